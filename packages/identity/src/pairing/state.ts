@@ -1,0 +1,145 @@
+// One pairing is one record with one state, moved only by `step`, a pure function of (state, event, now).
+//
+//   waiting ──confirm──> pending_approval ──approve──> approved ──issue──> issued ──activate──> active
+//    │ guess (takes one)      │                           │                   │
+//    ├─exhaust─> exhausted    ├─reject─> rejected         │                   │
+//    ├─withdraw─> rejected    │                           │                   │
+//    └─expire─> expired       └─expire─> expired          └─expire─> expired  └─expire─> expired
+//
+// rejected, expired, exhausted and active are final. What is not drawn is PAIRING_STATE_CONFLICT.
+
+import type { DeviceId, Ulid } from '../device-id.ts';
+import { IdentityError } from '../errors.ts';
+import type { DeviceKind } from '../registry/port.ts';
+
+/** What every pairing has, from the minting of its code on. */
+interface PairingBase {
+  readonly id: Ulid;
+  /** Counts changes, for compare-and-set in the registry. */
+  readonly revision: number;
+  readonly codeKind: 'typed' | 'qr';
+  /** The typed code's 3 digits, or 32 hex digits for a QR code. Names the code; not secret. */
+  readonly slot: string;
+  readonly createdAt: Date;
+  readonly guessesLeft: number;
+  readonly guessesTaken: number;
+}
+
+/** Who asks to be paired, as proven by the confirmed handshake. */
+export interface PairingRequest {
+  readonly deviceId: DeviceId;
+  readonly identityKey: Uint8Array;
+  /** P-256 SubjectPublicKeyInfo, DER. */
+  readonly tlsKey: Uint8Array;
+  readonly name: string;
+  readonly kind: DeviceKind;
+  readonly platform: string;
+  readonly words: string;
+  /** The peer's address, without the port. */
+  readonly source: string;
+  /** Whether the device id was known when it asked, and with which identity key. */
+  readonly continuity: 'new' | 'known' | 'another_key';
+  /** Guesses at this code that failed before. */
+  readonly failedGuesses: number;
+  /** Key for the proof of `Await`, sealed for rest. */
+  readonly sealedAwaitKey: Uint8Array;
+}
+
+export type Pairing = PairingBase &
+  (
+    | { readonly state: 'waiting'; readonly expiresAt: Date; readonly sealedSecret: Uint8Array }
+    | { readonly state: 'pending_approval'; readonly expiresAt: Date; readonly request: PairingRequest }
+    | { readonly state: 'approved'; readonly expiresAt: Date; readonly request: PairingRequest }
+    | {
+        readonly state: 'issued';
+        readonly expiresAt: Date;
+        readonly request: PairingRequest;
+        readonly serial: string;
+      }
+    | { readonly state: 'active'; readonly request: PairingRequest; readonly serial: string }
+    | { readonly state: 'rejected'; readonly request?: PairingRequest; readonly reason: string }
+    | { readonly state: 'expired'; readonly request?: PairingRequest }
+    | { readonly state: 'exhausted' }
+  );
+
+export type PairingState = Pairing['state'];
+
+export type PairingEvent =
+  | { readonly type: 'guess' }
+  | { readonly type: 'confirm'; readonly request: PairingRequest; readonly expiresAt: Date }
+  | { readonly type: 'withdraw'; readonly reason: string }
+  | { readonly type: 'exhaust' }
+  | { readonly type: 'approve'; readonly expiresAt: Date }
+  | { readonly type: 'reject'; readonly reason: string }
+  | { readonly type: 'issue'; readonly serial: string; readonly expiresAt: Date }
+  | { readonly type: 'activate' }
+  | { readonly type: 'expire' };
+
+/**
+ * The next state, or an error that leaves the pairing as it was.
+ * @throws PAIRING_EXPIRED when the state's time is over, PAIRING_STATE_CONFLICT for any other move that is not drawn.
+ */
+export function step(pairing: Pairing, event: PairingEvent, now: Date): Pairing {
+  const base = baseOf(pairing);
+  const over = isDue(pairing, now);
+  if (event.type === 'expire') {
+    if (!over) throw conflict(pairing, event);
+    return 'request' in pairing
+      ? { ...base, state: 'expired', request: pairing.request }
+      : { ...base, state: 'expired' };
+  }
+  if (over && event.type !== 'activate') throw expired(pairing);
+  switch (pairing.state) {
+    case 'waiting':
+      if (event.type === 'guess' && pairing.guessesLeft > 0) {
+        return { ...pairing, guessesLeft: pairing.guessesLeft - 1, guessesTaken: pairing.guessesTaken + 1 };
+      }
+      if (event.type === 'confirm') {
+        return { ...base, state: 'pending_approval', expiresAt: event.expiresAt, request: event.request };
+      }
+      if (event.type === 'withdraw') return { ...base, state: 'rejected', reason: event.reason };
+      if (event.type === 'exhaust' && pairing.guessesLeft === 0) return { ...base, state: 'exhausted' };
+      break;
+    case 'pending_approval':
+      if (event.type === 'approve') return { ...pairing, state: 'approved', expiresAt: event.expiresAt };
+      if (event.type === 'reject') {
+        return { ...base, state: 'rejected', request: pairing.request, reason: event.reason };
+      }
+      break;
+    case 'approved':
+      if (event.type === 'issue') {
+        return { ...pairing, state: 'issued', serial: event.serial, expiresAt: event.expiresAt };
+      }
+      break;
+    case 'issued':
+      if (event.type === 'activate') {
+        return { ...base, state: 'active', request: pairing.request, serial: pairing.serial };
+      }
+      break;
+  }
+  throw conflict(pairing, event);
+}
+
+/** Whether the time of the present state is over. Final states have none. */
+export function isDue(pairing: Pairing, now: Date): boolean {
+  return 'expiresAt' in pairing && now.getTime() >= pairing.expiresAt.getTime();
+}
+
+function baseOf(pairing: Pairing): PairingBase {
+  const { id, revision, codeKind, slot, createdAt, guessesLeft, guessesTaken } = pairing;
+  return { id, revision, codeKind, slot, createdAt, guessesLeft, guessesTaken };
+}
+
+function expired(pairing: Pairing): IdentityError {
+  return new IdentityError(
+    'PAIRING_EXPIRED',
+    `Pairing ${pairing.id} has expired (it was ${pairing.state}). Make a new code with: palyra pairing code`,
+  );
+}
+
+function conflict(pairing: Pairing, event: PairingEvent): IdentityError {
+  return new IdentityError(
+    'PAIRING_STATE_CONFLICT',
+    `Pairing ${pairing.id} is ${pairing.state}, so it cannot take "${event.type}". A decision is made once and stays.`,
+  );
+}

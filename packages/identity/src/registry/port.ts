@@ -1,0 +1,157 @@
+// The registry: who is paired, what was issued, what is revoked. One owner of these facts; every listener asks it for
+// every connection and every call. A write is durable before its promise resolves.
+
+import type { AuditEvent, AuditRow } from '../audit.ts';
+import type { DeviceId, Ulid } from '../device-id.ts';
+import type { Pairing, PairingState } from '../pairing/state.ts';
+
+export type DeviceKind = 'cli' | 'desktop' | 'browser' | 'node';
+
+export interface Device {
+  readonly id: DeviceId;
+  /** Raw Ed25519 public key, 32 bytes. */
+  readonly identityKey: Uint8Array;
+  readonly name: string;
+  readonly kind: DeviceKind;
+  readonly platform: string;
+  /** `approved` until its first certificate is used. `revoked` is for ever. */
+  readonly state: 'approved' | 'active' | 'revoked';
+  readonly createdAt: Date;
+  readonly lastSeenAt: Date | undefined;
+  readonly capabilities: readonly string[];
+  /** The operator's words, when revoked. */
+  readonly revocationReason: string | undefined;
+}
+
+export type CertificateState = 'issued' | 'active' | 'superseded' | 'revoked';
+
+export interface CertificateRecord {
+  /** 32 lower-case hex digits. */
+  readonly serial: string;
+  /** SHA-256 of the DER, 64 lower-case hex digits. */
+  readonly fingerprint: string;
+  readonly subject:
+    | { readonly kind: 'device'; readonly id: DeviceId }
+    | { readonly kind: 'daemon'; readonly id: Ulid };
+  readonly state: CertificateState;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  /** The issuing CA's id in `authorities`. */
+  readonly issuerId: Ulid;
+  readonly der: Uint8Array;
+  readonly createdAt: Date;
+}
+
+/** What the check of a connection or call needs, from one indexed read. */
+export interface CertificateStanding {
+  readonly serial: string;
+  readonly subjectKind: 'device' | 'daemon';
+  readonly subjectId: Ulid;
+  readonly certificateState: CertificateState;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  /** Undefined for a daemon certificate. */
+  readonly deviceState: Device['state'] | undefined;
+}
+
+export interface AuthorityRecord {
+  readonly id: Ulid;
+  readonly tier: 'root' | 'issuing';
+  readonly state: 'active' | 'retired';
+  readonly serial: string;
+  readonly fingerprint: string;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  readonly der: Uint8Array;
+}
+
+export interface Revocation {
+  readonly at: Date;
+  readonly deviceId: DeviceId;
+  /** The one certificate that was revoked; undefined when it was the device. */
+  readonly serial: string | undefined;
+  readonly reason: string;
+}
+
+/** What listeners and watchers are told, in process, after the commit. */
+export type RegistryEvent =
+  | { readonly type: 'pairing_changed'; readonly pairing: Pairing }
+  | { readonly type: 'device_revoked'; readonly deviceId: DeviceId }
+  | { readonly type: 'certificate_revoked'; readonly serial: string; readonly deviceId: DeviceId }
+  | { readonly type: 'certificate_superseded'; readonly serial: string; readonly deviceId: DeviceId };
+
+export interface RegistryReads {
+  /** The hot read: one indexed row by certificate fingerprint. */
+  standing(fingerprint: string): Promise<CertificateStanding | undefined>;
+  device(id: DeviceId): Promise<Device | undefined>;
+  /** Ordered by id. `search` matches part of the name (ignoring case) or the start of the id. */
+  devices(query: {
+    readonly limit: number;
+    readonly after?: string;
+    readonly search?: string;
+  }): Promise<Device[]>;
+  certificate(
+    key: { readonly serial: string } | { readonly fingerprint: string },
+  ): Promise<CertificateRecord | undefined>;
+  /** Newest first. */
+  certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]>;
+  pairing(id: string): Promise<Pairing | undefined>;
+  /** The `waiting` pairing that this slot names. At most one can exist. */
+  waitingPairing(slot: string): Promise<Pairing | undefined>;
+  /** Newest first. */
+  pairings(query: { readonly states?: readonly PairingState[]; readonly limit: number }): Promise<Pairing[]>;
+  /** Those in a state that ends by itself, whose end is at or before `now`; oldest end first. */
+  duePairings(now: Date, limit: number): Promise<Pairing[]>;
+  authorities(): Promise<AuthorityRecord[]>;
+  revocations(query: { readonly limit: number }): Promise<Revocation[]>;
+  setting(name: string): Promise<string | undefined>;
+  counts(): Promise<RegistryCounts>;
+  /** Newest first. `subject` matches exactly. */
+  audit(query: {
+    readonly limit: number;
+    readonly before?: number;
+    readonly subject?: string;
+  }): Promise<AuditRow[]>;
+  /** The last row as the writer recorded it; seq 0 and AUDIT_GENESIS_HASH before the first. */
+  auditHead(): Promise<{ readonly seq: number; readonly hash: string }>;
+}
+
+export interface RegistryCounts {
+  readonly devices: number;
+  readonly pendingRequests: number;
+  readonly waitingCodes: number;
+}
+
+/**
+ * One change. Everything in it commits together or not at all. `work` may await only the transaction itself: crypto and
+ * IO come before it.
+ */
+export interface RegistryTransaction extends RegistryReads {
+  insertDevice(device: Device): Promise<void>;
+  /** Replaces the row with this id. Throws DEVICE_NOT_FOUND. */
+  updateDevice(device: Device): Promise<void>;
+  insertCertificate(certificate: CertificateRecord): Promise<void>;
+  /** Compare and set. False when the certificate is not in state `from`. */
+  moveCertificate(serial: string, from: CertificateState, to: CertificateState): Promise<boolean>;
+  insertPairing(pairing: Pairing): Promise<void>;
+  /** Compare and set on `revision`: stores `next` with revision + 1. Throws PAIRING_STATE_CONFLICT when it moved. */
+  replacePairing(previous: Pairing, next: Pairing): Promise<Pairing>;
+  insertAuthority(authority: AuthorityRecord): Promise<void>;
+  retireAuthority(id: Ulid): Promise<void>;
+  insertRevocation(revocation: Revocation): Promise<void>;
+  putSetting(name: string, value: string): Promise<void>;
+  /** Adds a row to the audit chain. */
+  appendAudit(event: AuditEvent): Promise<void>;
+  /** Told to subscribers after the commit, and only then. */
+  emit(event: RegistryEvent): void;
+}
+
+export interface Registry extends RegistryReads {
+  /** Serialised: one change at a time. Throws what `work` throws, or STORE_FULL, STORE_FAILED; then nothing changed. */
+  transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T>;
+  /** Every row in order of `seq`, in pages; does not hold the registry. */
+  auditRows(): AsyncIterable<AuditRow>;
+  /** Returns the function that ends the subscription. A listener that throws does not disturb the others. */
+  subscribe(listener: (event: RegistryEvent) => void): () => void;
+  close(): Promise<void>;
+}

@@ -1,0 +1,18 @@
+// Where private keys and CA state rest. A port of four methods and one sentinel error, SECRET_NOT_FOUND.
+
+/** Names: 1 to 128 characters of a-z 0-9 / . _ -, no empty, `.` or `..` segment. Anything else is a TypeError. */
+export type SecretName = string;
+
+/** Largest secret, bytes. */
+export const MAX_SECRET_BYTES = 64 * 1024;
+
+export interface SecretStore {
+  /** The secret's bytes, the caller's own copy. Throws SECRET_NOT_FOUND, SECRET_CORRUPT, STORE_PERMISSIONS, STORE_FAILED. */
+  read(name: SecretName): Promise<Uint8Array>;
+  /** Durable and atomic when it resolves: after a crash the old or the new bytes are there, never a mixture. */
+  write(name: SecretName, secret: Uint8Array): Promise<void>;
+  /** Throws SECRET_NOT_FOUND when there is none. Durable when it resolves. */
+  delete(name: SecretName): Promise<void>;
+  /** The names that start with the prefix, sorted. */
+  list(prefix?: string): Promise<SecretName[]>;
+}
