@@ -1,0 +1,136 @@
+// The pairing cryptography on node:crypto.
+
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  hash,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+  randomInt,
+  sign,
+  timingSafeEqual,
+  verify,
+} from 'node:crypto';
+import { inspect } from 'node:util';
+import type { IdentityKey, PairingCrypto } from './port.ts';
+
+// RFC 8410: the DER in front of a raw 32-byte key.
+const x25519Pkcs8 = Buffer.from('302e020100300506032b656e04220420', 'hex');
+const x25519Spki = Buffer.from('302a300506032b656e032100', 'hex');
+const ed25519Spki = Buffer.from('302a300506032b6570032100', 'hex');
+const nonceBytes = 12;
+const tagBytes = 16;
+const noSalt = new Uint8Array();
+
+export const nodeCrypto: PairingCrypto = {
+  randomBytes: (length) => new Uint8Array(randomBytes(length)),
+  randomInt: (below) => randomInt(below),
+  sha256: (data) => digest('sha256', data),
+  sha512: (data) => digest('sha512', data),
+  hmacSha256: (key, data) => new Uint8Array(createHmac('sha256', key).update(data).digest()),
+  hkdfSha512: (keyMaterial, info, length) =>
+    new Uint8Array(hkdfSync('sha512', keyMaterial, noSalt, info, length)),
+
+  x25519(scalar, u) {
+    const privateKey = createPrivateKey({
+      key: Buffer.concat([x25519Pkcs8, scalar]),
+      format: 'der',
+      type: 'pkcs8',
+    });
+    const publicKey = createPublicKey({ key: Buffer.concat([x25519Spki, u]), format: 'der', type: 'spki' });
+    try {
+      return new Uint8Array(diffieHellman({ privateKey, publicKey }));
+    } catch {
+      // With both keys well-formed, OpenSSL fails only for an all-zero result (RFC 7748 6.1).
+      return undefined;
+    }
+  },
+
+  generateIdentityKey: () => new NodeIdentityKey(generateKeyPairSync('ed25519').privateKey),
+  importIdentityKey(pkcs8) {
+    const key = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
+    if (key.asymmetricKeyType !== 'ed25519') throw new TypeError('an identity key is an Ed25519 key');
+    return new NodeIdentityKey(key);
+  },
+
+  verifyEd25519(publicKey, data, signature) {
+    if (publicKey.length !== 32 || signature.length !== 64) return false;
+    const key = createPublicKey({
+      key: Buffer.concat([ed25519Spki, publicKey]),
+      format: 'der',
+      type: 'spki',
+    });
+    return verify(null, data, key, signature);
+  },
+
+  verifyP256(spki, data, signature) {
+    if (signature.length !== 64) return false;
+    const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
+    return verify('sha256', data, { key, dsaEncoding: 'ieee-p1363' }, signature);
+  },
+
+  seal(key, associatedData, plaintext) {
+    const nonce = randomBytes(nonceBytes);
+    const cipher = createCipheriv('chacha20-poly1305', key, nonce, { authTagLength: tagBytes });
+    cipher.setAAD(associatedData, { plaintextLength: plaintext.length });
+    return new Uint8Array(
+      Buffer.concat([nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]),
+    );
+  },
+
+  unseal(key, associatedData, sealed) {
+    if (sealed.length < nonceBytes + tagBytes) return undefined;
+    const body = sealed.subarray(nonceBytes, -tagBytes);
+    const decipher = createDecipheriv('chacha20-poly1305', key, sealed.subarray(0, nonceBytes), {
+      authTagLength: tagBytes,
+    });
+    decipher.setAAD(associatedData, { plaintextLength: body.length });
+    decipher.setAuthTag(sealed.subarray(-tagBytes));
+    const plaintext = decipher.update(body);
+    try {
+      decipher.final();
+    } catch {
+      return undefined;
+    }
+    return new Uint8Array(plaintext);
+  },
+
+  equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
+};
+
+class NodeIdentityKey implements IdentityKey {
+  readonly #key: KeyObject;
+  readonly publicKey: Uint8Array;
+
+  constructor(key: KeyObject) {
+    this.#key = key;
+    const spki = createPublicKey(key).export({ format: 'der', type: 'spki' });
+    this.publicKey = new Uint8Array(spki.subarray(ed25519Spki.length));
+  }
+
+  sign(data: Uint8Array): Uint8Array {
+    return new Uint8Array(sign(null, data, this.#key));
+  }
+
+  export(): Uint8Array {
+    return new Uint8Array(this.#key.export({ format: 'der', type: 'pkcs8' }));
+  }
+
+  toJSON(): string {
+    return '[redacted]';
+  }
+
+  [inspect.custom](): string {
+    return 'IdentityKey [redacted]';
+  }
+}
+
+function digest(algorithm: 'sha256' | 'sha512', data: Uint8Array): Uint8Array {
+  return new Uint8Array(hash(algorithm, data, 'buffer'));
+}

@@ -1,0 +1,44 @@
+// Every limit of pairing and certificates, with its default (docs/limits.md).
+
+export interface PairingLimits {
+  /** Guesses per code. */
+  readonly guessesPerCode: number;
+  /** Life of a code when its minting says nothing, ms. */
+  readonly codeLifeMs: number;
+  readonly codeLifeMinMs: number;
+  readonly codeLifeMaxMs: number;
+  /** Codes that wait at one time. */
+  readonly liveCodes: number;
+  /** Life of a handshake session, from Open to Confirm, ms. */
+  readonly sessionLifeMs: number;
+  /** Handshake sessions at one time, dummies included. */
+  readonly sessions: number;
+  /** Requests that wait for the operator at one time. */
+  readonly pendingRequests: number;
+  /** How long a request waits for the operator, ms. */
+  readonly requestLifeMs: number;
+  /** How long an approved device may take to fetch its certificate, ms. */
+  readonly collectLifeMs: number;
+  /** Life of a device certificate, ms. */
+  readonly deviceCertificateLifeMs: number;
+}
+
+const minute = 60_000;
+const hour = 60 * minute;
+
+export const defaultPairingLimits: PairingLimits = {
+  guessesPerCode: 3,
+  codeLifeMs: 10 * minute,
+  codeLifeMinMs: minute / 2,
+  codeLifeMaxMs: 24 * hour,
+  liveCodes: 32,
+  sessionLifeMs: 2 * minute,
+  sessions: 256,
+  pendingRequests: 256,
+  requestLifeMs: hour,
+  collectLifeMs: 24 * hour,
+  deviceCertificateLifeMs: 24 * hour,
+};
+
+/** Largest pairing message, bytes. */
+export const MAX_PAIRING_MESSAGE_BYTES = 16 * 1024;

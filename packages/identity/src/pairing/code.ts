@@ -1,0 +1,121 @@
+// The two shapes of a pairing code: `<slot>-<pin>` to type, and a `palyra:` URI for a QR code (docs/pairing.md, 2).
+
+import { bytesToHex, hexToBytes } from '@noble/curves/utils.js';
+import type { PairingCrypto } from '../crypto/port.ts';
+import { IdentityError } from '../errors.ts';
+
+const slotDigits = 3;
+const pinDigits = 6;
+const qrSlotBytes = 16;
+const qrSecretBytes = 32;
+const fingerprintBytes = 32;
+const maxCodeLength = 512;
+const encoder = new TextEncoder();
+
+/** A code as the device holds it. */
+export interface PairingCode {
+  readonly kind: 'typed' | 'qr';
+  /** What `Open` names it by. */
+  readonly slot: Uint8Array;
+  /** CPace's password-related string. */
+  readonly secret: Uint8Array;
+  /** Only in a QR code. */
+  readonly address?: string;
+  /** SHA-256 of the root certificate, only in a QR code. */
+  readonly rootFingerprint?: Uint8Array;
+}
+
+/** @returns slot as text (the registry's key), and the secret's bytes: the PIN's ASCII digits. */
+export function makeTypedSecret(crypto: PairingCrypto): { slot: string; secret: Uint8Array } {
+  const digits = (count: number) => String(crypto.randomInt(10 ** count)).padStart(count, '0');
+  return { slot: digits(slotDigits), secret: encoder.encode(digits(pinDigits)) };
+}
+
+export function makeQrSecret(crypto: PairingCrypto): { slot: string; secret: Uint8Array } {
+  return { slot: bytesToHex(crypto.randomBytes(qrSlotBytes)), secret: crypto.randomBytes(qrSecretBytes) };
+}
+
+/** The registry's key for the slot on the wire. Undefined for a length or bytes that no code has. */
+export function slotKey(slot: Uint8Array): string | undefined {
+  if (slot.length === qrSlotBytes) return bytesToHex(slot);
+  if (slot.length !== slotDigits) return undefined;
+  const text = String.fromCharCode(...slot);
+  return /^[0-9]+$/.test(text) ? text : undefined;
+}
+
+export function formatTypedCode(slot: string, secret: Uint8Array): string {
+  return `${slot}-${String.fromCharCode(...secret)}`;
+}
+
+export function formatQrUri(
+  address: string,
+  slot: string,
+  secret: Uint8Array,
+  rootFingerprint: Uint8Array,
+): string {
+  const query = new URLSearchParams({
+    a: address,
+    s: base64url(hexToBytes(slot)),
+    k: base64url(secret),
+    r: base64url(rootFingerprint),
+  });
+  return `palyra:pair?${query}`;
+}
+
+/**
+ * Reads a code as a person types or pastes it: with or without the dash and spaces, or the whole URI.
+ * @throws CODE_MALFORMED
+ */
+export function parsePairingCode(input: string): PairingCode {
+  const text = input.trim();
+  if (text.length > maxCodeLength) throw malformed();
+  if (text.toLowerCase().startsWith('palyra:')) return parseQrUri(text);
+  const digits = text.replaceAll(/[\s-]/g, '');
+  if (!/^[0-9]{9}$/.test(digits)) throw malformed();
+  return {
+    kind: 'typed',
+    slot: encoder.encode(digits.slice(0, slotDigits)),
+    secret: encoder.encode(digits.slice(slotDigits)),
+  };
+}
+
+function parseQrUri(text: string): PairingCode {
+  if (!URL.canParse(text)) throw malformed();
+  const uri = new URL(text);
+  const query = uri.searchParams;
+  const address = query.get('a');
+  if (uri.pathname !== 'pair' || !address || !isAddress(address)) throw malformed();
+  return {
+    kind: 'qr',
+    address,
+    slot: fromBase64url(query.get('s'), qrSlotBytes),
+    secret: fromBase64url(query.get('k'), qrSecretBytes),
+    rootFingerprint: fromBase64url(query.get('r'), fingerprintBytes),
+  };
+}
+
+/** host:port; IPv6 in brackets. */
+export function isAddress(text: string): boolean {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]{1,253})):([0-9]{1,5})$/.exec(text);
+  return match !== null && Number(match[3]) >= 1 && Number(match[3]) <= 65535;
+}
+
+function base64url(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '');
+}
+
+function fromBase64url(text: string | null, bytes: number): Uint8Array {
+  if (text?.length !== Math.ceil((bytes * 8) / 6) || !/^[A-Za-z0-9_-]+$/.test(text)) throw malformed();
+  const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
+  return Uint8Array.from(binary, (char) => char.charCodeAt(0));
+}
+
+function malformed(): IdentityError {
+  return new IdentityError(
+    'CODE_MALFORMED',
+    'That is not a pairing code. Type the nine digits shown by the daemon (like 123-456789), or paste the whole palyra: URI.',
+  );
+}

@@ -1,0 +1,434 @@
+// The daemon's side of the pairing protocol (docs/pairing.md, section 3). The mirror of device.ts.
+//
+// A handshake session lives in memory, belongs to one TLS channel and at most one pairing, and is used up by each step:
+//   opened ──Exchange──> exchanged ──Confirm──> gone
+// An unknown slot gets a session like any other, with a random secret that nobody knows.
+
+import { bytesToHex } from '@noble/curves/utils.js';
+import type { CertificateAuthority } from '../certificate/authority.ts';
+import { checkP256Spki } from '../certificate/tls-key.ts';
+import type { Clock } from '../clock.ts';
+import type { PairingCrypto } from '../crypto/port.ts';
+import type { Ulid } from '../device-id.ts';
+import { IdentityError } from '../errors.ts';
+import type { PairingLimits } from '../limits.ts';
+import type { DeviceKind, Registry } from '../registry/port.ts';
+import { slotKey } from './code.ts';
+import { makeShare, scalarMultVfy } from './cpace.ts';
+import { deviceRevoked, type PairingDesk } from './desk.ts';
+import { type DeviceHello, encodeDaemonHello, parseDeviceHello } from './hello.ts';
+import { parseDeviceKind } from './name.ts';
+import type { PairingSealer } from './rest.ts';
+import { type Pairing, type PairingRequest, step } from './state.ts';
+import {
+  awaitProofInput,
+  channelIdentifier,
+  derivePairingKeys,
+  identitySignatureInput,
+  type PairingKeys,
+  tlsKeyProofInput,
+} from './transcript.ts';
+
+export const PAIRING_VERSION = 1;
+
+/** The TLS channel a call came in on. */
+export interface PairingChannel {
+  /** TLS exporter `EXPORTER-Channel-Binding`, 32 bytes (RFC 9266). */
+  readonly channelBinding: Uint8Array;
+  /** The peer's address without the port, for the operator. */
+  readonly source: string;
+}
+
+export interface OpenReply {
+  readonly sessionId: Uint8Array;
+  readonly rootCertificate: Uint8Array;
+  readonly expiresAt: Date;
+}
+
+export interface ExchangeReply {
+  readonly yb: Uint8Array;
+  readonly daemonHello: Uint8Array;
+  readonly daemonConfirmation: Uint8Array;
+}
+
+export interface ConfirmReply {
+  readonly requestId: string;
+  readonly words: string;
+}
+
+/** One state of a request, as the device is told. */
+export interface AwaitUpdate {
+  readonly state: Pairing['state'];
+  readonly expiresAt: Date | undefined;
+  readonly reason: string | undefined;
+  /** Leaf, then issuing CA; empty until issued. */
+  readonly certificateChain: readonly Uint8Array[];
+  readonly trustBundle: readonly Uint8Array[];
+}
+
+interface SessionBase {
+  readonly channelBinding: Uint8Array;
+  readonly kind: DeviceKind;
+  /** Undefined for a dummy. */
+  readonly pairingId: string | undefined;
+  readonly expiresAtMs: number;
+}
+type Session = SessionBase &
+  (
+    | { readonly step: 'opened' }
+    | {
+        readonly step: 'exchanged';
+        readonly hello: DeviceHello;
+        readonly keys: PairingKeys;
+        readonly guess: number;
+      }
+  );
+
+export interface ResponderOptions {
+  readonly registry: Registry;
+  readonly crypto: PairingCrypto;
+  readonly clock: Clock;
+  readonly limits: PairingLimits;
+  readonly sealer: PairingSealer;
+  readonly desk: PairingDesk;
+  /** The CA that signs now; asked each time, since it rotates. */
+  readonly authority: () => CertificateAuthority;
+  readonly issuerId: () => Ulid;
+  readonly daemonId: Ulid;
+}
+
+export class PairingResponder {
+  readonly #options: ResponderOptions;
+  /** By session id, hex; in order of opening, so the oldest are first. */
+  readonly #sessions = new Map<string, Session>();
+  readonly #dummySecretLength = 6;
+
+  constructor(options: ResponderOptions) {
+    this.#options = options;
+  }
+
+  /** @throws VERSION_UNSUPPORTED, MESSAGE_INVALID, TOO_MANY_SESSIONS */
+  async open(
+    channel: PairingChannel,
+    request: { version: number; slot: Uint8Array; kind: string },
+  ): Promise<OpenReply> {
+    const { registry, crypto, clock, limits, authority } = this.#options;
+    if (request.version !== PAIRING_VERSION) throw unsupported(request.version);
+    const kind = parseDeviceKind(request.kind);
+    const slot = slotKey(request.slot);
+    if (!slot) throw new IdentityError('MESSAGE_INVALID', 'A slot is 3 digits or 16 bytes.');
+    await this.dropSessions();
+    if (this.#sessions.size >= limits.sessions) throw tooManySessions(limits.sessionLifeMs);
+    const pairing = await registry.waitingPairing(slot);
+    const now = clock.now();
+    const usable = pairing?.state === 'waiting' && pairing.guessesLeft > 0 && now < pairing.expiresAt;
+    const sessionId = crypto.randomBytes(16);
+    const expiresAt = new Date(now.getTime() + limits.sessionLifeMs);
+    this.#sessions.set(bytesToHex(sessionId), {
+      step: 'opened',
+      channelBinding: channel.channelBinding,
+      kind,
+      pairingId: usable ? pairing.id : undefined,
+      expiresAtMs: expiresAt.getTime(),
+    });
+    return { sessionId, rootCertificate: authority().rootCertificate, expiresAt };
+  }
+
+  /**
+   * Takes one guess, durably, before it answers.
+   * @throws SESSION_NOT_FOUND, MESSAGE_INVALID, DEVICE_ID_INVALID
+   */
+  async exchange(
+    channel: PairingChannel,
+    request: { sessionId: Uint8Array; ya: Uint8Array; deviceHello: Uint8Array },
+  ): Promise<ExchangeReply> {
+    const { crypto, clock, daemonId, authority } = this.#options;
+    // Taken out at once: a second Exchange on the same session, even a simultaneous one, finds nothing.
+    const session = this.#take(request.sessionId, channel, 'opened');
+    const hello = parseDeviceHello(request.deviceHello);
+    checkP256Spki(hello.tlsKey);
+    const { guess, secret } = await this.#takeGuess(session.pairingId);
+    const rootFingerprint = await crypto.sha256(authority().rootCertificate);
+    const ci = channelIdentifier(channel.channelBinding, rootFingerprint, session.kind);
+    const sid = request.sessionId;
+    const { scalar, share: yb } = await makeShare(crypto, { prs: secret, ci, sid });
+    const k = await scalarMultVfy(crypto, scalar, request.ya);
+    const adB = encodeDaemonHello({ daemonId, trustDomain: authority().trustDomain, time: clock.now() });
+    const keys = await derivePairingKeys(crypto, ci, sid, k, {
+      ya: request.ya,
+      adA: request.deviceHello,
+      yb,
+      adB,
+    });
+    this.#sessions.set(bytesToHex(sid), { ...session, step: 'exchanged', hello, keys, guess });
+    return { yb, daemonHello: adB, daemonConfirmation: keys.daemonConfirmation };
+  }
+
+  /**
+   * The device has proven the code and both keys: the code is spent, the operator is asked.
+   * @throws SESSION_NOT_FOUND, PAIRING_CODE_WRONG, PAIRING_STATE_CONFLICT, PAIRING_EXPIRED, DEVICE_REVOKED,
+   *   TOO_MANY_REQUESTS
+   */
+  async confirm(
+    channel: PairingChannel,
+    request: {
+      sessionId: Uint8Array;
+      deviceConfirmation: Uint8Array;
+      identitySignature: Uint8Array;
+      tlsKeyProof: Uint8Array;
+    },
+  ): Promise<ConfirmReply> {
+    const { crypto, registry, clock, limits, sealer, desk } = this.#options;
+    const session = this.#take(request.sessionId, channel, 'exchanged');
+    const { hello, keys, pairingId } = session;
+    const proven =
+      crypto.equal(request.deviceConfirmation, keys.deviceConfirmation) &&
+      (await crypto.verifyEd25519(
+        hello.identityKey,
+        identitySignatureInput(keys.transcript),
+        request.identitySignature,
+      )) &&
+      (await crypto.verifyP256(hello.tlsKey, tlsKeyProofInput(keys.transcript), request.tlsKeyProof));
+    if (!proven || pairingId === undefined) {
+      if (pairingId !== undefined && !this.#isLive(pairingId)) await desk.exhaust(pairingId);
+      throw codeWrong();
+    }
+    const now = clock.now();
+    const sealedAwaitKey = await sealer.seal(pairingId, 'await', keys.awaitKey);
+    await registry.transact(async (tx) => {
+      const pairing = await tx.pairing(pairingId);
+      if (!pairing) throw codeWrong();
+      if ((await tx.counts()).pendingRequests >= limits.pendingRequests) {
+        throw new IdentityError(
+          'TOO_MANY_REQUESTS',
+          'Too many requests wait for the operator. Try again later.',
+          {
+            retryAfterMs: 60_000,
+          },
+        );
+      }
+      const known = await tx.device(hello.deviceId);
+      if (known?.state === 'revoked') throw deviceRevoked(known.id);
+      const sameKey = known !== undefined && crypto.equal(known.identityKey, hello.identityKey);
+      const pairingRequest: PairingRequest = {
+        deviceId: hello.deviceId,
+        identityKey: hello.identityKey,
+        tlsKey: hello.tlsKey,
+        name: hello.name,
+        kind: session.kind,
+        platform: hello.platform,
+        words: keys.words,
+        source: channel.source,
+        continuity: known === undefined ? 'new' : sameKey ? 'known' : 'another_key',
+        failedGuesses: session.guess - 1,
+        sealedAwaitKey,
+      };
+      const expiresAt = new Date(now.getTime() + limits.requestLifeMs);
+      const stored = await tx.replacePairing(
+        pairing,
+        step(pairing, { type: 'confirm', request: pairingRequest, expiresAt }, now),
+      );
+      await tx.appendAudit({
+        at: now,
+        action: 'request.received',
+        subject: pairingId,
+        detail: { device: hello.deviceId, source: channel.source, continuity: pairingRequest.continuity },
+      });
+      tx.emit({ type: 'pairing_changed', pairing: stored });
+    });
+    return { requestId: pairingId, words: keys.words };
+  }
+
+  /**
+   * The request's states until it has ended or its certificate is handed out. Can be called again at any time, on any
+   * channel, by who holds the await key.
+   * @throws PAIRING_NOT_FOUND for an unknown request and for a wrong proof alike.
+   */
+  async *await(
+    channel: PairingChannel,
+    request: { requestId: string; proof: Uint8Array },
+    signal: AbortSignal,
+  ): AsyncGenerator<AwaitUpdate> {
+    const { registry } = this.#options;
+    let pairing = await this.#proveRequest(channel, request);
+    let wake: () => void = () => {};
+    let changed = false;
+    const notify = () => {
+      changed = true;
+      wake();
+    };
+    const unsubscribe = registry.subscribe((event) => {
+      if (event.type === 'pairing_changed' && event.pairing.id === request.requestId) notify();
+    });
+    signal.addEventListener('abort', notify);
+    try {
+      // What happened between the proof and the subscription.
+      pairing = (await registry.pairing(request.requestId)) ?? pairing;
+      while (!signal.aborted) {
+        changed = false;
+        if (pairing.state === 'approved') pairing = await this.#issue(pairing);
+        yield await this.#update(pairing);
+        if (pairing.state !== 'pending_approval' && pairing.state !== 'approved') return;
+        if (!changed)
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        pairing = (await registry.pairing(request.requestId)) ?? pairing;
+      }
+    } finally {
+      unsubscribe();
+      signal.removeEventListener('abort', notify);
+    }
+  }
+
+  /** Drops handshake sessions whose time is over, and ends codes that this leaves without a guess. */
+  async dropSessions(): Promise<void> {
+    const nowMs = this.#options.clock.now().getTime();
+    for (const [id, session] of this.#sessions) {
+      // A clock set back must not keep a session alive for longer than its life.
+      const life = session.expiresAtMs - nowMs;
+      if (life > 0 && life <= this.#options.limits.sessionLifeMs) continue;
+      this.#sessions.delete(id);
+      const { pairingId } = session;
+      if (pairingId !== undefined && !this.#isLive(pairingId)) await this.#options.desk.exhaust(pairingId);
+    }
+  }
+
+  #take<S extends Session['step']>(
+    sessionId: Uint8Array,
+    channel: PairingChannel,
+    expected: S,
+  ): Extract<Session, { step: S }> {
+    const key = bytesToHex(sessionId);
+    const session = this.#sessions.get(key);
+    const mine = session && this.#options.crypto.equal(session.channelBinding, channel.channelBinding);
+    if (!mine || session.step !== expected || this.#options.clock.now().getTime() >= session.expiresAtMs) {
+      throw new IdentityError(
+        'SESSION_NOT_FOUND',
+        'This pairing session is unknown, over or already used. Start again with the same code.',
+      );
+    }
+    this.#sessions.delete(key);
+    return session as Extract<Session, { step: S }>;
+  }
+
+  /** A guess at a real code is a row; one at no code costs the same durable write and leaves one counter. */
+  async #takeGuess(pairingId: string | undefined): Promise<{ guess: number; secret: Uint8Array }> {
+    const { registry, crypto, clock, sealer } = this.#options;
+    const now = clock.now();
+    const dummy = async () => {
+      await registry.transact(async (tx) => {
+        const count = Number((await tx.setting('guesses_without_code')) ?? '0');
+        await tx.putSetting('guesses_without_code', String(count + 1));
+      });
+      return { guess: 0, secret: crypto.randomBytes(this.#dummySecretLength) };
+    };
+    if (pairingId === undefined) return dummy();
+    const guessed = await registry.transact(async (tx) => {
+      const pairing = await tx.pairing(pairingId);
+      if (pairing?.state !== 'waiting' || pairing.guessesLeft === 0 || now >= pairing.expiresAt)
+        return undefined;
+      const next = await tx.replacePairing(pairing, step(pairing, { type: 'guess' }, now));
+      await tx.appendAudit({
+        at: now,
+        action: 'code.guessed',
+        subject: pairing.id,
+        detail: { left: next.guessesLeft },
+      });
+      tx.emit({ type: 'pairing_changed', pairing: next });
+      return { guess: next.guessesTaken, sealed: pairing.sealedSecret };
+    });
+    // Used up or over since Open: from here on it is a code that never was.
+    if (!guessed) return dummy();
+    return { guess: guessed.guess, secret: await sealer.unseal(pairingId, 'code', guessed.sealed) };
+  }
+
+  #isLive(pairingId: string): boolean {
+    for (const session of this.#sessions.values()) if (session.pairingId === pairingId) return true;
+    return false;
+  }
+
+  async #proveRequest(
+    channel: PairingChannel,
+    request: { requestId: string; proof: Uint8Array },
+  ): Promise<Pairing> {
+    const { registry, crypto, sealer } = this.#options;
+    const pairing = await registry.pairing(request.requestId);
+    if (pairing && 'request' in pairing && pairing.request) {
+      const key = await sealer.unseal(pairing.id, 'await', pairing.request.sealedAwaitKey);
+      const expected = await crypto.hmacSha256(key, awaitProofInput(pairing.id, channel.channelBinding));
+      if (crypto.equal(expected, request.proof)) return pairing;
+    }
+    throw new IdentityError('PAIRING_NOT_FOUND', 'There is no such request. Pair again with a new code.');
+  }
+
+  /** Two Awaits at one time may both come here; one of them stores, the other finds it stored. */
+  async #issue(approved: Extract<Pairing, { state: 'approved' }>): Promise<Pairing> {
+    const { registry, clock, limits, authority, issuerId } = this.#options;
+    const { deviceId, tlsKey } = approved.request;
+    const issued = await authority().issueDevice({
+      deviceId,
+      tlsKey,
+      lifeMs: limits.deviceCertificateLifeMs,
+    });
+    const now = clock.now();
+    return registry.transact(async (tx) => {
+      const pairing = (await tx.pairing(approved.id)) ?? approved;
+      if (pairing.state !== 'approved') return pairing;
+      if ((await tx.device(deviceId))?.state === 'revoked') throw deviceRevoked(deviceId);
+      const next = step(pairing, { type: 'issue', serial: issued.serial, expiresAt: issued.notAfter }, now);
+      await tx.insertCertificate({
+        serial: issued.serial,
+        fingerprint: issued.fingerprint,
+        subject: { kind: 'device', id: deviceId },
+        state: 'issued',
+        notBefore: issued.notBefore,
+        notAfter: issued.notAfter,
+        issuerId: issuerId(),
+        der: issued.der,
+        createdAt: now,
+      });
+      const stored = await tx.replacePairing(pairing, next);
+      await tx.appendAudit({
+        at: now,
+        action: 'certificate.issued',
+        subject: issued.serial,
+        detail: { device: deviceId, pairing: pairing.id },
+      });
+      tx.emit({ type: 'pairing_changed', pairing: stored });
+      return stored;
+    });
+  }
+
+  async #update(pairing: Pairing): Promise<AwaitUpdate> {
+    const { registry, authority } = this.#options;
+    const certificate =
+      'serial' in pairing ? await registry.certificate({ serial: pairing.serial }) : undefined;
+    const issuer =
+      certificate && (await registry.authorities()).find((each) => each.id === certificate.issuerId);
+    return {
+      state: pairing.state,
+      expiresAt: 'expiresAt' in pairing ? pairing.expiresAt : undefined,
+      reason: pairing.state === 'rejected' ? pairing.reason : undefined,
+      certificateChain: certificate && issuer ? [certificate.der, issuer.der] : [],
+      trustBundle: certificate ? authority().trustBundle() : [],
+    };
+  }
+}
+
+function unsupported(version: number): IdentityError {
+  return new IdentityError(
+    'VERSION_UNSUPPORTED',
+    `This daemon speaks pairing protocol version ${PAIRING_VERSION}, not ${version}. Update the older of the two.`,
+  );
+}
+
+function tooManySessions(retryAfterMs: number): IdentityError {
+  return new IdentityError('TOO_MANY_SESSIONS', 'Too many pairings are under way. Try again in a minute.', {
+    retryAfterMs,
+  });
+}
+
+function codeWrong(): IdentityError {
+  return new IdentityError('PAIRING_CODE_WRONG', 'The pairing code is wrong or over.');
+}

@@ -1,0 +1,267 @@
+// The operator's side of pairing: mint a code, see requests, decide once, and end what is over.
+
+import { hexToBytes } from '@noble/curves/utils.js';
+import type { AuditAction } from '../audit.ts';
+import type { Clock } from '../clock.ts';
+import type { PairingCrypto } from '../crypto/port.ts';
+import { makeUlid } from '../device-id.ts';
+import { IdentityError } from '../errors.ts';
+import type { PairingLimits } from '../limits.ts';
+import type { Registry, RegistryTransaction } from '../registry/port.ts';
+import { formatQrUri, formatTypedCode, makeQrSecret, makeTypedSecret } from './code.ts';
+import { parseDeviceName } from './name.ts';
+import type { PairingSealer } from './rest.ts';
+import { isDue, type Pairing, step } from './state.ts';
+
+const openStates = ['waiting', 'pending_approval', 'approved', 'issued'] as const;
+
+export interface DeskOptions {
+  readonly registry: Registry;
+  readonly crypto: PairingCrypto;
+  readonly clock: Clock;
+  readonly limits: PairingLimits;
+  readonly sealer: PairingSealer;
+  /** SHA-256 of the root certificate, hex: goes into QR codes. */
+  readonly rootFingerprint: string;
+}
+
+export interface MintedCode {
+  readonly pairing: Pairing;
+  /** For a person to type, or a palyra: URI. Exists here only: the registry holds it sealed. */
+  readonly code: string;
+  readonly expiresAt: Date;
+}
+
+export class PairingDesk {
+  readonly #options: DeskOptions;
+
+  constructor(options: DeskOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * A fresh code.
+   * @param request `address` is where devices reach the pairing listener; it goes into the QR code.
+   * @throws MESSAGE_INVALID for a life out of range, TOO_MANY_CODES.
+   */
+  async mint(request: { kind: 'typed' | 'qr'; lifeMs?: number; address: string }): Promise<MintedCode> {
+    const { registry, crypto, clock, limits, sealer, rootFingerprint } = this.#options;
+    const lifeMs = request.lifeMs ?? limits.codeLifeMs;
+    if (!(lifeMs >= limits.codeLifeMinMs && lifeMs <= limits.codeLifeMaxMs)) {
+      throw new IdentityError(
+        'MESSAGE_INVALID',
+        `A code lives ${limits.codeLifeMinMs / 1000} seconds to ${limits.codeLifeMaxMs / 3_600_000} hours.`,
+      );
+    }
+    await this.expireDue();
+    for (;;) {
+      const { slot, secret } = request.kind === 'qr' ? makeQrSecret(crypto) : makeTypedSecret(crypto);
+      const now = clock.now();
+      const id = makeUlid(now, crypto.randomBytes(10));
+      const pairing: Pairing = {
+        id,
+        revision: 0,
+        state: 'waiting',
+        codeKind: request.kind,
+        slot,
+        createdAt: now,
+        expiresAt: new Date(now.getTime() + lifeMs),
+        guessesLeft: limits.guessesPerCode,
+        guessesTaken: 0,
+        sealedSecret: await sealer.seal(id, 'code', secret),
+      };
+      const stored = await registry.transact(async (tx) => {
+        if ((await tx.counts()).waitingCodes >= limits.liveCodes) throw tooManyCodes(limits.liveCodes);
+        if (await tx.waitingPairing(slot)) return false;
+        await tx.insertPairing(pairing);
+        await tx.appendAudit({ at: now, action: 'code.minted', subject: id, detail: { kind: request.kind } });
+        tx.emit({ type: 'pairing_changed', pairing });
+        return true;
+      });
+      if (!stored) continue;
+      const code =
+        request.kind === 'qr'
+          ? formatQrUri(request.address, slot, secret, hexToBytes(rootFingerprint))
+          : formatTypedCode(slot, secret);
+      return { pairing, code, expiresAt: pairing.expiresAt };
+    }
+  }
+
+  /**
+   * Lets the device in. Its certificate is made when it fetches it.
+   * @throws PAIRING_NOT_FOUND, PAIRING_STATE_CONFLICT, PAIRING_EXPIRED, DEVICE_REVOKED; IDENTITY_KEY_CHANGED when the
+   *   device id is known with another identity key and `replaceIdentityKey` is not set.
+   */
+  async approve(id: string, choice: { replaceIdentityKey?: boolean; name?: string } = {}): Promise<Pairing> {
+    const { registry, clock, limits } = this.#options;
+    const now = clock.now();
+    const name = choice.name ? parseDeviceName(choice.name) : undefined;
+    return registry.transact(async (tx) => {
+      const pairing = await existing(tx, id);
+      const next = step(
+        pairing,
+        { type: 'approve', expiresAt: new Date(now.getTime() + limits.collectLifeMs) },
+        now,
+      );
+      const { request } = next as Extract<Pairing, { state: 'approved' }>;
+      const known = await tx.device(request.deviceId);
+      if (known?.state === 'revoked') throw deviceRevoked(known.id);
+      const keyChanged = known !== undefined && !sameBytes(known.identityKey, request.identityKey);
+      if (keyChanged && !choice.replaceIdentityKey) throw identityKeyChanged(known.id);
+      const device = {
+        id: request.deviceId,
+        identityKey: request.identityKey,
+        name: name ?? (known && !keyChanged ? known.name : request.name),
+        kind: request.kind,
+        platform: request.platform,
+        state: known && !keyChanged ? known.state : ('approved' as const),
+        createdAt: known?.createdAt ?? now,
+        lastSeenAt: known?.lastSeenAt,
+        capabilities: known?.capabilities ?? [],
+        revocationReason: undefined,
+      };
+      if (known) await tx.updateDevice(device);
+      else await tx.insertDevice(device);
+      const stored = await tx.replacePairing(pairing, next);
+      await tx.appendAudit({
+        at: now,
+        action: 'request.approved',
+        subject: id,
+        detail: { device: device.id, name: device.name },
+      });
+      if (keyChanged) await revokeAllCertificates(tx, device.id, now);
+      tx.emit({ type: 'pairing_changed', pairing: stored });
+      return stored;
+    });
+  }
+
+  /** Keeps the device out for good, or withdraws a code that waits. @throws as `approve`. */
+  async reject(id: string, reason: string): Promise<Pairing> {
+    const { registry, clock } = this.#options;
+    const now = clock.now();
+    return registry.transact(async (tx) => {
+      const pairing = await existing(tx, id);
+      const waiting = pairing.state === 'waiting';
+      const next = step(pairing, { type: waiting ? 'withdraw' : 'reject', reason }, now);
+      const stored = await tx.replacePairing(pairing, next);
+      await tx.appendAudit({
+        at: now,
+        action: waiting ? 'code.withdrawn' : 'request.rejected',
+        subject: id,
+        detail: { reason },
+      });
+      tx.emit({ type: 'pairing_changed', pairing: stored });
+      return stored;
+    });
+  }
+
+  /** Writes down what has expired by itself. @returns how many. */
+  async expireDue(): Promise<number> {
+    const { registry, clock } = this.#options;
+    let count = 0;
+    for (;;) {
+      const due = await registry.duePairings(clock.now(), 100);
+      if (due.length === 0) return count;
+      for (const { id } of due) count += (await this.#expire(id)) ? 1 : 0;
+    }
+  }
+
+  async #expire(id: string): Promise<boolean> {
+    const { registry, clock } = this.#options;
+    const now = clock.now();
+    return registry.transact(async (tx) => {
+      const pairing = await existing(tx, id);
+      if (!isDue(pairing, now)) return false;
+      await moveByItself(
+        tx,
+        pairing,
+        { type: 'expire' },
+        now,
+        pairing.state === 'waiting' ? 'code.expired' : 'request.expired',
+      );
+      return true;
+    });
+  }
+
+  /** Ends a code whose guesses are used up, once no handshake is left that could still confirm. */
+  async exhaust(id: string): Promise<void> {
+    const { registry, clock } = this.#options;
+    const now = clock.now();
+    await registry.transact(async (tx) => {
+      const pairing = await existing(tx, id);
+      if (pairing.state !== 'waiting' || pairing.guessesLeft > 0 || isDue(pairing, now)) return;
+      await moveByItself(tx, pairing, { type: 'exhaust' }, now, 'code.exhausted');
+    });
+  }
+
+  /** Codes and requests that have not ended. Newest first. */
+  async open(limit: number): Promise<Pairing[]> {
+    return this.#options.registry.pairings({ states: openStates, limit });
+  }
+}
+
+async function moveByItself(
+  tx: RegistryTransaction,
+  pairing: Pairing,
+  event: { type: 'expire' } | { type: 'exhaust' },
+  now: Date,
+  action: AuditAction,
+): Promise<void> {
+  const stored = await tx.replacePairing(pairing, step(pairing, event, now));
+  await tx.appendAudit({ at: now, action, subject: pairing.id, detail: { guesses: pairing.guessesTaken } });
+  tx.emit({ type: 'pairing_changed', pairing: stored });
+}
+
+/** After the identity key changed hands, nothing that the old one obtained may still work. */
+async function revokeAllCertificates(
+  tx: RegistryTransaction,
+  deviceId: Parameters<RegistryTransaction['certificatesOf']>[0],
+  now: Date,
+): Promise<void> {
+  await tx.appendAudit({ at: now, action: 'device.identity_key_replaced', subject: deviceId, detail: {} });
+  for (const certificate of await tx.certificatesOf(deviceId, 1000)) {
+    if (certificate.state !== 'issued' && certificate.state !== 'active') continue;
+    await tx.moveCertificate(certificate.serial, certificate.state, 'revoked');
+    await tx.insertRevocation({
+      at: now,
+      deviceId,
+      serial: certificate.serial,
+      reason: 'identity key replaced',
+    });
+    tx.emit({ type: 'certificate_revoked', serial: certificate.serial, deviceId });
+  }
+}
+
+/** @throws PAIRING_NOT_FOUND */
+async function existing(tx: RegistryTransaction, id: string): Promise<Pairing> {
+  const pairing = await tx.pairing(id);
+  if (!pairing) {
+    throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}. See: palyra pairing list`);
+  }
+  return pairing;
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
+}
+
+function tooManyCodes(limit: number): IdentityError {
+  return new IdentityError(
+    'TOO_MANY_CODES',
+    `${limit} codes wait already. Use one of them, or withdraw one: palyra pairing list`,
+  );
+}
+
+export function deviceRevoked(id: string): IdentityError {
+  return new IdentityError(
+    'DEVICE_REVOKED',
+    `Device ${id} was revoked, and that is for ever. On the device, make a new identity: palyra pair --new-identity`,
+  );
+}
+
+function identityKeyChanged(id: string): IdentityError {
+  return new IdentityError(
+    'IDENTITY_KEY_CHANGED',
+    `Device ${id} is known with ANOTHER identity key. If its owner reinstalled it, approve again with --replace-key; if not, reject it.`,
+  );
+}

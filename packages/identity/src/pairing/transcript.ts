@@ -1,0 +1,73 @@
+// What exactly is hashed, authenticated and signed in a pairing (docs/pairing.md, section 4). Both sides build every
+// byte string here and nowhere else.
+
+import { wordlist } from '@scure/bip39/wordlists/english.js';
+import type { PairingCrypto } from '../crypto/port.ts';
+import { lvCat } from '../lv.ts';
+import type { DeviceKind } from '../registry/port.ts';
+import { type CpaceExchange, sessionKey } from './cpace.ts';
+
+const protocol = 'palyra-pairing-v1';
+const keyBytes = 32;
+
+/** CPace's CI: this TLS channel, this root, this kind of client. */
+export function channelIdentifier(
+  channelBinding: Uint8Array,
+  rootFingerprint: Uint8Array,
+  kind: DeviceKind,
+): Uint8Array {
+  return lvCat(protocol, channelBinding, rootFingerprint, kind);
+}
+
+/** Everything that both sides derive once they share K. */
+export interface PairingKeys {
+  /** SHA-256 over all that was exchanged, 32 bytes. */
+  readonly transcript: Uint8Array;
+  readonly daemonConfirmation: Uint8Array;
+  readonly deviceConfirmation: Uint8Array;
+  /** Key for the proof of `Await`, 32 bytes. */
+  readonly awaitKey: Uint8Array;
+  /** Three words, for people to compare. */
+  readonly words: string;
+}
+
+export async function derivePairingKeys(
+  crypto: PairingCrypto,
+  ci: Uint8Array,
+  sid: Uint8Array,
+  k: Uint8Array,
+  exchange: CpaceExchange,
+): Promise<PairingKeys> {
+  const { ya, adA, yb, adB } = exchange;
+  const isk = await sessionKey(crypto, sid, k, exchange);
+  const transcript = await crypto.sha256(lvCat(`${protocol} transcript`, ci, sid, ya, adA, yb, adB));
+  const derive = (label: string, length: number) =>
+    crypto.hkdfSha512(isk, lvCat(`${protocol} ${label}`, transcript), length);
+  return {
+    transcript,
+    daemonConfirmation: await crypto.hmacSha256(await derive('daemon confirmation', keyBytes), transcript),
+    deviceConfirmation: await crypto.hmacSha256(await derive('device confirmation', keyBytes), transcript),
+    awaitKey: await derive('await', keyBytes),
+    words: wordsOf(await derive('words', 6)),
+  };
+}
+
+/** Three words of the BIP-39 English list, 11 bits each: 33 bits from 6 bytes. */
+function wordsOf(bytes: Uint8Array): string {
+  return [0, 2, 4].map((at) => wordlist[((bytes[at]! << 8) | bytes[at + 1]!) & 2047]).join(' ');
+}
+
+/** What the device's Ed25519 identity key signs. */
+export function identitySignatureInput(transcript: Uint8Array): Uint8Array {
+  return lvCat(`${protocol} identity signature`, transcript);
+}
+
+/** What the device's P-256 TLS key signs: proof of possession. */
+export function tlsKeyProofInput(transcript: Uint8Array): Uint8Array {
+  return lvCat(`${protocol} tls key proof`, transcript);
+}
+
+/** What the await key authenticates: this request on this TLS channel. */
+export function awaitProofInput(requestId: string, channelBinding: Uint8Array): Uint8Array {
+  return lvCat(`${protocol} await proof`, requestId, channelBinding);
+}
