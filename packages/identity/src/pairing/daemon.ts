@@ -25,11 +25,12 @@ import {
   channelIdentifier,
   derivePairingKeys,
   identitySignatureInput,
+  PAIRING_VERSION,
   type PairingKeys,
   tlsKeyProofInput,
 } from './transcript.ts';
 
-export const PAIRING_VERSION = 1;
+const dummySecretBytes = 6;
 
 /** The TLS channel a call came in on. */
 export interface PairingChannel {
@@ -76,12 +77,7 @@ interface SessionBase {
 type Session = SessionBase &
   (
     | { readonly step: 'opened' }
-    | {
-        readonly step: 'exchanged';
-        readonly hello: DeviceHello;
-        readonly keys: PairingKeys;
-        readonly guess: number;
-      }
+    | { readonly step: 'exchanged'; readonly hello: DeviceHello; readonly keys: PairingKeys }
   );
 
 export interface ResponderOptions {
@@ -101,7 +97,6 @@ export class PairingResponder {
   readonly #options: ResponderOptions;
   /** By session id, hex; in order of opening, so the oldest are first. */
   readonly #sessions = new Map<string, Session>();
-  readonly #dummySecretLength = 6;
 
   constructor(options: ResponderOptions) {
     this.#options = options;
@@ -117,9 +112,9 @@ export class PairingResponder {
     const kind = parseDeviceKind(request.kind);
     const slot = slotKey(request.slot);
     if (!slot) throw new IdentityError('MESSAGE_INVALID', 'A slot is 3 digits or 16 bytes.');
-    await this.dropSessions();
-    if (this.#sessions.size >= limits.sessions) throw tooManySessions(limits.sessionLifeMs);
+    await this.sweep();
     const pairing = await registry.waitingPairing(slot);
+    if (this.#sessions.size >= limits.sessions) throw tooManySessions(limits.sessionLifeMs);
     const now = clock.now();
     const usable = pairing?.state === 'waiting' && pairing.guessesLeft > 0 && now < pairing.expiresAt;
     const sessionId = crypto.randomBytes(16);
@@ -147,7 +142,7 @@ export class PairingResponder {
     const session = this.#take(request.sessionId, channel, 'opened');
     const hello = parseDeviceHello(request.deviceHello);
     checkP256Spki(hello.tlsKey);
-    const { guess, secret } = await this.#takeGuess(session.pairingId);
+    const secret = await this.#takeGuess(session.pairingId);
     const rootFingerprint = await crypto.sha256(authority().rootCertificate);
     const ci = channelIdentifier(channel.channelBinding, rootFingerprint, session.kind);
     const sid = request.sessionId;
@@ -160,7 +155,7 @@ export class PairingResponder {
       yb,
       adB,
     });
-    this.#sessions.set(bytesToHex(sid), { ...session, step: 'exchanged', hello, keys, guess });
+    this.#sessions.set(bytesToHex(sid), { ...session, step: 'exchanged', hello, keys });
     return { yb, daemonHello: adB, daemonConfirmation: keys.daemonConfirmation };
   }
 
@@ -220,7 +215,7 @@ export class PairingResponder {
         words: keys.words,
         source: channel.source,
         continuity: known === undefined ? 'new' : sameKey ? 'known' : 'another_key',
-        failedGuesses: session.guess - 1,
+        failedGuesses: pairing.guessesTaken - 1,
         sealedAwaitKey,
       };
       const expiresAt = new Date(now.getTime() + limits.requestLifeMs);
@@ -281,16 +276,20 @@ export class PairingResponder {
     }
   }
 
-  /** Drops handshake sessions whose time is over, and ends codes that this leaves without a guess. */
-  async dropSessions(): Promise<void> {
-    const nowMs = this.#options.clock.now().getTime();
+  /** Drops handshake sessions whose time is over, and ends codes that are left without a guess. */
+  async sweep(): Promise<void> {
+    const { clock, limits, registry, desk } = this.#options;
+    const nowMs = clock.now().getTime();
     for (const [id, session] of this.#sessions) {
       // A clock set back must not keep a session alive for longer than its life.
       const life = session.expiresAtMs - nowMs;
-      if (life > 0 && life <= this.#options.limits.sessionLifeMs) continue;
-      this.#sessions.delete(id);
-      const { pairingId } = session;
-      if (pairingId !== undefined && !this.#isLive(pairingId)) await this.#options.desk.exhaust(pairingId);
+      if (life <= 0 || life > limits.sessionLifeMs) this.#sessions.delete(id);
+    }
+    for (const { id, guessesLeft } of await registry.pairings({
+      states: ['waiting'],
+      limit: limits.liveCodes,
+    })) {
+      if (guessesLeft === 0 && !this.#isLive(id)) await desk.exhaust(id);
     }
   }
 
@@ -313,7 +312,7 @@ export class PairingResponder {
   }
 
   /** A guess at a real code is a row; one at no code costs the same durable write and leaves one counter. */
-  async #takeGuess(pairingId: string | undefined): Promise<{ guess: number; secret: Uint8Array }> {
+  async #takeGuess(pairingId: string | undefined): Promise<Uint8Array> {
     const { registry, crypto, clock, sealer } = this.#options;
     const now = clock.now();
     const dummy = async () => {
@@ -321,7 +320,7 @@ export class PairingResponder {
         const count = Number((await tx.setting('guesses_without_code')) ?? '0');
         await tx.putSetting('guesses_without_code', String(count + 1));
       });
-      return { guess: 0, secret: crypto.randomBytes(this.#dummySecretLength) };
+      return crypto.randomBytes(dummySecretBytes);
     };
     if (pairingId === undefined) return dummy();
     const guessed = await registry.transact(async (tx) => {
@@ -336,11 +335,11 @@ export class PairingResponder {
         detail: { left: next.guessesLeft },
       });
       tx.emit({ type: 'pairing_changed', pairing: next });
-      return { guess: next.guessesTaken, sealed: pairing.sealedSecret };
+      return pairing.sealedSecret;
     });
     // Used up or over since Open: from here on it is a code that never was.
     if (!guessed) return dummy();
-    return { guess: guessed.guess, secret: await sealer.unseal(pairingId, 'code', guessed.sealed) };
+    return sealer.unseal(pairingId, 'code', guessed);
   }
 
   #isLive(pairingId: string): boolean {

@@ -7,6 +7,7 @@ import { lvCat } from '../lv.ts';
 import type { DeviceKind } from '../registry/port.ts';
 import { type CpaceExchange, sessionKey } from './cpace.ts';
 
+export const PAIRING_VERSION = 1;
 const protocol = 'palyra-pairing-v1';
 const keyBytes = 32;
 

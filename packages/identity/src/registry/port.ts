@@ -98,6 +98,8 @@ export interface RegistryReads {
   pairing(id: string): Promise<Pairing | undefined>;
   /** The `waiting` pairing that this slot names. At most one can exist. */
   waitingPairing(slot: string): Promise<Pairing | undefined>;
+  /** The `issued` pairing whose certificate has this serial; one indexed read. */
+  issuedPairing(serial: string): Promise<Pairing | undefined>;
   /** Newest first. */
   pairings(query: { readonly states?: readonly PairingState[]; readonly limit: number }): Promise<Pairing[]>;
   /** Those in a state that ends by itself, whose end is at or before `now`; oldest end first. */

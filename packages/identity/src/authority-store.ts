@@ -1,0 +1,170 @@
+// Where the CA comes from at start: made once, loaded ever after, its issuing tier replaced at 2/3 of its life.
+// Secret first, registry second: a crash in between leaves an orphan key, never a certificate without one.
+
+import { CertificateAuthority, makeIssuing, makeRoot } from './certificate/authority.ts';
+import { LocalSigner } from './certificate/local-signer.ts';
+import { makeTrustDomain, parseTrustDomain } from './certificate/spiffe-id.ts';
+import type { Clock } from './clock.ts';
+import type { PairingCrypto } from './crypto/port.ts';
+import { makeUlid, type Ulid } from './device-id.ts';
+import { hasCode, IdentityError } from './errors.ts';
+import type { AuthorityRecord, Registry, RegistryTransaction } from './registry/port.ts';
+import type { SecretStore } from './secret-store/port.ts';
+
+export interface AuthorityStoreOptions {
+  readonly secrets: SecretStore;
+  readonly registry: Registry;
+  readonly crypto: PairingCrypto;
+  readonly clock: Clock;
+  /** Only for the first start; made up when absent. */
+  readonly trustDomain: string | undefined;
+}
+
+export interface LoadedAuthority {
+  readonly daemonId: Ulid;
+  readonly trustDomain: string;
+  readonly issuerId: Ulid;
+  readonly authority: CertificateAuthority;
+}
+
+/** Written once the first start is complete: tells a lost registry from a new home. */
+const createdMarker = 'daemon/created';
+
+/** @throws SECRET_NOT_FOUND, STORE_FAILED when registry and secret store do not belong together. */
+export async function openAuthority(options: AuthorityStoreOptions): Promise<LoadedAuthority> {
+  const { registry, secrets } = options;
+  let daemonId = (await registry.setting('daemon_id')) as Ulid | undefined;
+  if (daemonId === undefined) {
+    if ((await secrets.list(createdMarker)).length > 0) throw registryLost();
+    daemonId = await createDaemon(options);
+  }
+  const trustDomain = (await registry.setting('trust_domain')) ?? '';
+  if (options.trustDomain !== undefined && options.trustDomain !== trustDomain) {
+    throw new TypeError(`the trust domain of this home is ${trustDomain} and cannot be changed`);
+  }
+  // Repeated after a crash between the first commit and the marker.
+  if ((await secrets.list(createdMarker)).length === 0)
+    await secrets.write(createdMarker, new Uint8Array([1]));
+  return { daemonId, trustDomain, ...(await loadIssuing(options, trustDomain)) };
+}
+
+/** A new issuing CA when the present one is past 2/3 of its life. The old one's certificates stay good. */
+export async function loadIssuing(
+  options: AuthorityStoreOptions,
+  trustDomain: string,
+): Promise<Pick<LoadedAuthority, 'issuerId' | 'authority'>> {
+  const { registry, clock, crypto } = options;
+  const authorities = await registry.authorities();
+  const root = authorities.find((each) => each.tier === 'root' && each.state === 'active');
+  if (!root) throw registryLost();
+  let issuing = authorities.find((each) => each.tier === 'issuing' && each.state === 'active');
+  if (!issuing || isPastTwoThirds(issuing, clock.now()))
+    issuing = await replaceIssuing(options, trustDomain, root, issuing);
+  const authority = new CertificateAuthority({
+    trustDomain,
+    root: { der: root.der },
+    issuing: { der: issuing.der, signer: await loadSigner(options.secrets, issuing.id) },
+    clock,
+    randomBytes: (length) => crypto.randomBytes(length),
+  });
+  return { issuerId: issuing.id, authority };
+}
+
+function isPastTwoThirds(certificate: { notBefore: Date; notAfter: Date }, now: Date): boolean {
+  const life = certificate.notAfter.getTime() - certificate.notBefore.getTime();
+  return now.getTime() >= certificate.notBefore.getTime() + (life * 2) / 3;
+}
+
+async function createDaemon(options: AuthorityStoreOptions): Promise<Ulid> {
+  const { registry, crypto, clock } = options;
+  const trustDomain = options.trustDomain
+    ? parseTrustDomain(options.trustDomain)
+    : makeTrustDomain(crypto.randomBytes(10));
+  const id = makeUlid(clock.now(), crypto.randomBytes(10));
+  const signer = await makeSigner(options.secrets, id);
+  const issued = await makeRoot({
+    trustDomain,
+    signer,
+    clock,
+    randomBytes: (length) => crypto.randomBytes(length),
+  });
+  const now = clock.now();
+  const daemonId = makeUlid(now, crypto.randomBytes(10));
+  await registry.transact(async (tx) => {
+    await tx.putSetting('daemon_id', daemonId);
+    await tx.putSetting('trust_domain', trustDomain);
+    await tx.appendAudit({ at: now, action: 'daemon.created', subject: daemonId, detail: { trustDomain } });
+    await insertAuthority(tx, { id, tier: 'root', state: 'active', ...issued }, now);
+  });
+  return daemonId;
+}
+
+async function replaceIssuing(
+  options: AuthorityStoreOptions,
+  trustDomain: string,
+  root: AuthorityRecord,
+  previous: AuthorityRecord | undefined,
+): Promise<AuthorityRecord> {
+  const { registry, secrets, crypto, clock } = options;
+  const id = makeUlid(clock.now(), crypto.randomBytes(10));
+  const signer = await makeSigner(secrets, id);
+  const issued = await makeIssuing({
+    trustDomain,
+    root: { der: root.der, signer: await loadSigner(secrets, root.id) },
+    publicKey: signer.publicKey,
+    clock,
+    randomBytes: (length) => crypto.randomBytes(length),
+  });
+  const record: AuthorityRecord = { id, tier: 'issuing', state: 'active', ...issued };
+  const now = clock.now();
+  await registry.transact(async (tx) => {
+    await insertAuthority(tx, record, now);
+    if (!previous) return;
+    await tx.retireAuthority(previous.id);
+    await tx.appendAudit({
+      at: now,
+      action: 'authority.retired',
+      subject: previous.id,
+      detail: { tier: 'issuing' },
+    });
+  });
+  return record;
+}
+
+async function insertAuthority(tx: RegistryTransaction, record: AuthorityRecord, now: Date): Promise<void> {
+  await tx.insertAuthority(record);
+  await tx.appendAudit({
+    at: now,
+    action: 'authority.created',
+    subject: record.id,
+    detail: { tier: record.tier, fingerprint: record.fingerprint },
+  });
+}
+
+const keyName = (id: Ulid) => `authorities/${id.toLowerCase()}`;
+
+async function makeSigner(secrets: SecretStore, id: Ulid): Promise<LocalSigner> {
+  const signer = LocalSigner.generate();
+  await secrets.write(keyName(id), signer.toPkcs8());
+  return signer;
+}
+
+async function loadSigner(secrets: SecretStore, id: Ulid): Promise<LocalSigner> {
+  try {
+    return LocalSigner.fromPkcs8(await secrets.read(keyName(id)));
+  } catch (cause) {
+    if (!hasCode(cause, 'SECRET_NOT_FOUND')) throw cause;
+    throw new IdentityError(
+      'SECRET_NOT_FOUND',
+      `The secret store does not hold the key of authority ${id}. Registry and secret store do not belong together; restore both from one backup.`,
+      { cause },
+    );
+  }
+}
+
+function registryLost(): IdentityError {
+  return new IdentityError(
+    'STORE_FAILED',
+    'The secret store belongs to a daemon, but the registry beside it is empty or incomplete. Restore the registry from a backup, or start with a new home (every device then has to pair again).',
+  );
+}

@@ -1,0 +1,78 @@
+// What a device keeps of a daemon, as one sealed record: first the request that waits, then the pinned identity.
+// Replacing the record is atomic, so a crash leaves the one or the other and never half a device.
+
+import type { Ulid } from '../device-id.ts';
+import { hasCode, IdentityError } from '../errors.ts';
+import type { SecretStore } from '../secret-store/port.ts';
+
+interface EnrollmentBase {
+  readonly daemonId: Ulid;
+  readonly trustDomain: string;
+  /** host:port of the pairing listener. */
+  readonly address: string;
+  /** PKCS #8 DER of the P-256 key that was made here. */
+  readonly tlsKey: Uint8Array;
+  /** Roots to trust, DER. */
+  readonly trustBundle: readonly Uint8Array[];
+}
+
+/** Confirmed, waiting for the operator. */
+export interface PendingEnrollment extends EnrollmentBase {
+  readonly state: 'pending';
+  readonly requestId: string;
+  readonly awaitKey: Uint8Array;
+  readonly words: string;
+}
+
+/** Paired: everything that mutual TLS takes. */
+export interface PairedEnrollment extends EnrollmentBase {
+  readonly state: 'paired';
+  /** Leaf, then issuing CA; DER. */
+  readonly certificateChain: readonly Uint8Array[];
+}
+
+export type Enrollment = PendingEnrollment | PairedEnrollment;
+
+const prefix = 'enrollments/';
+
+/** A pending request beside a paired daemon is kept apart from it: asking again must not lose what works. */
+function recordName(enrollment: { daemonId: string; state: Enrollment['state'] }): string {
+  return `${prefix}${enrollment.daemonId.toLowerCase()}/${enrollment.state}`;
+}
+
+export async function storeEnrollment(secrets: SecretStore, enrollment: Enrollment): Promise<void> {
+  const text = JSON.stringify(enrollment, (_key, value) =>
+    value instanceof Uint8Array ? { bytes: Buffer.from(value).toString('base64') } : value,
+  );
+  await secrets.write(recordName(enrollment), new TextEncoder().encode(text));
+  if (enrollment.state === 'paired') await dropEnrollment(secrets, { ...enrollment, state: 'pending' });
+}
+
+export async function dropEnrollment(
+  secrets: SecretStore,
+  enrollment: { daemonId: string; state: Enrollment['state'] },
+): Promise<void> {
+  try {
+    await secrets.delete(recordName(enrollment));
+  } catch (error) {
+    if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
+  }
+}
+
+/** All records, pending and paired. @throws SECRET_CORRUPT */
+export async function loadEnrollments(secrets: SecretStore): Promise<Enrollment[]> {
+  const enrollments: Enrollment[] = [];
+  for (const name of await secrets.list(prefix)) {
+    const text = new TextDecoder().decode(await secrets.read(name));
+    try {
+      enrollments.push(
+        JSON.parse(text, (_key, value) =>
+          typeof value?.bytes === 'string' ? new Uint8Array(Buffer.from(value.bytes, 'base64')) : value,
+        ),
+      );
+    } catch (cause) {
+      throw new IdentityError('SECRET_CORRUPT', `The record ${name} cannot be read. Pair again.`, { cause });
+    }
+  }
+  return enrollments;
+}

@@ -1,0 +1,80 @@
+// A component's identity: an Ed25519 key pair and a ULID, made once on the machine that keeps it.
+
+import { bytesToHex } from '@noble/curves/utils.js';
+import type { Clock } from '../clock.ts';
+import type { IdentityKey, PairingCrypto } from '../crypto/port.ts';
+import { type DeviceId, makeUlid, parseDeviceId } from '../device-id.ts';
+import { hasCode, IdentityError } from '../errors.ts';
+import type { SecretStore } from '../secret-store/port.ts';
+
+const secretName = 'device/identity';
+const idLength = 26;
+
+export class DeviceIdentity {
+  readonly id: DeviceId;
+  readonly #key: IdentityKey;
+
+  private constructor(id: DeviceId, key: IdentityKey) {
+    this.id = id;
+    this.#key = key;
+  }
+
+  /** A new identity that exists in memory only. */
+  static async create(crypto: PairingCrypto, clock: Clock): Promise<DeviceIdentity> {
+    return new DeviceIdentity(
+      makeUlid(clock.now(), crypto.randomBytes(10)),
+      await crypto.generateIdentityKey(),
+    );
+  }
+
+  /** The store's identity; a new one is made and stored when there is none. */
+  static async open(secrets: SecretStore, crypto: PairingCrypto, clock: Clock): Promise<DeviceIdentity> {
+    try {
+      return await DeviceIdentity.load(secrets, crypto);
+    } catch (error) {
+      if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
+    }
+    const identity = await DeviceIdentity.create(crypto, clock);
+    await identity.store(secrets);
+    return identity;
+  }
+
+  /** @throws SECRET_NOT_FOUND, SECRET_CORRUPT */
+  static async load(secrets: SecretStore, crypto: PairingCrypto): Promise<DeviceIdentity> {
+    const secret = await secrets.read(secretName);
+    try {
+      const id = parseDeviceId(new TextDecoder().decode(secret.subarray(0, idLength)));
+      return new DeviceIdentity(id, await crypto.importIdentityKey(secret.subarray(idLength)));
+    } catch (cause) {
+      throw new IdentityError(
+        'SECRET_CORRUPT',
+        'The device identity in the secret store cannot be read. Restore it, or pair anew with: palyra pair --new-identity',
+        { cause },
+      );
+    }
+  }
+
+  /** Makes this the store's identity; the one before it is gone. */
+  async store(secrets: SecretStore): Promise<void> {
+    const key = this.#key.export();
+    const secret = new Uint8Array(idLength + key.length);
+    secret.set(new TextEncoder().encode(this.id));
+    secret.set(key, idLength);
+    await secrets.write(secretName, secret);
+  }
+
+  /** Raw Ed25519, 32 bytes. */
+  get publicKey(): Uint8Array {
+    return this.#key.publicKey;
+  }
+
+  /** Ed25519, 64 bytes. */
+  async sign(data: Uint8Array): Promise<Uint8Array> {
+    return this.#key.sign(data);
+  }
+}
+
+/** SHA-256 of the raw public key, lower-case hex. */
+export async function identityFingerprint(crypto: PairingCrypto, publicKey: Uint8Array): Promise<string> {
+  return bytesToHex(await crypto.sha256(publicKey));
+}

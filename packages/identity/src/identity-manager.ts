@@ -1,0 +1,309 @@
+// The front of the library: the few calls that a daemon needs. Each is one line of what its owner does.
+
+import {
+  type AuthorityStoreOptions,
+  type LoadedAuthority,
+  loadIssuing,
+  openAuthority,
+} from './authority-store.ts';
+import { TlsKey } from './certificate/tls-key.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { nodeCrypto } from './crypto/node.ts';
+import type { PairingCrypto } from './crypto/port.ts';
+import { type DeviceId, parseDeviceId, type Ulid } from './device-id.ts';
+import { hasCode, IdentityError } from './errors.ts';
+import { defaultPairingLimits, type PairingLimits } from './limits.ts';
+import { PairingResponder } from './pairing/daemon.ts';
+import { PairingDesk } from './pairing/desk.ts';
+import { parseDeviceName } from './pairing/name.ts';
+import { PairingSealer } from './pairing/rest.ts';
+import { step } from './pairing/state.ts';
+import type { CertificateRecord, Device, Registry, RegistryTransaction } from './registry/port.ts';
+import { judgeStanding, standingMessages } from './registry/standing.ts';
+import type { SecretStore } from './secret-store/port.ts';
+
+export interface IdentityManagerOptions {
+  readonly secrets: SecretStore;
+  readonly registry: Registry;
+  /** Default: made at first start as `palyra-<10 base32 characters>.internal`. Fixed from then on. */
+  readonly trustDomain?: string;
+  /** Default: docs/limits.md. */
+  readonly limits?: Partial<PairingLimits>;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  /** Default: node:crypto. */
+  readonly crypto?: PairingCrypto;
+}
+
+/** A device that may call now. */
+export interface AuthenticatedDevice {
+  readonly deviceId: DeviceId;
+  readonly serial: string;
+}
+
+/** What a TLS server presents. The key exists in memory only: every start makes a new one. */
+export interface ServerCredential {
+  readonly key: TlsKey;
+  /** Leaf, then issuing CA; DER. */
+  readonly certificateChain: readonly Uint8Array[];
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+/** A device's `lastSeenAt` is written at most this often, ms. */
+const lastSeenStepMs = 10 * 60_000;
+
+export class IdentityManager {
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly limits: PairingLimits;
+  /** The operator's side of pairing. */
+  readonly desk: PairingDesk;
+  /** The protocol's side of pairing. */
+  readonly responder: PairingResponder;
+  readonly #options: AuthorityStoreOptions;
+  #loaded: LoadedAuthority;
+
+  /** Opens the daemon's identity, making CA and trust domain at the first start. */
+  static async open(options: IdentityManagerOptions): Promise<IdentityManager> {
+    const crypto = options.crypto ?? nodeCrypto;
+    const store: AuthorityStoreOptions = {
+      secrets: options.secrets,
+      registry: options.registry,
+      crypto,
+      clock: options.clock ?? systemClock,
+      trustDomain: options.trustDomain,
+    };
+    const loaded = await openAuthority(store);
+    const restKey = await readOrMake(options.secrets, 'pairing/rest-key', () => crypto.randomBytes(32));
+    const limits = { ...defaultPairingLimits, ...options.limits };
+    return new IdentityManager(store, loaded, limits, new PairingSealer(crypto, restKey));
+  }
+
+  private constructor(
+    options: AuthorityStoreOptions,
+    loaded: LoadedAuthority,
+    limits: PairingLimits,
+    sealer: PairingSealer,
+  ) {
+    const { registry, clock, crypto } = options;
+    this.#options = options;
+    this.#loaded = loaded;
+    this.registry = registry;
+    this.clock = clock;
+    this.limits = limits;
+    const shared = { registry, clock, crypto, limits, sealer };
+    this.desk = new PairingDesk({ ...shared, rootFingerprint: loaded.authority.rootFingerprint });
+    this.responder = new PairingResponder({
+      ...shared,
+      desk: this.desk,
+      authority: () => this.#loaded.authority,
+      issuerId: () => this.#loaded.issuerId,
+      daemonId: loaded.daemonId,
+    });
+  }
+
+  get daemonId(): Ulid {
+    return this.#loaded.daemonId;
+  }
+
+  get trustDomain(): string {
+    return this.#loaded.trustDomain;
+  }
+
+  /** SHA-256 of the root certificate, lower-case hex. */
+  get rootFingerprint(): string {
+    return this.#loaded.authority.rootFingerprint;
+  }
+
+  /** Roots that a peer's chain may lead to, DER. */
+  get trustBundle(): readonly Uint8Array[] {
+    return this.#loaded.authority.trustBundle();
+  }
+
+  /** A new key and daemon certificate for the listeners. */
+  async issueServerCredential(names: {
+    readonly dnsNames: readonly string[];
+    readonly ipAddresses: readonly string[];
+  }): Promise<ServerCredential> {
+    const { registry, clock } = this.#options;
+    const { authority, issuerId, daemonId } = this.#loaded;
+    const key = TlsKey.generate();
+    const issued = await authority.issueDaemon({ daemonId, tlsKey: key.publicKey, ...names });
+    const now = clock.now();
+    await registry.transact(async (tx) => {
+      await tx.insertCertificate({
+        ...issued,
+        subject: { kind: 'daemon', id: daemonId },
+        state: 'active',
+        issuerId,
+        createdAt: now,
+      });
+      await tx.appendAudit({
+        at: now,
+        action: 'daemon.certificate_issued',
+        subject: issued.serial,
+        detail: { fingerprint: issued.fingerprint },
+      });
+    });
+    const certificateChain = [issued.der, authority.issuingCertificate];
+    return { key, certificateChain, notBefore: issued.notBefore, notAfter: issued.notAfter };
+  }
+
+  /**
+   * The check of every call: one indexed read.
+   * @param fingerprint SHA-256 of the peer certificate's DER, lower-case hex.
+   * @throws the codes of `judgeStanding`.
+   */
+  async authenticate(fingerprint: string): Promise<AuthenticatedDevice> {
+    const verdict = judgeStanding(await this.registry.standing(fingerprint), this.clock.now().getTime());
+    if (!verdict.ok) throw new IdentityError(verdict.code, standingMessages[verdict.code]);
+    return verdict;
+  }
+
+  /** The check of every connection: as `authenticate`, and the first accepted one makes the certificate active. */
+  async admit(fingerprint: string): Promise<AuthenticatedDevice> {
+    const verdict = judgeStanding(await this.registry.standing(fingerprint), this.clock.now().getTime());
+    if (!verdict.ok) throw new IdentityError(verdict.code, standingMessages[verdict.code]);
+    if (verdict.firstUse) await this.#activate(verdict.deviceId, verdict.serial);
+    else await this.#see(verdict.deviceId);
+    return verdict;
+  }
+
+  /** Shuts the device out for ever. Listeners close its connections when they hear of it. @throws DEVICE_NOT_FOUND */
+  async revokeDevice(id: string, reason: string): Promise<Device> {
+    const now = this.clock.now();
+    return this.registry.transact(async (tx) => {
+      const device = await existingDevice(tx, id);
+      if (device.state === 'revoked') return device;
+      const revoked: Device = { ...device, state: 'revoked', revocationReason: reason };
+      await tx.updateDevice(revoked);
+      await tx.insertRevocation({ at: now, deviceId: device.id, serial: undefined, reason });
+      await tx.appendAudit({ at: now, action: 'device.revoked', subject: device.id, detail: { reason } });
+      tx.emit({ type: 'device_revoked', deviceId: device.id });
+      return revoked;
+    });
+  }
+
+  /** Ends one certificate of a device. @throws CERTIFICATE_NOT_FOUND */
+  async revokeCertificate(serial: string, reason: string): Promise<CertificateRecord> {
+    const now = this.clock.now();
+    return this.registry.transact(async (tx) => {
+      const certificate = await tx.certificate({ serial });
+      if (certificate?.subject.kind !== 'device') throw certificateNotFound(serial);
+      if (certificate.state === 'revoked') return certificate;
+      const deviceId = certificate.subject.id;
+      await tx.moveCertificate(serial, certificate.state, 'revoked');
+      await tx.insertRevocation({ at: now, deviceId, serial, reason });
+      await tx.appendAudit({
+        at: now,
+        action: 'certificate.revoked',
+        subject: serial,
+        detail: { device: deviceId, reason },
+      });
+      tx.emit({ type: 'certificate_revoked', serial, deviceId });
+      return { ...certificate, state: 'revoked' };
+    });
+  }
+
+  /** @throws DEVICE_NOT_FOUND, MESSAGE_INVALID */
+  async renameDevice(id: string, name: string): Promise<Device> {
+    const now = this.clock.now();
+    const parsed = parseDeviceName(name);
+    return this.registry.transact(async (tx) => {
+      const device = { ...(await existingDevice(tx, id)), name: parsed };
+      await tx.updateDevice(device);
+      await tx.appendAudit({ at: now, action: 'device.renamed', subject: id, detail: { name: parsed } });
+      return device;
+    });
+  }
+
+  /** What a device tells about itself; replaces what it told before. @throws MESSAGE_INVALID */
+  async registerDevice(
+    id: DeviceId,
+    told: { platform: string; capabilities: readonly string[] },
+  ): Promise<void> {
+    const platform = parseDeviceName(told.platform);
+    const capabilities = told.capabilities.map(parseDeviceName);
+    if (capabilities.length > 64) {
+      throw new IdentityError('MESSAGE_INVALID', 'A device registers at most 64 capabilities.');
+    }
+    await this.registry.transact(async (tx) => {
+      await tx.updateDevice({ ...(await existingDevice(tx, id)), platform, capabilities });
+    });
+  }
+
+  /** What is due by the clock: expiries, sessions, the issuing CA. Call it about once a minute. */
+  async tick(): Promise<void> {
+    await this.desk.expireDue();
+    await this.responder.sweep();
+    this.#loaded = { ...this.#loaded, ...(await loadIssuing(this.#options, this.trustDomain)) };
+  }
+
+  async #activate(deviceId: DeviceId, serial: string): Promise<void> {
+    const now = this.clock.now();
+    await this.registry.transact(async (tx) => {
+      // Lost to a simultaneous connection, or revoked since: the next check decides.
+      if (!(await tx.moveCertificate(serial, 'issued', 'active'))) return;
+      const device = await existingDevice(tx, deviceId);
+      if (device.state !== 'revoked') await tx.updateDevice({ ...device, state: 'active', lastSeenAt: now });
+      await tx.appendAudit({
+        at: now,
+        action: 'certificate.activated',
+        subject: serial,
+        detail: { device: deviceId },
+      });
+      for (const other of await tx.certificatesOf(deviceId, 100)) {
+        if (other.serial === serial || other.state !== 'active') continue;
+        await tx.moveCertificate(other.serial, 'active', 'superseded');
+        await tx.appendAudit({
+          at: now,
+          action: 'certificate.superseded',
+          subject: other.serial,
+          detail: { device: deviceId, by: serial },
+        });
+        tx.emit({ type: 'certificate_superseded', serial: other.serial, deviceId });
+      }
+      const pairing = await tx.issuedPairing(serial);
+      if (!pairing) return;
+      const stored = await tx.replacePairing(pairing, step(pairing, { type: 'activate' }, now));
+      tx.emit({ type: 'pairing_changed', pairing: stored });
+    });
+  }
+
+  async #see(deviceId: DeviceId): Promise<void> {
+    const now = this.clock.now();
+    const device = await this.registry.device(deviceId);
+    if (!device || now.getTime() - (device.lastSeenAt?.getTime() ?? 0) < lastSeenStepMs) return;
+    await this.registry.transact(async (tx) => {
+      await tx.updateDevice({ ...(await existingDevice(tx, deviceId)), lastSeenAt: now });
+    });
+  }
+}
+
+async function readOrMake(secrets: SecretStore, name: string, make: () => Uint8Array): Promise<Uint8Array> {
+  try {
+    return await secrets.read(name);
+  } catch (error) {
+    if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
+  }
+  const made = make();
+  await secrets.write(name, made);
+  return made;
+}
+
+/** @throws DEVICE_NOT_FOUND, DEVICE_ID_INVALID */
+async function existingDevice(tx: RegistryTransaction, id: string): Promise<Device> {
+  const device = await tx.device(parseDeviceId(id));
+  if (!device) {
+    throw new IdentityError('DEVICE_NOT_FOUND', `There is no device ${id}. See: palyra devices list`);
+  }
+  return device;
+}
+
+function certificateNotFound(serial: string): IdentityError {
+  return new IdentityError(
+    'CERTIFICATE_NOT_FOUND',
+    `No device certificate has the serial ${serial}. See: palyra devices show DEVICE`,
+  );
+}

@@ -1,0 +1,191 @@
+// The device's side of the pairing protocol (docs/pairing.md, section 3). The mirror of daemon.ts.
+
+import { bytesToHex } from '@noble/curves/utils.js';
+import { TlsKey } from '../certificate/tls-key.ts';
+import type { Clock } from '../clock.ts';
+import type { PairingCrypto } from '../crypto/port.ts';
+import {
+  dropEnrollment,
+  type PairedEnrollment,
+  type PendingEnrollment,
+  storeEnrollment,
+} from '../device/enrollment.ts';
+import type { DeviceIdentity } from '../device/identity.ts';
+import { IdentityError } from '../errors.ts';
+import type { DeviceKind } from '../registry/port.ts';
+import type { SecretStore } from '../secret-store/port.ts';
+import type { PairingCode } from './code.ts';
+import { makeShare, scalarMultVfy } from './cpace.ts';
+import type { AwaitUpdate, ConfirmReply, ExchangeReply, OpenReply } from './daemon.ts';
+import { type DaemonHello, encodeDeviceHello, parseDaemonHello } from './hello.ts';
+import {
+  awaitProofInput,
+  channelIdentifier,
+  derivePairingKeys,
+  identitySignatureInput,
+  PAIRING_VERSION,
+  tlsKeyProofInput,
+} from './transcript.ts';
+
+/** The daemon as the device reaches it: four calls over one TLS channel. */
+export interface PairingPeer {
+  /** TLS exporter of this channel, 32 bytes. */
+  readonly channelBinding: Uint8Array;
+  open(request: { version: number; slot: Uint8Array; kind: DeviceKind }): Promise<OpenReply>;
+  exchange(request: {
+    sessionId: Uint8Array;
+    ya: Uint8Array;
+    deviceHello: Uint8Array;
+  }): Promise<ExchangeReply>;
+  confirm(request: {
+    sessionId: Uint8Array;
+    deviceConfirmation: Uint8Array;
+    identitySignature: Uint8Array;
+    tlsKeyProof: Uint8Array;
+  }): Promise<ConfirmReply>;
+  await(request: { requestId: string; proof: Uint8Array }, signal: AbortSignal): AsyncIterable<AwaitUpdate>;
+}
+
+export interface PairingDevice {
+  readonly identity: DeviceIdentity;
+  readonly secrets: SecretStore;
+  readonly crypto: PairingCrypto;
+  readonly clock: Clock;
+  readonly kind: DeviceKind;
+  /** Shown to the operator. */
+  readonly name: string;
+  readonly platform: string;
+}
+
+/** A daemon's clock may differ by this much before the device says so, ms. */
+const clockToleranceMs = 10 * 60_000;
+
+/**
+ * From the code to a request that waits for the operator. Stores nothing before the daemon has proven that it knows
+ * the code; from then on the pinned root and the request are in the secret store.
+ * @param address host:port of the pairing listener, kept for later.
+ * @throws ROOT_MISMATCH, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, and what the daemon answers.
+ */
+export async function requestPairing(
+  device: PairingDevice,
+  peer: PairingPeer,
+  code: PairingCode,
+  address: string,
+): Promise<PendingEnrollment> {
+  const { crypto, identity } = device;
+  const opened = await peer.open({ version: PAIRING_VERSION, slot: code.slot, kind: device.kind });
+  const sid = opened.sessionId;
+  const rootFingerprint = await crypto.sha256(opened.rootCertificate);
+  if (code.rootFingerprint && !crypto.equal(code.rootFingerprint, rootFingerprint)) {
+    throw rootMismatch(bytesToHex(rootFingerprint));
+  }
+  const tlsKey = TlsKey.generate();
+  const ci = channelIdentifier(peer.channelBinding, rootFingerprint, device.kind);
+  const { scalar, share: ya } = await makeShare(crypto, { prs: code.secret, ci, sid });
+  const adA = encodeDeviceHello({
+    deviceId: identity.id,
+    identityKey: identity.publicKey,
+    tlsKey: tlsKey.publicKey,
+    name: device.name,
+    platform: device.platform,
+  });
+  const exchanged = await peer.exchange({ sessionId: sid, ya, deviceHello: adA });
+  const k = await scalarMultVfy(crypto, scalar, exchanged.yb);
+  const exchange = { ya, adA, yb: exchanged.yb, adB: exchanged.daemonHello };
+  const keys = await derivePairingKeys(crypto, ci, sid, k, exchange);
+  if (!crypto.equal(exchanged.daemonConfirmation, keys.daemonConfirmation)) throw notAuthenticated();
+  const hello = parseDaemonHello(exchanged.daemonHello);
+  checkClock(device.clock.now(), hello);
+
+  const confirmed = await peer.confirm({
+    sessionId: sid,
+    deviceConfirmation: keys.deviceConfirmation,
+    identitySignature: await identity.sign(identitySignatureInput(keys.transcript)),
+    tlsKeyProof: tlsKey.sign(tlsKeyProofInput(keys.transcript)),
+  });
+  const pending: PendingEnrollment = {
+    state: 'pending',
+    daemonId: hello.daemonId,
+    trustDomain: hello.trustDomain,
+    address,
+    tlsKey: tlsKey.toPkcs8(),
+    trustBundle: [opened.rootCertificate],
+    requestId: confirmed.requestId,
+    awaitKey: keys.awaitKey,
+    words: keys.words,
+  };
+  await storeEnrollment(device.secrets, pending);
+  return pending;
+}
+
+/**
+ * From the waiting request to the pinned mTLS identity. May be called again, on a new channel, after any interruption.
+ * @param onState told each state as the daemon reports it.
+ * @throws PAIRING_REJECTED, PAIRING_EXPIRED (the request is forgotten), and what the daemon answers.
+ */
+export async function awaitPairing(
+  device: Pick<PairingDevice, 'secrets' | 'crypto'>,
+  peer: PairingPeer,
+  pending: PendingEnrollment,
+  options: { readonly signal: AbortSignal; readonly onState?: (update: AwaitUpdate) => void },
+): Promise<PairedEnrollment> {
+  const { secrets, crypto } = device;
+  const proof = await crypto.hmacSha256(
+    pending.awaitKey,
+    awaitProofInput(pending.requestId, peer.channelBinding),
+  );
+  for await (const update of peer.await({ requestId: pending.requestId, proof }, options.signal)) {
+    options.onState?.(update);
+    if (update.state === 'rejected' || update.state === 'expired') {
+      await dropEnrollment(secrets, pending);
+      throw refused(update);
+    }
+    if (update.certificateChain.length === 0) continue;
+    const { requestId: _, awaitKey: __, words: ___, ...common } = pending;
+    const paired: PairedEnrollment = {
+      ...common,
+      state: 'paired',
+      certificateChain: update.certificateChain,
+      trustBundle: update.trustBundle,
+    };
+    await storeEnrollment(secrets, paired);
+    return paired;
+  }
+  throw new IdentityError(
+    'UNREACHABLE',
+    'The daemon ended the wait without a decision. Run the same command again.',
+  );
+}
+
+function checkClock(now: Date, hello: DaemonHello): void {
+  if (Math.abs(now.getTime() - hello.time.getTime()) <= clockToleranceMs) return;
+  throw new IdentityError(
+    'CLOCK_SKEW',
+    `This device's clock says ${now.toISOString()}, the daemon's says ${hello.time.toISOString()}. Certificates need both to agree: set the wrong one right and pair again.`,
+  );
+}
+
+function rootMismatch(actual: string): IdentityError {
+  return new IdentityError(
+    'ROOT_MISMATCH',
+    `The daemon at this address has another root certificate (SHA-256 ${actual}) than the QR code names. Someone may be in between: nothing was stored and no secret was sent.`,
+  );
+}
+
+function notAuthenticated(): IdentityError {
+  return new IdentityError(
+    'DAEMON_NOT_AUTHENTICATED',
+    'The daemon could not prove that it knows this code: the code is wrong or used up, or someone is in between. Nothing was stored. Check the code, or make a new one: palyra pairing code',
+  );
+}
+
+function refused(update: AwaitUpdate): IdentityError {
+  if (update.state === 'expired') {
+    return new IdentityError(
+      'PAIRING_EXPIRED',
+      'The request expired before it was completed. Pair again with a new code.',
+    );
+  }
+  const reason = update.reason ? `: ${update.reason}` : '';
+  return new IdentityError('PAIRING_REJECTED', `The operator rejected this device${reason}.`);
+}

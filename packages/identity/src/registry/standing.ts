@@ -1,0 +1,50 @@
+// One question, one answer: may the holder of this certificate talk to the daemon now? Asked for every connection and
+// every call; `palyra why` shows the same answer.
+
+import type { DeviceId } from '../device-id.ts';
+import type { IdentityErrorCode } from '../errors.ts';
+import type { CertificateStanding } from './port.ts';
+
+export type StandingCode = Extract<
+  IdentityErrorCode,
+  | 'CERTIFICATE_UNKNOWN'
+  | 'CERTIFICATE_REVOKED'
+  | 'CERTIFICATE_SUPERSEDED'
+  | 'CERTIFICATE_EXPIRED'
+  | 'CERTIFICATE_NOT_YET_VALID'
+  | 'DEVICE_REVOKED'
+>;
+
+export type StandingVerdict =
+  | { readonly ok: true; readonly deviceId: DeviceId; readonly serial: string; readonly firstUse: boolean }
+  | { readonly ok: false; readonly code: StandingCode };
+
+/** Deny by default: everything that is not a known, living certificate of a device that holds is refused. */
+export function judgeStanding(standing: CertificateStanding | undefined, nowMs: number): StandingVerdict {
+  if (standing?.subjectKind !== 'device') return { ok: false, code: 'CERTIFICATE_UNKNOWN' };
+  if (standing.deviceState === 'revoked') return { ok: false, code: 'DEVICE_REVOKED' };
+  if (standing.certificateState === 'revoked') return { ok: false, code: 'CERTIFICATE_REVOKED' };
+  if (standing.certificateState === 'superseded') return { ok: false, code: 'CERTIFICATE_SUPERSEDED' };
+  if (nowMs >= standing.notAfterMs) return { ok: false, code: 'CERTIFICATE_EXPIRED' };
+  if (nowMs < standing.notBeforeMs) return { ok: false, code: 'CERTIFICATE_NOT_YET_VALID' };
+  if (standing.deviceState === undefined) return { ok: false, code: 'CERTIFICATE_UNKNOWN' };
+  return {
+    ok: true,
+    deviceId: standing.subjectId,
+    serial: standing.serial,
+    firstUse: standing.certificateState === 'issued',
+  };
+}
+
+/** What a refused peer and the operator are told. */
+export const standingMessages: Readonly<Record<StandingCode, string>> = {
+  CERTIFICATE_UNKNOWN: 'This certificate was not issued by this daemon. Pair the device: palyra pair ADDRESS',
+  CERTIFICATE_REVOKED:
+    'This certificate was revoked by the operator. Pair the device again: palyra pair ADDRESS',
+  CERTIFICATE_SUPERSEDED: 'This certificate was replaced by a newer one, which the device should use.',
+  CERTIFICATE_EXPIRED: 'This certificate has expired. Pair the device again: palyra pair ADDRESS',
+  CERTIFICATE_NOT_YET_VALID:
+    "This certificate is not valid yet: the daemon's clock is behind. Compare the clocks of daemon and device.",
+  DEVICE_REVOKED:
+    'This device was revoked by the operator. To let it back in, make a new identity: palyra pair ADDRESS --new-identity',
+};
