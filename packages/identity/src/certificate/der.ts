@@ -1,0 +1,86 @@
+// A DER encoder for what the four certificate profiles need (ITU-T X.690; RFC 5280 4.1). It only writes: reading is
+// left to node:crypto. Every function returns one complete element, so calls nest the way ASN.1 does.
+
+const utf8 = new TextEncoder();
+
+/** Joins encoded elements. */
+export function concat(parts: readonly Uint8Array[]): Uint8Array {
+  let size = 0;
+  for (const part of parts) size += part.length;
+  const out = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+/** One element: tag, length in the shortest form (X.690 10.1), contents. */
+function element(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of contents) length += part.length;
+  let at = length < 0x80 ? 2 : length < 0x100 ? 3 : 4;
+  if (length > 0xffff) throw new TypeError('an element of a certificate holds at most 65535 bytes');
+  const out = new Uint8Array(at + length);
+  out[0] = tag;
+  out[1] = at === 2 ? length : 0x80 | (at - 2);
+  if (at === 4) out[2] = length >> 8;
+  if (at > 2) out[at - 1] = length & 0xff;
+  for (const part of contents) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+export const sequence = (...members: readonly Uint8Array[]): Uint8Array => element(0x30, ...members);
+
+/** A SET of one member; more would have to be sorted (X.690 11.6). */
+export const setOf = (member: Uint8Array): Uint8Array => element(0x31, member);
+
+export const octetString = (bytes: Uint8Array): Uint8Array => element(0x04, bytes);
+
+/** @param unused bits at the end that do not count; a named bit list has no zero bits at its end (X.690 11.2.2). */
+export const bitString = (bytes: Uint8Array, unused = 0): Uint8Array =>
+  element(0x03, Uint8Array.of(unused), bytes);
+
+export const utf8String = (text: string): Uint8Array => element(0x0c, utf8.encode(text));
+
+export const booleanTrue: Uint8Array = element(0x01, Uint8Array.of(0xff));
+
+/** Context tag [n] around whole elements. */
+export const explicit = (n: number, inner: Uint8Array): Uint8Array => element(0xa0 | n, inner);
+
+/** Context tag [n] in place of the tag of a primitive type; text as its bytes. */
+export const implicit = (n: number, contents: Uint8Array | string): Uint8Array =>
+  element(0x80 | n, typeof contents === 'string' ? utf8.encode(contents) : contents);
+
+/** @param magnitude a number that is not negative, most significant byte first; leading zeros do not matter. */
+export function integer(magnitude: Uint8Array): Uint8Array {
+  let start = 0;
+  while (start < magnitude.length && magnitude[start] === 0) start += 1;
+  const digits = magnitude.subarray(start);
+  const needsZero = digits.length === 0 || digits[0]! >= 0x80;
+  return needsZero ? element(0x02, Uint8Array.of(0), digits) : element(0x02, digits);
+}
+
+/** @param dotted such as `2.5.29.17`. */
+export function objectIdentifier(dotted: string): Uint8Array {
+  const [first, second, ...rest] = dotted.split('.').map(Number);
+  const bytes: number[] = [];
+  for (const arc of [first! * 40 + second!, ...rest]) {
+    const groups = [arc & 0x7f];
+    for (let high = arc >>> 7; high > 0; high >>>= 7) groups.unshift(0x80 | (high & 0x7f));
+    bytes.push(...groups);
+  }
+  return element(0x06, Uint8Array.from(bytes));
+}
+
+/** UTCTime to the end of 2049, GeneralizedTime from 2050 on, whole seconds, `Z` (RFC 5280 4.1.2.5). */
+export function time(instant: Date): Uint8Array {
+  const year = instant.getUTCFullYear();
+  if (!(year >= 1950 && year <= 9999)) throw new TypeError('a certificate is dated from 1950 to 9999');
+  const digits = instant.toISOString().replace(/\.\d+|[-T:]/g, '');
+  return year < 2050 ? element(0x17, utf8.encode(digits.slice(2))) : element(0x18, utf8.encode(digits));
+}

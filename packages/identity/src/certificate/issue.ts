@@ -1,0 +1,91 @@
+// What the certificates of every profile go through: a life that ends with the issuer's, a serial, a signature.
+
+import { hash } from 'node:crypto';
+import type { Clock } from '../clock.ts';
+import { IdentityError } from '../errors.ts';
+import { bitString, sequence } from './der.ts';
+import type { CertificateSummary } from './peer-certificate.ts';
+import { type CertificateFacts, signatureAlgorithm } from './profile.ts';
+import type { Signer } from './signer.ts';
+import { checkP256Spki } from './tls-key.ts';
+
+/** Nothing lives shorter: an issuer with less than this left does not issue any more. */
+export const MIN_LIFE_MS = 60 * 1000;
+/** For clocks that are a little behind ours. */
+const backdateMs = 60 * 1000;
+
+/** Where time and randomness come from. */
+export interface Surroundings {
+  readonly clock: Clock;
+  /** Bytes from a CSPRNG. */
+  readonly randomBytes: (size: number) => Uint8Array;
+}
+
+export interface IssuedCertificate extends CertificateSummary {
+  readonly der: Uint8Array;
+}
+
+/**
+ * @param issuer whose dates bound the certificate's; undefined for a root.
+ * @throws MESSAGE_INVALID for the key; CERTIFICATE_EXPIRED when the issuer ends within a minute;
+ * CERTIFICATE_NOT_YET_VALID when the clock is before the issuer's start.
+ */
+export function makeFacts(
+  { clock, randomBytes }: Surroundings,
+  publicKey: Uint8Array,
+  lifeMs: number,
+  issuer: Pick<CertificateSummary, 'notBefore' | 'notAfter'> | undefined,
+): CertificateFacts {
+  checkP256Spki(publicKey);
+  const now = clock.now().getTime();
+  const start = issuer?.notBefore.getTime() ?? -Infinity;
+  const end = issuer?.notAfter.getTime() ?? Infinity;
+  if (now < start) {
+    throw new IdentityError(
+      'CERTIFICATE_NOT_YET_VALID',
+      `This machine's clock is before the start of its authority, ${issuer?.notBefore.toISOString()}: set the clock.`,
+    );
+  }
+  if (end - now < MIN_LIFE_MS) {
+    throw new IdentityError(
+      'CERTIFICATE_EXPIRED',
+      `The authority ends at ${issuer?.notAfter.toISOString()} and cannot issue any more: replace it.`,
+    );
+  }
+  return {
+    serial: makeSerial(randomBytes(16)),
+    notBefore: wholeSecond(Math.max(now - backdateMs, start)),
+    notAfter: wholeSecond(Math.min(now + lifeMs, end)),
+    publicKey,
+  };
+}
+
+/** Certificates count in seconds, and what is stored must be what they say. */
+const wholeSecond = (ms: number) => new Date(Math.floor(ms / 1000) * 1000);
+
+/**
+ * 128 bits whose first byte is 0x01 to 0x7f: positive, and always 16 bytes (RFC 5280 4.1.2.2).
+ * @param random 16 bytes from a CSPRNG.
+ */
+export function makeSerial(random: Uint8Array): Uint8Array {
+  if (random.length !== 16) throw new TypeError('makeSerial takes 16 random bytes');
+  const serial = Uint8Array.from(random);
+  serial[0] = 1 + (serial[0]! % 127);
+  return serial;
+}
+
+/** @param tbs what a profile made of the facts. */
+export async function signCertificate(
+  tbs: Uint8Array,
+  facts: CertificateFacts,
+  signer: Signer,
+): Promise<IssuedCertificate> {
+  const der = sequence(tbs, signatureAlgorithm, bitString(await signer.sign(tbs)));
+  return {
+    der,
+    serial: Buffer.from(facts.serial).toString('hex'),
+    fingerprint: hash('sha256', der, 'hex'),
+    notBefore: facts.notBefore,
+    notAfter: facts.notAfter,
+  };
+}

@@ -1,0 +1,19 @@
+// A key of the CA that lives in this process; at rest it is a record of the secret store.
+
+import type { Signer } from './signer.ts';
+import { P256Key } from './tls-key.ts';
+
+export class LocalSigner extends P256Key implements Signer {
+  static generate(): LocalSigner {
+    return new LocalSigner(P256Key.generateKey());
+  }
+
+  /** @throws SECRET_CORRUPT */
+  static fromPkcs8(der: Uint8Array): LocalSigner {
+    return new LocalSigner(P256Key.readKey(der));
+  }
+
+  sign(data: Uint8Array): Uint8Array {
+    return this.signDer(data);
+  }
+}

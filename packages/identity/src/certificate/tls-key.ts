@@ -1,0 +1,112 @@
+// ECDSA P-256 keys: the check of one that came from outside, and the TLS key of a device or daemon.
+
+import {
+  createPrivateKey,
+  createPublicKey,
+  ECDH,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+} from 'node:crypto';
+import { inspect } from 'node:util';
+import { IdentityError } from '../errors.ts';
+
+/** Everything before the point: SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING 04... (RFC 5480 2). */
+const spkiPrefix = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex');
+/** Bytes of a P-256 SubjectPublicKeyInfo with an uncompressed point. */
+export const P256_SPKI_BYTES = 91;
+const maxPkcs8Bytes = 1024;
+
+/**
+ * Takes the one canonical SubjectPublicKeyInfo of a P-256 key, as WebCrypto and OpenSSL write it: 91 bytes,
+ * uncompressed, a point on the curve. `ECDH.convertKey` is OpenSSL's own check of the point, and takes a fifth of the
+ * time of `createPublicKey`, which would be dearer than the signature it stands before.
+ * @throws MESSAGE_INVALID
+ */
+export function checkP256Spki(der: Uint8Array): void {
+  try {
+    if (der.length !== P256_SPKI_BYTES) throw new RangeError(`${der.length} bytes`);
+    if (spkiPrefix.compare(der, 0, spkiPrefix.length) !== 0) throw new RangeError('another kind of key');
+    ECDH.convertKey(der.subarray(spkiPrefix.length - 1), 'prime256v1');
+  } catch (cause) {
+    throw new IdentityError(
+      'MESSAGE_INVALID',
+      'The TLS key must be a P-256 public key as SubjectPublicKeyInfo, uncompressed, 91 bytes of DER.',
+      { cause },
+    );
+  }
+}
+
+/** A private key that stays here and cannot be printed. */
+export abstract class P256Key {
+  readonly #key: KeyObject;
+  /** SubjectPublicKeyInfo, DER, 91 bytes. */
+  readonly publicKey: Uint8Array;
+
+  protected constructor(key: KeyObject) {
+    this.#key = key;
+    this.publicKey = Uint8Array.from(createPublicKey(key).export({ type: 'spki', format: 'der' }));
+  }
+
+  protected static generateKey(): KeyObject {
+    return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+  }
+
+  protected static readKey(pkcs8: Uint8Array): KeyObject {
+    try {
+      if (pkcs8.length > maxPkcs8Bytes) throw new RangeError('too long');
+      const key = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
+      if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new RangeError('another kind of key');
+      return key;
+    } catch (cause) {
+      throw new IdentityError('SECRET_CORRUPT', 'The stored private key is not a P-256 key in PKCS #8.', {
+        cause,
+      });
+    }
+  }
+
+  /** PKCS #8, DER. A secret: only for the secret store. */
+  toPkcs8(): Uint8Array {
+    return Uint8Array.from(this.#key.export({ type: 'pkcs8', format: 'der' }));
+  }
+
+  /** PKCS #8, PEM. A secret: only for the TLS stack, which takes nothing else. */
+  toPem(): string {
+    return this.#key.export({ type: 'pkcs8', format: 'pem' }).toString();
+  }
+
+  /** ECDSA with SHA-256, as a DER SEQUENCE. */
+  protected signDer(data: Uint8Array): Uint8Array {
+    return Uint8Array.from(sign('sha256', data, this.#key));
+  }
+
+  /** ECDSA with SHA-256, r and s of 32 bytes each. */
+  protected signFlat(data: Uint8Array): Uint8Array {
+    return Uint8Array.from(sign('sha256', data, { key: this.#key, dsaEncoding: 'ieee-p1363' }));
+  }
+
+  toJSON(): string {
+    return 'redacted';
+  }
+
+  [inspect.custom](): string {
+    return `${this.constructor.name} redacted`;
+  }
+}
+
+/** The key of a device's or daemon's certificate. It is made where it is used and never leaves. */
+export class TlsKey extends P256Key {
+  static generate(): TlsKey {
+    return new TlsKey(P256Key.generateKey());
+  }
+
+  /** @throws SECRET_CORRUPT */
+  static fromPkcs8(der: Uint8Array): TlsKey {
+    return new TlsKey(P256Key.readKey(der));
+  }
+
+  /** For proofs of possession: ECDSA with SHA-256, 64 bytes, as WebCrypto signs. */
+  sign(data: Uint8Array): Uint8Array {
+    return this.signFlat(data);
+  }
+}
