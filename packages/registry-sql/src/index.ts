@@ -1,0 +1,1 @@
+export { openSqliteRegistry, type SqliteRegistryOptions } from './sqlite/open.ts';

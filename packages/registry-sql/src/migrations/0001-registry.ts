@@ -1,0 +1,141 @@
+// The first version: every table.
+
+import { AUDIT_GENESIS_HASH } from '@palyra/identity';
+import { type Kysely, sql } from 'kysely';
+import type { Migration } from 'kysely/migration';
+import type { ColumnTypes } from '../migrate.ts';
+
+export function registryTables(types: ColumnTypes): Migration {
+  return {
+    async up(db: Kysely<Record<string, Record<string, unknown>>>) {
+      await db.schema
+        .createTable('devices')
+        .addColumn('id', 'text', (column) => column.primaryKey())
+        .addColumn('identity_key', types.bytes, (column) => column.notNull())
+        .addColumn('name', 'text', (column) => column.notNull())
+        .addColumn('name_folded', 'text', (column) => column.notNull())
+        .addColumn('kind', 'text', (column) => column.notNull())
+        .addColumn('platform', 'text', (column) => column.notNull())
+        .addColumn('state', 'text', (column) => column.notNull())
+        .addColumn('created_at', 'bigint', (column) => column.notNull())
+        .addColumn('last_seen_at', 'bigint')
+        .addColumn('capabilities', 'text', (column) => column.notNull())
+        .addColumn('revocation_reason', 'text')
+        .execute();
+
+      await db.schema
+        .createTable('authorities')
+        .addColumn('id', 'text', (column) => column.primaryKey())
+        .addColumn('tier', 'text', (column) => column.notNull())
+        .addColumn('state', 'text', (column) => column.notNull())
+        .addColumn('serial', 'text', (column) => column.notNull().unique())
+        .addColumn('fingerprint', 'text', (column) => column.notNull().unique())
+        .addColumn('not_before', 'bigint', (column) => column.notNull())
+        .addColumn('not_after', 'bigint', (column) => column.notNull())
+        .addColumn('der', types.bytes, (column) => column.notNull())
+        .execute();
+
+      // `der` comes last, so that the check of a connection reads only the start of the row.
+      await db.schema
+        .createTable('certificates')
+        .addColumn('serial', 'text', (column) => column.primaryKey())
+        .addColumn('fingerprint', 'text', (column) => column.notNull().unique())
+        .addColumn('subject_kind', 'text', (column) => column.notNull())
+        .addColumn('subject_id', 'text', (column) => column.notNull())
+        .addColumn('state', 'text', (column) => column.notNull())
+        .addColumn('not_before', 'bigint', (column) => column.notNull())
+        .addColumn('not_after', 'bigint', (column) => column.notNull())
+        .addColumn('issuer_id', 'text', (column) => column.notNull().references('authorities.id'))
+        .addColumn('created_at', 'bigint', (column) => column.notNull())
+        .addColumn('der', types.bytes, (column) => column.notNull())
+        .execute();
+      await db.schema
+        .createIndex('certificates_subject')
+        .on('certificates')
+        .columns(['subject_id', 'created_at'])
+        .execute();
+
+      await db.schema
+        .createTable('pairings')
+        .addColumn('id', 'text', (column) => column.primaryKey())
+        .addColumn('revision', 'integer', (column) => column.notNull())
+        .addColumn('state', 'text', (column) => column.notNull())
+        .addColumn('code_kind', 'text', (column) => column.notNull())
+        .addColumn('slot', 'text', (column) => column.notNull())
+        .addColumn('created_at', 'bigint', (column) => column.notNull())
+        .addColumn('guesses_left', 'integer', (column) => column.notNull())
+        .addColumn('guesses_taken', 'integer', (column) => column.notNull())
+        .addColumn('expires_at', 'bigint')
+        .addColumn('sealed_secret', types.bytes)
+        .addColumn('serial', 'text')
+        .addColumn('reason', 'text')
+        .addColumn('device_id', 'text')
+        .addColumn('identity_key', types.bytes)
+        .addColumn('tls_key', types.bytes)
+        .addColumn('name', 'text')
+        .addColumn('kind', 'text')
+        .addColumn('platform', 'text')
+        .addColumn('words', 'text')
+        .addColumn('source', 'text')
+        .addColumn('continuity', 'text')
+        .addColumn('failed_guesses', 'integer')
+        .addColumn('sealed_await_key', types.bytes)
+        .execute();
+      await db.schema
+        .createIndex('pairings_waiting_slot')
+        .unique()
+        .on('pairings')
+        .column('slot')
+        .where(sql.ref('state'), '=', sql.lit('waiting'))
+        .execute();
+      await db.schema
+        .createIndex('pairings_issued_serial')
+        .unique()
+        .on('pairings')
+        .column('serial')
+        .where(sql.ref('state'), '=', sql.lit('issued'))
+        .execute();
+      await db.schema.createIndex('pairings_state').on('pairings').columns(['state', 'expires_at']).execute();
+      await db.schema.createIndex('pairings_created').on('pairings').columns(['created_at', 'id']).execute();
+
+      await db.schema
+        .createTable('revocations')
+        .addColumn('at', 'bigint', (column) => column.notNull())
+        .addColumn('device_id', 'text', (column) => column.notNull().references('devices.id'))
+        .addColumn('serial', 'text')
+        .addColumn('reason', 'text', (column) => column.notNull())
+        .execute();
+      await db.schema.createIndex('revocations_at').on('revocations').columns(['at', 'device_id']).execute();
+
+      await db.schema
+        .createTable('audit')
+        .addColumn('seq', types.sequence, (column) => column.primaryKey())
+        .addColumn('at', 'bigint', (column) => column.notNull())
+        .addColumn('action', 'text', (column) => column.notNull())
+        .addColumn('subject', 'text', (column) => column.notNull())
+        .addColumn('detail_json', 'text', (column) => column.notNull())
+        .addColumn('previous_hash', 'text', (column) => column.notNull())
+        .addColumn('hash', 'text', (column) => column.notNull())
+        .execute();
+      await db.schema.createIndex('audit_subject').on('audit').columns(['subject', 'seq']).execute();
+
+      await db.schema
+        .createTable('settings')
+        .addColumn('name', 'text', (column) => column.primaryKey())
+        .addColumn('value', 'text', (column) => column.notNull())
+        .execute();
+
+      await db.schema
+        .createTable('ledger')
+        .addColumn('id', 'integer', (column) => column.primaryKey().check(sql`id = 1`))
+        .addColumn('devices', 'bigint', (column) => column.notNull())
+        .addColumn('audit_seq', 'bigint', (column) => column.notNull())
+        .addColumn('audit_hash', 'text', (column) => column.notNull())
+        .execute();
+      await db
+        .insertInto('ledger')
+        .values({ id: 1, devices: 0, audit_seq: 0, audit_hash: AUDIT_GENESIS_HASH })
+        .execute();
+    },
+  };
+}

@@ -1,0 +1,137 @@
+// The registry's reads in SQL. Each is one statement, so each sees one moment.
+
+import type {
+  AuditRow,
+  AuthorityRecord,
+  CertificateRecord,
+  CertificateStanding,
+  Device,
+  DeviceId,
+  Pairing,
+  PairingState,
+  RegistryCounts,
+  RegistryReads,
+  Revocation,
+} from '@palyra/identity';
+import type { CompiledQuery } from 'kysely';
+import type { Executor } from './executor.ts';
+import { readAuditRow } from './rows/audit.ts';
+import { readAuthority } from './rows/authority.ts';
+import { readCertificate, readStanding } from './rows/certificate.ts';
+import { integer, milliseconds, type Row, text, unreadable } from './rows/column.ts';
+import { foldName, readDevice } from './rows/device.ts';
+import { readPairing } from './rows/pairing.ts';
+import { readRevocation } from './rows/revocation.ts';
+import type { Statements } from './statements.ts';
+
+export class SqlReads implements RegistryReads {
+  protected readonly executor: Executor;
+  protected readonly statements: Statements;
+
+  constructor(executor: Executor, statements: Statements) {
+    this.executor = executor;
+    this.statements = statements;
+  }
+
+  standing(fingerprint: string): Promise<CertificateStanding | undefined> {
+    return this.#one(this.statements.standing({ fingerprint }), readStanding);
+  }
+
+  device(id: DeviceId): Promise<Device | undefined> {
+    return this.#one(this.statements.device({ id }), readDevice);
+  }
+
+  devices(query: { limit: number; after?: string; search?: string }): Promise<Device[]> {
+    const { after, search } = query;
+    const wanted = search === undefined ? {} : { name: foldName(search), idStart: search.toUpperCase() };
+    return this.#many(this.statements.devices({ limit: checked(query.limit), after, ...wanted }), readDevice);
+  }
+
+  certificate(key: { serial: string } | { fingerprint: string }): Promise<CertificateRecord | undefined> {
+    const query =
+      'serial' in key
+        ? this.statements.certificateBySerial({ serial: key.serial })
+        : this.statements.certificateByFingerprint({ fingerprint: key.fingerprint });
+    return this.#one(query, readCertificate);
+  }
+
+  certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]> {
+    const values = { device_id: deviceId, limit: checked(limit) };
+    return this.#many(this.statements.certificatesOf(values), readCertificate);
+  }
+
+  pairing(id: string): Promise<Pairing | undefined> {
+    return this.#one(this.statements.pairing({ id }), readPairing);
+  }
+
+  waitingPairing(slot: string): Promise<Pairing | undefined> {
+    return this.#one(this.statements.waitingPairing({ slot }), readPairing);
+  }
+
+  issuedPairing(serial: string): Promise<Pairing | undefined> {
+    return this.#one(this.statements.issuedPairing({ serial }), readPairing);
+  }
+
+  pairings(query: { states?: readonly PairingState[]; limit: number }): Promise<Pairing[]> {
+    const { states } = query;
+    return this.#many(this.statements.pairings({ states, limit: checked(query.limit) }), readPairing);
+  }
+
+  duePairings(now: Date, limit: number): Promise<Pairing[]> {
+    const values = { now: milliseconds(now), limit: checked(limit) };
+    return this.#many(this.statements.duePairings(values), readPairing);
+  }
+
+  authorities(): Promise<AuthorityRecord[]> {
+    return this.#many(this.statements.authorities({}), readAuthority);
+  }
+
+  revocations(query: { limit: number }): Promise<Revocation[]> {
+    return this.#many(this.statements.revocations({ limit: checked(query.limit) }), readRevocation);
+  }
+
+  setting(name: string): Promise<string | undefined> {
+    return this.#one(this.statements.setting({ name }), (row) => text(row, 'value'));
+  }
+
+  async counts(): Promise<RegistryCounts> {
+    const counts = await this.#one(this.statements.counts({}), (row) => ({
+      devices: integer(row, 'devices'),
+      pendingRequests: integer(row, 'pending'),
+      waitingCodes: integer(row, 'waiting'),
+    }));
+    return counts ?? unreadable('ledger', null);
+  }
+
+  audit(query: { limit: number; before?: number; subject?: string }): Promise<AuditRow[]> {
+    const { before, subject } = query;
+    return this.#many(this.statements.audit({ limit: checked(query.limit), before, subject }), readAuditRow);
+  }
+
+  async auditHead(): Promise<{ seq: number; hash: string }> {
+    const head = await this.#one(this.statements.auditHead({}), (row) => ({
+      seq: integer(row, 'audit_seq'),
+      hash: text(row, 'audit_hash'),
+    }));
+    return head ?? unreadable('ledger', null);
+  }
+
+  /** The next rows of the chain after `seq`, in order. */
+  protected auditPage(seq: number, limit: number): Promise<AuditRow[]> {
+    return this.#many(this.statements.auditAfter({ seq, limit }), readAuditRow);
+  }
+
+  async #one<T>(query: CompiledQuery<Row>, read: (row: Row) => T): Promise<T | undefined> {
+    const [row] = await this.executor.all(query);
+    return row && read(row);
+  }
+
+  async #many<T>(query: CompiledQuery<Row>, read: (row: Row) => T): Promise<T[]> {
+    return (await this.executor.all(query)).map(read);
+  }
+}
+
+function checked(limit: number): number {
+  if (!Number.isSafeInteger(limit) || limit < 0) throw new TypeError('a limit is a whole number, 0 or more');
+  return limit;
+}

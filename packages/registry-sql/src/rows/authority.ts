@@ -1,0 +1,34 @@
+// A certificate authority of this daemon and its row.
+
+import type { AuthorityRecord, Ulid } from '@palyra/identity';
+import type { AuthoritiesTable } from '../tables.ts';
+import { bytes, instant, milliseconds, oneOf, type Row, text } from './column.ts';
+
+const tier = oneOf<AuthorityRecord['tier']>({ root: 1, issuing: 1 });
+const state = oneOf<AuthorityRecord['state']>({ active: 1, retired: 1 });
+
+export function authorityRow(authority: AuthorityRecord): AuthoritiesTable {
+  return {
+    id: authority.id,
+    tier: authority.tier,
+    state: authority.state,
+    serial: authority.serial,
+    fingerprint: authority.fingerprint,
+    not_before: milliseconds(authority.notBefore),
+    not_after: milliseconds(authority.notAfter),
+    der: authority.der,
+  };
+}
+
+export function readAuthority(row: Row): AuthorityRecord {
+  return {
+    id: text(row, 'id') as Ulid,
+    tier: tier(row, 'tier'),
+    state: state(row, 'state'),
+    serial: text(row, 'serial'),
+    fingerprint: text(row, 'fingerprint'),
+    notBefore: instant(row, 'not_before'),
+    notAfter: instant(row, 'not_after'),
+    der: bytes(row, 'der'),
+  };
+}

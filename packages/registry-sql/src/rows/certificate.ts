@@ -1,0 +1,51 @@
+// A certificate, its row, and its standing.
+
+import type { CertificateRecord, CertificateStanding, CertificateState, Ulid } from '@palyra/identity';
+import type { CertificatesTable } from '../tables.ts';
+import { bytes, instant, integer, milliseconds, oneOf, optional, type Row, text } from './column.ts';
+import { deviceState } from './device.ts';
+
+const certificateState = oneOf<CertificateState>({ issued: 1, active: 1, superseded: 1, revoked: 1 });
+const subjectKind = oneOf<CertificateRecord['subject']['kind']>({ device: 1, daemon: 1 });
+const optionalDeviceState = optional(deviceState);
+
+export function certificateRow(certificate: CertificateRecord): CertificatesTable {
+  return {
+    serial: certificate.serial,
+    fingerprint: certificate.fingerprint,
+    subject_kind: certificate.subject.kind,
+    subject_id: certificate.subject.id,
+    state: certificate.state,
+    not_before: milliseconds(certificate.notBefore),
+    not_after: milliseconds(certificate.notAfter),
+    issuer_id: certificate.issuerId,
+    created_at: milliseconds(certificate.createdAt),
+    der: certificate.der,
+  };
+}
+
+export function readCertificate(row: Row): CertificateRecord {
+  return {
+    serial: text(row, 'serial'),
+    fingerprint: text(row, 'fingerprint'),
+    subject: { kind: subjectKind(row, 'subject_kind'), id: text(row, 'subject_id') as Ulid },
+    state: certificateState(row, 'state'),
+    notBefore: instant(row, 'not_before'),
+    notAfter: instant(row, 'not_after'),
+    issuerId: text(row, 'issuer_id') as Ulid,
+    der: bytes(row, 'der'),
+    createdAt: instant(row, 'created_at'),
+  };
+}
+
+export function readStanding(row: Row): CertificateStanding {
+  return {
+    serial: text(row, 'serial'),
+    subjectKind: subjectKind(row, 'subject_kind'),
+    subjectId: text(row, 'subject_id') as Ulid,
+    certificateState: certificateState(row, 'certificate_state'),
+    notBeforeMs: integer(row, 'not_before'),
+    notAfterMs: integer(row, 'not_after'),
+    deviceState: optionalDeviceState(row, 'device_state'),
+  };
+}

@@ -1,0 +1,56 @@
+// Reads one column of a row, strictly: what the database holds is input too (a restored backup, a hand-edited file).
+
+import { IdentityError } from '@palyra/identity';
+
+export type Row = Readonly<Record<string, unknown>>;
+export type Read<T> = (row: Row, column: string) => T;
+
+export const text: Read<string> = (row, column) => {
+  const value = row[column];
+  return typeof value === 'string' ? value : unreadable(column, value);
+};
+
+export const integer: Read<number> = (row, column) => {
+  const value = row[column];
+  return Number.isSafeInteger(value) ? (value as number) : unreadable(column, value);
+};
+
+export const bytes: Read<Uint8Array> = (row, column) => {
+  const value = row[column];
+  return value instanceof Uint8Array ? value : unreadable(column, value);
+};
+
+export const instant: Read<Date> = (row, column) => {
+  const date = new Date(integer(row, column));
+  return Number.isNaN(date.getTime()) ? unreadable(column, row[column]) : date;
+};
+
+/** @param names a record, so that the compiler finds a missing name. */
+export function oneOf<T extends string>(names: Readonly<Record<T, unknown>>): Read<T> {
+  return (row, column) => {
+    const value = row[column];
+    return typeof value === 'string' && Object.hasOwn(names, value)
+      ? (value as T)
+      : unreadable(column, value);
+  };
+}
+
+export function optional<T>(read: Read<T>): Read<T | undefined> {
+  return (row, column) => (row[column] === null ? undefined : read(row, column));
+}
+
+/** The number a column holds for a date. */
+export function milliseconds(date: Date): number {
+  const value = date.getTime();
+  if (Number.isNaN(value)) throw new TypeError('a date to be stored is invalid');
+  return value;
+}
+
+export function unreadable(column: string, value: unknown): never {
+  const found = value === null ? 'nothing' : typeof value;
+  throw new IdentityError(
+    'STORE_FAILED',
+    `The registry holds a row that cannot be read: column "${column}" holds ${found} where it must not. ` +
+      'Restore the registry from a backup; nothing else repairs it.',
+  );
+}

@@ -1,0 +1,56 @@
+// A device and its row.
+
+import type { Device, DeviceId, DeviceKind } from '@palyra/identity';
+import type { DevicesTable } from '../tables.ts';
+import { bytes, instant, milliseconds, oneOf, optional, type Row, text, unreadable } from './column.ts';
+
+export const deviceKind = oneOf<DeviceKind>({ cli: 1, desktop: 1, browser: 1, node: 1 });
+export const deviceState = oneOf<Device['state']>({ approved: 1, active: 1, revoked: 1 });
+
+export function deviceRow(device: Device): DevicesTable {
+  return {
+    id: device.id,
+    identity_key: device.identityKey,
+    name: device.name,
+    name_folded: foldName(device.name),
+    kind: device.kind,
+    platform: device.platform,
+    state: device.state,
+    created_at: milliseconds(device.createdAt),
+    last_seen_at: device.lastSeenAt ? milliseconds(device.lastSeenAt) : null,
+    capabilities: JSON.stringify(device.capabilities),
+    revocation_reason: device.revocationReason ?? null,
+  };
+}
+
+export function readDevice(row: Row): Device {
+  return {
+    id: text(row, 'id') as DeviceId,
+    identityKey: bytes(row, 'identity_key'),
+    name: text(row, 'name'),
+    kind: deviceKind(row, 'kind'),
+    platform: text(row, 'platform'),
+    state: deviceState(row, 'state'),
+    createdAt: instant(row, 'created_at'),
+    lastSeenAt: optional(instant)(row, 'last_seen_at'),
+    capabilities: readCapabilities(text(row, 'capabilities')),
+    revocationReason: optional(text)(row, 'revocation_reason'),
+  };
+}
+
+/** How a name and a search for it are compared. */
+export function foldName(name: string): string {
+  return name.normalize('NFKC').toLowerCase();
+}
+
+function readCapabilities(json: string): readonly string[] {
+  let list: unknown;
+  try {
+    list = JSON.parse(json);
+  } catch {
+    return unreadable('capabilities', json);
+  }
+  return Array.isArray(list) && list.every((item) => typeof item === 'string')
+    ? list
+    : unreadable('capabilities', list);
+}

@@ -1,0 +1,104 @@
+// A pairing and its row. Its eight shapes lie in one table; `shapes` says which columns each state fills.
+
+import type { DeviceId, Pairing, PairingRequest, PairingState, Ulid } from '@palyra/identity';
+import type { PairingsTable } from '../tables.ts';
+import { bytes, instant, integer, milliseconds, oneOf, type Row, text, unreadable } from './column.ts';
+import { deviceKind } from './device.ts';
+
+type Part = 'expiresAt' | 'sealedSecret' | 'request' | 'serial' | 'reason';
+type Presence = Readonly<Partial<Record<Part, 'required' | 'optional'>>>;
+
+const shapes: Readonly<Record<PairingState, Presence>> = {
+  waiting: { expiresAt: 'required', sealedSecret: 'required' },
+  pending_approval: { expiresAt: 'required', request: 'required' },
+  approved: { expiresAt: 'required', request: 'required' },
+  issued: { expiresAt: 'required', request: 'required', serial: 'required' },
+  active: { request: 'required', serial: 'required' },
+  rejected: { request: 'optional', reason: 'required' },
+  expired: { request: 'optional' },
+  exhausted: {},
+};
+
+const pairingState = oneOf<PairingState>(shapes);
+const codeKind = oneOf<Pairing['codeKind']>({ typed: 1, qr: 1 });
+const continuity = oneOf<PairingRequest['continuity']>({ new: 1, known: 1, another_key: 1 });
+
+export function pairingRow(pairing: Pairing): PairingsTable {
+  const request = 'request' in pairing ? pairing.request : undefined;
+  return {
+    id: pairing.id,
+    revision: pairing.revision,
+    state: pairing.state,
+    code_kind: pairing.codeKind,
+    slot: pairing.slot,
+    created_at: milliseconds(pairing.createdAt),
+    guesses_left: pairing.guessesLeft,
+    guesses_taken: pairing.guessesTaken,
+    expires_at: 'expiresAt' in pairing ? milliseconds(pairing.expiresAt) : null,
+    sealed_secret: 'sealedSecret' in pairing ? pairing.sealedSecret : null,
+    serial: 'serial' in pairing ? pairing.serial : null,
+    reason: 'reason' in pairing ? pairing.reason : null,
+    device_id: request?.deviceId ?? null,
+    identity_key: request?.identityKey ?? null,
+    tls_key: request?.tlsKey ?? null,
+    name: request?.name ?? null,
+    kind: request?.kind ?? null,
+    platform: request?.platform ?? null,
+    words: request?.words ?? null,
+    source: request?.source ?? null,
+    continuity: request?.continuity ?? null,
+    failed_guesses: request?.failedGuesses ?? null,
+    sealed_await_key: request?.sealedAwaitKey ?? null,
+  };
+}
+
+const partReaders: Readonly<Record<Part, { column: string; read(row: Row): unknown }>> = {
+  expiresAt: { column: 'expires_at', read: (row) => instant(row, 'expires_at') },
+  sealedSecret: { column: 'sealed_secret', read: (row) => bytes(row, 'sealed_secret') },
+  request: { column: 'device_id', read: readRequest },
+  serial: { column: 'serial', read: (row) => text(row, 'serial') },
+  reason: { column: 'reason', read: (row) => text(row, 'reason') },
+};
+
+/** @throws STORE_FAILED when the row lacks what its state needs or holds what its state cannot have. */
+export function readPairing(row: Row): Pairing {
+  const state = pairingState(row, 'state');
+  const parts: Partial<Record<Part, unknown>> = {};
+  for (const [part, { column, read }] of Object.entries(partReaders) as [
+    Part,
+    (typeof partReaders)[Part],
+  ][]) {
+    const presence = shapes[state][part];
+    if (row[column] !== null) {
+      if (presence === undefined) unreadable(column, row[column]);
+      parts[part] = read(row);
+    } else if (presence === 'required') unreadable(column, null);
+  }
+  return {
+    id: text(row, 'id') as Ulid,
+    revision: integer(row, 'revision'),
+    codeKind: codeKind(row, 'code_kind'),
+    slot: text(row, 'slot'),
+    createdAt: instant(row, 'created_at'),
+    guessesLeft: integer(row, 'guesses_left'),
+    guessesTaken: integer(row, 'guesses_taken'),
+    state,
+    ...parts,
+  } as Pairing;
+}
+
+function readRequest(row: Row): PairingRequest {
+  return {
+    deviceId: text(row, 'device_id') as DeviceId,
+    identityKey: bytes(row, 'identity_key'),
+    tlsKey: bytes(row, 'tls_key'),
+    name: text(row, 'name'),
+    kind: deviceKind(row, 'kind'),
+    platform: text(row, 'platform'),
+    words: text(row, 'words'),
+    source: text(row, 'source'),
+    continuity: continuity(row, 'continuity'),
+    failedGuesses: integer(row, 'failed_guesses'),
+    sealedAwaitKey: bytes(row, 'sealed_await_key'),
+  };
+}

@@ -1,0 +1,98 @@
+// One connection to a SQLite database, with every statement prepared once. All calls are synchronous.
+
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import type { CompiledQuery, SqliteDatabase } from 'kysely';
+import { storeError } from './store-error.ts';
+
+/** How long another process's write is waited for. The whole process waits, so it is short. */
+const BUSY_TIMEOUT_MS = 1000;
+/** The most memory for pages; taken only as they are read. */
+const CACHE_KIB = 128 * 1024;
+
+export class SqliteConnection {
+  readonly #path: string;
+  readonly #database: DatabaseSync;
+  // The SQL has a few dozen shapes, so this stays small.
+  readonly #statements = new Map<string, StatementSync>();
+
+  /** @throws STORE_FULL, STORE_FAILED, as every method. */
+  constructor(path: string) {
+    this.#path = path;
+    this.#database = this.#try(() => new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS }));
+    try {
+      this.#try(() =>
+        this.#database.exec(`
+          PRAGMA journal_mode = WAL;
+          PRAGMA synchronous = FULL;
+          PRAGMA fullfsync = ON;
+          PRAGMA foreign_keys = ON;
+          PRAGMA cache_size = -${CACHE_KIB};
+        `),
+      );
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
+  }
+
+  all<Row>(query: CompiledQuery<Row>): Row[] {
+    return this.#try(() => this.#prepare(query.sql).all(...(query.parameters as SQLInputValue[])) as Row[]);
+  }
+
+  /** Returns how many rows changed. */
+  run(query: CompiledQuery): number {
+    return this.#try(() =>
+      Number(this.#prepare(query.sql).run(...(query.parameters as SQLInputValue[])).changes),
+    );
+  }
+
+  begin(): void {
+    this.#try(() => this.#prepare('BEGIN IMMEDIATE').run());
+  }
+
+  commit(): void {
+    this.#try(() => this.#prepare('COMMIT').run());
+  }
+
+  /** SQLite has already rolled back by itself after some errors. */
+  rollback(): void {
+    if (this.#database.isTransaction) this.#try(() => this.#prepare('ROLLBACK').run());
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  /** For Kysely's own dialect, which runs the migrations. */
+  kyselyDatabase(): SqliteDatabase {
+    return {
+      close: () => this.close(),
+      prepare: (sql) => {
+        const statement = this.#database.prepare(sql);
+        return {
+          reader: statement.columns().length > 0,
+          all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
+          run: (parameters) => statement.run(...(parameters as SQLInputValue[])),
+          iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])),
+        };
+      },
+    };
+  }
+
+  #prepare(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (!statement) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #try<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw storeError(error, this.#path);
+    }
+  }
+}

@@ -1,0 +1,191 @@
+// All the SQL of the registry, the same for every database. A fixed text is written with `sql.lit` where an index on a
+// part of a table needs to see it.
+
+import { type Kysely, sql } from 'kysely';
+import { prepared } from './executor.ts';
+import type {
+  AuditTable,
+  AuthoritiesTable,
+  CertificatesTable,
+  DevicesTable,
+  LedgerTable,
+  PairingsTable,
+  RevocationsTable,
+  SettingsTable,
+  Tables,
+} from './tables.ts';
+
+export type Statements = ReturnType<typeof statementsFor>;
+
+export function statementsFor(db: Kysely<Tables>) {
+  return {
+    standing: prepared((values: { fingerprint: string }) =>
+      db
+        .selectFrom('certificates as c')
+        .leftJoin('devices as d', (join) =>
+          join.onRef('d.id', '=', 'c.subject_id').on('c.subject_kind', '=', sql.lit('device')),
+        )
+        .select(['c.serial', 'c.subject_kind', 'c.subject_id', 'c.not_before', 'c.not_after'])
+        .select(['c.state as certificate_state', 'd.state as device_state'])
+        .where('c.fingerprint', '=', values.fingerprint),
+    ),
+
+    device: prepared((values: { id: string }) =>
+      db.selectFrom('devices').selectAll().where('id', '=', values.id),
+    ),
+    devices: (query: { limit: number; after: string | undefined; name?: string; idStart?: string }) => {
+      let select = db.selectFrom('devices').selectAll().orderBy('id').limit(query.limit);
+      if (query.after !== undefined) select = select.where('id', '>', query.after);
+      const { name, idStart } = query;
+      if (name !== undefined && idStart !== undefined) {
+        select = select.where((or) =>
+          or.or([like('name_folded', `%${escaped(name)}%`), like('id', `${escaped(idStart)}%`)]),
+        );
+      }
+      return select.compile();
+    },
+    insertDevice: prepared((row: DevicesTable) => db.insertInto('devices').values(row)),
+    countDevice: prepared((_: object) =>
+      db.updateTable('ledger').set((ledger) => ({ devices: ledger('devices', '+', 1) })),
+    ),
+    updateDevice: prepared(({ id, ...row }: DevicesTable) =>
+      db.updateTable('devices').set(row).where('id', '=', id),
+    ),
+
+    certificateBySerial: prepared((values: { serial: string }) =>
+      db.selectFrom('certificates').selectAll().where('serial', '=', values.serial),
+    ),
+    certificateByFingerprint: prepared((values: { fingerprint: string }) =>
+      db.selectFrom('certificates').selectAll().where('fingerprint', '=', values.fingerprint),
+    ),
+    certificatesOf: prepared((values: { device_id: string; limit: number }) =>
+      db
+        .selectFrom('certificates')
+        .selectAll()
+        .where('subject_id', '=', values.device_id)
+        .where('subject_kind', '=', sql.lit('device'))
+        .orderBy('created_at', 'desc')
+        .orderBy('serial', 'desc')
+        .limit(values.limit),
+    ),
+    insertCertificate: prepared((row: CertificatesTable) => db.insertInto('certificates').values(row)),
+    moveCertificate: prepared((values: { serial: string; from: string; to: string }) =>
+      db
+        .updateTable('certificates')
+        .set({ state: values.to })
+        .where('serial', '=', values.serial)
+        .where('state', '=', values.from),
+    ),
+
+    pairing: prepared((values: { id: string }) =>
+      db.selectFrom('pairings').selectAll().where('id', '=', values.id),
+    ),
+    waitingPairing: prepared((values: { slot: string }) =>
+      db
+        .selectFrom('pairings')
+        .selectAll()
+        .where('slot', '=', values.slot)
+        .where('state', '=', sql.lit('waiting')),
+    ),
+    issuedPairing: prepared((values: { serial: string }) =>
+      db
+        .selectFrom('pairings')
+        .selectAll()
+        .where('serial', '=', values.serial)
+        .where('state', '=', sql.lit('issued')),
+    ),
+    pairings: (query: { states: readonly string[] | undefined; limit: number }) => {
+      let select = db.selectFrom('pairings').selectAll();
+      if (query.states) select = select.where('state', 'in', query.states);
+      return select.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(query.limit).compile();
+    },
+    duePairings: prepared((values: { now: number; limit: number }) =>
+      db
+        .selectFrom('pairings')
+        .selectAll()
+        .where('state', 'in', ['waiting', 'pending_approval', 'approved', 'issued'])
+        .where('expires_at', '<=', values.now)
+        .orderBy('expires_at')
+        .orderBy('id')
+        .limit(values.limit),
+    ),
+    insertPairing: prepared((row: PairingsTable) =>
+      db
+        .insertInto('pairings')
+        .values(row)
+        .onConflict((conflict) => conflict.doNothing()),
+    ),
+    replacePairing: prepared(
+      ({ id, previous_revision, ...row }: PairingsTable & { previous_revision: number }) =>
+        db.updateTable('pairings').set(row).where('id', '=', id).where('revision', '=', previous_revision),
+    ),
+
+    authorities: prepared((_: object) =>
+      db.selectFrom('authorities').selectAll().orderBy('not_before').orderBy('id'),
+    ),
+    insertAuthority: prepared((row: AuthoritiesTable) => db.insertInto('authorities').values(row)),
+    retireAuthority: prepared((values: { id: string }) =>
+      db
+        .updateTable('authorities')
+        .set({ state: sql.lit('retired') })
+        .where('id', '=', values.id),
+    ),
+
+    revocations: prepared((values: { limit: number }) =>
+      db
+        .selectFrom('revocations')
+        .selectAll()
+        .orderBy('at', 'desc')
+        .orderBy('device_id', 'desc')
+        .limit(values.limit),
+    ),
+    insertRevocation: prepared((row: RevocationsTable) => db.insertInto('revocations').values(row)),
+
+    setting: prepared((values: { name: string }) =>
+      db.selectFrom('settings').select('value').where('name', '=', values.name),
+    ),
+    putSetting: prepared((row: SettingsTable) =>
+      db
+        .insertInto('settings')
+        .values(row)
+        .onConflict((conflict) => conflict.column('name').doUpdateSet({ value: row.value })),
+    ),
+
+    counts: prepared((_: object) =>
+      db
+        .selectFrom('ledger')
+        .select('devices')
+        .select([pairingsIn('pending_approval').as('pending'), pairingsIn('waiting').as('waiting')]),
+    ),
+
+    audit: (query: { limit: number; before: number | undefined; subject: string | undefined }) => {
+      let select = db.selectFrom('audit').selectAll().orderBy('seq', 'desc').limit(query.limit);
+      if (query.before !== undefined) select = select.where('seq', '<', query.before);
+      if (query.subject !== undefined) select = select.where('subject', '=', query.subject);
+      return select.compile();
+    },
+    auditAfter: prepared((values: { seq: number; limit: number }) =>
+      db.selectFrom('audit').selectAll().where('seq', '>', values.seq).orderBy('seq').limit(values.limit),
+    ),
+    auditHead: prepared((_: object) => db.selectFrom('ledger').select(['audit_seq', 'audit_hash'])),
+    insertAudit: prepared((row: AuditTable) => db.insertInto('audit').values(row)),
+    moveAuditHead: prepared((values: Pick<LedgerTable, 'audit_seq' | 'audit_hash'>) =>
+      db.updateTable('ledger').set(values),
+    ),
+  };
+
+  function pairingsIn(state: string) {
+    return db
+      .selectFrom('pairings')
+      .select((pairings) => pairings.fn.countAll().as('number'))
+      .where('state', '=', sql.lit(state));
+  }
+}
+
+function like(column: 'id' | 'name_folded', pattern: string) {
+  return sql<boolean>`${sql.ref(column)} like ${pattern} escape '\\'`;
+}
+
+function escaped(text: string): string {
+  return text.replace(/[\\%_]/g, '\\$&');
+}

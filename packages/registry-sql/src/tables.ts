@@ -1,0 +1,109 @@
+// The registry's tables as Kysely sees them. Instants are milliseconds since 1970; hex, ULIDs and enumerations are text.
+
+export interface Tables {
+  readonly devices: DevicesTable;
+  readonly certificates: CertificatesTable;
+  readonly pairings: PairingsTable;
+  readonly revocations: RevocationsTable;
+  readonly authorities: AuthoritiesTable;
+  readonly audit: AuditTable;
+  readonly settings: SettingsTable;
+  readonly ledger: LedgerTable;
+}
+
+export interface DevicesTable {
+  readonly id: string;
+  readonly identity_key: Uint8Array;
+  readonly name: string;
+  /** The name as `search` compares it, because databases fold case differently. */
+  readonly name_folded: string;
+  readonly kind: string;
+  readonly platform: string;
+  readonly state: string;
+  readonly created_at: number;
+  readonly last_seen_at: number | null;
+  /** A JSON list of strings. */
+  readonly capabilities: string;
+  readonly revocation_reason: string | null;
+}
+
+export interface CertificatesTable {
+  readonly serial: string;
+  readonly fingerprint: string;
+  readonly subject_kind: string;
+  readonly subject_id: string;
+  readonly state: string;
+  readonly not_before: number;
+  readonly not_after: number;
+  readonly issuer_id: string;
+  readonly created_at: number;
+  readonly der: Uint8Array;
+}
+
+/** Which of the nullable columns a state fills is in rows/pairing.ts. */
+export interface PairingsTable {
+  readonly id: string;
+  readonly revision: number;
+  readonly state: string;
+  readonly code_kind: string;
+  readonly slot: string;
+  readonly created_at: number;
+  readonly guesses_left: number;
+  readonly guesses_taken: number;
+  readonly expires_at: number | null;
+  readonly sealed_secret: Uint8Array | null;
+  readonly serial: string | null;
+  readonly reason: string | null;
+  readonly device_id: string | null;
+  readonly identity_key: Uint8Array | null;
+  readonly tls_key: Uint8Array | null;
+  readonly name: string | null;
+  readonly kind: string | null;
+  readonly platform: string | null;
+  readonly words: string | null;
+  readonly source: string | null;
+  readonly continuity: string | null;
+  readonly failed_guesses: number | null;
+  readonly sealed_await_key: Uint8Array | null;
+}
+
+export interface RevocationsTable {
+  readonly at: number;
+  readonly device_id: string;
+  readonly serial: string | null;
+  readonly reason: string;
+}
+
+export interface AuthoritiesTable {
+  readonly id: string;
+  readonly tier: string;
+  readonly state: string;
+  readonly serial: string;
+  readonly fingerprint: string;
+  readonly not_before: number;
+  readonly not_after: number;
+  readonly der: Uint8Array;
+}
+
+export interface AuditTable {
+  readonly seq: number;
+  readonly at: number;
+  readonly action: string;
+  readonly subject: string;
+  readonly detail_json: string;
+  readonly previous_hash: string;
+  readonly hash: string;
+}
+
+export interface SettingsTable {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** One row, with id 1: what must be known without a scan. */
+export interface LedgerTable {
+  readonly id: number;
+  readonly devices: number;
+  readonly audit_seq: number;
+  readonly audit_hash: string;
+}

@@ -1,0 +1,98 @@
+// One change of the registry in SQL. Whoever opens it begins, commits or rolls back around it.
+
+import {
+  type AuditEvent,
+  type AuthorityRecord,
+  type CertificateRecord,
+  type CertificateState,
+  type Device,
+  IdentityError,
+  type Pairing,
+  type RegistryEvent,
+  type RegistryTransaction,
+  type Revocation,
+  type Ulid,
+} from '@palyra/identity';
+import { SqlReads } from './reads.ts';
+import { nextAuditRow } from './rows/audit.ts';
+import { authorityRow } from './rows/authority.ts';
+import { certificateRow } from './rows/certificate.ts';
+import { deviceRow } from './rows/device.ts';
+import { pairingRow } from './rows/pairing.ts';
+import { revocationRow } from './rows/revocation.ts';
+
+export class SqlTransaction extends SqlReads implements RegistryTransaction {
+  /** What to tell subscribers once this is committed. */
+  readonly events: RegistryEvent[] = [];
+
+  async insertDevice(device: Device): Promise<void> {
+    await this.executor.run(this.statements.insertDevice(deviceRow(device)));
+    await this.executor.run(this.statements.countDevice({}));
+  }
+
+  async updateDevice(device: Device): Promise<void> {
+    const changed = await this.executor.run(this.statements.updateDevice(deviceRow(device)));
+    if (changed === 0) {
+      throw new IdentityError('DEVICE_NOT_FOUND', `No device has the id ${device.id}. See: palyra devices`);
+    }
+  }
+
+  async insertCertificate(certificate: CertificateRecord): Promise<void> {
+    await this.executor.run(this.statements.insertCertificate(certificateRow(certificate)));
+  }
+
+  async moveCertificate(serial: string, from: CertificateState, to: CertificateState): Promise<boolean> {
+    return (await this.executor.run(this.statements.moveCertificate({ serial, from, to }))) === 1;
+  }
+
+  async insertPairing(pairing: Pairing): Promise<void> {
+    // The statement does nothing on a conflict, because an error would end the whole transaction.
+    if ((await this.executor.run(this.statements.insertPairing(pairingRow(pairing)))) === 0) {
+      throw new IdentityError(
+        'PAIRING_STATE_CONFLICT',
+        `Pairing ${pairing.id} cannot be added: its id or its code's slot ${pairing.slot} is in use. Make another code.`,
+      );
+    }
+  }
+
+  async replacePairing(previous: Pairing, next: Pairing): Promise<Pairing> {
+    if (next.id !== previous.id) throw new TypeError('a pairing can only be replaced by its own next state');
+    const stored = { ...next, revision: previous.revision + 1 };
+    const values = { ...pairingRow(stored), previous_revision: previous.revision };
+    if ((await this.executor.run(this.statements.replacePairing(values))) === 0) {
+      throw new IdentityError(
+        'PAIRING_STATE_CONFLICT',
+        `Pairing ${previous.id} was changed by something else at the same time. Look at its state and try again.`,
+      );
+    }
+    return stored;
+  }
+
+  async insertAuthority(authority: AuthorityRecord): Promise<void> {
+    await this.executor.run(this.statements.insertAuthority(authorityRow(authority)));
+  }
+
+  async retireAuthority(id: Ulid): Promise<void> {
+    if ((await this.executor.run(this.statements.retireAuthority({ id }))) === 0) {
+      throw new IdentityError('CERTIFICATE_NOT_FOUND', `No certificate authority has the id ${id}.`);
+    }
+  }
+
+  async insertRevocation(revocation: Revocation): Promise<void> {
+    await this.executor.run(this.statements.insertRevocation(revocationRow(revocation)));
+  }
+
+  async putSetting(name: string, value: string): Promise<void> {
+    await this.executor.run(this.statements.putSetting({ name, value }));
+  }
+
+  async appendAudit(event: AuditEvent): Promise<void> {
+    const row = nextAuditRow(event, await this.auditHead());
+    await this.executor.run(this.statements.insertAudit(row));
+    await this.executor.run(this.statements.moveAuditHead({ audit_seq: row.seq, audit_hash: row.hash }));
+  }
+
+  emit(event: RegistryEvent): void {
+    this.events.push(event);
+  }
+}
