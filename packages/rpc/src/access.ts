@@ -1,0 +1,31 @@
+// Who may call what: one table, RPC name to caller. A method that is not here is served to nobody; a test proves that
+// every method of every service is.
+
+export type Caller = 'anyone' | 'device' | 'operator';
+
+export const access: Readonly<Record<string, Caller>> = {
+  'palyra.pairing.v1.PairingService/Open': 'anyone',
+  'palyra.pairing.v1.PairingService/Exchange': 'anyone',
+  'palyra.pairing.v1.PairingService/Confirm': 'anyone',
+  'palyra.pairing.v1.PairingService/Await': 'anyone',
+
+  'palyra.node.v1.NodeService/Register': 'device',
+  'palyra.node.v1.NodeService/Status': 'device',
+
+  'palyra.admin.v1.AdminService/GetStatus': 'operator',
+  'palyra.admin.v1.AdminService/MintCode': 'operator',
+  'palyra.admin.v1.AdminService/ListPairings': 'operator',
+  'palyra.admin.v1.AdminService/GetPairing': 'operator',
+  'palyra.admin.v1.AdminService/ApprovePairing': 'operator',
+  'palyra.admin.v1.AdminService/RejectPairing': 'operator',
+  'palyra.admin.v1.AdminService/WatchPairings': 'operator',
+  'palyra.admin.v1.AdminService/ListDevices': 'operator',
+  'palyra.admin.v1.AdminService/GetDevice': 'operator',
+  'palyra.admin.v1.AdminService/RenameDevice': 'operator',
+  'palyra.admin.v1.AdminService/RevokeDevice': 'operator',
+  'palyra.admin.v1.AdminService/RevokeCertificate': 'operator',
+  'palyra.admin.v1.AdminService/GetAuthority': 'operator',
+  'palyra.admin.v1.AdminService/ListAudit': 'operator',
+  'palyra.admin.v1.AdminService/VerifyAudit': 'operator',
+  'palyra.admin.v1.AdminService/Explain': 'operator',
+};

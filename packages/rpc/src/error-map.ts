@@ -1,0 +1,111 @@
+// IdentityError to the wire and back. The stable code travels as a typed detail; the gRPC code follows its family.
+
+import { create } from '@bufbuild/protobuf';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
+
+const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
+  MESSAGE_INVALID: Code.InvalidArgument,
+  MESSAGE_TOO_LARGE: Code.ResourceExhausted,
+  VERSION_UNSUPPORTED: Code.FailedPrecondition,
+  CODE_MALFORMED: Code.InvalidArgument,
+  DEVICE_ID_INVALID: Code.InvalidArgument,
+  CERTIFICATE_INVALID: Code.InvalidArgument,
+
+  PAIRING_CODE_WRONG: Code.PermissionDenied,
+  DAEMON_NOT_AUTHENTICATED: Code.Unauthenticated,
+  ROOT_MISMATCH: Code.Unauthenticated,
+  CERTIFICATE_MISSING: Code.Unauthenticated,
+  CERTIFICATE_UNKNOWN: Code.Unauthenticated,
+  CERTIFICATE_REVOKED: Code.Unauthenticated,
+  CERTIFICATE_SUPERSEDED: Code.Unauthenticated,
+  CERTIFICATE_EXPIRED: Code.Unauthenticated,
+  CERTIFICATE_NOT_YET_VALID: Code.Unauthenticated,
+  DEVICE_REVOKED: Code.Unauthenticated,
+  CALLER_NOT_ALLOWED: Code.PermissionDenied,
+  CLOCK_SKEW: Code.FailedPrecondition,
+
+  PAIRING_NOT_FOUND: Code.NotFound,
+  PAIRING_STATE_CONFLICT: Code.FailedPrecondition,
+  PAIRING_REJECTED: Code.PermissionDenied,
+  PAIRING_EXPIRED: Code.FailedPrecondition,
+  SESSION_NOT_FOUND: Code.NotFound,
+  IDENTITY_KEY_CHANGED: Code.FailedPrecondition,
+  DEVICE_NOT_FOUND: Code.NotFound,
+  CERTIFICATE_NOT_FOUND: Code.NotFound,
+  NOT_PAIRED: Code.FailedPrecondition,
+  NOTHING_FOUND: Code.NotFound,
+  HOME_IN_USE: Code.FailedPrecondition,
+
+  RATE_LIMITED: Code.ResourceExhausted,
+  TOO_MANY_CODES: Code.ResourceExhausted,
+  TOO_MANY_SESSIONS: Code.ResourceExhausted,
+  TOO_MANY_REQUESTS: Code.ResourceExhausted,
+
+  SECRET_NOT_FOUND: Code.Internal,
+  SECRET_CORRUPT: Code.Internal,
+  MASTER_KEY_WRONG: Code.Internal,
+  STORE_PERMISSIONS: Code.Internal,
+  STORE_FULL: Code.Unavailable,
+  STORE_FAILED: Code.Unavailable,
+  REGISTRY_VERSION: Code.Internal,
+  AUDIT_BROKEN: Code.DataLoss,
+
+  UNREACHABLE: Code.Unavailable,
+  INTERNAL: Code.Internal,
+};
+
+/** What a peer is told. `internal` when the error is none of ours, so that the server should write it down. */
+export function toConnectError(error: unknown): { readonly error: ConnectError; readonly internal: boolean } {
+  if (error instanceof ConnectError) return { error, internal: false };
+  if (!(error instanceof IdentityError)) {
+    return {
+      error: withInfo('INTERNAL', 'Something failed inside the daemon; its log says what.'),
+      internal: true,
+    };
+  }
+  return {
+    error: withInfo(error.code, error.message, error.retryAfterMs),
+    internal: error.code === 'INTERNAL',
+  };
+}
+
+function withInfo(code: IdentityErrorCode, message: string, retryAfterMs = 0): ConnectError {
+  const wire = new ConnectError(message, grpcCodes[code]);
+  wire.details.push({ desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { code, retryAfterMs }) });
+  if (retryAfterMs > 0) wire.metadata.set('retry-after', String(Math.ceil(retryAfterMs / 1000)));
+  return wire;
+}
+
+/** What a client throws: the daemon's own code where it sent one, otherwise the nearest for what gRPC says. */
+export function fromConnectError(error: unknown): IdentityError {
+  if (error instanceof IdentityError) return error;
+  const wire = ConnectError.from(error);
+  const info = wire.findDetails(ErrorInfoSchema)[0];
+  if (info && Object.hasOwn(grpcCodes, info.code)) {
+    return new IdentityError(info.code as IdentityErrorCode, wire.rawMessage, {
+      cause: error,
+      ...(info.retryAfterMs > 0 && { retryAfterMs: info.retryAfterMs }),
+    });
+  }
+  if (wire.cause instanceof IdentityError) return wire.cause;
+  return new IdentityError(withoutInfo(wire.code), wire.rawMessage, { cause: error });
+}
+
+/** Connect itself refuses these before our code is asked. */
+function withoutInfo(code: Code): IdentityErrorCode {
+  switch (code) {
+    case Code.InvalidArgument:
+      return 'MESSAGE_INVALID';
+    case Code.ResourceExhausted:
+      return 'MESSAGE_TOO_LARGE';
+    case Code.Unavailable:
+    case Code.Aborted:
+    case Code.Canceled:
+    case Code.DeadlineExceeded:
+      return 'UNREACHABLE';
+    default:
+      return 'INTERNAL';
+  }
+}

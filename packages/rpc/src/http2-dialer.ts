@@ -1,0 +1,164 @@
+// The client's end of HTTP/2: one connection that we opened ourselves, so that we know whom it reached.
+
+import http2 from 'node:http2';
+import net from 'node:net';
+import type { Duplex } from 'node:stream';
+import tls from 'node:tls';
+import type { Transport } from '@connectrpc/connect';
+import { createGrpcTransport } from '@connectrpc/connect-node';
+import { daemonSpiffeId, IdentityError, type PairedEnrollment, TlsKey } from '@palyra/identity';
+import { fromConnectError } from './error-map.ts';
+import { exportChannelBinding } from './http2-listener.ts';
+import { certificatesToPem, privateKeyToPem } from './pem.ts';
+
+export interface Http2Connection {
+  /** For createClient of Connect. Its errors are IdentityErrors. */
+  readonly transport: Transport;
+  /** TLS exporter of the channel; empty on the admin socket. */
+  readonly channelBinding: Uint8Array;
+  /** Resolves when the connection has ended, by whomever. */
+  readonly closed: Promise<void>;
+  close(): void;
+}
+
+const connectTimeoutMs = 10_000;
+
+/**
+ * The node listener, over mutual TLS. The daemon is known by its SPIFFE ID and its chain to a pinned root, not by the
+ * address.
+ * @param address host:port of the node listener.
+ * @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW
+ */
+export async function dialNode(address: string, enrollment: PairedEnrollment): Promise<Http2Connection> {
+  const { trustDomain, daemonId } = enrollment;
+  return dialTls(address, {
+    ca: certificatesToPem(enrollment.trustBundle),
+    cert: certificatesToPem(enrollment.certificateChain),
+    key: privateKeyToPem(enrollment.tlsKey),
+    servername: trustDomain,
+    checkServerIdentity: (_host, certificate) => {
+      const expected = `URI:${daemonSpiffeId(trustDomain, daemonId)}`;
+      const names = certificate.subjectaltname?.split(', ') ?? [];
+      return names.includes(expected) ? undefined : new Error(`the peer is not ${expected}`);
+    },
+  });
+}
+
+/**
+ * The pairing listener. Without pinned roots, whom it reached is proven by the pairing itself, which is bound to the
+ * TLS channel.
+ */
+export async function dialPairing(
+  address: string,
+  trustBundle?: readonly Uint8Array[],
+): Promise<Http2Connection> {
+  return dialTls(
+    address,
+    trustBundle
+      ? { ca: certificatesToPem(trustBundle), checkServerIdentity: () => undefined }
+      : { rejectUnauthorized: false },
+  );
+}
+
+/** The admin socket of a daemon on this machine. @throws UNREACHABLE */
+export async function dialAdmin(socketPath: string): Promise<Http2Connection> {
+  const socket = net.connect(socketPath);
+  await ready(socket, 'connect', `No daemon answers at ${socketPath}. Start it with: palyra daemon`);
+  return overHttp2(socket, 'http://localhost', new Uint8Array());
+}
+
+async function dialTls(address: string, options: tls.ConnectionOptions): Promise<Http2Connection> {
+  const at = address.lastIndexOf(':');
+  const host = address.slice(0, at).replace(/^\[(.*)\]$/, '$1');
+  const socket = tls.connect({
+    host,
+    port: Number(address.slice(at + 1)),
+    minVersion: 'TLSv1.3',
+    ALPNProtocols: ['h2'],
+    ...options,
+  });
+  await ready(
+    socket,
+    'secureConnect',
+    `No daemon answers at ${address}. Check the address and that it runs.`,
+  );
+  return overHttp2(socket, `https://${address}`, exportChannelBinding(socket));
+}
+
+function overHttp2(socket: Duplex, authority: string, channelBinding: Uint8Array): Http2Connection {
+  const session = http2.connect(authority, { createConnection: () => socket });
+  // What breaks the session breaks its calls, and they report it.
+  session.on('error', () => {});
+  const transport = createGrpcTransport({
+    baseUrl: authority,
+    httpVersion: '2',
+    acceptCompression: [],
+    interceptors: [
+      (next) => async (request) => {
+        try {
+          const response = await next(request);
+          return response.stream ? { ...response, message: mapErrors(response.message) } : response;
+        } catch (error) {
+          throw fromConnectError(error);
+        }
+      },
+    ],
+    sessionManager: {
+      authority,
+      request: async (method, path, headers, options) =>
+        session.request({ ...headers, ':method': method, ':path': path }, options),
+      notifyResponseByteRead: () => {},
+    },
+  });
+  return {
+    transport,
+    channelBinding,
+    closed: new Promise((resolve) => session.once('close', () => resolve())),
+    close: () => session.close(),
+  };
+}
+
+async function* mapErrors<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw fromConnectError(error);
+  }
+}
+
+async function ready(
+  socket: net.Socket,
+  event: 'connect' | 'secureConnect',
+  unreachable: string,
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => socket.destroy(new Error('timed out')), connectTimeoutMs);
+    socket.once(event, () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.once('error', (cause: NodeJS.ErrnoException) => {
+      clearTimeout(timer);
+      reject(dialError(cause, unreachable));
+    });
+  });
+}
+
+function dialError(cause: NodeJS.ErrnoException, unreachable: string): IdentityError {
+  const code = cause.code ?? '';
+  if (code === 'CERT_NOT_YET_VALID' || code === 'CERT_HAS_EXPIRED') {
+    return new IdentityError(
+      'CLOCK_SKEW',
+      `The daemon's certificate is not valid at this device's time, ${new Date().toISOString()}. Set the clock right, or restart the daemon if it was asleep for days.`,
+      { cause },
+    );
+  }
+  if (/CERT|SIGNED|ISSUER|VERIFY/.test(code) || cause.message.startsWith('the peer is not ')) {
+    return new IdentityError(
+      'DAEMON_NOT_AUTHENTICATED',
+      `The peer at this address is not the daemon this device was paired with (${cause.message}). Check the address.`,
+      { cause },
+    );
+  }
+  return new IdentityError('UNREACHABLE', `${unreachable} (${cause.message})`, { cause });
+}

@@ -1,0 +1,258 @@
+// HTTP/2 over TLS 1.3. The listener owns its sessions, so it can swap its certificate and close whom it must.
+
+import { createHash } from 'node:crypto';
+import http2 from 'node:http2';
+import type { AddressInfo, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { ConnectRouter } from '@connectrpc/connect';
+import { connectNodeAdapter } from '@connectrpc/connect-node';
+import type { AuthenticatedDevice, RegistryEvent, ServerCredential } from '@palyra/identity';
+import { accessCheck } from './access-check.ts';
+import { contextOf, type Peer } from './peer.ts';
+import { certificatesToPem, privateKeyToPem } from './pem.ts';
+
+export interface Http2Limits {
+  /** Connections at one time. */
+  readonly connections: number;
+  /** Time for the TLS handshake, ms. */
+  readonly handshakeTimeoutMs: number;
+  /** A session without traffic for this long is closed, ms. */
+  readonly idleTimeoutMs: number;
+  /** Calls at one time on one session. */
+  readonly streamsPerSession: number;
+  /** Headers of one call, bytes. */
+  readonly headerBytes: number;
+  /** One message, bytes. */
+  readonly messageBytes: number;
+}
+
+export const defaultHttp2Limits: Http2Limits = {
+  connections: 10_000,
+  handshakeTimeoutMs: 10_000,
+  idleTimeoutMs: 10 * 60_000,
+  streamsPerSession: 100,
+  headerBytes: 16 * 1024,
+  messageBytes: 1024 * 1024,
+};
+
+/** The registry, as the node listener asks it. IdentityManager is one. */
+export interface DeviceAuthenticator {
+  admit(fingerprint: string): Promise<AuthenticatedDevice>;
+  authenticate(fingerprint: string): Promise<AuthenticatedDevice>;
+}
+
+export interface Http2ListenerOptions {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly credential: ServerCredential;
+  /** Mutual TLS: roots that clients' chains may lead to, and who decides about them. Absent on the pairing listener. */
+  readonly devices?: {
+    readonly trustBundle: readonly Uint8Array[];
+    readonly authenticator: DeviceAuthenticator;
+  };
+  readonly routes: (router: ConnectRouter) => void;
+  readonly limits?: Partial<Http2Limits>;
+  /** Errors that are bugs; the peer is told nothing of them. */
+  readonly onInternal: (error: unknown, method: string) => void;
+}
+
+interface SessionEntry {
+  readonly session: http2.ServerHttp2Session;
+  readonly peer: Peer;
+  /** Undefined on the pairing listener. */
+  readonly certificate: { readonly notAfterMs: number } | undefined;
+  device: AuthenticatedDevice | undefined;
+}
+
+/** Errors of chain verification that leave the answer to the registry: the certificate may well be one of ours. */
+const timeErrors = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
+/** How long a refused session may take to make the call that tells it why, ms. */
+const refusedGraceMs = 5_000;
+const sweepMs = 1_000;
+
+export class Http2Listener {
+  readonly #server: http2.Http2SecureServer;
+  readonly #options: Http2ListenerOptions;
+  readonly #limits: Http2Limits;
+  readonly #sessions = new Map<http2.Http2Session, SessionEntry>();
+  readonly #sockets = new Set<Socket>();
+  readonly #sweep: NodeJS.Timeout;
+
+  /** Resolves once it listens. @throws the system's error, for example EADDRINUSE. */
+  static async listen(options: Http2ListenerOptions): Promise<Http2Listener> {
+    const listener = new Http2Listener(options);
+    await new Promise<void>((resolve, reject) => {
+      listener.#server.once('error', reject);
+      listener.#server.listen(options.port, options.host, () => {
+        listener.#server.off('error', reject);
+        resolve();
+      });
+    });
+    return listener;
+  }
+
+  private constructor(options: Http2ListenerOptions) {
+    this.#options = options;
+    this.#limits = { ...defaultHttp2Limits, ...options.limits };
+    const { limits } = { limits: this.#limits };
+    this.#server = http2.createSecureServer({
+      ...this.#tlsOptions(options.credential),
+      minVersion: 'TLSv1.3',
+      ALPNProtocols: ['h2'],
+      handshakeTimeout: limits.handshakeTimeoutMs,
+      // The verdict over a client's chain is ours, so that an expired certificate of ours gets a typed answer.
+      requestCert: options.devices !== undefined,
+      rejectUnauthorized: false,
+      settings: { maxConcurrentStreams: limits.streamsPerSession, maxHeaderListSize: limits.headerBytes },
+      maxHeaderListPairs: 64,
+      maxSettings: 16,
+      maxOutstandingPings: 4,
+    });
+    this.#server.maxConnections = limits.connections;
+    this.#server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+    // A peer that breaks TLS or HTTP/2 ends its own connection and nothing else.
+    this.#server.on('tlsClientError', (_error, socket) => socket.destroy());
+    this.#server.on('sessionError', (_error, session) => session.destroy());
+    this.#server.on('unknownProtocol', (socket) => socket.destroy());
+    this.#server.on('session', (session) => this.#accept(session));
+    const handle = connectNodeAdapter({
+      routes: options.routes,
+      interceptors: [accessCheck(options.onInternal)],
+      readMaxBytes: limits.messageBytes,
+      writeMaxBytes: limits.messageBytes,
+      acceptCompression: [],
+      contextValues: (request) => {
+        const session = 'stream' in request ? request.stream.session : undefined;
+        const entry = session && this.#sessions.get(session);
+        if (!entry) throw new TypeError('a request on a session that was not accepted');
+        return contextOf(entry.peer);
+      },
+    });
+    this.#server.on('request', (request, response) => {
+      // A session that was refused or closed has no entry: nothing of it reaches Connect.
+      if (!request.stream.session || !this.#sessions.has(request.stream.session))
+        return request.stream.close();
+      handle(request, response);
+    });
+    this.#sweep = setInterval(() => this.#closeExpired(), sweepMs);
+    this.#sweep.unref();
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Live sessions. */
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  /** New connections see the new certificate; live ones stay. */
+  swapCredential(credential: ServerCredential): void {
+    this.#server.setSecureContext({ ...this.#tlsOptions(credential), minVersion: 'TLSv1.3' });
+  }
+
+  /** Closes at once the sessions that a change of the registry concerns. */
+  apply(event: RegistryEvent): void {
+    for (const { session, device } of this.#sessions.values()) {
+      if (!device) continue;
+      if (event.type === 'device_revoked' && device.deviceId === event.deviceId) session.destroy();
+      if (event.type === 'certificate_revoked' && device.serial === event.serial) session.destroy();
+      if (event.type === 'certificate_superseded' && device.serial === event.serial) session.close();
+    }
+  }
+
+  /** Stops listening, lets running calls end for `graceMs`, then cuts what is left. */
+  async close(graceMs = 2_000): Promise<void> {
+    clearInterval(this.#sweep);
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const session of this.#sessions.keys()) session.close();
+    const cut = setTimeout(() => {
+      for (const session of this.#sessions.keys()) session.destroy();
+      for (const socket of this.#sockets) socket.destroy();
+    }, graceMs);
+    await closed;
+    clearTimeout(cut);
+  }
+
+  #tlsOptions(credential: ServerCredential) {
+    const { devices } = this.#options;
+    return {
+      key: privateKeyToPem(credential.key.toPkcs8()),
+      cert: certificatesToPem(credential.certificateChain),
+      ...(devices && { ca: certificatesToPem(devices.trustBundle) }),
+    };
+  }
+
+  #accept(session: http2.ServerHttp2Session): void {
+    const socket = session.socket as TLSSocket;
+    const entry = this.#options.devices
+      ? this.#acceptDevice(session, socket, this.#options.devices.authenticator)
+      : this.#acceptAnyone(session, socket);
+    if (!entry) return session.destroy();
+    this.#sessions.set(session, entry);
+    session.once('close', () => this.#sessions.delete(session));
+    session.setTimeout(this.#limits.idleTimeoutMs, () => session.close());
+  }
+
+  #acceptAnyone(session: http2.ServerHttp2Session, socket: TLSSocket): SessionEntry {
+    const channel = { channelBinding: exportChannelBinding(socket), source: socket.remoteAddress ?? '' };
+    return { session, peer: { caller: 'anyone', channel }, certificate: undefined, device: undefined };
+  }
+
+  /** No certificate or a foreign one ends here. One of ours goes on to the registry, whatever it will say. */
+  #acceptDevice(
+    session: http2.ServerHttp2Session,
+    socket: TLSSocket,
+    authenticator: DeviceAuthenticator,
+  ): SessionEntry | undefined {
+    const certificate = socket.getPeerX509Certificate();
+    if (!certificate) return undefined;
+    if (!socket.authorized && !timeErrors.has(String(socket.authorizationError))) return undefined;
+    const fingerprint = createHash('sha256').update(certificate.raw).digest('hex');
+    const admission = authenticator.admit(fingerprint);
+    // In the map before the verdict is in, so that a revocation in between finds it.
+    const entry: SessionEntry = {
+      session,
+      certificate: { notAfterMs: certificate.validToDate.getTime() },
+      device: undefined,
+      peer: {
+        caller: 'device',
+        check: async () => {
+          try {
+            await admission;
+            return await authenticator.authenticate(fingerprint);
+          } catch (error) {
+            // This one answer says why, then the session ends.
+            session.close();
+            throw error;
+          }
+        },
+      },
+    };
+    admission.then(
+      (device) => {
+        entry.device = device;
+      },
+      () => setTimeout(() => session.destroy(), refusedGraceMs).unref(),
+    );
+    return entry;
+  }
+
+  /** A connection never outlives its certificate. By the wall clock, so that a clock that jumps is noticed. */
+  #closeExpired(): void {
+    const now = Date.now();
+    for (const { session, certificate } of this.#sessions.values()) {
+      if (certificate && now >= certificate.notAfterMs) session.close();
+    }
+  }
+}
+
+/** RFC 9266: 32 bytes bound to this very TLS channel, equal on both its ends and nowhere else. */
+export function exportChannelBinding(socket: TLSSocket): Uint8Array {
+  return new Uint8Array(socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)));
+}

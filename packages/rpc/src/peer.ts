@@ -1,0 +1,48 @@
+// Who is calling, as the listener established it. Handlers read it from the context; only listeners set it.
+
+import {
+  type ContextValues,
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+} from '@connectrpc/connect';
+import type { AuthenticatedDevice, PairingChannel } from '@palyra/identity';
+
+export type Peer =
+  /** Nobody in particular, on a TLS channel of the pairing listener. */
+  | { readonly caller: 'anyone'; readonly channel: PairingChannel }
+  /** A paired device. Resolves `check` again for every call. */
+  | { readonly caller: 'device'; readonly check: () => Promise<AuthenticatedDevice> }
+  /** The person at the admin socket. */
+  | { readonly caller: 'operator' };
+
+const peerKey = createContextKey<Peer | undefined>(undefined, { description: 'the authenticated peer' });
+const deviceKey = createContextKey<AuthenticatedDevice | undefined>(undefined, {
+  description: 'the device, as checked for this call',
+});
+
+export function contextOf(peer: Peer): ContextValues {
+  return createContextValues().set(peerKey, peer);
+}
+
+export function peerIn(values: ContextValues): Peer | undefined {
+  return values.get(peerKey);
+}
+
+export function setDevice(values: ContextValues, device: AuthenticatedDevice): void {
+  values.set(deviceKey, device);
+}
+
+/** The device that calls. For handlers that only devices reach. */
+export function callingDevice(context: HandlerContext): AuthenticatedDevice {
+  const device = context.values.get(deviceKey);
+  if (!device) throw new TypeError('this handler is not behind the access check for devices');
+  return device;
+}
+
+/** The TLS channel of a pairing call. */
+export function pairingChannel(context: HandlerContext): PairingChannel {
+  const peer = peerIn(context.values);
+  if (peer?.caller !== 'anyone') throw new TypeError('this handler is not on the pairing listener');
+  return peer.channel;
+}
