@@ -1,5 +1,7 @@
 // Where private keys and CA state rest. A port of four methods and one sentinel error, SECRET_NOT_FOUND.
 
+import { IdentityError } from '../errors.ts';
+
 /** Names: 1 to 128 characters of a-z 0-9 / . _ -, no empty, `.` or `..` segment. Anything else is a TypeError. */
 export type SecretName = string;
 
@@ -15,4 +17,15 @@ export interface SecretStore {
   delete(name: SecretName): Promise<void>;
   /** The names that start with the prefix, sorted. */
   list(prefix?: string): Promise<SecretName[]>;
+}
+
+/** @throws TypeError for what no store takes. */
+export function checkSecret(secret: Uint8Array): void {
+  if (!(secret instanceof Uint8Array) || secret.length > MAX_SECRET_BYTES)
+    throw new TypeError(`A secret is a Uint8Array of at most ${MAX_SECRET_BYTES} bytes`);
+}
+
+/** The sentinel. */
+export function secretNotFound(name: SecretName): IdentityError {
+  return new IdentityError('SECRET_NOT_FOUND', `There is no secret "${name}".`);
 }

@@ -1,0 +1,56 @@
+// A master key that somebody else keeps: a service manager's credential file (systemd, containers), or a value that
+// the caller took from its environment. This library reads no environment: it is handed the path or the text.
+
+import { resolve } from 'node:path';
+import { IdentityError } from '../errors.ts';
+import { MASTER_KEY_BYTES, MasterKey } from './master-key.ts';
+import { checkCredential, readFirstBytes, withStoreErrors } from './private-file.ts';
+
+const MAX_CREDENTIAL_BYTES = 256;
+
+export interface CredentialOptions {
+  /** The file, for instance `$CREDENTIALS_DIRECTORY/palyra` or `/run/secrets/palyra`. */
+  readonly path: string;
+}
+
+/**
+ * The key in a credential file: 32 raw bytes, or the text that `masterKeyFromText` takes.
+ *
+ * Its permission rule is its own (`checkCredential`): any owner, a group that may read, and a symbolic link
+ * (Kubernetes mounts it so) are accepted; readable by others or writable by anyone but the owner is not.
+ * @throws STORE_PERMISSIONS; MASTER_KEY_WRONG for what is not a key; STORE_FAILED when there is no file.
+ */
+export function masterKeyFromCredential(options: CredentialOptions): Promise<MasterKey> {
+  const path = resolve(options.path);
+  return withStoreErrors(path, async () => {
+    const bytes = await readFirstBytes(path, MAX_CREDENTIAL_BYTES + 1, 0, (stats) =>
+      checkCredential(path, stats),
+    );
+    if (bytes === undefined)
+      throw new IdentityError(
+        'STORE_FAILED',
+        `There is no credential at ${path}. Check that the service is given one and that the path is right.`,
+      );
+    if (bytes.length === MASTER_KEY_BYTES) return new MasterKey(bytes);
+    return parse(new TextDecoder().decode(bytes), `The credential ${path}`);
+  });
+}
+
+/**
+ * The key in a text: 32 bytes as 64 hex digits or as base64 (either alphabet, padded or not); white space around it
+ * is ignored.
+ * @throws MASTER_KEY_WRONG
+ */
+export function masterKeyFromText(text: string): MasterKey {
+  return parse(text, 'The value given as master key');
+}
+
+function parse(text: string, what: string): MasterKey {
+  const value = text.length > MAX_CREDENTIAL_BYTES ? '' : text.trim();
+  if (/^[0-9a-fA-F]{64}$/.test(value)) return new MasterKey(Buffer.from(value, 'hex'));
+  if (/^[\w+/-]{43}=?$/.test(value)) return new MasterKey(Buffer.from(value, 'base64'));
+  throw new IdentityError(
+    'MASTER_KEY_WRONG',
+    `${what} is not ${MASTER_KEY_BYTES} bytes as raw bytes, 64 hex digits or base64. Make one with: openssl rand -hex 32`,
+  );
+}

@@ -1,0 +1,82 @@
+// The records of one master key: a folder named by the key's id, one file per secret. A file's name is
+// HMAC-SHA-256 of the secret's name under a key of its own, in hex, so the folder does not tell what it holds.
+
+import { createHmac } from 'node:crypto';
+import { lstat, readdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { IdentityError } from '../errors.ts';
+import type { MasterKey } from './master-key.ts';
+import { type SecretName, secretNotFound } from './port.ts';
+import { checkPrivate, readPrivateFile, replaceFile, syncFolder, unlessMissing } from './private-file.ts';
+import { MAX_RECORD_BYTES, openRecord, openRecordName, RECORD_HEAD_BYTES, sealRecord } from './seal.ts';
+
+export class Generation {
+  readonly masterKey: MasterKey;
+  readonly folder: string;
+  readonly #fileNameKey: Uint8Array;
+
+  /** @param suffix of the folder's name while it is being built. */
+  constructor(storePath: string, masterKey: MasterKey, suffix = '') {
+    this.masterKey = masterKey;
+    this.folder = join(storePath, masterKey.id + suffix);
+    this.#fileNameKey = masterKey.derive('palyra-secret-v1 file name', 32);
+  }
+
+  /** @throws STORE_PERMISSIONS when anyone else may touch the folder or a record. */
+  async check(): Promise<void> {
+    checkPrivate(this.folder, await lstat(this.folder), 'folder');
+    for (const file of await this.#files()) {
+      const stats = await lstat(join(this.folder, file)).catch(unlessMissing);
+      if (stats !== undefined) checkPrivate(join(this.folder, file), stats, 'file');
+    }
+  }
+
+  async read(name: SecretName): Promise<Uint8Array> {
+    const path = this.#path(name);
+    const record = await readPrivateFile(path, MAX_RECORD_BYTES + 1);
+    if (record === undefined) throw await this.#notFound(name);
+    return openRecord(this.masterKey, name, record, `The secret "${name}" (${path})`);
+  }
+
+  async write(name: SecretName, secret: Uint8Array): Promise<void> {
+    await replaceFile(this.#path(name), sealRecord(this.masterKey, name, secret));
+  }
+
+  async delete(name: SecretName): Promise<void> {
+    const removed = await unlink(this.#path(name)).then(() => true, unlessMissing);
+    if (removed === undefined) throw await this.#notFound(name);
+    await syncFolder(this.folder);
+  }
+
+  /** All names, sorted. */
+  async names(): Promise<SecretName[]> {
+    const names: SecretName[] = [];
+    for (const file of await this.#files()) {
+      const path = join(this.folder, file);
+      const head = await readPrivateFile(path, RECORD_HEAD_BYTES);
+      if (head === undefined) continue;
+      const name = openRecordName(this.masterKey, head, `The record ${path}`);
+      if (path !== this.#path(name))
+        throw new IdentityError(
+          'SECRET_CORRUPT',
+          `The record ${path} is that of "${name}", moved to another name. Restore it from a backup.`,
+        );
+      names.push(name);
+    }
+    return names.sort();
+  }
+
+  async #files(): Promise<string[]> {
+    return (await readdir(this.folder)).filter((entry) => /^[0-9a-f]{64}$/.test(entry));
+  }
+
+  #path(name: SecretName): string {
+    return join(this.folder, createHmac('sha256', this.#fileNameKey).update(name).digest('hex'));
+  }
+
+  /** A folder that is gone must not read as an empty store: its owner would make new keys. */
+  async #notFound(name: SecretName): Promise<IdentityError> {
+    await lstat(this.folder);
+    return secretNotFound(name);
+  }
+}

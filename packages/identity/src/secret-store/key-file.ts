@@ -1,0 +1,61 @@
+// The default master key: 32 random bytes in a file of the daemon's own, made at first use.
+
+import { randomBytes } from 'node:crypto';
+import { dirname, resolve } from 'node:path';
+import { IdentityError } from '../errors.ts';
+import { MASTER_KEY_BYTES, MasterKey, type NextMasterKey } from './master-key.ts';
+import {
+  createFile,
+  makeFolder,
+  quoted,
+  readPrivateFile,
+  removeLeftovers,
+  replaceFile,
+  withStoreErrors,
+} from './private-file.ts';
+
+export interface KeyFileOptions {
+  /** The file. Keep it outside the store's folder, so that a copy of the store alone opens nothing. */
+  readonly path: string;
+}
+
+/**
+ * The key in the file. Makes file and folder, 0600 and 0700, when there is none; of several processes that do so at
+ * once all get the same key.
+ * @throws STORE_PERMISSIONS for a file that others may touch, that another user owns or that is a symbolic link;
+ * MASTER_KEY_WRONG for a wrong length; STORE_FULL; STORE_FAILED.
+ */
+export function masterKeyFromFile(options: KeyFileOptions): Promise<MasterKey> {
+  const path = resolve(options.path);
+  return withStoreErrors(path, async () => {
+    let bytes = await readPrivateFile(path, MASTER_KEY_BYTES + 1);
+    if (bytes === undefined) {
+      await makeFolder(dirname(path));
+      await createFile(path, randomBytes(MASTER_KEY_BYTES));
+      // Read back: when another process was first, its key is the one that holds.
+      bytes = await readPrivateFile(path, MASTER_KEY_BYTES + 1);
+    }
+    if (bytes?.length !== MASTER_KEY_BYTES)
+      throw new IdentityError(
+        'MASTER_KEY_WRONG',
+        `The key file ${path} does not hold exactly ${MASTER_KEY_BYTES} bytes. Restore it from a backup; only if ` +
+          `no store was ever made with it, run: rm ${quoted(path)}`,
+      );
+    return new MasterKey(bytes);
+  });
+}
+
+/** A fresh random key that `rekey` puts in the file's place. */
+export function nextMasterKeyForFile(options: KeyFileOptions): NextMasterKey {
+  const path = resolve(options.path);
+  const bytes = randomBytes(MASTER_KEY_BYTES);
+  return {
+    masterKey: new MasterKey(bytes),
+    install: () =>
+      withStoreErrors(path, async () => {
+        await makeFolder(dirname(path));
+        await removeLeftovers(dirname(path), path);
+        await replaceFile(path, bytes);
+      }),
+  };
+}

@@ -1,0 +1,4 @@
+import { MemorySecretStore } from './memory.ts';
+import { secretStoreSuite } from './secret-store-suite.ts';
+
+secretStoreSuite('MemorySecretStore', async () => new MemorySecretStore());

@@ -1,0 +1,31 @@
+// A secret store that forgets everything when the process ends. For tests, and for devices that pair anew each time.
+
+import { checkPrefix, checkSecretName } from './name.ts';
+import { checkSecret, type SecretName, type SecretStore, secretNotFound } from './port.ts';
+
+export class MemorySecretStore implements SecretStore {
+  readonly #secrets = new Map<SecretName, Uint8Array>();
+
+  async read(name: SecretName): Promise<Uint8Array> {
+    checkSecretName(name);
+    const secret = this.#secrets.get(name);
+    if (secret === undefined) throw secretNotFound(name);
+    return Uint8Array.from(secret);
+  }
+
+  async write(name: SecretName, secret: Uint8Array): Promise<void> {
+    checkSecretName(name);
+    checkSecret(secret);
+    this.#secrets.set(name, Uint8Array.from(secret));
+  }
+
+  async delete(name: SecretName): Promise<void> {
+    checkSecretName(name);
+    if (!this.#secrets.delete(name)) throw secretNotFound(name);
+  }
+
+  async list(prefix = ''): Promise<SecretName[]> {
+    checkPrefix(prefix);
+    return [...this.#secrets.keys()].filter((name) => name.startsWith(prefix)).sort();
+  }
+}

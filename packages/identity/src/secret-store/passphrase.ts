@@ -1,0 +1,126 @@
+// A master key from a passphrase, by scrypt (RFC 7914). Salt and cost rest in a small file in the store's folder:
+//
+//    0  magic        20  "palyra-passphrase-v1"
+//   20  cost          1  log2 of scrypt's N; r is 8, p is 1
+//   21  salt         32
+//   53  key id       16  of the key that comes out, so that a wrong passphrase is found out at once
+
+import { randomBytes, scrypt } from 'node:crypto';
+import { dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { IdentityError } from '../errors.ts';
+import { MASTER_KEY_BYTES, MasterKey, type NextMasterKey } from './master-key.ts';
+import {
+  createFile,
+  makePrivateFolder,
+  readPrivateFile,
+  removeLeftovers,
+  replaceFile,
+  withStoreErrors,
+} from './private-file.ts';
+
+const MAGIC = Buffer.from('palyra-passphrase-v1');
+const COST_AT = 20;
+const SALT_AT = 21;
+const KEY_ID_AT = 53;
+const HEADER_BYTES = 69;
+const BLOCK_SIZE = 8;
+const MAX_PASSPHRASE_CHARACTERS = 1024;
+// Below, a guess is too cheap; above, a damaged header would ask for gigabytes.
+const MIN_COST = 15;
+const MAX_COST = 20;
+const DEFAULT_COST = 17;
+
+export interface PassphraseOptions {
+  /** The folder of the FilesystemSecretStore that the key is for. */
+  readonly storePath: string;
+  /** 1 to 1024 characters; equal under Unicode NFC is equal. */
+  readonly passphrase: string;
+  /**
+   * log2 of scrypt's N when the header is made: 15 to 20, default 17 (128 MiB and some 0.4 s). A header that is
+   * there already keeps its own.
+   */
+  readonly cost?: number;
+}
+
+/**
+ * The passphrase's key. Makes the header at first use.
+ * @throws MASTER_KEY_WRONG for another passphrase; SECRET_CORRUPT for a header that cannot be read;
+ * STORE_PERMISSIONS, STORE_FULL, STORE_FAILED; TypeError for an empty passphrase or a cost out of range.
+ */
+export async function masterKeyFromPassphrase(options: PassphraseOptions): Promise<MasterKey> {
+  checkOptions(options);
+  const path = headerPath(options);
+  return withStoreErrors(path, async () => {
+    await makePrivateFolder(dirname(path));
+    let header = await readPrivateFile(path, HEADER_BYTES + 1);
+    if (header === undefined) {
+      await createFile(path, (await makeHeader(options)).header);
+      header = await readPrivateFile(path, HEADER_BYTES + 1);
+    }
+    return openHeader(options, header ?? new Uint8Array(0));
+  });
+}
+
+/** The key of a new passphrase, whose header `rekey` puts in place of the old one. @throws TypeError */
+export async function nextMasterKeyForPassphrase(options: PassphraseOptions): Promise<NextMasterKey> {
+  checkOptions(options);
+  const { masterKey, header } = await makeHeader(options);
+  const path = headerPath(options);
+  return {
+    masterKey,
+    install: () =>
+      withStoreErrors(path, async () => {
+        await removeLeftovers(dirname(path), path);
+        await replaceFile(path, header);
+      }),
+  };
+}
+
+async function makeHeader(options: PassphraseOptions): Promise<{ masterKey: MasterKey; header: Uint8Array }> {
+  const cost = options.cost ?? DEFAULT_COST;
+  const salt = randomBytes(KEY_ID_AT - SALT_AT);
+  const masterKey = await stretch(options.passphrase, cost, salt);
+  return {
+    masterKey,
+    header: Buffer.concat([MAGIC, Uint8Array.of(cost), salt, Buffer.from(masterKey.id, 'hex')]),
+  };
+}
+
+async function openHeader(options: PassphraseOptions, header: Uint8Array): Promise<MasterKey> {
+  const cost = header[COST_AT] ?? 0;
+  const magicHolds = Buffer.compare(header.subarray(0, COST_AT), MAGIC) === 0;
+  if (header.length !== HEADER_BYTES || !magicHolds || cost < MIN_COST || cost > MAX_COST)
+    throw new IdentityError(
+      'SECRET_CORRUPT',
+      `${headerPath(options)} is damaged; without it no passphrase opens the store. Restore it from a backup.`,
+    );
+  const masterKey = await stretch(options.passphrase, cost, header.subarray(SALT_AT, KEY_ID_AT));
+  if (masterKey.id !== Buffer.from(header.subarray(KEY_ID_AT)).toString('hex'))
+    throw new IdentityError(
+      'MASTER_KEY_WRONG',
+      `The passphrase is not the one of the secret store at ${dirname(headerPath(options))}, or its file ` +
+        '"passphrase" was changed. Try again, or restore that file from a backup.',
+    );
+  return masterKey;
+}
+
+const scryptAsync = promisify<string, Uint8Array, number, object, Buffer>(scrypt);
+
+async function stretch(passphrase: string, cost: number, salt: Uint8Array): Promise<MasterKey> {
+  const N = 2 ** cost;
+  // Node refuses more than 32 MiB unless told; N blocks of 128 r bytes is what scrypt fills.
+  const options = { N, r: BLOCK_SIZE, p: 1, maxmem: 2 * 128 * N * BLOCK_SIZE };
+  return new MasterKey(await scryptAsync(passphrase.normalize('NFC'), salt, MASTER_KEY_BYTES, options));
+}
+
+function headerPath(options: PassphraseOptions): string {
+  return join(resolve(options.storePath), 'passphrase');
+}
+
+function checkOptions({ passphrase, cost = DEFAULT_COST }: PassphraseOptions): void {
+  if (typeof passphrase !== 'string' || passphrase === '' || passphrase.length > MAX_PASSPHRASE_CHARACTERS)
+    throw new TypeError(`A passphrase is 1 to ${MAX_PASSPHRASE_CHARACTERS} characters`);
+  if (!Number.isInteger(cost) || cost < MIN_COST || cost > MAX_COST)
+    throw new TypeError(`The cost of scrypt is ${MIN_COST} to ${MAX_COST}`);
+}

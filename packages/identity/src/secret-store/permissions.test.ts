@@ -1,0 +1,154 @@
+// What the store refuses to touch. The owner checks need root, to give a file away; elsewhere they are skipped.
+
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmod, chown, mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { type TestContext, test } from 'node:test';
+import { MAX_SECRET_BYTES } from './port.ts';
+import { bytes } from './secret-store-suite.ts';
+import { masterKey, openStore, otherKey, temporaryFolder } from './temporary-store.ts';
+
+const needsRoot = process.geteuid?.() === 0 ? false : 'only root can give a file to another user';
+
+/** The paths of a closed store with one secret. */
+async function closedStore(t: TestContext, folderName = 'store') {
+  const path = join(await temporaryFolder(t), folderName);
+  const store = await openStore(t, path);
+  await store.write('ca/root', bytes(40));
+  await store.close();
+  const generation = join(path, masterKey.id);
+  const [file] = await readdir(generation);
+  return { path, generation, record: join(generation, file!), lock: join(path, 'lock') };
+}
+
+for (const [what, modes] of [
+  ['path', [0o750, 0o705, 0o770, 0o701]],
+  ['generation', [0o750, 0o720]],
+  ['record', [0o640, 0o604, 0o620]],
+  ['lock', [0o644]],
+] as const)
+  test(`a ${what} that group or others may touch is refused, with the command that puts it right`, async (t) => {
+    const store = await closedStore(t, "it's a store");
+    for (const mode of modes) {
+      await chmod(store[what], mode);
+      const error = await openStore(t, store.path).catch((thrown) => thrown);
+      equal(error.code, 'STORE_PERMISSIONS');
+      const [, command] = /Run: (chmod .*)$/.exec(error.message) ?? [];
+      execFileSync('sh', ['-c', command!]);
+      const opened = await openStore(t, store.path);
+      deepEqual(await opened.read('ca/root'), bytes(40));
+      await opened.close();
+    }
+  });
+
+test('a record that was opened up while the store is open is refused too', async (t) => {
+  const { path, record } = await closedStore(t);
+  const store = await openStore(t, path);
+  await chmod(record, 0o644);
+  const message = new RegExp(`chmod 600 ${record}$`);
+  await rejects(store.read('ca/root'), { code: 'STORE_PERMISSIONS', message });
+  await rejects(store.list(), { code: 'STORE_PERMISSIONS', message });
+});
+
+for (const what of ['path', 'generation', 'record', 'lock'] as const)
+  test(`a symbolic link as ${what} is refused`, async (t) => {
+    const store = await closedStore(t);
+    const target = join(await temporaryFolder(t), 'target');
+    await rename(store[what], target);
+    await symlink(target, store[what]);
+    const message = /symbolic link/;
+    await rejects(openStore(t, store.path), { code: 'STORE_PERMISSIONS', message });
+    await rejects(openStore(t, `${store.path}/`), { code: 'STORE_PERMISSIONS', message });
+  });
+
+test("a symbolic link to nowhere, put in a record's place while the store is open, is refused", async (t) => {
+  const { path, record } = await closedStore(t);
+  const store = await openStore(t, path);
+  await rm(record);
+  await symlink('/nowhere', record);
+  await rejects(store.read('ca/root'), { code: 'STORE_PERMISSIONS', message: /symbolic link/ });
+  await store.write('ca/root', bytes(3));
+  deepEqual(await store.read('ca/root'), bytes(3), 'a write replaces the link itself');
+});
+
+for (const what of ['path', 'generation', 'record', 'lock'] as const)
+  test(`a ${what} of another user is refused, with the command that puts it right`, {
+    skip: needsRoot,
+  }, async (t) => {
+    const store = await closedStore(t);
+    await chown(store[what], 65534, 65534);
+    await rejects(openStore(t, store.path), {
+      code: 'STORE_PERMISSIONS',
+      message: new RegExp(`chown ${process.geteuid?.()} ${store[what]}$`),
+    });
+  });
+
+test('a named pipe or a folder as a record is refused and never waited for', async (t) => {
+  const { path, record } = await closedStore(t);
+  const store = await openStore(t, path);
+  await rm(record);
+  execFileSync('mkfifo', ['-m', '600', record]);
+  await rejects(store.read('ca/root'), { code: 'STORE_PERMISSIONS', message: /not a file/ });
+  await rm(record);
+  await mkdir(record, { mode: 0o700 });
+  await rejects(store.read('ca/root'), { code: 'STORE_PERMISSIONS', message: /not a file/ });
+});
+
+test('a file where the folder should be is refused', async (t) => {
+  const path = join(await temporaryFolder(t), 'store');
+  await writeFile(path, '', { mode: 0o600 });
+  await rejects(openStore(t, path), { code: 'STORE_PERMISSIONS', message: /not a folder/ });
+});
+
+test('a store this user may not write says so, and still reads', async (t) => {
+  const { path } = await closedStore(t);
+  // Root may write anywhere, so the child steps down from it.
+  const child = spawnSync(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'unwritable-store.ts'), path],
+    { encoding: 'utf8' },
+  );
+  equal(child.stderr, '');
+  match(
+    child.stdout,
+    /^write STORE_PERMISSIONS .*EACCES.*\ndelete STORE_PERMISSIONS .*\nread 40\nopen STORE_PERMISSIONS .*\n$/,
+  );
+});
+
+test('on a full disk a write is STORE_FULL, leaves nothing behind and the old secret intact', async (t) => {
+  const disk = await temporaryFolder(t);
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=700', 'tmpfs', disk], {
+    encoding: 'utf8',
+  });
+  if (mounted.status !== 0)
+    return t.skip(`no small disk to fill: mount said "${mounted.stderr ?? mounted.error}"`);
+  try {
+    const path = join(disk, 'store');
+    const store = await openStore(t, path);
+    await store.write('ca/root', bytes(3000));
+    const before = await readdir(join(path, masterKey.id));
+    for (const name of ['ca/root', 'new']) {
+      await rejects(store.write(name, bytes(MAX_SECRET_BYTES)), {
+        code: 'STORE_FULL',
+        message: /Free some space/,
+      });
+      deepEqual(await readdir(join(path, masterKey.id)), before);
+    }
+    await store.write('fill', bytes(36_000));
+    const names = await store.list();
+    await rejects(store.rekey({ masterKey: otherKey }), { code: 'STORE_FULL' });
+    deepEqual((await readdir(path)).sort(), [masterKey.id, 'lock'].sort());
+    deepEqual(await store.list(), names);
+    deepEqual(await store.read('ca/root'), bytes(3000));
+    await store.write('ca/root', bytes(3001));
+    await store.close();
+    const again = await openStore(t, path);
+    deepEqual(await again.read('ca/root'), bytes(3001));
+    await again.close();
+  } finally {
+    // Lazily: a failed assertion leaves the store open, and is what must be seen.
+    execFileSync('umount', ['--lazy', disk]);
+  }
+});

@@ -1,0 +1,197 @@
+// Files and folders that only their owner may touch: how they are checked, read, made and replaced.
+
+import { randomBytes } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import { link, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+// The user id is the operating system's, not configuration; absent on Windows, where modes mean nothing either.
+import process from 'node:process';
+import { IdentityError, type IdentityErrorOptions } from '../errors.ts';
+
+type Kind = 'folder' | 'file';
+
+/** @throws STORE_PERMISSIONS unless it is a real folder or file that is ours and nobody else's. */
+export function checkPrivate(path: string, stats: Stats, kind: Kind): void {
+  if (stats.isSymbolicLink()) throw symbolicLink(path);
+  if (kind === 'folder' ? !stats.isDirectory() : !stats.isFile())
+    throw refused(`${path} is not a ${kind}. Move it away.`);
+  const user = process.geteuid?.();
+  if (user === undefined) return;
+  if (stats.uid !== user)
+    throw refused(`${path} belongs to user ${stats.uid}, not to ${user}. Run: chown ${user} ${quoted(path)}`);
+  if ((stats.mode & 0o077) !== 0)
+    throw refused(
+      `Other users may read or write ${path}. Run: chmod ${kind === 'folder' ? 700 : 600} ${quoted(path)}`,
+    );
+}
+
+/**
+ * The rule for a file that whoever runs the service put there: root or another user may own it and its group may read
+ * it (systemd grants a service's user that way). Others may not, and nobody but the owner may write.
+ * @throws STORE_PERMISSIONS
+ */
+export function checkCredential(path: string, stats: Stats): void {
+  if (!stats.isFile()) throw refused(`The credential ${path} is not a file.`);
+  if (process.geteuid === undefined || (stats.mode & 0o026) === 0) return;
+  throw refused(
+    `Other users may read or write the credential ${path}. Have it mounted with mode 0400, or run: ` +
+      `chmod 400 ${quoted(path)}`,
+  );
+}
+
+/** Makes the folder, 0700, with the parents it lacks; durable when it resolves. */
+export async function makeFolder(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let made = path; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
+}
+
+/** A folder of ours, made when it is not there. @throws STORE_PERMISSIONS */
+export async function makePrivateFolder(path: string): Promise<void> {
+  // mkdir follows a link whose target is missing or is a folder, so look before.
+  const there = await lstat(path).catch(unlessMissing);
+  if (there === undefined) await makeFolder(path);
+  checkPrivate(path, there ?? (await lstat(path)), 'folder');
+}
+
+/** The first bytes of a private file, at most so many; undefined when there is none. @throws STORE_PERMISSIONS */
+export function readPrivateFile(path: string, atMostBytes: number): Promise<Uint8Array | undefined> {
+  return readFirstBytes(path, atMostBytes, constants.O_NOFOLLOW, (stats) =>
+    checkPrivate(path, stats, 'file'),
+  );
+}
+
+/** As readPrivateFile, under a permission rule of the caller's. The file that is checked is the one that is read. */
+export async function readFirstBytes(
+  path: string,
+  atMostBytes: number,
+  flags: number,
+  check: (stats: Stats) => void,
+): Promise<Uint8Array | undefined> {
+  // Without O_NONBLOCK, opening a named pipe would wait for ever.
+  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | flags).catch(unlessMissing);
+  if (file === undefined) return undefined;
+  check(await file.stat());
+  const bytes = new Uint8Array(atMostBytes);
+  let length = 0;
+  while (length < atMostBytes) {
+    const { bytesRead } = await file.read(bytes, length, atMostBytes - length);
+    if (bytesRead === 0) break;
+    length += bytesRead;
+  }
+  return bytes.slice(0, length);
+}
+
+/** Makes the file with all its bytes, 0600 and durable. False, and nothing changed, when there is one already. */
+export async function createFile(path: string, bytes: Uint8Array): Promise<boolean> {
+  const temp = tempName(path);
+  try {
+    await writeNew(temp, bytes);
+    await link(temp, path);
+  } catch (error) {
+    if (hasErrno(error, 'EEXIST')) return false;
+    throw error;
+  } finally {
+    await rm(temp, { force: true });
+  }
+  await syncFolder(dirname(path));
+  return true;
+}
+
+/** Puts the bytes in the file's place, 0600, atomic and durable: after a crash the old or the new are there. */
+export async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
+  const temp = tempName(path);
+  try {
+    await writeNew(temp, bytes);
+    await rename(temp, path);
+  } catch (error) {
+    // The first error is the one to report; a temp file that stays is removed by removeLeftovers.
+    await rm(temp, { force: true }).catch(() => {});
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+/** Removes what a crash left of createFile and replaceFile, of one file or of all files of a folder. */
+export async function removeLeftovers(folder: string, of?: string): Promise<void> {
+  for (const entry of await readdir(folder)) {
+    const file = /^(.+)\.[0-9a-f]{16}\.tmp$/.exec(entry)?.[1];
+    if (file !== undefined && (of === undefined || file === basename(of)))
+      await rm(join(folder, entry), { force: true });
+  }
+}
+
+export async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, constants.O_RDONLY);
+  await folder.sync();
+}
+
+async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
+  await using file = await open(path, 'wx', 0o600);
+  await file.writeFile(bytes);
+  await file.sync();
+}
+
+function tempName(path: string): string {
+  return `${path}.${randomBytes(8).toString('hex')}.tmp`;
+}
+
+/** Runs it; what the file system refuses comes out as the IdentityError that says so. */
+export async function withStoreErrors<T>(path: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw storeError(path, error);
+  }
+}
+
+function storeError(path: string, cause: unknown): unknown {
+  if (!(cause instanceof Error) || !('syscall' in cause) || !('code' in cause)) return cause;
+  const at = 'path' in cause ? String(cause.path) : path;
+  switch (cause.code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new IdentityError(
+        'STORE_FULL',
+        `The disk that holds ${path} is full; nothing was changed. Free some space and try again.`,
+        { cause },
+      );
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return refused(
+        `This user may not use ${at} (${cause.code}). Check the owner and mode of it and of the folders above it, ` +
+          'and that its file system is not mounted read-only.',
+        { cause },
+      );
+    case 'ELOOP':
+      return symbolicLink(at, { cause });
+    default:
+      return new IdentityError('STORE_FAILED', `${path} cannot be used: ${cause.message}.`, { cause });
+  }
+}
+
+/** For `.catch`: undefined when the file is not there. */
+export function unlessMissing(error: unknown): undefined {
+  if (!hasErrno(error, 'ENOENT')) throw error;
+}
+
+function hasErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
+function symbolicLink(path: string, options?: IdentityErrorOptions): IdentityError {
+  return refused(
+    `${path} is a symbolic link. Put the real file or folder in its place, or name it.`,
+    options,
+  );
+}
+
+function refused(message: string, options?: IdentityErrorOptions): IdentityError {
+  return new IdentityError('STORE_PERMISSIONS', message, options);
+}
+
+/** The path as one word of a POSIX shell. */
+export function quoted(path: string): string {
+  return /^[\w/.,:@%+=-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+}
