@@ -7,6 +7,21 @@ export {
   auditHashInput,
   verifyAuditChain,
 } from './audit.ts';
+export {
+  CertificateAuthority,
+  type CertificateAuthorityOptions,
+  type IssuingOptions,
+  makeIssuing,
+  makeRoot,
+  type RootOptions,
+} from './certificate/authority.ts';
+export type { IssuedCertificate } from './certificate/issue.ts';
+export { LocalSigner } from './certificate/local-signer.ts';
+export { type PeerCertificate, readPeerCertificate } from './certificate/peer-certificate.ts';
+export { certificatesToPem } from './certificate/pem.ts';
+export type { Signer } from './certificate/signer.ts';
+export { daemonSpiffeId, deviceSpiffeId, parseSpiffeId, type SpiffeId } from './certificate/spiffe-id.ts';
+export { TlsKey } from './certificate/tls-key.ts';
 export { type Clock, systemClock } from './clock.ts';
 export { nodeCrypto } from './crypto/node.ts';
 export type { Awaitable, IdentityKey, PairingCrypto } from './crypto/port.ts';
@@ -61,3 +76,10 @@ export {
   type StandingVerdict,
   standingMessages,
 } from './registry/standing.ts';
+export { masterKeyFromCredential, masterKeyFromText } from './secret-store/credential.ts';
+export { FilesystemSecretStore, type FilesystemSecretStoreOptions } from './secret-store/filesystem.ts';
+export { masterKeyFromFile, nextMasterKeyForFile } from './secret-store/key-file.ts';
+export { MasterKey, type NextMasterKey } from './secret-store/master-key.ts';
+export { MemorySecretStore } from './secret-store/memory.ts';
+export { masterKeyFromPassphrase, nextMasterKeyForPassphrase } from './secret-store/passphrase.ts';
+export type { SecretStore } from './secret-store/port.ts';

@@ -6,13 +6,17 @@ import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import type { Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { daemonSpiffeId, IdentityError, type PairedEnrollment, TlsKey } from '@palyra/identity';
-import { fromConnectError } from './error-map.ts';
+import {
+  certificatesToPem,
+  daemonSpiffeId,
+  IdentityError,
+  type PairedEnrollment,
+  TlsKey,
+} from '@palyra/identity';
 import { exportChannelBinding } from './http2-listener.ts';
-import { certificatesToPem, privateKeyToPem } from './pem.ts';
 
 export interface Http2Connection {
-  /** For createClient of Connect. Its errors are IdentityErrors. */
+  /** For createClient of Connect. `fromConnectError` turns what its calls throw into IdentityErrors. */
   readonly transport: Transport;
   /** TLS exporter of the channel; empty on the admin socket. */
   readonly channelBinding: Uint8Array;
@@ -34,7 +38,7 @@ export async function dialNode(address: string, enrollment: PairedEnrollment): P
   return dialTls(address, {
     ca: certificatesToPem(enrollment.trustBundle),
     cert: certificatesToPem(enrollment.certificateChain),
-    key: privateKeyToPem(enrollment.tlsKey),
+    key: TlsKey.fromPkcs8(enrollment.tlsKey).toPem(),
     servername: trustDomain,
     checkServerIdentity: (_host, certificate) => {
       const expected = `URI:${daemonSpiffeId(trustDomain, daemonId)}`;
@@ -91,18 +95,7 @@ function overHttp2(socket: Duplex, authority: string, channelBinding: Uint8Array
   session.on('error', () => {});
   const transport = createGrpcTransport({
     baseUrl: authority,
-    httpVersion: '2',
     acceptCompression: [],
-    interceptors: [
-      (next) => async (request) => {
-        try {
-          const response = await next(request);
-          return response.stream ? { ...response, message: mapErrors(response.message) } : response;
-        } catch (error) {
-          throw fromConnectError(error);
-        }
-      },
-    ],
     sessionManager: {
       authority,
       request: async (method, path, headers, options) =>
@@ -116,14 +109,6 @@ function overHttp2(socket: Duplex, authority: string, channelBinding: Uint8Array
     closed: new Promise((resolve) => session.once('close', () => resolve())),
     close: () => session.close(),
   };
-}
-
-async function* mapErrors<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
-  try {
-    yield* messages;
-  } catch (error) {
-    throw fromConnectError(error);
-  }
 }
 
 async function ready(

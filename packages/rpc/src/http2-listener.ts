@@ -6,10 +6,14 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
-import type { AuthenticatedDevice, RegistryEvent, ServerCredential } from '@palyra/identity';
+import {
+  type AuthenticatedDevice,
+  certificatesToPem,
+  type RegistryEvent,
+  type ServerCredential,
+} from '@palyra/identity';
 import { accessCheck } from './access-check.ts';
 import { contextOf, type Peer } from './peer.ts';
-import { certificatesToPem, privateKeyToPem } from './pem.ts';
 
 export interface Http2Limits {
   /** Connections at one time. */
@@ -94,8 +98,8 @@ export class Http2Listener {
 
   private constructor(options: Http2ListenerOptions) {
     this.#options = options;
-    this.#limits = { ...defaultHttp2Limits, ...options.limits };
-    const { limits } = { limits: this.#limits };
+    const limits = { ...defaultHttp2Limits, ...options.limits };
+    this.#limits = limits;
     this.#server = http2.createSecureServer({
       ...this.#tlsOptions(options.credential),
       minVersion: 'TLSv1.3',
@@ -182,7 +186,7 @@ export class Http2Listener {
   #tlsOptions(credential: ServerCredential) {
     const { devices } = this.#options;
     return {
-      key: privateKeyToPem(credential.key.toPkcs8()),
+      key: credential.key.toPem(),
       cert: certificatesToPem(credential.certificateChain),
       ...(devices && { ca: certificatesToPem(devices.trustBundle) }),
     };
@@ -193,7 +197,10 @@ export class Http2Listener {
     const entry = this.#options.devices
       ? this.#acceptDevice(session, socket, this.#options.devices.authenticator)
       : this.#acceptAnyone(session, socket);
-    if (!entry) return session.destroy();
+    if (!entry) {
+      session.destroy();
+      return;
+    }
     this.#sessions.set(session, entry);
     session.once('close', () => this.#sessions.delete(session));
     session.setTimeout(this.#limits.idleTimeoutMs, () => session.close());

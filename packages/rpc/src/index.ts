@@ -15,4 +15,3 @@ export {
 } from './http2-listener.ts';
 export { pairingPeer } from './pairing-peer.ts';
 export { callingDevice, contextOf, type Peer, pairingChannel } from './peer.ts';
-export { certificatesToPem, privateKeyToPem } from './pem.ts';

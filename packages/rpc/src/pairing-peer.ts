@@ -2,6 +2,7 @@
 
 import { createClient } from '@connectrpc/connect';
 import type { AwaitUpdate, PairingPeer } from '@palyra/identity';
+import { fromConnectError } from './error-map.ts';
 import { PairingService } from './gen/palyra/pairing/v1/pairing_pb.js';
 import type { Http2Connection } from './http2-dialer.ts';
 
@@ -10,21 +11,34 @@ export function pairingPeer(connection: Http2Connection): PairingPeer {
   return {
     channelBinding: connection.channelBinding,
     async open({ version, slot, kind }) {
-      const reply = await client.open({ version, slot, clientKind: kind });
+      const reply = await client.open({ version, slot, clientKind: kind }).catch(rethrow);
       return { ...reply, expiresAt: new Date(Number(reply.expiresAtMs)) };
     },
-    exchange: (request) => client.exchange(request),
-    confirm: (request) => client.confirm(request),
+    exchange: (request) => client.exchange(request).catch(rethrow),
+    confirm: (request) => client.confirm(request).catch(rethrow),
     async *await(request, signal) {
-      for await (const update of client.await(request, { signal })) {
+      for await (const update of withOurErrors(client.await(request, { signal }))) {
         yield {
           state: update.state as AwaitUpdate['state'],
           expiresAt: update.expiresAtMs > 0n ? new Date(Number(update.expiresAtMs)) : undefined,
           reason: update.reason || undefined,
           certificateChain: update.certificateChain,
           trustBundle: update.trustBundle,
+          nodePort: update.nodePort || undefined,
         };
       }
     },
   };
+}
+
+function rethrow(error: unknown): never {
+  throw fromConnectError(error);
+}
+
+async function* withOurErrors<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw fromConnectError(error);
+  }
 }

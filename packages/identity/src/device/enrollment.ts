@@ -27,6 +27,8 @@ export interface PendingEnrollment extends EnrollmentBase {
 /** Paired: everything that mutual TLS takes. */
 export interface PairedEnrollment extends EnrollmentBase {
   readonly state: 'paired';
+  /** host:port of the node listener. */
+  readonly nodeAddress: string;
   /** Leaf, then issuing CA; DER. */
   readonly certificateChain: readonly Uint8Array[];
 }

@@ -65,6 +65,8 @@ export interface AwaitUpdate {
   /** Leaf, then issuing CA; empty until issued. */
   readonly certificateChain: readonly Uint8Array[];
   readonly trustBundle: readonly Uint8Array[];
+  /** Where the node listener is, on the same host; set by the server that carries the call. */
+  readonly nodePort?: number | undefined;
 }
 
 interface SessionBase {

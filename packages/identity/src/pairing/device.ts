@@ -57,6 +57,8 @@ export interface PairingDevice {
   readonly platform: string;
 }
 
+const DEFAULT_NODE_PORT = 7444;
+
 /** A daemon's clock may differ by this much before the device says so, ms. */
 const clockToleranceMs = 10 * 60_000;
 
@@ -145,6 +147,7 @@ export async function awaitPairing(
     const paired: PairedEnrollment = {
       ...common,
       state: 'paired',
+      nodeAddress: `${pending.address.replace(/:[0-9]+$/, '')}:${update.nodePort ?? DEFAULT_NODE_PORT}`,
       certificateChain: update.certificateChain,
       trustBundle: update.trustBundle,
     };

@@ -231,6 +231,13 @@ export declare type AwaitResponse = Message<"palyra.pairing.v1.AwaitResponse"> &
    * @generated from field: repeated bytes trust_bundle = 5;
    */
   trustBundle: Uint8Array[];
+
+  /**
+   * Port of the node listener on the same host; present once issued.
+   *
+   * @generated from field: uint32 node_port = 6;
+   */
+  nodePort: number;
 };
 
 /**

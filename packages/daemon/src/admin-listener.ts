@@ -1,0 +1,59 @@
+// The admin socket: HTTP/2 without TLS, in a folder that only the daemon's own user can enter.
+
+import { chmod, rm } from 'node:fs/promises';
+import http2 from 'node:http2';
+import type { ConnectRouter } from '@connectrpc/connect';
+import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { IdentityError } from '@palyra/identity';
+import { accessCheck, contextOf } from '@palyra/rpc';
+
+export interface AdminListener {
+  close(): Promise<void>;
+}
+
+/** sockaddr_un of Linux and macOS holds no more, with its NUL. */
+const maxSocketPathBytes = process.platform === 'darwin' ? 103 : 107;
+const maxMessageBytes = 1024 * 1024;
+
+/** @param path removed first: who holds the home's lock owns the socket. */
+export async function listenAdmin(
+  path: string,
+  routes: (router: ConnectRouter) => void,
+  onInternal: (error: unknown, method: string) => void,
+): Promise<AdminListener> {
+  if (process.platform !== 'win32' && Buffer.byteLength(path) > maxSocketPathBytes) {
+    throw new IdentityError(
+      'STORE_FAILED',
+      `The path of the admin socket is longer than the system allows (${maxSocketPathBytes} bytes): ${path}. Choose a home with a shorter path: --home DIR`,
+    );
+  }
+  await rm(path, { force: true });
+  const server = http2.createServer(
+    {},
+    connectNodeAdapter({
+      routes,
+      interceptors: [accessCheck(onInternal)],
+      readMaxBytes: maxMessageBytes,
+      acceptCompression: [],
+      contextValues: () => contextOf({ caller: 'operator' }),
+    }),
+  );
+  const sessions = new Set<http2.ServerHttp2Session>();
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+    session.on('error', () => session.destroy());
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, resolve);
+  });
+  await chmod(path, 0o600);
+  return {
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const session of sessions) session.destroy();
+      await closed;
+    },
+  };
+}

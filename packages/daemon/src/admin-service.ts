@@ -1,0 +1,262 @@
+// palyra.admin.v1: what an operator may call. Decode, one call, encode.
+
+import { createHash } from 'node:crypto';
+import type { ConnectRouter, HandlerContext } from '@connectrpc/connect';
+import {
+  type CertificateRecord,
+  type Device,
+  IdentityError,
+  type IdentityManager,
+  identityFingerprint,
+  nodeCrypto,
+  type Pairing,
+  parseDeviceId,
+  verifyAuditChain,
+} from '@palyra/identity';
+import { AdminService } from '@palyra/rpc';
+import { explain } from './explain.ts';
+
+export interface AdminServiceOptions {
+  readonly identity: IdentityManager;
+  readonly home: string;
+  readonly version: string;
+  readonly startedAt: Date;
+  /** host:port of the pairing listener as devices reach it. */
+  readonly pairingAddress: () => string;
+  readonly listeners: () => readonly { readonly name: string; readonly address: string }[];
+}
+
+const defaultPage = 100;
+const maxPage = 1000;
+const maxReasonLength = 200;
+
+export function adminRoutes(options: AdminServiceOptions) {
+  const { identity } = options;
+  const { registry, desk } = identity;
+  return (router: ConnectRouter): void => {
+    router.service(AdminService, {
+      async getStatus() {
+        const counts = await registry.counts();
+        return {
+          daemonId: identity.daemonId,
+          trustDomain: identity.trustDomain,
+          rootFingerprint: identity.rootFingerprint,
+          listeners: [...options.listeners()],
+          startedAtMs: millis(options.startedAt),
+          daemonTimeMs: millis(identity.clock.now()),
+          devices: counts.devices,
+          pendingRequests: counts.pendingRequests,
+          liveCodes: counts.waitingCodes,
+          version: options.version,
+          home: options.home,
+        };
+      },
+
+      async mintCode({ qr, lifeSeconds }) {
+        const minted = await desk.mint({
+          kind: qr ? 'qr' : 'typed',
+          address: options.pairingAddress(),
+          ...(lifeSeconds > 0 && { lifeMs: lifeSeconds * 1000 }),
+        });
+        return {
+          pairingId: minted.pairing.id,
+          code: minted.code,
+          expiresAtMs: millis(minted.expiresAt),
+          address: options.pairingAddress(),
+        };
+      },
+      async listPairings({ openOnly, limit }) {
+        const page = pageSize(limit);
+        const pairings = openOnly ? await desk.open(page) : await registry.pairings({ limit: page });
+        return { pairings: await Promise.all(pairings.map(toWirePairing)) };
+      },
+      async getPairing({ id }) {
+        const pairing = await registry.pairing(id);
+        if (!pairing)
+          throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}. See: palyra pairing list`);
+        return toWirePairing(pairing);
+      },
+      approvePairing: async ({ id, replaceIdentityKey, name }) =>
+        toWirePairing(await desk.approve(id, { replaceIdentityKey, ...(name && { name }) })),
+      rejectPairing: async ({ id, reason }) => toWirePairing(await desk.reject(id, parseReason(reason))),
+      watchPairings: (_request, context) => watchPairings(identity, context),
+
+      async listDevices({ search, limit, after }) {
+        const page = pageSize(limit);
+        const devices = await registry.devices({
+          limit: page + 1,
+          ...(after && { after }),
+          ...(search && { search }),
+        });
+        const shown = devices.slice(0, page);
+        return {
+          devices: await Promise.all(shown.map((device) => toWireDevice(identity, device))),
+          nextAfter: devices.length > page ? (shown.at(-1)?.id ?? '') : '',
+        };
+      },
+      async getDevice({ id }) {
+        const device = await registry.device(parseDeviceId(id));
+        if (!device)
+          throw new IdentityError('DEVICE_NOT_FOUND', `There is no device ${id}. See: palyra devices list`);
+        const certificates = await registry.certificatesOf(device.id, 50);
+        return {
+          device: await toWireDevice(identity, device),
+          certificates: certificates.map(toWireCertificate),
+        };
+      },
+      renameDevice: async ({ id, name }) => toWireDevice(identity, await identity.renameDevice(id, name)),
+      revokeDevice: async ({ id, reason }) =>
+        toWireDevice(identity, await identity.revokeDevice(id, parseReason(reason))),
+      revokeCertificate: async ({ serial, reason }) =>
+        toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason))),
+
+      async getAuthority() {
+        const authorities = await registry.authorities();
+        return {
+          authorities: authorities.map((each) => ({
+            id: each.id,
+            tier: each.tier,
+            fingerprint: each.fingerprint,
+            serial: each.serial,
+            notBeforeMs: millis(each.notBefore),
+            notAfterMs: millis(each.notAfter),
+            active: each.state === 'active',
+            certificate: each.der,
+          })),
+        };
+      },
+
+      async listAudit({ limit, before, subject }) {
+        const rows = await registry.audit({
+          limit: pageSize(limit),
+          ...(before > 0n && { before: Number(before) }),
+          ...(subject && { subject }),
+        });
+        return {
+          entries: rows.map((row) => ({
+            seq: BigInt(row.seq),
+            atMs: BigInt(row.atMs),
+            action: row.action,
+            subject: row.subject,
+            detailJson: row.detailJson,
+            hash: row.hash,
+          })),
+        };
+      },
+      async verifyAudit() {
+        const head = await registry.auditHead();
+        const verdict = await verifyAuditChain(registry.auditRows(), head, (data) =>
+          createHash('sha256').update(data).digest('hex'),
+        );
+        const rows = BigInt(verdict.rows);
+        return verdict.ok
+          ? { ok: true, rows, headHash: verdict.headHash }
+          : { ok: false, rows, brokenAt: BigInt(verdict.brokenAt), problem: verdict.problem };
+      },
+
+      explain: async ({ id }) => {
+        const explanation = await explain(identity, id);
+        return { ...explanation, reasons: [...explanation.reasons] };
+      },
+    });
+  };
+}
+
+/** What is open now, then every change. A change in between is told once more rather than not at all. */
+async function* watchPairings(identity: IdentityManager, context: HandlerContext) {
+  const changed: Pairing[] = [];
+  let wake = () => {};
+  const unsubscribe = identity.registry.subscribe((event) => {
+    if (event.type !== 'pairing_changed') return;
+    changed.push(event.pairing);
+    wake();
+  });
+  const abort = () => wake();
+  context.signal.addEventListener('abort', abort);
+  try {
+    for (const pairing of (await identity.desk.open(maxPage)).reverse()) yield await toWirePairing(pairing);
+    while (!context.signal.aborted) {
+      const next = changed.shift();
+      if (next) yield await toWirePairing(next);
+      else
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    }
+  } finally {
+    unsubscribe();
+    context.signal.removeEventListener('abort', abort);
+  }
+}
+
+async function toWirePairing(pairing: Pairing) {
+  const request = 'request' in pairing ? pairing.request : undefined;
+  return {
+    id: pairing.id,
+    state: pairing.state,
+    slot: pairing.codeKind === 'typed' ? pairing.slot : '',
+    createdAtMs: millis(pairing.createdAt),
+    expiresAtMs: 'expiresAt' in pairing ? millis(pairing.expiresAt) : 0n,
+    guessesLeft: pairing.guessesLeft,
+    failedGuesses: request?.failedGuesses ?? pairing.guessesTaken,
+    reason: pairing.state === 'rejected' ? pairing.reason : '',
+    serial: 'serial' in pairing ? pairing.serial : '',
+    ...(request && {
+      device: {
+        deviceId: request.deviceId,
+        name: request.name,
+        kind: request.kind,
+        platform: request.platform,
+        identityFingerprint: await identityFingerprint(nodeCrypto, request.identityKey),
+        words: request.words,
+        source: request.source,
+        continuity: request.continuity,
+      },
+    }),
+  };
+}
+
+async function toWireDevice({ registry }: IdentityManager, device: Device) {
+  const certificates = await registry.certificatesOf(device.id, 5);
+  const live =
+    certificates.find((each) => each.state === 'active') ??
+    certificates.find((each) => each.state === 'issued');
+  return {
+    id: device.id,
+    name: device.name,
+    kind: device.kind,
+    platform: device.platform,
+    identityFingerprint: await identityFingerprint(nodeCrypto, device.identityKey),
+    state: device.state,
+    createdAtMs: millis(device.createdAt),
+    lastSeenMs: device.lastSeenAt ? millis(device.lastSeenAt) : 0n,
+    capabilities: [...device.capabilities],
+    revocationReason: device.revocationReason ?? '',
+    certificateNotAfterMs: live ? millis(live.notAfter) : 0n,
+  };
+}
+
+function toWireCertificate(certificate: CertificateRecord) {
+  return {
+    serial: certificate.serial,
+    fingerprint: certificate.fingerprint,
+    deviceId: certificate.subject.id,
+    state: certificate.state,
+    notBeforeMs: millis(certificate.notBefore),
+    notAfterMs: millis(certificate.notAfter),
+  };
+}
+
+/** The operator's words; shown to people later. */
+function parseReason(reason: string): string {
+  if (reason.length > maxReasonLength || /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(reason)) {
+    throw new IdentityError(
+      'MESSAGE_INVALID',
+      `A reason is at most ${maxReasonLength} printable characters.`,
+    );
+  }
+  return reason;
+}
+
+const pageSize = (limit: number): number => Math.min(limit > 0 ? limit : defaultPage, maxPage);
+const millis = (date: Date): bigint => BigInt(date.getTime());

@@ -1,0 +1,85 @@
+// The daemon's configuration: every field has a default, so a home without a config.json is complete.
+
+import { readFile } from 'node:fs/promises';
+import { IdentityError } from '@palyra/identity';
+import { z } from 'zod';
+
+const port = z.number().int().min(0).max(65535);
+const positive = z.number().int().positive();
+
+const configSchema = z.strictObject({
+  /** Only read at the first start. Default: `palyra-<10 base32 characters>.internal`. */
+  trustDomain: z.string().optional(),
+  pairing: z
+    .strictObject({
+      /** Default: every interface. */
+      host: z.string().default('::'),
+      port: port.default(7443),
+    })
+    .prefault({}),
+  node: z.strictObject({ host: z.string().default('::'), port: port.default(7444) }).prefault({}),
+  /** host:port of the pairing listener as devices reach it; goes into QR codes. Default: this machine's first address. */
+  publicAddress: z.string().optional(),
+  /** More names for the daemon's certificate. */
+  names: z
+    .strictObject({ dns: z.array(z.string()).default([]), ip: z.array(z.string()).default([]) })
+    .prefault({}),
+  /** Where the master key of the secret store comes from. Default: a key file in the home, made at the first start. */
+  masterKey: z
+    .discriminatedUnion('from', [
+      z.strictObject({ from: z.literal('key-file'), path: z.string().optional() }),
+      z.strictObject({ from: z.literal('passphrase-file'), path: z.string() }),
+      z.strictObject({ from: z.literal('credential'), path: z.string() }),
+    ])
+    .prefault({ from: 'key-file' }),
+  /** See docs/limits.md. */
+  limits: z
+    .strictObject({
+      guessesPerCode: positive.max(3).optional(),
+      codeLifeMs: positive.optional(),
+      liveCodes: positive.optional(),
+      sessionLifeMs: positive.optional(),
+      sessions: positive.optional(),
+      pendingRequests: positive.optional(),
+      requestLifeMs: positive.optional(),
+      collectLifeMs: positive.optional(),
+      deviceCertificateLifeMs: z
+        .number()
+        .int()
+        .min(60_000)
+        .max(30 * 86_400_000)
+        .optional(),
+      opensPerMinutePerSource: positive.default(10),
+      opensPerMinute: positive.default(600),
+      pairingConnections: positive.default(1_000),
+      nodeConnections: positive.default(10_000),
+    })
+    .prefault({}),
+});
+
+export type DaemonConfig = z.infer<typeof configSchema>;
+export type DaemonConfigInput = z.input<typeof configSchema>;
+
+/** @throws MESSAGE_INVALID naming the field. */
+export function parseConfig(input: unknown, where: string): DaemonConfig {
+  const parsed = configSchema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  throw new IdentityError('MESSAGE_INVALID', `${where} cannot be used. ${z.prettifyError(parsed.error)}`);
+}
+
+/** The file's configuration; the defaults when there is no file. */
+export async function readConfig(path: string): Promise<DaemonConfig> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return parseConfig({}, path);
+    throw error;
+  }
+  try {
+    return parseConfig(JSON.parse(text), path);
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new IdentityError('MESSAGE_INVALID', `${path} is not JSON: ${cause.message}`, { cause });
+  }
+}

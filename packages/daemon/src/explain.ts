@@ -1,0 +1,177 @@
+// `palyra why`: the decision about one thing, and its reasons, in the words the refused peer would get.
+
+import {
+  type CertificateRecord,
+  type Device,
+  IdentityError,
+  type IdentityManager,
+  judgeStanding,
+  type Pairing,
+  parseDeviceId,
+  standingMessages,
+} from '@palyra/identity';
+
+export interface Explanation {
+  readonly kind: 'device' | 'certificate' | 'pairing';
+  readonly decision: 'allowed' | 'refused' | 'waiting';
+  /** The stable code, or OK. */
+  readonly code: string;
+  readonly reasons: readonly string[];
+  readonly nextStep: string;
+}
+
+/**
+ * @param id a device id, a pairing id, a certificate's serial (32 hex digits) or fingerprint (64 hex digits).
+ * @throws NOTHING_FOUND
+ */
+export async function explain(identity: IdentityManager, id: string): Promise<Explanation> {
+  const { registry } = identity;
+  const hex = id.toLowerCase().replaceAll(':', '');
+  if (/^[0-9a-f]{32}$/.test(hex) || /^[0-9a-f]{64}$/.test(hex)) {
+    const certificate = await registry.certificate(
+      hex.length === 32 ? { serial: hex } : { fingerprint: hex },
+    );
+    if (certificate) return explainCertificate(identity, certificate);
+  } else if (/^[0-9A-Z]{26}$/i.test(id)) {
+    const ulid = parseDeviceId(id.toUpperCase());
+    const device = await registry.device(ulid);
+    if (device) return explainDevice(identity, device);
+    const pairing = await registry.pairing(ulid);
+    if (pairing) return explainPairing(identity, pairing);
+  }
+  throw new IdentityError(
+    'NOTHING_FOUND',
+    'No device, certificate or pairing has this id. Give a device or pairing id (26 characters), a serial (32 hex digits) or a fingerprint (64 hex digits).',
+  );
+}
+
+async function explainCertificate(
+  identity: IdentityManager,
+  record: CertificateRecord,
+): Promise<Explanation> {
+  if (record.subject.kind === 'daemon') {
+    const reasons = [`It is the daemon's own, valid until ${record.notAfter.toISOString()}.`];
+    return { kind: 'certificate', decision: 'allowed', code: 'OK', reasons, nextStep: '' };
+  }
+  const verdict = judgeStanding(
+    await identity.registry.standing(record.fingerprint),
+    identity.clock.now().getTime(),
+  );
+  const reasons = [
+    `It belongs to device ${record.subject.id} and is ${record.state}.`,
+    `It is valid from ${record.notBefore.toISOString()} to ${record.notAfter.toISOString()}.`,
+  ];
+  if (verdict.ok) return { kind: 'certificate', decision: 'allowed', code: 'OK', reasons, nextStep: '' };
+  const revoked = (await identity.registry.audit({ subject: record.serial, limit: 20 })).find(
+    (row) => row.action === 'certificate.revoked',
+  );
+  if (revoked)
+    reasons.push(`Revoked at ${new Date(revoked.atMs).toISOString()}: ${reasonIn(revoked.detailJson)}.`);
+  return {
+    kind: 'certificate',
+    decision: 'refused',
+    code: verdict.code,
+    reasons,
+    nextStep: standingMessages[verdict.code],
+  };
+}
+
+function reasonIn(detailJson: string): string {
+  const { reason } = JSON.parse(detailJson) as { reason?: string };
+  return reason || 'no reason given';
+}
+
+async function explainDevice(identity: IdentityManager, device: Device): Promise<Explanation> {
+  if (device.state === 'revoked') {
+    return {
+      kind: 'device',
+      decision: 'refused',
+      code: 'DEVICE_REVOKED',
+      reasons: [`${device.name} was revoked: ${device.revocationReason || 'no reason given'}.`],
+      nextStep: standingMessages.DEVICE_REVOKED,
+    };
+  }
+  const certificates = await identity.registry.certificatesOf(device.id, 10);
+  const newest = certificates.find((each) => each.state === 'active') ?? certificates[0];
+  if (!newest) {
+    return {
+      kind: 'device',
+      decision: 'waiting',
+      code: 'OK',
+      reasons: [`${device.name} is approved, but has not fetched a certificate yet.`],
+      nextStep: 'On the device, run the same `palyra pair` command again.',
+    };
+  }
+  const { reasons, ...rest } = await explainCertificate(identity, newest);
+  return { ...rest, kind: 'device', reasons: [`${device.name} is ${device.state}.`, ...reasons] };
+}
+
+const pairingAnswers: Readonly<
+  Record<Pairing['state'], { decision: Explanation['decision']; code: string; why: string; nextStep: string }>
+> = {
+  waiting: {
+    decision: 'waiting',
+    code: 'OK',
+    why: 'The code waits for a device.',
+    nextStep: 'On the device: palyra pair ADDRESS',
+  },
+  pending_approval: {
+    decision: 'waiting',
+    code: 'OK',
+    why: 'A device knew the code and waits for the operator. Without a decision it stays out.',
+    nextStep: 'Compare the words, then: palyra pairing approve ID (or reject ID)',
+  },
+  approved: {
+    decision: 'allowed',
+    code: 'OK',
+    why: 'The operator approved it; the device has not fetched its certificate yet.',
+    nextStep: 'On the device, run the same `palyra pair` command again.',
+  },
+  issued: {
+    decision: 'allowed',
+    code: 'OK',
+    why: 'The certificate was handed out and has not been used yet.',
+    nextStep: 'On the device: palyra node status',
+  },
+  active: { decision: 'allowed', code: 'OK', why: 'The device has connected.', nextStep: '' },
+  rejected: {
+    decision: 'refused',
+    code: 'PAIRING_REJECTED',
+    why: 'The operator rejected it, and a decision stays.',
+    nextStep: 'To let the device in after all, make a new code: palyra pairing code',
+  },
+  expired: {
+    decision: 'refused',
+    code: 'PAIRING_EXPIRED',
+    why: 'Its time was over before it was completed.',
+    nextStep: 'Make a new code: palyra pairing code',
+  },
+  exhausted: {
+    decision: 'refused',
+    code: 'PAIRING_CODE_WRONG',
+    why: 'Every guess at the code was used up with wrong PINs. Someone mistyped, or someone is guessing.',
+    nextStep: 'Make a new code: palyra pairing code',
+  },
+};
+
+async function explainPairing(identity: IdentityManager, pairing: Pairing): Promise<Explanation> {
+  const { decision, code, why, nextStep } = pairingAnswers[pairing.state];
+  const reasons = [why];
+  if (pairing.guessesTaken > 0)
+    reasons.push(`Guesses taken: ${pairing.guessesTaken}, left: ${pairing.guessesLeft}.`);
+  if (pairing.state === 'rejected' && pairing.reason) reasons.push(`Reason given: ${pairing.reason}.`);
+  if ('expiresAt' in pairing) reasons.push(`This state ends at ${pairing.expiresAt.toISOString()}.`);
+  const request = 'request' in pairing ? pairing.request : undefined;
+  const device = request && (await identity.registry.device(request.deviceId));
+  if (request) reasons.push(`Device ${request.deviceId} (${request.name}) asked from ${request.source}.`);
+  if (device?.state === 'revoked') {
+    return {
+      kind: 'pairing',
+      decision: 'refused',
+      code: 'DEVICE_REVOKED',
+      reasons: [...reasons, 'The device was revoked.'],
+      nextStep: standingMessages.DEVICE_REVOKED,
+    };
+  }
+  return { kind: 'pairing', decision, code, reasons, nextStep };
+}

@@ -1,0 +1,86 @@
+// The daemon's folder in a home: private to its user, and held by one daemon at a time.
+
+import { chmod, lstat, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { IdentityError } from '@palyra/identity';
+
+export interface DaemonHome {
+  readonly path: string;
+  readonly config: string;
+  readonly registry: string;
+  readonly secrets: string;
+  readonly masterKey: string;
+  readonly adminSocket: string;
+  /** Lets another daemon have it. */
+  release(): void;
+}
+
+/**
+ * Makes the folder at first use and takes it. The lock is the kernel's, on an SQLite file: a killed daemon lets go.
+ * @throws HOME_IN_USE naming the daemon that has it; STORE_PERMISSIONS when others can read it.
+ */
+export async function takeHome(home: string): Promise<DaemonHome> {
+  await mkdir(home, { recursive: true, mode: 0o700 });
+  const path = join(home, 'daemon');
+  await mkdir(path, { mode: 0o700 }).catch(unlessExists);
+  for (const folder of [home, path]) await checkPrivate(folder);
+  const holder = join(path, 'lock.json');
+  const lock = takeLock(join(path, 'lock'));
+  if (!lock) throw inUse(home, await readFile(holder, 'utf8').catch(() => ''));
+  await chmod(join(path, 'lock'), 0o600);
+  await writeFile(holder, JSON.stringify({ pid: process.pid, since: new Date().toISOString() }), {
+    mode: 0o600,
+  });
+  return {
+    path,
+    config: join(path, 'config.json'),
+    registry: join(path, 'registry.sqlite'),
+    secrets: join(path, 'secrets'),
+    masterKey: join(path, 'master.key'),
+    adminSocket: join(path, 'admin.sock'),
+    release: () => lock.close(),
+  };
+}
+
+function takeLock(path: string): DatabaseSync | undefined {
+  const lock = new DatabaseSync(path, { timeout: 0 });
+  try {
+    lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+    return lock;
+  } catch (error) {
+    lock.close();
+    if ((error as { errcode?: number }).errcode === 5) return undefined;
+    throw error;
+  }
+}
+
+async function checkPrivate(folder: string): Promise<void> {
+  const stats = await lstat(folder);
+  const uid = process.getuid?.();
+  if (!stats.isDirectory()) throw unsafe(folder, 'it is not a folder', `Choose another home.`);
+  if (uid !== undefined && stats.uid !== uid) {
+    throw unsafe(folder, `it belongs to user ${stats.uid}`, `Run: chown -R ${uid} ${folder}`);
+  }
+  if (process.platform !== 'win32' && (stats.mode & 0o077) !== 0) {
+    throw unsafe(folder, 'other users can enter it', `Run: chmod 700 ${folder}`);
+  }
+}
+
+function unsafe(folder: string, why: string, what: string): IdentityError {
+  return new IdentityError('STORE_PERMISSIONS', `The folder ${folder} is not private: ${why}. ${what}`);
+}
+
+function inUse(home: string, holder: string): IdentityError {
+  const pid = /"pid":([0-9]+)/.exec(holder)?.[1];
+  const since = /"since":"([^"]+)"/.exec(holder)?.[1];
+  const who = pid ? `the daemon with process id ${pid}, since ${since}` : 'another daemon';
+  return new IdentityError(
+    'HOME_IN_USE',
+    `The home ${home} is in use by ${who}. Stop that one first, or give this one another home: --home DIR`,
+  );
+}
+
+function unlessExists(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EEXIST') throw error;
+}

@@ -1,0 +1,4 @@
+export { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from './config.ts';
+export { type Explanation, explain } from './explain.ts';
+export { takeHome } from './home.ts';
+export { type RunningDaemon, type StartOptions, startDaemon } from './start.ts';

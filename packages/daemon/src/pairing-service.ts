@@ -1,0 +1,40 @@
+// palyra.pairing.v1 over the library's PairingResponder: decode, one call, encode.
+
+import type { ConnectRouter } from '@connectrpc/connect';
+import type { IdentityManager } from '@palyra/identity';
+import { PairingService, pairingChannel } from '@palyra/rpc';
+import type { OpenLimit } from './open-limit.ts';
+
+export interface PairingServiceOptions {
+  readonly identity: IdentityManager;
+  readonly openLimit: OpenLimit;
+  readonly nodePort: () => number;
+}
+
+export function pairingRoutes({ identity, openLimit, nodePort }: PairingServiceOptions) {
+  const { responder } = identity;
+  return (router: ConnectRouter): void => {
+    router.service(PairingService, {
+      async open(request, context) {
+        const channel = pairingChannel(context);
+        await openLimit.take(channel.source);
+        const reply = await responder.open(channel, { ...request, kind: request.clientKind });
+        return { ...reply, expiresAtMs: BigInt(reply.expiresAt.getTime()) };
+      },
+      exchange: (request, context) => responder.exchange(pairingChannel(context), request),
+      confirm: (request, context) => responder.confirm(pairingChannel(context), request),
+      async *await(request, context) {
+        for await (const update of responder.await(pairingChannel(context), request, context.signal)) {
+          yield {
+            state: update.state,
+            expiresAtMs: BigInt(update.expiresAt?.getTime() ?? 0),
+            reason: update.reason ?? '',
+            certificateChain: [...update.certificateChain],
+            trustBundle: [...update.trustBundle],
+            nodePort: update.certificateChain.length > 0 ? nodePort() : 0,
+          };
+        }
+      },
+    });
+  };
+}

@@ -1,0 +1,242 @@
+// The daemon, wired: home, stores, identity, listeners. What listens first is what must be there first.
+
+import { readFile } from 'node:fs/promises';
+import { hostname, networkInterfaces } from 'node:os';
+import {
+  type Clock,
+  FilesystemSecretStore,
+  IdentityError,
+  IdentityManager,
+  MAX_PAIRING_MESSAGE_BYTES,
+  type MasterKey,
+  masterKeyFromCredential,
+  masterKeyFromFile,
+  masterKeyFromPassphrase,
+  type PairingLimits,
+  type RegistryEvent,
+  type ServerCredential,
+  systemClock,
+} from '@palyra/identity';
+import { openSqliteRegistry } from '@palyra/registry-sql';
+import { Http2Listener } from '@palyra/rpc';
+import packageJson from '../package.json' with { type: 'json' };
+import { listenAdmin } from './admin-listener.ts';
+import { adminRoutes } from './admin-service.ts';
+import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from './config.ts';
+import { type DaemonHome, takeHome } from './home.ts';
+import { nodeRoutes } from './node-service.ts';
+import { OpenLimit } from './open-limit.ts';
+import { pairingRoutes } from './pairing-service.ts';
+
+export interface StartOptions {
+  /** The home; the daemon keeps its own in `<home>/daemon`. */
+  readonly home: string;
+  /** Default: `<home>/daemon/config.json`, or the defaults when there is none. */
+  readonly config?: DaemonConfigInput;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  /** Told what changes in the registry, after it is durable. */
+  readonly onEvent?: (event: RegistryEvent) => void;
+  /** Told of errors that are bugs or failing disks, for the log. Never holds a secret. */
+  readonly onError?: (error: unknown, where: string) => void;
+}
+
+export interface RunningDaemon {
+  readonly identity: IdentityManager;
+  readonly daemonId: string;
+  readonly trustDomain: string;
+  readonly rootFingerprint: string;
+  readonly listeners: readonly { readonly name: string; readonly address: string }[];
+  /** host:port of the pairing listener as other machines reach it. */
+  readonly pairingAddress: string;
+  /** Stops listening, lets running calls end, frees the home. */
+  close(): Promise<void>;
+}
+
+const tickMs = 15_000;
+
+/**
+ * Starts a daemon on a home, making everything at the first start.
+ * @throws HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, and what the stores say.
+ */
+export async function startDaemon(options: StartOptions): Promise<RunningDaemon> {
+  const cleanup: (() => void | Promise<void>)[] = [];
+  try {
+    return await start(options, cleanup);
+  } catch (error) {
+    await unwind(cleanup);
+    throw error;
+  }
+}
+
+async function start(options: StartOptions, cleanup: (() => void | Promise<void>)[]): Promise<RunningDaemon> {
+  const onError = options.onError ?? (() => {});
+  const clock = options.clock ?? systemClock;
+  const startedAt = clock.now();
+  const home = await takeHome(options.home);
+  cleanup.push(() => home.release());
+  const config = options.config
+    ? parseConfig(options.config, 'The configuration')
+    : await readConfig(home.config);
+  const secrets = await FilesystemSecretStore.open({
+    path: home.secrets,
+    masterKey: await openMasterKey(config, home),
+  });
+  cleanup.push(() => secrets.close());
+  const registry = await openSqliteRegistry({ path: home.registry });
+  cleanup.push(() => registry.close());
+  const identity = await IdentityManager.open({
+    secrets,
+    registry,
+    clock,
+    limits: pairingLimits(config),
+    ...(config.trustDomain !== undefined && { trustDomain: config.trustDomain }),
+  });
+  await identity.tick();
+
+  const names = { dnsNames: dnsNames(config), ipAddresses: ['127.0.0.1', '::1', ...config.names.ip] };
+  let credential = await identity.issueServerCredential(names);
+  const node = await listen('node', config.node, {
+    credential,
+    devices: { trustBundle: identity.trustBundle, authenticator: identity },
+    routes: nodeRoutes(identity),
+    limits: { connections: config.limits.nodeConnections },
+    onInternal: onError,
+  });
+  cleanup.push(() => node.close());
+  const openLimit = new OpenLimit({
+    perSource: config.limits.opensPerMinutePerSource,
+    overall: config.limits.opensPerMinute,
+  });
+  const pairing = await listen('pairing', config.pairing, {
+    credential,
+    routes: pairingRoutes({ identity, openLimit, nodePort: () => node.port }),
+    limits: {
+      connections: config.limits.pairingConnections,
+      messageBytes: MAX_PAIRING_MESSAGE_BYTES,
+      streamsPerSession: 8,
+    },
+    onInternal: onError,
+  });
+  cleanup.push(() => pairing.close());
+
+  const listeners = [
+    { name: 'pairing', address: `${bracketed(config.pairing.host)}:${pairing.port}` },
+    { name: 'node', address: `${bracketed(config.node.host)}:${node.port}` },
+    { name: 'admin', address: home.adminSocket },
+  ];
+  const pairingAddress = config.publicAddress ?? `${firstAddress(config.pairing.host)}:${pairing.port}`;
+  const admin = await listenAdmin(
+    home.adminSocket,
+    adminRoutes({
+      identity,
+      home: options.home,
+      version: packageJson.version,
+      startedAt,
+      pairingAddress: () => pairingAddress,
+      listeners: () => listeners,
+    }),
+    onError,
+  );
+  cleanup.push(() => admin.close());
+
+  cleanup.push(
+    registry.subscribe((event) => {
+      node.apply(event);
+      options.onEvent?.(event);
+    }),
+  );
+  const timer = setInterval(() => {
+    tick().catch((error) => onError(error, 'the periodic work'));
+  }, tickMs);
+  cleanup.push(() => clearInterval(timer));
+  async function tick(): Promise<void> {
+    await identity.tick();
+    if (!isPastTwoThirds(credential, clock.now())) return;
+    credential = await identity.issueServerCredential(names);
+    node.swapCredential(credential);
+    pairing.swapCredential(credential);
+  }
+
+  return {
+    identity,
+    daemonId: identity.daemonId,
+    trustDomain: identity.trustDomain,
+    rootFingerprint: identity.rootFingerprint,
+    listeners,
+    pairingAddress,
+    close: () => unwind(cleanup),
+  };
+}
+
+/** Last in, first out; each at most once. */
+async function unwind(cleanup: (() => void | Promise<void>)[]): Promise<void> {
+  for (let undo = cleanup.pop(); undo; undo = cleanup.pop()) await undo();
+}
+
+async function listen(
+  name: 'pairing' | 'node',
+  at: { readonly host: string; readonly port: number },
+  options: Omit<Parameters<typeof Http2Listener.listen>[0], 'host' | 'port'>,
+): Promise<Http2Listener> {
+  try {
+    return await Http2Listener.listen({ ...options, ...at });
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new IdentityError(
+      'UNREACHABLE',
+      code === 'EADDRINUSE'
+        ? `Port ${at.port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port in config.json.`
+        : `The ${name} listener cannot use ${at.host} port ${at.port}: ${message}. Set ${name}.host or ${name}.port in config.json.`,
+      { cause },
+    );
+  }
+}
+
+function openMasterKey(config: DaemonConfig, home: DaemonHome): Promise<MasterKey> {
+  const { masterKey } = config;
+  switch (masterKey.from) {
+    case 'key-file':
+      return masterKeyFromFile({ path: masterKey.path ?? home.masterKey });
+    case 'credential':
+      return masterKeyFromCredential({ path: masterKey.path });
+    case 'passphrase-file':
+      return readFile(masterKey.path, 'utf8').then((text) =>
+        masterKeyFromPassphrase({ storePath: home.secrets, passphrase: text.replace(/\r?\n$/, '') }),
+      );
+  }
+}
+
+function pairingLimits(config: DaemonConfig): Partial<PairingLimits> {
+  const {
+    opensPerMinutePerSource: _,
+    opensPerMinute: __,
+    pairingConnections: ___,
+    nodeConnections: ____,
+    ...limits
+  } = config.limits;
+  return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
+}
+
+function isPastTwoThirds({ notBefore, notAfter }: ServerCredential, now: Date): boolean {
+  const life = notAfter.getTime() - notBefore.getTime();
+  return now.getTime() >= notBefore.getTime() + (life * 2) / 3;
+}
+
+/** The machine's own name when it can stand in a certificate, and what the configuration adds. */
+function dnsNames(config: DaemonConfig): string[] {
+  const own = hostname().toLowerCase();
+  const usable = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/.test(own);
+  return [...new Set([...(usable && own !== 'localhost' ? [own] : []), ...config.names.dns])];
+}
+
+/** Where another machine would find a listener on this host. */
+function firstAddress(host: string): string {
+  if (host !== '::' && host !== '0.0.0.0') return bracketed(host);
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const each of addresses ?? []) if (each.family === 'IPv4' && !each.internal) return each.address;
+  }
+  return '127.0.0.1';
+}
+
+const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);
