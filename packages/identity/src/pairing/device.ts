@@ -1,6 +1,7 @@
 // The device's side of the pairing protocol (docs/pairing.md, section 3). The mirror of daemon.ts.
 
 import { bytesToHex } from '@noble/curves/utils.js';
+import { checkIssuedChain } from '../certificate/issued-chain.ts';
 import { TlsKey } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
@@ -123,15 +124,15 @@ export async function requestPairing(
 /**
  * From the waiting request to the pinned mTLS identity. May be called again, on a new channel, after any interruption.
  * @param onState told each state as the daemon reports it.
- * @throws PAIRING_REJECTED, PAIRING_EXPIRED (the request is forgotten), and what the daemon answers.
+ * @throws PAIRING_REJECTED, PAIRING_EXPIRED (the request is forgotten), CERTIFICATE_INVALID, and what the daemon answers.
  */
 export async function awaitPairing(
-  device: Pick<PairingDevice, 'secrets' | 'crypto'>,
+  device: Pick<PairingDevice, 'identity' | 'secrets' | 'crypto'>,
   peer: PairingPeer,
   pending: PendingEnrollment,
   options: { readonly signal: AbortSignal; readonly onState?: (update: AwaitUpdate) => void },
 ): Promise<PairedEnrollment> {
-  const { secrets, crypto } = device;
+  const { identity, secrets, crypto } = device;
   const proof = await crypto.hmacSha256(
     pending.awaitKey,
     awaitProofInput(pending.requestId, peer.channelBinding),
@@ -143,6 +144,12 @@ export async function awaitPairing(
       throw refused(update);
     }
     if (update.certificateChain.length === 0) continue;
+    checkIssuedChain(update.certificateChain, {
+      deviceId: identity.id,
+      trustDomain: pending.trustDomain,
+      tlsKey: TlsKey.fromPkcs8(pending.tlsKey).publicKey,
+      trustBundle: pending.trustBundle,
+    });
     const { requestId: _, awaitKey: __, words: ___, ...common } = pending;
     const paired: PairedEnrollment = {
       ...common,

@@ -1,0 +1,44 @@
+// What a device checks before it relies on a certificate it was handed: that it is its own, and leads to a root it
+// trusts.
+
+import type { DeviceId } from '../device-id.ts';
+import { IdentityError } from '../errors.ts';
+import { parseCertificate, readAuthorityCertificate, readPeerCertificate } from './peer-certificate.ts';
+
+export interface ExpectedChain {
+  readonly deviceId: DeviceId;
+  readonly trustDomain: string;
+  /** The key that was to be certified, SPKI DER. */
+  readonly tlsKey: Uint8Array;
+  /** DER. */
+  readonly trustBundle: readonly Uint8Array[];
+}
+
+/**
+ * @param chain leaf, then issuing CA; DER.
+ * @throws CERTIFICATE_INVALID
+ */
+export function checkIssuedChain(chain: readonly Uint8Array[], expected: ExpectedChain): void {
+  const [leafDer, issuingDer, ...rest] = chain;
+  if (!leafDer || !issuingDer || rest.length > 0) throw unusable('the chain is not a leaf and its issuer');
+  const leaf = parseCertificate(leafDer);
+  const issuing = parseCertificate(issuingDer);
+  const { spiffeId } = readPeerCertificate(leaf);
+  if (
+    spiffeId.kind !== 'device' ||
+    spiffeId.id !== expected.deviceId ||
+    spiffeId.trustDomain !== expected.trustDomain
+  ) {
+    throw unusable('it names another device');
+  }
+  if (!leaf.publicKey.export({ format: 'der', type: 'spki' }).equals(expected.tlsKey)) {
+    throw unusable('it certifies another key');
+  }
+  readAuthorityCertificate(issuing);
+  const roots = expected.trustBundle.map(parseCertificate);
+  const signed = leaf.verify(issuing.publicKey) && roots.some((root) => issuing.verify(root.publicKey));
+  if (!signed) throw unusable('it does not lead to the pinned root');
+}
+
+const unusable = (why: string) =>
+  new IdentityError('CERTIFICATE_INVALID', `The certificate from the daemon cannot be used: ${why}.`);
