@@ -1,0 +1,88 @@
+import { equal, rejects, throws } from 'node:assert/strict';
+import { chmod, chown, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { test } from 'node:test';
+import { masterKeyFromCredential, masterKeyFromText } from './credential.ts';
+import { bytes } from './secret-store-suite.ts';
+import { masterKey, temporaryFolder } from './temporary-store.ts';
+
+const raw = Buffer.from(bytes(32));
+const texts = [
+  raw.toString('hex'),
+  raw.toString('hex').toUpperCase(),
+  raw.toString('base64'),
+  raw.toString('base64url'),
+];
+
+test('takes raw bytes, hex and base64, with white space around a text', async (t) => {
+  const path = join(await temporaryFolder(t), 'credential');
+  for (const content of [raw, ...texts, ...texts.map((text) => `  ${text}\n`)]) {
+    await writeFile(path, content, { mode: 0o400 });
+    equal((await masterKeyFromCredential({ path })).id, masterKey.id);
+    if (typeof content === 'string') equal(masterKeyFromText(content).id, masterKey.id);
+  }
+});
+
+test('what is not a key is MASTER_KEY_WRONG and is not repeated in the message', async (t) => {
+  const path = join(await temporaryFolder(t), 'credential');
+  const bad = [
+    '',
+    'hunter2',
+    texts[0]!.slice(1),
+    `${texts[0]}0`,
+    `${texts[2]}=`,
+    texts[2]!.replace('=', '!'),
+  ];
+  bad.push('z'.repeat(64), `${texts[0]}\n${texts[0]}`, ' '.repeat(200) + texts[0]);
+  for (const text of bad) {
+    const isQuiet = (error: Error & { code: string }) =>
+      error.code === 'MASTER_KEY_WRONG' && (text.trim() === '' || !error.message.includes(text.trim()));
+    throws(() => masterKeyFromText(text), isQuiet);
+    await writeFile(path, text, { mode: 0o600 });
+    await rejects(masterKeyFromCredential({ path }), isQuiet);
+  }
+});
+
+test('accepts what service managers make: read-only, group readable, a symbolic link', async (t) => {
+  const folder = await temporaryFolder(t);
+  const path = join(folder, 'credential');
+  await writeFile(path, raw, { mode: 0o600 });
+  for (const mode of [0o400, 0o440, 0o600, 0o640]) {
+    await chmod(path, mode);
+    equal((await masterKeyFromCredential({ path })).id, masterKey.id);
+  }
+  await symlink(path, join(folder, 'link'));
+  equal((await masterKeyFromCredential({ path: join(folder, 'link') })).id, masterKey.id);
+});
+
+test('accepts a file of another user', {
+  skip: process.geteuid?.() === 0 ? false : 'only root can give a file to another user',
+}, async (t) => {
+  const path = join(await temporaryFolder(t), 'credential');
+  await writeFile(path, raw, { mode: 0o400 });
+  await chown(path, 65534, 65534);
+  equal((await masterKeyFromCredential({ path })).id, masterKey.id);
+});
+
+test('refuses what others may read and what anyone but the owner may write', async (t) => {
+  const path = join(await temporaryFolder(t), 'credential');
+  await writeFile(path, raw);
+  for (const mode of [0o444, 0o644, 0o420, 0o660, 0o602]) {
+    await chmod(path, mode);
+    await rejects(masterKeyFromCredential({ path }), {
+      code: 'STORE_PERMISSIONS',
+      message: new RegExp(`chmod 400 ${path}$`),
+    });
+  }
+});
+
+test('a credential that is not there, or is a folder, is said so', async (t) => {
+  const folder = await temporaryFolder(t);
+  await rejects(masterKeyFromCredential({ path: join(folder, 'none') }), {
+    code: 'STORE_FAILED',
+    message: /no credential at/,
+  });
+  await mkdir(join(folder, 'folder'));
+  await rejects(masterKeyFromCredential({ path: join(folder, 'folder') }), { code: 'STORE_PERMISSIONS' });
+});

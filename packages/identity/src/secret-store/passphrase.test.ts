@@ -1,0 +1,100 @@
+import { equal, notEqual, rejects } from 'node:assert/strict';
+import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { masterKeyFromPassphrase, nextMasterKeyForPassphrase } from './passphrase.ts';
+import { temporaryFolder } from './temporary-store.ts';
+
+// The cheapest cost that is allowed, for speed.
+const cost = 15;
+
+test("the same passphrase gives the same key, from the salt in the store's folder", async (t) => {
+  const storePath = join(await temporaryFolder(t), 'store');
+  const key = await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse', cost });
+  equal((await stat(storePath)).mode & 0o777, 0o700);
+  equal((await stat(join(storePath, 'passphrase'))).mode & 0o777, 0o600);
+  equal((await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse' })).id, key.id);
+  const elsewhere = join(await temporaryFolder(t), 'store');
+  notEqual(
+    (await masterKeyFromPassphrase({ storePath: elsewhere, passphrase: 'correct horse', cost })).id,
+    key.id,
+  );
+});
+
+test('opens a header made elsewhere', async (t) => {
+  const storePath = await temporaryFolder(t);
+  // python: hashlib.scrypt("größer".encode(), salt=bytes(range(32)), n=2**15, r=8, p=1, dklen=32), then the key id.
+  const header = `${Buffer.from('palyra-passphrase-v1').toString('hex')}0f${[...Array(32).keys()].map((n) => n.toString(16).padStart(2, '0')).join('')}f776a9fcd866d7650eef1c88d0db85c5`;
+  await writeFile(join(storePath, 'passphrase'), Buffer.from(header, 'hex'), { mode: 0o600 });
+  // Typed with a combining diaeresis: the same text in another Unicode form.
+  for (const passphrase of ['gr\u00f6\u00dfer', 'gro\u0308\u00dfer'])
+    equal((await masterKeyFromPassphrase({ storePath, passphrase })).id, 'f776a9fcd866d7650eef1c88d0db85c5');
+});
+
+test('another passphrase is MASTER_KEY_WRONG', async (t) => {
+  const storePath = await temporaryFolder(t);
+  await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse', cost });
+  for (const passphrase of ['correct horse ', 'Correct horse', 'x'])
+    await rejects(masterKeyFromPassphrase({ storePath, passphrase }), {
+      code: 'MASTER_KEY_WRONG',
+      message: /passphrase is not the one/,
+    });
+});
+
+test('a damaged header is SECRET_CORRUPT, or MASTER_KEY_WRONG where damage looks like another passphrase', async (t) => {
+  const storePath = await temporaryFolder(t);
+  const path = join(storePath, 'passphrase');
+  const open = () => masterKeyFromPassphrase({ storePath, passphrase: 'correct horse' });
+  const { id } = await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse', cost });
+  const header = await readFile(path);
+  for (const length of [0, 10, 53, header.length - 1]) {
+    await writeFile(path, header.subarray(0, length));
+    await rejects(open(), { code: 'SECRET_CORRUPT', message: /Restore it from a backup/ });
+  }
+  await writeFile(path, Buffer.concat([header, Buffer.alloc(1)]));
+  await rejects(open(), { code: 'SECRET_CORRUPT' });
+  // A cost of 255 would ask for more memory than there is; one of 1 would make guessing free.
+  for (const [at, value, code] of [
+    [0, 0, 'SECRET_CORRUPT'],
+    [20, 255, 'SECRET_CORRUPT'],
+    [20, 1, 'SECRET_CORRUPT'],
+    [20, 16, 'MASTER_KEY_WRONG'],
+    [30, header[30]! ^ 1, 'MASTER_KEY_WRONG'],
+    [60, header[60]! ^ 1, 'MASTER_KEY_WRONG'],
+  ] as const) {
+    await writeFile(path, header.with(at, value));
+    await rejects(open(), { code }, `byte ${at}`);
+  }
+  await writeFile(path, header);
+  equal((await open()).id, id);
+});
+
+test('a header that others may touch is refused', async (t) => {
+  const storePath = await temporaryFolder(t);
+  await masterKeyFromPassphrase({ storePath, passphrase: 'x', cost });
+  await chmod(join(storePath, 'passphrase'), 0o644);
+  await rejects(masterKeyFromPassphrase({ storePath, passphrase: 'x' }), { code: 'STORE_PERMISSIONS' });
+});
+
+test('an empty or endless passphrase and a cost out of range are misuse', async (t) => {
+  const storePath = join(await temporaryFolder(t), 'store');
+  for (const options of [
+    { passphrase: '' },
+    { passphrase: 'x'.repeat(1025) },
+    { passphrase: 'x', cost: 14 },
+  ]) {
+    await rejects(masterKeyFromPassphrase({ storePath, ...options }), TypeError);
+    await rejects(nextMasterKeyForPassphrase({ storePath, ...options }), TypeError);
+  }
+  await rejects(stat(storePath), { code: 'ENOENT' });
+});
+
+test('when a passphrase is first set twice at one time, one holds and the other is told', async (t) => {
+  const storePath = await temporaryFolder(t);
+  const results = await Promise.allSettled(
+    ['one', 'two'].map((passphrase) => masterKeyFromPassphrase({ storePath, passphrase, cost })),
+  );
+  const failed = results.filter((result) => result.status === 'rejected');
+  equal(failed.length, 1);
+  equal(failed[0]!.reason.code, 'MASTER_KEY_WRONG');
+});
