@@ -11,13 +11,16 @@ import {
   nodeCrypto,
   type Pairing,
   parseDeviceId,
+  parseDeviceName,
   verifyAuditChain,
 } from '@palyra/identity';
 import { AdminService } from '@palyra/rpc';
+import type { DeviceChannels } from './device-channels.ts';
 import { explain } from './explain.ts';
 
 export interface AdminServiceOptions {
   readonly identity: IdentityManager;
+  readonly channels: DeviceChannels;
   readonly home: string;
   readonly version: string;
   readonly startedAt: Date;
@@ -29,6 +32,7 @@ export interface AdminServiceOptions {
 const defaultPage = 100;
 const maxPage = 1000;
 const maxReasonLength = 200;
+const defaultTimeoutMs = 30_000;
 
 export function adminRoutes(options: AdminServiceOptions) {
   const { identity } = options;
@@ -90,7 +94,7 @@ export function adminRoutes(options: AdminServiceOptions) {
         });
         const shown = devices.slice(0, page);
         return {
-          devices: await Promise.all(shown.map((device) => toWireDevice(identity, device))),
+          devices: await Promise.all(shown.map((device) => toWireDevice(options, device))),
           nextAfter: devices.length > page ? (shown.at(-1)?.id ?? '') : '',
         };
       },
@@ -100,15 +104,25 @@ export function adminRoutes(options: AdminServiceOptions) {
           throw new IdentityError('DEVICE_NOT_FOUND', `There is no device ${id}. See: palyra devices list`);
         const certificates = await registry.certificatesOf(device.id, 50);
         return {
-          device: await toWireDevice(identity, device),
+          device: await toWireDevice(options, device),
           certificates: certificates.map(toWireCertificate),
         };
       },
-      renameDevice: async ({ id, name }) => toWireDevice(identity, await identity.renameDevice(id, name)),
+      renameDevice: async ({ id, name }) => toWireDevice(options, await identity.renameDevice(id, name)),
       revokeDevice: async ({ id, reason }) =>
-        toWireDevice(identity, await identity.revokeDevice(id, parseReason(reason))),
+        toWireDevice(options, await identity.revokeDevice(id, parseReason(reason))),
       revokeCertificate: async ({ serial, reason }) =>
         toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason))),
+
+      async executeCapability({ deviceId, capability, input, timeoutMs }, context) {
+        return options.channels.execute({
+          deviceId: parseDeviceId(deviceId),
+          capability: parseDeviceName(capability),
+          input: input.length > 0 ? input : new TextEncoder().encode('null'),
+          timeoutMs: timeoutMs > 0 ? timeoutMs : defaultTimeoutMs,
+          signal: context.signal,
+        });
+      },
 
       async getAuthority() {
         const authorities = await registry.authorities();
@@ -216,8 +230,8 @@ async function toWirePairing(pairing: Pairing) {
   };
 }
 
-async function toWireDevice({ registry }: IdentityManager, device: Device) {
-  const certificates = await registry.certificatesOf(device.id, 5);
+async function toWireDevice({ identity, channels }: AdminServiceOptions, device: Device) {
+  const certificates = await identity.registry.certificatesOf(device.id, 5);
   const live =
     certificates.find((each) => each.state === 'active') ??
     certificates.find((each) => each.state === 'issued');
@@ -233,6 +247,7 @@ async function toWireDevice({ registry }: IdentityManager, device: Device) {
     capabilities: [...device.capabilities],
     revocationReason: device.revocationReason ?? '',
     certificateNotAfterMs: live ? millis(live.notAfter) : 0n,
+    transport: channels.transportOf(device.id) ?? '',
   };
 }
 

@@ -1,15 +1,35 @@
 // palyra.node.v1: what a paired device may call.
 
 import type { ConnectRouter } from '@connectrpc/connect';
-import type { IdentityManager } from '@palyra/identity';
-import { callingDevice, NodeService } from '@palyra/rpc';
+import { IdentityError, type IdentityManager } from '@palyra/identity';
+import {
+  type CapabilityResult,
+  callingDevice,
+  type DeviceEvent,
+  NodeService,
+  transportOf,
+} from '@palyra/rpc';
+import type { DeviceChannels } from './device-channels.ts';
 
-export function nodeRoutes(identity: IdentityManager) {
+export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) {
   return (router: ConnectRouter): void => {
     router.service(NodeService, {
       async register(request, context) {
         await identity.registerDevice(callingDevice(context).deviceId, request);
         return {};
+      },
+      async *events(incoming, context) {
+        const { deviceId } = callingDevice(context);
+        const events = incoming[Symbol.asyncIterator]();
+        const first = (await events.next()).value?.event;
+        if (first?.case !== 'hello' || first.value.agentId.length !== 16) {
+          throw new IdentityError(
+            'MESSAGE_INVALID',
+            'The first event is a hello with an agent id of 16 bytes.',
+          );
+        }
+        const options = { transport: transportOf(context), signal: context.signal };
+        yield* channels.serve(deviceId, first.value, resultsOf(events), options);
       },
       async status(_request, context) {
         const { deviceId, serial } = callingDevice(context);
@@ -29,4 +49,14 @@ export function nodeRoutes(identity: IdentityManager) {
       },
     });
   };
+}
+
+async function* resultsOf(events: AsyncIterator<DeviceEvent>): AsyncIterable<CapabilityResult> {
+  for (let next = await events.next(); !next.done; next = await events.next()) {
+    const { event } = next.value;
+    if (event.case !== 'result') {
+      throw new IdentityError('MESSAGE_INVALID', 'After its hello, a device sends results and nothing else.');
+    }
+    yield event.value;
+  }
 }

@@ -23,6 +23,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { listenAdmin } from './admin-listener.ts';
 import { adminRoutes } from './admin-service.ts';
 import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from './config.ts';
+import { DeviceChannels } from './device-channels.ts';
 import { type DaemonHome, takeHome } from './home.ts';
 import { nodeRoutes } from './node-service.ts';
 import { OpenLimit } from './open-limit.ts';
@@ -96,14 +97,16 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
 
   const names = { dnsNames: dnsNames(config), ipAddresses: ['127.0.0.1', '::1', ...config.names.ip] };
   let credential = await identity.issueServerCredential(names);
+  const channels = new DeviceChannels(clock);
   const node = await listen('node', config.node, {
     credential,
     devices: { trustBundle: identity.trustBundle, authenticator: identity },
-    routes: nodeRoutes(identity),
+    routes: nodeRoutes(identity, channels),
     limits: { connections: config.limits.nodeConnections },
     onInternal: onError,
   });
   cleanup.push(() => node.close());
+  cleanup.push(() => channels.close());
   const openLimit = new OpenLimit({
     perSource: config.limits.opensPerMinutePerSource,
     overall: config.limits.opensPerMinute,
@@ -130,6 +133,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     home.adminSocket,
     adminRoutes({
       identity,
+      channels,
       home: options.home,
       version: packageJson.version,
       startedAt,
@@ -143,6 +147,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   cleanup.push(
     registry.subscribe((event) => {
       node.apply(event);
+      if (event.type === 'device_revoked') channels.drop(event.deviceId);
       options.onEvent?.(event);
     }),
   );

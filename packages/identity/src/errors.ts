@@ -42,6 +42,17 @@ type ConflictCode =
 /** A limit of docs/limits.md was reached; try again after `retryAfterMs`. */
 type LimitCode = 'RATE_LIMITED' | 'TOO_MANY_CODES' | 'TOO_MANY_SESSIONS' | 'TOO_MANY_REQUESTS';
 
+/** A capability that was to run on a device did not. */
+type CapabilityCode =
+  | 'DEVICE_NOT_CONNECTED'
+  | 'DEVICE_BUSY'
+  | 'CAPABILITY_UNKNOWN'
+  | 'CAPABILITY_FAILED'
+  | 'CAPABILITY_TIMEOUT'
+  | 'CAPABILITY_OUTPUT_TOO_LARGE'
+  | 'CAPABILITY_CANCELED'
+  | 'CAPABILITY_LOST';
+
 /** The disk, the registry or the secret store failed; nothing that was acknowledged is lost. */
 type StoreCode =
   | 'SECRET_NOT_FOUND'
@@ -61,6 +72,7 @@ export type IdentityErrorCode =
   | RefusedCode
   | ConflictCode
   | LimitCode
+  | CapabilityCode
   | StoreCode
   | TransportCode;
 

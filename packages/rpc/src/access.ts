@@ -11,6 +11,7 @@ export const access: Readonly<Record<string, Caller>> = {
 
   'palyra.node.v1.NodeService/Register': 'device',
   'palyra.node.v1.NodeService/Status': 'device',
+  'palyra.node.v1.NodeService/Events': 'device',
 
   'palyra.admin.v1.AdminService/GetStatus': 'operator',
   'palyra.admin.v1.AdminService/MintCode': 'operator',
@@ -24,6 +25,7 @@ export const access: Readonly<Record<string, Caller>> = {
   'palyra.admin.v1.AdminService/RenameDevice': 'operator',
   'palyra.admin.v1.AdminService/RevokeDevice': 'operator',
   'palyra.admin.v1.AdminService/RevokeCertificate': 'operator',
+  'palyra.admin.v1.AdminService/ExecuteCapability': 'operator',
   'palyra.admin.v1.AdminService/GetAuthority': 'operator',
   'palyra.admin.v1.AdminService/ListAudit': 'operator',
   'palyra.admin.v1.AdminService/VerifyAudit': 'operator',

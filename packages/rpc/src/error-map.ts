@@ -43,6 +43,15 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   TOO_MANY_SESSIONS: Code.ResourceExhausted,
   TOO_MANY_REQUESTS: Code.ResourceExhausted,
 
+  DEVICE_NOT_CONNECTED: Code.Unavailable,
+  DEVICE_BUSY: Code.ResourceExhausted,
+  CAPABILITY_UNKNOWN: Code.NotFound,
+  CAPABILITY_FAILED: Code.Aborted,
+  CAPABILITY_TIMEOUT: Code.DeadlineExceeded,
+  CAPABILITY_OUTPUT_TOO_LARGE: Code.ResourceExhausted,
+  CAPABILITY_CANCELED: Code.Canceled,
+  CAPABILITY_LOST: Code.Aborted,
+
   SECRET_NOT_FOUND: Code.Internal,
   SECRET_CORRUPT: Code.Internal,
   MASTER_KEY_WRONG: Code.Internal,

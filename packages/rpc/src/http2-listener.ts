@@ -229,6 +229,7 @@ export class Http2Listener {
       device: undefined,
       peer: {
         caller: 'device',
+        transport: 'http2',
         check: async () => {
           try {
             await admission;

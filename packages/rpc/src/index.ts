@@ -2,7 +2,15 @@ export { access, type Caller } from './access.ts';
 export { accessCheck } from './access-check.ts';
 export { fromConnectError, toConnectError } from './error-map.ts';
 export { AdminService } from './gen/palyra/admin/v1/admin_pb.js';
-export { NodeService } from './gen/palyra/node/v1/node_pb.js';
+export {
+  type CapabilityResult,
+  type DaemonEvent,
+  DaemonEventSchema,
+  type DeviceEvent,
+  DeviceEventSchema,
+  type Hello,
+  NodeService,
+} from './gen/palyra/node/v1/node_pb.js';
 export { PairingService } from './gen/palyra/pairing/v1/pairing_pb.js';
 export { dialAdmin, dialNode, dialPairing, type Http2Connection } from './http2-dialer.ts';
 export {
@@ -14,4 +22,4 @@ export {
   type Http2ListenerOptions,
 } from './http2-listener.ts';
 export { pairingPeer } from './pairing-peer.ts';
-export { callingDevice, contextOf, type Peer, pairingChannel } from './peer.ts';
+export { callingDevice, contextOf, type Peer, pairingChannel, transportOf } from './peer.ts';

@@ -12,7 +12,11 @@ export type Peer =
   /** Nobody in particular, on a TLS channel of the pairing listener. */
   | { readonly caller: 'anyone'; readonly channel: PairingChannel }
   /** A paired device. Resolves `check` again for every call. */
-  | { readonly caller: 'device'; readonly check: () => Promise<AuthenticatedDevice> }
+  | {
+      readonly caller: 'device';
+      readonly check: () => Promise<AuthenticatedDevice>;
+      readonly transport: 'http2' | 'quic';
+    }
   /** The person at the admin socket. */
   | { readonly caller: 'operator' };
 
@@ -45,4 +49,12 @@ export function pairingChannel(context: HandlerContext): PairingChannel {
   const peer = peerIn(context.values);
   if (peer?.caller !== 'anyone') throw new TypeError('this handler is not on the pairing listener');
   return peer.channel;
+}
+
+/** What the device's call came in over. */
+export function transportOf(context: HandlerContext): 'http2' | 'quic' {
+  const peer = peerIn(context.values);
+  if (peer?.caller !== 'device')
+    throw new TypeError('this handler is not behind the access check for devices');
+  return peer.transport;
 }

@@ -2,6 +2,7 @@
 
 import { bytesToHex } from '@noble/curves/utils.js';
 import { checkIssuedChain } from '../certificate/issued-chain.ts';
+import { readAuthorityCertificate } from '../certificate/peer-certificate.ts';
 import { TlsKey } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
@@ -98,6 +99,8 @@ export async function requestPairing(
   const keys = await derivePairingKeys(crypto, ci, sid, k, exchange);
   if (!crypto.equal(exchanged.daemonConfirmation, keys.daemonConfirmation)) throw notAuthenticated();
   const hello = parseDaemonHello(exchanged.daemonHello);
+  if (readAuthorityCertificate(opened.rootCertificate).trustDomain !== hello.trustDomain)
+    throw notAuthenticated();
   checkClock(device.clock.now(), hello);
 
   const confirmed = await peer.confirm({

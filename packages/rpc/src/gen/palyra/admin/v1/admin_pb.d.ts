@@ -471,6 +471,13 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
    * @generated from field: int64 certificate_not_after_ms = 11;
    */
   certificateNotAfterMs: bigint;
+
+  /**
+   * http2 or quic while connected; empty otherwise.
+   *
+   * @generated from field: string transport = 12;
+   */
+  transport: string;
 };
 
 /**
@@ -674,6 +681,71 @@ export declare type RevokeCertificateRequest = Message<"palyra.admin.v1.RevokeCe
  * Use `create(RevokeCertificateRequestSchema)` to create a new message.
  */
 export declare const RevokeCertificateRequestSchema: GenMessage<RevokeCertificateRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.ExecuteCapabilityRequest
+ */
+export declare type ExecuteCapabilityRequest = Message<"palyra.admin.v1.ExecuteCapabilityRequest"> & {
+  /**
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * @generated from field: string capability = 2;
+   */
+  capability: string;
+
+  /**
+   * JSON text, UTF-8; empty for null.
+   *
+   * @generated from field: bytes input = 3;
+   */
+  input: Uint8Array;
+
+  /**
+   * 0: 30 seconds.
+   *
+   * @generated from field: uint32 timeout_ms = 4;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * Describes the message palyra.admin.v1.ExecuteCapabilityRequest.
+ * Use `create(ExecuteCapabilityRequestSchema)` to create a new message.
+ */
+export declare const ExecuteCapabilityRequestSchema: GenMessage<ExecuteCapabilityRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.ExecuteCapabilityResponse
+ */
+export declare type ExecuteCapabilityResponse = Message<"palyra.admin.v1.ExecuteCapabilityResponse"> & {
+  /**
+   * JSON text, UTF-8.
+   *
+   * @generated from field: bytes output = 1;
+   */
+  output: Uint8Array;
+
+  /**
+   * @generated from field: uint32 elapsed_ms = 2;
+   */
+  elapsedMs: number;
+
+  /**
+   * How often the device reconnected while it ran.
+   *
+   * @generated from field: uint32 reconnects = 3;
+   */
+  reconnects: number;
+};
+
+/**
+ * Describes the message palyra.admin.v1.ExecuteCapabilityResponse.
+ * Use `create(ExecuteCapabilityResponseSchema)` to create a new message.
+ */
+export declare const ExecuteCapabilityResponseSchema: GenMessage<ExecuteCapabilityResponse>;
 
 /**
  * @generated from message palyra.admin.v1.GetAuthorityRequest
@@ -1056,6 +1128,16 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeCertificateRequestSchema;
     output: typeof CertificateSchema;
+  },
+  /**
+   * Runs a named capability on a connected device and returns its result.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.ExecuteCapability
+   */
+  executeCapability: {
+    methodKind: "unary";
+    input: typeof ExecuteCapabilityRequestSchema;
+    output: typeof ExecuteCapabilityResponseSchema;
   },
   /**
    * @generated from rpc palyra.admin.v1.AdminService.GetAuthority

@@ -102,6 +102,255 @@ export declare type StatusResponse = Message<"palyra.node.v1.StatusResponse"> & 
 export declare const StatusResponseSchema: GenMessage<StatusResponse>;
 
 /**
+ * @generated from message palyra.node.v1.DeviceEvent
+ */
+export declare type DeviceEvent = Message<"palyra.node.v1.DeviceEvent"> & {
+  /**
+   * @generated from oneof palyra.node.v1.DeviceEvent.event
+   */
+  event: {
+    /**
+     * First, and only once.
+     *
+     * @generated from field: palyra.node.v1.Hello hello = 1;
+     */
+    value: Hello;
+    case: "hello";
+  } | {
+    /**
+     * @generated from field: palyra.node.v1.CapabilityResult result = 2;
+     */
+    value: CapabilityResult;
+    case: "result";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message palyra.node.v1.DeviceEvent.
+ * Use `create(DeviceEventSchema)` to create a new message.
+ */
+export declare const DeviceEventSchema: GenMessage<DeviceEvent>;
+
+/**
+ * @generated from message palyra.node.v1.Hello
+ */
+export declare type Hello = Message<"palyra.node.v1.Hello"> & {
+  /**
+   * 16 random bytes, chosen when the agent starts. Another value than last time: the agent has lost what it knew.
+   *
+   * @generated from field: bytes agent_id = 1;
+   */
+  agentId: Uint8Array;
+
+  /**
+   * The last DaemonEvent that this agent has taken on; 0 for none. Later ones are sent again.
+   *
+   * @generated from field: uint64 last_seq = 2;
+   */
+  lastSeq: bigint;
+};
+
+/**
+ * Describes the message palyra.node.v1.Hello.
+ * Use `create(HelloSchema)` to create a new message.
+ */
+export declare const HelloSchema: GenMessage<Hello>;
+
+/**
+ * The answer to one Execute. Sent again after a reconnect until the daemon has said Settled.
+ *
+ * @generated from message palyra.node.v1.CapabilityResult
+ */
+export declare type CapabilityResult = Message<"palyra.node.v1.CapabilityResult"> & {
+  /**
+   * @generated from field: string call_id = 1;
+   */
+  callId: string;
+
+  /**
+   * @generated from oneof palyra.node.v1.CapabilityResult.outcome
+   */
+  outcome: {
+    /**
+     * JSON text, UTF-8.
+     *
+     * @generated from field: bytes output = 2;
+     */
+    value: Uint8Array;
+    case: "output";
+  } | {
+    /**
+     * @generated from field: palyra.node.v1.CapabilityError error = 3;
+     */
+    value: CapabilityError;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message palyra.node.v1.CapabilityResult.
+ * Use `create(CapabilityResultSchema)` to create a new message.
+ */
+export declare const CapabilityResultSchema: GenMessage<CapabilityResult>;
+
+/**
+ * @generated from message palyra.node.v1.CapabilityError
+ */
+export declare type CapabilityError = Message<"palyra.node.v1.CapabilityError"> & {
+  /**
+   * CAPABILITY_UNKNOWN, CAPABILITY_FAILED, CAPABILITY_TIMEOUT, CAPABILITY_OUTPUT_TOO_LARGE or CAPABILITY_CANCELED.
+   *
+   * @generated from field: string code = 1;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message palyra.node.v1.CapabilityError.
+ * Use `create(CapabilityErrorSchema)` to create a new message.
+ */
+export declare const CapabilityErrorSchema: GenMessage<CapabilityError>;
+
+/**
+ * @generated from message palyra.node.v1.DaemonEvent
+ */
+export declare type DaemonEvent = Message<"palyra.node.v1.DaemonEvent"> & {
+  /**
+   * Counts up by one per device and agent; 0 for events that are not kept.
+   *
+   * @generated from field: uint64 seq = 1;
+   */
+  seq: bigint;
+
+  /**
+   * @generated from oneof palyra.node.v1.DaemonEvent.event
+   */
+  event: {
+    /**
+     * First: the channel stands.
+     *
+     * @generated from field: palyra.node.v1.Welcome welcome = 2;
+     */
+    value: Welcome;
+    case: "welcome";
+  } | {
+    /**
+     * @generated from field: palyra.node.v1.Execute execute = 3;
+     */
+    value: Execute;
+    case: "execute";
+  } | {
+    /**
+     * @generated from field: palyra.node.v1.Cancel cancel = 4;
+     */
+    value: Cancel;
+    case: "cancel";
+  } | {
+    /**
+     * @generated from field: palyra.node.v1.Settled settled = 5;
+     */
+    value: Settled;
+    case: "settled";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message palyra.node.v1.DaemonEvent.
+ * Use `create(DaemonEventSchema)` to create a new message.
+ */
+export declare const DaemonEventSchema: GenMessage<DaemonEvent>;
+
+/**
+ * @generated from message palyra.node.v1.Welcome
+ */
+export declare type Welcome = Message<"palyra.node.v1.Welcome"> & {
+  /**
+   * @generated from field: int64 daemon_time_ms = 1;
+   */
+  daemonTimeMs: bigint;
+};
+
+/**
+ * Describes the message palyra.node.v1.Welcome.
+ * Use `create(WelcomeSchema)` to create a new message.
+ */
+export declare const WelcomeSchema: GenMessage<Welcome>;
+
+/**
+ * @generated from message palyra.node.v1.Execute
+ */
+export declare type Execute = Message<"palyra.node.v1.Execute"> & {
+  /**
+   * @generated from field: string call_id = 1;
+   */
+  callId: string;
+
+  /**
+   * @generated from field: string capability = 2;
+   */
+  capability: string;
+
+  /**
+   * JSON text, UTF-8.
+   *
+   * @generated from field: bytes input = 3;
+   */
+  input: Uint8Array;
+
+  /**
+   * What is left of the call's time.
+   *
+   * @generated from field: uint32 timeout_ms = 4;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * Describes the message palyra.node.v1.Execute.
+ * Use `create(ExecuteSchema)` to create a new message.
+ */
+export declare const ExecuteSchema: GenMessage<Execute>;
+
+/**
+ * @generated from message palyra.node.v1.Cancel
+ */
+export declare type Cancel = Message<"palyra.node.v1.Cancel"> & {
+  /**
+   * @generated from field: string call_id = 1;
+   */
+  callId: string;
+};
+
+/**
+ * Describes the message palyra.node.v1.Cancel.
+ * Use `create(CancelSchema)` to create a new message.
+ */
+export declare const CancelSchema: GenMessage<Cancel>;
+
+/**
+ * The daemon has the result of this call, or does not want it any more.
+ *
+ * @generated from message palyra.node.v1.Settled
+ */
+export declare type Settled = Message<"palyra.node.v1.Settled"> & {
+  /**
+   * @generated from field: string call_id = 1;
+   */
+  callId: string;
+};
+
+/**
+ * Describes the message palyra.node.v1.Settled.
+ * Use `create(SettledSchema)` to create a new message.
+ */
+export declare const SettledSchema: GenMessage<Settled>;
+
+/**
  * What a paired device may call over mutual TLS.
  *
  * @generated from service palyra.node.v1.NodeService
@@ -126,6 +375,17 @@ export declare const NodeService: GenService<{
     methodKind: "unary";
     input: typeof StatusRequestSchema;
     output: typeof StatusResponseSchema;
+  },
+  /**
+   * The device's standing channel: what the daemon asks of it, and its answers. One at a time per device; a newer one
+   * takes over from an older. Resumes after a reconnect, see Hello.
+   *
+   * @generated from rpc palyra.node.v1.NodeService.Events
+   */
+  events: {
+    methodKind: "bidi_streaming";
+    input: typeof DeviceEventSchema;
+    output: typeof DaemonEventSchema;
   },
 }>;
 

@@ -8,7 +8,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
  * Describes the file palyra/node/v1/node.proto.
  */
 export const file_palyra_node_v1_node = /*@__PURE__*/
-  fileDesc("ChlwYWx5cmEvbm9kZS92MS9ub2RlLnByb3RvEg5wYWx5cmEubm9kZS52MSI5Cg9SZWdpc3RlclJlcXVlc3QSEAoIcGxhdGZvcm0YASABKAkSFAoMY2FwYWJpbGl0aWVzGAIgAygJIhIKEFJlZ2lzdGVyUmVzcG9uc2UiDwoNU3RhdHVzUmVxdWVzdCKrAQoOU3RhdHVzUmVzcG9uc2USEQoJZGFlbW9uX2lkGAEgASgJEhQKDHRydXN0X2RvbWFpbhgCIAEoCRIRCglkZXZpY2VfaWQYAyABKAkSEwoLZGV2aWNlX25hbWUYBCABKAkSDgoGc2VyaWFsGAUgASgJEiAKGGNlcnRpZmljYXRlX25vdF9hZnRlcl9tcxgGIAEoAxIWCg5kYWVtb25fdGltZV9tcxgHIAEoAzKlAQoLTm9kZVNlcnZpY2USTQoIUmVnaXN0ZXISHy5wYWx5cmEubm9kZS52MS5SZWdpc3RlclJlcXVlc3QaIC5wYWx5cmEubm9kZS52MS5SZWdpc3RlclJlc3BvbnNlEkcKBlN0YXR1cxIdLnBhbHlyYS5ub2RlLnYxLlN0YXR1c1JlcXVlc3QaHi5wYWx5cmEubm9kZS52MS5TdGF0dXNSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChlwYWx5cmEvbm9kZS92MS9ub2RlLnByb3RvEg5wYWx5cmEubm9kZS52MSI5Cg9SZWdpc3RlclJlcXVlc3QSEAoIcGxhdGZvcm0YASABKAkSFAoMY2FwYWJpbGl0aWVzGAIgAygJIhIKEFJlZ2lzdGVyUmVzcG9uc2UiDwoNU3RhdHVzUmVxdWVzdCKrAQoOU3RhdHVzUmVzcG9uc2USEQoJZGFlbW9uX2lkGAEgASgJEhQKDHRydXN0X2RvbWFpbhgCIAEoCRIRCglkZXZpY2VfaWQYAyABKAkSEwoLZGV2aWNlX25hbWUYBCABKAkSDgoGc2VyaWFsGAUgASgJEiAKGGNlcnRpZmljYXRlX25vdF9hZnRlcl9tcxgGIAEoAxIWCg5kYWVtb25fdGltZV9tcxgHIAEoAyJyCgtEZXZpY2VFdmVudBImCgVoZWxsbxgBIAEoCzIVLnBhbHlyYS5ub2RlLnYxLkhlbGxvSAASMgoGcmVzdWx0GAIgASgLMiAucGFseXJhLm5vZGUudjEuQ2FwYWJpbGl0eVJlc3VsdEgAQgcKBWV2ZW50IisKBUhlbGxvEhAKCGFnZW50X2lkGAEgASgMEhAKCGxhc3Rfc2VxGAIgASgEInIKEENhcGFiaWxpdHlSZXN1bHQSDwoHY2FsbF9pZBgBIAEoCRIQCgZvdXRwdXQYAiABKAxIABIwCgVlcnJvchgDIAEoCzIfLnBhbHlyYS5ub2RlLnYxLkNhcGFiaWxpdHlFcnJvckgAQgkKB291dGNvbWUiMAoPQ2FwYWJpbGl0eUVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSLRAQoLRGFlbW9uRXZlbnQSCwoDc2VxGAEgASgEEioKB3dlbGNvbWUYAiABKAsyFy5wYWx5cmEubm9kZS52MS5XZWxjb21lSAASKgoHZXhlY3V0ZRgDIAEoCzIXLnBhbHlyYS5ub2RlLnYxLkV4ZWN1dGVIABIoCgZjYW5jZWwYBCABKAsyFi5wYWx5cmEubm9kZS52MS5DYW5jZWxIABIqCgdzZXR0bGVkGAUgASgLMhcucGFseXJhLm5vZGUudjEuU2V0dGxlZEgAQgcKBWV2ZW50IiEKB1dlbGNvbWUSFgoOZGFlbW9uX3RpbWVfbXMYASABKAMiUQoHRXhlY3V0ZRIPCgdjYWxsX2lkGAEgASgJEhIKCmNhcGFiaWxpdHkYAiABKAkSDQoFaW5wdXQYAyABKAwSEgoKdGltZW91dF9tcxgEIAEoDSIZCgZDYW5jZWwSDwoHY2FsbF9pZBgBIAEoCSIaCgdTZXR0bGVkEg8KB2NhbGxfaWQYASABKAky7QEKC05vZGVTZXJ2aWNlEk0KCFJlZ2lzdGVyEh8ucGFseXJhLm5vZGUudjEuUmVnaXN0ZXJSZXF1ZXN0GiAucGFseXJhLm5vZGUudjEuUmVnaXN0ZXJSZXNwb25zZRJHCgZTdGF0dXMSHS5wYWx5cmEubm9kZS52MS5TdGF0dXNSZXF1ZXN0Gh4ucGFseXJhLm5vZGUudjEuU3RhdHVzUmVzcG9uc2USRgoGRXZlbnRzEhsucGFseXJhLm5vZGUudjEuRGV2aWNlRXZlbnQaGy5wYWx5cmEubm9kZS52MS5EYWVtb25FdmVudCgBMAFiBnByb3RvMw");
 
 /**
  * Describes the message palyra.node.v1.RegisterRequest.
@@ -37,6 +37,69 @@ export const StatusRequestSchema = /*@__PURE__*/
  */
 export const StatusResponseSchema = /*@__PURE__*/
   messageDesc(file_palyra_node_v1_node, 3);
+
+/**
+ * Describes the message palyra.node.v1.DeviceEvent.
+ * Use `create(DeviceEventSchema)` to create a new message.
+ */
+export const DeviceEventSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 4);
+
+/**
+ * Describes the message palyra.node.v1.Hello.
+ * Use `create(HelloSchema)` to create a new message.
+ */
+export const HelloSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 5);
+
+/**
+ * Describes the message palyra.node.v1.CapabilityResult.
+ * Use `create(CapabilityResultSchema)` to create a new message.
+ */
+export const CapabilityResultSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 6);
+
+/**
+ * Describes the message palyra.node.v1.CapabilityError.
+ * Use `create(CapabilityErrorSchema)` to create a new message.
+ */
+export const CapabilityErrorSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 7);
+
+/**
+ * Describes the message palyra.node.v1.DaemonEvent.
+ * Use `create(DaemonEventSchema)` to create a new message.
+ */
+export const DaemonEventSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 8);
+
+/**
+ * Describes the message palyra.node.v1.Welcome.
+ * Use `create(WelcomeSchema)` to create a new message.
+ */
+export const WelcomeSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 9);
+
+/**
+ * Describes the message palyra.node.v1.Execute.
+ * Use `create(ExecuteSchema)` to create a new message.
+ */
+export const ExecuteSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 10);
+
+/**
+ * Describes the message palyra.node.v1.Cancel.
+ * Use `create(CancelSchema)` to create a new message.
+ */
+export const CancelSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 11);
+
+/**
+ * Describes the message palyra.node.v1.Settled.
+ * Use `create(SettledSchema)` to create a new message.
+ */
+export const SettledSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 12);
 
 /**
  * What a paired device may call over mutual TLS.

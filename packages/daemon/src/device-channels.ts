@@ -1,0 +1,333 @@
+// The standing channel to each connected device, and the calls that run over it. A call outlives the channel: the device
+// reconnects and resumes, or it has restarted and the caller is told that the call is lost.
+//
+//   execute ─> queued in the device's outbox ─> sent ─> result ─> settled
+//                 └ channel ends: stays queued, sent again on resume by the same agent
+//                 └ another agent says hello, the deadline passes, the caller goes, the device is revoked: fails
+
+import { randomBytes } from 'node:crypto';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { type Clock, type DeviceId, IdentityError, type IdentityErrorCode, makeUlid } from '@palyra/identity';
+import { type CapabilityResult, type DaemonEvent, DaemonEventSchema, type Hello } from '@palyra/rpc';
+
+export interface ChannelLimits {
+  /** Calls that one device may owe an answer at one time. */
+  readonly callsPerDevice: number;
+  /** Input or output of a capability, bytes. */
+  readonly payloadBytes: number;
+  /** How long a call waits for a device that has lost its connection, ms. */
+  readonly reconnectMs: number;
+  readonly timeoutMaxMs: number;
+}
+
+export const defaultChannelLimits: ChannelLimits = {
+  callsPerDevice: 256,
+  payloadBytes: 512 * 1024,
+  reconnectMs: 30_000,
+  timeoutMaxMs: 10 * 60_000,
+};
+
+export interface ExecuteRequest {
+  readonly deviceId: DeviceId;
+  readonly capability: string;
+  readonly input: Uint8Array;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface ExecuteResult {
+  readonly output: Uint8Array;
+  readonly elapsedMs: number;
+  readonly reconnects: number;
+}
+
+type Outgoing = NonNullable<MessageInitShape<typeof DaemonEventSchema>['event']>;
+
+interface Call {
+  readonly id: string;
+  settle(outcome: Uint8Array | IdentityError): void;
+}
+
+/** One device's side: the agent it runs, what that agent may not have taken on yet, the calls it owes an answer. */
+interface Device {
+  agentId: string;
+  nextSeq: number;
+  outbox: DaemonEvent[];
+  readonly calls: Map<string, Call>;
+  /** How many channels there have been. */
+  connections: number;
+  channel: Channel | undefined;
+  /** Runs while there is no channel: gives up on what waits. */
+  absence: NodeJS.Timeout | undefined;
+}
+
+export class DeviceChannels {
+  readonly #devices = new Map<DeviceId, Device>();
+  readonly #clock: Clock;
+  readonly #limits: ChannelLimits;
+
+  constructor(clock: Clock, limits: Partial<ChannelLimits> = {}) {
+    this.#clock = clock;
+    this.#limits = { ...defaultChannelLimits, ...limits };
+  }
+
+  /** How the device is connected now: http2, quic or not at all. */
+  transportOf(id: DeviceId): string | undefined {
+    return this.#devices.get(id)?.channel?.transport;
+  }
+
+  /**
+   * Serves one Events stream until the peer ends it, `signal` does, or a newer one of the same device takes over.
+   * @param results what the device sends after its hello.
+   */
+  async *serve(
+    id: DeviceId,
+    hello: Hello,
+    results: AsyncIterable<CapabilityResult>,
+    options: { readonly transport: string; readonly signal: AbortSignal },
+  ): AsyncGenerator<DaemonEvent> {
+    const channel = new Channel(options.transport);
+    const device = this.#connect(id, hello, channel);
+    const end = () => channel.end();
+    options.signal.addEventListener('abort', end);
+    if (options.signal.aborted) end();
+    // What breaks the reading ends the channel; the device comes back and resumes.
+    this.#takeResults(device, channel, results).then(end, end);
+    try {
+      channel.push({ case: 'welcome', value: { daemonTimeMs: BigInt(this.#clock.now().getTime()) } });
+      let sent = Number(hello.lastSeq);
+      while (!channel.ended) {
+        let next = channel.shift();
+        if (!next) {
+          next = device.outbox.find((event) => Number(event.seq) > sent);
+          if (next) sent = Number(next.seq);
+        }
+        if (next) yield next;
+        else await channel.changed();
+      }
+    } finally {
+      options.signal.removeEventListener('abort', end);
+      end();
+      if (device.channel === channel) this.#disconnect(id, device);
+    }
+  }
+
+  /**
+   * Runs a capability on a connected device.
+   * @throws DEVICE_NOT_CONNECTED, DEVICE_BUSY, MESSAGE_TOO_LARGE, CAPABILITY_LOST when the device's agent restarted,
+   *   CAPABILITY_TIMEOUT, CAPABILITY_CANCELED, DEVICE_REVOKED, and what the device answers.
+   */
+  async execute(request: ExecuteRequest): Promise<ExecuteResult> {
+    const { callsPerDevice, payloadBytes, timeoutMaxMs } = this.#limits;
+    const device = this.#devices.get(request.deviceId);
+    if (!device?.channel) throw notConnected(request.deviceId);
+    if (request.input.length > payloadBytes) {
+      throw new IdentityError('MESSAGE_TOO_LARGE', `The input is larger than ${payloadBytes} bytes.`);
+    }
+    if (device.calls.size >= callsPerDevice) {
+      throw new IdentityError(
+        'DEVICE_BUSY',
+        `Device ${request.deviceId} has ${callsPerDevice} calls to answer. Try later.`,
+      );
+    }
+    const started = performance.now();
+    const { connections } = device;
+    const output = await this.#run(device, request, Math.min(request.timeoutMs, timeoutMaxMs));
+    return {
+      output,
+      elapsedMs: Math.round(performance.now() - started),
+      reconnects: device.connections - connections,
+    };
+  }
+
+  #run(device: Device, request: ExecuteRequest, timeoutMs: number): Promise<Uint8Array> {
+    const callId = makeUlid(this.#clock.now(), randomBytes(10));
+    return new Promise((resolve, reject) => {
+      const giveUp = (code: IdentityErrorCode, message: string) => {
+        call.settle(new IdentityError(code, message));
+        device.channel?.push({ case: 'cancel', value: { callId } });
+      };
+      const cancel = () => giveUp('CAPABILITY_CANCELED', 'The caller ended the call.');
+      const timer = setTimeout(
+        () => giveUp('CAPABILITY_TIMEOUT', `The device did not answer within ${timeoutMs} ms.`),
+        timeoutMs,
+      );
+      const call: Call = {
+        id: callId,
+        settle(outcome) {
+          clearTimeout(timer);
+          request.signal.removeEventListener('abort', cancel);
+          device.calls.delete(callId);
+          device.outbox = device.outbox.filter((event) => event.event.value !== execute);
+          if (outcome instanceof IdentityError) reject(outcome);
+          else resolve(outcome);
+        },
+      };
+      const event = create(DaemonEventSchema, {
+        seq: BigInt(device.nextSeq),
+        event: {
+          case: 'execute',
+          value: { callId, capability: request.capability, input: request.input, timeoutMs },
+        },
+      });
+      const execute = event.event.value;
+      device.nextSeq += 1;
+      device.calls.set(callId, call);
+      device.outbox.push(event);
+      device.channel?.notify();
+      request.signal.addEventListener('abort', cancel);
+      if (request.signal.aborted) cancel();
+    });
+  }
+
+  /** A revoked device owes no answers and gets no questions. */
+  drop(id: DeviceId): void {
+    const device = this.#devices.get(id);
+    if (!device) return;
+    device.channel?.end();
+    clearTimeout(device.absence);
+    failCalls(device, 'DEVICE_REVOKED', `Device ${id} was revoked while the call ran.`);
+    this.#devices.delete(id);
+  }
+
+  /** Ends every channel; calls that run are lost. */
+  close(): void {
+    for (const device of this.#devices.values()) {
+      device.channel?.end();
+      clearTimeout(device.absence);
+      failCalls(device, 'CAPABILITY_LOST', 'The daemon stops.');
+    }
+    this.#devices.clear();
+  }
+
+  #connect(id: DeviceId, hello: Hello, channel: Channel): Device {
+    const agentId = Buffer.from(hello.agentId).toString('hex');
+    let device = this.#devices.get(id);
+    if (!device) {
+      device = {
+        agentId,
+        nextSeq: 1,
+        outbox: [],
+        calls: new Map(),
+        connections: 0,
+        channel: undefined,
+        absence: undefined,
+      };
+      this.#devices.set(id, device);
+    }
+    if (device.agentId !== agentId) {
+      failCalls(
+        device,
+        'CAPABILITY_LOST',
+        'The agent on the device restarted while the call ran; it may have run or not.',
+      );
+      device.agentId = agentId;
+      device.nextSeq = 1;
+    }
+    // A daemon that restarted starts over at 1, but this agent has seen more.
+    device.nextSeq = Math.max(device.nextSeq, Number(hello.lastSeq) + 1);
+    device.channel?.end();
+    clearTimeout(device.absence);
+    device.channel = channel;
+    device.connections += 1;
+    return device;
+  }
+
+  #disconnect(id: DeviceId, device: Device): void {
+    device.channel = undefined;
+    device.absence = setTimeout(() => {
+      failCalls(device, 'CAPABILITY_LOST', 'The device lost its connection and did not come back in time.');
+      this.#devices.delete(id);
+    }, this.#limits.reconnectMs);
+    device.absence.unref();
+  }
+
+  async #takeResults(
+    device: Device,
+    channel: Channel,
+    results: AsyncIterable<CapabilityResult>,
+  ): Promise<void> {
+    for await (const { callId, outcome } of results) {
+      if (channel.ended) return;
+      device.calls.get(callId)?.settle(this.#outcome(outcome));
+      // Also for a call that nobody waits for any more: the device must not send it for ever.
+      channel.push({ case: 'settled', value: { callId } });
+    }
+  }
+
+  #outcome(outcome: CapabilityResult['outcome']): Uint8Array | IdentityError {
+    if (outcome.case === 'output') {
+      if (outcome.value.length <= this.#limits.payloadBytes) return outcome.value;
+      return new IdentityError(
+        'CAPABILITY_OUTPUT_TOO_LARGE',
+        `The output is larger than ${this.#limits.payloadBytes} bytes.`,
+      );
+    }
+    const known = capabilityCodes.find((code) => code === outcome.value?.code) ?? 'CAPABILITY_FAILED';
+    return new IdentityError(known, (outcome.value?.message ?? 'The device gave no result.').slice(0, 500));
+  }
+}
+
+const capabilityCodes = [
+  'CAPABILITY_UNKNOWN',
+  'CAPABILITY_FAILED',
+  'CAPABILITY_TIMEOUT',
+  'CAPABILITY_OUTPUT_TOO_LARGE',
+  'CAPABILITY_CANCELED',
+] as const;
+
+function failCalls(device: Device, code: IdentityErrorCode, message: string): void {
+  for (const call of [...device.calls.values()]) call.settle(new IdentityError(code, message));
+}
+
+function notConnected(id: DeviceId): IdentityError {
+  return new IdentityError(
+    'DEVICE_NOT_CONNECTED',
+    `Device ${id} is not connected. On the device, run: palyra node run`,
+  );
+}
+
+/** Events that this one connection owes and that a reconnect need not repeat, and the bell for its generator. */
+class Channel {
+  readonly transport: string;
+  ended = false;
+  readonly #owed: DaemonEvent[] = [];
+  #wake: () => void = () => {};
+  #rung = false;
+
+  constructor(transport: string) {
+    this.transport = transport;
+  }
+
+  push(event: Outgoing): void {
+    // A peer that sends and never reads is cut off.
+    if (this.#owed.length >= maxOwed) this.end();
+    else this.#owed.push(create(DaemonEventSchema, { event }));
+    this.notify();
+  }
+
+  shift(): DaemonEvent | undefined {
+    return this.#owed.shift();
+  }
+
+  end(): void {
+    this.ended = true;
+    this.notify();
+  }
+
+  notify(): void {
+    this.#rung = true;
+    this.#wake();
+  }
+
+  async changed(): Promise<void> {
+    if (!this.#rung) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    this.#rung = false;
+  }
+}
+
+const maxOwed = 1024;
