@@ -11,16 +11,32 @@ export {
   CertificateAuthority,
   type CertificateAuthorityOptions,
   type IssuingOptions,
+  MAX_DEVICE_LIFE_MS,
+  MIN_DEVICE_LIFE_MS,
   makeIssuing,
   makeRoot,
   type RootOptions,
 } from './certificate/authority.ts';
 export type { IssuedCertificate } from './certificate/issue.ts';
 export { LocalSigner } from './certificate/local-signer.ts';
-export { type PeerCertificate, readPeerCertificate } from './certificate/peer-certificate.ts';
+export {
+  type AuthorityCertificate,
+  type CertificateSummary,
+  type PeerCertificate,
+  readAuthorityCertificate,
+  readPeerCertificate,
+} from './certificate/peer-certificate.ts';
 export { certificatesToPem } from './certificate/pem.ts';
 export type { Signer } from './certificate/signer.ts';
-export { daemonSpiffeId, deviceSpiffeId, parseSpiffeId, type SpiffeId } from './certificate/spiffe-id.ts';
+export {
+  daemonSpiffeId,
+  deviceSpiffeId,
+  type LeafSpiffeId,
+  parseSpiffeId,
+  parseTrustDomain,
+  type SpiffeId,
+  trustDomainSpiffeId,
+} from './certificate/spiffe-id.ts';
 export { TlsKey } from './certificate/tls-key.ts';
 export { type Clock, systemClock } from './clock.ts';
 export { nodeCrypto } from './crypto/node.ts';
