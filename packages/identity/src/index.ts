@@ -92,10 +92,18 @@ export {
   type StandingVerdict,
   standingMessages,
 } from './registry/standing.ts';
-export { masterKeyFromCredential, masterKeyFromText } from './secret-store/credential.ts';
+export {
+  type CredentialOptions,
+  masterKeyFromCredential,
+  masterKeyFromText,
+} from './secret-store/credential.ts';
 export { FilesystemSecretStore, type FilesystemSecretStoreOptions } from './secret-store/filesystem.ts';
-export { masterKeyFromFile, nextMasterKeyForFile } from './secret-store/key-file.ts';
+export { type KeyFileOptions, masterKeyFromFile, nextMasterKeyForFile } from './secret-store/key-file.ts';
 export { MasterKey, type NextMasterKey } from './secret-store/master-key.ts';
 export { MemorySecretStore } from './secret-store/memory.ts';
-export { masterKeyFromPassphrase, nextMasterKeyForPassphrase } from './secret-store/passphrase.ts';
-export type { SecretStore } from './secret-store/port.ts';
+export {
+  masterKeyFromPassphrase,
+  nextMasterKeyForPassphrase,
+  type PassphraseOptions,
+} from './secret-store/passphrase.ts';
+export { MAX_SECRET_BYTES, type SecretName, type SecretStore } from './secret-store/port.ts';

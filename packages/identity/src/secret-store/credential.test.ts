@@ -18,7 +18,7 @@ const texts = [
 test('takes raw bytes, hex and base64, with white space around a text', async (t) => {
   const path = join(await temporaryFolder(t), 'credential');
   for (const content of [raw, ...texts, ...texts.map((text) => `  ${text}\n`)]) {
-    await writeFile(path, content, { mode: 0o400 });
+    await writeFile(path, content, { mode: 0o600 });
     equal((await masterKeyFromCredential({ path })).id, masterKey.id);
     if (typeof content === 'string') equal(masterKeyFromText(content).id, masterKey.id);
   }

@@ -73,9 +73,10 @@ export class StoreLock {
 }
 
 function unusable(path: string, cause: unknown): IdentityError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
   return new IdentityError(
     'STORE_FAILED',
-    `The lock ${path} cannot be used (${cause instanceof Error ? cause.message : cause}). It holds no data: with no process running, remove it and try again.`,
+    `The lock ${path} cannot be used (${reason}). It holds no data: with no process running, remove it and try again.`,
     { cause },
   );
 }
