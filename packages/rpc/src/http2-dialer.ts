@@ -25,7 +25,18 @@ export interface Http2Connection {
   close(): void;
 }
 
+/** A connection to the node listener, over whichever transport. */
+export interface NodeConnection {
+  readonly name: 'http2' | 'quic';
+  readonly transport: Transport;
+  readonly closed: Promise<void>;
+  close(): void;
+}
+
 const connectTimeoutMs = 10_000;
+/** A peer that has gone without a word is noticed within the sum of the two. */
+const keepAliveMs = 20_000;
+const keepAliveTimeoutMs = 10_000;
 
 /**
  * The node listener, over mutual TLS. The daemon is known by its SPIFFE ID and its chain to a pinned root, not by the
@@ -33,9 +44,12 @@ const connectTimeoutMs = 10_000;
  * @param address host:port of the node listener.
  * @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW
  */
-export async function dialNode(address: string, enrollment: PairedEnrollment): Promise<Http2Connection> {
+export async function dialNode(
+  address: string,
+  enrollment: PairedEnrollment,
+): Promise<Http2Connection & NodeConnection> {
   const { trustDomain, daemonId } = enrollment;
-  return dialTls(address, {
+  const connection = await dialTls(address, {
     ca: certificatesToPem(enrollment.trustBundle),
     cert: certificatesToPem(enrollment.certificateChain),
     key: TlsKey.fromPkcs8(enrollment.tlsKey).toPem(),
@@ -46,6 +60,7 @@ export async function dialNode(address: string, enrollment: PairedEnrollment): P
       return names.includes(expected) ? undefined : new Error(`the peer is not ${expected}`);
     },
   });
+  return { ...connection, name: 'http2' };
 }
 
 /**
@@ -93,6 +108,12 @@ function overHttp2(socket: Duplex, authority: string, channelBinding: Uint8Array
   const session = http2.connect(authority, { createConnection: () => socket });
   // What breaks the session breaks its calls, and they report it.
   session.on('error', () => {});
+  const keepAlive = setInterval(() => {
+    const dead = setTimeout(() => session.destroy(), keepAliveTimeoutMs);
+    session.ping(() => clearTimeout(dead));
+  }, keepAliveMs);
+  keepAlive.unref();
+  session.once('close', () => clearInterval(keepAlive));
   const transport = createGrpcTransport({
     baseUrl: authority,
     acceptCompression: [],

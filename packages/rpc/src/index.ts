@@ -12,7 +12,13 @@ export {
   NodeService,
 } from './gen/palyra/node/v1/node_pb.js';
 export { PairingService } from './gen/palyra/pairing/v1/pairing_pb.js';
-export { dialAdmin, dialNode, dialPairing, type Http2Connection } from './http2-dialer.ts';
+export {
+  dialAdmin,
+  dialNode,
+  dialPairing,
+  type Http2Connection,
+  type NodeConnection,
+} from './http2-dialer.ts';
 export {
   type DeviceAuthenticator,
   defaultHttp2Limits,

@@ -1,0 +1,192 @@
+// The device's agent: keeps the standing channel to the daemon, comes back after every interruption, and runs what the
+// daemon asks for. It ends only when it is told to, or when the daemon says that coming back cannot help.
+
+import { randomBytes } from 'node:crypto';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { createClient } from '@connectrpc/connect';
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import {
+  type DaemonEvent,
+  type DeviceEvent,
+  DeviceEventSchema,
+  fromConnectError,
+  type NodeConnection,
+  NodeService,
+} from '@palyra/rpc';
+import { type Capabilities, runCapability } from './capability.ts';
+import { MessageQueue } from './message-queue.ts';
+
+export type AgentState =
+  | { readonly state: 'connecting' }
+  | { readonly state: 'connected'; readonly transport: 'http2' | 'quic' }
+  /** It comes back by itself. */
+  | { readonly state: 'disconnected'; readonly error: IdentityError; readonly retryInMs: number };
+
+export interface AgentOptions {
+  /** A fresh connection to the node listener. */
+  readonly dial: () => Promise<NodeConnection>;
+  readonly capabilities: Capabilities;
+  /** Shown to the operator. */
+  readonly platform: string;
+  /** Ends the agent. */
+  readonly signal: AbortSignal;
+  readonly onState?: (state: AgentState) => void;
+  /** Told of each call, for a log: name and outcome, never contents. */
+  readonly onCall?: (capability: string, outcome: 'ok' | IdentityErrorCode) => void;
+  /** First wait after a lost connection, ms; doubled up to 60 times this, each with jitter. Default 500. */
+  readonly retryMs?: number;
+}
+
+/** The daemon has decided; asking again changes nothing. */
+const final: ReadonlySet<IdentityErrorCode> = new Set([
+  'DEVICE_REVOKED',
+  'CERTIFICATE_REVOKED',
+  'CERTIFICATE_SUPERSEDED',
+  'CERTIFICATE_UNKNOWN',
+  'CERTIFICATE_EXPIRED',
+  'CALLER_NOT_ALLOWED',
+]);
+
+const maxDoublings = 6;
+
+/**
+ * Runs until `signal` ends it.
+ * @throws the daemon's final answer: DEVICE_REVOKED, CERTIFICATE_REVOKED, CERTIFICATE_SUPERSEDED, CERTIFICATE_UNKNOWN,
+ *   CERTIFICATE_EXPIRED, CALLER_NOT_ALLOWED.
+ */
+export async function runAgent(options: AgentOptions): Promise<void> {
+  const { signal, onState = () => {} } = options;
+  const agent = new Agent(options);
+  for (let failures = 0; !signal.aborted; ) {
+    onState({ state: 'connecting' });
+    let connected = false;
+    try {
+      await agent.serve(() => {
+        connected = true;
+      });
+      throw new IdentityError('UNREACHABLE', 'The daemon ended the connection.');
+    } catch (cause) {
+      if (signal.aborted) break;
+      const error = fromConnectError(cause);
+      if (final.has(error.code)) throw error;
+      failures = connected ? 0 : Math.min(failures + 1, maxDoublings);
+      const retryInMs = error.retryAfterMs ?? jitter((options.retryMs ?? 500) * 2 ** failures);
+      onState({ state: 'disconnected', error, retryInMs });
+      await pause(retryInMs, signal);
+    }
+  }
+  agent.stop();
+}
+
+type Result = Extract<MessageInitShape<typeof DeviceEventSchema>['event'], { case: 'result' }>;
+
+class Agent {
+  readonly #options: AgentOptions;
+  readonly #id = new Uint8Array(randomBytes(16));
+  #lastSeq = 0n;
+  readonly #running = new Map<string, AbortController>();
+  /** Answers that the daemon has not taken yet. */
+  readonly #unsettled = new Map<string, Result>();
+  #outgoing = new MessageQueue<DeviceEvent>();
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+  }
+
+  /** One connection, from dialling to its end. */
+  async serve(onConnected: () => void): Promise<void> {
+    const { dial, capabilities, platform, signal, onState } = this.#options;
+    const connection = await dial();
+    const end = () => connection.close();
+    signal.addEventListener('abort', end);
+    try {
+      const node = createClient(NodeService, connection.transport);
+      await node.register({ platform, capabilities: [...capabilities.keys()] });
+      const outgoing = new MessageQueue<DeviceEvent>();
+      this.#outgoing = outgoing;
+      outgoing.push(deviceEvent({ case: 'hello', value: { agentId: this.#id, lastSeq: this.#lastSeq } }));
+      for (const result of this.#unsettled.values()) outgoing.push(deviceEvent(result));
+      for await (const { seq, event } of node.events(outgoing, { signal })) {
+        if (event.case === 'welcome') {
+          onConnected();
+          onState?.({ state: 'connected', transport: connection.name });
+        } else this.#take(event);
+        if (seq > this.#lastSeq) this.#lastSeq = seq;
+      }
+    } finally {
+      signal.removeEventListener('abort', end);
+      this.#outgoing.end();
+      connection.close();
+    }
+  }
+
+  stop(): void {
+    for (const controller of this.#running.values()) controller.abort();
+  }
+
+  #take(event: DaemonEvent['event']): void {
+    switch (event.case) {
+      case 'execute':
+        // Sent again after a reconnect, though it runs or has run here.
+        if (this.#running.has(event.value.callId) || this.#unsettled.has(event.value.callId)) return;
+        void this.#execute(event.value);
+        return;
+      case 'cancel':
+        this.#running.get(event.value.callId)?.abort();
+        return;
+      case 'settled':
+        this.#unsettled.delete(event.value.callId);
+        return;
+    }
+  }
+
+  async #execute(call: {
+    callId: string;
+    capability: string;
+    input: Uint8Array;
+    timeoutMs: number;
+  }): Promise<void> {
+    const { callId, capability } = call;
+    const controller = new AbortController();
+    this.#running.set(callId, controller);
+    let result: Result;
+    try {
+      const output = await runCapability(
+        this.#options.capabilities,
+        capability,
+        call.input,
+        call.timeoutMs,
+        controller.signal,
+      );
+      result = { case: 'result', value: { callId, outcome: { case: 'output', value: output } } };
+      this.#options.onCall?.(capability, 'ok');
+    } catch (error) {
+      const { code, message } = error as IdentityError;
+      result = { case: 'result', value: { callId, outcome: { case: 'error', value: { code, message } } } };
+      this.#options.onCall?.(capability, code);
+    }
+    this.#running.delete(callId);
+    this.#unsettled.set(callId, result);
+    this.#outgoing.push(deviceEvent(result));
+  }
+}
+
+function deviceEvent(event: NonNullable<MessageInitShape<typeof DeviceEventSchema>['event']>): DeviceEvent {
+  return create(DeviceEventSchema, { event });
+}
+
+/** Half to all of it, so that a fleet does not come back at once. */
+const jitter = (ms: number): number => Math.round(ms * (0.5 + Math.random() / 2));
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+    if (signal.aborted) done();
+  });
+}

@@ -1,0 +1,64 @@
+// A capability is a named function of the device: JSON in, JSON out, within a time and a size.
+
+import { IdentityError } from '@palyra/identity';
+
+export interface CapabilityCall {
+  /** JSON text, UTF-8. */
+  readonly input: Uint8Array;
+  /** Ends the work: the daemon's caller has gone, or the time is over. */
+  readonly signal: AbortSignal;
+}
+
+/** @returns JSON text, UTF-8. */
+export type Capability = (call: CapabilityCall) => Promise<Uint8Array>;
+
+/** By name: `system.info`. */
+export type Capabilities = ReadonlyMap<string, Capability>;
+
+/** Largest output, bytes. */
+export const MAX_OUTPUT_BYTES = 512 * 1024;
+
+/** Runs one call. Throws CAPABILITY_UNKNOWN, CAPABILITY_FAILED, CAPABILITY_TIMEOUT, CAPABILITY_OUTPUT_TOO_LARGE. */
+export async function runCapability(
+  capabilities: Capabilities,
+  name: string,
+  input: Uint8Array,
+  timeoutMs: number,
+  canceled: AbortSignal,
+): Promise<Uint8Array> {
+  const capability = capabilities.get(name);
+  if (!capability) {
+    const known = [...capabilities.keys()].join(', ');
+    throw new IdentityError('CAPABILITY_UNKNOWN', `This device has no capability ${name}. It has: ${known}.`);
+  }
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const signal = AbortSignal.any([timeout, canceled]);
+  const output = await Promise.race([
+    capability({ input, signal }),
+    aborted(signal, timeout, timeoutMs),
+  ]).catch((cause) => {
+    if (cause instanceof IdentityError) throw cause;
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new IdentityError('CAPABILITY_FAILED', `${name} failed: ${message}`, { cause });
+  });
+  if (output.length > MAX_OUTPUT_BYTES) {
+    throw new IdentityError(
+      'CAPABILITY_OUTPUT_TOO_LARGE',
+      `${name} gave more than ${MAX_OUTPUT_BYTES} bytes.`,
+    );
+  }
+  return output;
+}
+
+function aborted(signal: AbortSignal, timeout: AbortSignal, timeoutMs: number): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const stop = () =>
+      reject(
+        timeout.aborted
+          ? new IdentityError('CAPABILITY_TIMEOUT', `It did not end within ${timeoutMs} ms.`)
+          : new IdentityError('CAPABILITY_CANCELED', 'The caller ended the call.'),
+      );
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+}

@@ -1,0 +1,101 @@
+// Capabilities of the user's own: each executable in a folder, named by its file. JSON on stdin, JSON on stdout.
+
+import { spawn } from 'node:child_process';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { IdentityError } from '@palyra/identity';
+import { type Capabilities, type Capability, MAX_OUTPUT_BYTES } from './capability.ts';
+
+const maxErrorText = 400;
+/** Between the polite and the final signal, ms. */
+const killGraceMs = 2_000;
+
+/**
+ * @param environment all that the executables get to see of it; give them PATH and HOME.
+ * @param folder files whose names are not capability names, or that are not executable, are passed over.
+ * @throws STORE_PERMISSIONS when others may write to the folder or one of its executables: they would run as this user.
+ */
+export async function folderCapabilities(
+  folder: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<Capabilities> {
+  const capabilities = new Map<string, Capability>();
+  await refuseWritableByOthers(folder);
+  for (const file of (await readdir(folder)).sort()) {
+    const path = join(folder, file);
+    const stats = await stat(path);
+    if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(file) || !stats.isFile() || (stats.mode & 0o111) === 0) continue;
+    await refuseWritableByOthers(path);
+    capabilities.set(file, ({ input, signal }) => runExecutable(path, environment, input, signal));
+  }
+  return capabilities;
+}
+
+async function refuseWritableByOthers(path: string): Promise<void> {
+  if (process.platform === 'win32' || ((await stat(path)).mode & 0o022) === 0) return;
+  throw new IdentityError(
+    'STORE_PERMISSIONS',
+    `Others may write to ${path}, so they could run programs as this user. Run: chmod go-w ${path}`,
+  );
+}
+
+function runExecutable(
+  path: string,
+  env: NodeJS.ProcessEnv,
+  input: Uint8Array,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(path, [], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env,
+    });
+    const output: Buffer[] = [];
+    let bytes = 0;
+    let errorText = '';
+    const stop = () => {
+      child.kill('SIGTERM');
+      setTimeout(() => child.kill('SIGKILL'), killGraceMs).unref();
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    child.stdout.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > MAX_OUTPUT_BYTES) stop();
+      else output.push(chunk);
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      errorText = (errorText + chunk.toString()).slice(0, maxErrorText);
+    });
+    // A program that does not read its input is not at fault.
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+    child.once('error', reject);
+    child.once('close', (code, signalName) => {
+      signal.removeEventListener('abort', stop);
+      if (bytes > MAX_OUTPUT_BYTES) {
+        reject(
+          new IdentityError('CAPABILITY_OUTPUT_TOO_LARGE', `It gave more than ${MAX_OUTPUT_BYTES} bytes.`),
+        );
+      } else if (code !== 0) {
+        reject(
+          new Error(
+            `it ended with ${signalName ?? `exit code ${code}`}${errorText && `: ${errorText.trim()}`}`,
+          ),
+        );
+      } else if (!isJson(output)) {
+        reject(new Error('its output is not JSON'));
+      } else {
+        resolve(Buffer.concat(output));
+      }
+    });
+  });
+}
+
+function isJson(output: readonly Buffer[]): boolean {
+  try {
+    JSON.parse(Buffer.concat(output).toString());
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,4 @@
+export { type AgentOptions, type AgentState, runAgent } from './agent.ts';
+export { builtInCapabilities } from './built-in.ts';
+export { type Capabilities, type Capability, type CapabilityCall, MAX_OUTPUT_BYTES } from './capability.ts';
+export { folderCapabilities } from './folder.ts';
