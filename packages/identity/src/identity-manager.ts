@@ -63,6 +63,7 @@ export class IdentityManager {
   readonly responder: PairingResponder;
   readonly #options: AuthorityStoreOptions;
   #loaded: LoadedAuthority;
+  #revocationEpoch = 0;
 
   /** Opens the daemon's identity, making CA and trust domain at the first start. */
   static async open(options: IdentityManagerOptions): Promise<IdentityManager> {
@@ -101,6 +102,14 @@ export class IdentityManager {
       issuerId: () => this.#loaded.issuerId,
       daemonId: loaded.daemonId,
     });
+    registry.subscribe((event) => {
+      if (event.type !== 'pairing_changed') this.#revocationEpoch += 1;
+    });
+  }
+
+  /** Moves with every revocation, as soon as it is durable: while it stands still, the last check of a call holds. */
+  get revocationEpoch(): number {
+    return this.#revocationEpoch;
   }
 
   get daemonId(): Ulid {

@@ -1,11 +1,11 @@
 // The one interceptor on every server: access table, then the registry, then the handler. It also turns every error
 // into what the peer is told.
 
-import type { Interceptor } from '@connectrpc/connect';
-import { IdentityError } from '@palyra/identity';
+import type { Interceptor, StreamResponse, UnaryResponse } from '@connectrpc/connect';
+import { type AuthenticatedDevice, IdentityError } from '@palyra/identity';
 import { access } from './access.ts';
 import { toConnectError } from './error-map.ts';
-import { type Peer, peerIn, setDevice } from './peer.ts';
+import { type DevicePeer, type Peer, peerIn, setDevice } from './peer.ts';
 
 /** @param onInternal told of errors that have no code of ours: bugs, which the peer learns nothing about. */
 export function accessCheck(onInternal: (error: unknown, method: string) => void): Interceptor {
@@ -14,19 +14,88 @@ export function accessCheck(onInternal: (error: unknown, method: string) => void
     try {
       const peer = peerIn(request.contextValues);
       if (!peer || access[method] !== peer.caller) throw notAllowed(method, peer);
-      if (peer.caller === 'device') setDevice(request.contextValues, await peer.check());
-      const response = await next(request);
-      if (!response.stream) return response;
-      return { ...response, message: mapStream(response.message, (error) => report(error, method)) };
+      if (peer.caller !== 'device') return mapErrors(await next(request), method);
+      const guard = new Guard(peer);
+      setDevice(request.contextValues, await guard.check());
+      const response = await next(
+        request.stream ? { ...request, message: guard.each(request.message) } : request,
+      );
+      await guard.recheck();
+      return mapErrors(
+        response.stream ? { ...response, message: guard.each(response.message) } : response,
+        method,
+      );
     } catch (error) {
       throw report(error, method);
     }
   };
 
-  function report(error: unknown, method: string) {
+  function mapErrors(
+    response: UnaryResponse | StreamResponse,
+    method: string,
+  ): UnaryResponse | StreamResponse {
+    if (!response.stream) return response;
+    return { ...response, message: mapStream(response.message, (error) => report(error, method)) };
+  }
+
+  function report(error: unknown, method: string): Error {
     const mapped = toConnectError(error);
     if (mapped.internal) onInternal(error, method);
     return mapped.error;
+  }
+}
+
+/** A device's right to one call, for as long as the call lasts. */
+class Guard {
+  readonly #peer: DevicePeer;
+  #epoch = -1;
+
+  constructor(peer: DevicePeer) {
+    this.#peer = peer;
+  }
+
+  async check(): Promise<AuthenticatedDevice> {
+    // Read before the check, kept only after it: a failed check must not count as one that holds.
+    const epoch = this.#peer.epoch();
+    const device = await this.#peer.check();
+    this.#epoch = epoch;
+    return device;
+  }
+
+  /** Free while nobody was revoked. */
+  async recheck(): Promise<void> {
+    if (this.#peer.epoch() !== this.#epoch) await this.check();
+  }
+
+  /** The same messages, each checked; a wait for the next one ends when the device is shut out. */
+  async *each<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+    const iterator = messages[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await this.#orEnded(iterator.next());
+        await this.recheck();
+        if (next.done) return;
+        yield next.value;
+      }
+    } finally {
+      // Not waited for: it may be in the middle of a wait of its own.
+      iterator.return?.()?.catch?.(() => {});
+    }
+  }
+
+  #orEnded<T>(next: Promise<T>): Promise<T> {
+    const { ended } = this.#peer;
+    return new Promise((resolve, reject) => {
+      const stop = () => {
+        this.check().then(
+          () => reject(new IdentityError('UNREACHABLE', 'The connection was closed.')),
+          reject,
+        );
+      };
+      if (ended.aborted) return stop();
+      ended.addEventListener('abort', stop, { once: true });
+      next.then(resolve, reject).finally(() => ended.removeEventListener('abort', stop));
+    });
   }
 }
 

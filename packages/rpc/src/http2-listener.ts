@@ -43,6 +43,8 @@ export const defaultHttp2Limits: Http2Limits = {
 export interface DeviceAuthenticator {
   admit(fingerprint: string): Promise<AuthenticatedDevice>;
   authenticate(fingerprint: string): Promise<AuthenticatedDevice>;
+  /** Moves with every revocation. */
+  readonly revocationEpoch: number;
 }
 
 export interface Http2ListenerOptions {
@@ -66,6 +68,7 @@ interface SessionEntry {
   readonly peer: Peer;
   /** Undefined on the pairing listener. */
   readonly certificate: { readonly notAfterMs: number } | undefined;
+  readonly end: AbortController;
   device: AuthenticatedDevice | undefined;
 }
 
@@ -73,6 +76,8 @@ interface SessionEntry {
 const timeErrors = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 /** How long a refused session may take to make the call that tells it why, ms. */
 const refusedGraceMs = 5_000;
+/** How long calls of a session that was shut out may take to say why, ms. */
+const shutGraceMs = 20;
 const sweepMs = 1_000;
 
 export class Http2Listener {
@@ -162,11 +167,13 @@ export class Http2Listener {
 
   /** Closes at once the sessions that a change of the registry concerns. */
   apply(event: RegistryEvent): void {
-    for (const { session, device } of this.#sessions.values()) {
+    for (const { session, device, end } of this.#sessions.values()) {
       if (!device) continue;
-      if (event.type === 'device_revoked' && device.deviceId === event.deviceId) session.destroy();
-      if (event.type === 'certificate_revoked' && device.serial === event.serial) session.destroy();
-      if (event.type === 'certificate_superseded' && device.serial === event.serial) session.close();
+      const shutOut =
+        (event.type === 'device_revoked' && device.deviceId === event.deviceId) ||
+        (event.type === 'certificate_revoked' && device.serial === event.serial) ||
+        (event.type === 'certificate_superseded' && device.serial === event.serial);
+      if (shutOut) shut(session, end);
     }
   }
 
@@ -208,7 +215,8 @@ export class Http2Listener {
 
   #acceptAnyone(session: http2.ServerHttp2Session, socket: TLSSocket): SessionEntry {
     const channel = { channelBinding: exportChannelBinding(socket), source: socket.remoteAddress ?? '' };
-    return { session, peer: { caller: 'anyone', channel }, certificate: undefined, device: undefined };
+    const peer: Peer = { caller: 'anyone', channel };
+    return { session, peer, certificate: undefined, end: new AbortController(), device: undefined };
   }
 
   /** No certificate or a foreign one ends here. One of ours goes on to the registry, whatever it will say. */
@@ -223,13 +231,17 @@ export class Http2Listener {
     const fingerprint = createHash('sha256').update(certificate.raw).digest('hex');
     const admission = authenticator.admit(fingerprint);
     // In the map before the verdict is in, so that a revocation in between finds it.
+    const end = new AbortController();
     const entry: SessionEntry = {
       session,
+      end,
       certificate: { notAfterMs: certificate.validToDate.getTime() },
       device: undefined,
       peer: {
         caller: 'device',
         transport: 'http2',
+        epoch: () => authenticator.revocationEpoch,
+        ended: end.signal,
         check: async () => {
           try {
             await admission;
@@ -254,10 +266,17 @@ export class Http2Listener {
   /** A connection never outlives its certificate. By the wall clock, so that a clock that jumps is noticed. */
   #closeExpired(): void {
     const now = Date.now();
-    for (const { session, certificate } of this.#sessions.values()) {
-      if (certificate && now >= certificate.notAfterMs) session.close();
+    for (const { session, certificate, end } of this.#sessions.values()) {
+      if (certificate && now >= certificate.notAfterMs) shut(session, end);
     }
   }
+}
+
+/** Running calls end with the reason, then the session does; what does not end by itself is cut. */
+function shut(session: http2.ServerHttp2Session, end: AbortController): void {
+  end.abort();
+  session.close();
+  setTimeout(() => session.destroy(), shutGraceMs).unref();
 }
 
 /** RFC 9266: 32 bytes bound to this very TLS channel, equal on both its ends and nowhere else. */

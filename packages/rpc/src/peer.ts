@@ -11,14 +11,20 @@ import type { AuthenticatedDevice, PairingChannel } from '@palyra/identity';
 export type Peer =
   /** Nobody in particular, on a TLS channel of the pairing listener. */
   | { readonly caller: 'anyone'; readonly channel: PairingChannel }
-  /** A paired device. Resolves `check` again for every call. */
   | {
       readonly caller: 'device';
+      /** Asks the registry now. Throws the code that shuts the device out. */
       readonly check: () => Promise<AuthenticatedDevice>;
+      /** Moves with every revocation, of whomever: while it stands still, the last check holds. */
+      readonly epoch: () => number;
+      /** Aborted when this connection has been shut out. */
+      readonly ended: AbortSignal;
       readonly transport: 'http2' | 'quic';
     }
   /** The person at the admin socket. */
   | { readonly caller: 'operator' };
+
+export type DevicePeer = Extract<Peer, { caller: 'device' }>;
 
 const peerKey = createContextKey<Peer | undefined>(undefined, { description: 'the authenticated peer' });
 const deviceKey = createContextKey<AuthenticatedDevice | undefined>(undefined, {
