@@ -69,7 +69,7 @@ const wholeSecond = (ms: number) => new Date(Math.floor(ms / 1000) * 1000);
  */
 export function makeSerial(random: Uint8Array): Uint8Array {
   if (random.length !== 16) throw new TypeError('makeSerial takes 16 random bytes');
-  const serial = Uint8Array.from(random);
+  const serial = new Uint8Array(random);
   serial[0] = 1 + (serial[0]! % 127);
   return serial;
 }
@@ -80,7 +80,7 @@ export async function signCertificate(
   facts: CertificateFacts,
   signer: Signer,
 ): Promise<IssuedCertificate> {
-  const der = sequence(tbs, signatureAlgorithm, bitString(await signer.sign(tbs)));
+  const der = new Uint8Array(sequence(tbs, signatureAlgorithm, bitString(await signer.sign(tbs))));
   return {
     der,
     serial: Buffer.from(facts.serial).toString('hex'),

@@ -6,6 +6,7 @@
 
 import { hash, X509Certificate } from 'node:crypto';
 import { IdentityError } from '../errors.ts';
+import { subjectAltName } from './profile.ts';
 import { type LeafSpiffeId, parseSpiffeId, type SpiffeId } from './spiffe-id.ts';
 
 /** Largest certificate that is looked at, bytes of DER. */
@@ -34,11 +35,9 @@ export interface AuthorityCertificate extends CertificateSummary {
  * @throws CERTIFICATE_INVALID
  */
 export function readPeerCertificate(certificate: Uint8Array | X509Certificate): PeerCertificate {
-  const x509 = parseCertificate(certificate);
-  const spiffeId = onlySpiffeId(x509);
-  if (x509.ca || spiffeId.kind === 'trust-domain')
-    throw invalid('it is not the certificate of a device or daemon');
-  return { ...summarize(x509), spiffeId };
+  const { ca, spiffeId, ...summary } = read(certificate);
+  if (ca || spiffeId.kind === 'trust-domain') throw invalid('it is not that of a device or daemon');
+  return { ...summary, spiffeId };
 }
 
 /**
@@ -46,51 +45,60 @@ export function readPeerCertificate(certificate: Uint8Array | X509Certificate): 
  * @throws CERTIFICATE_INVALID
  */
 export function readAuthorityCertificate(certificate: Uint8Array | X509Certificate): AuthorityCertificate {
-  const x509 = parseCertificate(certificate);
-  const spiffeId = onlySpiffeId(x509);
-  if (!x509.ca || spiffeId.kind !== 'trust-domain')
-    throw invalid('it is not the certificate of an authority');
-  return { ...summarize(x509), trustDomain: spiffeId.trustDomain };
-}
-
-/** @throws CERTIFICATE_INVALID */
-export function parseCertificate(certificate: Uint8Array | X509Certificate): X509Certificate {
-  if (certificate instanceof X509Certificate) return certificate;
-  if (certificate.length > MAX_CERTIFICATE_BYTES) throw invalid('it is too large');
-  // X509Certificate would also take PEM; a SEQUENCE with a two-byte length is what every certificate starts with.
-  if (certificate[0] !== 0x30) throw invalid('it is not DER');
-  try {
-    return new X509Certificate(certificate);
-  } catch (cause) {
-    throw invalid('it cannot be parsed', cause);
-  }
+  const { ca, spiffeId, ...summary } = read(certificate);
+  if (!ca || spiffeId.kind !== 'trust-domain') throw invalid('it is not that of an authority');
+  return { ...summary, trustDomain: spiffeId.trustDomain };
 }
 
 /**
- * `subjectAltName` is text, in which Node quotes every value that could be mistaken for two (CVE-2021-44532). None of
- * our names needs quotes, so a text with a quote, a backslash or any kind of name that we do not write names nobody.
+ * One certificate in DER and nothing behind it.
+ * @throws CERTIFICATE_INVALID
  */
-function onlySpiffeId(x509: X509Certificate): SpiffeId {
-  let found: string | undefined;
-  for (const name of (x509.subjectAltName ?? '').split(', ')) {
-    if (!/^(?:URI|DNS|IP Address):[\w.:/-]+$/.test(name))
-      throw invalid('its alternative names cannot be read');
-    if (!name.startsWith('URI:')) continue;
-    if (found !== undefined) throw invalid('it has more than one URI name');
-    found = name.slice(4);
+export function parseCertificate(der: Uint8Array): X509Certificate {
+  if (der.length > MAX_CERTIFICATE_BYTES) throw invalid('it is too large');
+  let x509: X509Certificate;
+  try {
+    x509 = new X509Certificate(der);
+  } catch (cause) {
+    throw invalid('it cannot be parsed', cause);
   }
-  if (found === undefined) throw invalid('it has no URI name');
-  return parseSpiffeId(found);
+  // Node would also take PEM, and would not mind what follows.
+  if (!x509.raw.equals(der)) throw invalid('it is not DER alone');
+  return x509;
 }
 
-function summarize(x509: X509Certificate): CertificateSummary {
-  const { raw, validFromDate: notBefore, validToDate: notAfter } = x509;
+function read(certificate: Uint8Array | X509Certificate): CertificateSummary & {
+  readonly ca: boolean;
+  readonly spiffeId: SpiffeId;
+} {
+  const x509 = certificate instanceof X509Certificate ? certificate : parseCertificate(certificate);
+  const { raw, ca, validFromDate: notBefore, validToDate: notAfter } = x509;
   if (raw.length > MAX_CERTIFICATE_BYTES) throw invalid('it is too large');
+  // Node shows the first extension of a kind only; two are forbidden (RFC 5280 4.2).
+  if (raw.indexOf(subjectAltName) !== raw.lastIndexOf(subjectAltName)) {
+    throw invalid('it has more than one list of alternative names');
+  }
   const serial = x509.serialNumber.toLowerCase().padStart(32, '0');
-  if (!/^[0-9a-f]{32}$/.test(serial))
-    throw invalid('its serial number is negative or has more than 128 bits');
+  if (!/^[0-9a-f]{32}$/.test(serial)) throw invalid('its serial number is not one of 128 bits');
   if (!(notBefore.getTime() <= notAfter.getTime())) throw invalid('its dates cannot be read');
-  return { fingerprint: hash('sha256', raw, 'hex'), serial, notBefore, notAfter };
+  const spiffeId = parseSpiffeId(onlyUri(x509.subjectAltName ?? ''));
+  return { fingerprint: hash('sha256', raw, 'hex'), serial, notBefore, notAfter, ca, spiffeId };
+}
+
+/**
+ * @param names text, in which Node quotes every value that could be mistaken for two (CVE-2021-44532). None of our
+ * names needs quotes, so a text with a quote, a backslash or any kind of name that we do not write names nobody.
+ */
+function onlyUri(names: string): string {
+  let found: string | undefined;
+  for (const name of names.split(', ')) {
+    if (!/^(?:URI|DNS|IP Address):[\w.:/-]+$/.test(name)) throw invalid('its names cannot be read');
+    if (!name.startsWith('URI:')) continue;
+    if (found !== undefined) throw invalid('it has more than one URI name');
+    found = name.slice('URI:'.length);
+  }
+  if (found === undefined) throw invalid('it has no URI name');
+  return found;
 }
 
 function invalid(why: string, cause?: unknown): IdentityError {

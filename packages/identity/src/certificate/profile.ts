@@ -9,7 +9,6 @@ import { IdentityError } from '../errors.ts';
 import {
   bitString,
   booleanTrue,
-  concat,
   explicit,
   implicit,
   integer,
@@ -52,7 +51,8 @@ export const signatureAlgorithm = sequence(objectIdentifier('1.2.840.10045.4.3.2
 
 const version3 = explicit(0, integer(Uint8Array.of(2)));
 const commonName = objectIdentifier('2.5.4.3');
-const subjectAltName = objectIdentifier('2.5.29.17');
+/** The encoded object identifier. */
+export const subjectAltName = objectIdentifier('2.5.29.17');
 const subjectKeyIdentifier = objectIdentifier('2.5.29.14');
 const authorityKeyIdentifier = objectIdentifier('2.5.29.35');
 
@@ -64,13 +64,13 @@ const keyUsage = (bits: number, unused: number) =>
   critical('2.5.29.15', bitString(Uint8Array.of(bits), unused));
 
 const authorityExtensions = (pathLength: number) =>
-  concat([
+  Buffer.concat([
     basicConstraints(sequence(booleanTrue, integer(Uint8Array.of(pathLength)))),
     keyUsage(0b0000_0110, 1),
   ]);
 const rootExtensions = authorityExtensions(1);
 const issuingExtensions = authorityExtensions(0);
-const leafExtensions = concat([
+const leafExtensions = Buffer.concat([
   basicConstraints(sequence()),
   keyUsage(0b1000_0000, 7),
   sequence(
@@ -80,8 +80,8 @@ const leafExtensions = concat([
 ]);
 
 /**
- * An authority's name follows from its tier and key, so two authorities never share one, and a reader that looks for
- * issuers by name alone finds the right one during a rotation.
+ * An authority's name follows from its tier and key, so a reader that looks for issuers by name alone finds the
+ * right one during a rotation.
  */
 export function describeIssuer(tier: 'root' | 'issuing', trustDomain: string, publicKey: Uint8Array): Issuer {
   const keyId = keyIdentifier(publicKey);

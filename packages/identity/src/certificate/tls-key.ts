@@ -45,7 +45,7 @@ export abstract class P256Key {
 
   protected constructor(key: KeyObject) {
     this.#key = key;
-    this.publicKey = Uint8Array.from(createPublicKey(key).export({ type: 'spki', format: 'der' }));
+    this.publicKey = new Uint8Array(createPublicKey(key).export({ type: 'spki', format: 'der' }));
   }
 
   protected static generateKey(): KeyObject {
@@ -67,7 +67,7 @@ export abstract class P256Key {
 
   /** PKCS #8, DER. A secret: only for the secret store. */
   toPkcs8(): Uint8Array {
-    return Uint8Array.from(this.#key.export({ type: 'pkcs8', format: 'der' }));
+    return new Uint8Array(this.#key.export({ type: 'pkcs8', format: 'der' }));
   }
 
   /** PKCS #8, PEM. A secret: only for the TLS stack, which takes nothing else. */
@@ -77,12 +77,12 @@ export abstract class P256Key {
 
   /** ECDSA with SHA-256, as a DER SEQUENCE. */
   protected signDer(data: Uint8Array): Uint8Array {
-    return Uint8Array.from(sign('sha256', data, this.#key));
+    return new Uint8Array(sign('sha256', data, this.#key));
   }
 
   /** ECDSA with SHA-256, r and s of 32 bytes each. */
   protected signFlat(data: Uint8Array): Uint8Array {
-    return Uint8Array.from(sign('sha256', data, { key: this.#key, dsaEncoding: 'ieee-p1363' }));
+    return new Uint8Array(sign('sha256', data, { key: this.#key, dsaEncoding: 'ieee-p1363' }));
   }
 
   toJSON(): string {

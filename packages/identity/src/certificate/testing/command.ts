@@ -1,0 +1,47 @@
+// Foreign programs as independent readers: `openssl` and `curl`.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+
+/** Both are in the Debian package of the same name. */
+export type Command = 'openssl' | 'curl';
+
+export interface CommandResult {
+  readonly code: number | null;
+  /** stdout and stderr, as they came. */
+  readonly output: string;
+}
+
+export function run(command: Command, args: readonly string[]): Promise<CommandResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    }
+    child.on('error', (cause) =>
+      reject(new Error(`This test needs the "${command}" command: apt-get install ${command}`, { cause })),
+    );
+    child.on('close', (code) => resolve({ code, output }));
+  });
+}
+
+/** Writes files into a directory that goes away with the test; returns their paths. */
+export function writeFiles<Name extends string>(
+  t: TestContext,
+  files: Readonly<Record<Name, string>>,
+): Record<Name, string> {
+  const directory = mkdtempSync(join(tmpdir(), 'palyra-certificate-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const paths = {} as Record<Name, string>;
+  for (const name of Object.keys(files) as Name[]) {
+    paths[name] = join(directory, name);
+    writeFileSync(paths[name], files[name], { mode: 0o600 });
+  }
+  return paths;
+}

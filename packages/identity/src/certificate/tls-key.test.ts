@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { createPrivateKey, createPublicKey, ECDH, generateKeyPairSync, verify, webcrypto } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { inspect } from 'node:util';
+import fc from 'fast-check';
+import { hasCode } from '../errors.ts';
+import { LocalSigner } from './local-signer.ts';
+import { checkP256Spki, TlsKey } from './tls-key.ts';
+
+const spki = { type: 'spki', format: 'der' } as const;
+const pkcs8 = { type: 'pkcs8', format: 'der' } as const;
+const data = new TextEncoder().encode('what is signed');
+const valid = TlsKey.generate().publicKey;
+
+/** A compressed point in an otherwise valid SubjectPublicKeyInfo; OpenSSL takes it. */
+function compressed(): Buffer {
+  const point = ECDH.convertKey(
+    valid.subarray(26),
+    'prime256v1',
+    undefined,
+    undefined,
+    'compressed',
+  ) as Buffer;
+  const der = Buffer.concat([
+    Buffer.from('3039301306072a8648ce3d020106082a8648ce3d030107032200', 'hex'),
+    point,
+  ]);
+  assert.equal(createPublicKey({ key: der, ...spki }).asymmetricKeyType, 'ec');
+  return der;
+}
+
+const changed = (at: number, xor: number) => valid.map((byte, index) => (index === at ? byte ^ xor : byte));
+const withPoint = (x: string, y: string) =>
+  Uint8Array.from([...valid.subarray(0, 27), ...Buffer.from(x + y, 'hex')]);
+/** The curve has a point with x = 0 (SEC 2, 2.4.2: y is a square root of b). */
+const rootOfB = '66485c780e2f83d72433bd5d84a06bb6541c2af31dae871728bf856a174f93f4';
+const fieldPrime = 'ffffffff00000001000000000000000000000000ffffffffffffffffffffffff';
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+
+const badKeys: Readonly<Record<string, Uint8Array>> = {
+  'an RSA key': rsa.publicKey.export(spki),
+  'a P-384 key': generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey.export(spki),
+  'a secp256k1 key, which is as long': generateKeyPairSync('ec', {
+    namedCurve: 'secp256k1',
+  }).publicKey.export(spki),
+  'an Ed25519 key': generateKeyPairSync('ed25519').publicKey.export(spki),
+  'an X25519 key': generateKeyPairSync('x25519').publicKey.export(spki),
+  'a compressed point': compressed(),
+  'a hybrid point': changed(26, 0x04 ^ (0x06 | (valid[90]! & 1))),
+  'a point that is not on the curve': changed(90, 1),
+  'the point (0, 0)': Uint8Array.from([...valid.subarray(0, 27), ...new Uint8Array(64)]),
+  'a coordinate that is not reduced': withPoint(fieldPrime, rootOfB),
+  'a byte behind it': Uint8Array.from([...valid, 0]),
+  'the last byte missing': valid.subarray(0, 90),
+  'only the point': valid.subarray(26),
+  nothing: new Uint8Array(0),
+  'a private key': createPrivateKey({ key: Buffer.from(TlsKey.generate().toPkcs8()), ...pkcs8 }).export(
+    pkcs8,
+  ),
+  'a megabyte': new Uint8Array(1024 * 1024),
+};
+
+describe('the check of a P-256 public key', () => {
+  it('takes what Node and WebCrypto export', async () => {
+    checkP256Spki(valid);
+    checkP256Spki(withPoint('00'.repeat(32), rootOfB));
+    const pair = await webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, [
+      'sign',
+      'verify',
+    ]);
+    checkP256Spki(new Uint8Array(await webcrypto.subtle.exportKey('spki', pair.publicKey)));
+  });
+
+  for (const [what, der] of Object.entries(badKeys)) {
+    it(`refuses ${what}`, () => {
+      assert.throws(
+        () => checkP256Spki(der),
+        (error) => hasCode(error, 'MESSAGE_INVALID'),
+      );
+    });
+  }
+
+  it('refuses every key with one bit changed', () => {
+    fc.assert(
+      fc.property(fc.nat(valid.length - 1), fc.nat(7), (at, bit) => {
+        assert.throws(
+          () => checkP256Spki(changed(at, 1 << bit)),
+          (error) => hasCode(error, 'MESSAGE_INVALID'),
+        );
+      }),
+    );
+  });
+});
+
+describe('a TLS key', () => {
+  it('signs as WebCrypto verifies', async () => {
+    const key = TlsKey.generate();
+    const signature = key.sign(data);
+    assert.equal(signature.length, 64);
+    const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+    const publicKey = await webcrypto.subtle.importKey('spki', Buffer.from(key.publicKey), algorithm, false, [
+      'verify',
+    ]);
+    assert.equal(await webcrypto.subtle.verify(algorithm, publicKey, Buffer.from(signature), data), true);
+  });
+
+  it('survives its PKCS #8 and its PEM', () => {
+    const key = TlsKey.generate();
+    assert.deepEqual(TlsKey.fromPkcs8(key.toPkcs8()).publicKey, key.publicKey);
+    assert.deepEqual(new Uint8Array(createPublicKey(key.toPem()).export(spki)), key.publicKey);
+  });
+
+  it('hands out plain bytes, which no JSON replacer takes for a Buffer', () => {
+    const key = TlsKey.generate();
+    for (const bytes of [key.publicKey, key.toPkcs8(), key.sign(data)]) {
+      assert.equal(Object.getPrototypeOf(bytes), Uint8Array.prototype);
+    }
+  });
+
+  it('cannot be printed', () => {
+    for (const key of [TlsKey.generate(), LocalSigner.generate()]) {
+      assert.equal(JSON.stringify({ key }), '{"key":"redacted"}');
+      assert.match(inspect({ key }, { showHidden: true }), /^\{ key: (TlsKey|LocalSigner) redacted \}$/);
+      assert.doesNotMatch(`${Object.values(key)}${String(key)}`, /PRIVATE|KeyObject/);
+    }
+  });
+
+  it('is not read from anything but a P-256 key', () => {
+    const foreign = [
+      rsa.privateKey.export(pkcs8),
+      generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey.export(pkcs8),
+      generateKeyPairSync('ed25519').privateKey.export(pkcs8),
+      TlsKey.generate().toPkcs8().subarray(0, 100),
+      new Uint8Array(0),
+      new Uint8Array(4096),
+    ];
+    for (const der of foreign) {
+      for (const read of [TlsKey.fromPkcs8, LocalSigner.fromPkcs8]) {
+        assert.throws(
+          () => read(der),
+          (error) => hasCode(error, 'SECRET_CORRUPT'),
+        );
+      }
+    }
+  });
+});
+
+describe('a local signer', () => {
+  it('signs in DER, also after a restart', () => {
+    const signer = LocalSigner.generate();
+    const again = LocalSigner.fromPkcs8(signer.toPkcs8());
+    assert.deepEqual(again.publicKey, signer.publicKey);
+    const publicKey = createPublicKey({ key: Buffer.from(signer.publicKey), ...spki });
+    assert.equal(verify('sha256', data, publicKey, again.sign(data)), true);
+  });
+});
