@@ -45,6 +45,8 @@ const final: ReadonlySet<IdentityErrorCode> = new Set([
   'CERTIFICATE_UNKNOWN',
   'CERTIFICATE_EXPIRED',
   'CALLER_NOT_ALLOWED',
+  // Two agents that take the channel from each other would do so for ever.
+  'CHANNEL_REPLACED',
 ]);
 
 const maxDoublings = 6;
@@ -52,7 +54,7 @@ const maxDoublings = 6;
 /**
  * Runs until `signal` ends it.
  * @throws the daemon's final answer: DEVICE_REVOKED, CERTIFICATE_REVOKED, CERTIFICATE_SUPERSEDED, CERTIFICATE_UNKNOWN,
- *   CERTIFICATE_EXPIRED, CALLER_NOT_ALLOWED.
+ *   CERTIFICATE_EXPIRED, CALLER_NOT_ALLOWED, CHANNEL_REPLACED.
  */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const { signal, onState = () => {} } = options;

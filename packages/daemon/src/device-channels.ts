@@ -105,6 +105,7 @@ export class DeviceChannels {
         if (next) yield next;
         else await channel.changed();
       }
+      if (channel.replaced) throw replaced(id);
     } finally {
       options.signal.removeEventListener('abort', end);
       end();
@@ -226,6 +227,7 @@ export class DeviceChannels {
     }
     // A daemon that restarted starts over at 1, but this agent has seen more.
     device.nextSeq = Math.max(device.nextSeq, Number(hello.lastSeq) + 1);
+    if (device.channel) device.channel.replaced = true;
     device.channel?.end();
     clearTimeout(device.absence);
     device.channel = channel;
@@ -280,6 +282,13 @@ function failCalls(device: Device, code: IdentityErrorCode, message: string): vo
   for (const call of [...device.calls.values()]) call.settle(new IdentityError(code, message));
 }
 
+function replaced(id: DeviceId): IdentityError {
+  return new IdentityError(
+    'CHANNEL_REPLACED',
+    `Another agent connected as device ${id}. Only one can run at a time: stop the other, or if there is none, revoke the device, because its keys were copied.`,
+  );
+}
+
 function notConnected(id: DeviceId): IdentityError {
   return new IdentityError(
     'DEVICE_NOT_CONNECTED',
@@ -291,6 +300,8 @@ function notConnected(id: DeviceId): IdentityError {
 class Channel {
   readonly transport: string;
   ended = false;
+  /** Ended because another one of the same device took over. */
+  replaced = false;
   readonly #owed: DaemonEvent[] = [];
   #wake: () => void = () => {};
   #rung = false;
