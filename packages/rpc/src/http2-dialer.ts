@@ -48,35 +48,38 @@ export async function dialNode(
   address: string,
   enrollment: PairedEnrollment,
 ): Promise<Http2Connection & NodeConnection> {
-  const { trustDomain, daemonId } = enrollment;
   const connection = await dialTls(address, {
-    ca: certificatesToPem(enrollment.trustBundle),
+    ...expectDaemon(enrollment),
     cert: certificatesToPem(enrollment.certificateChain),
     key: TlsKey.fromPkcs8(enrollment.tlsKey).toPem(),
-    servername: trustDomain,
-    checkServerIdentity: (_host, certificate) => {
-      const expected = `URI:${daemonSpiffeId(trustDomain, daemonId)}`;
-      const names = certificate.subjectaltname?.split(', ') ?? [];
-      return names.includes(expected) ? undefined : new Error(`the peer is not ${expected}`);
-    },
   });
   return { ...connection, name: 'http2' };
 }
 
 /**
- * The pairing listener. Without pinned roots, whom it reached is proven by the pairing itself, which is bound to the
- * TLS channel.
+ * The pairing listener. At the first pairing nobody is known yet: whom it reached is proven by the pairing itself, which
+ * is bound to the TLS channel.
+ * @param known the daemon, once its root is pinned: then nobody else is spoken to.
+ * @throws as `dialNode`.
  */
-export async function dialPairing(
-  address: string,
-  trustBundle?: readonly Uint8Array[],
-): Promise<Http2Connection> {
-  return dialTls(
-    address,
-    trustBundle
-      ? { ca: certificatesToPem(trustBundle), checkServerIdentity: () => undefined }
-      : { rejectUnauthorized: false },
-  );
+export async function dialPairing(address: string, known?: KnownDaemon): Promise<Http2Connection> {
+  return dialTls(address, known ? expectDaemon(known) : { rejectUnauthorized: false });
+}
+
+/** What an enrollment knows of its daemon. */
+export type KnownDaemon = Pick<PairedEnrollment, 'daemonId' | 'trustDomain' | 'trustBundle'>;
+
+/** A device's certificate leads to the same root and may serve TLS too, so the daemon's own SPIFFE ID is asked for. */
+function expectDaemon({ daemonId, trustDomain, trustBundle }: KnownDaemon): tls.ConnectionOptions {
+  const expected = `URI:${daemonSpiffeId(trustDomain, daemonId)}`;
+  return {
+    ca: certificatesToPem(trustBundle),
+    servername: trustDomain,
+    checkServerIdentity: (_host, certificate) => {
+      const names = certificate.subjectaltname?.split(', ') ?? [];
+      return names.includes(expected) ? undefined : new Error(`the peer is not ${expected}`);
+    },
+  };
 }
 
 /** The admin socket of a daemon on this machine. @throws UNREACHABLE */
