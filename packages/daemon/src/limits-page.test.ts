@@ -1,0 +1,95 @@
+// docs/limits.md against the code: every row's default is what its constant says, and no configurable limit is missing.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { defaultPairingLimits } from '@palyra/identity';
+import { defaultHttp2Limits } from '@palyra/rpc';
+import { parseConfig } from './config.ts';
+import { defaultChannelLimits } from './device-channels.ts';
+
+const repository = new URL('../../../', import.meta.url);
+
+interface Row {
+  readonly limit: string;
+  readonly shown: number;
+  /** The field of config.json, where there is one. */
+  readonly setting: string | undefined;
+  readonly file: string;
+  readonly constant: string;
+}
+
+const rows: Row[] = readFileSync(new URL('docs/limits.md', repository), 'utf8')
+  .split('\n')
+  .filter((line) => line.startsWith('| ') && !line.startsWith('| limit |'))
+  .map((line) => {
+    const [, limit = '', shown = '', setting = '', place = ''] = line.split('|').map((cell) => cell.trim());
+    const [, file = '', constant = ''] = /^`([\w./-]+)` `([\w.]+)`$/.exec(place) ?? assert.fail(line);
+    return { limit, shown: quantity(shown), setting: /`(\w+)`/.exec(setting)?.[1], file, constant };
+  });
+
+test('every default on the limits page is the one in the code', () => {
+  assert.ok(rows.length > 40, `only ${rows.length} rows were found`);
+  for (const { limit, shown, file, constant } of rows) {
+    assert.equal(shown, valueInCode(file, constant), `${limit}: ${file} ${constant}`);
+  }
+});
+
+test('every setting on the limits page is one that config.json takes, with that default', () => {
+  const settings = { ...defaultPairingLimits, ...present(parseConfig({}, 'a test').limits) };
+  for (const { limit, shown, setting } of rows) {
+    if (setting === undefined) continue;
+    assert.equal(shown, settings[setting as keyof typeof settings], limit);
+    const set = parseConfig({ limits: { [setting]: shown } }, 'a test').limits;
+    assert.equal(set[setting as keyof typeof set], shown, `${setting} can be set`);
+  }
+});
+
+test('no limit that can be set or that a listener has is missing on the page', () => {
+  const listed = new Set(rows.map((row) => row.constant));
+  const settings = parseConfig({}, 'a test').limits;
+  for (const limits of [settings, defaultPairingLimits, defaultHttp2Limits, defaultChannelLimits]) {
+    for (const name of Object.keys(limits)) assert.ok(listed.has(name), name);
+  }
+});
+
+function present<T extends object>(values: T): Partial<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+/** A number with or without a unit, in milliseconds or bytes. */
+function quantity(text: string): number {
+  const [, number, unit = ''] = /^(\d+)(?: (\w+))?$/.exec(text) ?? assert.fail(`not a quantity: ${text}`);
+  const times: Record<string, number> = { s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+  const sizes: Record<string, number> = { bytes: 1, KiB: 1024, MiB: 1024 ** 2 };
+  const factor = { ...times, ...sizes, characters: 1, '': 1 }[unit];
+  return Number(number) * (factor ?? assert.fail(`unknown unit ${unit}`));
+}
+
+/** The number that a source file gives a constant or field, or compares it with. */
+function valueInCode(file: string, name: string): number {
+  const source = readFileSync(new URL(`packages/${file}`, repository), 'utf8');
+  const value = evaluate(source, name);
+  if (name.endsWith('Seconds')) return value * 1000;
+  return name.endsWith('_KIB') ? value * 1024 : value;
+}
+
+/** Knows numbers, products, quotients and constants of the same file. */
+function evaluate(source: string, name: string): number {
+  if (/^\d[\d_]*$/.test(name)) return Number(name.replaceAll('_', ''));
+  const value = '(?:positive\\.default\\()?([\\w */]+)';
+  const definition = new RegExp(
+    `^.*?\\b${name.replace('.', '\\.')}(?: =|:| >) ${value}(?:;|\\)?,|\\) \\{)$`,
+    'gm',
+  );
+  const found = [...source.matchAll(definition)].filter(([line]) => !line.startsWith('  readonly '));
+  assert.equal(found.length, 1, `${name} is defined ${found.length} times`);
+  const [first = '', ...rest] = found[0]![1]!.split(/ (?=[*/] )/);
+  return rest.reduce(
+    (product, part) => {
+      const operand = evaluate(source, part.slice(2));
+      return part.startsWith('*') ? product * operand : product / operand;
+    },
+    evaluate(source, first),
+  );
+}
