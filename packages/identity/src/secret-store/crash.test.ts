@@ -3,14 +3,19 @@
 
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import { type TestContext, test } from 'node:test';
+import { after, type TestContext, test } from 'node:test';
 import { FilesystemSecretStore } from './filesystem.ts';
 import { masterKeyFromFile } from './key-file.ts';
 import { bytes } from './secret-store-suite.ts';
 import { temporaryFolder } from './temporary-store.ts';
+
+// Some fifty processes start: they share what the first one compiled.
+const compiled = await mkdtemp(join(tmpdir(), 'palyra-compiled-'));
+after(() => rm(compiled, { recursive: true, force: true }));
 
 const names = ['ca/issuing', 'ca/root', 'daemon/tls', 'empty'];
 
@@ -21,6 +26,7 @@ async function makeStore(t: TestContext) {
   const store = await open(path, keyPath);
   for (const name of names) await store.write(name, secretOf(name));
   await store.close();
+  equal(runKilled('open', { path, keyPath }, Number.POSITIVE_INFINITY), true);
   return { path, keyPath };
 }
 
@@ -38,7 +44,7 @@ function runKilled(operation: string, at: { path: string; keyPath: string }, n: 
   const child = spawnSync(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', program, operation, at.path, at.keyPath, String(n)],
-    { encoding: 'utf8' },
+    { encoding: 'utf8', env: { ...process.env, NODE_COMPILE_CACHE: compiled } },
   );
   equal(child.stderr, '');
   if (child.status === 0) return true;
