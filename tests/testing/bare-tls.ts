@@ -1,0 +1,79 @@
+// A TLS client without our dialer: any certificate or none, any version, any ticket.
+
+import http2 from 'node:http2';
+import tls from 'node:tls';
+import { type Client, createClient } from '@connectrpc/connect';
+import { createGrpcTransport } from '@connectrpc/connect-node';
+import { certificatesToPem, type PairedEnrollment, TlsKey } from '@palyra/identity';
+import { NodeService } from '@palyra/rpc';
+import type { TestDaemon } from './running-daemon.ts';
+
+export interface BareConnection {
+  readonly socket: tls.TLSSocket;
+  readonly session: http2.ClientHttp2Session;
+  readonly node: Client<typeof NodeService>;
+  readonly transport: ReturnType<typeof createGrpcTransport>;
+  /** The last TLS ticket that came. */
+  ticket(): Promise<Buffer>;
+  readonly closed: Promise<void>;
+  close(): void;
+}
+
+/** Certificate and key as `tls.connect` takes them. */
+export interface Credential {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export function credentialOf(enrollment: PairedEnrollment): Credential {
+  return {
+    cert: certificatesToPem(enrollment.certificateChain),
+    key: TlsKey.fromPkcs8(enrollment.tlsKey).toPem(),
+  };
+}
+
+/** Resolves with the handshake done. @throws what the handshake throws. */
+export function bareSocket(address: string, options: tls.ConnectionOptions): Promise<tls.TLSSocket> {
+  const [host, port] = address.split(':') as [string, string];
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({ host, port: Number(port), ALPNProtocols: ['h2'], ...options });
+    socket.once('error', reject);
+    socket.once('secureConnect', () => resolve(socket));
+  });
+}
+
+/** To the node listener of a daemon, which is known by its root. @throws what the handshake throws. */
+export async function connectNode(
+  daemon: TestDaemon,
+  options: tls.ConnectionOptions = {},
+): Promise<BareConnection> {
+  const socket = await bareSocket(daemon.nodeAddress, {
+    ca: certificatesToPem(daemon.trustBundle),
+    servername: daemon.running.trustDomain,
+    ...options,
+  });
+  const ticket = new Promise<Buffer>((resolve) => socket.once('session', resolve));
+  const authority = `https://${daemon.nodeAddress}`;
+  const session = http2.connect(authority, { createConnection: () => socket });
+  session.on('error', () => {});
+  const transport = createGrpcTransport({
+    baseUrl: authority,
+    sessionManager: {
+      authority,
+      request: async (method, path, headers, requestOptions) =>
+        session.request({ ...headers, ':method': method, ':path': path }, requestOptions),
+      notifyResponseByteRead: () => {},
+    },
+  });
+  const connection: BareConnection = {
+    socket,
+    session,
+    transport,
+    node: createClient(NodeService, transport),
+    ticket: () => ticket,
+    closed: new Promise((resolve) => session.once('close', () => resolve())),
+    close: () => session.destroy(),
+  };
+  daemon.closeAtEnd(connection);
+  return connection;
+}

@@ -1,0 +1,26 @@
+// A clock that stands still until a test moves it.
+
+import type { Clock } from '@palyra/identity';
+
+export class HeldClock implements Clock {
+  #ms: number;
+
+  /** Starts at the real time, because the TLS stack of either side looks at the real one. */
+  constructor(ms = Date.now()) {
+    this.#ms = ms;
+  }
+
+  now(): Date {
+    return new Date(this.#ms);
+  }
+
+  /** @param ms may be negative: clocks are set back, too. */
+  advance(ms: number): void {
+    this.#ms += ms;
+  }
+}
+
+export const second = 1000;
+export const minute = 60 * second;
+export const hour = 60 * minute;
+export const day = 24 * hour;

@@ -1,0 +1,147 @@
+// A real daemon on a home of its own: real sockets, real files, everything closed and removed when the test ends.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { type Client, createClient } from '@connectrpc/connect';
+import { type DaemonConfigInput, type RunningDaemon, startDaemon } from '@palyra/daemon';
+import type { Clock, PairedEnrollment, PairingPeer, PairingState, RegistryEvent } from '@palyra/identity';
+import { AdminService, dialAdmin, dialNode, dialPairing, NodeService, pairingPeer } from '@palyra/rpc';
+
+export interface TestDaemonOptions {
+  readonly clock?: Clock;
+  readonly limits?: DaemonConfigInput['limits'];
+  readonly trustDomain?: string;
+  /** A home that an earlier daemon left; a new one when absent. */
+  readonly home?: string;
+}
+
+export class TestDaemon {
+  readonly running: RunningDaemon;
+  readonly home: string;
+  readonly admin: Client<typeof AdminService>;
+  /** Everything the registry told, oldest first. */
+  readonly events: RegistryEvent[];
+  readonly #connections: { close(): void; readonly closed: Promise<void> }[];
+  readonly #problems: unknown[];
+  readonly #listeners: Set<() => void>;
+  #stopped = false;
+
+  static async start(t: TestContext, options: TestDaemonOptions = {}): Promise<TestDaemon> {
+    const home = options.home ?? (await makeHome(t));
+    const events: RegistryEvent[] = [];
+    const problems: unknown[] = [];
+    const listeners = new Set<() => void>();
+    const running = await startDaemon({
+      home,
+      config: {
+        pairing: { host: '127.0.0.1', port: 0 },
+        node: { host: '127.0.0.1', port: 0 },
+        // Only the tests about it may run into it.
+        limits: { opensPerMinutePerSource: 10_000, opensPerMinute: 10_000, ...options.limits },
+        ...(options.trustDomain !== undefined && { trustDomain: options.trustDomain }),
+      },
+      ...(options.clock && { clock: options.clock }),
+      onEvent: (event) => {
+        events.push(event);
+        for (const listener of listeners) listener();
+      },
+      onError: (error) => problems.push(error),
+    });
+    const admin = await dialAdmin(join(home, 'daemon', 'admin.sock'));
+    const daemon = new TestDaemon(running, home, admin, events, problems, listeners);
+    t.after(() => daemon.stop());
+    return daemon;
+  }
+
+  private constructor(
+    running: RunningDaemon,
+    home: string,
+    admin: Awaited<ReturnType<typeof dialAdmin>>,
+    events: RegistryEvent[],
+    problems: unknown[],
+    listeners: Set<() => void>,
+  ) {
+    this.running = running;
+    this.home = home;
+    this.admin = createClient(AdminService, admin.transport);
+    this.events = events;
+    this.#connections = [admin];
+    this.#problems = problems;
+    this.#listeners = listeners;
+  }
+
+  get pairingAddress(): string {
+    return this.running.pairingAddress;
+  }
+
+  get nodeAddress(): string {
+    return this.running.listeners.find((each) => each.name === 'node')!.address;
+  }
+
+  get trustBundle(): readonly Uint8Array[] {
+    return this.running.identity.trustBundle;
+  }
+
+  /** One TLS channel to the pairing listener. */
+  async peer(): Promise<PairingPeer & { close(): void }> {
+    const connection = await dialPairing(this.pairingAddress);
+    this.closeAtEnd(connection);
+    return { ...pairingPeer(connection), close: () => connection.close() };
+  }
+
+  /** One connection to the node listener. */
+  async node(
+    enrollment: PairedEnrollment,
+  ): Promise<Client<typeof NodeService> & { readonly closed: Promise<void>; close(): void }> {
+    const connection = await dialNode(this.nodeAddress, enrollment);
+    this.closeAtEnd(connection);
+    const client = createClient(NodeService, connection.transport);
+    return Object.assign(client, { closed: connection.closed, close: () => connection.close() });
+  }
+
+  closeAtEnd(connection: { close(): void; readonly closed: Promise<void> }): void {
+    this.#connections.push(connection);
+  }
+
+  /** Resolves when this has been told, now or before. */
+  async told(what: (event: RegistryEvent) => boolean): Promise<void> {
+    if (this.events.some(what)) return;
+    await new Promise<void>((resolve) => {
+      const look = () => {
+        if (!this.events.some(what)) return;
+        this.#listeners.delete(look);
+        resolve();
+      };
+      this.#listeners.add(look);
+    });
+  }
+
+  /** The states that a pairing went through, each once. */
+  statesOf(pairingId: string): PairingState[] {
+    const states: PairingState[] = [];
+    for (const event of this.events) {
+      if (event.type !== 'pairing_changed' || event.pairing.id !== pairingId) continue;
+      if (states.at(-1) !== event.pairing.state) states.push(event.pairing.state);
+    }
+    return states;
+  }
+
+  /** Ends it, and fails the test if anything went wrong inside the daemon that no peer was told about. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    for (const connection of this.#connections) connection.close();
+    await this.running.close();
+    await Promise.all(this.#connections.map((each) => each.closed));
+    assert.deepEqual(this.#problems, [], 'the daemon met errors that are bugs');
+  }
+}
+
+async function makeHome(t: TestContext): Promise<string> {
+  const home = await mkdtemp(join(tmpdir(), 'palyra-'));
+  t.after(() => rm(home, { recursive: true, force: true }));
+  return home;
+}

@@ -1,0 +1,71 @@
+// A device whose secrets live in memory, and a whole pairing in one call for tests that begin after it.
+
+import {
+  awaitPairing,
+  type Clock,
+  DeviceIdentity,
+  MemorySecretStore,
+  nodeCrypto,
+  type PairedEnrollment,
+  type PairingDevice,
+  type PairingPeer,
+  type PendingEnrollment,
+  parsePairingCode,
+  requestPairing,
+  systemClock,
+} from '@palyra/identity';
+import type { TestDaemon } from './running-daemon.ts';
+
+export interface SampleDevice extends PairingDevice {
+  readonly secrets: MemorySecretStore;
+}
+
+export async function makeDevice(
+  options: { readonly clock?: Clock; readonly name?: string; readonly identity?: DeviceIdentity } = {},
+): Promise<SampleDevice> {
+  const clock = options.clock ?? systemClock;
+  return {
+    identity: options.identity ?? (await DeviceIdentity.create(nodeCrypto, clock)),
+    secrets: new MemorySecretStore(),
+    crypto: nodeCrypto,
+    clock,
+    kind: 'cli',
+    name: options.name ?? 'laptop',
+    platform: 'linux x64',
+  };
+}
+
+/** Another key under an id that is taken: what a reinstalled device, or a thief, looks like. */
+export async function sameIdOtherKey(identity: DeviceIdentity): Promise<DeviceIdentity> {
+  const other = await DeviceIdentity.create(nodeCrypto, systemClock);
+  return { id: identity.id, publicKey: other.publicKey, sign: other.sign.bind(other) } as DeviceIdentity;
+}
+
+/** With a fresh code, up to where the operator is asked. */
+export async function request(
+  daemon: TestDaemon,
+  device: SampleDevice,
+  peer?: PairingPeer,
+): Promise<PendingEnrollment> {
+  const { code } = await daemon.admin.mintCode({});
+  return requestPairing(device, peer ?? (await daemon.peer()), parsePairingCode(code), daemon.pairingAddress);
+}
+
+/** From the operator's decision to the certificate. */
+export async function collect(
+  daemon: TestDaemon,
+  device: SampleDevice,
+  pending: PendingEnrollment,
+): Promise<PairedEnrollment> {
+  return awaitPairing(device, await daemon.peer(), pending, { signal: AbortSignal.timeout(10_000) });
+}
+
+export async function pair(
+  daemon: TestDaemon,
+  device: SampleDevice,
+  choice: { readonly replaceIdentityKey?: boolean } = {},
+): Promise<PairedEnrollment> {
+  const pending = await request(daemon, device);
+  await daemon.admin.approvePairing({ id: pending.requestId, ...choice });
+  return collect(daemon, device, pending);
+}
