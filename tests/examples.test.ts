@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const ulid = '[0-7][0-9A-HJKMNP-TV-Z]{25}';
@@ -24,6 +25,6 @@ test('examples/over-network.ts pairs a device over TLS and calls Status over mut
 async function outputOf(name: string): Promise<string> {
   const path = new URL(`../examples/${name}.ts`, import.meta.url);
   assert.ok(readFileSync(path, 'utf8').split('\n').length <= 60, `${name} has 60 lines or more`);
-  const { stdout } = await promisify(execFile)(process.execPath, [path.pathname], { timeout: 60_000 });
+  const { stdout } = await promisify(execFile)(process.execPath, [fileURLToPath(path)], { timeout: 60_000 });
   return stdout;
 }
