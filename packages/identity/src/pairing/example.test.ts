@@ -143,21 +143,31 @@ test('docs/pairing.md prints exactly the values of docs/pairing-example.json', (
   assert.deepEqual(printed, example);
 });
 
-test('docs/pairing.md prints the messages of the protos: all of pairing and error, and Status of node', () => {
-  const [pairing, error, node, ...rest] = blocks('proto').map((block) => block.split('\n\n'));
-  assert.deepEqual(pairing, declarations('pairing'));
-  assert.deepEqual(error, declarations('error'));
-  const known = declarations('node');
-  for (const declaration of node ?? []) assert.ok(known.includes(declaration), declaration);
-  assert.match(node?.join() ?? '', /message StatusResponse/);
-  assert.deepEqual(rest, []);
+test('docs/pairing.md prints messages and methods as the protos declare them', () => {
+  const printed = blocks('proto').flatMap((block) => block.split('\n\n'));
+  const declared = ['pairing', 'error', 'node'].flatMap(declarations);
+  const methods = (list: string[]) => list.flatMap((each) => each.match(/^ {2}rpc .*$/gm) ?? []);
+  for (const each of printed) {
+    if (each.startsWith('message')) assert.ok(declared.includes(each), each);
+  }
+  for (const method of methods(printed)) assert.ok(methods(declared).includes(method), method);
+  assert.deepEqual(
+    methods(printed).map((method) => /rpc (\w+)/.exec(method)?.[1]),
+    ['Open', 'Exchange', 'Confirm', 'Await'],
+  );
+  for (const message of ['OpenRequest', 'ConfirmResponse', 'AwaitResponse', 'ErrorInfo', 'StatusResponse']) {
+    assert.ok(
+      printed.some((each) => each.startsWith(`message ${message} {`)),
+      message,
+    );
+  }
 });
 
 /** What a proto declares, one by one, without its comments. */
 function declarations(name: string): string[] {
   const file = new URL(`packages/rpc/proto/palyra/${name}/v1/${name}.proto`, repository);
   const bare = readFileSync(file, 'utf8').replaceAll(/^ *\/\/.*\n/gm, '');
-  return bare.trim().split('\n\n').slice(1);
+  return bare.trim().split('\n\n');
 }
 
 function blocks(language: string): string[] {
