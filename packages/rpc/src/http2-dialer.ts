@@ -10,10 +10,11 @@ import {
   certificatesToPem,
   daemonSpiffeId,
   IdentityError,
+  MAX_PAIRING_MESSAGE_BYTES,
   type PairedEnrollment,
   TlsKey,
 } from '@palyra/identity';
-import { exportChannelBinding } from './http2-listener.ts';
+import { defaultHttp2Limits, exportChannelBinding } from './http2-listener.ts';
 
 export interface Http2Connection {
   /** For createClient of Connect. `fromConnectError` turns what its calls throw into IdentityErrors. */
@@ -48,11 +49,12 @@ export async function dialNode(
   address: string,
   enrollment: PairedEnrollment,
 ): Promise<Http2Connection & NodeConnection> {
-  const connection = await dialTls(address, {
+  const options = {
     ...expectDaemon(enrollment),
     cert: certificatesToPem(enrollment.certificateChain),
     key: TlsKey.fromPkcs8(enrollment.tlsKey).toPem(),
-  });
+  };
+  const connection = await dialTls(address, options, defaultHttp2Limits.messageBytes);
   return { ...connection, name: 'http2' };
 }
 
@@ -63,7 +65,8 @@ export async function dialNode(
  * @throws as `dialNode`.
  */
 export async function dialPairing(address: string, known?: KnownDaemon): Promise<Http2Connection> {
-  return dialTls(address, known ? expectDaemon(known) : { rejectUnauthorized: false });
+  const options = known ? expectDaemon(known) : { rejectUnauthorized: false };
+  return dialTls(address, options, MAX_PAIRING_MESSAGE_BYTES);
 }
 
 /** What an enrollment knows of its daemon. */
@@ -89,7 +92,12 @@ export async function dialAdmin(socketPath: string): Promise<Http2Connection> {
   return overHttp2(socket, 'http://localhost', new Uint8Array());
 }
 
-async function dialTls(address: string, options: tls.ConnectionOptions): Promise<Http2Connection> {
+/** @param readMaxBytes the largest answer that is taken; who sends it need not be the daemon. */
+async function dialTls(
+  address: string,
+  options: tls.ConnectionOptions,
+  readMaxBytes: number,
+): Promise<Http2Connection> {
   const at = address.lastIndexOf(':');
   const host = address.slice(0, at).replace(/^\[(.*)\]$/, '$1');
   const socket = tls.connect({
@@ -104,10 +112,15 @@ async function dialTls(address: string, options: tls.ConnectionOptions): Promise
     'secureConnect',
     `No daemon answers at ${address}. Check the address and that it runs.`,
   );
-  return overHttp2(socket, `https://${address}`, exportChannelBinding(socket));
+  return overHttp2(socket, `https://${address}`, exportChannelBinding(socket), { readMaxBytes });
 }
 
-function overHttp2(socket: Duplex, authority: string, channelBinding: Uint8Array): Http2Connection {
+function overHttp2(
+  socket: Duplex,
+  authority: string,
+  channelBinding: Uint8Array,
+  limits: { readonly readMaxBytes?: number } = {},
+): Http2Connection {
   const session = http2.connect(authority, { createConnection: () => socket });
   // What breaks the session breaks its calls, and they report it.
   session.on('error', () => {});
@@ -120,6 +133,7 @@ function overHttp2(socket: Duplex, authority: string, channelBinding: Uint8Array
   const transport = createGrpcTransport({
     baseUrl: authority,
     acceptCompression: [],
+    ...limits,
     sessionManager: {
       authority,
       request: async (method, path, headers, options) =>
@@ -148,12 +162,14 @@ async function ready(
     });
     socket.once('error', (cause: NodeJS.ErrnoException) => {
       clearTimeout(timer);
-      reject(dialError(cause, unreachable));
+      const notAuthorized = socket instanceof tls.TLSSocket && Boolean(socket.authorizationError);
+      reject(dialError(cause, notAuthorized, unreachable));
     });
   });
 }
 
-function dialError(cause: NodeJS.ErrnoException, unreachable: string): IdentityError {
+/** @param notAuthorized whether TLS worked and the peer's certificate did not. */
+function dialError(cause: NodeJS.ErrnoException, notAuthorized: boolean, unreachable: string): IdentityError {
   const code = cause.code ?? '';
   if (code === 'CERT_NOT_YET_VALID' || code === 'CERT_HAS_EXPIRED') {
     return new IdentityError(
@@ -162,7 +178,7 @@ function dialError(cause: NodeJS.ErrnoException, unreachable: string): IdentityE
       { cause },
     );
   }
-  if (/CERT|SIGNED|ISSUER|VERIFY/.test(code) || cause.message.startsWith('the peer is not ')) {
+  if (notAuthorized) {
     return new IdentityError(
       'DAEMON_NOT_AUTHENTICATED',
       `The peer at this address is not the daemon this device was paired with (${cause.message}). Check the address.`,
