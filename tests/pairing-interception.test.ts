@@ -5,11 +5,13 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import { type PairingPeer, parsePairingCode, requestPairing } from '@palyra/identity';
-import { dialPairing, pairingPeer } from '@palyra/rpc';
+import { dialNode, dialPairing, pairingPeer } from '@palyra/rpc';
+import { credentialOf } from './testing/bare-tls.ts';
 import { expectCode } from './testing/expect-code.ts';
 import { startInterceptor } from './testing/interceptor.ts';
+import { listenAsDaemon, selfSigned } from './testing/lying-daemon.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
-import { collect, makeDevice, request } from './testing/sample-device.ts';
+import { collect, makeDevice, pair, request } from './testing/sample-device.ts';
 
 async function interceptedPairing(t: TestContext, options: { qr?: boolean; ownRoot?: boolean }) {
   const daemon = await TestDaemon.start(t);
@@ -106,4 +108,29 @@ test('a proxy that answers the exchange by itself cannot confirm', async (t) => 
   );
   assert.deepEqual(sent, []);
   assert.deepEqual(await device.secrets.list(), []);
+});
+
+test('an answer of more than 16 KiB is not taken from whoever listens at the address', async (t) => {
+  const address = await listenAsDaemon(t, await selfSigned(), {
+    open: () => ({ sessionId: new Uint8Array(16), rootCertificate: new Uint8Array(17 * 1024) }),
+  });
+  const device = await makeDevice();
+  const connection = await dialPairing(address);
+  t.after(() => connection.close());
+  await expectCode(
+    requestPairing(device, pairingPeer(connection), parsePairingCode('123-456789'), address),
+    'MESSAGE_TOO_LARGE',
+  );
+  assert.deepEqual(await device.secrets.list(), []);
+});
+
+test('a paired device, whose certificate leads to the same root, does not pass for the daemon', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const rogue = credentialOf(await pair(daemon, await makeDevice({ name: 'rogue' })));
+  const address = await listenAsDaemon(t, rogue, {});
+  const victim = await makeDevice({ name: 'victim' });
+  const pending = await request(daemon, victim);
+  await expectCode(dialPairing(address, pending), 'DAEMON_NOT_AUTHENTICATED');
+  const paired = await pair(daemon, victim);
+  await expectCode(dialNode(address, paired), 'DAEMON_NOT_AUTHENTICATED');
 });

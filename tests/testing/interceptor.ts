@@ -1,12 +1,9 @@
 // Someone in between: ends the device's TLS with a certificate of its own and passes every call on to the daemon.
 
-import http2 from 'node:http2';
-import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import { createClient } from '@connectrpc/connect';
-import { connectNodeAdapter } from '@connectrpc/connect-node';
-import { certificatesToPem, LocalSigner, makeRoot, nodeCrypto, systemClock } from '@palyra/identity';
 import { dialPairing, PairingService } from '@palyra/rpc';
+import { listenAsDaemon, selfSigned } from './lying-daemon.ts';
 import type { TestDaemon } from './running-daemon.ts';
 
 export interface Interceptor {
@@ -23,50 +20,23 @@ export async function startInterceptor(
   daemon: TestDaemon,
   options: { readonly ownRoot?: boolean } = {},
 ): Promise<Interceptor> {
-  const signer = LocalSigner.generate();
-  const { der: certificate } = await makeRoot({
-    trustDomain: 'palyra-aaaaaaaaaa.internal',
-    signer,
-    clock: systemClock,
-    randomBytes: nodeCrypto.randomBytes,
-  });
+  const credential = await selfSigned();
   const upstream = await dialPairing(daemon.pairingAddress);
   daemon.closeAtEnd(upstream);
   const real = createClient(PairingService, upstream.transport);
   const passedOn: string[] = [];
-  const pass = <T>(name: string, call: Promise<T>): Promise<T> => {
+  const pass = <T>(name: string, call: T): T => {
     passedOn.push(name);
     return call;
   };
-  const server = http2.createSecureServer(
-    {
-      key: signer.toPem(),
-      cert: certificatesToPem([certificate]),
-      minVersion: 'TLSv1.3',
-      ALPNProtocols: ['h2'],
+  const address = await listenAsDaemon(t, credential, {
+    async open(call) {
+      const reply = await pass('open', real.open(call));
+      return options.ownRoot ? { ...reply, rootCertificate: credential.der } : reply;
     },
-    connectNodeAdapter({
-      routes: (router) =>
-        router.service(PairingService, {
-          async open(call) {
-            const reply = await pass('open', real.open(call));
-            return options.ownRoot ? { ...reply, rootCertificate: certificate } : reply;
-          },
-          exchange: (call) => pass('exchange', real.exchange(call)),
-          confirm: (call) => pass('confirm', real.confirm(call)),
-          await(call, context) {
-            passedOn.push('await');
-            return real.await(call, { signal: context.signal });
-          },
-        }),
-    }),
-  );
-  const sessions = new Set<http2.ServerHttp2Session>();
-  server.on('session', (session) => sessions.add(session));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    for (const session of sessions) session.destroy();
-    server.close();
+    exchange: (call) => pass('exchange', real.exchange(call)),
+    confirm: (call) => pass('confirm', real.confirm(call)),
+    await: (call, context) => pass('await', real.await(call, { signal: context.signal })),
   });
-  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, certificate, passedOn };
+  return { address, certificate: credential.der, passedOn };
 }
