@@ -1,7 +1,7 @@
 // palyra.node.v1: what a paired device may call.
 
 import type { ConnectRouter } from '@connectrpc/connect';
-import { IdentityError, type IdentityManager } from '@palyra/identity';
+import { IdentityError, type IdentityManager, type RenewalReply } from '@palyra/identity';
 import {
   type CapabilityResult,
   callingDevice,
@@ -18,6 +18,8 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
         await identity.registerDevice(callingDevice(context).deviceId, request);
         return {};
       },
+      renew: async (request, context) =>
+        toWireRenewal(await identity.renewals.renew(callingDevice(context), request)),
       async *events(incoming, context) {
         const { deviceId } = callingDevice(context);
         const events = incoming[Symbol.asyncIterator]();
@@ -49,6 +51,10 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
       },
     });
   };
+}
+
+export function toWireRenewal({ certificateChain, trustBundle }: RenewalReply) {
+  return { certificateChain: [...certificateChain], trustBundle: [...trustBundle] };
 }
 
 async function* resultsOf(events: AsyncIterator<DeviceEvent>): AsyncIterable<CapabilityResult> {

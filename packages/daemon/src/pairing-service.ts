@@ -3,6 +3,7 @@
 import type { ConnectRouter } from '@connectrpc/connect';
 import type { IdentityManager } from '@palyra/identity';
 import { PairingService, pairingChannel } from '@palyra/rpc';
+import { toWireRenewal } from './node-service.ts';
 import type { OpenLimit } from './open-limit.ts';
 
 export interface PairingServiceOptions {
@@ -23,6 +24,13 @@ export function pairingRoutes({ identity, openLimit, nodePort }: PairingServiceO
       },
       exchange: (request, context) => responder.exchange(pairingChannel(context), request),
       confirm: (request, context) => responder.confirm(pairingChannel(context), request),
+      async challenge(_request, context) {
+        const channel = pairingChannel(context);
+        await openLimit.take(channel.source);
+        return { challenge: identity.renewals.challenge(channel) };
+      },
+      recover: async (request, context) =>
+        toWireRenewal(await identity.renewals.recover(pairingChannel(context), request)),
       async *await(request, context) {
         for await (const update of responder.await(pairingChannel(context), request, context.signal)) {
           yield {

@@ -23,7 +23,9 @@ type RefusedCode =
   | 'CERTIFICATE_NOT_YET_VALID'
   | 'DEVICE_REVOKED'
   | 'CALLER_NOT_ALLOWED'
-  | 'CLOCK_SKEW';
+  | 'CLOCK_SKEW'
+  | 'PROOF_WRONG'
+  | 'RECOVERY_REFUSED';
 
 /** The thing is not in a state where this can be done. */
 type ConflictCode =

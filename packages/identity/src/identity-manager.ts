@@ -20,6 +20,7 @@ import { PairingSealer } from './pairing/rest.ts';
 import { step } from './pairing/state.ts';
 import type { CertificateRecord, Device, Registry, RegistryTransaction } from './registry/port.ts';
 import { judgeStanding, standingMessages } from './registry/standing.ts';
+import { RenewalDesk } from './renewal/daemon.ts';
 import type { SecretStore } from './secret-store/port.ts';
 
 export interface IdentityManagerOptions {
@@ -61,6 +62,8 @@ export class IdentityManager {
   readonly desk: PairingDesk;
   /** The protocol's side of pairing. */
   readonly responder: PairingResponder;
+  /** New certificates for devices that are paired. */
+  readonly renewals: RenewalDesk;
   readonly #options: AuthorityStoreOptions;
   #loaded: LoadedAuthority;
   #revocationEpoch = 0;
@@ -95,11 +98,14 @@ export class IdentityManager {
     this.limits = limits;
     const shared = { registry, clock, crypto, limits, sealer };
     this.desk = new PairingDesk({ ...shared, rootFingerprint: loaded.authority.rootFingerprint });
+    const authority = () => this.#loaded.authority;
+    const issuerId = () => this.#loaded.issuerId;
+    this.renewals = new RenewalDesk({ ...shared, authority, issuerId });
     this.responder = new PairingResponder({
       ...shared,
       desk: this.desk,
-      authority: () => this.#loaded.authority,
-      issuerId: () => this.#loaded.issuerId,
+      authority,
+      issuerId,
       daemonId: loaded.daemonId,
     });
     registry.subscribe((event) => {

@@ -92,6 +92,15 @@ export {
   type StandingVerdict,
   standingMessages,
 } from './registry/standing.ts';
+export type { KeyProof, RenewalReply } from './renewal/daemon.ts';
+export {
+  type RecoveryPeer,
+  type RenewCall,
+  type RenewingDevice,
+  recoverCertificate,
+  renewalTime,
+  renewCertificate,
+} from './renewal/device.ts';
 export {
   type CredentialOptions,
   masterKeyFromCredential,

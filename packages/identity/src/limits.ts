@@ -21,6 +21,10 @@ export interface PairingLimits {
   readonly collectLifeMs: number;
   /** Life of a device certificate, ms. */
   readonly deviceCertificateLifeMs: number;
+  /** Certificates of one device that wait for their first use. */
+  readonly unusedCertificates: number;
+  /** How long after its last certificate's end a device may still recover by its identity key, ms. */
+  readonly recoveryOfflineMs: number;
 }
 
 const minute = 60_000;
@@ -38,6 +42,8 @@ export const defaultPairingLimits: PairingLimits = {
   requestLifeMs: hour,
   collectLifeMs: 24 * hour,
   deviceCertificateLifeMs: 24 * hour,
+  unusedCertificates: 8,
+  recoveryOfflineMs: 30 * 24 * hour,
 };
 
 /** Largest pairing message, bytes. */

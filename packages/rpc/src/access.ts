@@ -8,9 +8,12 @@ export const access: Readonly<Record<string, Caller>> = {
   'palyra.pairing.v1.PairingService/Exchange': 'anyone',
   'palyra.pairing.v1.PairingService/Confirm': 'anyone',
   'palyra.pairing.v1.PairingService/Await': 'anyone',
+  'palyra.pairing.v1.PairingService/Challenge': 'anyone',
+  'palyra.pairing.v1.PairingService/Recover': 'anyone',
 
   'palyra.node.v1.NodeService/Register': 'device',
   'palyra.node.v1.NodeService/Status': 'device',
+  'palyra.node.v1.NodeService/Renew': 'device',
   'palyra.node.v1.NodeService/Events': 'device',
 
   'palyra.admin.v1.AdminService/GetStatus': 'operator',

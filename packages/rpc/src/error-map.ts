@@ -25,6 +25,8 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   DEVICE_REVOKED: Code.Unauthenticated,
   CALLER_NOT_ALLOWED: Code.PermissionDenied,
   CLOCK_SKEW: Code.FailedPrecondition,
+  PROOF_WRONG: Code.PermissionDenied,
+  RECOVERY_REFUSED: Code.PermissionDenied,
 
   PAIRING_NOT_FOUND: Code.NotFound,
   PAIRING_STATE_CONFLICT: Code.FailedPrecondition,

@@ -27,5 +27,5 @@ export {
   Http2Listener,
   type Http2ListenerOptions,
 } from './http2-listener.ts';
-export { pairingPeer } from './pairing-peer.ts';
+export { pairingPeer, recoveryPeer } from './pairing-peer.ts';
 export { callingDevice, contextOf, type Peer, pairingChannel, transportOf } from './peer.ts';

@@ -1,7 +1,7 @@
 // The device's four pairing calls, over the network.
 
 import { createClient } from '@connectrpc/connect';
-import type { AwaitUpdate, PairingPeer } from '@palyra/identity';
+import type { AwaitUpdate, PairingPeer, RecoveryPeer } from '@palyra/identity';
 import { fromConnectError } from './error-map.ts';
 import { PairingService } from './gen/palyra/pairing/v1/pairing_pb.js';
 import type { Http2Connection } from './http2-dialer.ts';
@@ -28,6 +28,16 @@ export function pairingPeer(connection: Http2Connection): PairingPeer {
         };
       }
     },
+  };
+}
+
+/** The two calls of a recovery. The connection must have been dialled for a known daemon. */
+export function recoveryPeer(connection: Http2Connection): RecoveryPeer {
+  const client = createClient(PairingService, connection.transport);
+  return {
+    channelBinding: connection.channelBinding,
+    challenge: async () => (await client.challenge({}).catch(rethrow)).challenge,
+    recover: (request) => client.recover(request).catch(rethrow),
   };
 }
 

@@ -31,6 +31,8 @@ export interface PairedEnrollment extends EnrollmentBase {
   readonly nodeAddress: string;
   /** Leaf, then issuing CA; DER. */
   readonly certificateChain: readonly Uint8Array[];
+  /** When the certificate arrived by this device's clock, Unix milliseconds: its renewal is counted from here. */
+  readonly receivedAt: number;
 }
 
 export type Enrollment = PendingEnrollment | PairedEnrollment;

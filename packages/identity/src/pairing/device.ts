@@ -130,7 +130,7 @@ export async function requestPairing(
  * @throws PAIRING_REJECTED, PAIRING_EXPIRED (the request is forgotten), CERTIFICATE_INVALID, and what the daemon answers.
  */
 export async function awaitPairing(
-  device: Pick<PairingDevice, 'identity' | 'secrets' | 'crypto'>,
+  device: Pick<PairingDevice, 'identity' | 'secrets' | 'crypto' | 'clock'>,
   peer: PairingPeer,
   pending: PendingEnrollment,
   options: { readonly signal: AbortSignal; readonly onState?: (update: AwaitUpdate) => void },
@@ -160,6 +160,7 @@ export async function awaitPairing(
       nodeAddress: `${pending.address.replace(/:[0-9]+$/, '')}:${update.nodePort ?? DEFAULT_NODE_PORT}`,
       certificateChain: update.certificateChain,
       trustBundle: update.trustBundle,
+      receivedAt: device.clock.now().getTime(),
     };
     await storeEnrollment(secrets, paired);
     return paired;

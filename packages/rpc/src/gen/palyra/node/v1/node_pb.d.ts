@@ -102,6 +102,59 @@ export declare type StatusResponse = Message<"palyra.node.v1.StatusResponse"> & 
 export declare const StatusResponseSchema: GenMessage<StatusResponse>;
 
 /**
+ * @generated from message palyra.node.v1.RenewRequest
+ */
+export declare type RenewRequest = Message<"palyra.node.v1.RenewRequest"> & {
+  /**
+   * The new key, SubjectPublicKeyInfo, DER.
+   *
+   * @generated from field: bytes tls_key = 1;
+   */
+  tlsKey: Uint8Array;
+
+  /**
+   * By the new key and by the identity key (docs/pairing.md, "Renewal").
+   *
+   * @generated from field: bytes tls_key_proof = 2;
+   */
+  tlsKeyProof: Uint8Array;
+
+  /**
+   * @generated from field: bytes identity_signature = 3;
+   */
+  identitySignature: Uint8Array;
+};
+
+/**
+ * Describes the message palyra.node.v1.RenewRequest.
+ * Use `create(RenewRequestSchema)` to create a new message.
+ */
+export declare const RenewRequestSchema: GenMessage<RenewRequest>;
+
+/**
+ * @generated from message palyra.node.v1.RenewResponse
+ */
+export declare type RenewResponse = Message<"palyra.node.v1.RenewResponse"> & {
+  /**
+   * Leaf first, then the issuing CA; DER.
+   *
+   * @generated from field: repeated bytes certificate_chain = 1;
+   */
+  certificateChain: Uint8Array[];
+
+  /**
+   * @generated from field: repeated bytes trust_bundle = 2;
+   */
+  trustBundle: Uint8Array[];
+};
+
+/**
+ * Describes the message palyra.node.v1.RenewResponse.
+ * Use `create(RenewResponseSchema)` to create a new message.
+ */
+export declare const RenewResponseSchema: GenMessage<RenewResponse>;
+
+/**
  * @generated from message palyra.node.v1.DeviceEvent
  */
 export declare type DeviceEvent = Message<"palyra.node.v1.DeviceEvent"> & {
@@ -375,6 +428,16 @@ export declare const NodeService: GenService<{
     methodKind: "unary";
     input: typeof StatusRequestSchema;
     output: typeof StatusResponseSchema;
+  },
+  /**
+   * A new certificate for a new key, while the present one holds. It becomes active on its first connection.
+   *
+   * @generated from rpc palyra.node.v1.NodeService.Renew
+   */
+  renew: {
+    methodKind: "unary";
+    input: typeof RenewRequestSchema;
+    output: typeof RenewResponseSchema;
   },
   /**
    * The device's standing channel: what the daemon asks of it, and its answers. One at a time per device; a newer one

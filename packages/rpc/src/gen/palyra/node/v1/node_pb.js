@@ -8,7 +8,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
  * Describes the file palyra/node/v1/node.proto.
  */
 export const file_palyra_node_v1_node = /*@__PURE__*/
-  fileDesc("ChlwYWx5cmEvbm9kZS92MS9ub2RlLnByb3RvEg5wYWx5cmEubm9kZS52MSI5Cg9SZWdpc3RlclJlcXVlc3QSEAoIcGxhdGZvcm0YASABKAkSFAoMY2FwYWJpbGl0aWVzGAIgAygJIhIKEFJlZ2lzdGVyUmVzcG9uc2UiDwoNU3RhdHVzUmVxdWVzdCKrAQoOU3RhdHVzUmVzcG9uc2USEQoJZGFlbW9uX2lkGAEgASgJEhQKDHRydXN0X2RvbWFpbhgCIAEoCRIRCglkZXZpY2VfaWQYAyABKAkSEwoLZGV2aWNlX25hbWUYBCABKAkSDgoGc2VyaWFsGAUgASgJEiAKGGNlcnRpZmljYXRlX25vdF9hZnRlcl9tcxgGIAEoAxIWCg5kYWVtb25fdGltZV9tcxgHIAEoAyJyCgtEZXZpY2VFdmVudBImCgVoZWxsbxgBIAEoCzIVLnBhbHlyYS5ub2RlLnYxLkhlbGxvSAASMgoGcmVzdWx0GAIgASgLMiAucGFseXJhLm5vZGUudjEuQ2FwYWJpbGl0eVJlc3VsdEgAQgcKBWV2ZW50IisKBUhlbGxvEhAKCGFnZW50X2lkGAEgASgMEhAKCGxhc3Rfc2VxGAIgASgEInIKEENhcGFiaWxpdHlSZXN1bHQSDwoHY2FsbF9pZBgBIAEoCRIQCgZvdXRwdXQYAiABKAxIABIwCgVlcnJvchgDIAEoCzIfLnBhbHlyYS5ub2RlLnYxLkNhcGFiaWxpdHlFcnJvckgAQgkKB291dGNvbWUiMAoPQ2FwYWJpbGl0eUVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSLRAQoLRGFlbW9uRXZlbnQSCwoDc2VxGAEgASgEEioKB3dlbGNvbWUYAiABKAsyFy5wYWx5cmEubm9kZS52MS5XZWxjb21lSAASKgoHZXhlY3V0ZRgDIAEoCzIXLnBhbHlyYS5ub2RlLnYxLkV4ZWN1dGVIABIoCgZjYW5jZWwYBCABKAsyFi5wYWx5cmEubm9kZS52MS5DYW5jZWxIABIqCgdzZXR0bGVkGAUgASgLMhcucGFseXJhLm5vZGUudjEuU2V0dGxlZEgAQgcKBWV2ZW50IiEKB1dlbGNvbWUSFgoOZGFlbW9uX3RpbWVfbXMYASABKAMiUQoHRXhlY3V0ZRIPCgdjYWxsX2lkGAEgASgJEhIKCmNhcGFiaWxpdHkYAiABKAkSDQoFaW5wdXQYAyABKAwSEgoKdGltZW91dF9tcxgEIAEoDSIZCgZDYW5jZWwSDwoHY2FsbF9pZBgBIAEoCSIaCgdTZXR0bGVkEg8KB2NhbGxfaWQYASABKAky7QEKC05vZGVTZXJ2aWNlEk0KCFJlZ2lzdGVyEh8ucGFseXJhLm5vZGUudjEuUmVnaXN0ZXJSZXF1ZXN0GiAucGFseXJhLm5vZGUudjEuUmVnaXN0ZXJSZXNwb25zZRJHCgZTdGF0dXMSHS5wYWx5cmEubm9kZS52MS5TdGF0dXNSZXF1ZXN0Gh4ucGFseXJhLm5vZGUudjEuU3RhdHVzUmVzcG9uc2USRgoGRXZlbnRzEhsucGFseXJhLm5vZGUudjEuRGV2aWNlRXZlbnQaGy5wYWx5cmEubm9kZS52MS5EYWVtb25FdmVudCgBMAFiBnByb3RvMw");
+  fileDesc("ChlwYWx5cmEvbm9kZS92MS9ub2RlLnByb3RvEg5wYWx5cmEubm9kZS52MSI5Cg9SZWdpc3RlclJlcXVlc3QSEAoIcGxhdGZvcm0YASABKAkSFAoMY2FwYWJpbGl0aWVzGAIgAygJIhIKEFJlZ2lzdGVyUmVzcG9uc2UiDwoNU3RhdHVzUmVxdWVzdCKrAQoOU3RhdHVzUmVzcG9uc2USEQoJZGFlbW9uX2lkGAEgASgJEhQKDHRydXN0X2RvbWFpbhgCIAEoCRIRCglkZXZpY2VfaWQYAyABKAkSEwoLZGV2aWNlX25hbWUYBCABKAkSDgoGc2VyaWFsGAUgASgJEiAKGGNlcnRpZmljYXRlX25vdF9hZnRlcl9tcxgGIAEoAxIWCg5kYWVtb25fdGltZV9tcxgHIAEoAyJSCgxSZW5ld1JlcXVlc3QSDwoHdGxzX2tleRgBIAEoDBIVCg10bHNfa2V5X3Byb29mGAIgASgMEhoKEmlkZW50aXR5X3NpZ25hdHVyZRgDIAEoDCJACg1SZW5ld1Jlc3BvbnNlEhkKEWNlcnRpZmljYXRlX2NoYWluGAEgAygMEhQKDHRydXN0X2J1bmRsZRgCIAMoDCJyCgtEZXZpY2VFdmVudBImCgVoZWxsbxgBIAEoCzIVLnBhbHlyYS5ub2RlLnYxLkhlbGxvSAASMgoGcmVzdWx0GAIgASgLMiAucGFseXJhLm5vZGUudjEuQ2FwYWJpbGl0eVJlc3VsdEgAQgcKBWV2ZW50IisKBUhlbGxvEhAKCGFnZW50X2lkGAEgASgMEhAKCGxhc3Rfc2VxGAIgASgEInIKEENhcGFiaWxpdHlSZXN1bHQSDwoHY2FsbF9pZBgBIAEoCRIQCgZvdXRwdXQYAiABKAxIABIwCgVlcnJvchgDIAEoCzIfLnBhbHlyYS5ub2RlLnYxLkNhcGFiaWxpdHlFcnJvckgAQgkKB291dGNvbWUiMAoPQ2FwYWJpbGl0eUVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSLRAQoLRGFlbW9uRXZlbnQSCwoDc2VxGAEgASgEEioKB3dlbGNvbWUYAiABKAsyFy5wYWx5cmEubm9kZS52MS5XZWxjb21lSAASKgoHZXhlY3V0ZRgDIAEoCzIXLnBhbHlyYS5ub2RlLnYxLkV4ZWN1dGVIABIoCgZjYW5jZWwYBCABKAsyFi5wYWx5cmEubm9kZS52MS5DYW5jZWxIABIqCgdzZXR0bGVkGAUgASgLMhcucGFseXJhLm5vZGUudjEuU2V0dGxlZEgAQgcKBWV2ZW50IiEKB1dlbGNvbWUSFgoOZGFlbW9uX3RpbWVfbXMYASABKAMiUQoHRXhlY3V0ZRIPCgdjYWxsX2lkGAEgASgJEhIKCmNhcGFiaWxpdHkYAiABKAkSDQoFaW5wdXQYAyABKAwSEgoKdGltZW91dF9tcxgEIAEoDSIZCgZDYW5jZWwSDwoHY2FsbF9pZBgBIAEoCSIaCgdTZXR0bGVkEg8KB2NhbGxfaWQYASABKAkyswIKC05vZGVTZXJ2aWNlEk0KCFJlZ2lzdGVyEh8ucGFseXJhLm5vZGUudjEuUmVnaXN0ZXJSZXF1ZXN0GiAucGFseXJhLm5vZGUudjEuUmVnaXN0ZXJSZXNwb25zZRJHCgZTdGF0dXMSHS5wYWx5cmEubm9kZS52MS5TdGF0dXNSZXF1ZXN0Gh4ucGFseXJhLm5vZGUudjEuU3RhdHVzUmVzcG9uc2USRAoFUmVuZXcSHC5wYWx5cmEubm9kZS52MS5SZW5ld1JlcXVlc3QaHS5wYWx5cmEubm9kZS52MS5SZW5ld1Jlc3BvbnNlEkYKBkV2ZW50cxIbLnBhbHlyYS5ub2RlLnYxLkRldmljZUV2ZW50GhsucGFseXJhLm5vZGUudjEuRGFlbW9uRXZlbnQoATABYgZwcm90bzM");
 
 /**
  * Describes the message palyra.node.v1.RegisterRequest.
@@ -39,67 +39,81 @@ export const StatusResponseSchema = /*@__PURE__*/
   messageDesc(file_palyra_node_v1_node, 3);
 
 /**
+ * Describes the message palyra.node.v1.RenewRequest.
+ * Use `create(RenewRequestSchema)` to create a new message.
+ */
+export const RenewRequestSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 4);
+
+/**
+ * Describes the message palyra.node.v1.RenewResponse.
+ * Use `create(RenewResponseSchema)` to create a new message.
+ */
+export const RenewResponseSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 5);
+
+/**
  * Describes the message palyra.node.v1.DeviceEvent.
  * Use `create(DeviceEventSchema)` to create a new message.
  */
 export const DeviceEventSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 4);
+  messageDesc(file_palyra_node_v1_node, 6);
 
 /**
  * Describes the message palyra.node.v1.Hello.
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 5);
+  messageDesc(file_palyra_node_v1_node, 7);
 
 /**
  * Describes the message palyra.node.v1.CapabilityResult.
  * Use `create(CapabilityResultSchema)` to create a new message.
  */
 export const CapabilityResultSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 6);
+  messageDesc(file_palyra_node_v1_node, 8);
 
 /**
  * Describes the message palyra.node.v1.CapabilityError.
  * Use `create(CapabilityErrorSchema)` to create a new message.
  */
 export const CapabilityErrorSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 7);
+  messageDesc(file_palyra_node_v1_node, 9);
 
 /**
  * Describes the message palyra.node.v1.DaemonEvent.
  * Use `create(DaemonEventSchema)` to create a new message.
  */
 export const DaemonEventSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 8);
+  messageDesc(file_palyra_node_v1_node, 10);
 
 /**
  * Describes the message palyra.node.v1.Welcome.
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 9);
+  messageDesc(file_palyra_node_v1_node, 11);
 
 /**
  * Describes the message palyra.node.v1.Execute.
  * Use `create(ExecuteSchema)` to create a new message.
  */
 export const ExecuteSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 10);
+  messageDesc(file_palyra_node_v1_node, 12);
 
 /**
  * Describes the message palyra.node.v1.Cancel.
  * Use `create(CancelSchema)` to create a new message.
  */
 export const CancelSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 11);
+  messageDesc(file_palyra_node_v1_node, 13);
 
 /**
  * Describes the message palyra.node.v1.Settled.
  * Use `create(SettledSchema)` to create a new message.
  */
 export const SettledSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 12);
+  messageDesc(file_palyra_node_v1_node, 14);
 
 /**
  * What a paired device may call over mutual TLS.

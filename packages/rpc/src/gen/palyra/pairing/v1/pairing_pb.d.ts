@@ -247,6 +247,91 @@ export declare type AwaitResponse = Message<"palyra.pairing.v1.AwaitResponse"> &
 export declare const AwaitResponseSchema: GenMessage<AwaitResponse>;
 
 /**
+ * @generated from message palyra.pairing.v1.ChallengeRequest
+ */
+export declare type ChallengeRequest = Message<"palyra.pairing.v1.ChallengeRequest"> & {
+};
+
+/**
+ * Describes the message palyra.pairing.v1.ChallengeRequest.
+ * Use `create(ChallengeRequestSchema)` to create a new message.
+ */
+export declare const ChallengeRequestSchema: GenMessage<ChallengeRequest>;
+
+/**
+ * @generated from message palyra.pairing.v1.ChallengeResponse
+ */
+export declare type ChallengeResponse = Message<"palyra.pairing.v1.ChallengeResponse"> & {
+  /**
+   * @generated from field: bytes challenge = 1;
+   */
+  challenge: Uint8Array;
+};
+
+/**
+ * Describes the message palyra.pairing.v1.ChallengeResponse.
+ * Use `create(ChallengeResponseSchema)` to create a new message.
+ */
+export declare const ChallengeResponseSchema: GenMessage<ChallengeResponse>;
+
+/**
+ * @generated from message palyra.pairing.v1.RecoverRequest
+ */
+export declare type RecoverRequest = Message<"palyra.pairing.v1.RecoverRequest"> & {
+  /**
+   * @generated from field: bytes challenge = 1;
+   */
+  challenge: Uint8Array;
+
+  /**
+   * @generated from field: string device_id = 2;
+   */
+  deviceId: string;
+
+  /**
+   * @generated from field: bytes tls_key = 3;
+   */
+  tlsKey: Uint8Array;
+
+  /**
+   * @generated from field: bytes tls_key_proof = 4;
+   */
+  tlsKeyProof: Uint8Array;
+
+  /**
+   * @generated from field: bytes identity_signature = 5;
+   */
+  identitySignature: Uint8Array;
+};
+
+/**
+ * Describes the message palyra.pairing.v1.RecoverRequest.
+ * Use `create(RecoverRequestSchema)` to create a new message.
+ */
+export declare const RecoverRequestSchema: GenMessage<RecoverRequest>;
+
+/**
+ * @generated from message palyra.pairing.v1.RecoverResponse
+ */
+export declare type RecoverResponse = Message<"palyra.pairing.v1.RecoverResponse"> & {
+  /**
+   * @generated from field: repeated bytes certificate_chain = 1;
+   */
+  certificateChain: Uint8Array[];
+
+  /**
+   * @generated from field: repeated bytes trust_bundle = 2;
+   */
+  trustBundle: Uint8Array[];
+};
+
+/**
+ * Describes the message palyra.pairing.v1.RecoverResponse.
+ * Use `create(RecoverResponseSchema)` to create a new message.
+ */
+export declare const RecoverResponseSchema: GenMessage<RecoverResponse>;
+
+/**
  * Pairing protocol version 1 (docs/pairing.md). Served on its own listener to anyone: the only guard is the code.
  *
  * @generated from service palyra.pairing.v1.PairingService
@@ -291,6 +376,26 @@ export declare const PairingService: GenService<{
     methodKind: "server_streaming";
     input: typeof AwaitRequestSchema;
     output: typeof AwaitResponseSchema;
+  },
+  /**
+   * The first half of a recovery: 32 bytes to sign, good once, on this TLS channel.
+   *
+   * @generated from rpc palyra.pairing.v1.PairingService.Challenge
+   */
+  challenge: {
+    methodKind: "unary";
+    input: typeof ChallengeRequestSchema;
+    output: typeof ChallengeResponseSchema;
+  },
+  /**
+   * A new certificate for a paired device whose old one has expired, by its identity key.
+   *
+   * @generated from rpc palyra.pairing.v1.PairingService.Recover
+   */
+  recover: {
+    methodKind: "unary";
+    input: typeof RecoverRequestSchema;
+    output: typeof RecoverResponseSchema;
   },
 }>;
 

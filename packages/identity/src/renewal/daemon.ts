@@ -1,0 +1,200 @@
+// The daemon's side of renewal and recovery. The mirror of device.ts.
+//
+// A new certificate starts as `issued` beside the one in use. The first accepted connection makes it `active` and only
+// then supersedes the other, so a lost answer or a crash on either side locks nobody out.
+
+import { bytesToHex } from '@noble/curves/utils.js';
+import type { CertificateAuthority } from '../certificate/authority.ts';
+import { checkP256Spki } from '../certificate/tls-key.ts';
+import type { Clock } from '../clock.ts';
+import type { PairingCrypto } from '../crypto/port.ts';
+import { type DeviceId, parseDeviceId, type Ulid } from '../device-id.ts';
+import { IdentityError } from '../errors.ts';
+import type { PairingLimits } from '../limits.ts';
+import type { PairingChannel } from '../pairing/daemon.ts';
+import { deviceRevoked } from '../pairing/desk.ts';
+import type { Device, Registry } from '../registry/port.ts';
+import { recoveryInput, renewalInput } from './proof.ts';
+
+/** A new certificate, as the device is handed it. */
+export interface RenewalReply {
+  /** Leaf, then issuing CA; DER. */
+  readonly certificateChain: readonly Uint8Array[];
+  readonly trustBundle: readonly Uint8Array[];
+}
+
+/** A new TLS key, and that the device holds it and its identity key. */
+export interface KeyProof {
+  /** SPKI DER. */
+  readonly tlsKey: Uint8Array;
+  /** By the new TLS key, P1363. */
+  readonly tlsKeyProof: Uint8Array;
+  /** By the identity key. */
+  readonly identitySignature: Uint8Array;
+}
+
+export interface RenewalOptions {
+  readonly registry: Registry;
+  readonly crypto: PairingCrypto;
+  readonly clock: Clock;
+  readonly limits: PairingLimits;
+  readonly authority: () => CertificateAuthority;
+  readonly issuerId: () => Ulid;
+}
+
+interface Challenge {
+  readonly channelBinding: Uint8Array;
+  readonly expiresAtMs: number;
+}
+
+export class RenewalDesk {
+  readonly #options: RenewalOptions;
+  /** By challenge, hex; in order of making. */
+  readonly #challenges = new Map<string, Challenge>();
+
+  constructor(options: RenewalOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * For a device that calls with a certificate that holds.
+   * @throws CERTIFICATE_INVALID, PROOF_WRONG, TOO_MANY_REQUESTS, DEVICE_REVOKED
+   */
+  async renew(caller: { deviceId: DeviceId; serial: string }, proof: KeyProof): Promise<RenewalReply> {
+    const device = await this.#device(caller.deviceId);
+    await this.#prove(device, proof, renewalInput(device.id, caller.serial, proof.tlsKey));
+    return this.#issue(device.id, proof.tlsKey, 'certificate.renewed', { previous: caller.serial });
+  }
+
+  /** 32 bytes to sign, good once, on this channel. @throws TOO_MANY_SESSIONS */
+  challenge(channel: PairingChannel): Uint8Array {
+    const { crypto, clock, limits } = this.#options;
+    const nowMs = clock.now().getTime();
+    for (const [key, { expiresAtMs }] of this.#challenges) {
+      if (expiresAtMs <= nowMs || expiresAtMs > nowMs + limits.sessionLifeMs) this.#challenges.delete(key);
+    }
+    if (this.#challenges.size >= limits.sessions) {
+      throw new IdentityError(
+        'TOO_MANY_SESSIONS',
+        'Too many recoveries are under way. Try again in a minute.',
+        {
+          retryAfterMs: limits.sessionLifeMs,
+        },
+      );
+    }
+    const challenge = crypto.randomBytes(32);
+    this.#challenges.set(bytesToHex(challenge), {
+      channelBinding: channel.channelBinding,
+      expiresAtMs: nowMs + limits.sessionLifeMs,
+    });
+    return challenge;
+  }
+
+  /**
+   * For a device without a certificate that holds, known by its identity key alone.
+   * @throws SESSION_NOT_FOUND, DEVICE_ID_INVALID, DEVICE_NOT_FOUND (also for a wrong proof, so that ids cannot be
+   *   probed), DEVICE_REVOKED, RECOVERY_REFUSED, CERTIFICATE_INVALID, TOO_MANY_REQUESTS
+   */
+  async recover(
+    channel: PairingChannel,
+    request: KeyProof & { challenge: Uint8Array; deviceId: string },
+  ): Promise<RenewalReply> {
+    const { crypto, clock, limits } = this.#options;
+    const key = bytesToHex(request.challenge);
+    const challenge = this.#challenges.get(key);
+    const mine = challenge && crypto.equal(challenge.channelBinding, channel.channelBinding);
+    if (!mine || clock.now().getTime() >= challenge.expiresAtMs) {
+      throw new IdentityError(
+        'SESSION_NOT_FOUND',
+        'This recovery is unknown, over or already used. Start again.',
+      );
+    }
+    this.#challenges.delete(key);
+    const deviceId = parseDeviceId(request.deviceId);
+    const signed = recoveryInput(channel.channelBinding, request.challenge, deviceId, request.tlsKey);
+    const device = await this.#options.registry.device(deviceId);
+    if (!device) throw unknownDevice();
+    await this.#prove(device, request, signed).catch((cause) => {
+      throw cause.code === 'PROOF_WRONG' ? unknownDevice() : cause;
+    });
+    if (device.state === 'revoked') throw deviceRevoked(device.id);
+    const last = (await this.#options.registry.certificatesOf(device.id, 20)).find(
+      (each) => each.state !== 'issued',
+    );
+    const offlineSince = last?.notAfter ?? device.createdAt;
+    if (clock.now().getTime() - offlineSince.getTime() > limits.recoveryOfflineMs) {
+      const days = Math.round(limits.recoveryOfflineMs / 86_400_000);
+      throw new IdentityError(
+        'RECOVERY_REFUSED',
+        `This device was away for more than ${days} days. Pair it again: palyra pair ADDRESS`,
+      );
+    }
+    return this.#issue(device.id, request.tlsKey, 'certificate.recovered', { source: channel.source });
+  }
+
+  async #device(id: DeviceId): Promise<Device> {
+    const device = await this.#options.registry.device(id);
+    if (!device) throw unknownDevice();
+    if (device.state === 'revoked') throw deviceRevoked(id);
+    return device;
+  }
+
+  async #prove(device: Device, proof: KeyProof, signed: Uint8Array): Promise<void> {
+    const { crypto } = this.#options;
+    checkP256Spki(proof.tlsKey);
+    const proven =
+      (await crypto.verifyEd25519(device.identityKey, signed, proof.identitySignature)) &&
+      (await crypto.verifyP256(proof.tlsKey, signed, proof.tlsKeyProof));
+    if (!proven) {
+      throw new IdentityError(
+        'PROOF_WRONG',
+        'The signatures over the new key do not hold. Pair the device again.',
+      );
+    }
+  }
+
+  async #issue(
+    deviceId: DeviceId,
+    tlsKey: Uint8Array,
+    action: 'certificate.renewed' | 'certificate.recovered',
+    detail: Record<string, string>,
+  ): Promise<RenewalReply> {
+    const { registry, clock, limits, authority, issuerId } = this.#options;
+    const ca = authority();
+    const issued = await ca.issueDevice({ deviceId, tlsKey, lifeMs: limits.deviceCertificateLifeMs });
+    const now = clock.now();
+    await registry.transact(async (tx) => {
+      if ((await tx.device(deviceId))?.state === 'revoked') throw deviceRevoked(deviceId);
+      const recent = await tx.certificatesOf(deviceId, limits.unusedCertificates);
+      const unused = recent.filter((each) => each.state === 'issued' && each.notAfter > now);
+      if (unused.length >= limits.unusedCertificates) {
+        throw new IdentityError(
+          'TOO_MANY_REQUESTS',
+          `This device has ${unused.length} certificates that it never used. It should use one of them, or wait until they expire.`,
+          { retryAfterMs: unused.at(-1)!.notAfter.getTime() - now.getTime() },
+        );
+      }
+      await tx.insertCertificate({
+        ...issued,
+        subject: { kind: 'device', id: deviceId },
+        state: 'issued',
+        issuerId: issuerId(),
+        createdAt: now,
+      });
+      await tx.appendAudit({
+        at: now,
+        action,
+        subject: issued.serial,
+        detail: { device: deviceId, ...detail },
+      });
+    });
+    return { certificateChain: [issued.der, ca.issuingCertificate], trustBundle: ca.trustBundle() };
+  }
+}
+
+function unknownDevice(): IdentityError {
+  return new IdentityError(
+    'DEVICE_NOT_FOUND',
+    'No device with this id and identity key is known here. Pair it: palyra pair ADDRESS',
+  );
+}

@@ -1,0 +1,101 @@
+// The device's side of renewal and recovery. The mirror of daemon.ts. Each makes a new TLS key here and replaces the
+// enrollment in one write: a crash leaves the old certificate or the new one, and both work until the new one is used.
+
+import { checkIssuedChain } from '../certificate/issued-chain.ts';
+import { readPeerCertificate } from '../certificate/peer-certificate.ts';
+import { TlsKey } from '../certificate/tls-key.ts';
+import type { Clock } from '../clock.ts';
+import { type PairedEnrollment, storeEnrollment } from '../device/enrollment.ts';
+import type { DeviceIdentity } from '../device/identity.ts';
+import type { SecretStore } from '../secret-store/port.ts';
+import type { KeyProof, RenewalReply } from './daemon.ts';
+import { recoveryInput, renewalInput } from './proof.ts';
+
+export interface RenewingDevice {
+  readonly identity: DeviceIdentity;
+  readonly secrets: SecretStore;
+  readonly clock: Clock;
+}
+
+/** The node listener's call. */
+export type RenewCall = (proof: KeyProof) => Promise<RenewalReply>;
+
+/** The pairing listener's two calls, over one TLS channel. */
+export interface RecoveryPeer {
+  readonly channelBinding: Uint8Array;
+  challenge(): Promise<Uint8Array>;
+  recover(request: KeyProof & { challenge: Uint8Array; deviceId: string }): Promise<RenewalReply>;
+}
+
+/**
+ * A new certificate while the present one holds.
+ * @throws what the daemon answers, CERTIFICATE_INVALID for a certificate that is not what was asked for, and what the
+ *   secret store says; then the enrollment is as it was.
+ */
+export async function renewCertificate(
+  device: RenewingDevice,
+  enrollment: PairedEnrollment,
+  renew: RenewCall,
+): Promise<PairedEnrollment> {
+  const tlsKey = TlsKey.generate();
+  const { serial } = readPeerCertificate(enrollment.certificateChain[0] ?? new Uint8Array());
+  const signed = renewalInput(device.identity.id, serial, tlsKey.publicKey);
+  return adopt(device, enrollment, tlsKey, await renew(await proofOf(device, tlsKey, signed)));
+}
+
+/** A new certificate for a device whose old one has expired or is not known any more. @throws as `renewCertificate`. */
+export async function recoverCertificate(
+  device: RenewingDevice,
+  enrollment: PairedEnrollment,
+  peer: RecoveryPeer,
+): Promise<PairedEnrollment> {
+  const tlsKey = TlsKey.generate();
+  const challenge = await peer.challenge();
+  const { id } = device.identity;
+  const signed = recoveryInput(peer.channelBinding, challenge, id, tlsKey.publicKey);
+  const proof = await proofOf(device, tlsKey, signed);
+  return adopt(device, enrollment, tlsKey, await peer.recover({ ...proof, challenge, deviceId: id }));
+}
+
+/**
+ * When to renew: 2/3 of what was left when the certificate arrived, the last tenth of it by chance, so that a fleet that
+ * was paired together does not come together.
+ * @param random in [0, 1), the same for one certificate.
+ */
+export function renewalTime(enrollment: PairedEnrollment, random: number): Date {
+  const { notAfter } = readPeerCertificate(enrollment.certificateChain[0] ?? new Uint8Array());
+  const receivedMs = enrollment.receivedAt;
+  return new Date(receivedMs + (notAfter.getTime() - receivedMs) * (2 / 3) * (0.9 + 0.1 * random));
+}
+
+async function proofOf(device: RenewingDevice, tlsKey: TlsKey, signed: Uint8Array): Promise<KeyProof> {
+  return {
+    tlsKey: tlsKey.publicKey,
+    tlsKeyProof: tlsKey.sign(signed),
+    identitySignature: await device.identity.sign(signed),
+  };
+}
+
+async function adopt(
+  device: RenewingDevice,
+  enrollment: PairedEnrollment,
+  tlsKey: TlsKey,
+  reply: RenewalReply,
+): Promise<PairedEnrollment> {
+  checkIssuedChain(reply.certificateChain, {
+    deviceId: device.identity.id,
+    trustDomain: enrollment.trustDomain,
+    tlsKey: tlsKey.publicKey,
+    // The answer came over a channel that the old bundle vouches for, so it may name a new root.
+    trustBundle: [...enrollment.trustBundle, ...reply.trustBundle],
+  });
+  const renewed: PairedEnrollment = {
+    ...enrollment,
+    tlsKey: tlsKey.toPkcs8(),
+    certificateChain: reply.certificateChain,
+    trustBundle: reply.trustBundle,
+    receivedAt: device.clock.now().getTime(),
+  };
+  await storeEnrollment(device.secrets, renewed);
+  return renewed;
+}

@@ -1,0 +1,21 @@
+// What a device signs for a new certificate (docs/pairing.md, "Renewal" and "Recovery"). Both sides build it here.
+
+import { lvCat } from '../lv.ts';
+
+/**
+ * Renewal: over a mutual TLS connection, so the serial names the certificate that is being renewed.
+ * @param tlsKey the new key, SPKI DER.
+ */
+export function renewalInput(deviceId: string, serial: string, tlsKey: Uint8Array): Uint8Array {
+  return lvCat('palyra-renewal-v1', deviceId, serial, tlsKey);
+}
+
+/** Recovery: bound to this TLS channel and to a challenge that is used once. */
+export function recoveryInput(
+  channelBinding: Uint8Array,
+  challenge: Uint8Array,
+  deviceId: string,
+  tlsKey: Uint8Array,
+): Uint8Array {
+  return lvCat('palyra-recovery-v1', channelBinding, challenge, deviceId, tlsKey);
+}
