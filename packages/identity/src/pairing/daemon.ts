@@ -99,6 +99,8 @@ export class PairingResponder {
   readonly #options: ResponderOptions;
   /** By session id, hex; in order of opening, so the oldest are first. */
   readonly #sessions = new Map<string, Session>();
+  /** Taken out by an Exchange or Confirm that has not answered yet. */
+  readonly #inHand = new Set<Session>();
 
   constructor(options: ResponderOptions) {
     this.#options = options;
@@ -116,7 +118,8 @@ export class PairingResponder {
     if (!slot) throw new IdentityError('MESSAGE_INVALID', 'A slot is 3 digits or 16 bytes.');
     await this.sweep();
     const pairing = await registry.waitingPairing(slot);
-    if (this.#sessions.size >= limits.sessions) throw tooManySessions(limits.sessionLifeMs);
+    if (this.#sessions.size + this.#inHand.size >= limits.sessions)
+      throw tooManySessions(limits.sessionLifeMs);
     const now = clock.now();
     const usable = pairing?.state === 'waiting' && pairing.guessesLeft > 0 && now < pairing.expiresAt;
     const sessionId = crypto.randomBytes(16);
@@ -142,6 +145,7 @@ export class PairingResponder {
     const { crypto, clock, daemonId, authority } = this.#options;
     // Taken out at once: a second Exchange on the same session, even a simultaneous one, finds nothing.
     const session = this.#take(request.sessionId, channel, 'opened');
+    using _inHand = this.#hold(session);
     const hello = parseDeviceHello(request.deviceHello);
     checkP256Spki(hello.tlsKey);
     const secret = await this.#takeGuess(session.pairingId);
@@ -177,6 +181,7 @@ export class PairingResponder {
   ): Promise<ConfirmReply> {
     const { crypto, registry, clock, limits, sealer, desk } = this.#options;
     const session = this.#take(request.sessionId, channel, 'exchanged');
+    using _inHand = this.#hold(session);
     const { hello, keys, pairingId } = session;
     const proven =
       crypto.equal(request.deviceConfirmation, keys.deviceConfirmation) &&
@@ -187,6 +192,7 @@ export class PairingResponder {
       )) &&
       (await crypto.verifyP256(hello.tlsKey, tlsKeyProofInput(keys.transcript), request.tlsKeyProof));
     if (!proven || pairingId === undefined) {
+      this.#inHand.delete(session);
       if (pairingId !== undefined && !this.#isLive(pairingId)) await desk.exhaust(pairingId);
       throw codeWrong();
     }
@@ -344,9 +350,15 @@ export class PairingResponder {
     return sealer.unseal(pairingId, 'code', guessed);
   }
 
+  /** A code must not end under a call that is at work on its last guess. */
+  #hold(session: Session): Disposable {
+    this.#inHand.add(session);
+    return { [Symbol.dispose]: () => this.#inHand.delete(session) };
+  }
+
   #isLive(pairingId: string): boolean {
-    for (const session of this.#sessions.values()) if (session.pairingId === pairingId) return true;
-    return false;
+    const sessions = [...this.#sessions.values(), ...this.#inHand];
+    return sessions.some((session) => session.pairingId === pairingId);
   }
 
   async #proveRequest(

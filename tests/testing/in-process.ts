@@ -1,0 +1,32 @@
+// Both sides of a pairing in one process, without sockets: for faults that the network cannot be made to have on cue.
+
+import type { TestContext } from 'node:test';
+import {
+  IdentityManager,
+  type IdentityManagerOptions,
+  MemorySecretStore,
+  nodeCrypto,
+  type PairingPeer,
+} from '@palyra/identity';
+import { openSqliteRegistry } from '@palyra/registry-sql';
+
+export async function openIdentity(
+  t: TestContext,
+  options: Partial<IdentityManagerOptions> = {},
+): Promise<IdentityManager> {
+  const registry = await openSqliteRegistry({ path: ':memory:' });
+  t.after(() => registry.close());
+  return IdentityManager.open({ secrets: new MemorySecretStore(), registry, ...options });
+}
+
+/** What a device has of the daemon on one channel. */
+export function peerOf({ responder }: IdentityManager): PairingPeer {
+  const channel = { channelBinding: nodeCrypto.randomBytes(32), source: '127.0.0.1' };
+  return {
+    channelBinding: channel.channelBinding,
+    open: (request) => responder.open(channel, request),
+    exchange: (request) => responder.exchange(channel, request),
+    confirm: (request) => responder.confirm(channel, request),
+    await: (request, signal) => responder.await(channel, request, signal),
+  };
+}
