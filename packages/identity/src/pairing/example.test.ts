@@ -9,6 +9,7 @@ import { TlsKey } from '../certificate/tls-key.ts';
 import { nodeCrypto as crypto } from '../crypto/node.ts';
 import { parseDeviceId } from '../device-id.ts';
 import { lvCat } from '../lv.ts';
+import { recoveryInput, renewalInput } from '../renewal/proof.ts';
 import { formatQrUri, formatTypedCode, parsePairingCode, slotKey } from './code.ts';
 import { calculateGenerator, scalarMultVfy, sessionKey } from './cpace.ts';
 import { encodeDaemonHello, encodeDeviceHello, parseDaemonHello, parseDeviceHello } from './hello.ts';
@@ -68,6 +69,13 @@ test('the product computes every value of the example from its inputs', async ()
     crypto.hkdfSha512(isk, lvCat(`palyra-pairing-v1 ${label}`, keys.transcript), length);
   const identityInput = identitySignatureInput(keys.transcript);
   const awaitInput = awaitProofInput(text('request_id'), bytes('channel_binding'));
+  const renewal = renewalInput(text('device_id'), text('serial'), tlsKey.publicKey);
+  const recovery = recoveryInput(
+    bytes('channel_binding'),
+    bytes('challenge'),
+    text('device_id'),
+    tlsKey.publicKey,
+  );
 
   const computed: Record<string, Uint8Array> = {
     slot_bytes: code.slot,
@@ -99,9 +107,21 @@ test('the product computes every value of the example from its inputs', async ()
     await_key: keys.awaitKey,
     await_proof_input: awaitInput,
     await_proof: await crypto.hmacSha256(keys.awaitKey, awaitInput),
+    renewal_input: renewal,
+    renewal_signature: await identity.sign(renewal),
+    recovery_input: recovery,
+    recovery_signature: await identity.sign(recovery),
   };
   const inputs = [
-    ...['channel_binding', 'session_id', 'device_scalar', 'daemon_scalar', 'identity_seed', 'tls_key_pkcs8'],
+    ...[
+      'channel_binding',
+      'session_id',
+      'device_scalar',
+      'daemon_scalar',
+      'identity_seed',
+      'tls_key_pkcs8',
+      'challenge',
+    ],
     ...signatures,
   ];
   const shown = Object.fromEntries(Object.entries(computed).map(([name, value]) => [name, hex(value)]));
@@ -143,23 +163,15 @@ test('docs/pairing.md prints exactly the values of docs/pairing-example.json', (
   assert.deepEqual(printed, example);
 });
 
-test('docs/pairing.md prints messages and methods as the protos declare them', () => {
+test('docs/pairing.md prints every method and message of pairing as the protos declare them', () => {
   const printed = blocks('proto').flatMap((block) => block.split('\n\n'));
-  const declared = ['pairing', 'error', 'node'].flatMap(declarations);
-  const methods = (list: string[]) => list.flatMap((each) => each.match(/^ {2}rpc .*$/gm) ?? []);
-  for (const each of printed) {
-    if (each.startsWith('message')) assert.ok(declared.includes(each), each);
+  const node = declarations('node');
+  for (const each of [...declarations('pairing'), ...declarations('error')].slice(1)) {
+    if (!each.startsWith('syntax')) assert.ok(printed.includes(each), each);
   }
-  for (const method of methods(printed)) assert.ok(methods(declared).includes(method), method);
-  assert.deepEqual(
-    methods(printed).map((method) => /rpc (\w+)/.exec(method)?.[1]),
-    ['Open', 'Exchange', 'Confirm', 'Await'],
-  );
-  for (const message of ['OpenRequest', 'ConfirmResponse', 'AwaitResponse', 'ErrorInfo', 'StatusResponse']) {
-    assert.ok(
-      printed.some((each) => each.startsWith(`message ${message} {`)),
-      message,
-    );
+  for (const message of ['StatusRequest', 'StatusResponse', 'RenewRequest', 'RenewResponse']) {
+    const declared = node.find((each) => each.startsWith(`message ${message} {`));
+    assert.ok(declared !== undefined && printed.includes(declared), message);
   }
 });
 
