@@ -377,7 +377,7 @@ export class PairingResponder {
 
   /** Two Awaits at one time may both come here; one of them stores, the other finds it stored. */
   async #issue(approved: Extract<Pairing, { state: 'approved' }>): Promise<Pairing> {
-    const { registry, clock, limits, authority, issuerId } = this.#options;
+    const { registry, crypto, clock, limits, authority, issuerId } = this.#options;
     const { deviceId, tlsKey } = approved.request;
     const issued = await authority().issueDevice({
       deviceId,
@@ -388,7 +388,11 @@ export class PairingResponder {
     return registry.transact(async (tx) => {
       const pairing = (await tx.pairing(approved.id)) ?? approved;
       if (pairing.state !== 'approved') return pairing;
-      if ((await tx.device(deviceId))?.state === 'revoked') throw deviceRevoked(deviceId);
+      const device = await tx.device(deviceId);
+      if (device?.state === 'revoked') throw deviceRevoked(deviceId);
+      // Another key may have taken the id over since the approval; the old one gets nothing any more.
+      const sameKey = device && crypto.equal(device.identityKey, approved.request.identityKey);
+      if (!sameKey) throw identityKeyReplaced(deviceId);
       const next = step(pairing, { type: 'issue', serial: issued.serial, expiresAt: issued.notAfter }, now);
       await tx.insertCertificate({
         serial: issued.serial,
@@ -440,6 +444,13 @@ function tooManySessions(retryAfterMs: number): IdentityError {
   return new IdentityError('TOO_MANY_SESSIONS', 'Too many pairings are under way. Try again in a minute.', {
     retryAfterMs,
   });
+}
+
+function identityKeyReplaced(id: string): IdentityError {
+  return new IdentityError(
+    'IDENTITY_KEY_CHANGED',
+    `The operator has since approved another identity key for device ${id}. Pair again with a new code.`,
+  );
 }
 
 function codeWrong(): IdentityError {
