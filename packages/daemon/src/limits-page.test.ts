@@ -21,7 +21,7 @@ interface Row {
 
 const rows: Row[] = readFileSync(new URL('docs/limits.md', repository), 'utf8')
   .split('\n')
-  .filter((line) => line.startsWith('| ') && !line.startsWith('| limit |'))
+  .filter((line) => /^\| (?!limit |-)/.test(line))
   .map((line) => {
     const [, limit = '', shown = '', setting = '', place = ''] = line.split('|').map((cell) => cell.trim());
     const [, file = '', constant = ''] = /^`([\w./-]+)` `([\w.]+)`$/.exec(place) ?? assert.fail(line);
