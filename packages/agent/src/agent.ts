@@ -3,15 +3,26 @@
 
 import { randomBytes } from 'node:crypto';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { createClient } from '@connectrpc/connect';
-import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { type Client, createClient } from '@connectrpc/connect';
+import {
+  IdentityError,
+  type IdentityErrorCode,
+  type PairedEnrollment,
+  type RenewingDevice,
+  readPeerCertificate,
+  recoverCertificate,
+  renewalTime,
+  renewCertificate,
+} from '@palyra/identity';
 import {
   type DaemonEvent,
   type DeviceEvent,
   DeviceEventSchema,
   fromConnectError,
+  type Http2Connection,
   type NodeConnection,
   NodeService,
+  recoveryPeer,
 } from '@palyra/rpc';
 import { type Capabilities, runCapability } from './capability.ts';
 import { MessageQueue } from './message-queue.ts';
@@ -19,12 +30,20 @@ import { MessageQueue } from './message-queue.ts';
 export type AgentState =
   | { readonly state: 'connecting' }
   | { readonly state: 'connected'; readonly transport: 'http2' | 'quic' }
+  /** A new certificate is stored; `how` it was obtained. */
+  | { readonly state: 'renewed'; readonly how: 'renewal' | 'recovery'; readonly enrollment: PairedEnrollment }
+  /** The present certificate still holds; another try follows. */
+  | { readonly state: 'renewal_failed'; readonly error: IdentityError; readonly retryInMs: number }
   /** It comes back by itself. */
   | { readonly state: 'disconnected'; readonly error: IdentityError; readonly retryInMs: number };
 
 export interface AgentOptions {
+  readonly device: RenewingDevice;
+  readonly enrollment: PairedEnrollment;
   /** A fresh connection to the node listener. */
-  readonly dial: () => Promise<NodeConnection>;
+  readonly dial: (enrollment: PairedEnrollment) => Promise<NodeConnection>;
+  /** A fresh connection to the pairing listener of the known daemon, for a recovery. */
+  readonly dialRecovery: (enrollment: PairedEnrollment) => Promise<Http2Connection>;
   readonly capabilities: Capabilities;
   /** Shown to the operator. */
   readonly platform: string;
@@ -37,24 +56,36 @@ export interface AgentOptions {
   readonly retryMs?: number;
 }
 
+/** The certificate no longer holds, but the device may: its identity key can get it a new one. */
+const recoverable: ReadonlySet<IdentityErrorCode> = new Set([
+  'CERTIFICATE_SUPERSEDED',
+  'CERTIFICATE_UNKNOWN',
+  'CERTIFICATE_EXPIRED',
+]);
+
 /** The daemon has decided; asking again changes nothing. */
 const final: ReadonlySet<IdentityErrorCode> = new Set([
   'DEVICE_REVOKED',
   'CERTIFICATE_REVOKED',
-  'CERTIFICATE_SUPERSEDED',
-  'CERTIFICATE_UNKNOWN',
-  'CERTIFICATE_EXPIRED',
+  'DEVICE_NOT_FOUND',
+  'RECOVERY_REFUSED',
+  'PROOF_WRONG',
   'CALLER_NOT_ALLOWED',
   // Two agents that take the channel from each other would do so for ever.
   'CHANNEL_REPLACED',
 ]);
 
 const maxDoublings = 6;
+/** How often the clock is compared with the renewal's time, ms: by the wall clock, so that a sleep is noticed. */
+const renewalTickMs = 5_000;
+/** A renewal that failed is tried again after this part of what is left of the certificate's life. */
+const renewalRetryPart = 0.1;
+const renewalRetryMinMs = 5_000;
 
 /**
  * Runs until `signal` ends it.
- * @throws the daemon's final answer: DEVICE_REVOKED, CERTIFICATE_REVOKED, CERTIFICATE_SUPERSEDED, CERTIFICATE_UNKNOWN,
- *   CERTIFICATE_EXPIRED, CALLER_NOT_ALLOWED, CHANNEL_REPLACED.
+ * @throws the daemon's final answer: DEVICE_REVOKED, CERTIFICATE_REVOKED, DEVICE_NOT_FOUND, RECOVERY_REFUSED,
+ *   PROOF_WRONG, CALLER_NOT_ALLOWED, CHANNEL_REPLACED.
  */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const { signal, onState = () => {} } = options;
@@ -69,8 +100,15 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       throw new IdentityError('UNREACHABLE', 'The daemon ended the connection.');
     } catch (cause) {
       if (signal.aborted) break;
-      const error = fromConnectError(cause);
+      let error = fromConnectError(cause);
       if (final.has(error.code)) throw error;
+      if (error === renewed) continue;
+      if (recoverable.has(error.code)) {
+        const problem = await agent.recover();
+        if (!problem) continue;
+        if (final.has(problem.code)) throw problem;
+        error = problem;
+      }
       failures = connected ? 0 : Math.min(failures + 1, maxDoublings);
       const retryInMs = error.retryAfterMs ?? jitter((options.retryMs ?? 500) * 2 ** failures);
       onState({ state: 'disconnected', error, retryInMs });
@@ -82,8 +120,12 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 
 type Result = Extract<MessageInitShape<typeof DeviceEventSchema>['event'], { case: 'result' }>;
 
+/** How `serve` ends after a renewal: at once again, with the new certificate. */
+const renewed = new IdentityError('UNREACHABLE', 'The certificate was renewed.');
+
 class Agent {
   readonly #options: AgentOptions;
+  #enrollment: PairedEnrollment;
   readonly #id = new Uint8Array(randomBytes(16));
   #lastSeq = 0n;
   readonly #running = new Map<string, AbortController>();
@@ -93,33 +135,85 @@ class Agent {
 
   constructor(options: AgentOptions) {
     this.#options = options;
+    this.#enrollment = options.enrollment;
   }
 
   /** One connection, from dialling to its end. */
   async serve(onConnected: () => void): Promise<void> {
     const { dial, capabilities, platform, signal, onState } = this.#options;
-    const connection = await dial();
-    const end = () => connection.close();
+    const connection = await dial(this.#enrollment);
+    const ended = new AbortController();
+    const end = () => ended.abort();
     signal.addEventListener('abort', end);
+    let renewal: Renewal | undefined;
     try {
       const node = createClient(NodeService, connection.transport);
+      renewal = this.#watchRenewal(node, end);
       await node.register({ platform, capabilities: [...capabilities.keys()] });
       const outgoing = new MessageQueue<DeviceEvent>();
       this.#outgoing = outgoing;
       outgoing.push(deviceEvent({ case: 'hello', value: { agentId: this.#id, lastSeq: this.#lastSeq } }));
       for (const result of this.#unsettled.values()) outgoing.push(deviceEvent(result));
-      for await (const { seq, event } of node.events(outgoing, { signal })) {
+      for await (const { seq, event } of node.events(outgoing, { signal: ended.signal })) {
         if (event.case === 'welcome') {
           onConnected();
           onState?.({ state: 'connected', transport: connection.name });
         } else this.#take(event);
         if (seq > this.#lastSeq) this.#lastSeq = seq;
       }
+      if (renewal.done) throw renewed;
+    } catch (error) {
+      throw renewal?.done ? renewed : error;
     } finally {
+      renewal?.stop();
       signal.removeEventListener('abort', end);
       this.#outgoing.end();
       connection.close();
     }
+  }
+
+  /** Gets a new certificate by the identity key. @returns why it could not. */
+  async recover(): Promise<IdentityError | undefined> {
+    const { device, dialRecovery, onState } = this.#options;
+    let connection: Http2Connection | undefined;
+    try {
+      connection = await dialRecovery(this.#enrollment);
+      this.#enrollment = await recoverCertificate(device, this.#enrollment, recoveryPeer(connection));
+      onState?.({ state: 'renewed', how: 'recovery', enrollment: this.#enrollment });
+      return undefined;
+    } catch (error) {
+      return fromConnectError(error);
+    } finally {
+      connection?.close();
+    }
+  }
+
+  /** Renews when it is time, spreads retries over what is left, and ends the connection once it has. */
+  #watchRenewal(node: Client<typeof NodeService>, end: () => void): Renewal {
+    const { device, onState } = this.#options;
+    let dueMs = renewalTime(this.#enrollment, Math.random()).getTime();
+    const renewal: Renewal = { done: false, stop: () => clearInterval(timer) };
+    let running = false;
+    const tick = async () => {
+      if (running || device.clock.now().getTime() < dueMs) return;
+      running = true;
+      try {
+        this.#enrollment = await renewCertificate(device, this.#enrollment, (proof) => node.renew(proof));
+        renewal.done = true;
+        renewal.stop();
+        onState?.({ state: 'renewed', how: 'renewal', enrollment: this.#enrollment });
+        end();
+      } catch (cause) {
+        const error = fromConnectError(cause);
+        const retryInMs = error.retryAfterMs ?? renewalRetryMs(this.#enrollment, device.clock.now());
+        dueMs = device.clock.now().getTime() + retryInMs;
+        onState?.({ state: 'renewal_failed', error, retryInMs });
+      }
+      running = false;
+    };
+    const timer = setInterval(() => void tick(), renewalTickMs);
+    void tick();
+    return renewal;
   }
 
   stop(): void {
@@ -175,6 +269,16 @@ class Agent {
 
 function deviceEvent(event: NonNullable<MessageInitShape<typeof DeviceEventSchema>['event']>): DeviceEvent {
   return create(DeviceEventSchema, { event });
+}
+
+interface Renewal {
+  done: boolean;
+  readonly stop: () => void;
+}
+
+function renewalRetryMs(enrollment: PairedEnrollment, now: Date): number {
+  const { notAfter } = readPeerCertificate(enrollment.certificateChain[0] ?? new Uint8Array());
+  return Math.max(renewalRetryMinMs, jitter((notAfter.getTime() - now.getTime()) * renewalRetryPart));
 }
 
 /** Half to all of it, so that a fleet does not come back at once. */
