@@ -104,6 +104,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     routes: nodeRoutes(identity, channels),
     limits: { connections: config.limits.nodeConnections },
     onInternal: onError,
+    clock,
   });
   cleanup.push(() => node.close());
   cleanup.push(() => channels.close());
@@ -120,6 +121,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
       streamsPerSession: 8,
     },
     onInternal: onError,
+    clock,
   });
   cleanup.push(() => pairing.close());
 

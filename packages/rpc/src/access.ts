@@ -33,4 +33,7 @@ export const access: Readonly<Record<string, Caller>> = {
   'palyra.admin.v1.AdminService/ListAudit': 'operator',
   'palyra.admin.v1.AdminService/VerifyAudit': 'operator',
   'palyra.admin.v1.AdminService/Explain': 'operator',
+  'palyra.admin.v1.AdminService/Watch': 'operator',
+  'palyra.admin.v1.AdminService/GetHealth': 'operator',
+  'palyra.admin.v1.AdminService/CreateConsoleLogin': 'operator',
 };

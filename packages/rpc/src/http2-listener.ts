@@ -1,18 +1,14 @@
 // HTTP/2 over TLS 1.3. The listener owns its sessions, so it can swap its certificate and close whom it must.
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import http2 from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
-import {
-  type AuthenticatedDevice,
-  certificatesToPem,
-  type RegistryEvent,
-  type ServerCredential,
-} from '@palyra/identity';
+import { type Clock, certificatesToPem, type RegistryEvent, type ServerCredential } from '@palyra/identity';
 import { accessCheck } from './access-check.ts';
+import { type DeviceAuthenticator, DeviceConnections } from './device-connections.ts';
 import { contextOf, type Peer } from './peer.ts';
 
 export interface Http2Limits {
@@ -39,14 +35,6 @@ export const defaultHttp2Limits: Http2Limits = {
   messageBytes: 1024 * 1024,
 };
 
-/** The registry, as the node listener asks it. IdentityManager is one. */
-export interface DeviceAuthenticator {
-  admit(fingerprint: string): Promise<AuthenticatedDevice>;
-  authenticate(fingerprint: string): Promise<AuthenticatedDevice>;
-  /** Moves with every revocation. */
-  readonly revocationEpoch: number;
-}
-
 export interface Http2ListenerOptions {
   readonly host: string;
   /** 0 lets the system choose. */
@@ -59,17 +47,16 @@ export interface Http2ListenerOptions {
   };
   readonly routes: (router: ConnectRouter) => void;
   readonly limits?: Partial<Http2Limits>;
+  /** By the wall clock, so that one that jumps is noticed. */
+  readonly clock: Clock;
   /** Errors that are bugs; the peer is told nothing of them. */
   readonly onInternal: (error: unknown, method: string) => void;
 }
 
-interface SessionEntry {
-  readonly session: http2.ServerHttp2Session;
+interface Session {
   readonly peer: Peer;
-  /** Undefined on the pairing listener. */
-  readonly certificate: { readonly notAfterMs: number } | undefined;
-  readonly end: AbortController;
-  device: AuthenticatedDevice | undefined;
+  /** Takes it off the list of live devices. */
+  readonly forget: () => void;
 }
 
 /** Errors of chain verification that leave the answer to the registry: the certificate may well be one of ours. */
@@ -84,7 +71,8 @@ export class Http2Listener {
   readonly #server: http2.Http2SecureServer;
   readonly #options: Http2ListenerOptions;
   readonly #limits: Http2Limits;
-  readonly #sessions = new Map<http2.Http2Session, SessionEntry>();
+  readonly #sessions = new Map<http2.Http2Session, Session>();
+  readonly #devices: DeviceConnections | undefined;
   readonly #sockets = new Set<Socket>();
   readonly #sweep: NodeJS.Timeout;
 
@@ -105,6 +93,7 @@ export class Http2Listener {
     this.#options = options;
     const limits = { ...defaultHttp2Limits, ...options.limits };
     this.#limits = limits;
+    this.#devices = options.devices && new DeviceConnections(options.devices.authenticator);
     this.#server = http2.createSecureServer({
       ...this.#tlsOptions(options.credential),
       minVersion: 'TLSv1.3',
@@ -147,7 +136,7 @@ export class Http2Listener {
         return request.stream.close();
       handle(request, response);
     });
-    this.#sweep = setInterval(() => this.#closeExpired(), sweepMs);
+    this.#sweep = setInterval(() => this.#devices?.shutExpired(options.clock.now()), sweepMs);
     this.#sweep.unref();
   }
 
@@ -165,16 +154,9 @@ export class Http2Listener {
     this.#server.setSecureContext({ ...this.#tlsOptions(credential), minVersion: 'TLSv1.3' });
   }
 
-  /** Closes at once the sessions that a change of the registry concerns. */
+  /** Shuts at once the sessions that a change of the registry concerns. */
   apply(event: RegistryEvent): void {
-    for (const { session, device, end } of this.#sessions.values()) {
-      if (!device) continue;
-      const shutOut =
-        (event.type === 'device_revoked' && device.deviceId === event.deviceId) ||
-        (event.type === 'certificate_revoked' && device.serial === event.serial) ||
-        (event.type === 'certificate_superseded' && device.serial === event.serial);
-      if (shutOut) shut(session, end);
-    }
+    this.#devices?.apply(event);
   }
 
   /** Stops listening, lets running calls end for `graceMs`, then cuts what is left. */
@@ -201,82 +183,51 @@ export class Http2Listener {
 
   #accept(session: http2.ServerHttp2Session): void {
     const socket = session.socket as TLSSocket;
-    const entry = this.#options.devices
-      ? this.#acceptDevice(session, socket, this.#options.devices.authenticator)
-      : this.#acceptAnyone(session, socket);
-    if (!entry) {
+    const accepted = this.#devices
+      ? this.#acceptDevice(session, socket, this.#devices)
+      : acceptAnyone(socket);
+    if (!accepted) {
       session.destroy();
       return;
     }
-    this.#sessions.set(session, entry);
-    session.once('close', () => this.#sessions.delete(session));
+    this.#sessions.set(session, accepted);
+    session.once('close', () => {
+      this.#sessions.delete(session);
+      accepted.forget();
+    });
     session.setTimeout(this.#limits.idleTimeoutMs, () => session.close());
-  }
-
-  #acceptAnyone(session: http2.ServerHttp2Session, socket: TLSSocket): SessionEntry {
-    const channel = { channelBinding: exportChannelBinding(socket), source: socket.remoteAddress ?? '' };
-    const peer: Peer = { caller: 'anyone', channel };
-    return { session, peer, certificate: undefined, end: new AbortController(), device: undefined };
   }
 
   /** No certificate or a foreign one ends here. One of ours goes on to the registry, whatever it will say. */
   #acceptDevice(
     session: http2.ServerHttp2Session,
     socket: TLSSocket,
-    authenticator: DeviceAuthenticator,
-  ): SessionEntry | undefined {
+    devices: DeviceConnections,
+  ): Session | undefined {
     const certificate = socket.getPeerX509Certificate();
     if (!certificate) return undefined;
     if (!socket.authorized && !timeErrors.has(String(socket.authorizationError))) return undefined;
-    const fingerprint = createHash('sha256').update(certificate.raw).digest('hex');
-    const admission = authenticator.admit(fingerprint);
-    // In the map before the verdict is in, so that a revocation in between finds it.
-    const end = new AbortController();
-    const entry: SessionEntry = {
-      session,
-      end,
-      certificate: { notAfterMs: certificate.validToDate.getTime() },
-      device: undefined,
-      peer: {
-        caller: 'device',
-        transport: 'http2',
-        epoch: () => authenticator.revocationEpoch,
-        ended: end.signal,
-        check: async () => {
-          try {
-            await admission;
-            return await authenticator.authenticate(fingerprint);
-          } catch (error) {
-            // This one answer says why, then the session ends.
-            session.close();
-            throw error;
-          }
-        },
-      },
-    };
-    admission.then(
-      (device) => {
-        entry.device = device;
-      },
-      () => setTimeout(() => session.destroy(), refusedGraceMs).unref(),
-    );
-    return entry;
-  }
-
-  /** A connection never outlives its certificate. By the wall clock, so that a clock that jumps is noticed. */
-  #closeExpired(): void {
-    const now = Date.now();
-    for (const { session, certificate, end } of this.#sessions.values()) {
-      if (certificate && now >= certificate.notAfterMs) shut(session, end);
-    }
+    const { peer, admission, forget } = devices.add({
+      transport: 'http2',
+      certificate: { fingerprint: hash('sha256', certificate.raw), notAfter: certificate.validToDate },
+      // Running calls end with the reason, then the session does; what does not end by itself is cut.
+      shut: () => closeWithin(session, shutGraceMs),
+      // This one answer says why, then the session ends.
+      refused: () => session.close(),
+    });
+    admission.catch(() => setTimeout(() => session.destroy(), refusedGraceMs).unref());
+    return { peer, forget };
   }
 }
 
-/** Running calls end with the reason, then the session does; what does not end by itself is cut. */
-function shut(session: http2.ServerHttp2Session, end: AbortController): void {
-  end.abort();
+function acceptAnyone(socket: TLSSocket): Session {
+  const channel = { channelBinding: exportChannelBinding(socket), source: socket.remoteAddress ?? '' };
+  return { peer: { caller: 'anyone', channel }, forget: () => {} };
+}
+
+function closeWithin(session: http2.ServerHttp2Session, ms: number): void {
   session.close();
-  setTimeout(() => session.destroy(), shutGraceMs).unref();
+  setTimeout(() => session.destroy(), ms).unref();
 }
 
 /** RFC 9266: 32 bytes bound to this very TLS channel, equal on both its ends and nowhere else. */

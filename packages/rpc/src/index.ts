@@ -1,5 +1,6 @@
 export { access, type Caller } from './access.ts';
 export { accessCheck } from './access-check.ts';
+export { type DeviceAuthenticator, type DeviceConnection, DeviceConnections } from './device-connections.ts';
 export { fromConnectError, toConnectError } from './error-map.ts';
 export { AdminService } from './gen/palyra/admin/v1/admin_pb.js';
 export {
@@ -20,7 +21,6 @@ export {
   type NodeConnection,
 } from './http2-dialer.ts';
 export {
-  type DeviceAuthenticator,
   defaultHttp2Limits,
   exportChannelBinding,
   type Http2Limits,

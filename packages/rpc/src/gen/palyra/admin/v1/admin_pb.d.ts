@@ -478,6 +478,11 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
    * @generated from field: string transport = 12;
    */
   transport: string;
+
+  /**
+   * @generated from field: int64 certificate_not_before_ms = 13;
+   */
+  certificateNotBeforeMs: bigint;
 };
 
 /**
@@ -1026,6 +1031,175 @@ export declare type ExplainResponse = Message<"palyra.admin.v1.ExplainResponse">
 export declare const ExplainResponseSchema: GenMessage<ExplainResponse>;
 
 /**
+ * @generated from message palyra.admin.v1.WatchRequest
+ */
+export declare type WatchRequest = Message<"palyra.admin.v1.WatchRequest"> & {
+};
+
+/**
+ * Describes the message palyra.admin.v1.WatchRequest.
+ * Use `create(WatchRequestSchema)` to create a new message.
+ */
+export declare const WatchRequestSchema: GenMessage<WatchRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.WatchEvent
+ */
+export declare type WatchEvent = Message<"palyra.admin.v1.WatchEvent"> & {
+  /**
+   * @generated from oneof palyra.admin.v1.WatchEvent.event
+   */
+  event: {
+    /**
+     * First those that are open, oldest first; then each that changes.
+     *
+     * @generated from field: palyra.admin.v1.Pairing pairing = 1;
+     */
+    value: Pairing;
+    case: "pairing";
+  } | {
+    /**
+     * What was so at the start has been told; the time of the daemon's clock.
+     *
+     * @generated from field: int64 current_at_ms = 2;
+     */
+    value: bigint;
+    case: "currentAtMs";
+  } | {
+    /**
+     * A device that connected, disconnected or changed.
+     *
+     * @generated from field: palyra.admin.v1.Device device = 3;
+     */
+    value: Device;
+    case: "device";
+  } | {
+    /**
+     * @generated from field: palyra.admin.v1.AuditEntry audit = 4;
+     */
+    value: AuditEntry;
+    case: "audit";
+  } | {
+    /**
+     * @generated from field: palyra.admin.v1.GetStatusResponse status = 5;
+     */
+    value: GetStatusResponse;
+    case: "status";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message palyra.admin.v1.WatchEvent.
+ * Use `create(WatchEventSchema)` to create a new message.
+ */
+export declare const WatchEventSchema: GenMessage<WatchEvent>;
+
+/**
+ * @generated from message palyra.admin.v1.GetHealthRequest
+ */
+export declare type GetHealthRequest = Message<"palyra.admin.v1.GetHealthRequest"> & {
+};
+
+/**
+ * Describes the message palyra.admin.v1.GetHealthRequest.
+ * Use `create(GetHealthRequestSchema)` to create a new message.
+ */
+export declare const GetHealthRequestSchema: GenMessage<GetHealthRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.GetHealthResponse
+ */
+export declare type GetHealthResponse = Message<"palyra.admin.v1.GetHealthResponse"> & {
+  /**
+   * One row per instant, oldest first; each value belongs to the series of the same place.
+   *
+   * @generated from field: repeated palyra.admin.v1.HealthSeries series = 1;
+   */
+  series: HealthSeries[];
+
+  /**
+   * @generated from field: repeated int64 at_ms = 2;
+   */
+  atMs: bigint[];
+};
+
+/**
+ * Describes the message palyra.admin.v1.GetHealthResponse.
+ * Use `create(GetHealthResponseSchema)` to create a new message.
+ */
+export declare const GetHealthResponseSchema: GenMessage<GetHealthResponse>;
+
+/**
+ * @generated from message palyra.admin.v1.HealthSeries
+ */
+export declare type HealthSeries = Message<"palyra.admin.v1.HealthSeries"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What it counts, for people.
+   *
+   * @generated from field: string title = 2;
+   */
+  title: string;
+
+  /**
+   * Values grow for ever (a counter), or are what is so at that instant.
+   *
+   * @generated from field: bool counter = 3;
+   */
+  counter: boolean;
+
+  /**
+   * @generated from field: repeated double values = 4;
+   */
+  values: number[];
+};
+
+/**
+ * Describes the message palyra.admin.v1.HealthSeries.
+ * Use `create(HealthSeriesSchema)` to create a new message.
+ */
+export declare const HealthSeriesSchema: GenMessage<HealthSeries>;
+
+/**
+ * @generated from message palyra.admin.v1.CreateConsoleLoginRequest
+ */
+export declare type CreateConsoleLoginRequest = Message<"palyra.admin.v1.CreateConsoleLoginRequest"> & {
+};
+
+/**
+ * Describes the message palyra.admin.v1.CreateConsoleLoginRequest.
+ * Use `create(CreateConsoleLoginRequestSchema)` to create a new message.
+ */
+export declare const CreateConsoleLoginRequestSchema: GenMessage<CreateConsoleLoginRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.CreateConsoleLoginResponse
+ */
+export declare type CreateConsoleLoginResponse = Message<"palyra.admin.v1.CreateConsoleLoginResponse"> & {
+  /**
+   * Works once. The secret is behind the #, so that no server and no log sees it.
+   *
+   * @generated from field: string url = 1;
+   */
+  url: string;
+
+  /**
+   * @generated from field: int64 expires_at_ms = 2;
+   */
+  expiresAtMs: bigint;
+};
+
+/**
+ * Describes the message palyra.admin.v1.CreateConsoleLoginResponse.
+ * Use `create(CreateConsoleLoginResponseSchema)` to create a new message.
+ */
+export declare const CreateConsoleLoginResponseSchema: GenMessage<CreateConsoleLoginResponse>;
+
+/**
  * What an operator may call: over the admin socket, and over mutual TLS once a device has the operator role.
  *
  * @generated from service palyra.admin.v1.AdminService
@@ -1172,6 +1346,36 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ExplainRequestSchema;
     output: typeof ExplainResponseSchema;
+  },
+  /**
+   * Everything a console shows, on one stream: what is so now, then each change as it happens.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.Watch
+   */
+  watch: {
+    methodKind: "server_streaming";
+    input: typeof WatchRequestSchema;
+    output: typeof WatchEventSchema;
+  },
+  /**
+   * Counters of the last hour.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.GetHealth
+   */
+  getHealth: {
+    methodKind: "unary";
+    input: typeof GetHealthRequestSchema;
+    output: typeof GetHealthResponseSchema;
+  },
+  /**
+   * A link that logs one browser in to the console. Answered on the admin socket only.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.CreateConsoleLogin
+   */
+  createConsoleLogin: {
+    methodKind: "unary";
+    input: typeof CreateConsoleLoginRequestSchema;
+    output: typeof CreateConsoleLoginResponseSchema;
   },
 }>;
 
