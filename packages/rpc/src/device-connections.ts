@@ -1,0 +1,124 @@
+// The live connections of devices, on whichever transport: each is admitted by the registry, asked about again for every
+// call, and shut when it is revoked, superseded or past its certificate's end.
+
+import {
+  type AuthenticatedDevice,
+  IdentityError,
+  type RegistryEvent,
+  standingMessages,
+} from '@palyra/identity';
+import type { DevicePeer } from './peer.ts';
+
+/** The registry, as listeners ask it. IdentityManager is one. */
+export interface DeviceAuthenticator {
+  /** The check of a connection: its first use makes a certificate active. */
+  admit(fingerprint: string): Promise<AuthenticatedDevice>;
+  /** The check of a call. */
+  authenticate(fingerprint: string): Promise<AuthenticatedDevice>;
+  /** Moves with every revocation. */
+  readonly revocationEpoch: number;
+}
+
+export interface DeviceConnection {
+  readonly peer: DevicePeer;
+  /** Resolves with the registry's verdict. Rejects with the code that refuses the device. */
+  readonly admission: Promise<AuthenticatedDevice>;
+  /** To be called when the connection is gone. */
+  forget(): void;
+}
+
+interface Entry {
+  readonly fingerprint: string;
+  readonly notAfterMs: number;
+  readonly end: AbortController;
+  readonly shut: (reason: IdentityError) => void;
+  device: AuthenticatedDevice | undefined;
+}
+
+export class DeviceConnections {
+  readonly #authenticator: DeviceAuthenticator;
+  readonly #entries = new Set<Entry>();
+
+  constructor(authenticator: DeviceAuthenticator) {
+    this.#authenticator = authenticator;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /**
+   * @param certificate of the peer; TLS has proven that it holds the key.
+   * @param shut ends the connection; its calls have been told by then.
+   * @param refused told when a call was refused because the certificate does not hold.
+   */
+  add(options: {
+    readonly transport: DevicePeer['transport'];
+    readonly certificate: { readonly fingerprint: string; readonly notAfter: Date };
+    readonly shut: (reason: IdentityError) => void;
+    readonly refused?: () => void;
+  }): DeviceConnection {
+    const authenticator = this.#authenticator;
+    const { fingerprint, notAfter } = options.certificate;
+    const entry: Entry = {
+      fingerprint,
+      notAfterMs: notAfter.getTime(),
+      end: new AbortController(),
+      shut: options.shut,
+      device: undefined,
+    };
+    // Here before the verdict is in, so that a revocation in between finds it.
+    this.#entries.add(entry);
+    const epoch = authenticator.revocationEpoch;
+    const admission = authenticator.admit(fingerprint).then((device) => {
+      entry.device = device;
+      // What was revoked while the verdict was on its way was told to nobody here.
+      return authenticator.revocationEpoch === epoch ? device : authenticator.authenticate(fingerprint);
+    });
+    // Whoever asks about the connection is told; nobody has to.
+    admission.catch(() => {});
+    const peer: DevicePeer = {
+      caller: 'device',
+      transport: options.transport,
+      epoch: () => authenticator.revocationEpoch,
+      ended: entry.end.signal,
+      check: async () => {
+        try {
+          await admission;
+          return await authenticator.authenticate(fingerprint);
+        } catch (error) {
+          options.refused?.();
+          throw error;
+        }
+      },
+    };
+    return { peer, admission, forget: () => this.#entries.delete(entry) };
+  }
+
+  /** Shuts at once the connections that a change of the registry concerns. */
+  apply(event: RegistryEvent): void {
+    for (const entry of this.#entries) {
+      const { device } = entry;
+      if (!device) continue;
+      if (event.type === 'device_revoked' && device.deviceId === event.deviceId)
+        shut(entry, 'DEVICE_REVOKED');
+      if (event.type === 'certificate_revoked' && device.serial === event.serial)
+        shut(entry, 'CERTIFICATE_REVOKED');
+      if (event.type === 'certificate_superseded' && device.serial === event.serial) {
+        shut(entry, 'CERTIFICATE_SUPERSEDED');
+      }
+    }
+  }
+
+  /** A connection never outlives its certificate. */
+  shutExpired(now: Date): void {
+    for (const entry of this.#entries)
+      if (now.getTime() >= entry.notAfterMs) shut(entry, 'CERTIFICATE_EXPIRED');
+  }
+}
+
+function shut(entry: Entry, code: keyof typeof standingMessages): void {
+  if (entry.end.signal.aborted) return;
+  entry.end.abort();
+  entry.shut(new IdentityError(code, standingMessages[code]));
+}
