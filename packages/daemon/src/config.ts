@@ -18,6 +18,10 @@ const configSchema = z.strictObject({
     })
     .prefault({}),
   node: z.strictObject({ host: z.string().default('::'), port: port.default(7444) }).prefault({}),
+  /** Prometheus metrics over plain HTTP; off unless a port is given. Only loopback addresses are taken. */
+  metrics: z
+    .strictObject({ host: z.enum(['127.0.0.1', '::1']).default('127.0.0.1'), port: port.optional() })
+    .prefault({}),
   /** host:port of the pairing listener as devices reach it; goes into QR codes. Default: this machine's first address. */
   publicAddress: z.string().optional(),
   /** More names for the daemon's certificate. */

@@ -25,6 +25,7 @@ import { adminRoutes } from './admin-service.ts';
 import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from './config.ts';
 import { DeviceChannels } from './device-channels.ts';
 import { type DaemonHome, takeHome } from './home.ts';
+import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { nodeRoutes } from './node-service.ts';
 import { OpenLimit } from './open-limit.ts';
 import { pairingRoutes } from './pairing-service.ts';
@@ -98,12 +99,17 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   const names = { dnsNames: dnsNames(config), ipAddresses: ['127.0.0.1', '::1', ...config.names.ip] };
   let credential = await identity.issueServerCredential(names);
   const channels = new DeviceChannels(clock);
+  const metrics = new DaemonMetrics(identity, {
+    connections: () => ({ node: node.sessions, pairing: pairing.sessions }),
+    rateLimited: () => openLimit.refused,
+  });
   const node = await listen('node', config.node, {
     credential,
     devices: { trustBundle: identity.trustBundle, authenticator: identity },
     routes: nodeRoutes(identity, channels),
     limits: { connections: config.limits.nodeConnections },
     onInternal: onError,
+    onEvent: (event) => metrics.countListener('node', event),
     clock,
   });
   cleanup.push(() => node.close());
@@ -121,6 +127,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
       streamsPerSession: 8,
     },
     onInternal: onError,
+    onEvent: (event) => metrics.countListener('pairing', event),
     clock,
   });
   cleanup.push(() => pairing.close());
@@ -130,6 +137,14 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     { name: 'node', address: `${bracketed(config.node.host)}:${node.port}` },
     { name: 'admin', address: home.adminSocket },
   ];
+  if (config.metrics.port !== undefined) {
+    const listener = await listenMetrics({ ...config.metrics, port: config.metrics.port }, metrics);
+    cleanup.push(() => listener.close());
+    listeners.push({
+      name: 'metrics',
+      address: `http://${bracketed(config.metrics.host)}:${listener.port}/metrics`,
+    });
+  }
   const pairingAddress = config.publicAddress ?? `${firstAddress(config.pairing.host)}:${pairing.port}`;
   const admin = await listenAdmin(
     home.adminSocket,
@@ -149,6 +164,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   cleanup.push(
     registry.subscribe((event) => {
       node.apply(event);
+      metrics.countRegistry(event);
       if (event.type === 'device_revoked') channels.drop(event.deviceId);
       options.onEvent?.(event);
     }),

@@ -35,6 +35,18 @@ export const defaultHttp2Limits: Http2Limits = {
   messageBytes: 1024 * 1024,
 };
 
+/** What a listener counts. */
+export type ListenerEvent =
+  | 'accepted'
+  /** Over the limit of connections. */
+  | 'refused_limit'
+  | 'refused_no_certificate'
+  | 'refused_foreign_certificate'
+  /** One of ours that no longer holds. */
+  | 'refused_standing'
+  | 'tls_error'
+  | 'protocol_error';
+
 export interface Http2ListenerOptions {
   readonly host: string;
   /** 0 lets the system choose. */
@@ -49,6 +61,7 @@ export interface Http2ListenerOptions {
   readonly limits?: Partial<Http2Limits>;
   /** By the wall clock, so that one that jumps is noticed. */
   readonly clock: Clock;
+  readonly onEvent?: (event: ListenerEvent) => void;
   /** Errors that are bugs; the peer is told nothing of them. */
   readonly onInternal: (error: unknown, method: string) => void;
 }
@@ -113,9 +126,19 @@ export class Http2Listener {
       socket.once('close', () => this.#sockets.delete(socket));
     });
     // A peer that breaks TLS or HTTP/2 ends its own connection and nothing else.
-    this.#server.on('tlsClientError', (_error, socket) => socket.destroy());
-    this.#server.on('sessionError', (_error, session) => session.destroy());
-    this.#server.on('unknownProtocol', (socket) => socket.destroy());
+    this.#server.on('tlsClientError', (_error, socket) => {
+      this.#count('tls_error');
+      socket.destroy();
+    });
+    this.#server.on('sessionError', (_error, session) => {
+      this.#count('protocol_error');
+      session.destroy();
+    });
+    this.#server.on('unknownProtocol', (socket) => {
+      this.#count('protocol_error');
+      socket.destroy();
+    });
+    this.#server.on('drop', () => this.#count('refused_limit'));
     this.#server.on('session', (session) => this.#accept(session));
     const handle = connectNodeAdapter({
       routes: options.routes,
@@ -172,6 +195,10 @@ export class Http2Listener {
     clearTimeout(cut);
   }
 
+  #count(event: ListenerEvent): void {
+    this.#options.onEvent?.(event);
+  }
+
   #tlsOptions(credential: ServerCredential) {
     const { devices } = this.#options;
     return {
@@ -190,6 +217,7 @@ export class Http2Listener {
       session.destroy();
       return;
     }
+    this.#count('accepted');
     this.#sessions.set(session, accepted);
     session.once('close', () => {
       this.#sessions.delete(session);
@@ -205,8 +233,14 @@ export class Http2Listener {
     devices: DeviceConnections,
   ): Session | undefined {
     const certificate = socket.getPeerX509Certificate();
-    if (!certificate) return undefined;
-    if (!socket.authorized && !timeErrors.has(String(socket.authorizationError))) return undefined;
+    if (!certificate) {
+      this.#count('refused_no_certificate');
+      return undefined;
+    }
+    if (!socket.authorized && !timeErrors.has(String(socket.authorizationError))) {
+      this.#count('refused_foreign_certificate');
+      return undefined;
+    }
     const { peer, admission, forget } = devices.add({
       transport: 'http2',
       certificate: { fingerprint: hash('sha256', certificate.raw), notAfter: certificate.validToDate },
@@ -215,7 +249,10 @@ export class Http2Listener {
       // This one answer says why, then the session ends.
       refused: () => session.close(),
     });
-    admission.catch(() => setTimeout(() => session.destroy(), refusedGraceMs).unref());
+    admission.catch(() => {
+      this.#count('refused_standing');
+      setTimeout(() => session.destroy(), refusedGraceMs).unref();
+    });
     return { peer, forget };
   }
 }

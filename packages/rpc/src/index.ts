@@ -26,6 +26,7 @@ export {
   type Http2Limits,
   Http2Listener,
   type Http2ListenerOptions,
+  type ListenerEvent,
 } from './http2-listener.ts';
 export { pairingPeer, recoveryPeer } from './pairing-peer.ts';
 export { callingDevice, contextOf, type Peer, pairingChannel, transportOf } from './peer.ts';

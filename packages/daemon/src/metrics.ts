@@ -1,0 +1,117 @@
+// What the daemon counts, for Prometheus and for `palyra status`.
+
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { IdentityManager, RegistryEvent } from '@palyra/identity';
+import type { ListenerEvent } from '@palyra/rpc';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+
+export interface LiveNumbers {
+  /** Connections now, by listener. */
+  readonly connections: () => Readonly<Record<string, number>>;
+  /** Pairing attempts that were refused for their rate. */
+  readonly rateLimited: () => number;
+}
+
+export class DaemonMetrics {
+  readonly #registry = new Registry();
+  readonly #listenerEvents = new Counter({
+    name: 'palyra_listener_events_total',
+    help: 'Connections accepted, refused and broken, by listener and event',
+    labelNames: ['listener', 'event'],
+    registers: [this.#registry],
+  });
+  readonly #registryEvents = new Counter({
+    name: 'palyra_registry_events_total',
+    help: 'Changes of the registry that listeners hear of, by type',
+    labelNames: ['type'],
+    registers: [this.#registry],
+  });
+
+  constructor(identity: IdentityManager, live: LiveNumbers) {
+    const registers = [this.#registry];
+    collectDefaultMetrics({ register: this.#registry });
+    new Gauge({
+      name: 'palyra_connections',
+      help: 'Connections now, by listener',
+      labelNames: ['listener'],
+      registers,
+      collect() {
+        for (const [listener, count] of Object.entries(live.connections())) this.set({ listener }, count);
+      },
+    });
+    new Gauge({
+      name: 'palyra_registry',
+      help: 'Devices ever paired, requests that wait for the operator, codes that wait for a device',
+      labelNames: ['what'],
+      registers,
+      async collect() {
+        const counts = await identity.registry.counts();
+        this.set({ what: 'devices' }, counts.devices);
+        this.set({ what: 'pending_requests' }, counts.pendingRequests);
+        this.set({ what: 'waiting_codes' }, counts.waitingCodes);
+      },
+    });
+    new Gauge({
+      name: 'palyra_pairing_rate_limited',
+      help: 'Pairing attempts refused for their rate since the start',
+      registers,
+      collect() {
+        this.set(live.rateLimited());
+      },
+    });
+  }
+
+  countListener(listener: string, event: ListenerEvent): void {
+    this.#listenerEvents.inc({ listener, event });
+  }
+
+  countRegistry(event: RegistryEvent): void {
+    this.#registryEvents.inc({ type: event.type });
+  }
+
+  /** Prometheus text format. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}
+
+export interface MetricsListener {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** `GET /metrics` and nothing else, on a loopback address. */
+export async function listenMetrics(
+  at: { readonly host: string; readonly port: number },
+  metrics: DaemonMetrics,
+): Promise<MetricsListener> {
+  const server = http.createServer(
+    { requestTimeout: 5_000, maxHeaderSize: 8 * 1024 },
+    async (request, response) => {
+      if (request.method !== 'GET' || request.url !== '/metrics') {
+        response.writeHead(404).end();
+        return;
+      }
+      try {
+        response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(await metrics.text());
+      } catch {
+        // The registry cannot be read; the scraper sees a failed scrape.
+        response.writeHead(503).end();
+      }
+    },
+  );
+  server.maxConnections = 16;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(at.port, at.host, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
