@@ -1,0 +1,217 @@
+// The contract without a network: what runs above QUIC can be tested and measured alone. There is no TLS here. The
+// server sees the first certificate of the client's chain, and nobody checks anything.
+
+import { X509Certificate } from 'node:crypto';
+import { IdentityError } from '@palyra/identity';
+import { type Admission, startAdmission } from './admission.ts';
+import {
+  closeErrorOf,
+  type QuicResetReason,
+  QuicStreamReset,
+  toCloseNumber,
+  toCloseReason,
+} from './close-code.ts';
+import {
+  type Quic,
+  type QuicClientConnection,
+  type QuicDialOptions,
+  type QuicLimits,
+  type QuicListener,
+  type QuicListenOptions,
+  type QuicServerConnection,
+  type QuicStream,
+  resolveQuicLimits,
+} from './contract.ts';
+import { ReceiveQueue } from './receive-queue.ts';
+
+/** One network of its own; the ports of two such networks do not meet. */
+export function createMemoryQuic(): Quic {
+  const listeners = new Map<number, MemoryListener>();
+  let nextPort = 1;
+  return {
+    async listen(options) {
+      const port = options.port || nextPort++;
+      if (listeners.has(port)) throw new IdentityError('UNREACHABLE', `Port ${port} is in use.`);
+      const listener = new MemoryListener(options, port, () => listeners.delete(port));
+      listeners.set(port, listener);
+      return listener;
+    },
+    async dial(options) {
+      const listener = listeners.get(options.port);
+      if (!listener) throw new IdentityError('UNREACHABLE', `Nobody listens on port ${options.port}.`);
+      return listener.accept(options);
+    },
+  };
+}
+
+class MemoryListener implements QuicListener {
+  readonly host: string;
+  readonly port: number;
+  readonly #options: QuicListenOptions;
+  readonly #limits: QuicLimits;
+  readonly #connections = new Set<MemoryConnection>();
+  readonly #unbind: () => void;
+
+  constructor(options: QuicListenOptions, port: number, unbind: () => void) {
+    this.host = options.host;
+    this.port = port;
+    this.#options = options;
+    this.#limits = resolveQuicLimits(options.limits);
+    this.#unbind = unbind;
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  accept(options: QuicDialOptions): QuicClientConnection {
+    const server = new MemoryConnection(new X509Certificate(options.tls.certificateChain).raw, this.#limits);
+    const client = new MemoryConnection(new Uint8Array(), resolveQuicLimits(options.limits));
+    server.peer = client;
+    client.peer = server;
+    if (this.#connections.size >= this.#limits.maxConnections) {
+      server.close(new IdentityError('TOO_MANY_SESSIONS', 'The daemon has as many connections as it takes.'));
+      return client;
+    }
+    this.#connections.add(server);
+    void server.closed.then(() => this.#connections.delete(server));
+    server.admission = startAdmission(server, this.#options, this.#limits.handshakeTimeoutMs);
+    return client;
+  }
+
+  async close(error?: IdentityError): Promise<void> {
+    for (const connection of this.#connections) connection.close(error);
+    this.#unbind();
+  }
+}
+
+class MemoryConnection implements QuicClientConnection, QuicServerConnection {
+  readonly remoteAddress = 'memory';
+  readonly remotePort = 0;
+  readonly peerCertificate: Uint8Array;
+  readonly closed: Promise<IdentityError | undefined>;
+  readonly limits: QuicLimits;
+  readonly streams = new Set<MemoryStream>();
+  peer!: MemoryConnection;
+  admission: Admission | undefined;
+  #settle!: (error: IdentityError | undefined) => void;
+  #failure: IdentityError | undefined;
+  #waiting: (() => void)[] = [];
+
+  constructor(peerCertificate: Uint8Array, limits: QuicLimits) {
+    this.peerCertificate = peerCertificate;
+    this.limits = limits;
+    this.closed = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+  }
+
+  close(error?: IdentityError): void {
+    if (this.#failure) return;
+    this.gone(error);
+    const received = error && closeErrorOf(toCloseNumber(error.code), toCloseReason(error.message));
+    queueMicrotask(() => this.peer.gone(received));
+  }
+
+  gone(error: IdentityError | undefined): void {
+    if (this.#failure) return;
+    this.#failure = error ?? new IdentityError('UNREACHABLE', 'The connection was closed.');
+    for (const stream of this.streams) stream.fail(this.#failure);
+    this.streams.clear();
+    this.#settle(error);
+    this.freed();
+  }
+
+  freed(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  async openStream(signal?: AbortSignal): Promise<QuicStream> {
+    for (;;) {
+      signal?.throwIfAborted();
+      if (this.#failure) throw this.#failure;
+      if (this.peer.streams.size < this.peer.limits.maxStreams) break;
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+        signal?.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+    const mine = new MemoryStream(this);
+    const theirs = new MemoryStream(this.peer);
+    mine.other = theirs;
+    theirs.other = mine;
+    this.peer.admission?.offer(theirs);
+    return mine;
+  }
+}
+
+class MemoryStream implements QuicStream {
+  other!: MemoryStream;
+  readonly #connection: MemoryConnection;
+  readonly #received: ReceiveQueue;
+  #failure: Error | undefined;
+  #sentEnd = false;
+  #gotEnd = false;
+
+  constructor(connection: MemoryConnection) {
+    this.#connection = connection;
+    this.#received = new ReceiveQueue(connection.limits.maxUnreadBytes);
+    connection.streams.add(this);
+  }
+
+  read(): Promise<Uint8Array | undefined> {
+    return this.#received.read();
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    if (this.#sentEnd) throw new TypeError('write after end');
+    this.other.#arrive(Uint8Array.from(bytes));
+  }
+
+  async end(bytes?: Uint8Array): Promise<void> {
+    if (bytes) await this.write(bytes);
+    if (this.#failure) throw this.#failure;
+    if (this.#sentEnd) return;
+    this.#sentEnd = true;
+    this.other.#arriveEnd();
+    this.#over();
+  }
+
+  reset(reason: QuicResetReason): void {
+    if (this.#failure || (this.#sentEnd && this.#gotEnd)) return;
+    this.fail(new QuicStreamReset(reason));
+    queueMicrotask(() => this.other.fail(new QuicStreamReset(reason)));
+  }
+
+  fail(error: Error): void {
+    if (this.#failure || (this.#sentEnd && this.#gotEnd)) return;
+    this.#failure = error;
+    this.#received.fail(error);
+    this.#leave();
+  }
+
+  // As on a network, what was written arrives later than the call that wrote it returns.
+  #arrive(bytes: Uint8Array): void {
+    queueMicrotask(() => {
+      if (!this.#received.push(bytes)) this.reset('MESSAGE_TOO_LARGE');
+    });
+  }
+
+  #arriveEnd(): void {
+    queueMicrotask(() => {
+      this.#gotEnd = true;
+      this.#received.end();
+      this.#over();
+    });
+  }
+
+  #over(): void {
+    if (this.#sentEnd && this.#gotEnd) this.#leave();
+  }
+
+  #leave(): void {
+    this.#connection.streams.delete(this);
+    this.#connection.peer.freed();
+  }
+}

@@ -1,0 +1,66 @@
+// Why a connection ended, from the number and the text the library gives: one of our codes, a TLS alert
+// (RFC 9001 4.8), or its own words for silence.
+
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { closedNormally, closeErrorOf } from '../close-code.ts';
+
+export interface LibraryClose {
+  readonly errorCode: number;
+  readonly reason: string;
+}
+
+/** TLS alerts (RFC 8446 6) that say what is wrong with the certificate of this side. */
+const alerts: Record<number, [IdentityErrorCode, string]> = {
+  42: ['CERTIFICATE_INVALID', 'The daemon could not accept the form of this certificate.'],
+  44: ['CERTIFICATE_REVOKED', 'This certificate is revoked.'],
+  45: ['CERTIFICATE_EXPIRED', 'This certificate has expired or is not valid yet.'],
+  48: ['CERTIFICATE_UNKNOWN', 'The daemon did not issue this certificate.'],
+  116: ['CERTIFICATE_MISSING', 'The daemon requires a certificate.'],
+};
+
+const noApplicationProtocol = 120;
+
+/** After the handshake; undefined when a side simply closed. */
+export function closeReason({ errorCode, reason }: LibraryClose): IdentityError | undefined {
+  const ours = closeErrorOf(errorCode, reason);
+  if (ours) return ours;
+  if (errorCode === closedNormally) {
+    return reason === 'idle timeout'
+      ? new IdentityError('UNREACHABLE', 'Nothing was heard from the other side for too long.')
+      : undefined;
+  }
+  // The library closes with the bare crypto error and these words, not with the alert.
+  if (reason === 'client certificate required') return new IdentityError(...alerts[116]!);
+  const alert = alerts[errorCode - 0x100];
+  if (alert) return new IdentityError(...alert);
+  return new IdentityError('UNREACHABLE', `QUIC error 0x${errorCode.toString(16)}.`);
+}
+
+/** When the library could not even start with the certificates it was given. */
+export function tlsConfigError(cause: unknown): IdentityError | undefined {
+  if (!(cause instanceof Error) || !/TlsFail|TLS (?:cert|key)/.test(cause.message)) return undefined;
+  return new IdentityError(
+    'CERTIFICATE_INVALID',
+    'The certificate chain, its key or the root cannot be used.',
+    {
+      cause,
+    },
+  );
+}
+
+/** Before the handshake was done on the client: mostly, the client itself refused the server. */
+export function dialError(close: LibraryClose | undefined, cause: unknown): IdentityError {
+  const alert = (close?.errorCode ?? 0) - 0x100;
+  if (alert === noApplicationProtocol) {
+    return new IdentityError('VERSION_UNSUPPORTED', 'The server does not speak this protocol.', { cause });
+  }
+  if (alert > 0 && alert <= 0xff) {
+    return new IdentityError(
+      'DAEMON_NOT_AUTHENTICATED',
+      'The server there is not this daemon: its certificate does not come from the pinned root or names another.',
+      { cause },
+    );
+  }
+  const known = tlsConfigError(cause) ?? (close && closeReason(close));
+  return known ?? new IdentityError('UNREACHABLE', 'No answer over QUIC.', { cause });
+}

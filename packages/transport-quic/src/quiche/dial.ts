@@ -1,0 +1,159 @@
+// The client side over @currentspace/http3.
+
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import type { QuicClientSession } from '@currentspace/http3';
+import { IdentityError } from '@palyra/identity';
+import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
+import {
+  type QuicClientConnection,
+  type QuicDialOptions,
+  type QuicLimits,
+  type QuicStream,
+  resolveQuicLimits,
+} from '../contract.ts';
+import { closeReason, dialError, type LibraryClose } from './close-reason.ts';
+import { loadLibrary, withScratchFolder } from './library.ts';
+import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
+import { QuicheStream } from './stream.ts';
+
+/** How often to try again to open a stream: the library does not tell when the peer allows more. */
+const streamLimitPollMs = 5;
+
+export async function dial(options: QuicDialOptions, runtime: QuicheRuntime): Promise<QuicClientConnection> {
+  const library = loadLibrary();
+  const limits = resolveQuicLimits(options.limits);
+  const address = await resolve(options.host);
+  const { tls } = options;
+
+  let close: LibraryClose | undefined;
+  const session = withScratchFolder((written) => {
+    const session = library.connectQuic(
+      { address, port: options.port, servername: tls.trustDomain },
+      {
+        ca: tls.pinnedRoot,
+        cert: tls.certificateChain,
+        key: tls.privateKey,
+        alpn: [alpn],
+        // The server opens no streams.
+        initialMaxStreamsBidi: 0,
+        maxIdleTimeoutMs: limits.idleTimeoutMs,
+        connectTimeoutMs: limits.handshakeTimeoutMs,
+        allow0RTT: false,
+        ...runtimeOptions(runtime),
+        ...(options.signal ? { signal: options.signal } : {}),
+      },
+    );
+    session.once('runtime', written);
+    session.ready().then(written, written);
+    return session;
+  });
+  session.on('error', () => {});
+  session.on('close', (info) => {
+    close = info;
+  });
+
+  try {
+    await session.ready();
+  } catch (cause) {
+    void session.close();
+    options.signal?.throwIfAborted();
+    throw dialError(close, cause);
+  }
+  return new QuicheClientConnection(session, address, options, limits);
+}
+
+async function resolve(host: string): Promise<string> {
+  if (isIP(host)) return host;
+  try {
+    return (await lookup(host)).address;
+  } catch (cause) {
+    throw new IdentityError('UNREACHABLE', `The name ${host} cannot be resolved.`, { cause });
+  }
+}
+
+class QuicheClientConnection implements QuicClientConnection {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly closed: Promise<IdentityError | undefined>;
+  readonly #session: QuicClientSession;
+  readonly #maxUnreadBytes: number;
+  readonly #streams = new Set<QuicheStream>();
+  readonly #waiting = new Set<() => void>();
+  readonly #keepAlive: NodeJS.Timeout;
+  #settle!: (error: IdentityError | undefined) => void;
+  #failure: IdentityError | undefined;
+
+  constructor(session: QuicClientSession, address: string, options: QuicDialOptions, limits: QuicLimits) {
+    this.remoteAddress = address;
+    this.remotePort = options.port;
+    this.#session = session;
+    this.#maxUnreadBytes = limits.maxUnreadBytes;
+    this.closed = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.#keepAlive = setInterval(() => session.ping(), options.keepAliveMs ?? 20_000).unref();
+    session.on('close', (info) => this.#gone(closeReason(info)));
+    session.on('stream', () =>
+      this.close(new IdentityError('MESSAGE_INVALID', 'The server opened a stream.')),
+    );
+  }
+
+  async openStream(signal?: AbortSignal): Promise<QuicStream> {
+    for (;;) {
+      signal?.throwIfAborted();
+      if (this.#failure) throw this.#failure;
+      const stream = this.#tryOpen();
+      if (stream) return stream;
+      await this.#streamFreed(signal);
+    }
+  }
+
+  close(error?: IdentityError): void {
+    if (this.#failure) return;
+    this.#gone(error);
+    if (error) void this.#session.close(toCloseNumber(error.code), toCloseReason(error.message));
+    else void this.#session.close(closedNormally, '');
+  }
+
+  #tryOpen(): QuicheStream | undefined {
+    try {
+      const stream = new QuicheStream(this.#session.openStream(), this.#maxUnreadBytes, (over) => {
+        this.#streams.delete(over);
+        this.#wake();
+      });
+      this.#streams.add(stream);
+      return stream;
+    } catch (error) {
+      if (error instanceof Error && error.message.includes('StreamLimit')) return undefined;
+      throw new IdentityError('UNREACHABLE', 'The connection takes no more streams.', { cause: error });
+    }
+  }
+
+  async #streamFreed(signal: AbortSignal | undefined): Promise<void> {
+    let wake!: () => void;
+    const freed = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    const timer = setTimeout(wake, streamLimitPollMs);
+    this.#waiting.add(wake);
+    signal?.addEventListener('abort', wake);
+    await freed;
+    signal?.removeEventListener('abort', wake);
+    this.#waiting.delete(wake);
+    clearTimeout(timer);
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+  }
+
+  #gone(error: IdentityError | undefined): void {
+    if (this.#failure) return;
+    clearInterval(this.#keepAlive);
+    this.#failure = error ?? new IdentityError('UNREACHABLE', 'The connection was closed.');
+    for (const stream of this.#streams) stream.fail(this.#failure);
+    this.#settle(error);
+    this.#wake();
+  }
+}

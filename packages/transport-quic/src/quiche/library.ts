@@ -1,0 +1,142 @@
+// The one place that loads @currentspace/http3, because it may only be loaded after this has run.
+//
+// Two things it does can only be steered through the environment of the process, both measured on 0.9.0:
+// - its `ca` option adds to the system's trust store, so any certificate authority of the system could vouch for a
+//   daemon or a device. SSL_CERT_FILE and SSL_CERT_DIR point that store at an empty file and an empty folder.
+// - it writes the private key and the trusted roots to TMPDIR, under a name anyone can guess, readable by everyone
+//   and following links, and reads them back. TMPDIR is a private folder for that moment.
+// Both are read again for every listener and every connection, so both are checked again each time.
+
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
+
+type Library = typeof import('@currentspace/http3');
+
+const name = '@currentspace/http3';
+const require = createRequire(import.meta.url);
+
+interface Sandbox {
+  readonly root: string;
+  readonly noFile: string;
+  readonly noFolder: string;
+  /** Where the library may put its files. */
+  readonly scratch: string;
+}
+
+let library: Library | undefined;
+let sandbox: Sandbox | undefined;
+/** What the two variables were before, for child processes. */
+let systemTrust: { SSL_CERT_FILE: string | undefined; SSL_CERT_DIR: string | undefined } | undefined;
+
+/**
+ * The library, loaded with an empty system trust store.
+ *
+ * @throws TypeError in a worker thread, whose environment the library does not see; when something else loaded the
+ * library first; and when something changed the variables since.
+ */
+export function loadLibrary(): Library {
+  if (!isMainThread) throw new TypeError('QUIC runs in the main thread only');
+  if (!library) {
+    if (Object.keys(require.cache).some((file) => file.includes(join('node_modules', name)))) {
+      throw new TypeError(`${name} was loaded before its trust store could be emptied`);
+    }
+    systemTrust = { SSL_CERT_FILE: process.env.SSL_CERT_FILE, SSL_CERT_DIR: process.env.SSL_CERT_DIR };
+    enterSandbox();
+    process.once('exit', () => sandbox && rmSync(sandbox.root, { recursive: true, force: true }));
+    library = require(name) as Library;
+  } else if (
+    process.env.SSL_CERT_FILE !== sandbox?.noFile ||
+    process.env.SSL_CERT_DIR !== sandbox?.noFolder
+  ) {
+    throw new TypeError('SSL_CERT_FILE or SSL_CERT_DIR was changed; QUIC would trust the system');
+  } else if (!isIntact(sandbox!)) {
+    // A cleaner of temporary files was here, and after it anyone could have been.
+    enterSandbox();
+  }
+  return library;
+}
+
+/**
+ * Runs what makes the library write its files. They are in place while `start` runs and, for a connection, until
+ * `written` is called.
+ */
+export function withScratchFolder<T>(start: (written: () => void) => T): T {
+  enter();
+  let left = false;
+  const leave = () => {
+    if (!left) exit();
+    left = true;
+  };
+  try {
+    return start(leave);
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}
+
+/** The environment a child process should get: the system's trust store instead of the empty one. */
+export function environmentForChildren(): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = { ...process.env, ...systemTrust };
+  if (inside > 0) env.TMPDIR = outside;
+  for (const [key, value] of Object.entries(env)) if (value === undefined) delete env[key];
+  return env;
+}
+
+function enterSandbox(): void {
+  sandbox = makeSandbox();
+  process.env.SSL_CERT_FILE = sandbox.noFile;
+  process.env.SSL_CERT_DIR = sandbox.noFolder;
+}
+
+function makeSandbox(): Sandbox {
+  // Memory rather than disk where there is such a place, for the private key.
+  const root = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'palyra-quic-'));
+  const made = {
+    root,
+    noFile: join(root, 'no-certificates.pem'),
+    noFolder: join(root, 'no-certificates'),
+    scratch: join(root, 'scratch'),
+  };
+  writeFileSync(made.noFile, '', { mode: 0o400, flag: 'wx' });
+  mkdirSync(made.noFolder, { mode: 0o500 });
+  mkdirSync(made.scratch, { mode: 0o700 });
+  return made;
+}
+
+function isIntact({ root, noFile, noFolder, scratch }: Sandbox): boolean {
+  try {
+    const folder = lstatSync(root);
+    const file = lstatSync(noFile);
+    return (
+      folder.isDirectory() &&
+      (folder.mode & 0o077) === 0 &&
+      folder.uid === (process.getuid?.() ?? folder.uid) &&
+      file.isFile() &&
+      file.size === 0 &&
+      readdirSync(noFolder).length === 0 &&
+      lstatSync(scratch).isDirectory()
+    );
+  } catch {
+    return false;
+  }
+}
+
+// Dials overlap, so the first in sets TMPDIR and the last out restores it.
+let inside = 0;
+let outside: string | undefined;
+
+function enter(): void {
+  if (inside++ > 0) return;
+  outside = process.env.TMPDIR;
+  process.env.TMPDIR = sandbox!.scratch;
+}
+
+function exit(): void {
+  if (--inside > 0) return;
+  if (outside === undefined) delete process.env.TMPDIR;
+  else process.env.TMPDIR = outside;
+}

@@ -1,0 +1,233 @@
+// The server side over @currentspace/http3.
+
+import { createSocket } from 'node:dgram';
+import { isIPv6 } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { QuicServer, QuicServerSession } from '@currentspace/http3';
+import { IdentityError } from '@palyra/identity';
+import { type Admission, startAdmission } from '../admission.ts';
+import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
+import {
+  type QuicLimits,
+  type QuicListener,
+  type QuicListenOptions,
+  type QuicServerConnection,
+  resolveQuicLimits,
+} from '../contract.ts';
+import { closeReason, tlsConfigError } from './close-reason.ts';
+import { loadLibrary, withScratchFolder } from './library.ts';
+import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
+import { QuicheStream } from './stream.ts';
+
+export async function listen(options: QuicListenOptions, runtime: QuicheRuntime): Promise<QuicListener> {
+  const library = loadLibrary();
+  const limits = resolveQuicLimits(options.limits);
+  // A library that fails to bind keeps the process alive for ever, so it must not come to that.
+  const unbindable = await tryBind(options.host, options.port);
+  if (unbindable) throw cannotListen(options, unbindable);
+
+  const server = library.createQuicServer({
+    cert: options.tls.certificateChain,
+    key: options.tls.privateKey,
+    ca: options.tls.clientRoots,
+    clientAuth: 'require',
+    alpn: [alpn],
+    maxConnections: limits.maxConnections + limits.maxHandshakes,
+    initialMaxStreamsBidi: limits.maxStreams,
+    maxIdleTimeoutMs: limits.idleTimeoutMs,
+    disableActiveMigration: options.migration !== 'follow',
+    disableRetry: options.dangerouslySkipAddressValidation === true,
+    ...runtimeOptions(runtime),
+  });
+  server.on('error', (error) => options.onError?.(error));
+  const listener = new QuicheListener(server, options, limits);
+  try {
+    // The library writes and reads its files before its first await.
+    await withScratchFolder((written) => {
+      const listening = server.listen(options.port, options.host);
+      written();
+      return listening;
+    });
+  } catch (cause) {
+    listener.stopWatching();
+    throw tlsConfigError(cause) ?? cannotListen(options, cause);
+  }
+  return listener;
+}
+
+function cannotListen({ host, port }: QuicListenOptions, cause: unknown): IdentityError {
+  return new IdentityError('UNREACHABLE', `QUIC cannot listen on ${host} port ${port}.`, { cause });
+}
+
+class QuicheListener implements QuicListener {
+  readonly #server: QuicServer;
+  readonly #options: QuicListenOptions;
+  readonly #limits: QuicLimits;
+  readonly #connections = new Set<QuicheServerConnection>();
+  readonly #handshakes: HandshakeWatch;
+
+  constructor(server: QuicServer, options: QuicListenOptions, limits: QuicLimits) {
+    this.#server = server;
+    this.#options = options;
+    this.#limits = limits;
+    this.#handshakes = new HandshakeWatch(server, limits.handshakeTimeoutMs);
+    server.on('session', (session) => this.#accept(session));
+  }
+
+  get host(): string {
+    return this.#server.address()!.address;
+  }
+
+  get port(): number {
+    return this.#server.address()!.port;
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  stopWatching(): void {
+    this.#handshakes.stop();
+  }
+
+  async close(error?: IdentityError): Promise<void> {
+    this.stopWatching();
+    const { host, port } = this;
+    for (const connection of this.#connections) connection.close(error);
+    await this.#server.close();
+    await portIsFree(host, port);
+  }
+
+  #accept(session: QuicServerSession): void {
+    this.#handshakes.done(session);
+    const certificate = session.getPeerCertificate();
+    const connection = new QuicheServerConnection(session, certificate?.raw ?? new Uint8Array());
+    // The library does not let such a connection through; if it ever did, it would end here.
+    if (!certificate) {
+      connection.close(new IdentityError('CERTIFICATE_MISSING', 'The daemon requires a certificate.'));
+      return;
+    }
+    if (this.#connections.size >= this.#limits.maxConnections) {
+      connection.close(
+        new IdentityError(
+          'TOO_MANY_SESSIONS',
+          'The daemon has as many connections as it takes. Try again later.',
+        ),
+      );
+      return;
+    }
+    this.#connections.add(connection);
+    void connection.closed.then(() => this.#connections.delete(connection));
+    connection.start(this.#options, this.#limits);
+  }
+}
+
+class QuicheServerConnection implements QuicServerConnection {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly peerCertificate: Uint8Array;
+  readonly closed: Promise<IdentityError | undefined>;
+  readonly #session: QuicServerSession;
+  readonly #streams = new Set<QuicheStream>();
+  #settle!: (error: IdentityError | undefined) => void;
+  #failure: IdentityError | undefined;
+
+  constructor(session: QuicServerSession, peerCertificate: Uint8Array) {
+    this.remoteAddress = session.remoteAddress;
+    this.remotePort = session.remotePort;
+    this.peerCertificate = peerCertificate;
+    this.#session = session;
+    this.closed = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    session.on('error', () => {});
+    session.on('close', (info) => this.#gone(closeReason(info)));
+  }
+
+  start(options: QuicListenOptions, limits: QuicLimits): void {
+    const admission: Admission = startAdmission(this, options, limits.handshakeTimeoutMs);
+    this.#session.on('stream', (raw) => {
+      const stream = new QuicheStream(raw, limits.maxUnreadBytes, (over) => this.#streams.delete(over));
+      if (this.#failure) {
+        stream.fail(this.#failure);
+        return;
+      }
+      this.#streams.add(stream);
+      // The library cannot be told to allow no unidirectional streams (RFC 9000 2.1: bit 2 of the id).
+      if ((raw.id & 3) === 0) admission.offer(stream);
+      else this.close(new IdentityError('MESSAGE_INVALID', 'Only bidirectional streams carry calls.'));
+    });
+  }
+
+  close(error?: IdentityError): void {
+    if (this.#failure) return;
+    this.#gone(error);
+    if (error) this.#session.close(toCloseNumber(error.code), toCloseReason(error.message));
+    else this.#session.close(closedNormally, '');
+  }
+
+  #gone(error: IdentityError | undefined): void {
+    if (this.#failure) return;
+    this.#failure = error ?? new IdentityError('UNREACHABLE', 'The connection was closed.');
+    for (const stream of this.#streams) stream.fail(this.#failure);
+    this.#settle(error);
+  }
+}
+
+/**
+ * Ends handshakes that take too long. The library has no limit of its own but the idle timeout, and its list of
+ * sessions that are not established is private; a version without it fails here, not in silence.
+ */
+class HandshakeWatch {
+  readonly #sessions: Map<number, QuicServerSession>;
+  readonly #established = new WeakSet<QuicServerSession>();
+  readonly #timer: NodeJS.Timeout;
+  #seen = new Set<QuicServerSession>();
+
+  constructor(server: QuicServer, timeoutMs: number) {
+    const sessions = (server as unknown as { _sessions: unknown })._sessions;
+    if (!(sessions instanceof Map))
+      throw new TypeError('this version of the QUIC library hides its handshakes');
+    this.#sessions = sessions;
+    this.#timer = setInterval(() => this.#sweep(), timeoutMs).unref();
+  }
+
+  done(session: QuicServerSession): void {
+    this.#established.add(session);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  // What was there at the last sweep and still is took between one and two timeouts.
+  #sweep(): void {
+    const open = new Set<QuicServerSession>();
+    for (const session of this.#sessions.values()) {
+      if (this.#established.has(session)) continue;
+      if (this.#seen.has(session))
+        session.close(toCloseNumber('UNREACHABLE'), 'The handshake took too long.');
+      else open.add(session);
+    }
+    this.#seen = open;
+  }
+}
+
+/** With io_uring the kernel gives the port back some milliseconds after the library says it has closed. */
+async function portIsFree(host: string, port: number): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    if (!(await tryBind(host, port))) return;
+    await sleep(10);
+  }
+}
+
+/** Why the address cannot be bound; undefined when it can. */
+async function tryBind(host: string, port: number): Promise<Error | undefined> {
+  const probe = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
+  const failure = await new Promise<Error | undefined>((resolve) => {
+    probe.once('error', resolve);
+    probe.bind({ port, address: host, exclusive: true }, () => resolve(undefined));
+  });
+  await new Promise<void>((resolve) => probe.close(() => resolve()));
+  return failure;
+}

@@ -1,0 +1,5 @@
+import { contractSuite } from '../testing/contract-suite.ts';
+import { createQuic } from './quic.ts';
+
+contractSuite('portable', createQuic({ runtime: 'portable' }));
+contractSuite('fast', createQuic({ runtime: 'fast' }));

@@ -1,0 +1,62 @@
+// Bytes that arrived on a stream and wait for their reader: one reader at a time, a bound, an end or a failure.
+
+export class ReceiveQueue {
+  readonly #maxBytes: number;
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
+  #ended = false;
+  #failure: Error | undefined;
+  #reader: { resolve(bytes: Uint8Array | undefined): void; reject(error: Error): void } | undefined;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** False when the bytes do not fit; they are then not kept. */
+  push(bytes: Uint8Array): boolean {
+    if (this.#ended || this.#failure) return true;
+    if (this.#reader) {
+      this.#take().resolve(bytes);
+      return true;
+    }
+    if (this.#bytes + bytes.length > this.#maxBytes) return false;
+    this.#chunks.push(bytes);
+    this.#bytes += bytes.length;
+    return true;
+  }
+
+  /** No more will come; what waits can still be read. */
+  end(): void {
+    this.#ended = true;
+    if (this.#reader) this.#take().resolve(undefined);
+  }
+
+  /** What waits is dropped and every read fails. No effect once everything was read. */
+  fail(error: Error): void {
+    if (this.#failure || (this.#ended && this.#chunks.length === 0)) return;
+    this.#failure = error;
+    this.#chunks = [];
+    this.#bytes = 0;
+    if (this.#reader) this.#take().reject(error);
+  }
+
+  read(): Promise<Uint8Array | undefined> {
+    const chunk = this.#chunks.shift();
+    if (chunk) {
+      this.#bytes -= chunk.length;
+      return Promise.resolve(chunk);
+    }
+    if (this.#failure) return Promise.reject(this.#failure);
+    if (this.#ended) return Promise.resolve(undefined);
+    if (this.#reader) return Promise.reject(new TypeError('a read is already waiting'));
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject };
+    });
+  }
+
+  #take() {
+    const reader = this.#reader!;
+    this.#reader = undefined;
+    return reader;
+  }
+}
