@@ -232,6 +232,7 @@ async function toWirePairing(pairing: Pairing) {
 
 async function toWireDevice({ identity, channels }: AdminServiceOptions, device: Device) {
   const certificates = await identity.registry.certificatesOf(device.id, 5);
+  const connection = channels.connectionOf(device.id);
   const live =
     certificates.find((each) => each.state === 'active') ??
     certificates.find((each) => each.state === 'issued');
@@ -247,7 +248,8 @@ async function toWireDevice({ identity, channels }: AdminServiceOptions, device:
     capabilities: [...device.capabilities],
     revocationReason: device.revocationReason ?? '',
     certificateNotAfterMs: live ? millis(live.notAfter) : 0n,
-    transport: channels.transportOf(device.id) ?? '',
+    transport: connection?.transport ?? '',
+    quicProblem: connection?.quicProblem ?? '',
   };
 }
 

@@ -71,9 +71,9 @@ export class DeviceChannels {
     this.#limits = { ...defaultChannelLimits, ...limits };
   }
 
-  /** How the device is connected now: http2, quic or not at all. */
-  transportOf(id: DeviceId): string | undefined {
-    return this.#devices.get(id)?.channel?.transport;
+  /** How the device is connected now: over http2 or quic, and why not over QUIC. Undefined when it is not. */
+  connectionOf(id: DeviceId): { readonly transport: string; readonly quicProblem: string } | undefined {
+    return this.#devices.get(id)?.channel;
   }
 
   /**
@@ -86,7 +86,7 @@ export class DeviceChannels {
     results: AsyncIterable<CapabilityResult>,
     options: { readonly transport: string; readonly signal: AbortSignal },
   ): AsyncGenerator<DaemonEvent> {
-    const channel = new Channel(options.transport);
+    const channel = new Channel(options.transport, printable(hello.quicProblem));
     const device = this.#connect(id, hello, channel);
     const end = () => channel.end();
     options.signal.addEventListener('abort', end);
@@ -299,6 +299,7 @@ function notConnected(id: DeviceId): IdentityError {
 /** Events that this one connection owes and that a reconnect need not repeat, and the bell for its generator. */
 class Channel {
   readonly transport: string;
+  readonly quicProblem: string;
   ended = false;
   /** Ended because another one of the same device took over. */
   replaced = false;
@@ -306,8 +307,9 @@ class Channel {
   #wake: () => void = () => {};
   #rung = false;
 
-  constructor(transport: string) {
+  constructor(transport: string, quicProblem: string) {
     this.transport = transport;
+    this.quicProblem = quicProblem;
   }
 
   push(event: Outgoing): void {
@@ -342,3 +344,7 @@ class Channel {
 }
 
 const maxOwed = 1024;
+
+/** A device's own words, on their way to an operator's terminal. */
+const printable = (text: string): string =>
+  text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ').slice(0, 200);

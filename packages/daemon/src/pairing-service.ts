@@ -10,9 +10,11 @@ export interface PairingServiceOptions {
   readonly identity: IdentityManager;
   readonly openLimit: OpenLimit;
   readonly nodePort: () => number;
+  /** Undefined where QUIC is not served. */
+  readonly quicPort: () => number | undefined;
 }
 
-export function pairingRoutes({ identity, openLimit, nodePort }: PairingServiceOptions) {
+export function pairingRoutes({ identity, openLimit, nodePort, quicPort }: PairingServiceOptions) {
   const { responder } = identity;
   return (router: ConnectRouter): void => {
     router.service(PairingService, {
@@ -40,6 +42,7 @@ export function pairingRoutes({ identity, openLimit, nodePort }: PairingServiceO
             certificateChain: [...update.certificateChain],
             trustBundle: [...update.trustBundle],
             nodePort: update.certificateChain.length > 0 ? nodePort() : 0,
+            quicPort: update.certificateChain.length > 0 ? (quicPort() ?? 0) : 0,
           };
         }
       },

@@ -120,7 +120,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   });
   const pairing = await listen('pairing', config.pairing, {
     credential,
-    routes: pairingRoutes({ identity, openLimit, nodePort: () => node.port }),
+    routes: pairingRoutes({ identity, openLimit, nodePort: () => node.port, quicPort: () => undefined }),
     limits: {
       connections: config.limits.pairingConnections,
       messageBytes: MAX_PAIRING_MESSAGE_BYTES,

@@ -25,6 +25,7 @@ export function pairingPeer(connection: Http2Connection): PairingPeer {
           certificateChain: update.certificateChain,
           trustBundle: update.trustBundle,
           nodePort: update.nodePort || undefined,
+          quicPort: update.quicPort || undefined,
         };
       }
     },

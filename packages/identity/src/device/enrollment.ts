@@ -29,6 +29,8 @@ export interface PairedEnrollment extends EnrollmentBase {
   readonly state: 'paired';
   /** host:port of the node listener. */
   readonly nodeAddress: string;
+  /** host:port of the same services over QUIC, where the daemon serves it. */
+  readonly quicAddress?: string;
   /** Leaf, then issuing CA; DER. */
   readonly certificateChain: readonly Uint8Array[];
   /** When the certificate arrived by this device's clock, Unix milliseconds: its renewal is counted from here. */

@@ -67,6 +67,8 @@ export interface AwaitUpdate {
   readonly trustBundle: readonly Uint8Array[];
   /** Where the node listener is, on the same host; set by the server that carries the call. */
   readonly nodePort?: number | undefined;
+  /** Where the same services are over QUIC, if they are. */
+  readonly quicPort?: number | undefined;
 }
 
 interface SessionBase {

@@ -157,7 +157,8 @@ export async function awaitPairing(
     const paired: PairedEnrollment = {
       ...common,
       state: 'paired',
-      nodeAddress: `${pending.address.replace(/:[0-9]+$/, '')}:${update.nodePort ?? DEFAULT_NODE_PORT}`,
+      nodeAddress: sameHost(pending.address, update.nodePort ?? DEFAULT_NODE_PORT),
+      ...(update.quicPort !== undefined && { quicAddress: sameHost(pending.address, update.quicPort) }),
       certificateChain: update.certificateChain,
       trustBundle: update.trustBundle,
       receivedAt: device.clock.now().getTime(),
@@ -169,6 +170,10 @@ export async function awaitPairing(
     'UNREACHABLE',
     'The daemon ended the wait without a decision. Run the same command again.',
   );
+}
+
+function sameHost(address: string, port: number): string {
+  return `${address.slice(0, address.lastIndexOf(':'))}:${port}`;
 }
 
 function checkClock(now: Date, hello: DaemonHello): void {
