@@ -1,0 +1,15 @@
+// The admin service without Node: what a page in a browser may import.
+
+export {
+  AdminService,
+  type AuditEntry,
+  type Authority,
+  type Certificate,
+  type Device,
+  type GetHealthResponse,
+  type GetStatusResponse,
+  type MintCodeResponse,
+  type Pairing,
+  type WatchEvent,
+} from './gen/palyra/admin/v1/admin_pb.js';
+export { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
