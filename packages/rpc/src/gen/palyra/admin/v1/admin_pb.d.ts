@@ -480,6 +480,13 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
   transport: string;
 
   /**
+   * Why a connected device is not on QUIC, in its own words; empty otherwise.
+   *
+   * @generated from field: string quic_problem = 14;
+   */
+  quicProblem: string;
+
+  /**
    * @generated from field: int64 certificate_not_before_ms = 13;
    */
   certificateNotBeforeMs: bigint;

@@ -201,6 +201,13 @@ export declare type Hello = Message<"palyra.node.v1.Hello"> & {
    * @generated from field: uint64 last_seq = 2;
    */
   lastSeq: bigint;
+
+  /**
+   * Why the device is not on QUIC although the daemon serves it, for the operator; empty when it is.
+   *
+   * @generated from field: string quic_problem = 3;
+   */
+  quicProblem: string;
 };
 
 /**

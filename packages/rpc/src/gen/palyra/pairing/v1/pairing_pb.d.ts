@@ -238,6 +238,13 @@ export declare type AwaitResponse = Message<"palyra.pairing.v1.AwaitResponse"> &
    * @generated from field: uint32 node_port = 6;
    */
   nodePort: number;
+
+  /**
+   * UDP port of the same services over QUIC; 0 where it is not served.
+   *
+   * @generated from field: uint32 quic_port = 7;
+   */
+  quicPort: number;
 };
 
 /**
