@@ -29,7 +29,7 @@ import { MessageQueue } from './message-queue.ts';
 
 export type AgentState =
   | { readonly state: 'connecting' }
-  | { readonly state: 'connected'; readonly transport: 'http2' | 'quic' }
+  | { readonly state: 'connected'; readonly transport: 'http2' | 'quic'; readonly quicProblem?: string }
   /** A new certificate is stored; `how` it was obtained. */
   | { readonly state: 'renewed'; readonly how: 'renewal' | 'recovery'; readonly enrollment: PairedEnrollment }
   /** The present certificate still holds; another try follows. */
@@ -152,12 +152,21 @@ class Agent {
       await node.register({ platform, capabilities: [...capabilities.keys()] });
       const outgoing = new MessageQueue<DeviceEvent>();
       this.#outgoing = outgoing;
-      outgoing.push(deviceEvent({ case: 'hello', value: { agentId: this.#id, lastSeq: this.#lastSeq } }));
+      outgoing.push(
+        deviceEvent({
+          case: 'hello',
+          value: { agentId: this.#id, lastSeq: this.#lastSeq, quicProblem: connection.quicProblem ?? '' },
+        }),
+      );
       for (const result of this.#unsettled.values()) outgoing.push(deviceEvent(result));
       for await (const { seq, event } of node.events(outgoing, { signal: ended.signal })) {
         if (event.case === 'welcome') {
           onConnected();
-          onState?.({ state: 'connected', transport: connection.name });
+          onState?.({
+            state: 'connected',
+            transport: connection.name,
+            ...(connection.quicProblem && { quicProblem: connection.quicProblem }),
+          });
         } else this.#take(event);
         if (seq > this.#lastSeq) this.#lastSeq = seq;
       }

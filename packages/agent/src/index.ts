@@ -1,4 +1,5 @@
 export { type AgentOptions, type AgentState, runAgent } from './agent.ts';
 export { builtInCapabilities } from './built-in.ts';
 export { type Capabilities, type Capability, type CapabilityCall, MAX_OUTPUT_BYTES } from './capability.ts';
+export { type Dial, quicFirst } from './dial.ts';
 export { folderCapabilities } from './folder.ts';

@@ -29,6 +29,8 @@ export interface Http2Connection {
 /** A connection to the node listener, over whichever transport. */
 export interface NodeConnection {
   readonly name: 'http2' | 'quic';
+  /** Why this is not QUIC although the daemon serves it. */
+  readonly quicProblem?: string;
   readonly transport: Transport;
   readonly closed: Promise<void>;
   close(): void;
