@@ -1,0 +1,17 @@
+// A port for a daemon that must come back at the same one.
+
+import { randomInt } from 'node:crypto';
+import net from 'node:net';
+
+/** Below those that systems hand out by themselves, so that nobody gets it while the daemon is away. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 30_000);
+    const free = await new Promise<boolean>((resolve) => {
+      const server = net.createServer();
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    });
+    if (free) return port;
+  }
+}

@@ -1,0 +1,185 @@
+// The command `palyra` as processes of its own, as people and service managers run it. No process outlives the program
+// that started it.
+
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+
+/** Whoever must clean up in the end: a test, or the tour. */
+export interface Scope {
+  after(end: () => Promise<void>): void;
+}
+
+/** One line that a command printed with --json: its answer, an event, or the failure. */
+export interface Line {
+  readonly event?: string;
+  readonly error?: { readonly code: string; readonly message: string };
+  // biome-ignore lint/suspicious/noExplicitAny: each command has its own fields, and a test names the ones it means
+  readonly [field: string]: any;
+}
+
+export interface Ended {
+  /** Null when a signal ended it. */
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly lines: readonly Line[];
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface PalyraOptions {
+  readonly home: string;
+  /** What it reads on stdin; nothing when absent. */
+  readonly stdin?: string;
+  /** Words in front: options of Node, after a program that runs it. */
+  readonly node?: readonly string[];
+  readonly under?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export const palyraProgram = join(import.meta.dirname, '../../packages/cli/bin/palyra.js');
+
+/** A run that takes longer hangs. */
+const longestRunMs = 60_000;
+
+export class PalyraProcess {
+  /** What it printed so far. */
+  readonly lines: Line[] = [];
+  readonly ended: Promise<Ended>;
+  readonly #child: ChildProcess;
+  #stdout = '';
+  #stderr = '';
+  #look: () => void = () => {};
+
+  /** `palyra ARGS --json` */
+  static start(args: readonly string[], { home, stdin, ...options }: PalyraOptions): PalyraProcess {
+    const [program, ...words] = [
+      ...(options.under ?? []),
+      process.execPath,
+      '--disable-warning=ExperimentalWarning',
+      ...(options.node ?? []),
+      palyraProgram,
+      '--home',
+      home,
+      '--json',
+      ...args,
+    ];
+    const child = spawn(program!, words, {
+      stdio: 'pipe',
+      env: { ...process.env, NODE_COMPILE_CACHE: compiledFolder(), ...options.env },
+      timeout: longestRunMs,
+      killSignal: 'SIGKILL',
+    });
+    child.stdin.on('error', () => {});
+    child.stdin.end(stdin ?? '');
+    return new PalyraProcess(child);
+  }
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    const killWithMe = () => child.kill('SIGKILL');
+    process.on('exit', killWithMe);
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => this.#take(text));
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text;
+    });
+    this.ended = new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (exitCode, signal) => {
+        process.off('exit', killWithMe);
+        resolve({ exitCode, signal, lines: this.lines, stdout: this.#stdout, stderr: this.#stderr });
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  /** The first line that fits, printed before now or later. Rejects when the process ends without it. */
+  async line(fits: (line: Line) => boolean): Promise<Line> {
+    const { promise, resolve } = Promise.withResolvers<Line>();
+    const before = this.#look;
+    this.#look = () => {
+      before();
+      const found = this.lines.find(fits);
+      if (found) resolve(found);
+    };
+    this.#look();
+    const over = this.ended.then(({ exitCode, signal, stdout, stderr }) => {
+      throw new Error(`palyra ended (${signal ?? exitCode}) before it said so: ${stdout}${stderr}`);
+    });
+    return Promise.race([promise, over]);
+  }
+
+  /** Sends the signal and waits for the end. */
+  async end(signal: NodeJS.Signals): Promise<Ended> {
+    this.#child.kill(signal);
+    return this.ended;
+  }
+
+  #take(text: string): void {
+    const complete = this.#stdout.lastIndexOf('\n') + 1;
+    this.#stdout += text;
+    for (const line of this.#stdout.slice(complete).split('\n').slice(0, -1)) {
+      this.lines.push(JSON.parse(line));
+    }
+    this.#look();
+  }
+}
+
+/** Runs it to its end. */
+export function palyra(args: readonly string[], options: PalyraOptions): Promise<Ended> {
+  return PalyraProcess.start(args, options).ended;
+}
+
+/** The one answer of a run that must succeed. */
+export async function answer(args: readonly string[], options: PalyraOptions): Promise<Line> {
+  const { exitCode, lines, stdout, stderr } = await palyra(args, options);
+  assert.equal(exitCode, 0, `palyra ${args.join(' ')}: ${stdout}${stderr}`);
+  return lines.at(-1)!;
+}
+
+/** The failure of a run that must fail, with these. @returns its message. */
+export async function failure(
+  run: Promise<Ended>,
+  expected: { readonly code: string; readonly exitCode: number },
+): Promise<string> {
+  const { exitCode, lines, stdout, stderr } = await run;
+  const error = lines.at(-1)?.error;
+  assert.deepEqual({ code: error?.code, exitCode }, expected, `${stdout}${stderr}`);
+  return error!.message;
+}
+
+/** A folder of the scope's own, 0700; `daemon/config.json` in it says that ports are free ones on this machine. */
+export async function makeHome(scope: Scope): Promise<string> {
+  const home = await mkdtemp(join(tmpdir(), 'palyra-'));
+  scope.after(() => rm(home, { recursive: true, force: true }));
+  await configure(home);
+  return home;
+}
+
+export async function configure(home: string, config: object = {}): Promise<void> {
+  await mkdir(join(home, 'daemon'), { recursive: true, mode: 0o700 });
+  const here = { host: '127.0.0.1', port: 0 };
+  await writeFile(
+    join(home, 'daemon', 'config.json'),
+    JSON.stringify({ pairing: here, node: here, ...config }),
+  );
+}
+
+let compiled: string | undefined;
+
+/** What the first process compiled serves the others: half of a start is compiling. */
+function compiledFolder(): string {
+  if (compiled === undefined) {
+    const made = mkdtempSync(join(tmpdir(), 'palyra-compiled-'));
+    process.on('exit', () => rmSync(made, { recursive: true, force: true }));
+    compiled = made;
+  }
+  return compiled;
+}
