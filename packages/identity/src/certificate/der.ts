@@ -1,4 +1,4 @@
-// A DER encoder for what the four certificate profiles need (ITU-T X.690; RFC 5280 4.1). It only writes: reading is
+// A DER encoder for what the four certificate profiles and the revocation list need (ITU-T X.690; RFC 5280 4.1). It only writes: reading is
 // left to node:crypto. Every function returns one complete element, so calls nest the way ASN.1 does. The elements lie
 // in Node's buffer pool, which makes them cheap; what leaves this folder is copied out of it.
 
@@ -6,13 +6,15 @@
 function element(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of contents) length += part.length;
-  if (length > 0xffff) throw new TypeError('an element of a certificate holds at most 65535 bytes');
-  let at = length < 0x80 ? 2 : length < 0x100 ? 3 : 4;
+  if (length > 0xff_ffff) throw new TypeError('an element holds at most 16 MiB');
+  let at = length < 0x80 ? 2 : length < 0x100 ? 3 : length < 0x1_0000 ? 4 : 5;
   const out = Buffer.allocUnsafe(at + length);
   out[0] = tag;
-  out[1] = at === 2 ? length : 0x80 | (at - 2);
-  if (at === 4) out[2] = length >> 8;
-  if (at > 2) out[at - 1] = length & 0xff;
+  if (at === 2) out[1] = length;
+  else {
+    out[1] = 0x80 | (at - 2);
+    out.writeUIntBE(length, 2, at - 2);
+  }
   for (const part of contents) {
     out.set(part, at);
     at += part.length;
