@@ -138,8 +138,11 @@ function overHttp2(
     ...limits,
     sessionManager: {
       authority,
-      request: async (method, path, headers, options) =>
-        session.request({ ...headers, ':method': method, ':path': path }, options),
+      request: async (method, path, headers, options) => {
+        // Node would throw an error of its own, which reads like a bug of ours.
+        if (session.closed || session.destroyed) throw closed(authority);
+        return session.request({ ...headers, ':method': method, ':path': path }, options);
+      },
       notifyResponseByteRead: () => {},
     },
   });
@@ -149,6 +152,10 @@ function overHttp2(
     closed: new Promise((resolve) => session.once('close', () => resolve())),
     close: () => session.close(),
   };
+}
+
+function closed(authority: string): IdentityError {
+  return new IdentityError('UNREACHABLE', `The connection to ${authority} was closed.`);
 }
 
 async function ready(
