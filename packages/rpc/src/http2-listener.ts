@@ -214,6 +214,8 @@ export class Http2Listener {
       ? this.#acceptDevice(session, socket, this.#devices)
       : acceptAnyone(socket);
     if (!accepted) {
+      // Which tells the peer that its certificate, or that it has none, is what ended this.
+      session.goaway(http2.constants.NGHTTP2_INADEQUATE_SECURITY);
       session.destroy();
       return;
     }
