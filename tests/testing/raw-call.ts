@@ -24,13 +24,16 @@ export function rawCall(
   headers: Readonly<Record<string, string>> = {},
 ): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
-    const stream = session.request({
-      ':method': 'POST',
-      ':path': path,
-      'content-type': 'application/grpc+proto',
-      te: 'trailers',
-      ...headers,
-    });
+    const stream = session.request(
+      {
+        ':method': 'POST',
+        ':path': path,
+        'content-type': 'application/grpc+proto',
+        te: 'trailers',
+        ...headers,
+      },
+      { endStream: false },
+    );
     let answered: Record<string, string> = {};
     let trailers: Record<string, string> = {};
     const data: Buffer[] = [];

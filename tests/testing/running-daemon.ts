@@ -39,6 +39,7 @@ export class TestDaemon {
       config: {
         pairing: { host: '127.0.0.1', port: 0 },
         node: { host: '127.0.0.1', port: 0 },
+        console: { enabled: false },
         // Only the tests about it may run into it.
         limits: { opensPerMinutePerSource: 10_000, opensPerMinute: 10_000, ...options.limits },
         ...(options.trustDomain !== undefined && { trustDomain: options.trustDomain }),

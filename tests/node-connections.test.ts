@@ -1,0 +1,312 @@
+// The TLS of the node listener, and how long a connection lasts.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net, { type AddressInfo } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { createClient } from '@connectrpc/connect';
+import {
+  awaitPairing,
+  type IdentityManager,
+  parsePairingCode,
+  requestPairing,
+  systemClock,
+} from '@palyra/identity';
+import { type DeviceAuthenticator, dialNode, Http2Listener, NodeService } from '@palyra/rpc';
+import { bareSocket, connectNode, credentialOf } from './testing/bare-tls.ts';
+import { expectCode } from './testing/expect-code.ts';
+import { day, HeldClock, hour } from './testing/held-clock.ts';
+import { openIdentity, peerOf } from './testing/in-process.ts';
+import { TestDaemon } from './testing/running-daemon.ts';
+import { makeDevice, pair } from './testing/sample-device.ts';
+
+async function start(t: TestContext, clock?: HeldClock) {
+  const daemon = await TestDaemon.start(t, clock ? { clock } : {});
+  const device = await makeDevice(clock ? { clock } : {});
+  const paired = await pair(daemon, device);
+  return { daemon, device, paired, credential: credentialOf(paired) };
+}
+
+for (const listener of ['pairing', 'node'] as const) {
+  test(`the ${listener} listener speaks TLS 1.3 and HTTP/2 only`, async (t) => {
+    const { daemon, credential } = await start(t);
+    const address = listener === 'node' ? daemon.nodeAddress : daemon.pairingAddress;
+    const options = { rejectUnauthorized: false, ...credential };
+    for (const version of ['TLSv1', 'TLSv1.1', 'TLSv1.2'] as const) {
+      await assert.rejects(
+        bareSocket(address, {
+          ...options,
+          minVersion: 'TLSv1',
+          maxVersion: version,
+          ciphers: 'DEFAULT@SECLEVEL=0',
+        }),
+        { code: 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION' },
+      );
+    }
+    await assert.rejects(bareSocket(address, { ...options, ALPNProtocols: ['http/1.1'] }), {
+      code: 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL',
+    });
+    const silent = await bareSocket(address, { ...options, ALPNProtocols: [] });
+    silent.on('error', () => {});
+    silent.resume();
+    await once(silent, 'close');
+    const socket = await bareSocket(address, options);
+    assert.equal(socket.getProtocol(), 'TLSv1.3');
+    assert.equal(socket.alpnProtocol, 'h2');
+    socket.destroy();
+  });
+
+  test(`the ${listener} listener negotiates the hybrid group that holds against a quantum attacker`, async (t) => {
+    const { daemon, credential } = await start(t);
+    const address = listener === 'node' ? daemon.nodeAddress : daemon.pairingAddress;
+    const tap = await tapServerHello(t, address);
+    const socket = await bareSocket(tap.address, { rejectUnauthorized: false, ...credential });
+    assert.equal((await tap.keyShareGroup).toString(16), '11ec', 'X25519MLKEM768 in the ServerHello');
+    assert.equal((socket.getEphemeralKeyInfo() as { name?: string }).name, 'X25519MLKEM768');
+    socket.destroy();
+    const only = await bareSocket(address, {
+      rejectUnauthorized: false,
+      ...credential,
+      ecdhCurve: 'X25519MLKEM768',
+    });
+    only.destroy();
+  });
+}
+
+/** Passes bytes on, and reads the group of the key share from the ServerHello, which is not encrypted (RFC 8446 4.1.3). */
+async function tapServerHello(t: TestContext, target: string) {
+  const [host, port] = target.split(':') as [string, string];
+  const group = Promise.withResolvers<number>();
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer((near) => {
+    const far = net.connect(Number(port), host);
+    for (const each of [near, far]) {
+      sockets.add(each);
+      each.on('error', () => {});
+    }
+    near.pipe(far).pipe(near);
+    far.once('data', (data: Buffer) => group.resolve(groupIn(data)));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    for (const each of sockets) each.destroy();
+    server.close();
+  });
+  return {
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    keyShareGroup: group.promise,
+  };
+}
+
+function groupIn(record: Buffer): number {
+  // Record header 5, handshake header 4, version 2, random 32, session id, cipher suite 2, compression 1.
+  let at = 5 + 4 + 2 + 32;
+  at += 1 + record[at]! + 2 + 1;
+  const end = at + 2 + record.readUInt16BE(at);
+  for (at += 2; at < end; at += 4 + record.readUInt16BE(at + 2)) {
+    if (record.readUInt16BE(at) === 51) return record.readUInt16BE(at + 4);
+  }
+  return 0;
+}
+
+test('a resumed TLS session is admitted like a new one', async (t) => {
+  const { daemon, device, credential } = await start(t);
+  const first = await connectNode(daemon, credential);
+  await first.node.status({});
+  const session = await first.ticket();
+  first.close();
+
+  const resumed = await connectNode(daemon, { ...credential, session });
+  assert.equal(resumed.socket.isSessionReused(), true);
+  assert.equal((await resumed.node.status({})).deviceId, device.identity.id);
+});
+
+test('a ticket from before the revocation resumes TLS and gets no further', async (t) => {
+  const { daemon, device, credential } = await start(t);
+  const first = await connectNode(daemon, credential);
+  await first.node.status({});
+  const session = await first.ticket();
+  await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
+  await first.closed;
+  // Also without the certificate and its key: whoever has the ticket is taken for who it was made for.
+  for (const options of [{ ...credential, session }, { session }]) {
+    const resumed = await connectNode(daemon, options);
+    assert.equal(resumed.socket.isSessionReused(), true);
+    await expectCode(resumed.node.status({}), 'DEVICE_REVOKED');
+    await resumed.closed;
+  }
+});
+
+test('a ticket that one listener gave is worth nothing at the other, and none outlives the daemon', async (t) => {
+  const { daemon, credential } = await start(t);
+  const pairing = await bareSocket(daemon.pairingAddress, {
+    rejectUnauthorized: false,
+    servername: daemon.running.trustDomain,
+  });
+  const [stranger] = (await once(pairing, 'session')) as [Buffer];
+  pairing.destroy();
+  const connection = await connectNode(daemon, { session: stranger });
+  assert.equal(connection.socket.isSessionReused(), false);
+  await assert.rejects(connection.node.status({}));
+
+  const good = await connectNode(daemon, credential);
+  await good.node.status({});
+  const session = await good.ticket();
+  await daemon.stop();
+  const again = await TestDaemon.start(t, { home: daemon.home });
+  const afterwards = await connectNode(again, { ...credential, session });
+  assert.equal(afterwards.socket.isSessionReused(), false);
+  await afterwards.node.status({});
+});
+
+test('a revocation closes the live connections of its device, and no others', async (t) => {
+  const { daemon, device, paired } = await start(t);
+  const bystander = await daemon.node(await pair(daemon, await makeDevice()));
+  const connections = await Promise.all([daemon.node(paired), daemon.node(paired), daemon.node(paired)]);
+  for (const each of [bystander, ...connections]) await each.status({});
+  await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
+  await Promise.all(connections.map((each) => each.closed));
+  await bystander.status({});
+});
+
+test('a revoked certificate closes its live connections', async (t) => {
+  const { daemon, paired } = await start(t);
+  const connection = await daemon.node(paired);
+  const { serial } = await connection.status({});
+  await daemon.admin.revokeCertificate({ serial, reason: 'copied' });
+  await connection.closed;
+});
+
+test('an idle connection does not outlive its certificate', async (t) => {
+  const clock = new HeldClock();
+  const { daemon, paired } = await start(t, clock);
+  const connection = await daemon.node(paired);
+  await connection.status({});
+  clock.advance(day);
+  await connection.closed;
+});
+
+test('a clock that is set back lets nobody in: what is not valid yet is refused', async (t) => {
+  const clock = new HeldClock();
+  const { daemon, paired } = await start(t, clock);
+  const connection = await daemon.node(paired);
+  await connection.status({});
+  clock.advance(-hour);
+  await expectCode(connection.status({}), 'CERTIFICATE_NOT_YET_VALID');
+  clock.advance(hour);
+  await (await daemon.node(paired)).status({});
+});
+
+/** The listener itself, on a registry in memory, with an outcome that a test can hold back. */
+async function listenAlone(t: TestContext, authenticator?: Partial<DeviceAuthenticator>) {
+  const identity = await openIdentity(t);
+  const device = await makeDevice();
+  const { code } = await identity.desk.mint({ kind: 'typed', address: 'localhost:1' });
+  const pending = await requestPairing(device, peerOf(identity), parsePairingCode(code), 'localhost:1');
+  await identity.desk.approve(pending.requestId);
+  const paired = await awaitPairing(device, peerOf(identity), pending, {
+    signal: AbortSignal.timeout(10_000),
+  });
+  const names = { dnsNames: [], ipAddresses: [] };
+  const handled: string[] = [];
+  const listener = await Http2Listener.listen({
+    host: '127.0.0.1',
+    port: 0,
+    clock: systemClock,
+    credential: await identity.issueServerCredential(names),
+    devices: {
+      trustBundle: identity.trustBundle,
+      authenticator: {
+        admit: (fingerprint) => identity.admit(fingerprint),
+        authenticate: (fingerprint) => identity.authenticate(fingerprint),
+        get revocationEpoch() {
+          return identity.revocationEpoch;
+        },
+        ...authenticator,
+      },
+    },
+    routes: (router) =>
+      router.service(NodeService, {
+        status: () => {
+          handled.push('status');
+          return {};
+        },
+      }),
+    onInternal: (error) => assert.fail(error as Error),
+  });
+  const unsubscribe = identity.registry.subscribe((event) => listener.apply(event));
+  t.after(async () => {
+    unsubscribe();
+    await listener.close();
+  });
+  const dial = async () => {
+    const connection = await dialNode(`127.0.0.1:${listener.port}`, paired);
+    t.after(() => connection.close());
+    return { ...connection, node: createClient(NodeService, connection.transport) };
+  };
+  return {
+    identity,
+    device,
+    listener,
+    handled,
+    dial,
+    newCredential: () => identity.issueServerCredential(names),
+  };
+}
+
+test('a new server certificate is shown to new connections, and old connections stay', async (t) => {
+  const { listener, dial, newCredential } = await listenAlone(t);
+  const shown = async () => {
+    const socket = await bareSocket(`127.0.0.1:${listener.port}`, { rejectUnauthorized: false });
+    const { raw } = socket.getPeerCertificate();
+    socket.destroy();
+    return raw;
+  };
+  const before = await dial();
+  await before.node.status({});
+  const old = await shown();
+  const credential = await newCredential();
+  listener.swapCredential(credential);
+  assert.deepEqual(await shown(), Buffer.from(credential.certificateChain[0]!));
+  assert.notDeepEqual(await shown(), old);
+  await before.node.status({});
+  await (await dial()).node.status({});
+});
+
+test('a revocation between the check of a connection and its end is not missed', async (t) => {
+  const checked = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  let identity: IdentityManager | undefined;
+  const { dial, handled, device, ...rest } = await listenAlone(t, {
+    admit: async (fingerprint) => {
+      const verdict = await identity!.admit(fingerprint);
+      checked.resolve();
+      await gate.promise;
+      return verdict;
+    },
+  });
+  identity = rest.identity;
+  const connection = await dial();
+  const call = connection.node.status({});
+  await checked.promise;
+  await identity.revokeDevice(device.identity.id, 'lost');
+  gate.resolve();
+  await expectCode(call, 'DEVICE_REVOKED');
+  await connection.closed;
+  assert.deepEqual(handled, []);
+});
+
+test('the check of a call is the registry at that moment, not the one of the connection', async (t) => {
+  const { dial, handled, identity, device } = await listenAlone(t);
+  const connection = await dial();
+  await connection.node.status({});
+  // As another process would do it, which shares the registry and tells nobody here.
+  await identity.registry.transact(async (tx) => {
+    const stored = (await tx.device(device.identity.id))!;
+    await tx.updateDevice({ ...stored, state: 'revoked', revocationReason: 'lost' });
+  });
+  await expectCode(connection.node.status({}), 'DEVICE_REVOKED');
+  await connection.closed;
+  assert.deepEqual(handled, ['status']);
+});
