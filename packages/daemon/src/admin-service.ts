@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import type { ConnectRouter, HandlerContext } from '@connectrpc/connect';
 import {
+  type AuditRow,
   type CertificateRecord,
   type Device,
   IdentityError,
@@ -15,6 +16,8 @@ import {
   verifyAuditChain,
 } from '@palyra/identity';
 import { AdminService } from '@palyra/rpc';
+import type { HealthHistory } from './console-health.ts';
+import { watchAll } from './console-watch.ts';
 import type { DeviceChannels } from './device-channels.ts';
 import { explain } from './explain.ts';
 
@@ -27,6 +30,9 @@ export interface AdminServiceOptions {
   /** host:port of the pairing listener as devices reach it. */
   readonly pairingAddress: () => string;
   readonly listeners: () => readonly { readonly name: string; readonly address: string }[];
+  readonly health: HealthHistory;
+  /** Makes a login link for the console. Throws where that is not to be had. */
+  readonly consoleLogin: () => { readonly url: string; readonly expiresAt: Date };
 }
 
 const defaultPage = 100;
@@ -39,22 +45,7 @@ export function adminRoutes(options: AdminServiceOptions) {
   const { registry, desk } = identity;
   return (router: ConnectRouter): void => {
     router.service(AdminService, {
-      async getStatus() {
-        const counts = await registry.counts();
-        return {
-          daemonId: identity.daemonId,
-          trustDomain: identity.trustDomain,
-          rootFingerprint: identity.rootFingerprint,
-          listeners: [...options.listeners()],
-          startedAtMs: millis(options.startedAt),
-          daemonTimeMs: millis(identity.clock.now()),
-          devices: counts.devices,
-          pendingRequests: counts.pendingRequests,
-          liveCodes: counts.waitingCodes,
-          version: options.version,
-          home: options.home,
-        };
-      },
+      getStatus: () => toWireStatus(options),
 
       async mintCode({ qr, lifeSeconds }) {
         const minted = await desk.mint({
@@ -147,14 +138,7 @@ export function adminRoutes(options: AdminServiceOptions) {
           ...(subject && { subject }),
         });
         return {
-          entries: rows.map((row) => ({
-            seq: BigInt(row.seq),
-            atMs: BigInt(row.atMs),
-            action: row.action,
-            subject: row.subject,
-            detailJson: row.detailJson,
-            hash: row.hash,
-          })),
+          entries: rows.map(toWireAudit),
         };
       },
       async verifyAudit() {
@@ -171,6 +155,30 @@ export function adminRoutes(options: AdminServiceOptions) {
       explain: async ({ id }) => {
         const explanation = await explain(identity, id);
         return { ...explanation, reasons: [...explanation.reasons] };
+      },
+
+      watch: (_request, context) =>
+        watchAll(
+          {
+            identity,
+            channels: options.channels,
+            pairing: toWirePairing,
+            async device(id) {
+              const device = await registry.device(id);
+              return device && toWireDevice(options, device);
+            },
+            audit: toWireAudit,
+            status: () => toWireStatus(options),
+          },
+          context,
+        ),
+      async getHealth() {
+        const { atMs, series } = await options.health.history();
+        return { atMs, series: series.map((each) => ({ ...each, values: [...each.values] })) };
+      },
+      createConsoleLogin() {
+        const { url, expiresAt } = options.consoleLogin();
+        return { url, expiresAtMs: millis(expiresAt) };
       },
     });
   };
@@ -201,6 +209,34 @@ async function* watchPairings(identity: IdentityManager, context: HandlerContext
     unsubscribe();
     context.signal.removeEventListener('abort', abort);
   }
+}
+
+async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
+  const counts = await identity.registry.counts();
+  return {
+    daemonId: identity.daemonId,
+    trustDomain: identity.trustDomain,
+    rootFingerprint: identity.rootFingerprint,
+    listeners: [...options.listeners()],
+    startedAtMs: millis(options.startedAt),
+    daemonTimeMs: millis(identity.clock.now()),
+    devices: counts.devices,
+    pendingRequests: counts.pendingRequests,
+    liveCodes: counts.waitingCodes,
+    version: options.version,
+    home: options.home,
+  };
+}
+
+function toWireAudit(row: AuditRow) {
+  return {
+    seq: BigInt(row.seq),
+    atMs: BigInt(row.atMs),
+    action: row.action,
+    subject: row.subject,
+    detailJson: row.detailJson,
+    hash: row.hash,
+  };
 }
 
 async function toWirePairing(pairing: Pairing) {
@@ -248,6 +284,7 @@ async function toWireDevice({ identity, channels }: AdminServiceOptions, device:
     capabilities: [...device.capabilities],
     revocationReason: device.revocationReason ?? '',
     certificateNotAfterMs: live ? millis(live.notAfter) : 0n,
+    certificateNotBeforeMs: live ? millis(live.notBefore) : 0n,
     transport: connection?.transport ?? '',
     quicProblem: connection?.quicProblem ?? '',
   };

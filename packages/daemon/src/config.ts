@@ -17,10 +17,30 @@ const configSchema = z.strictObject({
       port: port.default(7443),
     })
     .prefault({}),
+  /** The node services over QUIC (UDP). */
+  quic: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      host: z.string().default('::'),
+      /** Default: the number of the node listener's port. */
+      port: port.optional(),
+      /** `fast` is io_uring, where the kernel allows it. */
+      runtime: z.enum(['portable', 'fast']).default('portable'),
+    })
+    .prefault({}),
   node: z.strictObject({ host: z.string().default('::'), port: port.default(7444) }).prefault({}),
   /** Prometheus metrics over plain HTTP; off unless a port is given. Only loopback addresses are taken. */
   metrics: z
     .strictObject({ host: z.enum(['127.0.0.1', '::1']).default('127.0.0.1'), port: port.optional() })
+    .prefault({}),
+  /** The operator's web page. Only loopback addresses are taken; from elsewhere, forward the port with ssh. */
+  console: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      host: z.enum(['127.0.0.1', '::1']).default('127.0.0.1'),
+      /** Default: 7445, or any free port when that is taken: the login link names it. */
+      port: port.optional(),
+    })
     .prefault({}),
   /** host:port of the pairing listener as devices reach it; goes into QR codes. Default: this machine's first address. */
   publicAddress: z.string().optional(),

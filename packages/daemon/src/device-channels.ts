@@ -66,6 +66,8 @@ export class DeviceChannels {
   readonly #clock: Clock;
   readonly #limits: ChannelLimits;
 
+  readonly #watchers = new Set<(id: DeviceId) => void>();
+
   constructor(clock: Clock, limits: Partial<ChannelLimits> = {}) {
     this.#clock = clock;
     this.#limits = { ...defaultChannelLimits, ...limits };
@@ -74,6 +76,12 @@ export class DeviceChannels {
   /** How the device is connected now: over http2 or quic, and why not over QUIC. Undefined when it is not. */
   connectionOf(id: DeviceId): { readonly transport: string; readonly quicProblem: string } | undefined {
     return this.#devices.get(id)?.channel;
+  }
+
+  /** Told of every device that connects or is gone. Returns the function that ends it. */
+  watch(listener: (id: DeviceId) => void): () => void {
+    this.#watchers.add(listener);
+    return () => this.#watchers.delete(listener);
   }
 
   /**
@@ -189,6 +197,7 @@ export class DeviceChannels {
     clearTimeout(device.absence);
     failCalls(device, 'DEVICE_REVOKED', `Device ${id} was revoked while the call ran.`);
     this.#devices.delete(id);
+    this.#tell(id);
   }
 
   /** Ends every channel; calls that run are lost. */
@@ -199,6 +208,10 @@ export class DeviceChannels {
       failCalls(device, 'CAPABILITY_LOST', 'The daemon stops.');
     }
     this.#devices.clear();
+  }
+
+  #tell(id: DeviceId): void {
+    for (const listener of this.#watchers) listener(id);
   }
 
   #connect(id: DeviceId, hello: Hello, channel: Channel): Device {
@@ -232,11 +245,13 @@ export class DeviceChannels {
     clearTimeout(device.absence);
     device.channel = channel;
     device.connections += 1;
+    this.#tell(id);
     return device;
   }
 
   #disconnect(id: DeviceId, device: Device): void {
     device.channel = undefined;
+    this.#tell(id);
     device.absence = setTimeout(() => {
       failCalls(device, 'CAPABILITY_LOST', 'The device lost its connection and did not come back in time.');
       this.#devices.delete(id);

@@ -70,6 +70,18 @@ export class DaemonMetrics {
     this.#registryEvents.inc({ type: event.type });
   }
 
+  /** Every value now, as `name{label,label}`, or `name` without labels. */
+  async numbers(): Promise<Map<string, number>> {
+    const numbers = new Map<string, number>();
+    for (const metric of await this.#registry.getMetricsAsJSON()) {
+      for (const { labels, value } of metric.values) {
+        const of = Object.values(labels).join();
+        numbers.set(of ? `${metric.name}{${of}}` : metric.name, value);
+      }
+    }
+    return numbers;
+  }
+
   /** Prometheus text format. */
   text(): Promise<string> {
     return this.#registry.metrics();

@@ -18,17 +18,20 @@ import {
   systemClock,
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
-import { Http2Listener } from '@palyra/rpc';
+import { defaultHttp2Limits, Http2Listener } from '@palyra/rpc';
 import packageJson from '../package.json' with { type: 'json' };
 import { listenAdmin } from './admin-listener.ts';
 import { adminRoutes } from './admin-service.ts';
 import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from './config.ts';
+import { refuseWithoutConsole, startConsole } from './console.ts';
+import { HealthHistory } from './console-health.ts';
 import { DeviceChannels } from './device-channels.ts';
 import { type DaemonHome, takeHome } from './home.ts';
 import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { nodeRoutes } from './node-service.ts';
 import { OpenLimit } from './open-limit.ts';
 import { pairingRoutes } from './pairing-service.ts';
+import { QuicRuntime, type QuicRuntimeOptions } from './quic-runtime.ts';
 
 export interface StartOptions {
   /** The home; the daemon keeps its own in `<home>/daemon`. */
@@ -100,7 +103,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   let credential = await identity.issueServerCredential(names);
   const channels = new DeviceChannels(clock);
   const metrics = new DaemonMetrics(identity, {
-    connections: () => ({ node: node.sessions, pairing: pairing.sessions }),
+    connections: () => ({ node: node.sessions, quic: quic?.connections ?? 0, pairing: pairing.sessions }),
     rateLimited: () => openLimit.refused,
   });
   const node = await listen('node', config.node, {
@@ -114,13 +117,27 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   });
   cleanup.push(() => node.close());
   cleanup.push(() => channels.close());
+  const quic = config.quic.enabled
+    ? await startQuic(config, {
+        credential,
+        trustBundle: identity.trustBundle,
+        authenticator: identity,
+        routes: nodeRoutes(identity, channels),
+        clock,
+        messageBytes: defaultHttp2Limits.messageBytes,
+        limits: { maxConnections: config.limits.nodeConnections },
+        onInternal: onError,
+        onEvent: (event) => metrics.countListener('quic', event),
+      })
+    : undefined;
+  if (quic) cleanup.push(() => quic.close());
   const openLimit = new OpenLimit({
     perSource: config.limits.opensPerMinutePerSource,
     overall: config.limits.opensPerMinute,
   });
   const pairing = await listen('pairing', config.pairing, {
     credential,
-    routes: pairingRoutes({ identity, openLimit, nodePort: () => node.port, quicPort: () => undefined }),
+    routes: pairingRoutes({ identity, openLimit, nodePort: () => node.port, quicPort: () => quic?.port }),
     limits: {
       connections: config.limits.pairingConnections,
       messageBytes: MAX_PAIRING_MESSAGE_BYTES,
@@ -135,6 +152,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   const listeners = [
     { name: 'pairing', address: `${bracketed(config.pairing.host)}:${pairing.port}` },
     { name: 'node', address: `${bracketed(config.node.host)}:${node.port}` },
+    ...(quic ? [{ name: 'quic', address: `${bracketed(config.quic.host)}:${quic.port}` }] : []),
     { name: 'admin', address: home.adminSocket },
   ];
   if (config.metrics.port !== undefined) {
@@ -146,17 +164,32 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     });
   }
   const pairingAddress = config.publicAddress ?? `${firstAddress(config.pairing.host)}:${pairing.port}`;
+  const health = new HealthHistory(
+    metrics,
+    () => ({ palyra_console_failed_logins: console?.failedLogins() ?? 0 }),
+    (error) => onError(error, 'the health samples'),
+  );
+  cleanup.push(() => health.close());
+  const adminOptions = {
+    identity,
+    channels,
+    home: options.home,
+    version: packageJson.version,
+    startedAt,
+    pairingAddress: () => pairingAddress,
+    listeners: () => listeners,
+    health,
+  };
+  const console = config.console.enabled
+    ? await startConsole({ config: config.console, clock, admin: adminOptions, onError })
+    : undefined;
+  if (console) {
+    cleanup.push(() => console.close());
+    listeners.push({ name: 'console', address: console.address });
+  }
   const admin = await listenAdmin(
     home.adminSocket,
-    adminRoutes({
-      identity,
-      channels,
-      home: options.home,
-      version: packageJson.version,
-      startedAt,
-      pairingAddress: () => pairingAddress,
-      listeners: () => listeners,
-    }),
+    adminRoutes({ ...adminOptions, consoleLogin: console?.login ?? refuseWithoutConsole }),
     onError,
   );
   cleanup.push(() => admin.close());
@@ -164,6 +197,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   cleanup.push(
     registry.subscribe((event) => {
       node.apply(event);
+      quic?.apply(event);
       metrics.countRegistry(event);
       if (event.type === 'device_revoked') channels.drop(event.deviceId);
       options.onEvent?.(event);
@@ -179,6 +213,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     credential = await identity.issueServerCredential(names);
     node.swapCredential(credential);
     pairing.swapCredential(credential);
+    await quic?.swapCredential(credential);
   }
 
   return {
@@ -213,6 +248,21 @@ async function listen(
         : `The ${name} listener cannot use ${at.host} port ${at.port}: ${message}. Set ${name}.host or ${name}.port in config.json.`,
       { cause },
     );
+  }
+}
+
+/** @returns undefined on a platform for which there is no QUIC library; devices then use HTTP/2. */
+async function startQuic(
+  { quic, node }: DaemonConfig,
+  options: Omit<QuicRuntimeOptions, 'host' | 'port' | 'runtime'>,
+): Promise<QuicRuntime | undefined> {
+  try {
+    return await QuicRuntime.start({ ...options, ...quic, port: quic.port ?? node.port });
+  } catch (cause) {
+    if (!(cause instanceof Error && /Cannot find (native binding|module)|Unsupported/i.test(cause.message)))
+      throw cause;
+    options.onInternal(cause, 'starting QUIC; devices use HTTP/2 instead');
+    return undefined;
   }
 }
 

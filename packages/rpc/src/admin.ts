@@ -10,6 +10,7 @@ export {
   type GetStatusResponse,
   type MintCodeResponse,
   type Pairing,
+  type PairingDevice,
   type WatchEvent,
 } from './gen/palyra/admin/v1/admin_pb.js';
 export { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';

@@ -56,7 +56,7 @@ export class DeviceConnections {
     readonly transport: DevicePeer['transport'];
     readonly certificate: { readonly fingerprint: string; readonly notAfter: Date };
     readonly shut: (reason: IdentityError) => void;
-    readonly refused?: () => void;
+    readonly refused?: (reason: IdentityError) => void;
   }): DeviceConnection {
     const authenticator = this.#authenticator;
     const { fingerprint, notAfter } = options.certificate;
@@ -87,7 +87,7 @@ export class DeviceConnections {
           await admission;
           return await authenticator.authenticate(fingerprint);
         } catch (error) {
-          options.refused?.();
+          if (error instanceof IdentityError) options.refused?.(error);
           throw error;
         }
       },
@@ -112,8 +112,9 @@ export class DeviceConnections {
 
   /** A connection never outlives its certificate. */
   shutExpired(now: Date): void {
+    // One that came with an expired certificate was refused, and still has its one answer to get.
     for (const entry of this.#entries)
-      if (now.getTime() >= entry.notAfterMs) shut(entry, 'CERTIFICATE_EXPIRED');
+      if (entry.device && now.getTime() >= entry.notAfterMs) shut(entry, 'CERTIFICATE_EXPIRED');
   }
 }
 

@@ -1,0 +1,152 @@
+// The node services over QUIC: the same routes, the same check of every connection, call and message as on HTTP/2.
+
+import type { ConnectRouter } from '@connectrpc/connect';
+import {
+  type Clock,
+  certificatesToPem,
+  IdentityError,
+  type RegistryEvent,
+  readPeerCertificate,
+  type ServerCredential,
+} from '@palyra/identity';
+import { accessCheck, contextOf, type DeviceAuthenticator, DeviceConnections, type Peer } from '@palyra/rpc';
+import {
+  createQuic,
+  type QuicheRuntime,
+  type QuicLimits,
+  type QuicListener,
+  type QuicServerConnection,
+  type QuicServerTlsConfig,
+  serveConnectOverQuic,
+} from '@palyra/transport-quic';
+
+export interface QuicRuntimeOptions {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly credential: ServerCredential;
+  /** Roots that clients' chains may lead to, DER. */
+  readonly trustBundle: readonly Uint8Array[];
+  readonly authenticator: DeviceAuthenticator;
+  readonly routes: (router: ConnectRouter) => void;
+  readonly clock: Clock;
+  /** Default `portable`. */
+  readonly runtime?: QuicheRuntime;
+  readonly limits?: Partial<QuicLimits>;
+  /** Largest message, bytes. */
+  readonly messageBytes: number;
+  readonly onEvent?: (event: 'accepted' | 'refused_standing') => void;
+  /** Errors that are bugs; the peer is told nothing of them. */
+  readonly onInternal: (error: unknown, where: string) => void;
+}
+
+/** How long the answer to a refused call may take to leave before its connection is closed, ms. */
+const refusedGraceMs = 20;
+const sweepMs = 1_000;
+
+export class QuicRuntime {
+  readonly #options: QuicRuntimeOptions;
+  readonly #devices: DeviceConnections;
+  readonly #peers = new WeakMap<QuicServerConnection, Peer>();
+  readonly #sweep: NodeJS.Timeout;
+  #listener: QuicListener;
+
+  /** @throws UNREACHABLE when the port is taken, TypeError where QUIC cannot run safely. */
+  static async start(options: QuicRuntimeOptions): Promise<QuicRuntime> {
+    const runtime = new QuicRuntime(options);
+    runtime.#listener = await runtime.#listen(options.port, options.credential);
+    return runtime;
+  }
+
+  private constructor(options: QuicRuntimeOptions) {
+    this.#options = options;
+    this.#devices = new DeviceConnections(options.authenticator);
+    this.#listener = notListening;
+    this.#sweep = setInterval(() => this.#devices.shutExpired(options.clock.now()), sweepMs);
+    this.#sweep.unref();
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  get connections(): number {
+    return this.#devices.size;
+  }
+
+  /** Shuts at once the connections that a change of the registry concerns. */
+  apply(event: RegistryEvent): void {
+    this.#devices.apply(event);
+  }
+
+  /** The library cannot change a listener's certificate, so devices reconnect to a new one on the same port. */
+  async swapCredential(credential: ServerCredential): Promise<void> {
+    const { port } = this;
+    await this.#listener.close(
+      new IdentityError('UNREACHABLE', 'The daemon has a new certificate. Connect again.'),
+    );
+    this.#listener = await this.#listen(port, credential);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#sweep);
+    await this.#listener.close();
+  }
+
+  #listen(port: number, credential: ServerCredential): Promise<QuicListener> {
+    const { host, runtime, limits, routes, messageBytes, onInternal } = this.#options;
+    const tls: QuicServerTlsConfig = {
+      certificateChain: certificatesToPem(credential.certificateChain),
+      privateKey: credential.key.toPem(),
+      clientRoots: certificatesToPem(this.#options.trustBundle),
+    };
+    return createQuic(runtime ? { runtime } : {}).listen({
+      host,
+      port,
+      tls,
+      admit: (connection) => this.#admit(connection),
+      serve: serveConnectOverQuic({
+        routes,
+        interceptors: [accessCheck(onInternal)],
+        readMaxBytes: messageBytes,
+        writeMaxBytes: messageBytes,
+        contextValues: (connection) => contextOf(this.#peerOf(connection)),
+        onError: onInternal,
+      }),
+      onError: (error) => onInternal(error, 'the QUIC listener'),
+      ...(limits && { limits }),
+    });
+  }
+
+  async #admit(connection: QuicServerConnection): Promise<void> {
+    const { onEvent } = this.#options;
+    const { peer, admission, forget } = this.#devices.add({
+      transport: 'quic',
+      certificate: readPeerCertificate(connection.peerCertificate),
+      shut: (reason) => connection.close(reason),
+      refused: (reason) => setTimeout(() => connection.close(reason), refusedGraceMs).unref(),
+    });
+    void connection.closed.then(forget);
+    this.#peers.set(connection, peer);
+    try {
+      await admission;
+      onEvent?.('accepted');
+    } catch (error) {
+      onEvent?.('refused_standing');
+      throw error;
+    }
+  }
+
+  #peerOf(connection: QuicServerConnection): Peer {
+    const peer = this.#peers.get(connection);
+    if (!peer) throw new TypeError('a stream of a connection that was not admitted');
+    return peer;
+  }
+}
+
+const notListening: QuicListener = {
+  host: '',
+  port: 0,
+  connectionCount: 0,
+  close: async () => {},
+};

@@ -1,0 +1,33 @@
+// A paired device's connection to the node services over QUIC, in the shape that the HTTP/2 dialer gives it.
+
+import { certificatesToPem, IdentityError, type PairedEnrollment, TlsKey } from '@palyra/identity';
+import type { NodeConnection } from '@palyra/rpc';
+import type { Quic } from './contract.ts';
+import { createQuicTransport } from './rpc/client.ts';
+
+/** Shorter than the contract's own: where UDP is blocked nothing comes back, and HTTP/2 waits. */
+const dialTimeoutMs = 3_000;
+
+/** @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, VERSION_UNSUPPORTED */
+export async function dialNodeQuic(quic: Quic, enrollment: PairedEnrollment): Promise<NodeConnection> {
+  const address = enrollment.quicAddress;
+  if (!address) throw new IdentityError('UNREACHABLE', 'This daemon does not serve QUIC.');
+  const at = address.lastIndexOf(':');
+  const connection = await quic.dial({
+    host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'),
+    port: Number(address.slice(at + 1)),
+    tls: {
+      certificateChain: certificatesToPem(enrollment.certificateChain),
+      privateKey: TlsKey.fromPkcs8(enrollment.tlsKey).toPem(),
+      pinnedRoot: certificatesToPem(enrollment.trustBundle),
+      trustDomain: enrollment.trustDomain,
+    },
+    limits: { handshakeTimeoutMs: dialTimeoutMs },
+  });
+  return {
+    name: 'quic',
+    transport: createQuicTransport({ connect: async () => connection }),
+    closed: connection.closed.then(() => {}),
+    close: () => connection.close(),
+  };
+}
