@@ -1,0 +1,89 @@
+// The frame around every page: where one can go, and whether what one sees is current.
+
+import type { ComponentChildren } from 'preact';
+import { announcement, line, requests, status } from './live.ts';
+import { Requests } from './pages/requests.tsx';
+import { SignedOut } from './pages/signed-out.tsx';
+import { Icon, type IconName } from './parts/icons.tsx';
+import { route } from './route.ts';
+import { logout, signedIn } from './session.ts';
+
+interface Place {
+  readonly path: string;
+  readonly name: string;
+  readonly page: () => ComponentChildren;
+}
+
+const places: readonly (Place & { readonly path: IconName })[] = [
+  { path: 'requests', name: 'Requests', page: () => <Requests /> },
+];
+
+export function App() {
+  if (signedIn.value === 'starting') return null;
+  if (signedIn.value === 'out') return <SignedOut />;
+  const place = places.find(({ path }) => path === route.value[0]) ?? places[0]!;
+  return (
+    <div class="frame">
+      <a class="skip" href="#main" onClick={skip}>
+        Skip to the page
+      </a>
+      <aside>
+        <p class="brand">
+          <img src={new URL('./icon.svg', import.meta.url).href} alt="" width="28" height="28" />
+          <span>
+            Palyra
+            <small>{status.value?.trustDomain}</small>
+          </span>
+        </p>
+        <nav aria-label="Pages">
+          {places.map(({ path, name }) => (
+            <a key={path} href={`#/${path}`} aria-current={path === place.path ? 'page' : undefined}>
+              <Icon name={path} />
+              <span>{name}</span>
+              {path === 'requests' && requests.value.length > 0 && (
+                <b class="count">
+                  {requests.value.length}
+                  <span class="unseen"> waiting</span>
+                </b>
+              )}
+            </a>
+          ))}
+        </nav>
+        <div class="foot">
+          <Line />
+          <button type="button" class="plain-button" onClick={() => void logout()}>
+            <Icon name="leave" />
+            <span>Log out</span>
+          </button>
+        </div>
+      </aside>
+      <main id="main" tabIndex={-1}>
+        {place.page()}
+      </main>
+      <div class="unseen" role="status" aria-live="polite">
+        {announcement.value}
+      </div>
+    </div>
+  );
+}
+
+/** The hash is the route, so the browser's own jump would leave the page. */
+function skip(event: Event): void {
+  event.preventDefault();
+  document.getElementById('main')?.focus();
+}
+
+function Line() {
+  switch (line.value) {
+    case 'live':
+      return <p class="line live">Live</p>;
+    case 'connecting':
+      return <p class="line">Connecting</p>;
+    case 'lost':
+      return (
+        <p class="line lost" role="alert">
+          The daemon does not answer. Trying again.
+        </p>
+      );
+  }
+}

@@ -1,0 +1,47 @@
+// Words for the closed sets that the daemon speaks in.
+
+const kinds: Readonly<Record<string, string>> = {
+  cli: 'Command line',
+  desktop: 'Desktop app',
+  browser: 'Browser',
+  node: 'Node',
+};
+
+export const kindName = (kind: string): string => kinds[kind] ?? kind;
+
+const actions: Readonly<Record<string, string>> = {
+  'daemon.created': 'Daemon set up',
+  'daemon.certificate_issued': "Daemon's certificate issued",
+  'authority.created': 'Authority created',
+  'authority.retired': 'Authority retired',
+  'code.minted': 'Code made',
+  'code.guessed': 'Code tried',
+  'code.exhausted': 'Code used up by wrong guesses',
+  'code.expired': 'Code expired',
+  'code.withdrawn': 'Code withdrawn',
+  'request.received': 'Device asks to pair',
+  'request.approved': 'Request approved',
+  'request.rejected': 'Request rejected',
+  'request.expired': 'Request expired',
+  'certificate.issued': 'Certificate issued',
+  'certificate.activated': 'Certificate first used',
+  'certificate.superseded': 'Certificate replaced by a newer one',
+  'certificate.renewed': 'Certificate renewed',
+  'certificate.recovered': 'Certificate recovered',
+  'certificate.revoked': 'Certificate revoked',
+  'device.revoked': 'Device revoked',
+  'device.renamed': 'Device renamed',
+  'device.identity_key_replaced': 'Identity key replaced',
+};
+
+export const actionName = (action: string): string => actions[action] ?? action;
+
+/** What deserves a second look. */
+export const isAlarming = (action: string): boolean =>
+  [
+    'code.exhausted',
+    'device.identity_key_replaced',
+    'device.revoked',
+    'certificate.revoked',
+    'request.rejected',
+  ].includes(action);

@@ -1,0 +1,139 @@
+// What the page knows, kept current by one stream.
+
+import type { AuditEntry, Device, GetStatusResponse, Pairing } from '@palyra/rpc/admin';
+import { computed, effect, signal } from '@preact/signals';
+import { admin, isSignedOut } from './admin.ts';
+import { signedIn } from './session.ts';
+
+export const line = signal<'connecting' | 'live' | 'lost'>('connecting');
+export const status = signal<GetStatusResponse | undefined>(undefined);
+/** By id: what was open when the stream began, and everything that changed since. */
+export const pairings = signal<ReadonlyMap<string, Pairing>>(new Map());
+/** Newest first. */
+export const recentAudit = signal<readonly AuditEntry[]>([]);
+/** Moves each time the stream begins anew: whatever a page fetched before may have missed something. */
+export const generation = signal(0);
+/** The daemon's time, each second. */
+export const now = signal(Date.now());
+/** For screen readers. */
+export const announcement = signal('');
+
+const maxRecent = 500;
+const maxRetryMs = 5_000;
+let clockOffsetMs = 0;
+const deviceListeners = new Set<(device: Device) => void>();
+
+/** Every device that changes. Returns the function that ends it. */
+export function onDevice(listener: (device: Device) => void): () => void {
+  deviceListeners.add(listener);
+  return () => deviceListeners.delete(listener);
+}
+
+export const requests = computed(() =>
+  [...pairings.value.values()]
+    .filter((each) => each.state === 'pending_approval')
+    .sort((a, b) => Number(a.createdAtMs - b.createdAtMs)),
+);
+
+/** An answer to a call knows the change before the stream tells it. */
+export function learn(pairing: Pairing): void {
+  const before = pairings.value.get(pairing.id);
+  pairings.value = new Map(pairings.value).set(pairing.id, pairing);
+  if (pairing.state === 'pending_approval' && before?.state !== 'pending_approval' && line.value === 'live') {
+    announcement.value = `${pairing.device?.name} asks to pair.`;
+  }
+}
+
+export function startLive(): void {
+  setInterval(() => {
+    now.value = Date.now() + clockOffsetMs;
+  }, 1000);
+  let current: AbortController | undefined;
+  effect(() => {
+    current?.abort();
+    current = undefined;
+    if (signedIn.value !== 'in') return;
+    current = new AbortController();
+    void follow(current.signal);
+  });
+  effect(() => {
+    const waiting = requests.value.length;
+    document.title = waiting > 0 ? `(${waiting}) Palyra` : 'Palyra';
+  });
+}
+
+async function follow(signal: AbortSignal): Promise<void> {
+  for (let retryMs = 250; !signal.aborted; retryMs = Math.min(retryMs * 2, maxRetryMs)) {
+    try {
+      await untilShown(signal);
+      const hidden = hiddenSignal();
+      const opened = new Map<string, Pairing>();
+      let isCurrent = false;
+      for await (const { event } of admin.watch({}, { signal: AbortSignal.any([signal, hidden]) })) {
+        switch (event.case) {
+          case 'pairing':
+            if (isCurrent) learn(event.value);
+            else opened.set(event.value.id, event.value);
+            break;
+          case 'currentAtMs':
+            clockOffsetMs = Number(event.value) - Date.now();
+            now.value = Number(event.value);
+            pairings.value = withoutStale(opened);
+            isCurrent = true;
+            retryMs = 250;
+            line.value = 'live';
+            generation.value += 1;
+            break;
+          case 'audit':
+            recentAudit.value = [event.value, ...recentAudit.value].slice(0, maxRecent);
+            break;
+          case 'device':
+            for (const listener of deviceListeners) listener(event.value);
+            break;
+          case 'status':
+            status.value = event.value;
+            break;
+        }
+      }
+    } catch (error) {
+      if (signal.aborted || isSignedOut(error)) return;
+    }
+    if (document.visibilityState === 'visible') line.value = 'lost';
+    await new Promise((resolve) => setTimeout(resolve, retryMs));
+  }
+}
+
+/** Those that ended stay to be seen; those that were open and are not any more ended unseen. */
+function withoutStale(opened: ReadonlyMap<string, Pairing>): Map<string, Pairing> {
+  const isOpen = ({ state }: Pairing) => state === 'waiting' || state === 'pending_approval';
+  const ended = [...pairings.value].filter(([, each]) => !isOpen(each));
+  return new Map([...ended, ...opened]);
+}
+
+/** A browser has six connections to a console; tabs in the background must not hold them all. */
+const hiddenForMs = 5 * 60_000;
+
+function hiddenSignal(): AbortSignal {
+  const hidden = new AbortController();
+  let timer = 0;
+  const look = () => {
+    clearTimeout(timer);
+    if (document.visibilityState === 'hidden') timer = setTimeout(() => hidden.abort(), hiddenForMs);
+  };
+  document.addEventListener('visibilitychange', look, { signal: hidden.signal });
+  look();
+  return hidden.signal;
+}
+
+function untilShown(signal: AbortSignal): Promise<void> {
+  if (document.visibilityState === 'visible' || generation.value === 0) return Promise.resolve();
+  return new Promise((resolve) => {
+    const look = () => {
+      if (document.visibilityState === 'hidden' && !signal.aborted) return;
+      document.removeEventListener('visibilitychange', look);
+      resolve();
+    };
+    document.addEventListener('visibilitychange', look);
+    signal.addEventListener('abort', look, { once: true });
+  });
+}

@@ -1,0 +1,19 @@
+// Nobody is logged in: what to do about it.
+
+import { Problem } from '../parts/pieces.tsx';
+import { signedOutReason } from '../session.ts';
+
+export function SignedOut() {
+  return (
+    <main class="signed-out">
+      <img src={new URL('../icon.svg', import.meta.url).href} alt="" width="56" height="56" />
+      <h1>Palyra console</h1>
+      <Problem text={signedOutReason.value} />
+      <p>
+        To log in, run this where the daemon runs, as the same user, and open the link that it prints. The
+        link works once, within two minutes.
+      </p>
+      <pre>palyra console</pre>
+    </main>
+  );
+}

@@ -1,0 +1,15 @@
+// How a device is, in one word and one colour.
+
+import type { Device } from '@palyra/rpc/admin';
+import { now } from '../live.ts';
+import { Tag } from './pieces.tsx';
+
+export function DeviceStatus({ device }: { device: Device }) {
+  if (device.state === 'revoked') return <Tag tone="bad">Revoked</Tag>;
+  if (device.transport) {
+    return <Tag tone="good">Connected · {device.transport === 'quic' ? 'QUIC' : 'HTTP/2'}</Tag>;
+  }
+  if (device.state === 'approved') return <Tag tone="calm">Not connected yet</Tag>;
+  const isExpired = device.certificateNotAfterMs > 0n && Number(device.certificateNotAfterMs) < now.value;
+  return isExpired ? <Tag tone="warn">Expired</Tag> : <Tag tone="calm">Active</Tag>;
+}

@@ -1,0 +1,40 @@
+// A certificate's life as a bar: how much is over, and the point at which it is renewed.
+
+import { now } from '../live.ts';
+import { formatDateTime, span } from '../time.ts';
+
+/** Renewal starts when two thirds are over. */
+const renewalShare = 2 / 3;
+
+interface LifeBarProps {
+  readonly notBeforeMs: bigint;
+  readonly notAfterMs: bigint;
+  /** What is renewed; a root is not. */
+  readonly renewed?: boolean;
+  readonly small?: boolean;
+}
+
+export function LifeBar({ notBeforeMs, notAfterMs, renewed = true, small = false }: LifeBarProps) {
+  const from = Number(notBeforeMs);
+  const until = Number(notAfterMs);
+  const over = Math.min(1, Math.max(0, (now.value - from) / (until - from)));
+  const renewalMs = from + (until - from) * renewalShare;
+  const left = until - now.value;
+  const tone = left <= 0 ? 'bad' : renewed && over > renewalShare ? 'warn' : 'good';
+  const words =
+    left <= 0
+      ? `ended ${span(-left)} ago`
+      : !renewed || over > renewalShare
+        ? `${span(left)} left`
+        : `${span(left)} left, renews in ${span(renewalMs - now.value)}`;
+  return (
+    <div class={small ? 'life small' : 'life'}>
+      <svg class={tone} viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
+        <rect class="track" width="100" height="6" rx="1" />
+        <rect class="over" width={over * 100} height="6" rx="1" />
+        {renewed && <rect class="mark" x={renewalShare * 100 - 0.4} width="0.8" height="6" />}
+      </svg>
+      <span title={`Until ${formatDateTime(notAfterMs)}`}>{small ? words.split(',')[0] : words}</span>
+    </div>
+  );
+}

@@ -1,0 +1,12 @@
+// Where the page is: `#/devices/ID`. The server never sees it.
+
+import { signal } from '@preact/signals';
+
+const read = (): readonly string[] => location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent);
+
+export const route = signal(read());
+
+addEventListener('hashchange', () => {
+  route.value = read();
+  scrollTo(0, 0);
+});
