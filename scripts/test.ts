@@ -7,6 +7,7 @@ import { globSync } from 'node:fs';
 const needed: readonly (readonly [command: readonly string[], debian: string])[] = [
   [['openssl', 'version'], 'openssl'],
   [['curl', '--version'], 'curl'],
+  [['chromium', '--version'], 'chromium'],
   [['python3', '-c', 'import grpc'], 'python3-grpcio'],
 ];
 

@@ -14,6 +14,10 @@ export interface TestDaemonOptions {
   readonly clock?: Clock;
   readonly limits?: DaemonConfigInput['limits'];
   readonly trustDomain?: string;
+  /** Default: free ones. */
+  readonly ports?: { readonly pairing: number; readonly node: number };
+  /** Off when absent. */
+  readonly console?: DaemonConfigInput['console'];
   /** A home that an earlier daemon left; a new one when absent. */
   readonly home?: string;
 }
@@ -37,9 +41,10 @@ export class TestDaemon {
     const running = await startDaemon({
       home,
       config: {
-        pairing: { host: '127.0.0.1', port: 0 },
-        node: { host: '127.0.0.1', port: 0 },
-        console: { enabled: false },
+        pairing: { host: '127.0.0.1', port: options.ports?.pairing ?? 0 },
+        node: { host: '127.0.0.1', port: options.ports?.node ?? 0 },
+        quic: { host: '127.0.0.1' },
+        console: options.console ?? { enabled: false },
         // Only the tests about it may run into it.
         limits: { opensPerMinutePerSource: 10_000, opensPerMinute: 10_000, ...options.limits },
         ...(options.trustDomain !== undefined && { trustDomain: options.trustDomain }),
