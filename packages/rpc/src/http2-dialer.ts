@@ -23,7 +23,10 @@ export interface Http2Connection {
   readonly channelBinding: Uint8Array;
   /** Resolves when the connection has ended, by whomever. */
   readonly closed: Promise<void>;
+  /** Ends it when the calls under way have ended. */
   close(): void;
+  /** Ends it now. */
+  destroy(): void;
 }
 
 /** A connection to the node listener, over whichever transport. */
@@ -34,6 +37,7 @@ export interface NodeConnection {
   readonly transport: Transport;
   readonly closed: Promise<void>;
   close(): void;
+  destroy(): void;
 }
 
 const connectTimeoutMs = 10_000;
@@ -151,6 +155,7 @@ function overHttp2(
     channelBinding,
     closed: new Promise((resolve) => session.once('close', () => resolve())),
     close: () => session.close(),
+    destroy: () => session.destroy(),
   };
 }
 

@@ -29,5 +29,6 @@ export async function dialNodeQuic(quic: Quic, enrollment: PairedEnrollment): Pr
     transport: createQuicTransport({ connect: async () => connection }),
     closed: connection.closed.then(() => {}),
     close: () => connection.close(),
+    destroy: () => connection.close(),
   };
 }

@@ -1,0 +1,256 @@
+// The device's agent against a real daemon, over both transports.
+
+import assert from 'node:assert/strict';
+import test, { type TestContext } from 'node:test';
+import { type AgentState, builtInCapabilities, type Capability, quicFirst, runAgent } from '@palyra/agent';
+import type { IdentityError, PairedEnrollment } from '@palyra/identity';
+import { dialNode, dialPairing, type NodeConnection } from '@palyra/rpc';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { expectCode } from './testing/expect-code.ts';
+import { freePort } from './testing/free-port.ts';
+import { TestDaemon } from './testing/running-daemon.ts';
+import { makeDevice, pair, type SampleDevice } from './testing/sample-device.ts';
+
+const quic = createQuic();
+const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+const parsed = (bytes: Uint8Array) => JSON.parse(new TextDecoder().decode(bytes));
+
+class TestAgent {
+  readonly states: AgentState[] = [];
+  readonly connections: NodeConnection[] = [];
+  /** Resolves when the agent has ended, with why. */
+  readonly ended: Promise<IdentityError | undefined>;
+  readonly #stop = new AbortController();
+  readonly #watchers = new Set<() => void>();
+
+  constructor(
+    t: TestContext,
+    device: SampleDevice,
+    enrollment: PairedEnrollment,
+    options: {
+      transport?: 'http2' | 'quic';
+      capabilities?: Record<string, Capability>;
+      retryMs?: number;
+    } = {},
+  ) {
+    const http2 = (e: PairedEnrollment) => dialNode(e.nodeAddress, e);
+    const dial = options.transport === 'http2' ? http2 : quicFirst((e) => dialNodeQuic(quic, e), http2);
+    this.ended = runAgent({
+      device,
+      enrollment,
+      dial: async (e) => {
+        const connection = await dial(e);
+        this.connections.push(connection);
+        return connection;
+      },
+      dialRecovery: (e) => dialPairing(e.address, e),
+      capabilities: new Map([...builtInCapabilities, ...Object.entries(options.capabilities ?? {})]),
+      platform: 'linux x64',
+      signal: this.#stop.signal,
+      retryMs: options.retryMs ?? 20,
+      onState: (state) => {
+        this.states.push(state);
+        for (const watcher of this.#watchers) watcher();
+      },
+    }).then(
+      () => undefined,
+      (error) => error,
+    );
+    t.after(() => this.stop());
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.ended;
+  }
+
+  /** Resolves when it has been connected this often. */
+  async connected(times = 1): Promise<void> {
+    const enough = () => this.states.filter((each) => each.state === 'connected').length >= times;
+    while (!enough()) {
+      await new Promise<void>((resolve) => {
+        const watcher = () => {
+          this.#watchers.delete(watcher);
+          resolve();
+        };
+        this.#watchers.add(watcher);
+      });
+    }
+  }
+}
+
+/** A capability that tells when it runs and ends when it is let go. */
+function held() {
+  const running = Promise.withResolvers<AbortSignal>();
+  const release = Promise.withResolvers<void>();
+  const capability: Capability = async ({ input, signal }) => {
+    running.resolve(signal);
+    await release.promise;
+    return input;
+  };
+  return { capability, running: running.promise, release: release.resolve };
+}
+
+for (const transport of ['http2', 'quic'] as const) {
+  test(`over ${transport}, the operator runs a capability on the device`, async (t) => {
+    const daemon = await TestDaemon.start(t);
+    const device = await makeDevice();
+    const agent = new TestAgent(t, device, await pair(daemon, device), { transport });
+    await agent.connected();
+    const deviceId = device.identity.id;
+    const echo = await daemon.admin.executeCapability({
+      deviceId,
+      capability: 'echo',
+      input: json({ a: [1] }),
+    });
+    assert.deepEqual(parsed(echo.output), { a: [1] });
+    const info = await daemon.admin.executeCapability({ deviceId, capability: 'system.info' });
+    assert.equal(parsed(info.output).node, process.version);
+    const shown = (await daemon.admin.getDevice({ id: deviceId })).device;
+    assert.equal(shown?.transport, transport);
+    assert.deepEqual(shown?.capabilities, ['system.info', 'echo']);
+  });
+
+  test(`over ${transport}, what goes wrong on the device has a code`, async (t) => {
+    const daemon = await TestDaemon.start(t);
+    const device = await makeDevice();
+    const deviceId = device.identity.id;
+    const slow = held();
+    const agent = new TestAgent(t, device, await pair(daemon, device), {
+      transport,
+      capabilities: {
+        broken: async () => {
+          throw new Error('no such file');
+        },
+        large: async () => new Uint8Array(600 * 1024),
+        slow: slow.capability,
+      },
+    });
+    await agent.connected();
+    const run = (capability: string, timeoutMs = 0) =>
+      daemon.admin.executeCapability({ deviceId, capability, timeoutMs });
+    await expectCode(run('missing'), 'CAPABILITY_UNKNOWN');
+    assert.match((await expectCode(run('broken'), 'CAPABILITY_FAILED')).message, /no such file/);
+    await expectCode(run('large'), 'CAPABILITY_OUTPUT_TOO_LARGE');
+    await expectCode(run('slow', 50), 'CAPABILITY_TIMEOUT');
+    // The device hears that nobody waits any more.
+    const signal = await slow.running;
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    assert.deepEqual(parsed((await run('echo')).output), null);
+    await expectCode(
+      daemon.admin.executeCapability({ deviceId, capability: 'echo', input: new Uint8Array(513 * 1024) }),
+      'MESSAGE_TOO_LARGE',
+    );
+  });
+
+  test(`over ${transport}, a call survives the device's reconnect`, async (t) => {
+    const daemon = await TestDaemon.start(t);
+    const device = await makeDevice();
+    const slow = held();
+    const agent = new TestAgent(t, device, await pair(daemon, device), {
+      transport,
+      capabilities: { slow: slow.capability },
+    });
+    await agent.connected();
+    const call = daemon.admin.executeCapability({
+      deviceId: device.identity.id,
+      capability: 'slow',
+      input: json('across'),
+    });
+    await slow.running;
+    agent.connections[0]?.destroy();
+    await agent.connected(2);
+    slow.release();
+    const reply = await call;
+    assert.equal(parsed(reply.output), 'across');
+    assert.equal(reply.reconnects, 1);
+  });
+
+  test(`over ${transport}, a revoked device is told why at once, its call ends, and it stays away`, async (t) => {
+    const daemon = await TestDaemon.start(t);
+    const device = await makeDevice();
+    const deviceId = device.identity.id;
+    const slow = held();
+    const agent = new TestAgent(t, device, await pair(daemon, device), {
+      transport,
+      capabilities: { slow: slow.capability },
+    });
+    await agent.connected();
+    const call = daemon.admin.executeCapability({ deviceId, capability: 'slow' });
+    const refused = expectCode(call, 'DEVICE_REVOKED');
+    await slow.running;
+    await daemon.admin.revokeDevice({ id: deviceId, reason: 'lost' });
+    await refused;
+    assert.equal((await agent.ended)?.code, 'DEVICE_REVOKED');
+    await agent.connections[0]?.closed;
+    assert.equal(agent.states.filter((each) => each.state === 'connected').length, 1);
+    await expectCode(
+      daemon.admin.executeCapability({ deviceId, capability: 'echo' }),
+      'DEVICE_NOT_CONNECTED',
+    );
+    slow.release();
+  });
+}
+
+test('an agent that was started anew says that the calls of the one before are lost', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  const slow = held();
+  const first = new TestAgent(t, device, enrollment, { capabilities: { slow: slow.capability } });
+  await first.connected();
+  const lost = expectCode(
+    daemon.admin.executeCapability({ deviceId: device.identity.id, capability: 'slow' }),
+    'CAPABILITY_LOST',
+  );
+  await slow.running;
+  await first.stop();
+  const second = new TestAgent(t, device, enrollment);
+  await second.connected();
+  await lost;
+  slow.release();
+});
+
+test('of two agents of one device the newer has the channel, and the older stops', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  const older = new TestAgent(t, device, enrollment);
+  await older.connected();
+  const newer = new TestAgent(t, device, enrollment);
+  await newer.connected();
+  assert.equal((await older.ended)?.code, 'CHANNEL_REPLACED');
+  const { output } = await daemon.admin.executeCapability({
+    deviceId: device.identity.id,
+    capability: 'echo',
+  });
+  assert.equal(parsed(output), null);
+});
+
+test('an agent comes back to a daemon that was restarted', async (t) => {
+  const ports = { pairing: await freePort(), node: await freePort() };
+  const daemon = await TestDaemon.start(t, { ports });
+  const device = await makeDevice();
+  const agent = new TestAgent(t, device, await pair(daemon, device));
+  await agent.connected();
+  await daemon.stop();
+  const again = await TestDaemon.start(t, { ports, home: daemon.home });
+  await agent.connected(2);
+  const { output } = await again.admin.executeCapability({
+    deviceId: device.identity.id,
+    capability: 'echo',
+    input: json(7),
+  });
+  assert.equal(parsed(output), 7);
+});
+
+test('where nothing answers on UDP, the device uses HTTP/2 and says why', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = { ...(await pair(daemon, device)), quicAddress: '127.0.0.1:9' };
+  const agent = new TestAgent(t, device, enrollment);
+  await agent.connected();
+  const shown = (await daemon.admin.getDevice({ id: device.identity.id })).device;
+  assert.equal(shown?.transport, 'http2');
+  assert.match(shown?.quicProblem ?? '', /answer|reach|timed/i);
+});
