@@ -33,7 +33,10 @@ export function credentialOf(enrollment: PairedEnrollment): Credential {
 }
 
 /** Resolves with the handshake done. @throws what the handshake throws. */
-export function bareSocket(address: string, options: tls.ConnectionOptions): Promise<tls.TLSSocket> {
+export function bareSocket(
+  address: string,
+  options: tls.ConnectionOptions & { readonly localAddress?: string },
+): Promise<tls.TLSSocket> {
   const [host, port] = address.split(':') as [string, string];
   return new Promise((resolve, reject) => {
     const socket = tls.connect({ host, port: Number(port), ALPNProtocols: ['h2'], ...options });
