@@ -56,7 +56,7 @@ export async function dial(options: QuicDialOptions, runtime: QuicheRuntime): Pr
   try {
     await session.ready();
   } catch (cause) {
-    void session.close();
+    session.close().catch(() => {});
     options.signal?.throwIfAborted();
     throw dialError(close, cause);
   }
@@ -112,8 +112,10 @@ class QuicheClientConnection implements QuicClientConnection {
   close(error?: IdentityError): void {
     if (this.#failure) return;
     this.#gone(error);
-    if (error) void this.#session.close(toCloseNumber(error.code), toCloseReason(error.message));
-    else void this.#session.close(closedNormally, '');
+    const sent = error
+      ? this.#session.close(toCloseNumber(error.code), toCloseReason(error.message))
+      : this.#session.close(closedNormally, '');
+    sent.catch(() => {});
   }
 
   #tryOpen(): QuicheStream | undefined {

@@ -1,0 +1,247 @@
+// One call on one QUIC stream, the same for both sides: frames out, frames in, the order they must come in, and credit.
+// docs/quic.md section 3.
+//
+//   caller's frames    REQUEST  DATA*  END        then the end of the stream, once the answer is complete
+//   answerer's frames  RESPONSE DATA*  TRAILERS   and the end of the stream
+//   both, any time     WINDOW
+//
+// The caller keeps its direction open until it has the whole answer: a reset of a direction that has ended would not
+// reach the handler, and the caller's WINDOW frames need a way.
+
+import { IdentityError } from '@palyra/identity';
+import { type QuicResetReason, QuicStreamReset } from '../close-code.ts';
+import type { QuicStream } from '../contract.ts';
+import { ReceiveQueue } from '../receive-queue.ts';
+import { encodeFrame, type Frame, type FrameLimits, FrameParser } from './frame.ts';
+import { invalid } from './protocol-error.ts';
+
+/** Bytes of data a side may send before the other has taken any. Protocol, not an option. */
+export const initialWindowBytes = 262_144;
+const maxWindowBytes = 0x3fff_ffff;
+
+type RequestFrame = Extract<Frame, { type: 'request' }>;
+type ResponseFrame = Extract<Frame, { type: 'response' }>;
+
+export class CallStream {
+  readonly #stream: QuicStream;
+  readonly #limits: FrameLimits;
+  readonly #role: 'caller' | 'answerer';
+
+  #sending: Uint8Array[] = [];
+  #sendCredit = initialWindowBytes;
+  #creditWaiter: (() => void) | undefined;
+
+  #expected: 'head' | 'data' | 'nothing' = 'head';
+  readonly #head = Promise.withResolvers<RequestFrame | ResponseFrame>();
+  readonly #trailers = Promise.withResolvers<Headers>();
+  readonly #body = new ReceiveQueue(initialWindowBytes);
+  #receiveCredit = initialWindowBytes;
+  #taken = 0;
+
+  #failure: Error | undefined;
+  /** Both sides have said all there is to say. */
+  #done = false;
+  #onFailure: ((error: Error) => void) | undefined;
+
+  constructor(stream: QuicStream, role: 'caller' | 'answerer', limits: FrameLimits) {
+    this.#stream = stream;
+    this.#role = role;
+    this.#limits = limits;
+    for (const { promise } of [this.#head, this.#trailers]) promise.catch(() => {});
+    void this.#receive();
+  }
+
+  /** Why the call is over before it was complete: a reset, a lost connection, a broken protocol. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  /** True once the peer has finished, so that sending more is of no use. */
+  get answered(): boolean {
+    return this.#role === 'caller' && this.#expected === 'nothing';
+  }
+
+  /** Called once, at once if it has happened. */
+  onFailure(listener: (error: Error) => void): void {
+    if (this.#failure) listener(this.#failure);
+    else this.#onFailure = listener;
+  }
+
+  /** For the answerer. */
+  request(): Promise<RequestFrame> {
+    return this.#head.promise as Promise<RequestFrame>;
+  }
+
+  /** For the caller. */
+  response(): Promise<ResponseFrame> {
+    return this.#head.promise as Promise<ResponseFrame>;
+  }
+
+  /** For the caller: settles after the last data. */
+  trailers(): Promise<Headers> {
+    return this.#trailers.promise;
+  }
+
+  /** The data of the peer. What is taken from here is what the peer may send again. */
+  async *body(): AsyncGenerator<Uint8Array> {
+    let complete = false;
+    try {
+      for (;;) {
+        const bytes = await this.#body.read();
+        complete = !bytes;
+        if (!bytes) return;
+        this.#took(bytes.length);
+        yield bytes;
+      }
+    } finally {
+      // A caller that does not want the rest of the answer has no further use for the call.
+      if (!complete && this.#role === 'caller') this.reset('CANCELLED');
+    }
+  }
+
+  /** Leaves a frame to go with the next flush. @throws MESSAGE_TOO_LARGE */
+  queue(frame: Exclude<Frame, { type: 'data' }>): void {
+    this.#sending.push(encodeFrame(frame, this.#limits));
+  }
+
+  /** Leaves data to go with the next flush, as far as the peer takes it; waits for it to take the rest. */
+  async queueData(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length && !this.answered; ) {
+      if (this.#sendCredit === 0) {
+        await this.flush();
+        await this.#credit();
+        continue;
+      }
+      const size = Math.min(bytes.length - at, this.#sendCredit, this.#limits.maxDataBytes);
+      this.#sendCredit -= size;
+      this.#sending.push(encodeFrame({ type: 'data', bytes: bytes.subarray(at, at + size) }));
+      at += size;
+    }
+  }
+
+  async flush(): Promise<void> {
+    const bytes = this.#takeQueued();
+    if (bytes) await this.#stream.write(bytes);
+  }
+
+  /** Flushes and ends this side's direction. */
+  async finish(): Promise<void> {
+    this.#done = true;
+    await this.#stream.end(this.#takeQueued());
+  }
+
+  /** Abandons the call; it fails here too. */
+  reset(reason: QuicResetReason, error: Error = new QuicStreamReset(reason)): void {
+    if (this.#failure || this.#done) return;
+    this.#stream.reset(reason);
+    this.#fail(error);
+  }
+
+  async #receive(): Promise<void> {
+    const parser = new FrameParser(this.#limits);
+    try {
+      for (;;) {
+        const chunk = await this.#stream.read();
+        if (!chunk) break;
+        // What a caller still sends after it has its answer is of no interest.
+        if (this.#done) continue;
+        for (const frame of parser.push(chunk)) this.#accept(frame);
+      }
+      if (this.#done) return;
+      parser.end();
+      if (this.#expected !== 'nothing') throw invalid('the stream ended within a call');
+      // A caller that ends early has gone; one that has the answer has ended the stream itself.
+      if (this.#role === 'answerer') throw new QuicStreamReset('CANCELLED');
+    } catch (error) {
+      this.#broken(error);
+    }
+  }
+
+  #broken(error: unknown): void {
+    if (this.#failure || this.#done) return;
+    const failure = error instanceof Error ? error : new Error(String(error));
+    // No effect where the stream itself has failed.
+    this.#stream.reset(isProtocolError(failure) ? failure.code : 'CANCELLED');
+    this.#fail(failure);
+  }
+
+  #accept(frame: Frame): void {
+    if (frame.type === 'window') {
+      this.#addCredit(frame.bytes);
+      return;
+    }
+    const { head, last } = this.#role === 'caller' ? fromAnswerer : fromCaller;
+    if (frame.type === head && this.#expected === 'head') {
+      this.#expected = 'data';
+      this.#head.resolve(frame as RequestFrame | ResponseFrame);
+    } else if (frame.type === 'data' && this.#expected === 'data') {
+      this.#addBody(frame.bytes);
+    } else if (frame.type === last && this.#expected === 'data') {
+      this.#expected = 'nothing';
+      this.#body.end();
+      if (frame.type === 'trailers') this.#trailers.resolve(frame.headers);
+    } else {
+      throw invalid(`${frame.type} where it does not belong`);
+    }
+  }
+
+  #addBody(bytes: Uint8Array): void {
+    this.#receiveCredit -= bytes.length;
+    if (this.#receiveCredit < 0 || !this.#body.push(bytes)) {
+      throw new IdentityError('MESSAGE_TOO_LARGE', 'The peer sent more than it was allowed to.');
+    }
+  }
+
+  /** Half a window at a time, so that small messages cost no answer. */
+  #took(size: number): void {
+    this.#taken += size;
+    if (this.#taken < initialWindowBytes / 2 || this.#expected === 'nothing' || this.#failure || this.#done)
+      return;
+    this.#receiveCredit += this.#taken;
+    this.queue({ type: 'window', bytes: this.#taken });
+    this.#taken = 0;
+    this.flush().catch(() => {});
+  }
+
+  #addCredit(bytes: number): void {
+    this.#sendCredit += bytes;
+    if (this.#sendCredit > maxWindowBytes) throw invalid('a window without bounds');
+    this.#creditWaiter?.();
+  }
+
+  async #credit(): Promise<void> {
+    while (this.#sendCredit === 0 && !this.#failure && !this.answered) {
+      await new Promise<void>((resolve) => {
+        this.#creditWaiter = resolve;
+      });
+    }
+    if (this.#failure) throw this.#failure;
+  }
+
+  #takeQueued(): Uint8Array | undefined {
+    const queued = this.#sending;
+    if (queued.length === 0) return undefined;
+    this.#sending = [];
+    return queued.length === 1 ? queued[0] : Buffer.concat(queued);
+  }
+
+  #fail(error: Error): void {
+    this.#failure = error;
+    this.#head.reject(error);
+    this.#trailers.reject(error);
+    this.#body.fail(error);
+    this.#creditWaiter?.();
+    this.#onFailure?.(error);
+  }
+}
+
+function isProtocolError(
+  error: Error,
+): error is IdentityError & { code: 'MESSAGE_INVALID' | 'MESSAGE_TOO_LARGE' } {
+  return (
+    error instanceof IdentityError && (error.code === 'MESSAGE_INVALID' || error.code === 'MESSAGE_TOO_LARGE')
+  );
+}
+
+const fromCaller = { head: 'request', last: 'end' } as const;
+const fromAnswerer = { head: 'response', last: 'trailers' } as const;

@@ -1,0 +1,42 @@
+// Headers and trailers on the wire, docs/quic.md section 3.2: name and value, each with its length in front. Uncompressed:
+// the headers of a call are small, and compression shared by calls would let them learn of each other.
+
+import { invalid } from './protocol-error.ts';
+import { decodeVarint, encodeVarint } from './varint.ts';
+
+const maxHeaders = 128;
+/** RFC 9110 5.6.2, lower case as in HTTP/2 (RFC 9113 8.2). */
+const name = /^[a-z0-9!#$%&'*+.^_`|~-]+$/;
+/** RFC 9110 5.5, one byte per character. */
+const value = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+export function encodeHeaders(headers: Headers): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (const [name, value] of headers) {
+    const bytes = Buffer.from(value, 'latin1');
+    parts.push(encodeVarint(name.length), Buffer.from(name, 'latin1'), encodeVarint(bytes.length), bytes);
+  }
+  return Buffer.concat(parts);
+}
+
+/** @throws MESSAGE_INVALID, MESSAGE_TOO_LARGE */
+export function decodeHeaders(bytes: Buffer): Headers {
+  const headers = new Headers();
+  let at = 0;
+  for (let count = 0; at < bytes.length; count++) {
+    if (count === maxHeaders) throw invalid(`more than ${maxHeaders} headers`);
+    const key = readText(bytes, at);
+    const text = readText(bytes, key.next);
+    if (!name.test(key.text) || !value.test(text.text)) throw invalid('a header of other characters');
+    headers.append(key.text, text.text);
+    at = text.next;
+  }
+  return headers;
+}
+
+function readText(bytes: Buffer, at: number): { text: string; next: number } {
+  const length = decodeVarint(bytes, at);
+  if (!length || length.next + length.value > bytes.length) throw invalid('a header list that is cut');
+  const next = length.next + length.value;
+  return { text: bytes.toString('latin1', length.next, next), next };
+}
