@@ -67,6 +67,8 @@ const configSchema = z.strictObject({
       pendingRequests: positive.optional(),
       requestLifeMs: positive.optional(),
       collectLifeMs: positive.optional(),
+      unusedCertificates: positive.optional(),
+      recoveryOfflineMs: positive.optional(),
       deviceCertificateLifeMs: z
         .number()
         .int()

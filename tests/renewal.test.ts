@@ -1,0 +1,181 @@
+// Renewal and recovery over real connections: nobody is locked out, and nothing that was shut out comes back.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import {
+  type KeyProof,
+  loadEnrollments,
+  type PairedEnrollment,
+  readPeerCertificate,
+  recoverCertificate,
+  renewalTime,
+  renewCertificate,
+} from '@palyra/identity';
+import { dialPairing, recoveryPeer } from '@palyra/rpc';
+import { expectCode } from './testing/expect-code.ts';
+import { day, HeldClock, hour, minute } from './testing/held-clock.ts';
+import { TestDaemon } from './testing/running-daemon.ts';
+import { makeDevice, pair, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
+
+const serialOf = (enrollment: PairedEnrollment) =>
+  readPeerCertificate(enrollment.certificateChain[0]!).serial;
+
+/** Renews over a connection of the present certificate. */
+async function renew(daemon: TestDaemon, device: SampleDevice, enrollment: PairedEnrollment) {
+  const node = await daemon.node(enrollment);
+  return renewCertificate(device, enrollment, (proof) => node.renew(proof));
+}
+
+async function recover(daemon: TestDaemon, device: SampleDevice, enrollment: PairedEnrollment) {
+  const connection = await dialPairing(enrollment.address, enrollment);
+  daemon.closeAtEnd(connection);
+  return recoverCertificate(device, enrollment, recoveryPeer(connection));
+}
+
+async function statesOf(daemon: TestDaemon, device: SampleDevice): Promise<Record<string, string>> {
+  const { certificates } = await daemon.admin.getDevice({ id: device.identity.id });
+  return Object.fromEntries(certificates.map(({ serial, state }) => [serial, state]));
+}
+
+test('a renewed certificate becomes active when it is used, and only then is the old one superseded', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const old = await pair(daemon, device);
+  const renewed = await renew(daemon, device, old);
+  assert.notDeepEqual(renewed.tlsKey, old.tlsKey);
+  assert.deepEqual(await statesOf(daemon, device), {
+    [serialOf(old)]: 'active',
+    [serialOf(renewed)]: 'issued',
+  });
+  // The answer might have been lost: the old one still works.
+  await (await daemon.node(old)).status({});
+  await (await daemon.node(renewed)).status({});
+  assert.deepEqual(await statesOf(daemon, device), {
+    [serialOf(old)]: 'superseded',
+    [serialOf(renewed)]: 'active',
+  });
+  await expectCode((await daemon.node(old)).status({}), 'CERTIFICATE_SUPERSEDED');
+  assert.deepEqual(await loadEnrollments(device.secrets), [renewed]);
+});
+
+test('answers that were lost do not pile up without end', async (t) => {
+  const daemon = await TestDaemon.start(t, { limits: { unusedCertificates: 3 } });
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  for (let lost = 0; lost < 3; lost += 1) await renew(daemon, device, enrollment);
+  await expectCode(renew(daemon, device, enrollment), 'TOO_MANY_REQUESTS');
+  await (await daemon.node(enrollment)).status({});
+});
+
+test("a renewal takes both keys: neither signature can be missing, another device's or for another key", async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  const node = await daemon.node(enrollment);
+  const spoiled = (spoil: (proof: KeyProof) => KeyProof) =>
+    renewCertificate(device, enrollment, (proof) => node.renew(spoil(proof)));
+  const stranger = { ...device, identity: await sameIdOtherKey(device.identity) };
+  await expectCode(
+    spoiled((proof) => ({ ...proof, identitySignature: new Uint8Array(64) })),
+    'PROOF_WRONG',
+  );
+  await expectCode(
+    spoiled((proof) => ({ ...proof, tlsKeyProof: new Uint8Array(64) })),
+    'PROOF_WRONG',
+  );
+  await expectCode(
+    spoiled((proof) => ({ ...proof, tlsKeyProof: new Uint8Array(0) })),
+    'PROOF_WRONG',
+  );
+  await expectCode(
+    spoiled((proof) => ({ ...proof, tlsKey: proof.tlsKey.slice(1) })),
+    'MESSAGE_INVALID',
+  );
+  await expectCode(
+    renewCertificate(stranger, enrollment, (proof) => node.renew(proof)),
+    'PROOF_WRONG',
+  );
+  assert.equal(Object.keys(await statesOf(daemon, device)).length, 1);
+});
+
+test('a certificate for another key than the one asked for is not taken', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  const swapped = async () => ({
+    certificateChain: enrollment.certificateChain,
+    trustBundle: enrollment.trustBundle,
+  });
+  await expectCode(renewCertificate(device, enrollment, swapped), 'CERTIFICATE_INVALID');
+  assert.deepEqual(await loadEnrollments(device.secrets), [enrollment]);
+});
+
+test('a device that slept past the end of its certificate recovers by its identity key', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock });
+  const device = await makeDevice({ clock });
+  const old = await pair(daemon, device);
+  await (await daemon.node(old)).status({});
+  clock.advance(20 * day);
+  await expectCode((await daemon.node(old)).status({}), 'CERTIFICATE_EXPIRED');
+  const recovered = await recover(daemon, device, old);
+  assert.equal((await statesOf(daemon, device))[serialOf(recovered)], 'issued');
+});
+
+test('a device that was away for longer than the policy allows has to pair again', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock });
+  const device = await makeDevice({ clock });
+  const old = await pair(daemon, device);
+  clock.advance(32 * day);
+  await expectCode(recover(daemon, device, old), 'RECOVERY_REFUSED');
+});
+
+test('revoked stays revoked: neither renewal nor recovery brings a device back', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  const node = await daemon.node(enrollment);
+  await node.status({});
+  await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
+  await expectCode(recover(daemon, device, enrollment), 'DEVICE_REVOKED');
+  await expectCode((await daemon.node(enrollment)).renew({}), 'DEVICE_REVOKED');
+});
+
+test('a recovery is for one channel, once, and tells a stranger nothing', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  const open = async () => {
+    const connection = await dialPairing(enrollment.address, enrollment);
+    daemon.closeAtEnd(connection);
+    return recoveryPeer(connection);
+  };
+  const [here, there] = [await open(), await open()];
+  let sent: Parameters<typeof here.recover>[0] | undefined;
+  await recoverCertificate(device, enrollment, {
+    ...here,
+    recover: (request) => {
+      sent = request;
+      return here.recover(request);
+    },
+  });
+  await expectCode(here.recover(sent!), 'SESSION_NOT_FOUND');
+  const challenge = await there.challenge();
+  await expectCode(here.recover({ ...sent!, challenge }), 'SESSION_NOT_FOUND');
+  await expectCode(there.recover({ ...sent!, challenge }), 'DEVICE_NOT_FOUND');
+  const unknown = await makeDevice();
+  await expectCode(recoverCertificate(unknown, enrollment, there), 'DEVICE_NOT_FOUND');
+  const thief = { ...device, identity: await sameIdOtherKey(device.identity) };
+  await expectCode(recoverCertificate(thief, enrollment, there), 'DEVICE_NOT_FOUND');
+});
+
+test('the time to renew is counted from the arrival, and spread', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock });
+  const device = await makeDevice({ clock });
+  const enrollment = await pair(daemon, device);
+  const after = (random: number) => renewalTime(enrollment, random).getTime() - clock.now().getTime();
+  assert.ok(Math.abs(after(1) - 16 * hour) < minute);
+  assert.ok(Math.abs(after(0) - 14.4 * hour) < minute);
+});
