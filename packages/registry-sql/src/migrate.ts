@@ -1,23 +1,17 @@
 // Brings a database to this program's version: one file per migration, none ever edited once released.
 
 import { IdentityError } from '@palyra/identity';
-import type { ColumnDataType, Kysely } from 'kysely';
-import { DEFAULT_MIGRATION_TABLE, Migrator } from 'kysely/migration';
-import { registryTables } from './migrations/0001-registry.ts';
+import type { Kysely } from 'kysely';
+import { DEFAULT_MIGRATION_TABLE, type Migration, Migrator } from 'kysely/migration';
 
-/** What databases call differently. */
-export interface ColumnTypes {
-  readonly bytes: ColumnDataType;
-  /** A whole number that is also the primary key. */
-  readonly sequence: ColumnDataType;
-}
-
-// In SQLite `integer primary key` is the row's own number and costs no index.
-export const sqliteTypes: ColumnTypes = { bytes: 'blob', sequence: 'integer' };
-
-/** @throws REGISTRY_VERSION when a newer program wrote this database; else what the database throws. */
-export async function migrate(db: Kysely<unknown>, types: ColumnTypes): Promise<void> {
-  const migrations = { '0001-registry': registryTables(types) };
+/**
+ * @param migrations by name, in the order of their names.
+ * @throws REGISTRY_VERSION when a newer program wrote this database; else what the database throws.
+ */
+export async function migrate(
+  db: Kysely<unknown>,
+  migrations: Readonly<Record<string, Migration>>,
+): Promise<void> {
   const unknown = (await appliedMigrations(db)).find((name) => !Object.hasOwn(migrations, name));
   if (unknown !== undefined) {
     throw new IdentityError(

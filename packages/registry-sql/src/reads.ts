@@ -41,7 +41,7 @@ export class SqlReads implements RegistryReads {
     return this.#one(this.statements.device({ id }), readDevice);
   }
 
-  devices(query: { limit: number; after?: string; search?: string }): Promise<Device[]> {
+  async devices(query: { limit: number; after?: string; search?: string }): Promise<Device[]> {
     const { after, search } = query;
     const wanted = search === undefined ? {} : { name: foldName(search), idStart: search.toUpperCase() };
     return this.#many(this.statements.devices({ limit: checked(query.limit), after, ...wanted }), readDevice);
@@ -55,7 +55,7 @@ export class SqlReads implements RegistryReads {
     return this.#one(query, readCertificate);
   }
 
-  certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]> {
+  async certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]> {
     const values = { device_id: deviceId, limit: checked(limit) };
     return this.#many(this.statements.certificatesOf(values), readCertificate);
   }
@@ -72,12 +72,14 @@ export class SqlReads implements RegistryReads {
     return this.#one(this.statements.issuedPairing({ serial }), readPairing);
   }
 
-  pairings(query: { states?: readonly PairingState[]; limit: number }): Promise<Pairing[]> {
+  async pairings(query: { states?: readonly PairingState[]; limit: number }): Promise<Pairing[]> {
     const { states } = query;
+    // Not every database knows an empty list.
+    if (states?.length === 0) return [];
     return this.#many(this.statements.pairings({ states, limit: checked(query.limit) }), readPairing);
   }
 
-  duePairings(now: Date, limit: number): Promise<Pairing[]> {
+  async duePairings(now: Date, limit: number): Promise<Pairing[]> {
     const values = { now: milliseconds(now), limit: checked(limit) };
     return this.#many(this.statements.duePairings(values), readPairing);
   }
@@ -86,7 +88,7 @@ export class SqlReads implements RegistryReads {
     return this.#many(this.statements.authorities({}), readAuthority);
   }
 
-  revocations(query: { limit: number }): Promise<Revocation[]> {
+  async revocations(query: { limit: number }): Promise<Revocation[]> {
     return this.#many(this.statements.revocations({ limit: checked(query.limit) }), readRevocation);
   }
 
@@ -103,7 +105,7 @@ export class SqlReads implements RegistryReads {
     return counts ?? unreadable('ledger', null);
   }
 
-  audit(query: { limit: number; before?: number; subject?: string }): Promise<AuditRow[]> {
+  async audit(query: { limit: number; before?: number; subject?: string }): Promise<AuditRow[]> {
     const { before, subject } = query;
     return this.#many(this.statements.audit({ limit: checked(query.limit), before, subject }), readAuditRow);
   }

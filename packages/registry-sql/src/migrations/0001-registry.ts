@@ -1,9 +1,15 @@
 // The first version: every table.
 
 import { AUDIT_GENESIS_HASH } from '@palyra/identity';
-import { type Kysely, sql } from 'kysely';
+import { type ColumnDataType, type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import type { ColumnTypes } from '../migrate.ts';
+
+/** What databases call differently. */
+export interface ColumnTypes {
+  readonly bytes: ColumnDataType;
+  /** A whole number that is also the primary key. */
+  readonly sequence: ColumnDataType;
+}
 
 export function registryTables(types: ColumnTypes): Migration {
   return {
@@ -22,6 +28,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('capabilities', 'text', (column) => column.notNull())
         .addColumn('revocation_reason', 'text')
         .execute();
+      await db.schema.createIndex('devices_standing').on('devices').columns(['id', 'state']).execute();
 
       await db.schema
         .createTable('authorities')
@@ -35,7 +42,6 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('der', types.bytes, (column) => column.notNull())
         .execute();
 
-      // `der` comes last, so that the check of a connection reads only the start of the row.
       await db.schema
         .createTable('certificates')
         .addColumn('serial', 'text', (column) => column.primaryKey())
@@ -48,6 +54,12 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('issuer_id', 'text', (column) => column.notNull().references('authorities.id'))
         .addColumn('created_at', 'bigint', (column) => column.notNull())
         .addColumn('der', types.bytes, (column) => column.notNull())
+        .execute();
+      // Holds all that `standing` reads, and so does devices_standing: two small pages instead of four large ones.
+      await db.schema
+        .createIndex('certificates_standing')
+        .on('certificates')
+        .columns(['fingerprint', 'serial', 'subject_kind', 'subject_id', 'state', 'not_before', 'not_after'])
         .execute();
       await db.schema
         .createIndex('certificates_subject')

@@ -2,12 +2,11 @@
 
 import type { CertificateRecord, CertificateStanding, CertificateState, Ulid } from '@palyra/identity';
 import type { CertificatesTable } from '../tables.ts';
-import { bytes, instant, integer, milliseconds, oneOf, optional, type Row, text } from './column.ts';
+import { bytes, instant, integer, milliseconds, oneOf, type Row, text } from './column.ts';
 import { deviceState } from './device.ts';
 
 const certificateState = oneOf<CertificateState>({ issued: 1, active: 1, superseded: 1, revoked: 1 });
 const subjectKind = oneOf<CertificateRecord['subject']['kind']>({ device: 1, daemon: 1 });
-const optionalDeviceState = optional(deviceState);
 
 export function certificateRow(certificate: CertificateRecord): CertificatesTable {
   return {
@@ -39,13 +38,15 @@ export function readCertificate(row: Row): CertificateRecord {
 }
 
 export function readStanding(row: Row): CertificateStanding {
+  const kind = subjectKind(row, 'subject_kind');
   return {
     serial: text(row, 'serial'),
-    subjectKind: subjectKind(row, 'subject_kind'),
+    subjectKind: kind,
     subjectId: text(row, 'subject_id') as Ulid,
     certificateState: certificateState(row, 'certificate_state'),
     notBeforeMs: integer(row, 'not_before'),
     notAfterMs: integer(row, 'not_after'),
-    deviceState: optionalDeviceState(row, 'device_state'),
+    // A certificate of a device that is not there is never good.
+    deviceState: kind === 'device' ? deviceState(row, 'device_state') : undefined,
   };
 }

@@ -52,27 +52,43 @@ export function pairingRow(pairing: Pairing): PairingsTable {
   };
 }
 
-const partReaders: Readonly<Record<Part, { column: string; read(row: Row): unknown }>> = {
-  expiresAt: { column: 'expires_at', read: (row) => instant(row, 'expires_at') },
-  sealedSecret: { column: 'sealed_secret', read: (row) => bytes(row, 'sealed_secret') },
-  request: { column: 'device_id', read: readRequest },
-  serial: { column: 'serial', read: (row) => text(row, 'serial') },
-  reason: { column: 'reason', read: (row) => text(row, 'reason') },
-};
+const parts: Readonly<Record<Part, { columns: readonly (keyof PairingsTable)[]; read(row: Row): unknown }>> =
+  {
+    expiresAt: { columns: ['expires_at'], read: (row) => instant(row, 'expires_at') },
+    sealedSecret: { columns: ['sealed_secret'], read: (row) => bytes(row, 'sealed_secret') },
+    serial: { columns: ['serial'], read: (row) => text(row, 'serial') },
+    reason: { columns: ['reason'], read: (row) => text(row, 'reason') },
+    request: {
+      columns: [
+        'device_id',
+        'identity_key',
+        'tls_key',
+        'name',
+        'kind',
+        'platform',
+        'words',
+        'source',
+        'continuity',
+        'failed_guesses',
+        'sealed_await_key',
+      ],
+      read: readRequest,
+    },
+  };
 
 /** @throws STORE_FAILED when the row lacks what its state needs or holds what its state cannot have. */
 export function readPairing(row: Row): Pairing {
   const state = pairingState(row, 'state');
-  const parts: Partial<Record<Part, unknown>> = {};
-  for (const [part, { column, read }] of Object.entries(partReaders) as [
-    Part,
-    (typeof partReaders)[Part],
-  ][]) {
+  const found: Partial<Record<Part, unknown>> = {};
+  for (const [part, { columns, read }] of Object.entries(parts) as [Part, (typeof parts)[Part]][]) {
     const presence = shapes[state][part];
-    if (row[column] !== null) {
-      if (presence === undefined) unreadable(column, row[column]);
-      parts[part] = read(row);
-    } else if (presence === 'required') unreadable(column, null);
+    const filled = columns.find((column) => row[column] !== null);
+    if (filled === undefined) {
+      if (presence === 'required') unreadable(part, null);
+    } else {
+      if (presence === undefined) unreadable(filled, row[filled]);
+      found[part] = read(row);
+    }
   }
   return {
     id: text(row, 'id') as Ulid,
@@ -83,7 +99,7 @@ export function readPairing(row: Row): Pairing {
     guessesLeft: integer(row, 'guesses_left'),
     guessesTaken: integer(row, 'guesses_taken'),
     state,
-    ...parts,
+    ...found,
   } as Pairing;
 }
 

@@ -3,12 +3,20 @@
 import { open, stat } from 'node:fs/promises';
 import { IdentityError, type Registry } from '@palyra/identity';
 import { Kysely, SqliteDialect } from 'kysely';
-import { migrate, sqliteTypes } from '../migrate.ts';
+import { migrate } from '../migrate.ts';
+import { registryTables } from '../migrations/0001-registry.ts';
+import { sqlitePlans } from '../migrations/0002-sqlite-plans.ts';
 import { statementsFor } from '../statements.ts';
 import type { Tables } from '../tables.ts';
 import { SqliteConnection } from './connection.ts';
 import { SqliteRegistry } from './registry.ts';
 import { storeError } from './store-error.ts';
+
+const migrations = {
+  // In SQLite `integer primary key` is the row's own number and costs no index.
+  '0001-registry': registryTables({ bytes: 'blob', sequence: 'integer' }),
+  '0002-sqlite-plans': sqlitePlans,
+};
 
 export interface SqliteRegistryOptions {
   /** The file, made when it is missing; its folder must exist and should be 0700. Or ':memory:'. */
@@ -26,7 +34,7 @@ export async function openSqliteRegistry(options: SqliteRegistryOptions): Promis
   const connection = new SqliteConnection(path);
   try {
     const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: connection.kyselyDatabase() }) });
-    await migrate(db as Kysely<unknown>, sqliteTypes);
+    await migrate(db as Kysely<unknown>, migrations);
     return new SqliteRegistry(connection, statementsFor(db));
   } catch (error) {
     connection.close();

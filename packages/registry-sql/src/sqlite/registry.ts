@@ -21,6 +21,7 @@ export class SqliteRegistry extends SqlReads implements Registry {
   readonly #connection: SqliteConnection;
   readonly #door: Door;
   readonly #listeners = new Set<(event: RegistryEvent) => void>();
+  #closed: Promise<void> | undefined;
 
   constructor(connection: SqliteConnection, statements: Statements) {
     const door = new Door();
@@ -66,8 +67,9 @@ export class SqliteRegistry extends SqlReads implements Registry {
     return () => void this.#listeners.delete(entry);
   }
 
-  async close(): Promise<void> {
-    if (await this.#door.shut()) this.#connection.close();
+  close(): Promise<void> {
+    this.#closed ??= this.#door.shut().then(() => this.#connection.close());
+    return this.#closed;
   }
 
   #tell(event: RegistryEvent): void {
@@ -167,12 +169,10 @@ class Door {
     };
   }
 
-  /** Waits for the changes that came before; false when it was shut already. */
-  async shut(): Promise<boolean> {
-    if (this.#shut) return false;
+  /** Lets nobody in from now on, and waits for those who came before. */
+  async shut(): Promise<void> {
     this.#shut = true;
     await this.#last;
-    return true;
   }
 
   mustBeOpen(): void {

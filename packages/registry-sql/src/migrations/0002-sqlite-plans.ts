@@ -1,0 +1,21 @@
+// SQLite prefers a unique index to one that holds every column asked for, until it knows how many rows there are. So it
+// is told from the start (sqlite.org/fileformat2.html, "The sqlite_stat1 Table"): at a million devices `standing` then
+// takes half the time.
+
+import { type Kysely, sql } from 'kysely';
+import type { Migration } from 'kysely/migration';
+
+// The number of rows, then how many share the first column, the first two, and so on.
+const statistics = [
+  { tbl: 'certificates', idx: 'certificates_standing', stat: '1000000 1 1 1 1 1 1 1' },
+  { tbl: 'devices', idx: 'devices_standing', stat: '1000000 1 1' },
+];
+
+export const sqlitePlans: Migration = {
+  async up(db: Kysely<{ sqlite_stat1: { tbl: string; idx: string; stat: string } }>) {
+    const makeAndLoadStatistics = sql`analyze sqlite_schema`;
+    await makeAndLoadStatistics.execute(db);
+    await db.insertInto('sqlite_stat1').values(statistics).execute();
+    await makeAndLoadStatistics.execute(db);
+  },
+};

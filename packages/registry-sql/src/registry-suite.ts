@@ -1,0 +1,694 @@
+// What every registry must do, whatever database is under it. A new implementation passes this suite.
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, test } from 'node:test';
+import {
+  AUDIT_GENESIS_HASH,
+  hasCode,
+  type IdentityErrorCode,
+  type Pairing,
+  type Registry,
+  type RegistryEvent,
+  type RegistryTransaction,
+  verifyAuditChain,
+} from '@palyra/identity';
+import fc from 'fast-check';
+import { anyPairing } from './any-pairing.ts';
+import {
+  addDevice,
+  after,
+  NOW,
+  pairingOfEveryShape,
+  sampleAuthority,
+  sampleCertificate,
+  sampleDevice,
+  sampleEvent,
+  sampleHex,
+  sampleUlid,
+  waitingPairing,
+} from './samples.ts';
+
+/** @param open makes an empty registry; the suite closes it. */
+export function registrySuite(name: string, open: () => Promise<Registry>): void {
+  const it = (title: string, body: (registry: Registry) => Promise<void>): void => {
+    test(title, async () => {
+      const registry = await open();
+      try {
+        await body(registry);
+      } finally {
+        await registry.close();
+      }
+    });
+  };
+
+  describe(`${name}: devices`, () => {
+    it('a device is read as it was written, with everything and with nothing optional', async (registry) => {
+      const full = sampleDevice({ name: 'Łódź 🚪', state: 'revoked', revocationReason: 'lost' });
+      const bare = sampleDevice({ state: 'approved', lastSeenAt: undefined, capabilities: [] });
+      await insertDevices(registry, full, bare);
+      assert.deepEqual(await registry.device(full.id), full);
+      assert.deepEqual(await registry.device(bare.id), bare);
+      assert.equal(await registry.device(sampleUlid()), undefined);
+    });
+
+    it('an update replaces the device and no other', async (registry) => {
+      const [one, other] = [sampleDevice(), sampleDevice()];
+      await insertDevices(registry, one, other);
+      const changed = sampleDevice({
+        id: one.id,
+        name: 'renamed',
+        state: 'revoked',
+        revocationReason: 'sold',
+      });
+      await registry.transact((tx) => tx.updateDevice(changed));
+      assert.deepEqual(await registry.device(one.id), changed);
+      assert.deepEqual(await registry.device(other.id), other);
+    });
+
+    it('an update of an unknown device is DEVICE_NOT_FOUND', async (registry) => {
+      await rejects(
+        registry.transact((tx) => tx.updateDevice(sampleDevice())),
+        'DEVICE_NOT_FOUND',
+      );
+    });
+
+    it('a device id can be used once', async (registry) => {
+      const device = sampleDevice();
+      await insertDevices(registry, device);
+      await rejects(insertDevices(registry, sampleDevice({ id: device.id })), 'STORE_FAILED');
+      assert.deepEqual(await registry.device(device.id), device);
+    });
+
+    it('pages meet every device once, in the order of their ids', async (registry) => {
+      const devices = Array.from({ length: 7 }, () => sampleDevice());
+      await insertDevices(registry, ...devices.toReversed());
+      const met: string[] = [];
+      for (;;) {
+        const after = met.at(-1);
+        const page = await registry.devices({ limit: 3, ...(after === undefined ? {} : { after }) });
+        if (page.length === 0) break;
+        assert.ok(page.length <= 3);
+        met.push(...page.map((device) => device.id));
+      }
+      assert.deepEqual(
+        met,
+        devices.map((device) => device.id),
+      );
+    });
+
+    it('a search finds part of a name in any case, or the start of an id', async (registry) => {
+      const lodz = sampleDevice({ name: 'Kiosk ŁÓDŹ' });
+      const percent = sampleDevice({ name: '100%_\\x' });
+      const plain = sampleDevice({ name: '100 percent' });
+      await insertDevices(registry, lodz, percent, plain);
+      const search = async (text: string) =>
+        (await registry.devices({ limit: 10, search: text })).map((device) => device.id);
+      assert.deepEqual(await search('łódź'), [lodz.id]);
+      assert.deepEqual(await search('k łó'), [lodz.id]);
+      assert.deepEqual(await search(plain.id.slice(0, 26).toLowerCase()), [plain.id]);
+      assert.deepEqual(await search(plain.id.slice(0, 8)), [lodz.id, percent.id, plain.id]);
+      assert.deepEqual(await search(plain.id.slice(1)), []);
+      assert.deepEqual(await search('0%'), [percent.id]);
+      assert.deepEqual(await search('_'), [percent.id]);
+      assert.deepEqual(await search('\\'), [percent.id]);
+      assert.deepEqual(await registry.devices({ limit: 10, search: '100', after: percent.id }), [plain]);
+      assert.deepEqual(await registry.devices({ limit: 1, search: '100' }), [percent]);
+    });
+
+    it('a limit that is not a whole number is misuse', async (registry) => {
+      for (const limit of [-1, 0.5, Number.NaN]) {
+        await assert.rejects(registry.devices({ limit }), TypeError);
+        await assert.rejects(registry.audit({ limit }), TypeError);
+      }
+    });
+  });
+
+  describe(`${name}: certificates`, () => {
+    it('a certificate is read by serial and by fingerprint as it was written', async (registry) => {
+      const { certificate } = await addDevice(registry);
+      assert.deepEqual(await registry.certificate({ serial: certificate.serial }), certificate);
+      assert.deepEqual(await registry.certificate({ fingerprint: certificate.fingerprint }), certificate);
+      assert.equal(await registry.certificate({ serial: certificate.fingerprint }), undefined);
+      assert.equal(await registry.certificate({ fingerprint: certificate.serial }), undefined);
+    });
+
+    it("a device's certificates come newest first, without those of others", async (registry) => {
+      const { device, certificate: oldest } = await addDevice(registry);
+      await addDevice(registry);
+      const issuer = oldest.issuerId;
+      const [newer, newest] = [1, 2].map((age) =>
+        sampleCertificate({ device: device.id, issuer }, { createdAt: after(age) }),
+      );
+      assert.ok(newer && newest);
+      await registry.transact(async (tx) => {
+        await tx.insertCertificate(newest);
+        await tx.insertCertificate(newer);
+      });
+      assert.deepEqual(await registry.certificatesOf(device.id, 10), [newest, newer, oldest]);
+      assert.deepEqual(await registry.certificatesOf(device.id, 2), [newest, newer]);
+      assert.deepEqual(await registry.certificatesOf(sampleUlid(), 10), []);
+    });
+
+    it('a serial and a fingerprint can be used once, and the issuer must be known', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const of = { device: device.id, issuer: certificate.issuerId };
+      for (const bad of [
+        sampleCertificate(of, { serial: certificate.serial }),
+        sampleCertificate(of, { fingerprint: certificate.fingerprint }),
+        sampleCertificate({ ...of, issuer: sampleUlid() }),
+      ]) {
+        await rejects(
+          registry.transact((tx) => tx.insertCertificate(bad)),
+          'STORE_FAILED',
+        );
+      }
+      assert.deepEqual(await registry.certificatesOf(device.id, 10), [certificate]);
+    });
+
+    it('a certificate moves from the state it is in, and only from that', async (registry) => {
+      const { certificate } = await addDevice(registry, { certificate: { state: 'issued' } });
+      const move = (serial: string) =>
+        registry.transact((tx) => tx.moveCertificate(serial, 'issued', 'active'));
+      assert.equal(await move(certificate.serial), true);
+      assert.equal(await move(certificate.serial), false);
+      assert.equal(await move(sampleHex(16)), false);
+      assert.equal((await registry.certificate({ serial: certificate.serial }))?.state, 'active');
+    });
+
+    it('the standing joins the certificate and the device as they are now', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const standing = {
+        serial: certificate.serial,
+        subjectKind: 'device',
+        subjectId: device.id,
+        certificateState: 'active',
+        notBeforeMs: certificate.notBefore.getTime(),
+        notAfterMs: certificate.notAfter.getTime(),
+        deviceState: 'active',
+      };
+      assert.deepEqual(await registry.standing(certificate.fingerprint), standing);
+      assert.equal(await registry.standing(certificate.serial), undefined);
+      await registry.transact(async (tx) => {
+        await tx.updateDevice({ ...device, state: 'revoked' });
+        await tx.moveCertificate(certificate.serial, 'active', 'superseded');
+      });
+      assert.deepEqual(await registry.standing(certificate.fingerprint), {
+        ...standing,
+        certificateState: 'superseded',
+        deviceState: 'revoked',
+      });
+    });
+
+    it("a daemon's certificate stands without a device, even beside one of the same id", async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const daemon = sampleCertificate(
+        { device: device.id, issuer: certificate.issuerId },
+        { subject: { kind: 'daemon', id: device.id } },
+      );
+      await registry.transact((tx) => tx.insertCertificate(daemon));
+      const standing = await registry.standing(daemon.fingerprint);
+      assert.equal(standing?.subjectKind, 'daemon');
+      assert.equal(standing.deviceState, undefined);
+      assert.deepEqual(await registry.certificate({ serial: daemon.serial }), daemon);
+      assert.deepEqual(await registry.certificatesOf(device.id, 10), [certificate]);
+    });
+
+    it('a certificate of a device that is not there has no standing', async (registry) => {
+      const { certificate } = await addDevice(registry);
+      const stray = sampleCertificate({ device: sampleUlid(), issuer: certificate.issuerId });
+      await registry.transact((tx) => tx.insertCertificate(stray));
+      await rejects(registry.standing(stray.fingerprint), 'STORE_FAILED');
+    });
+
+    it('authorities are listed, and retire by their id', async (registry) => {
+      const root = sampleAuthority({ tier: 'root', notBefore: after(-5) });
+      const issuing = sampleAuthority();
+      await registry.transact(async (tx) => {
+        await tx.insertAuthority(issuing);
+        await tx.insertAuthority(root);
+      });
+      assert.deepEqual(await registry.authorities(), [root, issuing]);
+      await registry.transact((tx) => tx.retireAuthority(issuing.id));
+      assert.deepEqual(await registry.authorities(), [root, { ...issuing, state: 'retired' }]);
+      await rejects(
+        registry.transact((tx) => tx.retireAuthority(sampleUlid())),
+        'CERTIFICATE_NOT_FOUND',
+      );
+    });
+
+    it('revocations come newest first, of devices and of single certificates', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const one = { at: NOW, deviceId: device.id, serial: certificate.serial, reason: 'key copied' };
+      const all = { at: after(1), deviceId: device.id, serial: undefined, reason: 'lost' };
+      await registry.transact(async (tx) => {
+        await tx.insertRevocation(all);
+        await tx.insertRevocation(one);
+      });
+      assert.deepEqual(await registry.revocations({ limit: 10 }), [all, one]);
+      assert.deepEqual(await registry.revocations({ limit: 1 }), [all]);
+    });
+  });
+
+  describe(`${name}: pairings`, () => {
+    it('any pairing survives write and read, as a new row and in the place of another', async (registry) => {
+      const undo = new Error('undo');
+      const property = fc.asyncProperty(anyPairing, anyPairing, async (first, second) => {
+        const work = registry.transact(async (tx) => {
+          await tx.insertPairing(first);
+          assert.deepEqual(await tx.pairing(first.id), first);
+          const stored = await tx.replacePairing(first, { ...second, id: first.id });
+          assert.deepEqual(stored, { ...second, id: first.id, revision: first.revision + 1 });
+          assert.deepEqual(await tx.pairing(first.id), stored);
+          throw undo;
+        });
+        await assert.rejects(work, (error) => {
+          if (error !== undo) throw error;
+          return true;
+        });
+      });
+      await fc.assert(property, { numRuns: 300 });
+    });
+
+    it('a slot names one waiting pairing, and is free again once that moved on', async (registry) => {
+      const first = waitingPairing({ slot: '123' });
+      await insertPairings(registry, first);
+      assert.deepEqual(await registry.waitingPairing('123'), first);
+      assert.equal(await registry.waitingPairing('124'), undefined);
+      await rejects(insertPairings(registry, waitingPairing({ slot: '123' })), 'PAIRING_STATE_CONFLICT');
+
+      await registry.transact((tx) => tx.replacePairing(first, { ...ended(first), state: 'expired' }));
+      assert.equal(await registry.waitingPairing('123'), undefined);
+      const second = waitingPairing({ slot: '123' });
+      await insertPairings(registry, second);
+      assert.deepEqual(await registry.waitingPairing('123'), second);
+    });
+
+    it('a refused slot does not end the transaction', async (registry) => {
+      await insertPairings(registry, waitingPairing({ slot: '123' }));
+      const other = waitingPairing({ slot: '124' });
+      await registry.transact(async (tx) => {
+        await rejects(tx.insertPairing(waitingPairing({ slot: '123' })), 'PAIRING_STATE_CONFLICT');
+        await tx.insertPairing(other);
+      });
+      assert.deepEqual(await registry.waitingPairing('124'), other);
+    });
+
+    it('a serial names the issued pairing, not the active one', async (registry) => {
+      const pairings = pairingOfEveryShape();
+      await insertPairings(registry, ...pairings);
+      for (const pairing of pairings) {
+        if (!('serial' in pairing)) continue;
+        const expected = pairing.state === 'issued' ? pairing : undefined;
+        assert.deepEqual(await registry.issuedPairing(pairing.serial), expected);
+      }
+    });
+
+    it('a replacement counts the revision, and a stale one is PAIRING_STATE_CONFLICT', async (registry) => {
+      const seen = waitingPairing({ revision: 4 });
+      await insertPairings(registry, seen);
+      const next = { ...seen, guessesLeft: 2, guessesTaken: 1 };
+      const stored = await registry.transact((tx) => tx.replacePairing(seen, next));
+      assert.deepEqual(stored, { ...next, revision: 5 });
+      assert.deepEqual(await registry.pairing(seen.id), stored);
+      await rejects(
+        registry.transact((tx) => tx.replacePairing(seen, { ...seen, guessesLeft: 0 })),
+        'PAIRING_STATE_CONFLICT',
+      );
+      await rejects(
+        registry.transact((tx) => tx.replacePairing(waitingPairing(), seen)),
+        TypeError,
+      );
+      const unknown = waitingPairing();
+      await rejects(
+        registry.transact((tx) => tx.replacePairing(unknown, unknown)),
+        'PAIRING_STATE_CONFLICT',
+      );
+      assert.deepEqual(await registry.pairing(seen.id), stored);
+    });
+
+    it('of two that take the same guess, one succeeds', async (registry) => {
+      const seen = waitingPairing();
+      await insertPairings(registry, seen);
+      const take = () => registry.transact((tx) => tx.replacePairing(seen, { ...seen, guessesLeft: 2 }));
+      const results = await Promise.allSettled([take(), take()]);
+      assert.deepEqual(results.map((result) => result.status).sort(), ['fulfilled', 'rejected']);
+      assert.equal((await registry.pairing(seen.id))?.revision, 1);
+    });
+
+    it('pairings come newest first, of all states or of some', async (registry) => {
+      const pairings = pairingOfEveryShape().map((pairing, age) => ({ ...pairing, createdAt: after(age) }));
+      await insertPairings(registry, ...pairings);
+      const newestFirst = pairings.toReversed();
+      assert.deepEqual(await registry.pairings({ limit: 100 }), newestFirst);
+      assert.deepEqual(await registry.pairings({ limit: 2 }), newestFirst.slice(0, 2));
+      assert.deepEqual(
+        await registry.pairings({ states: ['waiting', 'expired'], limit: 100 }),
+        newestFirst.filter((pairing) => pairing.state === 'waiting' || pairing.state === 'expired'),
+      );
+      assert.deepEqual(await registry.pairings({ states: [], limit: 100 }), []);
+    });
+
+    it('due are those whose state has ended by itself, oldest end first', async (registry) => {
+      const dated = pairingOfEveryShape().map((pairing, index) =>
+        'expiresAt' in pairing ? { ...pairing, expiresAt: after(100 - index) } : pairing,
+      );
+      await insertPairings(registry, ...dated);
+      const due = dated.slice(0, 4).toReversed();
+      assert.deepEqual(await registry.duePairings(after(96), 10), []);
+      assert.deepEqual(await registry.duePairings(after(97), 10), due.slice(0, 1));
+      assert.deepEqual(await registry.duePairings(after(1000), 10), due);
+      assert.deepEqual(await registry.duePairings(after(1000), 2), due.slice(0, 2));
+    });
+
+    it('counts follow every change', async (registry) => {
+      assert.deepEqual(await registry.counts(), { devices: 0, pendingRequests: 0, waitingCodes: 0 });
+      await insertDevices(registry, sampleDevice(), sampleDevice());
+      await insertPairings(registry, ...pairingOfEveryShape(), waitingPairing());
+      assert.deepEqual(await registry.counts(), { devices: 2, pendingRequests: 1, waitingCodes: 2 });
+      const [waiting] = await registry.pairings({ states: ['waiting'], limit: 1 });
+      assert.ok(waiting);
+      await registry.transact((tx) => tx.replacePairing(waiting, { ...ended(waiting), state: 'exhausted' }));
+      assert.deepEqual(await registry.counts(), { devices: 2, pendingRequests: 1, waitingCodes: 1 });
+    });
+  });
+
+  describe(`${name}: the audit chain`, () => {
+    it('starts at the genesis hash and verifies after every row', async (registry) => {
+      assert.deepEqual(await registry.auditHead(), { seq: 0, hash: AUDIT_GENESIS_HASH });
+      assert.deepEqual(await verify(registry), { ok: true, rows: 0, headHash: AUDIT_GENESIS_HASH });
+      for (const rows of [1, 2, 3]) {
+        await registry.transact((tx) => tx.appendAudit(sampleEvent({ at: after(rows) })));
+        const head = await registry.auditHead();
+        assert.equal(head.seq, rows);
+        assert.deepEqual(await verify(registry), { ok: true, rows, headHash: head.hash });
+      }
+    });
+
+    it('the same facts are the same bytes', async (registry) => {
+      const event = sampleEvent({ detail: { words: 'a "b"', 10: 1, 9: true, name: 'ł' } });
+      await registry.transact((tx) => tx.appendAudit(event));
+      const [row] = await registry.audit({ limit: 1 });
+      assert.equal(row?.detailJson, '{"10":1,"9":true,"name":"ł","words":"a \\"b\\""}');
+      assert.equal(row.atMs, event.at.getTime());
+      assert.equal(row.action, event.action);
+      assert.equal(row.subject, event.subject);
+    });
+
+    it('rows come newest first, before a row, and about one subject', async (registry) => {
+      await registry.transact(async (tx) => {
+        for (const subject of ['a', 'b', 'a', 'b', 'aa']) await tx.appendAudit(sampleEvent({ subject }));
+      });
+      const seqs = async (query: { limit: number; before?: number; subject?: string }) =>
+        (await registry.audit(query)).map((row) => row.seq);
+      assert.deepEqual(await seqs({ limit: 10 }), [5, 4, 3, 2, 1]);
+      assert.deepEqual(await seqs({ limit: 2, before: 4 }), [3, 2]);
+      assert.deepEqual(await seqs({ limit: 10, subject: 'a' }), [3, 1]);
+      assert.deepEqual(await seqs({ limit: 10, subject: 'a', before: 3 }), [1]);
+    });
+
+    it('all rows come in order, over many pages, while changes go on', async (registry) => {
+      const rows = 1201;
+      await registry.transact(async (tx) => {
+        for (let row = 0; row < rows; row += 1) await tx.appendAudit(sampleEvent());
+      });
+      const seqs: number[] = [];
+      for await (const row of registry.auditRows()) {
+        if (row.seq === 700) await registry.transact((tx) => tx.appendAudit(sampleEvent()));
+        seqs.push(row.seq);
+      }
+      assert.deepEqual(
+        seqs,
+        Array.from({ length: rows + 1 }, (_, index) => index + 1),
+      );
+    });
+  });
+
+  describe(`${name}: transactions`, () => {
+    it('a change returns what its work returns, and a setting can be written again', async (registry) => {
+      assert.equal(await registry.setting('color'), undefined);
+      const result = await registry.transact(async (tx) => {
+        await tx.putSetting('color', 'green');
+        await tx.putSetting('colour', 'red');
+        return 7;
+      });
+      assert.equal(result, 7);
+      await registry.transact((tx) => tx.putSetting('color', 'blue'));
+      assert.equal(await registry.setting('color'), 'blue');
+      assert.equal(await registry.setting('colour'), 'red');
+    });
+
+    it('what throws leaves nothing behind, and is thrown on', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const waiting = waitingPairing();
+      await insertPairings(registry, waiting);
+      await registry.transact((tx) => tx.appendAudit(sampleEvent()));
+      const before = await everything(registry);
+      const told: RegistryEvent[] = [];
+      registry.subscribe((event) => told.push(event));
+
+      const failure = new Error('changed my mind');
+      const work = registry.transact(async (tx) => {
+        await doEverything(tx, { device, certificate, waiting });
+        throw failure;
+      });
+      await assert.rejects(work, (error) => error === failure);
+      assert.deepEqual(await everything(registry), before);
+      assert.deepEqual(told, []);
+    });
+
+    it('a change sees its own writes', async (registry) => {
+      await registry.transact(async (tx) => {
+        const [device, authority, waiting] = [sampleDevice(), sampleAuthority(), waitingPairing()];
+        const certificate = sampleCertificate({ device: device.id, issuer: authority.id });
+        await tx.insertAuthority(authority);
+        await tx.insertDevice(device);
+        await tx.insertCertificate(certificate);
+        await tx.insertPairing(waiting);
+        await tx.appendAudit(sampleEvent());
+        assert.deepEqual(await tx.device(device.id), device);
+        assert.equal((await tx.standing(certificate.fingerprint))?.deviceState, 'active');
+        assert.deepEqual(await tx.waitingPairing(waiting.slot), waiting);
+        assert.deepEqual(await tx.counts(), { devices: 1, pendingRequests: 0, waitingCodes: 1 });
+        assert.equal((await tx.auditHead()).seq, 1);
+      });
+    });
+
+    it('nobody else sees what is not committed', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const waiting = waitingPairing();
+      await insertPairings(registry, waiting);
+      const before = await everything(registry);
+
+      const started = Promise.withResolvers<void>();
+      const goOn = Promise.withResolvers<void>();
+      const work = registry.transact(async (tx) => {
+        await doEverything(tx, { device, certificate, waiting });
+        started.resolve();
+        await goOn.promise;
+        throw new Error('never mind');
+      });
+      await started.promise;
+      const seen = everything(registry);
+      const standing = registry.standing(certificate.fingerprint);
+      // Time for a reader that does not wait to look.
+      await new Promise((resolve) => setImmediate(resolve));
+      goOn.resolve();
+      await assert.rejects(work, /never mind/);
+      assert.equal((await standing)?.deviceState, 'active');
+      assert.deepEqual(await seen, before);
+    });
+
+    it('changes happen one after the other', async (registry) => {
+      const add = () =>
+        registry.transact(async (tx) => {
+          const sum = Number((await tx.setting('sum')) ?? 0);
+          await tx.putSetting('sum', String(sum + 1));
+        });
+      await Promise.all(Array.from({ length: 50 }, add));
+      assert.equal(await registry.setting('sum'), '50');
+    });
+
+    it('readers get their turn between changes', async (registry) => {
+      const order: string[] = [];
+      const change = async (title: string) => {
+        await registry.transact((tx) => tx.putSetting('title', title));
+        order.push(title);
+      };
+      const changes = ['one', 'two', 'three', 'four'].map(change);
+      await changes[0];
+      const read = registry.setting('title').then((title) => order.push(`read ${title}`));
+      await Promise.all([...changes, read]);
+      assert.notEqual(order.at(-1), 'read four');
+    });
+
+    it('a failed statement that the work passes over still undoes the whole change', async (registry) => {
+      const device = sampleDevice();
+      await insertDevices(registry, device);
+      const work = registry.transact(async (tx) => {
+        await tx.putSetting('before', 'x');
+        await tx.insertDevice(device).catch(() => undefined);
+        await tx.putSetting('after', 'x').catch(() => undefined);
+      });
+      await rejects(work, 'STORE_FAILED');
+      assert.equal(await registry.setting('before'), undefined);
+      assert.equal(await registry.setting('after'), undefined);
+      assert.equal((await registry.counts()).devices, 1);
+    });
+
+    it('a transaction that is over cannot be used', async (registry) => {
+      const kept: RegistryTransaction[] = [];
+      await registry.transact(async (tx) => void kept.push(tx));
+      const failed = registry.transact(async (tx) => {
+        kept.push(tx);
+        throw new Error('no');
+      });
+      await assert.rejects(failed, /no/);
+      assert.equal(kept.length, 2);
+      for (const tx of kept) {
+        await assert.rejects(tx.putSetting('late', 'x'), TypeError);
+        await assert.rejects(tx.setting('late'), TypeError);
+      }
+      assert.equal(await registry.setting('late'), undefined);
+    });
+  });
+
+  describe(`${name}: events and the end`, () => {
+    const revoked = (deviceId = sampleUlid()): RegistryEvent => ({ type: 'device_revoked', deviceId });
+
+    it('events come after the commit, in the order of changes and within them', async (registry) => {
+      const events = [revoked(), revoked(), revoked()] as const;
+      const told: RegistryEvent[] = [];
+      const settings: Promise<string | undefined>[] = [];
+      registry.subscribe((event) => {
+        told.push(event);
+        settings.push(registry.setting('done'));
+      });
+      const first = registry.transact(async (tx) => {
+        tx.emit(events[0]);
+        tx.emit(events[1]);
+        await tx.putSetting('done', 'yes');
+        assert.deepEqual(told, []);
+      });
+      const second = registry.transact(async (tx) => tx.emit(events[2]));
+      await first;
+      assert.deepEqual(told.slice(0, 2), events.slice(0, 2));
+      await second;
+      assert.deepEqual(told, events);
+      assert.deepEqual(await Promise.all(settings), ['yes', 'yes', 'yes']);
+    });
+
+    it('a listener that throws disturbs nobody', async (registry) => {
+      const told: RegistryEvent[] = [];
+      registry.subscribe(() => {
+        throw new Error('careless');
+      });
+      registry.subscribe((event) => told.push(event));
+      const event = revoked();
+      await registry.transact(async (tx) => {
+        await tx.putSetting('kept', 'yes');
+        tx.emit(event);
+      });
+      assert.deepEqual(told, [event]);
+      assert.equal(await registry.setting('kept'), 'yes');
+    });
+
+    it('a subscription ends alone', async (registry) => {
+      const told: string[] = [];
+      const endFirst = registry.subscribe(() => told.push('first'));
+      registry.subscribe(() => told.push('second'));
+      await registry.transact(async (tx) => tx.emit(revoked()));
+      endFirst();
+      endFirst();
+      await registry.transact(async (tx) => tx.emit(revoked()));
+      assert.deepEqual(told, ['first', 'second', 'second']);
+    });
+
+    it('closing lets the changes before it finish, and refuses what comes after', async (registry) => {
+      const told: RegistryEvent[] = [];
+      registry.subscribe((event) => told.push(event));
+      const changes = [1, 2, 3].map(() => registry.transact(async (tx) => tx.emit(revoked())));
+      await Promise.all([registry.close(), registry.close()]);
+      assert.equal(told.length, 3);
+      await Promise.all(changes);
+      await rejects(registry.setting('x'), 'STORE_FAILED');
+      await rejects(
+        registry.transact(async () => undefined),
+        'STORE_FAILED',
+      );
+      await registry.close();
+    });
+  });
+}
+
+export function sha256Hex(data: Uint8Array): string {
+  return createHash('sha256').update(data).digest('hex');
+}
+
+async function verify(registry: Registry) {
+  return verifyAuditChain(registry.auditRows(), await registry.auditHead(), sha256Hex);
+}
+
+async function rejects(
+  work: Promise<unknown>,
+  expected: IdentityErrorCode | typeof TypeError,
+): Promise<void> {
+  if (typeof expected !== 'string') return assert.rejects(work, expected);
+  await assert.rejects(work, (error) => {
+    assert.ok(hasCode(error, expected), `expected ${expected}, got ${error}`);
+    return true;
+  });
+}
+
+async function insertDevices(
+  registry: Registry,
+  ...devices: Parameters<RegistryTransaction['insertDevice']>[0][]
+) {
+  await registry.transact(async (tx) => {
+    for (const device of devices) await tx.insertDevice(device);
+  });
+}
+
+async function insertPairings(registry: Registry, ...pairings: Pairing[]) {
+  await registry.transact(async (tx) => {
+    for (const pairing of pairings) await tx.insertPairing(pairing);
+  });
+}
+
+/** What every state has. */
+function ended({ id, revision, codeKind, slot, createdAt, guessesLeft, guessesTaken }: Pairing) {
+  return { id, revision, codeKind, slot, createdAt, guessesLeft, guessesTaken };
+}
+
+async function everything(registry: Registry) {
+  return {
+    devices: await registry.devices({ limit: 100 }),
+    authorities: await registry.authorities(),
+    pairings: await registry.pairings({ limit: 100 }),
+    revocations: await registry.revocations({ limit: 100 }),
+    setting: await registry.setting('everything'),
+    counts: await registry.counts(),
+    audit: await registry.audit({ limit: 100 }),
+    head: await registry.auditHead(),
+  };
+}
+
+/** Every method that changes something, once. */
+async function doEverything(
+  tx: RegistryTransaction,
+  { device, certificate, waiting }: Awaited<ReturnType<typeof addDevice>> & { waiting: Pairing },
+): Promise<void> {
+  const authority = sampleAuthority();
+  await tx.insertAuthority(authority);
+  await tx.retireAuthority(certificate.issuerId);
+  await tx.insertDevice(sampleDevice());
+  await tx.updateDevice({ ...device, state: 'revoked' });
+  await tx.insertCertificate(sampleCertificate({ device: device.id, issuer: authority.id }));
+  await tx.moveCertificate(certificate.serial, 'active', 'revoked');
+  await tx.insertPairing(waitingPairing());
+  await tx.replacePairing(waiting, { ...waiting, guessesLeft: 1 });
+  await tx.insertRevocation({ at: NOW, deviceId: device.id, serial: undefined, reason: 'lost' });
+  await tx.putSetting('everything', 'done');
+  await tx.appendAudit(sampleEvent());
+  tx.emit({ type: 'device_revoked', deviceId: device.id });
+}

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { hasCode } from '@palyra/identity';
+import {
+  pairingOfEveryShape,
+  sampleAuthority,
+  sampleCertificate,
+  sampleDevice,
+  sampleUlid,
+} from '../samples.ts';
+import { authorityRow, readAuthority } from './authority.ts';
+import { certificateRow, readCertificate, readStanding } from './certificate.ts';
+import type { Row } from './column.ts';
+import { deviceRow, readDevice } from './device.ts';
+import { pairingRow, readPairing } from './pairing.ts';
+
+const unreadable = (error: unknown): boolean => hasCode(error, 'STORE_FAILED');
+
+test('a pairing row without what its state needs, or with what it cannot have, is STORE_FAILED', () => {
+  const filled = fullPairingRow();
+  for (const pairing of pairingOfEveryShape()) {
+    const row: Row = { ...pairingRow(pairing) };
+    for (const column of Object.keys(row)) {
+      const present = row[column] !== null;
+      const wrong = { ...row, [column]: present ? null : filled[column] };
+      assert.throws(() => readPairing(wrong), unreadable, `${pairing.state}: ${column} ${present}`);
+    }
+  }
+});
+
+test('a row with an unknown name, a wrong kind of value or a wrong date is STORE_FAILED', () => {
+  const device: Row = { ...deviceRow(sampleDevice()) };
+  const certificate: Row = {
+    ...certificateRow(sampleCertificate({ device: sampleUlid(), issuer: sampleUlid() })),
+  };
+  const standing: Row = { ...certificate, certificate_state: 'active', device_state: 'active' };
+  const authority: Row = { ...authorityRow(sampleAuthority()) };
+  const cases: [(row: Row) => unknown, Row, Row[]][] = [
+    [
+      readDevice,
+      device,
+      [
+        { state: 'lent' },
+        { state: 'toString' },
+        { kind: 7 },
+        { identity_key: 'text' },
+        { created_at: '2026' },
+        { created_at: 8.64e15 + 1 },
+        { created_at: 0.5 },
+        { name: null },
+        { capabilities: '{' },
+        { capabilities: '{}' },
+        { capabilities: '[1]' },
+      ],
+    ],
+    [readCertificate, certificate, [{ subject_kind: 'person' }, { der: null }, { state: 'lost' }]],
+    [readStanding, standing, [{ device_state: null }, { not_after: null }, { certificate_state: 'good' }]],
+    [readAuthority, authority, [{ tier: 'leaf' }, { state: null }]],
+    [
+      readPairing,
+      { ...pairingRow(first(pairingOfEveryShape())) },
+      [{ state: 'done' }, { code_kind: 'spoken' }],
+    ],
+  ];
+  for (const [read, good, changes] of cases) {
+    assert.doesNotThrow(() => read(good));
+    for (const change of changes) {
+      assert.throws(() => read({ ...good, ...change }), unreadable, JSON.stringify(change));
+    }
+  }
+});
+
+test('an invalid date cannot be stored', () => {
+  assert.throws(() => deviceRow(sampleDevice({ createdAt: new Date(Number.NaN) })), TypeError);
+});
+
+/** Every column filled, each from some pairing that has it. */
+function fullPairingRow(): Row {
+  const rows = pairingOfEveryShape().map((pairing) => ({ ...pairingRow(pairing) }) as Row);
+  return Object.fromEntries(
+    Object.keys(first(rows)).map((column) => [
+      column,
+      rows.map((row) => row[column]).find((value) => value !== null),
+    ]),
+  );
+}
+
+function first<T>(list: readonly T[]): T {
+  const [item] = list;
+  assert.ok(item);
+  return item;
+}

@@ -1,0 +1,166 @@
+// Records for tests: valid, all different, and the same in every run.
+
+import {
+  type AuditEvent,
+  type AuthorityRecord,
+  type CertificateRecord,
+  type Device,
+  type DeviceId,
+  makeUlid,
+  type Pairing,
+  type PairingRequest,
+  type Registry,
+  type Ulid,
+} from '@palyra/identity';
+
+export const NOW = new Date('2026-03-01T12:00:00.000Z');
+
+let made = 0;
+
+/** A number that no other sample has. */
+function next(): number {
+  made += 1;
+  return made;
+}
+
+export function after(milliseconds: number): Date {
+  return new Date(NOW.getTime() + milliseconds);
+}
+
+export function sampleUlid(): Ulid {
+  const random = new Uint8Array(10);
+  new DataView(random.buffer).setUint32(6, next());
+  return makeUlid(NOW, random);
+}
+
+export function sampleHex(bytes: number): string {
+  return next()
+    .toString(16)
+    .padStart(bytes * 2, 'a');
+}
+
+export function sampleDevice(change: Partial<Device> = {}): Device {
+  return {
+    id: sampleUlid(),
+    identityKey: new Uint8Array(32).fill(next()),
+    name: 'workshop',
+    kind: 'node',
+    platform: 'linux arm64',
+    state: 'active',
+    createdAt: NOW,
+    lastSeenAt: after(1),
+    capabilities: ['camera', 'door "front"'],
+    revocationReason: undefined,
+    ...change,
+  };
+}
+
+export function sampleAuthority(change: Partial<AuthorityRecord> = {}): AuthorityRecord {
+  return {
+    id: sampleUlid(),
+    tier: 'issuing',
+    state: 'active',
+    serial: sampleHex(16),
+    fingerprint: sampleHex(32),
+    notBefore: NOW,
+    notAfter: after(1000),
+    der: new Uint8Array([1, 2, 3]),
+    ...change,
+  };
+}
+
+export function sampleCertificate(
+  of: { device: DeviceId; issuer: Ulid },
+  change: Partial<CertificateRecord> = {},
+): CertificateRecord {
+  return {
+    serial: sampleHex(16),
+    fingerprint: sampleHex(32),
+    subject: { kind: 'device', id: of.device },
+    state: 'active',
+    notBefore: NOW,
+    notAfter: after(1000),
+    issuerId: of.issuer,
+    der: new Uint8Array([4, 5, 6]),
+    createdAt: NOW,
+    ...change,
+  };
+}
+
+export function sampleRequest(change: Partial<PairingRequest> = {}): PairingRequest {
+  return {
+    deviceId: sampleUlid(),
+    identityKey: new Uint8Array(32).fill(next()),
+    tlsKey: new Uint8Array(91).fill(next()),
+    name: 'workshop',
+    kind: 'desktop',
+    platform: 'macos arm64',
+    words: 'acid bird crane',
+    source: '192.0.2.7',
+    continuity: 'known',
+    failedGuesses: 1,
+    sealedAwaitKey: new Uint8Array([9, 8]),
+    ...change,
+  };
+}
+
+function pairingBase() {
+  return {
+    id: sampleUlid(),
+    revision: 0,
+    codeKind: 'typed' as const,
+    slot: sampleHex(16),
+    createdAt: NOW,
+    guessesLeft: 3,
+    guessesTaken: 0,
+  };
+}
+
+export type WaitingPairing = Extract<Pairing, { state: 'waiting' }>;
+
+export function waitingPairing(change: Partial<WaitingPairing> = {}): WaitingPairing {
+  return {
+    ...pairingBase(),
+    state: 'waiting',
+    expiresAt: after(1000),
+    sealedSecret: new Uint8Array([7]),
+    ...change,
+  };
+}
+
+/** One pairing of every shape. */
+export function pairingOfEveryShape(): Pairing[] {
+  const expiresAt = after(1000);
+  return [
+    waitingPairing(),
+    { ...pairingBase(), state: 'pending_approval', expiresAt, request: sampleRequest() },
+    { ...pairingBase(), state: 'approved', expiresAt, request: sampleRequest() },
+    { ...pairingBase(), state: 'issued', expiresAt, request: sampleRequest(), serial: sampleHex(16) },
+    { ...pairingBase(), state: 'active', request: sampleRequest(), serial: sampleHex(16) },
+    { ...pairingBase(), state: 'rejected', request: sampleRequest(), reason: 'not mine' },
+    { ...pairingBase(), state: 'rejected', reason: 'withdrawn' },
+    { ...pairingBase(), state: 'expired', request: sampleRequest() },
+    { ...pairingBase(), state: 'expired' },
+    { ...pairingBase(), state: 'exhausted', guessesLeft: 0, guessesTaken: 3 },
+  ];
+}
+
+export function sampleEvent(change: Partial<AuditEvent> = {}): AuditEvent {
+  return { at: NOW, action: 'code.minted', subject: sampleUlid(), detail: { kind: 'typed' }, ...change };
+}
+
+/** A device with one certificate, and the authority that issued it. */
+export async function addDevice(
+  registry: Registry,
+  change: { device?: Partial<Device>; certificate?: Partial<CertificateRecord> } = {},
+): Promise<{ device: Device; certificate: CertificateRecord }> {
+  const device = sampleDevice(change.device);
+  const authority = sampleAuthority();
+  const certificate = sampleCertificate({ device: device.id, issuer: authority.id }, change.certificate);
+  await registry.transact(async (tx) => {
+    await tx.insertAuthority(authority);
+    await tx.insertDevice(device);
+    await tx.insertCertificate(certificate);
+  });
+  return { device, certificate };
+}

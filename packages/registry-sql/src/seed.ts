@@ -1,0 +1,103 @@
+// Fills a registry with devices for measurements: every device active, with one active certificate.
+
+import { createHash } from 'node:crypto';
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import { type DeviceId, makeUlid } from '@palyra/identity';
+import { certificateRow } from './rows/certificate.ts';
+import { deviceRow } from './rows/device.ts';
+import { openSqliteRegistry } from './sqlite/open.ts';
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+/** About what a device certificate of this project takes. */
+const DER_BYTES = 600;
+const ISSUER_INDEX = 0;
+
+export interface SeededDevice {
+  readonly id: DeviceId;
+  readonly serial: string;
+  readonly fingerprint: string;
+}
+
+/** What device `index` (from 1) of a seeded registry is called. */
+export function seededDevice(index: number): SeededDevice {
+  const digest = createHash('sha256').update(`seeded device ${index}`).digest();
+  return {
+    id: makeUlid(new Date(1_700_000_000_000 + index), digest.subarray(0, 10)),
+    serial: (2n ** 127n + BigInt(index)).toString(16),
+    // As scattered as real ones, so that the index by fingerprint is as large and as deep as theirs.
+    fingerprint: digest.toString('hex'),
+  };
+}
+
+/**
+ * Adds devices 1 to `count` in one transaction, without the care for durability that a registry takes. The registry must
+ * be fresh, and not be open.
+ */
+export async function seedDevices(registryPath: string, count: number): Promise<void> {
+  const issuer = seededDevice(ISSUER_INDEX);
+  const notBefore = new Date();
+  const notAfter = new Date(notBefore.getTime() + 30 * DAY_MS);
+  const der = new Uint8Array(DER_BYTES);
+
+  const registry = await openSqliteRegistry({ path: registryPath });
+  try {
+    await registry.transact((tx) =>
+      tx.insertAuthority({ ...issuer, tier: 'issuing', state: 'active', notBefore, notAfter, der }),
+    );
+  } finally {
+    await registry.close();
+  }
+
+  const database = new DatabaseSync(registryPath, { enableForeignKeyConstraints: false });
+  try {
+    // From WAL the way to no journal leads over a journal.
+    database.exec('PRAGMA journal_mode = DELETE; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF');
+    database.exec('PRAGMA cache_size = -2000000; BEGIN');
+    const insertDevice = inserter(database, 'devices', deviceRowOf(issuer));
+    const insertCertificate = inserter(database, 'certificates', certificateRowOf(issuer));
+    for (let index = 1; index <= count; index += 1) {
+      const seeded = seededDevice(index);
+      insertDevice(deviceRowOf(seeded));
+      insertCertificate(certificateRowOf(seeded));
+    }
+    database.exec(`UPDATE ledger SET devices = devices + ${count}; COMMIT; PRAGMA journal_mode = WAL`);
+  } finally {
+    database.close();
+  }
+
+  function deviceRowOf({ id, fingerprint }: SeededDevice) {
+    return deviceRow({
+      id,
+      identityKey: Buffer.from(fingerprint, 'hex'),
+      name: `device ${id}`,
+      kind: 'node',
+      platform: 'linux',
+      state: 'active',
+      createdAt: notBefore,
+      lastSeenAt: undefined,
+      capabilities: [],
+      revocationReason: undefined,
+    });
+  }
+
+  function certificateRowOf({ id, serial, fingerprint }: SeededDevice) {
+    return certificateRow({
+      serial,
+      fingerprint,
+      subject: { kind: 'device', id },
+      state: 'active',
+      notBefore,
+      notAfter,
+      issuerId: issuer.id,
+      der,
+      createdAt: notBefore,
+    });
+  }
+}
+
+function inserter<Row extends object>(database: DatabaseSync, table: string, like: Row): (row: Row) => void {
+  const columns = Object.keys(like);
+  const places = columns.map(() => '?');
+  const statement = database.prepare(`INSERT INTO ${table} (${columns}) VALUES (${places})`);
+  return (row) => void statement.run(...(Object.values(row) as SQLInputValue[]));
+}

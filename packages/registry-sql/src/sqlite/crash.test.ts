@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { verifyAuditChain } from '@palyra/identity';
+import { sha256Hex } from '../registry-suite.ts';
+import { openSqliteRegistry } from './open.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+
+const WRITER = fileURLToPath(new URL('../../test/crash-writer.ts', import.meta.url));
+
+test('a killed process loses nothing it acknowledged and leaves nothing half done', async (t) => {
+  for (const kills of [1, 200]) {
+    const path = join(await temporaryFolder(t), 'registry.sqlite');
+    const writer = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', WRITER, path], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const exited = once(writer, 'exit');
+    let acknowledged = 0;
+    for await (const line of createInterface({ input: writer.stdout })) {
+      acknowledged = Number(line);
+      if (acknowledged >= kills) writer.kill('SIGKILL');
+    }
+    assert.deepEqual(await exited, [null, 'SIGKILL']);
+    assert.ok(acknowledged >= kills);
+
+    const registry = await openSqliteRegistry({ path });
+    const written = Number(await registry.setting('number'));
+    // The last change can be stored without having been acknowledged yet.
+    assert.ok(written === acknowledged || written === acknowledged + 1, `${written} of ${acknowledged}`);
+    assert.equal((await registry.counts()).devices, written);
+    assert.equal((await registry.devices({ limit: written + 10 })).length, written);
+    const head = await registry.auditHead();
+    assert.equal(head.seq, written);
+    assert.equal((await verifyAuditChain(registry.auditRows(), head, sha256Hex)).ok, true);
+    await registry.close();
+  }
+});

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import { test } from 'node:test';
+import { type CompiledQuery, Kysely, SqliteDialect } from 'kysely';
+import { statementsFor } from '../statements.ts';
+import type { Tables } from '../tables.ts';
+import { openSqliteRegistry } from './open.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+
+test('no read that grows with the fleet scans or sorts it', async (t) => {
+  const path = join(await temporaryFolder(t), 'registry.sqlite');
+  await (await openSqliteRegistry({ path })).close();
+  const raw = new DatabaseSync(path);
+  const db = new Kysely<Tables>({
+    dialect: new SqliteDialect({ database: () => Promise.reject(new Error('only compiled here')) }),
+  });
+  const statements = statementsFor(db);
+  const plan = ({ sql, parameters }: CompiledQuery): string[] =>
+    raw
+      .prepare(`EXPLAIN QUERY PLAN ${sql}`)
+      .all(...(parameters as SQLInputValue[]))
+      .map((row) => String(row.detail));
+  const limit = 10;
+
+  assert.deepEqual(plan(statements.standing({ fingerprint: 'f' })), [
+    'SEARCH c USING COVERING INDEX certificates_standing (fingerprint=?)',
+    'SEARCH d USING COVERING INDEX devices_standing (id=?) LEFT-JOIN',
+  ]);
+  const searches: Record<string, [CompiledQuery, RegExp]> = {
+    device: [statements.device({ id: 'i' }), /\(id=\?\)/],
+    devices: [statements.devices({ limit, after: 'i' }), /\(id>\?\)/],
+    serial: [statements.certificateBySerial({ serial: 's' }), /\(serial=\?\)/],
+    fingerprint: [statements.certificateByFingerprint({ fingerprint: 'f' }), /\(fingerprint=\?\)/],
+    pairing: [statements.pairing({ id: 'i' }), /\(id=\?\)/],
+    waitingPairing: [statements.waitingPairing({ slot: 's' }), /pairings_waiting_slot \(slot=\?\)/],
+    issuedPairing: [statements.issuedPairing({ serial: 's' }), /pairings_issued_serial \(serial=\?\)/],
+    setting: [statements.setting({ name: 'n' }), /\(name=\?\)/],
+    auditAfter: [statements.auditAfter({ seq: 1, limit }), /PRIMARY KEY \(rowid>\?\)/],
+    audit: [statements.audit({ limit, before: 9, subject: undefined }), /PRIMARY KEY \(rowid<\?\)/],
+    auditOf: [
+      statements.audit({ limit, before: 9, subject: 's' }),
+      /audit_subject \(subject=\? AND seq<\?\)/,
+    ],
+  };
+  for (const [name, [query, expected]] of Object.entries(searches)) {
+    const [only, ...rest] = plan(query);
+    assert.match(only ?? '', expected, name);
+    assert.match(only ?? '', /^SEARCH /, name);
+    assert.deepEqual(rest, [], name);
+  }
+  // These read in the order of an index and stop at their limit.
+  assert.deepEqual(plan(statements.pairings({ states: undefined, limit })), [
+    'SCAN pairings USING INDEX pairings_created',
+  ]);
+  assert.deepEqual(plan(statements.revocations({ limit })), ['SCAN revocations USING INDEX revocations_at']);
+  // These sort only what they have found: a device's certificates, the pairings that are due.
+  assert.match(
+    plan(statements.certificatesOf({ device_id: 'd', limit }))[0] ?? '',
+    /^SEARCH .*\(subject_id=\?\)/,
+  );
+  assert.match(
+    plan(statements.duePairings({ now: 1, limit }))[0] ?? '',
+    /^SEARCH .*\(state=\? AND expires_at<\?\)/,
+  );
+  const counts = plan(statements.counts({}));
+  assert.equal(counts.filter((step) => /^SEARCH pairings USING COVERING INDEX/.test(step)).length, 2);
+  assert.deepEqual(
+    counts.filter((step) => step.startsWith('SCAN')),
+    ['SCAN ledger'],
+  );
+  raw.close();
+});

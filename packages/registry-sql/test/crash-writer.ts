@@ -1,0 +1,18 @@
+// Changes the registry named by the first argument for ever, and says the number of each change once it is acknowledged.
+// crash.test.ts kills it.
+
+import { writeSync } from 'node:fs';
+import { openSqliteRegistry } from '../src/index.ts';
+import { sampleDevice, sampleEvent } from '../src/samples.ts';
+
+const [path] = process.argv.slice(2);
+if (path === undefined) throw new TypeError('give the path of a registry');
+const registry = await openSqliteRegistry({ path });
+for (let number = 1; ; number += 1) {
+  await registry.transact(async (tx) => {
+    await tx.putSetting('number', String(number));
+    await tx.insertDevice(sampleDevice());
+    await tx.appendAudit(sampleEvent());
+  });
+  writeSync(1, `${number}\n`);
+}
