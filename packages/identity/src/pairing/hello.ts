@@ -1,5 +1,6 @@
 // The two hellos: opaque bytes on the wire, ADa and ADb of CPace. Parsed strictly, authenticated as received.
 
+import { parseTrustDomain } from '../certificate/spiffe-id.ts';
 import { type DeviceId, parseDeviceId, type Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import { lvCat, lvSplit } from '../lv.ts';
@@ -56,7 +57,7 @@ export function parseDaemonHello(data: Uint8Array): DaemonHello {
   if (!/^[1-9][0-9]{0,14}$/.test(timeText)) throw invalid('the time is not a number of milliseconds');
   return {
     daemonId: parseDeviceId(text(id)),
-    trustDomain: text(trustDomain),
+    trustDomain: parseTrustDomain(text(trustDomain)),
     time: new Date(Number(timeText)),
   };
 }
