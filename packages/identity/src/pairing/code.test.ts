@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bytesToHex } from '@noble/curves/utils.js';
+import fc from 'fast-check';
+import { nodeCrypto } from '../crypto/node.ts';
+import { hasCode } from '../errors.ts';
+import {
+  formatQrUri,
+  formatTypedCode,
+  isAddress,
+  makeQrSecret,
+  makeTypedSecret,
+  parsePairingCode,
+  slotKey,
+} from './code.ts';
+
+/** Any UTF-16 unit, lone surrogates included. */
+const utf16 = fc.integer({ min: 0, max: 0xffff }).map((unit) => String.fromCharCode(unit));
+const digits = (count: number) =>
+  fc.integer({ min: 0, max: 10 ** count - 1 }).map((n) => String(n).padStart(count, '0'));
+const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
+const address = fc
+  .tuple(
+    fc.oneof(
+      fc.ipV4(),
+      fc.ipV6().map((ip) => `[${ip}]`),
+      fc.domain(),
+    ),
+    fc.integer({ min: 1, max: 65_535 }),
+  )
+  .map(([host, port]) => `${host}:${port}`)
+  .filter(isAddress);
+const text = (data: Uint8Array) => new TextDecoder().decode(data);
+const malformed = (error: unknown) => hasCode(error, 'CODE_MALFORMED');
+
+test('a typed code is read as it was shown', () => {
+  fc.assert(
+    fc.property(digits(3), digits(6), (slot, pin) => {
+      const code = parsePairingCode(formatTypedCode(slot, new TextEncoder().encode(pin)));
+      assert.deepEqual([code.kind, text(code.slot), text(code.secret)], ['typed', slot, pin]);
+      assert.equal(slotKey(code.slot), slot);
+    }),
+  );
+});
+
+test('dashes and spaces do not matter, wherever they are', () => {
+  const noise = fc.array(fc.constantFrom('', '', '-', ' ', '\t', '\u00a0'), { minLength: 10, maxLength: 10 });
+  fc.assert(
+    fc.property(digits(9), noise, (nine, between) => {
+      const typed = between.map((each, at) => each + (nine[at] ?? '')).join('');
+      const code = parsePairingCode(typed);
+      assert.equal(text(code.slot) + text(code.secret), nine);
+    }),
+  );
+});
+
+test('a QR code is read as it was drawn', () => {
+  fc.assert(
+    fc.property(address, bytes(16), bytes(32), bytes(32), (where, slot, secret, root) => {
+      const uri = formatQrUri(where, bytesToHex(slot), secret, root);
+      assert.deepEqual(parsePairingCode(uri), {
+        kind: 'qr',
+        address: where,
+        slot,
+        secret,
+        rootFingerprint: root,
+      });
+      assert.equal(slotKey(slot), bytesToHex(slot));
+    }),
+  );
+});
+
+test('no text makes the parser throw anything but CODE_MALFORMED', () => {
+  const uri = formatQrUri('localhost:7443', '00'.repeat(16), new Uint8Array(32), new Uint8Array(32));
+  const anything = fc.string({ unit: utf16, maxLength: 600 });
+  const almost = fc
+    .tuple(fc.nat({ max: uri.length }), fc.nat({ max: 5 }), fc.string({ maxLength: 5 }))
+    .map(([at, gone, added]) => uri.slice(0, at) + added + uri.slice(at + gone));
+  const prefixed = anything.map((each) => `palyra:pair?${each}`);
+  fc.assert(
+    fc.property(fc.oneof(anything, almost, prefixed), (input) => {
+      try {
+        const code = parsePairingCode(input);
+        assert.ok(code.slot.length === 3 || code.slot.length === 16);
+      } catch (error) {
+        assert.ok(malformed(error), String(error));
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('what is no code is refused', () => {
+  const uri = formatQrUri('localhost:7443', '00'.repeat(16), new Uint8Array(32), new Uint8Array(32));
+  for (const input of [
+    '',
+    '123',
+    '12345678',
+    '1234567890',
+    '123-45678a',
+    '１２３-４５６７８９',
+    '123_456789',
+    '+23-456789',
+    'palyra:',
+    'palyra:pair',
+    'https://example.com/',
+    uri.replace('palyra:pair', 'palyra:unpair'),
+    uri.replace('a=localhost%3A7443', 'a=localhost'),
+    uri.replace('a=localhost%3A7443', 'a='),
+    uri.replace('a=localhost%3A7443&', ''),
+    uri.replace('a=localhost%3A7443', 'a=localhost%3A99999'),
+    uri.replace('a=localhost%3A7443', 'a=user%40host%3A1'),
+    uri.replace(/s=[^&]+/, 's='),
+    uri.replace(/k=[^&]+/, 'k=AAAA'),
+    uri.replace(/r=[^&]+/, `r=${'!'.repeat(43)}`),
+    uri + 'x'.repeat(512),
+    ' '.repeat(600) + uri + 'x'.repeat(512),
+  ]) {
+    assert.throws(() => parsePairingCode(input), malformed, input);
+  }
+});
+
+test('a slot of a length or with bytes that no code has names nothing', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 40 }), (slot) => {
+      const key = slotKey(slot);
+      if (slot.length === 16) assert.equal(key, bytesToHex(slot));
+      else if (slot.length === 3 && slot.every((byte) => byte >= 0x30 && byte <= 0x39))
+        assert.equal(key, text(slot));
+      else assert.equal(key, undefined);
+    }),
+  );
+});
+
+test('a typed slot and a QR slot never share a key', () => {
+  fc.assert(
+    fc.property(digits(3), bytes(16), (typed, qr) => {
+      assert.notEqual(slotKey(new TextEncoder().encode(typed)), slotKey(qr));
+    }),
+  );
+});
+
+test('a made code keeps its leading zeros and draws from the whole range', () => {
+  const drawn: number[] = [];
+  const low = {
+    ...nodeCrypto,
+    randomInt: (below: number) => {
+      drawn.push(below);
+      return 7;
+    },
+  };
+  const { slot, secret } = makeTypedSecret(low);
+  assert.deepEqual([slot, text(secret)], ['007', '000007']);
+  assert.deepEqual(drawn, [1000, 1_000_000]);
+  const qr = makeQrSecret(nodeCrypto);
+  assert.match(qr.slot, /^[0-9a-f]{32}$/);
+  assert.equal(qr.secret.length, 32);
+});
+
+test('an address is a host and a port', () => {
+  for (const good of ['localhost:1', '192.168.1.2:7443', '[::1]:7443', '[fe80::1]:65535', 'a-b.example:80']) {
+    assert.equal(isAddress(good), true, good);
+  }
+  for (const bad of [
+    '',
+    'localhost',
+    ':7443',
+    'localhost:',
+    'localhost:0',
+    'localhost:65536',
+    '::1:7443',
+    'a b:1',
+  ]) {
+    assert.equal(isAddress(bad), false, bad);
+  }
+});
