@@ -78,8 +78,9 @@ function valueInCode(file: string, name: string): number {
 function evaluate(source: string, name: string): number {
   if (/^\d[\d_]*$/.test(name)) return Number(name.replaceAll('_', ''));
   const value = '(?:positive\\.default\\()?([\\w */]+)';
+  const escaped = name.replace('.', '\\.');
   const definition = new RegExp(
-    `^.*?\\b${name.replace('.', '\\.')}(?: =|:| >) ${value}(?:;|\\)?,|\\) \\{)$`,
+    `^.*?(?:const ${escaped} =|\\b${escaped}(?::| >)) ${value}(?:;|\\)?,|\\) \\{)$`,
     'gm',
   );
   const found = [...source.matchAll(definition)].filter(([line]) => !line.startsWith('  readonly '));
