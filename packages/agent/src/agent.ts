@@ -7,6 +7,7 @@ import { type Client, createClient } from '@connectrpc/connect';
 import {
   IdentityError,
   type IdentityErrorCode,
+  loadEnrollments,
   type PairedEnrollment,
   type RenewingDevice,
   readPeerCertificate,
@@ -186,6 +187,7 @@ class Agent {
     const { device, dialRecovery, onState } = this.#options;
     let connection: Http2Connection | undefined;
     try {
+      if (await this.#adoptStored()) return undefined;
       connection = await dialRecovery(this.#enrollment);
       this.#enrollment = await recoverCertificate(device, this.#enrollment, recoveryPeer(connection));
       onState?.({ state: 'renewed', how: 'recovery', enrollment: this.#enrollment });
@@ -195,6 +197,18 @@ class Agent {
     } finally {
       connection?.close();
     }
+  }
+
+  /** Something else on this machine may have renewed it: `palyra renew`. @returns whether it had. */
+  async #adoptStored(): Promise<boolean> {
+    const { device } = this.#options;
+    const { daemonId, receivedAt } = this.#enrollment;
+    const stored = (await loadEnrollments(device.secrets)).find(
+      (each): each is PairedEnrollment => each.state === 'paired' && each.daemonId === daemonId,
+    );
+    if (!stored || stored.receivedAt <= receivedAt) return false;
+    this.#enrollment = stored;
+    return true;
   }
 
   /** Renews when it is time, spreads retries over what is left, and ends the connection once it has. */

@@ -1,5 +1,6 @@
 export { type AgentOptions, type AgentState, runAgent } from './agent.ts';
 export { builtInCapabilities } from './built-in.ts';
 export { type Capabilities, type Capability, type CapabilityCall, MAX_OUTPUT_BYTES } from './capability.ts';
+export { writeCredentialFiles } from './credential-files.ts';
 export { type Dial, quicFirst } from './dial.ts';
 export { folderCapabilities } from './folder.ts';

@@ -68,19 +68,36 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   INTERNAL: Code.Internal,
 };
 
-/** What a peer is told. `internal` when the error is none of ours, so that the server should write it down. */
-export function toConnectError(error: unknown): { readonly error: ConnectError; readonly internal: boolean } {
+/** The daemon's own disk, registry or secret store failed. */
+const storeCodes: ReadonlySet<IdentityErrorCode> = new Set([
+  'SECRET_NOT_FOUND',
+  'SECRET_CORRUPT',
+  'MASTER_KEY_WRONG',
+  'STORE_PERMISSIONS',
+  'STORE_FULL',
+  'STORE_FAILED',
+  'REGISTRY_VERSION',
+  'AUDIT_BROKEN',
+]);
+
+/**
+ * What a peer is told. Of what failed inside the daemon only the operator hears more than the code: such messages name
+ * files.
+ * @returns `internal` when the server should write the error down.
+ */
+export function toConnectError(
+  error: unknown,
+  peer: { readonly operator?: boolean } = {},
+): { readonly error: ConnectError; readonly internal: boolean } {
   if (error instanceof ConnectError) return { error, internal: false };
-  if (!(error instanceof IdentityError)) {
-    return {
-      error: withInfo('INTERNAL', 'Something failed inside the daemon; its log says what.'),
-      internal: true,
-    };
-  }
-  return {
-    error: withInfo(error.code, error.message, error.retryAfterMs),
-    internal: error.code === 'INTERNAL',
-  };
+  if (!(error instanceof IdentityError)) return { error: failedInside('INTERNAL'), internal: true };
+  const internal = error.code === 'INTERNAL' || storeCodes.has(error.code);
+  if (internal && !peer.operator) return { error: failedInside(error.code), internal };
+  return { error: withInfo(error.code, error.message, error.retryAfterMs), internal };
+}
+
+function failedInside(code: IdentityErrorCode): ConnectError {
+  return withInfo(code, 'Something failed inside the daemon; its log says what.');
 }
 
 function withInfo(code: IdentityErrorCode, message: string, retryAfterMs = 0): ConnectError {

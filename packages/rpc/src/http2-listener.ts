@@ -260,9 +260,15 @@ export class Http2Listener {
 }
 
 function acceptAnyone(socket: TLSSocket): Session {
-  const channel = { channelBinding: exportChannelBinding(socket), source: socket.remoteAddress ?? '' };
+  const channel = {
+    channelBinding: exportChannelBinding(socket),
+    source: plainAddress(socket.remoteAddress ?? ''),
+  };
   return { peer: { caller: 'anyone', channel }, forget: () => {} };
 }
+
+/** An IPv4 peer of a listener on every interface, without its IPv6 dress. */
+const plainAddress = (address: string): string => address.replace(/^::ffff:(?=[0-9]+\.)/i, '');
 
 function closeWithin(session: http2.ServerHttp2Session, ms: number): void {
   session.close();

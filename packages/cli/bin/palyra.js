@@ -1,0 +1,23 @@
+#!/usr/bin/env node
+// The command `palyra`. This file alone must be readable by an old Node, so that it can say what is wrong.
+// (Node's own options cannot stand in the first line: a Node that does not know them fails before this file is read.)
+
+const major = Number(process.versions.node.split('.')[0]);
+
+if (major < 24) {
+  console.error(
+    'error: palyra needs Node 24 or newer, and this is Node ' +
+      process.versions.node +
+      '.\n' +
+      'In a checkout, run it as `npx palyra`: `npm ci` brings the right Node.\n' +
+      'Otherwise install Node 24: https://nodejs.org/',
+  );
+  process.exitCode = 1;
+} else {
+  // Node calls SQLite experimental on every start; its users cannot do anything about that.
+  process.removeAllListeners('warning');
+  process.on('warning', (warning) => {
+    if (warning.name !== 'ExperimentalWarning') console.error(String(warning.stack));
+  });
+  import('../src/main.ts');
+}

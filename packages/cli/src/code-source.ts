@@ -1,0 +1,90 @@
+// Where `pair` gets its code from: the prompt, stdin or a file. Never from the command line, which every user of the
+// machine can read.
+
+import { open } from 'node:fs/promises';
+import { IdentityError, type PairingCode, parsePairingCode } from '@palyra/identity';
+import { type Cli, followUp } from './cli.ts';
+import { CliError } from './failure.ts';
+import { untilInterrupted } from './interruption.ts';
+import type { Input } from './invocation.ts';
+import { askText, canAsk } from './question.ts';
+
+export interface CodeOptions {
+  readonly codeStdin?: boolean;
+  /** A file that holds a palyra: URI; `-` for stdin. */
+  readonly qr?: string;
+}
+
+/** Longest first line that is looked at, bytes. */
+const maxCodeBytes = 1024;
+
+/** @throws USAGE, without repeating the code */
+export function refuseCodes(words: readonly (string | undefined)[]): void {
+  if (!words.some((word) => word !== undefined && looksLikeCode(word))) return;
+  throw new CliError(
+    'USAGE',
+    'A pairing code was given on the command line, where every user of this machine can read it. Type it at the prompt, pipe it in with --code-stdin, or put the palyra: URI in a file and name that: --qr FILE. Make a new code, because this one may have been seen.',
+  );
+}
+
+function looksLikeCode(word: string): boolean {
+  return /^\s*palyra:/i.test(word) || problemOf(word) === undefined;
+}
+
+/** Whether a code can be had at all. */
+export function hasCodeSource(cli: Cli, options: CodeOptions): boolean {
+  return options.codeStdin === true || options.qr !== undefined || canAsk(cli);
+}
+
+/** @throws CODE_MALFORMED, NO_TERMINAL, FILE_FAILED, INTERRUPTED */
+export async function readCode(cli: Cli, options: CodeOptions): Promise<PairingCode> {
+  const { stdin, interrupted } = cli.invocation;
+  if (options.codeStdin || options.qr === '-') {
+    return parsePairingCode(await untilInterrupted(interrupted, firstLine(stdin)));
+  }
+  if (options.qr !== undefined) return parsePairingCode(await firstLineOfFile(options.qr));
+  if (!canAsk(cli)) {
+    throw new CliError(
+      'NO_TERMINAL',
+      `There is no terminal to ask for the code on. Give it on stdin: ${followUp(cli, 'pair ADDRESS --code-stdin')}`,
+    );
+  }
+  return parsePairingCode(
+    await askText(cli, 'Pairing code, as the daemon shows it', {
+      placeholder: '123-456789',
+      check: problemOf,
+    }),
+  );
+}
+
+function problemOf(text: string): string | undefined {
+  try {
+    parsePairingCode(text);
+    return undefined;
+  } catch (error) {
+    if (error instanceof IdentityError) return error.message;
+    throw error;
+  }
+}
+
+async function firstLine(stdin: Input): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of stdin) {
+    const bytes = Buffer.from(chunk);
+    chunks.push(bytes);
+    length += bytes.length;
+    if (bytes.includes('\n') || length > maxCodeBytes) break;
+  }
+  return Buffer.concat(chunks).toString().split('\n', 1)[0]!;
+}
+
+async function firstLineOfFile(path: string): Promise<string> {
+  try {
+    await using file = await open(path);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(maxCodeBytes));
+    return buffer.toString('utf8', 0, bytesRead).split('\n', 1)[0]!;
+  } catch (cause) {
+    throw new CliError('FILE_FAILED', `${path} cannot be read: ${(cause as Error).message}.`, { cause });
+  }
+}

@@ -1,0 +1,57 @@
+// `palyra console`: opens the operator's web page with a login link that works once.
+
+import { spawn } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Command } from 'commander';
+import { withAdmin } from '../admin.ts';
+import type { Cli } from '../cli.ts';
+import { CliError } from '../failure.ts';
+import { withExamples } from '../help.ts';
+import { formatSpan, isoTime } from '../time.ts';
+
+export function addConsole(program: Command, cli: () => Cli): void {
+  withExamples(
+    program
+      .command('console')
+      .summary('Open the web console.')
+      .description(
+        'Make a link that logs one browser in to the web console. It works once, within two minutes.\n\nThe console answers on this machine only. From another one, forward its port first: ssh -L 7445:127.0.0.1:7445 HOST',
+      )
+      .option('--open', 'open it in the browser of this machine')
+      .action((options: { open?: boolean }) => open(cli(), options)),
+    'palyra console',
+    'palyra console --open',
+  );
+}
+
+async function open(cli: Cli, options: { open?: boolean }): Promise<void> {
+  const { url, expiresAtMs } = await withAdmin(cli, (admin) => admin.createConsoleLogin({}));
+  if (options.open) await openInBrowser(cli, url);
+  cli.output.answer({ url, expires_at: isoTime(expiresAtMs) }, () =>
+    [
+      options.open ? 'Opening the console in your browser. Should nothing appear, use:' : 'Open the console:',
+      '',
+      `  ${cli.output.paint('bold', url)}`,
+      '',
+      `The link works once, within ${formatSpan(Number(expiresAtMs) - cli.now())}. Give it to nobody.`,
+    ].join('\n'),
+  );
+}
+
+/** By way of a private file: what is on a command line, every user of the machine can read. */
+async function openInBrowser(cli: Cli, url: string): Promise<void> {
+  const file = join(cli.home.path, 'console.html');
+  const page = `<!doctype html><meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url=${url}">`;
+  try {
+    await writeFile(file, page, { mode: 0o600 });
+  } catch (cause) {
+    throw new CliError('FILE_FAILED', `${file} cannot be written: ${(cause as Error).message}.`, { cause });
+  }
+  const opener = cli.invocation.platform.startsWith('darwin') ? 'open' : 'xdg-open';
+  const child = spawn(opener, [pathToFileURL(file).href], { stdio: 'ignore', detached: true });
+  // Without a browser there is still the link.
+  child.on('error', () => {});
+  child.unref();
+}

@@ -1,0 +1,231 @@
+// `palyra daemon`: runs the daemon in this terminal and shows what a person needs to pair the first device.
+
+import { readFile } from 'node:fs/promises';
+import type { RunningDaemon } from '@palyra/daemon';
+import { IdentityError, type RegistryEvent } from '@palyra/identity';
+import type { Command } from 'commander';
+import { type Cli, followUp } from '../cli.ts';
+import { CliError } from '../failure.ts';
+import { withExamples } from '../help.ts';
+import { type PairingChange, pairingChangeLine } from '../pairing-view.ts';
+import { printable } from '../printable.ts';
+import { qrCode } from '../qr.ts';
+import { box, fields } from '../table.ts';
+import { formatClock, formatSpan, formatTime, isoTime } from '../time.ts';
+
+interface DaemonOptions {
+  readonly config?: string;
+  readonly code: boolean;
+}
+
+type PairingEvent = Extract<RegistryEvent, { type: 'pairing_changed' }>['pairing'];
+
+export function addDaemon(program: Command, cli: () => Cli): void {
+  withExamples(
+    program
+      .command('daemon')
+      .summary('Run the daemon here.')
+      .description(
+        'Run the daemon here, until Ctrl-C. The first start makes its keys and certificates.\n\nShows a fresh pairing code and a QR code. Under a service manager use --no-code, or the code ends up in a log.',
+      )
+      .option('--config <file>', 'the configuration (default: daemon/config.json in the home)')
+      .option('--no-code', 'make no pairing code at the start')
+      .action((options: DaemonOptions) => daemon(cli(), options)),
+    'palyra daemon',
+    'palyra daemon --home /var/lib/palyra --no-code --json',
+  );
+}
+
+async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
+  const { output, invocation } = cli;
+  const config = options.config === undefined ? undefined : await readConfigFile(options.config);
+  // Loaded here, so that the other commands start without it.
+  const { startDaemon } = await import('@palyra/daemon');
+  // What happens in one order is printed in that order, though some of it is looked up first.
+  let printed: Promise<void> = Promise.resolve();
+  const then = (print: () => void | Promise<void>) => {
+    printed = printed.then(print).catch((error) => output.note(`note: ${printable(String(error))}`));
+  };
+  const running = await startDaemon({
+    home: cli.home.path,
+    ...(config && { config }),
+    onEvent: (event) => then(() => show(cli, running, event)),
+    onError: (error, where) => output.note(`error in ${where}: ${printable(String(error))}`),
+  });
+  then(() => showReady(cli, running, options));
+  await new Promise<void>((resolve) => {
+    if (invocation.interrupted.aborted) resolve();
+    invocation.interrupted.addEventListener('abort', () => resolve());
+  });
+  await running.close();
+  await printed;
+  output.answer({ event: 'stopped' }, () => 'Stopped.');
+}
+
+async function readConfigFile(path: string): Promise<object> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw new CliError(
+      'FILE_FAILED',
+      `The configuration ${path} cannot be read: ${(cause as Error).message}.`,
+      { cause },
+    );
+  }
+}
+
+async function showReady(cli: Cli, running: RunningDaemon, { code }: DaemonOptions): Promise<void> {
+  const { output } = cli;
+  output.answer(
+    {
+      event: 'ready',
+      daemon_id: running.daemonId,
+      trust_domain: running.trustDomain,
+      root_fingerprint: running.rootFingerprint,
+      listeners: running.listeners,
+      pairing_address: running.pairingAddress,
+      home: cli.home.path,
+    },
+    () => `${output.paint('bold', 'The Palyra daemon is running.')} Ctrl-C stops it.\n\n${about(running)}`,
+  );
+  if (!code || output.json) return;
+  try {
+    const { desk } = running.identity;
+    const typed = await desk.mint({ kind: 'typed', address: running.pairingAddress });
+    const qr = await desk.mint({ kind: 'qr', address: running.pairingAddress });
+    output.answer(undefined, () =>
+      invitation(cli, running, { typed: typed.code, uri: qr.code, expiresAt: typed.expiresAt }),
+    );
+  } catch (error) {
+    if (!(error instanceof IdentityError)) throw error;
+    // Full of codes is no reason not to run.
+    output.note(`No pairing code was made: ${error.message}`);
+  }
+}
+
+function about(running: RunningDaemon): string {
+  const purposes: Readonly<Record<string, string>> = {
+    pairing: 'for devices with a code',
+    node: 'for paired devices, mutual TLS',
+    admin: 'for you, on this machine',
+  };
+  const widest = Math.max(...running.listeners.map(({ address }) => address.length));
+  return fields([
+    ['trust domain', running.trustDomain],
+    ['root SHA-256', running.rootFingerprint],
+    ...running.listeners.map(
+      ({ name, address }) => [name, `${address.padEnd(widest)}   ${purposes[name] ?? ''}`] as const,
+    ),
+  ]);
+}
+
+function invitation(
+  cli: Cli,
+  running: RunningDaemon,
+  { typed, uri, expiresAt }: { readonly typed: string; readonly uri: string; readonly expiresAt: Date },
+): string {
+  const { output } = cli;
+  const now = cli.now();
+  const until = `${formatTime(expiresAt.getTime(), now)} (${formatSpan(expiresAt.getTime() - now)})`;
+  const picture = qrCode(uri, { columns: output.columns, color: output.hasColor });
+  const here = localAddress(running);
+  const elsewhere =
+    here === running.pairingAddress
+      ? []
+      : [`(From another machine, the address is ${running.pairingAddress}.)`];
+  return [
+    '',
+    picture === undefined
+      ? `This terminal is too narrow for a QR code. Make it wider, then: ${followUp(cli, 'pairing code --qr')}`
+      : picture,
+    '',
+    `Scan it, or type this code on the device. Valid until ${until}.`,
+    '',
+    output.paint('bold', box(typed)),
+    '',
+    'Pair a device, from a second terminal:',
+    `  ${followUp(cli, `pair ${here}`)}`,
+    'See who asks, and let them in:',
+    `  ${followUp(cli, 'pairing list')}`,
+    `  ${followUp(cli, 'pairing approve')}`,
+    ...elsewhere,
+    '',
+  ].join('\n');
+}
+
+/** How a second terminal on this machine reaches the pairing listener. */
+function localAddress({ listeners, pairingAddress }: RunningDaemon): string {
+  const bound = listeners.find(({ name }) => name === 'pairing')?.address ?? pairingAddress;
+  return bound.replace(/^(\[::\]|0\.0\.0\.0):/, '127.0.0.1:');
+}
+
+async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Promise<void> {
+  const { output } = cli;
+  const at = new Date(cli.now()).toISOString();
+  if (event.type === 'pairing_changed') {
+    const { pairing } = event;
+    // A fresh code, or a guess: the request or the end of the code follows and says more.
+    if (pairing.state === 'waiting') return;
+    const change = changeOf(pairing);
+    output.answer(changeJson(at, pairing, change), () => pairingChangeLine(cli, change));
+    return;
+  }
+  const device = await running.identity.registry.device(event.deviceId);
+  const name = device?.name ?? event.deviceId;
+  const serial = 'serial' in event ? event.serial : null;
+  const what = {
+    device_revoked: 'is revoked; its connections are closed',
+    certificate_revoked: `lost its certificate ${serial}`,
+    certificate_superseded: 'uses its new certificate',
+  }[event.type];
+  output.answer(
+    { event: event.type, at, device_id: event.deviceId, name, serial },
+    () => `${output.paint('dim', formatClock(cli.now()))}  ${printable(name)} ${what}.`,
+  );
+}
+
+const eventNames: Readonly<Record<PairingEvent['state'], string>> = {
+  waiting: 'code',
+  pending_approval: 'request',
+  approved: 'approved',
+  issued: 'issued',
+  active: 'connected',
+  rejected: 'rejected',
+  expired: 'expired',
+  exhausted: 'exhausted',
+};
+
+function changeOf(pairing: PairingEvent): PairingChange {
+  const request = 'request' in pairing ? pairing.request : undefined;
+  return {
+    id: pairing.id,
+    state: pairing.state,
+    slot: pairing.codeKind === 'typed' ? pairing.slot : '',
+    guessesLeft: pairing.guessesLeft,
+    failedGuesses: request?.failedGuesses ?? pairing.guessesTaken,
+    reason: 'reason' in pairing ? pairing.reason : '',
+    device: request,
+  };
+}
+
+function changeJson(at: string, pairing: PairingEvent, { device, failedGuesses, reason }: PairingChange) {
+  return {
+    event: eventNames[pairing.state],
+    at,
+    pairing_id: pairing.id,
+    state: pairing.state,
+    expires_at: 'expiresAt' in pairing ? isoTime(pairing.expiresAt.getTime()) : null,
+    failed_guesses: failedGuesses,
+    reason: reason || null,
+    device: device
+      ? {
+          name: device.name,
+          kind: device.kind,
+          platform: device.platform,
+          words: device.words,
+          source: device.source,
+          continuity: device.continuity,
+        }
+      : null,
+  };
+}

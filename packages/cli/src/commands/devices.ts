@@ -1,0 +1,155 @@
+// `palyra devices`: who is paired, and shutting them out again.
+
+import { IdentityError } from '@palyra/identity';
+import type { Command } from 'commander';
+import { type Admin, type Device, withAdmin } from '../admin.ts';
+import { type Cli, followUp } from '../cli.ts';
+import { certificateJson, deviceDetails, deviceJson, deviceTable } from '../device-view.ts';
+import { CliError } from '../failure.ts';
+import { withExamples } from '../help.ts';
+import { printable } from '../printable.ts';
+import { askYes, canAsk } from '../question.ts';
+import { resolveId } from '../reference.ts';
+
+const page = 1000;
+const idArgument = 'the device, or enough of the beginning or end of its id';
+
+interface RevokeOptions {
+  readonly reason: string;
+  readonly certificate?: string;
+  readonly yes?: boolean;
+}
+
+export function addDevices(program: Command, cli: () => Cli): void {
+  const devices = program.command('devices').description('Paired devices: list, rename, revoke.');
+  withExamples(devices, 'palyra devices list', 'palyra devices revoke 7K3QX9AB');
+
+  withExamples(
+    devices
+      .command('list')
+      .description('Show the paired devices.')
+      .option('--search <text>', 'only those with this in their name, or at the start of their id')
+      .action((options: { search?: string }) => list(cli(), options)),
+    'palyra devices list',
+    'palyra devices list --search laptop --json',
+  );
+  withExamples(
+    devices
+      .command('show')
+      .argument('<id>', idArgument)
+      .description('Show a device and its certificates.')
+      .action((id: string) => show(cli(), id)),
+    'palyra devices show 7K3QX9AB',
+  );
+  withExamples(
+    devices
+      .command('rename')
+      .argument('<id>', idArgument)
+      .argument('<name>', 'its new name')
+      .description('Give a device another name.')
+      .action((id: string, name: string) => rename(cli(), id, name)),
+    'palyra devices rename 7K3QX9AB "kitchen sensor"',
+  );
+  withExamples(
+    devices
+      .command('revoke')
+      .argument('<id>', idArgument)
+      .description('Shut a device out for ever and at once, or end one certificate of it.')
+      .option('--reason <text>', 'kept, and told to the device', '')
+      .option('--certificate <serial>', 'only this certificate; the device can pair again as itself')
+      .option('--yes', 'do not ask')
+      .action((id: string, options: RevokeOptions) => revoke(cli(), id, options)),
+    'palyra devices revoke 7K3QX9AB --reason "lost on the train"',
+    'palyra devices revoke 7K3QX9AB --yes --json',
+  );
+}
+
+async function list(cli: Cli, { search = '' }: { search?: string }): Promise<void> {
+  const devices = await withAdmin(cli, async (admin) => {
+    const all: Device[] = [];
+    for await (const device of eachDevice(admin, search)) all.push(device);
+    return all;
+  });
+  cli.output.answer({ devices: devices.map(deviceJson) }, () => {
+    if (devices.length > 0) return deviceTable(cli, devices);
+    return search
+      ? `No device matches "${printable(search)}".`
+      : `No device is paired yet. Make a code: ${followUp(cli, 'pairing code')}`;
+  });
+}
+
+async function show(cli: Cli, reference: string): Promise<void> {
+  const { device, certificates } = await withAdmin(cli, (admin) => find(cli, admin, reference));
+  cli.output.answer({ ...deviceJson(device), certificates: certificates.map(certificateJson) }, () =>
+    deviceDetails(cli, device, certificates),
+  );
+}
+
+async function rename(cli: Cli, reference: string, name: string): Promise<void> {
+  const device = await withAdmin(cli, async (admin) =>
+    admin.renameDevice({ id: await resolveDevice(cli, admin, reference), name }),
+  );
+  cli.output.answer(deviceJson(device), () => `${device.id} is now called ${printable(device.name)}.`);
+}
+
+async function revoke(cli: Cli, reference: string, options: RevokeOptions): Promise<void> {
+  const { device, certificates } = await withAdmin(cli, (admin) => find(cli, admin, reference));
+  const name = printable(device.name);
+  const serial = options.certificate && findSerial(options.certificate, device, certificates);
+  if (!options.yes) {
+    if (!canAsk(cli)) {
+      throw new CliError('NO_TERMINAL', 'There is no terminal to ask on. If you are sure, add --yes.');
+    }
+    await askYes(
+      cli,
+      serial
+        ? `End certificate ${serial} of ${name} (${device.id})?`
+        : `Shut out ${name} (${device.id}) for ever? Its connections end at once.`,
+    );
+  }
+  const { reason } = options;
+  if (serial) {
+    const revoked = await withAdmin(cli, (admin) => admin.revokeCertificate({ serial, reason }));
+    cli.output.answer(certificateJson(revoked), () => `Certificate ${serial} of ${name} is revoked.`);
+  } else {
+    const revoked = await withAdmin(cli, (admin) => admin.revokeDevice({ id: device.id, reason }));
+    cli.output.answer(deviceJson(revoked), () => `${name} is revoked. Its connections are closed.`);
+  }
+}
+
+function findSerial(wanted: string, device: Device, certificates: readonly { serial: string }[]): string {
+  const hex = wanted.toLowerCase().replaceAll(':', '');
+  const found = certificates.filter(({ serial }) => serial.startsWith(hex));
+  if (hex.length >= 4 && found.length === 1) return found[0]!.serial;
+  throw new IdentityError(
+    'CERTIFICATE_NOT_FOUND',
+    `${printable(device.name)} has ${found.length === 0 ? 'no certificate' : 'several certificates'} whose serial begins with "${wanted}". See: palyra devices show ${device.id}`,
+  );
+}
+
+async function find(cli: Cli, admin: Admin, reference: string) {
+  const { device, certificates } = await admin.getDevice({ id: await resolveDevice(cli, admin, reference) });
+  return { device: device!, certificates };
+}
+
+export function resolveDevice(cli: Cli, admin: Admin, reference: string): Promise<string> {
+  return resolveId(reference, {
+    noun: 'device',
+    notFound: 'DEVICE_NOT_FOUND',
+    list: followUp(cli, 'devices list'),
+    ids: () => eachDeviceId(admin),
+  });
+}
+
+export async function* eachDeviceId(admin: Admin): AsyncGenerator<string> {
+  for await (const { id } of eachDevice(admin, '')) yield id;
+}
+
+async function* eachDevice(admin: Admin, search: string): AsyncGenerator<Device> {
+  for (let after = ''; ; ) {
+    const { devices, nextAfter } = await admin.listDevices({ search, limit: page, after });
+    yield* devices;
+    if (!nextAfter) return;
+    after = nextAfter;
+  }
+}

@@ -1,0 +1,59 @@
+// `palyra node exec`: the operator runs a capability on a connected device.
+
+import type { Command } from 'commander';
+import { withAdmin } from '../admin.ts';
+import type { Cli } from '../cli.ts';
+import { CliError } from '../failure.ts';
+import { withExamples } from '../help.ts';
+import { printable } from '../printable.ts';
+import { parseSpan } from '../time.ts';
+import { resolveDevice } from './devices.ts';
+
+interface ExecOptions {
+  readonly input: string;
+  /** ms */
+  readonly timeout: number;
+}
+
+export function addNodeExec(node: Command, cli: () => Cli): void {
+  withExamples(
+    node
+      .command('exec')
+      .argument('<device>', 'the device, or enough of the beginning or end of its id')
+      .argument('<capability>', 'for example system.info')
+      .description('Run a capability on a connected device, and show what it gives back.')
+      .option('--input <json>', 'what it gets', 'null')
+      .option('--timeout <time>', 'give up after this time (default: 30s)', parseSpan, 30_000)
+      .action((device: string, capability: string, options: ExecOptions) =>
+        exec(cli(), device, capability, options),
+      ),
+    'palyra node exec 7K3QX9AB system.info',
+    'palyra node exec 7K3QX9AB echo --input \'{"hello":1}\' --json',
+  );
+}
+
+async function exec(cli: Cli, reference: string, capability: string, options: ExecOptions): Promise<void> {
+  const { input } = options;
+  if (!isJson(input)) throw new CliError('USAGE', `The input is not JSON: ${printable(input)}`);
+  const reply = await withAdmin(cli, async (admin) =>
+    admin.executeCapability({
+      deviceId: await resolveDevice(cli, admin, reference),
+      capability,
+      input: new TextEncoder().encode(input),
+      timeoutMs: options.timeout,
+    }),
+  );
+  const output = JSON.parse(new TextDecoder().decode(reply.output));
+  cli.output.answer({ output, elapsed_ms: reply.elapsedMs, reconnects: reply.reconnects }, () =>
+    JSON.stringify(output, null, 2).split('\n').map(printable).join('\n'),
+  );
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

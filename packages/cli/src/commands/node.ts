@@ -1,0 +1,87 @@
+// `palyra node`: what a paired device does over mutual TLS.
+
+import { ConnectError, createClient } from '@connectrpc/connect';
+import { dialNode, fromConnectError, type Http2Connection, NodeService } from '@palyra/rpc';
+import type { Command } from 'commander';
+import { parseAddress } from '../address.ts';
+import type { Cli } from '../cli.ts';
+import { pairedEnrollment } from '../device-store.ts';
+import { withExamples } from '../help.ts';
+import { untilInterrupted } from '../interruption.ts';
+import { fields } from '../table.ts';
+import { formatSpan, formatTime, isoTime } from '../time.ts';
+import { addNodeExec } from './node-exec.ts';
+import { addNodeRun } from './node-run.ts';
+
+interface StatusOptions {
+  readonly address?: string;
+  readonly daemon?: string;
+}
+
+const nodePort = 7444;
+
+export function addNode(program: Command, cli: () => Cli): void {
+  const node = program.command('node').description('Calls of this paired device, over mutual TLS.');
+  withExamples(node, 'palyra node status', 'palyra node run');
+  addNodeRun(node, cli);
+  addNodeExec(node, cli);
+  withExamples(
+    node
+      .command('status')
+      .description('Call the daemon over mutual TLS, and show this device as the daemon sees it.')
+      .option('--address <address>', "the daemon's node listener (default: where it was at pairing)")
+      .option('--daemon <id>', 'which daemon, when this device is paired with several')
+      .action((options: StatusOptions) => status(cli(), options)),
+    'palyra node status',
+    'palyra node status --address 192.168.1.5:7444 --json',
+  );
+}
+
+async function status(cli: Cli, options: StatusOptions): Promise<void> {
+  const enrollment = await pairedEnrollment(cli, options.daemon);
+  const address =
+    options.address === undefined ? enrollment.nodeAddress : parseAddress(options.address, nodePort);
+  const { interrupted } = cli.invocation;
+  const stopProgress = cli.output.progress(() => `Calling the daemon at ${address}`);
+  let connection: Http2Connection | undefined;
+  try {
+    connection = await untilInterrupted(interrupted, dialNode(address, enrollment));
+    const reply = await untilInterrupted(
+      interrupted,
+      createClient(NodeService, connection.transport).status({}),
+    );
+    const now = cli.now();
+    cli.output.answer(
+      {
+        device_id: reply.deviceId,
+        device_name: reply.deviceName,
+        daemon_id: reply.daemonId,
+        trust_domain: reply.trustDomain,
+        address,
+        serial: reply.serial,
+        certificate_not_after: isoTime(reply.certificateNotAfterMs),
+        daemon_time: isoTime(reply.daemonTimeMs),
+      },
+      () =>
+        [
+          `The daemon at ${address} knows this device. The call went over mutual TLS.`,
+          '',
+          fields([
+            ['device', `${reply.deviceName} (${reply.deviceId})`],
+            ['daemon', reply.daemonId],
+            ['trust domain', reply.trustDomain],
+            ['certificate', `serial ${reply.serial}`],
+            [
+              'valid until',
+              `${formatTime(reply.certificateNotAfterMs, now)} (${formatSpan(Number(reply.certificateNotAfterMs) - now)})`,
+            ],
+          ]),
+        ].join('\n'),
+    );
+  } catch (error) {
+    throw error instanceof ConnectError ? fromConnectError(error) : error;
+  } finally {
+    stopProgress();
+    connection?.close();
+  }
+}

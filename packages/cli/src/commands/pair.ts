@@ -1,0 +1,333 @@
+// `palyra pair`: the device's side of pairing, from the code to the pinned mTLS identity.
+
+import { X509Certificate } from 'node:crypto';
+import {
+  awaitPairing,
+  DeviceIdentity,
+  type DeviceKind,
+  type Enrollment,
+  hasCode,
+  IdentityError,
+  loadEnrollments,
+  nodeCrypto,
+  type PairedEnrollment,
+  type PairingCode,
+  type PendingEnrollment,
+  parseDeviceName,
+  requestPairing,
+  type SecretStore,
+  systemClock,
+} from '@palyra/identity';
+import { dialPairing, type Http2Connection, pairingPeer } from '@palyra/rpc';
+import { type Command, Option } from 'commander';
+import { parseAddress } from '../address.ts';
+import { type Cli, followUp } from '../cli.ts';
+import { type CodeOptions, hasCodeSource, readCode, refuseCodes } from '../code-source.ts';
+import { openDeviceStore } from '../device-store.ts';
+import { CliError } from '../failure.ts';
+import { withExamples } from '../help.ts';
+import { pause, untilInterrupted } from '../interruption.ts';
+import { box } from '../table.ts';
+import { formatSpan, formatTime, parseSpan } from '../time.ts';
+
+interface PairOptions extends CodeOptions {
+  readonly kind: DeviceKind;
+  readonly name?: string;
+  readonly newIdentity?: boolean;
+  readonly newRequest?: boolean;
+  readonly timeout: number;
+}
+
+const firstRetryMs = 500;
+const maxRetryMs = 10_000;
+
+export function addPair(program: Command, cli: () => Cli): void {
+  const command = program
+    .command('pair')
+    .summary('Pair this device with a daemon.')
+    .argument(
+      '[address]',
+      "the daemon's pairing listener, as host or host:port (port 7443); a QR code brings its own",
+    )
+    .description(
+      'Pair this device with a daemon.\n\nAsks for the code that the daemon shows, then waits until the operator has approved. Interrupted, the same command takes the request up again, without a code.',
+    )
+    .option('--code-stdin', 'read the code from stdin: nine digits, or a palyra: URI')
+    .option('--qr <file>', 'read the palyra: URI of a QR code from a file; - is stdin')
+    .addOption(
+      new Option('--kind <kind>', 'what this device is')
+        .choices(['cli', 'desktop', 'browser', 'node'])
+        .default('cli'),
+    )
+    .option('--name <name>', 'how the operator sees this device (default: the host name)')
+    .option('--new-identity', 'be a new device: needed after a revocation')
+    .option('--new-request', 'leave a request that waits, and start anew with a code')
+    .addOption(
+      new Option('--timeout <time>', 'how long to wait for the operator: 90s, 10m, 2h')
+        .argParser(parseSpan)
+        .default(3_600_000, '1h'),
+    )
+    .allowExcessArguments()
+    .action((address: string | undefined, options: PairOptions) =>
+      pair(cli(), address, options, command.args),
+    );
+  withExamples(
+    command,
+    'palyra pair 192.168.1.5',
+    'palyra pair 192.168.1.5:7443 --kind node --name "kitchen sensor"',
+    'palyra pair --qr uri.txt',
+    'palyra pair 192.168.1.5 --code-stdin --json < code.txt',
+  );
+}
+
+async function pair(cli: Cli, given: string | undefined, options: PairOptions, words: readonly string[]) {
+  refuseCodes([...words, options.qr]);
+  if (words.length > 1) throw new CliError('USAGE', 'Give one address.');
+  const address = given === undefined ? undefined : parseAddress(given);
+  const name = options.name === undefined ? hostDeviceName(cli) : parseDeviceName(options.name);
+  const secrets = await openDeviceStore(cli.home);
+  try {
+    const known = await loadEnrollments(secrets);
+    const before = options.newRequest || options.newIdentity ? undefined : pendingAt(known, address);
+    const paired = (before && (await resume(cli, secrets, before, options))) ?? (await startAnew());
+
+    const notAfter = new X509Certificate(paired.certificateChain[0]!).validToDate.getTime();
+    const identity = await DeviceIdentity.load(secrets, nodeCrypto);
+    cli.output.answer(
+      {
+        event: 'paired',
+        device_id: identity.id,
+        daemon_id: paired.daemonId,
+        trust_domain: paired.trustDomain,
+        node_address: paired.nodeAddress,
+        certificate_not_after: new Date(notAfter).toISOString(),
+      },
+      () =>
+        [
+          `Paired with ${paired.trustDomain}. This device is ${identity.id}.`,
+          `Its certificate is valid until ${formatTime(notAfter, cli.now())}.`,
+          `Try it: ${followUp(cli, 'node status')}`,
+        ].join('\n'),
+    );
+
+    async function startAnew(): Promise<PairedEnrollment> {
+      const { code, at } = await findCode(cli, address, options);
+      const connection = await dial(cli, at);
+      const { kind, newIdentity } = options;
+      const pending = await request(cli, { connection, secrets, code, address: at, kind, name, newIdentity });
+      return waitForOperator(cli, secrets, pending, options.timeout, connection);
+    }
+  } finally {
+    await secrets.close();
+  }
+}
+
+/** The request that already waits at this address, or the only one when no address was given. */
+function pendingAt(known: readonly Enrollment[], address: string | undefined): PendingEnrollment | undefined {
+  const pending = known.filter((each) => each.state === 'pending');
+  if (address !== undefined) return pending.find((each) => each.address === address);
+  return pending.length === 1 ? pending[0] : undefined;
+}
+
+/** Undefined when the request is over and a new one can be made instead. */
+async function resume(cli: Cli, secrets: SecretStore, pending: PendingEnrollment, options: PairOptions) {
+  cli.output.note(`Taking up the request of before, at ${pending.address}.`);
+  try {
+    return await waitForOperator(cli, secrets, pending, options.timeout);
+  } catch (error) {
+    const over = hasCode(error, 'PAIRING_EXPIRED') || hasCode(error, 'PAIRING_NOT_FOUND');
+    if (!over || !hasCodeSource(cli, options)) throw error;
+    cli.output.note('That request is over. This starts a new one.');
+    return undefined;
+  }
+}
+
+async function findCode(
+  cli: Cli,
+  address: string | undefined,
+  options: PairOptions,
+): Promise<{ code: PairingCode; at: string }> {
+  if (address !== undefined && !options.codeStdin && options.qr === undefined) {
+    // A wrong address is better told before somebody has typed a code.
+    (await dial(cli, address)).close();
+  }
+  if (address === undefined && !options.codeStdin && options.qr === undefined) {
+    throw new CliError(
+      'USAGE',
+      `Where is the daemon? Give its address: ${followUp(cli, 'pair 192.168.1.5')} (or a QR code: --qr FILE)`,
+    );
+  }
+  const code = await readCode(cli, options);
+  const at = address ?? code.address;
+  if (at === undefined) throw new CliError('USAGE', 'A typed code needs the address of the daemon as well.');
+  return { code, at };
+}
+
+async function dial(cli: Cli, address: string): Promise<Http2Connection> {
+  const stopProgress = cli.output.progress(() => `Looking for the daemon at ${address}`);
+  try {
+    return await untilInterrupted(cli.invocation.interrupted, dialPairing(address));
+  } finally {
+    stopProgress();
+  }
+}
+
+async function request(
+  cli: Cli,
+  pairing: {
+    readonly connection: Http2Connection;
+    readonly secrets: SecretStore;
+    readonly code: PairingCode;
+    readonly address: string;
+    readonly kind: DeviceKind;
+    readonly name: string;
+    readonly newIdentity: boolean | undefined;
+  },
+): Promise<PendingEnrollment> {
+  const { connection, secrets, code, address, kind, name, newIdentity } = pairing;
+  const { invocation } = cli;
+  const identity = newIdentity ? await newDeviceIdentity() : await ownIdentity(secrets);
+  const device = { identity, secrets, crypto: nodeCrypto, clock: systemClock, kind, name };
+  const peer = pairingPeer(connection);
+  const stopProgress = cli.output.progress(() => 'Pairing');
+  try {
+    return await untilInterrupted(
+      invocation.interrupted,
+      requestPairing(
+        { ...device, platform: invocation.platform },
+        {
+          ...peer,
+          // The identity is kept once the daemon has taken the request under it, and before the request is kept.
+          async confirm(confirmation) {
+            const confirmed = await peer.confirm(confirmation);
+            await identity.store(secrets);
+            return confirmed;
+          },
+        },
+        code,
+        address,
+      ),
+    );
+  } catch (error) {
+    connection.close();
+    throw error;
+  } finally {
+    stopProgress();
+  }
+}
+
+async function ownIdentity(secrets: SecretStore): Promise<DeviceIdentity> {
+  try {
+    return await DeviceIdentity.load(secrets, nodeCrypto);
+  } catch (error) {
+    if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
+    return newDeviceIdentity();
+  }
+}
+
+function newDeviceIdentity(): Promise<DeviceIdentity> {
+  return DeviceIdentity.create(nodeCrypto, systemClock);
+}
+
+/**
+ * Shows the words and waits for the decision, over as many connections as it takes.
+ * @throws PAIRING_REJECTED, PAIRING_EXPIRED, PAIRING_NOT_FOUND, TIMED_OUT, UNREACHABLE, INTERRUPTED
+ */
+async function waitForOperator(
+  cli: Cli,
+  secrets: SecretStore,
+  pending: PendingEnrollment,
+  timeoutMs: number,
+  first?: Http2Connection,
+): Promise<PairedEnrollment> {
+  const { output } = cli;
+  showWords(cli, pending);
+  const identity = await DeviceIdentity.load(secrets, nodeCrypto);
+  const device = { identity, secrets, crypto: nodeCrypto, clock: systemClock };
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const signal = AbortSignal.any([cli.invocation.interrupted, timeout]);
+  let connection = first;
+  let unreachable: IdentityError | undefined;
+  const stopProgress = output.progress(() => `Waiting for the ${unreachable ? 'daemon' : 'operator'}`);
+  try {
+    for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, maxRetryMs)) {
+      try {
+        connection ??= await untilInterrupted(signal, dialPairing(pending.address, pending));
+        if (unreachable) output.note('The daemon answers again.');
+        unreachable = undefined;
+        const waiting = awaitPairing(device, pairingPeer(connection), pending, { signal });
+        return await untilInterrupted(signal, waiting);
+      } catch (error) {
+        if (cli.invocation.interrupted.aborted) throw interruptedWhileWaiting(cli, pending);
+        if (timeout.aborted) throw timedOut(cli, pending, timeoutMs, unreachable);
+        if (!hasCode(error, 'UNREACHABLE')) throw error;
+        if (!unreachable) output.note('The daemon does not answer. The request is kept; trying again.');
+        unreachable = error;
+      } finally {
+        connection?.close();
+        connection = undefined;
+      }
+      await pause(retryMs, signal);
+    }
+  } finally {
+    stopProgress();
+  }
+}
+
+function showWords(cli: Cli, pending: PendingEnrollment): void {
+  cli.output.answer(
+    {
+      event: 'words',
+      words: pending.words,
+      request_id: pending.requestId,
+      daemon_id: pending.daemonId,
+      trust_domain: pending.trustDomain,
+    },
+    () =>
+      [
+        '',
+        `The daemon of ${pending.trustDomain} has the request.`,
+        'The words beside it there must be the same as these:',
+        '',
+        cli.output.paint('bold', box(pending.words)),
+        '',
+        'The operator approves it there, with: palyra pairing approve',
+      ].join('\n'),
+  );
+}
+
+function interruptedWhileWaiting(cli: Cli, pending: PendingEnrollment): CliError {
+  const { code } = cli.invocation.interrupted.reason as CliError;
+  return new CliError(
+    code,
+    `Interrupted. The request is kept; take it up again with: ${again(cli, pending)}`,
+  );
+}
+
+function timedOut(
+  cli: Cli,
+  pending: PendingEnrollment,
+  timeoutMs: number,
+  unreachable: IdentityError | undefined,
+): Error {
+  const kept = `The request is kept; take it up again with: ${again(cli, pending)}`;
+  return unreachable
+    ? new IdentityError('UNREACHABLE', `The daemon at ${pending.address} stopped answering. ${kept}`, {
+        cause: unreachable,
+      })
+    : new CliError('TIMED_OUT', `No decision after ${formatSpan(timeoutMs)}. ${kept}`);
+}
+
+function again(cli: Cli, { address }: PendingEnrollment): string {
+  return followUp(cli, `pair ${address}`);
+}
+
+/** The host's name, unless it is none that may be shown to an operator. */
+function hostDeviceName({ invocation }: Cli): string {
+  try {
+    return parseDeviceName(invocation.hostName);
+  } catch (error) {
+    if (error instanceof IdentityError) return 'unnamed device';
+    throw error;
+  }
+}

@@ -1,0 +1,236 @@
+// `palyra pairing`: the operator's side. Make a code, see who asks, decide once.
+
+import { IdentityError } from '@palyra/identity';
+import type { Command } from 'commander';
+import { type Admin, type Pairing, withAdmin } from '../admin.ts';
+import { type Cli, followUp } from '../cli.ts';
+import { CliError } from '../failure.ts';
+import { withExamples } from '../help.ts';
+import { pairingChangeLine, pairingDetails, pairingJson, pairingTable } from '../pairing-view.ts';
+import { printable } from '../printable.ts';
+import { qrCode } from '../qr.ts';
+import { askYes, canAsk } from '../question.ts';
+import { resolveId, shortId } from '../reference.ts';
+import { box } from '../table.ts';
+import { formatSpan, formatTime, isoTime, parseSpan } from '../time.ts';
+
+/** How many pairings are looked through and shown at most; the daemon gives no more at once. */
+const page = 1000;
+
+export function addPairing(program: Command, cli: () => Cli): void {
+  const pairing = program
+    .command('pairing')
+    .description('The operator side of pairing: make a code, see who asks, decide.');
+  withExamples(pairing, 'palyra pairing code', 'palyra pairing list', 'palyra pairing approve');
+
+  withExamples(
+    pairing
+      .command('code')
+      .description('Make a pairing code. It lets one device ask, and gives it three guesses.')
+      .option('--qr', 'a QR code instead of nine digits')
+      .option('--life <time>', 'how long it can be used: 90s, 10m, 2h (default: 10m)', parseSpan)
+      .action((options: { qr?: boolean; life?: number }) => code(cli(), options)),
+    'palyra pairing code',
+    'palyra pairing code --qr --life 2m',
+    'palyra pairing code --qr > uri.txt',
+    'palyra pairing code --json',
+  );
+  withExamples(
+    pairing
+      .command('list')
+      .description('Show codes and requests that are open.')
+      .option('--all', 'and those that have ended')
+      .action((options: { all?: boolean }) => list(cli(), options)),
+    'palyra pairing list',
+    'palyra pairing list --all --json',
+  );
+  withExamples(
+    pairing
+      .command('show')
+      .argument('<id>', 'the pairing, or enough of the beginning or end of its id')
+      .description('Show everything about one pairing.')
+      .action((id: string) => show(cli(), id)),
+    'palyra pairing show 7K3QX9AB',
+  );
+  withExamples(
+    pairing
+      .command('approve')
+      .argument('[id]', 'the request; without it, the only one that waits is shown and asked about')
+      .description(
+        'Let a device in. Compare its words with the ones on the device first. A decision cannot be changed.',
+      )
+      .option('--replace-key', 'accept another identity key for a device id that is known')
+      .option('--name <name>', 'your own name for the device')
+      .action((id: string | undefined, options: ApproveOptions) => approve(cli(), id, options)),
+    'palyra pairing approve',
+    'palyra pairing approve 7K3QX9AB --name "kitchen sensor"',
+  );
+  withExamples(
+    pairing
+      .command('reject')
+      .argument('<id>', 'the request, or a code to withdraw')
+      .description('Keep a device out, or withdraw a code. A decision cannot be changed.')
+      .option('--reason <text>', 'told to the device and kept', '')
+      .action((id: string, options: { reason: string }) => reject(cli(), id, options)),
+    'palyra pairing reject 7K3QX9AB --reason "not mine"',
+  );
+  withExamples(
+    pairing
+      .command('watch')
+      .description('Show what is open, then every change as it happens, until Ctrl-C.')
+      .action(() => watch(cli())),
+    'palyra pairing watch',
+    'palyra pairing watch --json',
+  );
+}
+
+async function code(cli: Cli, { qr = false, life = 0 }: { qr?: boolean; life?: number }): Promise<void> {
+  const minted = await withAdmin(cli, (admin) => admin.mintCode({ qr, lifeSeconds: Math.ceil(life / 1000) }));
+  const { output } = cli;
+  output.answer(
+    {
+      pairing_id: minted.pairingId,
+      code: minted.code,
+      kind: qr ? 'qr' : 'typed',
+      expires_at: isoTime(minted.expiresAtMs),
+      address: minted.address,
+    },
+    () => {
+      const now = cli.now();
+      const until = `Valid until ${formatTime(minted.expiresAtMs, now)} (${formatSpan(Number(minted.expiresAtMs) - now)}), for one device.`;
+      if (!qr) {
+        const onDevice = `${cli.invocation.program} pair ${minted.address}`;
+        return `\n${output.paint('bold', box(minted.code))}\n\n${until}\nOn the device: ${onDevice}`;
+      }
+      // `palyra pairing code --qr > FILE` is what `palyra pair --qr FILE` reads.
+      if (!output.isTerminal) return minted.code;
+      const picture = qrCode(minted.code, { columns: output.columns, color: output.hasColor });
+      const shown = picture ?? 'This terminal is too narrow for the picture.';
+      return `${shown}\n\n${minted.code}\n\n${until}\nOn the device, with that line in a file: ${cli.invocation.program} pair --qr FILE`;
+    },
+  );
+}
+
+async function list(cli: Cli, { all = false }: { all?: boolean }): Promise<void> {
+  const { pairings } = await withAdmin(cli, (admin) => admin.listPairings({ openOnly: !all, limit: page }));
+  cli.output.answer({ pairings: pairings.map(pairingJson) }, () => {
+    if (pairings.length === 0) {
+      return all
+        ? 'There has been no pairing yet.'
+        : `Nothing is open. Make a code: ${followUp(cli, 'pairing code')}`;
+    }
+    const waiting = pairings.some(isRequest);
+    const next = waiting ? `\n\nTo decide: ${followUp(cli, 'pairing approve ID')} (or reject ID)` : '';
+    return pairingTable(cli, pairings) + next;
+  });
+}
+
+async function show(cli: Cli, reference: string): Promise<void> {
+  const pairing = await withAdmin(cli, async (admin) =>
+    admin.getPairing({ id: await resolvePairing(cli, admin, reference) }),
+  );
+  cli.output.answer(pairingJson(pairing), () => pairingDetails(cli, pairing));
+}
+
+interface ApproveOptions {
+  readonly replaceKey?: boolean;
+  readonly name?: string;
+}
+
+async function approve(cli: Cli, reference: string | undefined, options: ApproveOptions): Promise<void> {
+  const choice =
+    reference === undefined
+      ? await askAboutTheOnlyRequest(cli, options)
+      : { id: reference, replaceIdentityKey: options.replaceKey === true };
+  const pairing = await withAdmin(cli, async (admin) =>
+    admin.approvePairing({
+      ...choice,
+      id: await resolvePairing(cli, admin, choice.id),
+      name: options.name ?? '',
+    }),
+  );
+  const name = printable(options.name ?? pairing.device?.name ?? '');
+  cli.output.answer(pairingJson(pairing), () =>
+    [
+      `Approved: ${name}. The device fetches its certificate by itself.`,
+      `Its id is ${pairing.device?.deviceId}.`,
+    ].join('\n'),
+  );
+}
+
+async function askAboutTheOnlyRequest(
+  cli: Cli,
+  options: ApproveOptions,
+): Promise<{ id: string; replaceIdentityKey: boolean }> {
+  const { pairings } = await withAdmin(cli, (admin) => admin.listPairings({ openOnly: true, limit: page }));
+  const requests = pairings.filter(isRequest);
+  const [request] = requests;
+  if (!request) {
+    throw new IdentityError(
+      'PAIRING_NOT_FOUND',
+      `No device waits for a decision. Make a code: ${followUp(cli, 'pairing code')}`,
+    );
+  }
+  if (requests.length > 1) {
+    cli.output.note(pairingTable(cli, requests));
+    throw new CliError(
+      'USAGE',
+      `${requests.length} devices wait. Say which one: ${followUp(cli, 'pairing approve ID')}`,
+    );
+  }
+  const { id } = request;
+  if (!canAsk(cli)) {
+    throw new CliError(
+      'NO_TERMINAL',
+      `There is no terminal to ask on. Compare the words yourself, then: ${followUp(cli, `pairing approve ${shortId(id)}`)}`,
+    );
+  }
+  cli.output.note(`${pairingDetails(cli, request)}\n`);
+  await askYes(
+    cli,
+    `Are the words the same on the device? Let "${printable(request.device?.name ?? '')}" in?`,
+  );
+  const anotherKey = request.device?.continuity === 'another_key';
+  if (anotherKey && !options.replaceKey) {
+    await askYes(cli, 'It comes with ANOTHER identity key. Replace the old key, and end what it obtained?');
+  }
+  return { id, replaceIdentityKey: anotherKey };
+}
+
+async function reject(cli: Cli, reference: string, { reason }: { reason: string }): Promise<void> {
+  const pairing = await withAdmin(cli, async (admin) =>
+    admin.rejectPairing({ id: await resolvePairing(cli, admin, reference), reason }),
+  );
+  cli.output.answer(pairingJson(pairing), () =>
+    pairing.device
+      ? `Rejected: ${printable(pairing.device.name)}.`
+      : `The code ${pairing.slot || 'in the QR code'} is withdrawn.`,
+  );
+}
+
+async function watch(cli: Cli): Promise<void> {
+  await withAdmin(
+    cli,
+    async (admin) => {
+      cli.output.note('Watching. Ctrl-C ends.');
+      for await (const pairing of admin.watchPairings({})) {
+        cli.output.answer(pairingJson(pairing), () => pairingChangeLine(cli, pairing));
+      }
+    },
+    { progress: false },
+  );
+  throw new IdentityError('UNREACHABLE', 'The daemon has stopped. Start it with: palyra daemon');
+}
+
+function isRequest(pairing: Pairing): boolean {
+  return pairing.state === 'pending_approval';
+}
+
+function resolvePairing(cli: Cli, admin: Admin, reference: string): Promise<string> {
+  return resolveId(reference, {
+    noun: 'pairing',
+    notFound: 'PAIRING_NOT_FOUND',
+    list: followUp(cli, 'pairing list --all'),
+    ids: async () => (await admin.listPairings({ limit: page })).pairings.map((each) => each.id),
+  });
+}

@@ -1,0 +1,88 @@
+// `palyra renew`: a new certificate now, without an agent.
+
+import { createClient } from '@connectrpc/connect';
+import {
+  type PairedEnrollment,
+  readPeerCertificate,
+  recoverCertificate,
+  renewCertificate,
+} from '@palyra/identity';
+import { dialPairing, fromConnectError, type NodeConnection, NodeService, recoveryPeer } from '@palyra/rpc';
+import type { Command } from 'commander';
+import type { Cli } from '../cli.ts';
+import { dialBy, withDevice } from '../device-connection.ts';
+import { pairedEnrollment } from '../device-store.ts';
+import { withExamples } from '../help.ts';
+import { untilInterrupted } from '../interruption.ts';
+import { formatTime, isoTime } from '../time.ts';
+
+export function addRenew(program: Command, cli: () => Cli): void {
+  withExamples(
+    program
+      .command('renew')
+      .description(
+        'Get this device a new certificate now. `palyra node run` does it by itself when it is time.',
+      )
+      .option('--daemon <id>', 'which daemon, when this device is paired with several')
+      .option('--recover', 'by the identity key alone: for a device whose certificate has expired')
+      .action((options: { daemon?: string; recover?: boolean }) => renew(cli(), options)),
+    'palyra renew',
+    'palyra renew --recover',
+  );
+}
+
+async function renew(cli: Cli, options: { daemon?: string; recover?: boolean }): Promise<void> {
+  const enrollment = await pairedEnrollment(cli, options.daemon);
+  const stopProgress = cli.output.progress(() => 'Renewing');
+  try {
+    const work = options.recover ? recover(cli, enrollment) : renewAndUse(cli, enrollment);
+    const renewed = await untilInterrupted(cli.invocation.interrupted, work);
+    const { serial, notAfter } = readPeerCertificate(renewed.certificateChain[0]!);
+    const until = BigInt(notAfter.getTime());
+    cli.output.answer(
+      { serial, certificate_not_after: isoTime(until) },
+      () => `Renewed: serial ${serial}, valid until ${formatTime(until, cli.now())}.`,
+    );
+  } catch (error) {
+    throw fromConnectError(error);
+  } finally {
+    stopProgress();
+  }
+}
+
+async function renewAndUse(cli: Cli, enrollment: PairedEnrollment): Promise<PairedEnrollment> {
+  const dial = dialBy('auto');
+  const renewed = await withConnection(await dial(enrollment), ({ transport }) =>
+    withDevice(cli.home, (device) =>
+      renewCertificate(device, enrollment, (proof) => createClient(NodeService, transport).renew(proof)),
+    ),
+  );
+  return use(renewed);
+}
+
+async function recover(cli: Cli, enrollment: PairedEnrollment): Promise<PairedEnrollment> {
+  const connection = await dialPairing(enrollment.address, enrollment);
+  const recovered = await withConnection(connection, () =>
+    withDevice(cli.home, (device) => recoverCertificate(device, enrollment, recoveryPeer(connection))),
+  );
+  return use(recovered);
+}
+
+/** The first call makes it the device's active certificate, and ends the old one. */
+async function use(enrollment: PairedEnrollment): Promise<PairedEnrollment> {
+  await withConnection(await dialBy('auto')(enrollment), ({ transport }) =>
+    createClient(NodeService, transport).status({}),
+  );
+  return enrollment;
+}
+
+async function withConnection<C extends Pick<NodeConnection, 'close'>, T>(
+  connection: C,
+  work: (connection: C) => Promise<T>,
+): Promise<T> {
+  try {
+    return await work(connection);
+  } finally {
+    connection.close();
+  }
+}

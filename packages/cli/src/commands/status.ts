@@ -1,0 +1,102 @@
+// `palyra status` and `palyra why`: how the daemon is, and how it decided.
+
+import type { Command } from 'commander';
+import { type Admin, withAdmin } from '../admin.ts';
+import { type Cli, followUp, withFollowUps } from '../cli.ts';
+import { withExamples } from '../help.ts';
+import { printable } from '../printable.ts';
+import { resolveId } from '../reference.ts';
+import { fields } from '../table.ts';
+import { formatSpan, isoTime } from '../time.ts';
+import { eachDeviceId } from './devices.ts';
+
+export function addStatus(program: Command, cli: () => Cli): void {
+  withExamples(
+    program
+      .command('status')
+      .description('Show how the daemon of this home is. Exits with 7 when it does not run.')
+      .action(() => status(cli())),
+    'palyra status',
+    'palyra status --json',
+  );
+  withExamples(
+    program
+      .command('why')
+      .argument('<id>', 'a device, pairing, certificate serial or certificate fingerprint (SHA-256)')
+      .description('Explain what the daemon decides about something, and why.')
+      .action((id: string) => why(cli(), id)),
+    'palyra why 01KAT0MZP8C4T7T1JQ5Z7K3QX9',
+    'palyra why 4f2a90c1d3e5b7896a0b1c2d3e4f5061 --json',
+  );
+}
+
+async function status(cli: Cli): Promise<void> {
+  const reply = await withAdmin(cli, (admin) => admin.getStatus({}));
+  const { listeners } = reply;
+  cli.output.answer(
+    {
+      daemon_id: reply.daemonId,
+      trust_domain: reply.trustDomain,
+      root_fingerprint: reply.rootFingerprint,
+      listeners: listeners.map(({ name, address }) => ({ name, address })),
+      version: reply.version,
+      home: reply.home,
+      started_at: isoTime(reply.startedAtMs),
+      daemon_time: isoTime(reply.daemonTimeMs),
+      devices: reply.devices,
+      pending_requests: reply.pendingRequests,
+      live_codes: reply.liveCodes,
+    },
+    () => {
+      const about = fields([
+        ['running for', formatSpan(Number(reply.daemonTimeMs - reply.startedAtMs))],
+        ['daemon', reply.daemonId],
+        ['trust domain', reply.trustDomain],
+        ['root SHA-256', reply.rootFingerprint],
+        ...listeners.map(({ name, address }) => [name, address] as const),
+        ['home', reply.home],
+        ['version', reply.version],
+        ['devices', String(reply.devices)],
+        ['requests', String(reply.pendingRequests)],
+        ['live codes', String(reply.liveCodes)],
+      ]);
+      if (reply.pendingRequests === 0) return about;
+      return `${about}\n\nA device waits for you: ${followUp(cli, 'pairing list')}`;
+    },
+  );
+}
+
+const decisionWords: Readonly<Record<string, string>> = {
+  allowed: 'ALLOWED',
+  refused: 'REFUSED',
+  waiting: 'WAITING',
+};
+
+async function why(cli: Cli, reference: string): Promise<void> {
+  const reply = await withAdmin(cli, async (admin) =>
+    admin.explain({ id: await resolveAny(cli, admin, reference) }),
+  );
+  const { kind, decision, code, reasons, nextStep } = reply;
+  cli.output.answer({ kind, decision, code, reasons, next_step: nextStep || null }, () =>
+    [
+      `This ${printable(kind)}: ${cli.output.paint('bold', decisionWords[decision] ?? printable(decision))} (${printable(code)})`,
+      ...reasons.map((reason) => `  ${printable(reason)}`),
+      ...(nextStep ? ['', withFollowUps(cli, printable(nextStep))] : []),
+    ].join('\n'),
+  );
+}
+
+/** Serials and fingerprints go as they are; anything shorter may name a device or a pairing. */
+async function resolveAny(cli: Cli, admin: Admin, reference: string): Promise<string> {
+  const hex = reference.replaceAll(':', '');
+  if (/^([0-9a-f]{32}|[0-9a-f]{64})$/i.test(hex)) return hex;
+  return resolveId(reference, {
+    noun: 'device or pairing',
+    notFound: 'NOTHING_FOUND',
+    list: followUp(cli, 'devices list'),
+    async *ids() {
+      yield* eachDeviceId(admin);
+      for (const { id } of (await admin.listPairings({ limit: 1000 })).pairings) yield id;
+    },
+  });
+}

@@ -1,0 +1,75 @@
+// A device and its certificates, as programs and people see them.
+
+import type { Certificate, Device } from './admin.ts';
+import type { Cli } from './cli.ts';
+import { fields, table } from './table.ts';
+import { formatSpan, formatTime, isoTime } from './time.ts';
+
+export function deviceJson(device: Device) {
+  return {
+    id: device.id,
+    name: device.name,
+    kind: device.kind,
+    platform: device.platform,
+    state: device.state,
+    identity_fingerprint: device.identityFingerprint,
+    created_at: isoTime(device.createdAtMs),
+    last_seen_at: isoTime(device.lastSeenMs),
+    certificate_not_after: isoTime(device.certificateNotAfterMs),
+    capabilities: device.capabilities,
+    revocation_reason: device.revocationReason || null,
+  };
+}
+
+export function certificateJson(certificate: Certificate) {
+  return {
+    serial: certificate.serial,
+    fingerprint: certificate.fingerprint,
+    device_id: certificate.deviceId,
+    state: certificate.state,
+    not_before: isoTime(certificate.notBeforeMs),
+    not_after: isoTime(certificate.notAfterMs),
+  };
+}
+
+export function deviceTable(cli: Cli, devices: readonly Device[]): string {
+  const rows = devices.map((device) => [
+    device.id,
+    device.name,
+    device.kind,
+    device.state,
+    device.lastSeenMs > 0n ? `${formatSpan(cli.now() - Number(device.lastSeenMs))} ago` : 'never',
+  ]);
+  return table(['ID', 'NAME', 'KIND', 'STATE', 'SEEN'], rows, {
+    columns: cli.output.columns,
+    keep: ['ID', 'KIND', 'STATE', 'SEEN'],
+  });
+}
+
+export function deviceDetails(cli: Cli, device: Device, certificates: readonly Certificate[]): string {
+  const now = cli.now();
+  const about = fields([
+    ['id', device.id],
+    ['name', device.name],
+    ['kind', device.kind],
+    ['platform', device.platform],
+    ['state', device.state],
+    ['reason', device.revocationReason],
+    ['identity key', device.identityFingerprint],
+    ['can do', device.capabilities.join(', ')],
+    ['approved', formatTime(device.createdAtMs, now)],
+    ['last seen', device.lastSeenMs > 0n ? formatTime(device.lastSeenMs, now) : 'never'],
+  ]);
+  if (certificates.length === 0) return `${about}\n\nNo certificate yet.`;
+  const rows = certificates.map((each) => [
+    each.serial,
+    Number(each.notAfterMs) <= now && each.state === 'active' ? 'expired' : each.state,
+    formatTime(each.notBeforeMs, now),
+    formatTime(each.notAfterMs, now),
+  ]);
+  const list = table(['CERTIFICATE', 'STATE', 'FROM', 'UNTIL'], rows, {
+    columns: cli.output.columns,
+    keep: ['CERTIFICATE'],
+  });
+  return `${about}\n\n${list}`;
+}

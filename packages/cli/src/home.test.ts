@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { resolve } from 'node:path';
+import { test } from 'node:test';
+import { followUp, withFollowUps } from './cli.ts';
+import { resolveHome } from './home.ts';
+import { recorded } from './testing/recorded-run.ts';
+
+test('--home comes before PALYRA_HOME, and that before ~/.palyra', () => {
+  const { invocation } = recorded({ palyraHome: '/from/env' });
+  assert.equal(resolveHome('/given', invocation).path, '/given');
+  assert.equal(resolveHome(undefined, invocation).path, '/from/env');
+  assert.equal(resolveHome(undefined, recorded().invocation).path, '/home/somebody/.palyra');
+});
+
+test('daemon and device have a folder each in one home', () => {
+  const home = resolveHome('/h', recorded().invocation);
+  assert.equal(home.adminSocket, '/h/daemon/admin.sock');
+  assert.equal(home.deviceSecrets, '/h/device/secrets');
+  assert.equal(home.deviceMasterKey, '/h/device/master.key');
+});
+
+test('a follow-up command names the home only when it is not the usual one', () => {
+  const { invocation } = recorded();
+  const command = (home: string | undefined) =>
+    followUp({ invocation, home: resolveHome(home, invocation) }, 'pairing list');
+  assert.equal(command(undefined), 'palyra pairing list');
+  assert.equal(command('/home/somebody/.palyra'), 'palyra pairing list');
+  assert.equal(command('/srv/my home'), "palyra pairing list --home '/srv/my home'");
+  assert.equal(command('x'), `palyra pairing list --home ${resolve('x')}`);
+});
+
+test('in a checkout the follow-up command is npx, with the path as it was given', () => {
+  const { invocation } = recorded({ program: 'npx palyra' });
+  const cli = { invocation, home: resolveHome('.palyra', invocation) };
+  assert.equal(followUp(cli, 'pair 127.0.0.1:7443'), 'npx palyra pair 127.0.0.1:7443 --home .palyra');
+});
+
+test("commands in the library's messages become the ones that work here", () => {
+  const { invocation } = recorded({ program: 'npx palyra' });
+  const cli = { invocation, home: resolveHome('/h', invocation) };
+  for (const [message, expected] of [
+    ['See: palyra devices list', 'See: npx palyra devices list --home /h'],
+    ['Start it with: palyra daemon (refused)', 'Start it with: npx palyra daemon --home /h (refused)'],
+    ['new: palyra pair ADDRESS --new-identity', 'new: npx palyra pair ADDRESS --new-identity --home /h'],
+    ['run the same `palyra pair` command', 'run the same `npx palyra pair --home /h` command'],
+    ['the palyra-x.internal domain', 'the palyra-x.internal domain'],
+    ['See: npx palyra status --home /h', 'See: npx palyra status --home /h'],
+  ] as const) {
+    assert.equal(withFollowUps(cli, message), expected);
+  }
+});

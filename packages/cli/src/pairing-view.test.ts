@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Pairing } from './admin.ts';
+import { resolveHome } from './home.ts';
+import { Output } from './output.ts';
+import {
+  type PairingChange,
+  pairingChangeLine,
+  pairingDetails,
+  pairingJson,
+  pairingTable,
+} from './pairing-view.ts';
+import { recorded } from './testing/recorded-run.ts';
+
+const { invocation } = recorded();
+const cli = {
+  invocation,
+  output: new Output(invocation, false),
+  home: resolveHome('/h', invocation),
+  now: () => new Date(2026, 4, 1, 14, 5, 9).getTime(),
+};
+
+const device: NonNullable<Pairing['device']> = {
+  $typeName: 'palyra.admin.v1.PairingDevice',
+  deviceId: '01KAT0MZP8C4T7T1JQ5Z7K3QX9',
+  name: 'laptop',
+  kind: 'cli',
+  platform: 'linux-x64 node-24.21',
+  identityFingerprint: 'ab'.repeat(32),
+  words: 'apple bear cat',
+  source: '192.168.1.9',
+  continuity: 'new',
+};
+
+const request: Pairing = {
+  $typeName: 'palyra.admin.v1.Pairing',
+  id: '01KAT0PPPPC4T7T1JQ5ZABCDEF',
+  state: 'pending_approval',
+  slot: '123',
+  createdAtMs: BigInt(cli.now() - 60_000),
+  expiresAtMs: BigInt(cli.now() + 3_600_000),
+  guessesLeft: 2,
+  failedGuesses: 1,
+  reason: '',
+  serial: '',
+  device,
+};
+
+test('a request shows everything that the decision needs', () => {
+  const shown = pairingDetails(cli, request);
+  for (const part of [
+    request.id,
+    'laptop',
+    'cli',
+    'linux-x64 node-24.21',
+    'apple bear cat',
+    device.deviceId,
+    device.identityFingerprint,
+    '192.168.1.9',
+    'no, a new device',
+    'bad guesses   1',
+  ]) {
+    assert.ok(shown.includes(part), `${part} in\n${shown}`);
+  }
+  for (const line of shown.split('\n')) assert.ok(line.length <= 80, line);
+});
+
+test('another identity key is loud in words, without any colour', () => {
+  const other = { ...request, device: { ...device, continuity: 'another_key' } };
+  assert.match(
+    pairingDetails(cli, other),
+    /YES, WITH ANOTHER IDENTITY KEY.*! .*ANOTHER identity key.*--replace-key/s,
+  );
+  assert.match(pairingChangeLine(cli, other), /! its id is known with ANOTHER identity key/);
+  assert.doesNotMatch(pairingDetails(cli, request), /ANOTHER/);
+});
+
+test('a request that arrives is shown with words and the command that approves it', () => {
+  assert.deepEqual(pairingChangeLine(cli, request).split('\n'), [
+    '14:05:09  laptop asks to be paired: cli, linux-x64 node-24.21, from 192.168.1.9',
+    '          words    apple bear cat',
+    '          before   1 wrong guess',
+    '          approve  palyra pairing approve 5ZABCDEF --home /h',
+  ]);
+});
+
+for (const [state, expected] of [
+  ['approved', 'Approved: laptop. It fetches its certificate now.'],
+  ['issued', 'laptop has its certificate.'],
+  ['active', 'laptop connected for the first time.'],
+  ['rejected', 'Rejected: laptop (not mine).'],
+  ['expired', 'The request of laptop expired.'],
+] as const) {
+  test(`a request that is ${state} is one line`, () => {
+    const change: PairingChange = { ...request, state, reason: state === 'rejected' ? 'not mine' : '' };
+    assert.equal(pairingChangeLine(cli, change), `14:05:09  ${expected}`);
+  });
+}
+
+for (const [state, slot, expected] of [
+  ['waiting', '123', 'Code 123 was tried; guesses left: 2.'],
+  ['rejected', '123', 'Rejected: Code 123.'],
+  ['expired', '123', 'Code 123 expired unused.'],
+  ['exhausted', '', 'A QR code is used up: every guess was wrong.'],
+] as const) {
+  test(`a code that is ${state} is one line`, () => {
+    const { device: _, ...code } = request;
+    assert.equal(pairingChangeLine(cli, { ...code, state, slot }), `14:05:09  ${expected}`);
+  });
+}
+
+test('what a device says about itself cannot drive the terminal', () => {
+  const evil = 'x\u001b[2J\u202e\ny';
+  const nasty = {
+    ...request,
+    reason: evil,
+    device: { ...device, name: evil, platform: evil, words: evil, source: evil },
+  };
+  for (const state of ['pending_approval', 'approved', 'rejected', 'what\u001bever']) {
+    const shown = [
+      pairingDetails(cli, { ...nasty, state }),
+      pairingTable(cli, [{ ...nasty, state }]),
+      pairingChangeLine(cli, { ...nasty, state }),
+    ].join('\n');
+    assert.doesNotMatch(shown, /\p{Cf}|(?!\n)\p{Cc}/u);
+    assert.doesNotMatch(shown, /^y/m);
+  }
+});
+
+test('JSON has every field, with null for what is not there', () => {
+  const { device: _, ...code } = request;
+  const json = pairingJson({ ...code, slot: '', expiresAtMs: 0n });
+  assert.deepEqual(json, {
+    id: request.id,
+    state: 'pending_approval',
+    code: 'qr',
+    slot: null,
+    created_at: new Date(Number(request.createdAtMs)).toISOString(),
+    expires_at: null,
+    guesses_left: 2,
+    failed_guesses: 1,
+    reason: null,
+    serial: null,
+    device: null,
+  });
+  assert.equal(pairingJson(request).device?.words, 'apple bear cat');
+});

@@ -1,0 +1,180 @@
+// A pairing, as programs and people see it.
+
+import type { Pairing } from './admin.ts';
+import { type Cli, followUp } from './cli.ts';
+import { printable } from './printable.ts';
+import { shortId } from './reference.ts';
+import { fields, table } from './table.ts';
+import { formatClock, formatSpan, formatTime, isoTime } from './time.ts';
+
+export function pairingJson(pairing: Pairing) {
+  const { device } = pairing;
+  return {
+    id: pairing.id,
+    state: pairing.state,
+    code: pairing.slot ? 'typed' : 'qr',
+    slot: pairing.slot || null,
+    created_at: isoTime(pairing.createdAtMs),
+    expires_at: isoTime(pairing.expiresAtMs),
+    guesses_left: pairing.guessesLeft,
+    failed_guesses: pairing.failedGuesses,
+    reason: pairing.reason || null,
+    serial: pairing.serial || null,
+    device: device
+      ? {
+          id: device.deviceId,
+          name: device.name,
+          kind: device.kind,
+          platform: device.platform,
+          identity_fingerprint: device.identityFingerprint,
+          words: device.words,
+          source: device.source,
+          continuity: device.continuity,
+        }
+      : null,
+  };
+}
+
+const stateWords: Readonly<Record<string, string>> = {
+  waiting: 'waits for a device',
+  pending_approval: 'WAITS FOR YOU',
+  approved: 'approved',
+  issued: 'certificate sent',
+  active: 'connected',
+  rejected: 'rejected',
+  expired: 'expired',
+  exhausted: 'guesses used up',
+};
+
+export function pairingTable(cli: Cli, pairings: readonly Pairing[]): string {
+  const rows = pairings.map((pairing) => [
+    shortId(pairing.id),
+    stateWords[pairing.state] ?? pairing.state,
+    codeName(pairing),
+    pairing.device ? `${pairing.device.name} (${pairing.device.kind})` : '-',
+    pairing.device?.words ?? '-',
+    pairing.expiresAtMs > 0n ? formatSpan(Number(pairing.expiresAtMs) - cli.now()) : '-',
+  ]);
+  return table(['ID', 'STATE', 'CODE', 'DEVICE', 'WORDS', 'ENDS IN'], rows, {
+    columns: cli.output.columns,
+    keep: ['ID', 'STATE', 'WORDS', 'ENDS IN'],
+  });
+}
+
+/** Everything that a decision needs. */
+export function pairingDetails(cli: Cli, pairing: Pairing): string {
+  const { device, failedGuesses } = pairing;
+  const now = cli.now();
+  const shown = fields([
+    ['id', pairing.id],
+    ['state', stateWords[pairing.state] ?? pairing.state],
+    ['reason', pairing.reason],
+    ['name', device?.name],
+    ['kind', device?.kind],
+    ['platform', device?.platform],
+    ['words', device?.words],
+    ['device id', device?.deviceId],
+    ['identity key', device?.identityFingerprint],
+    ['came from', device?.source],
+    ['known before', device && (continuityWords[device.continuity] ?? device.continuity)],
+    ['code', codeName(pairing)],
+    ['bad guesses', device || failedGuesses > 0 ? String(failedGuesses) : undefined],
+    ['certificate', pairing.serial && `serial ${pairing.serial}`],
+    ['made', formatTime(pairing.createdAtMs, now)],
+    ['ends', pairing.expiresAtMs > 0n ? formatTime(pairing.expiresAtMs, now) : undefined],
+  ]);
+  return device?.continuity === 'another_key' ? `${shown}\n\n${anotherKey(cli)}` : shown;
+}
+
+const continuityWords: Readonly<Record<string, string>> = {
+  new: 'no, a new device',
+  known: 'yes, with this identity key',
+  another_key: 'YES, WITH ANOTHER IDENTITY KEY',
+};
+
+function anotherKey(cli: Cli): string {
+  return cli.output.paint(
+    'yellow',
+    [
+      '  ! This device id is known, but with ANOTHER identity key.',
+      '  ! Either its owner reinstalled it, or somebody claims to be it. Ask the owner.',
+      '  ! Approving needs --replace-key, and ends what the old key obtained.',
+    ].join('\n'),
+  );
+}
+
+/** What `daemon` and `pairing watch` know of a change; the daemon's own events and the admin socket's both fit. */
+export interface PairingChange {
+  readonly id: string;
+  readonly state: string;
+  readonly slot: string;
+  readonly guessesLeft: number;
+  readonly failedGuesses: number;
+  readonly reason: string;
+  readonly device?:
+    | {
+        readonly name: string;
+        readonly kind: string;
+        readonly platform: string;
+        readonly words: string;
+        readonly source: string;
+        readonly continuity: string;
+      }
+    | undefined;
+}
+
+/** The change as a line with its time; a request says what to do as well. */
+export function pairingChangeLine(cli: Cli, change: PairingChange): string {
+  const { device } = change;
+  const name = device ? printable(device.name) : undefined;
+  const code = change.slot ? `Code ${printable(change.slot)}` : 'A QR code';
+  const line = (text: string) => `${cli.output.paint('dim', formatClock(cli.now()))}  ${text}`;
+  switch (change.state) {
+    case 'waiting':
+      return change.failedGuesses > 0
+        ? line(`${code} was tried; guesses left: ${change.guessesLeft}.`)
+        : line(`${code} waits for a device.`);
+    case 'pending_approval':
+      return requestLines(cli, change, line);
+    case 'approved':
+      return line(`Approved: ${name}. It fetches its certificate now.`);
+    case 'issued':
+      return line(`${name} has its certificate.`);
+    case 'active':
+      return line(`${name} connected for the first time.`);
+    case 'rejected':
+      return line(`Rejected: ${name ?? code}${change.reason && ` (${printable(change.reason)})`}.`);
+    case 'expired':
+      return line(name ? `The request of ${name} expired.` : `${code} expired unused.`);
+    case 'exhausted':
+      return line(`${code} is used up: every guess was wrong.`);
+    default:
+      return line(`${shortId(change.id)} is ${printable(change.state)}.`);
+  }
+}
+
+function requestLines(
+  cli: Cli,
+  { id, device, failedGuesses }: PairingChange,
+  line: (text: string) => string,
+) {
+  const { name, kind, platform, source, words, continuity } = device!;
+  const indent = ' '.repeat(10);
+  const lines = [
+    line(
+      `${cli.output.paint('bold', `${printable(name)} asks to be paired`)}: ${printable(`${kind}, ${platform}, from ${source}`)}`,
+    ),
+    `${indent}words    ${cli.output.paint('bold', printable(words))}`,
+  ];
+  if (failedGuesses > 0)
+    lines.push(`${indent}before   ${failedGuesses} wrong ${failedGuesses === 1 ? 'guess' : 'guesses'}`);
+  if (continuity === 'another_key') {
+    lines.push(`${indent}${cli.output.paint('yellow', '! its id is known with ANOTHER identity key')}`);
+  }
+  lines.push(`${indent}approve  ${followUp(cli, `pairing approve ${shortId(id)}`)}`);
+  return lines.join('\n');
+}
+
+function codeName({ slot }: { readonly slot: string }): string {
+  return slot || 'QR';
+}

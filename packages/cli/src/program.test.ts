@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { test } from 'node:test';
+import type { Command } from 'commander';
+import { buildProgram } from './program.ts';
+import { recorded, runRecorded, temporaryFolder } from './testing/recorded-run.ts';
+
+const id = '01KAT0MZP8C4T7T1JQ5Z7K3QX9';
+/** What needs the daemon of the home, with what its arguments may look like. */
+const operatorCommands = [
+  'status',
+  `why ${id}`,
+  'pairing code',
+  'pairing list',
+  `pairing show ${id}`,
+  'pairing approve',
+  `pairing approve ${id}`,
+  `pairing reject ${id}`,
+  'pairing watch',
+  'devices list',
+  `devices show ${id}`,
+  `devices rename ${id} name`,
+  `devices revoke ${id} --yes`,
+  'ca show',
+  'ca export',
+  'audit list',
+  'audit verify',
+];
+
+function* eachCommand(command: Command, path: string): Generator<{ path: string; command: Command }> {
+  yield { path, command };
+  for (const each of command.commands) yield* eachCommand(each, `${path} ${each.name()}`);
+}
+
+const commands = [...eachCommand(buildProgram(recorded().invocation), 'palyra')];
+
+for (const { path } of commands) {
+  test(`the help of "${path}" shows an example that parses, --home and --json`, async () => {
+    const args = [...path.split(' ').slice(1), '--help'];
+    const { exitCode, stdout } = await runRecorded({ args });
+    assert.equal(exitCode, 0);
+    const examples = /\nExamples?:\n((?: {2}palyra .+\n)+)/.exec(stdout)?.[1];
+    assert.ok(examples, stdout);
+    assert.match(stdout, /--home <dir>/);
+    assert.match(stdout, /--json/);
+    for (const line of examples.trim().split('\n')) {
+      // Its own help is asked for instead of running it: a word that no command knows would be refused.
+      const words = line
+        .trim()
+        .replace(/ [<>] .*$/, '')
+        .split(' ')
+        .slice(1);
+      const asked = await runRecorded({ args: [...words.map((word) => word.replaceAll('"', '')), '--help'] });
+      assert.equal(asked.exitCode, 0, line);
+      assert.match(asked.stdout, new RegExp(`^Usage: ${path}`), line);
+    }
+  });
+}
+
+test('the help of the program documents the exit codes', async () => {
+  const { stdout } = await runRecorded({ args: ['--help'] });
+  assert.match(stdout, /Exit codes:\n {2}0 {2}done/);
+});
+
+for (const line of operatorCommands) {
+  test(`"${line}" without a daemon ends with UNREACHABLE, says how to start it, and leaves nothing behind`, async (t) => {
+    const home = await temporaryFolder(t);
+    const args = [...line.split(' '), '--home', home];
+    const person = await runRecorded({ args });
+    assert.equal(person.exitCode, 7);
+    assert.equal(person.stdout, '');
+    assert.match(
+      person.stderr,
+      /^error: No daemon runs in the home .* Start it: palyra daemon --home .* \[UNREACHABLE\]\n$/,
+    );
+    const program = await runRecorded({ args: [...args, '--json'] });
+    assert.equal(program.exitCode, 7);
+    assert.equal(program.stderr, '');
+    assert.equal(JSON.parse(program.stdout).error.code, 'UNREACHABLE');
+    assert.deepEqual(await readdir(home), []);
+  });
+}
+
+test('a device that is not paired is told so, and nothing is left behind', async (t) => {
+  const home = await temporaryFolder(t);
+  const { exitCode, stdout } = await runRecorded({ args: ['node', 'status', '--home', home, '--json'] });
+  assert.equal(exitCode, 4);
+  assert.equal(JSON.parse(stdout).error.code, 'NOT_PAIRED');
+  assert.deepEqual(await readdir(home), []);
+});
+
+for (const [line, says] of [
+  ['', /^Usage: palyra/],
+  ['pairing', /^Usage: palyra pairing/],
+  ['nonsense', /unknown command 'nonsense'\. See: palyra --help \[USAGE\]/],
+  ['pairing lst', /unknown command 'lst' \(Did you mean list\?\) See: palyra pairing --help/],
+  ['pairing list --al', /unknown option '--al' \(Did you mean --all\?\) See: palyra pairing list --help/],
+  ['pairing show', /missing required argument 'id'\. See: palyra pairing show --help/],
+  ['pairing code --life 5', /a number and a unit/],
+  ['audit list --limit 0', /a number from 1 to 1000/],
+  ['audit list --limit 1e3', /a number from 1 to 1000/],
+  ['pair host --kind toaster', /Allowed choices are cli, desktop, browser, node/],
+  ['pair one two', /Give one address/],
+  ['pair a/b', /is not an address/],
+] as const) {
+  test(`"palyra ${line}" is a mistake of usage`, async (t) => {
+    const args = line.split(' ').filter(Boolean);
+    const home = await temporaryFolder(t);
+    const { exitCode, stdout, stderr } = await runRecorded({ args: [...args, '--home', home] });
+    assert.equal(exitCode, 2);
+    assert.equal(stdout, '');
+    assert.match(stderr, says);
+  });
+}
+
+test('a mistake of usage is JSON where JSON was asked for, wherever the option stands', async () => {
+  for (const args of [
+    ['--json', 'nonsense'],
+    ['pairing', 'lst', '--json'],
+    ['pairing', '--json'],
+  ]) {
+    const { exitCode, stdout } = await runRecorded({ args });
+    assert.equal(exitCode, 2);
+    assert.equal(JSON.parse(stdout).error.code, 'USAGE');
+  }
+});
+
+test('the version is the one of the package', async () => {
+  const { exitCode, stdout } = await runRecorded({ args: ['--version'] });
+  assert.equal(exitCode, 0);
+  assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
+});

@@ -1,0 +1,119 @@
+// The command line as a whole: every command, and how a run ends.
+
+import { IdentityError } from '@palyra/identity';
+import { Command, CommanderError } from 'commander';
+import packageJson from '../package.json' with { type: 'json' };
+import { type Cli, withFollowUps } from './cli.ts';
+import { addAudit } from './commands/audit.ts';
+import { addCa } from './commands/ca.ts';
+import { addConsole } from './commands/console.ts';
+import { addDaemon } from './commands/daemon.ts';
+import { addDevices } from './commands/devices.ts';
+import { addNode } from './commands/node.ts';
+import { addPair } from './commands/pair.ts';
+import { addPairing } from './commands/pairing.ts';
+import { addRenew } from './commands/renew.ts';
+import { addStatus } from './commands/status.ts';
+import { CliError, exitCodeHelp, exitCodes, failureOf } from './failure.ts';
+import { withExamples } from './help.ts';
+import { resolveHome } from './home.ts';
+import type { Invocation } from './invocation.ts';
+import { Output } from './output.ts';
+
+/** @returns the exit code. Never throws. */
+export async function run(invocation: Invocation): Promise<number> {
+  const program = buildProgram(invocation);
+  const cli = cliOf(program, invocation);
+  try {
+    await program.parseAsync([...invocation.args], { from: 'user' });
+    return exitCodes.ok;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
+    const { output } = cli();
+    // Commander has shown the help, as the answer to a command that lacks its second word.
+    if (error instanceof CommanderError && error.code === 'commander.help' && !output.json)
+      return exitCodes.usage;
+    const failure = failureOf(
+      error instanceof CommanderError ? usageError(error, program, invocation) : error,
+    );
+    // The library does not know how this person starts the program, nor where the home is.
+    const message = error instanceof IdentityError ? withFollowUps(cli(), failure.message) : failure.message;
+    if (isInterruption(error) && !output.json) output.note(message);
+    else output.failure({ ...failure, message });
+    return failure.exitCode;
+  }
+}
+
+export function buildProgram(invocation: Invocation): Command {
+  const program = new Command('palyra');
+  const { stdout, stderr } = invocation;
+  program
+    .description('Palyra Identity: pair devices with a daemon of your own, over mutual TLS.')
+    .version(packageJson.version)
+    .option('--home <dir>', 'where everything is kept (default: PALYRA_HOME, or ~/.palyra)')
+    .option('--json', 'answer in JSON, for programs: one document, or one per line')
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+      // The failure is printed once, by the rules of output.ts.
+      outputError: () => {},
+      getOutHelpWidth: () => stdout.columns ?? 80,
+      getErrHelpWidth: () => stderr.columns ?? 80,
+      getOutHasColors: () => stdout.isTTY === true && !invocation.noColor,
+      getErrHasColors: () => stderr.isTTY === true && !invocation.noColor,
+    });
+  const cli = cliOf(program, invocation);
+  for (const add of [
+    addDaemon,
+    addPair,
+    addPairing,
+    addDevices,
+    addNode,
+    addRenew,
+    addStatus,
+    addCa,
+    addAudit,
+    addConsole,
+  ]) {
+    add(program, cli);
+  }
+  withExamples(program, 'palyra daemon', 'palyra pair 192.168.1.5', 'palyra pairing approve');
+  return program.addHelpText('after', `\n${exitCodeHelp}`);
+}
+
+/** Read when it is needed: the options are known only once the line has been parsed, or has failed to be. */
+function cliOf(program: Command, invocation: Invocation): () => Cli {
+  return () => {
+    const { home, json } = program.opts<{ home?: string; json?: boolean }>();
+    return {
+      invocation,
+      output: new Output(invocation, json ?? invocation.args.includes('--json')),
+      home: resolveHome(home, invocation),
+      now: Date.now,
+    };
+  };
+}
+
+function usageError(error: CommanderError, program: Command, invocation: Invocation): CliError {
+  let command = program;
+  for (const word of invocation.args)
+    command = command.commands.find((each) => each.name() === word) ?? command;
+  const path =
+    command === program
+      ? ''
+      : `${command.parent === program ? '' : `${command.parent?.name()} `}${command.name()} `;
+  const what =
+    error.code === 'commander.help'
+      ? 'a command is missing'
+      : error.message.replace(/^error: /, '').replaceAll('\n', ' ');
+  return new CliError(
+    'USAGE',
+    `${what}${/[.)?]$/.test(what) ? '' : '.'} See: ${invocation.program} ${path}--help`,
+  );
+}
+
+function isInterruption(error: unknown): boolean {
+  return error instanceof CliError && (error.code === 'INTERRUPTED' || error.code === 'TERMINATED');
+}

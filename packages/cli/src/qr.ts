@@ -1,0 +1,18 @@
+// A QR code in the terminal, two modules to a character, with the quiet zone of four that scanners need (ISO/IEC
+// 18004).
+
+import { renderUnicodeCompact } from 'uqr';
+
+/** White on black whatever the terminal's theme is: many scanners do not read an inverted code. */
+const whiteOnBlack = '\u001b[38;5;231;48;5;16m';
+const reset = '\u001b[0m';
+
+/** Undefined when the terminal is too narrow for it. */
+export function qrCode(
+  text: string,
+  { columns, color }: { readonly columns: number; readonly color: boolean },
+): string | undefined {
+  const lines = renderUnicodeCompact(text, { border: 4, ecc: 'L' }).split('\n');
+  if (lines[0]!.length > columns) return undefined;
+  return lines.map((line) => (color ? `${whiteOnBlack}${line}${reset}` : line)).join('\n');
+}

@@ -1,0 +1,46 @@
+// Questions to the person at the terminal. They are asked on stderr, so that stdout holds answers only.
+
+import { confirm, isCancel, text } from '@clack/prompts';
+import type { Cli } from './cli.ts';
+import { CliError } from './failure.ts';
+
+/** Whether anybody can be asked. Programs are not: with --json nothing is. */
+export function canAsk({ invocation, output }: Cli): boolean {
+  return !output.json && invocation.stdin.isTTY === true && invocation.stderr.isTTY === true;
+}
+
+/** @param check what is wrong with the text so far, shown until it is right. @throws INTERRUPTED */
+export async function askText(
+  cli: Cli,
+  message: string,
+  options: { readonly placeholder: string; readonly check: (text: string) => string | undefined },
+): Promise<string> {
+  const answer = await text({
+    ...streams(cli),
+    message,
+    placeholder: options.placeholder,
+    validate: (value) => options.check(value ?? ''),
+  });
+  return given<string>(cli, answer);
+}
+
+/** No is what Enter alone says. @throws CANCELLED, INTERRUPTED */
+export async function askYes(cli: Cli, message: string): Promise<void> {
+  const answer = await confirm({ ...streams(cli), message, initialValue: false });
+  if (!given<boolean>(cli, answer)) throw new CliError('CANCELLED', 'Nothing was changed.');
+}
+
+function streams({ invocation }: Cli) {
+  return {
+    input: invocation.stdin,
+    output: invocation.stderr,
+    signal: invocation.interrupted,
+    withGuide: false,
+  };
+}
+
+/** While a question is open the terminal sends Ctrl-C as a key, not as a signal. */
+function given<T>(cli: Cli, answer: T | symbol): T {
+  if (!isCancel(answer)) return answer as T;
+  throw cli.invocation.interrupted.reason ?? new CliError('INTERRUPTED', 'Interrupted; nothing was changed.');
+}

@@ -1,0 +1,52 @@
+// How a person names a thing: its whole id, or enough of its beginning or end that only one fits.
+
+import type { IdentityErrorCode } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { CliError } from './failure.ts';
+
+const wholeId = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
+const shortest = 4;
+
+export interface ReferenceSource {
+  /** What is looked for: `request`, `device`. */
+  readonly noun: string;
+  readonly notFound: IdentityErrorCode;
+  /** Command that lists them. */
+  readonly list: string;
+  readonly ids: () => AsyncIterable<string> | Iterable<string> | Promise<Iterable<string>>;
+}
+
+/** The ids end in what was chosen at random, so the end is what tables show. */
+export function shortId(id: string): string {
+  return id.slice(-8);
+}
+
+/**
+ * A whole id is taken as it is, for the daemon to judge.
+ * @throws USAGE when it is too short or fits several, and `notFound`.
+ */
+export async function resolveId(reference: string, source: ReferenceSource): Promise<string> {
+  const wanted = reference.toUpperCase();
+  if (wholeId.test(wanted)) return wanted;
+  if (wanted.length < shortest || !/^[0-9A-Z]{1,26}$/.test(wanted)) {
+    throw new CliError(
+      'USAGE',
+      `"${reference}" is not the id of a ${source.noun}: give all of it, or at least ${shortest} characters of its beginning or end. See: ${source.list}`,
+    );
+  }
+  const found: string[] = [];
+  for await (const id of await source.ids()) {
+    if (id.startsWith(wanted) || id.endsWith(wanted)) found.push(id);
+  }
+  if (found.length === 1) return found[0]!;
+  if (found.length === 0) {
+    throw new IdentityError(
+      source.notFound,
+      `There is no ${source.noun} whose id begins or ends with ${wanted}. See: ${source.list}`,
+    );
+  }
+  throw new CliError(
+    'USAGE',
+    `${found.length} ${source.noun}s have an id that begins or ends with ${wanted}: ${found.slice(0, 5).join(', ')}${found.length > 5 ? ', …' : ''}. Give more of it.`,
+  );
+}

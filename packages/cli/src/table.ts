@@ -1,0 +1,69 @@
+// Rows and fields for people, in the width there is. Every cell is made printable here.
+
+import width from 'fast-string-width';
+import { printable } from './printable.ts';
+
+const gap = '  ';
+const narrowest = 4;
+const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
+
+/**
+ * @param keep titles of the columns that are not shortened as long as others can be.
+ * @param columns the terminal's width; Infinity when the output is no terminal.
+ */
+export function table(
+  titles: readonly string[],
+  rows: readonly (readonly string[])[],
+  { columns, keep = [] }: { readonly columns: number; readonly keep?: readonly string[] },
+): string {
+  const cells = [titles, ...rows].map((row) => row.map(printable));
+  const widths = titles.map((_, at) => Math.max(...cells.map((row) => width(row[at]!))));
+  const excess = () => widths.reduce((sum, each) => sum + each, gap.length * (widths.length - 1)) - columns;
+  for (const mayShrink of [(title: string) => !keep.includes(title), () => true]) {
+    while (excess() > 0) {
+      const open = widths.map((each, at) => (mayShrink(titles[at]!) ? each : 0));
+      const widest = Math.max(...open);
+      if (widest <= narrowest) break;
+      widths[open.indexOf(widest)]! -= 1;
+    }
+  }
+  return cells
+    .map((row) =>
+      shorten(
+        row
+          .map((cell, at) => pad(shorten(cell, widths[at]!), widths[at]!))
+          .join(gap)
+          .trimEnd(),
+        columns,
+      ),
+    )
+    .join('\n');
+}
+
+/** `label  value` lines, aligned. Values that are undefined or empty are left out. */
+export function fields(pairs: readonly (readonly [label: string, value: string | undefined])[]): string {
+  const shown = pairs.filter(([, value]) => value);
+  const widest = Math.max(...shown.map(([label]) => width(label)));
+  return shown.map(([label, value]) => `  ${pad(label, widest)}  ${printable(value!)}`).join('\n');
+}
+
+/** What must be read or typed exactly, set apart. */
+export function box(text: string): string {
+  const shown = printable(text);
+  const line = '─'.repeat(width(shown) + 6);
+  return `  ┌${line}┐\n  │   ${shown}   │\n  └${line}┘`;
+}
+
+function shorten(text: string, limit: number): string {
+  if (width(text) <= limit) return text;
+  let shown = '';
+  for (const { segment } of graphemes.segment(text)) {
+    if (width(shown + segment) > limit - 1) break;
+    shown += segment;
+  }
+  return `${shown}…`;
+}
+
+function pad(text: string, to: number): string {
+  return text + ' '.repeat(Math.max(0, to - width(text)));
+}

@@ -1,0 +1,73 @@
+// A run of the command with recorded streams, for tests.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
+import type { TestContext } from 'node:test';
+import type { Invocation } from '../invocation.ts';
+import { run } from '../program.ts';
+
+export interface Recorded {
+  readonly invocation: Invocation;
+  readonly stdout: () => string;
+  readonly stderr: () => string;
+}
+
+export interface RecordedOptions {
+  readonly args?: readonly string[];
+  readonly input?: string;
+  /** Width of the terminal on stdout and stderr; without it there is none. */
+  readonly columns?: number;
+  readonly noColor?: boolean;
+  readonly userHome?: string;
+  readonly palyraHome?: string;
+  readonly program?: string;
+  readonly interrupted?: AbortSignal;
+}
+
+export function recorded(options: RecordedOptions = {}): Recorded {
+  const { columns } = options;
+  const terminal = columns === undefined ? {} : { isTTY: true, columns };
+  const sink = () => {
+    const chunks: string[] = [];
+    const stream = new Writable({
+      write(chunk, _encoding, done) {
+        chunks.push(String(chunk));
+        done();
+      },
+    });
+    return { stream: Object.assign(stream, terminal), text: () => chunks.join('') };
+  };
+  const [out, err] = [sink(), sink()];
+  const invocation: Invocation = {
+    args: options.args ?? [],
+    stdin: Readable.from(options.input === undefined ? [] : [Buffer.from(options.input)]),
+    stdout: out.stream,
+    stderr: err.stream,
+    noColor: options.noColor ?? false,
+    palyraHome: options.palyraHome,
+    userHome: options.userHome ?? '/home/somebody',
+    environment: {},
+    hostName: 'laptop',
+    platform: 'linux-x64 node-24.21',
+    program: options.program ?? 'palyra',
+    interrupted: options.interrupted ?? new AbortController().signal,
+  };
+  return { invocation, stdout: out.text, stderr: err.text };
+}
+
+/** Runs the command to its end. */
+export async function runRecorded(
+  options: RecordedOptions,
+): Promise<{ exitCode: number; stdout: string; stderr: string }> {
+  const { invocation, stdout, stderr } = recorded(options);
+  return { exitCode: await run(invocation), stdout: stdout(), stderr: stderr() };
+}
+
+/** A folder that is gone after the test. */
+export async function temporaryFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'palyra-cli-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
