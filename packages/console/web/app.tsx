@@ -2,6 +2,12 @@
 
 import type { ComponentChildren } from 'preact';
 import { announcement, line, requests, status } from './live.ts';
+import { Activity } from './pages/activity.tsx';
+import { AuthorityPage } from './pages/authority.tsx';
+import { DevicePage } from './pages/device.tsx';
+import { Devices } from './pages/devices.tsx';
+import { Health } from './pages/health.tsx';
+import { Pair } from './pages/pair.tsx';
 import { Requests } from './pages/requests.tsx';
 import { SignedOut } from './pages/signed-out.tsx';
 import { Icon, type IconName } from './parts/icons.tsx';
@@ -11,11 +17,20 @@ import { logout, signedIn } from './session.ts';
 interface Place {
   readonly path: string;
   readonly name: string;
-  readonly page: () => ComponentChildren;
+  readonly page: (id: string | undefined) => ComponentChildren;
 }
 
 const places: readonly (Place & { readonly path: IconName })[] = [
   { path: 'requests', name: 'Requests', page: () => <Requests /> },
+  { path: 'pair', name: 'Pair', page: () => <Pair /> },
+  {
+    path: 'devices',
+    name: 'Devices',
+    page: (id) => (id ? <DevicePage key={id} id={id} /> : <Devices />),
+  },
+  { path: 'authority', name: 'Authority', page: () => <AuthorityPage /> },
+  { path: 'activity', name: 'Activity', page: () => <Activity /> },
+  { path: 'health', name: 'Health', page: () => <Health /> },
 ];
 
 export function App() {
@@ -24,9 +39,9 @@ export function App() {
   const place = places.find(({ path }) => path === route.value[0]) ?? places[0]!;
   return (
     <div class="frame">
-      <a class="skip" href="#main" onClick={skip}>
+      <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
         Skip to the page
-      </a>
+      </button>
       <aside>
         <p class="brand">
           <img src={new URL('./icon.svg', import.meta.url).href} alt="" width="28" height="28" />
@@ -58,19 +73,13 @@ export function App() {
         </div>
       </aside>
       <main id="main" tabIndex={-1}>
-        {place.page()}
+        {place.page(route.value[1])}
       </main>
       <div class="unseen" role="status" aria-live="polite">
         {announcement.value}
       </div>
     </div>
   );
-}
-
-/** The hash is the route, so the browser's own jump would leave the page. */
-function skip(event: Event): void {
-  event.preventDefault();
-  document.getElementById('main')?.focus();
 }
 
 function Line() {

@@ -49,7 +49,7 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, c
     }
     const currentAtMs = BigInt(identity.clock.now().getTime());
     yield { event: { case: 'currentAtMs', value: currentAtMs } } as const;
-    let statusAt = 0;
+    let statusAt = Number.NEGATIVE_INFINITY;
     while (!context.signal.aborted) {
       if (pairings.length > maxWaiting) throw tooSlow();
       const changed = pairings.splice(0);

@@ -20,14 +20,7 @@ export function Dialog({ title, onClose, children }: DialogProps) {
     };
   }, []);
   return (
-    <dialog
-      ref={dialog}
-      aria-labelledby={heading}
-      onClose={onClose}
-      onClick={(event) => {
-        if (event.target === dialog.current) dialog.current?.close();
-      }}
-    >
+    <dialog ref={dialog} aria-labelledby={heading} onClose={onClose}>
       <div class="dialog">
         <h2 id={heading}>{title}</h2>
         {children}

@@ -46,8 +46,7 @@ export function Fingerprint({ value }: { value: string }) {
   return (
     <span class="mono fingerprint">
       {groups.map((group, place) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: groups never move, and some are equal
-        <span key={place}>{group}</span>
+        <span key={`${place} ${group}`}>{group}</span>
       ))}
     </span>
   );

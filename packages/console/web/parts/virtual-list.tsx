@@ -1,4 +1,4 @@
-// A long list of which only the rows in view exist.
+// A long list of which only the rows in view exist. The page scrolls, not the list: no second scroll bar.
 
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
@@ -6,28 +6,23 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 interface VirtualListProps<T> {
   readonly label: string;
   readonly items: readonly T[];
-  /** Of all there are, loaded or not; undefined when that is not known. */
-  readonly total?: number | undefined;
+  /** Of all there are, loaded or not; -1 when that is not known. */
+  readonly total: number;
   readonly rowHeight: number;
   readonly keyOf: (item: T) => string;
   readonly row: (item: T) => ComponentChildren;
-  readonly header: ComponentChildren;
   /** Called when the end of `items` comes near. */
   readonly onEnd: () => void;
 }
 
 const overscan = 8;
 
-export function VirtualList<T>(props: VirtualListProps<T>) {
-  const { items, rowHeight, keyOf, row, onEnd } = props;
-  const box = useRef<HTMLDivElement>(null);
+export function VirtualList<T>({ label, items, total, rowHeight, keyOf, row, onEnd }: VirtualListProps<T>) {
+  const list = useRef<HTMLUListElement>(null);
   const [view, setView] = useState({ top: 0, height: 600 });
   useEffect(() => {
-    const element = box.current;
-    if (!element) return;
     const look = () => {
-      // The page scrolls, not the list: no second scroll bar, and phones hide their own bars.
-      const top = Math.max(0, -element.getBoundingClientRect().top);
+      const top = Math.max(0, -(list.current?.getBoundingClientRect().top ?? 0));
       setView({ top, height: innerHeight });
     };
     look();
@@ -40,26 +35,23 @@ export function VirtualList<T>(props: VirtualListProps<T>) {
   }, []);
   const first = Math.max(0, Math.floor(view.top / rowHeight) - overscan);
   const last = Math.min(items.length, Math.ceil((view.top + view.height) / rowHeight) + overscan);
-  const nearEnd = last >= items.length - overscan * 2;
+  const isNearEnd = last >= items.length - overscan * 2;
   useEffect(() => {
-    if (nearEnd) onEnd();
-  }, [nearEnd, items.length, onEnd]);
+    if (isNearEnd) onEnd();
+  }, [isNearEnd, items.length, onEnd]);
   return (
-    <div class="table" role="table" aria-label={props.label} aria-rowcount={(props.total ?? -2) + 1}>
-      {props.header}
-      <div ref={box} role="rowgroup" class="rows" style={{ height: `${items.length * rowHeight}px` }}>
-        {items.slice(first, last).map((item, place) => (
-          <div
-            key={keyOf(item)}
-            role="row"
-            aria-rowindex={first + place + 2}
-            class="row"
-            style={{ height: `${rowHeight}px`, transform: `translateY(${(first + place) * rowHeight}px)` }}
-          >
-            {row(item)}
-          </div>
-        ))}
-      </div>
-    </div>
+    <ul ref={list} class="rows" aria-label={label} style={{ height: `${items.length * rowHeight}px` }}>
+      {items.slice(first, last).map((item, place) => (
+        <li
+          key={keyOf(item)}
+          class="row"
+          aria-posinset={first + place + 1}
+          aria-setsize={total}
+          style={{ height: `${rowHeight}px`, transform: `translateY(${(first + place) * rowHeight}px)` }}
+        >
+          {row(item)}
+        </li>
+      ))}
+    </ul>
   );
 }

@@ -1,0 +1,232 @@
+// One device: what it is, what it holds, what happened to it, and the way out.
+
+import type { AuditEntry, Certificate, Device } from '@palyra/rpc/admin';
+import { useCallback, useEffect, useState } from 'preact/hooks';
+import { admin, problemText } from '../admin.ts';
+import { kindName } from '../kinds.ts';
+import { generation, now, onDevice } from '../live.ts';
+import { AuditList } from '../parts/audit-list.tsx';
+import { DeviceStatus } from '../parts/device-status.tsx';
+import { Dialog } from '../parts/dialog.tsx';
+import { LifeBar } from '../parts/life-bar.tsx';
+import { Fact, Facts, Fingerprint, Problem, Tag, type Tone } from '../parts/pieces.tsx';
+import { useTask } from '../parts/task.ts';
+import { ago, formatDateTime } from '../time.ts';
+
+interface Shown {
+  readonly device: Device;
+  readonly certificates: readonly Certificate[];
+  readonly history: readonly AuditEntry[];
+}
+
+const historyCertificates = 6;
+
+export function DevicePage({ id }: { id: string }) {
+  const [shown, setShown] = useState<Shown>();
+  const [problem, setProblem] = useState('');
+  const [asking, setAsking] = useState<'rename' | 'revoke' | undefined>();
+  const load = useCallback(async () => {
+    try {
+      const { device, certificates } = await admin.getDevice({ id });
+      setShown({ device: device!, certificates, history: await historyOf(id, certificates) });
+      setProblem('');
+    } catch (error) {
+      setProblem(problemText(error));
+    }
+  }, [id]);
+  useEffect(() => void load(), [load, generation.value]);
+  useEffect(() => onDevice((device) => device.id === id && void load()), [id, load]);
+  const close = () => setAsking(undefined);
+
+  return (
+    <>
+      <p class="crumb">
+        <a href="#/devices">Devices</a>
+      </p>
+      <Problem text={problem} />
+      {shown && (
+        <>
+          <header class="page with-actions">
+            <div>
+              <h1>{shown.device.name}</h1>
+              <p>
+                {kindName(shown.device.kind)} · {shown.device.platform} <DeviceStatus device={shown.device} />
+              </p>
+            </div>
+            {shown.device.state !== 'revoked' && (
+              <div class="actions">
+                <button type="button" onClick={() => setAsking('rename')}>
+                  Rename…
+                </button>
+                <button type="button" class="danger" onClick={() => setAsking('revoke')}>
+                  Revoke…
+                </button>
+              </div>
+            )}
+          </header>
+          <About {...shown} />
+          <Certificates certificates={shown.certificates} />
+          <section class="card" aria-label="History">
+            <h2>History</h2>
+            <AuditList entries={shown.history} />
+          </section>
+          {asking === 'rename' && <Rename device={shown.device} onClose={close} />}
+          {asking === 'revoke' && <Revoke {...shown} onClose={close} />}
+        </>
+      )}
+    </>
+  );
+}
+
+/** The audit names a certificate by its serial, so its rows are asked for by that. */
+async function historyOf(id: string, certificates: readonly Certificate[]): Promise<AuditEntry[]> {
+  const subjects = [id, ...certificates.slice(0, historyCertificates).map(({ serial }) => serial)];
+  const lists = await Promise.all(subjects.map((subject) => admin.listAudit({ subject, limit: 50 })));
+  return lists.flatMap(({ entries }) => entries).sort((a, b) => Number(b.seq - a.seq));
+}
+
+function About({ device }: Shown) {
+  return (
+    <section class="card" aria-label="About this device">
+      <Facts>
+        {device.revocationReason && (
+          <Fact name="Revoked because" wide>
+            {device.revocationReason}
+          </Fact>
+        )}
+        <Fact name="Paired">{formatDateTime(device.createdAtMs)}</Fact>
+        <Fact name="Last seen">{device.transport ? 'now' : ago(device.lastSeenMs, now.value)}</Fact>
+        <Fact name="Device id" wide>
+          <span class="mono">{device.id}</span>
+        </Fact>
+        <Fact name="Identity key, SHA-256" wide>
+          <Fingerprint value={device.identityFingerprint} />
+        </Fact>
+        <Fact name="Can do" wide>
+          {device.capabilities.length > 0 ? (
+            <span class="chips">
+              {device.capabilities.map((each) => (
+                <span key={each} class="chip">
+                  {each}
+                </span>
+              ))}
+            </span>
+          ) : (
+            <span class="faint">It has told of no capability.</span>
+          )}
+        </Fact>
+      </Facts>
+    </section>
+  );
+}
+
+const certificateTones: Readonly<Record<string, Tone>> = { active: 'good', issued: 'calm', revoked: 'bad' };
+
+function Certificates({ certificates }: { certificates: readonly Certificate[] }) {
+  return (
+    <section class="card" aria-label="Certificates">
+      <h2>Certificates</h2>
+      {certificates.length === 0 && <p class="faint">None yet: the device fetches it once it is approved.</p>}
+      <ul class="certificates">
+        {certificates.map((each) => (
+          <li key={each.serial}>
+            <span class="mono">{each.serial}</span>
+            <Tag tone={certificateTones[each.state] ?? 'calm'}>{each.state}</Tag>
+            {each.state === 'active' || each.state === 'issued' ? (
+              <LifeBar notBeforeMs={each.notBeforeMs} notAfterMs={each.notAfterMs} />
+            ) : (
+              <span class="faint">
+                {formatDateTime(each.notBeforeMs)} to {formatDateTime(each.notAfterMs)}
+              </span>
+            )}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Rename({ device, onClose }: { device: Device; onClose: () => void }) {
+  const [name, setName] = useState(device.name);
+  const task = useTask();
+  return (
+    <Dialog title="Rename" onClose={onClose}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void task.run(async () => {
+            await admin.renameDevice({ id: device.id, name });
+            onClose();
+          });
+        }}
+      >
+        <label>
+          Name
+          <input
+            value={name}
+            maxLength={64}
+            required
+            onInput={(event) => setName(event.currentTarget.value)}
+          />
+        </label>
+        <Problem text={task.problem} />
+        <div class="actions">
+          <button type="submit" class="primary" disabled={task.busy}>
+            Rename
+          </button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+function Revoke({ device, certificates, onClose }: Shown & { onClose: () => void }) {
+  const [reason, setReason] = useState('');
+  const task = useTask();
+  const valid = certificates.filter(
+    ({ state, notAfterMs }) => (state === 'active' || state === 'issued') && Number(notAfterMs) > now.value,
+  ).length;
+  const connection = device.transport === 'quic' ? 'QUIC' : 'HTTP/2';
+  return (
+    <Dialog title={`Revoke ${device.name}?`} onClose={onClose}>
+      <ul class="consequences">
+        <li>
+          {device.transport
+            ? `Its open ${connection} connection is closed at once, and what runs on it fails.`
+            : 'It is not connected now; it is refused when it comes back.'}
+        </li>
+        <li>
+          {valid === 1 ? 'Its valid certificate stops' : `Its ${valid} valid certificates stop`} working at
+          once.
+        </li>
+        <li>This is for ever. To come back it needs a new identity and your approval.</li>
+      </ul>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void task.run(async () => {
+            await admin.revokeDevice({ id: device.id, reason });
+            onClose();
+          });
+        }}
+      >
+        <label>
+          Reason, kept in the audit
+          <input value={reason} maxLength={200} onInput={(event) => setReason(event.currentTarget.value)} />
+        </label>
+        <Problem text={task.problem} />
+        <div class="actions">
+          <button type="submit" class="danger" disabled={task.busy}>
+            Revoke for ever
+          </button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,82 @@
+// How the daemon is, and how it was in the last hour.
+
+import type { GetHealthResponse } from '@palyra/rpc/admin';
+import { useEffect, useState } from 'preact/hooks';
+import { admin, problemText } from '../admin.ts';
+import { generation, now, status } from '../live.ts';
+import { Chart } from '../parts/chart.tsx';
+import { Fact, Facts, Problem } from '../parts/pieces.tsx';
+import { span } from '../time.ts';
+
+const refreshMs = 5_000;
+
+export function Health() {
+  const [health, setHealth] = useState<GetHealthResponse>();
+  const [problem, setProblem] = useState('');
+  useEffect(() => {
+    const load = () =>
+      admin.getHealth({}).then(
+        (reply) => {
+          setHealth(reply);
+          setProblem('');
+        },
+        (error) => setProblem(problemText(error)),
+      );
+    void load();
+    const timer = setInterval(load, refreshMs);
+    return () => clearInterval(timer);
+  }, [generation.value]);
+  const daemon = status.value;
+  return (
+    <>
+      <header class="page">
+        <h1>Health</h1>
+        <p>
+          {daemon &&
+            `Version ${daemon.version}, running for ${span(now.value - Number(daemon.startedAtMs))}.`}
+        </p>
+      </header>
+      <Problem text={problem} />
+      {daemon && (
+        <section class="card" aria-label="Listeners">
+          <h2>Listeners</h2>
+          <Facts>
+            {daemon.listeners.map(({ name, address }) => (
+              <Fact key={name} name={name} wide>
+                <span class="mono">{address}</span>
+              </Fact>
+            ))}
+          </Facts>
+        </section>
+      )}
+      {health && (
+        <>
+          <Charts title="Now" health={health} counter={false} />
+          <Charts title="Counted since the start" health={health} counter />
+        </>
+      )}
+    </>
+  );
+}
+
+function Charts({ title, health, counter }: { title: string; health: GetHealthResponse; counter: boolean }) {
+  const series = health.series.filter((each) => each.counter === counter);
+  return (
+    <section aria-label={title}>
+      <h2 class="quiet">{title}</h2>
+      <ul class="tiles">
+        {series.map((each) => (
+          <li key={each.name} class="tile">
+            <h3>{each.title}</h3>
+            <p class="big">{formatValue(each.name, each.values.at(-1) ?? 0)}</p>
+            <Chart values={each.values} atMs={health.atMs} />
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function formatValue(name: string, value: number): string {
+  return name.endsWith('_bytes') ? `${Math.round(value / 1024 / 1024)} MiB` : value.toLocaleString();
+}

@@ -1,0 +1,231 @@
+// A code for a device: made here, shown once, and watched until it has been used.
+
+import type { MintCodeResponse, Pairing } from '@palyra/rpc/admin';
+import { signal } from '@preact/signals';
+import { useState } from 'preact/hooks';
+import { admin } from '../admin.ts';
+import { now, pairings, status } from '../live.ts';
+import { Problem, Tag } from '../parts/pieces.tsx';
+import { QrCode } from '../parts/qr.tsx';
+import { useTask } from '../parts/task.ts';
+import { countdown } from '../time.ts';
+
+interface Minted extends Pick<MintCodeResponse, 'pairingId' | 'code' | 'expiresAtMs' | 'address'> {
+  readonly isQr: boolean;
+}
+
+/** Kept while the page lives and nowhere else: the daemon itself does not know the code any more. */
+const minted = signal<Minted | undefined>(undefined);
+
+const lives: readonly (readonly [seconds: number, name: string])[] = [
+  [120, '2 minutes'],
+  [600, '10 minutes'],
+  [3600, '1 hour'],
+  [86_400, '24 hours'],
+];
+
+export function Pair() {
+  const code = minted.value;
+  return (
+    <>
+      <header class="page">
+        <h1>Pair a device</h1>
+        <p>
+          A code proves this daemon to the device and the device to this daemon. It works for one device,
+          once.
+        </p>
+      </header>
+      {code ? <Code code={code} /> : <Mint />}
+    </>
+  );
+}
+
+function Mint() {
+  const [isQr, setIsQr] = useState(false);
+  const [lifeSeconds, setLife] = useState(600);
+  const task = useTask();
+  return (
+    <form
+      class="card mint"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void task.run(async () => {
+          const { pairingId, code, expiresAtMs, address } = await admin.mintCode({ qr: isQr, lifeSeconds });
+          minted.value = { pairingId, code, expiresAtMs, address, isQr };
+        });
+      }}
+    >
+      <fieldset>
+        <legend>How the device takes it</legend>
+        <div class="choices">
+          <label class="choice">
+            <input type="radio" name="kind" checked={!isQr} onChange={() => setIsQr(false)} />
+            <span>
+              <strong>Typed</strong>
+              <small>Nine digits for a person to type. Three guesses, then it is used up.</small>
+            </span>
+          </label>
+          <label class="choice">
+            <input type="radio" name="kind" checked={isQr} onChange={() => setIsQr(true)} />
+            <span>
+              <strong>QR code</strong>
+              <small>For a camera. Holds the address and a key that nobody can guess.</small>
+            </span>
+          </label>
+        </div>
+      </fieldset>
+      <label>
+        How long it works
+        <select value={lifeSeconds} onChange={(event) => setLife(Number(event.currentTarget.value))}>
+          {lives.map(([seconds, name]) => (
+            <option key={seconds} value={seconds}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <Problem text={task.problem} />
+      <div class="actions">
+        <button type="submit" class="primary" disabled={task.busy}>
+          Make a code
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function Code({ code }: { code: Minted }) {
+  const pairing = pairings.value.get(code.pairingId);
+  const isWaiting = !pairing || pairing.state === 'waiting';
+  const leftMs = Number(code.expiresAtMs) - now.value;
+  const task = useTask();
+  const withdraw = () =>
+    task.run(async () => {
+      await admin.rejectPairing({ id: code.pairingId, reason: '' });
+      minted.value = undefined;
+    });
+  return (
+    <section class="card code" aria-label="The code">
+      {isWaiting ? (
+        <>
+          {code.isQr ? (
+            <>
+              <QrCode text={code.code} label="QR code for pairing" />
+              <p class="faint">Scan it with the device that you want to pair.</p>
+            </>
+          ) : (
+            <>
+              <output class="digits" aria-label="Pairing code">
+                {code.code}
+              </output>
+              <p class="faint">
+                On the device: <code>palyra pair {code.address}</code>
+              </p>
+            </>
+          )}
+          <div class="code-state">
+            <span>
+              <b class="big">{countdown(leftMs)}</b>
+              <small>left</small>
+            </span>
+            {!code.isQr && (
+              <span>
+                <b class="big">{pairing?.guessesLeft ?? '…'}</b>
+                <small>{pairing?.guessesLeft === 1 ? 'guess left' : 'guesses left'}</small>
+              </span>
+            )}
+          </div>
+          {pairing && pairing.failedGuesses > 0 && (
+            <p class="warn-text">
+              Tried {pairing.failedGuesses} {pairing.failedGuesses === 1 ? 'time' : 'times'} so far. If that
+              was not you, withdraw it.
+            </p>
+          )}
+        </>
+      ) : (
+        <Outcome pairing={pairing} />
+      )}
+      <Problem text={task.problem} />
+      <div class="actions">
+        {isWaiting && (
+          <button type="button" disabled={task.busy} onClick={withdraw}>
+            Withdraw
+          </button>
+        )}
+        <button
+          type="button"
+          class={isWaiting ? undefined : 'primary'}
+          onClick={() => {
+            minted.value = undefined;
+          }}
+        >
+          Another code
+        </button>
+      </div>
+      {isWaiting && (
+        <p class="faint small">
+          Shown here once: a reload forgets it. {status.value && `${status.value.liveCodes} waiting in all.`}
+        </p>
+      )}
+    </section>
+  );
+}
+
+function Outcome({ pairing }: { pairing: Pairing }) {
+  const name = pairing.device?.name;
+  switch (pairing.state) {
+    case 'pending_approval':
+      return (
+        <>
+          <Tag tone="calm">Used</Tag>
+          <h2>{name} asks to pair</h2>
+          <p>
+            Compare the words and decide: <a href="#/requests">go to its request</a>.
+          </p>
+        </>
+      );
+    case 'approved':
+    case 'issued':
+      return (
+        <>
+          <Tag tone="calm">Approved</Tag>
+          <h2>{name} is approved</h2>
+          <p>It becomes active with its first connection.</p>
+        </>
+      );
+    case 'active':
+      return (
+        <>
+          <Tag tone="good">Paired</Tag>
+          <h2>{name} is connected</h2>
+          <p>
+            <a href={`#/devices/${pairing.device?.deviceId}`}>See the device</a>
+          </p>
+        </>
+      );
+    case 'rejected':
+      return (
+        <>
+          <Tag tone="bad">Ended</Tag>
+          <h2>{name ? `${name} was rejected` : 'The code was withdrawn'}</h2>
+          <p>{pairing.reason || 'Nobody was let in.'}</p>
+        </>
+      );
+    case 'exhausted':
+      return (
+        <>
+          <Tag tone="bad">Used up</Tag>
+          <h2>Too many wrong guesses</h2>
+          <p>Nobody was let in. If the guesses were not yours, somebody is trying.</p>
+        </>
+      );
+    default:
+      return (
+        <>
+          <Tag tone="warn">Expired</Tag>
+          <h2>The time was over</h2>
+          <p>Nobody was let in.</p>
+        </>
+      );
+  }
+}
