@@ -7,14 +7,15 @@ import { access } from './access.ts';
 import { toConnectError } from './error-map.ts';
 import { type DevicePeer, type Peer, peerIn, setDevice } from './peer.ts';
 
-/** @param onInternal told of errors that have no code of ours: bugs, which the peer learns nothing about. */
+/** @param onInternal told of bugs and failing stores, of which the peer learns nothing but the code. */
 export function accessCheck(onInternal: (error: unknown, method: string) => void): Interceptor {
   return (next) => async (request) => {
     const method = `${request.service.typeName}/${request.method.name}`;
+    const peer = peerIn(request.contextValues);
+    const told = (error: unknown) => report(error, method, peer);
     try {
-      const peer = peerIn(request.contextValues);
       if (!peer || access[method] !== peer.caller) throw notAllowed(method, peer);
-      if (peer.caller !== 'device') return mapErrors(await next(request), method);
+      if (peer.caller !== 'device') return mapErrors(await next(request), told);
       const guard = new Guard(peer);
       setDevice(request.contextValues, await guard.check());
       const response = await next(
@@ -23,26 +24,25 @@ export function accessCheck(onInternal: (error: unknown, method: string) => void
       await guard.recheck();
       return mapErrors(
         response.stream ? { ...response, message: guard.each(response.message) } : response,
-        method,
+        told,
       );
     } catch (error) {
-      throw report(error, method);
+      throw told(error);
     }
   };
 
-  function mapErrors(
-    response: UnaryResponse | StreamResponse,
-    method: string,
-  ): UnaryResponse | StreamResponse {
-    if (!response.stream) return response;
-    return { ...response, message: mapStream(response.message, (error) => report(error, method)) };
-  }
-
-  function report(error: unknown, method: string): Error {
-    const mapped = toConnectError(error);
+  function report(error: unknown, method: string, peer: Peer | undefined): Error {
+    const mapped = toConnectError(error, { operator: peer?.caller === 'operator' });
     if (mapped.internal) onInternal(error, method);
     return mapped.error;
   }
+}
+
+function mapErrors(
+  response: UnaryResponse | StreamResponse,
+  told: (error: unknown) => Error,
+): UnaryResponse | StreamResponse {
+  return response.stream ? { ...response, message: mapStream(response.message, told) } : response;
 }
 
 /** A device's right to one call, for as long as the call lasts. */

@@ -62,7 +62,7 @@ export interface Http2ListenerOptions {
   /** By the wall clock, so that one that jumps is noticed. */
   readonly clock: Clock;
   readonly onEvent?: (event: ListenerEvent) => void;
-  /** Errors that are bugs; the peer is told nothing of them. */
+  /** Bugs and failing stores; the peer is told nothing but the code. */
   readonly onInternal: (error: unknown, method: string) => void;
 }
 

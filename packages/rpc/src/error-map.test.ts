@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { findTrailerError, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { fromConnectError, toConnectError } from './error-map.ts';
+import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
+
+/** Read from their source, so that a new one cannot be forgotten here. */
+const codes = Array.from(
+  readFileSync(new URL('../../identity/src/errors.ts', import.meta.url), 'utf8').matchAll(
+    /'([A-Z][A-Z_]+)'/g,
+  ),
+  ([, code]) => code as IdentityErrorCode,
+);
+const storeCodes = codes.filter((code) => /^(SECRET|STORE|MASTER|REGISTRY|AUDIT)_/.test(code));
+
+/** As it travels: gRPC trailers, written by the server's library and read by the client's. */
+function overTheWire(error: ConnectError): ConnectError {
+  const trailers = new Headers();
+  setTrailerStatus(trailers, error);
+  return findTrailerError(trailers) ?? assert.fail('the trailers hold no error');
+}
+
+test('every code survives the way to the peer, with its message and when to retry', () => {
+  assert.ok(codes.length > 40 && storeCodes.length === 8);
+  for (const code of codes) {
+    const sent = new IdentityError(code, 'Häuser, "quoted", 100 % – do this.', { retryAfterMs: 1234 });
+    const { error } = toConnectError(sent, { operator: true });
+    const received = fromConnectError(overTheWire(error));
+    assert.equal(received.code, code);
+    assert.equal(received.message, sent.message);
+    assert.equal(received.retryAfterMs, 1234, code);
+    assert.notEqual(error.code, Code.Unknown, code);
+  }
+});
+
+test('what is over a limit says when to come back in a header, too, in whole seconds', () => {
+  const limited = new IdentityError('RATE_LIMITED', 'Slowly.', { retryAfterMs: 1001 });
+  const { error } = toConnectError(limited);
+  assert.equal(error.code, Code.ResourceExhausted);
+  assert.equal(error.metadata.get('retry-after'), '2');
+  const other = toConnectError(new IdentityError('NOT_PAIRED', 'No.')).error;
+  assert.equal(other.metadata.get('retry-after'), null);
+  assert.equal(fromConnectError(overTheWire(other)).retryAfterMs, undefined);
+});
+
+test('an error that is none of ours tells the peer nothing, and is for the log', () => {
+  const secret = 'ENOENT /home/anna/.palyra/daemon/secrets';
+  for (const thrown of [
+    new Error(secret),
+    new TypeError(secret),
+    Object.assign(new Error(secret), { code: 'NOT_PAIRED' }),
+    secret,
+    { message: secret },
+    null,
+    undefined,
+  ]) {
+    for (const operator of [true, false]) {
+      const { error, internal } = toConnectError(thrown, { operator });
+      assert.equal(internal, true);
+      const trailers = new Headers();
+      setTrailerStatus(trailers, error);
+      const text = JSON.stringify([...trailers].map(([, value]) => [value, atobOrNothing(value)]));
+      assert.ok(!text.includes('anna'), text);
+      assert.equal(fromConnectError(overTheWire(error)).code, 'INTERNAL');
+    }
+  }
+});
+
+test('of a failing store everybody hears the code, only the operator hears the rest, and the log hears all', () => {
+  for (const code of storeCodes) {
+    const failed = new IdentityError(code, 'The disk of the registry /home/anna/registry is full.');
+    const toDevice = toConnectError(failed);
+    assert.equal(toDevice.internal, true);
+    assert.equal(fromConnectError(overTheWire(toDevice.error)).code, code);
+    assert.ok(!toDevice.error.message.includes('anna'));
+    const toOperator = toConnectError(failed, { operator: true });
+    assert.equal(toOperator.internal, true);
+    assert.ok(toOperator.error.message.includes('anna'));
+  }
+});
+
+test('a cause stays at home', () => {
+  const caused = new IdentityError('UNREACHABLE', 'Nobody answers.', { cause: new Error('10.0.0.7') });
+  const { error, internal } = toConnectError(caused);
+  assert.equal(internal, false);
+  assert.equal(error.cause, undefined);
+});
+
+test("the library's own errors go through as they are", () => {
+  const own = new ConnectError('unimplemented', Code.Unimplemented);
+  assert.deepEqual(toConnectError(own), { error: own, internal: false });
+});
+
+test('without our detail the nearest code is taken', () => {
+  const nearest: Partial<Record<Code, IdentityErrorCode>> = {
+    [Code.InvalidArgument]: 'MESSAGE_INVALID',
+    [Code.ResourceExhausted]: 'MESSAGE_TOO_LARGE',
+    [Code.Unavailable]: 'UNREACHABLE',
+    [Code.Aborted]: 'UNREACHABLE',
+    [Code.Canceled]: 'UNREACHABLE',
+    [Code.DeadlineExceeded]: 'UNREACHABLE',
+  };
+  for (const code of Object.values(Code).filter((each) => typeof each === 'number')) {
+    const received = fromConnectError(new ConnectError('words', code));
+    assert.equal(received.code, nearest[code] ?? 'INTERNAL', Code[code]);
+    assert.equal(received.message, 'words');
+  }
+  assert.equal(fromConnectError(new Error('socket hang up')).code, 'INTERNAL');
+  assert.equal(fromConnectError('nonsense').code, 'INTERNAL');
+});
+
+test('a code that is not in the set is not taken over, whoever sends it', () => {
+  for (const code of ['', 'NEW_IN_VERSION_9', 'constructor', '__proto__', 'toString', 'not_paired']) {
+    const wire = new ConnectError('words', Code.NotFound);
+    wire.details.push({ desc: ErrorInfoSchema, value: { code } });
+    assert.equal(fromConnectError(overTheWire(wire)).code, 'INTERNAL', code);
+  }
+});
+
+test('a detail that cannot be read is passed over', () => {
+  const wire = new ConnectError('words', Code.Unavailable);
+  wire.details.push({ type: ErrorInfoSchema.typeName, value: Uint8Array.of(0x0a, 0xff, 0x01) });
+  assert.equal(fromConnectError(wire).code, 'UNREACHABLE');
+});
+
+test('an error of ours is handed on, not wrapped', () => {
+  const ours = new IdentityError('NOT_PAIRED', 'No.');
+  assert.equal(fromConnectError(ours), ours);
+  assert.equal(fromConnectError(new ConnectError('x', Code.Internal, undefined, undefined, ours)), ours);
+});
+
+function atobOrNothing(text: string): string {
+  try {
+    return atob(text);
+  } catch {
+    return '';
+  }
+}
