@@ -12,6 +12,8 @@ export interface Recorded {
   readonly invocation: Invocation;
   readonly stdout: () => string;
   readonly stderr: () => string;
+  /** Of stdout, as soon as it is there. */
+  readonly firstLine: Promise<string>;
 }
 
 export interface RecordedOptions {
@@ -31,13 +33,20 @@ export function recorded(options: RecordedOptions = {}): Recorded {
   const terminal = columns === undefined ? {} : { isTTY: true, columns };
   const sink = () => {
     const chunks: string[] = [];
+    const firstLine = Promise.withResolvers<string>();
     const stream = new Writable({
       write(chunk, _encoding, done) {
         chunks.push(String(chunk));
+        const [line, rest] = chunks.join('').split('\n', 2);
+        if (rest !== undefined) firstLine.resolve(line!);
         done();
       },
     });
-    return { stream: Object.assign(stream, terminal), text: () => chunks.join('') };
+    return {
+      stream: Object.assign(stream, terminal),
+      text: () => chunks.join(''),
+      firstLine: firstLine.promise,
+    };
   };
   const [out, err] = [sink(), sink()];
   const invocation: Invocation = {
@@ -54,7 +63,7 @@ export function recorded(options: RecordedOptions = {}): Recorded {
     program: options.program ?? 'palyra',
     interrupted: options.interrupted ?? new AbortController().signal,
   };
-  return { invocation, stdout: out.text, stderr: err.text };
+  return { invocation, stdout: out.text, stderr: err.text, firstLine: out.firstLine };
 }
 
 /** Runs the command to its end. */
