@@ -1,0 +1,175 @@
+// The tour's steps, in the order of the story. Each does one thing, checks it, and tells a person what was seen.
+
+import assert from 'node:assert/strict';
+import http2 from 'node:http2';
+import type tls from 'node:tls';
+import { certificatesToPem, loadEnrollments, type PairedEnrollment } from '@palyra/identity';
+import { NodeService } from '@palyra/rpc';
+import { bareSocket, credentialOf } from '../../tests/testing/bare-tls.ts';
+import { DaemonProcess } from '../../tests/testing/daemon-process.ts';
+import { answer, configure, failure, PalyraProcess, palyra } from '../../tests/testing/palyra-process.ts';
+import { frame, type RawAnswer, rawCall } from '../../tests/testing/raw-call.ts';
+import { openDeviceStore, type Scene } from './scene.ts';
+
+export interface Step {
+  readonly name: string;
+  /** @returns what a person is shown. Rejects when it is not as it must be. */
+  play(scene: Scene): Promise<string>;
+}
+
+export const steps: readonly Step[] = [
+  {
+    name: 'start',
+    async play(scene) {
+      await configure(scene.home);
+      scene.daemon = await DaemonProcess.start(scene, { home: scene.home });
+      const { trustDomain, pairingAddress, nodeAddress } = scene.daemon;
+      return `${trustDomain}: pairing at ${pairingAddress}, node at ${nodeAddress}`;
+    },
+  },
+  {
+    name: 'mint',
+    async play(scene) {
+      const { code } = await answer(['pairing', 'code'], { home: scene.home });
+      assert.match(code, /^[0-9]{3}-[0-9]{6}$/);
+      scene.code = code;
+      return `code ${code}`;
+    },
+  },
+  {
+    name: 'pair',
+    async play(scene) {
+      const { daemon, deviceHome: home, code } = scene;
+      const words = [
+        'pair',
+        daemon.pairingAddress,
+        '--code-stdin',
+        '--kind',
+        'node',
+        '--name',
+        'kitchen sensor',
+      ];
+      scene.pair = PalyraProcess.start(words, { home, stdin: code });
+      scene.after(async () => void (await scene.pair.end('SIGKILL')));
+      const shown = await scene.pair.line(({ event }) => event === 'words');
+      assert.equal(shown.daemon_id, daemon.daemonId);
+      scene.requestId = shown.request_id;
+      scene.words = shown.words;
+      return `the device shows: ${scene.words}`;
+    },
+  },
+  {
+    name: 'words equal on both sides',
+    async play({ home, requestId, words }) {
+      const { device, state } = await answer(['pairing', 'show', requestId], { home });
+      assert.equal(state, 'pending_approval');
+      assert.equal(device.words, words);
+      return `the operator sees: ${device.words}, from ${device.name} (${device.kind})`;
+    },
+  },
+  {
+    name: 'approve',
+    async play(scene) {
+      await answer(['pairing', 'approve', scene.requestId], { home: scene.home });
+      const { exitCode, lines, stderr } = await scene.pair.ended;
+      const paired = lines.at(-1)!;
+      assert.equal(exitCode, 0, paired.error?.message ?? stderr);
+      assert.equal(paired.event, 'paired');
+      scene.deviceId = paired.device_id;
+      return `the device is ${scene.deviceId}, its certificate valid until ${paired.certificate_not_after}`;
+    },
+  },
+  {
+    name: 'first mTLS call',
+    async play({ home, deviceHome, deviceId }) {
+      const status = await answer(['node', 'status'], { home: deviceHome });
+      assert.equal(status.device_id, deviceId);
+      const { state, certificates } = await answer(['devices', 'show', deviceId], { home });
+      assert.equal(state, 'active');
+      assert.equal(certificates[0].serial, status.serial);
+      return `the daemon knows it as "${status.device_name}", by certificate ${status.serial}`;
+    },
+  },
+  {
+    name: 'a call without a certificate refused',
+    async play({ daemon, deviceHome }) {
+      const enrollment = await pairedEnrollment(deviceHome);
+      // The same call with the device's certificate goes through, so it is the certificate that counts.
+      const { trailers } = await statusCall(daemon, enrollment, credentialOf(enrollment));
+      assert.equal(trailers['grpc-status'], '0');
+      const refused = await statusCall(daemon, enrollment, {}).catch((error: NodeJS.ErrnoException) => error);
+      if (!(refused instanceof Error)) assert.deepEqual(refused.headers, {}, 'the daemon answered');
+      return `the daemon closed the connection and answered nothing`;
+    },
+  },
+  {
+    name: 'a wrong code refused',
+    async play({ daemon, home, strangerHome }) {
+      const minted = await answer(['pairing', 'code'], { home });
+      const pair = palyra(['pair', daemon.pairingAddress, '--code-stdin'], {
+        home: strangerHome,
+        stdin: wrongPin(minted.code),
+      });
+      const message = await failure(pair, { code: 'DAEMON_NOT_AUTHENTICATED', exitCode: 3 });
+      const store = await openDeviceStore(strangerHome);
+      const kept = await store.list();
+      await store.close();
+      assert.deepEqual(kept, [], 'the device stored something');
+      const { guesses_left: left } = await answer(['pairing', 'show', minted.pairing_id], { home });
+      assert.equal(left, 2);
+      return `${message} [DAEMON_NOT_AUTHENTICATED, exit code 3; guesses left: ${left}]`;
+    },
+  },
+  {
+    name: 'revoke',
+    async play({ home, deviceId }) {
+      const revoke = ['devices', 'revoke', deviceId, '--yes', '--reason', 'lost on the train'];
+      const { state } = await answer(revoke, { home });
+      assert.equal(state, 'revoked');
+      return `${deviceId} is revoked: lost on the train`;
+    },
+  },
+  {
+    name: 'the revoked device refused',
+    async play({ home, deviceHome, deviceId }) {
+      const call = palyra(['node', 'status'], { home: deviceHome });
+      const message = await failure(call, { code: 'DEVICE_REVOKED', exitCode: 3 });
+      const { decision, code } = await answer(['why', deviceId], { home });
+      assert.deepEqual({ decision, code }, { decision: 'refused', code: 'DEVICE_REVOKED' });
+      return `${message} [DEVICE_REVOKED, exit code 3]`;
+    },
+  },
+];
+
+async function pairedEnrollment(home: string): Promise<PairedEnrollment> {
+  const store = await openDeviceStore(home);
+  try {
+    const paired = (await loadEnrollments(store)).find((each) => each.state === 'paired');
+    assert.ok(paired, 'the device has stored no certificate');
+    return paired;
+  } finally {
+    await store.close();
+  }
+}
+
+/** Status, as a program without our dialer calls it. */
+async function statusCall(
+  daemon: DaemonProcess,
+  { trustBundle, trustDomain }: PairedEnrollment,
+  credential: tls.ConnectionOptions,
+): Promise<RawAnswer> {
+  const ca = certificatesToPem(trustBundle);
+  const socket = await bareSocket(daemon.nodeAddress, { ca, servername: trustDomain, ...credential });
+  const session = http2.connect(`https://${daemon.nodeAddress}`, { createConnection: () => socket });
+  session.on('error', () => {});
+  try {
+    return await rawCall(session, `/${NodeService.typeName}/Status`, frame(new Uint8Array()));
+  } finally {
+    session.destroy();
+  }
+}
+
+function wrongPin(code: string): string {
+  const [slot, pin] = code.split('-') as [string, string];
+  return `${slot}-${String((Number(pin) + 1) % 1_000_000).padStart(6, '0')}`;
+}
