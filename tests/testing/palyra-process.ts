@@ -168,7 +168,7 @@ export async function configure(home: string, config: object = {}): Promise<void
   const here = { host: '127.0.0.1', port: 0 };
   await writeFile(
     join(home, 'daemon', 'config.json'),
-    JSON.stringify({ pairing: here, node: here, ...config }),
+    JSON.stringify({ pairing: here, node: here, console: { enabled: false }, ...config }),
   );
 }
 
