@@ -1,7 +1,7 @@
 // The daemon's configuration: every field has a default, so a home without a config.json is complete.
 
 import { readFile } from 'node:fs/promises';
-import { IdentityError } from '@palyra/identity';
+import { defaultPairingLimits, IdentityError } from '@palyra/identity';
 import { z } from 'zod';
 
 const port = z.number().int().min(0).max(65535);
@@ -60,8 +60,12 @@ const configSchema = z.strictObject({
   limits: z
     .strictObject({
       guessesPerCode: positive.max(3).optional(),
-      codeLifeMs: positive.optional(),
-      liveCodes: positive.optional(),
+      codeLifeMs: positive
+        .min(defaultPairingLimits.codeLifeMinMs)
+        .max(defaultPairingLimits.codeLifeMaxMs)
+        .optional(),
+      /** There are 1000 typed slots; with half of them free, a new code finds one at once. */
+      liveCodes: positive.max(500).optional(),
       sessionLifeMs: positive.optional(),
       sessions: positive.optional(),
       pendingRequests: positive.optional(),
@@ -93,14 +97,15 @@ export function parseConfig(input: unknown, where: string): DaemonConfig {
   throw new IdentityError('MESSAGE_INVALID', `${where} cannot be used. ${z.prettifyError(parsed.error)}`);
 }
 
-/** The file's configuration; the defaults when there is no file. */
+/** The file's configuration; the defaults when there is no file. @throws MESSAGE_INVALID, STORE_FAILED */
 export async function readConfig(path: string): Promise<DaemonConfig> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return parseConfig({}, path);
-    throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return parseConfig({}, path);
+    throw new IdentityError('STORE_FAILED', `${path} cannot be read: ${message}`, { cause: error });
   }
   try {
     return parseConfig(JSON.parse(text), path);

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { hasCode } from '@palyra/identity';
+import { parseConfig, readConfig } from './config.ts';
+
+async function file(t: TestContext, text: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'palyra-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const path = join(folder, 'config.json');
+  await writeFile(path, text);
+  return path;
+}
+
+const refused = (input: unknown, naming: RegExp) =>
+  assert.throws(
+    () => parseConfig(input, '/x/config.json'),
+    (error) =>
+      hasCode(error, 'MESSAGE_INVALID') && naming.test(error.message) && /^\/x\/config/.test(error.message),
+    JSON.stringify(input),
+  );
+
+test('nothing is a complete configuration', () => {
+  const config = parseConfig({}, 'a test');
+  assert.deepEqual(config.pairing, { host: '::', port: 7443 });
+  assert.deepEqual(config.node, { host: '::', port: 7444 });
+  assert.deepEqual(config.masterKey, { from: 'key-file' });
+  assert.deepEqual(config.names, { dns: [], ip: [] });
+  assert.equal(config.trustDomain, undefined);
+});
+
+test('part of a group keeps the defaults of its rest', () => {
+  assert.deepEqual(parseConfig({ pairing: { port: 1 } }, 'a test').pairing, { host: '::', port: 1 });
+});
+
+test('a setting that does not exist is named, at every depth', () => {
+  refused({ pairng: {} }, /pairng/);
+  refused({ pairing: { prot: 1 } }, /prot/);
+  refused({ limits: { sesions: 1 } }, /sesions/);
+  refused({ masterKey: { from: 'key-file', pth: 'x' } }, /pth/);
+});
+
+test('a value that cannot be used is named', () => {
+  for (const port of [-1, 65_536, 1.5, '7443', null]) refused({ pairing: { port } }, /pairing\.port/);
+  for (const host of [7, null, []]) refused({ node: { host } }, /node\.host/);
+  refused({ masterKey: { from: 'thin air' } }, /masterKey/);
+  refused({ masterKey: { from: 'passphrase-file' } }, /masterKey\.path/);
+  refused({ names: { dns: 'one' } }, /names\.dns/);
+  for (const input of [null, [], 'text', 7]) refused(input, /expected object/);
+});
+
+test('the pages for the operator and for Prometheus are for this machine only', () => {
+  for (const host of ['0.0.0.0', '::', '192.0.2.1', 'localhost']) {
+    refused({ console: { host } }, /console\.host/);
+    refused({ metrics: { host, port: 1 } }, /metrics\.host/);
+  }
+});
+
+test('a limit can be narrowed, and widened only where that is safe', () => {
+  assert.equal(parseConfig({ limits: { guessesPerCode: 1 } }, 'a test').limits.guessesPerCode, 1);
+  for (const guessesPerCode of [0, 4, -1, 1.5]) refused({ limits: { guessesPerCode } }, /guessesPerCode/);
+  for (const name of ['sessions', 'pendingRequests', 'liveCodes', 'opensPerMinute', 'pairingConnections']) {
+    for (const value of [0, -1, 1.5, '9', Number.NaN])
+      refused({ limits: { [name]: value } }, new RegExp(name));
+  }
+  for (const deviceCertificateLifeMs of [59_999, 30 * 86_400_000 + 1]) {
+    refused({ limits: { deviceCertificateLifeMs } }, /deviceCertificateLifeMs/);
+  }
+});
+
+test('a life of codes that no code may have is refused at the start, not at the first code', () => {
+  for (const codeLifeMs of [29_999, 86_400_001]) refused({ limits: { codeLifeMs } }, /codeLifeMs/);
+  for (const codeLifeMs of [30_000, 86_400_000]) {
+    assert.equal(parseConfig({ limits: { codeLifeMs } }, 'a test').limits.codeLifeMs, codeLifeMs);
+  }
+});
+
+test('more typed codes than there are slots to name them are refused', () => {
+  refused({ limits: { liveCodes: 501 } }, /liveCodes/);
+  assert.equal(parseConfig({ limits: { liveCodes: 500 } }, 'a test').limits.liveCodes, 500);
+});
+
+test('a file is read, and a missing one is the defaults', async (t) => {
+  const path = await file(t, '{ "node": { "port": 0 } }');
+  assert.equal((await readConfig(path)).node.port, 0);
+  assert.deepEqual(await readConfig(`${path}.not`), parseConfig({}, 'a test'));
+});
+
+test('a file that is no JSON, or cannot be read, is named', async (t) => {
+  const path = await file(t, '{ "node": ');
+  const named = (code: 'MESSAGE_INVALID' | 'STORE_FAILED', where: string) => (error: unknown) =>
+    hasCode(error, code) && error.message.includes(where);
+  await assert.rejects(readConfig(path), named('MESSAGE_INVALID', path));
+  const folder = join(path, '..');
+  await assert.rejects(readConfig(folder), named('STORE_FAILED', folder));
+});
