@@ -32,7 +32,7 @@ export async function explain(identity: IdentityManager, id: string): Promise<Ex
       hex.length === 32 ? { serial: hex } : { fingerprint: hex },
     );
     if (certificate) return explainCertificate(identity, certificate);
-  } else if (/^[0-9A-Z]{26}$/i.test(id)) {
+  } else if (/^[0-7][0-9A-HJKMNP-TV-Z]{25}$/i.test(id)) {
     const ulid = parseDeviceId(id.toUpperCase());
     const device = await registry.device(ulid);
     if (device) return explainDevice(identity, device);
