@@ -37,7 +37,7 @@ for (const [name, kind, platform] of names) {
 }
 for (const { node } of devices.slice(0, 4)) void connect(node);
 await daemon.admin.revokeDevice({ id: devices[5]!.device.identity.id, reason: 'replaced by a new machine' });
-await waitRequest('Hanna, phone', 'desktop');
+await waitRequest('Hanna, laptop', 'desktop');
 const other = await sameIdOtherKey(devices[6]!.device.identity);
 await request(daemon, { ...devices[6]!.device, identity: other });
 
@@ -74,9 +74,7 @@ for (const theme of ['light', 'dark'] as const) {
     const { url } = await daemon.admin.createConsoleLogin({});
     await page.goto(url);
     for (const [name, hash, prepare] of pages) {
-      await page.evaluate((at) => {
-        location.hash = at;
-      }, hash);
+      await page.evaluate(`location.hash = ${JSON.stringify(hash)}`);
       await page.getByText('Live', { exact: true }).waitFor();
       await prepare?.(page);
       await page.waitForTimeout(400);
@@ -92,7 +90,7 @@ process.exit(0);
 
 async function waitRequest(name: string, kind: 'desktop'): Promise<void> {
   const identity = await DeviceIdentity.create(nodeCrypto, systemClock);
-  const device = { ...(await makeDevice({ name, identity })), kind, platform: 'android' };
+  const device = { ...(await makeDevice({ name, identity })), kind, platform: 'darwin-arm64 node-24.21' };
   const { code } = await daemon.admin.mintCode({});
   await requestPairing(device, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress);
 }

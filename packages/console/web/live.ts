@@ -35,8 +35,12 @@ export const requests = computed(() =>
     .sort((a, b) => Number(a.createdAtMs - b.createdAtMs)),
 );
 
-/** An answer to a call knows the change before the stream tells it. */
-export function learn(pairing: Pairing): void {
+/** An answer to a call may know a change before the stream tells it, or after it has told more. */
+export function learnDecision(pairing: Pairing): void {
+  if (pairings.value.get(pairing.id)?.state === 'pending_approval') learn(pairing);
+}
+
+function learn(pairing: Pairing): void {
   const before = pairings.value.get(pairing.id);
   pairings.value = new Map(pairings.value).set(pairing.id, pairing);
   if (pairing.state === 'pending_approval' && before?.state !== 'pending_approval' && line.value === 'live') {

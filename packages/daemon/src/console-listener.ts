@@ -31,6 +31,8 @@ const maxMessageBytes = 64 * 1024;
 const maxSessionBodyBytes = 1024;
 const maxHeaderBytes = 8 * 1024;
 const sweepMs = 5_000;
+/** Streams of one session; a new one ends the oldest, because a browser has six connections to the console. */
+const maxStreams = 3;
 /** Connect's JSON and binary form, alone and in a stream: none of them can come from a form or a simple request. */
 const contentTypes = new Set([
   'application/json',
@@ -80,6 +82,7 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
   const { port } = server.address() as AddressInfo;
   const cookieName = `palyra_console_${port}`;
   const hosts = new Set([`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]);
+  const streams = new WeakMap<AbortSignal, Set<ServerResponse>>();
   const sweep = setInterval(() => sessions.sweep(), sweepMs);
   sweep.unref();
 
@@ -98,7 +101,15 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
     const background = request.headers['palyra-background'] === '1';
     const ended = sessions.check(cookieOf(request), pageTokenOf(request), !background);
     endWith(ended, response);
+    if (request.url?.includes('/Watch')) limitStreams(ended, response);
     rpc(request, response);
+  }
+
+  function limitStreams(session: AbortSignal, response: ServerResponse): void {
+    const open = streams.get(session) ?? new Set();
+    streams.set(session, open.add(response));
+    response.once('close', () => open.delete(response));
+    if (open.size > maxStreams) open.values().next().value?.destroy();
   }
 
   /** Why a request may come from something else than a page of the console. */

@@ -48,7 +48,7 @@ export function AuthorityPage() {
                 ? each.tier === 'root'
                   ? 'Trusted'
                   : 'Issues now'
-                : 'Retired, still trusted until its end'}
+                : 'Replaced; what it issued holds until its end'}
             </Tag>
           </div>
           <LifeBar

@@ -1,11 +1,12 @@
 // How the daemon is, and how it was in the last hour.
 
 import type { GetHealthResponse } from '@palyra/rpc/admin';
+import { Fragment } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { admin, problemText } from '../admin.ts';
 import { generation, now, status } from '../live.ts';
 import { Chart } from '../parts/chart.tsx';
-import { Fact, Facts, Problem } from '../parts/pieces.tsx';
+import { Problem } from '../parts/pieces.tsx';
 import { span } from '../time.ts';
 
 const refreshMs = 5_000;
@@ -40,13 +41,14 @@ export function Health() {
       {daemon && (
         <section class="card" aria-label="Listeners">
           <h2>Listeners</h2>
-          <Facts>
+          <dl class="pairs">
             {daemon.listeners.map(({ name, address }) => (
-              <Fact key={name} name={name} wide>
-                <span class="mono">{address}</span>
-              </Fact>
+              <Fragment key={name}>
+                <dt>{name}</dt>
+                <dd class="mono">{address}</dd>
+              </Fragment>
             ))}
-          </Facts>
+          </dl>
         </section>
       )}
       {health && (

@@ -4,7 +4,7 @@ import type { Pairing, PairingDevice } from '@palyra/rpc/admin';
 import { useEffect, useState } from 'preact/hooks';
 import { admin, problemCode } from '../admin.ts';
 import { kindName } from '../kinds.ts';
-import { generation, learn, now, pairings, requests } from '../live.ts';
+import { generation, learnDecision, now, pairings, requests } from '../live.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Empty, Fact, Facts, Fingerprint, Problem, Tag, type Tone } from '../parts/pieces.tsx';
 import { useTask } from '../parts/task.ts';
@@ -39,7 +39,7 @@ function Request({ pairing }: { pairing: Pairing }) {
   const task = useTask();
   const approve = (replaceIdentityKey: boolean) =>
     task.run(async () => {
-      learn(await admin.approvePairing({ id: pairing.id, replaceIdentityKey }));
+      learnDecision(await admin.approvePairing({ id: pairing.id, replaceIdentityKey }));
     });
   return (
     <article
@@ -136,7 +136,7 @@ function Reject({ pairing, onClose }: { pairing: Pairing; onClose: () => void })
         onSubmit={(event) => {
           event.preventDefault();
           void task.run(async () => {
-            learn(await admin.rejectPairing({ id: pairing.id, reason }));
+            learnDecision(await admin.rejectPairing({ id: pairing.id, reason }));
           });
         }}
       >

@@ -14,7 +14,9 @@ export function AuditList({ entries }: { entries: readonly AuditEntry[] }) {
           </time>
           <span class="what">
             <strong>{actionName(entry.action)}</strong>
-            <small>{detailText(entry.detailJson)}</small>
+            <small>
+              <Detail json={entry.detailJson} />
+            </small>
           </span>
           <span class="mono subject" title={entry.hash}>
             {entry.subject}
@@ -25,10 +27,18 @@ export function AuditList({ entries }: { entries: readonly AuditEntry[] }) {
   );
 }
 
-function detailText(json: string): string {
-  const detail = JSON.parse(json) as Record<string, unknown>;
-  return Object.entries(detail)
-    .filter(([, value]) => value !== '')
-    .map(([name, value]) => `${name.replace(/([A-Z])/g, ' $1').toLowerCase()}: ${value}`)
-    .join(' · ');
+function Detail({ json }: { json: string }) {
+  const facts = Object.entries(JSON.parse(json) as Record<string, unknown>).filter(
+    ([, value]) => value !== '',
+  );
+  return (
+    <>
+      {facts.map(([name, value]) => (
+        <span key={name}>
+          {name.replace(/([A-Z])/g, ' $1').toLowerCase()}:{' '}
+          {name === 'device' ? <a href={`#/devices/${value}`}>{String(value)}</a> : String(value)}
+        </span>
+      ))}
+    </>
+  );
 }

@@ -9,7 +9,7 @@ export function DeviceStatus({ device }: { device: Device }) {
   if (device.transport) {
     return <Tag tone="good">Connected · {device.transport === 'quic' ? 'QUIC' : 'HTTP/2'}</Tag>;
   }
-  if (device.state === 'approved') return <Tag tone="calm">Not connected yet</Tag>;
+  if (device.state === 'approved') return <Tag tone="calm">Waits for its first use</Tag>;
   const isExpired = device.certificateNotAfterMs > 0n && Number(device.certificateNotAfterMs) < now.value;
-  return isExpired ? <Tag tone="warn">Expired</Tag> : <Tag tone="calm">Active</Tag>;
+  return isExpired ? <Tag tone="warn">Expired</Tag> : <Tag tone="calm">Not connected</Tag>;
 }

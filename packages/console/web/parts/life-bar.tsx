@@ -32,7 +32,7 @@ export function LifeBar({ notBeforeMs, notAfterMs, renewed = true, small = false
       <svg class={tone} viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
         <rect class="track" width="100" height="6" rx="1" />
         <rect class="over" width={over * 100} height="6" rx="1" />
-        {renewed && <rect class="mark" x={renewalShare * 100 - 0.4} width="0.8" height="6" />}
+        {renewed && <path class="mark" d={`M${renewalShare * 100} 0v6`} />}
       </svg>
       <span title={`Until ${formatDateTime(notAfterMs)}`}>{small ? words.split(',')[0] : words}</span>
     </div>
