@@ -54,6 +54,8 @@ export interface RunningDaemon {
   readonly listeners: readonly { readonly name: string; readonly address: string }[];
   /** host:port of the pairing listener as other machines reach it. */
   readonly pairingAddress: string;
+  /** Does what is due by the clock: expiries, new certificates. Runs by itself every 15 seconds. */
+  tick(): Promise<void>;
   /** Stops listening, lets running calls end, frees the home. */
   close(): Promise<void>;
 }
@@ -223,6 +225,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     rootFingerprint: identity.rootFingerprint,
     listeners,
     pairingAddress,
+    tick,
     close: () => unwind(cleanup),
   };
 }
