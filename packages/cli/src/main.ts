@@ -8,9 +8,16 @@ import { run } from './program.ts';
 const { env, stdout, stderr, stdin } = process;
 const interruption = new AbortController();
 
+/** npm hands on a Ctrl-C that the terminal has already sent to everybody: what follows so soon is the same one. */
+const sameKeyMs = 1000;
+let interruptedAtMs = Number.NEGATIVE_INFINITY;
+
+/** The first one ends the run in its own good time, the second one at once. */
 function interrupt(code: 'INTERRUPTED' | 'TERMINATED'): void {
-  if (interruption.signal.aborted)
-    process.exit(exitCodes[code === 'INTERRUPTED' ? 'interrupted' : 'terminated']);
+  const again = interruption.signal.aborted && performance.now() - interruptedAtMs > sameKeyMs;
+  if (again) process.exit(exitCodes[code === 'INTERRUPTED' ? 'interrupted' : 'terminated']);
+  if (interruption.signal.aborted) return;
+  interruptedAtMs = performance.now();
   interruption.abort(new CliError(code, 'Interrupted.'));
 }
 

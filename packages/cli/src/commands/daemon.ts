@@ -57,8 +57,10 @@ async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
     if (invocation.interrupted.aborted) resolve();
     invocation.interrupted.addEventListener('abort', () => resolve());
   });
+  const stopProgress = output.progress(() => 'Stopping; Ctrl-C again stops at once');
   await running.close();
   await printed;
+  stopProgress();
   output.answer({ event: 'stopped' }, () => 'Stopped.');
 }
 
@@ -107,14 +109,15 @@ function about(running: RunningDaemon): string {
   const purposes: Readonly<Record<string, string>> = {
     pairing: 'for devices with a code',
     node: 'for paired devices, mutual TLS',
+    quic: 'for paired devices, mutual TLS',
+    console: 'for a browser here: palyra console',
     admin: 'for you, on this machine',
   };
-  const widest = Math.max(...running.listeners.map(({ address }) => address.length));
   return fields([
     ['trust domain', running.trustDomain],
     ['root SHA-256', running.rootFingerprint],
     ...running.listeners.map(
-      ({ name, address }) => [name, `${address.padEnd(widest)}   ${purposes[name] ?? ''}`] as const,
+      ({ name, address }) => [name, `${address.padEnd(14)}   ${purposes[name] ?? ''}`.trimEnd()] as const,
     ),
   ]);
 }

@@ -1,0 +1,95 @@
+// `palyra daemon` as a process, with real signals.
+
+import assert from 'node:assert/strict';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { runRecorded, temporaryFolder } from '../testing/recorded-run.ts';
+
+const bin = fileURLToPath(new URL('../../bin/palyra.js', import.meta.url));
+const anyPort = { host: '127.0.0.1', port: 0 };
+
+/** Starts it and reads its output up to the line that matches. */
+async function startDaemon(t: TestContext, options: readonly string[], until: RegExp) {
+  const folder = await temporaryFolder(t);
+  const home = join(folder, 'home');
+  const config = join(folder, 'config.json');
+  const listeners = { pairing: anyPort, node: anyPort, quic: anyPort, console: { port: 0 } };
+  await writeFile(config, JSON.stringify(listeners));
+  const args = [bin, 'daemon', '--home', home, '--config', config, ...options];
+  const daemon: ChildProcessWithoutNullStreams = spawn(process.execPath, args);
+  t.after(() => daemon.kill('SIGKILL'));
+  daemon.stderr.pipe(process.stderr);
+  const lines: string[] = [];
+  const ended = once(daemon, 'exit');
+  const ready = Promise.withResolvers<void>();
+  createInterface(daemon.stdout).on('line', (line) => {
+    lines.push(line);
+    if (until.test(line)) ready.resolve();
+  });
+  ended.then(() => ready.reject(new Error(`the daemon ended: ${lines.join('\n')}`)));
+  await ready.promise;
+  return { daemon, home, lines, ended };
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  test(`${signal} stops it cleanly with 0, also when npm hands the same one on`, async (t) => {
+    const { daemon, lines, ended } = await startDaemon(t, ['--json'], /"ready"/);
+    daemon.kill(signal);
+    daemon.kill(signal);
+    assert.deepEqual(await ended, [0, null]);
+    assert.deepEqual(JSON.parse(lines.at(-1)!), { event: 'stopped' });
+  });
+}
+
+test('it shows where it listens, a code, its QR code and the commands that use it', async (t) => {
+  const { home, lines } = await startDaemon(t, [], /from another machine|palyra pairing approve/i);
+  const { stdout } = await runRecorded({ args: ['status', '--json', '--home', home] });
+  const status = JSON.parse(stdout);
+  const shown = lines.join('\n');
+  for (const part of [
+    status.trust_domain,
+    status.root_fingerprint,
+    join(home, 'daemon', 'admin.sock'),
+    '█▀▀',
+  ]) {
+    assert.ok(shown.includes(part), `${part} in\n${shown}`);
+  }
+  assert.match(shown, /│ {3}\d{3}-\d{6} {3}│/);
+  const address = status.listeners.find((each: { name: string }) => each.name === 'pairing').address;
+  for (const command of [`pair ${address}`, 'pairing list', 'pairing approve']) {
+    assert.ok(shown.includes(`palyra ${command} --home ${home}`), `${command} in\n${shown}`);
+  }
+  assert.equal(status.live_codes, 2);
+});
+
+test('with --no-code it makes none, and --json never shows one', async (t) => {
+  for (const options of [['--no-code'], ['--json']]) {
+    const { daemon, lines, ended } = await startDaemon(t, options, /admin/);
+    // What it is still about to print comes before its end.
+    daemon.kill('SIGTERM');
+    await ended;
+    assert.doesNotMatch(lines.join('\n'), /\d{3}-\d{6}/);
+  }
+});
+
+test('a second daemon on the same home ends with 4 and names the first', async (t) => {
+  const { daemon, home } = await startDaemon(t, ['--json'], /"ready"/);
+  const { exitCode, stdout } = await runRecorded({ args: ['daemon', '--json', '--home', home] });
+  assert.equal(exitCode, 4);
+  const { error } = JSON.parse(stdout);
+  assert.equal(error.code, 'HOME_IN_USE');
+  assert.match(error.message, new RegExp(`process id ${daemon.pid}`));
+});
+
+test('a configuration that is no JSON is named', async (t) => {
+  const config = join(await temporaryFolder(t), 'config.json');
+  await writeFile(config, '{"pairing":');
+  const { exitCode, stderr } = await runRecorded({ args: ['daemon', '--config', config] });
+  assert.equal(exitCode, 1);
+  assert.ok(stderr.includes(config) && stderr.includes('[FILE_FAILED]'), stderr);
+});
