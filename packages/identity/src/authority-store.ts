@@ -40,7 +40,7 @@ export async function openAuthority(options: AuthorityStoreOptions): Promise<Loa
   }
   const trustDomain = (await registry.setting('trust_domain')) ?? '';
   if (options.trustDomain !== undefined && options.trustDomain !== trustDomain) {
-    throw new TypeError(`the trust domain of this home is ${trustDomain} and cannot be changed`);
+    throw trustDomainFixed(trustDomain, options.trustDomain);
   }
   // Repeated after a crash between the first commit and the marker.
   if ((await secrets.list(createdMarker)).length === 0)
@@ -166,5 +166,12 @@ function registryLost(): IdentityError {
   return new IdentityError(
     'STORE_FAILED',
     'The secret store belongs to a daemon, but the registry beside it is empty or incomplete. Restore the registry from a backup, or start with a new home (every device then has to pair again).',
+  );
+}
+
+function trustDomainFixed(present: string, wanted: string): IdentityError {
+  return new IdentityError(
+    'MESSAGE_INVALID',
+    `The trust domain of this home is ${present}, and every device is pinned to it: it cannot become ${wanted}. Take trustDomain out of the configuration, or start with a new home.`,
   );
 }
