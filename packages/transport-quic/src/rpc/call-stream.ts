@@ -56,9 +56,9 @@ export class CallStream {
     return this.#failure;
   }
 
-  /** True once the peer has finished, so that sending more is of no use. */
-  get answered(): boolean {
-    return this.#role === 'caller' && this.#expected === 'nothing';
+  /** Complete or failed. What is sent now goes nowhere. */
+  get over(): boolean {
+    return this.#done || this.#failure !== undefined;
   }
 
   /** Called once, at once if it has happened. */
@@ -106,7 +106,7 @@ export class CallStream {
 
   /** Leaves data to go with the next flush, as far as the peer takes it; waits for it to take the rest. */
   async queueData(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length && !this.answered; ) {
+    for (let at = 0; at < bytes.length && !this.over; ) {
       if (this.#sendCredit === 0) {
         await this.flush();
         await this.#credit();
@@ -120,19 +120,21 @@ export class CallStream {
   }
 
   async flush(): Promise<void> {
-    const bytes = this.#takeQueued();
+    if (this.#failure) throw this.#failure;
+    const bytes = this.#done ? undefined : this.#takeQueued();
     if (bytes) await this.#stream.write(bytes);
   }
 
-  /** Flushes and ends this side's direction. */
+  /** For the answerer: flushes and ends the call. */
   async finish(): Promise<void> {
+    if (this.#failure) throw this.#failure;
     this.#done = true;
     await this.#stream.end(this.#takeQueued());
   }
 
   /** Abandons the call; it fails here too. */
   reset(reason: QuicResetReason, error: Error = new QuicStreamReset(reason)): void {
-    if (this.#failure || this.#done) return;
+    if (this.over) return;
     this.#stream.reset(reason);
     this.#fail(error);
   }
@@ -158,7 +160,7 @@ export class CallStream {
   }
 
   #broken(error: unknown): void {
-    if (this.#failure || this.#done) return;
+    if (this.over) return;
     const failure = error instanceof Error ? error : new Error(String(error));
     // No effect where the stream itself has failed.
     this.#stream.reset(isProtocolError(failure) ? failure.code : 'CANCELLED');
@@ -179,10 +181,18 @@ export class CallStream {
     } else if (frame.type === last && this.#expected === 'data') {
       this.#expected = 'nothing';
       this.#body.end();
-      if (frame.type === 'trailers') this.#trailers.resolve(frame.headers);
+      if (frame.type === 'trailers') this.#complete(frame.headers);
     } else {
       throw invalid(`${frame.type} where it does not belong`);
     }
+  }
+
+  /** The caller has the whole answer: its own direction, open until now, ends. */
+  #complete(trailers: Headers): void {
+    this.#done = true;
+    this.#trailers.resolve(trailers);
+    this.#creditWaiter?.();
+    this.#stream.end().catch(() => {});
   }
 
   #addBody(bytes: Uint8Array): void {
@@ -195,8 +205,7 @@ export class CallStream {
   /** Half a window at a time, so that small messages cost no answer. */
   #took(size: number): void {
     this.#taken += size;
-    if (this.#taken < initialWindowBytes / 2 || this.#expected === 'nothing' || this.#failure || this.#done)
-      return;
+    if (this.#taken < initialWindowBytes / 2 || this.#expected === 'nothing' || this.over) return;
     this.#receiveCredit += this.#taken;
     this.queue({ type: 'window', bytes: this.#taken });
     this.#taken = 0;
@@ -210,7 +219,7 @@ export class CallStream {
   }
 
   async #credit(): Promise<void> {
-    while (this.#sendCredit === 0 && !this.#failure && !this.answered) {
+    while (this.#sendCredit === 0 && !this.over) {
       await new Promise<void>((resolve) => {
         this.#creditWaiter = resolve;
       });

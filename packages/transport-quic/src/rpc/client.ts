@@ -84,12 +84,8 @@ function callOver(
     try {
       const connection = await untilAborted(connect(), request.signal);
       const call = new CallStream(await connection.openStream(request.signal), 'caller', limits);
-      const release = cancelOnAbort(call, request.signal);
+      cancelOnAbort(call, request.signal);
       void send(call, request, sending);
-      call
-        .trailers()
-        .then(() => call.finish())
-        .then(release, release);
 
       const response = await call.response();
       const trailer = new Headers();
@@ -110,11 +106,11 @@ async function send(call: CallStream, request: UniversalClientRequest, sending: 
     call.queue({ type: 'request', path: request.url.slice(baseUrl.length), headers: request.header });
     if (sending === 'as it comes') await call.flush();
     for await (const bytes of request.body ?? []) {
-      if (call.answered) return;
+      if (call.over) return;
       await call.queueData(bytes);
       if (sending === 'as it comes') await call.flush();
     }
-    if (call.answered) return;
+    if (call.over) return;
     call.queue({ type: 'end' });
     await call.flush();
   } catch (error) {
@@ -132,12 +128,14 @@ async function* bodyAndTrailers(call: CallStream, trailer: Headers): AsyncGenera
   }
 }
 
-function cancelOnAbort(call: CallStream, signal: AbortSignal | undefined): () => void {
-  if (!signal) return () => {};
-  const cancel = () => call.reset('CANCELLED', abortReason(signal));
+function cancelOnAbort(call: CallStream, signal: AbortSignal | undefined): void {
+  if (!signal) return;
+  // Connect aborts its signal after every call, the complete ones too.
+  const cancel = () => call.over || call.reset('CANCELLED', abortReason(signal));
   if (signal.aborted) cancel();
   signal.addEventListener('abort', cancel, { once: true });
-  return () => signal.removeEventListener('abort', cancel);
+  const release = () => signal.removeEventListener('abort', cancel);
+  call.trailers().then(release, release);
 }
 
 function abortReason(signal: AbortSignal): ConnectError {
