@@ -4,12 +4,13 @@
 import type { DeviceId } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import { parseCertificate, readAuthorityCertificate, readPeerCertificate } from './peer-certificate.ts';
+import type { TlsKey } from './tls-key.ts';
 
 export interface ExpectedChain {
   readonly deviceId: DeviceId;
   readonly trustDomain: string;
-  /** The key that was to be certified, SPKI DER. */
-  readonly tlsKey: Uint8Array;
+  /** The key that was to be certified. */
+  readonly tlsKey: TlsKey;
   /** DER. */
   readonly trustBundle: readonly Uint8Array[];
 }
@@ -31,9 +32,7 @@ export function checkIssuedChain(chain: readonly Uint8Array[], expected: Expecte
   ) {
     throw unusable('it names another device');
   }
-  if (!leaf.publicKey.export({ format: 'der', type: 'spki' }).equals(expected.tlsKey)) {
-    throw unusable('it certifies another key');
-  }
+  if (!expected.tlsKey.isKeyOf(leaf)) throw unusable('it certifies another key');
   readAuthorityCertificate(issuing);
   const roots = expected.trustBundle.map(parseCertificate);
   const signed = leaf.verify(issuing.publicKey) && roots.some((root) => issuing.verify(root.publicKey));

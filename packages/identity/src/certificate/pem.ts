@@ -1,14 +1,18 @@
-// PEM (RFC 7468), for the TLS stack, which takes nothing else.
+// PEM (RFC 7468): for the TLS stack, which takes nothing else, and for keys on their way into node:crypto.
 
 /** @param chain DER, in the order in which they are sent: the leaf first. */
 export function certificatesToPem(chain: readonly Uint8Array[]): string {
-  return chain
-    .map((der) => {
-      const lines =
-        Buffer.from(der)
-          .toString('base64')
-          .match(/.{1,64}/g) ?? [];
-      return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
-    })
-    .join('');
+  return chain.map((der) => pem('CERTIFICATE', der)).join('');
+}
+
+/** @param der one object, which may come in parts. */
+export function pem(
+  label: 'CERTIFICATE' | 'PRIVATE KEY' | 'PUBLIC KEY',
+  ...der: readonly Uint8Array[]
+): string {
+  const lines =
+    Buffer.concat(der)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
+  return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n');
 }

@@ -7,9 +7,11 @@ import {
   generateKeyPairSync,
   type KeyObject,
   sign,
+  type X509Certificate,
 } from 'node:crypto';
 import { inspect } from 'node:util';
 import { IdentityError } from '../errors.ts';
+import { pem } from './pem.ts';
 
 /** Everything before the point: SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING 04... (RFC 5480 2). */
 const spkiPrefix = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex');
@@ -40,12 +42,21 @@ export function checkP256Spki(der: Uint8Array): void {
 /** A private key that stays here and cannot be printed. */
 export abstract class P256Key {
   readonly #key: KeyObject;
-  /** SubjectPublicKeyInfo, DER, 91 bytes. */
-  readonly publicKey: Uint8Array;
+  #publicKey: Uint8Array | undefined;
 
   protected constructor(key: KeyObject) {
     this.#key = key;
-    this.publicKey = new Uint8Array(createPublicKey(key).export({ type: 'spki', format: 'der' }));
+  }
+
+  /** SubjectPublicKeyInfo, DER, 91 bytes. */
+  get publicKey(): Uint8Array {
+    this.#publicKey ??= new Uint8Array(createPublicKey(this.#key).export({ type: 'spki', format: 'der' }));
+    return this.#publicKey;
+  }
+
+  /** Whether the certificate is for this key. */
+  isKeyOf(certificate: X509Certificate): boolean {
+    return certificate.checkPrivateKey(this.#key);
   }
 
   protected static generateKey(): KeyObject {
@@ -55,7 +66,7 @@ export abstract class P256Key {
   protected static readKey(pkcs8: Uint8Array): KeyObject {
     try {
       if (pkcs8.length > maxPkcs8Bytes) throw new RangeError('too long');
-      const key = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
+      const key = createPrivateKey(pem('PRIVATE KEY', pkcs8));
       if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new RangeError('another kind of key');
       return key;
     } catch (cause) {

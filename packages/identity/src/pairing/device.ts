@@ -150,7 +150,7 @@ export async function awaitPairing(
     checkIssuedChain(update.certificateChain, {
       deviceId: identity.id,
       trustDomain: pending.trustDomain,
-      tlsKey: TlsKey.fromPkcs8(pending.tlsKey).publicKey,
+      tlsKey: TlsKey.fromPkcs8(pending.tlsKey),
       trustBundle: pending.trustBundle,
     });
     const { requestId: _, awaitKey: __, words: ___, ...common } = pending;

@@ -85,7 +85,7 @@ async function adopt(
   checkIssuedChain(reply.certificateChain, {
     deviceId: device.identity.id,
     trustDomain: enrollment.trustDomain,
-    tlsKey: tlsKey.publicKey,
+    tlsKey,
     // The answer came over a channel that the old bundle vouches for, so it may name a new root.
     trustBundle: [...enrollment.trustBundle, ...reply.trustBundle],
   });
