@@ -45,7 +45,7 @@ export function loadLibrary(): Library {
     }
     systemTrust = { SSL_CERT_FILE: process.env.SSL_CERT_FILE, SSL_CERT_DIR: process.env.SSL_CERT_DIR };
     enterSandbox();
-    process.once('exit', () => sandbox && rmSync(sandbox.root, { recursive: true, force: true }));
+    process.once('exit', leaveSandbox);
     library = require(name) as Library;
   } else if (
     process.env.SSL_CERT_FILE !== sandbox?.noFile ||
@@ -87,9 +87,14 @@ export function environmentForChildren(): NodeJS.ProcessEnv {
 }
 
 function enterSandbox(): void {
+  leaveSandbox();
   sandbox = makeSandbox();
   process.env.SSL_CERT_FILE = sandbox.noFile;
   process.env.SSL_CERT_DIR = sandbox.noFolder;
+}
+
+function leaveSandbox(): void {
+  if (sandbox) rmSync(sandbox.root, { recursive: true, force: true });
 }
 
 function makeSandbox(): Sandbox {

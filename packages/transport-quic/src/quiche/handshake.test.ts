@@ -1,0 +1,282 @@
+// Who gets through a handshake, and what of it is bounded.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type {
+  QuicClientConnection,
+  QuicClientTlsConfig,
+  QuicListener,
+  QuicListenOptions,
+  QuicServerConnection,
+} from '../contract.ts';
+import { ask, deferred, echo, rejectsWith } from '../testing/contract-suite.ts';
+import { createPki, type Pki } from '../testing/pki.ts';
+import { UdpRelay } from '../testing/udp-relay.ts';
+import { loadLibrary } from './library.ts';
+import { createQuic } from './quic.ts';
+import { alpn, type QuicheRuntime } from './runtime.ts';
+
+for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
+  describe(`QUIC handshake: ${runtime}`, () => {
+    const quic = createQuic({ runtime });
+    const host = '127.0.0.1';
+    let pki: Pki;
+    let foreign: Pki;
+    const listeners: QuicListener[] = [];
+
+    before(async () => {
+      pki = await createPki();
+      // The same names from another root.
+      foreign = await createPki();
+    });
+    after(async () => {
+      for (const listener of listeners) await listener.close();
+    });
+
+    async function listen(options: Partial<QuicListenOptions> = {}): Promise<QuicListener> {
+      const listener = await quic.listen({
+        host,
+        port: 0,
+        tls: pki.serverTls,
+        admit: async () => {},
+        serve: echo,
+        ...options,
+      });
+      listeners.push(listener);
+      return listener;
+    }
+
+    const dial = (port: number, tls: QuicClientTlsConfig = pki.clientTls) => quic.dial({ host, port, tls });
+
+    /** The library itself, for what our dial does not do. */
+    function rawDial(
+      port: number,
+      options: Parameters<ReturnType<typeof loadLibrary>['connectQuic']>[1] = {},
+    ) {
+      const session = loadLibrary().connectQuic(
+        { address: host, port, servername: pki.trustDomain },
+        {
+          ca: pki.rootPem,
+          cert: pki.device.certificateChain,
+          key: pki.device.privateKey,
+          alpn: [alpn],
+          runtimeMode: runtime,
+          ...options,
+        },
+      );
+      session.on('error', () => {});
+      return session;
+    }
+
+    it('refuses a daemon of another root with the same names', async () => {
+      const { port } = await listen({ tls: { ...foreign.serverTls, clientRoots: pki.rootPem } });
+      await rejectsWith(dial(port), 'DAEMON_NOT_AUTHENTICATED');
+    });
+
+    it('refuses a daemon of another trust domain', async () => {
+      const { port } = await listen();
+      await rejectsWith(
+        dial(port, { ...pki.clientTls, trustDomain: 'other.internal' }),
+        'DAEMON_NOT_AUTHENTICATED',
+      );
+    });
+
+    it('refuses a device that poses as its daemon', async () => {
+      const device = await pki.issueDevice();
+      const { port } = await listen({ tls: { ...device, clientRoots: pki.rootPem } });
+      await rejectsWith(dial(port), 'DAEMON_NOT_AUTHENTICATED');
+    });
+
+    it('refuses a daemon whose certificate has expired', async () => {
+      const old = await createPki(pki.trustDomain, new Date(Date.now() - 30 * 24 * 3600 * 1000));
+      const { port } = await listen({ tls: old.serverTls });
+      const device = await pki.issueDevice();
+      await rejectsWith(
+        dial(port, { ...device, pinnedRoot: old.rootPem, trustDomain: pki.trustDomain }),
+        'DAEMON_NOT_AUTHENTICATED',
+      );
+    });
+
+    it('lets no device of another root through, and tells it', async () => {
+      let asked = 0;
+      const { port } = await listen({ admit: async () => void asked++ });
+      const connection = await dial(port, {
+        ...foreign.device,
+        pinnedRoot: pki.rootPem,
+        trustDomain: pki.trustDomain,
+      });
+      assert.equal((await connection.closed)?.code, 'CERTIFICATE_UNKNOWN');
+      assert.equal(asked, 0);
+    });
+
+    it('lets no expired device through, and tells it', async () => {
+      let asked = 0;
+      const twoDays = 2 * 24 * 3600 * 1000;
+      const old = await createPki(pki.trustDomain, new Date(Date.now() - twoDays));
+      const { port } = await listen({ tls: old.serverTls, admit: async () => void asked++ });
+      const connection = await dial(port, old.clientTls);
+      assert.equal((await connection.closed)?.code, 'CERTIFICATE_EXPIRED');
+      assert.equal(asked, 0);
+    });
+
+    it('lets nobody through without a certificate, and tells them', async () => {
+      let asked = 0;
+      const { port } = await listen({ admit: async () => void asked++ });
+      const closed = deferred<{ errorCode: number; reason: string }>();
+      const session = rawDial(port, { cert: undefined, key: undefined } as never);
+      session.on('close', closed.resolve);
+      assert.equal((await closed.promise).reason, 'client certificate required');
+      assert.equal(asked, 0);
+    });
+
+    it('speaks one protocol', async () => {
+      const server = loadLibrary().createQuicServer({
+        cert: pki.daemon.certificateChain,
+        key: pki.daemon.privateKey,
+        alpn: ['palyra/2'],
+        runtimeMode: runtime,
+      });
+      const { port } = await server.listen(0, host);
+      await rejectsWith(dial(port), 'VERSION_UNSUPPORTED');
+      await server.close();
+    });
+
+    it('shows the daemon the certificate on a resumed session too', async () => {
+      const seen: QuicServerConnection[] = [];
+      const { port } = await listen({ admit: async (connection) => void seen.push(connection) });
+      const ticket = deferred<Buffer>();
+      const first = rawDial(port);
+      first.on('sessionTicket', ticket.resolve);
+      const sessionTicket = await ticket.promise;
+      await first.close();
+      // A thief of the ticket, without the key.
+      const second = rawDial(port, {
+        sessionTicket,
+        allow0RTT: true,
+        cert: undefined,
+        key: undefined,
+      } as never);
+      await second.ready();
+      while (seen.length < 2) await new Promise((resolve) => setImmediate(resolve));
+      assert.deepEqual(Buffer.from(seen[1]!.peerCertificate), Buffer.from(pki.device.der));
+      await second.close();
+    });
+
+    it('makes an address answer before it works for it, unless told otherwise', async () => {
+      for (const [dangerouslySkipAddressValidation, expected] of [
+        [false, retry],
+        [true, initial],
+      ] as const) {
+        const relay = await UdpRelay.to((await listen({ dangerouslySkipAddressValidation })).port);
+        const connection = await dial(relay.port);
+        assert.equal(packetType(relay.fromServer[0]!), expected);
+        connection.close();
+        relay.close();
+      }
+    });
+
+    it('follows a client whose NAT gave it another port', async () => {
+      const relay = await UdpRelay.to((await listen()).port);
+      const connection = await dial(relay.port);
+      assert.equal(await ask(connection, 'before'), 'before');
+      await relay.rebind();
+      assert.equal(await ask(connection, 'after'), 'after');
+      connection.close();
+      relay.close();
+    });
+
+    it('gives up handshakes that do not end, long before the idle timeout', async () => {
+      const limits = { maxConnections: 1, maxHandshakes: 1, handshakeTimeoutMs: 300, idleTimeoutMs: 600_000 };
+      const { port } = await listen({ limits });
+      // Two clients that answer the Retry and fall silent take every place there is.
+      const relays = [await UdpRelay.to(port), await UdpRelay.to(port)];
+      const stuck = relays.map((relay) => {
+        relay.passes = (packet) => packet < 2;
+        return rawDial(relay.port, { connectTimeoutMs: 60_000 });
+      });
+      for (const relay of relays)
+        while (!relay.fromServer.some((first) => packetType(first) === initial)) await soon();
+      const tryDial = () =>
+        quic.dial({ host, port, tls: pki.clientTls, limits: { handshakeTimeoutMs: 300 } });
+      await rejectsWith(tryDial(), 'UNREACHABLE');
+
+      const deadline = Date.now() + 30_000;
+      let connection: QuicClientConnection | undefined;
+      while (!connection && Date.now() < deadline) connection = await tryDial().catch(() => undefined);
+      assert.ok(connection, 'the places were not given back');
+      connection.close();
+      for (const session of stuck) await session.close();
+      for (const relay of relays) relay.close();
+    });
+
+    it('ends the connection of a client that opens a stream of another kind', async () => {
+      const { port } = await listen();
+      const closed = deferred<{ reason: string }>();
+      const session = rawDial(port);
+      session.on('close', closed.resolve);
+      await session.ready();
+      const { _eventLoop: loop } = session as unknown as {
+        _eventLoop: { streamSend(id: number, data: Buffer, end: boolean): number };
+      };
+      // Id 2: the first unidirectional stream of a client (RFC 9000 2.1).
+      loop.streamSend(2, Buffer.from('x'), false);
+      assert.equal((await closed.promise).reason, 'Only bidirectional streams carry calls.');
+    });
+
+    it('says that a connection is gone when nothing was heard', async () => {
+      const admitted = deferred<QuicServerConnection>();
+      const { port } = await listen({ admit: async (connection) => admitted.resolve(connection) });
+      const relay = await UdpRelay.to(port);
+      const connection = await quic.dial({
+        host,
+        port: relay.port,
+        tls: pki.clientTls,
+        limits: { idleTimeoutMs: 500 },
+      });
+      const server = await admitted.promise;
+      relay.close();
+      assert.equal((await connection.closed)?.code, 'UNREACHABLE');
+      assert.equal((await server.closed)?.code, 'UNREACHABLE');
+    });
+
+    it('keeps a connection alive on which nothing happens', async () => {
+      const { port } = await listen({ limits: { idleTimeoutMs: 1500 } });
+      const connection = await quic.dial({ host, port, tls: pki.clientTls, keepAliveMs: 100 });
+      await new Promise((resolve) => setTimeout(resolve, 2500));
+      assert.equal(await ask(connection, 'still'), 'still');
+      connection.close();
+    });
+
+    it('says which certificates it cannot use', async () => {
+      const other = await pki.issueDevice();
+      const mixed = { ...pki.serverTls, privateKey: other.privateKey };
+      await rejectsWith(listen({ tls: mixed }), 'CERTIFICATE_INVALID');
+      const { port } = await listen();
+      await rejectsWith(
+        dial(port, { ...pki.clientTls, privateKey: other.privateKey }),
+        'CERTIFICATE_INVALID',
+      );
+      await rejectsWith(dial(port, { ...pki.clientTls, pinnedRoot: 'no PEM' }), 'CERTIFICATE_INVALID');
+    });
+
+    it('says when it cannot listen, or a name does not exist', async () => {
+      await rejectsWith(listen({ host: 'not an address' }), 'UNREACHABLE');
+      await rejectsWith(quic.dial({ host: 'nothing.invalid', port: 1, tls: pki.clientTls }), 'UNREACHABLE');
+    });
+
+    it('stops dialling when it is told to', async () => {
+      const signal = AbortSignal.timeout(50);
+      const relay = await UdpRelay.to(9);
+      await assert.rejects(quic.dial({ host, port: relay.port, tls: pki.clientTls, signal }), {
+        name: 'TimeoutError',
+      });
+      relay.close();
+    });
+  });
+}
+
+/** RFC 9000 17.2: type of a long header packet of version 1. */
+const packetType = (first: number) => (first >> 4) & 0b1011;
+const initial = 0b1000;
+const retry = 0b1011;
+const soon = () => new Promise((resolve) => setImmediate(resolve));

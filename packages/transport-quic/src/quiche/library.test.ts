@@ -1,0 +1,117 @@
+// The library trusts the system beside the root it is given, and leaves keys where others can read them. Here the
+// system trusts a foreign authority, and each test shows first that this would matter.
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { json } from 'node:stream/consumers';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { createPki, type Pki } from '../testing/pki.ts';
+
+const script = fileURLToPath(new URL('../testing/trust-scenario.ts', import.meta.url));
+
+describe('the trust of the QUIC library', () => {
+  let pki: Pki;
+  let foreign: Pki;
+  let folder: string;
+  /** Two ways for a system to trust the foreign authority. */
+  let systems: [name: string, env: Record<string, string>][];
+
+  before(async () => {
+    pki = await createPki();
+    foreign = await createPki();
+    folder = mkdtempSync(join(tmpdir(), 'palyra-trust-'));
+    const file = join(folder, 'system.pem');
+    writeFileSync(file, foreign.rootPem);
+    const hashed = join(folder, 'system');
+    mkdirSync(hashed);
+    const hash = execFileSync('openssl', ['x509', '-in', file, '-noout', '-hash'], {
+      encoding: 'utf8',
+    }).trim();
+    writeFileSync(join(hashed, `${hash}.0`), foreign.rootPem);
+    systems = [
+      ['a file', { SSL_CERT_FILE: file }],
+      ['a folder', { SSL_CERT_FILE: '/dev/null', SSL_CERT_DIR: hashed }],
+    ];
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  async function run(
+    scenario: string,
+    env: Record<string, string> = {},
+    input: object = {},
+  ): Promise<unknown> {
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, scenario], {
+      env: { ...process.env, ...env },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    child.stdin.end(JSON.stringify({ serverTls: pki.serverTls, clientTls: pki.clientTls, ...input }));
+    return json(child.stdout);
+  }
+
+  it('lets a daemon of an authority that the system trusts get nowhere', async () => {
+    const input = { serverTls: { ...foreign.daemon, clientRoots: pki.rootPem } };
+    for (const [name, env] of systems) {
+      assert.deepEqual(await run('bare', env, input), { result: 'served', admitted: 1 }, `control: ${name}`);
+      assert.deepEqual(
+        await run('ours', env, input),
+        { result: 'DAEMON_NOT_AUTHENTICATED', admitted: 0 },
+        name,
+      );
+    }
+  });
+
+  it('lets a device of an authority that the system trusts get nowhere', async () => {
+    const input = { clientTls: { ...pki.clientTls, ...foreign.device } };
+    for (const [name, env] of systems) {
+      assert.deepEqual(await run('bare', env, input), { result: 'served', admitted: 1 }, `control: ${name}`);
+      assert.deepEqual(await run('ours', env, input), { result: 'CERTIFICATE_UNKNOWN', admitted: 0 }, name);
+    }
+  });
+
+  it('serves its own, whatever the system trusts', async () => {
+    for (const [, env] of systems)
+      assert.deepEqual(await run('ours', env), { result: 'served', admitted: 1 });
+  });
+
+  it('refuses to run when something else loaded the library first', async () => {
+    assert.match(
+      String(await run('loaded before')),
+      /^TypeError: .* was loaded before its trust store could be emptied$/,
+    );
+  });
+
+  it('refuses to run on when something changed the variables', async () => {
+    assert.deepEqual(await run('variable changed'), [
+      'served',
+      'TypeError: SSL_CERT_FILE or SSL_CERT_DIR was changed; QUIC would trust the system',
+    ]);
+  });
+
+  it('refuses to run in a worker thread', async () => {
+    assert.equal(await run('worker thread'), 'TypeError: QUIC runs in the main thread only');
+  });
+
+  it('makes its empty store anew when it was removed or filled', async () => {
+    assert.deepEqual(await run('folder gone'), ['served', 'served', true, true]);
+    assert.deepEqual(await run('file filled'), ['served', 'served', true, []]);
+  });
+
+  it('gives child processes the trust of the system', async () => {
+    const env = { SSL_CERT_FILE: '/some/bundle.pem', TMPDIR: folder };
+    assert.deepEqual(await run('child environment', env), [true, true, true]);
+  });
+
+  it('leaves no key and no root where others look for temporary files', async () => {
+    const env = { TMPDIR: mkdtempSync(join(folder, 'tmp-')) };
+    const control = (await run('files of the library', env)) as string[];
+    assert.ok(
+      control.includes('http3_PID_qkey.pem') && control.includes('http3_PID_qclient-key.pem'),
+      `${control}`,
+    );
+    assert.deepEqual(await run('files of ours', env), []);
+  });
+});
