@@ -104,6 +104,20 @@ describe('a TLS key', () => {
     assert.equal(await webcrypto.subtle.verify(algorithm, publicKey, Buffer.from(signature), data), true);
   });
 
+  it('signs in 64 bytes, also where r or s is a short number', () => {
+    const key = TlsKey.generate();
+    const publicKey = createPublicKey({ key: Buffer.from(key.publicKey), ...spki });
+    const seen = { shortR: false, shortS: false };
+    // One number of 256 is short.
+    for (let count = 0; !(seen.shortR && seen.shortS); count += 1) {
+      const signature = key.sign(data);
+      assert.ok(verify('sha256', data, { key: publicKey, dsaEncoding: 'ieee-p1363' }, signature));
+      if (signature[0] === 0) seen.shortR = true;
+      if (signature[32] === 0) seen.shortS = true;
+      assert.ok(count < 100_000);
+    }
+  });
+
   it('survives its PKCS #8 and its PEM', () => {
     const key = TlsKey.generate();
     assert.deepEqual(TlsKey.fromPkcs8(key.toPkcs8()).publicKey, key.publicKey);

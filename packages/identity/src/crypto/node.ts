@@ -33,6 +33,8 @@ const ed25519Spki = Buffer.from('302a300506032b6570032100', 'hex');
 const nonceBytes = 12;
 const tagBytes = 16;
 const noSalt = new Uint8Array();
+/** CPace multiplies by each scalar twice, and the import costs more than the multiplication. */
+const x25519Keys = new WeakMap<Uint8Array, KeyObject>();
 
 export const nodeCrypto: PairingCrypto = {
   randomBytes: (length) => new Uint8Array(randomBytes(length)),
@@ -44,7 +46,11 @@ export const nodeCrypto: PairingCrypto = {
     new Uint8Array(hkdfSync('sha512', createSecretKey(keyMaterial), noSalt, info, length)),
 
   x25519(scalar, u) {
-    const privateKey = createPrivateKey(pem('PRIVATE KEY', x25519Pkcs8, scalar));
+    let privateKey = x25519Keys.get(scalar);
+    if (!privateKey) {
+      privateKey = createPrivateKey(pem('PRIVATE KEY', x25519Pkcs8, scalar));
+      x25519Keys.set(scalar, privateKey);
+    }
     const publicKey = createPublicKey(pem('PUBLIC KEY', x25519Spki, u));
     try {
       return new Uint8Array(diffieHellman({ privateKey, publicKey }));

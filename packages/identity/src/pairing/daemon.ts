@@ -118,7 +118,7 @@ export class PairingResponder {
     const kind = parseDeviceKind(request.kind);
     const slot = slotKey(request.slot);
     if (!slot) throw new IdentityError('MESSAGE_INVALID', 'A slot is 3 digits or 16 bytes.');
-    await this.sweep();
+    this.#dropSessions();
     const pairing = await registry.waitingPairing(slot);
     if (this.#sessions.size + this.#inHand.size >= limits.sessions)
       throw tooManySessions(limits.sessionLifeMs);
@@ -288,18 +288,23 @@ export class PairingResponder {
 
   /** Drops handshake sessions whose time is over, and ends codes that are left without a guess. */
   async sweep(): Promise<void> {
-    const { clock, limits, registry, desk } = this.#options;
-    const nowMs = clock.now().getTime();
-    for (const [id, session] of this.#sessions) {
-      // A clock set back must not keep a session alive for longer than its life.
-      const life = session.expiresAtMs - nowMs;
-      if (life <= 0 || life > limits.sessionLifeMs) this.#sessions.delete(id);
-    }
+    const { limits, registry, desk } = this.#options;
+    this.#dropSessions();
     for (const { id, guessesLeft } of await registry.pairings({
       states: ['waiting'],
       limit: limits.liveCodes,
     })) {
       if (guessesLeft === 0 && !this.#isLive(id)) await desk.exhaust(id);
+    }
+  }
+
+  #dropSessions(): void {
+    const { clock, limits } = this.#options;
+    const nowMs = clock.now().getTime();
+    for (const [id, session] of this.#sessions) {
+      // A clock set back must not keep a session alive for longer than its life.
+      const life = session.expiresAtMs - nowMs;
+      if (life <= 0 || life > limits.sessionLifeMs) this.#sessions.delete(id);
     }
   }
 
