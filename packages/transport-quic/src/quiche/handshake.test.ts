@@ -185,6 +185,17 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       relay.close();
     });
 
+    it('carries everything over a path that loses packets both ways', async () => {
+      const relay = await UdpRelay.to((await listen()).port);
+      const connection = await dial(relay.port);
+      relay.passes = (packet) => packet % 7 !== 0;
+      relay.returns = (packet) => packet % 5 !== 0;
+      const questions = Array.from({ length: 10 }, (_, i) => `${i}`.repeat(20_000));
+      assert.deepEqual(await Promise.all(questions.map((question) => ask(connection, question))), questions);
+      connection.close();
+      relay.close();
+    });
+
     it('gives up handshakes that do not end, long before the idle timeout', async () => {
       const limits = { maxConnections: 1, maxHandshakes: 1, handshakeTimeoutMs: 300, idleTimeoutMs: 600_000 };
       const { port } = await listen({ limits });
@@ -257,6 +268,13 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
         'CERTIFICATE_INVALID',
       );
       await rejectsWith(dial(port, { ...pki.clientTls, pinnedRoot: 'no PEM' }), 'CERTIFICATE_INVALID');
+    });
+
+    it('listens on IPv6', async () => {
+      const { port } = await listen({ host: '::1' });
+      const connection = await quic.dial({ host: '::1', port, tls: pki.clientTls });
+      assert.equal(await ask(connection, 'six'), 'six');
+      connection.close();
     });
 
     it('says when it cannot listen, or a name does not exist', async () => {

@@ -13,12 +13,15 @@ import { createPki, type Pki } from '../testing/pki.ts';
 
 const script = fileURLToPath(new URL('../testing/trust-scenario.ts', import.meta.url));
 
+/** Undefined: not set. */
+type Environment = Record<string, string | undefined>;
+
 describe('the trust of the QUIC library', () => {
   let pki: Pki;
   let foreign: Pki;
   let folder: string;
   /** Two ways for a system to trust the foreign authority. */
-  let systems: [name: string, env: Record<string, string>][];
+  let systems: [name: string, env: Environment][];
 
   before(async () => {
     pki = await createPki();
@@ -39,11 +42,7 @@ describe('the trust of the QUIC library', () => {
   });
   after(() => rmSync(folder, { recursive: true }));
 
-  async function run(
-    scenario: string,
-    env: Record<string, string> = {},
-    input: object = {},
-  ): Promise<unknown> {
+  async function run(scenario: string, env: Environment = {}, input: object = {}): Promise<unknown> {
     const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, scenario], {
       env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'inherit'],
@@ -101,8 +100,12 @@ describe('the trust of the QUIC library', () => {
   });
 
   it('gives child processes the trust of the system', async () => {
-    const env = { SSL_CERT_FILE: '/some/bundle.pem', TMPDIR: folder };
-    assert.deepEqual(await run('child environment', env), [true, true, true]);
+    for (const env of [
+      { SSL_CERT_FILE: '/some/bundle.pem', SSL_CERT_DIR: undefined, TMPDIR: folder },
+      { SSL_CERT_FILE: undefined, SSL_CERT_DIR: '/some/certs', TMPDIR: undefined },
+    ]) {
+      assert.deepEqual(await run('child environment', env), [true, true, true]);
+    }
   });
 
   it('leaves no key and no root where others look for temporary files', async () => {

@@ -9,7 +9,7 @@ import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import type { QuicClientTlsConfig, QuicServerTlsConfig } from '../contract.ts';
 import { environmentForChildren } from '../quiche/library.ts';
 import { createQuic } from '../quiche/quic.ts';
-import { alpn } from '../quiche/runtime.ts';
+import { alpn, type QuicheRuntime } from '../quiche/runtime.ts';
 
 const host = '127.0.0.1';
 
@@ -19,9 +19,9 @@ interface Input {
 }
 
 /** Who gets through. */
-async function ours({ serverTls, clientTls }: Input) {
+async function ours({ serverTls, clientTls }: Input, runtime: QuicheRuntime = 'portable') {
   let admitted = 0;
-  const quic = createQuic();
+  const quic = createQuic({ runtime });
   const listener = await quic.listen({
     host,
     port: 0,
@@ -140,7 +140,10 @@ const scenarios: Record<string, (input: Input) => Promise<unknown>> = {
     return ['SSL_CERT_FILE', 'SSL_CERT_DIR', 'TMPDIR'].map((name) => env[name] === before[name]);
   },
   /** What appears in the folder for temporary files while connections are made. */
-  'files of ours': (input) => filesDuring(() => ours(input)),
+  'files of ours': (input) =>
+    filesDuring(async () => {
+      for (const runtime of ['portable', 'fast'] as const) await ours(input, runtime);
+    }),
   'files of the library': (input) => filesDuring(() => bare(input)),
 };
 

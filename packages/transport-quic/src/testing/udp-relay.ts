@@ -6,8 +6,10 @@ import type { AddressInfo } from 'node:net';
 export class UdpRelay {
   /** First bytes of what the server sent, in order. */
   readonly fromServer: number[] = [];
-  /** Whether packets of the client still pass; asked for each with its number. */
+  /** Whether a packet of the client passes; asked for each with its number. */
   passes: (packet: number) => boolean = () => true;
+  /** The same for the server. */
+  returns: (packet: number) => boolean = () => true;
   readonly #front: Socket;
   #back: Socket | undefined;
   #client: AddressInfo | undefined;
@@ -35,8 +37,8 @@ export class UdpRelay {
   async rebind(): Promise<void> {
     this.#back?.close();
     this.#back = createSocket('udp4', (packet) => {
-      this.fromServer.push(packet[0]!);
-      if (this.#client) this.#front.send(packet, this.#client.port, '127.0.0.1');
+      const number = this.fromServer.push(packet[0]!);
+      if (this.#client && this.returns(number)) this.#front.send(packet, this.#client.port, '127.0.0.1');
     });
     await bind(this.#back);
   }
