@@ -12,13 +12,14 @@ import type {
   RegistryCounts,
   RegistryReads,
   Revocation,
+  Ulid,
 } from '@palyra/identity';
 import type { CompiledQuery } from 'kysely';
 import type { Executor } from './executor.ts';
 import { readAuditRow } from './rows/audit.ts';
 import { readAuthority } from './rows/authority.ts';
 import { readCertificate, readStanding } from './rows/certificate.ts';
-import { integer, milliseconds, type Row, text, unreadable } from './rows/column.ts';
+import { instant, integer, milliseconds, type Row, text, unreadable } from './rows/column.ts';
 import { foldName, readDevice } from './rows/device.ts';
 import { readPairing } from './rows/pairing.ts';
 import { readRevocation } from './rows/revocation.ts';
@@ -86,6 +87,23 @@ export class SqlReads implements RegistryReads {
 
   authorities(): Promise<AuthorityRecord[]> {
     return this.#many(this.statements.authorities({}), readAuthority);
+  }
+
+  async revokedCertificates(query: {
+    issuerId: Ulid;
+    now: Date;
+    limit: number;
+  }): Promise<{ serial: string; revokedAt: Date }[]> {
+    const values = { issuer_id: query.issuerId, now: milliseconds(query.now), limit: checked(query.limit) };
+    return this.#many(this.statements.revokedCertificates(values), (row) => ({
+      serial: text(row, 'serial'),
+      revokedAt: instant(row, 'at'),
+    }));
+  }
+
+  async devicesBehind(query: { since: Date; limit: number }): Promise<Device[]> {
+    const values = { since: milliseconds(query.since), limit: checked(query.limit) };
+    return this.#many(this.statements.devicesBehind(values), readDevice);
   }
 
   async revocations(query: { limit: number }): Promise<Revocation[]> {

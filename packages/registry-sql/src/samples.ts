@@ -34,9 +34,8 @@ export function sampleUlid(): Ulid {
 }
 
 export function sampleHex(bytes: number): string {
-  return next()
-    .toString(16)
-    .padStart(bytes * 2, 'a');
+  const digits = next().toString(16);
+  return `f${digits.padStart(bytes * 2 - 1, '0')}`;
 }
 
 export function sampleDevice(change: Partial<Device> = {}): Device {

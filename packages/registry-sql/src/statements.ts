@@ -22,9 +22,7 @@ export function statementsFor(db: Kysely<Tables>) {
     standing: prepared((values: { fingerprint: string }) =>
       db
         .selectFrom('certificates as c')
-        .leftJoin('devices as d', (join) =>
-          join.onRef('d.id', '=', 'c.subject_id').on('c.subject_kind', '=', sql.lit('device')),
-        )
+        .leftJoin('devices as d', 'd.id', 'c.subject_id')
         .select(['c.serial', 'c.subject_kind', 'c.subject_id', 'c.not_before', 'c.not_after'])
         .select(['c.state as certificate_state', 'd.state as device_state'])
         .where('c.fingerprint', '=', values.fingerprint),
@@ -124,11 +122,43 @@ export function statementsFor(db: Kysely<Tables>) {
       db.selectFrom('authorities').selectAll().orderBy('not_before').orderBy('id'),
     ),
     insertAuthority: prepared((row: AuthoritiesTable) => db.insertInto('authorities').values(row)),
-    retireAuthority: prepared((values: { id: string }) =>
+    moveAuthority: prepared((values: { id: string; from: string; to: string }) =>
       db
         .updateTable('authorities')
-        .set({ state: sql.lit('retired') })
-        .where('id', '=', values.id),
+        .set({ state: values.to })
+        .where('id', '=', values.id)
+        .where('state', '=', values.from),
+    ),
+    revokedCertificates: prepared((values: { issuer_id: string; now: number; limit: number }) =>
+      db
+        .selectFrom('revocations as r')
+        .innerJoin('certificates as c', 'c.serial', 'r.serial')
+        .select(['r.serial', 'r.at'])
+        .where('c.issuer_id', '=', values.issuer_id)
+        .where('c.not_after', '>', values.now)
+        .orderBy('r.at')
+        .orderBy('r.serial')
+        .limit(values.limit),
+    ),
+    devicesBehind: prepared((values: { since: number; limit: number }) =>
+      db
+        .selectFrom('devices as d')
+        .selectAll('d')
+        .where('d.state', '!=', sql.lit('revoked'))
+        .where((where) =>
+          where.not(
+            where.exists(
+              where
+                .selectFrom('certificates as c')
+                .select('c.serial')
+                .whereRef('c.subject_id', '=', 'd.id')
+                .where('c.created_at', '>=', values.since)
+                .where('c.state', '=', sql.lit('active')),
+            ),
+          ),
+        )
+        .orderBy('d.id')
+        .limit(values.limit),
     ),
 
     revocations: prepared((values: { limit: number }) =>

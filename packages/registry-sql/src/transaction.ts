@@ -3,6 +3,7 @@
 import {
   type AuditEvent,
   type AuthorityRecord,
+  type AuthorityState,
   type CertificateRecord,
   type CertificateState,
   type Device,
@@ -72,10 +73,8 @@ export class SqlTransaction extends SqlReads implements RegistryTransaction {
     await this.executor.run(this.statements.insertAuthority(authorityRow(authority)));
   }
 
-  async retireAuthority(id: Ulid): Promise<void> {
-    if ((await this.executor.run(this.statements.retireAuthority({ id }))) === 0) {
-      throw new IdentityError('CERTIFICATE_NOT_FOUND', `No certificate authority has the id ${id}.`);
-    }
+  async moveAuthority(id: Ulid, from: AuthorityState, to: AuthorityState): Promise<boolean> {
+    return (await this.executor.run(this.statements.moveAuthority({ id, from, to }))) === 1;
   }
 
   async insertRevocation(revocation: Revocation): Promise<void> {

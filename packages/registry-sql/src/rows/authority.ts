@@ -5,7 +5,7 @@ import type { AuthoritiesTable } from '../tables.ts';
 import { bytes, instant, milliseconds, oneOf, type Row, text } from './column.ts';
 
 const tier = oneOf<AuthorityRecord['tier']>({ root: 1, issuing: 1 });
-const state = oneOf<AuthorityRecord['state']>({ active: 1, retired: 1 });
+const state = oneOf<AuthorityRecord['state']>({ prepared: 1, active: 1, trusted: 1, retired: 1 });
 
 export function authorityRow(authority: AuthorityRecord): AuthoritiesTable {
   return {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { hasCode, type Registry, verifyAuditChain } from '@palyra/identity';
 import { sha256Hex } from '../registry-suite.ts';
-import { sampleEvent } from '../samples.ts';
+import { sampleEvent, sampleUlid } from '../samples.ts';
 import { openSqliteRegistry } from './open.ts';
 
 const DISK_BYTES = 4 * 1024 * 1024;
@@ -20,12 +20,17 @@ test('a full disk is STORE_FULL, nothing is lost, and the registry goes on once 
   const registry = await openSqliteRegistry({ path });
   await writeFile(filler, Buffer.alloc(DISK_BYTES / 2));
 
+  let told = 0;
+  registry.subscribe(() => {
+    told += 1;
+  });
   const written = await writeUntilFull(registry, 0);
   assert.ok(written > 0);
   await holds(registry, written);
   // Still full, and still no half changes.
   await assert.rejects(write(registry, written), isFull);
   await holds(registry, written);
+  assert.equal(told, written);
 
   await rm(filler);
   await write(registry, written);
@@ -52,6 +57,7 @@ async function write(registry: Registry, number: number): Promise<void> {
     await tx.putSetting('written', String(number + 1));
     await tx.appendAudit(sampleEvent());
     await tx.putSetting(`value ${number}`, VALUE);
+    tx.emit({ type: 'device_revoked', deviceId: sampleUlid() });
   });
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { hasCode, type IdentityErrorCode } from '@palyra/identity';
-import { addDevice, sampleEvent, waitingPairing } from '../samples.ts';
+import { addDevice, sampleEvent, sampleUlid, waitingPairing } from '../samples.ts';
 import { openSqliteRegistry } from './open.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
@@ -27,6 +27,23 @@ test('what was written is there after closing and opening again', async (t) => {
   assert.deepEqual(await second.counts(), counts);
   assert.deepEqual(await second.auditHead(), head);
   await second.close();
+});
+
+test('a listener is told of a change that others can see already', async (t) => {
+  const path = join(await temporaryFolder(t), 'registry.sqlite');
+  const registry = await openSqliteRegistry({ path });
+  const other = new DatabaseSync(path);
+  const seen: unknown[] = [];
+  registry.subscribe(() =>
+    seen.push(other.prepare("SELECT value FROM settings WHERE name = 'a'").get()?.value),
+  );
+  await registry.transact(async (tx) => {
+    await tx.putSetting('a', '1');
+    tx.emit({ type: 'device_revoked', deviceId: sampleUlid() });
+  });
+  assert.deepEqual(seen, ['1']);
+  other.close();
+  await registry.close();
 });
 
 test('the file, its log and its shared memory are private whatever the umask', async (t) => {
