@@ -4,6 +4,7 @@ import { chmod, lstat, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { IdentityError } from '@palyra/identity';
+import { withFileErrors } from './file-error.ts';
 
 export interface DaemonHome {
   readonly path: string;
@@ -18,9 +19,13 @@ export interface DaemonHome {
 
 /**
  * Makes the folder at first use and takes it. The lock is the kernel's, on an SQLite file: a killed daemon lets go.
- * @throws HOME_IN_USE naming the daemon that has it; STORE_PERMISSIONS when others can read it.
+ * @throws HOME_IN_USE naming the daemon that has it; STORE_PERMISSIONS when others can read it; STORE_FULL, STORE_FAILED.
  */
-export async function takeHome(home: string): Promise<DaemonHome> {
+export function takeHome(home: string): Promise<DaemonHome> {
+  return withFileErrors(home, () => take(home));
+}
+
+async function take(home: string): Promise<DaemonHome> {
   await mkdir(home, { recursive: true, mode: 0o700 });
   const path = join(home, 'daemon');
   await mkdir(path, { mode: 0o700 }).catch(unlessExists);
@@ -28,10 +33,15 @@ export async function takeHome(home: string): Promise<DaemonHome> {
   const holder = join(path, 'lock.json');
   const lock = takeLock(join(path, 'lock'));
   if (!lock) throw inUse(home, await readFile(holder, 'utf8').catch(() => ''));
-  await chmod(join(path, 'lock'), 0o600);
-  await writeFile(holder, JSON.stringify({ pid: process.pid, since: new Date().toISOString() }), {
-    mode: 0o600,
-  });
+  try {
+    await chmod(join(path, 'lock'), 0o600);
+    await writeFile(holder, JSON.stringify({ pid: process.pid, since: new Date().toISOString() }), {
+      mode: 0o600,
+    });
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
   return {
     path,
     config: join(path, 'config.json'),

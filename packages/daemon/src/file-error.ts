@@ -1,0 +1,35 @@
+// What the file system refuses, as errors that say what to do.
+
+import { IdentityError } from '@palyra/identity';
+
+/** Runs it. @throws STORE_FULL, STORE_PERMISSIONS, STORE_FAILED about this path; other errors stay what they are. */
+export async function withFileErrors<T>(path: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw fileError(path, error);
+  }
+}
+
+function fileError(path: string, cause: unknown): unknown {
+  if (cause instanceof IdentityError || !(cause instanceof Error) || !('code' in cause)) return cause;
+  switch (cause.code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new IdentityError(
+        'STORE_FULL',
+        `The disk that holds ${path} is full; nothing was changed. Free some space and try again.`,
+        { cause },
+      );
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new IdentityError(
+        'STORE_PERMISSIONS',
+        `This user may not use ${path} (${cause.message}). Check its owner and mode, and those of the folders above it.`,
+        { cause },
+      );
+    default:
+      return new IdentityError('STORE_FAILED', `${path} cannot be used: ${cause.message}.`, { cause });
+  }
+}
