@@ -26,6 +26,7 @@ import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } fr
 import { refuseWithoutConsole, startConsole } from './console.ts';
 import { HealthHistory } from './console-health.ts';
 import { DeviceChannels } from './device-channels.ts';
+import { withFileErrors } from './file-error.ts';
 import { type DaemonHome, takeHome } from './home.ts';
 import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { nodeRoutes } from './node-service.ts';
@@ -277,7 +278,7 @@ function openMasterKey(config: DaemonConfig, home: DaemonHome): Promise<MasterKe
     case 'credential':
       return masterKeyFromCredential({ path: masterKey.path });
     case 'passphrase-file':
-      return readFile(masterKey.path, 'utf8').then((text) =>
+      return withFileErrors(masterKey.path, () => readFile(masterKey.path, 'utf8')).then((text) =>
         masterKeyFromPassphrase({ storePath: home.secrets, passphrase: text.replace(/\r?\n$/, '') }),
       );
   }
