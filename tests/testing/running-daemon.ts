@@ -7,7 +7,14 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Client, createClient } from '@connectrpc/connect';
 import { type DaemonConfigInput, type RunningDaemon, startDaemon } from '@palyra/daemon';
-import type { Clock, PairedEnrollment, PairingPeer, PairingState, RegistryEvent } from '@palyra/identity';
+import {
+  type Clock,
+  IdentityError,
+  type PairedEnrollment,
+  type PairingPeer,
+  type PairingState,
+  type RegistryEvent,
+} from '@palyra/identity';
 import { AdminService, dialAdmin, dialNode, dialPairing, NodeService, pairingPeer } from '@palyra/rpc';
 
 export interface TestDaemonOptions {
@@ -54,7 +61,10 @@ export class TestDaemon {
         events.push(event);
         for (const listener of listeners) listener();
       },
-      onError: (error) => problems.push(error),
+      // An error with a code of ours has been told to whom it concerns: a full disk is no bug.
+      onError: (error) => {
+        if (!(error instanceof IdentityError)) problems.push(error);
+      },
     });
     const admin = await dialAdmin(join(home, 'daemon', 'admin.sock'));
     const daemon = new TestDaemon(running, home, admin, events, problems, listeners);
