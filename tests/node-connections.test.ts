@@ -267,7 +267,7 @@ test('a new server certificate is shown to new connections, and old connections 
   await before.node.status({});
   const old = await shown();
   const credential = await newCredential();
-  listener.swapCredential(credential);
+  listener.swapCredential(credential, daemon.trustBundle);
   assert.deepEqual(await shown(), Buffer.from(credential.certificateChain[0]!));
   assert.notDeepEqual(await shown(), old);
   await before.node.status({});

@@ -97,6 +97,8 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   CERTIFICATE_NOT_FOUND: conflict,
   NOT_PAIRED: conflict,
   NOTHING_FOUND: conflict,
+  ROTATION_CONFLICT: conflict,
+  ROTATION_NOT_READY: conflict,
   HOME_IN_USE: conflict,
 
   RATE_LIMITED: limit,

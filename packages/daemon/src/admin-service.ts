@@ -29,6 +29,8 @@ export interface AdminServiceOptions {
   readonly startedAt: Date;
   /** host:port of the pairing listener as devices reach it. */
   readonly pairingAddress: () => string;
+  /** Takes what changed among the authorities to the listeners. */
+  readonly authorityChanged: () => Promise<void>;
   readonly listeners: () => readonly { readonly name: string; readonly address: string }[];
   readonly health: HealthHistory;
   /** Makes a login link for the console. Throws where that is not to be had. */
@@ -126,8 +128,42 @@ export function adminRoutes(options: AdminServiceOptions) {
             notBeforeMs: millis(each.notBefore),
             notAfterMs: millis(each.notAfter),
             active: each.state === 'active',
+            state: each.state,
+            replacedAtMs: each.tier === 'issuing' && each.state === 'active' ? millis(twoThirds(each)) : 0n,
             certificate: each.der,
           })),
+        };
+      },
+
+      async getRevocationLists() {
+        const lists = await identity.revocationLists.current();
+        return {
+          lists: lists.map(({ issuerId, number, nextUpdate, der }) => ({
+            issuerId,
+            number: BigInt(number),
+            nextUpdateMs: millis(nextUpdate),
+            list: der,
+          })),
+        };
+      },
+      async rotateRoot({ step, force }) {
+        const { rootRotation } = identity;
+        if (step === 'prepare') await rootRotation.prepare();
+        else if (step === 'activate') await rootRotation.activate(force);
+        else if (step === 'finish') await rootRotation.finish(force);
+        else if (step === 'rollback') await rootRotation.rollback();
+        else if (step !== 'status') {
+          throw new IdentityError(
+            'MESSAGE_INVALID',
+            'A step is status, prepare, activate, finish or rollback.',
+          );
+        }
+        if (step !== 'status') await options.authorityChanged();
+        const { phase, since, behind } = await rootRotation.status();
+        return {
+          phase,
+          sinceMs: since ? millis(since) : 0n,
+          behind: behind.map(({ id, name }) => ({ id, name })),
         };
       },
 
@@ -310,6 +346,11 @@ function parseReason(reason: string): string {
     );
   }
   return reason;
+}
+
+/** When it is replaced: at 2/3 of its life. */
+function twoThirds({ notBefore, notAfter }: { readonly notBefore: Date; readonly notAfter: Date }): Date {
+  return new Date(notBefore.getTime() + ((notAfter.getTime() - notBefore.getTime()) * 2) / 3);
 }
 
 const pageSize = (limit: number): number => Math.min(limit > 0 ? limit : defaultPage, maxPage);

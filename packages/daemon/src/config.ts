@@ -33,6 +33,8 @@ const configSchema = z.strictObject({
   metrics: z
     .strictObject({ host: z.enum(['127.0.0.1', '::1']).default('127.0.0.1'), port: port.optional() })
     .prefault({}),
+  /** Revocation lists and the trust bundle over plain HTTP, for other programs; off unless a port is given. */
+  publish: z.strictObject({ host: z.string().default('127.0.0.1'), port: port.optional() }).prefault({}),
   /** The operator's web page. Only loopback addresses are taken; from elsewhere, forward the port with ssh. */
   console: z
     .strictObject({

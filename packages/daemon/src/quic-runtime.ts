@@ -54,7 +54,7 @@ export class QuicRuntime {
   /** @throws UNREACHABLE when the port is taken, TypeError where QUIC cannot run safely. */
   static async start(options: QuicRuntimeOptions): Promise<QuicRuntime> {
     const runtime = new QuicRuntime(options);
-    runtime.#listener = await runtime.#listen(options.port, options.credential);
+    runtime.#listener = await runtime.#listen(options.port, options.credential, options.trustBundle);
     return runtime;
   }
 
@@ -80,12 +80,12 @@ export class QuicRuntime {
   }
 
   /** The library cannot change a listener's certificate, so devices reconnect to a new one on the same port. */
-  async swapCredential(credential: ServerCredential): Promise<void> {
+  async swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): Promise<void> {
     const { port } = this;
     await this.#listener.close(
       new IdentityError('UNREACHABLE', 'The daemon has a new certificate. Connect again.'),
     );
-    this.#listener = await this.#listen(port, credential);
+    this.#listener = await this.#listen(port, credential, trustBundle);
   }
 
   async close(): Promise<void> {
@@ -93,12 +93,16 @@ export class QuicRuntime {
     await this.#listener.close();
   }
 
-  #listen(port: number, credential: ServerCredential): Promise<QuicListener> {
+  #listen(
+    port: number,
+    credential: ServerCredential,
+    trustBundle: readonly Uint8Array[],
+  ): Promise<QuicListener> {
     const { host, runtime, limits, routes, messageBytes, onInternal } = this.#options;
     const tls: QuicServerTlsConfig = {
       certificateChain: certificatesToPem(credential.certificateChain),
       privateKey: credential.key.toPem(),
-      clientRoots: certificatesToPem(this.#options.trustBundle),
+      clientRoots: certificatesToPem(trustBundle),
     };
     return createQuic(runtime ? { runtime } : {}).listen({
       host,

@@ -32,6 +32,7 @@ import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { nodeRoutes } from './node-service.ts';
 import { OpenLimit } from './open-limit.ts';
 import { pairingRoutes } from './pairing-service.ts';
+import { listenPublish } from './publish-listener.ts';
 import { QuicRuntime, type QuicRuntimeOptions } from './quic-runtime.ts';
 
 export interface StartOptions {
@@ -158,6 +159,11 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     ...(quic ? [{ name: 'quic', address: `${bracketed(config.quic.host)}:${quic.port}` }] : []),
     { name: 'admin', address: home.adminSocket },
   ];
+  if (config.publish.port !== undefined) {
+    const listener = await listenPublish({ ...config.publish, port: config.publish.port }, identity, onError);
+    cleanup.push(() => listener.close());
+    listeners.push({ name: 'publish', address: `http://${bracketed(config.publish.host)}:${listener.port}` });
+  }
   if (config.metrics.port !== undefined) {
     const listener = await listenMetrics({ ...config.metrics, port: config.metrics.port }, metrics);
     cleanup.push(() => listener.close());
@@ -174,6 +180,10 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   );
   cleanup.push(() => health.close());
   const adminOptions = {
+    authorityChanged: async () => {
+      await identity.reloadAuthority();
+      await presentNewCredential();
+    },
     identity,
     channels,
     home: options.home,
@@ -212,11 +222,14 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   cleanup.push(() => clearInterval(timer));
   async function tick(): Promise<void> {
     await identity.tick();
-    if (!isPastTwoThirds(credential, clock.now())) return;
+    if (isPastTwoThirds(credential, clock.now())) await presentNewCredential();
+  }
+  /** HTTP/2 connections stay; devices on QUIC reconnect. */
+  async function presentNewCredential(): Promise<void> {
     credential = await identity.issueServerCredential(names);
-    node.swapCredential(credential);
-    pairing.swapCredential(credential);
-    await quic?.swapCredential(credential);
+    node.swapCredential(credential, identity.trustBundle);
+    pairing.swapCredential(credential, identity.trustBundle);
+    await quic?.swapCredential(credential, identity.trustBundle);
   }
 
   return {

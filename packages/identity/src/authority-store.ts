@@ -25,6 +25,8 @@ export interface LoadedAuthority {
   readonly trustDomain: string;
   readonly issuerId: Ulid;
   readonly authority: CertificateAuthority;
+  /** Every root that counts: prepared, active, trusted. DER, the active one first. */
+  readonly trustBundle: readonly Uint8Array[];
 }
 
 /** Written once the first start is complete: tells a lost registry from a new home. */
@@ -52,7 +54,7 @@ export async function openAuthority(options: AuthorityStoreOptions): Promise<Loa
 export async function loadIssuing(
   options: AuthorityStoreOptions,
   trustDomain: string,
-): Promise<Pick<LoadedAuthority, 'issuerId' | 'authority'>> {
+): Promise<Pick<LoadedAuthority, 'issuerId' | 'authority' | 'trustBundle'>> {
   const { registry, clock, crypto } = options;
   const authorities = await registry.authorities();
   const root = authorities.find((each) => each.tier === 'root' && each.state === 'active');
@@ -67,7 +69,10 @@ export async function loadIssuing(
     clock,
     randomBytes: (length) => crypto.randomBytes(length),
   });
-  return { issuerId: issuing.id, authority };
+  const others = authorities.filter(
+    (each) => each.tier === 'root' && (each.state === 'prepared' || each.state === 'trusted'),
+  );
+  return { issuerId: issuing.id, authority, trustBundle: [root, ...others].map(({ der }) => der) };
 }
 
 function isPastTwoThirds(certificate: { notBefore: Date; notAfter: Date }, now: Date): boolean {
@@ -80,23 +85,29 @@ async function createDaemon(options: AuthorityStoreOptions): Promise<Ulid> {
   const trustDomain = options.trustDomain
     ? parseTrustDomain(options.trustDomain)
     : makeTrustDomain(crypto.randomBytes(10));
-  const id = makeUlid(clock.now(), crypto.randomBytes(10));
-  const signer = await makeSigner(options.secrets, id);
-  const issued = await makeRoot({
-    trustDomain,
-    signer,
-    clock,
-    randomBytes: (length) => crypto.randomBytes(length),
-  });
+  const root = await newRoot(options, trustDomain, 'active');
   const now = clock.now();
   const daemonId = makeUlid(now, crypto.randomBytes(10));
   await registry.transact(async (tx) => {
     await tx.putSetting('daemon_id', daemonId);
     await tx.putSetting('trust_domain', trustDomain);
     await tx.appendAudit({ at: now, action: 'daemon.created', subject: daemonId, detail: { trustDomain } });
-    await insertAuthority(tx, { id, tier: 'root', state: 'active', ...issued }, now);
+    await insertAuthority(tx, root, now);
   });
   return daemonId;
+}
+
+/** A root with a key of its own, in the secret store but not yet in the registry. */
+export async function newRoot(
+  options: AuthorityStoreOptions,
+  trustDomain: string,
+  state: 'prepared' | 'active',
+): Promise<AuthorityRecord> {
+  const { secrets, crypto, clock } = options;
+  const id = makeUlid(clock.now(), crypto.randomBytes(10));
+  const signer = await makeSigner(secrets, id);
+  const randomBytes = (length: number) => crypto.randomBytes(length);
+  return { id, tier: 'root', state, ...(await makeRoot({ trustDomain, signer, clock, randomBytes })) };
 }
 
 async function replaceIssuing(
@@ -120,7 +131,7 @@ async function replaceIssuing(
   await registry.transact(async (tx) => {
     await insertAuthority(tx, record, now);
     if (!previous) return;
-    await tx.retireAuthority(previous.id);
+    await tx.moveAuthority(previous.id, 'active', 'retired');
     await tx.appendAudit({
       at: now,
       action: 'authority.retired',
@@ -131,7 +142,11 @@ async function replaceIssuing(
   return record;
 }
 
-async function insertAuthority(tx: RegistryTransaction, record: AuthorityRecord, now: Date): Promise<void> {
+export async function insertAuthority(
+  tx: RegistryTransaction,
+  record: AuthorityRecord,
+  now: Date,
+): Promise<void> {
   await tx.insertAuthority(record);
   await tx.appendAudit({
     at: now,
@@ -149,7 +164,7 @@ async function makeSigner(secrets: SecretStore, id: Ulid): Promise<LocalSigner> 
   return signer;
 }
 
-async function loadSigner(secrets: SecretStore, id: Ulid): Promise<LocalSigner> {
+export async function loadSigner(secrets: SecretStore, id: Ulid): Promise<LocalSigner> {
   try {
     return LocalSigner.fromPkcs8(await secrets.read(keyName(id)));
   } catch (cause) {

@@ -39,6 +39,8 @@ type ConflictCode =
   | 'CERTIFICATE_NOT_FOUND'
   | 'NOT_PAIRED'
   | 'NOTHING_FOUND'
+  | 'ROTATION_CONFLICT'
+  | 'ROTATION_NOT_READY'
   | 'HOME_IN_USE';
 
 /** A limit of docs/limits.md was reached; try again after `retryAfterMs`. */

@@ -21,6 +21,8 @@ import { step } from './pairing/state.ts';
 import type { CertificateRecord, Device, Registry, RegistryTransaction } from './registry/port.ts';
 import { judgeStanding, standingMessages } from './registry/standing.ts';
 import { RenewalDesk } from './renewal/daemon.ts';
+import { RevocationLists } from './revocation-lists.ts';
+import { RootRotation } from './root-rotation.ts';
 import type { SecretStore } from './secret-store/port.ts';
 
 export interface IdentityManagerOptions {
@@ -51,6 +53,9 @@ export interface ServerCredential {
   readonly notAfter: Date;
 }
 
+/** Newest ones; older ones have ended or were superseded. */
+const maxCertificatesOfDevice = 1000;
+
 /** A device's `lastSeenAt` is written at most this often, ms. */
 const lastSeenStepMs = 10 * 60_000;
 
@@ -64,6 +69,10 @@ export class IdentityManager {
   readonly responder: PairingResponder;
   /** New certificates for devices that are paired. */
   readonly renewals: RenewalDesk;
+  /** Steps to a new root; call `reloadAuthority` after each. */
+  readonly rootRotation: RootRotation;
+  /** For programs that verify devices without asking the registry. */
+  readonly revocationLists: RevocationLists;
   readonly #options: AuthorityStoreOptions;
   #loaded: LoadedAuthority;
   #revocationEpoch = 0;
@@ -97,15 +106,19 @@ export class IdentityManager {
     this.clock = clock;
     this.limits = limits;
     const shared = { registry, clock, crypto, limits, sealer };
-    this.desk = new PairingDesk({ ...shared, rootFingerprint: loaded.authority.rootFingerprint });
+    this.desk = new PairingDesk({ ...shared, rootFingerprint: () => this.#loaded.authority.rootFingerprint });
     const authority = () => this.#loaded.authority;
     const issuerId = () => this.#loaded.issuerId;
-    this.renewals = new RenewalDesk({ ...shared, authority, issuerId });
+    const trustBundle = () => this.#loaded.trustBundle;
+    this.rootRotation = new RootRotation(options, loaded.trustDomain);
+    this.revocationLists = new RevocationLists(options, loaded.trustDomain, () => this.#revocationEpoch);
+    this.renewals = new RenewalDesk({ ...shared, authority, issuerId, trustBundle });
     this.responder = new PairingResponder({
       ...shared,
       desk: this.desk,
       authority,
       issuerId,
+      trustBundle,
       daemonId: loaded.daemonId,
     });
     registry.subscribe((event) => {
@@ -133,7 +146,7 @@ export class IdentityManager {
 
   /** Roots that a peer's chain may lead to, DER. */
   get trustBundle(): readonly Uint8Array[] {
-    return this.#loaded.authority.trustBundle();
+    return this.#loaded.trustBundle;
   }
 
   /** A new key and daemon certificate for the listeners. */
@@ -194,6 +207,11 @@ export class IdentityManager {
       const revoked: Device = { ...device, state: 'revoked', revocationReason: reason };
       await tx.updateDevice(revoked);
       await tx.insertRevocation({ at: now, deviceId: device.id, serial: undefined, reason });
+      for (const { serial, state } of await tx.certificatesOf(device.id, maxCertificatesOfDevice)) {
+        if (state !== 'issued' && state !== 'active') continue;
+        await tx.moveCertificate(serial, state, 'revoked');
+        await tx.insertRevocation({ at: now, deviceId: device.id, serial, reason });
+      }
       await tx.appendAudit({ at: now, action: 'device.revoked', subject: device.id, detail: { reason } });
       tx.emit({ type: 'device_revoked', deviceId: device.id });
       return revoked;
@@ -252,6 +270,11 @@ export class IdentityManager {
   async tick(): Promise<void> {
     await this.desk.expireDue();
     await this.responder.sweep();
+    await this.reloadAuthority();
+  }
+
+  /** Takes up what has changed among the authorities; makes the issuing CA that is due. */
+  async reloadAuthority(): Promise<void> {
     this.#loaded = { ...this.#loaded, ...(await loadIssuing(this.#options, this.trustDomain)) };
   }
 

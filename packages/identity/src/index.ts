@@ -26,8 +26,9 @@ export {
   readAuthorityCertificate,
   readPeerCertificate,
 } from './certificate/peer-certificate.ts';
-export { certificatesToPem } from './certificate/pem.ts';
+export { certificatesToPem, revocationListsToPem } from './certificate/pem.ts';
 export type { Signer } from './certificate/signer.ts';
+export { spiffeBundle } from './certificate/spiffe-bundle.ts';
 export {
   daemonSpiffeId,
   deviceSpiffeId,
@@ -74,6 +75,7 @@ export type { Pairing, PairingEvent, PairingRequest, PairingState } from './pair
 export { isDue, step } from './pairing/state.ts';
 export type {
   AuthorityRecord,
+  AuthorityState,
   CertificateRecord,
   CertificateStanding,
   CertificateState,
@@ -101,6 +103,8 @@ export {
   renewalTime,
   renewCertificate,
 } from './renewal/device.ts';
+export type { RevocationList } from './revocation-lists.ts';
+export type { RootRotationStatus } from './root-rotation.ts';
 export {
   type CredentialOptions,
   masterKeyFromCredential,

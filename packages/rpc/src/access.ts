@@ -30,6 +30,8 @@ export const access: Readonly<Record<string, Caller>> = {
   'palyra.admin.v1.AdminService/RevokeCertificate': 'operator',
   'palyra.admin.v1.AdminService/ExecuteCapability': 'operator',
   'palyra.admin.v1.AdminService/GetAuthority': 'operator',
+  'palyra.admin.v1.AdminService/GetRevocationLists': 'operator',
+  'palyra.admin.v1.AdminService/RotateRoot': 'operator',
   'palyra.admin.v1.AdminService/ListAudit': 'operator',
   'palyra.admin.v1.AdminService/VerifyAudit': 'operator',
   'palyra.admin.v1.AdminService/Explain': 'operator',

@@ -38,6 +38,8 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   CERTIFICATE_NOT_FOUND: Code.NotFound,
   NOT_PAIRED: Code.FailedPrecondition,
   NOTHING_FOUND: Code.NotFound,
+  ROTATION_CONFLICT: Code.FailedPrecondition,
+  ROTATION_NOT_READY: Code.FailedPrecondition,
   HOME_IN_USE: Code.FailedPrecondition,
 
   RATE_LIMITED: Code.ResourceExhausted,

@@ -130,6 +130,10 @@ function overHttp2(
   const session = http2.connect(authority, { createConnection: () => socket });
   // What breaks the session breaks its calls, and they report it.
   session.on('error', () => {});
+  let refused = false;
+  session.once('goaway', (code) => {
+    refused = code === http2.constants.NGHTTP2_INADEQUATE_SECURITY;
+  });
   const keepAlive = setInterval(() => {
     const dead = setTimeout(() => session.destroy(), keepAliveTimeoutMs);
     session.ping(() => clearTimeout(dead));
@@ -140,6 +144,12 @@ function overHttp2(
     baseUrl: authority,
     acceptCompression: [],
     ...limits,
+    interceptors: [
+      (next) => (request) =>
+        next(request).catch((error) => {
+          throw refused ? certificateNotTaken(error) : error;
+        }),
+    ],
     sessionManager: {
       authority,
       request: async (method, path, headers, options) => {
@@ -157,6 +167,15 @@ function overHttp2(
     close: () => session.close(),
     destroy: () => session.destroy(),
   };
+}
+
+/** The listener ends such a connection in the TLS layer, without an answer of its own. */
+function certificateNotTaken(cause: unknown): IdentityError {
+  return new IdentityError(
+    'CERTIFICATE_UNKNOWN',
+    'The daemon does not take the certificate of this device: it is of another authority. Pair the device: palyra pair ADDRESS',
+    { cause },
+  );
 }
 
 function closed(authority: string): IdentityError {

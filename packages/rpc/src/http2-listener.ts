@@ -108,7 +108,7 @@ export class Http2Listener {
     this.#limits = limits;
     this.#devices = options.devices && new DeviceConnections(options.devices.authenticator);
     this.#server = http2.createSecureServer({
-      ...this.#tlsOptions(options.credential),
+      ...this.#tlsOptions(options.credential, options.devices?.trustBundle ?? []),
       minVersion: 'TLSv1.3',
       ALPNProtocols: ['h2'],
       handshakeTimeout: limits.handshakeTimeoutMs,
@@ -172,9 +172,9 @@ export class Http2Listener {
     return this.#sessions.size;
   }
 
-  /** New connections see the new certificate; live ones stay. */
-  swapCredential(credential: ServerCredential): void {
-    this.#server.setSecureContext({ ...this.#tlsOptions(credential), minVersion: 'TLSv1.3' });
+  /** New connections see the new certificate, and are checked against these roots; live ones stay. */
+  swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): void {
+    this.#server.setSecureContext({ ...this.#tlsOptions(credential, trustBundle), minVersion: 'TLSv1.3' });
   }
 
   /** Shuts at once the sessions that a change of the registry concerns. */
@@ -199,12 +199,11 @@ export class Http2Listener {
     this.#options.onEvent?.(event);
   }
 
-  #tlsOptions(credential: ServerCredential) {
-    const { devices } = this.#options;
+  #tlsOptions(credential: ServerCredential, trustBundle: readonly Uint8Array[]) {
     return {
       key: credential.key.toPem(),
       cert: certificatesToPem(credential.certificateChain),
-      ...(devices && { ca: certificatesToPem(devices.trustBundle) }),
+      ...(this.#devices && { ca: certificatesToPem(trustBundle) }),
     };
   }
 

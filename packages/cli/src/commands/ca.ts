@@ -1,12 +1,13 @@
 // `palyra ca`: the daemon's certificate authority.
 
 import { writeFile } from 'node:fs/promises';
-import { certificatesToPem } from '@palyra/identity';
-import type { Command } from 'commander';
+import { certificatesToPem, revocationListsToPem, spiffeBundle } from '@palyra/identity';
+import { Argument, type Command, Option } from 'commander';
 import { withAdmin } from '../admin.ts';
-import type { Cli } from '../cli.ts';
+import { type Cli, followUp } from '../cli.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
+import { printable } from '../printable.ts';
 import { fields } from '../table.ts';
 import { formatTime, isoTime } from '../time.ts';
 
@@ -16,7 +17,8 @@ export function addCa(program: Command, cli: () => Cli): void {
   withExamples(
     ca
       .command('show')
-      .description('Show root and issuing certificates.')
+      .alias('status')
+      .description('Show root and issuing certificates, and what is coming.')
       .action(() => show(cli())),
     'palyra ca show',
   );
@@ -25,11 +27,80 @@ export function addCa(program: Command, cli: () => Cli): void {
       .command('export')
       .description('Write the root certificates as PEM, for other programs to trust.')
       .option('--out <file>', 'a file instead of stdout')
-      .action((options: { out?: string }) => exportRoots(cli(), options)),
+      .addOption(
+        new Option('--format <which>', 'pem, or a SPIFFE trust bundle (JWKS)')
+          .choices(['pem', 'spiffe'])
+          .default('pem'),
+      )
+      .action((options: { out?: string; format: 'pem' | 'spiffe' }) => exportRoots(cli(), options)),
     'palyra ca export > root.pem',
     'palyra ca export --out root.pem',
+    'palyra ca export --format spiffe',
+  );
+  withExamples(
+    ca
+      .command('crl')
+      .description('Write the revocation lists as PEM, for programs that verify devices themselves.')
+      .option('--out <file>', 'a file instead of stdout')
+      .action((options: { out?: string }) => revocationLists(cli(), options)),
+    'palyra ca crl --out /etc/nginx/palyra-crl.pem',
+  );
+  withExamples(
+    ca
+      .command('rotate-root')
+      .addArgument(new Argument('<step>', 'what to do').choices(steps))
+      .description('Move to a new root certificate, step by step, without losing a device.')
+      .option('--force', 'also when devices would be lost')
+      .action((step: string, options: { force?: boolean }) => rotateRoot(cli(), step, options)),
+    'palyra ca rotate-root status',
+    'palyra ca rotate-root prepare',
   );
 }
+
+const steps = ['status', 'prepare', 'activate', 'finish', 'rollback'];
+
+async function revocationLists(cli: Cli, { out }: { out?: string }): Promise<void> {
+  const { lists } = await withAdmin(cli, (admin) => admin.getRevocationLists({}));
+  const pem = revocationListsToPem(lists.map(({ list }) => ({ der: list })));
+  if (out) await writeOut(out, pem);
+  cli.output.answer(
+    {
+      lists: lists.map((each) => ({
+        issuer_id: each.issuerId,
+        number: Number(each.number),
+        next_update: isoTime(each.nextUpdateMs),
+      })),
+      ...(out ? { out } : { pem }),
+    },
+    () =>
+      out
+        ? `Wrote ${lists.length} revocation list${lists.length === 1 ? '' : 's'} to ${out}.`
+        : pem.trimEnd(),
+  );
+}
+
+async function rotateRoot(cli: Cli, step: string, { force = false }: { force?: boolean }): Promise<void> {
+  const { phase, sinceMs, behind } = await withAdmin(cli, (admin) => admin.rotateRoot({ step, force }));
+  cli.output.answer(
+    { phase, since: isoTime(sinceMs), behind: behind.map(({ id, name }) => ({ id, name })) },
+    () => {
+      const lines = [rotationAnswers[phase] ?? phase];
+      if (behind.length > 0) {
+        lines.push('', 'The next step would lose these devices, which have not renewed since:');
+        for (const { id, name } of behind) lines.push(`  ${id}  ${printable(name)}`);
+      } else if (phase !== 'none') lines.push('', 'Every device is ready for the next step.');
+      const next = { prepared: 'activate', activated: 'finish' }[phase];
+      if (next) lines.push(`Next: ${followUp(cli, `ca rotate-root ${next}`)}`);
+      return lines.join('\n');
+    },
+  );
+}
+
+const rotationAnswers: Readonly<Record<string, string>> = {
+  none: 'No root rotation is under way.',
+  prepared: 'A new root is prepared. Devices learn to trust it as they renew; the present root still signs.',
+  activated: 'The new root signs. What the old one signed still counts until the rotation is finished.',
+};
 
 async function show(cli: Cli): Promise<void> {
   const { authorities } = await withAdmin(cli, (admin) => admin.getAuthority({}));
@@ -39,6 +110,8 @@ async function show(cli: Cli): Promise<void> {
         id: each.id,
         tier: each.tier,
         active: each.active,
+        state: each.state,
+        replaced_at: isoTime(each.replacedAtMs),
         fingerprint: each.fingerprint,
         serial: each.serial,
         not_before: isoTime(each.notBeforeMs),
@@ -48,12 +121,15 @@ async function show(cli: Cli): Promise<void> {
     () =>
       authorities
         .map((each) => {
-          const title = `${each.tier === 'root' ? 'Root' : 'Issuing CA'}${each.active ? '' : ', retired'}`;
+          const title = `${each.tier === 'root' ? 'Root' : 'Issuing CA'}${each.active ? '' : `, ${each.state}`}`;
           const about = fields([
             ['SHA-256', each.fingerprint],
             ['serial', each.serial],
             ['from', formatTime(each.notBeforeMs, 0)],
             ['until', formatTime(each.notAfterMs, 0)],
+            ...(each.replacedAtMs > 0n
+              ? [['replaced', `${formatTime(each.replacedAtMs, 0)}, by itself`] as const]
+              : []),
           ]);
           return `${cli.output.paint('bold', title)}\n${about}`;
         })
@@ -61,20 +137,31 @@ async function show(cli: Cli): Promise<void> {
   );
 }
 
-async function exportRoots(cli: Cli, { out }: { out?: string }): Promise<void> {
+async function exportRoots(
+  cli: Cli,
+  { out, format }: { out?: string; format: 'pem' | 'spiffe' },
+): Promise<void> {
   const { authorities } = await withAdmin(cli, (admin) => admin.getAuthority({}));
-  // A retired root stays trusted until it ends: devices may still hold what it vouches for.
-  const roots = authorities.filter((each) => each.tier === 'root' && Number(each.notAfterMs) > cli.now());
-  const pem = certificatesToPem(roots.map((each) => each.certificate)).trimEnd();
+  const roots = authorities.filter((each) => each.tier === 'root' && each.state !== 'retired');
+  const certificates = roots.map((each) => each.certificate);
+  const text =
+    format === 'pem'
+      ? certificatesToPem(certificates)
+      : `${JSON.stringify(spiffeBundle(certificates), null, 2)}\n`;
   const fingerprints = roots.map((each) => each.fingerprint);
   if (out === undefined) {
-    cli.output.answer({ fingerprints, pem: `${pem}\n` }, () => pem);
+    cli.output.answer({ fingerprints, [format]: text }, () => text.trimEnd());
     return;
   }
-  try {
-    await writeFile(out, `${pem}\n`);
-  } catch (cause) {
-    throw new CliError('FILE_FAILED', `${out} cannot be written: ${(cause as Error).message}.`, { cause });
-  }
+  await writeOut(out, text);
   cli.output.answer({ fingerprints, out }, () => `Wrote ${out}. SHA-256 ${fingerprints.join(', ')}`);
+}
+
+/** @throws FILE_FAILED */
+async function writeOut(file: string, text: string): Promise<void> {
+  try {
+    await writeFile(file, text);
+  } catch (cause) {
+    throw new CliError('FILE_FAILED', `${file} cannot be written: ${(cause as Error).message}.`, { cause });
+  }
 }

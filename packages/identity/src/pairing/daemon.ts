@@ -93,6 +93,8 @@ export interface ResponderOptions {
   readonly desk: PairingDesk;
   /** The CA that signs now; asked each time, since it rotates. */
   readonly authority: () => CertificateAuthority;
+  /** Roots that devices are to trust, DER. */
+  readonly trustBundle: () => readonly Uint8Array[];
   readonly issuerId: () => Ulid;
   readonly daemonId: Ulid;
 }
@@ -425,7 +427,7 @@ export class PairingResponder {
   }
 
   async #update(pairing: Pairing): Promise<AwaitUpdate> {
-    const { registry, authority } = this.#options;
+    const { registry, trustBundle } = this.#options;
     const certificate =
       'serial' in pairing ? await registry.certificate({ serial: pairing.serial }) : undefined;
     const issuer =
@@ -435,7 +437,7 @@ export class PairingResponder {
       expiresAt: 'expiresAt' in pairing ? pairing.expiresAt : undefined,
       reason: pairing.state === 'rejected' ? pairing.reason : undefined,
       certificateChain: certificate && issuer ? [certificate.der, issuer.der] : [],
-      trustBundle: certificate ? authority().trustBundle() : [],
+      trustBundle: certificate ? trustBundle() : [],
     };
   }
 }

@@ -22,7 +22,7 @@ export interface DeskOptions {
   readonly limits: PairingLimits;
   readonly sealer: PairingSealer;
   /** SHA-256 of the root certificate, hex: goes into QR codes. */
-  readonly rootFingerprint: string;
+  readonly rootFingerprint: () => string;
 }
 
 export interface MintedCode {
@@ -81,7 +81,7 @@ export class PairingDesk {
       if (!stored) continue;
       const code =
         request.kind === 'qr'
-          ? formatQrUri(request.address, slot, secret, hexToBytes(rootFingerprint))
+          ? formatQrUri(request.address, slot, secret, hexToBytes(rootFingerprint()))
           : formatTypedCode(slot, secret);
       return { pairing, code, expiresAt: pairing.expiresAt };
     }

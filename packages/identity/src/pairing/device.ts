@@ -151,7 +151,8 @@ export async function awaitPairing(
       deviceId: identity.id,
       trustDomain: pending.trustDomain,
       tlsKey: TlsKey.fromPkcs8(pending.tlsKey),
-      trustBundle: pending.trustBundle,
+      // The answer came over a channel that the pinned root vouches for, so it may name a new one.
+      trustBundle: [...pending.trustBundle, ...update.trustBundle],
     });
     const { requestId: _, awaitKey: __, words: ___, ...common } = pending;
     const paired: PairedEnrollment = {

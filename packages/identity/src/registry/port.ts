@@ -54,10 +54,16 @@ export interface CertificateStanding {
   readonly deviceState: Device['state'] | undefined;
 }
 
+export type AuthorityState = 'prepared' | 'active' | 'trusted' | 'retired';
+
 export interface AuthorityRecord {
   readonly id: Ulid;
   readonly tier: 'root' | 'issuing';
-  readonly state: 'active' | 'retired';
+  /**
+   * Of each tier one is `active` and signs. A root may also be `prepared` (devices learn to trust it) or `trusted` (it
+   * signs no more, but what it signed still counts). `retired` counts for nothing.
+   */
+  readonly state: AuthorityState;
   readonly serial: string;
   readonly fingerprint: string;
   readonly notBefore: Date;
@@ -105,6 +111,17 @@ export interface RegistryReads {
   /** Those in a state that ends by itself, whose end is at or before `now`; oldest end first. */
   duePairings(now: Date, limit: number): Promise<Pairing[]>;
   authorities(): Promise<AuthorityRecord[]>;
+  /** Revoked certificates of one issuing CA that end after `now`, for its revocation list. Oldest first. */
+  revokedCertificates(query: {
+    readonly issuerId: Ulid;
+    readonly now: Date;
+    readonly limit: number;
+  }): Promise<{ readonly serial: string; readonly revokedAt: Date }[]>;
+  /**
+   * Devices that are not revoked and use no certificate made at or after `since`: they may not have what was handed out
+   * with certificates from then on. Ordered by id. Reads every device.
+   */
+  devicesBehind(query: { readonly since: Date; readonly limit: number }): Promise<Device[]>;
   revocations(query: { readonly limit: number }): Promise<Revocation[]>;
   setting(name: string): Promise<string | undefined>;
   counts(): Promise<RegistryCounts>;
@@ -139,7 +156,8 @@ export interface RegistryTransaction extends RegistryReads {
   /** Compare and set on `revision`: stores `next` with revision + 1. Throws PAIRING_STATE_CONFLICT when it moved. */
   replacePairing(previous: Pairing, next: Pairing): Promise<Pairing>;
   insertAuthority(authority: AuthorityRecord): Promise<void>;
-  retireAuthority(id: Ulid): Promise<void>;
+  /** Compare and set. False when the authority is not in state `from`. */
+  moveAuthority(id: Ulid, from: AuthorityState, to: AuthorityState): Promise<boolean>;
   insertRevocation(revocation: Revocation): Promise<void>;
   putSetting(name: string, value: string): Promise<void>;
   /** Adds a row to the audit chain. */

@@ -39,6 +39,7 @@ export interface RenewalOptions {
   readonly clock: Clock;
   readonly limits: PairingLimits;
   readonly authority: () => CertificateAuthority;
+  readonly trustBundle: () => readonly Uint8Array[];
   readonly issuerId: () => Ulid;
 }
 
@@ -159,7 +160,7 @@ export class RenewalDesk {
     action: 'certificate.renewed' | 'certificate.recovered',
     detail: Record<string, string>,
   ): Promise<RenewalReply> {
-    const { registry, clock, limits, authority, issuerId } = this.#options;
+    const { registry, clock, limits, authority, issuerId, trustBundle } = this.#options;
     const ca = authority();
     const issued = await ca.issueDevice({ deviceId, tlsKey, lifeMs: limits.deviceCertificateLifeMs });
     const now = clock.now();
@@ -188,7 +189,7 @@ export class RenewalDesk {
         detail: { device: deviceId, ...detail },
       });
     });
-    return { certificateChain: [issued.der, ca.issuingCertificate], trustBundle: ca.trustBundle() };
+    return { certificateChain: [issued.der, ca.issuingCertificate], trustBundle: trustBundle() };
   }
 }
 

@@ -832,6 +832,20 @@ export declare type Authority = Message<"palyra.admin.v1.Authority"> & {
    * @generated from field: bytes certificate = 8;
    */
   certificate: Uint8Array;
+
+  /**
+   * prepared, active, trusted or retired.
+   *
+   * @generated from field: string state = 9;
+   */
+  state: string;
+
+  /**
+   * When it is replaced by itself; 0 for a root.
+   *
+   * @generated from field: int64 replaced_at_ms = 10;
+   */
+  replacedAtMs: bigint;
 };
 
 /**
@@ -839,6 +853,143 @@ export declare type Authority = Message<"palyra.admin.v1.Authority"> & {
  * Use `create(AuthoritySchema)` to create a new message.
  */
 export declare const AuthoritySchema: GenMessage<Authority>;
+
+/**
+ * @generated from message palyra.admin.v1.GetRevocationListsRequest
+ */
+export declare type GetRevocationListsRequest = Message<"palyra.admin.v1.GetRevocationListsRequest"> & {
+};
+
+/**
+ * Describes the message palyra.admin.v1.GetRevocationListsRequest.
+ * Use `create(GetRevocationListsRequestSchema)` to create a new message.
+ */
+export declare const GetRevocationListsRequestSchema: GenMessage<GetRevocationListsRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.GetRevocationListsResponse
+ */
+export declare type GetRevocationListsResponse = Message<"palyra.admin.v1.GetRevocationListsResponse"> & {
+  /**
+   * @generated from field: repeated palyra.admin.v1.RevocationList lists = 1;
+   */
+  lists: RevocationList[];
+};
+
+/**
+ * Describes the message palyra.admin.v1.GetRevocationListsResponse.
+ * Use `create(GetRevocationListsResponseSchema)` to create a new message.
+ */
+export declare const GetRevocationListsResponseSchema: GenMessage<GetRevocationListsResponse>;
+
+/**
+ * @generated from message palyra.admin.v1.RevocationList
+ */
+export declare type RevocationList = Message<"palyra.admin.v1.RevocationList"> & {
+  /**
+   * @generated from field: string issuer_id = 1;
+   */
+  issuerId: string;
+
+  /**
+   * @generated from field: uint64 number = 2;
+   */
+  number: bigint;
+
+  /**
+   * @generated from field: int64 next_update_ms = 3;
+   */
+  nextUpdateMs: bigint;
+
+  /**
+   * DER.
+   *
+   * @generated from field: bytes list = 4;
+   */
+  list: Uint8Array;
+};
+
+/**
+ * Describes the message palyra.admin.v1.RevocationList.
+ * Use `create(RevocationListSchema)` to create a new message.
+ */
+export declare const RevocationListSchema: GenMessage<RevocationList>;
+
+/**
+ * @generated from message palyra.admin.v1.RotateRootRequest
+ */
+export declare type RotateRootRequest = Message<"palyra.admin.v1.RotateRootRequest"> & {
+  /**
+   * status, prepare, activate, finish or rollback.
+   *
+   * @generated from field: string step = 1;
+   */
+  step: string;
+
+  /**
+   * activate and finish: also when devices would be lost.
+   *
+   * @generated from field: bool force = 2;
+   */
+  force: boolean;
+};
+
+/**
+ * Describes the message palyra.admin.v1.RotateRootRequest.
+ * Use `create(RotateRootRequestSchema)` to create a new message.
+ */
+export declare const RotateRootRequestSchema: GenMessage<RotateRootRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.RotateRootResponse
+ */
+export declare type RotateRootResponse = Message<"palyra.admin.v1.RotateRootResponse"> & {
+  /**
+   * none, prepared or activated.
+   *
+   * @generated from field: string phase = 1;
+   */
+  phase: string;
+
+  /**
+   * @generated from field: int64 since_ms = 2;
+   */
+  sinceMs: bigint;
+
+  /**
+   * Devices that the next step would lose, the first 20.
+   *
+   * @generated from field: repeated palyra.admin.v1.RotationDevice behind = 3;
+   */
+  behind: RotationDevice[];
+};
+
+/**
+ * Describes the message palyra.admin.v1.RotateRootResponse.
+ * Use `create(RotateRootResponseSchema)` to create a new message.
+ */
+export declare const RotateRootResponseSchema: GenMessage<RotateRootResponse>;
+
+/**
+ * @generated from message palyra.admin.v1.RotationDevice
+ */
+export declare type RotationDevice = Message<"palyra.admin.v1.RotationDevice"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.RotationDevice.
+ * Use `create(RotationDeviceSchema)` to create a new message.
+ */
+export declare const RotationDeviceSchema: GenMessage<RotationDevice>;
 
 /**
  * @generated from message palyra.admin.v1.ListAuditRequest
@@ -1327,6 +1478,26 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetAuthorityRequestSchema;
     output: typeof GetAuthorityResponseSchema;
+  },
+  /**
+   * One list for each issuing CA whose certificates may still be in use.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.GetRevocationLists
+   */
+  getRevocationLists: {
+    methodKind: "unary";
+    input: typeof GetRevocationListsRequestSchema;
+    output: typeof GetRevocationListsResponseSchema;
+  },
+  /**
+   * A step of the rotation to a new root, or only a look.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.RotateRoot
+   */
+  rotateRoot: {
+    methodKind: "unary";
+    input: typeof RotateRootRequestSchema;
+    output: typeof RotateRootResponseSchema;
   },
   /**
    * @generated from rpc palyra.admin.v1.AdminService.ListAudit

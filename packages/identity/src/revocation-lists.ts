@@ -1,0 +1,84 @@
+// Revocation lists as they are handed out: one for each issuing CA whose certificates may still be in use, numbered,
+// made anew when something was revoked and before they run out.
+
+import { type AuthorityStoreOptions, loadSigner } from './authority-store.ts';
+import { MAX_LISTED, makeRevocationList } from './certificate/revocation-list.ts';
+import type { Ulid } from './device-id.ts';
+import type { AuthorityRecord } from './registry/port.ts';
+
+export interface RevocationList {
+  readonly issuerId: Ulid;
+  /** DER. */
+  readonly der: Uint8Array;
+  readonly number: number;
+  readonly nextUpdate: Date;
+}
+
+/** How long a list is good, ms; it is made anew at half of it. */
+const lifeMs = 24 * 60 * 60_000;
+
+interface Cached extends RevocationList {
+  readonly epoch: number;
+  readonly remakeAtMs: number;
+}
+
+export class RevocationLists {
+  readonly #options: AuthorityStoreOptions;
+  readonly #trustDomain: string;
+  readonly #epoch: () => number;
+  readonly #cached = new Map<Ulid, Cached>();
+  #making: Promise<unknown> = Promise.resolve();
+
+  /** @param epoch moves with every revocation. */
+  constructor(options: AuthorityStoreOptions, trustDomain: string, epoch: () => number) {
+    this.#options = options;
+    this.#trustDomain = trustDomain;
+    this.#epoch = epoch;
+  }
+
+  /** Of each issuing CA that has not ended, the active one first. */
+  async current(): Promise<RevocationList[]> {
+    const now = this.#options.clock.now();
+    const issuing = (await this.#options.registry.authorities())
+      .filter((each) => each.tier === 'issuing' && each.notAfter > now)
+      .sort((a, b) => Number(b.state === 'active') - Number(a.state === 'active'));
+    // One at a time, so that two requests do not make two lists of one number.
+    const lists = this.#making.then(() => Promise.all(issuing.map((each) => this.#list(each))));
+    this.#making = lists.catch(() => {});
+    return lists;
+  }
+
+  async #list(issuing: AuthorityRecord): Promise<RevocationList> {
+    const { registry, clock, secrets } = this.#options;
+    const now = clock.now();
+    const epoch = this.#epoch();
+    const cached = this.#cached.get(issuing.id);
+    const age = cached ? cached.remakeAtMs - now.getTime() : 0;
+    if (cached && cached.epoch === epoch && age > 0 && age <= lifeMs / 2) return cached;
+    const revoked = await registry.revokedCertificates({ issuerId: issuing.id, now, limit: MAX_LISTED });
+    const name = `revocation_list_number/${issuing.id}`;
+    const number = await registry.transact(async (tx) => {
+      const next = Number((await tx.setting(name)) ?? '0') + 1;
+      await tx.putSetting(name, String(next));
+      return next;
+    });
+    const nextUpdate = new Date(Math.min(now.getTime() + lifeMs, issuing.notAfter.getTime()));
+    const der = await makeRevocationList(await loadSigner(secrets, issuing.id), {
+      trustDomain: this.#trustDomain,
+      number,
+      thisUpdate: now,
+      nextUpdate,
+      revoked,
+    });
+    const made = {
+      issuerId: issuing.id,
+      der,
+      number,
+      nextUpdate,
+      epoch,
+      remakeAtMs: now.getTime() + lifeMs / 2,
+    };
+    this.#cached.set(issuing.id, made);
+    return made;
+  }
+}

@@ -1,0 +1,188 @@
+// A new root, without losing a device: first every device learns to trust it, then it signs, then the old one goes.
+//
+//   none ──prepare──> prepared ──activate──> activated ──finish──> none
+//                        │                      │
+//                        └─rollback─> none      └─rollback: the two roots change places
+//
+// A device learns of a root with any certificate it is handed. So those that use a certificate made after `prepare` are
+// ready for `activate`, and those that use one made after `activate` are ready for `finish`.
+
+import type { AuditAction } from './audit.ts';
+import { type AuthorityStoreOptions, insertAuthority, newRoot } from './authority-store.ts';
+import type { Ulid } from './device-id.ts';
+import { IdentityError } from './errors.ts';
+import type { AuthorityRecord, Device, RegistryTransaction } from './registry/port.ts';
+
+export interface RootRotationStatus {
+  readonly phase: 'none' | 'prepared' | 'activated';
+  /** When the phase began; undefined for `none`. */
+  readonly since: Date | undefined;
+  /** Devices that the next step would lose; at most `limit` of those asked for. */
+  readonly behind: readonly Device[];
+}
+
+interface Stored {
+  readonly phase: 'prepared' | 'activated';
+  readonly sinceMs: number;
+  /** The root that is coming, or has come. */
+  readonly rootId: Ulid;
+}
+
+const settingName = 'root_rotation';
+const shownBehind = 20;
+
+export class RootRotation {
+  readonly #options: AuthorityStoreOptions;
+  readonly #trustDomain: string;
+
+  constructor(options: AuthorityStoreOptions, trustDomain: string) {
+    this.#options = options;
+    this.#trustDomain = trustDomain;
+  }
+
+  async status(limit = shownBehind): Promise<RootRotationStatus> {
+    const stored = await this.#stored(this.#options.registry);
+    if (!stored) return { phase: 'none', since: undefined, behind: [] };
+    const since = new Date(stored.sinceMs);
+    return {
+      phase: stored.phase,
+      since,
+      behind: await this.#options.registry.devicesBehind({ since, limit }),
+    };
+  }
+
+  /** Makes the new root. From now on every certificate is handed out together with it. @throws ROTATION_CONFLICT */
+  async prepare(): Promise<void> {
+    const { registry, clock } = this.#options;
+    if (await this.#stored(registry)) throw conflict('A root rotation is under way already.');
+    const root = await newRoot(this.#options, this.#trustDomain, 'prepared');
+    const now = clock.now();
+    await registry.transact(async (tx) => {
+      if (await this.#stored(tx)) throw conflict('A root rotation is under way already.');
+      await insertAuthority(tx, root, now);
+      await this.#record(
+        tx,
+        { phase: 'prepared', sinceMs: now.getTime(), rootId: root.id },
+        'root.prepared',
+        now,
+      );
+    });
+  }
+
+  /**
+   * The new root signs from now on; what the old one signed still counts.
+   * @param force also when devices would be lost.
+   * @throws ROTATION_CONFLICT, ROTATION_NOT_READY naming devices
+   */
+  async activate(force: boolean): Promise<void> {
+    await this.#ready(force, 'activate');
+    await this.#change('prepared', 'root.activated', async (tx, stored, roots, now) => {
+      await swap(tx, roots, stored.rootId, 'prepared');
+      return { ...stored, phase: 'activated', sinceMs: now.getTime() };
+    });
+  }
+
+  /** The old root counts no more. @throws as `activate`. */
+  async finish(force: boolean): Promise<void> {
+    await this.#ready(force, 'finish');
+    await this.#change('activated', 'root.finished', async (tx, _stored, roots) => {
+      for (const root of roots)
+        if (root.state === 'trusted') await tx.moveAuthority(root.id, 'trusted', 'retired');
+      return undefined;
+    });
+  }
+
+  /** Back to the old root: a prepared one is dropped, an activated one changes places with the old. */
+  async rollback(): Promise<void> {
+    const stored = await this.#stored(this.#options.registry);
+    if (stored?.phase === 'prepared') {
+      await this.#change('prepared', 'root.rolled_back', async (tx, { rootId }) => {
+        await tx.moveAuthority(rootId, 'prepared', 'retired');
+        return undefined;
+      });
+      return;
+    }
+    await this.#change('activated', 'root.rolled_back', async (tx, { phase }, roots, now) => {
+      const old = roots.find((root) => root.state === 'trusted');
+      if (!old) throw conflict('There is no older root to go back to.');
+      await swap(tx, roots, old.id, 'trusted');
+      return { phase, sinceMs: now.getTime(), rootId: old.id };
+    });
+  }
+
+  async #ready(force: boolean, step: string): Promise<void> {
+    const { behind } = await this.status();
+    if (force || behind.length === 0) return;
+    const names = behind.map((device) => `${device.name} (${device.id})`).join(', ');
+    const more = behind.length === shownBehind ? ' and maybe more' : '';
+    throw new IdentityError(
+      'ROTATION_NOT_READY',
+      `These devices would be lost: ${names}${more}. Wait until they have renewed, revoke those that are gone, or run: palyra ca rotate-root ${step} --force`,
+    );
+  }
+
+  async #change(
+    phase: Stored['phase'],
+    action: AuditAction,
+    work: (
+      tx: RegistryTransaction,
+      stored: Stored,
+      roots: readonly AuthorityRecord[],
+      now: Date,
+    ) => Promise<Stored | undefined>,
+  ): Promise<void> {
+    const { registry, clock } = this.#options;
+    const now = clock.now();
+    await registry.transact(async (tx) => {
+      const stored = await this.#stored(tx);
+      if (stored?.phase !== phase) {
+        throw conflict(
+          `The root rotation is ${stored?.phase ?? 'not under way'}. See: palyra ca rotate-root status`,
+        );
+      }
+      const roots = (await tx.authorities()).filter((each) => each.tier === 'root');
+      await this.#record(tx, await work(tx, stored, roots, now), action, now, stored.rootId);
+    });
+  }
+
+  async #record(
+    tx: RegistryTransaction,
+    next: Stored | undefined,
+    action: AuditAction,
+    now: Date,
+    rootId = next?.rootId,
+  ): Promise<void> {
+    await tx.putSetting(settingName, next ? JSON.stringify(next) : '');
+    await tx.appendAudit({
+      at: now,
+      action,
+      subject: rootId ?? '',
+      detail: { phase: next?.phase ?? 'none' },
+    });
+  }
+
+  async #stored(reads: Pick<RegistryTransaction, 'setting'>): Promise<Stored | undefined> {
+    const text = await reads.setting(settingName);
+    return text ? (JSON.parse(text) as Stored) : undefined;
+  }
+}
+
+/** The root that comes becomes active and the active one trusted; the issuing CA goes with the root that signed it. */
+async function swap(
+  tx: RegistryTransaction,
+  roots: readonly AuthorityRecord[],
+  comingId: Ulid,
+  from: 'prepared' | 'trusted',
+): Promise<void> {
+  const active = roots.find((root) => root.state === 'active');
+  if (active) await tx.moveAuthority(active.id, 'active', 'trusted');
+  await tx.moveAuthority(comingId, from, 'active');
+  for (const each of await tx.authorities()) {
+    if (each.tier === 'issuing' && each.state === 'active')
+      await tx.moveAuthority(each.id, 'active', 'retired');
+  }
+}
+
+function conflict(message: string): IdentityError {
+  return new IdentityError('ROTATION_CONFLICT', message);
+}

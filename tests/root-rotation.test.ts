@@ -1,0 +1,121 @@
+// A new root under connected devices, and what other programs are told of who was revoked.
+
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import test from 'node:test';
+import { type PairedEnrollment, renewCertificate } from '@palyra/identity';
+import { expectCode } from './testing/expect-code.ts';
+import { TestDaemon } from './testing/running-daemon.ts';
+import { makeDevice, pair, type SampleDevice } from './testing/sample-device.ts';
+
+async function renewAndUse(daemon: TestDaemon, device: SampleDevice, enrollment: PairedEnrollment) {
+  const node = await daemon.node(enrollment);
+  const renewed = await renewCertificate(device, enrollment, (proof) => node.renew(proof));
+  await (await daemon.node(renewed)).status({});
+  return renewed;
+}
+
+const step = (daemon: TestDaemon, name: string, force = false) =>
+  daemon.admin.rotateRoot({ step: name, force });
+
+test('a root is rotated without losing a device', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const first = await pair(daemon, device);
+  await (await daemon.node(first)).status({});
+  const oldRoot = daemon.running.identity.rootFingerprint;
+
+  const prepared = await step(daemon, 'prepare');
+  assert.equal(prepared.phase, 'prepared');
+  assert.deepEqual(
+    prepared.behind.map(({ id }) => id),
+    [device.identity.id],
+  );
+  const refused = await expectCode(step(daemon, 'activate'), 'ROTATION_NOT_READY');
+  assert.match(refused.message, new RegExp(device.identity.id));
+  const second = await renewAndUse(daemon, device, first);
+  assert.equal(second.trustBundle.length, 2);
+
+  const activated = await step(daemon, 'activate');
+  assert.equal(activated.phase, 'activated');
+  assert.notEqual(daemon.running.identity.rootFingerprint, oldRoot);
+  // The certificate from before still counts, and the daemon's new one is trusted.
+  await (await daemon.node(second)).status({});
+  await expectCode(step(daemon, 'finish'), 'ROTATION_NOT_READY');
+  const third = await renewAndUse(daemon, device, second);
+
+  assert.equal((await step(daemon, 'finish')).phase, 'none');
+  assert.equal(daemon.trustBundle.length, 1);
+  await (await daemon.node(third)).status({});
+  const fourth = await renewAndUse(daemon, device, third);
+  assert.deepEqual(fourth.trustBundle, daemon.trustBundle);
+  // Only what the old root alone vouches for is shut out.
+  await assert.rejects(
+    (await daemon.node(fourth)).status({}).then(() => daemon.node(first).then((n) => n.status({}))),
+  );
+  const other = await makeDevice();
+  await (await daemon.node(await pair(daemon, other))).status({});
+  assert.equal((await daemon.admin.verifyAudit({})).ok, true);
+});
+
+test('a rotation can be called off before and after the new root signs', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const first = await pair(daemon, device);
+  await (await daemon.node(first)).status({});
+  const oldRoot = daemon.running.identity.rootFingerprint;
+  await step(daemon, 'prepare');
+  await expectCode(step(daemon, 'prepare'), 'ROTATION_CONFLICT');
+  assert.equal((await step(daemon, 'rollback')).phase, 'none');
+  assert.equal(daemon.trustBundle.length, 1);
+
+  await step(daemon, 'prepare');
+  await step(daemon, 'activate', true);
+  const newcomer = await makeDevice();
+  const under = await pair(daemon, newcomer);
+  assert.equal((await step(daemon, 'rollback')).phase, 'activated');
+  assert.equal(daemon.running.identity.rootFingerprint, oldRoot);
+  await (await daemon.node(first)).status({});
+  await (await daemon.node(under)).status({});
+  await step(daemon, 'finish', true);
+  await (await daemon.node(first)).status({});
+});
+
+test('steps out of order are refused', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  for (const name of ['activate', 'finish', 'rollback'])
+    await expectCode(step(daemon, name), 'ROTATION_CONFLICT');
+  await expectCode(step(daemon, 'sideways'), 'MESSAGE_INVALID');
+  assert.equal((await step(daemon, 'status')).phase, 'none');
+});
+
+test('a rotation goes on after a restart', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  await step(daemon, 'prepare');
+  await daemon.stop();
+  const again = await TestDaemon.start(t, { home: daemon.home });
+  assert.equal(again.trustBundle.length, 2);
+  assert.equal((await step(again, 'activate')).phase, 'activated');
+});
+
+test('revocation lists name what was revoked, with a number that grows', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const [a, b] = [await makeDevice(), await makeDevice()];
+  const [one, two] = [await pair(daemon, a), await pair(daemon, b)];
+  const list = async () => (await daemon.admin.getRevocationLists({})).lists[0]!;
+  const serial = (enrollment: PairedEnrollment) =>
+    new X509Certificate(enrollment.certificateChain[0]!).serialNumber.toLowerCase();
+  const before = await list();
+  assert.deepEqual(await list(), before, 'nothing has changed');
+  await daemon.admin.revokeCertificate({ serial: serial(one), reason: 'test' });
+  const after = await list();
+  assert.equal(after.number, before.number + 1n);
+  assert.ok(Buffer.from(after.list).toString('hex').includes(serial(one)));
+  assert.ok(!Buffer.from(after.list).toString('hex').includes(serial(two)));
+  await daemon.admin.revokeDevice({ id: b.identity.id, reason: 'test' });
+  assert.ok(
+    Buffer.from((await list()).list)
+      .toString('hex')
+      .includes(serial(two)),
+  );
+});
