@@ -3,7 +3,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { HeldClock } from './held-clock.ts';
+import { TestDaemon } from './running-daemon.ts';
 
 const executablePath = '/usr/bin/chromium';
 const args = [
@@ -38,7 +41,7 @@ export async function openBrowser(
     ...options,
   });
   const page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(30_000);
   const complaints: string[] = [];
   const requested: string[] = [];
   page.on('console', (message) => {
@@ -57,3 +60,31 @@ export async function openBrowser(
     },
   };
 }
+
+/** A daemon with a console, and a browser that is not logged in. */
+export async function startConsole(t: TestContext, clock?: HeldClock) {
+  const started = await TestDaemon.start(t, { console: { port: 0 }, ...(clock && { clock }) });
+  const daemon = Object.assign(started, {
+    console: started.running.listeners.find(({ name }) => name === 'console')!.address,
+  });
+  const browser = await openBrowser();
+  t.after(() => browser.close());
+  const { page } = browser;
+  /** Logs in with a fresh link. */
+  const enter = async () => {
+    const { url } = await daemon.admin.createConsoleLogin({});
+    await page.goto('about:blank');
+    await page.goto(url);
+    await live(page);
+    return url;
+  };
+  return { daemon, browser, page, enter };
+}
+
+export const live = (page: Page) => page.getByText('Live', { exact: true }).waitFor();
+/** To a page, by the navigation. */
+export const go = (page: Page, name: string) =>
+  page
+    .getByRole('navigation')
+    .getByRole('link', { name: new RegExp(`^${name}`) })
+    .click();
