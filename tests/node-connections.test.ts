@@ -256,7 +256,7 @@ async function listenAlone(t: TestContext, authenticator?: Partial<DeviceAuthent
 }
 
 test('a new server certificate is shown to new connections, and old connections stay', async (t) => {
-  const { listener, dial, newCredential } = await listenAlone(t);
+  const { identity, listener, dial, newCredential } = await listenAlone(t);
   const shown = async () => {
     const socket = await bareSocket(`127.0.0.1:${listener.port}`, { rejectUnauthorized: false });
     const { raw } = socket.getPeerCertificate();
@@ -267,7 +267,7 @@ test('a new server certificate is shown to new connections, and old connections 
   await before.node.status({});
   const old = await shown();
   const credential = await newCredential();
-  listener.swapCredential(credential, daemon.trustBundle);
+  listener.swapCredential(credential, identity.trustBundle);
   assert.deepEqual(await shown(), Buffer.from(credential.certificateChain[0]!));
   assert.notDeepEqual(await shown(), old);
   await before.node.status({});
