@@ -8,6 +8,7 @@ const needed: readonly (readonly [command: readonly string[], debian: string])[]
   [['openssl', 'version'], 'openssl'],
   [['curl', '--version'], 'curl'],
   [['chromium', '--version'], 'chromium'],
+  [['faketime', '--version'], 'faketime'],
   // Debian's own python3: another one may come first in PATH, and would not find Debian's packages.
   [['/usr/bin/python3', '-c', 'import grpc'], 'python3-grpcio'],
 ];

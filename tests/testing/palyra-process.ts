@@ -35,9 +35,8 @@ export interface PalyraOptions {
   readonly home: string;
   /** What it reads on stdin; nothing when absent. */
   readonly stdin?: string;
-  /** Words in front: options of Node, after a program that runs it. */
+  /** Options of Node. */
   readonly node?: readonly string[];
-  readonly under?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -57,9 +56,7 @@ export class PalyraProcess {
 
   /** `palyra ARGS --json` */
   static start(args: readonly string[], { home, stdin, ...options }: PalyraOptions): PalyraProcess {
-    const [program, ...words] = [
-      ...(options.under ?? []),
-      process.execPath,
+    const words = [
       '--disable-warning=ExperimentalWarning',
       ...(options.node ?? []),
       palyraProgram,
@@ -68,7 +65,7 @@ export class PalyraProcess {
       '--json',
       ...args,
     ];
-    const child = spawn(program!, words, {
+    const child = spawn(process.execPath, words, {
       stdio: 'pipe',
       env: { ...process.env, NODE_COMPILE_CACHE: compiledFolder(), ...options.env },
       timeout: longestRunMs,
@@ -158,7 +155,8 @@ export async function failure(
 /** A folder of the scope's own, 0700; `daemon/config.json` in it says that ports are free ones on this machine. */
 export async function makeHome(scope: Scope): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), 'palyra-'));
-  scope.after(() => rm(home, { recursive: true, force: true }));
+  // Again, when a process that has not ended yet has made another file.
+  scope.after(() => rm(home, { recursive: true, force: true, maxRetries: 5 }));
   await configure(home);
   return home;
 }
@@ -168,7 +166,7 @@ export async function configure(home: string, config: object = {}): Promise<void
   const here = { host: '127.0.0.1', port: 0 };
   await writeFile(
     join(home, 'daemon', 'config.json'),
-    JSON.stringify({ pairing: here, node: here, console: { enabled: false }, ...config }),
+    JSON.stringify({ pairing: here, node: here, quic: here, console: { enabled: false }, ...config }),
   );
 }
 
