@@ -11,6 +11,8 @@ export type CliErrorCode =
   | 'CANCELLED'
   /** A file that was named cannot be read or written. */
   | 'FILE_FAILED'
+  /** `palyra doctor` found a problem. */
+  | 'UNHEALTHY'
   /** `--timeout` passed without a decision. */
   | 'TIMED_OUT'
   /** Ctrl-C. */
@@ -60,6 +62,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   NO_TERMINAL: usage,
   CANCELLED: failure,
   FILE_FAILED: failure,
+  UNHEALTHY: failure,
   TIMED_OUT: limit,
   INTERRUPTED: exitCodes.interrupted,
   TERMINATED: exitCodes.terminated,
@@ -98,6 +101,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   NOT_PAIRED: conflict,
   NOTHING_FOUND: conflict,
   ROTATION_CONFLICT: conflict,
+  REVOCATIONS_UNKNOWN: conflict,
   ROTATION_NOT_READY: conflict,
   HOME_IN_USE: conflict,
 
@@ -125,6 +129,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   REGISTRY_VERSION: store,
   // The store works; the answer of `audit verify` is no.
   AUDIT_BROKEN: failure,
+  BACKUP_UNREADABLE: store,
 
   UNREACHABLE: unreachable,
   INTERNAL: failure,

@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { type Cli, withFollowUps } from './cli.ts';
 import { addAudit } from './commands/audit.ts';
+import { addBackup } from './commands/backup.ts';
 import { addCa } from './commands/ca.ts';
 import { addConsole } from './commands/console.ts';
 import { addDaemon } from './commands/daemon.ts';
@@ -72,6 +73,7 @@ export function buildProgram(invocation: Invocation): Command {
     addDevices,
     addNode,
     addRenew,
+    addBackup,
     addStatus,
     addCa,
     addAudit,

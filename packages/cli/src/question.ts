@@ -1,6 +1,6 @@
 // Questions to the person at the terminal. They are asked on stderr, so that stdout holds answers only.
 
-import { confirm, isCancel, text } from '@clack/prompts';
+import { confirm, isCancel, password, text } from '@clack/prompts';
 import type { Cli } from './cli.ts';
 import { CliError } from './failure.ts';
 
@@ -22,6 +22,11 @@ export async function askText(
     validate: (value) => options.check(value ?? ''),
   });
   return given<string>(cli, answer);
+}
+
+/** What is typed is not shown. @throws INTERRUPTED */
+export async function askSecret(cli: Cli, message: string): Promise<string> {
+  return given<string>(cli, await password({ ...streams(cli), message }));
 }
 
 /** No is what Enter alone says. @throws CANCELLED, INTERRUPTED */

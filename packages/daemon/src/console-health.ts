@@ -13,7 +13,7 @@ export interface HealthSeries {
 const shown: readonly { readonly name: string; readonly title: string; readonly counter?: true }[] = [
   { name: 'palyra_connections{node}', title: 'Device connections' },
   { name: 'palyra_connections{pairing}', title: 'Pairing connections' },
-  { name: 'palyra_registry{devices}', title: 'Devices' },
+  { name: 'palyra_registry{devices}', title: 'Devices ever paired' },
   { name: 'palyra_registry{pending_requests}', title: 'Requests waiting' },
   { name: 'palyra_registry{waiting_codes}', title: 'Codes waiting' },
   {

@@ -6,13 +6,17 @@ import { DatabaseSync } from 'node:sqlite';
 import { IdentityError } from '@palyra/identity';
 import { withFileErrors } from './file-error.ts';
 
-export interface DaemonHome {
+/** Where everything of a daemon is. */
+export interface DaemonPaths {
   readonly path: string;
   readonly config: string;
   readonly registry: string;
   readonly secrets: string;
   readonly masterKey: string;
   readonly adminSocket: string;
+}
+
+export interface DaemonHome extends DaemonPaths {
   /** Lets another daemon have it. */
   release(): void;
 }
@@ -42,6 +46,18 @@ async function take(home: string): Promise<DaemonHome> {
     lock.close();
     throw error;
   }
+  let released = false;
+  return {
+    ...daemonPaths(home),
+    release: () => {
+      if (!released) lock.close();
+      released = true;
+    },
+  };
+}
+
+export function daemonPaths(home: string, folder = 'daemon'): DaemonPaths {
+  const path = join(home, folder);
   return {
     path,
     config: join(path, 'config.json'),
@@ -49,7 +65,6 @@ async function take(home: string): Promise<DaemonHome> {
     secrets: join(path, 'secrets'),
     masterKey: join(path, 'master.key'),
     adminSocket: join(path, 'admin.sock'),
-    release: () => lock.close(),
   };
 }
 

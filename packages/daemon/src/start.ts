@@ -1,6 +1,5 @@
 // The daemon, wired: home, stores, identity, listeners. What listens first is what must be there first.
 
-import { readFile } from 'node:fs/promises';
 import { hostname, networkInterfaces } from 'node:os';
 import {
   type Clock,
@@ -8,10 +7,6 @@ import {
   IdentityError,
   IdentityManager,
   MAX_PAIRING_MESSAGE_BYTES,
-  type MasterKey,
-  masterKeyFromCredential,
-  masterKeyFromFile,
-  masterKeyFromPassphrase,
   type PairingLimits,
   type RegistryEvent,
   type ServerCredential,
@@ -26,8 +21,8 @@ import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } fr
 import { refuseWithoutConsole, startConsole } from './console.ts';
 import { HealthHistory } from './console-health.ts';
 import { DeviceChannels } from './device-channels.ts';
-import { withFileErrors } from './file-error.ts';
-import { type DaemonHome, takeHome } from './home.ts';
+import { takeHome } from './home.ts';
+import { openMasterKey } from './master-key.ts';
 import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { nodeRoutes } from './node-service.ts';
 import { OpenLimit } from './open-limit.ts';
@@ -280,20 +275,6 @@ async function startQuic(
       throw cause;
     options.onInternal(cause, 'starting QUIC; devices use HTTP/2 instead');
     return undefined;
-  }
-}
-
-function openMasterKey(config: DaemonConfig, home: DaemonHome): Promise<MasterKey> {
-  const { masterKey } = config;
-  switch (masterKey.from) {
-    case 'key-file':
-      return masterKeyFromFile({ path: masterKey.path ?? home.masterKey });
-    case 'credential':
-      return masterKeyFromCredential({ path: masterKey.path });
-    case 'passphrase-file':
-      return withFileErrors(masterKey.path, () => readFile(masterKey.path, 'utf8')).then((text) =>
-        masterKeyFromPassphrase({ storePath: home.secrets, passphrase: text.replace(/\r?\n$/, '') }),
-      );
   }
 }
 

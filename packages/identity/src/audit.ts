@@ -6,6 +6,7 @@ import { lvCat } from './lv.ts';
 /** What happened. A closed set: programs filter by it. */
 export type AuditAction =
   | 'daemon.created'
+  | 'daemon.restored'
   | 'daemon.certificate_issued'
   | 'authority.created'
   | 'authority.retired'

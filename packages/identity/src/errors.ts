@@ -40,6 +40,7 @@ type ConflictCode =
   | 'NOT_PAIRED'
   | 'NOTHING_FOUND'
   | 'ROTATION_CONFLICT'
+  | 'REVOCATIONS_UNKNOWN'
   | 'ROTATION_NOT_READY'
   | 'HOME_IN_USE';
 
@@ -67,7 +68,8 @@ type StoreCode =
   | 'STORE_FULL'
   | 'STORE_FAILED'
   | 'REGISTRY_VERSION'
-  | 'AUDIT_BROKEN';
+  | 'AUDIT_BROKEN'
+  | 'BACKUP_UNREADABLE';
 
 /** The peer cannot be reached, or something failed that has no better name. */
 type TransportCode = 'UNREACHABLE' | 'INTERNAL';

@@ -11,6 +11,7 @@ export {
   type MintCodeResponse,
   type Pairing,
   type PairingDevice,
+  type RotateRootResponse,
   type WatchEvent,
 } from './gen/palyra/admin/v1/admin_pb.js';
 export { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';

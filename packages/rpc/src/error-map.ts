@@ -39,6 +39,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   NOT_PAIRED: Code.FailedPrecondition,
   NOTHING_FOUND: Code.NotFound,
   ROTATION_CONFLICT: Code.FailedPrecondition,
+  REVOCATIONS_UNKNOWN: Code.FailedPrecondition,
   ROTATION_NOT_READY: Code.FailedPrecondition,
   HOME_IN_USE: Code.FailedPrecondition,
 
@@ -65,6 +66,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   STORE_FAILED: Code.Unavailable,
   REGISTRY_VERSION: Code.Internal,
   AUDIT_BROKEN: Code.DataLoss,
+  BACKUP_UNREADABLE: Code.DataLoss,
 
   UNREACHABLE: Code.Unavailable,
   INTERNAL: Code.Internal,

@@ -1,0 +1,164 @@
+// `palyra backup`, `palyra restore`, `palyra secrets rekey`, `palyra doctor`: a daemon's state as a whole.
+
+import { parseDeviceId } from '@palyra/identity';
+import type { Command } from 'commander';
+import { type Cli, followUp } from '../cli.ts';
+import { CliError } from '../failure.ts';
+import { withExamples } from '../help.ts';
+import { printable } from '../printable.ts';
+import { askSecret, canAsk } from '../question.ts';
+import { formatTime, isoTime } from '../time.ts';
+
+interface PassphraseOptions {
+  readonly passphraseFile?: string;
+}
+
+interface RestoreOptions extends PassphraseOptions {
+  readonly revoked: readonly string[];
+  readonly noneRevoked?: boolean;
+}
+
+export function addBackup(program: Command, cli: () => Cli): void {
+  withExamples(
+    program
+      .command('backup')
+      .argument('<file>', 'where to write it')
+      .description('Write the whole state of the daemon into one encrypted file. The daemon may run.')
+      .option('--passphrase-file <file>', 'a file that holds the passphrase, instead of a question')
+      .action((file: string, options: PassphraseOptions) => backup(cli(), file, options)),
+    'palyra backup palyra-2026-03-01.age',
+    'palyra backup /mnt/usb/palyra.age --passphrase-file /root/backup-passphrase',
+  );
+  withExamples(
+    program
+      .command('restore')
+      .argument('<file>', 'a backup')
+      .description(
+        'Put a backup in place of the state of a stopped daemon. What was there is kept beside it.',
+      )
+      .option('--passphrase-file <file>', 'a file that holds the passphrase, instead of a question')
+      .option(
+        '--revoked <id>',
+        'a device that was revoked after the backup; once for each',
+        (id: string, ids: readonly string[]) => [...ids, id],
+        [],
+      )
+      .option('--none-revoked', 'no device was revoked after the backup')
+      .action((file: string, options: RestoreOptions) => restore(cli(), file, options)),
+    'palyra restore palyra-2026-03-01.age',
+    'palyra restore palyra.age --none-revoked',
+  );
+  const secrets = program.command('secrets').description("The daemon's secret store.");
+  withExamples(secrets, 'palyra secrets rekey');
+  withExamples(
+    secrets
+      .command('rekey')
+      .description('Encrypt every secret of the stopped daemon under a new master key.')
+      .option('--next <file>', 'the new passphrase or credential, where the master key is one')
+      .action((options: { next?: string }) => rekey(cli(), options)),
+    'palyra secrets rekey',
+    'palyra secrets rekey --next /run/credentials/new-passphrase',
+  );
+  withExamples(
+    program
+      .command('doctor')
+      .description('Look for everything that can be wrong with the daemon of this home, and say what to do.')
+      .action(() => doctor(cli())),
+    'palyra doctor',
+  );
+}
+
+async function backup(cli: Cli, file: string, options: PassphraseOptions): Promise<void> {
+  const { backupHome } = await import('@palyra/daemon');
+  const passphrase = await passphraseOf(cli, options, true);
+  const stopProgress = cli.output.progress(() => 'Writing the backup');
+  const made = await backupHome(cli.home.path, file, passphrase).finally(stopProgress);
+  cli.output.answer(
+    { file, made_at: made.madeAt.toISOString(), daemon_id: made.daemonId, devices: made.devices },
+    () =>
+      `Wrote ${file}: ${made.trustDomain} with ${made.devices} devices. It opens with the passphrase only: keep both, apart.`,
+  );
+}
+
+async function restore(cli: Cli, file: string, options: RestoreOptions): Promise<void> {
+  if (options.noneRevoked && options.revoked.length > 0) {
+    throw new CliError('USAGE', 'Either name the revoked devices, or say that there were none.');
+  }
+  const revokedSince = options.noneRevoked ? 'none' : options.revoked.map(parseDeviceId);
+  const { restoreHome } = await import('@palyra/daemon');
+  const passphrase = await passphraseOf(cli, options, false);
+  const stopProgress = cli.output.progress(() => 'Restoring');
+  const restored = await restoreHome(cli.home.path, {
+    file,
+    passphrase,
+    ...(revokedSince.length > 0 && { revokedSince }),
+  }).finally(stopProgress);
+  const madeAtMs = restored.madeAt.getTime();
+  cli.output.answer(
+    {
+      made_at: isoTime(madeAtMs),
+      daemon_id: restored.daemonId,
+      devices: restored.devices,
+      revoked_again: restored.revoked,
+      replaced: restored.replaced ?? null,
+    },
+    () =>
+      [
+        `Restored ${restored.trustDomain} as it was at ${formatTime(madeAtMs, cli.now())}, with ${restored.devices} devices.`,
+        `Revoked again: ${restored.revoked.length}. Devices that were paired since have to pair again.`,
+        ...(restored.replaced ? [`The state from before is in ${restored.replaced}`] : []),
+        `Start it: ${followUp(cli, 'daemon')}`,
+      ].join('\n'),
+  );
+}
+
+async function rekey(cli: Cli, { next }: { next?: string }): Promise<void> {
+  const { rekeySecrets } = await import('@palyra/daemon');
+  const stopProgress = cli.output.progress(() => 'Encrypting under the new key');
+  try {
+    await rekeySecrets(cli.home.path, next);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new CliError('USAGE', `${error.message}. Name it: --next FILE`, { cause: error });
+  } finally {
+    stopProgress();
+  }
+  cli.output.answer({ rekeyed: true }, () =>
+    next
+      ? `Every secret is under the new master key. Let masterKey.path in config.json be ${next}, or put it in the old one's place.`
+      : 'Every secret is under a new master key.',
+  );
+}
+
+async function doctor(cli: Cli): Promise<void> {
+  const { examineHome } = await import('@palyra/daemon');
+  const stopProgress = cli.output.progress(() => 'Looking');
+  const findings = await examineHome(cli.home.path, new Date(cli.now())).finally(stopProgress);
+  const problems = findings.filter(({ verdict }) => verdict === 'problem');
+  const marks = { ok: 'ok      ', warning: 'WARNING ', problem: 'PROBLEM ' } as const;
+  cli.output.answer({ ok: problems.length === 0, findings }, () =>
+    findings
+      .map(({ check, verdict, message }) => `${marks[verdict]} ${check}: ${printable(message)}`)
+      .join('\n'),
+  );
+  if (problems.length > 0) {
+    throw new CliError('UNHEALTHY', `${problems.length} of ${findings.length} checks found a problem.`);
+  }
+}
+
+async function passphraseOf(cli: Cli, options: PassphraseOptions, twice: boolean): Promise<string> {
+  if (options.passphraseFile) {
+    const { readPassphrase } = await import('@palyra/daemon');
+    return readPassphrase(options.passphraseFile);
+  }
+  if (!canAsk(cli))
+    throw new CliError(
+      'NO_TERMINAL',
+      'There is no terminal to ask for the passphrase: --passphrase-file FILE',
+    );
+  const passphrase = await askSecret(cli, 'Passphrase of the backup');
+  if (twice && (await askSecret(cli, 'The same passphrase again')) !== passphrase) {
+    throw new CliError('USAGE', 'The two passphrases are not the same.');
+  }
+  return passphrase;
+}

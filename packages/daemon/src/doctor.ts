@@ -1,0 +1,179 @@
+// `palyra doctor`: everything about a home that can be wrong, and what to do about it. Reads only; the daemon may run.
+
+import { createHash } from 'node:crypto';
+import { lstat, statfs } from 'node:fs/promises';
+import {
+  FilesystemSecretStore,
+  hasCode,
+  IdentityError,
+  type Registry,
+  type SecretStore,
+  verifyAuditChain,
+} from '@palyra/identity';
+import { openSqliteRegistry } from '@palyra/registry-sql';
+import { readConfig } from './config.ts';
+import { type DaemonPaths, daemonPaths } from './home.ts';
+import { openMasterKey } from './master-key.ts';
+
+export interface Finding {
+  readonly check: string;
+  readonly verdict: 'ok' | 'warning' | 'problem';
+  readonly message: string;
+}
+
+const day = 86_400_000;
+const lowSpaceBytes = 64 * 1024 * 1024;
+/** A clock this far behind what was already written down was set back, ms. */
+const clockToleranceMs = 60_000;
+
+/** In the order in which they should be looked at. Never throws for what it finds. */
+export async function examineHome(homePath: string, now: Date): Promise<Finding[]> {
+  const paths = daemonPaths(homePath);
+  const findings: Finding[] = [];
+  const find = async (check: string, look: () => Promise<string | Finding[]>): Promise<boolean> => {
+    try {
+      const seen = await look();
+      findings.push(
+        ...(typeof seen === 'string' ? [{ check, verdict: 'ok' as const, message: seen }] : seen),
+      );
+      return true;
+    } catch (error) {
+      findings.push({
+        check,
+        verdict: 'problem',
+        message: error instanceof Error ? error.message : String(error),
+      });
+      return false;
+    }
+  };
+  if (!(await find('home', () => examineFolder(homePath, paths)))) return findings;
+  await find('disk', () => examineSpace(paths));
+  let secrets: FilesystemSecretStore | undefined;
+  let registry: Registry | undefined;
+  await find('secrets', async () => {
+    const config = await readConfig(paths.config);
+    secrets = await FilesystemSecretStore.open({
+      path: paths.secrets,
+      masterKey: await openMasterKey(config, paths),
+    });
+    const names = await secrets.list();
+    for (const name of names) await secrets.read(name);
+    return `All ${names.length} secrets open under the master key (${config.masterKey.from}).`;
+  });
+  await find('registry', async () => {
+    registry = await openSqliteRegistry({ path: paths.registry });
+    const { devices, pendingRequests } = await registry.counts();
+    return `The registry opens: ${devices} devices, ${pendingRequests} requests that wait.`;
+  });
+  try {
+    if (registry) {
+      const open = registry;
+      await find('clock', () => examineClock(open, now));
+      await find('audit', () => examineAudit(open));
+      await find('authority', () => examineAuthorities(open, secrets, now));
+      await find('restore', () => examineRestore(open));
+    }
+  } finally {
+    await registry?.close();
+    await secrets?.close();
+  }
+  return findings;
+}
+
+async function examineFolder(homePath: string, paths: DaemonPaths): Promise<string> {
+  for (const folder of [homePath, paths.path]) {
+    const stats = await lstat(folder).catch((cause) => {
+      throw new IdentityError(
+        'STORE_FAILED',
+        `${folder} is not there (${cause.code}). Start the daemon once, or name the right home: --home DIR`,
+        { cause },
+      );
+    });
+    if ((stats.mode & 0o077) !== 0) {
+      throw new IdentityError(
+        'STORE_PERMISSIONS',
+        `Other users can enter ${folder}. Run: chmod 700 ${folder}`,
+      );
+    }
+  }
+  return `${paths.path} is private to its user.`;
+}
+
+async function examineSpace({ path }: DaemonPaths): Promise<string | Finding[]> {
+  const { bavail, bsize } = await statfs(path);
+  const free = bavail * bsize;
+  const text = `${Math.floor(free / 1024 / 1024)} MiB are free on the disk of the home.`;
+  if (free >= lowSpaceBytes) return text;
+  return [
+    {
+      check: 'disk',
+      verdict: 'warning',
+      message: `${text} Free some: a full disk stops pairing and renewal.`,
+    },
+  ];
+}
+
+async function examineClock(registry: Registry, now: Date): Promise<string | Finding[]> {
+  const [last] = await registry.audit({ limit: 1 });
+  if (!last || now.getTime() >= last.atMs - clockToleranceMs) return 'The clock has not gone back.';
+  const message = `The clock says ${now.toISOString()}, but something was written down at ${new Date(last.atMs).toISOString()} already. Set the clock right, or certificates end at the wrong time.`;
+  return [{ check: 'clock', verdict: 'problem', message }];
+}
+
+async function examineAudit(registry: Registry): Promise<string> {
+  const verdict = await verifyAuditChain(registry.auditRows(), await registry.auditHead(), (data) =>
+    createHash('sha256').update(data).digest('hex'),
+  );
+  if (verdict.ok) return `All ${verdict.rows} rows of the audit chain hold.`;
+  throw new IdentityError(
+    'AUDIT_BROKEN',
+    `The audit chain does not hold: ${verdict.problem}. Someone or something changed the registry from outside: compare it with a backup.`,
+  );
+}
+
+async function examineAuthorities(
+  registry: Registry,
+  secrets: SecretStore | undefined,
+  now: Date,
+): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const add = (verdict: Finding['verdict'], message: string) =>
+    findings.push({ check: 'authority', verdict, message });
+  for (const each of await registry.authorities()) {
+    if (each.state === 'retired') continue;
+    const name = `The ${each.state} ${each.tier} CA ${each.fingerprint.slice(0, 16)}`;
+    const left = each.notAfter.getTime() - now.getTime();
+    if (secrets && !(await hasKey(secrets, each.id))) {
+      add('problem', `${name} has no key in the secret store. Restore both from one backup.`);
+    } else if (left <= 0) {
+      add(
+        'problem',
+        `${name} has ended. ${each.tier === 'root' ? rotate : 'Start the daemon: it makes a new one.'}`,
+      );
+    } else if (each.tier === 'root' && left < 365 * day) {
+      add('warning', `${name} ends in ${Math.floor(left / day)} days. ${rotate}`);
+    } else add('ok', `${name} holds until ${each.notAfter.toISOString().slice(0, 10)}.`);
+  }
+  return findings;
+}
+
+const rotate = 'Move to a new one: palyra ca rotate-root prepare';
+
+async function hasKey(secrets: SecretStore, id: string): Promise<boolean> {
+  try {
+    await secrets.read(`authorities/${id.toLowerCase()}`);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'SECRET_NOT_FOUND')) return false;
+    throw error;
+  }
+}
+
+async function examineRestore(registry: Registry): Promise<string | Finding[]> {
+  const restored = await registry.setting('restored');
+  if (!restored) return 'This home was never restored from a backup.';
+  const { atMs, madeAtMs } = JSON.parse(restored) as { atMs: number; madeAtMs: number };
+  const [at, madeAt] = [new Date(atMs).toISOString(), new Date(madeAtMs).toISOString()];
+  const message = `Restored at ${at} from a backup of ${madeAt}. Devices that were paired in between are unknown here: they have to pair again.`;
+  return [{ check: 'restore', verdict: 'warning', message }];
+}

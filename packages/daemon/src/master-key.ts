@@ -1,0 +1,74 @@
+// Where the configuration says that the secret store's master key comes from, now and after a rekey.
+
+import { readFile } from 'node:fs/promises';
+import {
+  FilesystemSecretStore,
+  type MasterKey,
+  masterKeyFromCredential,
+  masterKeyFromFile,
+  masterKeyFromPassphrase,
+  type NextMasterKey,
+  nextMasterKeyForFile,
+  nextMasterKeyForPassphrase,
+} from '@palyra/identity';
+import { type DaemonConfig, readConfig } from './config.ts';
+import { withFileErrors } from './file-error.ts';
+import { type DaemonHome, takeHome } from './home.ts';
+
+type Place = Pick<DaemonHome, 'masterKey' | 'secrets'>;
+
+/** @throws STORE_PERMISSIONS, STORE_FAILED, MASTER_KEY_WRONG */
+export async function openMasterKey({ masterKey }: DaemonConfig, home: Place): Promise<MasterKey> {
+  switch (masterKey.from) {
+    case 'key-file':
+      return masterKeyFromFile({ path: masterKey.path ?? home.masterKey });
+    case 'credential':
+      return masterKeyFromCredential({ path: masterKey.path });
+    case 'passphrase-file':
+      return masterKeyFromPassphrase({
+        storePath: home.secrets,
+        passphrase: await readPassphrase(masterKey.path),
+      });
+  }
+}
+
+/**
+ * Re-encrypts every secret of a stopped daemon under a new master key of the same kind. May be killed at any point: the
+ * old key or the new one opens the store, whichever is in place then.
+ * @param next the file with the new passphrase, or with the new credential; unused for a key file, which is made anew.
+ * @throws HOME_IN_USE, TypeError without the file that is needed, and what the store says.
+ */
+export async function rekeySecrets(homePath: string, next: string | undefined): Promise<void> {
+  const home = await takeHome(homePath);
+  try {
+    const config = await readConfig(home.config);
+    const secrets = await FilesystemSecretStore.open({
+      path: home.secrets,
+      masterKey: await openMasterKey(config, home),
+    });
+    try {
+      await secrets.rekey(await nextMasterKey(config, home, next));
+    } finally {
+      await secrets.close();
+    }
+  } finally {
+    home.release();
+  }
+}
+
+async function nextMasterKey(
+  { masterKey }: DaemonConfig,
+  home: Place,
+  next: string | undefined,
+): Promise<NextMasterKey> {
+  if (masterKey.from === 'key-file') return nextMasterKeyForFile({ path: masterKey.path ?? home.masterKey });
+  if (next === undefined)
+    throw new TypeError(`a rekey from a ${masterKey.from} needs the file of the next one`);
+  if (masterKey.from === 'credential') return { masterKey: await masterKeyFromCredential({ path: next }) };
+  return nextMasterKeyForPassphrase({ storePath: home.secrets, passphrase: await readPassphrase(next) });
+}
+
+/** A line feed at the end is the editor's, not the person's. */
+export async function readPassphrase(path: string): Promise<string> {
+  return (await withFileErrors(path, () => readFile(path, 'utf8'))).replace(/\r?\n$/, '');
+}
