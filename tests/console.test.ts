@@ -6,12 +6,14 @@ import type { Page } from 'playwright-core';
 import decodeQr from 'qr/decode.js';
 import { type ConsoleBrowser, go, live, openBrowser, startConsole } from './testing/console-browser.ts';
 import { HeldClock, minute } from './testing/held-clock.ts';
-import { makeHome, PalyraProcess } from './testing/palyra-process.ts';
+import { answer, makeHome, PalyraProcess } from './testing/palyra-process.ts';
 import { makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
 
 test('from the login link to a revoked device, on one page that is never reloaded', async (t) => {
-  const { daemon, browser, page, enter } = await startConsole(t);
-  await enter();
+  const { daemon, browser, page } = await startConsole(t);
+  const { url } = await answer(['console'], { home: daemon.home });
+  await page.goto(url);
+  await live(page);
   assert.equal(page.url(), `${daemon.console}/`, 'the secret has left the address');
   await page.evaluate('window.sameLoad = true');
   await page.getByText('Nobody is waiting').waitFor();

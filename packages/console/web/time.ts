@@ -12,7 +12,7 @@ export function span(ms: number): string {
   for (const [unit, name] of units) {
     const count = Math.floor(ms / unit);
     if (count < 1) continue;
-    return `${count} ${name}${count > 1 && name.length > 3 ? 's' : ''}`;
+    return `${count} ${name}${count > 1 && (name === 'day' || name === 'year') ? 's' : ''}`;
   }
   return 'a moment';
 }
@@ -26,7 +26,7 @@ export const ago = (thenMs: bigint, nowMs: number): string =>
 
 /** `9:42`, `1:03:20`. */
 export function countdown(ms: number): string {
-  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  const seconds = Math.max(0, Math.floor(ms / 1000));
   const two = (value: number) => String(value).padStart(2, '0');
   const hours = Math.floor(seconds / 3600);
   const minutes = Math.floor(seconds / 60) % 60;

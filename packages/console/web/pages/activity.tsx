@@ -16,6 +16,7 @@ const families: readonly (readonly [prefix: string, name: string])[] = [
   ['certificate.', 'Certificates'],
   ['device.', 'Devices'],
   ['authority.', 'Authority'],
+  ['root.', 'Root rotation'],
   ['daemon.', 'Daemon'],
 ];
 

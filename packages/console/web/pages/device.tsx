@@ -78,11 +78,17 @@ export function DevicePage({ id }: { id: string }) {
   );
 }
 
-/** The audit names a certificate by its serial, so its rows are asked for by that. */
+/** The audit names certificates by serial and requests by their own id, so rows are asked for by those as well. */
 async function historyOf(id: string, certificates: readonly Certificate[]): Promise<AuditEntry[]> {
-  const subjects = [id, ...certificates.slice(0, historyCertificates).map(({ serial }) => serial)];
+  const serials = certificates.slice(0, historyCertificates).map(({ serial }) => serial);
+  const own = await auditOf([id, ...serials]);
+  const pairings = own.flatMap(({ detailJson }) => JSON.parse(detailJson).pairing ?? []);
+  return [...own, ...(await auditOf([...new Set<string>(pairings)]))].sort((a, b) => Number(b.seq - a.seq));
+}
+
+async function auditOf(subjects: readonly string[]): Promise<AuditEntry[]> {
   const lists = await Promise.all(subjects.map((subject) => admin.listAudit({ subject, limit: 50 })));
-  return lists.flatMap(({ entries }) => entries).sort((a, b) => Number(b.seq - a.seq));
+  return lists.flatMap(({ entries }) => entries);
 }
 
 function About({ device }: Shown) {
