@@ -1,0 +1,139 @@
+// Paths between a device and its daemon that a test holds in its hand: what is sent can be kept back, lost, late or from
+// another port than before.
+
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import net, { type AddressInfo } from 'node:net';
+import type { Scope } from './palyra-process.ts';
+
+/** A path that can be held: what the device sends stays on it, in order, until it is let go. */
+export interface HeldPath {
+  readonly address: string;
+  /** Bytes of the device that are kept back. */
+  readonly heldBytes: number;
+  hold(): void;
+  release(): void;
+}
+
+const here = '127.0.0.1';
+const portOf = (address: string) => Number(address.slice(address.lastIndexOf(':') + 1));
+
+export async function heldTcpPath(scope: Scope, target: string): Promise<HeldPath> {
+  const held: (() => void)[] = [];
+  const sockets = new Set<net.Socket>();
+  let holding = false;
+  let heldBytes = 0;
+  const server = net.createServer((near) => {
+    const far = net.connect(portOf(target), here);
+    for (const each of [near, far]) {
+      sockets.add(each);
+      each.on('error', () => {});
+      each.setNoDelay(true);
+    }
+    near.on('data', (bytes: Buffer) => {
+      if (!holding) return void far.write(bytes);
+      heldBytes += bytes.length;
+      held.push(() => far.write(bytes));
+    });
+    near.on('close', () => far.destroy());
+    far.pipe(near);
+  });
+  server.listen(0, here);
+  await once(server, 'listening');
+  scope.after(async () => {
+    for (const each of sockets) each.destroy();
+    server.close();
+  });
+  return {
+    address: `${here}:${(server.address() as AddressInfo).port}`,
+    get heldBytes() {
+      return heldBytes;
+    },
+    hold: () => {
+      holding = true;
+    },
+    release: () => {
+      holding = false;
+      for (const send of held.splice(0)) send();
+    },
+  };
+}
+
+/** What a UDP path does to each packet: undefined loses it, a number is its delay, ms. */
+export type Weather = () => number | undefined;
+
+/** One device's path over UDP. */
+export class UdpPath implements HeldPath {
+  weather: Weather = () => 0;
+  heldBytes = 0;
+  /** Packets that were lost on the way, and that arrived, in both directions. */
+  lost = 0;
+  carried = 0;
+  readonly #target: number;
+  readonly #front = createSocket('udp4');
+  readonly #held: (() => void)[] = [];
+  readonly #old: Socket[] = [];
+  #back: Socket | undefined;
+  #client: AddressInfo | undefined;
+  #holding = false;
+
+  static async to(scope: Scope, target: string): Promise<UdpPath> {
+    const path = new UdpPath(portOf(target));
+    await bind(path.#front);
+    await path.rebind();
+    scope.after(async () => path.#close());
+    return path;
+  }
+
+  private constructor(target: number) {
+    this.#target = target;
+    this.#front.on('message', (packet, from) => {
+      this.#client = from;
+      const send = () => this.#send(() => this.#back?.send(packet, this.#target, here));
+      if (!this.#holding) return send();
+      this.heldBytes += packet.length;
+      this.#held.push(send);
+    });
+  }
+
+  get address(): string {
+    return `${here}:${this.#front.address().port}`;
+  }
+
+  hold(): void {
+    this.#holding = true;
+  }
+
+  release(): void {
+    this.#holding = false;
+    for (const send of this.#held.splice(0)) send();
+  }
+
+  /** From now on the daemon sees another source port, as after a NAT has forgotten the first. What was under way is lost. */
+  async rebind(): Promise<void> {
+    if (this.#back) this.#old.push(this.#back.removeAllListeners('message'));
+    const back = createSocket('udp4', (packet) => {
+      this.#send(() => this.#client && this.#front.send(packet, this.#client.port, here));
+    });
+    await bind(back);
+    this.#back = back;
+  }
+
+  #send(send: () => void): void {
+    const delayMs = this.weather();
+    if (delayMs === undefined) {
+      this.lost += 1;
+      return;
+    }
+    this.carried += 1;
+    if (delayMs === 0) send();
+    else setTimeout(send, delayMs).unref();
+  }
+
+  #close(): void {
+    this.weather = () => undefined;
+    for (const each of [this.#front, this.#back, ...this.#old]) each?.close();
+  }
+}
+
+const bind = (socket: Socket) => new Promise<void>((resolve) => socket.bind(0, here, resolve));
