@@ -139,3 +139,9 @@ function atobOrNothing(text: string): string {
     return '';
   }
 }
+
+test('a call that a closing HTTP/2 connection did not take is no bug of ours', () => {
+  const cause = new Error('Stream closed with error code NGHTTP2_REFUSED_STREAM');
+  const wire = new ConnectError(cause.message, Code.Internal, undefined, undefined, cause);
+  assert.equal(fromConnectError(wire).code, 'UNREACHABLE');
+});

@@ -123,6 +123,9 @@ export function fromConnectError(error: unknown): IdentityError {
     });
   }
   if (wire.cause instanceof IdentityError) return wire.cause;
+  if (wire.cause instanceof Error && wire.cause.message.endsWith('NGHTTP2_REFUSED_STREAM')) {
+    return new IdentityError('UNREACHABLE', 'The connection was closed before this call.', { cause: error });
+  }
   return new IdentityError(withoutInfo(wire.code), wire.rawMessage, { cause: error });
 }
 
