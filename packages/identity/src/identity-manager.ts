@@ -14,7 +14,7 @@ import { type DeviceId, parseDeviceId, type Ulid } from './device-id.ts';
 import { hasCode, IdentityError } from './errors.ts';
 import { defaultPairingLimits, type PairingLimits } from './limits.ts';
 import { PairingResponder } from './pairing/daemon.ts';
-import { PairingDesk } from './pairing/desk.ts';
+import { deviceRevoked, PairingDesk } from './pairing/desk.ts';
 import { parseDeviceName } from './pairing/name.ts';
 import { PairingSealer } from './pairing/rest.ts';
 import { step } from './pairing/state.ts';
@@ -262,7 +262,10 @@ export class IdentityManager {
       throw new IdentityError('MESSAGE_INVALID', 'A device registers at most 64 capabilities.');
     }
     await this.registry.transact(async (tx) => {
-      await tx.updateDevice({ ...(await existingDevice(tx, id)), platform, capabilities });
+      const device = await existingDevice(tx, id);
+      // A call that was let in before the revocation may come to this after it.
+      if (device.state === 'revoked') throw deviceRevoked(id);
+      await tx.updateDevice({ ...device, platform, capabilities });
     });
   }
 
