@@ -1,0 +1,80 @@
+// A person at a terminal: a command on a pseudo-terminal of its own, what it shows, and keys. By util-linux `script`.
+
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import process from 'node:process';
+import { stripVTControlCharacters } from 'node:util';
+import type { Scope } from './palyra-process.ts';
+
+/** False, or what a test that needs it says when it is skipped. */
+export const noTerminal = process.platform !== 'linux' && 'NOT TESTED: only tried with the `script` of Linux';
+
+const repository = join(import.meta.dirname, '../..');
+const longestRunMs = 120_000;
+
+export class Terminal {
+  readonly ended: Promise<number | null>;
+  readonly #child: ChildProcessWithoutNullStreams;
+  #output = '';
+  #look: () => void = () => {};
+
+  /** @param command of a shell, in the checkout. */
+  static run(scope: Scope, command: string): Terminal {
+    const sized = `stty cols 100 rows 70; exec ${command}`;
+    const child = spawn('script', ['--quiet', '--return', '--command', sized, '/dev/null'], {
+      cwd: repository,
+      env: { ...process.env, SHELL: '/bin/sh', TERM: 'xterm-256color' },
+      timeout: longestRunMs,
+      killSignal: 'SIGKILL',
+    });
+    const terminal = new Terminal(child);
+    scope.after(async () => {
+      // Its end hangs up on what still runs there.
+      child.kill('SIGKILL');
+      await terminal.ended;
+    });
+    return terminal;
+  }
+
+  private constructor(child: ChildProcessWithoutNullStreams) {
+    this.#child = child;
+    child.stdin.on('error', () => {});
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      this.#output += text;
+      this.#look();
+    });
+    this.ended = new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', resolve);
+    });
+  }
+
+  /** What was shown so far, as text alone. */
+  get text(): string {
+    return stripVTControlCharacters(this.#output).replaceAll('\r', '');
+  }
+
+  /** Resolves once it is shown, now or later. Rejects when the command ends without it. */
+  async shows(what: RegExp): Promise<RegExpExecArray> {
+    const { promise, resolve } = Promise.withResolvers<RegExpExecArray>();
+    this.#look = () => {
+      const found = what.exec(this.text);
+      if (found) resolve(found);
+    };
+    this.#look();
+    const over = this.ended.then((exitCode) => {
+      throw new Error(`it ended (${exitCode}) without showing ${what}:\n${this.text}`);
+    });
+    return Promise.race([promise, over]);
+  }
+
+  type(keys: string): void {
+    this.#child.stdin.write(keys);
+  }
+
+  /** @returns the exit code. */
+  async pressCtrlC(): Promise<number | null> {
+    this.type('\u0003');
+    return this.ended;
+  }
+}
