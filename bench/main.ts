@@ -1,0 +1,110 @@
+// npm run bench: measures what issue by issue was promised, for a person, or as JSON.
+
+import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
+import { handshake } from './handshake.ts';
+import { issue } from './issue.ts';
+import { type Figure, type Figures, type Progress, reached } from './measure.ts';
+import { pairing } from './pairing.ts';
+import { registry } from './registry.ts';
+import { rpc } from './rpc.ts';
+
+const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>>> = {
+  issue,
+  pairing,
+  registry,
+  handshake,
+  rpc,
+};
+
+const usage = `npm run bench -- [--json] [--only PREFIX]
+
+  --json         {"figures": {...}, "machine": {...}} on standard output
+  --only PREFIX  only figures whose names start so, for example: --only registry
+`;
+
+const machine = {
+  processor: cpus()[0]?.model ?? 'unknown',
+  cores: availableParallelism(),
+  memoryMib: Math.round(totalmem() / 2 ** 20),
+  system: `${process.platform} ${release()} ${process.arch}`,
+  node: process.version,
+  openssl: process.versions.openssl,
+};
+
+async function main(): Promise<number> {
+  let options: { json?: boolean; only?: string };
+  try {
+    options = parseArgs({ options: { json: { type: 'boolean' }, only: { type: 'string' } } }).values;
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`);
+    return 2;
+  }
+  const only = options.only ?? '';
+  const wanted = Object.entries(families).filter(
+    ([name]) => name.startsWith(only) || only.startsWith(`${name}.`),
+  );
+  if (wanted.length === 0) {
+    console.error(`No figure starts with "${only}".\n\n${usage}`);
+    return 2;
+  }
+
+  if (!options.json) console.log(`${describeMachine()}\n`);
+  const figures: Record<string, Figure> = {};
+  for (const [, measure] of wanted) {
+    for (const [name, figure] of Object.entries(await measure(showProgress))) {
+      if (!name.startsWith(only)) continue;
+      figures[name] = figure;
+      if (!options.json) console.log(`${describe(name, figure)}\n`);
+    }
+  }
+  if (options.json) {
+    const described = Object.entries(figures).map(([name, figure]) => [name, forMachines(figure)]);
+    console.log(JSON.stringify({ figures: Object.fromEntries(described), machine }, null, 2));
+  }
+  return 0;
+}
+
+/** On standard error, where it is in nobody's way. */
+function showProgress(what: string): void {
+  console.error(`… ${what}`);
+}
+
+function describeMachine(): string {
+  const { processor, cores, memoryMib, system, node, openssl } = machine;
+  return `${processor}, ${cores} cores, ${Math.round(memoryMib / 1024)} GiB, ${system}, Node ${node}, OpenSSL ${openssl}`;
+}
+
+function describe(name: string, figure: Figure): string {
+  const { value, unit, spread, target, meaning, parts } = figure;
+  const lines = [`${name}  ${round(value)}${unit === 'ratio' ? '' : ` ${unit}`}`];
+  if (target) lines[0] += `  (target ${targetText(figure)}: ${reached(figure) ? 'reached' : 'NOT reached'})`;
+  lines.push(`  ${meaning}`);
+  const made = Object.entries(parts).map(([part, number]) => `${part} ${round(number)}`);
+  if (spread) made.push(`half of the rounds between ${round(spread[0])} and ${round(spread[1])}`);
+  lines.push(`  ${made.join(', ')}`);
+  return lines.join('\n');
+}
+
+function forMachines(figure: Figure) {
+  const { value, target, unit, meaning, spread, parts } = figure;
+  return {
+    value: round(value),
+    ...(target && { target: targetText(figure), reached: reached(figure) }),
+    unit,
+    meaning,
+    ...(spread && { spread: spread.map(round) }),
+    parts: Object.fromEntries(Object.entries(parts).map(([name, number]) => [name, round(number)])),
+  };
+}
+
+function targetText({ target }: Figure): string {
+  return target?.atMost !== undefined ? `<= ${target.atMost}` : `>= ${target?.atLeast}`;
+}
+
+/** Three digits that count. */
+function round(value: number): number {
+  return value >= 100 ? Math.round(value) : Number(value.toPrecision(3));
+}
+
+process.exitCode = await main();

@@ -1,0 +1,177 @@
+// registry.*: whether the cost of a device grows with how many there are.
+
+import { fork } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FilesystemSecretStore, IdentityManager, masterKeyFromFile } from '@palyra/identity';
+import { openSqliteRegistry } from '@palyra/registry-sql';
+import { seedDevices, seededDevice } from '@palyra/registry-sql/suite';
+import { type Figures, interleave, median, type Progress, quartiles, ratio, type Work } from './measure.ts';
+import { newDevice, pair } from './pair.ts';
+import { answerOf } from './server-process.ts';
+
+const few = 1_000;
+const many = 1_000_000;
+const starts = 5;
+const pairingRounds = { rounds: 200, warmUp: 20 };
+const checkRounds = { rounds: 300, warmUp: 100, calls: 100 };
+
+export async function registry(progress: Progress): Promise<Figures> {
+  const folder = await mkdtemp(join(tmpdir(), 'palyra-bench-'));
+  try {
+    const homes = { none: join(folder, 'none'), few: join(folder, 'few'), many: join(folder, 'many') };
+    for (const home of Object.values(homes)) await start(home);
+    progress(`${few.toLocaleString('en')} and ${many.toLocaleString('en')} devices, to be measured with`);
+    await seed(homes.few, few);
+    await seed(homes.many, many);
+    progress('the start of a daemon that has them');
+    const started = await measureStarts(homes);
+    progress('a pairing and the check of a call among them');
+    return { ...(await measureGrowth(homes)), ...started };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+const registryPath = (home: string) => join(home, 'daemon', 'registry.sqlite');
+
+async function seed(home: string, count: number): Promise<void> {
+  await seedDevices(registryPath(home), count);
+  // Otherwise the system still writes it while we measure.
+  const file = await open(registryPath(home), 'r+');
+  await file.sync();
+  await file.close();
+}
+
+/** From the start of the process to a daemon that listens. */
+async function start(home: string): Promise<{ ms: number; mib: number }> {
+  const started = performance.now();
+  const child = fork(new URL('./daemon-start.ts', import.meta.url), [home]);
+  const { rssBytes } = await answerOf<{ rssBytes: number }>(child);
+  const ms = performance.now() - started;
+  const ended = once(child, 'exit');
+  child.disconnect();
+  await ended;
+  return { ms, mib: rssBytes / 2 ** 20 };
+}
+
+async function measureStarts(homes: { none: string; many: string }): Promise<Figures> {
+  const memory = { none: [] as number[], many: [] as number[] };
+  const startOf = (home: 'none' | 'many') => async () => {
+    const { ms, mib } = await start(homes[home]);
+    memory[home].push(mib);
+    return ms;
+  };
+  const times = await interleave(
+    { none: startOf('none'), many: startOf('many') },
+    { rounds: starts, warmUp: 1 },
+  );
+  return {
+    'registry.start_ms_1m': {
+      value: median(times.many),
+      spread: quartiles(times.many),
+      unit: 'ms',
+      meaning: 'From the start of the process to a daemon that listens, with 1,000,000 devices.',
+      parts: { without_devices_ms: median(times.none) },
+    },
+    'registry.start_mib_1m': {
+      value: median(memory.many),
+      spread: quartiles(memory.many),
+      unit: 'MiB',
+      meaning: 'Resident memory of that daemon.',
+      parts: { without_devices_mib: median(memory.none) },
+    },
+  };
+}
+
+async function measureGrowth(homes: { few: string; many: string }): Promise<Figures> {
+  const [small, large] = [await openHome(homes.few), await openHome(homes.many)];
+  const check = await interleave({ few: checks(small, few), many: checks(large, many) }, checkRounds);
+  const pairing = await interleave({ few: pairings(small), many: pairings(large) }, pairingRounds);
+  await small.close();
+  await large.close();
+  const growth = { check: ratio(check.many, check.few), pairing: ratio(pairing.many, pairing.few) };
+  return {
+    'registry.growth_1k_to_1m': {
+      ...(growth.check.value > growth.pairing.value ? growth.check : growth.pairing),
+      target: { atMost: 1.3 },
+      unit: 'ratio',
+      meaning:
+        'What the registry takes for a pairing (all its changes, on disk), and for the check of a call (of any device), ' +
+        'among 1,000,000 devices over the same among 1,000; the larger of the two.',
+      parts: {
+        pairing_growth: growth.pairing.value,
+        pairing_1k_ms: median(pairing.few),
+        pairing_1m_ms: median(pairing.many),
+        check_growth: growth.check.value,
+        check_1k_us: median(check.few) * 1000,
+        check_1m_us: median(check.many) * 1000,
+      },
+    },
+  };
+}
+
+interface OpenHome {
+  readonly manager: IdentityManager;
+  /** The same, but its registry keeps the time. */
+  readonly timed: IdentityManager;
+  /** Since it was last asked. */
+  takeRegistryMs(): number;
+  close(): Promise<void>;
+}
+
+async function openHome(home: string): Promise<OpenHome> {
+  const masterKey = await masterKeyFromFile({ path: join(home, 'daemon', 'master.key') });
+  const secrets = await FilesystemSecretStore.open({ path: join(home, 'daemon', 'secrets'), masterKey });
+  const registry = await openSqliteRegistry({ path: registryPath(home) });
+  let registryMs = 0;
+  const timed = new Proxy(registry, {
+    get(target, name) {
+      const member = Reflect.get(target, name);
+      if (typeof member !== 'function') return member;
+      return (...values: unknown[]) => {
+        const started = performance.now();
+        const result = member.apply(target, values);
+        if (!(result instanceof Promise)) return result;
+        return result.finally(() => {
+          registryMs += performance.now() - started;
+        });
+      };
+    },
+  });
+  return {
+    manager: await IdentityManager.open({ secrets, registry }),
+    timed: await IdentityManager.open({ secrets, registry: timed }),
+    takeRegistryMs: () => {
+      const taken = registryMs;
+      registryMs = 0;
+      return taken;
+    },
+    close: async () => {
+      await registry.close();
+      await secrets.close();
+    },
+  };
+}
+
+/** The check of one call after the other, each of any of the `count` devices. */
+function checks({ manager }: OpenHome, count: number): Work {
+  const { rounds, warmUp, calls } = checkRounds;
+  const fingerprints = Array.from(
+    { length: (rounds + warmUp) * calls },
+    () => seededDevice(1 + randomInt(count)).fingerprint,
+  );
+  return () => manager.authenticate(fingerprints.pop()!);
+}
+
+function pairings({ timed, takeRegistryMs }: OpenHome): Work {
+  return async () => {
+    const device = await newDevice();
+    takeRegistryMs();
+    await pair(timed, device);
+    return takeRegistryMs();
+  };
+}

@@ -1,0 +1,88 @@
+// rpc.*: what the checks of every call cost.
+
+import http2 from 'node:http2';
+import { certificatesToPem, TlsKey } from '@palyra/identity';
+import type { Figures, Progress } from './measure.ts';
+import { ServerProcess } from './server-process.ts';
+
+const calls = 1024;
+const inFlight = 64;
+
+export async function rpc(progress: Progress): Promise<Figures> {
+  progress('calls with access table and registry check against calls without');
+  const servers = await ServerProcess.start();
+  const { ports, device } = servers.ready;
+  const dial = (port: number) =>
+    http2.connect(`https://127.0.0.1:${port}`, {
+      ca: certificatesToPem(device.trustBundle),
+      cert: certificatesToPem(device.certificateChain),
+      key: TlsKey.fromPkcs8(device.tlsKey).toPem(),
+      servername: device.trustDomain,
+    });
+  const [node, unchecked] = [dial(ports.node), dial(ports.unchecked)];
+  const share = await servers.share(
+    { first: { run: () => manyCalls(node) }, second: { run: () => manyCalls(unchecked) } },
+    { rounds: 40, warmUp: 10, calls },
+  );
+  node.destroy();
+  unchecked.destroy();
+  await servers.stop();
+  return {
+    'rpc.share_of_unchecked': {
+      value: share.value,
+      spread: share.spread,
+      target: { atLeast: 0.9 },
+      unit: 'ratio',
+      meaning:
+        'Calls of NodeService.Status per second on the node listener, over the same Connect server without access table ' +
+        'and registry check. The handler does next to nothing; one client process, 64 calls in flight on one connection.',
+      parts: {
+        node_per_second: share.perSecond.first,
+        unchecked_per_second: share.perSecond.second,
+        share_by_processor_time: share.cpuShare,
+        node_processor_us: share.cpuUs.first,
+        unchecked_processor_us: share.cpuUs.second,
+      },
+    },
+  };
+}
+
+async function manyCalls(session: http2.ClientHttp2Session): Promise<void> {
+  let left = calls;
+  const lane = async () => {
+    while (left > 0) {
+      left -= 1;
+      await oneCall(session);
+    }
+  };
+  await Promise.all(Array.from({ length: inFlight }, lane));
+}
+
+/** An empty gRPC message: not compressed, 0 bytes. */
+const emptyMessage = Buffer.alloc(5);
+
+/** gRPC without a client library, so that the servers are what is busy. */
+function oneCall(session: http2.ClientHttp2Session): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/palyra.node.v1.NodeService/Status',
+      'content-type': 'application/grpc+proto',
+      te: 'trailers',
+    });
+    let bytes = 0;
+    let status: unknown;
+    stream.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    stream.once('trailers', (trailers) => {
+      status = trailers['grpc-status'];
+    });
+    stream.once('error', reject);
+    stream.once('end', () => {
+      if (status === '0' && bytes > emptyMessage.length) resolve();
+      else reject(new Error(`a call ended with gRPC status ${status} and ${bytes} bytes`));
+    });
+    stream.end(emptyMessage);
+  });
+}

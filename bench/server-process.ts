@@ -1,0 +1,96 @@
+// The process of servers.ts, as the one that loads it sees it.
+
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { interleave, median, type Rounds, ratio } from './measure.ts';
+import type { Question, ServersReady } from './servers.ts';
+
+export interface Load {
+  readonly run: () => Promise<void>;
+  /** Not measured: lets go of the connections. The next load begins when the servers have noticed. */
+  readonly after?: () => void;
+}
+
+export class ServerProcess {
+  readonly ready: ServersReady;
+  readonly #child: ChildProcess;
+  readonly #folder: string;
+
+  static async start(): Promise<ServerProcess> {
+    const folder = await mkdtemp(join(tmpdir(), 'palyra-bench-'));
+    const child = fork(new URL('./servers.ts', import.meta.url), [folder], { serialization: 'advanced' });
+    const ready = await answerOf<ServersReady>(child);
+    return new ServerProcess(child, folder, ready);
+  }
+
+  private constructor(child: ChildProcess, folder: string, ready: ServersReady) {
+    this.#child = child;
+    this.#folder = folder;
+    this.ready = ready;
+  }
+
+  /**
+   * Loads two servers in turn: the share is of what the first does in a second, over the second. Beside the time that the
+   * client sees stands the processor time of the servers' process, which the speed of the client does not touch.
+   */
+  async share(loads: Record<'first' | 'second', Load>, { calls, ...rounds }: Rounds & { calls: number }) {
+    const cpu = { first: [] as number[], second: [] as number[] };
+    const measured = (name: 'first' | 'second') => async () => {
+      const before = await this.#ask('cpu');
+      const started = performance.now();
+      await loads[name].run();
+      const ms = performance.now() - started;
+      cpu[name].push((await this.#ask('cpu')) - before);
+      if (loads[name].after) {
+        loads[name].after();
+        await this.#ask('empty');
+      }
+      return ms;
+    };
+    const works = { first: measured('first'), second: measured('second') };
+    const { first, second } = await interleave(works, rounds);
+    const counted = (values: number[]) => values.slice(-first.length).reduce((sum, each) => sum + each, 0);
+    const share = ratio(second, first);
+    return {
+      ...share,
+      perSecond: { first: (calls * 1000) / median(first), second: (calls * 1000) / median(second) },
+      cpuShare: counted(cpu.second) / counted(cpu.first),
+      cpuUs: {
+        first: (counted(cpu.first) / first.length / calls) * 1000,
+        second: (counted(cpu.second) / second.length / calls) * 1000,
+      },
+    };
+  }
+
+  async stop(): Promise<void> {
+    const ended = once(this.#child, 'exit');
+    this.#child.disconnect();
+    await ended;
+    await rm(this.#folder, { recursive: true });
+  }
+
+  async #ask(what: Question): Promise<number> {
+    const answer = answerOf<number>(this.#child);
+    this.#child.send(what);
+    return answer;
+  }
+}
+
+/** Its next message. @throws when it ends instead. */
+export async function answerOf<Message>(child: ChildProcess): Promise<Message> {
+  const waiting = new AbortController();
+  const { signal } = waiting;
+  const ended = once(child, 'exit', { signal }).then(([code]) => {
+    throw new Error(`a process of this benchmark ended with ${code}`);
+  });
+  try {
+    const [message] = await Promise.race([once(child, 'message', { signal }), ended]);
+    return message;
+  } finally {
+    ended.catch(() => {});
+    waiting.abort();
+  }
+}
