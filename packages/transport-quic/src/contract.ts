@@ -12,8 +12,8 @@ export interface Quic {
    * Connects and proves both sides. In TLS 1.3 the client is done before the server has judged the client's
    * certificate, so a refusal by the daemon arrives after this: as `closed`, and from every stream.
    *
-   * @throws DAEMON_NOT_AUTHENTICATED when the server is not the pinned one, VERSION_UNSUPPORTED when it speaks
-   * another protocol, UNREACHABLE when there is no answer.
+   * @throws DAEMON_NOT_AUTHENTICATED when the server is not the pinned one, CLOCK_SKEW when its certificate has expired,
+   * VERSION_UNSUPPORTED when it speaks another protocol, UNREACHABLE when there is no answer.
    */
   dial(options: QuicDialOptions): Promise<QuicClientConnection>;
 }

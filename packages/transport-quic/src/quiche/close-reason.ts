@@ -18,6 +18,9 @@ const alerts: Record<number, [IdentityErrorCode, string]> = {
   116: ['CERTIFICATE_MISSING', 'The daemon requires a certificate.'],
 };
 
+const badCertificate = 42;
+const certificateExpired = 45;
+const accessDenied = 49;
 const noApplicationProtocol = 120;
 
 /** After the handshake; undefined when a side simply closed. */
@@ -48,13 +51,20 @@ export function tlsConfigError(cause: unknown): IdentityError | undefined {
   );
 }
 
-/** Before the handshake was done on the client: mostly, the client itself refused the server. */
+/** Why the client's handshake did not come to its end. Alerts about certificates are then the client's own. */
 export function dialError(close: LibraryClose | undefined, cause: unknown): IdentityError {
   const alert = (close?.errorCode ?? 0) - 0x100;
   if (alert === noApplicationProtocol) {
     return new IdentityError('VERSION_UNSUPPORTED', 'The server does not speak this protocol.', { cause });
   }
-  if (alert > 0 && alert <= 0xff) {
+  if (alert === certificateExpired) {
+    return new IdentityError(
+      'CLOCK_SKEW',
+      "The daemon's certificate has expired by this device's time. Set the clock right, or restart the daemon.",
+      { cause },
+    );
+  }
+  if (alert >= badCertificate && alert <= accessDenied) {
     return new IdentityError(
       'DAEMON_NOT_AUTHENTICATED',
       'The server there is not this daemon: its certificate does not come from the pinned root or names another.',
@@ -63,4 +73,22 @@ export function dialError(close: LibraryClose | undefined, cause: unknown): Iden
   }
   const known = tlsConfigError(cause) ?? (close && closeReason(close));
   return known ?? new IdentityError('UNREACHABLE', 'No answer over QUIC.', { cause });
+}
+
+const lostAfterMs = 4_000;
+
+/**
+ * Why a connection is gone, when a stream of it has failed: the close is on its way, unless the library lost it.
+ * @param closed of the connection.
+ */
+export async function lossOf(closed: Promise<IdentityError | undefined>): Promise<IdentityError> {
+  const unknown = Promise.withResolvers<undefined>();
+  const timer = setTimeout(unknown.resolve, lostAfterMs, undefined).unref();
+  const reason = await Promise.race([closed, unknown.promise]);
+  clearTimeout(timer);
+  return reason ?? connectionGone();
+}
+
+export function connectionGone(): IdentityError {
+  return new IdentityError('UNREACHABLE', 'The connection is gone.');
 }

@@ -12,7 +12,7 @@ import {
   type QuicStream,
   resolveQuicLimits,
 } from '../contract.ts';
-import { closeReason, dialError, type LibraryClose } from './close-reason.ts';
+import { closeReason, connectionGone, dialError, type LibraryClose, lossOf } from './close-reason.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
 import { QuicheStream } from './stream.ts';
@@ -48,6 +48,7 @@ export async function dial(options: QuicDialOptions, runtime: QuicheRuntime): Pr
     session.ready().then(written, written);
     return session;
   });
+  const handshake = watchHandshake(session);
   session.on('error', () => {});
   session.on('close', (info) => {
     close = info;
@@ -58,9 +59,26 @@ export async function dial(options: QuicDialOptions, runtime: QuicheRuntime): Pr
   } catch (cause) {
     session.close().catch(() => {});
     options.signal?.throwIfAborted();
-    throw dialError(close, cause);
+    if (!handshake.done || !close) throw dialError(close, cause);
   }
-  return new QuicheClientConnection(session, address, options, limits);
+  return new QuicheClientConnection(session, address, options, limits, close);
+}
+
+/**
+ * The library says that it is ready some turns after the handshake, and never if the server has closed by then. Whose
+ * alert ended the connection can only be told from this: before, it is the client that refuses; after, the server.
+ */
+function watchHandshake(session: QuicClientSession): { done: boolean } {
+  const internal = session as unknown as { _scheduleHandshakeReady: () => void };
+  const inner = internal._scheduleHandshakeReady;
+  if (typeof inner !== 'function')
+    throw new TypeError('this version of the QUIC library hides its handshakes');
+  const handshake = { done: false };
+  internal._scheduleHandshakeReady = () => {
+    handshake.done = true;
+    inner.call(session);
+  };
+  return handshake;
 }
 
 async function resolve(host: string): Promise<string> {
@@ -84,7 +102,14 @@ class QuicheClientConnection implements QuicClientConnection {
   #settle!: (error: IdentityError | undefined) => void;
   #failure: IdentityError | undefined;
 
-  constructor(session: QuicClientSession, address: string, options: QuicDialOptions, limits: QuicLimits) {
+  /** @param close when the server has closed it already. */
+  constructor(
+    session: QuicClientSession,
+    address: string,
+    options: QuicDialOptions,
+    limits: QuicLimits,
+    close: LibraryClose | undefined,
+  ) {
     this.remoteAddress = address;
     this.remotePort = options.port;
     this.#session = session;
@@ -97,14 +122,18 @@ class QuicheClientConnection implements QuicClientConnection {
     session.on('stream', () =>
       this.close(new IdentityError('MESSAGE_INVALID', 'The server opened a stream.')),
     );
+    if (close) this.#gone(closeReason(close));
   }
 
   async openStream(signal?: AbortSignal): Promise<QuicStream> {
     for (;;) {
       signal?.throwIfAborted();
       if (this.#failure) throw this.#failure;
-      const stream = this.#tryOpen();
-      if (stream) return stream;
+      try {
+        return this.#open();
+      } catch (error) {
+        if (!isStreamLimit(error)) throw await lossOf(this.closed);
+      }
       await this.#streamFreed(signal);
     }
   }
@@ -118,18 +147,18 @@ class QuicheClientConnection implements QuicClientConnection {
     sent.catch(() => {});
   }
 
-  #tryOpen(): QuicheStream | undefined {
-    try {
-      const stream = new QuicheStream(this.#session.openStream(), this.#maxUnreadBytes, (over) => {
+  #open(): QuicheStream {
+    const stream = new QuicheStream(
+      this.#session.openStream(),
+      this.#maxUnreadBytes,
+      () => lossOf(this.closed),
+      (over) => {
         this.#streams.delete(over);
         this.#wake();
-      });
-      this.#streams.add(stream);
-      return stream;
-    } catch (error) {
-      if (error instanceof Error && error.message.includes('StreamLimit')) return undefined;
-      throw new IdentityError('UNREACHABLE', 'The connection takes no more streams.', { cause: error });
-    }
+      },
+    );
+    this.#streams.add(stream);
+    return stream;
   }
 
   async #streamFreed(signal: AbortSignal | undefined): Promise<void> {
@@ -153,9 +182,11 @@ class QuicheClientConnection implements QuicClientConnection {
   #gone(error: IdentityError | undefined): void {
     if (this.#failure) return;
     clearInterval(this.#keepAlive);
-    this.#failure = error ?? new IdentityError('UNREACHABLE', 'The connection was closed.');
+    this.#failure = error ?? connectionGone();
     for (const stream of this.#streams) stream.fail(this.#failure);
     this.#settle(error);
     this.#wake();
   }
 }
+
+const isStreamLimit = (error: unknown) => error instanceof Error && error.message.includes('StreamLimit');

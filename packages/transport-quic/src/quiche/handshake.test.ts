@@ -93,7 +93,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       const device = await pki.issueDevice();
       await rejectsWith(
         dial(port, { ...device, pinnedRoot: old.rootPem, trustDomain: pki.trustDomain }),
-        'DAEMON_NOT_AUTHENTICATED',
+        'CLOCK_SKEW',
       );
     });
 

@@ -14,7 +14,7 @@ import {
   type QuicServerConnection,
   resolveQuicLimits,
 } from '../contract.ts';
-import { closeReason, tlsConfigError } from './close-reason.ts';
+import { closeReason, connectionGone, lossOf, tlsConfigError } from './close-reason.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
 import { QuicheStream } from './stream.ts';
@@ -147,7 +147,12 @@ class QuicheServerConnection implements QuicServerConnection {
   start(options: QuicListenOptions, limits: QuicLimits): void {
     const admission: Admission = startAdmission(this, options, limits.handshakeTimeoutMs);
     this.#session.on('stream', (raw) => {
-      const stream = new QuicheStream(raw, limits.maxUnreadBytes, (over) => this.#streams.delete(over));
+      const stream = new QuicheStream(
+        raw,
+        limits.maxUnreadBytes,
+        () => lossOf(this.closed),
+        (over) => this.#streams.delete(over),
+      );
       if (this.#failure) {
         stream.fail(this.#failure);
         return;
@@ -168,7 +173,7 @@ class QuicheServerConnection implements QuicServerConnection {
 
   #gone(error: IdentityError | undefined): void {
     if (this.#failure) return;
-    this.#failure = error ?? new IdentityError('UNREACHABLE', 'The connection was closed.');
+    this.#failure = error ?? connectionGone();
     for (const stream of this.#streams) stream.fail(this.#failure);
     this.#settle(error);
   }

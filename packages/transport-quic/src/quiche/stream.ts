@@ -2,19 +2,26 @@
 // the bound on what waits is kept here.
 
 import type { QuicStream as LibraryStream } from '@currentspace/http3';
-import { IdentityError } from '@palyra/identity';
 import { type QuicResetReason, QuicStreamReset, resetReasonOf, toCloseNumber } from '../close-code.ts';
 import type { QuicStream } from '../contract.ts';
 import { ReceiveQueue } from '../receive-queue.ts';
 
 export class QuicheStream implements QuicStream {
   readonly #stream: LibraryStream;
+  readonly #lost: () => Promise<Error>;
   readonly #received: ReceiveQueue;
   #failure: Error | undefined;
   #ended = false;
 
-  constructor(stream: LibraryStream, maxUnreadBytes: number, over: (stream: QuicheStream) => void) {
+  /** @param lost resolves with why the connection is gone. */
+  constructor(
+    stream: LibraryStream,
+    maxUnreadBytes: number,
+    lost: () => Promise<Error>,
+    over: (stream: QuicheStream) => void,
+  ) {
     this.#stream = stream;
+    this.#lost = lost;
     this.#received = new ReceiveQueue(maxUnreadBytes);
     stream.on('data', (bytes: Buffer) => {
       if (!this.#received.push(bytes)) this.reset('MESSAGE_TOO_LARGE');
@@ -23,10 +30,13 @@ export class QuicheStream implements QuicStream {
       this.#ended = true;
       this.#received.end();
     });
-    stream.on('error', (error) => this.fail(failureOf(error)));
+    stream.on('error', (error) => {
+      if (!this.#failure) void this.#failureOf(error).then((failure) => this.fail(failure));
+    });
     stream.on('close', () => {
-      if (!this.#ended) this.#received.fail(lost());
       over(this);
+      if (!this.#failure && !this.#ended && !stream.errored)
+        void lost().then((failure) => this.fail(failure));
     });
   }
 
@@ -37,14 +47,14 @@ export class QuicheStream implements QuicStream {
   write(bytes: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
-      this.#stream.write(bytes, (error) => (error ? reject(this.#failure ?? failureOf(error)) : resolve()));
+      this.#stream.write(bytes, (error) => (error ? resolve(this.#reject(error)) : resolve()));
     });
   }
 
   end(bytes?: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
-      const done = (error?: Error | null) => (error ? reject(this.#failure ?? failureOf(error)) : resolve());
+      const done = (error?: Error | null) => (error ? resolve(this.#reject(error)) : resolve());
       if (bytes) this.#stream.end(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), done);
       else this.#stream.end(done);
     });
@@ -68,14 +78,17 @@ export class QuicheStream implements QuicStream {
     this.#failure = error;
     this.#received.fail(error);
   }
-}
 
-/** The library tells a reset only in words: `StreamReset(7)`, `StreamStopped(7)`, `stream reset: 7`. */
-function failureOf(error: Error): Error {
-  const number = /(?:StreamReset|StreamStopped)\((\d+)\)|stream reset: (\d+)/.exec(error.message);
-  return number ? new QuicStreamReset(resetReasonOf(Number(number[1] ?? number[2]))) : lost(error);
-}
+  async #reject(error: Error): Promise<never> {
+    throw this.#failure ?? (await this.#failureOf(error));
+  }
 
-function lost(cause?: Error): IdentityError {
-  return new IdentityError('UNREACHABLE', 'The stream ended with its connection.', cause ? { cause } : {});
+  /**
+   * The library tells a reset only in words: `StreamReset(7)`, `StreamStopped(7)`, `stream reset: 7`. Of a connection
+   * that is closing, a stream may hear before the connection does.
+   */
+  async #failureOf(error: Error): Promise<Error> {
+    const number = /(?:StreamReset|StreamStopped)\((\d+)\)|stream reset: (\d+)/.exec(error.message);
+    return number ? new QuicStreamReset(resetReasonOf(Number(number[1] ?? number[2]))) : this.#lost();
+  }
 }
