@@ -1,0 +1,35 @@
+// `npm run generated`: the committed code is what the protos generate.
+
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { globSync, readFileSync } from 'node:fs';
+
+const outputs = [
+  {
+    protos: 'packages/rpc/proto',
+    template: 'packages/rpc/buf.gen.yaml',
+    files: 'packages/rpc/src/gen/**/*.{js,ts}',
+  },
+  {
+    protos: 'packages/transport-quic/proto',
+    template: 'packages/transport-quic/buf.gen.yaml',
+    files: 'packages/transport-quic/src/testing/gen/**/*.{js,ts}',
+  },
+];
+
+const digest = (pattern: string): string => {
+  const hash = createHash('sha256');
+  for (const file of globSync(pattern).sort()) hash.update(file).update(readFileSync(file));
+  return hash.digest('hex');
+};
+
+let stale = false;
+for (const { protos, template, files } of outputs) {
+  const before = digest(files);
+  const run = spawnSync('buf', ['generate', protos, '--template', template], { stdio: 'inherit' });
+  if (run.status !== 0) process.exit(1);
+  if (digest(files) === before) continue;
+  console.error(`The code generated from ${protos} was stale. It is new now: commit it.`);
+  stale = true;
+}
+process.exit(stale ? 1 : 0);
