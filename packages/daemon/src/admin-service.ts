@@ -1,6 +1,5 @@
 // palyra.admin.v1: what an operator may call. Decode, one call, encode.
 
-import { createHash } from 'node:crypto';
 import type { ConnectRouter, HandlerContext } from '@connectrpc/connect';
 import {
   type AuditRow,
@@ -13,7 +12,7 @@ import {
   type Pairing,
   parseDeviceId,
   parseDeviceName,
-  verifyAuditChain,
+  verifyAudit,
 } from '@palyra/identity';
 import { AdminService } from '@palyra/rpc';
 import type { HealthHistory } from './console-health.ts';
@@ -178,10 +177,7 @@ export function adminRoutes(options: AdminServiceOptions) {
         };
       },
       async verifyAudit() {
-        const head = await registry.auditHead();
-        const verdict = await verifyAuditChain(registry.auditRows(), head, (data) =>
-          createHash('sha256').update(data).digest('hex'),
-        );
+        const verdict = await verifyAudit(registry);
         const rows = BigInt(verdict.rows);
         return verdict.ok
           ? { ok: true, rows, headHash: verdict.headHash }

@@ -1,6 +1,5 @@
 // `palyra doctor`: everything about a home that can be wrong, and what to do about it. Reads only; the daemon may run.
 
-import { createHash } from 'node:crypto';
 import { lstat, statfs } from 'node:fs/promises';
 import {
   FilesystemSecretStore,
@@ -8,7 +7,7 @@ import {
   IdentityError,
   type Registry,
   type SecretStore,
-  verifyAuditChain,
+  verifyAudit,
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { readConfig } from './config.ts';
@@ -121,9 +120,7 @@ async function examineClock(registry: Registry, now: Date): Promise<string | Fin
 }
 
 async function examineAudit(registry: Registry): Promise<string> {
-  const verdict = await verifyAuditChain(registry.auditRows(), await registry.auditHead(), (data) =>
-    createHash('sha256').update(data).digest('hex'),
-  );
+  const verdict = await verifyAudit(registry);
   if (verdict.ok) return `All ${verdict.rows} rows of the audit chain hold.`;
   throw new IdentityError(
     'AUDIT_BROKEN',
