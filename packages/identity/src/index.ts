@@ -94,6 +94,7 @@ export {
   type StandingVerdict,
   standingMessages,
 } from './registry/standing.ts';
+export { verifyAudit } from './registry/verify-audit.ts';
 export type { KeyProof, RenewalReply } from './renewal/daemon.ts';
 export {
   type RecoveryPeer,
