@@ -44,6 +44,15 @@ const configSchema = z.strictObject({
       port: port.optional(),
     })
     .prefault({}),
+  /** Who is told that a device waits; nobody unless one is named. The request is JSON, on stdin or as the body. */
+  notice: z
+    .strictObject({
+      /** Program and arguments; no shell. */
+      command: z.array(z.string().min(1)).min(1).optional(),
+      /** Signed with the secret in the file, base64: Standard Webhooks. */
+      webhook: z.strictObject({ url: z.url({ protocol: /^https?$/ }), secretFile: z.string() }).optional(),
+    })
+    .prefault({}),
   /** host:port of the pairing listener as devices reach it; goes into QR codes. Default: this machine's first address. */
   publicAddress: z.string().optional(),
   /** More names for the daemon's certificate. */

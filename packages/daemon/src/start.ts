@@ -25,6 +25,7 @@ import { takeHome } from './home.ts';
 import { openMasterKey } from './master-key.ts';
 import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { nodeRoutes } from './node-service.ts';
+import { Notice } from './notice.ts';
 import { OpenLimit } from './open-limit.ts';
 import { pairingRoutes } from './pairing-service.ts';
 import { listenPublish } from './publish-listener.ts';
@@ -202,8 +203,12 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   );
   cleanup.push(() => admin.close());
 
+  const now = () => clock.now();
+  const notice = await Notice.open({ config: config.notice, daemonId: identity.daemonId, now, onError });
+  cleanup.push(() => notice.close());
   cleanup.push(
     registry.subscribe((event) => {
+      notice.take(event);
       node.apply(event);
       quic?.apply(event);
       metrics.countRegistry(event);

@@ -1,0 +1,178 @@
+// Tells the operator elsewhere that a device waits: a command, a webhook, or both. Off unless the configuration names one.
+//
+// The words are not in it: they are to be compared where the decision is made, and a notice may pass through many hands.
+
+import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { IdentityError, type Pairing, type RegistryEvent } from '@palyra/identity';
+import type { DaemonConfig } from './config.ts';
+
+type NoticeConfig = DaemonConfig['notice'];
+
+export interface NoticeOptions {
+  readonly config: NoticeConfig;
+  /** Shown with the request. */
+  readonly daemonId: string;
+  readonly now: () => Date;
+  /** Told when a notice could not be given. Holds neither the secret nor the address's query. */
+  readonly onError: (error: unknown, where: string) => void;
+}
+
+const timeoutMs = 10_000;
+/** Waits before a webhook is tried again. */
+const retryMs = [1_000, 5_000];
+/** Notices under way; more are dropped, because requests can be made to come in quickly. */
+const maxAtOnce = 16;
+const minSecretBytes = 24;
+/** Nothing of the daemon's own environment: it may name credentials. */
+const environment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
+
+export class Notice {
+  readonly #options: NoticeOptions;
+  readonly #secret: Buffer | undefined;
+  readonly #end = new AbortController();
+  #underWay = 0;
+
+  /** @throws MESSAGE_INVALID when the webhook's secret cannot be used. */
+  static async open(options: NoticeOptions): Promise<Notice> {
+    const { webhook } = options.config;
+    return new Notice(options, webhook && (await readSecret(webhook.secretFile)));
+  }
+
+  private constructor(options: NoticeOptions, secret: Buffer | undefined) {
+    this.#options = options;
+    this.#secret = secret;
+  }
+
+  /** Gives notice when the event is a new request. Never throws and never waits. */
+  take(event: RegistryEvent): void {
+    if (event.type !== 'pairing_changed' || event.pairing.state !== 'pending_approval') return;
+    const { command, webhook } = this.#options.config;
+    const body = JSON.stringify(requestOf(event.pairing, this.#options.daemonId));
+    if (command) this.#give('the command of a notice', () => run(command, body, this.#end.signal));
+    if (webhook) {
+      const { id } = event.pairing;
+      this.#give('the webhook of a notice', () => this.#deliver(webhook.url, id, body));
+    }
+  }
+
+  /** Ends what is under way. */
+  close(): void {
+    this.#end.abort();
+  }
+
+  #give(what: string, give: () => Promise<void>): void {
+    const { onError } = this.#options;
+    if (this.#underWay >= maxAtOnce) {
+      onError(
+        new IdentityError('RATE_LIMITED', `${maxAtOnce} notices are under way; this one is left out.`),
+        what,
+      );
+      return;
+    }
+    this.#underWay += 1;
+    give()
+      .catch((error) => {
+        if (!this.#end.signal.aborted) onError(error, what);
+      })
+      .finally(() => {
+        this.#underWay -= 1;
+      });
+  }
+
+  async #deliver(url: string, id: string, body: string): Promise<void> {
+    for (const waitMs of [...retryMs, undefined]) {
+      try {
+        await this.#post(url, id, body);
+        return;
+      } catch (error) {
+        if (waitMs === undefined || this.#end.signal.aborted) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, waitMs).unref());
+    }
+  }
+
+  /** Signed as Standard Webhooks are (standardwebhooks.com), so that any library of theirs can check it. */
+  async #post(url: string, id: string, body: string): Promise<void> {
+    const timestamp = Math.floor(this.#options.now().getTime() / 1000);
+    const signature = createHmac('sha256', this.#secret!)
+      .update(`${id}.${timestamp}.${body}`)
+      .digest('base64');
+    const response = await fetch(url, {
+      method: 'POST',
+      body,
+      // Whoever answers does not get to choose another receiver.
+      redirect: 'error',
+      signal: AbortSignal.any([this.#end.signal, AbortSignal.timeout(timeoutMs)]),
+      headers: {
+        'content-type': 'application/json',
+        'webhook-id': id,
+        'webhook-timestamp': String(timestamp),
+        'webhook-signature': `v1,${signature}`,
+      },
+    }).catch((cause) => {
+      throw new IdentityError('UNREACHABLE', `The webhook at ${new URL(url).origin} does not answer.`, {
+        cause,
+      });
+    });
+    await response.body?.cancel();
+    if (!response.ok) {
+      throw new IdentityError(
+        'UNREACHABLE',
+        `The webhook at ${new URL(url).origin} answered with status ${response.status}.`,
+      );
+    }
+  }
+}
+
+function requestOf(pairing: Extract<Pairing, { state: 'pending_approval' }>, daemonId: string) {
+  const { request } = pairing;
+  return {
+    type: 'pairing.requested',
+    daemon_id: daemonId,
+    request_id: pairing.id,
+    expires_at: pairing.expiresAt.toISOString(),
+    failed_guesses: request.failedGuesses,
+    device: {
+      id: request.deviceId,
+      name: request.name,
+      kind: request.kind,
+      platform: request.platform,
+      source: request.source,
+      continuity: request.continuity,
+    },
+  };
+}
+
+/** Without a shell: what a device calls itself is data on stdin and can never become a command. */
+function run([program, ...args]: readonly string[], body: string, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program!, args, {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      env: environment,
+      killSignal: 'SIGKILL',
+      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+    });
+    child.stdin.on('error', () => {});
+    child.stdin.end(body);
+    child.once('error', reject);
+    child.once('close', (code, ended) => {
+      if (code === 0) resolve();
+      else reject(new IdentityError('UNREACHABLE', `${program} ended with ${ended ?? `exit code ${code}`}.`));
+    });
+  });
+}
+
+async function readSecret(path: string): Promise<Buffer> {
+  const invalid = (problem: string, cause?: unknown) =>
+    new IdentityError('MESSAGE_INVALID', `notice.webhook.secretFile ${path} ${problem}.`, { cause });
+  const text = await readFile(path, 'utf8').catch((cause) => {
+    throw invalid(`cannot be read: ${cause.message}`, cause);
+  });
+  const secret = Buffer.from(text.trim().replace(/^whsec_/, ''), 'base64');
+  if (secret.length >= minSecretBytes) return secret;
+  throw invalid(
+    `must hold at least ${minSecretBytes} random bytes in base64. Make it: openssl rand -base64 32`,
+  );
+}
