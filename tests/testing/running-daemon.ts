@@ -25,6 +25,7 @@ export interface TestDaemonOptions {
   readonly ports?: { readonly pairing: number; readonly node: number };
   /** Off when absent. */
   readonly console?: DaemonConfigInput['console'];
+  readonly notice?: DaemonConfigInput['notice'];
   /** A home that an earlier daemon left; a new one when absent. */
   readonly home?: string;
 }
@@ -52,6 +53,7 @@ export class TestDaemon {
         node: { host: '127.0.0.1', port: options.ports?.node ?? 0 },
         quic: { host: '127.0.0.1' },
         console: options.console ?? { enabled: false },
+        notice: options.notice,
         // Only the tests about it may run into it.
         limits: { opensPerMinutePerSource: 10_000, opensPerMinute: 10_000, ...options.limits },
         ...(options.trustDomain !== undefined && { trustDomain: options.trustDomain }),
