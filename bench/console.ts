@@ -7,7 +7,7 @@ import { type Figures, median, type Progress, quartiles } from './measure.ts';
 
 const devices = 10_000;
 
-export async function console(progress: Progress): Promise<Figures> {
+export async function consoleScroll(progress: Progress): Promise<Figures> {
   const ends: (() => unknown)[] = [];
   try {
     progress(`console: a daemon with ${devices} devices, and a browser`);

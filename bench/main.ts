@@ -2,6 +2,7 @@
 
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
+import { consoleScroll } from './console.ts';
 import { handshake } from './handshake.ts';
 import { issue } from './issue.ts';
 import { type Figure, type Figures, type Progress, reached } from './measure.ts';
@@ -15,6 +16,7 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   registry,
   handshake,
   rpc,
+  console: consoleScroll,
 };
 
 const usage = `npm run bench -- [--json] [--only PREFIX]
