@@ -1,9 +1,16 @@
 // The console is closed to everything but the one browser that spent a login link.
 
 import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
 import { test } from 'node:test';
 import { ConsoleClient, secretOf } from './testing/console-client.ts';
 import { HeldClock } from './testing/held-clock.ts';
+import { answer } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 
 const minuteMs = 60_000;
@@ -203,6 +210,30 @@ test('a session cannot make another one', async (t) => {
   const answer = await client.call('CreateConsoleLogin');
   assert.equal(answer.status, 403);
   assert.equal(JSON.parse(answer.body).code, 'permission_denied');
+});
+
+test('palyra console --open hands the browser a private file, never the link on a command line', async (t) => {
+  const { daemon, client } = await start(t);
+  const { promise: opened, resolve } = Promise.withResolvers<string>();
+  const listener = http.createServer((request, response) => {
+    request.setEncoding('utf8').on('data', resolve);
+    response.end();
+  });
+  await new Promise<void>((listening) => listener.listen(0, '127.0.0.1', listening));
+  t.after(() => listener.close());
+  const programs = await mkdtemp(join(tmpdir(), 'palyra-open-'));
+  t.after(() => rm(programs, { recursive: true }));
+  const told = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`;
+  const script = `#!/bin/sh\nexec curl -s -d "$*" ${told}\n`;
+  for (const name of ['xdg-open', 'open']) await writeFile(join(programs, name), script, { mode: 0o700 });
+  const env = { PATH: `${programs}:${process.env.PATH}` };
+  const { url } = await answer(['console', '--open'], { home: daemon.home, env });
+  const file = new URL(await opened);
+  assert.equal(file.protocol, 'file:');
+  assert.equal(file.hash, '');
+  assert.equal((await stat(file)).mode & 0o777, 0o600);
+  assert.ok((await readFile(file, 'utf8')).includes(url));
+  assert.equal((await client.login(url)).status, 200);
 });
 
 test('everything carries the headers that close a page', async (t) => {
