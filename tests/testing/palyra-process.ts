@@ -67,7 +67,11 @@ export class PalyraProcess {
     ];
     const child = spawn(process.execPath, words, {
       stdio: 'pipe',
-      env: { ...process.env, NODE_COMPILE_CACHE: compiledFolder(), ...options.env },
+      env: {
+        ...process.env,
+        NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? compiledFolder(),
+        ...options.env,
+      },
       timeout: longestRunMs,
       killSignal: 'SIGKILL',
     });
