@@ -94,6 +94,8 @@ const configSchema = z.strictObject({
       opensPerMinute: positive.default(600),
       pairingConnections: positive.default(1_000),
       nodeConnections: positive.default(10_000),
+      strangersPerSource: positive.default(128),
+      handshakeTimeoutMs: positive.default(10_000),
     })
     .prefault({}),
 });

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { isIPv6 } from 'node:net';
 import { test } from 'node:test';
 import { hasCode, type IdentityError } from '@palyra/identity';
+import { sourceKey } from '@palyra/rpc';
 import fc from 'fast-check';
-import { OpenLimit, sourceKey } from './open-limit.ts';
+import { OpenLimit } from './open-limit.ts';
 
 async function refusal(attempt: Promise<void>): Promise<IdentityError> {
   const error = await attempt.then(

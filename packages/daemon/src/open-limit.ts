@@ -1,8 +1,8 @@
 // How often codes may be tried: per source and over all. Memory is bounded, because a new source is only remembered
 // while the limit over all still has room.
 
-import { isIPv6 } from 'node:net';
 import { IdentityError } from '@palyra/identity';
+import { sourceKey } from '@palyra/rpc';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 
 const everyone = 'all';
@@ -36,20 +36,4 @@ export class OpenLimit {
       );
     }
   }
-}
-
-/** An IPv4 address, or the /64 of an IPv6 address: what one party can be assumed to hold. */
-export function sourceKey(address: string): string {
-  const mapped = /^::ffff:([0-9.]+)$/i.exec(address)?.[1];
-  if (mapped) return mapped;
-  if (!isIPv6(address)) return address;
-  // The URL parser reads every form of an address and writes one.
-  const written = new URL(`http://[${address.split('%')[0]}]`).hostname.slice(1, -1);
-  const [head = '', tail = ''] = written.split('::');
-  const front = head === '' ? [] : head.split(':');
-  const back = tail === '' ? [] : tail.split(':');
-  const groups = written.includes('::')
-    ? [...front, ...Array(Math.max(0, 8 - front.length - back.length)).fill('0'), ...back]
-    : front;
-  return groups.slice(0, 4).join(':');
 }

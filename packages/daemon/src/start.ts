@@ -110,7 +110,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     credential,
     devices: { trustBundle: identity.trustBundle, authenticator: identity },
     routes: nodeRoutes(identity, channels),
-    limits: { connections: config.limits.nodeConnections },
+    limits: { connections: config.limits.nodeConnections, ...strangerLimits(config) },
     onInternal: onError,
     onEvent: (event) => metrics.countListener('node', event),
     clock,
@@ -125,7 +125,10 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
         routes: nodeRoutes(identity, channels),
         clock,
         messageBytes: defaultHttp2Limits.messageBytes,
-        limits: { maxConnections: config.limits.nodeConnections },
+        limits: {
+          maxConnections: config.limits.nodeConnections,
+          handshakeTimeoutMs: config.limits.handshakeTimeoutMs,
+        },
         onInternal: onError,
         onEvent: (event) => metrics.countListener('quic', event),
       })
@@ -140,6 +143,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     routes: pairingRoutes({ identity, openLimit, nodePort: () => node.port, quicPort: () => quic?.port }),
     limits: {
       connections: config.limits.pairingConnections,
+      ...strangerLimits(config),
       messageBytes: MAX_PAIRING_MESSAGE_BYTES,
       streamsPerSession: 8,
     },
@@ -283,12 +287,18 @@ async function startQuic(
   }
 }
 
+function strangerLimits({ limits: { strangersPerSource, handshakeTimeoutMs } }: DaemonConfig) {
+  return { strangersPerSource, handshakeTimeoutMs };
+}
+
 function pairingLimits(config: DaemonConfig): Partial<PairingLimits> {
   const {
     opensPerMinutePerSource: _,
     opensPerMinute: __,
     pairingConnections: ___,
     nodeConnections: ____,
+    strangersPerSource: _____,
+    handshakeTimeoutMs: ______,
     ...limits
   } = config.limits;
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));

@@ -3,6 +3,7 @@
 
 import {
   type AuthenticatedDevice,
+  type DeviceId,
   IdentityError,
   type RegistryEvent,
   standingMessages,
@@ -27,6 +28,9 @@ export interface DeviceConnection {
   forget(): void;
 }
 
+/** Connections that one device may have on one listener. One that went wild or was taken over shuts out itself alone. */
+const maxPerDevice = 64;
+
 interface Entry {
   readonly fingerprint: string;
   readonly notAfterMs: number;
@@ -38,6 +42,7 @@ interface Entry {
 export class DeviceConnections {
   readonly #authenticator: DeviceAuthenticator;
   readonly #entries = new Set<Entry>();
+  readonly #perDevice = new Map<DeviceId, number>();
 
   constructor(authenticator: DeviceAuthenticator) {
     this.#authenticator = authenticator;
@@ -71,7 +76,7 @@ export class DeviceConnections {
     this.#entries.add(entry);
     const epoch = authenticator.revocationEpoch;
     const admission = authenticator.admit(fingerprint).then((device) => {
-      entry.device = device;
+      this.#countDevice(entry, device);
       // What was revoked while the verdict was on its way was told to nobody here.
       return authenticator.revocationEpoch === epoch ? device : authenticator.authenticate(fingerprint);
     });
@@ -92,7 +97,28 @@ export class DeviceConnections {
         }
       },
     };
-    return { peer, admission, forget: () => this.#entries.delete(entry) };
+    return { peer, admission, forget: () => this.#forget(entry) };
+  }
+
+  #countDevice(entry: Entry, device: AuthenticatedDevice): void {
+    if (!this.#entries.has(entry)) return;
+    const count = this.#perDevice.get(device.deviceId) ?? 0;
+    if (count >= maxPerDevice) {
+      throw new IdentityError(
+        'TOO_MANY_SESSIONS',
+        `This device has ${maxPerDevice} connections already. Close some, or wait until they are over.`,
+      );
+    }
+    this.#perDevice.set(device.deviceId, count + 1);
+    entry.device = device;
+  }
+
+  #forget(entry: Entry): void {
+    const { device } = entry;
+    if (!this.#entries.delete(entry) || !device) return;
+    const count = (this.#perDevice.get(device.deviceId) ?? 0) - 1;
+    if (count > 0) this.#perDevice.set(device.deviceId, count);
+    else this.#perDevice.delete(device.deviceId);
   }
 
   /** Shuts at once the connections that a change of the registry concerns. */

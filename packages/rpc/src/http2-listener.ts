@@ -10,16 +10,24 @@ import { type Clock, certificatesToPem, type RegistryEvent, type ServerCredentia
 import { accessCheck } from './access-check.ts';
 import { type DeviceAuthenticator, DeviceConnections } from './device-connections.ts';
 import { contextOf, type Peer } from './peer.ts';
+import { StrangerLimit } from './stranger-limit.ts';
 
 export interface Http2Limits {
   /** Connections at one time. */
   readonly connections: number;
+  /** Of these, from one source (an IPv4 address or an IPv6 /64) and not, or not yet, a paired device's. */
+  readonly strangersPerSource: number;
   /** Time for the TLS handshake, ms. */
   readonly handshakeTimeoutMs: number;
   /** A session without traffic for this long is closed, ms. */
   readonly idleTimeoutMs: number;
   /** Calls at one time on one session. */
   readonly streamsPerSession: number;
+  /** Calls that one session may abandon at once, and then in a second. */
+  readonly resetBurst: number;
+  readonly resetRate: number;
+  /** PING and SETTINGS that one session may send in ten seconds. */
+  readonly controlFrames: number;
   /** Headers of one call, bytes. */
   readonly headerBytes: number;
   /** One message, bytes. */
@@ -28,9 +36,13 @@ export interface Http2Limits {
 
 export const defaultHttp2Limits: Http2Limits = {
   connections: 10_000,
+  strangersPerSource: 128,
   handshakeTimeoutMs: 10_000,
   idleTimeoutMs: 10 * 60_000,
   streamsPerSession: 100,
+  resetBurst: 200,
+  resetRate: 20,
+  controlFrames: 1_000,
   headerBytes: 16 * 1024,
   messageBytes: 1024 * 1024,
 };
@@ -38,14 +50,16 @@ export const defaultHttp2Limits: Http2Limits = {
 /** What a listener counts. */
 export type ListenerEvent =
   | 'accepted'
-  /** Over the limit of connections. */
+  /** Over a limit of connections. */
   | 'refused_limit'
   | 'refused_no_certificate'
   | 'refused_foreign_certificate'
   /** One of ours that no longer holds. */
   | 'refused_standing'
   | 'tls_error'
-  | 'protocol_error';
+  | 'protocol_error'
+  /** A session that sent more control frames than it may. */
+  | 'flood';
 
 export interface Http2ListenerOptions {
   readonly host: string;
@@ -79,6 +93,7 @@ const refusedGraceMs = 5_000;
 /** How long calls of a session that was shut out may take to say why, ms. */
 const shutGraceMs = 20;
 const sweepMs = 1_000;
+const controlWindowMs = 10_000;
 
 export class Http2Listener {
   readonly #server: http2.Http2SecureServer;
@@ -87,6 +102,7 @@ export class Http2Listener {
   readonly #sessions = new Map<http2.Http2Session, Session>();
   readonly #devices: DeviceConnections | undefined;
   readonly #sockets = new Set<Socket>();
+  readonly #strangers: StrangerLimit;
   readonly #sweep: NodeJS.Timeout;
 
   /** Resolves once it listens. @throws the system's error, for example EADDRINUSE. */
@@ -106,6 +122,7 @@ export class Http2Listener {
     this.#options = options;
     const limits = { ...defaultHttp2Limits, ...options.limits };
     this.#limits = limits;
+    this.#strangers = new StrangerLimit(limits.strangersPerSource);
     this.#devices = options.devices && new DeviceConnections(options.devices.authenticator);
     this.#server = http2.createSecureServer({
       ...this.#tlsOptions(options.credential, options.devices?.trustBundle ?? []),
@@ -119,11 +136,22 @@ export class Http2Listener {
       maxHeaderListPairs: 64,
       maxSettings: 16,
       maxOutstandingPings: 4,
+      streamResetBurst: limits.resetBurst,
+      streamResetRate: limits.resetRate,
     });
     this.#server.maxConnections = limits.connections;
     this.#server.on('connection', (socket: Socket) => {
+      const { remoteAddress, remotePort } = socket;
+      if (!this.#strangers.add(socket)) {
+        this.#count('refused_limit');
+        socket.destroy();
+        return;
+      }
       this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
+      socket.once('close', () => {
+        this.#sockets.delete(socket);
+        this.#strangers.remove(remoteAddress, remotePort);
+      });
     });
     // A peer that breaks TLS or HTTP/2 ends its own connection and nothing else.
     this.#server.on('tlsClientError', (_error, socket) => {
@@ -225,6 +253,7 @@ export class Http2Listener {
       accepted.forget();
     });
     session.setTimeout(this.#limits.idleTimeoutMs, () => session.close());
+    this.#limitControlFrames(session);
   }
 
   /** No certificate or a foreign one ends here. One of ours goes on to the registry, whatever it will say. */
@@ -250,11 +279,35 @@ export class Http2Listener {
       // This one answer says why, then the session ends.
       refused: () => session.close(),
     });
-    admission.catch(() => {
-      this.#count('refused_standing');
-      setTimeout(() => session.destroy(), refusedGraceMs).unref();
-    });
+    const { remoteAddress, remotePort } = socket;
+    admission.then(
+      () => this.#strangers.remove(remoteAddress, remotePort),
+      () => {
+        this.#count('refused_standing');
+        setTimeout(() => session.destroy(), refusedGraceMs).unref();
+      },
+    );
     return { peer, forget };
+  }
+
+  /** Each is cheap and each is answered, without a limit of nghttp2's own while the peer reads the answers. */
+  #limitControlFrames(session: http2.ServerHttp2Session): void {
+    let left = this.#limits.controlFrames;
+    let since = performance.now();
+    const take = () => {
+      const now = performance.now();
+      if (now - since > controlWindowMs) {
+        since = now;
+        left = this.#limits.controlFrames;
+      }
+      left -= 1;
+      if (left >= 0 || session.destroyed) return;
+      this.#count('flood');
+      session.goaway(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      session.destroy();
+    };
+    session.on('ping', take);
+    session.on('remoteSettings', take);
   }
 }
 

@@ -30,3 +30,4 @@ export {
 } from './http2-listener.ts';
 export { pairingPeer, recoveryPeer } from './pairing-peer.ts';
 export { callingDevice, contextOf, type Peer, pairingChannel, transportOf } from './peer.ts';
+export { sourceKey } from './source-key.ts';
