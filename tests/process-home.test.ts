@@ -131,6 +131,18 @@ test('a registry that is no registry, or empty, is refused', async (t) => {
   await startsAgain(t);
 });
 
+test('a home that is no folder, and a passphrase file that is not there, are named', async (t) => {
+  const file = join(home, 'file');
+  await writeFile(file, '');
+  assert.ok((await failure(palyra(['daemon'], { home: file }), failed)).includes(file));
+  await rm(file);
+  const path = join(home, 'no-passphrase');
+  await configure(home, { masterKey: { from: 'passphrase-file', path } });
+  assert.ok((await failure(palyra(['daemon'], { home }), failed)).includes(path));
+  await configure(home);
+  await startsAgain(t);
+});
+
 test('a port that is taken is named, with the setting that changes it', async (t) => {
   const taken = net.createServer().listen(0, '127.0.0.1');
   t.after(() => void taken.close());
