@@ -1,7 +1,7 @@
 // The TLS of the node listener, and how long a connection lasts.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createClient } from '@connectrpc/connect';
@@ -12,7 +12,13 @@ import {
   requestPairing,
   systemClock,
 } from '@palyra/identity';
-import { type DeviceAuthenticator, dialNode, Http2Listener, NodeService } from '@palyra/rpc';
+import {
+  type DeviceAuthenticator,
+  dialNode,
+  Http2Listener,
+  type ListenerEvent,
+  NodeService,
+} from '@palyra/rpc';
 import { bareSocket, connectNode, credentialOf } from './testing/bare-tls.ts';
 import { expectCode } from './testing/expect-code.ts';
 import { day, HeldClock, hour } from './testing/held-clock.ts';
@@ -210,6 +216,7 @@ async function listenAlone(t: TestContext, authenticator?: Partial<DeviceAuthent
   });
   const names = { dnsNames: [], ipAddresses: [] };
   const handled: string[] = [];
+  const events = new EventEmitter();
   const listener = await Http2Listener.listen({
     host: '127.0.0.1',
     port: 0,
@@ -234,6 +241,7 @@ async function listenAlone(t: TestContext, authenticator?: Partial<DeviceAuthent
         },
       }),
     onInternal: (error) => assert.fail(error as Error),
+    onEvent: (event) => events.emit(event),
   });
   const unsubscribe = identity.registry.subscribe((event) => listener.apply(event));
   t.after(async () => {
@@ -250,6 +258,7 @@ async function listenAlone(t: TestContext, authenticator?: Partial<DeviceAuthent
     device,
     listener,
     handled,
+    told: (event: ListenerEvent) => once(events, event),
     dial,
     newCredential: () => identity.issueServerCredential(names),
   };
@@ -274,11 +283,12 @@ test('a new server certificate is shown to new connections, and old connections 
   await (await dial()).node.status({});
 });
 
-test('a revocation between the check of a connection and its end is not missed', async (t) => {
+/** An admission that has had its answer from the registry, and is held back before it is known. */
+async function admissionHeldBack(t: TestContext) {
   const checked = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
   let identity: IdentityManager | undefined;
-  const { dial, handled, device, ...rest } = await listenAlone(t, {
+  const alone = await listenAlone(t, {
     admit: async (fingerprint) => {
       const verdict = await identity!.admit(fingerprint);
       checked.resolve();
@@ -286,12 +296,27 @@ test('a revocation between the check of a connection and its end is not missed',
       return verdict;
     },
   });
-  identity = rest.identity;
+  identity = alone.identity;
+  return { ...alone, checked: checked.promise, letGo: () => gate.resolve() };
+}
+
+test('a revocation while a connection is being admitted refuses it, without a call', async (t) => {
+  const { dial, identity, device, checked, letGo, told } = await admissionHeldBack(t);
+  const connection = await dial();
+  await checked;
+  await identity.revokeDevice(device.identity.id, 'lost');
+  letGo();
+  await told('refused_standing');
+  connection.close();
+});
+
+test('a revocation while a connection is being admitted refuses its first call', async (t) => {
+  const { dial, identity, device, handled, checked, letGo } = await admissionHeldBack(t);
   const connection = await dial();
   const call = connection.node.status({});
-  await checked.promise;
+  await checked;
   await identity.revokeDevice(device.identity.id, 'lost');
-  gate.resolve();
+  letGo();
   await expectCode(call, 'DEVICE_REVOKED');
   await connection.closed;
   assert.deepEqual(handled, []);
