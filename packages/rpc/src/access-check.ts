@@ -92,9 +92,10 @@ class Guard {
           reject,
         );
       };
-      if (ended.aborted) return stop();
-      ended.addEventListener('abort', stop, { once: true });
+      // Taken in any case: a wait that fails later, with nobody to hear of it, would end the process.
       next.then(resolve, reject).finally(() => ended.removeEventListener('abort', stop));
+      if (ended.aborted) stop();
+      else ended.addEventListener('abort', stop, { once: true });
     });
   }
 }
