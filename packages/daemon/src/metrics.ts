@@ -106,7 +106,8 @@ export async function listenMetrics(
         return;
       }
       try {
-        response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(await metrics.text());
+        const text = await metrics.text();
+        response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(text);
       } catch {
         // The registry cannot be read; the scraper sees a failed scrape.
         response.writeHead(503).end();
