@@ -258,7 +258,7 @@ async function listenAlone(t: TestContext, authenticator?: Partial<DeviceAuthent
     device,
     listener,
     handled,
-    told: (event: ListenerEvent) => once(events, event),
+    told: (event: ListenerEvent) => once(events, event, { signal: AbortSignal.timeout(10_000) }),
     dial,
     newCredential: () => identity.issueServerCredential(names),
   };
