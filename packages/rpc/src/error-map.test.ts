@@ -145,3 +145,8 @@ test('a call that a closing HTTP/2 connection did not take is no bug of ours', (
   const wire = new ConnectError(cause.message, Code.Internal, undefined, undefined, cause);
   assert.equal(fromConnectError(wire).code, 'UNREACHABLE');
 });
+
+test('a text that was cut within a character still travels', () => {
+  const cut = new IdentityError('CAPABILITY_FAILED', '😀'.slice(0, 1));
+  assert.equal(fromConnectError(overTheWire(toConnectError(cut).error)).message, '\uFFFD');
+});

@@ -105,7 +105,8 @@ function failedInside(code: IdentityErrorCode): ConnectError {
 }
 
 function withInfo(code: IdentityErrorCode, message: string, retryAfterMs = 0): ConnectError {
-  const wire = new ConnectError(message, grpcCodes[code]);
+  // A text with half a character, cut from what a device said, cannot be sent: the call would never be answered.
+  const wire = new ConnectError(message.toWellFormed(), grpcCodes[code]);
   wire.details.push({ desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { code, retryAfterMs }) });
   if (retryAfterMs > 0) wire.metadata.set('retry-after', String(Math.ceil(retryAfterMs / 1000)));
   return wire;
