@@ -266,6 +266,8 @@ export class DeviceChannels {
   ): Promise<void> {
     for await (const { callId, outcome } of results) {
       if (channel.ended) return;
+      // It is sent back, and up to `maxOwed` of them wait for a peer that does not read.
+      if (callId.length > maxCallId) throw new IdentityError('MESSAGE_INVALID', 'No call has such an id.');
       device.calls.get(callId)?.settle(this.#outcome(outcome));
       // Also for a call that nobody waits for any more: the device must not send it for ever.
       channel.push({ case: 'settled', value: { callId } });
@@ -359,6 +361,8 @@ class Channel {
 }
 
 const maxOwed = 1024;
+/** A ULID. */
+const maxCallId = 26;
 
 /** A device's own words, on their way to an operator's terminal. */
 const printable = (text: string): string =>

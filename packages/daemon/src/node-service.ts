@@ -11,6 +11,9 @@ import {
 } from '@palyra/rpc';
 import type { DeviceChannels } from './device-channels.ts';
 
+/** Far from where numbers lose their last digit; no channel has so many events. */
+const maxLastSeq = 2n ** 48n;
+
 export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) {
   return (router: ConnectRouter): void => {
     router.service(NodeService, {
@@ -24,10 +27,14 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
         const { deviceId } = callingDevice(context);
         const events = incoming[Symbol.asyncIterator]();
         const first = (await events.next()).value?.event;
-        if (first?.case !== 'hello' || first.value.agentId.length !== 16) {
+        if (
+          first?.case !== 'hello' ||
+          first.value.agentId.length !== 16 ||
+          first.value.lastSeq > maxLastSeq
+        ) {
           throw new IdentityError(
             'MESSAGE_INVALID',
-            'The first event is a hello with an agent id of 16 bytes.',
+            'The first event is a hello with an agent id of 16 bytes and the last number that was seen.',
           );
         }
         const options = { transport: transportOf(context), signal: context.signal };
