@@ -41,6 +41,11 @@ test('a failure that quotes control characters cannot drive the terminal', () =>
   new Output(run.invocation, false).failure({ ...failure, message: `a ${esc}[2Jb\nsecond line` });
   assert.ok(!run.stderr().includes(esc));
   assert.equal(run.stderr().split('\n')[1], 'second line [DEVICE_REVOKED]');
+
+  const bug = recorded();
+  new Output(bug.invocation, false).failure({ ...failure, stack: `SyntaxError: ${esc}]0;a title\n  at b` });
+  assert.ok(!bug.stderr().includes(esc));
+  assert.ok(bug.stderr().endsWith('\n  at b\n'));
 });
 
 test('colours are there on a terminal, and not with NO_COLOR or in a pipe', () => {

@@ -12,7 +12,7 @@
 import { styleText } from 'node:util';
 import type { Failure } from './failure.ts';
 import type { Invocation, Sink } from './invocation.ts';
-import { printable } from './printable.ts';
+import { printableLines } from './printable.ts';
 import { formatSpan } from './time.ts';
 
 type Style = 'bold' | 'dim' | 'red' | 'yellow';
@@ -57,10 +57,11 @@ export class Output {
       return;
     }
     const retry = retryAfterMs === undefined ? '' : ` Try again in ${formatSpan(retryAfterMs)}.`;
-    const text = message.split('\n').map(printable).join('\n');
+    const text = printableLines(message);
     const label = this.#paint('red', 'error:', this.#stderr);
     this.#stderr.write(`${label} ${text}${retry} ${this.#paint('dim', `[${code}]`, this.#stderr)}\n`);
-    if (stack) this.#stderr.write(`${this.#paint('dim', stack, this.#stderr)}\n`);
+    // It repeats the message, which may quote what a stranger sent.
+    if (stack) this.#stderr.write(`${this.#paint('dim', printableLines(stack), this.#stderr)}\n`);
   }
 
   /** For text that goes to `answer`. */

@@ -1,11 +1,12 @@
 // `palyra node exec`: the operator runs a capability on a connected device.
 
+import { IdentityError } from '@palyra/identity';
 import type { Command } from 'commander';
 import { withAdmin } from '../admin.ts';
 import type { Cli } from '../cli.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
-import { printable } from '../printable.ts';
+import { printable, printableLines } from '../printable.ts';
 import { parseSpan } from '../time.ts';
 import { resolveDevice } from './devices.ts';
 
@@ -43,10 +44,17 @@ async function exec(cli: Cli, reference: string, capability: string, options: Ex
       timeoutMs: options.timeout,
     }),
   );
-  const output = JSON.parse(new TextDecoder().decode(reply.output));
+  const output = parseOutput(reply.output);
   cli.output.answer({ output, elapsed_ms: reply.elapsedMs, reconnects: reply.reconnects }, () =>
-    JSON.stringify(output, null, 2).split('\n').map(printable).join('\n'),
+    printableLines(JSON.stringify(output, null, 2)),
   );
+}
+
+/** @throws CAPABILITY_FAILED without repeating what the device sent. */
+function parseOutput(bytes: Uint8Array): unknown {
+  const text = new TextDecoder().decode(bytes);
+  if (!isJson(text)) throw new IdentityError('CAPABILITY_FAILED', 'What the device gave back is not JSON.');
+  return JSON.parse(text);
 }
 
 function isJson(text: string): boolean {

@@ -16,6 +16,7 @@ import type { Cli } from '../cli.ts';
 import { dialBy, type Transport, withDevice } from '../device-connection.ts';
 import { pairedEnrollment } from '../device-store.ts';
 import { withExamples } from '../help.ts';
+import { printable } from '../printable.ts';
 import { formatSpan } from '../time.ts';
 
 interface RunOptions {
@@ -67,7 +68,10 @@ async function run(cli: Cli, options: RunOptions): Promise<void> {
         if (state.state === 'renewed') void adopt(cli, options, state.enrollment);
       },
       onCall: (capability, outcome) =>
-        cli.output.answer({ event: 'call', capability, outcome }, () => `Ran ${capability}: ${outcome}.`),
+        cli.output.answer(
+          { event: 'call', capability, outcome },
+          () => `Ran ${printable(capability)}: ${printable(outcome)}.`,
+        ),
     }),
   );
 }
@@ -94,7 +98,8 @@ function tell(cli: Cli, state: AgentState): void {
     case 'disconnected':
       cli.output.answer(
         { event: 'disconnected', ...errorJson(state.error), retry_in_ms: state.retryInMs },
-        () => `Not connected: ${state.error.message} Trying again in ${formatSpan(state.retryInMs)}.`,
+        () =>
+          `Not connected: ${printable(state.error.message)} Trying again in ${formatSpan(state.retryInMs)}.`,
       );
       return;
     case 'renewed':
@@ -107,7 +112,8 @@ function tell(cli: Cli, state: AgentState): void {
     case 'renewal_failed':
       cli.output.answer(
         { event: 'renewal_failed', ...errorJson(state.error), retry_in_ms: state.retryInMs },
-        () => `The renewal failed: ${state.error.message} Trying again in ${formatSpan(state.retryInMs)}.`,
+        () =>
+          `The renewal failed: ${printable(state.error.message)} Trying again in ${formatSpan(state.retryInMs)}.`,
       );
   }
 }
