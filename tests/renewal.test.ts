@@ -15,7 +15,7 @@ import { dialPairing, recoveryPeer } from '@palyra/rpc';
 import { expectCode } from './testing/expect-code.ts';
 import { day, HeldClock, hour, minute } from './testing/held-clock.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
-import { makeDevice, pair, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
+import { makeDevice, pair, request, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
 
 const serialOf = (enrollment: PairedEnrollment) =>
   readPeerCertificate(enrollment.certificateChain[0]!).serial;
@@ -65,6 +65,37 @@ test('answers that were lost do not pile up without end', async (t) => {
   for (let lost = 0; lost < 3; lost += 1) await renew(daemon, device, enrollment);
   await expectCode(renew(daemon, device, enrollment), 'TOO_MANY_REQUESTS');
   await (await daemon.node(enrollment)).status({});
+});
+
+test('a device cannot fill the registry with certificates, though it uses each', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock });
+  const device = await makeDevice({ clock });
+  let enrollment = await pair(daemon, device);
+  for (let count = 1; count < 20; count += 1) enrollment = await renew(daemon, device, enrollment);
+  const limited = await expectCode(renew(daemon, device, enrollment), 'TOO_MANY_REQUESTS');
+  assert.equal(limited.retryAfterMs, 10 * minute);
+  await (await daemon.node(enrollment)).status({});
+  clock.advance(10 * minute);
+  await renew(daemon, device, enrollment);
+});
+
+test('a recovery that was under way when another identity key took the id over gets nothing', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  const successor = await makeDevice({ identity: await sameIdOtherKey(device.identity) });
+  const pending = await request(daemon, successor);
+  const { registry } = daemon.running.identity;
+  const read = registry.device.bind(registry);
+  t.mock.method(registry, 'device', async (id: Parameters<typeof read>[0]) => {
+    const found = await read(id);
+    t.mock.restoreAll();
+    await daemon.admin.approvePairing({ id: pending.requestId, replaceIdentityKey: true });
+    return found;
+  });
+  await expectCode(recover(daemon, device, enrollment), 'DEVICE_NOT_FOUND');
+  assert.deepEqual(Object.values(await statesOf(daemon, device)), ['revoked']);
 });
 
 test("a renewal takes both keys: neither signature can be missing, another device's or for another key", async (t) => {

@@ -43,6 +43,10 @@ export interface RenewalOptions {
   readonly issuerId: () => Ulid;
 }
 
+/** Certificates for one device in a window, used or not: each leaves rows that are never removed. */
+const burst = 20;
+const burstWindowMs = 10 * 60_000;
+
 interface Challenge {
   readonly channelBinding: Uint8Array;
   readonly expiresAtMs: number;
@@ -64,7 +68,7 @@ export class RenewalDesk {
   async renew(caller: { deviceId: DeviceId; serial: string }, proof: KeyProof): Promise<RenewalReply> {
     const device = await this.#device(caller.deviceId);
     await this.#prove(device, proof, renewalInput(device.id, caller.serial, proof.tlsKey));
-    return this.#issue(device.id, proof.tlsKey, 'certificate.renewed', { previous: caller.serial });
+    return this.#issue(device, proof.tlsKey, 'certificate.renewed', { previous: caller.serial });
   }
 
   /** 32 bytes to sign, good once, on this channel. @throws TOO_MANY_SESSIONS */
@@ -130,7 +134,7 @@ export class RenewalDesk {
         `This device was away for more than ${days} days. Pair it again: palyra pair ADDRESS`,
       );
     }
-    return this.#issue(device.id, request.tlsKey, 'certificate.recovered', { source: channel.source });
+    return this.#issue(device, request.tlsKey, 'certificate.recovered', { source: channel.source });
   }
 
   async #device(id: DeviceId): Promise<Device> {
@@ -155,19 +159,26 @@ export class RenewalDesk {
   }
 
   async #issue(
-    deviceId: DeviceId,
+    proven: Device,
     tlsKey: Uint8Array,
     action: 'certificate.renewed' | 'certificate.recovered',
     detail: Record<string, string>,
   ): Promise<RenewalReply> {
-    const { registry, clock, limits, authority, issuerId, trustBundle } = this.#options;
-    const ca = authority();
+    const { registry, crypto, clock, limits, authority, issuerId, trustBundle } = this.#options;
+    const deviceId = proven.id;
+    // Together: a new issuing CA may come while this one signs.
+    const [ca, caId] = [authority(), issuerId()];
     const issued = await ca.issueDevice({ deviceId, tlsKey, lifeMs: limits.deviceCertificateLifeMs });
     const now = clock.now();
     await registry.transact(async (tx) => {
-      if ((await tx.device(deviceId))?.state === 'revoked') throw deviceRevoked(deviceId);
-      const recent = await tx.certificatesOf(deviceId, limits.unusedCertificates);
-      const unused = recent.filter((each) => each.state === 'issued' && each.notAfter > now);
+      const device = await tx.device(deviceId);
+      if (device?.state === 'revoked') throw deviceRevoked(deviceId);
+      // Another key may have taken the id over since this one was proven; it ends what the old one obtains.
+      if (!device || !crypto.equal(device.identityKey, proven.identityKey)) throw unknownDevice();
+      const recent = await tx.certificatesOf(deviceId, Math.max(limits.unusedCertificates, burst));
+      const unused = recent
+        .slice(0, limits.unusedCertificates)
+        .filter((each) => each.state === 'issued' && each.notAfter > now);
       if (unused.length >= limits.unusedCertificates) {
         throw new IdentityError(
           'TOO_MANY_REQUESTS',
@@ -175,11 +186,20 @@ export class RenewalDesk {
           { retryAfterMs: unused.at(-1)!.notAfter.getTime() - now.getTime() },
         );
       }
+      const ageMs = now.getTime() - (recent[burst - 1]?.createdAt.getTime() ?? Number.NEGATIVE_INFINITY);
+      // One from the future says that the clock was set back, and nothing else.
+      if (ageMs >= 0 && ageMs < burstWindowMs) {
+        throw new IdentityError(
+          'TOO_MANY_REQUESTS',
+          `This device was given ${burst} certificates in ${burstWindowMs / 60_000} minutes. Try again later.`,
+          { retryAfterMs: burstWindowMs - ageMs },
+        );
+      }
       await tx.insertCertificate({
         ...issued,
         subject: { kind: 'device', id: deviceId },
         state: 'issued',
-        issuerId: issuerId(),
+        issuerId: caId,
         createdAt: now,
       });
       await tx.appendAudit({
