@@ -116,17 +116,20 @@ test('so many codes wait at one time and no more, until one is used, withdrawn o
   assert.equal((await daemon.admin.getStatus({})).liveCodes, 1);
 });
 
-test('so many requests wait for the operator and no more; a decision makes room for the same code', async (t) => {
+test('so many requests wait for the operator and no more; a decision makes room, for another code', async (t) => {
   const daemon = await TestDaemon.start(t, { limits: { pendingRequests: 1 } });
   const first = await request(daemon, await makeDevice());
-  const { code } = await daemon.admin.mintCode({});
+  const { code, pairingId } = await daemon.admin.mintCode({});
   const device = await makeDevice();
   const ask = async () =>
     requestPairing(device, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress);
   assertRetry(await expectCode(ask(), 'TOO_MANY_REQUESTS'), hour);
   assert.deepEqual(await loadEnrollments(device.secrets), []);
+  // It was proven, so it is spent.
+  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, 'rejected');
+  await expectCode(ask(), 'DAEMON_NOT_AUTHENTICATED');
   await daemon.admin.rejectPairing({ id: first.requestId });
-  await ask();
+  await request(daemon, device);
 });
 
 test('a code lives from half a minute to a day', async (t) => {

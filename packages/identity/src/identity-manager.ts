@@ -295,8 +295,9 @@ export class IdentityManager {
         detail: { device: deviceId },
       });
       for (const other of await tx.certificatesOf(deviceId, 100)) {
-        if (other.serial === serial || other.state !== 'active') continue;
-        await tx.moveCertificate(other.serial, 'active', 'superseded');
+        // Those that were never used as well: their answers were lost, or someone else has them.
+        if (other.serial === serial || (other.state !== 'active' && other.state !== 'issued')) continue;
+        await tx.moveCertificate(other.serial, other.state, 'superseded');
         await tx.appendAudit({
           at: now,
           action: 'certificate.superseded',

@@ -19,7 +19,7 @@ import { deviceRevoked, type PairingDesk } from './desk.ts';
 import { type DeviceHello, encodeDaemonHello, parseDeviceHello } from './hello.ts';
 import { parseDeviceKind } from './name.ts';
 import type { PairingSealer } from './rest.ts';
-import { type Pairing, type PairingRequest, step } from './state.ts';
+import { isDue, type Pairing, type PairingRequest, step } from './state.ts';
 import {
   awaitProofInput,
   channelIdentifier,
@@ -125,7 +125,7 @@ export class PairingResponder {
     if (this.#sessions.size + this.#inHand.size >= limits.sessions)
       throw tooManySessions(limits.sessionLifeMs);
     const now = clock.now();
-    const usable = pairing?.state === 'waiting' && pairing.guessesLeft > 0 && now < pairing.expiresAt;
+    const usable = pairing?.state === 'waiting' && pairing.guessesLeft > 0 && !isDue(pairing, now);
     const sessionId = crypto.randomBytes(16);
     const expiresAt = new Date(now.getTime() + limits.sessionLifeMs);
     this.#sessions.set(bytesToHex(sessionId), {
@@ -202,20 +202,19 @@ export class PairingResponder {
     }
     const now = clock.now();
     const sealedAwaitKey = await sealer.seal(pairingId, 'await', keys.awaitKey);
-    await registry.transact(async (tx) => {
+    const refusal = await registry.transact(async (tx): Promise<IdentityError | undefined> => {
       const pairing = await tx.pairing(pairingId);
       if (!pairing) throw codeWrong();
-      if ((await tx.counts()).pendingRequests >= limits.pendingRequests) {
-        throw new IdentityError(
-          'TOO_MANY_REQUESTS',
-          'Too many requests wait for the operator. Try again later.',
-          {
-            retryAfterMs: 60_000,
-          },
-        );
-      }
       const known = await tx.device(hello.deviceId);
-      if (known?.state === 'revoked') throw deviceRevoked(known.id);
+      const full = (await tx.counts()).pendingRequests >= limits.pendingRequests;
+      if (known?.state === 'revoked' || full) {
+        // Proven is proven: the code is spent, though the request is not taken.
+        const reason = full
+          ? 'too many requests were waiting'
+          : `device ${hello.deviceId} was revoked before`;
+        await desk.withdrawIn(tx, pairing, reason, now);
+        return full ? tooManyRequests() : deviceRevoked(hello.deviceId);
+      }
       const sameKey = known !== undefined && crypto.equal(known.identityKey, hello.identityKey);
       const pairingRequest: PairingRequest = {
         deviceId: hello.deviceId,
@@ -242,7 +241,9 @@ export class PairingResponder {
         detail: { device: hello.deviceId, source: channel.source, continuity: pairingRequest.continuity },
       });
       tx.emit({ type: 'pairing_changed', pairing: stored });
+      return undefined;
     });
+    if (refusal) throw refusal;
     return { requestId: pairingId, words: keys.words };
   }
 
@@ -342,8 +343,7 @@ export class PairingResponder {
     if (pairingId === undefined) return dummy();
     const guessed = await registry.transact(async (tx) => {
       const pairing = await tx.pairing(pairingId);
-      if (pairing?.state !== 'waiting' || pairing.guessesLeft === 0 || now >= pairing.expiresAt)
-        return undefined;
+      if (pairing?.state !== 'waiting' || pairing.guessesLeft === 0 || isDue(pairing, now)) return undefined;
       const next = await tx.replacePairing(pairing, step(pairing, { type: 'guess' }, now));
       await tx.appendAudit({
         at: now,
@@ -446,6 +446,14 @@ function unsupported(version: number): IdentityError {
   return new IdentityError(
     'VERSION_UNSUPPORTED',
     `This daemon speaks pairing protocol version ${PAIRING_VERSION}, not ${version}. Update the older of the two.`,
+  );
+}
+
+function tooManyRequests(): IdentityError {
+  return new IdentityError(
+    'TOO_MANY_REQUESTS',
+    'Too many requests wait for the operator. Make a new code when some are decided.',
+    { retryAfterMs: 60_000 },
   );
 }
 

@@ -141,18 +141,14 @@ export class PairingDesk {
     const now = clock.now();
     return registry.transact(async (tx) => {
       const pairing = await existing(tx, id);
-      const waiting = pairing.state === 'waiting';
-      const next = step(pairing, { type: waiting ? 'withdraw' : 'reject', reason }, now);
-      const stored = await tx.replacePairing(pairing, next);
-      await tx.appendAudit({
-        at: now,
-        action: waiting ? 'code.withdrawn' : 'request.rejected',
-        subject: id,
-        detail: { reason },
-      });
-      tx.emit({ type: 'pairing_changed', pairing: stored });
-      return stored;
+      if (pairing.state === 'waiting') return this.withdrawIn(tx, pairing, reason, now);
+      return end(tx, pairing, { type: 'reject', reason }, 'request.rejected', now);
     });
+  }
+
+  /** Ends a code that waits, as part of a change. @throws PAIRING_STATE_CONFLICT, PAIRING_EXPIRED */
+  async withdrawIn(tx: RegistryTransaction, pairing: Pairing, reason: string, now: Date): Promise<Pairing> {
+    return end(tx, pairing, { type: 'withdraw', reason }, 'code.withdrawn', now);
   }
 
   /** Writes down what has expired by itself. @returns how many. */
@@ -198,6 +194,19 @@ export class PairingDesk {
   async open(limit: number): Promise<Pairing[]> {
     return this.#options.registry.pairings({ states: openStates, limit });
   }
+}
+
+async function end(
+  tx: RegistryTransaction,
+  pairing: Pairing,
+  event: { readonly type: 'reject' | 'withdraw'; readonly reason: string },
+  action: AuditAction,
+  at: Date,
+): Promise<Pairing> {
+  const stored = await tx.replacePairing(pairing, step(pairing, event, at));
+  await tx.appendAudit({ at, action, subject: pairing.id, detail: { reason: event.reason } });
+  tx.emit({ type: 'pairing_changed', pairing: stored });
+  return stored;
 }
 
 async function moveByItself(

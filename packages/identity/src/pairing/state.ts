@@ -122,8 +122,13 @@ export function step(pairing: Pairing, event: PairingEvent, now: Date): Pairing 
 
 /** Whether the time of the present state is over. Final states have none. */
 export function isDue(pairing: Pairing, now: Date): boolean {
-  return 'expiresAt' in pairing && now.getTime() >= pairing.expiresAt.getTime();
+  if (!('expiresAt' in pairing)) return false;
+  // A code from the future: the clock was set back, which must not give it a longer life.
+  const early = pairing.state === 'waiting' && now.getTime() < pairing.createdAt.getTime() - clockToleranceMs;
+  return early || now.getTime() >= pairing.expiresAt.getTime();
 }
+
+const clockToleranceMs = 60_000;
 
 function baseOf(pairing: Pairing): PairingBase {
   const { id, revision, codeKind, slot, createdAt, guessesLeft, guessesTaken } = pairing;
