@@ -317,9 +317,14 @@ export class IdentityManager {
     const now = this.clock.now();
     const device = await this.registry.device(deviceId);
     if (!device || now.getTime() - (device.lastSeenAt?.getTime() ?? 0) < lastSeenStepMs) return;
-    await this.registry.transact(async (tx) => {
-      await tx.updateDevice({ ...(await existingDevice(tx, deviceId)), lastSeenAt: now });
-    });
+    try {
+      await this.registry.transact(async (tx) => {
+        await tx.updateDevice({ ...(await existingDevice(tx, deviceId)), lastSeenAt: now });
+      });
+    } catch (error) {
+      // A full disk is said by every change that matters; a paired device comes in all the same.
+      if (!hasCode(error, 'STORE_FULL')) throw error;
+    }
   }
 }
 
