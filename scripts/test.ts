@@ -23,7 +23,14 @@ const files =
   patterns.length > 0 ? patterns : globSync(['packages/*/src/**/*.test.ts', 'tests/**/*.test.ts']).sort();
 const run = spawnSync(
   process.execPath,
-  ['--disable-warning=ExperimentalWarning', '--test', '--test-concurrency=2', ...options, ...files],
+  [
+    '--disable-warning=ExperimentalWarning',
+    '--test',
+    '--test-concurrency=2',
+    '--test-timeout=600000',
+    ...options,
+    ...files,
+  ],
   {
     stdio: 'inherit',
     // Hundreds of processes load the same modules: they share what one of them compiled, and so does the next run.
