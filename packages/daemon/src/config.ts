@@ -96,6 +96,7 @@ const configSchema = z.strictObject({
       nodeConnections: positive.default(10_000),
       strangersPerSource: positive.default(128),
       handshakeTimeoutMs: positive.default(10_000),
+      quicIdleTimeoutMs: positive.default(60_000),
     })
     .prefault({}),
 });

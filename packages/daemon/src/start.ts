@@ -128,6 +128,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
         limits: {
           maxConnections: config.limits.nodeConnections,
           handshakeTimeoutMs: config.limits.handshakeTimeoutMs,
+          idleTimeoutMs: config.limits.quicIdleTimeoutMs,
         },
         onInternal: onError,
         onEvent: (event) => metrics.countListener('quic', event),
@@ -299,6 +300,7 @@ function pairingLimits(config: DaemonConfig): Partial<PairingLimits> {
     nodeConnections: ____,
     strangersPerSource: _____,
     handshakeTimeoutMs: ______,
+    quicIdleTimeoutMs: _______,
     ...limits
   } = config.limits;
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));

@@ -7,6 +7,9 @@ import { createQuicTransport } from './rpc/client.ts';
 
 /** Shorter than the contract's own: where UDP is blocked nothing comes back, and HTTP/2 waits. */
 const dialTimeoutMs = 3_000;
+/** A daemon that has gone without a word is noticed after this: it does not answer for connections it does not know. */
+const silenceMs = 15_000;
+const keepAliveMs = 5_000;
 
 /** @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, VERSION_UNSUPPORTED */
 export async function dialNodeQuic(quic: Quic, enrollment: PairedEnrollment): Promise<NodeConnection> {
@@ -22,7 +25,8 @@ export async function dialNodeQuic(quic: Quic, enrollment: PairedEnrollment): Pr
       pinnedRoot: certificatesToPem(enrollment.trustBundle),
       trustDomain: enrollment.trustDomain,
     },
-    limits: { handshakeTimeoutMs: dialTimeoutMs },
+    limits: { handshakeTimeoutMs: dialTimeoutMs, idleTimeoutMs: silenceMs },
+    keepAliveMs,
   });
   return {
     name: 'quic',
