@@ -76,6 +76,7 @@ export class UdpPath implements HeldPath {
   #back: Socket | undefined;
   #client: AddressInfo | undefined;
   #holding = false;
+  #closed = false;
 
   static async to(scope: Scope, target: string): Promise<UdpPath> {
     const path = new UdpPath(portOf(target));
@@ -121,17 +122,17 @@ export class UdpPath implements HeldPath {
 
   #send(send: () => void): void {
     const delayMs = this.weather();
-    if (delayMs === undefined) {
+    if (delayMs === undefined || this.#closed) {
       this.lost += 1;
       return;
     }
     this.carried += 1;
     if (delayMs === 0) send();
-    else setTimeout(send, delayMs).unref();
+    else setTimeout(() => this.#closed || send(), delayMs).unref();
   }
 
   #close(): void {
-    this.weather = () => undefined;
+    this.#closed = true;
     for (const each of [this.#front, this.#back, ...this.#old]) each?.close();
   }
 }

@@ -35,6 +35,8 @@ export interface PalyraOptions {
   readonly home: string;
   /** What it reads on stdin; nothing when absent. */
   readonly stdin?: string;
+  /** Words in front: a program that runs it. */
+  readonly under?: readonly string[];
   /** Options of Node. */
   readonly node?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -56,7 +58,9 @@ export class PalyraProcess {
 
   /** `palyra ARGS --json` */
   static start(args: readonly string[], { home, stdin, ...options }: PalyraOptions): PalyraProcess {
-    const words = [
+    const [program, ...words] = [
+      ...(options.under ?? []),
+      process.execPath,
       '--disable-warning=ExperimentalWarning',
       ...(options.node ?? []),
       palyraProgram,
@@ -65,7 +69,7 @@ export class PalyraProcess {
       '--json',
       ...args,
     ];
-    const child = spawn(process.execPath, words, {
+    const child = spawn(program!, words, {
       stdio: 'pipe',
       env: {
         ...process.env,

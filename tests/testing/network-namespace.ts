@@ -1,0 +1,72 @@
+// A network of its own for some processes (Linux, root): what happens on it happens to nobody else.
+
+import { spawnSync } from 'node:child_process';
+import type { Scope } from './palyra-process.ts';
+
+export class NetworkNamespace {
+  readonly #name: string;
+  /** Words in front of a command that runs in it. */
+  readonly under: readonly string[];
+
+  /** With a loopback interface that is up. @throws where namespaces are not allowed; see `namespacesMissing`. */
+  static make(scope: Scope): NetworkNamespace {
+    made += 1;
+    const namespace = new NetworkNamespace(`palyra-${process.pid}-${made}`);
+    run(['ip', 'netns', 'add', namespace.#name]);
+    scope.after(async () => run(['ip', 'netns', 'delete', namespace.#name]));
+    namespace.run(['ip', 'link', 'set', 'lo', 'up']);
+    return namespace;
+  }
+
+  private constructor(name: string) {
+    this.#name = name;
+    this.under = ['ip', 'netns', 'exec', name];
+  }
+
+  run(command: readonly string[]): void {
+    run([...this.under, ...command]);
+  }
+
+  /** No UDP packet arrives any more. */
+  blockUdp(): void {
+    // The rule that finds local addresses comes first by default, and no other can stand before it.
+    this.run(['ip', 'rule', 'add', 'pref', '10', 'lookup', 'local']);
+    this.run(['ip', 'rule', 'delete', 'pref', '0']);
+    this.run(['ip', 'rule', 'add', 'pref', '1', 'ipproto', 'udp', 'type', 'blackhole']);
+  }
+
+  /** @param words as `tc` takes them: 'loss 5% delay 100ms 20ms'. Each packet passes once. */
+  netem(words: string): void {
+    this.run(['tc', 'qdisc', 'replace', 'dev', 'lo', 'root', 'netem', ...words.split(' ')]);
+  }
+}
+
+let made = 0;
+
+/** Why there can be no namespaces here; false when there can. */
+export function namespacesMissing(): string | false {
+  if (process.getuid?.() !== 0) return 'NOT TESTED: network namespaces need root';
+  const { status, stderr, error } = spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' });
+  return status === 0 ? false : `NOT TESTED: ${error?.message ?? stderr.trim()} (Debian: iproute2)`;
+}
+
+/** Why this kernel cannot lose and delay packets; false when it can. */
+export function netemMissing(): string | false {
+  const missing = namespacesMissing();
+  if (missing) return missing;
+  const ends: (() => Promise<void>)[] = [];
+  const namespace = NetworkNamespace.make({ after: (end) => void ends.push(end) });
+  try {
+    namespace.netem('delay 1ms');
+    return false;
+  } catch (error) {
+    return `NOT TESTED: ${(error as Error).message}`;
+  } finally {
+    for (const end of ends) void end();
+  }
+}
+
+function run([command, ...args]: readonly string[]): void {
+  const { status, stderr, error } = spawnSync(command!, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${error?.message ?? stderr.trim()}`);
+}
