@@ -51,7 +51,10 @@ export function tlsConfigError(cause: unknown): IdentityError | undefined {
   );
 }
 
-/** Why the client's handshake did not come to its end. Alerts about certificates are then the client's own. */
+/**
+ * Why the client's handshake did not come to its end. Alerts about certificates are then the client's own. Anything else
+ * that a close says is not believed: until the handshake is done, whoever is on the path can write one.
+ */
 export function dialError(close: LibraryClose | undefined, cause: unknown): IdentityError {
   const alert = (close?.errorCode ?? 0) - 0x100;
   if (alert === noApplicationProtocol) {
@@ -71,8 +74,7 @@ export function dialError(close: LibraryClose | undefined, cause: unknown): Iden
       { cause },
     );
   }
-  const known = tlsConfigError(cause) ?? (close && closeReason(close));
-  return known ?? new IdentityError('UNREACHABLE', 'No answer over QUIC.', { cause });
+  return tlsConfigError(cause) ?? new IdentityError('UNREACHABLE', 'No answer over QUIC.', { cause });
 }
 
 const lostAfterMs = 4_000;

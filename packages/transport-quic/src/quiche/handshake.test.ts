@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { toCloseNumber } from '../close-code.ts';
 import type {
   QuicClientConnection,
   QuicClientTlsConfig,
@@ -10,6 +11,7 @@ import type {
   QuicServerConnection,
 } from '../contract.ts';
 import { ask, deferred, echo, rejectsWith } from '../testing/contract-suite.ts';
+import { forgeCloses } from '../testing/forged-close.ts';
 import { createPki, type Pki } from '../testing/pki.ts';
 import { UdpRelay } from '../testing/udp-relay.ts';
 import { loadLibrary } from './library.ts';
@@ -127,6 +129,12 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       session.on('close', closed.resolve);
       assert.equal((await closed.promise).reason, 'client certificate required');
       assert.equal(asked, 0);
+    });
+
+    it('believes nobody who closes before the handshake: anyone on the path can', async () => {
+      const forger = await forgeCloses(toCloseNumber('DEVICE_REVOKED'), 'This device was revoked.');
+      await rejectsWith(dial(forger.port), 'UNREACHABLE');
+      forger.close();
     });
 
     it('speaks one protocol', async () => {
