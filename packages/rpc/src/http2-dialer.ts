@@ -135,6 +135,8 @@ function overHttp2(
     refused = code === http2.constants.NGHTTP2_INADEQUATE_SECURITY;
   });
   const keepAlive = setInterval(() => {
+    // Its `close` event may still be to come.
+    if (session.destroyed || session.closed) return;
     const dead = setTimeout(() => session.destroy(), keepAliveTimeoutMs);
     session.ping(() => clearTimeout(dead));
   }, keepAliveMs);
