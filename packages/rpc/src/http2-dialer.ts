@@ -137,7 +137,7 @@ function overHttp2(
   const keepAlive = setInterval(() => {
     // Its `close` event may still be to come.
     if (session.destroyed || session.closed) return;
-    const dead = setTimeout(() => session.destroy(), keepAliveTimeoutMs);
+    const dead = setTimeout(() => session.destroy(), keepAliveTimeoutMs).unref();
     session.ping(() => clearTimeout(dead));
   }, keepAliveMs);
   keepAlive.unref();
