@@ -6,6 +6,7 @@ import tls from 'node:tls';
 import { createClient } from '@connectrpc/connect';
 import { NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { expectCode } from './testing/expect-code.ts';
 import { day, HeldClock } from './testing/held-clock.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
@@ -50,6 +51,19 @@ test('on HTTP/2 a live connection stays, and a new one sees the new certificate'
   assert.notEqual(await serverSerial(daemon.nodeAddress), node1);
   assert.notEqual(await serverSerial(daemon.pairingAddress), pairing1);
   await node.status({});
+});
+
+test('a certificate that was made while the clock was ahead is replaced when it is right again', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock });
+  const device = await makeDevice({ clock });
+  const enrollment = await pair(daemon, device);
+  clock.advance(5 * day);
+  await daemon.running.tick();
+  await expectCode(daemon.node(enrollment), 'CLOCK_SKEW');
+  clock.advance(-5 * day);
+  await daemon.running.tick();
+  await (await daemon.node(enrollment)).status({});
 });
 
 test('on QUIC the connection ends with a reason to come back, and the next one works at once', async (t) => {

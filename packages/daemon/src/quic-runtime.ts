@@ -50,11 +50,13 @@ export class QuicRuntime {
   readonly #peers = new WeakMap<QuicServerConnection, Peer>();
   readonly #sweep: NodeJS.Timeout;
   #listener: QuicListener;
+  #port = 0;
 
   /** @throws UNREACHABLE when the port is taken, TypeError where QUIC cannot run safely. */
   static async start(options: QuicRuntimeOptions): Promise<QuicRuntime> {
     const runtime = new QuicRuntime(options);
     runtime.#listener = await runtime.#listen(options.port, options.credential, options.trustBundle);
+    runtime.#port = runtime.#listener.port;
     return runtime;
   }
 
@@ -66,6 +68,7 @@ export class QuicRuntime {
     this.#sweep.unref();
   }
 
+  /** 0 while it does not listen. */
   get port(): number {
     return this.#listener.port;
   }
@@ -81,11 +84,12 @@ export class QuicRuntime {
 
   /** The library cannot change a listener's certificate, so devices reconnect to a new one on the same port. */
   async swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): Promise<void> {
-    const { port } = this;
     await this.#listener.close(
       new IdentityError('UNREACHABLE', 'The daemon has a new certificate. Connect again.'),
     );
-    this.#listener = await this.#listen(port, credential, trustBundle);
+    // Should it fail to listen again, the next credential is the next try.
+    this.#listener = notListening;
+    this.#listener = await this.#listen(this.#port, credential, trustBundle);
   }
 
   async close(): Promise<void> {

@@ -101,6 +101,8 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
 
   const names = { dnsNames: dnsNames(config), ipAddresses: ['127.0.0.1', '::1', ...config.names.ip] };
   let credential = await identity.issueServerCredential(names);
+  let isHalfPresented = false;
+  let presenting = Promise.resolve();
   const channels = new DeviceChannels(clock);
   const metrics = new DaemonMetrics(identity, {
     connections: () => ({ node: node.sessions, quic: quic?.connections ?? 0, pairing: pairing.sessions }),
@@ -227,14 +229,23 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   cleanup.push(() => clearInterval(timer));
   async function tick(): Promise<void> {
     await identity.tick();
-    if (isPastTwoThirds(credential, clock.now())) await presentNewCredential();
+    const due = () => isHalfPresented || isDue(credential, clock.now());
+    if (due()) await presentNewCredential(due);
   }
-  /** HTTP/2 connections stay; devices on QUIC reconnect. */
-  async function presentNewCredential(): Promise<void> {
+  /** One at a time. HTTP/2 connections stay; devices on QUIC reconnect. */
+  function presentNewCredential(isWanted = () => true): Promise<void> {
+    const presented = presenting.then(() => (isWanted() ? present() : undefined));
+    presenting = presented.catch(() => {});
+    return presented;
+  }
+  async function present(): Promise<void> {
     credential = await identity.issueServerCredential(names);
+    // What fails from here on is tried again at the next tick.
+    isHalfPresented = true;
     node.swapCredential(credential, identity.trustBundle);
     pairing.swapCredential(credential, identity.trustBundle);
     await quic?.swapCredential(credential, identity.trustBundle);
+    isHalfPresented = false;
   }
 
   return {
@@ -306,9 +317,10 @@ function pairingLimits(config: DaemonConfig): Partial<PairingLimits> {
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
 }
 
-function isPastTwoThirds({ notBefore, notAfter }: ServerCredential, now: Date): boolean {
+/** Also one that is not valid yet: the clock was ahead when it was made, and devices refuse it. */
+function isDue({ notBefore, notAfter }: ServerCredential, now: Date): boolean {
   const life = notAfter.getTime() - notBefore.getTime();
-  return now.getTime() >= notBefore.getTime() + (life * 2) / 3;
+  return now < notBefore || now.getTime() >= notBefore.getTime() + (life * 2) / 3;
 }
 
 /** The machine's own name when it can stand in a certificate, and what the configuration adds. */
