@@ -117,7 +117,7 @@ class QuicheClientConnection implements QuicClientConnection {
     this.closed = new Promise((resolve) => {
       this.#settle = resolve;
     });
-    this.#keepAlive = setInterval(() => session.ping(), options.keepAliveMs ?? 20_000).unref();
+    this.#keepAlive = setInterval(() => ping(session), options.keepAliveMs ?? 20_000).unref();
     session.on('close', (info) => this.#gone(closeReason(info)));
     session.on('stream', () =>
       this.close(new IdentityError('MESSAGE_INVALID', 'The server opened a stream.')),
@@ -190,3 +190,11 @@ class QuicheClientConnection implements QuicClientConnection {
 }
 
 const isStreamLimit = (error: unknown) => error instanceof Error && error.message.includes('StreamLimit');
+
+function ping(session: QuicClientSession): void {
+  try {
+    session.ping();
+  } catch {
+    // It has ended inside the library, whose `close` event is on its way.
+  }
+}
