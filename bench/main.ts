@@ -8,7 +8,9 @@ import { issue } from './issue.ts';
 import { type Figure, type Figures, type Progress, reached } from './measure.ts';
 import { pairing } from './pairing.ts';
 import { registry } from './registry.ts';
+import { revoke } from './revoke.ts';
 import { rpc } from './rpc.ts';
+import { overHttp2, overQuic } from './transports.ts';
 
 const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>>> = {
   issue,
@@ -16,6 +18,9 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   registry,
   handshake,
   rpc,
+  revoke,
+  http2: overHttp2,
+  quic: overQuic,
   console: consoleScroll,
 };
 

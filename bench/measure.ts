@@ -11,7 +11,7 @@ export interface Target {
 
 export interface Figure {
   readonly value: number;
-  readonly unit: 'ratio' | 'ms' | 'MiB';
+  readonly unit: 'ratio' | 'ms' | 'MiB' | 'KiB' | 'calls';
   readonly meaning: string;
   readonly target?: Target;
   /** First and third quartile over the rounds. */
@@ -70,7 +70,7 @@ export const quartiles = (values: readonly number[]): [number, number] => [
   quantile(values, 0.75),
 ];
 
-function quantile(values: readonly number[], share: number): number {
+export function quantile(values: readonly number[], share: number): number {
   if (values.length === 0) throw new TypeError('nothing was measured');
   const sorted = values.toSorted((a, b) => a - b);
   const at = (sorted.length - 1) * share;

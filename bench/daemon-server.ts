@@ -1,0 +1,116 @@
+// The process of daemon-process.ts.
+
+import http2 from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
+import { startDaemon } from '@palyra/daemon';
+import { certificatesToPem, type PairedEnrollment } from '@palyra/identity';
+import { loadLibrary, withScratchFolder } from '../packages/transport-quic/src/quiche/library.ts';
+import { alpn } from '../packages/transport-quic/src/quiche/runtime.ts';
+import { newDevice, pair } from './pair.ts';
+
+export interface PairedDevice {
+  readonly id: string;
+  readonly enrollment: PairedEnrollment;
+}
+
+export interface DaemonReady {
+  readonly devices: readonly PairedDevice[];
+  readonly bare: { readonly http2: number; readonly quic: number };
+}
+
+/** `quicReply` is what the bare QUIC server answers from now on. */
+export type DaemonQuestion = 'memory' | { readonly quicReply: Uint8Array };
+
+const host = '127.0.0.1';
+const here = { host, port: 0 };
+const [home = '', count = '1'] = process.argv.slice(2);
+let quicReply: Uint8Array = new Uint8Array();
+
+const daemon = await startDaemon({
+  home,
+  config: { pairing: here, node: here, quic: { host }, console: { enabled: false }, metrics: { port: 0 } },
+  onError: (error, where) => console.error(where, error),
+});
+const addressOf = (wanted: string) => daemon.listeners.find(({ name }) => name === wanted)!.address;
+
+async function enroll(): Promise<PairedDevice> {
+  const device = await newDevice();
+  const enrollment = await pair(daemon.identity, device);
+  const addresses = { nodeAddress: addressOf('node'), quicAddress: addressOf('quic') };
+  return { id: device.identity.id, enrollment: { ...enrollment, ...addresses } };
+}
+
+const credential = await daemon.identity.issueServerCredential({ dnsNames: [], ipAddresses: [host] });
+const pem = {
+  key: credential.key.toPem(),
+  cert: certificatesToPem(credential.certificateChain),
+  ca: certificatesToPem(daemon.identity.trustBundle),
+};
+
+/** As an answer of NodeService.Status: headers, one message, trailers. */
+async function bareHttp2(): Promise<number> {
+  const message = Buffer.alloc(5 + 150);
+  message.writeUInt32BE(150, 1);
+  const server = http2.createSecureServer({ ...pem, requestCert: true, minVersion: 'TLSv1.3' });
+  server.on('stream', (stream) => {
+    stream.resume();
+    stream.once('end', () => {
+      stream.respond(
+        { ':status': 200, 'content-type': 'application/grpc+proto', 'grpc-accept-encoding': 'identity' },
+        { waitForTrailers: true },
+      );
+      stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+      stream.end(message);
+    });
+    stream.on('error', () => {});
+  });
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  return (server.address() as AddressInfo).port;
+}
+
+async function bareQuic(): Promise<number> {
+  const server = loadLibrary().createQuicServer({
+    ...pem,
+    clientAuth: 'require',
+    alpn: [alpn],
+    disableRetry: false,
+    runtimeMode: 'portable',
+    fallbackPolicy: 'error',
+  });
+  server.on('session', (session) => {
+    session.on('error', () => {});
+    session.on('stream', (stream) => {
+      stream.on('error', () => {});
+      // The request comes in one piece, and its caller ends the stream when it has the answer.
+      stream.once('data', () => stream.end(quicReply));
+      stream.resume();
+    });
+  });
+  const { port } = await withScratchFolder((written) => {
+    const listening = server.listen(0, host);
+    written();
+    return listening;
+  });
+  return port;
+}
+
+async function answer(question: DaemonQuestion): Promise<number> {
+  if (typeof question === 'object') {
+    quicReply = question.quicReply;
+    return 0;
+  }
+  // What was freed is given back before it is counted.
+  for (let round = 0; round < 5; round += 1) {
+    globalThis.gc?.();
+    await setTimeout(50);
+  }
+  return process.memoryUsage().rss;
+}
+
+const devices: PairedDevice[] = [];
+while (devices.length < Number(count)) devices.push(await enroll());
+const ready: DaemonReady = { devices, bare: { http2: await bareHttp2(), quic: await bareQuic() } };
+process.on('disconnect', () => process.exit());
+process.on('message', async (question: DaemonQuestion) => process.send?.(await answer(question)));
+process.send?.(ready);

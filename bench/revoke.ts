@@ -1,0 +1,121 @@
+// revoke.*: how long a revocation takes to be felt.
+
+import { join } from 'node:path';
+import { createClient } from '@connectrpc/connect';
+import { AdminService, dialAdmin, dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { BenchDaemon } from './daemon-process.ts';
+import { type Figures, type Progress, quantile } from './measure.ts';
+
+const devices = 1_000;
+const dialLanes = 16;
+const callLanes = 8;
+
+class Live {
+  readonly deviceId: string;
+  readonly transport: string;
+  readonly closed: Promise<number>;
+  readonly #node;
+  /** The operator has the answer: it is committed. */
+  revoked = false;
+  /** Calls sent after that and answered all the same. */
+  slipped = 0;
+
+  constructor(deviceId: string, connection: NodeConnection) {
+    this.deviceId = deviceId;
+    this.transport = connection.name;
+    this.closed = connection.closed.then(() => performance.now());
+    this.#node = createClient(NodeService, connection.transport);
+  }
+
+  /** @returns whether it was answered. */
+  async call(): Promise<boolean> {
+    const late = this.revoked;
+    const answered = await this.#node.status({}).then(
+      () => true,
+      () => false,
+    );
+    if (answered && late) this.slipped += 1;
+    return answered;
+  }
+}
+
+export async function revoke(progress: Progress): Promise<Figures> {
+  progress(`revocation of ${devices} connected devices, one after another`);
+  const daemon = await BenchDaemon.start(devices);
+  const quic = createQuic();
+  const live: Live[] = [];
+  const waiting = [...daemon.ready.devices.entries()];
+  const dialLane = async () => {
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      const [index, { id, enrollment }] = next;
+      const overHttp2 = index % 2 === 0;
+      const connection = overHttp2
+        ? await dialNode(enrollment.nodeAddress, enrollment)
+        : await dialNodeQuic(quic, enrollment);
+      const each = new Live(id, connection);
+      if (!(await each.call())) throw new Error('a device of this benchmark got no answer');
+      live.push(each);
+    }
+  };
+  await Promise.all(Array.from({ length: dialLanes }, dialLane));
+
+  const connection = await dialAdmin(join(daemon.home, 'daemon', 'admin.sock'));
+  const admin = createClient(AdminService, connection.transport);
+  const left = [...live];
+  let calls = 0;
+  let over = false;
+  // The others go on; which of them is next is nobody's choice.
+  const callLane = async () => {
+    while (!over) {
+      const someone = left[Math.floor(Math.random() * left.length)];
+      if (someone && (await someone.call())) calls += 1;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+  const lanes = Array.from({ length: callLanes }, callLane);
+  const times = { http2: [] as number[], quic: [] as number[] };
+  for (const victim of live) {
+    // Calls without a pause until it gets none through any more.
+    const calling = (async () => {
+      while (await victim.call());
+    })();
+    const started = performance.now();
+    await admin.revokeDevice({ id: victim.deviceId, reason: 'benchmark' });
+    victim.revoked = true;
+    times[victim.transport as 'http2' | 'quic'].push((await victim.closed) - started);
+    left.splice(left.indexOf(victim), 1);
+    await calling;
+  }
+  over = true;
+  await Promise.all(lanes);
+  connection.close();
+  await daemon.stop();
+
+  const all = [...times.http2, ...times.quic];
+  return {
+    'revoke.to_closed_ms_p99': {
+      value: quantile(all, 0.99),
+      target: { atMost: 50 },
+      unit: 'ms',
+      meaning:
+        `From the operator's call to the end of the device's connection, as the device sees it: ${devices} devices, half ` +
+        'on HTTP/2 and half on QUIC, revoked one after another while all of them call.',
+      parts: {
+        http2_p50: quantile(times.http2, 0.5),
+        http2_p99: quantile(times.http2, 0.99),
+        quic_p50: quantile(times.quic, 0.5),
+        quic_p99: quantile(times.quic, 0.99),
+        slowest: Math.max(...all),
+        calls_of_others: calls,
+      },
+    },
+    'revoke.accepted_after_commit': {
+      value: live.reduce((sum, each) => sum + each.slipped, 0),
+      target: { atMost: 0 },
+      unit: 'calls',
+      meaning: 'Calls that were sent after the operator had the answer, and were answered all the same.',
+      parts: {},
+    },
+  };
+}

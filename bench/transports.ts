@@ -1,0 +1,213 @@
+// http2.*, quic.*: what the services cost on each transport beside the bare library that sends the same bytes, and what
+// a connection costs that does nothing.
+
+import http2 from 'node:http2';
+import { createClient } from '@connectrpc/connect';
+import { certificatesToPem, type PairedEnrollment, TlsKey } from '@palyra/identity';
+import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
+import {
+  createQuic,
+  dialNodeQuic,
+  type QuicClientConnection,
+  type QuicClientTlsConfig,
+} from '@palyra/transport-quic';
+import { encodeFrame } from '../packages/transport-quic/src/rpc/frame.ts';
+import { BenchDaemon } from './daemon-process.ts';
+import type { PairedDevice } from './daemon-server.ts';
+import { type Figure, type Figures, interleave, median, type Progress, ratio } from './measure.ts';
+
+const path = `/${NodeService.typeName}/Status`;
+const calls = 512;
+const inFlight = 64;
+const idle = 1_000;
+/** Below what one device may have on one listener. */
+const perDevice = 50;
+
+export async function overHttp2(progress: Progress): Promise<Figures> {
+  const daemon = await BenchDaemon.start(idle / perDevice + 3);
+  const { enrollment } = daemon.ready.devices.at(-1)!;
+  progress('idle HTTP/2 connections in memory');
+  const kib = await idleKib(daemon, ({ enrollment: known }) => dialNode(known.nodeAddress, known));
+
+  progress('calls over HTTP/2 against a bare HTTP/2 server');
+  const { certificateChain, privateKey, pinnedRoot, trustDomain } = tlsOf(enrollment);
+  const dial = (port: number) =>
+    http2.connect(`https://127.0.0.1:${port}`, {
+      ca: pinnedRoot,
+      cert: certificateChain,
+      key: privateKey,
+      servername: trustDomain,
+    });
+  const [node, bare] = [dial(portOf(enrollment.nodeAddress)), dial(daemon.ready.bare.http2)];
+  const times = await interleave(
+    { node: () => many(() => http2Call(node)), bare: () => many(() => http2Call(bare)) },
+    { rounds: 20, warmUp: 5 },
+  );
+  node.destroy();
+  bare.destroy();
+  await daemon.stop();
+  return {
+    'http2.share_of_bare': share(times, 'HTTP/2', 0.9),
+    'http2.idle_connection_kib': memory(kib, 'HTTP/2 session'),
+  };
+}
+
+export async function overQuic(progress: Progress): Promise<Figures> {
+  const daemon = await BenchDaemon.start(idle / perDevice + 3);
+  const { enrollment } = daemon.ready.devices.at(-1)!;
+  const quic = createQuic();
+  progress('idle QUIC connections in memory');
+  const kib = await idleKib(daemon, ({ enrollment: known }) => dialNodeQuic(quic, known));
+
+  progress('calls over QUIC against a bare QUIC server');
+  const dial = (port: number) => quic.dial({ host: '127.0.0.1', port, tls: tlsOf(enrollment) });
+  const [nodePort, barePort] = [portOf(enrollment.quicAddress!), daemon.ready.bare.quic];
+  const [node, bare] = [await dial(nodePort), await dial(barePort)];
+  await daemon.ask({ quicReply: await quicCall(node) });
+  const times = await interleave(
+    { node: () => many(() => quicCall(node)), bare: () => many(() => quicCall(bare)) },
+    { rounds: 20, warmUp: 5 },
+  );
+  node.close();
+  bare.close();
+
+  progress('QUIC handshakes against a bare QUIC server');
+  const handshake = (port: number) => async () => {
+    const connection = await dial(port);
+    // Over with the first answer: the daemon has asked its registry by then.
+    await quicCall(connection);
+    connection.close();
+  };
+  const handshakes = await interleave(
+    { node: handshake(nodePort), bare: handshake(barePort) },
+    { rounds: 100, warmUp: 20 },
+  );
+  await daemon.stop();
+  progress('transports.loss NOT MEASURED: it needs root and a kernel that can lose packets (netem)');
+  return {
+    'quic.share_of_bare': share(times, 'QUIC', 0.7),
+    'quic.idle_connection_kib': memory(kib, 'QUIC connection'),
+    'quic.handshake_ratio_to_bare': {
+      ...ratio(handshakes.node, handshakes.bare),
+      unit: 'ratio',
+      meaning:
+        'A QUIC connection to its first answer, registry checks included, over one to a bare server of the library ' +
+        'with the same certificates.',
+      parts: { node_ms: median(handshakes.node), bare_ms: median(handshakes.bare) },
+    },
+  };
+}
+
+function share(times: { node: number[]; bare: number[] }, what: string, atLeast: number): Figure {
+  return {
+    ...ratio(times.bare, times.node),
+    target: { atLeast },
+    unit: 'ratio',
+    meaning:
+      `Calls of NodeService.Status per second on ${what}, over a bare server of the library that answers with the same ` +
+      'bytes. One client process, 64 calls in flight on one connection.',
+    parts: {
+      node_per_second: (calls * 1000) / median(times.node),
+      bare_per_second: (calls * 1000) / median(times.bare),
+    },
+  };
+}
+
+function memory(kib: number, what: string): Figure {
+  return {
+    value: kib,
+    unit: 'KiB',
+    meaning: `What the daemon's process grows by for one idle ${what} of a paired device, with ${idle} of them.`,
+    parts: {},
+  };
+}
+
+function tlsOf({
+  certificateChain,
+  tlsKey,
+  trustBundle,
+  trustDomain,
+}: PairedEnrollment): QuicClientTlsConfig {
+  return {
+    certificateChain: certificatesToPem(certificateChain),
+    privateKey: TlsKey.fromPkcs8(tlsKey).toPem(),
+    pinnedRoot: certificatesToPem(trustBundle),
+    trustDomain,
+  };
+}
+
+const portOf = (address: string) => Number(address.slice(address.lastIndexOf(':') + 1));
+
+async function many(call: () => Promise<unknown>): Promise<void> {
+  let left = calls;
+  const lane = async () => {
+    while (left > 0) {
+      left -= 1;
+      await call();
+    }
+  };
+  await Promise.all(Array.from({ length: inFlight }, lane));
+}
+
+/** An empty gRPC message: not compressed, 0 bytes. */
+const emptyMessage = Buffer.alloc(5);
+
+function http2Call(session: http2.ClientHttp2Session): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/grpc+proto', te: 'trailers' };
+    const stream = session.request({ ':method': 'POST', ':path': path, ...headers });
+    stream.resume();
+    stream.once('error', reject);
+    stream.once('end', () => resolve());
+    stream.end(emptyMessage);
+  });
+}
+
+const request = Buffer.concat([
+  encodeFrame({ type: 'request', path, headers: new Headers({ 'content-type': 'application/grpc+proto' }) }),
+  encodeFrame({ type: 'data', bytes: emptyMessage }),
+  encodeFrame({ type: 'end' }),
+]);
+
+/** @returns the answer's bytes. */
+async function quicCall(connection: QuicClientConnection): Promise<Uint8Array> {
+  const stream = await connection.openStream();
+  await stream.write(request);
+  const parts: Uint8Array[] = [];
+  for (let part = await stream.read(); part; part = await stream.read()) parts.push(part);
+  await stream.end();
+  const answer = Buffer.concat(parts);
+  if (answer.length === 0) throw new Error('a call of this benchmark got no answer');
+  return answer;
+}
+
+async function idleKib(
+  daemon: BenchDaemon,
+  dial: (device: PairedDevice) => Promise<NodeConnection>,
+): Promise<number> {
+  const { devices } = daemon.ready;
+  const admitted = async (device: PairedDevice) => {
+    const connection = await dial(device);
+    await createClient(NodeService, connection.transport).status({});
+    return connection;
+  };
+  const open = async (some: readonly PairedDevice[]) => {
+    const held: NodeConnection[] = [];
+    for (const device of some) {
+      for (let count = 0; count < perDevice; count += 10)
+        held.push(...(await Promise.all(Array.from({ length: 10 }, () => admitted(device)))));
+    }
+    return held;
+  };
+  const close = async (held: readonly NodeConnection[]) => {
+    for (const each of held) each.close();
+    await Promise.all(held.map(({ closed }) => closed));
+  };
+  // What the first connections cost once and for all is not theirs.
+  await close(await open(devices.slice(-3, -1)));
+  const before = await daemon.ask('memory');
+  const held = await open(devices.slice(0, -3));
+  const kib = ((await daemon.ask('memory')) - before) / held.length / 1024;
+  await close(held);
+  return kib;
+}
