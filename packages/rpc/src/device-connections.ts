@@ -1,6 +1,7 @@
 // The live connections of devices, on whichever transport: each is admitted by the registry, asked about again for every
 // call, and shut when it is revoked, superseded or past its certificate's end.
 
+import { setImmediate } from 'node:timers/promises';
 import {
   type AuthenticatedDevice,
   type DeviceId,
@@ -82,6 +83,16 @@ export class DeviceConnections {
     });
     // Whoever asks about the connection is told; nobody has to.
     admission.catch(() => {});
+    // One read answers all calls that were here before it: under load they come in bunches, and a read among them costs
+    // three times what it costs alone.
+    let reading: Promise<AuthenticatedDevice> | undefined;
+    const read = () => {
+      reading ??= setImmediate().then(() => {
+        reading = undefined;
+        return authenticator.authenticate(fingerprint);
+      });
+      return reading;
+    };
     const peer: DevicePeer = {
       caller: 'device',
       transport: options.transport,
@@ -90,7 +101,7 @@ export class DeviceConnections {
       check: async () => {
         try {
           await admission;
-          return await authenticator.authenticate(fingerprint);
+          return await read();
         } catch (error) {
           if (error instanceof IdentityError) options.refused?.(error);
           throw error;
