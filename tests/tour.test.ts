@@ -15,6 +15,8 @@ const names = [
   'words equal on both sides',
   'approve',
   'first mTLS call',
+  'the same call over QUIC',
+  'a capability run on the device',
   'a call without a certificate refused',
   'a wrong code refused',
   'revoke',

@@ -22,6 +22,8 @@ export class Scene {
   /** As the device shows them. */
   words!: string;
   deviceId!: string;
+  /** `palyra node run`, while the device holds. */
+  agent!: PalyraProcess;
   readonly #ends: (() => Promise<void>)[] = [];
 
   static async open(): Promise<Scene> {

@@ -2,9 +2,12 @@
 
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';
+import process from 'node:process';
 import type tls from 'node:tls';
+import { createClient } from '@connectrpc/connect';
 import { certificatesToPem, loadEnrollments, type PairedEnrollment } from '@palyra/identity';
-import { NodeService } from '@palyra/rpc';
+import { dialNode, NodeService } from '@palyra/rpc';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { bareSocket, credentialOf } from '../../tests/testing/bare-tls.ts';
 import { DaemonProcess } from '../../tests/testing/daemon-process.ts';
 import { answer, configure, failure, PalyraProcess, palyra } from '../../tests/testing/palyra-process.ts';
@@ -91,6 +94,29 @@ export const steps: readonly Step[] = [
     },
   },
   {
+    name: 'the same call over QUIC',
+    async play({ deviceHome, deviceId }) {
+      const enrollment = await pairedEnrollment(deviceHome);
+      const connection = await dialNodeQuic(createQuic(), enrollment);
+      const status = await createClient(NodeService, connection.transport).status({});
+      connection.close();
+      assert.equal(status.deviceId, deviceId);
+      return `the same answer at ${enrollment.quicAddress} (UDP), by certificate ${status.serial}`;
+    },
+  },
+  {
+    name: 'a capability run on the device',
+    async play(scene) {
+      scene.agent = PalyraProcess.start(['node', 'run'], { home: scene.deviceHome });
+      scene.after(async () => void (await scene.agent.end('SIGKILL')));
+      const { transport } = await scene.agent.line(({ event }) => event === 'connected');
+      assert.equal(transport, 'quic');
+      const run = await answer(['node', 'exec', scene.deviceId, 'system.info'], { home: scene.home });
+      assert.equal(run.output.node, process.version);
+      return `system.info over QUIC in ${run.elapsed_ms} ms: ${run.output.platform ?? ''} Node ${run.output.node}`;
+    },
+  },
+  {
     name: 'a call without a certificate refused',
     async play({ daemon, deviceHome }) {
       const enrollment = await pairedEnrollment(deviceHome);
@@ -122,11 +148,26 @@ export const steps: readonly Step[] = [
   },
   {
     name: 'revoke',
-    async play({ home, deviceId }) {
-      const revoke = ['devices', 'revoke', deviceId, '--yes', '--reason', 'lost on the train'];
-      const { state } = await answer(revoke, { home });
+    async play({ daemon, home, deviceHome, deviceId, agent }) {
+      const enrollment = await pairedEnrollment(deviceHome);
+      const live = [
+        await dialNode(enrollment.nodeAddress, enrollment),
+        await dialNodeQuic(createQuic(), enrollment),
+      ];
+      for (const { transport } of live) await createClient(NodeService, transport).status({});
+      const admin = await daemon.admin();
+      const startedAt = performance.now();
+      const closed = live.map(async (each) => {
+        await each.closed;
+        return `${each.name} after ${(performance.now() - startedAt).toFixed(1)} ms`;
+      });
+      await admin.revokeDevice({ id: deviceId, reason: 'lost on the train' });
+      const shown = (await Promise.all(closed)).join(', ');
+      const { lines } = await agent.ended;
+      assert.equal(lines.at(-1)!.error?.code, 'DEVICE_REVOKED');
+      const { state } = await answer(['devices', 'show', deviceId], { home });
       assert.equal(state, 'revoked');
-      return `${deviceId} is revoked: lost on the train`;
+      return `${deviceId} is revoked: lost on the train. Live connections closed: ${shown}; its agent knows why and stopped`;
     },
   },
   {
