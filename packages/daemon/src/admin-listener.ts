@@ -5,7 +5,7 @@ import http2 from 'node:http2';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { IdentityError } from '@palyra/identity';
-import { accessCheck, contextOf } from '@palyra/rpc';
+import { accessCheck, contextOf, serveRequests } from '@palyra/rpc';
 
 export interface AdminListener {
   close(): Promise<void>;
@@ -28,8 +28,9 @@ export async function listenAdmin(
     );
   }
   await rm(path, { force: true });
-  const server = http2.createServer(
-    {},
+  const server = http2.createServer();
+  serveRequests(
+    server,
     connectNodeAdapter({
       routes,
       interceptors: [accessCheck(onInternal)],

@@ -181,7 +181,7 @@ export class Http2Listener {
         return contextOf(entry.peer);
       },
     });
-    this.#server.on('request', (request, response) => {
+    serveRequests(this.#server, (request, response) => {
       // A session that was refused or closed has no entry: nothing of it reaches Connect.
       if (!request.stream.session || !this.#sessions.has(request.stream.session))
         return request.stream.close();
@@ -309,6 +309,21 @@ export class Http2Listener {
     session.on('ping', take);
     session.on('remoteSettings', take);
   }
+}
+
+type Serve = (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void;
+
+/**
+ * Every request of the server. Node itself would answer those that expect something and those for a tunnel, and throws
+ * when the peer has reset such a stream by then: nobody could catch that, and it would end the process.
+ */
+export function serveRequests(server: http2.Http2Server | http2.Http2SecureServer, serve: Serve): void {
+  const refuse: Serve = (request) => request.stream.close();
+  server.on('request', serve);
+  // Without the 100: who waits for it sends its message all the same after a while (RFC 9110 10.1.1).
+  server.on('checkContinue', serve);
+  server.on('checkExpectation', refuse);
+  server.on('connect', refuse);
 }
 
 function acceptAnyone(socket: TLSSocket): Session {

@@ -27,6 +27,7 @@ export {
   Http2Listener,
   type Http2ListenerOptions,
   type ListenerEvent,
+  serveRequests,
 } from './http2-listener.ts';
 export { pairingPeer, recoveryPeer } from './pairing-peer.ts';
 export { callingDevice, contextOf, type Peer, pairingChannel, transportOf } from './peer.ts';
