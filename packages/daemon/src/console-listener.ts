@@ -8,7 +8,7 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
-import { accessCheck, contextOf } from '@palyra/rpc';
+import { accessCheck, contextOf, isPeerGone } from '@palyra/rpc';
 import { type ConsolePages, securityHeaders } from './console-pages.ts';
 import { ConsoleRefusal, type ConsoleSessions } from './console-sessions.ts';
 
@@ -69,7 +69,7 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
     (request, response) => {
       for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value);
       serve(request, response).catch((error) => {
-        if (!(error instanceof ConsoleRefusal)) options.onInternal(error, 'the console');
+        if (!(error instanceof ConsoleRefusal || isPeerGone(error))) options.onInternal(error, 'the console');
         refuse(response, error instanceof ConsoleRefusal ? error.kind : 'internal', error.message);
       });
     },

@@ -150,3 +150,11 @@ test('a text that was cut within a character still travels', () => {
   const cut = new IdentityError('CAPABILITY_FAILED', '😀'.slice(0, 1));
   assert.equal(fromConnectError(overTheWire(toConnectError(cut).error)).message, '\uFFFD');
 });
+
+test('a request that its sender broke off is not for the log', () => {
+  for (const code of ['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET']) {
+    const { error, internal } = toConnectError(Object.assign(new Error('Premature close'), { code }));
+    assert.equal(internal, false);
+    assert.equal(error.code, Code.Canceled);
+  }
+});

@@ -94,11 +94,23 @@ export function toConnectError(
   peer: { readonly operator?: boolean } = {},
 ): { readonly error: ConnectError; readonly internal: boolean } {
   if (error instanceof ConnectError) return { error, internal: false };
+  if (isPeerGone(error))
+    return { error: new ConnectError('The peer has gone.', Code.Canceled), internal: false };
   if (!(error instanceof IdentityError)) return { error: failedInside('INTERNAL'), internal: true };
   const internal = error.code === 'INTERNAL' || storeCodes.has(error.code);
   if (internal && !peer.operator) return { error: failedInside(error.code), internal };
   return { error: withInfo(error.code, error.message, error.retryAfterMs), internal };
 }
+
+/**
+ * Node's words for a request that its sender broke off. That is no bug, and whoever can reach a listener could fill the
+ * log with them.
+ */
+export function isPeerGone(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && goneCodes.has(error.code);
+}
+
+const goneCodes: ReadonlySet<unknown> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET']);
 
 function failedInside(code: IdentityErrorCode): ConnectError {
   return withInfo(code, 'Something failed inside the daemon; its log says what.');

@@ -1,7 +1,7 @@
 export { access, type Caller } from './access.ts';
 export { accessCheck } from './access-check.ts';
 export { type DeviceAuthenticator, type DeviceConnection, DeviceConnections } from './device-connections.ts';
-export { fromConnectError, toConnectError } from './error-map.ts';
+export { fromConnectError, isPeerGone, toConnectError } from './error-map.ts';
 export { AdminService } from './gen/palyra/admin/v1/admin_pb.js';
 export {
   type CapabilityResult,
