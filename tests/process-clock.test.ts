@@ -2,10 +2,11 @@
 // whoever is refused is told that it is the clock, and with the clock right everything is as it was.
 
 import assert from 'node:assert/strict';
-import { after, type TestContext, test } from 'node:test';
+import { before, type TestContext, test } from 'node:test';
 import { parsePairingCode, requestPairing } from '@palyra/identity';
 import { DaemonProcess } from './testing/daemon-process.ts';
 import { expectCode } from './testing/expect-code.ts';
+import { fileScope } from './testing/file-scope.ts';
 import { freePort } from './testing/free-port.ts';
 import { day, HeldClock } from './testing/held-clock.ts';
 import {
@@ -26,7 +27,12 @@ const bothTimes = /This device's clock says .*, the daemon's says .*set the wron
 const notValidNow = /The daemon's certificate is not valid at this device's time, .*Set the clock right/;
 
 /** A daemon, stopped, that comes back at its ports, and a device paired with it; both by the right clock. */
-const paired = noWrongClock ? undefined : await pairedHomes({ after });
+let homes: Awaited<ReturnType<typeof pairedHomes>>;
+
+const file = fileScope();
+before(async () => {
+  if (!noWrongClock) homes = await pairedHomes(file);
+});
 
 test("the daemon's clock is set back a day and right again", async (t) => {
   const clock = new HeldClock();
@@ -81,14 +87,14 @@ test("the daemon's clock is set forward a day and right again", async (t) => {
 test('the daemon does not start with its clock a day back, and then does', {
   skip: noWrongClock,
 }, async (t) => {
-  const wrong = palyra(['daemon'], { home: paired!.home, env: clockOffByDays(-1) });
+  const wrong = palyra(['daemon'], { home: homes.home, env: clockOffByDays(-1) });
   const message = await failure(wrong, { code: 'CERTIFICATE_NOT_YET_VALID', exitCode: 3 });
   assert.match(message, /clock is before the start of its authority, .*set the clock/);
   await (await startsAsBefore(t)).stop();
 });
 
 test('the daemon starts with its clock a day ahead, and then right', { skip: noWrongClock }, async (t) => {
-  const { home, deviceHome } = paired!;
+  const { home, deviceHome } = homes;
   const wrong = await DaemonProcess.start(t, { home, env: clockOffByDays(1) });
   const call = palyra(['node', 'status'], { home: deviceHome });
   assert.match(await failure(call, clockSkew), notValidNow);
@@ -104,9 +110,9 @@ test('a device whose clock is a day off is told so', { skip: noWrongClock }, asy
     assert.match(await pairInVain(daemon, home, clockOffByDays(days)), bothTimes);
     await failure(palyra(['node', 'status'], { home }), { code: 'NOT_PAIRED', exitCode: 4 });
   }
-  const call = palyra(['node', 'status'], { home: paired!.deviceHome, env: clockOffByDays(-1) });
+  const call = palyra(['node', 'status'], { home: homes.deviceHome, env: clockOffByDays(-1) });
   assert.match(await failure(call, clockSkew), notValidNow);
-  await answer(['node', 'status'], { home: paired!.deviceHome });
+  await answer(['node', 'status'], { home: homes.deviceHome });
 });
 
 async function refusedForItsClock(daemon: TestDaemon): Promise<void> {
@@ -123,7 +129,7 @@ async function checkAudit(daemon: TestDaemon): Promise<void> {
 
 /** The daemon as it was, with its device. */
 async function startsAsBefore(t: TestContext): Promise<DaemonProcess> {
-  const { home, deviceHome, daemonId } = paired!;
+  const { home, deviceHome, daemonId } = homes;
   const daemon = await DaemonProcess.start(t, { home });
   assert.equal(daemon.daemonId, daemonId);
   await answer(['node', 'status'], { home: deviceHome });

@@ -6,8 +6,9 @@ import { execFileSync } from 'node:child_process';
 import { chmod, cp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import net, { type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { after, type TestContext, test } from 'node:test';
+import { before, type TestContext, test } from 'node:test';
 import { DaemonProcess } from './testing/daemon-process.ts';
+import { fileScope } from './testing/file-scope.ts';
 import { answer, configure, failure, makeHome, palyra, type Scope } from './testing/palyra-process.ts';
 
 const permissions = { code: 'STORE_PERMISSIONS', exitCode: 6 };
@@ -16,7 +17,13 @@ const wrongKey = { code: 'MASTER_KEY_WRONG', exitCode: 6 };
 const failed = { code: 'STORE_FAILED', exitCode: 6 };
 
 /** Each test damages it, and puts it right again. */
-const { home, daemonId } = await usedHome({ after });
+let home: string;
+let daemonId: string;
+
+const file = fileScope();
+before(async () => {
+  ({ home, daemonId } = await usedHome(file));
+});
 
 test('a second daemon on one home is refused, names the first, and leaves it alone', async (t) => {
   const first = await DaemonProcess.start(t, { home });
@@ -132,10 +139,10 @@ test('a registry that is no registry, or empty, is refused', async (t) => {
 });
 
 test('a home that is no folder, and a passphrase file that is not there, are named', async (t) => {
-  const file = join(home, 'file');
-  await writeFile(file, '');
-  assert.ok((await failure(palyra(['daemon'], { home: file }), failed)).includes(file));
-  await rm(file);
+  const noFolder = join(home, 'file');
+  await writeFile(noFolder, '');
+  assert.ok((await failure(palyra(['daemon'], { home: noFolder }), failed)).includes(noFolder));
+  await rm(noFolder);
   const path = join(home, 'no-passphrase');
   await configure(home, { masterKey: { from: 'passphrase-file', path } });
   assert.ok((await failure(palyra(['daemon'], { home }), failed)).includes(path));

@@ -81,7 +81,6 @@ function startTour(t: TestContext, folder: string, ...words: string[]): ChildPro
   const tour = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, ...words], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, TMPDIR: folder },
-    timeout: 120_000,
   });
   t.after(() => tour.kill('SIGKILL'));
   return tour;

@@ -1,0 +1,13 @@
+// What the tests of one file share, cleaned up after the last of them. Made in a `before`: what fails there fails the
+// tests, and is cleaned up too.
+
+import { after } from 'node:test';
+import type { Scope } from './palyra-process.ts';
+
+export function fileScope(): Scope {
+  const ends: (() => Promise<void>)[] = [];
+  after(async () => {
+    for (let end = ends.pop(); end; end = ends.pop()) await end();
+  });
+  return { after: (end) => void ends.push(end) };
+}
