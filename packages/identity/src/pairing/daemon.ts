@@ -388,11 +388,9 @@ export class PairingResponder {
   async #issue(approved: Extract<Pairing, { state: 'approved' }>): Promise<Pairing> {
     const { registry, crypto, clock, limits, authority, issuerId } = this.#options;
     const { deviceId, tlsKey } = approved.request;
-    const issued = await authority().issueDevice({
-      deviceId,
-      tlsKey,
-      lifeMs: limits.deviceCertificateLifeMs,
-    });
+    // Together: a new issuing CA may come while this one signs, and the chain is built from what is stored here.
+    const [ca, caId] = [authority(), issuerId()];
+    const issued = await ca.issueDevice({ deviceId, tlsKey, lifeMs: limits.deviceCertificateLifeMs });
     const now = clock.now();
     return registry.transact(async (tx) => {
       const pairing = (await tx.pairing(approved.id)) ?? approved;
@@ -410,7 +408,7 @@ export class PairingResponder {
         state: 'issued',
         notBefore: issued.notBefore,
         notAfter: issued.notAfter,
-        issuerId: issuerId(),
+        issuerId: caId,
         der: issued.der,
         createdAt: now,
       });
