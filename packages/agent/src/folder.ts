@@ -50,6 +50,8 @@ function runExecutable(
       stdio: ['pipe', 'pipe', 'pipe'],
       env,
     });
+    // First: where the system has no pipe left there are no streams either, and the error still comes.
+    child.once('error', reject);
     const output: Buffer[] = [];
     let bytes = 0;
     let errorText = '';
@@ -69,7 +71,6 @@ function runExecutable(
     // A program that does not read its input is not at fault.
     child.stdin.on('error', () => {});
     child.stdin.end(input);
-    child.once('error', reject);
     child.once('close', (code, signalName) => {
       signal.removeEventListener('abort', stop);
       if (bytes > MAX_OUTPUT_BYTES) {

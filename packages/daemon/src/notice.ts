@@ -154,9 +154,10 @@ function run([program, ...args]: readonly string[], body: string, signal: AbortS
       killSignal: 'SIGKILL',
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
     });
+    // First: where the system has no pipe left there is no stdin either, and the error still comes.
+    child.once('error', reject);
     child.stdin.on('error', () => {});
     child.stdin.end(body);
-    child.once('error', reject);
     child.once('close', (code, ended) => {
       if (code === 0) resolve();
       else reject(new IdentityError('UNREACHABLE', `${program} ended with ${ended ?? `exit code ${code}`}.`));
