@@ -52,6 +52,9 @@ export async function handshake(progress: Progress): Promise<Figures> {
         node_processor_us: share.cpuUs.first,
         bare_processor_us: share.cpuUs.second,
       },
+      whenMissed:
+        'The listener also makes an HTTP/2 session and sends its settings, reads the certificate, and asks the registry ' +
+        'twice (standing, last seen).',
     },
   };
 }

@@ -83,24 +83,26 @@ function describeMachine(): string {
 }
 
 function describe(name: string, figure: Figure): string {
-  const { value, unit, spread, target, meaning, parts } = figure;
+  const { value, unit, spread, target, meaning, parts, whenMissed } = figure;
   const lines = [`${name}  ${round(value)}${unit === 'ratio' ? '' : ` ${unit}`}`];
   if (target) lines[0] += `  (target ${targetText(figure)}: ${reached(figure) ? 'reached' : 'NOT reached'})`;
   lines.push(`  ${meaning}`);
   const made = Object.entries(parts).map(([part, number]) => `${part} ${round(number)}`);
   if (spread) made.push(`half of the rounds between ${round(spread[0])} and ${round(spread[1])}`);
   lines.push(`  ${made.join(', ')}`);
+  if (whenMissed && !reached(figure)) lines.push(`  Where the time goes: ${whenMissed}`);
   return lines.join('\n');
 }
 
 function forMachines(figure: Figure) {
-  const { value, target, unit, meaning, spread, parts } = figure;
+  const { value, target, unit, meaning, spread, parts, whenMissed } = figure;
   return {
     value: round(value),
     ...(target && { target: targetText(figure), reached: reached(figure) }),
     unit,
     meaning,
     ...(spread && { spread: spread.map(round) }),
+    ...(whenMissed && !reached(figure) && { whereTheTimeGoes: whenMissed }),
     parts: Object.fromEntries(Object.entries(parts).map(([name, number]) => [name, round(number)])),
   };
 }

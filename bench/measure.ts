@@ -16,6 +16,8 @@ export interface Figure {
   readonly target?: Target;
   /** First and third quartile over the rounds. */
   readonly spread?: readonly [number, number];
+  /** Where the time goes, said when the target is missed. */
+  readonly whenMissed?: string;
   /** What the value was made of, by name and unit. */
   readonly parts: Readonly<Record<string, number>>;
 }
