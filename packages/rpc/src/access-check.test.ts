@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import type { StreamRequest, StreamResponse } from '@connectrpc/connect';
+import { IdentityError } from '@palyra/identity';
 import { accessCheck } from './access-check.ts';
 import { NodeService } from './gen/palyra/node/v1/node_pb.js';
 import { contextOf, type DevicePeer } from './peer.ts';
@@ -36,8 +37,8 @@ test('a message that fails to come after its connection was shut out is nobodyâ€
     const read = message[Symbol.asyncIterator]();
     assert.deepEqual(await read.next(), { done: false, value: 1 });
     // The handler is at work on the first message when the connection ends.
-    end.abort();
-    await assert.rejects(read.next(), { code: 'UNREACHABLE' });
+    end.abort(new IdentityError('DEVICE_REVOKED', 'This device was revoked.'));
+    await assert.rejects(read.next(), { code: 'DEVICE_REVOKED' });
     second.reject(new Error('the socket is gone'));
     return { stream: true, message: noMessages() } as unknown as StreamResponse;
   };

@@ -86,12 +86,7 @@ class Guard {
   #orEnded<T>(next: Promise<T>): Promise<T> {
     const { ended } = this.#peer;
     return new Promise((resolve, reject) => {
-      const stop = () => {
-        this.check().then(
-          () => reject(new IdentityError('UNREACHABLE', 'The connection was closed.')),
-          reject,
-        );
-      };
+      const stop = () => reject(ended.reason);
       // Taken in any case: a wait that fails later, with nobody to hear of it, would end the process.
       next.then(resolve, reject).finally(() => ended.removeEventListener('abort', stop));
       if (ended.aborted) stop();

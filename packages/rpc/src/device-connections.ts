@@ -157,6 +157,8 @@ export class DeviceConnections {
 
 function shut(entry: Entry, code: keyof typeof standingMessages): void {
   if (entry.end.signal.aborted) return;
-  entry.end.abort();
-  entry.shut(new IdentityError(code, standingMessages[code]));
+  const reason = new IdentityError(code, standingMessages[code]);
+  // The calls under way are told first, and at once: the connection does not wait for them for long.
+  entry.end.abort(reason);
+  entry.shut(reason);
 }

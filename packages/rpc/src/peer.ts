@@ -17,7 +17,7 @@ export type Peer =
       readonly check: () => Promise<AuthenticatedDevice>;
       /** Moves with every revocation, of whomever: while it stands still, the last check holds. */
       readonly epoch: () => number;
-      /** Aborted when this connection has been shut out. */
+      /** Aborted when this connection is shut out; the reason is an IdentityError. */
       readonly ended: AbortSignal;
       readonly transport: 'http2' | 'quic';
     }
