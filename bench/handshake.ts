@@ -10,7 +10,7 @@ const lanes = 8;
 
 export async function handshake(progress: Progress): Promise<Figures> {
   progress('mutual TLS handshakes on the node listener against a bare TLS server');
-  const servers = await ServerProcess.start();
+  await using servers = await ServerProcess.start();
   const { ports, device } = servers.ready;
   const secureContext = createSecureContext({
     ca: certificatesToPem(device.trustBundle),
@@ -34,7 +34,6 @@ export async function handshake(progress: Progress): Promise<Figures> {
     { first: load(ports.node), second: load(ports.bare) },
     { rounds: 60, warmUp: 10, calls: handshakes },
   );
-  await servers.stop();
   return {
     'handshake.share_of_bare': {
       value: share.value,

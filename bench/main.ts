@@ -116,4 +116,6 @@ function round(value: number): number {
   return value >= 100 ? Math.round(value) : Number(value.toPrecision(3));
 }
 
+// What is to be removed at the end is removed then, too.
+process.once('SIGINT', () => process.exit(130));
 process.exitCode = await main();

@@ -3,15 +3,14 @@
 import { fork } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, open, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FilesystemSecretStore, IdentityManager, masterKeyFromFile } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
-import { seedDevices, seededDevice } from '@palyra/registry-sql/suite';
+import { seededDevice } from '@palyra/registry-sql/suite';
 import { type Figures, interleave, median, type Progress, quartiles, ratio, type Work } from './measure.ts';
 import { newDevice, pair } from './pair.ts';
 import { answerOf } from './server-process.ts';
+import { TemporaryFolder } from './temporary-folder.ts';
 import { timeRegistry } from './timed-registry.ts';
 
 const few = 1_000;
@@ -22,30 +21,25 @@ const pairingRounds = { rounds: 200, warmUp: 20 };
 const checkRounds = { rounds: 300, warmUp: 1500, calls: 100 };
 
 export async function registry(progress: Progress): Promise<Figures> {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-bench-'));
-  try {
-    const homes = { none: join(folder, 'none'), few: join(folder, 'few'), many: join(folder, 'many') };
-    for (const home of Object.values(homes)) await start(home);
-    progress('registries of 1,000 and of 1,000,000 devices are made (half a minute)');
-    await seed(homes.few, few);
-    await seed(homes.many, many);
-    progress('the start of a daemon that has them');
-    const started = await measureStarts(homes);
-    progress('a pairing and the check of a call among them');
-    return { ...(await measureGrowth(homes)), ...started };
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+  using folder = await TemporaryFolder.make();
+  const home = (name: string) => join(folder.path, name);
+  const homes = { none: home('none'), few: home('few'), many: home('many') };
+  for (const each of Object.values(homes)) await start(each);
+  progress('registries of 1,000 and of 1,000,000 devices are made (half a minute)');
+  await seed(homes.few, few);
+  await seed(homes.many, many);
+  progress('the start of a daemon that has them');
+  const started = await measureStarts(homes);
+  progress('a pairing and the check of a call among them');
+  return { ...(await measureGrowth(homes)), ...started };
 }
 
 const registryPath = (home: string) => join(home, 'daemon', 'registry.sqlite');
 
 async function seed(home: string, count: number): Promise<void> {
-  await seedDevices(registryPath(home), count);
-  // Otherwise the system still writes it while we measure.
-  const file = await open(registryPath(home), 'r+');
-  await file.sync();
-  await file.close();
+  const child = fork(new URL('./seed.ts', import.meta.url), [registryPath(home), String(count)]);
+  const [code] = await once(child, 'exit');
+  if (code !== 0) throw new Error(`a registry of ${count} devices could not be made: exit code ${code}`);
 }
 
 /** From the start of the process to a daemon that listens. */

@@ -10,7 +10,7 @@ const inFlight = 64;
 
 export async function rpc(progress: Progress): Promise<Figures> {
   progress('calls with access table and registry check against calls without');
-  const servers = await ServerProcess.start();
+  await using servers = await ServerProcess.start();
   const { ports, device } = servers.ready;
   const dial = (port: number) =>
     http2.connect(`https://127.0.0.1:${port}`, {
@@ -26,7 +26,6 @@ export async function rpc(progress: Progress): Promise<Figures> {
   );
   node.destroy();
   unchecked.destroy();
-  await servers.stop();
   return {
     'rpc.share_of_unchecked': {
       value: share.value,

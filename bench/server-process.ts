@@ -2,11 +2,9 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { interleave, median, type Rounds, ratio } from './measure.ts';
 import type { Question, ServersReady } from './servers.ts';
+import { TemporaryFolder } from './temporary-folder.ts';
 
 export interface Load {
   readonly run: () => Promise<void>;
@@ -17,16 +15,18 @@ export interface Load {
 export class ServerProcess {
   readonly ready: ServersReady;
   readonly #child: ChildProcess;
-  readonly #folder: string;
+  readonly #folder: TemporaryFolder;
 
   static async start(): Promise<ServerProcess> {
-    const folder = await mkdtemp(join(tmpdir(), 'palyra-bench-'));
-    const child = fork(new URL('./servers.ts', import.meta.url), [folder], { serialization: 'advanced' });
+    const folder = await TemporaryFolder.make();
+    const child = fork(new URL('./servers.ts', import.meta.url), [folder.path], {
+      serialization: 'advanced',
+    });
     const ready = await answerOf<ServersReady>(child);
     return new ServerProcess(child, folder, ready);
   }
 
-  private constructor(child: ChildProcess, folder: string, ready: ServersReady) {
+  private constructor(child: ChildProcess, folder: TemporaryFolder, ready: ServersReady) {
     this.#child = child;
     this.#folder = folder;
     this.ready = ready;
@@ -65,11 +65,13 @@ export class ServerProcess {
     };
   }
 
-  async stop(): Promise<void> {
-    const ended = once(this.#child, 'exit');
-    this.#child.disconnect();
-    await ended;
-    await rm(this.#folder, { recursive: true });
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.connected) {
+      const ended = once(this.#child, 'exit');
+      this.#child.disconnect();
+      await ended;
+    }
+    this.#folder[Symbol.dispose]();
   }
 
   async #ask(what: Question): Promise<number> {
