@@ -21,7 +21,7 @@ import { makeDevice, pair } from './testing/sample-device.ts';
 const inadequateSecurity = 12;
 
 /** Ends before a call is looked at, and says that the certificate is why. */
-async function expectNoEntry(daemon: TestDaemon, credential: Credential | undefined): Promise<void> {
+async function expectNoEntry(daemon: TestDaemon, credential: Credential): Promise<void> {
   const connection = await connectNode(daemon, credential);
   const goaway = once(connection.session, 'goaway');
   await assert.rejects(register(connection));
@@ -70,9 +70,16 @@ async function addGoodDevice(daemon: TestDaemon, { clock }: TestDaemonOptions = 
   };
 }
 
-test('no certificate: no entry', async (t) => {
+test('no certificate: the connection ends before HTTP/2 begins', async (t) => {
   const { daemon, undisturbed } = await daemonWithGoodDevice(t);
-  await expectNoEntry(daemon, undefined);
+  const connection = await connectNode(daemon);
+  let begun = false;
+  connection.session.once('remoteSettings', () => {
+    begun = true;
+  });
+  await assert.rejects(register(connection));
+  await connection.closed;
+  assert.equal(begun, false);
   await undisturbed();
 });
 

@@ -94,6 +94,25 @@ test('so many handshakes at one time and no more, until they are over', async (t
   await expectCode(open(peer), 'TOO_MANY_SESSIONS');
 });
 
+test('a handshake makes room when its connection ends', async (t) => {
+  const daemon = await TestDaemon.start(t, { limits: { sessions: 3 } });
+  const gone = await daemon.peer();
+  const stays = await daemon.peer();
+  for (let n = 1; n <= 2; n += 1) await open(gone);
+  await open(stays);
+  await expectCode(open(stays), 'TOO_MANY_SESSIONS');
+  gone.close();
+  // As soon as the daemon has noticed; a refused call costs nothing.
+  for (let opened = 0; opened < 2; ) {
+    opened += await open(stays).then(
+      () => 1,
+      () => 0,
+    );
+  }
+  // Those of the connection that stays are still there.
+  await expectCode(open(stays), 'TOO_MANY_SESSIONS');
+});
+
 test('so many codes wait at one time and no more, until one is used, withdrawn or over', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits: { liveCodes: 2 } });
@@ -212,7 +231,7 @@ test('a request that nobody decides expires, and the device that waits is told a
   await daemon.running.identity.tick();
   await refusal;
   assert.deepEqual(await loadEnrollments(device.secrets), []);
-  await expectCode(daemon.admin.approvePairing({ id: pending.requestId }), 'PAIRING_STATE_CONFLICT');
+  await expectCode(daemon.admin.approvePairing({ id: pending.requestId }), 'PAIRING_EXPIRED');
   assert.equal((await daemon.admin.getStatus({})).pendingRequests, 0);
 });
 

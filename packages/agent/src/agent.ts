@@ -111,13 +111,19 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         error = problem;
       }
       failures = connected ? 0 : Math.min(failures + 1, maxDoublings);
-      const retryInMs = error.retryAfterMs ?? jitter((options.retryMs ?? 500) * 2 ** failures);
+      const retryInMs = asked(error) ?? jitter((options.retryMs ?? 500) * 2 ** failures);
       onState({ state: 'disconnected', error, retryInMs });
       await pause(retryInMs, signal);
     }
   }
   agent.stop();
 }
+
+const maxRetryAfterMs = 60 * 60_000;
+
+/** What the daemon asked for, within reason: a number of its own must not silence a device for days. */
+const asked = ({ retryAfterMs }: IdentityError): number | undefined =>
+  retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, maxRetryAfterMs);
 
 type Result = Extract<MessageInitShape<typeof DeviceEventSchema>['event'], { case: 'result' }>;
 
@@ -228,7 +234,7 @@ class Agent {
         end();
       } catch (cause) {
         const error = fromConnectError(cause);
-        const retryInMs = error.retryAfterMs ?? renewalRetryMs(this.#enrollment, device.clock.now());
+        const retryInMs = asked(error) ?? renewalRetryMs(this.#enrollment, device.clock.now());
         dueMs = device.clock.now().getTime() + retryInMs;
         onState?.({ state: 'renewal_failed', error, retryInMs });
       }

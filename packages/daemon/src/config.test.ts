@@ -48,6 +48,16 @@ test('a value that cannot be used is named', () => {
   refused({ masterKey: { from: 'thin air' } }, /masterKey/);
   refused({ masterKey: { from: 'passphrase-file' } }, /masterKey\.path/);
   refused({ names: { dns: 'one' } }, /names\.dns/);
+  for (const publicAddress of [
+    '',
+    'home.example',
+    'http://home.example:7443',
+    'home.example:0x1',
+    ':7443',
+    7443,
+  ]) {
+    refused({ publicAddress }, /publicAddress/);
+  }
   for (const input of [null, [], 'text', 7]) refused(input, /expected object/);
 });
 

@@ -1,7 +1,7 @@
 // The daemon's configuration: every field has a default, so a home without a config.json is complete.
 
 import { readFile } from 'node:fs/promises';
-import { defaultPairingLimits, IdentityError } from '@palyra/identity';
+import { defaultPairingLimits, IdentityError, isAddress } from '@palyra/identity';
 import { z } from 'zod';
 
 const port = z.number().int().min(0).max(65535);
@@ -54,7 +54,7 @@ const configSchema = z.strictObject({
     })
     .prefault({}),
   /** host:port of the pairing listener as devices reach it; goes into QR codes. Default: this machine's first address. */
-  publicAddress: z.string().optional(),
+  publicAddress: z.string().refine(isAddress, 'is not host:port').optional(),
   /** More names for the daemon's certificate. */
   names: z
     .strictObject({ dns: z.array(z.string()).default([]), ip: z.array(z.string()).default([]) })

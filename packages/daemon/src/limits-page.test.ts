@@ -60,7 +60,7 @@ function present<T extends object>(values: T): Partial<T> {
 /** A number with or without a unit, in milliseconds or bytes. */
 function quantity(text: string): number {
   const [, number, unit = ''] = /^(\d+)(?: (\w+))?$/.exec(text) ?? assert.fail(`not a quantity: ${text}`);
-  const times: Record<string, number> = { s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+  const times: Record<string, number> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
   const sizes: Record<string, number> = { bytes: 1, KiB: 1024, MiB: 1024 ** 2 };
   const factor = { ...times, ...sizes, characters: 1, '': 1 }[unit];
   return Number(number) * (factor ?? assert.fail(`unknown unit ${unit}`));

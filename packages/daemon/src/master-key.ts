@@ -1,8 +1,8 @@
 // Where the configuration says that the secret store's master key comes from, now and after a rekey.
 
-import { readFile } from 'node:fs/promises';
 import {
   FilesystemSecretStore,
+  IdentityError,
   type MasterKey,
   masterKeyFromCredential,
   masterKeyFromFile,
@@ -10,9 +10,9 @@ import {
   type NextMasterKey,
   nextMasterKeyForFile,
   nextMasterKeyForPassphrase,
+  readCredential,
 } from '@palyra/identity';
 import { type DaemonConfig, readConfig } from './config.ts';
-import { withFileErrors } from './file-error.ts';
 import { type DaemonHome, takeHome } from './home.ts';
 
 type Place = Pick<DaemonHome, 'masterKey' | 'secrets'>;
@@ -68,7 +68,27 @@ async function nextMasterKey(
   return nextMasterKeyForPassphrase({ storePath: home.secrets, passphrase: await readPassphrase(next) });
 }
 
-/** A line feed at the end is the editor's, not the person's. */
+const maxPassphraseBytes = 1024;
+
+/**
+ * A line feed at the end is the editor's, not the person's.
+ * @throws STORE_PERMISSIONS when others may read it, STORE_FAILED, MASTER_KEY_WRONG for what no person typed.
+ */
 export async function readPassphrase(path: string): Promise<string> {
-  return (await withFileErrors(path, () => readFile(path, 'utf8'))).replace(/\r?\n$/, '');
+  const bytes = await readCredential(path, maxPassphraseBytes);
+  const problem = (what: string) =>
+    new IdentityError(
+      'MASTER_KEY_WRONG',
+      `The passphrase file ${path} ${what}. Give a file with one line of text.`,
+    );
+  if (bytes.length > maxPassphraseBytes) throw problem('is too long');
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw problem('is not text');
+  }
+  const passphrase = text.replace(/\r?\n$/, '');
+  if (passphrase === '') throw problem('is empty');
+  return passphrase;
 }

@@ -137,6 +137,20 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
       })
     : undefined;
   if (quic) cleanup.push(() => quic.close());
+  const now = () => clock.now();
+  const notice = await Notice.open({ config: config.notice, daemonId: identity.daemonId, now, onError });
+  cleanup.push(() => notice.close());
+  // Before anybody can pair or decide: the first change must be felt, too.
+  cleanup.push(
+    registry.subscribe((event) => {
+      notice.take(event);
+      node.apply(event);
+      quic?.apply(event);
+      metrics.countRegistry(event);
+      if (event.type === 'device_revoked') channels.drop(event.deviceId);
+      options.onEvent?.(event);
+    }),
+  );
   const openLimit = new OpenLimit({
     perSource: config.limits.opensPerMinutePerSource,
     overall: config.limits.opensPerMinute,
@@ -144,6 +158,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   const pairing = await listen('pairing', config.pairing, {
     credential,
     routes: pairingRoutes({ identity, openLimit, nodePort: () => node.port, quicPort: () => quic?.port }),
+    channelEnded: (channel) => identity.responder.channelEnded(channel),
     limits: {
       connections: config.limits.pairingConnections,
       ...strangerLimits(config),
@@ -209,20 +224,6 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     onError,
   );
   cleanup.push(() => admin.close());
-
-  const now = () => clock.now();
-  const notice = await Notice.open({ config: config.notice, daemonId: identity.daemonId, now, onError });
-  cleanup.push(() => notice.close());
-  cleanup.push(
-    registry.subscribe((event) => {
-      notice.take(event);
-      node.apply(event);
-      quic?.apply(event);
-      metrics.countRegistry(event);
-      if (event.type === 'device_revoked') channels.drop(event.deviceId);
-      options.onEvent?.(event);
-    }),
-  );
   const timer = setInterval(() => {
     tick().catch((error) => onError(error, 'the periodic work'));
   }, tickMs);

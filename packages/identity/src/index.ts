@@ -110,6 +110,7 @@ export {
   type CredentialOptions,
   masterKeyFromCredential,
   masterKeyFromText,
+  readCredential,
 } from './secret-store/credential.ts';
 export { FilesystemSecretStore, type FilesystemSecretStoreOptions } from './secret-store/filesystem.ts';
 export { type KeyFileOptions, masterKeyFromFile, nextMasterKeyForFile } from './secret-store/key-file.ts';

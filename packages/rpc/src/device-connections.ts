@@ -30,7 +30,7 @@ export interface DeviceConnection {
 }
 
 /** Connections that one device may have on one listener. One that went wild or was taken over shuts out itself alone. */
-const maxPerDevice = 64;
+const maxPerDevice = 16;
 
 interface Entry {
   readonly fingerprint: string;

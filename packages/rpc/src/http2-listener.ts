@@ -6,7 +6,13 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
-import { type Clock, certificatesToPem, type RegistryEvent, type ServerCredential } from '@palyra/identity';
+import {
+  type Clock,
+  certificatesToPem,
+  type PairingChannel,
+  type RegistryEvent,
+  type ServerCredential,
+} from '@palyra/identity';
 import { accessCheck } from './access-check.ts';
 import { type DeviceAuthenticator, DeviceConnections } from './device-connections.ts';
 import { contextOf, type Peer } from './peer.ts';
@@ -39,7 +45,7 @@ export const defaultHttp2Limits: Http2Limits = {
   strangersPerSource: 128,
   handshakeTimeoutMs: 10_000,
   idleTimeoutMs: 10 * 60_000,
-  streamsPerSession: 100,
+  streamsPerSession: 32,
   resetBurst: 200,
   resetRate: 20,
   controlFrames: 1_000,
@@ -72,6 +78,8 @@ export interface Http2ListenerOptions {
     readonly authenticator: DeviceAuthenticator;
   };
   readonly routes: (router: ConnectRouter) => void;
+  /** The channel of a peer without a certificate has ended. */
+  readonly channelEnded?: (channel: PairingChannel) => void;
   readonly limits?: Partial<Http2Limits>;
   /** By the wall clock, so that one that jumps is noticed. */
   readonly clock: Clock;
@@ -91,7 +99,9 @@ const timeErrors = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 /** How long a refused session may take to make the call that tells it why, ms. */
 const refusedGraceMs = 5_000;
 /** How long calls of a session that was shut out may take to say why, ms. */
-const shutGraceMs = 20;
+const shutGraceMs = 200;
+/** How long a peer with a foreign certificate waits for its refusal, so that one that tries for ever does so slowly, ms. */
+const foreignHoldMs = 1_000;
 const sweepMs = 1_000;
 const controlWindowMs = 10_000;
 
@@ -168,6 +178,7 @@ export class Http2Listener {
     });
     this.#server.on('drop', () => this.#count('refused_limit'));
     this.#server.on('session', (session) => this.#accept(session));
+    this.#refuseWithoutCertificate();
     const handle = connectNodeAdapter({
       routes: options.routes,
       interceptors: [accessCheck(options.onInternal)],
@@ -182,10 +193,8 @@ export class Http2Listener {
       },
     });
     serveRequests(this.#server, (request, response) => {
-      // A session that was refused or closed has no entry: nothing of it reaches Connect.
-      if (!request.stream.session || !this.#sessions.has(request.stream.session))
-        return request.stream.close();
-      handle(request, response);
+      // A session that was refused or closed has no entry: nothing of it reaches Connect, and its end answers the call.
+      if (request.stream.session && this.#sessions.has(request.stream.session)) handle(request, response);
     });
     this.#sweep = setInterval(() => this.#devices?.shutExpired(options.clock.now()), sweepMs);
     this.#sweep.unref();
@@ -239,11 +248,14 @@ export class Http2Listener {
     const socket = session.socket as TLSSocket;
     const accepted = this.#devices
       ? this.#acceptDevice(session, socket, this.#devices)
-      : acceptAnyone(socket);
+      : acceptAnyone(socket, this.#options.channelEnded);
     if (!accepted) {
-      // Which tells the peer that its certificate, or that it has none, is what ended this.
-      session.goaway(http2.constants.NGHTTP2_INADEQUATE_SECURITY);
-      session.destroy();
+      setTimeout(() => {
+        if (session.destroyed) return;
+        // Which tells the peer that its certificate is what ended this.
+        session.goaway(http2.constants.NGHTTP2_INADEQUATE_SECURITY);
+        session.destroy();
+      }, foreignHoldMs).unref();
       return;
     }
     this.#count('accepted');
@@ -256,17 +268,26 @@ export class Http2Listener {
     this.#limitControlFrames(session);
   }
 
-  /** No certificate or a foreign one ends here. One of ours goes on to the registry, whatever it will say. */
+  /** Before HTTP/2 begins: a client that has had SETTINGS takes the connection for a good one, and never slows down. */
+  #refuseWithoutCertificate(): void {
+    if (!this.#devices) return;
+    const [serve] = this.#server.listeners('secureConnection');
+    this.#server.removeAllListeners('secureConnection');
+    this.#server.on('secureConnection', (socket: TLSSocket) => {
+      if (socket.getPeerX509Certificate()) return serve?.call(this.#server, socket);
+      this.#count('refused_no_certificate');
+      socket.destroy();
+    });
+  }
+
+  /** A foreign certificate ends here. One of ours goes on to the registry, whatever it will say. */
   #acceptDevice(
     session: http2.ServerHttp2Session,
     socket: TLSSocket,
     devices: DeviceConnections,
   ): Session | undefined {
     const certificate = socket.getPeerX509Certificate();
-    if (!certificate) {
-      this.#count('refused_no_certificate');
-      return undefined;
-    }
+    if (!certificate) return undefined;
     if (!socket.authorized && !timeErrors.has(String(socket.authorizationError))) {
       this.#count('refused_foreign_certificate');
       return undefined;
@@ -326,12 +347,12 @@ export function serveRequests(server: http2.Http2Server | http2.Http2SecureServe
   server.on('connect', refuse);
 }
 
-function acceptAnyone(socket: TLSSocket): Session {
+function acceptAnyone(socket: TLSSocket, ended: Http2ListenerOptions['channelEnded']): Session {
   const channel = {
     channelBinding: exportChannelBinding(socket),
     source: plainAddress(socket.remoteAddress ?? ''),
   };
-  return { peer: { caller: 'anyone', channel }, forget: () => {} };
+  return { peer: { caller: 'anyone', channel }, forget: () => ended?.(channel) };
 }
 
 /** An IPv4 peer of a listener on every interface, without its IPv6 dress. */

@@ -289,6 +289,13 @@ export class PairingResponder {
     }
   }
 
+  /** Its TLS channel has ended, so its sessions cannot go on: they make room. */
+  channelEnded({ channelBinding }: PairingChannel): void {
+    for (const [id, session] of this.#sessions) {
+      if (this.#options.crypto.equal(session.channelBinding, channelBinding)) this.#sessions.delete(id);
+    }
+  }
+
   /** Drops handshake sessions whose time is over, and ends codes that are left without a guess. */
   async sweep(): Promise<void> {
     const { limits, registry, desk } = this.#options;

@@ -187,7 +187,7 @@ function expectation(pairing: Pairing, type: PairingEvent['type'], now: Date): s
   if (type === 'expire') return due ? 'expired' : 'PAIRING_STATE_CONFLICT';
   // Its certificate was good when the device came; that the minute is over is nothing against it.
   if (due && type !== 'activate') return 'PAIRING_EXPIRED';
-  if (next === undefined) return 'PAIRING_STATE_CONFLICT';
+  if (next === undefined) return pairing.state === 'expired' ? 'PAIRING_EXPIRED' : 'PAIRING_STATE_CONFLICT';
   if (type === 'guess' && pairing.guessesLeft === 0) return 'PAIRING_STATE_CONFLICT';
   if (type === 'exhaust' && pairing.guessesLeft > 0) return 'PAIRING_STATE_CONFLICT';
   return next;

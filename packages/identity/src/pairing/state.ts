@@ -77,7 +77,7 @@ export type PairingEvent =
 
 /**
  * The next state, or an error that leaves the pairing as it was.
- * @throws PAIRING_EXPIRED when the state's time is over, PAIRING_STATE_CONFLICT for any other move that is not drawn.
+ * @throws PAIRING_EXPIRED when its time is over, written down or not, PAIRING_STATE_CONFLICT for any other move that is not drawn.
  */
 export function step(pairing: Pairing, event: PairingEvent, now: Date): Pairing {
   const base = baseOf(pairing);
@@ -117,7 +117,7 @@ export function step(pairing: Pairing, event: PairingEvent, now: Date): Pairing 
       }
       break;
   }
-  throw conflict(pairing, event);
+  throw pairing.state === 'expired' ? expired(pairing) : conflict(pairing, event);
 }
 
 /** Whether the time of the present state is over. Final states have none. */
@@ -135,10 +135,11 @@ function baseOf(pairing: Pairing): PairingBase {
   return { id, revision, codeKind, slot, createdAt, guessesLeft, guessesTaken };
 }
 
-function expired(pairing: Pairing): IdentityError {
+function expired({ id, state }: Pairing): IdentityError {
+  const before = state === 'expired' ? '' : ` (it was ${state})`;
   return new IdentityError(
     'PAIRING_EXPIRED',
-    `Pairing ${pairing.id} has expired (it was ${pairing.state}). Make a new code with: palyra pairing code`,
+    `Pairing ${id} has expired${before}. Make a new code with: palyra pairing code`,
   );
 }
 

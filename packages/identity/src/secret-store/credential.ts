@@ -20,19 +20,26 @@ export interface CredentialOptions {
  * (Kubernetes mounts it so) are accepted; readable by others or writable by anyone but the owner is not.
  * @throws STORE_PERMISSIONS; MASTER_KEY_WRONG for what is not a key; STORE_FAILED when there is no file.
  */
-export function masterKeyFromCredential(options: CredentialOptions): Promise<MasterKey> {
-  const path = resolve(options.path);
+export async function masterKeyFromCredential(options: CredentialOptions): Promise<MasterKey> {
+  const bytes = await readCredential(options.path, MAX_CREDENTIAL_BYTES);
+  if (bytes.length === MASTER_KEY_BYTES) return new MasterKey(bytes);
+  return parse(new TextDecoder().decode(bytes), `The credential ${options.path}`);
+}
+
+/**
+ * A secret in a file that whoever runs the service put there; the permission rule of `masterKeyFromCredential`.
+ * @returns at most one byte more than `maxBytes`: whoever reads it sees that it is too long.
+ * @throws STORE_PERMISSIONS; STORE_FAILED when there is no file.
+ */
+export function readCredential(file: string, maxBytes: number): Promise<Uint8Array> {
+  const path = resolve(file);
   return withStoreErrors(path, async () => {
-    const bytes = await readFirstBytes(path, MAX_CREDENTIAL_BYTES + 1, 0, (stats) =>
-      checkCredential(path, stats),
+    const bytes = await readFirstBytes(path, maxBytes + 1, 0, (stats) => checkCredential(path, stats));
+    if (bytes !== undefined) return bytes;
+    throw new IdentityError(
+      'STORE_FAILED',
+      `There is no credential at ${path}. Check that the service is given one and that the path is right.`,
     );
-    if (bytes === undefined)
-      throw new IdentityError(
-        'STORE_FAILED',
-        `There is no credential at ${path}. Check that the service is given one and that the path is right.`,
-      );
-    if (bytes.length === MASTER_KEY_BYTES) return new MasterKey(bytes);
-    return parse(new TextDecoder().decode(bytes), `The credential ${path}`);
   });
 }
 
