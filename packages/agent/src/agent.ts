@@ -76,6 +76,12 @@ const final: ReadonlySet<IdentityErrorCode> = new Set([
   'CHANNEL_REPLACED',
 ]);
 
+/** What an agent does when the daemon has answered with this code. */
+export function afterRefusal(code: IdentityErrorCode): 'recover' | 'end' | 'retry' {
+  if (recoverable.has(code)) return 'recover';
+  return final.has(code) ? 'end' : 'retry';
+}
+
 const maxDoublings = 6;
 /** How often the clock is compared with the renewal's time, ms: by the wall clock, so that a sleep is noticed. */
 const renewalTickMs = 5_000;

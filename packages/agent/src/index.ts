@@ -1,4 +1,4 @@
-export { type AgentOptions, type AgentState, runAgent } from './agent.ts';
+export { type AgentOptions, type AgentState, afterRefusal, runAgent } from './agent.ts';
 export { builtInCapabilities } from './built-in.ts';
 export { type Capabilities, type Capability, type CapabilityCall, MAX_OUTPUT_BYTES } from './capability.ts';
 export { writeCredentialFiles } from './credential-files.ts';

@@ -7,11 +7,13 @@ import { join } from 'node:path';
 import { DatabaseSync, backup as sqliteBackup } from 'node:sqlite';
 import { Readable } from 'node:stream';
 import {
+  type Clock,
   type DeviceId,
   FilesystemSecretStore,
   IdentityError,
   IdentityManager,
   type Registry,
+  systemClock,
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { Decrypter, Encrypter } from 'age-encryption';
@@ -47,13 +49,14 @@ export interface BackupSummary {
 /**
  * Writes a consistent copy of a daemon's state, also while it runs. The file is there whole or not at all.
  * @param options.scryptLogN default 18; lower is for tests alone.
+ * @param options.clock default: the system's.
  * @throws MESSAGE_INVALID for a passphrase that is too short, STORE_FULL, STORE_FAILED, and what the stores say.
  */
 export async function backupHome(
   homePath: string,
   file: string,
   passphrase: string,
-  options: { readonly scryptLogN?: number } = {},
+  options: { readonly scryptLogN?: number; readonly clock?: Clock } = {},
 ): Promise<BackupSummary> {
   if (passphrase.length < minPassphraseLength) {
     throw new IdentityError(
@@ -69,7 +72,7 @@ export async function backupHome(
       // The registry first: every authority in it then has its key among the secrets, which are written before.
       await copyRegistry(paths.registry, copy);
       const registry = await openSqliteRegistry({ path: copy });
-      const madeAt = new Date();
+      const madeAt = (options.clock ?? systemClock).now();
       const daemonId = (await registry.setting('daemon_id')) ?? '';
       const trustDomain = (await registry.setting('trust_domain')) ?? '';
       const { devices } = await registry.counts();
@@ -98,6 +101,8 @@ export interface RestoreOptions {
    * only where the registry that is being replaced can still be read, which then tells.
    */
   readonly revokedSince?: readonly DeviceId[] | 'none';
+  /** Default: the system's. */
+  readonly clock?: Clock;
 }
 
 export interface RestoreSummary extends BackupSummary {
@@ -114,6 +119,7 @@ export interface RestoreSummary extends BackupSummary {
  *   revoked since; HOME_IN_USE; STORE_FULL; STORE_FAILED.
  */
 export async function restoreHome(homePath: string, options: RestoreOptions): Promise<RestoreSummary> {
+  const clock = options.clock ?? systemClock;
   const home = await takeHome(homePath);
   const staging = join(homePath, 'daemon.restoring');
   try {
@@ -137,13 +143,13 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
         for (const [name, secret] of Object.entries(head.secrets)) {
           await secrets.write(name, Buffer.from(secret, 'base64'));
         }
-        const revoked = await revokeAgain(secrets, registry, revokedSince);
-        await markRestored(registry, head, revoked.length);
+        const revoked = await revokeAgain({ secrets, registry, clock }, revokedSince);
+        await markRestored(registry, head, revoked.length, clock.now());
         const { devices } = await registry.counts();
         await registry.close();
         await secrets.close();
         home.release();
-        const replaced = await putInPlace(homePath, staging);
+        const replaced = await putInPlace(homePath, staging, clock.now());
         return { madeAt, daemonId: head.daemonId, trustDomain: head.trustDomain, devices, revoked, replaced };
       } finally {
         await registry.close();
@@ -267,14 +273,13 @@ const stated = ({ revokedSince }: RestoreOptions): readonly DeviceId[] =>
   revokedSince === undefined || revokedSince === 'none' ? [] : revokedSince;
 
 async function revokeAgain(
-  secrets: FilesystemSecretStore,
-  registry: Registry,
+  state: { readonly secrets: FilesystemSecretStore; readonly registry: Registry; readonly clock: Clock },
   ids: readonly DeviceId[],
 ): Promise<DeviceId[]> {
-  const identity = await IdentityManager.open({ secrets, registry });
+  const identity = await IdentityManager.open(state);
   const revoked: DeviceId[] = [];
   for (const id of new Set(ids)) {
-    const device = await registry.device(id);
+    const device = await state.registry.device(id);
     // One that was paired and revoked since is unknown here, and nothing of it will be accepted.
     if (!device || device.state === 'revoked') continue;
     await identity.revokeDevice(id, 'revoked before the restore');
@@ -283,8 +288,7 @@ async function revokeAgain(
   return revoked;
 }
 
-async function markRestored(registry: Registry, head: Head, revoked: number): Promise<void> {
-  const now = new Date();
+async function markRestored(registry: Registry, head: Head, revoked: number, now: Date): Promise<void> {
   await registry.transact(async (tx) => {
     await tx.putSetting('restored', JSON.stringify({ atMs: now.getTime(), madeAtMs: head.madeAtMs }));
     await tx.appendAudit({
@@ -297,9 +301,9 @@ async function markRestored(registry: Registry, head: Head, revoked: number): Pr
 }
 
 /** Two renames; in between there is no daemon folder, and the next start would say so by its missing secrets. */
-async function putInPlace(homePath: string, staging: string): Promise<string | undefined> {
+async function putInPlace(homePath: string, staging: string, now: Date): Promise<string | undefined> {
   const present = join(homePath, 'daemon');
-  const before = join(homePath, `daemon.before-restore-${Date.now()}`);
+  const before = join(homePath, `daemon.before-restore-${now.getTime()}`);
   const hadState = (await readdir(present)).some((name) => name === 'registry.sqlite');
   if (hadState) await rename(present, before);
   else await rm(present, { recursive: true });
