@@ -20,6 +20,7 @@ export async function insertDevices({ running }: TestDaemon, count: number): Pro
         createdAt: now,
         lastSeenAt: undefined,
         capabilities: [],
+        cloneSeenAt: undefined,
         revocationReason: undefined,
       };
       await tx.insertDevice(device);

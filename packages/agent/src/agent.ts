@@ -154,6 +154,8 @@ class Agent {
   /** One connection, from dialling to its end. */
   async serve(onConnected: () => void): Promise<void> {
     const { dial, capabilities, platform, signal, onState } = this.#options;
+    // The one it replaced would look like a copy of this device.
+    await this.#adoptStored();
     const connection = await dial(this.#enrollment);
     const ended = new AbortController();
     const end = () => ended.abort();

@@ -1,7 +1,7 @@
 // A device and its certificates, as programs and people see them.
 
 import type { Certificate, Device } from './admin.ts';
-import type { Cli } from './cli.ts';
+import { type Cli, followUp } from './cli.ts';
 import { fields, table } from './table.ts';
 import { formatSpan, formatTime, isoTime } from './time.ts';
 
@@ -18,6 +18,7 @@ export function deviceJson(device: Device) {
     certificate_not_after: isoTime(device.certificateNotAfterMs),
     capabilities: device.capabilities,
     revocation_reason: device.revocationReason || null,
+    clone_seen_at: isoTime(device.cloneSeenMs),
   };
 }
 
@@ -37,7 +38,7 @@ export function deviceTable(cli: Cli, devices: readonly Device[]): string {
     device.id,
     device.name,
     device.kind,
-    device.state,
+    device.cloneSeenMs > 0n ? `${device.state}, copied?` : device.state,
     device.lastSeenMs > 0n ? `${formatSpan(cli.now() - Number(device.lastSeenMs))} ago` : 'never',
   ]);
   return table(['ID', 'NAME', 'KIND', 'STATE', 'SEEN'], rows, {
@@ -55,6 +56,7 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
     ['platform', device.platform],
     ['state', device.state],
     ['reason', device.revocationReason],
+    ['possible copy', device.cloneSeenMs > 0n ? possibleCopy(cli, device) : ''],
     ['identity key', device.identityFingerprint],
     ['can do', device.capabilities.join(', ')],
     ['approved', formatTime(device.createdAtMs, now)],
@@ -72,4 +74,9 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
     keep: ['CERTIFICATE'],
   });
   return `${about}\n\n${list}`;
+}
+
+function possibleCopy(cli: Cli, { id, cloneSeenMs }: Device): string {
+  const at = formatTime(cloneSeenMs, cli.now());
+  return `a certificate that it had replaced was used again, ${at}. See: ${followUp(cli, `why ${id}`)}`;
 }

@@ -84,6 +84,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   CERTIFICATE_EXPIRED: refused,
   CERTIFICATE_NOT_YET_VALID: refused,
   DEVICE_REVOKED: refused,
+  DEVICE_QUARANTINED: refused,
   CALLER_NOT_ALLOWED: refused,
   CLOCK_SKEW: refused,
   PROOF_WRONG: refused,

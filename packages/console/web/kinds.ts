@@ -34,7 +34,10 @@ const actions: Readonly<Record<string, string>> = {
   'certificate.renewed': 'Certificate renewed',
   'certificate.recovered': 'Certificate recovered',
   'certificate.revoked': 'Certificate revoked',
+  'certificate.reused': 'Replaced certificate used again: possible copy',
   'device.revoked': 'Device revoked',
+  'device.quarantined': 'Device put into quarantine',
+  'device.released': 'Device released',
   'device.renamed': 'Device renamed',
   'device.identity_key_replaced': 'Identity key replaced',
 };
@@ -47,6 +50,8 @@ export const isAlarming = (action: string): boolean =>
     'code.exhausted',
     'device.identity_key_replaced',
     'device.revoked',
+    'device.quarantined',
+    'certificate.reused',
     'certificate.revoked',
     'request.rejected',
   ].includes(action);

@@ -103,6 +103,7 @@ export function adminRoutes(options: AdminServiceOptions) {
       renameDevice: async ({ id, name }) => toWireDevice(options, await identity.renameDevice(id, name)),
       revokeDevice: async ({ id, reason }) =>
         toWireDevice(options, await identity.revokeDevice(id, parseReason(reason))),
+      releaseDevice: async ({ id }) => toWireDevice(options, await identity.releaseDevice(id)),
       revokeCertificate: async ({ serial, reason }) =>
         toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason))),
 
@@ -315,6 +316,7 @@ async function toWireDevice({ identity, channels }: AdminServiceOptions, device:
     lastSeenMs: device.lastSeenAt ? millis(device.lastSeenAt) : 0n,
     capabilities: [...device.capabilities],
     revocationReason: device.revocationReason ?? '',
+    cloneSeenMs: device.cloneSeenAt ? millis(device.cloneSeenAt) : 0n,
     certificateNotAfterMs: live ? millis(live.notAfter) : 0n,
     certificateNotBeforeMs: live ? millis(live.notBefore) : 0n,
     transport: connection?.transport ?? '',

@@ -67,6 +67,8 @@ const configSchema = z.strictObject({
       z.strictObject({ from: z.literal('credential'), path: z.string() }),
     ])
     .prefault({ from: 'key-file' }),
+  /** A device that may have been copied is reported, or also shut out until the operator releases it. */
+  cloning: z.enum(['report', 'quarantine']).default('report'),
   /** See docs/limits.md. */
   limits: z
     .strictObject({
@@ -84,6 +86,8 @@ const configSchema = z.strictObject({
       collectLifeMs: positive.optional(),
       unusedCertificates: positive.optional(),
       recoveryOfflineMs: positive.optional(),
+      supersededGraceMs: positive.optional(),
+      cloneReportMs: positive.optional(),
       deviceCertificateLifeMs: z
         .number()
         .int()

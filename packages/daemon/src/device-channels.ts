@@ -124,7 +124,7 @@ export class DeviceChannels {
   /**
    * Runs a capability on a connected device.
    * @throws DEVICE_NOT_CONNECTED, DEVICE_BUSY, MESSAGE_TOO_LARGE, CAPABILITY_LOST when the device's agent restarted,
-   *   CAPABILITY_TIMEOUT, CAPABILITY_CANCELED, DEVICE_REVOKED, and what the device answers.
+   *   CAPABILITY_TIMEOUT, CAPABILITY_CANCELED, DEVICE_REVOKED, DEVICE_QUARANTINED, and what the device answers.
    */
   async execute(request: ExecuteRequest): Promise<ExecuteResult> {
     const { callsPerDevice, payloadBytes, timeoutMaxMs } = this.#limits;
@@ -189,13 +189,13 @@ export class DeviceChannels {
     });
   }
 
-  /** A revoked device owes no answers and gets no questions. */
-  drop(id: DeviceId): void {
+  /** A device that is shut out owes no answers and gets no questions. */
+  drop(id: DeviceId, why: 'DEVICE_REVOKED' | 'DEVICE_QUARANTINED'): void {
     const device = this.#devices.get(id);
     if (!device) return;
     device.channel?.end();
     clearTimeout(device.absence);
-    failCalls(device, 'DEVICE_REVOKED', `Device ${id} was revoked while the call ran.`);
+    failCalls(device, why, `Device ${id} was shut out while the call ran.`);
     this.#devices.delete(id);
     this.#tell(id);
   }

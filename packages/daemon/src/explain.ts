@@ -20,6 +20,9 @@ export interface Explanation {
   readonly nextStep: string;
 }
 
+/** About two years of certificates that live a day. */
+const certificatesLookedAt = 1000;
+
 /**
  * @param id a device id, a pairing id, a certificate's serial (32 hex digits) or fingerprint (64 hex digits).
  * @throws NOTHING_FOUND
@@ -65,6 +68,7 @@ async function explainCertificate(
   const revoked = (await identity.registry.audit({ subject: record.serial, limit: 20 })).find(
     (row) => row.action === 'certificate.revoked',
   );
+  reasons.push(...(await reuseOf(identity, record.serial)));
   if (revoked)
     reasons.push(`Revoked at ${new Date(revoked.atMs).toISOString()}: ${reasonIn(revoked.detailJson)}.`);
   return {
@@ -74,6 +78,17 @@ async function explainCertificate(
     reasons,
     nextStep: standingMessages[verdict.code],
   };
+}
+
+/** That a replaced certificate was used again, as reported last. */
+async function reuseOf({ registry }: IdentityManager, serial: string): Promise<string[]> {
+  const [row] = await registry.audit({ subject: serial, limit: 1 });
+  if (row?.action !== 'certificate.reused') return [];
+  const { source } = JSON.parse(row.detailJson) as { source?: string };
+  const at = new Date(row.atMs).toISOString();
+  return [
+    `Certificate ${serial} had been replaced and was used again at ${at} from ${source || 'an unknown address'}: the device was put back from a backup, or there is a copy of it.`,
+  ];
 }
 
 function reasonIn(detailJson: string): string {
@@ -91,7 +106,18 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
       nextStep: standingMessages.DEVICE_REVOKED,
     };
   }
-  const certificates = await identity.registry.certificatesOf(device.id, 10);
+  const certificates = await identity.registry.certificatesOf(device.id, certificatesLookedAt);
+  const replaced = device.cloneSeenAt ? certificates.filter((each) => each.state === 'superseded') : [];
+  const reuses = (await Promise.all(replaced.map(({ serial }) => reuseOf(identity, serial)))).flat();
+  if (device.state === 'quarantined') {
+    return {
+      kind: 'device',
+      decision: 'refused',
+      code: 'DEVICE_QUARANTINED',
+      reasons: [`${device.name} is in quarantine.`, ...reuses],
+      nextStep: standingMessages.DEVICE_QUARANTINED,
+    };
+  }
   const newest = certificates.find((each) => each.state === 'active') ?? certificates[0];
   if (!newest) {
     return {
@@ -103,7 +129,10 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
     };
   }
   const { reasons, ...rest } = await explainCertificate(identity, newest);
-  return { ...rest, kind: 'device', reasons: [`${device.name} is ${device.state}.`, ...reasons] };
+  const warning = device.cloneSeenAt
+    ? [...reuses, `When you are sure: palyra devices release ${device.id}`]
+    : [];
+  return { ...rest, kind: 'device', reasons: [`${device.name} is ${device.state}.`, ...reasons, ...warning] };
 }
 
 const pairingAnswers: Readonly<
@@ -164,13 +193,14 @@ async function explainPairing(identity: IdentityManager, pairing: Pairing): Prom
   const request = 'request' in pairing ? pairing.request : undefined;
   const device = request && (await identity.registry.device(request.deviceId));
   if (request) reasons.push(`Device ${request.deviceId} (${request.name}) asked from ${request.source}.`);
-  if (device?.state === 'revoked') {
+  if (device?.state === 'revoked' || device?.state === 'quarantined') {
+    const code = device.state === 'revoked' ? 'DEVICE_REVOKED' : 'DEVICE_QUARANTINED';
     return {
       kind: 'pairing',
       decision: 'refused',
-      code: 'DEVICE_REVOKED',
-      reasons: [...reasons, 'The device was revoked.'],
-      nextStep: standingMessages.DEVICE_REVOKED,
+      code,
+      reasons: [...reasons, `The device is ${device.state}.`],
+      nextStep: standingMessages[code],
     };
   }
   return { kind: 'pairing', decision, code, reasons, nextStep };

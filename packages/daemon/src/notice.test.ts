@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { hasCode, type RegistryEvent } from '@palyra/identity';
+import { type DeviceId, hasCode, type RegistryEvent } from '@palyra/identity';
 import { parseConfig } from './config.ts';
 import { Notice } from './notice.ts';
 
@@ -40,6 +40,25 @@ test('nothing but a new request is told of', async (t) => {
   notice.take(changed('pending_approval'));
   await receiver.next();
   assert.equal(receiver.count(), 1);
+});
+
+test('a possible copy of a device is told of, with the certificate and where it came from', async (t) => {
+  const receiver = await receive(t);
+  const { secretFile } = await makeSecret(t);
+  const { notice } = await open(t, { webhook: { url: receiver.url, secretFile } });
+  const device = { id: '01KAT0MZP8C4T7T1JQ5Z7K3QX9', name };
+  const facts = { serial: 'ab'.repeat(16), source: '192.0.2.9', quarantined: true };
+  const at = new Date(1_800_000_000_000);
+  notice.take({ type: 'clone_suspected', deviceId: device.id as DeviceId, name, at, ...facts });
+  const { headers, body } = await receiver.next();
+  assert.equal(headers['webhook-id'], `${facts.serial}-1800000000000`);
+  assert.deepEqual(JSON.parse(body), {
+    type: 'device.clone_suspected',
+    daemon_id: '01KAT0MZP8C4T7T1JQ5Z7K3QX9',
+    at: at.toISOString(),
+    ...facts,
+    device,
+  });
 });
 
 test('a webhook that fails is tried again', async (t) => {

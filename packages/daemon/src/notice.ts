@@ -1,4 +1,5 @@
-// Tells the operator elsewhere that a device waits: a command, a webhook, or both. Off unless the configuration names one.
+// Tells the operator elsewhere that a device waits, or may have been copied: a command, a webhook, or both. Off unless
+// the configuration names one.
 //
 // The words are not in it: they are to be compared where the decision is made, and a notice may pass through many hands.
 
@@ -12,7 +13,7 @@ type NoticeConfig = DaemonConfig['notice'];
 
 export interface NoticeOptions {
   readonly config: NoticeConfig;
-  /** Shown with the request. */
+  /** Shown with the notice. */
   readonly daemonId: string;
   readonly now: () => Date;
   /** Told when a notice could not be given. Holds neither the secret nor the address's query. */
@@ -45,15 +46,15 @@ export class Notice {
     this.#secret = secret;
   }
 
-  /** Gives notice when the event is a new request. Never throws and never waits. */
+  /** Gives notice when the event is a new request or a possible copy. Never throws and never waits. */
   take(event: RegistryEvent): void {
-    if (event.type !== 'pairing_changed' || event.pairing.state !== 'pending_approval') return;
+    const told = toldOf(event);
+    if (!told) return;
     const { command, webhook } = this.#options.config;
-    const body = JSON.stringify(requestOf(event.pairing, this.#options.daemonId));
+    const body = JSON.stringify({ type: told.type, daemon_id: this.#options.daemonId, ...told.facts });
     if (command) this.#give('the command of a notice', () => run(command, body, this.#end.signal));
     if (webhook) {
-      const { id } = event.pairing;
-      this.#give('the webhook of a notice', () => this.#deliver(webhook.url, id, body));
+      this.#give('the webhook of a notice', () => this.#deliver(webhook.url, told.id, body));
     }
   }
 
@@ -126,11 +127,23 @@ export class Notice {
   }
 }
 
-function requestOf(pairing: Extract<Pairing, { state: 'pending_approval' }>, daemonId: string) {
+/** What is said of an event, and an id by which a receiver knows a repetition; undefined where nothing is. */
+function toldOf(event: RegistryEvent) {
+  if (event.type === 'clone_suspected') {
+    const { deviceId, name, serial, source, at, quarantined } = event;
+    return {
+      id: `${serial}-${at.getTime()}`,
+      type: 'device.clone_suspected',
+      facts: { at: at.toISOString(), serial, source, quarantined, device: { id: deviceId, name } },
+    };
+  }
+  if (event.type !== 'pairing_changed' || event.pairing.state !== 'pending_approval') return undefined;
+  return { id: event.pairing.id, type: 'pairing.requested', facts: requestOf(event.pairing) };
+}
+
+function requestOf(pairing: Extract<Pairing, { state: 'pending_approval' }>) {
   const { request } = pairing;
   return {
-    type: 'pairing.requested',
-    daemon_id: daemonId,
     request_id: pairing.id,
     expires_at: pairing.expiresAt.toISOString(),
     failed_guesses: request.failedGuesses,

@@ -131,6 +131,7 @@ export class QuicRuntime {
     const { peer, admission, forget } = this.#devices.add({
       transport: 'quic',
       certificate: readPeerCertificate(connection.peerCertificate),
+      source: connection.remoteAddress,
       shut: (reason) => connection.close(reason),
       refused: (reason) => setTimeout(() => connection.close(reason), refusedGraceMs).unref(),
     });

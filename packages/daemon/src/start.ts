@@ -95,6 +95,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     registry,
     clock,
     limits: pairingLimits(config),
+    cloning: config.cloning,
     ...(config.trustDomain !== undefined && { trustDomain: config.trustDomain }),
   });
   await identity.tick();
@@ -147,7 +148,8 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
       node.apply(event);
       quic?.apply(event);
       metrics.countRegistry(event);
-      if (event.type === 'device_revoked') channels.drop(event.deviceId);
+      if (event.type === 'device_revoked') channels.drop(event.deviceId, 'DEVICE_REVOKED');
+      if (event.type === 'device_quarantined') channels.drop(event.deviceId, 'DEVICE_QUARANTINED');
       options.onEvent?.(event);
     }),
   );

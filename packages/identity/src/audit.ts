@@ -29,7 +29,10 @@ export type AuditAction =
   | 'certificate.renewed'
   | 'certificate.recovered'
   | 'certificate.revoked'
+  | 'certificate.reused'
   | 'device.revoked'
+  | 'device.quarantined'
+  | 'device.released'
   | 'device.renamed'
   | 'device.identity_key_replaced';
 

@@ -8,13 +8,14 @@ import {
 } from './authority-store.ts';
 import { TlsKey } from './certificate/tls-key.ts';
 import { type Clock, systemClock } from './clock.ts';
+import { CloneWatch, type CloningPolicy } from './cloning.ts';
 import { nodeCrypto } from './crypto/node.ts';
 import type { PairingCrypto } from './crypto/port.ts';
 import { type DeviceId, parseDeviceId, type Ulid } from './device-id.ts';
 import { hasCode, IdentityError } from './errors.ts';
 import { defaultPairingLimits, type PairingLimits } from './limits.ts';
 import { PairingResponder } from './pairing/daemon.ts';
-import { deviceRevoked, PairingDesk } from './pairing/desk.ts';
+import { deviceRevoked, mustBeLetIn, PairingDesk } from './pairing/desk.ts';
 import { parseDeviceName } from './pairing/name.ts';
 import { PairingSealer } from './pairing/rest.ts';
 import { step } from './pairing/state.ts';
@@ -32,6 +33,8 @@ export interface IdentityManagerOptions {
   readonly trustDomain?: string;
   /** Default: docs/limits.md. */
   readonly limits?: Partial<PairingLimits>;
+  /** What a device that may have been copied comes to. Default: it is reported. */
+  readonly cloning?: CloningPolicy;
   /** Default: the system's. */
   readonly clock?: Clock;
   /** Default: node:crypto. */
@@ -73,6 +76,7 @@ export class IdentityManager {
   readonly rootRotation: RootRotation;
   /** For programs that verify devices without asking the registry. */
   readonly revocationLists: RevocationLists;
+  readonly #clones: CloneWatch;
   readonly #options: AuthorityStoreOptions;
   #loaded: LoadedAuthority;
   #revocationEpoch = 0;
@@ -90,7 +94,8 @@ export class IdentityManager {
     const loaded = await openAuthority(store);
     const restKey = await readOrMake(options.secrets, 'pairing/rest-key', () => crypto.randomBytes(32));
     const limits = { ...defaultPairingLimits, ...options.limits };
-    return new IdentityManager(store, loaded, limits, new PairingSealer(crypto, restKey));
+    const sealer = new PairingSealer(crypto, restKey);
+    return new IdentityManager(store, loaded, limits, sealer, options.cloning ?? 'report');
   }
 
   private constructor(
@@ -98,6 +103,7 @@ export class IdentityManager {
     loaded: LoadedAuthority,
     limits: PairingLimits,
     sealer: PairingSealer,
+    cloning: CloningPolicy,
   ) {
     const { registry, clock, crypto } = options;
     this.#options = options;
@@ -113,6 +119,7 @@ export class IdentityManager {
     this.rootRotation = new RootRotation(options, loaded.trustDomain);
     this.revocationLists = new RevocationLists(options, loaded.trustDomain, () => this.#revocationEpoch);
     this.renewals = new RenewalDesk({ ...shared, authority, issuerId, trustBundle });
+    this.#clones = new CloneWatch({ ...shared, policy: cloning });
     this.responder = new PairingResponder({
       ...shared,
       desk: this.desk,
@@ -122,7 +129,7 @@ export class IdentityManager {
       daemonId: loaded.daemonId,
     });
     registry.subscribe((event) => {
-      if (event.type !== 'pairing_changed') this.#revocationEpoch += 1;
+      if (event.type !== 'pairing_changed' && event.type !== 'clone_suspected') this.#revocationEpoch += 1;
     });
   }
 
@@ -189,9 +196,17 @@ export class IdentityManager {
     return verdict;
   }
 
-  /** The check of every connection: as `authenticate`, and the first accepted one makes the certificate active. */
-  async admit(fingerprint: string): Promise<AuthenticatedDevice> {
-    const verdict = judgeStanding(await this.registry.standing(fingerprint), this.clock.now().getTime());
+  /**
+   * The check of every connection: as `authenticate`, and the first accepted one makes the certificate active. One that
+   * was replaced long ago is reported as a possible copy of the device.
+   * @param source address that the connection comes from, for that report.
+   */
+  async admit(fingerprint: string, source = ''): Promise<AuthenticatedDevice> {
+    const standing = await this.registry.standing(fingerprint);
+    const verdict = judgeStanding(standing, this.clock.now().getTime());
+    if (standing && !verdict.ok && verdict.code === 'CERTIFICATE_SUPERSEDED') {
+      await unlessFull(this.#clones.sawReuse(standing, source));
+    }
     if (!verdict.ok) throw new IdentityError(verdict.code, standingMessages[verdict.code]);
     if (verdict.firstUse) await this.#activate(verdict.deviceId, verdict.serial);
     else await this.#see(verdict.deviceId);
@@ -215,6 +230,25 @@ export class IdentityManager {
       await tx.appendAudit({ at: now, action: 'device.revoked', subject: device.id, detail: { reason } });
       tx.emit({ type: 'device_revoked', deviceId: device.id });
       return revoked;
+    });
+  }
+
+  /**
+   * Ends a device's quarantine and takes the warning of a possible copy off it. The certificates that led to it are
+   * reported when they come again, but do not put it into quarantine a second time.
+   * @throws DEVICE_NOT_FOUND, DEVICE_REVOKED
+   */
+  async releaseDevice(id: string): Promise<Device> {
+    const now = this.clock.now();
+    return this.registry.transact(async (tx) => {
+      const device = await existingDevice(tx, id);
+      if (device.state === 'revoked') throw deviceRevoked(device.id);
+      if (device.state !== 'quarantined' && !device.cloneSeenAt) return device;
+      const state = device.state === 'quarantined' ? 'active' : device.state;
+      const released: Device = { ...device, state, cloneSeenAt: undefined };
+      await tx.updateDevice(released);
+      await tx.appendAudit({ at: now, action: 'device.released', subject: device.id, detail: {} });
+      return released;
     });
   }
 
@@ -263,8 +297,8 @@ export class IdentityManager {
     }
     await this.registry.transact(async (tx) => {
       const device = await existingDevice(tx, id);
-      // A call that was let in before the revocation may come to this after it.
-      if (device.state === 'revoked') throw deviceRevoked(id);
+      // A call that was let in before the device was shut out may come to this after it.
+      mustBeLetIn(device);
       await tx.updateDevice({ ...device, platform, capabilities });
     });
   }
@@ -284,10 +318,11 @@ export class IdentityManager {
   async #activate(deviceId: DeviceId, serial: string): Promise<void> {
     const now = this.clock.now();
     await this.registry.transact(async (tx) => {
-      // Lost to a simultaneous connection, or revoked since: the next check decides.
-      if (!(await tx.moveCertificate(serial, 'issued', 'active'))) return;
       const device = await existingDevice(tx, deviceId);
-      if (device.state !== 'revoked') await tx.updateDevice({ ...device, state: 'active', lastSeenAt: now });
+      // Shut out since, or lost to a simultaneous connection: the next check decides.
+      if (device.state === 'revoked' || device.state === 'quarantined') return;
+      if (!(await tx.moveCertificate(serial, 'issued', 'active'))) return;
+      await tx.updateDevice({ ...device, state: 'active', lastSeenAt: now });
       await tx.appendAudit({
         at: now,
         action: 'certificate.activated',
@@ -317,14 +352,20 @@ export class IdentityManager {
     const now = this.clock.now();
     const device = await this.registry.device(deviceId);
     if (!device || now.getTime() - (device.lastSeenAt?.getTime() ?? 0) < lastSeenStepMs) return;
-    try {
-      await this.registry.transact(async (tx) => {
+    await unlessFull(
+      this.registry.transact(async (tx) => {
         await tx.updateDevice({ ...(await existingDevice(tx, deviceId)), lastSeenAt: now });
-      });
-    } catch (error) {
-      // A full disk is said by every change that matters; a paired device comes in all the same.
-      if (!hasCode(error, 'STORE_FULL')) throw error;
-    }
+      }),
+    );
+  }
+}
+
+/** A full disk is said by every change that matters; a paired device comes in, and a refused one is told, all the same. */
+async function unlessFull(change: Promise<void>): Promise<void> {
+  try {
+    await change;
+  } catch (error) {
+    if (!hasCode(error, 'STORE_FULL')) throw error;
   }
 }
 

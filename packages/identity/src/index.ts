@@ -40,6 +40,7 @@ export {
 } from './certificate/spiffe-id.ts';
 export { TlsKey } from './certificate/tls-key.ts';
 export { type Clock, systemClock } from './clock.ts';
+export type { CloningPolicy } from './cloning.ts';
 export { nodeCrypto } from './crypto/node.ts';
 export type { Awaitable, IdentityKey, PairingCrypto } from './crypto/port.ts';
 export {

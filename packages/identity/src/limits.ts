@@ -25,6 +25,10 @@ export interface PairingLimits {
   readonly unusedCertificates: number;
   /** How long after its last certificate's end a device may still recover by its identity key, ms. */
   readonly recoveryOfflineMs: number;
+  /** How long after its replacement a certificate may still turn up without anything being wrong, ms. */
+  readonly supersededGraceMs: number;
+  /** One replaced certificate that is used again is reported once in this time, ms. */
+  readonly cloneReportMs: number;
 }
 
 const minute = 60_000;
@@ -44,6 +48,8 @@ export const defaultPairingLimits: PairingLimits = {
   deviceCertificateLifeMs: 24 * hour,
   unusedCertificates: 8,
   recoveryOfflineMs: 30 * 24 * hour,
+  supersededGraceMs: minute,
+  cloneReportMs: 24 * hour,
 };
 
 /** Largest pairing message, bytes. */

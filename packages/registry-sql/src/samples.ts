@@ -50,6 +50,7 @@ export function sampleDevice(change: Partial<Device> = {}): Device {
     lastSeenAt: after(1),
     capabilities: ['camera', 'door "front"'],
     revocationReason: undefined,
+    cloneSeenAt: undefined,
     ...change,
   };
 }

@@ -77,6 +77,7 @@ export async function seedDevices(registryPath: string, count: number): Promise<
       lastSeenAt: undefined,
       capabilities: [],
       revocationReason: undefined,
+      cloneSeenAt: undefined,
     });
   }
 

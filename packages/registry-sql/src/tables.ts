@@ -25,6 +25,7 @@ export interface DevicesTable {
   /** A JSON list of strings. */
   readonly capabilities: string;
   readonly revocation_reason: string | null;
+  readonly clone_seen_at: number | null;
 }
 
 export interface CertificatesTable {

@@ -27,6 +27,7 @@ export const access: Readonly<Record<string, Caller>> = {
   'palyra.admin.v1.AdminService/GetDevice': 'operator',
   'palyra.admin.v1.AdminService/RenameDevice': 'operator',
   'palyra.admin.v1.AdminService/RevokeDevice': 'operator',
+  'palyra.admin.v1.AdminService/ReleaseDevice': 'operator',
   'palyra.admin.v1.AdminService/RevokeCertificate': 'operator',
   'palyra.admin.v1.AdminService/ExecuteCapability': 'operator',
   'palyra.admin.v1.AdminService/GetAuthority': 'operator',

@@ -22,6 +22,7 @@ async function oneConnection() {
   const { peer, admission } = connections.add({
     transport: 'http2',
     certificate: { fingerprint: '00', notAfter: new Date(Date.now() + 60_000) },
+    source: '127.0.0.1',
     shut: () => {},
   });
   await admission;

@@ -13,8 +13,8 @@ import type { DevicePeer } from './peer.ts';
 
 /** The registry, as listeners ask it. IdentityManager is one. */
 export interface DeviceAuthenticator {
-  /** The check of a connection: its first use makes a certificate active. */
-  admit(fingerprint: string): Promise<AuthenticatedDevice>;
+  /** The check of a connection, and where it comes from: its first use makes a certificate active. */
+  admit(fingerprint: string, source: string): Promise<AuthenticatedDevice>;
   /** The check of a call. */
   authenticate(fingerprint: string): Promise<AuthenticatedDevice>;
   /** Moves with every revocation. */
@@ -61,6 +61,8 @@ export class DeviceConnections {
   add(options: {
     readonly transport: DevicePeer['transport'];
     readonly certificate: { readonly fingerprint: string; readonly notAfter: Date };
+    /** The peer's address. */
+    readonly source: string;
     readonly shut: (reason: IdentityError) => void;
     readonly refused?: (reason: IdentityError) => void;
   }): DeviceConnection {
@@ -76,7 +78,7 @@ export class DeviceConnections {
     // Here before the verdict is in, so that a revocation in between finds it.
     this.#entries.add(entry);
     const epoch = authenticator.revocationEpoch;
-    const admission = authenticator.admit(fingerprint).then((device) => {
+    const admission = authenticator.admit(fingerprint, options.source).then((device) => {
       this.#countDevice(entry, device);
       // What was revoked while the verdict was on its way was told to nobody here.
       return authenticator.revocationEpoch === epoch ? device : authenticator.authenticate(fingerprint);
@@ -139,6 +141,8 @@ export class DeviceConnections {
       if (!device) continue;
       if (event.type === 'device_revoked' && device.deviceId === event.deviceId)
         shut(entry, 'DEVICE_REVOKED');
+      if (event.type === 'device_quarantined' && device.deviceId === event.deviceId)
+        shut(entry, 'DEVICE_QUARANTINED');
       if (event.type === 'certificate_revoked' && device.serial === event.serial)
         shut(entry, 'CERTIFICATE_REVOKED');
       if (event.type === 'certificate_superseded' && device.serial === event.serial) {

@@ -23,6 +23,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   CERTIFICATE_EXPIRED: Code.Unauthenticated,
   CERTIFICATE_NOT_YET_VALID: Code.Unauthenticated,
   DEVICE_REVOKED: Code.Unauthenticated,
+  DEVICE_QUARANTINED: Code.Unauthenticated,
   CALLER_NOT_ALLOWED: Code.PermissionDenied,
   CLOCK_SKEW: Code.FailedPrecondition,
   PROOF_WRONG: Code.PermissionDenied,

@@ -295,6 +295,7 @@ export class Http2Listener {
     const { peer, admission, forget } = devices.add({
       transport: 'http2',
       certificate: { fingerprint: hash('sha256', certificate.raw), notAfter: certificate.validToDate },
+      source: plainAddress(socket.remoteAddress ?? ''),
       // Running calls end with the reason, then the session does; what does not end by itself is cut.
       shut: () => closeWithin(session, shutGraceMs),
       // This one answer says why, then the session ends.

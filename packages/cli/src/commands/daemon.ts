@@ -178,6 +178,8 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
   const serial = 'serial' in event ? event.serial : null;
   const what = {
     device_revoked: 'is revoked; its connections are closed',
+    device_quarantined: 'is in quarantine; its connections are closed',
+    clone_suspected: 'may have been copied: a certificate that it had replaced was used again',
     certificate_revoked: `lost its certificate ${serial}`,
     certificate_superseded: 'uses its new certificate',
   }[event.type];

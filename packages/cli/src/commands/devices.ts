@@ -21,7 +21,7 @@ interface RevokeOptions {
 }
 
 export function addDevices(program: Command, cli: () => Cli): void {
-  const devices = program.command('devices').description('Paired devices: list, rename, revoke.');
+  const devices = program.command('devices').description('Paired devices: list, rename, revoke, release.');
   withExamples(devices, 'palyra devices list', 'palyra devices revoke 7K3QX9AB');
 
   withExamples(
@@ -61,6 +61,14 @@ export function addDevices(program: Command, cli: () => Cli): void {
       .action((id: string, options: RevokeOptions) => revoke(cli(), id, options)),
     'palyra devices revoke 7K3QX9AB --reason "lost on the train"',
     'palyra devices revoke 7K3QX9AB --yes --json',
+  );
+  withExamples(
+    devices
+      .command('release')
+      .argument('<id>', idArgument)
+      .description('End a quarantine, and take the warning of a possible copy off a device.')
+      .action((id: string) => release(cli(), id)),
+    'palyra devices release 7K3QX9AB',
   );
 }
 
@@ -115,6 +123,16 @@ async function revoke(cli: Cli, reference: string, options: RevokeOptions): Prom
     const revoked = await withAdmin(cli, (admin) => admin.revokeDevice({ id: device.id, reason }));
     cli.output.answer(deviceJson(revoked), () => `${name} is revoked. Its connections are closed.`);
   }
+}
+
+async function release(cli: Cli, reference: string): Promise<void> {
+  const device = await withAdmin(cli, async (admin) =>
+    admin.releaseDevice({ id: await resolveDevice(cli, admin, reference) }),
+  );
+  cli.output.answer(
+    deviceJson(device),
+    () => `${printable(device.name)} is ${device.state}: no quarantine, and no warning of a copy.`,
+  );
 }
 
 function findSerial(wanted: string, device: Device, certificates: readonly { serial: string }[]): string {

@@ -100,6 +100,13 @@ function About({ device }: Shown) {
             {device.revocationReason}
           </Fact>
         )}
+        {device.cloneSeenMs > 0n && (
+          <Fact name="Possible copy" wide>
+            A certificate that this device had replaced was used again ({ago(device.cloneSeenMs, now.value)}).
+            Either it was put back from a backup, or there is a copy of it; the history says from where. When
+            you are sure: <span class="mono">palyra devices release {device.id}</span>
+          </Fact>
+        )}
         <Fact name="Paired">{formatDateTime(device.createdAtMs)}</Fact>
         <Fact name="Last seen">{device.transport ? 'now' : ago(device.lastSeenMs, now.value)}</Fact>
         <Fact name="Device id" wide>

@@ -5,7 +5,17 @@ import { now } from '../live.ts';
 import { Tag } from './pieces.tsx';
 
 export function DeviceStatus({ device }: { device: Device }) {
+  return (
+    <>
+      <Connection device={device} />
+      {device.cloneSeenMs > 0n && device.state === 'active' && <Tag tone="bad">Possible copy</Tag>}
+    </>
+  );
+}
+
+function Connection({ device }: { device: Device }) {
   if (device.state === 'revoked') return <Tag tone="bad">Revoked</Tag>;
+  if (device.state === 'quarantined') return <Tag tone="bad">In quarantine</Tag>;
   if (device.transport) {
     return <Tag tone="good">Connected · {device.transport === 'quic' ? 'QUIC' : 'HTTP/2'}</Tag>;
   }

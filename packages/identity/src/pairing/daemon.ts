@@ -15,7 +15,7 @@ import type { PairingLimits } from '../limits.ts';
 import type { DeviceKind, Registry } from '../registry/port.ts';
 import { slotKey } from './code.ts';
 import { makeShare, scalarMultVfy } from './cpace.ts';
-import { deviceRevoked, type PairingDesk } from './desk.ts';
+import { deviceRevoked, mustBeLetIn, type PairingDesk } from './desk.ts';
 import { type DeviceHello, encodeDaemonHello, parseDeviceHello } from './hello.ts';
 import { parseDeviceKind } from './name.ts';
 import type { PairingSealer } from './rest.ts';
@@ -403,7 +403,7 @@ export class PairingResponder {
       const pairing = (await tx.pairing(approved.id)) ?? approved;
       if (pairing.state !== 'approved') return pairing;
       const device = await tx.device(deviceId);
-      if (device?.state === 'revoked') throw deviceRevoked(deviceId);
+      if (device) mustBeLetIn(device);
       // Another key may have taken the id over since the approval; the old one gets nothing any more.
       const sameKey = device && crypto.equal(device.identityKey, approved.request.identityKey);
       if (!sameKey) throw identityKeyReplaced(deviceId);

@@ -7,7 +7,8 @@ import type { PairingCrypto } from '../crypto/port.ts';
 import { makeUlid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
-import type { Registry, RegistryTransaction } from '../registry/port.ts';
+import type { Device, Registry, RegistryTransaction } from '../registry/port.ts';
+import { standingMessages } from '../registry/standing.ts';
 import { formatQrUri, formatTypedCode, makeQrSecret, makeTypedSecret } from './code.ts';
 import { parseDeviceName } from './name.ts';
 import type { PairingSealer } from './rest.ts';
@@ -89,7 +90,7 @@ export class PairingDesk {
 
   /**
    * Lets the device in. Its certificate is made when it fetches it.
-   * @throws PAIRING_NOT_FOUND, PAIRING_STATE_CONFLICT, PAIRING_EXPIRED, DEVICE_REVOKED; IDENTITY_KEY_CHANGED when the
+   * @throws PAIRING_NOT_FOUND, PAIRING_STATE_CONFLICT, PAIRING_EXPIRED, DEVICE_REVOKED, DEVICE_QUARANTINED; IDENTITY_KEY_CHANGED when the
    *   device id is known with another identity key and `replaceIdentityKey` is not set.
    */
   async approve(id: string, choice: { replaceIdentityKey?: boolean; name?: string } = {}): Promise<Pairing> {
@@ -105,7 +106,7 @@ export class PairingDesk {
       );
       const { request } = next as Extract<Pairing, { state: 'approved' }>;
       const known = await tx.device(request.deviceId);
-      if (known?.state === 'revoked') throw deviceRevoked(known.id);
+      if (known) mustBeLetIn(known);
       const keyChanged = known !== undefined && !sameBytes(known.identityKey, request.identityKey);
       if (keyChanged && !choice.replaceIdentityKey) throw identityKeyChanged(known.id);
       const device = {
@@ -119,6 +120,7 @@ export class PairingDesk {
         lastSeenAt: known?.lastSeenAt,
         capabilities: known?.capabilities ?? [],
         revocationReason: undefined,
+        cloneSeenAt: keyChanged ? undefined : known?.cloneSeenAt,
       };
       if (known) await tx.updateDevice(device);
       else await tx.insertDevice(device);
@@ -266,6 +268,13 @@ export function deviceRevoked(id: string): IdentityError {
     'DEVICE_REVOKED',
     `Device ${id} was revoked, and that is for ever. On the device, make a new identity: palyra pair --new-identity`,
   );
+}
+
+/** @throws DEVICE_REVOKED, DEVICE_QUARANTINED */
+export function mustBeLetIn({ id, state }: Device): void {
+  if (state === 'revoked') throw deviceRevoked(id);
+  if (state === 'quarantined')
+    throw new IdentityError('DEVICE_QUARANTINED', standingMessages.DEVICE_QUARANTINED);
 }
 
 function identityKeyChanged(id: string): IdentityError {

@@ -14,13 +14,15 @@ export interface Device {
   readonly name: string;
   readonly kind: DeviceKind;
   readonly platform: string;
-  /** `approved` until its first certificate is used. `revoked` is for ever. */
-  readonly state: 'approved' | 'active' | 'revoked';
+  /** `approved` until its first certificate is used. `quarantined` until the operator decides. `revoked` is for ever. */
+  readonly state: 'approved' | 'active' | 'quarantined' | 'revoked';
   readonly createdAt: Date;
   readonly lastSeenAt: Date | undefined;
   readonly capabilities: readonly string[];
   /** The operator's words, when revoked. */
   readonly revocationReason: string | undefined;
+  /** When a replaced certificate of it was last used again (cloning.ts); undefined after the operator's release. */
+  readonly cloneSeenAt: Date | undefined;
 }
 
 export type CertificateState = 'issued' | 'active' | 'superseded' | 'revoked';
@@ -83,6 +85,18 @@ export interface Revocation {
 export type RegistryEvent =
   | { readonly type: 'pairing_changed'; readonly pairing: Pairing }
   | { readonly type: 'device_revoked'; readonly deviceId: DeviceId }
+  | { readonly type: 'device_quarantined'; readonly deviceId: DeviceId }
+  | {
+      readonly type: 'clone_suspected';
+      readonly deviceId: DeviceId;
+      readonly name: string;
+      /** Of the replaced certificate that was used again. */
+      readonly serial: string;
+      /** Address that it came from. */
+      readonly source: string;
+      readonly at: Date;
+      readonly quarantined: boolean;
+    }
   | { readonly type: 'certificate_revoked'; readonly serial: string; readonly deviceId: DeviceId }
   | { readonly type: 'certificate_superseded'; readonly serial: string; readonly deviceId: DeviceId };
 

@@ -13,6 +13,7 @@ export type StandingCode = Extract<
   | 'CERTIFICATE_EXPIRED'
   | 'CERTIFICATE_NOT_YET_VALID'
   | 'DEVICE_REVOKED'
+  | 'DEVICE_QUARANTINED'
 >;
 
 export type StandingVerdict =
@@ -23,6 +24,7 @@ export type StandingVerdict =
 export function judgeStanding(standing: CertificateStanding | undefined, nowMs: number): StandingVerdict {
   if (standing?.subjectKind !== 'device') return { ok: false, code: 'CERTIFICATE_UNKNOWN' };
   if (standing.deviceState === 'revoked') return { ok: false, code: 'DEVICE_REVOKED' };
+  if (standing.deviceState === 'quarantined') return { ok: false, code: 'DEVICE_QUARANTINED' };
   if (standing.certificateState === 'revoked') return { ok: false, code: 'CERTIFICATE_REVOKED' };
   if (standing.certificateState === 'superseded') return { ok: false, code: 'CERTIFICATE_SUPERSEDED' };
   if (nowMs >= standing.notAfterMs) return { ok: false, code: 'CERTIFICATE_EXPIRED' };
@@ -47,4 +49,6 @@ export const standingMessages: Readonly<Record<StandingCode, string>> = {
     "This certificate is not valid yet: the daemon's clock is behind. Compare the clocks of daemon and device.",
   DEVICE_REVOKED:
     'This device was revoked by the operator. To let it back in, make a new identity: palyra pair ADDRESS --new-identity',
+  DEVICE_QUARANTINED:
+    'This device is in quarantine: a certificate that it had replaced was used again, so there may be a copy of it. The operator decides: palyra devices release DEVICE, or revoke.',
 };

@@ -12,7 +12,7 @@ import { type DeviceId, parseDeviceId, type Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { PairingChannel } from '../pairing/daemon.ts';
-import { deviceRevoked } from '../pairing/desk.ts';
+import { mustBeLetIn } from '../pairing/desk.ts';
 import type { Device, Registry } from '../registry/port.ts';
 import { recoveryInput, renewalInput } from './proof.ts';
 
@@ -63,7 +63,7 @@ export class RenewalDesk {
 
   /**
    * For a device that calls with a certificate that holds.
-   * @throws CERTIFICATE_INVALID, PROOF_WRONG, TOO_MANY_REQUESTS, DEVICE_REVOKED
+   * @throws CERTIFICATE_INVALID, PROOF_WRONG, TOO_MANY_REQUESTS, DEVICE_REVOKED, DEVICE_QUARANTINED
    */
   async renew(caller: { deviceId: DeviceId; serial: string }, proof: KeyProof): Promise<RenewalReply> {
     const device = await this.#device(caller.deviceId);
@@ -98,7 +98,7 @@ export class RenewalDesk {
   /**
    * For a device without a certificate that holds, known by its identity key alone.
    * @throws SESSION_NOT_FOUND, DEVICE_ID_INVALID, DEVICE_NOT_FOUND (also for a wrong proof, so that ids cannot be
-   *   probed), DEVICE_REVOKED, RECOVERY_REFUSED, CERTIFICATE_INVALID, TOO_MANY_REQUESTS
+   *   probed), DEVICE_REVOKED, DEVICE_QUARANTINED, RECOVERY_REFUSED, CERTIFICATE_INVALID, TOO_MANY_REQUESTS
    */
   async recover(
     channel: PairingChannel,
@@ -122,7 +122,7 @@ export class RenewalDesk {
     await this.#prove(device, request, signed).catch((cause) => {
       throw cause.code === 'PROOF_WRONG' ? unknownDevice() : cause;
     });
-    if (device.state === 'revoked') throw deviceRevoked(device.id);
+    mustBeLetIn(device);
     const last = (await this.#options.registry.certificatesOf(device.id, 20)).find(
       (each) => each.state !== 'issued',
     );
@@ -140,7 +140,7 @@ export class RenewalDesk {
   async #device(id: DeviceId): Promise<Device> {
     const device = await this.#options.registry.device(id);
     if (!device) throw unknownDevice();
-    if (device.state === 'revoked') throw deviceRevoked(id);
+    mustBeLetIn(device);
     return device;
   }
 
@@ -172,7 +172,7 @@ export class RenewalDesk {
     const now = clock.now();
     await registry.transact(async (tx) => {
       const device = await tx.device(deviceId);
-      if (device?.state === 'revoked') throw deviceRevoked(deviceId);
+      if (device) mustBeLetIn(device);
       // Another key may have taken the id over since this one was proven; it ends what the old one obtains.
       if (!device || !crypto.equal(device.identityKey, proven.identityKey)) throw unknownDevice();
       const recent = await tx.certificatesOf(deviceId, Math.max(limits.unusedCertificates, burst));

@@ -27,6 +27,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('last_seen_at', 'bigint')
         .addColumn('capabilities', 'text', (column) => column.notNull())
         .addColumn('revocation_reason', 'text')
+        .addColumn('clone_seen_at', 'bigint')
         .execute();
       await db.schema.createIndex('devices_standing').on('devices').columns(['id', 'state']).execute();
 

@@ -5,7 +5,7 @@ import type { DevicesTable } from '../tables.ts';
 import { bytes, instant, milliseconds, oneOf, optional, type Row, text, unreadable } from './column.ts';
 
 export const deviceKind = oneOf<DeviceKind>({ cli: 1, desktop: 1, browser: 1, node: 1 });
-export const deviceState = oneOf<Device['state']>({ approved: 1, active: 1, revoked: 1 });
+export const deviceState = oneOf<Device['state']>({ approved: 1, active: 1, quarantined: 1, revoked: 1 });
 
 export function deviceRow(device: Device): DevicesTable {
   return {
@@ -20,6 +20,7 @@ export function deviceRow(device: Device): DevicesTable {
     last_seen_at: device.lastSeenAt ? milliseconds(device.lastSeenAt) : null,
     capabilities: JSON.stringify(device.capabilities),
     revocation_reason: device.revocationReason ?? null,
+    clone_seen_at: device.cloneSeenAt ? milliseconds(device.cloneSeenAt) : null,
   };
 }
 
@@ -35,6 +36,7 @@ export function readDevice(row: Row): Device {
     lastSeenAt: optional(instant)(row, 'last_seen_at'),
     capabilities: readCapabilities(text(row, 'capabilities')),
     revocationReason: optional(text)(row, 'revocation_reason'),
+    cloneSeenAt: optional(instant)(row, 'clone_seen_at'),
   };
 }
 

@@ -441,7 +441,7 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
   identityFingerprint: string;
 
   /**
-   * approved, active or revoked.
+   * approved, active, quarantined or revoked.
    *
    * @generated from field: string state = 6;
    */
@@ -490,6 +490,13 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
    * @generated from field: int64 certificate_not_before_ms = 13;
    */
   certificateNotBeforeMs: bigint;
+
+  /**
+   * When a certificate that this device had replaced was last used again: there may be a copy. 0 when there is no doubt.
+   *
+   * @generated from field: int64 clone_seen_ms = 16;
+   */
+  cloneSeenMs: bigint;
 };
 
 /**
@@ -672,6 +679,22 @@ export declare type RevokeDeviceRequest = Message<"palyra.admin.v1.RevokeDeviceR
  * Use `create(RevokeDeviceRequestSchema)` to create a new message.
  */
 export declare const RevokeDeviceRequestSchema: GenMessage<RevokeDeviceRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.ReleaseDeviceRequest
+ */
+export declare type ReleaseDeviceRequest = Message<"palyra.admin.v1.ReleaseDeviceRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.ReleaseDeviceRequest.
+ * Use `create(ReleaseDeviceRequestSchema)` to create a new message.
+ */
+export declare const ReleaseDeviceRequestSchema: GenMessage<ReleaseDeviceRequest>;
 
 /**
  * @generated from message palyra.admin.v1.RevokeCertificateRequest
@@ -1451,6 +1474,16 @@ export declare const AdminService: GenService<{
   revokeDevice: {
     methodKind: "unary";
     input: typeof RevokeDeviceRequestSchema;
+    output: typeof DeviceSchema;
+  },
+  /**
+   * Ends a quarantine, and takes the warning of a possible copy off the device.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.ReleaseDevice
+   */
+  releaseDevice: {
+    methodKind: "unary";
+    input: typeof ReleaseDeviceRequestSchema;
     output: typeof DeviceSchema;
   },
   /**

@@ -1,0 +1,187 @@
+// Possible cloning over real connections: somebody else holds the certificate that a device has replaced.
+
+import assert from 'node:assert/strict';
+import test, { type TestContext } from 'node:test';
+import { createClient } from '@connectrpc/connect';
+import {
+  type PairedEnrollment,
+  readPeerCertificate,
+  recoverCertificate,
+  renewCertificate,
+} from '@palyra/identity';
+import { dialNode, dialPairing, fromConnectError, NodeService, recoveryPeer } from '@palyra/rpc';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { expectCode } from './testing/expect-code.ts';
+import { HeldClock, minute } from './testing/held-clock.ts';
+import { TestDaemon, type TestDaemonOptions } from './testing/running-daemon.ts';
+import { makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
+
+const quic = createQuic();
+const transports = ['http2', 'quic'] as const;
+type Transport = (typeof transports)[number];
+const limits = { cloneReportMs: 10 * minute };
+
+async function dial(daemon: TestDaemon, transport: Transport, enrollment: PairedEnrollment) {
+  const connection =
+    transport === 'http2'
+      ? await dialNode(enrollment.nodeAddress, enrollment)
+      : await dialNodeQuic(quic, enrollment);
+  daemon.closeAtEnd(connection);
+  return Object.assign(createClient(NodeService, connection.transport), { closed: connection.closed });
+}
+
+const serialOf = ({ certificateChain }: PairedEnrollment) => readPeerCertificate(certificateChain[0]!).serial;
+
+/** A device on its second certificate, and what a copy of it from before has. */
+async function copied(t: TestContext, transport: Transport, options: TestDaemonOptions = {}) {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits, ...options });
+  const device = await makeDevice({ clock });
+  const old = await pair(daemon, device);
+  const first = await dial(daemon, transport, old);
+  const renewed = await renewCertificate(device, old, (proof) => first.renew(proof));
+  const live = await dial(daemon, transport, renewed);
+  await live.status({});
+  const id = device.identity.id;
+  /** The copy tries its luck. */
+  const knock = async (code: Parameters<typeof expectCode>[1] = 'CERTIFICATE_SUPERSEDED') =>
+    expectCode((await dial(daemon, transport, old)).status({}), code);
+  const shown = async () => (await daemon.admin.getDevice({ id })).device!;
+  const reports = async () => {
+    const { entries } = await daemon.admin.listAudit({ subject: serialOf(old), limit: 100 });
+    return entries.filter(({ action }) => action === 'certificate.reused');
+  };
+  return { clock, daemon, device, id, old, renewed, live, knock, shown, reports };
+}
+
+for (const transport of transports) {
+  test(`over ${transport}, a replaced certificate that is used again is reported, once in a period`, async (t) => {
+    const { clock, daemon, id, old, live, knock, shown, reports } = await copied(t, transport);
+    await knock();
+    assert.equal((await reports()).length, 0, 'within the grace time nothing is wrong yet');
+    clock.advance(minute);
+    for (let time = 0; time < 10; time += 1) await knock();
+    const [report, ...more] = await reports();
+    assert.deepEqual(more, []);
+    assert.deepEqual(JSON.parse(report!.detailJson), { device: id, source: '127.0.0.1' });
+    const told = daemon.events.filter((event) => event.type === 'clone_suspected');
+    assert.deepEqual(
+      told.map(({ serial, quarantined }) => ({ serial, quarantined })),
+      [{ serial: serialOf(old), quarantined: false }],
+    );
+    const device = await shown();
+    assert.equal(device.state, 'active');
+    assert.equal(Number(device.cloneSeenMs), clock.now().getTime());
+    const why = await daemon.admin.explain({ id });
+    assert.equal(why.decision, 'allowed');
+    assert.match(
+      why.reasons.join(' '),
+      new RegExp(`${serialOf(old)} .*from 127\\.0\\.0\\.1: .*a copy of it`),
+    );
+    // The device itself goes on.
+    await live.status({});
+    clock.advance(10 * minute);
+    await knock();
+    assert.equal((await reports()).length, 2);
+    assert.equal((await daemon.admin.releaseDevice({ id })).cloneSeenMs, 0n);
+    assert.doesNotMatch((await daemon.admin.explain({ id })).reasons.join(' '), /copy/);
+  });
+
+  test(`over ${transport}, a device in quarantine is shut out until it is released`, async (t) => {
+    const scene = await copied(t, transport, { cloning: 'quarantine' });
+    const { clock, daemon, device, id, old, renewed, live, knock, shown, reports } = scene;
+    clock.advance(minute);
+    await knock();
+    await live.closed;
+    assert.equal((await shown()).state, 'quarantined');
+    await knock('DEVICE_QUARANTINED');
+    for (const each of transports) {
+      await expectCode((await dial(daemon, each, renewed)).status({}), 'DEVICE_QUARANTINED');
+    }
+    const recovery = await dialPairing(renewed.address, renewed);
+    daemon.closeAtEnd(recovery);
+    await expectCode(recoverCertificate(device, renewed, recoveryPeer(recovery)), 'DEVICE_QUARANTINED');
+    const why = await daemon.admin.explain({ id });
+    assert.deepEqual([why.decision, why.code], ['refused', 'DEVICE_QUARANTINED']);
+    assert.match(why.reasons.join(' '), new RegExp(serialOf(old)));
+
+    assert.equal((await daemon.admin.releaseDevice({ id })).state, 'active');
+    await (await dial(daemon, transport, renewed)).status({});
+    clock.advance(10 * minute);
+    await knock();
+    assert.equal((await reports()).length, 2);
+    assert.equal((await shown()).state, 'active', 'the same certificate does not shut it out again');
+    await (await dial(daemon, transport, renewed)).status({});
+  });
+
+  test(`over ${transport}, the stream of a device ends with the quarantine as its reason`, async (t) => {
+    const { clock, daemon, live, knock, id } = await copied(t, transport, { cloning: 'quarantine' });
+    const hold = Promise.withResolvers<void>();
+    t.after(() => hold.resolve());
+    async function* sent() {
+      yield { event: { case: 'hello', value: { agentId: new Uint8Array(16) } } } as const;
+      await hold.promise;
+    }
+    const received = live.events(sent())[Symbol.asyncIterator]();
+    await received.next();
+    const call = expectCode(
+      daemon.admin.executeCapability({ deviceId: id, capability: 'echo' }),
+      'DEVICE_QUARANTINED',
+    );
+    assert.equal((await received.next()).value?.event.case, 'execute');
+    clock.advance(minute);
+    await knock();
+    await call;
+    const end = await received.next().catch((error) => error);
+    assert.equal(fromConnectError(end).code, 'DEVICE_QUARANTINED');
+    await live.closed;
+  });
+}
+
+test('a device that lost the answer to its renewal uses its old certificate without an alarm', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits, cloning: 'quarantine' });
+  const device = await makeDevice({ clock });
+  const old = await pair(daemon, device);
+  const node = await daemon.node(old);
+  await renewCertificate(device, old, (proof) => node.renew(proof));
+  clock.advance(60 * minute);
+  await (await daemon.node(old)).status({});
+  assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.cloneSeenMs, 0n);
+});
+
+test('a report is made once over a restart, too', async (t) => {
+  const { clock, daemon, knock, reports, old, id } = await copied(t, 'http2');
+  clock.advance(minute);
+  await knock();
+  assert.equal((await reports()).length, 1);
+  await daemon.stop();
+  const again = await TestDaemon.start(t, { clock, limits, home: daemon.home });
+  await expectCode((await again.node(old)).status({}), 'CERTIFICATE_SUPERSEDED');
+  const { entries } = await again.admin.listAudit({ subject: serialOf(old), limit: 100 });
+  assert.equal(entries.filter(({ action }) => action === 'certificate.reused').length, 1);
+  assert.notEqual((await again.admin.getDevice({ id })).device?.cloneSeenMs, 0n);
+});
+
+test('in quarantine nothing else lets a device in, and the operator can end it for good', async (t) => {
+  const { clock, daemon, device, id, knock, renewed } = await copied(t, 'http2', { cloning: 'quarantine' });
+  const again = await request(daemon, device);
+  const other = await makeDevice({ identity: await sameIdOtherKey(device.identity), clock });
+  const otherKey = await request(daemon, other);
+  clock.advance(minute);
+  await knock();
+  await expectCode(daemon.admin.approvePairing({ id: again.requestId }), 'DEVICE_QUARANTINED');
+  await expectCode(
+    daemon.admin.approvePairing({ id: otherKey.requestId, replaceIdentityKey: true }),
+    'DEVICE_QUARANTINED',
+  );
+  await daemon.admin.revokeDevice({ id, reason: 'copied' });
+  await expectCode((await daemon.node(renewed)).status({}), 'DEVICE_REVOKED');
+  await expectCode(daemon.admin.releaseDevice({ id }), 'DEVICE_REVOKED');
+});
+
+test('only a device that is known can be released', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  await expectCode(daemon.admin.releaseDevice({ id: '01K8ZQ4YV3M6X9T2B7C5D1E0FG' }), 'DEVICE_NOT_FOUND');
+  await expectCode(daemon.admin.releaseDevice({ id: 'laptop' }), 'DEVICE_ID_INVALID');
+});
