@@ -11,8 +11,10 @@ import {
 } from '@palyra/identity';
 import { dialNode, dialPairing, fromConnectError, NodeService, recoveryPeer } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { runRecorded } from '../packages/cli/src/testing/recorded-run.ts';
 import { expectCode } from './testing/expect-code.ts';
 import { HeldClock, minute } from './testing/held-clock.ts';
+import { answer } from './testing/palyra-process.ts';
 import { TestDaemon, type TestDaemonOptions } from './testing/running-daemon.ts';
 import { makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
 
@@ -178,6 +180,25 @@ test('in quarantine nothing else lets a device in, and the operator can end it f
   await daemon.admin.revokeDevice({ id, reason: 'copied' });
   await expectCode((await daemon.node(renewed)).status({}), 'DEVICE_REVOKED');
   await expectCode(daemon.admin.releaseDevice({ id }), 'DEVICE_REVOKED');
+});
+
+test('the operator sees a possible copy in the terminal, and ends the quarantine there', async (t) => {
+  const { clock, daemon, id, knock, live, old } = await copied(t, 'http2', { cloning: 'quarantine' });
+  clock.advance(minute);
+  await knock();
+  await live.closed;
+  const { home } = daemon;
+  const inWords = async (...args: string[]) =>
+    (await runRecorded({ args: [...args, '--home', home] })).stdout;
+  assert.match(await inWords('devices', 'list'), /quarantined, copied\?/);
+  assert.match(await inWords('devices', 'show', id), /possible copy +a certificate .* was used again/);
+  const why = await answer(['why', id], { home });
+  assert.equal(why.code, 'DEVICE_QUARANTINED');
+  const replaced = await answer(['why', serialOf(old)], { home });
+  assert.match(String(replaced.reasons), /used again/);
+  const released = await answer(['devices', 'release', id.slice(-8)], { home });
+  assert.deepEqual([released.state, released.clone_seen_at], ['active', null]);
+  assert.doesNotMatch(await inWords('devices', 'list'), /copied/);
 });
 
 test('only a device that is known can be released', async (t) => {
