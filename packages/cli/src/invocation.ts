@@ -25,4 +25,17 @@ export interface Invocation {
   readonly program: string;
   /** Aborted by the first Ctrl-C, SIGTERM or closed output; the reason is the error to end with. */
   readonly interrupted: AbortSignal;
+  /** The second one ends the process at once, unless a command that takes its time to end takes that over. */
+  readonly onInsistence: (take: () => void) => void;
+  readonly pid: number;
+  /** Node and the script that this run was started with, absolute. */
+  readonly executable: readonly [node: string, script: string];
+  /** Of a user that may install services. */
+  readonly isRoot: boolean;
+  /** What a service manager asks for: sd_notify(3), sd_watchdog_enabled(3). */
+  readonly supervision: {
+    readonly NOTIFY_SOCKET?: string | undefined;
+    readonly WATCHDOG_USEC?: string | undefined;
+    readonly WATCHDOG_PID?: string | undefined;
+  };
 }

@@ -12,13 +12,20 @@ const interruption = new AbortController();
 const sameKeyMs = 1000;
 let interruptedAtMs = Number.NEGATIVE_INFINITY;
 
+let insist: (() => void) | undefined;
+
 /** The first one ends the run in its own good time, the second one at once. */
 function interrupt(code: 'INTERRUPTED' | 'TERMINATED'): void {
-  const again = interruption.signal.aborted && performance.now() - interruptedAtMs > sameKeyMs;
-  if (again) process.exit(exitCodes[code === 'INTERRUPTED' ? 'interrupted' : 'terminated']);
-  if (interruption.signal.aborted) return;
+  const isSame = performance.now() - interruptedAtMs <= sameKeyMs;
+  if (isSame) return;
   interruptedAtMs = performance.now();
-  interruption.abort(new CliError(code, 'Interrupted.'));
+  if (!interruption.signal.aborted) {
+    interruption.abort(new CliError(code, 'Interrupted.'));
+    return;
+  }
+  if (!insist) process.exit(exitCodes[code === 'INTERRUPTED' ? 'interrupted' : 'terminated']);
+  insist();
+  insist = undefined;
 }
 
 process.on('SIGINT', () => interrupt('INTERRUPTED'));
@@ -44,6 +51,17 @@ const exitCode = await run({
   platform: `${process.platform}-${process.arch} node-${process.versions.node.split('.', 2).join('.')}`,
   program: env.npm_execpath ? 'npx palyra' : 'palyra',
   interrupted: interruption.signal,
+  onInsistence: (take) => {
+    insist = take;
+  },
+  pid: process.pid,
+  executable: [process.execPath, process.argv[1] ?? ''],
+  isRoot: process.getuid?.() === 0,
+  supervision: {
+    NOTIFY_SOCKET: env.NOTIFY_SOCKET,
+    WATCHDOG_USEC: env.WATCHDOG_USEC,
+    WATCHDOG_PID: env.WATCHDOG_PID,
+  },
 });
 // Connections and prompts may still hold the process; what was printed goes out first.
 stdout.write('', () => stderr.write('', () => process.exit(exitCode)));

@@ -8,7 +8,8 @@ import { IdentityError } from '@palyra/identity';
 import { accessCheck, contextOf, serveRequests } from '@palyra/rpc';
 
 export interface AdminListener {
-  close(): Promise<void>;
+  /** Lets running calls end, and cuts what is left when `until` says so. */
+  close(until: AbortSignal): Promise<void>;
 }
 
 /** sockaddr_un of Linux and macOS holds no more, with its NUL. */
@@ -51,10 +52,16 @@ export async function listenAdmin(
   });
   await chmod(path, 0o600);
   return {
-    async close() {
+    async close(until) {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const session of sessions) session.destroy();
+      for (const session of sessions) session.close();
+      const cut = () => {
+        for (const session of sessions) session.destroy();
+      };
+      until.addEventListener('abort', cut);
+      if (until.aborted) cut();
       await closed;
+      until.removeEventListener('abort', cut);
     },
   };
 }

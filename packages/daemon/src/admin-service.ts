@@ -5,6 +5,7 @@ import {
   type AuditRow,
   type CertificateRecord,
   type Device,
+  type DeviceId,
   IdentityError,
   type IdentityManager,
   identityFingerprint,
@@ -34,6 +35,8 @@ export interface AdminServiceOptions {
   readonly health: HealthHistory;
   /** Makes a login link for the console. Throws where that is not to be had. */
   readonly consoleLogin: () => { readonly url: string; readonly expiresAt: Date };
+  /** Ends what would be watched for ever. */
+  readonly stopping: AbortSignal;
 }
 
 const defaultPage = 100;
@@ -75,7 +78,8 @@ export function adminRoutes(options: AdminServiceOptions) {
       approvePairing: async ({ id, replaceIdentityKey, name }) =>
         toWirePairing(await desk.approve(id, { replaceIdentityKey, ...(name && { name }) })),
       rejectPairing: async ({ id, reason }) => toWirePairing(await desk.reject(id, parseReason(reason))),
-      watchPairings: (_request, context) => watchPairings(identity, context),
+      watchPairings: (_request, context) =>
+        untilStopped(options, context, (signal) => watchPairings(identity, signal)),
 
       async listDevices({ search, limit, after }) {
         const page = pageSize(limit);
@@ -190,21 +194,20 @@ export function adminRoutes(options: AdminServiceOptions) {
         return { ...explanation, reasons: [...explanation.reasons] };
       },
 
-      watch: (_request, context) =>
-        watchAll(
-          {
-            identity,
-            channels: options.channels,
-            pairing: toWirePairing,
-            async device(id) {
-              const device = await registry.device(id);
-              return device && toWireDevice(options, device);
-            },
-            audit: toWireAudit,
-            status: () => toWireStatus(options),
+      watch(_request, context) {
+        const sources = {
+          identity,
+          channels: options.channels,
+          pairing: toWirePairing,
+          async device(id: DeviceId) {
+            const device = await registry.device(id);
+            return device && toWireDevice(options, device);
           },
-          context,
-        ),
+          audit: toWireAudit,
+          status: () => toWireStatus(options),
+        };
+        return untilStopped(options, context, (signal) => watchAll(sources, signal));
+      },
       async getHealth() {
         const { atMs, series } = await options.health.history();
         return { atMs, series: series.map((each) => ({ ...each, values: [...each.values] })) };
@@ -217,8 +220,18 @@ export function adminRoutes(options: AdminServiceOptions) {
   };
 }
 
+/** Ends with the caller, or with the reason why the daemon stops. */
+async function* untilStopped<T>(
+  { stopping }: AdminServiceOptions,
+  context: HandlerContext,
+  watch: (signal: AbortSignal) => AsyncIterable<T>,
+): AsyncIterable<T> {
+  yield* watch(AbortSignal.any([context.signal, stopping]));
+  stopping.throwIfAborted();
+}
+
 /** What is open now, then every change. A change in between is told once more rather than not at all. */
-async function* watchPairings(identity: IdentityManager, context: HandlerContext) {
+async function* watchPairings(identity: IdentityManager, signal: AbortSignal) {
   const changed: Pairing[] = [];
   let wake = () => {};
   const unsubscribe = identity.registry.subscribe((event) => {
@@ -227,10 +240,10 @@ async function* watchPairings(identity: IdentityManager, context: HandlerContext
     wake();
   });
   const abort = () => wake();
-  context.signal.addEventListener('abort', abort);
+  signal.addEventListener('abort', abort);
   try {
     for (const pairing of (await identity.desk.open(maxPage)).reverse()) yield await toWirePairing(pairing);
-    while (!context.signal.aborted) {
+    while (!signal.aborted) {
       const next = changed.shift();
       if (next) yield await toWirePairing(next);
       else
@@ -240,7 +253,7 @@ async function* watchPairings(identity: IdentityManager, context: HandlerContext
     }
   } finally {
     unsubscribe();
-    context.signal.removeEventListener('abort', abort);
+    signal.removeEventListener('abort', abort);
   }
 }
 

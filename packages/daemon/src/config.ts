@@ -101,6 +101,8 @@ const configSchema = z.strictObject({
       strangersPerSource: positive.default(128),
       handshakeTimeoutMs: positive.default(10_000),
       quicIdleTimeoutMs: positive.default(60_000),
+      /** A service manager kills the daemon a while after the longest. */
+      stopGraceMs: positive.max(60_000).default(10_000),
     })
     .prefault({}),
 });

@@ -1,6 +1,5 @@
 // The Watch stream: one for everything, because a browser holds only six connections to a console.
 
-import type { HandlerContext } from '@connectrpc/connect';
 import { type DeviceId, IdentityError, type IdentityManager, type Pairing } from '@palyra/identity';
 import type { DeviceChannels } from './device-channels.ts';
 
@@ -25,7 +24,7 @@ const statusEveryMs = 10_000;
 const maxWaiting = 2_000;
 
 /** What is open now, then every change. A change in between is told once more rather than not at all. */
-export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, context: HandlerContext) {
+export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, signal: AbortSignal) {
   const { identity, channels } = sources;
   const { registry } = identity;
   const pairings: Pairing[] = [];
@@ -41,7 +40,7 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, c
     wake();
   });
   const abort = () => wake();
-  context.signal.addEventListener('abort', abort);
+  signal.addEventListener('abort', abort);
   try {
     let { seq } = await registry.auditHead();
     for (const pairing of (await identity.desk.open(maxOpen)).reverse()) {
@@ -50,7 +49,7 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, c
     const currentAtMs = BigInt(identity.clock.now().getTime());
     yield { event: { case: 'currentAtMs', value: currentAtMs } } as const;
     let statusAt = Number.NEGATIVE_INFINITY;
-    while (!context.signal.aborted) {
+    while (!signal.aborted) {
       if (pairings.length > maxWaiting) throw tooSlow();
       const changed = pairings.splice(0);
       for (const pairing of changed) {
@@ -78,7 +77,7 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, c
         statusAt = performance.now();
         yield { event: { case: 'status', value: await sources.status() } } as const;
       }
-      if (pairings.length > 0 || devices.size > 0 || context.signal.aborted) continue;
+      if (pairings.length > 0 || devices.size > 0 || signal.aborted) continue;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, pollMs);
         wake = () => {
@@ -90,7 +89,7 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, c
   } finally {
     unsubscribe();
     unwatch();
-    context.signal.removeEventListener('abort', abort);
+    signal.removeEventListener('abort', abort);
   }
 }
 

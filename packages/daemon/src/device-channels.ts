@@ -67,6 +67,7 @@ export class DeviceChannels {
   readonly #limits: ChannelLimits;
 
   readonly #watchers = new Set<(id: DeviceId) => void>();
+  #draining = false;
 
   constructor(clock: Clock, limits: Partial<ChannelLimits> = {}) {
     this.#clock = clock;
@@ -129,7 +130,7 @@ export class DeviceChannels {
   async execute(request: ExecuteRequest): Promise<ExecuteResult> {
     const { callsPerDevice, payloadBytes, timeoutMaxMs } = this.#limits;
     const device = this.#devices.get(request.deviceId);
-    if (!device?.channel) throw notConnected(request.deviceId);
+    if (this.#draining || !device?.channel) throw notConnected(request.deviceId);
     if (request.input.length > payloadBytes) {
       throw new IdentityError('MESSAGE_TOO_LARGE', `The input is larger than ${payloadBytes} bytes.`);
     }
@@ -163,13 +164,14 @@ export class DeviceChannels {
       );
       const call: Call = {
         id: callId,
-        settle(outcome) {
+        settle: (outcome) => {
           clearTimeout(timer);
           request.signal.removeEventListener('abort', cancel);
           device.calls.delete(callId);
           device.outbox = device.outbox.filter((event) => event.event.value !== execute);
           if (outcome instanceof IdentityError) reject(outcome);
           else resolve(outcome);
+          if (this.#draining) endIdle(device);
         },
       };
       const event = create(DaemonEventSchema, {
@@ -198,6 +200,15 @@ export class DeviceChannels {
     failCalls(device, why, `Device ${id} was shut out while the call ran.`);
     this.#devices.delete(id);
     this.#tell(id);
+  }
+
+  /** Takes no more calls, and ends each channel after its last one. A device that is away cannot come back. */
+  drain(): void {
+    this.#draining = true;
+    for (const device of this.#devices.values()) {
+      if (!device.channel) failCalls(device, 'CAPABILITY_LOST', 'The daemon stops.');
+      endIdle(device);
+    }
   }
 
   /** Ends every channel; calls that run are lost. */
@@ -297,6 +308,10 @@ const capabilityCodes = [
 
 function failCalls(device: Device, code: IdentityErrorCode, message: string): void {
   for (const call of [...device.calls.values()]) call.settle(new IdentityError(code, message));
+}
+
+function endIdle({ calls, channel }: Device): void {
+  if (calls.size === 0) channel?.end();
 }
 
 function replaced(id: DeviceId): IdentityError {

@@ -12,9 +12,12 @@ export interface PairingServiceOptions {
   readonly nodePort: () => number;
   /** Undefined where QUIC is not served. */
   readonly quicPort: () => number | undefined;
+  /** Ends what would wait for ever. */
+  readonly stopping: AbortSignal;
 }
 
-export function pairingRoutes({ identity, openLimit, nodePort, quicPort }: PairingServiceOptions) {
+export function pairingRoutes(options: PairingServiceOptions) {
+  const { identity, openLimit, nodePort, quicPort, stopping } = options;
   const { responder } = identity;
   return (router: ConnectRouter): void => {
     router.service(PairingService, {
@@ -34,7 +37,8 @@ export function pairingRoutes({ identity, openLimit, nodePort, quicPort }: Pairi
       recover: async (request, context) =>
         toWireRenewal(await identity.renewals.recover(pairingChannel(context), request)),
       async *await(request, context) {
-        for await (const update of responder.await(pairingChannel(context), request, context.signal)) {
+        const signal = AbortSignal.any([context.signal, stopping]);
+        for await (const update of responder.await(pairingChannel(context), request, signal)) {
           yield {
             state: update.state,
             expiresAtMs: BigInt(update.expiresAt?.getTime() ?? 0),
@@ -45,6 +49,7 @@ export function pairingRoutes({ identity, openLimit, nodePort, quicPort }: Pairi
             quicPort: update.certificateChain.length > 0 ? (quicPort() ?? 0) : 0,
           };
         }
+        stopping.throwIfAborted();
       },
     });
   };

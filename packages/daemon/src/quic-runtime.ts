@@ -51,6 +51,7 @@ export class QuicRuntime {
   readonly #sweep: NodeJS.Timeout;
   #listener: QuicListener;
   #port = 0;
+  #closed: Promise<void> | undefined;
 
   /** @throws UNREACHABLE when the port is taken, TypeError where QUIC cannot run safely. */
   static async start(options: QuicRuntimeOptions): Promise<QuicRuntime> {
@@ -92,9 +93,12 @@ export class QuicRuntime {
     this.#listener = await this.#listen(this.#port, credential, trustBundle);
   }
 
-  async close(): Promise<void> {
-    clearInterval(this.#sweep);
-    await this.#listener.close();
+  /** Tells every device, lets running calls end, and cuts what is left when `until` says so. */
+  close(until?: AbortSignal): Promise<void> {
+    this.#closed ??= this.#listener
+      .close(new IdentityError('UNREACHABLE', 'The daemon stops.'), until)
+      .finally(() => clearInterval(this.#sweep));
+    return this.#closed;
   }
 
   #listen(

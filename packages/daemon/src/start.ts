@@ -54,11 +54,18 @@ export interface RunningDaemon {
   readonly pairingAddress: string;
   /** Does what is due by the clock: expiries, new certificates. Runs by itself every 15 seconds. */
   tick(): Promise<void>;
-  /** Stops listening, lets running calls end, frees the home. */
-  close(): Promise<void>;
+  /**
+   * Stops listening, tells connected devices, lets running calls end for `limits.stopGraceMs`, frees the home.
+   * @param cut ends what still runs, at once.
+   */
+  close(cut?: AbortSignal): Promise<void>;
 }
 
 const tickMs = 15_000;
+/** How long calls that are lost when the daemon stops may take to say so, ms. */
+const lastWordMs = 200;
+/** For what is closed when a start has failed, or has been closed before. */
+const atOnce = AbortSignal.abort();
 
 /**
  * Starts a daemon on a home, making everything at the first start.
@@ -105,6 +112,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   let isHalfPresented = false;
   let presenting = Promise.resolve();
   const channels = new DeviceChannels(clock);
+  const stopping = new AbortController();
   const metrics = new DaemonMetrics(identity, {
     connections: () => ({ node: node.sessions, quic: quic?.connections ?? 0, pairing: pairing.sessions }),
     rateLimited: () => openLimit.refused,
@@ -118,7 +126,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     onEvent: (event) => metrics.countListener('node', event),
     clock,
   });
-  cleanup.push(() => node.close());
+  cleanup.push(() => node.close(atOnce));
   cleanup.push(() => channels.close());
   const quic = config.quic.enabled
     ? await startQuic(config, {
@@ -137,7 +145,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
         onEvent: (event) => metrics.countListener('quic', event),
       })
     : undefined;
-  if (quic) cleanup.push(() => quic.close());
+  if (quic) cleanup.push(() => quic.close(atOnce));
   const now = () => clock.now();
   const notice = await Notice.open({ config: config.notice, daemonId: identity.daemonId, now, onError });
   cleanup.push(() => notice.close());
@@ -159,7 +167,13 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   });
   const pairing = await listen('pairing', config.pairing, {
     credential,
-    routes: pairingRoutes({ identity, openLimit, nodePort: () => node.port, quicPort: () => quic?.port }),
+    routes: pairingRoutes({
+      identity,
+      openLimit,
+      nodePort: () => node.port,
+      quicPort: () => quic?.port,
+      stopping: stopping.signal,
+    }),
     channelEnded: (channel) => identity.responder.channelEnded(channel),
     limits: {
       connections: config.limits.pairingConnections,
@@ -171,7 +185,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     onEvent: (event) => metrics.countListener('pairing', event),
     clock,
   });
-  cleanup.push(() => pairing.close());
+  cleanup.push(() => pairing.close(atOnce));
 
   const listeners = [
     { name: 'pairing', address: `${bracketed(config.pairing.host)}:${pairing.port}` },
@@ -212,6 +226,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     pairingAddress: () => pairingAddress,
     listeners: () => listeners,
     health,
+    stopping: stopping.signal,
   };
   const console = config.console.enabled
     ? await startConsole({ config: config.console, clock, admin: adminOptions, onError })
@@ -225,7 +240,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     adminRoutes({ ...adminOptions, consoleLogin: console?.login ?? refuseWithoutConsole }),
     onError,
   );
-  cleanup.push(() => admin.close());
+  cleanup.push(() => admin.close(atOnce));
   const timer = setInterval(() => {
     tick().catch((error) => onError(error, 'the periodic work'));
   }, tickMs);
@@ -251,6 +266,29 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     isHalfPresented = false;
   }
 
+  async function stop(cut?: AbortSignal): Promise<void> {
+    clearInterval(timer);
+    const until = new AbortController();
+    const hurry = () => {
+      channels.close();
+      setTimeout(() => until.abort(), lastWordMs);
+    };
+    const deadline = setTimeout(hurry, config.limits.stopGraceMs);
+    cut?.addEventListener('abort', hurry, { once: true });
+    if (cut?.aborted) hurry();
+    stopping.abort(new IdentityError('UNREACHABLE', 'The daemon stops.'));
+    channels.drain();
+    await presenting;
+    // All at one time; a revocation still reaches what runs on.
+    await Promise.all([
+      console?.close(),
+      ...[pairing, node, quic, admin].map((each) => each?.close(until.signal)),
+    ]);
+    clearTimeout(deadline);
+    await unwind(cleanup);
+  }
+  let stopped: Promise<void> | undefined;
+
   return {
     identity,
     daemonId: identity.daemonId,
@@ -259,7 +297,10 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     listeners,
     pairingAddress,
     tick,
-    close: () => unwind(cleanup),
+    close(cut) {
+      stopped ??= stop(cut);
+      return stopped;
+    },
   };
 }
 
@@ -315,6 +356,7 @@ function pairingLimits(config: DaemonConfig): Partial<PairingLimits> {
     strangersPerSource: _____,
     handshakeTimeoutMs: ______,
     quicIdleTimeoutMs: _______,
+    stopGraceMs: ________,
     ...limits
   } = config.limits;
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));

@@ -114,6 +114,7 @@ export class Http2Listener {
   readonly #sockets = new Set<Socket>();
   readonly #strangers: StrangerLimit;
   readonly #sweep: NodeJS.Timeout;
+  #closing = false;
 
   /** Resolves once it listens. @throws the system's error, for example EADDRINUSE. */
   static async listen(options: Http2ListenerOptions): Promise<Http2Listener> {
@@ -219,17 +220,31 @@ export class Http2Listener {
     this.#devices?.apply(event);
   }
 
-  /** Stops listening, lets running calls end for `graceMs`, then cuts what is left. */
-  async close(graceMs = 2_000): Promise<void> {
-    clearInterval(this.#sweep);
+  /** Stops listening, tells every peer (GOAWAY), lets running calls end, and cuts what is left when `until` says so. */
+  async close(until: AbortSignal = AbortSignal.timeout(2_000)): Promise<void> {
+    this.#closing = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    // Certificates end and devices are revoked meanwhile as ever.
+    void closed.then(() => clearInterval(this.#sweep));
+    for (const socket of this.#handshaking()) socket.destroy();
     for (const session of this.#sessions.keys()) session.close();
-    const cut = setTimeout(() => {
+    const cut = () => {
       for (const session of this.#sessions.keys()) session.destroy();
       for (const socket of this.#sockets) socket.destroy();
-    }, graceMs);
+    };
+    until.addEventListener('abort', cut);
+    if (until.aborted) cut();
     await closed;
-    clearTimeout(cut);
+    until.removeEventListener('abort', cut);
+  }
+
+  /** Nothing is under way on these, and a peer that is silent would hold up the end. */
+  #handshaking(): Socket[] {
+    // A session that has ended has no socket any more.
+    const place = (socket?: Pick<Socket, 'remoteAddress' | 'remotePort'>) =>
+      `${socket?.remoteAddress} ${socket?.remotePort}`;
+    const done = new Set([...this.#sessions.keys()].map((session) => place(session.socket)));
+    return [...this.#sockets].filter((socket) => !done.has(place(socket)));
   }
 
   #count(event: ListenerEvent): void {
@@ -265,6 +280,7 @@ export class Http2Listener {
       accepted.forget();
     });
     session.setTimeout(this.#limits.idleTimeoutMs, () => session.close());
+    if (this.#closing) session.close();
     this.#limitControlFrames(session);
   }
 

@@ -7,7 +7,12 @@ import type { QuicListenOptions, QuicServerConnection, QuicStream } from './cont
 export interface Admission {
   /** A stream the client opened. */
   offer(stream: QuicStream): void;
+  /** Serves no more streams, and closes the connection with this once those under way have ended. */
+  drain(error: IdentityError): void;
 }
+
+/** How long the last answer of a connection may take to leave before that is closed, ms. Most peers close it first. */
+const lastAnswerMs = 250;
 
 /** Asks `admit`, holding the streams meanwhile; how many there can be is the stream limit of the connection. */
 export function startAdmission(
@@ -17,6 +22,19 @@ export function startAdmission(
 ): Admission {
   let state: 'deciding' | 'admitted' | 'closed' = 'deciding';
   const held: QuicStream[] = [];
+  let served = 0;
+  let draining: IdentityError | undefined;
+
+  const serve = async (stream: QuicStream) => {
+    if (draining) return stream.reset('UNREACHABLE');
+    served += 1;
+    await options.serve(stream, connection);
+    served -= 1;
+    if (draining) leave(draining);
+  };
+  const leave = (error: IdentityError) => {
+    if (served === 0) setTimeout(() => connection.close(error), lastAnswerMs).unref();
+  };
 
   const refuse = (error: IdentityError) => {
     if (state !== 'deciding') return;
@@ -37,7 +55,7 @@ export function startAdmission(
       await options.admit(connection);
       if (state !== 'deciding') return;
       state = 'admitted';
-      for (const stream of held.splice(0)) options.serve(stream, connection);
+      for (const stream of held.splice(0)) void serve(stream);
     } catch (error) {
       const known = error instanceof IdentityError;
       refuse(known ? error : new IdentityError('INTERNAL', 'The daemon failed to check this connection.'));
@@ -48,9 +66,27 @@ export function startAdmission(
 
   return {
     offer(stream) {
-      if (state === 'admitted') options.serve(stream, connection);
+      if (state === 'admitted') void serve(stream);
       else if (state === 'deciding') held.push(stream);
       else stream.reset('CANCELLED');
     },
+    drain(error) {
+      draining = error;
+      if (state === 'admitted') leave(error);
+      else refuse(error);
+    },
   };
+}
+
+/** Resolves when all of them are closed, or when `until` says so. */
+export async function drained(
+  connections: Iterable<Pick<QuicServerConnection, 'closed'>>,
+  until: AbortSignal,
+): Promise<void> {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const stop = () => resolve();
+  until.addEventListener('abort', stop);
+  if (until.aborted) stop();
+  await Promise.race([over, Promise.all([...connections].map(({ closed }) => closed))]);
+  until.removeEventListener('abort', stop);
 }

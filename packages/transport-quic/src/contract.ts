@@ -69,8 +69,8 @@ export interface QuicListenOptions {
    * IdentityError with its code and message, anything else as INTERNAL.
    */
   admit(connection: QuicServerConnection): Promise<void>;
-  /** Serves one stream of an admitted connection. Must not throw. */
-  serve(stream: QuicStream, connection: QuicServerConnection): void;
+  /** Serves one stream of an admitted connection, to its end. Must not throw. */
+  serve(stream: QuicStream, connection: QuicServerConnection): void | Promise<void>;
   /** Hears of failures that belong to no connection. */
   onError?(error: Error): void;
   readonly limits?: Partial<QuicLimits>;
@@ -102,8 +102,11 @@ export interface QuicListener {
   readonly port: number;
   /** Connections that finished their handshake and are not closed. */
   readonly connectionCount: number;
-  /** Closes every connection, then the port. Resolves when the port can be bound again. */
-  close(error?: IdentityError): Promise<void>;
+  /**
+   * Closes every connection, then the port. Resolves when the port can be bound again.
+   * @param until lets what is served end before: each connection is closed after its last stream, or when this says so.
+   */
+  close(error?: IdentityError, until?: AbortSignal): Promise<void>;
 }
 
 export interface QuicConnection {

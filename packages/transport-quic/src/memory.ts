@@ -3,7 +3,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { IdentityError } from '@palyra/identity';
-import { type Admission, startAdmission } from './admission.ts';
+import { type Admission, drained, startAdmission } from './admission.ts';
 import {
   closeErrorOf,
   type QuicResetReason,
@@ -51,6 +51,7 @@ class MemoryListener implements QuicListener {
   readonly #limits: QuicLimits;
   readonly #connections = new Set<MemoryConnection>();
   readonly #unbind: () => void;
+  #draining: IdentityError | undefined;
 
   constructor(options: QuicListenOptions, port: number, unbind: () => void) {
     this.host = options.host;
@@ -76,10 +77,16 @@ class MemoryListener implements QuicListener {
     this.#connections.add(server);
     void server.closed.then(() => this.#connections.delete(server));
     server.admission = startAdmission(server, this.#options, this.#limits.handshakeTimeoutMs);
+    if (this.#draining) server.admission.drain(this.#draining);
     return client;
   }
 
-  async close(error?: IdentityError): Promise<void> {
+  async close(error?: IdentityError, until?: AbortSignal): Promise<void> {
+    if (until) {
+      this.#draining = error ?? new IdentityError('UNREACHABLE', 'The connection was closed.');
+      for (const { admission } of this.#connections) admission?.drain(this.#draining);
+      await drained(this.#connections, until);
+    }
     for (const connection of this.#connections) connection.close(error);
     this.#unbind();
   }

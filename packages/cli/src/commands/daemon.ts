@@ -10,8 +10,10 @@ import { withExamples } from '../help.ts';
 import { type PairingChange, pairingChangeLine } from '../pairing-view.ts';
 import { printable } from '../printable.ts';
 import { qrCode } from '../qr.ts';
+import { supervisorOf } from '../supervisor.ts';
 import { box, fields } from '../table.ts';
 import { formatClock, formatSpan, formatTime, isoTime } from '../time.ts';
+import { addDaemonInstall } from './daemon-install.ts';
 
 interface DaemonOptions {
   readonly config?: string;
@@ -21,9 +23,9 @@ interface DaemonOptions {
 type PairingEvent = Extract<RegistryEvent, { type: 'pairing_changed' }>['pairing'];
 
 export function addDaemon(program: Command, cli: () => Cli): void {
+  const command = program.command('daemon');
   withExamples(
-    program
-      .command('daemon')
+    command
       .summary('Run the daemon here.')
       .description(
         'Run the daemon here, until Ctrl-C. The first start makes its keys and certificates.\n\nShows a fresh pairing code and a QR code. Under a service manager use --no-code, or the code ends up in a log.',
@@ -34,6 +36,7 @@ export function addDaemon(program: Command, cli: () => Cli): void {
     'palyra daemon',
     'palyra daemon --home /var/lib/palyra --no-code --json',
   );
+  addDaemonInstall(command, cli);
 }
 
 async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
@@ -53,13 +56,19 @@ async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
     onError: (error, where) => output.note(`error in ${where}: ${printable(String(error))}`),
   });
   then(() => showReady(cli, running, options));
+  const supervisor = supervisorOf(invocation, (problem) => output.note(`note: ${printable(problem)}`));
+  supervisor.ready(`Serving ${running.trustDomain}`);
   await new Promise<void>((resolve) => {
     if (invocation.interrupted.aborted) resolve();
     invocation.interrupted.addEventListener('abort', () => resolve());
   });
-  const stopProgress = output.progress(() => 'Stopping; Ctrl-C again stops at once');
-  await running.close();
+  const stopProgress = output.progress(() => 'Stopping; Ctrl-C again cuts the calls that still run');
+  supervisor.stopping('Stopping: calls that run may end');
+  const cut = new AbortController();
+  invocation.onInsistence(() => cut.abort());
+  await running.close(cut.signal);
   await printed;
+  await supervisor.told;
   stopProgress();
   output.answer({ event: 'stopped' }, () => 'Stopped.');
 }

@@ -26,6 +26,8 @@ export interface RecordedOptions {
   readonly palyraHome?: string;
   readonly program?: string;
   readonly interrupted?: AbortSignal;
+  readonly isRoot?: boolean;
+  readonly executable?: Invocation['executable'];
 }
 
 export function recorded(options: RecordedOptions = {}): Recorded {
@@ -62,6 +64,11 @@ export function recorded(options: RecordedOptions = {}): Recorded {
     platform: 'linux-x64 node-24.21',
     program: options.program ?? 'palyra',
     interrupted: options.interrupted ?? new AbortController().signal,
+    onInsistence: () => {},
+    pid: process.pid,
+    executable: options.executable ?? ['/usr/bin/node', '/opt/palyra/bin/palyra.js'],
+    isRoot: options.isRoot ?? false,
+    supervision: {},
   };
   return { invocation, stdout: out.text, stderr: err.text, firstLine: out.firstLine };
 }

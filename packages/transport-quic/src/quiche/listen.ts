@@ -5,7 +5,7 @@ import { isIPv6 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QuicServer, QuicServerSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
-import { type Admission, startAdmission } from '../admission.ts';
+import { type Admission, drained, startAdmission } from '../admission.ts';
 import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
 import {
   type QuicLimits,
@@ -65,6 +65,7 @@ class QuicheListener implements QuicListener {
   readonly #limits: QuicLimits;
   readonly #connections = new Set<QuicheServerConnection>();
   readonly #handshakes: HandshakeWatch;
+  #draining: IdentityError | undefined;
 
   constructor(server: QuicServer, options: QuicListenOptions, limits: QuicLimits) {
     this.#server = server;
@@ -90,9 +91,14 @@ class QuicheListener implements QuicListener {
     this.#handshakes.stop();
   }
 
-  async close(error?: IdentityError): Promise<void> {
-    this.stopWatching();
+  async close(error?: IdentityError, until?: AbortSignal): Promise<void> {
     const { host, port } = this;
+    if (until) {
+      this.#draining = error ?? connectionGone();
+      for (const connection of this.#connections) connection.drain(this.#draining);
+      await drained(this.#connections, until);
+    }
+    this.stopWatching();
     for (const connection of this.#connections) connection.close(error);
     await this.#server.close();
     await portIsFree(host, port);
@@ -119,6 +125,7 @@ class QuicheListener implements QuicListener {
     this.#connections.add(connection);
     void connection.closed.then(() => this.#connections.delete(connection));
     connection.start(this.#options, this.#limits);
+    if (this.#draining) connection.drain(this.#draining);
   }
 }
 
@@ -131,6 +138,7 @@ class QuicheServerConnection implements QuicServerConnection {
   readonly #streams = new Set<QuicheStream>();
   #settle!: (error: IdentityError | undefined) => void;
   #failure: IdentityError | undefined;
+  #admission: Admission | undefined;
 
   constructor(session: QuicServerSession, peerCertificate: Uint8Array) {
     this.remoteAddress = session.remoteAddress;
@@ -145,7 +153,8 @@ class QuicheServerConnection implements QuicServerConnection {
   }
 
   start(options: QuicListenOptions, limits: QuicLimits): void {
-    const admission: Admission = startAdmission(this, options, limits.handshakeTimeoutMs);
+    const admission = startAdmission(this, options, limits.handshakeTimeoutMs);
+    this.#admission = admission;
     this.#session.on('stream', (raw) => {
       const stream = new QuicheStream(
         raw,
@@ -162,6 +171,11 @@ class QuicheServerConnection implements QuicServerConnection {
       if ((raw.id & 3) === 0) admission.offer(stream);
       else this.close(new IdentityError('MESSAGE_INVALID', 'Only bidirectional streams carry calls.'));
     });
+  }
+
+  /** See Admission. */
+  drain(error: IdentityError): void {
+    this.#admission?.drain(error);
   }
 
   close(error?: IdentityError): void {

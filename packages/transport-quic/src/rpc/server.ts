@@ -35,7 +35,7 @@ export interface ConnectOverQuicOptions
 /** For `serve` of QuicListenOptions. `readMaxBytes` and `writeMaxBytes` are 1 MiB where they are not given. */
 export function serveConnectOverQuic(
   options: ConnectOverQuicOptions,
-): (stream: QuicStream, connection: QuicServerConnection) => void {
+): (stream: QuicStream, connection: QuicServerConnection) => Promise<void> {
   const { routes, contextValues, onError, frameLimits, ...routerOptions } = options;
   const limits = { ...defaultFrameLimits, ...frameLimits };
   const router = createConnectRouter({
@@ -51,7 +51,7 @@ export function serveConnectOverQuic(
 
   return (stream, connection) => {
     const call = new CallStream(stream, 'answerer', limits);
-    void answer(call, handlers, () => contextValues?.(connection), onError);
+    return answer(call, handlers, () => contextValues?.(connection), onError);
   };
 }
 

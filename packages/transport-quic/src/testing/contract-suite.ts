@@ -294,6 +294,51 @@ export function contractSuite(name: string, quic: Quic): void {
       await rejectsWith(listen({ port: next.port }), 'UNREACHABLE');
     });
 
+    it('lets what is served end before it closes, and serves nothing new', async () => {
+      const asked = deferred<void>();
+      const release = deferred<void>();
+      const listener = await listen({
+        serve: async (stream) => {
+          const question = await readAll(stream);
+          asked.resolve();
+          await release.promise;
+          await stream.end(question);
+        },
+      });
+      const [busy, idle] = [await dial(listener.port), await dial(listener.port)];
+      const answer = ask(busy, 'x');
+      await asked.promise;
+      const closed = listener.close(
+        new IdentityError('UNREACHABLE', 'The daemon stops.'),
+        new AbortController().signal,
+      );
+      assert.equal((await idle.closed)?.message, 'The daemon stops.');
+      await rejectsWithReset(ask(busy, 'y'), 'UNREACHABLE');
+      release.resolve();
+      assert.equal(await answer, 'x');
+      assert.equal((await busy.closed)?.message, 'The daemon stops.');
+      await closed;
+    });
+
+    it('cuts what is served when the time for it is over', async () => {
+      const asked = deferred<void>();
+      const listener = await listen({
+        serve: async () => {
+          asked.resolve();
+          await new Promise(() => {});
+        },
+      });
+      const connection = await dial(listener.port);
+      const stream = await connection.openStream();
+      await stream.end(bytes('x'));
+      await asked.promise;
+      const until = new AbortController();
+      const closed = listener.close(new IdentityError('UNREACHABLE', 'The daemon stops.'), until.signal);
+      until.abort();
+      assert.equal((await connection.closed)?.message, 'The daemon stops.');
+      await closed;
+    });
+
     it('says when nobody is there', async () => {
       const listener = await listen();
       await listener.close();

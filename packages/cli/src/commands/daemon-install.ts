@@ -1,0 +1,179 @@
+// `palyra daemon install` and `uninstall`: the daemon as a service of systemd. They write files and say what to run;
+// what runs on the machine is the operator's to change.
+
+import { mkdir, realpath, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { IdentityError } from '@palyra/identity';
+import type { Command } from 'commander';
+import type { Cli } from '../cli.ts';
+import { CliError } from '../failure.ts';
+import { withExamples } from '../help.ts';
+import {
+  credentialPath,
+  hiddenFolders,
+  stateFolder,
+  systemdUnit,
+  sysusersFile,
+  type UnitOptions,
+  unitName,
+  unitUser,
+} from '../systemd-unit.ts';
+
+interface PlaceOptions {
+  readonly user?: boolean;
+  readonly root?: string;
+}
+
+interface InstallOptions extends PlaceOptions {
+  readonly print?: boolean;
+  readonly credential?: string;
+  readonly encryptedCredential?: string;
+  /** Of `palyra daemon` itself. */
+  readonly config?: string;
+}
+
+export function addDaemonInstall(daemon: Command, cli: () => Cli): void {
+  withExamples(
+    daemon
+      .command('install')
+      .summary('Make the daemon a service of systemd.')
+      .description(
+        'Write a hardened systemd unit that runs the daemon, and say what to run next. As root for the machine, with a user of its own; with --user for yourself.',
+      )
+      .option('--user', 'a service of your own, without root')
+      .option('--print', 'print the unit and write nothing')
+      .option('--credential <file>', 'the master key or passphrase, which only systemd needs to read')
+      .option('--encrypted-credential <file>', 'the same, as systemd-creds encrypt wrote it')
+      .option('--root <dir>', 'write below this folder, to prepare an image')
+      .action((_: unknown, command: Command) => install(cli(), command.optsWithGlobals<InstallOptions>())),
+    'palyra daemon install',
+    'palyra daemon install --user --print',
+    'palyra daemon install --encrypted-credential /etc/credstore.encrypted/palyra-master-key',
+  );
+  withExamples(
+    daemon
+      .command('uninstall')
+      .description('Remove the systemd unit again. What the daemon has stored stays.')
+      .option('--user', 'the service of your own')
+      .option('--root <dir>', 'remove it below this folder')
+      .action((options: PlaceOptions) => uninstall(cli(), options)),
+    'palyra daemon uninstall',
+  );
+}
+
+async function install(cli: Cli, options: InstallOptions): Promise<void> {
+  const { output, invocation } = cli;
+  const unit = await describeUnit(cli, options);
+  const text = systemdUnit(unit);
+  const hidden = await hiddenFrom(unit);
+  if (options.print) {
+    if (hidden) output.note(`note: ${hidden}`);
+    output.answer({ unit: text }, () => text.trimEnd());
+    return;
+  }
+  if (hidden) throw new CliError('USAGE', hidden);
+  const place = placeOf(cli, options);
+  await writeWhole(place.unit, text);
+  if (place.sysusers) await writeWhole(place.sysusers, sysusersFile(unit.home));
+  const systemctl = options.user ? 'systemctl --user' : 'systemctl';
+  const next = [
+    ...(place.sysusers ? [`systemd-sysusers ${place.sysusers}`] : []),
+    `${systemctl} daemon-reload`,
+    `${systemctl} enable --now ${unitName}`,
+  ];
+  const asUser = options.user ? '' : `sudo -u ${unitUser} `;
+  const pairing = `${asUser}${invocation.program} pairing code --home ${unit.home}`;
+  output.answer({ unit: place.unit, sysusers: place.sysusers ?? null, home: unit.home, next }, () =>
+    [
+      `Wrote ${[place.unit, place.sysusers].filter(Boolean).join(' and ')}. The daemon will keep everything in ${unit.home}.`,
+      ...(unit.credential
+        ? ['', 'In its config.json:', `  "masterKey": {"from": "credential", "path": "${credentialPath}"}`]
+        : []),
+      '',
+      'Start it, now and at every boot:',
+      ...next.map((each) => `  ${each}`),
+      ...(options.user ? ['Also while you are not logged in:', '  loginctl enable-linger'] : []),
+      'Then pair the first device:',
+      `  ${pairing}`,
+    ].join('\n'),
+  );
+}
+
+async function uninstall(cli: Cli, options: PlaceOptions): Promise<void> {
+  const place = placeOf(cli, options);
+  try {
+    await rm(place.unit);
+    await rm(place.wanted, { force: true });
+    if (place.sysusers) await rm(place.sysusers, { force: true });
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT') throw new IdentityError('NOTHING_FOUND', `There is no ${place.unit}.`);
+    throw new CliError('FILE_FAILED', `${place.unit} cannot be removed: ${message}.`, { cause });
+  }
+  const systemctl = options.user ? 'systemctl --user' : 'systemctl';
+  const next = [`${systemctl} stop ${unitName}`, `${systemctl} daemon-reload`];
+  cli.output.answer({ removed: place.unit, next }, () =>
+    [
+      `Removed ${place.unit}. What the daemon has stored stays. Stop it, should it still run:`,
+      ...next.map((each) => `  ${each}`),
+    ].join('\n'),
+  );
+}
+
+async function describeUnit(cli: Cli, options: InstallOptions): Promise<UnitOptions> {
+  const { user, config, credential, encryptedCredential } = options;
+  const file = credential ?? encryptedCredential;
+  if (user && file !== undefined)
+    throw new CliError('USAGE', 'A credential is for a service of the machine: leave out --user.');
+  if (credential !== undefined && encryptedCredential !== undefined)
+    throw new CliError('USAGE', 'Give the credential encrypted or not, not both.');
+  const [node, script] = cli.invocation.executable;
+  return {
+    scope: user ? 'user' : 'system',
+    executable: [node, resolve(script)],
+    home: user || cli.home.flag ? cli.home.path : join(stateFolder, 'palyra'),
+    ...(config !== undefined && { config: resolve(config) }),
+    ...(file !== undefined && {
+      credential: { path: resolve(file), encrypted: encryptedCredential !== undefined },
+    }),
+  };
+}
+
+/** Why the service could not start: it does not see people's folders. Undefined when it does not need to. */
+async function hiddenFrom({ scope, executable, home, config }: UnitOptions): Promise<string | undefined> {
+  if (scope === 'user') return undefined;
+  for (const path of [...executable, home, ...(config === undefined ? [] : [config])]) {
+    for (const each of [path, await realpath(path).catch(() => path)]) {
+      if (hiddenFolders.some((folder) => each === folder || each.startsWith(`${folder}/`)))
+        return `A service of the machine does not see ${each}. Put it elsewhere, as in /opt or /etc, or use --user.`;
+    }
+  }
+  return undefined;
+}
+
+/** @throws USAGE where a service cannot be installed. */
+function placeOf({ invocation }: Cli, { user, root }: PlaceOptions) {
+  const { platform, isRoot, userHome } = invocation;
+  if (!platform.startsWith('linux')) throw new CliError('USAGE', 'There is no systemd on this system.');
+  if (!user && !isRoot && root === undefined)
+    throw new CliError(
+      'USAGE',
+      'A service of the machine is for root to install. Run it with sudo, or with --user.',
+    );
+  const below = (path: string) => (root === undefined ? path : join(resolve(root), path));
+  const folder = below(user ? join(userHome, '.config/systemd/user') : '/etc/systemd/system');
+  return {
+    unit: join(folder, unitName),
+    wanted: join(folder, `${user ? 'default' : 'multi-user'}.target.wants`, unitName),
+    sysusers: user ? undefined : below('/etc/sysusers.d/palyra.conf'),
+  };
+}
+
+async function writeWhole(file: string, text: string): Promise<void> {
+  try {
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, text, { mode: 0o644 });
+  } catch (cause) {
+    throw new CliError('FILE_FAILED', `${file} cannot be written: ${(cause as Error).message}.`, { cause });
+  }
+}

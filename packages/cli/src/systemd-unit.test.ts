@@ -1,0 +1,130 @@
+// The unit, as systemd itself reads it.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { runRecorded, temporaryFolder } from './testing/recorded-run.ts';
+
+const script = fileURLToPath(new URL('../bin/palyra.js', import.meta.url));
+const executable = [process.execPath, script] as const;
+const noAnalyze =
+  spawnSync('systemd-analyze', ['--version']).status === 0 ? false : 'systemd-analyze is not installed';
+
+async function printed(args: readonly string[], as: object = {}): Promise<string> {
+  const run = await runRecorded({ args: ['daemon', 'install', '--print', ...args], executable, ...as });
+  assert.equal(run.exitCode, 0, run.stderr);
+  return run.stdout;
+}
+
+/** What systemd-analyze says of the unit, with its exit code. */
+async function analyze(t: TestContext, unit: string, ...args: readonly string[]) {
+  const file = join(await temporaryFolder(t), 'palyra.service');
+  await writeFile(file, unit);
+  const { status, stdout, stderr } = spawnSync('systemd-analyze', [...args, file], { encoding: 'utf8' });
+  return { status, said: `${stdout}${stderr}` };
+}
+
+for (const args of [
+  [],
+  ['--user'],
+  ['--config', '/etc/palyra/config.json', '--home', '/srv/palyra'],
+  ['--encrypted-credential', '/etc/credstore.encrypted/palyra'],
+  ['--home', `/srv/a "b" $HOME %h 'c' \\d`],
+]) {
+  test(`systemd finds nothing wrong with the unit of ${args.join(' ') || 'no options'}`, {
+    skip: noAnalyze,
+  }, async (t) => {
+    const { status, said } = await analyze(t, await printed(args), 'verify', '--man=no');
+    assert.equal(status, 0, said);
+    // Whatever it says about units of this machine names them; about ours there is nothing to say.
+    assert.doesNotMatch(said, /palyra/);
+  });
+}
+
+test('systemd does find what is wrong with another unit', { skip: noAnalyze }, async (t) => {
+  const unit = (await printed([])).replace('Type=notify', 'Type=notifies');
+  assert.match((await analyze(t, unit, 'verify', '--man=no')).said, /palyra.*notifies/);
+});
+
+test('the unit of the machine leaves the daemon little to harm', { skip: noAnalyze }, async (t) => {
+  const { said } = await analyze(t, await printed([]), 'security', '--offline=yes');
+  const exposure = Number(/exposure level for palyra\.service: ([\d.]+)/.exec(said)?.[1]);
+  assert.ok(exposure <= 2, said);
+});
+
+test('a path is one word to systemd, whatever is in it', async () => {
+  const unit = await printed(['--home', `/srv/a "b" $HOME %h \\d`]);
+  assert.ok(unit.includes(String.raw`--home "/srv/a \"b\" $$HOME %%h \\d" --no-code`), unit);
+  assert.ok(unit.includes(String.raw`ReadWritePaths="/srv/a \"b\" $HOME %%h \\d"`), unit);
+  const refused = await runRecorded({
+    args: ['daemon', 'install', '--print', '--home', '/srv/a\nExecStartPre=/bin/true'],
+    executable,
+  });
+  assert.equal(refused.exitCode, 2);
+  assert.match(refused.stderr, /cannot hold the path/);
+});
+
+test('it starts the palyra that installed it, with the Node that ran it', async () => {
+  assert.ok(
+    (await printed([])).includes(
+      `\nExecStart=${process.execPath} ${script} daemon --home /var/lib/palyra --no-code\n`,
+    ),
+  );
+});
+
+test('what is installed for the machine says what to run, and is removed again', async (t) => {
+  const root = await temporaryFolder(t);
+  const elsewhere = ['/opt/node/bin/node', '/opt/palyra/bin/palyra.js'] as const;
+  const run = (...args: string[]) =>
+    runRecorded({ args: ['daemon', ...args, '--root', root], executable: elsewhere });
+  const installed = await run('install', '--credential', '/etc/palyra/master-key');
+  assert.equal(installed.exitCode, 0, installed.stderr);
+  for (const part of [
+    join(root, 'etc/systemd/system/palyra.service'),
+    'systemctl enable --now palyra.service',
+    'systemd-sysusers',
+    '/run/credentials/palyra.service/master-key',
+    'sudo -u palyra palyra pairing code --home /var/lib/palyra',
+  ]) {
+    assert.ok(installed.stdout.includes(part), `${part} in\n${installed.stdout}`);
+  }
+  const unit = await readFile(join(root, 'etc/systemd/system/palyra.service'), 'utf8');
+  assert.match(unit, /\nLoadCredential=master-key:\/etc\/palyra\/master-key\n/);
+  assert.match(unit, /\nUser=palyra\n(.+\n)+StateDirectory=palyra\n/);
+  const user = await readFile(join(root, 'etc/sysusers.d/palyra.conf'), 'utf8');
+  assert.equal(user, 'u palyra - "Palyra Identity daemon" /var/lib/palyra\n');
+  assert.equal((await run('uninstall')).exitCode, 0);
+  const again = await run('uninstall', '--json');
+  assert.equal(JSON.parse(again.stdout).error.code, 'NOTHING_FOUND');
+});
+
+test('what is installed for oneself needs no root', async (t) => {
+  const userHome = await temporaryFolder(t);
+  const { exitCode, stdout } = await runRecorded({
+    args: ['daemon', 'install', '--user', '--json'],
+    userHome,
+    executable,
+  });
+  assert.equal(exitCode, 0);
+  const { unit, home } = JSON.parse(stdout);
+  assert.equal(unit, join(userHome, '.config/systemd/user/palyra.service'));
+  assert.equal(home, join(userHome, '.palyra'));
+  assert.doesNotMatch(await readFile(unit, 'utf8'), /^(User|ProtectSystem|CapabilityBoundingSet)=/m);
+});
+
+for (const [why, args, as] of [
+  ['needs root', [], {}],
+  ['does not see', ['--home', '/home/me/palyra'], { isRoot: true }],
+  ['does not see', ['--config', '/root/config.json'], { isRoot: true }],
+  ['not both', ['--print', '--credential', '/a', '--encrypted-credential', '/b'], {}],
+  ['leave out --user', ['--print', '--user', '--credential', '/a'], {}],
+] as const) {
+  test(`daemon install ${args.join(' ')} is refused${'isRoot' in as ? ' to root' : ''}: ${why}`, async () => {
+    const { exitCode, stderr } = await runRecorded({ args: ['daemon', 'install', ...args], ...as });
+    assert.equal(exitCode, 2, stderr);
+    assert.ok(stderr.includes(why === 'needs root' ? 'for root to install' : why), stderr);
+  });
+}
