@@ -1,6 +1,6 @@
 // A person at a terminal: a command on a pseudo-terminal of its own, what it shows, and keys. By util-linux `script`.
 
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import process from 'node:process';
 import { stripVTControlCharacters } from 'node:util';
@@ -8,6 +8,11 @@ import type { Scope } from './palyra-process.ts';
 
 /** False, or what a test that needs it says when it is skipped. */
 export const noTerminal = process.platform !== 'linux' && 'NOT TESTED: only tried with the `script` of Linux';
+
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
 
 const repository = join(import.meta.dirname, '../..');
 const longestRunMs = 10 * 60_000;
@@ -19,11 +24,11 @@ export class Terminal {
   #look: () => void = () => {};
 
   /** @param command of a shell, in the checkout. */
-  static run(scope: Scope, command: string): Terminal {
-    const sized = `stty cols 100 rows 70; exec ${command}`;
+  static run(scope: Scope, command: string, { columns = 100, rows = 70 }: Partial<Size> = {}): Terminal {
+    const sized = `tty; stty cols ${columns} rows ${rows}; exec ${command}`;
     const child = spawn('script', ['--quiet', '--return', '--command', sized, '/dev/null'], {
       cwd: repository,
-      env: { ...process.env, SHELL: '/bin/sh', TERM: 'xterm-256color' },
+      env: { ...process.env, SHELL: '/bin/sh', TERM: 'xterm-256color', NO_COLOR: '' },
       timeout: longestRunMs,
       killSignal: 'SIGKILL',
     });
@@ -54,18 +59,44 @@ export class Terminal {
     return stripVTControlCharacters(this.#output).replaceAll('\r', '');
   }
 
+  /** The same with what drives a terminal. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Of what redraws its window from the top left corner: what stands there now. */
+  get screen(): string {
+    const drawing = this.#output.slice(this.#output.lastIndexOf('\u001b[H'));
+    return stripVTControlCharacters(drawing).replaceAll('\r', '').replaceAll('\u00a0', ' ');
+  }
+
   /** Resolves once it is shown, now or later. Rejects when the command ends without it. */
-  async shows(what: RegExp): Promise<RegExpExecArray> {
+  shows(what: RegExp): Promise<RegExpExecArray> {
+    return this.#until(what, () => this.text);
+  }
+
+  /** The same for the window alone. */
+  showsNow(what: RegExp): Promise<RegExpExecArray> {
+    return this.#until(what, () => this.screen);
+  }
+
+  async #until(what: RegExp, where: () => string): Promise<RegExpExecArray> {
     const { promise, resolve } = Promise.withResolvers<RegExpExecArray>();
     this.#look = () => {
-      const found = what.exec(this.text);
+      const found = what.exec(where());
       if (found) resolve(found);
     };
     this.#look();
     const over = this.ended.then((exitCode) => {
-      throw new Error(`it ended (${exitCode}) without showing ${what}:\n${this.text}`);
+      throw new Error(`it ended (${exitCode}) without showing ${what}:\n${where()}`);
     });
     return Promise.race([promise, over]);
+  }
+
+  /** What runs there is told, as by a window that a person drags. */
+  async resize({ columns, rows }: Size): Promise<void> {
+    const [, device] = await this.shows(/^(\/dev\/\S+)/);
+    execFileSync('stty', ['-F', device!, 'cols', String(columns), 'rows', String(rows)]);
   }
 
   type(keys: string): void {

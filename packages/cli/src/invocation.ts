@@ -2,8 +2,8 @@
 
 import type { Readable, Writable } from 'node:stream';
 
-export type Input = Readable & { readonly isTTY?: boolean };
-export type Sink = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+export type Input = Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
+export type Sink = Writable & { readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number };
 
 export interface Invocation {
   /** What follows the program's name. */
@@ -13,6 +13,8 @@ export interface Invocation {
   readonly stderr: Sink;
   /** NO_COLOR is set, or the terminal knows no colours. */
   readonly noColor: boolean;
+  /** It prints lines and nothing else. */
+  readonly dumbTerminal: boolean;
   /** PALYRA_HOME. */
   readonly palyraHome: string | undefined;
   readonly userHome: string;
@@ -23,6 +25,8 @@ export interface Invocation {
   readonly platform: string;
   /** How this person starts the program: `palyra`, or `npx palyra` in a checkout. */
   readonly program: string;
+  /** Does it when the process ends, however that comes about. @returns the function that takes it back. */
+  readonly atExit: (work: () => void) => () => void;
   /** Aborted by the first Ctrl-C, SIGTERM or closed output; the reason is the error to end with. */
   readonly interrupted: AbortSignal;
   /** The second one ends the process at once, unless a command that takes its time to end takes that over. */

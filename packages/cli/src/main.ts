@@ -44,12 +44,17 @@ const exitCode = await run({
   stdout,
   stderr,
   noColor: Boolean(env.NO_COLOR) || env.TERM === 'dumb',
+  dumbTerminal: env.TERM === 'dumb',
   palyraHome: env.PALYRA_HOME,
   userHome: homedir(),
   environment: { PATH: env.PATH, HOME: env.HOME },
   hostName: hostname(),
   platform: `${process.platform}-${process.arch} node-${process.versions.node.split('.', 2).join('.')}`,
   program: env.npm_execpath ? 'npx palyra' : 'palyra',
+  atExit(work) {
+    process.on('exit', work);
+    return () => process.off('exit', work);
+  },
   interrupted: interruption.signal,
   onInsistence: (take) => {
     insist = take;

@@ -54,8 +54,25 @@ export function box(text: string): string {
   return `  ┌${line}┐\n  │   ${shown}   │\n  └${line}┘`;
 }
 
+/** One line, made printable and cut to the width. */
+export function fit(text: string, columns: number): string {
+  return shorten(printable(text), columns);
+}
+
+/** Lines broken at spaces, made printable; a longer word is cut. */
+export function wrap(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  for (const word of printable(text).split(' ')) {
+    const longer = lines.length > 0 ? `${lines.at(-1)} ${word}` : undefined;
+    if (longer !== undefined && width(longer) <= columns) lines[lines.length - 1] = longer;
+    else lines.push(shorten(word, columns));
+  }
+  return lines;
+}
+
 function shorten(text: string, limit: number): string {
   if (width(text) <= limit) return text;
+  if (limit < 1) return '';
   let shown = '';
   for (const { segment } of graphemes.segment(text)) {
     if (width(shown + segment) > limit - 1) break;

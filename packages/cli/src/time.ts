@@ -24,6 +24,14 @@ export function formatSpan(spanMs: number): string {
   return `${Math.round(span / unitMs.d)} d`;
 }
 
+/** To the second, for what is watched: `0:09`, `9:59`, `1:00:00`. */
+export function formatCountdown(spanMs: number): string {
+  const seconds = Math.max(0, Math.ceil(spanMs / 1000));
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const last = String(seconds % 60).padStart(2, '0');
+  return hours > 0 ? `${hours}:${String(minutes).padStart(2, '0')}:${last}` : `${minutes}:${last}`;
+}
+
 /** Local time, to the minute, with the day unless it is today. `-` for 0, which means never. */
 export function formatTime(atMs: number | bigint, nowMs: number): string {
   if (Number(atMs) === 0) return '-';

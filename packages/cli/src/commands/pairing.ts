@@ -6,13 +6,14 @@ import { type Admin, type Pairing, withAdmin } from '../admin.ts';
 import { type Cli, followUp } from '../cli.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
-import { pairingChangeLine, pairingDetails, pairingJson, pairingTable } from '../pairing-view.ts';
+import { pairingDetails, pairingJson, pairingTable } from '../pairing-view.ts';
 import { printable } from '../printable.ts';
 import { qrCode } from '../qr.ts';
 import { askYes, canAsk } from '../question.ts';
 import { resolveId, shortId } from '../reference.ts';
 import { box } from '../table.ts';
 import { formatSpan, formatTime, isoTime, parseSpan } from '../time.ts';
+import { watch } from './pairing-watch.ts';
 
 /** How many pairings are looked through and shown at most; the daemon gives no more at once. */
 const page = 1000;
@@ -77,7 +78,10 @@ export function addPairing(program: Command, cli: () => Cli): void {
   withExamples(
     pairing
       .command('watch')
-      .description('Show what is open, then every change as it happens, until Ctrl-C.')
+      .summary('See who asks as it happens, and decide.')
+      .description(
+        'See who asks as it happens, and decide: a screen with keys on a terminal, else a line for each change, until Ctrl-C.',
+      )
       .action(() => watch(cli())),
     'palyra pairing watch',
     'palyra pairing watch --json',
@@ -206,20 +210,6 @@ async function reject(cli: Cli, reference: string, { reason }: { reason: string 
       ? `Rejected: ${printable(pairing.device.name)}.`
       : `The code ${pairing.slot || 'in the QR code'} is withdrawn.`,
   );
-}
-
-async function watch(cli: Cli): Promise<void> {
-  await withAdmin(
-    cli,
-    async (admin) => {
-      cli.output.note('Watching. Ctrl-C ends.');
-      for await (const pairing of admin.watchPairings({})) {
-        cli.output.answer(pairingJson(pairing), () => pairingChangeLine(cli, pairing));
-      }
-    },
-    { progress: false },
-  );
-  throw new IdentityError('UNREACHABLE', 'The daemon has stopped. Start it with: palyra daemon');
 }
 
 function isRequest(pairing: Pairing): boolean {

@@ -1,0 +1,238 @@
+// The live `pairing watch` as lines: a pure function of what is known, the window's size and the time.
+//
+// A name is chosen by a stranger. It has a line of its own and is cut, never wrapped, so that it cannot look like a
+// line of ours.
+
+import type { Pairing } from '../admin.ts';
+import { fit, wrap } from '../table.ts';
+import { formatCountdown } from '../time.ts';
+import { type Question, replaceWord, type WatchState } from './state.ts';
+
+export interface ScreenLine {
+  readonly text: string;
+  readonly style?: 'bold' | 'dim' | 'yellow';
+}
+
+export interface ScreenOptions {
+  readonly columns: number;
+  readonly rows: number;
+  readonly nowMs: number;
+  /** The command that makes a code. */
+  readonly codeCommand: string;
+}
+
+/** The smallest window in which a question fits whole; in a smaller one nothing can be decided. */
+export const smallest = { columns: 30, rows: 12 } as const;
+
+const longestNameColumns = 24;
+const newsRows = 4;
+const codeRows = 5;
+/** What a selected request takes in most windows; codes and news come below it when there is more room. */
+const requestRows = 10;
+const indent = '    ';
+
+/** @returns at most `rows` lines, none wider than `columns`. */
+export function screenLines(state: WatchState, options: ScreenOptions): readonly ScreenLine[] {
+  const { columns, rows } = options;
+  if (!isLargeEnough(options)) {
+    const text = `This window is too small: ${smallest.columns} by ${smallest.rows} are needed. q quits.`;
+    return paragraph(text, columns).slice(0, Math.max(0, rows));
+  }
+  const { requests, selected, question } = state;
+  const header = headerLines(state, columns);
+  if (question?.kind === 'help') return [...header, ...helpLines(options)].slice(0, rows);
+  const footer = question ? questionLines(state, question, columns) : hintLines(state, columns);
+  let room = rows - header.length - footer.length;
+  const below = [codeLines(state, options), newsLines(state, columns)].filter((section) => {
+    const fits = section.length > 0 && room - section.length - 1 >= requestRows;
+    if (fits) room -= section.length + 1;
+    return fits;
+  });
+  const body =
+    requests.length === 0
+      ? emptyLines(options)
+      : windowOf(
+          requests.map((each) => blockOf(each, each.id === selected, options)),
+          requests.findIndex((each) => each.id === selected),
+          room - 1,
+        );
+  const used = [{ text: '' }, ...body].slice(0, room);
+  const filler = Array<ScreenLine>(room - used.length).fill({ text: '' });
+  return [
+    ...header,
+    ...used,
+    ...filler,
+    ...below.flatMap((section) => [...section, { text: '' }]),
+    ...footer,
+  ];
+}
+
+export function isLargeEnough({ columns, rows }: { readonly columns: number; readonly rows: number }) {
+  return columns >= smallest.columns && rows >= smallest.rows;
+}
+
+function headerLines({ connected, requests, codes }: WatchState, columns: number): ScreenLine[] {
+  const count = (of: number, noun: string) => `${of} ${noun}${of === 1 ? '' : 's'}`;
+  const title = `Pairing: ${count(requests.length, 'request')}, ${count(codes.length, 'open code')}`;
+  return [
+    { text: fit(title, columns), style: 'bold' },
+    ...(connected ? [] : paragraph('! The daemon does not answer. Trying again.', columns, 'yellow')),
+  ];
+}
+
+function emptyLines({ columns, codeCommand }: ScreenOptions): ScreenLine[] {
+  return [
+    ...paragraph('No device asks to be paired.', columns),
+    ...paragraph(`To make a code, elsewhere: ${codeCommand}`, columns, 'dim'),
+  ];
+}
+
+const continuityWords: Readonly<Record<string, string>> = {
+  new: 'a new device',
+  known: 'known before, with this identity key',
+};
+
+/** The selected one whole, the others as far as it takes to tell them apart. What decides comes first. */
+function blockOf(request: Pairing, selected: boolean, { columns, nowMs }: ScreenOptions): ScreenLine[] {
+  const { device, failedGuesses, expiresAtMs } = request;
+  const { name = '', kind = '', platform = '', source = '' } = device ?? {};
+  const { words = '', continuity = '', identityFingerprint = '' } = device ?? {};
+  const left = expiresAtMs > 0n ? [`${formatCountdown(Number(expiresAtMs) - nowMs)} left`] : [];
+  const guesses =
+    failedGuesses > 0 ? [`! ${failedGuesses} wrong ${failedGuesses === 1 ? 'guess' : 'guesses'} before`] : [];
+  const line = (text: string, style?: ScreenLine['style']): ScreenLine => ({
+    text: fit(indent + text, columns),
+    ...(style && { style }),
+  });
+  const lines = (text: string, style?: ScreenLine['style']) =>
+    wrap(text, columns - indent.length).map((each) => line(each, style));
+  const known =
+    continuity === 'another_key'
+      ? lines('! KNOWN WITH ANOTHER IDENTITY KEY', 'yellow')
+      : lines(continuityWords[continuity] ?? continuity);
+  const head: ScreenLine = { text: fit(`${selected ? '>' : ' '} ${name}`, columns) };
+  if (!selected) return [head, ...lines(words), ...(continuity === 'another_key' ? known : [])];
+  return [
+    { ...head, style: 'bold' },
+    ...lines(words, 'bold'),
+    ...known,
+    ...guesses.map((each) => line(each, 'yellow')),
+    line([kind, ...left].join(', ')),
+    // A platform and a source are the device's and the network's words: one line each, cut.
+    line(`from ${source}`),
+    line(`on ${platform}`),
+    ...lines(`key ${identityFingerprint.match(/.{1,8}/g)?.join(' ') ?? ''}`, 'dim'),
+  ];
+}
+
+/** The selected block and as many of its neighbours as there is room for, with a count of the others. */
+function windowOf(blocks: readonly ScreenLine[][], selected: number, room: number): ScreenLine[] {
+  const chosen = blocks[selected]!;
+  let [from, to, used] = [selected, selected + 1, chosen.length];
+  const cost = (block: ScreenLine[] | undefined) => (block ? block.length + 1 : Number.POSITIVE_INFINITY);
+  const limit = (first: number, end: number) => room - (first > 0 ? 1 : 0) - (end < blocks.length ? 1 : 0);
+  for (;;) {
+    const [after, before] = [cost(blocks[to]), cost(blocks[from - 1])];
+    if (used + after <= limit(from, to + 1)) {
+      to += 1;
+      used += after;
+    } else if (used + before <= limit(from - 1, to)) {
+      from -= 1;
+      used += before;
+    } else break;
+  }
+  const shown = blocks.slice(from, to).flatMap((block, at) => (at > 0 ? [{ text: '' }, ...block] : block));
+  const more = (count: number, where: string): ScreenLine[] =>
+    count > 0 ? [{ text: `${indent}${count} more ${where}`, style: 'dim' }] : [];
+  const all = [...more(from, 'above'), ...shown, ...more(blocks.length - to, 'below')];
+  return all.length <= room ? all : chosen.slice(0, room);
+}
+
+function codeLines({ codes }: WatchState, { columns, nowMs }: ScreenOptions): ScreenLine[] {
+  const line = ({ slot, expiresAtMs, guessesLeft }: Pairing) => {
+    const guesses = `${guessesLeft} ${guessesLeft === 1 ? 'guess' : 'guesses'}`;
+    const left = formatCountdown(Number(expiresAtMs) - nowMs);
+    return { text: fit(`${slot ? `Code ${slot}` : 'QR code'}  ${left} and ${guesses} left`, columns) };
+  };
+  // The newest is the one that somebody is about to type.
+  const shown = codes.slice(-codeRows).map(line);
+  const more = codes.length - shown.length;
+  return more > 0 ? [{ text: fit(`${more} more codes`, columns), style: 'dim' }, ...shown] : shown;
+}
+
+/** What goes on in the next line is set in, so that it cannot look like one of its own. */
+function newsLines({ news }: WatchState, columns: number): ScreenLine[] {
+  const lines = (line: string) =>
+    wrap(line, columns - 2).map((text, at) => ({
+      text: at === 0 ? text : `  ${text}`,
+      style: 'dim' as const,
+    }));
+  return news.flatMap(lines).slice(-newsRows);
+}
+
+function questionLines({ requests }: WatchState, question: Question, columns: number): ScreenLine[] {
+  const device = 'id' in question ? requests.find((each) => each.id === question.id)?.device : undefined;
+  const name = `"${fit(device?.name ?? '', longestNameColumns)}"`;
+  switch (question.kind) {
+    case 'approve':
+      return [
+        ...paragraph(device?.words ?? '', columns, 'bold'),
+        ...paragraph(`Does the device show these same words? Let ${name} in? y/N`, columns),
+      ];
+    case 'replace':
+      return [
+        ...paragraph('! This device id is known with ANOTHER identity key.', columns, 'yellow'),
+        ...paragraph(
+          `Type ${replaceWord} and Enter to let it in and end what the old key obtained. Esc goes back.`,
+          columns,
+        ),
+        { text: `> ${question.typed}_` },
+      ];
+    case 'reject':
+      return [
+        ...paragraph(
+          `Keep ${name} out? It cannot be undone. Type a reason or none, and Enter. Esc goes back.`,
+          columns,
+        ),
+        { text: `> ${endOf(question.typed, columns - 3)}_` },
+      ];
+    case 'ended':
+      return paragraph('! That request is over. Enter goes on.', columns, 'yellow');
+    case 'help':
+      return [];
+  }
+}
+
+/** Of what is typed, the end matters. */
+function endOf(typed: string, columns: number): string {
+  const characters = [...typed];
+  while (fit(characters.join(''), columns) !== characters.join('')) characters.shift();
+  return characters.join('');
+}
+
+function hintLines({ connected, requests }: WatchState, columns: number): ScreenLine[] {
+  const decide = connected && requests.length > 0 ? ['up/down select', 'a approve', 'r reject'] : [];
+  const hints = [...decide, '? help', 'q quit'];
+  // A key stays with what it does.
+  return paragraph(hints.map((each) => each.replaceAll(' ', '\u00a0')).join('  '), columns, 'dim');
+}
+
+function helpLines({ columns, codeCommand }: ScreenOptions): ScreenLine[] {
+  return [
+    { text: '' },
+    ...[
+      'up, down, j, k  select a request',
+      'a  approve it: compare the words',
+      'r  reject it, with a reason',
+      'q  quit; nothing is decided by that',
+    ].map((text) => ({ text: fit(text, columns) })),
+    { text: '' },
+    ...paragraph('A decision cannot be changed. No decision is a no when the time is over.', columns),
+    ...paragraph(`A code: ${codeCommand}`, columns, 'dim'),
+    ...paragraph('Any key goes back.', columns, 'dim'),
+  ];
+}
+
+function paragraph(text: string, columns: number, style?: ScreenLine['style']): ScreenLine[] {
+  return wrap(text, columns).map((line) => ({ text: line, ...(style && { style }) }));
+}

@@ -1,0 +1,171 @@
+// What the live `pairing watch` knows, and what a change or a key makes of it. A question is about one id, and stays
+// open until it is answered: a request that arrives or ends cannot slip under a key that was meant for another.
+//
+//   (none) --a--> approve --y--> approved, or, with ANOTHER KEY, replace --"replace" Enter--> approved
+//          --r--> reject  --reason Enter--> rejected
+//          --?--> help
+//   any other key, or Escape where something is typed, leads back to (none)
+//   the end of the request leads to `ended`, and Enter or Escape from there to (none)
+
+import type { Pairing } from '../admin.ts';
+import type { Key } from './keys.ts';
+
+export type Question =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'approve'; readonly id: string }
+  | { readonly kind: 'replace' | 'reject'; readonly id: string; readonly typed: string }
+  /** The request is over, decided elsewhere or expired, while there was a question about it. */
+  | { readonly kind: 'ended' };
+
+export interface WatchState {
+  readonly connected: boolean;
+  /** Those that wait for a decision, in order of arrival. */
+  readonly requests: readonly Pairing[];
+  /** Codes that wait for a device. */
+  readonly codes: readonly Pairing[];
+  readonly selected: string | undefined;
+  readonly question: Question | undefined;
+  /** One line each, the newest last. */
+  readonly news: readonly string[];
+}
+
+export type Decision =
+  | { readonly do: 'approve'; readonly id: string; readonly replaceIdentityKey: boolean }
+  | { readonly do: 'reject'; readonly id: string; readonly reason: string };
+
+/** What must be typed to accept another identity key. */
+export const replaceWord = 'replace';
+
+/** As long as the daemon takes it. */
+const maxReasonLength = 200;
+const maxNews = 20;
+
+export const nothingSeen: WatchState = {
+  connected: true,
+  requests: [],
+  codes: [],
+  selected: undefined,
+  question: undefined,
+  news: [],
+};
+
+export function withNews(state: WatchState, line: string): WatchState {
+  return { ...state, news: [...state.news, line].slice(-maxNews) };
+}
+
+/** What is listed may have changed meanwhile: nothing is decided until the daemon answers again. */
+export function disconnected(state: WatchState): WatchState {
+  return { ...state, connected: false, question: withoutRequest(state.question) };
+}
+
+/** Everything that is open is told anew. */
+export function reconnected({ news, question }: WatchState): WatchState {
+  return { ...nothingSeen, news, question };
+}
+
+/** @param line the change in words; it becomes news unless the list itself shows it. */
+export function withChange(before: WatchState, pairing: Pairing, line: string): WatchState {
+  const { id, state } = pairing;
+  const listed = before.requests.findIndex((each) => each.id === id);
+  const codes = placed(before.codes, pairing, state === 'waiting');
+  const requests = placed(before.requests, pairing, state === 'pending_approval');
+  if (state === 'pending_approval') {
+    return { ...before, codes, requests, selected: before.selected ?? id };
+  }
+  const { question } = before;
+  const after = {
+    ...before,
+    codes,
+    requests,
+    selected: before.selected === id ? requests[Math.min(listed, requests.length - 1)]?.id : before.selected,
+    question: question && 'id' in question && question.id === id ? withoutRequest(question) : question,
+  };
+  return state === 'waiting' && pairing.failedGuesses === 0 ? after : withNews(after, line);
+}
+
+/** The list with the pairing in its place, or at the end, or without it. */
+function placed(list: readonly Pairing[], pairing: Pairing, belongs: boolean): readonly Pairing[] {
+  const at = list.findIndex((each) => each.id === pairing.id);
+  if (!belongs) return at < 0 ? list : list.toSpliced(at, 1);
+  return at < 0 ? [...list, pairing] : list.with(at, pairing);
+}
+
+function withoutRequest(question: Question | undefined): Question | undefined {
+  return question && 'id' in question ? { kind: 'ended' } : question;
+}
+
+interface Pressed {
+  readonly state: WatchState;
+  readonly command?: Decision | { readonly do: 'quit' };
+}
+
+export function pressed(state: WatchState, key: Key): Pressed {
+  if (key === 'ctrl-c') return { state, command: { do: 'quit' } };
+  if (state.question) return answered({ ...state, question: undefined }, state.question, key);
+  const { requests, selected } = state;
+  const at = requests.findIndex((each) => each.id === selected);
+  const select = (index: number) => ({
+    state: { ...state, selected: requests[Math.max(0, Math.min(index, requests.length - 1))]?.id },
+  });
+  const canDecide = state.connected && selected !== undefined;
+  switch (key) {
+    case 'q':
+      return { state, command: { do: 'quit' } };
+    case 'up':
+    case 'k':
+      return select(at - 1);
+    case 'down':
+    case 'j':
+      return select(at + 1);
+    case 'a':
+      return { state: canDecide ? { ...state, question: { kind: 'approve', id: selected } } : state };
+    case 'r':
+      return {
+        state: canDecide ? { ...state, question: { kind: 'reject', id: selected, typed: '' } } : state,
+      };
+    case '?':
+      return { state: { ...state, question: { kind: 'help' } } };
+    default:
+      return { state };
+  }
+}
+
+/** @param closed the state without the question. */
+function answered(closed: WatchState, question: Question, key: Key): Pressed {
+  switch (question.kind) {
+    case 'help':
+      return { state: closed };
+    case 'ended':
+      return { state: key === 'enter' || key === 'escape' ? closed : { ...closed, question } };
+    case 'approve': {
+      const { id } = question;
+      if (key !== 'y' && key !== 'Y') return { state: closed };
+      const request = closed.requests.find((each) => each.id === id);
+      return request?.device?.continuity === 'another_key'
+        ? { state: { ...closed, question: { kind: 'replace', id, typed: '' } } }
+        : { state: closed, command: { do: 'approve', id, replaceIdentityKey: false } };
+    }
+    case 'replace': {
+      const { id, typed } = question;
+      if (key === 'enter' && typed === replaceWord) {
+        return { state: closed, command: { do: 'approve', id, replaceIdentityKey: true } };
+      }
+      if (key === 'enter' || key === 'escape') return { state: closed };
+      return {
+        state: { ...closed, question: { ...question, typed: edited(typed, key, replaceWord.length + 1) } },
+      };
+    }
+    case 'reject': {
+      const { id, typed } = question;
+      if (key === 'enter') return { state: closed, command: { do: 'reject', id, reason: typed.trim() } };
+      if (key === 'escape') return { state: closed };
+      return { state: { ...closed, question: { ...question, typed: edited(typed, key, maxReasonLength) } } };
+    }
+  }
+}
+
+function edited(typed: string, key: Key, maxLength: number): string {
+  if (key === 'backspace') return [...typed].slice(0, -1).join('');
+  const isCharacter = [...key].length === 1;
+  return isCharacter && typed.length + key.length <= maxLength ? typed + key : typed;
+}
