@@ -142,8 +142,10 @@ class LiveScreen {
   }
 
   #typed(chunk: Uint8Array): void {
-    for (const key of this.#readKeys(chunk)) {
-      if (!isLargeEnough(this.#window.size) && key !== 'q' && key !== 'ctrl-c') continue;
+    const blind = !isLargeEnough(this.#window.size);
+    for (const read of this.#readKeys(chunk)) {
+      const key = blind && read === 'q' ? 'ctrl-c' : read;
+      if (blind && key !== 'ctrl-c') continue;
       const asked = this.#state.question?.kind;
       const { state, command } = pressed(this.#state, key);
       this.#state = state;

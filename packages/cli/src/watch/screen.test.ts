@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import width from 'fast-string-width';
+import { sampleCode, sampleRequest } from './samples.ts';
+import { screenLines, smallest } from './screen.ts';
+import { disconnected, nothingSeen, pressed, type WatchState, withChange, withNews } from './state.ts';
+
+const evil = 'x\u001b[2J\u202e\r\ny';
+const known = sampleRequest(1, { continuity: 'known' });
+const other = sampleRequest(2, { continuity: 'another_key' });
+const see = (state: WatchState, ...pairings: readonly (typeof known)[]) =>
+  pairings.reduce((seen, each) => withChange(seen, each, 'news'), state);
+const show = (state: WatchState, columns = 60, rows = 30) =>
+  screenLines(state, { columns, rows, nowMs: 0, codeCommand: 'palyra pairing code' }).map(({ text }) =>
+    text.replaceAll('\u00a0', ' '),
+  );
+const press = (state: WatchState, ...keys: readonly string[]) =>
+  keys.reduce((before, key) => pressed(before, key).state, state);
+
+test('a request shows everything that the decision needs, beside codes and news', () => {
+  const request = { ...known, failedGuesses: 1 };
+  const listed = see(nothingSeen, request, sampleCode('236'), sampleCode('', { guessesLeft: 1 }));
+  assert.deepEqual(show(withNews(listed, '14:05:09  Something.'), 60, 20), [
+    'Pairing: 1 request, 2 open codes',
+    '',
+    '> laptop 1',
+    '    apple bear cat1',
+    '    known before, with this identity key',
+    '    ! 1 wrong guess before',
+    '    cli, 1:00:00 left',
+    '    from 192.168.1.9',
+    '    on linux-x64 node-24.21',
+    '    key abababab abababab abababab abababab abababab',
+    '    abababab abababab abababab',
+    '',
+    '',
+    '',
+    '',
+    '',
+    'Code 236  10:00 and 3 guesses left',
+    'QR code  10:00 and 1 guess left',
+    '',
+    'up/down select  a approve  r reject  ? help  q quit',
+  ]);
+  assert.deepEqual(show(withNews(listed, '14:05:09  Something.'), 60, 30).slice(-6), [
+    'Code 236  10:00 and 3 guesses left',
+    'QR code  10:00 and 1 guess left',
+    '',
+    '14:05:09  Something.',
+    '',
+    'up/down select  a approve  r reject  ? help  q quit',
+  ]);
+});
+
+test('another identity key is loud in words, selected or not, and in the second question', () => {
+  assert.match(show(see(nothingSeen, other)).join('\n'), /! KNOWN WITH ANOTHER IDENTITY KEY/);
+  assert.match(show(see(nothingSeen, known, other)).join('\n'), /! KNOWN WITH ANOTHER IDENTITY KEY/);
+  assert.doesNotMatch(show(see(nothingSeen, known)).join('\n'), /ANOTHER/);
+  const asked = show(press(see(nothingSeen, other), 'a', 'y', 'r', 'e'));
+  assert.match(asked.join('\n'), /ANOTHER identity key\.\nType replace and Enter .*\n.*\n> re_$/);
+});
+
+test('the question shows whose words they are', () => {
+  assert.deepEqual(show(press(see(nothingSeen, known, other), 'down', 'a')).slice(-3), [
+    'apple bear cat2',
+    'Does the device show these same words? Let "laptop 2" in?',
+    'y/N',
+  ]);
+});
+
+test('of a long reason the end is shown', () => {
+  const lines = show(press(see(nothingSeen, known), 'r', ...'a very long reason that goes on', '!'), 30);
+  assert.equal(lines.at(-1), '> y long reason that goes on!_');
+});
+
+test('that nothing waits says what to do next', () => {
+  assert.match(show(nothingSeen).join('\n'), /No device asks to be paired\.\n.*palyra pairing code/);
+});
+
+test('that the daemon is away is said, and no decision is offered', () => {
+  const shown = show(disconnected(see(nothingSeen, known))).join('\n');
+  assert.match(shown, /! The daemon does not answer\. Trying again\./);
+  assert.doesNotMatch(shown, /approve/);
+});
+
+test('help names every key', () => {
+  const shown = show(press(nothingSeen, '?'), 40).join('\n');
+  for (const key of ['up, down, j, k', 'a ', 'r ', 'q ']) assert.ok(shown.includes(`\n${key}`), key);
+});
+
+test('with more requests than fit, the selected one is whole and the others are counted', () => {
+  const many = [1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => sampleRequest(number));
+  const shown = show(press(see(nothingSeen, ...many), ...'jjjj'), 60, 20).join('\n');
+  assert.match(
+    shown,
+    /[1-9] more above[\s\S]*> laptop 5\n {4}apple bear cat5[\s\S]* {4}key [\s\S]*[1-9] more below/,
+  );
+});
+
+test('a window that is too small says so', () => {
+  const { columns, rows } = smallest;
+  const state = see(nothingSeen, known);
+  assert.match(show(state, columns - 1, rows).join(' '), /too small: 30 by 12 are needed/);
+  assert.match(show(state, columns, rows - 1).join(' '), /too small/);
+  assert.match(show(state, columns, rows).join('\n'), /apple bear cat1/);
+});
+
+test('in every window, whatever devices say, lines fit and are printable, and a question is whole', () => {
+  const text = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 70 }), fc.constant(evil));
+  const request = fc.record({
+    number: fc.integer({ min: 1, max: 9 }),
+    name: text,
+    platform: text,
+    source: text,
+    words: fc.constant('bed elephant strawberry'),
+    continuity: fc.constantFrom('new', 'known', 'another_key', evil),
+  });
+  const keys = fc.constantFrom([], ['a'], ['r', ...'because'], ['a', 'y'], ['?']);
+  fc.assert(
+    fc.property(
+      fc.array(request, { maxLength: 12 }),
+      keys,
+      fc.array(text, { maxLength: 5 }),
+      fc.integer({ min: 1, max: 120 }),
+      fc.integer({ min: 1, max: 50 }),
+      fc.boolean(),
+      (requests, pressedKeys, news, columns, rows, away) => {
+        const pairings = requests.map(({ number, ...changes }) => sampleRequest(number, changes));
+        const listed = see(nothingSeen, ...pairings, sampleCode('1'));
+        const asked = press(news.reduce(withNews, listed), ...pressedKeys);
+        const lines = show(away ? disconnected(asked) : asked, columns, rows);
+        assert.ok(lines.length <= rows, `${lines.length} of ${rows} rows`);
+        for (const line of lines) {
+          assert.ok(width(line) <= columns, `${width(line)} of ${columns}: ${line}`);
+          assert.doesNotMatch(line, /[\p{Cc}\p{Cf}]/u);
+        }
+        if (columns < smallest.columns || rows < smallest.rows || away) return;
+        const shown = lines.join(' ');
+        const kind = asked.question?.kind;
+        if (kind === 'approve') assert.match(shown, /bed elephant strawberry.* in\? *y\/N$/);
+        if (kind === 'reject') assert.match(shown, /Keep ".* out\?.*> because_$/);
+        if (kind === 'replace') assert.match(shown, /ANOTHER identity *key.*> _$/);
+      },
+    ),
+  );
+});

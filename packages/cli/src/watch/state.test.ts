@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { Key } from './keys.ts';
+import { sampleCode, sampleRequest } from './samples.ts';
+import {
+  type Decision,
+  disconnected,
+  nothingSeen,
+  pressed,
+  reconnected,
+  type WatchState,
+  withChange,
+} from './state.ts';
+
+const one = sampleRequest(1);
+const two = sampleRequest(2);
+const changed = sampleRequest(3, { continuity: 'another_key' });
+const seen = (...pairings: readonly (typeof one)[]) =>
+  pairings.reduce((state, each) => withChange(state, each, 'news'), nothingSeen);
+
+/** The state after the keys, and everything that they decided. */
+function after(state: WatchState, ...keys: readonly Key[]) {
+  const commands: (Decision | { do: 'quit' })[] = [];
+  for (const key of keys) {
+    const next = pressed(state, key);
+    state = next.state;
+    if (next.command) commands.push(next.command);
+  }
+  return { state, commands };
+}
+
+test('the first request is selected, and stays so when others come', () => {
+  assert.equal(seen(one).selected, one.id);
+  assert.equal(seen(one, two).selected, one.id);
+});
+
+test('arrows and j and k select, and stop at the ends', () => {
+  const state = seen(one, two, changed);
+  assert.equal(after(state, 'down').state.selected, two.id);
+  assert.equal(after(state, 'j', 'j', 'j').state.selected, changed.id);
+  assert.equal(after(state, 'down', 'up', 'k').state.selected, one.id);
+});
+
+test('a is a question, and only y approves, without replacing a key', () => {
+  assert.deepEqual(after(seen(one), 'a', 'y').commands, [
+    { do: 'approve', id: one.id, replaceIdentityKey: false },
+  ]);
+  for (const key of ['n', 'enter', 'escape', 'a', 'other', ' ']) {
+    const { state, commands } = after(seen(one), 'a', key);
+    assert.deepEqual(commands, [], key);
+    assert.equal(state.question, undefined, key);
+  }
+});
+
+test('another identity key takes the whole word and Enter besides', () => {
+  const state = seen(changed);
+  assert.deepEqual(after(state, 'a', 'y').commands, []);
+  assert.deepEqual(after(state, 'a', 'y', 'y', 'enter').commands, []);
+  assert.deepEqual(after(state, 'a', 'y', ...'replac', 'enter').commands, []);
+  assert.deepEqual(after(state, 'a', 'y', ...'replacee', 'enter').commands, []);
+  assert.deepEqual(after(state, 'a', 'y', ...'replace', 'escape', 'enter').commands, []);
+  assert.deepEqual(after(state, 'a', 'y', ...'replacs', 'backspace', 'e', 'enter').commands, [
+    { do: 'approve', id: changed.id, replaceIdentityKey: true },
+  ]);
+});
+
+test('r takes a reason, or none, and Escape takes it back', () => {
+  const state = seen(one);
+  assert.deepEqual(after(state, 'r', ...'not mine é', 'enter').commands, [
+    { do: 'reject', id: one.id, reason: 'not mine é' },
+  ]);
+  assert.deepEqual(after(state, 'r', 'enter').commands, [{ do: 'reject', id: one.id, reason: '' }]);
+  assert.deepEqual(after(state, 'r', 'x', 'escape').commands, []);
+});
+
+test('a reason is never longer than the daemon takes it', () => {
+  const { commands } = after(seen(one), 'r', ...'x'.repeat(199), '😀', 'enter');
+  assert.deepEqual(commands, [{ do: 'reject', id: one.id, reason: 'x'.repeat(199) }]);
+});
+
+test('keys that were meant for a request that has ended reach no other one', () => {
+  for (const first of [['a'], ['r', 'n', 'o']]) {
+    const asked = after(seen(one, two), ...first).state;
+    const ended = withChange(asked, { ...one, state: 'expired' }, 'it expired');
+    assert.deepEqual(ended.question, { kind: 'ended' });
+    const { state, commands } = after(ended, 'y', 'a', 'y', ' ', 'r');
+    assert.deepEqual(commands, []);
+    assert.deepEqual(state.question, { kind: 'ended' });
+    assert.equal(after(state, 'enter').state.question, undefined);
+  }
+});
+
+test('a question stays with its request when others come and go', () => {
+  const asked = after(seen(one, two), 'down', 'a').state;
+  const later = withChange(withChange(asked, { ...one, state: 'rejected' }, ''), changed, '');
+  assert.deepEqual(after(later, 'y').commands, [{ do: 'approve', id: two.id, replaceIdentityKey: false }]);
+});
+
+test('when the selected request ends, its neighbour is selected', () => {
+  const state = after(seen(one, two, changed), 'down').state;
+  const ended = withChange(state, { ...two, state: 'approved' }, 'approved');
+  assert.equal(ended.selected, changed.id);
+  assert.deepEqual(ended.news, ['approved']);
+  const last = [changed, one].reduce(
+    (before, each) => withChange(before, { ...each, state: 'expired' }, ''),
+    ended,
+  );
+  assert.equal(last.selected, undefined);
+  assert.deepEqual(after(last, 'a', 'y', 'r', 'enter').commands, []);
+});
+
+test('a code is listed while it waits; a guess at it is news, its arrival is not', () => {
+  const fresh = withChange(nothingSeen, sampleCode('236'), 'it waits');
+  assert.deepEqual([fresh.codes.length, fresh.news], [1, []]);
+  const tried = withChange(fresh, sampleCode('236', { failedGuesses: 1, guessesLeft: 2 }), 'tried');
+  assert.equal(tried.codes[0]?.guessesLeft, 2);
+  assert.deepEqual(tried.news, ['tried']);
+  const over = withChange(tried, sampleCode('236', { state: 'exhausted' }), 'used up');
+  assert.deepEqual([over.codes, over.news], [[], ['tried', 'used up']]);
+});
+
+test('without the daemon nothing is decided, and a question does not survive it', () => {
+  const state = disconnected(after(seen(one), 'a').state);
+  assert.deepEqual(state.question, { kind: 'ended' });
+  const { state: still, commands } = after(state, 'enter', 'a', 'y', 'r', 'enter');
+  assert.deepEqual(commands, []);
+  assert.equal(still.question, undefined);
+  assert.deepEqual(after(still, 'q').commands, [{ do: 'quit' }]);
+});
+
+test('after a restart everything is told anew, and only the news are kept', () => {
+  const before = withChange(seen(one, two), { ...two, state: 'expired' }, 'expired');
+  assert.deepEqual(reconnected(disconnected(before)), { ...nothingSeen, news: ['expired'] });
+});
+
+test('Ctrl-C quits from every question, q only where no text is typed', () => {
+  for (const first of [[], ['?'], ['a'], ['r']]) {
+    assert.deepEqual(after(seen(one), ...first, 'ctrl-c').commands, [{ do: 'quit' }]);
+  }
+  assert.deepEqual(after(seen(one), 'r', 'q').commands, []);
+});
+
+test('whatever is pressed and happens, only a listed request is decided, and another key by the word alone', () => {
+  const key = fc.constantFrom('a', 'r', 'y', 'j', 'k', '?', 'enter', 'escape', 'x', 'backspace', 'replace');
+  const change = fc.record({
+    pairing: fc.constantFrom(one, two, changed),
+    state: fc.constantFrom('pending_approval', 'approved', 'rejected', 'expired'),
+  });
+  fc.assert(
+    fc.property(fc.array(fc.oneof(key, change), { maxLength: 60 }), (steps) => {
+      let state = nothingSeen;
+      let typed: string[] = [];
+      for (const step of steps) {
+        if (typeof step === 'object') {
+          state = withChange(state, { ...step.pairing, state: step.state }, 'news');
+          assert.equal(state.selected !== undefined, state.requests.length > 0);
+          assert.ok(!state.selected || state.requests.some(({ id }) => id === state.selected));
+          continue;
+        }
+        // The whole word is one step here: letter by letter it would never come up.
+        for (const each of step === 'replace' ? [...step] : [step]) {
+          typed = [...typed, each].slice(-8);
+          const { state: next, command } = pressed(state, each);
+          if (command && command.do !== 'quit') {
+            assert.ok(state.requests.some((request) => request.id === command.id));
+            if (command.do === 'approve' && command.id === changed.id) {
+              assert.deepEqual(typed, [...'replace', 'enter']);
+              assert.ok(command.replaceIdentityKey);
+            }
+          }
+          state = next;
+        }
+      }
+    }),
+  );
+});
