@@ -4,10 +4,14 @@ import type { Home } from './home.ts';
 import type { Invocation } from './invocation.ts';
 import type { Output } from './output.ts';
 
+/** Whose command it is. The two often run on different machines, each with a home of its own. */
+export type Side = 'device' | 'operator';
+
 export interface Cli {
   readonly invocation: Invocation;
   readonly output: Output;
   readonly home: Home;
+  readonly side: Side;
   readonly now: () => number;
 }
 
@@ -17,14 +21,24 @@ export function followUp({ invocation, home }: Pick<Cli, 'invocation' | 'home'>,
 }
 
 const named =
-  /\bpalyra ((?:daemon|pair|status|why|(?:pairing|node|devices|ca|audit) [a-z]+)\b(?: [A-Z]+\b| --[a-z-]+)*)/g;
+  /\bpalyra ((?:daemon|pair|renew|status|why|console|doctor|backup|restore|(?:pairing|node|devices|ca|audit|secrets|completion) [a-z-]+)\b(?: [a-z]+(?=$|[ .,;)`])(?<=rotate-root [a-z]+)| [A-Z]+\b| --[a-z-]+)*)/g;
 
-/** The library's messages name commands as `palyra pairing code`; this makes them the ones that work here. */
-export function withFollowUps(
-  { invocation, home }: Pick<Cli, 'invocation' | 'home'>,
-  message: string,
-): string {
+const onDevice = /^(?:pair|renew|node (?:status|run))\b(?!ing)/;
+
+/** @param command like `pairing code`. */
+export function sideOf(command: string): Side {
+  return onDevice.test(command) ? 'device' : 'operator';
+}
+
+/**
+ * The library's messages name commands as `palyra pairing code`; this makes them the ones that work here. A command of
+ * the other side is left as it is: it belongs to another machine.
+ */
+export function withFollowUps(cli: Pick<Cli, 'invocation' | 'home' | 'side'>, message: string): string {
+  const { invocation, home, side } = cli;
   // Made here, by followUp.
   if (message.includes(home.flag || invocation.program)) return message;
-  return message.replaceAll(named, (_, command: string) => followUp({ invocation, home }, command));
+  return message.replaceAll(named, (whole, command: string) =>
+    sideOf(command) === side ? followUp(cli, command) : whole,
+  );
 }

@@ -45,7 +45,10 @@ export async function pairedEnrollment(cli: Cli, reference: string | undefined):
   });
   const chosen = paired.find((each) => each.daemonId === id);
   if (chosen) return chosen;
-  throw new IdentityError('NOT_PAIRED', `This device is not paired with the daemon ${id}.`);
+  throw new IdentityError(
+    'NOT_PAIRED',
+    `This device is not paired with the daemon ${id}. It is with: ${paired.map((each) => each.daemonId).join(', ')}.`,
+  );
 }
 
 async function pairedEnrollments(home: Home): Promise<PairedEnrollment[]> {

@@ -17,6 +17,7 @@ const cli = {
   invocation,
   output: new Output(invocation, false),
   home: resolveHome('/h', invocation),
+  side: 'operator' as const,
   now: () => new Date(2026, 4, 1, 14, 5, 9).getTime(),
 };
 

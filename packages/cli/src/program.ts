@@ -3,7 +3,7 @@
 import { IdentityError } from '@palyra/identity';
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
-import { type Cli, withFollowUps } from './cli.ts';
+import { type Cli, sideOf, withFollowUps } from './cli.ts';
 import { addAudit } from './commands/audit.ts';
 import { addBackup } from './commands/backup.ts';
 import { addCa } from './commands/ca.ts';
@@ -93,27 +93,36 @@ function cliOf(program: Command, invocation: Invocation): () => Cli {
       invocation,
       output: new Output(invocation, json ?? invocation.args.includes('--json')),
       home: resolveHome(home, invocation),
+      side: sideOf(pathOf(program, invocation.args)),
       now: Date.now,
     };
   };
 }
 
 function usageError(error: CommanderError, program: Command, invocation: Invocation): CliError {
-  let command = program;
-  for (const word of invocation.args)
-    command = command.commands.find((each) => each.name() === word) ?? command;
-  const path =
-    command === program
-      ? ''
-      : `${command.parent === program ? '' : `${command.parent?.name()} `}${command.name()} `;
+  const path = pathOf(program, invocation.args);
   const what =
     error.code === 'commander.help'
       ? 'a command is missing'
       : error.message.replace(/^error: /, '').replaceAll('\n', ' ');
   return new CliError(
     'USAGE',
-    `${what}${/[.)?]$/.test(what) ? '' : '.'} See: ${invocation.program} ${path}--help`,
+    `${what}${/[.)?]$/.test(what) ? '' : '.'} See: ${[invocation.program, path, '--help'].filter(Boolean).join(' ')}`,
   );
+}
+
+/** The command that is meant, also where its options cannot be parsed: `pairing code`, or nothing for the program. */
+function pathOf(program: Command, args: readonly string[]): string {
+  const names: string[] = [];
+  let command = program;
+  for (const [at, word] of args.entries()) {
+    const next =
+      args[at - 1] === '--home' ? undefined : command.commands.find((each) => each.name() === word);
+    if (!next) continue;
+    command = next;
+    names.push(word);
+  }
+  return names.join(' ');
 }
 
 function isInterruption(error: unknown): boolean {

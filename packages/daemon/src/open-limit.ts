@@ -29,11 +29,9 @@ export class OpenLimit {
     } catch (refusal) {
       if (!(refusal instanceof RateLimiterRes)) throw refusal;
       this.refused += 1;
-      throw new IdentityError(
-        'RATE_LIMITED',
-        `Too many pairing attempts. Try again in ${Math.ceil(refusal.msBeforeNext / 1000)} seconds.`,
-        { retryAfterMs: refusal.msBeforeNext },
-      );
+      throw new IdentityError('RATE_LIMITED', 'Too many pairing attempts.', {
+        retryAfterMs: refusal.msBeforeNext,
+      });
     }
   }
 }

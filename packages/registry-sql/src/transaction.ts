@@ -34,7 +34,10 @@ export class SqlTransaction extends SqlReads implements RegistryTransaction {
   async updateDevice(device: Device): Promise<void> {
     const changed = await this.executor.run(this.statements.updateDevice(deviceRow(device)));
     if (changed === 0) {
-      throw new IdentityError('DEVICE_NOT_FOUND', `No device has the id ${device.id}. See: palyra devices`);
+      throw new IdentityError(
+        'DEVICE_NOT_FOUND',
+        `No device has the id ${device.id}. See: palyra devices list`,
+      );
     }
   }
 

@@ -216,7 +216,7 @@ function dialError(cause: NodeJS.ErrnoException, notAuthorized: boolean, unreach
   if (notAuthorized) {
     return new IdentityError(
       'DAEMON_NOT_AUTHENTICATED',
-      `The peer at this address is not the daemon this device was paired with (${cause.message}). Check the address.`,
+      `The peer at this address is not the daemon this device was paired with (${cause.message}). Check the address. If the daemon was set up anew, pair again: palyra pair ADDRESS`,
       { cause },
     );
   }

@@ -77,7 +77,11 @@ export async function loadEnrollments(secrets: SecretStore): Promise<Enrollment[
         ),
       );
     } catch (cause) {
-      throw new IdentityError('SECRET_CORRUPT', `The record ${name} cannot be read. Pair again.`, { cause });
+      throw new IdentityError(
+        'SECRET_CORRUPT',
+        `The record ${name} cannot be read. Pair again: palyra pair ADDRESS`,
+        { cause },
+      );
     }
   }
   return enrollments;

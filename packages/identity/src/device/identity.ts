@@ -48,7 +48,7 @@ export class DeviceIdentity {
     } catch (cause) {
       throw new IdentityError(
         'SECRET_CORRUPT',
-        'The device identity in the secret store cannot be read. Restore it, or pair anew with: palyra pair --new-identity',
+        'The device identity in the secret store cannot be read. Restore it, or pair anew with: palyra pair ADDRESS --new-identity',
         { cause },
       );
     }

@@ -388,7 +388,10 @@ export class PairingResponder {
       const expected = await crypto.hmacSha256(key, awaitProofInput(pairing.id, channel.channelBinding));
       if (crypto.equal(expected, request.proof)) return pairing;
     }
-    throw new IdentityError('PAIRING_NOT_FOUND', 'There is no such request. Pair again with a new code.');
+    throw new IdentityError(
+      'PAIRING_NOT_FOUND',
+      'There is no such request. Pair again with a new code from the operator.',
+    );
   }
 
   /** Two Awaits at one time may both come here; one of them stores, the other finds it stored. */
@@ -457,13 +460,13 @@ function unsupported(version: number): IdentityError {
 function tooManyRequests(): IdentityError {
   return new IdentityError(
     'TOO_MANY_REQUESTS',
-    'Too many requests wait for the operator. Make a new code when some are decided.',
+    'Too many requests wait for the operator. When some are decided, pair again with a new code.',
     { retryAfterMs: 60_000 },
   );
 }
 
 function tooManySessions(retryAfterMs: number): IdentityError {
-  return new IdentityError('TOO_MANY_SESSIONS', 'Too many pairings are under way. Try again in a minute.', {
+  return new IdentityError('TOO_MANY_SESSIONS', 'Too many pairings are under way.', {
     retryAfterMs,
   });
 }
@@ -476,5 +479,8 @@ function identityKeyReplaced(id: string): IdentityError {
 }
 
 function codeWrong(): IdentityError {
-  return new IdentityError('PAIRING_CODE_WRONG', 'The pairing code is wrong or over.');
+  return new IdentityError(
+    'PAIRING_CODE_WRONG',
+    'The pairing code is wrong or over. Ask the operator for a new one.',
+  );
 }

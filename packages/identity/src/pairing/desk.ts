@@ -259,14 +259,14 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 function tooManyCodes(limit: number): IdentityError {
   return new IdentityError(
     'TOO_MANY_CODES',
-    `${limit} codes wait already. Use one of them, or withdraw one: palyra pairing list`,
+    `${limit} codes wait already. Use one of them, or withdraw one: palyra pairing reject ID (see palyra pairing list)`,
   );
 }
 
 export function deviceRevoked(id: string): IdentityError {
   return new IdentityError(
     'DEVICE_REVOKED',
-    `Device ${id} was revoked, and that is for ever. On the device, make a new identity: palyra pair --new-identity`,
+    `Device ${id} was revoked, and that is for ever. On the device, make a new identity: palyra pair ADDRESS --new-identity`,
   );
 }
 

@@ -188,14 +188,14 @@ function checkClock(now: Date, hello: DaemonHello): void {
 function rootMismatch(actual: string): IdentityError {
   return new IdentityError(
     'ROOT_MISMATCH',
-    `The daemon at this address has another root certificate (SHA-256 ${actual}) than the QR code names. Someone may be in between: nothing was stored and no secret was sent.`,
+    `The daemon at this address has another root certificate (SHA-256 ${actual}) than the QR code names. Someone may be in between: nothing was stored and no secret was sent. Check that it is the daemon's address, and ask the operator for a new QR code.`,
   );
 }
 
 function notAuthenticated(): IdentityError {
   return new IdentityError(
     'DAEMON_NOT_AUTHENTICATED',
-    'The daemon could not prove that it knows this code: the code is wrong or used up, or someone is in between. Nothing was stored. Check the code, or make a new one: palyra pairing code',
+    'The daemon could not prove that it knows this code: the code is wrong or used up, or someone is in between. Nothing was stored. Check the code and the address, or ask the operator for a new code (there: palyra pairing code).',
   );
 }
 
@@ -203,9 +203,12 @@ function refused(update: AwaitUpdate): IdentityError {
   if (update.state === 'expired') {
     return new IdentityError(
       'PAIRING_EXPIRED',
-      'The request expired before it was completed. Pair again with a new code.',
+      'The request expired before it was completed. Pair again with a new code from the operator.',
     );
   }
   const reason = update.reason ? `: ${update.reason}` : '';
-  return new IdentityError('PAIRING_REJECTED', `The operator rejected this device${reason}.`);
+  return new IdentityError(
+    'PAIRING_REJECTED',
+    `The operator rejected this device${reason}. To ask again takes a new code from the operator.`,
+  );
 }

@@ -139,7 +139,7 @@ function expired({ id, state }: Pairing): IdentityError {
   const before = state === 'expired' ? '' : ` (it was ${state})`;
   return new IdentityError(
     'PAIRING_EXPIRED',
-    `Pairing ${id} has expired${before}. Make a new code with: palyra pairing code`,
+    `Pairing ${id} has expired${before}. The operator can make a new code: palyra pairing code`,
   );
 }
 

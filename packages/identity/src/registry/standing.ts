@@ -43,8 +43,10 @@ export const standingMessages: Readonly<Record<StandingCode, string>> = {
   CERTIFICATE_UNKNOWN: 'This certificate was not issued by this daemon. Pair the device: palyra pair ADDRESS',
   CERTIFICATE_REVOKED:
     'This certificate was revoked by the operator. Pair the device again: palyra pair ADDRESS',
-  CERTIFICATE_SUPERSEDED: 'This certificate was replaced by a newer one, which the device should use.',
-  CERTIFICATE_EXPIRED: 'This certificate has expired. Pair the device again: palyra pair ADDRESS',
+  CERTIFICATE_SUPERSEDED:
+    'This certificate was replaced by a newer one. If the device has lost that one: palyra renew --recover',
+  CERTIFICATE_EXPIRED:
+    'This certificate has expired. On the device: palyra renew --recover, or palyra pair ADDRESS when it was away for too long',
   CERTIFICATE_NOT_YET_VALID:
     "This certificate is not valid yet: the daemon's clock is behind. Compare the clocks of daemon and device.",
   DEVICE_REVOKED:

@@ -79,13 +79,9 @@ export class RenewalDesk {
       if (expiresAtMs <= nowMs || expiresAtMs > nowMs + limits.sessionLifeMs) this.#challenges.delete(key);
     }
     if (this.#challenges.size >= limits.sessions) {
-      throw new IdentityError(
-        'TOO_MANY_SESSIONS',
-        'Too many recoveries are under way. Try again in a minute.',
-        {
-          retryAfterMs: limits.sessionLifeMs,
-        },
-      );
+      throw new IdentityError('TOO_MANY_SESSIONS', 'Too many recoveries are under way.', {
+        retryAfterMs: limits.sessionLifeMs,
+      });
     }
     const challenge = crypto.randomBytes(32);
     this.#challenges.set(bytesToHex(challenge), {
@@ -153,7 +149,7 @@ export class RenewalDesk {
     if (!proven) {
       throw new IdentityError(
         'PROOF_WRONG',
-        'The signatures over the new key do not hold. Pair the device again.',
+        'The signatures over the new key do not hold. Pair the device again: palyra pair ADDRESS',
       );
     }
   }
@@ -191,7 +187,7 @@ export class RenewalDesk {
       if (ageMs >= 0 && ageMs < burstWindowMs) {
         throw new IdentityError(
           'TOO_MANY_REQUESTS',
-          `This device was given ${burst} certificates in ${burstWindowMs / 60_000} minutes. Try again later.`,
+          `This device was given ${burst} certificates in ${burstWindowMs / 60_000} minutes.`,
           { retryAfterMs: burstWindowMs - ageMs },
         );
       }

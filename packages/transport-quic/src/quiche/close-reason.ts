@@ -15,7 +15,7 @@ const alerts: Record<number, [IdentityErrorCode, string]> = {
   44: ['CERTIFICATE_REVOKED', 'This certificate is revoked.'],
   45: ['CERTIFICATE_EXPIRED', 'This certificate has expired or is not valid yet.'],
   48: ['CERTIFICATE_UNKNOWN', 'The daemon did not issue this certificate.'],
-  116: ['CERTIFICATE_MISSING', 'The daemon requires a certificate.'],
+  116: ['CERTIFICATE_MISSING', 'The daemon requires a certificate. Pair this device: palyra pair ADDRESS'],
 };
 
 const badCertificate = 42;

@@ -110,7 +110,12 @@ class QuicheListener implements QuicListener {
     const connection = new QuicheServerConnection(session, certificate?.raw ?? new Uint8Array());
     // The library does not let such a connection through; if it ever did, it would end here.
     if (!certificate) {
-      connection.close(new IdentityError('CERTIFICATE_MISSING', 'The daemon requires a certificate.'));
+      connection.close(
+        new IdentityError(
+          'CERTIFICATE_MISSING',
+          'The daemon requires a certificate. Pair this device: palyra pair ADDRESS',
+        ),
+      );
       return;
     }
     if (this.#connections.size >= this.#limits.maxConnections) {
