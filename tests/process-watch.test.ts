@@ -148,8 +148,6 @@ test('it fits every window, and follows when the window changes', { skip }, asyn
   await terminal.resize({ columns: 20, rows: 5 });
   await terminal.showsNow(/too small/);
   fits({ columns: 20, rows: 5 });
-  // Nobody decides blindly.
-  terminal.type('ay');
   await terminal.resize({ columns: 120, rows: 40 });
   await terminal.showsNow(/up\/down select {2}a approve {2}r reject {2}\? help {2}q quit/);
   assert.match(terminal.screen, /1 request/);

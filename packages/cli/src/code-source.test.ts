@@ -23,6 +23,7 @@ function cliWith(input: string | undefined, interrupted?: AbortSignal): Cli {
     invocation,
     output: new Output(invocation, false),
     home: resolveHome('/h', invocation),
+    side: 'device',
     now: Date.now,
   };
 }

@@ -142,12 +142,10 @@ class LiveScreen {
   }
 
   #typed(chunk: Uint8Array): void {
-    const blind = !isLargeEnough(this.#window.size);
-    for (const read of this.#readKeys(chunk)) {
-      const key = blind && read === 'q' ? 'ctrl-c' : read;
-      if (blind && key !== 'ctrl-c') continue;
+    const canSee = isLargeEnough(this.#window.size);
+    for (const key of this.#readKeys(chunk)) {
       const asked = this.#state.question?.kind;
-      const { state, command } = pressed(this.#state, key);
+      const { state, command } = pressed(this.#state, key, canSee);
       this.#state = state;
       if (command?.do === 'quit') this.#leave();
       else if (command) this.#decided = this.#decided.then(() => this.#decide(command));

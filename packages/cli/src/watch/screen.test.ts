@@ -36,18 +36,17 @@ test('a request shows everything that the decision needs, beside codes and news'
     '',
     '',
     '',
-    '',
-    '',
-    'Code 236  10:00 and 3 guesses left',
-    'QR code  10:00 and 1 guess left',
-    '',
-    'up/down select  a approve  r reject  ? help  q quit',
-  ]);
-  assert.deepEqual(show(withNews(listed, '14:05:09  Something.'), 60, 30).slice(-6), [
     'Code 236  10:00 and 3 guesses left',
     'QR code  10:00 and 1 guess left',
     '',
     '14:05:09  Something.',
+    '',
+    'up/down select  a approve  r reject  ? help  q quit',
+  ]);
+  assert.deepEqual(show(withNews(listed, '14:05:09  Something.'), 60, 16).slice(-5), [
+    '',
+    'Code 236  10:00 and 3 guesses left',
+    'QR code  10:00 and 1 guess left',
     '',
     'up/down select  a approve  r reject  ? help  q quit',
   ]);

@@ -141,6 +141,16 @@ test('Ctrl-C quits from every question, q only where no text is typed', () => {
   assert.deepEqual(after(seen(one), 'r', 'q').commands, []);
 });
 
+test('nobody decides blindly: in a window that is too small, keys can only quit', () => {
+  for (const first of [[], ['a'], ['r', 'x'], ['?']]) {
+    const { state } = after(seen(one), ...first);
+    for (const key of ['a', 'r', 'y', 'j', 'enter', 'escape', 'x']) {
+      assert.deepEqual(pressed(state, key, false), { state });
+    }
+    assert.deepEqual(pressed(state, 'q', false).command, { do: 'quit' });
+  }
+});
+
 test('whatever is pressed and happens, only a listed request is decided, and another key by the word alone', () => {
   const key = fc.constantFrom('a', 'r', 'y', 'j', 'k', '?', 'enter', 'escape', 'x', 'backspace', 'replace');
   const change = fc.record({

@@ -99,8 +99,10 @@ interface Pressed {
   readonly command?: Decision | { readonly do: 'quit' };
 }
 
-export function pressed(state: WatchState, key: Key): Pressed {
-  if (key === 'ctrl-c') return { state, command: { do: 'quit' } };
+/** @param canSee whether the window shows what the key would do; otherwise it can only quit. */
+export function pressed(state: WatchState, key: Key, canSee = true): Pressed {
+  if (key === 'ctrl-c' || (key === 'q' && !canSee)) return { state, command: { do: 'quit' } };
+  if (!canSee) return { state };
   if (state.question) return answered({ ...state, question: undefined }, state.question, key);
   const { requests, selected } = state;
   const at = requests.findIndex((each) => each.id === selected);
