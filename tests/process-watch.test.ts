@@ -146,7 +146,7 @@ test('it fits every window, and follows when the window changes', { skip }, asyn
   await terminal.showsNow(/1 request[\s\S]*q quit/);
   fits({ columns: 40, rows: 16 });
   await terminal.resize({ columns: 20, rows: 5 });
-  await terminal.showsNow(/too small/);
+  await terminal.showsNow(/too\s+small/);
   fits({ columns: 20, rows: 5 });
   await terminal.resize({ columns: 120, rows: 40 });
   await terminal.showsNow(/up\/down select {2}a approve {2}r reject {2}\? help {2}q quit/);
