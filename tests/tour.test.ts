@@ -16,11 +16,14 @@ const names = [
   'approve',
   'first mTLS call',
   'the same call over QUIC',
+  'a renewal under a live connection',
   'a capability run on the device',
   'a call without a certificate refused',
   'a wrong code refused',
   'revoke',
   'the revoked device refused',
+  'a recovery of an expired device',
+  'an issuing rotation',
 ];
 
 interface Report {

@@ -22,6 +22,9 @@ export class Scene {
   /** As the device shows them. */
   words!: string;
   deviceId!: string;
+  /** Of a daemon and a device that are older than this tour. */
+  readonly earlierHome: string;
+  readonly earlierDeviceHome: string;
   /** `palyra node run`, while the device holds. */
   agent!: PalyraProcess;
   readonly #ends: (() => Promise<void>)[] = [];
@@ -34,6 +37,8 @@ export class Scene {
     this.home = join(folder, 'daemon');
     this.deviceHome = join(folder, 'device');
     this.strangerHome = join(folder, 'stranger');
+    this.earlierHome = join(folder, 'earlier-daemon');
+    this.earlierDeviceHome = join(folder, 'earlier-device');
     this.after(() => rm(folder, { recursive: true, force: true }));
   }
 

@@ -1,16 +1,35 @@
 // The tour's steps, in the order of the story. Each does one thing, checks it, and tells a person what was seen.
 
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import http2 from 'node:http2';
+import { join } from 'node:path';
 import process from 'node:process';
 import type tls from 'node:tls';
 import { createClient } from '@connectrpc/connect';
-import { certificatesToPem, loadEnrollments, type PairedEnrollment } from '@palyra/identity';
+import {
+  certificatesToPem,
+  DeviceIdentity,
+  loadEnrollments,
+  nodeCrypto,
+  type PairedEnrollment,
+  readPeerCertificate,
+  renewCertificate,
+  systemClock,
+} from '@palyra/identity';
 import { dialNode, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { bareSocket, credentialOf } from '../../tests/testing/bare-tls.ts';
 import { DaemonProcess } from '../../tests/testing/daemon-process.ts';
-import { answer, configure, failure, PalyraProcess, palyra } from '../../tests/testing/palyra-process.ts';
+import { freePort } from '../../tests/testing/free-port.ts';
+import {
+  answer,
+  configure,
+  failure,
+  type PalyraOptions,
+  PalyraProcess,
+  palyra,
+} from '../../tests/testing/palyra-process.ts';
 import { frame, type RawAnswer, rawCall } from '../../tests/testing/raw-call.ts';
 import { openDeviceStore, type Scene } from './scene.ts';
 
@@ -105,6 +124,27 @@ export const steps: readonly Step[] = [
     },
   },
   {
+    name: 'a renewal under a live connection',
+    async play({ deviceHome }) {
+      const enrollment = await pairedEnrollment(deviceHome);
+      const live = await dialNode(enrollment.nodeAddress, enrollment);
+      const node = createClient(NodeService, live.transport);
+      const secrets = await openDeviceStore(deviceHome);
+      const identity = await DeviceIdentity.load(secrets, nodeCrypto);
+      const device = { identity, secrets, clock: systemClock };
+      const renewed = await renewCertificate(device, enrollment, (proof) => node.renew(proof));
+      await secrets.close();
+      const { serial: before } = await node.status({});
+      assert.equal(before, serialOf(enrollment));
+      const next = await dialNode(renewed.nodeAddress, renewed);
+      const { serial } = await createClient(NodeService, next.transport).status({});
+      assert.equal(serial, serialOf(renewed));
+      await live.closed;
+      next.close();
+      return `the connection went on until the new certificate ${serial} was used; then the old one was over`;
+    },
+  },
+  {
     name: 'a capability run on the device',
     async play(scene) {
       scene.agent = PalyraProcess.start(['node', 'run'], { home: scene.deviceHome });
@@ -180,7 +220,66 @@ export const steps: readonly Step[] = [
       return `${message} [DEVICE_REVOKED, exit code 3]`;
     },
   },
+  {
+    name: 'a recovery of an expired device',
+    async play(scene) {
+      const { earlierHome: home, earlierDeviceHome } = scene;
+      await configure(home, { pairing: await fixed(), node: await fixed(), quic: { enabled: false } });
+      // The authority is two months old, the device was paired two days ago, and both were off since.
+      await (await DaemonProcess.start(scene, { home, ...hoursAgo(61.5 * 24) })).stop();
+      const past = await DaemonProcess.start(scene, { home, ...hoursAgo(48) });
+      const { code } = await answer(['pairing', 'code'], { home, ...hoursAgo(48) });
+      const pair = PalyraProcess.start(['pair', past.pairingAddress, '--code-stdin'], {
+        home: earlierDeviceHome,
+        stdin: code,
+        ...hoursAgo(48),
+      });
+      scene.after(async () => void (await pair.end('SIGKILL')));
+      const { request_id: requestId } = await pair.line(({ event }) => event === 'words');
+      await answer(['pairing', 'approve', requestId], { home, ...hoursAgo(48) });
+      assert.equal((await pair.ended).exitCode, 0);
+      await answer(['node', 'status'], { home: earlierDeviceHome, ...hoursAgo(48) });
+      await past.stop();
+
+      scene.daemon = await DaemonProcess.start(scene, { home });
+      const call = palyra(['node', 'status'], { home: earlierDeviceHome });
+      await failure(call, { code: 'CERTIFICATE_EXPIRED', exitCode: 3 });
+      const agent = PalyraProcess.start(['node', 'run'], { home: earlierDeviceHome });
+      scene.after(async () => void (await agent.end('SIGKILL')));
+      await agent.line(({ event, how }) => event === 'renewed' && how === 'recovery');
+      await agent.line(({ event }) => event === 'connected');
+      await agent.end('SIGINT');
+      return 'off for two days, its certificate over for one: its agent recovered by the identity key, by itself';
+    },
+  },
+  {
+    name: 'an issuing rotation',
+    async play({ earlierHome: home, earlierDeviceHome }) {
+      const { authorities } = await answer(['ca', 'show'], { home });
+      const issuing = authorities.filter(({ tier }: { tier: string }) => tier === 'issuing');
+      assert.equal(issuing.length, 2, JSON.stringify(authorities));
+      const [, issuer] = (await pairedEnrollment(earlierDeviceHome)).certificateChain;
+      const { fingerprint } = issuing.find(({ active }: { active: boolean }) => active);
+      assert.equal(
+        new X509Certificate(issuer!).fingerprint256.replaceAll(':', '').toLowerCase(),
+        fingerprint,
+      );
+      return `the daemon replaced its issuing CA when it came back: ${fingerprint} signs now, and nobody did anything`;
+    },
+  },
 ];
+
+/** A listener that comes back where it was. */
+const fixed = async () => ({ host: '127.0.0.1', port: await freePort() });
+
+/** A process whose clock is behind. */
+function hoursAgo(hours: number): Pick<PalyraOptions, 'node' | 'env'> {
+  const program = join(import.meta.dirname, '../../tests/testing/earlier-clock.ts');
+  return { node: ['--import', program], env: { PALYRA_TEST_HOURS_AGO: String(hours) } };
+}
+
+const serialOf = ({ certificateChain: [leaf] }: PairedEnrollment): string =>
+  readPeerCertificate(leaf!).serial;
 
 async function pairedEnrollment(home: string): Promise<PairedEnrollment> {
   const store = await openDeviceStore(home);

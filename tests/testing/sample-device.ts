@@ -44,7 +44,7 @@ export async function sameIdOtherKey(identity: DeviceIdentity): Promise<DeviceId
 /** With a fresh code, up to where the operator is asked. */
 export async function request(
   daemon: TestDaemon,
-  device: SampleDevice,
+  device: PairingDevice,
   peer?: PairingPeer,
 ): Promise<PendingEnrollment> {
   const { code } = await daemon.admin.mintCode({});
@@ -54,7 +54,7 @@ export async function request(
 /** From the operator's decision to the certificate. */
 export async function collect(
   daemon: TestDaemon,
-  device: SampleDevice,
+  device: PairingDevice,
   pending: PendingEnrollment,
 ): Promise<PairedEnrollment> {
   return awaitPairing(device, await daemon.peer(), pending, { signal: AbortSignal.timeout(10_000) });
@@ -62,7 +62,7 @@ export async function collect(
 
 export async function pair(
   daemon: TestDaemon,
-  device: SampleDevice,
+  device: PairingDevice,
   choice: { readonly replaceIdentityKey?: boolean } = {},
 ): Promise<PairedEnrollment> {
   const pending = await request(daemon, device);

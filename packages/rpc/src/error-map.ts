@@ -140,6 +140,11 @@ export function fromConnectError(error: unknown): IdentityError {
   if (wire.cause instanceof Error && wire.cause.message.endsWith('NGHTTP2_REFUSED_STREAM')) {
     return new IdentityError('UNREACHABLE', 'The connection was closed before this call.', { cause: error });
   }
+  if (wire.code === Code.Unimplemented) {
+    const message =
+      'What answers at this address does not serve this call. Check the port (pairing and node listeners have their own), and that both sides are of one version.';
+    return new IdentityError('UNREACHABLE', message, { cause: error });
+  }
   return new IdentityError(withoutInfo(wire.code), wire.rawMessage, { cause: error });
 }
 
