@@ -29,7 +29,7 @@ import { makeHome } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, type SampleDevice } from './testing/sample-device.ts';
 
-const rounds = { rekey: 40, backup: 30, renew: 80, daemon: 50 };
+const rounds = { rekey: 25, backup: 25, renew: 100, daemon: 50 };
 const passphrase = 'correct horse';
 
 test(`${rounds.rekey} kills of a rekey: every secret is there, under one key`, async (t) => {
@@ -67,7 +67,7 @@ test(`${rounds.backup} kills of a backup: the file is whole or not there, and th
 });
 
 test(`${rounds.renew} kills of a device that renews: it comes back with what it has`, async (t) => {
-  const daemon = await TestDaemon.start(t);
+  const daemon = await TestDaemon.start(t, { limits: { strangersPerSource: 1_000 } });
   for (let round = 0; round < rounds.renew; round += 1) {
     const home = await makeHome(t);
     const secrets = await openSecrets(home);

@@ -13,7 +13,7 @@ import {
 } from '@palyra/identity';
 import { dialPairing, recoveryPeer } from '@palyra/rpc';
 import { expectCode } from './testing/expect-code.ts';
-import { day, HeldClock, hour, minute } from './testing/held-clock.ts';
+import { day, HeldClock, hour, minute, second } from './testing/held-clock.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, request, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
 
@@ -153,14 +153,99 @@ test('a device that slept past the end of its certificate recovers by its identi
   assert.equal((await statesOf(daemon, device))[serialOf(recovered)], 'issued');
 });
 
-test('a device that was away for longer than the policy allows has to pair again', async (t) => {
+test('a device that was away for longer than the policy allows comes back when the operator lets it', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });
   const old = await pair(daemon, device);
   clock.advance(32 * day);
-  await expectCode(recover(daemon, device, old), 'RECOVERY_REFUSED');
+  const { retryAfterMs } = await expectCode(recover(daemon, device, old), 'RECOVERY_NEEDS_APPROVAL');
+  assert.equal(retryAfterMs, minute);
+  await letIn(daemon, device, old, /away since/);
 });
+
+test('a device whose certificate was revoked recovers when the operator lets it', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const old = await pair(daemon, device);
+  const { serial } = await (await daemon.node(old)).status({});
+  await daemon.admin.revokeCertificate({ serial, reason: 'copied' });
+  await expectCode(recover(daemon, device, old), 'RECOVERY_NEEDS_APPROVAL');
+  await letIn(daemon, device, old, /was revoked/);
+});
+
+test('a device that recovers again and again needs the operator in the end', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits: { recoveries: 2 } });
+  const device = await makeDevice({ clock });
+  let paired = await pair(daemon, device);
+  for (let n = 1; n <= 2; n += 1) {
+    clock.advance(2 * day);
+    paired = await recover(daemon, device, paired);
+    await (await daemon.node(paired)).status({});
+  }
+  clock.advance(2 * day);
+  await expectCode(recover(daemon, device, paired), 'RECOVERY_NEEDS_APPROVAL');
+  paired = await letIn(daemon, device, paired, /2 times/);
+  clock.advance(31 * day);
+  await expectCode(recover(daemon, device, paired), 'RECOVERY_NEEDS_APPROVAL');
+});
+
+test("with no time to be offline, every recovery is the operator's", async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits: { recoveryOfflineMs: 0 } });
+  const device = await makeDevice({ clock });
+  const paired = await pair(daemon, device);
+  await (await daemon.node(paired)).status({});
+  clock.advance(day + second);
+  await expectCode(recover(daemon, device, paired), 'RECOVERY_NEEDS_APPROVAL');
+  const again = await letIn(daemon, device, paired, /away since/);
+  // The word was for one recovery, and it is used.
+  clock.advance(day + second);
+  await expectCode(recover(daemon, device, again), 'RECOVERY_NEEDS_APPROVAL');
+});
+
+test("the operator's word for a recovery does not hold for ever, and a revocation ends it", async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock });
+  const device = await makeDevice({ clock });
+  const old = await pair(daemon, device);
+  const { id } = device.identity;
+  clock.advance(40 * day);
+  await expectCode(recover(daemon, device, old), 'RECOVERY_NEEDS_APPROVAL');
+  await daemon.admin.releaseDevice({ id });
+  clock.advance(day);
+  await expectCode(recover(daemon, device, old), 'RECOVERY_NEEDS_APPROVAL');
+  await daemon.admin.releaseDevice({ id });
+  await daemon.admin.revokeDevice({ id, reason: 'gone' });
+  await expectCode(recover(daemon, device, old), 'DEVICE_REVOKED');
+});
+
+/** The operator sees that it asks and why, once, and lets it in; only then does it come back. */
+async function letIn(
+  daemon: TestDaemon,
+  device: SampleDevice,
+  old: PairedEnrollment,
+  why: RegExp,
+): Promise<PairedEnrollment> {
+  const { id } = device.identity;
+  await expectCode(recover(daemon, device, old), 'RECOVERY_NEEDS_APPROVAL');
+  const { entries } = await daemon.admin.listAudit({ subject: id });
+  const asked = entries.filter(
+    ({ action, atMs }) => action === 'recovery.asked' && atMs === entries[0]?.atMs,
+  );
+  assert.equal(asked.length, 1);
+  assert.match(asked[0]!.detailJson, why);
+  const { reasons, nextStep } = await daemon.admin.explain({ id });
+  assert.match(reasons.join(' '), why);
+  assert.match(nextStep, /devices release/);
+  assert.ok((await daemon.admin.getDevice({ id })).device!.recoveryAskedMs > 0n);
+  const released = await daemon.admin.releaseDevice({ id });
+  assert.equal(released.recoveryAskedMs, 0n);
+  const recovered = await recover(daemon, device, old);
+  await (await daemon.node(recovered)).status({});
+  return recovered;
+}
 
 test('revoked stays revoked: neither renewal nor recovery brings a device back', async (t) => {
   const daemon = await TestDaemon.start(t);

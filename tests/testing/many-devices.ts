@@ -21,6 +21,8 @@ export async function insertDevices({ running }: TestDaemon, count: number): Pro
         lastSeenAt: undefined,
         capabilities: [],
         cloneSeenAt: undefined,
+        recoveryAskedAt: undefined,
+        recoveryReleasedAt: undefined,
         revocationReason: undefined,
       };
       await tx.insertDevice(device);

@@ -69,7 +69,6 @@ const final: ReadonlySet<IdentityErrorCode> = new Set([
   'DEVICE_REVOKED',
   'CERTIFICATE_REVOKED',
   'DEVICE_NOT_FOUND',
-  'RECOVERY_REFUSED',
   'PROOF_WRONG',
   'CALLER_NOT_ALLOWED',
   // Two agents that take the channel from each other would do so for ever.
@@ -91,8 +90,8 @@ const renewalRetryMinMs = 5_000;
 
 /**
  * Runs until `signal` ends it.
- * @throws the daemon's final answer: DEVICE_REVOKED, CERTIFICATE_REVOKED, DEVICE_NOT_FOUND, RECOVERY_REFUSED,
- *   PROOF_WRONG, CALLER_NOT_ALLOWED, CHANNEL_REPLACED.
+ * @throws the daemon's final answer: DEVICE_REVOKED, CERTIFICATE_REVOKED, DEVICE_NOT_FOUND, PROOF_WRONG,
+ *   CALLER_NOT_ALLOWED, CHANNEL_REPLACED.
  */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const { signal, onState = () => {} } = options;

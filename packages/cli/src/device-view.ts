@@ -19,6 +19,7 @@ export function deviceJson(device: Device) {
     capabilities: device.capabilities,
     revocation_reason: device.revocationReason || null,
     clone_seen_at: isoTime(device.cloneSeenMs),
+    recovery_asked_at: isoTime(device.recoveryAskedMs),
   };
 }
 
@@ -38,7 +39,9 @@ export function deviceTable(cli: Cli, devices: readonly Device[]): string {
     device.id,
     device.name,
     device.kind,
-    device.cloneSeenMs > 0n ? `${device.state}, copied?` : device.state,
+    [device.state, device.cloneSeenMs > 0n && 'copied?', device.recoveryAskedMs > 0n && 'asks to recover']
+      .filter(Boolean)
+      .join(', '),
     device.lastSeenMs > 0n ? `${formatSpan(cli.now() - Number(device.lastSeenMs))} ago` : 'never',
   ]);
   return table(['ID', 'NAME', 'KIND', 'STATE', 'SEEN'], rows, {
@@ -56,6 +59,7 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
     ['platform', device.platform],
     ['state', device.state],
     ['reason', device.revocationReason],
+    ['asks to recover', device.recoveryAskedMs > 0n ? asksToRecover(cli, device) : ''],
     ['possible copy', device.cloneSeenMs > 0n ? possibleCopy(cli, device) : ''],
     ['identity key', device.identityFingerprint],
     ['can do', device.capabilities.join(', ')],
@@ -74,6 +78,11 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
     keep: ['CERTIFICATE'],
   });
   return `${about}\n\n${list}`;
+}
+
+function asksToRecover(cli: Cli, { id, recoveryAskedMs }: Device): string {
+  const since = formatTime(recoveryAskedMs, cli.now());
+  return `since ${since}. Why: ${followUp(cli, `why ${id}`)}; to let it: ${followUp(cli, `devices release ${id}`)}`;
 }
 
 function possibleCopy(cli: Cli, { id, cloneSeenMs }: Device): string {

@@ -88,7 +88,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   CALLER_NOT_ALLOWED: refused,
   CLOCK_SKEW: refused,
   PROOF_WRONG: refused,
-  RECOVERY_REFUSED: refused,
+  RECOVERY_NEEDS_APPROVAL: refused,
 
   PAIRING_NOT_FOUND: conflict,
   PAIRING_STATE_CONFLICT: conflict,

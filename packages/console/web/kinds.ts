@@ -34,6 +34,7 @@ const actions: Readonly<Record<string, string>> = {
   'certificate.renewed': 'Certificate renewed',
   'certificate.recovered': 'Certificate recovered',
   'certificate.revoked': 'Certificate revoked',
+  'recovery.asked': 'Asks to recover',
   'certificate.reused': 'Replaced certificate used again: possible copy',
   'device.revoked': 'Device revoked',
   'device.quarantined': 'Device put into quarantine',
@@ -52,6 +53,7 @@ export const isAlarming = (action: string): boolean =>
     'device.revoked',
     'device.quarantined',
     'certificate.reused',
+    'recovery.asked',
     'certificate.revoked',
     'request.rejected',
   ].includes(action);

@@ -330,6 +330,7 @@ async function toWireDevice({ identity, channels }: AdminServiceOptions, device:
     capabilities: [...device.capabilities],
     revocationReason: device.revocationReason ?? '',
     cloneSeenMs: device.cloneSeenAt ? millis(device.cloneSeenAt) : 0n,
+    recoveryAskedMs: device.recoveryAskedAt ? millis(device.recoveryAskedAt) : 0n,
     certificateNotAfterMs: live ? millis(live.notAfter) : 0n,
     certificateNotBeforeMs: live ? millis(live.notBefore) : 0n,
     transport: connection?.transport ?? '',

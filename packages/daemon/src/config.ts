@@ -85,7 +85,10 @@ const configSchema = z.strictObject({
       requestLifeMs: positive.optional(),
       collectLifeMs: positive.optional(),
       unusedCertificates: positive.optional(),
-      recoveryOfflineMs: positive.optional(),
+      /** 0: the operator is asked each time. */
+      recoveryOfflineMs: z.number().int().min(0).optional(),
+      recoveries: z.number().int().min(0).optional(),
+      recoveryReleaseMs: positive.optional(),
       supersededGraceMs: positive.optional(),
       cloneReportMs: positive.optional(),
       deviceCertificateLifeMs: z

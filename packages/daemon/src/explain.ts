@@ -118,6 +118,22 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
       nextStep: standingMessages.DEVICE_QUARANTINED,
     };
   }
+  if (device.recoveryAskedAt) {
+    const [asked] = await identity.registry.audit({ subject: device.id, limit: 1 });
+    const at = device.recoveryAskedAt.toISOString();
+    return {
+      kind: 'device',
+      decision: 'refused',
+      code: 'RECOVERY_NEEDS_APPROVAL',
+      reasons: [
+        `${device.name} asked at ${at} to recover.`,
+        ...(asked?.action === 'recovery.asked'
+          ? [`The operator must decide, because ${reasonIn(asked.detailJson)}.`]
+          : []),
+      ],
+      nextStep: `To let it back in: palyra devices release ${device.id}. It tries again by itself. If it is not yours any more: palyra devices revoke ${device.id}`,
+    };
+  }
   const newest = certificates.find((each) => each.state === 'active') ?? certificates[0];
   if (!newest) {
     return {

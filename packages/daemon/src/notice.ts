@@ -137,6 +137,14 @@ function toldOf(event: RegistryEvent) {
       facts: { at: at.toISOString(), serial, source, quarantined, device: { id: deviceId, name } },
     };
   }
+  if (event.type === 'recovery_asked') {
+    const { deviceId, name, reason, source, at } = event;
+    return {
+      id: `${deviceId}-${at.getTime()}`,
+      type: 'device.recovery_asked',
+      facts: { at: at.toISOString(), reason, source, device: { id: deviceId, name } },
+    };
+  }
   if (event.type !== 'pairing_changed' || event.pairing.state !== 'pending_approval') return undefined;
   return { id: event.pairing.id, type: 'pairing.requested', facts: requestOf(event.pairing) };
 }

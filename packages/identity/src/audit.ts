@@ -30,6 +30,7 @@ export type AuditAction =
   | 'certificate.recovered'
   | 'certificate.revoked'
   | 'certificate.reused'
+  | 'recovery.asked'
   | 'device.revoked'
   | 'device.quarantined'
   | 'device.released'

@@ -26,7 +26,7 @@ type RefusedCode =
   | 'CALLER_NOT_ALLOWED'
   | 'CLOCK_SKEW'
   | 'PROOF_WRONG'
-  | 'RECOVERY_REFUSED';
+  | 'RECOVERY_NEEDS_APPROVAL';
 
 /** The thing is not in a state where this can be done. */
 type ConflictCode =

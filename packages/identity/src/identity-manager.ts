@@ -19,7 +19,13 @@ import { deviceRevoked, mustBeLetIn, PairingDesk } from './pairing/desk.ts';
 import { parseDeviceName } from './pairing/name.ts';
 import { PairingSealer } from './pairing/rest.ts';
 import { step } from './pairing/state.ts';
-import type { CertificateRecord, Device, Registry, RegistryTransaction } from './registry/port.ts';
+import type {
+  CertificateRecord,
+  Device,
+  Registry,
+  RegistryEvent,
+  RegistryTransaction,
+} from './registry/port.ts';
 import { judgeStanding, standingMessages } from './registry/standing.ts';
 import { RenewalDesk } from './renewal/daemon.ts';
 import { RevocationLists } from './revocation-lists.ts';
@@ -129,7 +135,7 @@ export class IdentityManager {
       daemonId: loaded.daemonId,
     });
     registry.subscribe((event) => {
-      if (event.type !== 'pairing_changed' && event.type !== 'clone_suspected') this.#revocationEpoch += 1;
+      if (!withoutRevocation.has(event.type)) this.#revocationEpoch += 1;
     });
   }
 
@@ -173,6 +179,7 @@ export class IdentityManager {
         state: 'active',
         issuerId,
         createdAt: now,
+        recovered: false,
       });
       await tx.appendAudit({
         at: now,
@@ -234,8 +241,9 @@ export class IdentityManager {
   }
 
   /**
-   * Ends a device's quarantine and takes the warning of a possible copy off it. The certificates that led to it are
-   * reported when they come again, but do not put it into quarantine a second time.
+   * Lets a device go on that waits for the operator: ends its quarantine, takes the warning of a possible copy off it,
+   * and allows it the one recovery that it asked for. The certificates that led to a quarantine are reported when they
+   * come again, but do not put it there a second time.
    * @throws DEVICE_NOT_FOUND, DEVICE_REVOKED
    */
   async releaseDevice(id: string): Promise<Device> {
@@ -243,11 +251,18 @@ export class IdentityManager {
     return this.registry.transact(async (tx) => {
       const device = await existingDevice(tx, id);
       if (device.state === 'revoked') throw deviceRevoked(device.id);
-      if (device.state !== 'quarantined' && !device.cloneSeenAt) return device;
+      if (device.state !== 'quarantined' && !device.cloneSeenAt && !device.recoveryAskedAt) return device;
       const state = device.state === 'quarantined' ? 'active' : device.state;
-      const released: Device = { ...device, state, cloneSeenAt: undefined };
+      const released: Device = {
+        ...device,
+        state,
+        cloneSeenAt: undefined,
+        recoveryAskedAt: undefined,
+        recoveryReleasedAt: device.recoveryAskedAt && now,
+      };
       await tx.updateDevice(released);
-      await tx.appendAudit({ at: now, action: 'device.released', subject: device.id, detail: {} });
+      const detail = device.recoveryAskedAt ? { recovery: 'allowed' } : {};
+      await tx.appendAudit({ at: now, action: 'device.released', subject: device.id, detail });
       return released;
     });
   }
@@ -359,6 +374,13 @@ export class IdentityManager {
     );
   }
 }
+
+/** What is told of a device that goes on as before. */
+const withoutRevocation: ReadonlySet<RegistryEvent['type']> = new Set([
+  'pairing_changed',
+  'clone_suspected',
+  'recovery_asked',
+]);
 
 /** A full disk is said by every change that matters; a paired device comes in, and a refused one is told, all the same. */
 async function unlessFull(change: Promise<void>): Promise<void> {

@@ -23,8 +23,12 @@ export interface PairingLimits {
   readonly deviceCertificateLifeMs: number;
   /** Certificates of one device that wait for their first use. */
   readonly unusedCertificates: number;
-  /** How long after its last certificate's end a device may still recover by its identity key, ms. */
+  /** How long after its last certificate's end a device may still recover without the operator, ms. */
   readonly recoveryOfflineMs: number;
+  /** Recoveries of one device in 30 days, the operator's own apart. */
+  readonly recoveries: number;
+  /** How long the operator's word that a device may recover holds, ms. */
+  readonly recoveryReleaseMs: number;
   /** How long after its replacement a certificate may still turn up without anything being wrong, ms. */
   readonly supersededGraceMs: number;
   /** One replaced certificate that is used again is reported once in this time, ms. */
@@ -48,6 +52,8 @@ export const defaultPairingLimits: PairingLimits = {
   deviceCertificateLifeMs: 24 * hour,
   unusedCertificates: 8,
   recoveryOfflineMs: 30 * 24 * hour,
+  recoveries: 100,
+  recoveryReleaseMs: 24 * hour,
   supersededGraceMs: minute,
   cloneReportMs: 24 * hour,
 };

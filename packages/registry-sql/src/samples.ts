@@ -51,6 +51,8 @@ export function sampleDevice(change: Partial<Device> = {}): Device {
     capabilities: ['camera', 'door "front"'],
     revocationReason: undefined,
     cloneSeenAt: undefined,
+    recoveryAskedAt: undefined,
+    recoveryReleasedAt: undefined,
     ...change,
   };
 }
@@ -83,6 +85,7 @@ export function sampleCertificate(
     issuerId: of.issuer,
     der: new Uint8Array([4, 5, 6]),
     createdAt: NOW,
+    recovered: false,
     ...change,
   };
 }

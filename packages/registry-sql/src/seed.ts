@@ -78,6 +78,8 @@ export async function seedDevices(registryPath: string, count: number): Promise<
       capabilities: [],
       revocationReason: undefined,
       cloneSeenAt: undefined,
+      recoveryAskedAt: undefined,
+      recoveryReleasedAt: undefined,
     });
   }
 
@@ -92,6 +94,7 @@ export async function seedDevices(registryPath: string, count: number): Promise<
       issuerId: issuer.id,
       der,
       createdAt: notBefore,
+      recovered: false,
     });
   }
 }

@@ -26,6 +26,8 @@ export interface DevicesTable {
   readonly capabilities: string;
   readonly revocation_reason: string | null;
   readonly clone_seen_at: number | null;
+  readonly recovery_asked_at: number | null;
+  readonly recovery_released_at: number | null;
 }
 
 export interface CertificatesTable {
@@ -39,6 +41,8 @@ export interface CertificatesTable {
   readonly issuer_id: string;
   readonly created_at: number;
   readonly der: Uint8Array;
+  /** 0 or 1. */
+  readonly recovered: number;
 }
 
 /** Which of the nullable columns a state fills is in rows/pairing.ts. */

@@ -27,7 +27,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   CALLER_NOT_ALLOWED: Code.PermissionDenied,
   CLOCK_SKEW: Code.FailedPrecondition,
   PROOF_WRONG: Code.PermissionDenied,
-  RECOVERY_REFUSED: Code.PermissionDenied,
+  RECOVERY_NEEDS_APPROVAL: Code.PermissionDenied,
 
   PAIRING_NOT_FOUND: Code.NotFound,
   PAIRING_STATE_CONFLICT: Code.FailedPrecondition,

@@ -188,6 +188,7 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
   const what = {
     device_revoked: 'is revoked; its connections are closed',
     device_quarantined: 'is in quarantine; its connections are closed',
+    recovery_asked: 'asks to come back, and only you can allow it',
     clone_suspected: 'may have been copied: a certificate that it had replaced was used again',
     certificate_revoked: `lost its certificate ${serial}`,
     certificate_superseded: 'uses its new certificate',

@@ -66,7 +66,9 @@ export function addDevices(program: Command, cli: () => Cli): void {
     devices
       .command('release')
       .argument('<id>', idArgument)
-      .description('End a quarantine, and take the warning of a possible copy off a device.')
+      .description(
+        'Let a device go on that waits for you: in quarantine, possibly copied, or back after too long.',
+      )
       .action((id: string) => release(cli(), id)),
     'palyra devices release 7K3QX9AB',
   );
@@ -131,7 +133,8 @@ async function release(cli: Cli, reference: string): Promise<void> {
   );
   cli.output.answer(
     deviceJson(device),
-    () => `${printable(device.name)} is ${device.state}: no quarantine, and no warning of a copy.`,
+    () =>
+      `${printable(device.name)} is ${device.state}: no quarantine, no warning of a copy, and it may recover if it asked to.`,
   );
 }
 

@@ -100,6 +100,13 @@ function About({ device }: Shown) {
             {device.revocationReason}
           </Fact>
         )}
+        {device.recoveryAskedMs > 0n && (
+          <Fact name="Asks to recover" wide>
+            It comes back without a certificate that holds ({ago(device.recoveryAskedMs, now.value)}), and
+            only you can let it; the history says why. When you know it:{' '}
+            <span class="mono">palyra devices release {device.id}</span>
+          </Fact>
+        )}
         {device.cloneSeenMs > 0n && (
           <Fact name="Possible copy" wide>
             A certificate that this device had replaced was used again ({ago(device.cloneSeenMs, now.value)}).

@@ -8,6 +8,7 @@ export function DeviceStatus({ device }: { device: Device }) {
   return (
     <>
       <Connection device={device} />
+      {device.recoveryAskedMs > 0n && <Tag tone="bad">Asks to recover</Tag>}
       {device.cloneSeenMs > 0n && device.state === 'active' && <Tag tone="bad">Possible copy</Tag>}
     </>
   );

@@ -421,6 +421,7 @@ export class PairingResponder {
         issuerId: caId,
         der: issued.der,
         createdAt: now,
+        recovered: false,
       });
       const stored = await tx.replacePairing(pairing, next);
       await tx.appendAudit({

@@ -121,6 +121,9 @@ export class PairingDesk {
         capabilities: known?.capabilities ?? [],
         revocationReason: undefined,
         cloneSeenAt: keyChanged ? undefined : known?.cloneSeenAt,
+        // Paired again, it has what it asked for.
+        recoveryAskedAt: undefined,
+        recoveryReleasedAt: undefined,
       };
       if (known) await tx.updateDevice(device);
       else await tx.insertDevice(device);

@@ -23,6 +23,10 @@ export interface Device {
   readonly revocationReason: string | undefined;
   /** When a replaced certificate of it was last used again (cloning.ts); undefined after the operator's release. */
   readonly cloneSeenAt: Date | undefined;
+  /** When it first asked for a recovery that only the operator can allow; undefined again once that is decided. */
+  readonly recoveryAskedAt: Date | undefined;
+  /** When the operator allowed that; undefined again once it is used. */
+  readonly recoveryReleasedAt: Date | undefined;
 }
 
 export type CertificateState = 'issued' | 'active' | 'superseded' | 'revoked';
@@ -42,6 +46,8 @@ export interface CertificateRecord {
   readonly issuerId: Ulid;
   readonly der: Uint8Array;
   readonly createdAt: Date;
+  /** Obtained by the identity key alone. */
+  readonly recovered: boolean;
 }
 
 /** What the check of a connection or call needs, from one indexed read. */
@@ -96,6 +102,15 @@ export type RegistryEvent =
       readonly source: string;
       readonly at: Date;
       readonly quarantined: boolean;
+    }
+  | {
+      readonly type: 'recovery_asked';
+      readonly deviceId: DeviceId;
+      readonly name: string;
+      /** Why the operator must decide. */
+      readonly reason: string;
+      readonly source: string;
+      readonly at: Date;
     }
   | { readonly type: 'certificate_revoked'; readonly serial: string; readonly deviceId: DeviceId }
   | { readonly type: 'certificate_superseded'; readonly serial: string; readonly deviceId: DeviceId };

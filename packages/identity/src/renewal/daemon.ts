@@ -47,6 +47,12 @@ export interface RenewalOptions {
 const burst = 20;
 const burstWindowMs = 10 * 60_000;
 
+/** About two years of certificates that live a day. */
+const certificatesLookedAt = 1000;
+const recoveryWindowMs = 30 * 86_400_000;
+/** When a device that waits for the operator comes again. */
+const approvalRetryMs = 60_000;
+
 interface Challenge {
   readonly channelBinding: Uint8Array;
   readonly expiresAtMs: number;
@@ -94,13 +100,14 @@ export class RenewalDesk {
   /**
    * For a device without a certificate that holds, known by its identity key alone.
    * @throws SESSION_NOT_FOUND, DEVICE_ID_INVALID, DEVICE_NOT_FOUND (also for a wrong proof, so that ids cannot be
-   *   probed), DEVICE_REVOKED, DEVICE_QUARANTINED, RECOVERY_REFUSED, CERTIFICATE_INVALID, TOO_MANY_REQUESTS
+   *   probed), DEVICE_REVOKED, DEVICE_QUARANTINED, RECOVERY_NEEDS_APPROVAL,
+   *   CERTIFICATE_INVALID, TOO_MANY_REQUESTS
    */
   async recover(
     channel: PairingChannel,
     request: KeyProof & { challenge: Uint8Array; deviceId: string },
   ): Promise<RenewalReply> {
-    const { crypto, clock, limits } = this.#options;
+    const { crypto, clock } = this.#options;
     const key = bytesToHex(request.challenge);
     const challenge = this.#challenges.get(key);
     const mine = challenge && crypto.equal(challenge.channelBinding, channel.channelBinding);
@@ -119,18 +126,52 @@ export class RenewalDesk {
       throw cause.code === 'PROOF_WRONG' ? unknownDevice() : cause;
     });
     mustBeLetIn(device);
-    const last = (await this.#options.registry.certificatesOf(device.id, 20)).find(
-      (each) => each.state !== 'issued',
-    );
-    const offlineSince = last?.notAfter ?? device.createdAt;
-    if (clock.now().getTime() - offlineSince.getTime() > limits.recoveryOfflineMs) {
-      const days = Math.round(limits.recoveryOfflineMs / 86_400_000);
-      throw new IdentityError(
-        'RECOVERY_REFUSED',
-        `This device was away for more than ${days} days. Pair it again: palyra pair ADDRESS`,
-      );
-    }
+    const doubt = await this.#doubtOf(device);
+    if (doubt !== undefined) await this.#mustBeReleased(device, doubt, channel.source);
     return this.#issue(device, request.tlsKey, 'certificate.recovered', { source: channel.source });
+  }
+
+  /** Why the operator is asked before this device recovers; undefined when it may by itself. */
+  async #doubtOf(device: Device): Promise<string | undefined> {
+    const { registry, clock, limits } = this.#options;
+    const nowMs = clock.now().getTime();
+    const certificates = await registry.certificatesOf(device.id, certificatesLookedAt);
+    if (certificates.length === 0) return 'it never fetched its first certificate';
+    const used = certificates.find(({ state }) => state !== 'issued');
+    if (used?.state === 'revoked') return 'its certificate was revoked';
+    const since = used?.notAfter ?? device.lastSeenAt ?? device.createdAt;
+    if (nowMs - since.getTime() > limits.recoveryOfflineMs) {
+      return `it was away since ${since.toISOString()}`;
+    }
+    const recent = certificates.filter(
+      ({ recovered, createdAt }) => recovered && nowMs - createdAt.getTime() < recoveryWindowMs,
+    );
+    return recent.length < limits.recoveries ? undefined : `it recovered ${recent.length} times in 30 days`;
+  }
+
+  /** Writes down, once, that the device asks. @throws RECOVERY_NEEDS_APPROVAL unless the operator has allowed it. */
+  async #mustBeReleased(proven: Device, reason: string, source: string): Promise<void> {
+    const { registry, crypto, clock, limits } = this.#options;
+    const deviceId = proven.id;
+    const at = clock.now();
+    const allowed = await registry.transact(async (tx) => {
+      const device = await tx.device(deviceId);
+      if (!device || !crypto.equal(device.identityKey, proven.identityKey)) throw unknownDevice();
+      mustBeLetIn(device);
+      const releasedMs = device.recoveryReleasedAt && at.getTime() - device.recoveryReleasedAt.getTime();
+      if (releasedMs !== undefined && releasedMs >= 0 && releasedMs < limits.recoveryReleaseMs) return true;
+      if (device.recoveryAskedAt) return false;
+      await tx.updateDevice({ ...device, recoveryAskedAt: at, recoveryReleasedAt: undefined });
+      await tx.appendAudit({ at, action: 'recovery.asked', subject: deviceId, detail: { reason, source } });
+      tx.emit({ type: 'recovery_asked', deviceId, name: device.name, reason, source, at });
+      return false;
+    });
+    if (allowed) return;
+    throw new IdentityError(
+      'RECOVERY_NEEDS_APPROVAL',
+      `The operator must let this device back in, because ${reason}. There: palyra devices release ${deviceId}`,
+      { retryAfterMs: approvalRetryMs },
+    );
   }
 
   async #device(id: DeviceId): Promise<Device> {
@@ -197,7 +238,11 @@ export class RenewalDesk {
         state: 'issued',
         issuerId: caId,
         createdAt: now,
+        recovered: action === 'certificate.recovered',
       });
+      if (device.recoveryReleasedAt && action === 'certificate.recovered') {
+        await tx.updateDevice({ ...device, recoveryReleasedAt: undefined });
+      }
       await tx.appendAudit({
         at: now,
         action,

@@ -28,6 +28,8 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('capabilities', 'text', (column) => column.notNull())
         .addColumn('revocation_reason', 'text')
         .addColumn('clone_seen_at', 'bigint')
+        .addColumn('recovery_asked_at', 'bigint')
+        .addColumn('recovery_released_at', 'bigint')
         .execute();
       await db.schema.createIndex('devices_standing').on('devices').columns(['id', 'state']).execute();
 
@@ -55,6 +57,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('issuer_id', 'text', (column) => column.notNull().references('authorities.id'))
         .addColumn('created_at', 'bigint', (column) => column.notNull())
         .addColumn('der', types.bytes, (column) => column.notNull())
+        .addColumn('recovered', 'integer', (column) => column.notNull())
         .execute();
       // Holds all that `standing` reads, and so does devices_standing: two small pages instead of four large ones.
       await db.schema

@@ -20,6 +20,7 @@ export function certificateRow(certificate: CertificateRecord): CertificatesTabl
     issuer_id: certificate.issuerId,
     created_at: milliseconds(certificate.createdAt),
     der: certificate.der,
+    recovered: certificate.recovered ? 1 : 0,
   };
 }
 
@@ -34,6 +35,7 @@ export function readCertificate(row: Row): CertificateRecord {
     issuerId: text(row, 'issuer_id') as Ulid,
     der: bytes(row, 'der'),
     createdAt: instant(row, 'created_at'),
+    recovered: integer(row, 'recovered') === 1,
   };
 }
 

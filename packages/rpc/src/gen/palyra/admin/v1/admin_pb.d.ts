@@ -497,6 +497,13 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
    * @generated from field: int64 clone_seen_ms = 16;
    */
   cloneSeenMs: bigint;
+
+  /**
+   * When this device asked for a recovery that only the operator can allow; 0 when it does not wait for one.
+   *
+   * @generated from field: int64 recovery_asked_ms = 17;
+   */
+  recoveryAskedMs: bigint;
 };
 
 /**
@@ -1477,7 +1484,8 @@ export declare const AdminService: GenService<{
     output: typeof DeviceSchema;
   },
   /**
-   * Ends a quarantine, and takes the warning of a possible copy off the device.
+   * Lets a device go on that waits for the operator: ends a quarantine, takes the warning of a possible copy off it, allows
+   * the recovery that it asked for.
    *
    * @generated from rpc palyra.admin.v1.AdminService.ReleaseDevice
    */
