@@ -45,23 +45,29 @@ test('every method of every service is in the access table, and nothing else is'
   assert.deepEqual(Object.keys(access).sort(), services.flatMap(methodsOf).sort());
 });
 
-test('a service is for one kind of caller', async () => {
+test("a service is for one kind of caller, and of the operator's, some calls are for this machine alone", async () => {
   const callers = {
-    'palyra.pairing.v1': 'anyone',
-    'palyra.node.v1': 'device',
-    'palyra.admin.v1': 'operator',
+    'palyra.pairing.v1': ['anyone'],
+    'palyra.node.v1': ['device'],
+    'palyra.admin.v1': ['operator', 'local operator'],
   };
   for (const [method, caller] of Object.entries(access)) {
     const [, name] = /^(.+)\.\w+\/\w+$/.exec(method) ?? [];
-    assert.equal(caller, callers[name as keyof typeof callers], method);
+    assert.ok(callers[name as keyof typeof callers].includes(caller), method);
   }
 });
 
-test('on the node listener a device finds its own service and no other', async (t) => {
+test('on the node listener a device without a role is refused by every call of operators, with the code', async (t) => {
   const daemon = await TestDaemon.start(t);
   const paired = await pair(daemon, await makeDevice());
   const { session, node } = await connectNode(daemon, credentialOf(paired));
-  for (const method of [...methodsOf(AdminService), ...methodsOf(PairingService)]) {
+  for (const method of methodsOf(AdminService)) {
+    const { headers, trailers } = await rawCall(session, `/${method}`, frame(new Uint8Array()));
+    assert.equal(headers[':status'], '200', method);
+    const permissionDenied = '7';
+    assert.equal(headers['grpc-status'] ?? trailers['grpc-status'], permissionDenied, method);
+  }
+  for (const method of methodsOf(PairingService)) {
     const answer = await rawCall(session, `/${method}`, frame(new Uint8Array()));
     assert.equal(answer.headers[':status'], '404', method);
   }

@@ -16,6 +16,7 @@ export async function insertDevices({ running }: TestDaemon, count: number): Pro
         name: `device ${String(index).padStart(5, '0')}`,
         kind: 'node',
         platform: 'linux-arm64',
+        role: 'device',
         state: 'approved',
         createdAt: now,
         lastSeenAt: undefined,

@@ -63,7 +63,7 @@ export async function collect(
 export async function pair(
   daemon: TestDaemon,
   device: PairingDevice,
-  choice: { readonly replaceIdentityKey?: boolean } = {},
+  choice: { readonly replaceIdentityKey?: boolean; readonly operator?: boolean } = {},
 ): Promise<PairedEnrollment> {
   const pending = await request(daemon, device);
   await daemon.admin.approvePairing({ id: pending.requestId, ...choice });

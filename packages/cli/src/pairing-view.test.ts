@@ -31,6 +31,7 @@ const device: NonNullable<Pairing['device']> = {
   words: 'apple bear cat',
   source: '192.168.1.9',
   continuity: 'new',
+  role: '',
 };
 
 const request: Pairing = {
@@ -44,6 +45,7 @@ const request: Pairing = {
   failedGuesses: 1,
   reason: '',
   serial: '',
+  autoApprove: false,
   device,
 };
 

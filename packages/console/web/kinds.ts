@@ -40,6 +40,7 @@ const actions: Readonly<Record<string, string>> = {
   'device.quarantined': 'Device put into quarantine',
   'device.released': 'Device released',
   'device.renamed': 'Device renamed',
+  'device.role_changed': 'Operator role given or taken',
   'device.identity_key_replaced': 'Identity key replaced',
 };
 
@@ -50,6 +51,7 @@ export const isAlarming = (action: string): boolean =>
   [
     'code.exhausted',
     'device.identity_key_replaced',
+    'device.role_changed',
     'device.revoked',
     'device.quarantined',
     'certificate.reused',

@@ -37,7 +37,7 @@ export async function listenAdmin(
       interceptors: [accessCheck(onInternal)],
       readMaxBytes: maxMessageBytes,
       acceptCompression: [],
-      contextValues: () => contextOf({ caller: 'operator' }),
+      contextValues: () => contextOf({ caller: 'operator', at: 'admin socket' }),
     }),
   );
   const sessions = new Set<http2.ServerHttp2Session>();

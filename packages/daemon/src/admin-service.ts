@@ -13,9 +13,10 @@ import {
   type Pairing,
   parseDeviceId,
   parseDeviceName,
+  parseDeviceRole,
   verifyAudit,
 } from '@palyra/identity';
-import { AdminService } from '@palyra/rpc';
+import { AdminService, actorOf, isRemote } from '@palyra/rpc';
 import type { HealthHistory } from './console-health.ts';
 import { watchAll } from './console-watch.ts';
 import type { DeviceChannels } from './device-channels.ts';
@@ -47,14 +48,17 @@ const defaultTimeoutMs = 30_000;
 export function adminRoutes(options: AdminServiceOptions) {
   const { identity } = options;
   const { registry, desk } = identity;
+  const wirePairing = (pairing: Pairing) => toWirePairing(identity, pairing);
   return (router: ConnectRouter): void => {
     router.service(AdminService, {
       getStatus: () => toWireStatus(options),
 
-      async mintCode({ qr, lifeSeconds }) {
+      async mintCode({ qr, lifeSeconds, autoApprove }, context) {
         const minted = await desk.mint({
           kind: qr ? 'qr' : 'typed',
           address: options.pairingAddress(),
+          autoApprove,
+          by: actorOf(context),
           ...(lifeSeconds > 0 && { lifeMs: lifeSeconds * 1000 }),
         });
         return {
@@ -67,17 +71,21 @@ export function adminRoutes(options: AdminServiceOptions) {
       async listPairings({ openOnly, limit }) {
         const page = pageSize(limit);
         const pairings = openOnly ? await desk.open(page) : await registry.pairings({ limit: page });
-        return { pairings: await Promise.all(pairings.map(toWirePairing)) };
+        return { pairings: await Promise.all(pairings.map(wirePairing)) };
       },
       async getPairing({ id }) {
         const pairing = await registry.pairing(id);
         if (!pairing)
           throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}. See: palyra pairing list`);
-        return toWirePairing(pairing);
+        return wirePairing(pairing);
       },
-      approvePairing: async ({ id, replaceIdentityKey, name }) =>
-        toWirePairing(await desk.approve(id, { replaceIdentityKey, ...(name && { name }) })),
-      rejectPairing: async ({ id, reason }) => toWirePairing(await desk.reject(id, parseReason(reason))),
+      async approvePairing({ id, replaceIdentityKey, name, operator }, context) {
+        if (operator && isRemote(context)) throw onlyAtTheMachine();
+        const choice = { replaceIdentityKey, operator, by: actorOf(context), ...(name && { name }) };
+        return wirePairing(await desk.approve(id, choice));
+      },
+      rejectPairing: async ({ id, reason }, context) =>
+        wirePairing(await desk.reject(id, parseReason(reason), actorOf(context))),
       watchPairings: (_request, context) =>
         untilStopped(options, context, (signal) => watchPairings(identity, signal)),
 
@@ -104,12 +112,16 @@ export function adminRoutes(options: AdminServiceOptions) {
           certificates: certificates.map(toWireCertificate),
         };
       },
-      renameDevice: async ({ id, name }) => toWireDevice(options, await identity.renameDevice(id, name)),
-      revokeDevice: async ({ id, reason }) =>
-        toWireDevice(options, await identity.revokeDevice(id, parseReason(reason))),
-      releaseDevice: async ({ id }) => toWireDevice(options, await identity.releaseDevice(id)),
-      revokeCertificate: async ({ serial, reason }) =>
-        toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason))),
+      renameDevice: async ({ id, name }, context) =>
+        toWireDevice(options, await identity.renameDevice(id, name, actorOf(context))),
+      setDeviceRole: async ({ id, role }, context) =>
+        toWireDevice(options, await identity.setDeviceRole(id, parseDeviceRole(role), actorOf(context))),
+      revokeDevice: async ({ id, reason }, context) =>
+        toWireDevice(options, await identity.revokeDevice(id, parseReason(reason), actorOf(context))),
+      releaseDevice: async ({ id }, context) =>
+        toWireDevice(options, await identity.releaseDevice(id, actorOf(context))),
+      revokeCertificate: async ({ serial, reason }, context) =>
+        toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason), actorOf(context))),
 
       async executeCapability({ deviceId, capability, input, timeoutMs }, context) {
         return options.channels.execute({
@@ -198,7 +210,7 @@ export function adminRoutes(options: AdminServiceOptions) {
         const sources = {
           identity,
           channels: options.channels,
-          pairing: toWirePairing,
+          pairing: wirePairing,
           async device(id: DeviceId) {
             const device = await registry.device(id);
             return device && toWireDevice(options, device);
@@ -242,10 +254,11 @@ async function* watchPairings(identity: IdentityManager, signal: AbortSignal) {
   const abort = () => wake();
   signal.addEventListener('abort', abort);
   try {
-    for (const pairing of (await identity.desk.open(maxPage)).reverse()) yield await toWirePairing(pairing);
+    for (const pairing of (await identity.desk.open(maxPage)).reverse())
+      yield await toWirePairing(identity, pairing);
     while (!signal.aborted) {
       const next = changed.shift();
-      if (next) yield await toWirePairing(next);
+      if (next) yield await toWirePairing(identity, next);
       else
         await new Promise<void>((resolve) => {
           wake = resolve;
@@ -285,7 +298,7 @@ function toWireAudit(row: AuditRow) {
   };
 }
 
-async function toWirePairing(pairing: Pairing) {
+async function toWirePairing({ registry }: IdentityManager, pairing: Pairing) {
   const request = 'request' in pairing ? pairing.request : undefined;
   return {
     id: pairing.id,
@@ -297,6 +310,7 @@ async function toWirePairing(pairing: Pairing) {
     failedGuesses: request?.failedGuesses ?? pairing.guessesTaken,
     reason: pairing.state === 'rejected' ? pairing.reason : '',
     serial: 'serial' in pairing ? pairing.serial : '',
+    autoApprove: pairing.autoApprovedBy !== undefined,
     ...(request && {
       device: {
         deviceId: request.deviceId,
@@ -307,6 +321,7 @@ async function toWirePairing(pairing: Pairing) {
         words: request.words,
         source: request.source,
         continuity: request.continuity,
+        role: (await registry.device(request.deviceId))?.role ?? '',
       },
     }),
   };
@@ -323,6 +338,7 @@ async function toWireDevice({ identity, channels }: AdminServiceOptions, device:
     name: device.name,
     kind: device.kind,
     platform: device.platform,
+    role: device.role,
     identityFingerprint: await identityFingerprint(nodeCrypto, device.identityKey),
     state: device.state,
     createdAtMs: millis(device.createdAt),
@@ -347,6 +363,14 @@ function toWireCertificate(certificate: CertificateRecord) {
     notBeforeMs: millis(certificate.notBefore),
     notAfterMs: millis(certificate.notAfter),
   };
+}
+
+/** Who took an operator's device over could make operators that outlive its revocation. */
+function onlyAtTheMachine(): IdentityError {
+  return new IdentityError(
+    'CALLER_NOT_ALLOWED',
+    "The operator role is given on the daemon's own machine only. Approve it without, then there: palyra devices set-role DEVICE operator",
+  );
 }
 
 /** The operator's words; shown to people later. */

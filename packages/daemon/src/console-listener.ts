@@ -57,7 +57,7 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
     grpc: false,
     grpcWeb: false,
     requireConnectProtocolHeader: true,
-    contextValues: () => contextOf({ caller: 'operator' }),
+    contextValues: () => contextOf({ caller: 'operator', at: 'console' }),
   });
   const server = http.createServer(
     {

@@ -53,7 +53,8 @@ export async function startConsole(options: {
   };
 }
 
-function refuseLogin(): never {
+/** For whoever is not at the admin socket. */
+export function refuseLogin(): never {
   throw new IdentityError('CALLER_NOT_ALLOWED', 'A login link is made on the daemon itself: palyra console');
 }
 

@@ -1,6 +1,7 @@
 // The daemon, wired: home, stores, identity, listeners. What listens first is what must be there first.
 
 import { hostname, networkInterfaces } from 'node:os';
+import type { ConnectRouter } from '@connectrpc/connect';
 import {
   type Clock,
   FilesystemSecretStore,
@@ -13,12 +14,12 @@ import {
   systemClock,
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
-import { defaultHttp2Limits, Http2Listener } from '@palyra/rpc';
+import { type DeviceAuthenticator, defaultHttp2Limits, Http2Listener } from '@palyra/rpc';
 import packageJson from '../package.json' with { type: 'json' };
 import { listenAdmin } from './admin-listener.ts';
 import { adminRoutes } from './admin-service.ts';
 import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from './config.ts';
-import { refuseWithoutConsole, startConsole } from './console.ts';
+import { type Console, refuseLogin, refuseWithoutConsole, startConsole } from './console.ts';
 import { HealthHistory } from './console-health.ts';
 import { DeviceChannels } from './device-channels.ts';
 import { takeHome } from './home.ts';
@@ -117,10 +118,46 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     connections: () => ({ node: node.sessions, quic: quic?.connections ?? 0, pairing: pairing.sessions }),
     rateLimited: () => openLimit.refused,
   });
+  let console: Console | undefined;
+  const health = new HealthHistory(
+    metrics,
+    () => ({ palyra_console_failed_logins: console?.failedLogins() ?? 0 }),
+    (error) => onError(error, 'the health samples'),
+  );
+  cleanup.push(() => health.close());
+  const adminOptions = {
+    authorityChanged: async () => {
+      await identity.reloadAuthority();
+      await presentNewCredential();
+    },
+    identity,
+    channels,
+    home: options.home,
+    version: packageJson.version,
+    startedAt,
+    pairingAddress: () => pairingAddress,
+    listeners: () => listeners,
+    health,
+    stopping: stopping.signal,
+  };
+  // Who comes before everything stands waits for it: nobody is let in whose revocation would not be felt.
+  const started = Promise.withResolvers<void>();
+  started.promise.catch(() => {});
+  const authenticator: DeviceAuthenticator = {
+    admit: (...asked) => started.promise.then(() => identity.admit(...asked)),
+    authenticate: (...asked) => identity.authenticate(...asked),
+    get revocationEpoch() {
+      return identity.revocationEpoch;
+    },
+  };
+  const deviceRoutes = (router: ConnectRouter) => {
+    nodeRoutes(identity, channels)(router);
+    adminRoutes({ ...adminOptions, consoleLogin: refuseLogin })(router);
+  };
   const node = await listen('node', config.node, {
     credential,
-    devices: { trustBundle: identity.trustBundle, authenticator: identity },
-    routes: nodeRoutes(identity, channels),
+    devices: { trustBundle: identity.trustBundle, authenticator },
+    routes: deviceRoutes,
     limits: { connections: config.limits.nodeConnections, ...strangerLimits(config) },
     onInternal: onError,
     onEvent: (event) => metrics.countListener('node', event),
@@ -128,12 +165,13 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   });
   cleanup.push(() => node.close(atOnce));
   cleanup.push(() => channels.close());
+  cleanup.push(() => started.reject(new IdentityError('UNREACHABLE', 'The daemon stops.')));
   const quic = config.quic.enabled
     ? await startQuic(config, {
         credential,
         trustBundle: identity.trustBundle,
-        authenticator: identity,
-        routes: nodeRoutes(identity, channels),
+        authenticator,
+        routes: deviceRoutes,
         clock,
         messageBytes: defaultHttp2Limits.messageBytes,
         limits: {
@@ -207,28 +245,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     });
   }
   const pairingAddress = config.publicAddress ?? `${firstAddress(config.pairing.host)}:${pairing.port}`;
-  const health = new HealthHistory(
-    metrics,
-    () => ({ palyra_console_failed_logins: console?.failedLogins() ?? 0 }),
-    (error) => onError(error, 'the health samples'),
-  );
-  cleanup.push(() => health.close());
-  const adminOptions = {
-    authorityChanged: async () => {
-      await identity.reloadAuthority();
-      await presentNewCredential();
-    },
-    identity,
-    channels,
-    home: options.home,
-    version: packageJson.version,
-    startedAt,
-    pairingAddress: () => pairingAddress,
-    listeners: () => listeners,
-    health,
-    stopping: stopping.signal,
-  };
-  const console = config.console.enabled
+  console = config.console.enabled
     ? await startConsole({ config: config.console, clock, admin: adminOptions, onError })
     : undefined;
   if (console) {
@@ -289,6 +306,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   }
   let stopped: Promise<void> | undefined;
 
+  started.resolve();
   return {
     identity,
     daemonId: identity.daemonId,

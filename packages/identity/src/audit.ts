@@ -35,6 +35,7 @@ export type AuditAction =
   | 'device.quarantined'
   | 'device.released'
   | 'device.renamed'
+  | 'device.role_changed'
   | 'device.identity_key_replaced';
 
 /** What a change hands in; sequence number and hashes are the registry's. */

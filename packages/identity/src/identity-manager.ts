@@ -15,13 +15,14 @@ import { type DeviceId, parseDeviceId, type Ulid } from './device-id.ts';
 import { hasCode, IdentityError } from './errors.ts';
 import { defaultPairingLimits, type PairingLimits } from './limits.ts';
 import { PairingResponder } from './pairing/daemon.ts';
-import { deviceRevoked, mustBeLetIn, PairingDesk } from './pairing/desk.ts';
+import { deviceRevoked, mustBeLetIn, PairingDesk, recordRole } from './pairing/desk.ts';
 import { parseDeviceName } from './pairing/name.ts';
 import { PairingSealer } from './pairing/rest.ts';
 import { step } from './pairing/state.ts';
 import type {
   CertificateRecord,
   Device,
+  DeviceRole,
   Registry,
   RegistryEvent,
   RegistryTransaction,
@@ -50,6 +51,7 @@ export interface IdentityManagerOptions {
 /** A device that may call now. */
 export interface AuthenticatedDevice {
   readonly deviceId: DeviceId;
+  readonly role: DeviceRole;
   readonly serial: string;
 }
 
@@ -220,8 +222,12 @@ export class IdentityManager {
     return verdict;
   }
 
-  /** Shuts the device out for ever. Listeners close its connections when they hear of it. @throws DEVICE_NOT_FOUND */
-  async revokeDevice(id: string, reason: string): Promise<Device> {
+  /**
+   * Shuts the device out for ever. Listeners close its connections when they hear of it.
+   * @param by who does it, for the audit; here and below.
+   * @throws DEVICE_NOT_FOUND
+   */
+  async revokeDevice(id: string, reason: string, by?: string): Promise<Device> {
     const now = this.clock.now();
     return this.registry.transact(async (tx) => {
       const device = await existingDevice(tx, id);
@@ -234,7 +240,12 @@ export class IdentityManager {
         await tx.moveCertificate(serial, state, 'revoked');
         await tx.insertRevocation({ at: now, deviceId: device.id, serial, reason });
       }
-      await tx.appendAudit({ at: now, action: 'device.revoked', subject: device.id, detail: { reason } });
+      await tx.appendAudit({
+        at: now,
+        action: 'device.revoked',
+        subject: device.id,
+        detail: { reason, ...(by && { by }) },
+      });
       tx.emit({ type: 'device_revoked', deviceId: device.id });
       return revoked;
     });
@@ -246,7 +257,7 @@ export class IdentityManager {
    * come again, but do not put it there a second time.
    * @throws DEVICE_NOT_FOUND, DEVICE_REVOKED
    */
-  async releaseDevice(id: string): Promise<Device> {
+  async releaseDevice(id: string, by?: string): Promise<Device> {
     const now = this.clock.now();
     return this.registry.transact(async (tx) => {
       const device = await existingDevice(tx, id);
@@ -261,14 +272,14 @@ export class IdentityManager {
         recoveryReleasedAt: device.recoveryAskedAt && now,
       };
       await tx.updateDevice(released);
-      const detail = device.recoveryAskedAt ? { recovery: 'allowed' } : {};
+      const detail = { ...(device.recoveryAskedAt && { recovery: 'allowed' }), ...(by && { by }) };
       await tx.appendAudit({ at: now, action: 'device.released', subject: device.id, detail });
       return released;
     });
   }
 
   /** Ends one certificate of a device. @throws CERTIFICATE_NOT_FOUND */
-  async revokeCertificate(serial: string, reason: string): Promise<CertificateRecord> {
+  async revokeCertificate(serial: string, reason: string, by?: string): Promise<CertificateRecord> {
     const now = this.clock.now();
     return this.registry.transact(async (tx) => {
       const certificate = await tx.certificate({ serial });
@@ -281,7 +292,7 @@ export class IdentityManager {
         at: now,
         action: 'certificate.revoked',
         subject: serial,
-        detail: { device: deviceId, reason },
+        detail: { device: deviceId, reason, ...(by && { by }) },
       });
       tx.emit({ type: 'certificate_revoked', serial, deviceId });
       return { ...certificate, state: 'revoked' };
@@ -289,13 +300,31 @@ export class IdentityManager {
   }
 
   /** @throws DEVICE_NOT_FOUND, MESSAGE_INVALID */
-  async renameDevice(id: string, name: string): Promise<Device> {
+  async renameDevice(id: string, name: string, by?: string): Promise<Device> {
     const now = this.clock.now();
     const parsed = parseDeviceName(name);
     return this.registry.transact(async (tx) => {
       const device = { ...(await existingDevice(tx, id)), name: parsed };
       await tx.updateDevice(device);
-      await tx.appendAudit({ at: now, action: 'device.renamed', subject: id, detail: { name: parsed } });
+      await tx.appendAudit({
+        at: now,
+        action: 'device.renamed',
+        subject: id,
+        detail: { name: parsed, ...(by && { by }) },
+      });
+      return device;
+    });
+  }
+
+  /** Gives or takes the operator's rights, at once. @throws DEVICE_NOT_FOUND, DEVICE_REVOKED */
+  async setDeviceRole(id: string, role: DeviceRole, by?: string): Promise<Device> {
+    const now = this.clock.now();
+    return this.registry.transact(async (tx) => {
+      const before = await existingDevice(tx, id);
+      if (before.state === 'revoked') throw deviceRevoked(id);
+      const device = { ...before, role };
+      await tx.updateDevice(device);
+      await recordRole(tx, device, before.role, now, by);
       return device;
     });
   }

@@ -69,9 +69,9 @@ export type {
   OpenReply,
   PairingChannel,
 } from './pairing/daemon.ts';
-export type { MintedCode } from './pairing/desk.ts';
+export type { ApprovalChoice, MintedCode } from './pairing/desk.ts';
 export { awaitPairing, type PairingDevice, type PairingPeer, requestPairing } from './pairing/device.ts';
-export { MAX_NAME_LENGTH, parseDeviceKind, parseDeviceName } from './pairing/name.ts';
+export { MAX_NAME_LENGTH, parseDeviceKind, parseDeviceName, parseDeviceRole } from './pairing/name.ts';
 export type { Pairing, PairingEvent, PairingRequest, PairingState } from './pairing/state.ts';
 export { isDue, step } from './pairing/state.ts';
 export type {
@@ -82,6 +82,7 @@ export type {
   CertificateState,
   Device,
   DeviceKind,
+  DeviceRole,
   Registry,
   RegistryCounts,
   RegistryEvent,

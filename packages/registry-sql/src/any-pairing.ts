@@ -30,6 +30,7 @@ const base = {
   codeKind: fc.constantFrom<Pairing['codeKind']>('typed', 'qr'),
   slot: text,
   createdAt: date,
+  autoApprovedBy: fc.option(text, { nil: undefined }),
   guessesLeft: count,
   guessesTaken: count,
 };

@@ -187,6 +187,7 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
         notBeforeMs: certificate.notBefore.getTime(),
         notAfterMs: certificate.notAfter.getTime(),
         deviceState: 'active',
+        deviceRole: 'device',
       };
       assert.deepEqual(await registry.standing(certificate.fingerprint), standing);
       assert.equal(await registry.standing(certificate.serial), undefined);
@@ -198,6 +199,7 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
         ...standing,
         certificateState: 'superseded',
         deviceState: 'revoked',
+        deviceRole: 'device',
       });
     });
 
@@ -693,8 +695,17 @@ async function insertPairings(registry: Registry, ...pairings: Pairing[]) {
 }
 
 /** What every state has. */
-function ended({ id, revision, codeKind, slot, createdAt, guessesLeft, guessesTaken }: Pairing) {
-  return { id, revision, codeKind, slot, createdAt, guessesLeft, guessesTaken };
+function ended({
+  id,
+  revision,
+  codeKind,
+  slot,
+  createdAt,
+  autoApprovedBy,
+  guessesLeft,
+  guessesTaken,
+}: Pairing) {
+  return { id, revision, codeKind, slot, createdAt, autoApprovedBy, guessesLeft, guessesTaken };
 }
 
 async function everything(registry: Registry) {

@@ -45,6 +45,7 @@ export function sampleDevice(change: Partial<Device> = {}): Device {
     name: 'workshop',
     kind: 'node',
     platform: 'linux arm64',
+    role: 'device',
     state: 'active',
     createdAt: NOW,
     lastSeenAt: after(1),
@@ -114,6 +115,7 @@ function pairingBase() {
     codeKind: 'typed' as const,
     slot: sampleHex(16),
     createdAt: NOW,
+    autoApprovedBy: undefined,
     guessesLeft: 3,
     guessesTaken: 0,
   };
@@ -137,7 +139,7 @@ export function pairingOfEveryShape(): Pairing[] {
   return [
     waitingPairing(),
     { ...pairingBase(), state: 'pending_approval', expiresAt, request: sampleRequest() },
-    { ...pairingBase(), state: 'approved', expiresAt, request: sampleRequest() },
+    { ...pairingBase(), autoApprovedBy: 'console', state: 'approved', expiresAt, request: sampleRequest() },
     { ...pairingBase(), state: 'issued', expiresAt, request: sampleRequest(), serial: sampleHex(16) },
     { ...pairingBase(), state: 'active', request: sampleRequest(), serial: sampleHex(16) },
     { ...pairingBase(), state: 'rejected', request: sampleRequest(), reason: 'not mine' },

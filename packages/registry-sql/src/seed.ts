@@ -72,6 +72,7 @@ export async function seedDevices(registryPath: string, count: number): Promise<
       name: `device ${id}`,
       kind: 'node',
       platform: 'linux',
+      role: 'device',
       state: 'active',
       createdAt: notBefore,
       lastSeenAt: undefined,

@@ -24,7 +24,7 @@ export function statementsFor(db: Kysely<Tables>) {
         .selectFrom('certificates as c')
         .leftJoin('devices as d', 'd.id', 'c.subject_id')
         .select(['c.serial', 'c.subject_kind', 'c.subject_id', 'c.not_before', 'c.not_after'])
-        .select(['c.state as certificate_state', 'd.state as device_state'])
+        .select(['c.state as certificate_state', 'd.state as device_state', 'd.role as device_role'])
         .where('c.fingerprint', '=', values.fingerprint),
     ),
 

@@ -19,6 +19,7 @@ export interface DevicesTable {
   readonly name_folded: string;
   readonly kind: string;
   readonly platform: string;
+  readonly role: string;
   readonly state: string;
   readonly created_at: number;
   readonly last_seen_at: number | null;
@@ -53,6 +54,7 @@ export interface PairingsTable {
   readonly code_kind: string;
   readonly slot: string;
   readonly created_at: number;
+  readonly auto_approved_by: string | null;
   readonly guesses_left: number;
   readonly guesses_taken: number;
   readonly expires_at: number | null;

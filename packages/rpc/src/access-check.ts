@@ -2,8 +2,8 @@
 // into what the peer is told.
 
 import type { Interceptor, StreamResponse, UnaryResponse } from '@connectrpc/connect';
-import { type AuthenticatedDevice, IdentityError } from '@palyra/identity';
-import { access } from './access.ts';
+import { type AuthenticatedDevice, type DeviceId, IdentityError } from '@palyra/identity';
+import { access, type Caller } from './access.ts';
 import { toConnectError } from './error-map.ts';
 import { type DevicePeer, type Peer, peerIn, setDevice } from './peer.ts';
 
@@ -14,9 +14,10 @@ export function accessCheck(onInternal: (error: unknown, method: string) => void
     const peer = peerIn(request.contextValues);
     const told = (error: unknown) => report(error, method, peer);
     try {
-      if (!peer || access[method] !== peer.caller) throw notAllowed(method, peer);
+      const caller = access[method];
+      if (!peer || !mayAsk(peer, caller)) throw notAllowed(method, caller, peer);
       if (peer.caller !== 'device') return mapErrors(await next(request), told);
-      const guard = new Guard(peer);
+      const guard = new Guard(peer, caller === 'operator');
       setDevice(request.contextValues, await guard.check());
       const response = await next(
         request.stream ? { ...request, message: guard.each(request.message) } : request,
@@ -45,19 +46,30 @@ function mapErrors(
   return response.stream ? { ...response, message: mapStream(response.message, told) } : response;
 }
 
+/** A device may ask for what operators do; whether it is one is for the registry to say. */
+function mayAsk(peer: Peer, caller: Caller | undefined): boolean {
+  if (peer.caller === 'operator') return caller === 'operator' || caller === 'local operator';
+  return caller === peer.caller || (caller === 'operator' && peer.caller === 'device');
+}
+
 /** A device's right to one call, for as long as the call lasts. */
 class Guard {
   readonly #peer: DevicePeer;
+  readonly #asOperator: boolean;
+  readonly #ended: AbortSignal;
   #epoch = -1;
 
-  constructor(peer: DevicePeer) {
+  constructor(peer: DevicePeer, asOperator: boolean) {
     this.#peer = peer;
+    this.#asOperator = asOperator;
+    this.#ended = asOperator ? AbortSignal.any([peer.ended, peer.roleEnded()]) : peer.ended;
   }
 
   async check(): Promise<AuthenticatedDevice> {
     // Read before the check, kept only after it: a failed check must not count as one that holds.
     const epoch = this.#peer.epoch();
     const device = await this.#peer.check();
+    if (this.#asOperator && device.role !== 'operator') throw roleMissing(device.deviceId);
     this.#epoch = epoch;
     return device;
   }
@@ -84,7 +96,7 @@ class Guard {
   }
 
   #orEnded<T>(next: Promise<T>): Promise<T> {
-    const { ended } = this.#peer;
+    const ended = this.#ended;
     return new Promise((resolve, reject) => {
       const stop = () => reject(ended.reason);
       // Taken in any case: a wait that fails later, with nobody to hear of it, would end the process.
@@ -103,7 +115,17 @@ async function* mapStream<T>(messages: AsyncIterable<T>, map: (error: unknown) =
   }
 }
 
-function notAllowed(method: string, peer: Peer | undefined): IdentityError {
+export function roleMissing(id: DeviceId): IdentityError {
+  return new IdentityError(
+    'CALLER_NOT_ALLOWED',
+    `Device ${id} does not have the operator role. It is given on the daemon's machine: palyra devices set-role ${id} operator`,
+  );
+}
+
+function notAllowed(method: string, caller: Caller | undefined, peer: Peer | undefined): IdentityError {
+  if (peer?.caller === 'device' && caller === 'local operator') {
+    return new IdentityError('CALLER_NOT_ALLOWED', `${method} works on the daemon's own machine only.`);
+  }
   const callers = { anyone: 'a peer without a certificate', device: 'a device', operator: 'the operator' };
   return new IdentityError(
     'CALLER_NOT_ALLOWED',

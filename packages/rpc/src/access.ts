@@ -1,7 +1,11 @@
 // Who may call what: one table, RPC name to caller. A method that is not here is served to nobody; a test proves that
 // every method of every service is.
 
-export type Caller = 'anyone' | 'device' | 'operator';
+/**
+ * `operator`: at the admin socket, in the console, or over mutual TLS from a device that has the operator role.
+ * `local operator`: never from a device. It would make more operators, or needs keys or files of the daemon's machine.
+ */
+export type Caller = 'anyone' | 'device' | 'operator' | 'local operator';
 
 export const access: Readonly<Record<string, Caller>> = {
   'palyra.pairing.v1.PairingService/Open': 'anyone',
@@ -26,17 +30,18 @@ export const access: Readonly<Record<string, Caller>> = {
   'palyra.admin.v1.AdminService/ListDevices': 'operator',
   'palyra.admin.v1.AdminService/GetDevice': 'operator',
   'palyra.admin.v1.AdminService/RenameDevice': 'operator',
+  'palyra.admin.v1.AdminService/SetDeviceRole': 'local operator',
   'palyra.admin.v1.AdminService/RevokeDevice': 'operator',
   'palyra.admin.v1.AdminService/ReleaseDevice': 'operator',
   'palyra.admin.v1.AdminService/RevokeCertificate': 'operator',
   'palyra.admin.v1.AdminService/ExecuteCapability': 'operator',
   'palyra.admin.v1.AdminService/GetAuthority': 'operator',
   'palyra.admin.v1.AdminService/GetRevocationLists': 'operator',
-  'palyra.admin.v1.AdminService/RotateRoot': 'operator',
+  'palyra.admin.v1.AdminService/RotateRoot': 'local operator',
   'palyra.admin.v1.AdminService/ListAudit': 'operator',
   'palyra.admin.v1.AdminService/VerifyAudit': 'operator',
   'palyra.admin.v1.AdminService/Explain': 'operator',
   'palyra.admin.v1.AdminService/Watch': 'operator',
   'palyra.admin.v1.AdminService/GetHealth': 'operator',
-  'palyra.admin.v1.AdminService/CreateConsoleLogin': 'operator',
+  'palyra.admin.v1.AdminService/CreateConsoleLogin': 'local operator',
 };

@@ -6,7 +6,11 @@ import { DeviceConnections } from './device-connections.ts';
 
 /** One admitted connection, and a registry that counts how often it is read, and refuses or holds a read when told. */
 async function oneConnection() {
-  const device = { deviceId: makeUlid(new Date(), new Uint8Array(10)), serial: '01' };
+  const device = {
+    deviceId: makeUlid(new Date(), new Uint8Array(10)),
+    role: 'device' as const,
+    serial: '01',
+  };
   const registry = { reads: 0, revoked: false, held: undefined as Promise<void> | undefined };
   const connections = new DeviceConnections({
     admit: async () => device,

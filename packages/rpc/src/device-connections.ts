@@ -9,6 +9,7 @@ import {
   type RegistryEvent,
   standingMessages,
 } from '@palyra/identity';
+import { roleMissing } from './access-check.ts';
 import type { DevicePeer } from './peer.ts';
 
 /** The registry, as listeners ask it. IdentityManager is one. */
@@ -36,6 +37,7 @@ interface Entry {
   readonly fingerprint: string;
   readonly notAfterMs: number;
   readonly end: AbortController;
+  roleEnd: AbortController;
   readonly shut: (reason: IdentityError) => void;
   device: AuthenticatedDevice | undefined;
 }
@@ -72,6 +74,7 @@ export class DeviceConnections {
       fingerprint,
       notAfterMs: notAfter.getTime(),
       end: new AbortController(),
+      roleEnd: new AbortController(),
       shut: options.shut,
       device: undefined,
     };
@@ -100,6 +103,7 @@ export class DeviceConnections {
       transport: options.transport,
       epoch: () => authenticator.revocationEpoch,
       ended: entry.end.signal,
+      roleEnded: () => entry.roleEnd.signal,
       check: async () => {
         try {
           await admission;
@@ -143,6 +147,10 @@ export class DeviceConnections {
         shut(entry, 'DEVICE_REVOKED');
       if (event.type === 'device_quarantined' && device.deviceId === event.deviceId)
         shut(entry, 'DEVICE_QUARANTINED');
+      if (event.type === 'device_role_changed' && device.deviceId === event.deviceId) {
+        entry.roleEnd.abort(roleMissing(device.deviceId));
+        entry.roleEnd = new AbortController();
+      }
       if (event.type === 'certificate_revoked' && device.serial === event.serial)
         shut(entry, 'CERTIFICATE_REVOKED');
       if (event.type === 'certificate_superseded' && device.serial === event.serial) {

@@ -30,5 +30,13 @@ export {
   serveRequests,
 } from './http2-listener.ts';
 export { pairingPeer, recoveryPeer } from './pairing-peer.ts';
-export { callingDevice, contextOf, type Peer, pairingChannel, transportOf } from './peer.ts';
+export {
+  actorOf,
+  callingDevice,
+  contextOf,
+  isRemote,
+  type Peer,
+  pairingChannel,
+  transportOf,
+} from './peer.ts';
 export { sourceKey } from './source-key.ts';

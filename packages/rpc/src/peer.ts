@@ -19,10 +19,12 @@ export type Peer =
       readonly epoch: () => number;
       /** Aborted when this connection is shut out; the reason is an IdentityError. */
       readonly ended: AbortSignal;
+      /** Aborted when the device loses the operator role; it may be given a new one later. */
+      readonly roleEnded: () => AbortSignal;
       readonly transport: 'http2' | 'quic';
     }
-  /** The person at the admin socket. */
-  | { readonly caller: 'operator' };
+  /** The person at the daemon's machine. */
+  | { readonly caller: 'operator'; readonly at: 'admin socket' | 'console' };
 
 export type DevicePeer = Extract<Peer, { caller: 'device' }>;
 
@@ -48,6 +50,17 @@ export function callingDevice(context: HandlerContext): AuthenticatedDevice {
   const device = context.values.get(deviceKey);
   if (!device) throw new TypeError('this handler is not behind the access check for devices');
   return device;
+}
+
+/** Who the operator of this call is, for the audit: a device id, or where a person sits at the daemon's machine. */
+export function actorOf(context: HandlerContext): string {
+  const peer = peerIn(context.values);
+  return peer?.caller === 'operator' ? peer.at : callingDevice(context).deviceId;
+}
+
+/** Whether an operator's call came from a device. */
+export function isRemote(context: HandlerContext): boolean {
+  return peerIn(context.values)?.caller !== 'operator';
 }
 
 /** The TLS channel of a pairing call. */

@@ -190,6 +190,7 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
     device_quarantined: 'is in quarantine; its connections are closed',
     recovery_asked: 'asks to come back, and only you can allow it',
     clone_suspected: 'may have been copied: a certificate that it had replaced was used again',
+    device_role_changed: device?.role === 'operator' ? 'is an OPERATOR now' : 'is no operator any more',
     certificate_revoked: `lost its certificate ${serial}`,
     certificate_superseded: 'uses its new certificate',
   }[event.type];

@@ -18,6 +18,7 @@ export function sampleRequest(
     failedGuesses: 0,
     reason: '',
     serial: '',
+    autoApprove: false,
     device: {
       $typeName: 'palyra.admin.v1.PairingDevice',
       deviceId: `01KAT0MZP8C4T7T1JQ5Z7K3QX${number}`,
@@ -28,6 +29,7 @@ export function sampleRequest(
       words: `apple bear cat${number}`,
       source: '192.168.1.9',
       continuity: 'new',
+      role: '',
       ...changes,
     },
   };

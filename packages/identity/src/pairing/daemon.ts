@@ -240,7 +240,7 @@ export class PairingResponder {
         subject: pairingId,
         detail: { device: hello.deviceId, source: channel.source, continuity: pairingRequest.continuity },
       });
-      tx.emit({ type: 'pairing_changed', pairing: stored });
+      if (!(await desk.approveByCode(tx, stored, now))) tx.emit({ type: 'pairing_changed', pairing: stored });
       return undefined;
     });
     if (refusal) throw refusal;

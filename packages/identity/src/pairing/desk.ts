@@ -7,7 +7,7 @@ import type { PairingCrypto } from '../crypto/port.ts';
 import { makeUlid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
-import type { Device, Registry, RegistryTransaction } from '../registry/port.ts';
+import type { Device, DeviceRole, Registry, RegistryTransaction } from '../registry/port.ts';
 import { standingMessages } from '../registry/standing.ts';
 import { formatQrUri, formatTypedCode, makeQrSecret, makeTypedSecret } from './code.ts';
 import { parseDeviceName } from './name.ts';
@@ -33,6 +33,17 @@ export interface MintedCode {
   readonly expiresAt: Date;
 }
 
+export interface ApprovalChoice {
+  /** Must be set for a device id that is known with another identity key. */
+  readonly replaceIdentityKey?: boolean;
+  /** The operator's own name for the device. */
+  readonly name?: string;
+  /** Makes it an operator. Without it a known device keeps its role, and one with another key has none. */
+  readonly operator?: boolean;
+  /** Who decides, for the audit. */
+  readonly by?: string;
+}
+
 export class PairingDesk {
   readonly #options: DeskOptions;
 
@@ -42,11 +53,19 @@ export class PairingDesk {
 
   /**
    * A fresh code.
-   * @param request `address` is where devices reach the pairing listener; it goes into the QR code.
+   * @param request `address` is where devices reach the pairing listener; it goes into the QR code. `autoApprove` lets
+   *   the device that uses it in without a question. `by` is who asks for it, for the audit.
    * @throws MESSAGE_INVALID for a life out of range, TOO_MANY_CODES.
    */
-  async mint(request: { kind: 'typed' | 'qr'; lifeMs?: number; address: string }): Promise<MintedCode> {
+  async mint(request: {
+    kind: 'typed' | 'qr';
+    lifeMs?: number;
+    address: string;
+    autoApprove?: boolean;
+    by?: string;
+  }): Promise<MintedCode> {
     const { registry, crypto, clock, limits, sealer, rootFingerprint } = this.#options;
+    const { kind, autoApprove = false, by } = request;
     const lifeMs = request.lifeMs ?? limits.codeLifeMs;
     if (!(lifeMs >= limits.codeLifeMinMs && lifeMs <= limits.codeLifeMaxMs)) {
       throw new IdentityError(
@@ -59,13 +78,14 @@ export class PairingDesk {
       const { slot, secret } = request.kind === 'qr' ? makeQrSecret(crypto) : makeTypedSecret(crypto);
       const now = clock.now();
       const id = makeUlid(now, crypto.randomBytes(10));
-      const pairing: Pairing = {
+      const pairing = {
         id,
         revision: 0,
-        state: 'waiting',
-        codeKind: request.kind,
+        state: 'waiting' as const,
+        codeKind: kind,
         slot,
         createdAt: now,
+        autoApprovedBy: autoApprove ? (by ?? '') : undefined,
         expiresAt: new Date(now.getTime() + lifeMs),
         guessesLeft: limits.guessesPerCode,
         guessesTaken: 0,
@@ -75,7 +95,12 @@ export class PairingDesk {
         if ((await tx.counts()).waitingCodes >= limits.liveCodes) throw tooManyCodes(limits.liveCodes);
         if (await tx.waitingPairing(slot)) return false;
         await tx.insertPairing(pairing);
-        await tx.appendAudit({ at: now, action: 'code.minted', subject: id, detail: { kind: request.kind } });
+        await tx.appendAudit({
+          at: now,
+          action: 'code.minted',
+          subject: id,
+          detail: { kind, ...(autoApprove && { autoApprove }), ...(by && { by }) },
+        });
         tx.emit({ type: 'pairing_changed', pairing });
         return true;
       });
@@ -93,61 +118,84 @@ export class PairingDesk {
    * @throws PAIRING_NOT_FOUND, PAIRING_STATE_CONFLICT, PAIRING_EXPIRED, DEVICE_REVOKED, DEVICE_QUARANTINED; IDENTITY_KEY_CHANGED when the
    *   device id is known with another identity key and `replaceIdentityKey` is not set.
    */
-  async approve(id: string, choice: { replaceIdentityKey?: boolean; name?: string } = {}): Promise<Pairing> {
-    const { registry, clock, limits } = this.#options;
+  async approve(id: string, choice: ApprovalChoice = {}): Promise<Pairing> {
+    const { registry, clock } = this.#options;
     const now = clock.now();
-    const name = choice.name ? parseDeviceName(choice.name) : undefined;
-    return registry.transact(async (tx) => {
-      const pairing = await existing(tx, id);
-      const next = step(
-        pairing,
-        { type: 'approve', expiresAt: new Date(now.getTime() + limits.collectLifeMs) },
-        now,
-      );
-      const { request } = next as Extract<Pairing, { state: 'approved' }>;
-      const known = await tx.device(request.deviceId);
-      if (known) mustBeLetIn(known);
-      const keyChanged = known !== undefined && !sameBytes(known.identityKey, request.identityKey);
-      if (keyChanged && !choice.replaceIdentityKey) throw identityKeyChanged(known.id);
-      const device = {
-        id: request.deviceId,
-        identityKey: request.identityKey,
-        name: name ?? (known && !keyChanged ? known.name : request.name),
-        kind: request.kind,
-        platform: request.platform,
-        state: known && !keyChanged ? known.state : ('approved' as const),
-        createdAt: known?.createdAt ?? now,
-        lastSeenAt: known?.lastSeenAt,
-        capabilities: known?.capabilities ?? [],
-        revocationReason: undefined,
-        cloneSeenAt: keyChanged ? undefined : known?.cloneSeenAt,
-        // Paired again, it has what it asked for.
-        recoveryAskedAt: undefined,
-        recoveryReleasedAt: undefined,
-      };
-      if (known) await tx.updateDevice(device);
-      else await tx.insertDevice(device);
-      const stored = await tx.replacePairing(pairing, next);
-      await tx.appendAudit({
-        at: now,
-        action: 'request.approved',
-        subject: id,
-        detail: { device: device.id, name: device.name },
-      });
-      if (keyChanged) await revokeAllCertificates(tx, device.id, now);
-      tx.emit({ type: 'pairing_changed', pairing: stored });
-      return stored;
+    return registry.transact(async (tx) => this.#approveIn(tx, await existing(tx, id), choice, now));
+  }
+
+  /**
+   * Carries out, as part of a change, what was decided when the code was made.
+   * @returns false when the operator is to be asked all the same.
+   */
+  async approveByCode(tx: RegistryTransaction, pairing: Pairing, now: Date): Promise<boolean> {
+    const { autoApprovedBy: by } = pairing;
+    if (by === undefined || pairing.state !== 'pending_approval') return false;
+    const { request } = pairing;
+    const known = await tx.device(request.deviceId);
+    if (known && !(isOrdinary(known) && sameBytes(known.identityKey, request.identityKey))) return false;
+    await this.#approveIn(tx, pairing, { by }, now, { automatic: true });
+    return true;
+  }
+
+  async #approveIn(
+    tx: RegistryTransaction,
+    pairing: Pairing,
+    choice: ApprovalChoice,
+    now: Date,
+    detail: { readonly automatic?: true } = {},
+  ): Promise<Pairing> {
+    const { by } = choice;
+    const expiresAt = new Date(now.getTime() + this.#options.limits.collectLifeMs);
+    const next = step(pairing, { type: 'approve', expiresAt }, now);
+    const { request } = next as Extract<Pairing, { state: 'approved' }>;
+    const known = await tx.device(request.deviceId);
+    if (known) mustBeLetIn(known);
+    const keyChanged = known !== undefined && !sameBytes(known.identityKey, request.identityKey);
+    if (keyChanged && !choice.replaceIdentityKey) throw identityKeyChanged(known.id);
+    // What the operator gave was given to the holder of that key.
+    const kept = keyChanged ? undefined : known;
+    const device: Device = {
+      id: request.deviceId,
+      identityKey: request.identityKey,
+      name: choice.name ? parseDeviceName(choice.name) : (kept?.name ?? request.name),
+      kind: request.kind,
+      platform: request.platform,
+      role: choice.operator ? 'operator' : (kept?.role ?? 'device'),
+      state: kept?.state ?? 'approved',
+      createdAt: known?.createdAt ?? now,
+      lastSeenAt: known?.lastSeenAt,
+      capabilities: known?.capabilities ?? [],
+      revocationReason: undefined,
+      cloneSeenAt: kept?.cloneSeenAt,
+      // Paired again, it has what it asked for.
+      recoveryAskedAt: undefined,
+      recoveryReleasedAt: undefined,
+    };
+    if (known) await tx.updateDevice(device);
+    else await tx.insertDevice(device);
+    const stored = await tx.replacePairing(pairing, next);
+    await tx.appendAudit({
+      at: now,
+      action: 'request.approved',
+      subject: pairing.id,
+      detail: { device: device.id, name: device.name, ...detail, ...(by && { by }) },
     });
+    await recordRole(tx, device, known?.role ?? 'device', now, by);
+    if (keyChanged) await revokeAllCertificates(tx, device.id, now);
+    tx.emit({ type: 'pairing_changed', pairing: stored });
+    return stored;
   }
 
   /** Keeps the device out for good, or withdraws a code that waits. @throws as `approve`. */
-  async reject(id: string, reason: string): Promise<Pairing> {
+  async reject(id: string, reason: string, by?: string): Promise<Pairing> {
     const { registry, clock } = this.#options;
     const now = clock.now();
     return registry.transact(async (tx) => {
       const pairing = await existing(tx, id);
-      if (pairing.state === 'waiting') return this.withdrawIn(tx, pairing, reason, now);
-      return end(tx, pairing, { type: 'reject', reason }, 'request.rejected', now);
+      if (pairing.state === 'waiting')
+        return end(tx, pairing, { type: 'withdraw', reason }, 'code.withdrawn', now, by);
+      return end(tx, pairing, { type: 'reject', reason }, 'request.rejected', now, by);
     });
   }
 
@@ -207,9 +255,15 @@ async function end(
   event: { readonly type: 'reject' | 'withdraw'; readonly reason: string },
   action: AuditAction,
   at: Date,
+  by?: string,
 ): Promise<Pairing> {
   const stored = await tx.replacePairing(pairing, step(pairing, event, at));
-  await tx.appendAudit({ at, action, subject: pairing.id, detail: { reason: event.reason } });
+  await tx.appendAudit({
+    at,
+    action,
+    subject: pairing.id,
+    detail: { reason: event.reason, ...(by && { by }) },
+  });
   tx.emit({ type: 'pairing_changed', pairing: stored });
   return stored;
 }
@@ -224,6 +278,31 @@ async function moveByItself(
   const stored = await tx.replacePairing(pairing, step(pairing, event, now));
   await tx.appendAudit({ at: now, action, subject: pairing.id, detail: { guesses: pairing.guessesTaken } });
   tx.emit({ type: 'pairing_changed', pairing: stored });
+}
+
+/** Writes down and tells that a device's role is another one than before, if it is. */
+export async function recordRole(
+  tx: RegistryTransaction,
+  { id, role }: Device,
+  before: DeviceRole,
+  at: Date,
+  by: string | undefined,
+): Promise<void> {
+  if (role === before) return;
+  await tx.appendAudit({
+    at,
+    action: 'device.role_changed',
+    subject: id,
+    detail: { role, ...(by && { by }) },
+  });
+  tx.emit({ type: 'device_role_changed', deviceId: id, role });
+}
+
+/** Neither an operator nor anything that has to be looked at. */
+function isOrdinary({ role, state, cloneSeenAt, recoveryAskedAt }: Device): boolean {
+  return (
+    role === 'device' && !cloneSeenAt && !recoveryAskedAt && (state === 'approved' || state === 'active')
+  );
 }
 
 /** After the identity key changed hands, nothing that the old one obtained may still work. */

@@ -1,6 +1,7 @@
 // Names that a stranger chose and an operator will read: short, and unable to move a cursor or turn text around.
 
 import { IdentityError } from '../errors.ts';
+import type { DeviceRole } from '../registry/port.ts';
 
 /** Longest name or platform, in UTF-16 units. */
 export const MAX_NAME_LENGTH = 64;
@@ -17,6 +18,13 @@ export function parseDeviceName(name: string): string {
     );
   }
   return name;
+}
+
+/** @throws MESSAGE_INVALID */
+export function parseDeviceRole(role: string): DeviceRole {
+  if (role !== 'device' && role !== 'operator')
+    throw new IdentityError('MESSAGE_INVALID', 'A role is device or operator.');
+  return role;
 }
 
 const kinds = ['cli', 'desktop', 'browser', 'node'] as const;

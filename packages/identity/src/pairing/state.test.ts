@@ -59,6 +59,7 @@ function waiting(guessesLeft = 3): Pairing {
     codeKind: 'typed',
     slot: '123',
     createdAt: new Date(start),
+    autoApprovedBy: undefined,
     expiresAt: new Date(start + 1000),
     guessesLeft,
     guessesTaken: 0,

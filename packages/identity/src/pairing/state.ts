@@ -21,6 +21,8 @@ interface PairingBase {
   /** The typed code's 3 digits, or 32 hex digits for a QR code. Names the code; not secret. */
   readonly slot: string;
   readonly createdAt: Date;
+  /** Who decided, when the code was made, that its device is let in without a question. Undefined: it is asked. */
+  readonly autoApprovedBy: string | undefined;
   readonly guessesLeft: number;
   readonly guessesTaken: number;
 }
@@ -131,8 +133,8 @@ export function isDue(pairing: Pairing, now: Date): boolean {
 const clockToleranceMs = 60_000;
 
 function baseOf(pairing: Pairing): PairingBase {
-  const { id, revision, codeKind, slot, createdAt, guessesLeft, guessesTaken } = pairing;
-  return { id, revision, codeKind, slot, createdAt, guessesLeft, guessesTaken };
+  const { id, revision, codeKind, slot, createdAt, autoApprovedBy, guessesLeft, guessesTaken } = pairing;
+  return { id, revision, codeKind, slot, createdAt, autoApprovedBy, guessesLeft, guessesTaken };
 }
 
 function expired({ id, state }: Pairing): IdentityError {

@@ -7,6 +7,9 @@ import type { Pairing, PairingState } from '../pairing/state.ts';
 
 export type DeviceKind = 'cli' | 'desktop' | 'browser' | 'node';
 
+/** What a device may call: its own service, or also the operator's. */
+export type DeviceRole = 'device' | 'operator';
+
 export interface Device {
   readonly id: DeviceId;
   /** Raw Ed25519 public key, 32 bytes. */
@@ -14,6 +17,7 @@ export interface Device {
   readonly name: string;
   readonly kind: DeviceKind;
   readonly platform: string;
+  readonly role: DeviceRole;
   /** `approved` until its first certificate is used. `quarantined` until the operator decides. `revoked` is for ever. */
   readonly state: 'approved' | 'active' | 'quarantined' | 'revoked';
   readonly createdAt: Date;
@@ -60,6 +64,8 @@ export interface CertificateStanding {
   readonly notAfterMs: number;
   /** Undefined for a daemon certificate. */
   readonly deviceState: Device['state'] | undefined;
+  /** Undefined for a daemon certificate. */
+  readonly deviceRole: DeviceRole | undefined;
 }
 
 export type AuthorityState = 'prepared' | 'active' | 'trusted' | 'retired';
@@ -112,6 +118,7 @@ export type RegistryEvent =
       readonly source: string;
       readonly at: Date;
     }
+  | { readonly type: 'device_role_changed'; readonly deviceId: DeviceId; readonly role: DeviceRole }
   | { readonly type: 'certificate_revoked'; readonly serial: string; readonly deviceId: DeviceId }
   | { readonly type: 'certificate_superseded'; readonly serial: string; readonly deviceId: DeviceId };
 

@@ -3,7 +3,7 @@
 
 import type { DeviceId } from '../device-id.ts';
 import type { IdentityErrorCode } from '../errors.ts';
-import type { CertificateStanding } from './port.ts';
+import type { CertificateStanding, DeviceRole } from './port.ts';
 
 export type StandingCode = Extract<
   IdentityErrorCode,
@@ -17,7 +17,13 @@ export type StandingCode = Extract<
 >;
 
 export type StandingVerdict =
-  | { readonly ok: true; readonly deviceId: DeviceId; readonly serial: string; readonly firstUse: boolean }
+  | {
+      readonly ok: true;
+      readonly deviceId: DeviceId;
+      readonly role: DeviceRole;
+      readonly serial: string;
+      readonly firstUse: boolean;
+    }
   | { readonly ok: false; readonly code: StandingCode };
 
 /** Deny by default: everything that is not a known, living certificate of a device that holds is refused. */
@@ -29,10 +35,12 @@ export function judgeStanding(standing: CertificateStanding | undefined, nowMs: 
   if (standing.certificateState === 'superseded') return { ok: false, code: 'CERTIFICATE_SUPERSEDED' };
   if (nowMs >= standing.notAfterMs) return { ok: false, code: 'CERTIFICATE_EXPIRED' };
   if (nowMs < standing.notBeforeMs) return { ok: false, code: 'CERTIFICATE_NOT_YET_VALID' };
-  if (standing.deviceState === undefined) return { ok: false, code: 'CERTIFICATE_UNKNOWN' };
+  if (standing.deviceState === undefined || standing.deviceRole === undefined)
+    return { ok: false, code: 'CERTIFICATE_UNKNOWN' };
   return {
     ok: true,
     deviceId: standing.subjectId,
+    role: standing.deviceRole,
     serial: standing.serial,
     firstUse: standing.certificateState === 'issued',
   };

@@ -22,6 +22,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('name_folded', 'text', (column) => column.notNull())
         .addColumn('kind', 'text', (column) => column.notNull())
         .addColumn('platform', 'text', (column) => column.notNull())
+        .addColumn('role', 'text', (column) => column.notNull())
         .addColumn('state', 'text', (column) => column.notNull())
         .addColumn('created_at', 'bigint', (column) => column.notNull())
         .addColumn('last_seen_at', 'bigint')
@@ -31,7 +32,11 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('recovery_asked_at', 'bigint')
         .addColumn('recovery_released_at', 'bigint')
         .execute();
-      await db.schema.createIndex('devices_standing').on('devices').columns(['id', 'state']).execute();
+      await db.schema
+        .createIndex('devices_standing')
+        .on('devices')
+        .columns(['id', 'state', 'role'])
+        .execute();
 
       await db.schema
         .createTable('authorities')
@@ -79,6 +84,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('code_kind', 'text', (column) => column.notNull())
         .addColumn('slot', 'text', (column) => column.notNull())
         .addColumn('created_at', 'bigint', (column) => column.notNull())
+        .addColumn('auto_approved_by', 'text')
         .addColumn('guesses_left', 'integer', (column) => column.notNull())
         .addColumn('guesses_taken', 'integer', (column) => column.notNull())
         .addColumn('expires_at', 'bigint')

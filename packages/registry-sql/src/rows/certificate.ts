@@ -3,7 +3,7 @@
 import type { CertificateRecord, CertificateStanding, CertificateState, Ulid } from '@palyra/identity';
 import type { CertificatesTable } from '../tables.ts';
 import { bytes, instant, integer, milliseconds, oneOf, type Row, text } from './column.ts';
-import { deviceState } from './device.ts';
+import { deviceRole, deviceState } from './device.ts';
 
 const certificateState = oneOf<CertificateState>({ issued: 1, active: 1, superseded: 1, revoked: 1 });
 const subjectKind = oneOf<CertificateRecord['subject']['kind']>({ device: 1, daemon: 1 });
@@ -50,5 +50,6 @@ export function readStanding(row: Row): CertificateStanding {
     notAfterMs: integer(row, 'not_after'),
     // A certificate of a device that is not there is never good.
     deviceState: kind === 'device' ? deviceState(row, 'device_state') : undefined,
+    deviceRole: kind === 'device' ? deviceRole(row, 'device_role') : undefined,
   };
 }

@@ -1,11 +1,12 @@
 // A device and its row.
 
-import type { Device, DeviceId, DeviceKind } from '@palyra/identity';
+import type { Device, DeviceId, DeviceKind, DeviceRole } from '@palyra/identity';
 import type { DevicesTable } from '../tables.ts';
 import { bytes, instant, milliseconds, oneOf, optional, type Row, text, unreadable } from './column.ts';
 
 export const deviceKind = oneOf<DeviceKind>({ cli: 1, desktop: 1, browser: 1, node: 1 });
 export const deviceState = oneOf<Device['state']>({ approved: 1, active: 1, quarantined: 1, revoked: 1 });
+export const deviceRole = oneOf<DeviceRole>({ device: 1, operator: 1 });
 
 export function deviceRow(device: Device): DevicesTable {
   return {
@@ -15,6 +16,7 @@ export function deviceRow(device: Device): DevicesTable {
     name_folded: foldName(device.name),
     kind: device.kind,
     platform: device.platform,
+    role: device.role,
     state: device.state,
     created_at: milliseconds(device.createdAt),
     last_seen_at: device.lastSeenAt ? milliseconds(device.lastSeenAt) : null,
@@ -33,6 +35,7 @@ export function readDevice(row: Row): Device {
     name: text(row, 'name'),
     kind: deviceKind(row, 'kind'),
     platform: text(row, 'platform'),
+    role: deviceRole(row, 'role'),
     state: deviceState(row, 'state'),
     createdAt: instant(row, 'created_at'),
     lastSeenAt: optional(instant)(row, 'last_seen_at'),

@@ -2,7 +2,17 @@
 
 import type { DeviceId, Pairing, PairingRequest, PairingState, Ulid } from '@palyra/identity';
 import type { PairingsTable } from '../tables.ts';
-import { bytes, instant, integer, milliseconds, oneOf, type Row, text, unreadable } from './column.ts';
+import {
+  bytes,
+  instant,
+  integer,
+  milliseconds,
+  oneOf,
+  optional,
+  type Row,
+  text,
+  unreadable,
+} from './column.ts';
 import { deviceKind } from './device.ts';
 
 type Part = 'expiresAt' | 'sealedSecret' | 'request' | 'serial' | 'reason';
@@ -32,6 +42,7 @@ export function pairingRow(pairing: Pairing): PairingsTable {
     code_kind: pairing.codeKind,
     slot: pairing.slot,
     created_at: milliseconds(pairing.createdAt),
+    auto_approved_by: pairing.autoApprovedBy ?? null,
     guesses_left: pairing.guessesLeft,
     guesses_taken: pairing.guessesTaken,
     expires_at: 'expiresAt' in pairing ? milliseconds(pairing.expiresAt) : null,
@@ -96,6 +107,7 @@ export function readPairing(row: Row): Pairing {
     codeKind: codeKind(row, 'code_kind'),
     slot: text(row, 'slot'),
     createdAt: instant(row, 'created_at'),
+    autoApprovedBy: optional(text)(row, 'auto_approved_by'),
     guessesLeft: integer(row, 'guesses_left'),
     guessesTaken: integer(row, 'guesses_taken'),
     state,

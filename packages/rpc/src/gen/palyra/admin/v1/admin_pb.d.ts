@@ -128,6 +128,13 @@ export declare type MintCodeRequest = Message<"palyra.admin.v1.MintCodeRequest">
    * @generated from field: bool qr = 2;
    */
   qr: boolean;
+
+  /**
+   * The device that uses it is let in without a question; not with another key, and not when it is an operator.
+   *
+   * @generated from field: bool auto_approve = 3;
+   */
+  autoApprove: boolean;
 };
 
 /**
@@ -232,6 +239,13 @@ export declare type Pairing = Message<"palyra.admin.v1.Pairing"> & {
    * @generated from field: string serial = 10;
    */
   serial: string;
+
+  /**
+   * The code was made so that its device is let in without a question.
+   *
+   * @generated from field: bool auto_approve = 11;
+   */
+  autoApprove: boolean;
 };
 
 /**
@@ -285,6 +299,13 @@ export declare type PairingDevice = Message<"palyra.admin.v1.PairingDevice"> & {
    * @generated from field: string continuity = 8;
    */
   continuity: string;
+
+  /**
+   * The role that a device of this id has now, with whichever key: device or operator; empty when there is none.
+   *
+   * @generated from field: string role = 9;
+   */
+  role: string;
 };
 
 /**
@@ -370,6 +391,13 @@ export declare type ApprovePairingRequest = Message<"palyra.admin.v1.ApprovePair
    * @generated from field: string name = 3;
    */
   name: string;
+
+  /**
+   * Gives it the operator role. Not over mutual TLS. Without it, a device that is known with this key keeps its role.
+   *
+   * @generated from field: bool operator = 4;
+   */
+  operator: boolean;
 };
 
 /**
@@ -490,6 +518,13 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
    * @generated from field: int64 certificate_not_before_ms = 13;
    */
   certificateNotBeforeMs: bigint;
+
+  /**
+   * device or operator.
+   *
+   * @generated from field: string role = 15;
+   */
+  role: string;
 
   /**
    * When a certificate that this device had replaced was last used again: there may be a copy. 0 when there is no doubt.
@@ -665,6 +700,29 @@ export declare type RenameDeviceRequest = Message<"palyra.admin.v1.RenameDeviceR
  * Use `create(RenameDeviceRequestSchema)` to create a new message.
  */
 export declare const RenameDeviceRequestSchema: GenMessage<RenameDeviceRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.SetDeviceRoleRequest
+ */
+export declare type SetDeviceRoleRequest = Message<"palyra.admin.v1.SetDeviceRoleRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * device or operator.
+   *
+   * @generated from field: string role = 2;
+   */
+  role: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.SetDeviceRoleRequest.
+ * Use `create(SetDeviceRoleRequestSchema)` to create a new message.
+ */
+export declare const SetDeviceRoleRequestSchema: GenMessage<SetDeviceRoleRequest>;
 
 /**
  * @generated from message palyra.admin.v1.RevokeDeviceRequest
@@ -1388,7 +1446,8 @@ export declare type CreateConsoleLoginResponse = Message<"palyra.admin.v1.Create
 export declare const CreateConsoleLoginResponseSchema: GenMessage<CreateConsoleLoginResponse>;
 
 /**
- * What an operator may call: over the admin socket, and over mutual TLS once a device has the operator role.
+ * What an operator may call: over the admin socket, in the console, and, but for what keys and files of the daemon's
+ * machine are needed for, over mutual TLS from a device that has the operator role.
  *
  * @generated from service palyra.admin.v1.AdminService
  */
@@ -1473,6 +1532,16 @@ export declare const AdminService: GenService<{
   renameDevice: {
     methodKind: "unary";
     input: typeof RenameDeviceRequestSchema;
+    output: typeof DeviceSchema;
+  },
+  /**
+   * Takes effect at once. Not over mutual TLS: who took a device over could make itself another one.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.SetDeviceRole
+   */
+  setDeviceRole: {
+    methodKind: "unary";
+    input: typeof SetDeviceRoleRequestSchema;
     output: typeof DeviceSchema;
   },
   /**
