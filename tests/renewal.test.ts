@@ -295,3 +295,23 @@ test('the time to renew is counted from the arrival, and spread', async (t) => {
   assert.ok(Math.abs(after(1) - 16 * hour) < minute);
   assert.ok(Math.abs(after(0) - 14.4 * hour) < minute);
 });
+
+test('"last seen" goes on when the clock was set back', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock });
+  const device = await makeDevice({ clock });
+  const paired = await pair(daemon, device);
+  const lastSeen = async () => {
+    await (await daemon.node(paired)).status({});
+    return Number((await daemon.admin.getDevice({ id: device.identity.id })).device!.lastSeenMs);
+  };
+  const first = await lastSeen();
+  clock.advance(minute);
+  assert.equal(await lastSeen(), first, 'not written for every connection');
+  clock.advance(-30 * second);
+  assert.equal(await lastSeen(), first);
+  clock.advance(hour);
+  assert.ok((await lastSeen()) > first);
+  clock.advance(-hour);
+  assert.equal(await lastSeen(), clock.now().getTime());
+});

@@ -107,6 +107,8 @@ test('revocation lists name what was revoked, with a number that grows', async (
     new X509Certificate(enrollment.certificateChain[0]!).serialNumber.toLowerCase();
   const before = await list();
   assert.deepEqual(await list(), before, 'nothing has changed');
+  await renewAndUse(daemon, b, await renewAndUse(daemon, b, two));
+  assert.deepEqual(await list(), before, 'certificates were replaced, and none revoked');
   await daemon.admin.revokeCertificate({ serial: serial(one), reason: 'test' });
   const after = await list();
   assert.equal(after.number, before.number + 1n);

@@ -125,7 +125,7 @@ export class IdentityManager {
     const issuerId = () => this.#loaded.issuerId;
     const trustBundle = () => this.#loaded.trustBundle;
     this.rootRotation = new RootRotation(options, loaded.trustDomain);
-    this.revocationLists = new RevocationLists(options, loaded.trustDomain, () => this.#revocationEpoch);
+    this.revocationLists = new RevocationLists(options, loaded.trustDomain);
     this.renewals = new RenewalDesk({ ...shared, authority, issuerId, trustBundle });
     this.#clones = new CloneWatch({ ...shared, policy: cloning });
     this.responder = new PairingResponder({
@@ -235,8 +235,9 @@ export class IdentityManager {
       const revoked: Device = { ...device, state: 'revoked', revocationReason: reason };
       await tx.updateDevice(revoked);
       await tx.insertRevocation({ at: now, deviceId: device.id, serial: undefined, reason });
-      for (const { serial, state } of await tx.certificatesOf(device.id, maxCertificatesOfDevice)) {
-        if (state !== 'issued' && state !== 'active') continue;
+      for (const { serial, state, notAfter } of await tx.certificatesOf(device.id, maxCertificatesOfDevice)) {
+        // A replaced one, too, while it has not ended: programs that go by the revocation list would still take it.
+        if (state === 'revoked' || notAfter <= now) continue;
         await tx.moveCertificate(serial, state, 'revoked');
         await tx.insertRevocation({ at: now, deviceId: device.id, serial, reason });
       }
@@ -395,7 +396,9 @@ export class IdentityManager {
   async #see(deviceId: DeviceId): Promise<void> {
     const now = this.clock.now();
     const device = await this.registry.device(deviceId);
-    if (!device || now.getTime() - (device.lastSeenAt?.getTime() ?? 0) < lastSeenStepMs) return;
+    // In the future, too: the clock was set back, and "last seen" must not stand still until it is there again.
+    const agoMs = now.getTime() - (device?.lastSeenAt?.getTime() ?? 0);
+    if (!device || Math.abs(agoMs) < lastSeenStepMs) return;
     await unlessFull(
       this.registry.transact(async (tx) => {
         await tx.updateDevice({ ...(await existingDevice(tx, deviceId)), lastSeenAt: now });

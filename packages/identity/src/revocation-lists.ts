@@ -25,15 +25,17 @@ interface Cached extends RevocationList {
 export class RevocationLists {
   readonly #options: AuthorityStoreOptions;
   readonly #trustDomain: string;
-  readonly #epoch: () => number;
   readonly #cached = new Map<Ulid, Cached>();
+  /** Moves with every revocation. */
+  #epoch = 0;
   #making: Promise<unknown> = Promise.resolve();
 
-  /** @param epoch moves with every revocation. */
-  constructor(options: AuthorityStoreOptions, trustDomain: string, epoch: () => number) {
+  constructor(options: AuthorityStoreOptions, trustDomain: string) {
     this.#options = options;
     this.#trustDomain = trustDomain;
-    this.#epoch = epoch;
+    options.registry.subscribe(({ type }) => {
+      if (type === 'device_revoked' || type === 'certificate_revoked') this.#epoch += 1;
+    });
   }
 
   /** Of each issuing CA that has not ended, the active one first. */
@@ -51,7 +53,7 @@ export class RevocationLists {
   async #list(issuing: AuthorityRecord): Promise<RevocationList> {
     const { registry, clock, secrets } = this.#options;
     const now = clock.now();
-    const epoch = this.#epoch();
+    const epoch = this.#epoch;
     const cached = this.#cached.get(issuing.id);
     const age = cached ? cached.remakeAtMs - now.getTime() : 0;
     if (cached && cached.epoch === epoch && age > 0 && age <= lifeMs / 2) return cached;
