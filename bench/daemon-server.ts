@@ -3,8 +3,11 @@
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
+import { type ConnectRouter, createConnectRouter } from '@connectrpc/connect';
+import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { startDaemon } from '@palyra/daemon';
 import { certificatesToPem, type PairedEnrollment } from '@palyra/identity';
+import { NodeService } from '@palyra/rpc';
 import { loadLibrary, withScratchFolder } from '../packages/transport-quic/src/quiche/library.ts';
 import { alpn } from '../packages/transport-quic/src/quiche/runtime.ts';
 import { newDevice, pair } from './pair.ts';
@@ -16,11 +19,20 @@ export interface PairedDevice {
 
 export interface DaemonReady {
   readonly devices: readonly PairedDevice[];
-  readonly bare: { readonly http2: number; readonly quic: number };
+  readonly bare: {
+    readonly http2: number;
+    readonly quic: number;
+    /** Connect on Node's HTTP/2, without checks. */
+    readonly connect: number;
+  };
 }
 
-/** `quicReply` is what the bare QUIC server answers from now on. */
-export type DaemonQuestion = 'memory' | { readonly quicReply: Uint8Array };
+export type DaemonQuestion =
+  | 'memory'
+  /** What the bare QUIC server answers from now on. */
+  | { readonly quicReply: Uint8Array }
+  /** Calls of Connect's handler, without a network: answered with the time they took, ms. */
+  | { readonly handlerCalls: number };
 
 const host = '127.0.0.1';
 const here = { host, port: 0 };
@@ -69,6 +81,53 @@ async function bareHttp2(): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+/** Of the size that the daemon's answer has. */
+const routes = (router: ConnectRouter) => {
+  router.service(NodeService, {
+    status: () => ({
+      daemonId: daemon.daemonId,
+      daemonTimeMs: BigInt(Date.now()),
+      deviceName: 'x'.repeat(100),
+    }),
+  });
+};
+const messageLimits = { readMaxBytes: 1_048_576, writeMaxBytes: 1_048_576 };
+
+async function bareConnect(): Promise<number> {
+  const server = http2.createSecureServer(
+    { ...pem, requestCert: true, minVersion: 'TLSv1.3' },
+    connectNodeAdapter({ routes, ...messageLimits, acceptCompression: [] }),
+  );
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  return (server.address() as AddressInfo).port;
+}
+
+const router = createConnectRouter({ ...messageLimits, grpc: true, grpcWeb: false, connect: false });
+routes(router);
+const handler = router.handlers.find(({ method }) => method.name === 'Status')!;
+
+async function callHandler(): Promise<void> {
+  const abort = new AbortController();
+  const response = await handler({
+    httpVersion: '2.0',
+    method: 'POST',
+    url: `https://quic.invalid${handler.requestPath}`,
+    header: new Headers({ 'content-type': 'application/grpc+proto' }),
+    body: (async function* () {
+      yield new Uint8Array(5);
+    })(),
+    signal: abort.signal,
+  });
+  for await (const _ of response.body ?? []);
+  abort.abort();
+}
+
+async function callsOfHandler(count: number): Promise<number> {
+  const started = performance.now();
+  for (let done = 0; done < count; done += 64) await Promise.all(Array.from({ length: 64 }, callHandler));
+  return performance.now() - started;
+}
+
 async function bareQuic(): Promise<number> {
   const server = loadLibrary().createQuicServer({
     ...pem,
@@ -97,6 +156,7 @@ async function bareQuic(): Promise<number> {
 
 async function answer(question: DaemonQuestion): Promise<number> {
   if (typeof question === 'object') {
+    if ('handlerCalls' in question) return callsOfHandler(question.handlerCalls);
     quicReply = question.quicReply;
     return 0;
   }
@@ -110,7 +170,8 @@ async function answer(question: DaemonQuestion): Promise<number> {
 
 const devices: PairedDevice[] = [];
 while (devices.length < Number(count)) devices.push(await enroll());
-const ready: DaemonReady = { devices, bare: { http2: await bareHttp2(), quic: await bareQuic() } };
+const bare = { http2: await bareHttp2(), quic: await bareQuic(), connect: await bareConnect() };
+const ready: DaemonReady = { devices, bare };
 process.on('disconnect', () => process.exit());
 process.on('message', async (question: DaemonQuestion) => process.send?.(await answer(question)));
 process.send?.(ready);
