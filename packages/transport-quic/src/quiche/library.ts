@@ -7,11 +7,11 @@
 //   and following links, and reads them back. TMPDIR is a private folder for that moment.
 // Both are read again for every listener and every connection, so both are checked again each time.
 
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
+import { makePrivateFolder } from './private-folder.ts';
 
 type Library = typeof import('@currentspace/http3');
 
@@ -98,8 +98,7 @@ function leaveSandbox(): void {
 }
 
 function makeSandbox(): Sandbox {
-  // Memory rather than disk where there is such a place, for the private key.
-  const root = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'palyra-quic-'));
+  const root = makePrivateFolder();
   const made = {
     root,
     noFile: join(root, 'no-certificates.pem'),
