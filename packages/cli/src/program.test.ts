@@ -43,7 +43,7 @@ for (const { path } of commands) {
     assert.equal(exitCode, 0);
     const examples = /\nExamples?:\n((?: {2}palyra .+\n)+)/.exec(stdout)?.[1];
     assert.ok(examples, stdout);
-    assert.match(stdout, /--home <dir>/);
+    assert.match(stdout, /--home <folder>/);
     assert.match(stdout, /--json/);
     for (const line of examples.trim().split('\n')) {
       // Its own help is asked for instead of running it: a word that no command knows would be refused.
@@ -107,7 +107,7 @@ for (const [line, says] of [
   ['nonsense', /unknown command 'nonsense'\. See: palyra --help \[USAGE\]/],
   ['pairing lst', /unknown command 'lst' \(Did you mean list\?\) See: palyra pairing --help/],
   ['pairing list --al', /unknown option '--al' \(Did you mean --all\?\) See: palyra pairing list --help/],
-  ['pairing show', /missing required argument 'id'\. See: palyra pairing show --help/],
+  ['pairing show', /missing required argument 'pairing'\. See: palyra pairing show --help/],
   ['pairing code --life 5', /a number and a unit/],
   ['audit list --limit 0', /a number from 1 to 1000/],
   ['audit list --limit 1e3', /a number from 1 to 1000/],

@@ -7,6 +7,7 @@ import { type Cli, sideOf, withFollowUps } from './cli.ts';
 import { addAudit } from './commands/audit.ts';
 import { addBackup } from './commands/backup.ts';
 import { addCa } from './commands/ca.ts';
+import { addCompletion } from './commands/completion.ts';
 import { addConsole } from './commands/console.ts';
 import { addDaemon } from './commands/daemon.ts';
 import { addDevices } from './commands/devices.ts';
@@ -51,7 +52,7 @@ export function buildProgram(invocation: Invocation): Command {
   program
     .description('Palyra Identity: pair devices with a daemon of your own, over mutual TLS.')
     .version(packageJson.version)
-    .option('--home <dir>', 'where everything is kept (default: PALYRA_HOME, or ~/.palyra)')
+    .option('--home <folder>', 'where everything is kept (default: PALYRA_HOME, or ~/.palyra)')
     .option('--json', 'answer in JSON, for programs: one document, or one per line')
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })
@@ -78,6 +79,7 @@ export function buildProgram(invocation: Invocation): Command {
     addCa,
     addAudit,
     addConsole,
+    addCompletion,
   ]) {
     add(program, cli);
   }

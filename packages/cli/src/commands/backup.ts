@@ -38,7 +38,7 @@ export function addBackup(program: Command, cli: () => Cli): void {
       )
       .option('--passphrase-file <file>', 'a file that holds the passphrase, instead of a question')
       .option(
-        '--revoked <id>',
+        '--revoked <device>',
         'a device that was revoked after the backup; once for each',
         (id: string, ids: readonly string[]) => [...ids, id],
         [],

@@ -12,7 +12,7 @@ import { askYes, canAsk } from '../question.ts';
 import { resolveId } from '../reference.ts';
 
 const page = 1000;
-const idArgument = 'the device, or enough of the beginning or end of its id';
+const deviceArgument = 'the device, or enough of the beginning or end of its id';
 
 interface RevokeOptions {
   readonly reason: string;
@@ -36,7 +36,7 @@ export function addDevices(program: Command, cli: () => Cli): void {
   withExamples(
     devices
       .command('show')
-      .argument('<id>', idArgument)
+      .argument('<device>', deviceArgument)
       .description('Show a device and its certificates.')
       .action((id: string) => show(cli(), id)),
     'palyra devices show 7K3QX9AB',
@@ -44,7 +44,7 @@ export function addDevices(program: Command, cli: () => Cli): void {
   withExamples(
     devices
       .command('rename')
-      .argument('<id>', idArgument)
+      .argument('<device>', deviceArgument)
       .argument('<name>', 'its new name')
       .description('Give a device another name.')
       .action((id: string, name: string) => rename(cli(), id, name)),
@@ -53,7 +53,7 @@ export function addDevices(program: Command, cli: () => Cli): void {
   withExamples(
     devices
       .command('revoke')
-      .argument('<id>', idArgument)
+      .argument('<device>', deviceArgument)
       .description('Shut a device out for ever and at once, or end one certificate of it.')
       .option('--reason <text>', 'kept, and told to the device', '')
       .option('--certificate <serial>', 'only this certificate; the device can pair again as itself')
@@ -65,7 +65,7 @@ export function addDevices(program: Command, cli: () => Cli): void {
   withExamples(
     devices
       .command('release')
-      .argument('<id>', idArgument)
+      .argument('<device>', deviceArgument)
       .description(
         'Let a device go on that waits for you: in quarantine, possibly copied, or back after too long.',
       )

@@ -35,7 +35,7 @@ export function addNodeRun(node: Command, cli: () => Cli): void {
     node
       .command('run')
       .description('Stay connected: renew the certificate, and run what the daemon asks for. Ctrl-C ends it.')
-      .option('--daemon <id>', 'which daemon, when this device is paired with several')
+      .option('--daemon <daemon>', 'which daemon, when this device is paired with several')
       .addOption(
         new Option('--transport <which>', 'auto: QUIC, or HTTP/2 where UDP is blocked')
           .choices(['auto', 'quic', 'http2'])

@@ -30,7 +30,7 @@ export function addNode(program: Command, cli: () => Cli): void {
       .command('status')
       .description('Call the daemon over mutual TLS, and show this device as the daemon sees it.')
       .option('--address <address>', "the daemon's node listener (default: where it was at pairing)")
-      .option('--daemon <id>', 'which daemon, when this device is paired with several')
+      .option('--daemon <daemon>', 'which daemon, when this device is paired with several')
       .action((options: StatusOptions) => status(cli(), options)),
     'palyra node status',
     'palyra node status --address 192.168.1.5:7444 --json',

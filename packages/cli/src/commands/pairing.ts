@@ -48,7 +48,7 @@ export function addPairing(program: Command, cli: () => Cli): void {
   withExamples(
     pairing
       .command('show')
-      .argument('<id>', 'the pairing, or enough of the beginning or end of its id')
+      .argument('<pairing>', 'the pairing, or enough of the beginning or end of its id')
       .description('Show everything about one pairing.')
       .action((id: string) => show(cli(), id)),
     'palyra pairing show 7K3QX9AB',
@@ -56,7 +56,7 @@ export function addPairing(program: Command, cli: () => Cli): void {
   withExamples(
     pairing
       .command('approve')
-      .argument('[id]', 'the request; without it, the only one that waits is shown and asked about')
+      .argument('[request]', 'the request; without it, the only one that waits is shown and asked about')
       .description(
         'Let a device in. Compare its words with the ones on the device first. A decision cannot be changed.',
       )
@@ -69,7 +69,7 @@ export function addPairing(program: Command, cli: () => Cli): void {
   withExamples(
     pairing
       .command('reject')
-      .argument('<id>', 'the request, or a code to withdraw')
+      .argument('<pairing>', 'the request, or a code to withdraw')
       .description('Keep a device out, or withdraw a code. A decision cannot be changed.')
       .option('--reason <text>', 'told to the device and kept', '')
       .action((id: string, options: { reason: string }) => reject(cli(), id, options)),

@@ -23,7 +23,7 @@ export function addRenew(program: Command, cli: () => Cli): void {
       .description(
         'Get this device a new certificate now. `palyra node run` does it by itself when it is time.',
       )
-      .option('--daemon <id>', 'which daemon, when this device is paired with several')
+      .option('--daemon <daemon>', 'which daemon, when this device is paired with several')
       .option('--recover', 'by the identity key alone: for a device whose certificate has expired')
       .action((options: { daemon?: string; recover?: boolean }) => renew(cli(), options)),
     'palyra renew',

@@ -1,0 +1,104 @@
+// What can stand at the end of a command line that is being typed: read from the program's own commands, arguments and
+// options, so that none has to be listed twice. A pure function of the program and the words.
+
+import type { Argument, Command, Option } from 'commander';
+
+export interface Candidate {
+  readonly value: string;
+  readonly description: string;
+}
+
+/** What is to be found elsewhere: by the shell, or by the daemon. It is the name of the argument or option's value. */
+const sources = ['file', 'folder', 'device', 'pairing', 'request', 'id'] as const;
+
+export type Source = (typeof sources)[number];
+
+export type Completion =
+  | { readonly words: readonly Candidate[] }
+  | { readonly source: Source; readonly home: string | undefined };
+
+/** @param words what follows the program's name; the last one is being typed, and may be empty. */
+export function complete(program: Command, words: readonly string[]): Completion {
+  const current = words.at(-1) ?? '';
+  let command = program;
+  let operands = 0;
+  let optionsEnded = false;
+  let awaiting: Option | undefined;
+  let home: string | undefined;
+  for (const word of words.slice(0, -1)) {
+    if (awaiting) {
+      // Where a shell takes `--kind=node` for three words.
+      if (word === '=') continue;
+      if (awaiting.long === '--home') home = word;
+      awaiting = undefined;
+    } else if (word === '--') optionsEnded = true;
+    else if (word.startsWith('-') && !optionsEnded) {
+      const [flag, value] = split(word);
+      const option = optionsOf(command).find((each) => each.is(flag));
+      if (option?.long === '--home') home = value;
+      if (option?.required && value === undefined) awaiting = option;
+    } else {
+      const sub =
+        operands === 0 &&
+        command.commands.find((each) => each.name() === word || each.aliases().includes(word));
+      if (sub) command = sub;
+      else operands += 1;
+    }
+  }
+  if (awaiting) return valuesOf(awaiting, current === '=' ? '' : current, home);
+  if (current.startsWith('-') && !optionsEnded) {
+    const [flag, value] = split(current);
+    const option = value === undefined ? undefined : optionsOf(command).find((each) => each.is(flag));
+    if (!option) return startingWith(current, optionsOf(command).map(optionCandidate));
+    return startingWith(
+      current,
+      (option.argChoices ?? []).map((each) => ({ value: `${flag}=${each}`, description: '' })),
+    );
+  }
+  if (operands === 0 && command.commands.length > 0) {
+    const visible = command.createHelp().visibleCommands(command);
+    return startingWith(
+      current,
+      visible.map((each) => ({ value: each.name(), description: each.summary() || each.description() })),
+    );
+  }
+  const { registeredArguments } = command;
+  const last = registeredArguments.at(-1);
+  const argument = registeredArguments[operands] ?? (last?.variadic ? last : undefined);
+  return argument ? valuesOf(argument, current, home) : { words: [] };
+}
+
+export function startingWith(
+  current: string,
+  candidates: readonly Candidate[],
+): { words: readonly Candidate[] } {
+  const wanted = current.toLowerCase();
+  return { words: candidates.filter(({ value }) => value.toLowerCase().startsWith(wanted)) };
+}
+
+function valuesOf(what: Argument | Option, current: string, home: string | undefined): Completion {
+  if (what.argChoices) {
+    return startingWith(
+      current,
+      what.argChoices.map((value) => ({ value, description: '' })),
+    );
+  }
+  const name = 'flags' in what ? /<([a-z]+)>/.exec(what.flags)?.[1] : what.name();
+  const source = sources.find((each) => each === name);
+  return source ? { source, home } : { words: [] };
+}
+
+function split(word: string): [flag: string, value: string | undefined] {
+  const at = word.indexOf('=');
+  return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
+}
+
+/** Its own and those of the commands above it, and `--help`. */
+function optionsOf(command: Command): Option[] {
+  const help = command.createHelp();
+  return [...help.visibleOptions(command), ...help.visibleGlobalOptions(command)];
+}
+
+function optionCandidate({ long, short, description }: Option): Candidate {
+  return { value: long ?? short ?? '', description };
+}
