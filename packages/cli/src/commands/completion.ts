@@ -26,8 +26,8 @@ export function addCompletion(program: Command, cli: () => Cli): void {
       .action((shell: Shell) => {
         cli().output.answer({ shell, script: scripts[shell] }, () => scripts[shell].trimEnd());
       }),
-    'source <(palyra completion bash)',
-    'source <(palyra completion zsh)',
+    'palyra completion bash > ~/.local/share/bash-completion/completions/palyra',
+    'palyra completion zsh > ~/.zfunc/_palyra',
     'palyra completion fish > ~/.config/fish/completions/palyra.fish',
   );
   withExamples(
@@ -36,7 +36,7 @@ export function addCompletion(program: Command, cli: () => Cli): void {
       .argument('[words...]', 'the words behind palyra; the last one is being typed')
       .description('What a shell asks with each Tab.')
       .action((words: readonly string[]) => answer(program, cli(), words)),
-    'palyra complete -- pairing app',
+    'palyra complete pairing',
   );
 }
 

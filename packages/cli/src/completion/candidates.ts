@@ -34,7 +34,7 @@ export function complete(program: Command, words: readonly string[]): Completion
     } else if (word === '--') optionsEnded = true;
     else if (word.startsWith('-') && !optionsEnded) {
       const [flag, value] = split(word);
-      const option = optionsOf(command).find((each) => each.is(flag));
+      const option = optionNamed(command, flag);
       if (option?.long === '--home') home = value;
       if (option?.required && value === undefined) awaiting = option;
     } else {
@@ -48,7 +48,7 @@ export function complete(program: Command, words: readonly string[]): Completion
   if (awaiting) return valuesOf(awaiting, current === '=' ? '' : current, home);
   if (current.startsWith('-') && !optionsEnded) {
     const [flag, value] = split(current);
-    const option = value === undefined ? undefined : optionsOf(command).find((each) => each.is(flag));
+    const option = value === undefined ? undefined : optionNamed(command, flag);
     if (!option) return startingWith(current, optionsOf(command).map(optionCandidate));
     return startingWith(
       current,
@@ -59,7 +59,10 @@ export function complete(program: Command, words: readonly string[]): Completion
     const visible = command.createHelp().visibleCommands(command);
     return startingWith(
       current,
-      visible.map((each) => ({ value: each.name(), description: each.summary() || each.description() })),
+      visible.map((each) => ({
+        value: each.name(),
+        description: each.summary() || each.description().replace(/(?<=\.)\s[\s\S]*/, ''),
+      })),
     );
   }
   const { registeredArguments } = command;
@@ -91,6 +94,10 @@ function valuesOf(what: Argument | Option, current: string, home: string | undef
 function split(word: string): [flag: string, value: string | undefined] {
   const at = word.indexOf('=');
   return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
+}
+
+function optionNamed(command: Command, flag: string): Option | undefined {
+  return optionsOf(command).find(({ long, short }) => long === flag || short === flag);
 }
 
 /** Its own and those of the commands above it, and `--help`. */

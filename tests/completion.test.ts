@@ -1,0 +1,150 @@
+// Completion in the real shells: what a person gets who presses Tab, with a real daemon behind it.
+
+import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { type TestContext, test } from 'node:test';
+import { promisify } from 'node:util';
+import { palyraProgram } from './testing/palyra-process.ts';
+import { TestDaemon } from './testing/running-daemon.ts';
+import { makeDevice, pair, request } from './testing/sample-device.ts';
+import { Terminal } from './testing/terminal.ts';
+
+const run = promisify(execFile);
+const lacks = (shell: string) =>
+  spawnSync(shell, ['--version']).status !== 0 &&
+  `NOT TESTED: there is no ${shell} here. Install Debian's ${shell}.`;
+
+interface Desk {
+  readonly daemon: TestDaemon;
+  readonly folder: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly device: string;
+  readonly request: string;
+}
+
+/** A folder with `palyra` in a bin of its own, and a daemon that knows a device and a request. */
+async function setUp(t: TestContext): Promise<Desk> {
+  const daemon = await TestDaemon.start(t);
+  const folder = await mkdtemp(join(tmpdir(), 'palyra-shell-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  await mkdir(join(folder, 'bin'));
+  await mkdir(join(folder, 'quite special'));
+  await writeFile(join(folder, 'quiet.age'), '');
+  const palyra = join(folder, 'bin', 'palyra');
+  await writeFile(palyra, `#!/bin/sh\nexec '${process.execPath}' '${palyraProgram}' "$@"\n`);
+  await chmod(palyra, 0o755);
+  const device = await makeDevice({ name: '$(id) * kitchen' });
+  await pair(daemon, device);
+  const pending = await request(daemon, await makeDevice({ name: 'hallway' }));
+  return {
+    daemon,
+    folder,
+    env: { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, HOME: folder, PALYRA_HOME: daemon.home },
+    device: device.identity.id.slice(-8),
+    request: pending.requestId.slice(-8),
+  };
+}
+
+/** What bash would offer for the words, through the completion function as readline calls it. */
+async function inBash({ folder, env }: Desk, ...words: readonly string[]): Promise<string[]> {
+  const script = [
+    'source <(palyra completion bash)',
+    'COMP_WORDS=(palyra "$@"); COMP_CWORD=$#; COMP_TYPE=9',
+    // The function that bash itself has for this command.
+    'f=$(complete -p palyra); f=${f#*-F }; "${f%% *}" palyra',
+    'for each in "${COMPREPLY[@]}"; do printf "%s\\n" "$each"; done',
+  ].join('\n');
+  const { stdout, stderr } = await run('bash', ['--norc', '-c', script, 'bash', ...words], {
+    cwd: folder,
+    env,
+  });
+  assert.equal(stderr, '');
+  return stdout.split('\n').filter(Boolean);
+}
+
+test('bash completes commands, options, files and ids', { skip: lacks('bash') }, async (t) => {
+  const desk = await setUp(t);
+  assert.deepEqual(await inBash(desk, 'dev'), ['devices']);
+  assert.deepEqual(
+    (await inBash(desk, 'pair')).map((each) => each.split(' ')[0]),
+    ['pair', 'pairing'],
+  );
+  assert.deepEqual(await inBash(desk, 'pairing', 'approve', '--rep'), ['--replace-key']);
+  assert.deepEqual(await inBash(desk, 'pair', '--kind', '=', 'n'), ['node']);
+  assert.deepEqual(await inBash(desk, 'backup', 'qui'), ['quiet.age', 'quite special'].sort());
+  assert.deepEqual(await inBash(desk, '--home', 'qui'), ['quite special']);
+  assert.deepEqual(await inBash(desk, 'devices', 'show', ''), [desk.device]);
+  assert.deepEqual(await inBash(desk, 'pairing', 'approve', ''), [desk.request]);
+  const both = await inBash(desk, 'why', '');
+  assert.ok(
+    both.some((each) => each.startsWith(`${desk.device}   # $(id) * kitchen, `)),
+    both.join('\n'),
+  );
+  assert.ok(
+    both.some((each) => each.startsWith(`${desk.request}   # hallway, `)),
+    both.join('\n'),
+  );
+});
+
+test('a Tab without a daemon is silent', { skip: lacks('bash') }, async (t) => {
+  const desk = await setUp(t);
+  await desk.daemon.stop();
+  assert.deepEqual(await inBash(desk, 'devices', 'show', ''), []);
+  assert.deepEqual(await inBash(desk, '--home', '~/nowhere', 'devices', 'show', ''), []);
+});
+
+test('fish completes commands, options, files and ids, with what they mean', {
+  skip: lacks('fish'),
+}, async (t) => {
+  const desk = await setUp(t);
+  const inFish = async (line: string) => {
+    const script = `palyra completion fish | source; complete -C ${JSON.stringify(line)}`;
+    const { stdout } = await run('fish', ['--no-config', '-c', script], { cwd: desk.folder, env: desk.env });
+    return stdout.split('\n').filter(Boolean);
+  };
+  assert.match((await inFish('palyra dev')).join('\n'), /^devices\tPaired devices/);
+  assert.deepEqual(
+    (await inFish('palyra pair')).map((each) => each.split('\t')[0]),
+    ['pair', 'pairing'],
+  );
+  assert.match((await inFish('palyra pairing approve --rep')).join('\n'), /^--replace-key\taccept another/);
+  assert.deepEqual(await inFish('palyra pair --kind=n'), ['--kind=node']);
+  assert.deepEqual(await inFish('palyra backup quie'), ['quiet.age']);
+  assert.match((await inFish('palyra devices show ')).join('\n'), new RegExp(`^${desk.device}\t.*kitchen, `));
+  assert.match(
+    (await inFish('palyra pairing approve ')).join('\n'),
+    new RegExp(`^${desk.request}\thallway, `),
+  );
+});
+
+test('zsh completes on a terminal what is typed before a Tab', { skip: lacks('zsh') }, async (t) => {
+  const desk = await setUp(t);
+  await writeFile(
+    join(desk.folder, '.zshrc'),
+    `PS1='ready> '; unsetopt beep; export PATH='${desk.env.PATH}' PALYRA_HOME='${desk.daemon.home}'
+autoload -U compinit; compinit -D
+source <(palyra completion zsh)
+`,
+  );
+  const terminal = Terminal.run(t, `env HOME=${desk.folder} ZDOTDIR=${desk.folder} sh -c 'cd; exec zsh -i'`);
+  await terminal.shows(/ready> /);
+  // Ctrl-U empties the line for the next one.
+  terminal.type('palyra dev\t');
+  await terminal.shows(/palyra devices /);
+  terminal.type('\u0015palyra pairing approve --rep\t');
+  await terminal.shows(/--replace-key/);
+  terminal.type('\u0015palyra pair --kind bro\t');
+  await terminal.shows(/--kind browser/);
+  terminal.type('\u0015palyra backup quie\t');
+  await terminal.shows(/backup quiet\.age/);
+  terminal.type('\u0015palyra devices show \t');
+  await terminal.shows(new RegExp(`devices show ${desk.device}`));
+  terminal.type('\u0015palyra why \t');
+  await terminal.shows(new RegExp(`${desk.request} +-- hallway, `));
+  terminal.type('\u0015exit\r');
+  assert.equal(await terminal.ended, 0);
+});
