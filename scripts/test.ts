@@ -12,6 +12,8 @@ const needed: readonly (readonly [command: readonly string[], debian: string])[]
   [['faketime', '--version'], 'faketime'],
   [['ip', '-Version'], 'iproute2'],
   [['gtlsclient', '--help'], 'ngtcp2-client'],
+  [['zsh', '--version'], 'zsh'],
+  [['fish', '--version'], 'fish'],
   // Debian's own python3: another one may come first in PATH, and would not find Debian's packages.
   [['/usr/bin/python3', '-c', 'import grpc'], 'python3-grpcio'],
 ];

@@ -51,13 +51,12 @@ async function setUp(t: TestContext): Promise<Desk> {
 
 /** What bash would offer for the words, through the completion function as readline calls it. */
 async function inBash({ folder, env }: Desk, ...words: readonly string[]): Promise<string[]> {
-  const script = [
-    'source <(palyra completion bash)',
-    'COMP_WORDS=(palyra "$@"); COMP_CWORD=$#; COMP_TYPE=9',
-    // The function that bash itself has for this command.
-    'f=$(complete -p palyra); f=${f#*-F }; "${f%% *}" palyra',
-    'for each in "${COMPREPLY[@]}"; do printf "%s\\n" "$each"; done',
-  ].join('\n');
+  const script = `
+source <(palyra completion bash)
+COMP_WORDS=(palyra "$@"); COMP_CWORD=$#; COMP_TYPE=9
+# The function that bash itself has for this command.
+f=$(complete -p palyra); f=\${f#*-F }; "\${f%% *}" palyra
+for each in "\${COMPREPLY[@]}"; do printf '%s\\n' "$each"; done`;
   const { stdout, stderr } = await run('bash', ['--norc', '-c', script, 'bash', ...words], {
     cwd: folder,
     env,
