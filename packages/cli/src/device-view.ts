@@ -2,6 +2,7 @@
 
 import type { Certificate, Device } from './admin.ts';
 import { type Cli, followUp } from './cli.ts';
+import { idIn } from './reference.ts';
 import { fields, table } from './table.ts';
 import { formatSpan, formatTime, isoTime } from './time.ts';
 
@@ -36,7 +37,7 @@ export function certificateJson(certificate: Certificate) {
 
 export function deviceTable(cli: Cli, devices: readonly Device[]): string {
   const rows = devices.map((device) => [
-    device.id,
+    idIn(cli.output.columns, device.id),
     device.name,
     device.kind,
     [device.state, device.cloneSeenMs > 0n && 'copied?', device.recoveryAskedMs > 0n && 'asks to recover']
@@ -47,6 +48,7 @@ export function deviceTable(cli: Cli, devices: readonly Device[]): string {
   return table(['ID', 'NAME', 'KIND', 'STATE', 'SEEN'], rows, {
     columns: cli.output.columns,
     keep: ['ID', 'KIND', 'STATE', 'SEEN'],
+    spare: ['KIND'],
   });
 }
 
@@ -75,7 +77,8 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
   ]);
   const list = table(['CERTIFICATE', 'STATE', 'FROM', 'UNTIL'], rows, {
     columns: cli.output.columns,
-    keep: ['CERTIFICATE'],
+    keep: ['STATE', 'UNTIL'],
+    spare: ['FROM'],
   });
   return `${about}\n\n${list}`;
 }

@@ -58,6 +58,7 @@ export function pairingTable(cli: Cli, pairings: readonly Pairing[]): string {
   return table(['ID', 'STATE', 'CODE', 'DEVICE', 'WORDS', 'ENDS IN'], rows, {
     columns: cli.output.columns,
     keep: ['ID', 'STATE', 'WORDS', 'ENDS IN'],
+    spare: ['CODE', 'ENDS IN'],
   });
 }
 

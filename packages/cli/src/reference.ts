@@ -6,6 +6,8 @@ import { CliError } from './failure.ts';
 
 const wholeId = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 const shortest = 4;
+/** Columns of a terminal in which a table has no room for a whole id. */
+const narrow = 80;
 
 export interface ReferenceSource {
   /** What is looked for: `request`, `device`. */
@@ -19,6 +21,11 @@ export interface ReferenceSource {
 /** The ids end in what was chosen at random, so the end is what tables show. */
 export function shortId(id: string): string {
   return id.slice(-8);
+}
+
+/** For a table: the whole id where there is room for it. */
+export function idIn(columns: number, id: string): string {
+  return columns < narrow && id.length > 8 ? (wholeId.test(id) ? shortId(id) : id.slice(0, 8)) : id;
 }
 
 /**

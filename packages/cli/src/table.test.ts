@@ -32,6 +32,16 @@ test('no line is wider than the terminal, however narrow it is', () => {
   }
 });
 
+test('where there is no room for all, columns are left out before the ones that matter are cut', () => {
+  const shown = table(titles, rows, { columns: 34, keep: ['ID', 'STATE'], spare: ['STATE'] });
+  assert.deepEqual(shown.split('\n'), [
+    'ID                          NAME',
+    '01KAT0MZP8C4T7T1JQ5Z7K3QX9  a lap…',
+    '01KAT0MZP8C4T7T1JQ5Z7K3QXA  漢字…',
+  ]);
+  assert.match(table(titles, rows, { columns: 50, keep: ['ID'], spare: ['STATE'] }), /STATE/);
+});
+
 test('a name cannot move the cursor or turn the text around', () => {
   const evil = 'x\u001b[31m\u202ey\r\n\u0000';
   const shown = table(['NAME'], [[evil]], { columns: 80 }) + fields([['name', evil]]) + box(evil);

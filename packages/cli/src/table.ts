@@ -5,19 +5,37 @@ import { printable } from './printable.ts';
 
 const gap = '  ';
 const narrowest = 4;
+/** Narrower, a cell says too little to be worth its place. */
+const readable = 8;
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
 /**
  * @param keep titles of the columns that are not shortened as long as others can be.
+ * @param spare titles of those that are left out, in this order, where there is no room for all.
  * @param columns the terminal's width; Infinity when the output is no terminal.
  */
 export function table(
   titles: readonly string[],
   rows: readonly (readonly string[])[],
-  { columns, keep = [] }: { readonly columns: number; readonly keep?: readonly string[] },
+  {
+    columns,
+    keep = [],
+    spare = [],
+  }: {
+    readonly columns: number;
+    readonly keep?: readonly string[];
+    readonly spare?: readonly string[];
+  },
 ): string {
   const cells = [titles, ...rows].map((row) => row.map(printable));
   const widths = titles.map((_, at) => Math.max(...cells.map((row) => width(row[at]!))));
+  const least = widths.map((each, at) => (keep.includes(titles[at]!) ? each : Math.min(each, readable)));
+  const [first, ...rest] = spare;
+  if (first && least.reduce((sum, each) => sum + each, gap.length * (widths.length - 1)) > columns) {
+    const at = titles.indexOf(first);
+    const others = rows.map((row) => row.toSpliced(at, 1));
+    return table(titles.toSpliced(at, 1), others, { columns, keep, spare: rest });
+  }
   const excess = () => widths.reduce((sum, each) => sum + each, gap.length * (widths.length - 1)) - columns;
   for (const mayShrink of [(title: string) => !keep.includes(title), () => true]) {
     while (excess() > 0) {

@@ -5,6 +5,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { withAdmin } from '../admin.ts';
 import type { Cli } from '../cli.ts';
 import { withExamples } from '../help.ts';
+import { idIn } from '../reference.ts';
 import { table } from '../table.ts';
 import { formatTime, isoTime } from '../time.ts';
 
@@ -56,12 +57,13 @@ async function list(cli: Cli, { limit, subject = '' }: ListOptions): Promise<voi
         String(entry.seq),
         formatTime(entry.atMs, cli.now()),
         entry.action,
-        entry.subject,
+        idIn(cli.output.columns, entry.subject),
         detailText(entry.detailJson),
       ]);
       return table(['ROW', 'TIME', 'ACTION', 'SUBJECT', 'DETAIL'], rows, {
         columns: cli.output.columns,
         keep: ['ROW', 'TIME', 'ACTION'],
+        spare: ['SUBJECT'],
       });
     },
   );

@@ -1,0 +1,86 @@
+// What lists show on a narrow terminal: nothing is wider than it, and what the next command needs is whole.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import width from 'fast-string-width';
+import type { Certificate, Device } from './admin.ts';
+import { deviceDetails, deviceTable } from './device-view.ts';
+import { resolveHome } from './home.ts';
+import { Output } from './output.ts';
+import { pairingTable } from './pairing-view.ts';
+import { idIn } from './reference.ts';
+import { recorded } from './testing/recorded-run.ts';
+import { sampleCode, sampleRequest } from './watch/samples.ts';
+
+const now = new Date(2026, 4, 1, 14, 5).getTime();
+
+function cliWith(columns: number) {
+  const { invocation } = recorded({ columns });
+  const home = resolveHome('/h', invocation);
+  return {
+    invocation,
+    output: new Output(invocation, false),
+    home,
+    side: 'operator' as const,
+    now: () => now,
+  };
+}
+
+const device = {
+  id: '01KAT0MZP8C4T7T1JQ5Z7K3QX9',
+  name: 'the sensor in the kitchen, behind the big refrigerator',
+  kind: 'desktop',
+  platform: 'linux-x64',
+  state: 'approved',
+  identityFingerprint: 'ab'.repeat(32),
+  createdAtMs: BigInt(now),
+  lastSeenMs: BigInt(now - 59 * 60_000),
+  capabilities: ['echo'],
+  revocationReason: '',
+  cloneSeenMs: 0n,
+} as unknown as Device;
+
+const certificate = {
+  serial: '4f2a90c1d3e5b7896a0b1c2d3e4f5061',
+  state: 'superseded',
+  notBeforeMs: BigInt(now - 86_400_000),
+  notAfterMs: BigInt(now + 86_400_000),
+} as Certificate;
+
+function fits(text: string, columns: number): void {
+  for (const line of text.split('\n'))
+    assert.ok(width(line) <= columns, `${width(line)} of ${columns}: ${line}`);
+}
+
+for (const columns of [30, 40, 60, 79, 80, 100]) {
+  test(`the lists fit ${columns} columns`, () => {
+    const cli = cliWith(columns);
+    fits(deviceTable(cli, [device]), columns);
+    fits(deviceDetails(cli, device, [certificate]).split('\n\n').at(-1)!, columns);
+    const request = sampleRequest(1, {
+      name: 'the sensor in the kitchen',
+      words: 'elephant strawberry umbrella',
+    });
+    fits(pairingTable(cli, [request, sampleCode('236')]), columns);
+  });
+}
+
+test('on 60 columns the id, the name, the state and when it was seen are there', () => {
+  assert.deepEqual(deviceTable(cliWith(60), [device]).split('\n'), [
+    'ID        NAME                  KIND     STATE     SEEN',
+    '5Z7K3QX9  the sensor in the k…  desktop  approved  59 min ago',
+  ]);
+});
+
+test('on 60 columns a request has its id, its state and its words', () => {
+  const shown = pairingTable(cliWith(60), [{ ...sampleRequest(1), expiresAtMs: BigInt(now + 60_000) }]);
+  assert.match(shown, /^Q5ZABCDE1|5ZABCDE1/m);
+  assert.match(shown, /WAITS FOR YOU .*apple bear cat1/);
+});
+
+test('an id is cut to what a command takes as well', () => {
+  assert.equal(idIn(80, device.id), device.id);
+  assert.equal(idIn(79, device.id), '5Z7K3QX9');
+  assert.equal(idIn(60, certificate.serial), '4f2a90c1');
+  assert.equal(idIn(60, 'daemon'), 'daemon');
+});
