@@ -21,7 +21,7 @@ export function followUp({ invocation, home }: Pick<Cli, 'invocation' | 'home'>,
 }
 
 const named =
-  /\bpalyra ((?:daemon(?: install)?|pair|renew|status|why|console|doctor|backup|restore|complet(?:e|ion)|(?:pairing|node|devices|ca|audit|secrets) [a-z-]+)\b(?: [a-z]+(?=$|[ .,;)`])(?<=rotate-root [a-z]+)| [A-Z]+\b| --[a-z-]+)*)/g;
+  /\bpalyra ((?:daemon(?: (?:un)?install)?|pair|renew|status|why|console|doctor|backup|restore|complet(?:e|ion)|(?:pairing|node|devices|ca|audit|secrets) [a-z-]+)\b(?: [a-z]+(?=$|[ .,;)`])(?<=rotate-root [a-z]+)| [A-Z]+\b| --[a-z-]+)*)/g;
 
 const onDevice = /^(?:pair|renew|node (?:status|run))\b(?!ing)/;
 

@@ -67,14 +67,14 @@ for (const columns of [30, 40, 60, 79, 80, 100]) {
 
 test('on 60 columns the id, the name, the state and when it was seen are there', () => {
   assert.deepEqual(deviceTable(cliWith(60), [device]).split('\n'), [
-    'ID        NAME                  KIND     STATE     SEEN',
-    '5Z7K3QX9  the sensor in the k…  desktop  approved  59 min ago',
+    'ID        NAME                 KIND     STATE     SEEN',
+    '5Z7K3QX9  the sensor in the …  desktop  approved  59 min ago',
   ]);
 });
 
 test('on 60 columns a request has its id, its state and its words', () => {
   const shown = pairingTable(cliWith(60), [{ ...sampleRequest(1), expiresAtMs: BigInt(now + 60_000) }]);
-  assert.match(shown, /^Q5ZABCDE1|5ZABCDE1/m);
+  assert.match(shown, /^5ZABCDE1 /m);
   assert.match(shown, /WAITS FOR YOU .*apple bear cat1/);
 });
 
