@@ -111,7 +111,7 @@ test('revocation lists name what was revoked, with a number that grows', async (
   assert.deepEqual(await list(), before, 'certificates were replaced, and none revoked');
   await daemon.admin.revokeCertificate({ serial: serial(one), reason: 'test' });
   const after = await list();
-  assert.equal(after.number, before.number + 1n);
+  assert.ok(after.number > before.number);
   assert.ok(Buffer.from(after.list).toString('hex').includes(serial(one)));
   assert.ok(!Buffer.from(after.list).toString('hex').includes(serial(two)));
   await daemon.admin.revokeDevice({ id: b.identity.id, reason: 'test' });
