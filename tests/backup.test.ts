@@ -6,12 +6,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { backupHome, examineHome, rekeySecrets, restoreHome } from '@palyra/daemon';
-import { recoverCertificate } from '@palyra/identity';
+import {
+  awaitPairing,
+  type PairedEnrollment,
+  parsePairingCode,
+  putRestored,
+  readPeerCertificate,
+  recoverCertificate,
+  renewCertificate,
+  requestPairing,
+} from '@palyra/identity';
 import { dialPairing, recoveryPeer } from '@palyra/rpc';
 import { expectCode } from './testing/expect-code.ts';
 import { freePort } from './testing/free-port.ts';
+import { day, HeldClock } from './testing/held-clock.ts';
+import { openIdentity, peerOf } from './testing/in-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
-import { makeDevice, pair } from './testing/sample-device.ts';
+import { makeDevice, pair, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
 
 const passphrase = 'correct horse battery';
 /** The tests are not about the cost of a guess. */
@@ -77,6 +88,89 @@ test('a restore never brings back what was revoked since', async (t) => {
   await expectCode((await third.node(one)).status({}), 'DEVICE_REVOKED');
 });
 
+test('whatever was shut out one by one stays so over a restore', async (t) => {
+  const ports = { pairing: await freePort(), node: await freePort() };
+  const daemon = await TestDaemon.start(t, { ports });
+  const [leaked, reinstalled, lost] = [await makeDevice(), await makeDevice(), await makeDevice()];
+  const { identity } = daemon.running;
+  const [one, two, three] = [
+    await pair(daemon, leaked),
+    await pair(daemon, reinstalled),
+    await pair(daemon, lost),
+  ];
+  for (const each of [one, two, three]) await (await daemon.node(each)).status({});
+  await identity.setDeviceRole(leaked.identity.id, 'operator');
+  const file = join(await scratch(t), 'backup.age');
+  await backupHome(daemon.home, file, passphrase, quick);
+  await identity.setDeviceRole(leaked.identity.id, 'device');
+
+  const serialOf = (enrollment: PairedEnrollment) =>
+    readPeerCertificate(enrollment.certificateChain[0]!).serial;
+  await daemon.admin.revokeCertificate({ serial: serialOf(one), reason: 'leaked' });
+  const successor = await makeDevice({ identity: await sameIdOtherKey(reinstalled.identity) });
+  const succeeded = await pair(daemon, successor, { replaceIdentityKey: true });
+  const node = await daemon.node(three);
+  const renewed = await renewCertificate(lost, three, (proof) => node.renew(proof));
+  await daemon.admin.revokeDevice({ id: lost.identity.id, reason: 'lost' });
+  const [before] = (await daemon.admin.getRevocationLists({})).lists;
+  await daemon.stop();
+
+  const { revoked } = await restoreHome(daemon.home, { file, passphrase });
+  assert.deepEqual(revoked, [lost.identity.id]);
+  const again = await TestDaemon.start(t, { home: daemon.home, ports });
+  await expectCode((await again.node(one)).status({}), 'CERTIFICATE_REVOKED');
+  assert.equal((await again.running.identity.registry.device(leaked.identity.id))?.role, 'device');
+  await expectCode((await again.node(two)).status({}), 'CERTIFICATE_REVOKED');
+  await expectCode((await again.node(renewed)).status({}), 'DEVICE_REVOKED');
+  const recover = async (device: SampleDevice, enrollment: PairedEnrollment) => {
+    const connection = await dialPairing(enrollment.address, enrollment);
+    again.closeAtEnd(connection);
+    return recoverCertificate(device, enrollment, recoveryPeer(connection));
+  };
+  await expectCode(recover(reinstalled, two), 'DEVICE_NOT_FOUND');
+  await expectCode(recover(successor, succeeded), 'RECOVERY_NEEDS_APPROVAL');
+  await again.admin.releaseDevice({ id: successor.identity.id });
+  await (await again.node(await recover(successor, succeeded))).status({});
+  const [after] = (await again.admin.getRevocationLists({})).lists;
+  assert.ok(after!.number > before!.number);
+  const listed = Buffer.from(after!.list).toString('hex');
+  for (const each of [one, two, three, renewed]) assert.ok(listed.includes(serialOf(each)));
+  assert.equal((await again.admin.verifyAudit({})).ok, true);
+});
+
+test('what a restored daemon forgot is not held against a device that was here all along', async (t) => {
+  const clock = new HeldClock();
+  const identity = await openIdentity(t, { clock });
+  const [present, absent] = [await makeDevice({ clock }), await makeDevice({ clock })];
+  const pairHere = async (device: SampleDevice) => {
+    const { code } = await identity.desk.mint({ kind: 'typed', address: 'x:1' });
+    const pending = await requestPairing(device, peerOf(identity), parsePairingCode(code), 'x:1');
+    await identity.desk.approve(pending.requestId);
+    const signal = AbortSignal.timeout(10_000);
+    return awaitPairing(device, peerOf(identity), pending, { signal });
+  };
+  const recoverHere = async (device: SampleDevice, enrollment: PairedEnrollment) => {
+    const channel = { channelBinding: new Uint8Array(32), source: '127.0.0.1' };
+    return recoverCertificate(device, enrollment, {
+      channelBinding: channel.channelBinding,
+      challenge: async () => identity.renewals.challenge(channel),
+      recover: (proven) => identity.renewals.recover(channel, proven),
+    });
+  };
+  const gone = await pairHere(absent);
+  clock.advance(20 * day);
+  const here = await pairHere(present);
+  await identity.admit(readPeerCertificate(here.certificateChain[0]!).fingerprint);
+  const madeAtMs = clock.now().getTime();
+  clock.advance(40 * day);
+  await expectCode(recoverHere(present, here), 'RECOVERY_NEEDS_APPROVAL');
+  const atMs = clock.now().getTime();
+  await identity.registry.transact((tx) => putRestored(tx, { atMs, madeAtMs }));
+  clock.advance(11 * day);
+  await recoverHere(present, here);
+  await expectCode(recoverHere(absent, gone), 'RECOVERY_NEEDS_APPROVAL');
+});
+
 test('a certificate from after the backup is unknown, and its device recovers by its identity key', async (t) => {
   const ports = { pairing: await freePort(), node: await freePort() };
   const daemon = await TestDaemon.start(t, { ports });
@@ -86,7 +180,6 @@ test('a certificate from after the backup is unknown, and its device recovers by
   const file = join(await scratch(t), 'backup.age');
   await backupHome(daemon.home, file, passphrase, quick);
   const node = await daemon.node(enrollment);
-  const { renewCertificate } = await import('@palyra/identity');
   const renewed = await renewCertificate(device, enrollment, (proof) => node.renew(proof));
   await (await daemon.node(renewed)).status({});
   await daemon.stop();

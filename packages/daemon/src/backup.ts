@@ -12,6 +12,7 @@ import {
   FilesystemSecretStore,
   IdentityError,
   IdentityManager,
+  putRestored,
   type Registry,
   systemClock,
 } from '@palyra/identity';
@@ -22,6 +23,7 @@ import { parseConfig, readConfig } from './config.ts';
 import { withFileErrors } from './file-error.ts';
 import { daemonPaths, takeHome } from './home.ts';
 import { openMasterKey } from './master-key.ts';
+import { shutOutAgain } from './shut-out.ts';
 
 const magic = 'palyra-backup-v1';
 /** The first two lines; the rest is streamed. */
@@ -131,9 +133,6 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
       const madeAt = new Date(head.madeAtMs);
       const config = parseConfig(head.config, 'The configuration in the backup');
       await writeFile(paths.config, `${JSON.stringify(config, null, 2)}\n`, { mode: 0o600 });
-      const known = await revocationsOf(home.registry);
-      const revokedSince = [...(known ?? []), ...stated(options)];
-      if (known === undefined && options.revokedSince === undefined) throw revocationsUnknown(madeAt);
       const secrets = await FilesystemSecretStore.open({
         path: paths.secrets,
         masterKey: await openMasterKey(config, paths),
@@ -143,7 +142,10 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
         for (const [name, secret] of Object.entries(head.secrets)) {
           await secrets.write(name, Buffer.from(secret, 'base64'));
         }
-        const revoked = await revokeAgain({ secrets, registry, clock }, revokedSince);
+        const identity = await IdentityManager.open({ secrets, registry, clock });
+        const told = await askReplaced(identity, home.registry);
+        if (told === undefined && options.revokedSince === undefined) throw revocationsUnknown(madeAt);
+        const revoked = [...(told ?? []), ...(await revokeStated(identity, options))];
         await markRestored(registry, head, revoked.length, clock.now());
         const { devices } = await registry.counts();
         await registry.close();
@@ -247,21 +249,15 @@ async function* rest(first: Uint8Array, chunks: AsyncIterator<Uint8Array>): Asyn
   for (let next = await chunks.next(); !next.done; next = await chunks.next()) yield next.value;
 }
 
-/** Every device that the registry which is being replaced knows as revoked; undefined when it cannot be read. */
-async function revocationsOf(path: string): Promise<DeviceId[] | undefined> {
+/** Undefined when the registry that is being replaced cannot be read. */
+async function askReplaced(identity: IdentityManager, path: string): Promise<DeviceId[] | undefined> {
   try {
     await stat(path);
-    const registry = await openSqliteRegistry({ path });
+    const before = await openSqliteRegistry({ path });
     try {
-      const revoked: DeviceId[] = [];
-      for (let after = ''; ; ) {
-        const page = await registry.devices({ limit: 1000, ...(after && { after }) });
-        for (const device of page) if (device.state === 'revoked') revoked.push(device.id);
-        if (page.length < 1000) return revoked;
-        after = page.at(-1)?.id ?? '';
-      }
+      return await shutOutAgain(identity, before);
     } finally {
-      await registry.close();
+      await before.close();
     }
   } catch {
     // It is lost: that is why there is a restore. The operator is asked instead.
@@ -269,17 +265,13 @@ async function revocationsOf(path: string): Promise<DeviceId[] | undefined> {
   }
 }
 
-const stated = ({ revokedSince }: RestoreOptions): readonly DeviceId[] =>
-  revokedSince === undefined || revokedSince === 'none' ? [] : revokedSince;
-
-async function revokeAgain(
-  state: { readonly secrets: FilesystemSecretStore; readonly registry: Registry; readonly clock: Clock },
-  ids: readonly DeviceId[],
+async function revokeStated(
+  identity: IdentityManager,
+  { revokedSince = 'none' }: RestoreOptions,
 ): Promise<DeviceId[]> {
-  const identity = await IdentityManager.open(state);
   const revoked: DeviceId[] = [];
-  for (const id of new Set(ids)) {
-    const device = await state.registry.device(id);
+  for (const id of new Set(revokedSince === 'none' ? [] : revokedSince)) {
+    const device = await identity.registry.device(id);
     // One that was paired and revoked since is unknown here, and nothing of it will be accepted.
     if (!device || device.state === 'revoked') continue;
     await identity.revokeDevice(id, 'revoked before the restore');
@@ -290,7 +282,7 @@ async function revokeAgain(
 
 async function markRestored(registry: Registry, head: Head, revoked: number, now: Date): Promise<void> {
   await registry.transact(async (tx) => {
-    await tx.putSetting('restored', JSON.stringify({ atMs: now.getTime(), madeAtMs: head.madeAtMs }));
+    await putRestored(tx, { atMs: now.getTime(), madeAtMs: head.madeAtMs });
     await tx.appendAudit({
       at: now,
       action: 'daemon.restored',

@@ -6,6 +6,7 @@ import {
   hasCode,
   IdentityError,
   type Registry,
+  readRestored,
   type SecretStore,
   verifyAudit,
 } from '@palyra/identity';
@@ -167,9 +168,9 @@ async function hasKey(secrets: SecretStore, id: string): Promise<boolean> {
 }
 
 async function examineRestore(registry: Registry): Promise<string | Finding[]> {
-  const restored = await registry.setting('restored');
+  const restored = await readRestored(registry);
   if (!restored) return 'This home was never restored from a backup.';
-  const { atMs, madeAtMs } = JSON.parse(restored) as { atMs: number; madeAtMs: number };
+  const { atMs, madeAtMs } = restored;
   const [at, madeAt] = [new Date(atMs).toISOString(), new Date(madeAtMs).toISOString()];
   const message = `Restored at ${at} from a backup of ${madeAt}. Devices that were paired in between are unknown here: they have to pair again.`;
   return [{ check: 'restore', verdict: 'warning', message }];

@@ -15,7 +15,13 @@ import { type DeviceId, parseDeviceId, type Ulid } from './device-id.ts';
 import { hasCode, IdentityError } from './errors.ts';
 import { defaultPairingLimits, type PairingLimits } from './limits.ts';
 import { PairingResponder } from './pairing/daemon.ts';
-import { deviceRevoked, mustBeLetIn, PairingDesk, recordRole } from './pairing/desk.ts';
+import {
+  deviceRevoked,
+  mustBeLetIn,
+  PairingDesk,
+  recordRole,
+  revokeAllCertificates,
+} from './pairing/desk.ts';
 import { parseDeviceName } from './pairing/name.ts';
 import { PairingSealer } from './pairing/rest.ts';
 import { step } from './pairing/state.ts';
@@ -297,6 +303,31 @@ export class IdentityManager {
       });
       tx.emit({ type: 'certificate_revoked', serial, deviceId });
       return { ...certificate, state: 'revoked' };
+    });
+  }
+
+  /**
+   * The device has another identity key, as it was approved before a restore: nothing that the old one obtained counts.
+   * @throws DEVICE_NOT_FOUND, DEVICE_REVOKED
+   */
+  async replaceIdentityKey(id: DeviceId, identityKey: Uint8Array): Promise<void> {
+    const now = this.clock.now();
+    await this.registry.transact(async (tx) => {
+      const before = await existingDevice(tx, id);
+      if (before.state === 'revoked') throw deviceRevoked(id);
+      // What the operator gave was given to the holder of the old key.
+      const device: Device = {
+        ...before,
+        identityKey,
+        role: 'device',
+        state: 'approved',
+        cloneSeenAt: undefined,
+        recoveryAskedAt: undefined,
+        recoveryReleasedAt: undefined,
+      };
+      await tx.updateDevice(device);
+      await recordRole(tx, device, before.role, now, undefined);
+      await revokeAllCertificates(tx, id, now);
     });
   }
 

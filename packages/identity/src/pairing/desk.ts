@@ -306,7 +306,7 @@ function isOrdinary({ role, state, cloneSeenAt, recoveryAskedAt }: Device): bool
 }
 
 /** After the identity key changed hands, nothing that the old one obtained may still work. */
-async function revokeAllCertificates(
+export async function revokeAllCertificates(
   tx: RegistryTransaction,
   deviceId: Parameters<RegistryTransaction['certificatesOf']>[0],
   now: Date,

@@ -14,6 +14,7 @@ import type { PairingLimits } from '../limits.ts';
 import type { PairingChannel } from '../pairing/daemon.ts';
 import { mustBeLetIn } from '../pairing/desk.ts';
 import type { Device, Registry } from '../registry/port.ts';
+import { readRestored } from '../restored.ts';
 import { recoveryInput, renewalInput } from './proof.ts';
 
 /** A new certificate, as the device is handed it. */
@@ -140,13 +141,22 @@ export class RenewalDesk {
     const used = certificates.find(({ state }) => state !== 'issued');
     if (used?.state === 'revoked') return 'its certificate was revoked';
     const since = used?.notAfter ?? device.lastSeenAt ?? device.createdAt;
-    if (nowMs - since.getTime() > limits.recoveryOfflineMs) {
+    if ((await this.#absenceMs(since)) > limits.recoveryOfflineMs) {
       return `it was away since ${since.toISOString()}`;
     }
     const recent = certificates.filter(
       ({ recovered, createdAt }) => recovered && nowMs - createdAt.getTime() < recoveryWindowMs,
     );
     return recent.length < limits.recoveries ? undefined : `it recovered ${recent.length} times in 30 days`;
+  }
+
+  /** Without the time that the daemon itself forgot by a restore: the device may have been here all along. */
+  async #absenceMs(since: Date): Promise<number> {
+    const { registry, clock } = this.#options;
+    const absenceMs = clock.now().getTime() - since.getTime();
+    const restored = await readRestored(registry);
+    if (!restored) return absenceMs;
+    return absenceMs - Math.max(0, restored.atMs - Math.max(restored.madeAtMs, since.getTime()));
   }
 
   /** Writes down, once, that the device asks. @throws RECOVERY_NEEDS_APPROVAL unless the operator has allowed it. */
