@@ -11,6 +11,8 @@ const needed: readonly (readonly [command: readonly string[], debian: string])[]
   [['chromium', '--version'], 'chromium'],
   [['faketime', '--version'], 'faketime'],
   [['ip', '-Version'], 'iproute2'],
+  [['nginx', '-v'], 'nginx-light'],
+  [['haproxy', '-v'], 'haproxy'],
   [['gtlsclient', '--help'], 'ngtcp2-client'],
   [['zsh', '--version'], 'zsh'],
   [['fish', '--version'], 'fish'],

@@ -26,6 +26,7 @@ export interface TestDaemonOptions {
   /** Off when absent. */
   readonly console?: DaemonConfigInput['console'];
   readonly notice?: DaemonConfigInput['notice'];
+  readonly publish?: DaemonConfigInput['publish'];
   readonly cloning?: DaemonConfigInput['cloning'];
   /** A home that an earlier daemon left; a new one when absent. */
   readonly home?: string;
@@ -55,6 +56,7 @@ export class TestDaemon {
         quic: { host: '127.0.0.1' },
         console: options.console ?? { enabled: false },
         notice: options.notice,
+        publish: options.publish,
         cloning: options.cloning,
         // Only the tests about it may run into it.
         limits: { opensPerMinutePerSource: 10_000, opensPerMinute: 10_000, ...options.limits },

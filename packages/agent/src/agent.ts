@@ -214,13 +214,14 @@ class Agent {
 
   /** Something else on this machine may have renewed it: `palyra renew`. @returns whether it had. */
   async #adoptStored(): Promise<boolean> {
-    const { device } = this.#options;
+    const { device, onState } = this.#options;
     const { daemonId, receivedAt } = this.#enrollment;
     const stored = (await loadEnrollments(device.secrets)).find(
       (each): each is PairedEnrollment => each.state === 'paired' && each.daemonId === daemonId,
     );
     if (!stored || stored.receivedAt <= receivedAt) return false;
     this.#enrollment = stored;
+    onState?.({ state: 'renewed', how: 'renewal', enrollment: stored });
     return true;
   }
 

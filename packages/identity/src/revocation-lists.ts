@@ -1,5 +1,6 @@
-// Revocation lists as they are handed out: one for each issuing CA whose certificates may still be in use, numbered,
-// made anew when something was revoked and before they run out.
+// Revocation lists as they are handed out: one for each authority whose certificates may still be in use, numbered, made
+// anew when something was revoked and before they run out. A root revokes nothing, but programs that check a whole chain
+// (nginx, HAProxy) ask for its list as well.
 
 import { type AuthorityStoreOptions, loadSigner } from './authority-store.ts';
 import { MAX_LISTED, makeRevocationList } from './certificate/revocation-list.ts';
@@ -16,6 +17,8 @@ export interface RevocationList {
 
 /** How long a list is good, ms; it is made anew at half of it. */
 const lifeMs = 24 * 60 * 60_000;
+/** Clocks of the machines that use a list may be behind by this much, ms. */
+const backdateMs = 60_000;
 
 interface Cached extends RevocationList {
   readonly epoch: number;
@@ -38,27 +41,28 @@ export class RevocationLists {
     });
   }
 
-  /** Of each issuing CA that has not ended, the active one first. */
+  /** Of each issuing CA that has not ended, the active one first; then of the roots that are trusted. */
   async current(): Promise<RevocationList[]> {
     const now = this.#options.clock.now();
-    const issuing = (await this.#options.registry.authorities())
-      .filter((each) => each.tier === 'issuing' && each.notAfter > now)
-      .sort((a, b) => Number(b.state === 'active') - Number(a.state === 'active'));
+    const rank = ({ tier, state }: AuthorityRecord) => (tier === 'root' ? 2 : state === 'active' ? 0 : 1);
+    const authorities = (await this.#options.registry.authorities())
+      .filter(({ tier, state, notAfter }) => notAfter > now && !(tier === 'root' && state === 'retired'))
+      .sort((a, b) => rank(a) - rank(b));
     // One at a time, so that two requests do not make two lists of one number.
-    const lists = this.#making.then(() => Promise.all(issuing.map((each) => this.#list(each))));
+    const lists = this.#making.then(() => Promise.all(authorities.map((each) => this.#list(each))));
     this.#making = lists.catch(() => {});
     return lists;
   }
 
-  async #list(issuing: AuthorityRecord): Promise<RevocationList> {
+  async #list(authority: AuthorityRecord): Promise<RevocationList> {
     const { registry, clock, secrets } = this.#options;
     const now = clock.now();
-    const epoch = this.#epoch;
-    const cached = this.#cached.get(issuing.id);
+    const epoch = authority.tier === 'root' ? 0 : this.#epoch;
+    const cached = this.#cached.get(authority.id);
     const age = cached ? cached.remakeAtMs - now.getTime() : 0;
     if (cached && cached.epoch === epoch && age > 0 && age <= lifeMs / 2) return cached;
-    const revoked = await registry.revokedCertificates({ issuerId: issuing.id, now, limit: MAX_LISTED });
-    const name = `revocation_list_number/${issuing.id}`;
+    const revoked = await registry.revokedCertificates({ issuerId: authority.id, now, limit: MAX_LISTED });
+    const name = `revocation_list_number/${authority.id}`;
     const number = await registry.transact(async (tx) => {
       // At least the time in seconds: a restored registry remembers a number from before, and what reads lists takes no
       // number twice (RFC 5280 5.2.3).
@@ -66,23 +70,24 @@ export class RevocationLists {
       await tx.putSetting(name, String(next));
       return next;
     });
-    const nextUpdate = new Date(Math.min(now.getTime() + lifeMs, issuing.notAfter.getTime()));
-    const der = await makeRevocationList(await loadSigner(secrets, issuing.id), {
+    const nextUpdate = new Date(Math.min(now.getTime() + lifeMs, authority.notAfter.getTime()));
+    const der = await makeRevocationList(await loadSigner(secrets, authority.id), {
+      tier: authority.tier,
       trustDomain: this.#trustDomain,
       number,
-      thisUpdate: now,
+      thisUpdate: new Date(now.getTime() - backdateMs),
       nextUpdate,
       revoked,
     });
     const made = {
-      issuerId: issuing.id,
+      issuerId: authority.id,
       der,
       number,
       nextUpdate,
       epoch,
       remakeAtMs: now.getTime() + lifeMs / 2,
     };
-    this.#cached.set(issuing.id, made);
+    this.#cached.set(authority.id, made);
     return made;
   }
 }

@@ -54,6 +54,8 @@ async function run(cli: Cli, options: RunOptions): Promise<void> {
   const enrollment = await pairedEnrollment(cli, options.daemon);
   const capabilities = await offered(cli, options);
   if (options.out) await writeCredentialFiles(options.out, enrollment);
+  // One after the other: the files and the command of a renewal belong together.
+  let adopted = Promise.resolve();
   await withDevice(cli.home, (device) =>
     runAgent({
       device,
@@ -65,7 +67,7 @@ async function run(cli: Cli, options: RunOptions): Promise<void> {
       signal: cli.invocation.interrupted,
       onState: (state) => {
         tell(cli, state);
-        if (state.state === 'renewed') void adopt(cli, options, state.enrollment);
+        if (state.state === 'renewed') adopted = adopted.then(() => adopt(cli, options, state.enrollment));
       },
       onCall: (capability, outcome) =>
         cli.output.answer(

@@ -19,6 +19,7 @@ test('openssl reads the list, and refuses the listed certificate and no other', 
   );
   const now = sample.clock.now();
   const crl = await makeRevocationList(sample.issuingSigner, {
+    tier: 'issuing',
     trustDomain: sample.authority.trustDomain,
     number: 300,
     thisUpdate: now,
@@ -61,6 +62,7 @@ test('an empty list and one of thousands can be read', async (t) => {
       revokedAt: now,
     }));
     const crl = await makeRevocationList(signer, {
+      tier: 'issuing',
       trustDomain: 'palyra-test.internal',
       number: 1,
       thisUpdate: now,
@@ -77,6 +79,7 @@ test('an empty list and one of thousands can be read', async (t) => {
 test('more than the limit is refused', async () => {
   const revoked = new Array(MAX_LISTED + 1).fill({ serial: '01'.padEnd(32, '0'), revokedAt: new Date() });
   const facts = {
+    tier: 'issuing' as const,
     trustDomain: 'a.internal',
     number: 1,
     thisUpdate: new Date(),

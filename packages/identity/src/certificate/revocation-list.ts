@@ -1,4 +1,4 @@
-// The revocation list of an issuing CA (RFC 5280 section 5), for programs that verify devices without asking the
+// The revocation list of an authority (RFC 5280 section 5), for programs that verify devices without asking the
 // registry: nginx, HAProxy, OpenSSL. The daemon's own listeners never use it.
 
 import { bitString, explicit, integer, objectIdentifier, octetString, sequence, time } from './der.ts';
@@ -15,6 +15,8 @@ export interface RevokedCertificate {
 }
 
 export interface RevocationListFacts {
+  /** Of the authority whose list it is. */
+  readonly tier: 'root' | 'issuing';
   readonly trustDomain: string;
   /** Counts up with every list of this authority (RFC 5280 5.2.3). */
   readonly number: number;
@@ -30,7 +32,7 @@ const crlNumber = objectIdentifier('2.5.29.20');
 export async function makeRevocationList(signer: Signer, facts: RevocationListFacts): Promise<Uint8Array> {
   if (facts.revoked.length > MAX_LISTED)
     throw new TypeError(`a revocation list holds at most ${MAX_LISTED} entries`);
-  const issuer = describeIssuer('issuing', facts.trustDomain, signer.publicKey);
+  const issuer = describeIssuer(facts.tier, facts.trustDomain, signer.publicKey);
   const entries = facts.revoked.map(({ serial, revokedAt }) =>
     sequence(integer(Buffer.from(serial, 'hex')), time(revokedAt)),
   );

@@ -1590,7 +1590,7 @@ export declare const AdminService: GenService<{
     output: typeof GetAuthorityResponseSchema;
   },
   /**
-   * One list for each issuing CA whose certificates may still be in use.
+   * One list for each issuing CA whose certificates may still be in use, then one for each root that is trusted.
    *
    * @generated from rpc palyra.admin.v1.AdminService.GetRevocationLists
    */

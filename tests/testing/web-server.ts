@@ -1,0 +1,131 @@
+// nginx and HAProxy as processes of their own, in a folder of their own: nothing of the machine's is touched.
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import https from 'node:https';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import type { Scope } from './palyra-process.ts';
+
+export function missing(program: 'nginx' | 'haproxy', debian: string): string | false {
+  return spawnSync(program, ['-v']).status === 0
+    ? false
+    : `${program} is not installed (Debian package: ${debian})`;
+}
+
+/** @param server directives of its one server, which listens with TLS. */
+export async function startNginx(scope: Scope, folder: string, port: number, server: string): Promise<void> {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (each) => `${each}_temp_path tmp;`,
+  );
+  await writeFile(
+    join(folder, 'nginx.conf'),
+    `daemon off; pid nginx.pid; error_log stderr warn; worker_processes 2;
+     events {}
+     http { access_log off; ${temporary.join(' ')}
+       server { listen 127.0.0.1:${port} ssl; ${server} } }`,
+  );
+  const nginx = spawn('nginx', ['-p', folder, '-c', 'nginx.conf', '-e', 'stderr'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  await untilListening(scope, nginx, port, 'SIGQUIT');
+}
+
+/** What a hook or a timer runs. */
+export const nginxReload = (folder: string): string => `nginx -p ${folder} -c nginx.conf -e stderr -s reload`;
+
+/** @param bind what follows `bind ADDRESS:PORT ssl`. */
+export async function startHaproxy(
+  scope: Scope,
+  folder: string,
+  port: number,
+  bind: string,
+): Promise<{ reload(): void }> {
+  await writeFile(
+    join(folder, 'haproxy.cfg'),
+    `defaults
+  mode http
+  timeout client 5s
+  timeout connect 5s
+  timeout server 5s
+frontend devices
+  bind 127.0.0.1:${port} ssl ${bind}
+  http-request return status 200 content-type text/plain lf-string "%[ssl_c_serial,hex]"
+`,
+  );
+  const haproxy = spawn('haproxy', ['-W', '-f', join(folder, 'haproxy.cfg')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  await untilListening(scope, haproxy, port, 'SIGTERM');
+  return { reload: () => void haproxy.kill('SIGUSR2') };
+}
+
+async function untilListening(
+  scope: Scope,
+  server: ChildProcess,
+  port: number,
+  stop: NodeJS.Signals,
+): Promise<void> {
+  let said = '';
+  server.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  const ended = new Promise<void>((resolve) => {
+    server.once('error', () => resolve());
+    server.once('close', () => resolve());
+  });
+  scope.after(async () => {
+    server.kill(stop);
+    await ended;
+  });
+  let isOver = false;
+  void ended.then(() => {
+    isOver = true;
+  });
+  while (!(await listens(port))) {
+    if (isOver) throw new Error(`${server.spawnfile} ended: ${said}`);
+    await setTimeout(20);
+  }
+}
+
+function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly body: string;
+  /** Serial of the server's certificate, lower-case hex. */
+  readonly serverSerial: string;
+}
+
+/** One request on a connection of its own. The server is known by its chain: its certificate carries no host name. */
+export function ask(
+  port: number,
+  tls: { readonly ca: string; readonly cert?: string; readonly key?: string },
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = https.get(
+      { host: '127.0.0.1', port, path: '/', agent: false, checkServerIdentity: () => undefined, ...tls },
+      async (response) => {
+        const { serialNumber } = (response.socket as import('node:tls').TLSSocket).getPeerCertificate();
+        let body = '';
+        try {
+          for await (const chunk of response.setEncoding('utf8')) body += chunk;
+        } catch (error) {
+          return reject(error);
+        }
+        resolve({ status: response.statusCode!, body, serverSerial: serialNumber.toLowerCase() });
+      },
+    );
+    request.once('error', reject);
+  });
+}
