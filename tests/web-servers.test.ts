@@ -151,13 +151,13 @@ test('nginx serves with the certificate of a device across its renewals, and no 
   const home = await makeHome(t);
   const daemon = await DaemonProcess.start(t, { home });
   const deviceHome = await makeHome(t);
-  const { code } = await answer(['pairing', 'code'], { home });
-  const pairing = PalyraProcess.start(['pair', daemon.pairingAddress, '--code-stdin'], {
-    home: deviceHome,
-    stdin: `${code}\n`,
-  });
-  await pairing.line(({ event }) => event === 'words');
-  await answer(['pairing', 'approve', '--yes'], { home });
+  const admin = await daemon.admin();
+  const { code } = await admin.mintCode({});
+  const words = ['pair', daemon.pairingAddress, '--code-stdin'];
+  const pairing = PalyraProcess.start(words, { home: deviceHome, stdin: code });
+  t.after(async () => void (await pairing.end('SIGKILL')));
+  const { request_id: id } = await pairing.line(({ event }) => event === 'words');
+  await admin.approvePairing({ id });
   assert.equal((await pairing.ended).exitCode, 0);
 
   const folder = await temporaryFolder(t);
