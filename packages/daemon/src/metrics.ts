@@ -4,13 +4,16 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { IdentityManager, RegistryEvent } from '@palyra/identity';
 import type { ListenerEvent } from '@palyra/rpc';
+import type { QuicTraffic } from '@palyra/transport-quic';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { QuicEvent } from './quic-runtime.ts';
 
 export interface LiveNumbers {
   /** Connections now, by listener. */
   readonly connections: () => Readonly<Record<string, number>>;
   /** Pairing attempts that were refused for their rate. */
   readonly rateLimited: () => number;
+  readonly quicTraffic: () => QuicTraffic;
 }
 
 export class DaemonMetrics {
@@ -60,9 +63,20 @@ export class DaemonMetrics {
         this.set(live.rateLimited());
       },
     });
+    new Gauge({
+      name: 'palyra_quic_received',
+      help: 'Datagrams over QUIC since the start, and handshakes begun by clients whose address was validated',
+      labelNames: ['what'],
+      registers,
+      collect() {
+        const { datagrams, handshakes } = live.quicTraffic();
+        this.set({ what: 'datagrams' }, datagrams);
+        this.set({ what: 'handshakes' }, handshakes);
+      },
+    });
   }
 
-  countListener(listener: string, event: ListenerEvent): void {
+  countListener(listener: string, event: ListenerEvent | QuicEvent): void {
     this.#listenerEvents.inc({ listener, event });
   }
 

@@ -9,7 +9,14 @@ import {
   readPeerCertificate,
   type ServerCredential,
 } from '@palyra/identity';
-import { accessCheck, contextOf, type DeviceAuthenticator, DeviceConnections, type Peer } from '@palyra/rpc';
+import {
+  accessCheck,
+  contextOf,
+  type DeviceAuthenticator,
+  DeviceConnections,
+  type ListenerEvent,
+  type Peer,
+} from '@palyra/rpc';
 import {
   createQuic,
   type QuicheRuntime,
@@ -19,6 +26,10 @@ import {
   type QuicServerTlsConfig,
   serveConnectOverQuic,
 } from '@palyra/transport-quic';
+
+export type QuicEvent =
+  | Extract<ListenerEvent, 'accepted' | 'refused_standing' | 'refused_limit'>
+  | 'handshake_timeout';
 
 export interface QuicRuntimeOptions {
   readonly host: string;
@@ -35,7 +46,7 @@ export interface QuicRuntimeOptions {
   readonly limits?: Partial<QuicLimits>;
   /** Largest message, bytes. */
   readonly messageBytes: number;
-  readonly onEvent?: (event: 'accepted' | 'refused_standing') => void;
+  readonly onEvent?: (event: QuicEvent) => void;
   /** Errors that are bugs; the peer is told nothing of them. */
   readonly onInternal: (error: unknown, where: string) => void;
 }
@@ -106,7 +117,7 @@ export class QuicRuntime {
     credential: ServerCredential,
     trustBundle: readonly Uint8Array[],
   ): Promise<QuicListener> {
-    const { host, runtime, limits, routes, messageBytes, onInternal } = this.#options;
+    const { host, runtime, limits, routes, messageBytes, onEvent, onInternal } = this.#options;
     const tls: QuicServerTlsConfig = {
       certificateChain: certificatesToPem(credential.certificateChain),
       privateKey: credential.key.toPem(),
@@ -126,6 +137,7 @@ export class QuicRuntime {
         onError: onInternal,
       }),
       onError: (error) => onInternal(error, 'the QUIC listener'),
+      onRefused: (reason) => onEvent?.(reason === 'limit' ? 'refused_limit' : reason),
       ...(limits && { limits }),
     });
   }

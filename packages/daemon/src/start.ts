@@ -15,6 +15,7 @@ import {
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { type DeviceAuthenticator, defaultHttp2Limits, Http2Listener } from '@palyra/rpc';
+import { quicTraffic } from '@palyra/transport-quic';
 import packageJson from '../package.json' with { type: 'json' };
 import { listenAdmin } from './admin-listener.ts';
 import { adminRoutes } from './admin-service.ts';
@@ -117,6 +118,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   const metrics = new DaemonMetrics(identity, {
     connections: () => ({ node: node.sessions, quic: quic?.connections ?? 0, pairing: pairing.sessions }),
     rateLimited: () => openLimit.refused,
+    quicTraffic,
   });
   let console: Console | undefined;
   const health = new HealthHistory(

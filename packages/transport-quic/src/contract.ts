@@ -73,6 +73,8 @@ export interface QuicListenOptions {
   serve(stream: QuicStream, connection: QuicServerConnection): void | Promise<void>;
   /** Hears of failures that belong to no connection. */
   onError?(error: Error): void;
+  /** Hears of connections that did not come to `admit`. */
+  onRefused?(reason: QuicRefusal): void;
   readonly limits?: Partial<QuicLimits>;
   /**
    * `refuse` (default) asks clients to stay on their path; a rebinding by a NAT is followed all the same.
@@ -85,6 +87,9 @@ export interface QuicListenOptions {
    */
   readonly dangerouslySkipAddressValidation?: boolean;
 }
+
+/** Over `maxConnections`; over `handshakeTimeoutMs`. */
+export type QuicRefusal = 'limit' | 'handshake_timeout';
 
 export interface QuicDialOptions {
   readonly host: string;

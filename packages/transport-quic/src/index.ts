@@ -8,13 +8,14 @@ export type {
   QuicLimits,
   QuicListener,
   QuicListenOptions,
+  QuicRefusal,
   QuicServerConnection,
   QuicServerTlsConfig,
   QuicStream,
 } from './contract.ts';
 export { dialNodeQuic } from './dial-node.ts';
 export { createMemoryQuic } from './memory.ts';
-export { environmentForChildren } from './quiche/library.ts';
+export { environmentForChildren, type QuicTraffic, quicTraffic } from './quiche/library.ts';
 export { createQuic, type QuicOptions } from './quiche/quic.ts';
 export type { QuicheRuntime } from './quiche/runtime.ts';
 export { createQuicTransport, type QuicTransportOptions } from './rpc/client.ts';

@@ -71,6 +71,7 @@ class MemoryListener implements QuicListener {
     server.peer = client;
     client.peer = server;
     if (this.#connections.size >= this.#limits.maxConnections) {
+      this.#options.onRefused?.('limit');
       server.close(new IdentityError('TOO_MANY_SESSIONS', 'The daemon has as many connections as it takes.'));
       return client;
     }

@@ -1,6 +1,7 @@
 // Who gets through a handshake, and what of it is bounded.
 
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { after, before, describe, it } from 'node:test';
 import { toCloseNumber } from '../close-code.ts';
 import type {
@@ -8,13 +9,14 @@ import type {
   QuicClientTlsConfig,
   QuicListener,
   QuicListenOptions,
+  QuicRefusal,
   QuicServerConnection,
 } from '../contract.ts';
 import { ask, deferred, echo, rejectsWith } from '../testing/contract-suite.ts';
 import { forgeCloses } from '../testing/forged-close.ts';
 import { createPki, type Pki } from '../testing/pki.ts';
 import { UdpRelay } from '../testing/udp-relay.ts';
-import { loadLibrary } from './library.ts';
+import { loadLibrary, quicTraffic } from './library.ts';
 import { createQuic } from './quic.ts';
 import { alpn, type QuicheRuntime } from './runtime.ts';
 
@@ -183,6 +185,18 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       }
     });
 
+    it('counts what comes in and what of it begins a handshake', async () => {
+      const { port } = await listen();
+      const before = quicTraffic();
+      const socket = createSocket('udp4');
+      for (let count = 0; count < 10; count += 1) socket.send(new Uint8Array(1200).fill(0xff), port, host);
+      while (quicTraffic().datagrams < before.datagrams + 10) await soon();
+      socket.close();
+      assert.equal(quicTraffic().handshakes, before.handshakes);
+      (await dial(port)).close();
+      assert.equal(quicTraffic().handshakes, before.handshakes + 1);
+    });
+
     it('follows a client whose NAT gave it another port', async () => {
       const relay = await UdpRelay.to((await listen()).port);
       const connection = await dial(relay.port);
@@ -206,7 +220,8 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
 
     it('gives up handshakes that do not end, long before the idle timeout', async () => {
       const limits = { maxConnections: 1, maxHandshakes: 1, handshakeTimeoutMs: 300, idleTimeoutMs: 600_000 };
-      const { port } = await listen({ limits });
+      const refused: QuicRefusal[] = [];
+      const { port } = await listen({ limits, onRefused: (reason) => refused.push(reason) });
       // Two clients that answer the Retry and fall silent take every place there is.
       const relays = [await UdpRelay.to(port), await UdpRelay.to(port)];
       const stuck = relays.map((relay) => {
@@ -223,6 +238,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       let connection: QuicClientConnection | undefined;
       while (!connection && Date.now() < deadline) connection = await tryDial().catch(() => undefined);
       assert.ok(connection, 'the places were not given back');
+      assert.ok(refused.includes('handshake_timeout'));
       connection.close();
       for (const session of stuck) await session.close();
       for (const relay of relays) relay.close();

@@ -9,7 +9,7 @@
 
 import { lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { makePrivateFolder } from './private-folder.ts';
 
@@ -57,6 +57,27 @@ export function loadLibrary(): Library {
     enterSandbox();
   }
   return library;
+}
+
+/** What came in over QUIC, in this process since its start. What a flood sends is in nothing else that can be counted. */
+export interface QuicTraffic {
+  readonly datagrams: number;
+  /** Handshakes begun: of those, the clients had shown that their address is theirs. */
+  readonly handshakes: number;
+}
+
+export function quicTraffic(): QuicTraffic {
+  if (!library) return { datagrams: 0, handshakes: 0 };
+  // The library exports its numbers from a file of its own only.
+  const { getBinding } = require(join(dirname(require.resolve(name)), 'event-loop.js')) as {
+    getBinding: () => { runtimeTelemetry: () => Record<string, number> };
+  };
+  const numbers = getBinding().runtimeTelemetry();
+  const sum = (...names: string[]) => names.reduce((all, each) => all + (numbers[each] ?? Number.NaN), 0);
+  return {
+    datagrams: sum('ecnRecvNotEctTotal', 'ecnRecvEct0Total', 'ecnRecvEct1Total', 'ecnRecvCeTotal'),
+    handshakes: sum('rawQuicServerSessionsOpened'),
+  };
 }
 
 /**

@@ -71,7 +71,9 @@ class QuicheListener implements QuicListener {
     this.#server = server;
     this.#options = options;
     this.#limits = limits;
-    this.#handshakes = new HandshakeWatch(server, limits.handshakeTimeoutMs);
+    this.#handshakes = new HandshakeWatch(server, limits.handshakeTimeoutMs, () =>
+      options.onRefused?.('handshake_timeout'),
+    );
     server.on('session', (session) => this.#accept(session));
   }
 
@@ -119,6 +121,7 @@ class QuicheListener implements QuicListener {
       return;
     }
     if (this.#connections.size >= this.#limits.maxConnections) {
+      this.#options.onRefused?.('limit');
       connection.close(
         new IdentityError(
           'TOO_MANY_SESSIONS',
@@ -206,13 +209,15 @@ class HandshakeWatch {
   readonly #sessions: Map<number, QuicServerSession>;
   readonly #established = new WeakSet<QuicServerSession>();
   readonly #timer: NodeJS.Timeout;
+  readonly #ended: () => void;
   #seen = new Set<QuicServerSession>();
 
-  constructor(server: QuicServer, timeoutMs: number) {
+  constructor(server: QuicServer, timeoutMs: number, ended: () => void) {
     const sessions = (server as unknown as { _sessions: unknown })._sessions;
     if (!(sessions instanceof Map))
       throw new TypeError('this version of the QUIC library hides its handshakes');
     this.#sessions = sessions;
+    this.#ended = ended;
     this.#timer = setInterval(() => this.#sweep(), timeoutMs).unref();
   }
 
@@ -229,9 +234,12 @@ class HandshakeWatch {
     const open = new Set<QuicServerSession>();
     for (const session of this.#sessions.values()) {
       if (this.#established.has(session)) continue;
-      if (this.#seen.has(session))
-        session.close(toCloseNumber('UNREACHABLE'), 'The handshake took too long.');
-      else open.add(session);
+      if (!this.#seen.has(session)) {
+        open.add(session);
+        continue;
+      }
+      this.#ended();
+      session.close(toCloseNumber('UNREACHABLE'), 'The handshake took too long.');
     }
     this.#seen = open;
   }

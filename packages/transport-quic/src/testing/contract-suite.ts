@@ -10,6 +10,7 @@ import type {
   QuicDialOptions,
   QuicListener,
   QuicListenOptions,
+  QuicRefusal,
   QuicServerConnection,
   QuicStream,
 } from '../contract.ts';
@@ -272,11 +273,16 @@ export function contractSuite(name: string, quic: Quic): void {
     });
 
     it('tells a client that comes beside as many connections as are allowed', async () => {
-      const listener = await listen({ limits: { maxConnections: 1 } });
+      const refused: QuicRefusal[] = [];
+      const listener = await listen({
+        limits: { maxConnections: 1 },
+        onRefused: (reason) => refused.push(reason),
+      });
       const first = await dial(listener.port);
       assert.equal(await ask(first, 'x'), 'x');
       assert.equal(listener.connectionCount, 1);
       assert.equal((await (await dial(listener.port)).closed)?.code, 'TOO_MANY_SESSIONS');
+      assert.deepEqual(refused, ['limit']);
       assert.equal(await ask(first, 'y'), 'y');
       first.close();
       while (listener.connectionCount > 0) await new Promise((resolve) => setImmediate(resolve));
