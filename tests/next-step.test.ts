@@ -1,0 +1,46 @@
+// What a failed command says to do next: on the device what a device can do, on the daemon's machine what an operator can,
+// and never the one with the home of the other.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { answer, failure, PalyraProcess, palyra } from './testing/palyra-process.ts';
+import { TestDaemon } from './testing/running-daemon.ts';
+import { wrongCode } from './testing/wrong-code.ts';
+
+async function makeDeviceHome(t: TestContext): Promise<string> {
+  const home = await mkdtemp(join(tmpdir(), 'palyra-device-'));
+  t.after(() => rm(home, { recursive: true, force: true }));
+  return home;
+}
+
+test('a device with a wrong code is sent to the operator, and not to a daemon of its own', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const home = await makeDeviceHome(t);
+  const { code } = await daemon.admin.mintCode({});
+  const run = palyra(['pair', daemon.pairingAddress, '--code-stdin'], { home, stdin: wrongCode(code) });
+  const message = await failure(run, { code: 'DAEMON_NOT_AUTHENTICATED', exitCode: 3 });
+  assert.match(message, /ask the operator for a new code \(there: palyra pairing code\)/);
+  assert.ok(!message.includes(home), message);
+});
+
+test('a revoked device is told the command that works in its home, and the operator who approves it is not', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const home = await makeDeviceHome(t);
+  const { code } = await daemon.admin.mintCode({});
+  const pairing = PalyraProcess.start(['pair', daemon.pairingAddress, '--code-stdin'], { home, stdin: code });
+  const { request_id: id } = await pairing.line(({ event }) => event === 'words');
+  await answer(['pairing', 'approve', id], { home: daemon.home });
+  const { device_id: device } = await pairing.line(({ event }) => event === 'paired');
+  await pairing.ended;
+  await answer(['devices', 'revoke', device, '--yes'], { home: daemon.home });
+
+  const refused = { code: 'DEVICE_REVOKED', exitCode: 3 };
+  const told = await failure(palyra(['node', 'status'], { home }), refused);
+  assert.match(told, new RegExp(`palyra pair ADDRESS --new-identity --home ${home}$`));
+  const { reasons, next_step: nextStep } = await answer(['why', device], { home: daemon.home });
+  assert.ok(reasons.length > 0);
+  assert.match(nextStep, /palyra pair ADDRESS --new-identity$/);
+});
