@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { answer, failure, PalyraProcess, palyra } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
-import { wrongCode } from './testing/wrong-code.ts';
 
 async function makeDeviceHome(t: TestContext): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), 'palyra-device-'));
@@ -20,7 +19,8 @@ test('a device with a wrong code is sent to the operator, and not to a daemon of
   const daemon = await TestDaemon.start(t);
   const home = await makeDeviceHome(t);
   const { code } = await daemon.admin.mintCode({});
-  const run = palyra(['pair', daemon.pairingAddress, '--code-stdin'], { home, stdin: wrongCode(code) });
+  const wrong = code.replace(/[0-9]$/, (digit) => String((Number(digit) + 1) % 10));
+  const run = palyra(['pair', daemon.pairingAddress, '--code-stdin'], { home, stdin: wrong });
   const message = await failure(run, { code: 'DAEMON_NOT_AUTHENTICATED', exitCode: 3 });
   assert.match(message, /ask the operator for a new code \(there: palyra pairing code\)/);
   assert.ok(!message.includes(home), message);
