@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
-import { CliError, type CliErrorCode, exitCodeHelp, exitCodes, failureOf } from './failure.ts';
+import { CliError, type CliErrorCode, exitCodeHelp, exitCodeLine, exitCodes, failureOf } from './failure.ts';
 
 const expected: readonly (readonly [IdentityErrorCode, number])[] = [
   ['MESSAGE_INVALID', 2],
@@ -69,6 +69,8 @@ test('what is none of our errors is INTERNAL, with its stack for a report', () =
 
 test('every exit code is documented in the help', () => {
   for (const exitCode of Object.values(exitCodes)) {
-    assert.match(exitCodeHelp, new RegExp(`\\b${exitCode}\\b`), `exit code ${exitCode}`);
+    for (const help of [exitCodeHelp, exitCodeLine]) {
+      assert.match(help, new RegExp(`\\b${exitCode}\\b`), `exit code ${exitCode}`);
+    }
   }
 });

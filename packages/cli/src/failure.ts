@@ -54,6 +54,10 @@ export const exitCodeHelp = `Exit codes:
   7  nobody answers at the address
   130, 143  interrupted (Ctrl-C), terminated`;
 
+/** The same on the help of one command. */
+export const exitCodeLine =
+  'Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 wrong state or not found, 5 limit or time, 6 disk or store,\n7 nobody answers, 130 and 143 interrupted';
+
 const { failure, usage, refused, conflict, limit, store, unreachable } = exitCodes;
 
 /** By family of the library's errors; the two that differ say why. */

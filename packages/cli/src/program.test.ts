@@ -37,7 +37,7 @@ function* eachCommand(command: Command, path: string): Generator<{ path: string;
 const commands = [...eachCommand(buildProgram(recorded().invocation), 'palyra')];
 
 for (const { path } of commands) {
-  test(`the help of "${path}" shows an example that parses, --home and --json`, async () => {
+  test(`the help of "${path}" shows an example that parses, --home, --json and the exit codes`, async () => {
     const args = [...path.split(' ').slice(1), '--help'];
     const { exitCode, stdout } = await runRecorded({ args });
     assert.equal(exitCode, 0);
@@ -45,6 +45,7 @@ for (const { path } of commands) {
     assert.ok(examples, stdout);
     assert.match(stdout, /--home <folder>/);
     assert.match(stdout, /--json/);
+    assert.match(stdout, /\nExit codes:/);
     for (const line of examples.trim().split('\n')) {
       // Its own help is asked for instead of running it: a word that no command knows would be refused.
       const words = line

@@ -16,7 +16,7 @@ import { addPair } from './commands/pair.ts';
 import { addPairing } from './commands/pairing.ts';
 import { addRenew } from './commands/renew.ts';
 import { addStatus } from './commands/status.ts';
-import { CliError, exitCodeHelp, exitCodes, failureOf } from './failure.ts';
+import { CliError, exitCodeHelp, exitCodeLine, exitCodes, failureOf } from './failure.ts';
 import { withExamples } from './help.ts';
 import { resolveHome } from './home.ts';
 import type { Invocation } from './invocation.ts';
@@ -84,7 +84,10 @@ export function buildProgram(invocation: Invocation): Command {
     add(program, cli);
   }
   withExamples(program, 'palyra daemon', 'palyra pair 192.168.1.5', 'palyra pairing approve');
-  return program.addHelpText('after', `\n${exitCodeHelp}`);
+  return program.addHelpText(
+    'afterAll',
+    ({ command }) => `\n${command === program ? exitCodeHelp : exitCodeLine}`,
+  );
 }
 
 /** Read when it is needed: the options are known only once the line has been parsed, or has failed to be. */
