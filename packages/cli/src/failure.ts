@@ -56,7 +56,7 @@ export const exitCodeHelp = `Exit codes:
 
 /** The same on the help of one command. */
 export const exitCodeLine =
-  'Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 wrong state or not found, 5 limit or time, 6 disk or store,\n7 nobody answers, 130 and 143 interrupted';
+  'Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 wrong state or not found,\n5 limit or time, 6 disk or store, 7 nobody answers, 130 and 143 interrupted';
 
 const { failure, usage, refused, conflict, limit, store, unreachable } = exitCodes;
 

@@ -80,7 +80,7 @@ export function addPairing(program: Command, cli: () => Cli): void {
       .command('watch')
       .summary('See who asks as it happens, and decide.')
       .description(
-        'See who asks as it happens, and decide: a screen with keys on a terminal, else a line for each change, until Ctrl-C.',
+        'See who asks as it happens, and decide. On a terminal it is a screen: up and down select, a approves, r rejects, ? helps, q quits. Elsewhere, and with --json, it prints a line for each change until Ctrl-C.',
       )
       .action(() => watch(cli())),
     'palyra pairing watch',
