@@ -1,0 +1,61 @@
+// `npm run pack -- FOLDER`: the packages as npm takes them. Node does not strip types below node_modules, so what is
+// installed from a registry or a tarball must be JavaScript with its declarations beside it.
+
+import { spawnSync } from 'node:child_process';
+import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import process from 'node:process';
+
+const repository = join(import.meta.dirname, '..');
+const target = process.argv[2];
+if (target === undefined) {
+  console.error('Name the folder for the packages: npm run pack -- FOLDER');
+  process.exit(2);
+}
+const staged = mkdtempSync(join(tmpdir(), 'palyra-pack-'));
+try {
+  run('npx', ['tsc', '-p', 'tsconfig.pack.json', '--outDir', staged]);
+  const folders = globSync('packages/*', { cwd: repository }).sort();
+  for (const folder of folders) stage(folder);
+  mkdirSync(target, { recursive: true });
+  run('npm', [
+    'pack',
+    '--silent',
+    '--ignore-scripts',
+    '--pack-destination',
+    resolve(target),
+    ...folders.map((folder) => join(staged, folder)),
+  ]);
+} finally {
+  rmSync(staged, { recursive: true, force: true });
+}
+
+/** Beside what the compiler wrote: what it does not write. */
+function stage(folder: string): void {
+  const [from, to] = [join(repository, folder), join(staged, folder)];
+  for (const generated of globSync('src/gen/**/*.{js,d.ts}', { cwd: from })) {
+    cpSync(join(from, generated), join(to, generated));
+  }
+  for (const extra of globSync(['bin', 'dist', 'proto'], { cwd: from })) {
+    cpSync(join(from, extra), join(to, extra), { recursive: true });
+  }
+  cpSync(join(repository, 'LICENSE'), join(to, 'LICENSE'));
+  // The compiler leaves the names of sources in declarations, and does not see the program in bin.
+  for (const file of globSync(['src/**/*.d.ts', 'bin/*.js'], { cwd: to })) {
+    const text = readFileSync(join(to, file), 'utf8');
+    writeFileSync(join(to, file), text.replaceAll(/(['"]\.{1,2}\/[^'"]*)\.ts(['"])/g, '$1.js$2'));
+  }
+  const {
+    devDependencies: _,
+    scripts: __,
+    ...description
+  } = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8'));
+  const text = JSON.stringify(description, null, 2).replaceAll(/(\.\/src\/[\w-]+)\.ts"/g, '$1.js"');
+  writeFileSync(join(to, 'package.json'), `${text}\n`);
+}
+
+function run(command: string, args: readonly string[]): void {
+  const { status } = spawnSync(command, args, { cwd: repository, stdio: ['ignore', 'inherit', 'inherit'] });
+  if (status !== 0) throw new Error(`${command} ${args[0]} failed`);
+}
