@@ -1,15 +1,29 @@
-// The operator's line to the daemon: its admin socket in this home.
+// The operator's line to the daemon: its admin socket in this home, or mutual TLS from this device.
 
 import { type Client, ConnectError, createClient } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
-import { AdminService, dialAdmin, fromConnectError, type Http2Connection } from '@palyra/rpc';
+import {
+  AdminService,
+  defaultHttp2Limits,
+  dialAdmin,
+  dialNode,
+  fromConnectError,
+  type Http2Connection,
+} from '@palyra/rpc';
+import { parseAddress } from './address.ts';
 import { type Cli, followUp } from './cli.ts';
+import { pairedEnrollment } from './device-store.ts';
 import { untilInterrupted } from './interruption.ts';
+import type { Remote } from './remote.ts';
 
 export type Admin = Client<typeof AdminService>;
 export type Pairing = Awaited<ReturnType<Admin['getPairing']>>;
 export type Device = Awaited<ReturnType<Admin['renameDevice']>>;
 export type Certificate = Awaited<ReturnType<Admin['revokeCertificate']>>;
+
+const nodePort = 7444;
+/** A page of a thousand devices that each tell of everything they may. */
+const answerBytes = 16 * defaultHttp2Limits.messageBytes;
 
 /** @throws UNREACHABLE, what the daemon answers, and the interruption. */
 export async function withAdmin<T>(
@@ -32,6 +46,7 @@ export async function withAdmin<T>(
 }
 
 async function dial(cli: Cli): Promise<Http2Connection> {
+  if (cli.remote) return dialRemote(cli, cli.remote);
   try {
     return await dialAdmin(cli.home.adminSocket);
   } catch (error) {
@@ -43,6 +58,12 @@ async function dial(cli: Cli): Promise<Http2Connection> {
       { cause: error },
     );
   }
+}
+
+async function dialRemote(cli: Cli, { daemon, address }: Remote): Promise<Http2Connection> {
+  const enrollment = await pairedEnrollment(cli, daemon, '--remote-daemon');
+  const at = address === undefined ? enrollment.nodeAddress : parseAddress(address, nodePort);
+  return dialNode(at, enrollment, { readMaxBytes: answerBytes });
 }
 
 function answerOf(error: ConnectError): IdentityError {

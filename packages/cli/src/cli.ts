@@ -3,6 +3,7 @@
 import type { Home } from './home.ts';
 import type { Invocation } from './invocation.ts';
 import type { Output } from './output.ts';
+import { type Remote, worksRemotely } from './remote.ts';
 
 /** Whose command it is. The two often run on different machines, each with a home of its own. */
 export type Side = 'device' | 'operator';
@@ -12,12 +13,21 @@ export interface Cli {
   readonly output: Output;
   readonly home: Home;
   readonly side: Side;
+  /** Set when the daemon is on another machine, and this device is an operator's. */
+  readonly remote?: Remote;
   readonly now: () => number;
 }
 
 /** A command as this person would type it next. */
-export function followUp({ invocation, home }: Pick<Cli, 'invocation' | 'home'>, command: string): string {
-  return [invocation.program, command, home.flag].filter(Boolean).join(' ');
+export function followUp(
+  { invocation, home, remote }: Pick<Cli, 'invocation' | 'home' | 'remote'>,
+  command: string,
+): string {
+  const isOperators = sideOf(command) === 'operator';
+  // It is typed on the daemon's machine, which has a home of its own.
+  if (remote && isOperators && !worksRemotely(command)) return `palyra ${command}`;
+  const flags = remote && isOperators ? remote.flags : '';
+  return [invocation.program, flags, command, home.flag].filter(Boolean).join(' ');
 }
 
 const named =
@@ -34,11 +44,15 @@ export function sideOf(command: string): Side {
  * The library's messages name commands as `palyra pairing code`; this makes them the ones that work here. A command of
  * the other side is left as it is: it belongs to another machine.
  */
-export function withFollowUps(cli: Pick<Cli, 'invocation' | 'home' | 'side'>, message: string): string {
-  const { invocation, home, side } = cli;
+export function withFollowUps(
+  cli: Pick<Cli, 'invocation' | 'home' | 'side' | 'remote'>,
+  message: string,
+): string {
+  const { invocation, home, side, remote } = cli;
   // Made here, by followUp.
   if (message.includes(home.flag || invocation.program)) return message;
   return message.replaceAll(named, (whole, command: string) =>
-    sideOf(command) === side ? followUp(cli, command) : whole,
+    // With --remote, this machine is a device and an operator's.
+    remote || sideOf(command) === side ? followUp(cli, command) : whole,
   );
 }

@@ -22,9 +22,14 @@ export async function openDeviceStore(home: Home): Promise<FilesystemSecretStore
 /**
  * The daemon this device is paired with.
  * @param reference which one, when there are several.
+ * @param option that names it.
  * @throws NOT_PAIRED; USAGE when there are several and none was named.
  */
-export async function pairedEnrollment(cli: Cli, reference: string | undefined): Promise<PairedEnrollment> {
+export async function pairedEnrollment(
+  cli: Cli,
+  reference: string | undefined,
+  option = '--daemon',
+): Promise<PairedEnrollment> {
   const paired = await pairedEnrollments(cli.home);
   if (paired.length === 0) {
     throw new IdentityError(
@@ -34,7 +39,10 @@ export async function pairedEnrollment(cli: Cli, reference: string | undefined):
   }
   if (reference === undefined && paired.length > 1) {
     const list = paired.map((each) => `${each.daemonId} at ${each.nodeAddress}`).join(', ');
-    throw new CliError('USAGE', `This device is paired with several daemons: ${list}. Name one: --daemon ID`);
+    throw new CliError(
+      'USAGE',
+      `This device is paired with several daemons: ${list}. Name one: ${option} ID`,
+    );
   }
   if (reference === undefined) return paired[0]!;
   const id = await resolveId(reference, {

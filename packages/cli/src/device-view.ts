@@ -12,6 +12,7 @@ export function deviceJson(device: Device) {
     name: device.name,
     kind: device.kind,
     platform: device.platform,
+    role: device.role,
     state: device.state,
     identity_fingerprint: device.identityFingerprint,
     created_at: isoTime(device.createdAtMs),
@@ -40,7 +41,12 @@ export function deviceTable(cli: Cli, devices: readonly Device[]): string {
     idIn(cli.output.columns, device.id),
     device.name,
     device.kind,
-    [device.state, device.cloneSeenMs > 0n && 'copied?', device.recoveryAskedMs > 0n && 'asks to recover']
+    [
+      device.role === 'operator' && 'OPERATOR',
+      device.state,
+      device.cloneSeenMs > 0n && 'copied?',
+      device.recoveryAskedMs > 0n && 'asks to recover',
+    ]
       .filter(Boolean)
       .join(', '),
     device.lastSeenMs > 0n ? `${formatSpan(cli.now() - Number(device.lastSeenMs))} ago` : 'never',
@@ -59,6 +65,7 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
     ['name', device.name],
     ['kind', device.kind],
     ['platform', device.platform],
+    ['role', device.role === 'operator' ? operatorWords : device.role],
     ['state', device.state],
     ['reason', device.revocationReason],
     ['asks to recover', device.recoveryAskedMs > 0n ? asksToRecover(cli, device) : ''],
@@ -82,6 +89,10 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
   });
   return `${about}\n\n${list}`;
 }
+
+/** What the role means, wherever it is given or shown. */
+export const operatorWords =
+  'OPERATOR: may approve, rename and revoke devices and run capabilities on them, from where it is';
 
 function asksToRecover(cli: Cli, { id, recoveryAskedMs }: Device): string {
   const since = formatTime(recoveryAskedMs, cli.now());

@@ -138,6 +138,7 @@ test('JSON has every field, with null for what is not there', () => {
     state: 'pending_approval',
     code: 'qr',
     slot: null,
+    auto_approve: false,
     created_at: new Date(Number(request.createdAtMs)).toISOString(),
     expires_at: null,
     guesses_left: 2,

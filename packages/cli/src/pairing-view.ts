@@ -14,6 +14,7 @@ export function pairingJson(pairing: Pairing) {
     state: pairing.state,
     code: pairing.slot ? 'typed' : 'qr',
     slot: pairing.slot || null,
+    auto_approve: pairing.autoApprove,
     created_at: isoTime(pairing.createdAtMs),
     expires_at: isoTime(pairing.expiresAtMs),
     guesses_left: pairing.guessesLeft,
@@ -30,6 +31,7 @@ export function pairingJson(pairing: Pairing) {
           words: device.words,
           source: device.source,
           continuity: device.continuity,
+          role: device.role || null,
         }
       : null,
   };
@@ -78,7 +80,9 @@ export function pairingDetails(cli: Cli, pairing: Pairing): string {
     ['identity key', device?.identityFingerprint],
     ['came from', device?.source],
     ['known before', device && (continuityWords[device.continuity] ?? device.continuity)],
+    ['role', device && roleWords(pairing, device)],
     ['code', codeName(pairing)],
+    ['decision', pairing.autoApprove ? autoApproveWords : undefined],
     ['bad guesses', device || failedGuesses > 0 ? String(failedGuesses) : undefined],
     ['certificate', pairing.serial && `serial ${pairing.serial}`],
     ['made', formatTime(pairing.createdAtMs, now)],
@@ -92,6 +96,29 @@ const continuityWords: Readonly<Record<string, string>> = {
   known: 'yes, with this identity key',
   another_key: 'YES, WITH ANOTHER IDENTITY KEY',
 };
+
+export const autoApproveWords = 'AUTO-APPROVED: the device that uses the code is let in without a question';
+
+function roleWords(
+  { state }: Pairing,
+  device: Pick<PairingDevice, 'role' | 'continuity'>,
+): string | undefined {
+  if (device.role !== 'operator') return undefined;
+  return state === 'pending_approval' ? operatorWarning(device) : 'OPERATOR';
+}
+
+type PairingDevice = NonNullable<Pairing['device']>;
+
+/** What approving a request does to an operator; undefined when no operator is concerned. */
+export function operatorWarning({
+  role,
+  continuity,
+}: Pick<PairingDevice, 'role' | 'continuity'>): string | undefined {
+  if (role !== 'operator') return undefined;
+  return continuity === 'another_key'
+    ? 'this id is an OPERATOR; the other key does not become one'
+    : 'it is an OPERATOR, and stays one';
+}
 
 function anotherKey(cli: Cli): string {
   return cli.output.paint(
@@ -112,6 +139,7 @@ export interface PairingChange {
   readonly guessesLeft: number;
   readonly failedGuesses: number;
   readonly reason: string;
+  readonly autoApprove: boolean;
   readonly device?:
     | {
         readonly name: string;
@@ -120,6 +148,7 @@ export interface PairingChange {
         readonly words: string;
         readonly source: string;
         readonly continuity: string;
+        readonly role: string;
       }
     | undefined;
 }
@@ -134,11 +163,15 @@ export function pairingChangeLine(cli: Cli, change: PairingChange): string {
     case 'waiting':
       return change.failedGuesses > 0
         ? line(`${code} was tried; guesses left: ${change.guessesLeft}.`)
-        : line(`${code} waits for a device.`);
+        : line(
+            `${code} waits for a device${change.autoApprove ? ', and LETS IT IN WITHOUT A QUESTION' : ''}.`,
+          );
     case 'pending_approval':
       return requestLines(cli, change, line);
     case 'approved':
-      return line(`Approved: ${name}. It fetches its certificate now.`);
+      return line(
+        `Approved: ${name}${device?.role === 'operator' ? ', as an OPERATOR' : ''}. It fetches its certificate now.`,
+      );
     case 'issued':
       return line(`${name} has its certificate.`);
     case 'active':
@@ -172,10 +205,12 @@ function requestLines(
   if (continuity === 'another_key') {
     lines.push(`${indent}${cli.output.paint('yellow', '! its id is known with ANOTHER identity key')}`);
   }
+  const warning = operatorWarning(device!);
+  if (warning) lines.push(`${indent}${cli.output.paint('yellow', `! ${warning}`)}`);
   lines.push(`${indent}approve  ${followUp(cli, `pairing approve ${shortId(id)}`)}`);
   return lines.join('\n');
 }
 
-function codeName({ slot }: { readonly slot: string }): string {
-  return slot || 'QR';
+function codeName({ slot, autoApprove }: Pick<Pairing, 'slot' | 'autoApprove'>): string {
+  return `${slot || 'QR'}${autoApprove ? ' AUTO' : ''}`;
 }

@@ -21,6 +21,7 @@ import { withExamples } from './help.ts';
 import { resolveHome } from './home.ts';
 import type { Invocation } from './invocation.ts';
 import { Output } from './output.ts';
+import { type RemoteOptions, remoteOf, worksRemotely } from './remote.ts';
 
 /** @returns the exit code. Never throws. */
 export async function run(invocation: Invocation): Promise<number> {
@@ -54,6 +55,9 @@ export function buildProgram(invocation: Invocation): Command {
     .version(packageJson.version)
     .option('--home <folder>', 'where everything is kept (default: PALYRA_HOME, or ~/.palyra)')
     .option('--json', 'answer in JSON, for programs: one document, or one per line')
+    .option('--remote', "work on another machine's daemon, over mutual TLS: this device is an operator's")
+    .option('--remote-daemon <id>', 'which daemon, when this device is paired with several')
+    .option('--remote-address <address>', 'its node listener (default: where it was at pairing)')
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
@@ -67,6 +71,13 @@ export function buildProgram(invocation: Invocation): Command {
       getErrHasColors: () => stderr.isTTY === true && !invocation.noColor,
     });
   const cli = cliOf(program, invocation);
+  program.hook('preAction', (_, action) => {
+    const path = [action.parent, action]
+      .map((each) => (each === program ? '' : each?.name()))
+      .join(' ')
+      .trim();
+    if (cli().remote && !worksRemotely(path)) throw new CliError('USAGE', notRemote(path));
+  });
   for (const add of [
     addDaemon,
     addPair,
@@ -93,15 +104,26 @@ export function buildProgram(invocation: Invocation): Command {
 /** Read when it is needed: the options are known only once the line has been parsed, or has failed to be. */
 function cliOf(program: Command, invocation: Invocation): () => Cli {
   return () => {
-    const { home, json } = program.opts<{ home?: string; json?: boolean }>();
+    const options = program.opts<RemoteOptions & { home?: string; json?: boolean }>();
+    const { home, json } = options;
+    const remote = remoteOf(options);
     return {
       invocation,
       output: new Output(invocation, json ?? invocation.args.includes('--json')),
       home: resolveHome(home, invocation),
       side: sideOf(pathOf(program, invocation.args)),
+      ...(remote && { remote }),
       now: Date.now,
     };
   };
+}
+
+function notRemote(command: string): string {
+  const why =
+    sideOf(command) === 'device'
+      ? 'is about this device itself, so it goes without --remote.'
+      : "works on the daemon's own machine only: it needs its keys or files, or gives rights. Run it there.";
+  return `palyra ${command} ${why}`;
 }
 
 function usageError(error: CommanderError, program: Command, invocation: Invocation): CliError {

@@ -49,18 +49,20 @@ const keepAliveTimeoutMs = 10_000;
  * The node listener, over mutual TLS. The daemon is known by its SPIFFE ID and its chain to a pinned root, not by the
  * address.
  * @param address host:port of the node listener.
+ * @param options `readMaxBytes`: the largest answer that is taken. Default: what a listener takes.
  * @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW
  */
 export async function dialNode(
   address: string,
   enrollment: PairedEnrollment,
+  { readMaxBytes = defaultHttp2Limits.messageBytes }: { readonly readMaxBytes?: number } = {},
 ): Promise<Http2Connection & NodeConnection> {
   const options = {
     ...expectDaemon(enrollment),
     cert: certificatesToPem(enrollment.certificateChain),
     key: TlsKey.fromPkcs8(enrollment.tlsKey).toPem(),
   };
-  const connection = await dialTls(address, options, defaultHttp2Limits.messageBytes);
+  const connection = await dialTls(address, options, readMaxBytes);
   return { ...connection, name: 'http2' };
 }
 

@@ -178,7 +178,9 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
     const { pairing } = event;
     // A fresh code, or a guess: the request or the end of the code follows and says more.
     if (pairing.state === 'waiting') return;
-    const change = changeOf(pairing);
+    const known = 'request' in pairing && pairing.request?.deviceId;
+    const role = (known && (await running.identity.registry.device(known))?.role) || '';
+    const change = changeOf(pairing, role);
     output.answer(changeJson(at, pairing, change), () => pairingChangeLine(cli, change));
     return;
   }
@@ -211,7 +213,7 @@ const eventNames: Readonly<Record<PairingEvent['state'], string>> = {
   exhausted: 'exhausted',
 };
 
-function changeOf(pairing: PairingEvent): PairingChange {
+function changeOf(pairing: PairingEvent, role: string): PairingChange {
   const request = 'request' in pairing ? pairing.request : undefined;
   return {
     id: pairing.id,
@@ -220,7 +222,8 @@ function changeOf(pairing: PairingEvent): PairingChange {
     guessesLeft: pairing.guessesLeft,
     failedGuesses: request?.failedGuesses ?? pairing.guessesTaken,
     reason: 'reason' in pairing ? pairing.reason : '',
-    device: request,
+    autoApprove: pairing.autoApprovedBy !== undefined,
+    device: request && { ...request, role },
   };
 }
 
@@ -241,6 +244,7 @@ function changeJson(at: string, pairing: PairingEvent, { device, failedGuesses, 
           words: device.words,
           source: device.source,
           continuity: device.continuity,
+          role: device.role || null,
         }
       : null,
   };

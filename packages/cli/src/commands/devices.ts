@@ -1,10 +1,12 @@
 // `palyra devices`: who is paired, and shutting them out again.
 
-import { IdentityError } from '@palyra/identity';
-import type { Command } from 'commander';
+import { hasCode, IdentityError } from '@palyra/identity';
+import { fromConnectError } from '@palyra/rpc';
+import { Argument, type Command } from 'commander';
 import { type Admin, type Device, withAdmin } from '../admin.ts';
 import { type Cli, followUp } from '../cli.ts';
-import { certificateJson, deviceDetails, deviceJson, deviceTable } from '../device-view.ts';
+import { withDevice } from '../device-connection.ts';
+import { certificateJson, deviceDetails, deviceJson, deviceTable, operatorWords } from '../device-view.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { printable } from '../printable.ts';
@@ -21,7 +23,9 @@ interface RevokeOptions {
 }
 
 export function addDevices(program: Command, cli: () => Cli): void {
-  const devices = program.command('devices').description('Paired devices: list, rename, revoke, release.');
+  const devices = program
+    .command('devices')
+    .description('Paired devices: list, rename, roles, revoke, release.');
   withExamples(devices, 'palyra devices list', 'palyra devices revoke 7K3QX9AB');
 
   withExamples(
@@ -49,6 +53,19 @@ export function addDevices(program: Command, cli: () => Cli): void {
       .description('Give a device another name.')
       .action((id: string, name: string) => rename(cli(), id, name)),
     'palyra devices rename 7K3QX9AB "kitchen sensor"',
+  );
+  withExamples(
+    devices
+      .command('set-role')
+      .argument('<device>', deviceArgument)
+      .addArgument(new Argument('<role>', 'operator, or device').choices(['operator', 'device']))
+      .description(
+        'Make a device an operator, which may do with --remote what you do here, or take that from it. At once.',
+      )
+      .option('--yes', 'do not ask')
+      .action((id: string, role: string, options: { yes?: boolean }) => setRole(cli(), id, role, options)),
+    'palyra devices set-role 7K3QX9AB operator',
+    'palyra devices set-role 7K3QX9AB device',
   );
   withExamples(
     devices
@@ -122,9 +139,46 @@ async function revoke(cli: Cli, reference: string, options: RevokeOptions): Prom
     const revoked = await withAdmin(cli, (admin) => admin.revokeCertificate({ serial, reason }));
     cli.output.answer(certificateJson(revoked), () => `Certificate ${serial} of ${name} is revoked.`);
   } else {
-    const revoked = await withAdmin(cli, (admin) => admin.revokeDevice({ id: device.id, reason }));
+    const revoked = await withAdmin(cli, (admin) =>
+      admin.revokeDevice({ id: device.id, reason }).catch((error) => myself(cli, error, device, reason)),
+    );
     cli.output.answer(deviceJson(revoked), () => `${name} is revoked. Its connections are closed.`);
   }
+}
+
+/** Whoever revokes the device it sits at is shut out before it has the answer. */
+async function myself(cli: Cli, error: unknown, device: Device, reason: string): Promise<Device> {
+  const isOut = hasCode(fromConnectError(error), 'DEVICE_REVOKED');
+  if (
+    !isOut ||
+    !cli.remote ||
+    (await withDevice(cli.home, async ({ identity }) => identity.id)) !== device.id
+  )
+    throw error;
+  return { ...device, state: 'revoked', revocationReason: reason };
+}
+
+async function setRole(
+  cli: Cli,
+  reference: string,
+  role: string,
+  { yes = false }: { yes?: boolean },
+): Promise<void> {
+  const { device } = await withAdmin(cli, (admin) => find(cli, admin, reference));
+  const name = printable(device.name);
+  if (role === 'operator' && device.role !== role && !yes) {
+    if (!canAsk(cli)) {
+      throw new CliError('NO_TERMINAL', 'There is no terminal to ask on. If you are sure, add --yes.');
+    }
+    cli.output.note(cli.output.paint('yellow', `! ${operatorWords}.`));
+    await askYes(cli, `Make ${name} (${device.id}) an OPERATOR?`);
+  }
+  const changed = await withAdmin(cli, (admin) => admin.setDeviceRole({ id: device.id, role }));
+  cli.output.answer(deviceJson(changed), () =>
+    role === 'operator'
+      ? `${name} is an OPERATOR now. There: palyra --remote status`
+      : `${name} is no operator any more, at once.`,
+  );
 }
 
 async function release(cli: Cli, reference: string): Promise<void> {

@@ -4,9 +4,10 @@ import { IdentityError } from '@palyra/identity';
 import type { Command } from 'commander';
 import { type Admin, type Pairing, withAdmin } from '../admin.ts';
 import { type Cli, followUp } from '../cli.ts';
+import { operatorWords } from '../device-view.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
-import { pairingDetails, pairingJson, pairingTable } from '../pairing-view.ts';
+import { autoApproveWords, pairingDetails, pairingJson, pairingTable } from '../pairing-view.ts';
 import { printable } from '../printable.ts';
 import { qrCode } from '../qr.ts';
 import { askYes, canAsk } from '../question.ts';
@@ -30,8 +31,10 @@ export function addPairing(program: Command, cli: () => Cli): void {
       .description('Make a pairing code. It lets one device ask, and gives it three guesses.')
       .option('--qr', 'a QR code instead of nine digits')
       .option('--life <time>', 'how long it can be used: 90s, 10m, 2h (default: 10m)', parseSpan)
-      .action((options: { qr?: boolean; life?: number }) => code(cli(), options)),
+      .option('--auto-approve', 'let the device that uses it in WITHOUT A QUESTION')
+      .action((options: CodeOptions) => code(cli(), options)),
     'palyra pairing code',
+    'palyra pairing code --auto-approve --life 2m',
     'palyra pairing code --qr --life 2m',
     'palyra pairing code --qr > uri.txt',
     'palyra pairing code --json',
@@ -61,10 +64,12 @@ export function addPairing(program: Command, cli: () => Cli): void {
         'Let a device in. Compare its words with the ones on the device first. A decision cannot be changed.',
       )
       .option('--replace-key', 'accept another identity key for a device id that is known')
+      .option('--operator', 'as an OPERATOR, which may do with --remote what you do here')
       .option('--name <name>', 'your own name for the device')
       .action((id: string | undefined, options: ApproveOptions) => approve(cli(), id, options)),
     'palyra pairing approve',
     'palyra pairing approve 7K3QX9AB --name "kitchen sensor"',
+    'palyra pairing approve 7K3QX9AB --operator',
   );
   withExamples(
     pairing
@@ -88,20 +93,30 @@ export function addPairing(program: Command, cli: () => Cli): void {
   );
 }
 
-async function code(cli: Cli, { qr = false, life = 0 }: { qr?: boolean; life?: number }): Promise<void> {
-  const minted = await withAdmin(cli, (admin) => admin.mintCode({ qr, lifeSeconds: Math.ceil(life / 1000) }));
+interface CodeOptions {
+  readonly qr?: boolean;
+  /** ms */
+  readonly life?: number;
+  readonly autoApprove?: boolean;
+}
+
+async function code(cli: Cli, { qr = false, life = 0, autoApprove = false }: CodeOptions): Promise<void> {
+  const minted = await withAdmin(cli, (admin) =>
+    admin.mintCode({ qr, lifeSeconds: Math.ceil(life / 1000), autoApprove }),
+  );
   const { output } = cli;
   output.answer(
     {
       pairing_id: minted.pairingId,
       code: minted.code,
       kind: qr ? 'qr' : 'typed',
+      auto_approve: autoApprove,
       expires_at: isoTime(minted.expiresAtMs),
       address: minted.address,
     },
     () => {
       const now = cli.now();
-      const until = `Valid until ${formatTime(minted.expiresAtMs, now)} (${formatSpan(Number(minted.expiresAtMs) - now)}), for one device.`;
+      const until = `Valid until ${formatTime(minted.expiresAtMs, now)} (${formatSpan(Number(minted.expiresAtMs) - now)}), for one device.${autoApprove ? `\n${output.paint('yellow', `! ${autoApproveWords}.`)}` : ''}`;
       if (!qr) {
         const onDevice = `${cli.invocation.program} pair ${minted.address}`;
         return `\n${output.paint('bold', box(minted.code))}\n\n${until}\nOn the device: ${onDevice}`;
@@ -138,6 +153,7 @@ async function show(cli: Cli, reference: string): Promise<void> {
 
 interface ApproveOptions {
   readonly replaceKey?: boolean;
+  readonly operator?: boolean;
   readonly name?: string;
 }
 
@@ -151,6 +167,7 @@ async function approve(cli: Cli, reference: string | undefined, options: Approve
       ...choice,
       id: await resolvePairing(cli, admin, choice.id),
       name: options.name ?? '',
+      operator: options.operator === true,
     }),
   );
   const name = printable(options.name ?? pairing.device?.name ?? '');
@@ -158,6 +175,7 @@ async function approve(cli: Cli, reference: string | undefined, options: Approve
     [
       `Approved: ${name}. The device fetches its certificate by itself.`,
       `Its id is ${pairing.device?.deviceId}.`,
+      ...(pairing.device?.role === 'operator' ? [cli.output.paint('yellow', `! ${operatorWords}.`)] : []),
     ].join('\n'),
   );
 }
@@ -197,6 +215,10 @@ async function askAboutTheOnlyRequest(
   const anotherKey = request.device?.continuity === 'another_key';
   if (anotherKey && !options.replaceKey) {
     await askYes(cli, 'It comes with ANOTHER identity key. Replace the old key, and end what it obtained?');
+  }
+  if (options.operator) {
+    cli.output.note(cli.output.paint('yellow', `! ${operatorWords}.`));
+    await askYes(cli, 'Let it in as an OPERATOR?');
   }
   return { id, replaceIdentityKey: anotherKey };
 }

@@ -37,6 +37,10 @@ test('every option of a command is completed, with those that all commands have'
     '--home',
     '--json',
     '--name',
+    '--operator',
+    '--remote',
+    '--remote-address',
+    '--remote-daemon',
     '--replace-key',
     '--version',
   ]);

@@ -4,6 +4,7 @@
 // line of ours.
 
 import type { Pairing } from '../admin.ts';
+import { operatorWarning } from '../pairing-view.ts';
 import { fit, wrap } from '../table.ts';
 import { formatCountdown } from '../time.ts';
 import { type Question, replaceWord, type WatchState } from './state.ts';
@@ -100,6 +101,7 @@ function blockOf(request: Pairing, selected: boolean, { columns, nowMs }: Screen
   const left = expiresAtMs > 0n ? [`${formatCountdown(Number(expiresAtMs) - nowMs)} left`] : [];
   const guesses =
     failedGuesses > 0 ? [`! ${failedGuesses} wrong ${failedGuesses === 1 ? 'guess' : 'guesses'} before`] : [];
+  const operator = device && operatorWarning(device);
   const line = (text: string, style?: ScreenLine['style']): ScreenLine => ({
     text: fit(indent + text, columns),
     ...(style && { style }),
@@ -116,6 +118,7 @@ function blockOf(request: Pairing, selected: boolean, { columns, nowMs }: Screen
     { ...head, style: 'bold' },
     ...lines(words, 'bold'),
     ...known,
+    ...(operator ? lines(`! ${operator}`, 'yellow') : []),
     ...guesses.map((each) => line(each, 'yellow')),
     line([kind, ...left].join(', ')),
     // A platform and a source are the device's and the network's words: one line each, cut.
@@ -149,10 +152,11 @@ function windowOf(blocks: readonly ScreenLine[][], selected: number, room: numbe
 }
 
 function codeLines({ codes }: WatchState, { columns, nowMs }: ScreenOptions): ScreenLine[] {
-  const line = ({ slot, expiresAtMs, guessesLeft }: Pairing) => {
+  const line = ({ slot, expiresAtMs, guessesLeft, autoApprove }: Pairing) => {
     const guesses = `${guessesLeft} ${guessesLeft === 1 ? 'guess' : 'guesses'}`;
     const left = formatCountdown(Number(expiresAtMs) - nowMs);
-    return { text: fit(`${slot ? `Code ${slot}` : 'QR code'}  ${left} and ${guesses} left`, columns) };
+    const name = `${slot ? `Code ${slot}` : 'QR code'}${autoApprove ? ' AUTO-APPROVED' : ''}`;
+    return { text: fit(`${name}  ${left} and ${guesses} left`, columns) };
   };
   // The newest is the one that somebody is about to type.
   const shown = codes.slice(-codeRows).map(line);
