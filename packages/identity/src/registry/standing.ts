@@ -50,7 +50,7 @@ export function judgeStanding(standing: CertificateStanding | undefined, nowMs: 
 export const standingMessages: Readonly<Record<StandingCode, string>> = {
   CERTIFICATE_UNKNOWN: 'This certificate was not issued by this daemon. Pair the device: palyra pair ADDRESS',
   CERTIFICATE_REVOKED:
-    'This certificate was revoked by the operator. Pair the device again: palyra pair ADDRESS',
+    'This certificate was revoked by the operator. Ask for another one, and for the word that allows it: palyra renew --recover. Or pair the device again: palyra pair ADDRESS',
   CERTIFICATE_SUPERSEDED:
     'This certificate was replaced by a newer one. If the device has lost that one: palyra renew --recover',
   CERTIFICATE_EXPIRED:
