@@ -3,7 +3,7 @@
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { QuicServer, QuicServerSession } from '@currentspace/http3';
+import type { QuicServer, QuicServerOptions, QuicServerSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
 import { type Admission, drained, startAdmission } from '../admission.ts';
 import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
@@ -26,19 +26,7 @@ export async function listen(options: QuicListenOptions, runtime: QuicheRuntime)
   const unbindable = await tryBind(options.host, options.port);
   if (unbindable) throw cannotListen(options, unbindable);
 
-  const server = library.createQuicServer({
-    cert: options.tls.certificateChain,
-    key: options.tls.privateKey,
-    ca: options.tls.clientRoots,
-    clientAuth: 'require',
-    alpn: [alpn],
-    maxConnections: limits.maxConnections + limits.maxHandshakes,
-    initialMaxStreamsBidi: limits.maxStreams,
-    maxIdleTimeoutMs: limits.idleTimeoutMs,
-    disableActiveMigration: options.migration !== 'follow',
-    disableRetry: options.dangerouslySkipAddressValidation === true,
-    ...runtimeOptions(runtime),
-  });
+  const server = library.createQuicServer(serverOptions(options, runtime));
   server.on('error', (error) => options.onError?.(error));
   const listener = new QuicheListener(server, options, limits);
   try {
@@ -53,6 +41,27 @@ export async function listen(options: QuicListenOptions, runtime: QuicheRuntime)
     throw tlsConfigError(cause) ?? cannotListen(options, cause);
   }
   return listener;
+}
+
+/** What the library is told. */
+export function serverOptions(
+  options: Pick<QuicListenOptions, 'tls' | 'limits' | 'migration' | 'dangerouslySkipAddressValidation'>,
+  runtime: QuicheRuntime,
+): QuicServerOptions {
+  const limits = resolveQuicLimits(options.limits);
+  return {
+    cert: options.tls.certificateChain,
+    key: options.tls.privateKey,
+    ca: options.tls.clientRoots,
+    clientAuth: 'require',
+    alpn: [alpn],
+    maxConnections: limits.maxConnections + limits.maxHandshakes,
+    initialMaxStreamsBidi: limits.maxStreams,
+    maxIdleTimeoutMs: limits.idleTimeoutMs,
+    disableActiveMigration: options.migration !== 'follow',
+    disableRetry: options.dangerouslySkipAddressValidation === true,
+    ...runtimeOptions(runtime),
+  };
 }
 
 function cannotListen({ host, port }: QuicListenOptions, cause: unknown): IdentityError {

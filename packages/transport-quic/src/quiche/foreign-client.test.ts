@@ -1,0 +1,81 @@
+// Debian's gtlsclient (ngtcp2 and GnuTLS), a QUIC client of other people's making. It speaks HTTP/3 alone, so the server
+// here differs from a listener in the name of its protocol: what is refused is refused for the certificate.
+
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import test, { type TestContext } from 'node:test';
+import { type Credential, createPki, type Pki } from '../testing/pki.ts';
+import { loadLibrary, withScratchFolder } from './library.ts';
+import { serverOptions } from './listen.ts';
+
+const client = 'gtlsclient';
+const { error } = spawnSync(client, ['--help']);
+const skip = error ? `NOT TESTED: ${client} is missing (Debian: ngtcp2-client)` : false;
+
+/** Says which sessions there were. */
+async function serve(t: TestContext, pki: Pki): Promise<{ port: number; sessions: unknown[] }> {
+  const sessions: unknown[] = [];
+  const options = { ...serverOptions({ tls: pki.serverTls }, 'portable'), alpn: ['h3'] };
+  const server = loadLibrary().createQuicServer(options);
+  t.after(() => server.close());
+  server.on('session', (session) => {
+    sessions.push(session);
+    session.on('error', () => {});
+    session.close(0, 'enough');
+  });
+  const { port } = await withScratchFolder((written) => {
+    const listening = server.listen(0, '127.0.0.1');
+    written();
+    return listening;
+  });
+  return { port, sessions };
+}
+
+/** What the client reports, packet by packet. */
+async function connect(t: TestContext, pki: Pki, port: number, credential?: Credential): Promise<string> {
+  const words = ['--timeout=5s'];
+  if (credential) {
+    const folder = mkdtempSync(join(tmpdir(), 'palyra-foreign-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+    writeFileSync(cert, credential.certificateChain);
+    writeFileSync(key, credential.privateKey, { mode: 0o600 });
+    words.push(`--cert=${cert}`, `--key=${key}`);
+  }
+  const at = ['127.0.0.1', `${port}`, `https://${pki.trustDomain}/`];
+  const child = spawn(client, [...words, ...at], { timeout: 20_000 });
+  return (await Promise.all([text(child.stderr), text(child.stdout)])).join('');
+}
+
+test("ngtcp2's client with the certificate of a device is let in", { skip }, async (t) => {
+  const pki = await createPki();
+  const { port, sessions } = await serve(t, pki);
+  const said = await connect(t, pki, port, pki.device);
+  assert.match(said, /CONNECTION_CLOSE\(0x1d\).*reason=\[enough\]/);
+  assert.equal(sessions.length, 1);
+});
+
+test("ngtcp2's client without a certificate is told that one is required", { skip }, async (t) => {
+  const pki = await createPki();
+  const { port, sessions } = await serve(t, pki);
+  const said = await connect(t, pki, port);
+  assert.match(said, /CONNECTION_CLOSE.*client certificate required/);
+  assert.doesNotMatch(said, /handshake has been confirmed/);
+  assert.equal(sessions.length, 0);
+});
+
+test("ngtcp2's client with the certificate of another authority is told that it is unknown", {
+  skip,
+}, async (t) => {
+  const [pki, foreign] = await Promise.all([createPki(), createPki()]);
+  const { port, sessions } = await serve(t, pki);
+  const said = await connect(t, pki, port, foreign.device);
+  // RFC 9001 4.8: 0x100 and the TLS alert unknown_ca, 48.
+  assert.match(said, /CONNECTION_CLOSE.*CRYPTO_ERROR\(0x130\)/);
+  assert.doesNotMatch(said, /handshake has been confirmed/);
+  assert.equal(sessions.length, 0);
+});
