@@ -44,7 +44,7 @@ test('every option of a command is completed, with those that all commands have'
     '--replace-key',
     '--version',
   ]);
-  assert.deepEqual(completed('pairing', 'approve', '--re'), ['--replace-key']);
+  assert.deepEqual(completed('pairing', 'approve', '--rep'), ['--replace-key']);
   assert.deepEqual(completed('--js'), ['--json']);
 });
 
