@@ -135,6 +135,9 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   // The store works; the answer of `audit verify` is no.
   AUDIT_BROKEN: failure,
   BACKUP_UNREADABLE: store,
+  SIGNER_UNAVAILABLE: store,
+  SIGNER_MISMATCH: store,
+  SIGNER_PIN_WRONG: store,
 
   UNREACHABLE: unreachable,
   INTERNAL: failure,

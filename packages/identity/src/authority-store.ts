@@ -1,18 +1,19 @@
 // Where the CA comes from at start: made once, loaded ever after, its issuing tier replaced at 2/3 of its life.
-// Secret first, registry second: a crash in between leaves an orphan key, never a certificate without one.
+// Key first, registry second: a crash in between leaves an orphan key, never a certificate without one.
 
+import { type AuthorityKeys, checkKeyPlace, keyPlaceSetting, loadFromPlace } from './authority-keys.ts';
 import { CertificateAuthority, makeIssuing, makeRoot } from './certificate/authority.ts';
-import { LocalSigner } from './certificate/local-signer.ts';
 import { makeTrustDomain, parseTrustDomain } from './certificate/spiffe-id.ts';
 import type { Clock } from './clock.ts';
 import type { PairingCrypto } from './crypto/port.ts';
 import { makeUlid, type Ulid } from './device-id.ts';
-import { hasCode, IdentityError } from './errors.ts';
+import { IdentityError } from './errors.ts';
 import type { AuthorityRecord, Registry, RegistryTransaction } from './registry/port.ts';
 import type { SecretStore } from './secret-store/port.ts';
 
 export interface AuthorityStoreOptions {
   readonly secrets: SecretStore;
+  readonly keys: AuthorityKeys;
   readonly registry: Registry;
   readonly crypto: PairingCrypto;
   readonly clock: Clock;
@@ -23,6 +24,7 @@ export interface AuthorityStoreOptions {
 export interface LoadedAuthority {
   readonly daemonId: Ulid;
   readonly trustDomain: string;
+  readonly rootId: Ulid;
   readonly issuerId: Ulid;
   readonly authority: CertificateAuthority;
   /** Every root that counts: prepared, active, trusted. DER, the active one first. */
@@ -32,14 +34,15 @@ export interface LoadedAuthority {
 /** Written once the first start is complete: tells a lost registry from a new home. */
 const createdMarker = 'daemon/created';
 
-/** @throws SECRET_NOT_FOUND, STORE_FAILED when registry and secret store do not belong together. */
+/** @throws SECRET_NOT_FOUND, SIGNER_MISMATCH, STORE_FAILED when registry, keys and secret store do not belong together. */
 export async function openAuthority(options: AuthorityStoreOptions): Promise<LoadedAuthority> {
-  const { registry, secrets } = options;
+  const { registry, secrets, keys } = options;
   let daemonId = (await registry.setting('daemon_id')) as Ulid | undefined;
   if (daemonId === undefined) {
     if ((await secrets.list(createdMarker)).length > 0) throw registryLost();
     daemonId = await createDaemon(options);
   }
+  await checkKeyPlace(registry, keys);
   const trustDomain = (await registry.setting('trust_domain')) ?? '';
   if (options.trustDomain !== undefined && options.trustDomain !== trustDomain) {
     throw trustDomainFixed(trustDomain, options.trustDomain);
@@ -47,15 +50,18 @@ export async function openAuthority(options: AuthorityStoreOptions): Promise<Loa
   // Repeated after a crash between the first commit and the marker.
   if ((await secrets.list(createdMarker)).length === 0)
     await secrets.write(createdMarker, new Uint8Array([1]));
-  return { daemonId, trustDomain, ...(await loadIssuing(options, trustDomain)) };
+  const loaded = await loadIssuing(options, trustDomain);
+  // The root's key is needed only when an issuing CA is replaced: that it is gone should not be heard months later.
+  await loadFromPlace(registry, keys, loaded.rootId);
+  return { daemonId, trustDomain, ...loaded };
 }
 
 /** A new issuing CA when the present one is past 2/3 of its life. The old one's certificates stay good. */
 export async function loadIssuing(
   options: AuthorityStoreOptions,
   trustDomain: string,
-): Promise<Pick<LoadedAuthority, 'issuerId' | 'authority' | 'trustBundle'>> {
-  const { registry, clock, crypto } = options;
+): Promise<Pick<LoadedAuthority, 'rootId' | 'issuerId' | 'authority' | 'trustBundle'>> {
+  const { registry, keys, clock, crypto } = options;
   const authorities = await registry.authorities();
   const root = authorities.find((each) => each.tier === 'root' && each.state === 'active');
   if (!root) throw registryLost();
@@ -65,14 +71,15 @@ export async function loadIssuing(
   const authority = new CertificateAuthority({
     trustDomain,
     root: { der: root.der },
-    issuing: { der: issuing.der, signer: await loadSigner(options.secrets, issuing.id) },
+    issuing: { der: issuing.der, signer: await loadFromPlace(registry, keys, issuing.id) },
     clock,
     randomBytes: (length) => crypto.randomBytes(length),
   });
   const others = authorities.filter(
     (each) => each.tier === 'root' && (each.state === 'prepared' || each.state === 'trusted'),
   );
-  return { issuerId: issuing.id, authority, trustBundle: [root, ...others].map(({ der }) => der) };
+  const trustBundle = [root, ...others].map(({ der }) => der);
+  return { rootId: root.id, issuerId: issuing.id, authority, trustBundle };
 }
 
 function isPastTwoThirds(certificate: { notBefore: Date; notAfter: Date }, now: Date): boolean {
@@ -91,21 +98,22 @@ async function createDaemon(options: AuthorityStoreOptions): Promise<Ulid> {
   await registry.transact(async (tx) => {
     await tx.putSetting('daemon_id', daemonId);
     await tx.putSetting('trust_domain', trustDomain);
+    await tx.putSetting(keyPlaceSetting, JSON.stringify(options.keys.place));
     await tx.appendAudit({ at: now, action: 'daemon.created', subject: daemonId, detail: { trustDomain } });
     await insertAuthority(tx, root, now);
   });
   return daemonId;
 }
 
-/** A root with a key of its own, in the secret store but not yet in the registry. */
+/** A root with a key of its own, in its place but not yet in the registry. */
 export async function newRoot(
   options: AuthorityStoreOptions,
   trustDomain: string,
   state: 'prepared' | 'active',
 ): Promise<AuthorityRecord> {
-  const { secrets, crypto, clock } = options;
+  const { keys, crypto, clock } = options;
   const id = makeUlid(clock.now(), crypto.randomBytes(10));
-  const signer = await makeSigner(secrets, id);
+  const signer = await keys.make(id);
   const randomBytes = (length: number) => crypto.randomBytes(length);
   return { id, tier: 'root', state, ...(await makeRoot({ trustDomain, signer, clock, randomBytes })) };
 }
@@ -116,12 +124,14 @@ async function replaceIssuing(
   root: AuthorityRecord,
   previous: AuthorityRecord | undefined,
 ): Promise<AuthorityRecord> {
-  const { registry, secrets, crypto, clock } = options;
+  const { registry, keys, crypto, clock } = options;
   const id = makeUlid(clock.now(), crypto.randomBytes(10));
-  const signer = await makeSigner(secrets, id);
+  // Before the new key is made: without the old one there is no use for it.
+  const rootSigner = await loadFromPlace(registry, keys, root.id);
+  const signer = await keys.make(id);
   const issued = await makeIssuing({
     trustDomain,
-    root: { der: root.der, signer: await loadSigner(secrets, root.id) },
+    root: { der: root.der, signer: rootSigner },
     publicKey: signer.publicKey,
     clock,
     randomBytes: (length) => crypto.randomBytes(length),
@@ -154,27 +164,6 @@ export async function insertAuthority(
     subject: record.id,
     detail: { tier: record.tier, fingerprint: record.fingerprint },
   });
-}
-
-const keyName = (id: Ulid) => `authorities/${id.toLowerCase()}`;
-
-async function makeSigner(secrets: SecretStore, id: Ulid): Promise<LocalSigner> {
-  const signer = LocalSigner.generate();
-  await secrets.write(keyName(id), signer.toPkcs8());
-  return signer;
-}
-
-export async function loadSigner(secrets: SecretStore, id: Ulid): Promise<LocalSigner> {
-  try {
-    return LocalSigner.fromPkcs8(await secrets.read(keyName(id)));
-  } catch (cause) {
-    if (!hasCode(cause, 'SECRET_NOT_FOUND')) throw cause;
-    throw new IdentityError(
-      'SECRET_NOT_FOUND',
-      `The secret store does not hold the key of authority ${id}. Registry and secret store do not belong together; restore both from one backup.`,
-      { cause },
-    );
-  }
 }
 
 function registryLost(): IdentityError {

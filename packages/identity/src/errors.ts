@@ -60,7 +60,7 @@ type CapabilityCode =
   | 'CAPABILITY_CANCELED'
   | 'CAPABILITY_LOST';
 
-/** The disk, the registry or the secret store failed; nothing that was acknowledged is lost. */
+/** The disk, the registry, the secret store or the token failed; nothing that was acknowledged is lost. */
 type StoreCode =
   | 'SECRET_NOT_FOUND'
   | 'SECRET_CORRUPT'
@@ -70,7 +70,10 @@ type StoreCode =
   | 'STORE_FAILED'
   | 'REGISTRY_VERSION'
   | 'AUDIT_BROKEN'
-  | 'BACKUP_UNREADABLE';
+  | 'BACKUP_UNREADABLE'
+  | 'SIGNER_UNAVAILABLE'
+  | 'SIGNER_MISMATCH'
+  | 'SIGNER_PIN_WRONG';
 
 /** The peer cannot be reached, or something failed that has no better name. */
 type TransportCode = 'UNREACHABLE' | 'INTERNAL';

@@ -1,5 +1,6 @@
 // The front of the library: the few calls that a daemon needs. Each is one line of what its owner does.
 
+import { type AuthorityKeys, SecretStoreKeys } from './authority-keys.ts';
 import {
   type AuthorityStoreOptions,
   type LoadedAuthority,
@@ -42,6 +43,8 @@ import type { SecretStore } from './secret-store/port.ts';
 export interface IdentityManagerOptions {
   readonly secrets: SecretStore;
   readonly registry: Registry;
+  /** Where the CA's keys are. Fixed at the first start. Default: `secrets`. */
+  readonly authorityKeys?: AuthorityKeys;
   /** Default: made at first start as `palyra-<10 base32 characters>.internal`. Fixed from then on. */
   readonly trustDomain?: string;
   /** Default: docs/limits.md. */
@@ -88,6 +91,8 @@ export class IdentityManager {
   readonly renewals: RenewalDesk;
   /** Steps to a new root; call `reloadAuthority` after each. */
   readonly rootRotation: RootRotation;
+  /** Where the CA's keys are. */
+  readonly authorityKeys: AuthorityKeys;
   /** For programs that verify devices without asking the registry. */
   readonly revocationLists: RevocationLists;
   readonly #clones: CloneWatch;
@@ -100,6 +105,7 @@ export class IdentityManager {
     const crypto = options.crypto ?? nodeCrypto;
     const store: AuthorityStoreOptions = {
       secrets: options.secrets,
+      keys: options.authorityKeys ?? new SecretStoreKeys(options.secrets),
       registry: options.registry,
       crypto,
       clock: options.clock ?? systemClock,
@@ -123,6 +129,7 @@ export class IdentityManager {
     this.#options = options;
     this.#loaded = loaded;
     this.registry = registry;
+    this.authorityKeys = options.keys;
     this.clock = clock;
     this.limits = limits;
     const shared = { registry, clock, crypto, limits, sealer };

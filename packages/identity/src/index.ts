@@ -8,6 +8,13 @@ export {
   verifyAuditChain,
 } from './audit.ts';
 export {
+  type AuthorityKeys,
+  checkKeyPlace,
+  type KeyPlace,
+  keyPlaceOf,
+  SecretStoreKeys,
+} from './authority-keys.ts';
+export {
   CertificateAuthority,
   type CertificateAuthorityOptions,
   type IssuingOptions,
@@ -38,7 +45,7 @@ export {
   type SpiffeId,
   trustDomainSpiffeId,
 } from './certificate/spiffe-id.ts';
-export { TlsKey } from './certificate/tls-key.ts';
+export { p256PublicKey, p256Signature, TlsKey } from './certificate/tls-key.ts';
 export { type Clock, systemClock } from './clock.ts';
 export type { CloningPolicy } from './cloning.ts';
 export { nodeCrypto } from './crypto/node.ts';

@@ -2,7 +2,7 @@
 // anew when something was revoked and before they run out. A root revokes nothing, but programs that check a whole chain
 // (nginx, HAProxy) ask for its list as well.
 
-import { type AuthorityStoreOptions, loadSigner } from './authority-store.ts';
+import type { AuthorityStoreOptions } from './authority-store.ts';
 import { MAX_LISTED, makeRevocationList } from './certificate/revocation-list.ts';
 import type { Ulid } from './device-id.ts';
 import type { AuthorityRecord } from './registry/port.ts';
@@ -55,12 +55,13 @@ export class RevocationLists {
   }
 
   async #list(authority: AuthorityRecord): Promise<RevocationList> {
-    const { registry, clock, secrets } = this.#options;
+    const { registry, clock, keys } = this.#options;
     const now = clock.now();
     const epoch = authority.tier === 'root' ? 0 : this.#epoch;
     const cached = this.#cached.get(authority.id);
     const age = cached ? cached.remakeAtMs - now.getTime() : 0;
     if (cached && cached.epoch === epoch && age > 0 && age <= lifeMs / 2) return cached;
+    const signer = await keys.load(authority.id);
     const revoked = await registry.revokedCertificates({ issuerId: authority.id, now, limit: MAX_LISTED });
     const name = `revocation_list_number/${authority.id}`;
     const number = await registry.transact(async (tx) => {
@@ -71,7 +72,7 @@ export class RevocationLists {
       return next;
     });
     const nextUpdate = new Date(Math.min(now.getTime() + lifeMs, authority.notAfter.getTime()));
-    const der = await makeRevocationList(await loadSigner(secrets, authority.id), {
+    const der = await makeRevocationList(signer, {
       tier: authority.tier,
       trustDomain: this.#trustDomain,
       number,

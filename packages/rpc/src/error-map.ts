@@ -68,12 +68,15 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   REGISTRY_VERSION: Code.Internal,
   AUDIT_BROKEN: Code.DataLoss,
   BACKUP_UNREADABLE: Code.DataLoss,
+  SIGNER_UNAVAILABLE: Code.Unavailable,
+  SIGNER_MISMATCH: Code.Internal,
+  SIGNER_PIN_WRONG: Code.Internal,
 
   UNREACHABLE: Code.Unavailable,
   INTERNAL: Code.Internal,
 };
 
-/** The daemon's own disk, registry or secret store failed. */
+/** The daemon's own disk, registry, secret store or token failed. */
 const storeCodes: ReadonlySet<IdentityErrorCode> = new Set([
   'SECRET_NOT_FOUND',
   'SECRET_CORRUPT',
@@ -83,6 +86,9 @@ const storeCodes: ReadonlySet<IdentityErrorCode> = new Set([
   'STORE_FAILED',
   'REGISTRY_VERSION',
   'AUDIT_BROKEN',
+  'SIGNER_UNAVAILABLE',
+  'SIGNER_MISMATCH',
+  'SIGNER_PIN_WRONG',
 ]);
 
 /**

@@ -11,6 +11,7 @@ import {
 } from 'node:crypto';
 import { inspect } from 'node:util';
 import { IdentityError } from '../errors.ts';
+import { integer, sequence } from './der.ts';
 import { pem } from './pem.ts';
 
 /** Everything before the point: SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING 04... (RFC 5480 2). */
@@ -37,6 +38,28 @@ export function checkP256Spki(der: Uint8Array): void {
       { cause },
     );
   }
+}
+
+/**
+ * A public key as a token gives it.
+ * @param point uncompressed, 65 bytes (SEC 1 2.3.3).
+ * @returns SubjectPublicKeyInfo.
+ * @throws MESSAGE_INVALID
+ */
+export function p256PublicKey(point: Uint8Array): Uint8Array {
+  const der = new Uint8Array([...spkiPrefix.subarray(0, -1), ...point]);
+  checkP256Spki(der);
+  return der;
+}
+
+/**
+ * A signature as a token gives it, in the form of certificates.
+ * @param rAndS 64 bytes.
+ * @returns SEQUENCE { INTEGER r, INTEGER s }.
+ */
+export function p256Signature(rAndS: Uint8Array): Uint8Array {
+  if (rAndS.length !== 64) throw new TypeError('r and s have 32 bytes each');
+  return new Uint8Array(sequence(integer(rAndS.subarray(0, 32)), integer(rAndS.subarray(32))));
 }
 
 /** A private key that stays here and cannot be printed. */
