@@ -147,7 +147,9 @@ export function adminRoutes(options: AdminServiceOptions) {
             state: each.state,
             replacedAtMs: each.tier === 'issuing' && each.state === 'active' ? millis(twoThirds(each)) : 0n,
             certificate: each.der,
+            keyName: identity.authorityKeys.nameOf(each.id),
           })),
+          keys: identity.authorityKeys.place,
         };
       },
 

@@ -7,11 +7,14 @@ import { join } from 'node:path';
 import { DatabaseSync, backup as sqliteBackup } from 'node:sqlite';
 import { Readable } from 'node:stream';
 import {
+  type AuthorityKeys,
   type Clock,
   type DeviceId,
   FilesystemSecretStore,
   IdentityError,
   IdentityManager,
+  type KeyPlace,
+  keyPlaceOf,
   putRestored,
   type Registry,
   systemClock,
@@ -19,6 +22,7 @@ import {
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { Decrypter, Encrypter } from 'age-encryption';
 import { z } from 'zod';
+import { openCaKeys } from './ca-key.ts';
 import { parseConfig, readConfig } from './config.ts';
 import { withFileErrors } from './file-error.ts';
 import { daemonPaths, takeHome } from './home.ts';
@@ -46,6 +50,8 @@ export interface BackupSummary {
   readonly daemonId: string;
   readonly trustDomain: string;
   readonly devices: number;
+  /** Where the keys of the CA are. Those in a token are not in the backup. */
+  readonly caKeys: KeyPlace;
 }
 
 /**
@@ -78,6 +84,7 @@ export async function backupHome(
       const daemonId = (await registry.setting('daemon_id')) ?? '';
       const trustDomain = (await registry.setting('trust_domain')) ?? '';
       const { devices } = await registry.counts();
+      const caKeys = await keyPlaceOf(registry);
       await registry.close();
       const config = await readConfig(paths.config);
       const secrets = await readSecrets(paths, config);
@@ -88,7 +95,7 @@ export async function backupHome(
       const plain = Readable.toWeb(Readable.from(contents(head, copy))) as ReadableStream<Uint8Array>;
       await writeWhole(partial, await encrypter.encrypt(plain));
       await rename(partial, file);
-      return { madeAt, daemonId, trustDomain, devices };
+      return { madeAt, daemonId, trustDomain, devices, caKeys };
     });
   } finally {
     for (const left of [copy, `${copy}-wal`, `${copy}-shm`, partial]) await rm(left, { force: true });
@@ -138,22 +145,34 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
         masterKey: await openMasterKey(config, paths),
       });
       const registry = await openSqliteRegistry({ path: paths.registry });
+      let keys: AuthorityKeys | undefined;
       try {
         for (const [name, secret] of Object.entries(head.secrets)) {
           await secrets.write(name, Buffer.from(secret, 'base64'));
         }
-        const identity = await IdentityManager.open({ secrets, registry, clock });
+        keys = await openCaKeys(config, { ...paths, refusedPin: home.refusedPin }, secrets);
+        const identity = await IdentityManager.open({ secrets, registry, authorityKeys: keys, clock });
         const told = await askReplaced(identity, home.registry);
         if (told === undefined && options.revokedSince === undefined) throw revocationsUnknown(madeAt);
         const revoked = [...(told ?? []), ...(await revokeStated(identity, options))];
         await markRestored(registry, head, revoked.length, clock.now());
         const { devices } = await registry.counts();
+        const caKeys = await keyPlaceOf(registry);
         await registry.close();
         await secrets.close();
         home.release();
         const replaced = await putInPlace(homePath, staging, clock.now());
-        return { madeAt, daemonId: head.daemonId, trustDomain: head.trustDomain, devices, revoked, replaced };
+        return {
+          madeAt,
+          daemonId: head.daemonId,
+          trustDomain: head.trustDomain,
+          devices,
+          caKeys,
+          revoked,
+          replaced,
+        };
       } finally {
+        await keys?.close();
         await registry.close();
         await secrets.close();
       }

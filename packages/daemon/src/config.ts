@@ -1,11 +1,14 @@
 // The daemon's configuration: every field has a default, so a home without a config.json is complete.
 
 import { readFile } from 'node:fs/promises';
+import { isAbsolute } from 'node:path';
 import { defaultPairingLimits, IdentityError, isAddress } from '@palyra/identity';
 import { z } from 'zod';
 
 const port = z.number().int().min(0).max(65535);
 const positive = z.number().int().positive();
+const maxPathLength = 4096;
+const absolutePath = z.string().max(maxPathLength).refine(isAbsolute, 'must be an absolute path');
 
 const configSchema = z.strictObject({
   /** Only read at the first start. Default: `palyra-<10 base32 characters>.internal`. */
@@ -69,6 +72,17 @@ const configSchema = z.strictObject({
     .prefault({ from: 'key-file' }),
   /** A device that may have been copied is reported, or also shut out until the operator releases it. */
   cloning: z.enum(['report', 'quarantine']).default('report'),
+  /** A PKCS #11 token that makes and keeps the CA's keys. Default: the secret store. Fixed by the first start. */
+  caKey: z
+    .strictObject({
+      /** The vendor's library. */
+      module: absolutePath,
+      /** The token's label. */
+      token: z.string().min(1).max(32),
+      /** The user PIN, one line; only its owner and group may read it. */
+      pinFile: absolutePath,
+    })
+    .optional(),
   /** See docs/limits.md. */
   limits: z
     .strictObject({

@@ -2,16 +2,19 @@
 
 import { lstat, statfs } from 'node:fs/promises';
 import {
+  type AuthorityKeys,
+  checkKeyPlace,
   FilesystemSecretStore,
   hasCode,
   IdentityError,
   type Registry,
   readRestored,
-  type SecretStore,
+  type Ulid,
   verifyAudit,
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
-import { readConfig } from './config.ts';
+import { openCaKeys } from './ca-key.ts';
+import { type DaemonConfig, readConfig } from './config.ts';
 import { type DaemonPaths, daemonPaths } from './home.ts';
 import { openMasterKey } from './master-key.ts';
 
@@ -50,8 +53,10 @@ export async function examineHome(homePath: string, now: Date): Promise<Finding[
   await find('disk', () => examineSpace(paths));
   let secrets: FilesystemSecretStore | undefined;
   let registry: Registry | undefined;
+  let config: DaemonConfig | undefined;
+  let keys: AuthorityKeys | undefined;
   await find('secrets', async () => {
-    const config = await readConfig(paths.config);
+    config = await readConfig(paths.config);
     secrets = await FilesystemSecretStore.open({
       path: paths.secrets,
       masterKey: await openMasterKey(config, paths),
@@ -65,15 +70,27 @@ export async function examineHome(homePath: string, now: Date): Promise<Finding[
     const { devices, pendingRequests } = await registry.counts();
     return `The registry opens: ${devices} devices, ${pendingRequests} requests that wait.`;
   });
+  await find('ca key', async () => {
+    // What is wrong with the secrets or the registry was said.
+    if (!config || !secrets || !registry) return [];
+    const opened = await openCaKeys(config, paths, secrets);
+    keys = opened;
+    await checkKeyPlace(registry, opened);
+    const { provider, token, serial } = opened.place;
+    return provider === 'pkcs11'
+      ? `The token "${token}" (serial number ${serial}) takes the PIN.`
+      : "The CA's keys are in the secret store.";
+  });
   try {
     if (registry) {
       const open = registry;
       await find('clock', () => examineClock(open, now));
       await find('audit', () => examineAudit(open));
-      await find('authority', () => examineAuthorities(open, secrets, now));
+      await find('authority', () => examineAuthorities(open, keys, now));
       await find('restore', () => examineRestore(open));
     }
   } finally {
+    await keys?.close();
     await registry?.close();
     await secrets?.close();
   }
@@ -131,7 +148,7 @@ async function examineAudit(registry: Registry): Promise<string> {
 
 async function examineAuthorities(
   registry: Registry,
-  secrets: SecretStore | undefined,
+  keys: AuthorityKeys | undefined,
   now: Date,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
@@ -141,8 +158,11 @@ async function examineAuthorities(
     if (each.state === 'retired') continue;
     const name = `The ${each.state} ${each.tier} CA ${each.fingerprint.slice(0, 16)}`;
     const left = each.notAfter.getTime() - now.getTime();
-    if (secrets && !(await hasKey(secrets, each.id))) {
-      add('problem', `${name} has no key in the secret store. Restore both from one backup.`);
+    if (keys && !(await hasKey(keys, each.id))) {
+      add(
+        'problem',
+        `${name} has no key in ${keys.place.provider === 'pkcs11' ? 'the token. Restore the token from its own backup' : 'the secret store. Restore both from one backup'}.`,
+      );
     } else if (left <= 0) {
       add(
         'problem',
@@ -157,9 +177,9 @@ async function examineAuthorities(
 
 const rotate = 'Move to a new one: palyra ca rotate-root prepare';
 
-async function hasKey(secrets: SecretStore, id: string): Promise<boolean> {
+async function hasKey(keys: AuthorityKeys, id: Ulid): Promise<boolean> {
   try {
-    await secrets.read(`authorities/${id.toLowerCase()}`);
+    await keys.load(id);
     return true;
   } catch (error) {
     if (hasCode(error, 'SECRET_NOT_FOUND')) return false;

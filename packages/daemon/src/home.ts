@@ -13,6 +13,8 @@ export interface DaemonPaths {
   readonly registry: string;
   readonly secrets: string;
   readonly masterKey: string;
+  /** There after a token refused its PIN. */
+  readonly refusedPin: string;
   readonly adminSocket: string;
 }
 
@@ -64,6 +66,7 @@ export function daemonPaths(home: string, folder = 'daemon'): DaemonPaths {
     registry: join(path, 'registry.sqlite'),
     secrets: join(path, 'secrets'),
     masterKey: join(path, 'master.key'),
+    refusedPin: join(path, 'token-pin-refused'),
     adminSocket: join(path, 'admin.sock'),
   };
 }

@@ -19,6 +19,7 @@ import { quicTraffic } from '@palyra/transport-quic';
 import packageJson from '../package.json' with { type: 'json' };
 import { listenAdmin } from './admin-listener.ts';
 import { adminRoutes } from './admin-service.ts';
+import { openCaKeys } from './ca-key.ts';
 import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from './config.ts';
 import { type Console, refuseLogin, refuseWithoutConsole, startConsole } from './console.ts';
 import { HealthHistory } from './console-health.ts';
@@ -99,8 +100,11 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   cleanup.push(() => secrets.close());
   const registry = await openSqliteRegistry({ path: home.registry });
   cleanup.push(() => registry.close());
+  const authorityKeys = await openCaKeys(config, home, secrets);
+  cleanup.push(() => authorityKeys.close());
   const identity = await IdentityManager.open({
     secrets,
+    authorityKeys,
     registry,
     clock,
     limits: pairingLimits(config),

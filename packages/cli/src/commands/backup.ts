@@ -1,5 +1,6 @@
 // `palyra backup`, `palyra restore`, `palyra secrets rekey`, `palyra doctor`: a daemon's state as a whole.
 
+import type { BackupSummary } from '@palyra/daemon';
 import { parseDeviceId } from '@palyra/identity';
 import type { Command } from 'commander';
 import { type Cli, followUp } from '../cli.ts';
@@ -74,10 +75,21 @@ async function backup(cli: Cli, file: string, options: PassphraseOptions): Promi
   const stopProgress = cli.output.progress(() => 'Writing the backup');
   const made = await backupHome(cli.home.path, file, passphrase).finally(stopProgress);
   cli.output.answer(
-    { file, made_at: made.madeAt.toISOString(), daemon_id: made.daemonId, devices: made.devices },
+    {
+      file,
+      made_at: made.madeAt.toISOString(),
+      daemon_id: made.daemonId,
+      devices: made.devices,
+      ca_keys: made.caKeys.provider,
+    },
     () =>
-      `Wrote ${file}: ${made.trustDomain} with ${made.devices} devices. It opens with the passphrase only: keep both, apart.`,
+      `Wrote ${file}: ${made.trustDomain} with ${made.devices} devices. It opens with the passphrase only: keep both, apart.${inToken(made.caKeys)}`,
   );
+}
+
+function inToken({ provider, token, serial }: BackupSummary['caKeys']): string {
+  if (provider !== 'pkcs11') return '';
+  return `\nThe keys of the CA are NOT in it: they are in the token "${printable(token)}" (serial number ${printable(serial)}). A restore needs that token, its PIN file and its module.`;
 }
 
 async function restore(cli: Cli, file: string, options: RestoreOptions): Promise<void> {

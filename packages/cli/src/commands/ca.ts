@@ -103,9 +103,11 @@ const rotationAnswers: Readonly<Record<string, string>> = {
 };
 
 async function show(cli: Cli): Promise<void> {
-  const { authorities } = await withAdmin(cli, (admin) => admin.getAuthority({}));
+  const { authorities, keys } = await withAdmin(cli, (admin) => admin.getAuthority({}));
+  const { provider = 'secret-store', token = '', serial = '' } = keys ?? {};
   cli.output.answer(
     {
+      keys: { provider, ...(provider === 'pkcs11' && { token, serial }) },
       authorities: authorities.map((each) => ({
         id: each.id,
         tier: each.tier,
@@ -116,6 +118,7 @@ async function show(cli: Cli): Promise<void> {
         serial: each.serial,
         not_before: isoTime(each.notBeforeMs),
         not_after: isoTime(each.notAfterMs),
+        key: each.keyName,
       })),
     },
     () =>
@@ -127,6 +130,12 @@ async function show(cli: Cli): Promise<void> {
             ['serial', each.serial],
             ['from', formatTime(each.notBeforeMs, 0)],
             ['until', formatTime(each.notAfterMs, 0)],
+            [
+              'key',
+              provider === 'pkcs11'
+                ? `${each.keyName} in the token "${printable(token)}" (serial number ${printable(serial)})`
+                : 'in the secret store',
+            ],
             ...(each.replacedAtMs > 0n
               ? [['replaced', `${formatTime(each.replacedAtMs, 0)}, by itself`] as const]
               : []),

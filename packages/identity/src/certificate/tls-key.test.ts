@@ -5,7 +5,7 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { hasCode } from '../errors.ts';
 import { LocalSigner } from './local-signer.ts';
-import { checkP256Spki, TlsKey } from './tls-key.ts';
+import { checkP256Spki, p256PublicKey, p256Signature, TlsKey } from './tls-key.ts';
 
 const spki = { type: 'spki', format: 'der' } as const;
 const pkcs8 = { type: 'pkcs8', format: 'der' } as const;
@@ -166,5 +166,36 @@ describe('a local signer', () => {
     assert.deepEqual(again.publicKey, signer.publicKey);
     const publicKey = createPublicKey({ key: Buffer.from(signer.publicKey), ...spki });
     assert.equal(verify('sha256', data, publicKey, again.sign(data)), true);
+  });
+});
+
+describe('what a token gives', () => {
+  it('a point becomes the key that OpenSSL writes', () => {
+    assert.deepEqual(p256PublicKey(valid.subarray(26)), valid);
+  });
+
+  for (const [what, point] of Object.entries({
+    nothing: new Uint8Array(),
+    'half a point': valid.subarray(26, 60),
+    'a point that is not on the curve': changed(90, 1).subarray(26),
+    'a point with something behind it': Uint8Array.of(...valid.subarray(26), 0),
+  })) {
+    it(`${what} is no key`, () => {
+      assert.throws(
+        () => p256PublicKey(point),
+        (error) => hasCode(error, 'MESSAGE_INVALID'),
+      );
+    });
+  }
+
+  it('two numbers become the signature that OpenSSL takes, whatever their first bytes are', () => {
+    const key = TlsKey.generate();
+    const publicKey = createPublicKey({ key: Buffer.from(key.publicKey), ...spki });
+    // Enough that numbers with a first bit set, and numbers that begin with a zero byte, are among them.
+    for (let round = 0; round < 600; round += 1) {
+      const signature = p256Signature(key.sign(Uint8Array.of(round & 255, round >> 8)));
+      assert.ok(verify('sha256', Uint8Array.of(round & 255, round >> 8), publicKey, signature));
+    }
+    assert.throws(() => p256Signature(new Uint8Array(63)), TypeError);
   });
 });

@@ -867,6 +867,11 @@ export declare type GetAuthorityResponse = Message<"palyra.admin.v1.GetAuthority
    * @generated from field: repeated palyra.admin.v1.Authority authorities = 1;
    */
   authorities: Authority[];
+
+  /**
+   * @generated from field: palyra.admin.v1.KeyPlace keys = 2;
+   */
+  keys?: KeyPlace | undefined;
 };
 
 /**
@@ -874,6 +879,38 @@ export declare type GetAuthorityResponse = Message<"palyra.admin.v1.GetAuthority
  * Use `create(GetAuthorityResponseSchema)` to create a new message.
  */
 export declare const GetAuthorityResponseSchema: GenMessage<GetAuthorityResponse>;
+
+/**
+ * Where the private keys of all authorities are.
+ *
+ * @generated from message palyra.admin.v1.KeyPlace
+ */
+export declare type KeyPlace = Message<"palyra.admin.v1.KeyPlace"> & {
+  /**
+   * secret-store or pkcs11.
+   *
+   * @generated from field: string provider = 1;
+   */
+  provider: string;
+
+  /**
+   * Label and serial number of a token.
+   *
+   * @generated from field: string token = 2;
+   */
+  token: string;
+
+  /**
+   * @generated from field: string serial = 3;
+   */
+  serial: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.KeyPlace.
+ * Use `create(KeyPlaceSchema)` to create a new message.
+ */
+export declare const KeyPlaceSchema: GenMessage<KeyPlace>;
 
 /**
  * @generated from message palyra.admin.v1.Authority
@@ -934,6 +971,13 @@ export declare type Authority = Message<"palyra.admin.v1.Authority"> & {
    * @generated from field: int64 replaced_at_ms = 10;
    */
   replacedAtMs: bigint;
+
+  /**
+   * The record in the secret store, or the label of the key in the token.
+   *
+   * @generated from field: string key_name = 11;
+   */
+  keyName: string;
 };
 
 /**

@@ -1,0 +1,1 @@
+export { TokenKeys, type TokenKeysOptions } from './token-keys.ts';
