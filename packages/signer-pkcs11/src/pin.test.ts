@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { hasCode } from '@palyra/identity';
+import { RefusedPin, readPin } from './pin.ts';
+
+describe('the PIN file', () => {
+  let folder: string;
+  let file: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'palyra-pin-'));
+    file = join(folder, 'pin');
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  for (const [what, text] of Object.entries({
+    'one line': '1234',
+    'with a line feed': '1234\n',
+    'from DOS': '1234\r\n',
+  })) {
+    it(`${what} is a PIN`, async () => {
+      await writeFile(file, text, { mode: 0o600 });
+      assert.equal(await readPin(file), '1234');
+    });
+  }
+
+  for (const [what, bytes] of Object.entries<string | Uint8Array>({
+    nothing: '',
+    'a line feed alone': '\n',
+    'two lines': '1234\n5678\n',
+    'a zero byte': '12\u{0}34',
+    'what is not text': Uint8Array.of(0x31, 0xff),
+    'more than 256 bytes': '1'.repeat(257),
+  })) {
+    it(`${what} is none, and is not shown`, async () => {
+      await writeFile(file, bytes, { mode: 0o600 });
+      await assert.rejects(readPin(file), (error) => {
+        assert.ok(hasCode(error, 'SIGNER_PIN_WRONG'));
+        return !/1234|1111/.test(error.message);
+      });
+    });
+  }
+
+  it('a file that others may read, or none, is refused', async () => {
+    await writeFile(file, '1234', { mode: 0o600 });
+    await chmod(file, 0o604);
+    await assert.rejects(readPin(file), (error) => hasCode(error, 'STORE_PERMISSIONS'));
+    await rm(file);
+    await assert.rejects(readPin(file), (error) => hasCode(error, 'STORE_FAILED'));
+  });
+
+  it('a refusal that could not be written down still holds in this process', async () => {
+    const refused = new RefusedPin(join(folder, 'not there', 'refused'), file);
+    await refused.check();
+    await refused.remember();
+    await assert.rejects(refused.check(), (error) => hasCode(error, 'SIGNER_PIN_WRONG'));
+  });
+});

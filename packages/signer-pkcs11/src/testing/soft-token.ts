@@ -1,0 +1,117 @@
+// A real token in software, SoftHSM 2, in a folder of its own. It is read by the process that loads its module: this one,
+// or one that is started with `env`.
+
+import { execFile, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const places = [
+  '/usr/lib/softhsm/libsofthsm2.so',
+  '/usr/lib64/softhsm/libsofthsm2.so',
+  '/usr/lib64/pkcs11/libsofthsm2.so',
+  '/opt/homebrew/lib/softhsm/libsofthsm2.so',
+];
+const run = promisify(execFile);
+
+export const softhsmModule = places.find(existsSync) ?? places[0]!;
+
+/** Why tests with a token cannot run here; false when they can. */
+export function missingForTokens(): string | false {
+  if (spawnSync('softhsm2-util', ['--version']).status !== 0 || !existsSync(softhsmModule))
+    return 'SKIPPED: no SoftHSM. Run: apt-get install softhsm2';
+  try {
+    createRequire(import.meta.url)('pkcs11js');
+    return false;
+  } catch {
+    return 'SKIPPED: pkcs11js is not built. Install build-essential and python3, then run npm ci';
+  }
+}
+
+export class SoftToken {
+  readonly folder: string;
+  readonly label: string;
+  readonly pin = '481632';
+  readonly pinFile: string;
+
+  /** @param beside a token whose folder this one shares. */
+  static async make(
+    scope: { after(end: () => Promise<void>): void },
+    label = `palyra ${randomUUID().slice(0, 8)}`,
+    beside?: SoftToken,
+  ): Promise<SoftToken> {
+    const folder = beside?.folder ?? (await mkdtemp(join(tmpdir(), 'palyra-token-')));
+    if (!beside) scope.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+    const token = new SoftToken(folder, label);
+    await mkdir(token.#tokens, { recursive: true });
+    await writeFile(
+      token.env.SOFTHSM2_CONF,
+      `directories.tokendir = ${token.#tokens}\nobjectstore.backend = file\nlog.level = ERROR\n`,
+    );
+    await token.writePin(token.pin);
+    const words = ['--init-token', '--free', '--label', label, '--pin', token.pin, '--so-pin', '90909090'];
+    await run('softhsm2-util', words, { env: { ...process.env, ...token.env } });
+    return token;
+  }
+
+  private constructor(folder: string, label: string) {
+    this.folder = folder;
+    this.label = label;
+    this.pinFile = join(folder, 'pin');
+  }
+
+  get env(): { readonly SOFTHSM2_CONF: string } {
+    return { SOFTHSM2_CONF: join(this.folder, 'softhsm2.conf') };
+  }
+
+  /** As config.json names it. */
+  get caKey(): { readonly module: string; readonly token: string; readonly pinFile: string } {
+    return { module: softhsmModule, token: this.label, pinFile: this.pinFile };
+  }
+
+  async writePin(pin: string): Promise<void> {
+    await writeFile(this.pinFile, pin, { mode: 0o600 });
+  }
+
+  /** Pulls it out. */
+  unplug(): Promise<void> {
+    return rename(this.#tokens, `${this.#tokens}-away`);
+  }
+
+  plugIn(): Promise<void> {
+    return rename(`${this.#tokens}-away`, this.#tokens);
+  }
+
+  /** Removes one key pair, as its owner can. */
+  async removeKey(id: string): Promise<void> {
+    const hex = Buffer.from(id).toString('hex');
+    await run(process.execPath, ['--eval', removal, softhsmModule, this.label, this.pin, hex], {
+      cwd: import.meta.dirname,
+      env: { ...process.env, ...this.env },
+    });
+  }
+
+  get #tokens(): string {
+    return join(this.folder, 'tokens');
+  }
+}
+
+/** In a process of its own: a module keeps what it has seen. */
+const removal = `
+const [module, label, pin, id] = process.argv.slice(1);
+const pkcs11 = new (require('pkcs11js').PKCS11)();
+pkcs11.load(module);
+pkcs11.C_Initialize();
+const slot = pkcs11.C_GetSlotList(true).find((each) => pkcs11.C_GetTokenInfo(each).label.trimEnd() === label);
+const session = pkcs11.C_OpenSession(slot, 6);
+pkcs11.C_Login(session, 1, pin);
+pkcs11.C_FindObjectsInit(session, [{ type: 0x102, value: Buffer.from(id, 'hex') }]);
+const found = pkcs11.C_FindObjects(session, 10);
+pkcs11.C_FindObjectsFinal(session);
+if (found.length !== 2) throw new Error(found.length + ' objects');
+for (const each of found) pkcs11.C_DestroyObject(session, each);
+`;
