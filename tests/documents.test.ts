@@ -14,7 +14,9 @@ const packages = ['package.json', ...globSync('packages/*/package.json', { cwd: 
 const foreign = (kind: 'dependencies' | 'devDependencies') =>
   new Set(
     packages
-      .flatMap((each) => Object.keys(each[kind] ?? {}))
+      .flatMap((each) =>
+        Object.keys({ ...each[kind], ...(kind === 'dependencies' && each.optionalDependencies) }),
+      )
       .filter((name) => !name.startsWith('@palyra/'))
       .sort(),
   );

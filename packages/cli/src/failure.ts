@@ -50,7 +50,7 @@ export const exitCodeHelp = `Exit codes:
   3  refused: wrong code, rejected, revoked, or not the right daemon
   4  not found, or not in a state where this can be done
   5  a limit was reached or the time is over: try again later
-  6  the disk, the registry or the secret store failed
+  6  the disk, the registry, the secret store or the token failed
   7  nobody answers at the address
   130, 143  interrupted (Ctrl-C), terminated`;
 

@@ -24,6 +24,8 @@ import { TokenKeys } from './token-keys.ts';
 
 const skip = missingForTokens();
 const newId = (): Ulid => makeUlid(new Date(), crypto.getRandomValues(new Uint8Array(10)));
+/** Every token of this file is in one folder, which goes at the end. */
+const kept = { after() {} };
 const data = new TextEncoder().encode('what is signed');
 
 function holds(signer: Signer, signature: Uint8Array): boolean {
@@ -37,11 +39,12 @@ function rejects(promise: Promise<unknown>, code: IdentityErrorCode, message = /
 
 describe('keys of a CA in a token', { skip }, () => {
   let first: SoftToken;
+  after(() => first && rm(first.folder, { recursive: true }));
   const makeToken = async (): Promise<SoftToken> => {
     // The module reads its configuration once, so every token of this process is in one folder.
-    first ??= await SoftToken.make({ after }, 'palyra first');
+    first ??= await SoftToken.make(kept, 'palyra first');
     process.env.SOFTHSM2_CONF = first.env.SOFTHSM2_CONF;
-    const token = await SoftToken.make({ after }, undefined, first);
+    const token = await SoftToken.make(kept, undefined, first);
     (await CryptokiModule.load(softhsmModule)).initialize();
     return token;
   };
@@ -185,7 +188,7 @@ describe('keys of a CA in a token', { skip }, () => {
       'SIGNER_UNAVAILABLE',
       /"another" is not there/,
     );
-    await SoftToken.make({ after }, token.label, token);
+    await SoftToken.make(kept, token.label, token);
     (await CryptokiModule.load(softhsmModule)).initialize();
     await rejects(TokenKeys.open(options(token)), 'SIGNER_UNAVAILABLE', /Two tokens/);
   });
