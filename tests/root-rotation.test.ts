@@ -6,7 +6,7 @@ import test from 'node:test';
 import { type PairedEnrollment, renewCertificate } from '@palyra/identity';
 import { expectCode } from './testing/expect-code.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
-import { makeDevice, pair, type SampleDevice } from './testing/sample-device.ts';
+import { makeDevice, pair, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
 
 async function renewAndUse(daemon: TestDaemon, device: SampleDevice, enrollment: PairedEnrollment) {
   const node = await daemon.node(enrollment);
@@ -120,4 +120,18 @@ test('revocation lists name what was revoked, with a number that grows', async (
       .toString('hex')
       .includes(serial(two)),
   );
+});
+
+test('when an identity key is replaced, the list has what the old one obtained, superseded certificates included', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const first = await pair(daemon, device);
+  await (await daemon.node(first)).status({});
+  const second = await renewAndUse(daemon, device, first);
+  const successor = await makeDevice({ identity: await sameIdOtherKey(device.identity) });
+  await pair(daemon, successor, { replaceIdentityKey: true });
+  const [list] = (await daemon.admin.getRevocationLists({})).lists;
+  const listed = Buffer.from(list!.list).toString('hex');
+  for (const { certificateChain } of [first, second])
+    assert.ok(listed.includes(new X509Certificate(certificateChain[0]!).serialNumber.toLowerCase()));
 });

@@ -313,7 +313,8 @@ export async function revokeAllCertificates(
 ): Promise<void> {
   await tx.appendAudit({ at: now, action: 'device.identity_key_replaced', subject: deviceId, detail: {} });
   for (const certificate of await tx.certificatesOf(deviceId, 1000)) {
-    if (certificate.state !== 'issued' && certificate.state !== 'active') continue;
+    // A replaced one, too, while it has not ended: programs that go by the revocation list would still take it.
+    if (certificate.state === 'revoked' || certificate.notAfter <= now) continue;
     await tx.moveCertificate(certificate.serial, certificate.state, 'revoked');
     await tx.insertRevocation({
       at: now,
