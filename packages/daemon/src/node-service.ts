@@ -1,7 +1,7 @@
 // palyra.node.v1: what a paired device may call.
 
 import type { ConnectRouter } from '@connectrpc/connect';
-import { IdentityError, type IdentityManager, type RenewalReply } from '@palyra/identity';
+import { IdentityError, type IdentityManager, type RenewalReply, renewAfterMs } from '@palyra/identity';
 import {
   type CapabilityResult,
   callingDevice,
@@ -46,6 +46,7 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
           identity.registry.device(deviceId),
           identity.registry.certificate({ serial }),
         ]);
+        const now = identity.clock.now();
         return {
           daemonId: identity.daemonId,
           trustDomain: identity.trustDomain,
@@ -53,15 +54,16 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
           deviceName: device?.name ?? '',
           serial,
           certificateNotAfterMs: BigInt(certificate?.notAfter.getTime() ?? 0),
-          daemonTimeMs: BigInt(identity.clock.now().getTime()),
+          daemonTimeMs: BigInt(now.getTime()),
+          renewAfterMs: renewAfterMs(certificate?.renewAt, now),
         };
       },
     });
   };
 }
 
-export function toWireRenewal({ certificateChain, trustBundle }: RenewalReply) {
-  return { certificateChain: [...certificateChain], trustBundle: [...trustBundle] };
+export function toWireRenewal({ certificateChain, trustBundle, renewAfterMs = 0 }: RenewalReply) {
+  return { certificateChain: [...certificateChain], trustBundle: [...trustBundle], renewAfterMs };
 }
 
 async function* resultsOf(events: AsyncIterator<DeviceEvent>): AsyncIterable<CapabilityResult> {

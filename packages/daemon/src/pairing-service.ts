@@ -45,6 +45,7 @@ export function pairingRoutes(options: PairingServiceOptions) {
             reason: update.reason ?? '',
             certificateChain: [...update.certificateChain],
             trustBundle: [...update.trustBundle],
+            renewAfterMs: update.renewAfterMs ?? 0,
             nodePort: update.certificateChain.length > 0 ? nodePort() : 0,
             quicPort: update.certificateChain.length > 0 ? (quicPort() ?? 0) : 0,
           };

@@ -36,6 +36,7 @@ import type {
 } from './registry/port.ts';
 import { judgeStanding, standingMessages } from './registry/standing.ts';
 import { RenewalDesk } from './renewal/daemon.ts';
+import { RenewalPlan } from './renewal/plan.ts';
 import { RevocationLists } from './revocation-lists.ts';
 import { RootRotation } from './root-rotation.ts';
 import type { SecretStore } from './secret-store/port.ts';
@@ -115,16 +116,16 @@ export class IdentityManager {
     const restKey = await readOrMake(options.secrets, 'pairing/rest-key', () => crypto.randomBytes(32));
     const limits = { ...defaultPairingLimits, ...options.limits };
     const sealer = new PairingSealer(crypto, restKey);
-    return new IdentityManager(store, loaded, limits, sealer, options.cloning ?? 'report');
+    const plan = await RenewalPlan.open({ ...store, lifeMs: limits.deviceCertificateLifeMs });
+    return new IdentityManager(store, loaded, { limits, sealer, plan, cloning: options.cloning ?? 'report' });
   }
 
   private constructor(
     options: AuthorityStoreOptions,
     loaded: LoadedAuthority,
-    limits: PairingLimits,
-    sealer: PairingSealer,
-    cloning: CloningPolicy,
+    parts: { limits: PairingLimits; sealer: PairingSealer; plan: RenewalPlan; cloning: CloningPolicy },
   ) {
+    const { limits, sealer, plan, cloning } = parts;
     const { registry, clock, crypto } = options;
     this.#options = options;
     this.#loaded = loaded;
@@ -132,7 +133,7 @@ export class IdentityManager {
     this.authorityKeys = options.keys;
     this.clock = clock;
     this.limits = limits;
-    const shared = { registry, clock, crypto, limits, sealer };
+    const shared = { registry, clock, crypto, limits, sealer, plan };
     this.desk = new PairingDesk({ ...shared, rootFingerprint: () => this.#loaded.authority.rootFingerprint });
     const authority = () => this.#loaded.authority;
     const issuerId = () => this.#loaded.issuerId;
@@ -195,6 +196,7 @@ export class IdentityManager {
         issuerId,
         createdAt: now,
         recovered: false,
+        renewAt: undefined,
       });
       await tx.appendAudit({
         at: now,

@@ -113,6 +113,7 @@ export {
   renewalTime,
   renewCertificate,
 } from './renewal/device.ts';
+export { renewAfterMs } from './renewal/plan.ts';
 export { putRestored, type Restored, readRestored } from './restored.ts';
 export type { RevocationList } from './revocation-lists.ts';
 export type { RootRotationStatus } from './root-rotation.ts';

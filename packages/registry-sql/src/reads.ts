@@ -61,6 +61,19 @@ export class SqlReads implements RegistryReads {
     return this.#many(this.statements.certificatesOf(values), readCertificate);
   }
 
+  async plannedRenewals(query: {
+    from: Date;
+    to: Date;
+    stepMs: number;
+  }): Promise<{ at: Date; count: number }[]> {
+    const { from, to, stepMs } = query;
+    const values = { from: milliseconds(from), to: milliseconds(to), step: checked(stepMs) };
+    return this.#many(this.statements.plannedRenewals(values), (row) => ({
+      at: new Date(integer(row, 'step') * stepMs),
+      count: integer(row, 'number'),
+    }));
+  }
+
   pairing(id: string): Promise<Pairing | undefined> {
     return this.#one(this.statements.pairing({ id }), readPairing);
   }

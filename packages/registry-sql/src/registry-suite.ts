@@ -45,7 +45,12 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
 
   describe(`${name}: devices`, () => {
     it('a device is read as it was written, with everything and with nothing optional', async (registry) => {
-      const full = sampleDevice({ name: 'Łódź 🚪', state: 'revoked', revocationReason: 'lost' });
+      const full = sampleDevice({
+        name: 'Łódź 🚪',
+        state: 'revoked',
+        revocationReason: 'lost',
+        cloneSeenAt: after(2),
+      });
       const bare = sampleDevice({ state: 'approved', lastSeenAt: undefined, capabilities: [] });
       await insertDevices(registry, full, bare);
       assert.deepEqual(await registry.device(full.id), full);
@@ -165,6 +170,30 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
         );
       }
       assert.deepEqual(await registry.certificatesOf(device.id, 10), [certificate]);
+    });
+
+    it('renewals that are planned are counted in steps, those of before and of long after left out', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const of = { device: device.id, issuer: certificate.issuerId };
+      const [start, stepMs] = [new Date(1_000_000), 1_000];
+      const planned = [-1, 0, 999, 1_000, 4_500, 5_000].map((ms) => new Date(start.getTime() + ms));
+      await registry.transact(async (tx) => {
+        for (const renewAt of planned) await tx.insertCertificate(sampleCertificate(of, { renewAt }));
+      });
+      const to = new Date(start.getTime() + 5_000);
+      const counted = await registry.plannedRenewals({ from: start, to, stepMs });
+      assert.deepEqual(counted.map(({ at, count }) => [at.getTime(), count]).sort(), [
+        [1_000_000, 2],
+        [1_001_000, 1],
+        [1_004_000, 1],
+      ]);
+      assert.deepEqual(
+        (await registry.certificatesOf(device.id, 10))
+          .map(({ renewAt }) => renewAt?.getTime())
+          .filter(Boolean)
+          .sort(),
+        planned.map((each) => each.getTime()),
+      );
     });
 
     it('a certificate moves from the state it is in, and only from that', async (registry) => {

@@ -87,6 +87,7 @@ export function sampleCertificate(
     der: new Uint8Array([4, 5, 6]),
     createdAt: NOW,
     recovered: false,
+    renewAt: undefined,
     ...change,
   };
 }

@@ -96,6 +96,7 @@ export async function seedDevices(registryPath: string, count: number): Promise<
       der,
       createdAt: notBefore,
       recovered: false,
+      renewAt: undefined,
     });
   }
 }

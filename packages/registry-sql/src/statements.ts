@@ -66,6 +66,16 @@ export function statementsFor(db: Kysely<Tables>) {
         .orderBy('serial', 'desc')
         .limit(values.limit),
     ),
+    // Whole numbers, so that the quotient is one.
+    plannedRenewals: prepared((values: { from: number; to: number; step: number }) =>
+      db
+        .selectFrom('certificates')
+        .select(sql<number>`renew_at / cast(${values.step} as bigint)`.as('step'))
+        .select((certificates) => certificates.fn.countAll().as('number'))
+        .where('renew_at', '>=', values.from)
+        .where('renew_at', '<', values.to)
+        .groupBy(sql.ref('step')),
+    ),
     insertCertificate: prepared((row: CertificatesTable) => db.insertInto('certificates').values(row)),
     moveCertificate: prepared((values: { serial: string; from: string; to: string }) =>
       db

@@ -41,6 +41,7 @@ export interface CertificatesTable {
   readonly not_after: number;
   readonly issuer_id: string;
   readonly created_at: number;
+  readonly renew_at: number | null;
   readonly der: Uint8Array;
   /** 0 or 1. */
   readonly recovered: number;

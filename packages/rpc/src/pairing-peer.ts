@@ -26,6 +26,7 @@ export function pairingPeer(connection: Http2Connection): PairingPeer {
           trustBundle: update.trustBundle,
           nodePort: update.nodePort || undefined,
           quicPort: update.quicPort || undefined,
+          renewAfterMs: update.renewAfterMs,
         };
       }
     },

@@ -35,6 +35,8 @@ export interface PairedEnrollment extends EnrollmentBase {
   readonly certificateChain: readonly Uint8Array[];
   /** When the certificate arrived by this device's clock, Unix milliseconds: its renewal is counted from here. */
   readonly receivedAt: number;
+  /** How long after its arrival the daemon would like it renewed, ms; 0 or absent: it did not say. */
+  readonly renewAfterMs?: number;
 }
 
 export type Enrollment = PendingEnrollment | PairedEnrollment;

@@ -13,6 +13,7 @@ import type { Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { DeviceKind, Registry } from '../registry/port.ts';
+import { type RenewalPlan, renewAfterMs } from '../renewal/plan.ts';
 import { slotKey } from './code.ts';
 import { makeShare, scalarMultVfy } from './cpace.ts';
 import { deviceRevoked, mustBeLetIn, type PairingDesk } from './desk.ts';
@@ -69,6 +70,8 @@ export interface AwaitUpdate {
   readonly nodePort?: number | undefined;
   /** Where the same services are over QUIC, if they are. */
   readonly quicPort?: number | undefined;
+  /** How long after its arrival the certificate is best renewed, ms; 0 or absent: whenever. */
+  readonly renewAfterMs?: number;
 }
 
 interface SessionBase {
@@ -96,6 +99,7 @@ export interface ResponderOptions {
   /** Roots that devices are to trust, DER. */
   readonly trustBundle: () => readonly Uint8Array[];
   readonly issuerId: () => Ulid;
+  readonly plan: RenewalPlan;
   readonly daemonId: Ulid;
 }
 
@@ -396,7 +400,7 @@ export class PairingResponder {
 
   /** Two Awaits at one time may both come here; one of them stores, the other finds it stored. */
   async #issue(approved: Extract<Pairing, { state: 'approved' }>): Promise<Pairing> {
-    const { registry, crypto, clock, limits, authority, issuerId } = this.#options;
+    const { registry, crypto, clock, limits, authority, issuerId, plan } = this.#options;
     const { deviceId, tlsKey } = approved.request;
     // Together: a new issuing CA may come while this one signs, and the chain is built from what is stored here.
     const [ca, caId] = [authority(), issuerId()];
@@ -422,6 +426,7 @@ export class PairingResponder {
         der: issued.der,
         createdAt: now,
         recovered: false,
+        renewAt: plan.add(now, issued.notAfter),
       });
       const stored = await tx.replacePairing(pairing, next);
       await tx.appendAudit({
@@ -436,7 +441,7 @@ export class PairingResponder {
   }
 
   async #update(pairing: Pairing): Promise<AwaitUpdate> {
-    const { registry, trustBundle } = this.#options;
+    const { registry, trustBundle, clock } = this.#options;
     const certificate =
       'serial' in pairing ? await registry.certificate({ serial: pairing.serial }) : undefined;
     const issuer =
@@ -447,6 +452,7 @@ export class PairingResponder {
       reason: pairing.state === 'rejected' ? pairing.reason : undefined,
       certificateChain: certificate && issuer ? [certificate.der, issuer.der] : [],
       trustBundle: certificate ? trustBundle() : [],
+      renewAfterMs: renewAfterMs(certificate?.renewAt, clock.now()),
     };
   }
 }

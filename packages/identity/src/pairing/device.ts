@@ -163,6 +163,7 @@ export async function awaitPairing(
       certificateChain: update.certificateChain,
       trustBundle: update.trustBundle,
       receivedAt: device.clock.now().getTime(),
+      renewAfterMs: update.renewAfterMs ?? 0,
     };
     await storeEnrollment(secrets, paired);
     return paired;

@@ -52,6 +52,8 @@ export interface CertificateRecord {
   readonly createdAt: Date;
   /** Obtained by the identity key alone. */
   readonly recovered: boolean;
+  /** When the device was asked to renew it (renewal/plan.ts). */
+  readonly renewAt: Date | undefined;
 }
 
 /** What the check of a connection or call needs, from one indexed read. */
@@ -137,6 +139,15 @@ export interface RegistryReads {
   ): Promise<CertificateRecord | undefined>;
   /** Newest first. */
   certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]>;
+  /**
+   * How many certificates were asked to be renewed at each time, in steps that begin at multiples of `stepMs`, for those
+   * from `from` on and before `to`. Reads one index entry for each.
+   */
+  plannedRenewals(query: {
+    readonly from: Date;
+    readonly to: Date;
+    readonly stepMs: number;
+  }): Promise<{ readonly at: Date; readonly count: number }[]>;
   pairing(id: string): Promise<Pairing | undefined>;
   /** The `waiting` pairing that this slot names. At most one can exist. */
   waitingPairing(slot: string): Promise<Pairing | undefined>;

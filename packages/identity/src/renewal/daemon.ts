@@ -15,6 +15,7 @@ import type { PairingChannel } from '../pairing/daemon.ts';
 import { mustBeLetIn } from '../pairing/desk.ts';
 import type { Device, Registry } from '../registry/port.ts';
 import { readRestored } from '../restored.ts';
+import { type RenewalPlan, renewAfterMs } from './plan.ts';
 import { recoveryInput, renewalInput } from './proof.ts';
 
 /** A new certificate, as the device is handed it. */
@@ -22,6 +23,8 @@ export interface RenewalReply {
   /** Leaf, then issuing CA; DER. */
   readonly certificateChain: readonly Uint8Array[];
   readonly trustBundle: readonly Uint8Array[];
+  /** How long after its arrival the device is asked to renew it, ms; 0 or absent: as it likes. */
+  readonly renewAfterMs?: number;
 }
 
 /** A new TLS key, and that the device holds it and its identity key. */
@@ -42,6 +45,7 @@ export interface RenewalOptions {
   readonly authority: () => CertificateAuthority;
   readonly trustBundle: () => readonly Uint8Array[];
   readonly issuerId: () => Ulid;
+  readonly plan: RenewalPlan;
 }
 
 /** Certificates for one device in a window, used or not: each leaves rows that are never removed. */
@@ -211,13 +215,15 @@ export class RenewalDesk {
     action: 'certificate.renewed' | 'certificate.recovered',
     detail: Record<string, string>,
   ): Promise<RenewalReply> {
-    const { registry, crypto, clock, limits, authority, issuerId, trustBundle } = this.#options;
+    const { registry, crypto, clock, limits, authority, issuerId, trustBundle, plan } = this.#options;
     const deviceId = proven.id;
     // Together: a new issuing CA may come while this one signs.
     const [ca, caId] = [authority(), issuerId()];
     const issued = await ca.issueDevice({ deviceId, tlsKey, lifeMs: limits.deviceCertificateLifeMs });
     const now = clock.now();
-    await registry.transact(async (tx) => {
+    // Before it is stored: what comes at the same time chooses another.
+    const renewAt = plan.add(now, issued.notAfter);
+    const store = registry.transact(async (tx) => {
       const device = await tx.device(deviceId);
       if (device) mustBeLetIn(device);
       // Another key may have taken the id over since this one was proven; it ends what the old one obtains.
@@ -249,6 +255,7 @@ export class RenewalDesk {
         issuerId: caId,
         createdAt: now,
         recovered: action === 'certificate.recovered',
+        renewAt,
       });
       if (device.recoveryReleasedAt && action === 'certificate.recovered') {
         await tx.updateDevice({ ...device, recoveryReleasedAt: undefined });
@@ -259,8 +266,18 @@ export class RenewalDesk {
         subject: issued.serial,
         detail: { device: deviceId, ...detail },
       });
+      return recent[0];
     });
-    return { certificateChain: [issued.der, ca.issuingCertificate], trustBundle: trustBundle() };
+    const previous = await store.catch((error) => {
+      plan.remove(renewAt);
+      throw error;
+    });
+    plan.remove(previous?.renewAt);
+    return {
+      certificateChain: [issued.der, ca.issuingCertificate],
+      trustBundle: trustBundle(),
+      renewAfterMs: renewAfterMs(renewAt, now),
+    };
   }
 }
 

@@ -9,6 +9,7 @@ import { type PairedEnrollment, storeEnrollment } from '../device/enrollment.ts'
 import type { DeviceIdentity } from '../device/identity.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 import type { KeyProof, RenewalReply } from './daemon.ts';
+import { EARLIEST_RENEWAL, LATEST_RENEWAL } from './plan.ts';
 import { recoveryInput, renewalInput } from './proof.ts';
 
 export interface RenewingDevice {
@@ -58,14 +59,17 @@ export async function recoverCertificate(
 }
 
 /**
- * When to renew: 2/3 of what was left when the certificate arrived, the last tenth of it by chance, so that a fleet that
- * was paired together does not come together.
+ * When to renew: when the daemon asked for it, or else at 2/3 of what was left when the certificate arrived, the last tenth
+ * of it by chance, so that a fleet that was paired together does not come together. A daemon that asks for a time at which
+ * it is too early to renew, or too late to try again, is not followed.
  * @param random in [0, 1), the same for one certificate.
  */
 export function renewalTime(enrollment: PairedEnrollment, random: number): Date {
   const { notAfter } = readPeerCertificate(enrollment.certificateChain[0] ?? new Uint8Array());
-  const receivedMs = enrollment.receivedAt;
-  return new Date(receivedMs + (notAfter.getTime() - receivedMs) * (2 / 3) * (0.9 + 0.1 * random));
+  const { receivedAt, renewAfterMs = 0 } = enrollment;
+  const lifeMs = notAfter.getTime() - receivedAt;
+  const isSane = renewAfterMs >= lifeMs * EARLIEST_RENEWAL && renewAfterMs <= lifeMs * LATEST_RENEWAL;
+  return new Date(receivedAt + (isSane ? renewAfterMs : lifeMs * (2 / 3) * (0.9 + 0.1 * random)));
 }
 
 async function proofOf(device: RenewingDevice, tlsKey: TlsKey, signed: Uint8Array): Promise<KeyProof> {
@@ -95,6 +99,7 @@ async function adopt(
     certificateChain: reply.certificateChain,
     trustBundle: reply.trustBundle,
     receivedAt: device.clock.now().getTime(),
+    renewAfterMs: reply.renewAfterMs ?? 0,
   };
   await storeEnrollment(device.secrets, renewed);
   return renewed;

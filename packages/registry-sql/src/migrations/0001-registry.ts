@@ -61,6 +61,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('not_after', 'bigint', (column) => column.notNull())
         .addColumn('issuer_id', 'text', (column) => column.notNull().references('authorities.id'))
         .addColumn('created_at', 'bigint', (column) => column.notNull())
+        .addColumn('renew_at', 'bigint')
         .addColumn('der', types.bytes, (column) => column.notNull())
         .addColumn('recovered', 'integer', (column) => column.notNull())
         .execute();
@@ -75,6 +76,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .on('certificates')
         .columns(['subject_id', 'created_at'])
         .execute();
+      await db.schema.createIndex('certificates_renewal').on('certificates').column('renew_at').execute();
 
       await db.schema
         .createTable('pairings')

@@ -2,7 +2,7 @@
 
 import type { CertificateRecord, CertificateStanding, CertificateState, Ulid } from '@palyra/identity';
 import type { CertificatesTable } from '../tables.ts';
-import { bytes, instant, integer, milliseconds, oneOf, type Row, text } from './column.ts';
+import { bytes, instant, integer, milliseconds, oneOf, optional, type Row, text } from './column.ts';
 import { deviceRole, deviceState } from './device.ts';
 
 const certificateState = oneOf<CertificateState>({ issued: 1, active: 1, superseded: 1, revoked: 1 });
@@ -21,6 +21,7 @@ export function certificateRow(certificate: CertificateRecord): CertificatesTabl
     created_at: milliseconds(certificate.createdAt),
     der: certificate.der,
     recovered: certificate.recovered ? 1 : 0,
+    renew_at: certificate.renewAt ? milliseconds(certificate.renewAt) : null,
   };
 }
 
@@ -36,6 +37,7 @@ export function readCertificate(row: Row): CertificateRecord {
     der: bytes(row, 'der'),
     createdAt: instant(row, 'created_at'),
     recovered: integer(row, 'recovered') === 1,
+    renewAt: optional(instant)(row, 'renew_at'),
   };
 }
 

@@ -63,6 +63,11 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
     plan(statements.duePairings({ now: 1, limit }))[0] ?? '',
     /^SEARCH .*\(state=\? AND expires_at<\?\)/,
   );
+  // Reads only what is still to come, from the index alone; asked at a start.
+  assert.match(
+    plan(statements.plannedRenewals({ from: 1, to: 2, step: 1 }))[0] ?? '',
+    /^SEARCH certificates USING COVERING INDEX certificates_renewal \(renew_at>\? AND renew_at<\?\)/,
+  );
   const counts = plan(statements.counts({}));
   assert.equal(counts.filter((step) => /^SEARCH pairings USING COVERING INDEX/.test(step)).length, 2);
   assert.deepEqual(

@@ -93,6 +93,13 @@ export declare type StatusResponse = Message<"palyra.node.v1.StatusResponse"> & 
    * @generated from field: int64 daemon_time_ms = 7;
    */
   daemonTimeMs: bigint;
+
+  /**
+   * As in RenewResponse, counted from now.
+   *
+   * @generated from field: uint32 renew_after_ms = 8;
+   */
+  renewAfterMs: number;
 };
 
 /**
@@ -146,6 +153,13 @@ export declare type RenewResponse = Message<"palyra.node.v1.RenewResponse"> & {
    * @generated from field: repeated bytes trust_bundle = 2;
    */
   trustBundle: Uint8Array[];
+
+  /**
+   * How long after this answer few others will renew, so that a fleet does not come at once; 0: the daemon does not mind.
+   *
+   * @generated from field: uint32 renew_after_ms = 3;
+   */
+  renewAfterMs: number;
 };
 
 /**

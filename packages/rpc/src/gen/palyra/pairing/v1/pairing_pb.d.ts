@@ -245,6 +245,13 @@ export declare type AwaitResponse = Message<"palyra.pairing.v1.AwaitResponse"> &
    * @generated from field: uint32 quic_port = 7;
    */
   quicPort: number;
+
+  /**
+   * How long after this answer the certificate is best renewed; 0: the daemon does not mind.
+   *
+   * @generated from field: uint32 renew_after_ms = 8;
+   */
+  renewAfterMs: number;
 };
 
 /**
@@ -330,6 +337,13 @@ export declare type RecoverResponse = Message<"palyra.pairing.v1.RecoverResponse
    * @generated from field: repeated bytes trust_bundle = 2;
    */
   trustBundle: Uint8Array[];
+
+  /**
+   * As in AwaitResponse.
+   *
+   * @generated from field: uint32 renew_after_ms = 3;
+   */
+  renewAfterMs: number;
 };
 
 /**
