@@ -54,9 +54,27 @@ export class SqliteConnection {
     this.#try(() => this.#prepare('COMMIT').run());
   }
 
-  /** SQLite has already rolled back by itself after some errors. */
+  /** Begins a part of a transaction that can be undone alone. */
+  beginPart(): void {
+    this.#try(() => this.#prepare('SAVEPOINT part').run());
+  }
+
+  endPart(): void {
+    this.#try(() => this.#prepare('RELEASE part').run());
+  }
+
+  undoPart(): void {
+    this.#try(() => this.#prepare('ROLLBACK TO part').run());
+    this.endPart();
+  }
+
+  /** False also after an error that made SQLite give up the whole transaction by itself. */
+  get isInTransaction(): boolean {
+    return this.#database.isTransaction;
+  }
+
   rollback(): void {
-    if (this.#database.isTransaction) this.#try(() => this.#prepare('ROLLBACK').run());
+    if (this.isInTransaction) this.#try(() => this.#prepare('ROLLBACK').run());
   }
 
   close(): void {

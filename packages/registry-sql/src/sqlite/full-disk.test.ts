@@ -43,6 +43,33 @@ test('a full disk is STORE_FULL, nothing is lost, and the registry goes on once 
   await reopened.close();
 });
 
+test('changes that come at one time are made and answered, or are STORE_FULL, on a disk that becomes full', async (t) => {
+  const folder = await smallDisk(t);
+  if (folder === undefined) return;
+  const path = join(folder, 'registry.sqlite');
+  const registry = await openSqliteRegistry({ path });
+  const change = (number: number) =>
+    registry.transact(async (tx) => {
+      await tx.appendAudit(sampleEvent());
+      await tx.putSetting(`value ${number}`, VALUE);
+    });
+  const outcomes = await Promise.allSettled(Array.from({ length: 300 }, (_, number) => change(number)));
+  await registry.close();
+  const reopened = await openSqliteRegistry({ path });
+  let made = 0;
+  for (const [number, outcome] of outcomes.entries()) {
+    const isMade = outcome.status === 'fulfilled';
+    made += isMade ? 1 : 0;
+    if (!isMade) isFull(outcome.reason);
+    assert.equal(await reopened.setting(`value ${number}`), isMade ? VALUE : undefined);
+  }
+  assert.ok(made > 0 && made < 300);
+  const head = await reopened.auditHead();
+  assert.equal(head.seq, made);
+  assert.equal((await verifyAuditChain(reopened.auditRows(), head, sha256Hex)).ok, true);
+  await reopened.close();
+});
+
 test('a registry that cannot be created on a full disk is STORE_FULL', async (t) => {
   const folder = await smallDisk(t);
   if (folder === undefined) return;

@@ -1,6 +1,10 @@
 // The registry on one SQLite connection. One change is open at a time, and a read waits only while one is, because the
 // connection would show it what is not committed yet.
+//
+// Making a commit durable takes several times what a change takes. So changes that wait are made together: one after the
+// other, each undone alone when it fails, all of them made durable by one commit before any is answered.
 
+import { setImmediate } from 'node:timers/promises';
 import {
   type AuditRow,
   IdentityError,
@@ -16,10 +20,27 @@ import { SqlTransaction } from '../transaction.ts';
 import type { SqliteConnection } from './connection.ts';
 
 const AUDIT_PAGE_ROWS = 500;
+/** The most changes in one commit: reads wait for it. */
+const CHANGES_TOGETHER = 32;
+
+/** A change that waits for its turn. */
+interface Change {
+  readonly work: (tx: RegistryTransaction) => Promise<unknown>;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A change that is made or undone, and is answered once the commit is durable. */
+interface Made {
+  readonly events: readonly RegistryEvent[];
+  readonly answer: () => void;
+}
 
 export class SqliteRegistry extends SqlReads implements Registry {
   readonly #connection: SqliteConnection;
   readonly #door: Door;
+  readonly #waiting: Change[] = [];
+  #working: Promise<void> | undefined;
   readonly #listeners = new Set<(event: RegistryEvent) => void>();
   #closed: Promise<void> | undefined;
 
@@ -31,22 +52,65 @@ export class SqliteRegistry extends SqlReads implements Registry {
   }
 
   async transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T> {
-    const leave = await this.#door.enter();
-    const inside = new InsideExecutor(this.#connection);
+    this.#door.mustBeOpen();
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ work, resolve: resolve as (value: unknown) => void, reject });
+      this.#working ??= this.#work();
+    });
+  }
+
+  async #work(): Promise<void> {
+    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
+      await this.#together(next);
+      // A flood of changes must not keep the process from its sockets.
+      if (this.#waiting.length > 0) await setImmediate();
+    }
+    this.#working = undefined;
+  }
+
+  /** Makes this change and those that wait behind it, and commits them. */
+  async #together(first: Change): Promise<void> {
+    const leave = this.#door.enter();
+    const taken: Change[] = [];
+    const made: Made[] = [];
     try {
-      this.#connection.begin();
+      for (let next: Change | undefined = first; next; next = this.#nextOf(taken)) {
+        taken.push(next);
+        if (taken.length === 1) this.#connection.begin();
+        made.push(await this.#make(next));
+      }
+      this.#connection.commit();
+      for (const { events, answer } of made) {
+        for (const event of events) this.#tell(event);
+        answer();
+      }
+    } catch (error) {
+      this.#connection.rollback();
+      for (const { reject } of taken) reject(error);
+    } finally {
+      leave();
+    }
+  }
+
+  #nextOf(taken: readonly Change[]): Change | undefined {
+    return taken.length < CHANGES_TOGETHER ? this.#waiting.shift() : undefined;
+  }
+
+  /** @throws what undid the changes before it as well. */
+  async #make({ work, resolve, reject }: Change): Promise<Made> {
+    const inside = new InsideExecutor(this.#connection);
+    this.#connection.beginPart();
+    try {
       const tx = new SqlTransaction(inside, this.statements);
       const result = await work(tx);
       inside.end();
-      this.#connection.commit();
-      for (const event of tx.events) this.#tell(event);
-      return result;
+      this.#connection.endPart();
+      return { events: tx.events, answer: () => resolve(result) };
     } catch (error) {
       inside.close();
-      this.#connection.rollback();
-      throw error;
-    } finally {
-      leave();
+      if (!this.#connection.isInTransaction) throw error;
+      this.#connection.undoPart();
+      return { events: [], answer: () => reject(error) };
     }
   }
 
@@ -68,8 +132,15 @@ export class SqliteRegistry extends SqlReads implements Registry {
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#door.shut().then(() => this.#connection.close());
+    this.#closed ??= this.#shut();
     return this.#closed;
+  }
+
+  /** Lets nobody in from now on, and waits for those who came before. */
+  async #shut(): Promise<void> {
+    this.#door.isShut = true;
+    await this.#working;
+    this.#connection.close();
   }
 
   #tell(event: RegistryEvent): void {
@@ -145,38 +216,25 @@ class InsideExecutor implements Executor {
   }
 }
 
-/** Lets one change in at a time, in the order they came, and readers between any two. */
+/** Who may use the connection: changes while they are made, readers otherwise. */
 class Door {
-  /** Resolves when the change that is inside leaves. */
+  /** Resolves when the changes that are inside leave. */
   someoneInside: Promise<void> | undefined;
-  #last: Promise<void> = Promise.resolve();
-  #shut = false;
+  isShut = false;
 
   /** Returns the way out. */
-  async enter(): Promise<() => void> {
-    this.mustBeOpen();
-    const before = this.#last;
+  enter(): () => void {
     const readers = Promise.withResolvers<void>();
-    const next = Promise.withResolvers<void>();
-    this.#last = next.promise;
-    await before;
     this.someoneInside = readers.promise;
     return () => {
       this.someoneInside = undefined;
-      // Readers first: they run before the next change, which is resumed after them.
+      // They run before the next change, which begins later.
       readers.resolve();
-      next.resolve();
     };
   }
 
-  /** Lets nobody in from now on, and waits for those who came before. */
-  async shut(): Promise<void> {
-    this.#shut = true;
-    await this.#last;
-  }
-
   mustBeOpen(): void {
-    if (this.#shut)
+    if (this.isShut)
       throw new IdentityError('STORE_FAILED', 'The registry is closed, because its program is stopping.');
   }
 }
