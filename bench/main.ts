@@ -8,6 +8,7 @@ import { issue } from './issue.ts';
 import { type Figure, type Figures, type Progress, reached } from './measure.ts';
 import { pairing } from './pairing.ts';
 import { registry } from './registry.ts';
+import { renew } from './renew.ts';
 import { revoke } from './revoke.ts';
 import { rpc } from './rpc.ts';
 import { overHttp2, overQuic } from './transports.ts';
@@ -19,6 +20,7 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   handshake,
   rpc,
   revoke,
+  renew,
   http2: overHttp2,
   quic: overQuic,
   console: consoleScroll,

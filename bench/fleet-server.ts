@@ -1,0 +1,119 @@
+// A daemon with a whole fleet that is paired already, as a process of its own: that of renew.ts.
+
+import { generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
+import { startDaemon } from '@palyra/daemon';
+import {
+  DeviceIdentity,
+  MemorySecretStore,
+  nodeCrypto,
+  type PairedEnrollment,
+  recoverCertificate,
+  systemClock,
+} from '@palyra/identity';
+
+export interface FleetMember {
+  /** The record of its secret store. */
+  readonly identity: { readonly name: string; readonly secret: Uint8Array };
+  readonly enrollment: PairedEnrollment;
+}
+
+/** `cpu`: processor time so far, ms. `memory`: resident bytes. `raw`: P-256 signatures, each with a verification, a second. */
+export type FleetQuestion = 'cpu' | 'memory' | 'raw';
+
+const host = '127.0.0.1';
+const here = { host, port: 0 };
+/** Devices in one message: what is under way at one time stays small. */
+const perMessage = 500;
+const [home = '', count = '1'] = process.argv.slice(2);
+const devices = Number(count);
+
+const daemon = await startDaemon({
+  home,
+  config: {
+    pairing: here,
+    node: here,
+    quic: { enabled: false },
+    console: { enabled: false },
+    limits: { nodeConnections: devices + 16, strangersPerSource: devices + 16 },
+  },
+  onError: (error, where) => console.error(where, error),
+});
+const { registry, renewals, daemonId, trustDomain, trustBundle } = daemon.identity;
+
+/** As if it had paired: its row, and a certificate by its identity key. */
+async function enroll(): Promise<FleetMember> {
+  const secrets = new MemorySecretStore();
+  const identity = await DeviceIdentity.open(secrets, nodeCrypto, systemClock);
+  const now = new Date();
+  await registry.transact((tx) =>
+    tx.insertDevice({
+      id: identity.id,
+      identityKey: identity.publicKey,
+      name: 'sensor',
+      kind: 'node',
+      platform: 'linux',
+      state: 'active',
+      createdAt: now,
+      lastSeenAt: now,
+      role: 'device',
+      recoveryAskedAt: undefined,
+      recoveryReleasedAt: undefined,
+      capabilities: [],
+      cloneSeenAt: undefined,
+      revocationReason: undefined,
+    }),
+  );
+  const unpaired: PairedEnrollment = {
+    state: 'paired',
+    daemonId,
+    trustDomain,
+    trustBundle,
+    address: daemon.pairingAddress,
+    nodeAddress: daemon.listeners.find(({ name }) => name === 'node')!.address,
+    tlsKey: new Uint8Array(),
+    certificateChain: [],
+    receivedAt: now.getTime(),
+  };
+  const channel = { channelBinding: randomBytes(32), source: host };
+  const enrollment = await recoverCertificate({ identity, secrets, clock: systemClock }, unpaired, {
+    channelBinding: channel.channelBinding,
+    challenge: async () => renewals.challenge(channel),
+    recover: (request) => renewals.recover(channel, request),
+  });
+  const [name = ''] = await secrets.list('device/');
+  return { identity: { name, secret: await secrets.read(name) }, enrollment };
+}
+
+function rawPerSecond(): number {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const message = randomBytes(400);
+  const rounds = 3_000;
+  const once = () => verify('sha256', message, publicKey, sign('sha256', message, privateKey));
+  for (let round = 0; round < 300; round += 1) once();
+  const started = performance.now();
+  for (let round = 0; round < rounds; round += 1) once();
+  return (rounds * 1000) / (performance.now() - started);
+}
+
+async function answer(question: FleetQuestion): Promise<number> {
+  if (question === 'raw') return rawPerSecond();
+  if (question === 'cpu') {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  }
+  // What was freed is given back before it is counted.
+  for (let round = 0; round < 3; round += 1) {
+    globalThis.gc?.();
+    await setTimeout(50);
+  }
+  return process.memoryUsage.rss();
+}
+
+process.on('disconnect', () => process.exit());
+for (let left = devices; left > 0; left -= perMessage) {
+  const members: FleetMember[] = [];
+  while (members.length < Math.min(left, perMessage)) members.push(await enroll());
+  process.send?.(members);
+}
+process.on('message', async (question: FleetQuestion) => process.send?.(await answer(question)));
