@@ -19,6 +19,9 @@ import { loadLibrary, withScratchFolder } from './library.ts';
 import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
 import { QuicheStream } from './stream.ts';
 
+/** The library tells of these here when their connection has gone in the same moment; then nobody is concerned. */
+const ofStreamThatIsGone = /^stream_\w+ failed: InvalidStreamState/;
+
 export async function listen(options: QuicListenOptions, runtime: QuicheRuntime): Promise<QuicListener> {
   const library = loadLibrary();
   const limits = resolveQuicLimits(options.limits);
@@ -27,7 +30,9 @@ export async function listen(options: QuicListenOptions, runtime: QuicheRuntime)
   if (unbindable) throw cannotListen(options, unbindable);
 
   const server = library.createQuicServer(serverOptions(options, runtime));
-  server.on('error', (error) => options.onError?.(error));
+  server.on('error', (error) => {
+    if (!ofStreamThatIsGone.test(error.message)) options.onError?.(error);
+  });
   const listener = new QuicheListener(server, options, limits);
   try {
     // The library writes and reads its files before its first await.
