@@ -57,7 +57,8 @@ function install(packages: readonly string[]): void {
     return;
   }
   console.error(`Installing for the tests: ${list}`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  // Offline, so that systemd does not start the web servers: the tests start their own.
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', SYSTEMD_OFFLINE: '1' };
   spawnSync('apt-get', ['update', '-qq'], { stdio: 'inherit', env });
   spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], {
     stdio: 'inherit',
