@@ -60,6 +60,27 @@ test('another identity key is loud in words, selected or not, and in the second 
   assert.match(asked.join('\n'), /ANOTHER identity key\.\nType replace and Enter .*\n.*\n> re_$/);
 });
 
+test('a device that is an operator is shown as one, in the list and in the question', () => {
+  const operator = sampleRequest(3, { continuity: 'known', role: 'operator' });
+  const state = see(nothingSeen, known, operator);
+  assert.match(
+    show(state).join('\n'),
+    /laptop 3\n {4}apple bear cat3\n {4}! it is an OPERATOR, and stays one/,
+  );
+  assert.match(
+    show(press(state, 'down', 'a'))
+      .slice(-4)
+      .join('\n'),
+    /^! it is an OPERATOR, and stays one\napple bear cat3/,
+  );
+  const claimed = sampleRequest(4, { continuity: 'another_key', role: 'operator' });
+  assert.match(
+    show(see(nothingSeen, claimed)).join('\n'),
+    /! this id is an OPERATOR; the other key does not/,
+  );
+  assert.doesNotMatch(show(see(nothingSeen, known)).join('\n'), /OPERATOR/);
+});
+
 test('the question shows whose words they are', () => {
   assert.deepEqual(show(press(see(nothingSeen, known, other), 'down', 'a')).slice(-3), [
     'apple bear cat2',
@@ -114,6 +135,7 @@ test('in every window, whatever devices say, lines fit and are printable, and a 
     source: text,
     words: fc.constant('bed elephant strawberry'),
     continuity: fc.constantFrom('new', 'known', 'another_key', evil),
+    role: fc.constantFrom('', 'device', 'operator'),
   });
   const keys = fc.constantFrom([], ['a'], ['r', ...'because'], ['a', 'y'], ['?']);
   fc.assert(

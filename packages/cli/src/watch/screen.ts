@@ -101,7 +101,7 @@ function blockOf(request: Pairing, selected: boolean, { columns, nowMs }: Screen
   const left = expiresAtMs > 0n ? [`${formatCountdown(Number(expiresAtMs) - nowMs)} left`] : [];
   const guesses =
     failedGuesses > 0 ? [`! ${failedGuesses} wrong ${failedGuesses === 1 ? 'guess' : 'guesses'} before`] : [];
-  const operator = device && operatorWarning(device);
+  const warning = device && operatorWarning(device);
   const line = (text: string, style?: ScreenLine['style']): ScreenLine => ({
     text: fit(indent + text, columns),
     ...(style && { style }),
@@ -112,13 +112,14 @@ function blockOf(request: Pairing, selected: boolean, { columns, nowMs }: Screen
     continuity === 'another_key'
       ? lines('! KNOWN WITH ANOTHER IDENTITY KEY', 'yellow')
       : lines(continuityWords[continuity] ?? continuity);
+  const operator = warning ? lines(`! ${warning}`, 'yellow') : [];
   const head: ScreenLine = { text: fit(`${selected ? '>' : ' '} ${name}`, columns) };
-  if (!selected) return [head, ...lines(words), ...(continuity === 'another_key' ? known : [])];
+  if (!selected) return [head, ...lines(words), ...(continuity === 'another_key' ? known : []), ...operator];
   return [
     { ...head, style: 'bold' },
     ...lines(words, 'bold'),
     ...known,
-    ...(operator ? lines(`! ${operator}`, 'yellow') : []),
+    ...operator,
     ...guesses.map((each) => line(each, 'yellow')),
     line([kind, ...left].join(', ')),
     // A platform and a source are the device's and the network's words: one line each, cut.
@@ -176,10 +177,12 @@ function newsLines({ news }: WatchState, columns: number): ScreenLine[] {
 
 function questionLines({ requests }: WatchState, question: Question, columns: number): ScreenLine[] {
   const device = 'id' in question ? requests.find((each) => each.id === question.id)?.device : undefined;
+  const warning = device && operatorWarning(device);
   const name = `"${fit(device?.name ?? '', longestNameColumns)}"`;
   switch (question.kind) {
     case 'approve':
       return [
+        ...(warning ? paragraph(`! ${warning}`, columns, 'yellow') : []),
         ...paragraph(device?.words ?? '', columns, 'bold'),
         ...paragraph(`Does the device show these same words? Let ${name} in? y/N`, columns),
       ];
