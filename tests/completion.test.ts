@@ -72,7 +72,7 @@ test('bash completes commands, options, files and ids', { skip: lacks('bash') },
     (await inBash(desk, 'pair')).map((each) => each.split(' ')[0]),
     ['pair', 'pairing'],
   );
-  assert.deepEqual(await inBash(desk, 'pairing', 'approve', '--rep'), ['--replace-key']);
+  assert.deepEqual(await inBash(desk, 'pairing', 'approve', '--repl'), ['--replace-key']);
   assert.deepEqual(await inBash(desk, 'pair', '--kind', '=', 'n'), ['node']);
   assert.deepEqual(await inBash(desk, 'backup', 'qui'), ['quiet.age', 'quite special'].sort());
   assert.deepEqual(await inBash(desk, '--home', 'qui'), ['quite special']);
@@ -110,7 +110,7 @@ test('fish completes commands, options, files and ids, with what they mean', {
     (await inFish('palyra pair')).map((each) => each.split('\t')[0]),
     ['pair', 'pairing'],
   );
-  assert.match((await inFish('palyra pairing approve --rep')).join('\n'), /^--replace-key\taccept another/);
+  assert.match((await inFish('palyra pairing approve --repl')).join('\n'), /^--replace-key\taccept another/);
   assert.deepEqual(await inFish('palyra pair --kind=n'), ['--kind=node']);
   assert.deepEqual(await inFish('palyra backup quie'), ['quiet.age']);
   assert.match((await inFish('palyra devices show ')).join('\n'), new RegExp(`^${desk.device}\t.*kitchen, `));
@@ -134,7 +134,7 @@ source <(palyra completion zsh)
   // Ctrl-U empties the line for the next one.
   terminal.type('palyra dev\t');
   await terminal.shows(/palyra devices /);
-  terminal.type('\u0015palyra pairing approve --rep\t');
+  terminal.type('\u0015palyra pairing approve --repl\t');
   await terminal.shows(/--replace-key/);
   terminal.type('\u0015palyra pair --kind bro\t');
   await terminal.shows(/--kind browser/);

@@ -56,7 +56,7 @@ export function buildProgram(invocation: Invocation): Command {
     .option('--home <folder>', 'where everything is kept (default: PALYRA_HOME, or ~/.palyra)')
     .option('--json', 'answer in JSON, for programs: one document, or one per line')
     .option('--remote', "work on another machine's daemon, over mutual TLS: this device is an operator's")
-    .option('--remote-daemon <id>', 'which daemon, when this device is paired with several')
+    .option('--remote-daemon <daemon>', 'which daemon, when this device is paired with several')
     .option('--remote-address <address>', 'its node listener (default: where it was at pairing)')
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })

@@ -3,12 +3,19 @@
 import { Argument, type Command } from 'commander';
 import { type Admin, withAdmin } from '../admin.ts';
 import type { Cli } from '../cli.ts';
-import { type Candidate, complete, type Source, startingWith } from '../completion/candidates.ts';
+import {
+  type Candidate,
+  complete,
+  type GlobalOptions,
+  type Source,
+  startingWith,
+} from '../completion/candidates.ts';
 import { type Shell, scripts, shells } from '../completion/scripts.ts';
 import { withExamples } from '../help.ts';
 import { resolveHome } from '../home.ts';
 import { printable } from '../printable.ts';
 import { shortId } from '../reference.ts';
+import { remoteOf } from '../remote.ts';
 
 /** Whoever pressed Tab does not wait longer for the daemon. */
 const patienceMs = 1500;
@@ -50,7 +57,10 @@ async function answer(program: Command, cli: Cli, words: readonly string[]): Pro
   const found =
     'words' in completion
       ? completion.words
-      : await fromDaemon(cli, completion.source, { current: words.at(-1) ?? '', home: completion.home });
+      : await fromDaemon(cli, completion.source, {
+          current: words.at(-1) ?? '',
+          options: completion.options,
+        });
   print(['words', ...found.map(({ value, description }) => `${value}\t${oneLine(description)}`)]);
 }
 
@@ -58,15 +68,17 @@ async function answer(program: Command, cli: Cli, words: readonly string[]): Pro
 async function fromDaemon(
   cli: Cli,
   source: Source,
-  { current, home }: { readonly current: string; readonly home: string | undefined },
+  { current, options }: { readonly current: string; readonly options: GlobalOptions },
 ): Promise<readonly Candidate[]> {
   const { invocation } = cli;
   const interrupted = AbortSignal.any([invocation.interrupted, AbortSignal.timeout(patienceMs)]);
-  const typed = home?.replace(/^~(?=\/|$)/, invocation.userHome);
+  const home = options.home?.replace(/^~(?=\/|$)/, invocation.userHome);
+  const remote = remoteOf(options);
   const patient = {
     ...cli,
     invocation: { ...invocation, interrupted },
-    home: typed === undefined ? cli.home : resolveHome(typed, invocation),
+    home: home === undefined ? cli.home : resolveHome(home, invocation),
+    ...(remote && { remote }),
   };
   try {
     const named = await withAdmin(patient, (admin) => list(admin, source), { progress: false });

@@ -2,6 +2,7 @@
 // options, so that none has to be listed twice. A pure function of the program and the words.
 
 import type { Argument, Command, Option } from 'commander';
+import type { RemoteOptions } from '../remote.ts';
 
 export interface Candidate {
   readonly value: string;
@@ -13,9 +14,12 @@ const sources = ['file', 'folder', 'device', 'pairing', 'request', 'id'] as cons
 
 export type Source = (typeof sources)[number];
 
+/** The options of the program itself, as far as they have been typed: which daemon is meant. */
+export type GlobalOptions = RemoteOptions & { readonly home?: string };
+
 export type Completion =
   | { readonly words: readonly Candidate[] }
-  | { readonly source: Source; readonly home: string | undefined };
+  | { readonly source: Source; readonly options: GlobalOptions };
 
 /** @param words what follows the program's name; the last one is being typed, and may be empty. */
 export function complete(program: Command, words: readonly string[]): Completion {
@@ -24,19 +28,19 @@ export function complete(program: Command, words: readonly string[]): Completion
   let operands = 0;
   let optionsEnded = false;
   let awaiting: Option | undefined;
-  let home: string | undefined;
+  const options: Record<string, string | true> = {};
   for (const word of words.slice(0, -1)) {
     if (awaiting) {
       // Where a shell takes `--kind=node` for three words.
       if (word === '=') continue;
-      if (awaiting.long === '--home') home = word;
+      if (program.options.includes(awaiting)) options[awaiting.attributeName()] = word;
       awaiting = undefined;
     } else if (word === '--') optionsEnded = true;
     else if (word.startsWith('-') && !optionsEnded) {
       const [flag, value] = split(word);
       const option = optionNamed(command, flag);
-      if (option?.long === '--home') home = value;
       if (option?.required && value === undefined) awaiting = option;
+      else if (option && program.options.includes(option)) options[option.attributeName()] = value ?? true;
     } else {
       const sub =
         operands === 0 &&
@@ -45,7 +49,7 @@ export function complete(program: Command, words: readonly string[]): Completion
       else operands += 1;
     }
   }
-  if (awaiting) return valuesOf(awaiting, current === '=' ? '' : current, home);
+  if (awaiting) return valuesOf(awaiting, current === '=' ? '' : current, options);
   if (current.startsWith('-') && !optionsEnded) {
     const [flag, value] = split(current);
     const option = value === undefined ? undefined : optionNamed(command, flag);
@@ -68,7 +72,7 @@ export function complete(program: Command, words: readonly string[]): Completion
   const { registeredArguments } = command;
   const last = registeredArguments.at(-1);
   const argument = registeredArguments[operands] ?? (last?.variadic ? last : undefined);
-  return argument ? valuesOf(argument, current, home) : { words: [] };
+  return argument ? valuesOf(argument, current, options) : { words: [] };
 }
 
 export function startingWith(
@@ -79,7 +83,7 @@ export function startingWith(
   return { words: candidates.filter(({ value }) => value.toLowerCase().startsWith(wanted)) };
 }
 
-function valuesOf(what: Argument | Option, current: string, home: string | undefined): Completion {
+function valuesOf(what: Argument | Option, current: string, options: GlobalOptions): Completion {
   if (what.argChoices) {
     return startingWith(
       current,
@@ -88,7 +92,7 @@ function valuesOf(what: Argument | Option, current: string, home: string | undef
   }
   const name = 'flags' in what ? /<([a-z]+)>/.exec(what.flags)?.[1] : what.name();
   const source = sources.find((each) => each === name);
-  return source ? { source, home } : { words: [] };
+  return source ? { source, options } : { words: [] };
 }
 
 function split(word: string): [flag: string, value: string | undefined] {
