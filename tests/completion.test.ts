@@ -37,13 +37,18 @@ async function setUp(t: TestContext): Promise<Desk> {
   const palyra = join(folder, 'bin', 'palyra');
   await writeFile(palyra, `#!/bin/sh\nexec '${process.execPath}' '${palyraProgram}' "$@"\n`);
   await chmod(palyra, 0o755);
+  const env = { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, HOME: folder, PALYRA_HOME: daemon.home };
+  for (const shell of ['bash', 'zsh', 'fish']) {
+    const { stdout } = await run('palyra', ['completion', shell], { env });
+    await writeFile(join(folder, `completion.${shell}`), stdout);
+  }
   const device = await makeDevice({ name: '$(id) * kitchen' });
   await pair(daemon, device);
   const pending = await request(daemon, await makeDevice({ name: 'hallway' }));
   return {
     daemon,
     folder,
-    env: { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, HOME: folder, PALYRA_HOME: daemon.home },
+    env,
     device: device.identity.id.slice(-8),
     request: pending.requestId.slice(-8),
   };
@@ -52,7 +57,7 @@ async function setUp(t: TestContext): Promise<Desk> {
 /** What bash would offer for the words, through the completion function as readline calls it. */
 async function inBash({ folder, env }: Desk, ...words: readonly string[]): Promise<string[]> {
   const script = `
-source <(palyra completion bash)
+source ./completion.bash
 COMP_WORDS=(palyra "$@"); COMP_CWORD=$#; COMP_TYPE=9
 # The function that bash itself has for this command.
 f=$(complete -p palyra); f=\${f#*-F }; "\${f%% *}" palyra
@@ -101,7 +106,7 @@ test('fish completes commands, options, files and ids, with what they mean', {
 }, async (t) => {
   const desk = await setUp(t);
   const inFish = async (line: string) => {
-    const script = `palyra completion fish | source; complete -C ${JSON.stringify(line)}`;
+    const script = `source ./completion.fish; complete -C ${JSON.stringify(line)}`;
     const { stdout } = await run('fish', ['--no-config', '-c', script], { cwd: desk.folder, env: desk.env });
     return stdout.split('\n').filter(Boolean);
   };
@@ -126,7 +131,7 @@ test('zsh completes on a terminal what is typed before a Tab', { skip: lacks('zs
     join(desk.folder, '.zshrc'),
     `PS1='ready> '; unsetopt beep; export PATH='${desk.env.PATH}' PALYRA_HOME='${desk.daemon.home}'
 autoload -U compinit; compinit -D
-source <(palyra completion zsh)
+source $HOME/completion.zsh
 `,
   );
   const terminal = Terminal.run(t, `env HOME=${desk.folder} ZDOTDIR=${desk.folder} sh -c 'cd; exec zsh -i'`);

@@ -18,7 +18,7 @@ import { shortId } from '../reference.ts';
 import { remoteOf } from '../remote.ts';
 
 /** Whoever pressed Tab does not wait longer for the daemon. */
-const patienceMs = 1500;
+const patienceMs = 3000;
 const maxListed = 200;
 
 export function addCompletion(program: Command, cli: () => Cli): void {
