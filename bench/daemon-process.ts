@@ -1,7 +1,7 @@
 // A whole daemon under load, as a process of its own, with devices that are already paired; and beside it, with the same
 // certificates, bare servers that send the same bytes.
 
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,11 +14,18 @@ export class BenchDaemon {
   readonly home: string;
   readonly #child: ChildProcess;
 
-  static async start(devices: number): Promise<BenchDaemon> {
+  /** @param under words in front of its command. */
+  static async start(
+    devices: number,
+    { host = '127.0.0.1', under = [] }: { readonly host?: string; readonly under?: readonly string[] } = {},
+  ): Promise<BenchDaemon> {
     const home = await mkdtemp(join(tmpdir(), 'palyra-bench-'));
-    const child = fork(new URL('./daemon-server.ts', import.meta.url), [home, String(devices)], {
+    const script = new URL('./daemon-server.ts', import.meta.url).pathname;
+    const node = [process.execPath, '--expose-gc', '--disable-warning=ExperimentalWarning'];
+    const [command, ...words] = [...under, ...node, script, home, String(devices), host];
+    const child = spawn(command!, words, {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       serialization: 'advanced',
-      execArgv: ['--expose-gc', '--disable-warning=ExperimentalWarning'],
     });
     return new BenchDaemon(child, home, await answerOf<DaemonReady>(child));
   }

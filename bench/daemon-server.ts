@@ -34,9 +34,8 @@ export type DaemonQuestion =
   /** Calls of Connect's handler, without a network: answered with the time they took, ms. */
   | { readonly handlerCalls: number };
 
-const host = '127.0.0.1';
+const [home = '', count = '1', host = ''] = process.argv.slice(2);
 const here = { host, port: 0 };
-const [home = '', count = '1'] = process.argv.slice(2);
 let quicReply: Uint8Array = new Uint8Array();
 
 const daemon = await startDaemon({

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { consoleScroll } from './console.ts';
 import { handshake } from './handshake.ts';
 import { issue } from './issue.ts';
+import { loseAndDelay } from './loss.ts';
 import { type Figure, type Figures, type Progress, reached } from './measure.ts';
 import { pairing } from './pairing.ts';
 import { registry } from './registry.ts';
@@ -23,6 +24,7 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   renew,
   http2: overHttp2,
   quic: overQuic,
+  transports: loseAndDelay,
   console: consoleScroll,
 };
 

@@ -100,7 +100,6 @@ export async function overQuic(progress: Progress): Promise<Figures> {
     { rounds: 100, warmUp: 20 },
   );
   await daemon.stop();
-  progress('transports.loss NOT MEASURED: it needs root and a kernel that can lose packets (netem)');
   return {
     'quic.share_of_bare': shareOfBare({ ...wire, connect }, 'QUIC', 0.7),
     'quic.share_of_connect': shareOfConnect(

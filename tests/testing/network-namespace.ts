@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import type { Scope } from './palyra-process.ts';
 
 export class NetworkNamespace {
-  readonly #name: string;
+  readonly name: string;
   /** Words in front of a command that runs in it. */
   readonly under: readonly string[];
 
@@ -12,14 +12,14 @@ export class NetworkNamespace {
   static make(scope: Scope): NetworkNamespace {
     made += 1;
     const namespace = new NetworkNamespace(`palyra-${process.pid}-${made}`);
-    run(['ip', 'netns', 'add', namespace.#name]);
-    scope.after(async () => run(['ip', 'netns', 'delete', namespace.#name]));
+    run(['ip', 'netns', 'add', namespace.name]);
+    scope.after(async () => run(['ip', 'netns', 'delete', namespace.name]));
     namespace.run(['ip', 'link', 'set', 'lo', 'up']);
     return namespace;
   }
 
   private constructor(name: string) {
-    this.#name = name;
+    this.name = name;
     this.under = ['ip', 'netns', 'exec', name];
   }
 
