@@ -5,18 +5,19 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { DaemonProcess } from './testing/daemon-process.ts';
 import { freePort } from './testing/free-port.ts';
-import { NetworkNamespace, namespacesMissing, netemMissing } from './testing/network-namespace.ts';
+import { LossyLink, lossyLinkMissing } from './testing/lossy-link.ts';
+import { NetworkNamespace, namespacesMissing } from './testing/network-namespace.ts';
 import { answer, configure, type Line, makeHome, PalyraProcess } from './testing/palyra-process.ts';
 
-type Under = { readonly under?: readonly string[] };
+type Under = { readonly under?: readonly string[]; readonly host?: string };
 
 async function startDaemon(t: TestContext, under: Under = {}, limits: object = {}): Promise<DaemonProcess> {
   const home = await makeHome(t);
-  const here = { host: '127.0.0.1' };
+  const here = { host: under.host ?? '127.0.0.1' };
   // The same ones after a restart.
   const ports = { pairing: { ...here, port: await freePort() }, node: { ...here, port: await freePort() } };
   await configure(home, { ...ports, quic: here, limits });
-  return DaemonProcess.start(t, { home, ...under });
+  return DaemonProcess.start(t, { home, ...(under.under && { under: under.under }) });
 }
 
 /** `palyra pair` and the operator's yes. */
@@ -115,17 +116,16 @@ test('where UDP is blocked, the agent works over HTTP/2 and the operator sees wh
 });
 
 test('where 5 % of the packets are lost, the others late and out of order, the agent works over QUIC', {
-  skip: netemMissing(),
+  skip: lossyLinkMissing(),
 }, async (t) => {
-  const namespace = NetworkNamespace.make(t);
-  const daemon = await startDaemon(t, namespace);
-  const { home, deviceId } = await pairDevice(t, daemon, namespace);
-  namespace.netem('loss 5% delay 100ms 20ms reorder 25% 50%');
-  const agent = startAgent(t, home, namespace);
+  const link = await LossyLink.make(t, { loss: 0.05, delayMs: 100, jitterMs: 20 });
+  const daemon = await startDaemon(t, { under: link.near.under, host: link.nearHost });
+  const { home, deviceId } = await pairDevice(t, daemon, link.far);
+  const agent = startAgent(t, home, link.far);
   await agent.line(isConnected);
   const admin = await daemon.admin();
   const input = new TextEncoder().encode(JSON.stringify('x'.repeat(50_000)));
-  for (let count = 0; count < 10; count += 1) {
+  for (let count = 0; count < 5; count += 1) {
     const { output } = await admin.executeCapability({ deviceId, capability: 'echo', input });
     assert.deepEqual(Buffer.from(output), Buffer.from(input));
   }

@@ -34,11 +34,6 @@ export class NetworkNamespace {
     this.run(['ip', 'rule', 'delete', 'pref', '0']);
     this.run(['ip', 'rule', 'add', 'pref', '1', 'ipproto', 'udp', 'type', 'blackhole']);
   }
-
-  /** @param words as `tc` takes them: 'loss 5% delay 100ms 20ms'. Each packet passes once. */
-  netem(words: string): void {
-    this.run(['tc', 'qdisc', 'replace', 'dev', 'lo', 'root', 'netem', ...words.split(' ')]);
-  }
 }
 
 let made = 0;
@@ -48,22 +43,6 @@ export function namespacesMissing(): string | false {
   if (process.getuid?.() !== 0) return 'NOT TESTED: network namespaces need root';
   const { status, stderr, error } = spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' });
   return status === 0 ? false : `NOT TESTED: ${error?.message ?? stderr.trim()} (Debian: iproute2)`;
-}
-
-/** Why this kernel cannot lose and delay packets; false when it can. */
-export function netemMissing(): string | false {
-  const missing = namespacesMissing();
-  if (missing) return missing;
-  const ends: (() => Promise<void>)[] = [];
-  const namespace = NetworkNamespace.make({ after: (end) => void ends.push(end) });
-  try {
-    namespace.netem('delay 1ms');
-    return false;
-  } catch (error) {
-    return `NOT TESTED: ${(error as Error).message}`;
-  } finally {
-    for (const end of ends) void end();
-  }
 }
 
 function run([command, ...args]: readonly string[]): void {
