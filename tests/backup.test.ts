@@ -62,7 +62,7 @@ test('a backup made while the daemon runs brings the same daemon back on an empt
 test('a restore never brings back what was revoked since', async (t) => {
   const daemon = await TestDaemon.start(t);
   const [lost, kept] = [await makeDevice(), await makeDevice()];
-  const [one, two] = [await pair(daemon, lost), await pair(daemon, kept)];
+  const [one, two] = [await pair(daemon, lost), await pair(daemon, kept, { operator: true })];
   for (const each of [one, two]) await (await daemon.node(each)).status({});
   const folder = await scratch(t);
   const file = join(folder, 'backup.age');
@@ -77,6 +77,9 @@ test('a restore never brings back what was revoked since', async (t) => {
   const again = await TestDaemon.start(t, { home: daemon.home });
   await expectCode((await again.node(one)).status({}), 'DEVICE_REVOKED');
   await (await again.node(two)).status({});
+  const roleOf = async ({ admin }: TestDaemon) =>
+    (await admin.getDevice({ id: kept.identity.id })).device?.role;
+  assert.equal(await roleOf(again), 'operator');
   await again.stop();
 
   // Where there is none, the operator has to say.
@@ -85,6 +88,7 @@ test('a restore never brings back what was revoked since', async (t) => {
   assert.match(refused.message, /--revoked ID/);
   await restoreHome(empty, { file, passphrase, revokedSince: [lost.identity.id] });
   const third = await TestDaemon.start(t, { home: empty });
+  assert.equal(await roleOf(third), 'device', 'it may have been taken since');
   await expectCode((await third.node(one)).status({}), 'DEVICE_REVOKED');
 });
 

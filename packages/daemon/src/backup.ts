@@ -27,7 +27,7 @@ import { parseConfig, readConfig } from './config.ts';
 import { withFileErrors } from './file-error.ts';
 import { daemonPaths, takeHome } from './home.ts';
 import { openMasterKey } from './master-key.ts';
-import { shutOutAgain } from './shut-out.ts';
+import { shutOutAgain, takeEveryRole } from './shut-out.ts';
 
 const magic = 'palyra-backup-v1';
 /** The first two lines; the rest is streamed. */
@@ -154,6 +154,7 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
         const identity = await IdentityManager.open({ secrets, registry, authorityKeys: keys, clock });
         const told = await askReplaced(identity, home.registry);
         if (told === undefined && options.revokedSince === undefined) throw revocationsUnknown(madeAt);
+        if (told === undefined) await takeEveryRole(identity);
         const revoked = [...(told ?? []), ...(await revokeStated(identity, options))];
         await markRestored(registry, head, revoked.length, clock.now());
         const { devices } = await registry.counts();

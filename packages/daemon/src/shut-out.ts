@@ -44,6 +44,12 @@ export async function shutOutAgain(identity: IdentityManager, before: Registry):
   return revoked;
 }
 
+/** Where nobody can say whose role was taken since, it is given anew. */
+export async function takeEveryRole(identity: IdentityManager): Promise<void> {
+  for await (const { id, role } of devicesOf(identity.registry))
+    if (role === 'operator') await identity.setDeviceRole(id, 'device');
+}
+
 async function quarantineAgain(
   { registry, clock }: IdentityManager,
   { id, cloneSeenAt }: Device,
