@@ -37,7 +37,7 @@ test('ten thousand devices: few rows exist at a time, the last is reached, and t
 test('no page has a fault that axe finds, light or dark, wide or on a phone', async (t) => {
   const { daemon, page, enter } = await startConsole(t);
   const device = await makeDevice({ name: 'greenhouse' });
-  await pair(daemon, device);
+  await pair(daemon, device, { operator: true });
   await request(daemon, { ...device, identity: await sameIdOtherKey(device.identity) });
   await request(daemon, await makeDevice({ name: 'new one' }));
   await daemon.admin.rotateRoot({ step: 'prepare' });
@@ -49,13 +49,17 @@ test('no page has a fault that axe finds, light or dark, wide or on a phone', as
     ['/requests', 'ANOTHER KEY'],
     ['/requests', 'ANOTHER KEY', 'Approve another key'],
     ['/requests', 'ANOTHER KEY', 'Reject'],
+    ['/requests', 'ANOTHER KEY', 'Approve as operator'],
     ['/pair', 'Make a code'],
     ['/pair', 'guesses left'],
     ['/devices', 'Waits for its first use'],
     ['/devices', 'No device matches'],
     [`/devices/${device.identity.id}`, 'Certificate issued'],
     [`/devices/${device.identity.id}`, 'Certificate issued', 'Revoke'],
+    [`/devices/${device.identity.id}`, 'Certificate issued', 'Revoke certificate'],
+    [`/devices/${device.identity.id}`, 'Certificate issued', 'Take operator role'],
     ['/authority', 'A new root is prepared'],
+    ['/authority', 'A new root is prepared', 'Let the new root sign'],
     ['/activity', 'rows, unbroken'],
     ['/health', 'Memory'],
   ];

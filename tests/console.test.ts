@@ -36,7 +36,7 @@ test('from the login link to a revoked device, on one page that is never reloade
   const card = page.getByRole('article', { name: 'Request of kitchen sensor' });
   assert.equal((await card.getByTestId('words').textContent())?.trim(), words);
   await card.getByText('New device', { exact: true }).waitFor();
-  await card.getByRole('button', { name: 'Approve' }).click();
+  await card.getByRole('button', { name: 'Approve', exact: true }).click();
   await page.getByText('Nobody is waiting').waitFor();
   assert.equal((await pairing.ended).exitCode, 0);
   await page.getByText('the device has its certificate').waitFor();
@@ -53,7 +53,7 @@ test('from the login link to a revoked device, on one page that is never reloade
   await page.getByRole('dialog').getByRole('button', { name: 'Rename' }).click();
   await page.getByRole('heading', { name: 'pantry sensor' }).waitFor();
 
-  await page.getByRole('button', { name: 'Revoke' }).click();
+  await page.getByRole('button', { name: 'Revoke…', exact: true }).click();
   await page.getByText('Its open HTTP/2 connection is closed at once').waitFor();
   await page.getByText('Its valid certificate stops working at once').waitFor();
   await page.getByLabel('Reason').fill('moved out');
@@ -84,7 +84,7 @@ test('the QR code, read from a picture of the page, pairs a device', async (t) =
   });
   await page.getByText('phone asks to pair', { exact: true }).waitFor();
   await go(page, 'Requests');
-  await page.getByRole('button', { name: 'Approve' }).click();
+  await page.getByRole('button', { name: 'Approve', exact: true }).click();
   assert.equal((await pairing.ended).exitCode, 0);
 });
 

@@ -9,6 +9,13 @@ const kinds: Readonly<Record<string, string>> = {
 
 export const kindName = (kind: string): string => kinds[kind] ?? kind;
 
+/** What a device gets with the operator role. */
+export const operatorRights: readonly string[] = [
+  'From where it is, it may approve, rename and revoke devices, and run capabilities on them.',
+  'It cannot make other operators, move the root or reach the keys: that stays on this machine.',
+  'The audit names it with everything that it does. You can take the role from it at any time.',
+];
+
 const actions: Readonly<Record<string, string>> = {
   'daemon.created': 'Daemon set up',
   'daemon.certificate_issued': "Daemon's certificate issued",

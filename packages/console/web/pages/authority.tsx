@@ -4,6 +4,7 @@ import type { Authority, RotateRootResponse } from '@palyra/rpc/admin';
 import { useEffect, useState } from 'preact/hooks';
 import { admin, problemText } from '../admin.ts';
 import { generation, now, recentAudit, status } from '../live.ts';
+import { Confirm } from '../parts/confirm.tsx';
 import { LifeBar } from '../parts/life-bar.tsx';
 import { Fact, Facts, Fingerprint, Problem, Tag } from '../parts/pieces.tsx';
 import { formatDateTime } from '../time.ts';
@@ -46,7 +47,6 @@ export function AuthorityPage() {
         )}
       </header>
       <Problem text={problem} />
-      {rotation && rotation.phase !== 'none' && <Rotation rotation={rotation} />}
       {authorities?.map((each) => (
         <section key={each.id} class="card" aria-label={`${titleOf(each)} ${each.serial}`}>
           <div class="card-head">
@@ -70,6 +70,7 @@ export function AuthorityPage() {
           </Facts>
         </section>
       ))}
+      {rotation && <Rotation rotation={rotation} onStep={setRotation} />}
     </>
   );
 }
@@ -88,26 +89,109 @@ function stateText({ tier, state }: Authority): string {
   }
 }
 
-function Rotation({ rotation: { phase, sinceMs, behind } }: { rotation: RotateRootResponse }) {
-  const isPrepared = phase === 'prepared';
+type Step = 'prepare' | 'activate' | 'finish' | 'rollback';
+
+const phases: Readonly<Record<string, { title: string; about: string; steps: readonly Step[] }>> = {
+  none: {
+    title: 'Move to a new root',
+    about:
+      'Before its years are over, or because its key may have leaked. Devices learn of the new root first, so none is lost.',
+    steps: ['prepare'],
+  },
+  prepared: {
+    title: 'A new root is prepared',
+    about: 'The present root still signs. Devices learn to trust the new one as they renew.',
+    steps: ['activate', 'rollback'],
+  },
+  activated: {
+    title: 'A new root is in use',
+    about: 'What the old root signed still counts until this is finished.',
+    steps: ['finish', 'rollback'],
+  },
+};
+
+const stepNames: Readonly<Record<Step, string>> = {
+  prepare: 'Prepare a new root',
+  activate: 'Let the new root sign',
+  finish: 'Retire the old root',
+  rollback: 'Go back to the old root',
+};
+
+const consequences: Readonly<Record<Step, readonly string[]>> = {
+  prepare: [
+    'A new root key is made. It signs nothing yet; from now on it is handed out with every certificate.',
+  ],
+  activate: [
+    'Every new certificate is signed under the new root. Certificates of the old one still count.',
+    'Devices on QUIC reconnect; those on HTTP/2 notice nothing.',
+  ],
+  finish: [
+    'The old root counts for nothing any more. This cannot be taken back.',
+    'Whatever still shows a certificate of the old root is refused.',
+  ],
+  rollback: [
+    'The root from before signs again. One that was only prepared is dropped; one that has signed counts until you finish.',
+  ],
+};
+
+/** The steps of `palyra ca rotate-root`, one at a time, with who would be lost. */
+function Rotation({
+  rotation: { phase, sinceMs, behind },
+  onStep,
+}: {
+  rotation: RotateRootResponse;
+  onStep: (rotation: RotateRootResponse) => void;
+}) {
+  const [asking, setAsking] = useState<Step | undefined>();
+  const { title, about, steps } = phases[phase] ?? phases.none!;
+  const force = behind.length > 0 && (asking === 'activate' || asking === 'finish');
+  const count = behind.length === 20 ? '20 devices or more' : devices(behind.length);
   return (
     <section class="card" aria-label="Root rotation">
-      <h2>{isPrepared ? 'A new root is prepared' : 'A new root is in use'}</h2>
-      <p>
-        Since {formatDateTime(sinceMs)}.{' '}
-        {behind.length === 0
-          ? 'Every device is ready for the next step: '
-          : `The next step would lose ${behind.length === 20 ? '20 devices or more' : `${behind.length}`}: `}
-        {behind.map(({ id, name }) => (
-          <span key={id}>
-            <a href={`#/devices/${id}`}>{name}</a>{' '}
-          </span>
+      <h2>{title}</h2>
+      <p>{about}</p>
+      {phase !== 'none' && (
+        <p>
+          Since {formatDateTime(sinceMs)}.{' '}
+          {behind.length === 0 ? (
+            <Tag tone="good">Every device is ready for the next step</Tag>
+          ) : (
+            <>
+              <strong class="warn-text">The next step would lose {count}:</strong>{' '}
+              {behind.map(({ id, name }) => (
+                <span key={id}>
+                  <a href={`#/devices/${id}`}>{name}</a>{' '}
+                </span>
+              ))}
+            </>
+          )}
+        </p>
+      )}
+      <div class="actions">
+        {steps.map((step) => (
+          <button key={step} type="button" onClick={() => setAsking(step)}>
+            {stepNames[step]}…
+          </button>
         ))}
-        {behind.length === 0 && <code>palyra ca rotate-root {isPrepared ? 'activate' : 'finish'}</code>}
-      </p>
+      </div>
+      {asking && (
+        <Confirm
+          title={`${stepNames[asking]}?`}
+          consequences={[
+            ...consequences[asking],
+            ...(force ? [`${count} would be lost and would have to pair again.`] : []),
+          ]}
+          tick={force ? 'I know these devices, and they may be lost.' : undefined}
+          yes={stepNames[asking]}
+          onYes={async () => onStep(await admin.rotateRoot({ step: asking, force }))}
+          onClose={() => setAsking(undefined)}
+        />
+      )}
     </section>
   );
 }
+
+const devices = (count: number): string => `${count} ${count === 1 ? 'device' : 'devices'}`;
 
 const titleOf = ({ tier }: Authority): string => (tier === 'root' ? 'Root' : 'Issuing authority');
 

@@ -3,9 +3,10 @@
 import type { AuditEntry, Certificate, Device } from '@palyra/rpc/admin';
 import { useCallback, useEffect, useState } from 'preact/hooks';
 import { admin, problemText } from '../admin.ts';
-import { kindName } from '../kinds.ts';
+import { kindName, operatorRights } from '../kinds.ts';
 import { generation, now, onDevice } from '../live.ts';
 import { AuditList } from '../parts/audit-list.tsx';
+import { Confirm } from '../parts/confirm.tsx';
 import { DeviceStatus } from '../parts/device-status.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 import { LifeBar } from '../parts/life-bar.tsx';
@@ -24,7 +25,7 @@ const historyCertificates = 6;
 export function DevicePage({ id }: { id: string }) {
   const [shown, setShown] = useState<Shown>();
   const [problem, setProblem] = useState('');
-  const [asking, setAsking] = useState<'rename' | 'revoke' | undefined>();
+  const [asking, setAsking] = useState<'rename' | 'role' | 'revoke' | Certificate | undefined>();
   const load = useCallback(async () => {
     try {
       const { device, certificates } = await admin.getDevice({ id });
@@ -58,6 +59,9 @@ export function DevicePage({ id }: { id: string }) {
                 <button type="button" onClick={() => setAsking('rename')}>
                   Rename…
                 </button>
+                <button type="button" onClick={() => setAsking('role')}>
+                  {shown.device.role === 'operator' ? 'Take operator role…' : 'Make operator…'}
+                </button>
                 <button type="button" class="danger" onClick={() => setAsking('revoke')}>
                   Revoke…
                 </button>
@@ -65,13 +69,17 @@ export function DevicePage({ id }: { id: string }) {
             )}
           </header>
           <About {...shown} />
-          <Certificates certificates={shown.certificates} />
+          <Certificates certificates={shown.certificates} onRevoke={setAsking} />
           <section class="card" aria-label="History">
             <h2>History</h2>
             <AuditList entries={shown.history} />
           </section>
           {asking === 'rename' && <Rename device={shown.device} onClose={close} />}
+          {asking === 'role' && <Role device={shown.device} onClose={close} />}
           {asking === 'revoke' && <Revoke {...shown} onClose={close} />}
+          {typeof asking === 'object' && (
+            <RevokeCertificate device={shown.device} certificate={asking} onClose={close} />
+          )}
         </>
       )}
     </>
@@ -114,6 +122,11 @@ function About({ device }: Shown) {
             you are sure: <span class="mono">palyra devices release {device.id}</span>
           </Fact>
         )}
+        {device.role === 'operator' && (
+          <Fact name="Role" wide>
+            <strong class="warn-text">OPERATOR.</strong> {operatorRights[0]}
+          </Fact>
+        )}
         <Fact name="Paired">{formatDateTime(device.createdAtMs)}</Fact>
         <Fact name="Last seen">{device.transport ? 'now' : ago(device.lastSeenMs, now.value)}</Fact>
         <Fact name="Device id" wide>
@@ -142,7 +155,13 @@ function About({ device }: Shown) {
 
 const certificateTones: Readonly<Record<string, Tone>> = { active: 'good', issued: 'calm', revoked: 'bad' };
 
-function Certificates({ certificates }: { certificates: readonly Certificate[] }) {
+function Certificates({
+  certificates,
+  onRevoke,
+}: {
+  certificates: readonly Certificate[];
+  onRevoke: (certificate: Certificate) => void;
+}) {
   return (
     <section class="card" aria-label="Certificates">
       <h2>Certificates</h2>
@@ -153,7 +172,16 @@ function Certificates({ certificates }: { certificates: readonly Certificate[] }
             <span class="mono">{each.serial}</span>
             <Tag tone={certificateTones[each.state] ?? 'calm'}>{each.state}</Tag>
             {each.state === 'active' || each.state === 'issued' ? (
-              <LifeBar notBeforeMs={each.notBeforeMs} notAfterMs={each.notAfterMs} />
+              <>
+                <LifeBar notBeforeMs={each.notBeforeMs} notAfterMs={each.notAfterMs} />
+                <button
+                  type="button"
+                  aria-label={`Revoke certificate ${each.serial}`}
+                  onClick={() => onRevoke(each)}
+                >
+                  Revoke…
+                </button>
+              </>
             ) : (
               <span class="faint">
                 {formatDateTime(each.notBeforeMs)} to {formatDateTime(each.notAfterMs)}
@@ -165,6 +193,55 @@ function Certificates({ certificates }: { certificates: readonly Certificate[] }
     </section>
   );
 }
+
+function Role({ device, onClose }: { device: Device; onClose: () => void }) {
+  const isOperator = device.role === 'operator';
+  const role = isOperator ? 'device' : 'operator';
+  return (
+    <Confirm
+      title={isOperator ? `Take the operator role from ${device.name}?` : `Make ${device.name} an OPERATOR?`}
+      consequences={
+        isOperator
+          ? [
+              "What it is doing as an operator ends at once. It stays paired, and keeps its device's connection.",
+            ]
+          : operatorRights
+      }
+      tick={isOperator ? undefined : 'Whoever holds this device may decide for me.'}
+      yes={isOperator ? 'Take the role' : 'Make it an OPERATOR'}
+      onYes={() => admin.setDeviceRole({ id: device.id, role })}
+      onClose={onClose}
+    />
+  );
+}
+
+function RevokeCertificate(props: { device: Device; certificate: Certificate; onClose: () => void }) {
+  const { device, certificate, onClose } = props;
+  const [reason, setReason] = useState('');
+  const isUsed = certificate.state === 'active' && device.transport !== '';
+  return (
+    <Confirm
+      title="Revoke this one certificate?"
+      consequences={[
+        isUsed
+          ? `The open ${transportName(device)} connection of ${device.name} uses it: it is closed at once, and what runs on it fails.`
+          : 'No open connection uses it; it is refused from now on.',
+        'It is for ever, and on the next revocation list. The device stays paired: to come back it asks for another one, which you must release, or pairs again.',
+      ]}
+      yes="Revoke certificate"
+      onYes={() => admin.revokeCertificate({ serial: certificate.serial, reason })}
+      onClose={onClose}
+    >
+      <p class="mono serial">{certificate.serial}</p>
+      <label>
+        Reason, kept in the audit
+        <input value={reason} maxLength={200} onInput={(event) => setReason(event.currentTarget.value)} />
+      </label>
+    </Confirm>
+  );
+}
+
+const transportName = ({ transport }: Device): string => (transport === 'quic' ? 'QUIC' : 'HTTP/2');
 
 function Rename({ device, onClose }: { device: Device; onClose: () => void }) {
   const [name, setName] = useState(device.name);
@@ -209,13 +286,12 @@ function Revoke({ device, certificates, onClose }: Shown & { onClose: () => void
   const valid = certificates.filter(
     ({ state, notAfterMs }) => (state === 'active' || state === 'issued') && Number(notAfterMs) > now.value,
   ).length;
-  const connection = device.transport === 'quic' ? 'QUIC' : 'HTTP/2';
   return (
     <Dialog title={`Revoke ${device.name}?`} onClose={onClose}>
       <ul class="consequences">
         <li>
           {device.transport
-            ? `Its open ${connection} connection is closed at once, and what runs on it fails.`
+            ? `Its open ${transportName(device)} connection is closed at once, and what runs on it fails.`
             : 'It is not connected now; it is refused when it comes back.'}
         </li>
         <li>

@@ -12,6 +12,7 @@ import { countdown } from '../time.ts';
 
 interface Minted extends Pick<MintCodeResponse, 'pairingId' | 'code' | 'expiresAtMs' | 'address'> {
   readonly isQr: boolean;
+  readonly autoApprove: boolean;
 }
 
 /** Kept while the page lives and nowhere else: the daemon itself does not know the code any more. */
@@ -43,6 +44,7 @@ export function Pair() {
 function Mint() {
   const [isQr, setIsQr] = useState(false);
   const [lifeSeconds, setLife] = useState(600);
+  const [autoApprove, setAutoApprove] = useState(false);
   const task = useTask();
   return (
     <form
@@ -50,8 +52,12 @@ function Mint() {
       onSubmit={(event) => {
         event.preventDefault();
         void task.run(async () => {
-          const { pairingId, code, expiresAtMs, address } = await admin.mintCode({ qr: isQr, lifeSeconds });
-          minted.value = { pairingId, code, expiresAtMs, address, isQr };
+          const { pairingId, code, expiresAtMs, address } = await admin.mintCode({
+            qr: isQr,
+            lifeSeconds,
+            autoApprove,
+          });
+          minted.value = { pairingId, code, expiresAtMs, address, isQr, autoApprove };
         });
       }}
     >
@@ -84,6 +90,19 @@ function Mint() {
           ))}
         </select>
       </label>
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={autoApprove}
+          onChange={(event) => setAutoApprove(event.currentTarget.checked)}
+        />
+        <span>
+          Let its device in without a question
+          {autoApprove && (
+            <strong class="warn-text"> Whoever uses this code first is in, and you are not asked.</strong>
+          )}
+        </span>
+      </label>
       <Problem text={task.problem} />
       <div class="actions">
         <button type="submit" class="primary" disabled={task.busy}>
@@ -108,6 +127,11 @@ function Code({ code }: { code: Minted }) {
     <section class="card code" aria-label="The code">
       {isWaiting ? (
         <>
+          {code.autoApprove && (
+            <p class="problem" role="alert">
+              <strong>AUTO-APPROVED:</strong> the device that uses this code is let in without a question.
+            </p>
+          )}
           {code.isQr ? (
             <>
               <QrCode text={code.code} label="QR code for pairing" />
@@ -189,7 +213,7 @@ function Outcome({ pairing }: { pairing: Pairing }) {
       return (
         <>
           <Tag tone="calm">Approved</Tag>
-          <h2>{name} is approved</h2>
+          <h2>{pairing.autoApprove ? `${name} was let in by the code` : `${name} is approved`}</h2>
           <p>It becomes active with its first connection.</p>
         </>
       );

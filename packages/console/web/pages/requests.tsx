@@ -3,8 +3,9 @@
 import type { Pairing, PairingDevice } from '@palyra/rpc/admin';
 import { useEffect, useState } from 'preact/hooks';
 import { admin, problemCode } from '../admin.ts';
-import { kindName } from '../kinds.ts';
+import { kindName, operatorRights } from '../kinds.ts';
 import { generation, learnDecision, now, pairings, requests } from '../live.ts';
+import { Confirm } from '../parts/confirm.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 import { Empty, Fact, Facts, Fingerprint, Problem, Tag, type Tone } from '../parts/pieces.tsx';
 import { useTask } from '../parts/task.ts';
@@ -35,18 +36,18 @@ export function Requests() {
 function Request({ pairing }: { pairing: Pairing }) {
   const device = pairing.device!;
   const isOtherKey = device.continuity === 'another_key';
-  const [asking, setAsking] = useState<'reject' | 'replace' | undefined>();
+  const [asking, setAsking] = useState<'reject' | 'replace' | 'operator' | undefined>();
   const task = useTask();
-  const approve = (replaceIdentityKey: boolean) =>
-    task.run(async () => {
-      learnDecision(await admin.approvePairing({ id: pairing.id, replaceIdentityKey }));
-    });
+  const decide = async (choice: { replaceIdentityKey?: boolean; operator?: boolean }) =>
+    learnDecision(await admin.approvePairing({ id: pairing.id, ...choice }));
+  const approve = (replaceIdentityKey: boolean) => task.run(() => decide({ replaceIdentityKey }));
   return (
     <article
       class={isOtherKey ? 'card request alarm' : 'card request'}
       aria-label={`Request of ${device.name}`}
     >
       <Continuity device={device} />
+      {device.role === 'operator' && <OperatorBefore device={device} />}
       <div class="request-head">
         <div>
           <h2>{device.name}</h2>
@@ -95,11 +96,26 @@ function Request({ pairing }: { pairing: Pairing }) {
             Approve
           </button>
         )}
+        {!isOtherKey && device.role !== 'operator' && (
+          <button type="button" disabled={task.busy} onClick={() => setAsking('operator')}>
+            Approve as operator…
+          </button>
+        )}
         <button type="button" disabled={task.busy} onClick={() => setAsking('reject')}>
           Reject…
         </button>
       </div>
       {asking === 'reject' && <Reject pairing={pairing} onClose={() => setAsking(undefined)} />}
+      {asking === 'operator' && (
+        <Confirm
+          title={`Make ${device.name} an OPERATOR?`}
+          consequences={operatorRights}
+          tick="I have compared the words, and whoever holds this device may decide for me."
+          yes="Approve as OPERATOR"
+          onYes={() => decide({ operator: true })}
+          onClose={() => setAsking(undefined)}
+        />
+      )}
       {asking === 'replace' && (
         <ReplaceKey device={device} onClose={() => setAsking(undefined)} onConfirm={() => approve(true)} />
       )}
@@ -124,6 +140,22 @@ function Continuity({ device }: { device: PairingDevice }) {
     default:
       return <Tag tone="calm">New device</Tag>;
   }
+}
+
+function OperatorBefore({ device }: { device: PairingDevice }) {
+  return (
+    <p class="problem" role="alert">
+      {device.continuity === 'another_key' ? (
+        <>
+          This id belongs to an <strong>OPERATOR</strong>. The other key does not become one by your approval.
+        </>
+      ) : (
+        <>
+          This device is an <strong>OPERATOR</strong>, and stays one.
+        </>
+      )}
+    </p>
+  );
 }
 
 function Reject({ pairing, onClose }: { pairing: Pairing; onClose: () => void }) {
@@ -235,6 +267,7 @@ function Decided() {
           return (
             <li key={pairing.id}>
               <a href={`#/devices/${pairing.device!.deviceId}`}>{pairing.device!.name}</a>
+              {pairing.device!.role === 'operator' && <Tag tone="warn">OPERATOR</Tag>}
               <Tag tone={tone}>
                 {text}
                 {pairing.reason && `: ${pairing.reason}`}

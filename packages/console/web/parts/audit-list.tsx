@@ -27,6 +27,10 @@ export function AuditList({ entries }: { entries: readonly AuditEntry[] }) {
   );
 }
 
+/** Who did it: a device, or somebody at the daemon's machine. */
+const isDevice = (name: string, value: unknown): boolean =>
+  name === 'by' && /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(String(value));
+
 function Detail({ json }: { json: string }) {
   const facts = Object.entries(JSON.parse(json) as Record<string, unknown>).filter(
     ([, value]) => value !== '',
@@ -36,7 +40,11 @@ function Detail({ json }: { json: string }) {
       {facts.map(([name, value]) => (
         <span key={name}>
           {name.replace(/([A-Z])/g, ' $1').toLowerCase()}:{' '}
-          {name === 'device' ? <a href={`#/devices/${value}`}>{String(value)}</a> : String(value)}
+          {name === 'device' || isDevice(name, value) ? (
+            <a href={`#/devices/${value}`}>{String(value)}</a>
+          ) : (
+            String(value)
+          )}
         </span>
       ))}
     </>

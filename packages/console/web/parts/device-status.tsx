@@ -7,6 +7,7 @@ import { Tag } from './pieces.tsx';
 export function DeviceStatus({ device }: { device: Device }) {
   return (
     <>
+      {device.role === 'operator' && <Tag tone="warn">OPERATOR</Tag>}
       <Connection device={device} />
       {device.recoveryAskedMs > 0n && <Tag tone="bad">Asks to recover</Tag>}
       {device.cloneSeenMs > 0n && device.state === 'active' && <Tag tone="bad">Possible copy</Tag>}
