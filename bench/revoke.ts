@@ -1,6 +1,7 @@
 // revoke.*: how long a revocation takes to be felt.
 
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { createClient } from '@connectrpc/connect';
 import { AdminService, dialAdmin, dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
@@ -75,6 +76,10 @@ export async function revoke(progress: Progress): Promise<Figures> {
   };
   const lanes = Array.from({ length: callLanes }, callLane);
   const times = { http2: [] as number[], quic: [] as number[] };
+  const answers: number[] = [];
+  // Time that this process, which measures, was busy with its own calls while something waited for it.
+  const late = monitorEventLoopDelay({ resolution: 1 });
+  late.enable();
   for (const victim of live) {
     // Calls without a pause until it gets none through any more.
     const calling = (async () => {
@@ -83,11 +88,13 @@ export async function revoke(progress: Progress): Promise<Figures> {
     const started = performance.now();
     await admin.revokeDevice({ id: victim.deviceId, reason: 'benchmark' });
     victim.revoked = true;
+    answers.push(performance.now() - started);
     times[victim.transport as 'http2' | 'quic'].push((await victim.closed) - started);
     left.splice(left.indexOf(victim), 1);
     await calling;
   }
   over = true;
+  late.disable();
   await Promise.all(lanes);
   connection.close();
   await daemon.stop();
@@ -107,6 +114,9 @@ export async function revoke(progress: Progress): Promise<Figures> {
         quic_p50: quantile(times.quic, 0.5),
         quic_p99: quantile(times.quic, 0.99),
         slowest: Math.max(...all),
+        operators_answer_p50: quantile(answers, 0.5),
+        operators_answer_p99: quantile(answers, 0.99),
+        client_late_p99: late.percentile(99) / 1e6,
         calls_of_others: calls,
       },
     },

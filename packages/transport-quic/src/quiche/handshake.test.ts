@@ -207,6 +207,28 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       relay.close();
     });
 
+    // Should this fail, the library has learned to follow: say so in docs/quic.md section 5.
+    it('notices when a NAT gave it a third port, which the library does not follow', async () => {
+      const relay = await UdpRelay.to((await listen()).port);
+      const limits = { idleTimeoutMs: 1_000 };
+      const connection = await quic.dial({
+        host,
+        port: relay.port,
+        tls: pki.clientTls,
+        limits,
+        keepAliveMs: 100,
+      });
+      await relay.rebind();
+      assert.equal(await ask(connection, 'second'), 'second');
+      await relay.rebind();
+      await rejectsWith(ask(connection, 'third'), 'UNREACHABLE');
+      assert.equal((await connection.closed)?.code, 'UNREACHABLE');
+      const again = await dial(relay.port);
+      assert.equal(await ask(again, 'again'), 'again');
+      again.close();
+      relay.close();
+    });
+
     it('carries everything over a path that loses packets both ways', async () => {
       const relay = await UdpRelay.to((await listen()).port);
       const connection = await dial(relay.port);
