@@ -32,15 +32,23 @@ export type DaemonQuestion =
   /** What the bare QUIC server answers from now on. */
   | { readonly quicReply: Uint8Array }
   /** Calls of Connect's handler, without a network: answered with the time they took, ms. */
-  | { readonly handlerCalls: number };
+  | { readonly handlerCalls: number }
+  /** When the daemon had closed the connections of a device that was revoked, ms since 1970. */
+  | { readonly closedDevice: string };
 
 const [home = '', count = '1', host = ''] = process.argv.slice(2);
 const here = { host, port: 0 };
+const closedAt = new Map<string, number>();
 let quicReply: Uint8Array = new Uint8Array();
 
 const daemon = await startDaemon({
   home,
   config: { pairing: here, node: here, quic: { host }, console: { enabled: false }, metrics: { port: 0 } },
+  // Heard after the listeners have heard it.
+  onEvent: (event) => {
+    if (event.type === 'device_revoked')
+      closedAt.set(event.deviceId, performance.timeOrigin + performance.now());
+  },
   onError: (error, where) => console.error(where, error),
 });
 const addressOf = (wanted: string) => daemon.listeners.find(({ name }) => name === wanted)!.address;
@@ -155,6 +163,7 @@ async function bareQuic(): Promise<number> {
 
 async function answer(question: DaemonQuestion): Promise<number> {
   if (typeof question === 'object') {
+    if ('closedDevice' in question) return closedAt.get(question.closedDevice) ?? Number.NaN;
     if ('handlerCalls' in question) return callsOfHandler(question.handlerCalls);
     quicReply = question.quicReply;
     return 0;
