@@ -46,6 +46,13 @@ test('a value that cannot be used is named', () => {
   for (const port of [-1, 65_536, 1.5, '7443', null]) refused({ pairing: { port } }, /pairing\.port/);
   for (const host of [7, null, []]) refused({ node: { host } }, /node\.host/);
   refused({ masterKey: { from: 'thin air' } }, /masterKey/);
+  const caKey = { module: '/usr/lib/token.so', token: 'palyra', pinFile: '/etc/palyra/pin' };
+  assert.deepEqual(parseConfig({ caKey }, 'a test').caKey, caKey);
+  refused({ caKey: { ...caKey, pin: '1234' } }, /pin/);
+  refused({ caKey: { ...caKey, module: 'token.so' } }, /absolute path.*caKey\.module/s);
+  refused({ caKey: { ...caKey, pinFile: `/${'x'.repeat(4096)}` } }, /caKey\.pinFile/);
+  refused({ caKey: { ...caKey, token: 'x'.repeat(33) } }, /caKey\.token/);
+  refused({ caKey: { module: caKey.module, token: caKey.token } }, /caKey\.pinFile/);
   refused({ masterKey: { from: 'passphrase-file' } }, /masterKey\.path/);
   refused({ names: { dns: 'one' } }, /names\.dns/);
   for (const publicAddress of [

@@ -54,6 +54,8 @@ export async function examineHome(homePath: string, now: Date): Promise<Finding[
   let secrets: FilesystemSecretStore | undefined;
   let registry: Registry | undefined;
   let config: DaemonConfig | undefined;
+  let opened: AuthorityKeys | undefined;
+  /** Only where they belong to the registry. */
   let keys: AuthorityKeys | undefined;
   await find('secrets', async () => {
     config = await readConfig(paths.config);
@@ -73,10 +75,10 @@ export async function examineHome(homePath: string, now: Date): Promise<Finding[
   await find('ca key', async () => {
     // What is wrong with the secrets or the registry was said.
     if (!config || !secrets || !registry) return [];
-    const opened = await openCaKeys(config, paths, secrets);
-    keys = opened;
+    opened = await openCaKeys(config, paths, secrets);
     await checkKeyPlace(registry, opened);
-    const { provider, token, serial } = opened.place;
+    keys = opened;
+    const { provider, token, serial } = keys.place;
     return provider === 'pkcs11'
       ? `The token "${token}" (serial number ${serial}) takes the PIN.`
       : "The CA's keys are in the secret store.";
@@ -90,7 +92,7 @@ export async function examineHome(homePath: string, now: Date): Promise<Finding[
       await find('restore', () => examineRestore(open));
     }
   } finally {
-    await keys?.close();
+    await opened?.close();
     await registry?.close();
     await secrets?.close();
   }

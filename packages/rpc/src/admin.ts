@@ -8,6 +8,7 @@ export {
   type Device,
   type GetHealthResponse,
   type GetStatusResponse,
+  type KeyPlace,
   type MintCodeResponse,
   type Pairing,
   type PairingDevice,

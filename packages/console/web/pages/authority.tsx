@@ -1,6 +1,6 @@
 // The certificate authority: what every certificate here leads to.
 
-import type { Authority, RotateRootResponse } from '@palyra/rpc/admin';
+import type { Authority, KeyPlace, RotateRootResponse } from '@palyra/rpc/admin';
 import { useEffect, useState } from 'preact/hooks';
 import { admin, problemText } from '../admin.ts';
 import { generation, now, recentAudit, status } from '../live.ts';
@@ -11,6 +11,7 @@ import { formatDateTime } from '../time.ts';
 
 export function AuthorityPage() {
   const [authorities, setAuthorities] = useState<readonly Authority[]>();
+  const [place, setPlace] = useState<KeyPlace>();
   const [rotation, setRotation] = useState<RotateRootResponse>();
   const [problem, setProblem] = useState('');
   const newest = recentAudit.value[0];
@@ -19,6 +20,7 @@ export function AuthorityPage() {
     Promise.all([admin.getAuthority({}), admin.rotateRoot({ step: 'status' })]).then(
       ([reply, status]) => {
         setAuthorities(reply.authorities);
+        setPlace(reply.keys);
         setRotation(status);
         setProblem('');
       },
@@ -35,7 +37,7 @@ export function AuthorityPage() {
           <h1>Authority</h1>
           <p>
             Root and issuing certificates of <span class="mono">{status.value?.trustDomain}</span>. Their keys
-            never leave this daemon.
+            never leave {place?.provider === 'pkcs11' ? `the token ${place.token}` : 'this daemon'}.
           </p>
         </div>
         {roots && roots.length > 0 && (
