@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { test } from 'node:test';
 import { followUp, type Side, withFollowUps } from './cli.ts';
 import { resolveHome } from './home.ts';
+import { remoteOf, worksRemotely } from './remote.ts';
 import { recorded } from './testing/recorded-run.ts';
 
 test('--home comes before PALYRA_HOME, and that before ~/.palyra', () => {
@@ -69,4 +70,55 @@ test('a command for the other side is left alone, because it is for another mach
   ] as const) {
     assert.equal(withFollowUps({ invocation, home, side }, message), message);
   }
+});
+
+test('with --remote, follow-up commands are remote where they can be, and said as of the daemon’s machine where not', () => {
+  const { invocation } = recorded();
+  const remote = remoteOf({ remoteAddress: 'door.example:7444' })!;
+  const cli = { invocation, home: resolveHome('/h', invocation), side: 'operator' as const, remote };
+  for (const [message, expected] of [
+    [
+      'See: palyra devices list',
+      'See: palyra --remote --remote-address door.example:7444 devices list --home /h',
+    ],
+    ['There: palyra devices set-role DEVICE operator', 'There: palyra devices set-role DEVICE operator'],
+    ['Start it: palyra daemon', 'Start it: palyra daemon'],
+    ['Here: palyra renew --recover', 'Here: palyra renew --recover --home /h'],
+  ] as const) {
+    assert.equal(withFollowUps(cli, message), expected);
+  }
+  assert.equal(remoteOf({}), undefined);
+});
+
+test('a command is remote only when it is known to be', () => {
+  for (const command of [
+    'pairing watch',
+    'devices revoke',
+    'node exec',
+    'ca export',
+    'audit list',
+    'status',
+    'why',
+  ])
+    assert.equal(worksRemotely(command), true, command);
+  for (const command of [
+    'daemon',
+    'daemon install',
+    'console',
+    'backup',
+    'restore',
+    'doctor',
+    'secrets rekey',
+  ])
+    assert.equal(worksRemotely(command), false, command);
+  for (const command of [
+    'devices set-role',
+    'ca rotate-root',
+    'node run',
+    'node status',
+    'pair',
+    'renew',
+    'statuses',
+  ])
+    assert.equal(worksRemotely(command), false, command);
 });

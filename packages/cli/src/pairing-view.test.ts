@@ -130,6 +130,25 @@ test('what a device says about itself cannot drive the terminal', () => {
   }
 });
 
+test('what a request does to an operator is said, with the same key and with another', () => {
+  const shown = (continuity: string) =>
+    pairingDetails(cli, { ...request, device: { ...device, role: 'operator', continuity } });
+  assert.match(shown('known'), /it is an OPERATOR, and stays one/);
+  assert.match(shown('another_key'), /this id is an OPERATOR; the other key does not become one/);
+  assert.match(
+    pairingChangeLine(cli, { ...request, device: { ...device, role: 'operator' } }),
+    /! it is an OPERATOR/,
+  );
+  assert.doesNotMatch(pairingDetails(cli, request), /OPERATOR/);
+});
+
+test('a code that approves by itself is loud wherever it is shown', () => {
+  const { device: _, ...waiting } = { ...request, state: 'waiting', failedGuesses: 0, autoApprove: true };
+  assert.match(pairingDetails(cli, waiting), /AUTO-APPROVED/);
+  assert.match(pairingTable(cli, [waiting]), /123 AUTO/);
+  assert.match(pairingChangeLine(cli, waiting), /LETS IT IN WITHOUT A QUESTION/);
+});
+
 test('JSON has every field, with null for what is not there', () => {
   const { device: _, ...code } = request;
   const json = pairingJson({ ...code, slot: '', expiresAtMs: 0n });

@@ -26,7 +26,7 @@ export function remoteOf({ remote, remoteDaemon, remoteAddress }: RemoteOptions)
 }
 
 const remoteCommands =
-  /^(?:pairing|devices (?!set-role)|node exec|ca (?!rotate-root)|audit|status|why)(?: |$)?/;
+  /^(?:pairing|devices(?! set-role)|node exec|ca(?! rotate-root)|audit|status|why)(?![\w-])/;
 
 /** Every other command works with keys or files of the machine it runs on. @param command like `pairing code`. */
 export function worksRemotely(command: string): boolean {

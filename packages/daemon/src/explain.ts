@@ -148,7 +148,15 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
   const warning = device.cloneSeenAt
     ? [...reuses, `When you are sure: palyra devices release ${device.id}`]
     : [];
-  return { ...rest, kind: 'device', reasons: [`${device.name} is ${device.state}.`, ...reasons, ...warning] };
+  return {
+    ...rest,
+    kind: 'device',
+    reasons: [
+      `${device.name} is ${device.state}${device.role === 'operator' ? ', and an OPERATOR' : ''}.`,
+      ...reasons,
+      ...warning,
+    ],
+  };
 }
 
 const pairingAnswers: Readonly<
