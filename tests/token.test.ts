@@ -205,10 +205,14 @@ test('a home and its token belong together: every other combination is refused w
   assert.match(await start({}, 'SIGNER_MISMATCH'), new RegExp(`in the token "${token.label}"`));
   const examined = await palyra(['doctor'], options);
   assert.equal(examined.exitCode, 1);
-  assert.match(
-    examined.stdout,
-    new RegExp(`"check":"ca key","verdict":"problem","message":"[^"]*${'caKey'}`),
+  const problems = examined.lines[0]!.findings.filter(
+    ({ verdict }: { verdict: string }) => verdict === 'problem',
   );
+  assert.deepEqual(
+    problems.map(({ check }: { check: string }) => check),
+    ['ca key'],
+  );
+  assert.match(problems[0].message, /Name it in the configuration: caKey/);
   assert.match(await start({ caKey: other.caKey }, 'SIGNER_MISMATCH'), /is another one/);
   await start({ caKey: { ...token.caKey, token: 'nowhere' } }, 'SIGNER_UNAVAILABLE');
   await start({ caKey: { ...token.caKey, module: token.pinFile } }, 'SIGNER_UNAVAILABLE');
