@@ -225,7 +225,7 @@ function RevokeCertificate(props: { device: Device; certificate: Certificate; on
       consequences={[
         isUsed
           ? `The open ${transportName(device)} connection of ${device.name} uses it: it is closed at once, and what runs on it fails.`
-          : 'No open connection uses it; it is refused from now on.',
+          : 'No agent is connected with it now. Anything else that uses it is closed at once.',
         'It is for ever, and on the next revocation list. The device stays paired: to come back it asks for another one, which you must release, or pairs again.',
       ]}
       yes="Revoke certificate"

@@ -17,7 +17,7 @@ export function Requests() {
     <>
       <header class="page">
         <h1>Requests</h1>
-        <p>Devices that know a code and wait for your word. Nothing is let in by itself.</p>
+        <p>Devices that know a code and wait for your word. None of them is let in by itself.</p>
       </header>
       {waiting.map((pairing) => (
         <Request key={pairing.id} pairing={pairing} />
