@@ -1,0 +1,364 @@
+// What must hold all year, judged by what really happened, which is kept here and outlives every crash and restore of the
+// daemon. A violation ends the year.
+
+import { createHash } from 'node:crypto';
+import {
+  type AuthorityRecord,
+  type CertificateRecord,
+  defaultPairingLimits,
+  type IdentityError,
+  type IdentityErrorCode,
+  type RevocationList,
+} from '@palyra/identity';
+import type { Agenda } from './agenda.ts';
+
+export class Violation extends Error {}
+
+/** `maybe`: a change was asked for whose answer has not come yet. Then either outcome is right. */
+type Certainty = 'no' | 'maybe' | 'yes';
+
+interface KnownCertificate {
+  /** Undefined for the daemon's own. */
+  readonly deviceId: string | undefined;
+  readonly issuerId: string;
+  readonly issuedMs: number;
+  readonly notAfterMs: number;
+  revoked: Certainty;
+  usedMs: number | undefined;
+  /** When a later one was used. */
+  supersededMs: number | undefined;
+  /** It is from after the backup that was restored. */
+  forgotten: boolean;
+  /** And the restored registry has no trace of it, so that no list can have it. */
+  lost: boolean;
+}
+
+interface KnownDevice {
+  approvedMs: number;
+  /** The end of its last certificate that was used. */
+  usedUntilMs: number;
+  revoked: Certainty;
+  forgotten: boolean;
+  /** When another identity key took the place of its first. */
+  keyReplacedMs: number | undefined;
+  /** A root rotation was finished without it, and the operator was told. */
+  leftBehind: boolean;
+}
+
+/** Who was refused, with what in hand. */
+export interface Refused {
+  readonly deviceId: string;
+  readonly identityKey: string;
+  readonly serial: string;
+  readonly daemonNowMs: number;
+  readonly deviceNowMs: number;
+  /** Whether the certificate leads to a root that counts. */
+  readonly isOurs: boolean;
+}
+
+const minute = 60_000;
+/** Clocks are off by some minutes; so are answers that depend on the time. */
+const slackMs = 30 * minute;
+
+export class Invariants {
+  readonly counts = new Map<string, number>();
+  readonly #agenda: Agenda;
+  readonly #journal = createHash('sha256');
+  readonly #certificates = new Map<string, KnownCertificate>();
+  readonly #ofDevice = new Map<string, KnownCertificate[]>();
+  readonly #serials = new Set<string>();
+  readonly #devices = new Map<string, KnownDevice>();
+  /** Identity keys that another took the place of. */
+  readonly #replacedKeys = new Map<string, Certainty>();
+  readonly #listNumbers = new Map<string, { readonly number: number; readonly der: Uint8Array }>();
+  #clockSetBackMs = Number.NEGATIVE_INFINITY;
+
+  constructor(agenda: Agenda) {
+    this.#agenda = agenda;
+  }
+
+  /** Goes into the journal. */
+  happened(what: string, who = ''): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+    this.#journal.update(`${this.#agenda.nowMs} ${what} ${who}\n`);
+  }
+
+  count(what: string): number {
+    return this.counts.get(what) ?? 0;
+  }
+
+  /** The same for two years that went the same way. */
+  digest(): string {
+    return this.#journal.copy().digest('hex');
+  }
+
+  fail(problem: string): never {
+    throw new Violation(`${this.#agenda.now().toISOString()}: ${problem}`);
+  }
+
+  // What really happened.
+
+  issued(certificate: CertificateRecord): void {
+    const { serial, subject, issuerId, notAfter } = certificate;
+    this.#takeSerial(serial);
+    const deviceId = subject.kind === 'device' ? subject.id : undefined;
+    const known: KnownCertificate = {
+      deviceId,
+      issuerId,
+      issuedMs: this.#agenda.nowMs,
+      notAfterMs: notAfter.getTime(),
+      revoked: 'no',
+      usedMs: undefined,
+      supersededMs: undefined,
+      forgotten: false,
+      lost: false,
+    };
+    this.#certificates.set(serial, known);
+    if (deviceId !== undefined) this.#ofDevice.set(deviceId, [...this.#allOf(deviceId), known]);
+    this.happened('certificate issued', serial);
+  }
+
+  authorityMade({ serial, tier }: AuthorityRecord): void {
+    this.#takeSerial(serial);
+    this.happened(`${tier} CA made`, serial);
+  }
+
+  activated(serial: string): void {
+    const certificate = this.#certificate(serial);
+    for (const other of this.#allOf(certificate.deviceId ?? '')) {
+      if (other !== certificate && !other.forgotten) other.supersededMs ??= this.#agenda.nowMs;
+    }
+    this.happened('certificate activated', serial);
+  }
+
+  approving(deviceId: string): void {
+    const { nowMs } = this.#agenda;
+    const known = this.#devices.get(deviceId);
+    if (known && !known.forgotten) {
+      known.leftBehind = false;
+      return;
+    }
+    this.#devices.set(deviceId, {
+      approvedMs: nowMs,
+      usedUntilMs: nowMs,
+      revoked: known?.revoked ?? 'no',
+      forgotten: false,
+      keyReplacedMs: undefined,
+      leftBehind: false,
+    });
+  }
+
+  /** Another identity key takes the place of this one. */
+  keyReplaced(deviceId: string, oldKey: string, certainty: Certainty): void {
+    this.#replacedKeys.set(oldKey, certainty);
+    const device = this.#devices.get(deviceId);
+    if (device) device.keyReplacedMs = this.#agenda.nowMs;
+    if (certainty === 'maybe') this.#setCertificates(deviceId, 'maybe');
+    for (const known of this.#allOf(deviceId)) if (known.revoked === 'maybe') known.revoked = certainty;
+  }
+
+  deviceRevoked(deviceId: string, certainty: Certainty): void {
+    const known = this.#devices.get(deviceId);
+    if (known) known.revoked = certainty;
+    if (certainty === 'yes') this.#setCertificates(deviceId, 'yes');
+  }
+
+  certificateRevoked(serial: string, certainty: Certainty): void {
+    this.#certificate(serial).revoked = certainty;
+  }
+
+  leftBehind(deviceId: string): void {
+    const known = this.#devices.get(deviceId);
+    if (known) known.leftBehind = true;
+  }
+
+  clockSetBack(): void {
+    this.#clockSetBackMs = this.#agenda.nowMs;
+  }
+
+  /**
+   * @param backupMs what is from after it is known to nobody but here,
+   * @param isRegistryLost and what was revoked since only to the operator.
+   */
+  restored(backupMs: number, isRegistryLost: boolean): void {
+    for (const known of this.#certificates.values()) {
+      if (known.issuedMs >= backupMs) {
+        known.forgotten = true;
+        // What was not revoked yet cannot be taken over, and what is of a device that is unknown again has no owner.
+        const isOwned = (this.#devices.get(known.deviceId ?? '')?.approvedMs ?? backupMs) < backupMs;
+        known.lost ||= isRegistryLost || known.revoked !== 'yes' || !isOwned;
+      }
+      if (known.supersededMs !== undefined && known.supersededMs >= backupMs) known.supersededMs = undefined;
+    }
+    for (const [id, device] of this.#devices) {
+      if (device.approvedMs >= backupMs) device.forgotten = true;
+      const ends = this.#allOf(id)
+        .filter(({ usedMs, forgotten }) => !forgotten && usedMs !== undefined && usedMs < backupMs)
+        .map(({ notAfterMs }) => notAfterMs);
+      // How long it was away when the backup was made; what followed does not count.
+      const awayMs = Math.max(0, backupMs - Math.max(device.approvedMs, ...ends));
+      device.usedUntilMs = this.#agenda.nowMs - awayMs;
+    }
+  }
+
+  /** Devices that must be named when nothing but a backup is left. */
+  shutOutSince(backupMs: number): string[] {
+    const devices = [...this.#devices]
+      .filter(([, { revoked, keyReplacedMs = 0 }]) => revoked !== 'no' || keyReplacedMs >= backupMs)
+      .map(([id]) => id);
+    const certificates = [...this.#certificates.values()]
+      .filter(({ revoked, notAfterMs }) => revoked !== 'no' && notAfterMs > backupMs)
+      .map(({ deviceId }) => deviceId!);
+    return [...new Set([...devices, ...certificates])];
+  }
+
+  /** Whether nothing may be let in with this certificate, or with this identity key. */
+  isShutOut(held: { serial: string } | { deviceId: string; key: string }): boolean {
+    if ('serial' in held) {
+      const { revoked, supersededMs, deviceId } = this.#certificate(held.serial);
+      return (
+        revoked === 'yes' || supersededMs !== undefined || this.#devices.get(deviceId!)?.revoked === 'yes'
+      );
+    }
+    return this.#devices.get(held.deviceId)?.revoked === 'yes' || this.#replacedKeys.get(held.key) === 'yes';
+  }
+
+  // What must hold.
+
+  /** A connection or a call of this device was let in. */
+  accepted(deviceId: string, serial: string, daemonNowMs: number): void {
+    const certificate = this.#certificate(serial);
+    const device = this.#devices.get(deviceId);
+    const who = `certificate ${serial} of device ${deviceId}`;
+    if (certificate.deviceId !== deviceId || !device) this.fail(`${who} was accepted, and is not its own`);
+    if (device.revoked === 'yes') this.fail(`${who} was accepted, though the device was revoked`);
+    if (certificate.revoked === 'yes') this.fail(`${who} was accepted, though it was revoked`);
+    if (certificate.forgotten) this.fail(`${who} was accepted, though the restored daemon cannot know it`);
+    if (certificate.supersededMs !== undefined) this.fail(`${who} was accepted, though a later one was used`);
+    if (daemonNowMs >= certificate.notAfterMs) this.fail(`${who} was accepted after its end`);
+    certificate.usedMs ??= this.#agenda.nowMs;
+    device.usedUntilMs = Math.max(device.usedUntilMs, certificate.notAfterMs);
+  }
+
+  /** A new certificate was handed to who holds this identity key. */
+  obtained(deviceId: string, identityKey: string): void {
+    if (this.#replacedKeys.get(identityKey) === 'yes')
+      this.fail(`device ${deviceId} obtained a certificate with an identity key that was replaced`);
+    if (this.#devices.get(deviceId)?.revoked === 'yes')
+      this.fail(`device ${deviceId} obtained a certificate, though it was revoked`);
+  }
+
+  connectionsEnd(
+    open: Iterable<{ readonly serial: string; readonly notAfterMs: number }>,
+    daemonNowMs: number,
+  ): void {
+    for (const { serial, notAfterMs } of open)
+      if (daemonNowMs >= notAfterMs) this.fail(`a connection outlives its certificate ${serial}`);
+  }
+
+  /** Right after a revocation. */
+  noneOpen(open: Iterable<{ readonly serial: string }>): void {
+    for (const { serial } of open) {
+      const certificate = this.#certificate(serial);
+      const device = certificate.deviceId && this.#devices.get(certificate.deviceId);
+      if (certificate.revoked === 'yes' || (device && device.revoked === 'yes'))
+        this.fail(`a connection of certificate ${serial} lives on after its revocation`);
+    }
+  }
+
+  /** A device was refused that nobody meant to shut out: the reason must be true. */
+  refused({ code, message }: IdentityError, who: Refused): void {
+    const known = this.#devices.get(who.deviceId);
+    const certificate = this.#certificates.get(who.serial);
+    if (!known || !certificate) this.fail(`device ${who.deviceId} came with what nobody gave it`);
+    this.happened(`refused ${code}`, who.deviceId);
+    if (this.#isTrue(code, who, known, certificate)) return;
+    this.fail(
+      `device ${who.deviceId} was refused with ${code}, which is not so (${message}): ${JSON.stringify({ who, known, certificate })}`,
+    );
+  }
+
+  lists(lists: readonly RevocationList[], daemonNowMs: number): void {
+    for (const { issuerId, number, der } of lists) {
+      const before = this.#listNumbers.get(issuerId);
+      const isSame = before?.number === number && Buffer.from(before.der).equals(der);
+      if (before && !isSame && number <= before.number)
+        this.fail(`revocation list ${number} of ${issuerId} follows number ${before.number}`);
+      this.#listNumbers.set(issuerId, { number, der });
+      const hex = Buffer.from(der).toString('hex');
+      for (const [serial, known] of this.#certificates) {
+        if (known.issuerId !== issuerId || known.revoked !== 'yes' || known.notAfterMs <= daemonNowMs)
+          continue;
+        if (!known.lost && !hex.includes(serial))
+          this.fail(
+            `the revocation list of ${issuerId} does not have ${serial}: ${JSON.stringify(known)} ${JSON.stringify(this.#devices.get(known.deviceId ?? ''))}`,
+          );
+      }
+    }
+    this.happened('revocation lists made');
+  }
+
+  #isTrue(
+    code: IdentityErrorCode,
+    who: Refused,
+    device: KnownDevice,
+    certificate: KnownCertificate,
+  ): boolean {
+    const { nowMs } = this.#agenda;
+    const keyReplaced = this.#replacedKeys.has(who.identityKey);
+    switch (code) {
+      case 'DEVICE_REVOKED':
+        return device.revoked !== 'no';
+      case 'CERTIFICATE_REVOKED':
+        return certificate.revoked !== 'no';
+      case 'CERTIFICATE_SUPERSEDED':
+        return certificate.supersededMs !== undefined;
+      case 'CERTIFICATE_EXPIRED':
+        return who.daemonNowMs >= certificate.notAfterMs;
+      case 'CERTIFICATE_UNKNOWN':
+        return certificate.forgotten || !who.isOurs;
+      case 'CERTIFICATE_NOT_YET_VALID':
+        return nowMs - this.#clockSetBackMs < slackMs;
+      case 'DEVICE_NOT_FOUND':
+        // Or it was named to a restore that knew its old key alone.
+        return (
+          device.forgotten || keyReplaced || (device.revoked !== 'no' && device.keyReplacedMs !== undefined)
+        );
+      case 'RECOVERY_NEEDS_APPROVAL':
+        // Away for too long, or its certificate was revoked (a replaced identity key does that, too).
+        return (
+          nowMs - device.usedUntilMs > defaultPairingLimits.recoveryOfflineMs - slackMs ||
+          this.#allOf(who.deviceId).some(({ revoked }) => revoked !== 'no')
+        );
+      case 'DAEMON_NOT_AUTHENTICATED':
+        // Who is shut out or forgotten is not waited for by a root rotation.
+        return device.leftBehind || device.forgotten || device.revoked !== 'no';
+      case 'CLOCK_SKEW':
+        return Math.abs(who.deviceNowMs - who.daemonNowMs) > minute;
+      // The network, a daemon that is down or was restarted in between, a limit. How long that may go on is another matter.
+      case 'UNREACHABLE':
+      case 'SESSION_NOT_FOUND':
+      case 'TOO_MANY_REQUESTS':
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #takeSerial(serial: string): void {
+    if (this.#serials.has(serial)) this.fail(`the serial ${serial} was issued twice`);
+    this.#serials.add(serial);
+  }
+
+  #certificate(serial: string): KnownCertificate {
+    return this.#certificates.get(serial) ?? this.fail(`nobody issued a certificate ${serial}`);
+  }
+
+  #setCertificates(deviceId: string, certainty: Certainty): void {
+    for (const known of this.#allOf(deviceId)) if (known.revoked !== 'yes') known.revoked = certainty;
+  }
+
+  #allOf(deviceId: string): readonly KnownCertificate[] {
+    return this.#ofDevice.get(deviceId) ?? [];
+  }
+}

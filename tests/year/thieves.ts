@@ -1,0 +1,85 @@
+// Who has a copy of what was once a device: nothing of it may open a door any more.
+
+import {
+  type DeviceIdentity,
+  IdentityError,
+  MemorySecretStore,
+  type PairedEnrollment,
+  recoverCertificate,
+  renewCertificate,
+} from '@palyra/identity';
+import { NodeService } from '@palyra/rpc';
+import type { Agenda } from './agenda.ts';
+import { peerCertificate } from './chain.ts';
+import type { Daemon } from './daemon.ts';
+import type { Invariants } from './invariants.ts';
+import type { Random } from './random.ts';
+
+const day = 24 * 3_600_000;
+const mostBooty = 60;
+const source = '203.0.113.66';
+
+export interface Stolen {
+  readonly identity: DeviceIdentity;
+  readonly enrollment: PairedEnrollment;
+}
+
+export class Thieves {
+  readonly #agenda: Agenda;
+  readonly #daemon: Daemon;
+  readonly #invariants: Invariants;
+  readonly #random: Random;
+  #booty: Stolen[] = [];
+
+  constructor(options: { agenda: Agenda; daemon: Daemon; invariants: Invariants; random: Random }) {
+    this.#agenda = options.agenda;
+    this.#daemon = options.daemon;
+    this.#invariants = options.invariants;
+    this.#random = options.random;
+  }
+
+  take(stolen: Stolen): void {
+    this.#booty.push(stolen);
+    if (this.#booty.length > mostBooty) this.#booty.splice(this.#random.below(mostBooty), 1);
+  }
+
+  begin(): void {
+    this.#agenda.after(this.#random.exponential(day), async () => {
+      if (this.#booty.length > 0) await this.#use(this.#random.pick(this.#booty));
+      this.begin();
+    });
+  }
+
+  async useAll(): Promise<void> {
+    for (const each of this.#booty) await this.#use(each);
+  }
+
+  /** Every door. Who is let in, `Invariants` decides. */
+  async #use({ identity, enrollment }: Stolen): Promise<void> {
+    const { serial } = peerCertificate(enrollment.certificateChain[0]!);
+    const device = { identity, secrets: new MemorySecretStore(), clock: this.#agenda };
+    const key = Buffer.from(identity.publicKey).toString('hex');
+    if (this.#invariants.isShutOut({ serial })) {
+      await this.#refused(async () => {
+        const connection = await this.#daemon.accept(enrollment.certificateChain, source, () => {});
+        await renewCertificate(device, enrollment, (proof) =>
+          connection.call(NodeService.method.renew, (caller, { renewals }) => renewals.renew(caller, proof)),
+        );
+      });
+    }
+    if (this.#invariants.isShutOut({ deviceId: identity.id, key })) {
+      await this.#refused(() => recoverCertificate(device, enrollment, this.#daemon.pairingPeer(source)));
+    }
+  }
+
+  async #refused(attempt: () => Promise<unknown>): Promise<void> {
+    try {
+      await attempt();
+    } catch (error) {
+      if (!(error instanceof IdentityError)) throw error;
+      this.#invariants.happened(`thief refused ${error.code}`);
+      return;
+    }
+    this.#invariants.fail('a thief was let in');
+  }
+}

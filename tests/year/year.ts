@@ -1,0 +1,68 @@
+// A year of one daemon and its devices, from a seed.
+
+import { join } from 'node:path';
+import { Agenda } from './agenda.ts';
+import { Daemon } from './daemon.ts';
+import { SimulatedDevice } from './device.ts';
+import { Invariants } from './invariants.ts';
+import { Operator } from './operator.ts';
+import { Random } from './random.ts';
+import { Thieves } from './thieves.ts';
+
+const day = 24 * 3_600_000;
+const begin = Date.UTC(2030, 0, 1);
+/** In which whoever is not shut out must come in. */
+const rollCallDays = 12;
+
+export interface YearOptions {
+  readonly seed: number;
+  readonly devices: number;
+  readonly days: number;
+  /** Empty; for the home and its backups. */
+  readonly folder: string;
+}
+
+/** @returns what happened, how often. @throws Violation */
+export async function simulateYear(options: YearOptions): Promise<Invariants> {
+  const random = new Random(options.seed);
+  const agenda = new Agenda(begin);
+  const invariants = new Invariants(agenda);
+  const home = join(options.folder, 'home');
+  const daemon = new Daemon({ home, agenda, random: random.fork(), invariants });
+  const operator = new Operator({
+    agenda,
+    daemon,
+    invariants,
+    random: random.fork(),
+    folder: options.folder,
+  });
+  const thieves = new Thieves({ agenda, daemon, invariants, random: random.fork() });
+  const world = { agenda, daemon, operator, thieves, invariants };
+  const devices = Array.from(
+    { length: options.devices },
+    (_, number) => new SimulatedDevice(`device ${number + 1}`, world, random.fork()),
+  );
+  try {
+    await daemon.start();
+    for (const device of devices) {
+      // Most at the beginning, some as time goes by.
+      const joins = random.chance(0.8) ? random.between(0, 5) : random.between(5, options.days / 2);
+      agenda.after(joins * day, () => device.begin());
+    }
+    operator.begin(devices, options.days);
+    thieves.begin();
+    await agenda.runUntil(begin + options.days * day);
+
+    operator.settle();
+    for (const device of devices) device.settle();
+    await agenda.runUntil(agenda.nowMs + rollCallDays * day);
+    for (const device of devices) {
+      if (!device.isRetired && !device.isConnected) invariants.fail(`${device.name} did not come back`);
+    }
+    await thieves.useAll();
+    await daemon.verifyAudit();
+    return invariants;
+  } finally {
+    await daemon.stop();
+  }
+}
