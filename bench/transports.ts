@@ -14,7 +14,7 @@ import {
 import { encodeFrame } from '../packages/transport-quic/src/rpc/frame.ts';
 import { BenchDaemon } from './daemon-process.ts';
 import type { PairedDevice } from './daemon-server.ts';
-import { type Figure, type Figures, interleave, median, type Progress, ratio } from './measure.ts';
+import { type Figure, type Figures, interleave, median, type Progress, ratio, type Work } from './measure.ts';
 
 const path = `/${NodeService.typeName}/Status`;
 const calls = 512;
@@ -44,14 +44,11 @@ export async function overHttp2(progress: Progress): Promise<Figures> {
   const { http2: barePort, connect: connectPort } = daemon.ready.bare;
   const node = sessions(portOf(enrollment.nodeAddress));
   const [bare, connect] = [sessions(barePort), sessions(connectPort)];
-  const times = await interleave(
-    {
-      node: () => many(node, http2Call),
-      connect: () => many(connect, http2Call),
-      bare: () => many(bare, http2Call),
-    },
-    { rounds: 20, warmUp: 5 },
-  );
+  const times = await measureCalls(daemon, {
+    node: () => many(node, http2Call),
+    connect: () => many(connect, http2Call),
+    bare: () => many(bare, http2Call),
+  });
   for (const session of [...node, ...connect, ...bare]) session.destroy();
   await daemon.stop();
   return {
@@ -77,15 +74,15 @@ export async function overQuic(progress: Progress): Promise<Figures> {
   const dials = (port: number) => Promise.all(Array.from({ length: connections }, () => dial(port)));
   const [node, bare] = [await dials(nodePort), await dials(barePort)];
   await daemon.ask({ quicReply: await quicCall(node[0]!) });
-  const { handler, ...wire } = await interleave(
-    {
-      node: () => many(node, quicCall),
-      handler: () => daemon.ask({ handlerCalls: calls }),
-      bare: () => many(bare, quicCall),
-    },
-    { rounds: 20, warmUp: 5 },
-  );
-  const connect = wire.bare.map((ms, round) => ms + handler[round]!);
+  const { handler, ...wire } = await measureCalls(daemon, {
+    node: () => many(node, quicCall),
+    handler: () => daemon.ask({ handlerCalls: calls }),
+    bare: () => many(bare, quicCall),
+  });
+  const connect = {
+    ms: wire.bare.ms.map((ms, round) => ms + handler.ms[round]!),
+    processorUs: wire.bare.processorUs + handler.processorUs,
+  };
   for (const connection of [...node, ...bare]) connection.close();
 
   progress('QUIC handshakes against a bare QUIC server');
@@ -118,34 +115,69 @@ export async function overQuic(progress: Progress): Promise<Figures> {
   };
 }
 
-interface CallTimes {
-  readonly node: number[];
-  readonly connect: number[];
-  readonly bare: number[];
+/** Of many calls, by round; and of the daemon's process alone for one call, which the client's speed does not touch. */
+interface CallCost {
+  readonly ms: readonly number[];
+  readonly processorUs: number;
+}
+type CallCosts = Readonly<Record<'node' | 'connect' | 'bare', CallCost>>;
+
+async function measureCalls<Name extends string>(
+  daemon: BenchDaemon,
+  works: Readonly<Record<Name, () => Promise<unknown>>>,
+): Promise<Record<Name, CallCost>> {
+  const rounds = 20;
+  const names = Object.keys(works) as Name[];
+  const cpu = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<Name, number[]>;
+  const counted = (name: Name) => async () => {
+    const before = await daemon.ask('cpu');
+    const started = performance.now();
+    const own = await works[name]();
+    const ms = typeof own === 'number' ? own : performance.now() - started;
+    cpu[name].push((await daemon.ask('cpu')) - before);
+    return ms;
+  };
+  const all = Object.fromEntries(names.map((name) => [name, counted(name)])) as Record<Name, Work>;
+  const times = await interleave(all, { rounds, warmUp: 5 });
+  const cost = (name: Name): CallCost => ({
+    ms: times[name],
+    processorUs: (median(cpu[name].slice(-rounds)) * 1000) / calls,
+  });
+  return Object.fromEntries(names.map((name) => [name, cost(name)])) as Record<Name, CallCost>;
 }
 
-function shareOfBare({ node, connect, bare }: CallTimes, what: string, atLeast: number): Figure {
-  const [ours, connects, bares] = [median(node), median(connect), median(bare)].map(
-    (ms) => (ms * 1000) / calls,
-  ) as [number, number, number];
-  const ofConnect = Math.round(((connects - bares) / (ours - bares)) * 100);
+function shareOfBare({ node, connect, bare }: CallCosts, what: string, atLeast: number): Figure {
+  const perSecond = ({ ms }: CallCost) => (calls * 1000) / median(ms);
+  const [own, connects, wire] = [node, connect, bare].map(({ processorUs }) => Math.round(processorUs));
   return {
-    ...ratio(bare, node),
+    ...ratio(bare.ms, node.ms),
     target: { atLeast },
     unit: 'ratio',
     meaning:
       `Calls of NodeService.Status per second on ${what}, over a bare server of the library that answers with the same ` +
       `bytes and does nothing else. One client process, ${inFlight} calls in flight on ${connections} connections.`,
-    parts: { node_per_second: 1e6 / ours, connect_per_second: 1e6 / connects, bare_per_second: 1e6 / bares },
+    parts: {
+      node_per_second: perSecond(node),
+      connect_per_second: perSecond(connect),
+      bare_per_second: perSecond(bare),
+      node_processor_us: node.processorUs,
+      connect_processor_us: connect.processorUs,
+      bare_processor_us: bare.processorUs,
+    },
     whenMissed:
-      `a call takes ${Math.round(ours)} us where the bare server takes ${Math.round(bares)}: ${ofConnect} % of what ` +
-      'comes on top is Connect itself (request and answer as web streams and Headers, protobuf, deadlines), the rest ' +
-      'access table, registry check, handler and framing.',
+      `of processor time, a call takes the bare server ${wire} us, ${connects} with Connect on top (its chain of ` +
+      `async iterators, a Headers and two AbortControllers for each call, protobuf) and ${own} with what is ours: access ` +
+      'table, registry reads, handler, and the framing on QUIC.',
   };
 }
 
-function shareOfConnect({ node, connect }: CallTimes, than: string): Figure {
-  return { ...ratio(connect, node), unit: 'ratio', meaning: `The same calls, over ${than}.`, parts: {} };
+function shareOfConnect({ node, connect }: CallCosts, than: string): Figure {
+  return {
+    ...ratio(connect.ms, node.ms),
+    unit: 'ratio',
+    meaning: `The same calls, over ${than}.`,
+    parts: { share_by_processor_time: connect.processorUs / node.processorUs },
+  };
 }
 
 function memory(kib: number, what: string): Figure {
