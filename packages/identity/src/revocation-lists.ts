@@ -65,9 +65,9 @@ export class RevocationLists {
     const revoked = await registry.revokedCertificates({ issuerId: authority.id, now, limit: MAX_LISTED });
     const name = `revocation_list_number/${authority.id}`;
     const number = await registry.transact(async (tx) => {
-      // At least the time in seconds: a restored registry remembers a number from before, and what reads lists takes no
-      // number twice (RFC 5280 5.2.3).
-      const next = Math.max(Number((await tx.setting(name)) ?? '0') + 1, Math.floor(now.getTime() / 1000));
+      // At least the time in milliseconds: a restored registry remembers a number from before, and what reads lists takes
+      // no number twice (RFC 5280 5.2.3).
+      const next = Math.max(Number((await tx.setting(name)) ?? '0') + 1, now.getTime());
       await tx.putSetting(name, String(next));
       return next;
     });
