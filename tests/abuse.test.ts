@@ -230,7 +230,7 @@ test('one device cannot take the connections of the others', async (t) => {
   await underAttack(t, target, async () => {
     for (const dial of [dialNode.bind(null, enrollment.nodeAddress), dialNodeQuic.bind(null, quic)]) {
       const held: NodeConnection[] = [];
-      for (let count = 0; count < 64; count += 1) {
+      for (let count = 0; count < 16; count += 1) {
         const connection = await dial(enrollment);
         await createClient(NodeService, connection.transport).status({});
         held.push(connection);
