@@ -21,6 +21,19 @@ const backupsKept = 3;
 const rotationPatienceMs = 20 * day;
 const passphrase = 'correct horse battery';
 
+type Incident = 'revoke' | 'revoke certificate' | 'pair again' | 'reinstall' | 'steal';
+const incidents: readonly Incident[] = [
+  'revoke',
+  'revoke certificate',
+  'pair again',
+  'pair again',
+  'reinstall',
+  'steal',
+  'steal',
+];
+/** So long before a restore. */
+const badDayMs = 2 * day;
+
 interface Backup {
   readonly file: string;
   readonly atMs: number;
@@ -59,7 +72,7 @@ export class Operator {
     const part = (of: number) => of * days * day;
     this.#every(
       () => this.#random.exponential(4 * day),
-      () => this.#incident(),
+      () => this.#incident(this.#random.pick(incidents), this.#random.pick(this.#devices)),
     );
     this.#every(
       () => this.#random.exponential(12 * day),
@@ -83,6 +96,7 @@ export class Operator {
     );
     for (const at of [this.#random.between(0.22, 0.3), this.#random.between(0.72, 0.88)]) {
       const isDiskLost = at > 0.5;
+      this.#agenda.after(part(at) - badDayMs, () => this.#badDay());
       this.#agenda.after(part(at), () => this.#restore(isDiskLost));
     }
     this.#agenda.after(part(this.#random.between(0.33, 0.4)), () => this.#rotate());
@@ -149,18 +163,29 @@ export class Operator {
     }
   }
 
-  async #incident(): Promise<void> {
-    if (this.#isFinishing) return;
-    const device = this.#random.pick(this.#devices);
+  /** One of each that a restore must not undo. */
+  async #badDay(): Promise<void> {
+    for (const kind of ['revoke', 'revoke certificate', 'reinstall'] as const) {
+      const connected = this.#devices.filter((each) => each.isConnected);
+      if (connected.length > 0) await this.#incident(kind, this.#random.pick(connected));
+    }
+  }
+
+  async #incident(kind: Incident, device: SimulatedDevice): Promise<void> {
     const enrollment = await device.paired();
-    if (!enrollment || device.isRetired) return;
-    const draw = this.#random.next();
-    if (draw < 0.15) await this.#revokeDevice(device);
-    else if (draw < 0.35)
-      await this.#revokeCertificate(peerCertificate(enrollment.certificateChain[0]!).serial);
-    else if (draw < 0.6) device.pairAgain();
-    else if (draw < 0.75) await device.reinstall();
-    else await device.steal();
+    if (!enrollment || device.isRetired || this.#isFinishing) return;
+    switch (kind) {
+      case 'revoke':
+        return this.#revokeDevice(device);
+      case 'revoke certificate':
+        return this.#revokeCertificate(peerCertificate(enrollment.certificateChain[0]!).serial);
+      case 'pair again':
+        return device.pairAgain();
+      case 'reinstall':
+        return device.reinstall();
+      case 'steal':
+        return device.steal();
+    }
   }
 
   async #revokeDevice(device: SimulatedDevice): Promise<void> {
@@ -231,7 +256,9 @@ export class Operator {
   async #restore(isDiskLost: boolean): Promise<void> {
     // One from before the new root signed would bring back a root that nobody trusts any more (docs/operations.md).
     const { activatedMs, finishedMs } = this.#rotation;
-    const usable = this.#backups.filter(({ atMs }) => !finishedMs || atMs > (activatedMs ?? 0));
+    const usable = this.#backups.filter(
+      ({ atMs }) => (!finishedMs || atMs > (activatedMs ?? 0)) && this.#agenda.nowMs - atMs > badDayMs,
+    );
     if (usable.length === 0) return;
     const { file, atMs } = this.#random.pick(usable);
     await this.#daemon.stop();
@@ -270,7 +297,10 @@ export class Operator {
       this.#invariants.happened('root prepared');
     } else {
       const isForced = behind.length > 0;
-      if (isForced && this.#daemon.nowMs - since!.getTime() < rotationPatienceMs) return;
+      if (isForced && this.#daemon.nowMs - since!.getTime() < rotationPatienceMs) {
+        await this.#mustNotGoOn(phase);
+        return;
+      }
       if (phase === 'prepared') {
         for (const { id } of behind) this.#invariants.leftBehind(id);
         await this.#daemon.operate(({ rootRotation }) => rootRotation.activate(isForced));
@@ -285,6 +315,19 @@ export class Operator {
       );
     }
     await this.#daemon.authorityChanged();
+  }
+
+  /** Some are behind, and nothing may be done to them by mistake. */
+  async #mustNotGoOn(phase: 'prepared' | 'activated'): Promise<void> {
+    try {
+      await this.#daemon.operate(({ rootRotation }) =>
+        phase === 'prepared' ? rootRotation.activate(false) : rootRotation.finish(false),
+      );
+    } catch (error) {
+      if (hasCode(error, 'ROTATION_NOT_READY')) return;
+      throw error;
+    }
+    this.#invariants.fail('the root rotation went on without devices that are behind');
   }
 
   /** Again and again, while the year lasts. What the daemon did not answer waits for the next time. */
