@@ -41,7 +41,7 @@ const daemon = await startDaemon({
 });
 const { registry, renewals, daemonId, trustDomain, trustBundle } = daemon.identity;
 
-/** As if it had paired: its row, and a certificate by its identity key. */
+/** As if it had paired: its row, and a certificate by its identity key, for which the operator let it in. */
 async function enroll(): Promise<FleetMember> {
   const secrets = new MemorySecretStore();
   const identity = await DeviceIdentity.open(secrets, nodeCrypto, systemClock);
@@ -58,7 +58,7 @@ async function enroll(): Promise<FleetMember> {
       lastSeenAt: now,
       role: 'device',
       recoveryAskedAt: undefined,
-      recoveryReleasedAt: undefined,
+      recoveryReleasedAt: now,
       capabilities: [],
       cloneSeenAt: undefined,
       revocationReason: undefined,
