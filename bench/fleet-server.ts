@@ -8,6 +8,7 @@ import {
   MemorySecretStore,
   nodeCrypto,
   type PairedEnrollment,
+  readPeerCertificate,
   recoverCertificate,
   systemClock,
 } from '@palyra/identity';
@@ -24,7 +25,7 @@ export type FleetQuestion = 'cpu' | 'memory' | 'raw';
 const host = '127.0.0.1';
 const here = { host, port: 0 };
 /** Devices in one message: what is under way at one time stays small. */
-const perMessage = 500;
+const perMessage = 200;
 const [home = '', count = '1'] = process.argv.slice(2);
 const devices = Number(count);
 
@@ -81,6 +82,8 @@ async function enroll(): Promise<FleetMember> {
     challenge: async () => renewals.challenge(channel),
     recover: (request) => renewals.recover(channel, request),
   });
+  // Its first connection has been.
+  await daemon.identity.admit(readPeerCertificate(enrollment.certificateChain[0]!).fingerprint);
   const [name = ''] = await secrets.list('device/');
   return { identity: { name, secret: await secrets.read(name) }, enrollment };
 }
@@ -112,8 +115,6 @@ async function answer(question: FleetQuestion): Promise<number> {
 
 process.on('disconnect', () => process.exit());
 for (let left = devices; left > 0; left -= perMessage) {
-  const members: FleetMember[] = [];
-  while (members.length < Math.min(left, perMessage)) members.push(await enroll());
-  process.send?.(members);
+  process.send?.(await Promise.all(Array.from({ length: Math.min(left, perMessage) }, enroll)));
 }
 process.on('message', async (question: FleetQuestion) => process.send?.(await answer(question)));

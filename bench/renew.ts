@@ -122,7 +122,7 @@ async function dialAll(members: readonly FleetMember[]): Promise<Live[]> {
       };
       const { transport, close } = await dialNode(enrollment.nodeAddress, enrollment);
       const node = createClient(NodeService, transport);
-      // Its first call: the certificate is active from here on.
+      // The connection stands.
       await node.status({});
       fleet.push({ device, renew: (proof) => node.renew(proof), close, enrollment, newest: enrollment });
     }

@@ -4,7 +4,7 @@
 // Making a commit durable takes several times what a change takes. So changes that wait are made together: one after the
 // other, each undone alone when it fails, all of them made durable by one commit before any is answered.
 
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   type AuditRow,
   IdentityError,
@@ -22,6 +22,8 @@ import type { SqliteConnection } from './connection.ts';
 const AUDIT_PAGE_ROWS = 500;
 /** The most changes in one commit: reads wait for it. */
 const CHANGES_TOGETHER = 32;
+/** The most time for changes in one turn of the event loop, ms. */
+const TURN_MS = 2;
 
 /** A change that waits for its turn. */
 interface Change {
@@ -41,6 +43,7 @@ export class SqliteRegistry extends SqlReads implements Registry {
   readonly #door: Door;
   readonly #waiting: Change[] = [];
   #working: Promise<void> | undefined;
+  #turnBegan: number | undefined;
   readonly #listeners = new Set<(event: RegistryEvent) => void>();
   #closed: Promise<void> | undefined;
 
@@ -60,12 +63,23 @@ export class SqliteRegistry extends SqlReads implements Registry {
   }
 
   async #work(): Promise<void> {
-    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
-      await this.#together(next);
-      // A flood of changes must not keep the process from its sockets.
-      if (this.#waiting.length > 0) await setImmediate();
+    while (this.#waiting.length > 0) {
+      // A flood of changes must not keep the process from its sockets; and what comes meanwhile is made together.
+      while (this.#isTurnOver()) await nextTurn();
+      await this.#together(this.#waiting.shift()!);
     }
     this.#working = undefined;
+  }
+
+  #isTurnOver(): boolean {
+    const now = performance.now();
+    if (this.#turnBegan === undefined) {
+      this.#turnBegan = now;
+      setImmediate(() => {
+        this.#turnBegan = undefined;
+      });
+    }
+    return now - this.#turnBegan > TURN_MS;
   }
 
   /** Makes this change and those that wait behind it, and commits them. */
