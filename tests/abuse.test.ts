@@ -232,6 +232,7 @@ test('one device cannot take the connections of the others', async (t) => {
       const held: NodeConnection[] = [];
       for (let count = 0; count < 16; count += 1) {
         const connection = await dial(enrollment);
+        t.after(() => connection.destroy());
         await createClient(NodeService, connection.transport).status({});
         held.push(connection);
       }
