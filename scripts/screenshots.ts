@@ -57,7 +57,11 @@ const pages: readonly (readonly [name: string, hash: string, prepare?: (page: Pa
   ['pair-new', '/pair', (page) => page.getByText('Another code').click()],
   ['devices', '/devices'],
   ['device', `/devices/${devices[0]!.device.identity.id}`],
-  ['revoke', `/devices/${devices[0]!.device.identity.id}`, (page) => page.getByText('Revoke…').click()],
+  [
+    'revoke',
+    `/devices/${devices[0]!.device.identity.id}`,
+    (page) => page.getByRole('button', { name: 'Revoke…', exact: true }).click(),
+  ],
   ['authority', '/authority'],
   ['activity', '/activity'],
   ['health', '/health'],
