@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createClient } from '@connectrpc/connect';
-import { parsePairingCode, requestPairing } from '@palyra/identity';
-import { AdminService, dialNode } from '@palyra/rpc';
+import { parsePairingCode, recoverCertificate, requestPairing } from '@palyra/identity';
+import { AdminService, dialNode, dialPairing, recoveryPeer } from '@palyra/rpc';
 import { go, startConsole } from './testing/console-browser.ts';
 import { expectCode } from './testing/expect-code.ts';
 import { answer, makeHome, PalyraProcess } from './testing/palyra-process.ts';
@@ -113,4 +113,29 @@ test('the root moves step by step, and a device that would be lost is named and 
   const { entries } = await daemon.admin.listAudit({});
   const steps = entries.map(({ action }) => action).filter((action) => action.startsWith('root.'));
   assert.deepEqual(steps, ['root.rolled_back', 'root.activated', 'root.prepared']);
+});
+
+test('a device that asks to recover shows up while the page is open, and is released there', async (t) => {
+  const { daemon, page, enter } = await startConsole(t);
+  const device = await makeDevice({ name: 'sensor' });
+  const paired = await pair(daemon, device);
+  const { serial } = await (await daemon.node(paired)).status({});
+  await enter();
+  await go(page, 'Devices');
+  await page.getByRole('link', { name: 'sensor' }).click();
+  await page.getByText('Certificate first used').waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Release…' }).count(), 0);
+  await daemon.admin.revokeCertificate({ serial, reason: 'leaked' });
+  const recover = async () => {
+    const connection = await dialPairing(paired.address, paired);
+    daemon.closeAtEnd(connection);
+    return recoverCertificate(device, paired, recoveryPeer(connection));
+  };
+  await expectCode(recover(), 'RECOVERY_NEEDS_APPROVAL');
+  await page.getByText('Asks to recover').first().waitFor();
+  await page.getByRole('button', { name: 'Release…' }).click();
+  await page.getByText('once, within a day').waitFor();
+  await page.getByRole('dialog').getByRole('button', { name: 'Release', exact: true }).click();
+  await page.getByRole('button', { name: 'Release…' }).waitFor({ state: 'detached' });
+  await (await daemon.node(await recover())).status({});
 });

@@ -25,7 +25,7 @@ const historyCertificates = 6;
 export function DevicePage({ id }: { id: string }) {
   const [shown, setShown] = useState<Shown>();
   const [problem, setProblem] = useState('');
-  const [asking, setAsking] = useState<'rename' | 'role' | 'revoke' | Certificate | undefined>();
+  const [asking, setAsking] = useState<'rename' | 'role' | 'release' | 'revoke' | Certificate | undefined>();
   const load = useCallback(async () => {
     try {
       const { device, certificates } = await admin.getDevice({ id });
@@ -56,6 +56,11 @@ export function DevicePage({ id }: { id: string }) {
             </div>
             {shown.device.state !== 'revoked' && (
               <div class="actions">
+                {waits(shown.device) && (
+                  <button type="button" class="primary" onClick={() => setAsking('release')}>
+                    Release…
+                  </button>
+                )}
                 <button type="button" onClick={() => setAsking('rename')}>
                   Rename…
                 </button>
@@ -75,6 +80,7 @@ export function DevicePage({ id }: { id: string }) {
             <AuditList entries={shown.history} />
           </section>
           {asking === 'rename' && <Rename device={shown.device} onClose={close} />}
+          {asking === 'release' && <Release device={shown.device} onClose={close} />}
           {asking === 'role' && <Role device={shown.device} onClose={close} />}
           {asking === 'revoke' && <Revoke {...shown} onClose={close} />}
           {typeof asking === 'object' && (
@@ -111,15 +117,14 @@ function About({ device }: Shown) {
         {device.recoveryAskedMs > 0n && (
           <Fact name="Asks to recover" wide>
             It comes back without a certificate that holds ({ago(device.recoveryAskedMs, now.value)}), and
-            only you can let it; the history says why. When you know it:{' '}
-            <span class="mono">palyra devices release {device.id}</span>
+            only you can let it; the history says why. Release it when you know that it is yours.
           </Fact>
         )}
         {device.cloneSeenMs > 0n && (
           <Fact name="Possible copy" wide>
             A certificate that this device had replaced was used again ({ago(device.cloneSeenMs, now.value)}).
-            Either it was put back from a backup, or there is a copy of it; the history says from where. When
-            you are sure: <span class="mono">palyra devices release {device.id}</span>
+            Either it was put back from a backup, or there is a copy of it; the history says from where.
+            Release it when you are sure.
           </Fact>
         )}
         {device.role === 'operator' && (
@@ -191,6 +196,29 @@ function Certificates({
         ))}
       </ul>
     </section>
+  );
+}
+
+/** For the operator's word. */
+const waits = ({ state, cloneSeenMs, recoveryAskedMs }: Device): boolean =>
+  state === 'quarantined' || cloneSeenMs > 0n || recoveryAskedMs > 0n;
+
+function Release({ device, onClose }: { device: Device; onClose: () => void }) {
+  return (
+    <Confirm
+      title={`Release ${device.name}?`}
+      consequences={[
+        ...(device.state === 'quarantined' ? ['Its quarantine ends: its certificate is taken again.'] : []),
+        ...(device.cloneSeenMs > 0n ? ['The warning of a possible copy is taken off it.'] : []),
+        ...(device.recoveryAskedMs > 0n
+          ? ['It may get a new certificate by its identity key, once, within a day.']
+          : []),
+        'If a copy of it is in other hands, revoke it instead.',
+      ]}
+      yes="Release"
+      onYes={() => admin.releaseDevice({ id: device.id })}
+      onClose={onClose}
+    />
   );
 }
 
