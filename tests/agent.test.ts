@@ -3,7 +3,12 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { type AgentState, builtInCapabilities, type Capability, quicFirst, runAgent } from '@palyra/agent';
-import type { IdentityError, PairedEnrollment } from '@palyra/identity';
+import {
+  type IdentityError,
+  type PairedEnrollment,
+  readPeerCertificate,
+  renewCertificate,
+} from '@palyra/identity';
 import { dialNode, dialPairing, type NodeConnection } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from './testing/expect-code.ts';
@@ -253,4 +258,19 @@ test('where nothing answers on UDP, the device uses HTTP/2 and says why', async 
   const shown = (await daemon.admin.getDevice({ id: device.identity.id })).device;
   assert.equal(shown?.transport, 'http2');
   assert.match(shown?.quicProblem ?? '', /answer|reach|timed/i);
+});
+
+test('an agent comes back with the certificate that something else on its machine has renewed', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  const agent = new TestAgent(t, device, enrollment);
+  await agent.connected();
+  const node = await daemon.node(enrollment);
+  const renewed = await renewCertificate(device, enrollment, (proof) => node.renew(proof));
+  agent.connections[0]!.close();
+  await agent.connected(2);
+  const { serial } = readPeerCertificate(renewed.certificateChain[0]!);
+  const { certificates } = await daemon.admin.getDevice({ id: device.identity.id });
+  assert.equal(certificates.find((each) => each.serial === serial)?.state, 'active');
 });
