@@ -3,8 +3,16 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import test from 'node:test';
-import { type PairedEnrollment, renewCertificate } from '@palyra/identity';
+import {
+  IdentityManager,
+  MemorySecretStore,
+  type PairedEnrollment,
+  type Registry,
+  renewCertificate,
+} from '@palyra/identity';
+import { openSqliteRegistry } from '@palyra/registry-sql';
 import { expectCode } from './testing/expect-code.ts';
+import { day, HeldClock } from './testing/held-clock.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
 
@@ -135,3 +143,43 @@ test('when an identity key is replaced, the list has what the old one obtained, 
   for (const { certificateChain } of [first, second])
     assert.ok(listed.includes(new X509Certificate(certificateChain[0]!).serialNumber.toLowerCase()));
 });
+
+test('steps of a rotation that come at one time leave one issuing CA, of the root that signs', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  for (let round = 0; round < 5; round += 1) {
+    await step(daemon, 'prepare');
+    await Promise.allSettled([step(daemon, 'activate'), step(daemon, 'rollback'), daemon.running.tick()]);
+    await daemon.running.tick();
+    await expectOneChain(daemon.running.identity.registry);
+    const { phase } = await step(daemon, 'status');
+    if (phase === 'prepared') await step(daemon, 'rollback');
+    if (phase === 'activated') await step(daemon, 'finish', true);
+  }
+  await daemon.stop();
+  const again = await TestDaemon.start(t, { home: daemon.home });
+  await expectOneChain(again.running.identity.registry);
+  await (await again.node(await pair(again, await makeDevice()))).status({});
+});
+
+test('an issuing CA that is due is replaced once, by whoever comes first', async (t) => {
+  const clock = new HeldClock();
+  const registry = await openSqliteRegistry({ path: ':memory:' });
+  t.after(() => registry.close());
+  const options = { registry, secrets: new MemorySecretStore(), clock };
+  const one = await IdentityManager.open(options);
+  const two = await IdentityManager.open(options);
+  clock.advance(61 * day);
+  await Promise.all([one.reloadAuthority(), two.reloadAuthority(), one.tick()]);
+  await expectOneChain(registry);
+  const names = { dnsNames: [], ipAddresses: [] };
+  const [a, b] = [await one.issueServerCredential(names), await two.issueServerCredential(names)];
+  assert.deepEqual(a.certificateChain[1], b.certificateChain[1]);
+});
+
+async function expectOneChain(registry: Registry): Promise<void> {
+  const active = (await registry.authorities()).filter(({ state }) => state === 'active');
+  assert.deepEqual(active.map(({ tier }) => tier).sort(), ['issuing', 'root']);
+  const of = (wanted: 'root' | 'issuing') =>
+    new X509Certificate(active.find(({ tier }) => tier === wanted)!.der);
+  assert.ok(of('issuing').verify(of('root').publicKey));
+}

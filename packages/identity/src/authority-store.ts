@@ -3,6 +3,7 @@
 
 import { type AuthorityKeys, checkKeyPlace, keyPlaceSetting, loadFromPlace } from './authority-keys.ts';
 import { CertificateAuthority, makeIssuing, makeRoot } from './certificate/authority.ts';
+import { isIssuedBy } from './certificate/peer-certificate.ts';
 import { makeTrustDomain, parseTrustDomain } from './certificate/spiffe-id.ts';
 import type { Clock } from './clock.ts';
 import type { PairingCrypto } from './crypto/port.ts';
@@ -65,9 +66,10 @@ export async function loadIssuing(
   const authorities = await registry.authorities();
   const root = authorities.find((each) => each.tier === 'root' && each.state === 'active');
   if (!root) throw registryLost();
-  let issuing = authorities.find((each) => each.tier === 'issuing' && each.state === 'active');
-  if (!issuing || isPastTwoThirds(issuing, clock.now()))
-    issuing = await replaceIssuing(options, trustDomain, root, issuing);
+  const issuing =
+    usableIssuing(authorities, root, clock.now()) ?? (await replaceIssuing(options, trustDomain, root));
+  // Another root signs since.
+  if (!issuing) return loadIssuing(options, trustDomain);
   const authority = new CertificateAuthority({
     trustDomain,
     root: { der: root.der },
@@ -80,6 +82,23 @@ export async function loadIssuing(
   );
   const trustBundle = [root, ...others].map(({ der }) => der);
   return { rootId: root.id, issuerId: issuing.id, authority, trustBundle };
+}
+
+/** The newest that this root signed, while it is young enough. */
+function usableIssuing(
+  authorities: readonly AuthorityRecord[],
+  root: AuthorityRecord,
+  now: Date,
+): AuthorityRecord | undefined {
+  return authorities
+    .filter(
+      (each) =>
+        each.tier === 'issuing' &&
+        each.state === 'active' &&
+        isIssuedBy(each.der, root.der) &&
+        !isPastTwoThirds(each, now),
+    )
+    .sort((a, b) => b.notAfter.getTime() - a.notAfter.getTime())[0];
 }
 
 function isPastTwoThirds(certificate: { notBefore: Date; notAfter: Date }, now: Date): boolean {
@@ -118,12 +137,12 @@ export async function newRoot(
   return { id, tier: 'root', state, ...(await makeRoot({ trustDomain, signer, clock, randomBytes })) };
 }
 
+/** @returns undefined when the root does not sign any more; then nothing has changed. */
 async function replaceIssuing(
   options: AuthorityStoreOptions,
   trustDomain: string,
   root: AuthorityRecord,
-  previous: AuthorityRecord | undefined,
-): Promise<AuthorityRecord> {
+): Promise<AuthorityRecord | undefined> {
   const { registry, keys, crypto, clock } = options;
   const id = makeUlid(clock.now(), crypto.randomBytes(10));
   // Before the new key is made: without the old one there is no use for it.
@@ -138,18 +157,21 @@ async function replaceIssuing(
   });
   const record: AuthorityRecord = { id, tier: 'issuing', state: 'active', ...issued };
   const now = clock.now();
-  await registry.transact(async (tx) => {
+  return registry.transact(async (tx) => {
+    // What was read before the signature may be the past: a step of a root rotation, or the same work done elsewhere.
+    const authorities = await tx.authorities();
+    const isActive = (each: AuthorityRecord) => each.state === 'active';
+    if (!authorities.some((each) => each.id === root.id && isActive(each))) return undefined;
+    const present = usableIssuing(authorities, root, now);
+    if (present) return present;
     await insertAuthority(tx, record, now);
-    if (!previous) return;
-    await tx.moveAuthority(previous.id, 'active', 'retired');
-    await tx.appendAudit({
-      at: now,
-      action: 'authority.retired',
-      subject: previous.id,
-      detail: { tier: 'issuing' },
-    });
+    for (const { id } of authorities.filter((each) => each.tier === 'issuing' && isActive(each))) {
+      await tx.moveAuthority(id, 'active', 'retired');
+      const detail = { tier: 'issuing' };
+      await tx.appendAudit({ at: now, action: 'authority.retired', subject: id, detail });
+    }
+    return record;
   });
-  return record;
 }
 
 export async function insertAuthority(

@@ -99,6 +99,7 @@ export class IdentityManager {
   readonly #clones: CloneWatch;
   readonly #options: AuthorityStoreOptions;
   #loaded: LoadedAuthority;
+  #reloading: Promise<void> = Promise.resolve();
   #revocationEpoch = 0;
 
   /** Opens the daemon's identity, making CA and trust domain at the first start. */
@@ -396,8 +397,14 @@ export class IdentityManager {
   }
 
   /** Takes up what has changed among the authorities; makes the issuing CA that is due. */
-  async reloadAuthority(): Promise<void> {
-    this.#loaded = { ...this.#loaded, ...(await loadIssuing(this.#options, this.trustDomain)) };
+  reloadAuthority(): Promise<void> {
+    // One after the other: what was read first must not be put in place last.
+    const reloaded = this.#reloading.then(async () => {
+      const changed = await loadIssuing(this.#options, this.trustDomain);
+      this.#loaded = { ...this.#loaded, ...changed };
+    });
+    this.#reloading = reloaded.catch(() => {});
+    return reloaded;
   }
 
   async #activate(deviceId: DeviceId, serial: string): Promise<void> {

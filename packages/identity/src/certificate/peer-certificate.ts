@@ -50,6 +50,11 @@ export function readAuthorityCertificate(certificate: Uint8Array | X509Certifica
   return { ...summary, trustDomain: spiffeId.trustDomain };
 }
 
+/** Whether this authority's certificate names that one as its issuer, by name and key (RFC 5280 4.2.1.1). */
+export function isIssuedBy(certificate: Uint8Array, issuer: Uint8Array): boolean {
+  return parseCertificate(certificate).checkIssued(parseCertificate(issuer));
+}
+
 /**
  * One certificate in DER and nothing behind it.
  * @throws CERTIFICATE_INVALID
