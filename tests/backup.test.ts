@@ -22,7 +22,14 @@ import { freePort } from './testing/free-port.ts';
 import { day, HeldClock } from './testing/held-clock.ts';
 import { openIdentity, peerOf } from './testing/in-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
-import { makeDevice, pair, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
+import {
+  collect,
+  makeDevice,
+  pair,
+  request,
+  type SampleDevice,
+  sameIdOtherKey,
+} from './testing/sample-device.ts';
 
 const passphrase = 'correct horse battery';
 /** The tests are not about the cost of a guess. */
@@ -90,6 +97,42 @@ test('a restore never brings back what was revoked since', async (t) => {
   const third = await TestDaemon.start(t, { home: empty });
   assert.equal(await roleOf(third), 'device', 'it may have been taken since');
   await expectCode((await third.node(one)).status({}), 'DEVICE_REVOKED');
+});
+
+test('a restore makes no code good again, gives back no guess, and undoes no decision', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const minted = await daemon.admin.mintCode({ autoApprove: true });
+  const untouched = await daemon.admin.mintCode({});
+  const [refused, awaited] = [await makeDevice(), await makeDevice()];
+  const [pending, approved] = [await request(daemon, refused), await request(daemon, awaited)];
+  await daemon.admin.approvePairing({ id: approved.requestId });
+  const file = join(await scratch(t), 'backup.age');
+  await backupHome(daemon.home, file, passphrase, quick);
+  const parsed = parsePairingCode(minted.code);
+  await requestPairing(await makeDevice(), await daemon.peer(), parsed, daemon.pairingAddress);
+  await daemon.admin.rejectPairing({ id: pending.requestId, reason: 'not mine' });
+  await daemon.stop();
+
+  await restoreHome(daemon.home, { file, passphrase });
+  const again = await TestDaemon.start(t, { home: daemon.home });
+  await expectCode(
+    requestPairing(await makeDevice(), await again.peer(), parsed, again.pairingAddress),
+    'DAEMON_NOT_AUTHENTICATED',
+  );
+  assert.deepEqual((await again.admin.listPairings({ openOnly: true })).pairings, []);
+  for (const [id, action] of [
+    [minted.pairingId, 'code.withdrawn'],
+    [untouched.pairingId, 'code.withdrawn'],
+    [pending.requestId, 'request.rejected'],
+    [approved.requestId, 'request.rejected'],
+  ] as const) {
+    const [last] = (await again.admin.listAudit({ subject: id })).entries;
+    assert.equal(last?.action, action);
+    assert.match(last.detailJson, /restored from a backup/);
+  }
+  await expectCode(collect(again, awaited, approved), 'PAIRING_REJECTED');
+  await pair(again, awaited);
+  assert.equal((await again.admin.verifyAudit({})).ok, true);
 });
 
 test('whatever was shut out one by one stays so over a restore', async (t) => {

@@ -123,7 +123,7 @@ export interface RestoreSummary extends BackupSummary {
 
 /**
  * Puts a backup in place of a stopped daemon's state. What was revoked since stays revoked; devices that were paired or
- * renewed since come back by their identity key or pair again. The state from before is kept beside it.
+ * renewed since come back by their identity key or pair again, and codes and requests from before are over. The state from before is kept beside it.
  * @throws BACKUP_UNREADABLE for a wrong passphrase or a damaged file; REVOCATIONS_UNKNOWN when nobody can say what was
  *   revoked since; HOME_IN_USE; STORE_FULL; STORE_FAILED.
  */
@@ -156,6 +156,7 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
         if (told === undefined && options.revokedSince === undefined) throw revocationsUnknown(madeAt);
         if (told === undefined) await takeEveryRole(identity);
         const revoked = [...(told ?? []), ...(await revokeStated(identity, options))];
+        await identity.desk.endForRestore();
         await markRestored(registry, head, revoked.length, clock.now());
         const { devices } = await registry.counts();
         const caKeys = await keyPlaceOf(registry);

@@ -190,7 +190,7 @@ const pairingAnswers: Readonly<
   rejected: {
     decision: 'refused',
     code: 'PAIRING_REJECTED',
-    why: 'The operator rejected it, and a decision stays.',
+    why: 'It was rejected or withdrawn, and that stays.',
     nextStep: 'To let the device in after all, make a new code: palyra pairing code',
   },
   expired: {

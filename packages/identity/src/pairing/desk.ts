@@ -14,6 +14,9 @@ import { parseDeviceName } from './name.ts';
 import type { PairingSealer } from './rest.ts';
 import { isDue, type Pairing, step } from './state.ts';
 
+/** Whose code or answer still counts for something that has no certificate. */
+const undecidedStates = ['waiting', 'pending_approval', 'approved'] as const;
+const restoreReason = 'the daemon was restored from a backup';
 const openStates = ['waiting', 'pending_approval', 'approved', 'issued'] as const;
 
 export interface DeskOptions {
@@ -204,6 +207,29 @@ export class PairingDesk {
     return end(tx, pairing, { type: 'withdraw', reason }, 'code.withdrawn', now);
   }
 
+  /**
+   * For a registry that was put back to an earlier time: a code may have been used or withdrawn since, and its guesses
+   * taken; a request decided. So each ends, and its device pairs again.
+   * @returns how many.
+   */
+  async endForRestore(): Promise<number> {
+    const { registry, clock } = this.#options;
+    const now = clock.now();
+    await this.expireDue();
+    let count = 0;
+    for (;;) {
+      const open = await registry.pairings({ states: undecidedStates, limit: 100 });
+      if (open.length === 0) return count;
+      for (const pairing of open) {
+        const action = pairing.state === 'waiting' ? 'code.withdrawn' : 'request.rejected';
+        await registry.transact((tx) =>
+          end(tx, pairing, { type: 'restore', reason: restoreReason }, action, now),
+        );
+        count += 1;
+      }
+    }
+  }
+
   /** Writes down what has expired by itself. @returns how many. */
   async expireDue(): Promise<number> {
     const { registry, clock } = this.#options;
@@ -252,7 +278,7 @@ export class PairingDesk {
 async function end(
   tx: RegistryTransaction,
   pairing: Pairing,
-  event: { readonly type: 'reject' | 'withdraw'; readonly reason: string },
+  event: { readonly type: 'reject' | 'withdraw' | 'restore'; readonly reason: string },
   action: AuditAction,
   at: Date,
   by?: string,

@@ -19,10 +19,11 @@ const drawn: Readonly<Record<PairingState, Partial<Record<PairingEvent['type'], 
     confirm: 'pending_approval',
     exhaust: 'exhausted',
     withdraw: 'rejected',
+    restore: 'rejected',
     expire: 'expired',
   },
-  pending_approval: { approve: 'approved', reject: 'rejected', expire: 'expired' },
-  approved: { issue: 'issued', expire: 'expired' },
+  pending_approval: { approve: 'approved', reject: 'rejected', restore: 'rejected', expire: 'expired' },
+  approved: { issue: 'issued', restore: 'rejected', expire: 'expired' },
   issued: { activate: 'active', expire: 'expired' },
   active: {},
   rejected: {},
@@ -79,6 +80,7 @@ function eventOf(type: PairingEvent['type'], nowMs: number, lifeMs: number): Pai
       return { type, serial: '00'.repeat(16), expiresAt };
     case 'reject':
     case 'withdraw':
+    case 'restore':
       return { type, reason: 'because' };
     default:
       return { type };
@@ -95,6 +97,7 @@ const types = [
   'issue',
   'activate',
   'expire',
+  'restore',
 ] as const;
 
 /** One pairing in each state, as events lead to it. */

@@ -6,6 +6,7 @@
 //    ├─withdraw─> rejected    │                           │                   │
 //    └─expire─> expired       └─expire─> expired          └─expire─> expired  └─expire─> expired
 //
+// `restore` takes waiting, pending_approval and approved to rejected: a backup cannot know what became of them.
 // rejected, expired, exhausted and active are final. What is not drawn is PAIRING_STATE_CONFLICT.
 
 import type { DeviceId, Ulid } from '../device-id.ts';
@@ -75,7 +76,9 @@ export type PairingEvent =
   | { readonly type: 'reject'; readonly reason: string }
   | { readonly type: 'issue'; readonly serial: string; readonly expiresAt: Date }
   | { readonly type: 'activate' }
-  | { readonly type: 'expire' };
+  | { readonly type: 'expire' }
+  /** The registry is put back to an earlier time. */
+  | { readonly type: 'restore'; readonly reason: string };
 
 /**
  * The next state, or an error that leaves the pairing as it was.
@@ -99,12 +102,13 @@ export function step(pairing: Pairing, event: PairingEvent, now: Date): Pairing 
       if (event.type === 'confirm') {
         return { ...base, state: 'pending_approval', expiresAt: event.expiresAt, request: event.request };
       }
-      if (event.type === 'withdraw') return { ...base, state: 'rejected', reason: event.reason };
+      if (event.type === 'withdraw' || event.type === 'restore')
+        return { ...base, state: 'rejected', reason: event.reason };
       if (event.type === 'exhaust' && pairing.guessesLeft === 0) return { ...base, state: 'exhausted' };
       break;
     case 'pending_approval':
       if (event.type === 'approve') return { ...pairing, state: 'approved', expiresAt: event.expiresAt };
-      if (event.type === 'reject') {
+      if (event.type === 'reject' || event.type === 'restore') {
         return { ...base, state: 'rejected', request: pairing.request, reason: event.reason };
       }
       break;
@@ -112,6 +116,8 @@ export function step(pairing: Pairing, event: PairingEvent, now: Date): Pairing 
       if (event.type === 'issue') {
         return { ...pairing, state: 'issued', serial: event.serial, expiresAt: event.expiresAt };
       }
+      if (event.type === 'restore')
+        return { ...base, state: 'rejected', request: pairing.request, reason: event.reason };
       break;
     case 'issued':
       if (event.type === 'activate') {
