@@ -56,6 +56,34 @@ test('a remote operator’s code names its device as who decided', async (t) => 
   assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.role, 'device');
 });
 
+test('a code approves by itself no longer than its maker may decide', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  for (const end of ['revoked', 'role taken', 'possibly copied'] as const) {
+    const laptop = await makeDevice();
+    const { id } = laptop.identity;
+    const connection = await dialNode(daemon.nodeAddress, await pair(daemon, laptop, { operator: true }));
+    daemon.closeAtEnd(connection);
+    const { code } = await createClient(AdminService, connection.transport).mintCode({ autoApprove: true });
+    if (end === 'revoked') await daemon.admin.revokeDevice({ id, reason: 'stolen' });
+    if (end === 'role taken') await daemon.admin.setDeviceRole({ id, role: 'device' });
+    if (end === 'possibly copied') {
+      const { registry } = daemon.running.identity;
+      await registry.transact(async (tx) => {
+        const device = await tx.device(laptop.identity.id);
+        await tx.updateDevice({ ...device!, cloneSeenAt: new Date() });
+      });
+    }
+    const device = await makeDevice();
+    const asked = await requestPairing(
+      device,
+      await daemon.peer(),
+      parsePairingCode(code),
+      daemon.pairingAddress,
+    );
+    assert.equal((await daemon.admin.getPairing({ id: asked.requestId })).state, 'pending_approval', end);
+  }
+});
+
 test('the code lets one device in, once', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { code } = await daemon.admin.mintCode({ autoApprove: true });

@@ -156,6 +156,26 @@ for (const transport of transports) {
   });
 }
 
+test('an operator is released at the machine only: a copy of it must not clear its own name', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const [laptop, sensor] = [await makeDevice(), await makeDevice()];
+  const { registry } = daemon.running.identity;
+  const connection = await dialNode(daemon.nodeAddress, await pair(daemon, laptop, { operator: true }));
+  daemon.closeAtEnd(connection);
+  await pair(daemon, sensor);
+  for (const { identity } of [laptop, sensor]) {
+    await registry.transact(async (tx) => {
+      const device = await tx.device(identity.id);
+      await tx.updateDevice({ ...device!, cloneSeenAt: new Date() });
+    });
+  }
+  const remote = createClient(AdminService, connection.transport);
+  await expectCode(remote.releaseDevice({ id: laptop.identity.id }), 'CALLER_NOT_ALLOWED');
+  assert.ok((await registry.device(laptop.identity.id))?.cloneSeenAt);
+  assert.equal((await remote.releaseDevice({ id: sensor.identity.id })).cloneSeenMs, 0n);
+  assert.equal((await daemon.admin.releaseDevice({ id: laptop.identity.id })).cloneSeenMs, 0n);
+});
+
 test('nobody is an operator by default', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();

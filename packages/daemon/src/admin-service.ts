@@ -118,8 +118,10 @@ export function adminRoutes(options: AdminServiceOptions) {
         toWireDevice(options, await identity.setDeviceRole(id, parseDeviceRole(role), actorOf(context))),
       revokeDevice: async ({ id, reason }, context) =>
         toWireDevice(options, await identity.revokeDevice(id, parseReason(reason), actorOf(context))),
-      releaseDevice: async ({ id }, context) =>
-        toWireDevice(options, await identity.releaseDevice(id, actorOf(context))),
+      async releaseDevice({ id }, context) {
+        if (isRemote(context)) await mustNotBeOperator(identity, id);
+        return toWireDevice(options, await identity.releaseDevice(id, actorOf(context)));
+      },
       revokeCertificate: async ({ serial, reason }, context) =>
         toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason), actorOf(context))),
 
@@ -372,6 +374,16 @@ function onlyAtTheMachine(): IdentityError {
   return new IdentityError(
     'CALLER_NOT_ALLOWED',
     "The operator role is given on the daemon's own machine only. Approve it without, then there: palyra devices set-role DEVICE operator",
+  );
+}
+
+/** Who has a copy of an operator's device must not be the one to say that there is none. */
+async function mustNotBeOperator({ registry }: IdentityManager, id: string): Promise<void> {
+  const device = await registry.device(parseDeviceId(id));
+  if (device?.role !== 'operator') return;
+  throw new IdentityError(
+    'CALLER_NOT_ALLOWED',
+    `${device.name} is an operator, and is released on the daemon's own machine only: palyra devices release ${device.id}`,
   );
 }
 

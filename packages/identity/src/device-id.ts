@@ -12,14 +12,16 @@ const canonical = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 
 /** @throws DEVICE_ID_INVALID for anything but the canonical form: no lower case, no I, L, O, U, no overflow. */
 export function parseDeviceId(text: string): DeviceId {
-  if (!canonical.test(text)) {
+  if (!isUlid(text)) {
     throw new IdentityError(
       'DEVICE_ID_INVALID',
       'A device id is 26 characters of 0-9 A-Z without I, L, O and U, the first at most 7.',
     );
   }
-  return text as DeviceId;
+  return text;
 }
+
+export const isUlid = (text: string): text is Ulid => canonical.test(text);
 
 /**
  * @param now milliseconds since 1970 become its first 10 characters.

@@ -4,7 +4,7 @@ import { hexToBytes } from '@noble/curves/utils.js';
 import type { AuditAction } from '../audit.ts';
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
-import { makeUlid } from '../device-id.ts';
+import { isUlid, makeUlid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { Device, DeviceRole, Registry, RegistryTransaction } from '../registry/port.ts';
@@ -134,6 +134,7 @@ export class PairingDesk {
   async approveByCode(tx: RegistryTransaction, pairing: Pairing, now: Date): Promise<boolean> {
     const { autoApprovedBy: by } = pairing;
     if (by === undefined || pairing.state !== 'pending_approval') return false;
+    if (isUlid(by) && !mayDecide(await tx.device(by))) return false;
     const { request } = pairing;
     const known = await tx.device(request.deviceId);
     if (known && !(isOrdinary(known) && sameBytes(known.identityKey, request.identityKey))) return false;
@@ -324,11 +325,17 @@ export async function recordRole(
   tx.emit({ type: 'device_role_changed', deviceId: id, role });
 }
 
+/** Whether what a device decided as an operator still counts. */
+function mayDecide(device: Device | undefined): boolean {
+  return device?.role === 'operator' && !device.cloneSeenAt && !isShutOut(device);
+}
+
+const isShutOut = ({ state }: Device): boolean => state === 'revoked' || state === 'quarantined';
+
 /** Neither an operator nor anything that has to be looked at. */
-function isOrdinary({ role, state, cloneSeenAt, recoveryAskedAt }: Device): boolean {
-  return (
-    role === 'device' && !cloneSeenAt && !recoveryAskedAt && (state === 'approved' || state === 'active')
-  );
+function isOrdinary(device: Device): boolean {
+  const { role, cloneSeenAt, recoveryAskedAt } = device;
+  return role === 'device' && !cloneSeenAt && !recoveryAskedAt && !isShutOut(device);
 }
 
 /** After the identity key changed hands, nothing that the old one obtained may still work. */
