@@ -40,6 +40,16 @@ export function authorityKeysSuite(
       await signs(await keys.load(two), second.publicKey);
     });
 
+    test('a key is made once for each authority, however often and wherever it is asked for', async (t) => {
+      const open = await makePlace(t);
+      const [keys, id] = [await open(), newId()];
+      const made = await Promise.all([keys.make(id), keys.make(id)]);
+      for (const signer of [...made, await (await open()).make(id)]) {
+        deepEqual(signer.publicKey, made[0].publicKey);
+        await signs(signer, made[0].publicKey);
+      }
+    });
+
     test('says SECRET_NOT_FOUND for a key that was never made, and goes on', async (t) => {
       const keys = await (await makePlace(t))();
       await rejects(keys.load(newId()), (error) => hasCode(error, 'SECRET_NOT_FOUND'));

@@ -19,7 +19,7 @@ export interface AuthorityKeys {
   readonly place: KeyPlace;
   /** The key's name in its place, for people. */
   nameOf(authority: Ulid): string;
-  /** A new key for an authority. Durable when it resolves. @throws what the place says. */
+  /** The key for a new authority, the same each time. Durable when it resolves. @throws what the place says. */
   make(authority: Ulid): Promise<Signer>;
   /** @throws SECRET_NOT_FOUND when the place has no key of this authority, and what the place says. */
   load(authority: Ulid): Promise<Signer>;
@@ -31,6 +31,7 @@ export interface AuthorityKeys {
 export class SecretStoreKeys implements AuthorityKeys {
   readonly place: KeyPlace = { provider: 'secret-store', token: '', serial: '' };
   readonly #secrets: SecretStore;
+  #lastMade: Promise<unknown> = Promise.resolve();
 
   constructor(secrets: SecretStore) {
     this.#secrets = secrets;
@@ -40,7 +41,19 @@ export class SecretStoreKeys implements AuthorityKeys {
     return `authorities/${authority.toLowerCase()}`;
   }
 
-  async make(authority: Ulid): Promise<Signer> {
+  make(authority: Ulid): Promise<Signer> {
+    // One at a time: the second of two that are asked for at once must not write over the first.
+    const made = this.#lastMade.then(() => this.#make(authority));
+    this.#lastMade = made.catch(() => {});
+    return made;
+  }
+
+  async #make(authority: Ulid): Promise<Signer> {
+    try {
+      return await this.load(authority);
+    } catch (error) {
+      if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
+    }
     const signer = LocalSigner.generate();
     await this.#secrets.write(this.nameOf(authority), signer.toPkcs8());
     return signer;

@@ -1,9 +1,10 @@
 // Where the CA comes from at start: made once, loaded ever after, its issuing tier replaced at 2/3 of its life.
-// Key first, registry second: a crash in between leaves an orphan key, never a certificate without one.
+// Key first, registry second: a crash in between leaves a key for the next attempt, never a certificate without one.
 
 import { type AuthorityKeys, checkKeyPlace, keyPlaceSetting, loadFromPlace } from './authority-keys.ts';
 import { CertificateAuthority, makeIssuing, makeRoot } from './certificate/authority.ts';
 import { isIssuedBy } from './certificate/peer-certificate.ts';
+import type { Signer } from './certificate/signer.ts';
 import { makeTrustDomain, parseTrustDomain } from './certificate/spiffe-id.ts';
 import type { Clock } from './clock.ts';
 import type { PairingCrypto } from './crypto/port.ts';
@@ -130,12 +131,30 @@ export async function newRoot(
   trustDomain: string,
   state: 'prepared' | 'active',
 ): Promise<AuthorityRecord> {
-  const { keys, crypto, clock } = options;
-  const id = makeUlid(clock.now(), crypto.randomBytes(10));
-  const signer = await keys.make(id);
+  const { crypto, clock } = options;
+  const { id, signer } = await newKey(options, 'root');
   const randomBytes = (length: number) => crypto.randomBytes(length);
   return { id, tier: 'root', state, ...(await makeRoot({ trustDomain, signer, clock, randomBytes })) };
 }
+
+/**
+ * The key of the next authority of this tier, and the id it has until `insertAuthority`: what fails before that and is
+ * tried again, in a later process too, takes up the same key. A token would fill up with those that nobody uses.
+ */
+async function newKey(
+  { registry, keys, crypto, clock }: AuthorityStoreOptions,
+  tier: AuthorityRecord['tier'],
+): Promise<{ id: Ulid; signer: Signer }> {
+  const setting = nextIdSetting(tier);
+  const id = await registry.transact(async (tx) => {
+    const given = (await tx.setting(setting)) || makeUlid(clock.now(), crypto.randomBytes(10));
+    await tx.putSetting(setting, given);
+    return given as Ulid;
+  });
+  return { id, signer: await keys.make(id) };
+}
+
+const nextIdSetting = (tier: AuthorityRecord['tier']) => `next_authority/${tier}`;
 
 /** @returns undefined when the root does not sign any more; then nothing has changed. */
 async function replaceIssuing(
@@ -144,10 +163,9 @@ async function replaceIssuing(
   root: AuthorityRecord,
 ): Promise<AuthorityRecord | undefined> {
   const { registry, keys, crypto, clock } = options;
-  const id = makeUlid(clock.now(), crypto.randomBytes(10));
   // Before the new key is made: without the old one there is no use for it.
   const rootSigner = await loadFromPlace(registry, keys, root.id);
-  const signer = await keys.make(id);
+  const { id, signer } = await newKey(options, 'issuing');
   const issued = await makeIssuing({
     trustDomain,
     root: { der: root.der, signer: rootSigner },
@@ -180,6 +198,7 @@ export async function insertAuthority(
   now: Date,
 ): Promise<void> {
   await tx.insertAuthority(record);
+  await tx.putSetting(nextIdSetting(record.tier), '');
   await tx.appendAudit({
     at: now,
     action: 'authority.created',
