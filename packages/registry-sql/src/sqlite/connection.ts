@@ -46,7 +46,9 @@ export class SqliteConnection {
     );
   }
 
+  /** What could not be rolled back before must not be committed with what begins now. */
   begin(): void {
+    this.rollback();
     this.#try(() => this.#prepare('BEGIN IMMEDIATE').run());
   }
 

@@ -99,8 +99,12 @@ export class SqliteRegistry extends SqlReads implements Registry {
         answer();
       }
     } catch (error) {
-      this.#connection.rollback();
       for (const { reject } of taken) reject(error);
+      try {
+        this.#connection.rollback();
+      } catch {
+        // They have been answered with what went wrong first. Who comes next rolls back before anything else.
+      }
     } finally {
       leave();
     }
@@ -181,6 +185,8 @@ class OutsideExecutor implements Executor {
   async all<Row>(query: CompiledQuery<Row>): Promise<Row[]> {
     while (this.#door.someoneInside) await this.#door.someoneInside;
     this.#door.mustBeOpen();
+    // Nobody is inside: what is still open was to be undone, and nobody may see it.
+    this.#connection.rollback();
     return this.#connection.all(query);
   }
 
