@@ -42,8 +42,8 @@ export function authorityKeysSuite(
 
     test('a key is made once for each authority, however often and wherever it is asked for', async (t) => {
       const open = await makePlace(t);
-      const [keys, id] = [await open(), newId()];
-      const made = await Promise.all([keys.make(id), keys.make(id)]);
+      const [one, two, id] = [await open(), await open(), newId()];
+      const made = await Promise.all([one.make(id), two.make(id), one.make(id)]);
       for (const signer of [...made, await (await open()).make(id)]) {
         deepEqual(signer.publicKey, made[0].publicKey);
         await signs(signer, made[0].publicKey);

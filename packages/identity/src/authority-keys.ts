@@ -27,11 +27,13 @@ export interface AuthorityKeys {
   close(): Promise<void>;
 }
 
+/** One at a time in a store: the second of two that are asked for at once must not write over the first. */
+const lastMade = new WeakMap<SecretStore, Promise<unknown>>();
+
 /** The default: keys at rest in the secret store, in memory while they sign. The store stays the caller's. */
 export class SecretStoreKeys implements AuthorityKeys {
   readonly place: KeyPlace = { provider: 'secret-store', token: '', serial: '' };
   readonly #secrets: SecretStore;
-  #lastMade: Promise<unknown> = Promise.resolve();
 
   constructor(secrets: SecretStore) {
     this.#secrets = secrets;
@@ -42,9 +44,11 @@ export class SecretStoreKeys implements AuthorityKeys {
   }
 
   make(authority: Ulid): Promise<Signer> {
-    // One at a time: the second of two that are asked for at once must not write over the first.
-    const made = this.#lastMade.then(() => this.#make(authority));
-    this.#lastMade = made.catch(() => {});
+    const made = (lastMade.get(this.#secrets) ?? Promise.resolve()).then(() => this.#make(authority));
+    lastMade.set(
+      this.#secrets,
+      made.catch(() => {}),
+    );
     return made;
   }
 
