@@ -37,7 +37,13 @@ async function setUp(t: TestContext): Promise<Desk> {
   const palyra = join(folder, 'bin', 'palyra');
   await writeFile(palyra, `#!/bin/sh\nexec '${process.execPath}' '${palyraProgram}' "$@"\n`);
   await chmod(palyra, 0o755);
-  const env = { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, HOME: folder, PALYRA_HOME: daemon.home };
+  const env = {
+    PATH: `${join(folder, 'bin')}:${process.env.PATH}`,
+    HOME: folder,
+    PALYRA_HOME: daemon.home,
+    // Dozens of short runs: most of each would be compiling.
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(folder, 'compiled'),
+  };
   for (const shell of ['bash', 'zsh', 'fish']) {
     const { stdout } = await run('palyra', ['completion', shell], { env });
     await writeFile(join(folder, `completion.${shell}`), stdout);

@@ -59,7 +59,12 @@ export class TestDaemon {
         publish: options.publish,
         cloning: options.cloning,
         // Only the tests about it may run into it.
-        limits: { opensPerMinutePerSource: 10_000, opensPerMinute: 10_000, ...options.limits },
+        limits: {
+          opensPerMinutePerSource: 10_000,
+          opensPerMinute: 10_000,
+          stopGraceMs: 1_000,
+          ...options.limits,
+        },
         ...(options.trustDomain !== undefined && { trustDomain: options.trustDomain }),
       },
       ...(options.clock && { clock: options.clock }),
