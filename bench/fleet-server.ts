@@ -58,6 +58,7 @@ async function enroll(): Promise<FleetMember> {
       createdAt: now,
       lastSeenAt: now,
       role: 'device',
+      cloneReportedAt: undefined,
       recoveryAskedAt: undefined,
       recoveryReleasedAt: now,
       capabilities: [],

@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { createClient } from '@connectrpc/connect';
 import {
+  MemorySecretStore,
   type PairedEnrollment,
+  putRestored,
   readPeerCertificate,
   recoverCertificate,
   renewCertificate,
@@ -13,10 +15,10 @@ import { dialNode, dialPairing, fromConnectError, NodeService, recoveryPeer } fr
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { runRecorded } from '../packages/cli/src/testing/recorded-run.ts';
 import { expectCode } from './testing/expect-code.ts';
-import { HeldClock, minute } from './testing/held-clock.ts';
+import { day, HeldClock, hour, minute } from './testing/held-clock.ts';
 import { answer } from './testing/palyra-process.ts';
 import { TestDaemon, type TestDaemonOptions } from './testing/running-daemon.ts';
-import { makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
+import { makeDevice, pair, request, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
 
 const quic = createQuic();
 const transports = ['http2', 'quic'] as const;
@@ -140,6 +142,147 @@ for (const transport of transports) {
   });
 }
 
+async function recover(daemon: TestDaemon, device: SampleDevice, enrollment: PairedEnrollment) {
+  const connection = await dialPairing(enrollment.address, enrollment);
+  daemon.closeAtEnd(connection);
+  return recoverCertificate(device, enrollment, recoveryPeer(connection));
+}
+
+/** What a thief has: everything, in a place of its own. */
+const copyOf = (device: SampleDevice): SampleDevice => ({ ...device, secrets: new MemorySecretStore() });
+
+const suspicions = (daemon: TestDaemon) => daemon.events.filter((event) => event.type === 'clone_suspected');
+
+test('a recovery while the certificate holds is reported, once in a period', async (t) => {
+  const { clock, daemon, device, id, renewed, shown } = await copied(t, 'http2');
+  const thief = copyOf(device);
+  let stolen = renewed;
+  for (let time = 0; time < 4; time += 1) {
+    stolen = await recover(daemon, thief, stolen);
+    await (await daemon.node(stolen)).status({});
+  }
+  assert.deepEqual(
+    suspicions(daemon).map(({ serial, quarantined, recovery }) => ({ serial, quarantined, recovery })),
+    [{ serial: serialOf(renewed), quarantined: false, recovery: true }],
+  );
+  const { entries } = await daemon.admin.listAudit({ subject: serialOf(renewed), limit: 100 });
+  const [report] = entries.filter(({ action }) => action === 'certificate.reused');
+  assert.deepEqual(JSON.parse(report!.detailJson), { device: id, source: '127.0.0.1', recovery: true });
+  assert.equal(Number((await shown()).cloneSeenMs), clock.now().getTime());
+  assert.match((await daemon.admin.explain({ id })).reasons.join(' '), /held, another one was asked for/);
+  clock.advance(10 * minute);
+  await recover(daemon, thief, stolen);
+  assert.equal(suspicions(daemon).length, 2);
+});
+
+test('a recovery while the certificate holds is refused where copies are shut out, and a release ends that', async (t) => {
+  const { daemon, device, id, renewed, live, shown } = await copied(t, 'http2', { cloning: 'quarantine' });
+  await expectCode(recover(daemon, copyOf(device), renewed), 'DEVICE_QUARANTINED');
+  await live.closed;
+  assert.equal((await shown()).state, 'quarantined');
+  assert.equal((await daemon.admin.getDevice({ id })).certificates.length, 2, 'nothing was issued');
+  await daemon.admin.releaseDevice({ id });
+  const recovered = await recover(daemon, device, renewed);
+  await (await daemon.node(recovered)).status({});
+});
+
+test('a thief who took over while the device slept is noticed when the device is back', async (t) => {
+  const { clock, daemon, device, renewed } = await copied(t, 'http2', { cloning: 'quarantine' });
+  clock.advance(2 * day);
+  const stolen = await recover(daemon, copyOf(device), renewed);
+  await (await daemon.node(stolen)).status({});
+  assert.deepEqual(suspicions(daemon), [], 'nobody can tell this one from the device');
+  await expectCode((await daemon.node(renewed)).status({}), 'CERTIFICATE_SUPERSEDED');
+  await expectCode(recover(daemon, device, renewed), 'DEVICE_QUARANTINED');
+  assert.equal(suspicions(daemon).length, 1);
+});
+
+test('a recovery that has a reason is no alarm', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits, cloning: 'quarantine' });
+  const device = await makeDevice({ clock });
+  let paired = await pair(daemon, device);
+  await (await daemon.node(paired)).status({});
+  clock.advance(25 * hour);
+  // Its answer is lost: the old one has ended, and the device asks again.
+  await recover(daemon, device, paired);
+  paired = await recover(daemon, device, paired);
+  // Before its first use.
+  await recover(daemon, device, paired);
+  await (await daemon.node(paired)).status({});
+  clock.advance(-2 * hour);
+  // The daemon's clock was set back: its certificate does not hold yet.
+  await recover(daemon, device, paired);
+  assert.deepEqual(suspicions(daemon), []);
+});
+
+test('a recovery that a restore explains is no alarm, and one after the device was seen again is', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits });
+  const device = await makeDevice({ clock });
+  const old = await pair(daemon, device);
+  await (await daemon.node(old)).status({});
+  const madeAtMs = clock.now().getTime();
+  clock.advance(hour);
+  const { registry } = daemon.running.identity;
+  await registry.transact((tx) => putRestored(tx, { madeAtMs, atMs: clock.now().getTime() }));
+  // As of a device that comes with a certificate from between.
+  await recover(daemon, device, old);
+  assert.deepEqual(suspicions(daemon), []);
+  clock.advance(hour);
+  await (await daemon.node(old)).status({});
+  await recover(daemon, device, old);
+  assert.equal(suspicions(daemon).length, 1);
+});
+
+test('many replaced certificates of one device are one report, and none once they have ended', async (t) => {
+  const { clock, daemon, device, old, renewed } = await copied(t, 'http2');
+  const replaced = [old];
+  let newest = renewed;
+  for (let count = 0; count < 10; count += 1) {
+    replaced.push(newest);
+    const node = await daemon.node(newest);
+    newest = await renewCertificate(device, newest, (proof) => node.renew(proof));
+    await (await daemon.node(newest)).status({});
+  }
+  const useAll = async () => {
+    for (const each of replaced)
+      await expectCode((await daemon.node(each)).status({}), 'CERTIFICATE_SUPERSEDED');
+  };
+  const rows = async () => {
+    const { entries } = await daemon.admin.listAudit({ limit: 1000 });
+    return entries.filter(({ action }) => action === 'certificate.reused').length;
+  };
+  clock.advance(minute);
+  await useAll();
+  assert.deepEqual([suspicions(daemon).length, await rows()], [1, 1]);
+  clock.advance(10 * minute);
+  await useAll();
+  assert.deepEqual([suspicions(daemon).length, await rows()], [2, 2]);
+  clock.advance(7 * day);
+  await useAll();
+  assert.deepEqual([suspicions(daemon).length, await rows()], [2, 2]);
+});
+
+test('a device that may have been copied asks to recover: that is said loudly, and so is what a release does', async (t) => {
+  const { clock, daemon, device, id, renewed, knock } = await copied(t, 'http2');
+  clock.advance(minute);
+  await knock();
+  await daemon.admin.revokeCertificate({ serial: serialOf(renewed), reason: 'copied' });
+  await expectCode(recover(daemon, device, renewed), 'RECOVERY_NEEDS_APPROVAL');
+  assert.deepEqual(
+    daemon.events.flatMap((event) => (event.type === 'recovery_asked' ? event.possibleCopy : [])),
+    [true],
+  );
+  const { home } = daemon;
+  const inWords = async (...args: string[]) =>
+    (await runRecorded({ args: [...args, '--home', home] })).stdout.replaceAll(/\s+/g, ' ');
+  assert.match(await inWords('devices', 'show', id), /MAY HAVE BEEN COPIED/);
+  assert.match(await inWords('why', id), /MAY HAVE BEEN COPIED/);
+  assert.match(await inWords('devices', 'release', id), /warning of a copy is taken off.*may recover, once/);
+  assert.match(await inWords('devices', 'release', id), /waited for nothing/);
+});
+
 test('a device that lost the answer to its renewal uses its old certificate without an alarm', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits, cloning: 'quarantine' });
@@ -198,6 +341,7 @@ test('the operator sees a possible copy in the terminal, and ends the quarantine
   assert.match(String(replaced.reasons), /used again/);
   const released = await answer(['devices', 'release', id.slice(-8)], { home });
   assert.deepEqual([released.state, released.clone_seen_at], ['active', null]);
+  assert.deepEqual(released.released, { quarantine: true, warning: true, recovery: false });
   assert.doesNotMatch(await inWords('devices', 'list'), /copied/);
 });
 

@@ -22,6 +22,7 @@ export async function insertDevices({ running }: TestDaemon, count: number): Pro
         lastSeenAt: undefined,
         capabilities: [],
         cloneSeenAt: undefined,
+        cloneReportedAt: undefined,
         recoveryAskedAt: undefined,
         recoveryReleasedAt: undefined,
         revocationReason: undefined,

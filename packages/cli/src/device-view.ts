@@ -94,12 +94,14 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
 export const operatorWords =
   'OPERATOR: may approve, rename and revoke devices and run capabilities on them, from where it is';
 
-function asksToRecover(cli: Cli, { id, recoveryAskedMs }: Device): string {
+function asksToRecover(cli: Cli, { id, recoveryAskedMs, cloneSeenMs }: Device): string {
   const since = formatTime(recoveryAskedMs, cli.now());
-  return `since ${since}. Why: ${followUp(cli, `why ${id}`)}; to let it: ${followUp(cli, `devices release ${id}`)}`;
+  const copied =
+    cloneSeenMs > 0n ? ' IT MAY HAVE BEEN COPIED, and a release also lets the copy recover.' : '';
+  return `since ${since}.${copied} Why: ${followUp(cli, `why ${id}`)}; to let it: ${followUp(cli, `devices release ${id}`)}`;
 }
 
 function possibleCopy(cli: Cli, { id, cloneSeenMs }: Device): string {
   const at = formatTime(cloneSeenMs, cli.now());
-  return `a certificate that it had replaced was used again, ${at}. See: ${followUp(cli, `why ${id}`)}`;
+  return `a certificate that it had replaced was used again, or it recovered without need, ${at}. See: ${followUp(cli, `why ${id}`)}`;
 }

@@ -42,7 +42,7 @@ const actions: Readonly<Record<string, string>> = {
   'certificate.recovered': 'Certificate recovered',
   'certificate.revoked': 'Certificate revoked',
   'recovery.asked': 'Asks to recover',
-  'certificate.reused': 'Replaced certificate used again: possible copy',
+  'certificate.reused': 'Replaced certificate used again, or recovered without need: possible copy',
   'device.revoked': 'Device revoked',
   'device.quarantined': 'Device put into quarantine',
   'device.released': 'Device released',

@@ -68,7 +68,7 @@ async function explainCertificate(
   const revoked = (await identity.registry.audit({ subject: record.serial, limit: 20 })).find(
     (row) => row.action === 'certificate.revoked',
   );
-  reasons.push(...(await reuseOf(identity, record.serial)));
+  reasons.push(...(await suspicionOf(identity, record.serial)));
   if (revoked)
     reasons.push(`Revoked at ${new Date(revoked.atMs).toISOString()}: ${reasonIn(revoked.detailJson)}.`);
   return {
@@ -80,14 +80,17 @@ async function explainCertificate(
   };
 }
 
-/** That a replaced certificate was used again, as reported last. */
-async function reuseOf({ registry }: IdentityManager, serial: string): Promise<string[]> {
-  const [row] = await registry.audit({ subject: serial, limit: 1 });
-  if (row?.action !== 'certificate.reused') return [];
-  const { source } = JSON.parse(row.detailJson) as { source?: string };
-  const at = new Date(row.atMs).toISOString();
+/** What made the device look copied, as this certificate's history has it last. */
+async function suspicionOf({ registry }: IdentityManager, serial: string): Promise<string[]> {
+  const rows = await registry.audit({ subject: serial, limit: 10 });
+  const row = rows.find(({ action }) => action === 'certificate.reused');
+  if (!row) return [];
+  const { source, recovery } = JSON.parse(row.detailJson) as { source?: string; recovery?: boolean };
+  const from = `at ${new Date(row.atMs).toISOString()} from ${source || 'an unknown address'}`;
   return [
-    `Certificate ${serial} had been replaced and was used again at ${at} from ${source || 'an unknown address'}: the device was put back from a backup, or there is a copy of it.`,
+    recovery
+      ? `While certificate ${serial} held, another one was asked for ${from} by the identity key alone: there is a copy of the device, it was put back from a backup, or somebody ran palyra renew --recover.`
+      : `Certificate ${serial} had been replaced and was used again ${from}: the device was put back from a backup, or there is a copy of it.`,
   ];
 }
 
@@ -107,14 +110,14 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
     };
   }
   const certificates = await identity.registry.certificatesOf(device.id, certificatesLookedAt);
-  const replaced = device.cloneSeenAt ? certificates.filter((each) => each.state === 'superseded') : [];
-  const reuses = (await Promise.all(replaced.map(({ serial }) => reuseOf(identity, serial)))).flat();
+  const looked = device.cloneSeenAt ? certificates : [];
+  const suspicions = (await Promise.all(looked.map(({ serial }) => suspicionOf(identity, serial)))).flat();
   if (device.state === 'quarantined') {
     return {
       kind: 'device',
       decision: 'refused',
       code: 'DEVICE_QUARANTINED',
-      reasons: [`${device.name} is in quarantine.`, ...reuses],
+      reasons: [`${device.name} is in quarantine.`, ...suspicions],
       nextStep: standingMessages.DEVICE_QUARANTINED,
     };
   }
@@ -129,6 +132,12 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
         `${device.name} asked at ${at} to recover.`,
         ...(asked?.action === 'recovery.asked'
           ? [`The operator must decide, because ${reasonIn(asked.detailJson)}.`]
+          : []),
+        ...suspicions,
+        ...(device.cloneSeenAt
+          ? [
+              'IT MAY HAVE BEEN COPIED: a release also lets whoever holds its identity key and comes first recover.',
+            ]
           : []),
       ],
       nextStep: `To let it back in: palyra devices release ${device.id}. It tries again by itself. If it is not yours any more: palyra devices revoke ${device.id}`,
@@ -146,7 +155,7 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
   }
   const { reasons, ...rest } = await explainCertificate(identity, newest);
   const warning = device.cloneSeenAt
-    ? [...reuses, `When you are sure: palyra devices release ${device.id}`]
+    ? [...suspicions, `When you are sure: palyra devices release ${device.id}`]
     : [];
   return {
     ...rest,

@@ -47,7 +47,7 @@ test('a possible copy of a device is told of, with the certificate and where it 
   const { secretFile } = await makeSecret(t);
   const { notice } = await open(t, { webhook: { url: receiver.url, secretFile } });
   const device = { id: '01KAT0MZP8C4T7T1JQ5Z7K3QX9', name };
-  const facts = { serial: 'ab'.repeat(16), source: '192.0.2.9', quarantined: true };
+  const facts = { serial: 'ab'.repeat(16), source: '192.0.2.9', quarantined: true, recovery: false };
   const at = new Date(1_800_000_000_000);
   notice.take({ type: 'clone_suspected', deviceId: device.id as DeviceId, name, at, ...facts });
   const { headers, body } = await receiver.next();
@@ -111,12 +111,26 @@ test('a command that fails or is not there is told of, and nothing else happens'
   }
 });
 
-test('sixteen notices are under way at one time; more are left out and told of', async (t) => {
+test('sixteen notices of one kind are under way at one time; more are left out and told of', async (t) => {
   const { notice, problems } = await open(t, { command: ['/bin/sleep', '60'] });
   for (let count = 0; count < 16; count += 1) notice.take(changed('pending_approval'));
   assert.equal(problems.told.length, 0);
   notice.take(changed('pending_approval'));
   assert.ok(hasCode(await problems.next(), 'RATE_LIMITED'));
+});
+
+test('a flood of one kind leaves the others their places', async (t) => {
+  const { notice, problems } = await open(t, { command: ['/bin/sleep', '60'] });
+  const device = { deviceId: '01KAT0MZP8C4T7T1JQ5Z7K3QX9' as DeviceId, name, source: '192.0.2.9' };
+  const at = new Date(1_800_000_000_000);
+  for (let count = 0; count < 17; count += 1) {
+    const facts = { serial: 'ab'.repeat(16), quarantined: false, recovery: true };
+    notice.take({ type: 'clone_suspected', at, ...device, ...facts });
+  }
+  assert.ok(hasCode(await problems.next(), 'RATE_LIMITED'));
+  notice.take({ type: 'recovery_asked', at, ...device, reason: 'x', possibleCopy: true });
+  notice.take(changed('pending_approval'));
+  assert.deepEqual(problems.told, []);
 });
 
 test('a secret that is missing, short or not base64 is refused at the start', async (t) => {

@@ -23,7 +23,7 @@ export interface NoticeOptions {
 const timeoutMs = 10_000;
 /** Waits before a webhook is tried again. */
 const retryMs = [1_000, 5_000];
-/** Notices under way; more are dropped, because requests can be made to come in quickly. */
+/** Notices under way of one kind; more are dropped, because requests can be made to come in quickly. */
 const maxAtOnce = 16;
 const minSecretBytes = 24;
 /** Nothing of the daemon's own environment: it may name credentials. */
@@ -33,7 +33,8 @@ export class Notice {
   readonly #options: NoticeOptions;
   readonly #secret: Buffer | undefined;
   readonly #end = new AbortController();
-  #underWay = 0;
+  /** By kind: many of one must not leave another out. */
+  readonly #underWay = new Map<string, number>();
 
   /** @throws MESSAGE_INVALID when the webhook's secret cannot be used. */
   static async open(options: NoticeOptions): Promise<Notice> {
@@ -52,9 +53,9 @@ export class Notice {
     if (!told) return;
     const { command, webhook } = this.#options.config;
     const body = JSON.stringify({ type: told.type, daemon_id: this.#options.daemonId, ...told.facts });
-    if (command) this.#give('the command of a notice', () => run(command, body, this.#end.signal));
+    if (command) this.#give(told.type, 'the command of a notice', () => run(command, body, this.#end.signal));
     if (webhook) {
-      this.#give('the webhook of a notice', () => this.#deliver(webhook.url, told.id, body));
+      this.#give(told.type, 'the webhook of a notice', () => this.#deliver(webhook.url, told.id, body));
     }
   }
 
@@ -63,22 +64,26 @@ export class Notice {
     this.#end.abort();
   }
 
-  #give(what: string, give: () => Promise<void>): void {
+  #give(kind: string, what: string, give: () => Promise<void>): void {
     const { onError } = this.#options;
-    if (this.#underWay >= maxAtOnce) {
+    const underWay = this.#underWay.get(kind) ?? 0;
+    if (underWay >= maxAtOnce) {
       onError(
-        new IdentityError('RATE_LIMITED', `${maxAtOnce} notices are under way; this one is left out.`),
+        new IdentityError(
+          'RATE_LIMITED',
+          `${maxAtOnce} notices of ${kind} are under way; this one is left out.`,
+        ),
         what,
       );
       return;
     }
-    this.#underWay += 1;
+    this.#underWay.set(kind, underWay + 1);
     give()
       .catch((error) => {
         if (!this.#end.signal.aborted) onError(error, what);
       })
       .finally(() => {
-        this.#underWay -= 1;
+        this.#underWay.set(kind, this.#underWay.get(kind)! - 1);
       });
   }
 
@@ -130,19 +135,25 @@ export class Notice {
 /** What is said of an event, and an id by which a receiver knows a repetition; undefined where nothing is. */
 function toldOf(event: RegistryEvent) {
   if (event.type === 'clone_suspected') {
-    const { deviceId, name, serial, source, at, quarantined } = event;
+    const { deviceId, name, serial, source, at, quarantined, recovery } = event;
     return {
       id: `${serial}-${at.getTime()}`,
       type: 'device.clone_suspected',
-      facts: { at: at.toISOString(), serial, source, quarantined, device: { id: deviceId, name } },
+      facts: { at: at.toISOString(), serial, source, quarantined, recovery, device: { id: deviceId, name } },
     };
   }
   if (event.type === 'recovery_asked') {
-    const { deviceId, name, reason, source, at } = event;
+    const { deviceId, name, reason, possibleCopy, source, at } = event;
     return {
       id: `${deviceId}-${at.getTime()}`,
       type: 'device.recovery_asked',
-      facts: { at: at.toISOString(), reason, source, device: { id: deviceId, name } },
+      facts: {
+        at: at.toISOString(),
+        reason,
+        possible_copy: possibleCopy,
+        source,
+        device: { id: deviceId, name },
+      },
     };
   }
   if (event.type !== 'pairing_changed' || event.pairing.state !== 'pending_approval') return undefined;

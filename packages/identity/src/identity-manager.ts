@@ -141,8 +141,14 @@ export class IdentityManager {
     const trustBundle = () => this.#loaded.trustBundle;
     this.rootRotation = new RootRotation(options, loaded.trustDomain);
     this.revocationLists = new RevocationLists(options, loaded.trustDomain);
-    this.renewals = new RenewalDesk({ ...shared, authority, issuerId, trustBundle });
     this.#clones = new CloneWatch({ ...shared, policy: cloning });
+    this.renewals = new RenewalDesk({
+      ...shared,
+      authority,
+      issuerId,
+      trustBundle,
+      clones: this.#clones,
+    });
     this.responder = new PairingResponder({
       ...shared,
       desk: this.desk,
@@ -270,8 +276,9 @@ export class IdentityManager {
 
   /**
    * Lets a device go on that waits for the operator: ends its quarantine, takes the warning of a possible copy off it,
-   * and allows it the one recovery that it asked for. The certificates that led to a quarantine are reported when they
-   * come again, but do not put it there a second time.
+   * and allows it the one recovery that it asked for. Whoever holds its identity key and comes first has that recovery.
+   * A replaced certificate that led to a quarantine is reported when it comes again, but does not put it there a second
+   * time.
    * @throws DEVICE_NOT_FOUND, DEVICE_REVOKED
    */
   async releaseDevice(id: string, by?: string): Promise<Device> {
@@ -332,6 +339,7 @@ export class IdentityManager {
         role: 'device',
         state: 'approved',
         cloneSeenAt: undefined,
+        cloneReportedAt: undefined,
         recoveryAskedAt: undefined,
         recoveryReleasedAt: undefined,
       };

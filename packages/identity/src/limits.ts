@@ -31,7 +31,7 @@ export interface PairingLimits {
   readonly recoveryReleaseMs: number;
   /** How long after its replacement a certificate may still turn up without anything being wrong, ms. */
   readonly supersededGraceMs: number;
-  /** One replaced certificate that is used again is reported once in this time, ms. */
+  /** A device that may have been copied is reported once in this time, ms. */
   readonly cloneReportMs: number;
 }
 

@@ -52,6 +52,7 @@ export function sampleDevice(change: Partial<Device> = {}): Device {
     capabilities: ['camera', 'door "front"'],
     revocationReason: undefined,
     cloneSeenAt: undefined,
+    cloneReportedAt: undefined,
     recoveryAskedAt: undefined,
     recoveryReleasedAt: undefined,
     ...change,

@@ -79,6 +79,7 @@ export async function seedDevices(registryPath: string, count: number): Promise<
       capabilities: [],
       revocationReason: undefined,
       cloneSeenAt: undefined,
+      cloneReportedAt: undefined,
       recoveryAskedAt: undefined,
       recoveryReleasedAt: undefined,
     });

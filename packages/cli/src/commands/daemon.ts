@@ -190,8 +190,14 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
   const what = {
     device_revoked: 'is revoked; its connections are closed',
     device_quarantined: 'is in quarantine; its connections are closed',
-    recovery_asked: 'asks to come back, and only you can allow it',
-    clone_suspected: 'may have been copied: a certificate that it had replaced was used again',
+    recovery_asked:
+      event.type === 'recovery_asked' && event.possibleCopy
+        ? 'asks to come back, and MAY HAVE BEEN COPIED: a release also lets the copy in'
+        : 'asks to come back, and only you can allow it',
+    clone_suspected:
+      event.type === 'clone_suspected' && event.recovery
+        ? 'may have been copied: it recovered though its certificate holds'
+        : 'may have been copied: a certificate that it had replaced was used again',
     device_role_changed: device?.role === 'operator' ? 'is an OPERATOR now' : 'is no operator any more',
     certificate_revoked: `lost its certificate ${serial}`,
     certificate_superseded: 'uses its new certificate',

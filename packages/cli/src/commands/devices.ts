@@ -182,13 +182,23 @@ async function setRole(
 }
 
 async function release(cli: Cli, reference: string): Promise<void> {
-  const device = await withAdmin(cli, async (admin) =>
-    admin.releaseDevice({ id: await resolveDevice(cli, admin, reference) }),
-  );
+  const { before, after } = await withAdmin(cli, async (admin) => {
+    const { device } = await find(cli, admin, reference);
+    return { before: device, after: await admin.releaseDevice({ id: device.id }) };
+  });
+  const done = {
+    quarantine: before.state === 'quarantined' && after.state !== 'quarantined',
+    warning: before.cloneSeenMs > 0n,
+    recovery: before.recoveryAskedMs > 0n,
+  };
+  const words = [
+    done.quarantine && 'its quarantine is ended',
+    done.warning && 'the warning of a copy is taken off it',
+    done.recovery && 'whoever holds its identity key and comes first may recover, once',
+  ].filter((each) => typeof each === 'string');
   cli.output.answer(
-    deviceJson(device),
-    () =>
-      `${printable(device.name)} is ${device.state}: no quarantine, no warning of a copy, and it may recover if it asked to.`,
+    { ...deviceJson(after), released: done },
+    () => `${printable(after.name)} is ${after.state}: ${words.join('; ') || 'it waited for nothing'}.`,
   );
 }
 

@@ -24,7 +24,10 @@ export function addRenew(program: Command, cli: () => Cli): void {
         'Get this device a new certificate now. `palyra node run` does it by itself when it is time.',
       )
       .option('--daemon <daemon>', 'which daemon, when this device is paired with several')
-      .option('--recover', 'by the identity key alone: for a device whose certificate has expired')
+      .option(
+        '--recover',
+        'by the identity key alone: for a device whose certificate has expired; while it holds, the operator is told of a possible copy',
+      )
       .action((options: { daemon?: string; recover?: boolean }) => renew(cli(), options)),
     'palyra renew',
     'palyra renew --recover',

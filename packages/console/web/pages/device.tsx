@@ -122,9 +122,9 @@ function About({ device }: Shown) {
         )}
         {device.cloneSeenMs > 0n && (
           <Fact name="Possible copy" wide>
-            A certificate that this device had replaced was used again ({ago(device.cloneSeenMs, now.value)}).
-            Either it was put back from a backup, or there is a copy of it; the history says from where.
-            Release it when you are sure.
+            A certificate that this device had replaced was used again, or it recovered though its certificate
+            held ({ago(device.cloneSeenMs, now.value)}). Either it was put back from a backup, or there is a
+            copy of it; the history says from where. Release it when you are sure.
           </Fact>
         )}
         {device.role === 'operator' && (
@@ -211,7 +211,7 @@ function Release({ device, onClose }: { device: Device; onClose: () => void }) {
         ...(device.state === 'quarantined' ? ['Its quarantine ends: its certificate is taken again.'] : []),
         ...(device.cloneSeenMs > 0n ? ['The warning of a possible copy is taken off it.'] : []),
         ...(device.recoveryAskedMs > 0n
-          ? ['It may get a new certificate by its identity key, once, within a day.']
+          ? ['Whoever holds its identity key and comes first may get a new certificate, once, within a day.']
           : []),
         'If a copy of it is in other hands, revoke it instead.',
       ]}

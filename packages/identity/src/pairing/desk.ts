@@ -173,6 +173,7 @@ export class PairingDesk {
       revocationReason: undefined,
       cloneSeenAt: kept?.cloneSeenAt,
       // Paired again, it has what it asked for.
+      cloneReportedAt: undefined,
       recoveryAskedAt: undefined,
       recoveryReleasedAt: undefined,
     };

@@ -25,8 +25,10 @@ export interface Device {
   readonly capabilities: readonly string[];
   /** The operator's words, when revoked. */
   readonly revocationReason: string | undefined;
-  /** When a replaced certificate of it was last used again (cloning.ts); undefined after the operator's release. */
+  /** When it was last reported as possibly copied (cloning.ts); undefined after the operator's release. */
   readonly cloneSeenAt: Date | undefined;
+  /** The same, and a release leaves it. */
+  readonly cloneReportedAt: Date | undefined;
   /** When it first asked for a recovery that only the operator can allow; undefined again once that is decided. */
   readonly recoveryAskedAt: Date | undefined;
   /** When the operator allowed that; undefined again once it is used. */
@@ -104,12 +106,14 @@ export type RegistryEvent =
       readonly type: 'clone_suspected';
       readonly deviceId: DeviceId;
       readonly name: string;
-      /** Of the replaced certificate that was used again. */
+      /** Of the replaced certificate that was used again, or of the one that made the recovery unnecessary. */
       readonly serial: string;
       /** Address that it came from. */
       readonly source: string;
       readonly at: Date;
       readonly quarantined: boolean;
+      /** It recovered though its certificate holds; otherwise a replaced certificate was used again. */
+      readonly recovery: boolean;
     }
   | {
       readonly type: 'recovery_asked';
@@ -117,6 +121,8 @@ export type RegistryEvent =
       readonly name: string;
       /** Why the operator must decide. */
       readonly reason: string;
+      /** It is also reported as possibly copied: whoever holds the identity key asks. */
+      readonly possibleCopy: boolean;
       readonly source: string;
       readonly at: Date;
     }

@@ -60,5 +60,5 @@ export const standingMessages: Readonly<Record<StandingCode, string>> = {
   DEVICE_REVOKED:
     'This device was revoked by the operator. To let it back in, make a new identity: palyra pair ADDRESS --new-identity',
   DEVICE_QUARANTINED:
-    'This device is in quarantine: a certificate that it had replaced was used again, so there may be a copy of it. The operator decides: palyra devices release DEVICE, or revoke.',
+    'This device is in quarantine, because there may be a copy of it. The operator decides: palyra devices release DEVICE, or revoke.',
 };

@@ -7,6 +7,7 @@ import { bytesToHex } from '@noble/curves/utils.js';
 import type { CertificateAuthority } from '../certificate/authority.ts';
 import { checkP256Spki } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
+import type { CloneWatch } from '../cloning.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { type DeviceId, parseDeviceId, type Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
@@ -46,6 +47,7 @@ export interface RenewalOptions {
   readonly trustBundle: () => readonly Uint8Array[];
   readonly issuerId: () => Ulid;
   readonly plan: RenewalPlan;
+  readonly clones: Pick<CloneWatch, 'sawRecovery'>;
 }
 
 /** Certificates for one device in a window, used or not: each leaves rows that are never removed. */
@@ -131,6 +133,8 @@ export class RenewalDesk {
       throw cause.code === 'PROOF_WRONG' ? unknownDevice() : cause;
     });
     mustBeLetIn(device);
+    // What shuts it out now, the change below finds.
+    await this.#options.clones.sawRecovery(device, channel.source);
     const doubt = await this.#doubtOf(device);
     if (doubt !== undefined) await this.#mustBeReleased(device, doubt, channel.source);
     return this.#issue(device, request.tlsKey, 'certificate.recovered', { source: channel.source });
@@ -175,9 +179,15 @@ export class RenewalDesk {
       const releasedMs = device.recoveryReleasedAt && at.getTime() - device.recoveryReleasedAt.getTime();
       if (releasedMs !== undefined && releasedMs >= 0 && releasedMs < limits.recoveryReleaseMs) return true;
       if (device.recoveryAskedAt) return false;
+      const possibleCopy = device.cloneSeenAt !== undefined;
       await tx.updateDevice({ ...device, recoveryAskedAt: at, recoveryReleasedAt: undefined });
-      await tx.appendAudit({ at, action: 'recovery.asked', subject: deviceId, detail: { reason, source } });
-      tx.emit({ type: 'recovery_asked', deviceId, name: device.name, reason, source, at });
+      await tx.appendAudit({
+        at,
+        action: 'recovery.asked',
+        subject: deviceId,
+        detail: { reason, source, ...(possibleCopy && { possible_copy: true }) },
+      });
+      tx.emit({ type: 'recovery_asked', deviceId, name: device.name, reason, possibleCopy, source, at });
       return false;
     });
     if (allowed) return;

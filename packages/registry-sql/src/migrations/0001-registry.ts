@@ -29,6 +29,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('capabilities', 'text', (column) => column.notNull())
         .addColumn('revocation_reason', 'text')
         .addColumn('clone_seen_at', 'bigint')
+        .addColumn('clone_reported_at', 'bigint')
         .addColumn('recovery_asked_at', 'bigint')
         .addColumn('recovery_released_at', 'bigint')
         .execute();

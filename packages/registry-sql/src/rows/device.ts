@@ -23,6 +23,7 @@ export function deviceRow(device: Device): DevicesTable {
     capabilities: JSON.stringify(device.capabilities),
     revocation_reason: device.revocationReason ?? null,
     clone_seen_at: device.cloneSeenAt ? milliseconds(device.cloneSeenAt) : null,
+    clone_reported_at: device.cloneReportedAt ? milliseconds(device.cloneReportedAt) : null,
     recovery_asked_at: device.recoveryAskedAt ? milliseconds(device.recoveryAskedAt) : null,
     recovery_released_at: device.recoveryReleasedAt ? milliseconds(device.recoveryReleasedAt) : null,
   };
@@ -42,6 +43,7 @@ export function readDevice(row: Row): Device {
     capabilities: readCapabilities(text(row, 'capabilities')),
     revocationReason: optional(text)(row, 'revocation_reason'),
     cloneSeenAt: optional(instant)(row, 'clone_seen_at'),
+    cloneReportedAt: optional(instant)(row, 'clone_reported_at'),
     recoveryAskedAt: optional(instant)(row, 'recovery_asked_at'),
     recoveryReleasedAt: optional(instant)(row, 'recovery_released_at'),
   };

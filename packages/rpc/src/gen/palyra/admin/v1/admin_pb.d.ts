@@ -527,7 +527,8 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
   role: string;
 
   /**
-   * When a certificate that this device had replaced was last used again: there may be a copy. 0 when there is no doubt.
+   * When this device was last reported as possibly copied: a certificate that it had replaced was used again, or it
+   * recovered though its certificate held. 0 when there is no doubt.
    *
    * @generated from field: int64 clone_seen_ms = 16;
    */
