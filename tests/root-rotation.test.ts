@@ -1,7 +1,7 @@
 // A new root under connected devices, and what other programs are told of who was revoked.
 
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import test from 'node:test';
 import {
   IdentityManager,
@@ -159,6 +159,37 @@ test('steps of a rotation that come at one time leave one issuing CA, of the roo
   const again = await TestDaemon.start(t, { home: daemon.home });
   await expectOneChain(again.running.identity.registry);
   await (await again.node(await pair(again, await makeDevice()))).status({});
+});
+
+test('what a device obtained is listed to the last certificate, however many it renewed in a day', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const { registry } = daemon.running.identity;
+  const [revoked, replaced] = [await makeDevice(), await makeDevice()];
+  const serials: string[] = [];
+  for (const device of [revoked, replaced]) {
+    await pair(daemon, device);
+    const [newest] = await registry.certificatesOf(device.identity.id, 1);
+    await registry.transact(async (tx) => {
+      for (let count = 0; count < 2010; count += 1) {
+        const [serial, fingerprint] = [
+          `7f${randomBytes(15).toString('hex')}`,
+          randomBytes(32).toString('hex'),
+        ];
+        serials.push(serial);
+        await tx.insertCertificate({ ...newest!, serial, fingerprint, state: 'superseded' });
+      }
+    });
+  }
+  await daemon.admin.revokeDevice({ id: revoked.identity.id, reason: 'test' });
+  await pair(daemon, await makeDevice({ identity: await sameIdOtherKey(replaced.identity) }), {
+    replaceIdentityKey: true,
+  });
+  const [list] = (await daemon.admin.getRevocationLists({})).lists;
+  const listed = Buffer.from(list!.list).toString('hex');
+  assert.deepEqual(
+    serials.filter((serial) => !listed.includes(serial)),
+    [],
+  );
 });
 
 test('an issuing CA that is due is replaced once, by whoever comes first', async (t) => {

@@ -20,6 +20,7 @@ import {
   deviceRevoked,
   mustBeLetIn,
   PairingDesk,
+  recordKeyReplaced,
   recordRole,
   revokeAllCertificates,
 } from './pairing/desk.ts';
@@ -73,9 +74,6 @@ export interface ServerCredential {
   readonly notBefore: Date;
   readonly notAfter: Date;
 }
-
-/** Newest ones; older ones have ended or were superseded. */
-const maxCertificatesOfDevice = 1000;
 
 /** A device's `lastSeenAt` is written at most this often, ms. */
 const lastSeenStepMs = 10 * 60_000;
@@ -257,12 +255,7 @@ export class IdentityManager {
       const revoked: Device = { ...device, state: 'revoked', revocationReason: reason };
       await tx.updateDevice(revoked);
       await tx.insertRevocation({ at: now, deviceId: device.id, serial: undefined, reason });
-      for (const { serial, state, notAfter } of await tx.certificatesOf(device.id, maxCertificatesOfDevice)) {
-        // A replaced one, too, while it has not ended: programs that go by the revocation list would still take it.
-        if (state === 'revoked' || notAfter <= now) continue;
-        await tx.moveCertificate(serial, state, 'revoked');
-        await tx.insertRevocation({ at: now, deviceId: device.id, serial, reason });
-      }
+      await revokeAllCertificates(tx, device.id, reason, now);
       await tx.appendAudit({
         at: now,
         action: 'device.revoked',
@@ -345,7 +338,7 @@ export class IdentityManager {
       };
       await tx.updateDevice(device);
       await recordRole(tx, device, before.role, now, undefined);
-      await revokeAllCertificates(tx, id, now);
+      await recordKeyReplaced(tx, id, now);
     });
   }
 

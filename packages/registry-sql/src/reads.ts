@@ -61,6 +61,16 @@ export class SqlReads implements RegistryReads {
     return this.#many(this.statements.certificatesOf(values), readCertificate);
   }
 
+  async revocableCertificates(query: {
+    deviceId: DeviceId;
+    now: Date;
+    limit: number;
+  }): Promise<CertificateRecord[]> {
+    const { deviceId, now, limit } = query;
+    const values = { device_id: deviceId, now: milliseconds(now), limit: checked(limit) };
+    return this.#many(this.statements.revocableCertificates(values), readCertificate);
+  }
+
   async plannedRenewals(query: {
     from: Date;
     to: Date;

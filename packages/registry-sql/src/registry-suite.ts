@@ -156,6 +156,29 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
       assert.deepEqual(await registry.certificatesOf(sampleUlid(), 10), []);
     });
 
+    it('of a device, those can be revoked that have not ended and were not revoked', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      await addDevice(registry);
+      const of = { device: device.id, issuer: certificate.issuerId };
+      const ends = certificate.notAfter;
+      const revocable = [
+        sampleCertificate(of, { state: 'superseded' }),
+        sampleCertificate(of, { state: 'issued', notAfter: new Date(ends.getTime() + 1) }),
+      ];
+      await registry.transact(async (tx) => {
+        for (const each of revocable) await tx.insertCertificate(each);
+        await tx.insertCertificate(sampleCertificate(of, { state: 'revoked' }));
+      });
+      const serials = async (now: Date, limit = 10) =>
+        (await registry.revocableCertificates({ deviceId: device.id, now, limit }))
+          .map(({ serial }) => serial)
+          .sort();
+      const all = [certificate, ...revocable].map(({ serial }) => serial).sort();
+      assert.deepEqual(await serials(new Date(ends.getTime() - 1)), all);
+      assert.deepEqual(await serials(ends), [revocable[1]!.serial]);
+      assert.equal((await serials(certificate.notBefore, 2)).length, 2);
+    });
+
     it('a serial and a fingerprint can be used once, and the issuer must be known', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const of = { device: device.id, issuer: certificate.issuerId };

@@ -66,6 +66,16 @@ export function statementsFor(db: Kysely<Tables>) {
         .orderBy('serial', 'desc')
         .limit(values.limit),
     ),
+    revocableCertificates: prepared((values: { device_id: string; now: number; limit: number }) =>
+      db
+        .selectFrom('certificates')
+        .selectAll()
+        .where('subject_id', '=', values.device_id)
+        .where('subject_kind', '=', sql.lit('device'))
+        .where('not_after', '>', values.now)
+        .where('state', '!=', sql.lit('revoked'))
+        .limit(values.limit),
+    ),
     // Whole numbers, so that the quotient is one.
     plannedRenewals: prepared((values: { from: number; to: number; step: number }) =>
       db

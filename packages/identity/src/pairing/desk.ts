@@ -4,7 +4,7 @@ import { hexToBytes } from '@noble/curves/utils.js';
 import type { AuditAction } from '../audit.ts';
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
-import { isUlid, makeUlid } from '../device-id.ts';
+import { type DeviceId, isUlid, makeUlid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { Device, DeviceRole, Registry, RegistryTransaction } from '../registry/port.ts';
@@ -14,6 +14,8 @@ import { parseDeviceName } from './name.ts';
 import type { PairingSealer } from './rest.ts';
 import { isDue, type Pairing, step } from './state.ts';
 
+/** Certificates that are read at one time. */
+const revokedAtOnce = 1000;
 /** Whose code or answer still counts for something that has no certificate. */
 const undecidedStates = ['waiting', 'pending_approval', 'approved'] as const;
 const restoreReason = 'the daemon was restored from a backup';
@@ -187,7 +189,7 @@ export class PairingDesk {
       detail: { device: device.id, name: device.name, ...detail, ...(by && { by }) },
     });
     await recordRole(tx, device, known?.role ?? 'device', now, by);
-    if (keyChanged) await revokeAllCertificates(tx, device.id, now);
+    if (keyChanged) await recordKeyReplaced(tx, device.id, now);
     tx.emit({ type: 'pairing_changed', pairing: stored });
     return stored;
   }
@@ -340,23 +342,35 @@ function isOrdinary(device: Device): boolean {
 }
 
 /** After the identity key changed hands, nothing that the old one obtained may still work. */
-export async function revokeAllCertificates(
+export async function recordKeyReplaced(
   tx: RegistryTransaction,
-  deviceId: Parameters<RegistryTransaction['certificatesOf']>[0],
+  deviceId: DeviceId,
   now: Date,
 ): Promise<void> {
   await tx.appendAudit({ at: now, action: 'device.identity_key_replaced', subject: deviceId, detail: {} });
-  for (const certificate of await tx.certificatesOf(deviceId, 1000)) {
-    // A replaced one, too, while it has not ended: programs that go by the revocation list would still take it.
-    if (certificate.state === 'revoked' || certificate.notAfter <= now) continue;
-    await tx.moveCertificate(certificate.serial, certificate.state, 'revoked');
-    await tx.insertRevocation({
-      at: now,
-      deviceId,
-      serial: certificate.serial,
-      reason: 'identity key replaced',
-    });
-    tx.emit({ type: 'certificate_revoked', serial: certificate.serial, deviceId });
+  for (const serial of await revokeAllCertificates(tx, deviceId, 'identity key replaced', now))
+    tx.emit({ type: 'certificate_revoked', serial, deviceId });
+}
+
+/**
+ * Replaced ones, too, while they have not ended: programs that go by the revocation list would still take them.
+ * @returns their serials.
+ */
+export async function revokeAllCertificates(
+  tx: RegistryTransaction,
+  deviceId: DeviceId,
+  reason: string,
+  now: Date,
+): Promise<string[]> {
+  const serials: string[] = [];
+  for (;;) {
+    const page = await tx.revocableCertificates({ deviceId, now, limit: revokedAtOnce });
+    for (const { serial, state } of page) {
+      await tx.moveCertificate(serial, state, 'revoked');
+      await tx.insertRevocation({ at: now, deviceId, serial, reason });
+      serials.push(serial);
+    }
+    if (page.length < revokedAtOnce) return serials;
   }
 }
 

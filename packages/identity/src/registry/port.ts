@@ -145,6 +145,12 @@ export interface RegistryReads {
   ): Promise<CertificateRecord | undefined>;
   /** Newest first. */
   certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]>;
+  /** Those that end after `now` and are not revoked, superseded ones included. In no order. */
+  revocableCertificates(query: {
+    readonly deviceId: DeviceId;
+    readonly now: Date;
+    readonly limit: number;
+  }): Promise<CertificateRecord[]>;
   /**
    * How many certificates were asked to be renewed at each time, in steps that begin at multiples of `stepMs`, for those
    * from `from` on and before `to`. Reads one index entry for each.

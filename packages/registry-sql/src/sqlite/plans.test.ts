@@ -60,6 +60,10 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
     /^SEARCH .*\(subject_id=\?\)/,
   );
   assert.match(
+    plan(statements.revocableCertificates({ device_id: 'd', now: 1, limit }))[0] ?? '',
+    /^SEARCH .*\(subject_id=\?\)/,
+  );
+  assert.match(
     plan(statements.duePairings({ now: 1, limit }))[0] ?? '',
     /^SEARCH .*\(state=\? AND expires_at<\?\)/,
   );
