@@ -1,14 +1,17 @@
 // How a daemon stops: what runs may end, nothing new begins, everybody is told, and nobody can hold it up.
 
 import assert from 'node:assert/strict';
+import { createSocket, Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Capability, runAgent } from '@palyra/agent';
 import { awaitPairing } from '@palyra/identity';
 import { dialNode, dialPairing } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from './testing/expect-code.ts';
+import { day, HeldClock } from './testing/held-clock.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, request } from './testing/sample-device.ts';
 
@@ -139,3 +142,66 @@ test('connections on which nothing runs do not hold it up, silent strangers neit
   await daemon.running.close();
   await Promise.all([gone, ...idle.map(({ closed }) => closed)]);
 });
+
+/** A daemon whose own certificate is due, and a signer that holds it up until it is let go. */
+async function midSignature(t: TestContext) {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits: longGrace });
+  clock.advance(5 * day);
+  const { identity } = daemon.running;
+  const [asked, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const issue = identity.issueServerCredential.bind(identity);
+  t.mock.method(identity, 'issueServerCredential', async (names: Parameters<typeof issue>[0]) => {
+    asked.resolve();
+    await answered.promise;
+    return issue(names);
+  });
+  const ticked = daemon.running.tick();
+  ticked.catch(() => {});
+  await asked.promise;
+  return { daemon, ticked, answer: answered.resolve };
+}
+
+test(
+  'a new certificate that is under way does not keep it listening, and opens nothing again',
+  soon,
+  async (t) => {
+    const { daemon, ticked, answer } = await midSignature(t);
+    const stopped = daemon.running.close();
+    for (const address of [daemon.nodeAddress, daemon.pairingAddress]) await whenFree('tcp', address);
+    const { address: quicAddress } = daemon.running.listeners.find(({ name }) => name === 'quic')!;
+    await whenFree('udp', quicAddress);
+    answer();
+    // It finds the registry open.
+    await ticked;
+    await stopped;
+    await bind('udp', quicAddress);
+    await daemon.running.tick();
+  },
+);
+
+test('who does not want to wait does not wait for the signer', soon, async (t) => {
+  const { daemon, ticked, answer } = await midSignature(t);
+  await daemon.running.close(AbortSignal.abort());
+  answer();
+  await expectCode(ticked, 'STORE_FAILED');
+});
+
+/** @throws EADDRINUSE while somebody listens there. */
+async function bind(protocol: 'tcp' | 'udp', address: string): Promise<void> {
+  const [host, port] = address.split(':');
+  const probe = protocol === 'udp' ? createSocket('udp4') : createServer();
+  if (probe instanceof Socket) probe.bind({ address: host!, port: Number(port), exclusive: true });
+  else probe.listen({ host, port: Number(port), exclusive: true });
+  await once(probe, 'listening');
+  probe.close();
+}
+
+async function whenFree(protocol: 'tcp' | 'udp', address: string): Promise<void> {
+  const isFree = () =>
+    bind(protocol, address).then(
+      () => true,
+      () => false,
+    );
+  while (!(await isFree())) await sleep(10);
+}

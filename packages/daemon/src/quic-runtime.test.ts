@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import test, { type TestContext } from 'node:test';
 import { IdentityManager, MemorySecretStore, systemClock } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { QuicRuntime } from './quic-runtime.ts';
 
-test('a new credential that cannot be used leaves no listener, and the next one brings it back', async (t) => {
+async function start(t: TestContext) {
   const registry = await openSqliteRegistry({ path: ':memory:' });
   const identity = await IdentityManager.open({ registry, secrets: new MemorySecretStore() });
   const credential = await identity.issueServerCredential({ dnsNames: [], ipAddresses: [] });
@@ -20,6 +22,19 @@ test('a new credential that cannot be used leaves no listener, and the next one 
     onInternal: () => {},
   });
   t.after(() => runtime.close());
+  return { runtime, identity, credential };
+}
+
+/** @throws EADDRINUSE while somebody listens there. */
+async function bind(port: number): Promise<void> {
+  const socket = createSocket('udp4');
+  socket.bind({ port, address: '127.0.0.1', exclusive: true });
+  await once(socket, 'listening');
+  socket.close();
+}
+
+test('a new credential that cannot be used leaves no listener, and the next one brings it back', async (t) => {
+  const { runtime, identity, credential } = await start(t);
   const { port } = runtime;
   const noChain = { ...credential, certificateChain: [new Uint8Array(9)] };
   await assert.rejects(runtime.swapCredential(noChain, identity.trustBundle), {
@@ -28,4 +43,18 @@ test('a new credential that cannot be used leaves no listener, and the next one 
   assert.equal(runtime.port, 0);
   await runtime.swapCredential(credential, identity.trustBundle);
   assert.equal(runtime.port, port);
+});
+
+test('what is closed stays closed, whatever credential comes before, meanwhile or after', async (t) => {
+  const { runtime, identity, credential } = await start(t);
+  const { port } = runtime;
+  const swap = () => runtime.swapCredential(credential, identity.trustBundle);
+  const before = swap();
+  const closed = runtime.close();
+  const meanwhile = swap();
+  await closed;
+  await bind(port);
+  await Promise.all([before, meanwhile, swap()]);
+  await bind(port);
+  assert.equal(runtime.port, 0);
 });

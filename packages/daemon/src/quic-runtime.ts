@@ -62,6 +62,7 @@ export class QuicRuntime {
   readonly #sweep: NodeJS.Timeout;
   #listener: QuicListener;
   #port = 0;
+  #swapping: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
   /** @throws UNREACHABLE when the port is taken, TypeError where QUIC cannot run safely. */
@@ -94,22 +95,37 @@ export class QuicRuntime {
     this.#devices.apply(event);
   }
 
-  /** The library cannot change a listener's certificate, so devices reconnect to a new one on the same port. */
-  async swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): Promise<void> {
+  /**
+   * The library cannot change a listener's certificate, so devices reconnect to a new one on the same port. One at a
+   * time. Does nothing once this closes.
+   */
+  swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): Promise<void> {
+    const swapped = this.#swap(credential, trustBundle);
+    this.#swapping = swapped.catch(() => {});
+    return swapped;
+  }
+
+  async #swap(credential: ServerCredential, trustBundle: readonly Uint8Array[]): Promise<void> {
+    if (this.#closed) return;
     await this.#listener.close(
       new IdentityError('UNREACHABLE', 'The daemon has a new certificate. Connect again.'),
     );
     // Should it fail to listen again, the next credential is the next try.
     this.#listener = notListening;
+    if (this.#closed) return;
     this.#listener = await this.#listen(this.#port, credential, trustBundle);
   }
 
   /** Tells every device, lets running calls end, and cuts what is left when `until` says so. */
   close(until?: AbortSignal): Promise<void> {
-    this.#closed ??= this.#listener
-      .close(new IdentityError('UNREACHABLE', 'The daemon stops.'), until)
-      .finally(() => clearInterval(this.#sweep));
+    this.#closed ??= this.#close(until).finally(() => clearInterval(this.#sweep));
     return this.#closed;
+  }
+
+  async #close(until: AbortSignal | undefined): Promise<void> {
+    // A swap that is half done may listen once more, and that listener is the one to close.
+    await this.#swapping;
+    await this.#listener.close(new IdentityError('UNREACHABLE', 'The daemon stops.'), until);
   }
 
   #listen(

@@ -101,7 +101,9 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   const registry = await openSqliteRegistry({ path: home.registry });
   cleanup.push(() => registry.close());
   const authorityKeys = await openCaKeys(config, home, secrets);
-  cleanup.push(() => authorityKeys.close());
+  /** Resolves when nothing that still runs is waited for any more. */
+  const over = Promise.withResolvers<void>();
+  cleanup.push(() => Promise.race([authorityKeys.close(), over.promise]));
   const identity = await IdentityManager.open({
     secrets,
     authorityKeys,
@@ -117,6 +119,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   let credential = await identity.issueServerCredential(names);
   let isHalfPresented = false;
   let presenting = Promise.resolve();
+  let ticking: Promise<unknown> = Promise.resolve();
   const channels = new DeviceChannels(clock);
   const stopping = new AbortController();
   const metrics = new DaemonMetrics(identity, {
@@ -268,7 +271,12 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     tick().catch((error) => onError(error, 'the periodic work'));
   }, tickMs);
   cleanup.push(() => clearInterval(timer));
-  async function tick(): Promise<void> {
+  function tick(): Promise<void> {
+    const done = stopping.signal.aborted ? Promise.resolve() : doWhatIsDue();
+    ticking = Promise.allSettled([ticking, done]);
+    return done;
+  }
+  async function doWhatIsDue(): Promise<void> {
     await identity.tick();
     const due = () => isHalfPresented || isDue(credential, clock.now());
     if (due()) await presentNewCredential(due);
@@ -280,7 +288,11 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     return presented;
   }
   async function present(): Promise<void> {
-    credential = await identity.issueServerCredential(names);
+    if (stopping.signal.aborted) return;
+    const made = await identity.issueServerCredential(names);
+    // A signer may take long, and what is closed meanwhile stays closed.
+    if (stopping.signal.aborted) return;
+    credential = made;
     // What fails from here on is tried again at the next tick.
     isHalfPresented = true;
     node.swapCredential(credential, identity.trustBundle);
@@ -292,6 +304,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   async function stop(cut?: AbortSignal): Promise<void> {
     clearInterval(timer);
     const until = new AbortController();
+    until.signal.addEventListener('abort', () => over.resolve());
     const hurry = () => {
       channels.close();
       setTimeout(() => until.abort(), lastWordMs);
@@ -301,12 +314,13 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     if (cut?.aborted) hurry();
     stopping.abort(new IdentityError('UNREACHABLE', 'The daemon stops.'));
     channels.drain();
-    await presenting;
     // All at one time; a revocation still reaches what runs on.
     await Promise.all([
       console?.close(),
       ...[pairing, node, quic, admin].map((each) => each?.close(until.signal)),
     ]);
+    // What the clock or an operator began still finds the registry open, but a signer that hangs is not waited for.
+    await Promise.race([Promise.all([ticking, presenting]), over.promise]);
     clearTimeout(deadline);
     await unwind(cleanup);
   }
