@@ -3,9 +3,10 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
 import type { IdentityErrorCode, PairedEnrollment } from '@palyra/identity';
-import { AdminService, dialNode, fromConnectError, NodeService } from '@palyra/rpc';
+import { AdminService, type DeviceEventSchema, dialNode, fromConnectError, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from './testing/expect-code.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
@@ -121,6 +122,31 @@ for (const transport of transports) {
     await remote.closed;
   });
 
+  test(`over ${transport}, a role that is taken ends the capability that runs for it, on the device, too`, async (t) => {
+    const daemon = await TestDaemon.start(t);
+    const { id, enrollment } = await makeOperator(daemon);
+    const remote = await dial(daemon, transport, enrollment);
+    const device = await makeDevice();
+    const node = await daemon.node(await pair(daemon, device));
+    const leave = Promise.withResolvers<void>();
+    t.after(() => leave.resolve());
+    const events = node.events(helloUntil(leave.promise))[Symbol.asyncIterator]();
+    assert.equal((await events.next()).value?.event.case, 'welcome');
+    const call = remote.admin.executeCapability({
+      deviceId: device.identity.id,
+      capability: 'slow',
+      timeoutMs: 600_000,
+    });
+    call.catch(() => {});
+    const execute = (await events.next()).value?.event;
+    assert.equal(execute?.case, 'execute');
+    await daemon.admin.setDeviceRole({ id, role: 'device' });
+    const cancel = (await events.next()).value?.event;
+    assert.deepEqual([cancel?.case, cancel?.value?.callId], ['cancel', execute.value.callId]);
+    await expectCode(call, 'CALLER_NOT_ALLOWED');
+    await remote.node.status({});
+  });
+
   test(`over ${transport}, a role that is taken ends the streams and calls, not the connection; given again, it counts`, async (t) => {
     const daemon = await TestDaemon.start(t);
     const { id, enrollment } = await makeOperator(daemon);
@@ -214,3 +240,8 @@ test('a role that there is not, a device that there is not, and a revoked one ar
   await daemon.admin.revokeDevice({ id, reason: '' });
   await expectCode(daemon.admin.setDeviceRole({ id, role: 'operator' }), 'DEVICE_REVOKED');
 });
+
+async function* helloUntil(left: Promise<void>): AsyncGenerator<MessageInitShape<typeof DeviceEventSchema>> {
+  yield { event: { case: 'hello', value: { agentId: new Uint8Array(16) } } };
+  await left;
+}

@@ -1,7 +1,13 @@
 // The one interceptor on every server: access table, then the registry, then the handler. It also turns every error
 // into what the peer is told.
 
-import type { Interceptor, StreamResponse, UnaryResponse } from '@connectrpc/connect';
+import type {
+  Interceptor,
+  StreamRequest,
+  StreamResponse,
+  UnaryRequest,
+  UnaryResponse,
+} from '@connectrpc/connect';
 import { type AuthenticatedDevice, type DeviceId, IdentityError } from '@palyra/identity';
 import { access, type Caller } from './access.ts';
 import { toConnectError } from './error-map.ts';
@@ -19,9 +25,8 @@ export function accessCheck(onInternal: (error: unknown, method: string) => void
       if (peer.caller !== 'device') return mapErrors(await next(request), told);
       const guard = new Guard(peer, caller === 'operator');
       setDevice(request.contextValues, await guard.check());
-      const response = await next(
-        request.stream ? { ...request, message: guard.each(request.message) } : request,
-      );
+      const answer = next(guard.narrow(request));
+      const response = await (request.stream ? answer : guard.orEnded(answer));
       await guard.recheck();
       return mapErrors(
         response.stream ? { ...response, message: guard.each(response.message) } : response,
@@ -74,6 +79,14 @@ class Guard {
     return device;
   }
 
+  /** The request as the handler gets it: what it does for an operator, it is told to stop when the role is taken. */
+  narrow(request: UnaryRequest | StreamRequest): UnaryRequest | StreamRequest {
+    const signal = this.#asOperator ? AbortSignal.any([request.signal, this.#ended]) : request.signal;
+    return request.stream
+      ? { ...request, signal, message: this.each(request.message) }
+      : { ...request, signal };
+  }
+
   /** Free while nobody was revoked. */
   async recheck(): Promise<void> {
     if (this.#peer.epoch() !== this.#epoch) await this.check();
@@ -84,7 +97,7 @@ class Guard {
     const iterator = messages[Symbol.asyncIterator]();
     try {
       for (;;) {
-        const next = await this.#orEnded(iterator.next());
+        const next = await this.orEnded(iterator.next());
         await this.recheck();
         if (next.done) return;
         yield next.value;
@@ -95,7 +108,8 @@ class Guard {
     }
   }
 
-  #orEnded<T>(next: Promise<T>): Promise<T> {
+  /** The result, or the reason why the caller waits for it no more. */
+  orEnded<T>(next: Promise<T>): Promise<T> {
     const ended = this.#ended;
     return new Promise((resolve, reject) => {
       const stop = () => reject(ended.reason);
