@@ -5,14 +5,17 @@ import test, { type TestContext } from 'node:test';
 import { type AgentState, builtInCapabilities, type Capability, quicFirst, runAgent } from '@palyra/agent';
 import {
   type IdentityError,
+  MemorySecretStore,
   type PairedEnrollment,
   readPeerCertificate,
+  recoverCertificate,
   renewCertificate,
 } from '@palyra/identity';
-import { dialNode, dialPairing, type NodeConnection } from '@palyra/rpc';
+import { dialNode, dialPairing, type NodeConnection, recoveryPeer } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from './testing/expect-code.ts';
 import { freePort } from './testing/free-port.ts';
+import { day, HeldClock, hour } from './testing/held-clock.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, type SampleDevice } from './testing/sample-device.ts';
 
@@ -71,8 +74,11 @@ class TestAgent {
 
   /** Resolves when it has been connected this often. */
   async connected(times = 1): Promise<void> {
-    const enough = () => this.states.filter((each) => each.state === 'connected').length >= times;
-    while (!enough()) {
+    await this.until((states) => states.filter((each) => each.state === 'connected').length >= times);
+  }
+
+  async until(enough: (states: readonly AgentState[]) => boolean): Promise<void> {
+    while (!enough(this.states)) {
       await new Promise<void>((resolve) => {
         const watcher = () => {
           this.#watchers.delete(watcher);
@@ -273,4 +279,58 @@ test('an agent comes back with the certificate that something else on its machin
   const { serial } = readPeerCertificate(renewed.certificateChain[0]!);
   const { certificates } = await daemon.admin.getDevice({ id: device.identity.id });
   assert.equal(certificates.find((each) => each.serial === serial)?.state, 'active');
+});
+
+test('an agent takes up a newer certificate though the clock was set back', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const clock = new HeldClock();
+  const device = await makeDevice({ clock });
+  const enrollment = await pair(daemon, device);
+  const agent = new TestAgent(t, device, enrollment);
+  await agent.connected();
+  clock.advance(-hour);
+  const node = await daemon.node(enrollment);
+  const renewed = await renewCertificate(device, enrollment, (proof) => node.renew(proof));
+  await (await daemon.node(renewed)).status({});
+  await agent.connected(2);
+  const { certificates } = await daemon.admin.getDevice({ id: device.identity.id });
+  assert.equal(certificates.length, 2, 'it did not have to recover');
+});
+
+test('an agent whose clock is ahead by more than a certificate lives does not renew at each connection', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const clock = new HeldClock();
+  const device = await makeDevice({ clock });
+  const enrollment = await pair(daemon, device);
+  clock.advance(2 * day);
+  const agent = new TestAgent(t, device, { ...enrollment, receivedAt: clock.now().getTime() });
+  await agent.connected();
+  agent.connections[0]!.close();
+  await agent.connected(2);
+  assert.equal(agent.states.filter(({ state }) => state === 'renewed').length, 0);
+});
+
+test('an agent that recovers against a copy of its device pauses longer each time, and says what it means', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  const agent = new TestAgent(t, device, enrollment, { retryMs: 1 });
+  const thief = { ...device, secrets: new MemorySecretStore() };
+  const pauses = () =>
+    agent.states.flatMap((each) =>
+      each.state === 'disconnected' && each.error.code === 'CERTIFICATE_SUPERSEDED' ? [each] : [],
+    );
+  for (let turn = 0; turn <= 2; turn += 1) {
+    await agent.connected(turn + 1);
+    const connection = await dialPairing(enrollment.address, enrollment);
+    daemon.closeAtEnd(connection);
+    const stolen = await recoverCertificate(thief, enrollment, recoveryPeer(connection));
+    await (await daemon.node(stolen)).status({});
+    // The first time it comes back at once: its newest certificate may just have been lost.
+    await agent.until(() => pauses().length === turn);
+  }
+  const [first, second] = pauses();
+  assert.ok(first!.retryInMs >= 64 && second!.retryInMs >= 128, `${first!.retryInMs}, ${second!.retryInMs}`);
+  assert.match(first!.error.message, /another machine may have the keys of this device/);
+  assert.equal(daemon.events.filter(({ type }) => type === 'clone_suspected').length, 1);
 });

@@ -10,9 +10,7 @@ import {
   loadEnrollments,
   type PairedEnrollment,
   type RenewingDevice,
-  readPeerCertificate,
   recoverCertificate,
-  renewalTime,
   renewCertificate,
 } from '@palyra/identity';
 import {
@@ -27,6 +25,7 @@ import {
 } from '@palyra/rpc';
 import { type Capabilities, runCapability } from './capability.ts';
 import { MessageQueue } from './message-queue.ts';
+import { type Instant, RenewalSchedule } from './renewal-schedule.ts';
 
 export type AgentState =
   | { readonly state: 'connecting' }
@@ -84,9 +83,8 @@ export function afterRefusal(code: IdentityErrorCode): 'recover' | 'end' | 'retr
 const maxDoublings = 6;
 /** How often the clock is compared with the renewal's time, ms: by the wall clock, so that a sleep is noticed. */
 const renewalTickMs = 5_000;
-/** A renewal that failed is tried again after this part of what is left of the certificate's life. */
-const renewalRetryPart = 0.1;
-const renewalRetryMinMs = 5_000;
+/** A recovered certificate that is refused within this time did not help, ms. */
+const recoveryHoldsMs = 10 * 60_000;
 
 /**
  * Runs until `signal` ends it.
@@ -96,6 +94,10 @@ const renewalRetryMinMs = 5_000;
 export async function runAgent(options: AgentOptions): Promise<void> {
   const { signal, onState = () => {} } = options;
   const agent = new Agent(options);
+  let recovered = Number.NEGATIVE_INFINITY;
+  /** Recoveries in a row that did not help. */
+  let lost = 0;
+  let hasPaused = false;
   for (let failures = 0; !signal.aborted; ) {
     onState({ state: 'connecting' });
     let connected = false;
@@ -110,13 +112,28 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       if (final.has(error.code)) throw error;
       if (error === renewed) continue;
       if (recoverable.has(error.code)) {
+        if (!hasPaused && performance.now() - recovered < recoveryHoldsMs) {
+          // Somebody else may do the same: without a pause the two would recover against each other for ever.
+          lost += 1;
+          hasPaused = true;
+          const pauseMs = (options.retryMs ?? 500) * 2 ** (maxDoublings + lost);
+          const retryInMs = jitter(Math.min(pauseMs, maxRetryAfterMs));
+          onState({ state: 'disconnected', error: didNotHold(error, options.device.identity.id), retryInMs });
+          await pause(retryInMs, signal);
+          continue;
+        }
+        if (!hasPaused) lost = 0;
         const problem = await agent.recover();
-        if (!problem) continue;
+        if (!problem) {
+          recovered = performance.now();
+          hasPaused = false;
+          continue;
+        }
         if (final.has(problem.code)) throw problem;
         error = problem;
       }
       failures = connected ? 0 : Math.min(failures + 1, maxDoublings);
-      const retryInMs = asked(error) ?? jitter((options.retryMs ?? 500) * 2 ** failures);
+      const retryInMs = agent.asked(error) ?? jitter((options.retryMs ?? 500) * 2 ** failures);
       onState({ state: 'disconnected', error, retryInMs });
       await pause(retryInMs, signal);
     }
@@ -130,6 +147,13 @@ const maxRetryAfterMs = 60 * 60_000;
 const asked = ({ retryAfterMs }: IdentityError): number | undefined =>
   retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, maxRetryAfterMs);
 
+function didNotHold({ code, message }: IdentityError, id: string): IdentityError {
+  return new IdentityError(
+    code,
+    `${message} It had just been recovered, so another machine may have the keys of this device. The operator sees more: palyra why ${id}. If it was copied: palyra devices revoke ${id}, and here palyra pair ADDRESS --new-identity`,
+  );
+}
+
 type Result = Extract<MessageInitShape<typeof DeviceEventSchema>['event'], { case: 'result' }>;
 
 /** How `serve` ends after a renewal: at once again, with the new certificate. */
@@ -138,6 +162,7 @@ const renewed = new IdentityError('UNREACHABLE', 'The certificate was renewed.')
 class Agent {
   readonly #options: AgentOptions;
   #enrollment: PairedEnrollment;
+  #schedule: RenewalSchedule;
   readonly #id = new Uint8Array(randomBytes(16));
   #lastSeq = 0n;
   readonly #running = new Map<string, AbortController>();
@@ -148,6 +173,7 @@ class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#enrollment = options.enrollment;
+    this.#schedule = this.#scheduleOf(options.enrollment);
   }
 
   /** One connection, from dialling to its end. */
@@ -202,7 +228,7 @@ class Agent {
     try {
       if (await this.#adoptStored()) return undefined;
       connection = await dialRecovery(this.#enrollment);
-      this.#enrollment = await recoverCertificate(device, this.#enrollment, recoveryPeer(connection));
+      this.#hold(await recoverCertificate(device, this.#enrollment, recoveryPeer(connection)));
       onState?.({ state: 'renewed', how: 'recovery', enrollment: this.#enrollment });
       return undefined;
     } catch (error) {
@@ -215,12 +241,13 @@ class Agent {
   /** Something else on this machine may have renewed it: `palyra renew`. @returns whether it had. */
   async #adoptStored(): Promise<boolean> {
     const { device, onState } = this.#options;
-    const { daemonId, receivedAt } = this.#enrollment;
+    const { daemonId, certificateChain } = this.#enrollment;
     const stored = (await loadEnrollments(device.secrets)).find(
       (each): each is PairedEnrollment => each.state === 'paired' && each.daemonId === daemonId,
     );
-    if (!stored || stored.receivedAt <= receivedAt) return false;
-    this.#enrollment = stored;
+    // Not by its time: the clock may have been set back since.
+    if (!stored || isSame(stored.certificateChain[0], certificateChain[0])) return false;
+    this.#hold(stored);
     onState?.({ state: 'renewed', how: 'renewal', enrollment: stored });
     return true;
   }
@@ -228,22 +255,23 @@ class Agent {
   /** Renews when it is time, spreads retries over what is left, and ends the connection once it has. */
   #watchRenewal(node: Client<typeof NodeService>, end: () => void): Renewal {
     const { device, onState } = this.#options;
-    let dueMs = renewalTime(this.#enrollment, Math.random()).getTime();
     const renewal: Renewal = { done: false, stop: () => clearInterval(timer) };
     let running = false;
     const tick = async () => {
-      if (running || device.clock.now().getTime() < dueMs) return;
+      if (running || !this.#schedule.isDue(this.#now())) return;
       running = true;
       try {
-        this.#enrollment = await renewCertificate(device, this.#enrollment, (proof) => node.renew(proof));
+        // `palyra renew` may just have done it: of two new certificates, the one used first would end the other.
+        if (!(await this.#adoptStored())) {
+          this.#hold(await renewCertificate(device, this.#enrollment, (proof) => node.renew(proof)));
+          onState?.({ state: 'renewed', how: 'renewal', enrollment: this.#enrollment });
+        }
         renewal.done = true;
         renewal.stop();
-        onState?.({ state: 'renewed', how: 'renewal', enrollment: this.#enrollment });
         end();
       } catch (cause) {
         const error = fromConnectError(cause);
-        const retryInMs = asked(error) ?? renewalRetryMs(this.#enrollment, device.clock.now());
-        dueMs = device.clock.now().getTime() + retryInMs;
+        const retryInMs = this.#schedule.failed(this.#now(), asked(error), Math.random());
         onState?.({ state: 'renewal_failed', error, retryInMs });
       }
       running = false;
@@ -251,6 +279,25 @@ class Agent {
     const timer = setInterval(() => void tick(), renewalTickMs);
     void tick();
     return renewal;
+  }
+
+  /** What the daemon asked for, within reason. */
+  asked(error: IdentityError): number | undefined {
+    const askedMs = asked(error);
+    return askedMs && Math.min(askedMs, this.#schedule.longestWaitMs(this.#now()));
+  }
+
+  #hold(enrollment: PairedEnrollment): void {
+    this.#enrollment = enrollment;
+    this.#schedule = this.#scheduleOf(enrollment);
+  }
+
+  #scheduleOf(enrollment: PairedEnrollment): RenewalSchedule {
+    return new RenewalSchedule(enrollment, this.#now(), Math.random());
+  }
+
+  #now(): Instant {
+    return { wallMs: this.#options.device.clock.now().getTime(), monotonicMs: performance.now() };
   }
 
   stop(): void {
@@ -313,10 +360,8 @@ interface Renewal {
   readonly stop: () => void;
 }
 
-function renewalRetryMs(enrollment: PairedEnrollment, now: Date): number {
-  const { notAfter } = readPeerCertificate(enrollment.certificateChain[0] ?? new Uint8Array());
-  return Math.max(renewalRetryMinMs, jitter((notAfter.getTime() - now.getTime()) * renewalRetryPart));
-}
+const isSame = (one: Uint8Array = new Uint8Array(), other: Uint8Array = new Uint8Array()): boolean =>
+  Buffer.from(one).equals(other);
 
 /** Half to all of it, so that a fleet does not come back at once. */
 const jitter = (ms: number): number => Math.round(ms * (0.5 + Math.random() / 2));

@@ -106,6 +106,7 @@ export {
 export { verifyAudit } from './registry/verify-audit.ts';
 export type { KeyProof, RenewalReply } from './renewal/daemon.ts';
 export {
+  certificateLifeMs,
   type RecoveryPeer,
   type RenewCall,
   type RenewingDevice,

@@ -12,7 +12,7 @@ import { checkP256Spki } from './tls-key.ts';
 /** Nothing lives shorter: an issuer with less than this left does not issue any more. */
 export const MIN_LIFE_MS = 60 * 1000;
 /** For clocks that are a little behind ours. */
-const backdateMs = 60 * 1000;
+export const BACKDATE_MS = 60 * 1000;
 
 /** Where time and randomness come from. */
 export interface Surroundings {
@@ -54,7 +54,7 @@ export function makeFacts(
   }
   return {
     serial: makeSerial(randomBytes(16)),
-    notBefore: wholeSecond(Math.max(now - backdateMs, start)),
+    notBefore: wholeSecond(Math.max(now - BACKDATE_MS, start)),
     notAfter: wholeSecond(Math.min(now + lifeMs, end)),
     publicKey,
   };

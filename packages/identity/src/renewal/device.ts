@@ -1,6 +1,7 @@
 // The device's side of renewal and recovery. The mirror of daemon.ts. Each makes a new TLS key here and replaces the
 // enrollment in one write: a crash leaves the old certificate or the new one, and both work until the new one is used.
 
+import { BACKDATE_MS } from '../certificate/issue.ts';
 import { checkIssuedChain } from '../certificate/issued-chain.ts';
 import { readPeerCertificate } from '../certificate/peer-certificate.ts';
 import { TlsKey } from '../certificate/tls-key.ts';
@@ -59,18 +60,41 @@ export async function recoverCertificate(
 }
 
 /**
- * When to renew: when the daemon asked for it, or else at 2/3 of what was left when the certificate arrived, the last tenth
- * of it by chance, so that a fleet that was paired together does not come together. A daemon that asks for a time at which
- * it is too early to renew, or too late to try again, is not followed.
+ * When to renew, by this device's clock: when the daemon asked for it, or else at 2/3 of the certificate's life, the last
+ * tenth of it by chance, so that a fleet that was paired together does not come together. A daemon that asks for a time at
+ * which it is too early to renew, or too late to try again, is not followed.
  * @param random in [0, 1), the same for one certificate.
  */
 export function renewalTime(enrollment: PairedEnrollment, random: number): Date {
-  const { notAfter } = readPeerCertificate(enrollment.certificateChain[0] ?? new Uint8Array());
   const { receivedAt, renewAfterMs = 0 } = enrollment;
-  const lifeMs = notAfter.getTime() - receivedAt;
-  const isSane = renewAfterMs >= lifeMs * EARLIEST_RENEWAL && renewAfterMs <= lifeMs * LATEST_RENEWAL;
-  return new Date(receivedAt + (isSane ? renewAfterMs : lifeMs * (2 / 3) * (0.9 + 0.1 * random)));
+  const isSane = (lifeMs: number) =>
+    renewAfterMs >= lifeMs * EARLIEST_RENEWAL && renewAfterMs <= lifeMs * LATEST_RENEWAL;
+  const lifeMs = certificateLifeMs(enrollment);
+  const isFollowed = isSane(lifeMs) || isSane(issuedLifeMs(enrollment));
+  return new Date(receivedAt + (isFollowed ? renewAfterMs : lifeMs * (2 / 3) * (0.9 + 0.1 * random)));
 }
+
+/** What may be left after it came late, as a part of the life: less is taken for a clock that is ahead. */
+const leastLeft = 1 / 4;
+
+/**
+ * How long the certificate holds from its arrival on, ms. Its own dates say it; what this device's clock says is believed
+ * only where it means that the certificate was on its way for a while, as the first one of a device may be.
+ */
+export function certificateLifeMs(enrollment: PairedEnrollment): number {
+  const { notAfter } = leafOf(enrollment);
+  const lifeMs = issuedLifeMs(enrollment);
+  const leftMs = notAfter.getTime() - enrollment.receivedAt;
+  return leftMs > 0 && leftMs < lifeMs ? Math.max(leftMs, lifeMs * leastLeft) : lifeMs;
+}
+
+function issuedLifeMs(enrollment: PairedEnrollment): number {
+  const { notBefore, notAfter } = leafOf(enrollment);
+  return notAfter.getTime() - notBefore.getTime() - BACKDATE_MS;
+}
+
+const leafOf = ({ certificateChain }: PairedEnrollment) =>
+  readPeerCertificate(certificateChain[0] ?? new Uint8Array());
 
 async function proofOf(device: RenewingDevice, tlsKey: TlsKey, signed: Uint8Array): Promise<KeyProof> {
   return {
