@@ -222,6 +222,16 @@ test('a home and its token belong together: every other combination is refused w
     /apt-get install build-essential python3/,
   );
 
+  const namesake = await SoftToken.make(t, token.label);
+  await namesake.writePin('000000');
+  assert.match(
+    await start({ caKey: namesake.caKey }, 'SIGNER_MISMATCH', { env: namesake.env }),
+    /not given the PIN/,
+  );
+  // It was not asked, so nothing stands against the next start.
+  await configure(options.home, { caKey: token.caKey });
+  await (await DaemonProcess.start(t, options)).stop();
+
   await token.writePin('000000');
   const wrong = await start({ caKey: token.caKey }, 'SIGNER_PIN_WRONG');
   assert.doesNotMatch(wrong, /000000/);

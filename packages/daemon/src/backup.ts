@@ -150,7 +150,7 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
         for (const [name, secret] of Object.entries(head.secrets)) {
           await secrets.write(name, Buffer.from(secret, 'base64'));
         }
-        keys = await openCaKeys(config, { ...paths, refusedPin: home.refusedPin }, secrets);
+        keys = await openCaKeys(config, { ...paths, refusedPin: home.refusedPin }, secrets, registry);
         const identity = await IdentityManager.open({ secrets, registry, authorityKeys: keys, clock });
         const told = await askReplaced(identity, home.registry);
         if (told === undefined && options.revokedSince === undefined) throw revocationsUnknown(madeAt);

@@ -81,6 +81,8 @@ const configSchema = z.strictObject({
       token: z.string().min(1).max(32),
       /** The user PIN, one line; only its owner and group may read it. */
       pinFile: absolutePath,
+      /** Of the token that has the keys now, when they were restored into another one. */
+      serial: z.string().min(1).max(16).optional(),
     })
     .optional(),
   /** See docs/limits.md. */

@@ -75,7 +75,7 @@ export async function examineHome(homePath: string, now: Date): Promise<Finding[
   await find('ca key', async () => {
     // What is wrong with the secrets or the registry was said.
     if (!config || !secrets || !registry) return [];
-    opened = await openCaKeys(config, paths, secrets);
+    opened = await openCaKeys(config, paths, secrets, registry);
     await checkKeyPlace(registry, opened);
     keys = opened;
     const { provider, token, serial } = keys.place;

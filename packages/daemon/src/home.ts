@@ -13,7 +13,7 @@ export interface DaemonPaths {
   readonly registry: string;
   readonly secrets: string;
   readonly masterKey: string;
-  /** There after a token refused its PIN. */
+  /** There while a token is asked, and after it refused its PIN. */
   readonly refusedPin: string;
   readonly adminSocket: string;
 }

@@ -100,7 +100,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   cleanup.push(() => secrets.close());
   const registry = await openSqliteRegistry({ path: home.registry });
   cleanup.push(() => registry.close());
-  const authorityKeys = await openCaKeys(config, home, secrets);
+  const authorityKeys = await openCaKeys(config, home, secrets, registry);
   /** Resolves when nothing that still runs is waited for any more. */
   const over = Promise.withResolvers<void>();
   cleanup.push(() => Promise.race([authorityKeys.close(), over.promise]));

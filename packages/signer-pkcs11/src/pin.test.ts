@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { hasCode } from '@palyra/identity';
-import { RefusedPin, readPin } from './pin.ts';
+import { PinMarker, readPin } from './pin.ts';
 
 describe('the PIN file', () => {
   let folder: string;
@@ -51,10 +52,31 @@ describe('the PIN file', () => {
     await assert.rejects(readPin(file), (error) => hasCode(error, 'STORE_FAILED'));
   });
 
-  it('a refusal that could not be written down still holds in this process', async () => {
-    const refused = new RefusedPin(join(folder, 'not there', 'refused'), file);
-    await refused.check();
-    await refused.remember();
-    await assert.rejects(refused.check(), (error) => hasCode(error, 'SIGNER_PIN_WRONG'));
+  it('is not given to the token when that cannot be written down first', async () => {
+    const marker = new PinMarker(join(folder, 'not there', 'refused'), file);
+    await marker.check();
+    let logins = 0;
+    await assert.rejects(
+      marker.guard(() => {
+        logins += 1;
+      }),
+      (error) => hasCode(error, 'STORE_FAILED'),
+    );
+    assert.equal(logins, 0);
+  });
+
+  it('is written down as given before the token has it, and no more once it answered', async () => {
+    const path = join(folder, 'refused');
+    const marker = new PinMarker(path, file);
+    await marker.guard(() => assert.ok(existsSync(path)));
+    assert.ok(!existsSync(path));
+    const failing = new Error('CKR_DEVICE_ERROR');
+    await assert.rejects(
+      marker.guard(() => {
+        throw failing;
+      }),
+      failing,
+    );
+    assert.ok(!existsSync(path));
   });
 });

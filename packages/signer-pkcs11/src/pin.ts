@@ -1,7 +1,9 @@
 // The token's PIN: where it comes from, and that one which was refused is never tried again. Tokens lock after a few.
 
-import { access, writeFile } from 'node:fs/promises';
+import { open, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { IdentityError, readCredential } from '@palyra/identity';
+import { CKR_USER_ALREADY_LOGGED_IN, isCode, isPinRefused } from './cryptoki.ts';
 
 /** Longest PIN file, bytes. */
 const maxPinBytes = 256;
@@ -27,39 +29,99 @@ export async function readPin(path: string): Promise<string> {
   return pin;
 }
 
-/**
- * A file that is there after a PIN was refused, until somebody takes it away. In memory alone it would not do: a service
- * manager that starts the daemon again would use up the tries.
- */
-export class RefusedPin {
-  readonly #marker: string;
-  readonly #pinFile: string;
-  #isUnwritten = false;
+const refusedWord = 'refused';
 
-  constructor(marker: string, pinFile: string) {
-    this.#marker = marker;
+/**
+ * A file that is there while the token is asked, and stays when it refuses the PIN, until somebody takes it away. In
+ * memory alone it would not do: a service manager that starts the daemon again would use up the tries.
+ */
+export class PinMarker {
+  readonly #path: string;
+  readonly #pinFile: string;
+
+  constructor(path: string, pinFile: string) {
+    this.#path = path;
     this.#pinFile = pinFile;
   }
 
-  /** @throws SIGNER_PIN_WRONG when one was refused. */
+  /** @throws SIGNER_PIN_WRONG when one was refused, or may have been. */
   async check(): Promise<void> {
-    const isThere = await access(this.#marker).then(
-      () => true,
-      (error) => error.code !== 'ENOENT',
-    );
-    if (isThere || this.#isUnwritten) throw this.error(undefined);
-  }
-
-  async remember(): Promise<void> {
-    await writeFile(this.#marker, '', { mode: 0o600 }).catch(() => {
-      this.#isUnwritten = true;
+    const text = await readFile(this.#path, 'utf8').catch((error) => {
+      if (error.code !== 'ENOENT') throw this.#unusable(error);
     });
+    if (text === undefined) return;
+    throw text === refusedWord ? this.#refused(undefined) : this.#unanswered();
   }
 
-  error(cause: unknown): IdentityError {
+  /**
+   * Gives the token its PIN, which it may refuse.
+   * @throws SIGNER_PIN_WRONG; STORE_FAILED, with no login, when the file cannot be written; what the login throws.
+   */
+  async guard(login: () => void): Promise<void> {
+    await this.#put();
+    try {
+      login();
+    } catch (error) {
+      if (isPinRefused(error)) {
+        // If that cannot be said any more, the file that is there says enough.
+        await writeFile(this.#path, refusedWord).catch(() => {});
+        throw this.#refused(error);
+      }
+      if (!isCode(error, CKR_USER_ALREADY_LOGGED_IN)) {
+        await this.#remove();
+        throw error;
+      }
+    }
+    await this.#remove();
+  }
+
+  /** Durable: after a power cut, too, it must be known that a try was taken. */
+  async #put(): Promise<void> {
+    try {
+      await using file = await open(this.#path, 'wx', 0o600);
+      await file.sync();
+      await this.#syncFolder();
+    } catch (error) {
+      // Another process of this home is asking the token.
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') await this.check();
+      else await rm(this.#path, { force: true }).catch(() => {});
+      throw this.#unusable(error);
+    }
+  }
+
+  async #remove(): Promise<void> {
+    try {
+      await rm(this.#path, { force: true });
+      await this.#syncFolder();
+    } catch (error) {
+      throw this.#unusable(error);
+    }
+  }
+
+  async #syncFolder(): Promise<void> {
+    await using folder = await open(dirname(this.#path));
+    await folder.sync();
+  }
+
+  #refused(cause: unknown): IdentityError {
     return new IdentityError(
       'SIGNER_PIN_WRONG',
-      `The token refused the PIN in ${this.#pinFile}. It is not tried again, because tokens lock after a few wrong ones. Put the right one there, then run: rm ${this.#marker}`,
+      `The token refused the PIN in ${this.#pinFile}. It is not tried again, because tokens lock after a few wrong ones. Put the right one there, then run: rm ${this.#path}`,
+      { cause },
+    );
+  }
+
+  #unanswered(): IdentityError {
+    return new IdentityError(
+      'SIGNER_PIN_WRONG',
+      `Palyra ended while it gave the token the PIN in ${this.#pinFile}, and does not know whether the token took it. It is not tried again, because tokens lock after a few wrong ones. Check that it is the right one, then run: rm ${this.#path}`,
+    );
+  }
+
+  #unusable(cause: unknown): IdentityError {
+    return new IdentityError(
+      'STORE_FAILED',
+      `${this.#path} cannot be written or removed (${(cause as Error).message}), and without it the token is not given its PIN: wrong ones must be counted. Check the folder's owner and mode, and that its disk has room.`,
       { cause },
     );
   }

@@ -1,6 +1,7 @@
 // Keys in a real token: SoftHSM 2.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { createPublicKey, verify } from 'node:crypto';
 import { access, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -148,6 +149,42 @@ describe('keys of a CA in a token', { skip }, () => {
     assert.equal(tries, 1);
   });
 
+  it('a process that ended while it asked the token leaves word of it, and the PIN is not tried again', async () => {
+    const token = await makeToken();
+    const dying = spawnSync(process.execPath, ['--input-type=module', '--eval', diesInLogin], {
+      cwd: import.meta.dirname,
+      env: { ...process.env, ...token.env, OPTIONS: JSON.stringify(options(token)) },
+    });
+    assert.equal(dying.signal, 'SIGKILL', String(dying.stderr));
+    const tries = await countLogins(() =>
+      rejects(TokenKeys.open(options(token)), 'SIGNER_PIN_WRONG', /does not know .* run: rm /),
+    );
+    assert.equal(tries, 0);
+    await rm(options(token).refusedMarker);
+    await (await TokenKeys.open(options(token))).close();
+  });
+
+  it('a token of the same label and another serial number does not see the PIN', async (t) => {
+    const token = await makeToken();
+    const keys = await open(t, token);
+    const signer = await keys.make(newId());
+    await token.unplug();
+    await rejects(Promise.resolve(signer.sign(data)), 'SIGNER_UNAVAILABLE');
+    await SoftToken.make(kept, token.label, token);
+    const tries = await countLogins(async () => {
+      await rejects(
+        untilBack(() => signer.sign(data)),
+        'SIGNER_MISMATCH',
+        new RegExp(`serial number ${keys.place.serial}; .*not given the PIN`),
+      );
+      await rejects(TokenKeys.open({ ...options(token), serial: keys.place.serial }), 'SIGNER_MISMATCH');
+    });
+    assert.equal(tries, 0);
+    await rm(join(token.folder, 'tokens'), { recursive: true });
+    await token.plugIn();
+    assert.ok(holds(signer, await untilBack(() => signer.sign(data), 'SIGNER_MISMATCH')));
+  });
+
   it('the try that would lock the token is left to its owner', async () => {
     const token = await makeToken();
     const { api } = await CryptokiModule.load(softhsmModule);
@@ -226,16 +263,28 @@ describe('keys of a CA in a token', { skip }, () => {
 });
 
 /** The token is looked for again only after a rest. */
-async function untilBack<T>(attempt: () => T | Promise<T>): Promise<T> {
+async function untilBack<T>(
+  attempt: () => T | Promise<T>,
+  until: IdentityErrorCode = 'SIGNER_UNAVAILABLE',
+): Promise<T> {
   for (;;) {
     try {
       return await attempt();
     } catch (error) {
-      if (!hasCode(error, 'SIGNER_UNAVAILABLE')) throw error;
+      if (!hasCode(error, until)) throw error;
       await sleep(50);
     }
   }
 }
+
+const diesInLogin = `
+import { CryptokiModule } from './module.ts';
+import { TokenKeys } from './token-keys.ts';
+const options = JSON.parse(process.env.OPTIONS);
+const { api } = await CryptokiModule.load(options.module);
+api.C_Login = () => process.kill(process.pid, 'SIGKILL');
+await TokenKeys.open(options);
+`;
 
 /** How often the token was given a PIN meanwhile. */
 async function countLogins(during: () => Promise<void>): Promise<number> {

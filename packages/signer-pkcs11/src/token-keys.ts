@@ -45,7 +45,8 @@ export class TokenKeys implements AuthorityKeys {
   /**
    * Logs in to the token.
    * @throws SIGNER_UNAVAILABLE without the token, its module or the native library; SIGNER_PIN_WRONG, and then not tried
-   * again; STORE_PERMISSIONS, STORE_FAILED about the PIN file.
+   * again; SIGNER_MISMATCH for another token than the named one, which does not see the PIN; STORE_PERMISSIONS,
+   * STORE_FAILED about the PIN file and the marker.
    */
   static async open(options: TokenKeysOptions): Promise<TokenKeys> {
     const { token, serial } = await Token.open(options);

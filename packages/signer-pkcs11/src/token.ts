@@ -12,15 +12,12 @@ import {
   CKF_USER_PIN_FINAL_TRY,
   CKF_USER_PIN_LOCKED,
   CKK_EC,
-  CKR_USER_ALREADY_LOGGED_IN,
   CKU_USER,
   type Cryptoki,
   type Handle,
-  isCode,
-  isPinRefused,
 } from './cryptoki.ts';
 import { CryptokiModule } from './module.ts';
-import { RefusedPin, readPin } from './pin.ts';
+import { PinMarker, readPin } from './pin.ts';
 
 export interface TokenOptions {
   /** Path of the vendor's PKCS #11 module. */
@@ -28,7 +25,9 @@ export interface TokenOptions {
   readonly label: string;
   /** File with the user PIN; read at each login. */
   readonly pinFile: string;
-  /** File that is made when the PIN is refused, and stands against another try. */
+  /** Of the one token that may have the PIN. Default: of the first that is there. */
+  readonly serial?: string | undefined;
+  /** File that is there while the token is asked; after it refused the PIN, it stands against another try. */
   readonly refusedMarker: string;
 }
 
@@ -47,11 +46,12 @@ const restMs = 1_000;
 export class Token {
   readonly #module: CryptokiModule;
   readonly #options: TokenOptions;
-  readonly #refused: RefusedPin;
+  readonly #marker: PinMarker;
+  #serial: string | undefined;
   #session: Session | undefined;
   #failure: { readonly error: unknown; readonly until: number } | undefined;
 
-  /** @throws SIGNER_UNAVAILABLE, SIGNER_PIN_WRONG, and what reading the PIN file says. */
+  /** @throws SIGNER_UNAVAILABLE, SIGNER_MISMATCH, SIGNER_PIN_WRONG, and what reading the PIN file says. */
   static async open(options: TokenOptions): Promise<{ token: Token; serial: string }> {
     const token = new Token(await CryptokiModule.load(options.module), options);
     return { token, serial: await token.use(({ serial }) => serial) };
@@ -60,13 +60,14 @@ export class Token {
   private constructor(module: CryptokiModule, options: TokenOptions) {
     this.#module = module;
     this.#options = options;
-    this.#refused = new RefusedPin(options.refusedMarker, options.pinFile);
+    this.#marker = new PinMarker(options.refusedMarker, options.pinFile);
+    this.#serial = options.serial;
   }
 
   /**
    * Does it in a session, and once more in a new one when it fails: some modules notice only then that a token was
    * away, or that it is back.
-   * @throws SIGNER_UNAVAILABLE, SIGNER_PIN_WRONG, and our own errors from the work.
+   * @throws SIGNER_UNAVAILABLE, SIGNER_MISMATCH, SIGNER_PIN_WRONG, STORE_FAILED, and our own errors from the work.
    */
   use<T>(work: (session: Session) => T | Promise<T>): Promise<T> {
     return this.#module.run(async () => {
@@ -110,11 +111,14 @@ export class Token {
   async #open(): Promise<Session> {
     const { api, generation } = this.#module;
     const { label, pinFile, module } = this.#options;
-    await this.#refused.check();
+    await this.#marker.check();
     const tokens = api.C_GetSlotList(true).map((slot) => ({ slot, ...api.C_GetTokenInfo(slot) }));
     const [token, another] = tokens.filter((each) => each.label.trimEnd() === label);
     if (!token) throw unavailable(`The token "${label}" is not there. Plug it in, or check caKey.token.`);
     if (another) throw unavailable(`Two tokens are called "${label}". Give one another label.`);
+    const serial = token.serialNumber.trim();
+    // Before it has the PIN: another token would count a wrong one, or keep the right one.
+    if (this.#serial !== undefined && serial !== this.#serial) throw mismatch(label, serial, this.#serial);
     if ((token.flags & (CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED)) !== 0) {
       throw new IdentityError(
         'SIGNER_PIN_WRONG',
@@ -124,16 +128,13 @@ export class Token {
     const pin = await readPin(pinFile);
     const handle = api.C_OpenSession(token.slot, CKF_SERIAL_SESSION | CKF_RW_SESSION);
     try {
-      api.C_Login(handle, CKU_USER, pin);
+      await this.#marker.guard(() => api.C_Login(handle, CKU_USER, pin));
     } catch (error) {
-      if (!isCode(error, CKR_USER_ALREADY_LOGGED_IN)) {
-        api.C_CloseSession(handle);
-        if (!isPinRefused(error)) throw error;
-        await this.#refused.remember();
-        throw this.#refused.error(error);
-      }
+      api.C_CloseSession(handle);
+      throw error;
     }
-    return { api, handle, generation, serial: token.serialNumber.trim(), keys: new Map() };
+    this.#serial = serial;
+    return { api, handle, generation, serial, keys: new Map() };
   }
 
   #explain(error: unknown): IdentityError {
@@ -160,6 +161,13 @@ export function findObjects({ api, handle }: Session, objectClass: number, id: s
   } finally {
     api.C_FindObjectsFinal(handle);
   }
+}
+
+function mismatch(label: string, serial: string, expected: string): IdentityError {
+  return new IdentityError(
+    'SIGNER_MISMATCH',
+    `The CA keys of this home are in the token with the serial number ${expected}; the token "${label}" (serial number ${serial}) is another one and was not given the PIN. Give back the first. If its keys were restored into this one, say so in the configuration: caKey.serial.`,
+  );
 }
 
 function unavailable(message: string, cause?: unknown): IdentityError {
