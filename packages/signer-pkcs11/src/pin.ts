@@ -1,6 +1,6 @@
 // The token's PIN: where it comes from, and that one which was refused is never tried again. Tokens lock after a few.
 
-import { open, readFile, rm, writeFile } from 'node:fs/promises';
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { IdentityError, readCredential } from '@palyra/identity';
 import { CKR_USER_ALREADY_LOGGED_IN, isCode, isPinRefused } from './cryptoki.ts';
@@ -45,62 +45,80 @@ export class PinMarker {
   }
 
   /** @throws SIGNER_PIN_WRONG when one was refused, or may have been. */
-  async check(): Promise<void> {
-    const text = await readFile(this.#path, 'utf8').catch((error) => {
-      if (error.code !== 'ENOENT') throw this.#unusable(error);
-    });
-    if (text === undefined) return;
+  check(): void {
+    let text: string;
+    try {
+      text = readFileSync(this.#path, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+      throw this.#unusable(error);
+    }
     throw text === refusedWord ? this.#refused(undefined) : this.#unanswered();
   }
 
   /**
-   * Gives the token its PIN, which it may refuse.
+   * Gives the token its PIN, which it may refuse. In one go: a process that ends of its own will does not end in it.
    * @throws SIGNER_PIN_WRONG; STORE_FAILED, with no login, when the file cannot be written; what the login throws.
    */
-  async guard(login: () => void): Promise<void> {
-    await this.#put();
+  guard(login: () => void): void {
+    this.#put();
     try {
       login();
     } catch (error) {
       if (isPinRefused(error)) {
-        // If that cannot be said any more, the file that is there says enough.
-        await writeFile(this.#path, refusedWord).catch(() => {});
+        this.#saysRefused();
         throw this.#refused(error);
       }
       if (!isCode(error, CKR_USER_ALREADY_LOGGED_IN)) {
-        await this.#remove();
+        this.#remove();
         throw error;
       }
     }
-    await this.#remove();
+    this.#remove();
   }
 
   /** Durable: after a power cut, too, it must be known that a try was taken. */
-  async #put(): Promise<void> {
+  #put(): void {
     try {
-      await using file = await open(this.#path, 'wx', 0o600);
-      await file.sync();
-      await this.#syncFolder();
+      closeSync(openSync(this.#path, 'wx', 0o600));
     } catch (error) {
       // Another process of this home is asking the token.
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') await this.check();
-      else await rm(this.#path, { force: true }).catch(() => {});
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') this.check();
+      throw this.#unusable(error);
+    }
+    try {
+      this.#syncFolder();
+    } catch (error) {
+      rmSync(this.#path, { force: true });
       throw this.#unusable(error);
     }
   }
 
-  async #remove(): Promise<void> {
+  #saysRefused(): void {
     try {
-      await rm(this.#path, { force: true });
-      await this.#syncFolder();
+      writeFileSync(this.#path, refusedWord);
+    } catch {
+      // The file that is there says enough.
+    }
+  }
+
+  #remove(): void {
+    try {
+      rmSync(this.#path, { force: true });
+      this.#syncFolder();
     } catch (error) {
       throw this.#unusable(error);
     }
   }
 
-  async #syncFolder(): Promise<void> {
-    await using folder = await open(dirname(this.#path));
-    await folder.sync();
+  /** An empty file is its entry in the folder. */
+  #syncFolder(): void {
+    const folder = openSync(dirname(this.#path), 'r');
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
   }
 
   #refused(cause: unknown): IdentityError {

@@ -111,7 +111,7 @@ export class Token {
   async #open(): Promise<Session> {
     const { api, generation } = this.#module;
     const { label, pinFile, module } = this.#options;
-    await this.#marker.check();
+    this.#marker.check();
     const tokens = api.C_GetSlotList(true).map((slot) => ({ slot, ...api.C_GetTokenInfo(slot) }));
     const [token, another] = tokens.filter((each) => each.label.trimEnd() === label);
     if (!token) throw unavailable(`The token "${label}" is not there. Plug it in, or check caKey.token.`);
@@ -128,7 +128,7 @@ export class Token {
     const pin = await readPin(pinFile);
     const handle = api.C_OpenSession(token.slot, CKF_SERIAL_SESSION | CKF_RW_SESSION);
     try {
-      await this.#marker.guard(() => api.C_Login(handle, CKU_USER, pin));
+      this.#marker.guard(() => api.C_Login(handle, CKU_USER, pin));
     } catch (error) {
       api.C_CloseSession(handle);
       throw error;
