@@ -12,7 +12,7 @@ import {
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { expectCode } from './testing/expect-code.ts';
-import { day, HeldClock } from './testing/held-clock.ts';
+import { day, HeldClock, second } from './testing/held-clock.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
 
@@ -87,6 +87,30 @@ test('a rotation can be called off before and after the new root signs', async (
   await (await daemon.node(under)).status({});
   await step(daemon, 'finish', true);
   await (await daemon.node(first)).status({});
+});
+
+test('a device is behind, too, when the clock was set back before a step', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock });
+  const device = await makeDevice({ clock });
+  let enrollment = await pair(daemon, device);
+  await (await daemon.node(enrollment)).status({});
+  for (const [name, next] of [
+    ['prepare', 'activate'],
+    ['activate', 'finish'],
+  ] as const) {
+    clock.advance(-30 * second);
+    const { behind } = await step(daemon, name);
+    assert.deepEqual(
+      behind.map(({ id }) => id),
+      [device.identity.id],
+      name,
+    );
+    await expectCode(step(daemon, next), 'ROTATION_NOT_READY');
+    clock.advance(31 * second);
+    enrollment = await renewAndUse(daemon, device, enrollment);
+  }
+  assert.equal((await step(daemon, 'finish')).phase, 'none');
 });
 
 test('steps out of order are refused', async (t) => {

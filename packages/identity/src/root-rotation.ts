@@ -15,7 +15,7 @@ import type { AuthorityRecord, Device, RegistryTransaction } from './registry/po
 
 export interface RootRotationStatus {
   readonly phase: 'none' | 'prepared' | 'activated';
-  /** When the phase began; undefined for `none`. */
+  /** Certificates from then on are new enough: when the phase began, as a rule. Undefined for `none`. */
   readonly since: Date | undefined;
   /** Devices that the next step would lose; at most `limit` of those asked for. */
   readonly behind: readonly Device[];
@@ -62,7 +62,7 @@ export class RootRotation {
       await insertAuthority(tx, root, now);
       await this.#record(
         tx,
-        { phase: 'prepared', sinceMs: now.getTime(), rootId: root.id },
+        { phase: 'prepared', sinceMs: await sinceMs(tx, now), rootId: root.id },
         'root.prepared',
         now,
       );
@@ -78,7 +78,7 @@ export class RootRotation {
     await this.#ready(force, 'activate');
     await this.#change('prepared', 'root.activated', async (tx, stored, roots, now) => {
       await swap(tx, roots, stored.rootId, 'prepared');
-      return { ...stored, phase: 'activated', sinceMs: now.getTime() };
+      return { ...stored, phase: 'activated', sinceMs: await sinceMs(tx, now) };
     });
   }
 
@@ -106,7 +106,7 @@ export class RootRotation {
       const old = roots.find((root) => root.state === 'trusted');
       if (!old) throw conflict('There is no older root to go back to.');
       await swap(tx, roots, old.id, 'trusted');
-      return { phase, sinceMs: now.getTime(), rootId: old.id };
+      return { phase, sinceMs: await sinceMs(tx, now), rootId: old.id };
     });
   }
 
@@ -165,6 +165,12 @@ export class RootRotation {
     const text = await reads.setting(settingName);
     return text ? (JSON.parse(text) as Stored) : undefined;
   }
+}
+
+/** After every certificate that is there: when the clock was set back, some are from what is the future now. */
+async function sinceMs(tx: RegistryTransaction, now: Date): Promise<number> {
+  const newest = await tx.newestCertificateAt();
+  return Math.max(now.getTime(), (newest?.getTime() ?? 0) + 1);
 }
 
 /** The root that comes becomes active and the active one trusted; the issuing CA goes with the root that signed it. */

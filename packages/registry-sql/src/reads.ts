@@ -129,6 +129,10 @@ export class SqlReads implements RegistryReads {
     return this.#many(this.statements.devicesBehind(values), readDevice);
   }
 
+  newestCertificateAt(): Promise<Date | undefined> {
+    return this.#one(this.statements.newestCertificateAt({}), (row) => instant(row, 'created_at'));
+  }
+
   async revocations(query: { limit: number }): Promise<Revocation[]> {
     return this.#many(this.statements.revocations({ limit: checked(query.limit) }), readRevocation);
   }

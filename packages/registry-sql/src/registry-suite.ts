@@ -328,6 +328,22 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
       assert.deepEqual(await behind(), []);
     });
 
+    it('the newest certificate is the one of a device that may be used', async (registry) => {
+      assert.equal(await registry.newestCertificateAt(), undefined);
+      const { device, certificate } = await addDevice(registry);
+      const of = { device: device.id, issuer: certificate.issuerId };
+      const never = sampleCertificate(of, { createdAt: after(20), state: 'issued' });
+      await registry.transact(async (tx) => {
+        await tx.insertCertificate(never);
+        await tx.insertCertificate(sampleCertificate(of, { createdAt: after(30), state: 'superseded' }));
+        const daemon = { kind: 'daemon', id: device.id } as const;
+        await tx.insertCertificate(sampleCertificate(of, { createdAt: after(40), subject: daemon }));
+      });
+      assert.deepEqual(await registry.newestCertificateAt(), after(20));
+      await registry.transact((tx) => tx.moveCertificate(never.serial, 'issued', 'revoked'));
+      assert.deepEqual(await registry.newestCertificateAt(), certificate.createdAt);
+    });
+
     it('revocations come newest first, of devices and of single certificates', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const one = { at: NOW, deviceId: device.id, serial: certificate.serial, reason: 'key copied' };

@@ -181,6 +181,16 @@ export function statementsFor(db: Kysely<Tables>) {
         .limit(values.limit),
     ),
 
+    newestCertificateAt: prepared((_: object) =>
+      db
+        .selectFrom('certificates')
+        .select('created_at')
+        .where('subject_kind', '=', sql.lit('device'))
+        .where('state', 'in', ['issued', 'active'])
+        .orderBy('created_at', 'desc')
+        .limit(1),
+    ),
+
     revocations: prepared((values: { limit: number }) =>
       db
         .selectFrom('revocations')

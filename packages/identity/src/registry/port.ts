@@ -181,6 +181,8 @@ export interface RegistryReads {
    * with certificates from then on. Ordered by id. Reads every device.
    */
   devicesBehind(query: { readonly since: Date; readonly limit: number }): Promise<Device[]>;
+  /** When the newest device certificate was made that is in use or was never used. Reads every certificate. */
+  newestCertificateAt(): Promise<Date | undefined>;
   revocations(query: { readonly limit: number }): Promise<Revocation[]>;
   setting(name: string): Promise<string | undefined>;
   counts(): Promise<RegistryCounts>;
