@@ -152,6 +152,19 @@ for (const transport of ['http2', 'quic'] as const) {
       daemon.admin.executeCapability({ deviceId, capability: 'echo', input: new Uint8Array(513 * 1024) }),
       'MESSAGE_TOO_LARGE',
     );
+    // What was run is in the audit, not what never reached the device.
+    const { entries } = await daemon.admin.listAudit({ subject: deviceId });
+    const runs = entries.filter(({ action }) => action === 'capability.executed').reverse();
+    assert.deepEqual(
+      runs.map(({ detailJson }) => JSON.parse(detailJson)),
+      [
+        ['missing', 'CAPABILITY_UNKNOWN'],
+        ['broken', 'CAPABILITY_FAILED'],
+        ['large', 'CAPABILITY_OUTPUT_TOO_LARGE'],
+        ['slow', 'CAPABILITY_TIMEOUT'],
+        ['echo', 'OK'],
+      ].map(([capability, outcome]) => ({ capability, outcome, by: 'admin socket' })),
+    );
   });
 
   test(`over ${transport}, a call survives the device's reconnect`, async (t) => {

@@ -111,8 +111,11 @@ test('the root moves step by step, and a device that would be lost is named and 
   await (await step('Go back to the old root')).click();
   await page.getByRole('dialog').waitFor({ state: 'detached' });
   const { entries } = await daemon.admin.listAudit({});
-  const steps = entries.map(({ action }) => action).filter((action) => action.startsWith('root.'));
-  assert.deepEqual(steps, ['root.rolled_back', 'root.activated', 'root.prepared']);
+  const steps = entries.filter(({ action }) => action.startsWith('root.'));
+  assert.deepEqual(
+    steps.map(({ action, detailJson }) => [action, JSON.parse(detailJson).by]),
+    ['root.rolled_back', 'root.activated', 'root.prepared'].map((action) => [action, 'console']),
+  );
 });
 
 test('a device that asks to recover shows up while the page is open, and is released there', async (t) => {

@@ -262,3 +262,26 @@ test('a certificate that is never used expires by itself, and its pairing with i
   );
   await expectCode((await daemon.node(paired)).status({}), 'CERTIFICATE_EXPIRED');
 });
+
+test('a stream of pairings ends for a reader that falls behind, and keeps no more for it', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const { pairingId } = await daemon.admin.mintCode({});
+  const pairings = daemon.admin.watchPairings({})[Symbol.asyncIterator]();
+  const events = daemon.admin.watch({})[Symbol.asyncIterator]();
+  await Promise.all([pairings.next(), events.next()]);
+  // All in one turn, in which no reader takes any.
+  await daemon.running.identity.registry.transact(async (tx) => {
+    const pairing = await tx.pairing(pairingId);
+    assert.ok(pairing);
+    for (let told = 0; told < 5_000; told++) tx.emit({ type: 'pairing_changed', pairing });
+  });
+  for (const stream of [pairings, events]) {
+    const readOn = async () => {
+      let read = 0;
+      while (!(await stream.next()).done) read += 1;
+      return read;
+    };
+    const { message } = await expectCode(readOn(), 'UNREACHABLE');
+    assert.match(message, /Watch again/);
+  }
+});

@@ -145,6 +145,8 @@ for (const transport of transports) {
     assert.deepEqual([cancel?.case, cancel?.value?.callId], ['cancel', execute.value.callId]);
     await expectCode(call, 'CALLER_NOT_ALLOWED');
     await remote.node.status({});
+    const run = { action: 'capability.executed', capability: 'slow', outcome: 'CAPABILITY_CANCELED', by: id };
+    assert.deepEqual((await auditOf(daemon, device.identity.id))[0], run);
   });
 
   test(`over ${transport}, a role that is taken ends the streams and calls, not the connection; given again, it counts`, async (t) => {

@@ -49,6 +49,7 @@ const actions: Readonly<Record<string, string>> = {
   'device.renamed': 'Device renamed',
   'device.role_changed': 'Operator role given or taken',
   'device.identity_key_replaced': 'Identity key replaced',
+  'capability.executed': 'Capability run',
 };
 
 export const actionName = (action: string): string => actions[action] ?? action;

@@ -18,8 +18,8 @@ import {
 } from '@palyra/identity';
 import { AdminService, actorOf, isRemote } from '@palyra/rpc';
 import type { HealthHistory } from './console-health.ts';
-import { watchAll } from './console-watch.ts';
-import type { DeviceChannels } from './device-channels.ts';
+import { maxWaiting, tooSlow, watchAll } from './console-watch.ts';
+import type { DeviceChannels, ExecuteRequest, ExecuteResult } from './device-channels.ts';
 import { explain } from './explain.ts';
 
 export interface AdminServiceOptions {
@@ -126,13 +126,14 @@ export function adminRoutes(options: AdminServiceOptions) {
         toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason), actorOf(context))),
 
       async executeCapability({ deviceId, capability, input, timeoutMs }, context) {
-        return options.channels.execute({
+        const request = {
           deviceId: parseDeviceId(deviceId),
           capability: parseDeviceName(capability),
           input: input.length > 0 ? input : new TextEncoder().encode('null'),
           timeoutMs: timeoutMs > 0 ? timeoutMs : defaultTimeoutMs,
           signal: context.signal,
-        });
+        };
+        return executeAudited(options, request, actorOf(context));
       },
 
       async getAuthority() {
@@ -166,12 +167,13 @@ export function adminRoutes(options: AdminServiceOptions) {
           })),
         };
       },
-      async rotateRoot({ step, force }) {
+      async rotateRoot({ step, force }, context) {
         const { rootRotation } = identity;
-        if (step === 'prepare') await rootRotation.prepare();
-        else if (step === 'activate') await rootRotation.activate(force);
-        else if (step === 'finish') await rootRotation.finish(force);
-        else if (step === 'rollback') await rootRotation.rollback();
+        const by = actorOf(context);
+        if (step === 'prepare') await rootRotation.prepare(by);
+        else if (step === 'activate') await rootRotation.activate(force, by);
+        else if (step === 'finish') await rootRotation.finish(force, by);
+        else if (step === 'rollback') await rootRotation.rollback(by);
         else if (step !== 'status') {
           throw new IdentityError(
             'MESSAGE_INVALID',
@@ -236,6 +238,36 @@ export function adminRoutes(options: AdminServiceOptions) {
   };
 }
 
+/** The audit has who ran what on which device and how it ended, never what went in or came out. */
+async function executeAudited(
+  { identity, channels }: AdminServiceOptions,
+  request: ExecuteRequest,
+  by: string,
+): Promise<ExecuteResult> {
+  const { deviceId, capability } = request;
+  const record = (outcome: string) =>
+    identity.registry.transact((tx) =>
+      tx.appendAudit({
+        at: identity.clock.now(),
+        action: 'capability.executed',
+        subject: deviceId,
+        detail: { capability, outcome, by },
+      }),
+    );
+  try {
+    const result = await channels.execute(request);
+    await record('OK');
+    return result;
+  } catch (error) {
+    const code = error instanceof IdentityError ? error.code : 'INTERNAL';
+    if (!neverAsked.has(code)) await record(code);
+    throw error;
+  }
+}
+
+/** The device heard nothing of these calls. */
+const neverAsked: ReadonlySet<string> = new Set(['DEVICE_NOT_CONNECTED', 'DEVICE_BUSY', 'MESSAGE_TOO_LARGE']);
+
 /** Ends with the caller, or with the reason why the daemon stops. */
 async function* untilStopped<T>(
   { stopping }: AdminServiceOptions,
@@ -251,7 +283,8 @@ async function* watchPairings(identity: IdentityManager, signal: AbortSignal) {
   const changed: Pairing[] = [];
   let wake = () => {};
   const unsubscribe = identity.registry.subscribe((event) => {
-    if (event.type !== 'pairing_changed') return;
+    // As in `watchAll`: the one too many is what ends it.
+    if (event.type !== 'pairing_changed' || changed.length > maxWaiting) return;
     changed.push(event.pairing);
     wake();
   });
@@ -261,6 +294,7 @@ async function* watchPairings(identity: IdentityManager, signal: AbortSignal) {
     for (const pairing of (await identity.desk.open(maxPage)).reverse())
       yield await toWirePairing(identity, pairing);
     while (!signal.aborted) {
+      if (changed.length > maxWaiting) throw tooSlow();
       const next = changed.shift();
       if (next) yield await toWirePairing(identity, next);
       else

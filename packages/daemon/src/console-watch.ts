@@ -21,7 +21,7 @@ const pollMs = 1_000;
 /** The page sees that the stream lives. */
 const statusEveryMs = 10_000;
 /** Audit rows and changes that may wait for a slow reader. */
-const maxWaiting = 2_000;
+export const maxWaiting = 2_000;
 
 /** What is open now, then every change. A change in between is told once more rather than not at all. */
 export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, signal: AbortSignal) {
@@ -31,8 +31,9 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, s
   const devices = new Set<DeviceId>();
   let wake = () => {};
   const unsubscribe = registry.subscribe((event) => {
-    if (event.type === 'pairing_changed') pairings.push(event.pairing);
-    else devices.add(event.deviceId);
+    if (event.type !== 'pairing_changed') devices.add(event.deviceId);
+    // One more than may wait says that they were too many, and a reader that never comes back keeps no more.
+    else if (pairings.length <= maxWaiting) pairings.push(event.pairing);
     wake();
   });
   const unwatch = channels.watch((id) => {
@@ -100,6 +101,6 @@ function devicesIn({ subject, detailJson, action }: AuditRow): DeviceId[] {
   return typeof device === 'string' ? [device as DeviceId] : [];
 }
 
-function tooSlow(): IdentityError {
+export function tooSlow(): IdentityError {
   return new IdentityError('UNREACHABLE', 'More happened than this reader took. Watch again.');
 }

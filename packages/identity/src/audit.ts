@@ -36,7 +36,8 @@ export type AuditAction =
   | 'device.released'
   | 'device.renamed'
   | 'device.role_changed'
-  | 'device.identity_key_replaced';
+  | 'device.identity_key_replaced'
+  | 'capability.executed';
 
 /** What a change hands in; sequence number and hashes are the registry's. */
 export interface AuditEvent {

@@ -51,8 +51,12 @@ export class RootRotation {
     };
   }
 
-  /** Makes the new root. From now on every certificate is handed out together with it. @throws ROTATION_CONFLICT */
-  async prepare(): Promise<void> {
+  /**
+   * Makes the new root. From now on every certificate is handed out together with it.
+   * @param by who does it, for the audit; so for every step.
+   * @throws ROTATION_CONFLICT
+   */
+  async prepare(by?: string): Promise<void> {
     const { registry, clock } = this.#options;
     if (await this.#stored(registry)) throw conflict('A root rotation is under way already.');
     const root = await newRoot(this.#options, this.#trustDomain, 'prepared');
@@ -65,6 +69,7 @@ export class RootRotation {
         { phase: 'prepared', sinceMs: await sinceMs(tx, now), rootId: root.id },
         'root.prepared',
         now,
+        by,
       );
     });
   }
@@ -74,18 +79,18 @@ export class RootRotation {
    * @param force also when devices would be lost.
    * @throws ROTATION_CONFLICT, ROTATION_NOT_READY naming devices
    */
-  async activate(force: boolean): Promise<void> {
+  async activate(force: boolean, by?: string): Promise<void> {
     await this.#ready(force, 'activate');
-    await this.#change('prepared', 'root.activated', async (tx, stored, roots, now) => {
+    await this.#change('prepared', 'root.activated', by, async (tx, stored, roots, now) => {
       await swap(tx, roots, stored.rootId, 'prepared');
       return { ...stored, phase: 'activated', sinceMs: await sinceMs(tx, now) };
     });
   }
 
   /** The old root counts no more. @throws as `activate`. */
-  async finish(force: boolean): Promise<void> {
+  async finish(force: boolean, by?: string): Promise<void> {
     await this.#ready(force, 'finish');
-    await this.#change('activated', 'root.finished', async (tx, _stored, roots) => {
+    await this.#change('activated', 'root.finished', by, async (tx, _stored, roots) => {
       for (const root of roots)
         if (root.state === 'trusted') await tx.moveAuthority(root.id, 'trusted', 'retired');
       return undefined;
@@ -93,16 +98,16 @@ export class RootRotation {
   }
 
   /** Back to the old root: a prepared one is dropped, an activated one changes places with the old. */
-  async rollback(): Promise<void> {
+  async rollback(by?: string): Promise<void> {
     const stored = await this.#stored(this.#options.registry);
     if (stored?.phase === 'prepared') {
-      await this.#change('prepared', 'root.rolled_back', async (tx, { rootId }) => {
+      await this.#change('prepared', 'root.rolled_back', by, async (tx, { rootId }) => {
         await tx.moveAuthority(rootId, 'prepared', 'retired');
         return undefined;
       });
       return;
     }
-    await this.#change('activated', 'root.rolled_back', async (tx, { phase }, roots, now) => {
+    await this.#change('activated', 'root.rolled_back', by, async (tx, { phase }, roots, now) => {
       const old = roots.find((root) => root.state === 'trusted');
       if (!old) throw conflict('There is no older root to go back to.');
       await swap(tx, roots, old.id, 'trusted');
@@ -124,6 +129,7 @@ export class RootRotation {
   async #change(
     phase: Stored['phase'],
     action: AuditAction,
+    by: string | undefined,
     work: (
       tx: RegistryTransaction,
       stored: Stored,
@@ -141,7 +147,7 @@ export class RootRotation {
         );
       }
       const roots = (await tx.authorities()).filter((each) => each.tier === 'root');
-      await this.#record(tx, await work(tx, stored, roots, now), action, now, stored.rootId);
+      await this.#record(tx, await work(tx, stored, roots, now), action, now, by, stored.rootId);
     });
   }
 
@@ -150,6 +156,7 @@ export class RootRotation {
     next: Stored | undefined,
     action: AuditAction,
     now: Date,
+    by: string | undefined,
     rootId = next?.rootId,
   ): Promise<void> {
     await tx.putSetting(settingName, next ? JSON.stringify(next) : '');
@@ -157,7 +164,7 @@ export class RootRotation {
       at: now,
       action,
       subject: rootId ?? '',
-      detail: { phase: next?.phase ?? 'none' },
+      detail: { phase: next?.phase ?? 'none', ...(by && { by }) },
     });
   }
 
