@@ -146,9 +146,11 @@ export class RenewalDesk {
     const nowMs = clock.now().getTime();
     const certificates = await registry.certificatesOf(device.id, certificatesLookedAt);
     if (certificates.length === 0) return 'it never fetched its first certificate';
-    const used = certificates.find(({ state }) => state !== 'issued');
-    if (used?.state === 'revoked') return 'its certificate was revoked';
-    const since = used?.notAfter ?? device.lastSeenAt ?? device.createdAt;
+    const used = certificates.filter(({ state }) => state !== 'issued');
+    // Two of one instant have no order between them.
+    const newest = used.filter(({ createdAt }) => createdAt.getTime() === used[0]?.createdAt.getTime());
+    if (newest.some(({ state }) => state === 'revoked')) return 'its certificate was revoked';
+    const since = used[0]?.notAfter ?? device.lastSeenAt ?? device.createdAt;
     if ((await this.#absenceMs(since)) > limits.recoveryOfflineMs) {
       return `it was away since ${since.toISOString()}`;
     }
