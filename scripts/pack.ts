@@ -2,7 +2,16 @@
 // installed from a registry or a tarball must be JavaScript with its declarations beside it.
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
@@ -18,6 +27,10 @@ try {
   run('npx', ['tsc', '-p', 'tsconfig.pack.json', '--outDir', staged]);
   const folders = globSync('packages/*', { cwd: repository }).sort();
   for (const folder of folders) stage(folder);
+  // Built here and now: what lies in the checkout's own dist may be of another version, or nothing.
+  const pages = join(staged, 'packages/console/dist');
+  run('npm', ['run', 'build', '--silent', '-w', '@palyra/console', '--', '--outDir', pages]);
+  if (!existsSync(join(pages, 'index.html'))) throw new Error(`The console was not built into ${pages}.`);
   mkdirSync(target, { recursive: true });
   run('npm', [
     'pack',
@@ -37,7 +50,7 @@ function stage(folder: string): void {
   for (const generated of globSync('src/gen/**/*.{js,d.ts}', { cwd: from })) {
     cpSync(join(from, generated), join(to, generated));
   }
-  for (const extra of globSync(['bin', 'dist', 'proto'], { cwd: from })) {
+  for (const extra of globSync(['bin', 'proto'], { cwd: from })) {
     cpSync(join(from, extra), join(to, extra), { recursive: true });
   }
   cpSync(join(repository, 'LICENSE'), join(to, 'LICENSE'));
@@ -51,6 +64,10 @@ function stage(folder: string): void {
     scripts: __,
     ...description
   } = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8'));
+  // Suites are for tests in the checkout, and import what only it has.
+  const { exports } = description;
+  for (const [name, file] of typeof exports === 'object' ? Object.entries<string>(exports) : [])
+    if (!existsSync(join(to, file.replace(/\.ts$/, '.js')))) delete exports[name];
   const text = JSON.stringify(description, null, 2).replaceAll(/(\.\/src\/[\w-]+)\.ts"/g, '$1.js"');
   writeFileSync(join(to, 'package.json'), `${text}\n`);
 }

@@ -5,16 +5,59 @@ import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { test } from 'node:test';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
 
 const repository = join(import.meta.dirname, '..');
 
-test('a project outside the repository uses the packed packages, and the command runs', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-project-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+let folder: string;
+const stale = join(repository, 'packages/console/dist/left-from-before.txt');
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'palyra-project-'));
+  await mkdir(dirname(stale), { recursive: true });
+  await writeFile(stale, '');
   run(process.execPath, [join(repository, 'scripts/pack.ts'), join(folder, 'packed')], repository);
   await installAt(folder);
+});
+after(async () => {
+  await rm(stale, { force: true });
+  await rm(folder, { recursive: true, force: true });
+});
+
+test('the console is packed as it is built now, not as the checkout happens to have it', async () => {
+  const pages = await readdir(join(folder, 'node_modules/@palyra/console/dist'));
+  assert.deepEqual(pages.sort(), ['assets', 'index.html']);
+});
+
+test('what is packed imports only what it brings, and exports only what is there', async () => {
+  const packed = join(folder, 'node_modules/@palyra');
+  for (const name of await readdir(packed)) {
+    const { dependencies, optionalDependencies, exports } = JSON.parse(
+      await readFile(join(packed, name, 'package.json'), 'utf8'),
+    );
+    const brought = new Set([
+      `@palyra/${name}`,
+      ...Object.keys({ ...dependencies, ...optionalDependencies }),
+    ]);
+    const files = (await readdir(join(packed, name), { recursive: true })).filter(
+      (file) => /\.js$/.test(file) && !file.startsWith('dist/'),
+    );
+    for (const file of files) {
+      const text = await readFile(join(packed, name, file), 'utf8');
+      for (const [, from] of text.matchAll(
+        /^(?:import|export|\} from) ?(?:[^'\n]* from )?'([^'.][^']*)'/gm,
+      )) {
+        const isOfNode = from!.startsWith('node:') && from !== 'node:test';
+        const [, owner] = /^((?:@[^/]+\/)?[^/]+)/.exec(from!)!;
+        assert.ok(isOfNode || brought.has(owner!), `${name}/${file} imports ${from}`);
+      }
+    }
+    for (const file of typeof exports === 'object' ? Object.values<string>(exports) : [])
+      await readFile(join(packed, name, file));
+  }
+});
+
+test('a project outside the repository uses the packed packages, and the command runs', async () => {
   await writeFile(join(folder, 'package.json'), '{"type":"module"}');
 
   const example = await readFile(join(repository, 'examples/one-process.ts'), 'utf8');
