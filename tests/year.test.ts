@@ -65,6 +65,8 @@ test('through a year of mishaps nobody is locked out for good and nothing that w
   t.diagnostic(`seed ${seed}: ${[...year.counts].map(([what, count]) => `${what} ${count}`).join(', ')}`);
   for (const [what, count] of Object.entries(least))
     assert.ok(year.count(what) >= count, `${what}: ${year.count(what)}, seed ${seed}`);
+  // Whatever happens to a device, it does not look like a copy of itself.
+  assert.equal(year.count('taken for a copy'), 0, `seed ${seed}`);
 });
 
 test('the same seed gives the same year', async (t) => {

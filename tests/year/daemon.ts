@@ -34,6 +34,7 @@ import { watchChanges } from './changes.ts';
 import type { Invariants } from './invariants.ts';
 import { Mortal, mortalStore } from './mortal.ts';
 import { type Random, seededCrypto } from './random.ts';
+import { thiefSource } from './thieves.ts';
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -144,6 +145,9 @@ export class Daemon {
         registry.subscribe((event) => {
           connections.apply(event);
           this.onEvent(event);
+          if (event.type !== 'clone_suspected') return;
+          const isThief = event.source === thiefSource;
+          this.#invariants.happened(isThief ? 'copy reported' : 'taken for a copy', event.name);
         }),
       );
       const running: Running = { process, identity, connections, open: new Map(), credential, stop };

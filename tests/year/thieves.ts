@@ -17,7 +17,7 @@ import type { Random } from './random.ts';
 
 const day = 24 * 3_600_000;
 const mostBooty = 60;
-const source = '203.0.113.66';
+export const thiefSource = '203.0.113.66';
 
 export interface Stolen {
   readonly identity: DeviceIdentity;
@@ -61,14 +61,16 @@ export class Thieves {
     const key = Buffer.from(identity.publicKey).toString('hex');
     if (this.#invariants.isShutOut({ serial })) {
       await this.#refused(async () => {
-        const connection = await this.#daemon.accept(enrollment.certificateChain, source, () => {});
+        const connection = await this.#daemon.accept(enrollment.certificateChain, thiefSource, () => {});
         await renewCertificate(device, enrollment, (proof) =>
           connection.call(NodeService.method.renew, (caller, { renewals }) => renewals.renew(caller, proof)),
         );
       });
     }
     if (this.#invariants.isShutOut({ deviceId: identity.id, key })) {
-      await this.#refused(() => recoverCertificate(device, enrollment, this.#daemon.pairingPeer(source)));
+      await this.#refused(() =>
+        recoverCertificate(device, enrollment, this.#daemon.pairingPeer(thiefSource)),
+      );
     }
   }
 
