@@ -120,6 +120,7 @@ for (const transport of ['http2', 'quic'] as const) {
     const shown = (await daemon.admin.getDevice({ id: deviceId })).device;
     assert.equal(shown?.transport, transport);
     assert.deepEqual(shown?.capabilities, ['system.info', 'echo']);
+    assert.equal((await daemon.admin.getStatus({})).connected, 1);
   });
 
   test(`over ${transport}, what goes wrong on the device has a code`, async (t) => {

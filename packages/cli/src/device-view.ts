@@ -2,7 +2,7 @@
 
 import type { Certificate, Device } from './admin.ts';
 import { type Cli, followUp } from './cli.ts';
-import { idIn } from './reference.ts';
+import { idIn, isNarrow } from './reference.ts';
 import { fields, table } from './table.ts';
 import { formatSpan, formatTime, isoTime } from './time.ts';
 
@@ -16,6 +16,8 @@ export function deviceJson(device: Device) {
     state: device.state,
     identity_fingerprint: device.identityFingerprint,
     created_at: isoTime(device.createdAtMs),
+    connected: device.transport !== '',
+    transport: device.transport || null,
     last_seen_at: isoTime(device.lastSeenMs),
     certificate_not_after: isoTime(device.certificateNotAfterMs),
     capabilities: device.capabilities,
@@ -49,7 +51,7 @@ export function deviceTable(cli: Cli, devices: readonly Device[]): string {
     ]
       .filter(Boolean)
       .join(', '),
-    device.lastSeenMs > 0n ? `${formatSpan(cli.now() - Number(device.lastSeenMs))} ago` : 'never',
+    seen(cli, device),
   ]);
   return table(['ID', 'NAME', 'KIND', 'STATE', 'SEEN'], rows, {
     columns: cli.output.columns,
@@ -73,7 +75,10 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
     ['identity key', device.identityFingerprint],
     ['can do', device.capabilities.join(', ')],
     ['approved', formatTime(device.createdAtMs, now)],
-    ['last seen', device.lastSeenMs > 0n ? formatTime(device.lastSeenMs, now) : 'never'],
+    [
+      'last seen',
+      connectedWords(device) ?? (device.lastSeenMs > 0n ? formatTime(device.lastSeenMs, now) : 'never'),
+    ],
   ]);
   if (certificates.length === 0) return `${about}\n\nNo certificate yet.`;
   const rows = certificates.map((each) => [
@@ -88,6 +93,17 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
     spare: ['FROM'],
   });
   return `${about}\n\n${list}`;
+}
+
+function seen(cli: Cli, device: Device): string {
+  const now = connectedWords(device);
+  if (now) return isNarrow(cli.output.columns) ? 'now' : now;
+  return device.lastSeenMs > 0n ? `${formatSpan(cli.now() - Number(device.lastSeenMs))} ago` : 'never';
+}
+
+/** Undefined while it is not connected. */
+function connectedWords({ transport }: Device): string | undefined {
+  return transport ? `now, ${transport === 'quic' ? 'QUIC' : 'HTTP/2'}` : undefined;
 }
 
 /** What the role means, wherever it is given or shown. */

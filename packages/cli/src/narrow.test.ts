@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import width from 'fast-string-width';
 import type { Certificate, Device } from './admin.ts';
-import { deviceDetails, deviceTable } from './device-view.ts';
+import { deviceDetails, deviceJson, deviceTable } from './device-view.ts';
 import { resolveHome } from './home.ts';
 import { Output } from './output.ts';
 import { pairingTable } from './pairing-view.ts';
@@ -38,6 +38,9 @@ const device = {
   capabilities: ['echo'],
   revocationReason: '',
   cloneSeenMs: 0n,
+  recoveryAskedMs: 0n,
+  certificateNotAfterMs: 0n,
+  transport: '',
 } as unknown as Device;
 
 const certificate = {
@@ -70,6 +73,18 @@ test('on 60 columns the id, the name, the state and when it was seen are there',
     'ID        NAME                 KIND     STATE     SEEN',
     '5Z7K3QX9  the sensor in the …  desktop  approved  59 min ago',
   ]);
+});
+
+test('a device that is connected was seen now, and over what where there is room', () => {
+  const seen = (columns: number, transport: string) =>
+    deviceTable(cliWith(columns), [{ ...device, name: 'box', transport }]).split('\n')[1];
+  assert.match(seen(60, 'quic')!, / approved {2}now$/);
+  assert.match(seen(100, 'quic')!, / approved {2}now, QUIC$/);
+  assert.match(seen(100, 'http2')!, / approved {2}now, HTTP\/2$/);
+  const connected = { ...device, transport: 'quic' };
+  assert.match(deviceDetails(cliWith(100), connected, []), /last seen +now, QUIC/);
+  const { connected: isConnected, transport } = deviceJson(connected);
+  assert.deepEqual([isConnected, transport], [true, 'quic']);
 });
 
 test('on 60 columns a request has its id, its state and its words', () => {

@@ -23,9 +23,14 @@ export function shortId(id: string): string {
   return id.slice(-8);
 }
 
+/** Whether a table has no room for whole ids. */
+export function isNarrow(columns: number): boolean {
+  return columns < narrow;
+}
+
 /** For a table: the whole id where there is room for it. */
 export function idIn(columns: number, id: string): string {
-  return columns < narrow && id.length > 8 ? (wholeId.test(id) ? shortId(id) : id.slice(0, 8)) : id;
+  return isNarrow(columns) && id.length > 8 ? (wholeId.test(id) ? shortId(id) : id.slice(0, 8)) : id;
 }
 
 /**

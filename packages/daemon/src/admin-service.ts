@@ -318,6 +318,7 @@ async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
     startedAtMs: millis(options.startedAt),
     daemonTimeMs: millis(identity.clock.now()),
     devices: counts.devices,
+    connected: options.channels.connected,
     pendingRequests: counts.pendingRequests,
     liveCodes: counts.waitingCodes,
     version: options.version,

@@ -79,6 +79,11 @@ export class DeviceChannels {
     return this.#devices.get(id)?.channel;
   }
 
+  /** How many devices are connected now. */
+  get connected(): number {
+    return [...this.#devices.values()].filter(({ channel }) => channel).length;
+  }
+
   /** Told of every device that connects or is gone. Returns the function that ends it. */
   watch(listener: (id: DeviceId) => void): () => void {
     this.#watchers.add(listener);

@@ -44,6 +44,7 @@ async function status(cli: Cli): Promise<void> {
       started_at: isoTime(reply.startedAtMs),
       daemon_time: isoTime(reply.daemonTimeMs),
       devices: reply.devices,
+      connected: reply.connected,
       pending_requests: reply.pendingRequests,
       live_codes: reply.liveCodes,
     },
@@ -56,7 +57,7 @@ async function status(cli: Cli): Promise<void> {
         ...listeners.map(({ name, address }) => [name, address] as const),
         ['home', reply.home],
         ['version', reply.version],
-        ['devices', String(reply.devices)],
+        ['devices', `${reply.devices}, ${reply.connected} connected`],
         ['requests', String(reply.pendingRequests)],
         ['live codes', String(reply.liveCodes)],
       ]);

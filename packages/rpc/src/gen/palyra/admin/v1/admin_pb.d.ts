@@ -82,6 +82,13 @@ export declare type GetStatusResponse = Message<"palyra.admin.v1.GetStatusRespon
    * @generated from field: string home = 11;
    */
   home: string;
+
+  /**
+   * Devices whose agent is connected now.
+   *
+   * @generated from field: uint32 connected = 12;
+   */
+  connected: number;
 };
 
 /**
