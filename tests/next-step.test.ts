@@ -2,7 +2,10 @@
 // and never the one with the home of the other.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -24,6 +27,22 @@ test('a device with a wrong code is sent to the operator, and not to a daemon of
   const message = await failure(run, { code: 'DAEMON_NOT_AUTHENTICATED', exitCode: 3 });
   assert.match(message, /ask the operator for a new code \(there: palyra pairing code\)/);
   assert.ok(!message.includes(home), message);
+});
+
+test('a port that is not the pairing listener is named, in words', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const home = await makeDeviceHome(t);
+  const plain = http.createServer().listen(0, '127.0.0.1');
+  t.after(() => plain.close());
+  await once(plain, 'listening');
+  const node = daemon.running.listeners.find(({ name }) => name === 'node')!.address;
+  for (const address of [node, `127.0.0.1:${(plain.address() as AddressInfo).port}`]) {
+    const run = palyra(['pair', address, '--code-stdin'], { home, stdin: '123-456789' });
+    assert.equal(
+      await failure(run, { code: 'UNREACHABLE', exitCode: 7 }),
+      `What answers at ${address} is not the pairing listener (usually port 7443).`,
+    );
+  }
 });
 
 test('a revoked device is told the command that works in its home, and the operator who approves it is not', async (t) => {

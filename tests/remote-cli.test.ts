@@ -142,5 +142,10 @@ test('a home that is not paired, another daemon and another address are said as 
   assert.equal((await at('--remote-daemon', site.daemon.daemonId)).exitCode, 0);
   await failure(at('--remote-daemon', laptop.id), { code: 'NOT_PAIRED', exitCode: 4 });
   await failure(at('--remote-address', '127.0.0.1:1'), { code: 'UNREACHABLE', exitCode: 7 });
+  const pairing = await failure(at('--remote-address', site.daemon.pairingAddress), {
+    code: 'UNREACHABLE',
+    exitCode: 7,
+  });
+  assert.ok(pairing.includes(`at ${site.daemon.pairingAddress} is not the node listener`), pairing);
   await failure(at('--remote-address', 'no address'), { code: 'USAGE', exitCode: 2 });
 });

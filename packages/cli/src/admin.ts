@@ -1,6 +1,6 @@
 // The operator's line to the daemon: its admin socket in this home, or mutual TLS from this device.
 
-import { type Client, ConnectError, createClient } from '@connectrpc/connect';
+import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
 import {
   AdminService,
@@ -38,7 +38,7 @@ export async function withAdmin<T>(
     connection = await untilInterrupted(interrupted, dial(cli));
     return await untilInterrupted(interrupted, work(createClient(AdminService, connection.transport)));
   } catch (error) {
-    throw error instanceof ConnectError ? answerOf(error) : error;
+    throw error instanceof ConnectError ? answerOf(error, cli.remote) : error;
   } finally {
     stopProgress();
     connection?.close();
@@ -66,9 +66,18 @@ async function dialRemote(cli: Cli, { daemon, address }: Remote): Promise<Http2C
   return dialNode(at, enrollment, { readMaxBytes: answerBytes });
 }
 
-function answerOf(error: ConnectError): IdentityError {
+function answerOf(error: ConnectError, remote: Remote | undefined): IdentityError {
   const answer = fromConnectError(error);
   if (answer.code !== 'UNREACHABLE') return answer;
+  if (error.code === Code.Unimplemented) {
+    const address = remote?.address;
+    if (address === undefined) return answer;
+    return new IdentityError(
+      'UNREACHABLE',
+      `What answers at ${address} is not the node listener (usually port ${nodePort}), or it is of another version.`,
+      { cause: error },
+    );
+  }
   return new IdentityError('UNREACHABLE', 'The daemon stopped before it had answered. See: palyra status', {
     cause: error,
   });

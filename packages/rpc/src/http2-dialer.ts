@@ -41,6 +41,8 @@ export interface NodeConnection {
 }
 
 const connectTimeoutMs = 10_000;
+const pairingListener = 'the pairing listener (usually port 7443)';
+const nodeListener = 'the node listener (usually port 7444)';
 /** A peer that has gone without a word is noticed within the sum of the two. */
 const keepAliveMs = 20_000;
 const keepAliveTimeoutMs = 10_000;
@@ -62,7 +64,7 @@ export async function dialNode(
     cert: certificatesToPem(enrollment.certificateChain),
     key: TlsKey.fromPkcs8(enrollment.tlsKey).toPem(),
   };
-  const connection = await dialTls(address, options, readMaxBytes);
+  const connection = await dialTls(address, options, readMaxBytes, wrongListener(address, nodeListener));
   return { ...connection, name: 'http2' };
 }
 
@@ -74,7 +76,12 @@ export async function dialNode(
  */
 export async function dialPairing(address: string, known?: KnownDaemon): Promise<Http2Connection> {
   const options = known ? expectDaemon(known) : { rejectUnauthorized: false };
-  return dialTls(address, options, MAX_PAIRING_MESSAGE_BYTES);
+  const isAnother = wrongListener(address, pairingListener);
+  const connection = await dialTls(address, options, MAX_PAIRING_MESSAGE_BYTES, isAnother);
+  // The node listener ends whoever comes without a certificate once TLS is up, before HTTP/2 has begun.
+  if (await connection.begun) return connection;
+  connection.destroy();
+  throw new IdentityError('UNREACHABLE', isAnother);
 }
 
 /** What an enrollment knows of its daemon. */
@@ -100,12 +107,16 @@ export async function dialAdmin(socketPath: string): Promise<Http2Connection> {
   return overHttp2(socket, 'http://localhost', new Uint8Array());
 }
 
-/** @param readMaxBytes the largest answer that is taken; who sends it need not be the daemon. */
+/**
+ * @param readMaxBytes the largest answer that is taken; who sends it need not be the daemon.
+ * @param isAnother said of a peer that does not speak as the listener does.
+ */
 async function dialTls(
   address: string,
   options: tls.ConnectionOptions,
   readMaxBytes: number,
-): Promise<Http2Connection> {
+  isAnother: string,
+): Promise<BegunConnection> {
   const at = address.lastIndexOf(':');
   const host = address.slice(0, at).replace(/^\[(.*)\]$/, '$1');
   const socket = tls.connect({
@@ -119,8 +130,14 @@ async function dialTls(
     socket,
     'secureConnect',
     `No daemon answers at ${address}. Check the address and that it runs.`,
+    isAnother,
   );
   return overHttp2(socket, `https://${address}`, exportChannelBinding(socket), { readMaxBytes });
+}
+
+interface BegunConnection extends Http2Connection {
+  /** Whether the peer said the first word of HTTP/2. */
+  readonly begun: Promise<boolean>;
 }
 
 function overHttp2(
@@ -128,7 +145,7 @@ function overHttp2(
   authority: string,
   channelBinding: Uint8Array,
   limits: { readonly readMaxBytes?: number } = {},
-): Http2Connection {
+): BegunConnection {
   const session = http2.connect(authority, { createConnection: () => socket });
   // What breaks the session breaks its calls, and they report it.
   session.on('error', () => {});
@@ -164,9 +181,15 @@ function overHttp2(
       notifyResponseByteRead: () => {},
     },
   });
+  const begun = new Promise<boolean>((resolve) => {
+    session.once('remoteSettings', () => resolve(true));
+    session.once('close', () => resolve(false));
+    setTimeout(() => resolve(false), connectTimeoutMs).unref();
+  });
   return {
     transport,
     channelBinding,
+    begun,
     closed: new Promise((resolve) => session.once('close', () => resolve())),
     close: () => session.close(),
     destroy: () => session.destroy(),
@@ -182,6 +205,10 @@ function certificateNotTaken(cause: unknown): IdentityError {
   );
 }
 
+function wrongListener(address: string, listener: string): string {
+  return `What answers at ${address} is not ${listener}.`;
+}
+
 function closed(authority: string): IdentityError {
   return new IdentityError('UNREACHABLE', `The connection to ${authority} was closed.`);
 }
@@ -190,6 +217,7 @@ async function ready(
   socket: net.Socket,
   event: 'connect' | 'secureConnect',
   unreachable: string,
+  isAnother = unreachable,
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => socket.destroy(new Error('timed out')), connectTimeoutMs);
@@ -200,13 +228,18 @@ async function ready(
     socket.once('error', (cause: NodeJS.ErrnoException) => {
       clearTimeout(timer);
       const notAuthorized = socket instanceof tls.TLSSocket && Boolean(socket.authorizationError);
-      reject(dialError(cause, notAuthorized, unreachable));
+      reject(dialError(cause, notAuthorized, unreachable, isAnother));
     });
   });
 }
 
 /** @param notAuthorized whether TLS worked and the peer's certificate did not. */
-function dialError(cause: NodeJS.ErrnoException, notAuthorized: boolean, unreachable: string): IdentityError {
+function dialError(
+  cause: NodeJS.ErrnoException,
+  notAuthorized: boolean,
+  unreachable: string,
+  isAnother: string,
+): IdentityError {
   const code = cause.code ?? '';
   if (code === 'CERT_NOT_YET_VALID' || code === 'CERT_HAS_EXPIRED') {
     return new IdentityError(
@@ -222,5 +255,8 @@ function dialError(cause: NodeJS.ErrnoException, notAuthorized: boolean, unreach
       { cause },
     );
   }
+  // What OpenSSL says of a peer without our TLS is for nobody to read.
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_'))
+    return new IdentityError('UNREACHABLE', isAnother, { cause });
   return new IdentityError('UNREACHABLE', `${unreachable} (${cause.message})`, { cause });
 }
