@@ -83,17 +83,32 @@ async function rotateRoot(cli: Cli, step: string, { force = false }: { force?: b
   const { phase, sinceMs, behind } = await withAdmin(cli, (admin) => admin.rotateRoot({ step, force }));
   cli.output.answer(
     { phase, since: isoTime(sinceMs), behind: behind.map(({ id, name }) => ({ id, name })) },
-    () => {
-      const lines = [rotationAnswers[phase] ?? phase];
-      if (behind.length > 0) {
-        lines.push('', 'The next step would lose these devices, which have not renewed since:');
-        for (const { id, name } of behind) lines.push(`  ${id}  ${printable(name)}`);
-      } else if (phase !== 'none') lines.push('', 'Every device is ready for the next step.');
-      const next = { prepared: 'activate', activated: 'finish' }[phase];
-      if (next) lines.push(`Next: ${followUp(cli, `ca rotate-root ${next}`)}`);
-      return lines.join('\n');
-    },
+    () => rotationWords(cli, phase, behind),
   );
+}
+
+export function rotationWords(
+  cli: Cli,
+  phase: string,
+  behind: readonly { readonly id: string; readonly name: string }[],
+): string {
+  const lines = [rotationAnswers[phase] ?? phase];
+  const next = { prepared: 'activate', activated: 'finish' }[phase];
+  if (behind.length > 0) {
+    lines.push('', 'The next step would lose these devices, which have not renewed since:');
+    for (const { id, name } of behind) lines.push(`  ${id}  ${printable(name)}`);
+    lines.push(
+      'Wait until they have renewed by themselves, or run on each: palyra renew',
+      `Then look again: ${followUp(cli, 'ca rotate-root status')}`,
+    );
+  } else if (next) {
+    lines.push(
+      '',
+      'Every device is ready for the next step.',
+      `Next: ${followUp(cli, `ca rotate-root ${next}`)}`,
+    );
+  }
+  return lines.join('\n');
 }
 
 const rotationAnswers: Readonly<Record<string, string>> = {
