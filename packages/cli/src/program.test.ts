@@ -143,3 +143,11 @@ test('the version is the one of the package', async () => {
   assert.equal(exitCode, 0);
   assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
 });
+
+test('an input that is no option is refused with the option, and each default is said once', async () => {
+  const { exitCode, stderr } = await runRecorded({ args: ['node', 'exec', '7K3QX9AB', 'echo', '{"a":1}'] });
+  assert.equal(exitCode, 2);
+  assert.match(stderr, /--input '\{"hello":1\}' \[USAGE\]/);
+  const help = await runRecorded({ args: ['node', 'exec', '--help'], columns: 120 });
+  assert.match(help.stdout, /give up after this time \(default: 30s\)\n/);
+});

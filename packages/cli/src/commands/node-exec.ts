@@ -1,7 +1,7 @@
 // `palyra node exec`: the operator runs a capability on a connected device.
 
 import { IdentityError } from '@palyra/identity';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { withAdmin } from '../admin.ts';
 import type { Cli } from '../cli.ts';
 import { CliError } from '../failure.ts';
@@ -17,21 +17,28 @@ interface ExecOptions {
 }
 
 export function addNodeExec(node: Command, cli: () => Cli): void {
+  const command = node.command('exec');
   withExamples(
-    node
-      .command('exec')
+    command
       .argument('<device>', 'the device, or enough of the beginning or end of its id')
       .argument('<capability>', 'for example system.info')
       .description('Run a capability on a connected device, and show what it gives back.')
       .option('--input <json>', 'what it gets', 'null')
-      .option('--timeout <time>', 'give up after this time (default: 30s)', parseSpan, 30_000)
-      .action((device: string, capability: string, options: ExecOptions) =>
-        exec(cli(), device, capability, options),
-      ),
+      .addOption(
+        new Option('--timeout <time>', 'give up after this time').argParser(parseSpan).default(30_000, '30s'),
+      )
+      .allowExcessArguments()
+      .action((device: string, capability: string, options: ExecOptions) => {
+        if (command.args.length > 2) throw new CliError('USAGE', inputIsAnOption);
+        return exec(cli(), device, capability, options);
+      }),
     'palyra node exec 7K3QX9AB system.info',
     'palyra node exec 7K3QX9AB echo --input \'{"hello":1}\' --json',
   );
 }
+
+const inputIsAnOption =
+  'Give one device and one capability. What the capability gets goes into --input, quoted for the shell: --input \'{"hello":1}\'';
 
 async function exec(cli: Cli, reference: string, capability: string, options: ExecOptions): Promise<void> {
   const { input } = options;
