@@ -94,6 +94,18 @@ for (const line of operatorCommands) {
   });
 }
 
+for (const line of ['secrets rekey', 'backup b.age']) {
+  test(`"${line}" on a home without a daemon ends with 4, and makes none`, async (t) => {
+    const home = await temporaryFolder(t);
+    const args = [...line.split(' '), '--home', home];
+    const { exitCode, stdout, stderr } = await runRecorded({ args });
+    assert.equal(exitCode, 4, stderr);
+    assert.equal(stdout, '');
+    assert.match(stderr, /daemon is not there\. Start the daemon once, .*--home DIR \[NOTHING_FOUND\]\n$/);
+    assert.deepEqual(await readdir(home), []);
+  });
+}
+
 test('a device that is not paired is told so, and nothing is left behind', async (t) => {
   const home = await temporaryFolder(t);
   const { exitCode, stdout } = await runRecorded({ args: ['node', 'status', '--home', home, '--json'] });

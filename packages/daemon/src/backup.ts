@@ -25,7 +25,7 @@ import { z } from 'zod';
 import { openCaKeys } from './ca-key.ts';
 import { parseConfig, readConfig } from './config.ts';
 import { withFileErrors } from './file-error.ts';
-import { daemonPaths, takeHome } from './home.ts';
+import { checkHome, daemonPaths, takeHome } from './home.ts';
 import { openMasterKey } from './master-key.ts';
 import { shutOutAgain, takeEveryRole } from './shut-out.ts';
 
@@ -58,7 +58,7 @@ export interface BackupSummary {
  * Writes a consistent copy of a daemon's state, also while it runs. The file is there whole or not at all.
  * @param options.scryptLogN default 18; lower is for tests alone.
  * @param options.clock default: the system's.
- * @throws MESSAGE_INVALID for a passphrase that is too short, STORE_FULL, STORE_FAILED, and what the stores say.
+ * @throws MESSAGE_INVALID for a passphrase that is too short, NOTHING_FOUND without a daemon in the home, STORE_FULL, STORE_FAILED, and what the stores say.
  */
 export async function backupHome(
   homePath: string,
@@ -72,6 +72,7 @@ export async function backupHome(
       `A backup's passphrase has at least ${minPassphraseLength} characters.`,
     );
   }
+  await checkHome(homePath);
   const paths = daemonPaths(homePath);
   const copy = `${file}.registry`;
   const partial = `${file}.partial`;

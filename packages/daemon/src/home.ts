@@ -58,6 +58,24 @@ async function take(home: string): Promise<DaemonHome> {
   };
 }
 
+/**
+ * For what works on the state of a daemon and must not make one.
+ * @throws NOTHING_FOUND
+ */
+export async function checkHome(home: string): Promise<void> {
+  const { path, secrets } = daemonPaths(home);
+  for (const folder of [home, path, secrets]) {
+    await lstat(folder).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code !== 'ENOENT') return;
+      throw new IdentityError(
+        'NOTHING_FOUND',
+        `${folder} is not there. Start the daemon once, or name the right home: --home DIR`,
+        { cause },
+      );
+    });
+  }
+}
+
 export function daemonPaths(home: string, folder = 'daemon'): DaemonPaths {
   const path = join(home, folder);
   return {

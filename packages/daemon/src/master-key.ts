@@ -13,7 +13,7 @@ import {
   readCredential,
 } from '@palyra/identity';
 import { type DaemonConfig, readConfig } from './config.ts';
-import { type DaemonHome, takeHome } from './home.ts';
+import { checkHome, type DaemonHome, takeHome } from './home.ts';
 
 type Place = Pick<DaemonHome, 'masterKey' | 'secrets'>;
 
@@ -36,9 +36,10 @@ export async function openMasterKey({ masterKey }: DaemonConfig, home: Place): P
  * Re-encrypts every secret of a stopped daemon under a new master key of the same kind. May be killed at any point: the
  * old key or the new one opens the store, whichever is in place then.
  * @param next the file with the new passphrase, or with the new credential; unused for a key file, which is made anew.
- * @throws HOME_IN_USE, TypeError without the file that is needed, and what the store says.
+ * @throws NOTHING_FOUND without a daemon in the home, HOME_IN_USE, TypeError without the file that is needed, and what the store says.
  */
 export async function rekeySecrets(homePath: string, next: string | undefined): Promise<void> {
+  await checkHome(homePath);
   const home = await takeHome(homePath);
   try {
     const config = await readConfig(home.config);

@@ -70,7 +70,8 @@ export function addBackup(program: Command, cli: () => Cli): void {
 }
 
 async function backup(cli: Cli, file: string, options: PassphraseOptions): Promise<void> {
-  const { backupHome } = await import('@palyra/daemon');
+  const { backupHome, checkHome } = await import('@palyra/daemon');
+  await checkHome(cli.home.path);
   const passphrase = await passphraseOf(cli, options, true);
   const stopProgress = cli.output.progress(() => 'Writing the backup');
   const made = await backupHome(cli.home.path, file, passphrase).finally(stopProgress);
