@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Command } from 'commander';
 import { sideOf, withFollowUps } from './cli.ts';
@@ -105,6 +106,26 @@ for (const line of ['secrets rekey', 'backup b.age']) {
     assert.deepEqual(await readdir(home), []);
   });
 }
+
+test('a backup that is not there is named before its passphrase is asked for', async (t) => {
+  const home = await temporaryFolder(t);
+  const file = join(home, 'nope.age');
+  const { exitCode, stderr } = await runRecorded({ args: ['restore', file, '--home', home] });
+  assert.equal(exitCode, 1);
+  assert.ok(stderr.startsWith(`error: ${file} cannot be read: ENOENT`), stderr);
+  assert.match(stderr, /\[FILE_FAILED\]\n$/);
+  assert.deepEqual(await readdir(home), []);
+});
+
+test('a folder for the backup that is not there is named before its passphrase is asked for', async (t) => {
+  const home = await temporaryFolder(t);
+  await mkdir(join(home, 'daemon', 'secrets'), { recursive: true });
+  const file = join(home, 'nodir', 'b.age');
+  const { exitCode, stderr } = await runRecorded({ args: ['backup', file, '--home', home] });
+  assert.equal(exitCode, 1);
+  assert.ok(stderr.startsWith(`error: ${file} cannot be written: ENOENT`), stderr);
+  assert.match(stderr, /\[FILE_FAILED\]\n$/);
+});
 
 test('a device that is not paired is told so, and nothing is left behind', async (t) => {
   const home = await temporaryFolder(t);

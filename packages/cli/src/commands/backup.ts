@@ -1,5 +1,7 @@
 // `palyra backup`, `palyra restore`, `palyra secrets rekey`, `palyra doctor`: a daemon's state as a whole.
 
+import { access, constants, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { BackupSummary } from '@palyra/daemon';
 import { parseDeviceId } from '@palyra/identity';
 import type { Command } from 'commander';
@@ -72,6 +74,7 @@ export function addBackup(program: Command, cli: () => Cli): void {
 async function backup(cli: Cli, file: string, options: PassphraseOptions): Promise<void> {
   const { backupHome, checkHome } = await import('@palyra/daemon');
   await checkHome(cli.home.path);
+  await access(dirname(file), constants.W_OK).catch(cannotBe('written', file));
   const passphrase = await passphraseOf(cli, options, true);
   const stopProgress = cli.output.progress(() => 'Writing the backup');
   const made = await backupHome(cli.home.path, file, passphrase).finally(stopProgress);
@@ -98,6 +101,7 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
     throw new CliError('USAGE', 'Either name the revoked devices, or say that there were none.');
   }
   const revokedSince = options.noneRevoked ? 'none' : options.revoked.map(parseDeviceId);
+  await checkReadable(file);
   const { restoreHome } = await import('@palyra/daemon');
   const passphrase = await passphraseOf(cli, options, false);
   const stopProgress = cli.output.progress(() => 'Restoring');
@@ -123,6 +127,19 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
         `Start it: ${followUp(cli, 'daemon')}`,
       ].join('\n'),
   );
+}
+
+/** A wrong name is better told before somebody has typed a passphrase. @throws FILE_FAILED */
+async function checkReadable(file: string): Promise<void> {
+  await access(file, constants.R_OK).catch(cannotBe('read', file));
+  if ((await stat(file)).isDirectory())
+    throw new CliError('FILE_FAILED', `${file} cannot be read: it is a folder.`);
+}
+
+function cannotBe(done: 'read' | 'written', file: string): (cause: Error) => never {
+  return (cause) => {
+    throw new CliError('FILE_FAILED', `${file} cannot be ${done}: ${cause.message}.`, { cause });
+  };
 }
 
 async function rekey(cli: Cli, { next }: { next?: string }): Promise<void> {
