@@ -196,7 +196,7 @@ function rootMismatch(actual: string): IdentityError {
 function notAuthenticated(): IdentityError {
   return new IdentityError(
     'DAEMON_NOT_AUTHENTICATED',
-    'The daemon could not prove that it knows this code: the code is wrong or used up, or someone is in between. Nothing was stored. Check the code and the address, or ask the operator for a new code (there: palyra pairing code).',
+    'The daemon could not prove that it knows this code: the code is wrong or used up, or someone is in between. Nothing was stored. Mistyped? Run it again: a code has three guesses. Otherwise check the address, or ask the operator for a new code (there: palyra pairing code).',
   );
 }
 
