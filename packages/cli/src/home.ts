@@ -30,6 +30,6 @@ export function resolveHome(option: string | undefined, invocation: Invocation):
 }
 
 /** One word of a POSIX shell. */
-function quoted(path: string): string {
+export function quoted(path: string): string {
   return /^[\w./~+@%,:=-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

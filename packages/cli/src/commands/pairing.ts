@@ -7,6 +7,7 @@ import { type Cli, followUp } from '../cli.ts';
 import { operatorWords } from '../device-view.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
+import { quoted } from '../home.ts';
 import { autoApproveWords, pairingDetails, pairingJson, pairingTable } from '../pairing-view.ts';
 import { printable } from '../printable.ts';
 import { qrCode } from '../qr.ts';
@@ -61,7 +62,7 @@ export function addPairing(program: Command, cli: () => Cli): void {
       .command('approve')
       .argument('[request]', 'the request; without it, the only one that waits is shown and asked about')
       .description(
-        'Let a device in. Compare its words with the ones on the device first. A decision cannot be changed.',
+        'Let a device in. Compare its words with the ones on the device first: to name the request is the yes, and nothing more is asked. A decision cannot be changed.',
       )
       .option('--replace-key', 'accept another identity key for a device id that is known')
       .option('--operator', 'as an OPERATOR, which may do with --remote what you do here')
@@ -204,7 +205,7 @@ async function askAboutTheOnlyRequest(
   if (!canAsk(cli)) {
     throw new CliError(
       'NO_TERMINAL',
-      `There is no terminal to ask on. Compare the words yourself, then: ${followUp(cli, `pairing approve ${shortId(id)}`)}`,
+      `There is no terminal to ask on. Compare the words yourself, then: ${followUp(cli, approval(id, options))}`,
     );
   }
   cli.output.note(`${pairingDetails(cli, request)}\n`);
@@ -221,6 +222,16 @@ async function askAboutTheOnlyRequest(
     await askYes(cli, 'Let it in as an OPERATOR?');
   }
   return { id, replaceIdentityKey: anotherKey };
+}
+
+/** The same command with the request named. */
+function approval(id: string, { replaceKey, operator, name }: ApproveOptions): string {
+  return [
+    `pairing approve ${shortId(id)}`,
+    ...(replaceKey ? ['--replace-key'] : []),
+    ...(operator ? ['--operator'] : []),
+    ...(name === undefined ? [] : [`--name ${printable(quoted(name))}`]),
+  ].join(' ');
 }
 
 async function reject(cli: Cli, reference: string, { reason }: { reason: string }): Promise<void> {

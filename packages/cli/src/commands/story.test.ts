@@ -90,6 +90,11 @@ test('pair, compare, approve, call, revoke: each says its outcome', async () => 
   assert.equal(request.device.name, 'laptop');
   assert.equal(request.device.platform, 'linux-x64 node-24.21');
 
+  const unnamed = await palyra("pairing approve --operator --name mum's");
+  assert.equal(unnamed.last.error.code, 'NO_TERMINAL');
+  const { message } = unnamed.last.error;
+  assert.match(message, /pairing approve \w+ --operator --name 'mum'\\''s' --home /);
+
   const approved = await palyra(`pairing approve ${request.id.slice(-6)}`);
   assert.equal(approved.last.state, 'approved');
   const { exitCode, last: paired } = await device.finish();
