@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -99,6 +99,34 @@ test('what is installed for the machine says what to run, and is removed again',
   assert.equal((await run('uninstall')).exitCode, 0);
   const again = await run('uninstall', '--json');
   assert.equal(JSON.parse(again.stdout).error.code, 'NOTHING_FOUND');
+});
+
+test('PALYRA_HOME, which is a person’s, does not go into the unit of the machine', async () => {
+  assert.match(await printed([], { palyraHome: '/srv/mine' }), / --home \/var\/lib\/palyra /);
+  assert.match(await printed(['--user'], { palyraHome: '/srv/mine' }), / --home \/srv\/mine /);
+});
+
+test('a home of another user than the service’s is refused, with what to run', async (t) => {
+  const root = await temporaryFolder(t);
+  const home = join(root, 'srv/palyra');
+  await mkdir(home, { recursive: true });
+  await mkdir(join(root, 'etc'));
+  const owner = (await stat(home)).uid;
+  const install = async (users: string) => {
+    await writeFile(join(root, 'etc/passwd'), users);
+    const args = ['daemon', 'install', '--root', root, '--home', '/srv/palyra'];
+    return runRecorded({ args, executable: ['/opt/node/bin/node', '/opt/palyra/bin/palyra.js'] });
+  };
+  const another = await install(`root:x:0:0::/root:/bin/sh\npalyra:x:${owner + 1}:999::/:/bin/false\n`);
+  assert.equal(another.exitCode, 2, another.stderr);
+  assert.ok(another.stderr.includes(`run: chown -R palyra: ${home} [USAGE]`), another.stderr);
+  const none = await install('root:x:0:0::/root:/bin/sh\n');
+  assert.ok(
+    none.stderr.includes(`run: useradd --system palyra && chown -R palyra: ${home} [USAGE]`),
+    none.stderr,
+  );
+  const its = await install(`palyra:x:${owner}:999::/:/bin/false\n`);
+  assert.equal(its.exitCode, 0, its.stderr);
 });
 
 test('what is installed for oneself needs no root', async (t) => {

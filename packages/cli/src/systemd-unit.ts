@@ -1,5 +1,6 @@
 // The systemd unit of a daemon: it may write its own folder, listen and dial, and nothing else.
 
+import { basename, dirname } from 'node:path';
 import { CliError } from './failure.ts';
 
 export interface UnitOptions {
@@ -107,11 +108,15 @@ export function sysusersFile(home: string): string {
   return `u ${unitUser} - "Palyra Identity daemon" ${word(home)}\n`;
 }
 
+/** Whether systemd makes this home, and gives it to the service's user. */
+export function isStateFolder(home: string): boolean {
+  return dirname(home) === stateFolder && /^[\w-]+$/.test(basename(home));
+}
+
 function ownership(home: string): string[] {
   const user = [`User=${unitUser}`, `Group=${unitUser}`];
-  const name = home.startsWith(`${stateFolder}/`) ? home.slice(stateFolder.length + 1) : '';
-  return /^[\w-]+$/.test(name)
-    ? [...user, `StateDirectory=${name}`, 'StateDirectoryMode=0700']
+  return isStateFolder(home)
+    ? [...user, `StateDirectory=${basename(home)}`, 'StateDirectoryMode=0700']
     : [...user, `ReadWritePaths=${word(home)}`];
 }
 

@@ -1,7 +1,7 @@
 // `palyra daemon install` and `uninstall`: the daemon as a service of systemd. They write files and say what to run;
 // what runs on the machine is the operator's to change.
 
-import { mkdir, realpath, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { IdentityError } from '@palyra/identity';
 import type { Command } from 'commander';
@@ -11,6 +11,7 @@ import { withExamples } from '../help.ts';
 import {
   credentialPath,
   hiddenFolders,
+  isStateFolder,
   stateFolder,
   systemdUnit,
   sysusersFile,
@@ -30,6 +31,8 @@ interface InstallOptions extends PlaceOptions {
   readonly encryptedCredential?: string;
   /** Of `palyra daemon` itself. */
   readonly config?: string;
+  /** Of the program: for the machine, PALYRA_HOME does not count, because it is a person's. */
+  readonly home?: string;
 }
 
 export function addDaemonInstall(daemon: Command, cli: () => Cli): void {
@@ -65,13 +68,13 @@ async function install(cli: Cli, options: InstallOptions): Promise<void> {
   const { output, invocation } = cli;
   const unit = await describeUnit(cli, options);
   const text = systemdUnit(unit);
-  const hidden = await hiddenFrom(unit);
+  const problem = (await hiddenFrom(unit)) ?? (await ownedByAnother(unit, options));
   if (options.print) {
-    if (hidden) output.note(`note: ${hidden}`);
+    if (problem) output.note(`note: ${problem}`);
     output.answer({ unit: text }, () => text.trimEnd());
     return;
   }
-  if (hidden) throw new CliError('USAGE', hidden);
+  if (problem) throw new CliError('USAGE', problem);
   const place = placeOf(cli, options);
   await writeWhole(place.unit, text);
   if (place.sysusers) await writeWhole(place.sysusers, sysusersFile(unit.home));
@@ -121,7 +124,7 @@ async function uninstall(cli: Cli, options: PlaceOptions): Promise<void> {
 }
 
 async function describeUnit(cli: Cli, options: InstallOptions): Promise<UnitOptions> {
-  const { user, config, credential, encryptedCredential } = options;
+  const { user, config, home, credential, encryptedCredential } = options;
   const file = credential ?? encryptedCredential;
   if (user && file !== undefined)
     throw new CliError('USAGE', 'A credential is for a service of the machine: leave out --user.');
@@ -131,7 +134,7 @@ async function describeUnit(cli: Cli, options: InstallOptions): Promise<UnitOpti
   return {
     scope: user ? 'user' : 'system',
     executable: [node, resolve(script)],
-    home: user || cli.home.flag ? cli.home.path : join(stateFolder, 'palyra'),
+    home: user || home ? cli.home.path : join(stateFolder, 'palyra'),
     ...(config !== undefined && { config: resolve(config) }),
     ...(file !== undefined && {
       credential: { path: resolve(file), encrypted: encryptedCredential !== undefined },
@@ -151,6 +154,26 @@ async function hiddenFrom({ scope, executable, home, config }: UnitOptions): Pro
   return undefined;
 }
 
+/** Why the service could not use its home. Undefined when it can, or when systemd gives it the folder. */
+async function ownedByAnother(unit: UnitOptions, { root }: PlaceOptions): Promise<string | undefined> {
+  if (unit.scope === 'user' || isStateFolder(unit.home)) return undefined;
+  const folder = below(root, unit.home);
+  const owner = (await stat(folder).catch(() => undefined))?.uid;
+  if (owner === undefined) return undefined;
+  const users = await readFile(below(root, '/etc/passwd'), 'utf8').catch(() => '');
+  const user = users.split('\n').find((line) => line.startsWith(`${unitUser}:`));
+  if (user !== undefined && Number(user.split(':')[2]) === owner) return undefined;
+  const first = user === undefined ? `useradd --system ${unitUser} && ` : '';
+  const what = `run: ${first}chown -R ${unitUser}: ${folder}`;
+  return owner === 0
+    ? `${folder} belongs to root, and the service runs as the user ${unitUser}. To give it that user, ${what}`
+    : `${folder} belongs to user ${owner}, and the service runs as the user ${unitUser}. Name another home with --home, use --user, or ${what}`;
+}
+
+function below(root: string | undefined, path: string): string {
+  return root === undefined ? path : join(resolve(root), path);
+}
+
 /** @throws USAGE where a service cannot be installed. */
 function placeOf({ invocation }: Cli, { user, root }: PlaceOptions) {
   const { platform, isRoot, userHome } = invocation;
@@ -160,12 +183,11 @@ function placeOf({ invocation }: Cli, { user, root }: PlaceOptions) {
       'USAGE',
       'A service of the machine is for root to install. Run it with sudo, or with --user.',
     );
-  const below = (path: string) => (root === undefined ? path : join(resolve(root), path));
-  const folder = below(user ? join(userHome, '.config/systemd/user') : '/etc/systemd/system');
+  const folder = below(root, user ? join(userHome, '.config/systemd/user') : '/etc/systemd/system');
   return {
     unit: join(folder, unitName),
     wanted: join(folder, `${user ? 'default' : 'multi-user'}.target.wants`, unitName),
-    sysusers: user ? undefined : below('/etc/sysusers.d/palyra.conf'),
+    sysusers: user ? undefined : below(root, '/etc/sysusers.d/palyra.conf'),
   };
 }
 
