@@ -57,6 +57,17 @@ test('a code is read from the first line of stdin', async () => {
   assert.equal(new TextDecoder().decode(code.secret), '456789');
 });
 
+test('a file without a URI is named, and what it holds is not repeated', async (t) => {
+  const file = join(await temporaryFolder(t), 'README.md');
+  await writeFile(file, '# Palyra\n');
+  await assert.rejects(readCode(cliWith(undefined), { qr: file }), (error) => {
+    assert.ok(hasCode(error, 'CODE_MALFORMED'));
+    assert.match(error.message, /README\.md holds no palyra: URI/);
+    assert.doesNotMatch(error.message, /# Palyra/);
+    return true;
+  });
+});
+
 test('a URI is read from stdin and from a file', async (t) => {
   const file = join(await temporaryFolder(t), 'uri.txt');
   await writeFile(file, `${uri}\n`);

@@ -42,7 +42,16 @@ export async function readCode(cli: Cli, options: CodeOptions): Promise<PairingC
   if (options.codeStdin || options.qr === '-') {
     return parsePairingCode(await untilInterrupted(interrupted, firstLine(stdin)));
   }
-  if (options.qr !== undefined) return parsePairingCode(await firstLineOfFile(options.qr));
+  if (options.qr !== undefined) {
+    const line = await firstLineOfFile(options.qr);
+    if (!looksLikeCode(line)) {
+      throw new IdentityError(
+        'CODE_MALFORMED',
+        `${options.qr} holds no palyra: URI (it is looked for in the first line).`,
+      );
+    }
+    return parsePairingCode(line);
+  }
   if (!canAsk(cli)) {
     throw new CliError(
       'NO_TERMINAL',
