@@ -101,7 +101,7 @@ for (const [state, expected] of [
 }
 
 for (const [state, slot, expected] of [
-  ['waiting', '123', 'Code 123 was tried; guesses left: 2.'],
+  ['waiting', '123', 'A device uses code 123; guesses left after that: 2.'],
   ['rejected', '123', 'Rejected: Code 123.'],
   ['expired', '123', 'Code 123 expired unused.'],
   ['exhausted', '', 'A QR code is used up: every guess was wrong.'],

@@ -162,7 +162,10 @@ export function pairingChangeLine(cli: Cli, change: PairingChange): string {
   switch (change.state) {
     case 'waiting':
       return change.failedGuesses > 0
-        ? line(`${code} was tried; guesses left: ${change.guessesLeft}.`)
+        ? // A guess is counted when it begins, before it is known whether it is right.
+          line(
+            `A device uses ${change.slot ? code.toLowerCase() : 'a QR code'}; guesses left after that: ${change.guessesLeft}.`,
+          )
         : line(
             `${code} waits for a device${change.autoApprove ? ', and LETS IT IN WITHOUT A QUESTION' : ''}.`,
           );

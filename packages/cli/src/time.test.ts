@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InvalidArgumentError } from 'commander';
-import { formatClock, formatSpan, formatTime, isoTime, parseSpan } from './time.ts';
+import { formatClock, formatSpan, formatTime, isoTime, parseSpan, withLocalTimes } from './time.ts';
 
 test('a time is a number and a unit', () => {
   for (const [text, ms] of [
@@ -32,6 +32,13 @@ test('the day is left out when it is today', () => {
   assert.equal(formatTime(at, new Date(2026, 4, 1, 23, 59).getTime()), '14:05');
   assert.equal(formatTime(at, new Date(2026, 4, 2, 0, 1).getTime()), '2026-05-01 14:05');
   assert.equal(formatClock(at), '14:05:09');
+});
+
+test('ISO times in a sentence become local ones, and what only looks like one stays', () => {
+  const at = new Date(2026, 4, 1, 14, 5, 9);
+  const sentence = (until: string) => `Revoked at ${until}: lost.`;
+  assert.equal(withLocalTimes(sentence(at.toISOString()), at.getTime()), sentence('14:05'));
+  assert.equal(withLocalTimes(sentence('2026-13-01T00:00:00.000Z'), 0), sentence('2026-13-01T00:00:00.000Z'));
 });
 
 test('0 means never, for people and for programs', () => {

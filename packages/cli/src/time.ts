@@ -39,6 +39,14 @@ export function formatTime(atMs: number | bigint, nowMs: number): string {
   return day === local(nowMs)[0] ? time.slice(0, 5) : `${day} ${time.slice(0, 5)}`;
 }
 
+/** A sentence of the daemon, whose times are ISO, with times as `formatTime` writes them. */
+export function withLocalTimes(text: string, nowMs: number): string {
+  return text.replaceAll(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, (iso) => {
+    const atMs = Date.parse(iso);
+    return Number.isNaN(atMs) ? iso : formatTime(atMs, nowMs);
+  });
+}
+
 /** Local time of day, to the second. */
 export function formatClock(atMs: number): string {
   return local(atMs)[1];

@@ -7,7 +7,7 @@ import { withExamples } from '../help.ts';
 import { printable } from '../printable.ts';
 import { resolveId } from '../reference.ts';
 import { fields } from '../table.ts';
-import { formatSpan, isoTime } from '../time.ts';
+import { formatSpan, isoTime, withLocalTimes } from '../time.ts';
 import { eachDeviceId } from './devices.ts';
 
 export function addStatus(program: Command, cli: () => Cli): void {
@@ -81,7 +81,7 @@ async function why(cli: Cli, reference: string): Promise<void> {
   cli.output.answer({ kind, decision, code, reasons, next_step: nextStep || null }, () =>
     [
       `This ${printable(kind)}: ${cli.output.paint('bold', decisionWords[decision] ?? printable(decision))} (${printable(code)})`,
-      ...reasons.map((reason) => `  ${printable(reason)}`),
+      ...reasons.map((reason) => `  ${withLocalTimes(printable(reason), cli.now())}`),
       ...(nextStep ? ['', withFollowUps(cli, printable(nextStep))] : []),
     ].join('\n'),
   );
