@@ -37,6 +37,18 @@ test('what fits no id is not found', async () => {
   await assert.rejects(resolveId('ZZZZ', source), (error) => hasCode(error, 'DEVICE_NOT_FOUND'));
 });
 
+test('a name is no reference, and its id is told', async () => {
+  const named = async (name: string) => ({ laptop: [ids[0]!], 'my box': ids })[name] ?? [];
+  const message = (reference: string) =>
+    resolveId(reference, { ...source, named }).then(assert.fail, (error: Error) => error.message);
+  assert.equal(await message('laptop'), `Names do not count here; the device called laptop is ${ids[0]}`);
+  assert.equal(
+    await message('my box'),
+    `Names do not count here; the 3 devices called my box are ${ids.join(', ')}`,
+  );
+  assert.match(await message('desktop'), /^There is no device/);
+});
+
 for (const reference of ['', 'X9', 'has space', '-rf', `${ids[0]}0`, '漢字漢字']) {
   test(`"${reference}" is refused without a look`, async () => {
     const unused = { ...source, ids: () => assert.fail('looked up') };

@@ -3,6 +3,7 @@
 import type { IdentityErrorCode } from '@palyra/identity';
 import { IdentityError } from '@palyra/identity';
 import { CliError } from './failure.ts';
+import { printable } from './printable.ts';
 
 const wholeId = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 const shortest = 4;
@@ -16,6 +17,8 @@ export interface ReferenceSource {
   /** Command that lists them. */
   readonly list: string;
   readonly ids: () => AsyncIterable<string> | Iterable<string> | Promise<Iterable<string>>;
+  /** Those with exactly this name, for who gives a name: it is told the id, since names can be given twice. */
+  readonly named?: (name: string) => Promise<readonly string[]>;
 }
 
 /** The ids end in what was chosen at random, so the end is what tables show. */
@@ -41,9 +44,11 @@ export async function resolveId(reference: string, source: ReferenceSource): Pro
   const wanted = reference.toUpperCase();
   if (wholeId.test(wanted)) return wanted;
   if (wanted.length < shortest || !/^[0-9A-Z]{1,26}$/.test(wanted)) {
+    const hint = await nameHint(reference, source);
     throw new CliError(
       'USAGE',
-      `"${reference}" is not the id of a ${source.noun}: give all of it, or at least ${shortest} characters of its beginning or end. See: ${source.list}`,
+      hint ??
+        `"${reference}" is not the id of a ${source.noun}: give all of it, or at least ${shortest} characters of its beginning or end. See: ${source.list}`,
     );
   }
   const found: string[] = [];
@@ -52,13 +57,22 @@ export async function resolveId(reference: string, source: ReferenceSource): Pro
   }
   if (found.length === 1) return found[0]!;
   if (found.length === 0) {
+    const hint = await nameHint(reference, source);
     throw new IdentityError(
       source.notFound,
-      `There is no ${source.noun} whose id begins or ends with ${wanted}. See: ${source.list}`,
+      hint ?? `There is no ${source.noun} whose id begins or ends with ${wanted}. See: ${source.list}`,
     );
   }
   throw new CliError(
     'USAGE',
     `${found.length} ${source.noun}s have an id that begins or ends with ${wanted}: ${found.slice(0, 5).join(', ')}${found.length > 5 ? ', …' : ''}. Give more of it.`,
   );
+}
+
+async function nameHint(reference: string, { named }: ReferenceSource): Promise<string | undefined> {
+  const ids = reference === '' ? [] : ((await named?.(reference)) ?? []);
+  if (ids.length === 0) return undefined;
+  const who = ids.length === 1 ? 'device called' : `${ids.length} devices called`;
+  const shown = `${ids.slice(0, 5).join(', ')}${ids.length > 5 ? ', …' : ''}`;
+  return `Names do not count here; the ${who} ${printable(reference)} ${ids.length === 1 ? 'is' : 'are'} ${shown}`;
 }

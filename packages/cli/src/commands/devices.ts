@@ -11,7 +11,7 @@ import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { printable } from '../printable.ts';
 import { askYes, canAsk } from '../question.ts';
-import { resolveId } from '../reference.ts';
+import { resolveId, shortId } from '../reference.ts';
 
 const page = 1000;
 const deviceArgument = 'the device, or enough of the beginning or end of its id';
@@ -113,10 +113,12 @@ async function show(cli: Cli, reference: string): Promise<void> {
 }
 
 async function rename(cli: Cli, reference: string, name: string): Promise<void> {
-  const device = await withAdmin(cli, async (admin) =>
-    admin.renameDevice({ id: await resolveDevice(cli, admin, reference), name }),
-  );
+  const { device, named } = await withAdmin(cli, async (admin) => {
+    const device = await admin.renameDevice({ id: await resolveDevice(cli, admin, reference), name });
+    return { device, named: await devicesNamed(admin, device.name) };
+  });
   cli.output.answer(deviceJson(device), () => `${device.id} is now called ${printable(device.name)}.`);
+  noteSameName(cli, device.name, device.id, named);
 }
 
 async function revoke(cli: Cli, reference: string, options: RevokeOptions): Promise<void> {
@@ -142,7 +144,10 @@ async function revoke(cli: Cli, reference: string, options: RevokeOptions): Prom
     const revoked = await withAdmin(cli, (admin) =>
       admin.revokeDevice({ id: device.id, reason }).catch((error) => myself(cli, error, device, reason)),
     );
-    cli.output.answer(deviceJson(revoked), () => `${name} is revoked. Its connections are closed.`);
+    cli.output.answer(
+      deviceJson(revoked),
+      () => `${name} (${shortId(device.id)}) is revoked. Its connections are closed.`,
+    );
   }
 }
 
@@ -223,11 +228,26 @@ export function resolveDevice(cli: Cli, admin: Admin, reference: string): Promis
     notFound: 'DEVICE_NOT_FOUND',
     list: followUp(cli, 'devices list'),
     ids: () => eachDeviceId(admin),
+    named: async (name) => (await devicesNamed(admin, name)).map(({ id }) => id),
   });
 }
 
 export async function* eachDeviceId(admin: Admin): AsyncGenerator<string> {
   for await (const { id } of eachDevice(admin, '')) yield id;
+}
+
+/** Those that are called exactly this. */
+export async function devicesNamed(admin: Admin, name: string): Promise<Device[]> {
+  const found: Device[] = [];
+  for await (const device of eachDevice(admin, name)) if (device.name === name) found.push(device);
+  return found;
+}
+
+/** Says that another device that is not shut out has the name already, which is allowed. */
+export function noteSameName(cli: Cli, name: string, id: string, named: readonly Device[]): void {
+  const others = named.filter((each) => each.id !== id && each.state !== 'revoked').map((each) => each.id);
+  if (others.length === 0) return;
+  cli.output.note(`Another device is called ${printable(name)} as well: ${others.slice(0, 5).join(', ')}`);
 }
 
 async function* eachDevice(admin: Admin, search: string): AsyncGenerator<Device> {

@@ -15,6 +15,7 @@ import { askYes, canAsk } from '../question.ts';
 import { resolveId, shortId } from '../reference.ts';
 import { box } from '../table.ts';
 import { formatSpan, formatTime, isoTime, parseSpan } from '../time.ts';
+import { devicesNamed, noteSameName } from './devices.ts';
 import { watch } from './pairing-watch.ts';
 
 /** How many pairings are looked through and shown at most; the daemon gives no more at once. */
@@ -163,22 +164,24 @@ async function approve(cli: Cli, reference: string | undefined, options: Approve
     reference === undefined
       ? await askAboutTheOnlyRequest(cli, options)
       : { id: reference, replaceIdentityKey: options.replaceKey === true };
-  const pairing = await withAdmin(cli, async (admin) =>
-    admin.approvePairing({
+  const { pairing, name, named } = await withAdmin(cli, async (admin) => {
+    const pairing = await admin.approvePairing({
       ...choice,
       id: await resolvePairing(cli, admin, choice.id),
       name: options.name ?? '',
       operator: options.operator === true,
-    }),
-  );
-  const name = printable(options.name ?? pairing.device?.name ?? '');
+    });
+    const name = options.name ?? pairing.device?.name ?? '';
+    return { pairing, name, named: await devicesNamed(admin, name) };
+  });
   cli.output.answer(pairingJson(pairing), () =>
     [
-      `Approved: ${name}. The device fetches its certificate by itself.`,
+      `Approved: ${printable(name)}. The device fetches its certificate by itself.`,
       `Its id is ${pairing.device?.deviceId}.`,
       ...(pairing.device?.role === 'operator' ? [cli.output.paint('yellow', `! ${operatorWords}.`)] : []),
     ].join('\n'),
   );
+  noteSameName(cli, name, pairing.device?.deviceId ?? '', named);
 }
 
 async function askAboutTheOnlyRequest(

@@ -8,7 +8,7 @@ import { printable } from '../printable.ts';
 import { resolveId } from '../reference.ts';
 import { fields } from '../table.ts';
 import { formatSpan, isoTime, withLocalTimes } from '../time.ts';
-import { eachDeviceId } from './devices.ts';
+import { devicesNamed, eachDeviceId } from './devices.ts';
 
 export function addStatus(program: Command, cli: () => Cli): void {
   withExamples(
@@ -95,6 +95,7 @@ async function resolveAny(cli: Cli, admin: Admin, reference: string): Promise<st
     noun: 'device or pairing',
     notFound: 'NOTHING_FOUND',
     list: followUp(cli, 'devices list'),
+    named: async (name) => (await devicesNamed(admin, name)).map(({ id }) => id),
     async *ids() {
       yield* eachDeviceId(admin);
       for (const { id } of (await admin.listPairings({ limit: 1000 })).pairings) yield id;

@@ -126,6 +126,29 @@ test('pair, compare, approve, call, revoke: each says its outcome', async () => 
   assert.equal((await palyra('node status', { at: again.at })).last.device_id, renewed.device_id);
 });
 
+test('a name that another device has is allowed, with a note, and is no reference', async () => {
+  const inWords = async (...args: string[]) => {
+    const { stdout, stderr } = await runRecorded({ args: [...args, '--home', home] });
+    return stdout + stderr;
+  };
+  const pairAs = async (name: string) => {
+    const device = await startPairing(name, await mint());
+    const approved = await inWords('pairing', 'approve', device.words.request_id, '--name', 'twin');
+    return { id: (await device.finish()).last.device_id as string, approved };
+  };
+  const first = await pairAs('one');
+  assert.doesNotMatch(first.approved, /Another device/);
+  const second = await pairAs('two');
+  assert.ok(second.approved.includes(`Another device is called twin as well: ${first.id}\n`));
+  assert.match(await inWords('why', 'twin'), /Names do not count here; the 2 devices called twin are /);
+  assert.doesNotMatch(await inWords('devices', 'rename', second.id, 'other'), /Another device/);
+  const renamed = await inWords('devices', 'rename', second.id, 'twin');
+  assert.ok(renamed.includes(`Another device is called twin as well: ${first.id}\n`));
+  const revoked = await inWords('devices', 'revoke', first.id, '--yes');
+  assert.ok(revoked.includes(`twin (${first.id.slice(-8)}) is revoked.`));
+  assert.doesNotMatch(await inWords('devices', 'rename', second.id, 'twin'), /Another device/);
+});
+
 test('a rejected device is told the reason, ends with 3 and can ask again', async () => {
   const device = await startPairing('stranger', await mint());
   await palyra(`pairing reject ${device.words.request_id} --reason unknown`);
