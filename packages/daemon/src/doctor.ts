@@ -70,7 +70,7 @@ export async function examineHome(homePath: string, now: Date): Promise<Finding[
   await find('registry', async () => {
     registry = await openSqliteRegistry({ path: paths.registry });
     const { devices, pendingRequests } = await registry.counts();
-    return `The registry opens: ${devices} devices, ${pendingRequests} requests that wait.`;
+    return `The registry opens: ${devices} device${devices === 1 ? '' : 's'}, ${pendingRequests} ${pendingRequests === 1 ? 'request that waits' : 'requests that wait'}.`;
   });
   await find('ca key', async () => {
     // What is wrong with the secrets or the registry was said.
