@@ -67,7 +67,7 @@ test("the daemon's clock is set forward a day and right again", async (t) => {
 
   clock.advance(day);
   const error = await expectCode((await daemon.node(paired)).status({}), 'CERTIFICATE_EXPIRED');
-  assert.match(error.message, /Pair the device again/);
+  assert.match(error.message, /palyra renew --recover/);
   const late = await makeDevice();
   await expectCode(
     requestPairing(late, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress),
