@@ -20,13 +20,13 @@ import { type Figures, type Progress, quantile } from './measure.ts';
 import { answerOf } from './server-process.ts';
 import { TemporaryFolder } from './temporary-folder.ts';
 
-/** Each with a connection: ten thousand of these take minutes to dial and a gigabyte and a half to hold. */
-const devices = 2_500;
-/** Renewals of each in the storm: ten thousand together. */
-const times = 4;
+/** Each with a connection: they take minutes to dial, and each side more than a gigabyte to hold. */
+const devices = 10_000;
+/** Renewals of each in the storm. */
+const times = 1;
 const dialLanes = 32;
 /** A certificate's life passes in this time where renewals come when they are due. */
-const dayMs = 36_000;
+const dayMs = 120_000;
 const mib = 2 ** 20;
 
 /** A device on its standing connection. It uses none of the new certificates, so the next renewal can follow. */
