@@ -245,7 +245,6 @@ function Role({ device, onClose }: { device: Device; onClose: () => void }) {
 
 function RevokeCertificate(props: { device: Device; certificate: Certificate; onClose: () => void }) {
   const { device, certificate, onClose } = props;
-  const [reason, setReason] = useState('');
   const isUsed = certificate.state === 'active' && device.transport !== '';
   return (
     <Confirm
@@ -256,18 +255,17 @@ function RevokeCertificate(props: { device: Device; certificate: Certificate; on
           : 'No agent is connected with it now. Anything else that uses it is closed at once.',
         'It is for ever, and on the next revocation list. The device stays paired: to come back it asks for another one, which you must release, or pairs again.',
       ]}
+      reason={auditReason}
       yes="Revoke certificate"
-      onYes={() => admin.revokeCertificate({ serial: certificate.serial, reason })}
+      onYes={(reason) => admin.revokeCertificate({ serial: certificate.serial, reason })}
       onClose={onClose}
     >
       <p class="mono serial">{certificate.serial}</p>
-      <label>
-        Reason, kept in the audit
-        <input value={reason} maxLength={200} onInput={(event) => setReason(event.currentTarget.value)} />
-      </label>
     </Confirm>
   );
 }
+
+const auditReason = 'Reason, kept in the audit';
 
 const transportName = ({ transport }: Device): string => (transport === 'quic' ? 'QUIC' : 'HTTP/2');
 
@@ -309,48 +307,23 @@ function Rename({ device, onClose }: { device: Device; onClose: () => void }) {
 }
 
 function Revoke({ device, certificates, onClose }: Shown & { onClose: () => void }) {
-  const [reason, setReason] = useState('');
-  const task = useTask();
   const valid = certificates.filter(
     ({ state, notAfterMs }) => (state === 'active' || state === 'issued') && Number(notAfterMs) > now.value,
   ).length;
   return (
-    <Dialog title={`Revoke ${device.name}?`} onClose={onClose}>
-      <ul class="consequences">
-        <li>
-          {device.transport
-            ? `Its open ${transportName(device)} connection is closed at once, and what runs on it fails.`
-            : 'It is not connected now; it is refused when it comes back.'}
-        </li>
-        <li>
-          {valid === 1 ? 'Its valid certificate stops' : `Its ${valid} valid certificates stop`} working at
-          once.
-        </li>
-        <li>This is for ever. To come back it needs a new identity and your approval.</li>
-      </ul>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          void task.run(async () => {
-            await admin.revokeDevice({ id: device.id, reason });
-            onClose();
-          });
-        }}
-      >
-        <label>
-          Reason, kept in the audit
-          <input value={reason} maxLength={200} onInput={(event) => setReason(event.currentTarget.value)} />
-        </label>
-        <Problem text={task.problem} />
-        <div class="actions">
-          <button type="submit" class="danger" disabled={task.busy}>
-            Revoke for ever
-          </button>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <Confirm
+      title={`Revoke ${device.name}?`}
+      consequences={[
+        device.transport
+          ? `Its open ${transportName(device)} connection is closed at once, and what runs on it fails.`
+          : 'It is not connected now; it is refused when it comes back.',
+        `${valid === 1 ? 'Its valid certificate stops' : `Its ${valid} valid certificates stop`} working at once.`,
+        'This is for ever. To come back it needs a new identity and your approval.',
+      ]}
+      reason={auditReason}
+      yes="Revoke for ever"
+      onYes={(reason) => admin.revokeDevice({ id: device.id, reason })}
+      onClose={onClose}
+    />
   );
 }

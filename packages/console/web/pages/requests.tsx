@@ -159,34 +159,18 @@ function OperatorBefore({ device }: { device: PairingDevice }) {
 }
 
 function Reject({ pairing, onClose }: { pairing: Pairing; onClose: () => void }) {
-  const [reason, setReason] = useState('');
-  const task = useTask();
   return (
-    <Dialog title={`Reject ${pairing.device?.name}?`} onClose={onClose}>
-      <p>The device is told at once, with your reason. Its code is spent; to try again it needs a new one.</p>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          void task.run(async () => {
-            learnDecision(await admin.rejectPairing({ id: pairing.id, reason }));
-          });
-        }}
-      >
-        <label>
-          Reason, if you like
-          <input value={reason} maxLength={200} onInput={(event) => setReason(event.currentTarget.value)} />
-        </label>
-        <Problem text={task.problem} />
-        <div class="actions">
-          <button type="submit" class="danger" disabled={task.busy}>
-            Reject
-          </button>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <Confirm
+      title={`Reject ${pairing.device?.name}?`}
+      consequences={[
+        'The device is told at once, with your reason.',
+        'Its code is spent; to try again it needs a new one.',
+      ]}
+      reason="Reason, if you like"
+      yes="Reject"
+      onYes={async (reason) => learnDecision(await admin.rejectPairing({ id: pairing.id, reason }))}
+      onClose={onClose}
+    />
   );
 }
 

@@ -11,16 +11,20 @@ interface ConfirmProps {
   readonly consequences: readonly string[];
   /** What must be ticked first, for a yes that nobody gives by accident. */
   readonly tick?: string | undefined;
+  /** Label of the field for a reason; absent, none is asked for. */
+  readonly reason?: string;
   /** On the button. */
   readonly yes: string;
   /** The dialog closes when it is done, and says what failed. */
-  readonly onYes: () => Promise<unknown>;
+  readonly onYes: (reason: string) => Promise<unknown>;
   readonly onClose: () => void;
   readonly children?: ComponentChildren;
 }
 
-export function Confirm({ title, consequences, tick, yes, onYes, onClose, children }: ConfirmProps) {
+export function Confirm(props: ConfirmProps) {
+  const { title, consequences, tick, yes, onYes, onClose } = props;
   const [isSure, setIsSure] = useState(tick === undefined);
+  const [reason, setReason] = useState('');
   const task = useTask();
   return (
     <Dialog title={title} onClose={onClose}>
@@ -33,12 +37,18 @@ export function Confirm({ title, consequences, tick, yes, onYes, onClose, childr
         onSubmit={(event) => {
           event.preventDefault();
           void task.run(async () => {
-            await onYes();
+            await onYes(reason);
             onClose();
           });
         }}
       >
-        {children}
+        {props.children}
+        {props.reason !== undefined && (
+          <label>
+            {props.reason}
+            <input value={reason} maxLength={200} onInput={(event) => setReason(event.currentTarget.value)} />
+          </label>
+        )}
         {tick !== undefined && (
           <label class="check">
             <input
