@@ -4,6 +4,7 @@ import { hostname, networkInterfaces } from 'node:os';
 import type { ConnectRouter } from '@connectrpc/connect';
 import {
   type Clock,
+  defaultPairingLimits,
   FilesystemSecretStore,
   IdentityError,
   IdentityManager,
@@ -385,19 +386,12 @@ function strangerLimits({ limits: { strangersPerSource, handshakeTimeoutMs } }: 
   return { strangersPerSource, handshakeTimeoutMs };
 }
 
-function pairingLimits(config: DaemonConfig): Partial<PairingLimits> {
-  const {
-    opensPerMinutePerSource: _,
-    opensPerMinute: __,
-    pairingConnections: ___,
-    nodeConnections: ____,
-    strangersPerSource: _____,
-    handshakeTimeoutMs: ______,
-    quicIdleTimeoutMs: _______,
-    stopGraceMs: ________,
-    ...limits
-  } = config.limits;
-  return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
+/** Of all limits in the configuration those that the library has, where they are set. */
+function pairingLimits({ limits }: DaemonConfig): Partial<PairingLimits> {
+  const known = Object.entries(limits).filter(
+    ([name, value]) => Object.hasOwn(defaultPairingLimits, name) && value !== undefined,
+  );
+  return Object.fromEntries(known);
 }
 
 /** Also one that is not valid yet: the clock was ahead when it was made, and devices refuse it. */
