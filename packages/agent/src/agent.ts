@@ -133,7 +133,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         error = problem;
       }
       failures = connected ? 0 : Math.min(failures + 1, maxDoublings);
-      const retryInMs = agent.asked(error) ?? jitter((options.retryMs ?? 500) * 2 ** failures);
+      const retryInMs = agent.wait(error) ?? jitter((options.retryMs ?? 500) * 2 ** failures);
       onState({ state: 'disconnected', error, retryInMs });
       await pause(retryInMs, signal);
     }
@@ -144,7 +144,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 const maxRetryAfterMs = 60 * 60_000;
 
 /** What the daemon asked for, within reason: a number of its own must not silence a device for days. */
-const asked = ({ retryAfterMs }: IdentityError): number | undefined =>
+const askedMs = ({ retryAfterMs }: IdentityError): number | undefined =>
   retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, maxRetryAfterMs);
 
 function didNotHold({ code, message }: IdentityError, id: string): IdentityError {
@@ -271,7 +271,7 @@ class Agent {
         end();
       } catch (cause) {
         const error = fromConnectError(cause);
-        const retryInMs = this.#schedule.failed(this.#now(), asked(error), Math.random());
+        const retryInMs = this.#schedule.failed(this.#now(), askedMs(error), Math.random());
         onState?.({ state: 'renewal_failed', error, retryInMs });
       }
       running = false;
@@ -281,10 +281,10 @@ class Agent {
     return renewal;
   }
 
-  /** What the daemon asked for, within reason. */
-  asked(error: IdentityError): number | undefined {
-    const askedMs = asked(error);
-    return askedMs && Math.min(askedMs, this.#schedule.longestWaitMs(this.#now()));
+  /** How long the daemon asked to be left alone, and there is time for. */
+  wait(error: IdentityError): number | undefined {
+    const ms = askedMs(error);
+    return ms === undefined ? undefined : Math.min(ms, this.#schedule.longestWaitMs(this.#now()));
   }
 
   #hold(enrollment: PairedEnrollment): void {
