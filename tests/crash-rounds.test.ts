@@ -25,6 +25,7 @@ import {
 import { fromConnectError } from '@palyra/rpc';
 import { DaemonProcess } from './testing/daemon-process.ts';
 import { openSecrets } from './testing/device-home.ts';
+import { expectCode } from './testing/expect-code.ts';
 import { makeHome } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, type SampleDevice } from './testing/sample-device.ts';
@@ -111,7 +112,7 @@ test(`${rounds.daemon} kills of a daemon that renews and rotates its root: its d
     const { certificates } = await admin.getDevice({ id: device.identity.id });
     assert.equal(certificates.filter(({ state }) => state === 'active').length, 1);
     await admin.revokeDevice({ id: device.identity.id, reason: 'its round is over' });
-    await assert.rejects((await daemon.node(await enrollmentOf(device))).status({}));
+    await expectCode((await daemon.node(await enrollmentOf(device))).status({}), 'DEVICE_REVOKED');
   }
   assert.ok(roots.size > 1, 'the root was never rotated');
   await daemon.stop();

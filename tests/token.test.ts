@@ -12,6 +12,7 @@ import {
   FilesystemSecretStore,
   masterKeyFromFile,
   type PairedEnrollment,
+  type PendingEnrollment,
   parsePairingCode,
   readPeerCertificate,
   renewCertificate,
@@ -41,16 +42,17 @@ async function homeWithToken(t: TestContext): Promise<{ token: SoftToken; option
   return { token, options: { home, env: token.env } };
 }
 
-async function pair(daemon: DaemonProcess, device: SampleDevice): Promise<PairedEnrollment> {
+/** Up to the operator's yes. */
+async function approved(daemon: DaemonProcess, device: SampleDevice): Promise<PendingEnrollment> {
   const admin = await daemon.admin();
-  const { code } = await admin.mintCode({});
-  const asked = await requestPairing(
-    device,
-    await daemon.peer(),
-    parsePairingCode(code),
-    daemon.pairingAddress,
-  );
+  const code = parsePairingCode((await admin.mintCode({})).code);
+  const asked = await requestPairing(device, await daemon.peer(), code, daemon.pairingAddress);
   await admin.approvePairing({ id: asked.requestId });
+  return asked;
+}
+
+async function pair(daemon: DaemonProcess, device: SampleDevice): Promise<PairedEnrollment> {
+  const asked = await approved(daemon, device);
   return awaitPairing(device, await daemon.peer(), asked, { signal: AbortSignal.timeout(10_000) });
 }
 
@@ -166,15 +168,8 @@ test('without its token a running daemon signs nothing, stores nothing, and goes
   assert.doesNotMatch(error.message, new RegExp(token.label), 'a device is told the code alone');
   assert.deepEqual(await stored(), before);
   await node.status({});
-  const { code } = await admin.mintCode({});
   const other = await makeDevice();
-  const asked = await requestPairing(
-    other,
-    await daemon.peer(),
-    parsePairingCode(code),
-    daemon.pairingAddress,
-  );
-  await admin.approvePairing({ id: asked.requestId });
+  const asked = await approved(daemon, other);
   const signal = AbortSignal.timeout(30_000);
   await expectCode(awaitPairing(other, await daemon.peer(), asked, { signal }), 'SIGNER_UNAVAILABLE');
 
