@@ -40,22 +40,18 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
         const options = { transport: transportOf(context), signal: context.signal };
         yield* channels.serve(deviceId, first.value, resultsOf(events), options);
       },
-      async status(_request, context) {
-        const { deviceId, serial } = callingDevice(context);
-        const [device, certificate] = await Promise.all([
-          identity.registry.device(deviceId),
-          identity.registry.certificate({ serial }),
-        ]);
-        const now = identity.clock.now();
+      status(_request, context) {
+        const { deviceId, name, serial, notAfterMs, renewAtMs } = callingDevice(context);
+        const nowMs = identity.clock.now().getTime();
         return {
           daemonId: identity.daemonId,
           trustDomain: identity.trustDomain,
           deviceId,
-          deviceName: device?.name ?? '',
+          deviceName: name,
           serial,
-          certificateNotAfterMs: BigInt(certificate?.notAfter.getTime() ?? 0),
-          daemonTimeMs: BigInt(now.getTime()),
-          renewAfterMs: renewAfterMs(certificate?.renewAt, now),
+          certificateNotAfterMs: BigInt(notAfterMs),
+          daemonTimeMs: BigInt(nowMs),
+          renewAfterMs: renewAfterMs(renewAtMs, nowMs),
         };
       },
     });

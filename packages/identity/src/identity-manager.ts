@@ -27,6 +27,7 @@ import {
 import { parseDeviceName } from './pairing/name.ts';
 import { PairingSealer } from './pairing/rest.ts';
 import { step } from './pairing/state.ts';
+import { KnownStandings } from './registry/known-standings.ts';
 import type {
   CertificateRecord,
   Device,
@@ -62,8 +63,13 @@ export interface IdentityManagerOptions {
 /** A device that may call now. */
 export interface AuthenticatedDevice {
   readonly deviceId: DeviceId;
+  readonly name: string;
   readonly role: DeviceRole;
+  /** Of the certificate that it showed. */
   readonly serial: string;
+  readonly notAfterMs: number;
+  /** When that is to be renewed. */
+  readonly renewAtMs: number | undefined;
 }
 
 /** What a TLS server presents. The key exists in memory only: every start makes a new one. */
@@ -95,6 +101,7 @@ export class IdentityManager {
   /** For programs that verify devices without asking the registry. */
   readonly revocationLists: RevocationLists;
   readonly #clones: CloneWatch;
+  readonly #standings: KnownStandings;
   readonly #options: AuthorityStoreOptions;
   #loaded: LoadedAuthority;
   #reloading: Promise<void> = Promise.resolve();
@@ -129,6 +136,7 @@ export class IdentityManager {
     this.#options = options;
     this.#loaded = loaded;
     this.registry = registry;
+    this.#standings = new KnownStandings(registry);
     this.authorityKeys = options.keys;
     this.clock = clock;
     this.limits = limits;
@@ -215,12 +223,12 @@ export class IdentityManager {
   }
 
   /**
-   * The check of every call: one indexed read.
+   * The check of every call: one indexed read, or none while the registry has not changed.
    * @param fingerprint SHA-256 of the peer certificate's DER, lower-case hex.
    * @throws the codes of `judgeStanding`.
    */
   async authenticate(fingerprint: string): Promise<AuthenticatedDevice> {
-    const verdict = judgeStanding(await this.registry.standing(fingerprint), this.clock.now().getTime());
+    const verdict = judgeStanding(await this.#standings.of(fingerprint), this.clock.now().getTime());
     if (!verdict.ok) throw new IdentityError(verdict.code, standingMessages[verdict.code]);
     return verdict;
   }
@@ -231,7 +239,7 @@ export class IdentityManager {
    * @param source address that the connection comes from, for that report.
    */
   async admit(fingerprint: string, source = ''): Promise<AuthenticatedDevice> {
-    const standing = await this.registry.standing(fingerprint);
+    const standing = await this.#standings.of(fingerprint);
     const verdict = judgeStanding(standing, this.clock.now().getTime());
     if (standing && !verdict.ok && verdict.code === 'CERTIFICATE_SUPERSEDED') {
       await unlessFull(this.#clones.sawReuse(standing, source));

@@ -242,6 +242,8 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
         notAfterMs: certificate.notAfter.getTime(),
         deviceState: 'active',
         deviceRole: 'device',
+        deviceName: device.name,
+        renewAtMs: certificate.renewAt?.getTime(),
       };
       assert.deepEqual(await registry.standing(certificate.fingerprint), standing);
       assert.equal(await registry.standing(certificate.serial), undefined);
@@ -604,6 +606,22 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
       await assert.rejects(work, /never mind/);
       assert.equal((await standing)?.deviceState, 'active');
       assert.deepEqual(await seen, before);
+    });
+
+    it('its count of changes moves with a commit, not before it, and by the time anybody hears of it', async (registry) => {
+      const seen: number[] = [];
+      registry.subscribe(() => seen.push(registry.changes));
+      const before = registry.changes;
+      await registry.transact(async (tx) => {
+        await tx.putSetting('name', 'x');
+        tx.emit({ type: 'device_revoked', deviceId: sampleUlid() });
+        seen.push(registry.changes);
+      });
+      const after = registry.changes;
+      assert.notEqual(after, before);
+      assert.deepEqual(seen, [before, after]);
+      await registry.setting('name');
+      assert.equal(registry.changes, after);
     });
 
     it('changes happen one after the other', async (registry) => {

@@ -23,8 +23,9 @@ export function statementsFor(db: Kysely<Tables>) {
       db
         .selectFrom('certificates as c')
         .leftJoin('devices as d', 'd.id', 'c.subject_id')
-        .select(['c.serial', 'c.subject_kind', 'c.subject_id', 'c.not_before', 'c.not_after'])
+        .select(['c.serial', 'c.subject_kind', 'c.subject_id', 'c.not_before', 'c.not_after', 'c.renew_at'])
         .select(['c.state as certificate_state', 'd.state as device_state', 'd.role as device_role'])
+        .select('d.name as device_name')
         .where('c.fingerprint', '=', values.fingerprint),
     ),
 

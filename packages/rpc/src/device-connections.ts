@@ -1,7 +1,6 @@
 // The live connections of devices, on whichever transport: each is admitted by the registry, asked about again for every
 // call, and shut when it is revoked, superseded or past its certificate's end.
 
-import { setImmediate } from 'node:timers/promises';
 import {
   type AuthenticatedDevice,
   type DeviceId,
@@ -86,18 +85,14 @@ export class DeviceConnections {
       // What was revoked while the verdict was on its way was told to nobody here.
       return authenticator.revocationEpoch === epoch ? device : authenticator.authenticate(fingerprint);
     });
+    let isAdmitted = false;
     // Whoever asks about the connection is told; nobody has to.
-    admission.catch(() => {});
-    // One read answers all calls that were here before it: under load they come in bunches, and a read among them costs
-    // three times what it costs alone.
-    let reading: Promise<AuthenticatedDevice> | undefined;
-    const read = () => {
-      reading ??= setImmediate().then(() => {
-        reading = undefined;
-        return authenticator.authenticate(fingerprint);
-      });
-      return reading;
-    };
+    admission.then(
+      () => {
+        isAdmitted = true;
+      },
+      () => {},
+    );
     const peer: DevicePeer = {
       caller: 'device',
       transport: options.transport,
@@ -106,8 +101,8 @@ export class DeviceConnections {
       roleEnded: () => entry.roleEnd.signal,
       check: async () => {
         try {
-          await admission;
-          return await read();
+          if (!isAdmitted) await admission;
+          return await authenticator.authenticate(fingerprint);
         } catch (error) {
           if (error instanceof IdentityError) options.refused?.(error);
           throw error;

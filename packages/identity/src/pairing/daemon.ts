@@ -452,7 +452,7 @@ export class PairingResponder {
       reason: pairing.state === 'rejected' ? pairing.reason : undefined,
       certificateChain: certificate && issuer ? [certificate.der, issuer.der] : [],
       trustBundle: certificate ? trustBundle() : [],
-      renewAfterMs: renewAfterMs(certificate?.renewAt, clock.now()),
+      renewAfterMs: renewAfterMs(certificate?.renewAt?.getTime(), clock.now().getTime()),
     };
   }
 }

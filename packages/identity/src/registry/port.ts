@@ -58,7 +58,7 @@ export interface CertificateRecord {
   readonly renewAt: Date | undefined;
 }
 
-/** What the check of a connection or call needs, from one indexed read. */
+/** What the check of a connection or call needs, and what a call is told of its caller; from one indexed read. */
 export interface CertificateStanding {
   readonly serial: string;
   readonly subjectKind: 'device' | 'daemon';
@@ -70,6 +70,10 @@ export interface CertificateStanding {
   readonly deviceState: Device['state'] | undefined;
   /** Undefined for a daemon certificate. */
   readonly deviceRole: DeviceRole | undefined;
+  /** Undefined for a daemon certificate. */
+  readonly deviceName: string | undefined;
+  /** As in the record. */
+  readonly renewAtMs: number | undefined;
 }
 
 export type AuthorityState = 'prepared' | 'active' | 'trusted' | 'retired';
@@ -230,6 +234,8 @@ export interface RegistryTransaction extends RegistryReads {
 export interface Registry extends RegistryReads {
   /** Serialised: one change at a time. Throws what `work` throws, or STORE_FULL, STORE_FAILED; then nothing changed. */
   transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T>;
+  /** Moves with every commit, in the same moment: while it stands still, what was read outside a change still holds. */
+  readonly changes: number;
   /** Every row in order of `seq`, in pages; does not hold the registry. */
   auditRows(): AsyncIterable<AuditRow>;
   /** Returns the function that ends the subscription. A listener that throws does not disturb the others. */

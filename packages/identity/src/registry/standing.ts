@@ -20,8 +20,11 @@ export type StandingVerdict =
   | {
       readonly ok: true;
       readonly deviceId: DeviceId;
+      readonly name: string;
       readonly role: DeviceRole;
       readonly serial: string;
+      readonly notAfterMs: number;
+      readonly renewAtMs: number | undefined;
       readonly firstUse: boolean;
     }
   | { readonly ok: false; readonly code: StandingCode };
@@ -35,13 +38,17 @@ export function judgeStanding(standing: CertificateStanding | undefined, nowMs: 
   if (standing.certificateState === 'superseded') return { ok: false, code: 'CERTIFICATE_SUPERSEDED' };
   if (nowMs >= standing.notAfterMs) return { ok: false, code: 'CERTIFICATE_EXPIRED' };
   if (nowMs < standing.notBeforeMs) return { ok: false, code: 'CERTIFICATE_NOT_YET_VALID' };
-  if (standing.deviceState === undefined || standing.deviceRole === undefined)
+  const { deviceState, deviceRole, deviceName } = standing;
+  if (deviceState === undefined || deviceRole === undefined || deviceName === undefined)
     return { ok: false, code: 'CERTIFICATE_UNKNOWN' };
   return {
     ok: true,
     deviceId: standing.subjectId,
-    role: standing.deviceRole,
+    name: deviceName,
+    role: deviceRole,
     serial: standing.serial,
+    notAfterMs: standing.notAfterMs,
+    renewAtMs: standing.renewAtMs,
     firstUse: standing.certificateState === 'issued',
   };
 }

@@ -288,7 +288,7 @@ export class RenewalDesk {
     return {
       certificateChain: [issued.der, ca.issuingCertificate],
       trustBundle: trustBundle(),
-      renewAfterMs: renewAfterMs(renewAt, now),
+      renewAfterMs: renewAfterMs(renewAt?.getTime(), now.getTime()),
     };
   }
 }

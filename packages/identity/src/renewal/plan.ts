@@ -89,6 +89,6 @@ export class RenewalPlan {
 }
 
 /** As a device is told it: its clock may be another, so it counts from the arrival. */
-export function renewAfterMs(renewAt: Date | undefined, now: Date): number {
-  return renewAt ? Math.max(0, renewAt.getTime() - now.getTime()) : 0;
+export function renewAfterMs(renewAtMs: number | undefined, nowMs: number): number {
+  return renewAtMs === undefined ? 0 : Math.max(0, renewAtMs - nowMs);
 }

@@ -36,7 +36,7 @@ export function registryTables(types: ColumnTypes): Migration {
       await db.schema
         .createIndex('devices_standing')
         .on('devices')
-        .columns(['id', 'state', 'role'])
+        .columns(['id', 'state', 'role', 'name'])
         .execute();
 
       await db.schema
@@ -70,7 +70,8 @@ export function registryTables(types: ColumnTypes): Migration {
       await db.schema
         .createIndex('certificates_standing')
         .on('certificates')
-        .columns(['fingerprint', 'serial', 'subject_kind', 'subject_id', 'state', 'not_before', 'not_after'])
+        .columns(['fingerprint', 'serial', 'subject_kind', 'subject_id', 'state'])
+        .columns(['not_before', 'not_after', 'renew_at'])
         .execute();
       await db.schema
         .createIndex('certificates_subject')

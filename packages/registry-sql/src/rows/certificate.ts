@@ -53,5 +53,7 @@ export function readStanding(row: Row): CertificateStanding {
     // A certificate of a device that is not there is never good.
     deviceState: kind === 'device' ? deviceState(row, 'device_state') : undefined,
     deviceRole: kind === 'device' ? deviceRole(row, 'device_role') : undefined,
+    deviceName: kind === 'device' ? text(row, 'device_name') : undefined,
+    renewAtMs: optional(integer)(row, 'renew_at'),
   };
 }

@@ -35,8 +35,8 @@ test('a row with an unknown name, a wrong kind of value or a wrong date is STORE
   const certificate: Row = {
     ...certificateRow(sampleCertificate({ device: sampleUlid(), issuer: sampleUlid() })),
   };
-  const states = { certificate_state: 'active', device_state: 'active', device_role: 'device' };
-  const standing: Row = { ...certificate, ...states };
+  const itsDevice = { device_state: 'active', device_role: 'device', device_name: 'sensor' };
+  const standing: Row = { ...certificate, ...itsDevice, certificate_state: 'active' };
   const authority: Row = { ...authorityRow(sampleAuthority()) };
   const cases: [(row: Row) => unknown, Row, Row[]][] = [
     [
@@ -61,7 +61,13 @@ test('a row with an unknown name, a wrong kind of value or a wrong date is STORE
     [
       readStanding,
       standing,
-      [{ device_state: null }, { device_role: 'root' }, { not_after: null }, { certificate_state: 'good' }],
+      [
+        { device_state: null },
+        { device_role: 'root' },
+        { device_name: null },
+        { not_after: null },
+        { certificate_state: 'good' },
+      ],
     ],
     [readAuthority, authority, [{ tier: 'leaf' }, { state: null }]],
     [

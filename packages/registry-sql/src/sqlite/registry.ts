@@ -44,6 +44,7 @@ export class SqliteRegistry extends SqlReads implements Registry {
   readonly #waiting: Change[] = [];
   #working: Promise<void> | undefined;
   #turnBegan: number | undefined;
+  #changes = 0;
   readonly #listeners = new Set<(event: RegistryEvent) => void>();
   #closed: Promise<void> | undefined;
 
@@ -93,7 +94,7 @@ export class SqliteRegistry extends SqlReads implements Registry {
         if (taken.length === 1) this.#connection.begin();
         made.push(await this.#make(next));
       }
-      this.#connection.commit();
+      this.#commit();
       for (const { events, answer } of made) {
         for (const event of events) this.#tell(event);
         answer();
@@ -107,6 +108,19 @@ export class SqliteRegistry extends SqlReads implements Registry {
       }
     } finally {
       leave();
+    }
+  }
+
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** A commit that fails may have left something all the same. */
+  #commit(): void {
+    try {
+      this.#connection.commit();
+    } finally {
+      this.#changes += 1;
     }
   }
 

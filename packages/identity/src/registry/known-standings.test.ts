@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { makeUlid } from '../device-id.ts';
+import { KnownStandings } from './known-standings.ts';
+import type { CertificateStanding } from './port.ts';
+
+const good: CertificateStanding = {
+  serial: '01',
+  subjectKind: 'device',
+  subjectId: makeUlid(new Date(), new Uint8Array(10)),
+  certificateState: 'active',
+  notBeforeMs: 0,
+  notAfterMs: 1,
+  deviceState: 'active',
+  deviceRole: 'device',
+  deviceName: 'sensor',
+  renewAtMs: undefined,
+};
+const revoked: CertificateStanding = { ...good, deviceState: 'revoked' };
+
+/** A registry of one certificate whose reads can be held up, and which counts them. */
+class SlowRegistry {
+  changes = 0;
+  reads = 0;
+  held: Promise<void> | undefined;
+  #standing: CertificateStanding | undefined = good;
+
+  async standing(fingerprint: string): Promise<CertificateStanding | undefined> {
+    this.reads += 1;
+    const found = fingerprint === 'known' ? this.#standing : undefined;
+    await this.held;
+    return found;
+  }
+
+  commit(standing: CertificateStanding): void {
+    this.#standing = standing;
+    this.changes += 1;
+  }
+}
+
+describe('known standings', () => {
+  it('are read once while nothing changes, and again after every commit', async () => {
+    const registry = new SlowRegistry();
+    const known = new KnownStandings(registry);
+    for (const _ of [1, 2, 3]) assert.equal(await known.of('known'), good);
+    assert.equal(registry.reads, 1);
+    registry.commit(good);
+    assert.equal(await known.of('known'), good);
+    assert.equal(registry.reads, 2);
+  });
+
+  it('never outlive a commit, not even one that comes during the read', async () => {
+    const registry = new SlowRegistry();
+    const known = new KnownStandings(registry);
+    const readEnds = Promise.withResolvers<void>();
+    registry.held = readEnds.promise;
+    const asked = known.of('known');
+    registry.commit(revoked);
+    registry.held = undefined;
+    assert.equal(await known.of('known'), revoked);
+    readEnds.resolve();
+    assert.equal(await asked, good, 'it was asked before');
+    assert.equal(await known.of('known'), revoked);
+  });
+
+  it('do not keep what is unknown, because anybody can ask for that', async () => {
+    const registry = new SlowRegistry();
+    const known = new KnownStandings(registry);
+    for (const reads of [1, 2]) {
+      assert.equal(await known.of('foreign'), undefined);
+      assert.equal(registry.reads, reads);
+    }
+  });
+});
