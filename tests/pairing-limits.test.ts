@@ -48,9 +48,9 @@ test('a refusal carries retry-after for those who do not read our details', asyn
   const message = create(input, { version: 1, slot: Buffer.from('123'), clientKind: 'cli' });
   const call = () => rawCall(session, `/${PairingService.typeName}/Open`, frame(toBinary(input, message)));
   assert.equal((await call()).trailers['grpc-status'], '0');
-  const { trailers } = await call();
-  assert.equal(trailers['grpc-status'], '8');
-  assert.match(trailers['retry-after'] ?? '', /^([1-9]|[1-5][0-9]|60)$/);
+  const { headers } = await call();
+  assert.equal(headers['grpc-status'], '8');
+  assert.match(headers['retry-after'] ?? '', /^([1-9]|[1-5][0-9]|60)$/);
   session.close();
   await once(session, 'close');
 });

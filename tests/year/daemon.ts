@@ -305,28 +305,17 @@ export class Daemon {
     });
   }
 
-  /** One unary call through the interceptor of every server, errors there and back included. */
+  /** One unary call through the check of every server, errors there and back included. */
   async #serve<T>(
     peer: Peer,
     method: DescMethod & { readonly parent: DescService },
     work: (context: HandlerContext) => Promise<T>,
   ): Promise<T> {
-    const request = {
-      service: method.parent,
-      method,
-      contextValues: contextOf(peer),
-      stream: false,
-      message: {},
-    };
-    const checked = this.#check(
-      async ({ contextValues }) =>
-        ({
-          stream: false,
-          message: await work({ values: contextValues } as HandlerContext),
-        }) as never,
-    );
+    const values = contextOf(peer);
     try {
-      return (await checked(request as never)).message as T;
+      return await this.#check.unary(`${method.parent.typeName}/${method.name}`, values, () =>
+        work({ values } as HandlerContext),
+      );
     } catch (error) {
       throw fromConnectError(error);
     }

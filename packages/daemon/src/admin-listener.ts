@@ -3,9 +3,8 @@
 import { chmod, rm } from 'node:fs/promises';
 import http2 from 'node:http2';
 import type { ConnectRouter } from '@connectrpc/connect';
-import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { IdentityError } from '@palyra/identity';
-import { accessCheck, contextOf, serveRequests } from '@palyra/rpc';
+import { accessCheck, contextOf, serveHttp2 } from '@palyra/rpc';
 
 export interface AdminListener {
   /** Lets running calls end, and cuts what is left when `until` says so. */
@@ -30,16 +29,12 @@ export async function listenAdmin(
   }
   await rm(path, { force: true });
   const server = http2.createServer();
-  serveRequests(
-    server,
-    connectNodeAdapter({
-      routes,
-      interceptors: [accessCheck(onInternal)],
-      readMaxBytes: maxMessageBytes,
-      acceptCompression: [],
-      contextValues: () => contextOf({ caller: 'operator', at: 'admin socket' }),
-    }),
-  );
+  serveHttp2(server, {
+    routes,
+    check: accessCheck(onInternal),
+    readMaxBytes: maxMessageBytes,
+    contextValues: () => contextOf({ caller: 'operator', at: 'admin socket' }),
+  });
   const sessions = new Set<http2.ServerHttp2Session>();
   server.on('session', (session) => {
     sessions.add(session);

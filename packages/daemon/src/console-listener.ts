@@ -51,7 +51,7 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
   const { sessions, pages } = options;
   const rpc = connectNodeAdapter({
     routes: options.routes,
-    interceptors: [accessCheck(options.onInternal)],
+    interceptors: [accessCheck(options.onInternal).interceptor],
     readMaxBytes: maxMessageBytes,
     acceptCompression: [],
     grpc: false,

@@ -146,7 +146,7 @@ export class QuicRuntime {
       admit: (connection) => this.#admit(connection),
       serve: serveConnectOverQuic({
         routes,
-        interceptors: [accessCheck(onInternal)],
+        check: accessCheck(onInternal),
         readMaxBytes: messageBytes,
         writeMaxBytes: messageBytes,
         contextValues: (connection) => contextOf(this.#peerOf(connection)),

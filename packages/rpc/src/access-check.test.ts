@@ -42,7 +42,7 @@ test('a message that fails to come after its connection was shut out is nobodyâ€
     second.reject(new Error('the socket is gone'));
     return { stream: true, message: noMessages() } as unknown as StreamResponse;
   };
-  await accessCheck(() => {})(handler as never)({
+  await accessCheck(() => {}).interceptor(handler as never)({
     stream: true,
     service: NodeService,
     method: NodeService.method.events,

@@ -1,54 +1,79 @@
-// The one interceptor on every server: access table, then the registry, then the handler. It also turns every error
-// into what the peer is told.
+// The one check on every server: access table, then the registry, then the handler. It also turns every error into what
+// the peer is told.
 
-import type {
-  Interceptor,
-  StreamRequest,
-  StreamResponse,
-  UnaryRequest,
-  UnaryResponse,
-} from '@connectrpc/connect';
+import type { ContextValues, Interceptor, StreamRequest } from '@connectrpc/connect';
 import { type AuthenticatedDevice, type DeviceId, IdentityError } from '@palyra/identity';
 import { access, type Caller } from './access.ts';
 import { toConnectError } from './error-map.ts';
 import { type DevicePeer, type Peer, peerIn, setDevice } from './peer.ts';
 
+/** A right to a call, asked for before the handler and again after it. */
+export interface CallCheck {
+  /**
+   * @param method without a slash in front.
+   * @param values of the call's context: the peer is found there, and then the device.
+   * @param run the handler. `ended`: what it does is of no use once this is aborted.
+   * @throws ConnectError: what the peer is told.
+   */
+  unary<T>(method: string, values: ContextValues, run: (ended?: AbortSignal) => Promise<T> | T): Promise<T>;
+  /** The same for calls that Connect serves, of whichever kind. */
+  readonly interceptor: Interceptor;
+}
+
 /** @param onInternal told of bugs and failing stores, of which the peer learns nothing but the code. */
-export function accessCheck(onInternal: (error: unknown, method: string) => void): Interceptor {
-  return (next) => async (request) => {
-    const method = `${request.service.typeName}/${request.method.name}`;
-    const peer = peerIn(request.contextValues);
-    const told = (error: unknown) => report(error, method, peer);
+export function accessCheck(onInternal: (error: unknown, method: string) => void): CallCheck {
+  /** Of a device; others have nothing that could end. */
+  const guardOf = (method: string, values: ContextValues): Guard | undefined => {
+    const peer = peerIn(values);
+    const caller = access[method];
+    if (!peer || !mayAsk(peer, caller)) throw notAllowed(method, caller, peer);
+    return peer.caller === 'device' ? new Guard(peer, caller === 'operator') : undefined;
+  };
+
+  const told = (error: unknown, method: string, values: ContextValues): Error => {
+    const mapped = toConnectError(error, { operator: peerIn(values)?.caller === 'operator' });
+    if (mapped.internal) onInternal(error, method);
+    return mapped.error;
+  };
+
+  const unary: CallCheck['unary'] = async (method, values, run) => {
     try {
-      const caller = access[method];
-      if (!peer || !mayAsk(peer, caller)) throw notAllowed(method, caller, peer);
-      if (peer.caller !== 'device') return mapErrors(await next(request), told);
-      const guard = new Guard(peer, caller === 'operator');
-      setDevice(request.contextValues, await guard.check());
-      const answer = next(guard.narrow(request));
-      const response = await (request.stream ? answer : guard.orEnded(answer));
-      await guard.recheck();
-      return mapErrors(
-        response.stream ? { ...response, message: guard.each(response.message) } : response,
-        told,
-      );
+      const guard = guardOf(method, values);
+      if (!guard) return await run();
+      setDevice(values, await guard.check());
+      const running = run(guard.handlerEnd);
+      // Nothing can have happened during an answer that is there at once.
+      if (!(running instanceof Promise)) return running;
+      const result = await guard.orEnded(running);
+      if (guard.isStale) await guard.check();
+      return result;
     } catch (error) {
-      throw told(error);
+      throw told(error, method, values);
     }
   };
 
-  function report(error: unknown, method: string, peer: Peer | undefined): Error {
-    const mapped = toConnectError(error, { operator: peer?.caller === 'operator' });
-    if (mapped.internal) onInternal(error, method);
-    return mapped.error;
-  }
-}
+  const interceptor: Interceptor = (next) => async (request) => {
+    const method = `${request.service.typeName}/${request.method.name}`;
+    const { contextValues: values } = request;
+    if (!request.stream) {
+      return unary(method, values, (ended) =>
+        next(ended ? { ...request, signal: AbortSignal.any([request.signal, ended]) } : request),
+      );
+    }
+    try {
+      const guard = guardOf(method, values);
+      if (guard) setDevice(values, await guard.check());
+      const response = await next(guard ? guard.narrow(request) : request);
+      if (guard?.isStale) await guard.check();
+      if (!response.stream) return response;
+      const messages = guard ? guard.each(response.message) : response.message;
+      return { ...response, message: mapStream(messages, (error) => told(error, method, values)) };
+    } catch (error) {
+      throw told(error, method, values);
+    }
+  };
 
-function mapErrors(
-  response: UnaryResponse | StreamResponse,
-  told: (error: unknown) => Error,
-): UnaryResponse | StreamResponse {
-  return response.stream ? { ...response, message: mapStream(response.message, told) } : response;
+  return { unary, interceptor };
 }
 
 /** A device may ask for what operators do; whether it is one is for the registry to say. */
@@ -79,17 +104,21 @@ class Guard {
     return device;
   }
 
-  /** The request as the handler gets it: what it does for an operator, it is told to stop when the role is taken. */
-  narrow(request: UnaryRequest | StreamRequest): UnaryRequest | StreamRequest {
-    const signal = this.#asOperator ? AbortSignal.any([request.signal, this.#ended]) : request.signal;
-    return request.stream
-      ? { ...request, signal, message: this.each(request.message) }
-      : { ...request, signal };
+  /** What a handler does for an operator, it is told to stop when the role is taken. */
+  get handlerEnd(): AbortSignal | undefined {
+    return this.#asOperator ? this.#ended : undefined;
   }
 
-  /** Free while nobody was revoked. */
-  async recheck(): Promise<void> {
-    if (this.#peer.epoch() !== this.#epoch) await this.check();
+  /** The request as the handler gets it. */
+  narrow(request: StreamRequest): StreamRequest {
+    const ended = this.handlerEnd;
+    const signal = ended ? AbortSignal.any([request.signal, ended]) : request.signal;
+    return { ...request, signal, message: this.each(request.message) };
+  }
+
+  /** Somebody was revoked since the last check. */
+  get isStale(): boolean {
+    return this.#peer.epoch() !== this.#epoch;
   }
 
   /** The same messages, each checked; a wait for the next one ends when the device is shut out. */
@@ -98,7 +127,7 @@ class Guard {
     try {
       for (;;) {
         const next = await this.orEnded(iterator.next());
-        await this.recheck();
+        if (this.isStale) await this.check();
         if (next.done) return;
         yield next.value;
       }

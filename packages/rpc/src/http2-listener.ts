@@ -5,7 +5,6 @@ import http2 from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ConnectRouter } from '@connectrpc/connect';
-import { connectNodeAdapter } from '@connectrpc/connect-node';
 import {
   type Clock,
   certificatesToPem,
@@ -16,6 +15,7 @@ import {
 import { accessCheck } from './access-check.ts';
 import { type DeviceAuthenticator, DeviceConnections } from './device-connections.ts';
 import { contextOf, type Peer } from './peer.ts';
+import { serveHttp2 } from './serve-http2.ts';
 import { StrangerLimit } from './stranger-limit.ts';
 
 export interface Http2Limits {
@@ -180,22 +180,16 @@ export class Http2Listener {
     this.#server.on('drop', () => this.#count('refused_limit'));
     this.#server.on('session', (session) => this.#accept(session));
     this.#refuseWithoutCertificate();
-    const handle = connectNodeAdapter({
+    serveHttp2(this.#server, {
       routes: options.routes,
-      interceptors: [accessCheck(options.onInternal)],
+      check: accessCheck(options.onInternal),
       readMaxBytes: limits.messageBytes,
       writeMaxBytes: limits.messageBytes,
-      acceptCompression: [],
-      contextValues: (request) => {
-        const session = 'stream' in request ? request.stream.session : undefined;
-        const entry = session && this.#sessions.get(session);
-        if (!entry) throw new TypeError('a request on a session that was not accepted');
-        return contextOf(entry.peer);
+      // A session that was refused or closed has no entry.
+      contextValues: (session) => {
+        const entry = this.#sessions.get(session);
+        return entry && contextOf(entry.peer);
       },
-    });
-    serveRequests(this.#server, (request, response) => {
-      // A session that was refused or closed has no entry: nothing of it reaches Connect, and its end answers the call.
-      if (request.stream.session && this.#sessions.has(request.stream.session)) handle(request, response);
     });
     this.#sweep = setInterval(() => this.#devices?.shutExpired(options.clock.now()), sweepMs);
     this.#sweep.unref();
@@ -347,21 +341,6 @@ export class Http2Listener {
     session.on('ping', take);
     session.on('remoteSettings', take);
   }
-}
-
-type Serve = (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void;
-
-/**
- * Every request of the server. Node itself would answer those that expect something and those for a tunnel, and throws
- * when the peer has reset such a stream by then: nobody could catch that, and it would end the process.
- */
-export function serveRequests(server: http2.Http2Server | http2.Http2SecureServer, serve: Serve): void {
-  const refuse: Serve = (request) => request.stream.close();
-  server.on('request', serve);
-  // Without the 100: who waits for it sends its message all the same after a while (RFC 9110 10.1.1).
-  server.on('checkContinue', serve);
-  server.on('checkExpectation', refuse);
-  server.on('connect', refuse);
 }
 
 function acceptAnyone(socket: TLSSocket, ended: Http2ListenerOptions['channelEnded']): Session {

@@ -1,5 +1,5 @@
 export { access, type Caller } from './access.ts';
-export { accessCheck } from './access-check.ts';
+export { accessCheck, type CallCheck } from './access-check.ts';
 export { type DeviceAuthenticator, type DeviceConnection, DeviceConnections } from './device-connections.ts';
 export { fromConnectError, isPeerGone, toConnectError } from './error-map.ts';
 export { AdminService } from './gen/palyra/admin/v1/admin_pb.js';
@@ -27,7 +27,6 @@ export {
   Http2Listener,
   type Http2ListenerOptions,
   type ListenerEvent,
-  serveRequests,
 } from './http2-listener.ts';
 export { pairingPeer, recoveryPeer } from './pairing-peer.ts';
 export {
@@ -39,4 +38,14 @@ export {
   pairingChannel,
   transportOf,
 } from './peer.ts';
+export { type ServeHttp2Options, serveHttp2 } from './serve-http2.ts';
 export { sourceKey } from './source-key.ts';
+export {
+  grpcContentType,
+  grpcStatusOk,
+  type RequestHead,
+  type UnaryAnswer,
+  type UnaryCall,
+  type UnaryCallOptions,
+  UnaryMethods,
+} from './unary-call.ts';

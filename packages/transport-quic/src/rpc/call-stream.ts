@@ -13,6 +13,7 @@ import { type QuicResetReason, QuicStreamReset } from '../close-code.ts';
 import type { QuicStream } from '../contract.ts';
 import { ReceiveQueue } from '../receive-queue.ts';
 import { encodeFrame, type Frame, type FrameLimits, FrameParser } from './frame.ts';
+import type { HeaderList } from './header-list.ts';
 import { invalid } from './protocol-error.ts';
 
 /** Bytes of data a side may send before the other has taken any. Protocol, not an option. */
@@ -33,7 +34,7 @@ export class CallStream {
 
   #expected: 'head' | 'data' | 'nothing' = 'head';
   readonly #head = Promise.withResolvers<RequestFrame | ResponseFrame>();
-  readonly #trailers = Promise.withResolvers<Headers>();
+  readonly #trailers = Promise.withResolvers<HeaderList>();
   readonly #body = new ReceiveQueue(initialWindowBytes);
   #receiveCredit = initialWindowBytes;
   #taken = 0;
@@ -78,19 +79,25 @@ export class CallStream {
   }
 
   /** For the caller: settles after the last data. */
-  trailers(): Promise<Headers> {
+  trailers(): Promise<HeaderList> {
     return this.#trailers.promise;
   }
 
-  /** The data of the peer. What is taken from here is what the peer may send again. */
+  /** The next data of the peer; undefined after the last. What is taken from here is what the peer may send again. */
+  async read(): Promise<Uint8Array | undefined> {
+    const bytes = await this.#body.read();
+    if (bytes) this.#took(bytes.length);
+    return bytes;
+  }
+
+  /** The data of the peer, as `read` gives it. */
   async *body(): AsyncGenerator<Uint8Array> {
     let complete = false;
     try {
       for (;;) {
-        const bytes = await this.#body.read();
+        const bytes = await this.read();
         complete = !bytes;
         if (!bytes) return;
-        this.#took(bytes.length);
         yield bytes;
       }
     } finally {
@@ -101,7 +108,12 @@ export class CallStream {
 
   /** Leaves a frame to go with the next flush. @throws MESSAGE_TOO_LARGE */
   queue(frame: Exclude<Frame, { type: 'data' }>): void {
-    this.#sending.push(encodeFrame(frame, this.#limits));
+    this.queueEncoded(encodeFrame(frame, this.#limits));
+  }
+
+  /** The same for one that was encoded before, once and for all. */
+  queueEncoded(frame: Uint8Array): void {
+    this.#sending.push(frame);
   }
 
   /** Leaves data to go with the next flush, as far as the peer takes it; waits for it to take the rest. */
@@ -188,7 +200,7 @@ export class CallStream {
   }
 
   /** The caller has the whole answer: its own direction, open until now, ends. */
-  #complete(trailers: Headers): void {
+  #complete(trailers: HeaderList): void {
     this.#done = true;
     this.#trailers.resolve(trailers);
     this.#creditWaiter?.();

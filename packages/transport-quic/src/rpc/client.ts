@@ -91,7 +91,7 @@ function callOver(
       const trailer = new Headers();
       return {
         status: response.status,
-        header: response.headers,
+        header: new Headers([...response.headers]),
         body: bodyAndTrailers(call, trailer),
         trailer,
       };

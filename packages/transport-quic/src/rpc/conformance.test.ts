@@ -15,7 +15,7 @@ import { createMemoryQuic } from '../memory.ts';
 import { createQuic } from '../quiche/quic.ts';
 import { conformanceRoutes, HandlerWitness } from '../testing/conformance-service.ts';
 import { AskSchema, ConformanceService } from '../testing/gen/palyra/conformance/v1/conformance_pb.js';
-import { connectOverHttp2 } from '../testing/http2.ts';
+import { overHttp2 } from '../testing/http2.ts';
 import { createPki, type Pki } from '../testing/pki.ts';
 import { createQuicTransport } from './client.ts';
 import { serveConnectOverQuic } from './server.ts';
@@ -24,7 +24,10 @@ const maxBytes = 1_000_000;
 
 type Setup = (pki: Pki, witness: HandlerWitness) => Promise<{ transport: Transport; close(): Promise<void> }>;
 
-const overHttp2: Setup = (pki, witness) => connectOverHttp2(pki, conformanceRoutes(witness), maxBytes);
+const http2By =
+  (by: 'connect' | 'palyra'): Setup =>
+  (pki, witness) =>
+    overHttp2(by, pki, conformanceRoutes(witness), maxBytes);
 
 function over(quic: Quic): Setup {
   return async (pki, witness) => {
@@ -49,7 +52,8 @@ function over(quic: Quic): Setup {
 }
 
 const transports: [name: string, setup: Setup][] = [
-  ['HTTP/2', overHttp2],
+  ['HTTP/2 of Connect', http2By('connect')],
+  ['HTTP/2', http2By('palyra')],
   ['memory', over(createMemoryQuic())],
   ['QUIC portable', over(createQuic({ runtime: 'portable' }))],
   ['QUIC fast', over(createQuic({ runtime: 'fast' }))],

@@ -94,24 +94,30 @@ for (const [name, quic] of [
       assert.ok(dials() >= 1);
     });
 
-    it('give their handlers what the daemon knows of the connection', async () => {
+    it('give their check what the daemon knows of the connection', async () => {
       const who = createContextKey('nobody');
-      let seen = '';
+      const seen: string[] = [];
       const { client, listener } = await serve({
         serve: serveConnectOverQuic({
           routes: conformanceRoutes(new HandlerWitness()),
           contextValues: (connection) =>
             createContextValues().set(who, `a certificate of ${connection.peerCertificate.length} bytes`),
-          interceptors: [
-            (next) => (request) => {
-              seen = request.contextValues.get(who);
+          check: {
+            unary: async (method, values, run) => {
+              seen.push(`${method} by ${values.get(who)}`);
+              return run();
+            },
+            interceptor: (next) => (request) => {
+              seen.push(`${request.method.name} by ${request.contextValues.get(who)}`);
               return next(request);
             },
-          ],
+          },
         }),
       });
       await client.unary({ behaviour: 'echo' });
-      assert.equal(seen, `a certificate of ${pki.device.der.length} bytes`);
+      for await (const _ of client.serverStream({ behaviour: 'count' }));
+      const by = `by a certificate of ${pki.device.der.length} bytes`;
+      assert.deepEqual(seen, [`palyra.conformance.v1.ConformanceService/Unary ${by}`, `ServerStream ${by}`]);
       await listener.close();
     });
 

@@ -2,7 +2,7 @@
 // payload. Nothing of a frame is kept before its length is known to be allowed.
 
 import { IdentityError } from '@palyra/identity';
-import { decodeHeaders, encodeHeaders } from './header-list.ts';
+import { decodeHeaders, encodeHeaders, type HeaderList } from './header-list.ts';
 import { invalid } from './protocol-error.ts';
 import { decodeVarint, encodeVarint } from './varint.ts';
 
@@ -16,12 +16,12 @@ export const frameType = {
 } as const;
 
 export type Frame =
-  | { readonly type: 'request'; readonly path: string; readonly headers: Headers }
-  | { readonly type: 'response'; readonly status: number; readonly headers: Headers }
+  | { readonly type: 'request'; readonly path: string; readonly headers: HeaderList }
+  | { readonly type: 'response'; readonly status: number; readonly headers: HeaderList }
   | { readonly type: 'data'; readonly bytes: Uint8Array }
   /** The caller sends no more data. */
   | { readonly type: 'end' }
-  | { readonly type: 'trailers'; readonly headers: Headers }
+  | { readonly type: 'trailers'; readonly headers: HeaderList }
   /** The receiver of data has taken this many bytes more. */
   | { readonly type: 'window'; readonly bytes: number };
 
@@ -167,7 +167,12 @@ function decodePayload(type: number, payload: Buffer): Frame {
   }
 }
 
-function withHeaders(type: number, start: Uint8Array[], headers: Headers, limits: FrameLimits): Uint8Array {
+function withHeaders(
+  type: number,
+  start: Uint8Array[],
+  headers: HeaderList,
+  limits: FrameLimits,
+): Uint8Array {
   const payload = [...start, encodeHeaders(headers)];
   const size = payload.reduce((sum, part) => sum + part.length, 0);
   if (size > limits.maxHeaderBytes) {

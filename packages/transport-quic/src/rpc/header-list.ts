@@ -10,7 +10,10 @@ const name = /^[a-z0-9!#$%&'*+.^_`|~-]+$/;
 /** RFC 9110 5.5, one byte per character. */
 const value = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-export function encodeHeaders(headers: Headers): Uint8Array {
+/** Names and values in the order they are sent in; a name may come again. `Headers` is one, and can be made of one. */
+export type HeaderList = Iterable<[name: string, value: string]>;
+
+export function encodeHeaders(headers: HeaderList): Uint8Array {
   const parts: Uint8Array[] = [];
   for (const [name, value] of headers) {
     const bytes = Buffer.from(value, 'latin1');
@@ -20,15 +23,15 @@ export function encodeHeaders(headers: Headers): Uint8Array {
 }
 
 /** @throws MESSAGE_INVALID, MESSAGE_TOO_LARGE */
-export function decodeHeaders(bytes: Buffer): Headers {
-  const headers = new Headers();
+export function decodeHeaders(bytes: Buffer): [name: string, value: string][] {
+  const headers: [string, string][] = [];
   let at = 0;
   for (let count = 0; at < bytes.length; count++) {
     if (count === maxHeaders) throw invalid(`more than ${maxHeaders} headers`);
     const key = readText(bytes, at);
     const text = readText(bytes, key.next);
     if (!name.test(key.text) || !value.test(text.text)) throw invalid('a header of other characters');
-    headers.append(key.text, text.text);
+    headers.push([key.text, text.text]);
     at = text.next;
   }
   return headers;

@@ -4,9 +4,9 @@ import {
   Code,
   ConnectError,
   type ConnectRouter,
-  type ConnectRouterOptions,
   type ContextValues,
   createConnectRouter,
+  createContextValues,
 } from '@connectrpc/connect';
 import {
   type UniversalHandler,
@@ -14,15 +14,21 @@ import {
   uResponseNotFound,
 } from '@connectrpc/connect/protocol';
 import { IdentityError } from '@palyra/identity';
+import {
+  grpcContentType,
+  grpcStatusOk,
+  type RequestHead,
+  type UnaryAnswer,
+  type UnaryCall,
+  type UnaryCallOptions,
+  UnaryMethods,
+} from '@palyra/rpc';
 import type { QuicServerConnection, QuicStream } from '../contract.ts';
 import { CallStream } from './call-stream.ts';
-import { defaultFrameLimits, type FrameLimits } from './frame.ts';
+import { defaultFrameLimits, encodeFrame, type Frame, type FrameLimits } from './frame.ts';
 
-export interface ConnectOverQuicOptions
-  extends Pick<
-    ConnectRouterOptions,
-    'interceptors' | 'readMaxBytes' | 'writeMaxBytes' | 'maxTimeoutMs' | 'shutdownSignal'
-  > {
+/** `readMaxBytes` and `writeMaxBytes` are 1 MiB where they are not given. */
+export interface ConnectOverQuicOptions extends Partial<UnaryCallOptions> {
   /** The same function that the HTTP/2 listener takes. */
   routes(router: ConnectRouter): void;
   /** What handlers of this call find in their context: who is on the other end of the connection. */
@@ -32,27 +38,46 @@ export interface ConnectOverQuicOptions
   readonly frameLimits?: Partial<FrameLimits>;
 }
 
-/** For `serve` of QuicListenOptions. `readMaxBytes` and `writeMaxBytes` are 1 MiB where they are not given. */
+/** For `serve` of QuicListenOptions. */
 export function serveConnectOverQuic(
   options: ConnectOverQuicOptions,
 ): (stream: QuicStream, connection: QuicServerConnection) => Promise<void> {
-  const { routes, contextValues, onError, frameLimits, ...routerOptions } = options;
-  const limits = { ...defaultFrameLimits, ...frameLimits };
+  const {
+    routes,
+    contextValues,
+    onError,
+    check,
+    readMaxBytes = 1_048_576,
+    writeMaxBytes = 1_048_576,
+  } = options;
+  const limits = { ...defaultFrameLimits, ...options.frameLimits };
+  const messageLimits = { readMaxBytes, writeMaxBytes };
+  const methods = new UnaryMethods({ ...messageLimits, ...(check && { check }) });
   const router = createConnectRouter({
-    readMaxBytes: 1_048_576,
-    writeMaxBytes: 1_048_576,
-    ...routerOptions,
+    ...messageLimits,
+    ...(check && { interceptors: [check.interceptor] }),
     grpc: true,
     grpcWeb: false,
     connect: false,
   });
-  routes(router);
-  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  methods.collect(routes)(router);
+  const services: Services = {
+    methods,
+    handlers: new Map(router.handlers.map((handler) => [handler.requestPath, handler])),
+    onError,
+  };
 
   return (stream, connection) => {
     const call = new CallStream(stream, 'answerer', limits);
-    return answer(call, handlers, () => contextValues?.(connection), onError);
+    return answer(call, services, () => contextValues?.(connection) ?? createContextValues());
   };
+}
+
+interface Services {
+  readonly methods: UnaryMethods;
+  /** Connect's, by path. */
+  readonly handlers: ReadonlyMap<string, UniversalHandler>;
+  readonly onError: ConnectOverQuicOptions['onError'];
 }
 
 const callerGone = (cause: Error) => new ConnectError(cause.message, Code.Canceled, undefined, [], cause);
@@ -60,38 +85,91 @@ const callOver = new ConnectError('The call is over.', Code.Canceled);
 
 async function answer(
   call: CallStream,
-  handlers: ReadonlyMap<string, UniversalHandler>,
-  contextValues: () => ContextValues | undefined,
-  onError: ConnectOverQuicOptions['onError'],
+  services: Services,
+  contextValues: () => ContextValues,
 ): Promise<void> {
-  const abort = new AbortController();
-  call.onFailure((cause) => abort.abort(callerGone(cause)));
   let path = '';
   try {
     const request = await call.request();
     path = request.path;
-    const handler = handlers.get(path);
-    if (!handler) {
-      await respond(call, uResponseNotFound, true);
-      return;
-    }
-    const context = contextValues();
-    const response = await handler({
-      httpVersion: '2.0',
-      method: 'POST',
-      url: `https://quic.invalid${path}`,
-      header: request.headers,
-      body: call.body(),
-      signal: abort.signal,
-      ...(context ? { contextValues: context } : {}),
-    });
-    const { methodKind } = handler.method;
-    await respond(call, response, methodKind === 'unary' || methodKind === 'client_streaming');
+    const unary = services.methods.begin(headOf(request), contextValues);
+    if (unary) await answerUnary(call, unary);
+    else await answerByConnect(call, request, services.handlers.get(path), contextValues);
   } catch (error) {
     if (call.failure) return;
     const tooLarge = error instanceof IdentityError && error.code === 'MESSAGE_TOO_LARGE';
     call.reset(tooLarge ? 'MESSAGE_TOO_LARGE' : 'INTERNAL');
-    onError?.(error, path);
+    services.onError?.(error, path);
+  }
+}
+
+type RequestFrame = Extract<Frame, { type: 'request' }>;
+
+function headOf({ path, headers }: RequestFrame): RequestHead {
+  return {
+    path,
+    field: (wanted) => {
+      let found: string | undefined;
+      for (const [name, value] of headers)
+        if (name === wanted) found = found === undefined ? value : `${found}, ${value}`;
+      return found;
+    },
+    headers: () => new Headers([...headers]),
+  };
+}
+
+const plainHead = encodeFrame({
+  type: 'response',
+  status: 200,
+  headers: [['content-type', grpcContentType]],
+});
+const plainTrailers = encodeFrame({ type: 'trailers', headers: [['grpc-status', grpcStatusOk]] });
+
+async function answerUnary(call: CallStream, unary: UnaryCall): Promise<void> {
+  call.onFailure((cause) => unary.abort(() => callerGone(cause)));
+  const { header, message, trailer } = await run(call, unary);
+  if (header) {
+    header.set('content-type', grpcContentType);
+    call.queue({ type: 'response', status: 200, headers: header });
+  } else call.queueEncoded(plainHead);
+  if (message) await call.queueData(message);
+  if (trailer) call.queue({ type: 'trailers', headers: trailer });
+  else call.queueEncoded(plainTrailers);
+  await call.finish();
+}
+
+async function run(call: CallStream, unary: UnaryCall): Promise<UnaryAnswer> {
+  for (let bytes = await call.read(); bytes; bytes = await call.read()) {
+    const refusal = unary.push(bytes);
+    if (refusal) return refusal;
+  }
+  return unary.answer();
+}
+
+async function answerByConnect(
+  call: CallStream,
+  { path, headers }: RequestFrame,
+  handler: UniversalHandler | undefined,
+  contextValues: () => ContextValues,
+): Promise<void> {
+  if (!handler) {
+    await respond(call, uResponseNotFound, true);
+    return;
+  }
+  const abort = new AbortController();
+  call.onFailure((cause) => abort.abort(callerGone(cause)));
+  try {
+    const response = await handler({
+      httpVersion: '2.0',
+      method: 'POST',
+      url: `https://quic.invalid${path}`,
+      header: new Headers([...headers]),
+      body: call.body(),
+      signal: abort.signal,
+      contextValues: contextValues(),
+    });
+    const { methodKind } = handler.method;
+    await respond(call, response, methodKind === 'unary' || methodKind === 'client_streaming');
   } finally {
     abort.abort(callOver);
   }

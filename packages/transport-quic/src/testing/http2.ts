@@ -1,27 +1,30 @@
-// The other way to the same services, for comparison: plain Connect on HTTP/2 with mutual TLS.
+// The other way to the same services, for comparison: HTTP/2 with mutual TLS, by Connect alone or as our listeners do.
 
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { ConnectRouter, Transport } from '@connectrpc/connect';
+import { createContextValues } from '@connectrpc/connect';
 import { connectNodeAdapter, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import { serveHttp2 } from '@palyra/rpc';
 import type { Pki } from './pki.ts';
 
-export async function connectOverHttp2(
+export async function overHttp2(
+  by: 'connect' | 'palyra',
   pki: Pki,
   routes: (router: ConnectRouter) => void,
   maxBytes: number,
 ): Promise<{ transport: Transport; close(): Promise<void> }> {
-  const server = http2.createSecureServer(
-    {
-      cert: pki.daemon.certificateChain,
-      key: pki.daemon.privateKey,
-      ca: pki.rootPem,
-      requestCert: true,
-      rejectUnauthorized: true,
-      minVersion: 'TLSv1.3',
-    },
-    connectNodeAdapter({ routes, readMaxBytes: maxBytes, writeMaxBytes: maxBytes, acceptCompression: [] }),
-  );
+  const server = http2.createSecureServer({
+    cert: pki.daemon.certificateChain,
+    key: pki.daemon.privateKey,
+    ca: pki.rootPem,
+    requestCert: true,
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.3',
+  });
+  const options = { routes, readMaxBytes: maxBytes, writeMaxBytes: maxBytes };
+  if (by === 'connect') server.on('request', connectNodeAdapter({ ...options, acceptCompression: [] }));
+  else serveHttp2(server, { ...options, contextValues: () => createContextValues() });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const baseUrl = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const sessionManager = new Http2SessionManager(

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import test, { type TestContext } from 'node:test';
-import { serveRequests } from './http2-listener.ts';
+import { serveRequests } from './serve-http2.ts';
 
 async function serve(t: TestContext, onStream?: (stream: http2.ServerHttp2Stream) => void) {
   const server = http2.createServer();

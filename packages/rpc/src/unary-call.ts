@@ -1,0 +1,314 @@
+// Unary calls of the gRPC protocol, from bytes to bytes. Most calls are of this kind, and Connect, which builds a chain of
+// streams for each, takes several times as long for one. Everything else is Connect's: streams, JSON, gRPC-Web, Connect's
+// own protocol, compression.
+// https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  type DescService,
+  fromBinary,
+  type Message,
+  toBinary,
+} from '@bufbuild/protobuf';
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  type ContextValues,
+  type HandlerContext,
+  type MethodImpl,
+} from '@connectrpc/connect';
+import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import type { CallCheck } from './access-check.ts';
+import './text-encoding.ts';
+
+export interface UnaryCallOptions {
+  readonly check?: CallCheck;
+  /** One message received, bytes. */
+  readonly readMaxBytes: number;
+  /** One message sent, bytes. Default: as large as it gets. */
+  readonly writeMaxBytes?: number;
+}
+
+/** Of a request, without the pseudo headers of HTTP/2. */
+export interface RequestHead {
+  readonly path: string;
+  /** @param name in lower case. */
+  field(name: string): string | undefined;
+  headers(): Headers;
+}
+
+export interface UnaryAnswer {
+  /** What the handler set. */
+  readonly header: Headers | undefined;
+  /** A gRPC message, with its prefix. Absent when the call failed. */
+  readonly message?: Uint8Array;
+  /** `grpc-status`, and what else comes with it. Absent when there is nothing to say but that the call succeeded. */
+  readonly trailer: Headers | undefined;
+}
+
+export const grpcContentType = 'application/grpc+proto';
+export const grpcStatusOk = '0';
+
+const plainContentTypes: ReadonlySet<string | undefined> = new Set(['application/grpc', grpcContentType]);
+/** Flags (1 byte) and length (4 bytes) in front of a message. */
+const prefixBytes = 5;
+const compressedFlag = 1;
+/** Node takes no longer one. */
+const maxTimerMs = 2 ** 31 - 1;
+
+type Implementation = MethodImpl<DescMethodUnary>;
+
+/** The unary methods of a router. */
+export class UnaryMethods {
+  readonly #options: UnaryCallOptions;
+  readonly #methods = new Map<string, { method: DescMethodUnary; implementation: Implementation }>();
+
+  constructor(options: UnaryCallOptions) {
+    this.#options = options;
+  }
+
+  /** The same routes, which leave their unary methods here as well. One with options of its own stays Connect's alone. */
+  collect(routes: (router: ConnectRouter) => void): (router: ConnectRouter) => void {
+    return (router) => {
+      const collecting: ConnectRouter = {
+        handlers: router.handlers,
+        service: (service, implementation, options) => {
+          router.service(service, implementation, options);
+          for (const method of options ? [] : service.methods) {
+            const found = implementation[method.localName as keyof typeof implementation];
+            if (method.methodKind === 'unary' && found)
+              this.#add(method as DescMethodUnary, (found as Implementation).bind(implementation));
+          }
+          return collecting;
+        },
+        rpc: (method, implementation, options) => {
+          router.rpc(method, implementation, options);
+          if (method.methodKind === 'unary' && !options)
+            this.#add(method as DescMethodUnary, implementation as Implementation);
+          return collecting;
+        },
+      };
+      routes(collecting);
+    };
+  }
+
+  #add(method: DescMethodUnary, implementation: Implementation): void {
+    this.#methods.set(`/${method.parent.typeName}/${method.name}`, { method, implementation });
+  }
+
+  /** Undefined when the call is not one of these. */
+  begin(head: RequestHead, contextValues: () => ContextValues): UnaryCall | undefined {
+    const found = this.#methods.get(head.path);
+    if (!found || !plainContentTypes.has(head.field('content-type'))) return undefined;
+    if ((head.field('grpc-encoding') ?? 'identity') !== 'identity') return undefined;
+    return new UnaryCall(found.method, found.implementation, this.#options, head, contextValues());
+  }
+}
+
+/** One call: takes the request, and is the context of its handler. */
+export class UnaryCall implements HandlerContext {
+  readonly #method: DescMethodUnary;
+  readonly #implementation: Implementation;
+  readonly #options: UnaryCallOptions;
+  readonly #head: RequestHead;
+  /** Of the handler's context. */
+  readonly values: ContextValues;
+  readonly #deadlineMs: number | undefined;
+  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #timeoutError: ConnectError | undefined;
+  readonly #input: Uint8Array[] = [];
+  #inputBytes = 0;
+  #messageBytes: number | undefined;
+  // Most handlers never look at these.
+  #abort: AbortController | undefined;
+  #aborted: (() => ConnectError) | undefined;
+  #ended: AbortSignal | undefined;
+  #requestHeader: Headers | undefined;
+  #responseHeader: Headers | undefined;
+  #responseTrailer: Headers | undefined;
+
+  constructor(
+    method: DescMethodUnary,
+    implementation: Implementation,
+    options: UnaryCallOptions,
+    head: RequestHead,
+    values: ContextValues,
+  ) {
+    this.#method = method;
+    this.#implementation = implementation;
+    this.#options = options;
+    this.#head = head;
+    this.values = values;
+    const timeout = head.field('grpc-timeout');
+    if (timeout === undefined) return;
+    const { timeoutMs, error } = parseTimeout(timeout, Number.POSITIVE_INFINITY);
+    this.#timeoutError = error;
+    if (timeoutMs === undefined) return;
+    this.#deadlineMs = Date.now() + timeoutMs;
+    const late = () => this.abort(() => new ConnectError('the operation timed out', Code.DeadlineExceeded));
+    this.#timer = setTimeout(late, Math.min(timeoutMs, maxTimerMs));
+  }
+
+  /** Takes the next bytes of the request. @returns the answer, when it does not depend on the rest. */
+  push(bytes: Uint8Array): UnaryAnswer | undefined {
+    try {
+      this.#take(bytes);
+      return undefined;
+    } catch (error) {
+      return this.#fail(error);
+    }
+  }
+
+  #take(bytes: Uint8Array): void {
+    this.#input.push(bytes);
+    this.#inputBytes += bytes.length;
+    if (this.#messageBytes === undefined && this.#inputBytes >= prefixBytes) this.#readPrefix();
+    if (this.#inputBytes > prefixBytes + (this.#messageBytes ?? 0) && this.#messageBytes !== undefined) {
+      throw protocolError('received extra input message for unary method', Code.Unimplemented);
+    }
+  }
+
+  #readPrefix(): void {
+    const prefix = this.#inputSoFar();
+    const size = prefix.readUInt32BE(1);
+    if (prefix[0] === compressedFlag)
+      throw protocolError('received compressed message without grpc-encoding', Code.Internal);
+    if (prefix[0] !== 0) throw protocolError('invalid flags of a message', Code.InvalidArgument);
+    checkSize(size, this.#options.readMaxBytes, 'readMaxBytes');
+    this.#messageBytes = size;
+  }
+
+  #inputSoFar(): Buffer {
+    const [first] = this.#input;
+    return this.#input.length === 1 && first
+      ? Buffer.from(first.buffer, first.byteOffset, first.byteLength)
+      : Buffer.concat(this.#input);
+  }
+
+  /** Once the request is whole. Never rejects. */
+  async answer(): Promise<UnaryAnswer> {
+    try {
+      if (this.#timeoutError) throw this.#timeoutError;
+      const request = parse(this.#method.input, this.#message());
+      const handle = (ended?: AbortSignal) => {
+        this.#ended = ended;
+        return this.#implementation(request, this);
+      };
+      const { check } = this.#options;
+      const answer = await (check ? check.unary(this.#head.path.slice(1), this.values, handle) : handle());
+      const message = this.#serialize(create(this.#method.output, answer));
+      this.#responseTrailer?.set('grpc-status', grpcStatusOk);
+      // What hangs on the signal ends with the call.
+      this.abort(() => new ConnectError('the call is over', Code.Canceled));
+      return { header: this.#responseHeader, message, trailer: this.#responseTrailer };
+    } catch (error) {
+      return this.#fail(error);
+    }
+  }
+
+  #fail(cause: unknown): UnaryAnswer {
+    const error =
+      cause instanceof ConnectError
+        ? cause
+        : new ConnectError('internal error', Code.Internal, undefined, undefined, cause);
+    this.abort(() => error);
+    setTrailerStatus(this.responseTrailer, error);
+    return { header: this.#responseHeader, trailer: this.#responseTrailer };
+  }
+
+  /** Tells the handler that its answer is no longer of use. No effect on a call that is over. */
+  abort(reason: () => ConnectError): void {
+    if (this.#aborted) return;
+    clearTimeout(this.#timer);
+    this.#aborted = reason;
+    this.#abort?.abort(reason());
+  }
+
+  #message(): Uint8Array {
+    if (this.#inputBytes === 0)
+      throw protocolError('missing input message for unary method', Code.Unimplemented);
+    if (this.#messageBytes === undefined || this.#inputBytes < prefixBytes + this.#messageBytes)
+      throw protocolError('incomplete envelope', Code.InvalidArgument);
+    return this.#inputSoFar().subarray(prefixBytes);
+  }
+
+  // The handler's context. What it does not look at is not made.
+
+  get protocolName(): string {
+    return 'grpc';
+  }
+
+  get requestMethod(): string {
+    return 'POST';
+  }
+
+  get method(): DescMethodUnary {
+    return this.#method;
+  }
+
+  get service(): DescService {
+    return this.#method.parent;
+  }
+
+  get url(): string {
+    return `https://palyra.invalid${this.#head.path}`;
+  }
+
+  timeoutMs(): number | undefined {
+    return this.#deadlineMs === undefined ? undefined : this.#deadlineMs - Date.now();
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController();
+      if (this.#aborted) this.#abort.abort(this.#aborted());
+    }
+    return this.#ended ? AbortSignal.any([this.#abort.signal, this.#ended]) : this.#abort.signal;
+  }
+
+  get requestHeader(): Headers {
+    this.#requestHeader ??= this.#head.headers();
+    return this.#requestHeader;
+  }
+
+  get responseHeader(): Headers {
+    this.#responseHeader ??= new Headers();
+    return this.#responseHeader;
+  }
+
+  get responseTrailer(): Headers {
+    this.#responseTrailer ??= new Headers();
+    return this.#responseTrailer;
+  }
+
+  #serialize(message: Message): Uint8Array {
+    const bytes = toBinary(this.#method.output, message);
+    checkSize(bytes.length, this.#options.writeMaxBytes ?? bytes.length, 'writeMaxBytes');
+    const whole = Buffer.allocUnsafe(prefixBytes + bytes.length);
+    whole[0] = 0;
+    whole.writeUInt32BE(bytes.length, 1);
+    whole.set(bytes, prefixBytes);
+    return whole;
+  }
+}
+
+function parse(schema: DescMessage, bytes: Uint8Array) {
+  try {
+    return fromBinary(schema, bytes);
+  } catch (error) {
+    throw new ConnectError(`parse binary: ${(error as Error).message}`, Code.Internal);
+  }
+}
+
+function checkSize(size: number, max: number, option: string): void {
+  if (size > max)
+    throw new ConnectError(
+      `message size ${size} is larger than configured ${option} ${max}`,
+      Code.ResourceExhausted,
+    );
+}
+
+const protocolError = (what: string, code: Code) => new ConnectError(`protocol error: ${what}`, code);
