@@ -1,13 +1,12 @@
 // The servers under load, as a process of their own: the node listener with a registry on disk, and beside it, with the
-// same certificates, a bare TLS server and the same Connect server without checks.
+// same certificates, a bare TLS server and the same services without checks.
 
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import tls from 'node:tls';
-import type { ConnectRouter } from '@connectrpc/connect';
-import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { type ConnectRouter, createContextValues } from '@connectrpc/connect';
 import {
   certificatesToPem,
   IdentityManager,
@@ -16,7 +15,7 @@ import {
   systemClock,
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
-import { defaultHttp2Limits, Http2Listener, NodeService } from '@palyra/rpc';
+import { defaultHttp2Limits, Http2Listener, NodeService, serveHttp2 } from '@palyra/rpc';
 import { newDevice, pair } from './pair.ts';
 
 export interface ServersReady {
@@ -71,15 +70,16 @@ async function serve(folder: string): Promise<ServersReady> {
   });
   connections = () => node.sessions + sockets.size;
   const { messageBytes, headerBytes, streamsPerSession } = defaultHttp2Limits;
-  const unchecked = http2.createSecureServer(
-    { ...mutualTls, settings: { maxConcurrentStreams: streamsPerSession, maxHeaderListSize: headerBytes } },
-    connectNodeAdapter({
-      routes,
-      readMaxBytes: messageBytes,
-      writeMaxBytes: messageBytes,
-      acceptCompression: [],
-    }),
-  );
+  const unchecked = http2.createSecureServer({
+    ...mutualTls,
+    settings: { maxConcurrentStreams: streamsPerSession, maxHeaderListSize: headerBytes },
+  });
+  serveHttp2(unchecked, {
+    routes,
+    readMaxBytes: messageBytes,
+    writeMaxBytes: messageBytes,
+    contextValues: () => createContextValues(),
+  });
   return {
     ports: { node: node.port, bare: await listen(bare), unchecked: await listen(unchecked) },
     device,
