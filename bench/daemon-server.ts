@@ -45,7 +45,14 @@ let quicReply: Uint8Array = new Uint8Array();
 
 const daemon = await startDaemon({
   home,
-  config: { pairing: here, node: here, quic: { host }, console: { enabled: false }, metrics: { port: 0 } },
+  config: {
+    pairing: here,
+    node: here,
+    quic: { host },
+    console: { enabled: false },
+    metrics: { port: 0 },
+    limits: { quicConnections: 2_000 },
+  },
   // Heard after the listeners have heard it.
   onEvent: (event) => {
     if (event.type === 'device_revoked')

@@ -1,12 +1,15 @@
 // revoke.*: how long a revocation takes to be felt.
 
+import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { createClient } from '@connectrpc/connect';
-import { AdminService, dialAdmin, dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
+import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { BenchDaemon } from './daemon-process.ts';
 import { type Figures, type Progress, quantile } from './measure.ts';
+import type { Revoked } from './operator.ts';
+import { answerOf } from './server-process.ts';
 
 const devices = 1_000;
 const dialLanes = 16;
@@ -15,6 +18,7 @@ const callLanes = 8;
 class Live {
   readonly deviceId: string;
   readonly transport: string;
+  /** ms since 1970. */
   readonly closed: Promise<number>;
   readonly #node;
   /** The operator has the answer: it is committed. */
@@ -25,7 +29,7 @@ class Live {
   constructor(deviceId: string, connection: NodeConnection) {
     this.deviceId = deviceId;
     this.transport = connection.name;
-    this.closed = connection.closed.then(() => performance.now());
+    this.closed = connection.closed.then(() => performance.timeOrigin + performance.now());
     this.#node = createClient(NodeService, connection.transport);
   }
 
@@ -39,6 +43,12 @@ class Live {
     if (answered && late) this.slipped += 1;
     return answered;
   }
+}
+
+function revokedBy(operator: ChildProcess, deviceId: string): Promise<Revoked> {
+  const answer = answerOf<Revoked>(operator);
+  operator.send(deviceId);
+  return answer;
 }
 
 export async function revoke(progress: Progress): Promise<Figures> {
@@ -61,8 +71,10 @@ export async function revoke(progress: Progress): Promise<Figures> {
   };
   await Promise.all(Array.from({ length: dialLanes }, dialLane));
 
-  const connection = await dialAdmin(join(daemon.home, 'daemon', 'admin.sock'));
-  const admin = createClient(AdminService, connection.transport);
+  const operator = fork(new URL('./operator.ts', import.meta.url), [
+    join(daemon.home, 'daemon', 'admin.sock'),
+  ]);
+  await answerOf(operator);
   const left = [...live];
   let calls = 0;
   let over = false;
@@ -86,12 +98,11 @@ export async function revoke(progress: Progress): Promise<Figures> {
     const calling = (async () => {
       while (await victim.call());
     })();
-    const started = performance.now();
-    starts.set(victim, performance.timeOrigin + started);
-    await admin.revokeDevice({ id: victim.deviceId, reason: 'benchmark' });
+    const { called, answered } = await revokedBy(operator, victim.deviceId);
     victim.revoked = true;
-    answers.push(performance.now() - started);
-    times[victim.transport as 'http2' | 'quic'].push((await victim.closed) - started);
+    starts.set(victim, called);
+    answers.push(answered - called);
+    times[victim.transport as 'http2' | 'quic'].push((await victim.closed) - called);
     left.splice(left.indexOf(victim), 1);
     await calling;
   }
@@ -101,7 +112,7 @@ export async function revoke(progress: Progress): Promise<Figures> {
   const onDaemon: number[] = [];
   for (const [{ deviceId }, started] of starts)
     onDaemon.push((await daemon.ask({ closedDevice: deviceId })) - started);
-  connection.close();
+  operator.disconnect();
   await daemon.stop();
 
   const all = [...times.http2, ...times.quic];

@@ -280,6 +280,25 @@ test('where nothing answers on UDP, the device uses HTTP/2 and says why', async 
   assert.match(shown?.quicProblem ?? '', /answer|reach|timed/i);
 });
 
+test('where the daemon has as many QUIC connections as it takes, the device uses HTTP/2 and says why', async (t) => {
+  const daemon = await TestDaemon.start(t, { limits: { quicConnections: 1 } });
+  const [first, second] = [await makeDevice(), await makeDevice()];
+  const holder = new TestAgent(t, first, await pair(daemon, first));
+  await holder.connected();
+  const agent = new TestAgent(t, second, await pair(daemon, second));
+  await agent.connected();
+  const shown = (await daemon.admin.getDevice({ id: second.identity.id })).device;
+  assert.equal(shown?.transport, 'http2');
+  assert.match(shown?.quicProblem ?? '', /as many connections as it takes/);
+  assert.equal(holder.states.filter(({ state }) => state === 'connected').length, 1, 'nobody pushed it out');
+
+  // The next time it tries QUIC again.
+  await holder.stop();
+  agent.connections.at(-1)?.destroy();
+  await agent.connected(2);
+  assert.equal((await daemon.admin.getDevice({ id: second.identity.id })).device?.transport, 'quic');
+});
+
 test('an agent comes back with the certificate that something else on its machine has renewed', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();

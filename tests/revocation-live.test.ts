@@ -52,7 +52,7 @@ async function dial(daemon: TestDaemon, transport: Transport, enrollment: Paired
 /** A connection with a stream that stands, as an agent holds it. */
 class Live {
   readonly node;
-  readonly closed: Promise<void>;
+  readonly closed: Promise<unknown>;
   readonly #stop = new AbortController();
   readonly #ask = Promise.withResolvers<void>();
 

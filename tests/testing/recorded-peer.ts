@@ -30,7 +30,7 @@ export async function recordedPeer(daemon: TestDaemon): Promise<RecordedPeer> {
   const session = http2.connect(`https://${daemon.pairingAddress}`, { createConnection: () => socket });
   daemon.closeAtEnd({
     close: () => session.destroy(),
-    closed: new Promise((resolve) => session.once('close', () => resolve())),
+    closed: new Promise((resolve) => session.once('close', () => resolve(undefined))),
   });
   const recorded: RecordedAnswer[] = [];
   const { open, exchange, confirm } = PairingService.method;

@@ -38,7 +38,7 @@ export class TestDaemon {
   readonly admin: Client<typeof AdminService>;
   /** Everything the registry told, oldest first. */
   readonly events: RegistryEvent[];
-  readonly #connections: { close(): void; readonly closed: Promise<void> }[];
+  readonly #connections: { close(): void; readonly closed: Promise<unknown> }[];
   readonly #problems: unknown[];
   readonly #listeners: Set<() => void>;
   #stopped = false;
@@ -122,14 +122,14 @@ export class TestDaemon {
   /** One connection to the node listener. */
   async node(
     enrollment: PairedEnrollment,
-  ): Promise<Client<typeof NodeService> & { readonly closed: Promise<void>; close(): void }> {
+  ): Promise<Client<typeof NodeService> & { readonly closed: Promise<unknown>; close(): void }> {
     const connection = await dialNode(this.nodeAddress, enrollment);
     this.closeAtEnd(connection);
     const client = createClient(NodeService, connection.transport);
     return Object.assign(client, { closed: connection.closed, close: () => connection.close() });
   }
 
-  closeAtEnd(connection: { close(): void; readonly closed: Promise<void> }): void {
+  closeAtEnd(connection: { close(): void; readonly closed: Promise<unknown> }): void {
     this.#connections.push(connection);
   }
 

@@ -117,6 +117,8 @@ const configSchema = z.strictObject({
       opensPerMinute: positive.default(600),
       pairingConnections: positive.default(1_000),
       nodeConnections: positive.default(10_000),
+      /** The library looks at all of them whenever one has something (docs/quic.md, section 5). */
+      quicConnections: positive.default(1_000),
       strangersPerSource: positive.default(128),
       handshakeTimeoutMs: positive.default(10_000),
       quicIdleTimeoutMs: positive.default(60_000),

@@ -185,7 +185,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
         clock,
         messageBytes: defaultHttp2Limits.messageBytes,
         limits: {
-          maxConnections: config.limits.nodeConnections,
+          maxConnections: config.limits.quicConnections,
           handshakeTimeoutMs: config.limits.handshakeTimeoutMs,
           idleTimeoutMs: config.limits.quicIdleTimeoutMs,
         },

@@ -21,8 +21,8 @@ export interface Http2Connection {
   readonly transport: Transport;
   /** TLS exporter of the channel; empty on the admin socket. */
   readonly channelBinding: Uint8Array;
-  /** Resolves when the connection has ended, by whomever. */
-  readonly closed: Promise<void>;
+  /** Resolves when the connection has ended, by whomever; HTTP/2 does not say why. */
+  readonly closed: Promise<undefined>;
   /** Ends it when the calls under way have ended. */
   close(): void;
   /** Ends it now. */
@@ -35,7 +35,8 @@ export interface NodeConnection {
   /** Why this is not QUIC although the daemon serves it. */
   readonly quicProblem?: string;
   readonly transport: Transport;
-  readonly closed: Promise<void>;
+  /** Resolves when the connection has ended; over QUIC with the daemon's reason, where it gave one. */
+  readonly closed: Promise<IdentityError | undefined>;
   close(): void;
   destroy(): void;
 }
@@ -190,7 +191,7 @@ function overHttp2(
     transport,
     channelBinding,
     begun,
-    closed: new Promise((resolve) => session.once('close', () => resolve())),
+    closed: new Promise((resolve) => session.once('close', () => resolve(undefined))),
     close: () => session.close(),
     destroy: () => session.destroy(),
   };

@@ -31,7 +31,7 @@ export async function dialNodeQuic(quic: Quic, enrollment: PairedEnrollment): Pr
   return {
     name: 'quic',
     transport: createQuicTransport({ connect: async () => connection }),
-    closed: connection.closed.then(() => {}),
+    closed: connection.closed,
     close: () => connection.close(),
     destroy: () => connection.close(),
   };
