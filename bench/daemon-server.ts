@@ -3,11 +3,8 @@
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
-import { type ConnectRouter, createConnectRouter } from '@connectrpc/connect';
-import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { startDaemon } from '@palyra/daemon';
 import { certificatesToPem, type PairedEnrollment } from '@palyra/identity';
-import { NodeService } from '@palyra/rpc';
 import { loadLibrary, withScratchFolder } from '../packages/transport-quic/src/quiche/library.ts';
 import { alpn } from '../packages/transport-quic/src/quiche/runtime.ts';
 import { newDevice, pair } from './pair.ts';
@@ -22,8 +19,6 @@ export interface DaemonReady {
   readonly bare: {
     readonly http2: number;
     readonly quic: number;
-    /** Connect on Node's HTTP/2, without checks. */
-    readonly connect: number;
   };
 }
 
@@ -33,8 +28,6 @@ export type DaemonQuestion =
   | 'cpu'
   /** What the bare QUIC server answers from now on. */
   | { readonly quicReply: Uint8Array }
-  /** Calls of Connect's handler, without a network: answered with the time they took, ms. */
-  | { readonly handlerCalls: number }
   /** When the daemon had closed the connections of a device that was revoked, ms since 1970. */
   | { readonly closedDevice: string };
 
@@ -97,53 +90,6 @@ async function bareHttp2(): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Of the size that the daemon's answer has. */
-const routes = (router: ConnectRouter) => {
-  router.service(NodeService, {
-    status: () => ({
-      daemonId: daemon.daemonId,
-      daemonTimeMs: BigInt(Date.now()),
-      deviceName: 'x'.repeat(100),
-    }),
-  });
-};
-const messageLimits = { readMaxBytes: 1_048_576, writeMaxBytes: 1_048_576 };
-
-async function bareConnect(): Promise<number> {
-  const server = http2.createSecureServer(
-    { ...pem, requestCert: true, minVersion: 'TLSv1.3' },
-    connectNodeAdapter({ routes, ...messageLimits, acceptCompression: [] }),
-  );
-  await new Promise<void>((resolve) => server.listen(0, host, resolve));
-  return (server.address() as AddressInfo).port;
-}
-
-const router = createConnectRouter({ ...messageLimits, grpc: true, grpcWeb: false, connect: false });
-routes(router);
-const handler = router.handlers.find(({ method }) => method.name === 'Status')!;
-
-async function callHandler(): Promise<void> {
-  const abort = new AbortController();
-  const response = await handler({
-    httpVersion: '2.0',
-    method: 'POST',
-    url: `https://quic.invalid${handler.requestPath}`,
-    header: new Headers({ 'content-type': 'application/grpc+proto' }),
-    body: (async function* () {
-      yield new Uint8Array(5);
-    })(),
-    signal: abort.signal,
-  });
-  for await (const _ of response.body ?? []);
-  abort.abort();
-}
-
-async function callsOfHandler(count: number): Promise<number> {
-  const started = performance.now();
-  for (let done = 0; done < count; done += 64) await Promise.all(Array.from({ length: 64 }, callHandler));
-  return performance.now() - started;
-}
-
 async function bareQuic(): Promise<number> {
   const server = loadLibrary().createQuicServer({
     ...pem,
@@ -173,7 +119,6 @@ async function bareQuic(): Promise<number> {
 async function answer(question: DaemonQuestion): Promise<number> {
   if (typeof question === 'object') {
     if ('closedDevice' in question) return closedAt.get(question.closedDevice) ?? Number.NaN;
-    if ('handlerCalls' in question) return callsOfHandler(question.handlerCalls);
     quicReply = question.quicReply;
     return 0;
   }
@@ -191,7 +136,7 @@ async function answer(question: DaemonQuestion): Promise<number> {
 
 const devices: PairedDevice[] = [];
 while (devices.length < Number(count)) devices.push(await enroll());
-const bare = { http2: await bareHttp2(), quic: await bareQuic(), connect: await bareConnect() };
+const bare = { http2: await bareHttp2(), quic: await bareQuic() };
 const ready: DaemonReady = { devices, bare };
 process.on('disconnect', () => process.exit());
 process.on('message', async (question: DaemonQuestion) => process.send?.(await answer(question)));

@@ -17,7 +17,7 @@ import type { PairedDevice } from './daemon-server.ts';
 import { type Figure, type Figures, interleave, median, type Progress, ratio, type Work } from './measure.ts';
 
 const path = `/${NodeService.typeName}/Status`;
-const calls = 2048;
+const calls = 4096;
 const inFlight = 64;
 /** One device may have fewer calls under way on one connection than that. */
 const connections = 2;
@@ -28,9 +28,6 @@ const perDevice = 10;
 export async function overHttp2(progress: Progress): Promise<Figures> {
   const daemon = await BenchDaemon.start(idle / perDevice + 3);
   const { enrollment } = daemon.ready.devices.at(-1)!;
-  progress('idle HTTP/2 connections in memory');
-  const kib = await idleKib(daemon, ({ enrollment: known }) => dialNode(known.nodeAddress, known));
-
   progress('calls over HTTP/2 against a bare HTTP/2 server');
   const { certificateChain, privateKey, pinnedRoot, trustDomain } = tlsOf(enrollment);
   const dial = (port: number) =>
@@ -41,22 +38,18 @@ export async function overHttp2(progress: Progress): Promise<Figures> {
       servername: trustDomain,
     });
   const sessions = (port: number) => Array.from({ length: connections }, () => dial(port));
-  const { http2: barePort, connect: connectPort } = daemon.ready.bare;
-  const node = sessions(portOf(enrollment.nodeAddress));
-  const [bare, connect] = [sessions(barePort), sessions(connectPort)];
-  const times = await measureCalls(daemon, {
+  const [node, bare] = [sessions(portOf(enrollment.nodeAddress)), sessions(daemon.ready.bare.http2)];
+  const calls = await measureCalls(daemon, {
     node: () => many(node, http2Call),
-    connect: () => many(connect, http2Call),
     bare: () => many(bare, http2Call),
   });
-  for (const session of [...node, ...connect, ...bare]) session.destroy();
+  for (const session of [...node, ...bare]) session.destroy();
+
+  progress('idle HTTP/2 connections in memory');
+  const kib = await idleKib(daemon, ({ enrollment: known }) => dialNode(known.nodeAddress, known));
   await daemon.stop();
   return {
-    'http2.share_of_bare': shareOfBare(times, 'HTTP/2', 0.9),
-    'http2.share_of_connect': shareOfConnect(
-      times,
-      "Connect's own server on Node's HTTP/2, which has the same service without access table and registry check",
-    ),
+    'http2.share_of_bare': shareOfBare(calls, 'HTTP/2', 0.9),
     'http2.idle_connection_kib': memory(kib, 'HTTP/2 session'),
   };
 }
@@ -65,24 +58,16 @@ export async function overQuic(progress: Progress): Promise<Figures> {
   const daemon = await BenchDaemon.start(idle / perDevice + 3);
   const { enrollment } = daemon.ready.devices.at(-1)!;
   const quic = createQuic();
-  progress('idle QUIC connections in memory');
-  const kib = await idleKib(daemon, ({ enrollment: known }) => dialNodeQuic(quic, known));
-
   progress('calls over QUIC against a bare QUIC server');
   const dial = (port: number) => quic.dial({ host: '127.0.0.1', port, tls: tlsOf(enrollment) });
   const [nodePort, barePort] = [portOf(enrollment.quicAddress!), daemon.ready.bare.quic];
   const dials = (port: number) => Promise.all(Array.from({ length: connections }, () => dial(port)));
   const [node, bare] = [await dials(nodePort), await dials(barePort)];
   await daemon.ask({ quicReply: await quicCall(node[0]!) });
-  const { handler, ...wire } = await measureCalls(daemon, {
+  const calls = await measureCalls(daemon, {
     node: () => many(node, quicCall),
-    handler: () => daemon.ask({ handlerCalls: calls }),
     bare: () => many(bare, quicCall),
   });
-  const connect = {
-    ms: wire.bare.ms.map((ms, round) => ms + handler.ms[round]!),
-    processorUs: wire.bare.processorUs + handler.processorUs,
-  };
   for (const connection of [...node, ...bare]) connection.close();
 
   progress('QUIC handshakes against a bare QUIC server');
@@ -96,13 +81,12 @@ export async function overQuic(progress: Progress): Promise<Figures> {
     { node: handshake(nodePort), bare: handshake(barePort) },
     { rounds: 100, warmUp: 20 },
   );
+
+  progress('idle QUIC connections in memory');
+  const kib = await idleKib(daemon, ({ enrollment: known }) => dialNodeQuic(quic, known));
   await daemon.stop();
   return {
-    'quic.share_of_bare': shareOfBare({ ...wire, connect }, 'QUIC', 0.7),
-    'quic.share_of_connect': shareOfConnect(
-      { ...wire, connect },
-      "the bare server's time and that of Connect's handler alone, without a network, one after the other",
-    ),
+    'quic.share_of_bare': shareOfBare(calls, 'QUIC', 0.7),
     'quic.idle_connection_kib': memory(kib, 'QUIC connection'),
     'quic.handshake_ratio_to_bare': {
       ...ratio(handshakes.node, handshakes.bare),
@@ -120,33 +104,28 @@ interface CallCost {
   readonly ms: readonly number[];
   readonly processorUs: number;
 }
-type CallCosts = Readonly<Record<'node' | 'connect' | 'bare', CallCost>>;
+type CallCosts = Readonly<Record<'node' | 'bare', CallCost>>;
 
-async function measureCalls<Name extends string>(
-  daemon: BenchDaemon,
-  works: Readonly<Record<Name, () => Promise<unknown>>>,
-): Promise<Record<Name, CallCost>> {
-  const rounds = 20;
-  const names = Object.keys(works) as Name[];
-  const cpu = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<Name, number[]>;
-  const counted = (name: Name) => async () => {
+async function measureCalls(daemon: BenchDaemon, works: Record<'node' | 'bare', Work>): Promise<CallCosts> {
+  const rounds = 30;
+  const cpu = { node: [] as number[], bare: [] as number[] };
+  const counted = (name: 'node' | 'bare') => async () => {
     const before = await daemon.ask('cpu');
     const started = performance.now();
-    const own = await works[name]();
-    const ms = typeof own === 'number' ? own : performance.now() - started;
+    await works[name]();
+    const ms = performance.now() - started;
     cpu[name].push((await daemon.ask('cpu')) - before);
     return ms;
   };
-  const all = Object.fromEntries(names.map((name) => [name, counted(name)])) as Record<Name, Work>;
-  const times = await interleave(all, { rounds, warmUp: 5 });
-  const cost = (name: Name): CallCost => ({
+  const times = await interleave({ node: counted('node'), bare: counted('bare') }, { rounds, warmUp: 10 });
+  const cost = (name: 'node' | 'bare'): CallCost => ({
     ms: times[name],
     processorUs: (median(cpu[name].slice(-rounds)) * 1000) / calls,
   });
-  return Object.fromEntries(names.map((name) => [name, cost(name)])) as Record<Name, CallCost>;
+  return { node: cost('node'), bare: cost('bare') };
 }
 
-function shareOfBare({ node, connect, bare }: CallCosts, what: string, atLeast: number): Figure {
+function shareOfBare({ node, bare }: CallCosts, what: string, atLeast: number): Figure {
   const perSecond = ({ ms }: CallCost) => (calls * 1000) / median(ms);
   const [own, wire] = [node, bare].map(({ processorUs }) => Math.round(processorUs));
   return {
@@ -158,24 +137,13 @@ function shareOfBare({ node, connect, bare }: CallCosts, what: string, atLeast: 
       `bytes and does nothing else. One client process, ${inFlight} calls in flight on ${connections} connections.`,
     parts: {
       node_per_second: perSecond(node),
-      connect_per_second: perSecond(connect),
       bare_per_second: perSecond(bare),
       node_processor_us: node.processorUs,
-      connect_processor_us: connect.processorUs,
       bare_processor_us: bare.processorUs,
     },
     whenMissed:
       `of processor time, a call takes the bare server ${wire} us, and ${own} with protobuf, access table, check and ` +
       'handler, and with the framing on QUIC.',
-  };
-}
-
-function shareOfConnect({ node, connect }: CallCosts, than: string): Figure {
-  return {
-    ...ratio(connect.ms, node.ms),
-    unit: 'ratio',
-    meaning: `The same calls, over ${than}.`,
-    parts: { share_by_processor_time: connect.processorUs / node.processorUs },
   };
 }
 

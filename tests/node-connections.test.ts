@@ -15,6 +15,7 @@ import {
 import {
   type DeviceAuthenticator,
   dialNode,
+  type Http2Limits,
   Http2Listener,
   type ListenerEvent,
   NodeService,
@@ -205,7 +206,11 @@ test('a clock that is set back lets nobody in: what is not valid yet is refused'
 });
 
 /** The listener itself, on a registry in memory, with an outcome that a test can hold back. */
-async function listenAlone(t: TestContext, authenticator?: Partial<DeviceAuthenticator>) {
+async function listenAlone(
+  t: TestContext,
+  authenticator?: Partial<DeviceAuthenticator>,
+  limits: Partial<Http2Limits> = {},
+) {
   const identity = await openIdentity(t);
   const device = await makeDevice();
   const { code } = await identity.desk.mint({ kind: 'typed', address: 'localhost:1' });
@@ -221,6 +226,7 @@ async function listenAlone(t: TestContext, authenticator?: Partial<DeviceAuthent
     host: '127.0.0.1',
     port: 0,
     clock: systemClock,
+    limits,
     credential: await identity.issueServerCredential(names),
     devices: {
       trustBundle: identity.trustBundle,
@@ -263,6 +269,24 @@ async function listenAlone(t: TestContext, authenticator?: Partial<DeviceAuthent
     newCredential: () => identity.issueServerCredential(names),
   };
 }
+
+test('a session without traffic is closed, and one with a call now and then is not', async (t) => {
+  const { dial } = await listenAlone(t, {}, { idleTimeoutMs: 1_000 });
+  const [silent, busy] = [await dial(), await dial()];
+  await silent.node.status({});
+  let isClosed = false;
+  void busy.closed.then(() => {
+    isClosed = true;
+  });
+  const started = performance.now();
+  const calling = setInterval(() => void busy.node.status({}), 200);
+  t.after(() => clearInterval(calling));
+  await silent.closed;
+  const seconds = (performance.now() - started) / 1000;
+  assert.ok(seconds > 0.9, `after ${seconds} s`);
+  assert.equal(isClosed, false);
+  await busy.node.status({});
+});
 
 test('a new server certificate is shown to new connections, and old connections stay', async (t) => {
   const { identity, listener, dial, newCredential } = await listenAlone(t);

@@ -94,6 +94,12 @@ interface Session {
   readonly forget: () => void;
 }
 
+/** Bytes of a session when it was last looked at, and since when there are no more. */
+interface Traffic {
+  bytes: number;
+  since: number;
+}
+
 /** Errors of chain verification that leave the answer to the registry: the certificate may well be one of ours. */
 const timeErrors = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 /** How long a refused session may take to make the call that tells it why, ms. */
@@ -113,7 +119,8 @@ export class Http2Listener {
   readonly #devices: DeviceConnections | undefined;
   readonly #sockets = new Set<Socket>();
   readonly #strangers: StrangerLimit;
-  readonly #sweep: NodeJS.Timeout;
+  readonly #traffic = new WeakMap<http2.Http2Session, Traffic>();
+  readonly #sweeps: NodeJS.Timeout[];
   #closing = false;
 
   /** Resolves once it listens. @throws the system's error, for example EADDRINUSE. */
@@ -191,8 +198,11 @@ export class Http2Listener {
         return entry && contextOf(entry.peer);
       },
     });
-    this.#sweep = setInterval(() => this.#devices?.shutExpired(options.clock.now()), sweepMs);
-    this.#sweep.unref();
+    this.#sweeps = [
+      setInterval(() => this.#devices?.shutExpired(options.clock.now()), sweepMs),
+      setInterval(() => this.#endIdle(), limits.idleTimeoutMs / 10),
+    ];
+    for (const sweep of this.#sweeps) sweep.unref();
   }
 
   get port(): number {
@@ -219,7 +229,7 @@ export class Http2Listener {
     this.#closing = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     // Certificates end and devices are revoked meanwhile as ever.
-    void closed.then(() => clearInterval(this.#sweep));
+    void closed.then(() => this.#sweeps.forEach(clearInterval));
     for (const socket of this.#handshaking()) socket.destroy();
     for (const session of this.#sessions.keys()) session.close();
     const cut = () => {
@@ -273,9 +283,21 @@ export class Http2Listener {
       this.#sessions.delete(session);
       accepted.forget();
     });
-    session.setTimeout(this.#limits.idleTimeoutMs, () => session.close());
     if (this.#closing) session.close();
     this.#limitControlFrames(session);
+  }
+
+  /** Node's own timeout of a session is set anew by every frame, which costs a call a tenth of what it takes in all. */
+  #endIdle(): void {
+    const now = performance.now();
+    for (const session of this.#sessions.keys()) {
+      if (session.destroyed) continue;
+      const { bytesRead, bytesWritten } = session.socket;
+      const bytes = bytesRead + bytesWritten;
+      const before = this.#traffic.get(session);
+      if (before?.bytes !== bytes) this.#traffic.set(session, { bytes, since: now });
+      else if (now - before.since >= this.#limits.idleTimeoutMs) session.close();
+    }
   }
 
   /** Before HTTP/2 begins: a client that has had SETTINGS takes the connection for a good one, and never slows down. */

@@ -45,7 +45,7 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
   beforeRequests(server, (stream, headers) => {
     if (headers[':method'] !== 'POST' || headers.expect !== undefined) return false;
     const values = stream.session && contextValues(stream.session as http2.ServerHttp2Session);
-    const call = values && methods.begin(headOf(headers), () => values);
+    const call = values && methods.begin(new Http2Head(headers), () => values);
     if (call) answerUnary(stream, call, together);
     return call !== undefined;
   });
@@ -78,17 +78,25 @@ function beforeRequests(
   });
 }
 
-function headOf(headers: http2.IncomingHttpHeaders): RequestHead {
-  return {
-    path: headers[':path'] ?? '',
-    field: (name) => headers[name] as string | undefined,
-    headers: () => {
-      const plain = new Headers();
-      for (const [name, value] of Object.entries(headers))
-        if (!name.startsWith(':')) plain.set(name, String(value));
-      return plain;
-    },
-  };
+class Http2Head implements RequestHead {
+  readonly path: string;
+  readonly #headers: http2.IncomingHttpHeaders;
+
+  constructor(headers: http2.IncomingHttpHeaders) {
+    this.path = headers[':path'] ?? '';
+    this.#headers = headers;
+  }
+
+  field(name: string): string | undefined {
+    return this.#headers[name] as string | undefined;
+  }
+
+  headers(): Headers {
+    const plain = new Headers();
+    for (const [name, value] of Object.entries(this.#headers))
+      if (!name.startsWith(':')) plain.set(name, String(value));
+    return plain;
+  }
 }
 
 /**
@@ -107,14 +115,16 @@ function nextTurn(): (work: () => void) => void {
   };
 }
 
+const ignore = () => {};
+
 function answerUnary(
   stream: http2.ServerHttp2Stream,
   call: UnaryCall,
   together: (work: () => void) => void,
 ): void {
   // The peer has gone, or broke the protocol: its stream is over, and `close` says so.
-  stream.on('error', () => {});
-  stream.once('close', () => call.abort(() => new ConnectError('The peer has gone.', Code.Canceled)));
+  stream.on('error', ignore);
+  stream.on('close', () => call.abort(() => new ConnectError('The peer has gone.', Code.Canceled)));
   stream.on('data', (bytes: Buffer) => {
     const refusal = call.push(bytes);
     if (!refusal) return;
@@ -123,7 +133,7 @@ function answerUnary(
     // Asks for no more of the request; after the answer, which is an answer all the same (RFC 9113 8.1).
     stream.close(http2.constants.NGHTTP2_NO_ERROR);
   });
-  stream.once('end', () => together(() => void call.answer().then((answer) => respond(stream, answer))));
+  stream.on('end', () => together(() => void call.answer().then((answer) => respond(stream, answer))));
 }
 
 const plainHeaders = { ':status': 200, 'content-type': grpcContentType };
@@ -138,6 +148,6 @@ function respond(stream: http2.ServerHttp2Stream, { header, message, trailer }: 
     return;
   }
   stream.respond(headers, { waitForTrailers: true });
-  stream.once('wantTrailers', () => stream.sendTrailers(trailers));
+  stream.on('wantTrailers', () => stream.sendTrailers(trailers));
   stream.end(message);
 }

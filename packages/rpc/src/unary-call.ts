@@ -183,16 +183,16 @@ export class UnaryCall implements HandlerContext {
 
   #inputSoFar(): Buffer {
     const [first] = this.#input;
-    return this.#input.length === 1 && first
-      ? Buffer.from(first.buffer, first.byteOffset, first.byteLength)
-      : Buffer.concat(this.#input);
+    return this.#input.length === 1 && Buffer.isBuffer(first) ? first : Buffer.concat(this.#input);
   }
 
   /** Once the request is whole. Never rejects. */
   async answer(): Promise<UnaryAnswer> {
     try {
       if (this.#timeoutError) throw this.#timeoutError;
-      const request = parse(this.#method.input, this.#message());
+      const { input } = this.#method;
+      const bytes = this.#message();
+      const request = bytes ? parse(input, bytes) : create(input);
       const handle = (ended?: AbortSignal) => {
         this.#ended = ended;
         return this.#implementation(request, this);
@@ -227,12 +227,13 @@ export class UnaryCall implements HandlerContext {
     this.#abort?.abort(reason());
   }
 
-  #message(): Uint8Array {
+  /** Undefined when it is empty. */
+  #message(): Uint8Array | undefined {
     if (this.#inputBytes === 0)
       throw protocolError('missing input message for unary method', Code.Unimplemented);
     if (this.#messageBytes === undefined || this.#inputBytes < prefixBytes + this.#messageBytes)
       throw protocolError('incomplete envelope', Code.InvalidArgument);
-    return this.#inputSoFar().subarray(prefixBytes);
+    return this.#messageBytes === 0 ? undefined : this.#inputSoFar().subarray(prefixBytes);
   }
 
   // The handler's context. What it does not look at is not made.
