@@ -5,7 +5,7 @@ import { certificatesToPem, TlsKey } from '@palyra/identity';
 import type { Figures, Progress } from './measure.ts';
 import { ServerProcess } from './server-process.ts';
 
-const calls = 2048;
+const calls = 1024;
 const inFlight = 64;
 /** One device may have fewer calls under way on one connection than that. */
 const connections = 2;
@@ -25,7 +25,7 @@ export async function rpc(progress: Progress): Promise<Figures> {
   const [node, unchecked] = [dials(ports.node), dials(ports.unchecked)];
   const share = await servers.share(
     { first: { run: () => manyCalls(node) }, second: { run: () => manyCalls(unchecked) } },
-    { rounds: 40, warmUp: 10, calls },
+    { rounds: 100, warmUp: 30, calls },
   );
   for (const session of [...node, ...unchecked]) session.destroy();
   return {

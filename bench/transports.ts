@@ -17,7 +17,7 @@ import type { PairedDevice } from './daemon-server.ts';
 import { type Figure, type Figures, interleave, median, type Progress, ratio, type Work } from './measure.ts';
 
 const path = `/${NodeService.typeName}/Status`;
-const calls = 4096;
+const calls = 2048;
 const inFlight = 64;
 /** One device may have fewer calls under way on one connection than that. */
 const connections = 2;
@@ -107,7 +107,7 @@ interface CallCost {
 type CallCosts = Readonly<Record<'node' | 'bare', CallCost>>;
 
 async function measureCalls(daemon: BenchDaemon, works: Record<'node' | 'bare', Work>): Promise<CallCosts> {
-  const rounds = 30;
+  const rounds = 75;
   const cpu = { node: [] as number[], bare: [] as number[] };
   const counted = (name: 'node' | 'bare') => async () => {
     const before = await daemon.ask('cpu');
@@ -117,7 +117,7 @@ async function measureCalls(daemon: BenchDaemon, works: Record<'node' | 'bare', 
     cpu[name].push((await daemon.ask('cpu')) - before);
     return ms;
   };
-  const times = await interleave({ node: counted('node'), bare: counted('bare') }, { rounds, warmUp: 10 });
+  const times = await interleave({ node: counted('node'), bare: counted('bare') }, { rounds, warmUp: 15 });
   const cost = (name: 'node' | 'bare'): CallCost => ({
     ms: times[name],
     processorUs: (median(cpu[name].slice(-rounds)) * 1000) / calls,

@@ -228,7 +228,8 @@ export class IdentityManager {
    * @throws the codes of `judgeStanding`.
    */
   async authenticate(fingerprint: string): Promise<AuthenticatedDevice> {
-    const verdict = judgeStanding(await this.#standings.of(fingerprint), this.clock.now().getTime());
+    const standing = this.#standings.known(fingerprint) ?? (await this.#standings.read(fingerprint));
+    const verdict = judgeStanding(standing, this.clock.now().getTime());
     if (!verdict.ok) throw new IdentityError(verdict.code, standingMessages[verdict.code]);
     return verdict;
   }
@@ -239,7 +240,7 @@ export class IdentityManager {
    * @param source address that the connection comes from, for that report.
    */
   async admit(fingerprint: string, source = ''): Promise<AuthenticatedDevice> {
-    const standing = await this.#standings.of(fingerprint);
+    const standing = await this.#standings.read(fingerprint);
     const verdict = judgeStanding(standing, this.clock.now().getTime());
     if (standing && !verdict.ok && verdict.code === 'CERTIFICATE_SUPERSEDED') {
       await unlessFull(this.#clones.sawReuse(standing, source));

@@ -45,7 +45,7 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
   beforeRequests(server, (stream, headers) => {
     if (headers[':method'] !== 'POST' || headers.expect !== undefined) return false;
     const values = stream.session && contextValues(stream.session as http2.ServerHttp2Session);
-    const call = values && methods.begin(new Http2Head(headers), () => values);
+    const call = values && methods.begin(new Http2Head(headers), values);
     if (call) answerUnary(stream, call, together);
     return call !== undefined;
   });
@@ -116,6 +116,7 @@ function nextTurn(): (work: () => void) => void {
 }
 
 const ignore = () => {};
+const peerGone = () => new ConnectError('The peer has gone.', Code.Canceled);
 
 function answerUnary(
   stream: http2.ServerHttp2Stream,
@@ -124,7 +125,7 @@ function answerUnary(
 ): void {
   // The peer has gone, or broke the protocol: its stream is over, and `close` says so.
   stream.on('error', ignore);
-  stream.on('close', () => call.abort(() => new ConnectError('The peer has gone.', Code.Canceled)));
+  stream.on('close', () => call.abort(peerGone));
   stream.on('data', (bytes: Buffer) => {
     const refusal = call.push(bytes);
     if (!refusal) return;

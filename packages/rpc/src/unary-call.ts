@@ -56,6 +56,7 @@ const plainContentTypes: ReadonlySet<string | undefined> = new Set(['application
 /** Flags (1 byte) and length (4 bytes) in front of a message. */
 const prefixBytes = 5;
 const compressedFlag = 1;
+const callOver = () => new ConnectError('the call is over', Code.Canceled);
 /** Node takes no longer one. */
 const maxTimerMs = 2 ** 31 - 1;
 
@@ -100,11 +101,11 @@ export class UnaryMethods {
   }
 
   /** Undefined when the call is not one of these. */
-  begin(head: RequestHead, contextValues: () => ContextValues): UnaryCall | undefined {
+  begin(head: RequestHead, contextValues: ContextValues): UnaryCall | undefined {
     const found = this.#methods.get(head.path);
     if (!found || !plainContentTypes.has(head.field('content-type'))) return undefined;
     if ((head.field('grpc-encoding') ?? 'identity') !== 'identity') return undefined;
-    return new UnaryCall(found.method, found.implementation, this.#options, head, contextValues());
+    return new UnaryCall(found.method, found.implementation, this.#options, head, contextValues);
   }
 }
 
@@ -202,7 +203,7 @@ export class UnaryCall implements HandlerContext {
       const message = this.#serialize(create(this.#method.output, answer));
       this.#responseTrailer?.set('grpc-status', grpcStatusOk);
       // What hangs on the signal ends with the call.
-      this.abort(() => new ConnectError('the call is over', Code.Canceled));
+      this.abort(callOver);
       return { header: this.#responseHeader, message, trailer: this.#responseTrailer };
     } catch (error) {
       return this.#fail(error);

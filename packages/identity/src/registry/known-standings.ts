@@ -15,15 +15,20 @@ export class KnownStandings {
     this.#registry = registry;
   }
 
-  /** As the registry would answer now. */
-  async of(fingerprint: string): Promise<CertificateStanding | undefined> {
+  /** As the registry would answer now, where that is known without a read. */
+  known(fingerprint: string): CertificateStanding | undefined {
     const { changes } = this.#registry;
     if (changes !== this.#changes) this.#known.clear();
     this.#changes = changes;
-    const known = this.#known.get(fingerprint);
-    if (known) return known;
+    return this.#known.get(fingerprint);
+  }
+
+  /** As the registry answers now. */
+  async read(fingerprint: string): Promise<CertificateStanding | undefined> {
+    const { changes } = this.#registry;
     const read = await this.#registry.standing(fingerprint);
-    if (read && this.#registry.changes === changes) this.#keep(fingerprint, read);
+    if (read && this.#registry.changes === changes && this.#changes === changes)
+      this.#keep(fingerprint, read);
     return read;
   }
 

@@ -92,7 +92,7 @@ async function answer(
   try {
     const request = await call.request();
     path = request.path;
-    const unary = services.methods.begin(headOf(request), contextValues);
+    const unary = services.methods.begin(headOf(request), contextValues());
     if (unary) await answerUnary(call, unary);
     else await answerByConnect(call, request, services.handlers.get(path), contextValues);
   } catch (error) {
