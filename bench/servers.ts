@@ -79,6 +79,7 @@ async function serve(folder: string): Promise<ServersReady> {
     readMaxBytes: messageBytes,
     writeMaxBytes: messageBytes,
     contextValues: () => createContextValues(),
+    onError: (error) => console.error(error),
   });
   return {
     ports: { node: node.port, bare: await listen(bare), unchecked: await listen(unchecked) },

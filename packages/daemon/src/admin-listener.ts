@@ -33,6 +33,7 @@ export async function listenAdmin(
     routes,
     check: accessCheck(onInternal),
     readMaxBytes: maxMessageBytes,
+    onError: onInternal,
     contextValues: () => contextOf({ caller: 'operator', at: 'admin socket' }),
   });
   const sessions = new Set<http2.ServerHttp2Session>();

@@ -192,6 +192,7 @@ export class Http2Listener {
       check: accessCheck(options.onInternal),
       readMaxBytes: limits.messageBytes,
       writeMaxBytes: limits.messageBytes,
+      onError: options.onInternal,
       // A session that was refused or closed has no entry.
       contextValues: (session) => {
         const entry = this.#sessions.get(session);

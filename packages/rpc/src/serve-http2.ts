@@ -19,6 +19,8 @@ export interface ServeHttp2Options extends UnaryCallOptions {
   readonly routes: (router: ConnectRouter) => void;
   /** What handlers find in their context. Undefined: the session is not served, and its end answers the call. */
   readonly contextValues: (session: http2.ServerHttp2Session) => ContextValues | undefined;
+  /** An answer that HTTP/2 cannot carry. The peer's call is reset. */
+  readonly onError: (error: unknown, path: string) => void;
 }
 
 export function serveHttp2(server: Server, options: ServeHttp2Options): void {
@@ -45,8 +47,9 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
   beforeRequests(server, (stream, headers) => {
     if (headers[':method'] !== 'POST' || headers.expect !== undefined) return false;
     const values = stream.session && contextValues(stream.session as http2.ServerHttp2Session);
-    const call = values && methods.begin(new Http2Head(headers), values);
-    if (call) answerUnary(stream, call, together);
+    const head = new Http2Head(headers);
+    const call = values && methods.begin(head, values);
+    if (call) answerUnary(stream, call, together, (error) => options.onError(error, head.path));
     return call !== undefined;
   });
 }
@@ -122,7 +125,17 @@ function answerUnary(
   stream: http2.ServerHttp2Stream,
   call: UnaryCall,
   together: (work: () => void) => void,
+  onError: (error: unknown) => void,
 ): void {
+  const orReset: OrReset = (work) => {
+    try {
+      work();
+    } catch (error) {
+      onError(error);
+      stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+    }
+  };
+  const answer = (what: UnaryAnswer) => orReset(() => respond(stream, what, orReset));
   // The peer has gone, or broke the protocol: its stream is over, and `close` says so.
   stream.on('error', ignore);
   stream.on('close', () => call.abort(peerGone));
@@ -130,17 +143,24 @@ function answerUnary(
     const refusal = call.push(bytes);
     if (!refusal) return;
     stream.removeAllListeners('data').removeAllListeners('end');
-    respond(stream, refusal);
+    answer(refusal);
     // Asks for no more of the request; after the answer, which is an answer all the same (RFC 9113 8.1).
     stream.close(http2.constants.NGHTTP2_NO_ERROR);
   });
-  stream.on('end', () => together(() => void call.answer().then((answer) => respond(stream, answer))));
+  stream.on('end', () => together(() => void call.answer().then(answer)));
 }
+
+/** Does it, or tells of it and resets the stream. */
+type OrReset = (work: () => void) => void;
 
 const plainHeaders = { ':status': 200, 'content-type': grpcContentType };
 const plainTrailers = { 'grpc-status': grpcStatusOk };
 
-function respond(stream: http2.ServerHttp2Stream, { header, message, trailer }: UnaryAnswer): void {
+function respond(
+  stream: http2.ServerHttp2Stream,
+  { header, message, trailer }: UnaryAnswer,
+  orReset: OrReset,
+): void {
   if (stream.destroyed || stream.closed) return;
   const headers = header ? { ...Object.fromEntries(header), ...plainHeaders } : plainHeaders;
   const trailers = trailer ? Object.fromEntries(trailer) : plainTrailers;
@@ -149,6 +169,6 @@ function respond(stream: http2.ServerHttp2Stream, { header, message, trailer }: 
     return;
   }
   stream.respond(headers, { waitForTrailers: true });
-  stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+  stream.on('wantTrailers', () => orReset(() => stream.sendTrailers(trailers)));
   stream.end(message);
 }

@@ -24,6 +24,8 @@ class Handler {
       register: async ({ platform }, context) => {
         this.calls += 1;
         this.timeLeftMs = context.timeoutMs();
+        if (platform === 'bad header') context.responseHeader.set('connection', 'close');
+        if (platform === 'bad trailer') context.responseTrailer.set('connection', 'close');
         if (platform === 'fail') throw new ConnectError('näh: 100 %', Code.NotFound, { 'x-why': 'because' });
         if (platform !== 'wait') return {};
         this.started.resolve();
@@ -47,14 +49,16 @@ async function listen(t: TestContext, server: http2.Http2Server): Promise<http2.
 }
 
 async function ours(t: TestContext, handler = new Handler()) {
+  const errors: string[] = [];
   const server = http2.createServer();
   serveHttp2(server, {
     routes: handler.routes,
     readMaxBytes: maxBytes,
     writeMaxBytes: maxBytes,
     contextValues: () => createContextValues(),
+    onError: (error, path) => errors.push(`${path}: ${(error as Error).message}`),
   });
-  return { handler, session: await listen(t, server) };
+  return { handler, errors, session: await listen(t, server) };
 }
 
 async function connects(t: TestContext, handler = new Handler()) {
@@ -182,6 +186,30 @@ for (const [name, headers, parts, code] of same) {
     assert.equal(own.handler.calls, expected.handler.calls);
   });
 }
+
+for (const platform of ['bad header', 'bad trailer']) {
+  test(`an answer that HTTP/2 cannot carry resets its call and nothing else: ${platform}`, async (t) => {
+    const { session, errors } = await ours(t);
+    const stream = session.request(grpc);
+    stream.resume().end(envelope(from(platform)));
+    await assert.rejects(once(stream, 'close'), /NGHTTP2_INTERNAL_ERROR/);
+    assert.equal(errors.length, 1);
+    assert.match(errors[0]!, /^\/palyra.node.v1.NodeService\/Register: .*connection/);
+    assert.equal((await call(session, grpc, [good])).grpcStatus, '0');
+  });
+}
+
+test('a call whose deadline has passed before it was whole reaches no handler', async (t) => {
+  const { session, handler } = await ours(t);
+  const stream = session.request({ ...grpc, 'grpc-timeout': '20m' });
+  stream.write(good.subarray(0, 7));
+  await new Promise((resolve) => setTimeout(resolve, 40));
+  stream.end(good.subarray(7));
+  const [headers] = await once(stream, 'response');
+  assert.equal(headers['grpc-status'], String(Code.DeadlineExceeded));
+  stream.resume();
+  assert.equal(handler.calls, 0);
+});
 
 test('flags that gRPC does not have are refused', async (t) => {
   const { session, handler } = await ours(t);

@@ -22,6 +22,7 @@ import {
 } from '@connectrpc/connect';
 import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import type { CallCheck } from './access-check.ts';
+import { append } from './pieces.ts';
 import './text-encoding.ts';
 
 export interface UnaryCallOptions {
@@ -164,10 +165,10 @@ export class UnaryCall implements HandlerContext {
   }
 
   #take(bytes: Uint8Array): void {
-    this.#input.push(bytes);
+    append(this.#input, bytes);
     this.#inputBytes += bytes.length;
     if (this.#messageBytes === undefined && this.#inputBytes >= prefixBytes) this.#readPrefix();
-    if (this.#inputBytes > prefixBytes + (this.#messageBytes ?? 0) && this.#messageBytes !== undefined) {
+    if (this.#messageBytes !== undefined && this.#inputBytes > prefixBytes + this.#messageBytes) {
       throw protocolError('received extra input message for unary method', Code.Unimplemented);
     }
   }
@@ -191,6 +192,8 @@ export class UnaryCall implements HandlerContext {
   async answer(): Promise<UnaryAnswer> {
     try {
       if (this.#timeoutError) throw this.#timeoutError;
+      // Nobody waits for it any more.
+      if (this.#aborted) throw this.#aborted();
       const { input } = this.#method;
       const bytes = this.#message();
       const request = bytes ? parse(input, bytes) : create(input);

@@ -1,5 +1,7 @@
 // Bytes that arrived on a stream and wait for their reader: one reader at a time, a bound, an end or a failure.
 
+import { append } from '@palyra/rpc';
+
 export class ReceiveQueue {
   readonly #maxBytes: number;
   #chunks: Uint8Array[] = [];
@@ -20,7 +22,7 @@ export class ReceiveQueue {
       return true;
     }
     if (this.#bytes + bytes.length > this.#maxBytes) return false;
-    this.#chunks.push(bytes);
+    append(this.#chunks, bytes);
     this.#bytes += bytes.length;
     return true;
   }

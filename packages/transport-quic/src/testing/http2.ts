@@ -1,5 +1,6 @@
 // The other way to the same services, for comparison: HTTP/2 with mutual TLS, by Connect alone or as our listeners do.
 
+import assert from 'node:assert/strict';
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { ConnectRouter, Transport } from '@connectrpc/connect';
@@ -24,7 +25,12 @@ export async function overHttp2(
   });
   const options = { routes, readMaxBytes: maxBytes, writeMaxBytes: maxBytes };
   if (by === 'connect') server.on('request', connectNodeAdapter({ ...options, acceptCompression: [] }));
-  else serveHttp2(server, { ...options, contextValues: () => createContextValues() });
+  else
+    serveHttp2(server, {
+      ...options,
+      contextValues: () => createContextValues(),
+      onError: (error) => assert.fail(error as Error),
+    });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const baseUrl = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const sessionManager = new Http2SessionManager(
