@@ -38,7 +38,7 @@ export {
   pairingChannel,
   transportOf,
 } from './peer.ts';
-export { append } from './pieces.ts';
+export { appendPiece } from './pieces.ts';
 export { type ServeHttp2Options, serveHttp2 } from './serve-http2.ts';
 export { sourceKey } from './source-key.ts';
 export {

@@ -5,7 +5,7 @@
 const smallBytes = 1024;
 
 /** @param bytes copied when they are joined to what came before. */
-export function append(pieces: Uint8Array[], bytes: Uint8Array): void {
+export function appendPiece(pieces: Uint8Array[], bytes: Uint8Array): void {
   const last = pieces.at(-1);
   if (last && last.length + bytes.length <= smallBytes)
     pieces[pieces.length - 1] = Buffer.concat([last, bytes]);

@@ -29,6 +29,7 @@ class Handler {
         if (platform === 'fail') throw new ConnectError('näh: 100 %', Code.NotFound, { 'x-why': 'because' });
         if (platform !== 'wait') return {};
         this.started.resolve();
+        assert.equal(context.signal, context.signal);
         await once(context.signal, 'abort');
         this.aborted.resolve(context.signal.reason);
         return {};
@@ -252,6 +253,25 @@ test('a handler is told of a deadline that has passed, and of a caller that has 
   stream.close(http2.constants.NGHTTP2_CANCEL);
   assert.equal(ConnectError.from(await gone.handler.aborted.promise).code, Code.Canceled);
   assert.equal((await call(gone.session, grpc, [good])).grpcStatus, '0');
+});
+
+test('what a check lets a handler do ends with the signal that the check gives', async (t) => {
+  const end = new AbortController();
+  const handler = new Handler();
+  const server = http2.createServer();
+  serveHttp2(server, {
+    routes: handler.routes,
+    readMaxBytes: maxBytes,
+    contextValues: () => createContextValues(),
+    onError: (error) => assert.fail(error as Error),
+    check: { unary: async (_method, _values, run) => run(end.signal), interceptor: (next) => next },
+  });
+  const session = await listen(t, server);
+  const answer = call(session, grpc, [envelope(from('wait'))]);
+  await handler.started.promise;
+  end.abort(new Error('the role is gone'));
+  assert.equal(((await handler.aborted.promise) as Error).message, 'the role is gone');
+  assert.equal((await answer).grpcStatus, '0');
 });
 
 test('a call that breaks off before it is whole reaches no handler', async (t) => {

@@ -22,7 +22,7 @@ import {
 } from '@connectrpc/connect';
 import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import type { CallCheck } from './access-check.ts';
-import { append } from './pieces.ts';
+import { appendPiece } from './pieces.ts';
 import './text-encoding.ts';
 
 export interface UnaryCallOptions {
@@ -128,6 +128,7 @@ export class UnaryCall implements HandlerContext {
   #abort: AbortController | undefined;
   #aborted: (() => ConnectError) | undefined;
   #ended: AbortSignal | undefined;
+  #signal: AbortSignal | undefined;
   #requestHeader: Headers | undefined;
   #responseHeader: Headers | undefined;
   #responseTrailer: Headers | undefined;
@@ -165,7 +166,7 @@ export class UnaryCall implements HandlerContext {
   }
 
   #take(bytes: Uint8Array): void {
-    append(this.#input, bytes);
+    appendPiece(this.#input, bytes);
     this.#inputBytes += bytes.length;
     if (this.#messageBytes === undefined && this.#inputBytes >= prefixBytes) this.#readPrefix();
     if (this.#messageBytes !== undefined && this.#inputBytes > prefixBytes + this.#messageBytes) {
@@ -267,10 +268,13 @@ export class UnaryCall implements HandlerContext {
   }
 
   get signal(): AbortSignal {
-    if (!this.#abort) {
-      this.#abort = new AbortController();
-      if (this.#aborted) this.#abort.abort(this.#aborted());
-    }
+    this.#signal ??= this.#makeSignal();
+    return this.#signal;
+  }
+
+  #makeSignal(): AbortSignal {
+    this.#abort = new AbortController();
+    if (this.#aborted) this.#abort.abort(this.#aborted());
     return this.#ended ? AbortSignal.any([this.#abort.signal, this.#ended]) : this.#abort.signal;
   }
 

@@ -1,6 +1,6 @@
 // Bytes that arrived on a stream and wait for their reader: one reader at a time, a bound, an end or a failure.
 
-import { append } from '@palyra/rpc';
+import { appendPiece } from '@palyra/rpc';
 
 export class ReceiveQueue {
   readonly #maxBytes: number;
@@ -22,7 +22,7 @@ export class ReceiveQueue {
       return true;
     }
     if (this.#bytes + bytes.length > this.#maxBytes) return false;
-    append(this.#chunks, bytes);
+    appendPiece(this.#chunks, bytes);
     this.#bytes += bytes.length;
     return true;
   }
