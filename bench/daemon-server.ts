@@ -26,7 +26,8 @@ export type DaemonQuestion =
   | 'memory'
   /** Processor time of the process so far, ms. */
   | 'cpu'
-  /** What the bare QUIC server answers from now on. */
+  /** What the bare servers answer from now on: on HTTP/2 the message, on QUIC everything. */
+  | { readonly http2Message: Uint8Array }
   | { readonly quicReply: Uint8Array }
   /** When the daemon had closed the connections of a device that was revoked, ms since 1970. */
   | { readonly closedDevice: string };
@@ -34,6 +35,7 @@ export type DaemonQuestion =
 const [home = '', count = '1', host = ''] = process.argv.slice(2);
 const here = { host, port: 0 };
 const closedAt = new Map<string, number>();
+let http2Message: Uint8Array = new Uint8Array();
 let quicReply: Uint8Array = new Uint8Array();
 
 const daemon = await startDaemon({
@@ -71,18 +73,14 @@ const pem = {
 
 /** As an answer of NodeService.Status: headers, one message, trailers. */
 async function bareHttp2(): Promise<number> {
-  const message = Buffer.alloc(5 + 150);
-  message.writeUInt32BE(150, 1);
   const server = http2.createSecureServer({ ...pem, requestCert: true, minVersion: 'TLSv1.3' });
   server.on('stream', (stream) => {
     stream.resume();
     stream.once('end', () => {
-      stream.respond(
-        { ':status': 200, 'content-type': 'application/grpc+proto', 'grpc-accept-encoding': 'identity' },
-        { waitForTrailers: true },
-      );
+      const headers = { ':status': 200, 'content-type': 'application/grpc+proto' };
+      stream.respond(headers, { waitForTrailers: true });
       stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
-      stream.end(message);
+      stream.end(http2Message);
     });
     stream.on('error', () => {});
   });
@@ -119,7 +117,8 @@ async function bareQuic(): Promise<number> {
 async function answer(question: DaemonQuestion): Promise<number> {
   if (typeof question === 'object') {
     if ('closedDevice' in question) return closedAt.get(question.closedDevice) ?? Number.NaN;
-    quicReply = question.quicReply;
+    if ('http2Message' in question) http2Message = question.http2Message;
+    else quicReply = question.quicReply;
     return 0;
   }
   if (question === 'cpu') {

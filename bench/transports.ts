@@ -2,6 +2,7 @@
 // a connection costs that does nothing.
 
 import http2 from 'node:http2';
+import consumers from 'node:stream/consumers';
 import { createClient } from '@connectrpc/connect';
 import { certificatesToPem, type PairedEnrollment, TlsKey } from '@palyra/identity';
 import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
@@ -39,6 +40,7 @@ export async function overHttp2(progress: Progress): Promise<Figures> {
     });
   const sessions = (port: number) => Array.from({ length: connections }, () => dial(port));
   const [node, bare] = [sessions(portOf(enrollment.nodeAddress)), sessions(daemon.ready.bare.http2)];
+  await daemon.ask({ http2Message: await consumers.buffer(http2Request(node[0]!)) });
   const calls = await measureCalls(daemon, {
     node: () => many(node, http2Call),
     bare: () => many(bare, http2Call),
@@ -187,14 +189,19 @@ async function many<Over>(over: readonly Over[], call: (one: Over) => Promise<un
 /** An empty gRPC message: not compressed, 0 bytes. */
 const emptyMessage = Buffer.alloc(5);
 
+function http2Request(session: http2.ClientHttp2Session): http2.ClientHttp2Stream {
+  const headers = { 'content-type': 'application/grpc+proto', te: 'trailers' };
+  const stream = session.request({ ':method': 'POST', ':path': path, ...headers });
+  stream.end(emptyMessage);
+  return stream;
+}
+
 function http2Call(session: http2.ClientHttp2Session): Promise<void> {
   return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/grpc+proto', te: 'trailers' };
-    const stream = session.request({ ':method': 'POST', ':path': path, ...headers });
+    const stream = http2Request(session);
     stream.resume();
     stream.once('error', reject);
     stream.once('end', () => resolve());
-    stream.end(emptyMessage);
   });
 }
 

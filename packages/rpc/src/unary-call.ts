@@ -23,7 +23,6 @@ import {
 import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import type { CallCheck } from './access-check.ts';
 import { appendPiece } from './pieces.ts';
-import './text-encoding.ts';
 
 export interface UnaryCallOptions {
   readonly check?: CallCheck;
