@@ -7,8 +7,7 @@
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { ConnectRouter } from '@connectrpc/connect';
-import { connectNodeAdapter } from '@connectrpc/connect-node';
-import { accessCheck, contextOf, isPeerGone } from '@palyra/rpc';
+import { accessCheck, connectHandler, contextOf, isPeerGone } from '@palyra/rpc';
 import { type ConsolePages, securityHeaders } from './console-pages.ts';
 import { ConsoleRefusal, type ConsoleSessions } from './console-sessions.ts';
 
@@ -49,14 +48,14 @@ const statusOf = {
 
 export async function listenConsole(options: ConsoleListenerOptions): Promise<ConsoleListener> {
   const { sessions, pages } = options;
-  const rpc = connectNodeAdapter({
+  const rpc = connectHandler({
     routes: options.routes,
     interceptors: [accessCheck(options.onInternal).interceptor],
     readMaxBytes: maxMessageBytes,
-    acceptCompression: [],
     grpc: false,
     grpcWeb: false,
     requireConnectProtocolHeader: true,
+    onError: options.onInternal,
     contextValues: () => contextOf({ caller: 'operator', at: 'console' }),
   });
   const server = http.createServer(

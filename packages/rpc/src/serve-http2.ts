@@ -2,7 +2,7 @@
 
 import http2 from 'node:http2';
 import { Code, ConnectError, type ConnectRouter, type ContextValues } from '@connectrpc/connect';
-import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { connectHandler } from './connect-handler.ts';
 import {
   grpcContentType,
   grpcStatusOk,
@@ -26,12 +26,12 @@ export interface ServeHttp2Options extends UnaryCallOptions {
 export function serveHttp2(server: Server, options: ServeHttp2Options): void {
   const { routes, contextValues, check, readMaxBytes, writeMaxBytes } = options;
   const methods = new UnaryMethods(options);
-  const handle = connectNodeAdapter({
+  const handle = connectHandler({
     routes: methods.collect(routes),
     ...(check && { interceptors: [check.interceptor] }),
     readMaxBytes,
     ...(writeMaxBytes !== undefined && { writeMaxBytes }),
-    acceptCompression: [],
+    onError: options.onError,
     contextValues: (request) => {
       const session = 'stream' in request ? request.stream.session : undefined;
       const values = session && contextValues(session as http2.ServerHttp2Session);

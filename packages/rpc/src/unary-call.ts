@@ -22,6 +22,7 @@ import {
 } from '@connectrpc/connect';
 import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import type { CallCheck } from './access-check.ts';
+import { maxTimerMs } from './deadline.ts';
 import { appendPiece } from './pieces.ts';
 
 export interface UnaryCallOptions {
@@ -57,8 +58,6 @@ const plainContentTypes: ReadonlySet<string | undefined> = new Set(['application
 const prefixBytes = 5;
 const compressedFlag = 1;
 const callOver = () => new ConnectError('the call is over', Code.Canceled);
-/** Node takes no longer one. */
-const maxTimerMs = 2 ** 31 - 1;
 
 type Implementation = MethodImpl<DescMethodUnary>;
 

@@ -15,6 +15,7 @@ import {
 } from '@connectrpc/connect/protocol';
 import { IdentityError } from '@palyra/identity';
 import {
+  dropFarDeadline,
   grpcContentType,
   grpcStatusOk,
   type RequestHead,
@@ -156,6 +157,8 @@ async function answerByConnect(
     await respond(call, uResponseNotFound, true);
     return;
   }
+  const header = new Headers([...headers]);
+  dropFarDeadline(header);
   const abort = new AbortController();
   call.onFailure((cause) => abort.abort(callerGone(cause)));
   try {
@@ -163,7 +166,7 @@ async function answerByConnect(
       httpVersion: '2.0',
       method: 'POST',
       url: `https://quic.invalid${path}`,
-      header: new Headers([...headers]),
+      header,
       body: call.body(),
       signal: abort.signal,
       contextValues: contextValues(),

@@ -1,0 +1,76 @@
+// Connect's handlers on a server of Node. Its own adapter for that ends the process over a bad `:authority`, writes to the
+// console when a caller goes away, and leaves a caller without an end when an answer cannot be sent.
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
+import {
+  type ConnectRouter,
+  type ConnectRouterOptions,
+  type ContextValues,
+  createConnectRouter,
+} from '@connectrpc/connect';
+import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
+import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
+import { dropFarDeadline } from './deadline.ts';
+
+type Request = IncomingMessage | Http2ServerRequest;
+type Response = ServerResponse | Http2ServerResponse;
+
+export interface ConnectHandlerOptions extends ConnectRouterOptions {
+  readonly routes: (router: ConnectRouter) => void;
+  /** What handlers find in their context. */
+  readonly contextValues: (request: Request) => ContextValues;
+  /** Told of an answer that could not be sent to a caller who is there. The caller's call is reset. */
+  readonly onError: (error: unknown, path: string) => void;
+}
+
+export function connectHandler(
+  options: ConnectHandlerOptions,
+): (request: Request, response: Response) => void {
+  const { routes, contextValues, onError } = options;
+  const router = createConnectRouter({ ...options, acceptCompression: [] });
+  routes(router);
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  return (request, response) => {
+    const path = request.url ?? '';
+    const handler = handlers.get(path);
+    if (!handler) return refuse(response, 404);
+    const call = universalRequest(request, response, contextValues(request));
+    if (!call) return refuse(response, 400);
+    handler(call)
+      .then((answer) => universalResponseToNodeResponse(answer, response))
+      .catch((error) => {
+        if (hasGone(response)) return;
+        onError(error, path);
+        reset(response);
+      });
+  };
+}
+
+/** Undefined when the request's authority is none. */
+function universalRequest(
+  request: Request,
+  response: Response,
+  contextValues: ContextValues,
+): UniversalServerRequest | undefined {
+  try {
+    const call = universalRequestFromNodeRequest(request, response, undefined, contextValues);
+    dropFarDeadline(call.header);
+    return call;
+  } catch {
+    return undefined;
+  }
+}
+
+function refuse(response: Response, status: number): void {
+  response.statusCode = status;
+  response.end();
+}
+
+const hasGone = (response: Response) =>
+  'stream' in response ? response.stream.destroyed : response.destroyed;
+
+function reset(response: Response): void {
+  if ('stream' in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  else response.destroy();
+}
