@@ -127,9 +127,7 @@ export async function revoke(progress: Progress): Promise<Figures> {
       whenMissed:
         `the daemon has committed and closed the connection after ${Math.round(quantile(onDaemon, 0.5))} ms (p50), ` +
         `${Math.round(quantile(onDaemon, 0.99))} ms (p99): one durable write, behind the calls of everybody else. The ` +
-        "device sees it when its process comes to read it; on QUIC the client's library tells of it only when it has " +
-        'drained the connection (RFC 9000 10.2.2), 10 to 30 ms after the packet that closed it, more under load. Client ' +
-        'and daemon share the processors of this machine.',
+        'device sees it when its process comes to read it. Client and daemon share the processors of this machine.',
       parts: {
         http2_p50: quantile(times.http2, 0.5),
         http2_p99: quantile(times.http2, 0.99),

@@ -42,7 +42,7 @@ const reasons = new Map(Object.entries(numbers).map(([reason, n]) => [base + n, 
 export const closedNormally = 0;
 
 /** A reason that survives in one packet beside the rest of the frame. */
-const maxReasonBytes = 256;
+export const maxReasonBytes = 256;
 
 /** A stream was abandoned before its end, by the peer or on this side. */
 export class QuicStreamReset extends Error {

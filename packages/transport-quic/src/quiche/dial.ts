@@ -2,7 +2,7 @@
 
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import type { QuicClientSession } from '@currentspace/http3';
+import type { QuicStream as LibraryStream, QuicClientSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
 import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
 import {
@@ -12,6 +12,7 @@ import {
   type QuicStream,
   resolveQuicLimits,
 } from '../contract.ts';
+import { decodeGoaway, goawayInvalid, maxGoawayBytes } from '../goaway.ts';
 import { closeReason, connectionGone, dialError, type LibraryClose, lossOf } from './close-reason.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
@@ -35,8 +36,8 @@ export async function dial(options: QuicDialOptions, runtime: QuicheRuntime): Pr
         cert: tls.certificateChain,
         key: tls.privateKey,
         alpn: [alpn],
-        // The server opens no streams.
-        initialMaxStreamsBidi: 0,
+        // For its GOAWAY.
+        initialMaxStreamsBidi: 1,
         maxIdleTimeoutMs: limits.idleTimeoutMs,
         connectTimeoutMs: limits.handshakeTimeoutMs,
         allow0RTT: false,
@@ -53,15 +54,17 @@ export async function dial(options: QuicDialOptions, runtime: QuicheRuntime): Pr
   session.on('close', (info) => {
     close = info;
   });
+  const connection = new QuicheClientConnection(session, address, options, limits);
 
   try {
     await session.ready();
   } catch (cause) {
-    session.close().catch(() => {});
+    const isRefused = handshake.done && connection.over;
+    connection.close();
     options.signal?.throwIfAborted();
-    if (!handshake.done || !close) throw dialError(close, cause);
+    if (!isRefused) throw dialError(close, cause);
   }
-  return new QuicheClientConnection(session, address, options, limits, close);
+  return connection;
 }
 
 /**
@@ -102,14 +105,8 @@ class QuicheClientConnection implements QuicClientConnection {
   #settle!: (error: IdentityError | undefined) => void;
   #failure: IdentityError | undefined;
 
-  /** @param close when the server has closed it already. */
-  constructor(
-    session: QuicClientSession,
-    address: string,
-    options: QuicDialOptions,
-    limits: QuicLimits,
-    close: LibraryClose | undefined,
-  ) {
+  /** @param session not ready yet: a server that refuses says so as soon as it is. */
+  constructor(session: QuicClientSession, address: string, options: QuicDialOptions, limits: QuicLimits) {
     this.remoteAddress = address;
     this.remotePort = options.port;
     this.#session = session;
@@ -119,10 +116,11 @@ class QuicheClientConnection implements QuicClientConnection {
     });
     this.#keepAlive = setInterval(() => ping(session), options.keepAliveMs ?? 20_000).unref();
     session.on('close', (info) => this.#gone(closeReason(info)));
-    session.on('stream', () =>
-      this.close(new IdentityError('MESSAGE_INVALID', 'The server opened a stream.')),
-    );
-    if (close) this.#gone(closeReason(close));
+    session.on('stream', (stream) => void this.#hear(stream));
+  }
+
+  get over(): boolean {
+    return this.#failure !== undefined;
   }
 
   async openStream(signal?: AbortSignal): Promise<QuicStream> {
@@ -141,10 +139,37 @@ class QuicheClientConnection implements QuicClientConnection {
   close(error?: IdentityError): void {
     if (this.#failure) return;
     this.#gone(error);
+    this.#end(error);
+  }
+
+  #end(error?: IdentityError): void {
     const sent = error
       ? this.#session.close(toCloseNumber(error.code), toCloseReason(error.message))
       : this.#session.close(closedNormally, '');
     sent.catch(() => {});
+  }
+
+  /** A server has one use for a stream of its own. */
+  async #hear(raw: LibraryStream): Promise<void> {
+    const stream = new QuicheStream(
+      raw,
+      maxGoawayBytes,
+      () => lossOf(this.closed),
+      () => {},
+    );
+    let goaway: Buffer = Buffer.alloc(0);
+    try {
+      for (let bytes = await stream.read(); bytes; bytes = await stream.read()) {
+        goaway = Buffer.concat([goaway, bytes]);
+        if (goaway.length > maxGoawayBytes) throw goawayInvalid();
+      }
+      const reason = closeReason(decodeGoaway(goaway));
+      if (this.#failure) return;
+      this.#gone(reason);
+      this.#end();
+    } catch {
+      this.close(goawayInvalid());
+    }
   }
 
   #open(): QuicheStream {

@@ -14,10 +14,14 @@ import {
   type QuicServerConnection,
   resolveQuicLimits,
 } from '../contract.ts';
+import { encodeGoaway } from '../goaway.ts';
 import { closeReason, connectionGone, lossOf, tlsConfigError } from './close-reason.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
 import { QuicheStream } from './stream.ts';
+
+/** How long a client that was told why may take to close the connection itself, ms. */
+const goawayGraceMs = 200;
 
 /** The library tells of these here when their connection has gone in the same moment; then nobody is concerned. */
 const ofStreamThatIsGone = /^stream_\w+ failed: InvalidStreamState/;
@@ -77,7 +81,9 @@ class QuicheListener implements QuicListener {
   readonly #server: QuicServer;
   readonly #options: QuicListenOptions;
   readonly #limits: QuicLimits;
+  /** Also those that are over and that the client has not left yet. */
   readonly #connections = new Set<QuicheServerConnection>();
+  #live = 0;
   readonly #handshakes: HandshakeWatch;
   #draining: IdentityError | undefined;
 
@@ -100,7 +106,7 @@ class QuicheListener implements QuicListener {
   }
 
   get connectionCount(): number {
-    return this.#connections.size;
+    return this.#live;
   }
 
   stopWatching(): void {
@@ -115,7 +121,7 @@ class QuicheListener implements QuicListener {
       await drained(this.#connections, until);
     }
     this.stopWatching();
-    for (const connection of this.#connections) connection.close(error);
+    for (const connection of this.#connections) connection.cut(error);
     await this.#server.close();
     await portIsFree(host, port);
   }
@@ -126,7 +132,7 @@ class QuicheListener implements QuicListener {
     const connection = new QuicheServerConnection(session, certificate?.raw ?? new Uint8Array());
     // The library does not let such a connection through; if it ever did, it would end here.
     if (!certificate) {
-      connection.close(
+      connection.cut(
         new IdentityError(
           'CERTIFICATE_MISSING',
           'The daemon requires a certificate. Pair this device: palyra pair ADDRESS',
@@ -134,9 +140,9 @@ class QuicheListener implements QuicListener {
       );
       return;
     }
-    if (this.#connections.size >= this.#limits.maxConnections) {
+    if (this.#live >= this.#limits.maxConnections) {
       this.#options.onRefused?.('limit');
-      connection.close(
+      connection.cut(
         new IdentityError(
           'TOO_MANY_SESSIONS',
           'The daemon has as many connections as it takes. Try again later.',
@@ -145,7 +151,9 @@ class QuicheListener implements QuicListener {
       return;
     }
     this.#connections.add(connection);
-    void connection.closed.then(() => this.#connections.delete(connection));
+    this.#live += 1;
+    void connection.closed.then(() => (this.#live -= 1));
+    session.once('close', () => this.#connections.delete(connection));
     connection.start(this.#options, this.#limits);
     if (this.#draining) connection.drain(this.#draining);
   }
@@ -161,6 +169,8 @@ class QuicheServerConnection implements QuicServerConnection {
   #settle!: (error: IdentityError | undefined) => void;
   #failure: IdentityError | undefined;
   #admission: Admission | undefined;
+  #grace: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   constructor(session: QuicServerSession, peerCertificate: Uint8Array) {
     this.remoteAddress = session.remoteAddress;
@@ -171,7 +181,11 @@ class QuicheServerConnection implements QuicServerConnection {
       this.#settle = resolve;
     });
     session.on('error', () => {});
-    session.on('close', (info) => this.#gone(closeReason(info)));
+    session.on('close', (info) => {
+      this.#isClosed = true;
+      clearTimeout(this.#grace);
+      this.#gone(closeReason(info));
+    });
   }
 
   start(options: QuicListenOptions, limits: QuicLimits): void {
@@ -200,9 +214,27 @@ class QuicheServerConnection implements QuicServerConnection {
     this.#admission?.drain(error);
   }
 
+  /** Nothing is served any more; the connection itself ends when the client has read why, or a moment later. */
   close(error?: IdentityError): void {
     if (this.#failure) return;
+    if (!error) {
+      this.cut();
+      return;
+    }
     this.#gone(error);
+    const end = () => this.cut(error);
+    this.#grace = setTimeout(end, goawayGraceMs).unref();
+    // A client that allows no stream is told by the close alone.
+    const stream = this.#session.openStream().on('error', end).resume();
+    stream.end(encodeGoaway(error));
+  }
+
+  /** The same without the moment. */
+  cut(error?: IdentityError): void {
+    this.#gone(error);
+    clearTimeout(this.#grace);
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     if (error) this.#session.close(toCloseNumber(error.code), toCloseReason(error.message));
     else this.#session.close(closedNormally, '');
   }

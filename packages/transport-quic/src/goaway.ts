@@ -1,0 +1,24 @@
+// Why a daemon closes a connection, on a stream of its own in front of the close. A client reads it at once; that it was
+// closed, its library may tell it only when the connection has drained (RFC 9000 10.2.2). docs/quic.md section 2.
+
+import { IdentityError } from '@palyra/identity';
+import { maxReasonBytes, toCloseNumber, toCloseReason } from './close-code.ts';
+
+const numberBytes = 4;
+export const maxGoawayBytes = numberBytes + maxReasonBytes;
+
+export function encodeGoaway(error: IdentityError): Uint8Array {
+  const number = Buffer.alloc(numberBytes);
+  number.writeUInt32BE(toCloseNumber(error.code));
+  return Buffer.concat([number, Buffer.from(toCloseReason(error.message))]);
+}
+
+/** @throws MESSAGE_INVALID */
+export function decodeGoaway(bytes: Buffer): { errorCode: number; reason: string } {
+  if (bytes.length < numberBytes || bytes.length > maxGoawayBytes) throw goawayInvalid();
+  return { errorCode: bytes.readUInt32BE(), reason: bytes.toString('utf8', numberBytes) };
+}
+
+export function goawayInvalid(): IdentityError {
+  return new IdentityError('MESSAGE_INVALID', 'What the server sent on a stream of its own is no GOAWAY.');
+}

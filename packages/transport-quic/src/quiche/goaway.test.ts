@@ -1,0 +1,178 @@
+// What each side makes of a GOAWAY, and of a peer that does not behave: the library itself stands in for that one.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { buffer } from 'node:stream/consumers';
+import { before, describe, it, type TestContext } from 'node:test';
+import type { QuicClientSession, QuicConnectOptions, QuicServerSession } from '@currentspace/http3';
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { toCloseNumber } from '../close-code.ts';
+import type { QuicClientConnection, QuicListener, QuicServerConnection } from '../contract.ts';
+import { decodeGoaway, encodeGoaway } from '../goaway.ts';
+import { deferred } from '../testing/contract-suite.ts';
+import { createPki, type Pki } from '../testing/pki.ts';
+import { loadLibrary, withScratchFolder } from './library.ts';
+import { serverOptions } from './listen.ts';
+import { createQuic } from './quic.ts';
+import { alpn, type QuicheRuntime } from './runtime.ts';
+
+const host = '127.0.0.1';
+const revoked = new IdentityError('DEVICE_REVOKED', 'The operator revoked this device.');
+
+for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
+  describe(`QUIC GOAWAY: ${runtime}`, () => {
+    const quic = createQuic({ runtime });
+    let pki: Pki;
+
+    before(async () => {
+      pki = await createPki();
+    });
+
+    /** Our listener, and a client that does as it likes. */
+    async function withRawClient(
+      t: TestContext,
+      options: QuicConnectOptions = {},
+    ): Promise<{
+      listener: QuicListener;
+      session: QuicClientSession;
+      server: QuicServerConnection;
+      served: () => number;
+    }> {
+      const admitted = deferred<QuicServerConnection>();
+      let served = 0;
+      const listener = await quic.listen({
+        host,
+        port: 0,
+        tls: pki.serverTls,
+        admit: async (connection) => admitted.resolve(connection),
+        serve: () => void served++,
+      });
+      t.after(() => listener.close());
+      const session = loadLibrary().connectQuic(
+        { address: host, port: listener.port, servername: pki.trustDomain },
+        {
+          ca: pki.rootPem,
+          cert: pki.device.certificateChain,
+          key: pki.device.privateKey,
+          alpn: [alpn],
+          runtimeMode: runtime,
+          ...options,
+        },
+      );
+      t.after(() => session.close());
+      session.on('error', () => {});
+      await session.ready();
+      return { listener, session, server: await admitted.promise, served: () => served };
+    }
+
+    /** Our client, and a server that does as it likes. */
+    async function withRawServer(
+      t: TestContext,
+    ): Promise<{ connection: QuicClientConnection; session: QuicServerSession }> {
+      const server = loadLibrary().createQuicServer(serverOptions({ tls: pki.serverTls }, runtime));
+      t.after(() => server.close());
+      const { port } = await withScratchFolder((written) => {
+        const listening = server.listen(0, host);
+        written();
+        return listening;
+      });
+      const accepted = once(server, 'session') as Promise<[QuicServerSession]>;
+      const connection = await quic.dial({ host, port, tls: pki.clientTls });
+      t.after(() => connection.close());
+      const [session] = await accepted;
+      session.on('error', () => {});
+      return { connection, session };
+    }
+
+    it('comes before the close, and both say the same', async (t) => {
+      const { session, server } = await withRawClient(t);
+      const closed = once(session, 'close');
+      const opened = once(session, 'stream');
+      server.close(revoked);
+      const [stream] = await opened;
+      assert.deepEqual(decodeGoaway(await buffer(stream)), {
+        errorCode: toCloseNumber('DEVICE_REVOKED'),
+        reason: revoked.message,
+      });
+      const [{ errorCode, reason }] = await closed;
+      assert.deepEqual([errorCode, reason], [toCloseNumber('DEVICE_REVOKED'), revoked.message]);
+    });
+
+    it('is the end for a client that does not leave: nothing more of it is served', async (t) => {
+      const { listener, session, server, served } = await withRawClient(t);
+      const first = session.openStream();
+      first.on('error', () => {}).write('x');
+      while (served() === 0) await new Promise((resolve) => setImmediate(resolve));
+
+      const closed = once(session, 'close');
+      const opened = once(session, 'stream');
+      server.close(revoked);
+      await server.closed;
+      assert.equal(listener.connectionCount, 0);
+      await opened;
+      for (let i = 0; i < 5; i++)
+        session
+          .openStream()
+          .on('error', () => {})
+          .write('y');
+      first.write('y');
+      await closed;
+      assert.equal(served(), 1);
+    });
+
+    it('is left out for a client that allows no stream of the server', async (t) => {
+      const { session, server } = await withRawClient(t, { initialMaxStreamsBidi: 0 });
+      const closed = once(session, 'close');
+      server.close(revoked);
+      const [{ errorCode }] = await closed;
+      assert.equal(errorCode, toCloseNumber('DEVICE_REVOKED'));
+    });
+
+    it('does not hold up a listener that closes', async (t) => {
+      const { listener, session, server } = await withRawClient(t);
+      const closed = once(session, 'close');
+      server.close(revoked);
+      await listener.close(new IdentityError('UNREACHABLE', 'The daemon stops.'));
+      await closed;
+    });
+
+    it('ends the connection of a client that waits for no close', async (t) => {
+      const { connection, session } = await withRawServer(t);
+      const left = once(session, 'close');
+      const stream = await connection.openStream();
+      session.openStream().resume().end(encodeGoaway(revoked));
+      const reason = await connection.closed;
+      assert.deepEqual([reason?.code, reason?.message], ['DEVICE_REVOKED', revoked.message]);
+      await assert.rejects(stream.read(), { code: 'DEVICE_REVOKED' });
+      await assert.rejects(connection.openStream(), { code: 'DEVICE_REVOKED' });
+      const [{ errorCode }] = await left;
+      assert.equal(errorCode, 0);
+    });
+
+    const bad: [string, Uint8Array, IdentityErrorCode][] = [
+      ['an empty one', Buffer.alloc(0), 'MESSAGE_INVALID'],
+      ['half a number', Buffer.from([0x50, 0x41, 0]), 'MESSAGE_INVALID'],
+      [
+        'one that is too long',
+        Buffer.concat([encodeGoaway(revoked), Buffer.alloc(300, 'a')]),
+        'MESSAGE_INVALID',
+      ],
+      ['one without an end', Buffer.alloc(2_000_000, 'a'), 'MESSAGE_INVALID'],
+      ['a number of another version', Buffer.from([0x50, 0x41, 0x0f, 0xff]), 'UNREACHABLE'],
+    ];
+    for (const [name, bytes, code] of bad) {
+      it(`ends the connection too when it is none: ${name}`, async (t) => {
+        const { connection, session } = await withRawServer(t);
+        const left = once(session, 'close');
+        session
+          .openStream()
+          .on('error', () => {})
+          .resume()
+          .end(bytes);
+        assert.equal((await connection.closed)?.code, code);
+        const [{ errorCode }] = await left;
+        assert.equal(errorCode, code === 'MESSAGE_INVALID' ? toCloseNumber(code) : 0);
+      });
+    }
+  });
+}
