@@ -17,6 +17,7 @@ async function serve(t: TestContext, server: http.Server | http2.Http2Server) {
   const errors: string[] = [];
   const started = Promise.withResolvers<AbortSignal>();
   const handle = connectHandler({
+    readMaxBytes: 1_048_576,
     routes: (router) =>
       router.service(NodeService, {
         status: () => ({ daemonId: 'here' }),

@@ -12,12 +12,15 @@ import {
 import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import { dropFarDeadline } from './deadline.ts';
+import { inMessages, inPieces } from './pieces.ts';
 
 type Request = IncomingMessage | Http2ServerRequest;
 type Response = ServerResponse | Http2ServerResponse;
 
 export interface ConnectHandlerOptions extends ConnectRouterOptions {
   readonly routes: (router: ConnectRouter) => void;
+  /** One message received, bytes. */
+  readonly readMaxBytes: number;
   /** What handlers find in their context. */
   readonly contextValues: (request: Request) => ContextValues;
   /** Told of an answer that could not be sent to a caller who is there. The caller's call is reset. */
@@ -35,7 +38,7 @@ export function connectHandler(
     const path = request.url ?? '';
     const handler = handlers.get(path);
     if (!handler) return refuse(response, 404);
-    const call = universalRequest(request, response, contextValues(request));
+    const call = universalRequest(request, response, contextValues(request), options.readMaxBytes);
     if (!call) return refuse(response, 400);
     handler(call)
       .then((answer) => universalResponseToNodeResponse(answer, response))
@@ -52,11 +55,14 @@ function universalRequest(
   request: Request,
   response: Response,
   contextValues: ContextValues,
+  maxBytes: number,
 ): UniversalServerRequest | undefined {
   try {
     const call = universalRequestFromNodeRequest(request, response, undefined, contextValues);
     dropFarDeadline(call.header);
-    return call;
+    const isStreamed = /^application\/(?:grpc|connect\+)/i.test(call.header.get('content-type') ?? '');
+    const body = call.body as AsyncIterable<Uint8Array>;
+    return { ...call, body: isStreamed ? inMessages(body, maxBytes) : inPieces(body) };
   } catch {
     return undefined;
   }

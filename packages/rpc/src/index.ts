@@ -40,7 +40,7 @@ export {
   pairingChannel,
   transportOf,
 } from './peer.ts';
-export { appendPiece } from './pieces.ts';
+export { inMessages, Pieces } from './pieces.ts';
 export { type ServeHttp2Options, serveHttp2 } from './serve-http2.ts';
 export { sourceKey } from './source-key.ts';
 export {

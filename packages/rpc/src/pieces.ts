@@ -1,13 +1,119 @@
-// Bytes that come in pieces. A peer can send each byte in a piece of its own, and a piece takes many times its bytes in
-// memory; so small ones are put together.
+// Bytes that come in pieces. A peer can send each byte in a piece of its own, and a piece takes hundreds of times its
+// bytes in memory, and its time from whoever looks at all of them again for each new one; so small ones are put together.
 
 /** Pieces up to this size are joined, bytes. */
 const smallBytes = 1024;
+/** Flags (1 byte) and length (4 bytes) in front of a message of gRPC. */
+export const prefixBytes = 5;
 
-/** @param bytes copied when they are joined to what came before. */
-export function appendPiece(pieces: Uint8Array[], bytes: Uint8Array): void {
-  const last = pieces.at(-1);
-  if (last && last.length + bytes.length <= smallBytes)
-    pieces[pieces.length - 1] = Buffer.concat([last, bytes]);
-  else pieces.push(bytes);
+/** In the order they came. Takes little more memory than its bytes, however small they came. */
+export class Pieces {
+  #pieces: Uint8Array[] = [];
+  /** The last piece, when it is a copy with room behind it. */
+  #open: Uint8Array | undefined;
+  #byteLength = 0;
+
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  /** @param bytes copied when they are joined to others. */
+  push(bytes: Uint8Array): void {
+    const last = this.#pieces.at(-1);
+    this.#byteLength += bytes.length;
+    if (!last || last.length + bytes.length > smallBytes) {
+      this.#open = undefined;
+      this.#pieces.push(bytes);
+      return;
+    }
+    if (!this.#open) {
+      // Not of Node's pool: a piece would keep all of it.
+      this.#open = new Uint8Array(smallBytes);
+      this.#open.set(last);
+    }
+    this.#open.set(bytes, last.length);
+    this.#pieces[this.#pieces.length - 1] = this.#open.subarray(0, last.length + bytes.length);
+  }
+
+  /** The first one. */
+  shift(): Uint8Array | undefined {
+    const first = this.#pieces.shift();
+    this.#byteLength -= first?.length ?? 0;
+    if (this.#pieces.length === 0) this.#open = undefined;
+    return first;
+  }
+
+  /** All of them, which are none then. */
+  take(): Buffer {
+    const bytes = this.#all();
+    this.clear();
+    return bytes;
+  }
+
+  /** All of them, which stay. */
+  peek(): Buffer {
+    const bytes = this.#all();
+    this.clear();
+    this.push(bytes);
+    return bytes;
+  }
+
+  clear(): void {
+    this.#pieces = [];
+    this.#open = undefined;
+    this.#byteLength = 0;
+  }
+
+  #all(): Buffer {
+    const [first] = this.#pieces;
+    if (this.#pieces.length !== 1 || !first) return Buffer.concat(this.#pieces);
+    return Buffer.isBuffer(first) ? first : Buffer.from(first.buffer, first.byteOffset, first.byteLength);
+  }
+}
+
+/**
+ * A body of messages with their lengths in front (gRPC, and Connect's streams), cut behind whole messages.
+ *
+ * @param maxBytes of a message. One that says to be larger is handed on as it comes, for the reader to refuse.
+ */
+export async function* inMessages(
+  body: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+): AsyncGenerator<Uint8Array> {
+  const waiting = new Pieces();
+  let needed = prefixBytes;
+  for await (const bytes of body) {
+    waiting.push(bytes);
+    if (waiting.byteLength < needed) continue;
+    const all = waiting.take();
+    const end = endOfMessages(all, maxBytes);
+    if (end > 0) yield all.subarray(0, end);
+    const rest = all.subarray(end);
+    if (rest.length > 0) waiting.push(rest);
+    needed = rest.length < prefixBytes ? prefixBytes : prefixBytes + rest.readUInt32BE(1);
+  }
+  if (waiting.byteLength > 0) yield waiting.take();
+}
+
+/** Where the last message ends that is there whole, or that is too large. */
+function endOfMessages(bytes: Buffer, maxBytes: number): number {
+  let at = 0;
+  while (bytes.length - at >= prefixBytes) {
+    const size = bytes.readUInt32BE(at + 1);
+    if (size > maxBytes) return bytes.length;
+    const end = at + prefixBytes + size;
+    if (end > bytes.length) break;
+    at = end;
+  }
+  return at;
+}
+
+/** A body that is read whole before anything is done with it. */
+export async function* inPieces(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const waiting = new Pieces();
+  for await (const bytes of body) {
+    waiting.push(bytes);
+    if (waiting.byteLength >= smallBytes) yield waiting.take();
+  }
+  if (waiting.byteLength > 0) yield waiting.take();
 }

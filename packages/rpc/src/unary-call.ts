@@ -23,7 +23,7 @@ import {
 import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import type { CallCheck } from './access-check.ts';
 import { maxTimerMs } from './deadline.ts';
-import { appendPiece } from './pieces.ts';
+import { Pieces, prefixBytes } from './pieces.ts';
 
 export interface UnaryCallOptions {
   readonly check?: CallCheck;
@@ -54,8 +54,6 @@ export const grpcContentType = 'application/grpc+proto';
 export const grpcStatusOk = '0';
 
 const plainContentTypes: ReadonlySet<string | undefined> = new Set(['application/grpc', grpcContentType]);
-/** Flags (1 byte) and length (4 bytes) in front of a message. */
-const prefixBytes = 5;
 const compressedFlag = 1;
 const callOver = () => new ConnectError('the call is over', Code.Canceled);
 
@@ -119,8 +117,7 @@ export class UnaryCall implements HandlerContext {
   readonly #deadlineMs: number | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #timeoutError: ConnectError | undefined;
-  readonly #input: Uint8Array[] = [];
-  #inputBytes = 0;
+  readonly #input = new Pieces();
   #messageBytes: number | undefined;
   // Most handlers never look at these.
   #abort: AbortController | undefined;
@@ -164,27 +161,21 @@ export class UnaryCall implements HandlerContext {
   }
 
   #take(bytes: Uint8Array): void {
-    appendPiece(this.#input, bytes);
-    this.#inputBytes += bytes.length;
-    if (this.#messageBytes === undefined && this.#inputBytes >= prefixBytes) this.#readPrefix();
-    if (this.#messageBytes !== undefined && this.#inputBytes > prefixBytes + this.#messageBytes) {
+    this.#input.push(bytes);
+    if (this.#messageBytes === undefined && this.#input.byteLength >= prefixBytes) this.#readPrefix();
+    if (this.#messageBytes !== undefined && this.#input.byteLength > prefixBytes + this.#messageBytes) {
       throw protocolError('received extra input message for unary method', Code.Unimplemented);
     }
   }
 
   #readPrefix(): void {
-    const prefix = this.#inputSoFar();
+    const prefix = this.#input.peek();
     const size = prefix.readUInt32BE(1);
     if (prefix[0] === compressedFlag)
       throw protocolError('received compressed message without grpc-encoding', Code.Internal);
     if (prefix[0] !== 0) throw protocolError('invalid flags of a message', Code.InvalidArgument);
     checkSize(size, this.#options.readMaxBytes, 'readMaxBytes');
     this.#messageBytes = size;
-  }
-
-  #inputSoFar(): Buffer {
-    const [first] = this.#input;
-    return this.#input.length === 1 && Buffer.isBuffer(first) ? first : Buffer.concat(this.#input);
   }
 
   /** Once the request is whole. Never rejects. */
@@ -232,11 +223,11 @@ export class UnaryCall implements HandlerContext {
 
   /** Undefined when it is empty. */
   #message(): Uint8Array | undefined {
-    if (this.#inputBytes === 0)
+    if (this.#input.byteLength === 0)
       throw protocolError('missing input message for unary method', Code.Unimplemented);
-    if (this.#messageBytes === undefined || this.#inputBytes < prefixBytes + this.#messageBytes)
+    if (this.#messageBytes === undefined || this.#input.byteLength < prefixBytes + this.#messageBytes)
       throw protocolError('incomplete envelope', Code.InvalidArgument);
-    return this.#messageBytes === 0 ? undefined : this.#inputSoFar().subarray(prefixBytes);
+    return this.#messageBytes === 0 ? undefined : this.#input.take().subarray(prefixBytes);
   }
 
   // The handler's context. What it does not look at is not made.

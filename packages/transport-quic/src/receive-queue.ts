@@ -1,11 +1,10 @@
 // Bytes that arrived on a stream and wait for their reader: one reader at a time, a bound, an end or a failure.
 
-import { appendPiece } from '@palyra/rpc';
+import { Pieces } from '@palyra/rpc';
 
 export class ReceiveQueue {
   readonly #maxBytes: number;
-  #chunks: Uint8Array[] = [];
-  #bytes = 0;
+  readonly #waiting = new Pieces();
   #ended = false;
   #failure: Error | undefined;
   #reader: { resolve(bytes: Uint8Array | undefined): void; reject(error: Error): void } | undefined;
@@ -21,9 +20,8 @@ export class ReceiveQueue {
       this.#take().resolve(bytes);
       return true;
     }
-    if (this.#bytes + bytes.length > this.#maxBytes) return false;
-    appendPiece(this.#chunks, bytes);
-    this.#bytes += bytes.length;
+    if (this.#waiting.byteLength + bytes.length > this.#maxBytes) return false;
+    this.#waiting.push(bytes);
     return true;
   }
 
@@ -35,19 +33,15 @@ export class ReceiveQueue {
 
   /** What waits is dropped and every read fails. No effect once everything was read. */
   fail(error: Error): void {
-    if (this.#failure || (this.#ended && this.#chunks.length === 0)) return;
+    if (this.#failure || (this.#ended && this.#waiting.byteLength === 0)) return;
     this.#failure = error;
-    this.#chunks = [];
-    this.#bytes = 0;
+    this.#waiting.clear();
     if (this.#reader) this.#take().reject(error);
   }
 
   read(): Promise<Uint8Array | undefined> {
-    const chunk = this.#chunks.shift();
-    if (chunk) {
-      this.#bytes -= chunk.length;
-      return Promise.resolve(chunk);
-    }
+    const bytes = this.#waiting.shift();
+    if (bytes) return Promise.resolve(bytes);
     if (this.#failure) return Promise.reject(this.#failure);
     if (this.#ended) return Promise.resolve(undefined);
     if (this.#reader) return Promise.reject(new TypeError('a read is already waiting'));

@@ -116,6 +116,8 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
           .on('error', () => {})
           .write('y');
       first.write('y');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      first.close(7);
       await closed;
       assert.equal(served(), 1);
     });

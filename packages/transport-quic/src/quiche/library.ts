@@ -11,6 +11,7 @@ import { lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:f
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
+import { guardLibrary } from './guard.ts';
 import { makePrivateFolder } from './private-folder.ts';
 
 type Library = typeof import('@currentspace/http3');
@@ -47,6 +48,7 @@ export function loadLibrary(): Library {
     enterSandbox();
     process.once('exit', leaveSandbox);
     library = require(name) as Library;
+    guardLibrary(library);
   } else if (
     process.env.SSL_CERT_FILE !== sandbox?.noFile ||
     process.env.SSL_CERT_DIR !== sandbox?.noFolder

@@ -181,6 +181,8 @@ class QuicheServerConnection implements QuicServerConnection {
       this.#settle = resolve;
     });
     session.on('error', () => {});
+    // Also those of a connection that is not served.
+    session.on('stream', (stream) => stream.on('error', () => {}));
     session.on('close', (info) => {
       this.#isClosed = true;
       clearTimeout(this.#grace);

@@ -8,6 +8,7 @@ import {
   validateReadWriteMaxBytes,
 } from '@connectrpc/connect/protocol';
 import { createTransport } from '@connectrpc/connect/protocol-grpc';
+import { inMessages } from '@palyra/rpc';
 import type { QuicClientConnection } from '../contract.ts';
 import { toCallError } from './call-error.ts';
 import { CallStream } from './call-stream.ts';
@@ -34,20 +35,17 @@ const baseUrl = 'https://quic.invalid';
 
 export function createQuicTransport(options: QuicTransportOptions): Transport {
   const limits = { ...defaultFrameLimits, ...options.frameLimits };
+  const { readMaxBytes = 1_048_576, writeMaxBytes = 1_048_576 } = options;
   const connection = sharedConnection(options.connect);
   const transport = (sending: Sending) =>
     createTransport({
       baseUrl,
-      httpClient: callOver(connection, limits, sending),
+      httpClient: callOver(connection, limits, sending, readMaxBytes),
       useBinaryFormat: true,
       interceptors: options.interceptors ?? [],
       acceptCompression: [],
       sendCompression: null,
-      ...validateReadWriteMaxBytes(
-        options.readMaxBytes ?? 1_048_576,
-        options.writeMaxBytes ?? 1_048_576,
-        undefined,
-      ),
+      ...validateReadWriteMaxBytes(readMaxBytes, writeMaxBytes, undefined),
       ...(options.defaultTimeoutMs === undefined ? {} : { defaultTimeoutMs: options.defaultTimeoutMs }),
     });
   const whole = transport('whole');
@@ -79,6 +77,7 @@ function callOver(
   connect: () => Promise<QuicClientConnection>,
   limits: FrameLimits,
   sending: Sending,
+  readMaxBytes: number,
 ): UniversalClientFn {
   return async (request) => {
     try {
@@ -92,7 +91,7 @@ function callOver(
       return {
         status: response.status,
         header: new Headers([...response.headers]),
-        body: bodyAndTrailers(call, trailer),
+        body: bodyAndTrailers(call, trailer, readMaxBytes),
         trailer,
       };
     } catch (error) {
@@ -119,9 +118,13 @@ async function send(call: CallStream, request: UniversalClientRequest, sending: 
   }
 }
 
-async function* bodyAndTrailers(call: CallStream, trailer: Headers): AsyncGenerator<Uint8Array> {
+async function* bodyAndTrailers(
+  call: CallStream,
+  trailer: Headers,
+  readMaxBytes: number,
+): AsyncGenerator<Uint8Array> {
   try {
-    yield* call.body();
+    yield* inMessages(call.body(), readMaxBytes);
     for (const [name, value] of await call.trailers()) trailer.append(name, value);
   } catch (error) {
     throw toCallError(error);

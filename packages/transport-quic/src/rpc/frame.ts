@@ -2,6 +2,7 @@
 // payload. Nothing of a frame is kept before its length is known to be allowed.
 
 import { IdentityError } from '@palyra/identity';
+import { Pieces } from '@palyra/rpc';
 import { decodeHeaders, encodeHeaders, type HeaderList } from './header-list.ts';
 import { invalid } from './protocol-error.ts';
 import { decodeVarint, encodeVarint } from './varint.ts';
@@ -60,8 +61,7 @@ export function encodeFrame(frame: Frame, limits: FrameLimits = defaultFrameLimi
 /** Cuts what arrives on a stream into frames. After it has thrown it must not be used again. */
 export class FrameParser {
   readonly #limits: FrameLimits;
-  #waiting: Uint8Array[] = [];
-  #waitingBytes = 0;
+  readonly #waiting = new Pieces();
   /** How many bytes the next frame is known to need. */
   #needed = 1;
 
@@ -72,10 +72,9 @@ export class FrameParser {
   /** @throws MESSAGE_INVALID, MESSAGE_TOO_LARGE */
   push(chunk: Uint8Array): Frame[] {
     this.#waiting.push(chunk);
-    this.#waitingBytes += chunk.length;
-    if (this.#waitingBytes < this.#needed) return [];
+    if (this.#waiting.byteLength < this.#needed) return [];
 
-    const bytes = this.#waiting.length === 1 ? asBuffer(chunk) : Buffer.concat(this.#waiting);
+    const bytes = this.#waiting.take();
     const frames: Frame[] = [];
     let at = 0;
     for (;;) {
@@ -87,14 +86,13 @@ export class FrameParser {
       frames.push(decodePayload(bytes[at]!, bytes.subarray(decodeVarint(bytes, at + 1)!.next, end)));
       at = end;
     }
-    this.#waiting = at < bytes.length ? [bytes.subarray(at)] : [];
-    this.#waitingBytes = bytes.length - at;
+    if (at < bytes.length) this.#waiting.push(bytes.subarray(at));
     return frames;
   }
 
   /** @throws MESSAGE_INVALID when the stream ended within a frame. */
   end(): void {
-    if (this.#waitingBytes > 0) throw invalid('the stream ended within a frame');
+    if (this.#waiting.byteLength > 0) throw invalid('the stream ended within a frame');
   }
 
   /** Beyond the bytes there are while the frame is not whole. */
@@ -127,8 +125,6 @@ export class FrameParser {
     }
   }
 }
-
-const asBuffer = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 function decodePayload(type: number, payload: Buffer): Frame {
   switch (type) {

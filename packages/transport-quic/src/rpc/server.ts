@@ -18,6 +18,7 @@ import {
   dropFarDeadline,
   grpcContentType,
   grpcStatusOk,
+  inMessages,
   type RequestHead,
   type UnaryAnswer,
   type UnaryCall,
@@ -65,6 +66,7 @@ export function serveConnectOverQuic(
   const services: Services = {
     methods,
     handlers: new Map(router.handlers.map((handler) => [handler.requestPath, handler])),
+    readMaxBytes,
     onError,
   };
 
@@ -78,6 +80,7 @@ interface Services {
   readonly methods: UnaryMethods;
   /** Connect's, by path. */
   readonly handlers: ReadonlyMap<string, UniversalHandler>;
+  readonly readMaxBytes: number;
   readonly onError: ConnectOverQuicOptions['onError'];
 }
 
@@ -95,7 +98,7 @@ async function answer(
     path = request.path;
     const unary = services.methods.begin(headOf(request), contextValues());
     if (unary) await answerUnary(call, unary);
-    else await answerByConnect(call, request, services.handlers.get(path), contextValues);
+    else await answerByConnect(call, request, services, contextValues);
   } catch (error) {
     if (call.failure) return;
     const tooLarge = error instanceof IdentityError && error.code === 'MESSAGE_TOO_LARGE';
@@ -150,9 +153,10 @@ async function run(call: CallStream, unary: UnaryCall): Promise<UnaryAnswer> {
 async function answerByConnect(
   call: CallStream,
   { path, headers }: RequestFrame,
-  handler: UniversalHandler | undefined,
+  { handlers, readMaxBytes }: Services,
   contextValues: () => ContextValues,
 ): Promise<void> {
+  const handler = handlers.get(path);
   if (!handler) {
     await respond(call, uResponseNotFound, true);
     return;
@@ -167,7 +171,7 @@ async function answerByConnect(
       method: 'POST',
       url: `https://quic.invalid${path}`,
       header,
-      body: call.body(),
+      body: inMessages(call.body(), readMaxBytes),
       signal: abort.signal,
       contextValues: contextValues(),
     });

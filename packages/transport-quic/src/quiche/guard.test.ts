@@ -1,0 +1,139 @@
+// A peer that goes on with streams that were reset here. The library would make streams of it that nobody knows: they keep
+// what comes, and their errors end the process.
+
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import type { QuicStream as LibraryStream, QuicServerSession } from '@currentspace/http3';
+import { createPki } from '../testing/pki.ts';
+import { loadLibrary, withScratchFolder } from './library.ts';
+import { serverOptions } from './listen.ts';
+import { createQuic } from './quic.ts';
+import { alpn, type QuicheRuntime } from './runtime.ts';
+
+const host = '127.0.0.1';
+const streamsAtOnce = 60;
+
+async function goOn(stream: LibraryStream): Promise<void> {
+  stream.on('error', () => {}).resume();
+  for (let i = 0; i < 6 && !stream.destroyed; i++) {
+    stream.write(Buffer.alloc(1_000));
+    await turn();
+  }
+}
+
+/** The sessions of the library on which this method is called. */
+function sessionsAt<T extends object>(t: TestContext, { prototype }: { prototype: T }, method: keyof T) {
+  const sessions = new Set<{ readonly _streams: ReadonlyMap<number, unknown> }>();
+  const inner = prototype[method] as () => unknown;
+  t.mock.method(prototype as Record<string, () => unknown>, method as string, function (this: never) {
+    sessions.add(this);
+    return inner.call(this);
+  });
+  return sessions;
+}
+
+for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
+  describe(`QUIC streams that were reset: ${runtime}`, () => {
+    const quic = createQuic({ runtime });
+
+    it('what a client sends on them is not kept', async (t) => {
+      const sessions = sessionsAt(t, loadLibrary().QuicServerSession, 'getPeerCertificate');
+      const pki = await createPki();
+      let served = 0;
+      const listener = await quic.listen({
+        host,
+        port: 0,
+        tls: pki.serverTls,
+        admit: async () => {},
+        serve: async (stream) => {
+          await stream.read();
+          stream.reset('MESSAGE_INVALID');
+          served++;
+        },
+      });
+      t.after(() => listener.close());
+      const session = loadLibrary().connectQuic(
+        { address: host, port: listener.port, servername: pki.trustDomain },
+        {
+          ca: pki.rootPem,
+          cert: pki.device.certificateChain,
+          key: pki.device.privateKey,
+          alpn: [alpn],
+          runtimeMode: runtime,
+        },
+      );
+      t.after(() => session.close());
+      session.on('error', () => {});
+      await session.ready();
+      for (let i = 0; i < streamsAtOnce; i++) await goOn(session.openStream());
+      await sleep(200);
+      assert.equal(served, streamsAtOnce);
+      assert.deepEqual(
+        [...sessions].map(({ _streams }) => [..._streams.keys()]),
+        [[]],
+      );
+    });
+
+    it('however many a client will not read, the next one is served', async (t) => {
+      const pki = await createPki();
+      const listener = await quic.listen({
+        host,
+        port: 0,
+        tls: pki.serverTls,
+        admit: async () => {},
+        serve: async (stream) => {
+          await stream.read();
+          for (let i = 0; i < 6; i++) {
+            await stream.write(Buffer.alloc(1_000)).catch(() => {});
+            await turn();
+          }
+        },
+      });
+      t.after(() => listener.close());
+      // Nothing but its own streams moves this connection.
+      const connection = await quic.dial({
+        host,
+        port: listener.port,
+        tls: pki.clientTls,
+        keepAliveMs: 60_000,
+      });
+      t.after(() => connection.close());
+      for (let i = 0; i < 300; i++) {
+        const stream = await connection.openStream();
+        await stream.write(Buffer.from('x'));
+        await stream.read();
+        stream.reset('CANCELLED');
+      }
+    });
+
+    it('what a server sends on them is not kept', async (t) => {
+      const sessions = sessionsAt(t, loadLibrary().QuicClientSession, 'openStream');
+      const pki = await createPki();
+      const server = loadLibrary().createQuicServer(serverOptions({ tls: pki.serverTls }, runtime));
+      t.after(() => server.close());
+      server.on('error', () => {});
+      server.on('session', (session: QuicServerSession) => {
+        session.on('error', () => {}).on('stream', goOn);
+      });
+      const { port } = await withScratchFolder((written) => {
+        const listening = server.listen(0, host);
+        written();
+        return listening;
+      });
+      const connection = await quic.dial({ host, port, tls: pki.clientTls });
+      t.after(() => connection.close());
+      for (let i = 0; i < streamsAtOnce; i++) {
+        const stream = await connection.openStream();
+        await stream.write(Buffer.from('x'));
+        await stream.read();
+        stream.reset('MESSAGE_INVALID');
+      }
+      await sleep(200);
+      assert.deepEqual(
+        [...sessions].map(({ _streams }) => [..._streams.keys()]),
+        [[]],
+      );
+    });
+  });
+}
