@@ -201,6 +201,8 @@ export class DeviceChannels {
     const device = this.#devices.get(id);
     if (!device) return;
     device.channel?.end();
+    // Its end is not an absence: the device may be let in again meanwhile.
+    device.channel = undefined;
     clearTimeout(device.absence);
     failCalls(device, why, `Device ${id} was shut out while the call ran.`);
     this.#devices.delete(id);
