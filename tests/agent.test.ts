@@ -1,7 +1,10 @@
 // The device's agent against a real daemon, over both transports.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { create } from '@bufbuild/protobuf';
 import { type AgentState, builtInCapabilities, type Capability, quicFirst, runAgent } from '@palyra/agent';
 import {
   type IdentityError,
@@ -11,7 +14,7 @@ import {
   recoverCertificate,
   renewCertificate,
 } from '@palyra/identity';
-import { dialNode, dialPairing, type NodeConnection, recoveryPeer } from '@palyra/rpc';
+import { DaemonEventSchema, dialNode, dialPairing, type NodeConnection, recoveryPeer } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from './testing/expect-code.ts';
 import { freePort } from './testing/free-port.ts';
@@ -96,7 +99,7 @@ function held() {
   const release = Promise.withResolvers<void>();
   const capability: Capability = async ({ input, signal }) => {
     running.resolve(signal);
-    await release.promise;
+    await Promise.race([release.promise, signal.aborted || once(signal, 'abort')]);
     return input;
   };
   return { capability, running: running.promise, release: release.resolve };
@@ -216,6 +219,94 @@ for (const transport of ['http2', 'quic'] as const) {
     slow.release();
   });
 }
+
+for (const how of ['stopped', 'revoked'] as const) {
+  test(`an agent that is ${how} ends when what it ran has ended`, async (t) => {
+    const daemon = await TestDaemon.start(t);
+    const device = await makeDevice();
+    const deviceId = device.identity.id;
+    const running = Promise.withResolvers<void>();
+    let hasEnded = false;
+    const slow: Capability = async ({ input, signal }) => {
+      running.resolve();
+      await once(signal, 'abort');
+      await sleep(50);
+      hasEnded = true;
+      return input;
+    };
+    const agent = new TestAgent(t, device, await pair(daemon, device), { capabilities: { slow } });
+    await agent.connected();
+    const call = daemon.admin.executeCapability({ deviceId, capability: 'slow' }).catch(() => {});
+    await running.promise;
+    if (how === 'stopped') await agent.stop();
+    else await daemon.admin.revokeDevice({ id: deviceId, reason: 'lost' });
+    await agent.ended;
+    assert.ok(hasEnded);
+    await daemon.admin.revokeDevice({ id: deviceId, reason: 'lost' }).catch(() => {});
+    await call;
+  });
+}
+
+test('a daemon that asks for more than an agent can run is left', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  const stop = new AbortController();
+  const states: AgentState[] = [];
+  let started = 0;
+  // A daemon of this kind cannot be had otherwise: the connection is real but for its events.
+  const asking = async (e: PairedEnrollment): Promise<NodeConnection> => {
+    const connection = await dialNode(e.nodeAddress, e);
+    const { transport } = connection;
+    return {
+      ...connection,
+      transport: {
+        unary: (...call) => transport.unary(...call),
+        stream: async (...call) => {
+          const answer = await transport.stream(...call);
+          const execute = (index: number) =>
+            create(DaemonEventSchema, {
+              event: {
+                case: 'execute',
+                value: { callId: `${index}`, capability: 'held', timeoutMs: 60_000 },
+              },
+            });
+          const message = (async function* () {
+            for (let index = 0; ; index++) yield execute(index);
+          })();
+          return { ...answer, message: message as unknown as typeof answer.message };
+        },
+      },
+    };
+  };
+  const ended = runAgent({
+    device,
+    enrollment,
+    dial: asking,
+    dialRecovery: (e) => dialPairing(e.address, e),
+    capabilities: new Map<string, Capability>([
+      [
+        'held',
+        async ({ input, signal }) => {
+          started += 1;
+          if (!signal.aborted) await once(signal, 'abort');
+          return input;
+        },
+      ],
+    ]),
+    platform: 'linux x64',
+    signal: stop.signal,
+    retryMs: 60_000,
+    onState: (state) => {
+      states.push(state);
+      if (state.state === 'disconnected') stop.abort();
+    },
+  });
+  await ended;
+  assert.equal(started, 1024);
+  const last = states.at(-1);
+  assert.equal(last?.state === 'disconnected' && last.error.code, 'TOO_MANY_REQUESTS');
+});
 
 test('an agent that was started anew says that the calls of the one before are lost', async (t) => {
   const daemon = await TestDaemon.start(t);

@@ -2,6 +2,7 @@
 // daemon asks for. It ends only when it is told to, or when the daemon says that coming back cannot help.
 
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Client, createClient } from '@connectrpc/connect';
 import {
@@ -92,8 +93,16 @@ const recoveryHoldsMs = 10 * 60_000;
  *   CALLER_NOT_ALLOWED, CHANNEL_REPLACED.
  */
 export async function runAgent(options: AgentOptions): Promise<void> {
-  const { signal, onState = () => {} } = options;
   const agent = new Agent(options);
+  try {
+    await serveUntilEnd(agent, options);
+  } finally {
+    await agent.stop();
+  }
+}
+
+async function serveUntilEnd(agent: Agent, options: AgentOptions): Promise<void> {
+  const { signal, onState = () => {} } = options;
   let recovered = Number.NEGATIVE_INFINITY;
   /** Recoveries in a row that did not help. */
   let lost = 0;
@@ -138,10 +147,17 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       await pause(retryInMs, signal);
     }
   }
-  agent.stop();
 }
 
 const maxRetryAfterMs = 60 * 60_000;
+/** How long what runs may take to end with the agent, ms: programs are killed before that. */
+const stopMs = 3_000;
+/** Calls that run, and answers that the daemon has not taken. */
+const maxCalls = 1024;
+const tooManyCalls = new IdentityError(
+  'TOO_MANY_REQUESTS',
+  `The daemon asked for more than ${maxCalls} calls before it took their answers.`,
+);
 
 /** What the daemon asked for, within reason: a number of its own must not silence a device for days. */
 const askedMs = ({ retryAfterMs }: IdentityError): number | undefined =>
@@ -166,6 +182,8 @@ class Agent {
   readonly #id = new Uint8Array(randomBytes(16));
   #lastSeq = 0n;
   readonly #running = new Map<string, AbortController>();
+  /** Of capabilities, also of calls that are over. */
+  readonly #working = new Set<Promise<unknown>>();
   /** Answers that the daemon has not taken yet. */
   readonly #unsettled = new Map<string, Result>();
   #outgoing = new MessageQueue<DeviceEvent>();
@@ -300,8 +318,10 @@ class Agent {
     return { wallMs: this.#options.device.clock.now().getTime(), monotonicMs: performance.now() };
   }
 
-  stop(): void {
+  /** Ends what runs for the daemon, and waits until it has. */
+  async stop(): Promise<void> {
     for (const controller of this.#running.values()) controller.abort();
+    await Promise.race([Promise.allSettled(this.#working), sleep(stopMs, undefined, { ref: false })]);
   }
 
   #take(event: DaemonEvent['event']): void {
@@ -309,6 +329,7 @@ class Agent {
       case 'execute':
         // Sent again after a reconnect, though it runs or has run here.
         if (this.#running.has(event.value.callId) || this.#unsettled.has(event.value.callId)) return;
+        if (this.#running.size + this.#unsettled.size >= maxCalls) throw tooManyCalls;
         void this.#execute(event.value);
         return;
       case 'cancel':
@@ -337,6 +358,7 @@ class Agent {
         call.input,
         call.timeoutMs,
         controller.signal,
+        this.#working,
       );
       result = { case: 'result', value: { callId, outcome: { case: 'output', value: output } } };
       this.#options.onCall?.(capability, 'ok');

@@ -18,13 +18,17 @@ export type Capabilities = ReadonlyMap<string, Capability>;
 /** Largest output, bytes. */
 export const MAX_OUTPUT_BYTES = 512 * 1024;
 
-/** Runs one call. Throws CAPABILITY_UNKNOWN, CAPABILITY_FAILED, CAPABILITY_TIMEOUT, CAPABILITY_OUTPUT_TOO_LARGE. */
+/**
+ * Runs one call. Throws CAPABILITY_UNKNOWN, CAPABILITY_FAILED, CAPABILITY_TIMEOUT, CAPABILITY_OUTPUT_TOO_LARGE.
+ * @param working has the capability's work for as long as it takes, which may be longer than the call.
+ */
 export async function runCapability(
   capabilities: Capabilities,
   name: string,
   input: Uint8Array,
   timeoutMs: number,
   canceled: AbortSignal,
+  working: Set<Promise<unknown>>,
 ): Promise<Uint8Array> {
   const capability = capabilities.get(name);
   if (!capability) {
@@ -33,10 +37,11 @@ export async function runCapability(
   }
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = AbortSignal.any([timeout, canceled]);
-  const output = await Promise.race([
-    capability({ input, signal }),
-    aborted(signal, timeout, timeoutMs),
-  ]).catch((cause) => {
+  const work = capability({ input, signal });
+  working.add(work);
+  const over = () => working.delete(work);
+  work.then(over, over);
+  const output = await Promise.race([work, aborted(signal, timeout, timeoutMs)]).catch((cause) => {
     if (cause instanceof IdentityError) throw cause;
     const message = cause instanceof Error ? cause.message : String(cause);
     throw new IdentityError('CAPABILITY_FAILED', `${name} failed: ${message}`, { cause });

@@ -1,6 +1,6 @@
 // Capabilities of the user's own: each executable in a folder, named by its file. JSON on stdin, JSON on stdout.
 
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IdentityError } from '@palyra/identity';
@@ -9,6 +9,8 @@ import { type Capabilities, type Capability, MAX_OUTPUT_BYTES } from './capabili
 const maxErrorText = 400;
 /** Between the polite and the final signal, ms. */
 const killGraceMs = 2_000;
+/** How long what a program started may hold its output open after it has ended, ms. */
+const outputGraceMs = 100;
 
 /**
  * @param environment all that the executables get to see of it; give them PATH and HOME.
@@ -46,18 +48,22 @@ function runExecutable(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
+    // In a group of its own: what it starts ends with it.
     const child = spawn(path, [], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env,
+      detached: true,
     });
     // First: where the system has no pipe left there are no streams either, and the error still comes.
     child.once('error', reject);
     const output: Buffer[] = [];
     let bytes = 0;
     let errorText = '';
+    let killing: NodeJS.Timeout | undefined;
     const stop = () => {
-      child.kill('SIGTERM');
-      setTimeout(() => child.kill('SIGKILL'), killGraceMs).unref();
+      if (killing) return;
+      signalGroup(child, 'SIGTERM');
+      killing = setTimeout(signalGroup, killGraceMs, child, 'SIGKILL');
     };
     signal.addEventListener('abort', stop, { once: true });
     child.stdout.on('data', (chunk: Buffer) => {
@@ -71,8 +77,18 @@ function runExecutable(
     // A program that does not read its input is not at fault.
     child.stdin.on('error', () => {});
     child.stdin.end(input);
+    let closing: NodeJS.Timeout | undefined;
+    child.once('exit', () => {
+      closing = setTimeout(() => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+      }, outputGraceMs);
+    });
     child.once('close', (code, signalName) => {
       signal.removeEventListener('abort', stop);
+      clearTimeout(killing);
+      clearTimeout(closing);
+      signalGroup(child, 'SIGKILL');
       if (bytes > MAX_OUTPUT_BYTES) {
         reject(
           new IdentityError('CAPABILITY_OUTPUT_TOO_LARGE', `It gave more than ${MAX_OUTPUT_BYTES} bytes.`),
@@ -90,6 +106,15 @@ function runExecutable(
       }
     });
   });
+}
+
+function signalGroup({ pid }: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // Nobody is left in it, or only what runs as somebody else.
+  }
 }
 
 function isJson(output: readonly Buffer[]): boolean {

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { folderCapabilities } from './folder.ts';
+
+const input = Buffer.from('null');
+
+/** @param script `$PID_FILE` is where it leaves a process id. */
+async function capability(t: TestContext, script: string) {
+  const folder = await mkdtemp(join(tmpdir(), 'palyra-capabilities-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const pidFile = join(folder, 'PID');
+  await writeFile(join(folder, 'it'), `#!/bin/sh\n${script}`, { mode: 0o700 });
+  const environment = { PATH: process.env.PATH, PID_FILE: pidFile };
+  const run = (await folderCapabilities(folder, environment)).get('it')!;
+  const pid = async () => {
+    let text = '';
+    while (!text.endsWith('\n')) {
+      text = await readFile(pidFile, 'utf8').catch(() => '');
+      await sleep(5);
+    }
+    return Number(text);
+  };
+  return { run, pid };
+}
+
+async function gone(pid: number): Promise<void> {
+  for (;;) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+    // The one that started it is no more, so nobody but the system sees to its remains.
+    if ((await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z ')).includes(') Z ')) return;
+    await sleep(10);
+  }
+}
+
+for (const [what, left, expected] of [
+  ['holds its output open', 'sleep 600 & echo $! > $PID_FILE', '"ok"'],
+  ['never stops writing', 'yes & echo $! > $PID_FILE', 'CAPABILITY_OUTPUT_TOO_LARGE'],
+] as const) {
+  test(`what a program left behind that ${what} does not outlive its call`, async (t) => {
+    const { run, pid } = await capability(t, `${left}\necho '"ok"'\n`);
+    const answer = await run({ input, signal: new AbortController().signal }).then(
+      (output) => output.toString().trim(),
+      ({ code }) => code,
+    );
+    assert.equal(answer, expected);
+    await gone(await pid());
+  });
+}
+
+test('a program that ignores the polite signal is ended, with what it started', async (t) => {
+  const { run, pid } = await capability(
+    t,
+    `trap '' TERM\n(trap '' TERM; while :; do sleep 1; done) & echo $! > $PID_FILE\nwait\n`,
+  );
+  const stop = new AbortController();
+  const answer = run({ input, signal: stop.signal });
+  const started = await pid();
+  stop.abort();
+  await assert.rejects(answer, { message: 'it ended with SIGKILL' });
+  await gone(started);
+});
