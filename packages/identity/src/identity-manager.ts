@@ -16,14 +16,7 @@ import { type DeviceId, parseDeviceId, type Ulid } from './device-id.ts';
 import { hasCode, IdentityError } from './errors.ts';
 import { defaultPairingLimits, type PairingLimits } from './limits.ts';
 import { PairingResponder } from './pairing/daemon.ts';
-import {
-  deviceRevoked,
-  mustBeLetIn,
-  PairingDesk,
-  recordKeyReplaced,
-  recordRole,
-  revokeAllCertificates,
-} from './pairing/desk.ts';
+import { PairingDesk, recordKeyReplaced, recordRole, revokeAllCertificates } from './pairing/desk.ts';
 import { parseDeviceName } from './pairing/name.ts';
 import { PairingSealer } from './pairing/rest.ts';
 import { step } from './pairing/state.ts';
@@ -36,7 +29,8 @@ import type {
   RegistryEvent,
   RegistryTransaction,
 } from './registry/port.ts';
-import { judgeStanding, standingMessages } from './registry/standing.ts';
+import { deviceRevoked, judgeStanding, mustBeLetIn, standingMessages } from './registry/standing.ts';
+import { transactBy } from './registry/transact-by.ts';
 import { RenewalDesk } from './renewal/daemon.ts';
 import { RenewalPlan } from './renewal/plan.ts';
 import { RevocationLists } from './revocation-lists.ts';
@@ -253,12 +247,12 @@ export class IdentityManager {
 
   /**
    * Shuts the device out for ever. Listeners close its connections when they hear of it.
-   * @param by who does it, for the audit; here and below.
+   * @param by who does it, for the audit; a device must be an operator. Here and below.
    * @throws DEVICE_NOT_FOUND
    */
   async revokeDevice(id: string, reason: string, by?: string): Promise<Device> {
     const now = this.clock.now();
-    return this.registry.transact(async (tx) => {
+    return transactBy(this.registry, by, async (tx) => {
       const device = await existingDevice(tx, id);
       if (device.state === 'revoked') return device;
       const revoked: Device = { ...device, state: 'revoked', revocationReason: reason };
@@ -285,7 +279,7 @@ export class IdentityManager {
    */
   async releaseDevice(id: string, by?: string): Promise<Device> {
     const now = this.clock.now();
-    return this.registry.transact(async (tx) => {
+    return transactBy(this.registry, by, async (tx) => {
       const device = await existingDevice(tx, id);
       if (device.state === 'revoked') throw deviceRevoked(device.id);
       if (device.state !== 'quarantined' && !device.cloneSeenAt && !device.recoveryAskedAt) return device;
@@ -307,7 +301,7 @@ export class IdentityManager {
   /** Ends one certificate of a device. @throws CERTIFICATE_NOT_FOUND */
   async revokeCertificate(serial: string, reason: string, by?: string): Promise<CertificateRecord> {
     const now = this.clock.now();
-    return this.registry.transact(async (tx) => {
+    return transactBy(this.registry, by, async (tx) => {
       const certificate = await tx.certificate({ serial });
       if (certificate?.subject.kind !== 'device') throw certificateNotFound(serial);
       if (certificate.state === 'revoked') return certificate;
@@ -355,7 +349,7 @@ export class IdentityManager {
   async renameDevice(id: string, name: string, by?: string): Promise<Device> {
     const now = this.clock.now();
     const parsed = parseDeviceName(name);
-    return this.registry.transact(async (tx) => {
+    return transactBy(this.registry, by, async (tx) => {
       const device = { ...(await existingDevice(tx, id)), name: parsed };
       await tx.updateDevice(device);
       await tx.appendAudit({
@@ -371,7 +365,7 @@ export class IdentityManager {
   /** Gives or takes the operator's rights, at once. @throws DEVICE_NOT_FOUND, DEVICE_REVOKED */
   async setDeviceRole(id: string, role: DeviceRole, by?: string): Promise<Device> {
     const now = this.clock.now();
-    return this.registry.transact(async (tx) => {
+    return transactBy(this.registry, by, async (tx) => {
       const before = await existingDevice(tx, id);
       if (before.state === 'revoked') throw deviceRevoked(id);
       const device = { ...before, role };

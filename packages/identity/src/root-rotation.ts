@@ -12,6 +12,7 @@ import { type AuthorityStoreOptions, insertAuthority, newRoot } from './authorit
 import type { Ulid } from './device-id.ts';
 import { IdentityError } from './errors.ts';
 import type { AuthorityRecord, Device, RegistryTransaction } from './registry/port.ts';
+import { transactBy } from './registry/transact-by.ts';
 
 export interface RootRotationStatus {
   readonly phase: 'none' | 'prepared' | 'activated';
@@ -61,7 +62,7 @@ export class RootRotation {
     if (await this.#stored(registry)) throw conflict('A root rotation is under way already.');
     const root = await newRoot(this.#options, this.#trustDomain, 'prepared');
     const now = clock.now();
-    await registry.transact(async (tx) => {
+    await transactBy(registry, by, async (tx) => {
       if (await this.#stored(tx)) throw conflict('A root rotation is under way already.');
       await insertAuthority(tx, root, now);
       await this.#record(
@@ -139,7 +140,7 @@ export class RootRotation {
   ): Promise<void> {
     const { registry, clock } = this.#options;
     const now = clock.now();
-    await registry.transact(async (tx) => {
+    await transactBy(registry, by, async (tx) => {
       const stored = await this.#stored(tx);
       if (stored?.phase !== phase) {
         throw conflict(

@@ -2,7 +2,7 @@
 // the peer is told.
 
 import type { ContextValues, Interceptor, StreamRequest } from '@connectrpc/connect';
-import { type AuthenticatedDevice, type DeviceId, IdentityError } from '@palyra/identity';
+import { type AuthenticatedDevice, IdentityError, roleMissing } from '@palyra/identity';
 import { access, type Caller } from './access.ts';
 import { toConnectError } from './error-map.ts';
 import { type DevicePeer, type Peer, peerIn, setDevice } from './peer.ts';
@@ -156,13 +156,6 @@ async function* mapStream<T>(messages: AsyncIterable<T>, map: (error: unknown) =
   } catch (error) {
     throw map(error);
   }
-}
-
-export function roleMissing(id: DeviceId): IdentityError {
-  return new IdentityError(
-    'CALLER_NOT_ALLOWED',
-    `Device ${id} does not have the operator role. It is given on the daemon's machine: palyra devices set-role ${id} operator`,
-  );
 }
 
 function notAllowed(method: string, caller: Caller | undefined, peer: Peer | undefined): IdentityError {

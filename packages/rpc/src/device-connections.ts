@@ -6,9 +6,9 @@ import {
   type DeviceId,
   IdentityError,
   type RegistryEvent,
+  roleMissing,
   standingMessages,
 } from '@palyra/identity';
-import { roleMissing } from './access-check.ts';
 import type { DevicePeer } from './peer.ts';
 
 /** The registry, as listeners ask it. IdentityManager is one. */

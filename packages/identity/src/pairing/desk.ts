@@ -8,7 +8,8 @@ import { type DeviceId, isUlid, makeUlid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { Device, DeviceRole, Registry, RegistryTransaction } from '../registry/port.ts';
-import { standingMessages } from '../registry/standing.ts';
+import { mustBeLetIn } from '../registry/standing.ts';
+import { transactBy } from '../registry/transact-by.ts';
 import { formatQrUri, formatTypedCode, makeQrSecret, makeTypedSecret } from './code.ts';
 import { parseDeviceName } from './name.ts';
 import type { PairingSealer } from './rest.ts';
@@ -96,7 +97,7 @@ export class PairingDesk {
         guessesTaken: 0,
         sealedSecret: await sealer.seal(id, 'code', secret),
       };
-      const stored = await registry.transact(async (tx) => {
+      const stored = await transactBy(registry, by, async (tx) => {
         if ((await tx.counts()).waitingCodes >= limits.liveCodes) throw tooManyCodes(limits.liveCodes);
         if (await tx.waitingPairing(slot)) return false;
         await tx.insertPairing(pairing);
@@ -126,7 +127,9 @@ export class PairingDesk {
   async approve(id: string, choice: ApprovalChoice = {}): Promise<Pairing> {
     const { registry, clock } = this.#options;
     const now = clock.now();
-    return registry.transact(async (tx) => this.#approveIn(tx, await existing(tx, id), choice, now));
+    return transactBy(registry, choice.by, async (tx) =>
+      this.#approveIn(tx, await existing(tx, id), choice, now),
+    );
   }
 
   /**
@@ -198,7 +201,7 @@ export class PairingDesk {
   async reject(id: string, reason: string, by?: string): Promise<Pairing> {
     const { registry, clock } = this.#options;
     const now = clock.now();
-    return registry.transact(async (tx) => {
+    return transactBy(registry, by, async (tx) => {
       const pairing = await existing(tx, id);
       if (pairing.state === 'waiting')
         return end(tx, pairing, { type: 'withdraw', reason }, 'code.withdrawn', now, by);
@@ -392,20 +395,6 @@ function tooManyCodes(limit: number): IdentityError {
     'TOO_MANY_CODES',
     `${limit} codes wait already. Use one of them, or withdraw one: palyra pairing reject ID (see palyra pairing list)`,
   );
-}
-
-export function deviceRevoked(id: string): IdentityError {
-  return new IdentityError(
-    'DEVICE_REVOKED',
-    `Device ${id} was revoked, and that is for ever. On the device, make a new identity: palyra pair ADDRESS --new-identity`,
-  );
-}
-
-/** @throws DEVICE_REVOKED, DEVICE_QUARANTINED */
-export function mustBeLetIn({ id, state }: Device): void {
-  if (state === 'revoked') throw deviceRevoked(id);
-  if (state === 'quarantined')
-    throw new IdentityError('DEVICE_QUARANTINED', standingMessages.DEVICE_QUARANTINED);
 }
 
 function identityKeyChanged(id: string): IdentityError {

@@ -2,8 +2,8 @@
 // every call; `palyra why` shows the same answer.
 
 import type { DeviceId } from '../device-id.ts';
-import type { IdentityErrorCode } from '../errors.ts';
-import type { CertificateStanding, DeviceRole } from './port.ts';
+import { IdentityError, type IdentityErrorCode } from '../errors.ts';
+import type { CertificateStanding, Device, DeviceRole } from './port.ts';
 
 export type StandingCode = Extract<
   IdentityErrorCode,
@@ -69,3 +69,17 @@ export const standingMessages: Readonly<Record<StandingCode, string>> = {
   DEVICE_QUARANTINED:
     'This device is in quarantine, because there may be a copy of it. The operator decides: palyra devices release DEVICE, or revoke.',
 };
+
+export function deviceRevoked(id: string): IdentityError {
+  return new IdentityError(
+    'DEVICE_REVOKED',
+    `Device ${id} was revoked, and that is for ever. On the device, make a new identity: palyra pair ADDRESS --new-identity`,
+  );
+}
+
+/** @throws DEVICE_REVOKED, DEVICE_QUARANTINED */
+export function mustBeLetIn({ id, state }: Device): void {
+  if (state === 'revoked') throw deviceRevoked(id);
+  if (state === 'quarantined')
+    throw new IdentityError('DEVICE_QUARANTINED', standingMessages.DEVICE_QUARANTINED);
+}
