@@ -57,11 +57,25 @@ async function exec(cli: Cli, reference: string, capability: string, options: Ex
   );
 }
 
-/** @throws CAPABILITY_FAILED without repeating what the device sent. */
+/** Numbers stay as the device wrote them. @throws CAPABILITY_FAILED without repeating what the device sent. */
 function parseOutput(bytes: Uint8Array): unknown {
-  const text = new TextDecoder().decode(bytes);
-  if (!isJson(text)) throw new IdentityError('CAPABILITY_FAILED', 'What the device gave back is not JSON.');
-  return JSON.parse(text);
+  try {
+    const output: unknown = JSON.parse(new TextDecoder().decode(bytes), asWritten);
+    // What is nested too deeply to be shown fails here.
+    JSON.stringify(output, null, 2);
+    return output;
+  } catch {
+    throw new IdentityError(
+      'CAPABILITY_FAILED',
+      'What the device gave back is not JSON, or nested too deeply.',
+    );
+  }
+}
+
+const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
+
+function asWritten(_key: string, value: unknown, { source }: { source?: string } = {}): unknown {
+  return typeof value === 'number' && source !== undefined ? rawJSON(source) : value;
 }
 
 function isJson(text: string): boolean {
