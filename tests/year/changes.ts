@@ -1,4 +1,5 @@
-// Every change of the registry is a step at which the daemon may die, and what it issues is noted once it is durable.
+// Every change of the registry is a step at which the daemon may die, and whom it gets to know and what it
+// issues is noted once it is durable.
 
 import type { Registry, RegistryTransaction } from '@palyra/identity';
 import type { Invariants } from './invariants.ts';
@@ -16,6 +17,11 @@ export function watchChanges(registry: Registry, process: Mortal, invariants: In
 }
 
 function noting(tx: RegistryTransaction, notes: (() => void)[], invariants: Invariants): RegistryTransaction {
+  const insertDevice = tx.insertDevice.bind(tx);
+  tx.insertDevice = async (device) => {
+    await insertDevice(device);
+    notes.push(() => invariants.deviceInserted(device.id));
+  };
   const insertCertificate = tx.insertCertificate.bind(tx);
   tx.insertCertificate = async (certificate) => {
     await insertCertificate(certificate);

@@ -34,6 +34,7 @@ interface KnownCertificate {
 }
 
 interface KnownDevice {
+  /** When the registry got it: a backup from before that does not have it. */
   approvedMs: number;
   /** The end of its last certificate that was used. */
   usedUntilMs: number;
@@ -131,13 +132,18 @@ export class Invariants {
     this.happened('certificate activated', serial);
   }
 
+  /** Whether the daemon heard of it, or took it, is another matter. */
   approving(deviceId: string): void {
+    const known = this.#devices.get(deviceId);
+    if (known && !known.forgotten) known.leftBehind = false;
+  }
+
+  /** The registry has a device that it did not have: its approval is durable, whoever got the answer. */
+  deviceInserted(deviceId: string): void {
     const { nowMs } = this.#agenda;
     const known = this.#devices.get(deviceId);
-    if (known && !known.forgotten) {
-      known.leftBehind = false;
-      return;
-    }
+    if (known && !known.forgotten)
+      this.fail(`device ${deviceId} was lost by the registry, and is new to it again`);
     this.#devices.set(deviceId, {
       approvedMs: nowMs,
       usedUntilMs: nowMs,
