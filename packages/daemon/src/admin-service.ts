@@ -2,6 +2,7 @@
 
 import type { ConnectRouter, HandlerContext } from '@connectrpc/connect';
 import {
+  type Actor,
   type AuditRow,
   type CertificateRecord,
   type Device,
@@ -16,7 +17,7 @@ import {
   parseDeviceRole,
   verifyAudit,
 } from '@palyra/identity';
-import { AdminService, actorOf, isRemote } from '@palyra/rpc';
+import { AdminService, actorOf, callingDevice, isRemote } from '@palyra/rpc';
 import type { HealthHistory } from './console-health.ts';
 import { maxWaiting, tooSlow, watchAll } from './console-watch.ts';
 import type { DeviceChannels, ExecuteRequest, ExecuteResult } from './device-channels.ts';
@@ -58,7 +59,7 @@ export function adminRoutes(options: AdminServiceOptions) {
           kind: qr ? 'qr' : 'typed',
           address: options.pairingAddress(),
           autoApprove,
-          by: actorOf(context),
+          by: actorIn(context),
           ...(lifeSeconds > 0 && { lifeMs: lifeSeconds * 1000 }),
         });
         return {
@@ -81,11 +82,11 @@ export function adminRoutes(options: AdminServiceOptions) {
       },
       async approvePairing({ id, replaceIdentityKey, name, operator }, context) {
         if (operator && isRemote(context)) throw onlyAtTheMachine();
-        const choice = { replaceIdentityKey, operator, by: actorOf(context), ...(name && { name }) };
+        const choice = { replaceIdentityKey, operator, by: actorIn(context), ...(name && { name }) };
         return wirePairing(await desk.approve(id, choice));
       },
       rejectPairing: async ({ id, reason }, context) =>
-        wirePairing(await desk.reject(id, parseReason(reason), actorOf(context))),
+        wirePairing(await desk.reject(id, parseReason(reason), actorIn(context))),
       watchPairings: (_request, context) =>
         untilStopped(options, context, (signal) => watchPairings(identity, signal)),
 
@@ -113,17 +114,17 @@ export function adminRoutes(options: AdminServiceOptions) {
         };
       },
       renameDevice: async ({ id, name }, context) =>
-        toWireDevice(options, await identity.renameDevice(id, name, actorOf(context))),
+        toWireDevice(options, await identity.renameDevice(id, name, actorIn(context))),
       setDeviceRole: async ({ id, role }, context) =>
-        toWireDevice(options, await identity.setDeviceRole(id, parseDeviceRole(role), actorOf(context))),
+        toWireDevice(options, await identity.setDeviceRole(id, parseDeviceRole(role), actorIn(context))),
       revokeDevice: async ({ id, reason }, context) =>
-        toWireDevice(options, await identity.revokeDevice(id, parseReason(reason), actorOf(context))),
+        toWireDevice(options, await identity.revokeDevice(id, parseReason(reason), actorIn(context))),
       async releaseDevice({ id }, context) {
         if (isRemote(context)) await mustNotBeOperator(identity, id);
-        return toWireDevice(options, await identity.releaseDevice(id, actorOf(context)));
+        return toWireDevice(options, await identity.releaseDevice(id, actorIn(context)));
       },
       revokeCertificate: async ({ serial, reason }, context) =>
-        toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason), actorOf(context))),
+        toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason), actorIn(context))),
 
       async executeCapability({ deviceId, capability, input, timeoutMs }, context) {
         const request = {
@@ -169,7 +170,7 @@ export function adminRoutes(options: AdminServiceOptions) {
       },
       async rotateRoot({ step, force }, context) {
         const { rootRotation } = identity;
-        const by = actorOf(context);
+        const by = actorIn(context);
         if (step === 'prepare') await rootRotation.prepare(by);
         else if (step === 'activate') await rootRotation.activate(force, by);
         else if (step === 'finish') await rootRotation.finish(force, by);
@@ -236,6 +237,11 @@ export function adminRoutes(options: AdminServiceOptions) {
       },
     });
   };
+}
+
+/** A device with its certificate, which may be revoked alone before the change is made. */
+function actorIn(context: HandlerContext): Actor {
+  return isRemote(context) ? callingDevice(context) : actorOf(context);
 }
 
 /** The audit has who ran what on which device and how it ended, never what went in or came out. */

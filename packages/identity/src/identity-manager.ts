@@ -30,7 +30,7 @@ import type {
   RegistryTransaction,
 } from './registry/port.ts';
 import { deviceRevoked, judgeStanding, mustBeLetIn, standingMessages } from './registry/standing.ts';
-import { transactBy } from './registry/transact-by.ts';
+import { type Actor, transactBy } from './registry/transact-by.ts';
 import { RenewalDesk } from './renewal/daemon.ts';
 import { RenewalPlan } from './renewal/plan.ts';
 import { RevocationLists } from './revocation-lists.ts';
@@ -247,12 +247,12 @@ export class IdentityManager {
 
   /**
    * Shuts the device out for ever. Listeners close its connections when they hear of it.
-   * @param by who does it, for the audit; a device must be an operator. Here and below.
+   * @param actor who does it; a device must be an operator. Here and below.
    * @throws DEVICE_NOT_FOUND
    */
-  async revokeDevice(id: string, reason: string, by?: string): Promise<Device> {
+  async revokeDevice(id: string, reason: string, actor?: Actor): Promise<Device> {
     const now = this.clock.now();
-    return transactBy(this.registry, by, async (tx) => {
+    return transactBy(this, actor, async (tx, by) => {
       const device = await existingDevice(tx, id);
       if (device.state === 'revoked') return device;
       const revoked: Device = { ...device, state: 'revoked', revocationReason: reason };
@@ -277,9 +277,9 @@ export class IdentityManager {
    * time.
    * @throws DEVICE_NOT_FOUND, DEVICE_REVOKED
    */
-  async releaseDevice(id: string, by?: string): Promise<Device> {
+  async releaseDevice(id: string, actor?: Actor): Promise<Device> {
     const now = this.clock.now();
-    return transactBy(this.registry, by, async (tx) => {
+    return transactBy(this, actor, async (tx, by) => {
       const device = await existingDevice(tx, id);
       if (device.state === 'revoked') throw deviceRevoked(device.id);
       if (device.state !== 'quarantined' && !device.cloneSeenAt && !device.recoveryAskedAt) return device;
@@ -299,9 +299,9 @@ export class IdentityManager {
   }
 
   /** Ends one certificate of a device. @throws CERTIFICATE_NOT_FOUND */
-  async revokeCertificate(serial: string, reason: string, by?: string): Promise<CertificateRecord> {
+  async revokeCertificate(serial: string, reason: string, actor?: Actor): Promise<CertificateRecord> {
     const now = this.clock.now();
-    return transactBy(this.registry, by, async (tx) => {
+    return transactBy(this, actor, async (tx, by) => {
       const certificate = await tx.certificate({ serial });
       if (certificate?.subject.kind !== 'device') throw certificateNotFound(serial);
       if (certificate.state === 'revoked') return certificate;
@@ -346,10 +346,10 @@ export class IdentityManager {
   }
 
   /** @throws DEVICE_NOT_FOUND, MESSAGE_INVALID */
-  async renameDevice(id: string, name: string, by?: string): Promise<Device> {
+  async renameDevice(id: string, name: string, actor?: Actor): Promise<Device> {
     const now = this.clock.now();
     const parsed = parseDeviceName(name);
-    return transactBy(this.registry, by, async (tx) => {
+    return transactBy(this, actor, async (tx, by) => {
       const device = { ...(await existingDevice(tx, id)), name: parsed };
       await tx.updateDevice(device);
       await tx.appendAudit({
@@ -363,9 +363,9 @@ export class IdentityManager {
   }
 
   /** Gives or takes the operator's rights, at once. @throws DEVICE_NOT_FOUND, DEVICE_REVOKED */
-  async setDeviceRole(id: string, role: DeviceRole, by?: string): Promise<Device> {
+  async setDeviceRole(id: string, role: DeviceRole, actor?: Actor): Promise<Device> {
     const now = this.clock.now();
-    return transactBy(this.registry, by, async (tx) => {
+    return transactBy(this, actor, async (tx, by) => {
       const before = await existingDevice(tx, id);
       if (before.state === 'revoked') throw deviceRevoked(id);
       const device = { ...before, role };

@@ -103,7 +103,7 @@ export {
   type StandingVerdict,
   standingMessages,
 } from './registry/standing.ts';
-export { roleMissing } from './registry/transact-by.ts';
+export { type Actor, roleMissing } from './registry/transact-by.ts';
 export { verifyAudit } from './registry/verify-audit.ts';
 export type { KeyProof, RenewalReply } from './renewal/daemon.ts';
 export {

@@ -12,7 +12,7 @@ import { type AuthorityStoreOptions, insertAuthority, newRoot } from './authorit
 import type { Ulid } from './device-id.ts';
 import { IdentityError } from './errors.ts';
 import type { AuthorityRecord, Device, RegistryTransaction } from './registry/port.ts';
-import { transactBy } from './registry/transact-by.ts';
+import { type Actor, transactBy } from './registry/transact-by.ts';
 
 export interface RootRotationStatus {
   readonly phase: 'none' | 'prepared' | 'activated';
@@ -54,15 +54,15 @@ export class RootRotation {
 
   /**
    * Makes the new root. From now on every certificate is handed out together with it.
-   * @param by who does it, for the audit; so for every step.
+   * @param actor who does it; so for every step.
    * @throws ROTATION_CONFLICT
    */
-  async prepare(by?: string): Promise<void> {
+  async prepare(actor?: Actor): Promise<void> {
     const { registry, clock } = this.#options;
     if (await this.#stored(registry)) throw conflict('A root rotation is under way already.');
     const root = await newRoot(this.#options, this.#trustDomain, 'prepared');
     const now = clock.now();
-    await transactBy(registry, by, async (tx) => {
+    await transactBy(this.#options, actor, async (tx, by) => {
       if (await this.#stored(tx)) throw conflict('A root rotation is under way already.');
       await insertAuthority(tx, root, now);
       await this.#record(
@@ -80,18 +80,18 @@ export class RootRotation {
    * @param force also when devices would be lost.
    * @throws ROTATION_CONFLICT, ROTATION_NOT_READY naming devices
    */
-  async activate(force: boolean, by?: string): Promise<void> {
+  async activate(force: boolean, actor?: Actor): Promise<void> {
     await this.#ready(force, 'activate');
-    await this.#change('prepared', 'root.activated', by, async (tx, stored, roots, now) => {
+    await this.#change('prepared', 'root.activated', actor, async (tx, stored, roots, now) => {
       await swap(tx, roots, stored.rootId, 'prepared');
       return { ...stored, phase: 'activated', sinceMs: await sinceMs(tx, now) };
     });
   }
 
   /** The old root counts no more. @throws as `activate`. */
-  async finish(force: boolean, by?: string): Promise<void> {
+  async finish(force: boolean, actor?: Actor): Promise<void> {
     await this.#ready(force, 'finish');
-    await this.#change('activated', 'root.finished', by, async (tx, _stored, roots) => {
+    await this.#change('activated', 'root.finished', actor, async (tx, _stored, roots) => {
       for (const root of roots)
         if (root.state === 'trusted') await tx.moveAuthority(root.id, 'trusted', 'retired');
       return undefined;
@@ -99,16 +99,16 @@ export class RootRotation {
   }
 
   /** Back to the old root: a prepared one is dropped, an activated one changes places with the old. */
-  async rollback(by?: string): Promise<void> {
+  async rollback(actor?: Actor): Promise<void> {
     const stored = await this.#stored(this.#options.registry);
     if (stored?.phase === 'prepared') {
-      await this.#change('prepared', 'root.rolled_back', by, async (tx, { rootId }) => {
+      await this.#change('prepared', 'root.rolled_back', actor, async (tx, { rootId }) => {
         await tx.moveAuthority(rootId, 'prepared', 'retired');
         return undefined;
       });
       return;
     }
-    await this.#change('activated', 'root.rolled_back', by, async (tx, { phase }, roots, now) => {
+    await this.#change('activated', 'root.rolled_back', actor, async (tx, { phase }, roots, now) => {
       const old = roots.find((root) => root.state === 'trusted');
       if (!old) throw conflict('There is no older root to go back to.');
       await swap(tx, roots, old.id, 'trusted');
@@ -130,7 +130,7 @@ export class RootRotation {
   async #change(
     phase: Stored['phase'],
     action: AuditAction,
-    by: string | undefined,
+    actor: Actor | undefined,
     work: (
       tx: RegistryTransaction,
       stored: Stored,
@@ -138,9 +138,8 @@ export class RootRotation {
       now: Date,
     ) => Promise<Stored | undefined>,
   ): Promise<void> {
-    const { registry, clock } = this.#options;
-    const now = clock.now();
-    await transactBy(registry, by, async (tx) => {
+    const now = this.#options.clock.now();
+    await transactBy(this.#options, actor, async (tx, by) => {
       const stored = await this.#stored(tx);
       if (stored?.phase !== phase) {
         throw conflict(

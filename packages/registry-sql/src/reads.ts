@@ -38,6 +38,10 @@ export class SqlReads implements RegistryReads {
     return this.#one(this.statements.standing({ fingerprint }), readStanding);
   }
 
+  standingBySerial(serial: string): Promise<CertificateStanding | undefined> {
+    return this.#one(this.statements.standingBySerial({ serial }), readStanding);
+  }
+
   device(id: DeviceId): Promise<Device | undefined> {
     return this.#one(this.statements.device({ id }), readDevice);
   }

@@ -247,6 +247,8 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
       };
       assert.deepEqual(await registry.standing(certificate.fingerprint), standing);
       assert.equal(await registry.standing(certificate.serial), undefined);
+      assert.deepEqual(await registry.standingBySerial(certificate.serial), standing);
+      assert.equal(await registry.standingBySerial(certificate.fingerprint), undefined);
       await registry.transact(async (tx) => {
         await tx.updateDevice({ ...device, state: 'revoked' });
         await tx.moveCertificate(certificate.serial, 'active', 'superseded');

@@ -20,13 +20,10 @@ export type Statements = ReturnType<typeof statementsFor>;
 export function statementsFor(db: Kysely<Tables>) {
   return {
     standing: prepared((values: { fingerprint: string }) =>
-      db
-        .selectFrom('certificates as c')
-        .leftJoin('devices as d', 'd.id', 'c.subject_id')
-        .select(['c.serial', 'c.subject_kind', 'c.subject_id', 'c.not_before', 'c.not_after', 'c.renew_at'])
-        .select(['c.state as certificate_state', 'd.state as device_state', 'd.role as device_role'])
-        .select('d.name as device_name')
-        .where('c.fingerprint', '=', values.fingerprint),
+      standings().where('c.fingerprint', '=', values.fingerprint),
+    ),
+    standingBySerial: prepared((values: { serial: string }) =>
+      standings().where('c.serial', '=', values.serial),
     ),
 
     device: prepared((values: { id: string }) =>
@@ -234,6 +231,15 @@ export function statementsFor(db: Kysely<Tables>) {
       db.updateTable('ledger').set(values),
     ),
   };
+
+  function standings() {
+    return db
+      .selectFrom('certificates as c')
+      .leftJoin('devices as d', 'd.id', 'c.subject_id')
+      .select(['c.serial', 'c.subject_kind', 'c.subject_id', 'c.not_before', 'c.not_after', 'c.renew_at'])
+      .select(['c.state as certificate_state', 'd.state as device_state', 'd.role as device_role'])
+      .select('d.name as device_name');
+  }
 
   function pairingsIn(state: string) {
     return db

@@ -9,7 +9,7 @@ import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { Device, DeviceRole, Registry, RegistryTransaction } from '../registry/port.ts';
 import { mustBeLetIn } from '../registry/standing.ts';
-import { transactBy } from '../registry/transact-by.ts';
+import { type Actor, actorName, transactBy } from '../registry/transact-by.ts';
 import { formatQrUri, formatTypedCode, makeQrSecret, makeTypedSecret } from './code.ts';
 import { parseDeviceName } from './name.ts';
 import type { PairingSealer } from './rest.ts';
@@ -47,7 +47,7 @@ export interface ApprovalChoice {
   /** Makes it an operator. Without it a known device keeps its role, and one with another key has none. */
   readonly operator?: boolean;
   /** Who decides, for the audit. */
-  readonly by?: string;
+  readonly by?: Actor;
 }
 
 export class PairingDesk {
@@ -68,10 +68,10 @@ export class PairingDesk {
     lifeMs?: number;
     address: string;
     autoApprove?: boolean;
-    by?: string;
+    by?: Actor;
   }): Promise<MintedCode> {
-    const { registry, crypto, clock, limits, sealer, rootFingerprint } = this.#options;
-    const { kind, autoApprove = false, by } = request;
+    const { crypto, clock, limits, sealer, rootFingerprint } = this.#options;
+    const { kind, autoApprove = false } = request;
     const lifeMs = request.lifeMs ?? limits.codeLifeMs;
     if (!(lifeMs >= limits.codeLifeMinMs && lifeMs <= limits.codeLifeMaxMs)) {
       throw new IdentityError(
@@ -91,13 +91,13 @@ export class PairingDesk {
         codeKind: kind,
         slot,
         createdAt: now,
-        autoApprovedBy: autoApprove ? (by ?? '') : undefined,
+        autoApprovedBy: autoApprove ? (actorName(request.by) ?? '') : undefined,
         expiresAt: new Date(now.getTime() + lifeMs),
         guessesLeft: limits.guessesPerCode,
         guessesTaken: 0,
         sealedSecret: await sealer.seal(id, 'code', secret),
       };
-      const stored = await transactBy(registry, by, async (tx) => {
+      const stored = await transactBy(this.#options, request.by, async (tx, by) => {
         if ((await tx.counts()).waitingCodes >= limits.liveCodes) throw tooManyCodes(limits.liveCodes);
         if (await tx.waitingPairing(slot)) return false;
         await tx.insertPairing(pairing);
@@ -125,9 +125,8 @@ export class PairingDesk {
    *   device id is known with another identity key and `replaceIdentityKey` is not set.
    */
   async approve(id: string, choice: ApprovalChoice = {}): Promise<Pairing> {
-    const { registry, clock } = this.#options;
-    const now = clock.now();
-    return transactBy(registry, choice.by, async (tx) =>
+    const now = this.#options.clock.now();
+    return transactBy(this.#options, choice.by, async (tx) =>
       this.#approveIn(tx, await existing(tx, id), choice, now),
     );
   }
@@ -154,7 +153,7 @@ export class PairingDesk {
     now: Date,
     detail: { readonly automatic?: true } = {},
   ): Promise<Pairing> {
-    const { by } = choice;
+    const by = actorName(choice.by);
     const expiresAt = new Date(now.getTime() + this.#options.limits.collectLifeMs);
     const next = step(pairing, { type: 'approve', expiresAt }, now);
     const { request } = next as Extract<Pairing, { state: 'approved' }>;
@@ -198,10 +197,9 @@ export class PairingDesk {
   }
 
   /** Keeps the device out for good, or withdraws a code that waits. @throws as `approve`. */
-  async reject(id: string, reason: string, by?: string): Promise<Pairing> {
-    const { registry, clock } = this.#options;
-    const now = clock.now();
-    return transactBy(registry, by, async (tx) => {
+  async reject(id: string, reason: string, actor?: Actor): Promise<Pairing> {
+    const now = this.#options.clock.now();
+    return transactBy(this.#options, actor, async (tx, by) => {
       const pairing = await existing(tx, id);
       if (pairing.state === 'waiting')
         return end(tx, pairing, { type: 'withdraw', reason }, 'code.withdrawn', now, by);

@@ -137,6 +137,8 @@ export type RegistryEvent =
 export interface RegistryReads {
   /** The hot read: one indexed row by certificate fingerprint. */
   standing(fingerprint: string): Promise<CertificateStanding | undefined>;
+  /** The same by serial, for who is known by that. */
+  standingBySerial(serial: string): Promise<CertificateStanding | undefined>;
   device(id: DeviceId): Promise<Device | undefined>;
   /** Ordered by id. `search` matches part of the name (ignoring case) or the start of the id. */
   devices(query: {

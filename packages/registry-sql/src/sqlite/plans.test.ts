@@ -27,6 +27,10 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
     'SEARCH c USING COVERING INDEX certificates_standing (fingerprint=?)',
     'SEARCH d USING COVERING INDEX devices_standing (id=?) LEFT-JOIN',
   ]);
+  assert.deepEqual(plan(statements.standingBySerial({ serial: 's' })), [
+    'SEARCH c USING INDEX sqlite_autoindex_certificates_1 (serial=?)',
+    'SEARCH d USING COVERING INDEX devices_standing (id=?) LEFT-JOIN',
+  ]);
   const searches: Record<string, [CompiledQuery, RegExp]> = {
     device: [statements.device({ id: 'i' }), /\(id=\?\)/],
     devices: [statements.devices({ limit, after: 'i' }), /\(id>\?\)/],
