@@ -152,7 +152,7 @@ async function serveUntilEnd(agent: Agent, options: AgentOptions): Promise<void>
 const maxRetryAfterMs = 60 * 60_000;
 /** How long what runs may take to end with the agent, ms: programs are killed before that. */
 const stopMs = 3_000;
-/** Calls that run, and answers that the daemon has not taken. */
+/** Capabilities that work, and answers that the daemon has not taken. */
 const maxCalls = 1024;
 const tooManyCalls = new IdentityError(
   'TOO_MANY_REQUESTS',
@@ -329,7 +329,8 @@ class Agent {
       case 'execute':
         // Sent again after a reconnect, though it runs or has run here.
         if (this.#running.has(event.value.callId) || this.#unsettled.has(event.value.callId)) return;
-        if (this.#running.size + this.#unsettled.size >= maxCalls) throw tooManyCalls;
+        // By the work: it may go on after its call has timed out, and been settled.
+        if (this.#working.size + this.#unsettled.size >= maxCalls) throw tooManyCalls;
         void this.#execute(event.value);
         return;
       case 'cancel':

@@ -67,3 +67,17 @@ test('a program that ignores the polite signal is ended, with what it started', 
   await assert.rejects(answer, { message: 'it ended with SIGKILL' });
   await gone(started);
 });
+
+test('a program that became another user, so that it may not be signalled, ends nobody', async (t) => {
+  const { run, pid } = await capability(t, 'echo $$ > $PID_FILE\nsleep 0.3\necho 1\n');
+  const refusal = Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
+  const kill = t.mock.method(process, 'kill', () => {
+    throw refusal;
+  });
+  const stop = new AbortController();
+  const answer = run({ input, signal: stop.signal });
+  await pid();
+  stop.abort();
+  assert.equal(kill.mock.callCount(), 1);
+  assert.equal((await answer).toString(), '1\n');
+});
