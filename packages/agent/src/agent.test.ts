@@ -1,0 +1,64 @@
+// The agent's own bounds, against a daemon that no real one can be made to be: only its events are not real.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createRouterTransport } from '@connectrpc/connect';
+import { type NodeConnection, NodeService } from '@palyra/rpc';
+import { TestDaemon } from '../../../tests/testing/running-daemon.ts';
+import { makeDevice, pair } from '../../../tests/testing/sample-device.ts';
+import { type AgentState, runAgent } from './agent.ts';
+
+test('a daemon that settles calls whose work goes on does not get more of them than an agent can run', async (t) => {
+  const device = await makeDevice();
+  const enrollment = await pair(await TestDaemon.start(t), device);
+  const asking = createRouterTransport(({ service }) => {
+    service(NodeService, {
+      register: () => ({}),
+      async *events(incoming) {
+        const words = incoming[Symbol.asyncIterator]();
+        await words.next();
+        for (let index = 0; index < 1100; index += 1) {
+          const callId = `${index}`;
+          yield { event: { case: 'execute', value: { callId, capability: 'deaf', timeoutMs: 1 } } };
+          await words.next();
+          yield { event: { case: 'settled', value: { callId } } };
+        }
+      },
+    });
+  });
+  const connection: NodeConnection = {
+    name: 'http2',
+    transport: asking,
+    closed: new Promise(() => {}),
+    close() {},
+    destroy() {},
+  };
+  const stop = new AbortController();
+  const release = Promise.withResolvers<void>();
+  const states: AgentState[] = [];
+  let started = 0;
+  const deaf = async () => {
+    started += 1;
+    await release.promise;
+    return Buffer.from('1');
+  };
+  await runAgent({
+    device,
+    enrollment,
+    dial: async () => connection,
+    dialRecovery: () => Promise.reject(new Error('not needed')),
+    capabilities: new Map([['deaf', deaf]]),
+    platform: 'linux x64',
+    signal: stop.signal,
+    retryMs: 60_000,
+    onState: (state) => {
+      states.push(state);
+      if (state.state !== 'disconnected') return;
+      stop.abort();
+      release.resolve();
+    },
+  });
+  const last = states.at(-1);
+  assert.equal(last?.state === 'disconnected' && last.error.code, 'TOO_MANY_REQUESTS');
+  assert.equal(started, 1024);
+});
