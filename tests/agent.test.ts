@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { create } from '@bufbuild/protobuf';
 import { type AgentState, builtInCapabilities, type Capability, quicFirst, runAgent } from '@palyra/agent';
 import {
   type IdentityError,
@@ -14,7 +13,7 @@ import {
   recoverCertificate,
   renewCertificate,
 } from '@palyra/identity';
-import { DaemonEventSchema, dialNode, dialPairing, type NodeConnection, recoveryPeer } from '@palyra/rpc';
+import { dialNode, dialPairing, type NodeConnection, recoveryPeer } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from './testing/expect-code.ts';
 import { freePort } from './testing/free-port.ts';
@@ -246,67 +245,6 @@ for (const how of ['stopped', 'revoked'] as const) {
     await call;
   });
 }
-
-test('a daemon that asks for more than an agent can run is left', async (t) => {
-  const daemon = await TestDaemon.start(t);
-  const device = await makeDevice();
-  const enrollment = await pair(daemon, device);
-  const stop = new AbortController();
-  const states: AgentState[] = [];
-  let started = 0;
-  // A daemon of this kind cannot be had otherwise: the connection is real but for its events.
-  const asking = async (e: PairedEnrollment): Promise<NodeConnection> => {
-    const connection = await dialNode(e.nodeAddress, e);
-    const { transport } = connection;
-    return {
-      ...connection,
-      transport: {
-        unary: (...call) => transport.unary(...call),
-        stream: async (...call) => {
-          const answer = await transport.stream(...call);
-          const execute = (index: number) =>
-            create(DaemonEventSchema, {
-              event: {
-                case: 'execute',
-                value: { callId: `${index}`, capability: 'held', timeoutMs: 60_000 },
-              },
-            });
-          const message = (async function* () {
-            for (let index = 0; ; index++) yield execute(index);
-          })();
-          return { ...answer, message: message as unknown as typeof answer.message };
-        },
-      },
-    };
-  };
-  const ended = runAgent({
-    device,
-    enrollment,
-    dial: asking,
-    dialRecovery: (e) => dialPairing(e.address, e),
-    capabilities: new Map<string, Capability>([
-      [
-        'held',
-        async ({ input, signal }) => {
-          started += 1;
-          if (!signal.aborted) await once(signal, 'abort');
-          return input;
-        },
-      ],
-    ]),
-    platform: 'linux x64',
-    signal: stop.signal,
-    retryMs: 60_000,
-    onState: (state) => {
-      states.push(state);
-      if (state.state === 'disconnected') stop.abort();
-    },
-  });
-  await ended;
-  assert.equal(started, 1024);
-  const last = states.at(-1);
-  assert.equal(last?.state === 'disconnected' && last.error.code, 'TOO_MANY_REQUESTS');
-});
 
 test('an agent that was started anew says that the calls of the one before are lost', async (t) => {
   const daemon = await TestDaemon.start(t);

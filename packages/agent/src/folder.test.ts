@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +26,7 @@ async function capability(t: TestContext, script: string) {
     }
     return Number(text);
   };
-  return { run, pid };
+  return { folder, run, pid };
 }
 
 async function gone(pid: number): Promise<void> {
@@ -80,4 +82,23 @@ test('a program that became another user, so that it may not be signalled, ends 
   stop.abort();
   assert.equal(kill.mock.callCount(), 1);
   assert.equal((await answer).toString(), '1\n');
+});
+
+test('a program ends with the process that runs it, whichever way that ends', async (t) => {
+  const { folder, pid } = await capability(
+    t,
+    "trap '' TERM\necho $$ > $PID_FILE\nwhile :; do sleep 1; done\n",
+  );
+  const program = `
+    const { folderCapabilities } = await import(${JSON.stringify(import.meta.resolve('./folder.ts'))});
+    const it = (await folderCapabilities(process.argv[1], process.env)).get('it');
+    void it({ input: Buffer.from('null'), signal: new AbortController().signal });
+    process.once('SIGTERM', () => process.exit(1));
+  `;
+  const env = { ...process.env, PID_FILE: join(folder, 'PID') };
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program, folder], { env });
+  const started = await pid();
+  child.kill('SIGTERM');
+  await once(child, 'exit');
+  await gone(started);
 });

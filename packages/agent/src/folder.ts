@@ -41,6 +41,12 @@ async function refuseWritableByOthers(path: string): Promise<void> {
   );
 }
 
+/** What runs now ends with this process, whichever way that ends. */
+const running = new Set<ChildProcess>();
+const killRunning = () => {
+  for (const child of running) signalGroup(child, 'SIGKILL');
+};
+
 function runExecutable(
   path: string,
   env: NodeJS.ProcessEnv,
@@ -56,6 +62,10 @@ function runExecutable(
     });
     // First: where the system has no pipe left there are no streams either, and the error still comes.
     child.once('error', reject);
+    child.once('spawn', () => {
+      if (running.size === 0) process.once('exit', killRunning);
+      running.add(child);
+    });
     const output: Buffer[] = [];
     let bytes = 0;
     let errorText = '';
@@ -89,6 +99,8 @@ function runExecutable(
       clearTimeout(killing);
       clearTimeout(closing);
       signalGroup(child, 'SIGKILL');
+      running.delete(child);
+      if (running.size === 0) process.off('exit', killRunning);
       if (bytes > MAX_OUTPUT_BYTES) {
         reject(
           new IdentityError('CAPABILITY_OUTPUT_TOO_LARGE', `It gave more than ${MAX_OUTPUT_BYTES} bytes.`),

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { DaemonProcess } from '../../../../tests/testing/daemon-process.ts';
-import { makeHome, PalyraProcess } from '../../../../tests/testing/palyra-process.ts';
+import { makeHome, PalyraProcess, palyra } from '../../../../tests/testing/palyra-process.ts';
 import { runRecorded } from '../testing/recorded-run.ts';
 
-test('what a device gives back reaches a terminal with its numbers, and without what a terminal obeys', async (t) => {
+test('what a device gives back is shown with its numbers, and on a terminal without what a terminal obeys', async (t) => {
   const daemonHome = await makeHome(t);
   const daemon = await DaemonProcess.start(t, { home: daemonHome });
   const admin = await daemon.admin();
@@ -30,4 +30,12 @@ test('what a device gives back reaches a terminal with its numbers, and without 
   };
   assert.equal(await shown('[9007199254740993,1e999]'), '[\n  9007199254740993,\n  1e999\n]\n');
   assert.equal(await shown('{"a\u202e":"\u009b2J\\u001b[2J"}'), '{\n  "a\ufffd": "\ufffd2J\\u001b[2J"\n}\n');
+
+  const exec = (input: string) =>
+    palyra(['node', 'exec', deviceId, 'echo', '--input', input], { home: daemonHome });
+  for (const input of ['{"id":9007199254740993}', '[1e999]', '"\\ud800"'])
+    assert.ok((await exec(input)).stdout.startsWith(`{"output":${input},`), input);
+  const { exitCode, stdout, stderr } = await exec('['.repeat(20_000) + ']'.repeat(20_000));
+  assert.equal(exitCode, 1);
+  assert.match(stdout + stderr, /"CAPABILITY_FAILED"/);
 });

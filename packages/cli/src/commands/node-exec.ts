@@ -60,10 +60,7 @@ async function exec(cli: Cli, reference: string, capability: string, options: Ex
 /** Numbers stay as the device wrote them. @throws CAPABILITY_FAILED without repeating what the device sent. */
 function parseOutput(bytes: Uint8Array): unknown {
   try {
-    const output: unknown = JSON.parse(new TextDecoder().decode(bytes), asWritten);
-    // What is nested too deeply to be shown fails here.
-    JSON.stringify(output, null, 2);
-    return output;
+    return JSON.parse(new TextDecoder().decode(bytes), asWritten);
   } catch {
     throw new IdentityError(
       'CAPABILITY_FAILED',

@@ -126,8 +126,8 @@ export class PairingDesk {
    */
   async approve(id: string, choice: ApprovalChoice = {}): Promise<Pairing> {
     const now = this.#options.clock.now();
-    return transactBy(this.#options, choice.by, async (tx) =>
-      this.#approveIn(tx, await existing(tx, id), choice, now),
+    return transactBy(this.#options, choice.by, async (tx, by) =>
+      this.#approveIn(tx, await existing(tx, id), choice, now, { by }),
     );
   }
 
@@ -142,7 +142,7 @@ export class PairingDesk {
     const { request } = pairing;
     const known = await tx.device(request.deviceId);
     if (known && !(isOrdinary(known) && sameBytes(known.identityKey, request.identityKey))) return false;
-    await this.#approveIn(tx, pairing, { by }, now, { automatic: true });
+    await this.#approveIn(tx, pairing, {}, now, { automatic: true, by });
     return true;
   }
 
@@ -151,9 +151,9 @@ export class PairingDesk {
     pairing: Pairing,
     choice: ApprovalChoice,
     now: Date,
-    detail: { readonly automatic?: true } = {},
+    made: { readonly automatic?: true; readonly by?: string | undefined },
   ): Promise<Pairing> {
-    const by = actorName(choice.by);
+    const { by, ...detail } = made;
     const expiresAt = new Date(now.getTime() + this.#options.limits.collectLifeMs);
     const next = step(pairing, { type: 'approve', expiresAt }, now);
     const { request } = next as Extract<Pairing, { state: 'approved' }>;

@@ -5,17 +5,16 @@ import type { Clock } from '../clock.ts';
 import { type DeviceId, isUlid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { Registry, RegistryTransaction } from './port.ts';
-import { judgeStanding, mustBeLetIn, standingMessages } from './standing.ts';
+import { judgeStanding, standingMessages } from './standing.ts';
 
-/**
- * Something on the daemon's own machine, or a device that has the operator role: by its id, or together with the
- * certificate that it showed, which must hold then, too.
- */
+/** A place on the daemon's own machine, in a word, or a device with the certificate that it showed. */
 export type Actor = string | { readonly deviceId: DeviceId; readonly serial: string };
 
-/** What the audit calls it. */
+/** What the audit calls it. @throws TypeError for a device without its certificate: nothing of it could be checked. */
 export function actorName(actor: Actor | undefined): string | undefined {
-  return typeof actor === 'object' ? actor.deviceId : actor;
+  if (typeof actor === 'object') return actor.deviceId;
+  if (actor !== undefined && isUlid(actor)) throw new TypeError('a device acts with its certificate');
+  return actor;
 }
 
 /**
@@ -30,13 +29,12 @@ export function transactBy<T>(
   work: (tx: RegistryTransaction, by: string | undefined) => Promise<T>,
 ): Promise<T> {
   return registry.transact(async (tx) => {
-    if (typeof actor === 'object') await mustHold(tx, actor, clock.now());
-    else if (actor !== undefined && isUlid(actor)) await mustOperate(tx, actor);
+    if (typeof actor === 'object') await mustOperate(tx, actor, clock.now());
     return work(tx, actorName(actor));
   });
 }
 
-async function mustHold(
+async function mustOperate(
   tx: RegistryTransaction,
   { deviceId, serial }: Exclude<Actor, string>,
   now: Date,
@@ -44,12 +42,6 @@ async function mustHold(
   const verdict = judgeStanding(await tx.standingBySerial(serial), now.getTime());
   if (!verdict.ok) throw new IdentityError(verdict.code, standingMessages[verdict.code]);
   if (verdict.deviceId !== deviceId || verdict.role !== 'operator') throw roleMissing(deviceId);
-}
-
-async function mustOperate(tx: RegistryTransaction, id: DeviceId): Promise<void> {
-  const operator = await tx.device(id);
-  if (operator) mustBeLetIn(operator);
-  if (operator?.role !== 'operator') throw roleMissing(id);
 }
 
 export function roleMissing(id: DeviceId): IdentityError {

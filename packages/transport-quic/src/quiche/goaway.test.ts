@@ -11,10 +11,11 @@ import type { QuicClientConnection, QuicListener, QuicServerConnection } from '.
 import { decodeGoaway, encodeGoaway } from '../goaway.ts';
 import { deferred } from '../testing/contract-suite.ts';
 import { createPki, type Pki } from '../testing/pki.ts';
+import { connectRaw } from '../testing/raw-client.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { serverOptions } from './listen.ts';
 import { createQuic } from './quic.ts';
-import { alpn, type QuicheRuntime } from './runtime.ts';
+import type { QuicheRuntime } from './runtime.ts';
 
 const host = '127.0.0.1';
 const revoked = new IdentityError('DEVICE_REVOKED', 'The operator revoked this device.');
@@ -48,19 +49,8 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
         serve: () => void served++,
       });
       t.after(() => listener.close());
-      const session = loadLibrary().connectQuic(
-        { address: host, port: listener.port, servername: pki.trustDomain },
-        {
-          ca: pki.rootPem,
-          cert: pki.device.certificateChain,
-          key: pki.device.privateKey,
-          alpn: [alpn],
-          runtimeMode: runtime,
-          ...options,
-        },
-      );
+      const session = connectRaw(pki, listener.port, runtime, options);
       t.after(() => session.close());
-      session.on('error', () => {});
       await session.ready();
       return { listener, session, server: await admitted.promise, served: () => served };
     }

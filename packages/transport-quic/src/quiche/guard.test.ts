@@ -6,10 +6,11 @@ import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import type { QuicStream as LibraryStream, QuicServerSession } from '@currentspace/http3';
 import { createPki } from '../testing/pki.ts';
+import { connectRaw } from '../testing/raw-client.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { serverOptions } from './listen.ts';
 import { createQuic } from './quic.ts';
-import { alpn, type QuicheRuntime } from './runtime.ts';
+import type { QuicheRuntime } from './runtime.ts';
 
 const host = '127.0.0.1';
 const streamsAtOnce = 60;
@@ -53,18 +54,8 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
         },
       });
       t.after(() => listener.close());
-      const session = loadLibrary().connectQuic(
-        { address: host, port: listener.port, servername: pki.trustDomain },
-        {
-          ca: pki.rootPem,
-          cert: pki.device.certificateChain,
-          key: pki.device.privateKey,
-          alpn: [alpn],
-          runtimeMode: runtime,
-        },
-      );
+      const session = connectRaw(pki, listener.port, runtime);
       t.after(() => session.close());
-      session.on('error', () => {});
       await session.ready();
       for (let i = 0; i < streamsAtOnce; i++) await goOn(session.openStream());
       await sleep(200);

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { after, before, describe, it } from 'node:test';
+import type { QuicConnectOptions } from '@currentspace/http3';
 import { toCloseNumber } from '../close-code.ts';
 import type {
   QuicClientConnection,
@@ -15,10 +16,11 @@ import type {
 import { ask, deferred, echo, rejectsWith } from '../testing/contract-suite.ts';
 import { forgeCloses } from '../testing/forged-close.ts';
 import { createPki, type Pki } from '../testing/pki.ts';
+import { connectRaw } from '../testing/raw-client.ts';
 import { UdpRelay } from '../testing/udp-relay.ts';
 import { loadLibrary, quicTraffic } from './library.ts';
 import { createQuic } from './quic.ts';
-import { alpn, type QuicheRuntime } from './runtime.ts';
+import type { QuicheRuntime } from './runtime.ts';
 
 for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
   describe(`QUIC handshake: ${runtime}`, () => {
@@ -52,25 +54,8 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
 
     const dial = (port: number, tls: QuicClientTlsConfig = pki.clientTls) => quic.dial({ host, port, tls });
 
-    /** The library itself, for what our dial does not do. */
-    function rawDial(
-      port: number,
-      options: Parameters<ReturnType<typeof loadLibrary>['connectQuic']>[1] = {},
-    ) {
-      const session = loadLibrary().connectQuic(
-        { address: host, port, servername: pki.trustDomain },
-        {
-          ca: pki.rootPem,
-          cert: pki.device.certificateChain,
-          key: pki.device.privateKey,
-          alpn: [alpn],
-          runtimeMode: runtime,
-          ...options,
-        },
-      );
-      session.on('error', () => {});
-      return session;
-    }
+    const rawDial = (port: number, options: QuicConnectOptions = {}) =>
+      connectRaw(pki, port, runtime, options);
 
     it('refuses a daemon of another root with the same names', async () => {
       const { port } = await listen({ tls: { ...foreign.serverTls, clientRoots: pki.rootPem } });

@@ -1,0 +1,27 @@
+// The library itself as a client, for what our dial does not do.
+
+import type { QuicClientSession, QuicConnectOptions } from '@currentspace/http3';
+import { loadLibrary } from '../quiche/library.ts';
+import { alpn, type QuicheRuntime } from '../quiche/runtime.ts';
+import type { Pki } from './pki.ts';
+
+export function connectRaw(
+  { trustDomain, rootPem, device }: Pki,
+  port: number,
+  runtime: QuicheRuntime,
+  options: QuicConnectOptions = {},
+): QuicClientSession {
+  const session = loadLibrary().connectQuic(
+    { address: '127.0.0.1', port, servername: trustDomain },
+    {
+      ca: rootPem,
+      cert: device.certificateChain,
+      key: device.privateKey,
+      alpn: [alpn],
+      runtimeMode: runtime,
+      ...options,
+    },
+  );
+  session.on('error', () => {});
+  return session;
+}
