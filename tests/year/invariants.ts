@@ -198,11 +198,11 @@ export class Invariants {
     }
     for (const [id, device] of this.#devices) {
       if (device.approvedMs >= backupMs) device.forgotten = true;
-      const ends = this.#allOf(id)
-        .filter(({ usedMs, forgotten }) => !forgotten && usedMs !== undefined && usedMs < backupMs)
-        .map(({ notAfterMs }) => notAfterMs);
+      const last = this.#allOf(id).findLast(
+        ({ usedMs, forgotten }) => !forgotten && usedMs !== undefined && usedMs < backupMs,
+      );
       // How long it was away when the backup was made; what followed does not count.
-      const awayMs = Math.max(0, backupMs - Math.max(device.approvedMs, ...ends));
+      const awayMs = Math.max(0, backupMs - Math.max(device.approvedMs, last?.notAfterMs ?? 0));
       device.usedUntilMs = this.#agenda.nowMs - awayMs;
     }
   }
@@ -243,7 +243,8 @@ export class Invariants {
     if (certificate.supersededMs !== undefined) this.fail(`${who} was accepted, though a later one was used`);
     if (daemonNowMs >= certificate.notAfterMs) this.fail(`${who} was accepted after its end`);
     certificate.usedMs ??= this.#agenda.nowMs;
-    device.usedUntilMs = Math.max(device.usedUntilMs, certificate.notAfterMs);
+    // Also when the one before would have lived longer: it has ended with the use of this one.
+    device.usedUntilMs = certificate.notAfterMs;
   }
 
   /** A new certificate was handed to who holds this identity key. */
@@ -331,8 +332,10 @@ export class Invariants {
           device.forgotten || keyReplaced || (device.revoked !== 'no' && device.keyReplacedMs !== undefined)
         );
       case 'RECOVERY_NEEDS_APPROVAL':
-        // Away for too long, or its certificate was revoked (a replaced identity key does that, too).
+        // Away for too long, or its certificate was revoked (a replaced identity key does that, too), or a restore left
+        // it without any.
         return (
+          this.#allOf(who.deviceId).every(({ forgotten }) => forgotten) ||
           nowMs - device.usedUntilMs > defaultPairingLimits.recoveryOfflineMs - slackMs ||
           this.#allOf(who.deviceId).some(({ revoked }) => revoked !== 'no')
         );
