@@ -17,6 +17,7 @@ const needed: readonly (readonly [command: readonly string[], debian: string])[]
   [['zsh', '--version'], 'zsh'],
   [['fish', '--version'], 'fish'],
   [['softhsm2-util', '--version'], 'softhsm2'],
+  [['cc', '--version'], 'gcc'],
   // Debian's own python3: another one may come first in PATH, and would not find Debian's packages.
   [['/usr/bin/python3', '-c', 'import grpc'], 'python3-grpcio'],
 ];

@@ -20,6 +20,7 @@ import {
 } from '@palyra/identity';
 import { fromConnectError } from '@palyra/rpc';
 import { missingForTokens, SoftToken } from '../packages/signer-pkcs11/src/testing/soft-token.ts';
+import { missingCompiler, TroubledModule } from '../packages/signer-pkcs11/src/testing/troubled-module.ts';
 import { DaemonProcess } from './testing/daemon-process.ts';
 import { expectCode } from './testing/expect-code.ts';
 import {
@@ -213,7 +214,9 @@ test('a home and its token belong together: every other combination is refused w
   await start({ caKey: { ...token.caKey, module: token.pinFile } }, 'SIGNER_UNAVAILABLE');
   const withoutLibrary = `data:text/javascript,${encodeURIComponent(hidesLibrary)}`;
   assert.match(
-    await start({ caKey: token.caKey }, 'SIGNER_UNAVAILABLE', { node: ['--import', withoutLibrary] }),
+    await start({ caKey: token.caKey }, 'SIGNER_UNAVAILABLE', {
+      env: { ...options.env, NODE_OPTIONS: `--import=${withoutLibrary}` },
+    }),
     /apt-get install build-essential python3/,
   );
 
@@ -271,6 +274,27 @@ test('a backup has no key of a CA in a token, says so, and is restored where the
   const renewed = await renew(again, device, { ...paired, address: again.nodeAddress });
   assert.equal(readPeerCertificate(renewed.certificateChain[0]!).spiffeId.id, device.identity.id);
   await again.stop();
+});
+
+test('a token that hangs stops no call that needs no signature, and does not keep the daemon from stopping', {
+  skip: skip || missingCompiler,
+}, async (t) => {
+  const { token, options: plain } = await homeWithToken(t);
+  const module = new TroubledModule(token.folder);
+  const options = { ...plain, env: { ...plain.env, ...module.env } };
+  await configure(options.home, {
+    caKey: { ...token.caKey, module: module.path },
+    limits: { stopGraceMs: 500 },
+  });
+  const daemon = await DaemonProcess.start(t, options);
+  const device = await makeDevice();
+  const paired = await pair(daemon, device);
+  const node = await daemon.node(paired);
+  module.be({ C_SignInit: 'hang' });
+  const renewal = assert.rejects(renewCertificate(device, paired, (proof) => node.renew(proof)));
+  for (let call = 0; call < 10; call += 1) await node.status({});
+  await daemon.stop();
+  await renewal;
 });
 
 /** The token is looked for again only after a rest. */

@@ -28,19 +28,22 @@ export interface Cryptoki {
   C_FindObjects(session: Handle, most: number): Handle[];
   C_FindObjectsFinal(session: Handle): void;
   C_GetAttributeValue(session: Handle, object: Handle, template: readonly Attribute[]): Attribute[];
-  C_GenerateKeyPairAsync(
+  C_GenerateKeyPair(
     session: Handle,
     mechanism: Mechanism,
     publicTemplate: readonly Attribute[],
     privateTemplate: readonly Attribute[],
-  ): Promise<{ readonly publicKey: Handle; readonly privateKey: Handle }>;
+  ): { readonly publicKey: Handle; readonly privateKey: Handle };
   C_SignInit(session: Handle, mechanism: Mechanism, key: Handle): void;
-  C_SignAsync(session: Handle, data: Buffer, out: Buffer): Promise<Buffer>;
+  C_Sign(session: Handle, data: Buffer, out: Buffer): Buffer;
 }
 
 export const CKF_OS_LOCKING_OK = 0x2;
 export const CKF_RW_SESSION = 0x2;
+export const CKF_USER_PIN_INITIALIZED = 0x8;
 export const CKF_SERIAL_SESSION = 0x4;
+/** Set when a wrong PIN was given since the last login, by tokens that tell. */
+export const CKF_USER_PIN_COUNT_LOW = 0x10000;
 export const CKF_USER_PIN_FINAL_TRY = 0x20000;
 export const CKF_USER_PIN_LOCKED = 0x40000;
 export const CKU_USER = 1;

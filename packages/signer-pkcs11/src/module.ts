@@ -1,31 +1,22 @@
-// A vendor's PKCS #11 module in this process. It is initialised once for the whole process, whoever uses it, and asked
-// one thing at a time: initialising it again, which is how a token that was away is found, must not meet a call at work.
+// A vendor's PKCS #11 module, loaded into the process that talks to tokens.
 
 import { IdentityError } from '@palyra/identity';
 import { CKF_OS_LOCKING_OK, CKR_CRYPTOKI_ALREADY_INITIALIZED, type Cryptoki, isCode } from './cryptoki.ts';
-
-/** How long a caller waits for the token, ms. */
-const callTimeoutMs = 10_000;
-/** Callers that wait at one time. */
-const maxWaiting = 1_000;
-
-const loaded = new Map<string, Promise<CryptokiModule>>();
 
 export class CryptokiModule {
   readonly api: Cryptoki;
   /** Counts the initialisations: a session of an earlier one is gone. */
   generation = 0;
-  #last: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
 
   /** @throws SIGNER_UNAVAILABLE when the native library or the module cannot be loaded. */
-  static load(path: string): Promise<CryptokiModule> {
-    const present = loaded.get(path);
-    if (present) return present;
-    const loading = loadModule(path);
-    loaded.set(path, loading);
-    loading.catch(() => loaded.delete(path));
-    return loading;
+  static async load(path: string): Promise<CryptokiModule> {
+    const api = await library();
+    try {
+      api.load(path);
+      return new CryptokiModule(api);
+    } catch (cause) {
+      throw new IdentityError('SIGNER_UNAVAILABLE', unusable(path, (cause as Error).message), { cause });
+    }
   }
 
   constructor(api: Cryptoki) {
@@ -46,68 +37,37 @@ export class CryptokiModule {
       if (!isCode(error, CKR_CRYPTOKI_ALREADY_INITIALIZED)) throw error;
     }
   }
+}
 
-  /**
-   * Runs it when everything before it is done.
-   * @throws SIGNER_UNAVAILABLE when that takes too long; TOO_MANY_REQUESTS; what the work throws.
-   */
-  run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#waiting >= maxWaiting) {
-      throw new IdentityError(
-        'TOO_MANY_REQUESTS',
-        'Too many signatures wait for the token. Try again later.',
-        {
-          retryAfterMs: 1_000,
-        },
-      );
-    }
-    this.#waiting += 1;
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    let isGivenUp = false;
-    const timer = setTimeout(() => {
-      isGivenUp = true;
-      reject(
-        new IdentityError(
-          'SIGNER_UNAVAILABLE',
-          `The token did not answer in ${callTimeoutMs / 1000} seconds.`,
-        ),
-      );
-    }, callTimeoutMs);
-    this.#last = this.#last
-      .then(async () => {
-        if (!isGivenUp) resolve(await work());
-      })
-      .catch(reject)
-      .finally(() => {
-        clearTimeout(timer);
-        this.#waiting -= 1;
-      });
-    return promise;
+async function library(): Promise<Cryptoki> {
+  // A name that the compiler does not look up: it is an optional dependency.
+  const name: string = 'pkcs11js';
+  try {
+    const { default: pkcs11js } = await import(name);
+    return new pkcs11js.PKCS11();
+  } catch (cause) {
+    throw new IdentityError(
+      'SIGNER_UNAVAILABLE',
+      'A CA key in a token needs the package pkcs11js, which is not installed or not built here. It is compiled during installation: install a C++ compiler, make and python3 (Debian: apt-get install build-essential python3), then install the packages again.',
+      { cause },
+    );
   }
 }
 
-async function loadModule(path: string): Promise<CryptokiModule> {
-  // A name that the compiler does not look up.
-  const library: string = 'pkcs11js';
-  let api: Cryptoki;
-  try {
-    const { default: pkcs11js } = await import(library);
-    api = new pkcs11js.PKCS11();
-  } catch (cause) {
-    throw new IdentityError(
-      'SIGNER_UNAVAILABLE',
-      'A CA key in a token needs the package pkcs11js, which is not installed or not built here. It is compiled at the installation: install a C++ compiler, make and python3 (Debian: apt-get install build-essential python3), then run npm ci again.',
-      { cause },
-    );
+/** @param said by the loader, in words that differ between systems. */
+function unusable(path: string, said: string): string {
+  const start = `The PKCS #11 module ${path}`;
+  if (/wrong ELF class|incompatible architecture|wrong architecture|Exec format error/i.test(said))
+    return `${start} is built for another processor architecture than this one (${process.arch}). Install the vendor's library for ${process.arch}, and name it in caKey.module.`;
+  if (/cannot open shared object file|no such file/i.test(said)) {
+    const missing = /^(?:.*?: )?([^\s:]+\.so[^\s:]*): cannot open shared object file/.exec(said)?.[1];
+    return missing === undefined || missing === path
+      ? `${start} does not exist. Check caKey.module.`
+      : `${start} needs the library ${missing}, which is not installed. Install it; caKey.module itself is there.`;
   }
-  try {
-    api.load(path);
-    return new CryptokiModule(api);
-  } catch (cause) {
-    throw new IdentityError(
-      'SIGNER_UNAVAILABLE',
-      `The PKCS #11 module ${path} cannot be used: ${(cause as Error).message}. Check caKey.module, and what the module itself needs.`,
-      { cause },
-    );
-  }
+  if (
+    /invalid ELF header|file too short|not a mach-o|no suitable image|undefined symbol|not found/i.test(said)
+  )
+    return `${start} is not a PKCS #11 library. Check caKey.module.`;
+  return `${start} cannot be used. Check caKey.module, and what the vendor says the module needs.`;
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { hasCode } from '@palyra/identity';
-import { PinMarker, readPin } from './pin.ts';
+import { KnownPin, PinMarker, readPin } from './pin.ts';
 
 describe('the PIN file', () => {
   let folder: string;
@@ -54,13 +54,13 @@ describe('the PIN file', () => {
 
   it('is not given to the token when that cannot be written down first', () => {
     const marker = new PinMarker(join(folder, 'not there', 'refused'), file);
-    marker.check();
+    assert.equal(marker.check({ isKnown: false, noneWasWrong: true }), 0);
     let logins = 0;
     const login = () => {
       logins += 1;
     };
     assert.throws(
-      () => marker.guard(login),
+      () => marker.guard(0, login),
       (error) => hasCode(error, 'STORE_FAILED'),
     );
     assert.equal(logins, 0);
@@ -69,13 +69,38 @@ describe('the PIN file', () => {
   it('is written down as given before the token has it, and no more once it answered', () => {
     const path = join(folder, 'refused');
     const marker = new PinMarker(path, file);
-    marker.guard(() => assert.ok(existsSync(path)));
+    marker.guard(0, () => assert.ok(existsSync(path)));
     assert.ok(!existsSync(path));
     const failing = new Error('CKR_DEVICE_ERROR');
     const login = () => {
       throw failing;
     };
-    assert.throws(() => marker.guard(login), failing);
+    assert.throws(() => marker.guard(0, login), failing);
     assert.ok(!existsSync(path));
+  });
+
+  it('a try that was never answered may be repeated once, unless the token says that a PIN was wrong', async () => {
+    const path = join(folder, 'unanswered');
+    const marker = new PinMarker(path, file);
+    const ask = (isKnown: boolean, noneWasWrong: boolean) => marker.check({ isKnown, noneWasWrong });
+    const refused = (error: unknown) => hasCode(error, 'SIGNER_PIN_WRONG') && /run: rm /.test(error.message);
+    for (const text of ['', '1']) {
+      await writeFile(path, text);
+      assert.equal(ask(false, true), 1);
+      assert.throws(() => ask(false, false), refused);
+    }
+    await writeFile(path, '2');
+    assert.throws(() => ask(false, true), refused);
+    assert.equal(ask(true, false), 0, 'a PIN that was accepted before');
+    await writeFile(path, 'refused');
+    for (const isKnown of [true, false]) assert.throws(() => ask(isKnown, true), refused);
+  });
+
+  it('recognises the PIN that a token accepted, and prints no part of it', () => {
+    const known = KnownPin.of('481632');
+    const travelled = new KnownPin(structuredClone({ salt: known.salt, digest: known.digest }));
+    assert.ok(travelled.is('481632'));
+    assert.ok(!travelled.is('481633'));
+    assert.doesNotMatch(JSON.stringify(known), /481632/);
   });
 });

@@ -1,6 +1,7 @@
 // The token's PIN: where it comes from, and that one which was refused is never tried again. Tokens lock after a few.
 
-import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { IdentityError, readCredential } from '@palyra/identity';
 import { CKR_USER_ALREADY_LOGGED_IN, isCode, isPinRefused } from './cryptoki.ts';
@@ -29,7 +30,32 @@ export async function readPin(path: string): Promise<string> {
   return pin;
 }
 
+/** A PIN that a token has accepted, in a form that only serves to recognise it. Lives in memory. */
+export class KnownPin {
+  readonly salt: Uint8Array;
+  readonly digest: Uint8Array;
+
+  static of(pin: string): KnownPin {
+    const salt = randomBytes(32);
+    return new KnownPin({ salt, digest: digestOf(salt, pin) });
+  }
+
+  /** Also of one that came from another process as plain data. */
+  constructor({ salt, digest }: Pick<KnownPin, 'salt' | 'digest'>) {
+    this.salt = salt;
+    this.digest = digest;
+  }
+
+  is(pin: string): boolean {
+    return timingSafeEqual(digestOf(this.salt, pin), this.digest);
+  }
+}
+
+const digestOf = (salt: Uint8Array, pin: string) => createHmac('sha256', salt).update(pin).digest();
+
 const refusedWord = 'refused';
+/** Tries in a row that may end without the token's answer. Tokens lock after three wrong PINs or more. */
+const maxUnanswered = 2;
 
 /**
  * A file that is there while the token is asked, and stays when it refuses the PIN, until somebody takes it away. In
@@ -44,24 +70,40 @@ export class PinMarker {
     this.#pinFile = pinFile;
   }
 
-  /** @throws SIGNER_PIN_WRONG when one was refused, or may have been. */
-  check(): void {
-    let text: string;
+  /**
+   * Whether the PIN may be given to the token. One that was asked and never answered counts as a wrong try only as far as
+   * nothing speaks against it: the token's own word, or that it has accepted this PIN before.
+   * @param noneWasWrong the token says that it was given no wrong PIN since the last login, or does not tell.
+   * @returns tries without an answer so far.
+   * @throws SIGNER_PIN_WRONG when a PIN was refused, or may have been too often.
+   */
+  check({ isKnown, noneWasWrong }: { readonly isKnown: boolean; readonly noneWasWrong: boolean }): number {
+    const text = this.#read();
+    if (text === undefined) return 0;
+    if (text === refusedWord) throw this.#refused(undefined);
+    if (isKnown) return 0;
+    // An empty file is from a process that ended between making it and writing into it.
+    const tries = Number.parseInt(text, 10) || 1;
+    if (!noneWasWrong || tries >= maxUnanswered) throw this.#unanswered();
+    return tries;
+  }
+
+  #read(): string | undefined {
     try {
-      text = readFileSync(this.#path, 'utf8');
+      return readFileSync(this.#path, 'utf8');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw this.#unusable(error);
     }
-    throw text === refusedWord ? this.#refused(undefined) : this.#unanswered();
   }
 
   /**
-   * Gives the token its PIN, which it may refuse. In one go: a process that ends of its own will does not end in it.
+   * Gives the token its PIN, which it may refuse.
+   * @param tries without an answer before this one.
    * @throws SIGNER_PIN_WRONG; STORE_FAILED, with no login, when the file cannot be written; what the login throws.
    */
-  guard(login: () => void): void {
-    this.#put();
+  guard(tries: number, login: () => void): void {
+    this.#write(String(tries + 1));
     try {
       login();
     } catch (error) {
@@ -78,27 +120,26 @@ export class PinMarker {
   }
 
   /** Durable: after a power cut, too, it must be known that a try was taken. */
-  #put(): void {
+  #write(text: string): void {
     try {
-      closeSync(openSync(this.#path, 'wx', 0o600));
-    } catch (error) {
-      // Another process of this home is asking the token.
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') this.check();
-      throw this.#unusable(error);
-    }
-    try {
+      const file = openSync(this.#path, 'w', 0o600);
+      try {
+        writeSync(file, text);
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
       this.#syncFolder();
     } catch (error) {
-      rmSync(this.#path, { force: true });
       throw this.#unusable(error);
     }
   }
 
   #saysRefused(): void {
     try {
-      writeFileSync(this.#path, refusedWord);
+      this.#write(refusedWord);
     } catch {
-      // The file that is there says enough.
+      // The number that is there stands against most further tries, and the token's flags against the others.
     }
   }
 
@@ -111,7 +152,6 @@ export class PinMarker {
     }
   }
 
-  /** An empty file is its entry in the folder. */
   #syncFolder(): void {
     const folder = openSync(dirname(this.#path), 'r');
     try {
@@ -132,7 +172,7 @@ export class PinMarker {
   #unanswered(): IdentityError {
     return new IdentityError(
       'SIGNER_PIN_WRONG',
-      `Palyra ended while it gave the token the PIN in ${this.#pinFile}, and does not know whether the token took it. It is not tried again, because tokens lock after a few wrong ones. Check that it is the right one, then run: rm ${this.#path}`,
+      `The token did not answer when it was given the PIN in ${this.#pinFile}, so nobody knows whether it is the right one. It is not tried again, because tokens lock after a few wrong ones. Check the PIN, then run: rm ${this.#path}`,
     );
   }
 

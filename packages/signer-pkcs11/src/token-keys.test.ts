@@ -1,9 +1,8 @@
 // Keys in a real token: SoftHSM 2.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { createPublicKey, verify } from 'node:crypto';
-import { access, rm } from 'node:fs/promises';
+import { access, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,13 +17,16 @@ import {
 } from '@palyra/identity';
 import { authorityKeysSuite } from '@palyra/identity/authority-keys-suite';
 import { openSqliteRegistry } from '@palyra/registry-sql';
-import { CKA_EXTRACTABLE, CKA_LABEL, CKA_SENSITIVE, CKO_PRIVATE_KEY, type Cryptoki } from './cryptoki.ts';
+import { CKA_EXTRACTABLE, CKA_LABEL, CKA_SENSITIVE, CKO_PRIVATE_KEY } from './cryptoki.ts';
+import { findObjects } from './keys-in-token.ts';
 import { CryptokiModule } from './module.ts';
 import { missingForTokens, SoftToken, softhsmModule } from './testing/soft-token.ts';
-import { findObjects, Token } from './token.ts';
+import { missingCompiler, TroubledModule } from './testing/troubled-module.ts';
+import { Token } from './token.ts';
 import { TokenKeys } from './token-keys.ts';
+import { defaultLinkLimits } from './token-link.ts';
 
-const skip = missingForTokens();
+const skip = missingForTokens() || missingCompiler;
 const newId = (): Ulid => makeUlid(new Date(), crypto.getRandomValues(new Uint8Array(10)));
 /** Every token of this file is in one folder, which goes at the end. */
 const kept = { after() {} };
@@ -47,12 +49,17 @@ const makeToken = async (): Promise<SoftToken> => {
   // The module reads its configuration once, so every token of this process is in one folder.
   first ??= await SoftToken.make(kept, 'palyra first');
   process.env.SOFTHSM2_CONF = first.env.SOFTHSM2_CONF;
-  const token = await SoftToken.make(kept, undefined, first);
-  (await CryptokiModule.load(softhsmModule)).initialize();
-  return token;
+  return SoftToken.make(kept, undefined, first);
+};
+/** SoftHSM, with its calls counted. */
+let counted: TroubledModule | undefined;
+const module = (): TroubledModule => {
+  counted ??= new TroubledModule(first!.folder);
+  Object.assign(process.env, counted.env);
+  return counted;
 };
 const options = (token: SoftToken) => ({
-  module: softhsmModule,
+  module: module().path,
   label: token.label,
   pinFile: token.pinFile,
   refusedMarker: join(token.folder, `${token.label} refused`),
@@ -81,8 +88,8 @@ describe('keys of a CA in a token', { skip }, () => {
     const keys = await open(t, token);
     const id = newId();
     await keys.make(id);
-    const session = await Token.open(options(token));
-    await session.token.use((opened) => {
+    const session = new Token(await CryptokiModule.load(softhsmModule), options(token));
+    await session.use((opened) => {
       const [key] = findObjects(opened, CKO_PRIVATE_KEY, id);
       const read = (type: number) =>
         opened.api.C_GetAttributeValue(opened.handle, key!, [{ type }])[0]?.value;
@@ -92,7 +99,7 @@ describe('keys of a CA in a token', { skip }, () => {
       const CKA_VALUE = 0x11;
       assert.throws(() => read(CKA_VALUE), /CKR_ATTRIBUTE_SENSITIVE/);
     });
-    await session.token.close();
+    session.close();
   });
 
   it('a key that is removed while its signer is in use is missed, and the others sign on', async (t) => {
@@ -149,17 +156,33 @@ describe('keys of a CA in a token', { skip }, () => {
     assert.equal(tries, 1);
   });
 
-  it('a process that ended while it asked the token leaves word of it, and the PIN is not tried again', async () => {
+  it('a token that hung while it was given the PIN is asked again, because it says that no PIN was wrong', async () => {
     const token = await makeToken();
-    const dying = spawnSync(process.execPath, ['--input-type=module', '--eval', diesInLogin], {
-      cwd: import.meta.dirname,
-      env: { ...process.env, ...token.env, OPTIONS: JSON.stringify(options(token)) },
-    });
-    assert.equal(dying.signal, 'SIGKILL', String(dying.stderr));
+    module().be({ C_Login: 'hang' });
+    const limits = { ...defaultLinkLimits, callTimeoutMs: 500 };
+    await rejects(
+      TokenKeys.open(options(token), limits),
+      'SIGNER_UNAVAILABLE',
+      /did not answer in 0\.5 seconds/,
+    );
+    await access(options(token).refusedMarker);
+    module().be({});
+    await (await TokenKeys.open(options(token))).close();
+    await assert.rejects(access(options(token).refusedMarker));
+  });
+
+  it('a token that hung while it was given the PIN is not asked again once it says that a PIN was wrong', async () => {
+    const token = await makeToken();
+    module().be({ C_Login: 'hang' });
+    const limits = { ...defaultLinkLimits, callTimeoutMs: 500 };
+    await rejects(TokenKeys.open(options(token), limits), 'SIGNER_UNAVAILABLE');
+    const CKF_USER_PIN_COUNT_LOW = 0x10000;
+    module().be({ flags: CKF_USER_PIN_COUNT_LOW });
     const tries = await countLogins(() =>
-      rejects(TokenKeys.open(options(token)), 'SIGNER_PIN_WRONG', /does not know .* run: rm /),
+      rejects(TokenKeys.open(options(token)), 'SIGNER_PIN_WRONG', /nobody knows .* run: rm /),
     );
     assert.equal(tries, 0);
+    module().be({});
     await rm(options(token).refusedMarker);
     await (await TokenKeys.open(options(token))).close();
   });
@@ -185,23 +208,35 @@ describe('keys of a CA in a token', { skip }, () => {
     assert.ok(holds(signer, await untilBack(() => signer.sign(data), 'SIGNER_MISMATCH')));
   });
 
-  it('the try that would lock the token is left to its owner', async () => {
-    const token = await makeToken();
-    const { api } = await CryptokiModule.load(softhsmModule);
-    const info = api.C_GetTokenInfo;
-    const finalTry = 0x20000;
-    const tries = await countLogins(async () => {
-      api.C_GetTokenInfo = (slot) => {
-        const told = info.call(api, slot);
-        return { ...told, flags: told.flags | finalTry };
-      };
-      try {
-        await rejects(TokenKeys.open(options(token)), 'SIGNER_PIN_WRONG', /Log in to it yourself/);
-      } finally {
-        api.C_GetTokenInfo = info;
-      }
+  for (const [what, flags, message] of [
+    ['whose next wrong PIN locks it is left to its owner', { flags: 0x20000 }, /Log in to it yourself/],
+    ['that is locked says so, and how to unlock it', { flags: 0x40000 }, /is locked: .*--init-pin/],
+    ['without a user PIN says so, and how to set one', { 'no-flags': 0x8 }, /no user PIN yet.*--init-pin/],
+  ] as const) {
+    it(`a token ${what}`, async () => {
+      const token = await makeToken();
+      module().be(flags);
+      const tries = await countLogins(() =>
+        rejects(TokenKeys.open(options(token)), 'SIGNER_PIN_WRONG', message),
+      );
+      module().be({});
+      assert.equal(tries, 0);
     });
-    assert.equal(tries, 0);
+  }
+
+  it('a private key without its public key is told from a key that was removed', async (t) => {
+    const token = await makeToken();
+    const id = newId();
+    await (await open(t, token)).make(id);
+    await token.removeKey(id, ['public']);
+    await rejects((await open(t, token)).load(id), 'SECRET_NOT_FOUND', /not the public key beside it/);
+  });
+
+  it('a key on another curve is told apart', async (t) => {
+    const token = await makeToken();
+    const id = newId();
+    await token.putP384Key(id);
+    await rejects((await open(t, token)).load(id), 'SIGNER_MISMATCH', /another curve than P-256/);
   });
 
   it('a token is found by its label alone, and two of one label are refused', async () => {
@@ -212,14 +247,25 @@ describe('keys of a CA in a token', { skip }, () => {
       /"another" is not there/,
     );
     await SoftToken.make(kept, token.label, token);
-    (await CryptokiModule.load(softhsmModule)).initialize();
     await rejects(TokenKeys.open(options(token)), 'SIGNER_UNAVAILABLE', /Two tokens/);
   });
 
   it('a module that is missing or is no module is named', async () => {
     const token = await makeToken();
-    for (const module of [join(token.folder, 'none.so'), token.pinFile]) {
-      await rejects(TokenKeys.open({ ...options(token), module }), 'SIGNER_UNAVAILABLE', /caKey\.module/);
+    const foreign = join(token.folder, 'foreign.so');
+    // An ELF header of a 32-bit ARM library.
+    const header = Buffer.alloc(64);
+    header.set([0x7f, 0x45, 0x4c, 0x46, 1, 1, 1, 0]);
+    header.writeUInt16LE(3, 16);
+    header.writeUInt16LE(40, 18);
+    header.writeUInt32LE(1, 20);
+    await writeFile(foreign, header);
+    for (const [module, message] of [
+      [join(token.folder, 'none.so'), /does not exist\. Check caKey\.module/],
+      [token.pinFile, /is not a PKCS #11 library\. Check caKey\.module/],
+      [foreign, /another processor architecture/],
+    ] as const) {
+      await rejects(TokenKeys.open({ ...options(token), module }), 'SIGNER_UNAVAILABLE', message);
     }
   });
 
@@ -277,28 +323,9 @@ async function untilBack<T>(
   }
 }
 
-const diesInLogin = `
-import { CryptokiModule } from './module.ts';
-import { TokenKeys } from './token-keys.ts';
-const options = JSON.parse(process.env.OPTIONS);
-const { api } = await CryptokiModule.load(options.module);
-api.C_Login = () => process.kill(process.pid, 'SIGKILL');
-await TokenKeys.open(options);
-`;
-
 /** How often the token was given a PIN meanwhile. */
 async function countLogins(during: () => Promise<void>): Promise<number> {
-  const { api } = await CryptokiModule.load(softhsmModule);
-  const login: Cryptoki['C_Login'] = api.C_Login;
-  let count = 0;
-  api.C_Login = (...given) => {
-    count += 1;
-    login.apply(api, given);
-  };
-  try {
-    await during();
-  } finally {
-    api.C_Login = login;
-  }
-  return count;
+  module().calls('C_Login');
+  await during();
+  return module().calls('C_Login');
 }

@@ -2,34 +2,19 @@
 
 import { IdentityError } from '@palyra/identity';
 import {
-  type Attribute,
-  CKA_CLASS,
-  CKA_ID,
-  CKA_KEY_TYPE,
-  CKA_TOKEN,
   CKF_RW_SESSION,
   CKF_SERIAL_SESSION,
+  CKF_USER_PIN_COUNT_LOW,
   CKF_USER_PIN_FINAL_TRY,
+  CKF_USER_PIN_INITIALIZED,
   CKF_USER_PIN_LOCKED,
-  CKK_EC,
   CKU_USER,
   type Cryptoki,
   type Handle,
 } from './cryptoki.ts';
-import { CryptokiModule } from './module.ts';
-import { PinMarker, readPin } from './pin.ts';
-
-export interface TokenOptions {
-  /** Path of the vendor's PKCS #11 module. */
-  readonly module: string;
-  readonly label: string;
-  /** File with the user PIN; read at each login. */
-  readonly pinFile: string;
-  /** Of the one token that may have the PIN. Default: of the first that is there. */
-  readonly serial?: string | undefined;
-  /** File that is there while the token is asked; after it refused the PIN, it stands against another try. */
-  readonly refusedMarker: string;
-}
+import type { CryptokiModule } from './module.ts';
+import { KnownPin, PinMarker, readPin } from './pin.ts';
+import type { TokenOptions } from './token-call.ts';
 
 export interface Session {
   readonly api: Cryptoki;
@@ -40,7 +25,7 @@ export interface Session {
   readonly generation: number;
 }
 
-/** After a failure the token is left alone for so long, ms: looking for it stops everything else for a moment. */
+/** After a failure the token is left alone for so long, ms. */
 const restMs = 1_000;
 
 export class Token {
@@ -51,13 +36,10 @@ export class Token {
   #session: Session | undefined;
   #failure: { readonly error: unknown; readonly until: number } | undefined;
 
-  /** @throws SIGNER_UNAVAILABLE, SIGNER_MISMATCH, SIGNER_PIN_WRONG, and what reading the PIN file says. */
-  static async open(options: TokenOptions): Promise<{ token: Token; serial: string }> {
-    const token = new Token(await CryptokiModule.load(options.module), options);
-    return { token, serial: await token.use(({ serial }) => serial) };
-  }
+  /** The PIN that the token has accepted. */
+  knownPin: KnownPin | undefined;
 
-  private constructor(module: CryptokiModule, options: TokenOptions) {
+  constructor(module: CryptokiModule, options: TokenOptions) {
     this.#module = module;
     this.#options = options;
     this.#marker = new PinMarker(options.refusedMarker, options.pinFile);
@@ -69,49 +51,42 @@ export class Token {
    * away, or that it is back.
    * @throws SIGNER_UNAVAILABLE, SIGNER_MISMATCH, SIGNER_PIN_WRONG, STORE_FAILED, and our own errors from the work.
    */
-  use<T>(work: (session: Session) => T | Promise<T>): Promise<T> {
-    return this.#module.run(async () => {
-      if (this.#failure && performance.now() < this.#failure.until) throw this.#failure.error;
-      const present = this.#session;
-      try {
-        if (present?.generation === this.#module.generation) {
-          try {
-            return await work(present);
-          } catch {
-            this.#session = undefined;
-          }
-        }
-        if (present || this.#failure) this.#module.initialize();
-        this.#failure = undefined;
-        this.#session = await this.#open();
-        return await work(this.#session);
-      } catch (error) {
-        const said = this.#explain(error);
-        // That one key is missing says nothing about the others.
-        if (said.code !== 'SECRET_NOT_FOUND') {
+  async use<T>(work: (session: Session) => T): Promise<T> {
+    if (this.#failure && performance.now() < this.#failure.until) throw this.#failure.error;
+    const present = this.#session;
+    try {
+      if (present?.generation === this.#module.generation) {
+        try {
+          return work(present);
+        } catch {
           this.#session = undefined;
-          this.#failure = { error: said, until: performance.now() + restMs };
         }
-        throw said;
       }
-    });
+      if (present || this.#failure) this.#module.initialize();
+      this.#failure = undefined;
+      this.#session = await this.#open();
+      return work(this.#session);
+    } catch (error) {
+      const said = this.#explain(error);
+      // That one key is missing says nothing about the others.
+      if (said.code !== 'SECRET_NOT_FOUND') {
+        this.#session = undefined;
+        this.#failure = { error: said, until: performance.now() + restMs };
+      }
+      throw said;
+    }
   }
 
   /** The last session of a process logs out as it goes. */
-  async close(): Promise<void> {
-    await this.#module
-      .run(async () => {
-        if (this.#session) this.#module.api.C_CloseSession(this.#session.handle);
-        this.#session = undefined;
-      })
-      // Of a token that is away there is nothing to close.
-      .catch(() => {});
+  close(): void {
+    const session = this.#session;
+    this.#session = undefined;
+    if (session?.generation === this.#module.generation) this.#module.api.C_CloseSession(session.handle);
   }
 
   async #open(): Promise<Session> {
     const { api, generation } = this.#module;
-    const { label, pinFile, module } = this.#options;
-    this.#marker.check();
+    const { label, pinFile } = this.#options;
     const tokens = api.C_GetSlotList(true).map((slot) => ({ slot, ...api.C_GetTokenInfo(slot) }));
     const [token, another] = tokens.filter((each) => each.label.trimEnd() === label);
     if (!token) throw unavailable(`The token "${label}" is not there. Plug it in, or check caKey.token.`);
@@ -119,22 +94,39 @@ export class Token {
     const serial = token.serialNumber.trim();
     // Before it has the PIN: another token would count a wrong one, or keep the right one.
     if (this.#serial !== undefined && serial !== this.#serial) throw mismatch(label, serial, this.#serial);
-    if ((token.flags & (CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED)) !== 0) {
-      throw new IdentityError(
-        'SIGNER_PIN_WRONG',
-        `The token "${label}" is locked, or locks with the next wrong PIN, which is not risked here. Log in to it yourself first: pkcs11-tool --module ${module} --token-label ${label} --login --list-objects`,
-      );
-    }
+    this.#checkFlags(token.flags);
     const pin = await readPin(pinFile);
+    const isKnown = this.knownPin?.is(pin) ?? false;
+    const noneWasWrong = (token.flags & CKF_USER_PIN_COUNT_LOW) === 0;
+    const tries = this.#marker.check({ isKnown, noneWasWrong });
     const handle = api.C_OpenSession(token.slot, CKF_SERIAL_SESSION | CKF_RW_SESSION);
     try {
-      this.#marker.guard(() => api.C_Login(handle, CKU_USER, pin));
+      this.#marker.guard(tries, () => api.C_Login(handle, CKU_USER, pin));
     } catch (error) {
       api.C_CloseSession(handle);
       throw error;
     }
     this.#serial = serial;
+    if (!isKnown) this.knownPin = KnownPin.of(pin);
     return { api, handle, generation, serial, keys: new Map() };
+  }
+
+  #checkFlags(flags: number): void {
+    const { label, module } = this.#options;
+    const ask = `pkcs11-tool --module ${module} --token-label ${label}`;
+    const problem = (what: string) => new IdentityError('SIGNER_PIN_WRONG', `The token "${label}" ${what}`);
+    if ((flags & CKF_USER_PIN_LOCKED) !== 0)
+      throw problem(
+        `is locked: it was given too many wrong PINs. Unlock it with its SO PIN: ${ask} --login --login-type so --init-pin`,
+      );
+    if ((flags & CKF_USER_PIN_INITIALIZED) === 0)
+      throw problem(
+        `has no user PIN yet. Set one with its SO PIN: ${ask} --login --login-type so --init-pin`,
+      );
+    if ((flags & CKF_USER_PIN_FINAL_TRY) !== 0)
+      throw problem(
+        `locks with the next wrong PIN, which is not risked here. Log in to it yourself first: ${ask} --login --list-objects`,
+      );
   }
 
   #explain(error: unknown): IdentityError {
@@ -144,22 +136,6 @@ export class Token {
       `The token "${label}" does not do its work: ${(error as Error).message}. Check that it is plugged in and has room.`,
       error,
     );
-  }
-}
-
-/** The objects of this kind under this id; more than one is one too many. */
-export function findObjects({ api, handle }: Session, objectClass: number, id: string): Handle[] {
-  const template: Attribute[] = [
-    { type: CKA_CLASS, value: objectClass },
-    { type: CKA_KEY_TYPE, value: CKK_EC },
-    { type: CKA_TOKEN, value: true },
-    { type: CKA_ID, value: Buffer.from(id) },
-  ];
-  api.C_FindObjectsInit(handle, template);
-  try {
-    return api.C_FindObjects(handle, 2);
-  } finally {
-    api.C_FindObjectsFinal(handle);
   }
 }
 

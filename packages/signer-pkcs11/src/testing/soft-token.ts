@@ -86,10 +86,25 @@ export class SoftToken {
     return rename(`${this.#tokens}-away`, this.#tokens);
   }
 
-  /** Removes one key pair, as its owner can. */
-  async removeKey(id: string): Promise<void> {
+  /** Removes one key pair, or one object of it, as its owner can. */
+  async removeKey(
+    id: string,
+    which: readonly ('public' | 'private')[] = ['public', 'private'],
+  ): Promise<void> {
+    await this.#inToken(removal, id, which.map((each) => (each === 'public' ? 2 : 3)).join());
+  }
+
+  /** Makes a key pair on P-384, which is none of ours. */
+  async putP384Key(id: string): Promise<void> {
+    const secp384r1 = '06052b81040022';
+    await this.#inToken(making, id, secp384r1);
+  }
+
+  /** In a process of its own: a module keeps what it has seen. */
+  async #inToken(program: string, id: string, what: string): Promise<void> {
     const hex = Buffer.from(id).toString('hex');
-    await run(process.execPath, ['--eval', removal, softhsmModule, this.label, this.pin, hex], {
+    const words = [softhsmModule, this.label, this.pin, hex, what];
+    await run(process.execPath, ['--eval', `${login}${program}`, ...words], {
       cwd: import.meta.dirname,
       env: { ...process.env, ...this.env },
     });
@@ -100,18 +115,30 @@ export class SoftToken {
   }
 }
 
-/** In a process of its own: a module keeps what it has seen. */
-const removal = `
-const [module, label, pin, id] = process.argv.slice(1);
+const login = `
+const [module, label, pin, id, what] = process.argv.slice(1);
 const pkcs11 = new (require('pkcs11js').PKCS11)();
 pkcs11.load(module);
 pkcs11.C_Initialize();
 const slot = pkcs11.C_GetSlotList(true).find((each) => pkcs11.C_GetTokenInfo(each).label.trimEnd() === label);
 const session = pkcs11.C_OpenSession(slot, 6);
 pkcs11.C_Login(session, 1, pin);
-pkcs11.C_FindObjectsInit(session, [{ type: 0x102, value: Buffer.from(id, 'hex') }]);
-const found = pkcs11.C_FindObjects(session, 10);
-pkcs11.C_FindObjectsFinal(session);
-if (found.length !== 2) throw new Error(found.length + ' objects');
-for (const each of found) pkcs11.C_DestroyObject(session, each);
+`;
+const removal = `
+for (const objectClass of what.split(',')) {
+  pkcs11.C_FindObjectsInit(session, [{ type: 0, value: Number(objectClass) }, { type: 0x102, value: Buffer.from(id, 'hex') }]);
+  const found = pkcs11.C_FindObjects(session, 10);
+  pkcs11.C_FindObjectsFinal(session);
+  if (found.length !== 1) throw new Error(found.length + ' objects');
+  pkcs11.C_DestroyObject(session, found[0]);
+}
+`;
+const making = `
+const both = [{ type: 1, value: true }, { type: 0x100, value: 3 }, { type: 0x102, value: Buffer.from(id, 'hex') }];
+pkcs11.C_GenerateKeyPair(
+  session,
+  { mechanism: 0x1040, parameter: null },
+  [{ type: 0, value: 2 }, ...both, { type: 0x180, value: Buffer.from(what, 'hex') }],
+  [{ type: 0, value: 3 }, ...both, { type: 0x108, value: true }],
+);
 `;

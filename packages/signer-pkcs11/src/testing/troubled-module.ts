@@ -1,0 +1,46 @@
+// SoftHSM behind a module that is slow, hangs, crashes or lies, as a test says. Compiled for the test.
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { softhsmModule } from './soft-token.ts';
+
+export const missingCompiler: string | false =
+  spawnSync('cc', ['--version']).status === 0 ? false : 'SKIPPED: no C compiler. Run: apt-get install gcc';
+
+export class TroubledModule {
+  readonly path: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly #control: string;
+  readonly #log: string;
+
+  constructor(folder: string) {
+    this.path = join(folder, 'troubled.so');
+    this.#control = join(folder, 'trouble');
+    this.#log = join(folder, 'calls');
+    const includes = join(dirname(createRequire(import.meta.url).resolve('pkcs11js')), 'includes/pkcs11');
+    const source = join(import.meta.dirname, 'troubled-module.c');
+    execFileSync('cc', ['-shared', '-fPIC', '-o', this.path, '-I', includes, source, '-ldl']);
+    this.env = { TROUBLED_MODULE: softhsmModule, TROUBLED_CONTROL: this.#control, TROUBLED_LOG: this.#log };
+    this.be({});
+  }
+
+  /** @param trouble by the name of the function, as in troubled-module.c. */
+  be(trouble: Readonly<Record<string, number | 'hang' | 'crash'>>): void {
+    const lines = Object.entries(trouble).map(([name, value]) => `${name} ${value}\n`);
+    writeFileSync(this.#control, lines.join(''));
+  }
+
+  /** How often this function was called since the last time of asking. */
+  calls(name: string): number {
+    let text = '';
+    try {
+      text = readFileSync(this.#log, 'utf8');
+    } catch {
+      // Nothing was called yet.
+    }
+    rmSync(this.#log, { force: true });
+    return text.split('\n').filter((each) => each === name).length;
+  }
+}

@@ -1,0 +1,164 @@
+// A token that is slow, hangs or crashes: the daemon's process goes on, and so do its callers.
+
+import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, describe, it, type TestContext } from 'node:test';
+import { hasCode, makeUlid, type Signer, type Ulid } from '@palyra/identity';
+import { missingForTokens, SoftToken } from './testing/soft-token.ts';
+import { missingCompiler, TroubledModule } from './testing/troubled-module.ts';
+import { TokenKeys } from './token-keys.ts';
+import { defaultLinkLimits, type LinkLimits, TokenLink } from './token-link.ts';
+
+const skip = missingForTokens() || missingCompiler;
+const data = new TextEncoder().encode('what is signed');
+const newId = (): Ulid => makeUlid(new Date(), crypto.getRandomValues(new Uint8Array(10)));
+
+let token: SoftToken | undefined;
+let module: TroubledModule | undefined;
+after(async () => {
+  if (token) await rm(token.folder, { recursive: true });
+});
+
+async function openKeys(t: TestContext, limits: Partial<LinkLimits> = {}): Promise<TokenKeys> {
+  token ??= await SoftToken.make({ after() {} }, 'palyra troubled');
+  module ??= new TroubledModule(token.folder);
+  Object.assign(process.env, token.env, module.env);
+  module.be({});
+  t.after(() => module!.be({}));
+  const { label, pinFile, folder } = token;
+  const keys = await TokenKeys.open(
+    { module: module.path, label, pinFile, refusedMarker: join(folder, 'refused') },
+    { ...defaultLinkLimits, restMs: 1, ...limits },
+  );
+  t.after(() => keys.close());
+  return keys;
+}
+
+const makeSigner = async (t: TestContext, limits?: Partial<LinkLimits>): Promise<Signer> =>
+  (await openKeys(t, limits)).make(newId());
+
+/** Turns of the event loop that this process had meanwhile. */
+async function turnsDuring(work: Promise<unknown>): Promise<number> {
+  let turns = 0;
+  let isOver = false;
+  void work.finally(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    turns += 1;
+  }
+  await work;
+  return turns;
+}
+
+const unavailable = (message: RegExp) => (error: unknown) =>
+  hasCode(error, 'SIGNER_UNAVAILABLE') && message.test(error.message);
+
+describe('a process for the token', { skip }, () => {
+  for (const call of ['C_SignInit', 'C_Sign', 'C_FindObjectsInit', 'C_GetAttributeValue']) {
+    it(`while ${call} takes its time, everything else goes on`, async (t) => {
+      const keys = await openKeys(t);
+      module!.be({ [call]: 300 });
+      const turns = await turnsDuring(keys.make(newId()).then((signer) => signer.sign(data)));
+      assert.ok(turns >= 5, `${turns} turns`);
+    });
+  }
+
+  for (const call of ['C_Initialize', 'C_GetSlotList', 'C_GetTokenInfo', 'C_OpenSession', 'C_Login']) {
+    it(`while ${call} takes its time at the start, everything else goes on`, async (t) => {
+      await (await openKeys(t)).close();
+      module!.be({ [call]: 300 });
+      const turns = await turnsDuring(
+        TokenKeys.open({
+          module: module!.path,
+          label: token!.label,
+          pinFile: token!.pinFile,
+          refusedMarker: join(token!.folder, 'refused'),
+        }).then((keys) => keys.close()),
+      );
+      assert.ok(turns >= 5, `${turns} turns`);
+    });
+  }
+
+  it('the limit counts from when the token is asked: many slow signatures in a row are all made', async (t) => {
+    const signer = await makeSigner(t, { callTimeoutMs: 1_000 });
+    module!.be({ C_Sign: 100 });
+    const all = await Promise.all(Array.from({ length: 30 }, () => signer.sign(data)));
+    assert.equal(all.length, 30);
+  });
+
+  it('a call that hangs is given up, with everybody who waits behind it, and the next is served', async (t) => {
+    const signer = await makeSigner(t, { callTimeoutMs: 1_000 });
+    module!.be({ C_Sign: 'hang' });
+    const results = await Promise.allSettled(Array.from({ length: 5 }, () => signer.sign(data)));
+    for (const each of results) {
+      assert.ok(each.status === 'rejected' && unavailable(/did not answer in 1 seconds/)(each.reason));
+    }
+    module!.be({});
+    assert.ok(await afterRest(() => signer.sign(data)));
+  });
+
+  it('a module that crashes ends its own process, and the next call has a new one', async (t) => {
+    const signer = await makeSigner(t);
+    module!.be({ C_SignInit: 'crash' });
+    await assert.rejects(Promise.resolve(signer.sign(data)), unavailable(/ended its process \(SIGABRT\)/));
+    module!.be({});
+    assert.ok(await afterRest(() => signer.sign(data)));
+  });
+
+  it('closing does not wait for a call that hangs, and leaves no process', async (t) => {
+    const keys = await openKeys(t, { closeTimeoutMs: 100 });
+    const signer = await keys.make(newId());
+    const link = TokenLink.to(module!.path);
+    const pid = link.pid!;
+    module!.be({ C_Sign: 'hang' });
+    const hanging = assert.rejects(Promise.resolve(signer.sign(data)), unavailable(/./));
+    await keys.close();
+    await link.release({} as never);
+    await hanging;
+    await ended(pid);
+  });
+
+  it('callers beyond the limit are sent away', async (t) => {
+    const signer = await makeSigner(t, { maxWaiting: 3 });
+    module!.be({ C_Sign: 50 });
+    const results = await Promise.allSettled(Array.from({ length: 10 }, () => signer.sign(data)));
+    const refused = results.filter((each) => each.status === 'rejected').map(({ reason }) => reason);
+    assert.ok(refused.every((error) => hasCode(error, 'TOO_MANY_REQUESTS') && error.retryAfterMs === 1_000));
+    assert.equal(refused.length, 6);
+  });
+
+  it('a failed call ends only its own', async (t) => {
+    const keys = await openKeys(t);
+    const signer = await keys.make(newId());
+    const [missing, made] = await Promise.allSettled([keys.load(newId()), signer.sign(data)]);
+    assert.ok(missing.status === 'rejected' && hasCode(missing.reason, 'SECRET_NOT_FOUND'));
+    assert.equal(made.status, 'fulfilled');
+  });
+});
+
+/** A process that was given up is followed by another after a rest. */
+async function afterRest<T>(work: () => T | Promise<T>): Promise<T> {
+  for (let left = 100; ; left -= 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (left === 0 || !hasCode(error, 'SIGNER_UNAVAILABLE')) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+async function ended(pid: number): Promise<void> {
+  for (let left = 500; left > 0; left -= 1) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.fail(`process ${pid} is still there`);
+}

@@ -1,0 +1,50 @@
+// The program that loads a vendor's PKCS #11 module and talks to its tokens. It is a process of its own, because any call
+// of a module may block for as long as it likes, or crash: the daemon gives the process up and goes on.
+
+import process from 'node:process';
+import { IdentityError } from '@palyra/identity';
+import { answerCall } from './keys-in-token.ts';
+import { CryptokiModule } from './module.ts';
+import { KnownPin } from './pin.ts';
+import { Token } from './token.ts';
+import type { TokenReply, TokenRequest } from './token-call.ts';
+
+let module: Promise<CryptokiModule> | undefined;
+const tokens = new Map<string, Token>();
+
+// A terminal or a service manager sends its signals to the whole group. The daemon may still need a signature to stop in
+// order, and it ends this process when it has ended itself.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+process.on('disconnect', () => process.exit());
+
+// The daemon asks one thing at a time.
+process.on('message', async (request: TokenRequest) => {
+  process.send!(await reply(request));
+});
+process.send!('ready');
+
+async function reply(request: TokenRequest): Promise<TokenReply> {
+  let token: Token | undefined;
+  try {
+    module ??= CryptokiModule.load(request.token.module);
+    token = tokenOf(await module, request);
+    const answer = await answerCall(token, request.call);
+    return { answer, knownPin: token.knownPin };
+  } catch (error) {
+    // The next request loads it again: a module that was missing may have been installed.
+    if (!token) module = undefined;
+    const { code, message } =
+      error instanceof IdentityError
+        ? error
+        : new IdentityError('INTERNAL', `The token's process failed: ${(error as Error).message}`);
+    return { failure: { code, message }, knownPin: token?.knownPin };
+  }
+}
+
+function tokenOf(loaded: CryptokiModule, { token: options, knownPin }: TokenRequest): Token {
+  const key = JSON.stringify(options);
+  const token = tokens.get(key) ?? new Token(loaded, options);
+  tokens.set(key, token);
+  token.knownPin ??= knownPin && new KnownPin(knownPin);
+  return token;
+}
