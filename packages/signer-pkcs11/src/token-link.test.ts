@@ -1,6 +1,8 @@
 // A token that is slow, hangs or crashes: the daemon's process goes on, and so do its callers.
 
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
@@ -119,6 +121,24 @@ describe('a process for the token', { skip }, () => {
     await link.release({} as never);
     await hanging;
     await ended(pid);
+  });
+
+  it('a process that hangs in the module ends when the one that asked is killed', async (t) => {
+    await (await openKeys(t)).close();
+    const asking = fork(join(import.meta.dirname, 'testing/hanging-program.ts'), [
+      module!.path,
+      token!.label,
+      token!.pinFile,
+      join(token!.folder, 'refused'),
+    ]);
+    t.after(() => asking.kill('SIGKILL'));
+    const [pid] = await once(asking, 'message');
+    module!.be({ C_GetTokenInfo: 'hang' });
+    module!.calls('');
+    asking.send('open another');
+    while (module!.calls('C_GetTokenInfo') === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    asking.kill('SIGKILL');
+    await ended(pid as number);
   });
 
   it('callers beyond the limit are sent away', async (t) => {

@@ -2,6 +2,7 @@
 // does not answer.
 
 import { type ChildProcess, fork } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { extname, join } from 'node:path';
 import { IdentityError } from '@palyra/identity';
 import type { PlainPin, TokenCall, TokenOptions, TokenReply, TokenRequest } from './token-call.ts';
@@ -135,13 +136,15 @@ export class TokenLink {
     const child = fork(program, {
       serialization: 'advanced',
       // A module's own words must not get into what the daemon prints.
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      // Nothing is written to its standard input: its end tells the process that this one is gone.
+      stdio: ['pipe', 'ignore', 'inherit', 'ipc'],
       execArgv: [],
     });
     child.on('error', () => {});
     // While nothing is asked it does not keep this process alive.
     child.unref();
     child.channel?.unref();
+    (child.stdin as Socket).unref();
     child.once('exit', () => {
       if (this.#child === child) this.#child = undefined;
     });

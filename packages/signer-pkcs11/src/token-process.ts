@@ -2,6 +2,7 @@
 // of a module may block for as long as it likes, or crash: the daemon gives the process up and goes on.
 
 import process from 'node:process';
+import { Worker } from 'node:worker_threads';
 import { IdentityError } from '@palyra/identity';
 import { answerCall } from './keys-in-token.ts';
 import { CryptokiModule } from './module.ts';
@@ -13,9 +14,15 @@ let module: Promise<CryptokiModule> | undefined;
 const tokens = new Map<string, Token>();
 
 // A terminal or a service manager sends its signals to the whole group. The daemon may still need a signature to stop in
-// order, and it ends this process when it has ended itself.
+// order; this process ends with it.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
-process.on('disconnect', () => process.exit());
+// The daemon holds the other end of standard input for as long as it lives, however it ends. A thread waits for that, because
+// this one may hang in the module.
+const endsWithTheDaemon = `
+const input = new (require('node:net').Socket)({ fd: 0 });
+input.on('error', () => {}).on('close', () => process.kill(process.pid, 'SIGKILL')).resume();
+`;
+new Worker(endsWithTheDaemon, { eval: true }).unref();
 
 // The daemon asks one thing at a time.
 process.on('message', async (request: TokenRequest) => {
