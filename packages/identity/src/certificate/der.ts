@@ -6,15 +6,9 @@
 function element(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of contents) length += part.length;
-  if (length > 0xff_ffff) throw new TypeError('an element holds at most 16 MiB');
-  let at = length < 0x80 ? 2 : length < 0x100 ? 3 : length < 0x1_0000 ? 4 : 5;
+  let at = headingBytes(length);
   const out = Buffer.allocUnsafe(at + length);
-  out[0] = tag;
-  if (at === 2) out[1] = length;
-  else {
-    out[1] = 0x80 | (at - 2);
-    out.writeUIntBE(length, 2, at - 2);
-  }
+  writeHeading(out, tag, length);
   for (const part of contents) {
     out.set(part, at);
     at += part.length;
@@ -22,6 +16,29 @@ function element(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
   return out;
 }
 
+function headingBytes(length: number): number {
+  if (length > 0xffff_ffff) throw new TypeError('an element holds at most 4 GiB');
+  return length < 0x80 ? 2 : length < 0x100 ? 3 : length < 0x1_0000 ? 4 : length < 0x100_0000 ? 5 : 6;
+}
+
+function writeHeading(out: Buffer, tag: number, length: number): void {
+  const bytes = headingBytes(length) - 2;
+  out[0] = tag;
+  if (bytes === 0) out[1] = length;
+  else {
+    out[1] = 0x80 | bytes;
+    out.writeUIntBE(length, 2, bytes);
+  }
+}
+
+/** Tag and length of a SEQUENCE whose members are too many for one call, and follow. */
+export function sequenceHeading(length: number): Uint8Array {
+  const out = Buffer.allocUnsafe(headingBytes(length));
+  writeHeading(out, 0x30, length);
+  return out;
+}
+
+/** For a few members: they are arguments, and a call takes no more than some ten thousand of these. */
 export const sequence = (...members: readonly Uint8Array[]): Uint8Array => element(0x30, ...members);
 
 /** A SET of one member; more would have to be sorted (X.690 11.6). */

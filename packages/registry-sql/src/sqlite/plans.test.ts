@@ -53,6 +53,13 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
     assert.match(only ?? '', /^SEARCH /, name);
     assert.deepEqual(rest, [], name);
   }
+  // A page of a revocation list, whatever stands before and after it.
+  const page = { issuer_id: 'i', not_after: 1, serial: 's', limit };
+  assert.deepEqual(plan(statements.revokedCertificates(page)), [
+    'SEARCH c USING COVERING INDEX certificates_revoked (issuer_id=? AND (not_after,serial)>(?,?))',
+    'CORRELATED SCALAR SUBQUERY 1',
+    'SEARCH r USING COVERING INDEX revocations_serial (serial=?)',
+  ]);
   // These read in the order of an index and stop at their limit.
   assert.deepEqual(plan(statements.pairings({ states: undefined, limit })), [
     'SCAN pairings USING INDEX pairings_created',
