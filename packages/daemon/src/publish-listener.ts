@@ -11,7 +11,7 @@ import { pipeline } from 'node:stream/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   certificatesToPem,
-  type IdentityManager,
+  type ListOfAuthority,
   type RevocationList,
   revocationListsPemLength,
   revocationListsToPem,
@@ -21,6 +21,12 @@ import {
 export interface PublishListener {
   readonly port: number;
   close(): Promise<void>;
+}
+
+/** What is published. */
+export interface Published {
+  readonly trustBundle: readonly Uint8Array[];
+  readonly revocationLists: { current(): Promise<ListOfAuthority[]> };
 }
 
 const requestTimeoutMs = 5_000;
@@ -41,7 +47,7 @@ interface Page {
 
 export async function listenPublish(
   at: { readonly host: string; readonly port: number },
-  identity: IdentityManager,
+  identity: Published,
   onError: (error: unknown, where: string) => void,
 ): Promise<PublishListener> {
   const generations = { all: new Generations(), active: new Generations() };
