@@ -28,7 +28,7 @@ export interface ListOfAuthority {
 }
 
 /** Entries that are read and encoded in one turn. */
-const pageEntries = 500;
+const pageEntries = 250;
 /** How long a list that could not be made is not tried again, ms. */
 const restMs = 10_000;
 

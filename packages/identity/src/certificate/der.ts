@@ -86,7 +86,18 @@ export function objectIdentifier(dotted: string): Uint8Array {
 export function time(instant: Date): Uint8Array {
   const year = instant.getUTCFullYear();
   if (!(year >= 1950 && year <= 9999)) throw new TypeError('a certificate is dated from 1950 to 9999');
-  const iso = instant.toISOString();
-  const digits = `${iso.slice(0, 4)}${iso.slice(5, 7)}${iso.slice(8, 10)}${iso.slice(11, 13)}${iso.slice(14, 16)}${iso.slice(17, 19)}Z`;
-  return year < 2050 ? element(0x17, Buffer.from(digits.slice(2))) : element(0x18, Buffer.from(digits));
+  const isLong = year >= 2050;
+  const pairs = [
+    ...(isLong ? [Math.floor(year / 100)] : []),
+    ...[year % 100, instant.getUTCMonth() + 1, instant.getUTCDate()],
+    ...[instant.getUTCHours(), instant.getUTCMinutes(), instant.getUTCSeconds()],
+  ];
+  const text = Buffer.allocUnsafe(pairs.length * 2 + 1);
+  let at = 0;
+  for (const pair of pairs) {
+    text[at++] = 0x30 + Math.floor(pair / 10);
+    text[at++] = 0x30 + (pair % 10);
+  }
+  text[at] = 0x5a;
+  return element(isLong ? 0x18 : 0x17, text);
 }

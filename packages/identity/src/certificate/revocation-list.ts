@@ -88,7 +88,14 @@ async function encodeEntries({ revoked, thisUpdate }: RevocationListFacts): Prom
       // The list is dated back, and the clock may have been set back: no entry is from after the list.
       sequence(integer(Buffer.from(serial, 'hex')), time(revokedAt < thisUpdate ? revokedAt : thisUpdate)),
     );
-    parts.push(Buffer.concat(encoded));
+    // In memory of its own: a piece of Node's pool would keep all of the pool.
+    const part = new Uint8Array(lengthOf(encoded));
+    let at = 0;
+    for (const entry of encoded) {
+      part.set(entry, at);
+      at += entry.length;
+    }
+    parts.push(part);
     await nextTurn();
   }
   return parts;
