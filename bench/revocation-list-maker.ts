@@ -46,7 +46,7 @@ if (what === 'seed') {
 } else process.send?.(await measure());
 await registry.close();
 await secrets.close();
-if (process.connected) process.disconnect();
+if (process.connected) process.disconnect?.();
 
 async function measure(): Promise<ListMade> {
   const make = await watched(() => identity.revocationLists.current());

@@ -65,6 +65,11 @@ export class SqlReads implements RegistryReads {
     return this.#many(this.statements.certificatesOf(values), readCertificate);
   }
 
+  async endOfOlderCertificate(deviceId: DeviceId, newer: number): Promise<Date | undefined> {
+    const values = { device_id: deviceId, newer: checked(newer) };
+    return this.#one(this.statements.endOfOlderCertificate(values), (row) => instant(row, 'not_after'));
+  }
+
   async revocableCertificates(query: {
     deviceId: DeviceId;
     now: Date;

@@ -297,6 +297,21 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
       assert.equal(await move(sampleUlid()), false);
     });
 
+    it('the end of an older certificate is that of the one after so many newer', async (registry) => {
+      const { device, certificate } = await addDevice(registry, { certificate: { notAfter: after(500) } });
+      const of = { device: device.id, issuer: certificate.issuerId };
+      await registry.transact(async (tx) => {
+        for (const at of [3, 1, 2])
+          await tx.insertCertificate(
+            sampleCertificate(of, { createdAt: after(at), notAfter: after(1000 - at) }),
+          );
+      });
+      const ends = await Promise.all(
+        [0, 1, 2, 3, 4].map((newer) => registry.endOfOlderCertificate(device.id, newer)),
+      );
+      assert.deepEqual(ends, [after(997), after(998), after(999), after(500), undefined]);
+    });
+
     it('the revoked certificates of one authority come page by page, in order of their end', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const issuerId = certificate.issuerId;

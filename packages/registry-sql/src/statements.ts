@@ -64,6 +64,15 @@ export function statementsFor(db: Kysely<Tables>) {
         .orderBy('serial', 'desc')
         .limit(values.limit),
     ),
+    endOfOlderCertificate: prepared((values: { device_id: string; newer: number }) =>
+      db
+        .selectFrom('certificates')
+        .select('not_after')
+        .where('subject_id', '=', values.device_id)
+        .orderBy('created_at', 'desc')
+        .limit(1)
+        .offset(values.newer),
+    ),
     revocableCertificates: prepared((values: { device_id: string; now: number; limit: number }) =>
       db
         .selectFrom('certificates')

@@ -151,6 +151,8 @@ export interface RegistryReads {
   ): Promise<CertificateRecord | undefined>;
   /** Newest first. */
   certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]>;
+  /** When the certificate of a device ends that as many newer ones as `newer` came after; undefined when it has no more. */
+  endOfOlderCertificate(deviceId: DeviceId, newer: number): Promise<Date | undefined>;
   /** Those that end after `now` and are not revoked, superseded ones included. In no order. */
   revocableCertificates(query: {
     readonly deviceId: DeviceId;

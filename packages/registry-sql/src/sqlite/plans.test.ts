@@ -40,6 +40,10 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
     waitingPairing: [statements.waitingPairing({ slot: 's' }), /pairings_waiting_slot \(slot=\?\)/],
     issuedPairing: [statements.issuedPairing({ serial: 's' }), /pairings_issued_serial \(serial=\?\)/],
     setting: [statements.setting({ name: 'n' }), /\(name=\?\)/],
+    endOfOlderCertificate: [
+      statements.endOfOlderCertificate({ device_id: 'd', newer: 1 }),
+      /certificates_subject \(subject_id=\?\)/,
+    ],
     auditAfter: [statements.auditAfter({ seq: 1, limit }), /PRIMARY KEY \(rowid>\?\)/],
     audit: [statements.audit({ limit, before: 9, subject: undefined }), /PRIMARY KEY \(rowid<\?\)/],
     auditOf: [
