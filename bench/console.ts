@@ -3,7 +3,7 @@
 import type { TestContext } from 'node:test';
 import { go, startConsole } from '../tests/testing/console-browser.ts';
 import { insertDevices } from '../tests/testing/many-devices.ts';
-import { type Figures, median, type Progress, quartiles } from './measure.ts';
+import { type Figures, median, type Progress, quantile, quartiles } from './measure.ts';
 
 const devices = 10_000;
 
@@ -30,7 +30,7 @@ export async function consoleScroll(progress: Progress): Promise<Figures> {
         meaning: `time between two frames while the list of ${devices} devices scrolls up by 400 pixels each`,
         target: { atMost: 17 },
         spread: quartiles(frames),
-        parts: { frames: frames.length, 'slowest ms': Math.max(...frames) },
+        parts: { frames: frames.length, 'slowest ms': quantile(frames, 1) },
       },
     };
   } finally {

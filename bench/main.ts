@@ -10,6 +10,7 @@ import { type Figure, type Figures, type Progress, reached } from './measure.ts'
 import { pairing } from './pairing.ts';
 import { registry } from './registry.ts';
 import { renew } from './renew.ts';
+import { revocationList } from './revocation-list.ts';
 import { revoke } from './revoke.ts';
 import { rpc } from './rpc.ts';
 import { overHttp2, overQuic } from './transports.ts';
@@ -21,6 +22,7 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   handshake,
   rpc,
   revoke,
+  revocation_list: revocationList,
   renew,
   http2: overHttp2,
   quic: overQuic,

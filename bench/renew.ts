@@ -188,5 +188,5 @@ async function renewAll(fleet: readonly Live[], when: (live: Live) => number, ch
     const second = Math.floor((at - started) / 1000);
     seconds.set(second, (seconds.get(second) ?? 0) + 1);
   }
-  return { tookMs, cpuMs, latenciesMs, busiestSecond: Math.max(...seconds.values()) };
+  return { tookMs, cpuMs, latenciesMs, busiestSecond: quantile([...seconds.values()], 1) };
 }

@@ -80,6 +80,36 @@ test('a device cannot fill the registry with certificates, though it uses each',
   await renew(daemon, device, enrollment);
 });
 
+test('a device has a thousand certificates at most that have not ended, and another as soon as the oldest ends', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock });
+  const device = await makeDevice({ clock });
+  const enrollment = await pair(daemon, device);
+  await (await daemon.node(enrollment)).status({});
+  const { registry } = daemon.running.identity;
+  const [newest] = await registry.certificatesOf(device.identity.id, 1);
+  clock.advance(12 * hour);
+  await registry.transact(async (tx) => {
+    for (let count = 2; count < 1000; count += 1) {
+      const hex = count.toString(16);
+      await tx.insertCertificate({
+        ...newest!,
+        serial: `01${hex.padStart(30, '0')}`,
+        fingerprint: hex.padStart(64, '0'),
+        createdAt: new Date(newest!.createdAt.getTime() + count),
+        notAfter: new Date(newest!.notAfter.getTime() + count),
+        state: 'superseded',
+      });
+    }
+  });
+  await renew(daemon, device, enrollment);
+  const limited = await expectCode(renew(daemon, device, enrollment), 'TOO_MANY_REQUESTS');
+  const untilOldestEndsMs = newest!.notAfter.getTime() - clock.now().getTime();
+  assert.equal(limited.retryAfterMs, untilOldestEndsMs);
+  clock.advance(untilOldestEndsMs - 1000);
+  await expectCode(renew(daemon, device, enrollment), 'TOO_MANY_REQUESTS');
+});
+
 test('a recovery that was under way when another identity key took the id over gets nothing', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();

@@ -11,6 +11,7 @@ import {
   renewCertificate,
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
+import { collectRevocationLists } from '@palyra/rpc';
 import { expectCode } from './testing/expect-code.ts';
 import { day, HeldClock, second } from './testing/held-clock.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
@@ -134,7 +135,7 @@ test('revocation lists name what was revoked, with a number that grows', async (
   const daemon = await TestDaemon.start(t);
   const [a, b] = [await makeDevice(), await makeDevice()];
   const [one, two] = [await pair(daemon, a), await pair(daemon, b)];
-  const list = async () => (await daemon.admin.getRevocationLists({})).lists[0]!;
+  const list = async () => (await collectRevocationLists(daemon.admin.getRevocationLists({})))[0]!;
   const serial = (enrollment: PairedEnrollment) =>
     new X509Certificate(enrollment.certificateChain[0]!).serialNumber.toLowerCase();
   const before = await list();
@@ -144,11 +145,11 @@ test('revocation lists name what was revoked, with a number that grows', async (
   await daemon.admin.revokeCertificate({ serial: serial(one), reason: 'test' });
   const after = await list();
   assert.ok(after.number > before.number);
-  assert.ok(Buffer.from(after.list).toString('hex').includes(serial(one)));
-  assert.ok(!Buffer.from(after.list).toString('hex').includes(serial(two)));
+  assert.ok(Buffer.concat(after.der).toString('hex').includes(serial(one)));
+  assert.ok(!Buffer.concat(after.der).toString('hex').includes(serial(two)));
   await daemon.admin.revokeDevice({ id: b.identity.id, reason: 'test' });
   assert.ok(
-    Buffer.from((await list()).list)
+    Buffer.concat((await list()).der)
       .toString('hex')
       .includes(serial(two)),
   );
@@ -162,8 +163,8 @@ test('when an identity key is replaced, the list has what the old one obtained, 
   const second = await renewAndUse(daemon, device, first);
   const successor = await makeDevice({ identity: await sameIdOtherKey(device.identity) });
   await pair(daemon, successor, { replaceIdentityKey: true });
-  const [list] = (await daemon.admin.getRevocationLists({})).lists;
-  const listed = Buffer.from(list!.list).toString('hex');
+  const [list] = await collectRevocationLists(daemon.admin.getRevocationLists({}));
+  const listed = Buffer.concat(list!.der).toString('hex');
   for (const { certificateChain } of [first, second])
     assert.ok(listed.includes(new X509Certificate(certificateChain[0]!).serialNumber.toLowerCase()));
 });
@@ -208,8 +209,8 @@ test('what a device obtained is listed to the last certificate, however many it 
   await pair(daemon, await makeDevice({ identity: await sameIdOtherKey(replaced.identity) }), {
     replaceIdentityKey: true,
   });
-  const [list] = (await daemon.admin.getRevocationLists({})).lists;
-  const listed = Buffer.from(list!.list).toString('hex');
+  const [list] = await collectRevocationLists(daemon.admin.getRevocationLists({}));
+  const listed = Buffer.concat(list!.der).toString('hex');
   assert.deepEqual(
     serials.filter((serial) => !listed.includes(serial)),
     [],

@@ -8,7 +8,7 @@ import {
   defaultPairingLimits,
   type IdentityError,
   type IdentityErrorCode,
-  type RevocationList,
+  type ListOfAuthority,
 } from '@palyra/identity';
 import type { Agenda } from './agenda.ts';
 
@@ -58,6 +58,8 @@ export interface Refused {
 }
 
 const minute = 60_000;
+/** After its end; a clock that is set moves by 8 minutes at most. */
+const listedAtLeastMs = 2 * minute;
 /** Clocks are off by some minutes; so are answers that depend on the time. */
 const slackMs = 30 * minute;
 
@@ -71,7 +73,7 @@ export class Invariants {
   readonly #devices = new Map<string, KnownDevice>();
   /** Identity keys that another took the place of. */
   readonly #replacedKeys = new Map<string, Certainty>();
-  readonly #listNumbers = new Map<string, { readonly number: number; readonly der: Uint8Array }>();
+  readonly #listNumbers = new Map<string, { readonly number: number; readonly der: Buffer }>();
   #clockSetBackMs = Number.NEGATIVE_INFINITY;
 
   constructor(agenda: Agenda) {
@@ -285,17 +287,21 @@ export class Invariants {
     );
   }
 
-  lists(lists: readonly RevocationList[], daemonNowMs: number): void {
-    for (const { issuerId, number, der } of lists) {
+  lists(lists: readonly ListOfAuthority[], daemonNowMs: number): void {
+    for (const { issuerId, list, error } of lists) {
+      if (!list || error) this.fail(`the revocation list of ${issuerId} cannot be made: ${error}`);
+      const number = list.number;
+      const der = Buffer.concat(list.der);
       const before = this.#listNumbers.get(issuerId);
-      const isSame = before?.number === number && Buffer.from(before.der).equals(der);
+      const isSame = before?.number === number && before.der.equals(der);
       if (before && !isSame && number <= before.number)
         this.fail(`revocation list ${number} of ${issuerId} follows number ${before.number}`);
       this.#listNumbers.set(issuerId, { number, der });
-      const hex = Buffer.from(der).toString('hex');
+      const hex = der.toString('hex');
       for (const [serial, known] of this.#certificates) {
-        if (known.issuerId !== issuerId || known.revoked !== 'yes' || known.notAfterMs <= daemonNowMs)
-          continue;
+        if (known.issuerId !== issuerId || known.revoked !== 'yes') continue;
+        // Programs whose clocks are behind go by it still.
+        if (known.notAfterMs + listedAtLeastMs <= daemonNowMs) continue;
         if (!known.lost && !hex.includes(serial))
           this.fail(
             `the revocation list of ${issuerId} does not have ${serial}: ${JSON.stringify(known)} ${JSON.stringify(this.#devices.get(known.deviceId ?? ''))}`,

@@ -28,7 +28,7 @@ export function table(
   },
 ): string {
   const cells = [titles, ...rows].map((row) => row.map(printable));
-  const widths = titles.map((_, at) => Math.max(...cells.map((row) => width(row[at]!))));
+  const widths = titles.map((_, at) => widestOf(cells.map((row) => width(row[at]!))));
   const least = widths.map((each, at) => (keep.includes(titles[at]!) ? each : Math.min(each, readable)));
   const [first, ...rest] = spare;
   if (first && least.reduce((sum, each) => sum + each, gap.length * (widths.length - 1)) > columns) {
@@ -40,7 +40,7 @@ export function table(
   for (const mayShrink of [(title: string) => !keep.includes(title), () => true]) {
     while (excess() > 0) {
       const open = widths.map((each, at) => (mayShrink(titles[at]!) ? each : 0));
-      const widest = Math.max(...open);
+      const widest = widestOf(open);
       if (widest <= narrowest) break;
       widths[open.indexOf(widest)]! -= 1;
     }
@@ -61,7 +61,7 @@ export function table(
 /** `label  value` lines, aligned. Values that are undefined or empty are left out. */
 export function fields(pairs: readonly (readonly [label: string, value: string | undefined])[]): string {
   const shown = pairs.filter(([, value]) => value);
-  const widest = Math.max(...shown.map(([label]) => width(label)));
+  const widest = widestOf(shown.map(([label]) => width(label)));
   return shown.map(([label, value]) => `  ${pad(label, widest)}  ${printable(value!)}`).join('\n');
 }
 
@@ -98,6 +98,9 @@ function shorten(text: string, limit: number): string {
   }
   return `${shown}…`;
 }
+
+/** Not `Math.max`, which takes no more arguments than a fleet may have rows. */
+const widestOf = (widths: readonly number[]) => widths.reduce((widest, each) => Math.max(widest, each), 0);
 
 function pad(text: string, to: number): string {
   return text + ' '.repeat(Math.max(0, to - width(text)));

@@ -157,17 +157,7 @@ export function adminRoutes(options: AdminServiceOptions) {
         };
       },
 
-      async getRevocationLists() {
-        const lists = await identity.revocationLists.current();
-        return {
-          lists: lists.map(({ issuerId, number, nextUpdate, der }) => ({
-            issuerId,
-            number: BigInt(number),
-            nextUpdateMs: millis(nextUpdate),
-            list: der,
-          })),
-        };
-      },
+      getRevocationLists: () => revocationListParts(identity),
       async rotateRoot({ step, force }, context) {
         const { rootRotation } = identity;
         const by = actorIn(context);
@@ -268,6 +258,20 @@ async function executeAudited(
     const code = error instanceof IdentityError ? error.code : 'INTERNAL';
     if (!neverAsked.has(code)) await record(code);
     throw error;
+  }
+}
+
+async function* revocationListParts(identity: IdentityManager) {
+  for (const { issuerId, list, error } of await identity.revocationLists.current()) {
+    const failure = error === undefined ? '' : error instanceof Error ? error.message : String(error);
+    if (!list) yield { issuerId, number: 0n, nextUpdateMs: 0n, der: new Uint8Array(), failure };
+    const head = list && {
+      issuerId,
+      number: BigInt(list.number),
+      nextUpdateMs: millis(list.nextUpdate),
+      failure,
+    };
+    for (const der of list?.der ?? []) yield { ...head, der };
   }
 }
 

@@ -1,11 +1,19 @@
 // What anybody may read, over plain HTTP, for programs that verify devices themselves: revocation lists, which are
 // signed, and the trust bundle, which is not: whoever fetches that from another machine should compare its fingerprint.
+//
+// A list of a large fleet has tens of MiB. All that ask for it share the one that there is, and it goes out as fast as each
+// reads it.
 
-import http from 'node:http';
+import http, { type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   certificatesToPem,
-  type IdentityManager,
+  type ListOfAuthority,
+  type RevocationList,
+  revocationListsPemLength,
   revocationListsToPem,
   spiffeBundle,
 } from '@palyra/identity';
@@ -15,28 +23,88 @@ export interface PublishListener {
   close(): Promise<void>;
 }
 
+/** What is published. */
+export interface Published {
+  readonly trustBundle: readonly Uint8Array[];
+  readonly revocationLists: { current(): Promise<ListOfAuthority[]> };
+}
+
 const requestTimeoutMs = 5_000;
+/** How long a reader may take nothing. */
+const stalledTimeoutMs = 30_000;
 const maxConnections = 64;
+/** Makings of the lists that are sent at one time: the newest, and the one before it for those that still read it. */
+const maxGenerations = 2;
+
+interface Page {
+  readonly type: string;
+  readonly length: number;
+  readonly body: Iterable<string | Uint8Array>;
+  /** Of a list that is renewed while it is read: which one it is, and who reads it. */
+  readonly generation?: string;
+  readonly generations?: Generations;
+}
 
 export async function listenPublish(
   at: { readonly host: string; readonly port: number },
-  identity: IdentityManager,
+  identity: Published,
   onError: (error: unknown, where: string) => void,
 ): Promise<PublishListener> {
-  const pages: Readonly<Record<string, () => Promise<[type: string, body: string | Uint8Array]>>> = {
-    '/crl.pem': async () => [
-      'application/x-pem-file',
-      revocationListsToPem(await identity.revocationLists.current()),
-    ],
-    '/crl.der': async () => [
-      'application/pkix-crl',
-      (await identity.revocationLists.current())[0]?.der ?? '',
-    ],
-    '/bundle.pem': async () => ['application/x-pem-file', certificatesToPem(identity.trustBundle)],
-    '/bundle.json': async () => ['application/json', JSON.stringify(spiffeBundle(identity.trustBundle))],
+  const generations = { all: new Generations(), active: new Generations() };
+  const told = new WeakSet<object>();
+
+  /** Those that there are. @throws what stands in the way of the first when there is none. */
+  async function listsOf(which: 'all' | 'active'): Promise<RevocationList[]> {
+    const current = await identity.revocationLists.current();
+    const lists: RevocationList[] = [];
+    for (const { issuerId, list, error } of which === 'active' ? current.slice(0, 1) : current) {
+      if (list) lists.push(list);
+      // Once, however many ask.
+      if (!(error instanceof Error) || told.has(error)) continue;
+      told.add(error);
+      onError(error, `the revocation list of authority ${issuerId}`);
+    }
+    return lists;
+  }
+
+  const text = (type: string, body: string): Page => ({
+    type,
+    length: Buffer.byteLength(body),
+    body: [body],
+  });
+  const pages: Readonly<Record<string, () => Promise<Page | undefined>>> = {
+    '/crl.pem': async () => {
+      const lists = await listsOf('all');
+      if (lists.length === 0) return undefined;
+      return {
+        type: 'application/x-pem-file',
+        length: revocationListsPemLength(lists),
+        body: revocationListsToPem(lists),
+        generation: lists.map(({ number }) => number).join(),
+        generations: generations.all,
+      };
+    },
+    '/crl.der': async () => {
+      const [list] = await listsOf('active');
+      return (
+        list && {
+          type: 'application/pkix-crl',
+          length: list.der.reduce((length, part) => length + part.length, 0),
+          body: list.der,
+          generation: String(list.number),
+          generations: generations.active,
+        }
+      );
+    },
+    '/bundle.pem': async () => text('application/x-pem-file', certificatesToPem(identity.trustBundle)),
+    '/bundle.json': async () => text('application/json', JSON.stringify(spiffeBundle(identity.trustBundle))),
   };
   const server = http.createServer(
-    { requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs, maxHeaderSize: 8 * 1024 },
+    {
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: requestTimeoutMs,
+      maxHeaderSize: 8 * 1024,
+    },
     async (request, response) => {
       const page = request.method === 'GET' ? pages[request.url ?? ''] : undefined;
       if (!page) {
@@ -44,15 +112,31 @@ export async function listenPublish(
         return;
       }
       try {
-        const [type, body] = await page();
-        response.writeHead(200, { 'content-type': type, 'cache-control': 'max-age=60' }).end(body);
+        const made = await page();
+        if (!made) response.writeHead(503).end();
+        else await send(response, made);
       } catch (error) {
         onError(error, `publishing ${request.url}`);
         response.writeHead(503).end();
       }
     },
   );
+  server.timeout = stalledTimeoutMs;
   server.maxConnections = maxConnections;
+
+  async function send(response: ServerResponse, page: Page): Promise<void> {
+    const { type, length, body, generation, generations } = page;
+    // With its length, so that half a list is not taken for one.
+    response.writeHead(200, {
+      'content-type': type,
+      'content-length': length,
+      'cache-control': 'max-age=60',
+    });
+    if (generation) generations?.add(generation, response);
+    // Who goes away in the middle knows it.
+    await pipeline(Readable.from(inTurns(body), { objectMode: true }), response).catch(() => {});
+  }
+
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(at.port, at.host, resolve);
@@ -65,4 +149,30 @@ export async function listenPublish(
         server.closeAllConnections();
       }),
   };
+}
+
+/** A socket with room takes piece after piece in one turn. */
+async function* inTurns(body: Iterable<string | Uint8Array>): AsyncIterable<string | Uint8Array> {
+  for (const piece of body) {
+    yield piece;
+    await nextTurn();
+  }
+}
+
+/** Who is being sent what. Slow readers of many makings would keep them all in memory, so the oldest are cut off. */
+class Generations {
+  /** In order of making. */
+  readonly #readers = new Map<string, Set<ServerResponse>>();
+
+  add(generation: string, response: ServerResponse): void {
+    const readers = this.#readers.get(generation) ?? new Set();
+    this.#readers.set(generation, readers.add(response));
+    response.once('close', () => {
+      readers.delete(response);
+      if (readers.size === 0 && this.#readers.get(generation) === readers) this.#readers.delete(generation);
+    });
+    if (this.#readers.size <= maxGenerations) return;
+    const [oldest] = this.#readers.values();
+    for (const reader of oldest ?? []) reader.destroy();
+  }
 }

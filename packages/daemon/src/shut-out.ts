@@ -1,12 +1,13 @@
 // A backup is the past: what was shut out since it was made is taken over from the registry that it replaces.
 
-import type {
-  CertificateRecord,
-  Device,
-  DeviceId,
-  IdentityManager,
-  Registry,
-  Revocation,
+import {
+  type CertificateRecord,
+  type Device,
+  type DeviceId,
+  type IdentityManager,
+  listedAfterEndMs,
+  type Registry,
+  type Revocation,
 } from '@palyra/identity';
 
 const pageSize = 1000;
@@ -19,6 +20,7 @@ const pageSize = 1000;
  */
 export async function shutOutAgain(identity: IdentityManager, before: Registry): Promise<DeviceId[]> {
   const revoked: DeviceId[] = [];
+  await identity.revocationLists.continueFrom(before);
   for await (const device of devicesOf(before)) {
     const known = await identity.registry.device(device.id);
     // One that was paired and revoked since is unknown here, and nothing of it will be accepted.
@@ -32,11 +34,11 @@ export async function shutOutAgain(identity: IdentityManager, before: Registry):
     await identity.revokeDevice(device.id, device.revocationReason ?? 'revoked before the restore');
     revoked.push(device.id);
   }
-  const now = identity.clock.now();
+  const listedFrom = identity.clock.now().getTime() - listedAfterEndMs;
   for (const revocation of await before.revocations({ limit: Number.MAX_SAFE_INTEGER })) {
     const { serial, reason } = revocation;
     const certificate = serial === undefined ? undefined : await before.certificate({ serial });
-    if (!certificate || certificate.notAfter <= now) continue;
+    if (!certificate || certificate.notAfter.getTime() < listedFrom) continue;
     if (await identity.registry.certificate({ serial: certificate.serial }))
       await identity.revokeCertificate(certificate.serial, reason);
     else await listAgain(identity.registry, certificate, revocation);

@@ -57,6 +57,13 @@ export function authorityKeysSuite(
       await signs(made, made.publicKey);
     });
 
+    test('data in parts is signed as the whole is', async (t) => {
+      const signer = await (await (await makePlace(t))()).make(newId());
+      const signing = signer.startSigning();
+      for (const byte of data) signing.update(Uint8Array.of(byte));
+      holds(await signing.end(), signer.publicKey);
+    });
+
     test('a hundred signatures at once are each right', async (t) => {
       const signer = await (await (await makePlace(t))()).make(newId());
       const all = Array.from({ length: 100 }, () => signs(signer, signer.publicKey));
@@ -68,6 +75,10 @@ export function authorityKeysSuite(
 const newId = (): Ulid => makeUlid(new Date(), crypto.getRandomValues(new Uint8Array(10)));
 
 async function signs(signer: Signer, publicKey: Uint8Array): Promise<void> {
+  holds(await signer.sign(data), publicKey);
+}
+
+function holds(signature: Uint8Array, publicKey: Uint8Array): void {
   const key = createPublicKey({ key: Buffer.from(publicKey), type: 'spki', format: 'der' });
-  ok(verify('sha256', data, key, await signer.sign(data)));
+  ok(verify('sha256', data, key, signature));
 }

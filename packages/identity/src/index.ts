@@ -33,8 +33,8 @@ export {
   readAuthorityCertificate,
   readPeerCertificate,
 } from './certificate/peer-certificate.ts';
-export { certificatesToPem, revocationListsToPem } from './certificate/pem.ts';
-export type { Signer } from './certificate/signer.ts';
+export { certificatesToPem, revocationListsPemLength, revocationListsToPem } from './certificate/pem.ts';
+export type { RunningSignature, Signer } from './certificate/signer.ts';
 export { spiffeBundle } from './certificate/spiffe-bundle.ts';
 export {
   daemonSpiffeId,
@@ -67,7 +67,13 @@ export {
   type IdentityManagerOptions,
   type ServerCredential,
 } from './identity-manager.ts';
-export { defaultPairingLimits, MAX_PAIRING_MESSAGE_BYTES, type PairingLimits } from './limits.ts';
+export {
+  clockToleranceMs,
+  defaultPairingLimits,
+  listedAfterEndMs,
+  MAX_PAIRING_MESSAGE_BYTES,
+  type PairingLimits,
+} from './limits.ts';
 export { isAddress, type PairingCode, parsePairingCode } from './pairing/code.ts';
 export type {
   AwaitUpdate,
@@ -117,7 +123,7 @@ export {
 } from './renewal/device.ts';
 export { renewAfterMs } from './renewal/plan.ts';
 export { putRestored, type Restored, readRestored } from './restored.ts';
-export type { RevocationList } from './revocation-lists.ts';
+export type { ListOfAuthority, RevocationList } from './revocation-lists.ts';
 export type { RootRotationStatus } from './root-rotation.ts';
 export {
   type CredentialOptions,

@@ -38,6 +38,16 @@ export interface PairingLimits {
 const minute = 60_000;
 const hour = 60 * minute;
 
+/** Clocks of programs that go by revocation lists may be off by this much, ms. */
+export const clockToleranceMs = 10 * minute;
+/** How long a revocation list is good, ms; it is made anew at half of it. */
+export const revocationListLifeMs = 24 * hour;
+/**
+ * How long after its end a revoked certificate is listed, ms: on at least one list from after its end (RFC 5280 3.3), and
+ * for programs whose clocks are behind.
+ */
+export const listedAfterEndMs = clockToleranceMs + revocationListLifeMs;
+
 export const defaultPairingLimits: PairingLimits = {
   guessesPerCode: 3,
   codeLifeMs: 10 * minute,

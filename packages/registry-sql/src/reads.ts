@@ -65,6 +65,11 @@ export class SqlReads implements RegistryReads {
     return this.#many(this.statements.certificatesOf(values), readCertificate);
   }
 
+  async endOfOlderCertificate(deviceId: DeviceId, newer: number): Promise<Date | undefined> {
+    const values = { device_id: deviceId, newer: checked(newer) };
+    return this.#one(this.statements.endOfOlderCertificate(values), (row) => instant(row, 'not_after'));
+  }
+
   async revocableCertificates(query: {
     deviceId: DeviceId;
     now: Date;
@@ -118,13 +123,20 @@ export class SqlReads implements RegistryReads {
 
   async revokedCertificates(query: {
     issuerId: Ulid;
-    now: Date;
+    after: { notAfter: Date; serial: string };
     limit: number;
-  }): Promise<{ serial: string; revokedAt: Date }[]> {
-    const values = { issuer_id: query.issuerId, now: milliseconds(query.now), limit: checked(query.limit) };
+  }): Promise<{ serial: string; revokedAt: Date; notAfter: Date }[]> {
+    const { issuerId, after, limit } = query;
+    const values = {
+      issuer_id: issuerId,
+      not_after: milliseconds(after.notAfter),
+      serial: after.serial,
+      limit: checked(limit),
+    };
     return this.#many(this.statements.revokedCertificates(values), (row) => ({
       serial: text(row, 'serial'),
       revokedAt: instant(row, 'at'),
+      notAfter: instant(row, 'not_after'),
     }));
   }
 

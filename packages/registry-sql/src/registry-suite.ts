@@ -95,7 +95,7 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
         const page = await registry.devices({ limit: 3, ...(after === undefined ? {} : { after }) });
         if (page.length === 0) break;
         assert.ok(page.length <= 3);
-        met.push(...page.map((device) => device.id));
+        for (const { id } of page) met.push(id);
       }
       assert.deepEqual(
         met,
@@ -297,24 +297,59 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
       assert.equal(await move(sampleUlid()), false);
     });
 
-    it('the revoked certificates of one authority are those that have not ended', async (registry) => {
-      const { device, certificate } = await addDevice(registry);
-      const issuer = certificate.issuerId;
-      const of = { device: device.id, issuer };
-      const over = sampleCertificate(of, { notAfter: after(10) });
-      const later = sampleCertificate(of, { notAfter: after(1000) });
+    it('the end of an older certificate is that of the one after so many newer', async (registry) => {
+      const { device, certificate } = await addDevice(registry, { certificate: { notAfter: after(500) } });
+      const of = { device: device.id, issuer: certificate.issuerId };
       await registry.transact(async (tx) => {
-        for (const each of [over, later]) {
-          await tx.insertCertificate(each);
-          await tx.insertRevocation({ at: after(5), deviceId: device.id, serial: each.serial, reason: '' });
-        }
+        for (const at of [3, 1, 2])
+          await tx.insertCertificate(
+            sampleCertificate(of, { createdAt: after(at), notAfter: after(1000 - at) }),
+          );
+      });
+      const ends = await Promise.all(
+        [0, 1, 2, 3, 4].map((newer) => registry.endOfOlderCertificate(device.id, newer)),
+      );
+      assert.deepEqual(ends, [after(997), after(998), after(999), after(500), undefined]);
+    });
+
+    it('the revoked certificates of one authority come page by page, in order of their end', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const issuerId = certificate.issuerId;
+      const of = { device: device.id, issuer: issuerId };
+      const ends = [10, 20, 20, 20, 30, 40];
+      const revoked = ends.map((end) => sampleCertificate(of, { notAfter: after(end), state: 'revoked' }));
+      const used = sampleCertificate(of, { notAfter: after(20) });
+      await registry.transact(async (tx) => {
+        for (const each of [...revoked.toReversed(), used]) await tx.insertCertificate(each);
+        for (const [at, { serial }] of revoked.entries())
+          await tx.insertRevocation({ at: after(at), deviceId: device.id, serial, reason: '' });
         await tx.insertRevocation({ at: after(6), deviceId: device.id, serial: undefined, reason: 'all' });
       });
-      const query = { issuerId: issuer, now: after(10), limit: 10 };
-      assert.deepEqual(await registry.revokedCertificates(query), [
-        { serial: later.serial, revokedAt: after(5) },
-      ]);
-      assert.deepEqual(await registry.revokedCertificates({ ...query, issuerId: sampleUlid() }), []);
+      const rows = revoked.map(({ serial, notAfter }, at) => ({ serial, revokedAt: after(at), notAfter }));
+      const page = (start: { notAfter: Date; serial: string }, limit: number) =>
+        registry.revokedCertificates({ issuerId, after: start, limit });
+      assert.deepEqual(await page({ notAfter: after(11), serial: '' }, 10), rows.slice(1));
+      for (const limit of [1, 2, 3]) {
+        const met = [];
+        let last = { notAfter: after(0), serial: '' };
+        for (let rest = await page(last, limit); rest.length > 0; rest = await page(last, limit)) {
+          for (const each of rest) met.push(each);
+          last = rest.at(-1)!;
+        }
+        assert.deepEqual(met, rows);
+      }
+      const other = { issuerId: sampleUlid(), after: { notAfter: after(0), serial: '' }, limit: 10 };
+      assert.deepEqual(await registry.revokedCertificates(other), []);
+    });
+
+    it('a revoked certificate without the time of its revocation counts as revoked from its making', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const of = { device: device.id, issuer: certificate.issuerId };
+      const bare = sampleCertificate(of, { state: 'revoked', createdAt: after(3) });
+      await registry.transact((tx) => tx.insertCertificate(bare));
+      const start = { notAfter: after(0), serial: '' };
+      const [row] = await registry.revokedCertificates({ issuerId: of.issuer, after: start, limit: 10 });
+      assert.deepEqual(row, { serial: bare.serial, revokedAt: after(3), notAfter: bare.notAfter });
     });
 
     it('a device is behind until it uses a certificate that is new enough', async (registry) => {

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
-import { type DeviceId, makeUlid } from '@palyra/identity';
+import { type Device, type DeviceId, makeUlid, type Ulid } from '@palyra/identity';
 import { certificateRow } from './rows/certificate.ts';
 import { deviceRow } from './rows/device.ts';
 import { openSqliteRegistry } from './sqlite/open.ts';
@@ -65,24 +65,8 @@ export async function seedDevices(registryPath: string, count: number): Promise<
     database.close();
   }
 
-  function deviceRowOf({ id, fingerprint }: SeededDevice) {
-    return deviceRow({
-      id,
-      identityKey: Buffer.from(fingerprint, 'hex'),
-      name: `device ${id}`,
-      kind: 'node',
-      platform: 'linux',
-      role: 'device',
-      state: 'active',
-      createdAt: notBefore,
-      lastSeenAt: undefined,
-      capabilities: [],
-      revocationReason: undefined,
-      cloneSeenAt: undefined,
-      cloneReportedAt: undefined,
-      recoveryAskedAt: undefined,
-      recoveryReleasedAt: undefined,
-    });
+  function deviceRowOf(seeded: SeededDevice) {
+    return deviceRow(deviceOf(seeded, 'active', notBefore));
   }
 
   function certificateRowOf({ id, serial, fingerprint }: SeededDevice) {
@@ -100,6 +84,60 @@ export async function seedDevices(registryPath: string, count: number): Promise<
       renewAt: undefined,
     });
   }
+}
+
+/**
+ * Adds revoked certificates of one revoked device, and their revocations, to a registry that may be open. Nothing is told
+ * of them.
+ */
+export function seedRevocations(
+  registryPath: string,
+  { issuerId, count, at, notAfter }: { issuerId: Ulid; count: number; at: Date; notAfter: Date },
+): void {
+  const device = seededDevice(ISSUER_INDEX);
+  const database = new DatabaseSync(registryPath, { timeout: 10_000 });
+  try {
+    database.exec('PRAGMA cache_size = -500000; BEGIN IMMEDIATE');
+    const row = deviceRow(deviceOf(device, 'revoked', at));
+    inserter(database, 'devices', row)(row);
+    const values = { id: device.id, issuerId, at: at.getTime(), notAfter: notAfter.getTime() };
+    // As scattered as real ones.
+    const serial = "'01' || lower(hex(randomblob(15)))";
+    const makeCertificates = database.prepare(`
+      INSERT INTO certificates (serial, fingerprint, subject_kind, subject_id, state, not_before, not_after, issuer_id,
+        created_at, der, recovered)
+      SELECT ${serial}, printf('%064x', value), 'device', $id, 'revoked', $at, $notAfter, $issuerId, $at, x'00', 0
+      FROM (WITH RECURSIVE numbers(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM numbers WHERE value < $count)
+        SELECT value FROM numbers)`);
+    makeCertificates.run({ ...values, count });
+    const makeRevocations = database.prepare(`
+      INSERT INTO revocations (at, device_id, serial, reason)
+      SELECT created_at, subject_id, serial, 'seeded' FROM certificates WHERE subject_id = $id`);
+    makeRevocations.run({ id: device.id });
+    database.exec('UPDATE ledger SET devices = devices + 1; COMMIT');
+  } finally {
+    database.close();
+  }
+}
+
+function deviceOf({ id, fingerprint }: SeededDevice, state: Device['state'], createdAt: Date): Device {
+  return {
+    id,
+    identityKey: Buffer.from(fingerprint, 'hex'),
+    name: `device ${id}`,
+    kind: 'node',
+    platform: 'linux',
+    role: 'device',
+    state,
+    createdAt,
+    lastSeenAt: undefined,
+    capabilities: [],
+    revocationReason: undefined,
+    cloneSeenAt: undefined,
+    cloneReportedAt: undefined,
+    recoveryAskedAt: undefined,
+    recoveryReleasedAt: undefined,
+  };
 }
 
 function inserter<Row extends object>(database: DatabaseSync, table: string, like: Row): (row: Row) => void {

@@ -64,6 +64,15 @@ export function statementsFor(db: Kysely<Tables>) {
         .orderBy('serial', 'desc')
         .limit(values.limit),
     ),
+    endOfOlderCertificate: prepared((values: { device_id: string; newer: number }) =>
+      db
+        .selectFrom('certificates')
+        .select('not_after')
+        .where('subject_id', '=', values.device_id)
+        .orderBy('created_at', 'desc')
+        .limit(1)
+        .offset(values.newer),
+    ),
     revocableCertificates: prepared((values: { device_id: string; now: number; limit: number }) =>
       db
         .selectFrom('certificates')
@@ -147,16 +156,31 @@ export function statementsFor(db: Kysely<Tables>) {
         .where('id', '=', values.id)
         .where('state', '=', values.from),
     ),
-    revokedCertificates: prepared((values: { issuer_id: string; now: number; limit: number }) =>
-      db
-        .selectFrom('revocations as r')
-        .innerJoin('certificates as c', 'c.serial', 'r.serial')
-        .select(['r.serial', 'r.at'])
-        .where('c.issuer_id', '=', values.issuer_id)
-        .where('c.not_after', '>', values.now)
-        .orderBy('r.at')
-        .orderBy('r.serial')
-        .limit(values.limit),
+    // Where the time of a revocation is not known, the list says that the certificate was never good.
+    revokedCertificates: prepared(
+      (values: { issuer_id: string; not_after: number; serial: string; limit: number }) =>
+        db
+          .selectFrom('certificates as c')
+          .select(['c.serial', 'c.not_after'])
+          .select((c) =>
+            c.fn
+              .coalesce(
+                c
+                  .selectFrom('revocations as r')
+                  .select((r) => r.fn.min('r.at').as('at'))
+                  .whereRef('r.serial', '=', 'c.serial'),
+                'c.created_at',
+              )
+              .as('at'),
+          )
+          .where('c.state', '=', sql.lit('revoked'))
+          .where('c.issuer_id', '=', values.issuer_id)
+          .where((c) =>
+            c(c.refTuple('c.not_after', 'c.serial'), '>', c.tuple(values.not_after, values.serial)),
+          )
+          .orderBy('c.not_after')
+          .orderBy('c.serial')
+          .limit(values.limit),
     ),
     devicesBehind: prepared((values: { since: number; limit: number }) =>
       db

@@ -1,2 +1,2 @@
 export { registrySuite } from './registry-suite.ts';
-export { type SeededDevice, seedDevices, seededDevice } from './seed.ts';
+export { type SeededDevice, seedDevices, seededDevice, seedRevocations } from './seed.ts';

@@ -1,11 +1,12 @@
 // The CA's keys in a PKCS #11 token: made there, used there, and never out of it.
 
-import { createPublicKey, hash, type KeyObject, verify } from 'node:crypto';
+import { createHash, createPublicKey, createVerify, hash, type KeyObject, verify } from 'node:crypto';
 import {
   type AuthorityKeys,
   IdentityError,
   type KeyPlace,
   p256Signature,
+  type RunningSignature,
   type Signer,
   type Ulid,
 } from '@palyra/identity';
@@ -114,12 +115,30 @@ class TokenSigner implements Signer {
   }
 
   /** @throws SIGNER_UNAVAILABLE; SECRET_NOT_FOUND when the key was removed; SIGNER_PIN_WRONG. */
-  async sign(data: Uint8Array): Promise<Uint8Array> {
-    const digest = hash('sha256', data, 'buffer');
+  sign(data: Uint8Array): Promise<Uint8Array> {
+    return this.#signDigest(hash('sha256', data, 'buffer'), (signature) =>
+      verify('sha256', data, this.#verifier, signature),
+    );
+  }
+
+  /** `end` throws as `sign`. */
+  startSigning(): RunningSignature {
+    const digest = createHash('sha256');
+    const check = createVerify('sha256');
+    return {
+      update: (part) => {
+        digest.update(part);
+        check.update(part);
+      },
+      end: () => this.#signDigest(digest.digest(), (signature) => check.verify(this.#verifier, signature)),
+    };
+  }
+
+  async #signDigest(digest: Buffer, holds: (signature: Uint8Array) => boolean): Promise<Uint8Array> {
     const asked = this.#token.ask({ does: 'sign', authority: this.#authority, digest });
     const rAndS = (await asked) as Uint8Array;
     const signature = rAndS.length === 64 ? p256Signature(rAndS) : new Uint8Array();
-    if (!verify('sha256', data, this.#verifier, signature)) {
+    if (!holds(signature)) {
       throw new IdentityError('SIGNER_UNAVAILABLE', 'The token made a signature that does not hold.');
     }
     return signature;

@@ -2,6 +2,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import { certificatesToPem, revocationListsToPem, spiffeBundle } from '@palyra/identity';
+import { collectRevocationLists } from '@palyra/rpc';
 import { Argument, type Command, Option } from 'commander';
 import { withAdmin } from '../admin.ts';
 import { type Cli, followUp } from '../cli.ts';
@@ -60,22 +61,32 @@ export function addCa(program: Command, cli: () => Cli): void {
 const steps = ['status', 'prepare', 'activate', 'finish', 'rollback'];
 
 async function revocationLists(cli: Cli, { out }: { out?: string }): Promise<void> {
-  const { lists } = await withAdmin(cli, (admin) => admin.getRevocationLists({}));
-  const pem = revocationListsToPem(lists.map(({ list }) => ({ der: list })));
+  const all = await withAdmin(cli, (admin) => collectRevocationLists(admin.getRevocationLists({})));
+  const lists = all.filter(({ der }) => der.length > 0);
+  for (const { issuerId, failure, der } of all) {
+    if (!failure) continue;
+    const shown = der.length > 0 ? 'an older list' : 'no list';
+    cli.output.note(`There is ${shown} of authority ${issuerId}, because: ${printable(failure)}`);
+  }
+  const pem = revocationListsToPem(lists);
   if (out) await writeOut(out, pem);
+  const text = out ? '' : [...pem].join('');
   cli.output.answer(
     {
       lists: lists.map((each) => ({
         issuer_id: each.issuerId,
-        number: Number(each.number),
+        number: each.number,
         next_update: isoTime(each.nextUpdateMs),
       })),
-      ...(out ? { out } : { pem }),
+      failures: all
+        .filter(({ failure }) => failure)
+        .map(({ issuerId, failure }) => ({ issuer_id: issuerId, message: failure })),
+      ...(out ? { out } : { pem: text }),
     },
     () =>
       out
         ? `Wrote ${lists.length} revocation list${lists.length === 1 ? '' : 's'} to ${out}.`
-        : pem.trimEnd(),
+        : text.trimEnd(),
   );
 }
 
@@ -182,7 +193,7 @@ async function exportRoots(
 }
 
 /** @throws FILE_FAILED */
-async function writeOut(file: string, text: string): Promise<void> {
+async function writeOut(file: string, text: string | Iterable<string>): Promise<void> {
   try {
     await writeFile(file, text);
   } catch (cause) {

@@ -20,7 +20,7 @@ import {
   issuingProfile,
   rootProfile,
 } from './profile.ts';
-import type { Signer } from './signer.ts';
+import type { CertificateSigner } from './signer.ts';
 import { parseTrustDomain } from './spiffe-id.ts';
 
 const dayMs = 24 * 3600 * 1000;
@@ -33,7 +33,7 @@ export const MAX_DEVICE_LIFE_MS = 30 * dayMs;
 
 export interface RootOptions extends Surroundings {
   readonly trustDomain: string;
-  readonly signer: Signer;
+  readonly signer: CertificateSigner;
 }
 
 /**
@@ -52,7 +52,7 @@ export async function makeRoot(options: RootOptions): Promise<IssuedCertificate>
 
 export interface IssuingOptions extends Surroundings {
   readonly trustDomain: string;
-  readonly root: { readonly der: Uint8Array; readonly signer: Signer };
+  readonly root: { readonly der: Uint8Array; readonly signer: CertificateSigner };
   /** The issuing CA's own key, SubjectPublicKeyInfo. */
   readonly publicKey: Uint8Array;
 }
@@ -76,7 +76,7 @@ export interface CertificateAuthorityOptions extends Surroundings {
   readonly trustDomain: string;
   /** The root's certificate. Its key is not needed to issue. */
   readonly root: { readonly der: Uint8Array };
-  readonly issuing: { readonly der: Uint8Array; readonly signer: Signer };
+  readonly issuing: { readonly der: Uint8Array; readonly signer: CertificateSigner };
 }
 
 export class CertificateAuthority {
@@ -89,7 +89,7 @@ export class CertificateAuthority {
   readonly issuingCertificate: Uint8Array;
   readonly #issuing: CertificateSummary;
   readonly #issuer: Issuer;
-  readonly #signer: Signer;
+  readonly #signer: CertificateSigner;
   readonly #surroundings: Surroundings;
 
   /** @throws CERTIFICATE_INVALID when the parts do not belong together. */

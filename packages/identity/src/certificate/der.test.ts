@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { bitString, booleanTrue, integer, objectIdentifier, octetString, sequence, time } from './der.ts';
+import {
+  bitString,
+  booleanTrue,
+  integer,
+  objectIdentifier,
+  octetString,
+  sequence,
+  sequenceHeading,
+  time,
+} from './der.ts';
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1');
@@ -17,11 +26,13 @@ describe('DER', () => {
       [65535, '0482ffff'],
       [65536, '0483010000'],
       [0xffffff, '0483ffffff'],
+      [0x1000000, '048401000000'],
     ] as const) {
       const encoded = octetString(new Uint8Array(size));
       assert.equal(hex(encoded.subarray(0, encoded.length - size)), header);
     }
-    assert.throws(() => octetString(new Uint8Array(0x1000000)), TypeError);
+    assert.equal(hex(sequenceHeading(0xffff_ffff)), '3084ffffffff');
+    assert.throws(() => sequenceHeading(0x1_0000_0000), TypeError);
   });
 
   it('writes every integer as its shortest two-complement form that is not negative', () => {

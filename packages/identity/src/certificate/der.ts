@@ -6,15 +6,9 @@
 function element(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of contents) length += part.length;
-  if (length > 0xff_ffff) throw new TypeError('an element holds at most 16 MiB');
-  let at = length < 0x80 ? 2 : length < 0x100 ? 3 : length < 0x1_0000 ? 4 : 5;
+  let at = headingBytes(length);
   const out = Buffer.allocUnsafe(at + length);
-  out[0] = tag;
-  if (at === 2) out[1] = length;
-  else {
-    out[1] = 0x80 | (at - 2);
-    out.writeUIntBE(length, 2, at - 2);
-  }
+  writeHeading(out, tag, length);
   for (const part of contents) {
     out.set(part, at);
     at += part.length;
@@ -22,6 +16,29 @@ function element(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
   return out;
 }
 
+function headingBytes(length: number): number {
+  if (length > 0xffff_ffff) throw new TypeError('an element holds at most 4 GiB');
+  return length < 0x80 ? 2 : length < 0x100 ? 3 : length < 0x1_0000 ? 4 : length < 0x100_0000 ? 5 : 6;
+}
+
+function writeHeading(out: Buffer, tag: number, length: number): void {
+  const bytes = headingBytes(length) - 2;
+  out[0] = tag;
+  if (bytes === 0) out[1] = length;
+  else {
+    out[1] = 0x80 | bytes;
+    out.writeUIntBE(length, 2, bytes);
+  }
+}
+
+/** Tag and length of a SEQUENCE whose members are too many for one call, and follow. */
+export function sequenceHeading(length: number): Uint8Array {
+  const out = Buffer.allocUnsafe(headingBytes(length));
+  writeHeading(out, 0x30, length);
+  return out;
+}
+
+/** For a few members: they are arguments, and a call takes no more than some ten thousand of these. */
 export const sequence = (...members: readonly Uint8Array[]): Uint8Array => element(0x30, ...members);
 
 /** A SET of one member; more would have to be sorted (X.690 11.6). */
@@ -69,7 +86,18 @@ export function objectIdentifier(dotted: string): Uint8Array {
 export function time(instant: Date): Uint8Array {
   const year = instant.getUTCFullYear();
   if (!(year >= 1950 && year <= 9999)) throw new TypeError('a certificate is dated from 1950 to 9999');
-  const iso = instant.toISOString();
-  const digits = `${iso.slice(0, 4)}${iso.slice(5, 7)}${iso.slice(8, 10)}${iso.slice(11, 13)}${iso.slice(14, 16)}${iso.slice(17, 19)}Z`;
-  return year < 2050 ? element(0x17, Buffer.from(digits.slice(2))) : element(0x18, Buffer.from(digits));
+  const isLong = year >= 2050;
+  const pairs = [
+    ...(isLong ? [Math.floor(year / 100)] : []),
+    ...[year % 100, instant.getUTCMonth() + 1, instant.getUTCDate()],
+    ...[instant.getUTCHours(), instant.getUTCMinutes(), instant.getUTCSeconds()],
+  ];
+  const text = Buffer.allocUnsafe(pairs.length * 2 + 1);
+  let at = 0;
+  for (const pair of pairs) {
+    text[at++] = 0x30 + Math.floor(pair / 10);
+    text[at++] = 0x30 + (pair % 10);
+  }
+  text[at] = 0x5a;
+  return element(isLong ? 0x18 : 0x17, text);
 }

@@ -6,7 +6,7 @@ import { IdentityError } from '../errors.ts';
 import { bitString, sequence } from './der.ts';
 import type { CertificateSummary } from './peer-certificate.ts';
 import { type CertificateFacts, signatureAlgorithm } from './profile.ts';
-import type { Signer } from './signer.ts';
+import type { CertificateSigner } from './signer.ts';
 import { checkP256Spki } from './tls-key.ts';
 
 /** Nothing lives shorter: an issuer with less than this left does not issue any more. */
@@ -78,7 +78,7 @@ export function makeSerial(random: Uint8Array): Uint8Array {
 export async function signCertificate(
   tbs: Uint8Array,
   facts: CertificateFacts,
-  signer: Signer,
+  signer: CertificateSigner,
 ): Promise<IssuedCertificate> {
   const der = new Uint8Array(sequence(tbs, signatureAlgorithm, bitString(await signer.sign(tbs))));
   return {

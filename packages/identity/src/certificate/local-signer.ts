@@ -1,6 +1,6 @@
 // A key of the CA that lives in this process; at rest it is a record of the secret store.
 
-import type { Signer } from './signer.ts';
+import type { RunningSignature, Signer } from './signer.ts';
 import { P256Key } from './tls-key.ts';
 
 export class LocalSigner extends P256Key implements Signer {
@@ -15,5 +15,9 @@ export class LocalSigner extends P256Key implements Signer {
 
   sign(data: Uint8Array): Uint8Array {
     return this.signDer(data);
+  }
+
+  startSigning(): RunningSignature {
+    return this.startDer();
   }
 }

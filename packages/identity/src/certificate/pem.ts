@@ -6,9 +6,38 @@ export function certificatesToPem(chain: readonly Uint8Array[]): string {
   return chain.map((der) => pem('CERTIFICATE', der)).join('');
 }
 
-export function revocationListsToPem(lists: readonly { readonly der: Uint8Array }[]): string {
-  return lists.map(({ der }) => pem('X509 CRL', der)).join('');
+/**
+ * In pieces, because a list of a large fleet is larger than what one turn should make.
+ * @param lists DER, in parts of any size.
+ */
+export function* revocationListsToPem(
+  lists: readonly { readonly der: readonly Uint8Array[] }[],
+): Generator<string> {
+  for (const { der } of lists) {
+    yield '-----BEGIN X509 CRL-----\n';
+    let rest: Uint8Array = new Uint8Array();
+    for (const part of der) {
+      const bytes = Buffer.concat([rest, part]);
+      const whole = bytes.length - (bytes.length % lineBytes);
+      rest = bytes.subarray(whole);
+      if (whole > 0) yield bytes.toString('base64', 0, whole).replace(/.{64}/g, '$&\n');
+    }
+    if (rest.length > 0) yield `${Buffer.from(rest).toString('base64')}\n`;
+    yield '-----END X509 CRL-----\n';
+  }
 }
+
+/** How many characters that makes, each of one byte. */
+export function revocationListsPemLength(lists: readonly { readonly der: readonly Uint8Array[] }[]): number {
+  const frame = '-----BEGIN X509 CRL-----\n-----END X509 CRL-----\n'.length;
+  return lists.reduce((sum, { der }) => {
+    const bytes = der.reduce((length, part) => length + part.length, 0);
+    return sum + frame + 4 * Math.ceil(bytes / 3) + Math.ceil(bytes / lineBytes);
+  }, 0);
+}
+
+/** What the 64 characters of a line encode. */
+const lineBytes = 48;
 
 /** @param der one object, which may come in parts. */
 export function pem(

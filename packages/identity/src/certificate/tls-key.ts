@@ -3,6 +3,7 @@
 import {
   createPrivateKey,
   createPublicKey,
+  createSign,
   ECDH,
   generateKeyPairSync,
   type KeyObject,
@@ -112,6 +113,15 @@ export abstract class P256Key {
   /** ECDSA with SHA-256, as a DER SEQUENCE. */
   protected signDer(data: Uint8Array): Uint8Array {
     return new Uint8Array(sign('sha256', data, this.#key));
+  }
+
+  /** The same over data in parts. */
+  protected startDer(): { update(part: Uint8Array): void; end(): Uint8Array } {
+    const running = createSign('sha256');
+    return {
+      update: (part) => void running.update(part),
+      end: () => new Uint8Array(running.sign(this.#key)),
+    };
   }
 
   /** ECDSA with SHA-256, r and s of 32 bytes each. */

@@ -6,7 +6,7 @@ import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { type DeviceId, isUlid, makeUlid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
-import type { PairingLimits } from '../limits.ts';
+import { clockToleranceMs, type PairingLimits } from '../limits.ts';
 import type { Device, DeviceRole, Registry, RegistryTransaction } from '../registry/port.ts';
 import { mustBeLetIn } from '../registry/standing.ts';
 import { type Actor, actorName, transactBy } from '../registry/transact-by.ts';
@@ -364,8 +364,10 @@ export async function revokeAllCertificates(
   now: Date,
 ): Promise<string[]> {
   const serials: string[] = [];
+  // For a program whose clock is behind, one that has just ended is still good.
+  const endedAfter = new Date(now.getTime() - clockToleranceMs);
   for (;;) {
-    const page = await tx.revocableCertificates({ deviceId, now, limit: revokedAtOnce });
+    const page = await tx.revocableCertificates({ deviceId, now: endedAfter, limit: revokedAtOnce });
     for (const { serial, state } of page) {
       await tx.moveCertificate(serial, state, 'revoked');
       await tx.insertRevocation({ at: now, deviceId, serial, reason });

@@ -151,6 +151,8 @@ export interface RegistryReads {
   ): Promise<CertificateRecord | undefined>;
   /** Newest first. */
   certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]>;
+  /** When the certificate of a device ends that as many newer ones as `newer` came after; undefined when it has no more. */
+  endOfOlderCertificate(deviceId: DeviceId, newer: number): Promise<Date | undefined>;
   /** Those that end after `now` and are not revoked, superseded ones included. In no order. */
   revocableCertificates(query: {
     readonly deviceId: DeviceId;
@@ -176,12 +178,15 @@ export interface RegistryReads {
   /** Those in a state that ends by itself, whose end is at or before `now`; oldest end first. */
   duePairings(now: Date, limit: number): Promise<Pairing[]>;
   authorities(): Promise<AuthorityRecord[]>;
-  /** Revoked certificates of one issuing CA that end after `now`, for its revocation list. Oldest first. */
+  /**
+   * Revoked certificates of one issuing CA, for its revocation list, in order of their end and serial. A page begins after
+   * the last of the one before; the first with a time and an empty serial, after which they end.
+   */
   revokedCertificates(query: {
     readonly issuerId: Ulid;
-    readonly now: Date;
+    readonly after: { readonly notAfter: Date; readonly serial: string };
     readonly limit: number;
-  }): Promise<{ readonly serial: string; readonly revokedAt: Date }[]>;
+  }): Promise<{ readonly serial: string; readonly revokedAt: Date; readonly notAfter: Date }[]>;
   /**
    * Devices that are not revoked and use no certificate made at or after `since`: they may not have what was handed out
    * with certificates from then on. Ordered by id. Reads every device.

@@ -53,6 +53,11 @@ export interface RenewalOptions {
 /** Certificates for one device in a window, used or not: each leaves rows that are never removed. */
 const burst = 20;
 const burstWindowMs = 10 * 60_000;
+/**
+ * Certificates of one device that have not ended. A revocation of the device lists them all in one change, and lists keep
+ * them. The newest ends last, so a device that waits always gets another before it has none.
+ */
+const notEnded = 1000;
 
 /** About two years of certificates that live a day. */
 const certificatesLookedAt = 1000;
@@ -258,6 +263,14 @@ export class RenewalDesk {
           'TOO_MANY_REQUESTS',
           `This device was given ${burst} certificates in ${burstWindowMs / 60_000} minutes.`,
           { retryAfterMs: burstWindowMs - ageMs },
+        );
+      }
+      const oldestEnd = await tx.endOfOlderCertificate(deviceId, notEnded - 1);
+      if (oldestEnd && oldestEnd > now) {
+        throw new IdentityError(
+          'TOO_MANY_REQUESTS',
+          `This device has ${notEnded} certificates that have not ended. It should use one of them.`,
+          { retryAfterMs: oldestEnd.getTime() - now.getTime() },
         );
       }
       await tx.insertCertificate({

@@ -78,6 +78,13 @@ export function registryTables(types: ColumnTypes): Migration {
         .on('certificates')
         .columns(['subject_id', 'created_at'])
         .execute();
+      // What a revocation list is made of, in its order.
+      await db.schema
+        .createIndex('certificates_revoked')
+        .on('certificates')
+        .columns(['issuer_id', 'not_after', 'serial', 'created_at'])
+        .where(sql.ref('state'), '=', sql.lit('revoked'))
+        .execute();
       await db.schema.createIndex('certificates_renewal').on('certificates').column('renew_at').execute();
 
       await db.schema
@@ -131,6 +138,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('serial', 'text')
         .addColumn('reason', 'text', (column) => column.notNull())
         .execute();
+      await db.schema.createIndex('revocations_serial').on('revocations').columns(['serial', 'at']).execute();
       await db.schema.createIndex('revocations_at').on('revocations').columns(['at', 'device_id']).execute();
 
       await db.schema

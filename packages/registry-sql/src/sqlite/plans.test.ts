@@ -40,6 +40,10 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
     waitingPairing: [statements.waitingPairing({ slot: 's' }), /pairings_waiting_slot \(slot=\?\)/],
     issuedPairing: [statements.issuedPairing({ serial: 's' }), /pairings_issued_serial \(serial=\?\)/],
     setting: [statements.setting({ name: 'n' }), /\(name=\?\)/],
+    endOfOlderCertificate: [
+      statements.endOfOlderCertificate({ device_id: 'd', newer: 1 }),
+      /certificates_subject \(subject_id=\?\)/,
+    ],
     auditAfter: [statements.auditAfter({ seq: 1, limit }), /PRIMARY KEY \(rowid>\?\)/],
     audit: [statements.audit({ limit, before: 9, subject: undefined }), /PRIMARY KEY \(rowid<\?\)/],
     auditOf: [
@@ -53,6 +57,13 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
     assert.match(only ?? '', /^SEARCH /, name);
     assert.deepEqual(rest, [], name);
   }
+  // A page of a revocation list, whatever stands before and after it.
+  const page = { issuer_id: 'i', not_after: 1, serial: 's', limit };
+  assert.deepEqual(plan(statements.revokedCertificates(page)), [
+    'SEARCH c USING COVERING INDEX certificates_revoked (issuer_id=? AND (not_after,serial)>(?,?))',
+    'CORRELATED SCALAR SUBQUERY 1',
+    'SEARCH r USING COVERING INDEX revocations_serial (serial=?)',
+  ]);
   // These read in the order of an index and stop at their limit.
   assert.deepEqual(plan(statements.pairings({ states: undefined, limit })), [
     'SCAN pairings USING INDEX pairings_created',

@@ -1007,25 +1007,11 @@ export declare type GetRevocationListsRequest = Message<"palyra.admin.v1.GetRevo
 export declare const GetRevocationListsRequestSchema: GenMessage<GetRevocationListsRequest>;
 
 /**
- * @generated from message palyra.admin.v1.GetRevocationListsResponse
+ * A list is too long for one message. The parts of one follow each other, and the lists do.
+ *
+ * @generated from message palyra.admin.v1.RevocationListPart
  */
-export declare type GetRevocationListsResponse = Message<"palyra.admin.v1.GetRevocationListsResponse"> & {
-  /**
-   * @generated from field: repeated palyra.admin.v1.RevocationList lists = 1;
-   */
-  lists: RevocationList[];
-};
-
-/**
- * Describes the message palyra.admin.v1.GetRevocationListsResponse.
- * Use `create(GetRevocationListsResponseSchema)` to create a new message.
- */
-export declare const GetRevocationListsResponseSchema: GenMessage<GetRevocationListsResponse>;
-
-/**
- * @generated from message palyra.admin.v1.RevocationList
- */
-export declare type RevocationList = Message<"palyra.admin.v1.RevocationList"> & {
+export declare type RevocationListPart = Message<"palyra.admin.v1.RevocationListPart"> & {
   /**
    * @generated from field: string issuer_id = 1;
    */
@@ -1042,18 +1028,25 @@ export declare type RevocationList = Message<"palyra.admin.v1.RevocationList"> &
   nextUpdateMs: bigint;
 
   /**
-   * DER.
+   * DER. Empty where there is no list.
    *
-   * @generated from field: bytes list = 4;
+   * @generated from field: bytes der = 4;
    */
-  list: Uint8Array;
+  der: Uint8Array;
+
+  /**
+   * Why the list is an older one or missing; empty otherwise.
+   *
+   * @generated from field: string failure = 5;
+   */
+  failure: string;
 };
 
 /**
- * Describes the message palyra.admin.v1.RevocationList.
- * Use `create(RevocationListSchema)` to create a new message.
+ * Describes the message palyra.admin.v1.RevocationListPart.
+ * Use `create(RevocationListPartSchema)` to create a new message.
  */
-export declare const RevocationListSchema: GenMessage<RevocationList>;
+export declare const RevocationListPartSchema: GenMessage<RevocationListPart>;
 
 /**
  * @generated from message palyra.admin.v1.RotateRootRequest
@@ -1647,9 +1640,9 @@ export declare const AdminService: GenService<{
    * @generated from rpc palyra.admin.v1.AdminService.GetRevocationLists
    */
   getRevocationLists: {
-    methodKind: "unary";
+    methodKind: "server_streaming";
     input: typeof GetRevocationListsRequestSchema;
-    output: typeof GetRevocationListsResponseSchema;
+    output: typeof RevocationListPartSchema;
   },
   /**
    * A step of the rotation to a new root, or only a look.
