@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 const repository = new URL('../', import.meta.url);
 const collecting =
-  /\b(?:push|unshift|max|min|hypot|fromCharCode|fromCodePoint|concat|splice|toSpliced|of|sequence|lvCat)\((?:[^()[\]]*, )?\.\.\.|\.apply\([^()]*, /;
+  /\b(?:push|unshift|max|min|hypot|fromCharCode|fromCodePoint|concat|splice|toSpliced|of|sequence|lvCat)\((?:[^()[\]]*, )?\.\.\.|\b(?:push|max|min|fromCharCode|concat)\.apply\(/;
 
 const short: Readonly<Record<string, string>> = {
   'bytes.push(...groups);': 'the 7-bit groups of one number of an object identifier',
