@@ -10,7 +10,7 @@ import { TemporaryFolder } from './temporary-folder.ts';
 
 const few = 10_000;
 const many = 1_000_000;
-const rounds = 5;
+const rounds = 3;
 const readers = 8;
 
 export async function revocationList(progress: Progress): Promise<Figures> {
@@ -53,7 +53,7 @@ export async function revocationList(progress: Progress): Promise<Figures> {
       unit: 'ms',
       meaning:
         'The longest turn of the event loop, in processor time, while the list was made and then read by 8 at one time: ' +
-        'the median of 5 processes. waited: by the clock, with all that the machine did besides.',
+        'the median of 3 processes. waited: by the clock, with all that the machine did besides.',
       whenMissed: 'the garbage collector, or pages of the registry that come from the disk.',
       parts: {
         make: median(all('makeTurnMs')),

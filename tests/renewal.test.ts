@@ -102,12 +102,12 @@ test('a device has a thousand certificates at most that have not ended, and anot
       });
     }
   });
-  await renew(daemon, device, enrollment);
+  const renewed = await renew(daemon, device, enrollment);
   const limited = await expectCode(renew(daemon, device, enrollment), 'TOO_MANY_REQUESTS');
   const untilOldestEndsMs = newest!.notAfter.getTime() - clock.now().getTime();
   assert.equal(limited.retryAfterMs, untilOldestEndsMs);
-  clock.advance(untilOldestEndsMs - 1000);
-  await expectCode(renew(daemon, device, enrollment), 'TOO_MANY_REQUESTS');
+  clock.advance(untilOldestEndsMs);
+  await renew(daemon, device, renewed);
 });
 
 test('a recovery that was under way when another identity key took the id over gets nothing', async (t) => {

@@ -68,3 +68,8 @@ test('a box is as wide as its text', () => {
     '  └────────────────┘',
   ]);
 });
+
+test('a table of more rows than a call takes arguments is written', () => {
+  const many = Array.from({ length: 200_000 }, (_, at) => [String(at)]);
+  assert.equal(table(['ID'], many, { columns: 80 }).split('\n').length, many.length + 1);
+});
