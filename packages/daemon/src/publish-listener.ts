@@ -121,7 +121,6 @@ export async function listenPublish(
       }
     },
   );
-  server.timeout = stalledTimeoutMs;
   server.maxConnections = maxConnections;
 
   async function send(response: ServerResponse, page: Page): Promise<void> {
@@ -132,6 +131,8 @@ export async function listenPublish(
       'content-length': length,
       'cache-control': 'max-age=60',
     });
+    // Not before: making a list may take longer.
+    response.setTimeout(stalledTimeoutMs, () => response.destroy());
     if (generation) generations?.add(generation, response);
     // Who goes away in the middle knows it.
     await pipeline(Readable.from(inTurns(body), { objectMode: true }), response).catch(() => {});
