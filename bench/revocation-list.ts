@@ -66,7 +66,7 @@ export async function revocationList(progress: Progress): Promise<Figures> {
     'revocation_list.memory_mib_1m': {
       value: median(memory),
       spread: quartiles(memory),
-      target: { atMost: 400 },
+      target: { atMost: 300 },
       unit: 'MiB',
       meaning:
         "Resident memory for that, at its highest; the registry's cache of what it has read, up to 256 MiB, included.",
