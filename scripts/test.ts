@@ -2,30 +2,31 @@
 // How the files are run: scripts/test/.
 
 import { spawnSync } from 'node:child_process';
-import { globSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, globSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { runTests } from './test/run.ts';
 
-/** Command and the Debian package that brings it. Tests that miss theirs fail or skip loudly and name it. */
-const needed: readonly (readonly [command: readonly string[], debian: string])[] = [
-  [['openssl', 'version'], 'openssl'],
-  [['curl', '--version'], 'curl'],
-  [['chromium', '--version'], 'chromium'],
-  [['faketime', '--version'], 'faketime'],
-  [['ip', '-Version'], 'iproute2'],
-  [['nginx', '-v'], 'nginx-light'],
-  [['haproxy', '-v'], 'haproxy'],
-  [['gtlsclient', '--help'], 'ngtcp2-client'],
-  [['zsh', '--version'], 'zsh'],
-  [['fish', '--version'], 'fish'],
-  [['softhsm2-util', '--version'], 'softhsm2'],
-  [['cc', '--version'], 'gcc'],
-  // Debian's own python3: another one may come first in PATH, and would not find Debian's packages.
-  [['/usr/bin/python3', '-c', 'import grpc'], 'python3-grpcio'],
+/** A command, and the Debian package that brings it. Tests that miss theirs fail or skip loudly and name it. */
+const needed: readonly (readonly [command: string, debian: string])[] = [
+  ['openssl', 'openssl'],
+  ['curl', 'curl'],
+  ['chromium', 'chromium'],
+  ['faketime', 'faketime'],
+  ['ip', 'iproute2'],
+  ['nginx', 'nginx-light'],
+  ['haproxy', 'haproxy'],
+  ['gtlsclient', 'ngtcp2-client'],
+  ['zsh', 'zsh'],
+  ['fish', 'fish'],
+  ['softhsm2-util', 'softhsm2'],
+  ['cc', 'gcc'],
 ];
 
-const missing = needed.filter(([command]) => !runs(command)).map(([, debian]) => debian);
+const missing = needed.filter(([command]) => !isInPath(command)).map(([, debian]) => debian);
+// Debian's own python3: another one may come first in PATH, and would not find Debian's packages.
+if (!runs(['/usr/bin/python3', '-c', 'import importlib.util as u; assert u.find_spec("grpc")']))
+  missing.push('python3-grpcio');
 if (missing.length > 0) install(missing);
 
 const words = process.argv.slice(2);
@@ -59,6 +60,10 @@ const isGood = await runTests(files, {
   stop: stop.signal,
 });
 process.exitCode = isGood ? 0 : 1;
+
+function isInPath(command: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, command)));
+}
 
 function runs([command, ...args]: readonly string[]): boolean {
   return spawnSync(command!, args, { stdio: 'ignore' }).status === 0;

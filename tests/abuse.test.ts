@@ -26,6 +26,7 @@ import {
 } from './testing/http2-frames.ts';
 import { configure, makeHome } from './testing/palyra-process.ts';
 import { makeDevice } from './testing/sample-device.ts';
+import { longestWaitMs, until } from './testing/until.ts';
 
 const quic = createQuic();
 const strangersPerSource = 20;
@@ -62,7 +63,7 @@ class Target {
     const peer = await this.daemon.peer();
     const pending = await requestPairing(device, peer, parsePairingCode(code), this.daemon.pairingAddress);
     await admin.approvePairing({ id: pending.requestId });
-    return awaitPairing(device, peer, pending, { signal: AbortSignal.timeout(10_000) });
+    return awaitPairing(device, peer, pending, { signal: AbortSignal.timeout(longestWaitMs) });
   }
 
   /** What the operator's metrics count. */
@@ -242,7 +243,7 @@ test('one device cannot take the connections of the others', async (t) => {
       for (const each of held) each.close();
       await Promise.all(held.map(({ closed }) => closed));
       // There is room again as soon as the daemon has noticed.
-      while (!(await getsIn(dial))) await pause(10);
+      await until('room for another', () => getsIn(dial));
     }
   });
 

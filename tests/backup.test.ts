@@ -30,6 +30,7 @@ import {
   type SampleDevice,
   sameIdOtherKey,
 } from './testing/sample-device.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 const passphrase = 'correct horse battery';
 /** The tests are not about the cost of a guess. */
@@ -193,7 +194,7 @@ test('what a restored daemon forgot is not held against a device that was here a
     const { code } = await identity.desk.mint({ kind: 'typed', address: 'x:1' });
     const pending = await requestPairing(device, peerOf(identity), parsePairingCode(code), 'x:1');
     await identity.desk.approve(pending.requestId);
-    const signal = AbortSignal.timeout(10_000);
+    const signal = AbortSignal.timeout(longestWaitMs);
     return awaitPairing(device, peerOf(identity), pending, { signal });
   };
   const recoverHere = async (device: SampleDevice, enrollment: PairedEnrollment) => {

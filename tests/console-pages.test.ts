@@ -10,6 +10,7 @@ import type { Page } from 'playwright-core';
 import { go, live, startConsole } from './testing/console-browser.ts';
 import { insertDevices } from './testing/many-devices.ts';
 import { makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
+import { until } from './testing/until.ts';
 
 const maxScriptBytes = 80 * 1024;
 
@@ -21,10 +22,11 @@ test('ten thousand devices: few rows exist at a time, the last is reached, and t
   await page.getByText('10,000 devices were paired').waitFor();
   await page.getByRole('link', { name: 'device 00001', exact: true }).waitFor();
   const last = page.getByRole('link', { name: 'device 10000', exact: true });
-  while ((await last.count()) === 0) {
+  await until('the last device', async () => {
     await page.evaluate('scrollTo(0, document.body.scrollHeight)');
     await page.evaluate('new Promise(requestAnimationFrame)');
-  }
+    return last.count();
+  });
   assert.ok((await page.getByRole('listitem').count()) < 60);
   await page.getByRole('searchbox').fill('00777');
   await page.getByRole('link', { name: 'device 00777', exact: true }).waitFor();

@@ -29,6 +29,7 @@ import { expectCode } from './testing/expect-code.ts';
 import { makeHome } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, type SampleDevice } from './testing/sample-device.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 const rounds = { rekey: 25, backup: 25, renew: 100, daemon: 50 };
 const passphrase = 'correct horse';
@@ -162,7 +163,7 @@ async function pairWith(daemon: DaemonProcess, device: SampleDevice): Promise<vo
   const code = parsePairingCode((await admin.mintCode({})).code);
   const pending = await requestPairing(device, await daemon.peer(), code, daemon.pairingAddress);
   await admin.approvePairing({ id: pending.requestId });
-  await awaitPairing(device, await daemon.peer(), pending, { signal: AbortSignal.timeout(20_000) });
+  await awaitPairing(device, await daemon.peer(), pending, { signal: AbortSignal.timeout(longestWaitMs) });
 }
 
 /** Renews again and again, and moves the rotation of the root one step after each renewal. */

@@ -14,6 +14,7 @@ import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { configure, makeHome, PalyraProcess, palyraProgram } from './testing/palyra-process.ts';
+import { within } from './testing/until.ts';
 
 const noNotify =
   spawnSync('systemd-notify', ['--version']).status === 0
@@ -54,9 +55,9 @@ class Receiver {
     for (;;) {
       const found = this.messages.filter(({ words }) => word in words);
       if (found.length >= times) return found[times - 1]!;
-      await new Promise<void>((resolve) => {
-        this.#look = resolve;
-      });
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#look = resolve;
+      await within(`${word}, told to the service manager`, promise);
     }
   }
 }

@@ -9,6 +9,7 @@ import { text } from 'node:stream/consumers';
 import { before, test } from 'node:test';
 import { livingOf } from '../scripts/test/processes.ts';
 import { type RunOptions, runTests } from '../scripts/test/run.ts';
+import { until } from './testing/until.ts';
 
 const linuxOnly = process.platform !== 'linux' && 'NOT TESTED: only Linux tells what left its process group';
 const seconds = 1000;
@@ -97,7 +98,7 @@ test('a run that is ended early ends its files with everything they started', {
   });
   const ours = { marker: process.env.PALYRA_TEST_FILE ?? 'none', leader: process.pid };
   const isBegun = () => livingOf(ours).some(({ command }) => command.startsWith('sleep 1000'));
-  while (!isBegun()) await new Promise((resolve) => setTimeout(resolve, 50));
+  await until('the child of the test that spins', isBegun);
   stop.abort();
   const { isGood, said } = await run;
   assert.equal(isGood, false);

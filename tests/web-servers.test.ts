@@ -15,6 +15,7 @@ import { freePort } from './testing/free-port.ts';
 import { answer, makeHome, PalyraProcess } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
+import { until } from './testing/until.ts';
 import { ask, missing, nginxReload, startHaproxy, startNginx } from './testing/web-server.ts';
 
 const run = promisify(execFile);
@@ -62,10 +63,6 @@ async function scene(t: TestContext) {
   return { daemon, folder, fetchLists, port: await freePort(), ...devices };
 }
 
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 50));
-}
-
 /** As docs/operations.md has it. */
 const forDevices = `
   ssl_certificate server/chain.pem; ssl_certificate_key server/key.pem;
@@ -89,11 +86,10 @@ test('nginx serves devices that hold, and refuses a revoked one once it has the 
   await fetchLists();
   await run('/bin/sh', ['-c', nginxReload(folder)]);
   // A worker that is on its way out can still take a connection after the new one has refused one.
-  let refused = await ask(port, bad.tls);
-  while (refused.status === 200) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    refused = await ask(port, bad.tls);
-  }
+  const refused = await until('the new list', async () => {
+    const answer = await ask(port, bad.tls);
+    return answer.status !== 200 && answer;
+  });
   assert.equal(refused.status, 400);
   assert.match(refused.body, /The SSL certificate error/);
   assert.equal((await ask(port, good.tls)).status, 200);
@@ -136,7 +132,7 @@ test('HAProxy serves devices that hold, and refuses a revoked one once it has th
       () => true,
       (error) => (/certificate revoked/.test(error.message) ? false : Promise.reject(error)),
     );
-  await until(async () => !(await isServed()));
+  await until('the new list', async () => !(await isServed()));
   assert.equal((await ask(port, good.tls)).status, 200);
 });
 
@@ -188,7 +184,7 @@ test('nginx serves with the certificate of a device across its renewals, and no 
   });
   for (let renewals = 1; renewals <= 3; renewals++) {
     const { serial } = await answer(['renew'], { home: deviceHome });
-    await Promise.race([until(async () => serials.has(serial)), client]);
+    await Promise.race([until('the new certificate', () => serials.has(serial)), client]);
   }
   isOver = true;
   await client;

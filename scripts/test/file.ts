@@ -2,13 +2,12 @@
 // for too long is killed together with everything it started.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { leftBy, remove } from './left-behind.ts';
+import { leftBy, makeFolder, remove } from './left-behind.ts';
 import { type FoundProcess, killAll, livingAfter, markerVariable } from './processes.ts';
 
 export interface Bounds {
@@ -71,7 +70,7 @@ const reporter = join(import.meta.dirname, 'reporter.ts');
 /** Never rejects for what the file does. @param stop ends it early. */
 export async function runFile(file: string, options: FileOptions, stop: AbortSignal): Promise<FileRun> {
   const folders = [options.folder, options.memoryFolder].filter((each) => each !== undefined);
-  for (const each of folders) mkdirSync(each, { mode: 0o700 });
+  for (const each of folders) makeFolder(each);
   const startedAt = Date.now();
   const begun = performance.now();
   const marker = nested(options.marker);
@@ -103,12 +102,12 @@ export async function runFile(file: string, options: FileOptions, stop: AbortSig
     problems.push(verdict);
     // Its handlers of the exit may still clean up.
     child.kill('SIGTERM');
-    await Promise.race([exit, sleep(politeMs)]);
+    await Promise.race([exit, patience()]);
   }
   const left = verdict === undefined ? await livingAfter(family, politeMs) : [];
   const immortal = await killAll(family);
   // All who could hold the pipes are gone, and what they wrote is read.
-  await Promise.race([closed, sleep(politeMs)]);
+  await Promise.race([closed, patience()]);
   for (const stream of child.stdio) stream?.destroy();
 
   if (verdict === undefined) {
@@ -241,3 +240,4 @@ class Output {
 
 const describe = ({ pid, command }: FoundProcess) => `${pid} ${command}`;
 const seconds = (ms: number) => `${Math.round(ms / 100) / 10} s`;
+const patience = () => sleep(politeMs, undefined, { ref: false });

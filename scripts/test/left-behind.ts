@@ -1,10 +1,16 @@
 // What a test file made and did not remove: in its folders, and in the places that it shares with everybody.
 
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 const namespaces = '/run/netns';
+
+/** As open as tests need that become another user: a user who knows a path in it may go there. */
+export function makeFolder(path: string): void {
+  mkdirSync(path);
+  chmodSync(path, 0o711);
+}
 
 /** Paths of what is left in the folders, and network namespaces named after the process. */
 export function leftBy(pid: number, folders: readonly string[]): string[] {

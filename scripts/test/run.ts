@@ -1,12 +1,12 @@
 // Test files, two at a time. Each one ends whatever it does, and nothing that one of them started or made stays.
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { makePrivateFolder } from '../../packages/transport-quic/src/quiche/private-folder.ts';
 import { type Bounds, runFile } from './file.ts';
-import { entries } from './left-behind.ts';
+import { entries, makeFolder } from './left-behind.ts';
 import { Report } from './report.ts';
 
 export interface RunOptions {
@@ -31,8 +31,9 @@ export async function runTests(files: readonly string[], options: RunOptions): P
   const { stop } = options;
   const before = new Set(inSharedPlaces());
   const folder = mkdtempSync(join(tmpdir(), 'pt-'));
+  chmodSync(folder, 0o711);
   const memoryFolder = entries(memory) && join(memory, basename(folder));
-  if (memoryFolder) mkdirSync(memoryFolder, { mode: 0o700 });
+  if (memoryFolder) makeFolder(memoryFolder);
 
   const report = new Report(options.output);
   const waiting = files.map((file, index) => ({ file, name: `${index + 1}` }));

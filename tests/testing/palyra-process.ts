@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
+import { within } from './until.ts';
 
 /** Whoever must clean up in the end: a test, or the tour. */
 export interface Scope {
@@ -118,7 +119,10 @@ export class PalyraProcess {
     const over = this.ended.then(({ exitCode, signal, stdout, stderr }) => {
       throw new Error(`palyra ended (${signal ?? exitCode}) before it said so: ${stdout}${stderr}`);
     });
-    return Promise.race([promise, over]);
+    return within(
+      () => `a line of palyra after ${this.#stdout}${this.#stderr}`,
+      Promise.race([promise, over]),
+    );
   }
 
   /** Sends the signal and waits for the end. */

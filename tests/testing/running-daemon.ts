@@ -16,6 +16,7 @@ import {
   type RegistryEvent,
 } from '@palyra/identity';
 import { AdminService, dialAdmin, dialNode, dialPairing, NodeService, pairingPeer } from '@palyra/rpc';
+import { within } from './until.ts';
 
 export interface TestDaemonOptions {
   readonly clock?: Clock;
@@ -136,14 +137,13 @@ export class TestDaemon {
   /** Resolves when this has been told, now or before. */
   async told(what: (event: RegistryEvent) => boolean): Promise<void> {
     if (this.events.some(what)) return;
-    await new Promise<void>((resolve) => {
-      const look = () => {
-        if (!this.events.some(what)) return;
-        this.#listeners.delete(look);
-        resolve();
-      };
-      this.#listeners.add(look);
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const look = () => {
+      if (this.events.some(what)) resolve();
+    };
+    this.#listeners.add(look);
+    await within(() => `an event after ${this.events.at(-1)?.type}`, promise);
+    this.#listeners.delete(look);
   }
 
   /** The states that a pairing went through, each once. */

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type RunningDaemon, startDaemon } from '@palyra/daemon';
+import { until } from '../../../../tests/testing/until.ts';
 import { CliError } from '../failure.ts';
 import { run } from '../program.ts';
 import { type RecordedOptions, recorded, runRecorded } from '../testing/recorded-run.ts';
@@ -217,11 +218,11 @@ test('a QR code is written to a file by one and read by the other, with its addr
   const at = join(folder, 'scanner');
   const waiting = palyra(`pair --qr ${file} --timeout 20s`, { at });
   const approving = (async () => {
-    for (;;) {
+    const request = await until('a request', async () => {
       const { last } = await palyra('pairing list');
-      const request = last.pairings.find((each: Json) => each.state === 'pending_approval');
-      if (request) return palyra(`pairing approve ${request.id}`);
-    }
+      return last.pairings.find((each: Json) => each.state === 'pending_approval') as Json | undefined;
+    });
+    return palyra(`pairing approve ${request.id}`);
   })();
   assert.equal((await waiting).last.event, 'paired');
   assert.equal((await approving).exitCode, 0);

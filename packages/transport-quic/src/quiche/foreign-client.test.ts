@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import test, { type TestContext } from 'node:test';
+import { longestWaitMs } from '../../../../tests/testing/until.ts';
 import { type Credential, createPki, type Pki } from '../testing/pki.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { serverOptions } from './listen.ts';
@@ -47,7 +48,7 @@ async function connect(t: TestContext, pki: Pki, port: number, credential?: Cred
     words.push(`--cert=${cert}`, `--key=${key}`);
   }
   const at = ['127.0.0.1', `${port}`, `https://${pki.trustDomain}/`];
-  const child = spawn(client, [...words, ...at], { timeout: 20_000 });
+  const child = spawn(client, [...words, ...at], { timeout: longestWaitMs });
   return (await Promise.all([text(child.stderr), text(child.stdout)])).join('');
 }
 
