@@ -10,9 +10,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { writeCredentialFiles } from '@palyra/agent';
-import { DaemonProcess } from './testing/daemon-process.ts';
 import { freePort } from './testing/free-port.ts';
-import { answer, makeHome, PalyraProcess } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
 import { until } from './testing/until.ts';
@@ -134,61 +132,4 @@ test('HAProxy serves devices that hold, and refuses a revoked one once it has th
     );
   await until('the new list', async () => !(await isServed()));
   assert.equal((await ask(port, good.tls)).status, 200);
-});
-
-test('nginx serves with the certificate of a device across its renewals, and no request fails', {
-  ...patient,
-  skip: noNginx,
-}, async (t) => {
-  const home = await makeHome(t);
-  const daemon = await DaemonProcess.start(t, { home });
-  const deviceHome = await makeHome(t);
-  const admin = await daemon.admin();
-  const { code } = await admin.mintCode({});
-  const words = ['pair', daemon.pairingAddress, '--code-stdin'];
-  const pairing = PalyraProcess.start(words, { home: deviceHome, stdin: code });
-  t.after(async () => void (await pairing.end('SIGKILL')));
-  const { request_id: id } = await pairing.line(({ event }) => event === 'words');
-  await admin.approvePairing({ id });
-  assert.equal((await pairing.ended).exitCode, 0);
-
-  const folder = await temporaryFolder(t);
-  const agent = PalyraProcess.start(
-    ['node', 'run', '--out', join(folder, 'server'), '--on-renew', nginxReload(folder)],
-    { home: deviceHome },
-  );
-  t.after(async () => void (await agent.end('SIGKILL')));
-  await agent.line(({ event }) => event === 'connected');
-  const port = await freePort();
-  await startNginx(
-    t,
-    folder,
-    port,
-    `ssl_certificate server/chain.pem; ssl_certificate_key server/key.pem; location / { return 200 here; }`,
-  );
-
-  const serials = new Set<string>();
-  let requests = 0;
-  let isOver = false;
-  const client = (async () => {
-    while (!isOver) {
-      const ca = await readFile(join(folder, 'server', 'bundle.pem'), 'utf8');
-      const { status, serverSerial } = await ask(port, { ca });
-      assert.equal(status, 200);
-      serials.add(serverSerial);
-      requests += 1;
-    }
-  })();
-  t.after(() => {
-    isOver = true;
-  });
-  for (let renewals = 1; renewals <= 3; renewals++) {
-    const { serial } = await answer(['renew'], { home: deviceHome });
-    await Promise.race([until('the new certificate', () => serials.has(serial)), client]);
-  }
-  isOver = true;
-  await client;
-  assert.equal(serials.size, 4);
-  assert.ok(requests > 4);
-  assert.ok(!agent.lines.some(({ event }) => event === 'hook_failed'));
 });
