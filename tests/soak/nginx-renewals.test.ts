@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { freePort } from '../testing/free-port.ts';
 import { answer, makeHome, PalyraProcess } from '../testing/palyra-process.ts';
@@ -56,6 +57,7 @@ soakTest(
         assert.equal(status, 200);
         serials.add(serverSerial);
         requests += 1;
+      await sleep(10);
       }
     })();
     t.after(() => {
