@@ -2,8 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { type TestContext, test } from 'node:test';
@@ -11,6 +10,7 @@ import { promisify } from 'node:util';
 import { palyraProgram } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, request } from './testing/sample-device.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
 import { Terminal } from './testing/terminal.ts';
 
 const run = promisify(execFile);
@@ -29,8 +29,7 @@ interface Desk {
 /** A folder with `palyra` in a bin of its own, and a daemon that knows a device and a request. */
 async function setUp(t: TestContext): Promise<Desk> {
   const daemon = await TestDaemon.start(t);
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-shell-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder();
   await mkdir(join(folder, 'bin'));
   await mkdir(join(folder, 'quite special'));
   await writeFile(join(folder, 'quiet.age'), '');

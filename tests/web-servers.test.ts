@@ -4,8 +4,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -13,6 +12,7 @@ import { writeCredentialFiles } from '@palyra/agent';
 import { freePort } from './testing/free-port.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
 import { until } from './testing/until.ts';
 import { ask, missing, nginxReload, startHaproxy, startNginx } from './testing/web-server.ts';
 
@@ -21,16 +21,10 @@ const noNginx = missing('nginx', 'nginx-light');
 const noHaproxy = missing('haproxy', 'haproxy');
 const patient = { timeout: 120_000 };
 
-async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-web-'));
-  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
-  return folder;
-}
-
 /** A daemon that publishes, two devices with their files, and a third whose certificate the web server shows. */
 async function scene(t: TestContext) {
   const daemon = await TestDaemon.start(t, { publish: { port: 0 } });
-  const folder = await temporaryFolder(t);
+  const folder = temporaryFolder();
   const device = async (name: string) => {
     const made = await makeDevice({ name });
     const enrollment = await pair(daemon, made);

@@ -1,14 +1,14 @@
 // A web server that serves with a device's certificate, and is told of each renewal: docs/operations.md, "Other programs".
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { freePort } from '../testing/free-port.ts';
 import { answer, makeHome, PalyraProcess } from '../testing/palyra-process.ts';
 import { soakTest } from '../testing/soak.ts';
+import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { until } from '../testing/until.ts';
 import { ask, missing, nginxReload, startNginx } from '../testing/web-server.ts';
 
@@ -31,8 +31,7 @@ soakTest(
     await admin.approvePairing({ id });
     assert.equal((await pairing.ended).exitCode, 0);
 
-    const folder = await mkdtemp(join(tmpdir(), 'palyra-web-'));
-    t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+    const folder = temporaryFolder();
     const agent = PalyraProcess.start(
       ['node', 'run', '--out', join(folder, 'server'), '--on-renew', nginxReload(folder)],
       { home: deviceHome },
@@ -57,7 +56,7 @@ soakTest(
         assert.equal(status, 200);
         serials.add(serverSerial);
         requests += 1;
-      await sleep(10);
+        await sleep(10);
       }
     })();
     t.after(() => {

@@ -4,20 +4,14 @@
 // docs/architecture.md, "A simulated year".)
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import process from 'node:process';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { soakTest } from '../testing/soak.ts';
+import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { simulateYear } from '../year/year.ts';
 
 /** In memory where the runner offers that: this is not about the speed of disks. */
-async function scratch(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(process.env.PALYRA_TEST_MEMORY ?? tmpdir(), 'palyra-year-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
+const scratch = () => temporaryFolder(process.env.PALYRA_TEST_MEMORY);
 
 /** How often each must happen at least, for the year to have been one. */
 const least: { readonly perDevice: Counts; readonly perDaemon: Counts; readonly rare: Counts } = {
@@ -61,7 +55,7 @@ soakTest(
   'through a year of mishaps nobody is locked out for good and nothing that was shut out comes back',
   { rounds: 200 },
   async (t, { count: devices, share, seed }) => {
-    const year = await simulateYear({ seed, devices, days: 365, folder: await scratch(t) });
+    const year = await simulateYear({ seed, devices, days: 365, folder: scratch() });
     t.diagnostic([...year.counts].map(([what, count]) => `${what} ${count}`).join(', '));
     const expect = (counts: Counts, portion: number) => {
       for (const [what, count] of Object.entries(counts))
@@ -76,9 +70,9 @@ soakTest(
   },
 );
 
-test('the same seed gives the same year', async (t) => {
+test('the same seed gives the same year', async () => {
   const size = { seed: 7, devices: 8, days: 40 };
-  const [first, second] = [await scratch(t), await scratch(t)];
+  const [first, second] = [scratch(), scratch()];
   const digest = async (folder: string) => (await simulateYear({ ...size, folder })).digest();
   assert.equal(await digest(first), await digest(second));
 });

@@ -1,12 +1,10 @@
 // A real browser for the console: Debian's chromium, with a profile of its own for each.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
 import type { HeldClock } from './held-clock.ts';
 import { TestDaemon } from './running-daemon.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 const executablePath = '/usr/bin/chromium';
 const args = [
@@ -33,7 +31,7 @@ export interface ConsoleBrowser {
 export async function openBrowser(
   options: Parameters<typeof chromium.launchPersistentContext>[1] = {},
 ): Promise<ConsoleBrowser> {
-  const profile = await mkdtemp(join(tmpdir(), 'palyra-browser-'));
+  const profile = temporaryFolder();
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,
     args,
@@ -54,10 +52,7 @@ export async function openBrowser(
     page,
     complaints,
     requested,
-    async close() {
-      await context.close();
-      await rm(profile, { recursive: true, force: true });
-    },
+    close: () => context.close(),
   };
 }
 

@@ -2,6 +2,7 @@
 // all, or as many as it is told. Both draw what is random from a seed and print it: --seed=N draws the same again.
 
 import { randomInt } from 'node:crypto';
+import { relative } from 'node:path';
 import process from 'node:process';
 import { type TestContext, test } from 'node:test';
 import { Random } from './random.ts';
@@ -37,7 +38,8 @@ export function soakTest(
     try {
       await play(t, { count, share: count / rounds, random: new Random(seed), seed });
     } catch (cause) {
-      throw new Error(`To draw the same again: npm run soak -- --rounds=${count} --seed=${seed}`, { cause });
+      const again = `npm run soak -- --rounds=${count} --seed=${seed} ${relative('', t.filePath ?? '')}`;
+      throw new Error(`To draw the same again: ${again}`, { cause });
     }
   });
 }

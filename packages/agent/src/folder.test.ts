@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import { until } from '../../../tests/testing/until.ts';
 import { folderCapabilities } from './folder.ts';
 
@@ -12,8 +12,7 @@ const input = Buffer.from('null');
 
 /** @param script `$PID_FILE` is where it leaves a process id. */
 async function capability(t: TestContext, script: string) {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-capabilities-'));
-  t.after(() => rm(folder, { recursive: true }));
+  const folder = temporaryFolder();
   const pidFile = join(folder, 'PID');
   await writeFile(join(folder, 'it'), `#!/bin/sh\n${script}`, { mode: 0o700 });
   const environment = { PATH: process.env.PATH, PID_FILE: pidFile };

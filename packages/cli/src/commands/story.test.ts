@@ -1,11 +1,11 @@
 // The commands against a real daemon in this process, over real sockets and files.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type RunningDaemon, startDaemon } from '@palyra/daemon';
+import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { until } from '../../../../tests/testing/until.ts';
 import { CliError } from '../failure.ts';
 import { run } from '../program.ts';
@@ -26,13 +26,12 @@ const start = (pairingPort: number) =>
   });
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'palyra-story-'));
+  folder = temporaryFolder();
   home = join(folder, 'daemon-home');
   daemon = await start(0);
 });
 after(async () => {
   await daemon.close();
-  await rm(folder, { recursive: true, force: true });
 });
 
 // biome-ignore lint/suspicious/noExplicitAny: whatever JSON a command answered.
