@@ -38,7 +38,7 @@ const own = (name: string, otherwise: number): number => {
 };
 const concurrency = own('files-at-once', 2);
 const bounds = {
-  testMs: own('test-seconds', 180) * 1000,
+  testMs: own('test-seconds', 240) * 1000,
   idleMs: own('idle-seconds', 60) * 1000,
   fileMs: own('file-seconds', 600) * 1000,
 };
