@@ -20,8 +20,9 @@ async function runBad(files: readonly string[], options: Partial<RunOptions> = {
   const isGood = await runTests(
     files.map((file) => join(import.meta.dirname, 'testing/bad-files', `${file}.ts`)),
     {
-      bounds: { testMs: 5 * seconds, idleMs: 5 * seconds, fileMs: 60 * seconds },
-      concurrency: 4,
+      // A file starts slowly beside so many; what it does not say after that, it never says.
+      bounds: { testMs: 5 * seconds, idleMs: 60 * seconds, fileMs: 120 * seconds },
+      concurrency: files.length,
       nodeOptions: [],
       env: {},
       looksAround: false,
@@ -38,7 +39,6 @@ async function runBad(files: readonly string[], options: Partial<RunOptions> = {
 const verdicts: Readonly<Record<string, RegExp>> = {
   hangs: /nothing ended for 5 s, while this was running: "a test that hangs for ever"/,
   spins: /nothing ended for 5 s, while this was running: "a test that spins for ever"/,
-  'stays-open': /the file did not end, and no test ran for 5 s/,
   'stubborn-child': /nothing ended for 5 s, while this was running: "a test whose child ignores SIGTERM"/,
   crashes: /ended by SIGABRT, while this was running: "a test in which the process crashes"/,
   exits: /the file ended, while this was running: "a test that ends the process as if all were well"/,
@@ -63,6 +63,21 @@ for (const [file, verdict] of Object.entries(verdicts)) {
     assert.match(told[0]!, verdict);
   });
 }
+
+test('a file that does not end after its tests is one failed test', async () => {
+  const bounds = { testMs: 60 * seconds, idleMs: 5 * seconds, fileMs: 120 * seconds };
+  const { isGood, said } = await runBad(['stays-open'], { bounds });
+  assert.equal(isGood, false);
+  assert.match(said, /the file did not end, and no test ran for 5 s/);
+  assert.match(said, /ℹ tests 2\n[\s\S]*ℹ pass 1\nℹ fail 1\n/);
+});
+
+test('a file that takes too long in all is one failed test', async () => {
+  const bounds = { testMs: 60 * seconds, idleMs: 60 * seconds, fileMs: 2 * seconds };
+  const { said } = await runBad(['hangs'], { bounds });
+  assert.match(said, /the file took longer than 2 s/);
+  assert.match(said, /ℹ fail 1\n/);
+});
 
 test('the run goes on after each of them, and ends with the totals as node:test prints them', () => {
   assert.equal(all.isGood, false);
