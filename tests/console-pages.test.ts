@@ -7,10 +7,12 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { consolePages } from '@palyra/console';
 import type { Page } from 'playwright-core';
-import { go, live, startConsole } from './testing/console-browser.ts';
+import { go, live, shareBrowser, startConsole } from './testing/console-browser.ts';
 import { insertDevices } from './testing/many-devices.ts';
 import { makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
 import { until } from './testing/until.ts';
+
+shareBrowser();
 
 const maxScriptBytes = 80 * 1024;
 
