@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { gone, isAlive } from '../../../tests/testing/gone.ts';
 import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import { until } from '../../../tests/testing/until.ts';
 import { folderCapabilities } from './folder.ts';
@@ -28,14 +29,6 @@ async function capability(t: TestContext, script: string) {
   };
   return { folder, run, pid };
 }
-
-function isAlive(pid: number): boolean {
-  // What ended and was not waited for is gone, too: whoever started it may have ended before.
-  const { status, stdout } = spawnSync('ps', ['-o', 'state=', '-p', `${pid}`], { encoding: 'utf8' });
-  return status === 0 && !stdout.startsWith('Z');
-}
-
-const gone = (pid: number) => until(`the end of process ${pid}`, () => !isAlive(pid));
 
 for (const [what, left, expected] of [
   ['holds its output open', 'sleep 600 & echo $! > $PID_FILE', '"ok"'],
