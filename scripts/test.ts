@@ -1,51 +1,69 @@
 // `npm test`: every *.test.ts under node:test, with what the tests need of Debian installed first where that is allowed.
+// How the files are run: scripts/test/.
 
 import { spawnSync } from 'node:child_process';
-import { globSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, globSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import process from 'node:process';
+import { runTests } from './test/run.ts';
 
-/** Command and the Debian package that brings it. Tests that miss theirs fail or skip loudly and name it. */
-const needed: readonly (readonly [command: readonly string[], debian: string])[] = [
-  [['openssl', 'version'], 'openssl'],
-  [['curl', '--version'], 'curl'],
-  [['chromium', '--version'], 'chromium'],
-  [['faketime', '--version'], 'faketime'],
-  [['ip', '-Version'], 'iproute2'],
-  [['nginx', '-v'], 'nginx-light'],
-  [['haproxy', '-v'], 'haproxy'],
-  [['gtlsclient', '--help'], 'ngtcp2-client'],
-  [['zsh', '--version'], 'zsh'],
-  [['fish', '--version'], 'fish'],
-  [['softhsm2-util', '--version'], 'softhsm2'],
-  [['cc', '--version'], 'gcc'],
-  // Debian's own python3: another one may come first in PATH, and would not find Debian's packages.
-  [['/usr/bin/python3', '-c', 'import grpc'], 'python3-grpcio'],
+/** A command, and the Debian package that brings it. Tests that miss theirs fail or skip loudly and name it. */
+const needed: readonly (readonly [command: string, debian: string])[] = [
+  ['openssl', 'openssl'],
+  ['curl', 'curl'],
+  ['chromium', 'chromium'],
+  ['faketime', 'faketime'],
+  ['ip', 'iproute2'],
+  ['nginx', 'nginx-light'],
+  ['haproxy', 'haproxy'],
+  ['gtlsclient', 'ngtcp2-client'],
+  ['zsh', 'zsh'],
+  ['fish', 'fish'],
+  ['softhsm2-util', 'softhsm2'],
+  ['cc', 'gcc'],
 ];
 
-const missing = needed.filter(([command]) => !runs(command)).map(([, debian]) => debian);
+const missing = needed.filter(([command]) => !isInPath(command)).map(([, debian]) => debian);
+// Debian's own python3: another one may come first in PATH, and would not find Debian's packages.
+if (!runs(['/usr/bin/python3', '-c', 'import importlib.util as u; assert u.find_spec("grpc")']))
+  missing.push('python3-grpcio');
 if (missing.length > 0) install(missing);
 
-const patterns = process.argv.slice(2).filter((each) => !each.startsWith('--'));
-const options = process.argv.slice(2).filter((each) => each.startsWith('--'));
+const words = process.argv.slice(2);
+const given = words.filter((each) => !each.startsWith('--'));
+/** A number of this runner's own; what else begins with -- is for Node: --test-name-pattern=... */
+const own = (name: string, otherwise: number): number => {
+  const index = words.findIndex((each) => each.startsWith(`--${name}=`));
+  return index < 0 ? otherwise : Number(words.splice(index, 1)[0]!.slice(name.length + 3));
+};
+const concurrency = own('files-at-once', 2);
+const bounds = {
+  testMs: own('test-seconds', 240) * 1000,
+  idleMs: own('idle-seconds', 60) * 1000,
+  fileMs: own('file-seconds', 600) * 1000,
+};
+const nodeOptions = words.filter((each) => each.startsWith('--'));
 const files =
-  patterns.length > 0 ? patterns : globSync(['packages/*/src/**/*.test.ts', 'tests/**/*.test.ts']).sort();
-const run = spawnSync(
-  process.execPath,
-  [
-    '--disable-warning=ExperimentalWarning',
-    '--test',
-    '--test-concurrency=2',
-    '--test-timeout=600000',
-    ...options,
-    ...files,
-  ],
-  {
-    stdio: 'inherit',
-    // Hundreds of processes load the same modules: they share what one of them compiled, and so does the next run.
-    env: { ...process.env, NODE_COMPILE_CACHE: join(import.meta.dirname, '../node_modules/.cache/compiled') },
-  },
-);
-process.exit(run.status ?? 1);
+  given.length > 0 ? given : globSync(['packages/*/src/**/*.test.ts', 'tests/**/*.test.ts']).sort();
+// Hundreds of processes load the same modules: they share what one of them compiled, and so does the next run.
+const env = { NODE_COMPILE_CACHE: join(import.meta.dirname, '../node_modules/.cache/compiled') };
+const stop = new AbortController();
+// Test files lead sessions of their own: Ctrl-C does not reach them.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
+const isGood = await runTests(files, {
+  bounds,
+  concurrency,
+  nodeOptions,
+  env,
+  looksAround: given.length === 0,
+  output: process.stdout,
+  stop: stop.signal,
+});
+process.exitCode = isGood ? 0 : 1;
+
+function isInPath(command: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, command)));
+}
 
 function runs([command, ...args]: readonly string[]): boolean {
   return spawnSync(command!, args, { stdio: 'ignore' }).status === 0;

@@ -20,6 +20,7 @@ import { freePort } from './testing/free-port.ts';
 import { day, HeldClock, hour } from './testing/held-clock.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, type SampleDevice } from './testing/sample-device.ts';
+import { within } from './testing/until.ts';
 
 const quic = createQuic();
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
@@ -81,13 +82,10 @@ class TestAgent {
 
   async until(enough: (states: readonly AgentState[]) => boolean): Promise<void> {
     while (!enough(this.states)) {
-      await new Promise<void>((resolve) => {
-        const watcher = () => {
-          this.#watchers.delete(watcher);
-          resolve();
-        };
-        this.#watchers.add(watcher);
-      });
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#watchers.add(resolve);
+      await within(() => `another state than ${JSON.stringify(this.states.at(-1))}`, promise);
+      this.#watchers.delete(resolve);
     }
   }
 }

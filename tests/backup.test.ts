@@ -1,10 +1,9 @@
 // Backup, restore, rekey and doctor, on real homes.
 
 import assert from 'node:assert/strict';
-import { chmod, cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import test, { type TestContext } from 'node:test';
+import test from 'node:test';
 import { backupHome, examineHome, rekeySecrets, restoreHome } from '@palyra/daemon';
 import {
   awaitPairing,
@@ -30,16 +29,12 @@ import {
   type SampleDevice,
   sameIdOtherKey,
 } from './testing/sample-device.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 const passphrase = 'correct horse battery';
 /** The tests are not about the cost of a guess. */
 const quick = { scryptLogN: 10 };
-
-async function scratch(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-backup-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 test('a backup made while the daemon runs brings the same daemon back on an empty home', async (t) => {
   const ports = { pairing: await freePort(), node: await freePort() };
@@ -47,7 +42,7 @@ test('a backup made while the daemon runs brings the same daemon back on an empt
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
   await (await daemon.node(enrollment)).status({});
-  const folder = await scratch(t);
+  const folder = temporaryFolder();
   const file = join(folder, 'backup.age');
   const made = await backupHome(daemon.home, file, passphrase, quick);
   assert.equal(made.devices, 1);
@@ -71,7 +66,7 @@ test('a restore never brings back what was revoked since', async (t) => {
   const [lost, kept] = [await makeDevice(), await makeDevice()];
   const [one, two] = [await pair(daemon, lost), await pair(daemon, kept, { operator: true })];
   for (const each of [one, two]) await (await daemon.node(each)).status({});
-  const folder = await scratch(t);
+  const folder = temporaryFolder();
   const file = join(folder, 'backup.age');
   await backupHome(daemon.home, file, passphrase, quick);
   await daemon.admin.revokeDevice({ id: lost.identity.id, reason: 'stolen' });
@@ -106,7 +101,7 @@ test('a restore makes no code good again, gives back no guess, and undoes no dec
   const [refused, awaited] = [await makeDevice(), await makeDevice()];
   const [pending, approved] = [await request(daemon, refused), await request(daemon, awaited)];
   await daemon.admin.approvePairing({ id: approved.requestId });
-  const file = join(await scratch(t), 'backup.age');
+  const file = join(temporaryFolder(), 'backup.age');
   await backupHome(daemon.home, file, passphrase, quick);
   const parsed = parsePairingCode(minted.code);
   await requestPairing(await makeDevice(), await daemon.peer(), parsed, daemon.pairingAddress);
@@ -147,7 +142,7 @@ test('whatever was shut out one by one stays so over a restore', async (t) => {
   ];
   for (const each of [one, two, three]) await (await daemon.node(each)).status({});
   await identity.setDeviceRole(leaked.identity.id, 'operator');
-  const file = join(await scratch(t), 'backup.age');
+  const file = join(temporaryFolder(), 'backup.age');
   await backupHome(daemon.home, file, passphrase, quick);
   await identity.setDeviceRole(leaked.identity.id, 'device');
 
@@ -193,7 +188,7 @@ test('what a restored daemon forgot is not held against a device that was here a
     const { code } = await identity.desk.mint({ kind: 'typed', address: 'x:1' });
     const pending = await requestPairing(device, peerOf(identity), parsePairingCode(code), 'x:1');
     await identity.desk.approve(pending.requestId);
-    const signal = AbortSignal.timeout(10_000);
+    const signal = AbortSignal.timeout(longestWaitMs);
     return awaitPairing(device, peerOf(identity), pending, { signal });
   };
   const recoverHere = async (device: SampleDevice, enrollment: PairedEnrollment) => {
@@ -224,7 +219,7 @@ test('a certificate from after the backup is unknown, and its device recovers by
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
   await (await daemon.node(enrollment)).status({});
-  const file = join(await scratch(t), 'backup.age');
+  const file = join(temporaryFolder(), 'backup.age');
   await backupHome(daemon.home, file, passphrase, quick);
   const node = await daemon.node(enrollment);
   const renewed = await renewCertificate(device, enrollment, (proof) => node.renew(proof));
@@ -243,7 +238,7 @@ test('a certificate from after the backup is unknown, and its device recovers by
 
 test('a wrong passphrase, a cut or changed file and a foreign file change nothing', async (t) => {
   const daemon = await TestDaemon.start(t);
-  const folder = await scratch(t);
+  const folder = temporaryFolder();
   const file = join(folder, 'backup.age');
   await backupHome(daemon.home, file, passphrase, quick);
   await expectCode(backupHome(daemon.home, file, 'short'), 'MESSAGE_INVALID');
@@ -276,7 +271,7 @@ test('a rekey leaves the same daemon under another master key', async (t) => {
   const before = await readFile(keyFile);
   await expectCode(rekeySecrets(daemon.home, undefined), 'HOME_IN_USE');
   await daemon.stop();
-  await cp(join(daemon.home, 'daemon', 'secrets'), join(await scratch(t), 'old'), { recursive: true });
+  await cp(join(daemon.home, 'daemon', 'secrets'), join(temporaryFolder(), 'old'), { recursive: true });
   await rekeySecrets(daemon.home, undefined);
   assert.notDeepEqual(await readFile(keyFile), before);
   const again = await TestDaemon.start(t, { home: daemon.home });

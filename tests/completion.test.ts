@@ -2,8 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { type TestContext, test } from 'node:test';
@@ -11,6 +10,7 @@ import { promisify } from 'node:util';
 import { palyraProgram } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, request } from './testing/sample-device.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
 import { Terminal } from './testing/terminal.ts';
 
 const run = promisify(execFile);
@@ -27,10 +27,9 @@ interface Desk {
 }
 
 /** A folder with `palyra` in a bin of its own, and a daemon that knows a device and a request. */
-async function setUp(t: TestContext): Promise<Desk> {
+async function setUp(t: TestContext, shell: 'bash' | 'zsh' | 'fish'): Promise<Desk> {
   const daemon = await TestDaemon.start(t);
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-shell-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder();
   await mkdir(join(folder, 'bin'));
   await mkdir(join(folder, 'quite special'));
   await writeFile(join(folder, 'quiet.age'), '');
@@ -44,10 +43,8 @@ async function setUp(t: TestContext): Promise<Desk> {
     // Dozens of short runs: most of each would be compiling.
     NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(folder, 'compiled'),
   };
-  for (const shell of ['bash', 'zsh', 'fish']) {
-    const { stdout } = await run('palyra', ['completion', shell], { env });
-    await writeFile(join(folder, `completion.${shell}`), stdout);
-  }
+  const { stdout } = await run('palyra', ['completion', shell], { env });
+  await writeFile(join(folder, `completion.${shell}`), stdout);
   const device = await makeDevice({ name: '$(id) * kitchen' });
   await pair(daemon, device);
   const pending = await request(daemon, await makeDevice({ name: 'hallway' }));
@@ -77,7 +74,7 @@ for each in "\${COMPREPLY[@]}"; do printf '%s\\n' "$each"; done`;
 }
 
 test('bash completes commands, options, files and ids', { skip: lacks('bash') }, async (t) => {
-  const desk = await setUp(t);
+  const desk = await setUp(t, 'bash');
   assert.deepEqual(await inBash(desk, 'dev'), ['devices']);
   assert.deepEqual(
     (await inBash(desk, 'pair')).map((each) => each.split(' ')[0]),
@@ -101,7 +98,7 @@ test('bash completes commands, options, files and ids', { skip: lacks('bash') },
 });
 
 test('a Tab without a daemon is silent', { skip: lacks('bash') }, async (t) => {
-  const desk = await setUp(t);
+  const desk = await setUp(t, 'bash');
   await desk.daemon.stop();
   assert.deepEqual(await inBash(desk, 'devices', 'show', ''), []);
   assert.deepEqual(await inBash(desk, '--home', '~/nowhere', 'devices', 'show', ''), []);
@@ -110,7 +107,7 @@ test('a Tab without a daemon is silent', { skip: lacks('bash') }, async (t) => {
 test('fish completes commands, options, files and ids, with what they mean', {
   skip: lacks('fish'),
 }, async (t) => {
-  const desk = await setUp(t);
+  const desk = await setUp(t, 'fish');
   const inFish = async (line: string) => {
     const script = `source ./completion.fish; complete -C ${JSON.stringify(line)}`;
     const { stdout } = await run('fish', ['--no-config', '-c', script], { cwd: desk.folder, env: desk.env });
@@ -132,7 +129,7 @@ test('fish completes commands, options, files and ids, with what they mean', {
 });
 
 test('zsh completes on a terminal what is typed before a Tab', { skip: lacks('zsh') }, async (t) => {
-  const desk = await setUp(t);
+  const desk = await setUp(t, 'zsh');
   await writeFile(
     join(desk.folder, '.zshrc'),
     `PS1='ready> '; unsetopt beep; export PATH='${desk.env.PATH}' PALYRA_HOME='${desk.daemon.home}'

@@ -1,10 +1,9 @@
 // The console is closed to everything but the one browser that spent a login link.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
@@ -12,6 +11,7 @@ import { ConsoleClient, secretOf } from './testing/console-client.ts';
 import { HeldClock } from './testing/held-clock.ts';
 import { answer } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
 
 const minuteMs = 60_000;
 
@@ -221,8 +221,7 @@ test('palyra console --open hands the browser a private file, never the link on 
   });
   await new Promise<void>((listening) => listener.listen(0, '127.0.0.1', listening));
   t.after(() => listener.close());
-  const programs = await mkdtemp(join(tmpdir(), 'palyra-open-'));
-  t.after(() => rm(programs, { recursive: true }));
+  const programs = temporaryFolder();
   const told = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`;
   const script = `#!/bin/sh\nexec curl -s -d "$*" ${told}\n`;
   for (const name of ['xdg-open', 'open']) await writeFile(join(programs, name), script, { mode: 0o700 });

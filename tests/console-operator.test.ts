@@ -5,10 +5,12 @@ import { test } from 'node:test';
 import { createClient } from '@connectrpc/connect';
 import { parsePairingCode, recoverCertificate, requestPairing } from '@palyra/identity';
 import { AdminService, dialNode, dialPairing, recoveryPeer } from '@palyra/rpc';
-import { go, startConsole } from './testing/console-browser.ts';
+import { go, shareBrowser, startConsole } from './testing/console-browser.ts';
 import { expectCode } from './testing/expect-code.ts';
 import { answer, makeHome, PalyraProcess } from './testing/palyra-process.ts';
 import { collect, makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
+
+shareBrowser();
 
 test('an operator is made with a choice of its own, is shown as one, and the role is taken and given on its page', async (t) => {
   const { daemon, page, enter } = await startConsole(t);

@@ -7,9 +7,12 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { consolePages } from '@palyra/console';
 import type { Page } from 'playwright-core';
-import { go, live, startConsole } from './testing/console-browser.ts';
+import { go, live, shareBrowser, startConsole } from './testing/console-browser.ts';
 import { insertDevices } from './testing/many-devices.ts';
 import { makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
+import { until } from './testing/until.ts';
+
+shareBrowser();
 
 const maxScriptBytes = 80 * 1024;
 
@@ -21,10 +24,11 @@ test('ten thousand devices: few rows exist at a time, the last is reached, and t
   await page.getByText('10,000 devices were paired').waitFor();
   await page.getByRole('link', { name: 'device 00001', exact: true }).waitFor();
   const last = page.getByRole('link', { name: 'device 10000', exact: true });
-  while ((await last.count()) === 0) {
+  await until('the last device', async () => {
     await page.evaluate('scrollTo(0, document.body.scrollHeight)');
     await page.evaluate('new Promise(requestAnimationFrame)');
-  }
+    return last.count();
+  });
   assert.ok((await page.getByRole('listitem').count()) < 60);
   await page.getByRole('searchbox').fill('00777');
   await page.getByRole('link', { name: 'device 00777', exact: true }).waitFor();

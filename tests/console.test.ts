@@ -4,10 +4,19 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Page } from 'playwright-core';
 import decodeQr from 'qr/decode.js';
-import { type ConsoleBrowser, go, live, openBrowser, startConsole } from './testing/console-browser.ts';
+import {
+  type ConsoleBrowser,
+  go,
+  live,
+  openBrowser,
+  shareBrowser,
+  startConsole,
+} from './testing/console-browser.ts';
 import { HeldClock, minute } from './testing/held-clock.ts';
 import { answer, makeHome, PalyraProcess } from './testing/palyra-process.ts';
 import { makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
+
+shareBrowser();
 
 test('from the login link to a revoked device, on one page that is never reloaded', async (t) => {
   const { daemon, browser, page } = await startConsole(t);

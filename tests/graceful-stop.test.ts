@@ -5,7 +5,6 @@ import { createSocket, Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Capability, runAgent } from '@palyra/agent';
 import { awaitPairing } from '@palyra/identity';
 import { dialNode, dialPairing } from '@palyra/rpc';
@@ -14,6 +13,7 @@ import { expectCode } from './testing/expect-code.ts';
 import { day, HeldClock } from './testing/held-clock.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, request } from './testing/sample-device.ts';
+import { longestWaitMs, until } from './testing/until.ts';
 
 const quic = createQuic();
 /** Much less than the grace where that must not be waited for. */
@@ -111,7 +111,7 @@ test('who waits or watches is told at once, and comes back to the next daemon', 
   const device = await makeDevice();
   const pending = await request(daemon, device);
   const waiting = awaitPairing(device, await daemon.peer(), pending, {
-    signal: AbortSignal.timeout(20_000),
+    signal: AbortSignal.timeout(longestWaitMs),
   });
   waiting.catch(() => {});
   const watch = daemon.admin.watchPairings({})[Symbol.asyncIterator]();
@@ -124,7 +124,7 @@ test('who waits or watches is told at once, and comes back to the next daemon', 
   const next = await TestDaemon.start(t, { home: daemon.home });
   await next.admin.approvePairing({ id: pending.requestId });
   const paired = await awaitPairing(device, await next.peer(), pending, {
-    signal: AbortSignal.timeout(20_000),
+    signal: AbortSignal.timeout(longestWaitMs),
   });
   assert.equal(paired.state, 'paired');
 });
@@ -203,5 +203,5 @@ async function whenFree(protocol: 'tcp' | 'udp', address: string): Promise<void>
       () => true,
       () => false,
     );
-  while (!(await isFree())) await sleep(10);
+  await until(`${protocol} ${address} is free`, isFree);
 }

@@ -11,6 +11,7 @@ import { AdminService, NodeService } from '@palyra/rpc';
 import { credentialOf } from './testing/bare-tls.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
+import { until } from './testing/until.ts';
 
 /** Debian's own: another python3 may come first in PATH, and would not find Debian's packages. */
 const python = '/usr/bin/python3';
@@ -114,7 +115,7 @@ async function connected(t: TestContext, timeout?: number) {
 
 /** The daemon notices when the packet comes that says so. */
 async function isGone(transport: () => Promise<string | undefined>): Promise<void> {
-  while ((await transport()) !== '') await new Promise((resolve) => setImmediate(resolve));
+  await until('the daemon sees it leave', async () => (await transport()) === '');
 }
 
 test('python3-grpcio is a device that runs capabilities, until it cancels its channel', {

@@ -8,6 +8,7 @@ import { freePort } from './testing/free-port.ts';
 import { LossyLink, lossyLinkMissing } from './testing/lossy-link.ts';
 import { NetworkNamespace, namespacesMissing } from './testing/network-namespace.ts';
 import { answer, configure, type Line, makeHome, PalyraProcess } from './testing/palyra-process.ts';
+import { until } from './testing/until.ts';
 
 type Under = { readonly under?: readonly string[]; readonly host?: string };
 
@@ -92,7 +93,8 @@ test('an agent that slept longer than the daemon waits comes back when it wakes'
   process.kill(agent.pid, 'SIGSTOP');
   const asleep = connections();
   const admin = await daemon.admin();
-  while ((await admin.getDevice({ id: deviceId })).device?.transport !== '') await pause(50);
+  const transport = async () => (await admin.getDevice({ id: deviceId })).device?.transport;
+  await until('the daemon gives it up', async () => (await transport()) === '');
   process.kill(agent.pid, 'SIGCONT');
   await connectedAgain(agent, asleep);
   await echo(daemon, deviceId, 'awake');
@@ -131,5 +133,3 @@ test('where 5 % of the packets are lost, the others late and out of order, the a
   }
   assert.equal((await admin.getDevice({ id: deviceId })).device?.transport, 'quic');
 });
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -12,6 +12,7 @@ import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { UdpPath, type Weather } from './testing/held-path.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 const quic = createQuic();
 
@@ -102,7 +103,7 @@ test("ngtcp2's client, which speaks another protocol, is refused in the handshak
   const enrollment = await pair(daemon, await makeDevice());
   const [host, port] = enrollment.quicAddress!.split(':') as [string, string];
   const words = ['--timeout=5s', host, port, `https://${enrollment.trustDomain}/`];
-  const client = spawn(foreignClient, words, { timeout: 20_000 });
+  const client = spawn(foreignClient, words, { timeout: longestWaitMs });
   const [said] = await Promise.all([text(client.stderr), text(client.stdout)]);
   // RFC 9001 4.8: 0x100 and the TLS alert no_application_protocol, 120. How the same client fares whose protocol fits:
   // foreign-client.test.ts of transport-quic.

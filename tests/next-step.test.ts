@@ -3,24 +3,16 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { answer, failure, PalyraProcess, palyra } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
-
-async function makeDeviceHome(t: TestContext): Promise<string> {
-  const home = await mkdtemp(join(tmpdir(), 'palyra-device-'));
-  t.after(() => rm(home, { recursive: true, force: true }));
-  return home;
-}
+import { temporaryFolder } from './testing/temporary-folder.ts';
 
 test('a device with a wrong code is sent to the operator, and not to a daemon of its own', async (t) => {
   const daemon = await TestDaemon.start(t);
-  const home = await makeDeviceHome(t);
+  const home = temporaryFolder();
   const { code } = await daemon.admin.mintCode({});
   const wrong = code.replace(/[0-9]$/, (digit) => String((Number(digit) + 1) % 10));
   const run = palyra(['pair', daemon.pairingAddress, '--code-stdin'], { home, stdin: wrong });
@@ -32,7 +24,7 @@ test('a device with a wrong code is sent to the operator, and not to a daemon of
 
 test('a port that is not the pairing listener is named, in words', async (t) => {
   const daemon = await TestDaemon.start(t);
-  const home = await makeDeviceHome(t);
+  const home = temporaryFolder();
   const plain = http.createServer().listen(0, '127.0.0.1');
   t.after(() => plain.close());
   await once(plain, 'listening');
@@ -48,7 +40,7 @@ test('a port that is not the pairing listener is named, in words', async (t) => 
 
 test('a revoked device is told the command that works in its home, and the operator who approves it is not', async (t) => {
   const daemon = await TestDaemon.start(t);
-  const home = await makeDeviceHome(t);
+  const home = temporaryFolder();
   const { code } = await daemon.admin.mintCode({});
   const pairing = PalyraProcess.start(['pair', daemon.pairingAddress, '--code-stdin'], { home, stdin: code });
   const { request_id: id } = await pairing.line(({ event }) => event === 'words');

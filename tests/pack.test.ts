@@ -2,18 +2,18 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { temporaryFolder } from './testing/temporary-folder.ts';
 
 const repository = join(import.meta.dirname, '..');
 
 let folder: string;
 const stale = join(repository, 'packages/console/dist/left-from-before.txt');
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'palyra-project-'));
+  folder = temporaryFolder();
   await mkdir(dirname(stale), { recursive: true });
   await writeFile(stale, '');
   run(process.execPath, [join(repository, 'scripts/pack.ts'), join(folder, 'packed')], repository);
@@ -21,7 +21,6 @@ before(async () => {
 });
 after(async () => {
   await rm(stale, { force: true });
-  await rm(folder, { recursive: true, force: true });
 });
 
 test('the console is packed as it is built now, not as the checkout happens to have it', async () => {

@@ -6,6 +6,7 @@ import { awaitPairing, loadEnrollments } from '@palyra/identity';
 import { expectCode } from './testing/expect-code.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { collect, makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 async function continuityOf(daemon: TestDaemon, pairingId: string): Promise<string | undefined> {
   return (await daemon.admin.getPairing({ id: pairingId })).device?.continuity;
@@ -144,7 +145,7 @@ test('a device that waits is told of the decision as it is made, on every channe
   const waiting = Array.from({ length: 2 }, async () => {
     const waits = Promise.withResolvers<void>();
     const paired = awaitPairing(device, await daemon.peer(), pending, {
-      signal: AbortSignal.timeout(10_000),
+      signal: AbortSignal.timeout(longestWaitMs),
       onState: () => waits.resolve(),
     });
     await waits.promise;

@@ -21,6 +21,7 @@ import { frame, rawCall } from './testing/raw-call.ts';
 import { RawHandshake } from './testing/raw-handshake.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { collect, makeDevice, pair, request } from './testing/sample-device.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 const open = (peer: PairingPeer) => peer.open({ version: 1, slot: Buffer.from('123'), kind: 'cli' });
 
@@ -219,7 +220,7 @@ test('a request that nobody decides expires, and the device that waits is told a
   const waits = Promise.withResolvers<void>();
   const refusal = expectCode(
     awaitPairing(device, await daemon.peer(), pending, {
-      signal: AbortSignal.timeout(10_000),
+      signal: AbortSignal.timeout(longestWaitMs),
       onState: () => waits.resolve(),
     }),
     'PAIRING_EXPIRED',

@@ -13,6 +13,7 @@ import { expectCode } from './testing/expect-code.ts';
 import { HeldClock } from './testing/held-clock.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { collect, makeDevice, pair, request } from './testing/sample-device.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 test('a device pairs with a typed code, and both sides show the same three words', async (t) => {
   const daemon = await TestDaemon.start(t);
@@ -37,7 +38,7 @@ test('a device pairs with a typed code, and both sides show the same three words
 
   const seen: string[] = [];
   const paired = await awaitPairing(device, peer, pending, {
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(longestWaitMs),
     onState: ({ state }) => {
       seen.push(state);
       if (state === 'pending_approval') void daemon.admin.approvePairing({ id: pairingId });

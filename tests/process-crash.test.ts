@@ -21,6 +21,7 @@ import { expectCode } from './testing/expect-code.ts';
 import { freePort } from './testing/free-port.ts';
 import { answer, configure, makeHome, PalyraProcess } from './testing/palyra-process.ts';
 import { makeDevice, type SampleDevice } from './testing/sample-device.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 /** What is stored once a step is: in the registry, and on the device that got the answer. */
 interface Stored {
@@ -255,7 +256,7 @@ async function collect(
   device: SampleDevice,
   pending: PendingEnrollment,
 ): Promise<PairedEnrollment> {
-  return awaitPairing(device, await daemon.peer(), pending, { signal: AbortSignal.timeout(20_000) });
+  return awaitPairing(device, await daemon.peer(), pending, { signal: AbortSignal.timeout(longestWaitMs) });
 }
 
 async function refuseSpentCode(daemon: DaemonProcess, code: string): Promise<void> {

@@ -16,6 +16,7 @@ import { openSqliteRegistry } from '@palyra/registry-sql';
 import { HeldClock, hour, second } from './testing/held-clock.ts';
 import { peerOf } from './testing/in-process.ts';
 import { makeDevice, type SampleDevice } from './testing/sample-device.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 /** A life of a day is counted in 360 spans, and a third of them can be asked for, less one at either end. */
 const spanMs = (24 * hour) / 360;
@@ -41,7 +42,7 @@ async function pair(identity: IdentityManager, clock: HeldClock): Promise<Member
   const { code } = await identity.desk.mint({ kind: 'typed', address: 'localhost:1' });
   const pending = await requestPairing(device, peerOf(identity), parsePairingCode(code), 'localhost:1');
   await identity.desk.approve(pending.requestId);
-  const signal = AbortSignal.timeout(10_000);
+  const signal = AbortSignal.timeout(longestWaitMs);
   return { device, enrollment: await awaitPairing(device, peerOf(identity), pending, { signal }) };
 }
 

@@ -12,6 +12,7 @@ import { DaemonProcess } from './testing/daemon-process.ts';
 import { configure, makeHome } from './testing/palyra-process.ts';
 import { frame } from './testing/raw-call.ts';
 import { makeDevice } from './testing/sample-device.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 const calls = 600;
 const atOnce = 8;
@@ -130,7 +131,7 @@ async function pair(daemon: DaemonProcess): Promise<PairedEnrollment> {
   const { code } = await admin.mintCode({});
   const pending = await requestPairing(device, peer, parsePairingCode(code), daemon.pairingAddress);
   await admin.approvePairing({ id: pending.requestId, operator: true });
-  return awaitPairing(device, peer, pending, { signal: AbortSignal.timeout(10_000) });
+  return awaitPairing(device, peer, pending, { signal: AbortSignal.timeout(longestWaitMs) });
 }
 
 test('requests of every shape, from strangers and from a device, disturb nobody', async (t) => {

@@ -2,8 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import test, { type TestContext } from 'node:test';
@@ -28,6 +27,8 @@ import { day, HeldClock, hour, minute } from './testing/held-clock.ts';
 import { openIdentity, peerOf } from './testing/in-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, sameIdOtherKey } from './testing/sample-device.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 /** Its certificate and whose it is. */
 async function pairHere(identity: IdentityManager, clock: HeldClock) {
@@ -35,7 +36,7 @@ async function pairHere(identity: IdentityManager, clock: HeldClock) {
   const { code } = await identity.desk.mint({ kind: 'typed', address: 'x:1' });
   const pending = await requestPairing(device, peerOf(identity), parsePairingCode(code), 'x:1');
   await identity.desk.approve(pending.requestId);
-  const signal = AbortSignal.timeout(10_000);
+  const signal = AbortSignal.timeout(longestWaitMs);
   const { certificateChain } = await awaitPairing(device, peerOf(identity), pending, { signal });
   const der = certificateChain[0]!;
   return { device, der, chain: certificateChain, serial: readPeerCertificate(der).serial };
@@ -145,7 +146,7 @@ test('no entry is later than its list, and numbers grow, whatever the clock and 
 test('a registry that takes the place of another goes on from its numbers', async (t) => {
   const clock = new HeldClock();
   const secrets = new MemorySecretStore();
-  const path = join(await temporaryFolder(t), 'registry.sqlite');
+  const path = join(temporaryFolder(), 'registry.sqlite');
   const copyPath = `${path}.copy`;
   const registry = await openSqliteRegistry({ path });
   t.after(() => registry.close());
@@ -221,7 +222,7 @@ test('a list that cannot be made leaves the others alone, and is handed out as i
 
 test('all that ask at one time share one list, and who asks after a revocation gets it', async (t) => {
   const clock = new HeldClock();
-  const path = join(await temporaryFolder(t), 'registry.sqlite');
+  const path = join(temporaryFolder(), 'registry.sqlite');
   const registry = await openSqliteRegistry({ path });
   t.after(() => registry.close());
   const identity = await openIdentity(t, { clock, registry });
@@ -290,7 +291,7 @@ test('calls go on while a list of 100,000 entries is made and read', { timeout: 
   await caller;
   assert.ok(answered >= 10, `${answered} calls were answered meanwhile`);
 
-  const folder = await temporaryFolder(t);
+  const folder = temporaryFolder();
   await writeFile(join(folder, 'crl.der'), der!);
   const read = await run('openssl', [
     'crl',
@@ -308,12 +309,6 @@ test('calls go on while a list of 100,000 entries is made and read', { timeout: 
   assert.equal(Buffer.from(one!.replace(/-----.*-----/g, ''), 'base64').compare(der!), 0);
   for (const pem of pems) assert.ok(pem.equals(pems[0]!));
 });
-
-async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-lists-'));
-  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
-  return folder;
-}
 
 async function backUp(from: string, to: string): Promise<void> {
   const database = new DatabaseSync(from);

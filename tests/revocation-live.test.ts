@@ -25,6 +25,7 @@ import { day, HeldClock } from './testing/held-clock.ts';
 import { type HeldPath, heldTcpPath, UdpPath } from './testing/held-path.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, type SampleDevice } from './testing/sample-device.ts';
+import { until } from './testing/until.ts';
 
 const quic = createQuic();
 const transports = ['http2', 'quic'] as const;
@@ -151,7 +152,7 @@ for (const transport of transports) {
       live.node.register({ platform: `after ${number}`, capabilities: [] }),
     );
     const outcomes = Promise.allSettled(calls);
-    await eventually(() => path.heldBytes > 1000);
+    await until('the calls are on their way', () => path.heldBytes > 1000);
     await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
     path.release();
     for (const outcome of await outcomes) assert.equal(outcome.status, 'rejected');
@@ -178,7 +179,7 @@ for (const transport of transports) {
       }
     };
     const lanes = Promise.all(Array.from({ length: 16 }, lane));
-    await eventually(() => answered > 100);
+    await until('a hundred answers', () => answered > 100);
     await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
     const codes = new Set(await lanes);
     await live.closed;
@@ -261,8 +262,4 @@ function through(transport: Transport, path: HeldPath, enrollment: PairedEnrollm
   return transport === 'http2'
     ? { ...enrollment, nodeAddress: path.address }
     : { ...enrollment, quicAddress: path.address };
-}
-
-async function eventually(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 1));
 }

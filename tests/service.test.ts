@@ -5,15 +5,15 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
 import http2 from 'node:http2';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { configure, makeHome, PalyraProcess, palyraProgram } from './testing/palyra-process.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
+import { within } from './testing/until.ts';
 
 const noNotify =
   spawnSync('systemd-notify', ['--version']).status === 0
@@ -54,17 +54,16 @@ class Receiver {
     for (;;) {
       const found = this.messages.filter(({ words }) => word in words);
       if (found.length >= times) return found[times - 1]!;
-      await new Promise<void>((resolve) => {
-        this.#look = resolve;
-      });
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#look = resolve;
+      await within(`${word}, told to the service manager`, promise);
     }
   }
 }
 
 for (const kind of ['a path', 'the abstract namespace'] as const) {
   test(`the daemon says on ${kind} that it is ready, lives and stops`, { skip: noNotify }, async (t) => {
-    const folder = await mkdtemp(join(tmpdir(), 'palyra-notify-'));
-    t.after(() => rm(folder, { recursive: true, force: true }));
+    const folder = temporaryFolder();
     const address = kind === 'a path' ? join(folder, 'notify') : `@palyra-${randomBytes(8).toString('hex')}`;
     const receiver = await Receiver.listen(t, address);
     const home = await makeHome(t);

@@ -5,7 +5,6 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   awaitPairing,
   certificatesToPem,
@@ -32,6 +31,7 @@ import {
   palyra,
 } from './testing/palyra-process.ts';
 import { makeDevice, type SampleDevice } from './testing/sample-device.ts';
+import { longestWaitMs, until } from './testing/until.ts';
 import { clockOffByDays, noWrongClock } from './testing/wrong-clock.ts';
 
 const skip = missingForTokens();
@@ -54,7 +54,7 @@ async function approved(daemon: DaemonProcess, device: SampleDevice): Promise<Pe
 
 async function pair(daemon: DaemonProcess, device: SampleDevice): Promise<PairedEnrollment> {
   const asked = await approved(daemon, device);
-  return awaitPairing(device, await daemon.peer(), asked, { signal: AbortSignal.timeout(10_000) });
+  return awaitPairing(device, await daemon.peer(), asked, { signal: AbortSignal.timeout(longestWaitMs) });
 }
 
 async function renew(daemon: DaemonProcess, device: SampleDevice, enrollment: PairedEnrollment) {
@@ -171,7 +171,7 @@ test('without its token a running daemon signs nothing, stores nothing, and goes
   await node.status({});
   const other = await makeDevice();
   const asked = await approved(daemon, other);
-  const signal = AbortSignal.timeout(30_000);
+  const signal = AbortSignal.timeout(longestWaitMs);
   await expectCode(awaitPairing(other, await daemon.peer(), asked, { signal }), 'SIGNER_UNAVAILABLE');
 
   await token.plugIn();
@@ -299,14 +299,15 @@ test('a token that hangs stops no call that needs no signature, and does not kee
 
 /** The token is looked for again only after a rest. */
 async function untilBack<T>(attempt: () => Promise<T>): Promise<T> {
-  for (;;) {
+  const { answer } = await until('the token', async () => {
     try {
-      return await attempt();
+      return { answer: await attempt() };
     } catch (error) {
       if (fromConnectError(error).code !== 'SIGNER_UNAVAILABLE') throw error;
-      await sleep(50);
+      return undefined;
     }
-  }
+  });
+  return answer;
 }
 
 const hidesLibrary = `

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { temporaryFolder } from './testing/temporary-folder.ts';
 
 const names = [
   'start',
@@ -32,7 +32,7 @@ interface Report {
 }
 
 test('every step of the tour passes, each with its time, and nothing stays behind', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = temporaryFolder();
   const { exitCode, stdout, stderr } = await ended(startTour(t, folder, '--json'));
   assert.equal(exitCode, 0, `${stdout}${stderr}`);
   assert.equal(stderr, '');
@@ -54,8 +54,10 @@ test('every step of the tour passes, each with its time, and nothing stays behin
 
 test('a tour that cannot be played says which step failed and why, and fails', async (t) => {
   // The admin socket does not fit into a path this long.
-  const folder = await temporaryFolder(t, 'x'.repeat(90));
-  const { exitCode, stdout } = await ended(startTour(t, folder, '--json'));
+  const folder = temporaryFolder();
+  const deep = join(folder, 'x'.repeat(90));
+  await mkdir(deep);
+  const { exitCode, stdout } = await ended(startTour(t, deep, '--json'));
   assert.equal(exitCode, 1);
   const { ok, steps } = JSON.parse(stdout) as Report;
   assert.equal(ok, false);
@@ -66,11 +68,11 @@ test('a tour that cannot be played says which step failed and why, and fails', a
     assert.equal(ok, false);
     assert.match(error!, /not played, because "start" failed/);
   }
-  assert.deepEqual(await readdir(folder), []);
+  assert.deepEqual(await readdir(deep), []);
 });
 
 test('Ctrl-C in the middle of the tour ends its processes and removes its folder', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = temporaryFolder();
   const tour = startTour(t, folder);
   for await (const text of tour.stdout!) if (String(text).includes('mint')) break;
   tour.kill('SIGINT');
@@ -102,10 +104,4 @@ async function textOf(stream: AsyncIterable<Buffer>): Promise<string> {
   let text = '';
   for await (const chunk of stream) text += chunk;
   return text;
-}
-
-async function temporaryFolder(t: TestContext, suffix = ''): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), `palyra-${suffix}`));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
 }

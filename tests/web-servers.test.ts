@@ -4,17 +4,16 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { writeCredentialFiles } from '@palyra/agent';
-import { DaemonProcess } from './testing/daemon-process.ts';
 import { freePort } from './testing/free-port.ts';
-import { answer, makeHome, PalyraProcess } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
+import { until } from './testing/until.ts';
 import { ask, missing, nginxReload, startHaproxy, startNginx } from './testing/web-server.ts';
 
 const run = promisify(execFile);
@@ -22,16 +21,10 @@ const noNginx = missing('nginx', 'nginx-light');
 const noHaproxy = missing('haproxy', 'haproxy');
 const patient = { timeout: 120_000 };
 
-async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-web-'));
-  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
-  return folder;
-}
-
 /** A daemon that publishes, two devices with their files, and a third whose certificate the web server shows. */
 async function scene(t: TestContext) {
   const daemon = await TestDaemon.start(t, { publish: { port: 0 } });
-  const folder = await temporaryFolder(t);
+  const folder = temporaryFolder();
   const device = async (name: string) => {
     const made = await makeDevice({ name });
     const enrollment = await pair(daemon, made);
@@ -62,10 +55,6 @@ async function scene(t: TestContext) {
   return { daemon, folder, fetchLists, port: await freePort(), ...devices };
 }
 
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 50));
-}
-
 /** As docs/operations.md has it. */
 const forDevices = `
   ssl_certificate server/chain.pem; ssl_certificate_key server/key.pem;
@@ -89,11 +78,10 @@ test('nginx serves devices that hold, and refuses a revoked one once it has the 
   await fetchLists();
   await run('/bin/sh', ['-c', nginxReload(folder)]);
   // A worker that is on its way out can still take a connection after the new one has refused one.
-  let refused = await ask(port, bad.tls);
-  while (refused.status === 200) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    refused = await ask(port, bad.tls);
-  }
+  const refused = await until('the new list', async () => {
+    const answer = await ask(port, bad.tls);
+    return answer.status !== 200 && answer;
+  });
   assert.equal(refused.status, 400);
   assert.match(refused.body, /The SSL certificate error/);
   assert.equal((await ask(port, good.tls)).status, 200);
@@ -136,63 +124,6 @@ test('HAProxy serves devices that hold, and refuses a revoked one once it has th
       () => true,
       (error) => (/certificate revoked/.test(error.message) ? false : Promise.reject(error)),
     );
-  await until(async () => !(await isServed()));
+  await until('the new list', async () => !(await isServed()));
   assert.equal((await ask(port, good.tls)).status, 200);
-});
-
-test('nginx serves with the certificate of a device across its renewals, and no request fails', {
-  ...patient,
-  skip: noNginx,
-}, async (t) => {
-  const home = await makeHome(t);
-  const daemon = await DaemonProcess.start(t, { home });
-  const deviceHome = await makeHome(t);
-  const admin = await daemon.admin();
-  const { code } = await admin.mintCode({});
-  const words = ['pair', daemon.pairingAddress, '--code-stdin'];
-  const pairing = PalyraProcess.start(words, { home: deviceHome, stdin: code });
-  t.after(async () => void (await pairing.end('SIGKILL')));
-  const { request_id: id } = await pairing.line(({ event }) => event === 'words');
-  await admin.approvePairing({ id });
-  assert.equal((await pairing.ended).exitCode, 0);
-
-  const folder = await temporaryFolder(t);
-  const agent = PalyraProcess.start(
-    ['node', 'run', '--out', join(folder, 'server'), '--on-renew', nginxReload(folder)],
-    { home: deviceHome },
-  );
-  t.after(async () => void (await agent.end('SIGKILL')));
-  await agent.line(({ event }) => event === 'connected');
-  const port = await freePort();
-  await startNginx(
-    t,
-    folder,
-    port,
-    `ssl_certificate server/chain.pem; ssl_certificate_key server/key.pem; location / { return 200 here; }`,
-  );
-
-  const serials = new Set<string>();
-  let requests = 0;
-  let isOver = false;
-  const client = (async () => {
-    while (!isOver) {
-      const ca = await readFile(join(folder, 'server', 'bundle.pem'), 'utf8');
-      const { status, serverSerial } = await ask(port, { ca });
-      assert.equal(status, 200);
-      serials.add(serverSerial);
-      requests += 1;
-    }
-  })();
-  t.after(() => {
-    isOver = true;
-  });
-  for (let renewals = 1; renewals <= 3; renewals++) {
-    const { serial } = await answer(['renew'], { home: deviceHome });
-    await Promise.race([until(async () => serials.has(serial)), client]);
-  }
-  isOver = true;
-  await client;
-  assert.equal(serials.size, 4);
-  assert.ok(requests > 4);
-  assert.ok(!agent.lines.some(({ event }) => event === 'hook_failed'));
 });

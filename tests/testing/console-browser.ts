@@ -1,12 +1,16 @@
-// A real browser for the console: Debian's chromium, with a profile of its own for each.
+// A real browser for the console: Debian's chromium.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { TestContext } from 'node:test';
-import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import { after, type TestContext } from 'node:test';
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from 'playwright-core';
 import type { HeldClock } from './held-clock.ts';
 import { TestDaemon } from './running-daemon.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 const executablePath = '/usr/bin/chromium';
 const args = [
@@ -29,18 +33,21 @@ export interface ConsoleBrowser {
   close(): Promise<void>;
 }
 
-/** A browser with a profile of its own: no cookie, no key, no history. */
-export async function openBrowser(
-  options: Parameters<typeof chromium.launchPersistentContext>[1] = {},
-): Promise<ConsoleBrowser> {
-  const profile = await mkdtemp(join(tmpdir(), 'palyra-browser-'));
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath,
-    args,
-    locale: 'en-GB',
-    ...options,
-  });
-  const page = context.pages()[0] ?? (await context.newPage());
+let shared: Promise<Browser> | undefined;
+let isShared = false;
+
+/** For a file of tests: all its browsers are one process, which ends after the last test. */
+export function shareBrowser(): void {
+  isShared = true;
+  after(async () => void (await (await shared)?.close()));
+}
+
+/** A browser of its own: no cookie, no key, no history. */
+export async function openBrowser(options: BrowserContextOptions = {}): Promise<ConsoleBrowser> {
+  if (isShared) shared ??= launch();
+  const browser = await (shared ?? launch());
+  const context = await browser.newContext({ locale: 'en-GB', ...options });
+  const page = await context.newPage();
   page.setDefaultTimeout(30_000);
   const complaints: string[] = [];
   const requested: string[] = [];
@@ -56,10 +63,14 @@ export async function openBrowser(
     requested,
     async close() {
       await context.close();
-      await rm(profile, { recursive: true, force: true });
+      if (!isShared) await browser.close();
     },
   };
 }
+
+/** Its home is a folder of ours: it leaves crash reports and caches there, whatever its profile is. */
+const launch = () =>
+  chromium.launch({ executablePath, args, env: { ...process.env, HOME: temporaryFolder() } });
 
 /** A daemon with a console, and a browser that is not logged in. */
 export async function startConsole(t: TestContext, clock?: HeldClock) {

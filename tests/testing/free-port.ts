@@ -5,7 +5,7 @@ import net from 'node:net';
 
 /** Below those that systems hand out by themselves, so that nobody gets it while the daemon is away. */
 export async function freePort(): Promise<number> {
-  for (;;) {
+  for (let tries = 0; tries < 100; tries += 1) {
     const port = randomInt(20_000, 30_000);
     const free = await new Promise<boolean>((resolve) => {
       const server = net.createServer();
@@ -14,4 +14,5 @@ export async function freePort(): Promise<number> {
     });
     if (free) return port;
   }
+  throw new Error('no port is free');
 }

@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
+import { temporaryFolder } from './temporary-folder.ts';
+import { within } from './until.ts';
 
 /** Whoever must clean up in the end: a test, or the tour. */
 export interface Scope {
@@ -118,7 +118,10 @@ export class PalyraProcess {
     const over = this.ended.then(({ exitCode, signal, stdout, stderr }) => {
       throw new Error(`palyra ended (${signal ?? exitCode}) before it said so: ${stdout}${stderr}`);
     });
-    return Promise.race([promise, over]);
+    return within(
+      () => `a line of palyra after ${this.#stdout}${this.#stderr}`,
+      Promise.race([promise, over]),
+    );
   }
 
   /** Sends the signal and waits for the end. */
@@ -160,11 +163,9 @@ export async function failure(
   return error!.message;
 }
 
-/** A folder of the scope's own, 0700; `daemon/config.json` in it says that ports are free ones on this machine. */
-export async function makeHome(scope: Scope): Promise<string> {
-  const home = await mkdtemp(join(tmpdir(), 'palyra-'));
-  // Again, when a process that has not ended yet has made another file.
-  scope.after(() => rm(home, { recursive: true, force: true, maxRetries: 5 }));
+/** A folder, 0700; `daemon/config.json` in it says that ports are free ones on this machine. */
+export async function makeHome(_scope: Scope): Promise<string> {
+  const home = temporaryFolder();
   await configure(home);
   return home;
 }
@@ -183,9 +184,7 @@ let compiled: string | undefined;
 /** What the first process compiled serves the others: half of a start is compiling. */
 function compiledFolder(): string {
   if (compiled === undefined) {
-    const made = mkdtempSync(join(tmpdir(), 'palyra-compiled-'));
-    process.on('exit', () => rmSync(made, { recursive: true, force: true }));
-    compiled = made;
+    compiled = temporaryFolder();
   }
   return compiled;
 }

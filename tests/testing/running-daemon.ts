@@ -1,8 +1,6 @@
 // A real daemon on a home of its own: real sockets, real files, everything closed and removed when the test ends.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Client, createClient } from '@connectrpc/connect';
@@ -16,6 +14,8 @@ import {
   type RegistryEvent,
 } from '@palyra/identity';
 import { AdminService, dialAdmin, dialNode, dialPairing, NodeService, pairingPeer } from '@palyra/rpc';
+import { temporaryFolder } from './temporary-folder.ts';
+import { within } from './until.ts';
 
 export interface TestDaemonOptions {
   readonly clock?: Clock;
@@ -44,7 +44,7 @@ export class TestDaemon {
   #stopped = false;
 
   static async start(t: TestContext, options: TestDaemonOptions = {}): Promise<TestDaemon> {
-    const home = options.home ?? (await makeHome(t));
+    const home = options.home ?? temporaryFolder();
     const events: RegistryEvent[] = [];
     const problems: unknown[] = [];
     const listeners = new Set<() => void>();
@@ -136,14 +136,13 @@ export class TestDaemon {
   /** Resolves when this has been told, now or before. */
   async told(what: (event: RegistryEvent) => boolean): Promise<void> {
     if (this.events.some(what)) return;
-    await new Promise<void>((resolve) => {
-      const look = () => {
-        if (!this.events.some(what)) return;
-        this.#listeners.delete(look);
-        resolve();
-      };
-      this.#listeners.add(look);
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const look = () => {
+      if (this.events.some(what)) resolve();
+    };
+    this.#listeners.add(look);
+    await within(() => `an event after ${this.events.at(-1)?.type}`, promise);
+    this.#listeners.delete(look);
   }
 
   /** The states that a pairing went through, each once. */
@@ -165,10 +164,4 @@ export class TestDaemon {
     await Promise.all(this.#connections.map((each) => each.closed));
     assert.deepEqual(this.#problems, [], 'the daemon met errors that are bugs');
   }
-}
-
-async function makeHome(t: TestContext): Promise<string> {
-  const home = await mkdtemp(join(tmpdir(), 'palyra-'));
-  t.after(() => rm(home, { recursive: true, force: true }));
-  return home;
 }

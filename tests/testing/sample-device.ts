@@ -15,6 +15,7 @@ import {
   systemClock,
 } from '@palyra/identity';
 import type { TestDaemon } from './running-daemon.ts';
+import { longestWaitMs } from './until.ts';
 
 export interface SampleDevice extends PairingDevice {
   readonly secrets: MemorySecretStore;
@@ -57,7 +58,7 @@ export async function collect(
   device: PairingDevice,
   pending: PendingEnrollment,
 ): Promise<PairedEnrollment> {
-  return awaitPairing(device, await daemon.peer(), pending, { signal: AbortSignal.timeout(10_000) });
+  return awaitPairing(device, await daemon.peer(), pending, { signal: AbortSignal.timeout(longestWaitMs) });
 }
 
 export async function pair(

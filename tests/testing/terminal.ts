@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { stripVTControlCharacters } from 'node:util';
 import type { Scope } from './palyra-process.ts';
+import { within } from './until.ts';
 
 /** False, or what a test that needs it says when it is skipped. */
 export const noTerminal = process.platform !== 'linux' && 'NOT TESTED: only tried with the `script` of Linux';
@@ -90,7 +91,7 @@ export class Terminal {
     const over = this.ended.then((exitCode) => {
       throw new Error(`it ended (${exitCode}) without showing ${what}:\n${where()}`);
     });
-    return Promise.race([promise, over]);
+    return within(() => `${what} in\n${where()}`, Promise.race([promise, over]));
   }
 
   /** What runs there is told, as by a window that a person drags. */

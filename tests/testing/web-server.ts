@@ -5,8 +5,8 @@ import { writeFile } from 'node:fs/promises';
 import https from 'node:https';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import type { Scope } from './palyra-process.ts';
+import { until } from './until.ts';
 
 export function missing(program: 'nginx' | 'haproxy', debian: string): string | false {
   return spawnSync(program, ['-v']).status === 0
@@ -83,10 +83,10 @@ async function untilListening(
   void ended.then(() => {
     isOver = true;
   });
-  while (!(await listens(port))) {
+  await until(`${server.spawnfile} listens`, () => {
     if (isOver) throw new Error(`${server.spawnfile} ended: ${said}`);
-    await setTimeout(20);
-  }
+    return listens(port);
+  });
 }
 
 function listens(port: number): Promise<boolean> {

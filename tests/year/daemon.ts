@@ -28,12 +28,12 @@ import {
   type Peer,
   pairingChannel,
 } from '@palyra/rpc';
+import { type Random, seededCrypto } from '../testing/random.ts';
 import type { Agenda } from './agenda.ts';
 import { leadsTo, peerCertificate } from './chain.ts';
 import { watchChanges } from './changes.ts';
 import type { Invariants } from './invariants.ts';
 import { Mortal, mortalStore } from './mortal.ts';
-import { type Random, seededCrypto } from './random.ts';
 import { thiefSource } from './thieves.ts';
 
 const minute = 60_000;

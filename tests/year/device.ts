@@ -21,6 +21,7 @@ import {
   requestPairing,
 } from '@palyra/identity';
 import { NodeService } from '@palyra/rpc';
+import { type Random, seededCrypto } from '../testing/random.ts';
 import { sameIdOtherKey } from '../testing/sample-device.ts';
 import { wrongPin } from '../testing/wrong-code.ts';
 import type { Agenda } from './agenda.ts';
@@ -30,7 +31,6 @@ import type { Invariants } from './invariants.ts';
 import { Link } from './link.ts';
 import { Crash, Mortal, mortalStore } from './mortal.ts';
 import type { Operator } from './operator.ts';
-import { type Random, seededCrypto } from './random.ts';
 import type { Thieves } from './thieves.ts';
 
 const second = 1000;

@@ -11,12 +11,12 @@ import {
   TlsKey,
 } from '@palyra/identity';
 import { NodeService } from '@palyra/rpc';
+import type { Random } from '../testing/random.ts';
 import type { Agenda } from './agenda.ts';
 import { leadsTo, peerCertificate } from './chain.ts';
 import { type Connection, type Daemon, unreachable } from './daemon.ts';
 import type { Invariants } from './invariants.ts';
 import type { Mortal } from './mortal.ts';
-import type { Random } from './random.ts';
 
 /** Of a request or an answer. */
 const usualLoss = 0.01;

@@ -5,12 +5,12 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backupHome, restoreHome } from '@palyra/daemon';
 import { type DeviceId, hasCode, IdentityError, type RegistryEvent } from '@palyra/identity';
+import type { Random } from '../testing/random.ts';
 import type { Agenda } from './agenda.ts';
 import { peerCertificate } from './chain.ts';
 import { type Daemon, unlessUnreachable, usualLifeMs } from './daemon.ts';
 import type { SimulatedDevice } from './device.ts';
 import type { Invariants } from './invariants.ts';
-import type { Random } from './random.ts';
 
 const minute = 60_000;
 const hour = 60 * minute;

@@ -9,11 +9,11 @@ import {
   renewCertificate,
 } from '@palyra/identity';
 import { NodeService } from '@palyra/rpc';
+import type { Random } from '../testing/random.ts';
 import type { Agenda } from './agenda.ts';
 import { peerCertificate } from './chain.ts';
 import type { Daemon } from './daemon.ts';
 import type { Invariants } from './invariants.ts';
-import type { Random } from './random.ts';
 
 const day = 24 * 3_600_000;
 const mostBooty = 60;

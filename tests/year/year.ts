@@ -1,12 +1,12 @@
 // A year of one daemon and its devices, from a seed.
 
 import { join } from 'node:path';
+import { Random } from '../testing/random.ts';
 import { Agenda } from './agenda.ts';
 import { Daemon } from './daemon.ts';
 import { SimulatedDevice } from './device.ts';
 import { Invariants } from './invariants.ts';
 import { Operator } from './operator.ts';
-import { Random } from './random.ts';
 import { Thieves } from './thieves.ts';
 
 const day = 24 * 3_600_000;

@@ -1,45 +1,33 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { gone, isAlive } from '../../../tests/testing/gone.ts';
+import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
+import { until } from '../../../tests/testing/until.ts';
 import { folderCapabilities } from './folder.ts';
 
 const input = Buffer.from('null');
 
 /** @param script `$PID_FILE` is where it leaves a process id. */
 async function capability(t: TestContext, script: string) {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-capabilities-'));
-  t.after(() => rm(folder, { recursive: true }));
+  const folder = temporaryFolder();
   const pidFile = join(folder, 'PID');
   await writeFile(join(folder, 'it'), `#!/bin/sh\n${script}`, { mode: 0o700 });
   const environment = { PATH: process.env.PATH, PID_FILE: pidFile };
   const run = (await folderCapabilities(folder, environment)).get('it')!;
   const pid = async () => {
-    let text = '';
-    while (!text.endsWith('\n')) {
-      text = await readFile(pidFile, 'utf8').catch(() => '');
-      await sleep(5);
-    }
-    return Number(text);
+    const written = () => readFile(pidFile, 'utf8').catch(() => '');
+    const text = await until('a program that writes its id', async () => /^\d+\n$/.exec(await written()));
+    const found = Number(text[0]);
+    t.after(() => {
+      if (isAlive(found)) process.kill(found, 'SIGKILL');
+    });
+    return found;
   };
   return { folder, run, pid };
-}
-
-async function gone(pid: number): Promise<void> {
-  for (;;) {
-    try {
-      process.kill(pid, 0);
-    } catch {
-      return;
-    }
-    // The one that started it is no more, so nobody but the system sees to its remains.
-    if ((await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z ')).includes(') Z ')) return;
-    await sleep(10);
-  }
 }
 
 for (const [what, left, expected] of [
@@ -71,7 +59,10 @@ test('a program that ignores the polite signal is ended, with what it started', 
 });
 
 test('a program that became another user, so that it may not be signalled, ends nobody', async (t) => {
-  const { run, pid } = await capability(t, 'echo $$ > $PID_FILE\nsleep 0.3\necho 1\n');
+  const { folder, run, pid } = await capability(
+    t,
+    'echo $$ > $PID_FILE\nwhile [ ! -e $PID_FILE.go ]; do sleep 0.02; done\necho 1\n',
+  );
   const refusal = Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
   const kill = t.mock.method(process, 'kill', () => {
     throw refusal;
@@ -81,6 +72,8 @@ test('a program that became another user, so that it may not be signalled, ends 
   await pid();
   stop.abort();
   assert.equal(kill.mock.callCount(), 1);
+  kill.mock.restore();
+  await writeFile(join(folder, 'PID.go'), '');
   assert.equal((await answer).toString(), '1\n');
 });
 
@@ -92,13 +85,16 @@ test('a program ends with the process that runs it, whichever way that ends', as
   const program = `
     const { folderCapabilities } = await import(${JSON.stringify(import.meta.resolve('./folder.ts'))});
     const it = (await folderCapabilities(process.argv[1], process.env)).get('it');
-    void it({ input: Buffer.from('null'), signal: new AbortController().signal });
     process.once('SIGTERM', () => process.exit(1));
+    // What it writes down says that this process is ready for the signal.
+    void it({ input: Buffer.from('null'), signal: new AbortController().signal });
   `;
   const env = { ...process.env, PID_FILE: join(folder, 'PID') };
   const child = spawn(process.execPath, ['--input-type=module', '-e', program, folder], { env });
+  t.after(() => child.kill('SIGKILL'));
   const started = await pid();
+  const exited = once(child, 'exit');
   child.kill('SIGTERM');
-  await once(child, 'exit');
+  assert.deepEqual(await exited, [1, null]);
   await gone(started);
 });

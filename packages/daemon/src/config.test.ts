@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { hasCode } from '@palyra/identity';
+import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import { parseConfig, readConfig } from './config.ts';
 
-async function file(t: TestContext, text: string): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-'));
-  t.after(() => rm(folder, { recursive: true }));
+async function file(text: string): Promise<string> {
+  const folder = temporaryFolder();
   const path = join(folder, 'config.json');
   await writeFile(path, text);
   return path;
@@ -99,14 +98,14 @@ test('more typed codes than there are slots to name them are refused', () => {
   assert.equal(parseConfig({ limits: { liveCodes: 500 } }, 'a test').limits.liveCodes, 500);
 });
 
-test('a file is read, and a missing one is the defaults', async (t) => {
-  const path = await file(t, '{ "node": { "port": 0 } }');
+test('a file is read, and a missing one is the defaults', async () => {
+  const path = await file('{ "node": { "port": 0 } }');
   assert.equal((await readConfig(path)).node.port, 0);
   assert.deepEqual(await readConfig(`${path}.not`), parseConfig({}, 'a test'));
 });
 
-test('a file that is no JSON, or cannot be read, is named', async (t) => {
-  const path = await file(t, '{ "node": ');
+test('a file that is no JSON, or cannot be read, is named', async () => {
+  const path = await file('{ "node": ');
   const named = (code: 'MESSAGE_INVALID' | 'STORE_FAILED', where: string) => (error: unknown) =>
     hasCode(error, code) && error.message.includes(where);
   await assert.rejects(readConfig(path), named('MESSAGE_INVALID', path));

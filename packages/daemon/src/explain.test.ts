@@ -13,6 +13,7 @@ import {
 import { day, HeldClock, hour } from '../../../tests/testing/held-clock.ts';
 import { openIdentity, peerOf } from '../../../tests/testing/in-process.ts';
 import { makeDevice, type SampleDevice } from '../../../tests/testing/sample-device.ts';
+import { longestWaitMs } from '../../../tests/testing/until.ts';
 import { explain } from './explain.ts';
 
 async function open(t: TestContext, options: Partial<IdentityManagerOptions> = {}) {
@@ -32,7 +33,7 @@ async function request(identity: IdentityManager, device: SampleDevice) {
 async function pair(identity: IdentityManager, device: SampleDevice): Promise<PairedEnrollment> {
   const pending = await request(identity, device);
   await identity.desk.approve(pending.requestId);
-  return awaitPairing(device, peerOf(identity), pending, { signal: AbortSignal.timeout(10_000) });
+  return awaitPairing(device, peerOf(identity), pending, { signal: AbortSignal.timeout(longestWaitMs) });
 }
 
 const certificateOf = (paired: PairedEnrollment) => readPeerCertificate(paired.certificateChain[0]!);
@@ -140,7 +141,7 @@ test('a pairing says where it stands, from its code to its end', async (t) => {
   assert.equal(await stands(id), 'waiting OK');
   await identity.desk.approve(id);
   assert.equal(await stands(id), 'allowed OK');
-  const signal = AbortSignal.timeout(10_000);
+  const signal = AbortSignal.timeout(longestWaitMs);
   const paired = await awaitPairing(device, peerOf(identity), pending, { signal });
   assert.equal(await stands(id), 'allowed OK');
   await identity.admit(certificateOf(paired).fingerprint);

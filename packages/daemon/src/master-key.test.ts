@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { hasCode, type IdentityErrorCode } from '@palyra/identity';
+import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import { readPassphrase } from './master-key.ts';
 
-async function file(t: TestContext, content: string | Uint8Array, mode = 0o600): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-'));
-  t.after(() => rm(folder, { recursive: true }));
+async function file(content: string | Uint8Array, mode = 0o600): Promise<string> {
+  const folder = temporaryFolder();
   const path = join(folder, 'passphrase');
   await writeFile(path, content);
   await chmod(path, mode);
@@ -19,22 +19,22 @@ async function refused(path: string, code: IdentityErrorCode, saying: RegExp): P
   await assert.rejects(readPassphrase(path), (error) => hasCode(error, code) && saying.test(error.message));
 }
 
-test('a passphrase is the one line of its file', async (t) => {
+test('a passphrase is the one line of its file', async () => {
   assert.equal(
-    await readPassphrase(await file(t, 'correct horse battery staple\n')),
+    await readPassphrase(await file('correct horse battery staple\n')),
     'correct horse battery staple',
   );
-  assert.equal(await readPassphrase(await file(t, 'Pfälzer Saumagen\r\n')), 'Pfälzer Saumagen');
-  assert.equal(await readPassphrase(await file(t, 'x'.repeat(1024))), 'x'.repeat(1024));
-  assert.equal(await readPassphrase(await file(t, 'as systemd gives it', 0o440)), 'as systemd gives it');
+  assert.equal(await readPassphrase(await file('Pfälzer Saumagen\r\n')), 'Pfälzer Saumagen');
+  assert.equal(await readPassphrase(await file('x'.repeat(1024))), 'x'.repeat(1024));
+  assert.equal(await readPassphrase(await file('as systemd gives it', 0o440)), 'as systemd gives it');
 });
 
-test('a passphrase file that is no secret, or no passphrase, is refused with what to do', async (t) => {
-  await refused(await file(t, 'seen by all', 0o644), 'STORE_PERMISSIONS', /chmod/);
+test('a passphrase file that is no secret, or no passphrase, is refused with what to do', async () => {
+  await refused(await file('seen by all', 0o644), 'STORE_PERMISSIONS', /chmod/);
   await refused(tmpdir(), 'STORE_PERMISSIONS', /not a file/);
   await refused('/nowhere/passphrase', 'STORE_FAILED', /no credential/);
-  await refused(await file(t, ''), 'MASTER_KEY_WRONG', /empty/);
-  await refused(await file(t, '\n'), 'MASTER_KEY_WRONG', /empty/);
-  await refused(await file(t, 'x'.repeat(1025)), 'MASTER_KEY_WRONG', /too long/);
-  await refused(await file(t, Uint8Array.of(0xc3, 0x28)), 'MASTER_KEY_WRONG', /not text/);
+  await refused(await file(''), 'MASTER_KEY_WRONG', /empty/);
+  await refused(await file('\n'), 'MASTER_KEY_WRONG', /empty/);
+  await refused(await file('x'.repeat(1025)), 'MASTER_KEY_WRONG', /too long/);
+  await refused(await file(Uint8Array.of(0xc3, 0x28)), 'MASTER_KEY_WRONG', /not text/);
 });

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { createHmac, randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type DeviceId, hasCode, type RegistryEvent } from '@palyra/identity';
+import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
+import { within } from '../../../tests/testing/until.ts';
 import { parseConfig } from './config.ts';
 import { Notice } from './notice.ts';
 
@@ -14,7 +15,7 @@ const name = '"; $(touch /tmp/x) `id` | sh';
 
 test('a webhook is told of a request, signed, and without the words', async (t) => {
   const receiver = await receive(t);
-  const { secret, secretFile } = await makeSecret(t);
+  const { secret, secretFile } = await makeSecret();
   const { notice } = await open(t, { webhook: { url: `${receiver.url}/hook?token=x`, secretFile } });
   notice.take(changed('pending_approval'));
   const { headers, body } = await receiver.next();
@@ -33,7 +34,7 @@ test('a webhook is told of a request, signed, and without the words', async (t) 
 
 test('nothing but a new request is told of', async (t) => {
   const receiver = await receive(t);
-  const { secretFile } = await makeSecret(t);
+  const { secretFile } = await makeSecret();
   const { notice } = await open(t, { webhook: { url: receiver.url, secretFile } });
   for (const state of ['waiting', 'approved', 'issued', 'active', 'rejected']) notice.take(changed(state));
   notice.take({ type: 'device_revoked', deviceId: '01KAT0MZP8C4T7T1JQ5Z7K3QX9' } as RegistryEvent);
@@ -44,7 +45,7 @@ test('nothing but a new request is told of', async (t) => {
 
 test('a possible copy of a device is told of, with the certificate and where it came from', async (t) => {
   const receiver = await receive(t);
-  const { secretFile } = await makeSecret(t);
+  const { secretFile } = await makeSecret();
   const { notice } = await open(t, { webhook: { url: receiver.url, secretFile } });
   const device = { id: '01KAT0MZP8C4T7T1JQ5Z7K3QX9', name };
   const facts = { serial: 'ab'.repeat(16), source: '192.0.2.9', quarantined: true, recovery: false };
@@ -63,7 +64,7 @@ test('a possible copy of a device is told of, with the certificate and where it 
 
 test('a webhook that fails is tried again', async (t) => {
   const receiver = await receive(t, [503]);
-  const { secretFile } = await makeSecret(t);
+  const { secretFile } = await makeSecret();
   const { notice, problems } = await open(t, { webhook: { url: receiver.url, secretFile } });
   notice.take(changed('pending_approval'));
   const first = await receiver.next();
@@ -79,7 +80,7 @@ test('a webhook that fails is tried again', async (t) => {
 test('a webhook that sends elsewhere is not followed', async (t) => {
   const elsewhere = await receive(t);
   const receiver = await receive(t, [307, 307, 307], { location: elsewhere.url });
-  const { secretFile } = await makeSecret(t);
+  const { secretFile } = await makeSecret();
   const { notice } = await open(t, { webhook: { url: receiver.url, secretFile } });
   notice.take(changed('pending_approval'));
   await receiver.next();
@@ -134,7 +135,7 @@ test('a flood of one kind leaves the others their places', async (t) => {
 });
 
 test('a secret that is missing, short or not base64 is refused at the start', async (t) => {
-  const { secretFile } = await makeSecret(t);
+  const { secretFile } = await makeSecret();
   for (const content of ['', 'c2hvcnQ=', '!!!!']) {
     await writeFile(secretFile, content);
     await assert.rejects(open(t, { webhook: { url: 'http://127.0.0.1:1', secretFile } }), (error) =>
@@ -188,9 +189,8 @@ function changed(state: string): RegistryEvent {
   return { type: 'pairing_changed', pairing } as unknown as RegistryEvent;
 }
 
-async function makeSecret(t: TestContext) {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-notice-'));
-  t.after(() => rm(folder, { recursive: true }));
+async function makeSecret() {
+  const folder = temporaryFolder();
   const secret = randomBytes(32);
   const secretFile = join(folder, 'secret');
   await writeFile(secretFile, `whsec_${secret.toString('base64')}\n`);
@@ -228,9 +228,12 @@ function queue<T>() {
       else told.push(value);
     },
     next: () =>
-      new Promise<T>((resolve) => {
-        if (told.length > 0) resolve(told.shift()!);
-        else waiting.push(resolve);
-      }),
+      within(
+        'the next of the queue',
+        new Promise<T>((resolve) => {
+          if (told.length > 0) resolve(told.shift()!);
+          else waiting.push(resolve);
+        }),
+      ),
   };
 }

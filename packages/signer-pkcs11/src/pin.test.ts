@@ -1,20 +1,19 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { hasCode } from '@palyra/identity';
+import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import { KnownPin, PinMarker, readPin } from './pin.ts';
 
 describe('the PIN file', () => {
   let folder: string;
   let file: string;
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'palyra-pin-'));
+    folder = temporaryFolder();
     file = join(folder, 'pin');
   });
-  after(() => rm(folder, { recursive: true }));
 
   for (const [what, text] of Object.entries({
     'one line': '1234',

@@ -17,6 +17,7 @@ import {
 } from '@palyra/identity';
 import { authorityKeysSuite } from '@palyra/identity/authority-keys-suite';
 import { openSqliteRegistry } from '@palyra/registry-sql';
+import { until } from '../../../tests/testing/until.ts';
 import { CKA_EXTRACTABLE, CKA_LABEL, CKA_SENSITIVE, CKO_PRIVATE_KEY } from './cryptoki.ts';
 import { findObjects } from './keys-in-token.ts';
 import { CryptokiModule } from './module.ts';
@@ -311,16 +312,17 @@ describe('keys of a CA in a token', { skip }, () => {
 /** The token is looked for again only after a rest. */
 async function untilBack<T>(
   attempt: () => T | Promise<T>,
-  until: IdentityErrorCode = 'SIGNER_UNAVAILABLE',
+  code: IdentityErrorCode = 'SIGNER_UNAVAILABLE',
 ): Promise<T> {
-  for (;;) {
+  const { answer } = await until(`an attempt without ${code}`, async () => {
     try {
-      return await attempt();
+      return { answer: await attempt() };
     } catch (error) {
-      if (!hasCode(error, until)) throw error;
-      await sleep(50);
+      if (!hasCode(error, code)) throw error;
+      return undefined;
     }
-  }
+  });
+  return answer;
 }
 
 /** How often the token was given a PIN meanwhile. */

@@ -7,6 +7,8 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { hasCode, makeUlid, type Signer, type Ulid } from '@palyra/identity';
+import { gone } from '../../../tests/testing/gone.ts';
+import { until } from '../../../tests/testing/until.ts';
 import { missingForTokens, SoftToken } from './testing/soft-token.ts';
 import { missingCompiler, TroubledModule } from './testing/troubled-module.ts';
 import { TokenKeys } from './token-keys.ts';
@@ -120,7 +122,7 @@ describe('a process for the token', { skip }, () => {
     await keys.close();
     await link.release({} as never);
     await hanging;
-    await ended(pid);
+    await gone(pid);
   });
 
   it('a process that hangs in the module ends when the one that asked is killed', async (t) => {
@@ -136,9 +138,9 @@ describe('a process for the token', { skip }, () => {
     module!.be({ C_GetTokenInfo: 'hang' });
     module!.calls('');
     asking.send('open another');
-    while (module!.calls('C_GetTokenInfo') === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until('the call that hangs', () => module!.calls('C_GetTokenInfo') > 0);
     asking.kill('SIGKILL');
-    await ended(pid as number);
+    await gone(pid as number);
   });
 
   it('callers beyond the limit are sent away', async (t) => {
@@ -161,24 +163,13 @@ describe('a process for the token', { skip }, () => {
 
 /** A process that was given up is followed by another after a rest. */
 async function afterRest<T>(work: () => T | Promise<T>): Promise<T> {
-  for (let left = 100; ; left -= 1) {
+  const { answer } = await until('the process that follows', async () => {
     try {
-      return await work();
+      return { answer: await work() };
     } catch (error) {
-      if (left === 0 || !hasCode(error, 'SIGNER_UNAVAILABLE')) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      if (!hasCode(error, 'SIGNER_UNAVAILABLE')) throw error;
+      return undefined;
     }
-  }
-}
-
-async function ended(pid: number): Promise<void> {
-  for (let left = 500; left > 0; left -= 1) {
-    try {
-      process.kill(pid, 0);
-    } catch {
-      return;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  assert.fail(`process ${pid} is still there`);
+  });
+  return answer;
 }

@@ -1,11 +1,12 @@
 // The commands against a real daemon in this process, over real sockets and files.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type RunningDaemon, startDaemon } from '@palyra/daemon';
+import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
+import { until } from '../../../../tests/testing/until.ts';
 import { CliError } from '../failure.ts';
 import { run } from '../program.ts';
 import { type RecordedOptions, recorded, runRecorded } from '../testing/recorded-run.ts';
@@ -25,13 +26,12 @@ const start = (pairingPort: number) =>
   });
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'palyra-story-'));
+  folder = temporaryFolder();
   home = join(folder, 'daemon-home');
   daemon = await start(0);
 });
 after(async () => {
   await daemon.close();
-  await rm(folder, { recursive: true, force: true });
 });
 
 // biome-ignore lint/suspicious/noExplicitAny: whatever JSON a command answered.
@@ -217,11 +217,11 @@ test('a QR code is written to a file by one and read by the other, with its addr
   const at = join(folder, 'scanner');
   const waiting = palyra(`pair --qr ${file} --timeout 20s`, { at });
   const approving = (async () => {
-    for (;;) {
+    const request = await until('a request', async () => {
       const { last } = await palyra('pairing list');
-      const request = last.pairings.find((each: Json) => each.state === 'pending_approval');
-      if (request) return palyra(`pairing approve ${request.id}`);
-    }
+      return last.pairings.find((each: Json) => each.state === 'pending_approval') as Json | undefined;
+    });
+    return palyra(`pairing approve ${request.id}`);
   })();
   assert.equal((await waiting).last.event, 'paired');
   assert.equal((await approving).exitCode, 0);

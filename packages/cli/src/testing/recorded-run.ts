@@ -1,10 +1,8 @@
 // A run of the command with recorded streams, for tests.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import type { TestContext } from 'node:test';
+import { temporaryFolder as newFolder } from '../../../../tests/testing/temporary-folder.ts';
 import type { Invocation } from '../invocation.ts';
 import { run } from '../program.ts';
 
@@ -83,9 +81,7 @@ export async function runRecorded(
   return { exitCode: await run(invocation), stdout: stdout(), stderr: stderr() };
 }
 
-/** A folder that is gone after the test. */
-export async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-cli-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
+/** A folder that is gone after the tests of the file. */
+export async function temporaryFolder(_t: TestContext): Promise<string> {
+  return newFolder();
 }

@@ -3,19 +3,18 @@
 
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import { after, type TestContext, test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { temporaryFolder as sharedFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { FilesystemSecretStore } from './filesystem.ts';
 import { masterKeyFromFile } from './key-file.ts';
 import { bytes } from './secret-store-suite.ts';
 import { temporaryFolder } from './temporary-store.ts';
 
 // Some fifty processes start: they share what the first one compiled.
-const compiled = await mkdtemp(join(tmpdir(), 'palyra-compiled-'));
-after(() => rm(compiled, { recursive: true, force: true }));
+const compiled = sharedFolder();
 
 const names = ['ca/issuing', 'ca/root', 'daemon/tls', 'empty'];
 

@@ -1,9 +1,7 @@
 // For tests: folders and stores that go when the test ends.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { temporaryFolder as newFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { FilesystemSecretStore } from './filesystem.ts';
 import { MasterKey } from './master-key.ts';
 import { bytes } from './secret-store-suite.ts';
@@ -11,10 +9,8 @@ import { bytes } from './secret-store-suite.ts';
 export const masterKey = new MasterKey(bytes(32));
 export const otherKey = new MasterKey(new Uint8Array(32));
 
-export async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-secrets-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
+export async function temporaryFolder(_t: TestContext): Promise<string> {
+  return newFolder();
 }
 
 export async function openStore(

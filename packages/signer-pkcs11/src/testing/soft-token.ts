@@ -4,11 +4,11 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
 
 const places = [
   '/usr/lib/softhsm/libsofthsm2.so',
@@ -40,12 +40,11 @@ export class SoftToken {
 
   /** @param beside a token whose folder this one shares. */
   static async make(
-    scope: { after(end: () => Promise<void>): void },
+    _scope: { after(end: () => Promise<void>): void },
     label = `palyra ${randomUUID().slice(0, 8)}`,
     beside?: SoftToken,
   ): Promise<SoftToken> {
-    const folder = beside?.folder ?? (await mkdtemp(join(tmpdir(), 'palyra-token-')));
-    if (!beside) scope.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+    const folder = beside?.folder ?? temporaryFolder();
     const token = new SoftToken(folder, label);
     await mkdir(token.#tokens, { recursive: true });
     await writeFile(

@@ -3,11 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import test, { type TestContext } from 'node:test';
+import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
+import { longestWaitMs } from '../../../../tests/testing/until.ts';
 import { type Credential, createPki, type Pki } from '../testing/pki.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { serverOptions } from './listen.ts';
@@ -36,25 +37,24 @@ async function serve(t: TestContext, pki: Pki): Promise<{ port: number; sessions
 }
 
 /** What the client reports, packet by packet. */
-async function connect(t: TestContext, pki: Pki, port: number, credential?: Credential): Promise<string> {
+async function connect(pki: Pki, port: number, credential?: Credential): Promise<string> {
   const words = ['--timeout=5s'];
   if (credential) {
-    const folder = mkdtempSync(join(tmpdir(), 'palyra-foreign-'));
-    t.after(() => rmSync(folder, { recursive: true }));
+    const folder = temporaryFolder();
     const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
     writeFileSync(cert, credential.certificateChain);
     writeFileSync(key, credential.privateKey, { mode: 0o600 });
     words.push(`--cert=${cert}`, `--key=${key}`);
   }
   const at = ['127.0.0.1', `${port}`, `https://${pki.trustDomain}/`];
-  const child = spawn(client, [...words, ...at], { timeout: 20_000 });
+  const child = spawn(client, [...words, ...at], { timeout: longestWaitMs });
   return (await Promise.all([text(child.stderr), text(child.stdout)])).join('');
 }
 
 test("ngtcp2's client with the certificate of a device is let in", { skip }, async (t) => {
   const pki = await createPki();
   const { port, sessions } = await serve(t, pki);
-  const said = await connect(t, pki, port, pki.device);
+  const said = await connect(pki, port, pki.device);
   assert.match(said, /CONNECTION_CLOSE\(0x1d\).*reason=\[enough\]/);
   assert.equal(sessions.length, 1);
 });
@@ -62,7 +62,7 @@ test("ngtcp2's client with the certificate of a device is let in", { skip }, asy
 test("ngtcp2's client without a certificate is told that one is required", { skip }, async (t) => {
   const pki = await createPki();
   const { port, sessions } = await serve(t, pki);
-  const said = await connect(t, pki, port);
+  const said = await connect(pki, port);
   assert.match(said, /CONNECTION_CLOSE.*client certificate required/);
   assert.doesNotMatch(said, /handshake has been confirmed/);
   assert.equal(sessions.length, 0);
@@ -73,7 +73,7 @@ test("ngtcp2's client with the certificate of another authority is told that it 
 }, async (t) => {
   const [pki, foreign] = await Promise.all([createPki(), createPki()]);
   const { port, sessions } = await serve(t, pki);
-  const said = await connect(t, pki, port, foreign.device);
+  const said = await connect(pki, port, foreign.device);
   // RFC 9001 4.8: 0x100 and the TLS alert unknown_ca, 48.
   assert.match(said, /CONNECTION_CLOSE.*CRYPTO_ERROR\(0x130\)/);
   assert.doesNotMatch(said, /handshake has been confirmed/);

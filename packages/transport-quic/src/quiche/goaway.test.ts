@@ -6,6 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { before, describe, it, type TestContext } from 'node:test';
 import type { QuicClientSession, QuicConnectOptions, QuicServerSession } from '@currentspace/http3';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { until } from '../../../../tests/testing/until.ts';
 import { toCloseNumber } from '../close-code.ts';
 import type { QuicClientConnection, QuicListener, QuicServerConnection } from '../contract.ts';
 import { decodeGoaway, encodeGoaway } from '../goaway.ts';
@@ -92,7 +93,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       const { listener, session, server, served } = await withRawClient(t);
       const first = session.openStream();
       first.on('error', () => {}).write('x');
-      while (served() === 0) await new Promise((resolve) => setImmediate(resolve));
+      await until('the first stream is served', () => served() > 0);
 
       const closed = once(session, 'close');
       const opened = once(session, 'stream');

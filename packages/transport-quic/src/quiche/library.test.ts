@@ -3,12 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { createPki, type Pki } from '../testing/pki.ts';
 
 const script = fileURLToPath(new URL('../testing/trust-scenario.ts', import.meta.url));
@@ -26,7 +26,7 @@ describe('the trust of the QUIC library', () => {
   before(async () => {
     pki = await createPki();
     foreign = await createPki();
-    folder = mkdtempSync(join(tmpdir(), 'palyra-trust-'));
+    folder = temporaryFolder();
     const file = join(folder, 'system.pem');
     writeFileSync(file, foreign.rootPem);
     const hashed = join(folder, 'system');
@@ -40,7 +40,6 @@ describe('the trust of the QUIC library', () => {
       ['a folder', { SSL_CERT_FILE: '/dev/null', SSL_CERT_DIR: hashed }],
     ];
   });
-  after(() => rmSync(folder, { recursive: true }));
 
   async function run(scenario: string, env: Environment = {}, input: object = {}): Promise<unknown> {
     const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, scenario], {

@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
 import type { IdentityErrorCode } from '@palyra/identity';
 import { fromConnectError } from '@palyra/rpc';
+import { within } from '../../../../tests/testing/until.ts';
 import { type QuicResetReason, QuicStreamReset } from '../close-code.ts';
 import type { QuicClientConnection, QuicListener, QuicStream } from '../contract.ts';
 import { createQuic } from '../quiche/quic.ts';
@@ -191,16 +192,21 @@ describe('a hostile server', () => {
   }
 
   it('that sends more than the window does not fill the memory of a client that reads slowly', async () => {
+    const cut = Promise.withResolvers<void>();
     const { listener, client } = await against(async (stream) => {
       await stream.read();
       await stream.write(ok);
       const message = frame({ type: 'data', bytes: hex('0000000000') });
-      for (;;) await stream.write(Buffer.concat(Array(1000).fill(message)));
+      try {
+        for (;;) await stream.write(Buffer.concat(Array(1000).fill(message)));
+      } finally {
+        cut.resolve();
+      }
     });
     const output = client.serverStream({ behaviour: 'count' })[Symbol.asyncIterator]();
     await output.next();
     // Not reading: the violation arrives while nobody asks.
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await within('the server is cut off', cut.promise);
     const error = await caught(
       (async () => {
         while (!(await output.next()).done);

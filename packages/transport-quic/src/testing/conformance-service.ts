@@ -2,6 +2,7 @@
 
 import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from '@connectrpc/connect';
+import { within } from '../../../../tests/testing/until.ts';
 import {
   type Answer,
   AnswerSchema,
@@ -20,9 +21,9 @@ export class HandlerWitness {
   /** The next thing a handler reports. */
   async next(): Promise<string> {
     while (this.#seen.length === 0) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wake = resolve;
+      await within('a word of the handler', promise);
     }
     return this.#seen.shift()!;
   }

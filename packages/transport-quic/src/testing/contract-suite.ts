@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { until } from '../../../../tests/testing/until.ts';
 import { type QuicResetReason, QuicStreamReset } from '../close-code.ts';
 import type {
   Quic,
@@ -285,7 +286,7 @@ export function contractSuite(name: string, quic: Quic): void {
       assert.deepEqual(refused, ['limit']);
       assert.equal(await ask(first, 'y'), 'y');
       first.close();
-      while (listener.connectionCount > 0) await new Promise((resolve) => setImmediate(resolve));
+      await until('the first has left', () => listener.connectionCount === 0);
       assert.equal(await ask(await dial(listener.port), 'z'), 'z');
     });
 

@@ -1,10 +1,10 @@
 // Foreign programs as independent readers: `openssl` and `curl`.
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { temporaryFolder } from '../../../../../tests/testing/temporary-folder.ts';
 
 /** Both are in the Debian package of the same name. */
 export type Command = 'openssl' | 'curl';
@@ -33,11 +33,10 @@ export function run(command: Command, args: readonly string[]): Promise<CommandR
 
 /** Writes files into a directory that goes away with the test; returns their paths. */
 export function writeFiles<Name extends string>(
-  t: TestContext,
+  _t: TestContext,
   files: Readonly<Record<Name, string>>,
 ): Record<Name, string> {
-  const directory = mkdtempSync(join(tmpdir(), 'palyra-certificate-'));
-  t.after(() => rmSync(directory, { recursive: true }));
+  const directory = temporaryFolder();
   const paths = {} as Record<Name, string>;
   for (const name of Object.keys(files) as Name[]) {
     paths[name] = join(directory, name);

@@ -1,0 +1,243 @@
+// One test file, as a process that leads a session of its own. Whatever the file does, this ends: a file that says nothing
+// for too long is killed together with everything it started.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { leftBy, makeFolder, remove } from './left-behind.ts';
+import { type FoundProcess, killAll, livingAfter, markerVariable } from './processes.ts';
+
+export interface Bounds {
+  /** Without news while a test runs: what a single test may take. */
+  readonly testMs: number;
+  /** Without news while none runs: imports before the first test, hooks and open handles after the last. */
+  readonly idleMs: number;
+  /** In all. */
+  readonly fileMs: number;
+}
+
+export interface FileOptions {
+  readonly bounds: Bounds;
+  /** Its TMPDIR, to be made. The path is short: paths of Unix sockets below it must stay under 104 bytes. */
+  readonly folder: string;
+  /** One in memory, where there is such a place. */
+  readonly memoryFolder: string | undefined;
+  readonly marker: string;
+  readonly nodeOptions: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** As node:test tells it, but for errors, which are text. */
+export interface TestEvent {
+  readonly type: string;
+  readonly data: {
+    readonly name: string;
+    readonly nesting: number;
+    readonly file?: string;
+    readonly line?: number;
+    readonly column?: number;
+    readonly message?: string;
+    readonly skip?: string | boolean;
+    readonly todo?: string | boolean;
+    readonly details?: {
+      readonly duration_ms: number;
+      readonly type?: string;
+      readonly failure?: { readonly type: string; readonly text: string };
+    };
+  };
+}
+
+export interface FileRun {
+  readonly file: string;
+  readonly events: readonly TestEvent[];
+  /** What it and its children printed. */
+  readonly output: string;
+  /** Each is one failed test. */
+  readonly problems: readonly string[];
+  readonly startedAt: number;
+  readonly durationMs: number;
+}
+
+/** Characters. */
+const mostOutput = 256 * 1024;
+/** To stop when asked, and for children to be gone that were killed in the end. */
+const politeMs = 5_000;
+const reporter = join(import.meta.dirname, 'reporter.ts');
+
+/** Never rejects for what the file does. @param stop ends it early. */
+export async function runFile(file: string, options: FileOptions, stop: AbortSignal): Promise<FileRun> {
+  const folders = [options.folder, options.memoryFolder].filter((each) => each !== undefined);
+  for (const each of folders) makeFolder(each);
+  const startedAt = Date.now();
+  const begun = performance.now();
+  const marker = nested(options.marker);
+  const child = spawn(process.execPath, wordsOf(file, options), {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    env: {
+      ...process.env,
+      ...options.env,
+      TMPDIR: options.folder,
+      ...(options.memoryFolder && { PALYRA_TEST_MEMORY: options.memoryFolder }),
+      [markerVariable]: marker,
+    },
+  });
+  const family = { marker, leader: child.pid ?? -1 };
+  const output = new Output([child.stdout!, child.stderr!]);
+  const news = new News(child.stdio[3] as Readable);
+  const closed = new Promise((resolve) => child.once('close', resolve));
+  const exit = exitOf(child);
+  const over = new AbortController();
+  const verdict = await Promise.race([
+    exit.then(() => undefined),
+    overdue(() => reasonToEnd(news, options.bounds, begun, stop), over.signal),
+  ]);
+  over.abort();
+  const problems: string[] = [];
+  if (verdict !== undefined) {
+    news.close();
+    problems.push(verdict);
+    // Its handlers of the exit may still clean up.
+    child.kill('SIGTERM');
+    await Promise.race([exit, patience()]);
+  }
+  const left = verdict === undefined ? await livingAfter(family, politeMs) : [];
+  const immortal = await killAll(family);
+  // All who could hold the pipes are gone, and what they wrote is read.
+  await Promise.race([closed, patience()]);
+  for (const stream of child.stdio) stream?.destroy();
+
+  if (verdict === undefined) {
+    const ending = await exit;
+    if (news.running !== '') problems.push(`${ending ?? 'the file ended'}${news.running}`);
+    else if (ending !== undefined && !news.hasFailure) problems.push(ending);
+    if (left.length > 0) problems.push(`it left processes: ${left.map(describe).join('; ')}`);
+    const paths = leftBy(family.leader, folders);
+    if (paths.length > 0) problems.push(`it left files: ${paths.join(' ')}`);
+  }
+  if (immortal.length > 0) problems.push(`these cannot be killed: ${immortal.map(describe).join('; ')}`);
+  remove(family.leader, folders);
+  const durationMs = performance.now() - begun;
+  return { file, events: news.events, output: output.text, problems, startedAt, durationMs };
+}
+
+function wordsOf(file: string, { nodeOptions }: FileOptions): string[] {
+  const report = [`--test-reporter=${reporter}`, '--test-reporter-destination=stdout'];
+  return ['--disable-warning=ExperimentalWarning', ...nodeOptions, ...report, file];
+}
+
+function nested(marker: string): string {
+  const outer = process.env[markerVariable];
+  return outer === undefined ? marker : `${outer}/${marker}`;
+}
+
+/** Undefined when all is well. */
+function exitOf(child: ChildProcess): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(`the file could not be started: ${error.message}`));
+    child.once('exit', (code, signal) => {
+      if (code === 0) resolve(undefined);
+      else resolve(signal ? `the file was ended by ${signal}` : `the file ended with exit code ${code}`);
+    });
+  });
+}
+
+/** Resolves when there is a reason to end the file. */
+function overdue(reason: () => string | undefined, over: AbortSignal): Promise<string> {
+  return new Promise((resolve) => {
+    const watch = setInterval(() => {
+      const found = reason();
+      if (found !== undefined) resolve(found);
+    }, 100);
+    over.addEventListener('abort', () => clearInterval(watch));
+  });
+}
+
+function reasonToEnd(news: News, bounds: Bounds, begun: number, stop: AbortSignal): string | undefined {
+  const now = performance.now();
+  const { running } = news;
+  if (stop.aborted) return `the run was ended${running}`;
+  if (now - begun > bounds.fileMs) return `the file took longer than ${seconds(bounds.fileMs)}${running}`;
+  if (running === '' && now - news.at > bounds.idleMs)
+    return `the file did not end, and no test ran for ${seconds(bounds.idleMs)}`;
+  if (running !== '' && now - news.at > bounds.testMs)
+    return `nothing ended for ${seconds(bounds.testMs)}${running}`;
+  return undefined;
+}
+
+/** What the reporter tells. */
+class News {
+  readonly events: TestEvent[] = [];
+  /** When the last of it came. */
+  at = performance.now();
+  readonly #running: { readonly name: string; readonly nesting: number }[] = [];
+  #isClosed = false;
+
+  constructor(source: Readable) {
+    createInterface({ input: source }).on('line', (line) => {
+      const event = parse(line);
+      if (event) this.#take(event);
+    });
+  }
+
+  /** Tests in which the file is, as the end of a sentence; empty when it is in none. */
+  get running(): string {
+    // What node:test calls its root runs when all tests are over.
+    const names = this.#running.map(({ name }) => (name === '<root>' ? 'hooks of the file' : `"${name}"`));
+    return names.length === 0 ? '' : `, while this was running: ${names.join(', ')}`;
+  }
+
+  get hasFailure(): boolean {
+    return this.events.some(({ type }) => type === 'test:fail');
+  }
+
+  /** What a file says once it is being ended does not count. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #take(event: TestEvent): void {
+    if (this.#isClosed) return;
+    this.at = performance.now();
+    const { name, nesting } = event.data;
+    if (event.type === 'start') this.#running.push({ name, nesting });
+    else if (event.type === 'end') this.#leave(name, nesting);
+    else this.events.push(event);
+  }
+
+  #leave(name: string, nesting: number): void {
+    const index = this.#running.findIndex((each) => each.name === name && each.nesting === nesting);
+    if (index >= 0) this.#running.splice(index, 1);
+  }
+}
+
+/** Undefined for half a line, as a process that dies may leave it. */
+function parse(line: string): TestEvent | undefined {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a file and its children print, up to a bound. */
+class Output {
+  text = '';
+
+  constructor(sources: readonly Readable[]) {
+    for (const source of sources) source.setEncoding('utf8').on('data', (piece: string) => this.#take(piece));
+  }
+
+  #take(piece: string): void {
+    if (this.text.length > mostOutput) return;
+    this.text += piece;
+    if (this.text.length > mostOutput) this.text += '\n(There was more.)\n';
+  }
+}
+
+const describe = ({ pid, command }: FoundProcess) => `${pid} ${command}`;
+const seconds = (ms: number) => `${Math.round(ms / 100) / 10} s`;
+const patience = () => sleep(politeMs, undefined, { ref: false });

@@ -1,0 +1,59 @@
+// What a test file made and did not remove: in its folders, and in the places that it shares with everybody.
+
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+const namespaces = '/run/netns';
+
+/** As open as tests need that become another user: a user who knows a path in it may go there. */
+export function makeFolder(path: string): void {
+  mkdirSync(path);
+  chmodSync(path, 0o711);
+}
+
+/** Paths of what is left in the folders, and network namespaces named after the process. */
+export function leftBy(pid: number, folders: readonly string[]): string[] {
+  const inFolders = folders.flatMap((folder) => (entries(folder) ?? []).map((name) => join(folder, name)));
+  return [...inFolders, ...namespacesOf(pid).map((name) => join(namespaces, name))];
+}
+
+/** Removes all of it; what a killed file had mounted is unmounted first. */
+export function remove(pid: number, folders: readonly string[]): void {
+  for (const name of namespacesOf(pid)) spawnSync('ip', ['netns', 'delete', name]);
+  for (const folder of folders) {
+    for (const mount of mountsBelow(folder)) spawnSync('umount', ['--lazy', mount]);
+    // A process that was killed may still have made another file.
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** `palyra-PID-N`, as tests/testing/network-namespace.ts names them. */
+function namespacesOf(pid: number): string[] {
+  return (entries(namespaces) ?? []).filter((name) => name.startsWith(`palyra-${pid}-`));
+}
+
+/** The inner ones first. */
+function mountsBelow(folder: string): string[] {
+  let table: string;
+  try {
+    table = readFileSync('/proc/self/mountinfo', 'utf8');
+  } catch {
+    return [];
+  }
+  return table
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .map((path) => path.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))))
+    .filter((path) => path.startsWith(`${folder}/`))
+    .reverse();
+}
+
+/** Undefined when there is no such folder. */
+export function entries(folder: string): string[] | undefined {
+  try {
+    return readdirSync(folder).sort();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,78 @@
+// Test files, two at a time. Each one ends whatever it does, and nothing that one of them started or made stays.
+
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { makePrivateFolder } from '../../packages/transport-quic/src/quiche/private-folder.ts';
+import { type Bounds, runFile } from './file.ts';
+import { entries, makeFolder } from './left-behind.ts';
+import { Report } from './report.ts';
+
+export interface RunOptions {
+  readonly bounds: Bounds;
+  readonly concurrency: number;
+  /** Options of Node for each file. */
+  readonly nodeOptions: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** To look where others make folders, too: for a run that has the machine to itself. */
+  readonly looksAround: boolean;
+  readonly output: Writable;
+  /** Ends what runs, and the run. */
+  readonly stop: AbortSignal;
+}
+
+const memory = '/dev/shm';
+/** Where programs put files that do not ask TMPDIR. */
+const sharedPlaces = new Set([tmpdir(), '/tmp', '/var/tmp', memory]);
+
+/** Prints what node:test prints. @returns whether all is well. */
+export async function runTests(files: readonly string[], options: RunOptions): Promise<boolean> {
+  const { stop } = options;
+  const before = new Set(inSharedPlaces());
+  const folder = mkdtempSync(join(tmpdir(), 'pt-'));
+  chmodSync(folder, 0o711);
+  const memoryFolder = entries(memory) && join(memory, basename(folder));
+  if (memoryFolder) makeFolder(memoryFolder);
+
+  const report = new Report(options.output);
+  const waiting = files.map((file, index) => ({ file, name: `${index + 1}` }));
+  const work = async () => {
+    while (!stop.aborted) {
+      const next = waiting.shift();
+      if (!next) return;
+      const { file, name } = next;
+      const own = {
+        ...options,
+        folder: join(folder, name),
+        memoryFolder: memoryFolder && join(memoryFolder, name),
+        marker: `${basename(folder)}-${name}`,
+      };
+      report.add(await runFile(file, own, stop));
+    }
+  };
+  await Promise.all(Array.from({ length: options.concurrency }, work));
+
+  for (const each of [folder, memoryFolder]) if (each) rmSync(each, { recursive: true, force: true });
+  removeAbandonedFolders();
+  const left = inSharedPlaces().filter((path) => !before.has(path));
+  if (options.looksAround && left.length > 0)
+    report.addProblem('the run', `it left files outside of TMPDIR: ${left.join(' ')}`);
+  if (stop.aborted) report.addProblem('the run', `it was ended before ${waiting.length} files`);
+  return report.end();
+}
+
+/** A daemon that is killed leaves its folder to the next one that starts. */
+function removeAbandonedFolders(): void {
+  rmSync(makePrivateFolder(), { recursive: true, force: true });
+}
+
+function inSharedPlaces(): string[] {
+  return [...sharedPlaces].flatMap((place) =>
+    (entries(place) ?? [])
+      .filter((name) => /^\.?(palyra|playwright|org\.chromium)/.test(name))
+      // Those that are left are of living processes: not of the tests, but of somebody's daemon.
+      .filter((name) => !name.startsWith('palyra-quic-'))
+      .map((name) => join(place, name)),
+  );
+}

@@ -1,0 +1,78 @@
+// A year of a daemon and 200 devices: they sleep, move, crash, lose answers, have wrong clocks, are revoked, reinstalled
+// and paired anew; the daemon crashes, rotates its CAs and is restored twice. A run that failed is repeated with the seed
+// that it printed. `npm test` has a tenth of the devices, and all the daemon lives through. (What is in tests/year:
+// docs/architecture.md, "A simulated year".)
+
+import assert from 'node:assert/strict';
+import process from 'node:process';
+import { test } from 'node:test';
+import { soakTest } from '../testing/soak.ts';
+import { temporaryFolder } from '../testing/temporary-folder.ts';
+import { simulateYear } from '../year/year.ts';
+
+/** In memory where the runner offers that: this is not about the speed of disks. */
+const scratch = () => temporaryFolder(process.env.PALYRA_TEST_MEMORY);
+
+/** How often each must happen at least, for the year to have been one. */
+const least: { readonly perDevice: Counts; readonly perDaemon: Counts; readonly rare: Counts } = {
+  /** In a year with 200 devices. */
+  perDevice: {
+    renewed: 2000,
+    recovered: 200,
+    paired: 200,
+    slept: 500,
+    moved: 500,
+    'clock went wrong': 200,
+    'answer lost': 100,
+    'device crashed': 100,
+  },
+  perDaemon: {
+    'daemon crashed': 2,
+    'daemon started': 12,
+    restored: 2,
+    'root prepared': 1,
+    'root activated': 1,
+    'root finished': 1,
+    'issuing CA made': 5,
+    'audit verified': 6,
+  },
+  /** With few devices, a year may do without. */
+  rare: {
+    'device revoked': 3,
+    'certificate revoked': 3,
+    'approved known': 5,
+    'key replaced': 2,
+    'became another device': 3,
+    'recovery released': 5,
+    'thief refused DEVICE_REVOKED': 1,
+    'thief refused DEVICE_NOT_FOUND': 1,
+    'thief refused CERTIFICATE_REVOKED': 1,
+  },
+};
+type Counts = Readonly<Record<string, number>>;
+
+soakTest(
+  'through a year of mishaps nobody is locked out for good and nothing that was shut out comes back',
+  { rounds: 200 },
+  async (t, { count: devices, share, seed }) => {
+    const year = await simulateYear({ seed, devices, days: 365, folder: scratch() });
+    t.diagnostic([...year.counts].map(([what, count]) => `${what} ${count}`).join(', '));
+    const expect = (counts: Counts, portion: number) => {
+      for (const [what, count] of Object.entries(counts))
+        assert.ok(year.count(what) >= count * portion, `${what}: ${year.count(what)}`);
+    };
+    expect(least.perDaemon, 1);
+    // Chance deviates more where there is less of it.
+    expect(least.perDevice, share < 1 ? share / 2 : 1);
+    if (share >= 1) expect(least.rare, 1);
+    // Whatever happens to a device, it does not look like a copy of itself.
+    assert.equal(year.count('taken for a copy'), 0);
+  },
+);
+
+test('the same seed gives the same year', async () => {
+  const size = { seed: 7, devices: 8, days: 40 };
+  const [first, second] = [scratch(), scratch()];
+  const digest = async (folder: string) => (await simulateYear({ ...size, folder })).digest();
+  assert.equal(await digest(first), await digest(second));
+});

@@ -1,0 +1,10 @@
+// A test that never gives the event loop back, with a child.
+
+import { spawn } from 'node:child_process';
+import { test } from 'node:test';
+
+test('a test before it passes', () => {});
+test('a test that spins for ever', () => {
+  spawn('sleep', ['1000'], { stdio: 'ignore' });
+  for (;;);
+});

@@ -1,0 +1,7 @@
+// Its test passes, and the process never ends.
+
+import { test } from 'node:test';
+
+test('a test that leaves a timer', () => {
+  setInterval(() => {}, 1000);
+});

@@ -1,0 +1,45 @@
+// Tests that play many rounds of something that happens at random. `npm test` plays a tenth of them; `npm run soak` plays
+// all, or as many as it is told. Both draw what is random from a seed and print it: --seed=N draws the same again.
+
+import { randomInt } from 'node:crypto';
+import { relative } from 'node:path';
+import process from 'node:process';
+import { type TestContext, test } from 'node:test';
+import { Random } from './random.ts';
+
+export interface Rounds {
+  readonly count: number;
+  /** Share of a full soak: 1 for all its rounds. */
+  readonly share: number;
+  readonly random: Random;
+  readonly seed: number;
+}
+
+export interface SoakOptions {
+  /** Of a soak. */
+  readonly rounds: number;
+  readonly skip?: string | false;
+}
+
+/** Set by `npm run soak`: a number of rounds, or empty for as many as each test wants. */
+const told = process.env.PALYRA_SOAK_ROUNDS;
+const givenSeed = process.env.PALYRA_SEED;
+
+/** @param name of what each round does, and what holds after it. */
+export function soakTest(
+  name: string,
+  { rounds, skip = false }: SoakOptions,
+  play: (t: TestContext, rounds: Rounds) => Promise<void>,
+): void {
+  const count = told === undefined ? Math.ceil(rounds / 10) : told === '' ? rounds : Number(told);
+  test(name, { skip }, async (t) => {
+    const seed = givenSeed === undefined ? randomInt(2 ** 32) : Number(givenSeed);
+    t.diagnostic(`${count} rounds, seed ${seed}`);
+    try {
+      await play(t, { count, share: count / rounds, random: new Random(seed), seed });
+    } catch (cause) {
+      const again = `npm run soak -- --rounds=${count} --seed=${seed} ${relative('', t.filePath ?? '')}`;
+      throw new Error(`To draw the same again: ${again}`, { cause });
+    }
+  });
+}
