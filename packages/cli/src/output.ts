@@ -12,7 +12,7 @@
 import { styleText } from 'node:util';
 import type { Failure } from './failure.ts';
 import type { Invocation, Sink } from './invocation.ts';
-import { printableLines } from './printable.ts';
+import { printableJson, printableLines } from './printable.ts';
 import { formatSpan } from './time.ts';
 
 type Style = 'bold' | 'dim' | 'red' | 'yellow';
@@ -39,7 +39,7 @@ export class Output {
   /** What was asked for. */
   answer(forPrograms: unknown, forPeople: () => string): void {
     this.#eraseProgress();
-    this.#stdout.write(`${this.json ? JSON.stringify(forPrograms) : forPeople()}\n`);
+    this.#stdout.write(`${this.json ? printableJson(forPrograms) : forPeople()}\n`);
   }
 
   /** What a person should know besides. */
@@ -53,7 +53,7 @@ export class Output {
     this.#eraseProgress();
     if (this.json) {
       const retry = retryAfterMs !== undefined && { retry_after_ms: retryAfterMs };
-      this.#stdout.write(`${JSON.stringify({ error: { code, message, ...retry } })}\n`);
+      this.#stdout.write(`${printableJson({ error: { code, message, ...retry } })}\n`);
       return;
     }
     const retry = retryAfterMs === undefined ? '' : ` Try again in ${formatSpan(retryAfterMs)}.`;

@@ -1,6 +1,6 @@
 // Rows and fields for people, in the width there is. Every cell is made printable here.
 
-import width from 'fast-string-width';
+import stringWidth from 'fast-string-width';
 import { printable } from './printable.ts';
 
 const gap = '  ';
@@ -96,7 +96,15 @@ function shorten(text: string, limit: number): string {
     if (width(shown + segment) > limit - 1) break;
     shown += segment;
   }
-  return `${shown}…`;
+  const isOpen = shown.lastIndexOf(isolate) > shown.lastIndexOf(popIsolate);
+  return `${shown}${isOpen ? popIsolate : ''}…`;
+}
+
+/** FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE, which printable.ts sets around right-to-left words; they take no room. */
+const [isolate, popIsolate] = ['\u2068', '\u2069'];
+
+function width(text: string): number {
+  return stringWidth(text.replaceAll(/[\u2068\u2069]/g, ''));
 }
 
 /** Not `Math.max`, which takes no more arguments than a fleet may have rows. */

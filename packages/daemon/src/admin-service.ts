@@ -15,6 +15,7 @@ import {
   parseDeviceId,
   parseDeviceName,
   parseDeviceRole,
+  parseVisibleText,
   verifyAudit,
 } from '@palyra/identity';
 import { AdminService, actorOf, callingDevice, isRemote } from '@palyra/rpc';
@@ -129,7 +130,7 @@ export function adminRoutes(options: AdminServiceOptions) {
       async executeCapability({ deviceId, capability, input, timeoutMs }, context) {
         const request = {
           deviceId: parseDeviceId(deviceId),
-          capability: parseDeviceName(capability),
+          capability: parseDeviceName(capability, 'A capability'),
           input: input.length > 0 ? input : new TextEncoder().encode('null'),
           timeoutMs: timeoutMs > 0 ? timeoutMs : defaultTimeoutMs,
           signal: context.signal,
@@ -434,13 +435,7 @@ async function mustNotBeOperator({ registry }: IdentityManager, id: string): Pro
 
 /** The operator's words; shown to people later. */
 function parseReason(reason: string): string {
-  if (reason.length > maxReasonLength || /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(reason)) {
-    throw new IdentityError(
-      'MESSAGE_INVALID',
-      `A reason is at most ${maxReasonLength} printable characters.`,
-    );
-  }
-  return reason;
+  return parseVisibleText('A reason', reason, maxReasonLength);
 }
 
 /** When it is replaced: at 2/3 of its life. */

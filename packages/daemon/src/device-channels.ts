@@ -7,7 +7,14 @@
 
 import { randomBytes } from 'node:crypto';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { type Clock, type DeviceId, IdentityError, type IdentityErrorCode, makeUlid } from '@palyra/identity';
+import {
+  type Clock,
+  type DeviceId,
+  IdentityError,
+  type IdentityErrorCode,
+  makeUlid,
+  printable,
+} from '@palyra/identity';
 import { type CapabilityResult, type DaemonEvent, DaemonEventSchema, type Hello } from '@palyra/rpc';
 
 export interface ChannelLimits {
@@ -100,7 +107,7 @@ export class DeviceChannels {
     results: AsyncIterable<CapabilityResult>,
     options: { readonly transport: string; readonly signal: AbortSignal },
   ): AsyncGenerator<DaemonEvent> {
-    const channel = new Channel(options.transport, printable(hello.quicProblem));
+    const channel = new Channel(options.transport, shown(hello.quicProblem));
     const device = this.#connect(id, hello, channel);
     const end = () => channel.end();
     options.signal.addEventListener('abort', end);
@@ -301,7 +308,10 @@ export class DeviceChannels {
       );
     }
     const known = capabilityCodes.find((code) => code === outcome.value?.code) ?? 'CAPABILITY_FAILED';
-    return new IdentityError(known, (outcome.value?.message ?? 'The device gave no result.').slice(0, 500));
+    return new IdentityError(
+      known,
+      printable(outcome.value?.message ?? 'The device gave no result.').slice(0, 500),
+    );
   }
 }
 
@@ -387,5 +397,4 @@ const maxOwed = 1024;
 const maxCallId = 26;
 
 /** A device's own words, on their way to an operator's terminal. */
-const printable = (text: string): string =>
-  text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ').slice(0, 200);
+const shown = (text: string): string => printable(text.slice(0, 200));

@@ -380,8 +380,8 @@ export class IdentityManager {
     id: DeviceId,
     told: { platform: string; capabilities: readonly string[] },
   ): Promise<void> {
-    const platform = parseDeviceName(told.platform);
-    const capabilities = told.capabilities.map(parseDeviceName);
+    const platform = parseDeviceName(told.platform, 'A platform');
+    const capabilities = told.capabilities.map((each) => parseDeviceName(each, 'A capability'));
     if (capabilities.length > 64) {
       throw new IdentityError('MESSAGE_INVALID', 'A device registers at most 64 capabilities.');
     }

@@ -141,3 +141,4 @@ export {
   type PassphraseOptions,
 } from './secret-store/passphrase.ts';
 export { MAX_SECRET_BYTES, type SecretName, type SecretStore } from './secret-store/port.ts';
+export { parseVisibleText, printable } from './visible-text.ts';

@@ -40,7 +40,7 @@ export function parseDeviceHello(data: Uint8Array): DeviceHello {
     identityKey,
     tlsKey,
     name: parseDeviceName(text(name)),
-    platform: parseDeviceName(text(platform)),
+    platform: parseDeviceName(text(platform), 'A platform'),
   };
 }
 type Six = [Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array];

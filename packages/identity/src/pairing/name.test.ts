@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { hasCode } from '../errors.ts';
+import { parseVisibleText, printable } from '../visible-text.ts';
 import { MAX_NAME_LENGTH, parseDeviceKind, parseDeviceName } from './name.ts';
 
 /** Any UTF-16 unit, lone surrogates included. */
@@ -16,6 +17,14 @@ test('names that people give are taken as they are', () => {
     'स्मार्ट फोन',
     'дом',
     '居間のディスプレイ',
+    'Nguyễn Thị Hằng',
+    'ng\u0075\u031b\u0303',
+    'ज़िंदगी',
+    'မြွှေ့',
+    'ที่บ้าน',
+    'שרה',
+    'MacBook של שרה',
+    'هاتف سارة 2',
     'x'.repeat(64),
   ]) {
     assert.equal(parseDeviceName(name), name);
@@ -60,8 +69,75 @@ test('names that would move a cursor, turn text around or hide are refused', () 
   }
 });
 
+test('a name that shows nothing, or something else than it is, is refused with the character and the reason', () => {
+  for (const [name, message] of [
+    ['\u3164', 'U+3164: it is invisible'],
+    ['a\u115f', 'U+115F: it is invisible'],
+    ['\u1160', 'U+1160: it is invisible'],
+    ['\uffa0b', 'U+FFA0: it is invisible'],
+    ['lap\u034ftop', 'U+034F: it is invisible'],
+    ['\ufe0f', 'U+FE0F: it is invisible'],
+    ['a\u{e0100}', 'U+E0100: it is invisible'],
+    ['\u180b', 'U+180B: it is invisible'],
+    ['x\u{e0041}', 'U+E0041: it is invisible'],
+    ['\u2800', 'U+2800: it looks empty'],
+    ['\u{1d159}', 'U+1D159: it looks empty'],
+    ['\u{13441}', 'U+13441: it looks empty'],
+    ['a\u202eb', 'U+202E: it changes the direction of text'],
+    ['\u061ca', 'U+061C: it changes the direction of text'],
+    ['a\u00a0b', 'U+00A0: it is a space that looks like another one'],
+    ['a\u2003b', 'U+2003: it is a space that looks like another one'],
+    ['a\tb', 'U+0009: it is a control character'],
+    ['\ue000', 'U+E000: it has no agreed meaning'],
+    ['\u0301a', 'U+0301: it is a mark without a letter'],
+    ['a \u0301', 'U+0301: it is a mark without a letter'],
+    ['e\u0301\u0301', 'U+0301: it stands on a pile of marks'],
+    [`Z${'\u0301\u0302\u0303\u0304\u0306'}`, 'U+0306: it stands on a pile of marks'],
+    [`Z${'\u0301\u0302\u0903\u0303\u0304\u0306'}`, 'U+0306: it stands on a pile of marks'],
+    [`Z${'\u0335\u0489'.repeat(30)}`, 'it stands on a pile of marks'],
+  ] as const) {
+    for (const [label, parse] of [
+      ['A name', () => parseDeviceName(name)],
+      ['A platform', () => parseDeviceName(name, 'A platform')],
+    ] as const) {
+      assert.throws(parse, (error: Error) => {
+        assert.ok(refused(error));
+        assert.ok(error.message.startsWith(`${label} cannot hold U+`), error.message);
+        assert.ok(error.message.includes(message), error.message);
+        return true;
+      });
+    }
+  }
+});
+
+test('every code point that Unicode says to ignore is refused in names and in other text', () => {
+  let count = 0;
+  for (let code = 0; code <= 0x10ffff; code += 1) {
+    const character = String.fromCodePoint(code);
+    if (!/\p{Default_Ignorable_Code_Point}/u.test(character)) continue;
+    count += 1;
+    assert.throws(() => parseDeviceName(`a${character}`), refused, code.toString(16));
+    assert.throws(() => parseVisibleText('A reason', `a${character}`, 200), refused, code.toString(16));
+    assert.equal(printable(`a${character}`), 'a\ufffd');
+  }
+  assert.ok(count > 4000);
+});
+
+test('a reason may be empty and spaced as its writer likes, and is measured', () => {
+  for (const reason of ['', ' lost  on the train ', 'נגנב']) {
+    assert.equal(parseVisibleText('A reason', reason, 200), reason);
+  }
+  assert.throws(() => parseVisibleText('A reason', 'x'.repeat(201), 200), refused);
+});
+
+test('what is shown all the same loses what a name may not hold, and only that', () => {
+  assert.equal(printable('a\u202eb\u3164\u2800c\n'), 'a\ufffdb\ufffd\ufffdc\ufffd');
+  assert.equal(printable(`Z${'\u0301\u0302'.repeat(30)}algo`), 'Z\ufffdalgo');
+  assert.equal(printable('ज़िंदगी שרה'), 'ज़िंदगी שרה');
+});
+
 test('names that are empty, too long or padded with spaces are refused', () => {
-  for (const name of ['', ' ', ' a', 'a ', '\u00a0a', 'a\u3000', 'x'.repeat(MAX_NAME_LENGTH + 1)]) {
+  for (const name of ['', ' ', ' a', 'a ', '\u00a0a', 'a\u3000', 'a  b', 'x'.repeat(MAX_NAME_LENGTH + 1)]) {
     assert.throws(() => parseDeviceName(name), refused, JSON.stringify(name));
   }
 });

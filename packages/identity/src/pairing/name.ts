@@ -1,21 +1,28 @@
-// Names that a stranger chose and an operator will read: short, and unable to move a cursor or turn text around.
+// Names that a stranger chose and an operator will read: short, visible, and told apart by eye.
 
 import { IdentityError } from '../errors.ts';
 import type { DeviceRole } from '../registry/port.ts';
+import { cannotHold, parseVisibleText } from '../visible-text.ts';
 
 /** Longest name or platform, in UTF-16 units. */
 export const MAX_NAME_LENGTH = 64;
 
-/** Controls, format characters (bidi overrides, zero widths), line separators, surrogates and unassigned code points. */
-const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Cn}]/u;
+/** They look like the ordinary space, or like nothing. */
+const oddSpace = /[^\P{Zs} ]/u;
 
-/** @throws MESSAGE_INVALID */
-export function parseDeviceName(name: string): string {
-  if (name.length === 0 || name.length > MAX_NAME_LENGTH || unprintable.test(name) || name.trim() !== name) {
-    throw new IdentityError(
-      'MESSAGE_INVALID',
-      `A name is 1 to ${MAX_NAME_LENGTH} printable characters without spaces at its ends.`,
-    );
+/**
+ * @param what it is, for the message.
+ * @throws MESSAGE_INVALID, which names the character that is refused.
+ */
+export function parseDeviceName(name: string, what = 'A name'): string {
+  if (name.length === 0 || name.length > MAX_NAME_LENGTH) {
+    throw new IdentityError('MESSAGE_INVALID', `${what} has 1 to ${MAX_NAME_LENGTH} characters.`);
+  }
+  parseVisibleText(what, name, MAX_NAME_LENGTH);
+  const odd = oddSpace.exec(name)?.[0];
+  if (odd) throw cannotHold(what, odd, 'is a space that looks like another one');
+  if (name.trim() !== name || name.includes('  ')) {
+    throw new IdentityError('MESSAGE_INVALID', `${what} has no spaces at its ends, and no two in a row.`);
   }
   return name;
 }
