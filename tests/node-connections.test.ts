@@ -250,7 +250,7 @@ async function listenAlone(
     onInternal: (error) => assert.fail(error as Error),
     onEvent: (event) => events.emit(event),
   });
-  const unsubscribe = identity.registry.subscribe((event) => listener.apply(event));
+  const unsubscribe = identity.registry.enforce((event) => listener.apply(event));
   t.after(async () => {
     unsubscribe();
     await listener.close();

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
+import { QuicRuntime } from '@palyra/daemon';
 import {
   type IdentityErrorCode,
   type PairedEnrollment,
@@ -16,10 +17,14 @@ import {
   DeviceEventSchema,
   dialNode,
   fromConnectError,
+  Http2Listener,
   type NodeConnection,
   NodeService,
 } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { DeviceChannels } from '../packages/daemon/src/device-channels.ts';
+import { DaemonMetrics } from '../packages/daemon/src/metrics.ts';
+import { Notice } from '../packages/daemon/src/notice.ts';
 import { expectCode } from './testing/expect-code.ts';
 import { day, HeldClock } from './testing/held-clock.ts';
 import { type HeldPath, heldTcpPath, UdpPath } from './testing/held-path.ts';
@@ -237,6 +242,81 @@ test('one certificate of a device is revoked and the other goes on', async (t) =
   }
   await first.node.status({});
 });
+
+const careless = new Error('careless');
+const throwing = () => {
+  throw careless;
+};
+
+/** Everything in the daemon that hears of a change, each failing in turn. */
+const failures: readonly {
+  readonly what: string;
+  readonly fail: (t: TestContext) => { readonly onEvent?: () => void };
+}[] = [
+  {
+    what: 'the notice',
+    fail: (t) => {
+      t.mock.method(Notice.prototype, 'take', throwing);
+      return {};
+    },
+  },
+  {
+    what: 'the metrics',
+    fail: (t) => {
+      for (const method of ['countRegistry', 'countListener'] as const)
+        t.mock.method(DaemonMetrics.prototype, method, throwing);
+      return {};
+    },
+  },
+  { what: "the program's own listener", fail: () => ({ onEvent: throwing }) },
+  {
+    what: "the program's own asynchronous listener",
+    fail: () => ({ onEvent: async () => throwing() }),
+  },
+  {
+    what: 'the closing of channels',
+    fail: (t) => {
+      t.mock.method(DeviceChannels.prototype, 'apply', throwing);
+      return {};
+    },
+  },
+];
+
+for (const { what, fail } of failures) {
+  test(`when ${what} fails at a revocation, no connection of the device stays open, and the failure is reported`, async (t) => {
+    const errors: unknown[] = [];
+    const daemon = await TestDaemon.start(t, { ...fail(t), onError: (error) => errors.push(error) });
+    const { device, enrollment } = await enroll(daemon);
+    const live = await Promise.all(transports.map((transport) => dial(daemon, transport, enrollment)));
+    await Promise.all(live.map(({ node }) => node.status({})));
+    const { ended } = await live[0]!.openStream();
+    errors.splice(0);
+    await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
+    await Promise.all(live.map(({ closed }) => closed));
+    assert.equal(await ended, 'DEVICE_REVOKED');
+    assert.ok(errors.includes(careless));
+    for (const transport of transports) {
+      await expectCode((await dial(daemon, transport, enrollment)).node.status({}), 'DEVICE_REVOKED');
+    }
+  });
+}
+
+for (const [broken, whole, Listener] of [
+  ['http2', 'quic', Http2Listener],
+  ['quic', 'http2', QuicRuntime],
+] as const) {
+  test(`when closing over ${broken} fails at a revocation, the connections over ${whole} are closed all the same`, async (t) => {
+    const errors: unknown[] = [];
+    const daemon = await TestDaemon.start(t, { onError: (error) => errors.push(error) });
+    const { device, enrollment } = await enroll(daemon);
+    const live = await dial(daemon, whole, enrollment);
+    await live.node.status({});
+    t.mock.method(Listener.prototype, 'apply', throwing);
+    await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
+    await live.closed;
+    assert.ok(errors.includes(careless));
+  });
+}
 
 /** The commit of the first event of this type, as the daemon's own process sees it: right after it is durable. */
 function commitOf(t: TestContext, daemon: TestDaemon, type: RegistryEvent['type']) {

@@ -28,6 +28,10 @@ export interface TestDaemonOptions {
   readonly notice?: DaemonConfigInput['notice'];
   readonly publish?: DaemonConfigInput['publish'];
   readonly cloning?: DaemonConfigInput['cloning'];
+  /** Besides what is kept in `events`. */
+  readonly onEvent?: (event: RegistryEvent) => void;
+  /** Instead of the check at the end that there was no error. */
+  readonly onError?: (error: unknown, where: string) => void;
   /** A home that an earlier daemon left; a new one when absent. */
   readonly home?: string;
 }
@@ -71,11 +75,14 @@ export class TestDaemon {
       onEvent: (event) => {
         events.push(event);
         for (const listener of listeners) listener();
+        return options.onEvent?.(event);
       },
       // An error with a code of ours has been told to whom it concerns: a full disk is no bug.
-      onError: (error) => {
-        if (!(error instanceof IdentityError)) problems.push(error);
-      },
+      onError:
+        options.onError ??
+        ((error) => {
+          if (!(error instanceof IdentityError)) problems.push(error);
+        }),
     });
     const admin = await dialAdmin(join(home, 'daemon', 'admin.sock'));
     const daemon = new TestDaemon(running, home, admin, events, problems, listeners);

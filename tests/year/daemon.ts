@@ -1,5 +1,6 @@
 // The simulated daemon: the real identity on a real home, and what its listeners do, without their sockets.
 
+import assert from 'node:assert/strict';
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { HandlerContext } from '@connectrpc/connect';
 import { takeHome } from '@palyra/daemon';
@@ -140,10 +141,10 @@ export class Daemon {
       });
       await identity.tick();
       const credential = await identity.issueServerCredential({ dnsNames: [], ipAddresses: [] });
-      const connections = new DeviceConnections(identity);
+      const connections = new DeviceConnections(identity, assert.ifError);
       undo.push(
+        registry.enforce((event) => connections.apply(event)),
         registry.subscribe((event) => {
-          connections.apply(event);
           this.onEvent(event);
           if (event.type !== 'clone_suspected') return;
           const isThief = event.source === thiefSource;

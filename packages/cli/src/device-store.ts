@@ -63,8 +63,9 @@ async function pairedEnrollments(home: Home): Promise<PairedEnrollment[]> {
   // A question must not leave a new store behind.
   try {
     await access(home.deviceSecrets);
-  } catch {
-    return [];
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    // It may well be paired: opening says what is wrong.
   }
   const secrets = await openDeviceStore(home);
   try {

@@ -49,7 +49,10 @@ export class ConsolePages {
   readonly #pages: ReadonlyMap<string, Page>;
 
   static async load(folder: URL): Promise<ConsolePages> {
-    const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error) => {
+      if (error.code !== 'ENOENT') throw error;
+      return [];
+    });
     const pages = new Map<string, Page>();
     for (const entry of entries) {
       const type = mediaTypes[extname(entry.name)];

@@ -24,7 +24,7 @@ test('a device that was shut out and let in again stays connected', async () => 
   };
   const first = connect();
   await until('the first connection', () => channels.connected === 1);
-  channels.drop(id, 'DEVICE_QUARANTINED');
+  channels.apply({ type: 'device_quarantined', deviceId: id });
   assert.equal((await first).done, true);
   assert.equal(channels.connected, 0);
 

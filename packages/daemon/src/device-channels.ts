@@ -14,6 +14,7 @@ import {
   type IdentityErrorCode,
   makeUlid,
   printable,
+  type RegistryEvent,
 } from '@palyra/identity';
 import { type CapabilityResult, type DaemonEvent, DaemonEventSchema, type Hello } from '@palyra/rpc';
 
@@ -203,8 +204,14 @@ export class DeviceChannels {
     });
   }
 
+  /** Ends at once what a change of the registry shuts out. */
+  apply(event: RegistryEvent): void {
+    if (event.type === 'device_revoked') this.#drop(event.deviceId, 'DEVICE_REVOKED');
+    if (event.type === 'device_quarantined') this.#drop(event.deviceId, 'DEVICE_QUARANTINED');
+  }
+
   /** A device that is shut out owes no answers and gets no questions. */
-  drop(id: DeviceId, why: 'DEVICE_REVOKED' | 'DEVICE_QUARANTINED'): void {
+  #drop(id: DeviceId, why: 'DEVICE_REVOKED' | 'DEVICE_QUARANTINED'): void {
     const device = this.#devices.get(id);
     if (!device) return;
     device.channel?.end();

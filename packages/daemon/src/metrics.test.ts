@@ -14,10 +14,14 @@ test('a registry that cannot be read is a failed scrape, and the next one works 
     rateLimited: () => 0,
     quicTraffic: () => ({ datagrams: 0, handshakes: 0 }),
   });
-  const listener = await listenMetrics({ host: '127.0.0.1', port: 0 }, metrics);
+  const errors: unknown[] = [];
+  const listener = await listenMetrics({ host: '127.0.0.1', port: 0 }, metrics, (error) =>
+    errors.push(error),
+  );
   t.after(() => listener.close());
   const scrape = () => fetch(`http://127.0.0.1:${listener.port}/metrics`);
   assert.equal((await scrape()).status, 503);
+  assert.equal(errors.length, 1);
   broken = false;
   const answer = await scrape();
   assert.equal(answer.status, 200);

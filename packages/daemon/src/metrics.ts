@@ -111,6 +111,7 @@ export interface MetricsListener {
 export async function listenMetrics(
   at: { readonly host: string; readonly port: number },
   metrics: DaemonMetrics,
+  onError: (error: unknown, where: string) => void,
 ): Promise<MetricsListener> {
   const server = http.createServer(
     { requestTimeout: 5_000, maxHeaderSize: 8 * 1024 },
@@ -122,8 +123,9 @@ export async function listenMetrics(
       try {
         const text = await metrics.text();
         response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(text);
-      } catch {
+      } catch (error) {
         // The registry cannot be read; the scraper sees a failed scrape.
+        onError(error, 'the metrics');
         response.writeHead(503).end();
       }
     },

@@ -75,7 +75,7 @@ export class QuicRuntime {
 
   private constructor(options: QuicRuntimeOptions) {
     this.#options = options;
-    this.#devices = new DeviceConnections(options.authenticator);
+    this.#devices = new DeviceConnections(options.authenticator, options.onInternal);
     this.#listener = notListening;
     this.#sweep = setInterval(() => this.#devices.shutExpired(options.clock.now()), sweepMs);
     this.#sweep.unref();
@@ -133,7 +133,7 @@ export class QuicRuntime {
     credential: ServerCredential,
     trustBundle: readonly Uint8Array[],
   ): Promise<QuicListener> {
-    const { host, runtime, limits, routes, messageBytes, onEvent, onInternal } = this.#options;
+    const { host, runtime, limits, routes, messageBytes, onInternal } = this.#options;
     const tls: QuicServerTlsConfig = {
       certificateChain: certificatesToPem(credential.certificateChain),
       privateKey: credential.key.toPem(),
@@ -153,28 +153,45 @@ export class QuicRuntime {
         onError: onInternal,
       }),
       onError: (error) => onInternal(error, 'the QUIC listener'),
-      onRefused: (reason) => onEvent?.(reason === 'limit' ? 'refused_limit' : reason),
+      onRefused: (reason) => this.#count(reason === 'limit' ? 'refused_limit' : reason),
       ...(limits && { limits }),
     });
   }
 
   async #admit(connection: QuicServerConnection): Promise<void> {
-    const { onEvent } = this.#options;
     const { peer, admission, forget } = this.#devices.add({
       transport: 'quic',
       certificate: readPeerCertificate(connection.peerCertificate),
       source: connection.remoteAddress,
       shut: (reason) => connection.close(reason),
-      refused: (reason) => setTimeout(() => connection.close(reason), refusedGraceMs).unref(),
+      refused: (reason) => setTimeout(() => this.#shut(connection, reason), refusedGraceMs).unref(),
     });
     void connection.closed.then(forget);
     this.#peers.set(connection, peer);
     try {
       await admission;
-      onEvent?.('accepted');
+      this.#count('accepted');
     } catch (error) {
-      onEvent?.('refused_standing');
+      this.#count('refused_standing');
       throw error;
+    }
+  }
+
+  /** From a timer, which has nobody who could catch what it throws. */
+  #shut(connection: QuicServerConnection, reason: IdentityError): void {
+    try {
+      connection.close(reason);
+    } catch (error) {
+      this.#options.onInternal(error, 'closing a connection');
+    }
+  }
+
+  #count(event: QuicEvent): void {
+    try {
+      this.#options.onEvent?.(event);
+    } catch (error) {
+      // Whoever counts decides nothing: who was let in stays, and who was refused is closed.
+      this.#options.onInternal(error, 'counting connections');
     }
   }
 

@@ -80,7 +80,8 @@ export async function startDaemon(options: StartOptions): Promise<RunningDaemon>
   try {
     return await start(options, cleanup);
   } catch (error) {
-    await unwind(cleanup);
+    // Why it did not start is what the caller is to know; what besides could not be undone is reported.
+    await unwind(cleanup).catch((failure) => options.onError?.(failure, 'undoing a start that failed'));
     throw error;
   }
 }
@@ -99,7 +100,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     masterKey: await openMasterKey(config, home),
   });
   cleanup.push(() => secrets.close());
-  const registry = await openSqliteRegistry({ path: home.registry });
+  const registry = await openSqliteRegistry({ path: home.registry, onError });
   cleanup.push(() => registry.close());
   const authorityKeys = await openCaKeys(config, home, secrets, registry);
   /** Resolves when nothing that still runs is waited for any more. */
@@ -198,17 +199,12 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   const notice = await Notice.open({ config: config.notice, daemonId: identity.daemonId, now, onError });
   cleanup.push(() => notice.close());
   // Before anybody can pair or decide: the first change must be felt, too.
-  cleanup.push(
-    registry.subscribe((event) => {
-      notice.take(event);
-      node.apply(event);
-      quic?.apply(event);
-      metrics.countRegistry(event);
-      if (event.type === 'device_revoked') channels.drop(event.deviceId, 'DEVICE_REVOKED');
-      if (event.type === 'device_quarantined') channels.drop(event.deviceId, 'DEVICE_QUARANTINED');
-      options.onEvent?.(event);
-    }),
-  );
+  for (const closing of [node, quic, channels]) {
+    if (closing) cleanup.push(registry.enforce((event) => closing.apply(event)));
+  }
+  cleanup.push(registry.subscribe((event) => notice.take(event)));
+  cleanup.push(registry.subscribe((event) => metrics.countRegistry(event)));
+  if (options.onEvent) cleanup.push(registry.subscribe(options.onEvent));
   const openLimit = new OpenLimit({
     perSource: config.limits.opensPerMinutePerSource,
     overall: config.limits.opensPerMinute,
@@ -247,7 +243,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     listeners.push({ name: 'publish', address: `http://${bracketed(config.publish.host)}:${listener.port}` });
   }
   if (config.metrics.port !== undefined) {
-    const listener = await listenMetrics({ ...config.metrics, port: config.metrics.port }, metrics);
+    const listener = await listenMetrics({ ...config.metrics, port: config.metrics.port }, metrics, onError);
     cleanup.push(() => listener.close());
     listeners.push({
       name: 'metrics',
@@ -316,7 +312,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     stopping.abort(new IdentityError('UNREACHABLE', 'The daemon stops.'));
     channels.drain();
     // All at one time; a revocation still reaches what runs on.
-    await Promise.all([
+    const closing = await Promise.allSettled([
       console?.close(),
       ...[pairing, node, quic, admin].map((each) => each?.close(until.signal)),
     ]);
@@ -324,6 +320,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     await Promise.race([Promise.all([ticking, presenting]), over.promise]);
     clearTimeout(deadline);
     await unwind(cleanup);
+    for (const each of closing) if (each.status === 'rejected') throw each.reason;
   }
   let stopped: Promise<void> | undefined;
 
@@ -343,9 +340,17 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   };
 }
 
-/** Last in, first out; each at most once. */
+/** Last in, first out; each at most once. One that fails keeps none of the others. @throws what failed first. */
 async function unwind(cleanup: (() => void | Promise<void>)[]): Promise<void> {
-  for (let undo = cleanup.pop(); undo; undo = cleanup.pop()) await undo();
+  const failures: unknown[] = [];
+  for (let undo = cleanup.pop(); undo; undo = cleanup.pop()) {
+    try {
+      await undo();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 async function listen(

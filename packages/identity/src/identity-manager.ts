@@ -157,7 +157,7 @@ export class IdentityManager {
       trustBundle,
       daemonId: loaded.daemonId,
     });
-    registry.subscribe((event) => {
+    registry.enforce((event) => {
       if (!withoutRevocation.has(event.type)) this.#revocationEpoch += 1;
     });
   }

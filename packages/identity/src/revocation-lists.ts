@@ -47,7 +47,7 @@ export class RevocationLists {
   constructor(options: AuthorityStoreOptions, trustDomain: string) {
     this.#options = options;
     this.#trustDomain = trustDomain;
-    options.registry.subscribe(({ type }) => {
+    options.registry.enforce(({ type }) => {
       if (type === 'device_revoked' || type === 'certificate_revoked') this.#epoch += 1;
     });
   }

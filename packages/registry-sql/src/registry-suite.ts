@@ -31,15 +31,21 @@ import {
 } from './samples.ts';
 
 /** @param open makes an empty registry; the suite closes it. */
-export function registrySuite(name: string, open: () => Promise<Registry>): void {
-  const it = (title: string, body: (registry: Registry) => Promise<void>): void => {
+export function registrySuite(
+  name: string,
+  open: (onError: (error: unknown) => void) => Promise<Registry>,
+): void {
+  /** @param body takes what listeners threw out of `errors`. */
+  const it = (title: string, body: (registry: Registry, errors: unknown[]) => Promise<void>): void => {
     test(title, async () => {
-      const registry = await open();
+      const errors: unknown[] = [];
+      const registry = await open((error) => errors.push(error));
       try {
-        await body(registry);
+        await body(registry, errors);
       } finally {
         await registry.close();
       }
+      assert.deepEqual(errors, []);
     });
   };
 
@@ -766,11 +772,16 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
       assert.deepEqual(await Promise.all(settings), ['yes', 'yes', 'yes']);
     });
 
-    it('a listener that throws disturbs nobody', async (registry) => {
+    it('a listener that fails disturbs nobody, and its error is reported', async (registry, errors) => {
       const told: RegistryEvent[] = [];
-      registry.subscribe(() => {
-        throw new Error('careless');
-      });
+      for (const listen of [registry.enforce, registry.subscribe]) {
+        listen.call(registry, () => {
+          throw new Error('careless');
+        });
+        listen.call(registry, async () => {
+          throw new Error('careless later');
+        });
+      }
       registry.subscribe((event) => told.push(event));
       const event = revoked();
       await registry.transact(async (tx) => {
@@ -779,6 +790,24 @@ export function registrySuite(name: string, open: () => Promise<Registry>): void
       });
       assert.deepEqual(told, [event]);
       assert.equal(await registry.setting('kept'), 'yes');
+      const messages = errors.splice(0).map((error) => (error as Error).message);
+      assert.deepEqual(messages.sort(), ['careless', 'careless', 'careless later', 'careless later']);
+    });
+
+    it('what enforces a change is told before what looks on, whichever came first and however many changes', async (registry) => {
+      const told: string[] = [];
+      registry.subscribe(() => told.push('looked on'));
+      registry.enforce(() => told.push('enforced'));
+      registry.subscribe(() => told.push('looked on'));
+      // Those that wait for each other are committed together.
+      await Promise.all([1, 2].map(() => registry.transact(async (tx) => tx.emit(revoked()))));
+      assert.equal(told.length, 6);
+      const order = told.join(' ');
+      assert.ok(
+        order === 'enforced enforced looked on looked on looked on looked on' ||
+          order === 'enforced looked on looked on enforced looked on looked on',
+        order,
+      );
     });
 
     it('a subscription ends alone', async (registry) => {

@@ -39,6 +39,8 @@ interface Entry {
   roleEnd: AbortController;
   readonly shut: (reason: IdentityError) => void;
   device: AuthenticatedDevice | undefined;
+  /** Set while the transport has failed to shut it. */
+  stillOpen: IdentityError | undefined;
 }
 
 export class DeviceConnections {
@@ -46,8 +48,12 @@ export class DeviceConnections {
   readonly #entries = new Set<Entry>();
   readonly #perDevice = new Map<DeviceId, number>();
 
-  constructor(authenticator: DeviceAuthenticator) {
+  readonly #onError: (error: unknown, where: string) => void;
+
+  /** @param onError told of a connection that could not be shut. */
+  constructor(authenticator: DeviceAuthenticator, onError: (error: unknown, where: string) => void) {
     this.#authenticator = authenticator;
+    this.#onError = onError;
   }
 
   get size(): number {
@@ -76,6 +82,7 @@ export class DeviceConnections {
       roleEnd: new AbortController(),
       shut: options.shut,
       device: undefined,
+      stillOpen: undefined,
     };
     // Here before the verdict is in, so that a revocation in between finds it.
     this.#entries.add(entry);
@@ -139,33 +146,46 @@ export class DeviceConnections {
       const { device } = entry;
       if (!device) continue;
       if (event.type === 'device_revoked' && device.deviceId === event.deviceId)
-        shut(entry, 'DEVICE_REVOKED');
+        this.#shut(entry, 'DEVICE_REVOKED');
       if (event.type === 'device_quarantined' && device.deviceId === event.deviceId)
-        shut(entry, 'DEVICE_QUARANTINED');
+        this.#shut(entry, 'DEVICE_QUARANTINED');
       if (event.type === 'device_role_changed' && device.deviceId === event.deviceId) {
         entry.roleEnd.abort(roleMissing(device.deviceId));
         entry.roleEnd = new AbortController();
       }
       if (event.type === 'certificate_revoked' && device.serial === event.serial)
-        shut(entry, 'CERTIFICATE_REVOKED');
+        this.#shut(entry, 'CERTIFICATE_REVOKED');
       if (event.type === 'certificate_superseded' && device.serial === event.serial) {
-        shut(entry, 'CERTIFICATE_SUPERSEDED');
+        this.#shut(entry, 'CERTIFICATE_SUPERSEDED');
       }
     }
   }
 
-  /** A connection never outlives its certificate. */
+  /** A connection never outlives its certificate. Those that could not be shut are tried again. */
   shutExpired(now: Date): void {
-    // One that came with an expired certificate was refused, and still has its one answer to get.
-    for (const entry of this.#entries)
-      if (entry.device && now.getTime() >= entry.notAfterMs) shut(entry, 'CERTIFICATE_EXPIRED');
+    for (const entry of this.#entries) {
+      if (entry.stillOpen) this.#end(entry, entry.stillOpen);
+      // One that came with an expired certificate was refused, and still has its one answer to get.
+      if (entry.device && now.getTime() >= entry.notAfterMs) this.#shut(entry, 'CERTIFICATE_EXPIRED');
+    }
   }
-}
 
-function shut(entry: Entry, code: keyof typeof standingMessages): void {
-  if (entry.end.signal.aborted) return;
-  const reason = new IdentityError(code, standingMessages[code]);
-  // The calls under way are told first, and at once: the connection does not wait for them for long.
-  entry.end.abort(reason);
-  entry.shut(reason);
+  #shut(entry: Entry, code: keyof typeof standingMessages): void {
+    if (entry.end.signal.aborted) return;
+    const reason = new IdentityError(code, standingMessages[code]);
+    // The calls under way are told first, and at once: the connection does not wait for them for long.
+    entry.end.abort(reason);
+    this.#end(entry, reason);
+  }
+
+  /** One that fails keeps no other one open. */
+  #end(entry: Entry, reason: IdentityError): void {
+    entry.stillOpen = reason;
+    try {
+      entry.shut(reason);
+      entry.stillOpen = undefined;
+    } catch (error) {
+      this.#onError(error, 'closing a connection');
+    }
+  }
 }

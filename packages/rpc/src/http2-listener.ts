@@ -141,7 +141,8 @@ export class Http2Listener {
     const limits = { ...defaultHttp2Limits, ...options.limits };
     this.#limits = limits;
     this.#strangers = new StrangerLimit(limits.strangersPerSource);
-    this.#devices = options.devices && new DeviceConnections(options.devices.authenticator);
+    this.#devices =
+      options.devices && new DeviceConnections(options.devices.authenticator, options.onInternal);
     this.#server = http2.createSecureServer({
       ...this.#tlsOptions(options.credential, options.devices?.trustBundle ?? []),
       minVersion: 'TLSv1.3',
@@ -253,7 +254,12 @@ export class Http2Listener {
   }
 
   #count(event: ListenerEvent): void {
-    this.#options.onEvent?.(event);
+    try {
+      this.#options.onEvent?.(event);
+    } catch (error) {
+      // Whoever counts decides nothing: what was refused is still closed.
+      this.#options.onInternal(error, 'counting connections');
+    }
   }
 
   #tlsOptions(credential: ServerCredential, trustBundle: readonly Uint8Array[]) {
@@ -378,8 +384,9 @@ function acceptAnyone(socket: TLSSocket, ended: Http2ListenerOptions['channelEnd
 const plainAddress = (address: string): string => address.replace(/^::ffff:(?=[0-9]+\.)/i, '');
 
 function closeWithin(session: http2.ServerHttp2Session, ms: number): void {
-  session.close();
+  // First: should the polite way fail, this one is left.
   setTimeout(() => session.destroy(), ms).unref();
+  session.close();
 }
 
 /** RFC 9266: 32 bytes bound to this very TLS channel, equal on both its ends and nowhere else. */

@@ -245,7 +245,12 @@ export interface Registry extends RegistryReads {
   readonly changes: number;
   /** Every row in order of `seq`, in pages; does not hold the registry. */
   auditRows(): AsyncIterable<AuditRow>;
-  /** Returns the function that ends the subscription. A listener that throws does not disturb the others. */
+  /**
+   * For what must hold as soon as a change is made: closing connections, forgetting what was remembered. Told before every
+   * subscriber. Returns the function that ends it.
+   */
+  enforce(listener: (event: RegistryEvent) => void): () => void;
+  /** For everything else that looks on. Returns the function that ends it. What a listener throws disturbs no other one. */
   subscribe(listener: (event: RegistryEvent) => void): () => void;
   close(): Promise<void>;
 }

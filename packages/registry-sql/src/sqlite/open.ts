@@ -21,6 +21,8 @@ const migrations = {
 export interface SqliteRegistryOptions {
   /** The file, made when it is missing; its folder must exist and should be 0700. Or ':memory:'. */
   readonly path: string;
+  /** Told what a listener of `subscribe` or `enforce` threw. Default: it is thrown where nobody catches it. */
+  readonly onError?: (error: unknown, where: string) => void;
 }
 
 /**
@@ -35,7 +37,7 @@ export async function openSqliteRegistry(options: SqliteRegistryOptions): Promis
   try {
     const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: connection.kyselyDatabase() }) });
     await migrate(db as Kysely<unknown>, migrations);
-    return new SqliteRegistry(connection, statementsFor(db));
+    return new SqliteRegistry(connection, statementsFor(db), options.onError);
   } catch (error) {
     connection.close();
     throw storeError(error, path);
@@ -69,7 +71,11 @@ async function claimFile(path: string): Promise<void> {
 }
 
 async function modeOf(file: string): Promise<number | undefined> {
-  // Only the file itself must be there.
-  const found = await stat(file).catch(() => undefined);
-  return found?.mode;
+  try {
+    return (await stat(file)).mode;
+  } catch (error) {
+    // Only the file itself must be there. What cannot be looked at was not found private.
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw storeError(error, file);
+  }
 }

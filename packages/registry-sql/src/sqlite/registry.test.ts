@@ -4,7 +4,7 @@ import { type TestContext, test } from 'node:test';
 import { registrySuite } from '../registry-suite.ts';
 import { openSqliteRegistry } from './open.ts';
 
-registrySuite('SQLite', () => openSqliteRegistry({ path: ':memory:' }));
+registrySuite('SQLite', (onError) => openSqliteRegistry({ path: ':memory:', onError }));
 
 test('changes that can be neither committed nor undone are answered, seen by nobody, and never made', async (t) => {
   const registry = await openSqliteRegistry({ path: ':memory:' });

@@ -8,8 +8,11 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   type AuditRow,
   IdentityError,
+  type ListenerErrors,
   type Registry,
   type RegistryEvent,
+  type RegistryListener,
+  RegistryListeners,
   type RegistryTransaction,
 } from '@palyra/identity';
 import type { CompiledQuery } from 'kysely';
@@ -45,14 +48,15 @@ export class SqliteRegistry extends SqlReads implements Registry {
   #working: Promise<void> | undefined;
   #turnBegan: number | undefined;
   #changes = 0;
-  readonly #listeners = new Set<(event: RegistryEvent) => void>();
+  readonly #listeners: RegistryListeners;
   #closed: Promise<void> | undefined;
 
-  constructor(connection: SqliteConnection, statements: Statements) {
+  constructor(connection: SqliteConnection, statements: Statements, onError?: ListenerErrors) {
     const door = new Door();
     super(new OutsideExecutor(connection, door), statements);
     this.#connection = connection;
     this.#door = door;
+    this.#listeners = new RegistryListeners(onError);
   }
 
   async transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T> {
@@ -95,10 +99,8 @@ export class SqliteRegistry extends SqlReads implements Registry {
         made.push(await this.#make(next));
       }
       this.#commit();
-      for (const { events, answer } of made) {
-        for (const event of events) this.#tell(event);
-        answer();
-      }
+      this.#listeners.tell(made.flatMap(({ events }) => events));
+      for (const { answer } of made) answer();
     } catch (error) {
       for (const { reject } of taken) reject(error);
       try {
@@ -156,11 +158,12 @@ export class SqliteRegistry extends SqlReads implements Registry {
     } while (page.length === AUDIT_PAGE_ROWS);
   }
 
-  subscribe(listener: (event: RegistryEvent) => void): () => void {
-    // Wrapped, so that a function subscribed twice is told twice and each end ends one.
-    const entry = (event: RegistryEvent) => listener(event);
-    this.#listeners.add(entry);
-    return () => void this.#listeners.delete(entry);
+  enforce(listener: RegistryListener): () => void {
+    return this.#listeners.enforce(listener);
+  }
+
+  subscribe(listener: RegistryListener): () => void {
+    return this.#listeners.observe(listener);
   }
 
   close(): Promise<void> {
@@ -173,16 +176,6 @@ export class SqliteRegistry extends SqlReads implements Registry {
     this.#door.isShut = true;
     await this.#working;
     this.#connection.close();
-  }
-
-  #tell(event: RegistryEvent): void {
-    for (const listener of this.#listeners) {
-      try {
-        listener(event);
-      } catch {
-        // The change is made and others must hear of it; the listener answers for its own errors.
-      }
-    }
   }
 }
 

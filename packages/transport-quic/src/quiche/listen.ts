@@ -223,9 +223,10 @@ class QuicheServerConnection implements QuicServerConnection {
       this.cut();
       return;
     }
-    this.#gone(error);
     const end = () => this.cut(error);
+    // First: whatever fails below, the connection ends.
     this.#grace = setTimeout(end, goawayGraceMs).unref();
+    this.#gone(error);
     // A client that allows no stream is told by the close alone.
     const stream = this.#session.openStream().on('error', end).resume();
     stream.end(encodeGoaway(error));
