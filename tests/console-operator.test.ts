@@ -6,6 +6,7 @@ import { createClient } from '@connectrpc/connect';
 import { parsePairingCode, recoverCertificate, requestPairing } from '@palyra/identity';
 import { AdminService, dialNode, dialPairing, recoveryPeer } from '@palyra/rpc';
 import { go, shareBrowser, startConsole } from './testing/console-browser.ts';
+import { approve } from './testing/console-presses.ts';
 import { expectCode } from './testing/expect-code.ts';
 import { answer, makeHome, PalyraProcess } from './testing/palyra-process.ts';
 import { collect, makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
@@ -22,7 +23,7 @@ test('an operator is made with a choice of its own, is shown as one, and the rol
   const confirm = page.getByRole('button', { name: 'Approve as OPERATOR', exact: true });
   assert.equal(await confirm.isDisabled(), true);
   await page.getByRole('checkbox').check();
-  await confirm.click();
+  await approve(page, pending.words, 'Approve as OPERATOR');
   await page.getByText('Nobody is waiting').waitFor();
   const enrollment = await collect(daemon, device, pending);
   const connection = await dialNode(daemon.nodeAddress, enrollment);

@@ -52,10 +52,12 @@ test('no page has a fault that axe finds, light or dark, wide or on a phone', as
   const places: readonly (readonly [hash: string, there: string, step?: string])[] = [
     ['/requests', 'ANOTHER KEY'],
     ['/requests', 'ANOTHER KEY', 'Approve another key'],
+    ['/requests', 'ANOTHER KEY', 'Approve…'],
     ['/requests', 'ANOTHER KEY', 'Reject'],
     ['/requests', 'ANOTHER KEY', 'Approve as operator'],
     ['/pair', 'Make a code'],
     ['/pair', 'guesses left'],
+    ['/pair', 'Shown here once', 'Withdraw'],
     ['/devices', 'Waits for its first use'],
     ['/devices', 'No device matches'],
     [`/devices/${device.identity.id}`, 'Certificate issued'],
@@ -93,14 +95,19 @@ test('no page has a fault that axe finds, light or dark, wide or on a phone', as
 
 test('the keyboard alone logs the operator through a decision', async (t) => {
   const { daemon, page, enter } = await startConsole(t);
-  const { requestId } = await request(daemon, await makeDevice({ name: 'by keys' }));
+  const { requestId, words } = await request(daemon, await makeDevice({ name: 'by keys' }));
   await enter();
   await page.getByRole('article').waitFor();
   for (let presses = 0; presses < 20; presses += 1) {
     await page.keyboard.press('Tab');
     const focused = await page.evaluate('document.activeElement.textContent');
-    if (focused === 'Approve') break;
+    if (focused === 'Approve…') break;
   }
+  await page.keyboard.press('Enter');
+  await page.getByRole('dialog').waitFor();
+  // The question has the focus, and its button can be used once it could be read.
+  await page.keyboard.type(words);
+  await page.locator('dialog button[type=submit]:not([disabled])').waitFor();
   await page.keyboard.press('Enter');
   await page.getByText('Nobody is waiting').waitFor();
   assert.equal((await daemon.admin.getPairing({ id: requestId })).state, 'approved');

@@ -12,6 +12,7 @@ import {
   shareBrowser,
   startConsole,
 } from './testing/console-browser.ts';
+import { approve } from './testing/console-presses.ts';
 import { HeldClock, minute } from './testing/held-clock.ts';
 import { answer, makeHome, PalyraProcess } from './testing/palyra-process.ts';
 import { makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
@@ -45,7 +46,8 @@ test('from the login link to a revoked device, on one page that is never reloade
   const card = page.getByRole('article', { name: 'Request of kitchen sensor' });
   assert.equal((await card.getByTestId('words').textContent())?.trim(), words);
   await card.getByText('New device', { exact: true }).waitFor();
-  await card.getByRole('button', { name: 'Approve', exact: true }).click();
+  await card.getByRole('button', { name: 'Approve…', exact: true }).click();
+  await approve(page, String(words));
   await page.getByText('Nobody is waiting').waitFor();
   assert.equal((await pairing.ended).exitCode, 0);
   await page.getByText('the device has its certificate').waitFor();
@@ -93,7 +95,8 @@ test('the QR code, read from a picture of the page, pairs a device', async (t) =
   });
   await page.getByText('phone asks to pair', { exact: true }).waitFor();
   await go(page, 'Requests');
-  await page.getByRole('button', { name: 'Approve', exact: true }).click();
+  await page.getByRole('button', { name: 'Approve…', exact: true }).click();
+  await approve(page, String((await pairing.line(({ event }) => event === 'words')).words));
   assert.equal((await pairing.ended).exitCode, 0);
 });
 
@@ -118,10 +121,10 @@ test('another key is said loudly, and takes a second step with both keys in view
   const device = await makeDevice({ name: 'greenhouse' });
   await pair(daemon, device);
   const other = await sameIdOtherKey(device.identity);
-  const { requestId } = await request(daemon, { ...device, identity: other });
+  const { requestId, words } = await request(daemon, { ...device, identity: other });
   await enter();
   await page.getByText('ANOTHER KEY', { exact: true }).waitFor();
-  assert.equal(await page.getByRole('button', { name: 'Approve', exact: true }).count(), 0);
+  assert.equal(await page.getByRole('button', { name: 'Approve…', exact: true }).count(), 0);
   await page.getByRole('button', { name: 'Approve another key' }).click();
   const confirm = page.getByRole('button', { name: 'Replace key and approve' });
   assert.equal(await confirm.isDisabled(), true);
@@ -130,9 +133,9 @@ test('another key is said loudly, and takes a second step with both keys in view
   await page.waitForFunction(`document.querySelector('dialog').textContent.includes(${fingerprint})`);
   await page.keyboard.press('Escape');
   assert.equal((await daemon.admin.getPairing({ id: requestId })).state, 'pending_approval');
-  await page.getByRole('button', { name: 'Approve another key' }).click();
+  await page.getByRole('button', { name: 'Approve another key' }).press('Enter');
   await page.getByRole('checkbox').check();
-  await confirm.click();
+  await approve(page, words, 'Replace key and approve');
   await page.getByText('Nobody is waiting').waitFor();
   assert.equal((await daemon.admin.getPairing({ id: requestId })).state, 'approved');
 });

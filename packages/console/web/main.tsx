@@ -1,10 +1,12 @@
 import { render } from 'preact';
 import { App } from './app.tsx';
+import { guardPresses } from './deliberate.ts';
 import { startLive } from './live.ts';
 import { signIn } from './session.ts';
 
 await signIn();
 startLive();
+guardPresses();
 render(<App />, document.getElementById('app')!);
 addEventListener('hashchange', () => {
   // A login link opened in a tab that is here already.

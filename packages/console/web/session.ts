@@ -60,9 +60,16 @@ export async function resume(): Promise<boolean> {
 }
 
 export async function logout(): Promise<void> {
-  await post('logout', {}).catch(() => {});
+  // Without its key and its token nobody can go on with the session here, whether the daemon hears of it or not.
+  const told = post('logout', {}).then(
+    () => 'You have logged out.',
+    (error) =>
+      error instanceof Refused
+        ? 'You have logged out.'
+        : 'The daemon does not answer. It ends the session by itself, 15 minutes after its last use.',
+  );
   await withStore('readwrite', (store) => store.delete('page'));
-  endSession('You have logged out.');
+  endSession(await told);
 }
 
 export function endSession(reason: string): void {

@@ -81,9 +81,17 @@ export function adminRoutes(options: AdminServiceOptions) {
           throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}. See: palyra pairing list`);
         return wirePairing(pairing);
       },
-      async approvePairing({ id, replaceIdentityKey, name, operator }, context) {
+      async approvePairing({ id, replaceIdentityKey, name, operator, seen }, context) {
         if (operator && isRemote(context)) throw onlyAtTheMachine();
-        const choice = { replaceIdentityKey, operator, by: actorIn(context), ...(name && { name }) };
+        const choice = {
+          replaceIdentityKey,
+          operator,
+          by: actorIn(context),
+          ...(name && { name }),
+          ...(seen && {
+            seen: { words: seen.words, role: seen.role ? parseDeviceRole(seen.role) : undefined },
+          }),
+        };
         return wirePairing(await desk.approve(id, choice));
       },
       rejectPairing: async ({ id, reason }, context) =>

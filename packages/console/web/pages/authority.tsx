@@ -162,7 +162,9 @@ function Rotation({
               <strong class="warn-text">The next step would lose {count}:</strong>{' '}
               {behind.map(({ id, name }) => (
                 <span key={id}>
-                  <a href={`#/devices/${id}`}>{name}</a>{' '}
+                  <a href={`#/devices/${id}`}>
+                    <bdi>{name}</bdi>
+                  </a>{' '}
                 </span>
               ))}
             </>

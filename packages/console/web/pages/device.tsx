@@ -3,6 +3,8 @@
 import type { AuditEntry, Certificate, Device } from '@palyra/rpc/admin';
 import { useCallback, useEffect, useState } from 'preact/hooks';
 import { admin, problemText } from '../admin.ts';
+import { useNoticed } from '../deliberate.ts';
+import { useInPlace } from '../in-place.ts';
 import { kindName, operatorRights } from '../kinds.ts';
 import { generation, now, onDevice } from '../live.ts';
 import { AuditList } from '../parts/audit-list.tsx';
@@ -49,9 +51,12 @@ export function DevicePage({ id }: { id: string }) {
         <>
           <header class="page with-actions">
             <div>
-              <h1>{shown.device.name}</h1>
+              <h1>
+                <bdi>{shown.device.name}</bdi>
+              </h1>
               <p>
-                {kindName(shown.device.kind)} · {shown.device.platform} <DeviceStatus device={shown.device} />
+                {kindName(shown.device.kind)} · <bdi>{shown.device.platform}</bdi>{' '}
+                <DeviceStatus device={shown.device} />
               </p>
             </div>
             {shown.device.state !== 'revoked' && (
@@ -74,7 +79,7 @@ export function DevicePage({ id }: { id: string }) {
             )}
           </header>
           <About {...shown} />
-          <Certificates certificates={shown.certificates} onRevoke={setAsking} />
+          <Certificates device={id} certificates={shown.certificates} onRevoke={setAsking} />
           <section class="card" aria-label="History">
             <h2>History</h2>
             <AuditList entries={shown.history} />
@@ -111,7 +116,7 @@ function About({ device }: Shown) {
       <Facts>
         {device.revocationReason && (
           <Fact name="Revoked because" wide>
-            {device.revocationReason}
+            <bdi>{device.revocationReason}</bdi>
           </Fact>
         )}
         {device.recoveryAskedMs > 0n && (
@@ -145,12 +150,12 @@ function About({ device }: Shown) {
             <span class="chips">
               {device.capabilities.map((each) => (
                 <span key={each} class="chip">
-                  {each}
+                  <bdi>{each}</bdi>
                 </span>
               ))}
             </span>
           ) : (
-            <span class="faint">It has told of no capability.</span>
+            <span class="faint">No capabilities registered.</span>
           )}
         </Fact>
       </Facts>
@@ -161,18 +166,22 @@ function About({ device }: Shown) {
 const certificateTones: Readonly<Record<string, Tone>> = { active: 'good', issued: 'calm', revoked: 'bad' };
 
 function Certificates({
+  device,
   certificates,
   onRevoke,
 }: {
+  /** Its id. */
+  device: string;
   certificates: readonly Certificate[];
   onRevoke: (certificate: Certificate) => void;
 }) {
+  const places = useInPlace(certificates, ({ serial }) => serial, device);
   return (
-    <section class="card" aria-label="Certificates">
+    <section class="card" aria-label="Certificates" {...places.pointer}>
       <h2>Certificates</h2>
       {certificates.length === 0 && <p class="faint">None yet: the device fetches it once it is approved.</p>}
       <ul class="certificates">
-        {certificates.map((each) => (
+        {places.items.map((each) => (
           <li key={each.serial}>
             <span class="mono">{each.serial}</span>
             <Tag tone={certificateTones[each.state] ?? 'calm'}>{each.state}</Tag>
@@ -206,7 +215,11 @@ const waits = ({ state, cloneSeenMs, recoveryAskedMs }: Device): boolean =>
 function Release({ device, onClose }: { device: Device; onClose: () => void }) {
   return (
     <Confirm
-      title={`Release ${device.name}?`}
+      title={
+        <>
+          Release <bdi>{device.name}</bdi>?
+        </>
+      }
       consequences={[
         ...(device.state === 'quarantined' ? ['Its quarantine ends: its certificate is taken again.'] : []),
         ...(device.cloneSeenMs > 0n ? ['The warning of a possible copy is taken off it.'] : []),
@@ -227,7 +240,17 @@ function Role({ device, onClose }: { device: Device; onClose: () => void }) {
   const role = isOperator ? 'device' : 'operator';
   return (
     <Confirm
-      title={isOperator ? `Take the operator role from ${device.name}?` : `Make ${device.name} an OPERATOR?`}
+      title={
+        isOperator ? (
+          <>
+            Take the operator role from <bdi>{device.name}</bdi>?
+          </>
+        ) : (
+          <>
+            Make <bdi>{device.name}</bdi> an OPERATOR?
+          </>
+        )
+      }
       consequences={
         isOperator
           ? [
@@ -250,9 +273,14 @@ function RevokeCertificate(props: { device: Device; certificate: Certificate; on
     <Confirm
       title="Revoke this one certificate?"
       consequences={[
-        isUsed
-          ? `The open ${transportName(device)} connection of ${device.name} uses it: it is closed at once, and what runs on it fails.`
-          : 'No agent is connected with it now. Anything else that uses it is closed at once.',
+        isUsed ? (
+          <>
+            The open {transportName(device)} connection of <bdi>{device.name}</bdi> uses it: it is closed at
+            once, and what runs on it fails.
+          </>
+        ) : (
+          'No agent is connected with it now. Anything else that uses it is closed at once.'
+        ),
         'It is for ever, and on the next revocation list. The device stays paired: to come back it asks for another one, which you must release, or pairs again.',
       ]}
       reason={auditReason}
@@ -271,6 +299,7 @@ const transportName = ({ transport }: Device): string => (transport === 'quic' ?
 
 function Rename({ device, onClose }: { device: Device; onClose: () => void }) {
   const [name, setName] = useState(device.name);
+  const isNoticed = useNoticed();
   const task = useTask();
   return (
     <Dialog title="Rename" onClose={onClose}>
@@ -294,7 +323,7 @@ function Rename({ device, onClose }: { device: Device; onClose: () => void }) {
         </label>
         <Problem text={task.problem} />
         <div class="actions">
-          <button type="submit" class="primary" disabled={task.busy}>
+          <button type="submit" class="primary" disabled={!isNoticed || task.busy}>
             Rename
           </button>
           <button type="button" onClick={onClose}>
@@ -312,7 +341,11 @@ function Revoke({ device, certificates, onClose }: Shown & { onClose: () => void
   ).length;
   return (
     <Confirm
-      title={`Revoke ${device.name}?`}
+      title={
+        <>
+          Revoke <bdi>{device.name}</bdi>?
+        </>
+      }
       consequences={[
         device.transport
           ? `Its open ${transportName(device)} connection is closed at once, and what runs on it fails.`

@@ -3,6 +3,7 @@
 import type { Device } from '@palyra/rpc/admin';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { admin, problemText } from '../admin.ts';
+import { useInPlace } from '../in-place.ts';
 import { kindName } from '../kinds.ts';
 import { generation, now, onDevice, status } from '../live.ts';
 import { DeviceStatus } from '../parts/device-status.tsx';
@@ -57,6 +58,7 @@ export function Devices() {
     if (listed.next) void load(listed.search, listed.next);
   }, [listed, load]);
 
+  const places = useInPlace(listed.devices, ({ id }) => id, listed.search);
   const isComplete = listed.next === '';
   const total = listed.search ? (isComplete ? listed.devices.length : -1) : (status.value?.devices ?? -1);
   return (
@@ -80,7 +82,7 @@ export function Devices() {
       </label>
       <Problem text={problem} />
       {listed.devices.length > 0 && (
-        <div class="list">
+        <div class="list" {...places.pointer}>
           <div class="row-head" aria-hidden="true">
             <span>Name</span>
             <span>Status</span>
@@ -89,7 +91,7 @@ export function Devices() {
           </div>
           <VirtualList
             label="Devices"
-            items={listed.devices}
+            items={places.items}
             total={total}
             rowHeight={rowHeight}
             keyOf={(device) => device.id}
@@ -117,9 +119,11 @@ function Row({ device }: { device: Device }) {
   return (
     <>
       <span class="cell-name">
-        <a href={`#/devices/${device.id}`}>{device.name}</a>
+        <a href={`#/devices/${device.id}`}>
+          <bdi>{device.name}</bdi>
+        </a>
         <small>
-          {kindName(device.kind)} · {device.platform}
+          {kindName(device.kind)} · <bdi>{device.platform}</bdi>
         </small>
       </span>
       <span>

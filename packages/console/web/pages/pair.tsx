@@ -5,6 +5,7 @@ import { signal } from '@preact/signals';
 import { useState } from 'preact/hooks';
 import { admin } from '../admin.ts';
 import { now, pairings, status } from '../live.ts';
+import { Confirm } from '../parts/confirm.tsx';
 import { Problem, Tag } from '../parts/pieces.tsx';
 import { QrCode } from '../parts/qr.tsx';
 import { useTask } from '../parts/task.ts';
@@ -117,12 +118,7 @@ function Code({ code }: { code: Minted }) {
   const pairing = pairings.value.get(code.pairingId);
   const isWaiting = !pairing || pairing.state === 'waiting';
   const leftMs = Number(code.expiresAtMs) - now.value;
-  const task = useTask();
-  const withdraw = () =>
-    task.run(async () => {
-      await admin.rejectPairing({ id: code.pairingId, reason: '' });
-      minted.value = undefined;
-    });
+  const [isAsking, setAsking] = useState(false);
   return (
     <section class="card code" aria-label="The code">
       {isWaiting ? (
@@ -169,11 +165,10 @@ function Code({ code }: { code: Minted }) {
       ) : (
         <Outcome pairing={pairing} />
       )}
-      <Problem text={task.problem} />
       <div class="actions">
         {isWaiting && (
-          <button type="button" disabled={task.busy} onClick={withdraw}>
-            Withdraw
+          <button type="button" onClick={() => setAsking(true)}>
+            Withdraw…
           </button>
         )}
         <button
@@ -191,12 +186,24 @@ function Code({ code }: { code: Minted }) {
           Shown here once: a reload forgets it. {status.value && `${status.value.liveCodes} waiting in all.`}
         </p>
       )}
+      {isWaiting && isAsking && (
+        <Confirm
+          title="Withdraw this code?"
+          consequences={['No device can use it any more. A request that came with it stays as it is.']}
+          yes="Withdraw"
+          onYes={async () => {
+            await admin.rejectPairing({ id: code.pairingId, reason: '' });
+            minted.value = undefined;
+          }}
+          onClose={() => setAsking(false)}
+        />
+      )}
     </section>
   );
 }
 
 function Outcome({ pairing }: { pairing: Pairing }) {
-  const name = pairing.device?.name;
+  const name = pairing.device && <bdi>{pairing.device.name}</bdi>;
   switch (pairing.state) {
     case 'pending_approval':
       return (
@@ -213,7 +220,9 @@ function Outcome({ pairing }: { pairing: Pairing }) {
       return (
         <>
           <Tag tone="calm">Approved</Tag>
-          <h2>{pairing.autoApprove ? `${name} was let in by the code` : `${name} is approved`}</h2>
+          <h2>
+            {name} {pairing.autoApprove ? 'was let in by the code' : 'is approved'}
+          </h2>
           <p>It becomes active with its first connection.</p>
         </>
       );
@@ -231,8 +240,8 @@ function Outcome({ pairing }: { pairing: Pairing }) {
       return (
         <>
           <Tag tone="bad">Ended</Tag>
-          <h2>{name ? `${name} was rejected` : 'The code was withdrawn'}</h2>
-          <p>{pairing.reason || 'Nobody was let in.'}</p>
+          <h2>{name ? <>{name} was rejected</> : 'The code was withdrawn'}</h2>
+          <p>{pairing.reason ? <bdi>{pairing.reason}</bdi> : 'Nobody was let in.'}</p>
         </>
       );
     case 'exhausted':

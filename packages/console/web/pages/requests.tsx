@@ -1,62 +1,104 @@
 // Who is at the door. One card says everything that the decision needs.
+//
+// A card keeps its place for as long as this page is shown: one that is decided says so where it is, and a new one comes
+// after the others. A decision is made in a dialog about one request, which asks for that request's words.
 
 import type { Pairing, PairingDevice } from '@palyra/rpc/admin';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { admin, problemCode } from '../admin.ts';
+import { inPlace } from '../in-place.ts';
 import { kindName, operatorRights } from '../kinds.ts';
 import { generation, learnDecision, now, pairings, requests } from '../live.ts';
 import { Confirm } from '../parts/confirm.tsx';
 import { Dialog } from '../parts/dialog.tsx';
-import { Empty, Fact, Facts, Fingerprint, Problem, Tag, type Tone } from '../parts/pieces.tsx';
-import { useTask } from '../parts/task.ts';
+import { Empty, Fact, Facts, Fingerprint, Tag, type Tone } from '../parts/pieces.tsx';
 import { ago, countdown } from '../time.ts';
 
 export function Requests() {
-  const waiting = requests.value;
+  const [putAway, setPutAway] = useState<ReadonlySet<string>>(new Set());
+  const shown = useRef<readonly Pairing[]>([]);
+  shown.current = inPlace(shown.current, requests.value, ({ id }) => id)
+    .map((each) => pairings.value.get(each.id) ?? over(each))
+    .filter(({ id }) => !putAway.has(id));
+  const kept = new Set(shown.current.map(({ id }) => id));
   return (
     <>
       <header class="page">
         <h1>Requests</h1>
-        <p>Devices that know a code and wait for your word. None of them is let in by itself.</p>
+        <p>Devices that know a code and wait for your decision. None is let in without it.</p>
       </header>
-      {waiting.map((pairing) => (
-        <Request key={pairing.id} pairing={pairing} />
+      {shown.current.map((pairing) => (
+        <Request
+          key={pairing.id}
+          pairing={pairing}
+          onPutAway={() => setPutAway((before) => new Set(before).add(pairing.id))}
+        />
       ))}
-      {waiting.length === 0 && generation.value > 0 && (
+      {requests.value.length === 0 && generation.value > 0 && (
         <Empty title="Nobody is waiting">
           Make a code with <a href="#/pair">Pair a device</a>, use it on the device, and the request appears
           here by itself.
         </Empty>
       )}
-      <Decided />
+      <Decided kept={kept} />
     </>
   );
 }
 
-function Request({ pairing }: { pairing: Pairing }) {
+/** It ended while the page could not hear of it. */
+const over = (pairing: Pairing): Pairing =>
+  pairing.state === 'pending_approval' ? { ...pairing, state: 'over' } : pairing;
+
+/** What a question was asked about. When that changes, the question is over. */
+interface Question {
+  readonly kind: 'approve' | 'operator' | 'replace' | 'reject';
+  readonly seen: { readonly words: string; readonly role: string };
+}
+
+function Request({ pairing, onPutAway }: { pairing: Pairing; onPutAway: () => void }) {
   const device = pairing.device!;
+  const isWaiting = pairing.state === 'pending_approval';
   const isOtherKey = device.continuity === 'another_key';
-  const [asking, setAsking] = useState<'reject' | 'replace' | 'operator' | undefined>();
-  const task = useTask();
-  const decide = async (choice: { replaceIdentityKey?: boolean; operator?: boolean }) =>
-    learnDecision(await admin.approvePairing({ id: pairing.id, ...choice }));
-  const approve = (replaceIdentityKey: boolean) => task.run(() => decide({ replaceIdentityKey }));
+  const [question, setQuestion] = useState<Question>();
+  const isDeciding = useRef(false);
+  const ask = (kind: Question['kind']) =>
+    setQuestion({ kind, seen: { words: device.words, role: device.role } });
+  const close = () => setQuestion(undefined);
+  const decide = async (decision: () => Promise<Pairing>) => {
+    isDeciding.current = true;
+    try {
+      const decided = await decision();
+      close();
+      learnDecision(decided);
+    } finally {
+      isDeciding.current = false;
+    }
+  };
+  const approve = (choice: { replaceIdentityKey?: boolean; operator?: boolean }) =>
+    decide(() => admin.approvePairing({ id: pairing.id, seen: question!.seen, ...choice }));
+  const isMoved =
+    !isDeciding.current &&
+    question !== undefined &&
+    !(isWaiting && question.seen.words === device.words && question.seen.role === device.role);
   return (
     <article
-      class={isOtherKey ? 'card request alarm' : 'card request'}
+      class={`card request ${isOtherKey ? 'alarm' : ''} ${isWaiting ? '' : 'decided'}`}
       aria-label={`Request of ${device.name}`}
     >
       <Continuity device={device} />
       {device.role === 'operator' && <OperatorBefore device={device} />}
       <div class="request-head">
         <div>
-          <h2>{device.name}</h2>
+          <h2>
+            <bdi>{device.name}</bdi>
+          </h2>
           <p class="faint">
-            {kindName(device.kind)} · {device.platform}
+            {kindName(device.kind)} · <bdi>{device.platform}</bdi>
           </p>
         </div>
         <p class="faint">
-          {ago(pairing.createdAtMs, now.value)} · ends in {countdown(Number(pairing.expiresAtMs) - now.value)}
+          {ago(pairing.createdAtMs, now.value)} ·{' '}
+          {isWaiting ? `ends in ${countdown(Number(pairing.expiresAtMs) - now.value)}` : 'no longer waiting'}
         </p>
       </div>
       <div class="words-box">
@@ -85,39 +127,80 @@ function Request({ pairing }: { pairing: Pairing }) {
           <Fingerprint value={device.identityFingerprint} />
         </Fact>
       </Facts>
-      <Problem text={task.problem} />
       <div class="actions">
-        {isOtherKey ? (
-          <button type="button" class="danger" disabled={task.busy} onClick={() => setAsking('replace')}>
-            Approve another key…
-          </button>
+        {!isWaiting ? (
+          <>
+            <Outcome pairing={pairing} />
+            <button type="button" class="link put-away" onClick={onPutAway}>
+              Put away
+            </button>
+          </>
         ) : (
-          <button type="button" class="primary" disabled={task.busy} onClick={() => approve(false)}>
-            Approve
-          </button>
+          <>
+            {isOtherKey ? (
+              <button type="button" class="danger" onClick={() => ask('replace')}>
+                Approve another key…
+              </button>
+            ) : (
+              <button type="button" class="primary" onClick={() => ask('approve')}>
+                Approve…
+              </button>
+            )}
+            {!isOtherKey && device.role !== 'operator' && (
+              <button type="button" onClick={() => ask('operator')}>
+                Approve as operator…
+              </button>
+            )}
+            <button type="button" onClick={() => ask('reject')}>
+              Reject…
+            </button>
+          </>
         )}
-        {!isOtherKey && device.role !== 'operator' && (
-          <button type="button" disabled={task.busy} onClick={() => setAsking('operator')}>
-            Approve as operator…
-          </button>
-        )}
-        <button type="button" disabled={task.busy} onClick={() => setAsking('reject')}>
-          Reject…
-        </button>
       </div>
-      {asking === 'reject' && <Reject pairing={pairing} onClose={() => setAsking(undefined)} />}
-      {asking === 'operator' && (
-        <Confirm
-          title={`Make ${device.name} an OPERATOR?`}
-          consequences={operatorRights}
-          tick="I have compared the words, and whoever holds this device may decide for me."
-          yes="Approve as OPERATOR"
-          onYes={() => decide({ operator: true })}
-          onClose={() => setAsking(undefined)}
+      {isMoved && <Moved pairing={pairing} onClose={close} />}
+      {!isMoved && question?.kind === 'reject' && (
+        <Reject
+          device={device}
+          onClose={close}
+          onYes={(reason) => decide(() => admin.rejectPairing({ id: pairing.id, reason }))}
         />
       )}
-      {asking === 'replace' && (
-        <ReplaceKey device={device} onClose={() => setAsking(undefined)} onConfirm={() => approve(true)} />
+      {!isMoved && question?.kind === 'approve' && (
+        <Confirm
+          title={
+            <>
+              Approve <bdi>{device.name}</bdi>?
+            </>
+          }
+          consequences={[
+            device.role === 'operator'
+              ? 'The device gets its certificate, and stays an OPERATOR.'
+              : 'The device gets its certificate, and may connect from then on.',
+          ]}
+          words={device.words}
+          yes="Approve"
+          isApproval
+          onYes={() => approve({})}
+          onClose={close}
+        />
+      )}
+      {!isMoved && question?.kind === 'operator' && (
+        <Confirm
+          title={
+            <>
+              Make <bdi>{device.name}</bdi> an OPERATOR?
+            </>
+          }
+          consequences={operatorRights}
+          words={device.words}
+          tick="Whoever holds this device may decide for me."
+          yes="Approve as OPERATOR"
+          onYes={() => approve({ operator: true })}
+          onClose={close}
+        />
+      )}
+      {!isMoved && question?.kind === 'replace' && (
+        <ReplaceKey device={device} onClose={close} onYes={() => approve({ replaceIdentityKey: true })} />
       )}
     </article>
   );
@@ -158,27 +241,59 @@ function OperatorBefore({ device }: { device: PairingDevice }) {
   );
 }
 
-function Reject({ pairing, onClose }: { pairing: Pairing; onClose: () => void }) {
+/** The request changed while its question was open: it expired, or was decided elsewhere. */
+function Moved({ pairing, onClose }: { pairing: Pairing; onClose: () => void }) {
+  return (
+    <Dialog title="This request has changed" onClose={onClose}>
+      <p>
+        {pairing.state === 'pending_approval' ? (
+          <>
+            <bdi>{pairing.device?.name}</bdi> is not what it was when you were asked. Look at it again.
+          </>
+        ) : (
+          <>
+            <bdi>{pairing.device?.name}</bdi> does not wait any more: <Outcome pairing={pairing} />
+          </>
+        )}
+      </p>
+      <p>You decided nothing here.</p>
+      <div class="actions">
+        <button type="button" onClick={onClose}>
+          Close
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+function Reject(props: {
+  device: PairingDevice;
+  onYes: (reason: string) => Promise<unknown>;
+  onClose: () => void;
+}) {
   return (
     <Confirm
-      title={`Reject ${pairing.device?.name}?`}
+      title={
+        <>
+          Reject <bdi>{props.device.name}</bdi>?
+        </>
+      }
       consequences={[
         'The device is told at once, with your reason.',
         'Its code is spent; to try again it needs a new one.',
       ]}
       reason="Reason, if you like"
       yes="Reject"
-      onYes={async (reason) => learnDecision(await admin.rejectPairing({ id: pairing.id, reason }))}
-      onClose={onClose}
+      onYes={props.onYes}
+      onClose={props.onClose}
     />
   );
 }
 
-/** The second step: both keys side by side, and a tick that nobody gives by accident. */
-function ReplaceKey(props: { device: PairingDevice; onClose: () => void; onConfirm: () => void }) {
+/** Both keys side by side, the words, and a tick that nobody gives by accident. */
+function ReplaceKey(props: { device: PairingDevice; onClose: () => void; onYes: () => Promise<unknown> }) {
   const { device } = props;
   const [before, setBefore] = useState<string>();
-  const [isSure, setIsSure] = useState(false);
   useEffect(() => {
     admin.getDevice({ id: device.deviceId }).then(
       (reply) => setBefore(reply.device?.identityFingerprint ?? ''),
@@ -186,11 +301,20 @@ function ReplaceKey(props: { device: PairingDevice; onClose: () => void; onConfi
     );
   }, [device.deviceId]);
   return (
-    <Dialog title="Replace the identity key?" onClose={props.onClose}>
-      <p>
-        Every certificate that the old key obtained is revoked and its connections close. Do this only if you
-        know why <strong>{device.name}</strong> has a new key.
-      </p>
+    <Confirm
+      title="Replace the identity key?"
+      consequences={[
+        'Every certificate that the old key obtained is revoked, and its connections close.',
+        <>
+          Do this only if you know why <bdi>{device.name}</bdi> has a new key.
+        </>,
+      ]}
+      words={device.words}
+      tick="I know why the key is another one."
+      yes="Replace key and approve"
+      onYes={props.onYes}
+      onClose={props.onClose}
+    >
       <Facts>
         <Fact name="Key until now" wide>
           {before === undefined ? '…' : <Fingerprint value={before} />}
@@ -199,31 +323,7 @@ function ReplaceKey(props: { device: PairingDevice; onClose: () => void; onConfi
           <Fingerprint value={device.identityFingerprint} />
         </Fact>
       </Facts>
-      <label class="check">
-        <input
-          type="checkbox"
-          checked={isSure}
-          onChange={(event) => setIsSure(event.currentTarget.checked)}
-        />
-        I have compared the words and I know why the key is another one.
-      </label>
-      <div class="actions">
-        <button
-          type="button"
-          class="danger"
-          disabled={!isSure}
-          onClick={() => {
-            props.onClose();
-            props.onConfirm();
-          }}
-        >
-          Replace key and approve
-        </button>
-        <button type="button" onClick={props.onClose}>
-          Cancel
-        </button>
-      </div>
-    </Dialog>
+    </Confirm>
   );
 }
 
@@ -235,10 +335,24 @@ const outcomes: Readonly<Record<string, readonly [tone: Tone, text: string]>> = 
   expired: ['warn', 'Expired without a decision'],
 };
 
-/** What became of those that were here while this page was open. */
-function Decided() {
+function Outcome({ pairing }: { pairing: Pairing }) {
+  const [tone, text] = outcomes[pairing.state] ?? ['warn', 'It has ended'];
+  return (
+    <Tag tone={tone}>
+      {text}
+      {pairing.reason && (
+        <>
+          : <bdi>{pairing.reason}</bdi>
+        </>
+      )}
+    </Tag>
+  );
+}
+
+/** What became of those that were here before, except for the cards that still stand. */
+function Decided({ kept }: { kept: ReadonlySet<string> }) {
   const decided = [...pairings.value.values()]
-    .filter((each) => each.device && each.state in outcomes)
+    .filter((each) => each.device && each.state in outcomes && !kept.has(each.id))
     .sort((a, b) => Number(b.createdAtMs - a.createdAtMs))
     .slice(0, 8);
   if (decided.length === 0) return null;
@@ -246,19 +360,15 @@ function Decided() {
     <section aria-label="Decided lately">
       <h2 class="quiet">Decided lately</h2>
       <ul class="plain">
-        {decided.map((pairing) => {
-          const [tone, text] = outcomes[pairing.state]!;
-          return (
-            <li key={pairing.id}>
-              <a href={`#/devices/${pairing.device!.deviceId}`}>{pairing.device!.name}</a>
-              {pairing.device!.role === 'operator' && <Tag tone="warn">OPERATOR</Tag>}
-              <Tag tone={tone}>
-                {text}
-                {pairing.reason && `: ${pairing.reason}`}
-              </Tag>
-            </li>
-          );
-        })}
+        {decided.map((pairing) => (
+          <li key={pairing.id}>
+            <a href={`#/devices/${pairing.device!.deviceId}`}>
+              <bdi>{pairing.device!.name}</bdi>
+            </a>
+            {pairing.device!.role === 'operator' && <Tag tone="warn">OPERATOR</Tag>}
+            <Outcome pairing={pairing} />
+          </li>
+        ))}
       </ul>
     </section>
   );

@@ -43,7 +43,7 @@ function Detail({ json }: { json: string }) {
           {name === 'device' || isDevice(name, value) ? (
             <a href={`#/devices/${value}`}>{String(value)}</a>
           ) : (
-            String(value)
+            <bdi>{String(value)}</bdi>
           )}
         </span>
       ))}

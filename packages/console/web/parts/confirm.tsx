@@ -1,20 +1,26 @@
-// A question that says what follows from a yes.
+// A question about one thing that says what follows from a yes. The yes takes an act of its own: it cannot be pressed
+// before the question was read, and where much depends on it, something must be typed or ticked first.
 
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
+import { useNoticed } from '../deliberate.ts';
 import { Dialog } from './dialog.tsx';
 import { Problem } from './pieces.tsx';
 import { useTask } from './task.ts';
 
 interface ConfirmProps {
-  readonly title: string;
-  readonly consequences: readonly string[];
+  readonly title: ComponentChildren;
+  readonly consequences: readonly ComponentChildren[];
+  /** The words of a request, which must be typed as the device shows them. */
+  readonly words?: string;
   /** What must be ticked first, for a yes that nobody gives by accident. */
   readonly tick?: string | undefined;
   /** Label of the field for a reason; absent, none is asked for. */
   readonly reason?: string;
   /** On the button. */
   readonly yes: string;
+  /** Whether the yes lets something in; otherwise it ends or changes something. */
+  readonly isApproval?: boolean;
   /** The dialog closes when it is done, and says what failed. */
   readonly onYes: (reason: string) => Promise<unknown>;
   readonly onClose: () => void;
@@ -22,17 +28,22 @@ interface ConfirmProps {
 }
 
 export function Confirm(props: ConfirmProps) {
-  const { title, consequences, tick, yes, onYes, onClose } = props;
+  const { title, consequences, words, tick, yes, onYes, onClose } = props;
   const [isSure, setIsSure] = useState(tick === undefined);
+  const [typed, setTyped] = useState('');
   const [reason, setReason] = useState('');
+  const isNoticed = useNoticed();
   const task = useTask();
+  const hasWords = words === undefined || sameWords(typed, words);
   return (
     <Dialog title={title} onClose={onClose}>
-      <ul class="consequences">
-        {consequences.map((each) => (
-          <li key={each}>{each}</li>
-        ))}
-      </ul>
+      {consequences.length > 0 && (
+        <ul class="consequences">
+          {consequences.map((each, place) => (
+            <li key={place}>{each}</li>
+          ))}
+        </ul>
+      )}
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -43,6 +54,7 @@ export function Confirm(props: ConfirmProps) {
         }}
       >
         {props.children}
+        {words !== undefined && <Words words={words} typed={typed} onType={setTyped} />}
         {props.reason !== undefined && (
           <label>
             {props.reason}
@@ -61,7 +73,11 @@ export function Confirm(props: ConfirmProps) {
         )}
         <Problem text={task.problem} />
         <div class="actions">
-          <button type="submit" class="danger" disabled={!isSure || task.busy}>
+          <button
+            type="submit"
+            class={props.isApproval ? 'primary' : 'danger'}
+            disabled={!isNoticed || !hasWords || !isSure || task.busy}
+          >
             {yes}
           </button>
           <button type="button" onClick={onClose}>
@@ -72,3 +88,36 @@ export function Confirm(props: ConfirmProps) {
     </Dialog>
   );
 }
+
+function Words(props: { words: string; typed: string; onType: (typed: string) => void }) {
+  const { words, typed, onType } = props;
+  const isWrong = wordsIn(typed).length >= wordsIn(words).length && !sameWords(typed, words);
+  return (
+    <>
+      <label>
+        The three words on the device's screen
+        <input
+          value={typed}
+          maxLength={64}
+          autocomplete="off"
+          autocapitalize="none"
+          spellcheck={false}
+          onInput={(event) => onType(event.currentTarget.value)}
+        />
+      </label>
+      <p class="under" role="status">
+        {isWrong
+          ? 'These are not the words of this request. If the device shows them, reject the request.'
+          : 'Read them on the device, and type them.'}
+      </p>
+    </>
+  );
+}
+
+const wordsIn = (text: string): string[] =>
+  text
+    .trim()
+    .toLowerCase()
+    .split(/[\s-]+/);
+const sameWords = (typed: string, words: string): boolean =>
+  wordsIn(typed).join(' ') === wordsIn(words).join(' ');

@@ -48,6 +48,14 @@ export interface ApprovalChoice {
   readonly operator?: boolean;
   /** Who decides, for the audit. */
   readonly by?: Actor;
+  /** What the person who decides was shown; a request that is not so is not approved. */
+  readonly seen?: SeenRequest;
+}
+
+export interface SeenRequest {
+  readonly words: string;
+  /** Of the device with this id; undefined when there is none. */
+  readonly role: DeviceRole | undefined;
 }
 
 export class PairingDesk {
@@ -121,7 +129,7 @@ export class PairingDesk {
 
   /**
    * Lets the device in. Its certificate is made when it fetches it.
-   * @throws PAIRING_NOT_FOUND, PAIRING_STATE_CONFLICT, PAIRING_EXPIRED, DEVICE_REVOKED, DEVICE_QUARANTINED; IDENTITY_KEY_CHANGED when the
+   * @throws PAIRING_NOT_FOUND, PAIRING_STATE_CONFLICT (also when it is not what was seen), PAIRING_EXPIRED, DEVICE_REVOKED, DEVICE_QUARANTINED; IDENTITY_KEY_CHANGED when the
    *   device id is known with another identity key and `replaceIdentityKey` is not set.
    */
   async approve(id: string, choice: ApprovalChoice = {}): Promise<Pairing> {
@@ -158,6 +166,9 @@ export class PairingDesk {
     const next = step(pairing, { type: 'approve', expiresAt }, now);
     const { request } = next as Extract<Pairing, { state: 'approved' }>;
     const known = await tx.device(request.deviceId);
+    if (choice.seen && !(choice.seen.words === request.words && choice.seen.role === known?.role)) {
+      throw notAsSeen(pairing.id);
+    }
     if (known) mustBeLetIn(known);
     const keyChanged = known !== undefined && !sameBytes(known.identityKey, request.identityKey);
     if (keyChanged && !choice.replaceIdentityKey) throw identityKeyChanged(known.id);
@@ -375,6 +386,13 @@ export async function revokeAllCertificates(
     }
     if (page.length < revokedAtOnce) return serials;
   }
+}
+
+function notAsSeen(id: string): IdentityError {
+  return new IdentityError(
+    'PAIRING_STATE_CONFLICT',
+    `Request ${id} is not what you were shown. Nothing was decided: look at it again, and compare the words.`,
+  );
 }
 
 /** @throws PAIRING_NOT_FOUND */

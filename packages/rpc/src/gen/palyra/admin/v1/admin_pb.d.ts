@@ -405,6 +405,13 @@ export declare type ApprovePairingRequest = Message<"palyra.admin.v1.ApprovePair
    * @generated from field: bool operator = 4;
    */
   operator: boolean;
+
+  /**
+   * What the person who decides was shown. When it is set, a request that is not so (any more) is not approved.
+   *
+   * @generated from field: palyra.admin.v1.PairingSeen seen = 5;
+   */
+  seen?: PairingSeen | undefined;
 };
 
 /**
@@ -412,6 +419,31 @@ export declare type ApprovePairingRequest = Message<"palyra.admin.v1.ApprovePair
  * Use `create(ApprovePairingRequestSchema)` to create a new message.
  */
 export declare const ApprovePairingRequestSchema: GenMessage<ApprovePairingRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.PairingSeen
+ */
+export declare type PairingSeen = Message<"palyra.admin.v1.PairingSeen"> & {
+  /**
+   * As in PairingDevice.
+   *
+   * @generated from field: string words = 1;
+   */
+  words: string;
+
+  /**
+   * As in PairingDevice: what its approval would do to an operator.
+   *
+   * @generated from field: string role = 2;
+   */
+  role: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.PairingSeen.
+ * Use `create(PairingSeenSchema)` to create a new message.
+ */
+export declare const PairingSeenSchema: GenMessage<PairingSeen>;
 
 /**
  * @generated from message palyra.admin.v1.RejectPairingRequest
