@@ -167,7 +167,10 @@ class LiveScreen {
     try {
       // What comes of it is told by the changes.
       if (command.do === 'reject') await this.#admin?.rejectPairing({ id, reason: command.reason });
-      else await this.#admin?.approvePairing({ id, replaceIdentityKey: command.replaceIdentityKey });
+      else {
+        const { seen, replaceIdentityKey } = command;
+        await this.#admin?.approvePairing({ id, seen, replaceIdentityKey });
+      }
     } catch (error) {
       const { code, message } = fromConnectError(error);
       this.#state = withNews(this.#state, `Not done: ${withFollowUps(this.#cli, message)} [${code}]`);

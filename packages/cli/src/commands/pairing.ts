@@ -187,7 +187,7 @@ async function approve(cli: Cli, reference: string | undefined, options: Approve
 async function askAboutTheOnlyRequest(
   cli: Cli,
   options: ApproveOptions,
-): Promise<{ id: string; replaceIdentityKey: boolean }> {
+): Promise<{ id: string; replaceIdentityKey: boolean; seen: { words: string; role: string } }> {
   const { pairings } = await withAdmin(cli, (admin) => admin.listPairings({ openOnly: true, limit: page }));
   const requests = pairings.filter(isRequest);
   const [request] = requests;
@@ -224,7 +224,8 @@ async function askAboutTheOnlyRequest(
     cli.output.note(cli.output.paint('yellow', `! ${operatorWords}.`));
     await askYes(cli, 'Let it in as an OPERATOR?');
   }
-  return { id, replaceIdentityKey: anotherKey };
+  const { words = '', role = '' } = request.device ?? {};
+  return { id, replaceIdentityKey: anotherKey, seen: { words, role } };
 }
 
 /** The same command with the request named. */

@@ -7,7 +7,14 @@ import type { Pairing } from '../admin.ts';
 import { operatorWarning } from '../pairing-view.ts';
 import { fit, wrap } from '../table.ts';
 import { formatCountdown } from '../time.ts';
-import { type Question, replaceWord, type WatchState } from './state.ts';
+import {
+  isSelectionOver,
+  placeAfter,
+  type Question,
+  replaceWord,
+  selectedAt,
+  type WatchState,
+} from './state.ts';
 
 export interface ScreenLine {
   readonly text: string;
@@ -54,7 +61,7 @@ export function screenLines(state: WatchState, options: ScreenOptions): readonly
       ? emptyLines(options)
       : windowOf(
           requests.map((each) => blockOf(each, each.id === selected, options)),
-          requests.findIndex((each) => each.id === selected),
+          isSelectionOver(state) ? placeAfter(requests, selected) : selectedAt(state),
           room - 1,
         );
   const used = [{ text: '' }, ...body].slice(0, room);
@@ -217,11 +224,17 @@ function endOf(typed: string, columns: number): string {
   return characters.join('');
 }
 
-function hintLines({ connected, requests }: WatchState, columns: number): ScreenLine[] {
-  const decide = connected && requests.length > 0 ? ['up/down select', 'a approve', 'r reject'] : [];
-  const hints = [...decide, '? help', 'q quit'];
-  // A key stays with what it does.
-  return paragraph(hints.map((each) => each.replaceAll(' ', '\u00a0')).join('  '), columns, 'dim');
+function hintLines(state: WatchState, columns: number): ScreenLine[] {
+  const { connected, requests } = state;
+  const isOver = isSelectionOver(state);
+  const select = requests.length > 0 ? ['up/down select'] : [];
+  const decide = connected && selectedAt(state) >= 0 ? ['a approve', 'r reject'] : [];
+  const hints = [...select, ...decide, '? help', 'q quit'];
+  return [
+    ...(isOver ? paragraph('! The request that was selected is over.', columns, 'yellow') : []),
+    // A key stays with what it does.
+    ...paragraph(hints.map((each) => each.replaceAll(' ', '\u00a0')).join('  '), columns, 'dim'),
+  ];
 }
 
 function helpLines({ columns, codeCommand }: ScreenOptions): ScreenLine[] {

@@ -1,5 +1,6 @@
 // What the live `pairing watch` knows, and what a change or a key makes of it. A question is about one id, and stays
-// open until it is answered: a request that arrives or ends cannot slip under a key that was meant for another.
+// open until it is answered: a request that arrives or ends cannot slip under a key that was meant for another. So it is
+// with the selection: it stays on its id, also when that is over, until the person selects another one.
 //
 //   (none) --a--> approve --y--> approved, or, with ANOTHER KEY, replace --"replace" Enter--> approved
 //          --r--> reject  --reason Enter--> rejected
@@ -12,10 +13,17 @@ import type { Key } from './keys.ts';
 
 export type Question =
   | { readonly kind: 'help' }
-  | { readonly kind: 'approve'; readonly id: string }
-  | { readonly kind: 'replace' | 'reject'; readonly id: string; readonly typed: string }
+  | { readonly kind: 'approve'; readonly id: string; readonly seen: Seen }
+  | { readonly kind: 'replace'; readonly id: string; readonly seen: Seen; readonly typed: string }
+  | { readonly kind: 'reject'; readonly id: string; readonly typed: string }
   /** The request is over, decided elsewhere or expired, while there was a question about it. */
   | { readonly kind: 'ended' };
+
+/** What was on the screen when the question was asked; the daemon approves nothing else. */
+export interface Seen {
+  readonly words: string;
+  readonly role: string;
+}
 
 export interface WatchState {
   readonly connected: boolean;
@@ -23,6 +31,7 @@ export interface WatchState {
   readonly requests: readonly Pairing[];
   /** Codes that wait for a device. */
   readonly codes: readonly Pairing[];
+  /** The id; perhaps of a request that is over. */
   readonly selected: string | undefined;
   readonly question: Question | undefined;
   /** One line each, the newest last. */
@@ -30,7 +39,12 @@ export interface WatchState {
 }
 
 export type Decision =
-  | { readonly do: 'approve'; readonly id: string; readonly replaceIdentityKey: boolean }
+  | {
+      readonly do: 'approve';
+      readonly id: string;
+      readonly seen: Seen;
+      readonly replaceIdentityKey: boolean;
+    }
   | { readonly do: 'reject'; readonly id: string; readonly reason: string };
 
 /** What must be typed to accept another identity key. */
@@ -59,14 +73,23 @@ export function disconnected(state: WatchState): WatchState {
 }
 
 /** Everything that is open is told anew. */
-export function reconnected({ news, question }: WatchState): WatchState {
-  return { ...nothingSeen, news, question };
+export function reconnected({ news, question, selected }: WatchState): WatchState {
+  return { ...nothingSeen, news, question, selected };
+}
+
+/** Where the selected request is listed; -1 when none is selected, or the selected one is over. */
+export function selectedAt({ requests, selected }: WatchState): number {
+  return requests.findIndex(({ id }) => id === selected);
+}
+
+/** The selected request is over: keys that were meant for it do nothing. */
+export function isSelectionOver(state: WatchState): boolean {
+  return state.selected !== undefined && selectedAt(state) < 0;
 }
 
 /** @param line the change in words; it becomes news unless the list itself shows it. */
 export function withChange(before: WatchState, pairing: Pairing, line: string): WatchState {
   const { id, state } = pairing;
-  const listed = before.requests.findIndex((each) => each.id === id);
   const codes = placed(before.codes, pairing, state === 'waiting');
   const requests = placed(before.requests, pairing, state === 'pending_approval');
   if (state === 'pending_approval') {
@@ -77,7 +100,6 @@ export function withChange(before: WatchState, pairing: Pairing, line: string): 
     ...before,
     codes,
     requests,
-    selected: before.selected === id ? requests[Math.min(listed, requests.length - 1)]?.id : before.selected,
     question: question && 'id' in question && question.id === id ? withoutRequest(question) : question,
   };
   return state === 'waiting' && pairing.failedGuesses === 0 ? after : withNews(after, line);
@@ -105,31 +127,45 @@ export function pressed(state: WatchState, key: Key, canSee = true): Pressed {
   if (!canSee) return { state };
   if (state.question) return answered({ ...state, question: undefined }, state.question, key);
   const { requests, selected } = state;
-  const at = requests.findIndex((each) => each.id === selected);
+  const at = selectedAt(state);
   const select = (index: number) => ({
     state: { ...state, selected: requests[Math.max(0, Math.min(index, requests.length - 1))]?.id },
   });
-  const canDecide = state.connected && selected !== undefined;
   switch (key) {
     case 'q':
       return { state, command: { do: 'quit' } };
     case 'up':
     case 'k':
-      return select(at - 1);
+      return select(at < 0 ? requests.findLastIndex(({ id }) => id < (selected ?? '')) : at - 1);
     case 'down':
     case 'j':
-      return select(at + 1);
+      return select(at < 0 ? placeAfter(requests, selected) : at + 1);
     case 'a':
-      return { state: canDecide ? { ...state, question: { kind: 'approve', id: selected } } : state };
     case 'r':
-      return {
-        state: canDecide ? { ...state, question: { kind: 'reject', id: selected, typed: '' } } : state,
-      };
+      return { state: asked(state, key, requests[at]) };
     case '?':
       return { state: { ...state, question: { kind: 'help' } } };
     default:
       return { state };
   }
+}
+
+/** With the question about the request; without one, there is a word about why not. */
+function asked(state: WatchState, key: 'a' | 'r', request: Pairing | undefined): WatchState {
+  if (!state.connected) return state;
+  if (!request) return isSelectionOver(state) ? withNews(state, selectionOverWords) : state;
+  const { id } = request;
+  if (key === 'r') return { ...state, question: { kind: 'reject', id, typed: '' } };
+  const { words = '', role = '' } = request.device ?? {};
+  return { ...state, question: { kind: 'approve', id, seen: { words, role } } };
+}
+
+const selectionOverWords = 'Nothing was done: the request that was selected is over. Select another one.';
+
+/** Where the list goes on behind a request that is over: ids grow with time. */
+export function placeAfter(requests: readonly Pairing[], id = ''): number {
+  const next = requests.findIndex((each) => each.id > id);
+  return next < 0 ? requests.length - 1 : next;
 }
 
 /** @param closed the state without the question. */
@@ -140,17 +176,17 @@ function answered(closed: WatchState, question: Question, key: Key): Pressed {
     case 'ended':
       return { state: key === 'enter' || key === 'escape' ? closed : { ...closed, question } };
     case 'approve': {
-      const { id } = question;
+      const { id, seen } = question;
       if (key !== 'y' && key !== 'Y') return { state: closed };
       const request = closed.requests.find((each) => each.id === id);
       return request?.device?.continuity === 'another_key'
-        ? { state: { ...closed, question: { kind: 'replace', id, typed: '' } } }
-        : { state: closed, command: { do: 'approve', id, replaceIdentityKey: false } };
+        ? { state: { ...closed, question: { kind: 'replace', id, seen, typed: '' } } }
+        : { state: closed, command: { do: 'approve', id, seen, replaceIdentityKey: false } };
     }
     case 'replace': {
-      const { id, typed } = question;
+      const { id, seen, typed } = question;
       if (key === 'enter' && typed === replaceWord) {
-        return { state: closed, command: { do: 'approve', id, replaceIdentityKey: true } };
+        return { state: closed, command: { do: 'approve', id, seen, replaceIdentityKey: true } };
       }
       if (key === 'enter' || key === 'escape') return { state: closed };
       return {
