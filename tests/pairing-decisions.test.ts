@@ -27,6 +27,33 @@ test('a device is shown as new, as known, or as one with another key', async (t)
   assert.equal(await continuityOf(daemon, strange.requestId), 'another_key');
 });
 
+test('a decision that names other words, or another role, than the request has decides nothing', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  await pair(daemon, device);
+  const [{ requestId: id, words }, another] = [
+    await request(daemon, device),
+    await request(daemon, await makeDevice()),
+  ];
+  for (const seen of [
+    { words: another.words, role: 'device' },
+    { words: '', role: 'device' },
+    { words, role: '' },
+    { words, role: 'operator' },
+  ])
+    await expectCode(daemon.admin.approvePairing({ id, seen }), 'PAIRING_STATE_CONFLICT');
+  await expectCode(daemon.admin.approvePairing({ id, seen: { words, role: 'king' } }), 'MESSAGE_INVALID');
+  // Between the look and the decision the device became an operator, which the approval would keep.
+  await daemon.admin.setDeviceRole({ id: device.identity.id, role: 'operator' });
+  await expectCode(
+    daemon.admin.approvePairing({ id, seen: { words, role: 'device' } }),
+    'PAIRING_STATE_CONFLICT',
+  );
+  assert.equal((await daemon.admin.getPairing({ id })).state, 'pending_approval');
+  await daemon.admin.approvePairing({ id, seen: { words, role: 'operator' } });
+  await daemon.admin.approvePairing({ id: another.requestId, seen: { words: another.words, role: '' } });
+});
+
 test('another identity key is refused until the operator says so, and then the old one is out at once', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();

@@ -81,6 +81,16 @@ test('a device that is an operator is shown as one, in the list and in the quest
   assert.doesNotMatch(show(see(nothingSeen, known)).join('\n'), /OPERATOR/);
 });
 
+test('when the selected request is over, the list says so and shows no decision until another one is selected', () => {
+  const state = see(nothingSeen, known, other);
+  const ended = see(state, { ...known, state: 'expired' });
+  const shown = show(ended).join('\n');
+  assert.match(shown, /! The selected request is over: up or down\s+selects\s+another\s+one\./);
+  assert.match(shown, /laptop 2/);
+  assert.doesNotMatch(shown, /^>|a approve/m);
+  assert.match(show(press(ended, 'down')).join('\n'), /^> laptop 2[\s\S]*a.approve/m);
+});
+
 test('the question shows whose words they are', () => {
   assert.deepEqual(show(press(see(nothingSeen, known, other), 'down', 'a')).slice(-3), [
     'apple bear cat2',

@@ -226,12 +226,14 @@ function endOf(typed: string, columns: number): string {
 
 function hintLines(state: WatchState, columns: number): ScreenLine[] {
   const { connected, requests } = state;
-  const isOver = isSelectionOver(state);
+  const isOver = requests.length > 0 && isSelectionOver(state);
   const select = requests.length > 0 ? ['up/down select'] : [];
   const decide = connected && selectedAt(state) >= 0 ? ['a approve', 'r reject'] : [];
   const hints = [...select, ...decide, '? help', 'q quit'];
   return [
-    ...(isOver ? paragraph('! The request that was selected is over.', columns, 'yellow') : []),
+    ...(isOver
+      ? paragraph('! The selected request is over: up or down selects another one.', columns, 'yellow')
+      : []),
     // A key stays with what it does.
     ...paragraph(hints.map((each) => each.replaceAll(' ', '\u00a0')).join('  '), columns, 'dim'),
   ];

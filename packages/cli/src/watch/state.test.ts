@@ -113,7 +113,7 @@ test('keys that come after the selected request has ended do nothing, and say so
       const { state: still, commands } = after(ended, ...keys);
       assert.deepEqual(commands, []);
       assert.equal(still.question, undefined);
-      assert.match(still.news.at(-1)!, /the request that was selected is over/);
+      assert.match(still.news.at(-1)!, /the selected request is over/);
     }
     assert.equal(after(ended, 'down').state.selected, changed.id);
     assert.equal(after(ended, 'up').state.selected, one.id);

@@ -160,7 +160,7 @@ function asked(state: WatchState, key: 'a' | 'r', request: Pairing | undefined):
   return { ...state, question: { kind: 'approve', id, seen: { words, role } } };
 }
 
-const selectionOverWords = 'Nothing was done: the request that was selected is over. Select another one.';
+const selectionOverWords = 'Nothing was done: the selected request is over. Select another one.';
 
 /** Where the list goes on behind a request that is over: ids grow with time. */
 export function placeAfter(requests: readonly Pairing[], id = ''): number {
