@@ -101,6 +101,7 @@ export class QuicRuntime {
    */
   swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): Promise<void> {
     const swapped = this.#swap(credential, trustBundle);
+    // Whoever asked for it is told; who comes next only waits.
     this.#swapping = swapped.catch(() => {});
     return swapped;
   }

@@ -153,6 +153,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   };
   // Who comes before everything stands waits for it: nobody is let in whose revocation would not be felt.
   const started = Promise.withResolvers<void>();
+  // Those who wait are told; there may be none.
   started.promise.catch(() => {});
   const authenticator: DeviceAuthenticator = {
     admit: (...asked) => started.promise.then(() => identity.admit(...asked)),
@@ -281,6 +282,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   /** One at a time. HTTP/2 connections stay; devices on QUIC reconnect. */
   function presentNewCredential(isWanted = () => true): Promise<void> {
     const presented = presenting.then(() => (isWanted() ? present() : undefined));
+    // Whoever asked for it is told; who comes next only waits.
     presenting = presented.catch(() => {});
     return presented;
   }

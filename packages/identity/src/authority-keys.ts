@@ -47,6 +47,7 @@ export class SecretStoreKeys implements AuthorityKeys {
     const made = (lastMade.get(this.#secrets) ?? Promise.resolve()).then(() => this.#make(authority));
     lastMade.set(
       this.#secrets,
+      // Whoever asked for it is told; who comes next only waits.
       made.catch(() => {}),
     );
     return made;

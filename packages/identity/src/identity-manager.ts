@@ -407,6 +407,7 @@ export class IdentityManager {
       const changed = await loadIssuing(this.#options, this.trustDomain);
       this.#loaded = { ...this.#loaded, ...changed };
     });
+    // Whoever asked for it is told; who comes next only waits.
     this.#reloading = reloaded.catch(() => {});
     return reloaded;
   }

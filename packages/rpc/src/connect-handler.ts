@@ -64,6 +64,7 @@ function universalRequest(
     const body = call.body as AsyncIterable<Uint8Array>;
     return { ...call, body: isStreamed ? inMessages(body, maxBytes) : inPieces(body) };
   } catch {
+    // The URL is made of what the peer sent, and nothing else here can fail. It is answered with 400.
     return undefined;
   }
 }

@@ -103,6 +103,7 @@ export const nodeCrypto: PairingCrypto = {
     try {
       decipher.final();
     } catch {
+      // Not sealed with this key and for this place; the caller says what that means.
       return undefined;
     }
     return new Uint8Array(plaintext);

@@ -164,6 +164,7 @@ export class FilesystemSecretStore implements SecretStore {
       if (this.#unusable !== undefined) throw this.#unusable;
       return withStoreErrors(this.#path, operation);
     });
+    // Whoever asked for it is told; who comes next only waits.
     this.#last = result.catch(() => {});
     return result;
   }

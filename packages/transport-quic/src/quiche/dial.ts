@@ -146,6 +146,7 @@ class QuicheClientConnection implements QuicClientConnection {
     const sent = error
       ? this.#session.close(toCloseNumber(error.code), toCloseReason(error.message))
       : this.#session.close(closedNormally, '');
+    // A peer that has gone needs no farewell; the connection is over either way.
     sent.catch(() => {});
   }
 
@@ -168,6 +169,7 @@ class QuicheClientConnection implements QuicClientConnection {
       this.#gone(reason);
       this.#end();
     } catch {
+      // What the server sent is no farewell of ours, or was cut off: the connection ends with that word.
       this.close(goawayInvalid());
     }
   }

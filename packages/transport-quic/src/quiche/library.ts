@@ -148,6 +148,7 @@ function isIntact({ root, noFile, noFolder, scratch }: Sandbox): boolean {
       lstatSync(scratch).isDirectory()
     );
   } catch {
+    // What cannot be looked at does not hold; the caller refuses to go on.
     return false;
   }
 }

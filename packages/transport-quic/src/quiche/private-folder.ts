@@ -42,6 +42,7 @@ function pidNamespace(): string | undefined {
     if (readlinkSync('/proc/self') !== String(process.pid)) return undefined;
     return /^pid:\[(\d+)\]$/.exec(readlinkSync('/proc/self/ns/pid'))?.[1];
   } catch {
+    // No /proc here, or one that shows nothing.
     return undefined;
   }
 }

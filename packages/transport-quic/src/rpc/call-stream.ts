@@ -48,6 +48,7 @@ export class CallStream {
     this.#stream = stream;
     this.#role = role;
     this.#limits = limits;
+    // Whoever reads them is told; a call that is given up is read by nobody.
     for (const { promise } of [this.#head, this.#trailers]) promise.catch(() => {});
     void this.#receive();
   }
@@ -204,6 +205,7 @@ export class CallStream {
     this.#done = true;
     this.#trailers.resolve(trailers);
     this.#creditWaiter?.();
+    // The answer is complete; a stream that is lost now loses nothing.
     this.#stream.end().catch(() => {});
   }
 
@@ -221,6 +223,7 @@ export class CallStream {
     this.#receiveCredit += this.#taken;
     this.queue({ type: 'window', bytes: this.#taken });
     this.#taken = 0;
+    // A stream that cannot be written to any more fails the reading as well.
     this.flush().catch(() => {});
   }
 
