@@ -43,6 +43,7 @@ await request(daemon, { ...devices[6]!.device, identity: other });
 
 const pages: readonly (readonly [name: string, hash: string, prepare?: (page: Page) => Promise<void>])[] = [
   ['requests', '/requests'],
+  ['approve', '/requests', (page) => page.getByText('Approve…', { exact: true }).click()],
   ['replace-key', '/requests', (page) => page.getByText('Approve another key').click()],
   ['pair', '/pair', (page) => page.getByText('Make a code').click()],
   [
