@@ -4,11 +4,13 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Locator, Page } from 'playwright-core';
-import { go, startConsole } from './testing/console-browser.ts';
+import { go, shareBrowser, startConsole } from './testing/console-browser.ts';
 import { aim, approve, clickTwice } from './testing/console-presses.ts';
 import { HeldClock, minute } from './testing/held-clock.ts';
 import type { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, request } from './testing/sample-device.ts';
+
+shareBrowser();
 
 /** A double click, two clicks, and somebody who clicks again because nothing seems to happen. */
 const gapsMs = [60, 200, 600];
