@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { DeviceIdentity, nodeCrypto } from '@palyra/identity';
 import type { Locator, Page } from 'playwright-core';
 import { go, shareBrowser, startConsole } from './testing/console-browser.ts';
 import { aim, approve, clickTwice } from './testing/console-presses.ts';
@@ -184,7 +185,10 @@ test('Enter that is held down or pressed twice opens a question and answers none
 
 test('rows of the devices stay under the pointer when a device comes that belongs before them', async (t) => {
   const { daemon, page, enter } = await startConsole(t);
-  const early = await makeDevice({ name: 'early' });
+  // Devices are listed by their ids, which begin with the time at which they were made.
+  const minuteAgo = { now: () => new Date(Date.now() - minute) };
+  const identity = await DeviceIdentity.create(nodeCrypto, minuteAgo);
+  const early = await makeDevice({ name: 'early', identity });
   await pair(daemon, await makeDevice({ name: 'late' }));
   await enter();
   await go(page, 'Devices');
