@@ -5,13 +5,17 @@ import { generateKeyPairSync } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import {
   type DeviceKind,
+  nodeCrypto,
   type PairingCode,
   type PairingPeer,
   parsePairingCode,
   requestPairing,
+  type Ulid,
 } from '@palyra/identity';
 import { lvCat } from '../packages/identity/src/lv.ts';
 import { scalarMultVfyVectors } from '../packages/identity/src/pairing/cpace-vectors.ts';
+import { encodeDaemonHello } from '../packages/identity/src/pairing/hello.ts';
+import { commitmentTo } from '../packages/identity/src/pairing/transcript.ts';
 import { expectCode } from './testing/expect-code.ts';
 import { RawHandshake } from './testing/raw-handshake.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
@@ -43,11 +47,11 @@ async function stillPairs(
 test('there are seven points that must abort', () => assert.equal(abortingPoints.length, 7));
 
 for (const { u } of abortingPoints) {
-  test(`the daemon aborts on the point ${u.slice(0, 8)}…${u.slice(-2)} as Ya, and the guess is taken`, async (t) => {
+  test(`the daemon aborts on the point ${u.slice(0, 8)}…${u.slice(-2)} as Ya, and no guess is taken`, async (t) => {
     const { peer, device, code, guessesLeft, daemon } = await start(t);
     const handshake = await RawHandshake.open(device, peer, code);
     await expectCode(handshake.exchange({ ya: Buffer.from(u, 'hex') }), 'MESSAGE_INVALID');
-    assert.equal(await guessesLeft(), 2);
+    assert.equal(await guessesLeft(), 3);
     await expectCode(
       peer.exchange({
         sessionId: handshake.opened.sessionId,
@@ -61,12 +65,23 @@ for (const { u } of abortingPoints) {
 
   test(`the device aborts on the point ${u.slice(0, 8)}…${u.slice(-2)} as Yb, and stores nothing`, async (t) => {
     const { peer, device, code, daemon } = await start(t);
+    const yb = Buffer.from(u, 'hex');
+    const adB = encodeDaemonHello({
+      daemonId: goodId as Ulid,
+      trustDomain: 'palyra-aaaaaaaaaa.internal',
+      time: new Date(),
+    });
+    const nonce = nodeCrypto.randomBytes(32);
     const lying: PairingPeer = {
       ...peer,
-      exchange: async (call) => ({ ...(await peer.exchange(call)), yb: Buffer.from(u, 'hex') }),
+      open: async (call) => ({
+        ...(await peer.open(call)),
+        commitment: await commitmentTo(nodeCrypto, { yb, adB, nonce }),
+      }),
+      exchange: async (call) => ({ ...(await peer.exchange(call)), yb, daemonHello: adB, nonce }),
     };
     await expectCode(requestPairing(device, lying, code, daemon.pairingAddress), 'MESSAGE_INVALID');
-    assert.deepEqual(await device.secrets.list(), []);
+    assert.deepEqual(await device.secrets.list('enrollments/'), []);
   });
 }
 
@@ -80,12 +95,12 @@ test('a Ya that is not 32 bytes is refused', async (t) => {
 
 test('another protocol version is told which one this is', async (t) => {
   const { peer, code, daemon } = await start(t);
-  for (const version of [0, 2, 4_294_967_295]) {
+  for (const version of [0, 1, 3, 4_294_967_295]) {
     const error = await expectCode(
       peer.open({ version, slot: code.slot, kind: 'cli' }),
       'VERSION_UNSUPPORTED',
     );
-    assert.match(error.message, /version 1\b/);
+    assert.match(error.message, /version 2\b/);
   }
   await stillPairs({ daemon, peer }, code);
 });
@@ -93,7 +108,7 @@ test('another protocol version is told which one this is', async (t) => {
 test('a kind of client that does not exist is refused', async (t) => {
   const { peer, code, daemon } = await start(t);
   for (const kind of ['', 'CLI', 'toaster', 'cli ', 'x'.repeat(5000)]) {
-    await expectCode(peer.open({ version: 1, slot: code.slot, kind: kind as DeviceKind }), 'MESSAGE_INVALID');
+    await expectCode(peer.open({ version: 2, slot: code.slot, kind: kind as DeviceKind }), 'MESSAGE_INVALID');
   }
   await stillPairs({ daemon, peer }, code);
 });
@@ -114,13 +129,14 @@ test('a slot is three digits or 16 bytes', async (t) => {
     'x'.repeat(8000),
   ];
   for (const slot of slots) {
-    await expectCode(peer.open({ version: 1, slot: Buffer.from(slot), kind: 'cli' }), 'MESSAGE_INVALID');
+    await expectCode(peer.open({ version: 2, slot: Buffer.from(slot), kind: 'cli' }), 'MESSAGE_INVALID');
   }
   await stillPairs({ daemon, peer }, code);
 });
 
 const goodId = '01K8ZQ4YV3M6X9T2B7C5D1E0FG';
 const p256 = spki('P-256');
+const ed25519 = (await nodeCrypto.generateIdentityKey()).publicKey;
 
 function spki(namedCurve: string): Buffer {
   return generateKeyPairSync('ec', { namedCurve }).publicKey.export({ format: 'der', type: 'spki' });
@@ -136,9 +152,9 @@ function helloWith(changed: {
   platform?: string;
 }): Uint8Array {
   return lvCat(
-    changed.label ?? 'palyra-device-hello-v1',
+    changed.label ?? 'palyra-device-hello-v2',
     changed.id ?? goodId,
-    changed.identityKey ?? new Uint8Array(32).fill(7),
+    changed.identityKey ?? ed25519,
     changed.tlsKey ?? p256,
     changed.name ?? 'laptop',
     changed.platform ?? 'linux',
@@ -206,6 +222,34 @@ const badTlsKeys = {
   ]),
 };
 
+/** Curve points of small order, in every form (the list of libsodium), and what is no point or not in canonical form. */
+const badIdentityKeys = {
+  'all zero': new Uint8Array(32),
+  'all ones': new Uint8Array(32).fill(0xff),
+  'the neutral element': Buffer.from(`01${'00'.repeat(31)}`, 'hex'),
+  'the neutral element with a sign': Buffer.from(`01${'00'.repeat(30)}80`, 'hex'),
+  'zero with a sign': Buffer.from(`${'00'.repeat(31)}80`, 'hex'),
+  'of order 2': Buffer.from(`ec${'ff'.repeat(30)}7f`, 'hex'),
+  'of order 2 with a sign': Buffer.from(`ec${'ff'.repeat(30)}ff`, 'hex'),
+  'of order 8': Buffer.from('26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05', 'hex'),
+  'of order 8 with a sign': Buffer.from(
+    '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85',
+    'hex',
+  ),
+  'another of order 8': Buffer.from(
+    'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+    'hex',
+  ),
+  'another of order 8 with a sign': Buffer.from(
+    'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa',
+    'hex',
+  ),
+  'p, which is zero': Buffer.from(`ed${'ff'.repeat(30)}7f`, 'hex'),
+  'p + 1, which is one': Buffer.from(`ee${'ff'.repeat(30)}7f`, 'hex'),
+  'p + 3, on the curve and not canonical': Buffer.from(`f0${'ff'.repeat(30)}7f`, 'hex'),
+  'no point of the curve': Buffer.from(`02${'00'.repeat(31)}`, 'hex'),
+};
+
 const badHellos: Readonly<
   Record<string, { hello: Uint8Array; code: 'MESSAGE_INVALID' | 'DEVICE_ID_INVALID' }>
 > = {
@@ -240,8 +284,17 @@ const badHellos: Readonly<
     hello: helloWith({ identityKey: new Uint8Array(33) }),
     code: 'MESSAGE_INVALID',
   },
-  'another label': { hello: helloWith({ label: 'palyra-device-hello-v2' }), code: 'MESSAGE_INVALID' },
-  "the daemon's label": { hello: helloWith({ label: 'palyra-daemon-hello-v1' }), code: 'MESSAGE_INVALID' },
+  'the label of version 1': {
+    hello: helloWith({ label: 'palyra-device-hello-v1' }),
+    code: 'MESSAGE_INVALID',
+  },
+  ...Object.fromEntries(
+    Object.entries(badIdentityKeys).map(([what, identityKey]) => [
+      `an identity key that is ${what}`,
+      { hello: helloWith({ identityKey }), code: 'MESSAGE_INVALID' as const },
+    ]),
+  ),
+  "the daemon's label": { hello: helloWith({ label: 'palyra-daemon-hello-v2' }), code: 'MESSAGE_INVALID' },
   nothing: { hello: new Uint8Array(), code: 'MESSAGE_INVALID' },
   'a byte too many': { hello: Buffer.concat([helloWith({}), Buffer.of(0)]), code: 'MESSAGE_INVALID' },
   'a byte too few': { hello: helloWith({}).slice(0, -1), code: 'MESSAGE_INVALID' },

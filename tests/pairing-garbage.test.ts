@@ -46,7 +46,7 @@ const internal = 13;
 const openMessage = (slot: Uint8Array) =>
   toBinary(
     PairingService.method.open.input,
-    create(PairingService.method.open.input, { version: 1, slot, clientKind: 'cli' }),
+    create(PairingService.method.open.input, { version: 2, slot, clientKind: 'cli' }),
   );
 
 async function answers(session: http2.ClientHttp2Session): Promise<void> {
@@ -176,7 +176,7 @@ test('a message of 17 KiB is refused by every call, and the same connection pair
   const awaiting = client.await({ proof: large })[Symbol.asyncIterator]();
   await expectCode(awaiting.next(), 'MESSAGE_TOO_LARGE');
   // A message of all that is allowed is looked at, and found wrong for another reason.
-  await expectCode(client.open({ version: 1, slot: new Uint8Array(16 * 1024 - 32) }), 'MESSAGE_INVALID');
+  await expectCode(client.open({ version: 2, slot: new Uint8Array(16 * 1024 - 32) }), 'MESSAGE_INVALID');
 
   await request(daemon, await makeDevice(), pairingPeer(connection));
 });

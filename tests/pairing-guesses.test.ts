@@ -45,7 +45,7 @@ test('after three wrong PINs the right one fails, and the operator sees why', as
     requestPairing(device, await daemon.peer(), right, daemon.pairingAddress),
     'DAEMON_NOT_AUTHENTICATED',
   );
-  assert.deepEqual(await device.secrets.list(), []);
+  assert.deepEqual(await device.secrets.list('enrollments/'), []);
 
   // The third handshake might still have been confirmed; with its session over, the code is.
   clock.advance(2 * minute);
@@ -133,7 +133,7 @@ test('a code is used once: a second device with the same code is told it is wron
     requestPairing(second, await daemon.peer(), right, daemon.pairingAddress),
     'DAEMON_NOT_AUTHENTICATED',
   );
-  assert.deepEqual(await second.secrets.list(), []);
+  assert.deepEqual(await second.secrets.list('enrollments/'), []);
   const shown = await daemon.admin.getPairing({ id: pairingId });
   assert.equal(shown.device?.deviceId, first.identity.id);
 });

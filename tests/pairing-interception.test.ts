@@ -36,7 +36,7 @@ for (const qr of [false, true]) {
     const { daemon, interceptor, device, pairingId, pairing } = await interceptedPairing(t, { qr });
     await expectCode(pairing, 'DAEMON_NOT_AUTHENTICATED');
     assert.deepEqual(interceptor.passedOn, ['open', 'exchange'], 'no confirmation left the device');
-    assert.deepEqual(await device.secrets.list(), [], 'the device stored nothing');
+    assert.deepEqual(await device.secrets.list('enrollments/'), [], 'the device stored nothing');
     const { state, guessesLeft, failedGuesses } = await daemon.admin.getPairing({ id: pairingId });
     assert.deepEqual(
       { state, guessesLeft, failedGuesses },
@@ -49,7 +49,7 @@ test('with a typed code, a proxy that names its own root gets no further', async
   const { daemon, interceptor, device, pairingId, pairing } = await interceptedPairing(t, { ownRoot: true });
   await expectCode(pairing, 'DAEMON_NOT_AUTHENTICATED');
   assert.deepEqual(interceptor.passedOn, ['open', 'exchange']);
-  assert.deepEqual(await device.secrets.list(), []);
+  assert.deepEqual(await device.secrets.list('enrollments/'), []);
   assert.equal((await daemon.admin.getPairing({ id: pairingId })).guessesLeft, 2);
 });
 
@@ -62,7 +62,7 @@ test('with a QR code, a proxy that names its own root is found before anything i
   const fingerprint = createHash('sha256').update(interceptor.certificate).digest('hex');
   assert.ok(error.message.includes(fingerprint), 'it names the root that it met');
   assert.deepEqual(interceptor.passedOn, ['open']);
-  assert.deepEqual(await device.secrets.list(), []);
+  assert.deepEqual(await device.secrets.list('enrollments/'), []);
   assert.equal((await daemon.admin.getPairing({ id: pairingId })).guessesLeft, 3, 'no guess was taken');
 });
 
@@ -107,7 +107,7 @@ test('a proxy that answers the exchange by itself cannot confirm', async (t) => 
     'DAEMON_NOT_AUTHENTICATED',
   );
   assert.deepEqual(sent, []);
-  assert.deepEqual(await device.secrets.list(), []);
+  assert.deepEqual(await device.secrets.list('enrollments/'), []);
 });
 
 test('an answer of more than 16 KiB is not taken from whoever listens at the address', async (t) => {
@@ -121,7 +121,7 @@ test('an answer of more than 16 KiB is not taken from whoever listens at the add
     requestPairing(device, pairingPeer(connection), parsePairingCode('123-456789'), address),
     'MESSAGE_TOO_LARGE',
   );
-  assert.deepEqual(await device.secrets.list(), []);
+  assert.deepEqual(await device.secrets.list('enrollments/'), []);
 });
 
 test('a paired device, whose certificate leads to the same root, does not pass for the daemon', async (t) => {

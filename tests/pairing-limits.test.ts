@@ -23,7 +23,7 @@ import { TestDaemon } from './testing/running-daemon.ts';
 import { collect, makeDevice, pair, request } from './testing/sample-device.ts';
 import { longestWaitMs } from './testing/until.ts';
 
-const open = (peer: PairingPeer) => peer.open({ version: 1, slot: Buffer.from('123'), kind: 'cli' });
+const open = (peer: PairingPeer) => peer.open({ version: 2, slot: Buffer.from('123'), kind: 'cli' });
 
 function assertRetry(error: IdentityError, longest: number): void {
   const { retryAfterMs } = error;
@@ -46,7 +46,7 @@ test('a refusal carries retry-after for those who do not read our details', asyn
   const socket = await bareSocket(daemon.pairingAddress, { rejectUnauthorized: false });
   const session = http2.connect(`https://${daemon.pairingAddress}`, { createConnection: () => socket });
   const { input } = PairingService.method.open;
-  const message = create(input, { version: 1, slot: Buffer.from('123'), clientKind: 'cli' });
+  const message = create(input, { version: 2, slot: Buffer.from('123'), clientKind: 'cli' });
   const call = () => rawCall(session, `/${PairingService.typeName}/Open`, frame(toBinary(input, message)));
   assert.equal((await call()).trailers['grpc-status'], '0');
   const { headers } = await call();
@@ -68,7 +68,7 @@ test('one source over its limit does not shut out another', {
   });
   const session = http2.connect(`https://${daemon.pairingAddress}`, { createConnection: () => socket });
   const { input } = PairingService.method.open;
-  const message = create(input, { version: 1, slot: Buffer.from('123'), clientKind: 'cli' });
+  const message = create(input, { version: 2, slot: Buffer.from('123'), clientKind: 'cli' });
   const answer = await rawCall(session, `/${PairingService.typeName}/Open`, frame(toBinary(input, message)));
   assert.equal(answer.trailers['grpc-status'], '0');
   session.close();
@@ -136,7 +136,7 @@ test('so many codes wait at one time and no more, until one is used, withdrawn o
   assert.equal((await daemon.admin.getStatus({})).liveCodes, 1);
 });
 
-test('so many requests wait for the operator and no more; a decision makes room, for another code', async (t) => {
+test('so many requests wait for the operator and no more; a decision makes room, for the same code', async (t) => {
   const daemon = await TestDaemon.start(t, { limits: { pendingRequests: 1 } });
   const first = await request(daemon, await makeDevice());
   const { code, pairingId } = await daemon.admin.mintCode({});
@@ -145,11 +145,31 @@ test('so many requests wait for the operator and no more; a decision makes room,
     requestPairing(device, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress);
   assertRetry(await expectCode(ask(), 'TOO_MANY_REQUESTS'), hour);
   assert.deepEqual(await loadEnrollments(device.secrets), []);
-  // It was proven, so it is spent.
-  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, 'rejected');
-  await expectCode(ask(), 'DAEMON_NOT_AUTHENTICATED');
+  const { state, guessesLeft } = await daemon.admin.getPairing({ id: pairingId });
+  assert.deepEqual({ state, guessesLeft }, { state: 'waiting', guessesLeft: 3 });
+  // More often than the code has guesses and the device has tries.
+  for (let again = 0; again < 4; again += 1) await expectCode(ask(), 'TOO_MANY_REQUESTS');
   await daemon.admin.rejectPairing({ id: first.requestId });
-  await request(daemon, device);
+  assert.equal((await ask()).requestId, pairingId);
+});
+
+test('a list that fills up between Exchange and Confirm leaves the code as it is', async (t) => {
+  const daemon = await TestDaemon.start(t, { limits: { pendingRequests: 1 } });
+  const { code, pairingId } = await daemon.admin.mintCode({});
+  const late = await RawHandshake.open(await makeDevice(), await daemon.peer(), parsePairingCode(code));
+  await late.exchange();
+  const first = await request(daemon, await makeDevice());
+  assertRetry(await expectCode(late.confirm(), 'TOO_MANY_REQUESTS'), hour);
+  const { state, guessesLeft } = await daemon.admin.getPairing({ id: pairingId });
+  assert.deepEqual({ state, guessesLeft }, { state: 'waiting', guessesLeft: 2 });
+  await daemon.admin.rejectPairing({ id: first.requestId });
+  const again = await requestPairing(
+    late.device,
+    await daemon.peer(),
+    parsePairingCode(code),
+    daemon.pairingAddress,
+  );
+  assert.equal(again.requestId, pairingId);
 });
 
 test('a code lives from half a minute to a day', async (t) => {

@@ -42,7 +42,7 @@ test('on a full disk a running daemon refuses what it cannot store, and knows it
     requestPairing(stranger, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress),
     'STORE_FULL',
   );
-  assert.deepEqual(await stranger.secrets.list(), []);
+  assert.deepEqual(await stranger.secrets.list('enrollments/'), []);
   await connection.status({});
   await (await daemon.node(paired)).status({});
   assert.equal((await admin.getPairing({ id: pending.requestId })).state, 'pending_approval');

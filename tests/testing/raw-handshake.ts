@@ -69,7 +69,8 @@ export class RawHandshake {
       ...sent,
     });
     const k = await scalarMultVfy(nodeCrypto, this.scalar, this.exchanged.yb);
-    this.keys = await derivePairingKeys(nodeCrypto, this.ci, sessionId, k, {
+    const session = { ci: this.ci, sid: sessionId, commitment: this.opened.commitment };
+    this.keys = await derivePairingKeys(nodeCrypto, session, k, {
       ya: this.ya,
       adA: this.hello,
       yb: this.exchanged.yb,

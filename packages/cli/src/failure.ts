@@ -79,6 +79,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   CERTIFICATE_INVALID: usage,
 
   PAIRING_CODE_WRONG: refused,
+  TOO_MANY_TRIES: refused,
   DAEMON_NOT_AUTHENTICATED: refused,
   ROOT_MISMATCH: refused,
   CERTIFICATE_MISSING: refused,
@@ -101,6 +102,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   PAIRING_EXPIRED: conflict,
   SESSION_NOT_FOUND: conflict,
   IDENTITY_KEY_CHANGED: conflict,
+  KEY_IN_USE: conflict,
   DEVICE_NOT_FOUND: conflict,
   CERTIFICATE_NOT_FOUND: conflict,
   NOT_PAIRED: conflict,

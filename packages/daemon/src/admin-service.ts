@@ -287,14 +287,15 @@ async function* revocationListParts(identity: IdentityManager) {
 /** The device heard nothing of these calls. */
 const neverAsked: ReadonlySet<string> = new Set(['DEVICE_NOT_CONNECTED', 'DEVICE_BUSY', 'MESSAGE_TOO_LARGE']);
 
-/** Ends with the caller, or with the reason why the daemon stops. */
+/** Ends with the caller, or with the reason why the daemon stops or the call has no more time. */
 async function* untilStopped<T>(
   { stopping }: AdminServiceOptions,
   context: HandlerContext,
   watch: (signal: AbortSignal) => AsyncIterable<T>,
 ): AsyncIterable<T> {
-  yield* watch(AbortSignal.any([context.signal, stopping]));
-  stopping.throwIfAborted();
+  const signal = AbortSignal.any([context.signal, stopping]);
+  yield* watch(signal);
+  signal.throwIfAborted();
 }
 
 /** What is open now, then every change. A change in between is told once more rather than not at all. */

@@ -39,6 +39,7 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
         }
         const options = { transport: transportOf(context), signal: context.signal };
         yield* channels.serve(deviceId, first.value, resultsOf(events), options);
+        context.signal.throwIfAborted();
       },
       status(_request, context) {
         const { deviceId, name, serial, notAfterMs, renewAtMs } = callingDevice(context);

@@ -50,7 +50,8 @@ export function pairingRoutes(options: PairingServiceOptions) {
             quicPort: update.certificateChain.length > 0 ? (quicPort() ?? 0) : 0,
           };
         }
-        stopping.throwIfAborted();
+        // Broken off by the daemon or by the call's deadline: that is no decision, so it must not end as if it were one.
+        signal.throwIfAborted();
       },
     });
   };

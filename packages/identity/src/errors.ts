@@ -13,6 +13,7 @@ type InvalidCode =
 /** The peer is not who it must be, or may not do this. */
 type RefusedCode =
   | 'PAIRING_CODE_WRONG'
+  | 'TOO_MANY_TRIES'
   | 'DAEMON_NOT_AUTHENTICATED'
   | 'ROOT_MISMATCH'
   | 'CERTIFICATE_MISSING'
@@ -36,6 +37,7 @@ type ConflictCode =
   | 'PAIRING_EXPIRED'
   | 'SESSION_NOT_FOUND'
   | 'IDENTITY_KEY_CHANGED'
+  | 'KEY_IN_USE'
   | 'DEVICE_NOT_FOUND'
   | 'CERTIFICATE_NOT_FOUND'
   | 'NOT_PAIRED'

@@ -19,7 +19,7 @@ import type { Executor } from './executor.ts';
 import { readAuditRow } from './rows/audit.ts';
 import { readAuthority } from './rows/authority.ts';
 import { readCertificate, readStanding } from './rows/certificate.ts';
-import { instant, integer, milliseconds, type Row, text, unreadable } from './rows/column.ts';
+import { instant, integer, milliseconds, oneOf, type Row, text, unreadable } from './rows/column.ts';
 import { foldName, readDevice } from './rows/device.ts';
 import { readPairing } from './rows/pairing.ts';
 import { readRevocation } from './rows/revocation.ts';
@@ -44,6 +44,22 @@ export class SqlReads implements RegistryReads {
 
   device(id: DeviceId): Promise<Device | undefined> {
     return this.#one(this.statements.device({ id }), readDevice);
+  }
+
+  async keyInUse(keys: {
+    deviceId: DeviceId;
+    identityKey: Uint8Array;
+    tlsKey: Uint8Array;
+    tlsKeySha256: Uint8Array;
+  }): Promise<'identity' | 'tls' | undefined> {
+    const { deviceId, identityKey, tlsKey, tlsKeySha256 } = keys;
+    const query = this.statements.keyInUse({
+      device_id: deviceId,
+      identity_key: identityKey,
+      tls_key: tlsKey,
+      tls_key_sha256: tlsKeySha256,
+    });
+    return this.#one(query, (row) => keyName(row, 'key'));
   }
 
   async devices(query: { limit: number; after?: string; search?: string }): Promise<Device[]> {
@@ -193,6 +209,8 @@ export class SqlReads implements RegistryReads {
     return (await this.executor.all(query)).map(read);
   }
 }
+
+const keyName = oneOf<'identity' | 'tls'>({ identity: 1, tls: 1 });
 
 function checked(limit: number): number {
   if (!Number.isSafeInteger(limit) || limit < 0) throw new TypeError('a limit is a whole number, 0 or more');

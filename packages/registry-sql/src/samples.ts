@@ -80,6 +80,7 @@ export function sampleCertificate(
   return {
     serial: sampleHex(16),
     fingerprint: sampleHex(32),
+    keySha256: new Uint8Array(Buffer.from(sampleHex(32), 'hex')),
     subject: { kind: 'device', id: of.device },
     state: 'active',
     notBefore: NOW,

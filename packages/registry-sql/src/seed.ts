@@ -73,6 +73,7 @@ export async function seedDevices(registryPath: string, count: number): Promise<
     return certificateRow({
       serial,
       fingerprint,
+      keySha256: Buffer.from(fingerprint, 'hex'),
       subject: { kind: 'device', id },
       state: 'active',
       notBefore,

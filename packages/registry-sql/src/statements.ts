@@ -41,6 +41,35 @@ export function statementsFor(db: Kysely<Tables>) {
       return select.compile();
     },
     insertDevice: prepared((row: DevicesTable) => db.insertInto('devices').values(row)),
+    // One row for each key that is in use, in no order.
+    keyInUse: prepared(
+      (values: {
+        device_id: string;
+        identity_key: Uint8Array;
+        tls_key: Uint8Array;
+        tls_key_sha256: Uint8Array;
+      }) =>
+        db
+          .selectFrom('devices')
+          .select(sql.lit('identity').as('key'))
+          .where('identity_key', '=', values.identity_key)
+          .where('id', '!=', values.device_id)
+          .unionAll(
+            db
+              .selectFrom('certificates')
+              .select(sql.lit('tls').as('key'))
+              .where('key_sha256', '=', values.tls_key_sha256),
+          )
+          .unionAll(
+            requestsThatCount()
+              .select(sql.lit('identity').as('key'))
+              .where('identity_key', '=', values.identity_key)
+              .where('device_id', '!=', values.device_id),
+          )
+          .unionAll(
+            requestsThatCount().select(sql.lit('tls').as('key')).where('tls_key', '=', values.tls_key),
+          ),
+    ),
     countDevice: prepared((_: object) =>
       db.updateTable('ledger').set((ledger) => ({ devices: ledger('devices', '+', 1) })),
     ),
@@ -93,7 +122,12 @@ export function statementsFor(db: Kysely<Tables>) {
         .where('renew_at', '<', values.to)
         .groupBy(sql.ref('step')),
     ),
-    insertCertificate: prepared((row: CertificatesTable) => db.insertInto('certificates').values(row)),
+    insertCertificate: prepared((row: CertificatesTable) =>
+      db
+        .insertInto('certificates')
+        .values(row)
+        .onConflict((conflict) => conflict.column('key_sha256').doNothing()),
+    ),
     moveCertificate: prepared((values: { serial: string; from: string; to: string }) =>
       db
         .updateTable('certificates')
@@ -263,6 +297,11 @@ export function statementsFor(db: Kysely<Tables>) {
       .select(['c.serial', 'c.subject_kind', 'c.subject_id', 'c.not_before', 'c.not_after', 'c.renew_at'])
       .select(['c.state as certificate_state', 'd.state as device_state', 'd.role as device_role'])
       .select('d.name as device_name');
+  }
+
+  /** Of devices that wait for the operator or their certificate. */
+  function requestsThatCount() {
+    return db.selectFrom('pairings').where('state', 'in', ['pending_approval', 'approved']);
   }
 
   function pairingsIn(state: string) {

@@ -35,6 +35,7 @@ export interface DevicesTable {
 export interface CertificatesTable {
   readonly serial: string;
   readonly fingerprint: string;
+  readonly key_sha256: Uint8Array;
   readonly subject_kind: string;
   readonly subject_id: string;
   readonly state: string;

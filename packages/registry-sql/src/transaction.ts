@@ -42,7 +42,12 @@ export class SqlTransaction extends SqlReads implements RegistryTransaction {
   }
 
   async insertCertificate(certificate: CertificateRecord): Promise<void> {
-    await this.executor.run(this.statements.insertCertificate(certificateRow(certificate)));
+    if ((await this.executor.run(this.statements.insertCertificate(certificateRow(certificate)))) === 0) {
+      throw new IdentityError(
+        'KEY_IN_USE',
+        'The TLS key was certified before. A certificate is for a new key: make one and ask again.',
+      );
+    }
   }
 
   async moveCertificate(serial: string, from: CertificateState, to: CertificateState): Promise<boolean> {

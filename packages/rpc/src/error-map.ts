@@ -14,6 +14,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   CERTIFICATE_INVALID: Code.InvalidArgument,
 
   PAIRING_CODE_WRONG: Code.PermissionDenied,
+  TOO_MANY_TRIES: Code.PermissionDenied,
   DAEMON_NOT_AUTHENTICATED: Code.Unauthenticated,
   ROOT_MISMATCH: Code.Unauthenticated,
   CERTIFICATE_MISSING: Code.Unauthenticated,
@@ -35,6 +36,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   PAIRING_EXPIRED: Code.FailedPrecondition,
   SESSION_NOT_FOUND: Code.NotFound,
   IDENTITY_KEY_CHANGED: Code.FailedPrecondition,
+  KEY_IN_USE: Code.FailedPrecondition,
   DEVICE_NOT_FOUND: Code.NotFound,
   CERTIFICATE_NOT_FOUND: Code.NotFound,
   NOT_PAIRED: Code.FailedPrecondition,

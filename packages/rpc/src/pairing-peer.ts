@@ -1,4 +1,5 @@
-// The device's four pairing calls, over the network.
+// The device's pairing calls, over the network. Each that is answered at once has a deadline, so a daemon that stalls holds
+// nobody.
 
 import { createClient } from '@connectrpc/connect';
 import type { AwaitUpdate, PairingPeer, RecoveryPeer } from '@palyra/identity';
@@ -6,16 +7,20 @@ import { fromConnectError } from './error-map.ts';
 import { PairingService } from './gen/palyra/pairing/v1/pairing_pb.js';
 import type { Http2Connection } from './http2-dialer.ts';
 
+/** How long a daemon may take for one answer, ms. */
+const callTimeoutMs = 15_000;
+const soon = { timeoutMs: callTimeoutMs };
+
 export function pairingPeer(connection: Http2Connection): PairingPeer {
   const client = createClient(PairingService, connection.transport);
   return {
     channelBinding: connection.channelBinding,
     async open({ version, slot, kind }) {
-      const reply = await client.open({ version, slot, clientKind: kind }).catch(rethrow);
+      const reply = await client.open({ version, slot, clientKind: kind }, soon).catch(rethrow);
       return { ...reply, expiresAt: new Date(Number(reply.expiresAtMs)) };
     },
-    exchange: (request) => client.exchange(request).catch(rethrow),
-    confirm: (request) => client.confirm(request).catch(rethrow),
+    exchange: (request) => client.exchange(request, soon).catch(rethrow),
+    confirm: (request) => client.confirm(request, soon).catch(rethrow),
     async *await(request, signal) {
       for await (const update of withOurErrors(client.await(request, { signal }))) {
         yield {
@@ -38,8 +43,8 @@ export function recoveryPeer(connection: Http2Connection): RecoveryPeer {
   const client = createClient(PairingService, connection.transport);
   return {
     channelBinding: connection.channelBinding,
-    challenge: async () => (await client.challenge({}).catch(rethrow)).challenge,
-    recover: (request) => client.recover(request).catch(rethrow),
+    challenge: async () => (await client.challenge({}, soon).catch(rethrow)).challenge,
+    recover: (request) => client.recover(request, soon).catch(rethrow),
   };
 }
 

@@ -23,6 +23,8 @@ export interface Surroundings {
 
 export interface IssuedCertificate extends CertificateSummary {
   readonly der: Uint8Array;
+  /** SHA-256 of the SubjectPublicKeyInfo, 32 bytes. */
+  readonly keySha256: Uint8Array;
 }
 
 /**
@@ -74,6 +76,11 @@ export function makeSerial(random: Uint8Array): Uint8Array {
   return serial;
 }
 
+/** What a certificate's key is known by. @param spki SubjectPublicKeyInfo, DER. */
+export function keySha256(spki: Uint8Array): Uint8Array {
+  return new Uint8Array(hash('sha256', spki, 'buffer'));
+}
+
 /** @param tbs what a profile made of the facts. */
 export async function signCertificate(
   tbs: Uint8Array,
@@ -85,6 +92,7 @@ export async function signCertificate(
     der,
     serial: Buffer.from(facts.serial).toString('hex'),
     fingerprint: hash('sha256', der, 'hex'),
+    keySha256: keySha256(facts.publicKey),
     notBefore: facts.notBefore,
     notAfter: facts.notAfter,
   };

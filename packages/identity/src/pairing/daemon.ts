@@ -2,18 +2,21 @@
 //
 // A handshake session lives in memory, belongs to one TLS channel and at most one pairing, and is used up by each step:
 //   opened ──Exchange──> exchanged ──Confirm──> gone
-// An unknown slot gets a session like any other, with a random secret that nobody knows.
+// Open fixes the daemon's share and hello and commits to them, so nothing of the daemon's side follows from what the
+// device sends. An unknown slot gets a session like any other, with a random secret that nobody knows.
 
 import { bytesToHex } from '@noble/curves/utils.js';
 import type { CertificateAuthority } from '../certificate/authority.ts';
+import { keySha256 } from '../certificate/issue.ts';
 import { checkP256Spki } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
+import { checkIdentityKey } from '../device/identity-key.ts';
 import type { Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
-import type { DeviceKind, Registry } from '../registry/port.ts';
-import { deviceRevoked, mustBeLetIn } from '../registry/standing.ts';
+import type { DeviceKind, Registry, RegistryTransaction } from '../registry/port.ts';
+import { deviceRevoked, judgeStanding, mustBeLetIn, standingMessages } from '../registry/standing.ts';
 import { type RenewalPlan, renewAfterMs } from '../renewal/plan.ts';
 import { slotKey } from './code.ts';
 import { makeShare, scalarMultVfy } from './cpace.ts';
@@ -24,11 +27,14 @@ import type { PairingSealer } from './rest.ts';
 import { isDue, type Pairing, type PairingRequest, step } from './state.ts';
 import {
   awaitProofInput,
+  COMMITMENT_NONCE_BYTES,
   channelIdentifier,
+  commitmentTo,
   derivePairingKeys,
   identitySignatureInput,
   PAIRING_VERSION,
   type PairingKeys,
+  type PairingSession,
   tlsKeyProofInput,
 } from './transcript.ts';
 
@@ -46,12 +52,15 @@ export interface OpenReply {
   readonly sessionId: Uint8Array;
   readonly rootCertificate: Uint8Array;
   readonly expiresAt: Date;
+  readonly commitment: Uint8Array;
 }
 
 export interface ExchangeReply {
   readonly yb: Uint8Array;
   readonly daemonHello: Uint8Array;
   readonly daemonConfirmation: Uint8Array;
+  /** Opens the commitment. */
+  readonly nonce: Uint8Array;
 }
 
 export interface ConfirmReply {
@@ -84,9 +93,17 @@ interface SessionBase {
 }
 type Session = SessionBase &
   (
-    | { readonly step: 'opened' }
+    | ({ readonly step: 'opened' } & Opened)
     | { readonly step: 'exchanged'; readonly hello: DeviceHello; readonly keys: PairingKeys }
   );
+
+/** The daemon's side of the exchange, fixed before the device's is known. */
+interface Opened extends PairingSession {
+  readonly scalar: Uint8Array;
+  readonly yb: Uint8Array;
+  readonly adB: Uint8Array;
+  readonly nonce: Uint8Array;
+}
 
 export interface ResponderOptions {
   readonly registry: Registry;
@@ -115,68 +132,77 @@ export class PairingResponder {
     this.#options = options;
   }
 
-  /** @throws VERSION_UNSUPPORTED, MESSAGE_INVALID, TOO_MANY_SESSIONS */
+  /** Commits to this side of the exchange. @throws VERSION_UNSUPPORTED, MESSAGE_INVALID, TOO_MANY_SESSIONS */
   async open(
     channel: PairingChannel,
     request: { version: number; slot: Uint8Array; kind: string },
   ): Promise<OpenReply> {
-    const { registry, crypto, clock, limits, authority } = this.#options;
+    const { registry, crypto, clock, limits, authority, sealer } = this.#options;
     if (request.version !== PAIRING_VERSION) throw unsupported(request.version);
     const kind = parseDeviceKind(request.kind);
     const slot = slotKey(request.slot);
     if (!slot) throw new IdentityError('MESSAGE_INVALID', 'A slot is 3 digits or 16 bytes.');
     this.#dropSessions();
+    this.#mustHaveRoom();
     const pairing = await registry.waitingPairing(slot);
-    if (this.#sessions.size + this.#inHand.size >= limits.sessions)
-      throw tooManySessions(limits.sessionLifeMs);
     const now = clock.now();
     const usable = pairing?.state === 'waiting' && pairing.guessesLeft > 0 && !isDue(pairing, now);
-    const sessionId = crypto.randomBytes(16);
+    const secret = usable
+      ? await sealer.unseal(pairing.id, 'code', pairing.sealedSecret)
+      : crypto.randomBytes(dummySecretBytes);
+    const { rootCertificate, trustDomain } = authority();
+    const sid = crypto.randomBytes(16);
+    const ci = channelIdentifier(channel.channelBinding, await crypto.sha256(rootCertificate), kind);
+    const { scalar, share: yb } = await makeShare(crypto, { prs: secret, ci, sid });
+    const adB = encodeDaemonHello({ daemonId: this.#options.daemonId, trustDomain, time: now });
+    const nonce = crypto.randomBytes(COMMITMENT_NONCE_BYTES);
+    const commitment = await commitmentTo(crypto, { yb, adB, nonce });
     const expiresAt = new Date(now.getTime() + limits.sessionLifeMs);
-    this.#sessions.set(bytesToHex(sessionId), {
+    // Others may have come while this one was made.
+    this.#mustHaveRoom();
+    this.#sessions.set(bytesToHex(sid), {
       step: 'opened',
       channelBinding: channel.channelBinding,
       kind,
       pairingId: usable ? pairing.id : undefined,
       expiresAtMs: expiresAt.getTime(),
+      ...{ ci, sid, commitment, scalar, yb, adB, nonce },
     });
-    return { sessionId, rootCertificate: authority().rootCertificate, expiresAt };
+    return { sessionId: sid, rootCertificate, expiresAt, commitment };
   }
 
   /**
-   * Takes one guess, durably, before it answers.
-   * @throws SESSION_NOT_FOUND, MESSAGE_INVALID, DEVICE_ID_INVALID
+   * Takes one guess, durably, before it answers. A call that is refused has taken none.
+   * @throws SESSION_NOT_FOUND, MESSAGE_INVALID, DEVICE_ID_INVALID, KEY_IN_USE, TOO_MANY_REQUESTS
    */
   async exchange(
     channel: PairingChannel,
     request: { sessionId: Uint8Array; ya: Uint8Array; deviceHello: Uint8Array },
   ): Promise<ExchangeReply> {
-    const { crypto, clock, daemonId, authority } = this.#options;
+    const { crypto } = this.#options;
     // Taken out at once: a second Exchange on the same session, even a simultaneous one, finds nothing.
     const session = this.#take(request.sessionId, channel, 'opened');
     using _inHand = this.#hold(session);
     const hello = parseDeviceHello(request.deviceHello);
     checkP256Spki(hello.tlsKey);
-    const secret = await this.#takeGuess(session.pairingId);
-    const rootFingerprint = await crypto.sha256(authority().rootCertificate);
-    const ci = channelIdentifier(channel.channelBinding, rootFingerprint, session.kind);
-    const sid = request.sessionId;
-    const { scalar, share: yb } = await makeShare(crypto, { prs: secret, ci, sid });
-    const k = await scalarMultVfy(crypto, scalar, request.ya);
-    const adB = encodeDaemonHello({ daemonId, trustDomain: authority().trustDomain, time: clock.now() });
-    const keys = await derivePairingKeys(crypto, ci, sid, k, {
-      ya: request.ya,
-      adA: request.deviceHello,
-      yb,
-      adB,
-    });
-    this.#sessions.set(bytesToHex(sid), { ...session, step: 'exchanged', hello, keys });
-    return { yb, daemonHello: adB, daemonConfirmation: keys.daemonConfirmation };
+    checkIdentityKey(hello.identityKey);
+    const { sid, scalar, yb, adB, nonce } = session;
+    const agreed = await scalarMultVfy(crypto, scalar, request.ya);
+    const taken = await this.#takeGuess(session.pairingId, hello);
+    // Used up or over since Open: the share is out already, and what follows from it must not tell whether the PIN is right.
+    const k = taken ? agreed : crypto.randomBytes(agreed.length);
+    const exchange = { ya: request.ya, adA: request.deviceHello, yb, adB };
+    const keys = await derivePairingKeys(crypto, session, k, exchange);
+    const { channelBinding, kind, pairingId, expiresAtMs } = session;
+    const base = { channelBinding, kind, pairingId, expiresAtMs };
+    this.#sessions.set(bytesToHex(sid), { ...base, step: 'exchanged', hello, keys });
+    return { yb, daemonHello: adB, daemonConfirmation: keys.daemonConfirmation, nonce };
   }
 
   /**
-   * The device has proven the code and both keys: the code is spent, the operator is asked.
-   * @throws SESSION_NOT_FOUND, PAIRING_CODE_WRONG, PAIRING_STATE_CONFLICT, PAIRING_EXPIRED, DEVICE_REVOKED,
+   * The device has proven the code and both keys: the code is spent, the operator is asked. Where the operator's list has
+   * filled up since Exchange, the code is not spent.
+   * @throws SESSION_NOT_FOUND, PAIRING_CODE_WRONG, PAIRING_STATE_CONFLICT, PAIRING_EXPIRED, DEVICE_REVOKED, KEY_IN_USE,
    *   TOO_MANY_REQUESTS
    */
   async confirm(
@@ -211,14 +237,12 @@ export class PairingResponder {
       const pairing = await tx.pairing(pairingId);
       if (!pairing) throw codeWrong();
       const known = await tx.device(hello.deviceId);
-      const full = (await tx.counts()).pendingRequests >= limits.pendingRequests;
-      if (known?.state === 'revoked' || full) {
+      await mustBeFree(tx, hello);
+      await this.#mustHaveRoomForRequest(tx);
+      if (known?.state === 'revoked') {
         // Proven is proven: the code is spent, though the request is not taken.
-        const reason = full
-          ? 'too many requests were waiting'
-          : `device ${hello.deviceId} was revoked before`;
-        await desk.withdrawIn(tx, pairing, reason, now);
-        return full ? tooManyRequests() : deviceRevoked(hello.deviceId);
+        await desk.withdrawIn(tx, pairing, `device ${hello.deviceId} was revoked before`, now);
+        return deviceRevoked(hello.deviceId);
       }
       const sameKey = known !== undefined && crypto.equal(known.identityKey, hello.identityKey);
       const pairingRequest: PairingRequest = {
@@ -255,7 +279,8 @@ export class PairingResponder {
   /**
    * The request's states until it has ended or its certificate is handed out. Can be called again at any time, on any
    * channel, by who holds the await key.
-   * @throws PAIRING_NOT_FOUND for an unknown request and for a wrong proof alike.
+   * @throws PAIRING_NOT_FOUND for an unknown request and for a wrong proof alike; the codes of `judgeStanding` where the
+   *   certificate does not hold any more; IDENTITY_KEY_CHANGED.
    */
   async *await(
     channel: PairingChannel,
@@ -341,21 +366,22 @@ export class PairingResponder {
     return session as Extract<Session, { step: S }>;
   }
 
-  /** A guess at a real code is a row; one at no code costs the same durable write and leaves one counter. */
-  async #takeGuess(pairingId: string | undefined): Promise<Uint8Array> {
-    const { registry, crypto, clock, sealer } = this.#options;
+  /**
+   * A guess at a real code is a row; one at no code costs the same durable write and leaves one counter.
+   * @returns whether the code could still take it.
+   */
+  async #takeGuess(pairingId: string | undefined, hello: DeviceHello): Promise<boolean> {
+    const { registry, clock } = this.#options;
     const now = clock.now();
-    const dummy = async () => {
-      await registry.transact(async (tx) => {
+    return registry.transact(async (tx) => {
+      await mustBeFree(tx, hello);
+      await this.#mustHaveRoomForRequest(tx);
+      const pairing = pairingId === undefined ? undefined : await tx.pairing(pairingId);
+      if (pairing?.state !== 'waiting' || pairing.guessesLeft === 0 || isDue(pairing, now)) {
         const count = Number((await tx.setting('guesses_without_code')) ?? '0');
         await tx.putSetting('guesses_without_code', String(count + 1));
-      });
-      return crypto.randomBytes(dummySecretBytes);
-    };
-    if (pairingId === undefined) return dummy();
-    const guessed = await registry.transact(async (tx) => {
-      const pairing = await tx.pairing(pairingId);
-      if (pairing?.state !== 'waiting' || pairing.guessesLeft === 0 || isDue(pairing, now)) return undefined;
+        return false;
+      }
       const next = await tx.replacePairing(pairing, step(pairing, { type: 'guess' }, now));
       await tx.appendAudit({
         at: now,
@@ -364,11 +390,19 @@ export class PairingResponder {
         detail: { left: next.guessesLeft },
       });
       tx.emit({ type: 'pairing_changed', pairing: next });
-      return pairing.sealedSecret;
+      return true;
     });
-    // Used up or over since Open: from here on it is a code that never was.
-    if (!guessed) return dummy();
-    return sealer.unseal(pairingId, 'code', guessed);
+  }
+
+  #mustHaveRoom(): void {
+    const { limits } = this.#options;
+    if (this.#sessions.size + this.#inHand.size >= limits.sessions)
+      throw tooManySessions(limits.sessionLifeMs);
+  }
+
+  async #mustHaveRoomForRequest(tx: RegistryTransaction): Promise<void> {
+    const { pendingRequests } = await tx.counts();
+    if (pendingRequests >= this.#options.limits.pendingRequests) throw tooManyRequests();
   }
 
   /** A code must not end under a call that is at work on its last guess. */
@@ -419,6 +453,7 @@ export class PairingResponder {
       await tx.insertCertificate({
         serial: issued.serial,
         fingerprint: issued.fingerprint,
+        keySha256: issued.keySha256,
         subject: { kind: 'device', id: deviceId },
         state: 'issued',
         notBefore: issued.notBefore,
@@ -441,12 +476,18 @@ export class PairingResponder {
     });
   }
 
+  /** @throws what the holder of a certificate that does not hold any more is told. */
   async #update(pairing: Pairing): Promise<AwaitUpdate> {
     const { registry, trustBundle, clock } = this.#options;
     const certificate =
       'serial' in pairing ? await registry.certificate({ serial: pairing.serial }) : undefined;
     const issuer =
       certificate && (await registry.authorities()).find((each) => each.id === certificate.issuerId);
+    if (certificate) {
+      const standing = await registry.standing(certificate.fingerprint);
+      const verdict = judgeStanding(standing, clock.now().getTime());
+      if (!verdict.ok) throw new IdentityError(verdict.code, standingMessages[verdict.code]);
+    }
     return {
       state: pairing.state,
       expiresAt: 'expiresAt' in pairing ? pairing.expiresAt : undefined,
@@ -456,6 +497,18 @@ export class PairingResponder {
       renewAfterMs: renewAfterMs(certificate?.renewAt?.getTime(), clock.now().getTime()),
     };
   }
+}
+
+/** @throws KEY_IN_USE */
+async function mustBeFree(tx: RegistryTransaction, hello: DeviceHello): Promise<void> {
+  const key = await tx.keyInUse({ ...hello, tlsKeySha256: keySha256(hello.tlsKey) });
+  if (key === undefined) return;
+  throw new IdentityError(
+    'KEY_IN_USE',
+    key === 'identity'
+      ? 'Another device has this identity key. Make a new identity on this one: palyra pair ADDRESS --new-identity'
+      : 'This TLS key was used before. A pairing takes a new one.',
+  );
 }
 
 function unsupported(version: number): IdentityError {
@@ -468,7 +521,7 @@ function unsupported(version: number): IdentityError {
 function tooManyRequests(): IdentityError {
   return new IdentityError(
     'TOO_MANY_REQUESTS',
-    'Too many requests wait for the operator. When some are decided, pair again with a new code.',
+    'Too many requests wait for the operator. When some are decided, pair again with the same code.',
     { retryAfterMs: 60_000 },
   );
 }

@@ -17,12 +17,15 @@ import { IdentityError } from '../errors.ts';
 import type { DeviceKind } from '../registry/port.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 import type { PairingCode } from './code.ts';
+import { codeMustHaveTries, takeTry } from './code-tries.ts';
 import { makeShare, scalarMultVfy } from './cpace.ts';
 import type { AwaitUpdate, ConfirmReply, ExchangeReply, OpenReply } from './daemon.ts';
 import { type DaemonHello, encodeDeviceHello, parseDaemonHello } from './hello.ts';
 import {
   awaitProofInput,
+  COMMITMENT_NONCE_BYTES,
   channelIdentifier,
+  commitmentTo,
   derivePairingKeys,
   identitySignatureInput,
   PAIRING_VERSION,
@@ -61,6 +64,8 @@ export interface PairingDevice {
 
 const DEFAULT_NODE_PORT = 7444;
 
+const sessionIdBytes = 16;
+
 /** A daemon's clock may differ by this much before the device says so, ms. */
 const clockToleranceMs = 10 * 60_000;
 
@@ -68,7 +73,7 @@ const clockToleranceMs = 10 * 60_000;
  * From the code to a request that waits for the operator. Stores nothing before the daemon has proven that it knows
  * the code; from then on the pinned root and the request are in the secret store.
  * @param address host:port of the pairing listener, kept for later.
- * @throws ROOT_MISMATCH, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, and what the daemon answers.
+ * @throws TOO_MANY_TRIES, ROOT_MISMATCH, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, MESSAGE_INVALID, and what the daemon answers.
  */
 export async function requestPairing(
   device: PairingDevice,
@@ -76,9 +81,12 @@ export async function requestPairing(
   code: PairingCode,
   address: string,
 ): Promise<PendingEnrollment> {
-  const { crypto, identity } = device;
+  const { crypto, identity, secrets, clock } = device;
+  await codeMustHaveTries(device, code);
   const opened = await peer.open({ version: PAIRING_VERSION, slot: code.slot, kind: device.kind });
-  const sid = opened.sessionId;
+  const openedAt = clock.now();
+  const { sessionId: sid, commitment } = opened;
+  if (sid.length !== sessionIdBytes) throw invalid('the session id is not 16 bytes');
   const rootFingerprint = await crypto.sha256(opened.rootCertificate);
   if (code.rootFingerprint && !crypto.equal(code.rootFingerprint, rootFingerprint)) {
     throw rootMismatch(bytesToHex(rootFingerprint));
@@ -93,15 +101,19 @@ export async function requestPairing(
     name: device.name,
     platform: device.platform,
   });
-  const exchanged = await peer.exchange({ sessionId: sid, ya, deviceHello: adA });
-  const k = await scalarMultVfy(crypto, scalar, exchanged.yb);
-  const exchange = { ya, adA, yb: exchanged.yb, adB: exchanged.daemonHello };
-  const keys = await derivePairingKeys(crypto, ci, sid, k, exchange);
+  const { yb, nonce, ...exchanged } = await peer.exchange({ sessionId: sid, ya, deviceHello: adA });
+  const adB = exchanged.daemonHello;
+  if (nonce.length !== COMMITMENT_NONCE_BYTES) throw invalid('the nonce is not 32 bytes');
+  if (!crypto.equal(commitment, await commitmentTo(crypto, { yb, adB, nonce }))) throw commitmentBroken();
+  const k = await scalarMultVfy(crypto, scalar, yb);
+  const keys = await derivePairingKeys(crypto, { ci, sid, commitment }, k, { ya, adA, yb, adB });
+  // What comes next tells the other side whether its guess was right.
+  await takeTry(device, code);
   if (!crypto.equal(exchanged.daemonConfirmation, keys.daemonConfirmation)) throw notAuthenticated();
-  const hello = parseDaemonHello(exchanged.daemonHello);
+  const hello = parseDaemonHello(adB);
   if (readAuthorityCertificate(opened.rootCertificate).trustDomain !== hello.trustDomain)
     throw notAuthenticated();
-  checkClock(device.clock.now(), hello);
+  checkClock(openedAt, hello);
 
   const confirmed = await peer.confirm({
     sessionId: sid,
@@ -120,7 +132,7 @@ export async function requestPairing(
     awaitKey: keys.awaitKey,
     words: keys.words,
   };
-  await storeEnrollment(device.secrets, pending);
+  await storeEnrollment(secrets, pending);
   return pending;
 }
 
@@ -191,6 +203,17 @@ function rootMismatch(actual: string): IdentityError {
     'ROOT_MISMATCH',
     `The daemon at this address has another root certificate (SHA-256 ${actual}) than the QR code names. Someone may be in between: nothing was stored and no secret was sent. Check that it is the daemon's address, and ask the operator for a new QR code.`,
   );
+}
+
+function commitmentBroken(): IdentityError {
+  return new IdentityError(
+    'DAEMON_NOT_AUTHENTICATED',
+    'What answers is not what it had committed to before it saw this device. Someone is in between: nothing was stored. Check the address, and ask the operator for a new code (there: palyra pairing code).',
+  );
+}
+
+function invalid(why: string): IdentityError {
+  return new IdentityError('MESSAGE_INVALID', `The answer of the daemon cannot be read: ${why}.`);
 }
 
 function notAuthenticated(): IdentityError {

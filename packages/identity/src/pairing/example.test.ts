@@ -17,6 +17,7 @@ import { parseDeviceKind } from './name.ts';
 import {
   awaitProofInput,
   channelIdentifier,
+  commitmentTo,
   derivePairingKeys,
   identitySignatureInput,
   tlsKeyProofInput,
@@ -62,11 +63,13 @@ test('the product computes every value of the example from its inputs', async ()
   const yb = await scalarMultVfy(crypto, bytes('daemon_scalar'), g);
   const k = await scalarMultVfy(crypto, bytes('device_scalar'), yb);
   assert.deepEqual(k, await scalarMultVfy(crypto, bytes('daemon_scalar'), ya), 'both sides have one K');
+  const opened = { yb, adB: daemonHello, nonce: bytes('nonce') };
+  const commitment = await commitmentTo(crypto, opened);
   const exchange = { ya, adA: deviceHello, yb, adB: daemonHello };
   const isk = await sessionKey(crypto, sid, k, exchange);
-  const keys = await derivePairingKeys(crypto, ci, sid, k, exchange);
+  const keys = await derivePairingKeys(crypto, { ci, sid, commitment }, k, exchange);
   const derive = (label: string, length: number) =>
-    crypto.hkdfSha512(isk, lvCat(`palyra-pairing-v1 ${label}`, keys.transcript), length);
+    crypto.hkdfSha512(isk, lvCat(`palyra-pairing-v2 ${label}`, keys.transcript), length);
   const identityInput = identitySignatureInput(keys.transcript);
   const awaitInput = awaitProofInput(text('request_id'), bytes('channel_binding'));
   const renewal = renewalInput(text('device_id'), text('serial'), tlsKey.publicKey);
@@ -94,6 +97,8 @@ test('the product computes every value of the example from its inputs', async ()
     ya,
     yb,
     k,
+    commitment_input: lvCat('palyra-pairing-v2 commitment', yb, daemonHello, opened.nonce),
+    commitment,
     isk,
     transcript: keys.transcript,
     daemon_confirmation_key: await derive('daemon confirmation', 32),
@@ -118,6 +123,7 @@ test('the product computes every value of the example from its inputs', async ()
       'session_id',
       'device_scalar',
       'daemon_scalar',
+      'nonce',
       'identity_seed',
       'tls_key_pkcs8',
       'challenge',

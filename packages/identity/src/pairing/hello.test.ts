@@ -108,7 +108,7 @@ test('one hello is never taken for the other', () => {
 
 test("a daemon's hello with a time or a trust domain that is none is refused", () => {
   const id = '01K8ZQ4YV3AAAAAAAAAAAAAAAA';
-  const hello = (trustDomain: string, time: string) => lvCat('palyra-daemon-hello-v1', id, trustDomain, time);
+  const hello = (trustDomain: string, time: string) => lvCat('palyra-daemon-hello-v2', id, trustDomain, time);
   assert.equal(parseDaemonHello(hello('home.example', '1700000000000')).time.getTime(), 1_700_000_000_000);
   for (const time of ['', '0', '-1', '01', '1.5', '1e3', ' 1', '9'.repeat(16), 'NaN', '１']) {
     assert.throws(

@@ -22,8 +22,8 @@ export interface DaemonHello {
   readonly time: Date;
 }
 
-const deviceLabel = 'palyra-device-hello-v1';
-const daemonLabel = 'palyra-daemon-hello-v1';
+const deviceLabel = 'palyra-device-hello-v2';
+const daemonLabel = 'palyra-daemon-hello-v2';
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export function encodeDeviceHello(hello: DeviceHello): Uint8Array {

@@ -7,8 +7,8 @@ import { lvCat } from '../lv.ts';
 import type { DeviceKind } from '../registry/port.ts';
 import { type CpaceExchange, sessionKey } from './cpace.ts';
 
-export const PAIRING_VERSION = 1;
-const protocol = 'palyra-pairing-v1';
+export const PAIRING_VERSION = 2;
+const protocol = 'palyra-pairing-v2';
 const keyBytes = 32;
 
 /** CPace's CI: this TLS channel, this root, this kind of client. */
@@ -18,6 +18,24 @@ export function channelIdentifier(
   kind: DeviceKind,
 ): Uint8Array {
   return lvCat(protocol, channelBinding, rootFingerprint, kind);
+}
+
+/** Bytes of the nonce in the commitment. */
+export const COMMITMENT_NONCE_BYTES = 32;
+
+/** What binds the daemon to its share and its hello before it has seen the device's (docs/pairing.md 4.4), 32 bytes. */
+export async function commitmentTo(
+  crypto: PairingCrypto,
+  opened: { readonly yb: Uint8Array; readonly adB: Uint8Array; readonly nonce: Uint8Array },
+): Promise<Uint8Array> {
+  return crypto.sha256(lvCat(`${protocol} commitment`, opened.yb, opened.adB, opened.nonce));
+}
+
+/** What both sides know of a session before the device's share. */
+export interface PairingSession {
+  readonly ci: Uint8Array;
+  readonly sid: Uint8Array;
+  readonly commitment: Uint8Array;
 }
 
 /** Everything that both sides derive once they share K. */
@@ -34,14 +52,16 @@ export interface PairingKeys {
 
 export async function derivePairingKeys(
   crypto: PairingCrypto,
-  ci: Uint8Array,
-  sid: Uint8Array,
+  session: PairingSession,
   k: Uint8Array,
   exchange: CpaceExchange,
 ): Promise<PairingKeys> {
+  const { ci, sid, commitment } = session;
   const { ya, adA, yb, adB } = exchange;
   const isk = await sessionKey(crypto, sid, k, exchange);
-  const transcript = await crypto.sha256(lvCat(`${protocol} transcript`, ci, sid, ya, adA, yb, adB));
+  const transcript = await crypto.sha256(
+    lvCat(`${protocol} transcript`, ci, sid, commitment, ya, adA, yb, adB),
+  );
   const derive = (label: string, length: number) =>
     crypto.hkdfSha512(isk, lvCat(`${protocol} ${label}`, transcript), length);
   return {

@@ -42,6 +42,8 @@ export interface CertificateRecord {
   readonly serial: string;
   /** SHA-256 of the DER, 64 lower-case hex digits. */
   readonly fingerprint: string;
+  /** SHA-256 of its SubjectPublicKeyInfo, 32 bytes. No other certificate has this key. */
+  readonly keySha256: Uint8Array;
   readonly subject:
     | { readonly kind: 'device'; readonly id: DeviceId }
     | { readonly kind: 'daemon'; readonly id: Ulid };
@@ -146,6 +148,14 @@ export interface RegistryReads {
     readonly after?: string;
     readonly search?: string;
   }): Promise<Device[]>;
+  /** Which of a new device's keys something else has: another device or its request, or any certificate there ever was. */
+  keyInUse(keys: {
+    readonly deviceId: DeviceId;
+    readonly identityKey: Uint8Array;
+    readonly tlsKey: Uint8Array;
+    /** Of the TLS key. */
+    readonly tlsKeySha256: Uint8Array;
+  }): Promise<'identity' | 'tls' | undefined>;
   certificate(
     key: { readonly serial: string } | { readonly fingerprint: string },
   ): Promise<CertificateRecord | undefined>;
@@ -221,6 +231,7 @@ export interface RegistryTransaction extends RegistryReads {
   insertDevice(device: Device): Promise<void>;
   /** Replaces the row with this id. Throws DEVICE_NOT_FOUND. */
   updateDevice(device: Device): Promise<void>;
+  /** Throws KEY_IN_USE when another certificate has its key. */
   insertCertificate(certificate: CertificateRecord): Promise<void>;
   /** Compare and set. False when the certificate is not in state `from`. */
   moveCertificate(serial: string, from: CertificateState, to: CertificateState): Promise<boolean>;

@@ -75,13 +75,17 @@ export class RenewalDesk {
   /** By challenge, hex; in order of making. */
   readonly #challenges = new Map<string, Challenge>();
 
+  /** An identity key without a device. */
+  readonly #nobody: Promise<Uint8Array>;
+
   constructor(options: RenewalOptions) {
     this.#options = options;
+    this.#nobody = makePublicKey(options.crypto);
   }
 
   /**
    * For a device that calls with a certificate that holds.
-   * @throws CERTIFICATE_INVALID, PROOF_WRONG, TOO_MANY_REQUESTS, DEVICE_REVOKED, DEVICE_QUARANTINED
+   * @throws MESSAGE_INVALID, PROOF_WRONG, KEY_IN_USE, TOO_MANY_REQUESTS, DEVICE_REVOKED, DEVICE_QUARANTINED
    */
   async renew(caller: { deviceId: DeviceId; serial: string }, proof: KeyProof): Promise<RenewalReply> {
     const device = await this.#device(caller.deviceId);
@@ -113,7 +117,7 @@ export class RenewalDesk {
    * For a device without a certificate that holds, known by its identity key alone.
    * @throws SESSION_NOT_FOUND, DEVICE_ID_INVALID, DEVICE_NOT_FOUND (also for a wrong proof, so that ids cannot be
    *   probed), DEVICE_REVOKED, DEVICE_QUARANTINED, RECOVERY_NEEDS_APPROVAL,
-   *   CERTIFICATE_INVALID, TOO_MANY_REQUESTS
+   *   MESSAGE_INVALID, KEY_IN_USE, TOO_MANY_REQUESTS
    */
   async recover(
     channel: PairingChannel,
@@ -130,13 +134,15 @@ export class RenewalDesk {
       );
     }
     this.#challenges.delete(key);
+    // What is wrong with the message itself is found before anybody asks who sent it.
     const deviceId = parseDeviceId(request.deviceId);
+    checkP256Spki(request.tlsKey);
     const signed = recoveryInput(channel.channelBinding, request.challenge, deviceId, request.tlsKey);
     const device = await this.#options.registry.device(deviceId);
-    if (!device) throw unknownDevice();
-    await this.#prove(device, request, signed).catch((cause) => {
-      throw cause.code === 'PROOF_WRONG' ? unknownDevice() : cause;
-    });
+    // An unknown id costs the same signature, under a key that nobody has.
+    const { identityKey } = device ?? { identityKey: await this.#nobody };
+    const isProven = await this.#holds(identityKey, request, signed);
+    if (!device || !isProven) throw unknownDevice();
     mustBeLetIn(device);
     // What shuts it out now, the change below finds.
     await this.#options.clones.sawRecovery(device, channel.source);
@@ -212,13 +218,17 @@ export class RenewalDesk {
     return device;
   }
 
-  async #prove(device: Device, proof: KeyProof, signed: Uint8Array): Promise<void> {
+  async #holds(identityKey: Uint8Array, proof: KeyProof, signed: Uint8Array): Promise<boolean> {
     const { crypto } = this.#options;
+    return (
+      (await crypto.verifyEd25519(identityKey, signed, proof.identitySignature)) &&
+      (await crypto.verifyP256(proof.tlsKey, signed, proof.tlsKeyProof))
+    );
+  }
+
+  async #prove(device: Device, proof: KeyProof, signed: Uint8Array): Promise<void> {
     checkP256Spki(proof.tlsKey);
-    const proven =
-      (await crypto.verifyEd25519(device.identityKey, signed, proof.identitySignature)) &&
-      (await crypto.verifyP256(proof.tlsKey, signed, proof.tlsKeyProof));
-    if (!proven) {
+    if (!(await this.#holds(device.identityKey, proof, signed))) {
       throw new IdentityError(
         'PROOF_WRONG',
         'The signatures over the new key do not hold. Pair the device again: palyra pair ADDRESS',
@@ -304,6 +314,10 @@ export class RenewalDesk {
       renewAfterMs: renewAfterMs(renewAt?.getTime(), now.getTime()),
     };
   }
+}
+
+async function makePublicKey(crypto: PairingCrypto): Promise<Uint8Array> {
+  return (await crypto.generateIdentityKey()).publicKey;
 }
 
 function unknownDevice(): IdentityError {

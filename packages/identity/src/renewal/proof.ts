@@ -7,7 +7,7 @@ import { lvCat } from '../lv.ts';
  * @param tlsKey the new key, SPKI DER.
  */
 export function renewalInput(deviceId: string, serial: string, tlsKey: Uint8Array): Uint8Array {
-  return lvCat('palyra-renewal-v1', deviceId, serial, tlsKey);
+  return lvCat('palyra-renewal-v2', deviceId, serial, tlsKey);
 }
 
 /** Recovery: bound to this TLS channel and to a challenge that is used once. */
@@ -17,5 +17,5 @@ export function recoveryInput(
   deviceId: string,
   tlsKey: Uint8Array,
 ): Uint8Array {
-  return lvCat('palyra-recovery-v1', channelBinding, challenge, deviceId, tlsKey);
+  return lvCat('palyra-recovery-v2', channelBinding, challenge, deviceId, tlsKey);
 }

@@ -40,6 +40,12 @@ export function registryTables(types: ColumnTypes): Migration {
         .execute();
 
       await db.schema
+        .createIndex('devices_identity_key')
+        .on('devices')
+        .columns(['identity_key', 'id'])
+        .execute();
+
+      await db.schema
         .createTable('authorities')
         .addColumn('id', 'text', (column) => column.primaryKey())
         .addColumn('tier', 'text', (column) => column.notNull())
@@ -55,6 +61,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .createTable('certificates')
         .addColumn('serial', 'text', (column) => column.primaryKey())
         .addColumn('fingerprint', 'text', (column) => column.notNull().unique())
+        .addColumn('key_sha256', types.bytes, (column) => column.notNull().unique())
         .addColumn('subject_kind', 'text', (column) => column.notNull())
         .addColumn('subject_id', 'text', (column) => column.notNull())
         .addColumn('state', 'text', (column) => column.notNull())

@@ -12,6 +12,7 @@ export function certificateRow(certificate: CertificateRecord): CertificatesTabl
   return {
     serial: certificate.serial,
     fingerprint: certificate.fingerprint,
+    key_sha256: certificate.keySha256,
     subject_kind: certificate.subject.kind,
     subject_id: certificate.subject.id,
     state: certificate.state,
@@ -29,6 +30,7 @@ export function readCertificate(row: Row): CertificateRecord {
   return {
     serial: text(row, 'serial'),
     fingerprint: text(row, 'fingerprint'),
+    keySha256: bytes(row, 'key_sha256'),
     subject: { kind: subjectKind(row, 'subject_kind'), id: text(row, 'subject_id') as Ulid },
     state: certificateState(row, 'state'),
     notBefore: instant(row, 'not_before'),

@@ -60,6 +60,13 @@ export declare type OpenResponse = Message<"palyra.pairing.v1.OpenResponse"> & {
    * @generated from field: int64 expires_at_ms = 3;
    */
   expiresAtMs: bigint;
+
+  /**
+   * Binds the daemon to the share and hello that Exchange answers with.
+   *
+   * @generated from field: bytes commitment = 4;
+   */
+  commitment: Uint8Array;
 };
 
 /**
@@ -112,6 +119,13 @@ export declare type ExchangeResponse = Message<"palyra.pairing.v1.ExchangeRespon
    * @generated from field: bytes daemon_confirmation = 3;
    */
   daemonConfirmation: Uint8Array;
+
+  /**
+   * Opens the commitment.
+   *
+   * @generated from field: bytes nonce = 4;
+   */
+  nonce: Uint8Array;
 };
 
 /**
@@ -353,7 +367,7 @@ export declare type RecoverResponse = Message<"palyra.pairing.v1.RecoverResponse
 export declare const RecoverResponseSchema: GenMessage<RecoverResponse>;
 
 /**
- * Pairing protocol version 1 (docs/pairing.md). Served on its own listener to anyone: the only guard is the code.
+ * Pairing protocol version 2 (docs/pairing.md). Served on its own listener to anyone: the only guard is the code.
  *
  * @generated from service palyra.pairing.v1.PairingService
  */
