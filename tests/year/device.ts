@@ -188,7 +188,10 @@ export class SimulatedDevice {
     if (!this.#loaded) {
       const all = await loadEnrollments(this.#disk);
       this.#loaded = {
-        paired: all.find((each) => each.state === 'paired'),
+        // After a root was retired, the device is paired anew beside the record of before.
+        paired: all
+          .filter((each) => each.state === 'paired')
+          .sort((one, other) => other.receivedAt - one.receivedAt)[0],
         pending: all.find((each) => each.state === 'pending'),
       };
     }
@@ -234,7 +237,11 @@ export class SimulatedDevice {
       if (!(error instanceof IdentityError)) throw error;
       invariants.happened(`collect failed ${error.code}`, this.name);
       // The request is not known after a restore, or its device was shut out meanwhile.
-      if (['PAIRING_NOT_FOUND', 'DEVICE_REVOKED', 'IDENTITY_KEY_CHANGED'].includes(error.code))
+      if (
+        ['PAIRING_NOT_FOUND', 'DEVICE_REVOKED', 'IDENTITY_KEY_CHANGED', 'CERTIFICATE_REVOKED'].includes(
+          error.code,
+        )
+      )
         await dropEnrollment(this.#store(), pending);
       if (error.code === 'DEVICE_REVOKED') return this.#becomeAnother();
       this.#alone(error.code);

@@ -8,6 +8,7 @@ import { type Client, createClient } from '@connectrpc/connect';
 import {
   IdentityError,
   type IdentityErrorCode,
+  isOfSameDaemon,
   loadEnrollments,
   type PairedEnrollment,
   type RenewingDevice,
@@ -259,12 +260,13 @@ class Agent {
   /** Something else on this machine may have renewed it: `palyra renew`. @returns whether it had. */
   async #adoptStored(): Promise<boolean> {
     const { device, onState } = this.#options;
-    const { daemonId, certificateChain } = this.#enrollment;
-    const stored = (await loadEnrollments(device.secrets)).find(
-      (each): each is PairedEnrollment => each.state === 'paired' && each.daemonId === daemonId,
-    );
+    const known = this.#enrollment;
+    const records = (await loadEnrollments(device.secrets)).filter((each) => each.state === 'paired');
+    // Another daemon that claims the same id has a record of its own, which is not for this agent.
+    const stored =
+      records.find((each) => each.root === known.root) ?? records.find((each) => isOfSameDaemon(known, each));
     // Not by its time: the clock may have been set back since.
-    if (!stored || isSame(stored.certificateChain[0], certificateChain[0])) return false;
+    if (!stored || isSame(stored.certificateChain[0], known.certificateChain[0])) return false;
     this.#hold(stored);
     onState?.({ state: 'renewed', how: 'renewal', enrollment: stored });
     return true;

@@ -53,6 +53,7 @@ export type { Awaitable, IdentityKey, PairingCrypto } from './crypto/port.ts';
 export {
   dropEnrollment,
   type Enrollment,
+  isOfSameDaemon,
   loadEnrollments,
   type PairedEnrollment,
   type PendingEnrollment,

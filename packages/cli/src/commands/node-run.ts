@@ -35,7 +35,10 @@ export function addNodeRun(node: Command, cli: () => Cli): void {
     node
       .command('run')
       .description('Stay connected: renew the certificate, and run what the daemon asks for. Ctrl-C ends it.')
-      .option('--daemon <daemon>', 'which daemon, when this device is paired with several')
+      .option(
+        '--daemon <daemon>',
+        'which daemon, when this device is paired with several: its id, or the SHA-256 of its root',
+      )
       .addOption(
         new Option('--transport <which>', 'auto: QUIC, or HTTP/2 where UDP is blocked')
           .choices(['auto', 'quic', 'http2'])

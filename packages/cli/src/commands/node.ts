@@ -11,6 +11,7 @@ import { untilInterrupted } from '../interruption.ts';
 import { fields } from '../table.ts';
 import { formatSpan, formatTime, isoTime } from '../time.ts';
 import { addNodeExec } from './node-exec.ts';
+import { addNodeForget } from './node-forget.ts';
 import { addNodeRun } from './node-run.ts';
 
 interface StatusOptions {
@@ -25,12 +26,16 @@ export function addNode(program: Command, cli: () => Cli): void {
   withExamples(node, 'palyra node status', 'palyra node run');
   addNodeRun(node, cli);
   addNodeExec(node, cli);
+  addNodeForget(node, cli);
   withExamples(
     node
       .command('status')
       .description('Call the daemon over mutual TLS, and show this device as the daemon sees it.')
       .option('--address <address>', "the daemon's node listener (default: where it was at pairing)")
-      .option('--daemon <daemon>', 'which daemon, when this device is paired with several')
+      .option(
+        '--daemon <daemon>',
+        'which daemon, when this device is paired with several: its id, or the SHA-256 of its root',
+      )
       .action((options: StatusOptions) => status(cli(), options)),
     'palyra node status',
     'palyra node status --address 192.168.1.5:7444 --json',

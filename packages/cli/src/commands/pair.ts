@@ -88,9 +88,12 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
   const secrets = await openDeviceStore(cli.home);
   try {
     const known = await loadEnrollments(secrets);
-    const before = options.newRequest || options.newIdentity ? undefined : pendingAt(known, address);
+    const before = options.newRequest || options.newIdentity ? undefined : pendingAt(cli, known, address);
     const paired = (before && (await resume(cli, secrets, before, options))) ?? (await startAnew());
 
+    const others = (await loadEnrollments(secrets)).filter(
+      (each) => each.root !== paired.root && claimsTheSame(each, paired),
+    );
     const notAfter = new X509Certificate(paired.certificateChain[0]!).validToDate.getTime();
     const identity = await DeviceIdentity.load(secrets, nodeCrypto);
     cli.output.answer(
@@ -99,6 +102,7 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
         device_id: identity.id,
         daemon_id: paired.daemonId,
         trust_domain: paired.trustDomain,
+        root_fingerprint: paired.root,
         node_address: paired.nodeAddress,
         certificate_not_after: new Date(notAfter).toISOString(),
       },
@@ -106,7 +110,11 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
         [
           `Paired with ${paired.trustDomain}. This device is ${identity.id}.`,
           `Its certificate is valid until ${formatTime(notAfter, cli.now())}.`,
-          `Try it: ${followUp(cli, 'node status')}`,
+          `Try it: ${followUp(cli, others.length === 0 ? 'node status' : `node status --daemon ${paired.root}`)}`,
+          ...others.map(
+            ({ root, state, address }) =>
+              `Another daemon with this id, trust domain or address, root ${root}, is ${state} here as before, at ${address}. If it is gone for good: ${followUp(cli, `node forget ${root}`)}`,
+          ),
         ].join('\n'),
     );
 
@@ -122,11 +130,33 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
   }
 }
 
-/** The request that already waits at this address, or the only one when no address was given. */
-function pendingAt(known: readonly Enrollment[], address: string | undefined): PendingEnrollment | undefined {
+/** What one daemon may say of itself to be taken for another. */
+function claimsTheSame(one: Enrollment, other: Enrollment): boolean {
+  return (
+    one.daemonId === other.daemonId || one.trustDomain === other.trustDomain || one.address === other.address
+  );
+}
+
+/**
+ * The request that already waits at this address, or the only one when no address was given.
+ * @throws USAGE when several daemons were asked at one address: a device must not choose among them.
+ */
+function pendingAt(
+  cli: Cli,
+  known: readonly Enrollment[],
+  address: string | undefined,
+): PendingEnrollment | undefined {
   const pending = known.filter((each) => each.state === 'pending');
-  if (address !== undefined) return pending.find((each) => each.address === address);
-  return pending.length === 1 ? pending[0] : undefined;
+  if (address === undefined) return pending.length === 1 ? pending[0] : undefined;
+  const [only, ...others] = pending.filter((each) => each.address === address);
+  if (others.length === 0) return only;
+  const roots = [only!, ...others]
+    .map(({ root, words }) => `root ${root} with the words "${words}"`)
+    .join(', ');
+  throw new CliError(
+    'USAGE',
+    `Requests to several daemons wait at ${address}: ${roots}. Forget all but the one whose words the operator sees (${followUp(cli, 'node forget ROOT')}), or start anew with --new-request.`,
+  );
 }
 
 /** Undefined when the request is over and a new one can be made instead. */

@@ -23,7 +23,10 @@ export function addRenew(program: Command, cli: () => Cli): void {
       .description(
         'Get this device a new certificate now. `palyra node run` does it by itself when it is time.',
       )
-      .option('--daemon <daemon>', 'which daemon, when this device is paired with several')
+      .option(
+        '--daemon <daemon>',
+        'which daemon, when this device is paired with several: its id, or the SHA-256 of its root',
+      )
       .option(
         '--recover',
         'by the identity key alone: for a device whose certificate has expired; while it holds, the operator is told of a possible copy',

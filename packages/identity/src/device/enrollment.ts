@@ -1,11 +1,17 @@
 // What a device keeps of a daemon, as one sealed record: first the request that waits, then the pinned identity.
 // Replacing the record is atomic, so a crash leaves the one or the other and never half a device.
+//
+// A record belongs to the root that was pinned with the code. Ids, trust domains and addresses are what a peer says about
+// itself: another daemon may claim the same ones, and gets a record of its own.
 
+import { hash } from 'node:crypto';
 import type { Ulid } from '../device-id.ts';
 import { hasCode, IdentityError } from '../errors.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 
 interface EnrollmentBase {
+  /** SHA-256 of the root certificate that was pinned with the code, 64 lower-case hex digits. Stays through rotations. */
+  readonly root: string;
   readonly daemonId: Ulid;
   readonly trustDomain: string;
   /** host:port of the pairing listener. */
@@ -43,23 +49,42 @@ export type Enrollment = PendingEnrollment | PairedEnrollment;
 
 const prefix = 'enrollments/';
 
+/** What names a record. */
+type RecordKey = Pick<EnrollmentBase, 'root'> & { readonly state: Enrollment['state'] };
+
 /** A pending request beside a paired daemon is kept apart from it: asking again must not lose what works. */
-function recordName(enrollment: { daemonId: string; state: Enrollment['state'] }): string {
-  return `${prefix}${enrollment.daemonId.toLowerCase()}/${enrollment.state}`;
+function recordName({ root, state }: RecordKey): string {
+  return `${prefix}${root}/${state}`;
 }
 
+/**
+ * Whether both are records of one daemon: they have one root, or the first has learnt the other's root in a rotation, from
+ * the daemon that it trusts.
+ */
+export function isOfSameDaemon(known: Enrollment, other: Enrollment): boolean {
+  if (known.root === other.root) return true;
+  const claimsTheSame = known.daemonId === other.daemonId && known.trustDomain === other.trustDomain;
+  return claimsTheSame && known.trustBundle.some((root) => hash('sha256', root) === other.root);
+}
+
+/**
+ * Replaces the record of this root. A paired one also ends what it replaces: the request that led to it, and a record whose
+ * daemon has since rotated to this root.
+ */
 export async function storeEnrollment(secrets: SecretStore, enrollment: Enrollment): Promise<void> {
   const text = JSON.stringify(enrollment, (_key, value) =>
     value instanceof Uint8Array ? { bytes: Buffer.from(value).toString('base64') } : value,
   );
   await secrets.write(recordName(enrollment), new TextEncoder().encode(text));
-  if (enrollment.state === 'paired') await dropEnrollment(secrets, { ...enrollment, state: 'pending' });
+  if (enrollment.state !== 'paired') return;
+  await dropEnrollment(secrets, { ...enrollment, state: 'pending' });
+  for (const each of await loadEnrollments(secrets)) {
+    if (each.state === 'paired' && each.root !== enrollment.root && isOfSameDaemon(each, enrollment))
+      await dropEnrollment(secrets, each);
+  }
 }
 
-export async function dropEnrollment(
-  secrets: SecretStore,
-  enrollment: { daemonId: string; state: Enrollment['state'] },
-): Promise<void> {
+export async function dropEnrollment(secrets: SecretStore, enrollment: RecordKey): Promise<void> {
   try {
     await secrets.delete(recordName(enrollment));
   } catch (error) {
@@ -73,11 +98,11 @@ export async function loadEnrollments(secrets: SecretStore): Promise<Enrollment[
   for (const name of await secrets.list(prefix)) {
     const text = new TextDecoder().decode(await secrets.read(name));
     try {
-      enrollments.push(
-        JSON.parse(text, (_key, value) =>
-          typeof value?.bytes === 'string' ? new Uint8Array(Buffer.from(value.bytes, 'base64')) : value,
-        ),
+      const enrollment: Enrollment = JSON.parse(text, (_key, value) =>
+        typeof value?.bytes === 'string' ? new Uint8Array(Buffer.from(value.bytes, 'base64')) : value,
       );
+      if (recordName(enrollment) !== name) throw new RangeError('it is of another root');
+      enrollments.push(enrollment);
     } catch (cause) {
       throw new IdentityError(
         'SECRET_CORRUPT',

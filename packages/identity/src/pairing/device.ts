@@ -123,6 +123,7 @@ export async function requestPairing(
   });
   const pending: PendingEnrollment = {
     state: 'pending',
+    root: bytesToHex(rootFingerprint),
     daemonId: hello.daemonId,
     trustDomain: hello.trustDomain,
     address,
