@@ -5,7 +5,7 @@ import { hash, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { isOfSameDaemon, loadEnrollments, type PairedEnrollment, storeEnrollment } from '@palyra/identity';
+import { isOfSameDaemon, loadEnrollments, storeEnrollment } from '@palyra/identity';
 import { expectCode } from './testing/expect-code.ts';
 import { freePort } from './testing/free-port.ts';
 import { startImpostor } from './testing/impostor.ts';
