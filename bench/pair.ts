@@ -42,6 +42,7 @@ function peerOf({ responder }: IdentityManager): PairingPeer {
   const channel = { channelBinding: nodeCrypto.randomBytes(32), source: '127.0.0.1' };
   return {
     channelBinding: channel.channelBinding,
+    isKnownDaemon: true,
     open: (request) => responder.open(channel, request),
     exchange: (request) => responder.exchange(channel, request),
     confirm: (request) => responder.confirm(channel, request),

@@ -37,6 +37,7 @@ const device = {
 const channel = { channelBinding: nodeCrypto.randomBytes(32), source: 'this process' };
 const peer: PairingPeer = {
   channelBinding: channel.channelBinding,
+  isKnownDaemon: false,
   open: (request) => daemon.responder.open(channel, request),
   exchange: (request) => daemon.responder.exchange(channel, request),
   confirm: (request) => daemon.responder.confirm(channel, request),

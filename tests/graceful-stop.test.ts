@@ -110,7 +110,7 @@ test('who waits or watches is told at once, and comes back to the next daemon', 
   const daemon = await TestDaemon.start(t, { limits: longGrace });
   const device = await makeDevice();
   const pending = await request(daemon, device);
-  const waiting = awaitPairing(device, await daemon.peer(), pending, {
+  const waiting = awaitPairing(device, await daemon.peer(pending), pending, {
     signal: AbortSignal.timeout(longestWaitMs),
   });
   waiting.catch(() => {});
@@ -123,7 +123,7 @@ test('who waits or watches is told at once, and comes back to the next daemon', 
 
   const next = await TestDaemon.start(t, { home: daemon.home });
   await next.admin.approvePairing({ id: pending.requestId });
-  const paired = await awaitPairing(device, await next.peer(), pending, {
+  const paired = await awaitPairing(device, await next.peer(pending), pending, {
     signal: AbortSignal.timeout(longestWaitMs),
   });
   assert.equal(paired.state, 'paired');

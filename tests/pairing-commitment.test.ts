@@ -34,6 +34,7 @@ const daemonId = '01K8ZQ4YV3M6X9T2B7C5D1E0FG' as Ulid;
 /** Plays the daemon to a device, with the code, its own root, and whatever share and hello it likes. */
 class CodeKnowingInterceptor {
   readonly channelBinding = nodeCrypto.randomBytes(32);
+  readonly isKnownDaemon = false;
   readonly #root: Uint8Array;
   #session!: { ci: Uint8Array; sid: Uint8Array; commitment: Uint8Array };
   #opening!: Awaited<ReturnType<CodeKnowingInterceptor['side']>>;
@@ -155,6 +156,7 @@ for (const length of [0, 31, 33]) {
       const short = new Uint8Array(length);
       const peer = {
         channelBinding: interceptor.channelBinding,
+        isKnownDaemon: false,
         open: async () => ({
           ...(await interceptor.open()),
           ...(change === 'sessionId' && { sessionId: short }),

@@ -171,7 +171,7 @@ test('a device that waits is told of the decision as it is made, on every channe
   const pending = await request(daemon, device);
   const waiting = Array.from({ length: 2 }, async () => {
     const waits = Promise.withResolvers<void>();
-    const paired = awaitPairing(device, await daemon.peer(), pending, {
+    const paired = awaitPairing(device, await daemon.peer(pending), pending, {
       signal: AbortSignal.timeout(longestWaitMs),
       onState: () => waits.resolve(),
     });

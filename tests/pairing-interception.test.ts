@@ -75,7 +75,8 @@ test('a wait for the decision through a proxy gets no certificate: the proof is 
   const connection = await dialPairing(interceptor.address);
   daemon.closeAtEnd(connection);
   const through: Pick<TestDaemon, 'peer'> = {
-    peer: async () => ({ ...pairingPeer(connection), close: () => connection.close() }),
+    // A device that did not look whom it dialled.
+    peer: async () => ({ ...pairingPeer(connection), isKnownDaemon: true, close: () => connection.close() }),
   };
   await expectCode(collect(through as TestDaemon, device, pending), 'PAIRING_NOT_FOUND');
   assert.equal((await daemon.admin.getPairing({ id: pending.requestId })).state, 'approved');

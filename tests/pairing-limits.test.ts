@@ -239,7 +239,7 @@ test('a request that nobody decides expires, and the device that waits is told a
   const pending = await request(daemon, device);
   const waits = Promise.withResolvers<void>();
   const refusal = expectCode(
-    awaitPairing(device, await daemon.peer(), pending, {
+    awaitPairing(device, await daemon.peer(pending), pending, {
       signal: AbortSignal.timeout(longestWaitMs),
       onState: () => waits.resolve(),
     }),

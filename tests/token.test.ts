@@ -54,7 +54,7 @@ async function approved(daemon: DaemonProcess, device: SampleDevice): Promise<Pe
 
 async function pair(daemon: DaemonProcess, device: SampleDevice): Promise<PairedEnrollment> {
   const asked = await approved(daemon, device);
-  return awaitPairing(device, await daemon.peer(), asked, { signal: AbortSignal.timeout(longestWaitMs) });
+  return awaitPairing(device, await daemon.peer(asked), asked, { signal: AbortSignal.timeout(longestWaitMs) });
 }
 
 async function renew(daemon: DaemonProcess, device: SampleDevice, enrollment: PairedEnrollment) {
@@ -172,13 +172,13 @@ test('without its token a running daemon signs nothing, stores nothing, and goes
   const other = await makeDevice();
   const asked = await approved(daemon, other);
   const signal = AbortSignal.timeout(longestWaitMs);
-  await expectCode(awaitPairing(other, await daemon.peer(), asked, { signal }), 'SIGNER_UNAVAILABLE');
+  await expectCode(awaitPairing(other, await daemon.peer(asked), asked, { signal }), 'SIGNER_UNAVAILABLE');
 
   await token.plugIn();
   const renewed = await untilBack(() => renewCertificate(device, paired, (proof) => node.renew(proof)));
   await (await daemon.node(renewed)).status({});
   // The decision was kept, too.
-  const collected = await awaitPairing(other, await daemon.peer(), asked, { signal });
+  const collected = await awaitPairing(other, await daemon.peer(asked), asked, { signal });
   await (await daemon.node(collected)).status({});
   assert.equal((await admin.verifyAudit({})).ok, true);
   await daemon.stop();

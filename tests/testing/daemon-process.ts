@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type Client, createClient } from '@connectrpc/connect';
-import type { PairedEnrollment, PairingPeer } from '@palyra/identity';
+import type { PairedEnrollment, PairingPeer, PendingEnrollment } from '@palyra/identity';
 import { AdminService, dialAdmin, dialNode, dialPairing, NodeService, pairingPeer } from '@palyra/rpc';
 import { type Ended, type Line, type PalyraOptions, PalyraProcess, type Scope } from './palyra-process.ts';
 
@@ -47,9 +47,9 @@ export class DaemonProcess {
     return this.#admin;
   }
 
-  /** One TLS channel to the pairing listener. */
-  async peer(): Promise<PairingPeer> {
-    const connection = await dialPairing(this.pairingAddress);
+  /** One TLS channel to the pairing listener. @param known what the device has pinned. */
+  async peer(known?: PendingEnrollment): Promise<PairingPeer> {
+    const connection = await dialPairing(this.pairingAddress, known);
     this.#connections.add(connection);
     return pairingPeer(connection);
   }

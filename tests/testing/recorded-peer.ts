@@ -20,7 +20,7 @@ export interface RecordedAnswer {
   readonly trailers: Readonly<Record<string, string>>;
 }
 
-export interface RecordedPeer extends Pick<PairingPeer, 'channelBinding' | 'open' | 'exchange' | 'confirm'> {
+export interface RecordedPeer extends Pick<PairingPeer, 'channelBinding' | 'isKnownDaemon' | 'open' | 'exchange' | 'confirm'> {
   await: PairingPeer['await'];
   readonly recorded: RecordedAnswer[];
 }
@@ -56,6 +56,7 @@ export async function recordedPeer(daemon: TestDaemon): Promise<RecordedPeer> {
   return {
     recorded,
     channelBinding: exportChannelBinding(socket),
+    isKnownDaemon: false,
     async open({ version, slot, kind }) {
       const reply = await call(
         open,

@@ -11,6 +11,7 @@ import {
   type PairedEnrollment,
   type PairingPeer,
   type PairingState,
+  type PendingEnrollment,
   type RegistryEvent,
 } from '@palyra/identity';
 import { AdminService, dialAdmin, dialNode, dialPairing, NodeService, pairingPeer } from '@palyra/rpc';
@@ -119,9 +120,9 @@ export class TestDaemon {
     return this.running.identity.trustBundle;
   }
 
-  /** One TLS channel to the pairing listener. */
-  async peer(): Promise<PairingPeer & { close(): void }> {
-    const connection = await dialPairing(this.pairingAddress);
+  /** One TLS channel to the pairing listener. @param known what the device has pinned. */
+  async peer(known?: PendingEnrollment): Promise<PairingPeer & { close(): void }> {
+    const connection = await dialPairing(this.pairingAddress, known);
     this.closeAtEnd(connection);
     return { ...pairingPeer(connection), close: () => connection.close() };
   }

@@ -268,6 +268,7 @@ export class Daemon {
     ) => this.#within(({ identity }) => this.#serve(peer, method, (context) => work(identity, context)));
     return {
       channelBinding,
+      isKnownDaemon: true,
       open: (request) => serve(open, ({ responder }, at) => responder.open(pairingChannel(at), request)),
       exchange: (request) =>
         serve(exchange, ({ responder }, at) => responder.exchange(pairingChannel(at), request)),

@@ -98,6 +98,7 @@ export class Link {
     const call = <T>(work: () => Promise<T>) => this.call(work);
     return {
       channelBinding: peer.channelBinding,
+      isKnownDaemon: peer.isKnownDaemon,
       open: (request) => call(() => peer.open(request)),
       exchange: (request) => call(() => peer.exchange(request)),
       confirm: (request) => call(() => peer.confirm(request)),

@@ -75,14 +75,20 @@ export async function dialNode(
  * @param known the daemon, once its root is pinned: then nobody else is spoken to.
  * @throws as `dialNode`.
  */
-export async function dialPairing(address: string, known?: KnownDaemon): Promise<Http2Connection> {
+export async function dialPairing(address: string, known?: KnownDaemon): Promise<PairingConnection> {
   const options = known ? expectDaemon(known) : { rejectUnauthorized: false };
   const isAnother = wrongListener(address, pairingListener);
   const connection = await dialTls(address, options, MAX_PAIRING_MESSAGE_BYTES, isAnother);
   // The node listener ends whoever comes without a certificate once TLS is up, before HTTP/2 has begun.
-  if (await connection.begun) return connection;
+  if (await connection.begun) return { ...connection, isKnownDaemon: known !== undefined };
   connection.destroy();
   throw new IdentityError('UNREACHABLE', isAnother);
+}
+
+/** A connection to the pairing listener. */
+export interface PairingConnection extends Http2Connection {
+  /** TLS has proven the daemon of an enrollment. */
+  readonly isKnownDaemon: boolean;
 }
 
 /** What an enrollment knows of its daemon. */

@@ -21,6 +21,7 @@ export {
   dialPairing,
   type Http2Connection,
   type NodeConnection,
+  type PairingConnection,
 } from './http2-dialer.ts';
 export {
   defaultHttp2Limits,

@@ -5,16 +5,17 @@ import { createClient } from '@connectrpc/connect';
 import type { AwaitUpdate, PairingPeer, RecoveryPeer } from '@palyra/identity';
 import { fromConnectError } from './error-map.ts';
 import { PairingService } from './gen/palyra/pairing/v1/pairing_pb.js';
-import type { Http2Connection } from './http2-dialer.ts';
+import type { Http2Connection, PairingConnection } from './http2-dialer.ts';
 
 /** How long a daemon may take for one answer, ms. */
 const callTimeoutMs = 15_000;
 const soon = { timeoutMs: callTimeoutMs };
 
-export function pairingPeer(connection: Http2Connection): PairingPeer {
+export function pairingPeer(connection: PairingConnection): PairingPeer {
   const client = createClient(PairingService, connection.transport);
   return {
     channelBinding: connection.channelBinding,
+    isKnownDaemon: connection.isKnownDaemon,
     async open({ version, slot, kind }) {
       const reply = await client.open({ version, slot, clientKind: kind }, soon).catch(rethrow);
       return { ...reply, expiresAt: new Date(Number(reply.expiresAtMs)) };

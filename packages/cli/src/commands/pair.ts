@@ -18,7 +18,7 @@ import {
   type SecretStore,
   systemClock,
 } from '@palyra/identity';
-import { dialPairing, type Http2Connection, pairingPeer } from '@palyra/rpc';
+import { dialPairing, type PairingConnection, pairingPeer } from '@palyra/rpc';
 import { type Command, Option } from 'commander';
 import { parseAddress } from '../address.ts';
 import { type Cli, followUp } from '../cli.ts';
@@ -193,7 +193,7 @@ async function findCode(
   return { code, at };
 }
 
-async function dial(cli: Cli, address: string): Promise<Http2Connection> {
+async function dial(cli: Cli, address: string): Promise<PairingConnection> {
   const stopProgress = cli.output.progress(() => `Looking for the daemon at ${address}`);
   try {
     return await untilInterrupted(cli.invocation.interrupted, dialPairing(address));
@@ -205,7 +205,7 @@ async function dial(cli: Cli, address: string): Promise<Http2Connection> {
 async function request(
   cli: Cli,
   pairing: {
-    readonly connection: Http2Connection;
+    readonly connection: PairingConnection;
     readonly secrets: SecretStore;
     readonly code: PairingCode;
     readonly address: string;
@@ -268,7 +268,7 @@ async function waitForOperator(
   secrets: SecretStore,
   pending: PendingEnrollment,
   timeoutMs: number,
-  first?: Http2Connection,
+  first?: PairingConnection,
 ): Promise<PairedEnrollment> {
   const { output } = cli;
   showWords(cli, pending);

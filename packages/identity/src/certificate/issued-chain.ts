@@ -11,9 +11,12 @@ export interface ExpectedChain {
   readonly trustDomain: string;
   /** The key that was to be certified. */
   readonly tlsKey: TlsKey;
-  /** DER. */
+  /** The roots that came with it, over a channel that what is trusted already vouches for; DER. */
   readonly trustBundle: readonly Uint8Array[];
 }
+
+/** Roots that a device takes from its daemon: a rotation has two. */
+const maxRoots = 8;
 
 /**
  * @param chain leaf, then issuing CA; DER.
@@ -34,9 +37,17 @@ export function checkIssuedChain(chain: readonly Uint8Array[], expected: Expecte
   }
   if (!expected.tlsKey.isKeyOf(leaf)) throw unusable('it certifies another key');
   readAuthorityCertificate(issuing);
+  checkTrustBundle(expected);
   const roots = expected.trustBundle.map(parseCertificate);
   const signed = leaf.verify(issuing.publicKey) && roots.some((root) => issuing.verify(root.publicKey));
-  if (!signed) throw unusable('it does not lead to the pinned root');
+  if (!signed) throw unusable('it does not lead to a root that came with it');
+}
+
+/** From the next connection on, the device trusts these and no others. */
+function checkTrustBundle({ trustBundle, trustDomain }: ExpectedChain): void {
+  if (trustBundle.length > maxRoots) throw unusable(`it came with ${trustBundle.length} roots`);
+  if (trustBundle.some((root) => readAuthorityCertificate(root).trustDomain !== trustDomain))
+    throw unusable('it came with a root of another trust domain');
 }
 
 const unusable = (why: string) =>

@@ -27,6 +27,8 @@ export interface PendingEnrollment extends EnrollmentBase {
   readonly state: 'pending';
   readonly requestId: string;
   readonly awaitKey: Uint8Array;
+  /** Channel binding of the connection on which the code was proven; on no other is the peer known without its root. */
+  readonly confirmedOn: Uint8Array;
   readonly words: string;
 }
 

@@ -53,13 +53,8 @@ export function formatQrUri(
   secret: Uint8Array,
   rootFingerprint: Uint8Array,
 ): string {
-  const query = new URLSearchParams({
-    a: address,
-    s: base64url(hexToBytes(slot)),
-    k: base64url(secret),
-    r: base64url(rootFingerprint),
-  });
-  return `palyra:pair?${query}`;
+  const [s, k, r] = [hexToBytes(slot), secret, rootFingerprint].map(base64url);
+  return `palyra:pair?a=${encodeURIComponent(address)}&s=${s}&k=${k}&r=${r}`;
 }
 
 /**
@@ -69,7 +64,7 @@ export function formatQrUri(
 export function parsePairingCode(input: string): PairingCode {
   const text = input.trim();
   if (text.length > maxCodeLength) throw malformed();
-  if (text.toLowerCase().startsWith('palyra:')) return parseQrUri(text);
+  if (text.startsWith('palyra:')) return parseQrUri(text);
   const digits = text.replaceAll(/[\s-]/g, '');
   if (!/^[0-9]{9}$/.test(digits)) throw malformed();
   return {
@@ -79,19 +74,32 @@ export function parsePairingCode(input: string): PairingCode {
   };
 }
 
+/** The one spelling that `formatQrUri` writes: four fields in their order and nothing else, each value in its one form. */
 function parseQrUri(text: string): PairingCode {
-  if (!URL.canParse(text)) throw malformed();
-  const uri = new URL(text);
-  const query = uri.searchParams;
-  const address = query.get('a');
-  if (uri.pathname !== 'pair' || !address || !isAddress(address)) throw malformed();
-  return {
-    kind: 'qr',
-    address,
-    slot: fromBase64url(query.get('s'), qrSlotBytes),
-    secret: fromBase64url(query.get('k'), qrSecretBytes),
-    rootFingerprint: fromBase64url(query.get('r'), fingerprintBytes),
+  const [, address, slot, secret, root] = qrUri.exec(text) ?? [];
+  if (address === undefined) throw malformed();
+  const code = {
+    kind: 'qr' as const,
+    address: decodeAddress(address),
+    slot: fromBase64url(slot!, qrSlotBytes),
+    secret: fromBase64url(secret!, qrSecretBytes),
+    rootFingerprint: fromBase64url(root!, fingerprintBytes),
   };
+  if (!isAddress(code.address)) throw malformed();
+  const { address: at, slot: named, rootFingerprint } = code;
+  if (formatQrUri(at, bytesToHex(named), code.secret, rootFingerprint) !== text) throw malformed();
+  return code;
+}
+
+const qrUri =
+  /^palyra:pair\?a=([A-Za-z0-9._%-]+)&s=([A-Za-z0-9_-]{22})&k=([A-Za-z0-9_-]{43})&r=([A-Za-z0-9_-]{43})$/;
+
+function decodeAddress(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw malformed();
+  }
 }
 
 /** host:port; IPv6 in brackets. */
@@ -107,9 +115,9 @@ function base64url(bytes: Uint8Array): string {
     .replaceAll('=', '');
 }
 
-function fromBase64url(text: string | null, bytes: number): Uint8Array {
-  if (text?.length !== Math.ceil((bytes * 8) / 6) || !/^[A-Za-z0-9_-]+$/.test(text)) throw malformed();
+function fromBase64url(text: string, bytes: number): Uint8Array {
   const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
+  if (binary.length !== bytes) throw malformed();
   return Uint8Array.from(binary, (char) => char.charCodeAt(0));
 }
 

@@ -36,6 +36,8 @@ import {
 export interface PairingPeer {
   /** TLS exporter of this channel, 32 bytes. */
   readonly channelBinding: Uint8Array;
+  /** TLS has proven that the peer is the daemon of a record that the device has. */
+  readonly isKnownDaemon: boolean;
   open(request: { version: number; slot: Uint8Array; kind: DeviceKind }): Promise<OpenReply>;
   exchange(request: {
     sessionId: Uint8Array;
@@ -131,6 +133,7 @@ export async function requestPairing(
     trustBundle: [opened.rootCertificate],
     requestId: confirmed.requestId,
     awaitKey: keys.awaitKey,
+    confirmedOn: peer.channelBinding,
     words: keys.words,
   };
   await storeEnrollment(secrets, pending);
@@ -139,6 +142,8 @@ export async function requestPairing(
 
 /**
  * From the waiting request to the pinned mTLS identity. May be called again, on a new channel, after any interruption.
+ * @param peer on the channel of the pairing, or on one that was dialled for the pinned root: the answer is believed because
+ *   of it.
  * @param onState told each state as the daemon reports it.
  * @throws PAIRING_REJECTED, PAIRING_EXPIRED (the request is forgotten), CERTIFICATE_INVALID, and what the daemon answers.
  */
@@ -149,6 +154,8 @@ export async function awaitPairing(
   options: { readonly signal: AbortSignal; readonly onState?: (update: AwaitUpdate) => void },
 ): Promise<PairedEnrollment> {
   const { identity, secrets, crypto } = device;
+  if (!peer.isKnownDaemon && !crypto.equal(peer.channelBinding, pending.confirmedOn))
+    throw new TypeError('a request is awaited where it was confirmed, or on a channel dialled for its daemon');
   const proof = await crypto.hmacSha256(
     pending.awaitKey,
     awaitProofInput(pending.requestId, peer.channelBinding),
@@ -164,10 +171,10 @@ export async function awaitPairing(
       deviceId: identity.id,
       trustDomain: pending.trustDomain,
       tlsKey: TlsKey.fromPkcs8(pending.tlsKey),
-      // The answer came over a channel that the pinned root vouches for, so it may name a new one.
-      trustBundle: [...pending.trustBundle, ...update.trustBundle],
+      // Vouched for by the channel, so it may name a new root.
+      trustBundle: update.trustBundle,
     });
-    const { requestId: _, awaitKey: __, words: ___, ...common } = pending;
+    const { requestId: _, awaitKey: __, words: ___, confirmedOn: ____, ...common } = pending;
     const paired: PairedEnrollment = {
       ...common,
       state: 'paired',

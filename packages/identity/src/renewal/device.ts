@@ -115,7 +115,7 @@ async function adopt(
     trustDomain: enrollment.trustDomain,
     tlsKey,
     // The answer came over a channel that the old bundle vouches for, so it may name a new root.
-    trustBundle: [...enrollment.trustBundle, ...reply.trustBundle],
+    trustBundle: reply.trustBundle,
   });
   const renewed: PairedEnrollment = {
     ...enrollment,
