@@ -9,9 +9,10 @@ import type { Http2Connection, PairingConnection } from './http2-dialer.ts';
 
 /** How long a daemon may take for one answer, ms. */
 const callTimeoutMs = 15_000;
-const soon = { timeoutMs: callTimeoutMs };
 
-export function pairingPeer(connection: PairingConnection): PairingPeer {
+/** @param timeoutMs for each call but `await`. */
+export function pairingPeer(connection: PairingConnection, timeoutMs = callTimeoutMs): PairingPeer {
+  const soon = { timeoutMs };
   const client = createClient(PairingService, connection.transport);
   return {
     channelBinding: connection.channelBinding,
@@ -40,7 +41,8 @@ export function pairingPeer(connection: PairingConnection): PairingPeer {
 }
 
 /** The two calls of a recovery. The connection must have been dialled for a known daemon. */
-export function recoveryPeer(connection: Http2Connection): RecoveryPeer {
+export function recoveryPeer(connection: Http2Connection, timeoutMs = callTimeoutMs): RecoveryPeer {
+  const soon = { timeoutMs };
   const client = createClient(PairingService, connection.transport);
   return {
     channelBinding: connection.channelBinding,

@@ -5,15 +5,14 @@ import { bytesToHex } from '@noble/curves/utils.js';
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { hasCode, IdentityError } from '../errors.ts';
-import { defaultPairingLimits } from '../limits.ts';
 import { lvCat } from '../lv.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 import type { PairingCode } from './code.ts';
 
 const secretName = 'pairing/code-tries';
 const maxTries = 3;
-/** No code lives longer. */
-const keptMs = defaultPairingLimits.codeLifeMaxMs;
+/** No code lives longer, ms. */
+const keptMs = 24 * 60 * 60_000;
 /** Codes that are remembered; of more, the one tried longest ago is forgotten. */
 const maxCodes = 32;
 
