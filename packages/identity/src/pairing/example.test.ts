@@ -1,9 +1,11 @@
 // The worked example of docs/pairing.md, recomputed by the product, and the page held against data and protos.
 
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { concatBytes, hexToBytes } from '@noble/curves/utils.js';
+import { wordlist } from '@scure/bip39/wordlists/english.js';
 import { readAuthorityCertificate } from '../certificate/peer-certificate.ts';
 import { TlsKey } from '../certificate/tls-key.ts';
 import { nodeCrypto as crypto } from '../crypto/node.ts';
@@ -179,6 +181,11 @@ test('docs/pairing.md prints every method and message of pairing as the protos d
     const declared = node.find((each) => each.startsWith(`message ${message} {`));
     assert.ok(declared !== undefined && printed.includes(declared), message);
   }
+});
+
+test('the word list of the page is the one that words are taken from', () => {
+  const digest = hash('sha256', wordlist.map((word) => `${word}\n`).join(''));
+  assert.ok(page.includes(digest), digest);
 });
 
 /** What a proto declares, one by one, without its comments. */
