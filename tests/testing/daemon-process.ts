@@ -47,9 +47,9 @@ export class DaemonProcess {
     return this.#admin;
   }
 
-  /** One TLS channel to the pairing listener. @param known what the device has pinned. */
+  /** One TLS channel to the pairing listener. @param known what the device has pinned, as in `TestDaemon`. */
   async peer(known?: PendingEnrollment): Promise<PairingPeer> {
-    const connection = await dialPairing(this.pairingAddress, known);
+    const connection = { ...(await dialPairing(this.pairingAddress)), isKnownDaemon: known !== undefined };
     this.#connections.add(connection);
     return pairingPeer(connection);
   }

@@ -20,7 +20,8 @@ export interface RecordedAnswer {
   readonly trailers: Readonly<Record<string, string>>;
 }
 
-export interface RecordedPeer extends Pick<PairingPeer, 'channelBinding' | 'isKnownDaemon' | 'open' | 'exchange' | 'confirm'> {
+export interface RecordedPeer
+  extends Pick<PairingPeer, 'channelBinding' | 'isKnownDaemon' | 'open' | 'exchange' | 'confirm'> {
   await: PairingPeer['await'];
   readonly recorded: RecordedAnswer[];
 }

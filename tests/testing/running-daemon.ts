@@ -120,9 +120,12 @@ export class TestDaemon {
     return this.running.identity.trustBundle;
   }
 
-  /** One TLS channel to the pairing listener. @param known what the device has pinned. */
+  /**
+   * One TLS channel to the pairing listener.
+   * @param known what the device has pinned. That this is its daemon is known here without TLS, whose clock is the real one.
+   */
   async peer(known?: PendingEnrollment): Promise<PairingPeer & { close(): void }> {
-    const connection = await dialPairing(this.pairingAddress, known);
+    const connection = { ...(await dialPairing(this.pairingAddress)), isKnownDaemon: known !== undefined };
     this.closeAtEnd(connection);
     return { ...pairingPeer(connection), close: () => connection.close() };
   }

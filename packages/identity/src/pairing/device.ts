@@ -155,7 +155,9 @@ export async function awaitPairing(
 ): Promise<PairedEnrollment> {
   const { identity, secrets, crypto } = device;
   if (!peer.isKnownDaemon && !crypto.equal(peer.channelBinding, pending.confirmedOn))
-    throw new TypeError('a request is awaited where it was confirmed, or on a channel dialled for its daemon');
+    throw new TypeError(
+      'a request is awaited where it was confirmed, or on a channel dialled for its daemon',
+    );
   const proof = await crypto.hmacSha256(
     pending.awaitKey,
     awaitProofInput(pending.requestId, peer.channelBinding),

@@ -1,9 +1,11 @@
 // The worked example of docs/pairing.md, recomputed by the product, and the page held against data and protos.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { concatBytes, hexToBytes } from '@noble/curves/utils.js';
 import { wordlist } from '@scure/bip39/wordlists/english.js';
 import { readAuthorityCertificate } from '../certificate/peer-certificate.ts';
@@ -155,6 +157,18 @@ test('the messages and signatures of the example are accepted by who receives th
     await crypto.verifyEd25519(identityKey, bytes('identity_signature_input'), bytes('identity_signature')),
   );
   assert.ok(await crypto.verifyP256(tlsKey, bytes('tls_key_proof_input'), bytes('tls_key_proof')));
+});
+
+const python = spawnSync('python3', ['--version']).status === 0;
+
+test('a program that was written from the page alone computes the same values', { skip: !python }, () => {
+  const program = fileURLToPath(new URL('tests/testing/pairing_example.py', repository));
+  const run = spawnSync('python3', [program], { input: JSON.stringify(example), encoding: 'utf8' });
+  assert.equal(run.status, 0, run.stderr);
+  const { words, bytes: values }: { words: number[]; bytes: Values } = JSON.parse(run.stdout);
+  assert.ok(Object.keys(values).length > 25);
+  for (const [name, value] of Object.entries(values)) assert.equal(value, example.bytes[name], name);
+  assert.equal(words.map((each) => wordlist[each]).join(' '), text('words'));
 });
 
 test('docs/pairing.md prints exactly the values of docs/pairing-example.json', () => {
