@@ -201,6 +201,54 @@ export function registrySuite(
       assert.deepEqual(await registry.certificatesOf(device.id, 10), [certificate]);
     });
 
+    it('a key is certified once, whosever it is, and the change that tried it again leaves nothing', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const { device: other } = await addDevice(registry);
+      for (const { id } of [device, other]) {
+        const of = { device: id, issuer: certificate.issuerId };
+        await rejects(
+          registry.transact(async (tx) => {
+            await tx.putSetting('tried', 'yes');
+            await tx.insertCertificate(sampleCertificate(of, { keySha256: certificate.keySha256 }));
+          }),
+          'KEY_IN_USE',
+        );
+      }
+      assert.equal(await registry.setting('tried'), undefined);
+    });
+
+    it('keys are in use by another device, by its request while that counts, and by any certificate', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const fresh = () => ({
+        deviceId: sampleUlid(),
+        identityKey: Uint8Array.from({ length: 32 }, (_, at) => at),
+        tlsKey: Uint8Array.from({ length: 91 }, (_, at) => at),
+        tlsKeySha256: Uint8Array.from({ length: 32 }, (_, at) => 255 - at),
+      });
+      assert.equal(await registry.keyInUse(fresh()), undefined);
+      const { identityKey } = device;
+      assert.equal(await registry.keyInUse({ ...fresh(), identityKey }), 'identity');
+      assert.equal(await registry.keyInUse({ ...fresh(), identityKey, deviceId: device.id }), undefined);
+      assert.equal(await registry.keyInUse({ ...fresh(), tlsKeySha256: certificate.keySha256 }), 'tls');
+      for (const pairing of pairingOfEveryShape()) {
+        await registry.transact((tx) => tx.insertPairing(pairing));
+        if (!('request' in pairing) || !pairing.request) continue;
+        const { deviceId, identityKey, tlsKey } = pairing.request;
+        const counts = pairing.state === 'pending_approval' || pairing.state === 'approved';
+        assert.equal(
+          await registry.keyInUse({ ...fresh(), identityKey }),
+          counts ? 'identity' : undefined,
+          pairing.state,
+        );
+        assert.equal(await registry.keyInUse({ ...fresh(), identityKey, deviceId }), undefined);
+        assert.equal(
+          await registry.keyInUse({ ...fresh(), tlsKey }),
+          counts ? 'tls' : undefined,
+          pairing.state,
+        );
+      }
+    });
+
     it('renewals that are planned are counted in steps, those of before and of long after left out', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const of = { device: device.id, issuer: certificate.issuerId };

@@ -87,6 +87,10 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
     plan(statements.plannedRenewals({ from: 1, to: 2, step: 1 }))[0] ?? '',
     /^SEARCH certificates USING COVERING INDEX certificates_renewal \(renew_at>\? AND renew_at<\?\)/,
   );
+  const keys = { device_id: 'd', identity_key: new Uint8Array(), tls_key: new Uint8Array() };
+  const keyInUse = plan(statements.keyInUse({ ...keys, tls_key_sha256: new Uint8Array() }));
+  assert.equal(keyInUse.filter((step) => step.startsWith('SEARCH ')).length, 4, String(keyInUse));
+  assert.equal(keyInUse.filter((step) => step.startsWith('SCAN ')).length, 0, String(keyInUse));
   const counts = plan(statements.counts({}));
   assert.equal(counts.filter((step) => /^SEARCH pairings USING COVERING INDEX/.test(step)).length, 2);
   assert.deepEqual(
