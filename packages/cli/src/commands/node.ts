@@ -62,6 +62,7 @@ async function status(cli: Cli, options: StatusOptions): Promise<void> {
         device_name: reply.deviceName,
         daemon_id: reply.daemonId,
         trust_domain: reply.trustDomain,
+        root_fingerprint: enrollment.root,
         address,
         serial: reply.serial,
         certificate_not_after: isoTime(reply.certificateNotAfterMs),
