@@ -178,7 +178,7 @@ export const steps: readonly Step[] = [
       });
       const message = await failure(pair, { code: 'DAEMON_NOT_AUTHENTICATED', exitCode: 3 });
       const store = await openDeviceStore(strangerHome);
-      const kept = await store.list();
+      const kept = await store.list('enrollments/');
       await store.close();
       assert.deepEqual(kept, [], 'the device stored something');
       const { guesses_left: left } = await answer(['pairing', 'show', minted.pairing_id], { home });
