@@ -201,7 +201,8 @@ test('what a device obtained is listed to the last certificate, however many it 
           randomBytes(32).toString('hex'),
         ];
         serials.push(serial);
-        await tx.insertCertificate({ ...newest!, serial, fingerprint, state: 'superseded' });
+        const keySha256 = new Uint8Array(randomBytes(32));
+        await tx.insertCertificate({ ...newest!, serial, fingerprint, keySha256, state: 'superseded' });
       }
     });
   }
