@@ -1,6 +1,7 @@
 // What a device checks before it relies on a certificate it was handed: that it is its own, and leads to a root it
 // trusts.
 
+import type { X509Certificate } from 'node:crypto';
 import type { DeviceId } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import { parseCertificate, readAuthorityCertificate, readPeerCertificate } from './peer-certificate.ts';
@@ -37,17 +38,18 @@ export function checkIssuedChain(chain: readonly Uint8Array[], expected: Expecte
   }
   if (!expected.tlsKey.isKeyOf(leaf)) throw unusable('it certifies another key');
   readAuthorityCertificate(issuing);
-  checkTrustBundle(expected);
-  const roots = expected.trustBundle.map(parseCertificate);
+  const roots = readTrustBundle(expected);
   const signed = leaf.verify(issuing.publicKey) && roots.some((root) => issuing.verify(root.publicKey));
   if (!signed) throw unusable('it does not lead to a root that came with it');
 }
 
 /** From the next connection on, the device trusts these and no others. */
-function checkTrustBundle({ trustBundle, trustDomain }: ExpectedChain): void {
+function readTrustBundle({ trustBundle, trustDomain }: ExpectedChain): X509Certificate[] {
   if (trustBundle.length > maxRoots) throw unusable(`it came with ${trustBundle.length} roots`);
-  if (trustBundle.some((root) => readAuthorityCertificate(root).trustDomain !== trustDomain))
+  const roots = trustBundle.map(parseCertificate);
+  if (roots.some((root) => readAuthorityCertificate(root).trustDomain !== trustDomain))
     throw unusable('it came with a root of another trust domain');
+  return roots;
 }
 
 const unusable = (why: string) =>

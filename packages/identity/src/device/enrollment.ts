@@ -80,6 +80,8 @@ export async function storeEnrollment(secrets: SecretStore, enrollment: Enrollme
   await secrets.write(recordName(enrollment), new TextEncoder().encode(text));
   if (enrollment.state !== 'paired') return;
   await dropEnrollment(secrets, { ...enrollment, state: 'pending' });
+  const others = (await secrets.list(prefix)).filter((name) => name !== recordName(enrollment));
+  if (others.length === 0) return;
   for (const each of await loadEnrollments(secrets)) {
     if (each.state === 'paired' && each.root !== enrollment.root && isOfSameDaemon(each, enrollment))
       await dropEnrollment(secrets, each);
