@@ -256,7 +256,9 @@ async function collect(
   device: SampleDevice,
   pending: PendingEnrollment,
 ): Promise<PairedEnrollment> {
-  return awaitPairing(device, await daemon.peer(pending), pending, { signal: AbortSignal.timeout(longestWaitMs) });
+  return awaitPairing(device, await daemon.peer(pending), pending, {
+    signal: AbortSignal.timeout(longestWaitMs),
+  });
 }
 
 async function refuseSpentCode(daemon: DaemonProcess, code: string): Promise<void> {

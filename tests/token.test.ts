@@ -54,7 +54,9 @@ async function approved(daemon: DaemonProcess, device: SampleDevice): Promise<Pe
 
 async function pair(daemon: DaemonProcess, device: SampleDevice): Promise<PairedEnrollment> {
   const asked = await approved(daemon, device);
-  return awaitPairing(device, await daemon.peer(asked), asked, { signal: AbortSignal.timeout(longestWaitMs) });
+  return awaitPairing(device, await daemon.peer(asked), asked, {
+    signal: AbortSignal.timeout(longestWaitMs),
+  });
 }
 
 async function renew(daemon: DaemonProcess, device: SampleDevice, enrollment: PairedEnrollment) {

@@ -191,7 +191,9 @@ async function pairWith(daemon: DaemonProcess, device: SampleDevice): Promise<vo
   const code = parsePairingCode((await admin.mintCode({})).code);
   const pending = await requestPairing(device, await daemon.peer(), code, daemon.pairingAddress);
   await admin.approvePairing({ id: pending.requestId });
-  await awaitPairing(device, await daemon.peer(), pending, { signal: AbortSignal.timeout(longestWaitMs) });
+  await awaitPairing(device, await daemon.peer(pending), pending, {
+    signal: AbortSignal.timeout(longestWaitMs),
+  });
 }
 
 /** Renews again and again, and moves the rotation of the root one step after each renewal. */

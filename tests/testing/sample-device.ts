@@ -58,7 +58,9 @@ export async function collect(
   device: PairingDevice,
   pending: PendingEnrollment,
 ): Promise<PairedEnrollment> {
-  return awaitPairing(device, await daemon.peer(pending), pending, { signal: AbortSignal.timeout(longestWaitMs) });
+  return awaitPairing(device, await daemon.peer(pending), pending, {
+    signal: AbortSignal.timeout(longestWaitMs),
+  });
 }
 
 export async function pair(
