@@ -178,7 +178,8 @@ test('what the daemon answers to Exchange opens what it committed to at Open, fo
   const daemon = await TestDaemon.start(t);
   const { code: minted } = await daemon.admin.mintCode({});
   const real = parsePairingCode(minted);
-  const unknown = parsePairingCode(`${(Number(minted.slice(0, 3)) + 1) % 1000}`.padStart(3, '0') + '000000');
+  const otherSlot = String((Number(minted.slice(0, 3)) + 1) % 1000).padStart(3, '0');
+  const unknown = parsePairingCode(`${otherSlot}-000000`);
   for (const { slot, secret } of [real, unknown]) {
     const peer = await recordedPeer(daemon);
     const opened = await peer.open({ version: 2, slot, kind: 'cli' });
