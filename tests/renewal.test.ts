@@ -96,6 +96,7 @@ test('a device has a thousand certificates at most that have not ended, and anot
         ...newest!,
         serial: `01${hex.padStart(30, '0')}`,
         fingerprint: hex.padStart(64, '0'),
+        keySha256: new Uint8Array(Buffer.from(hex.padStart(64, '0'), 'hex')),
         createdAt: new Date(newest!.createdAt.getTime() + count),
         notAfter: new Date(newest!.notAfter.getTime() + count),
         state: 'superseded',
