@@ -1,0 +1,58 @@
+// Plain HTTP/1.1, for the listeners that are not gRPC: console, publish and metrics. Their connections have the same owner as
+// those of every other listener.
+
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type ConnectionLimits, connectionOf, LiveConnections, tcpKeepAlive } from '@palyra/rpc';
+
+export interface PlainHttp {
+  readonly port: number;
+  /** Ends what runs, at once. */
+  close(): Promise<void>;
+}
+
+const maxHeaderBytes = 8 * 1024;
+/** For the headers of a request, and for a connection without a request, ms. */
+const idleMs = 10_000;
+/** For a request with its body, ms. */
+const requestTimeoutMs = 30_000;
+/** For a peer to take an answer that is ready, ms. */
+const answerMs = 60_000;
+
+export async function listenPlainHttp(
+  at: { readonly host: string; readonly port: number },
+  limits: Pick<ConnectionLimits, 'connections' | 'strangersPerSource'>,
+  serve: (request: http.IncomingMessage, response: http.ServerResponse) => void,
+): Promise<PlainHttp> {
+  const server = http.createServer({
+    ...tcpKeepAlive,
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout: idleMs,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: idleMs,
+  });
+  const connections = new LiveConnections(server, {
+    ...limits,
+    strangerIdleMs: idleMs,
+    idleTimeoutMs: idleMs,
+  });
+  server.on('request', (request, response) => {
+    const began = performance.now();
+    const isAtWork = () =>
+      request.complete && (!response.writableEnded || performance.now() - began < answerMs);
+    const ended = connectionOf(request.socket)?.begins(isAtWork);
+    response.once('close', () => ended?.(request.complete));
+    serve(request, response);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(at.port, at.host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => connections.close(AbortSignal.abort()),
+  };
+}
