@@ -16,7 +16,7 @@ const maxHeaderBytes = 8 * 1024;
 const idleMs = 10_000;
 /** For a request with its body, ms. */
 const requestTimeoutMs = 30_000;
-/** For a peer to take an answer that is ready, ms. */
+/** For a peer to take an answer, from its end in the daemon on, ms. */
 const answerMs = 60_000;
 
 export async function listenPlainHttp(

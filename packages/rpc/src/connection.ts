@@ -165,6 +165,8 @@ export class Connection {
 
   /** By its bytes: Node's own timeout of a session is set anew by every frame, which costs a call a tenth of what it takes. */
   #lookAtKnown(now: number, { idleTimeoutMs }: ConnectionTimes): void {
+    // It lets calls end that were under way when it was idle, and the kernel tells when their peer has gone.
+    if (this.#session?.closed) return;
     const { bytesRead } = this.#secure ?? this.socket;
     if (bytesRead !== this.#bytesRead) {
       this.#bytesRead = bytesRead;
@@ -176,10 +178,11 @@ export class Connection {
     }
   }
 
-  /** A session without calls is over at once. With calls under way, the answer is traffic. */
+  /** Before `close`, after which Node sends no PING any more. Without an answer it is dead, and its calls with it. */
   #askWhetherItLives(session: Http2Session): void {
     this.#wasAsked = true;
-    session.close();
-    if (!session.destroyed) session.ping(() => {});
+    session.ping((error) => {
+      if (!error) session.close();
+    });
   }
 }
