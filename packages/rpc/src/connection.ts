@@ -73,7 +73,7 @@ export class Connection {
   /** HTTP/2 begins. */
   carries(session: Http2Session): void {
     this.#session = session;
-    session.on('stream', this.#hear);
+    if (this.#isStranger) session.on('stream', this.#hear);
     // Whatever broke it, what is left is to end it.
     session.on('error', () => this.end());
   }
