@@ -13,7 +13,7 @@ import {
   requestPairing,
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
-import { dialNode, NodeService } from '@palyra/rpc';
+import { dialNode, dialPairing, NodeService, pairingPeer } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { type Credential, credentialOf } from './bare-tls.ts';
 import { DaemonProcess } from './daemon-process.ts';
@@ -66,14 +66,18 @@ export class MeasuredDaemon {
     return found;
   }
 
-  async pair(device?: SampleDevice): Promise<PairedEnrollment> {
-    const known = device ?? (await makeDevice());
+  async pair(given?: SampleDevice): Promise<PairedEnrollment> {
+    const device = given ?? (await makeDevice());
     const admin = await this.process.admin();
     const { code } = await admin.mintCode({});
-    const peer = await this.process.peer();
-    const pending = await requestPairing(known, peer, parsePairingCode(code), this.process.pairingAddress);
+    const address = this.address('pairing');
+    const connection = await dialPairing(address);
+    const peer = pairingPeer(connection);
+    const pending = await requestPairing(device, peer, parsePairingCode(code), address);
     await admin.approvePairing({ id: pending.requestId });
-    return awaitPairing(known, peer, pending, { signal: AbortSignal.timeout(30_000) });
+    const paired = await awaitPairing(device, peer, pending, { signal: AbortSignal.timeout(60_000) });
+    connection.close();
+    return paired;
   }
 
   /** What the operator sees of a listener: connections now. */
@@ -86,6 +90,17 @@ export class MeasuredDaemon {
         .find((each) => each.startsWith(line))
         ?.slice(line.length),
     );
+  }
+
+  /** Waits until the operator sees no connections of these. @throws the counts, when they stay. */
+  async withoutConnections(...listeners: string[]): Promise<void> {
+    const deadline = performance.now() + 60_000;
+    for (;;) {
+      const counts = await Promise.all(listeners.map((each) => this.connections(each)));
+      if (counts.every((count) => count === 0)) return;
+      if (performance.now() > deadline) throw new Error(`connections that stay: ${listeners} ${counts}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   }
 
   /** Open sockets, files and pipes of its process. */
