@@ -3,6 +3,7 @@
 // on loopback addresses, and is measured through /proc.
 //
 //   --connections N   how many in all (200000)
+//   --only LISTENER   that one alone
 //   --lanes N         how many at one time (32)
 //   --node FILE       the Node that runs the daemon (this one)
 //   --json            one document instead of the table
@@ -29,6 +30,7 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       connections: { type: 'string', default: '200000' },
+      only: { type: 'string' },
       lanes: { type: 'string', default: '32' },
       node: { type: 'string' },
       json: { type: 'boolean', default: false },
@@ -41,14 +43,20 @@ async function main(): Promise<number> {
       {},
       { ...(values.node && { program: values.node }) },
     );
-    return await soak(daemon, Number(values.connections), Number(values.lanes), values.json);
+    const endings = (await daemon.endings()).filter(({ listener }) => listener === (values.only ?? listener));
+    return await soak(daemon, endings, Number(values.connections), Number(values.lanes), values.json);
   } finally {
     for (const end of ends.reverse()) await end();
   }
 }
 
-async function soak(daemon: MeasuredDaemon, total: number, lanes: number, json: boolean): Promise<number> {
-  const endings = await daemon.endings();
+async function soak(
+  daemon: MeasuredDaemon,
+  endings: readonly Ending[],
+  total: number,
+  lanes: number,
+  json: boolean,
+): Promise<number> {
   const counts = new Map<Ending, { made: number; failed: number; seconds: number }>();
   for (const ending of endings) counts.set(ending, { made: 0, failed: 0, seconds: 0 });
   const taken: Sample[] = [];
@@ -86,8 +94,8 @@ async function soak(daemon: MeasuredDaemon, total: number, lanes: number, json: 
     await take(next);
   }
   const first = taken[0]!;
-  await daemon.settled(first.descriptors);
   await daemon.withoutConnections('pairing', 'node', 'quic');
+  await daemon.settled(first.descriptors);
   await take(next);
   const last = taken.at(-1)!;
   const warm = taken.filter(({ connections }) => connections >= total * warmUp);
