@@ -14,8 +14,9 @@ export interface ConnectionLimits extends ConnectionTimes {
   readonly strangersPerSource: number;
 }
 
-/** For `net.Server`: the kernel notices when a peer's machine or network has gone without a word. */
-export const tcpKeepAlive = { keepAlive: true, keepAliveInitialDelay: 30_000 } as const;
+const keepAliveAfterMs = 30_000;
+/** For `net.Server` and clients: the kernel notices when a peer's machine or network has gone without a word. */
+export const tcpKeepAlive = { keepAlive: true, keepAliveInitialDelay: keepAliveAfterMs } as const;
 
 /** A stranger's connection keeps its place for this long against others of its own source, ms. */
 const newcomerMs = 1_000;
