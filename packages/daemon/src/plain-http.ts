@@ -18,6 +18,7 @@ const idleMs = 10_000;
 const requestTimeoutMs = 30_000;
 /** For a peer to take an answer, from its end in the daemon on, ms. */
 const answerMs = 60_000;
+const sweepMs = 1_000;
 
 export async function listenPlainHttp(
   at: { readonly host: string; readonly port: number },
@@ -30,17 +31,16 @@ export async function listenPlainHttp(
     headersTimeout: idleMs,
     requestTimeout: requestTimeoutMs,
     keepAliveTimeout: idleMs,
+    connectionsCheckingInterval: sweepMs,
   });
   const connections = new LiveConnections(server, {
     ...limits,
-    strangerIdleMs: idleMs,
-    idleTimeoutMs: idleMs,
+    // For answers that are not taken; for all else Node's own times are shorter.
+    strangerIdleMs: answerMs,
+    idleTimeoutMs: answerMs,
   });
   server.on('request', (request, response) => {
-    const began = performance.now();
-    const isAtWork = () =>
-      request.complete && (!response.writableEnded || performance.now() - began < answerMs);
-    const ended = connectionOf(request.socket)?.begins(isAtWork);
+    const ended = connectionOf(request.socket)?.begins(() => request.complete && !response.writableEnded);
     response.once('close', () => ended?.(request.complete));
     serve(request, response);
   });

@@ -242,3 +242,33 @@ test('known peers and calls under way keep their places: the newcomer is refused
   const next = await dial('127.0.0.4', Buffer.concat([preface, settings]));
   await once(next, 'readable');
 });
+
+test('where all have calls, the source that has most gives up its oldest for one that has less', {
+  skip,
+}, async (t) => {
+  const { server, dial, connections } = await listen(t, { connections: 3 });
+  let begun = 0;
+  server.on('stream', (stream: http2.ServerHttp2Stream) => {
+    stream.on('error', () => {});
+    stream.respond({ ':status': 200 });
+    stream.resume();
+    stream.once('end', () => {
+      begun += 1;
+    });
+  });
+  const call = Buffer.concat([preface, settings, request]);
+  const sockets: net.Socket[] = [];
+  for (const from of ['127.0.0.2', '127.0.0.3', '127.0.0.3']) {
+    sockets.push(await dial(from, call));
+    while (begun < sockets.length) await new Promise((resolve) => setImmediate(resolve));
+  }
+  await new Promise((resolve) => setImmediate(resolve));
+  const newcomer = await dial('127.0.0.4', call);
+  await closed(sockets[1]!);
+  assert.equal(connections.size, 3);
+  // Now each has one, and nobody gives up its call for the next.
+  while (begun < 4) await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  await closed(await dial('127.0.0.5'));
+  for (const stays of [newcomer, sockets[0]!, sockets[2]!]) assert.equal(stays.closed, false);
+});

@@ -8,7 +8,7 @@ import { Connection, type ConnectionTimes, connectionOf } from './connection.ts'
 import { sourceKey } from './source-key.ts';
 
 export interface ConnectionLimits extends ConnectionTimes {
-  /** Connections at one time. Over it, one without a call of the source that has most makes room. */
+  /** Connections at one time. Over it, a stranger's of the source that has most makes room, one without a call first. */
   readonly connections: number;
   /** Strangers' connections of one source, an IPv4 address or an IPv6 /64: no paired device's, or not yet. */
   readonly strangersPerSource: number;
@@ -122,6 +122,14 @@ export class LiveConnections {
       this.#forget(over);
       return true;
     }
+    const victim = this.#idlestOfMost() ?? this.#oldestOfMost((own?.size ?? 0) + 1);
+    if (!victim) return false;
+    this.#endForAnother(victim);
+    return true;
+  }
+
+  /** Without a call, of the source that has most of those that have any. */
+  #idlestOfMost(): Connection | undefined {
     let victim: Connection | undefined;
     let most = 0;
     for (const strangers of this.#strangers.values()) {
@@ -131,9 +139,15 @@ export class LiveConnections {
       victim = oldest;
       most = strangers.size;
     }
-    if (!victim) return false;
-    this.#endForAnother(victim);
-    return true;
+    return victim;
+  }
+
+  /** Whatever it does, of the source that has most, when that is more than this. */
+  #oldestOfMost(moreThan: number): Connection | undefined {
+    let most: ReadonlySet<Connection> | undefined;
+    for (const strangers of this.#strangers.values())
+      if (strangers.size > (most?.size ?? moreThan)) most = strangers;
+    return most?.values().next().value;
   }
 
   #endForAnother(connection: Connection): void {
