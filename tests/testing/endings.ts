@@ -27,7 +27,21 @@ const patienceMs = 60_000;
 export const tlsEndings = {
   /** As the kernel does it for a process that closes, or is killed, with bytes unread. */
   'reset after the preface': async (target) => {
-    const { raw } = await begun(target);
+    const { raw, secure } = await begun(target);
+    // The daemon's SETTINGS are here: it has a session by now, and waits for theirs to be acknowledged.
+    await new Promise<void>((resolve) => {
+      secure.once('readable', () => resolve()).once('close', () => resolve());
+    });
+    raw.resetAndDestroy();
+    await closed(raw);
+  },
+  /** The daemon reads the end of the handshake, the preface and the reset in one go. */
+  'reset with the preface': async (target) => {
+    const raw = await connected(target);
+    const secure = secureOn(raw, target);
+    secure.on('error', () => {});
+    secure.write(hello);
+    await happened(secure, 'secureConnect');
     raw.resetAndDestroy();
     await closed(raw);
   },
@@ -167,16 +181,20 @@ export async function connected({
 /** TLS, the preface and empty SETTINGS. Nothing that the daemon says is read. */
 export async function begun(target: Target): Promise<{ raw: net.Socket; secure: tls.TLSSocket }> {
   const raw = await connected(target);
-  const secure = tls.connect({
-    socket: raw,
-    ALPNProtocols: ['h2'],
-    rejectUnauthorized: false,
-    ...(target.secureContext && { secureContext: target.secureContext }),
-  });
+  const secure = secureOn(raw, target);
   await happened(secure, 'secureConnect');
   secure.on('error', () => {});
   await new Promise<void>((resolve) => secure.write(hello, () => resolve()));
   return { raw, secure };
+}
+
+function secureOn(socket: net.Socket, { secureContext }: Target): tls.TLSSocket {
+  return tls.connect({
+    socket,
+    ALPNProtocols: ['h2'],
+    rejectUnauthorized: false,
+    ...(secureContext && { secureContext }),
+  });
 }
 
 /** @throws what breaks it, or when it takes too long. */
