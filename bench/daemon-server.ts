@@ -74,7 +74,7 @@ const pem = {
 /** As an answer of NodeService.Status: headers, one message, trailers. */
 async function bareHttp2(): Promise<number> {
   const server = http2.createSecureServer({ ...pem, requestCert: true, minVersion: 'TLSv1.3' });
-  server.on('stream', (stream) => {
+  server.on('stream', (stream: http2.ServerHttp2Stream) => {
     stream.resume();
     stream.once('end', () => {
       const headers = { ':status': 200, 'content-type': 'application/grpc+proto' };

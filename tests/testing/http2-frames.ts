@@ -17,7 +17,7 @@ export function frame(
   return Buffer.concat([head, body]);
 }
 
-const types = { HEADERS: 1, RST_STREAM: 3, SETTINGS: 4, PING: 6, CONTINUATION: 9 } as const;
+const types = { HEADERS: 1, RST_STREAM: 3, SETTINGS: 4, PING: 6, GOAWAY: 7, CONTINUATION: 9 } as const;
 export const endStream = 1;
 export const endHeaders = 4;
 

@@ -37,6 +37,8 @@ export interface PalyraOptions {
   readonly stdin?: string;
   /** Words in front: a program that runs it. */
   readonly under?: readonly string[];
+  /** The Node that runs it. Default: this one. */
+  readonly program?: string;
   /** Options of Node. */
   readonly node?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -60,7 +62,7 @@ export class PalyraProcess {
   static start(args: readonly string[], { home, stdin, ...options }: PalyraOptions): PalyraProcess {
     const [program, ...words] = [
       ...(options.under ?? []),
-      process.execPath,
+      options.program ?? process.execPath,
       '--disable-warning=ExperimentalWarning',
       ...(options.node ?? []),
       palyraProgram,

@@ -4,7 +4,14 @@ import { chmod, rm } from 'node:fs/promises';
 import http2 from 'node:http2';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
-import { accessCheck, contextOf, serveHttp2 } from '@palyra/rpc';
+import {
+  accessCheck,
+  connectionOf,
+  contextOf,
+  defaultHttp2Limits,
+  LiveConnections,
+  serveHttp2,
+} from '@palyra/rpc';
 
 export interface AdminListener {
   /** Lets running calls end, and cuts what is left when `until` says so. */
@@ -14,6 +21,7 @@ export interface AdminListener {
 /** sockaddr_un of Linux and macOS holds no more, with its NUL. */
 const maxSocketPathBytes = process.platform === 'darwin' ? 103 : 107;
 const maxMessageBytes = 1024 * 1024;
+const maxConnections = 1_000;
 
 /** @param path removed first: who holds the home's lock owns the socket. */
 export async function listenAdmin(
@@ -36,28 +44,20 @@ export async function listenAdmin(
     onError: onInternal,
     contextValues: () => contextOf({ caller: 'operator', at: 'admin socket' }),
   });
-  const sessions = new Set<http2.ServerHttp2Session>();
+  const connections = new LiveConnections(server, {
+    ...defaultHttp2Limits,
+    connections: maxConnections,
+    strangersPerSource: maxConnections,
+  });
   server.on('session', (session) => {
-    sessions.add(session);
-    session.once('close', () => sessions.delete(session));
-    session.on('error', () => session.destroy());
+    const connection = connectionOf(session.socket);
+    if (connection) connections.known(connection);
+    else session.destroy();
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(path, resolve);
   });
   await chmod(path, 0o600);
-  return {
-    async close(until) {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const session of sessions) session.close();
-      const cut = () => {
-        for (const session of sessions) session.destroy();
-      };
-      until.addEventListener('abort', cut);
-      if (until.aborted) cut();
-      await closed;
-      until.removeEventListener('abort', cut);
-    },
-  };
+  return { close: (until) => connections.close(until) };
 }

@@ -119,7 +119,8 @@ const configSchema = z.strictObject({
       nodeConnections: positive.default(10_000),
       /** The library looks at all of them whenever one has something (docs/quic.md, section 5). */
       quicConnections: positive.default(1_000),
-      strangersPerSource: positive.default(128),
+      strangersPerSource: positive.default(64),
+      strangerIdleMs: positive.default(10_000),
       handshakeTimeoutMs: positive.default(10_000),
       quicIdleTimeoutMs: positive.default(60_000),
       /** A service manager kills the daemon a while after the longest. */

@@ -4,12 +4,12 @@
 // makes the browser send something here fails at the Origin, at the content type and header that no form can send,
 // at the cookie, which is SameSite=Strict, and at the page token, which it does not have.
 
-import http, { type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { accessCheck, connectHandler, contextOf, isPeerGone } from '@palyra/rpc';
 import { type ConsolePages, securityHeaders } from './console-pages.ts';
 import { ConsoleRefusal, type ConsoleSessions } from './console-sessions.ts';
+import { listenPlainHttp } from './plain-http.ts';
 
 export interface ConsoleListenerOptions {
   readonly host: string;
@@ -28,7 +28,6 @@ export interface ConsoleListener {
 const maxConnections = 128;
 const maxMessageBytes = 64 * 1024;
 const maxSessionBodyBytes = 1024;
-const maxHeaderBytes = 8 * 1024;
 const sweepMs = 5_000;
 /** Streams of one session; a new one ends the oldest, because a browser has six connections to the console. */
 const maxStreams = 3;
@@ -58,27 +57,15 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
     onError: options.onInternal,
     contextValues: () => contextOf({ caller: 'operator', at: 'console' }),
   });
-  const server = http.createServer(
-    {
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: 10_000,
-      requestTimeout: 30_000,
-      keepAliveTimeout: 10_000,
-    },
-    (request, response) => {
-      for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value);
-      serve(request, response).catch((error) => {
-        if (!(error instanceof ConsoleRefusal || isPeerGone(error))) options.onInternal(error, 'the console');
-        refuse(response, error instanceof ConsoleRefusal ? error.kind : 'internal', error.message);
-      });
-    },
-  );
-  server.maxConnections = maxConnections;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.host, resolve);
+  const limits = { connections: maxConnections, strangersPerSource: maxConnections };
+  const listener = await listenPlainHttp(options, limits, (request, response) => {
+    for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value);
+    serve(request, response).catch((error) => {
+      if (!(error instanceof ConsoleRefusal || isPeerGone(error))) options.onInternal(error, 'the console');
+      refuse(response, error instanceof ConsoleRefusal ? error.kind : 'internal', error.message);
+    });
   });
-  const { port } = server.address() as AddressInfo;
+  const { port } = listener;
   const cookieName = `palyra_console_${port}`;
   const hosts = new Set([`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]);
   const streams = new WeakMap<AbortSignal, Set<ServerResponse>>();
@@ -170,9 +157,7 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
     async close() {
       clearInterval(sweep);
       sessions.close();
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
-      await closed;
+      await listener.close();
     },
   };
 }

@@ -1,11 +1,10 @@
 // What the daemon counts, for Prometheus and for `palyra status`.
 
-import http from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { IdentityManager, RegistryEvent } from '@palyra/identity';
 import type { ListenerEvent } from '@palyra/rpc';
 import type { QuicTraffic } from '@palyra/transport-quic';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { listenPlainHttp, type PlainHttp } from './plain-http.ts';
 import type { QuicEvent } from './quic-runtime.ts';
 
 export interface LiveNumbers {
@@ -102,45 +101,27 @@ export class DaemonMetrics {
   }
 }
 
-export interface MetricsListener {
-  readonly port: number;
-  close(): Promise<void>;
-}
+const maxConnections = 16;
 
 /** `GET /metrics` and nothing else, on a loopback address. */
-export async function listenMetrics(
+export function listenMetrics(
   at: { readonly host: string; readonly port: number },
   metrics: DaemonMetrics,
   onError: (error: unknown, where: string) => void,
-): Promise<MetricsListener> {
-  const server = http.createServer(
-    { requestTimeout: 5_000, maxHeaderSize: 8 * 1024 },
-    async (request, response) => {
-      if (request.method !== 'GET' || request.url !== '/metrics') {
-        response.writeHead(404).end();
-        return;
-      }
-      try {
-        const text = await metrics.text();
-        response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(text);
-      } catch (error) {
-        // The registry cannot be read; the scraper sees a failed scrape.
-        onError(error, 'the metrics');
-        response.writeHead(503).end();
-      }
-    },
-  );
-  server.maxConnections = 16;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(at.port, at.host, resolve);
+): Promise<PlainHttp> {
+  const limits = { connections: maxConnections, strangersPerSource: maxConnections };
+  return listenPlainHttp(at, limits, async (request, response) => {
+    if (request.method !== 'GET' || request.url !== '/metrics') {
+      response.writeHead(404).end();
+      return;
+    }
+    try {
+      const text = await metrics.text();
+      response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(text);
+    } catch (error) {
+      // The registry cannot be read; the scraper sees a failed scrape.
+      onError(error, 'the metrics');
+      response.writeHead(503).end();
+    }
   });
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
 }

@@ -4,8 +4,7 @@
 // A list of a large fleet has tens of MiB. All that ask for it share the one that there is, and it goes out as fast as each
 // reads it.
 
-import http, { type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -17,11 +16,7 @@ import {
   revocationListsToPem,
   spiffeBundle,
 } from '@palyra/identity';
-
-export interface PublishListener {
-  readonly port: number;
-  close(): Promise<void>;
-}
+import { listenPlainHttp, type PlainHttp } from './plain-http.ts';
 
 /** What is published. */
 export interface Published {
@@ -29,10 +24,10 @@ export interface Published {
   readonly revocationLists: { current(): Promise<ListOfAuthority[]> };
 }
 
-const requestTimeoutMs = 5_000;
 /** How long a reader may take nothing. */
 const stalledTimeoutMs = 30_000;
 const maxConnections = 64;
+const maxPerSource = 16;
 /** Makings of the lists that are sent at one time: the newest, and the one before it for those that still read it. */
 const maxGenerations = 2;
 
@@ -49,7 +44,7 @@ export async function listenPublish(
   at: { readonly host: string; readonly port: number },
   identity: Published,
   onError: (error: unknown, where: string) => void,
-): Promise<PublishListener> {
+): Promise<PlainHttp> {
   const generations = { all: new Generations(), active: new Generations() };
   const told = new WeakSet<object>();
 
@@ -99,30 +94,6 @@ export async function listenPublish(
     '/bundle.pem': async () => text('application/x-pem-file', certificatesToPem(identity.trustBundle)),
     '/bundle.json': async () => text('application/json', JSON.stringify(spiffeBundle(identity.trustBundle))),
   };
-  const server = http.createServer(
-    {
-      requestTimeout: requestTimeoutMs,
-      headersTimeout: requestTimeoutMs,
-      maxHeaderSize: 8 * 1024,
-    },
-    async (request, response) => {
-      const page = request.method === 'GET' ? pages[request.url ?? ''] : undefined;
-      if (!page) {
-        response.writeHead(404).end();
-        return;
-      }
-      try {
-        const made = await page();
-        if (!made) response.writeHead(503).end();
-        else await send(response, made);
-      } catch (error) {
-        onError(error, `publishing ${request.url}`);
-        response.writeHead(503).end();
-      }
-    },
-  );
-  server.maxConnections = maxConnections;
-
   async function send(response: ServerResponse, page: Page): Promise<void> {
     const { type, length, body, generation, generations } = page;
     // With its length, so that half a list is not taken for one.
@@ -138,18 +109,22 @@ export async function listenPublish(
     await pipeline(Readable.from(inTurns(body), { objectMode: true }), response).catch(() => {});
   }
 
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(at.port, at.host, resolve);
+  const limits = { connections: maxConnections, strangersPerSource: maxPerSource };
+  return listenPlainHttp(at, limits, async (request, response) => {
+    const page = request.method === 'GET' ? pages[request.url ?? ''] : undefined;
+    if (!page) {
+      response.writeHead(404).end();
+      return;
+    }
+    try {
+      const made = await page();
+      if (!made) response.writeHead(503).end();
+      else await send(response, made);
+    } catch (error) {
+      onError(error, `publishing ${request.url}`);
+      response.writeHead(503).end();
+    }
   });
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
 }
 
 /** A socket with room takes piece after piece in one turn. */

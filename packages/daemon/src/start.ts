@@ -389,8 +389,9 @@ async function startQuic(
   }
 }
 
-function strangerLimits({ limits: { strangersPerSource, handshakeTimeoutMs } }: DaemonConfig) {
-  return { strangersPerSource, handshakeTimeoutMs };
+function strangerLimits({ limits }: DaemonConfig) {
+  const { strangersPerSource, strangerIdleMs, handshakeTimeoutMs } = limits;
+  return { strangersPerSource, strangerIdleMs, handshakeTimeoutMs };
 }
 
 /** Of all limits in the configuration those that the library has, where they are set. */

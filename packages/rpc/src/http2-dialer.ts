@@ -2,7 +2,6 @@
 
 import http2 from 'node:http2';
 import net from 'node:net';
-import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import type { Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
@@ -14,7 +13,9 @@ import {
   type PairedEnrollment,
   TlsKey,
 } from '@palyra/identity';
+import { Connection } from './connection.ts';
 import { defaultHttp2Limits, exportChannelBinding } from './http2-listener.ts';
+import { tcpKeepAlive } from './live-connections.ts';
 
 export interface Http2Connection {
   /** For createClient of Connect. `fromConnectError` turns what its calls throw into IdentityErrors. */
@@ -47,6 +48,9 @@ const nodeListener = 'the node listener (usually port 7444)';
 /** A peer that has gone without a word is noticed within the sum of the two. */
 const keepAliveMs = 20_000;
 const keepAliveTimeoutMs = 10_000;
+const sweepMs = 1_000;
+/** The peer is known, and the keep-alive is what ends an idle connection. */
+const never = { strangerIdleMs: Infinity, idleTimeoutMs: Infinity };
 
 /**
  * The node listener, over mutual TLS. The daemon is known by its SPIFFE ID and its chain to a pinned root, not by the
@@ -127,6 +131,7 @@ async function dialTls(
   const at = address.lastIndexOf(':');
   const host = address.slice(0, at).replace(/^\[(.*)\]$/, '$1');
   const socket = tls.connect({
+    ...tcpKeepAlive,
     host,
     port: Number(address.slice(at + 1)),
     minVersion: 'TLSv1.3',
@@ -148,14 +153,16 @@ interface BegunConnection extends Http2Connection {
 }
 
 function overHttp2(
-  socket: Duplex,
+  socket: net.Socket,
   authority: string,
   channelBinding: Uint8Array,
   limits: { readonly readMaxBytes?: number } = {},
 ): BegunConnection {
   const session = http2.connect(authority, { createConnection: () => socket });
+  const connection = new Connection(socket, '');
+  connection.known();
   // What breaks the session breaks its calls, and they report it.
-  session.on('error', () => {});
+  connection.carries(session);
   let refused = false;
   session.once('goaway', (code) => {
     refused = code === http2.constants.NGHTTP2_INADEQUATE_SECURITY;
@@ -163,11 +170,15 @@ function overHttp2(
   const keepAlive = setInterval(() => {
     // Its `close` event may still be to come.
     if (session.destroyed || session.closed) return;
-    const dead = setTimeout(() => session.destroy(), keepAliveTimeoutMs).unref();
+    const dead = setTimeout(() => connection.end(), keepAliveTimeoutMs).unref();
     session.ping(() => clearTimeout(dead));
   }, keepAliveMs);
   keepAlive.unref();
-  session.once('close', () => clearInterval(keepAlive));
+  const sweep = setInterval(() => connection.look(performance.now(), never), sweepMs).unref();
+  session.once('close', () => {
+    clearInterval(keepAlive);
+    clearInterval(sweep);
+  });
   const transport = createGrpcTransport({
     baseUrl: authority,
     acceptCompression: [],
@@ -198,8 +209,8 @@ function overHttp2(
     channelBinding,
     begun,
     closed: new Promise((resolve) => session.once('close', () => resolve(undefined))),
-    close: () => session.close(),
-    destroy: () => session.destroy(),
+    close: () => connection.finish(),
+    destroy: () => connection.cut(),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { hash } from 'node:crypto';
 import http2 from 'node:http2';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ConnectRouter } from '@connectrpc/connect';
 import {
@@ -13,20 +13,13 @@ import {
   type ServerCredential,
 } from '@palyra/identity';
 import { accessCheck } from './access-check.ts';
+import { type Connection, connectionOf } from './connection.ts';
 import { type DeviceAuthenticator, DeviceConnections } from './device-connections.ts';
+import { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './live-connections.ts';
 import { contextOf, type Peer } from './peer.ts';
 import { serveHttp2 } from './serve-http2.ts';
-import { StrangerLimit } from './stranger-limit.ts';
 
-export interface Http2Limits {
-  /** Connections at one time. */
-  readonly connections: number;
-  /** Of these, from one source (an IPv4 address or an IPv6 /64) and not, or not yet, a paired device's. */
-  readonly strangersPerSource: number;
-  /** Time for the TLS handshake, ms. */
-  readonly handshakeTimeoutMs: number;
-  /** A session without traffic for this long is closed, ms. */
-  readonly idleTimeoutMs: number;
+export interface Http2Limits extends Required<ConnectionLimits> {
   /** Calls at one time on one session. */
   readonly streamsPerSession: number;
   /** Calls that one session may abandon at once, and then in a second. */
@@ -42,7 +35,8 @@ export interface Http2Limits {
 
 export const defaultHttp2Limits: Http2Limits = {
   connections: 10_000,
-  strangersPerSource: 128,
+  strangersPerSource: 64,
+  strangerIdleMs: 10_000,
   handshakeTimeoutMs: 10_000,
   idleTimeoutMs: 10 * 60_000,
   streamsPerSession: 32,
@@ -94,12 +88,6 @@ interface Session {
   readonly forget: () => void;
 }
 
-/** Bytes of a session when it was last looked at, and since when there are no more. */
-interface Traffic {
-  bytes: number;
-  since: number;
-}
-
 /** Errors of chain verification that leave the answer to the registry: the certificate may well be one of ours. */
 const timeErrors = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 /** How long a refused session may take to make the call that tells it why, ms. */
@@ -117,11 +105,8 @@ export class Http2Listener {
   readonly #limits: Http2Limits;
   readonly #sessions = new Map<http2.Http2Session, Session>();
   readonly #devices: DeviceConnections | undefined;
-  readonly #sockets = new Set<Socket>();
-  readonly #strangers: StrangerLimit;
-  readonly #traffic = new WeakMap<http2.Http2Session, Traffic>();
-  readonly #sweeps: NodeJS.Timeout[];
-  #closing = false;
+  readonly #connections: LiveConnections;
+  readonly #sweep: NodeJS.Timeout;
 
   /** Resolves once it listens. @throws the system's error, for example EADDRINUSE. */
   static async listen(options: Http2ListenerOptions): Promise<Http2Listener> {
@@ -140,10 +125,10 @@ export class Http2Listener {
     this.#options = options;
     const limits = { ...defaultHttp2Limits, ...options.limits };
     this.#limits = limits;
-    this.#strangers = new StrangerLimit(limits.strangersPerSource);
     this.#devices =
       options.devices && new DeviceConnections(options.devices.authenticator, options.onInternal);
     this.#server = http2.createSecureServer({
+      ...tcpKeepAlive,
       ...this.#tlsOptions(options.credential, options.devices?.trustBundle ?? []),
       minVersion: 'TLSv1.3',
       ALPNProtocols: ['h2'],
@@ -158,36 +143,19 @@ export class Http2Listener {
       streamResetBurst: limits.resetBurst,
       streamResetRate: limits.resetRate,
     });
-    this.#server.maxConnections = limits.connections;
-    this.#server.on('connection', (socket: Socket) => {
-      const { remoteAddress, remotePort } = socket;
-      if (!this.#strangers.add(socket)) {
-        this.#count('refused_limit');
-        socket.destroy();
-        return;
-      }
-      this.#sockets.add(socket);
-      socket.once('close', () => {
-        this.#sockets.delete(socket);
-        this.#strangers.remove(remoteAddress, remotePort);
-      });
-    });
     // A peer that breaks TLS or HTTP/2 ends its own connection and nothing else.
     this.#server.on('tlsClientError', (_error, socket) => {
       this.#count('tls_error');
       socket.destroy();
     });
-    this.#server.on('sessionError', (_error, session) => {
-      this.#count('protocol_error');
-      session.destroy();
-    });
+    this.#server.on('sessionError', () => this.#count('protocol_error'));
     this.#server.on('unknownProtocol', (socket) => {
       this.#count('protocol_error');
-      socket.destroy();
+      connectionOf(socket)?.cut();
     });
-    this.#server.on('drop', () => this.#count('refused_limit'));
     this.#server.on('session', (session) => this.#accept(session));
     this.#refuseWithoutCertificate();
+    this.#connections = new LiveConnections(this.#server, limits, () => this.#count('refused_limit'));
     serveHttp2(this.#server, {
       routes: options.routes,
       check: accessCheck(options.onInternal),
@@ -200,11 +168,7 @@ export class Http2Listener {
         return entry && contextOf(entry.peer);
       },
     });
-    this.#sweeps = [
-      setInterval(() => this.#devices?.shutExpired(options.clock.now()), sweepMs),
-      setInterval(() => this.#endIdle(), limits.idleTimeoutMs / 10),
-    ];
-    for (const sweep of this.#sweeps) sweep.unref();
+    this.#sweep = setInterval(() => this.#devices?.shutExpired(options.clock.now()), sweepMs).unref();
   }
 
   get port(): number {
@@ -228,29 +192,9 @@ export class Http2Listener {
 
   /** Stops listening, tells every peer (GOAWAY), lets running calls end, and cuts what is left when `until` says so. */
   async close(until: AbortSignal = AbortSignal.timeout(2_000)): Promise<void> {
-    this.#closing = true;
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    await this.#connections.close(until);
     // Certificates end and devices are revoked meanwhile as ever.
-    void closed.then(() => this.#sweeps.forEach(clearInterval));
-    for (const socket of this.#handshaking()) socket.destroy();
-    for (const session of this.#sessions.keys()) session.close();
-    const cut = () => {
-      for (const session of this.#sessions.keys()) session.destroy();
-      for (const socket of this.#sockets) socket.destroy();
-    };
-    until.addEventListener('abort', cut);
-    if (until.aborted) cut();
-    await closed;
-    until.removeEventListener('abort', cut);
-  }
-
-  /** Nothing is under way on these, and a peer that is silent would hold up the end. */
-  #handshaking(): Socket[] {
-    // A session that has ended has no socket any more.
-    const place = (socket?: Pick<Socket, 'remoteAddress' | 'remotePort'>) =>
-      `${socket?.remoteAddress} ${socket?.remotePort}`;
-    const done = new Set([...this.#sessions.keys()].map((session) => place(session.socket)));
-    return [...this.#sockets].filter((socket) => !done.has(place(socket)));
+    clearInterval(this.#sweep);
   }
 
   #count(event: ListenerEvent): void {
@@ -272,39 +216,32 @@ export class Http2Listener {
 
   #accept(session: http2.ServerHttp2Session): void {
     const socket = session.socket as TLSSocket;
+    const connection = connectionOf(socket);
+    if (!connection) {
+      // Nobody would end it.
+      session.destroy();
+      return;
+    }
     const accepted = this.#devices
-      ? this.#acceptDevice(session, socket, this.#devices)
+      ? this.#acceptDevice(connection, socket, this.#devices)
       : acceptAnyone(socket, this.#options.channelEnded);
     if (!accepted) {
-      setTimeout(() => {
-        if (session.destroyed) return;
+      const refuse = () => {
+        if (connection.isOver) return;
         // Which tells the peer that its certificate is what ended this.
-        session.goaway(http2.constants.NGHTTP2_INADEQUATE_SECURITY);
-        session.destroy();
-      }, foreignHoldMs).unref();
+        if (!session.destroyed) session.goaway(http2.constants.NGHTTP2_INADEQUATE_SECURITY);
+        connection.end();
+      };
+      setTimeout(refuse, foreignHoldMs).unref();
       return;
     }
     this.#count('accepted');
     this.#sessions.set(session, accepted);
-    session.once('close', () => {
+    connection.whenOver(() => {
       this.#sessions.delete(session);
       accepted.forget();
     });
-    if (this.#closing) session.close();
     this.#limitControlFrames(session);
-  }
-
-  /** Node's own timeout of a session is set anew by every frame, which costs a call a tenth of what it takes in all. */
-  #endIdle(): void {
-    const now = performance.now();
-    for (const session of this.#sessions.keys()) {
-      if (session.destroyed) continue;
-      const { bytesRead, bytesWritten } = session.socket;
-      const bytes = bytesRead + bytesWritten;
-      const before = this.#traffic.get(session);
-      if (before?.bytes !== bytes) this.#traffic.set(session, { bytes, since: now });
-      else if (now - before.since >= this.#limits.idleTimeoutMs) session.close();
-    }
   }
 
   /** Before HTTP/2 begins: a client that has had SETTINGS takes the connection for a good one, and never slows down. */
@@ -315,16 +252,12 @@ export class Http2Listener {
     this.#server.on('secureConnection', (socket: TLSSocket) => {
       if (socket.getPeerX509Certificate()) return serve?.call(this.#server, socket);
       this.#count('refused_no_certificate');
-      socket.destroy();
+      connectionOf(socket)?.cut();
     });
   }
 
   /** A foreign certificate ends here. One of ours goes on to the registry, whatever it will say. */
-  #acceptDevice(
-    session: http2.ServerHttp2Session,
-    socket: TLSSocket,
-    devices: DeviceConnections,
-  ): Session | undefined {
+  #acceptDevice(connection: Connection, socket: TLSSocket, devices: DeviceConnections): Session | undefined {
     const certificate = socket.getPeerX509Certificate();
     if (!certificate) return undefined;
     if (!socket.authorized && !timeErrors.has(String(socket.authorizationError))) {
@@ -336,16 +269,15 @@ export class Http2Listener {
       certificate: { fingerprint: hash('sha256', certificate.raw), notAfter: certificate.validToDate },
       source: plainAddress(socket.remoteAddress ?? ''),
       // Running calls end with the reason, then the session does; what does not end by itself is cut.
-      shut: () => closeWithin(session, shutGraceMs),
+      shut: () => connection.endWithin(shutGraceMs),
       // This one answer says why, then the session ends.
-      refused: () => session.close(),
+      refused: () => connection.finish(),
     });
-    const { remoteAddress, remotePort } = socket;
     admission.then(
-      () => this.#strangers.remove(remoteAddress, remotePort),
+      () => this.#connections.known(connection),
       () => {
         this.#count('refused_standing');
-        setTimeout(() => session.destroy(), refusedGraceMs).unref();
+        setTimeout(() => connection.end(), refusedGraceMs).unref();
       },
     );
     return { peer, forget };
@@ -365,7 +297,7 @@ export class Http2Listener {
       if (left >= 0 || session.destroyed) return;
       this.#count('flood');
       session.goaway(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
-      session.destroy();
+      connectionOf(session.socket)?.end();
     };
     session.on('ping', take);
     session.on('remoteSettings', take);
@@ -382,12 +314,6 @@ function acceptAnyone(socket: TLSSocket, ended: Http2ListenerOptions['channelEnd
 
 /** An IPv4 peer of a listener on every interface, without its IPv6 dress. */
 const plainAddress = (address: string): string => address.replace(/^::ffff:(?=[0-9]+\.)/i, '');
-
-function closeWithin(session: http2.ServerHttp2Session, ms: number): void {
-  // First: should the polite way fail, this one is left.
-  setTimeout(() => session.destroy(), ms).unref();
-  session.close();
-}
 
 /** RFC 9266: 32 bytes bound to this very TLS channel, equal on both its ends and nowhere else. */
 export function exportChannelBinding(socket: TLSSocket): Uint8Array {

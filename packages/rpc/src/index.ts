@@ -1,6 +1,7 @@
 export { access, type Caller } from './access.ts';
 export { accessCheck, type CallCheck } from './access-check.ts';
 export { connectHandler } from './connect-handler.ts';
+export { type Connection, connectionOf } from './connection.ts';
 export { dropFarDeadline } from './deadline.ts';
 export { type DeviceAuthenticator, type DeviceConnection, DeviceConnections } from './device-connections.ts';
 export { fromConnectError, isPeerGone, toConnectError } from './error-map.ts';
@@ -31,6 +32,7 @@ export {
   type Http2ListenerOptions,
   type ListenerEvent,
 } from './http2-listener.ts';
+export { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './live-connections.ts';
 export { pairingPeer, recoveryPeer } from './pairing-peer.ts';
 export {
   actorOf,

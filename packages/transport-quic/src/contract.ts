@@ -48,6 +48,8 @@ export interface QuicLimits {
   readonly maxConnections: number;
   /** Handshakes in progress beside them; more are dropped without an answer. Default 256. */
   readonly maxHandshakes: number;
+  /** Of these, from one source: an IPv4 address or an IPv6 /64. Default 64. */
+  readonly maxHandshakesPerSource: number;
   /** Streams a client may have open in one connection; it waits for the next. Default 100. */
   readonly maxStreams: number;
   /** Bytes received on one stream and not read yet; beyond it the stream is reset. Default 1 MiB. */
@@ -88,7 +90,7 @@ export interface QuicListenOptions {
   readonly dangerouslySkipAddressValidation?: boolean;
 }
 
-/** Over `maxConnections`; over `handshakeTimeoutMs`. */
+/** Over `maxConnections` or `maxHandshakesPerSource`; over `handshakeTimeoutMs`. */
 export type QuicRefusal = 'limit' | 'handshake_timeout';
 
 export interface QuicDialOptions {
@@ -148,6 +150,7 @@ export interface QuicStream {
 const defaults: QuicLimits = {
   maxConnections: 1000,
   maxHandshakes: 256,
+  maxHandshakesPerSource: 64,
   maxStreams: 100,
   maxUnreadBytes: 1_048_576,
   handshakeTimeoutMs: 10_000,

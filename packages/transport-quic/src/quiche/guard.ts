@@ -4,7 +4,8 @@
 //   that nobody is told of. It keeps all that the peer sends on it, and its error has no listener.
 // - a stream that the peer will not read (STOP_SENDING) while bytes wait for it is tried again, and fails again, with
 //   every packet. After some fifty of them nothing else gets its turn any more.
-// - the error of a session whose handshake is not done has no listener.
+// - the error of a session whose handshake is not done has no listener. Nor does anybody hear of such a session: the server
+//   tells of it here, by its event `handshake`.
 // All are in methods that are private; a version without them fails here, not in silence.
 
 import { toCloseNumber } from '../close-code.ts';
@@ -26,7 +27,7 @@ interface Client extends Streams {
   readonly _eventLoop: { streamClose(streamId: number, code: number): void } | null;
 }
 
-interface Server {
+interface Server extends NodeJS.EventEmitter {
   readonly _sessions: ReadonlyMap<number, Streams & NodeJS.EventEmitter>;
   readonly _eventLoop: { streamClose(connection: number, streamId: number, code: number): void } | null;
 }
@@ -52,7 +53,10 @@ export function guardLibrary({ QuicServer, QuicClientSession }: Library): void {
 
   wrap<Server>(QuicServer, '_onNewSession', (server, event, inner) => {
     inner();
-    server._sessions.get(event.connHandle)?.on('error', () => {});
+    const session = server._sessions.get(event.connHandle);
+    if (!session) return;
+    session.on('error', () => {});
+    server.emit('handshake', session);
   });
 }
 

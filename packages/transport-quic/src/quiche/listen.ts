@@ -5,12 +5,14 @@ import { isIPv6 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QuicServer, QuicServerOptions, QuicServerSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
+import { sourceKey } from '@palyra/rpc';
 import { type Admission, drained, startAdmission } from '../admission.ts';
 import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
 import {
   type QuicLimits,
   type QuicListener,
   type QuicListenOptions,
+  type QuicRefusal,
   type QuicServerConnection,
   resolveQuicLimits,
 } from '../contract.ts';
@@ -91,9 +93,7 @@ class QuicheListener implements QuicListener {
     this.#server = server;
     this.#options = options;
     this.#limits = limits;
-    this.#handshakes = new HandshakeWatch(server, limits.handshakeTimeoutMs, () =>
-      options.onRefused?.('handshake_timeout'),
-    );
+    this.#handshakes = new HandshakeWatch(server, limits, (reason) => options.onRefused?.(reason));
     server.on('session', (session) => this.#accept(session));
   }
 
@@ -251,46 +251,58 @@ class QuicheServerConnection implements QuicServerConnection {
 }
 
 /**
- * Ends handshakes that take too long. The library has no limit of its own but the idle timeout, and its list of
- * sessions that are not established is private; a version without it fails here, not in silence.
+ * Ends handshakes that take too long, or of which one source has too many. The library has no limit of its own but the idle
+ * timeout and one for all, and tells of a session only when it is established: `guard.ts` does before.
  */
 class HandshakeWatch {
-  readonly #sessions: Map<number, QuicServerSession>;
-  readonly #established = new WeakSet<QuicServerSession>();
+  readonly #perSource: number;
+  readonly #ended: (reason: QuicRefusal) => void;
+  readonly #handshakes = new Set<QuicServerSession>();
+  readonly #sources = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
-  readonly #ended: () => void;
   #seen = new Set<QuicServerSession>();
 
-  constructor(server: QuicServer, timeoutMs: number, ended: () => void) {
-    const sessions = (server as unknown as { _sessions: unknown })._sessions;
-    if (!(sessions instanceof Map))
-      throw new TypeError('this version of the QUIC library hides its handshakes');
-    this.#sessions = sessions;
+  constructor(server: QuicServer, limits: QuicLimits, ended: (reason: QuicRefusal) => void) {
+    this.#perSource = limits.maxHandshakesPerSource;
     this.#ended = ended;
-    this.#timer = setInterval(() => this.#sweep(), timeoutMs).unref();
+    (server as NodeJS.EventEmitter).on('handshake', (session: QuicServerSession) => this.#begun(session));
+    this.#timer = setInterval(() => this.#sweep(), limits.handshakeTimeoutMs).unref();
   }
 
   done(session: QuicServerSession): void {
-    this.#established.add(session);
+    if (!this.#handshakes.delete(session)) return;
+    this.#seen.delete(session);
+    const source = sourceKey(session.remoteAddress);
+    const left = (this.#sources.get(source) ?? 0) - 1;
+    if (left > 0) this.#sources.set(source, left);
+    else this.#sources.delete(source);
   }
 
   stop(): void {
     clearInterval(this.#timer);
   }
 
+  #begun(session: QuicServerSession): void {
+    const source = sourceKey(session.remoteAddress);
+    const count = (this.#sources.get(source) ?? 0) + 1;
+    if (count > this.#perSource) {
+      this.#ended('limit');
+      session.close(toCloseNumber('TOO_MANY_SESSIONS'), 'Too many handshakes.');
+      return;
+    }
+    this.#sources.set(source, count);
+    this.#handshakes.add(session);
+    session.once('close', () => this.done(session));
+  }
+
   // What was there at the last sweep and still is took between one and two timeouts.
   #sweep(): void {
-    const open = new Set<QuicServerSession>();
-    for (const session of this.#sessions.values()) {
-      if (this.#established.has(session)) continue;
-      if (!this.#seen.has(session)) {
-        open.add(session);
-        continue;
-      }
-      this.#ended();
+    for (const session of this.#seen) {
+      this.#ended('handshake_timeout');
       session.close(toCloseNumber('UNREACHABLE'), 'The handshake took too long.');
+      this.done(session);
     }
-    this.#seen = open;
+    this.#seen = new Set(this.#handshakes);
   }
 }
 

@@ -1,0 +1,234 @@
+// Connections as bytes, and every way in which one ends: also those that no client library would choose. Each function makes
+// one connection and ends it; one that waits for the daemon's end of it says so.
+
+import net from 'node:net';
+import tls from 'node:tls';
+import { frame, preface } from './http2-frames.ts';
+
+export interface Target {
+  /** host:port, or the path of a unix socket. */
+  readonly address: string;
+  /** The address that it comes from. */
+  readonly from?: string;
+  /** Of a device, for the node listener. */
+  readonly secureContext?: tls.SecureContext;
+}
+
+type Ending = (target: Target) => Promise<void>;
+
+const settings = frame('SETTINGS');
+const hello = Buffer.concat([preface, settings]);
+/** The start of a ClientHello: its record promises more than comes. */
+const partOfHello = Buffer.from('1603010200010001fc0303', 'hex');
+/** For a peer that gives no answer: the daemon is broken, or does not end what it should. */
+const patienceMs = 60_000;
+
+/** TLS and HTTP/2: the pairing listener and the node listener. */
+export const tlsEndings = {
+  /** As the kernel does it for a process that closes, or is killed, with bytes unread. */
+  'reset after the preface': async (target) => {
+    const { raw, secure } = await begun(target);
+    // The daemon's SETTINGS are here: it has a session by now, and waits for theirs to be acknowledged.
+    await new Promise<void>((resolve) => {
+      secure.once('readable', () => resolve()).once('close', () => resolve());
+    });
+    raw.resetAndDestroy();
+    await closed(raw);
+  },
+  /** The daemon reads the end of the handshake, the preface and the reset in one go. */
+  'reset with the preface': async (target) => {
+    const raw = await connected(target);
+    const secure = secureOn(raw, target);
+    secure.on('error', () => {});
+    secure.write(hello);
+    await happened(secure, 'secureConnect');
+    raw.resetAndDestroy();
+    await closed(raw);
+  },
+  'closed in order': async (target) => {
+    const { secure } = await begun(target);
+    secure.resume().end();
+    await closed(secure);
+  },
+  GOAWAY: async (target) => {
+    const { secure } = await begun(target);
+    secure.resume().end(frame('GOAWAY', { body: Buffer.alloc(8) }));
+    await closed(secure);
+  },
+  'a protocol error': async (target) => {
+    const { secure } = await begun(target);
+    secure.resume().write(frame('RST_STREAM', { stream: 0, body: Buffer.alloc(4) }));
+    await closed(secure);
+  },
+  'TCP alone, reset': async (target) => {
+    const raw = await connected(target);
+    raw.resetAndDestroy();
+    await closed(raw);
+  },
+  'a broken handshake': async (target) => {
+    const raw = await connected(target);
+    raw.resume().end(Buffer.concat([partOfHello, Buffer.alloc(600, 0xff)]));
+    await closed(raw);
+  },
+  'half a handshake, reset': async (target) => {
+    const raw = await connected(target);
+    await new Promise<void>((resolve) => raw.write(partOfHello, () => resolve()));
+    raw.resetAndDestroy();
+    await closed(raw);
+  },
+  'a broken record after the handshake': async (target) => {
+    const { raw, secure } = await begun(target);
+    secure.resume();
+    // Below TLS: what the daemon reads is no record.
+    raw.write(Buffer.alloc(64, 0x55));
+    await closed(secure);
+  },
+  'closed on one side only': async (target) => {
+    const raw = await connected({ ...target, halfOpen: true });
+    raw.resume().end();
+    await closed(raw);
+  },
+} satisfies Record<string, Ending>;
+
+/** HTTP/2 without TLS: the admin socket. */
+export const plainEndings = {
+  'closed with bytes unread': async (target) => {
+    const raw = await connected(target);
+    raw.pause().write(hello);
+    // The daemon's SETTINGS are on their way, and nobody reads them.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    raw.destroy();
+    await closed(raw);
+  },
+  'closed in order': async (target) => {
+    const raw = await connected(target);
+    raw.resume().end(hello);
+    await closed(raw);
+  },
+  GOAWAY: async (target) => {
+    const raw = await connected(target);
+    raw.resume().end(Buffer.concat([hello, frame('GOAWAY', { body: Buffer.alloc(8) })]));
+    await closed(raw);
+  },
+  'a protocol error': async (target) => {
+    const raw = await connected(target);
+    raw.resume().write(Buffer.concat([hello, frame('RST_STREAM', { stream: 0, body: Buffer.alloc(4) })]));
+    await closed(raw);
+  },
+  'closed before a word': async (target) => {
+    const raw = await connected(target);
+    raw.destroy();
+    await closed(raw);
+  },
+} satisfies Record<string, Ending>;
+
+const get = (host: string) => Buffer.from(`GET / HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
+
+/** HTTP/1.1: console, publish, metrics. */
+export const httpEndings = {
+  'reset with the answer unread': async (target) => {
+    const raw = await connected(target);
+    raw.write(get(target.address));
+    await new Promise<void>((resolve) => raw.once('readable', () => resolve()));
+    raw.resetAndDestroy();
+    await closed(raw);
+  },
+  'closed in order': async (target) => {
+    const raw = await connected(target);
+    raw.resume().end(get(target.address));
+    await closed(raw);
+  },
+  'half a request, reset': async (target) => {
+    const raw = await connected(target);
+    await new Promise<void>((resolve) => raw.write(get(target.address).subarray(0, 20), () => resolve()));
+    raw.resetAndDestroy();
+    await closed(raw);
+  },
+  'no HTTP': async (target) => {
+    const raw = await connected(target);
+    raw.resume().write(hello);
+    await closed(raw);
+  },
+  'reset before a word': async (target) => {
+    const raw = await connected(target);
+    raw.resetAndDestroy();
+    await closed(raw);
+  },
+} satisfies Record<string, Ending>;
+
+/** TCP, or a unix socket. */
+export async function connected({
+  address,
+  from,
+  halfOpen = false,
+}: Target & { readonly halfOpen?: boolean }): Promise<net.Socket> {
+  const at = address.lastIndexOf(':');
+  const socket = net.connect({
+    ...(address.startsWith('/')
+      ? { path: address }
+      : {
+          host: address.slice(0, at),
+          port: Number(address.slice(at + 1)),
+          ...(from && { localAddress: from }),
+        }),
+    allowHalfOpen: halfOpen,
+  });
+  await happened(socket, 'connect');
+  socket.on('error', () => {});
+  return socket;
+}
+
+/** TLS, the preface and empty SETTINGS. Nothing that the daemon says is read. */
+export async function begun(target: Target): Promise<{ raw: net.Socket; secure: tls.TLSSocket }> {
+  const raw = await connected(target);
+  const secure = secureOn(raw, target);
+  await happened(secure, 'secureConnect');
+  secure.on('error', () => {});
+  await new Promise<void>((resolve) => secure.write(hello, () => resolve()));
+  return { raw, secure };
+}
+
+function secureOn(socket: net.Socket, { secureContext }: Target): tls.TLSSocket {
+  return tls.connect({
+    socket,
+    ALPNProtocols: ['h2'],
+    rejectUnauthorized: false,
+    ...(secureContext && { secureContext }),
+  });
+}
+
+/** @throws what breaks it, or when it takes too long. */
+function happened(socket: net.Socket, event: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => socket.destroy(new Error(`no ${event} after ${patienceMs} ms`)),
+      patienceMs,
+    );
+    const settle = () => {
+      clearTimeout(timer);
+      socket.off('error', reject).off('close', gone);
+      resolve();
+    };
+    const gone = () => {
+      clearTimeout(timer);
+      reject(new Error(`closed before ${event}`));
+    };
+    socket.once(event, settle).once('error', reject).once('close', gone);
+  });
+}
+
+/** Also when an error is why. @throws when the daemon leaves it open. */
+export function closed(socket: net.Socket): Promise<void> {
+  socket.on('error', () => {});
+  return new Promise((resolve, reject) => {
+    if (socket.closed) return resolve();
+    const timer = setTimeout(() => {
+      reject(new Error(`still open after ${patienceMs} ms`));
+      socket.destroy();
+    }, patienceMs);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
