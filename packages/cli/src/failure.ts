@@ -134,6 +134,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   STORE_FULL: store,
   STORE_FAILED: store,
   REGISTRY_VERSION: store,
+  REGISTRY_LOST: store,
   // The store works; the answer of `audit verify` is no.
   AUDIT_BROKEN: failure,
   BACKUP_UNREADABLE: store,

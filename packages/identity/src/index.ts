@@ -101,6 +101,7 @@ export type {
   Registry,
   RegistryCounts,
   RegistryEvent,
+  RegistryReader,
   RegistryReads,
   RegistryTransaction,
   Revocation,

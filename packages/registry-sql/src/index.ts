@@ -1,1 +1,2 @@
-export { openSqliteRegistry, type SqliteRegistryOptions } from './sqlite/open.ts';
+export { copySqliteRegistry } from './sqlite/copy.ts';
+export { lookAtSqliteRegistry, openSqliteRegistry, type SqliteRegistryOptions } from './sqlite/open.ts';

@@ -12,17 +12,35 @@ export async function migrate(
   db: Kysely<unknown>,
   migrations: Readonly<Record<string, Migration>>,
 ): Promise<void> {
-  const unknown = (await appliedMigrations(db)).find((name) => !Object.hasOwn(migrations, name));
-  if (unknown !== undefined) {
-    throw new IdentityError(
-      'REGISTRY_VERSION',
-      `The registry was written by a newer version of Palyra (its change "${unknown}" is not known here). ` +
-        'Install that version again, or restore the backup made before the upgrade.',
-    );
-  }
+  mustBeKnown(await appliedMigrations(db), migrations);
   const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
   const { error } = await migrator.migrateToLatest();
   if (error) throw error;
+}
+
+/** For who only looks. @throws REGISTRY_VERSION when it is not of this version, and what the database throws. */
+export async function mustBeMigrated(
+  db: Kysely<unknown>,
+  migrations: Readonly<Record<string, Migration>>,
+): Promise<void> {
+  const applied = await appliedMigrations(db);
+  mustBeKnown(applied, migrations);
+  const missing = Object.keys(migrations).find((name) => !applied.includes(name));
+  if (missing === undefined) return;
+  throw new IdentityError(
+    'REGISTRY_VERSION',
+    `The registry was written by an older version of Palyra (it lacks the change "${missing}"). Start the daemon of this version once; it brings the registry up to date.`,
+  );
+}
+
+function mustBeKnown(applied: readonly string[], migrations: Readonly<Record<string, Migration>>): void {
+  const unknown = applied.find((name) => !Object.hasOwn(migrations, name));
+  if (unknown === undefined) return;
+  throw new IdentityError(
+    'REGISTRY_VERSION',
+    `The registry was written by a newer version of Palyra (its change "${unknown}" is not known here). ` +
+      'Install that version again, or restore the backup made before the upgrade.',
+  );
 }
 
 async function appliedMigrations(db: Kysely<unknown>): Promise<string[]> {

@@ -25,6 +25,8 @@ import { readPairing } from './rows/pairing.ts';
 import { readRevocation } from './rows/revocation.ts';
 import type { Statements } from './statements.ts';
 
+const AUDIT_PAGE_ROWS = 500;
+
 export class SqlReads implements RegistryReads {
   protected readonly executor: Executor;
   protected readonly statements: Statements;
@@ -74,6 +76,10 @@ export class SqlReads implements RegistryReads {
         ? this.statements.certificateBySerial({ serial: key.serial })
         : this.statements.certificateByFingerprint({ fingerprint: key.fingerprint });
     return this.#one(query, readCertificate);
+  }
+
+  async certificates({ limit, after = '' }: { limit: number; after?: string }): Promise<CertificateRecord[]> {
+    return this.#many(this.statements.certificates({ after, limit: checked(limit) }), readCertificate);
   }
 
   async certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]> {
@@ -128,6 +134,10 @@ export class SqlReads implements RegistryReads {
     return this.#many(this.statements.pairings({ states, limit: checked(query.limit) }), readPairing);
   }
 
+  async allPairings({ limit, after = '' }: { limit: number; after?: string }): Promise<Pairing[]> {
+    return this.#many(this.statements.allPairings({ after, limit: checked(limit) }), readPairing);
+  }
+
   async duePairings(now: Date, limit: number): Promise<Pairing[]> {
     const values = { now: milliseconds(now), limit: checked(limit) };
     return this.#many(this.statements.duePairings(values), readPairing);
@@ -169,6 +179,20 @@ export class SqlReads implements RegistryReads {
     return this.#many(this.statements.revocations({ limit: checked(query.limit) }), readRevocation);
   }
 
+  revocationsOf({
+    deviceId,
+    serial,
+  }: {
+    deviceId: Ulid;
+    serial: string | undefined;
+  }): Promise<Revocation[]> {
+    const query =
+      serial === undefined
+        ? this.statements.revocationsOfDevice({ device_id: deviceId })
+        : this.statements.revocationsOfCertificate({ device_id: deviceId, serial });
+    return this.#many(query, readRevocation);
+  }
+
   setting(name: string): Promise<string | undefined> {
     return this.#one(this.statements.setting({ name }), (row) => text(row, 'value'));
   }
@@ -178,6 +202,14 @@ export class SqlReads implements RegistryReads {
       devices: integer(row, 'devices'),
       pendingRequests: integer(row, 'pending'),
       waitingCodes: integer(row, 'waiting'),
+    }));
+    return counts ?? unreadable('ledger', null);
+  }
+
+  async rowCounts(): Promise<{ devices: number; revocations: number }> {
+    const counts = await this.#one(this.statements.rowCounts({}), (row) => ({
+      devices: integer(row, 'devices'),
+      revocations: integer(row, 'revocations'),
     }));
     return counts ?? unreadable('ledger', null);
   }
@@ -195,9 +227,14 @@ export class SqlReads implements RegistryReads {
     return head ?? unreadable('ledger', null);
   }
 
-  /** The next rows of the chain after `seq`, in order. */
-  protected auditPage(seq: number, limit: number): Promise<AuditRow[]> {
-    return this.#many(this.statements.auditAfter({ seq, limit }), readAuditRow);
+  async *auditRows(): AsyncIterable<AuditRow> {
+    let page: AuditRow[];
+    let seq = 0;
+    do {
+      page = await this.#many(this.statements.auditAfter({ seq, limit: AUDIT_PAGE_ROWS }), readAuditRow);
+      yield* page;
+      seq = page.at(-1)?.seq ?? seq;
+    } while (page.length === AUDIT_PAGE_ROWS);
   }
 
   async #one<T>(query: CompiledQuery<Row>, read: (row: Row) => T): Promise<T | undefined> {

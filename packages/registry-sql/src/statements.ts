@@ -83,6 +83,14 @@ export function statementsFor(db: Kysely<Tables>) {
     certificateByFingerprint: prepared((values: { fingerprint: string }) =>
       db.selectFrom('certificates').selectAll().where('fingerprint', '=', values.fingerprint),
     ),
+    certificates: prepared((values: { after: string; limit: number }) =>
+      db
+        .selectFrom('certificates')
+        .selectAll()
+        .where('serial', '>', values.after)
+        .orderBy('serial')
+        .limit(values.limit),
+    ),
     certificatesOf: prepared((values: { device_id: string; limit: number }) =>
       db
         .selectFrom('certificates')
@@ -158,6 +166,9 @@ export function statementsFor(db: Kysely<Tables>) {
       if (query.states) select = select.where('state', 'in', query.states);
       return select.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(query.limit).compile();
     },
+    allPairings: prepared((values: { after: string; limit: number }) =>
+      db.selectFrom('pairings').selectAll().where('id', '>', values.after).orderBy('id').limit(values.limit),
+    ),
     duePairings: prepared((values: { now: number; limit: number }) =>
       db
         .selectFrom('pairings')
@@ -255,6 +266,20 @@ export function statementsFor(db: Kysely<Tables>) {
         .orderBy('device_id', 'desc')
         .limit(values.limit),
     ),
+    revocationsOfDevice: prepared((values: { device_id: string }) =>
+      db
+        .selectFrom('revocations')
+        .selectAll()
+        .where('device_id', '=', values.device_id)
+        .where('serial', 'is', null),
+    ),
+    revocationsOfCertificate: prepared((values: { device_id: string; serial: string }) =>
+      db
+        .selectFrom('revocations')
+        .selectAll()
+        .where('device_id', '=', values.device_id)
+        .where('serial', '=', values.serial),
+    ),
     insertRevocation: prepared((row: RevocationsTable) => db.insertInto('revocations').values(row)),
 
     setting: prepared((values: { name: string }) =>
@@ -272,6 +297,21 @@ export function statementsFor(db: Kysely<Tables>) {
         .selectFrom('ledger')
         .select('devices')
         .select([pairingsIn('pending_approval').as('pending'), pairingsIn('waiting').as('waiting')]),
+    ),
+
+    rowCounts: prepared((_: object) =>
+      db
+        .selectFrom('ledger')
+        .select([
+          db
+            .selectFrom('devices')
+            .select((devices) => devices.fn.countAll().as('number'))
+            .as('devices'),
+          db
+            .selectFrom('revocations')
+            .select((revocations) => revocations.fn.countAll().as('number'))
+            .as('revocations'),
+        ]),
     ),
 
     audit: (query: { limit: number; before: number | undefined; subject: string | undefined }) => {

@@ -68,6 +68,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   STORE_FULL: Code.Unavailable,
   STORE_FAILED: Code.Unavailable,
   REGISTRY_VERSION: Code.Internal,
+  REGISTRY_LOST: Code.Internal,
   AUDIT_BROKEN: Code.DataLoss,
   BACKUP_UNREADABLE: Code.DataLoss,
   SIGNER_UNAVAILABLE: Code.Unavailable,

@@ -159,6 +159,8 @@ export interface RegistryReads {
   certificate(
     key: { readonly serial: string } | { readonly fingerprint: string },
   ): Promise<CertificateRecord | undefined>;
+  /** Every one, ordered by serial. */
+  certificates(query: { readonly limit: number; readonly after?: string }): Promise<CertificateRecord[]>;
   /** Newest first. */
   certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]>;
   /** When the certificate of a device ends that as many newer ones as `newer` came after; undefined when it has no more. */
@@ -185,6 +187,8 @@ export interface RegistryReads {
   issuedPairing(serial: string): Promise<Pairing | undefined>;
   /** Newest first. */
   pairings(query: { readonly states?: readonly PairingState[]; readonly limit: number }): Promise<Pairing[]>;
+  /** Every one, ordered by id. */
+  allPairings(query: { readonly limit: number; readonly after?: string }): Promise<Pairing[]>;
   /** Those in a state that ends by itself, whose end is at or before `now`; oldest end first. */
   duePairings(now: Date, limit: number): Promise<Pairing[]>;
   authorities(): Promise<AuthorityRecord[]>;
@@ -205,8 +209,12 @@ export interface RegistryReads {
   /** When the newest device certificate was made that is in use or was never used. Reads every certificate. */
   newestCertificateAt(): Promise<Date | undefined>;
   revocations(query: { readonly limit: number }): Promise<Revocation[]>;
+  /** Of the device as a whole, or of one certificate of it. */
+  revocationsOf(of: { readonly deviceId: Ulid; readonly serial: string | undefined }): Promise<Revocation[]>;
   setting(name: string): Promise<string | undefined>;
   counts(): Promise<RegistryCounts>;
+  /** Rows as they are, while `counts` tells of devices what was counted. Reads them all. */
+  rowCounts(): Promise<{ readonly devices: number; readonly revocations: number }>;
   /** Newest first. `subject` matches exactly. */
   audit(query: {
     readonly limit: number;
@@ -215,6 +223,13 @@ export interface RegistryReads {
   }): Promise<AuditRow[]>;
   /** The last row as the writer recorded it; seq 0 and AUDIT_GENESIS_HASH before the first. */
   auditHead(): Promise<{ readonly seq: number; readonly hash: string }>;
+  /** Every row in order of `seq`, in pages; does not hold the registry. */
+  auditRows(): AsyncIterable<AuditRow>;
+}
+
+/** A registry that is only looked at: one moment of it, whatever is written meanwhile. */
+export interface RegistryReader extends RegistryReads {
+  close(): Promise<void>;
 }
 
 export interface RegistryCounts {
@@ -254,8 +269,8 @@ export interface Registry extends RegistryReads {
   transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T>;
   /** Moves with every commit, in the same moment: while it stands still, what was read outside a change still holds. */
   readonly changes: number;
-  /** Every row in order of `seq`, in pages; does not hold the registry. */
-  auditRows(): AsyncIterable<AuditRow>;
+  /** As it is now. To be closed before the registry. */
+  snapshot(): Promise<RegistryReader>;
   /**
    * For what must hold as soon as a change is made: closing connections, forgetting what was remembered. Told before every
    * subscriber. Returns the function that ends it.

@@ -146,6 +146,11 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('reason', 'text', (column) => column.notNull())
         .execute();
       await db.schema.createIndex('revocations_serial').on('revocations').columns(['serial', 'at']).execute();
+      await db.schema
+        .createIndex('revocations_device')
+        .on('revocations')
+        .columns(['device_id', 'serial'])
+        .execute();
       await db.schema.createIndex('revocations_at').on('revocations').columns(['at', 'device_id']).execute();
 
       await db.schema

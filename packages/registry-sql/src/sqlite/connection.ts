@@ -1,6 +1,6 @@
 // One connection to a SQLite database, with every statement prepared once. All calls are synchronous.
 
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { backup, DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import type { CompiledQuery, SqliteDatabase } from 'kysely';
 import { storeError } from './store-error.ts';
 
@@ -10,25 +10,41 @@ const BUSY_TIMEOUT_MS = 1000;
 const CACHE_KIB = 256 * 1024;
 
 export class SqliteConnection {
-  readonly #path: string;
+  /** For messages. */
+  readonly path: string;
   readonly #database: DatabaseSync;
   // The SQL has a few dozen shapes, so this stays small.
   readonly #statements = new Map<string, StatementSync>();
 
   /** @throws STORE_FULL, STORE_FAILED, as every method. */
-  constructor(path: string) {
-    this.#path = path;
-    this.#database = this.#try(() => new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS }));
+  static forWriting(path: string): SqliteConnection {
+    return new SqliteConnection(
+      path,
+      () => new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS }),
+      `
+        PRAGMA journal_mode = WAL;
+        PRAGMA synchronous = FULL;
+        PRAGMA fullfsync = ON;
+        PRAGMA foreign_keys = ON;
+        PRAGMA cache_size = -${CACHE_KIB};
+      `,
+    );
+  }
+
+  /**
+   * One that cannot write, and sees one moment as long as it is open.
+   * @param path for messages.
+   */
+  static forReading(path: string, open: () => DatabaseSync): SqliteConnection {
+    // The moment is that of the first read after BEGIN.
+    return new SqliteConnection(path, open, 'PRAGMA query_only = ON; BEGIN; SELECT 1 FROM sqlite_schema');
+  }
+
+  private constructor(path: string, open: () => DatabaseSync, setUp: string) {
+    this.path = path;
+    this.#database = this.#try(open);
     try {
-      this.#try(() =>
-        this.#database.exec(`
-          PRAGMA journal_mode = WAL;
-          PRAGMA synchronous = FULL;
-          PRAGMA fullfsync = ON;
-          PRAGMA foreign_keys = ON;
-          PRAGMA cache_size = -${CACHE_KIB};
-        `),
-      );
+      this.#try(() => this.#database.exec(setUp));
     } catch (error) {
       this.#database.close();
       throw error;
@@ -83,6 +99,18 @@ export class SqliteConnection {
     this.#database.close();
   }
 
+  /** Into a file, over what is there. */
+  async backUp(path: string): Promise<void> {
+    await backup(this.#database, path);
+  }
+
+  /** All of it, as a database in memory. */
+  copy(): DatabaseSync {
+    const copied = new DatabaseSync(':memory:');
+    copied.deserialize(this.#database.serialize());
+    return copied;
+  }
+
   /** For Kysely's own dialect, which runs the migrations. */
   kyselyDatabase(): SqliteDatabase {
     return {
@@ -112,7 +140,7 @@ export class SqliteConnection {
     try {
       return work();
     } catch (error) {
-      throw storeError(error, this.#path);
+      throw storeError(error, this.path);
     }
   }
 }

@@ -1,14 +1,16 @@
 // Opens the registry in a SQLite file that only this user can read.
 
 import { open, stat } from 'node:fs/promises';
-import { IdentityError, type Registry } from '@palyra/identity';
+import { IdentityError, type Registry, type RegistryReader } from '@palyra/identity';
 import { Kysely, SqliteDialect } from 'kysely';
-import { migrate } from '../migrate.ts';
+import { migrate, mustBeMigrated } from '../migrate.ts';
 import { registryTables } from '../migrations/0001-registry.ts';
 import { sqlitePlans } from '../migrations/0002-sqlite-plans.ts';
 import { statementsFor } from '../statements.ts';
 import type { Tables } from '../tables.ts';
 import { SqliteConnection } from './connection.ts';
+import { mustBeWritten, openShared, withReadOnly } from './read-only.ts';
+import { SqliteReader } from './reader.ts';
 import { SqliteRegistry } from './registry.ts';
 import { storeError } from './store-error.ts';
 
@@ -19,29 +21,62 @@ const migrations = {
 };
 
 export interface SqliteRegistryOptions {
-  /** The file, made when it is missing; its folder must exist and should be 0700. Or ':memory:'. */
+  /** The file; its folder must exist and should be 0700. Or ':memory:'. */
   readonly path: string;
   /** Told what a listener of `subscribe` or `enforce` threw. Default: it is thrown where nobody catches it. */
   readonly onError?: (error: unknown, where: string) => void;
+  /** There must be one that was written to; nothing is made or changed otherwise. Default: one is made. */
+  readonly mustExist?: boolean;
 }
 
 /**
- * Opens or creates the registry and brings it to this version.
- * @throws STORE_PERMISSIONS when others can read the file, REGISTRY_VERSION when a newer program wrote it, STORE_FULL,
- *   STORE_FAILED.
+ * Opens the registry for writing, and brings it to this version. Who only looks: `lookAtSqliteRegistry`.
+ * @throws REGISTRY_LOST when it must exist and does not; STORE_PERMISSIONS when others can read the file, REGISTRY_VERSION
+ *   when a newer program wrote it, STORE_FULL, STORE_FAILED.
  */
 export async function openSqliteRegistry(options: SqliteRegistryOptions): Promise<Registry> {
-  const { path } = options;
+  const { path, mustExist = false } = options;
+  if (mustExist) await checkWritten(path);
   if (path !== ':memory:') await claimFile(path);
-  const connection = new SqliteConnection(path);
+  const connection = SqliteConnection.forWriting(path);
   try {
     const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: connection.kyselyDatabase() }) });
     await migrate(db as Kysely<unknown>, migrations);
-    return new SqliteRegistry(connection, statementsFor(db), options.onError);
+    const statements = statementsFor(db);
+    const snapshot = async () =>
+      path === ':memory:'
+        ? new SqliteReader(SqliteConnection.forReading(path, () => connection.copy()), statements)
+        : new SqliteReader(openShared(path), statements);
+    return new SqliteRegistry(connection, statements, { snapshot, onError: options.onError });
   } catch (error) {
     connection.close();
     throw storeError(error, path);
   }
+}
+
+/**
+ * Looks at a registry without writing anything: it is not created, not migrated, and no file appears beside it. Its daemon
+ * may run; what is seen is one moment.
+ * @param look begins anew when the registry was opened for writing meanwhile, so it must do nothing but read.
+ * @throws REGISTRY_LOST when there is none or an empty one; REGISTRY_VERSION for that of any other version;
+ *   STORE_PERMISSIONS, STORE_FAILED, and what `look` throws.
+ */
+export async function lookAtSqliteRegistry<T>(
+  { path }: Pick<SqliteRegistryOptions, 'path'>,
+  look: (registry: RegistryReader) => Promise<T>,
+): Promise<T> {
+  await checkPrivate(path);
+  return withReadOnly(path, async (connection) => {
+    mustBeWritten(connection, path);
+    const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: connection.kyselyDatabase() }) });
+    await mustBeMigrated(db as Kysely<unknown>, migrations);
+    return look(new SqliteReader(connection, statementsFor(db)));
+  });
+}
+
+/** @throws REGISTRY_LOST */
+async function checkWritten(path: string): Promise<void> {
+  await withReadOnly(path, async (connection) => mustBeWritten(connection, path));
 }
 
 /** SQLite gives `-wal` and `-shm` the mode of the file itself, so the file is made first, private. */
@@ -59,6 +94,10 @@ async function claimFile(path: string): Promise<void> {
       );
     }
   }
+  await checkPrivate(path);
+}
+
+async function checkPrivate(path: string): Promise<void> {
   for (const file of [path, `${path}-wal`, `${path}-shm`]) {
     const mode = await modeOf(file);
     if (mode !== undefined && mode & 0o077) {

@@ -6,13 +6,13 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
-  type AuditRow,
   IdentityError,
   type ListenerErrors,
   type Registry,
   type RegistryEvent,
   type RegistryListener,
   RegistryListeners,
+  type RegistryReader,
   type RegistryTransaction,
 } from '@palyra/identity';
 import type { CompiledQuery } from 'kysely';
@@ -22,7 +22,6 @@ import type { Statements } from '../statements.ts';
 import { SqlTransaction } from '../transaction.ts';
 import type { SqliteConnection } from './connection.ts';
 
-const AUDIT_PAGE_ROWS = 500;
 /** The most changes in one commit: reads wait for it. */
 const CHANGES_TOGETHER = 32;
 /** The most time for changes in one turn of the event loop, ms. */
@@ -44,6 +43,7 @@ interface Made {
 export class SqliteRegistry extends SqlReads implements Registry {
   readonly #connection: SqliteConnection;
   readonly #door: Door;
+  readonly #snapshot: () => Promise<RegistryReader>;
   readonly #waiting: Change[] = [];
   #working: Promise<void> | undefined;
   #turnBegan: number | undefined;
@@ -51,12 +51,21 @@ export class SqliteRegistry extends SqlReads implements Registry {
   readonly #listeners: RegistryListeners;
   #closed: Promise<void> | undefined;
 
-  constructor(connection: SqliteConnection, statements: Statements, onError?: ListenerErrors) {
+  /** @param options.snapshot opens a reader of what is committed. */
+  constructor(
+    connection: SqliteConnection,
+    statements: Statements,
+    options: {
+      readonly snapshot: () => Promise<RegistryReader>;
+      readonly onError: ListenerErrors | undefined;
+    },
+  ) {
     const door = new Door();
     super(new OutsideExecutor(connection, door), statements);
     this.#connection = connection;
     this.#door = door;
-    this.#listeners = new RegistryListeners(onError);
+    this.#listeners = new RegistryListeners(options.onError);
+    this.#snapshot = options.snapshot;
   }
 
   async transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T> {
@@ -148,14 +157,9 @@ export class SqliteRegistry extends SqlReads implements Registry {
     }
   }
 
-  async *auditRows(): AsyncIterable<AuditRow> {
-    let page: AuditRow[];
-    let seq = 0;
-    do {
-      page = await this.auditPage(seq, AUDIT_PAGE_ROWS);
-      yield* page;
-      seq = page.at(-1)?.seq ?? seq;
-    } while (page.length === AUDIT_PAGE_ROWS);
+  async snapshot(): Promise<RegistryReader> {
+    this.#door.mustBeOpen();
+    return this.#snapshot();
   }
 
   enforce(listener: RegistryListener): () => void {

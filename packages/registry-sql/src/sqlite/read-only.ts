@@ -1,0 +1,143 @@
+// Opens a SQLite file without leaving a trace beside it (sqlite.org/wal.html, "Read-Only Databases").
+//
+// In the file's own mode, WAL, even a reader makes `-wal` and `-shm` where they are missing, and leaves them. So where
+// nobody has the file open it is read as one that cannot change ("immutable"), and read again if somebody has opened it
+// meanwhile. Where somebody has it open, or was killed, the two files are there and are shared: `-shm` is memory, in which
+// readers note what they read.
+
+import type { BigIntStats } from 'node:fs';
+import { copyFile, mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
+import { IdentityError } from '@palyra/identity';
+import { Kysely, SqliteDialect, sql } from 'kysely';
+import { SqliteConnection } from './connection.ts';
+import { storeError } from './store-error.ts';
+
+/** How often what was read is thrown away, because the registry was opened for writing meanwhile. */
+const MAX_TRIES = 5;
+const BUSY_TIMEOUT_MS = 5000;
+
+/**
+ * @param work is repeated when the registry was opened for writing meanwhile.
+ * @throws REGISTRY_LOST when there is no such file; STORE_FAILED, STORE_FULL, and what `work` throws.
+ */
+export async function withReadOnly<T>(
+  path: string,
+  work: (connection: SqliteConnection) => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    const before = await filesOf(path);
+    const isFrozen = !before.log || (!before.index && before.log.size === 0n);
+    const isStill = async () => !isFrozen || (await isSame(before, await filesOf(path)));
+    try {
+      const result = await (isFrozen
+        ? using(openFrozen(path), work)
+        : before.index
+          ? using(openShared(path), work)
+          : withCopy(path, (copy) => using(openShared(copy), work)));
+      if (await isStill()) return result;
+    } catch (error) {
+      if (await isStill()) throw error;
+    }
+    if (tries === MAX_TRIES) {
+      throw new IdentityError(
+        'STORE_FAILED',
+        `The registry ${path} was opened for writing again and again while it was read. Try again when its daemon runs, or is stopped.`,
+      );
+    }
+  }
+}
+
+/** As it is, whoever has it open for writing. */
+export function openShared(path: string): SqliteConnection {
+  return SqliteConnection.forReading(
+    path,
+    () => new DatabaseSync(path, { readOnly: true, timeout: BUSY_TIMEOUT_MS }),
+  );
+}
+
+function openFrozen(path: string): SqliteConnection {
+  const location = pathToFileURL(path);
+  location.searchParams.set('immutable', '1');
+  return SqliteConnection.forReading(path, () => new DatabaseSync(location, { readOnly: true }));
+}
+
+/** @throws REGISTRY_LOST when nothing was ever written to it. */
+export function mustBeWritten(connection: SqliteConnection, path: string): void {
+  const [ledger] = connection.all(
+    sql`select 1 from sqlite_schema where name = 'ledger' and type = 'table'`.compile(compiler),
+  );
+  const [written] = ledger
+    ? connection.all(sql`select 1 from ledger where audit_seq > 0`.compile(compiler))
+    : [];
+  if (!written) throw lost(path, 'is empty');
+}
+
+const compiler = new Kysely<object>({
+  dialect: new SqliteDialect({ database: () => Promise.reject(new Error('it only compiles')) }),
+});
+
+async function using<T>(
+  connection: SqliteConnection,
+  work: (connection: SqliteConnection) => Promise<T>,
+): Promise<T> {
+  try {
+    return await work(connection);
+  } catch (error) {
+    throw storeError(error, connection.path);
+  } finally {
+    connection.close();
+  }
+}
+
+/** What a killed writer left without its `-shm`, which no reader may make. */
+async function withCopy<T>(path: string, work: (copy: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'palyra-registry-'));
+  try {
+    const copy = join(folder, 'registry.sqlite');
+    for (const end of ['', '-wal']) await copyFile(path + end, copy + end);
+    return await work(copy);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+interface Files {
+  readonly main: BigIntStats;
+  readonly log: BigIntStats | undefined;
+  readonly index: BigIntStats | undefined;
+}
+
+async function filesOf(path: string): Promise<Files> {
+  const [main, log, index] = await Promise.all(['', '-wal', '-shm'].map((end) => statOf(path + end)));
+  if (!main) throw lost(path, 'is not there');
+  return { main, log, index };
+}
+
+async function statOf(path: string): Promise<BigIntStats | undefined> {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new IdentityError('STORE_FAILED', `The registry ${path} cannot be read: ${(cause as Error).message}.`, {
+      cause,
+    });
+  }
+}
+
+/** Of a file that nobody had open: any writer makes a log, and what it leaves is in the file. */
+function isSame(before: Files, after: Files): boolean {
+  const same = (a: BigIntStats | undefined, b: BigIntStats | undefined) =>
+    a?.ino === b?.ino && a?.size === b?.size && a?.mtimeNs === b?.mtimeNs;
+  return same(before.main, after.main) && same(before.log, after.log);
+}
+
+function lost(path: string, how: string): IdentityError {
+  return new IdentityError(
+    'REGISTRY_LOST',
+    `The registry ${path} ${how}. Put a backup in its place: palyra restore FILE. Without one, start with a new home; every device then has to pair again.`,
+  );
+}
