@@ -1,9 +1,10 @@
 // What this machine keeps as a device: its identity and what it is paired with, sealed in the home.
 
-import { access } from 'node:fs/promises';
 import {
   type Enrollment,
+  FilesystemSecretReader,
   FilesystemSecretStore,
+  hasSecretStore,
   IdentityError,
   loadEnrollments,
   masterKeyFromFile,
@@ -16,8 +17,16 @@ import { resolveId } from './reference.ts';
 
 /** Opens it, or makes it. Close it afterwards. */
 export async function openDeviceStore(home: Home): Promise<FilesystemSecretStore> {
-  const masterKey = await masterKeyFromFile({ path: home.deviceMasterKey });
+  // What is sealed under a key that is lost must not be joined by what is sealed under a new one.
+  const mustExist = await hasSecretStore(home.deviceSecrets);
+  const masterKey = await masterKeyFromFile({ path: home.deviceMasterKey, mustExist });
   return FilesystemSecretStore.open({ path: home.deviceSecrets, masterKey });
+}
+
+/** For who only looks: nothing is made or put right. Close it afterwards. */
+async function readDeviceStore(home: Home): Promise<FilesystemSecretReader> {
+  const masterKey = await masterKeyFromFile({ path: home.deviceMasterKey, mustExist: true });
+  return FilesystemSecretReader.open({ path: home.deviceSecrets, masterKey });
 }
 
 /**
@@ -100,14 +109,8 @@ function notPairedWith(what: string, records: readonly Enrollment[]): IdentityEr
 }
 
 async function pairedEnrollments(home: Home): Promise<PairedEnrollment[]> {
-  // A question must not leave a new store behind.
-  try {
-    await access(home.deviceSecrets);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
-    // It may well be paired: opening says what is wrong.
-  }
-  const secrets = await openDeviceStore(home);
+  if (!(await hasSecretStore(home.deviceSecrets))) return [];
+  const secrets = await readDeviceStore(home);
   try {
     return (await loadEnrollments(secrets)).filter((each) => each.state === 'paired');
   } finally {

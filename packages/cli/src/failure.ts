@@ -109,6 +109,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   NOTHING_FOUND: conflict,
   ROTATION_CONFLICT: conflict,
   REVOCATIONS_UNKNOWN: conflict,
+  BACKUP_EXISTS: conflict,
   ROTATION_NOT_READY: conflict,
   HOME_IN_USE: conflict,
 

@@ -1,10 +1,13 @@
 // Where the configuration says that the CA's keys are: in the secret store, or in a token.
 
 import {
+  type AuthorityKeyReader,
   type AuthorityKeys,
   keyPlaceOf,
   type RegistryReads,
+  type SecretReader,
   type SecretStore,
+  SecretStoreKeyReader,
   SecretStoreKeys,
 } from '@palyra/identity';
 import type { DaemonConfig } from './config.ts';
@@ -18,10 +21,28 @@ export async function openCaKeys(
   registry: Pick<RegistryReads, 'setting'>,
 ): Promise<AuthorityKeys> {
   if (caKey === undefined) return new SecretStoreKeys(secrets);
+  return openToken(caKey, refusedPin, registry);
+}
+
+/** For who only looks; a token is asked all the same, and notes meanwhile that it is (token-pin-refused). @throws as `openCaKeys` */
+export async function readCaKeys(
+  { caKey }: DaemonConfig,
+  { refusedPin }: DaemonPaths,
+  secrets: SecretReader,
+  registry: Pick<RegistryReads, 'setting'>,
+): Promise<AuthorityKeyReader> {
+  if (caKey === undefined) return new SecretStoreKeyReader(secrets);
+  return openToken(caKey, refusedPin, registry);
+}
+
+async function openToken(
+  { module, token, pinFile, serial: named }: NonNullable<DaemonConfig['caKey']>,
+  refusedMarker: string,
+  registry: Pick<RegistryReads, 'setting'>,
+): Promise<AuthorityKeys> {
   // Only a daemon that has a token needs the native library.
   const { TokenKeys } = await import('@palyra/signer-pkcs11');
-  const { module, token, pinFile } = caKey;
   const made = await keyPlaceOf(registry);
-  const serial = caKey.serial ?? (made.provider === 'pkcs11' ? made.serial : undefined);
-  return TokenKeys.open({ module, label: token, pinFile, serial, refusedMarker: refusedPin });
+  const serial = named ?? (made.provider === 'pkcs11' ? made.serial : undefined);
+  return TokenKeys.open({ module, label: token, pinFile, serial, refusedMarker });
 }

@@ -2,21 +2,22 @@
 
 import { lstat, statfs } from 'node:fs/promises';
 import {
-  type AuthorityKeys,
+  type AuthorityKeyReader,
   checkKeyPlace,
-  FilesystemSecretStore,
+  type FilesystemSecretReader,
   hasCode,
   IdentityError,
-  type Registry,
+  mustBelongTogether,
+  type RegistryReader,
   readRestored,
   type Ulid,
   verifyAudit,
 } from '@palyra/identity';
-import { openSqliteRegistry } from '@palyra/registry-sql';
-import { openCaKeys } from './ca-key.ts';
+import { lookAtSqliteRegistry } from '@palyra/registry-sql';
+import { readCaKeys } from './ca-key.ts';
 import { type DaemonConfig, readConfig } from './config.ts';
 import { type DaemonPaths, daemonPaths } from './home.ts';
-import { openMasterKey } from './master-key.ts';
+import { readSecrets } from './open-home.ts';
 
 export interface Finding {
   readonly check: string;
@@ -33,7 +34,7 @@ const clockToleranceMs = 60_000;
 export async function examineHome(homePath: string, now: Date): Promise<Finding[]> {
   const paths = daemonPaths(homePath);
   const findings: Finding[] = [];
-  const find = async (check: string, look: () => Promise<string | Finding[]>): Promise<boolean> => {
+  const find: Find = async (check, look) => {
     try {
       const seen = await look();
       findings.push(
@@ -51,52 +52,72 @@ export async function examineHome(homePath: string, now: Date): Promise<Finding[
   };
   if (!(await find('home', () => examineFolder(homePath, paths)))) return findings;
   await find('disk', () => examineSpace(paths));
-  let secrets: FilesystemSecretStore | undefined;
-  let registry: Registry | undefined;
+  let secrets: FilesystemSecretReader | undefined;
   let config: DaemonConfig | undefined;
-  let opened: AuthorityKeys | undefined;
-  /** Only where they belong to the registry. */
-  let keys: AuthorityKeys | undefined;
   await find('secrets', async () => {
     config = await readConfig(paths.config);
-    secrets = await FilesystemSecretStore.open({
-      path: paths.secrets,
-      masterKey: await openMasterKey(config, paths),
-    });
+    secrets = await readSecrets(paths, config);
     const names = await secrets.list();
     for (const name of names) await secrets.read(name);
     return `All ${names.length} secrets open under the master key (${config.masterKey.from}).`;
   });
-  await find('registry', async () => {
-    registry = await openSqliteRegistry({ path: paths.registry });
-    const { devices, pendingRequests } = await registry.counts();
-    return `The registry opens: ${devices} device${devices === 1 ? '' : 's'}, ${pendingRequests} ${pendingRequests === 1 ? 'request that waits' : 'requests that wait'}.`;
-  });
-  await find('ca key', async () => {
-    // What is wrong with the secrets or the registry was said.
-    if (!config || !secrets || !registry) return [];
-    opened = await openCaKeys(config, paths, secrets, registry);
-    await checkKeyPlace(registry, opened);
-    keys = opened;
-    const { provider, token, serial } = keys.place;
-    return provider === 'pkcs11'
-      ? `The token "${token}" (serial number ${serial}) takes the PIN.`
-      : "The CA's keys are in the secret store.";
-  });
+  const before = findings.length;
   try {
-    if (registry) {
-      const open = registry;
-      await find('clock', () => examineClock(open, now));
-      await find('audit', () => examineAudit(open));
-      await find('authority', () => examineAuthorities(open, keys, now));
-      await find('restore', () => examineRestore(open));
-    }
+    await find('registry', () =>
+      lookAtSqliteRegistry({ path: paths.registry }, async (registry) => {
+        // It may be looked at anew.
+        findings.splice(before);
+        await examineRegistry(registry, { paths, config, secrets, now, find });
+        return [];
+      }),
+    );
   } finally {
-    await opened?.close();
-    await registry?.close();
     await secrets?.close();
   }
   return findings;
+}
+
+type Find = (check: string, look: () => Promise<string | Finding[]>) => Promise<boolean>;
+
+interface Surroundings {
+  readonly paths: DaemonPaths;
+  readonly config: DaemonConfig | undefined;
+  readonly secrets: FilesystemSecretReader | undefined;
+  readonly now: Date;
+  readonly find: Find;
+}
+
+async function examineRegistry(
+  registry: RegistryReader,
+  { paths, config, secrets, now, find }: Surroundings,
+): Promise<void> {
+  await find('registry', async () => {
+    const { devices, pendingRequests } = await registry.counts();
+    if (secrets) await mustBelongTogether(secrets, registry);
+    return `The registry opens: ${devices} device${devices === 1 ? '' : 's'}, ${pendingRequests} ${pendingRequests === 1 ? 'request that waits' : 'requests that wait'}.`;
+  });
+  let opened: AuthorityKeyReader | undefined;
+  /** Only where they belong to the registry. */
+  let keys: AuthorityKeyReader | undefined;
+  try {
+    await find('ca key', async () => {
+      // What is wrong with the secrets was said.
+      if (!config || !secrets) return [];
+      opened = await readCaKeys(config, paths, secrets, registry);
+      await checkKeyPlace(registry, opened);
+      keys = opened;
+      const { provider, token, serial } = keys.place;
+      return provider === 'pkcs11'
+        ? `The token "${token}" (serial number ${serial}) takes the PIN.`
+        : "The CA's keys are in the secret store.";
+    });
+    await find('clock', () => examineClock(registry, now));
+    await find('audit', () => examineAudit(registry));
+    await find('authority', () => examineAuthorities(registry, keys, now));
+    await find('restore', () => examineRestore(registry));
+  } finally {
+    await opened?.close();
+  }
 }
 
 async function examineFolder(homePath: string, paths: DaemonPaths): Promise<string> {
@@ -132,14 +153,14 @@ async function examineSpace({ path }: DaemonPaths): Promise<string | Finding[]> 
   ];
 }
 
-async function examineClock(registry: Registry, now: Date): Promise<string | Finding[]> {
+async function examineClock(registry: RegistryReader, now: Date): Promise<string | Finding[]> {
   const [last] = await registry.audit({ limit: 1 });
   if (!last || now.getTime() >= last.atMs - clockToleranceMs) return 'The clock has not gone back.';
   const message = `The clock says ${now.toISOString()}, but something was written down at ${new Date(last.atMs).toISOString()} already. Set the clock right, or certificates end at the wrong time.`;
   return [{ check: 'clock', verdict: 'problem', message }];
 }
 
-async function examineAudit(registry: Registry): Promise<string> {
+async function examineAudit(registry: RegistryReader): Promise<string> {
   const verdict = await verifyAudit(registry);
   if (verdict.ok) return `All ${verdict.rows} rows of the audit chain hold.`;
   throw new IdentityError(
@@ -149,8 +170,8 @@ async function examineAudit(registry: Registry): Promise<string> {
 }
 
 async function examineAuthorities(
-  registry: Registry,
-  keys: AuthorityKeys | undefined,
+  registry: RegistryReader,
+  keys: AuthorityKeyReader | undefined,
   now: Date,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
@@ -179,7 +200,7 @@ async function examineAuthorities(
 
 const rotate = 'Move to a new one: palyra ca rotate-root prepare';
 
-async function hasKey(keys: AuthorityKeys, id: Ulid): Promise<boolean> {
+async function hasKey(keys: AuthorityKeyReader, id: Ulid): Promise<boolean> {
   try {
     await keys.load(id);
     return true;
@@ -189,7 +210,7 @@ async function hasKey(keys: AuthorityKeys, id: Ulid): Promise<boolean> {
   }
 }
 
-async function examineRestore(registry: Registry): Promise<string | Finding[]> {
+async function examineRestore(registry: RegistryReader): Promise<string | Finding[]> {
   const restored = await readRestored(registry);
   if (!restored) return 'This home was never restored from a backup.';
   const { atMs, madeAtMs } = restored;

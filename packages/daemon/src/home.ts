@@ -16,6 +16,8 @@ export interface DaemonPaths {
   /** There while a token is asked, and after it refused its PIN. */
   readonly refusedPin: string;
   readonly adminSocket: string;
+  /** Copies of the registry while backups are made. */
+  readonly copies: string;
 }
 
 export interface DaemonHome extends DaemonPaths {
@@ -86,10 +88,12 @@ export function daemonPaths(home: string, folder = 'daemon'): DaemonPaths {
     masterKey: join(path, 'master.key'),
     refusedPin: join(path, 'token-pin-refused'),
     adminSocket: join(path, 'admin.sock'),
+    copies: join(path, 'copies'),
   };
 }
 
-function takeLock(path: string): DatabaseSync | undefined {
+/** The kernel's, for as long as it is open; undefined when somebody has it. */
+export function takeLock(path: string): DatabaseSync | undefined {
   const lock = new DatabaseSync(path, { timeout: 0 });
   try {
     lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');

@@ -17,17 +17,25 @@ import { checkHome, type DaemonHome, takeHome } from './home.ts';
 
 type Place = Pick<DaemonHome, 'masterKey' | 'secrets'>;
 
-/** @throws STORE_PERMISSIONS, STORE_FAILED, MASTER_KEY_WRONG */
-export async function openMasterKey({ masterKey }: DaemonConfig, home: Place): Promise<MasterKey> {
+/**
+ * @param options.mustExist nothing is made: something is sealed under it already.
+ * @throws STORE_PERMISSIONS, STORE_FAILED, MASTER_KEY_WRONG
+ */
+export async function openMasterKey(
+  { masterKey }: DaemonConfig,
+  home: Place,
+  { mustExist }: { readonly mustExist: boolean },
+): Promise<MasterKey> {
   switch (masterKey.from) {
     case 'key-file':
-      return masterKeyFromFile({ path: masterKey.path ?? home.masterKey });
+      return masterKeyFromFile({ path: masterKey.path ?? home.masterKey, mustExist });
     case 'credential':
       return masterKeyFromCredential({ path: masterKey.path });
     case 'passphrase-file':
       return masterKeyFromPassphrase({
         storePath: home.secrets,
         passphrase: await readPassphrase(masterKey.path),
+        mustExist,
       });
   }
 }
@@ -45,7 +53,7 @@ export async function rekeySecrets(homePath: string, next: string | undefined): 
     const config = await readConfig(home.config);
     const secrets = await FilesystemSecretStore.open({
       path: home.secrets,
-      masterKey: await openMasterKey(config, home),
+      masterKey: await openMasterKey(config, home, { mustExist: true }),
     });
     try {
       await secrets.rekey(await nextMasterKey(config, home, next));

@@ -5,7 +5,6 @@ import type { ConnectRouter } from '@connectrpc/connect';
 import {
   type Clock,
   defaultPairingLimits,
-  FilesystemSecretStore,
   IdentityError,
   IdentityManager,
   MAX_PAIRING_MESSAGE_BYTES,
@@ -14,22 +13,22 @@ import {
   type ServerCredential,
   systemClock,
 } from '@palyra/identity';
-import { openSqliteRegistry } from '@palyra/registry-sql';
 import { type DeviceAuthenticator, defaultHttp2Limits, Http2Listener } from '@palyra/rpc';
 import { quicTraffic } from '@palyra/transport-quic';
 import packageJson from '../package.json' with { type: 'json' };
 import { listenAdmin } from './admin-listener.ts';
 import { adminRoutes } from './admin-service.ts';
+import { removeLeftCopies } from './backup-copy.ts';
 import { openCaKeys } from './ca-key.ts';
 import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from './config.ts';
 import { type Console, refuseLogin, refuseWithoutConsole, startConsole } from './console.ts';
 import { HealthHistory } from './console-health.ts';
 import { DeviceChannels } from './device-channels.ts';
 import { takeHome } from './home.ts';
-import { openMasterKey } from './master-key.ts';
 import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { nodeRoutes } from './node-service.ts';
 import { Notice } from './notice.ts';
+import { openHome } from './open-home.ts';
 import { OpenLimit } from './open-limit.ts';
 import { pairingRoutes } from './pairing-service.ts';
 import { listenPublish } from './publish-listener.ts';
@@ -95,12 +94,9 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   const config = options.config
     ? parseConfig(options.config, 'The configuration')
     : await readConfig(home.config);
-  const secrets = await FilesystemSecretStore.open({
-    path: home.secrets,
-    masterKey: await openMasterKey(config, home),
-  });
+  await removeLeftCopies(home);
+  const { secrets, registry } = await openHome(home, config, onError);
   cleanup.push(() => secrets.close());
-  const registry = await openSqliteRegistry({ path: home.registry, onError });
   cleanup.push(() => registry.close());
   const authorityKeys = await openCaKeys(config, home, secrets, registry);
   /** Resolves when nothing that still runs is waited for any more. */

@@ -5,7 +5,7 @@ import type { Signer } from './certificate/signer.ts';
 import type { Ulid } from './device-id.ts';
 import { hasCode, IdentityError } from './errors.ts';
 import type { RegistryReads } from './registry/port.ts';
-import type { SecretStore } from './secret-store/port.ts';
+import type { SecretReader, SecretStore } from './secret-store/port.ts';
 
 /** Fixed at the first start, and remembered in the registry: keys that were made in one place stay there. */
 export interface KeyPlace {
@@ -15,32 +15,60 @@ export interface KeyPlace {
   readonly serial: string;
 }
 
-export interface AuthorityKeys {
+export interface AuthorityKeyReader {
   readonly place: KeyPlace;
   /** The key's name in its place, for people. */
   nameOf(authority: Ulid): string;
-  /** The key for a new authority, the same each time. Durable when it resolves. @throws what the place says. */
-  make(authority: Ulid): Promise<Signer>;
   /** @throws SECRET_NOT_FOUND when the place has no key of this authority, and what the place says. */
   load(authority: Ulid): Promise<Signer>;
   /** Lets go of the place; what was handed out signs no more. */
   close(): Promise<void>;
 }
 
+export interface AuthorityKeys extends AuthorityKeyReader {
+  /** The key for a new authority, the same each time. Durable when it resolves. @throws what the place says. */
+  make(authority: Ulid): Promise<Signer>;
+}
+
 /** One at a time in a store: the second of two that are asked for at once must not write over the first. */
 const lastMade = new WeakMap<SecretStore, Promise<unknown>>();
 
-/** The default: keys at rest in the secret store, in memory while they sign. The store stays the caller's. */
-export class SecretStoreKeys implements AuthorityKeys {
+/** Keys at rest in the secret store, in memory while they sign. The store stays the caller's. */
+export class SecretStoreKeyReader implements AuthorityKeyReader {
   readonly place: KeyPlace = { provider: 'secret-store', token: '', serial: '' };
-  readonly #secrets: SecretStore;
+  readonly #secrets: SecretReader;
 
-  constructor(secrets: SecretStore) {
+  constructor(secrets: SecretReader) {
     this.#secrets = secrets;
   }
 
   nameOf(authority: Ulid): string {
     return `authorities/${authority.toLowerCase()}`;
+  }
+
+  async load(authority: Ulid): Promise<Signer> {
+    try {
+      return LocalSigner.fromPkcs8(await this.#secrets.read(this.nameOf(authority)));
+    } catch (cause) {
+      if (!hasCode(cause, 'SECRET_NOT_FOUND')) throw cause;
+      throw new IdentityError(
+        'SECRET_NOT_FOUND',
+        `The secret store does not hold the key of authority ${authority}. Registry and secret store do not belong together; restore both from one backup.`,
+        { cause },
+      );
+    }
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** The default. */
+export class SecretStoreKeys extends SecretStoreKeyReader implements AuthorityKeys {
+  readonly #secrets: SecretStore;
+
+  constructor(secrets: SecretStore) {
+    super(secrets);
+    this.#secrets = secrets;
   }
 
   make(authority: Ulid): Promise<Signer> {
@@ -63,21 +91,6 @@ export class SecretStoreKeys implements AuthorityKeys {
     await this.#secrets.write(this.nameOf(authority), signer.toPkcs8());
     return signer;
   }
-
-  async load(authority: Ulid): Promise<Signer> {
-    try {
-      return LocalSigner.fromPkcs8(await this.#secrets.read(this.nameOf(authority)));
-    } catch (cause) {
-      if (!hasCode(cause, 'SECRET_NOT_FOUND')) throw cause;
-      throw new IdentityError(
-        'SECRET_NOT_FOUND',
-        `The secret store does not hold the key of authority ${authority}. Registry and secret store do not belong together; restore both from one backup.`,
-        { cause },
-      );
-    }
-  }
-
-  async close(): Promise<void> {}
 }
 
 export const keyPlaceSetting = 'authority_keys';
@@ -92,7 +105,7 @@ export async function keyPlaceOf(registry: Pick<RegistryReads, 'setting'>): Prom
 /** @throws SIGNER_MISMATCH when the keys of this registry's CA were made in another kind of place. */
 export async function checkKeyPlace(
   registry: Pick<RegistryReads, 'setting'>,
-  keys: AuthorityKeys,
+  keys: Pick<AuthorityKeys, 'place'>,
 ): Promise<void> {
   const made = await keyPlaceOf(registry);
   if (made.provider === keys.place.provider) return;
@@ -107,7 +120,7 @@ export async function checkKeyPlace(
 /** As `load`. @throws SIGNER_MISMATCH, too, when the key is missing because this is another token. */
 export async function loadFromPlace(
   registry: Pick<RegistryReads, 'setting'>,
-  keys: AuthorityKeys,
+  keys: AuthorityKeyReader,
   authority: Ulid,
 ): Promise<Signer> {
   try {

@@ -10,8 +10,9 @@ import type { Clock } from './clock.ts';
 import type { PairingCrypto } from './crypto/port.ts';
 import { makeUlid, type Ulid } from './device-id.ts';
 import { IdentityError } from './errors.ts';
-import type { AuthorityRecord, Registry, RegistryTransaction } from './registry/port.ts';
-import type { SecretStore } from './secret-store/port.ts';
+import { authorityFacts } from './registry/audited-facts.ts';
+import type { AuthorityRecord, Registry, RegistryReads, RegistryTransaction } from './registry/port.ts';
+import type { SecretReader, SecretStore } from './secret-store/port.ts';
 
 export interface AuthorityStoreOptions {
   readonly secrets: SecretStore;
@@ -33,28 +34,45 @@ export interface LoadedAuthority {
   readonly trustBundle: readonly Uint8Array[];
 }
 
-/** Written once the first start is complete: tells a lost registry from a new home. */
+/** Holds the daemon's id once the first start is complete: tells a lost or foreign registry from a new home. */
 const createdMarker = 'daemon/created';
+
+/** The daemon that a secret store is of; undefined before its first start was complete. */
+export async function daemonOf(secrets: SecretReader): Promise<string | undefined> {
+  if ((await secrets.list(createdMarker)).length === 0) return undefined;
+  return new TextDecoder().decode(await secrets.read(createdMarker));
+}
+
+/** @returns the daemon's id. @throws REGISTRY_LOST when the registry is of no daemon or of another one than the secrets. */
+export async function mustBelongTogether(
+  secrets: SecretReader,
+  registry: Pick<RegistryReads, 'setting'>,
+): Promise<string> {
+  const [made, present] = [await daemonOf(secrets), await registry.setting('daemon_id')];
+  if (made !== undefined && made === present) return made;
+  throw registryLost(present, made);
+}
 
 /** @throws SECRET_NOT_FOUND, SIGNER_MISMATCH, STORE_FAILED when registry, keys and secret store do not belong together. */
 export async function openAuthority(options: AuthorityStoreOptions): Promise<LoadedAuthority> {
   const { registry, secrets, keys } = options;
+  const made = await daemonOf(secrets);
   let daemonId = (await registry.setting('daemon_id')) as Ulid | undefined;
   if (daemonId === undefined) {
-    if ((await secrets.list(createdMarker)).length > 0) throw registryLost();
+    if (made !== undefined) throw registryLost(undefined, made);
     daemonId = await createDaemon(options);
   }
+  if (made !== undefined && made !== daemonId) throw registryLost(daemonId, made);
   await checkKeyPlace(registry, keys);
   const trustDomain = (await registry.setting('trust_domain')) ?? '';
   if (options.trustDomain !== undefined && options.trustDomain !== trustDomain) {
     throw trustDomainFixed(trustDomain, options.trustDomain);
   }
-  // Repeated after a crash between the first commit and the marker.
-  if ((await secrets.list(createdMarker)).length === 0)
-    await secrets.write(createdMarker, new Uint8Array([1]));
   const loaded = await loadIssuing(options, trustDomain);
   // The root's key is needed only when an issuing CA is replaced: that it is gone should not be heard months later.
   await loadFromPlace(registry, keys, loaded.rootId);
+  // At the first start, and after one that did not come as far as this.
+  if (made === undefined) await secrets.write(createdMarker, new TextEncoder().encode(daemonId));
   return { daemonId, trustDomain, ...loaded };
 }
 
@@ -66,7 +84,7 @@ export async function loadIssuing(
   const { registry, keys, clock, crypto } = options;
   const authorities = await registry.authorities();
   const root = authorities.find((each) => each.tier === 'root' && each.state === 'active');
-  if (!root) throw registryLost();
+  if (!root) throw registryLost(undefined, undefined);
   const issuing =
     usableIssuing(authorities, root, clock.now()) ?? (await replaceIssuing(options, trustDomain, root));
   // Another root signs since.
@@ -119,7 +137,12 @@ async function createDaemon(options: AuthorityStoreOptions): Promise<Ulid> {
     await tx.putSetting('daemon_id', daemonId);
     await tx.putSetting('trust_domain', trustDomain);
     await tx.putSetting(keyPlaceSetting, JSON.stringify(options.keys.place));
-    await tx.appendAudit({ at: now, action: 'daemon.created', subject: daemonId, detail: { trustDomain } });
+    await tx.appendAudit({
+      at: now,
+      action: 'daemon.created',
+      subject: daemonId,
+      detail: { trustDomain, keys: JSON.stringify(options.keys.place) },
+    });
     await insertAuthority(tx, root, now);
   });
   return daemonId;
@@ -203,14 +226,21 @@ export async function insertAuthority(
     at: now,
     action: 'authority.created',
     subject: record.id,
-    detail: { tier: record.tier, fingerprint: record.fingerprint },
+    detail: authorityFacts(record),
   });
 }
 
-function registryLost(): IdentityError {
+/** @param present whose the registry is. @param made whose the secrets are. */
+function registryLost(present: string | undefined, made: string | undefined): IdentityError {
+  const what =
+    present !== undefined && made !== undefined
+      ? `The secret store belongs to the daemon ${made}, and the registry beside it to another one, ${present}.`
+      : present !== undefined
+        ? `The registry belongs to the daemon ${present}, and the secret store beside it to none: it is lost.`
+        : 'The secret store belongs to a daemon, but the registry beside it is lost: it is empty or incomplete.';
   return new IdentityError(
-    'STORE_FAILED',
-    'The secret store belongs to a daemon, but the registry beside it is empty or incomplete. Restore the registry from a backup, or start with a new home (every device then has to pair again).',
+    'REGISTRY_LOST',
+    `${what} Put both back from one backup: palyra restore FILE. Without one, start with a new home; every device then has to pair again.`,
   );
 }
 

@@ -16,10 +16,11 @@ import { type DeviceId, parseDeviceId, type Ulid } from './device-id.ts';
 import { hasCode, IdentityError } from './errors.ts';
 import { defaultPairingLimits, type PairingLimits } from './limits.ts';
 import { PairingResponder } from './pairing/daemon.ts';
-import { PairingDesk, recordKeyReplaced, recordRole, revokeAllCertificates } from './pairing/desk.ts';
+import { PairingDesk, recordRole, revokeAllCertificates } from './pairing/desk.ts';
 import { parseDeviceName } from './pairing/name.ts';
 import { PairingSealer } from './pairing/rest.ts';
 import { step } from './pairing/state.ts';
+import { certificateFacts } from './registry/audited-facts.ts';
 import { KnownStandings } from './registry/known-standings.ts';
 import type {
   CertificateRecord,
@@ -195,21 +196,22 @@ export class IdentityManager {
     const key = TlsKey.generate();
     const issued = await authority.issueDaemon({ daemonId, tlsKey: key.publicKey, ...names });
     const now = clock.now();
+    const certificate: CertificateRecord = {
+      ...issued,
+      subject: { kind: 'daemon', id: daemonId },
+      state: 'active',
+      issuerId,
+      createdAt: now,
+      recovered: false,
+      renewAt: undefined,
+    };
     await registry.transact(async (tx) => {
-      await tx.insertCertificate({
-        ...issued,
-        subject: { kind: 'daemon', id: daemonId },
-        state: 'active',
-        issuerId,
-        createdAt: now,
-        recovered: false,
-        renewAt: undefined,
-      });
+      await tx.insertCertificate(certificate);
       await tx.appendAudit({
         at: now,
         action: 'daemon.certificate_issued',
         subject: issued.serial,
-        detail: { fingerprint: issued.fingerprint },
+        detail: certificateFacts(certificate),
       });
     });
     const certificateChain = [issued.der, authority.issuingCertificate];
@@ -316,32 +318,6 @@ export class IdentityManager {
       });
       tx.emit({ type: 'certificate_revoked', serial, deviceId });
       return { ...certificate, state: 'revoked' };
-    });
-  }
-
-  /**
-   * The device has another identity key, as it was approved before a restore: nothing that the old one obtained counts.
-   * @throws DEVICE_NOT_FOUND, DEVICE_REVOKED
-   */
-  async replaceIdentityKey(id: DeviceId, identityKey: Uint8Array): Promise<void> {
-    const now = this.clock.now();
-    await this.registry.transact(async (tx) => {
-      const before = await existingDevice(tx, id);
-      if (before.state === 'revoked') throw deviceRevoked(id);
-      // What the operator gave was given to the holder of the old key.
-      const device: Device = {
-        ...before,
-        identityKey,
-        role: 'device',
-        state: 'approved',
-        cloneSeenAt: undefined,
-        cloneReportedAt: undefined,
-        recoveryAskedAt: undefined,
-        recoveryReleasedAt: undefined,
-      };
-      await tx.updateDevice(device);
-      await recordRole(tx, device, before.role, now, undefined);
-      await recordKeyReplaced(tx, id, now);
     });
   }
 

@@ -8,12 +8,16 @@ export {
   verifyAuditChain,
 } from './audit.ts';
 export {
+  type AuthorityKeyReader,
   type AuthorityKeys,
   checkKeyPlace,
   type KeyPlace,
   keyPlaceOf,
+  SecretStoreKeyReader,
   SecretStoreKeys,
 } from './authority-keys.ts';
+export { daemonOf, mustBelongTogether } from './authority-store.ts';
+export { type CarryOverOptions, carryOver, revokeNamed, takeEveryGrant } from './carry-over.ts';
 export {
   CertificateAuthority,
   type CertificateAuthorityOptions,
@@ -135,6 +139,7 @@ export {
   readCredential,
 } from './secret-store/credential.ts';
 export { FilesystemSecretStore, type FilesystemSecretStoreOptions } from './secret-store/filesystem.ts';
+export { FilesystemSecretReader, hasSecretStore } from './secret-store/filesystem-reader.ts';
 export { type KeyFileOptions, masterKeyFromFile, nextMasterKeyForFile } from './secret-store/key-file.ts';
 export { MasterKey, type NextMasterKey } from './secret-store/master-key.ts';
 export { MemorySecretStore } from './secret-store/memory.ts';
@@ -143,5 +148,10 @@ export {
   nextMasterKeyForPassphrase,
   type PassphraseOptions,
 } from './secret-store/passphrase.ts';
-export { MAX_SECRET_BYTES, type SecretName, type SecretStore } from './secret-store/port.ts';
+export {
+  MAX_SECRET_BYTES,
+  type SecretName,
+  type SecretReader,
+  type SecretStore,
+} from './secret-store/port.ts';
 export { parseVisibleText, printable } from './visible-text.ts';

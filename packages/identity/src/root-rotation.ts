@@ -164,7 +164,7 @@ export class RootRotation {
       at: now,
       action,
       subject: rootId ?? '',
-      detail: { phase: next?.phase ?? 'none', ...(by && { by }) },
+      detail: { ...(next ? describe(next) : { phase: 'none' }), ...(by && { by }) },
     });
   }
 
@@ -172,6 +172,11 @@ export class RootRotation {
     const text = await reads.setting(settingName);
     return text ? (JSON.parse(text) as Stored) : undefined;
   }
+}
+
+/** For the audit. */
+function describe({ phase, sinceMs, rootId }: Stored): Record<string, string | number> {
+  return { phase, since: sinceMs, root: rootId };
 }
 
 /** After every certificate that is there: when the clock was set back, some are from what is the future now. */
@@ -194,6 +199,51 @@ async function swap(
     if (each.tier === 'issuing' && each.state === 'active')
       await tx.moveAuthority(each.id, 'active', 'retired');
   }
+}
+
+/**
+ * For a registry that was put back to an earlier time: a root that was retired since counts no more.
+ * @param before every authority as it was last.
+ * @throws ROTATION_CONFLICT when no root would be left that signs.
+ */
+export async function retireRootsAgain(
+  tx: RegistryTransaction,
+  before: readonly AuthorityRecord[],
+  now: Date,
+): Promise<void> {
+  const isRetired = ({ id }: AuthorityRecord) => before.some((each) => each.id === id && isPast(each.state));
+  const roots = async () => (await tx.authorities()).filter(({ tier }) => tier === 'root');
+  const append = (action: AuditAction, subject: Ulid, detail: Record<string, string | number>) =>
+    tx.appendAudit({ at: now, action, subject, detail: { ...detail, restore: true } });
+  const active = (await roots()).find(({ state }) => state === 'active');
+  if (active && isRetired(active)) {
+    const signer = before.find(({ tier, state }) => tier === 'root' && state === 'active');
+    const coming = (await roots()).find(({ id }) => id === signer?.id);
+    if (coming?.state !== 'prepared' && coming?.state !== 'trusted') {
+      throw conflict(
+        `The root in this backup was retired since, and the one that took its place is not in it: a restore would bring back a root that counts no more. Take a backup from after: palyra ca rotate-root prepare. Without one, start with a new home; every device then has to pair again.`,
+      );
+    }
+    await swap(tx, await roots(), coming.id, coming.state);
+    const next: Stored = { phase: 'activated', sinceMs: await sinceMs(tx, now), rootId: coming.id };
+    await tx.putSetting(settingName, JSON.stringify(next));
+    await append(
+      coming.state === 'prepared' ? 'root.activated' : 'root.rolled_back',
+      coming.id,
+      describe(next),
+    );
+  }
+  for (const { id, state } of (await roots()).filter(isRetired)) {
+    if (isPast(state)) continue;
+    await tx.moveAuthority(id, state, 'retired');
+    await tx.putSetting(settingName, '');
+    await append(state === 'prepared' ? 'root.rolled_back' : 'root.finished', id, { phase: 'none' });
+  }
+}
+
+/** Every state is looked at, so that a new one is not forgotten by a restore. */
+function isPast(state: AuthorityRecord['state']): boolean {
+  return { prepared: false, active: false, trusted: false, retired: true }[state];
 }
 
 function conflict(message: string): IdentityError {

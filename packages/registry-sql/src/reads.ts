@@ -179,13 +179,7 @@ export class SqlReads implements RegistryReads {
     return this.#many(this.statements.revocations({ limit: checked(query.limit) }), readRevocation);
   }
 
-  revocationsOf({
-    deviceId,
-    serial,
-  }: {
-    deviceId: Ulid;
-    serial: string | undefined;
-  }): Promise<Revocation[]> {
+  revocationsOf({ deviceId, serial }: { deviceId: Ulid; serial: string | undefined }): Promise<Revocation[]> {
     const query =
       serial === undefined
         ? this.statements.revocationsOfDevice({ device_id: deviceId })

@@ -300,18 +300,16 @@ export function statementsFor(db: Kysely<Tables>) {
     ),
 
     rowCounts: prepared((_: object) =>
-      db
-        .selectFrom('ledger')
-        .select([
-          db
-            .selectFrom('devices')
-            .select((devices) => devices.fn.countAll().as('number'))
-            .as('devices'),
-          db
-            .selectFrom('revocations')
-            .select((revocations) => revocations.fn.countAll().as('number'))
-            .as('revocations'),
-        ]),
+      db.selectFrom('ledger').select([
+        db
+          .selectFrom('devices')
+          .select((devices) => devices.fn.countAll().as('number'))
+          .as('devices'),
+        db
+          .selectFrom('revocations')
+          .select((revocations) => revocations.fn.countAll().as('number'))
+          .as('revocations'),
+      ]),
     ),
 
     audit: (query: { limit: number; before: number | undefined; subject: string | undefined }) => {

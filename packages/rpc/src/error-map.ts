@@ -43,6 +43,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   NOTHING_FOUND: Code.NotFound,
   ROTATION_CONFLICT: Code.FailedPrecondition,
   REVOCATIONS_UNKNOWN: Code.FailedPrecondition,
+  BACKUP_EXISTS: Code.AlreadyExists,
   ROTATION_NOT_READY: Code.FailedPrecondition,
   HOME_IN_USE: Code.FailedPrecondition,
 
@@ -88,6 +89,7 @@ const storeCodes: ReadonlySet<IdentityErrorCode> = new Set([
   'STORE_FULL',
   'STORE_FAILED',
   'REGISTRY_VERSION',
+  'REGISTRY_LOST',
   'AUDIT_BROKEN',
   'SIGNER_UNAVAILABLE',
   'SIGNER_MISMATCH',

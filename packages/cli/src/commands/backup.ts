@@ -16,6 +16,10 @@ interface PassphraseOptions {
   readonly passphraseFile?: string;
 }
 
+interface BackupOptions extends PassphraseOptions {
+  readonly replace?: boolean;
+}
+
 interface RestoreOptions extends PassphraseOptions {
   readonly revoked: readonly string[];
   readonly noneRevoked?: boolean;
@@ -28,7 +32,8 @@ export function addBackup(program: Command, cli: () => Cli): void {
       .argument('<file>', 'where to write it')
       .description('Write the whole state of the daemon into one encrypted file. The daemon may run.')
       .option('--passphrase-file <file>', 'a file that holds the passphrase, instead of a question')
-      .action((file: string, options: PassphraseOptions) => backup(cli(), file, options)),
+      .option('--replace', 'take the place of an earlier backup of this daemon, under the same passphrase')
+      .action((file: string, options: BackupOptions) => backup(cli(), file, options)),
     'palyra backup palyra-2026-03-01.age',
     'palyra backup /mnt/usb/palyra.age --passphrase-file /root/backup-passphrase',
   );
@@ -71,13 +76,15 @@ export function addBackup(program: Command, cli: () => Cli): void {
   );
 }
 
-async function backup(cli: Cli, file: string, options: PassphraseOptions): Promise<void> {
-  const { backupHome, checkHome } = await import('@palyra/daemon');
+async function backup(cli: Cli, file: string, options: BackupOptions): Promise<void> {
+  const { backupHome, checkHome, mustNotExist } = await import('@palyra/daemon');
+  const { replace = false } = options;
   await checkHome(cli.home.path);
+  if (!replace) await mustNotExist(file);
   await access(dirname(file), constants.W_OK).catch(cannotBe('written', file));
   const passphrase = await passphraseOf(cli, options, true);
   const stopProgress = cli.output.progress(() => 'Writing the backup');
-  const made = await backupHome(cli.home.path, file, passphrase).finally(stopProgress);
+  const made = await backupHome(cli.home.path, file, passphrase, { replace }).finally(stopProgress);
   cli.output.answer(
     {
       file,

@@ -7,7 +7,7 @@
 import { hash } from 'node:crypto';
 import type { Ulid } from '../device-id.ts';
 import { hasCode, IdentityError } from '../errors.ts';
-import type { SecretStore } from '../secret-store/port.ts';
+import type { SecretReader, SecretStore } from '../secret-store/port.ts';
 
 interface EnrollmentBase {
   /** SHA-256 of the root certificate that was pinned with the code, 64 lower-case hex digits. Stays through rotations. */
@@ -97,7 +97,7 @@ export async function dropEnrollment(secrets: SecretStore, enrollment: RecordKey
 }
 
 /** All records, pending and paired. @throws SECRET_CORRUPT */
-export async function loadEnrollments(secrets: SecretStore): Promise<Enrollment[]> {
+export async function loadEnrollments(secrets: SecretReader): Promise<Enrollment[]> {
   const enrollments: Enrollment[] = [];
   for (const name of await secrets.list(prefix)) {
     const text = new TextDecoder().decode(await secrets.read(name));

@@ -15,7 +15,8 @@ import { checkIdentityKey } from '../device/identity-key.ts';
 import type { Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
-import type { DeviceKind, Registry, RegistryTransaction } from '../registry/port.ts';
+import { certificateFacts, requestHash } from '../registry/audited-facts.ts';
+import type { CertificateRecord, DeviceKind, Registry, RegistryTransaction } from '../registry/port.ts';
 import { deviceRevoked, judgeStanding, mustBeLetIn, standingMessages } from '../registry/standing.ts';
 import { type RenewalPlan, renewAfterMs } from '../renewal/plan.ts';
 import { slotKey } from './code.ts';
@@ -267,7 +268,13 @@ export class PairingResponder {
         at: now,
         action: 'request.received',
         subject: pairingId,
-        detail: { device: hello.deviceId, source: channel.source, continuity: pairingRequest.continuity },
+        detail: {
+          device: hello.deviceId,
+          source: channel.source,
+          continuity: pairingRequest.continuity,
+          request: requestHash(pairingRequest),
+          expires_at: expiresAt.getTime(),
+        },
       });
       if (!(await desk.approveByCode(tx, stored, now))) tx.emit({ type: 'pairing_changed', pairing: stored });
       return undefined;
@@ -450,26 +457,22 @@ export class PairingResponder {
       const sameKey = device && crypto.equal(device.identityKey, approved.request.identityKey);
       if (!sameKey) throw identityKeyReplaced(deviceId);
       const next = step(pairing, { type: 'issue', serial: issued.serial, expiresAt: issued.notAfter }, now);
-      await tx.insertCertificate({
-        serial: issued.serial,
-        fingerprint: issued.fingerprint,
-        keySha256: issued.keySha256,
+      const certificate: CertificateRecord = {
+        ...issued,
         subject: { kind: 'device', id: deviceId },
         state: 'issued',
-        notBefore: issued.notBefore,
-        notAfter: issued.notAfter,
         issuerId: caId,
-        der: issued.der,
         createdAt: now,
         recovered: false,
         renewAt: plan.add(now, issued.notAfter),
-      });
+      };
+      await tx.insertCertificate(certificate);
       const stored = await tx.replacePairing(pairing, next);
       await tx.appendAudit({
         at: now,
         action: 'certificate.issued',
         subject: issued.serial,
-        detail: { device: deviceId, pairing: pairing.id },
+        detail: { ...certificateFacts(certificate), pairing: pairing.id },
       });
       tx.emit({ type: 'pairing_changed', pairing: stored });
       return stored;

@@ -1,6 +1,6 @@
 // The operator's side of pairing: mint a code, see requests, decide once, and end what is over.
 
-import { hexToBytes } from '@noble/curves/utils.js';
+import { bytesToHex, hexToBytes } from '@noble/curves/utils.js';
 import type { AuditAction } from '../audit.ts';
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
@@ -13,12 +13,22 @@ import { type Actor, actorName, transactBy } from '../registry/transact-by.ts';
 import { formatQrUri, formatTypedCode, makeQrSecret, makeTypedSecret } from './code.ts';
 import { parseDeviceName } from './name.ts';
 import type { PairingSealer } from './rest.ts';
-import { isDue, type Pairing, step } from './state.ts';
+import { isDue, type Pairing, type PairingState, step } from './state.ts';
 
 /** Certificates that are read at one time. */
 const revokedAtOnce = 1000;
-/** Whose code or answer still counts for something that has no certificate. */
-const undecidedStates = ['waiting', 'pending_approval', 'approved'] as const;
+/** Whether its code or answer still counts for something that has no certificate. */
+const isUndecided: Readonly<Record<PairingState, boolean>> = {
+  waiting: true,
+  pending_approval: true,
+  approved: true,
+  issued: false,
+  active: false,
+  rejected: false,
+  expired: false,
+  exhausted: false,
+};
+const undecidedStates = (Object.keys(isUndecided) as PairingState[]).filter((state) => isUndecided[state]);
 const restoreReason = 'the daemon was restored from a backup';
 const openStates = ['waiting', 'pending_approval', 'approved', 'issued'] as const;
 
@@ -113,7 +123,13 @@ export class PairingDesk {
           at: now,
           action: 'code.minted',
           subject: id,
-          detail: { kind, ...(autoApprove && { autoApprove }), ...(by && { by }) },
+          detail: {
+            kind,
+            ...(autoApprove && { autoApprove }),
+            ...(by && { by }),
+            expires_at: pairing.expiresAt.getTime(),
+            guesses: pairing.guessesLeft,
+          },
         });
         tx.emit({ type: 'pairing_changed', pairing });
         return true;
@@ -199,7 +215,14 @@ export class PairingDesk {
       at: now,
       action: 'request.approved',
       subject: pairing.id,
-      detail: { device: device.id, name: device.name, ...detail, ...(by && { by }) },
+      detail: {
+        device: device.id,
+        name: device.name,
+        identity_key: bytesToHex(device.identityKey),
+        expires_at: expiresAt.getTime(),
+        ...detail,
+        ...(by && { by }),
+      },
     });
     await recordRole(tx, device, known?.role ?? 'device', now, by);
     if (keyChanged) await recordKeyReplaced(tx, device.id, now);

@@ -13,7 +13,8 @@ import { type DeviceId, parseDeviceId, type Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { PairingChannel } from '../pairing/daemon.ts';
-import type { Device, Registry } from '../registry/port.ts';
+import { certificateFacts } from '../registry/audited-facts.ts';
+import type { CertificateRecord, Device, Registry } from '../registry/port.ts';
 import { mustBeLetIn } from '../registry/standing.ts';
 import { readRestored } from '../restored.ts';
 import { type RenewalPlan, renewAfterMs } from './plan.ts';
@@ -283,7 +284,7 @@ export class RenewalDesk {
           { retryAfterMs: oldestEnd.getTime() - now.getTime() },
         );
       }
-      await tx.insertCertificate({
+      const certificate: CertificateRecord = {
         ...issued,
         subject: { kind: 'device', id: deviceId },
         state: 'issued',
@@ -291,7 +292,8 @@ export class RenewalDesk {
         createdAt: now,
         recovered: action === 'certificate.recovered',
         renewAt,
-      });
+      };
+      await tx.insertCertificate(certificate);
       if (device.recoveryReleasedAt && action === 'certificate.recovered') {
         await tx.updateDevice({ ...device, recoveryReleasedAt: undefined });
       }
@@ -299,7 +301,7 @@ export class RenewalDesk {
         at: now,
         action,
         subject: issued.serial,
-        detail: { device: deviceId, ...detail },
+        detail: { ...certificateFacts(certificate), ...detail },
       });
       return recent[0];
     });

@@ -14,7 +14,7 @@
 import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { IdentityError } from '../errors.ts';
-import { Generation } from './generation.ts';
+import { Generation, wrongMasterKey } from './generation.ts';
 import { StoreLock } from './lock.ts';
 import type { MasterKey, NextMasterKey } from './master-key.ts';
 import { checkPrefix, checkSecretName } from './name.ts';
@@ -64,7 +64,7 @@ export class FilesystemSecretStore implements SecretStore {
         // Whoever has it open has put it right already.
         if (lock.tryExclusive()) await recover(path, generation);
         await lock.shared();
-        if ((await lstat(generation.folder).catch(unlessMissing)) === undefined) throw foreign(path);
+        if ((await lstat(generation.folder).catch(unlessMissing)) === undefined) throw wrongMasterKey(path);
         await generation.check();
         return new FilesystemSecretStore(path, lock, generation);
       } catch (error) {
@@ -179,7 +179,7 @@ async function recover(path: string, generation: Generation): Promise<void> {
   if (folders.includes(generation.folder)) {
     for (const folder of folders) if (folder !== generation.folder) await retire(path, folder);
   } else {
-    if (entries.some((entry) => !entry.includes('.'))) throw foreign(path);
+    if (entries.some((entry) => !entry.includes('.'))) throw wrongMasterKey(path);
     await mkdir(generation.folder, { mode: 0o700 });
     await syncFolder(path);
   }
@@ -201,12 +201,4 @@ async function retire(path: string, folder: string): Promise<void> {
 
 async function remove(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
-}
-
-function foreign(path: string): IdentityError {
-  return new IdentityError(
-    'MASTER_KEY_WRONG',
-    `The secret store at ${path} was sealed under another master key than the one given. Check the key file, ` +
-      'passphrase or credential; when it was lost, restore store and key from the same backup.',
-  );
 }

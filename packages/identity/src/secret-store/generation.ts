@@ -80,3 +80,11 @@ export class Generation {
     return secretNotFound(name);
   }
 }
+
+export function wrongMasterKey(storePath: string): IdentityError {
+  return new IdentityError(
+    'MASTER_KEY_WRONG',
+    `The secret store at ${storePath} was sealed under another master key than the one given. Check the key file, ` +
+      'passphrase or credential; when it was lost, restore store and key from the same backup.',
+  );
+}

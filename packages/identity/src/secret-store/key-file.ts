@@ -17,19 +17,22 @@ import {
 export interface KeyFileOptions {
   /** The file. Keep it outside the store's folder, so that a copy of the store alone opens nothing. */
   readonly path: string;
+  /** Nothing is made: something is sealed under it already, or it is only looked at. Default: it is made. */
+  readonly mustExist?: boolean;
 }
 
 /**
  * The key in the file. Makes file and folder, 0600 and 0700, when there is none; of several processes that do so at
  * once all get the same key.
  * @throws STORE_PERMISSIONS for a file that others may touch, that another user owns or that is a symbolic link;
- * MASTER_KEY_WRONG for a wrong length; STORE_FULL; STORE_FAILED.
+ * MASTER_KEY_WRONG for a wrong length, and when it must exist and does not; STORE_FULL; STORE_FAILED.
  */
 export function masterKeyFromFile(options: KeyFileOptions): Promise<MasterKey> {
   const path = resolve(options.path);
   return withStoreErrors(path, async () => {
     let bytes = await readPrivateFile(path, MASTER_KEY_BYTES + 1);
     if (bytes === undefined) {
+      if (options.mustExist) throw keyMissing(path);
       await makeFolder(dirname(path));
       await createFile(path, randomBytes(MASTER_KEY_BYTES));
       // Read back: when another process was first, its key is the one that holds.
@@ -46,7 +49,7 @@ export function masterKeyFromFile(options: KeyFileOptions): Promise<MasterKey> {
 }
 
 /** A fresh random key that `rekey` puts in the file's place. */
-export function nextMasterKeyForFile(options: KeyFileOptions): NextMasterKey {
+export function nextMasterKeyForFile(options: Pick<KeyFileOptions, 'path'>): NextMasterKey {
   const path = resolve(options.path);
   const bytes = randomBytes(MASTER_KEY_BYTES);
   return {
@@ -58,4 +61,11 @@ export function nextMasterKeyForFile(options: KeyFileOptions): NextMasterKey {
         await replaceFile(path, bytes);
       }),
   };
+}
+
+function keyMissing(path: string): IdentityError {
+  return new IdentityError(
+    'MASTER_KEY_WRONG',
+    `The key file ${path} is not there, and without it nothing in the secret store opens. Put it back from where you keep a copy, or restore a backup: palyra restore FILE`,
+  );
 }

@@ -6,7 +6,7 @@ import { lstat, open } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
 import { IdentityError } from '../errors.ts';
-import { checkPrivate } from './private-file.ts';
+import { checkPrivate, unlessMissing } from './private-file.ts';
 
 const SQLITE_BUSY = 5;
 const RETRY_MS = 50;
@@ -16,10 +16,10 @@ export class StoreLock {
   readonly #path: string;
   readonly #database: DatabaseSync;
 
-  private constructor(path: string) {
+  private constructor(path: string, readOnly = false) {
     this.#path = path;
     try {
-      this.#database = new DatabaseSync(path, { timeout: 0 });
+      this.#database = new DatabaseSync(path, { timeout: 0, readOnly });
     } catch (cause) {
       throw unusable(path, cause);
     }
@@ -36,6 +36,14 @@ export class StoreLock {
     );
     checkPrivate(path, await lstat(path), 'file');
     return new StoreLock(path);
+  }
+
+  /** For who only looks, and only ever holds it shared. Undefined where there is none: nobody has the store open. */
+  static async openForReading(path: string): Promise<StoreLock | undefined> {
+    const stats = await lstat(path).catch(unlessMissing);
+    if (stats === undefined) return undefined;
+    checkPrivate(path, stats, 'file');
+    return new StoreLock(path, true);
   }
 
   /** True when nobody else holds it. Lets go of what was held before. */

@@ -41,6 +41,8 @@ export interface PassphraseOptions {
    * there already keeps its own.
    */
   readonly cost?: number;
+  /** No header is made: something is sealed under the key already, or it is only looked at. Default: it is made. */
+  readonly mustExist?: boolean;
 }
 
 /**
@@ -52,9 +54,9 @@ export async function masterKeyFromPassphrase(options: PassphraseOptions): Promi
   checkOptions(options);
   const path = headerPath(options);
   return withStoreErrors(path, async () => {
-    await makePrivateFolder(dirname(path));
+    if (!options.mustExist) await makePrivateFolder(dirname(path));
     let header = await readPrivateFile(path, HEADER_BYTES + 1);
-    if (header === undefined) {
+    if (header === undefined && !options.mustExist) {
       await createFile(path, (await makeHeader(options)).header);
       header = await readPrivateFile(path, HEADER_BYTES + 1);
     }

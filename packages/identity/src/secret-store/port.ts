@@ -8,15 +8,19 @@ export type SecretName = string;
 /** Largest secret, bytes. */
 export const MAX_SECRET_BYTES = 64 * 1024;
 
-export interface SecretStore {
+/** What is enough for who only looks. */
+export interface SecretReader {
   /** The secret's bytes, the caller's own copy. Throws SECRET_NOT_FOUND, SECRET_CORRUPT, STORE_PERMISSIONS, STORE_FAILED. */
   read(name: SecretName): Promise<Uint8Array>;
+  /** The names that start with the prefix, sorted. */
+  list(prefix?: string): Promise<SecretName[]>;
+}
+
+export interface SecretStore extends SecretReader {
   /** Durable and atomic when it resolves: after a crash the old or the new bytes are there, never a mixture. */
   write(name: SecretName, secret: Uint8Array): Promise<void>;
   /** Throws SECRET_NOT_FOUND when there is none. Durable when it resolves. */
   delete(name: SecretName): Promise<void>;
-  /** The names that start with the prefix, sorted. */
-  list(prefix?: string): Promise<SecretName[]>;
 }
 
 /** @throws TypeError for what no store takes. */

@@ -45,7 +45,10 @@ export async function openSqliteRegistry(options: SqliteRegistryOptions): Promis
     const statements = statementsFor(db);
     const snapshot = async () =>
       path === ':memory:'
-        ? new SqliteReader(SqliteConnection.forReading(path, () => connection.copy()), statements)
+        ? new SqliteReader(
+            SqliteConnection.forReading(path, () => connection.copy()),
+            statements,
+          )
         : new SqliteReader(openShared(path), statements);
     return new SqliteRegistry(connection, statements, { snapshot, onError: options.onError });
   } catch (error) {

@@ -122,9 +122,13 @@ async function statOf(path: string): Promise<BigIntStats | undefined> {
     return await stat(path, { bigint: true });
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new IdentityError('STORE_FAILED', `The registry ${path} cannot be read: ${(cause as Error).message}.`, {
-      cause,
-    });
+    throw new IdentityError(
+      'STORE_FAILED',
+      `The registry ${path} cannot be read: ${(cause as Error).message}.`,
+      {
+        cause,
+      },
+    );
   }
 }
 

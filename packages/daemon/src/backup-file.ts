@@ -1,0 +1,158 @@
+// The file: age (age-encryption.org/v1, scrypt) around a line that says what it is, a line of JSON, and the registry as
+// SQLite wrote it. `age -d` opens it too.
+
+import { randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { link, lstat, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { IdentityError } from '@palyra/identity';
+import { Decrypter, Encrypter } from 'age-encryption';
+import { z } from 'zod';
+
+const magic = 'palyra-backup-v2';
+/** The first two lines; the rest is streamed. */
+const maxHeadBytes = 64 * 1024 * 1024;
+
+const headSchema = z.strictObject({
+  madeAtMs: z.number().int().positive(),
+  daemonId: z.string(),
+  trustDomain: z.string(),
+  /** The last row of the registry's audit. */
+  audit: z.strictObject({ seq: z.number().int().positive(), hash: z.string() }),
+  config: z.unknown(),
+  secrets: z.record(z.string(), z.base64()),
+});
+export type BackupHead = z.infer<typeof headSchema>;
+
+export interface BackupContents {
+  readonly head: BackupHead;
+  /** Path of the registry's copy. */
+  readonly registry: string;
+}
+
+/**
+ * Writes the file; it is there whole or not at all.
+ * @param mayReplace asked when there is a file of this name, once the new one is complete.
+ * @throws BACKUP_EXISTS for a file that may not be replaced, and what the disk says.
+ */
+export async function writeBackup(
+  file: string,
+  { head, registry }: BackupContents,
+  { passphrase, scryptLogN }: { readonly passphrase: string; readonly scryptLogN: number },
+  replace: boolean,
+): Promise<void> {
+  const encrypter = new Encrypter();
+  encrypter.setPassphrase(passphrase);
+  encrypter.setScryptWorkFactor(scryptLogN);
+  const plain = Readable.toWeb(Readable.from(contents(head, registry))) as ReadableStream<Uint8Array>;
+  // A name that nobody else has: what the user keeps beside it is not touched.
+  const partial = `${file}.${randomBytes(8).toString('hex')}.partial`;
+  try {
+    await writeNew(partial, await encrypter.encrypt(plain));
+    if (replace) await rename(partial, file);
+    else await linkNew(partial, file);
+  } finally {
+    await rm(partial, { force: true });
+  }
+  await syncFolder(dirname(resolve(file)));
+}
+
+/** @throws BACKUP_EXISTS */
+export async function mustNotExist(file: string): Promise<void> {
+  if (await lstat(file).catch(() => undefined)) throw exists(file);
+}
+
+/** Unlike a rename, this never takes the place of a file. */
+async function linkNew(partial: string, file: string): Promise<void> {
+  try {
+    await link(partial, file);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') throw exists(file);
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP') throw error;
+    // A disk without links (FAT, some network disks).
+    await mustNotExist(file);
+    await rename(partial, file);
+  }
+}
+
+function exists(file: string): IdentityError {
+  return new IdentityError(
+    'BACKUP_EXISTS',
+    `${file} is there already. Choose another name, or replace a backup of the same daemon: --replace`,
+  );
+}
+
+async function* contents(head: BackupHead, registry: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(`${magic}\n${JSON.stringify(head)}\n`);
+  yield* createReadStream(registry);
+}
+
+export async function writeNew(path: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    for await (const chunk of bytes) await file.writeFile(chunk);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r');
+  await folder.sync();
+}
+
+/** What a backup is of. @throws BACKUP_UNREADABLE, and what the disk says. */
+export async function readBackupHead(file: string, passphrase: string): Promise<BackupHead> {
+  return readBackup(file, passphrase, async (head) => head);
+}
+
+/**
+ * Decrypts it.
+ * @param take gets what follows the head; unread parts are not checked.
+ * @throws BACKUP_UNREADABLE for a wrong passphrase or a damaged file, and what the disk says.
+ */
+export async function readBackup(
+  file: string,
+  passphrase: string,
+  take: (head: BackupHead, registry: AsyncIterable<Uint8Array>) => Promise<BackupHead>,
+): Promise<BackupHead> {
+  const decrypter = new Decrypter();
+  decrypter.addPassphrase(passphrase);
+  await stat(file);
+  const source = createReadStream(file);
+  try {
+    const encrypted = Readable.toWeb(source) as ReadableStream<Uint8Array>;
+    const plain = await decrypter.decrypt(encrypted);
+    const chunks = plain[Symbol.asyncIterator]();
+    let start = Buffer.alloc(0);
+    let end = -1;
+    while (end < 0) {
+      const { value, done } = await chunks.next();
+      if (done || start.length > maxHeadBytes) throw new Error('it does not begin as a backup does');
+      start = Buffer.concat([start, value]);
+      end = start.indexOf(10, magic.length + 1);
+    }
+    if (!start.subarray(0, magic.length + 1).equals(Buffer.from(`${magic}\n`)))
+      throw new Error('it is no backup');
+    const head = headSchema.parse(JSON.parse(start.subarray(magic.length + 1, end).toString()));
+    return await take(head, rest(start.subarray(end + 1), chunks));
+  } catch (cause) {
+    // The disk's own errors are said as what they are.
+    if (cause instanceof Error && 'code' in cause && 'syscall' in cause) throw cause;
+    throw new IdentityError(
+      'BACKUP_UNREADABLE',
+      `${file} cannot be opened: the passphrase is wrong, or the file is damaged or no backup. Nothing was changed.`,
+      { cause },
+    );
+  } finally {
+    source.destroy();
+  }
+}
+
+async function* rest(first: Uint8Array, chunks: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield first;
+  for (let next = await chunks.next(); !next.done; next = await chunks.next()) yield next.value;
+}

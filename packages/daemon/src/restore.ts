@@ -1,0 +1,197 @@
+// `palyra restore`: a backup in place of a stopped daemon's state, without forgetting what was refused since it was made.
+
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type AuthorityKeys,
+  type Clock,
+  carryOver,
+  type DeviceId,
+  FilesystemSecretStore,
+  IdentityError,
+  IdentityManager,
+  keyPlaceOf,
+  putRestored,
+  type Registry,
+  type RegistryReader,
+  revokeNamed,
+  systemClock,
+  takeEveryGrant,
+  verifyAudit,
+} from '@palyra/identity';
+import { lookAtSqliteRegistry, openSqliteRegistry } from '@palyra/registry-sql';
+import { auditRow, type BackupSummary } from './backup.ts';
+import { type BackupHead, readBackup, writeNew } from './backup-file.ts';
+import { openCaKeys } from './ca-key.ts';
+import { parseConfig } from './config.ts';
+import { withFileErrors } from './file-error.ts';
+import { daemonPaths, takeHome } from './home.ts';
+import { openMasterKey } from './master-key.ts';
+
+export interface RestoreOptions {
+  readonly file: string;
+  readonly passphrase: string;
+  /**
+   * Devices that were revoked after the backup was made; `none` when the operator knows that there were none. Undefined
+   * only where the registry that is being replaced can tell.
+   */
+  readonly revokedSince?: readonly DeviceId[] | 'none';
+  /** Default: the system's. */
+  readonly clock?: Clock;
+}
+
+export interface RestoreSummary extends BackupSummary {
+  /** Revoked again, because the backup was older than their revocation. */
+  readonly revoked: readonly DeviceId[];
+  /** Where the state from before went. */
+  readonly replaced: string | undefined;
+}
+
+/**
+ * Puts a backup in place of a stopped daemon's state. What was refused since stays refused; devices that were paired or
+ * renewed since come back by their identity key or pair again, and codes and requests from before are over. The state from before is kept beside it.
+ * @throws BACKUP_UNREADABLE for a wrong passphrase or a damaged file; REVOCATIONS_UNKNOWN when nobody can say what was
+ *   revoked since; ROTATION_CONFLICT when its root was retired since; HOME_IN_USE; STORE_FULL; STORE_FAILED.
+ */
+export async function restoreHome(homePath: string, options: RestoreOptions): Promise<RestoreSummary> {
+  const clock = options.clock ?? systemClock;
+  const home = await takeHome(homePath);
+  const staging = join(homePath, 'daemon.restoring');
+  try {
+    return await withFileErrors(homePath, async () => {
+      await rm(staging, { recursive: true, force: true });
+      await mkdir(staging, { mode: 0o700 });
+      const paths = daemonPaths(homePath, 'daemon.restoring');
+      const head = await readBackup(options.file, options.passphrase, async (found, registry) => {
+        await writeNew(paths.registry, registry);
+        return found;
+      });
+      const madeAt = new Date(head.madeAtMs);
+      const config = parseConfig(head.config, 'The configuration in the backup');
+      await writeFile(paths.config, `${JSON.stringify(config, null, 2)}\n`, { mode: 0o600 });
+      const secrets = await FilesystemSecretStore.open({
+        path: paths.secrets,
+        masterKey: await openMasterKey(config, paths, { mustExist: false }),
+      });
+      const registry = await openSqliteRegistry({ path: paths.registry, mustExist: true });
+      let keys: AuthorityKeys | undefined;
+      try {
+        for (const [name, secret] of Object.entries(head.secrets)) {
+          await secrets.write(name, Buffer.from(secret, 'base64'));
+        }
+        keys = await openCaKeys(config, { ...paths, refusedPin: home.refusedPin }, secrets, registry);
+        const identity = await IdentityManager.open({ secrets, registry, authorityKeys: keys, clock });
+        const revoked = await refuseAgain(identity, head, home.registry, options);
+        await identity.desk.endForRestore();
+        await markRestored(registry, head, revoked.length, clock.now());
+        const { devices } = await registry.counts();
+        const caKeys = await keyPlaceOf(registry);
+        await registry.close();
+        await secrets.close();
+        home.release();
+        const replaced = await putInPlace(homePath, staging, clock.now());
+        const { daemonId, trustDomain } = head;
+        return { madeAt, daemonId, trustDomain, devices, caKeys, revoked, replaced };
+      } finally {
+        await keys?.close();
+        await registry.close();
+        await secrets.close();
+      }
+    });
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+    home.release();
+  }
+}
+
+/** @returns the devices that were revoked again. @throws REVOCATIONS_UNKNOWN */
+async function refuseAgain(
+  restored: IdentityManager,
+  head: BackupHead,
+  replacedPath: string,
+  { revokedSince }: RestoreOptions,
+): Promise<DeviceId[]> {
+  const { revoked, doubt } = await askReplaced(restored, head, replacedPath);
+  if (doubt !== undefined) {
+    if (revokedSince === undefined) throw revocationsUnknown(new Date(head.madeAtMs), doubt);
+    await takeEveryGrant(restored);
+  }
+  const named = revokedSince === undefined || revokedSince === 'none' ? [] : revokedSince;
+  return [...revoked, ...(await revokeNamed(restored, named))];
+}
+
+interface Told {
+  readonly revoked: readonly DeviceId[];
+  /** Why it cannot be relied on alone. */
+  readonly doubt: string | undefined;
+}
+
+/**
+ * Takes over what the replaced registry knows. It is evidence when it is of the same daemon and whole, and goes on from
+ * where the backup was made; one that is whole and of another time of the same daemon still has refusals that count.
+ */
+async function askReplaced(restored: IdentityManager, head: BackupHead, path: string): Promise<Told> {
+  let isTaken = false;
+  try {
+    return await lookAtSqliteRegistry({ path }, async (before) => {
+      const wrong = await whatIsWrong(before, head);
+      if (wrong !== undefined) return { revoked: [], doubt: wrong };
+      const last = await auditRow(before, head.audit.seq);
+      isTaken = true;
+      const revoked = await carryOver(restored, before);
+      const doubt =
+        last?.hash === head.audit.hash
+          ? undefined
+          : 'is older than the backup, or was itself restored from an older one';
+      return { revoked, doubt };
+    });
+  } catch (error) {
+    // From here on an error is one of the restore: what was read so far must not pass for everything.
+    if (isTaken || !(error instanceof IdentityError)) throw error;
+    return { revoked: [], doubt: `cannot be read (${error.code})` };
+  }
+}
+
+async function whatIsWrong(before: RegistryReader, { daemonId }: BackupHead): Promise<string | undefined> {
+  if ((await before.setting('daemon_id')) !== daemonId) return 'is of another daemon, or of none';
+  const verdict = await verifyAudit(before);
+  return verdict.ok ? undefined : `does not hold (${verdict.problem})`;
+}
+
+async function markRestored(registry: Registry, head: BackupHead, revoked: number, now: Date): Promise<void> {
+  const restored = { atMs: now.getTime(), madeAtMs: head.madeAtMs };
+  await registry.transact(async (tx) => {
+    await putRestored(tx, restored);
+    await tx.appendAudit({
+      at: now,
+      action: 'daemon.restored',
+      subject: head.daemonId,
+      detail: {
+        backupMadeAt: new Date(head.madeAtMs).toISOString(),
+        made_at: restored.madeAtMs,
+        revokedAgain: revoked,
+      },
+    });
+  });
+}
+
+/** What every home has that was only taken. */
+const notState: ReadonlySet<string> = new Set(['lock', 'lock.json', 'lock-journal']);
+
+/** Two renames; in between there is no daemon folder, and the next start would say so by its missing secrets. */
+async function putInPlace(homePath: string, staging: string, now: Date): Promise<string | undefined> {
+  const present = join(homePath, 'daemon');
+  const before = join(homePath, `daemon.before-restore-${now.getTime()}`);
+  const hadState = (await readdir(present)).some((name) => !notState.has(name));
+  if (hadState) await rename(present, before);
+  else await rm(present, { recursive: true });
+  await rename(staging, present);
+  return hadState ? before : undefined;
+}
+
+function revocationsUnknown(madeAt: Date, doubt: string): IdentityError {
+  return new IdentityError(
+    'REVOCATIONS_UNKNOWN',
+    `The backup was made at ${madeAt.toISOString()}, and the registry it would replace ${doubt}: a device that was revoked since would come back. Name those: --revoked ID (as often as needed), or say that there were none: --none-revoked`,
+  );
+}
