@@ -4,6 +4,7 @@ import { lstat, statfs } from 'node:fs/promises';
 import {
   type AuthorityKeyReader,
   checkKeyPlace,
+  describeDifference,
   type FilesystemSecretReader,
   hasCode,
   IdentityError,
@@ -160,9 +161,15 @@ async function examineClock(registry: RegistryReader, now: Date): Promise<string
   return [{ check: 'clock', verdict: 'problem', message }];
 }
 
-async function examineAudit(registry: RegistryReader): Promise<string> {
+async function examineAudit(registry: RegistryReader): Promise<string | Finding[]> {
   const verdict = await verifyAudit(registry);
-  if (verdict.ok) return `All ${verdict.rows} rows of the audit chain hold.`;
+  if (verdict.ok) return `All ${verdict.rows} rows of the audit chain hold, and the tables are as they say.`;
+  if (verdict.differences.length > 0)
+    return verdict.differences.map((difference) => ({
+      check: 'audit',
+      verdict: 'problem' as const,
+      message: `${describeDifference(difference)}. Somebody changed the registry from outside: compare it with a backup.`,
+    }));
   throw new IdentityError(
     'AUDIT_BROKEN',
     `The audit chain does not hold: ${verdict.problem}. Someone or something changed the registry from outside: compare it with a backup.`,

@@ -66,7 +66,7 @@ async function explainCertificate(
   ];
   if (verdict.ok) return { kind: 'certificate', decision: 'allowed', code: 'OK', reasons, nextStep: '' };
   const revoked = (await identity.registry.audit({ subject: record.serial, limit: 20 })).find(
-    (row) => row.action === 'certificate.revoked',
+    ({ action }) => action === 'certificate.revoked' || action === 'certificate.carried_over',
   );
   reasons.push(...(await suspicionOf(identity, record.serial)));
   if (revoked)

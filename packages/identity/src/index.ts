@@ -93,6 +93,7 @@ export { MAX_NAME_LENGTH, parseDeviceKind, parseDeviceName, parseDeviceRole } fr
 export type { Pairing, PairingEvent, PairingRequest, PairingState } from './pairing/state.ts';
 export { isDue, step } from './pairing/state.ts';
 export { type ListenerErrors, type RegistryListener, RegistryListeners } from './registry/listeners.ts';
+export type { Difference } from './registry/differences.ts';
 export type {
   AuthorityRecord,
   AuthorityState,
@@ -117,7 +118,7 @@ export {
   standingMessages,
 } from './registry/standing.ts';
 export { type Actor, roleMissing } from './registry/transact-by.ts';
-export { verifyAudit } from './registry/verify-audit.ts';
+export { describeDifference, type RegistryVerdict, verifyAudit } from './registry/verify-audit.ts';
 export type { KeyProof, RenewalReply } from './renewal/daemon.ts';
 export {
   certificateLifeMs,

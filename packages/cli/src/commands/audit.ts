@@ -5,6 +5,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { withAdmin } from '../admin.ts';
 import type { Cli } from '../cli.ts';
 import { withExamples } from '../help.ts';
+import { printable } from '../printable.ts';
 import { idIn } from '../reference.ts';
 import { table } from '../table.ts';
 import { formatTime, isoTime } from '../time.ts';
@@ -32,7 +33,9 @@ export function addAudit(program: Command, cli: () => Cli): void {
   withExamples(
     audit
       .command('verify')
-      .description('Check the whole chain. Exits with 1 when a row was changed, removed or reordered.')
+      .description(
+        'Check the whole chain, and that the registry is as it says. Exits with 1 when something was changed from outside.',
+      )
       .action(() => verify(cli())),
     'palyra audit verify',
   );
@@ -81,11 +84,16 @@ async function verify(cli: Cli): Promise<void> {
   if (!verdict.ok) {
     throw new IdentityError(
       'AUDIT_BROKEN',
-      `The audit chain is broken at row ${verdict.brokenAt}: ${verdict.problem}. The ${verdict.rows} rows before it hold. Somebody changed the registry behind the daemon's back, or it was restored from a backup: compare with one.`,
+      verdict.brokenAt === 0n
+        ? `The audit chain holds, ${verdict.rows} rows, but the registry is not as they say: ${printable(verdict.problem)}. Somebody changed it behind the daemon's back: compare with a backup.`
+        : `The audit chain is broken at row ${verdict.brokenAt}: ${verdict.problem}. The ${verdict.rows} rows before it hold. Somebody changed the registry behind the daemon's back, or it was restored from a backup: compare with one.`,
     );
   }
   cli.output.answer({ ok: true, rows: Number(verdict.rows), head_hash: verdict.headHash }, () =>
-    [`The audit chain holds: ${verdict.rows} rows.`, `Its last hash is ${verdict.headHash}.`].join('\n'),
+    [
+      `The audit chain holds: ${verdict.rows} rows, and the registry is as they say.`,
+      `Its last hash is ${verdict.headHash}.`,
+    ].join('\n'),
   );
 }
 
