@@ -29,9 +29,14 @@ test('a new device is let in at once, and the audit names the one who made the c
   const paired = await collect(daemon, device, pending);
   assert.equal((await (await daemon.node(paired)).status({})).deviceId, device.identity.id);
   const [minted, , received, approved] = await rowsOf(daemon, pending.requestId);
-  assert.deepEqual(minted, { action: 'code.minted', kind: 'typed', autoApprove: true, by: 'admin socket' });
+  assert.partialDeepStrictEqual(minted, {
+    action: 'code.minted',
+    kind: 'typed',
+    autoApprove: true,
+    by: 'admin socket',
+  });
   assert.equal(received?.action, 'request.received');
-  assert.deepEqual(approved, {
+  assert.partialDeepStrictEqual(approved, {
     action: 'request.approved',
     device: device.identity.id,
     name: 'sensor',

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import {
   type AuthorityRecord,
   type CertificateRecord,
+  type Device,
   defaultPairingLimits,
   type IdentityError,
   type IdentityErrorCode,
@@ -44,6 +45,12 @@ interface KnownDevice {
   keyReplacedMs: number | undefined;
   /** A root rotation was finished without it, and the operator was told. */
   leftBehind: boolean;
+}
+
+/** All of a registry that can be refused. */
+export interface RegistryContents {
+  readonly devices: ReadonlyMap<string, Device>;
+  readonly certificates: ReadonlyMap<string, CertificateRecord>;
 }
 
 /** Who was refused, with what in hand. */
@@ -146,6 +153,8 @@ export class Invariants {
     const known = this.#devices.get(deviceId);
     if (known && !known.forgotten)
       this.fail(`device ${deviceId} was lost by the registry, and is new to it again`);
+    if (known?.revoked === 'yes')
+      this.fail(`device ${deviceId} was revoked, and is new to the registry again`);
     this.#devices.set(deviceId, {
       approvedMs: nowMs,
       usedUntilMs: nowMs,
@@ -196,7 +205,9 @@ export class Invariants {
         const isOwned = (this.#devices.get(known.deviceId ?? '')?.approvedMs ?? backupMs) < backupMs;
         known.lost ||= isRegistryLost || known.revoked !== 'yes' || !isOwned;
       }
-      if (known.supersededMs !== undefined && known.supersededMs >= backupMs) known.supersededMs = undefined;
+      // With the registry went what it knew of that; nobody else does.
+      if (isRegistryLost && known.supersededMs !== undefined && known.supersededMs >= backupMs)
+        known.supersededMs = undefined;
     }
     for (const [id, device] of this.#devices) {
       if (device.approvedMs >= backupMs) device.forgotten = true;
@@ -206,6 +217,32 @@ export class Invariants {
       // How long it was away when the backup was made; what followed does not count.
       const awayMs = Math.max(0, backupMs - Math.max(device.approvedMs, last?.notAfterMs ?? 0));
       device.usedUntilMs = this.#agenda.nowMs - awayMs;
+    }
+  }
+
+  /** What a restore took the place of, and what came of it: whatever was refused is refused. */
+  nothingForgotten(before: RegistryContents, after: RegistryContents): void {
+    for (const [id, was] of before.devices) {
+      const is = after.devices.get(id);
+      const forgets = (what: string) => this.fail(`the restore forgot ${what} of device ${id}`);
+      if (was.state === 'revoked' && is?.state !== 'revoked') forgets('the revocation');
+      if (was.state === 'quarantined' && is?.state !== 'quarantined' && is?.state !== 'revoked')
+        forgets('the quarantine');
+      if (was.cloneSeenAt && !is?.cloneSeenAt) forgets('the mark of a possible copy');
+      if (was.recoveryAskedAt && !is?.recoveryAskedAt) forgets('that the operator has to decide');
+      if (!was.recoveryReleasedAt && is?.recoveryReleasedAt) forgets('that its release was used');
+      if (was.role === 'device' && is && is.role !== 'device') forgets('that it is no operator');
+      if (is && !Buffer.from(is.identityKey).equals(was.identityKey)) forgets('the new identity key');
+      if (was.cloneSeenAt) this.happened('mark carried over', id);
+    }
+    for (const [serial, was] of before.certificates) {
+      const is = after.certificates.get(serial);
+      if (!is) continue;
+      if (was.state === 'superseded' && is.state !== 'superseded' && is.state !== 'revoked')
+        this.fail(`the restore forgot that certificate ${serial} is superseded`);
+      if (was.state === 'revoked' && is.state !== 'revoked')
+        this.fail(`the restore forgot that certificate ${serial} is revoked`);
+      if (was.state === 'superseded') this.happened('superseded carried over', serial);
     }
   }
 

@@ -10,7 +10,7 @@ import type { Agenda } from './agenda.ts';
 import { peerCertificate } from './chain.ts';
 import { type Daemon, unlessUnreachable, usualLifeMs } from './daemon.ts';
 import type { SimulatedDevice } from './device.ts';
-import type { Invariants } from './invariants.ts';
+import type { Invariants, RegistryContents } from './invariants.ts';
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -261,6 +261,7 @@ export class Operator {
     );
     if (usable.length === 0) return;
     const { file, atMs } = this.#random.pick(usable);
+    const before = isDiskLost ? undefined : await this.#contents();
     await this.#daemon.stop();
     if (isDiskLost) await rm(join(this.#daemon.home, 'daemon'), { recursive: true });
     const { revoked } = await restoreHome(this.#daemon.home, {
@@ -276,8 +277,20 @@ export class Operator {
     this.#daemon.forgetAuditHead();
     this.#invariants.happened('restored', `${Math.round((this.#agenda.nowMs - atMs) / day)} days`);
     await this.#daemon.start();
+    // Before anything else happens; a daemon that crashes here is looked at no more.
+    const after = before && (await this.#contents().catch(unlessUnreachable));
+    if (before && after) this.#invariants.nothingForgotten(before, after);
     await this.#untilDone(() => this.#daemon.verifyAudit());
     await this.#untilDone(() => this.#lookAtLists());
+  }
+
+  async #contents(): Promise<RegistryContents> {
+    return this.#daemon.operate(async ({ registry }) => ({
+      devices: new Map((await registry.devices({ limit: 100_000 })).map((each) => [each.id, each])),
+      certificates: new Map(
+        (await registry.certificates({ limit: 1_000_000 })).map((each) => [each.serial, each]),
+      ),
+    }));
   }
 
   /** Looks once a day, until it is over. */

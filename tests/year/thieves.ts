@@ -5,11 +5,14 @@ import {
   IdentityError,
   MemorySecretStore,
   type PairedEnrollment,
+  type PairingDevice,
+  parsePairingCode,
   recoverCertificate,
   renewCertificate,
+  requestPairing,
 } from '@palyra/identity';
 import { NodeService } from '@palyra/rpc';
-import type { Random } from '../testing/random.ts';
+import { type Random, seededCrypto } from '../testing/random.ts';
 import type { Agenda } from './agenda.ts';
 import { peerCertificate } from './chain.ts';
 import type { Daemon } from './daemon.ts';
@@ -29,6 +32,7 @@ export class Thieves {
   readonly #daemon: Daemon;
   readonly #invariants: Invariants;
   readonly #random: Random;
+  readonly #crypto: ReturnType<typeof seededCrypto>;
   #booty: Stolen[] = [];
 
   constructor(options: { agenda: Agenda; daemon: Daemon; invariants: Invariants; random: Random }) {
@@ -36,6 +40,7 @@ export class Thieves {
     this.#daemon = options.daemon;
     this.#invariants = options.invariants;
     this.#random = options.random;
+    this.#crypto = seededCrypto(options.random.fork());
   }
 
   take(stolen: Stolen): void {
@@ -71,7 +76,34 @@ export class Thieves {
       await this.#refused(() =>
         recoverCertificate(device, enrollment, this.#daemon.pairingPeer(thiefSource)),
       );
+      await this.#refused(() => this.#pairByItself(identity));
     }
+  }
+
+  /** With a code that lets in whoever is new, and asks about everybody else. */
+  async #pairByItself(identity: DeviceIdentity): Promise<void> {
+    const { id: pairingId, code } = await this.#daemon.operate(async ({ desk }) => {
+      const minted = await desk.mint({ kind: 'typed', address: 'x:1', autoApprove: true });
+      return { id: minted.pairing.id, code: minted.code };
+    });
+    const device: PairingDevice = {
+      identity,
+      secrets: new MemorySecretStore(),
+      crypto: this.#crypto,
+      clock: this.#agenda,
+      kind: 'node',
+      name: 'thief',
+      platform: 'linux x64',
+    };
+    await requestPairing(
+      device,
+      this.#daemon.pairingPeer(thiefSource),
+      parsePairingCode(code),
+      'daemon.example:7443',
+    );
+    const pairing = await this.#daemon.operate(({ registry }) => registry.pairing(pairingId));
+    if (pairing?.state === 'pending_approval')
+      throw new IdentityError('PAIRING_REJECTED', 'The operator is asked, and knows nothing of it.');
   }
 
   async #refused(attempt: () => Promise<unknown>): Promise<void> {
