@@ -139,7 +139,7 @@ const attacks: readonly (readonly [sql: string, found: RegExp])[] = [
   ],
   ["UPDATE settings SET value = '01KAT0MZP8C4T7T1JQ5Z7K3QX7' WHERE name = 'daemon_id'", /^setting daemon_id/],
   ["UPDATE settings SET value = 'other.internal' WHERE name = 'trust_domain'", /^setting trust_domain/],
-  ["DELETE FROM settings WHERE name = 'root_rotation'", /^setting root_rotation: .* nothing, .* prepared/],
+  ["DELETE FROM settings WHERE name = 'root_rotation'", /^setting root_rotation: .* nothing, .*prepared/],
   ["UPDATE settings SET value = '{}' WHERE name = 'authority_keys'", /^setting authority_keys/],
   [`INSERT INTO settings VALUES ('restored', '{"atMs":9999999999999,"madeAtMs":1}')`, /^setting restored/],
   ['UPDATE ledger SET devices = 0', /^ledger counts: .* devices 0/],

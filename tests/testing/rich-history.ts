@@ -163,7 +163,10 @@ export async function writeHistory(path: string): Promise<History> {
     await identity.rootRotation.finish(true);
     await identity.rootRotation.prepare();
     return {
-      devices: Object.fromEntries([...devices].map(([who]) => [who, id(who)])) as Record<Who, string>,
+      devices: Object.fromEntries([...devices].map(([who]) => [who, String(id(who))])) as Record<
+        string,
+        string
+      > as Record<Who, string>,
       now: clock.now(),
     };
   } finally {

@@ -1,0 +1,216 @@
+// A command that only looks writes nothing: not where a daemon runs, not where it is stopped or was killed, and not where a
+// part of it is lost.
+
+import assert from 'node:assert/strict';
+import { cp, mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { backupHome, startDaemon } from '@palyra/daemon';
+import type { Command } from 'commander';
+import { buildProgram } from './program.ts';
+import { recorded, runRecorded, temporaryFolder } from './testing/recorded-run.ts';
+import { treeOf } from './testing/tree.ts';
+
+const here = { host: '127.0.0.1', port: 0 };
+const config = { pairing: here, node: here, quic: { enabled: false }, console: { enabled: false } };
+const device = '01KAT0MZP8C4T7T1JQ5Z7K3QX9';
+const timeoutMs = 60_000;
+
+/** How each command looks that only looks, and with which exit codes: while the daemon runs, and while none does. */
+const looks: Readonly<Record<string, { args?: string[]; running: number; stopped: number }>> = {
+  status: { running: 0, stopped: 7 },
+  why: { args: [device], running: 4, stopped: 7 },
+  'audit list': { running: 0, stopped: 7 },
+  'audit verify': { running: 0, stopped: 7 },
+  'devices list': { running: 0, stopped: 7 },
+  'devices show': { args: [device], running: 4, stopped: 7 },
+  'pairing list': { running: 0, stopped: 7 },
+  'pairing show': { args: [device], running: 4, stopped: 7 },
+  'ca show': { running: 0, stopped: 7 },
+  'ca export': { running: 0, stopped: 7 },
+  doctor: { running: 0, stopped: 0 },
+  'node status': { running: 4, stopped: 4 },
+  completion: { args: ['bash'], running: 0, stopped: 0 },
+  complete: { args: ['--', 'palyra', 'devices', 'show', ''], running: 0, stopped: 0 },
+};
+
+/** Commands that change something, or wait for somebody who does. A revocation list is made when it is asked for. */
+const changes: ReadonlySet<string> = new Set([
+  'daemon',
+  'daemon install',
+  'node run',
+  'node exec',
+  'daemon uninstall',
+  'pair',
+  'pairing',
+  'pairing code',
+  'pairing approve',
+  'pairing reject',
+  'pairing watch',
+  'devices rename',
+  'devices set-role',
+  'devices revoke',
+  'devices release',
+  'renew',
+  'backup',
+  'restore',
+  'secrets rekey',
+  'ca crl',
+  'ca rotate-root',
+  'console',
+]);
+
+test('every command is known as one that looks or one that changes something', () => {
+  const names: string[] = [];
+  const walk = (command: Command, path: string) => {
+    for (const each of command.commands) {
+      if (each.commands.length === 0) names.push(`${path} ${each.name()}`.trim());
+      walk(each, `${path} ${each.name()}`);
+    }
+  };
+  walk(buildProgram(recorded().invocation), '');
+  for (const name of names) assert.ok(looks[name] || changes.has(name), `is "${name}" one that only looks?`);
+});
+
+async function lookWithAll(home: string, expected: 'running' | 'stopped'): Promise<void> {
+  for (const [name, { args = [], ...exitCodes }] of Object.entries(looks)) {
+    for (const words of [
+      [...name.split(' '), ...args],
+      [...name.split(' '), '--help'],
+    ]) {
+      const before = await treeOf(home);
+      const { exitCode, stdout, stderr } = await runRecorded({ args: ['--home', home, ...words] });
+      assert.deepEqual(await treeOf(home), before, `palyra ${words.join(' ')} changed something`);
+      const isHelp = words.at(-1) === '--help';
+      assert.equal(
+        exitCode,
+        isHelp ? 0 : exitCodes[expected],
+        `palyra ${words.join(' ')}: ${stdout}${stderr}`,
+      );
+    }
+  }
+}
+
+async function startedHome(t: TestContext) {
+  const home = join(await temporaryFolder(t), 'home');
+  const daemon = await startDaemon({ home, config });
+  t.after(() => daemon.close(AbortSignal.abort()));
+  return { home, daemon };
+}
+
+test('commands that look write nothing while the daemon runs', { timeout: timeoutMs }, async (t) => {
+  const { home } = await startedHome(t);
+  await lookWithAll(home, 'running');
+});
+
+test('commands that look write nothing while it is stopped', { timeout: timeoutMs }, async (t) => {
+  const { home, daemon } = await startedHome(t);
+  await daemon.close();
+  await lookWithAll(home, 'stopped');
+});
+
+test('commands that look write nothing where it was killed, with and without its shared memory', {
+  timeout: timeoutMs,
+}, async (t) => {
+  const { home } = await startedHome(t);
+  for (const left of [['-wal', '-shm'], ['-wal']]) {
+    const killed = join(await temporaryFolder(t), 'home');
+    await cp(home, killed, {
+      recursive: true,
+      preserveTimestamps: true,
+      filter: (path) => !/admin\.sock$|-shm$/.test(path) || left.some((end) => path.endsWith(end)),
+    });
+    assert.ok((await stat(join(killed, 'daemon', 'registry.sqlite-wal'))).size > 0);
+    await lookWithAll(killed, 'stopped');
+  }
+});
+
+test('commands that look make no home', { timeout: timeoutMs }, async (t) => {
+  const folder = await temporaryFolder(t);
+  const before = await treeOf(folder);
+  for (const [name, { args = [] }] of Object.entries(looks)) {
+    await runRecorded({ args: ['--home', join(folder, 'home'), ...name.split(' '), ...args] });
+    assert.deepEqual(await treeOf(folder), before, `palyra ${name}`);
+  }
+});
+
+const losses: Readonly<
+  Record<string, { lose: string[]; empty?: string; check: string; says: RegExp; code: string }>
+> = {
+  'the registry': {
+    lose: ['registry.sqlite'],
+    check: 'registry',
+    says: /is not there.*palyra restore/,
+    code: 'REGISTRY_LOST',
+  },
+  'everything in the registry': {
+    lose: ['registry.sqlite'],
+    empty: 'registry.sqlite',
+    check: 'registry',
+    says: /is empty.*palyra restore/,
+    code: 'REGISTRY_LOST',
+  },
+  'the master key': {
+    lose: ['master.key'],
+    check: 'secrets',
+    says: /not there.*palyra restore/,
+    code: 'MASTER_KEY_WRONG',
+  },
+  'the secrets': {
+    lose: ['secrets'],
+    check: 'secrets',
+    says: /is lost.*palyra restore/,
+    code: 'STORE_FAILED',
+  },
+};
+
+for (const [what, { lose, empty, check, says, code }] of Object.entries(losses)) {
+  test(`a home that lost ${what}: doctor says so, and neither it nor a backup nor a start makes another`, {
+    timeout: timeoutMs,
+  }, async (t) => {
+    const { home, daemon } = await startedHome(t);
+    await daemon.close();
+    for (const name of lose) await rm(join(home, 'daemon', name), { recursive: true });
+    if (empty) await writeFile(join(home, 'daemon', empty), '', { mode: 0o600 });
+    const before = await treeOf(home);
+    const looked = await runRecorded({ args: ['--home', home, '--json', 'doctor'] });
+    assert.equal(looked.exitCode, 1);
+    const { findings } = JSON.parse(looked.stdout.split('\n')[0]!);
+    const found = findings.find(
+      (each: { check: string; verdict: string }) => each.check === check && each.verdict === 'problem',
+    );
+    assert.match(found?.message ?? JSON.stringify(findings), says);
+    assert.deepEqual(await treeOf(home), before, 'doctor');
+
+    const target = await temporaryFolder(t);
+    const passphrase = join(target, 'passphrase');
+    await writeFile(passphrase, 'correct horse battery', { mode: 0o600 });
+    const file = join(target, 'backup.age');
+    const backedUp = await runRecorded({
+      args: ['--home', home, '--json', 'backup', file, '--passphrase-file', passphrase],
+    });
+    assert.notEqual(backedUp.exitCode, 0);
+    assert.deepEqual(Object.keys(await treeOf(target)), ['', 'passphrase'], 'backup');
+
+    await assert.rejects(startDaemon({ home, config }), { code });
+    const names = (tree: Record<string, string>) =>
+      Object.keys(tree).filter((name) => !/^daemon\/lock/.test(name));
+    assert.deepEqual(names(await treeOf(home)), names(before), 'a start');
+    for (const [name, seen] of Object.entries(await treeOf(home)))
+      if (!/^(daemon(\/lock.*|\/secrets)?|daemon\/secrets\/lock)?$/.test(name))
+        assert.equal(seen, before[name], name);
+  });
+}
+
+test('a backup writes its file and leaves the home as it was', { timeout: timeoutMs }, async (t) => {
+  const { home, daemon } = await startedHome(t);
+  await daemon.close();
+  const target = await temporaryFolder(t);
+  await mkdir(join(target, 'mine'));
+  const before = await treeOf(home);
+  await backupHome(home, join(target, 'backup.age'), 'correct horse battery', { scryptLogN: 10 });
+  // The copy it is made from was in the folder for a while.
+  const but = (tree: Record<string, string>) => ({ ...tree, daemon: '' });
+  assert.deepEqual(but(await treeOf(home)), but(before));
+  assert.deepEqual(Object.keys(await treeOf(target)), ['', 'backup.age', 'mine']);
+});
