@@ -302,3 +302,49 @@ test('the doctor finds nothing on a sound home, and what is wrong on another', a
   await chmod(daemon.home, 0o755);
   assert.deepEqual(await verdicts(), { home: 'problem' });
 });
+
+test('a backup replaces no file unless it is asked to, and then only an earlier backup of the same daemon', async (t) => {
+  const [daemon, other] = [await TestDaemon.start(t), await TestDaemon.start(t)];
+  const folder = await scratch(t);
+  const file = join(folder, 'backup.age');
+  const replace = { ...quick, replace: true };
+  // What the user keeps there is the user's, whatever its name.
+  const own = ['backup.age.registry', 'backup.age.registry-wal', 'backup.age.partial'];
+  for (const name of own) await writeFile(join(folder, name), 'mine');
+  await backupHome(daemon.home, file, passphrase, quick);
+  const first = await readFile(file);
+  await expectCode(backupHome(daemon.home, file, passphrase, quick), 'BACKUP_EXISTS');
+  await expectCode(backupHome(other.home, file, passphrase, replace), 'BACKUP_EXISTS');
+  await expectCode(backupHome(daemon.home, file, 'another passphrase', replace), 'BACKUP_EXISTS');
+  await expectCode(backupHome(daemon.home, join(folder, own[0]!), passphrase, replace), 'BACKUP_EXISTS');
+  assert.deepEqual(await readFile(file), first);
+  await pair(daemon, await makeDevice());
+  const second = await backupHome(daemon.home, file, passphrase, replace);
+  assert.equal(second.devices, 1);
+  assert.deepEqual((await readdir(folder)).sort(), ['backup.age', ...own].sort());
+  for (const name of own) assert.equal(await readFile(join(folder, name), 'utf8'), 'mine', name);
+
+  // One that went back knows less than the file.
+  await daemon.stop();
+  const old = join(folder, 'old.age');
+  await writeFile(old, first);
+  await restoreHome(daemon.home, { file: old, passphrase });
+  await expectCode(backupHome(daemon.home, file, passphrase, replace), 'BACKUP_EXISTS');
+});
+
+test('a home whose registry is lost, empty or of another daemon is not backed up', async (t) => {
+  const [daemon, other] = [await TestDaemon.start(t), await TestDaemon.start(t)];
+  const folder = await scratch(t);
+  await daemon.stop();
+  await other.stop();
+  const path = join(daemon.home, 'daemon', 'registry.sqlite');
+  const file = join(folder, 'backup.age');
+  await rm(path);
+  await expectCode(backupHome(daemon.home, file, passphrase, quick), 'REGISTRY_LOST');
+  await writeFile(path, '', { mode: 0o600 });
+  await expectCode(backupHome(daemon.home, file, passphrase, quick), 'REGISTRY_LOST');
+  await cp(join(other.home, 'daemon', 'registry.sqlite'), path);
+  await expectCode(backupHome(daemon.home, file, passphrase, quick), 'REGISTRY_LOST');
+  assert.deepEqual(await readdir(folder), []);
+  assert.ok(!(await readdir(join(daemon.home, 'daemon'))).includes('copies'));
+});
