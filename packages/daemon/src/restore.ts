@@ -138,6 +138,7 @@ async function askReplaced(restored: IdentityManager, head: BackupHead, path: st
       if (wrong !== undefined) return { revoked: [], doubt: wrong };
       const last = await auditRow(before, head.audit.seq);
       isTaken = true;
+      await restored.revocationLists.continueFrom(before);
       const revoked = await carryOver(restored, before);
       const doubt =
         last?.hash === head.audit.hash

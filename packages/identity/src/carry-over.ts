@@ -5,6 +5,7 @@
 
 import type { Clock } from './clock.ts';
 import { type DeviceId, parseDeviceId } from './device-id.ts';
+import { listedAfterEndMs } from './limits.ts';
 import { revokeAllCertificates } from './pairing/desk.ts';
 import { certificateFacts, deviceFacts } from './registry/audited-facts.ts';
 import type {
@@ -261,7 +262,8 @@ async function certificateChange(
       if (known?.state !== 'issued' && known?.state !== 'active') return undefined;
       return (tx) => supersedeAgain(tx, known, now);
     case 'revoked': {
-      if (known ? known.state === 'revoked' : certificate.notAfter <= now) return undefined;
+      const listedFrom = now.getTime() - listedAfterEndMs;
+      if (known ? known.state === 'revoked' : certificate.notAfter.getTime() < listedFrom) return undefined;
       const [revocation] = await before.revocationsOf({ deviceId: subject.id, serial });
       const reason = revocation?.reason ?? restoreReason;
       const owner = await before.device(subject.id);
