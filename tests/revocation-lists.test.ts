@@ -26,16 +26,16 @@ import { run, writeFiles } from '../packages/identity/src/certificate/testing/co
 import { day, HeldClock, hour, minute } from './testing/held-clock.ts';
 import { openIdentity, peerOf } from './testing/in-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
-import { makeDevice, pair, sameIdOtherKey } from './testing/sample-device.ts';
+import { makeDevice, pair, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
 import { temporaryFolder } from './testing/temporary-folder.ts';
 import { longestWaitMs } from './testing/until.ts';
 
 /** Its certificate and whose it is. */
-async function pairHere(identity: IdentityManager, clock: HeldClock) {
-  const device = await makeDevice({ clock });
+async function pairHere(identity: IdentityManager, clock: HeldClock, known?: SampleDevice) {
+  const device = known ?? (await makeDevice({ clock }));
   const { code } = await identity.desk.mint({ kind: 'typed', address: 'x:1' });
   const pending = await requestPairing(device, peerOf(identity), parsePairingCode(code), 'x:1');
-  await identity.desk.approve(pending.requestId);
+  await identity.desk.approve(pending.requestId, { replaceIdentityKey: known !== undefined });
   const signal = AbortSignal.timeout(longestWaitMs);
   const { certificateChain } = await awaitPairing(device, peerOf(identity), pending, { signal });
   const der = certificateChain[0]!;
@@ -116,7 +116,7 @@ test('what ended a moment before its device was revoked is listed, for servers w
   clock.advance(notAfter.getTime() + 5 * minute - clock.now().getTime());
   await identity.revokeDevice(revoked.device.identity.id, 'lost');
   const other = await sameIdOtherKey(replaced.device.identity);
-  await identity.replaceIdentityKey(replaced.device.identity.id, other.publicKey);
+  await pairHere(identity, clock, { ...replaced.device, identity: other });
   const [list] = await identity.revocationLists.current();
   for (const { serial } of [revoked, replaced]) assert.ok(hexOf(list!).includes(serial));
 });

@@ -6,7 +6,8 @@ import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { type DeviceId, isUlid, makeUlid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
-import { clockToleranceMs, type PairingLimits } from '../limits.ts';
+import type { PairingLimits } from '../limits.ts';
+import { endWithDeviceAfterMs } from '../registry/audited-facts.ts';
 import type { Device, DeviceRole, Registry, RegistryTransaction } from '../registry/port.ts';
 import { mustBeLetIn } from '../registry/standing.ts';
 import { type Actor, actorName, transactBy } from '../registry/transact-by.ts';
@@ -398,8 +399,7 @@ export async function revokeAllCertificates(
   now: Date,
 ): Promise<string[]> {
   const serials: string[] = [];
-  // For a program whose clock is behind, one that has just ended is still good.
-  const endedAfter = new Date(now.getTime() - clockToleranceMs);
+  const endedAfter = new Date(endWithDeviceAfterMs(now.getTime()));
   for (;;) {
     const page = await tx.revocableCertificates({ deviceId, now: endedAfter, limit: revokedAtOnce });
     for (const { serial, state } of page) {

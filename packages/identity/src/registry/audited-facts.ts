@@ -3,6 +3,7 @@
 
 import { hash } from 'node:crypto';
 import { bytesToHex } from '@noble/curves/utils.js';
+import { clockToleranceMs } from '../limits.ts';
 import { lvCat } from '../lv.ts';
 import type { PairingRequest } from '../pairing/state.ts';
 import type { AuthorityRecord, CertificateRecord, Device } from './port.ts';
@@ -24,6 +25,14 @@ export function deviceFacts(device: Device): Facts {
     ...(recoveryAskedAt && { recovery_asked_at: recoveryAskedAt.getTime() }),
     ...(recoveryReleasedAt && { recovery_released_at: recoveryReleasedAt.getTime() }),
   };
+}
+
+/**
+ * Certificates that end later than this are ended with their device, when that is shut out at this time. For a program
+ * whose clock is behind, one that has just ended is still good.
+ */
+export function endWithDeviceAfterMs(atMs: number): number {
+  return atMs - clockToleranceMs;
 }
 
 /** Of a certificate when it is made. */

@@ -1,7 +1,7 @@
 // The state that the audit's rows lead to: what each table must say, if nobody wrote to it from outside.
 
 import type { AuditAction, AuditRow } from '../audit.ts';
-import type { Facts } from './audited-facts.ts';
+import { endWithDeviceAfterMs, type Facts } from './audited-facts.ts';
 
 type Changing = Record<string, string | number>;
 
@@ -301,6 +301,8 @@ export function endOf(
   device: AuditedDevice | undefined,
 ): { readonly state: string; readonly revokedAtMs: number | undefined } {
   if (revokedAtMs !== undefined) return { state: 'revoked', revokedAtMs };
-  const end = device?.ends.find((each) => each.seq > seq && Number(facts.not_after) > each.atMs);
+  const end = device?.ends.find(
+    (each) => each.seq > seq && Number(facts.not_after) > endWithDeviceAfterMs(each.atMs),
+  );
   return end ? { state: 'revoked', revokedAtMs: end.atMs } : { state: String(facts.state), revokedAtMs };
 }
