@@ -19,7 +19,8 @@ async function scratch(t: TestContext): Promise<string> {
   return folder;
 }
 
-const verdictOf = (path: string): Promise<RegistryVerdict> => lookAtSqliteRegistry({ path }, verifyAudit);
+const verdictOf = (path: string): Promise<RegistryVerdict> =>
+  lookAtSqliteRegistry({ path }, (registry) => verifyAudit(registry));
 
 /** What was done, with the ids of devices as `:who`, and what must be found. */
 const attacks: readonly (readonly [sql: string, found: RegExp])[] = [
@@ -171,6 +172,27 @@ test('a change of any row from outside is found, with what the table says and wh
       `${sql}: ${lines.join('\n') || verdict.problem}`,
     );
   }
+});
+
+test('a registry too large for one part is compared in parts, with the same result', async (t) => {
+  const path = join(await scratch(t), 'registry.sqlite');
+  await writeHistory(path);
+  const inParts = (rows: number) =>
+    lookAtSqliteRegistry({ path }, (registry) => verifyAudit(registry, { rowsPerPart: rows }));
+  for (const rows of [1_000, 50, 7])
+    assert.deepEqual(await inParts(rows), await verdictOf(path), `${rows} rows`);
+  const raw = new DatabaseSync(path);
+  raw.exec(
+    "UPDATE certificates SET state = 'active'; DELETE FROM revocations; UPDATE devices SET role = 'operator'",
+  );
+  raw.close();
+  const sorted = (verdict: RegistryVerdict) => {
+    assert.ok(!verdict.ok);
+    return verdict.differences.map(describeDifference).sort();
+  };
+  const whole = sorted(await verdictOf(path));
+  assert.ok(whole.length > 20);
+  for (const rows of [50, 7]) assert.deepEqual(sorted(await inParts(rows)), whole, `${rows} rows`);
 });
 
 test('palyra doctor and palyra audit verify find what one UPDATE has changed, also while the daemon runs', async (t) => {

@@ -2,7 +2,8 @@
 // part of it is lost.
 
 import assert from 'node:assert/strict';
-import { cp, mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { cp, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { backupHome, startDaemon } from '@palyra/daemon';
@@ -213,4 +214,56 @@ test('a backup writes its file and leaves the home as it was', { timeout: timeou
   const but = (tree: Record<string, string>) => ({ ...tree, daemon: '' });
   assert.deepEqual(but(await treeOf(home)), but(before));
   assert.deepEqual(Object.keys(await treeOf(target)), ['', 'backup.age', 'mine']);
+});
+
+/** As another program sees a folder that is mounted read-only; nothing where that cannot be done. */
+const readOnly = (home: string, out: string) => [
+  'unshare',
+  '--mount',
+  'sh',
+  '-ec',
+  'mount --bind "$0" "$0"; mount -o remount,ro,bind "$0"; out="$1"; shift; if touch "$0/x" 2>/dev/null; then exit 99; fi; exec "$@" >"$out"',
+  home,
+  out,
+];
+
+test('on a read-only file system a look tells the same, and a backup is made elsewhere', {
+  timeout: timeoutMs,
+}, async (t) => {
+  const { home, daemon } = await startedHome(t);
+  const killed = join(await temporaryFolder(t), 'home');
+  await cp(home, killed, { recursive: true, filter: (path) => !path.endsWith('admin.sock') });
+  await daemon.close();
+  const target = await temporaryFolder(t);
+  if (spawnSync('unshare', ['--mount', 'true']).status !== 0) {
+    t.skip('THIS USER MAY NOT MOUNT: run it as root');
+    return;
+  }
+  for (const [name, place] of Object.entries({ stopped: home, killed })) {
+    const before = await treeOf(place);
+    const script = `
+      import { backupHome, examineHome } from '@palyra/daemon';
+      const findings = await examineHome(process.argv[1], new Date());
+      const backup = await backupHome(process.argv[1], process.argv[2], 'correct horse battery', { scryptLogN: 1 });
+      console.log(JSON.stringify({ problems: findings.filter(({ verdict }) => verdict === 'problem'), backup }));
+    `;
+    const out = join(target, 'out.json');
+    const [program, ...args] = readOnly(place, out);
+    const node = [
+      process.execPath,
+      '--disable-warning=ExperimentalWarning',
+      '--input-type=module',
+      '-e',
+      script,
+    ];
+    const ran = spawnSync(program!, [...args, ...node, place, join(target, `${name}.age`)], {
+      cwd: import.meta.dirname,
+      encoding: 'utf8',
+    });
+    assert.equal(ran.status, 0, ran.stderr);
+    const { problems, backup } = JSON.parse(await readFile(out, 'utf8'));
+    assert.deepEqual(problems, [], name);
+    assert.equal(backup.daemonId, daemon.daemonId);
+    assert.deepEqual(await treeOf(place), before);
+  }
 });

@@ -1,29 +1,37 @@
 // The copy of the registry that a backup is made from: in the home, where nobody else looks, and gone afterwards.
 
-import { mkdir, mkdtemp, readdir, rm, rmdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { copySqliteRegistry } from '@palyra/registry-sql';
-import { type DaemonPaths, takeLock } from './home.ts';
+import { partialName } from './backup-file.ts';
+import { type DaemonPaths, takeLock, unlessExists } from './home.ts';
 
 const lockName = 'lock';
+/** Has the path of what is being written elsewhere. */
+const unfinishedName = 'unfinished';
 
-/**
- * @param work is given the copy's path.
- * @throws as `copySqliteRegistry`
- */
+export interface RegistryCopy {
+  readonly path: string;
+  /** Before a file of this name is made: if the backup is killed, the next one or a start removes it. */
+  announce(file: string): Promise<void>;
+}
+
+/** @throws as `copySqliteRegistry` */
 export async function withRegistryCopy<T>(
   paths: DaemonPaths,
-  work: (copy: string) => Promise<T>,
+  work: (copy: RegistryCopy) => Promise<T>,
 ): Promise<T> {
   await removeLeftCopies(paths);
   const folder = await makeFolder(paths);
   // The kernel's: a killed backup lets go of it, and what it left is removed.
   const lock = takeLock(join(folder, lockName));
   try {
-    const copy = join(folder, 'registry.sqlite');
-    await copySqliteRegistry(paths.registry, copy);
-    return await work(copy);
+    const path = join(folder, 'registry.sqlite');
+    await copySqliteRegistry(paths.registry, path);
+    const announce = (file: string) =>
+      writeFile(join(folder, unfinishedName), resolve(file), { mode: 0o600, flush: true });
+    return await work({ path, announce });
   } finally {
     lock?.close();
     await rm(folder, { recursive: true, force: true });
@@ -39,14 +47,19 @@ export async function removeLeftCopies({ copies }: DaemonPaths): Promise<void> {
     if (!(await readdir(folder)).includes(lockName)) continue;
     const lock = takeLock(join(folder, lockName));
     lock?.close();
-    if (lock) await rm(folder, { recursive: true, force: true });
+    if (!lock) continue;
+    const unfinished = await readFile(join(folder, unfinishedName), 'utf8').catch(() => '');
+    // Only what such a backup can have made.
+    if (partialName.test(unfinished)) await rm(unfinished, { force: true }).catch(() => {});
+    await rm(folder, { recursive: true, force: true });
   }
   await rmdir(copies).catch(unlessUsed);
 }
 
 async function makeFolder({ copies }: DaemonPaths): Promise<string> {
   try {
-    await mkdir(copies, { mode: 0o700, recursive: true });
+    // Not recursive: that makes ENOENT of a read-only file system.
+    await mkdir(copies, { mode: 0o700 }).catch(unlessExists);
     return await mkdtemp(join(copies, 'copy-'));
   } catch (error) {
     // A home that cannot be written to can still be backed up.

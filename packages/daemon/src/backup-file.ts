@@ -9,6 +9,7 @@ import { Readable } from 'node:stream';
 import { IdentityError } from '@palyra/identity';
 import { Decrypter, Encrypter } from 'age-encryption';
 import { z } from 'zod';
+import type { RegistryCopy } from './backup-copy.ts';
 
 const magic = 'palyra-backup-v2';
 /** The first two lines; the rest is streamed. */
@@ -25,15 +26,17 @@ const headSchema = z.strictObject({
 });
 export type BackupHead = z.infer<typeof headSchema>;
 
+/** Of a backup that is being written beside its file. */
+export const partialName = /\.[0-9a-f]{32}\.partial$/;
+
 export interface BackupContents {
   readonly head: BackupHead;
-  /** Path of the registry's copy. */
-  readonly registry: string;
+  readonly registry: RegistryCopy;
 }
 
 /**
  * Writes the file; it is there whole or not at all.
- * @param mayReplace asked when there is a file of this name, once the new one is complete.
+ * @param replace what is there; only once the new file is complete.
  * @throws BACKUP_EXISTS for a file that may not be replaced, and what the disk says.
  */
 export async function writeBackup(
@@ -45,9 +48,10 @@ export async function writeBackup(
   const encrypter = new Encrypter();
   encrypter.setPassphrase(passphrase);
   encrypter.setScryptWorkFactor(scryptLogN);
-  const plain = Readable.toWeb(Readable.from(contents(head, registry))) as ReadableStream<Uint8Array>;
+  const plain = Readable.toWeb(Readable.from(contents(head, registry.path))) as ReadableStream<Uint8Array>;
   // A name that nobody else has: what the user keeps beside it is not touched.
-  const partial = `${file}.${randomBytes(8).toString('hex')}.partial`;
+  const partial = `${file}.${randomBytes(16).toString('hex')}.partial`;
+  await registry.announce(partial);
   try {
     await writeNew(partial, await encrypter.encrypt(plain));
     if (replace) await rename(partial, file);

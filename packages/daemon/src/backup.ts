@@ -67,8 +67,8 @@ export async function backupHome(
   return withFileErrors(file, () =>
     // The registry first: every authority in it then has its key among the secrets, which are written before.
     withRegistryCopy(paths, async (registry) => {
-      const { head, ...counted } = await describe(paths, registry, clock.now());
-      if (replace) await mustBeEarlier(file, passphrase, head, registry);
+      const { head, ...counted } = await describe(paths, registry.path, clock.now());
+      if (replace) await mustBeEarlier(file, passphrase, head, registry.path);
       await writeBackup(file, { head, registry }, { passphrase, scryptLogN }, replace);
       const { madeAtMs, daemonId, trustDomain } = head;
       return { madeAt: new Date(madeAtMs), daemonId, trustDomain, ...counted };

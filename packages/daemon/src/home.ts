@@ -131,6 +131,6 @@ function inUse(home: string, holder: string): IdentityError {
   );
 }
 
-function unlessExists(error: NodeJS.ErrnoException): void {
+export function unlessExists(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EEXIST') throw error;
 }

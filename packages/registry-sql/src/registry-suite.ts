@@ -49,6 +49,57 @@ export function registrySuite(
     });
   };
 
+  describe(`${name}: everything there is`, () => {
+    it('certificates and pairings come in pages, each once, in order', async (registry) => {
+      const added = [await addDevice(registry), await addDevice(registry), await addDevice(registry)];
+      const shapes = pairingOfEveryShape();
+      await registry.transact(async (tx) => {
+        for (const pairing of shapes) await tx.insertPairing(pairing);
+      });
+      const serials = added.map(({ certificate }) => certificate.serial).sort();
+      const first = await registry.certificates({ limit: 2 });
+      const rest = await registry.certificates({ limit: 2, after: first.at(-1)!.serial });
+      assert.deepEqual(
+        [...first, ...rest].map(({ serial }) => serial),
+        serials,
+      );
+      const half = await registry.allPairings({ limit: 5 });
+      const others = await registry.allPairings({ limit: 100, after: half.at(-1)!.id });
+      assert.deepEqual(
+        [...half, ...others],
+        shapes.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+      );
+    });
+
+    it('revocations of a device and of one of its certificates are found apart, and rows are counted', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const of = { at: NOW, deviceId: device.id, reason: 'lost' };
+      await registry.transact(async (tx) => {
+        await tx.insertRevocation({ ...of, serial: undefined });
+        await tx.insertRevocation({ ...of, serial: certificate.serial });
+      });
+      for (const serial of [undefined, certificate.serial])
+        assert.deepEqual(await registry.revocationsOf({ deviceId: device.id, serial }), [{ ...of, serial }]);
+      assert.deepEqual(await registry.revocationsOf({ deviceId: sampleUlid(), serial: undefined }), []);
+      assert.deepEqual(await registry.rowCounts(), { devices: 1, revocations: 2 });
+    });
+
+    it('a snapshot stays as it was, and the registry goes on', async (registry) => {
+      await addDevice(registry);
+      await registry.transact((tx) => tx.appendAudit(sampleEvent()));
+      const now = await registry.snapshot();
+      try {
+        await addDevice(registry);
+        await registry.transact((tx) => tx.appendAudit(sampleEvent()));
+        assert.equal((await now.counts()).devices, 1);
+        assert.equal((await now.auditHead()).seq, 1);
+        assert.equal((await registry.counts()).devices, 2);
+      } finally {
+        await now.close();
+      }
+    });
+  });
+
   describe(`${name}: devices`, () => {
     it('a device is read as it was written, with everything and with nothing optional', async (registry) => {
       const full = sampleDevice({

@@ -6,7 +6,6 @@ import { AuditedState } from './audited-state.ts';
 import { type Difference, differencesOf, differencesOfTheRest } from './differences.ts';
 import type { Registry, RegistryReader } from './port.ts';
 
-/** Rows of the audit for one part: what they are about is held in memory, some 20 to 40 MiB. */
 const rowsPerPart = 200_000;
 const maxDifferences = 1000;
 const shownDifferences = 20;
@@ -18,20 +17,25 @@ export type RegistryVerdict =
 
 /**
  * A registry as it is at one moment. Every row of it is read, in bounded memory.
+ * @param options.rowsPerPart of the audit; what they are about is held in memory, and a longer audit is read once for each
+ *   part. Default 200,000: some 20 to 40 MiB.
  * @returns at most 1000 differences.
  */
-export async function verifyAudit(registry: Registry | RegistryReader): Promise<RegistryVerdict> {
-  if (!('snapshot' in registry)) return verify(registry, rowsPerPart);
+export async function verifyAudit(
+  registry: Registry | RegistryReader,
+  options: { readonly rowsPerPart?: number } = {},
+): Promise<RegistryVerdict> {
+  const perPart = options.rowsPerPart ?? rowsPerPart;
+  if (!('snapshot' in registry)) return verify(registry, perPart);
   const now = await registry.snapshot();
   try {
-    return await verify(now, rowsPerPart);
+    return await verify(now, perPart);
   } finally {
     await now.close();
   }
 }
 
-/** @param perPart of a part, in rows of the audit. */
-export async function verify(registry: RegistryReader, perPart: number): Promise<RegistryVerdict> {
+async function verify(registry: RegistryReader, perPart: number): Promise<RegistryVerdict> {
   const head = await registry.auditHead();
   const newest = (await registry.audit({ limit: 1 }))[0]?.seq ?? 0;
   if (newest > head.seq) {

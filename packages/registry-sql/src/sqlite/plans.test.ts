@@ -33,6 +33,12 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
   ]);
   const searches: Record<string, [CompiledQuery, RegExp]> = {
     device: [statements.device({ id: 'i' }), /\(id=\?\)/],
+    certificates: [statements.certificates({ after: 's', limit }), /\(serial>\?\)/],
+    allPairings: [statements.allPairings({ after: 'i', limit }), /\(id>\?\)/],
+    revocationsOfDevice: [
+      statements.revocationsOfDevice({ device_id: 'd' }),
+      /revocations_device \(device_id=\? AND serial=\?\)/,
+    ],
     devices: [statements.devices({ limit, after: 'i' }), /\(id>\?\)/],
     serial: [statements.certificateBySerial({ serial: 's' }), /\(serial=\?\)/],
     fingerprint: [statements.certificateByFingerprint({ fingerprint: 'f' }), /\(fingerprint=\?\)/],
