@@ -115,14 +115,16 @@ test("another home's secret file, and another home's master key, are refused", a
   await startsAgain(t);
 });
 
+const lost = { code: 'REGISTRY_LOST', exitCode: 6 };
+
 test('a registry that is gone while the secrets remain is refused: no second daemon is made of them', async (t) => {
   const registry = join(home, 'daemon', 'registry.sqlite');
   await rename(registry, `${home}/backup`);
   for (const time of ['the first time', 'and again']) {
-    const message = await failure(palyra(['daemon'], { home }), failed);
-    assert.match(message, /Restore the registry from a backup, or start with a new home/, time);
+    const message = await failure(palyra(['daemon'], { home }), lost);
+    assert.match(message, /palyra restore FILE.*start with a new home/, time);
+    assert.deepEqual(await find(home, 'daemon/registry.sqlite*'), [], 'none is made');
   }
-  for (const path of await find(home, 'daemon/registry.sqlite*')) await rm(path);
   await rename(`${home}/backup`, registry);
   await startsAgain(t);
 });
@@ -133,7 +135,7 @@ test('a registry that is no registry, or empty, is refused', async (t) => {
   await writeFile(registry, 'not a database, but long enough to be taken for one'.repeat(100));
   assert.match(await failure(palyra(['daemon'], { home }), failed), /restore it from a backup/);
   await writeFile(registry, '');
-  assert.match(await failure(palyra(['daemon'], { home }), failed), /Restore the registry from a backup/);
+  assert.match(await failure(palyra(['daemon'], { home }), lost), /palyra restore FILE/);
   await writeFile(registry, right);
   await startsAgain(t);
 });
