@@ -73,7 +73,7 @@ soakTest(
       await admin.mintCode({}).then(({ pairingId }) => admin.rejectPairing({ id: pairingId }));
     }
     assert.ok(whole > 0, 'no backup was ever complete');
-    await backupHome(home, file, passphrase, { scryptLogN: 1 });
+    await backupHome(home, file, passphrase, { scryptLogN: 1, replace: true });
     assert.deepEqual((await readdir(home)).sort(), ['backup.age', 'daemon'], 'nothing is left behind');
     assert.ok((await admin.verifyAudit({})).ok);
   },

@@ -92,8 +92,8 @@ export { awaitPairing, type PairingDevice, type PairingPeer, requestPairing } fr
 export { MAX_NAME_LENGTH, parseDeviceKind, parseDeviceName, parseDeviceRole } from './pairing/name.ts';
 export type { Pairing, PairingEvent, PairingRequest, PairingState } from './pairing/state.ts';
 export { isDue, step } from './pairing/state.ts';
-export { type ListenerErrors, type RegistryListener, RegistryListeners } from './registry/listeners.ts';
 export type { Difference } from './registry/differences.ts';
+export { type ListenerErrors, type RegistryListener, RegistryListeners } from './registry/listeners.ts';
 export type {
   AuthorityRecord,
   AuthorityState,
