@@ -305,7 +305,7 @@ test('the doctor finds nothing on a sound home, and what is wrong on another', a
 
 test('a backup replaces no file unless it is asked to, and then only an earlier backup of the same daemon', async (t) => {
   const [daemon, other] = [await TestDaemon.start(t), await TestDaemon.start(t)];
-  const folder = await temporaryFolder(t);
+  const folder = temporaryFolder();
   const file = join(folder, 'backup.age');
   const replace = { ...quick, replace: true };
   // What the user keeps there is the user's, whatever its name.
@@ -334,7 +334,7 @@ test('a backup replaces no file unless it is asked to, and then only an earlier 
 
 test('a home whose registry is lost, empty or of another daemon is not backed up', async (t) => {
   const [daemon, other] = [await TestDaemon.start(t), await TestDaemon.start(t)];
-  const folder = await temporaryFolder(t);
+  const folder = temporaryFolder();
   await daemon.stop();
   await other.stop();
   const path = join(daemon.home, 'daemon', 'registry.sqlite');

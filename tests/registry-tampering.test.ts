@@ -1,23 +1,17 @@
 // Somebody who can write to the registry's file changes a row. Whatever that weakens, a look at the registry finds it.
 
 import assert from 'node:assert/strict';
-import { cp, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import test, { type TestContext } from 'node:test';
+import test from 'node:test';
 import { examineHome } from '@palyra/daemon';
 import { describeDifference, type RegistryVerdict, verifyAudit } from '@palyra/identity';
 import { lookAtSqliteRegistry } from '@palyra/registry-sql';
 import { type Who, writeHistory } from './testing/rich-history.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
-
-async function scratch(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-tampering-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
+import { temporaryFolder } from './testing/temporary-folder.ts';
 
 const verdictOf = (path: string): Promise<RegistryVerdict> =>
   lookAtSqliteRegistry({ path }, (registry) => verifyAudit(registry));
@@ -146,8 +140,8 @@ const attacks: readonly (readonly [sql: string, found: RegExp])[] = [
   ['UPDATE ledger SET devices = 0', /^ledger counts: .* devices 0/],
 ];
 
-test('a change of any row from outside is found, with what the table says and what the audit says', async (t) => {
-  const folder = await scratch(t);
+test('a change of any row from outside is found, with what the table says and what the audit says', async () => {
+  const folder = temporaryFolder();
   const original = join(folder, 'registry.sqlite');
   const { devices } = await writeHistory(original);
   const whole = await verdictOf(original);
@@ -174,8 +168,8 @@ test('a change of any row from outside is found, with what the table says and wh
   }
 });
 
-test('a registry too large for one part is compared in parts, with the same result', async (t) => {
-  const path = join(await scratch(t), 'registry.sqlite');
+test('a registry too large for one part is compared in parts, with the same result', async () => {
+  const path = join(temporaryFolder(), 'registry.sqlite');
   await writeHistory(path);
   const inParts = (rows: number) =>
     lookAtSqliteRegistry({ path }, (registry) => verifyAudit(registry, { rowsPerPart: rows }));

@@ -1,8 +1,7 @@
 // Nothing that was refused comes back with a backup from before.
 
 import assert from 'node:assert/strict';
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test, { type TestContext } from 'node:test';
@@ -21,6 +20,8 @@ import { freePort } from './testing/free-port.ts';
 import { HeldClock, minute } from './testing/held-clock.ts';
 import { TestDaemon, type TestDaemonOptions } from './testing/running-daemon.ts';
 import { makeDevice, pair, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 const passphrase = 'correct horse battery';
 const quick = { scryptLogN: 10 };
@@ -31,9 +32,8 @@ interface Place {
   readonly options: TestDaemonOptions;
 }
 
-async function place(t: TestContext): Promise<Place> {
-  const folder = await mkdtemp(join(tmpdir(), 'palyra-restore-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+async function place(): Promise<Place> {
+  const folder = temporaryFolder();
   const ports = { pairing: await freePort(), node: await freePort() };
   return { folder, file: join(folder, 'backup.age'), options: { home: join(folder, 'home'), ports } };
 }
@@ -53,7 +53,7 @@ async function pairByItself(daemon: TestDaemon, device: SampleDevice): Promise<P
   );
   const { state } = await daemon.admin.getPairing({ id: pending.requestId });
   assert.ok(state === 'approved' || state === 'issued', `the operator is asked: ${state}`);
-  return awaitPairing(device, await daemon.peer(), pending, { signal: AbortSignal.timeout(10_000) });
+  return awaitPairing(device, await daemon.peer(), pending, { signal: AbortSignal.timeout(longestWaitMs) });
 }
 
 for (const [who, lose] of Object.entries<(daemon: TestDaemon, folder: string) => Promise<void>>({
@@ -88,7 +88,7 @@ for (const [who, lose] of Object.entries<(daemon: TestDaemon, folder: string) =>
   },
 })) {
   test(`${who} is no evidence: the operator has to say what was revoked`, async (t) => {
-    const { folder, file, options } = await place(t);
+    const { folder, file, options } = await place();
     const first = await TestDaemon.start(t, options);
     await first.stop();
     await cp(registryOf(first.home), join(folder, 'older.sqlite'));
@@ -110,7 +110,7 @@ for (const [who, lose] of Object.entries<(daemon: TestDaemon, folder: string) =>
 
 test('a device from after the backup that was revoked stays out: its id, its keys, also with a code that asks nobody', async (t) => {
   for (const revokedSince of [undefined, 'named'] as const) {
-    const { file, options } = await place(t);
+    const { file, options } = await place();
     const daemon = await TestDaemon.start(t, options);
     await backupHome(daemon.home, file, passphrase, quick);
     const [gone, fine] = [await makeDevice(), await makeDevice()];
@@ -138,7 +138,7 @@ test('a device from after the backup that was revoked stays out: its id, its key
 });
 
 test('an identity key that was replaced stays out, also that of a device from after the backup', async (t) => {
-  const { file, options } = await place(t);
+  const { file, options } = await place();
   const daemon = await TestDaemon.start(t, options);
   await backupHome(daemon.home, file, passphrase, quick);
   const stolen = await makeDevice();
@@ -155,7 +155,7 @@ test('an identity key that was replaced stays out, also that of a device from af
 
 test('a certificate that was superseded after the backup stays so, and its use is reported', async (t) => {
   const clock = new HeldClock(Date.now() - 20 * minute);
-  const { file, options } = await place(t);
+  const { file, options } = await place();
   const daemon = await TestDaemon.start(t, { ...options, clock });
   const device = await makeDevice({ clock });
   const old = await pair(daemon, device);
@@ -178,7 +178,7 @@ test('a certificate that was superseded after the backup stays so, and its use i
 
 test('the mark of a possible copy, a quarantine and a question to the operator outlive a restore, and a used release is used', async (t) => {
   const clock = new HeldClock(Date.now() - 20 * minute);
-  const { file, options } = await place(t);
+  const { file, options } = await place();
   const daemon = await TestDaemon.start(t, { ...options, clock, cloning: 'quarantine' });
   const { identity } = daemon.running;
   const enter = async (name: string) => {
@@ -223,7 +223,7 @@ test('the mark of a possible copy, a quarantine and a question to the operator o
 });
 
 test('a root that was retired since does not come back: where the backup knows the next one it signs, otherwise the restore is refused', async (t) => {
-  const { folder, options } = await place(t);
+  const { folder, options } = await place();
   const daemon = await TestDaemon.start(t, options);
   const { rootRotation } = daemon.running.identity;
   const backUp = (name: string) => backupHome(daemon.home, join(folder, name), passphrase, quick);

@@ -16,6 +16,7 @@ import { expectCode } from './expect-code.ts';
 import { day, HeldClock } from './held-clock.ts';
 import { peerOf } from './in-process.ts';
 import { makeDevice, type SampleDevice, sameIdOtherKey } from './sample-device.ts';
+import { longestWaitMs } from './until.ts';
 import { wrongPin } from './wrong-code.ts';
 
 export type Who =
@@ -60,7 +61,7 @@ export async function writeHistory(path: string): Promise<History> {
   const pair = async (device: SampleDevice, choice: Parameters<typeof desk.approve>[1] = {}) => {
     const pending = await request(device);
     await desk.approve(pending.requestId, { by: 'admin socket', ...choice });
-    return awaitPairing(device, peerOf(identity), pending, { signal: AbortSignal.timeout(10_000) });
+    return awaitPairing(device, peerOf(identity), pending, { signal: AbortSignal.timeout(longestWaitMs) });
   };
   const admit = (enrollment: PairedEnrollment, source = '192.0.2.1') =>
     identity.admit(readPeerCertificate(enrollment.certificateChain[0]!).fingerprint, source);

@@ -15,7 +15,7 @@ import { treeOf } from './testing/tree.ts';
 const here = { host: '127.0.0.1', port: 0 };
 const config = { pairing: here, node: here, quic: { enabled: false }, console: { enabled: false } };
 const device = '01KAT0MZP8C4T7T1JQ5Z7K3QX9';
-const timeoutMs = 60_000;
+const timeoutMs = 10 * 60_000;
 
 /** How each command looks that only looks, and with which exit codes: while the daemon runs, and while none does. */
 const looks: Readonly<Record<string, { args?: string[]; running: number; stopped: number }>> = {
