@@ -7,7 +7,6 @@ import { DatabaseSync } from 'node:sqlite';
 import test, { type TestContext } from 'node:test';
 import { backupHome, restoreHome } from '@palyra/daemon';
 import {
-  awaitPairing,
   type PairedEnrollment,
   parsePairingCode,
   readPeerCertificate,
@@ -19,9 +18,8 @@ import { expectCode } from './testing/expect-code.ts';
 import { freePort } from './testing/free-port.ts';
 import { HeldClock, minute } from './testing/held-clock.ts';
 import { TestDaemon, type TestDaemonOptions } from './testing/running-daemon.ts';
-import { makeDevice, pair, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
+import { collect, makeDevice, pair, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
 import { temporaryFolder } from './testing/temporary-folder.ts';
-import { longestWaitMs } from './testing/until.ts';
 
 const passphrase = 'correct horse battery';
 const quick = { scryptLogN: 10 };
@@ -53,7 +51,7 @@ async function pairByItself(daemon: TestDaemon, device: SampleDevice): Promise<P
   );
   const { state } = await daemon.admin.getPairing({ id: pending.requestId });
   assert.ok(state === 'approved' || state === 'issued', `the operator is asked: ${state}`);
-  return awaitPairing(device, await daemon.peer(), pending, { signal: AbortSignal.timeout(longestWaitMs) });
+  return collect(daemon, device, pending);
 }
 
 for (const [who, lose] of Object.entries<(daemon: TestDaemon, folder: string) => Promise<void>>({

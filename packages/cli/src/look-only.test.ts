@@ -40,6 +40,7 @@ const changes: ReadonlySet<string> = new Set([
   'daemon',
   'daemon install',
   'node run',
+  'node forget',
   'node exec',
   'daemon uninstall',
   'pair',
