@@ -29,9 +29,7 @@ export const tlsEndings = {
   'reset after the preface': async (target) => {
     const { raw, secure } = await begun(target);
     // The daemon's SETTINGS are here: it has a session by now, and waits for theirs to be acknowledged.
-    await new Promise<void>((resolve) => {
-      secure.once('readable', () => resolve()).once('close', () => resolve());
-    });
+    await readable(secure);
     raw.resetAndDestroy();
     await closed(raw);
   },
@@ -43,6 +41,16 @@ export const tlsEndings = {
     secure.write(hello);
     await happened(secure, 'secureConnect');
     raw.resetAndDestroy();
+    await closed(raw);
+  },
+  /** What the daemon then sends is answered by a reset. */
+  'closed with the preface': async (target) => {
+    const raw = await connected(target);
+    const secure = secureOn(raw, target);
+    secure.on('error', () => {});
+    secure.write(hello);
+    await happened(secure, 'secureConnect');
+    raw.destroy();
     await closed(raw);
   },
   'closed in order': async (target) => {
@@ -72,7 +80,7 @@ export const tlsEndings = {
   },
   'half a handshake, reset': async (target) => {
     const raw = await connected(target);
-    await new Promise<void>((resolve) => raw.write(partOfHello, () => resolve()));
+    await written(raw, partOfHello);
     raw.resetAndDestroy();
     await closed(raw);
   },
@@ -129,7 +137,7 @@ export const httpEndings = {
   'reset with the answer unread': async (target) => {
     const raw = await connected(target);
     raw.write(get(target.address));
-    await new Promise<void>((resolve) => raw.once('readable', () => resolve()));
+    await readable(raw);
     raw.resetAndDestroy();
     await closed(raw);
   },
@@ -140,7 +148,7 @@ export const httpEndings = {
   },
   'half a request, reset': async (target) => {
     const raw = await connected(target);
-    await new Promise<void>((resolve) => raw.write(get(target.address).subarray(0, 20), () => resolve()));
+    await written(raw, get(target.address).subarray(0, 20));
     raw.resetAndDestroy();
     await closed(raw);
   },
@@ -184,7 +192,7 @@ export async function begun(target: Target): Promise<{ raw: net.Socket; secure: 
   const secure = secureOn(raw, target);
   await happened(secure, 'secureConnect');
   secure.on('error', () => {});
-  await new Promise<void>((resolve) => secure.write(hello, () => resolve()));
+  await written(secure, hello);
   return { raw, secure };
 }
 
@@ -196,6 +204,19 @@ function secureOn(socket: net.Socket, { secureContext }: Target): tls.TLSSocket 
     ...(secureContext && { secureContext }),
   });
 }
+
+/** Resolves when the system has taken it, or the socket has closed. */
+const written = (socket: net.Socket, bytes: Buffer) =>
+  new Promise<void>((resolve) => {
+    socket.once('close', () => resolve()).write(bytes, () => resolve());
+  });
+
+/** Resolves when something has come, or the socket has closed. */
+const readable = (socket: net.Socket) =>
+  new Promise<void>((resolve) => {
+    if (socket.closed) resolve();
+    socket.once('readable', () => resolve()).once('close', () => resolve());
+  });
 
 /** @throws what breaks it, or when it takes too long. */
 function happened(socket: net.Socket, event: string): Promise<void> {

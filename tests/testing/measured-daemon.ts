@@ -175,7 +175,7 @@ export class MeasuredDaemon {
         },
       },
     );
-    return all;
+    return all.map((each) => ({ ...each, run: (from) => inTime(each, from) }));
   }
 }
 
@@ -193,4 +193,16 @@ async function foreignCredential(): Promise<Credential> {
   const { key, certificateChain } = await identity.issueServerCredential({ dnsNames: [], ipAddresses: [] });
   await registry.close();
   return { cert: certificatesToPem(certificateChain), key: key.toPem() };
+}
+
+const patienceMs = 120_000;
+
+/** @throws when it neither ends nor fails: an ending that hangs is a failure, and not a run that stands still. */
+async function inTime({ listener, name, run }: Ending, from?: string): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(new Error(`${listener}, ${name}: not over after ${patienceMs} ms`)),
+    patienceMs,
+  );
+  await Promise.race([run(from), promise]).finally(() => clearTimeout(timer));
 }

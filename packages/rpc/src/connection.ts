@@ -121,8 +121,9 @@ export class Connection {
 
   /** The same, for no longer than this. */
   endWithin(ms: number): void {
-    this.finish();
+    // First: should the polite way fail, this one is left.
     setTimeout(() => this.end(), ms).unref();
+    this.finish();
   }
 
   /** Ends it and its calls. Its last frames get a moment to leave. */
