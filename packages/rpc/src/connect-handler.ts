@@ -9,9 +9,10 @@ import {
   type ContextValues,
   createConnectRouter,
 } from '@connectrpc/connect';
-import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
-import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
+import type { UniversalServerRequest, UniversalServerResponse } from '@connectrpc/connect/protocol';
+import { universalRequestFromNodeRequest } from '@connectrpc/connect-node';
 import { dropFarDeadline } from './deadline.ts';
+import { roomOrEnd } from './node-http2.ts';
 import { inMessages, inPieces } from './pieces.ts';
 
 type Request = IncomingMessage | Http2ServerRequest;
@@ -41,7 +42,7 @@ export function connectHandler(
     const call = universalRequest(request, response, contextValues(request), options.readMaxBytes);
     if (!call) return refuse(response, 400);
     handler(call)
-      .then((answer) => universalResponseToNodeResponse(answer, response))
+      .then((answer) => send(answer, response))
       .catch((error) => {
         if (hasGone(response)) return;
         onError(error, path);
@@ -69,6 +70,23 @@ function universalRequest(
   }
 }
 
+/** Headers go with the first message and not before: until then the handler may set them. */
+async function send(answer: UniversalServerResponse, to: Response): Promise<void> {
+  const response = to as ServerResponse;
+  const head = () => response.writeHead(answer.status, Object.fromEntries(answer.header ?? []));
+  let begun = false;
+  for await (const bytes of (answer.body ?? []) as AsyncIterable<Uint8Array>) {
+    // Which ends the handler as well.
+    if (hasGone(to)) return;
+    if (!begun) head();
+    begun = true;
+    if (!response.write(bytes)) await roomOrEnd(to);
+  }
+  if (hasGone(to)) return;
+  if (!begun) head();
+  if (answer.trailer) response.addTrailers(Object.fromEntries(answer.trailer));
+  response.end();
+}
 function refuse(response: Response, status: number): void {
   response.statusCode = status;
   response.end();

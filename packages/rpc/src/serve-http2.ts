@@ -3,6 +3,7 @@
 import http2 from 'node:http2';
 import { Code, ConnectError, type ConnectRouter, type ContextValues } from '@connectrpc/connect';
 import { connectHandler } from './connect-handler.ts';
+import { closeAfterAnswer } from './node-http2.ts';
 import {
   grpcContentType,
   grpcStatusOk,
@@ -144,8 +145,7 @@ function answerUnary(
     if (!refusal) return;
     stream.removeAllListeners('data').removeAllListeners('end');
     answer(refusal);
-    // Asks for no more of the request; after the answer, which is an answer all the same (RFC 9113 8.1).
-    stream.close(http2.constants.NGHTTP2_NO_ERROR);
+    closeAfterAnswer(stream);
   });
   stream.on('end', () => together(() => void call.answer().then(answer)));
 }

@@ -115,7 +115,7 @@ async function call(
   stream.on('trailers', (got) => {
     tail = got;
   });
-  stream.on('data', (bytes) => body.push(bytes));
+  stream.on('data', (bytes: Buffer) => body.push(bytes));
   stream.on('error', () => {});
   for (const part of parts) {
     if (stream.writable) stream.write(part);
