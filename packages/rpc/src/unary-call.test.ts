@@ -264,7 +264,11 @@ test('what a check lets a handler do ends with the signal that the check gives',
     readMaxBytes: maxBytes,
     contextValues: () => createContextValues(),
     onError: (error) => assert.fail(error as Error),
-    check: { unary: async (_method, _values, run) => run(end.signal), interceptor: (next) => next },
+    check: {
+      begin: () => undefined,
+      unary: async (_method, _values, run) => run(end.signal),
+      interceptor: (next) => next,
+    },
   });
   const session = await listen(t, server);
   const answer = call(session, grpc, [envelope(from('wait'))]);
