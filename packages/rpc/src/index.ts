@@ -56,3 +56,10 @@ export {
   type UnaryCallOptions,
   UnaryMethods,
 } from './unary-call.ts';
+export {
+  defaultUnfinishedLimits,
+  type HeldBytes,
+  type SessionBytes,
+  UnfinishedBytes,
+  type UnfinishedLimits,
+} from './unfinished-bytes.ts';
