@@ -33,6 +33,8 @@ export class RawTls {
       if (label === 'CLIENT_TRAFFIC_SECRET_0') secret = Buffer.from(value!, 'hex');
     });
     await once(above, 'secureConnect');
+    // The client's Finished leaves after that, in the same turn of the event loop.
+    await new Promise((resolve) => setImmediate(resolve));
     above.on('error', () => {});
     above.resume();
     if (!secret) throw new Error('this Node tells no secrets');
