@@ -60,6 +60,7 @@ export {
   defaultUnfinishedLimits,
   type HeldBytes,
   type SessionBytes,
+  tooManyUnfinishedBytes,
   UnfinishedBytes,
   type UnfinishedLimits,
 } from './unfinished-bytes.ts';

@@ -32,7 +32,7 @@ export class Pieces {
    * @throws TOO_MANY_REQUESTS when there is no room for them.
    */
   push(bytes: Uint8Array): void {
-    if (this.#held && !this.#held.add(bytes.length)) throw toConnectError(tooManyUnfinishedBytes()).error;
+    if (this.#held && !this.#held.add(bytes.length)) throw tooManyUnfinishedBytes();
     this.#keep(bytes);
   }
 
@@ -109,7 +109,11 @@ export async function* inMessages(
   const waiting = new Pieces(held);
   let needed = prefixBytes;
   for await (const bytes of body) {
-    waiting.push(bytes);
+    try {
+      waiting.push(bytes);
+    } catch (error) {
+      throw toConnectError(error).error;
+    }
     if (waiting.byteLength < needed) continue;
     const all = waiting.take();
     const end = endOfMessages(all, maxBytes);

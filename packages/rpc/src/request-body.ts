@@ -7,6 +7,7 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import { Readable } from 'node:stream';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { toConnectError } from './error-map.ts';
 import { Pieces } from './pieces.ts';
 import type { HeldBytes, SessionBytes } from './unfinished-bytes.ts';
 
@@ -121,7 +122,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
       this.#waiting.push(bytes);
     } catch (error) {
       this.drop();
-      this.#failure = ConnectError.from(error);
+      this.#failure = toConnectError(error).error;
     }
     this.#arrivedInto?.();
     this.#isStopped = this.#isDropped || this.#waiting.byteLength >= waitingBytes;

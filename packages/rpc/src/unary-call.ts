@@ -21,8 +21,10 @@ import {
   type MethodImpl,
 } from '@connectrpc/connect';
 import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import { IdentityError } from '@palyra/identity';
 import type { CallCheck } from './access-check.ts';
 import { maxTimerMs } from './deadline.ts';
+import { toConnectError } from './error-map.ts';
 import { Pieces, prefixBytes } from './pieces.ts';
 import type { HeldBytes } from './unfinished-bytes.ts';
 
@@ -219,8 +221,8 @@ export class UnaryCall implements HandlerContext {
   #fail(cause: unknown): UnaryAnswer {
     this.#input.clear();
     const error =
-      cause instanceof ConnectError
-        ? cause
+      cause instanceof ConnectError || cause instanceof IdentityError
+        ? toConnectError(cause).error
         : new ConnectError('internal error', Code.Internal, undefined, undefined, cause);
     this.abort(() => error);
     setTrailerStatus(this.responseTrailer, error);

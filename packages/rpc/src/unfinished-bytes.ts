@@ -98,14 +98,17 @@ export class SessionBytes {
   }
 
   /** For calls. @returns whether there is room. */
-  take(bytes: number): boolean {
+  fits(bytes: number): boolean {
     const { unknownBytes, sessionBytes, ownerBytes, totalBytes } = this.#all.limits;
     const owner = this.#owner;
     if (this.#bytes + bytes > (owner === undefined ? unknownBytes : sessionBytes)) return false;
     if (owner !== undefined && this.#all.ownedBy(owner) + bytes > ownerBytes) return false;
-    if (this.#all.bytes + bytes > totalBytes) return false;
+    return this.#all.bytes + bytes <= totalBytes;
+  }
+
+  /** For calls. */
+  take(bytes: number): void {
     this.#move(bytes);
-    return true;
   }
 
   /** For calls. */
@@ -129,10 +132,16 @@ export class HeldBytes {
     this.#session = session;
   }
 
+  /** Whether there is room. */
+  fits(bytes: number): boolean {
+    return this.#isOver || this.#session.fits(bytes);
+  }
+
   /** @returns whether there is room; without it nothing is held. */
   add(bytes: number): boolean {
     if (this.#isOver) return true;
-    if (!this.#session.take(bytes)) return false;
+    if (!this.#session.fits(bytes)) return false;
+    this.#session.take(bytes);
     this.#bytes += bytes;
     return true;
   }

@@ -13,11 +13,14 @@ import {
   type UniversalServerResponse,
   uResponseNotFound,
 } from '@connectrpc/connect/protocol';
+import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError } from '@palyra/identity';
 import {
+  type CallCheck,
   dropFarDeadline,
   grpcContentType,
   grpcStatusOk,
+  type HeldBytes,
   inMessages,
   type RequestHead,
   type UnaryAnswer,
@@ -65,19 +68,22 @@ export function serveConnectOverQuic(
   methods.collect(routes)(router);
   const services: Services = {
     methods,
+    check,
     handlers: new Map(router.handlers.map((handler) => [handler.requestPath, handler])),
     readMaxBytes,
     onError,
   };
 
   return (stream, connection) => {
-    const call = new CallStream(stream, 'answerer', limits);
-    return answer(call, services, () => contextValues?.(connection) ?? createContextValues());
+    const held = connection.unfinished.call();
+    const call = new CallStream(stream, 'answerer', limits, held);
+    return answer(call, held, services, () => contextValues?.(connection) ?? createContextValues());
   };
 }
 
 interface Services {
   readonly methods: UnaryMethods;
+  readonly check: CallCheck | undefined;
   /** Connect's, by path. */
   readonly handlers: ReadonlyMap<string, UniversalHandler>;
   readonly readMaxBytes: number;
@@ -89,6 +95,7 @@ const callOver = new ConnectError('The call is over.', Code.Canceled);
 
 async function answer(
   call: CallStream,
+  held: HeldBytes,
   services: Services,
   contextValues: () => ContextValues,
 ): Promise<void> {
@@ -96,15 +103,41 @@ async function answer(
   try {
     const request = await call.request();
     path = request.path;
-    const unary = services.methods.begin(headOf(request), contextValues());
-    if (unary) await answerUnary(call, unary);
-    else await answerByConnect(call, request, services, contextValues);
+    const values = contextValues();
+    const unary = services.methods.begin(headOf(request), values, held);
+    const refusal = await refusalOf(path, values, services);
+    if (refusal) await refuse(call, refusal);
+    else if (unary) await answerUnary(call, unary);
+    else await answerByConnect(call, request, services, values, held);
   } catch (error) {
     if (call.failure) return;
     const tooLarge = error instanceof IdentityError && error.code === 'MESSAGE_TOO_LARGE';
     call.reset(tooLarge ? 'MESSAGE_TOO_LARGE' : 'INTERNAL');
     services.onError?.(error, path);
   }
+}
+
+/** Before a byte of the body is taken. */
+async function refusalOf(
+  path: string,
+  values: ContextValues,
+  { check, handlers }: Services,
+): Promise<ConnectError | undefined> {
+  if (!check || !handlers.has(path)) return undefined;
+  try {
+    await check.begin(path.slice(1), values);
+    return undefined;
+  } catch (error) {
+    return ConnectError.from(error);
+  }
+}
+
+async function refuse(call: CallStream, error: ConnectError): Promise<void> {
+  const trailer = new Headers();
+  setTrailerStatus(trailer, error);
+  call.queueEncoded(plainHead);
+  call.queue({ type: 'trailers', headers: trailer });
+  await call.finish();
 }
 
 type RequestFrame = Extract<Frame, { type: 'request' }>;
@@ -154,7 +187,8 @@ async function answerByConnect(
   call: CallStream,
   { path, headers }: RequestFrame,
   { handlers, readMaxBytes }: Services,
-  contextValues: () => ContextValues,
+  contextValues: ContextValues,
+  held: HeldBytes,
 ): Promise<void> {
   const handler = handlers.get(path);
   if (!handler) {
@@ -171,9 +205,9 @@ async function answerByConnect(
       method: 'POST',
       url: `https://quic.invalid${path}`,
       header,
-      body: inMessages(call.body(), readMaxBytes),
+      body: inMessages(call.body(), readMaxBytes, held),
       signal: abort.signal,
-      contextValues: contextValues(),
+      contextValues,
     });
     const { methodKind } = handler.method;
     await respond(call, response, methodKind === 'unary' || methodKind === 'client_streaming');
