@@ -15,7 +15,7 @@ import {
   systemClock,
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
-import { type DeviceAuthenticator, defaultHttp2Limits, Http2Listener } from '@palyra/rpc';
+import { type DeviceAuthenticator, defaultHttp2Limits, Http2Listener, UnfinishedBytes } from '@palyra/rpc';
 import { quicTraffic } from '@palyra/transport-quic';
 import packageJson from '../package.json' with { type: 'json' };
 import { listenAdmin } from './admin-listener.ts';
@@ -166,7 +166,9 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     nodeRoutes(identity, channels)(router);
     adminRoutes({ ...adminOptions, consoleLogin: refuseLogin })(router);
   };
+  const unfinished = new UnfinishedBytes();
   const node = await listen('node', config.node, {
+    unfinished,
     credential,
     devices: { trustBundle: identity.trustBundle, authenticator },
     routes: deviceRoutes,
@@ -186,6 +188,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
         routes: deviceRoutes,
         clock,
         messageBytes: defaultHttp2Limits.messageBytes,
+        unfinished,
         limits: {
           maxConnections: config.limits.quicConnections,
           handshakeTimeoutMs: config.limits.handshakeTimeoutMs,
@@ -212,6 +215,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   });
   const pairing = await listen('pairing', config.pairing, {
     credential,
+    unfinished: new UnfinishedBytes(strangersUnfinished),
     routes: pairingRoutes({
       identity,
       openLimit,
@@ -388,6 +392,13 @@ async function startQuic(
     return undefined;
   }
 }
+
+/** A share of their own: strangers take nothing from devices. */
+const strangersUnfinished = {
+  sessionBytes: 256 * 1024,
+  ownerBytes: 2 * 1024 * 1024,
+  totalBytes: 32 * 1024 * 1024,
+};
 
 function strangerLimits({ limits }: DaemonConfig) {
   const { strangersPerSource, strangerIdleMs, handshakeTimeoutMs } = limits;

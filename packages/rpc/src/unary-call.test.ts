@@ -59,7 +59,7 @@ async function ours(t: TestContext, handler = new Handler()) {
     contextValues: () => createContextValues(),
     onError: (error, path) => errors.push(`${path}: ${(error as Error).message}`),
   });
-  return { handler, errors, session: await listen(t, server) };
+  return { handler, errors, server, session: await listen(t, server) };
 }
 
 async function connects(t: TestContext, handler = new Handler()) {
@@ -201,9 +201,11 @@ for (const platform of ['bad header', 'bad trailer']) {
 }
 
 test('a call whose deadline has passed before it was whole reaches no handler', async (t) => {
-  const { session, handler } = await ours(t);
+  const { session, server, handler } = await ours(t);
   const stream = session.request({ ...grpc, 'grpc-timeout': '20m' });
   stream.write(good.subarray(0, 7));
+  await once(server, 'stream');
+  // In one process timers fire in the order of their times.
   await new Promise((resolve) => setTimeout(resolve, 40));
   stream.end(good.subarray(7));
   const [headers] = await once(stream, 'response');
