@@ -11,7 +11,6 @@ import { createClient } from '@connectrpc/connect';
 import { awaitPairing, type PairedEnrollment, parsePairingCode, requestPairing } from '@palyra/identity';
 import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
-import { frameType, postHeaders, RawHttp2, rawFrame } from '../packages/rpc/src/testing/raw-http2.ts';
 import { bareSocket, credentialOf } from './testing/bare-tls.ts';
 import { DaemonProcess } from './testing/daemon-process.ts';
 import { expectCode } from './testing/expect-code.ts';
@@ -438,60 +437,5 @@ test('a thousand idle connections of paired devices cost little, and the rest go
     await pause(500);
     for (const each of held) each.close();
     await Promise.all(held.map(({ closed }) => closed));
-  });
-});
-
-const register = `/${NodeService.typeName}/Register`;
-/** Of a message of a mebibyte, of which the rest never comes. */
-const messagePrefix = Buffer.from('0000100000', 'hex');
-
-async function rawDevice(t: TestContext, target: Target, enrollment: PairedEnrollment): Promise<RawHttp2> {
-  const options = { rejectUnauthorized: false, ...credentialOf(enrollment) };
-  const client = new RawHttp2(await bareSocket(target.daemon.nodeAddress, options));
-  t.after(() => client.socket.destroy());
-  return client;
-}
-
-test('a device that sends little in large records keeps no more here than it sends', { skip }, async (t) => {
-  const target = await Target.start(t);
-  const device = await target.pair();
-  const filling = rawFrame(0xfa, { payload: Buffer.alloc(15_000) });
-  await underAttack(t, target, async () => {
-    for (let connection = 0; connection < 4; connection += 1) {
-      const client = await rawDevice(t, target, device);
-      for (let stream = 1; stream < 50; stream += 2) {
-        const flags = endHeaders;
-        client.send(frameType.headers, { stream, flags, payload: postHeaders(register) });
-        client.send(frameType.data, { stream, payload: messagePrefix });
-      }
-      for (let round = 0; round < 100; round += 1)
-        for (let stream = 1; stream < 50; stream += 2) {
-          const data = rawFrame(frameType.data, { stream, payload: Buffer.alloc(600) });
-          assert.ok(await client.pour(Buffer.concat([data, filling])), 'the connection stands');
-        }
-    }
-  });
-});
-
-test('a revoked device that comes back with large bodies takes no memory', { skip }, async (t) => {
-  const target = await Target.start(t);
-  const device = await target.pair();
-  const admin = await target.daemon.admin();
-  const { devices } = await admin.listDevices({});
-  await admin.revokeDevice({ id: devices[0]!.id, reason: 'stolen' });
-  await underAttack(t, target, async () => {
-    await Promise.all(
-      Array.from({ length: 6 }, async () => {
-        const client = await rawDevice(t, target, device);
-        let stands = true;
-        for (let stream = 1; stands && stream < 64; stream += 2) {
-          client.send(frameType.headers, { stream, flags: endHeaders, payload: postHeaders(register) });
-          client.send(frameType.data, { stream, payload: messagePrefix });
-          for (let sent = 0; stands && sent < mib; sent += 16_384)
-            stands = await client.pour(rawFrame(frameType.data, { stream, payload: Buffer.alloc(16_384) }));
-        }
-        await closed(client.socket);
-      }),
-    );
   });
 });

@@ -5,6 +5,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import test from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { toBinary } from '@bufbuild/protobuf';
 import { Code, type ConnectRouter } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
@@ -171,8 +173,7 @@ test('a device that is refused gets each call answered without its body, and the
 for (const contentType of ['application/grpc+proto', 'application/json', 'application/connect+proto']) {
   test(`what a device may not call is refused before its body is read: ${contentType}`, async (t) => {
     const { address, tls } = await deviceListener(t, {
-      routes: (router) =>
-        router.rpc({ ...NodeService.method.register, name: 'Nobodys' }, () => ({})),
+      routes: (router) => router.rpc({ ...NodeService.method.register, name: 'Nobodys' }, () => ({})),
     });
     const session = http2.connect(`https://${address}`, tls);
     t.after(() => session.destroy());
@@ -388,4 +389,66 @@ test('a hundred KeyUpdates among calls are nobody’s flood', async (t) => {
   }
   assert.equal(got.length, 100);
   assert.ok(!told.includes('flood'));
+});
+
+/** Of buffers that something still refers to. */
+function keptBytes(): number {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  collect();
+  return process.memoryUsage().arrayBuffers;
+}
+
+test('pieces that come in large records keep no more here than their bytes', async (t) => {
+  const { routes } = services();
+  const { connect, unfinished } = await deviceListener(t, { routes });
+  const client = await connect();
+  const message = registerMessage(1_000_000);
+  const filling = rawFrame(0xfa, { payload: Buffer.alloc(15_000) });
+  for (let stream = 1; stream < 32; stream += 2) open(client, stream);
+  await settled(client);
+  const before = keptBytes();
+  for (let round = 0; round < 100; round += 1) {
+    for (let stream = 1; stream < 32; stream += 2) {
+      const payload = message.subarray(round * 600, round * 600 + 600);
+      assert.ok(await client.pour(Buffer.concat([rawFrame(frameType.data, { stream, payload }), filling])));
+    }
+    await settled(client);
+  }
+  assert.equal(unfinished.bytes, 16 * 100 * 600);
+  const kept = keptBytes() - before;
+  const records = 16 * 100 * 15_600;
+  assert.ok(kept < records / 2, `${kept} bytes for ${unfinished.bytes}`);
+});
+
+test('a refused device does not get rid of its bodies', async (t) => {
+  const { routes } = services();
+  const refused = new IdentityError('DEVICE_REVOKED', 'The operator has revoked this device.');
+  const { address, tls, unfinished } = await deviceListener(t, {
+    routes,
+    authenticator: { admit: () => Promise.reject(refused) },
+  });
+  const session = http2.connect(`https://${address}`, { ...tls, maxSessionMemory: 100 });
+  session.on('error', () => {});
+  t.after(() => session.destroy());
+  let sent = 0;
+  session.on('connect', (_session, socket) => {
+    socket.once('close', () => {
+      sent = socket.bytesWritten;
+    });
+  });
+  const message = registerMessage(mib - 16);
+  for (let n = 0; n < 30; n += 1) {
+    const call = session.request({
+      ':method': 'POST',
+      ':path': register,
+      'content-type': 'application/grpc+proto',
+    });
+    call.on('error', () => {});
+    call.resume().write(message.subarray(0, -1));
+  }
+  await once(session, 'close');
+  assert.ok(sent < 30 * (firstWindow + 16_384), `${sent} bytes were taken`);
+  assert.equal(unfinished.bytes, 0);
 });
