@@ -3,8 +3,8 @@
 // compared with what comes out of TLS.
 
 import type { Http2Session } from 'node:http2';
-import { Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
+import { connectionOf } from './connection.ts';
 
 /**
  * A record takes 22 bytes more than it carries (RFC 8446 5.2), and the smallest frame is 9 bytes long: an honest peer's bytes
@@ -35,10 +35,11 @@ export class RawBytes {
   }
 
   watch(session: Http2Session): void {
-    const above = session.socket as TLSSocket;
-    const below = socketBelow(above);
-    this.#sessions.set(session, { below, raw: below.bytesRead, plain: above.bytesRead });
-    session.once('close', () => this.#sessions.delete(session));
+    const connection = connectionOf(session.socket);
+    if (!connection) return;
+    const below = connection.socket;
+    this.#sessions.set(session, { below, raw: below.bytesRead, plain: session.socket.bytesRead });
+    connection.whenOver(() => this.#sessions.delete(session));
   }
 
   stop(): void {
@@ -67,11 +68,4 @@ export class RawBytes {
       }
     }
   }
-}
-
-/** Node keeps the socket that TLS is on to itself. A version that keeps it elsewhere is found out with the first connection. */
-function socketBelow(socket: TLSSocket): Socket {
-  const below = (socket as unknown as { _parent?: unknown })._parent;
-  if (!(below instanceof Socket)) throw new TypeError('this version of Node hides the socket below TLS');
-  return below;
 }

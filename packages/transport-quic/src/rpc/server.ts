@@ -100,35 +100,30 @@ async function answer(
   contextValues: () => ContextValues,
 ): Promise<void> {
   let path = '';
+  let isBegun = false;
+  let unary: UnaryCall | undefined;
   try {
     const request = await call.request();
     path = request.path;
     const values = contextValues();
-    const unary = services.methods.begin(headOf(request), values, held);
-    const refusal = await refusalOf(path, values, services);
-    if (refusal) await refuse(call, refusal);
-    else if (unary) await answerUnary(call, unary);
+    unary = services.methods.begin(headOf(request), values, held);
+    const { check, handlers } = services;
+    // Waited for only where it must be: most calls need not.
+    const wait = handlers.has(path) ? check?.begin(path.slice(1), values) : undefined;
+    if (wait) await wait;
+    isBegun = true;
+    if (unary) await answerUnary(call, unary);
     else await answerByConnect(call, request, services, values, held);
   } catch (error) {
     if (call.failure) return;
+    // Of the check, before a byte of the body was taken.
+    if (error instanceof ConnectError && !isBegun) {
+      unary?.abort(() => error);
+      return refuse(call, error).catch(() => {});
+    }
     const tooLarge = error instanceof IdentityError && error.code === 'MESSAGE_TOO_LARGE';
     call.reset(tooLarge ? 'MESSAGE_TOO_LARGE' : 'INTERNAL');
     services.onError?.(error, path);
-  }
-}
-
-/** Before a byte of the body is taken. */
-async function refusalOf(
-  path: string,
-  values: ContextValues,
-  { check, handlers }: Services,
-): Promise<ConnectError | undefined> {
-  if (!check || !handlers.has(path)) return undefined;
-  try {
-    await check.begin(path.slice(1), values);
-    return undefined;
-  } catch (error) {
-    return ConnectError.from(error);
   }
 }
 
