@@ -16,6 +16,7 @@ import {
   DeviceConnections,
   type ListenerEvent,
   type Peer,
+  type UnfinishedBytes,
 } from '@palyra/rpc';
 import {
   createQuic,
@@ -44,6 +45,7 @@ export interface QuicRuntimeOptions {
   /** Default `portable`. */
   readonly runtime?: QuicheRuntime;
   readonly limits?: Partial<QuicLimits>;
+  readonly unfinished?: UnfinishedBytes;
   /** Largest message, bytes. */
   readonly messageBytes: number;
   readonly onEvent?: (event: QuicEvent) => void;
@@ -134,7 +136,7 @@ export class QuicRuntime {
     credential: ServerCredential,
     trustBundle: readonly Uint8Array[],
   ): Promise<QuicListener> {
-    const { host, runtime, limits, routes, messageBytes, onInternal } = this.#options;
+    const { host, runtime, limits, unfinished, routes, messageBytes, onInternal } = this.#options;
     const tls: QuicServerTlsConfig = {
       certificateChain: certificatesToPem(credential.certificateChain),
       privateKey: credential.key.toPem(),
@@ -156,6 +158,7 @@ export class QuicRuntime {
       onError: (error) => onInternal(error, 'the QUIC listener'),
       onRefused: (reason) => this.#count(reason === 'limit' ? 'refused_limit' : reason),
       ...(limits && { limits }),
+      ...(unfinished && { unfinished }),
     });
   }
 
@@ -170,7 +173,8 @@ export class QuicRuntime {
     void connection.closed.then(forget);
     this.#peers.set(connection, peer);
     try {
-      await admission;
+      const { deviceId } = await admission;
+      connection.unfinished.belongsTo(deviceId);
       this.#count('accepted');
     } catch (error) {
       this.#count('refused_standing');

@@ -13,7 +13,7 @@ import {
   type ServerCredential,
   systemClock,
 } from '@palyra/identity';
-import { type DeviceAuthenticator, defaultHttp2Limits, Http2Listener } from '@palyra/rpc';
+import { type DeviceAuthenticator, defaultHttp2Limits, Http2Listener, UnfinishedBytes } from '@palyra/rpc';
 import { quicTraffic } from '@palyra/transport-quic';
 import packageJson from '../package.json' with { type: 'json' };
 import { listenAdmin } from './admin-listener.ts';
@@ -162,7 +162,9 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     nodeRoutes(identity, channels)(router);
     adminRoutes({ ...adminOptions, consoleLogin: refuseLogin })(router);
   };
+  const unfinished = new UnfinishedBytes();
   const node = await listen('node', config.node, {
+    unfinished,
     credential,
     devices: { trustBundle: identity.trustBundle, authenticator },
     routes: deviceRoutes,
@@ -182,6 +184,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
         routes: deviceRoutes,
         clock,
         messageBytes: defaultHttp2Limits.messageBytes,
+        unfinished,
         limits: {
           maxConnections: config.limits.quicConnections,
           handshakeTimeoutMs: config.limits.handshakeTimeoutMs,
@@ -208,6 +211,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   });
   const pairing = await listen('pairing', config.pairing, {
     credential,
+    unfinished: new UnfinishedBytes(strangersUnfinished),
     routes: pairingRoutes({
       identity,
       openLimit,
@@ -384,6 +388,13 @@ async function startQuic(
     return undefined;
   }
 }
+
+/** A share of their own: strangers take nothing from devices. */
+const strangersUnfinished = {
+  sessionBytes: 256 * 1024,
+  ownerBytes: 2 * 1024 * 1024,
+  totalBytes: 32 * 1024 * 1024,
+};
 
 function strangerLimits({ limits }: DaemonConfig) {
   const { strangersPerSource, strangerIdleMs, handshakeTimeoutMs } = limits;

@@ -10,6 +10,11 @@ import { type DevicePeer, type Peer, peerIn, setDevice } from './peer.ts';
 /** A right to a call, asked for before the handler and again after it. */
 export interface CallCheck {
   /**
+   * Before a byte of the call's body is read. @returns undefined when it may be read at once.
+   * @throws ConnectError: what the peer is told. So does what it returns.
+   */
+  begin(method: string, values: ContextValues): Promise<void> | undefined;
+  /**
    * @param method without a slash in front.
    * @param values of the call's context: the peer is found there, and then the device.
    * @param run the handler. `ended`: what it does is of no use once this is aborted.
@@ -24,16 +29,26 @@ export interface CallCheck {
 export function accessCheck(onInternal: (error: unknown, method: string) => void): CallCheck {
   /** Of a device; others have nothing that could end. */
   const guardOf = (method: string, values: ContextValues): Guard | undefined => {
-    const peer = peerIn(values);
-    const caller = access[method];
-    if (!peer || !mayAsk(peer, caller)) throw notAllowed(method, caller, peer);
-    return peer.caller === 'device' ? new Guard(peer, caller === 'operator') : undefined;
+    const peer = mayCall(method, values);
+    return peer.caller === 'device' ? new Guard(peer, access[method] === 'operator') : undefined;
   };
 
   const told = (error: unknown, method: string, values: ContextValues): Error => {
     const mapped = toConnectError(error, { operator: peerIn(values)?.caller === 'operator' });
     if (mapped.internal) onInternal(error, method);
     return mapped.error;
+  };
+
+  const begin: CallCheck['begin'] = (method, values) => {
+    const toldOf = (error: unknown) => {
+      throw told(error, method, values);
+    };
+    try {
+      const peer = mayCall(method, values);
+      return peer.caller === 'device' ? peer.admitted()?.catch(toldOf) : undefined;
+    } catch (error) {
+      return toldOf(error);
+    }
   };
 
   const unary: CallCheck['unary'] = async (method, values, run) => {
@@ -73,7 +88,15 @@ export function accessCheck(onInternal: (error: unknown, method: string) => void
     }
   };
 
-  return { unary, interceptor };
+  return { begin, unary, interceptor };
+}
+
+/** @throws CALLER_NOT_ALLOWED */
+function mayCall(method: string, values: ContextValues): Peer {
+  const peer = peerIn(values);
+  const caller = access[method];
+  if (!peer || !mayAsk(peer, caller)) throw notAllowed(method, caller, peer);
+  return peer;
 }
 
 /** A device may ask for what operators do; whether it is one is for the registry to say. */

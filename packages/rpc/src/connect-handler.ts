@@ -9,10 +9,12 @@ import {
   type ContextValues,
   createConnectRouter,
 } from '@connectrpc/connect';
-import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
-import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
+import type { UniversalServerRequest, UniversalServerResponse } from '@connectrpc/connect/protocol';
+import { universalRequestFromNodeRequest } from '@connectrpc/connect-node';
 import { dropFarDeadline } from './deadline.ts';
+import { closeAfterAnswer, roomOrEnd } from './node-http2.ts';
 import { inMessages, inPieces } from './pieces.ts';
+import type { RequestBody } from './request-body.ts';
 
 type Request = IncomingMessage | Http2ServerRequest;
 type Response = ServerResponse | Http2ServerResponse;
@@ -25,29 +27,36 @@ export interface ConnectHandlerOptions extends ConnectRouterOptions {
   readonly contextValues: (request: Request) => ContextValues;
   /** Told of an answer that could not be sent to a caller who is there. The caller's call is reset. */
   readonly onError: (error: unknown, path: string) => void;
+  /** Told of every part of an answer over HTTP/2. */
+  readonly answered?: (response: Http2ServerResponse, bytes: number) => void;
 }
 
-export function connectHandler(
-  options: ConnectHandlerOptions,
-): (request: Request, response: Response) => void {
+export interface ConnectHandler {
+  /** @param body of the request; otherwise it is read from Node as it comes. */
+  (request: Request, response: Response, body?: RequestBody): void;
+  serves(path: string): boolean;
+}
+
+export function connectHandler(options: ConnectHandlerOptions): ConnectHandler {
   const { routes, contextValues, onError } = options;
   const router = createConnectRouter({ ...options, acceptCompression: [] });
   routes(router);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
-  return (request, response) => {
+  const handle = (request: Request, response: Response, body?: RequestBody) => {
     const path = request.url ?? '';
     const handler = handlers.get(path);
-    if (!handler) return refuse(response, 404);
-    const call = universalRequest(request, response, contextValues(request), options.readMaxBytes);
-    if (!call) return refuse(response, 400);
+    if (!handler) return refuse(response, 404, body);
+    const call = universalRequest(request, response, contextValues(request), options.readMaxBytes, body);
+    if (!call) return refuse(response, 400, body);
     handler(call)
-      .then((answer) => universalResponseToNodeResponse(answer, response))
+      .then((answer) => send(answer, response, options.answered))
       .catch((error) => {
         if (hasGone(response)) return;
         onError(error, path);
         reset(response);
       });
   };
+  return Object.assign(handle, { serves: (path: string) => handlers.has(path) });
 }
 
 /** Undefined when the request's authority is none. */
@@ -56,22 +65,47 @@ function universalRequest(
   response: Response,
   contextValues: ContextValues,
   maxBytes: number,
+  own: RequestBody | undefined,
 ): UniversalServerRequest | undefined {
   try {
     const call = universalRequestFromNodeRequest(request, response, undefined, contextValues);
     dropFarDeadline(call.header);
     const isStreamed = /^application\/(?:grpc|connect\+)/i.test(call.header.get('content-type') ?? '');
-    const body = call.body as AsyncIterable<Uint8Array>;
-    return { ...call, body: isStreamed ? inMessages(body, maxBytes) : inPieces(body) };
+    const body = own ?? (call.body as AsyncIterable<Uint8Array>);
+    return { ...call, body: isStreamed ? inMessages(body, maxBytes, own?.held) : inPieces(body, own?.held) };
   } catch {
     // The URL is made of what the peer sent, and nothing else here can fail. It is answered with 400.
     return undefined;
   }
 }
 
-function refuse(response: Response, status: number): void {
+/** Headers go with the first message and not before: until then the handler may set them. */
+async function send(
+  answer: UniversalServerResponse,
+  to: Response,
+  answered: ConnectHandlerOptions['answered'],
+): Promise<void> {
+  const response = to as ServerResponse;
+  const head = () => response.writeHead(answer.status, Object.fromEntries(answer.header ?? []));
+  let begun = false;
+  for await (const bytes of (answer.body ?? []) as AsyncIterable<Uint8Array>) {
+    // Which ends the handler as well.
+    if (hasGone(to)) return;
+    if (!begun) head();
+    begun = true;
+    if ('stream' in to) answered?.(to, bytes.length);
+    if (!response.write(bytes)) await roomOrEnd(to);
+  }
+  if (hasGone(to)) return;
+  if (!begun) head();
+  if (answer.trailer) response.addTrailers(Object.fromEntries(answer.trailer));
+  response.end();
+}
+function refuse(response: Response, status: number, body: RequestBody | undefined): void {
+  body?.drop();
   response.statusCode = status;
   response.end();
+  if ('stream' in response) closeAfterAnswer(response.stream);
 }
 
 const hasGone = (response: Response) =>

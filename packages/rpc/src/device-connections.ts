@@ -100,20 +100,24 @@ export class DeviceConnections {
       },
       () => {},
     );
+    const refuse = (error: unknown): never => {
+      if (error instanceof IdentityError) options.refused?.(error);
+      throw error;
+    };
     const peer: DevicePeer = {
       caller: 'device',
       transport: options.transport,
       epoch: () => authenticator.revocationEpoch,
       ended: entry.end.signal,
       roleEnded: () => entry.roleEnd.signal,
+      admitted: () => {
+        // Throws: what is shut gets no further call.
+        if (entry.end.signal.aborted) throw entry.end.signal.reason;
+        return isAdmitted ? undefined : admission.then(() => {}, refuse);
+      },
       check: async () => {
-        try {
-          if (!isAdmitted) await admission;
-          return await authenticator.authenticate(fingerprint);
-        } catch (error) {
-          if (error instanceof IdentityError) options.refused?.(error);
-          throw error;
-        }
+        if (!isAdmitted) await admission.catch(refuse);
+        return authenticator.authenticate(fingerprint).catch(refuse);
       },
     };
     return { peer, admission, forget: () => this.#forget(entry) };

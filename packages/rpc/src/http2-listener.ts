@@ -14,10 +14,14 @@ import {
 } from '@palyra/identity';
 import { accessCheck } from './access-check.ts';
 import { type Connection, connectionOf } from './connection.ts';
+import { answeredOn, ControlFrames } from './control-frames.ts';
 import { type DeviceAuthenticator, DeviceConnections } from './device-connections.ts';
 import { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './live-connections.ts';
 import { contextOf, type Peer } from './peer.ts';
+import { RawBytes } from './raw-bytes.ts';
 import { serveHttp2 } from './serve-http2.ts';
+import { sourceKey } from './source-key.ts';
+import { UnfinishedBytes } from './unfinished-bytes.ts';
 
 export interface Http2Limits extends Required<ConnectionLimits> {
   /** Calls at one time on one session. */
@@ -75,6 +79,8 @@ export interface Http2ListenerOptions {
   /** The channel of a peer without a certificate has ended. */
   readonly channelEnded?: (channel: PairingChannel) => void;
   readonly limits?: Partial<Http2Limits>;
+  /** What messages that are not whole may take, with those of other listeners. Default: a bound of this listener's own. */
+  readonly unfinished?: UnfinishedBytes;
   /** By the wall clock, so that one that jumps is noticed. */
   readonly clock: Clock;
   readonly onEvent?: (event: ListenerEvent) => void;
@@ -97,7 +103,6 @@ const shutGraceMs = 200;
 /** How long a peer with a foreign certificate waits for its refusal, so that one that tries for ever does so slowly, ms. */
 const foreignHoldMs = 1_000;
 const sweepMs = 1_000;
-const controlWindowMs = 10_000;
 
 export class Http2Listener {
   readonly #server: http2.Http2SecureServer;
@@ -107,6 +112,8 @@ export class Http2Listener {
   readonly #devices: DeviceConnections | undefined;
   readonly #connections: LiveConnections;
   readonly #sweep: NodeJS.Timeout;
+  readonly #unfinished: UnfinishedBytes;
+  readonly #rawBytes = new RawBytes((session) => this.#flood(session));
 
   /** Resolves once it listens. @throws the system's error, for example EADDRINUSE. */
   static async listen(options: Http2ListenerOptions): Promise<Http2Listener> {
@@ -125,6 +132,7 @@ export class Http2Listener {
     this.#options = options;
     const limits = { ...defaultHttp2Limits, ...options.limits };
     this.#limits = limits;
+    this.#unfinished = options.unfinished ?? new UnfinishedBytes();
     this.#devices =
       options.devices && new DeviceConnections(options.devices.authenticator, options.onInternal);
     this.#server = http2.createSecureServer({
@@ -162,6 +170,9 @@ export class Http2Listener {
       readMaxBytes: limits.messageBytes,
       writeMaxBytes: limits.messageBytes,
       onError: options.onInternal,
+      headerBytes: limits.headerBytes,
+      unfinished: this.#unfinished,
+      answered: answeredOn,
       // A session that was refused or closed has no entry.
       contextValues: (session) => {
         const entry = this.#sessions.get(session);
@@ -195,6 +206,7 @@ export class Http2Listener {
     await this.#connections.close(until);
     // Certificates end and devices are revoked meanwhile as ever.
     clearInterval(this.#sweep);
+    this.#rawBytes.stop();
   }
 
   #count(event: ListenerEvent): void {
@@ -222,9 +234,10 @@ export class Http2Listener {
       session.destroy();
       return;
     }
+    this.#rawBytes.watch(session);
     const accepted = this.#devices
-      ? this.#acceptDevice(connection, socket, this.#devices)
-      : acceptAnyone(socket, this.#options.channelEnded);
+      ? this.#acceptDevice(connection, session, socket, this.#devices)
+      : this.#acceptAnyone(session, socket);
     if (!accepted) {
       const refuse = () => {
         if (connection.isOver) return;
@@ -241,7 +254,7 @@ export class Http2Listener {
       this.#sessions.delete(session);
       accepted.forget();
     });
-    this.#limitControlFrames(session);
+    new ControlFrames(session, this.#limits.controlFrames, () => this.#flood(session));
   }
 
   /** Before HTTP/2 begins: a client that has had SETTINGS takes the connection for a good one, and never slows down. */
@@ -257,25 +270,41 @@ export class Http2Listener {
   }
 
   /** A foreign certificate ends here. One of ours goes on to the registry, whatever it will say. */
-  #acceptDevice(connection: Connection, socket: TLSSocket, devices: DeviceConnections): Session | undefined {
+  #acceptDevice(
+    connection: Connection,
+    session: http2.ServerHttp2Session,
+    socket: TLSSocket,
+    devices: DeviceConnections,
+  ): Session | undefined {
     const certificate = socket.getPeerX509Certificate();
     if (!certificate) return undefined;
     if (!socket.authorized && !timeErrors.has(String(socket.authorizationError))) {
       this.#count('refused_foreign_certificate');
       return undefined;
     }
+    const unfinished = this.#unfinished.of(session);
     const { peer, admission, forget } = devices.add({
       transport: 'http2',
       certificate: { fingerprint: hash('sha256', certificate.raw), notAfter: certificate.validToDate },
       source: plainAddress(socket.remoteAddress ?? ''),
       // Running calls end with the reason, then the session does; what does not end by itself is cut.
-      shut: () => connection.endWithin(shutGraceMs),
+      shut: () => {
+        unfinished.stop();
+        connection.endWithin(shutGraceMs);
+      },
       // This one answer says why, then the session ends.
-      refused: () => connection.finish(),
+      refused: () => {
+        unfinished.stop();
+        connection.endWithin(shutGraceMs);
+      },
     });
     admission.then(
-      () => this.#connections.known(connection),
+      ({ deviceId }) => {
+        this.#connections.known(connection);
+        unfinished.belongsTo(deviceId);
+      },
       () => {
+        unfinished.stop();
         this.#count('refused_standing');
         setTimeout(() => connection.end(), refusedGraceMs).unref();
       },
@@ -283,33 +312,19 @@ export class Http2Listener {
     return { peer, forget };
   }
 
-  /** Each is cheap and each is answered, without a limit of nghttp2's own while the peer reads the answers. */
-  #limitControlFrames(session: http2.ServerHttp2Session): void {
-    let left = this.#limits.controlFrames;
-    let since = performance.now();
-    const take = () => {
-      const now = performance.now();
-      if (now - since > controlWindowMs) {
-        since = now;
-        left = this.#limits.controlFrames;
-      }
-      left -= 1;
-      if (left >= 0 || session.destroyed) return;
-      this.#count('flood');
-      session.goaway(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
-      connectionOf(session.socket)?.end();
-    };
-    session.on('ping', take);
-    session.on('remoteSettings', take);
+  #acceptAnyone(session: http2.ServerHttp2Session, socket: TLSSocket): Session {
+    const source = plainAddress(socket.remoteAddress ?? '');
+    const channel = { channelBinding: exportChannelBinding(socket), source };
+    this.#unfinished.of(session).belongsTo(sourceKey(source));
+    return { peer: { caller: 'anyone', channel }, forget: () => this.#options.channelEnded?.(channel) };
   }
-}
 
-function acceptAnyone(socket: TLSSocket, ended: Http2ListenerOptions['channelEnded']): Session {
-  const channel = {
-    channelBinding: exportChannelBinding(socket),
-    source: plainAddress(socket.remoteAddress ?? ''),
-  };
-  return { peer: { caller: 'anyone', channel }, forget: () => ended?.(channel) };
+  #flood(session: http2.Http2Session): void {
+    if (session.destroyed) return;
+    this.#count('flood');
+    session.goaway(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    connectionOf(session.socket)?.end();
+  }
 }
 
 /** An IPv4 peer of a listener on every interface, without its IPv6 dress. */

@@ -56,3 +56,11 @@ export {
   type UnaryCallOptions,
   UnaryMethods,
 } from './unary-call.ts';
+export {
+  defaultUnfinishedLimits,
+  type HeldBytes,
+  type SessionBytes,
+  tooManyUnfinishedBytes,
+  UnfinishedBytes,
+  type UnfinishedLimits,
+} from './unfinished-bytes.ts';

@@ -13,6 +13,8 @@ export type Peer =
   | { readonly caller: 'anyone'; readonly channel: PairingChannel }
   | {
       readonly caller: 'device';
+      /** Undefined once the registry has admitted this connection. @throws the code that refuses it, also later. */
+      readonly admitted: () => Promise<void> | undefined;
       /** Asks the registry now. Throws the code that shuts the device out. */
       readonly check: () => Promise<AuthenticatedDevice>;
       /** Moves with every revocation, of whomever: while it stands still, the last check holds. */

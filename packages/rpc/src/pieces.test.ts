@@ -103,3 +103,16 @@ test('a body that is read whole comes in few pieces', async () => {
   assert.deepEqual(Buffer.concat(pieces), bytes);
   assert.ok(pieces.length < 100, `${pieces.length}`);
 });
+
+test('a piece that is a small part of what was read with it does not keep the rest', () => {
+  const pieces = new Pieces();
+  const record = Buffer.alloc(16_384);
+  for (const size of [1, 600, 2_000, 8_000]) {
+    pieces.push(record.subarray(100, 100 + size));
+    const kept = pieces.shift()!;
+    assert.equal(kept.length, size);
+    assert.ok(kept.buffer.byteLength <= 2 * size, `${kept.buffer.byteLength} bytes for ${size}`);
+  }
+  pieces.push(record.subarray(10));
+  assert.equal(pieces.shift()!.buffer, record.buffer);
+});

@@ -1,29 +1,47 @@
 // Bytes that come in pieces. A peer can send each byte in a piece of its own, and a piece takes hundreds of times its
 // bytes in memory, and its time from whoever looks at all of them again for each new one; so small ones are put together.
+// A piece can also be a small part of what was read with it, all of which it would keep; so it is copied.
+
+import { toConnectError } from './error-map.ts';
+import { type HeldBytes, tooManyUnfinishedBytes } from './unfinished-bytes.ts';
 
 /** Pieces up to this size are joined, bytes. */
 const smallBytes = 1024;
 /** Flags (1 byte) and length (4 bytes) in front of a message of gRPC. */
 export const prefixBytes = 5;
 
-/** In the order they came. Takes little more memory than its bytes, however small they came. */
+/** In the order they came. Takes at most about twice its bytes in memory, however they came. */
 export class Pieces {
+  readonly #held: HeldBytes | undefined;
   #pieces: Uint8Array[] = [];
   /** The last piece, when it is a copy with room behind it. */
   #open: Uint8Array | undefined;
   #byteLength = 0;
 
+  /** @param held told of every byte that is kept here. */
+  constructor(held?: HeldBytes) {
+    this.#held = held;
+  }
+
   get byteLength(): number {
     return this.#byteLength;
   }
 
-  /** @param bytes copied when they are joined to others. */
+  /**
+   * @param bytes copied unless they are most of what keeps them in memory.
+   * @throws TOO_MANY_REQUESTS when there is no room for them.
+   */
   push(bytes: Uint8Array): void {
+    if (this.#held && !this.#held.add(bytes.length)) throw tooManyUnfinishedBytes();
+    this.#keep(bytes);
+  }
+
+  #keep(bytes: Uint8Array): void {
     const last = this.#pieces.at(-1);
     this.#byteLength += bytes.length;
     if (!last || last.length + bytes.length > smallBytes) {
       this.#open = undefined;
-      this.#pieces.push(bytes);
+      this.#pieces.push(bytes.length * 2 < bytes.buffer.byteLength ? new Uint8Array(bytes) : bytes);
       return;
     }
     if (!this.#open) {
@@ -39,6 +57,7 @@ export class Pieces {
   shift(): Uint8Array | undefined {
     const first = this.#pieces.shift();
     this.#byteLength -= first?.length ?? 0;
+    this.#held?.remove(first?.length ?? 0);
     if (this.#pieces.length === 0) this.#open = undefined;
     return first;
   }
@@ -53,12 +72,17 @@ export class Pieces {
   /** All of them, which stay. */
   peek(): Buffer {
     const bytes = this.#all();
-    this.clear();
-    this.push(bytes);
+    this.#empty();
+    this.#keep(bytes);
     return bytes;
   }
 
   clear(): void {
+    this.#held?.remove(this.#byteLength);
+    this.#empty();
+  }
+
+  #empty(): void {
     this.#pieces = [];
     this.#open = undefined;
     this.#byteLength = 0;
@@ -75,15 +99,21 @@ export class Pieces {
  * A body of messages with their lengths in front (gRPC, and Connect's streams), cut behind whole messages.
  *
  * @param maxBytes of a message. One that says to be larger is handed on as it comes, for the reader to refuse.
+ * @param held told of what waits to be whole.
  */
 export async function* inMessages(
   body: AsyncIterable<Uint8Array>,
   maxBytes: number,
+  held?: HeldBytes,
 ): AsyncGenerator<Uint8Array> {
-  const waiting = new Pieces();
+  const waiting = new Pieces(held);
   let needed = prefixBytes;
   for await (const bytes of body) {
-    waiting.push(bytes);
+    try {
+      waiting.push(bytes);
+    } catch (error) {
+      throw toConnectError(error).error;
+    }
     if (waiting.byteLength < needed) continue;
     const all = waiting.take();
     const end = endOfMessages(all, maxBytes);
@@ -108,10 +138,18 @@ function endOfMessages(bytes: Buffer, maxBytes: number): number {
   return at;
 }
 
-/** A body that is read whole before anything is done with it. */
-export async function* inPieces(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+/**
+ * A body that is read whole before anything is done with it.
+ *
+ * @param held told of every byte; it is the end of the call that gives them back.
+ */
+export async function* inPieces(
+  body: AsyncIterable<Uint8Array>,
+  held?: HeldBytes,
+): AsyncGenerator<Uint8Array> {
   const waiting = new Pieces();
   for await (const bytes of body) {
+    if (held && !held.add(bytes.length)) throw toConnectError(tooManyUnfinishedBytes()).error;
     waiting.push(bytes);
     if (waiting.byteLength >= smallBytes) yield waiting.take();
   }

@@ -2,7 +2,11 @@
 
 import http2 from 'node:http2';
 import { Code, ConnectError, type ConnectRouter, type ContextValues } from '@connectrpc/connect';
+import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
+import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { connectHandler } from './connect-handler.ts';
+import { closeAfterAnswer } from './node-http2.ts';
+import { RequestBody } from './request-body.ts';
 import {
   grpcContentType,
   grpcStatusOk,
@@ -12,6 +16,7 @@ import {
   type UnaryCallOptions,
   UnaryMethods,
 } from './unary-call.ts';
+import { UnfinishedBytes } from './unfinished-bytes.ts';
 
 type Server = http2.Http2Server | http2.Http2SecureServer;
 
@@ -21,37 +26,99 @@ export interface ServeHttp2Options extends UnaryCallOptions {
   readonly contextValues: (session: http2.ServerHttp2Session) => ContextValues | undefined;
   /** An answer that HTTP/2 cannot carry. The peer's call is reset. */
   readonly onError: (error: unknown, path: string) => void;
+  /** Bounds what sessions leave unfinished. Default: one of this server's own. */
+  readonly unfinished?: UnfinishedBytes;
+  /** Of one call's headers, and of its trailers, bytes (RFC 9113 6.5.2). Default 16 KiB. */
+  readonly headerBytes?: number;
+  /** Told of every part of an answer. */
+  readonly answered?: (session: http2.Http2Session, bytes: number) => void;
 }
 
 export function serveHttp2(server: Server, options: ServeHttp2Options): void {
-  const { routes, contextValues, check, readMaxBytes, writeMaxBytes } = options;
+  const { routes, check, readMaxBytes, writeMaxBytes, unfinished = new UnfinishedBytes() } = options;
+  const { headerBytes = 16 * 1024, answered = () => {} } = options;
   const methods = new UnaryMethods(options);
+  const calls = new WeakMap<
+    http2.Http2Stream,
+    { readonly body: RequestBody; readonly values: ContextValues }
+  >();
   const handle = connectHandler({
     routes: methods.collect(routes),
     ...(check && { interceptors: [check.interceptor] }),
     readMaxBytes,
     ...(writeMaxBytes !== undefined && { writeMaxBytes }),
     onError: options.onError,
-    contextValues: (request) => {
-      const session = 'stream' in request ? request.stream.session : undefined;
-      const values = session && contextValues(session as http2.ServerHttp2Session);
-      if (!values) throw new TypeError('a request on a session that was not accepted');
-      return values;
+    contextValues: (request) => calls.get((request as http2.Http2ServerRequest).stream)!.values,
+    answered: ({ stream }: http2.Http2ServerResponse, bytes) => {
+      if (stream.session) answered(stream.session, bytes);
     },
   });
   serveRequests(server, (request, response) => {
-    const { session } = request.stream;
-    if (session && contextValues(session as http2.ServerHttp2Session)) handle(request, response);
+    const call = calls.get(request.stream);
+    if (call) handle(request, response, call.body);
   });
   const together = nextTurn();
-  beforeRequests(server, (stream, headers) => {
-    if (headers[':method'] !== 'POST' || headers.expect !== undefined) return false;
-    const values = stream.session && contextValues(stream.session as http2.ServerHttp2Session);
+  const makeRequest = takeStreams(server, (stream, headers, flags, rawHeaders) => {
+    const session = stream.session as http2.ServerHttp2Session | undefined;
+    // The peer has gone, or broke the protocol: its stream is over, and `close` says so.
+    stream.on('error', ignore);
+    if (!session) return;
+    const tooLarge = () => stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    if (headerListBytes(rawHeaders) > headerBytes) return tooLarge();
+    stream.on('trailers', (_headers, _flags, rawTrailers: string[]) => {
+      if (headerListBytes(rawTrailers) > headerBytes) tooLarge();
+    });
+    const values = options.contextValues(session);
+    const body = new RequestBody(stream, unfinished.of(session));
+    if (!values) return body.drop();
+
     const head = new Http2Head(headers);
-    const call = values && methods.begin(head, values);
-    if (call) answerUnary(stream, call, together, (error) => options.onError(error, head.path));
-    return call !== undefined;
+    const isPlain = headers[':method'] === 'POST' && headers.expect === undefined;
+    const call = isPlain ? methods.begin(head, values, body.held) : undefined;
+    const told = (answer: UnaryAnswer, orReset: OrReset) => {
+      respond(stream, answer, orReset);
+      answered(session, answer.message?.length ?? 0);
+    };
+    const orReset: OrReset = (work) => {
+      try {
+        work();
+      } catch (error) {
+        options.onError(error, head.path);
+        stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+      }
+    };
+    const answer = (what: UnaryAnswer) => orReset(() => told(what, orReset));
+    const go = () => {
+      if (stream.destroyed) return;
+      if (body.failure) refuse(body.failure);
+      else if (call) answerUnary(stream, call, body, together, answer);
+      else {
+        calls.set(stream, { body, values });
+        makeRequest(stream, headers, flags, rawHeaders);
+      }
+    };
+    const refuse = (error: unknown) => {
+      body.drop();
+      if (stream.destroyed) return;
+      if (call) answer(call.refuse(error));
+      else orReset(() => respondRefusal(stream, headers, ConnectError.from(error)));
+      closeAfterAnswer(stream);
+    };
+    try {
+      const wait = call || handle.serves(head.path) ? check?.begin(head.path.slice(1), values) : undefined;
+      if (wait) wait.then(go, refuse);
+      else go();
+    } catch (error) {
+      refuse(error);
+    }
   });
+}
+
+/** As the peer's limit counts it (RFC 9113 6.5.2), which nghttp2 enforces only once the peer has acknowledged it. */
+function headerListBytes(rawHeaders: readonly string[]): number {
+  let bytes = rawHeaders.length * 16;
+  for (const text of rawHeaders) bytes += text.length;
+  return bytes;
 }
 
 type Serve = (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void;
@@ -69,16 +136,20 @@ export function serveRequests(server: Server, serve: Serve): void {
   server.on('connect', refuse);
 }
 
-/** @param take whether it has taken the stream; of others Node makes a request and a response. */
-function beforeRequests(
-  server: Server,
-  take: (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => boolean,
-): void {
-  const [makeRequest] = server.listeners('stream');
+type TakeStream = (
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: string[],
+) => void;
+
+/** @returns what makes a request and a response of a stream, as Node itself would do with each. */
+function takeStreams(server: Server, take: TakeStream): TakeStream {
+  const [makeRequest] = server.listeners('stream') as TakeStream[];
+  if (!makeRequest) throw new TypeError('this Node makes requests of streams in another way');
   server.removeAllListeners('stream');
-  server.on('stream', (...stream) => {
-    if (!take(stream[0], stream[1])) makeRequest?.apply(server, stream);
-  });
+  server.on('stream', take);
+  return makeRequest.bind(server);
 }
 
 class Http2Head implements RequestHead {
@@ -124,30 +195,41 @@ const peerGone = () => new ConnectError('The peer has gone.', Code.Canceled);
 function answerUnary(
   stream: http2.ServerHttp2Stream,
   call: UnaryCall,
+  body: RequestBody,
   together: (work: () => void) => void,
-  onError: (error: unknown) => void,
+  answer: (what: UnaryAnswer) => void,
 ): void {
-  const orReset: OrReset = (work) => {
-    try {
-      work();
-    } catch (error) {
-      onError(error);
-      stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
-    }
-  };
-  const answer = (what: UnaryAnswer) => orReset(() => respond(stream, what, orReset));
-  // The peer has gone, or broke the protocol: its stream is over, and `close` says so.
-  stream.on('error', ignore);
   stream.on('close', () => call.abort(peerGone));
-  stream.on('data', (bytes: Buffer) => {
-    const refusal = call.push(bytes);
-    if (!refusal) return;
-    stream.removeAllListeners('data').removeAllListeners('end');
-    answer(refusal);
-    // Asks for no more of the request; after the answer, which is an answer all the same (RFC 9113 8.1).
-    stream.close(http2.constants.NGHTTP2_NO_ERROR);
-  });
-  stream.on('end', () => together(() => void call.answer().then(answer)));
+  body.read(
+    (bytes) => {
+      const refusal = call.push(bytes);
+      if (!refusal) return;
+      body.drop();
+      answer(refusal);
+      closeAfterAnswer(stream);
+    },
+    () => together(() => void call.answer().then(answer)),
+  );
+}
+
+/** To a call that Connect would answer, without it: Connect reads the message first. */
+function respondRefusal(
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
+  error: ConnectError,
+): void {
+  const type = headers['content-type'] ?? '';
+  if (type.startsWith('application/grpc')) {
+    const trailer = new Headers();
+    setTrailerStatus(trailer, error);
+    stream.respond(
+      { ...Object.fromEntries(trailer), ':status': 200, 'content-type': type },
+      { endStream: true },
+    );
+    return;
+  }
+  stream.respond({ ':status': codeToHttpStatus(error.code), 'content-type': 'application/json' });
+  stream.end(errorToJsonBytes(error, {}));
 }
 
 /** Does it, or tells of it and resets the stream. */

@@ -59,7 +59,7 @@ async function ours(t: TestContext, handler = new Handler()) {
     contextValues: () => createContextValues(),
     onError: (error, path) => errors.push(`${path}: ${(error as Error).message}`),
   });
-  return { handler, errors, session: await listen(t, server) };
+  return { handler, errors, server, session: await listen(t, server) };
 }
 
 async function connects(t: TestContext, handler = new Handler()) {
@@ -115,7 +115,7 @@ async function call(
   stream.on('trailers', (got) => {
     tail = got;
   });
-  stream.on('data', (bytes) => body.push(bytes));
+  stream.on('data', (bytes: Buffer) => body.push(bytes));
   stream.on('error', () => {});
   for (const part of parts) {
     if (stream.writable) stream.write(part);
@@ -201,9 +201,11 @@ for (const platform of ['bad header', 'bad trailer']) {
 }
 
 test('a call whose deadline has passed before it was whole reaches no handler', async (t) => {
-  const { session, handler } = await ours(t);
+  const { session, server, handler } = await ours(t);
   const stream = session.request({ ...grpc, 'grpc-timeout': '20m' });
   stream.write(good.subarray(0, 7));
+  await once(server, 'stream');
+  // In one process timers fire in the order of their times.
   await new Promise((resolve) => setTimeout(resolve, 40));
   stream.end(good.subarray(7));
   const [headers] = await once(stream, 'response');
@@ -264,7 +266,11 @@ test('what a check lets a handler do ends with the signal that the check gives',
     readMaxBytes: maxBytes,
     contextValues: () => createContextValues(),
     onError: (error) => assert.fail(error as Error),
-    check: { unary: async (_method, _values, run) => run(end.signal), interceptor: (next) => next },
+    check: {
+      begin: () => undefined,
+      unary: async (_method, _values, run) => run(end.signal),
+      interceptor: (next) => next,
+    },
   });
   const session = await listen(t, server);
   const answer = call(session, grpc, [envelope(from('wait'))]);

@@ -21,9 +21,12 @@ import {
   type MethodImpl,
 } from '@connectrpc/connect';
 import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import { IdentityError } from '@palyra/identity';
 import type { CallCheck } from './access-check.ts';
 import { maxTimerMs } from './deadline.ts';
+import { toConnectError } from './error-map.ts';
 import { Pieces, prefixBytes } from './pieces.ts';
+import type { HeldBytes } from './unfinished-bytes.ts';
 
 export interface UnaryCallOptions {
   readonly check?: CallCheck;
@@ -97,12 +100,17 @@ export class UnaryMethods {
     this.#methods.set(`/${method.parent.typeName}/${method.name}`, { method, implementation });
   }
 
-  /** Undefined when the call is not one of these. */
-  begin(head: RequestHead, contextValues: ContextValues): UnaryCall | undefined {
+  /**
+   * Undefined when the call is not one of these.
+   *
+   * @param held told of what the call keeps of its message until that is whole.
+   */
+  begin(head: RequestHead, contextValues: ContextValues, held?: HeldBytes): UnaryCall | undefined {
     const found = this.#methods.get(head.path);
     if (!found || !plainContentTypes.has(head.field('content-type'))) return undefined;
     if ((head.field('grpc-encoding') ?? 'identity') !== 'identity') return undefined;
-    return new UnaryCall(found.method, found.implementation, this.#options, head, contextValues);
+    const { method, implementation } = found;
+    return new UnaryCall(method, implementation, this.#options, head, contextValues, held);
   }
 }
 
@@ -117,7 +125,7 @@ export class UnaryCall implements HandlerContext {
   readonly #deadlineMs: number | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #timeoutError: ConnectError | undefined;
-  readonly #input = new Pieces();
+  readonly #input: Pieces;
   #messageBytes: number | undefined;
   // Most handlers never look at these.
   #abort: AbortController | undefined;
@@ -134,7 +142,9 @@ export class UnaryCall implements HandlerContext {
     options: UnaryCallOptions,
     head: RequestHead,
     values: ContextValues,
+    held?: HeldBytes,
   ) {
+    this.#input = new Pieces(held);
     this.#method = method;
     this.#implementation = implementation;
     this.#options = options;
@@ -203,10 +213,16 @@ export class UnaryCall implements HandlerContext {
     }
   }
 
+  /** The answer to a call that must not go on. */
+  refuse(error: unknown): UnaryAnswer {
+    return this.#fail(error);
+  }
+
   #fail(cause: unknown): UnaryAnswer {
+    this.#input.clear();
     const error =
-      cause instanceof ConnectError
-        ? cause
+      cause instanceof ConnectError || cause instanceof IdentityError
+        ? toConnectError(cause).error
         : new ConnectError('internal error', Code.Internal, undefined, undefined, cause);
     this.abort(() => error);
     setTrailerStatus(this.responseTrailer, error);

@@ -3,6 +3,7 @@
 // docs/quic.md, section 1.
 
 import type { IdentityError } from '@palyra/identity';
+import type { SessionBytes, UnfinishedBytes } from '@palyra/rpc';
 import type { QuicResetReason } from './close-code.ts';
 
 export interface Quic {
@@ -78,6 +79,8 @@ export interface QuicListenOptions {
   /** Hears of connections that did not come to `admit`. */
   onRefused?(reason: QuicRefusal): void;
   readonly limits?: Partial<QuicLimits>;
+  /** What messages that are not whole may take, with those of other listeners. Default: a bound of this listener's own. */
+  readonly unfinished?: UnfinishedBytes;
   /**
    * `refuse` (default) asks clients to stay on their path; a rebinding by a NAT is followed all the same.
    * `follow` lets a client move to another network.
@@ -133,6 +136,8 @@ export interface QuicClientConnection extends QuicConnection {
 export interface QuicServerConnection extends QuicConnection {
   /** DER of the client's leaf. Chain and key were checked in the handshake; the registry has the last word. */
   readonly peerCertificate: Uint8Array;
+  /** What its streams and calls keep of what is not whole. */
+  readonly unfinished: SessionBytes;
 }
 
 /** Two directions of bytes. Every failure is a QuicStreamReset or the IdentityError that ended the connection. */

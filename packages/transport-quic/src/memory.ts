@@ -3,6 +3,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { IdentityError } from '@palyra/identity';
+import { type HeldBytes, type SessionBytes, UnfinishedBytes } from '@palyra/rpc';
 import { type Admission, drained, startAdmission } from './admission.ts';
 import {
   closeErrorOf,
@@ -51,6 +52,7 @@ class MemoryListener implements QuicListener {
   readonly #limits: QuicLimits;
   readonly #connections = new Set<MemoryConnection>();
   readonly #unbind: () => void;
+  readonly #unfinished: UnfinishedBytes;
   #draining: IdentityError | undefined;
 
   constructor(options: QuicListenOptions, port: number, unbind: () => void) {
@@ -59,6 +61,7 @@ class MemoryListener implements QuicListener {
     this.#options = options;
     this.#limits = resolveQuicLimits(options.limits);
     this.#unbind = unbind;
+    this.#unfinished = options.unfinished ?? new UnfinishedBytes();
   }
 
   get connectionCount(): number {
@@ -66,8 +69,16 @@ class MemoryListener implements QuicListener {
   }
 
   accept(options: QuicDialOptions): QuicClientConnection {
-    const server = new MemoryConnection(new X509Certificate(options.tls.certificateChain).raw, this.#limits);
-    const client = new MemoryConnection(new Uint8Array(), resolveQuicLimits(options.limits));
+    const server = new MemoryConnection(
+      new X509Certificate(options.tls.certificateChain).raw,
+      this.#limits,
+      this.#unfinished,
+    );
+    const client = new MemoryConnection(
+      new Uint8Array(),
+      resolveQuicLimits(options.limits),
+      new UnfinishedBytes({ unknownBytes: Number.POSITIVE_INFINITY, totalBytes: Number.POSITIVE_INFINITY }),
+    );
     server.peer = client;
     client.peer = server;
     if (this.#connections.size >= this.#limits.maxConnections) {
@@ -99,6 +110,7 @@ class MemoryConnection implements QuicClientConnection, QuicServerConnection {
   readonly peerCertificate: Uint8Array;
   readonly closed: Promise<IdentityError | undefined>;
   readonly limits: QuicLimits;
+  readonly unfinished: SessionBytes;
   readonly streams = new Set<MemoryStream>();
   peer!: MemoryConnection;
   admission: Admission | undefined;
@@ -106,7 +118,8 @@ class MemoryConnection implements QuicClientConnection, QuicServerConnection {
   #failure: IdentityError | undefined;
   #waiting: (() => void)[] = [];
 
-  constructor(peerCertificate: Uint8Array, limits: QuicLimits) {
+  constructor(peerCertificate: Uint8Array, limits: QuicLimits, unfinished: UnfinishedBytes) {
+    this.unfinished = unfinished.of(this);
     this.peerCertificate = peerCertificate;
     this.limits = limits;
     this.closed = new Promise((resolve) => {
@@ -156,6 +169,7 @@ class MemoryConnection implements QuicClientConnection, QuicServerConnection {
 class MemoryStream implements QuicStream {
   other!: MemoryStream;
   readonly #connection: MemoryConnection;
+  readonly #held: HeldBytes;
   readonly #received: ReceiveQueue;
   #failure: Error | undefined;
   #sentEnd = false;
@@ -163,7 +177,8 @@ class MemoryStream implements QuicStream {
 
   constructor(connection: MemoryConnection) {
     this.#connection = connection;
-    this.#received = new ReceiveQueue(connection.limits.maxUnreadBytes);
+    this.#held = connection.unfinished.call();
+    this.#received = new ReceiveQueue(connection.limits.maxUnreadBytes, this.#held);
     connection.streams.add(this);
   }
 
@@ -202,7 +217,8 @@ class MemoryStream implements QuicStream {
   // As on a network, what was written arrives later than the call that wrote it returns.
   #arrive(bytes: Uint8Array): void {
     queueMicrotask(() => {
-      if (!this.#received.push(bytes)) this.reset('MESSAGE_TOO_LARGE');
+      if (this.#received.push(bytes)) return;
+      this.reset(this.#held.fits(bytes.length) ? 'MESSAGE_TOO_LARGE' : 'TOO_MANY_REQUESTS');
     });
   }
 

@@ -1,16 +1,20 @@
 // Bytes that arrived on a stream and wait for their reader: one reader at a time, a bound, an end or a failure.
 
-import { Pieces } from '@palyra/rpc';
+import { type HeldBytes, Pieces } from '@palyra/rpc';
 
 export class ReceiveQueue {
   readonly #maxBytes: number;
-  readonly #waiting = new Pieces();
+  readonly #held: HeldBytes | undefined;
+  readonly #waiting: Pieces;
   #ended = false;
   #failure: Error | undefined;
   #reader: { resolve(bytes: Uint8Array | undefined): void; reject(error: Error): void } | undefined;
 
-  constructor(maxBytes: number) {
+  /** @param held told of what waits. */
+  constructor(maxBytes: number, held?: HeldBytes) {
     this.#maxBytes = maxBytes;
+    this.#held = held;
+    this.#waiting = new Pieces(held);
   }
 
   /** False when the bytes do not fit; they are then not kept. */
@@ -20,7 +24,8 @@ export class ReceiveQueue {
       this.#take().resolve(bytes);
       return true;
     }
-    if (this.#waiting.byteLength + bytes.length > this.#maxBytes) return false;
+    if (this.#waiting.byteLength + bytes.length > this.#maxBytes || this.#held?.fits(bytes.length) === false)
+      return false;
     this.#waiting.push(bytes);
     return true;
   }

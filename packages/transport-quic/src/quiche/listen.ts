@@ -5,7 +5,7 @@ import { isIPv6 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QuicServer, QuicServerOptions, QuicServerSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
-import { sourceKey } from '@palyra/rpc';
+import { type SessionBytes, sourceKey, UnfinishedBytes } from '@palyra/rpc';
 import { type Admission, drained, startAdmission } from '../admission.ts';
 import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
 import {
@@ -83,6 +83,7 @@ class QuicheListener implements QuicListener {
   readonly #server: QuicServer;
   readonly #options: QuicListenOptions;
   readonly #limits: QuicLimits;
+  readonly #unfinished: UnfinishedBytes;
   /** Also those that are over and that the client has not left yet. */
   readonly #connections = new Set<QuicheServerConnection>();
   #live = 0;
@@ -93,6 +94,7 @@ class QuicheListener implements QuicListener {
     this.#server = server;
     this.#options = options;
     this.#limits = limits;
+    this.#unfinished = options.unfinished ?? new UnfinishedBytes();
     this.#handshakes = new HandshakeWatch(server, limits, (reason) => options.onRefused?.(reason));
     server.on('session', (session) => this.#accept(session));
   }
@@ -129,7 +131,11 @@ class QuicheListener implements QuicListener {
   #accept(session: QuicServerSession): void {
     this.#handshakes.done(session);
     const certificate = session.getPeerCertificate();
-    const connection = new QuicheServerConnection(session, certificate?.raw ?? new Uint8Array());
+    const connection = new QuicheServerConnection(
+      session,
+      certificate?.raw ?? new Uint8Array(),
+      this.#unfinished.of(session),
+    );
     // The library does not let such a connection through; if it ever did, it would end here.
     if (!certificate) {
       connection.cut(
@@ -163,6 +169,7 @@ class QuicheServerConnection implements QuicServerConnection {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly peerCertificate: Uint8Array;
+  readonly unfinished: SessionBytes;
   readonly closed: Promise<IdentityError | undefined>;
   readonly #session: QuicServerSession;
   readonly #streams = new Set<QuicheStream>();
@@ -172,7 +179,8 @@ class QuicheServerConnection implements QuicServerConnection {
   #grace: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(session: QuicServerSession, peerCertificate: Uint8Array) {
+  constructor(session: QuicServerSession, peerCertificate: Uint8Array, unfinished: SessionBytes) {
+    this.unfinished = unfinished;
     this.remoteAddress = session.remoteAddress;
     this.remotePort = session.remotePort;
     this.peerCertificate = peerCertificate;
@@ -199,6 +207,7 @@ class QuicheServerConnection implements QuicServerConnection {
         limits.maxUnreadBytes,
         () => lossOf(this.closed),
         (over) => this.#streams.delete(over),
+        this.unfinished.call(),
       );
       if (this.#failure) {
         stream.fail(this.#failure);

@@ -2,6 +2,7 @@
 // the bound on what waits is kept here.
 
 import type { QuicStream as LibraryStream } from '@currentspace/http3';
+import type { HeldBytes } from '@palyra/rpc';
 import { type QuicResetReason, QuicStreamReset, resetReasonOf, toCloseNumber } from '../close-code.ts';
 import type { QuicStream } from '../contract.ts';
 import { ReceiveQueue } from '../receive-queue.ts';
@@ -13,18 +14,23 @@ export class QuicheStream implements QuicStream {
   #failure: Error | undefined;
   #ended = false;
 
-  /** @param lost resolves with why the connection is gone. */
+  /**
+   * @param lost resolves with why the connection is gone.
+   * @param held told of what nobody has read yet.
+   */
   constructor(
     stream: LibraryStream,
     maxUnreadBytes: number,
     lost: () => Promise<Error>,
     over: (stream: QuicheStream) => void,
+    held?: HeldBytes,
   ) {
     this.#stream = stream;
     this.#lost = lost;
-    this.#received = new ReceiveQueue(maxUnreadBytes);
+    this.#received = new ReceiveQueue(maxUnreadBytes, held);
     stream.on('data', (bytes: Buffer) => {
-      if (!this.#received.push(bytes)) this.reset('MESSAGE_TOO_LARGE');
+      if (this.#received.push(bytes)) return;
+      this.reset(held?.fits(bytes.length) === false ? 'TOO_MANY_REQUESTS' : 'MESSAGE_TOO_LARGE');
     });
     stream.on('end', () => {
       this.#ended = true;
@@ -34,6 +40,7 @@ export class QuicheStream implements QuicStream {
       if (!this.#failure) void this.#failureOf(error).then((failure) => this.fail(failure));
     });
     stream.on('close', () => {
+      held?.end();
       over(this);
       if (!this.#failure && !this.#ended && !stream.errored)
         void lost().then((failure) => this.fail(failure));

@@ -9,6 +9,7 @@
 // reach the handler, and the caller's WINDOW frames need a way.
 
 import { IdentityError } from '@palyra/identity';
+import { type HeldBytes, tooManyUnfinishedBytes } from '@palyra/rpc';
 import { type QuicResetReason, QuicStreamReset } from '../close-code.ts';
 import type { QuicStream } from '../contract.ts';
 import { ReceiveQueue } from '../receive-queue.ts';
@@ -35,7 +36,8 @@ export class CallStream {
   #expected: 'head' | 'data' | 'nothing' = 'head';
   readonly #head = Promise.withResolvers<RequestFrame | ResponseFrame>();
   readonly #trailers = Promise.withResolvers<HeaderList>();
-  readonly #body = new ReceiveQueue(initialWindowBytes);
+  readonly #held: HeldBytes | undefined;
+  readonly #body: ReceiveQueue;
   #receiveCredit = initialWindowBytes;
   #taken = 0;
 
@@ -44,7 +46,10 @@ export class CallStream {
   #done = false;
   #onFailure: ((error: Error) => void) | undefined;
 
-  constructor(stream: QuicStream, role: 'caller' | 'answerer', limits: FrameLimits) {
+  /** @param held told of what is received and not taken; given back when the call is over. */
+  constructor(stream: QuicStream, role: 'caller' | 'answerer', limits: FrameLimits, held?: HeldBytes) {
+    this.#held = held;
+    this.#body = new ReceiveQueue(initialWindowBytes, held);
     this.#stream = stream;
     this.#role = role;
     this.#limits = limits;
@@ -142,6 +147,7 @@ export class CallStream {
   async finish(): Promise<void> {
     if (this.#failure) throw this.#failure;
     this.#done = true;
+    this.#held?.end();
     await this.#stream.end(this.#takeQueued());
   }
 
@@ -153,7 +159,7 @@ export class CallStream {
   }
 
   async #receive(): Promise<void> {
-    const parser = new FrameParser(this.#limits);
+    const parser = new FrameParser(this.#limits, this.#held);
     try {
       for (;;) {
         const chunk = await this.#stream.read();
@@ -211,6 +217,7 @@ export class CallStream {
 
   #addBody(bytes: Uint8Array): void {
     this.#receiveCredit -= bytes.length;
+    if (this.#held?.fits(bytes.length) === false) throw tooManyUnfinishedBytes();
     if (this.#receiveCredit < 0 || !this.#body.push(bytes)) {
       throw new IdentityError('MESSAGE_TOO_LARGE', 'The peer sent more than it was allowed to.');
     }
@@ -254,6 +261,7 @@ export class CallStream {
     this.#head.reject(error);
     this.#trailers.reject(error);
     this.#body.fail(error);
+    this.#held?.end();
     this.#creditWaiter?.();
     this.#onFailure?.(error);
   }
@@ -261,9 +269,12 @@ export class CallStream {
 
 function isProtocolError(
   error: Error,
-): error is IdentityError & { code: 'MESSAGE_INVALID' | 'MESSAGE_TOO_LARGE' } {
+): error is IdentityError & { code: 'MESSAGE_INVALID' | 'MESSAGE_TOO_LARGE' | 'TOO_MANY_REQUESTS' } {
   return (
-    error instanceof IdentityError && (error.code === 'MESSAGE_INVALID' || error.code === 'MESSAGE_TOO_LARGE')
+    error instanceof IdentityError &&
+    (error.code === 'MESSAGE_INVALID' ||
+      error.code === 'MESSAGE_TOO_LARGE' ||
+      error.code === 'TOO_MANY_REQUESTS')
   );
 }
 

@@ -103,6 +103,7 @@ for (const [name, quic] of [
           contextValues: (connection) =>
             createContextValues().set(who, `a certificate of ${connection.peerCertificate.length} bytes`),
           check: {
+            begin: () => undefined,
             unary: async (method, values, run) => {
               seen.push(`${method} by ${values.get(who)}`);
               return run();

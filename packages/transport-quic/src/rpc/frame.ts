@@ -2,7 +2,7 @@
 // payload. Nothing of a frame is kept before its length is known to be allowed.
 
 import { IdentityError } from '@palyra/identity';
-import { Pieces } from '@palyra/rpc';
+import { type HeldBytes, Pieces } from '@palyra/rpc';
 import { decodeHeaders, encodeHeaders, type HeaderList } from './header-list.ts';
 import { invalid } from './protocol-error.ts';
 import { decodeVarint, encodeVarint } from './varint.ts';
@@ -61,15 +61,17 @@ export function encodeFrame(frame: Frame, limits: FrameLimits = defaultFrameLimi
 /** Cuts what arrives on a stream into frames. After it has thrown it must not be used again. */
 export class FrameParser {
   readonly #limits: FrameLimits;
-  readonly #waiting = new Pieces();
+  readonly #waiting: Pieces;
   /** How many bytes the next frame is known to need. */
   #needed = 1;
 
-  constructor(limits: FrameLimits = defaultFrameLimits) {
+  /** @param held told of what waits to be a frame. */
+  constructor(limits: FrameLimits = defaultFrameLimits, held?: HeldBytes) {
     this.#limits = limits;
+    this.#waiting = new Pieces(held);
   }
 
-  /** @throws MESSAGE_INVALID, MESSAGE_TOO_LARGE */
+  /** @throws MESSAGE_INVALID, MESSAGE_TOO_LARGE, TOO_MANY_REQUESTS */
   push(chunk: Uint8Array): Frame[] {
     this.#waiting.push(chunk);
     if (this.#waiting.byteLength < this.#needed) return [];

@@ -13,11 +13,14 @@ import {
   type UniversalServerResponse,
   uResponseNotFound,
 } from '@connectrpc/connect/protocol';
+import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError } from '@palyra/identity';
 import {
+  type CallCheck,
   dropFarDeadline,
   grpcContentType,
   grpcStatusOk,
+  type HeldBytes,
   inMessages,
   type RequestHead,
   type UnaryAnswer,
@@ -65,19 +68,22 @@ export function serveConnectOverQuic(
   methods.collect(routes)(router);
   const services: Services = {
     methods,
+    check,
     handlers: new Map(router.handlers.map((handler) => [handler.requestPath, handler])),
     readMaxBytes,
     onError,
   };
 
   return (stream, connection) => {
-    const call = new CallStream(stream, 'answerer', limits);
-    return answer(call, services, () => contextValues?.(connection) ?? createContextValues());
+    const held = connection.unfinished.call();
+    const call = new CallStream(stream, 'answerer', limits, held);
+    return answer(call, held, services, () => contextValues?.(connection) ?? createContextValues());
   };
 }
 
 interface Services {
   readonly methods: UnaryMethods;
+  readonly check: CallCheck | undefined;
   /** Connect's, by path. */
   readonly handlers: ReadonlyMap<string, UniversalHandler>;
   readonly readMaxBytes: number;
@@ -89,22 +95,44 @@ const callOver = new ConnectError('The call is over.', Code.Canceled);
 
 async function answer(
   call: CallStream,
+  held: HeldBytes,
   services: Services,
   contextValues: () => ContextValues,
 ): Promise<void> {
   let path = '';
+  let isBegun = false;
+  let unary: UnaryCall | undefined;
   try {
     const request = await call.request();
     path = request.path;
-    const unary = services.methods.begin(headOf(request), contextValues());
+    const values = contextValues();
+    unary = services.methods.begin(headOf(request), values, held);
+    const { check, handlers } = services;
+    // Waited for only where it must be: most calls need not.
+    const wait = handlers.has(path) ? check?.begin(path.slice(1), values) : undefined;
+    if (wait) await wait;
+    isBegun = true;
     if (unary) await answerUnary(call, unary);
-    else await answerByConnect(call, request, services, contextValues);
+    else await answerByConnect(call, request, services, values, held);
   } catch (error) {
     if (call.failure) return;
+    // Of the check, before a byte of the body was taken.
+    if (error instanceof ConnectError && !isBegun) {
+      unary?.abort(() => error);
+      return refuse(call, error).catch(() => {});
+    }
     const tooLarge = error instanceof IdentityError && error.code === 'MESSAGE_TOO_LARGE';
     call.reset(tooLarge ? 'MESSAGE_TOO_LARGE' : 'INTERNAL');
     services.onError?.(error, path);
   }
+}
+
+async function refuse(call: CallStream, error: ConnectError): Promise<void> {
+  const trailer = new Headers();
+  setTrailerStatus(trailer, error);
+  call.queueEncoded(plainHead);
+  call.queue({ type: 'trailers', headers: trailer });
+  await call.finish();
 }
 
 type RequestFrame = Extract<Frame, { type: 'request' }>;
@@ -154,7 +182,8 @@ async function answerByConnect(
   call: CallStream,
   { path, headers }: RequestFrame,
   { handlers, readMaxBytes }: Services,
-  contextValues: () => ContextValues,
+  contextValues: ContextValues,
+  held: HeldBytes,
 ): Promise<void> {
   const handler = handlers.get(path);
   if (!handler) {
@@ -171,9 +200,9 @@ async function answerByConnect(
       method: 'POST',
       url: `https://quic.invalid${path}`,
       header,
-      body: inMessages(call.body(), readMaxBytes),
+      body: inMessages(call.body(), readMaxBytes, held),
       signal: abort.signal,
-      contextValues: contextValues(),
+      contextValues,
     });
     const { methodKind } = handler.method;
     await respond(call, response, methodKind === 'unary' || methodKind === 'client_streaming');
