@@ -22,6 +22,7 @@ import { begun, closed, connected } from './testing/endings.ts';
 import { MeasuredDaemon } from './testing/measured-daemon.ts';
 import { frame, rawCall } from './testing/raw-call.ts';
 import { makeDevice } from './testing/sample-device.ts';
+import { longestWaitMs, until } from './testing/until.ts';
 
 const skip = process.platform === 'linux' ? false : 'needs /proc and the addresses of 127.0.0.0/8';
 const mib = 2 ** 20;
@@ -146,7 +147,7 @@ async function siege(t: TestContext, daemon: MeasuredDaemon, perAddress: number)
   };
   for (const from of addresses) for (let count = 0; count < perAddress; count += 1) void hold(from);
   // The listener is about full: one that makes room for the next is counted in between.
-  while ((await daemon.connections('pairing')) < 36) await new Promise((resolve) => setTimeout(resolve, 20));
+  await until('a listener that is about full', async () => (await daemon.connections('pairing')) >= 36);
 }
 
 test('a paired device recovers and a new one pairs while strangers of eight addresses hold all that they may', {
@@ -182,7 +183,7 @@ test('strangers without a call are ended in seconds on the pairing listener; one
   const pending = await requestPairing(device, peer, parsePairingCode(code), daemon.address('pairing'));
   const asked = Promise.withResolvers<void>();
   const paired = awaitPairing(device, peer, pending, {
-    signal: AbortSignal.timeout(60_000),
+    signal: AbortSignal.timeout(longestWaitMs),
     onState: () => asked.resolve(),
   });
   await asked.promise;
@@ -220,7 +221,7 @@ test('twenty devices behind one address pair at the same time', { skip }, async 
     }),
   );
   const paired = devices.map(({ device, peer, pending }) =>
-    awaitPairing(device, peer, pending, { signal: AbortSignal.timeout(60_000) }),
+    awaitPairing(device, peer, pending, { signal: AbortSignal.timeout(longestWaitMs) }),
   );
   for (const { pending } of devices) await admin.approvePairing({ id: pending.requestId });
   for (const each of await Promise.all(paired)) await useOf(each);

@@ -17,6 +17,7 @@ import { openSqliteRegistry } from '@palyra/registry-sql';
 import { recoveryInput } from '../packages/identity/src/renewal/proof.ts';
 import { openIdentity, peerOf } from './testing/in-process.ts';
 import { makeDevice } from './testing/sample-device.ts';
+import { longestWaitMs } from './testing/until.ts';
 
 /** Writes down each call that the daemon makes of its registry and of public-key cryptography. */
 async function observed(t: TestContext) {
@@ -53,7 +54,7 @@ test('Recover answers alike for an id that is known and one that is not, after t
   const { code } = await identity.desk.mint({ kind: 'typed', address: 'localhost:7443' });
   const pending = await requestPairing(device, peerOf(identity), parsePairingCode(code), 'localhost:7443');
   await identity.desk.approve(pending.requestId);
-  await awaitPairing(device, peerOf(identity), pending, { signal: AbortSignal.timeout(10_000) });
+  await awaitPairing(device, peerOf(identity), pending, { signal: AbortSignal.timeout(longestWaitMs) });
   const unknown = makeUlid(new Date(), nodeCrypto.randomBytes(10));
   const good = TlsKey.generate();
 

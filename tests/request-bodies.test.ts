@@ -24,6 +24,7 @@ import {
 import { contentType, RawTls } from '../packages/rpc/src/testing/raw-tls.ts';
 import { deviceListener } from './testing/device-listener.ts';
 import { frame } from './testing/raw-call.ts';
+import { until } from './testing/until.ts';
 
 const register = `/${NodeService.typeName}/Register`;
 const events = `/${NodeService.typeName}/Events`;
@@ -234,7 +235,7 @@ test('messages that are never whole are bounded for a device, and what ends in w
   assert.deepEqual(got, [10, 10, 50_000]);
   first.socket.destroy();
   second.socket.destroy();
-  while (unfinished.bytes > 0) await new Promise((resolve) => setImmediate(resolve));
+  await until('the end of what was kept', () => unfinished.bytes === 0);
 });
 
 test('thirty-two messages of a mebibyte at one time find room', async (t) => {
@@ -384,8 +385,7 @@ test('a hundred KeyUpdates among calls are nobody’s flood', async (t) => {
     ]);
     await client.pour(client.record(call, contentType.data));
     await client.pour(client.keyUpdate());
-    while (got.length < (stream + 1) / 2 && !client.socket.closed)
-      await new Promise((resolve) => setImmediate(resolve));
+    await until('the call', () => got.length >= (stream + 1) / 2 || client.socket.closed);
   }
   assert.equal(got.length, 100);
   assert.ok(!told.includes('flood'));

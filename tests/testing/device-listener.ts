@@ -23,6 +23,7 @@ import { RawHttp2 } from '../../packages/rpc/src/testing/raw-http2.ts';
 import { bareSocket, credentialOf } from './bare-tls.ts';
 import { openIdentity, peerOf } from './in-process.ts';
 import { makeDevice } from './sample-device.ts';
+import { longestWaitMs } from './until.ts';
 
 export interface DeviceListenerOptions {
   readonly routes: (router: ConnectRouter) => void;
@@ -39,7 +40,7 @@ export async function deviceListener(t: TestContext, options: DeviceListenerOpti
   const pending = await requestPairing(device, peerOf(identity), parsePairingCode(code), 'localhost:1');
   await identity.desk.approve(pending.requestId);
   const paired = await awaitPairing(device, peerOf(identity), pending, {
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(longestWaitMs),
   });
   const events = new EventEmitter();
   const told: ListenerEvent[] = [];

@@ -20,6 +20,7 @@ import { DaemonProcess } from './daemon-process.ts';
 import { httpEndings, plainEndings, type Target, tlsEndings } from './endings.ts';
 import { configure, makeHome, type PalyraOptions, type Scope } from './palyra-process.ts';
 import { makeDevice, type SampleDevice } from './sample-device.ts';
+import { longestWaitMs } from './until.ts';
 
 const quic = createQuic();
 
@@ -75,7 +76,7 @@ export class MeasuredDaemon {
     const peer = pairingPeer(connection);
     const pending = await requestPairing(device, peer, parsePairingCode(code), address);
     await admin.approvePairing({ id: pending.requestId });
-    const paired = await awaitPairing(device, peer, pending, { signal: AbortSignal.timeout(60_000) });
+    const paired = await awaitPairing(device, peer, pending, { signal: AbortSignal.timeout(longestWaitMs) });
     connection.close();
     return paired;
   }

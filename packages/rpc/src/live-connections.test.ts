@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import net, { type AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { longestWaitMs, until } from '../../../tests/testing/until.ts';
 import { type Connection, connectionOf } from './connection.ts';
 import { type ConnectionLimits, LiveConnections } from './live-connections.ts';
 
@@ -51,11 +52,11 @@ async function listen(t: TestContext, limits: Partial<ConnectionLimits> = {}) {
 
 const isOver = (connection: Connection) => new Promise<void>((resolve) => connection.whenOver(resolve));
 const socketGone = async ({ socket }: Connection) => {
-  if (!socket.closed) await once(socket, 'close', { signal: AbortSignal.timeout(10_000) });
+  if (!socket.closed) await once(socket, 'close', { signal: AbortSignal.timeout(longestWaitMs) });
 };
 const closed = async (socket: net.Socket) => {
   socket.resume();
-  if (!socket.closed) await once(socket, 'close', { signal: AbortSignal.timeout(10_000) });
+  if (!socket.closed) await once(socket, 'close', { signal: AbortSignal.timeout(longestWaitMs) });
 };
 
 /** A connection on which megabytes wait for a peer that reads nothing. */
@@ -113,13 +114,13 @@ test('a known peer that is idle and answers PING is told GOAWAY, and its call go
   const session = dial();
   const call = session.request({ ':path': '/' });
   const stream = await begun.promise;
-  await once(session, 'goaway', { signal: AbortSignal.timeout(10_000) });
+  await once(session, 'goaway', { signal: AbortSignal.timeout(longestWaitMs) });
   // One that comes later, and has no call, is over for its idleness meanwhile.
-  await once(dial(), 'close', { signal: AbortSignal.timeout(10_000) });
+  await once(dial(), 'close', { signal: AbortSignal.timeout(longestWaitMs) });
   stream.end('at last');
-  const [answer] = await once(call, 'data', { signal: AbortSignal.timeout(10_000) });
+  const [answer] = await once(call, 'data', { signal: AbortSignal.timeout(longestWaitMs) });
   assert.equal(String(answer), 'at last');
-  await once(session, 'close', { signal: AbortSignal.timeout(10_000) });
+  await once(session, 'close', { signal: AbortSignal.timeout(longestWaitMs) });
 });
 
 test('a stranger is ended without a call, with half a call, and with an answer that it does not take', async (t) => {
@@ -238,7 +239,7 @@ test('known peers and calls under way keep their places: the newcomer is refused
   assert.equal(known.closed || calling.closed, false);
   known.destroy();
   await once(known, 'close');
-  while (connections.size > 1) await new Promise((resolve) => setImmediate(resolve));
+  await until('a free place', () => connections.size <= 1);
   const next = await dial('127.0.0.4', Buffer.concat([preface, settings]));
   await once(next, 'readable');
 });
@@ -260,14 +261,14 @@ test('where all have calls, the source that has most gives up its oldest for one
   const sockets: net.Socket[] = [];
   for (const from of ['127.0.0.2', '127.0.0.3', '127.0.0.3']) {
     sockets.push(await dial(from, call));
-    while (begun < sockets.length) await new Promise((resolve) => setImmediate(resolve));
+    await until('the call', () => begun >= sockets.length);
   }
   await new Promise((resolve) => setImmediate(resolve));
   const newcomer = await dial('127.0.0.4', call);
   await closed(sockets[1]!);
   assert.equal(connections.size, 3);
   // Now each has one, and nobody gives up its call for the next.
-  while (begun < 4) await new Promise((resolve) => setImmediate(resolve));
+  await until('the call of the newcomer', () => begun >= 4);
   await new Promise((resolve) => setImmediate(resolve));
   await closed(await dial('127.0.0.5'));
   for (const stays of [newcomer, sockets[0]!, sockets[2]!]) assert.equal(stays.closed, false);
