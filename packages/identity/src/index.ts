@@ -28,6 +28,12 @@ export {
   makeRoot,
   type RootOptions,
 } from './certificate/authority.ts';
+export {
+  ChainJudge,
+  type JudgedChain,
+  MAX_CHAIN_BYTES,
+  MAX_CHAIN_CERTIFICATES,
+} from './certificate/chain-verdict.ts';
 export type { IssuedCertificate } from './certificate/issue.ts';
 export { LocalSigner } from './certificate/local-signer.ts';
 export {

@@ -1,8 +1,6 @@
 // A certificate that came from outside. OpenSSL reads it (node:crypto); here it is only asked who it names.
 //
-// What is not read here is proven elsewhere: TLS has verified the chain to the pinned root, extended key usage and
-// dates, and the registry knows every certificate by fingerprint. `X509Certificate` does not show the key usage bits, so
-// keyCertSign is left to the chain check, which refuses it together with CA:FALSE.
+// Whether it is one of ours is the question of chain-verdict.ts.
 
 import { hash, X509Certificate } from 'node:crypto';
 import { IdentityError } from '../errors.ts';
@@ -31,7 +29,7 @@ export interface AuthorityCertificate extends CertificateSummary {
 
 /**
  * Who a device's or daemon's certificate names (SPIFFE X509-SVID 5.2). Runs once per connection.
- * @param certificate DER, or what `tls.TLSSocket.getPeerX509Certificate()` returns.
+ * @param certificate DER, or parsed.
  * @throws CERTIFICATE_INVALID
  */
 export function readPeerCertificate(certificate: Uint8Array | X509Certificate): PeerCertificate {
@@ -104,6 +102,12 @@ function onlyUri(names: string): string {
   }
   if (found === undefined) throw invalid('it has no URI name');
   return found;
+}
+
+/** The names of one kind, in their order, of a certificate that was read before. */
+export function alternativeNames(x509: X509Certificate, kind: 'DNS' | 'IP Address'): string[] {
+  const names = x509.subjectAltName?.split(', ') ?? [];
+  return names.filter((name) => name.startsWith(`${kind}:`)).map((name) => name.slice(kind.length + 1));
 }
 
 function invalid(why: string, cause?: unknown): IdentityError {

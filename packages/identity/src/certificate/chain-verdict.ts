@@ -1,0 +1,210 @@
+// The one verdict about a peer's chain, at both ends of a connection: everything but dates, which come back apart.
+//
+// OpenSSL reports only its last verification error, and dates come last: one expired certificate hides a bad signature,
+// an untrusted root, a path that is too long, a wrong usage or an unknown critical extension. So its answer is not a
+// verdict. Ours has two halves:
+//
+// - The signatures lead from the leaf over one issuing CA to a trusted root. node:crypto verifies them.
+// - Each certificate is, byte for byte, what our own encoder makes of the facts in it (profile.ts). So nobody has to read
+//   key usages, path lengths or critical extensions: a certificate that differs in any of them is not one of ours.
+
+import { hash, type X509Certificate } from 'node:crypto';
+import { IdentityError } from '../errors.ts';
+import { bitString, sequence } from './der.ts';
+import {
+  alternativeNames,
+  type CertificateSummary,
+  type PeerCertificate,
+  parseCertificate,
+  readAuthorityCertificate,
+  readPeerCertificate,
+} from './peer-certificate.ts';
+import {
+  daemonProfile,
+  describeIssuer,
+  deviceProfile,
+  type Issuer,
+  issuingProfile,
+  rootProfile,
+  signatureAlgorithm,
+} from './profile.ts';
+import { checkP256Spki } from './tls-key.ts';
+
+/** Certificates of a chain that is looked at: leaf, issuing CA and, though nobody has to send it, root. */
+export const MAX_CHAIN_CERTIFICATES = 3;
+/** Their bytes of DER, together. */
+export const MAX_CHAIN_BYTES = 16 * 1024;
+/** Issuing CAs that are remembered as verified. */
+const maxRemembered = 64;
+
+/** 16 bytes, the first 0x01 to 0x7f (issue.ts). */
+const ourSerial = /^(?:0[1-9a-f]|[1-7][0-9a-f])[0-9a-f]{30}$/;
+
+/** A chain that is ours in every respect but dates. */
+export interface JudgedChain {
+  readonly leaf: PeerCertificate;
+  /** When every certificate of it is valid, the root included. */
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+interface Authority extends CertificateSummary {
+  readonly x509: X509Certificate;
+  /** What the certificates that it signs repeat. */
+  readonly issuer: Issuer;
+}
+
+type IssuingAuthority = Authority & { readonly root: Authority };
+
+export class ChainJudge {
+  readonly #roots: readonly Authority[];
+  /** By fingerprint; only what a root has signed comes in here. */
+  readonly #issuing = new Map<string, IssuingAuthority>();
+
+  /**
+   * @param roots the trusted ones, DER.
+   * @throws CERTIFICATE_INVALID for one that this project did not make.
+   */
+  constructor(roots: readonly Uint8Array[]) {
+    this.#roots = roots.map(readRoot);
+  }
+
+  /**
+   * @param chain as the peer sent it: leaf, issuing CA, and the root or not; DER.
+   * @throws CERTIFICATE_INVALID
+   */
+  judge(chain: readonly Uint8Array[]): JudgedChain {
+    checkSize(chain);
+    const [leaf, issuingDer, rootDer] = chain;
+    if (!leaf || !issuingDer) throw foreign('its chain is not a leaf and its issuing CA');
+    const issuing = this.#issuingOf(issuingDer);
+    if (rootDer && !issuing.root.x509.raw.equals(rootDer)) throw foreign('its chain ends with another root');
+    return judged(readLeaf(parseCertificate(leaf), issuing), issuing);
+  }
+
+  /**
+   * The leaf alone, where its issuing CA need not be asked for because we know it.
+   * @param issuers certificates of the issuing CAs that count, DER.
+   * @returns the issuing CA's certificate as well, DER.
+   * @throws CERTIFICATE_INVALID
+   */
+  judgeLeaf(
+    leaf: Uint8Array,
+    issuers: readonly Uint8Array[],
+  ): JudgedChain & { readonly issuing: Uint8Array } {
+    checkSize([leaf]);
+    const x509 = parseCertificate(leaf);
+    for (const der of issuers) {
+      const issuing = this.#issuingOf(der);
+      if (x509.checkIssued(issuing.x509))
+        return { ...judged(readLeaf(x509, issuing), issuing), issuing: der };
+    }
+    throw foreign('none of our issuing CAs signed it');
+  }
+
+  #issuingOf(der: Uint8Array): IssuingAuthority {
+    const fingerprint = hash('sha256', der, 'hex');
+    const known = this.#issuing.get(fingerprint);
+    if (known) return known;
+    const x509 = parseCertificate(der);
+    const root = this.#roots.find((each) => x509.checkIssued(each.x509));
+    if (!root) throw foreign('no trusted root signed its issuing CA');
+    const issuing = { ...readIssuing(x509, root), root };
+    if (this.#issuing.size >= maxRemembered) this.#issuing.clear();
+    this.#issuing.set(fingerprint, issuing);
+    return issuing;
+  }
+}
+
+function checkSize(chain: readonly Uint8Array[]): void {
+  if (chain.length > MAX_CHAIN_CERTIFICATES) throw foreign('its chain has too many certificates');
+  const bytes = chain.reduce((sum, { length }) => sum + length, 0);
+  if (bytes > MAX_CHAIN_BYTES) throw foreign('its chain is too large');
+}
+
+function readRoot(der: Uint8Array): Authority {
+  const x509 = parseCertificate(der);
+  const { trustDomain, ...summary } = readAuthorityCertificate(x509);
+  const publicKey = publicKeyOf(x509);
+  const self = describeIssuer('root', trustDomain, publicKey);
+  const tbs = encode(() => rootProfile(self, { ...factsOf(summary), publicKey }));
+  checkCertificate(x509, tbs, x509);
+  return { ...summary, x509, issuer: self };
+}
+
+function readIssuing(x509: X509Certificate, root: Authority): Authority {
+  const { trustDomain, ...summary } = readAuthorityCertificate(x509);
+  const publicKey = publicKeyOf(x509);
+  const tbs = encode(() => issuingProfile(root.issuer, { ...factsOf(summary), publicKey }));
+  checkCertificate(x509, tbs, root.x509);
+  return { ...summary, x509, issuer: describeIssuer('issuing', trustDomain, publicKey) };
+}
+
+function readLeaf(x509: X509Certificate, { issuer, x509: issuing }: Authority): PeerCertificate {
+  const leaf = readPeerCertificate(x509);
+  const facts = { ...factsOf(leaf), publicKey: publicKeyOf(x509) };
+  const { kind, id } = leaf.spiffeId;
+  const tbs = encode(() => {
+    if (kind === 'device') return deviceProfile(issuer, { ...facts, deviceId: id });
+    // The profile writes the trust domain and `localhost` itself.
+    const [, , ...dnsNames] = alternativeNames(x509, 'DNS');
+    return daemonProfile(issuer, {
+      ...facts,
+      daemonId: id,
+      dnsNames,
+      ipAddresses: alternativeNames(x509, 'IP Address'),
+    });
+  });
+  checkCertificate(x509, tbs, issuing);
+  return leaf;
+}
+
+function factsOf({ serial, notBefore, notAfter }: CertificateSummary) {
+  if (!ourSerial.test(serial)) throw foreign('its serial number is not one of ours');
+  return { serial: Buffer.from(serial, 'hex'), notBefore, notAfter };
+}
+
+/** @throws CERTIFICATE_INVALID for a key that is none of our kind. */
+function publicKeyOf(x509: X509Certificate): Uint8Array {
+  return encode(() => {
+    const { publicKey } = x509;
+    if (publicKey.asymmetricKeyType !== 'ec') throw new RangeError('another kind of key');
+    const der = publicKey.export({ type: 'spki', format: 'der' });
+    checkP256Spki(der);
+    return der;
+  });
+}
+
+/** What our encoder cannot write is none of ours. */
+function encode(write: () => Uint8Array): Uint8Array {
+  try {
+    return write();
+  } catch (cause) {
+    throw foreign('it is not of a form that this project makes', cause);
+  }
+}
+
+/** Shape first: it is the cheaper half. */
+function checkCertificate(x509: X509Certificate, tbs: Uint8Array, issuer: X509Certificate): void {
+  if (!isMadeOf(x509.raw, tbs)) throw foreign('it is not of a form that this project makes');
+  if (!x509.verify(issuer.publicKey)) throw foreign('its signature is not that of its issuer');
+}
+
+/** Whether this is the certificate of `tbs` (RFC 5280 4.1.1), with whatever signature. */
+function isMadeOf(der: Buffer, tbs: Uint8Array): boolean {
+  // The outer header has 4 bytes for 256 bytes or more, that of a short BIT STRING and its unused bits 3.
+  const signature = der.subarray(4 + tbs.length + signatureAlgorithm.length + 3);
+  return der.equals(sequence(tbs, signatureAlgorithm, bitString(signature)));
+}
+
+function judged(leaf: PeerCertificate, issuing: IssuingAuthority): JudgedChain {
+  const all = [leaf, issuing, issuing.root];
+  return {
+    leaf,
+    notBefore: new Date(Math.max(...all.map(({ notBefore }) => notBefore.getTime()))),
+    notAfter: new Date(Math.min(...all.map(({ notAfter }) => notAfter.getTime()))),
+  };
+}
+
+const foreign = (why: string, cause?: unknown) =>
+  new IdentityError('CERTIFICATE_INVALID', `The certificate is not one of ours: ${why}.`, { cause });
