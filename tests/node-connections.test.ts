@@ -237,6 +237,7 @@ async function listenAlone(
         get revocationEpoch() {
           return identity.revocationEpoch;
         },
+        chainJudge: identity.chainJudge,
         ...authenticator,
       },
     },

@@ -145,7 +145,7 @@ test('an issuing CA at two thirds of its life is followed by another key of the 
   const daemon = await DaemonProcess.start(t, later);
   const { authorities } = await answer(['ca', 'show'], later);
   const issuing = authorities.filter(({ tier }: { tier: string }) => tier === 'issuing');
-  assert.deepEqual(issuing.map(({ state }: { state: string }) => state).sort(), ['active', 'retired']);
+  assert.deepEqual(issuing.map(({ state }: { state: string }) => state).sort(), ['active', 'trusted']);
   assert.notEqual(issuing[0].key, issuing[1].key);
   await daemon.stop();
 });

@@ -61,6 +61,7 @@ export interface AgentOptions {
 /** The certificate no longer holds, but the device may: its identity key can get it a new one. */
 const recoverable: ReadonlySet<IdentityErrorCode> = new Set([
   'CERTIFICATE_SUPERSEDED',
+  'AUTHORITY_RETIRED',
   'CERTIFICATE_UNKNOWN',
   'CERTIFICATE_EXPIRED',
 ]);

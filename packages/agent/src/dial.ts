@@ -1,5 +1,5 @@
-// How a device reaches its daemon: QUIC first, HTTP/2 where UDP does not get through, or the daemon has as many QUIC
-// connections as it takes. Both are the same mutual TLS.
+// How a device reaches its daemon: QUIC first, HTTP/2 where UDP does not get through, the daemon has as many QUIC
+// connections as it takes, or its QUIC side could not prove who it is. Both are the same mutual TLS.
 
 import { hasCode, type IdentityError, type PairedEnrollment } from '@palyra/identity';
 import { fromConnectError, type NodeConnection } from '@palyra/rpc';
@@ -8,8 +8,10 @@ export type Dial = (enrollment: PairedEnrollment) => Promise<NodeConnection>;
 
 /**
  * @param quic undefined where this machine has no QUIC.
- * @returns a dial that gives up on QUIC only when nothing answers there, or the daemon had no room the last time: whatever
- *   else a peer says, or fails to prove, is final for this attempt. The HTTP/2 connection then says why it is not on QUIC.
+ * @returns a dial that gives up on QUIC only when nothing answers there, the daemon had no room the last time, or the
+ *   server is not proven to be the daemon. Whatever else a peer says is final for this attempt. The HTTP/2 connection then
+ *   says why it is not on QUIC. Over HTTP/2 the daemon's chain can be read: there an impostor and a wrong clock are told
+ *   apart, and that answer is final.
  */
 export function quicFirst(quic: Dial | undefined, http2: Dial): Dial {
   let noRoom: IdentityError | undefined;
@@ -29,7 +31,7 @@ export function quicFirst(quic: Dial | undefined, http2: Dial): Dial {
       return connection;
     } catch (cause) {
       const error = fromConnectError(cause);
-      if (!hasCode(error, 'UNREACHABLE')) throw error;
+      if (!hasCode(error, 'UNREACHABLE') && !hasCode(error, 'DAEMON_NOT_AUTHENTICATED')) throw error;
       return { ...(await http2(enrollment)), quicProblem: error.message };
     }
   };

@@ -86,6 +86,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   CERTIFICATE_UNKNOWN: refused,
   CERTIFICATE_REVOKED: refused,
   CERTIFICATE_SUPERSEDED: refused,
+  AUTHORITY_RETIRED: refused,
   CERTIFICATE_EXPIRED: refused,
   CERTIFICATE_NOT_YET_VALID: refused,
   DEVICE_REVOKED: refused,

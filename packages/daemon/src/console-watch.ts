@@ -31,9 +31,9 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, s
   const devices = new Set<DeviceId>();
   let wake = () => {};
   const unsubscribe = registry.subscribe((event) => {
-    if (event.type !== 'pairing_changed') devices.add(event.deviceId);
+    if ('deviceId' in event) devices.add(event.deviceId);
     // One more than may wait says that they were too many, and a reader that never comes back keeps no more.
-    else if (pairings.length <= maxWaiting) pairings.push(event.pairing);
+    else if ('pairing' in event && pairings.length <= maxWaiting) pairings.push(event.pairing);
     wake();
   });
   const unwatch = channels.watch((id) => {

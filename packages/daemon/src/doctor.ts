@@ -185,7 +185,7 @@ async function examineAuthorities(
   const add = (verdict: Finding['verdict'], message: string) =>
     findings.push({ check: 'authority', verdict, message });
   for (const each of await registry.authorities()) {
-    if (each.state === 'retired') continue;
+    if (each.state === 'retired' || (each.tier === 'issuing' && each.state !== 'active')) continue;
     const name = `The ${each.state} ${each.tier} CA ${each.fingerprint.slice(0, 16)}`;
     const left = each.notAfter.getTime() - now.getTime();
     if (keys && !(await hasKey(keys, each.id))) {

@@ -2,12 +2,15 @@
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import {
+  type ChainJudge,
   type Clock,
   certificatesToPem,
+  hasCode,
   IdentityError,
+  type PeerCertificate,
   type RegistryEvent,
-  readPeerCertificate,
   type ServerCredential,
+  standingMessages,
 } from '@palyra/identity';
 import {
   accessCheck,
@@ -163,9 +166,13 @@ export class QuicRuntime {
   }
 
   async #admit(connection: QuicServerConnection): Promise<void> {
+    const { authenticator } = this.#options;
+    // BoringSSL stops at its first error, so what comes here is verified, dates included. It is judged once more by what
+    // counts at this moment: a session that is resumed brings the verdict of the day it began.
+    const certificate = judgeChain(authenticator.chainJudge, connection.peerChain);
     const { peer, admission, forget } = this.#devices.add({
       transport: 'quic',
-      certificate: readPeerCertificate(connection.peerCertificate),
+      certificate,
       source: connection.remoteAddress,
       shut: (reason) => connection.close(reason),
       refused: (reason) => setTimeout(() => this.#shut(connection, reason), refusedGraceMs).unref(),
@@ -204,6 +211,16 @@ export class QuicRuntime {
     const peer = this.#peers.get(connection);
     if (!peer) throw new TypeError('a stream of a connection that was not admitted');
     return peer;
+  }
+}
+
+/** @throws CERTIFICATE_UNKNOWN */
+function judgeChain(judge: ChainJudge, chain: readonly Uint8Array[]): PeerCertificate {
+  try {
+    return judge.judge(chain).leaf;
+  } catch (cause) {
+    if (!hasCode(cause, 'CERTIFICATE_INVALID')) throw cause;
+    throw new IdentityError('CERTIFICATE_UNKNOWN', standingMessages.CERTIFICATE_UNKNOWN, { cause });
   }
 }
 

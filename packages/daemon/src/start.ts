@@ -157,6 +157,9 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     get revocationEpoch() {
       return identity.revocationEpoch;
     },
+    get chainJudge() {
+      return identity.chainJudge;
+    },
   };
   const deviceRoutes = (router: ConnectRouter) => {
     nodeRoutes(identity, channels)(router);

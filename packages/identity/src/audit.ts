@@ -9,6 +9,7 @@ export type AuditAction =
   | 'daemon.restored'
   | 'daemon.certificate_issued'
   | 'authority.created'
+  | 'authority.replaced'
   | 'authority.retired'
   | 'root.prepared'
   | 'root.activated'

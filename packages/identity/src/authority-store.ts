@@ -32,6 +32,8 @@ export interface LoadedAuthority {
   readonly authority: CertificateAuthority;
   /** Every root that counts: prepared, active, trusted. DER, the active one first. */
   readonly trustBundle: readonly Uint8Array[];
+  /** Issuing CAs of these roots whose certificates count. DER. */
+  readonly issuers: readonly Uint8Array[];
 }
 
 /** Holds the daemon's id once the first start is complete: tells a lost or foreign registry from a new home. */
@@ -80,7 +82,7 @@ export async function openAuthority(options: AuthorityStoreOptions): Promise<Loa
 export async function loadIssuing(
   options: AuthorityStoreOptions,
   trustDomain: string,
-): Promise<Pick<LoadedAuthority, 'rootId' | 'issuerId' | 'authority' | 'trustBundle'>> {
+): Promise<Pick<LoadedAuthority, 'rootId' | 'issuerId' | 'authority' | 'trustBundle' | 'issuers'>> {
   const { registry, keys, clock, crypto } = options;
   const authorities = await registry.authorities();
   const root = authorities.find((each) => each.tier === 'root' && each.state === 'active');
@@ -100,7 +102,11 @@ export async function loadIssuing(
     (each) => each.tier === 'root' && (each.state === 'prepared' || each.state === 'trusted'),
   );
   const trustBundle = [root, ...others].map(({ der }) => der);
-  return { rootId: root.id, issuerId: issuing.id, authority, trustBundle };
+  const older = authorities.filter(
+    (each) => each.tier === 'issuing' && each.state !== 'retired' && each.id !== issuing.id,
+  );
+  const issuers = [issuing, ...older].map(({ der }) => der);
+  return { rootId: root.id, issuerId: issuing.id, authority, trustBundle, issuers };
 }
 
 /** The newest that this root signed, while it is young enough. */
@@ -207,9 +213,9 @@ async function replaceIssuing(
     if (present) return present;
     await insertAuthority(tx, record, now);
     for (const { id } of authorities.filter((each) => each.tier === 'issuing' && isActive(each))) {
-      await tx.moveAuthority(id, 'active', 'retired');
+      await tx.moveAuthority(id, 'active', 'trusted');
       const detail = { tier: 'issuing' };
-      await tx.appendAudit({ at: now, action: 'authority.retired', subject: id, detail });
+      await tx.appendAudit({ at: now, action: 'authority.replaced', subject: id, detail });
     }
     return record;
   });

@@ -131,7 +131,7 @@ async function usableSerial(reads: RegistryReads, device: Device, now: Date): Pr
   );
   if (!used) return undefined;
   const issuer = (await reads.authorities()).find(({ id }) => id === used.issuerId);
-  if (issuer?.state === 'retired') return undefined;
+  if (issuer?.state !== 'active') return undefined;
   const restored = await readRestored(reads);
   // Of a device that was not here since a restore, the daemon may have forgotten the newer ones.
   const isForgotten =

@@ -1,5 +1,6 @@
 // The front of the library: the few calls that a daemon needs. Each is one line of what its owner does.
 
+import { isDeepStrictEqual } from 'node:util';
 import { type AuthorityKeys, SecretStoreKeys } from './authority-keys.ts';
 import {
   type AuthorityStoreOptions,
@@ -7,6 +8,7 @@ import {
   loadIssuing,
   openAuthority,
 } from './authority-store.ts';
+import { ChainJudge } from './certificate/chain-verdict.ts';
 import { TlsKey } from './certificate/tls-key.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { CloneWatch, type CloningPolicy } from './cloning.ts';
@@ -65,6 +67,8 @@ export interface AuthenticatedDevice {
   readonly notAfterMs: number;
   /** When that is to be renewed. */
   readonly renewAtMs: number | undefined;
+  /** The issuing CA of that, as in the registry. */
+  readonly issuerId: Ulid;
 }
 
 /** What a TLS server presents. The key exists in memory only: every start makes a new one. */
@@ -99,6 +103,7 @@ export class IdentityManager {
   readonly #standings: KnownStandings;
   readonly #options: AuthorityStoreOptions;
   #loaded: LoadedAuthority;
+  #chainJudge: ChainJudge;
   #reloading: Promise<void> = Promise.resolve();
   #revocationEpoch = 0;
 
@@ -130,6 +135,7 @@ export class IdentityManager {
     const { registry, clock, crypto } = options;
     this.#options = options;
     this.#loaded = loaded;
+    this.#chainJudge = new ChainJudge(loaded.trustBundle, loaded.issuers);
     this.registry = registry;
     this.#standings = new KnownStandings(registry);
     this.authorityKeys = options.keys;
@@ -184,6 +190,11 @@ export class IdentityManager {
   /** Roots that a peer's chain may lead to, DER. */
   get trustBundle(): readonly Uint8Array[] {
     return this.#loaded.trustBundle;
+  }
+
+  /** Whose chains are ours, by the roots and issuing CAs that count at this moment. */
+  get chainJudge(): ChainJudge {
+    return this.#chainJudge;
   }
 
   /** A new key and daemon certificate for the listeners. */
@@ -381,7 +392,10 @@ export class IdentityManager {
     // One after the other: what was read first must not be put in place last.
     const reloaded = this.#reloading.then(async () => {
       const changed = await loadIssuing(this.#options, this.trustDomain);
-      this.#loaded = { ...this.#loaded, ...changed };
+      const before = this.#loaded;
+      this.#loaded = { ...before, ...changed };
+      if (!isDeepStrictEqual([before.trustBundle, before.issuers], [changed.trustBundle, changed.issuers]))
+        this.#chainJudge = new ChainJudge(changed.trustBundle, changed.issuers);
     });
     // Whoever asked for it is told; who comes next only waits.
     this.#reloading = reloaded.catch(() => {});

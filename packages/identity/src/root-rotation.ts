@@ -9,6 +9,7 @@
 
 import type { AuditAction } from './audit.ts';
 import { type AuthorityStoreOptions, insertAuthority, newRoot } from './authority-store.ts';
+import { isIssuedBy } from './certificate/peer-certificate.ts';
 import type { Ulid } from './device-id.ts';
 import { IdentityError } from './errors.ts';
 import type { AuthorityRecord, Device, RegistryTransaction } from './registry/port.ts';
@@ -88,12 +89,11 @@ export class RootRotation {
     });
   }
 
-  /** The old root counts no more. @throws as `activate`. */
+  /** The old root counts no more, and nothing that it vouches for. @throws as `activate`. */
   async finish(force: boolean, actor?: Actor): Promise<void> {
     await this.#ready(force, 'finish');
-    await this.#change('activated', 'root.finished', actor, async (tx, _stored, roots) => {
-      for (const root of roots)
-        if (root.state === 'trusted') await tx.moveAuthority(root.id, 'trusted', 'retired');
+    await this.#change('activated', 'root.finished', actor, async (tx, _stored, roots, now) => {
+      for (const root of roots) if (root.state === 'trusted') await retire(tx, root, now);
       return undefined;
     });
   }
@@ -197,7 +197,19 @@ async function swap(
   await tx.moveAuthority(comingId, from, 'active');
   for (const each of await tx.authorities()) {
     if (each.tier === 'issuing' && each.state === 'active')
-      await tx.moveAuthority(each.id, 'active', 'retired');
+      await tx.moveAuthority(each.id, 'active', 'trusted');
+  }
+}
+
+/** With every issuing CA that it signed: the registry refuses their certificates from this commit on. */
+async function retire(tx: RegistryTransaction, root: AuthorityRecord, now: Date): Promise<void> {
+  await tx.moveAuthority(root.id, root.state, 'retired');
+  for (const each of await tx.authorities()) {
+    if (each.tier !== 'issuing' || each.state === 'retired' || !isIssuedBy(each.der, root.der)) continue;
+    await tx.moveAuthority(each.id, each.state, 'retired');
+    const detail = { tier: 'issuing', root: root.id };
+    await tx.appendAudit({ at: now, action: 'authority.retired', subject: each.id, detail });
+    tx.emit({ type: 'authority_retired', issuerId: each.id });
   }
 }
 

@@ -336,7 +336,7 @@ export function registrySuite(
       assert.equal((await registry.certificate({ serial: certificate.serial }))?.state, 'active');
     });
 
-    it('the standing joins the certificate and the device as they are now', async (registry) => {
+    it('the standing joins the certificate, its issuing CA and the device as they are now', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const standing = {
         serial: certificate.serial,
@@ -349,6 +349,8 @@ export function registrySuite(
         deviceRole: 'device',
         deviceName: device.name,
         renewAtMs: certificate.renewAt?.getTime(),
+        issuerId: certificate.issuerId,
+        issuerState: 'active',
       };
       assert.deepEqual(await registry.standing(certificate.fingerprint), standing);
       assert.equal(await registry.standing(certificate.serial), undefined);
@@ -357,9 +359,11 @@ export function registrySuite(
       await registry.transact(async (tx) => {
         await tx.updateDevice({ ...device, state: 'revoked' });
         await tx.moveCertificate(certificate.serial, 'active', 'superseded');
+        await tx.moveAuthority(certificate.issuerId, 'active', 'retired');
       });
       assert.deepEqual(await registry.standing(certificate.fingerprint), {
         ...standing,
+        issuerState: 'retired',
         certificateState: 'superseded',
         deviceState: 'revoked',
         deviceRole: 'device',

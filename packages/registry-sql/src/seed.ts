@@ -42,7 +42,7 @@ export async function seedDevices(registryPath: string, count: number): Promise<
   const registry = await openSqliteRegistry({ path: registryPath });
   try {
     await registry.transact((tx) =>
-      tx.insertAuthority({ ...issuer, tier: 'issuing', state: 'retired', notBefore, notAfter, der }),
+      tx.insertAuthority({ ...issuer, tier: 'issuing', state: 'active', notBefore, notAfter, der }),
     );
   } finally {
     await registry.close();

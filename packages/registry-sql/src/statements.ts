@@ -332,9 +332,10 @@ export function statementsFor(db: Kysely<Tables>) {
     return db
       .selectFrom('certificates as c')
       .leftJoin('devices as d', 'd.id', 'c.subject_id')
+      .innerJoin('authorities as a', 'a.id', 'c.issuer_id')
       .select(['c.serial', 'c.subject_kind', 'c.subject_id', 'c.not_before', 'c.not_after', 'c.renew_at'])
       .select(['c.state as certificate_state', 'd.state as device_state', 'd.role as device_role'])
-      .select('d.name as device_name');
+      .select(['d.name as device_name', 'c.issuer_id', 'a.state as issuer_state']);
   }
 
   /** Of devices that wait for the operator or their certificate. */

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type AuthenticatedDevice, type IdentityError, makeUlid, parseDeviceId } from '@palyra/identity';
+import {
+  type AuthenticatedDevice,
+  ChainJudge,
+  type IdentityError,
+  makeUlid,
+  parseDeviceId,
+} from '@palyra/identity';
 import { DeviceConnections } from './device-connections.ts';
 
 const deviceId = parseDeviceId(makeUlid(new Date(), crypto.getRandomValues(new Uint8Array(10))));
@@ -15,11 +21,17 @@ async function connect(count: number, failing: { at: number | undefined }) {
     serial: 'ab'.repeat(16),
     notAfterMs: Date.now() + hourMs,
     renewAtMs: undefined,
+    issuerId: deviceId,
   };
   const errors: unknown[] = [];
   const shut: number[] = [];
   const connections = new DeviceConnections(
-    { admit: async () => device, authenticate: async () => device, revocationEpoch: 0 },
+    {
+      admit: async () => device,
+      authenticate: async () => device,
+      revocationEpoch: 0,
+      chainJudge: new ChainJudge([]),
+    },
     (error) => errors.push(error),
   );
   for (let at = 0; at < count; at += 1) {

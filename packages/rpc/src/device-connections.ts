@@ -3,6 +3,7 @@
 
 import {
   type AuthenticatedDevice,
+  type ChainJudge,
   type DeviceId,
   IdentityError,
   type RegistryEvent,
@@ -19,6 +20,8 @@ export interface DeviceAuthenticator {
   authenticate(fingerprint: string): Promise<AuthenticatedDevice>;
   /** Moves with every revocation. */
   readonly revocationEpoch: number;
+  /** Of the roots and issuing CAs that count at this moment. */
+  readonly chainJudge: ChainJudge;
 }
 
 export interface DeviceConnection {
@@ -159,6 +162,8 @@ export class DeviceConnections {
       }
       if (event.type === 'certificate_revoked' && device.serial === event.serial)
         this.#shut(entry, 'CERTIFICATE_REVOKED');
+      if (event.type === 'authority_retired' && device.issuerId === event.issuerId)
+        this.#shut(entry, 'AUTHORITY_RETIRED');
       if (event.type === 'certificate_superseded' && device.serial === event.serial) {
         this.#shut(entry, 'CERTIFICATE_SUPERSEDED');
       }

@@ -21,6 +21,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   CERTIFICATE_UNKNOWN: Code.Unauthenticated,
   CERTIFICATE_REVOKED: Code.Unauthenticated,
   CERTIFICATE_SUPERSEDED: Code.Unauthenticated,
+  AUTHORITY_RETIRED: Code.Unauthenticated,
   CERTIFICATE_EXPIRED: Code.Unauthenticated,
   CERTIFICATE_NOT_YET_VALID: Code.Unauthenticated,
   DEVICE_REVOKED: Code.Unauthenticated,

@@ -2,20 +2,18 @@
 
 import http2 from 'node:http2';
 import net from 'node:net';
-import tls from 'node:tls';
 import type { Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import {
   certificatesToPem,
-  daemonSpiffeId,
   IdentityError,
   MAX_PAIRING_MESSAGE_BYTES,
   type PairedEnrollment,
   TlsKey,
 } from '@palyra/identity';
 import { Connection } from './connection.ts';
+import { dialTls, type KnownDaemon } from './dial-tls.ts';
 import { defaultHttp2Limits, exportChannelBinding } from './http2-listener.ts';
-import { tcpKeepAlive } from './live-connections.ts';
 
 export interface Http2Connection {
   /** For createClient of Connect. `fromConnectError` turns what its calls throw into IdentityErrors. */
@@ -64,12 +62,16 @@ export async function dialNode(
   enrollment: PairedEnrollment,
   { readMaxBytes = defaultHttp2Limits.messageBytes }: { readonly readMaxBytes?: number } = {},
 ): Promise<Http2Connection & NodeConnection> {
-  const options = {
-    ...expectDaemon(enrollment),
-    cert: certificatesToPem(enrollment.certificateChain),
-    key: TlsKey.fromPkcs8(enrollment.tlsKey).toPem(),
-  };
-  const connection = await dialTls(address, options, readMaxBytes, wrongListener(address, nodeListener));
+  const socket = await dialTls({
+    address,
+    peer: enrollment,
+    credential: {
+      cert: certificatesToPem(enrollment.certificateChain),
+      key: TlsKey.fromPkcs8(enrollment.tlsKey).toPem(),
+    },
+    isAnother: wrongListener(address, nodeListener),
+  });
+  const connection = overHttp2(socket, `https://${address}`, exportChannelBinding(socket), { readMaxBytes });
   return { ...connection, name: 'http2' };
 }
 
@@ -80,9 +82,11 @@ export async function dialNode(
  * @throws as `dialNode`.
  */
 export async function dialPairing(address: string, known?: KnownDaemon): Promise<PairingConnection> {
-  const options = known ? expectDaemon(known) : { rejectUnauthorized: false };
   const isAnother = wrongListener(address, pairingListener);
-  const connection = await dialTls(address, options, MAX_PAIRING_MESSAGE_BYTES, isAnother);
+  const socket = await dialTls({ address, peer: known ?? 'anyone', isAnother });
+  const connection = overHttp2(socket, `https://${address}`, exportChannelBinding(socket), {
+    readMaxBytes: MAX_PAIRING_MESSAGE_BYTES,
+  });
   // The node listener ends whoever comes without a certificate once TLS is up, before HTTP/2 has begun.
   if (await connection.begun) return { ...connection, isKnownDaemon: known !== undefined };
   connection.destroy();
@@ -95,56 +99,11 @@ export interface PairingConnection extends Http2Connection {
   readonly isKnownDaemon: boolean;
 }
 
-/** What an enrollment knows of its daemon. */
-export type KnownDaemon = Pick<PairedEnrollment, 'daemonId' | 'trustDomain' | 'trustBundle'>;
-
-/** A device's certificate leads to the same root and may serve TLS too, so the daemon's own SPIFFE ID is asked for. */
-function expectDaemon({ daemonId, trustDomain, trustBundle }: KnownDaemon): tls.ConnectionOptions {
-  const expected = `URI:${daemonSpiffeId(trustDomain, daemonId)}`;
-  return {
-    ca: certificatesToPem(trustBundle),
-    servername: trustDomain,
-    checkServerIdentity: (_host, certificate) => {
-      const names = certificate.subjectaltname?.split(', ') ?? [];
-      return names.includes(expected) ? undefined : new Error(`the peer is not ${expected}`);
-    },
-  };
-}
-
 /** The admin socket of a daemon on this machine. @throws UNREACHABLE */
 export async function dialAdmin(socketPath: string): Promise<Http2Connection> {
   const socket = net.connect(socketPath);
-  await ready(socket, 'connect', `No daemon answers at ${socketPath}. Start it with: palyra daemon`);
+  await connected(socket, `No daemon answers at ${socketPath}. Start it with: palyra daemon`);
   return overHttp2(socket, 'http://localhost', new Uint8Array());
-}
-
-/**
- * @param readMaxBytes the largest answer that is taken; who sends it need not be the daemon.
- * @param isAnother said of a peer that does not speak as the listener does.
- */
-async function dialTls(
-  address: string,
-  options: tls.ConnectionOptions,
-  readMaxBytes: number,
-  isAnother: string,
-): Promise<BegunConnection> {
-  const at = address.lastIndexOf(':');
-  const host = address.slice(0, at).replace(/^\[(.*)\]$/, '$1');
-  const socket = tls.connect({
-    ...tcpKeepAlive,
-    host,
-    port: Number(address.slice(at + 1)),
-    minVersion: 'TLSv1.3',
-    ALPNProtocols: ['h2'],
-    ...options,
-  });
-  await ready(
-    socket,
-    'secureConnect',
-    `No daemon answers at ${address}. Check the address and that it runs.`,
-    isAnother,
-  );
-  return overHttp2(socket, `https://${address}`, exportChannelBinding(socket), { readMaxBytes });
 }
 
 interface BegunConnection extends Http2Connection {
@@ -231,50 +190,16 @@ function closed(authority: string): IdentityError {
   return new IdentityError('UNREACHABLE', `The connection to ${authority} was closed.`);
 }
 
-async function ready(
-  socket: net.Socket,
-  event: 'connect' | 'secureConnect',
-  unreachable: string,
-  isAnother = unreachable,
-): Promise<void> {
+async function connected(socket: net.Socket, unreachable: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => socket.destroy(new Error('timed out')), connectTimeoutMs);
-    socket.once(event, () => {
+    socket.once('connect', () => {
       clearTimeout(timer);
       resolve();
     });
-    socket.once('error', (cause: NodeJS.ErrnoException) => {
+    socket.once('error', (cause) => {
       clearTimeout(timer);
-      const notAuthorized = socket instanceof tls.TLSSocket && Boolean(socket.authorizationError);
-      reject(dialError(cause, notAuthorized, unreachable, isAnother));
+      reject(new IdentityError('UNREACHABLE', `${unreachable} (${cause.message})`, { cause }));
     });
   });
-}
-
-/** @param notAuthorized whether TLS worked and the peer's certificate did not. */
-function dialError(
-  cause: NodeJS.ErrnoException,
-  notAuthorized: boolean,
-  unreachable: string,
-  isAnother: string,
-): IdentityError {
-  const code = cause.code ?? '';
-  if (code === 'CERT_NOT_YET_VALID' || code === 'CERT_HAS_EXPIRED') {
-    return new IdentityError(
-      'CLOCK_SKEW',
-      `The daemon's certificate is not valid at this device's time, ${new Date().toISOString()}. Set the clock right, or restart the daemon if it was asleep for days.`,
-      { cause },
-    );
-  }
-  if (notAuthorized) {
-    return new IdentityError(
-      'DAEMON_NOT_AUTHENTICATED',
-      `The peer at this address is not the daemon this device was paired with (${cause.message}). Check the address. If the daemon was set up anew, pair again: palyra pair ADDRESS`,
-      { cause },
-    );
-  }
-  // What OpenSSL says of a peer without our TLS is for nobody to read.
-  if (code === 'EPROTO' || code.startsWith('ERR_SSL_'))
-    return new IdentityError('UNREACHABLE', isAnother, { cause });
-  return new IdentityError('UNREACHABLE', `${unreachable} (${cause.message})`, { cause });
 }

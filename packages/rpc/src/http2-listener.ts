@@ -1,6 +1,5 @@
 // HTTP/2 over TLS 1.3. The listener owns its sessions, so it can swap its certificate and close whom it must.
 
-import { hash } from 'node:crypto';
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -15,12 +14,14 @@ import {
 import { accessCheck } from './access-check.ts';
 import { type Connection, connectionOf } from './connection.ts';
 import { answeredOn, ControlFrames } from './control-frames.ts';
+import { deviceChainOf, judgeDeviceChain } from './device-chain.ts';
 import { type DeviceAuthenticator, DeviceConnections } from './device-connections.ts';
 import { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './live-connections.ts';
 import { contextOf, type Peer } from './peer.ts';
 import { RawBytes } from './raw-bytes.ts';
 import { serveHttp2 } from './serve-http2.ts';
 import { sourceKey } from './source-key.ts';
+import { tlsSettings } from './tls-settings.ts';
 import { UnfinishedBytes } from './unfinished-bytes.ts';
 
 export interface Http2Limits extends Required<ConnectionLimits> {
@@ -94,8 +95,6 @@ interface Session {
   readonly forget: () => void;
 }
 
-/** Errors of chain verification that leave the answer to the registry: the certificate may well be one of ours. */
-const timeErrors = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 /** How long a refused session may take to make the call that tells it why, ms. */
 const refusedGraceMs = 5_000;
 /** How long calls of a session that was shut out may take to say why, ms. */
@@ -138,8 +137,6 @@ export class Http2Listener {
     this.#server = http2.createSecureServer({
       ...tcpKeepAlive,
       ...this.#tlsOptions(options.credential, options.devices?.trustBundle ?? []),
-      minVersion: 'TLSv1.3',
-      ALPNProtocols: ['h2'],
       handshakeTimeout: limits.handshakeTimeoutMs,
       // The verdict over a client's chain is ours, so that an expired certificate of ours gets a typed answer.
       requestCert: options.devices !== undefined,
@@ -193,7 +190,7 @@ export class Http2Listener {
 
   /** New connections see the new certificate, and are checked against these roots; live ones stay. */
   swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): void {
-    this.#server.setSecureContext({ ...this.#tlsOptions(credential, trustBundle), minVersion: 'TLSv1.3' });
+    this.#server.setSecureContext(this.#tlsOptions(credential, trustBundle));
   }
 
   /** Shuts at once the sessions that a change of the registry concerns. */
@@ -220,6 +217,7 @@ export class Http2Listener {
 
   #tlsOptions(credential: ServerCredential, trustBundle: readonly Uint8Array[]) {
     return {
+      ...tlsSettings,
       key: credential.key.toPem(),
       cert: certificatesToPem(credential.certificateChain),
       ...(this.#devices && { ca: certificatesToPem(trustBundle) }),
@@ -259,11 +257,13 @@ export class Http2Listener {
 
   /** Before HTTP/2 begins: a client that has had SETTINGS takes the connection for a good one, and never slows down. */
   #refuseWithoutCertificate(): void {
-    if (!this.#devices) return;
+    const authenticator = this.#options.devices?.authenticator;
+    if (!authenticator) return;
     const [serve] = this.#server.listeners('secureConnection');
     this.#server.removeAllListeners('secureConnection');
     this.#server.on('secureConnection', (socket: TLSSocket) => {
-      if (socket.getPeerX509Certificate()) return serve?.call(this.#server, socket);
+      if (judgeDeviceChain(socket, authenticator.chainJudge) !== 'missing')
+        return serve?.call(this.#server, socket);
       this.#count('refused_no_certificate');
       connectionOf(socket)?.cut();
     });
@@ -276,16 +276,15 @@ export class Http2Listener {
     socket: TLSSocket,
     devices: DeviceConnections,
   ): Session | undefined {
-    const certificate = socket.getPeerX509Certificate();
-    if (!certificate) return undefined;
-    if (!socket.authorized && !timeErrors.has(String(socket.authorizationError))) {
+    const certificate = deviceChainOf(socket);
+    if (typeof certificate === 'string') {
       this.#count('refused_foreign_certificate');
       return undefined;
     }
     const unfinished = this.#unfinished.of(session);
     const { peer, admission, forget } = devices.add({
       transport: 'http2',
-      certificate: { fingerprint: hash('sha256', certificate.raw), notAfter: certificate.validToDate },
+      certificate,
       source: plainAddress(socket.remoteAddress ?? ''),
       // Running calls end with the reason, then the session does; what does not end by itself is cut.
       shut: () => {

@@ -13,8 +13,9 @@ export interface Quic {
    * Connects and proves both sides. In TLS 1.3 the client is done before the server has judged the client's
    * certificate, so a refusal by the daemon arrives after this: as `closed`, and from every stream.
    *
-   * @throws DAEMON_NOT_AUTHENTICATED when the server is not the pinned one, CLOCK_SKEW when its certificate has expired,
-   * VERSION_UNSUPPORTED when it speaks another protocol, UNREACHABLE when there is no answer.
+   * @throws DAEMON_NOT_AUTHENTICATED when the server is not the pinned one, also when its
+   * certificate has expired: the library says so of impostors, too. VERSION_UNSUPPORTED when it speaks another protocol,
+   * UNREACHABLE when there is no answer.
    */
   dial(options: QuicDialOptions): Promise<QuicClientConnection>;
 }
@@ -134,8 +135,11 @@ export interface QuicClientConnection extends QuicConnection {
 }
 
 export interface QuicServerConnection extends QuicConnection {
-  /** DER of the client's leaf. Chain and key were checked in the handshake; the registry has the last word. */
-  readonly peerCertificate: Uint8Array;
+  /**
+   * What the client showed, leaf first, DER; at most as long as a chain of ours can be. That it holds the leaf's key was
+   * proven in the handshake. Whether the chain is ours is for `admit` to judge.
+   */
+  readonly peerChain: readonly Uint8Array[];
   /** What its streams and calls keep of what is not whole. */
   readonly unfinished: SessionBytes;
 }

@@ -1,5 +1,5 @@
 // The contract without a network: what runs above QUIC can be tested and measured alone. There is no TLS here. The
-// server sees the first certificate of the client's chain, and nobody checks anything.
+// server sees the client's chain, and nobody checks anything.
 
 import { X509Certificate } from 'node:crypto';
 import { IdentityError } from '@palyra/identity';
@@ -70,12 +70,12 @@ class MemoryListener implements QuicListener {
 
   accept(options: QuicDialOptions): QuicClientConnection {
     const server = new MemoryConnection(
-      new X509Certificate(options.tls.certificateChain).raw,
+      chainOf(options.tls.certificateChain),
       this.#limits,
       this.#unfinished,
     );
     const client = new MemoryConnection(
-      new Uint8Array(),
+      [],
       resolveQuicLimits(options.limits),
       new UnfinishedBytes({ unknownBytes: Number.POSITIVE_INFINITY, totalBytes: Number.POSITIVE_INFINITY }),
     );
@@ -104,10 +104,15 @@ class MemoryListener implements QuicListener {
   }
 }
 
+const chainOf = (pem: string) =>
+  [...pem.matchAll(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g)].map(
+    ([each]) => new X509Certificate(each).raw,
+  );
+
 class MemoryConnection implements QuicClientConnection, QuicServerConnection {
   readonly remoteAddress = 'memory';
   readonly remotePort = 0;
-  readonly peerCertificate: Uint8Array;
+  readonly peerChain: readonly Uint8Array[];
   readonly closed: Promise<IdentityError | undefined>;
   readonly limits: QuicLimits;
   readonly unfinished: SessionBytes;
@@ -118,9 +123,9 @@ class MemoryConnection implements QuicClientConnection, QuicServerConnection {
   #failure: IdentityError | undefined;
   #waiting: (() => void)[] = [];
 
-  constructor(peerCertificate: Uint8Array, limits: QuicLimits, unfinished: UnfinishedBytes) {
+  constructor(peerChain: readonly Uint8Array[], limits: QuicLimits, unfinished: UnfinishedBytes) {
     this.unfinished = unfinished.of(this);
-    this.peerCertificate = peerCertificate;
+    this.peerChain = peerChain;
     this.limits = limits;
     this.closed = new Promise((resolve) => {
       this.#settle = resolve;

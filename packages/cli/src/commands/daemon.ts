@@ -184,6 +184,14 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
     output.answer(changeJson(at, pairing, change), () => pairingChangeLine(cli, change));
     return;
   }
+  if (event.type === 'authority_retired') {
+    output.answer(
+      { event: event.type, at, issuer_id: event.issuerId },
+      () =>
+        `${output.paint('dim', formatClock(cli.now()))}  An issuing authority is retired with its root; connections with its certificates are closed.`,
+    );
+    return;
+  }
   const device = await running.identity.registry.device(event.deviceId);
   const name = device?.name ?? event.deviceId;
   const serial = 'serial' in event ? event.serial : null;

@@ -85,9 +85,9 @@ function stateText({ tier, state }: Authority): string {
     case 'prepared':
       return 'Prepared, not in use yet';
     case 'trusted':
-      return 'Still trusted';
+      return isRoot ? 'Still trusted' : 'Replaced; what it issued holds until its end';
     default:
-      return isRoot ? 'Retired' : 'Replaced; what it issued holds until its end';
+      return isRoot ? 'Retired' : 'Retired with its root';
   }
 }
 

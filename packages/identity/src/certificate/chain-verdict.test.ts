@@ -29,7 +29,7 @@ let judge: ChainJudge;
 before(async () => {
   sample = await SampleAuthority.create(new Date(now));
   foreign = await SampleAuthority.create(new Date(now));
-  judge = new ChainJudge([sample.root.der]);
+  judge = new ChainJudge([sample.root.der], [sample.issuing.der]);
 });
 
 type Chain = readonly Uint8Array[];
@@ -68,10 +68,7 @@ describe('a chain is one of ours', () => {
     const daemon = await sample.daemon(names, ['127.0.0.1', '::1', '2001:db8::ff00:42:8329', '192.0.2.1']);
     const judged = judge.judge([daemon.der, sample.issuing.der, sample.root.der]);
     assert.deepEqual(judged.leaf.spiffeId, { kind: 'daemon', trustDomain, id: daemonId });
-    assert.deepEqual(
-      judge.judgeLeaf(daemon.der, [foreign.root.der, sample.issuing.der].slice(1)).issuing,
-      sample.issuing.der,
-    );
+    assert.deepEqual(judge.judgeLeaf(daemon.der), judged.leaf);
   });
 
   it('whatever its dates are, and these come back apart', async () => {
@@ -139,6 +136,7 @@ describe('a chain is refused, whatever its dates hide,', () => {
         const flippedLeaf = flipBit(leaf);
         const flippedIssuing = flipBit(issuing);
         assert.equal(isTaken([flippedLeaf, issuing]), false);
+        assert.throws(() => judge.judgeLeaf(flippedLeaf), invalid);
         assert.equal(isTaken([leaf, flippedIssuing]), false);
         if (round >= 6) continue;
         for (const chain of [
@@ -162,9 +160,9 @@ describe('a chain is refused, whatever its dates hide,', () => {
       [device.der, sample.issuing.der, sample.root.der],
     ])
       assert.equal(isTaken(chain), false);
-    assert.throws(() => judge.judgeLeaf(device.der, [sample.issuing.der]), invalid);
-    assert.throws(() => judge.judgeLeaf(ours, []), invalid);
-    assert.throws(() => judge.judgeLeaf(ours, [foreign.issuing.der]), invalid);
+    assert.throws(() => judge.judgeLeaf(device.der), invalid);
+    assert.throws(() => new ChainJudge([sample.root.der]).judgeLeaf(ours), invalid);
+    assert.throws(() => new ChainJudge([sample.root.der], [foreign.issuing.der]), invalid);
   });
 
   it('when it is not a leaf and its issuing CA, in this order', async () => {
@@ -194,7 +192,7 @@ describe('a chain is refused, whatever its dates hide,', () => {
     const tooMany = Array.from({ length: MAX_CHAIN_CERTIFICATES + 1 }, () => unread);
     assert.throws(() => judge.judge(tooMany), invalid);
     assert.throws(() => judge.judge([new Uint8Array(MAX_CHAIN_BYTES), unread]), invalid);
-    assert.throws(() => judge.judgeLeaf(new Uint8Array(MAX_CHAIN_BYTES + 1), []), invalid);
+    assert.throws(() => judge.judgeLeaf(new Uint8Array(MAX_CHAIN_BYTES + 1)), invalid);
   });
 });
 

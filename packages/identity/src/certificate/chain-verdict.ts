@@ -34,7 +34,7 @@ import { checkP256Spki } from './tls-key.ts';
 export const MAX_CHAIN_CERTIFICATES = 3;
 /** Their bytes of DER, together. */
 export const MAX_CHAIN_BYTES = 16 * 1024;
-/** Issuing CAs that are remembered as verified. */
+/** Issuing CAs that are remembered as verified, beside those that are known from the start. */
 const maxRemembered = 64;
 
 /** 16 bytes, the first 0x01 to 0x7f (issue.ts). */
@@ -58,15 +58,18 @@ type IssuingAuthority = Authority & { readonly root: Authority };
 
 export class ChainJudge {
   readonly #roots: readonly Authority[];
+  readonly #known: readonly IssuingAuthority[];
   /** By fingerprint; only what a root has signed comes in here. */
-  readonly #issuing = new Map<string, IssuingAuthority>();
+  readonly #verified = new Map<string, IssuingAuthority>();
 
   /**
    * @param roots the trusted ones, DER.
+   * @param issuing CAs of theirs that are known already, DER.
    * @throws CERTIFICATE_INVALID for one that this project did not make.
    */
-  constructor(roots: readonly Uint8Array[]) {
+  constructor(roots: readonly Uint8Array[], issuing: readonly Uint8Array[] = []) {
     this.#roots = roots.map(readRoot);
+    this.#known = issuing.map((der) => this.#issuingOf(der));
   }
 
   /**
@@ -79,39 +82,37 @@ export class ChainJudge {
     if (!leaf || !issuingDer) throw foreign('its chain is not a leaf and its issuing CA');
     const issuing = this.#issuingOf(issuingDer);
     if (rootDer && !issuing.root.x509.raw.equals(rootDer)) throw foreign('its chain ends with another root');
-    return judged(readLeaf(parseCertificate(leaf), issuing), issuing);
+    const judged = readLeaf(parseCertificate(leaf), issuing);
+    const all = [judged, issuing, issuing.root];
+    return {
+      leaf: judged,
+      notBefore: new Date(Math.max(...all.map(({ notBefore }) => notBefore.getTime()))),
+      notAfter: new Date(Math.min(...all.map(({ notAfter }) => notAfter.getTime()))),
+    };
   }
 
   /**
-   * The leaf alone, where its issuing CA need not be asked for because we know it.
-   * @param issuers certificates of the issuing CAs that count, DER.
-   * @returns the issuing CA's certificate as well, DER.
+   * The leaf alone, DER: whether one of the issuing CAs that are known from the start has signed it.
    * @throws CERTIFICATE_INVALID
    */
-  judgeLeaf(
-    leaf: Uint8Array,
-    issuers: readonly Uint8Array[],
-  ): JudgedChain & { readonly issuing: Uint8Array } {
+  judgeLeaf(leaf: Uint8Array): PeerCertificate {
     checkSize([leaf]);
     const x509 = parseCertificate(leaf);
-    for (const der of issuers) {
-      const issuing = this.#issuingOf(der);
-      if (x509.checkIssued(issuing.x509))
-        return { ...judged(readLeaf(x509, issuing), issuing), issuing: der };
-    }
-    throw foreign('none of our issuing CAs signed it');
+    const issuing = this.#known.find((each) => x509.checkIssued(each.x509));
+    if (!issuing) throw foreign('none of our issuing CAs signed it');
+    return readLeaf(x509, issuing);
   }
 
   #issuingOf(der: Uint8Array): IssuingAuthority {
     const fingerprint = hash('sha256', der, 'hex');
-    const known = this.#issuing.get(fingerprint);
+    const known = this.#verified.get(fingerprint);
     if (known) return known;
     const x509 = parseCertificate(der);
     const root = this.#roots.find((each) => x509.checkIssued(each.x509));
     if (!root) throw foreign('no trusted root signed its issuing CA');
     const issuing = { ...readIssuing(x509, root), root };
-    if (this.#issuing.size >= maxRemembered) this.#issuing.clear();
-    this.#issuing.set(fingerprint, issuing);
+    if (this.#verified.size >= maxRemembered) this.#verified.clear();
+    this.#verified.set(fingerprint, issuing);
     return issuing;
   }
 }
@@ -195,15 +196,6 @@ function isMadeOf(der: Buffer, tbs: Uint8Array): boolean {
   // The outer header has 4 bytes for 256 bytes or more, that of a short BIT STRING and its unused bits 3.
   const signature = der.subarray(4 + tbs.length + signatureAlgorithm.length + 3);
   return der.equals(sequence(tbs, signatureAlgorithm, bitString(signature)));
-}
-
-function judged(leaf: PeerCertificate, issuing: IssuingAuthority): JudgedChain {
-  const all = [leaf, issuing, issuing.root];
-  return {
-    leaf,
-    notBefore: new Date(Math.max(...all.map(({ notBefore }) => notBefore.getTime()))),
-    notAfter: new Date(Math.min(...all.map(({ notAfter }) => notAfter.getTime()))),
-  };
 }
 
 const foreign = (why: string, cause?: unknown) =>

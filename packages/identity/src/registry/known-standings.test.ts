@@ -15,6 +15,8 @@ const good: CertificateStanding = {
   deviceRole: 'device',
   deviceName: 'sensor',
   renewAtMs: undefined,
+  issuerId: makeUlid(new Date(), new Uint8Array(10)),
+  issuerState: 'active',
 };
 const revoked: CertificateStanding = { ...good, deviceState: 'revoked' };
 

@@ -76,6 +76,8 @@ export interface CertificateStanding {
   readonly deviceName: string | undefined;
   /** As in the record. */
   readonly renewAtMs: number | undefined;
+  readonly issuerId: Ulid;
+  readonly issuerState: AuthorityState;
 }
 
 export type AuthorityState = 'prepared' | 'active' | 'trusted' | 'retired';
@@ -84,8 +86,8 @@ export interface AuthorityRecord {
   readonly id: Ulid;
   readonly tier: 'root' | 'issuing';
   /**
-   * Of each tier one is `active` and signs. A root may also be `prepared` (devices learn to trust it) or `trusted` (it
-   * signs no more, but what it signed still counts). `retired` counts for nothing.
+   * Of each tier one is `active` and signs. `trusted` signs no more, but what it signed still counts. A root may also be
+   * `prepared`: devices learn to trust it. `retired` counts for nothing, and an issuing CA is retired with its root.
    */
   readonly state: AuthorityState;
   readonly serial: string;
@@ -133,6 +135,8 @@ export type RegistryEvent =
       readonly at: Date;
     }
   | { readonly type: 'device_role_changed'; readonly deviceId: DeviceId; readonly role: DeviceRole }
+  /** The root of this issuing CA was retired: what it issued counts for nothing. */
+  | { readonly type: 'authority_retired'; readonly issuerId: Ulid }
   | { readonly type: 'certificate_revoked'; readonly serial: string; readonly deviceId: DeviceId }
   | { readonly type: 'certificate_superseded'; readonly serial: string; readonly deviceId: DeviceId };
 

@@ -1,7 +1,7 @@
 // One question, one answer: may the holder of this certificate talk to the daemon now? Asked for every connection and
 // every call; `palyra why` shows the same answer.
 
-import type { DeviceId } from '../device-id.ts';
+import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError, type IdentityErrorCode } from '../errors.ts';
 import type { CertificateStanding, Device, DeviceRole } from './port.ts';
 
@@ -10,6 +10,7 @@ export type StandingCode = Extract<
   | 'CERTIFICATE_UNKNOWN'
   | 'CERTIFICATE_REVOKED'
   | 'CERTIFICATE_SUPERSEDED'
+  | 'AUTHORITY_RETIRED'
   | 'CERTIFICATE_EXPIRED'
   | 'CERTIFICATE_NOT_YET_VALID'
   | 'DEVICE_REVOKED'
@@ -25,6 +26,7 @@ export type StandingVerdict =
       readonly serial: string;
       readonly notAfterMs: number;
       readonly renewAtMs: number | undefined;
+      readonly issuerId: Ulid;
       readonly firstUse: boolean;
     }
   | { readonly ok: false; readonly code: StandingCode };
@@ -36,6 +38,7 @@ export function judgeStanding(standing: CertificateStanding | undefined, nowMs: 
   if (standing.deviceState === 'quarantined') return { ok: false, code: 'DEVICE_QUARANTINED' };
   if (standing.certificateState === 'revoked') return { ok: false, code: 'CERTIFICATE_REVOKED' };
   if (standing.certificateState === 'superseded') return { ok: false, code: 'CERTIFICATE_SUPERSEDED' };
+  if (standing.issuerState === 'retired') return { ok: false, code: 'AUTHORITY_RETIRED' };
   if (nowMs >= standing.notAfterMs) return { ok: false, code: 'CERTIFICATE_EXPIRED' };
   if (nowMs < standing.notBeforeMs) return { ok: false, code: 'CERTIFICATE_NOT_YET_VALID' };
   const { deviceState, deviceRole, deviceName } = standing;
@@ -49,6 +52,7 @@ export function judgeStanding(standing: CertificateStanding | undefined, nowMs: 
     serial: standing.serial,
     notAfterMs: standing.notAfterMs,
     renewAtMs: standing.renewAtMs,
+    issuerId: standing.issuerId,
     firstUse: standing.certificateState === 'issued',
   };
 }
@@ -60,6 +64,8 @@ export const standingMessages: Readonly<Record<StandingCode, string>> = {
     'This certificate was revoked by the operator. Ask for another one, and for the word that allows it: palyra renew --recover. Or pair the device again: palyra pair ADDRESS',
   CERTIFICATE_SUPERSEDED:
     'This certificate was replaced by a newer one. If the device has lost that one: palyra renew --recover',
+  AUTHORITY_RETIRED:
+    'The root behind this certificate was retired. On the device: palyra renew --recover, or palyra pair ADDRESS when it does not know the new root',
   CERTIFICATE_EXPIRED:
     'This certificate has expired. On the device: palyra renew --recover, or palyra pair ADDRESS when it was away for too long',
   CERTIFICATE_NOT_YET_VALID:

@@ -78,7 +78,13 @@ export function registryTables(types: ColumnTypes): Migration {
         .createIndex('certificates_standing')
         .on('certificates')
         .columns(['fingerprint', 'serial', 'subject_kind', 'subject_id', 'state'])
-        .columns(['not_before', 'not_after', 'renew_at'])
+        .columns(['not_before', 'not_after', 'renew_at', 'issuer_id'])
+        .execute();
+      // Of the issuing CA behind it: a row of authorities holds a whole certificate.
+      await db.schema
+        .createIndex('authorities_standing')
+        .on('authorities')
+        .columns(['id', 'state'])
         .execute();
       await db.schema
         .createIndex('certificates_subject')

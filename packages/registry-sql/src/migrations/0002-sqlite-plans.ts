@@ -7,8 +7,9 @@ import type { Migration } from 'kysely/migration';
 
 // The number of rows, then how many share the first column, the first two, and so on.
 const statistics = [
-  { tbl: 'certificates', idx: 'certificates_standing', stat: '1000000 1 1 1 1 1 1 1' },
+  { tbl: 'certificates', idx: 'certificates_standing', stat: '1000000 1 1 1 1 1 1 1 1 1' },
   { tbl: 'devices', idx: 'devices_standing', stat: '1000000 1 1 1' },
+  { tbl: 'authorities', idx: 'authorities_standing', stat: '100 1 1' },
 ];
 
 export const sqlitePlans: Migration = {

@@ -5,7 +5,12 @@ import type { AuthoritiesTable } from '../tables.ts';
 import { bytes, instant, milliseconds, oneOf, type Row, text } from './column.ts';
 
 const tier = oneOf<AuthorityRecord['tier']>({ root: 1, issuing: 1 });
-const state = oneOf<AuthorityRecord['state']>({ prepared: 1, active: 1, trusted: 1, retired: 1 });
+export const authorityState = oneOf<AuthorityRecord['state']>({
+  prepared: 1,
+  active: 1,
+  trusted: 1,
+  retired: 1,
+});
 
 export function authorityRow(authority: AuthorityRecord): AuthoritiesTable {
   return {
@@ -24,7 +29,7 @@ export function readAuthority(row: Row): AuthorityRecord {
   return {
     id: text(row, 'id') as Ulid,
     tier: tier(row, 'tier'),
-    state: state(row, 'state'),
+    state: authorityState(row, 'state'),
     serial: text(row, 'serial'),
     fingerprint: text(row, 'fingerprint'),
     notBefore: instant(row, 'not_before'),

@@ -2,6 +2,7 @@
 
 import type { CertificateRecord, CertificateStanding, CertificateState, Ulid } from '@palyra/identity';
 import type { CertificatesTable } from '../tables.ts';
+import { authorityState } from './authority.ts';
 import { bytes, instant, integer, milliseconds, oneOf, optional, type Row, text } from './column.ts';
 import { deviceRole, deviceState } from './device.ts';
 
@@ -57,5 +58,7 @@ export function readStanding(row: Row): CertificateStanding {
     deviceRole: kind === 'device' ? deviceRole(row, 'device_role') : undefined,
     deviceName: kind === 'device' ? text(row, 'device_name') : undefined,
     renewAtMs: optional(integer)(row, 'renew_at'),
+    issuerId: text(row, 'issuer_id') as Ulid,
+    issuerState: authorityState(row, 'issuer_state'),
   };
 }

@@ -26,10 +26,12 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
   assert.deepEqual(plan(statements.standing({ fingerprint: 'f' })), [
     'SEARCH c USING COVERING INDEX certificates_standing (fingerprint=?)',
     'SEARCH d USING COVERING INDEX devices_standing (id=?) LEFT-JOIN',
+    'SEARCH a USING COVERING INDEX authorities_standing (id=?)',
   ]);
   assert.deepEqual(plan(statements.standingBySerial({ serial: 's' })), [
     'SEARCH c USING INDEX sqlite_autoindex_certificates_1 (serial=?)',
     'SEARCH d USING COVERING INDEX devices_standing (id=?) LEFT-JOIN',
+    'SEARCH a USING COVERING INDEX authorities_standing (id=?)',
   ]);
   const searches: Record<string, [CompiledQuery, RegExp]> = {
     device: [statements.device({ id: 'i' }), /\(id=\?\)/],

@@ -153,7 +153,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       } as never);
       await second.ready();
       await until('both connections', () => seen.length === 2);
-      assert.deepEqual(Buffer.from(seen[1]!.peerCertificate), Buffer.from(pki.device.der));
+      assert.deepEqual(Buffer.from(seen[1]!.peerChain[0]!), Buffer.from(pki.device.der));
       await second.close();
     });
 

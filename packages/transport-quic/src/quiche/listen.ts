@@ -4,7 +4,7 @@ import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QuicServer, QuicServerOptions, QuicServerSession } from '@currentspace/http3';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES } from '@palyra/identity';
 import { type SessionBytes, sourceKey, UnfinishedBytes } from '@palyra/rpc';
 import { type Admission, drained, startAdmission } from '../admission.ts';
 import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
@@ -130,20 +130,20 @@ class QuicheListener implements QuicListener {
 
   #accept(session: QuicServerSession): void {
     this.#handshakes.done(session);
-    const certificate = session.getPeerCertificate();
-    const connection = new QuicheServerConnection(
-      session,
-      certificate?.raw ?? new Uint8Array(),
-      this.#unfinished.of(session),
-    );
+    const chain = session.getPeerCertificateChain().map(({ raw }) => raw);
+    const connection = new QuicheServerConnection(session, chain, this.#unfinished.of(session));
     // The library does not let such a connection through; if it ever did, it would end here.
-    if (!certificate) {
+    if (chain.length === 0) {
       connection.cut(
         new IdentityError(
           'CERTIFICATE_MISSING',
           'The daemon requires a certificate. Pair this device: palyra pair ADDRESS',
         ),
       );
+      return;
+    }
+    if (!isShort(chain)) {
+      connection.cut(new IdentityError('CERTIFICATE_INVALID', 'The certificate chain is too long.'));
       return;
     }
     if (this.#live >= this.#limits.maxConnections) {
@@ -168,7 +168,7 @@ class QuicheListener implements QuicListener {
 class QuicheServerConnection implements QuicServerConnection {
   readonly remoteAddress: string;
   readonly remotePort: number;
-  readonly peerCertificate: Uint8Array;
+  readonly peerChain: readonly Uint8Array[];
   readonly unfinished: SessionBytes;
   readonly closed: Promise<IdentityError | undefined>;
   readonly #session: QuicServerSession;
@@ -179,11 +179,11 @@ class QuicheServerConnection implements QuicServerConnection {
   #grace: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(session: QuicServerSession, peerCertificate: Uint8Array, unfinished: SessionBytes) {
+  constructor(session: QuicServerSession, peerChain: readonly Uint8Array[], unfinished: SessionBytes) {
     this.unfinished = unfinished;
     this.remoteAddress = session.remoteAddress;
     this.remotePort = session.remotePort;
-    this.peerCertificate = peerCertificate;
+    this.peerChain = peerChain;
     this.#session = session;
     this.closed = new Promise((resolve) => {
       this.#settle = resolve;
@@ -258,6 +258,10 @@ class QuicheServerConnection implements QuicServerConnection {
     this.#settle(error);
   }
 }
+
+const isShort = (chain: readonly Uint8Array[]) =>
+  chain.length <= MAX_CHAIN_CERTIFICATES &&
+  chain.reduce((sum, { length }) => sum + length, 0) <= MAX_CHAIN_BYTES;
 
 /**
  * Ends handshakes that take too long, or of which one source has too many. The library has no limit of its own but the idle

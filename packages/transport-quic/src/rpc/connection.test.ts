@@ -101,7 +101,7 @@ for (const [name, quic] of [
         serve: serveConnectOverQuic({
           routes: conformanceRoutes(new HandlerWitness()),
           contextValues: (connection) =>
-            createContextValues().set(who, `a certificate of ${connection.peerCertificate.length} bytes`),
+            createContextValues().set(who, `a certificate of ${connection.peerChain[0]!.length} bytes`),
           check: {
             begin: () => undefined,
             unary: async (method, values, run) => {

@@ -1,0 +1,121 @@
+// The one place that dials TLS. Whom it reached is judged here, before a byte of HTTP/2 goes out or comes in, and no
+// variable of the environment has a say in it.
+
+import tls from 'node:tls';
+import {
+  ChainJudge,
+  certificatesToPem,
+  daemonSpiffeId,
+  hasCode,
+  IdentityError,
+  type PairedEnrollment,
+} from '@palyra/identity';
+import { tcpKeepAlive } from './live-connections.ts';
+import { opensslVerdict, peerChain } from './peer-chain.ts';
+import { tlsSettings } from './tls-settings.ts';
+
+/** What an enrollment knows of its daemon. */
+export type KnownDaemon = Pick<PairedEnrollment, 'daemonId' | 'trustDomain' | 'trustBundle'>;
+
+export interface TlsDial {
+  /** host:port */
+  readonly address: string;
+  /** `anyone` only before a pairing, which proves by itself whom the channel has reached. */
+  readonly peer: KnownDaemon | 'anyone';
+  /** PEM. */
+  readonly credential?: { readonly cert: string; readonly key: string };
+  /** Said of a peer that does not speak TLS as ours do. */
+  readonly isAnother: string;
+}
+
+const connectTimeoutMs = 10_000;
+
+/** @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW; CERTIFICATE_INVALID for a trust bundle that is none. */
+export async function dialTls({ address, peer, credential, isAnother }: TlsDial): Promise<tls.TLSSocket> {
+  const known = peer === 'anyone' ? undefined : { ...peer, judge: new ChainJudge(peer.trustBundle) };
+  const at = address.lastIndexOf(':');
+  const socket = tls.connect({
+    ...tcpKeepAlive,
+    host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'),
+    port: Number(address.slice(at + 1)),
+    ...tlsSettings,
+    ...credential,
+    // OpenSSL's own opinion, which `checkDaemon` asks for as well; without a root nobody is trusted, whatever the
+    // environment adds.
+    ca: known ? certificatesToPem(known.trustBundle) : [],
+    ...(known && { servername: known.trustDomain }),
+    // Node's check would end the connection on OpenSSL's last error, before the chain can be read: a wrong clock and an
+    // impostor would look alike. `checkDaemon` is stricter, and runs whatever the environment says.
+    rejectUnauthorized: false,
+  });
+  await handshake(socket, address, isAnother);
+  if (!known) return socket;
+  try {
+    checkDaemon(socket, known);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  return socket;
+}
+
+/**
+ * That the chain is ours, and the daemon's own: a device's certificate leads to the same root and may serve TLS too. Then
+ * dates, which are nobody's business before.
+ */
+function checkDaemon(socket: tls.TLSSocket, known: KnownDaemon & { readonly judge: ChainJudge }): void {
+  const openssl = opensslVerdict(socket);
+  if (openssl === 'bad') throw notAuthenticated(String(socket.authorizationError));
+  const { leaf, notBefore, notAfter } = judge(socket, known.judge);
+  const { kind, trustDomain, id } = leaf.spiffeId;
+  if (kind !== 'daemon' || trustDomain !== known.trustDomain || id !== known.daemonId)
+    throw notAuthenticated(`it is not ${daemonSpiffeId(known.trustDomain, known.daemonId)}`);
+  const now = Date.now();
+  if (openssl === 'good' && now >= notBefore.getTime() && now < notAfter.getTime()) return;
+  throw new IdentityError(
+    'CLOCK_SKEW',
+    `The daemon's certificate is not valid at this device's time, ${new Date(now).toISOString()}. Set the clock right, or restart the daemon if it was asleep for days.`,
+  );
+}
+
+function judge(socket: tls.TLSSocket, chainJudge: ChainJudge) {
+  try {
+    return chainJudge.judge(peerChain(socket));
+  } catch (cause) {
+    if (hasCode(cause, 'CERTIFICATE_INVALID')) throw notAuthenticated(cause.message, cause);
+    throw cause;
+  }
+}
+
+function notAuthenticated(why: string, cause?: unknown): IdentityError {
+  return new IdentityError(
+    'DAEMON_NOT_AUTHENTICATED',
+    `The peer at this address is not the daemon this device was paired with (${why}). Check the address. If the daemon was set up anew, pair again: palyra pair ADDRESS`,
+    { cause },
+  );
+}
+
+function handshake(socket: tls.TLSSocket, address: string, isAnother: string): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => socket.destroy(new Error('timed out')), connectTimeoutMs);
+    socket.once('secureConnect', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.once('error', (cause: NodeJS.ErrnoException) => {
+      clearTimeout(timer);
+      reject(unreachable(cause, address, isAnother));
+    });
+  });
+}
+
+function unreachable(cause: NodeJS.ErrnoException, address: string, isAnother: string): IdentityError {
+  // What OpenSSL says of a peer without our TLS is for nobody to read.
+  if (cause.code === 'EPROTO' || cause.code?.startsWith('ERR_SSL_'))
+    return new IdentityError('UNREACHABLE', isAnother, { cause });
+  return new IdentityError(
+    'UNREACHABLE',
+    `No daemon answers at ${address}. Check the address and that it runs. (${cause.message})`,
+    { cause },
+  );
+}
