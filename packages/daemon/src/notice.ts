@@ -8,6 +8,7 @@ import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { IdentityError, type Pairing, type RegistryEvent } from '@palyra/identity';
 import type { DaemonConfig } from './config.ts';
+import { post } from './webhook.ts';
 
 type NoticeConfig = DaemonConfig['notice'];
 
@@ -105,11 +106,8 @@ export class Notice {
     const signature = createHmac('sha256', this.#secret!)
       .update(`${id}.${timestamp}.${body}`)
       .digest('base64');
-    const response = await fetch(url, {
-      method: 'POST',
+    const status = await post(url, {
       body,
-      // Whoever answers does not get to choose another receiver.
-      redirect: 'error',
       signal: AbortSignal.any([this.#end.signal, AbortSignal.timeout(timeoutMs)]),
       headers: {
         'content-type': 'application/json',
@@ -122,13 +120,11 @@ export class Notice {
         cause,
       });
     });
-    await response.body?.cancel();
-    if (!response.ok) {
-      throw new IdentityError(
-        'UNREACHABLE',
-        `The webhook at ${new URL(url).origin} answered with status ${response.status}.`,
-      );
-    }
+    if (status >= 200 && status < 300) return;
+    throw new IdentityError(
+      'UNREACHABLE',
+      `The webhook at ${new URL(url).origin} answered with status ${status}.`,
+    );
   }
 }
 
