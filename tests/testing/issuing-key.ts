@@ -92,3 +92,31 @@ export async function issueWithNames(key: IssuingKey, uris: readonly string[]): 
   const der = new Uint8Array(certificate.rawData);
   return { cert: certificatesToPem([der, key.issuingDer]), key: tlsKey.toPem() };
 }
+
+/**
+ * Names itself as this issuing CA does, of this root; signed by nobody whom anybody trusts.
+ * @param days until its end; it began ten days before.
+ */
+export async function forgedIssuing(like: Uint8Array, root: Uint8Array, days: number): Promise<Uint8Array> {
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const ours = new x509.X509Certificate(Buffer.from(like));
+  const rootKeyId = new x509.X509Certificate(Buffer.from(root)).getExtension(
+    x509.SubjectKeyIdentifierExtension,
+  )!;
+  const end = Date.now() + days * 24 * 3_600_000;
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: Buffer.from(nodeCrypto.randomBytes(15)).toString('hex'),
+    subject: ours.subjectName,
+    issuer: new x509.X509Certificate(Buffer.from(root)).subjectName,
+    notBefore: new Date(end - 10 * 24 * 3_600_000),
+    notAfter: new Date(end),
+    signingAlgorithm: algorithm,
+    signingKey: keys.privateKey,
+    publicKey: keys.publicKey,
+    extensions: ours.extensions.map((each) =>
+      each.type === '2.5.29.35' ? new x509.AuthorityKeyIdentifierExtension(rootKeyId.keyId) : each,
+    ),
+  });
+  return new Uint8Array(certificate.rawData);
+}
