@@ -105,7 +105,7 @@ describe('a chain is refused, whatever its dates hide,', () => {
     for (const kind of ['device', 'daemon'] as const) {
       const maker = await ChainMaker.create(sample, kind);
       for (const [what, { leaf, issuing }] of await differences()) {
-        for (const [leafLife, issuingLife] of datesOfChains) {
+        for (const [leafLife, issuingLife] of kind === 'device' ? datesOfChains : datesOfChains.slice(1, 2)) {
           const chain = await maker.make({
             leaf: { ...leaf, life: lives[leafLife] },
             issuing: { ...issuing, life: lives[issuingLife] },

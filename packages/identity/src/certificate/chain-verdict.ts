@@ -28,7 +28,7 @@ import {
   rootProfile,
   signatureAlgorithm,
 } from './profile.ts';
-import { checkP256Spki } from './tls-key.ts';
+import { checkP256Spki, P256_SPKI_BYTES, spkiPrefix } from './tls-key.ts';
 
 /** Certificates of a chain that is looked at: leaf, issuing CA and, though nobody has to send it, root. */
 export const MAX_CHAIN_CERTIFICATES = 3;
@@ -36,6 +36,8 @@ export const MAX_CHAIN_CERTIFICATES = 3;
 export const MAX_CHAIN_BYTES = 16 * 1024;
 /** Issuing CAs that are remembered as verified, beside those that are known from the start. */
 const maxRemembered = 64;
+/** Leaves that are remembered as verified: a device that connects again costs a hash. A few hundred bytes each. */
+const maxLeaves = 8_192;
 
 /** 16 bytes, the first 0x01 to 0x7f (issue.ts). */
 const ourSerial = /^(?:0[1-9a-f]|[1-7][0-9a-f])[0-9a-f]{30}$/;
@@ -61,6 +63,8 @@ export class ChainJudge {
   readonly #known: readonly IssuingAuthority[];
   /** By fingerprint; only what a root has signed comes in here. */
   readonly #verified = new Map<string, IssuingAuthority>();
+  /** By fingerprint; only what an issuing CA that is known has signed comes in here. */
+  readonly #leaves = new Map<string, PeerCertificate>();
 
   /**
    * @param roots the trusted ones, DER.
@@ -97,10 +101,16 @@ export class ChainJudge {
    */
   judgeLeaf(leaf: Uint8Array): PeerCertificate {
     checkSize([leaf]);
+    const fingerprint = hash('sha256', leaf, 'hex');
+    const verified = this.#leaves.get(fingerprint);
+    if (verified) return verified;
     const x509 = parseCertificate(leaf);
     const issuing = this.#known.find((each) => x509.checkIssued(each.x509));
     if (!issuing) throw foreign('none of our issuing CAs signed it');
-    return readLeaf(x509, issuing);
+    const judged = readLeaf(x509, issuing);
+    if (this.#leaves.size >= maxLeaves) this.#leaves.clear();
+    this.#leaves.set(fingerprint, judged);
+    return judged;
   }
 
   #issuingOf(der: Uint8Array): IssuingAuthority {
@@ -165,14 +175,17 @@ function factsOf({ serial, notBefore, notAfter }: CertificateSummary) {
   return { serial: Buffer.from(serial, 'hex'), notBefore, notAfter };
 }
 
-/** @throws CERTIFICATE_INVALID for a key that is none of our kind. */
-function publicKeyOf(x509: X509Certificate): Uint8Array {
+/**
+ * Where a P-256 key seems to begin. That it is the subject's follows from the comparison with what our encoder makes of
+ * it; asking OpenSSL for the key takes longer than the signature.
+ * @throws CERTIFICATE_INVALID for a key that is none of our kind.
+ */
+function publicKeyOf({ raw }: X509Certificate): Uint8Array {
+  const at = raw.indexOf(spkiPrefix);
   return encode(() => {
-    const { publicKey } = x509;
-    if (publicKey.asymmetricKeyType !== 'ec') throw new RangeError('another kind of key');
-    const der = publicKey.export({ type: 'spki', format: 'der' });
-    checkP256Spki(der);
-    return der;
+    const spki = raw.subarray(at, at + P256_SPKI_BYTES);
+    checkP256Spki(spki);
+    return spki;
   });
 }
 

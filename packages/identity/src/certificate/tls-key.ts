@@ -16,7 +16,10 @@ import { integer, sequence } from './der.ts';
 import { pem } from './pem.ts';
 
 /** Everything before the point: SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING 04... (RFC 5480 2). */
-const spkiPrefix = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex');
+export const spkiPrefix: Buffer = Buffer.from(
+  '3059301306072a8648ce3d020106082a8648ce3d03010703420004',
+  'hex',
+);
 /** Bytes of a P-256 SubjectPublicKeyInfo with an uncompressed point. */
 export const P256_SPKI_BYTES = 91;
 const maxPkcs8Bytes = 1024;
