@@ -26,7 +26,7 @@ function serverSerial(address: string): Promise<string> {
     });
     socket.once('error', reject);
     socket.once('secureConnect', () => {
-      resolve(socket.getPeerX509Certificate()!.serialNumber);
+      resolve(socket.getPeerCertificate().serialNumber);
       socket.destroy();
     });
   });

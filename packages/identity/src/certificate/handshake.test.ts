@@ -38,7 +38,7 @@ async function listen(t: TestContext, served: string[] = []): Promise<number> {
     },
     (request, response) => {
       const socket = request.socket as TLSSocket;
-      const { kind, id } = readPeerCertificate(socket.getPeerX509Certificate()!).spiffeId;
+      const { kind, id } = readPeerCertificate(socket.getPeerCertificate().raw).spiffeId;
       served.push(id);
       response.end(`${socket.getProtocol()} ${kind} ${id}`);
     },
@@ -59,7 +59,7 @@ interface Answer {
 function call(options: RequestOptions): Promise<Answer> {
   return new Promise((resolve, reject) => {
     get({ host: '127.0.0.1', agent: false, minVersion: 'TLSv1.3', ...options }, async (response) => {
-      const peer = readPeerCertificate((response.socket as TLSSocket).getPeerX509Certificate()!);
+      const peer = readPeerCertificate((response.socket as TLSSocket).getPeerCertificate().raw);
       let body = '';
       for await (const chunk of response) body += chunk;
       resolve({ body, daemon: peer.spiffeId.id });
