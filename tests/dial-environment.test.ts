@@ -199,10 +199,12 @@ test('every command of a device that dials turns away from an impostor, with the
     ['--remote', 'devices', 'list'],
     ['--remote', 'pairing', 'watch'],
   ])
-    await t.test(command.join(' '), () => failure(palyra(command, { home: paired, env }), refused));
-  await t.test('pair, waiting', () =>
-    failure(palyra(['pair', `127.0.0.1:${pairingPort}`], { home: waiting, env }), refused),
-  );
+    await t.test(command.join(' '), async () => {
+      await failure(palyra(command, { home: paired, env }), refused);
+    });
+  await t.test('pair, waiting', async () => {
+    await failure(palyra(['pair', `127.0.0.1:${pairingPort}`], { home: waiting, env }), refused);
+  });
   await t.test('node run', async () => {
     const agent = PalyraProcess.start(['node', 'run'], { home: paired, env });
     await agent.line((line) => JSON.stringify(line).includes('DAEMON_NOT_AUTHENTICATED'));
