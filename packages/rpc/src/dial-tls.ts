@@ -28,7 +28,8 @@ export interface TlsDial {
   readonly isAnother: string;
 }
 
-const connectTimeoutMs = 10_000;
+/** Time until a connection stands. */
+export const connectTimeoutMs = 10_000;
 
 /** @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW; CERTIFICATE_INVALID for a trust bundle that is none. */
 export async function dialTls({ address, peer, credential, isAnother }: TlsDial): Promise<tls.TLSSocket> {

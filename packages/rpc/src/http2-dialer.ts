@@ -12,7 +12,7 @@ import {
   TlsKey,
 } from '@palyra/identity';
 import { Connection } from './connection.ts';
-import { dialTls, type KnownDaemon } from './dial-tls.ts';
+import { connectTimeoutMs, dialTls, type KnownDaemon } from './dial-tls.ts';
 import { defaultHttp2Limits, exportChannelBinding } from './http2-listener.ts';
 
 export interface Http2Connection {
@@ -40,7 +40,6 @@ export interface NodeConnection {
   destroy(): void;
 }
 
-const connectTimeoutMs = 10_000;
 const pairingListener = 'the pairing listener (usually port 7443)';
 const nodeListener = 'the node listener (usually port 7444)';
 /** A peer that has gone without a word is noticed within the sum of the two. */
