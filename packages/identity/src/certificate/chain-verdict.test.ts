@@ -213,6 +213,6 @@ describe('a root', () => {
   });
 });
 
-function summaryOf({ der: _, ...summary }: Awaited<ReturnType<SampleAuthority['device']>>) {
+function summaryOf({ der: _, keySha256: __, ...summary }: Awaited<ReturnType<SampleAuthority['device']>>) {
   return summary;
 }
