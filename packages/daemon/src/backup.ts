@@ -113,7 +113,10 @@ async function mustHaveKeys(
   registry: RegistryReads,
 ): Promise<void> {
   const keys = await readCaKeys({ ...config, caKey: undefined }, paths, secrets, registry);
-  for (const { id, state } of await registry.authorities()) if (state !== 'retired') await keys.load(id);
+  for (const { id, tier, state } of await registry.authorities()) {
+    const isReplaced = tier === 'issuing' && state === 'trusted';
+    if (state !== 'retired' && !isReplaced) await keys.load(id);
+  }
 }
 
 async function readAll(secrets: SecretReader): Promise<Record<string, string>> {

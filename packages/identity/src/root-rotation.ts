@@ -245,9 +245,10 @@ export async function retireRootsAgain(
       describe(next),
     );
   }
-  for (const { id, state } of (await roots()).filter(isRetired)) {
+  for (const root of (await roots()).filter(isRetired)) {
+    const { id, state } = root;
     if (isPast(state)) continue;
-    await tx.moveAuthority(id, state, 'retired');
+    await retire(tx, root, now);
     await tx.putSetting(settingName, '');
     await append(state === 'prepared' ? 'root.rolled_back' : 'root.finished', id, { phase: 'none' });
   }

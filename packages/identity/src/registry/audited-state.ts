@@ -77,6 +77,7 @@ export class AuditedState {
     'daemon.certificate_issued': (row) => this.#addCertificate(row, 'active'),
 
     'authority.created': ({ subject, detail }) => void this.authorities.set(subject, { ...detail }),
+    'authority.replaced': ({ subject }) => this.#setAuthority(subject, 'trusted'),
     'authority.retired': ({ subject }) => this.#setAuthority(subject, 'retired'),
     'root.prepared': ({ detail }) => this.#setRotation(detail),
     'root.activated': ({ detail }) => {
@@ -278,9 +279,7 @@ export class AuditedState {
   }
 
   #swapRoots(comingId: string): void {
-    for (const facts of this.authorities.values()) {
-      if (facts.state === 'active') facts.state = facts.tier === 'root' ? 'trusted' : 'retired';
-    }
+    for (const facts of this.authorities.values()) if (facts.state === 'active') facts.state = 'trusted';
     this.#setAuthority(comingId, 'active');
   }
 
