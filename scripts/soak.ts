@@ -1,10 +1,19 @@
 // `npm run soak -- [--rounds=N] [--seed=N] [FILE...]`: the tests of tests/soak with all their rounds, or N of each. Each
 // prints its seed. They run as in `npm test`, but one after the other and with hours to end.
+// `npm run soak -- connections [OPTION...]`: soak/connections.ts, which is no test.
 
+import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
+import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { runTests } from './test/run.ts';
+
+if (process.argv[2] === 'connections') {
+  const program = join(import.meta.dirname, 'soak/connections.ts');
+  const options = ['--disable-warning=ExperimentalWarning', program, ...process.argv.slice(3)];
+  process.exit(spawnSync(process.execPath, options, { stdio: 'inherit' }).status ?? 1);
+}
 
 const minutes = 60_000;
 const { values, positionals } = parseArgs({

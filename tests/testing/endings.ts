@@ -197,12 +197,15 @@ export async function begun(target: Target): Promise<{ raw: net.Socket; secure: 
 }
 
 function secureOn(socket: net.Socket, { secureContext }: Target): tls.TLSSocket {
-  return tls.connect({
+  const secure = tls.connect({
     socket,
     ALPNProtocols: ['h2'],
     rejectUnauthorized: false,
     ...(secureContext && { secureContext }),
   });
+  // Not by itself: Node waits for such a socket for ever when the process ends.
+  secure.once('close', () => socket.destroy());
+  return secure;
 }
 
 /** Resolves when the system has taken it, or the socket has closed. */
