@@ -10,7 +10,7 @@ import { resolveHome } from './home.ts';
 import { Output } from './output.ts';
 import { recorded, runRecorded, temporaryFolder } from './testing/recorded-run.ts';
 
-const uri = `palyra:pair?a=192.168.1.5%3A7443&s=${'s'.repeat(22)}&k=${'k'.repeat(43)}&r=${'r'.repeat(43)}`;
+const uri = `palyra:pair?a=192.168.1.5%3A7443&s=${'A'.repeat(22)}&k=${'k'.repeat(43)}&r=${'g'.repeat(43)}`;
 const failsWith = (code: CliErrorCode) => (error: unknown) =>
   error instanceof CliError && error.code === code;
 

@@ -18,7 +18,7 @@ import {
   parseVisibleText,
   verifyAudit,
 } from '@palyra/identity';
-import { AdminService, actorOf, callingDevice, isRemote } from '@palyra/rpc';
+import { AdminService, actorOf, callingDevice, isRemote, throwIfBrokenOff } from '@palyra/rpc';
 import type { HealthHistory } from './console-health.ts';
 import { maxWaiting, tooSlow, watchAll } from './console-watch.ts';
 import type { DeviceChannels, ExecuteRequest, ExecuteResult } from './device-channels.ts';
@@ -295,7 +295,7 @@ async function* untilStopped<T>(
 ): AsyncIterable<T> {
   const signal = AbortSignal.any([context.signal, stopping]);
   yield* watch(signal);
-  signal.throwIfAborted();
+  throwIfBrokenOff(signal);
 }
 
 /** What is open now, then every change. A change in between is told once more rather than not at all. */

@@ -7,6 +7,7 @@ import {
   callingDevice,
   type DeviceEvent,
   NodeService,
+  throwIfBrokenOff,
   transportOf,
 } from '@palyra/rpc';
 import type { DeviceChannels } from './device-channels.ts';
@@ -39,7 +40,7 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
         }
         const options = { transport: transportOf(context), signal: context.signal };
         yield* channels.serve(deviceId, first.value, resultsOf(events), options);
-        context.signal.throwIfAborted();
+        throwIfBrokenOff(context.signal);
       },
       status(_request, context) {
         const { deviceId, name, serial, notAfterMs, renewAtMs } = callingDevice(context);

@@ -2,7 +2,7 @@
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import type { IdentityManager } from '@palyra/identity';
-import { PairingService, pairingChannel } from '@palyra/rpc';
+import { PairingService, pairingChannel, throwIfBrokenOff } from '@palyra/rpc';
 import { toWireRenewal } from './node-service.ts';
 import type { OpenLimit } from './open-limit.ts';
 
@@ -51,7 +51,7 @@ export function pairingRoutes(options: PairingServiceOptions) {
           };
         }
         // Broken off by the daemon or by the call's deadline: that is no decision, so it must not end as if it were one.
-        signal.throwIfAborted();
+        throwIfBrokenOff(signal);
       },
     });
   };

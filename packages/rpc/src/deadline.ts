@@ -11,3 +11,11 @@ export function dropFarDeadline(header: Headers): void {
   if (timeoutMs > maxTimerMs) header.delete('grpc-timeout');
   if (Number(header.get('connect-timeout-ms')) > maxTimerMs) header.delete('connect-timeout-ms');
 }
+
+/**
+ * For the end of a stream's handler: a stream that the daemon or the call's deadline breaks off fails with that reason, and
+ * does not end as if all had been said. A caller who has left gets no reason: Connect aborts without one.
+ */
+export function throwIfBrokenOff(signal: AbortSignal): void {
+  if (signal.aborted && !(signal.reason instanceof DOMException)) throw signal.reason;
+}

@@ -2,7 +2,7 @@ export { access, type Caller } from './access.ts';
 export { accessCheck, type CallCheck } from './access-check.ts';
 export { connectHandler } from './connect-handler.ts';
 export { type Connection, connectionOf } from './connection.ts';
-export { dropFarDeadline } from './deadline.ts';
+export { dropFarDeadline, throwIfBrokenOff } from './deadline.ts';
 export { type DeviceAuthenticator, type DeviceConnection, DeviceConnections } from './device-connections.ts';
 export { fromConnectError, isPeerGone, toConnectError } from './error-map.ts';
 export { AdminService } from './gen/palyra/admin/v1/admin_pb.js';

@@ -35,7 +35,12 @@ test('a row with an unknown name, a wrong kind of value or a wrong date is STORE
   const certificate: Row = {
     ...certificateRow(sampleCertificate({ device: sampleUlid(), issuer: sampleUlid() })),
   };
-  const itsDevice = { device_state: 'active', device_role: 'device', device_name: 'sensor' };
+  const itsDevice = {
+    device_state: 'active',
+    device_role: 'device',
+    device_name: 'sensor',
+    issuer_state: 'active',
+  };
   const standing: Row = { ...certificate, ...itsDevice, certificate_state: 'active' };
   const authority: Row = { ...authorityRow(sampleAuthority()) };
   const cases: [(row: Row) => unknown, Row, Row[]][] = [
@@ -67,6 +72,7 @@ test('a row with an unknown name, a wrong kind of value or a wrong date is STORE
         { device_name: null },
         { not_after: null },
         { certificate_state: 'good' },
+        { issuer_state: 'lost' },
       ],
     ],
     [readAuthority, authority, [{ tier: 'leaf' }, { state: null }]],
