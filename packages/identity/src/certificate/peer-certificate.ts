@@ -83,7 +83,9 @@ function read(certificate: Uint8Array | X509Certificate): CertificateSummary & {
   }
   const serial = x509.serialNumber.toLowerCase().padStart(32, '0');
   if (!/^[0-9a-f]{32}$/.test(serial)) throw invalid('its serial number is not one of 128 bits');
-  if (!(notBefore.getTime() <= notAfter.getTime())) throw invalid('its dates cannot be read');
+  // Of a time that OpenSSL cannot read, Node's date is whatever lay in memory; only the text says so.
+  const areTimes = [x509.validFrom, x509.validTo].every((text) => text.endsWith(' GMT'));
+  if (!areTimes || notBefore.getTime() > notAfter.getTime()) throw invalid('its dates cannot be read');
   const spiffeId = parseSpiffeId(onlyUri(x509.subjectAltName ?? ''));
   return { fingerprint: hash('sha256', raw, 'hex'), serial, notBefore, notAfter, ca, spiffeId };
 }
