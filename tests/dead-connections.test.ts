@@ -53,7 +53,7 @@ async function open(daemon: MeasuredDaemon, localAddress: string): Promise<void>
   const socket = await bareSocket(address, { rejectUnauthorized: false, localAddress });
   const session = http2.connect(`https://${address}`, { createConnection: () => socket });
   const { input } = PairingService.method.open;
-  const message = create(input, { version: 1, slot: Buffer.from('123'), clientKind: 'cli' });
+  const message = create(input, { version: 2, slot: Buffer.from('123'), clientKind: 'cli' });
   const answer = await rawCall(session, `/${PairingService.typeName}/Open`, frame(toBinary(input, message)));
   assert.equal(answer.headers[':status'], '200');
   session.destroy();

@@ -44,7 +44,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     const quic = createQuic({ runtime });
 
     it('what a client sends on them is not kept', async (t) => {
-      const sessions = sessionsAt(t, loadLibrary().QuicServerSession, 'getPeerCertificate');
+      const sessions = sessionsAt(t, loadLibrary().QuicServerSession, 'getPeerCertificateChain');
       const pki = await createPki();
       let served = 0;
       const listener = await quic.listen({
