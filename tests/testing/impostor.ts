@@ -1,6 +1,8 @@
 // A second daemon, real in every respect, that claims to be the first: its id and its trust domain. It has no key of it.
 
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { FilesystemSecretStore, masterKeyFromFile } from '@palyra/identity';
 import { TestDaemon, type TestDaemonOptions } from './running-daemon.ts';
 
 export async function startImpostor(
@@ -12,5 +14,10 @@ export async function startImpostor(
   const before = await TestDaemon.start(t, { ...options, trustDomain });
   await before.running.identity.registry.transact((tx) => tx.putSetting('daemon_id', daemonId));
   await before.stop();
+  const folder = join(before.home, 'daemon');
+  const masterKey = await masterKeyFromFile({ path: join(folder, 'master.key') });
+  const secrets = await FilesystemSecretStore.open({ path: join(folder, 'secrets'), masterKey });
+  await secrets.write('daemon/created', new TextEncoder().encode(daemonId));
+  await secrets.close();
   return TestDaemon.start(t, { ...options, trustDomain, home: before.home });
 }

@@ -106,8 +106,8 @@ export function seedRevocations(
     const serial = "'01' || lower(hex(randomblob(15)))";
     const makeCertificates = database.prepare(`
       INSERT INTO certificates (serial, fingerprint, subject_kind, subject_id, state, not_before, not_after, issuer_id,
-        created_at, der, recovered)
-      SELECT ${serial}, printf('%064x', value), 'device', $id, 'revoked', $at, $notAfter, $issuerId, $at, x'00', 0
+        created_at, der, recovered, key_sha256)
+      SELECT ${serial}, printf('%064x', value), 'device', $id, 'revoked', $at, $notAfter, $issuerId, $at, x'00', 0, randomblob(32)
       FROM (WITH RECURSIVE numbers(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM numbers WHERE value < $count)
         SELECT value FROM numbers)`);
     makeCertificates.run({ ...values, count });
