@@ -3,10 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import test, { type TestContext } from 'node:test';
@@ -26,6 +25,7 @@ import { selfSigned } from './testing/lying-daemon.ts';
 import { answer, configure, failure, makeHome, PalyraProcess, palyra } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
 
 const day = 24 * 3_600_000;
 
@@ -75,9 +75,8 @@ async function impostor(t: TestContext, { cert, key }: Credential, port = 0): Pr
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-function files(t: TestContext, roots: string) {
-  const folder = mkdtempSync(join(tmpdir(), 'palyra-environment-'));
-  t.after(() => rmSync(folder, { recursive: true }));
+function files(roots: string) {
+  const folder = temporaryFolder();
   const [bundle, weak] = [join(folder, 'roots.pem'), join(folder, 'openssl.cnf')];
   writeFileSync(bundle, roots);
   writeFileSync(
@@ -134,7 +133,7 @@ test('no variable lets an impostor in or keeps the daemon out, on any dial', asy
     { enrollment, pairingAddress: daemon.pairingAddress, impostors },
     (_, value) => (value instanceof Uint8Array ? `base64:${Buffer.from(value).toString('base64')}` : value),
   );
-  for (const [name, env] of Object.entries(environments(files(t, alone.cert + other.root + old.root)))) {
+  for (const [name, env] of Object.entries(environments(files(alone.cert + other.root + old.root)))) {
     const child = spawn(
       process.execPath,
       ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'testing/dial-everything.ts')],
@@ -190,7 +189,7 @@ test('every command of a device that dials turns away from an impostor, with the
   const other = await twin(daemon.trustDomain, daemon.daemonId, Date.now());
   await impostor(t, other, pairingPort);
   await impostor(t, other, nodePort);
-  const env = environments(files(t, other.root)).everything!;
+  const env = environments(files(other.root)).everything!;
   const refused = { code: 'DAEMON_NOT_AUTHENTICATED', exitCode: 3 };
   for (const command of [
     ['node', 'status'],

@@ -7,6 +7,7 @@ import { IdentityError, type PairedEnrollment } from '@palyra/identity';
 import { dialNode, dialPairing, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { post } from '../../packages/daemon/src/webhook.ts';
+import { longestWaitMs } from './until.ts';
 
 export interface DialInput {
   /** Bytes are base64. */
@@ -37,7 +38,8 @@ const call = async (connection: Awaited<ReturnType<typeof dialNode | typeof dial
   await createClient(NodeService, connection.transport).status({});
   connection.destroy();
 };
-const hook = (url: string) => post(url, { body: '{}', headers: {}, signal: AbortSignal.timeout(10_000) });
+const hook = (url: string) =>
+  post(url, { body: '{}', headers: {}, signal: AbortSignal.timeout(longestWaitMs) });
 
 const honest = {
   node: await outcome(async () => call(await dialNode(enrollment.nodeAddress, enrollment))),

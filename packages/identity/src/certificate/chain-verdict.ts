@@ -88,10 +88,12 @@ export class ChainJudge {
     if (rootDer && !issuing.root.x509.raw.equals(rootDer)) throw foreign('its chain ends with another root');
     const judged = readLeaf(parseCertificate(leaf), issuing);
     const all = [judged, issuing, issuing.root];
+    const later = (a: Date, b: Date) => (a > b ? a : b);
+    const earlier = (a: Date, b: Date) => (a < b ? a : b);
     return {
       leaf: judged,
-      notBefore: new Date(Math.max(...all.map(({ notBefore }) => notBefore.getTime()))),
-      notAfter: new Date(Math.min(...all.map(({ notAfter }) => notAfter.getTime()))),
+      notBefore: all.map(({ notBefore }) => notBefore).reduce(later),
+      notAfter: all.map(({ notAfter }) => notAfter).reduce(earlier),
     };
   }
 
