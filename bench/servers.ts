@@ -48,6 +48,8 @@ async function serve(folder: string): Promise<ServersReady> {
     credential,
     devices: { trustBundle, authenticator: manager },
     routes,
+    // The load comes from one address, and of one device.
+    limits: { strangersPerSource: 1_000 },
     clock: systemClock,
     onInternal: (error, method) => console.error(method, error),
   });

@@ -18,6 +18,8 @@ const mostGrowthBytes = 64 * 2 ** 20;
 const samples = 20;
 const mib = 2 ** 20;
 const hosts = 16;
+/** A soak that takes longer hangs. */
+const longestRunMs = 6 * 60 * 60_000;
 
 interface Sample {
   readonly connections: number;
@@ -41,7 +43,7 @@ async function main(): Promise<number> {
     const daemon = await MeasuredDaemon.start(
       { after: (end) => void ends.push(end) },
       {},
-      { ...(values.node && { program: values.node }) },
+      { longestRunMs, ...(values.node && { program: values.node }) },
     );
     const endings = (await daemon.endings()).filter(({ listener }) => listener === (values.only ?? listener));
     return await soak(daemon, endings, Number(values.connections), Number(values.lanes), values.json);
