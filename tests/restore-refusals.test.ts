@@ -151,6 +151,45 @@ test('an identity key that was replaced stays out, also that of a device from af
   assert.equal((await again.admin.verifyAudit({})).ok, true);
 });
 
+test('an identity key that was replaced before the backup stays out, whatever older or other history is in the home', async (t) => {
+  for (const history of ['older', 'another'] as const) {
+    const { folder, file, options } = await place();
+    const daemon = await TestDaemon.start(t, options);
+    const stolen = await makeDevice();
+    const old = await pair(daemon, stolen);
+    await (await daemon.node(old)).status({});
+    await daemon.stop();
+    await cp(registryOf(daemon.home), join(folder, 'older.sqlite'));
+    const later = await TestDaemon.start(t, options);
+    const reinstalled = { ...stolen, identity: await sameIdOtherKey(stolen.identity) };
+    const present = await pair(later, reinstalled, { replaceIdentityKey: true });
+    await (await later.node(present)).status({});
+    await backupHome(later.home, file, passphrase, quick);
+    await later.stop();
+    await rm(registryOf(later.home));
+    await cp(join(folder, 'older.sqlite'), registryOf(later.home));
+    if (history === 'another') {
+      const astray = await TestDaemon.start(t, options);
+      await pair(astray, await makeDevice());
+      await astray.stop();
+    }
+    await restoreHome(later.home, { file, passphrase, revokedSince: 'none' });
+    const again = await TestDaemon.start(t, options);
+    const recover = (device: SampleDevice, enrollment: PairedEnrollment) =>
+      recoverOver(again, { device, enrollment });
+    await expectCode(recover(stolen, old), 'DEVICE_NOT_FOUND');
+    await expectCode(
+      (await again.node(old)).status({}),
+      history === 'older' ? 'CERTIFICATE_REVOKED' : 'DEVICE_QUARANTINED',
+    );
+    // Of two histories none is newer: then it is for the operator to look.
+    if (history === 'older') await (await again.node(present)).status({});
+    else await expectCode((await again.node(present)).status({}), 'DEVICE_QUARANTINED');
+    assert.equal((await again.admin.verifyAudit({})).ok, true);
+    await again.stop();
+  }
+});
+
 test('a certificate that was superseded after the backup stays so, and its use is reported', async (t) => {
   const clock = new HeldClock(Date.now() - 20 * minute);
   const { file, options } = await place();
