@@ -1,7 +1,7 @@
 // Nothing that was refused comes back with a backup from before.
 
 import assert from 'node:assert/strict';
-import { cp, rm, writeFile } from 'node:fs/promises';
+import { cp, lstat, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test, { type TestContext } from 'node:test';
@@ -257,6 +257,38 @@ test('the mark of a possible copy, a quarantine and a question to the operator o
   assert.equal((await registry.device(released.id))?.recoveryReleasedAt, undefined);
   await expectCode(recover(again), 'RECOVERY_NEEDS_APPROVAL');
   assert.equal((await again.admin.verifyAudit({})).ok, true);
+});
+
+test('a restore that was killed between its renames is finished by the next start, and one that came less far is not', async (t) => {
+  const { folder, file, options } = await place();
+  const daemon = await TestDaemon.start(t, options);
+  const { daemonId } = daemon.running;
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  await (await daemon.node(enrollment)).status({});
+  await backupHome(daemon.home, file, passphrase, quick);
+  await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'stolen' });
+  await daemon.stop();
+  const present = join(daemon.home, 'daemon');
+  const revoked = join(folder, 'revoked');
+  await cp(present, revoked, { recursive: true });
+  await restoreHome(daemon.home, { file, passphrase });
+  const restored = join(daemon.home, 'daemon.restored');
+  await rename(present, restored);
+  const again = await TestDaemon.start(t, options);
+  assert.equal(again.running.daemonId, daemonId);
+  await expectCode((await again.node(enrollment)).status({}), 'DEVICE_REVOKED');
+  await again.stop();
+  // A daemon that is there is never replaced by a start, and what it left behind is no state for later.
+  await cp(revoked, restored, { recursive: true });
+  const third = await TestDaemon.start(t, options);
+  await expectCode((await third.node(enrollment)).status({}), 'DEVICE_REVOKED');
+  await assert.rejects(lstat(restored), { code: 'ENOENT' });
+  await third.stop();
+  await rm(present, { recursive: true });
+  await cp(revoked, join(daemon.home, 'daemon.restoring'), { recursive: true });
+  const fresh = await TestDaemon.start(t, options);
+  assert.notEqual(fresh.running.daemonId, daemonId);
 });
 
 test('a root that was retired since does not come back: where the backup knows the next one it signs, otherwise the restore is refused', async (t) => {

@@ -26,7 +26,7 @@ import { type BackupHead, readBackup, writeNew } from './backup-file.ts';
 import { openCaKeys } from './ca-key.ts';
 import { parseConfig } from './config.ts';
 import { withFileErrors } from './file-error.ts';
-import { daemonPaths, takeHome } from './home.ts';
+import { daemonPaths, restoredFolder, takeHome } from './home.ts';
 import { openMasterKey } from './master-key.ts';
 
 export interface RestoreOptions {
@@ -193,14 +193,16 @@ async function markRestored(registry: Registry, head: BackupHead, revoked: numbe
 /** What every home has that was only taken. */
 const notState: ReadonlySet<string> = new Set(['lock', 'lock.json', 'lock-journal']);
 
-/** Two renames; in between there is no daemon folder, and the next start would say so by its missing secrets. */
+/** In between there is no daemon folder, and the next start goes on with what is complete (`takeHome`). */
 async function putInPlace(homePath: string, staging: string, now: Date): Promise<string | undefined> {
   const present = join(homePath, 'daemon');
   const before = join(homePath, `daemon.before-restore-${now.getTime()}`);
+  const complete = join(homePath, restoredFolder);
+  await rename(staging, complete);
   const hadState = (await readdir(present)).some((name) => !notState.has(name));
   if (hadState) await rename(present, before);
   else await rm(present, { recursive: true });
-  await rename(staging, present);
+  await rename(complete, present);
   return hadState ? before : undefined;
 }
 
