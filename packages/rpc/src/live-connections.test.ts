@@ -117,7 +117,10 @@ test('a stranger with half a call is ended, also when it makes whole ones all th
   }, 100);
   t.after(() => clearInterval(timer));
   const late = AbortSignal.timeout(longestWaitMs);
-  await Promise.race([isOver(connection), once(late, 'abort').then(() => assert.fail('it has its place still'))]);
+  await Promise.race([
+    isOver(connection),
+    once(late, 'abort').then(() => assert.fail('it has its place still')),
+  ]);
   assert.ok(calls > 0);
 });
 
