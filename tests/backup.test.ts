@@ -1,7 +1,8 @@
 // Backup, restore, rekey and doctor, on real homes.
 
 import assert from 'node:assert/strict';
-import { chmod, cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, cp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
 import { backupHome, examineHome, rekeySecrets, restoreHome } from '@palyra/daemon';
@@ -30,7 +31,7 @@ import {
   sameIdOtherKey,
 } from './testing/sample-device.ts';
 import { temporaryFolder } from './testing/temporary-folder.ts';
-import { longestWaitMs } from './testing/until.ts';
+import { longestWaitMs, until } from './testing/until.ts';
 
 const passphrase = 'correct horse battery';
 /** The tests are not about the cost of a guess. */
@@ -330,6 +331,32 @@ test('a backup replaces no file unless it is asked to, and then only an earlier 
   await writeFile(old, first);
   await restoreHome(daemon.home, { file: old, passphrase });
   await expectCode(backupHome(daemon.home, file, passphrase, replace), 'BACKUP_EXISTS');
+});
+
+test('a backup replaces no file that came, or changed, while it was made', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const folder = temporaryFolder();
+  const file = join(folder, 'backup.age');
+  const copies = join(daemon.home, 'daemon', 'copies');
+  /** The file has been looked at by then. */
+  const isBeingWritten = async () => {
+    const [copy] = await readdir(copies).catch(() => []);
+    return copy !== undefined && existsSync(join(copies, copy, 'unfinished'));
+  };
+  for (const before of ['none', 'an earlier backup']) {
+    if (before !== 'none') {
+      await rm(file);
+      await backupHome(daemon.home, file, passphrase, quick);
+    }
+    const slow = { scryptLogN: 18, replace: true };
+    const made = expectCode(backupHome(daemon.home, file, passphrase, slow), 'BACKUP_EXISTS');
+    await until('the file is being written', isBeingWritten);
+    await writeFile(join(folder, 'mine'), 'mine');
+    await rename(join(folder, 'mine'), file);
+    await made;
+    assert.equal(await readFile(file, 'utf8'), 'mine', before);
+    assert.deepEqual(await readdir(folder), ['backup.age']);
+  }
 });
 
 test('a home whose registry is lost, empty or of another daemon is not backed up', async (t) => {

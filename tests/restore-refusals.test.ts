@@ -1,7 +1,7 @@
 // Nothing that was refused comes back with a backup from before.
 
 import assert from 'node:assert/strict';
-import { cp, rm, writeFile } from 'node:fs/promises';
+import { cp, lstat, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test, { type TestContext } from 'node:test';
@@ -151,6 +151,45 @@ test('an identity key that was replaced stays out, also that of a device from af
   assert.equal((await again.admin.verifyAudit({})).ok, true);
 });
 
+test('an identity key that was replaced before the backup stays out, whatever older or other history is in the home', async (t) => {
+  for (const history of ['older', 'another'] as const) {
+    const { folder, file, options } = await place();
+    const daemon = await TestDaemon.start(t, options);
+    const stolen = await makeDevice();
+    const old = await pair(daemon, stolen);
+    await (await daemon.node(old)).status({});
+    await daemon.stop();
+    await cp(registryOf(daemon.home), join(folder, 'older.sqlite'));
+    const later = await TestDaemon.start(t, options);
+    const reinstalled = { ...stolen, identity: await sameIdOtherKey(stolen.identity) };
+    const present = await pair(later, reinstalled, { replaceIdentityKey: true });
+    await (await later.node(present)).status({});
+    await backupHome(later.home, file, passphrase, quick);
+    await later.stop();
+    await rm(registryOf(later.home));
+    await cp(join(folder, 'older.sqlite'), registryOf(later.home));
+    if (history === 'another') {
+      const astray = await TestDaemon.start(t, options);
+      await pair(astray, await makeDevice());
+      await astray.stop();
+    }
+    await restoreHome(later.home, { file, passphrase, revokedSince: 'none' });
+    const again = await TestDaemon.start(t, options);
+    const recover = (device: SampleDevice, enrollment: PairedEnrollment) =>
+      recoverOver(again, { device, enrollment });
+    await expectCode(recover(stolen, old), 'DEVICE_NOT_FOUND');
+    await expectCode(
+      (await again.node(old)).status({}),
+      history === 'older' ? 'CERTIFICATE_REVOKED' : 'DEVICE_QUARANTINED',
+    );
+    // Of two histories none is newer: then it is for the operator to look.
+    if (history === 'older') await (await again.node(present)).status({});
+    else await expectCode((await again.node(present)).status({}), 'DEVICE_QUARANTINED');
+    assert.equal((await again.admin.verifyAudit({})).ok, true);
+    await again.stop();
+  }
+});
+
 test('a certificate that was superseded after the backup stays so, and its use is reported', async (t) => {
   const clock = new HeldClock(Date.now() - 20 * minute);
   const { file, options } = await place();
@@ -218,6 +257,38 @@ test('the mark of a possible copy, a quarantine and a question to the operator o
   assert.equal((await registry.device(released.id))?.recoveryReleasedAt, undefined);
   await expectCode(recover(again), 'RECOVERY_NEEDS_APPROVAL');
   assert.equal((await again.admin.verifyAudit({})).ok, true);
+});
+
+test('a restore that was killed between its renames is finished by the next start, and one that came less far is not', async (t) => {
+  const { folder, file, options } = await place();
+  const daemon = await TestDaemon.start(t, options);
+  const { daemonId } = daemon.running;
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  await (await daemon.node(enrollment)).status({});
+  await backupHome(daemon.home, file, passphrase, quick);
+  await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'stolen' });
+  await daemon.stop();
+  const present = join(daemon.home, 'daemon');
+  const revoked = join(folder, 'revoked');
+  await cp(present, revoked, { recursive: true });
+  await restoreHome(daemon.home, { file, passphrase });
+  const restored = join(daemon.home, 'daemon.restored');
+  await rename(present, restored);
+  const again = await TestDaemon.start(t, options);
+  assert.equal(again.running.daemonId, daemonId);
+  await expectCode((await again.node(enrollment)).status({}), 'DEVICE_REVOKED');
+  await again.stop();
+  // A daemon that is there is never replaced by a start, and what it left behind is no state for later.
+  await cp(revoked, restored, { recursive: true });
+  const third = await TestDaemon.start(t, options);
+  await expectCode((await third.node(enrollment)).status({}), 'DEVICE_REVOKED');
+  await assert.rejects(lstat(restored), { code: 'ENOENT' });
+  await third.stop();
+  await rm(present, { recursive: true });
+  await cp(revoked, join(daemon.home, 'daemon.restoring'), { recursive: true });
+  const fresh = await TestDaemon.start(t, options);
+  assert.notEqual(fresh.running.daemonId, daemonId);
 });
 
 test('a root that was retired since does not come back: where the backup knows the next one it signs, otherwise the restore is refused', async (t) => {

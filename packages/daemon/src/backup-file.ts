@@ -2,7 +2,7 @@
 // SQLite wrote it. `age -d` opens it too.
 
 import { randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { type BigIntStats, createReadStream } from 'node:fs';
 import { link, lstat, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
@@ -10,6 +10,7 @@ import { IdentityError } from '@palyra/identity';
 import { Decrypter, Encrypter } from 'age-encryption';
 import { z } from 'zod';
 import type { RegistryCopy } from './backup-copy.ts';
+import { unlessMissing } from './home.ts';
 
 const magic = 'palyra-backup-v2';
 /** The first two lines; the rest is streamed. */
@@ -36,14 +37,14 @@ export interface BackupContents {
 
 /**
  * Writes the file; it is there whole or not at all.
- * @param replace what is there; only once the new file is complete.
+ * @param earlier the file that it takes the place of, once the new one is complete. Default: of none.
  * @throws BACKUP_EXISTS for a file that may not be replaced, and what the disk says.
  */
 export async function writeBackup(
   file: string,
   { head, registry }: BackupContents,
   { passphrase, scryptLogN }: { readonly passphrase: string; readonly scryptLogN: number },
-  replace: boolean,
+  earlier: BigIntStats | undefined,
 ): Promise<void> {
   const encrypter = new Encrypter();
   encrypter.setPassphrase(passphrase);
@@ -54,7 +55,7 @@ export async function writeBackup(
   await registry.announce(partial);
   try {
     await writeNew(partial, await encrypter.encrypt(plain));
-    if (replace) await rename(partial, file);
+    if (earlier) await replaceSame(earlier, partial, file);
     else await linkNew(partial, file);
   } finally {
     await rm(partial, { force: true });
@@ -65,6 +66,14 @@ export async function writeBackup(
 /** @throws BACKUP_EXISTS */
 export async function mustNotExist(file: string): Promise<void> {
   if (await lstat(file).catch(() => undefined)) throw exists(file);
+}
+
+/** What another has put there meanwhile, nobody has looked at. @throws BACKUP_EXISTS */
+async function replaceSame(earlier: BigIntStats, partial: string, file: string): Promise<void> {
+  const present = await stat(file, { bigint: true }).catch(unlessMissing);
+  if (!present) return linkNew(partial, file);
+  if (present.ino !== earlier.ino || present.mtimeNs !== earlier.mtimeNs) throw exists(file);
+  await rename(partial, file);
 }
 
 /** Unlike a rename, this never takes the place of a file. */

@@ -1,5 +1,7 @@
 // `palyra backup`: the whole state of a daemon in one encrypted file (backup-file.ts), made while the daemon runs.
 
+import type { BigIntStats } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import {
   type AuditRow,
   type Clock,
@@ -17,7 +19,7 @@ import { type BackupHead, mustNotExist, readBackupHead, writeBackup } from './ba
 import { readCaKeys } from './ca-key.ts';
 import { type DaemonConfig, readConfig } from './config.ts';
 import { withFileErrors } from './file-error.ts';
-import { checkHome, type DaemonPaths, daemonPaths } from './home.ts';
+import { checkHome, type DaemonPaths, daemonPaths, unlessMissing } from './home.ts';
 import { readSecrets } from './open-home.ts';
 
 const minPassphraseLength = 8;
@@ -68,8 +70,8 @@ export async function backupHome(
     // The registry first: every authority in it then has its key among the secrets, which are written before.
     withRegistryCopy(paths, async (registry) => {
       const { head, ...counted } = await describe(paths, registry.path, clock.now());
-      if (replace) await mustBeEarlier(file, passphrase, head, registry.path);
-      await writeBackup(file, { head, registry }, { passphrase, scryptLogN }, replace);
+      const earlier = replace ? await earlierFile(file, passphrase, head, registry.path) : undefined;
+      await writeBackup(file, { head, registry }, { passphrase, scryptLogN }, earlier);
       const { madeAtMs, daemonId, trustDomain } = head;
       return { madeAt: new Date(madeAtMs), daemonId, trustDomain, ...counted };
     }),
@@ -127,24 +129,25 @@ async function readAll(secrets: SecretReader): Promise<Record<string, string>> {
   return Object.fromEntries(entries);
 }
 
-/** @throws BACKUP_EXISTS unless the file is a backup of this daemon at an earlier time. */
-async function mustBeEarlier(
+/** The file, if there is one. @throws BACKUP_EXISTS unless it is a backup of this daemon at an earlier time. */
+async function earlierFile(
   file: string,
   passphrase: string,
   { daemonId, audit }: BackupHead,
   copy: string,
-): Promise<void> {
+): Promise<BigIntStats | undefined> {
+  const found = await stat(file, { bigint: true }).catch(unlessMissing);
+  if (!found) return undefined;
   const old = await readBackupHead(file, passphrase).catch((error) => {
-    if (error.code === 'ENOENT') return undefined;
     if (error instanceof IdentityError && error.code === 'BACKUP_UNREADABLE')
       throw mayNotReplace(file, 'it is no backup that opens with this passphrase');
     throw error;
   });
-  if (!old) return;
   if (old.daemonId !== daemonId) throw mayNotReplace(file, `it is of another daemon, ${old.daemonId}`);
   const before = await lookAtSqliteRegistry({ path: copy }, (registry) => auditRow(registry, old.audit.seq));
   if (old.audit.seq > audit.seq || before?.hash !== old.audit.hash)
     throw mayNotReplace(file, 'it has something that this daemon does not know (any more)');
+  return found;
 }
 
 /** The row with this number, where there is one. */

@@ -1,6 +1,6 @@
 // The daemon's folder in a home: private to its user, and held by one daemon at a time.
 
-import { chmod, lstat, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { IdentityError } from '@palyra/identity';
@@ -25,6 +25,9 @@ export interface DaemonHome extends DaemonPaths {
   release(): void;
 }
 
+/** A restore that is complete has this name until it takes the daemon's place. */
+export const restoredFolder = 'daemon.restored';
+
 /**
  * Makes the folder at first use and takes it. The lock is the kernel's, on an SQLite file: a killed daemon lets go.
  * @throws HOME_IN_USE naming the daemon that has it; STORE_PERMISSIONS when others can read it; STORE_FULL, STORE_FAILED.
@@ -36,6 +39,7 @@ export function takeHome(home: string): Promise<DaemonHome> {
 async function take(home: string): Promise<DaemonHome> {
   await mkdir(home, { recursive: true, mode: 0o700 });
   const path = join(home, 'daemon');
+  await finishRestore(home, path);
   await mkdir(path, { mode: 0o700 }).catch(unlessExists);
   for (const folder of [home, path]) await checkPrivate(folder);
   const holder = join(path, 'lock.json');
@@ -46,6 +50,8 @@ async function take(home: string): Promise<DaemonHome> {
     await writeFile(holder, JSON.stringify({ pid: process.pid, since: new Date().toISOString() }), {
       mode: 0o600,
     });
+    // Of a restore that did not come as far as to take this one's place: what was refused since it does not know.
+    await rm(join(home, restoredFolder), { recursive: true, force: true });
   } catch (error) {
     lock.close();
     throw error;
@@ -58,6 +64,12 @@ async function take(home: string): Promise<DaemonHome> {
       released = true;
     },
   };
+}
+
+/** Killed between its renames, a restore left no daemon: without this, a new one would be made in its place. */
+async function finishRestore(home: string, path: string): Promise<void> {
+  const isThere = await lstat(path).catch(unlessMissing);
+  if (!isThere) await rename(join(home, restoredFolder), path).catch(unlessMissing);
 }
 
 /**
@@ -133,4 +145,8 @@ function inUse(home: string, holder: string): IdentityError {
 
 export function unlessExists(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EEXIST') throw error;
+}
+
+export function unlessMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
 }

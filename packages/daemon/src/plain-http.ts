@@ -2,7 +2,7 @@
 // those of every other listener.
 
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { type ConnectionLimits, connectionOf, LiveConnections, tcpKeepAlive } from '@palyra/rpc';
 
 export interface PlainHttp {
@@ -19,6 +19,12 @@ const requestTimeoutMs = 30_000;
 /** For a peer to take an answer, from its end in the daemon on, ms. */
 const answerMs = 60_000;
 const sweepMs = 1_000;
+/**
+ * Requests of one connection that wait for their answers. Node reads on and on while it has none to write, so a few kilobytes of
+ * them would take as much memory as all their answers. A client sends the next one when it has read the answer, which may be a
+ * moment before it has ended here.
+ */
+const maxUnanswered = 2;
 
 export async function listenPlainHttp(
   at: { readonly host: string; readonly port: number },
@@ -39,8 +45,17 @@ export async function listenPlainHttp(
     strangerIdleMs: answerMs,
     idleTimeoutMs: answerMs,
   });
+  const unanswered = new WeakMap<Socket, number>();
   server.on('request', (request, response) => {
-    const ended = connectionOf(request.socket)?.begins(() => request.complete && !response.writableEnded);
+    const { socket } = request;
+    const others = unanswered.get(socket) ?? 0;
+    if (others >= maxUnanswered) {
+      socket.destroy();
+      return;
+    }
+    unanswered.set(socket, others + 1);
+    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
+    const ended = connectionOf(socket)?.begins(() => request.complete && !response.writableEnded);
     response.once('close', () => ended?.(request.complete));
     serve(request, response);
   });

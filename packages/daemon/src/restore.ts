@@ -14,6 +14,7 @@ import {
   putRestored,
   type Registry,
   type RegistryReader,
+  type RegistryReads,
   revokeNamed,
   systemClock,
   takeEveryGrant,
@@ -25,7 +26,7 @@ import { type BackupHead, readBackup, writeNew } from './backup-file.ts';
 import { openCaKeys } from './ca-key.ts';
 import { parseConfig } from './config.ts';
 import { withFileErrors } from './file-error.ts';
-import { daemonPaths, takeHome } from './home.ts';
+import { daemonPaths, restoredFolder, takeHome } from './home.ts';
 import { openMasterKey } from './master-key.ts';
 
 export interface RestoreOptions {
@@ -128,7 +129,7 @@ interface Told {
 
 /**
  * Takes over what the replaced registry knows. It is evidence when it is of the same daemon and whole, and goes on from
- * where the backup was made; one that is whole and of another time of the same daemon still has refusals that count.
+ * where the backup was made; one that parted from it before still has refusals that count, and an older one has none.
  */
 async function askReplaced(restored: IdentityManager, head: BackupHead, path: string): Promise<Told> {
   let isTaken = false;
@@ -136,21 +137,34 @@ async function askReplaced(restored: IdentityManager, head: BackupHead, path: st
     return await lookAtSqliteRegistry({ path }, async (before) => {
       const wrong = await whatIsWrong(before, head);
       if (wrong !== undefined) return { revoked: [], doubt: wrong };
-      const last = await auditRow(before, head.audit.seq);
+      const history = await historyOf(restored.registry, head, before);
       isTaken = true;
       await restored.revocationLists.continueFrom(before);
-      const revoked = await carryOver(restored, before);
-      const doubt =
-        last?.hash === head.audit.hash
-          ? undefined
-          : 'is older than the backup, or was itself restored from an older one';
-      return { revoked, doubt };
+      const revoked = history === 'older' ? [] : await carryOver(restored, before, history);
+      return { revoked, doubt: doubts[history] };
     });
   } catch (error) {
     // From here on an error is one of the restore: what was read so far must not pass for everything.
     if (isTaken || !(error instanceof IdentityError)) throw error;
     return { revoked: [], doubt: `cannot be read (${error.code})` };
   }
+}
+
+const doubts = {
+  newer: undefined,
+  older: 'is older than the backup',
+  another: 'was itself restored from an older one',
+};
+
+/** Whether it goes on from where the backup was made, was left behind by it, or parted from it before. */
+async function historyOf(
+  restored: RegistryReads,
+  { audit }: BackupHead,
+  before: RegistryReader,
+): Promise<keyof typeof doubts> {
+  if ((await auditRow(before, audit.seq))?.hash === audit.hash) return 'newer';
+  const { seq, hash } = await before.auditHead();
+  return seq < audit.seq && (await auditRow(restored, seq))?.hash === hash ? 'older' : 'another';
 }
 
 async function whatIsWrong(before: RegistryReader, { daemonId }: BackupHead): Promise<string | undefined> {
@@ -179,14 +193,16 @@ async function markRestored(registry: Registry, head: BackupHead, revoked: numbe
 /** What every home has that was only taken. */
 const notState: ReadonlySet<string> = new Set(['lock', 'lock.json', 'lock-journal']);
 
-/** Two renames; in between there is no daemon folder, and the next start would say so by its missing secrets. */
+/** In between there is no daemon folder, and the next start goes on with what is complete (`takeHome`). */
 async function putInPlace(homePath: string, staging: string, now: Date): Promise<string | undefined> {
   const present = join(homePath, 'daemon');
   const before = join(homePath, `daemon.before-restore-${now.getTime()}`);
+  const complete = join(homePath, restoredFolder);
+  await rename(staging, complete);
   const hadState = (await readdir(present)).some((name) => !notState.has(name));
   if (hadState) await rename(present, before);
   else await rm(present, { recursive: true });
-  await rename(staging, present);
+  await rename(complete, present);
   return hadState ? before : undefined;
 }
 

@@ -26,18 +26,25 @@ export interface CarryOverOptions {
   readonly clock: Clock;
 }
 
+type History = 'newer' | 'another';
+
 /**
  * Takes over every refusal.
  * @param before the registry of the same daemon that is replaced.
+ * @param history whether it goes on from the backup. Of another one nobody knows which key of a device is the later one.
  * @returns the devices that were revoked again.
  * @throws ROTATION_CONFLICT when the backup knows no root that still counts.
  */
-export async function carryOver(options: CarryOverOptions, before: RegistryReader): Promise<DeviceId[]> {
+export async function carryOver(
+  options: CarryOverOptions,
+  before: RegistryReader,
+  history: History,
+): Promise<DeviceId[]> {
   const { registry, clock } = options;
   const now = clock.now();
   const authorities = await before.authorities();
   await registry.transact((tx) => retireRootsAgain(tx, authorities, now));
-  const revoked = await carryDevices(options, before, now);
+  const revoked = await carryDevices(options, before, history, now);
   await carryCertificates(options, before, now);
   return revoked;
 }
@@ -88,6 +95,7 @@ interface Change {
 async function carryDevices(
   { registry }: CarryOverOptions,
   before: RegistryReader,
+  history: History,
   now: Date,
 ): Promise<DeviceId[]> {
   const rekeyed = await devicesWithAnotherKey(before);
@@ -98,7 +106,7 @@ async function carryDevices(
       const known = await registry.device(device.id);
       // Of an ordinary device that was paired since nothing is refused: it pairs again.
       if (!known && isOrdinary(device) && !rekeyed.has(device.id)) continue;
-      const change = { known, next: known ? restricted(known, device) : rememberedOnly(device) };
+      const change = { known, next: known ? restricted(known, device, history) : rememberedOnly(device) };
       if (!isChange(change)) continue;
       changes.push(change);
       if (change.next.state === 'revoked') revoked.push(device.id);
@@ -109,15 +117,18 @@ async function carryDevices(
 }
 
 /** As the backup has it, with every refusal since. */
-function restricted(known: Device, before: Device): Device {
+function restricted(known: Device, before: Device, history: History): Device {
   const sameKey = sameBytes(known.identityKey, before.identityKey);
   // What the operator gave was given to the holder of the key of that time.
   const kept = sameKey ? known : undefined;
+  const isDoubtful = !sameKey && history === 'another';
+  const state = stricterState(known, before, sameKey);
   return {
     ...known,
-    identityKey: before.identityKey,
+    // Either may be the one that was replaced: then the operator looks.
+    identityKey: isDoubtful ? known.identityKey : before.identityKey,
     role: before.role === 'device' || !kept ? 'device' : kept.role,
-    state: stricterState(known, before, sameKey),
+    state: isDoubtful && state !== 'revoked' ? 'quarantined' : state,
     revocationReason: before.revocationReason ?? known.revocationReason,
     cloneSeenAt: later(kept?.cloneSeenAt, before.cloneSeenAt),
     cloneReportedAt: later(kept?.cloneReportedAt, before.cloneReportedAt),

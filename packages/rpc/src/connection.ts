@@ -10,7 +10,10 @@ import type { TLSSocket } from 'node:tls';
 export interface ConnectionTimes {
   /** A TLS handshake takes no longer, ms. Absent where there is none. */
   readonly handshakeTimeoutMs?: number;
-  /** A stranger's connection without a call ends after this, before the first call and after each, ms. */
+  /**
+   * A stranger's connection without a call ends after this, before the first call and after each; so does one with a call
+   * that does not come whole, or whose answer is not taken, ms.
+   */
   readonly strangerIdleMs: number;
   /** A known peer's connection that brings no byte ends after this; its calls go on for as long as the peer lives, ms. */
   readonly idleTimeoutMs: number;
@@ -32,8 +35,8 @@ export class Connection {
   readonly source: string;
   #secure: TLSSocket | undefined;
   #session: Http2Session | undefined;
-  /** A stranger's calls; each tells whether the daemon is at work on it. */
-  readonly #calls = new Set<() => boolean>();
+  /** A stranger's calls: each tells whether the daemon is at work on it, and when it began or the daemon last was. */
+  readonly #calls = new Map<() => boolean, number>();
   #isStranger = true;
   #since = performance.now();
   #bytesRead = 0;
@@ -59,7 +62,7 @@ export class Connection {
 
   /** A call that the peer has sent whole and the daemon has not answered yet. Only known of strangers. */
   get hasCall(): boolean {
-    for (const isAtWork of this.#calls) if (isAtWork()) return true;
+    for (const isAtWork of this.#calls.keys()) if (isAtWork()) return true;
     return false;
   }
 
@@ -89,7 +92,7 @@ export class Connection {
    * @returns to be called when it is over, with whether it came whole: half a call is none.
    */
   begins(isAtWork: () => boolean): (cameWhole: boolean) => void {
-    this.#calls.add(isAtWork);
+    this.#calls.set(isAtWork, performance.now());
     return (cameWhole) => {
       if (this.#calls.delete(isAtWork) && cameWhole) this.#since = performance.now();
     };
@@ -160,8 +163,16 @@ export class Connection {
     now: number,
     { strangerIdleMs, handshakeTimeoutMs = strangerIdleMs }: ConnectionTimes,
   ): void {
-    if (this.hasCall) this.#since = now;
-    if (now - this.#since >= (this.#secure ? strangerIdleMs : handshakeTimeoutMs)) this.end();
+    let oldest = now;
+    for (const [isAtWork, since] of this.#calls) {
+      if (isAtWork()) {
+        this.#since = now;
+        this.#calls.set(isAtWork, now);
+      } else oldest = Math.min(oldest, since);
+    }
+    // Half a call, and an answer that is not taken, hold what others may need, whatever else comes meanwhile.
+    if (now - oldest >= strangerIdleMs) this.end();
+    else if (now - this.#since >= (this.#secure ? strangerIdleMs : handshakeTimeoutMs)) this.end();
   }
 
   /** By its bytes: Node's own timeout of a session is set anew by every frame, which costs a call a tenth of what it takes. */

@@ -92,6 +92,38 @@ test('a session that was destroyed elsewhere is found, and its socket with it', 
   assert.equal(connections.size, 0);
 });
 
+test('a stranger with half a call is ended, also when it makes whole ones all the while', async (t) => {
+  const { server, dial, arrival } = await listen(t, { strangerIdleMs: 1_500 });
+  server.on('stream', (stream: http2.ServerHttp2Stream) => {
+    stream.on('error', () => {});
+    stream.resume();
+    stream.on('end', () => {
+      if (stream.destroyed) return;
+      stream.respond({ ':status': 200 });
+      stream.end('an answer');
+    });
+  });
+  const arriving = arrival();
+  const half = Buffer.from(request);
+  half[4] = 4;
+  const socket = await dial('127.0.0.1', Buffer.concat([preface, settings, half]));
+  const connection = await arriving;
+  let calls = 0;
+  const timer = setInterval(() => {
+    calls += 1;
+    const whole = Buffer.from(request);
+    whole.writeUInt32BE(1 + 2 * calls, 5);
+    if (!socket.destroyed) socket.write(whole);
+  }, 100);
+  t.after(() => clearInterval(timer));
+  const late = AbortSignal.timeout(longestWaitMs);
+  await Promise.race([
+    isOver(connection),
+    once(late, 'abort').then(() => assert.fail('it has its place still')),
+  ]);
+  assert.ok(calls > 0);
+});
+
 test('a known peer that sends nothing and answers no PING is ended with its calls', async (t) => {
   const { connection, connections } = await stalled(t, { idleTimeoutMs: 1_500 });
   connections.known(connection);
