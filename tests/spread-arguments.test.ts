@@ -14,7 +14,8 @@ const short: Readonly<Record<string, string>> = {
   'const text = String.fromCharCode(...slot);': 'a slot',
   'return `${slot}-${String.fromCharCode(...secret)}`;': 'the secret of a code',
   'return btoa(String.fromCharCode(...bytes))': 'a secret and a fingerprint',
-  "return hash('sha256', lvCat(identityKey, tlsKey, request.sealedAwaitKey, ...text));": 'the texts of one request',
+  "return hash('sha256', lvCat(identityKey, tlsKey, request.sealedAwaitKey, ...text));":
+    'the texts of one request',
   'sequence(subjectAltName, octetString(sequence(...names))),': 'MAX_DAEMON_NAMES',
   'reasons.push(...(await suspicionOf(identity, record.serial)));': 'sentences about one certificate',
   'return btoa(String.fromCharCode(...new Uint8Array(buffer)))': 'random bytes of a session',
