@@ -69,10 +69,9 @@ export async function chooseDaemon<E extends Enrollment>(
     const [only, ...others] = records;
     if (only && others.length === 0) return only;
     const list = records.map((each) => described(each, records)).join(', ');
-    throw new CliError(
-      'USAGE',
-      `This device is paired with several daemons: ${list}. Name one: ${option} ID, or ${option} ROOT`,
-    );
+    const haveIds = new Set(records.map(({ daemonId }) => daemonId)).size === records.length;
+    const ways = haveIds ? `${option} ID, or ${option} ROOT` : `${option} ROOT`;
+    throw new CliError('USAGE', `This device is paired with several daemons: ${list}. Name one: ${ways}`);
   }
   if (rootReference.test(reference)) {
     const root = reference.toLowerCase();

@@ -94,7 +94,7 @@ async function rotateRoot(cli: Cli, step: string, { force = false }: { force?: b
   const { phase, sinceMs, behind } = await withAdmin(cli, (admin) => admin.rotateRoot({ step, force }));
   cli.output.answer(
     { phase, since: isoTime(sinceMs), behind: behind.map(({ id, name }) => ({ id, name })) },
-    () => rotationWords(cli, phase, behind),
+    () => (phase === 'none' && endings[step]) || rotationWords(cli, phase, behind),
   );
 }
 
@@ -121,6 +121,12 @@ export function rotationWords(
   }
   return lines.join('\n');
 }
+
+/** Of the steps that leave no rotation under way. */
+const endings: Readonly<Record<string, string>> = {
+  finish: 'The rotation is finished: the old root is retired, and only the new one is trusted.',
+  rollback: 'The rotation is undone: the root from before signs, and the new one is retired.',
+};
 
 const rotationAnswers: Readonly<Record<string, string>> = {
   none: 'No root rotation is under way.',

@@ -87,13 +87,13 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
   const name = options.name === undefined ? hostDeviceName(cli) : parseDeviceName(options.name);
   const secrets = await openDeviceStore(cli.home);
   try {
-    const known = await loadEnrollments(secrets);
-    const before = options.newRequest || options.newIdentity ? undefined : pendingAt(cli, known, address);
+    const present = await loadEnrollments(secrets);
+    const before = options.newRequest || options.newIdentity ? undefined : pendingAt(cli, present, address);
     const paired = (before && (await resume(cli, secrets, before, options))) ?? (await startAnew());
 
-    const others = (await loadEnrollments(secrets)).filter(
-      (each) => each.root !== paired.root && claimsTheSame(each, paired),
-    );
+    const known = (await loadEnrollments(secrets)).filter(({ root }) => root !== paired.root);
+    const others = known.filter((each) => claimsTheSame(each, paired));
+    const named = known.some(({ daemonId }) => daemonId === paired.daemonId) ? paired.root : paired.daemonId;
     const notAfter = new X509Certificate(paired.certificateChain[0]!).validToDate.getTime();
     const identity = await DeviceIdentity.load(secrets, nodeCrypto);
     cli.output.answer(
@@ -110,10 +110,10 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
         [
           `Paired with ${paired.trustDomain}. This device is ${identity.id}.`,
           `Its certificate is valid until ${formatTime(notAfter, cli.now())}.`,
-          `Try it: ${followUp(cli, others.length === 0 ? 'node status' : `node status --daemon ${paired.root}`)}`,
+          `Try it: ${followUp(cli, known.length === 0 ? 'node status' : `node status --daemon ${named}`)}`,
           ...others.map(
             ({ root, state, address }) =>
-              `Another daemon with this id, trust domain or address, root ${root}, is ${state} here as before, at ${address}. If it is gone for good: ${followUp(cli, `node forget ${root}`)}`,
+              `Another daemon with this id, trust domain or address, root ${root}, is ${state} here as before, at ${address}. If that is this daemon's root from before a rotation, or the other daemon is gone for good: ${followUp(cli, `node forget ${root}`)}`,
           ),
         ].join('\n'),
     );
