@@ -2,7 +2,7 @@
 // read with it, up to 64 KiB for a byte, and does so also while nobody reads the stream. So the stream's `push`, through which
 // every frame comes, is ours: small pieces are copied and joined, all are counted, and what nobody may send is dropped.
 // `push` and `_read` of a Readable are public; that Node's HTTP/2 calls the one, stops granting flow control when that returns
-// false, and grants again in the other, is what request-body.test.ts would notice a change of.
+// false, and grants again in the other, is what tests/request-bodies.test.ts would notice a change of.
 
 import type { ServerHttp2Stream } from 'node:http2';
 import { Readable } from 'node:stream';
