@@ -10,7 +10,8 @@ import { openSqliteRegistry } from './sqlite/open.ts';
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** About what a device certificate of this project takes. */
 const DER_BYTES = 600;
-const ISSUER_INDEX = 0;
+/** Whose the revoked certificates are. */
+const REVOKED_INDEX = 0;
 
 export interface SeededDevice {
   readonly id: DeviceId;
@@ -31,30 +32,21 @@ export function seededDevice(index: number): SeededDevice {
 
 /**
  * Adds devices 1 to `count` in one transaction, without the care for durability that a registry takes. The registry must
- * be fresh, and not be open.
+ * be a daemon's, fresh from its first start, and not be open: its issuing CA is theirs.
  */
 export async function seedDevices(registryPath: string, count: number): Promise<void> {
-  const issuer = seededDevice(ISSUER_INDEX);
+  const issuerId = await issuingOf(registryPath);
   const notBefore = new Date();
   const notAfter = new Date(notBefore.getTime() + 30 * DAY_MS);
   const der = new Uint8Array(DER_BYTES);
-
-  const registry = await openSqliteRegistry({ path: registryPath });
-  try {
-    await registry.transact((tx) =>
-      tx.insertAuthority({ ...issuer, tier: 'issuing', state: 'active', notBefore, notAfter, der }),
-    );
-  } finally {
-    await registry.close();
-  }
 
   const database = new DatabaseSync(registryPath, { enableForeignKeyConstraints: false });
   try {
     // From WAL the way to no journal leads over a journal.
     database.exec('PRAGMA journal_mode = DELETE; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF');
     database.exec('PRAGMA cache_size = -2000000; BEGIN');
-    const insertDevice = inserter(database, 'devices', deviceRowOf(issuer));
-    const insertCertificate = inserter(database, 'certificates', certificateRowOf(issuer));
+    const insertDevice = inserter(database, 'devices', deviceRowOf(seededDevice(1)));
+    const insertCertificate = inserter(database, 'certificates', certificateRowOf(seededDevice(1)));
     for (let index = 1; index <= count; index += 1) {
       const seeded = seededDevice(index);
       insertDevice(deviceRowOf(seeded));
@@ -78,7 +70,7 @@ export async function seedDevices(registryPath: string, count: number): Promise<
       state: 'active',
       notBefore,
       notAfter,
-      issuerId: issuer.id,
+      issuerId,
       der,
       createdAt: notBefore,
       recovered: false,
@@ -95,7 +87,7 @@ export function seedRevocations(
   registryPath: string,
   { issuerId, count, at, notAfter }: { issuerId: Ulid; count: number; at: Date; notAfter: Date },
 ): void {
-  const device = seededDevice(ISSUER_INDEX);
+  const device = seededDevice(REVOKED_INDEX);
   const database = new DatabaseSync(registryPath, { timeout: 10_000 });
   try {
     database.exec('PRAGMA cache_size = -500000; BEGIN IMMEDIATE');
@@ -118,6 +110,16 @@ export function seedRevocations(
     database.exec('UPDATE ledger SET devices = devices + 1; COMMIT');
   } finally {
     database.close();
+  }
+}
+
+async function issuingOf(registryPath: string): Promise<Ulid> {
+  const registry = await openSqliteRegistry({ path: registryPath });
+  try {
+    const authorities = await registry.authorities();
+    return authorities.find(({ tier }) => tier === 'issuing')!.id;
+  } finally {
+    await registry.close();
   }
 }
 
