@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { chmod, chown, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gone, isAlive } from '../../../tests/testing/gone.ts';
@@ -97,4 +97,30 @@ test('a program ends with the process that runs it, whichever way that ends', as
   child.kill('SIGTERM');
   assert.deepEqual(await exited, [1, null]);
   await gone(started);
+});
+
+test('a program that others could change is refused, also one that they could not when the agent began', async (t) => {
+  const { folder, run } = await capability(t, 'echo 1\n');
+  const path = join(folder, 'it');
+  const call = { input, signal: new AbortController().signal };
+  for (const [opened, mode] of [
+    [path, 0o722],
+    [folder, 0o777],
+  ] as const) {
+    const { mode: before } = await stat(opened);
+    await chmod(opened, mode);
+    const refused = { code: 'STORE_PERMISSIONS', message: new RegExp(`chmod go-w ${opened}$`) };
+    await assert.rejects(folderCapabilities(folder, {}), refused);
+    await assert.rejects(run(call), refused);
+    await chmod(opened, before);
+  }
+  if (process.geteuid?.() === 0) {
+    await chown(path, 65534, 65534);
+    const refused = { code: 'STORE_PERMISSIONS', message: /belongs to user 65534/ };
+    await assert.rejects(folderCapabilities(folder, {}), refused);
+    await assert.rejects(run(call), refused);
+    await chown(path, 0, 0);
+  }
+  assert.equal((await run(call)).toString(), '1\n');
+  await assert.rejects(folderCapabilities(join(folder, 'none'), {}), { code: 'NOTHING_FOUND' });
 });

@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { IdentityError } from '@palyra/identity';
+import { checkTrusted, IdentityError } from '@palyra/identity';
 import { type Capabilities, type Capability, MAX_OUTPUT_BYTES } from './capability.ts';
 
 const maxErrorText = 400;
@@ -15,30 +15,28 @@ const outputGraceMs = 100;
 /**
  * @param environment all that the executables get to see of it; give them PATH and HOME.
  * @param folder files whose names are not capability names, or that are not executable, are passed over.
- * @throws STORE_PERMISSIONS when others may write to the folder or one of its executables: they would run as this user.
+ * @throws STORE_PERMISSIONS when others could change the folder or one of its executables, which run as this user;
+ *   NOTHING_FOUND when there is no folder.
  */
 export async function folderCapabilities(
   folder: string,
   environment: NodeJS.ProcessEnv,
 ): Promise<Capabilities> {
   const capabilities = new Map<string, Capability>();
-  await refuseWritableByOthers(folder);
+  if (!(await checkTrusted(folder, { kind: 'folder' })))
+    throw new IdentityError('NOTHING_FOUND', `There is no folder ${folder} with capabilities.`);
   for (const file of (await readdir(folder)).sort()) {
     const path = join(folder, file);
     const stats = await stat(path);
     if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(file) || !stats.isFile() || (stats.mode & 0o111) === 0) continue;
-    await refuseWritableByOthers(path);
-    capabilities.set(file, ({ input, signal }) => runExecutable(path, environment, input, signal));
+    await checkTrusted(path);
+    capabilities.set(file, async ({ input, signal }) => {
+      // It may have been opened to others since.
+      await checkTrusted(path);
+      return runExecutable(path, environment, input, signal);
+    });
   }
   return capabilities;
-}
-
-async function refuseWritableByOthers(path: string): Promise<void> {
-  if (process.platform === 'win32' || ((await stat(path)).mode & 0o022) === 0) return;
-  throw new IdentityError(
-    'STORE_PERMISSIONS',
-    `Others may write to ${path}, so they could run programs as this user. Run: chmod go-w ${path}`,
-  );
 }
 
 /** What runs now ends with this process, whichever way that ends. */

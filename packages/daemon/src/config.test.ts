@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { hasCode } from '@palyra/identity';
 import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
@@ -106,9 +106,21 @@ test('a file is read, and a missing one is the defaults', async () => {
 
 test('a file that is no JSON, or cannot be read, is named', async () => {
   const path = await file('{ "node": ');
-  const named = (code: 'MESSAGE_INVALID' | 'STORE_FAILED', where: string) => (error: unknown) =>
+  const named = (code: 'MESSAGE_INVALID' | 'STORE_PERMISSIONS', where: string) => (error: unknown) =>
     hasCode(error, code) && error.message.includes(where);
   await assert.rejects(readConfig(path), named('MESSAGE_INVALID', path));
   const folder = join(path, '..');
-  await assert.rejects(readConfig(folder), named('STORE_FAILED', folder));
+  await assert.rejects(readConfig(folder), named('STORE_PERMISSIONS', folder));
+});
+
+test('a file that others may change, or put another in the place of, is refused: it can name programs to run', async () => {
+  const path = await file('{ "notice": { "command": ["/bin/true"] } }');
+  await chmod(path, 0o666);
+  await assert.rejects(readConfig(path), {
+    code: 'STORE_PERMISSIONS',
+    message: /chmod go-w .*config\.json$/,
+  });
+  await chmod(path, 0o644);
+  await chmod(dirname(path), 0o777);
+  await assert.rejects(readConfig(path), { code: 'STORE_PERMISSIONS', message: /chmod go-w / });
 });

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
-import { defaultPairingLimits, IdentityError, isAddress } from '@palyra/identity';
+import { checkTrusted, defaultPairingLimits, IdentityError, isAddress } from '@palyra/identity';
 import { z } from 'zod';
 
 const port = z.number().int().min(0).max(65535);
@@ -139,8 +139,12 @@ export function parseConfig(input: unknown, where: string): DaemonConfig {
   throw new IdentityError('MESSAGE_INVALID', `${where} cannot be used. ${z.prettifyError(parsed.error)}`);
 }
 
-/** The file's configuration; the defaults when there is no file. @throws MESSAGE_INVALID, STORE_FAILED */
+/**
+ * The file's configuration; the defaults when there is no file. It may name programs to run, so nobody else may change it.
+ * @throws MESSAGE_INVALID, STORE_PERMISSIONS, STORE_FAILED
+ */
 export async function readConfig(path: string): Promise<DaemonConfig> {
+  await checkTrusted(path);
   let text: string;
   try {
     text = await readFile(path, 'utf8');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHmac, randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { chmod, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -146,6 +146,22 @@ test('a secret that is missing, short or not base64 is refused at the start', as
   await assert.rejects(open(t, missing), (error) => hasCode(error, 'MESSAGE_INVALID'));
 });
 
+test('a secret that others may read, and a program that they may change, are refused at the start', async (t) => {
+  const { secretFile } = await makeSecret();
+  await chmod(secretFile, 0o644);
+  await assert.rejects(open(t, { webhook: { url: 'http://127.0.0.1:1', secretFile } }), {
+    code: 'STORE_PERMISSIONS',
+    message: /chmod g-w,o= .*secret$/,
+  });
+  const program = join(temporaryFolder(), 'program');
+  await writeFile(program, '#!/bin/sh\n');
+  await chmod(program, 0o777);
+  await assert.rejects(open(t, { command: [program] }), {
+    code: 'STORE_PERMISSIONS',
+    message: /chmod go-w .*program$/,
+  });
+});
+
 test('an address that is not http is refused', () => {
   for (const url of ['file:///etc/passwd', 'ftp://example.com', 'here', '']) {
     assert.throws(
@@ -193,7 +209,7 @@ async function makeSecret() {
   const folder = temporaryFolder();
   const secret = randomBytes(32);
   const secretFile = join(folder, 'secret');
-  await writeFile(secretFile, `whsec_${secret.toString('base64')}\n`);
+  await writeFile(secretFile, `whsec_${secret.toString('base64')}\n`, { mode: 0o600 });
   return { secret, secretFile };
 }
 

@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { IdentityError, type Pairing, type RegistryEvent } from '@palyra/identity';
+import { checkTrusted, IdentityError, type Pairing, type RegistryEvent } from '@palyra/identity';
 import type { DaemonConfig } from './config.ts';
 import { post } from './webhook.ts';
 
@@ -37,9 +37,11 @@ export class Notice {
   /** By kind: many of one must not leave another out. */
   readonly #underWay = new Map<string, number>();
 
-  /** @throws MESSAGE_INVALID when the webhook's secret cannot be used. */
+  /** @throws MESSAGE_INVALID when the webhook's secret cannot be used; STORE_PERMISSIONS about its file or the program. */
   static async open(options: NoticeOptions): Promise<Notice> {
-    const { webhook } = options.config;
+    const { command, webhook } = options.config;
+    // A name alone is looked for in `environment`, in the system's folders.
+    if (command?.[0]?.includes('/')) await checkTrusted(command[0]);
     return new Notice(options, webhook && (await readSecret(webhook.secretFile)));
   }
 
@@ -196,6 +198,7 @@ function run([program, ...args]: readonly string[], body: string, signal: AbortS
 async function readSecret(path: string): Promise<Buffer> {
   const invalid = (problem: string, cause?: unknown) =>
     new IdentityError('MESSAGE_INVALID', `notice.webhook.secretFile ${path} ${problem}.`, { cause });
+  await checkTrusted(path, { isSecret: true });
   const text = await readFile(path, 'utf8').catch((cause) => {
     throw invalid(`cannot be read: ${cause.message}`, cause);
   });

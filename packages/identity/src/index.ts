@@ -161,4 +161,6 @@ export {
   type SecretReader,
   type SecretStore,
 } from './secret-store/port.ts';
+export { checkPrivate } from './secret-store/private-file.ts';
+export { checkTrusted, readTrusted, type TrustedPathOptions } from './trusted-path.ts';
 export { parseVisibleText, printable } from './visible-text.ts';

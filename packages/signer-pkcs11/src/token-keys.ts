@@ -3,6 +3,7 @@
 import { createHash, createPublicKey, createVerify, hash, type KeyObject, verify } from 'node:crypto';
 import {
   type AuthorityKeys,
+  checkTrusted,
   IdentityError,
   type KeyPlace,
   p256Signature,
@@ -25,9 +26,11 @@ export class TokenKeys implements AuthorityKeys {
    * @param limits of the process that talks to the token.
    * @throws SIGNER_UNAVAILABLE without the token, its module or the native library; SIGNER_PIN_WRONG, and then not tried
    * again; SIGNER_MISMATCH for another token than the named one, which does not see the PIN; STORE_PERMISSIONS,
-   * STORE_FAILED about the PIN file and the marker.
+   * STORE_FAILED about the module, the PIN file and the marker.
    */
   static async open(options: TokenKeysOptions, limits: LinkLimits = defaultLinkLimits): Promise<TokenKeys> {
+    // One that is missing is the token's process to report.
+    await checkTrusted(options.module);
     const token = new AskedToken(options, limits);
     try {
       const serial = (await token.ask({ does: 'open' })) as string;

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import type { RunningDaemon } from '@palyra/daemon';
-import { IdentityError, type RegistryEvent } from '@palyra/identity';
+import { checkTrusted, IdentityError, type RegistryEvent } from '@palyra/identity';
 import type { Command } from 'commander';
 import { type Cli, followUp } from '../cli.ts';
 import { CliError } from '../failure.ts';
@@ -74,6 +74,7 @@ async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
 }
 
 async function readConfigFile(path: string): Promise<object> {
+  await checkTrusted(path);
   try {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {

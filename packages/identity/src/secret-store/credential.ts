@@ -3,8 +3,8 @@
 
 import { resolve } from 'node:path';
 import { IdentityError } from '../errors.ts';
+import { readTrusted } from '../trusted-path.ts';
 import { MASTER_KEY_BYTES, MasterKey } from './master-key.ts';
-import { checkCredential, readFirstBytes, withStoreErrors } from './private-file.ts';
 
 const MAX_CREDENTIAL_BYTES = 256;
 
@@ -16,8 +16,7 @@ export interface CredentialOptions {
 /**
  * The key in a credential file: 32 raw bytes, or the text that `masterKeyFromText` takes.
  *
- * Its permission rule is its own (`checkCredential`): any owner, a group that may read, and a symbolic link
- * (Kubernetes mounts it so) are accepted; readable by others or writable by anyone but the owner is not.
+ * Whose it may be, and who may read it: trusted-path.ts. A symbolic link will do (Kubernetes mounts it so).
  * @throws STORE_PERMISSIONS; MASTER_KEY_WRONG for what is not a key; STORE_FAILED when there is no file.
  */
 export async function masterKeyFromCredential(options: CredentialOptions): Promise<MasterKey> {
@@ -27,20 +26,17 @@ export async function masterKeyFromCredential(options: CredentialOptions): Promi
 }
 
 /**
- * A secret in a file that whoever runs the service put there; the permission rule of `masterKeyFromCredential`.
+ * A secret in a file that whoever runs the service put there; trusted-path.ts says who may read or change it.
  * @returns at most one byte more than `maxBytes`: whoever reads it sees that it is too long.
  * @throws STORE_PERMISSIONS; STORE_FAILED when there is no file.
  */
-export function readCredential(file: string, maxBytes: number): Promise<Uint8Array> {
-  const path = resolve(file);
-  return withStoreErrors(path, async () => {
-    const bytes = await readFirstBytes(path, maxBytes + 1, 0, (stats) => checkCredential(path, stats));
-    if (bytes !== undefined) return bytes;
-    throw new IdentityError(
-      'STORE_FAILED',
-      `There is no credential at ${path}. Check that the service is given one and that the path is right.`,
-    );
-  });
+export async function readCredential(file: string, maxBytes: number): Promise<Uint8Array> {
+  const bytes = await readTrusted(file, maxBytes + 1, { isSecret: true });
+  if (bytes !== undefined) return bytes;
+  throw new IdentityError(
+    'STORE_FAILED',
+    `There is no credential at ${resolve(file)}. Check that the service is given one and that the path is right.`,
+  );
 }
 
 /**

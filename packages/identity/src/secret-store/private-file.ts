@@ -25,20 +25,6 @@ export function checkPrivate(path: string, stats: Stats, kind: Kind): void {
     );
 }
 
-/**
- * The rule for a file that whoever runs the service put there: root or another user may own it and its group may read
- * it (systemd grants a service's user that way). Others may not, and nobody but the owner may write.
- * @throws STORE_PERMISSIONS
- */
-export function checkCredential(path: string, stats: Stats): void {
-  if (!stats.isFile()) throw refused(`The credential ${path} is not a file.`);
-  if (process.geteuid === undefined || (stats.mode & 0o026) === 0) return;
-  throw refused(
-    `Other users may read or write the credential ${path}. Have it mounted with mode 0400, or run: ` +
-      `chmod 400 ${quoted(path)}`,
-  );
-}
-
 /** Makes the folder, 0700, with the parents it lacks; durable when it resolves. */
 export async function makeFolder(path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true, mode: 0o700 });
@@ -61,12 +47,12 @@ export function readPrivateFile(path: string, atMostBytes: number): Promise<Uint
   );
 }
 
-/** As readPrivateFile, under a permission rule of the caller's. The file that is checked is the one that is read. */
+/** The file that is checked is the one that is read. */
 export async function readFirstBytes(
   path: string,
   atMostBytes: number,
-  flags: number,
-  check: (stats: Stats) => void,
+  flags = 0,
+  check: (stats: Stats) => void = () => {},
 ): Promise<Uint8Array | undefined> {
   // Without O_NONBLOCK, opening a named pipe would wait for ever.
   await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | flags).catch(unlessMissing);

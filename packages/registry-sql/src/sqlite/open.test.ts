@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, readdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -68,6 +68,10 @@ test('a file that others can read is STORE_PERMISSIONS', async (t) => {
   await chmod(path, 0o600);
   await writeFile(`${path}-wal`, '', { mode: 0o644 });
   await refuses(path, 'STORE_PERMISSIONS', /registry\.sqlite-wal/);
+  await rm(`${path}-wal`);
+  if (process.geteuid?.() !== 0) return;
+  await chown(path, 65534, 65534);
+  await refuses(path, 'STORE_PERMISSIONS', /belongs to user 65534/);
 });
 
 test('a missing folder is STORE_FAILED', async (t) => {

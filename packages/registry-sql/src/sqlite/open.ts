@@ -1,7 +1,8 @@
 // Opens the registry in a SQLite file that only this user can read.
 
+import type { Stats } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import { IdentityError, type Registry, type RegistryReader } from '@palyra/identity';
+import { checkPrivate, IdentityError, type Registry, type RegistryReader } from '@palyra/identity';
 import { Kysely, SqliteDialect } from 'kysely';
 import { migrate, mustBeMigrated } from '../migrate.ts';
 import { registryTables } from '../migrations/0001-registry.ts';
@@ -31,7 +32,7 @@ export interface SqliteRegistryOptions {
 
 /**
  * Opens the registry for writing, and brings it to this version. Who only looks: `lookAtSqliteRegistry`.
- * @throws REGISTRY_LOST when it must exist and does not; STORE_PERMISSIONS when others can read the file, REGISTRY_VERSION
+ * @throws REGISTRY_LOST when it must exist and does not; STORE_PERMISSIONS when it is another user's or others can read it, REGISTRY_VERSION
  *   when a newer program wrote it, STORE_FULL, STORE_FAILED.
  */
 export async function openSqliteRegistry(options: SqliteRegistryOptions): Promise<Registry> {
@@ -68,7 +69,7 @@ export async function lookAtSqliteRegistry<T>(
   { path }: Pick<SqliteRegistryOptions, 'path'>,
   look: (registry: RegistryReader) => Promise<T>,
 ): Promise<T> {
-  await checkPrivate(path);
+  await checkFiles(path);
   return withReadOnly(path, async (connection) => {
     mustBeWritten(connection, path);
     const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: connection.kyselyDatabase() }) });
@@ -97,24 +98,19 @@ async function claimFile(path: string): Promise<void> {
       );
     }
   }
-  await checkPrivate(path);
+  await checkFiles(path);
 }
 
-async function checkPrivate(path: string): Promise<void> {
+async function checkFiles(path: string): Promise<void> {
   for (const file of [path, `${path}-wal`, `${path}-shm`]) {
-    const mode = await modeOf(file);
-    if (mode !== undefined && mode & 0o077) {
-      throw new IdentityError(
-        'STORE_PERMISSIONS',
-        `Others can read the registry file ${file}. Make it private with: chmod 600 ${file}`,
-      );
-    }
+    const stats = await statOf(file);
+    if (stats) checkPrivate(file, stats, 'file');
   }
 }
 
-async function modeOf(file: string): Promise<number | undefined> {
+async function statOf(file: string): Promise<Stats | undefined> {
   try {
-    return (await stat(file)).mode;
+    return await stat(file);
   } catch (error) {
     // Only the file itself must be there. What cannot be looked at was not found private.
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
