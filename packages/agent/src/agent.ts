@@ -355,6 +355,7 @@ class Agent {
     const controller = new AbortController();
     this.#running.set(callId, controller);
     let result: Result;
+    let outcome: 'ok' | IdentityErrorCode = 'ok';
     try {
       const output = await runCapability(
         this.#options.capabilities,
@@ -365,15 +366,15 @@ class Agent {
         this.#working,
       );
       result = { case: 'result', value: { callId, outcome: { case: 'output', value: output } } };
-      this.#options.onCall?.(capability, 'ok');
     } catch (error) {
       const { code, message } = error as IdentityError;
       result = { case: 'result', value: { callId, outcome: { case: 'error', value: { code, message } } } };
-      this.#options.onCall?.(capability, code);
+      outcome = code;
     }
     this.#running.delete(callId);
     this.#unsettled.set(callId, result);
     this.#outgoing.push(deviceEvent(result));
+    this.#options.onCall?.(capability, outcome);
   }
 }
 

@@ -37,7 +37,7 @@ export async function runCapability(
   }
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = AbortSignal.any([timeout, canceled]);
-  const work = capability({ input, signal });
+  const work = outputOf(capability, { input, signal });
   working.add(work);
   const over = () => working.delete(work);
   work.then(over, over);
@@ -52,6 +52,13 @@ export async function runCapability(
       `${name} gave more than ${MAX_OUTPUT_BYTES} bytes.`,
     );
   }
+  return output;
+}
+
+/** What a program that embeds the agent wrote may also throw at once, or return what is no promise of bytes. */
+async function outputOf(capability: Capability, call: CapabilityCall): Promise<Uint8Array> {
+  const output: unknown = await capability(call);
+  if (!(output instanceof Uint8Array)) throw new TypeError('it returned something else than a Uint8Array');
   return output;
 }
 

@@ -1,14 +1,13 @@
 // Capabilities of the user's own: each executable in a folder, named by its file. JSON on stdin, JSON on stdout.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkTrusted, IdentityError } from '@palyra/identity';
 import { type Capabilities, type Capability, MAX_OUTPUT_BYTES } from './capability.ts';
+import { ProgramGroup } from './program-group.ts';
 
 const maxErrorText = 400;
-/** Between the polite and the final signal, ms. */
-const killGraceMs = 2_000;
 /** How long what a program started may hold its output open after it has ended, ms. */
 const outputGraceMs = 100;
 
@@ -39,12 +38,6 @@ export async function folderCapabilities(
   return capabilities;
 }
 
-/** What runs now ends with this process, whichever way that ends. */
-const running = new Set<ChildProcess>();
-const killRunning = () => {
-  for (const child of running) signalGroup(child, 'SIGKILL');
-};
-
 function runExecutable(
   path: string,
   env: NodeJS.ProcessEnv,
@@ -52,27 +45,15 @@ function runExecutable(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    // In a group of its own: what it starts ends with it.
-    const child = spawn(path, [], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      env,
-      detached: true,
-    });
+    const group = new ProgramGroup();
+    const child = spawn(path, [], { stdio: ['pipe', 'pipe', 'pipe'], ...group.options(env) });
     // First: where the system has no pipe left there are no streams either, and the error still comes.
     child.once('error', reject);
-    child.once('spawn', () => {
-      if (running.size === 0) process.once('exit', killRunning);
-      running.add(child);
-    });
+    group.add(child);
     const output: Buffer[] = [];
     let bytes = 0;
     let errorText = '';
-    let killing: NodeJS.Timeout | undefined;
-    const stop = () => {
-      if (killing) return;
-      signalGroup(child, 'SIGTERM');
-      killing = setTimeout(signalGroup, killGraceMs, child, 'SIGKILL');
-    };
+    const stop = () => group.stop();
     signal.addEventListener('abort', stop, { once: true });
     child.stdout.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
@@ -92,13 +73,10 @@ function runExecutable(
         child.stderr.destroy();
       }, outputGraceMs);
     });
-    child.once('close', (code, signalName) => {
+    child.once('close', async (code, signalName) => {
       signal.removeEventListener('abort', stop);
-      clearTimeout(killing);
       clearTimeout(closing);
-      signalGroup(child, 'SIGKILL');
-      running.delete(child);
-      if (running.size === 0) process.off('exit', killRunning);
+      await group.end();
       if (bytes > MAX_OUTPUT_BYTES) {
         reject(
           new IdentityError('CAPABILITY_OUTPUT_TOO_LARGE', `It gave more than ${MAX_OUTPUT_BYTES} bytes.`),
@@ -116,15 +94,6 @@ function runExecutable(
       }
     });
   });
-}
-
-function signalGroup({ pid }: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, signal);
-  } catch {
-    // Nobody is left in it, or only what runs as somebody else.
-  }
 }
 
 function isJson(output: readonly Buffer[]): boolean {
