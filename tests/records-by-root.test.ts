@@ -46,8 +46,9 @@ test('an agent stays with its daemon when the device is paired with another one 
   const home = await makeHome(t);
   const out = join(home, 'out');
   const { device_id: deviceId } = await pairHome(daemon, home);
-  const agent = PalyraProcess.start(['node', 'run', '--out', out], { home });
+  const agent = PalyraProcess.start(['node', 'run', '--out', out, '--on-renew', 'echo not JSON'], { home });
   t.after(async () => void (await agent.end('SIGKILL')));
+  await agent.line(({ event }) => event === 'hook_done');
   await agent.line(({ event }) => event === 'connected');
   await pairHome(impostor, home);
 

@@ -1,29 +1,181 @@
-// The device's certificate as files for other programs: nginx, PostgreSQL, curl. Each file is replaced whole, the key
-// only its owner can read, and the certificate last, so that who watches it finds the key there.
+// The device's certificate as files for other programs: nginx, PostgreSQL, curl. A folder F looks like this:
+//
+//   F/key.pem                    a link to .palyra/current/key.pem, and so are cert.pem, chain.pem and bundle.pem
+//   F/.palyra/current            a link to the folder with the files of today
+//   F/.palyra/<16 hex digits>/   the files of one certificate, and those of the one before
+//
+// All of them change in one step, when `current` is replaced: nobody ever finds a key beside the certificate of another,
+// whenever this process is killed. The files before stay until the next change, for programs that are reading them.
+//
+// What an administrator changed stays: owner, group and mode of each file, and a link of their own in a file's place,
+// whose target then gets the text.
 
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { certificatesToPem, type PairedEnrollment, TlsKey } from '@palyra/identity';
+import { randomBytes } from 'node:crypto';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+} from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { certificatesToPem, IdentityError, type PairedEnrollment, TlsKey } from '@palyra/identity';
 
-/** `key.pem`, `cert.pem` (the leaf), `chain.pem` (leaf, issuing CA) and `bundle.pem` (roots) in the folder. */
-export async function writeCredentialFiles(folder: string, enrollment: PairedEnrollment): Promise<void> {
-  const { certificateChain, trustBundle, tlsKey } = enrollment;
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  await replaceFile(join(folder, 'bundle.pem'), certificatesToPem(trustBundle), 0o644);
-  await replaceFile(join(folder, 'key.pem'), TlsKey.fromPkcs8(tlsKey).toPem(), 0o600);
-  await replaceFile(join(folder, 'chain.pem'), certificatesToPem(certificateChain), 0o644);
-  await replaceFile(join(folder, 'cert.pem'), certificatesToPem(certificateChain.slice(0, 1)), 0o644);
+/** In the order in which they appear: who watches the certificate finds the key there. */
+const defaultModes = { 'bundle.pem': 0o644, 'key.pem': 0o600, 'chain.pem': 0o644, 'cert.pem': 0o644 };
+type FileName = keyof typeof defaultModes;
+const fileNames = Object.keys(defaultModes) as FileName[];
+type Texts = Readonly<Record<FileName, string>>;
+
+/**
+ * `key.pem`, `cert.pem` (the leaf), `chain.pem` (leaf, issuing CA) and `bundle.pem` (roots) in the folder. What is as it
+ * should be is left alone.
+ * @returns the folder that holds them, another one after each change; `isNew` when this was one.
+ * @throws STORE_PERMISSIONS when this user may not keep the owner and group of a file; what the file system says.
+ */
+export async function writeCredentialFiles(
+  folder: string,
+  enrollment: PairedEnrollment,
+): Promise<{ readonly folder: string; readonly isNew: boolean }> {
+  const texts = textsOf(enrollment);
+  const store = join(folder, storeName);
+  const before = await readlink(join(store, 'current')).then((name) => join(store, name), unlessMissing);
+  if (before && (await areThere(folder, texts))) return { folder: before, isNew: false };
+  await makeFolder(folder, 0o700);
+  // Whoever may enter the folder above may enter these.
+  await makeFolder(store, 0o755);
+  const made = join(store, randomBytes(8).toString('hex'));
+  try {
+    await makeFolder(made, 0o755);
+    for (const name of fileNames) await writeAs(join(made, name), texts[name], await lookOf(folder, name));
+    await syncFolder(made);
+    await replaceLink(join(store, 'current'), basename(made));
+  } catch (error) {
+    await rm(made, { recursive: true, force: true }).catch(() => {});
+    throw error;
+  }
+  await syncFolder(store);
+  await removeOthers(store, ['current', basename(made), ...(before ? [basename(before)] : [])]);
+  for (const name of fileNames) await show(folder, name, texts[name]);
+  await syncFolder(folder);
+  return { folder: made, isNew: true };
 }
 
-async function replaceFile(path: string, text: string, mode: number): Promise<void> {
+const storeName = '.palyra';
+const linkTo = (name: FileName) => join(storeName, 'current', name);
+
+function textsOf({ certificateChain, trustBundle, tlsKey }: PairedEnrollment): Texts {
+  return {
+    'bundle.pem': certificatesToPem(trustBundle),
+    'key.pem': TlsKey.fromPkcs8(tlsKey).toPem(),
+    'chain.pem': certificatesToPem(certificateChain),
+    'cert.pem': certificatesToPem(certificateChain.slice(0, 1)),
+  };
+}
+
+/** Whether every file has its text and follows the next change. */
+async function areThere(folder: string, texts: Texts): Promise<boolean> {
+  for (const name of fileNames) {
+    const path = join(folder, name);
+    const stats = await lstat(path).catch(unlessMissing);
+    const text = await readFile(path, 'utf8').catch(() => undefined);
+    if (!stats?.isSymbolicLink() || text !== texts[name]) return false;
+  }
+  return true;
+}
+
+interface Look {
+  readonly mode: number;
+  /** Absent: of whoever makes it. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
+}
+
+/** What the file looks like now. */
+async function lookOf(folder: string, name: FileName): Promise<Look> {
+  const stats = await stat(join(folder, name)).catch(unlessMissing);
+  if (!stats) return { mode: defaultModes[name] };
+  return { mode: stats.mode & 0o777, owner: { uid: stats.uid, gid: stats.gid } };
+}
+
+/** Makes it with this look, whatever the umask is. It is private until it has its owner. */
+async function writeAs(path: string, text: string, { mode, owner }: Look): Promise<void> {
+  await using file = await open(path, 'wx', 0o600);
+  await file.writeFile(text);
+  const made = await file.stat();
+  if (owner && (made.uid !== owner.uid || made.gid !== owner.gid))
+    await file.chown(owner.uid, owner.gid).catch((cause) => {
+      if (cause.code !== 'EPERM') throw cause;
+      throw new IdentityError(
+        'STORE_PERMISSIONS',
+        `${basename(path)} belongs to user ${owner.uid} and group ${owner.gid}, and this user may not give a new file to them. Run the agent as a member of that group or as root, or give the file back to the agent's user.`,
+        { cause },
+      );
+    });
+  await file.chmod(mode);
+  await file.sync();
+}
+
+/** Lets the name in the folder lead to the file of today. */
+async function show(folder: string, name: FileName, text: string): Promise<void> {
+  const path = join(folder, name);
+  const stats = await lstat(path).catch(unlessMissing);
+  const target = stats?.isSymbolicLink() ? await readlink(path) : undefined;
+  if (target === linkTo(name)) return;
+  // A link of somebody else could make this user write anywhere.
+  if (target === undefined || ![0, process.geteuid?.()].includes(stats?.uid))
+    return replaceLink(path, linkTo(name));
+  const real = await realpath(path).catch(() => resolve(folder, target));
+  const temporary = `${real}.${randomBytes(8).toString('hex')}.new`;
+  try {
+    await writeAs(temporary, text, await lookOf(folder, name));
+    await rename(temporary, real);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
+  }
+  await syncFolder(dirname(real));
+}
+
+async function replaceLink(path: string, target: string): Promise<void> {
   const temporary = `${path}.new`;
   await rm(temporary, { force: true });
-  const file = await open(temporary, 'wx', mode);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  await symlink(target, temporary);
   await rename(temporary, path);
+}
+
+/** Makes it with the parents it lacks, whatever the umask is. */
+async function makeFolder(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, mode);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' && dirname(path) !== path) {
+      await makeFolder(dirname(path), mode);
+      return makeFolder(path, mode);
+    }
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    throw error;
+  }
+  await chmod(path, mode);
+}
+
+async function removeOthers(store: string, kept: readonly string[]): Promise<void> {
+  for (const entry of await readdir(store))
+    if (!kept.includes(entry)) await rm(join(store, entry), { recursive: true, force: true });
+}
+
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r');
+  await folder.sync();
+}
+
+function unlessMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
 }

@@ -2,5 +2,10 @@ export { type AgentOptions, type AgentState, afterRefusal, runAgent } from './ag
 export { builtInCapabilities } from './built-in.ts';
 export { type Capabilities, type Capability, type CapabilityCall, MAX_OUTPUT_BYTES } from './capability.ts';
 export { writeCredentialFiles } from './credential-files.ts';
+export {
+  type CredentialFilesState,
+  CredentialKeeper,
+  type CredentialKeeperOptions,
+} from './credential-keeper.ts';
 export { type Dial, quicFirst } from './dial.ts';
 export { folderCapabilities } from './folder.ts';

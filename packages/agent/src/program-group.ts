@@ -32,11 +32,10 @@ export class ProgramGroup {
 
   /** To be called at once, before the spawned program can end. */
   add(child: ChildProcess): void {
-    child.once('spawn', () => {
-      this.#leader = child.pid;
-      if (running.size === 0) process.once('exit', killRunning);
-      running.add(this);
-    });
+    if (child.pid === undefined) return;
+    this.#leader = child.pid;
+    if (running.size === 0) process.once('exit', killRunning);
+    running.add(this);
   }
 
   /** Asks it to end, and kills what has not after a while. */

@@ -1,13 +1,13 @@
 // `palyra node run`: the agent. It keeps the device connected, renews its certificate, and runs what the daemon asks for.
 
-import { spawn } from 'node:child_process';
 import {
   type AgentState,
   builtInCapabilities,
   type Capabilities,
+  type CredentialFilesState,
+  CredentialKeeper,
   folderCapabilities,
   runAgent,
-  writeCredentialFiles,
 } from '@palyra/agent';
 import type { IdentityError, PairedEnrollment } from '@palyra/identity';
 import { dialPairing } from '@palyra/rpc';
@@ -15,6 +15,7 @@ import { type Command, Option } from 'commander';
 import type { Cli } from '../cli.ts';
 import { dialBy, type Transport, withDevice } from '../device-connection.ts';
 import { pairedEnrollment } from '../device-store.ts';
+import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { printable } from '../printable.ts';
 import { formatSpan } from '../time.ts';
@@ -26,9 +27,6 @@ interface RunOptions {
   readonly out?: string;
   readonly onRenew?: string;
 }
-
-/** How long a hook may run, ms. */
-const hookTimeoutMs = 60_000;
 
 export function addNodeRun(node: Command, cli: () => Cli): void {
   withExamples(
@@ -46,19 +44,25 @@ export function addNodeRun(node: Command, cli: () => Cli): void {
       )
       .option('--capabilities <folder>', 'also offer each executable in it: JSON on stdin, JSON on stdout')
       .option('--out <folder>', 'keep cert.pem, key.pem, chain.pem and bundle.pem current there')
-      .option('--on-renew <command>', 'run this in a shell after the files have changed')
+      .option(
+        '--on-renew <command>',
+        'with --out: run this in a shell after each change of the files, until it succeeds',
+      )
       .action((options: RunOptions) => run(cli(), options)),
     'palyra node run',
-    'palyra node run --out /etc/nginx/palyra --on-renew "systemctl reload nginx"',
+    'palyra node run --out /etc/nginx/palyra --on-renew "systemctl try-reload-or-restart nginx"',
   );
 }
 
 async function run(cli: Cli, options: RunOptions): Promise<void> {
+  if (options.onRenew && !options.out)
+    throw new CliError(
+      'USAGE',
+      '--on-renew runs after the files of --out have changed. Name their folder: --out FOLDER',
+    );
   const enrollment = await pairedEnrollment(cli, options.daemon);
   const capabilities = await offered(cli, options);
-  if (options.out) await writeCredentialFiles(options.out, enrollment);
-  // One after the other: the files and the command of a renewal belong together.
-  let adopted = Promise.resolve();
+  const files = keptFiles(cli, options, enrollment);
   await withDevice(cli.home, (device) =>
     runAgent({
       device,
@@ -70,7 +74,7 @@ async function run(cli: Cli, options: RunOptions): Promise<void> {
       signal: cli.invocation.interrupted,
       onState: (state) => {
         tell(cli, state);
-        if (state.state === 'renewed') adopted = adopted.then(() => adopt(cli, options, state.enrollment));
+        if (state.state === 'renewed') files?.take(state.enrollment);
       },
       onCall: (capability, outcome) =>
         cli.output.answer(
@@ -78,7 +82,21 @@ async function run(cli: Cli, options: RunOptions): Promise<void> {
           () => `Ran ${printable(capability)}: ${printable(outcome)}.`,
         ),
     }),
-  );
+  ).finally(() => files?.stop());
+}
+
+function keptFiles(
+  cli: Cli,
+  { out, onRenew }: RunOptions,
+  enrollment: PairedEnrollment,
+): CredentialKeeper | undefined {
+  if (!out) return undefined;
+  return new CredentialKeeper(enrollment, {
+    folder: out,
+    command: onRenew,
+    environment: cli.invocation.environment,
+    onState: (state) => tellFiles(cli, out, state),
+  });
 }
 
 async function offered(cli: Cli, { capabilities: folder }: RunOptions): Promise<Capabilities> {
@@ -123,29 +141,25 @@ function tell(cli: Cli, state: AgentState): void {
   }
 }
 
-/** What fails here is told and leaves the agent running: the certificate itself is safe in the store. */
-async function adopt(cli: Cli, { out, onRenew }: RunOptions, enrollment: PairedEnrollment): Promise<void> {
-  try {
-    if (out) await writeCredentialFiles(out, enrollment);
-    if (onRenew) await runHook(onRenew, cli.invocation.environment);
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    cli.output.answer(
-      { event: 'hook_failed', message },
-      () => `The files or the command after the renewal failed: ${message}`,
-    );
+/** What fails here leaves the agent running: the certificate itself is safe in the store. */
+function tellFiles(cli: Cli, folder: string, state: CredentialFilesState): void {
+  switch (state.state) {
+    case 'files_changed':
+      cli.output.answer({ event: 'files_changed', folder }, () => `The files in ${folder} have changed.`);
+      return;
+    case 'hook_done':
+      cli.output.answer({ event: 'hook_done' }, () => 'The command after the change has run.');
+      return;
+    case 'files_failed':
+    case 'hook_failed': {
+      const message = state.error instanceof Error ? state.error.message : String(state.error);
+      const what = state.state === 'files_failed' ? `The files in ${folder}` : 'The command after the change';
+      cli.output.answer(
+        { event: state.state, message, retry_in_ms: state.retryInMs },
+        () => `${what} failed: ${printable(message)} Trying again in ${formatSpan(state.retryInMs)}.`,
+      );
+    }
   }
-}
-
-function runHook(command: string, env: NodeJS.ProcessEnv): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, { shell: true, stdio: 'inherit', env, timeout: hookTimeoutMs });
-    child.once('error', reject);
-    child.once('close', (code, signal) => {
-      if (code === 0) resolve();
-      else reject(new Error(`"${command}" ended with ${signal ?? `exit code ${code}`}`));
-    });
-  });
 }
 
 function errorJson(error: IdentityError): { code: string; message: string } {
