@@ -32,7 +32,10 @@ export function Dialog({ title, onClose, children }: DialogProps) {
         event.preventDefault();
         onClose();
       }}
-      onClose={onClose}
+      // Also the end of this question makes one, which is told when the next may be open.
+      onClose={() => {
+        if (dialog.current) onClose();
+      }}
     >
       <div class="dialog">
         <h2 id={heading}>{title}</h2>
