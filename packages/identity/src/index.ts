@@ -106,6 +106,7 @@ export type {
   CertificateRecord,
   CertificateStanding,
   CertificateState,
+  CloneSign,
   Device,
   DeviceKind,
   DeviceRole,

@@ -206,6 +206,7 @@ export class PairingDesk {
       cloneSeenAt: kept?.cloneSeenAt,
       // Paired again, it has what it asked for.
       cloneReportedAt: undefined,
+      certificateRevokedAt: undefined,
       recoveryAskedAt: undefined,
       recoveryReleasedAt: undefined,
     };
@@ -373,8 +374,9 @@ const isShutOut = ({ state }: Device): boolean => state === 'revoked' || state =
 
 /** Neither an operator nor anything that has to be looked at. */
 function isOrdinary(device: Device): boolean {
-  const { role, cloneSeenAt, recoveryAskedAt } = device;
-  return role === 'device' && !cloneSeenAt && !recoveryAskedAt && !isShutOut(device);
+  const { role, cloneSeenAt, certificateRevokedAt, recoveryAskedAt } = device;
+  const isWatched = cloneSeenAt || certificateRevokedAt || recoveryAskedAt;
+  return role === 'device' && !isWatched && !isShutOut(device);
 }
 
 /** After the identity key changed hands, nothing that the old one obtained may still work. */
