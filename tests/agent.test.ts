@@ -6,7 +6,7 @@ import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AgentState, builtInCapabilities, type Capability, quicFirst, runAgent } from '@palyra/agent';
 import {
-  type IdentityError,
+  IdentityError,
   MemorySecretStore,
   type PairedEnrollment,
   readPeerCertificate,
@@ -216,6 +216,25 @@ for (const transport of ['http2', 'quic'] as const) {
     slow.release();
   });
 }
+
+test('a run that could not be written down is not written down as one that failed', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const deviceId = device.identity.id;
+  const agent = new TestAgent(t, device, await pair(daemon, device));
+  await agent.connected();
+  const { registry } = daemon.running.identity;
+  t.mock.method(registry, 'transact', () => {
+    t.mock.restoreAll();
+    return Promise.reject(new IdentityError('STORE_FULL', 'The disk is full.'));
+  });
+  await expectCode(daemon.admin.executeCapability({ deviceId, capability: 'echo' }), 'STORE_FULL');
+  const { entries } = await daemon.admin.listAudit({ subject: deviceId });
+  assert.deepEqual(
+    entries.filter(({ action }) => action === 'capability.executed'),
+    [],
+  );
+});
 
 for (const how of ['stopped', 'revoked'] as const) {
   test(`an agent that is ${how} ends when what it ran has ended`, async (t) => {

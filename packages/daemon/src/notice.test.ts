@@ -48,7 +48,12 @@ test('a possible copy of a device is told of, with the certificate and where it 
   const { secretFile } = await makeSecret();
   const { notice } = await open(t, { webhook: { url: receiver.url, secretFile } });
   const device = { id: '01KAT0MZP8C4T7T1JQ5Z7K3QX9', name };
-  const facts = { serial: 'ab'.repeat(16), source: '192.0.2.9', quarantined: true, sign: 'replaced_certificate' } as const;
+  const facts = {
+    serial: 'ab'.repeat(16),
+    source: '192.0.2.9',
+    quarantined: true,
+    sign: 'replaced_certificate',
+  } as const;
   const at = new Date(1_800_000_000_000);
   notice.take({ type: 'clone_suspected', deviceId: device.id as DeviceId, name, at, ...facts });
   const { headers, body } = await receiver.next();

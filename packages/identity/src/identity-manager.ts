@@ -32,8 +32,8 @@ import type {
   RegistryEvent,
   RegistryTransaction,
 } from './registry/port.ts';
-import { supersede } from './registry/supersede.ts';
 import { deviceRevoked, judgeStanding, mustBeLetIn, standingMessages } from './registry/standing.ts';
+import { supersede } from './registry/supersede.ts';
 import { type Actor, transactBy } from './registry/transact-by.ts';
 import { RenewalDesk } from './renewal/daemon.ts';
 import { RenewalPlan } from './renewal/plan.ts';

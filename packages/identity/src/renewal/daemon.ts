@@ -227,7 +227,8 @@ export class RenewalDesk {
       return (await clones.sawRecovery(tx, device, source, at)) ? deviceQuarantined() : undefined;
     }
     const releasedMs = recoveryReleasedAt && at.getTime() - recoveryReleasedAt.getTime();
-    if (releasedMs !== undefined && releasedMs >= 0 && releasedMs < limits.recoveryReleaseMs) return undefined;
+    if (releasedMs !== undefined && releasedMs >= 0 && releasedMs < limits.recoveryReleaseMs)
+      return undefined;
     if (!device.recoveryAskedAt) {
       const possibleCopy =
         device.cloneSeenAt !== undefined || (await usableSerial(tx, device, at)) !== undefined;
@@ -302,7 +303,8 @@ export class RenewalDesk {
       const ageMs = (each: CertificateRecord | undefined) =>
         each ? now.getTime() - each.createdAt.getTime() : Number.POSITIVE_INFINITY;
       // One from the future says that the clock was set back, and nothing else.
-      const isWithin = (each: CertificateRecord | undefined, ms: number) => ageMs(each) >= 0 && ageMs(each) < ms;
+      const isWithin = (each: CertificateRecord | undefined, ms: number) =>
+        ageMs(each) >= 0 && ageMs(each) < ms;
       if (isWithin(recent[burst - 1], burstWindowMs)) {
         throw new IdentityError(
           'TOO_MANY_REQUESTS',

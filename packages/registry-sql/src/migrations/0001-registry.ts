@@ -96,7 +96,7 @@ export function registryTables(types: ColumnTypes): Migration {
       await db.schema
         .createIndex('certificates_living')
         .on('certificates')
-        .columns(['subject_id', 'created_at'])
+        .columns(['subject_id', 'created_at', 'serial'])
         .where(sql.ref('state'), 'in', [sql.lit('issued'), sql.lit('active')])
         .execute();
       // What a revocation list is made of, in its order.
