@@ -260,6 +260,16 @@ export class IdentityManager {
   }
 
   /**
+   * To be called when another agent of a device connects while the one that is connected answers: it is reported as a
+   * possible copy of the device.
+   * @param caller as `admit` let the other one in.
+   * @param source address that it came from.
+   */
+  async sawSecondAgent(caller: AuthenticatedDevice, source: string): Promise<void> {
+    await unlessFull(this.#clones.sawSecondAgent(caller, source));
+  }
+
+  /**
    * Shuts the device out for ever. Listeners close its connections when they hear of it.
    * @param actor who does it; a device must be an operator. Here and below.
    * @throws DEVICE_NOT_FOUND
