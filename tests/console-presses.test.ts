@@ -175,6 +175,9 @@ test('Enter that is held down or pressed twice opens a question and answers none
     await page.keyboard.press('Enter');
     await page.keyboard.press('Enter');
     await page.getByRole('dialog').waitFor();
+    // One that comes when the question is there answers it with no more than one that came before.
+    await page.keyboard.press('Enter');
+    assert.equal(await page.getByRole('dialog').count(), 1);
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
   }

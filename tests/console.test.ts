@@ -129,8 +129,7 @@ test('another key is said loudly, and takes a second step with both keys in view
   const confirm = page.getByRole('button', { name: 'Replace key and approve' });
   assert.equal(await confirm.isDisabled(), true);
   const before = await daemon.admin.getDevice({ id: device.identity.id });
-  const fingerprint = JSON.stringify(before.device!.identityFingerprint);
-  await page.waitForFunction(`document.querySelector('dialog').textContent.includes(${fingerprint})`);
+  await page.getByRole('dialog').getByText(before.device!.identityFingerprint).waitFor();
   await page.keyboard.press('Escape');
   assert.equal((await daemon.admin.getPairing({ id: requestId })).state, 'pending_approval');
   await page.getByRole('button', { name: 'Approve another key' }).press('Enter');
