@@ -59,6 +59,7 @@ async function enroll(): Promise<FleetMember> {
       lastSeenAt: now,
       role: 'device',
       cloneReportedAt: undefined,
+      certificateRevokedAt: undefined,
       recoveryAskedAt: undefined,
       recoveryReleasedAt: now,
       capabilities: [],

@@ -6,7 +6,7 @@ import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AgentState, builtInCapabilities, type Capability, quicFirst, runAgent } from '@palyra/agent';
 import {
-  type IdentityError,
+  IdentityError,
   MemorySecretStore,
   type PairedEnrollment,
   readPeerCertificate,
@@ -217,6 +217,25 @@ for (const transport of ['http2', 'quic'] as const) {
   });
 }
 
+test('a run that could not be written down is not written down as one that failed', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const deviceId = device.identity.id;
+  const agent = new TestAgent(t, device, await pair(daemon, device));
+  await agent.connected();
+  const { registry } = daemon.running.identity;
+  t.mock.method(registry, 'transact', () => {
+    t.mock.restoreAll();
+    return Promise.reject(new IdentityError('STORE_FULL', 'The disk is full.'));
+  });
+  await expectCode(daemon.admin.executeCapability({ deviceId, capability: 'echo' }), 'STORE_FULL');
+  const { entries } = await daemon.admin.listAudit({ subject: deviceId });
+  assert.deepEqual(
+    entries.filter(({ action }) => action === 'capability.executed'),
+    [],
+  );
+});
+
 for (const how of ['stopped', 'revoked'] as const) {
   test(`an agent that is ${how} ends when what it ran has ended`, async (t) => {
     const daemon = await TestDaemon.start(t);
@@ -263,20 +282,92 @@ test('an agent that was started anew says that the calls of the one before are l
   slow.release();
 });
 
-test('of two agents of one device the newer has the channel, and the older stops', async (t) => {
+for (const transport of ['http2', 'quic'] as const) {
+  test(`over ${transport}, a second agent of a copied home is refused and reported, and the first one stays`, async (t) => {
+    const daemon = await TestDaemon.start(t);
+    const device = await makeDevice();
+    const enrollment = await pair(daemon, device);
+    const first = new TestAgent(t, device, enrollment, { transport });
+    await first.connected();
+    const deviceId = device.identity.id;
+    for (let turn = 0; turn < 3; turn += 1) {
+      const copy = new TestAgent(t, device, enrollment, { transport });
+      assert.equal((await copy.ended)?.code, 'CHANNEL_IN_USE');
+    }
+    const { serial } = readPeerCertificate(enrollment.certificateChain[0]!);
+    assert.deepEqual(
+      daemon.events.flatMap((event) => (event.type === 'clone_suspected' ? [event.serial, event.sign] : [])),
+      [serial, 'second_agent'],
+    );
+    const { entries } = await daemon.admin.listAudit({ subject: serial });
+    assert.deepEqual(
+      entries
+        .filter(({ action }) => action === 'certificate.reused')
+        .map((row) => JSON.parse(row.detailJson)),
+      [{ device: deviceId, source: '127.0.0.1', sign: 'second_agent' }],
+    );
+    const { decision, reasons } = await daemon.admin.explain({ id: deviceId });
+    assert.equal(decision, 'allowed');
+    assert.match(reasons.join(' '), /a second agent connected .* from 127\.0\.0\.1/);
+    await daemon.admin.executeCapability({ deviceId, capability: 'echo' });
+    assert.equal(first.states.filter(({ state }) => state === 'connected').length, 1);
+  });
+}
+
+test('where copies are shut out, a second agent shuts both out', async (t) => {
+  const daemon = await TestDaemon.start(t, { cloning: 'quarantine' });
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  const both = [new TestAgent(t, device, enrollment)];
+  await both[0]!.connected();
+  both.push(new TestAgent(t, device, enrollment));
+  await both[0]!.until((states) =>
+    states.some((each) => each.state === 'disconnected' && each.error.code === 'DEVICE_QUARANTINED'),
+  );
+  assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.state, 'quarantined');
+  await expectCode((await daemon.node(enrollment)).status({}), 'DEVICE_QUARANTINED');
+});
+
+test('an agent goes on at once each time something else on its machine has renewed, and sees no copy in it', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  let enrollment = await pair(daemon, device);
+  const agent = new TestAgent(t, device, enrollment, { retryMs: 60_000 });
+  await agent.connected();
+  for (let times = 2; times < 5; times += 1) {
+    // As `palyra renew` does: ask, store, use.
+    const node = await daemon.node(enrollment);
+    enrollment = await renewCertificate(device, enrollment, (proof) => node.renew(proof));
+    await (await daemon.node(enrollment)).status({});
+    await agent.connected(times);
+  }
+  assert.deepEqual(
+    agent.states.filter(({ state }) => state === 'disconnected'),
+    [],
+  );
+  assert.deepEqual(
+    daemon.events.filter(({ type }) => type === 'clone_suspected'),
+    [],
+  );
+});
+
+test('an agent whose certificate alone was revoked waits for the operator', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
-  const older = new TestAgent(t, device, enrollment);
-  await older.connected();
-  const newer = new TestAgent(t, device, enrollment);
-  await newer.connected();
-  assert.equal((await older.ended)?.code, 'CHANNEL_REPLACED');
-  const { output } = await daemon.admin.executeCapability({
-    deviceId: device.identity.id,
-    capability: 'echo',
-  });
-  assert.equal(parsed(output), null);
+  const agent = new TestAgent(t, device, enrollment);
+  await agent.connected();
+  const { serial } = readPeerCertificate(enrollment.certificateChain[0]!);
+  await daemon.admin.revokeCertificate({ serial, reason: 'copied' });
+  const asks = (states: readonly AgentState[]) =>
+    states.some((each) => each.state === 'disconnected' && each.error.code === 'RECOVERY_NEEDS_APPROVAL');
+  await agent.until(asks);
+  assert.ok((await daemon.admin.getDevice({ id: device.identity.id })).device!.recoveryAskedMs > 0n);
+  await agent.stop();
+  assert.equal(await agent.ended, undefined, 'it did not end by itself');
+  await daemon.admin.releaseDevice({ id: device.identity.id });
+  const again = new TestAgent(t, device, enrollment);
+  await again.connected();
 });
 
 test('an agent comes back to a daemon that was restarted', async (t) => {

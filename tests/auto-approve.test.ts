@@ -3,10 +3,19 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { createClient } from '@connectrpc/connect';
-import { type PendingEnrollment, parsePairingCode, requestPairing } from '@palyra/identity';
-import { AdminService, dialNode } from '@palyra/rpc';
+import {
+  type PairedEnrollment,
+  type PendingEnrollment,
+  parsePairingCode,
+  readPeerCertificate,
+  recoverCertificate,
+  renewCertificate,
+  requestPairing,
+} from '@palyra/identity';
+import { AdminService, dialNode, dialPairing, recoveryPeer } from '@palyra/rpc';
 import { DaemonProcess } from './testing/daemon-process.ts';
 import { expectCode } from './testing/expect-code.ts';
+import { day, HeldClock, hour } from './testing/held-clock.ts';
 import { answer, makeHome, PalyraProcess } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { collect, makeDevice, pair, type SampleDevice, sameIdOtherKey } from './testing/sample-device.ts';
@@ -61,31 +70,110 @@ test('a remote operator’s code names its device as who decided', async (t) => 
   assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.role, 'device');
 });
 
-test('a code approves by itself no longer than its maker may decide', async (t) => {
-  const daemon = await TestDaemon.start(t);
-  for (const end of ['revoked', 'role taken', 'possibly copied'] as const) {
-    const laptop = await makeDevice();
-    const { id } = laptop.identity;
-    const connection = await dialNode(daemon.nodeAddress, await pair(daemon, laptop, { operator: true }));
-    daemon.closeAtEnd(connection);
-    const { code } = await createClient(AdminService, connection.transport).mintCode({ autoApprove: true });
-    if (end === 'revoked') await daemon.admin.revokeDevice({ id, reason: 'stolen' });
-    if (end === 'role taken') await daemon.admin.setDeviceRole({ id, role: 'device' });
-    if (end === 'possibly copied') {
+interface Maker {
+  readonly daemon: TestDaemon;
+  readonly clock: HeldClock;
+  readonly device: SampleDevice;
+  readonly paired: PairedEnrollment;
+}
+
+const setRole = ({ daemon, device }: Maker, role: string) =>
+  daemon.admin.setDeviceRole({ id: device.identity.id, role });
+
+/** The same device id with another key, and the operator's rights. */
+async function replaceKey({ daemon, device, clock }: Maker): Promise<void> {
+  const successor = await makeDevice({ identity: await sameIdOtherKey(device.identity), clock });
+  await pair(daemon, successor, { replaceIdentityKey: true, operator: true });
+}
+
+/** What happens to the device that made the code, and what then becomes of who uses that. */
+const fates: Record<string, [(maker: Maker) => Promise<unknown>, 'approved' | 'pending_approval']> = {
+  'is revoked': [
+    ({ daemon, device }) => daemon.admin.revokeDevice({ id: device.identity.id, reason: 'stolen' }),
+    'pending_approval',
+  ],
+  'lost its role': [(maker) => setRole(maker, 'device'), 'pending_approval'],
+  'lost its role and has it again': [
+    async (maker) => {
+      await setRole(maker, 'device');
+      await setRole(maker, 'operator');
+    },
+    'pending_approval',
+  ],
+  'may have been copied': [
+    async ({ daemon, device }) => {
       const { registry } = daemon.running.identity;
       await registry.transact(async (tx) => {
-        const device = await tx.device(laptop.identity.id);
-        await tx.updateDevice({ ...device!, cloneSeenAt: new Date() });
+        const known = await tx.device(device.identity.id);
+        await tx.updateDevice({ ...known!, cloneSeenAt: new Date() });
       });
-    }
-    const device = await makeDevice();
+    },
+    'pending_approval',
+  ],
+  'has another key, with the role': [replaceKey, 'pending_approval'],
+  'has another key, with the role, since its certificate ended': [
+    async (maker) => {
+      maker.clock.advance(2 * hour);
+      await replaceKey(maker);
+    },
+    'pending_approval',
+  ],
+  'had its certificate revoked, and recovered': [
+    async ({ daemon, device, paired }) => {
+      const { id } = device.identity;
+      const { serial } = readPeerCertificate(paired.certificateChain[0]!);
+      await daemon.admin.revokeCertificate({ serial, reason: 'stolen' });
+      const connection = await dialPairing(daemon.pairingAddress);
+      daemon.closeAtEnd(connection);
+      const peer = recoveryPeer(connection);
+      await expectCode(recoverCertificate(device, paired, peer), 'RECOVERY_NEEDS_APPROVAL');
+      await daemon.admin.releaseDevice({ id });
+      const recovered = await recoverCertificate(device, paired, peer);
+      await (await daemon.node(recovered)).status({});
+    },
+    'pending_approval',
+  ],
+  'had another certificate revoked': [
+    async ({ daemon, device, paired }) => {
+      const node = await daemon.node(paired);
+      const renewed = await renewCertificate(device, paired, (proof) => node.renew(proof));
+      await (await daemon.node(renewed)).status({});
+      const { serial } = readPeerCertificate(renewed.certificateChain[0]!);
+      await daemon.admin.revokeCertificate({ serial, reason: 'stolen' });
+    },
+    'pending_approval',
+  ],
+  'renewed its certificate': [
+    async ({ daemon, device, paired }) => {
+      const node = await daemon.node(paired);
+      const renewed = await renewCertificate(device, paired, (proof) => node.renew(proof));
+      await (await daemon.node(renewed)).status({});
+    },
+    'approved',
+  ],
+};
+
+test('a code approves by itself no longer than its maker, by key, certificate and role, may decide', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, {
+    clock,
+    limits: { codeLifeMs: day, deviceCertificateLifeMs: hour },
+  });
+  for (const [fate, [happen, state]] of Object.entries(fates)) {
+    const device = await makeDevice({ clock });
+    const paired = await pair(daemon, device, { operator: true });
+    const connection = await dialNode(daemon.nodeAddress, paired);
+    daemon.closeAtEnd(connection);
+    const admin = createClient(AdminService, connection.transport);
+    const { code } = await admin.mintCode({ autoApprove: true });
+    await happen({ daemon, clock, device, paired });
     const asked = await requestPairing(
-      device,
+      await makeDevice({ clock }),
       await daemon.peer(),
       parsePairingCode(code),
       daemon.pairingAddress,
     );
-    assert.equal((await daemon.admin.getPairing({ id: asked.requestId })).state, 'pending_approval', end);
+    assert.equal((await daemon.admin.getPairing({ id: asked.requestId })).state, state, fate);
   }
 });
 

@@ -67,7 +67,8 @@ for (const transport of transports) {
     for (let time = 0; time < 10; time += 1) await knock();
     const [report, ...more] = await reports();
     assert.deepEqual(more, []);
-    assert.deepEqual(JSON.parse(report!.detailJson), { device: id, source: '127.0.0.1' });
+    const detail = { device: id, source: '127.0.0.1', sign: 'replaced_certificate' };
+    assert.deepEqual(JSON.parse(report!.detailJson), detail);
     const told = daemon.events.filter((event) => event.type === 'clone_suspected');
     assert.deepEqual(
       told.map(({ serial, quarantined }) => ({ serial, quarantined })),
@@ -148,6 +149,13 @@ async function recover(daemon: TestDaemon, device: SampleDevice, enrollment: Pai
   return recoverCertificate(device, enrollment, recoveryPeer(connection));
 }
 
+/** Over a channel whose TLS does not look at the real clock. */
+async function recoverWith(daemon: TestDaemon, device: SampleDevice, enrollment: PairedEnrollment) {
+  const connection = await dialPairing(daemon.pairingAddress);
+  daemon.closeAtEnd(connection);
+  return recoverCertificate(device, enrollment, recoveryPeer(connection));
+}
+
 /** What a thief has: everything, in a place of its own. */
 const copyOf = (device: SampleDevice): SampleDevice => ({ ...device, secrets: new MemorySecretStore() });
 
@@ -162,12 +170,12 @@ test('a recovery while the certificate holds is reported, once in a period', asy
     await (await daemon.node(stolen)).status({});
   }
   assert.deepEqual(
-    suspicions(daemon).map(({ serial, quarantined, recovery }) => ({ serial, quarantined, recovery })),
-    [{ serial: serialOf(renewed), quarantined: false, recovery: true }],
+    suspicions(daemon).map(({ serial, quarantined, sign }) => ({ serial, quarantined, sign })),
+    [{ serial: serialOf(renewed), quarantined: false, sign: 'recovery' }],
   );
   const { entries } = await daemon.admin.listAudit({ subject: serialOf(renewed), limit: 100 });
   const [report] = entries.filter(({ action }) => action === 'certificate.reused');
-  assert.deepEqual(JSON.parse(report!.detailJson), { device: id, source: '127.0.0.1', recovery: true });
+  assert.deepEqual(JSON.parse(report!.detailJson), { device: id, source: '127.0.0.1', sign: 'recovery' });
   assert.equal(Number((await shown()).cloneSeenMs), clock.now().getTime());
   assert.match((await daemon.admin.explain({ id })).reasons.join(' '), /held, another one was asked for/);
   clock.advance(10 * minute);
@@ -195,6 +203,84 @@ test('a thief who took over while the device slept is noticed when the device is
   await expectCode((await daemon.node(renewed)).status({}), 'CERTIFICATE_SUPERSEDED');
   await expectCode(recover(daemon, device, renewed), 'DEVICE_QUARANTINED');
   assert.equal(suspicions(daemon).length, 1);
+});
+
+const issuingEnds = {
+  'the issuing CA was replaced': async ({ daemon, clock }: Scene) => {
+    clock.advance(2 * hour);
+    await daemon.running.identity.tick();
+  },
+  'a new root was activated': async ({ daemon }: Scene) => {
+    for (const step of ['prepare', 'activate']) await daemon.admin.rotateRoot({ step, force: true });
+  },
+  'the rotation was rolled back': async ({ daemon }: Scene) => {
+    for (const step of ['prepare', 'activate', 'rollback'])
+      await daemon.admin.rotateRoot({ step, force: true });
+  },
+};
+interface Scene {
+  readonly daemon: TestDaemon;
+  readonly clock: HeldClock;
+}
+
+for (const [what, replaceIssuing] of Object.entries(issuingEnds)) {
+  test(`a recovery while the certificate holds is noticed after ${what}`, async (t) => {
+    const clock = new HeldClock();
+    const daemon = await TestDaemon.start(t, { clock, limits, cloning: 'quarantine' });
+    clock.advance(60 * day - hour);
+    const device = await makeDevice({ clock });
+    const paired = await pair(daemon, device);
+    await (await daemon.node(paired)).status({});
+    const { identity } = daemon.running;
+    const before = (await identity.registry.authorities()).length;
+    await replaceIssuing({ daemon, clock });
+    assert.ok((await identity.registry.authorities()).length > before);
+    assert.equal((await daemon.admin.explain({ id: device.identity.id })).decision, 'allowed');
+    await expectCode(recoverWith(daemon, copyOf(device), paired), 'DEVICE_QUARANTINED');
+    assert.deepEqual(
+      suspicions(daemon).map(({ sign }) => sign),
+      ['recovery'],
+    );
+  });
+}
+
+test('a recovery because the root behind the certificate was retired is no alarm', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits, cloning: 'quarantine' });
+  const device = await makeDevice({ clock });
+  const paired = await pair(daemon, device);
+  await (await daemon.node(paired)).status({});
+  for (const step of ['prepare', 'activate', 'finish']) await daemon.admin.rotateRoot({ step, force: true });
+  await recoverWith(daemon, device, paired);
+  assert.deepEqual(suspicions(daemon), []);
+});
+
+test('a recovery that is refused is no alarm, and what the operator is asked says that the certificate holds', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits: { ...limits, recoveryOfflineMs: 0 } });
+  const device = await makeDevice({ clock });
+  const paired = await pair(daemon, device);
+  await (await daemon.node(paired)).status({});
+  const { id } = device.identity;
+  const marked = async () => (await daemon.admin.getDevice({ id })).device!.cloneSeenMs > 0n;
+  await expectCode(recover(daemon, device, paired), 'RECOVERY_NEEDS_APPROVAL');
+  assert.deepEqual(
+    daemon.events.flatMap((event) => (event.type === 'recovery_asked' ? event.possibleCopy : [])),
+    [true],
+  );
+  assert.equal(await marked(), false);
+  assert.match((await daemon.admin.explain({ id })).reasons.join(' '), /MAY HAVE BEEN COPIED/);
+  await daemon.admin.releaseDevice({ id });
+  await recover(daemon, device, paired);
+  assert.deepEqual(suspicions(daemon), [], 'the operator has allowed it');
+});
+
+test('a recovery that comes too soon is no alarm', async (t) => {
+  const { daemon, device, renewed, live } = await copied(t, 'http2');
+  for (let count = 2; count < 20; count += 1)
+    await renewCertificate(device, renewed, (proof) => live.renew(proof));
+  await expectCode(recover(daemon, device, renewed), 'TOO_MANY_REQUESTS');
+  assert.deepEqual(suspicions(daemon), []);
 });
 
 test('a recovery that has a reason is no alarm', async (t) => {

@@ -6,6 +6,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { isOfSameDaemon, loadEnrollments, storeEnrollment } from '@palyra/identity';
+import { openDeviceStore } from '../packages/cli/src/device-store.ts';
+import { resolveHome } from '../packages/cli/src/home.ts';
+import type { Invocation } from '../packages/cli/src/invocation.ts';
+import { runRecorded } from '../packages/cli/src/testing/recorded-run.ts';
 import { expectCode } from './testing/expect-code.ts';
 import { freePort } from './testing/free-port.ts';
 import { startImpostor } from './testing/impostor.ts';
@@ -50,6 +54,12 @@ test('an agent stays with its daemon when the device is paired with another one 
   t.after(async () => void (await agent.end('SIGKILL')));
   await agent.line(({ event }) => event === 'hook_done');
   await agent.line(({ event }) => event === 'connected');
+  const second = await failure(palyra(['node', 'run'], { home }), { code: 'HOME_IN_USE', exitCode: 4 });
+  assert.match(second, new RegExp(`process ${agent.pid}, since `));
+  assert.deepEqual(
+    daemon.events.filter(({ type }) => type === 'clone_suspected'),
+    [],
+  );
   await pairHome(impostor, home);
 
   // It comes back to its daemon, and looks into the store before it does.
@@ -99,6 +109,50 @@ test('two daemons that claim one id live beside each other, and the person names
     code: 'NOT_PAIRED',
     exitCode: 4,
   });
+});
+
+test('of two daemons the first stays the default until the person says otherwise, and one is named by its trust domain', async (t) => {
+  const [home, office] = [
+    await TestDaemon.start(t, { trustDomain: 'home.example.internal' }),
+    await TestDaemon.start(t, { trustDomain: 'office' }),
+  ];
+  const folder = await makeHome(t);
+  await pairHome(home, folder);
+  await pairHome(office, folder);
+  const inWords = (...args: string[]) => runRecorded({ args: [...args, '--home', folder] });
+  const reached = async (...words: string[]) =>
+    /trust domain +(\S+)/.exec((await inWords('node', 'status', ...words)).stdout)?.[1];
+  assert.equal(await reached(), 'home.example.internal');
+  assert.equal(await reached('--daemon', 'Office'), 'office');
+  assert.equal((await inWords('renew')).exitCode, 0);
+  assert.equal(await reached(), 'home.example.internal', 'a renewal moves nothing');
+  assert.match((await inWords('node', 'use', 'office')).stdout, /default .* of office/);
+  assert.equal(await reached(), 'office');
+  assert.equal((await inWords('node', 'use', 'elsewhere.example')).exitCode, 2);
+  assert.equal((await inWords('node', 'forget', 'office', '--yes')).exitCode, 0);
+  assert.equal(await reached(), 'home.example.internal', 'the only one that is left');
+  // Forgotten is forgotten: paired again, it is the second one.
+  await pairHome(office, folder);
+  assert.equal(await reached(), 'home.example.internal');
+});
+
+test('a trust domain that is the end of another daemon’s id names neither', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const record = await pair(daemon, device);
+  const home = await makeHome(t);
+  await pairHome(daemon, home);
+  const store = await openDeviceStore(resolveHome(home, { userHome: home, program: 'palyra' } as Invocation));
+  const end = record.daemonId.slice(-6);
+  await storeEnrollment(store, {
+    ...record,
+    root: 'ab'.repeat(32),
+    daemonId: device.identity.id,
+    trustDomain: end.toLowerCase(),
+  });
+  await store.close();
+  const run = palyra(['node', 'status', '--daemon', end], { home });
+  assert.match(await failure(run, { code: 'USAGE', exitCode: 2 }), /2 daemons that this device knows/);
 });
 
 test('pairing with another root under a known id, trust domain and address leaves the record as it is', async (t) => {

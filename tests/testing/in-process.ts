@@ -7,6 +7,7 @@ import {
   MemorySecretStore,
   nodeCrypto,
   type PairingPeer,
+  type RecoveryPeer,
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 
@@ -29,5 +30,15 @@ export function peerOf({ responder }: IdentityManager): PairingPeer {
     exchange: (request) => responder.exchange(channel, request),
     confirm: (request) => responder.confirm(channel, request),
     await: (request, signal) => responder.await(channel, request, signal),
+  };
+}
+
+/** For a recovery. */
+export function recoveryPeerOf({ renewals }: IdentityManager): RecoveryPeer {
+  const channel = { channelBinding: nodeCrypto.randomBytes(32), source: '127.0.0.1' };
+  return {
+    channelBinding: channel.channelBinding,
+    challenge: async () => renewals.challenge(channel),
+    recover: (request) => renewals.recover(channel, request),
   };
 }

@@ -23,6 +23,7 @@ export async function insertDevices({ running }: TestDaemon, count: number): Pro
         capabilities: [],
         cloneSeenAt: undefined,
         cloneReportedAt: undefined,
+        certificateRevokedAt: undefined,
         recoveryAskedAt: undefined,
         recoveryReleasedAt: undefined,
         revocationReason: undefined,

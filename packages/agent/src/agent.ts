@@ -60,6 +60,8 @@ export interface AgentOptions {
 
 /** The certificate no longer holds, but the device may: its identity key can get it a new one. */
 const recoverable: ReadonlySet<IdentityErrorCode> = new Set([
+  // The operator ended the certificate, not the device: whether it comes back is asked of him.
+  'CERTIFICATE_REVOKED',
   'CERTIFICATE_SUPERSEDED',
   'AUTHORITY_RETIRED',
   'CERTIFICATE_UNKNOWN',
@@ -69,12 +71,12 @@ const recoverable: ReadonlySet<IdentityErrorCode> = new Set([
 /** The daemon has decided; asking again changes nothing. */
 const final: ReadonlySet<IdentityErrorCode> = new Set([
   'DEVICE_REVOKED',
-  'CERTIFICATE_REVOKED',
   'DEVICE_NOT_FOUND',
   'PROOF_WRONG',
   'CALLER_NOT_ALLOWED',
   // Two agents that take the channel from each other would do so for ever.
   'CHANNEL_REPLACED',
+  'CHANNEL_IN_USE',
 ]);
 
 /** What an agent does when the daemon has answered with this code. */
@@ -91,8 +93,8 @@ const recoveryHoldsMs = 10 * 60_000;
 
 /**
  * Runs until `signal` ends it.
- * @throws the daemon's final answer: DEVICE_REVOKED, CERTIFICATE_REVOKED, DEVICE_NOT_FOUND, PROOF_WRONG,
- *   CALLER_NOT_ALLOWED, CHANNEL_REPLACED.
+ * @throws the daemon's final answer: DEVICE_REVOKED, DEVICE_NOT_FOUND, PROOF_WRONG, CALLER_NOT_ALLOWED, CHANNEL_REPLACED,
+ *   CHANNEL_IN_USE.
  */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const agent = new Agent(options);
@@ -123,7 +125,10 @@ async function serveUntilEnd(agent: Agent, options: AgentOptions): Promise<void>
       if (final.has(error.code)) throw error;
       if (error === renewed) continue;
       if (recoverable.has(error.code)) {
-        if (!hasPaused && performance.now() - recovered < recoveryHoldsMs) {
+        // What `palyra renew` beside this agent does to its certificate is no sign of a copy.
+        if (await agent.adoptStored().catch(() => false)) continue;
+        const isByOperator = error.code === 'CERTIFICATE_REVOKED';
+        if (!isByOperator && !hasPaused && performance.now() - recovered < recoveryHoldsMs) {
           // Somebody else may do the same: without a pause the two would recover against each other for ever.
           lost += 1;
           hasPaused = true;
@@ -200,7 +205,7 @@ class Agent {
   async serve(onConnected: () => void): Promise<void> {
     const { dial, capabilities, platform, signal, onState } = this.#options;
     // The one it replaced would look like a copy of this device.
-    await this.#adoptStored();
+    await this.adoptStored();
     const connection = await dial(this.#enrollment);
     const ended = new AbortController();
     const end = () => ended.abort();
@@ -246,7 +251,6 @@ class Agent {
     const { device, dialRecovery, onState } = this.#options;
     let connection: Http2Connection | undefined;
     try {
-      if (await this.#adoptStored()) return undefined;
       connection = await dialRecovery(this.#enrollment);
       this.#hold(await recoverCertificate(device, this.#enrollment, recoveryPeer(connection)));
       onState?.({ state: 'renewed', how: 'recovery', enrollment: this.#enrollment });
@@ -259,7 +263,7 @@ class Agent {
   }
 
   /** Something else on this machine may have renewed it: `palyra renew`. @returns whether it had. */
-  async #adoptStored(): Promise<boolean> {
+  async adoptStored(): Promise<boolean> {
     const { device, onState } = this.#options;
     const known = this.#enrollment;
     const records = (await loadEnrollments(device.secrets)).filter((each) => each.state === 'paired');
@@ -283,7 +287,7 @@ class Agent {
       running = true;
       try {
         // `palyra renew` may just have done it: of two new certificates, the one used first would end the other.
-        if (!(await this.#adoptStored())) {
+        if (!(await this.adoptStored())) {
           this.#hold(await renewCertificate(device, this.#enrollment, (proof) => node.renew(proof)));
           onState?.({ state: 'renewed', how: 'renewal', enrollment: this.#enrollment });
         }
@@ -341,6 +345,10 @@ class Agent {
         return;
       case 'settled':
         this.#unsettled.delete(event.value.callId);
+        return;
+      case 'probe':
+        // A daemon that asks and never reads does not fill the memory.
+        if (this.#outgoing.size <= maxCalls) this.#outgoing.push(deviceEvent({ case: 'alive', value: {} }));
         return;
     }
   }

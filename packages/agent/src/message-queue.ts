@@ -11,6 +11,11 @@ export class MessageQueue<T> implements AsyncIterable<T> {
     this.#wake();
   }
 
+  /** What waits to be asked for. */
+  get size(): number {
+    return this.#messages.length;
+  }
+
   end(): void {
     this.#ended = true;
     this.#wake();

@@ -1,6 +1,7 @@
 // What this machine keeps as a device: its identity and what it is paired with, sealed in the home.
 
 import {
+  defaultDaemon,
   type Enrollment,
   FilesystemSecretReader,
   FilesystemSecretStore,
@@ -13,7 +14,12 @@ import {
 import { type Cli, followUp } from './cli.ts';
 import { CliError } from './failure.ts';
 import type { Home } from './home.ts';
+import { printable } from './printable.ts';
 import { resolveId } from './reference.ts';
+
+/** How a person names a daemon. */
+export const daemonArgument = 'its id, its trust domain, or the SHA-256 of its root';
+export const daemonOption = `which daemon, when this device is paired with several: ${daemonArgument} (default: palyra node use)`;
 
 /** Opens it, or makes it. Close it afterwards. */
 export async function openDeviceStore(home: Home): Promise<FilesystemSecretStore> {
@@ -31,7 +37,7 @@ async function readDeviceStore(home: Home): Promise<FilesystemSecretReader> {
 
 /**
  * The daemon this device is paired with.
- * @param reference which one, when there are several: an id, or the SHA-256 of a root.
+ * @param reference which one, when there are several, as `chooseDaemon`; undefined: the default.
  * @param option that names it.
  * @throws NOT_PAIRED; USAGE as `chooseDaemon`.
  */
@@ -40,24 +46,24 @@ export async function pairedEnrollment(
   reference: string | undefined,
   option = '--daemon',
 ): Promise<PairedEnrollment> {
-  const paired = await pairedEnrollments(cli.home);
+  const { paired, defaultRoot } = await pairedEnrollments(cli.home);
   if (paired.length === 0) {
     throw new IdentityError(
       'NOT_PAIRED',
       `This device is not paired with any daemon (home ${cli.home.path}). Pair it: ${followUp(cli, 'pair ADDRESS')}`,
     );
   }
-  return chooseDaemon(cli, paired, reference, option);
+  return chooseDaemon(cli, paired, reference ?? defaultRoot, option);
 }
 
 /** 64 hex digits are no id. */
 const rootReference = /^[0-9a-f]{64}$/i;
 
 /**
- * One of several records, by the id of its daemon or by the root that it is bound to. An id is what a daemon says of itself,
- * so two of them may have one.
+ * One of several records, by the id or the trust domain of its daemon, or by the root that it is bound to. Id and trust
+ * domain are what a daemon says of itself, so two of them may have one.
  * @param option that names it in a command.
- * @throws NOT_PAIRED; USAGE when none was named, or the id is that of several.
+ * @throws NOT_PAIRED; USAGE when none was named, or what was named is that of several.
  */
 export async function chooseDaemon<E extends Enrollment>(
   cli: Cli,
@@ -71,7 +77,11 @@ export async function chooseDaemon<E extends Enrollment>(
     const list = records.map((each) => described(each, records)).join(', ');
     const haveIds = new Set(records.map(({ daemonId }) => daemonId)).size === records.length;
     const ways = haveIds ? `${option} ID, or ${option} ROOT` : `${option} ROOT`;
-    throw new CliError('USAGE', `This device is paired with several daemons: ${list}. Name one: ${ways}`);
+    const always = followUp(cli, `node use ${haveIds ? 'ID' : 'ROOT'}`);
+    throw new CliError(
+      'USAGE',
+      `This device is paired with several daemons: ${list}. Name one: ${ways}. Or make one the default: ${always}`,
+    );
   }
   if (rootReference.test(reference)) {
     const root = reference.toLowerCase();
@@ -79,20 +89,36 @@ export async function chooseDaemon<E extends Enrollment>(
     if (bound) return bound;
     throw notPairedWith(`a daemon with the root ${root}`, records);
   }
+  const claiming = await claimingToBe(cli, records, reference);
+  const roots = new Set(claiming.map((each) => each.root));
+  if (roots.size === 1) return claiming[0]!;
+  if (roots.size === 0) throw notPairedWith(`the daemon ${printable(reference)}`, records);
+  throw new CliError(
+    'USAGE',
+    `${roots.size} daemons that this device knows call themselves ${printable(reference)}: ${claiming.map((each) => `root ${each.root} at ${each.address}`).join(', ')}. One of them may be an impostor. Name the one that is meant by the SHA-256 of its root, as its operator sees it at the start of the daemon.`,
+  );
+}
+
+/** By trust domain or id. Both count, so that no daemon is taken for another one whose id it has as its trust domain. */
+async function claimingToBe<E extends Enrollment>(
+  cli: Cli,
+  records: readonly E[],
+  reference: string,
+): Promise<E[]> {
+  const [domain, part] = [reference.toLowerCase(), reference.toUpperCase()];
+  const hasDomain = (each: E) => each.trustDomain === domain;
+  if (records.some(hasDomain)) {
+    return records.filter(
+      (each) => hasDomain(each) || each.daemonId.startsWith(part) || each.daemonId.endsWith(part),
+    );
+  }
   const id = await resolveId(reference, {
     noun: 'daemon',
     notFound: 'NOT_PAIRED',
     list: followUp(cli, 'node status'),
     ids: () => new Set(records.map((each) => each.daemonId)),
   });
-  const claiming = records.filter((each) => each.daemonId === id);
-  const roots = new Set(claiming.map((each) => each.root));
-  if (roots.size === 1) return claiming[0]!;
-  if (roots.size === 0) throw notPairedWith(`the daemon ${id}`, records);
-  throw new CliError(
-    'USAGE',
-    `${roots.size} daemons that this device knows call themselves ${id}: ${claiming.map((each) => `root ${each.root} at ${each.address}`).join(', ')}. One of them may be an impostor. Name the one that is meant by the SHA-256 of its root, as its operator sees it at the start of the daemon.`,
-  );
+  return records.filter((each) => each.daemonId === id);
 }
 
 /** With the root where the id alone does not tell them apart. */
@@ -107,11 +133,14 @@ function notPairedWith(what: string, records: readonly Enrollment[]): IdentityEr
   return new IdentityError('NOT_PAIRED', `This device is not paired with ${what}. It is with: ${list}.`);
 }
 
-async function pairedEnrollments(home: Home): Promise<PairedEnrollment[]> {
-  if (!(await hasSecretStore(home.deviceSecrets))) return [];
+async function pairedEnrollments(
+  home: Home,
+): Promise<{ paired: PairedEnrollment[]; defaultRoot: string | undefined }> {
+  if (!(await hasSecretStore(home.deviceSecrets))) return { paired: [], defaultRoot: undefined };
   const secrets = await readDeviceStore(home);
   try {
-    return (await loadEnrollments(secrets)).filter((each) => each.state === 'paired');
+    const paired = (await loadEnrollments(secrets)).filter((each) => each.state === 'paired');
+    return { paired, defaultRoot: await defaultDaemon(secrets, paired) };
   } finally {
     await secrets.close();
   }

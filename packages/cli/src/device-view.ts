@@ -119,5 +119,5 @@ function asksToRecover(cli: Cli, { id, recoveryAskedMs, cloneSeenMs }: Device): 
 
 function possibleCopy(cli: Cli, { id, cloneSeenMs }: Device): string {
   const at = formatTime(cloneSeenMs, cli.now());
-  return `a certificate that it had replaced was used again, or it recovered without need, ${at}. See: ${followUp(cli, `why ${id}`)}`;
+  return `a certificate that it had replaced was used again, it recovered without need, or a second agent connected, ${at}. See: ${followUp(cli, `why ${id}`)}`;
 }

@@ -122,6 +122,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   DEVICE_NOT_CONNECTED: failure,
   DEVICE_BUSY: failure,
   CHANNEL_REPLACED: failure,
+  CHANNEL_IN_USE: failure,
   CAPABILITY_UNKNOWN: failure,
   CAPABILITY_FAILED: failure,
   CAPABILITY_TIMEOUT: failure,

@@ -9,6 +9,8 @@ export interface Home {
   readonly adminSocket: string;
   readonly deviceSecrets: string;
   readonly deviceMasterKey: string;
+  /** Locks of the agents that run. */
+  readonly agents: string;
   /** What a follow-up command needs to find this home: `--home X`, or nothing for the default. */
   readonly flag: string;
 }
@@ -25,6 +27,7 @@ export function resolveHome(option: string | undefined, invocation: Invocation):
     adminSocket: join(path, 'daemon', 'admin.sock'),
     deviceSecrets: join(path, 'device', 'secrets'),
     deviceMasterKey: join(path, 'device', 'master.key'),
+    agents: join(path, 'device', 'agents'),
     flag: path === usual ? '' : `--home ${quoted(shown)}`,
   };
 }

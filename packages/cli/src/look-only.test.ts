@@ -41,6 +41,7 @@ const changes: ReadonlySet<string> = new Set([
   'daemon install',
   'node run',
   'node forget',
+  'node use',
   'node exec',
   'daemon uninstall',
   'pair',

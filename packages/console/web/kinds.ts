@@ -43,7 +43,7 @@ const actions: Readonly<Record<string, string>> = {
   'certificate.recovered': 'Certificate recovered',
   'certificate.revoked': 'Certificate revoked',
   'recovery.asked': 'Asks to recover',
-  'certificate.reused': 'Replaced certificate used again, or recovered without need: possible copy',
+  'certificate.reused': 'Possible copy: replaced certificate used, needless recovery or second agent',
   'device.revoked': 'Device revoked',
   'device.quarantined': 'Device put into quarantine',
   'device.released': 'Device released',

@@ -1,37 +1,168 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type DeviceId, systemClock } from '@palyra/identity';
-import type { Hello } from '@palyra/rpc';
-import { until } from '../../../tests/testing/until.ts';
-import { DeviceChannels } from './device-channels.ts';
+import { create } from '@bufbuild/protobuf';
+import { type DeviceId, hasCode, type IdentityError, systemClock } from '@palyra/identity';
+import { type DaemonEvent, DeviceEventSchema, type Hello } from '@palyra/rpc';
+import { type DeviceAnswer, DeviceChannels } from './device-channels.ts';
 
 const id = '01ARZ3NDEKTSV4RRFFQ69G5FAV' as DeviceId;
-const hello = { agentId: new Uint8Array(16), lastSeq: 0n, quicProblem: '' } as Hello;
+const helloOf = (agent: number) =>
+  ({ agentId: new Uint8Array(16).fill(agent), lastSeq: 0n, quicProblem: '' }) as Hello;
 
-async function* nothing(): AsyncGenerator<never> {
-  await new Promise(() => {});
+/** An agent that is connected; told of probes, and answers them as the test says. */
+class Agent {
+  readonly ended: Promise<unknown>;
+  readonly probed: Promise<void>;
+  readonly #stop = new AbortController();
+  readonly #answers: DeviceAnswer[] = [];
+  #wake = () => {};
+
+  /** Resolves when it is connected. Rejects with what the daemon refuses it for. */
+  static async connect(channels: DeviceChannels, agent: number, options: AgentOptions = {}): Promise<Agent> {
+    const signal = options.signal ?? new AbortController().signal;
+    const connected = new Agent();
+    const events = channels.serve(id, helloOf(agent), connected.#answering(), {
+      transport: 'quic',
+      signal: AbortSignal.any([signal, connected.#stop.signal]),
+      onSecondAgent: async () => options.onSecondAgent?.(),
+    });
+    const first = await events.next();
+    if (first.done) throw new Error('it ended before it was connected');
+    assert.equal(first.value.event.case, 'welcome');
+    connected.#read(events, options.answers ?? true);
+    return connected;
+  }
+
+  private constructor() {
+    ({ promise: this.ended, resolve: this.#end } = Promise.withResolvers<unknown>());
+    ({ promise: this.probed, resolve: this.#wasProbed } = Promise.withResolvers<void>());
+  }
+
+  readonly #end: (reason: unknown) => void;
+  readonly #wasProbed: () => void;
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  answer(): void {
+    const { event } = create(DeviceEventSchema, { event: { case: 'alive', value: {} } });
+    this.#answers.push(event as DeviceAnswer);
+    this.#wake();
+  }
+
+  async #read(events: AsyncGenerator<DaemonEvent>, answers: boolean): Promise<void> {
+    try {
+      for await (const { event } of events) {
+        if (event.case !== 'probe') continue;
+        this.#wasProbed();
+        if (answers) this.answer();
+      }
+      this.#end('done');
+    } catch (error) {
+      this.#end((error as IdentityError).code);
+    }
+  }
+
+  async *#answering(): AsyncGenerator<DeviceAnswer> {
+    for (;;) {
+      const answer = this.#answers.shift();
+      if (answer) yield answer;
+      else
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+    }
+  }
 }
+
+interface AgentOptions {
+  readonly answers?: boolean;
+  readonly signal?: AbortSignal;
+  readonly onSecondAgent?: () => void;
+}
+
+const isInUse = (error: unknown) => hasCode(error, 'CHANNEL_IN_USE');
+
+test('agents that come while the one that is connected answers are refused and told of, and it stays', async () => {
+  const channels = new DeviceChannels(systemClock);
+  let told = 0;
+  const onSecondAgent = () => {
+    told += 1;
+  };
+  const first = await Agent.connect(channels, 1);
+  for (let count = 2; count < 14; count += 1)
+    await assert.rejects(Agent.connect(channels, count, { onSecondAgent }), isInUse);
+  // Two that come at once share the question.
+  const both = [20, 21].map((agent) =>
+    assert.rejects(Agent.connect(channels, agent, { onSecondAgent }), isInUse),
+  );
+  await Promise.all(both);
+  assert.equal(told, 14);
+  assert.equal(channels.connected, 1);
+  first.stop();
+  assert.equal(await first.ended, 'done');
+  const next = await Agent.connect(channels, 2, { onSecondAgent });
+  assert.equal(told, 14, 'nobody was there any more');
+  next.stop();
+});
+
+test('an agent that does not answer gives way to another one, and nobody is told', async () => {
+  const channels = new DeviceChannels(systemClock, { probeMs: 20 });
+  const onSecondAgent = () => assert.fail('there is only one');
+  const first = await Agent.connect(channels, 1, { answers: false });
+  const second = await Agent.connect(channels, 2, { onSecondAgent });
+  assert.equal(await first.ended, 'CHANNEL_REPLACED');
+  assert.equal(channels.connected, 1);
+  second.stop();
+});
+
+test('an agent whose connection ends while it is asked gives way at once', async () => {
+  const channels = new DeviceChannels(systemClock, { probeMs: 60_000 });
+  const first = await Agent.connect(channels, 1, { answers: false });
+  const second = Agent.connect(channels, 2);
+  await first.probed;
+  first.stop();
+  (await second).stop();
+});
+
+test('the same agent takes over from its older connection without a question', async () => {
+  const channels = new DeviceChannels(systemClock, { probeMs: 60_000 });
+  const first = await Agent.connect(channels, 1, { answers: false });
+  const again = await Agent.connect(channels, 1);
+  assert.equal(await first.ended, 'CHANNEL_REPLACED');
+  again.stop();
+});
+
+test('an agent that is gone before the other one has answered takes nothing over', async () => {
+  const channels = new DeviceChannels(systemClock, { probeMs: 20 });
+  const gone = new AbortController();
+  const first = await Agent.connect(channels, 1, { answers: false });
+  const second = assert.rejects(
+    Agent.connect(channels, 2, { signal: gone.signal }),
+    /before it was connected/,
+  );
+  await first.probed;
+  gone.abort();
+  await second;
+  assert.equal(channels.connected, 1);
+  first.stop();
+  assert.equal(await first.ended, 'done');
+});
 
 test('a device that was shut out and let in again stays connected', async () => {
   const reconnectMs = 20;
   const channels = new DeviceChannels(systemClock, { reconnectMs });
-  const stop = new AbortController();
-  const connect = async () => {
-    const events = channels.serve(id, hello, nothing(), { transport: 'quic', signal: stop.signal });
-    assert.equal((await events.next()).value?.event.case, 'welcome');
-    return events.next();
-  };
-  const first = connect();
-  await until('the first connection', () => channels.connected === 1);
+  const first = await Agent.connect(channels, 1);
   channels.apply({ type: 'device_quarantined', deviceId: id });
-  assert.equal((await first).done, true);
+  assert.equal(await first.ended, 'done');
   assert.equal(channels.connected, 0);
 
-  const second = connect();
+  const second = await Agent.connect(channels, 1);
   // Longer than what is still held against it could last.
   await sleep(3 * reconnectMs);
   assert.equal(channels.connected, 1);
-  stop.abort();
-  assert.equal((await second).done, true);
+  second.stop();
+  assert.equal(await second.ended, 'done');
 });

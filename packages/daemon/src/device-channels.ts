@@ -16,13 +16,21 @@ import {
   printable,
   type RegistryEvent,
 } from '@palyra/identity';
-import { type CapabilityResult, type DaemonEvent, DaemonEventSchema, type Hello } from '@palyra/rpc';
+import {
+  type CapabilityResult,
+  type DaemonEvent,
+  DaemonEventSchema,
+  type DeviceEvent,
+  type Hello,
+} from '@palyra/rpc';
 
 export interface ChannelLimits {
   /** Calls that one device may owe an answer at one time. */
   readonly callsPerDevice: number;
   /** Input or output of a capability, bytes. */
   readonly payloadBytes: number;
+  /** How long the agent that is connected may take to answer when another one comes, ms. */
+  readonly probeMs: number;
   /** How long a call waits for a device that has lost its connection, ms. */
   readonly reconnectMs: number;
   readonly timeoutMaxMs: number;
@@ -31,6 +39,7 @@ export interface ChannelLimits {
 export const defaultChannelLimits: ChannelLimits = {
   callsPerDevice: 256,
   payloadBytes: 512 * 1024,
+  probeMs: 5_000,
   reconnectMs: 30_000,
   timeoutMaxMs: 10 * 60_000,
 };
@@ -48,6 +57,9 @@ export interface ExecuteResult {
   readonly elapsedMs: number;
   readonly reconnects: number;
 }
+
+/** What a device sends after its hello. */
+export type DeviceAnswer = Exclude<DeviceEvent['event'], { case: 'hello' | undefined }>;
 
 type Outgoing = NonNullable<MessageInitShape<typeof DaemonEventSchema>['event']>;
 
@@ -99,22 +111,35 @@ export class DeviceChannels {
   }
 
   /**
-   * Serves one Events stream until the peer ends it, `signal` does, or a newer one of the same device takes over.
-   * @param results what the device sends after its hello.
+   * Serves one Events stream until the peer ends it, `signal` does, or a newer one of the same device takes over: of the same
+   * agent, or of another one while the present one does not answer.
+   * @param answers what the device sends after its hello.
+   * @param options.onSecondAgent told when another agent comes while the present one answers.
+   * @throws CHANNEL_IN_USE then: two that take the channel from each other would do so for ever.
    */
   async *serve(
     id: DeviceId,
     hello: Hello,
-    results: AsyncIterable<CapabilityResult>,
-    options: { readonly transport: string; readonly signal: AbortSignal },
+    answers: AsyncIterable<DeviceAnswer>,
+    options: {
+      readonly transport: string;
+      readonly signal: AbortSignal;
+      readonly onSecondAgent: () => Promise<void>;
+    },
   ): AsyncGenerator<DaemonEvent> {
+    if (await this.#isHeldByAnother(id, agentOf(hello))) {
+      if (options.signal.aborted) return;
+      await options.onSecondAgent();
+      throw inUse(id);
+    }
+    if (options.signal.aborted) return;
     const channel = new Channel(options.transport, shown(hello.quicProblem));
     const device = this.#connect(id, hello, channel);
     const end = () => channel.end();
     options.signal.addEventListener('abort', end);
     if (options.signal.aborted) end();
     // What breaks the reading ends the channel; the device comes back and resumes.
-    this.#takeResults(device, channel, results).then(end, end);
+    this.#take(device, channel, answers).then(end, end);
     try {
       channel.push({ case: 'welcome', value: { daemonTimeMs: BigInt(this.#clock.now().getTime()) } });
       let sent = Number(hello.lastSeq);
@@ -242,12 +267,24 @@ export class DeviceChannels {
     this.#devices.clear();
   }
 
+  /** Whether an agent other than this one is connected, and answers. */
+  async #isHeldByAnother(id: DeviceId, agentId: string): Promise<boolean> {
+    for (;;) {
+      const device = this.#devices.get(id);
+      const channel = device?.channel;
+      if (!channel || channel.ended || device.agentId === agentId) return false;
+      if (await channel.answers(this.#limits.probeMs)) return true;
+      // Another one may have taken over meanwhile.
+      if (this.#devices.get(id)?.channel === channel) return false;
+    }
+  }
+
   #tell(id: DeviceId): void {
     for (const listener of this.#watchers) listener(id);
   }
 
   #connect(id: DeviceId, hello: Hello, channel: Channel): Device {
-    const agentId = Buffer.from(hello.agentId).toString('hex');
+    const agentId = agentOf(hello);
     let device = this.#devices.get(id);
     if (!device) {
       device = {
@@ -291,13 +328,14 @@ export class DeviceChannels {
     device.absence.unref();
   }
 
-  async #takeResults(
-    device: Device,
-    channel: Channel,
-    results: AsyncIterable<CapabilityResult>,
-  ): Promise<void> {
-    for await (const { callId, outcome } of results) {
+  async #take(device: Device, channel: Channel, answers: AsyncIterable<DeviceAnswer>): Promise<void> {
+    for await (const answer of answers) {
       if (channel.ended) return;
+      if (answer.case === 'alive') {
+        channel.alive();
+        continue;
+      }
+      const { callId, outcome } = answer.value;
       // It is sent back, and up to `maxOwed` of them wait for a peer that does not read.
       if (callId.length > maxCallId) throw new IdentityError('MESSAGE_INVALID', 'No call has such an id.');
       device.calls.get(callId)?.settle(this.#outcome(outcome));
@@ -338,6 +376,15 @@ function endIdle({ calls, channel }: Device): void {
   if (calls.size === 0) channel?.end();
 }
 
+const agentOf = ({ agentId }: Hello): string => Buffer.from(agentId).toString('hex');
+
+function inUse(id: DeviceId): IdentityError {
+  return new IdentityError(
+    'CHANNEL_IN_USE',
+    `Another agent is connected as device ${id}, and answers. Only one can run at a time: stop one of them. If there is no other one of yours, the keys of this device were copied: the operator revokes it (palyra devices revoke ${id}), then make a new identity here (palyra pair ADDRESS --new-identity).`,
+  );
+}
+
 function replaced(id: DeviceId): IdentityError {
   return new IdentityError(
     'CHANNEL_REPLACED',
@@ -360,6 +407,7 @@ class Channel {
   /** Ended because another one of the same device took over. */
   replaced = false;
   readonly #owed: DaemonEvent[] = [];
+  #probe: PromiseWithResolvers<boolean> | undefined;
   #wake: () => void = () => {};
   #rung = false;
 
@@ -381,7 +429,25 @@ class Channel {
 
   end(): void {
     this.ended = true;
+    this.#probe?.resolve(false);
     this.notify();
+  }
+
+  /** Asks the agent whether it is there. Those who ask at the same time share the answer. */
+  async answers(withinMs: number): Promise<boolean> {
+    if (this.#probe) return this.#probe.promise;
+    const probe = Promise.withResolvers<boolean>();
+    this.#probe = probe;
+    this.push({ case: 'probe', value: {} });
+    const timer = setTimeout(() => probe.resolve(false), withinMs);
+    const answer = await probe.promise;
+    clearTimeout(timer);
+    this.#probe = undefined;
+    return answer;
+  }
+
+  alive(): void {
+    this.#probe?.resolve(true);
   }
 
   notify(): void {

@@ -8,10 +8,12 @@ import {
   type PairedEnrollment,
   parsePairingCode,
   readPeerCertificate,
+  recoverCertificate,
+  renewCertificate,
   requestPairing,
 } from '@palyra/identity';
 import { day, HeldClock, hour } from '../../../tests/testing/held-clock.ts';
-import { openIdentity, peerOf } from '../../../tests/testing/in-process.ts';
+import { openIdentity, peerOf, recoveryPeerOf } from '../../../tests/testing/in-process.ts';
 import { makeDevice, type SampleDevice } from '../../../tests/testing/sample-device.ts';
 import { longestWaitMs } from '../../../tests/testing/until.ts';
 import { explain } from './explain.ts';
@@ -47,6 +49,42 @@ test('a device that may call is allowed, by its id in either case', async (t) =>
     assert.deepEqual([kind, decision, code], ['device', 'allowed', 'OK']);
     assert.match(reasons[0]!, /laptop is active/);
   }
+});
+
+test('why a device asked to recover is told whatever happened to it since', async (t) => {
+  const { identity, clock, device } = await open(t);
+  const paired = await pair(identity, device);
+  await identity.admit(certificateOf(paired).fingerprint);
+  clock.advance(40 * day);
+  const asked = recoverCertificate(device, paired, recoveryPeerOf(identity));
+  await assert.rejects(asked, (error) => hasCode(error, 'RECOVERY_NEEDS_APPROVAL'));
+  const { id } = device.identity;
+  for (let count = 0; count < 30; count += 1) await identity.renameDevice(id, `laptop ${count}`);
+  await identity.setDeviceRole(id, 'operator');
+  const { decision, code, reasons } = await explain(identity, id);
+  assert.deepEqual([decision, code], ['refused', 'RECOVERY_NEEDS_APPROVAL']);
+  assert.match(reasons.join(' '), /laptop 29 asked at .* because it was away since/);
+});
+
+test('a device is allowed while any certificate of it is accepted', async (t) => {
+  const { identity, clock, device } = await open(t, { limits: { recoveryOfflineMs: 0 } });
+  const paired = await pair(identity, device);
+  const { deviceId, serial } = await identity.admit(certificateOf(paired).fingerprint);
+  clock.advance(20 * hour);
+  const renewed = await renewCertificate(device, paired, (proof) =>
+    identity.renewals.renew({ deviceId, serial }, proof),
+  );
+  clock.advance(5 * hour);
+  assert.equal((await explain(identity, deviceId)).decision, 'allowed', 'with the one that is unused yet');
+  await identity.admit(certificateOf(renewed).fingerprint);
+  const asked = recoverCertificate(device, paired, recoveryPeerOf(identity));
+  await assert.rejects(asked, (error) => hasCode(error, 'RECOVERY_NEEDS_APPROVAL'));
+  const { decision, reasons, nextStep } = await explain(identity, deviceId);
+  assert.equal(decision, 'allowed', 'whoever asks to recover takes nothing from it');
+  assert.match(reasons.join(' '), /asked at .* to recover.*MAY HAVE BEEN COPIED/);
+  assert.match(nextStep, /devices release/);
+  clock.advance(day);
+  assert.equal((await explain(identity, deviceId)).code, 'RECOVERY_NEEDS_APPROVAL');
 });
 
 test('a device that was approved and has fetched nothing waits', async (t) => {

@@ -1,7 +1,10 @@
 // `palyra why`: the decision about one thing, and its reasons, in the words the refused peer would get.
 
 import {
+  type AuditAction,
+  type AuditRow,
   type CertificateRecord,
+  type CloneSign,
   type Device,
   IdentityError,
   type IdentityManager,
@@ -65,9 +68,9 @@ async function explainCertificate(
     `It is valid from ${record.notBefore.toISOString()} to ${record.notAfter.toISOString()}.`,
   ];
   if (verdict.ok) return { kind: 'certificate', decision: 'allowed', code: 'OK', reasons, nextStep: '' };
-  const revoked = (await identity.registry.audit({ subject: record.serial, limit: 20 })).find(
-    ({ action }) => action === 'certificate.revoked' || action === 'certificate.carried_over',
-  );
+  const revoked =
+    (await lastRow(identity, record.serial, 'certificate.revoked')) ??
+    (await lastRow(identity, record.serial, 'certificate.carried_over'));
   reasons.push(...(await suspicionOf(identity, record.serial)));
   if (revoked)
     reasons.push(`Revoked at ${new Date(revoked.atMs).toISOString()}: ${reasonIn(revoked.detailJson)}.`);
@@ -81,17 +84,25 @@ async function explainCertificate(
 }
 
 /** What made the device look copied, as this certificate's history has it last. */
-async function suspicionOf({ registry }: IdentityManager, serial: string): Promise<string[]> {
-  const rows = await registry.audit({ subject: serial, limit: 10 });
-  const row = rows.find(({ action }) => action === 'certificate.reused');
+async function suspicionOf(identity: IdentityManager, serial: string): Promise<string[]> {
+  const row = await lastRow(identity, serial, 'certificate.reused');
   if (!row) return [];
-  const { source, recovery } = JSON.parse(row.detailJson) as { source?: string; recovery?: boolean };
+  const { source, sign } = JSON.parse(row.detailJson) as { source?: string; sign: CloneSign };
   const from = `at ${new Date(row.atMs).toISOString()} from ${source || 'an unknown address'}`;
-  return [
-    recovery
-      ? `While certificate ${serial} held, another one was asked for ${from} by the identity key alone: there is a copy of the device, it was put back from a backup, or somebody ran palyra renew --recover.`
-      : `Certificate ${serial} had been replaced and was used again ${from}: the device was put back from a backup, or there is a copy of it.`,
-  ];
+  const signs: Readonly<Record<CloneSign, string>> = {
+    recovery: `While certificate ${serial} held, another one was asked for ${from} by the identity key alone: there is a copy of the device, it was put back from a backup, or somebody ran palyra renew --recover.`,
+    replaced_certificate: `Certificate ${serial} had been replaced and was used again ${from}: the device was put back from a backup, or there is a copy of it.`,
+    second_agent: `With certificate ${serial} a second agent connected ${from} while the first one answered, and was refused: the home of the device was copied, and either of the two may be the copy.`,
+  };
+  return [signs[sign]];
+}
+
+async function lastRow(
+  { registry }: IdentityManager,
+  subject: string,
+  action: AuditAction,
+): Promise<AuditRow | undefined> {
+  return (await registry.audit({ subject, action, limit: 1 }))[0];
 }
 
 function reasonIn(detailJson: string): string {
@@ -121,29 +132,14 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
       nextStep: standingMessages.DEVICE_QUARANTINED,
     };
   }
-  if (device.recoveryAskedAt) {
-    const [asked] = await identity.registry.audit({ subject: device.id, limit: 1 });
-    const at = device.recoveryAskedAt.toISOString();
-    return {
-      kind: 'device',
-      decision: 'refused',
-      code: 'RECOVERY_NEEDS_APPROVAL',
-      reasons: [
-        `${device.name} asked at ${at} to recover.`,
-        ...(asked?.action === 'recovery.asked'
-          ? [`The operator must decide, because ${reasonIn(asked.detailJson)}.`]
-          : []),
-        ...suspicions,
-        ...(device.cloneSeenAt
-          ? [
-              'IT MAY HAVE BEEN COPIED: a release also lets whoever holds its identity key and comes first recover.',
-            ]
-          : []),
-      ],
-      nextStep: `To let it back in: palyra devices release ${device.id}. It tries again by itself. If it is not yours any more: palyra devices revoke ${device.id}`,
-    };
+  const accepted = await acceptedCertificate(identity, device);
+  const asked = device.recoveryAskedAt && (await recoveryAsked(identity, device, device.recoveryAskedAt));
+  if (asked && !accepted) {
+    const reasons = [...asked.reasons, ...suspicions, ...asked.warning];
+    const code = 'RECOVERY_NEEDS_APPROVAL';
+    return { kind: 'device', decision: 'refused', code, reasons, nextStep: asked.nextStep };
   }
-  const newest = certificates.find((each) => each.state === 'active') ?? certificates[0];
+  const newest = accepted ?? certificates.find((each) => each.state === 'active') ?? certificates[0];
   if (!newest) {
     return {
       kind: 'device',
@@ -153,7 +149,7 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
       nextStep: 'On the device, run the same `palyra pair` command again.',
     };
   }
-  const { reasons, ...rest } = await explainCertificate(identity, newest);
+  const { reasons, nextStep, ...rest } = await explainCertificate(identity, newest);
   const warning = device.cloneSeenAt
     ? [...suspicions, `When you are sure: palyra devices release ${device.id}`]
     : [];
@@ -163,8 +159,47 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
     reasons: [
       `${device.name} is ${device.state}${device.role === 'operator' ? ', and an OPERATOR' : ''}.`,
       ...reasons,
+      ...(device.certificateRevokedAt
+        ? [
+            `One of its certificates was revoked at ${device.certificateRevokedAt.toISOString()}: since then it recovers only with the operator's release.`,
+          ]
+        : []),
+      ...(asked?.reasons ?? []),
       ...warning,
+      ...(asked?.warning ?? []),
     ],
+    nextStep: asked?.nextStep ?? nextStep,
+  };
+}
+
+/** With which the device may call now: the one in use before one that was never used. */
+async function acceptedCertificate(
+  { registry, clock }: IdentityManager,
+  device: Device,
+): Promise<CertificateRecord | undefined> {
+  const accepted: CertificateRecord[] = [];
+  for (const each of await registry.livingCertificates(device.id)) {
+    if (judgeStanding(await registry.standing(each.fingerprint), clock.now().getTime()).ok)
+      accepted.push(each);
+  }
+  return accepted.find(({ state }) => state === 'active') ?? accepted[0];
+}
+
+async function recoveryAsked(identity: IdentityManager, { id, name, cloneSeenAt }: Device, at: Date) {
+  const row = await lastRow(identity, id, 'recovery.asked');
+  const { possible_copy = false } = JSON.parse(row?.detailJson ?? '{}') as { possible_copy?: boolean };
+  return {
+    reasons: [
+      `${name} asked at ${at.toISOString()} to recover.`,
+      ...(row ? [`The operator must decide, because ${reasonIn(row.detailJson)}.`] : []),
+    ],
+    warning:
+      cloneSeenAt || possible_copy
+        ? [
+            'IT MAY HAVE BEEN COPIED: a release also lets whoever holds its identity key and comes first recover.',
+          ]
+        : [],
+    nextStep: `To let it back in: palyra devices release ${id}. It tries again by itself. If it is not yours any more: palyra devices revoke ${id}`,
   };
 }
 

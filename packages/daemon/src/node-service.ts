@@ -2,15 +2,8 @@
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import { IdentityError, type IdentityManager, type RenewalReply, renewAfterMs } from '@palyra/identity';
-import {
-  type CapabilityResult,
-  callingDevice,
-  type DeviceEvent,
-  NodeService,
-  throwIfBrokenOff,
-  transportOf,
-} from '@palyra/rpc';
-import type { DeviceChannels } from './device-channels.ts';
+import { callingDevice, cameOver, type DeviceEvent, NodeService, throwIfBrokenOff } from '@palyra/rpc';
+import type { DeviceAnswer, DeviceChannels } from './device-channels.ts';
 
 /** Far from where numbers lose their last digit; no channel has so many events. */
 const maxLastSeq = 2n ** 48n;
@@ -25,7 +18,7 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
       renew: async (request, context) =>
         toWireRenewal(await identity.renewals.renew(callingDevice(context), request)),
       async *events(incoming, context) {
-        const { deviceId } = callingDevice(context);
+        const caller = callingDevice(context);
         const events = incoming[Symbol.asyncIterator]();
         const first = (await events.next()).value?.event;
         if (
@@ -38,8 +31,10 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
             'The first event is a hello with an agent id of 16 bytes and the last number that was seen.',
           );
         }
-        const options = { transport: transportOf(context), signal: context.signal };
-        yield* channels.serve(deviceId, first.value, resultsOf(events), options);
+        const { transport, source } = cameOver(context);
+        const onSecondAgent = () => identity.sawSecondAgent(caller, source);
+        const options = { transport, signal: context.signal, onSecondAgent };
+        yield* channels.serve(caller.deviceId, first.value, answersOf(events), options);
         throwIfBrokenOff(context.signal);
       },
       status(_request, context) {
@@ -64,12 +59,12 @@ export function toWireRenewal({ certificateChain, trustBundle, renewAfterMs = 0 
   return { certificateChain: [...certificateChain], trustBundle: [...trustBundle], renewAfterMs };
 }
 
-async function* resultsOf(events: AsyncIterator<DeviceEvent>): AsyncIterable<CapabilityResult> {
+async function* answersOf(events: AsyncIterator<DeviceEvent>): AsyncIterable<DeviceAnswer> {
   for (let next = await events.next(); !next.done; next = await events.next()) {
     const { event } = next.value;
-    if (event.case !== 'result') {
-      throw new IdentityError('MESSAGE_INVALID', 'After its hello, a device sends results and nothing else.');
+    if (event.case !== 'result' && event.case !== 'alive') {
+      throw new IdentityError('MESSAGE_INVALID', 'After its hello, a device sends answers and nothing else.');
     }
-    yield event.value;
+    yield event;
   }
 }

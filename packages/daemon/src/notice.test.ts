@@ -48,7 +48,12 @@ test('a possible copy of a device is told of, with the certificate and where it 
   const { secretFile } = await makeSecret();
   const { notice } = await open(t, { webhook: { url: receiver.url, secretFile } });
   const device = { id: '01KAT0MZP8C4T7T1JQ5Z7K3QX9', name };
-  const facts = { serial: 'ab'.repeat(16), source: '192.0.2.9', quarantined: true, recovery: false };
+  const facts = {
+    serial: 'ab'.repeat(16),
+    source: '192.0.2.9',
+    quarantined: true,
+    sign: 'replaced_certificate',
+  } as const;
   const at = new Date(1_800_000_000_000);
   notice.take({ type: 'clone_suspected', deviceId: device.id as DeviceId, name, at, ...facts });
   const { headers, body } = await receiver.next();
@@ -125,7 +130,7 @@ test('a flood of one kind leaves the others their places', async (t) => {
   const device = { deviceId: '01KAT0MZP8C4T7T1JQ5Z7K3QX9' as DeviceId, name, source: '192.0.2.9' };
   const at = new Date(1_800_000_000_000);
   for (let count = 0; count < 17; count += 1) {
-    const facts = { serial: 'ab'.repeat(16), quarantined: false, recovery: true };
+    const facts = { serial: 'ab'.repeat(16), quarantined: false, sign: 'recovery' } as const;
     notice.take({ type: 'clone_suspected', at, ...device, ...facts });
   }
   assert.ok(hasCode(await problems.next(), 'RATE_LIMITED'));

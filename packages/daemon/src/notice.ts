@@ -133,11 +133,11 @@ export class Notice {
 /** What is said of an event, and an id by which a receiver knows a repetition; undefined where nothing is. */
 function toldOf(event: RegistryEvent) {
   if (event.type === 'clone_suspected') {
-    const { deviceId, name, serial, source, at, quarantined, recovery } = event;
+    const { deviceId, name, serial, source, at, quarantined, sign } = event;
     return {
       id: `${serial}-${at.getTime()}`,
       type: 'device.clone_suspected',
-      facts: { at: at.toISOString(), serial, source, quarantined, recovery, device: { id: deviceId, name } },
+      facts: { at: at.toISOString(), serial, source, quarantined, sign, device: { id: deviceId, name } },
     };
   }
   if (event.type === 'recovery_asked') {

@@ -132,6 +132,7 @@ function restricted(known: Device, before: Device, history: History): Device {
     revocationReason: before.revocationReason ?? known.revocationReason,
     cloneSeenAt: later(kept?.cloneSeenAt, before.cloneSeenAt),
     cloneReportedAt: later(kept?.cloneReportedAt, before.cloneReportedAt),
+    certificateRevokedAt: later(kept?.certificateRevokedAt, before.certificateRevokedAt),
     recoveryAskedAt: later(kept?.recoveryAskedAt, before.recoveryAskedAt),
     // Good once: one that is not there any more was used or taken back.
     recoveryReleasedAt:
@@ -174,8 +175,9 @@ function stateWithoutCertificate({ state }: Device): Device['state'] {
 }
 
 /** Nothing of it was refused, and nothing about it has to be looked at. */
-function isOrdinary({ state, cloneSeenAt, recoveryAskedAt }: Device): boolean {
-  return (state === 'approved' || state === 'active') && !cloneSeenAt && !recoveryAskedAt;
+function isOrdinary({ state, cloneSeenAt, certificateRevokedAt, recoveryAskedAt }: Device): boolean {
+  const isWatched = cloneSeenAt || certificateRevokedAt || recoveryAskedAt;
+  return (state === 'approved' || state === 'active') && !isWatched;
 }
 
 /** Their first key is out for good, though no row has it any more. */
@@ -207,6 +209,7 @@ function namedAlone(id: DeviceId, now: Date): Device {
     revocationReason: restoreReason,
     cloneSeenAt: undefined,
     cloneReportedAt: undefined,
+    certificateRevokedAt: undefined,
     recoveryAskedAt: undefined,
     recoveryReleasedAt: undefined,
   };

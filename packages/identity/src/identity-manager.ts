@@ -33,6 +33,7 @@ import type {
   RegistryTransaction,
 } from './registry/port.ts';
 import { deviceRevoked, judgeStanding, mustBeLetIn, standingMessages } from './registry/standing.ts';
+import { supersede } from './registry/supersede.ts';
 import { type Actor, transactBy } from './registry/transact-by.ts';
 import { RenewalDesk } from './renewal/daemon.ts';
 import { RenewalPlan } from './renewal/plan.ts';
@@ -259,6 +260,16 @@ export class IdentityManager {
   }
 
   /**
+   * To be called when another agent of a device connects while the one that is connected answers: it is reported as a
+   * possible copy of the device.
+   * @param caller as `admit` let the other one in.
+   * @param source address that it came from.
+   */
+  async sawSecondAgent(caller: AuthenticatedDevice, source: string): Promise<void> {
+    await unlessFull(this.#clones.sawSecondAgent(caller, source));
+  }
+
+  /**
    * Shuts the device out for ever. Listeners close its connections when they hear of it.
    * @param actor who does it; a device must be an operator. Here and below.
    * @throws DEVICE_NOT_FOUND
@@ -311,23 +322,31 @@ export class IdentityManager {
     });
   }
 
-  /** Ends one certificate of a device. @throws CERTIFICATE_NOT_FOUND */
+  /**
+   * Ends one certificate of a device, and those that were never used: they may be in the same hands. From then on the
+   * device recovers only with the operator's release. @throws CERTIFICATE_NOT_FOUND
+   */
   async revokeCertificate(serial: string, reason: string, actor?: Actor): Promise<CertificateRecord> {
     const now = this.clock.now();
     return transactBy(this, actor, async (tx, by) => {
       const certificate = await tx.certificate({ serial });
       if (certificate?.subject.kind !== 'device') throw certificateNotFound(serial);
       if (certificate.state === 'revoked') return certificate;
-      const deviceId = certificate.subject.id;
-      await tx.moveCertificate(serial, certificate.state, 'revoked');
-      await tx.insertRevocation({ at: now, deviceId, serial, reason });
-      await tx.appendAudit({
-        at: now,
-        action: 'certificate.revoked',
-        subject: serial,
-        detail: { device: deviceId, reason, ...(by && { by }) },
-      });
-      tx.emit({ type: 'certificate_revoked', serial, deviceId });
+      const device = await existingDevice(tx, certificate.subject.id);
+      const { id: deviceId } = device;
+      const unused = (await tx.livingCertificates(deviceId)).filter(({ state }) => state === 'issued');
+      for (const each of [certificate, ...unused.filter((other) => other.serial !== serial)]) {
+        await tx.moveCertificate(each.serial, each.state, 'revoked');
+        await tx.insertRevocation({ at: now, deviceId, serial: each.serial, reason });
+        await tx.appendAudit({
+          at: now,
+          action: 'certificate.revoked',
+          subject: each.serial,
+          detail: { device: deviceId, reason, ...(by && { by }) },
+        });
+        tx.emit({ type: 'certificate_revoked', serial: each.serial, deviceId });
+      }
+      await tx.updateDevice({ ...device, certificateRevokedAt: now, recoveryReleasedAt: undefined });
       return { ...certificate, state: 'revoked' };
     });
   }
@@ -416,18 +435,9 @@ export class IdentityManager {
         subject: serial,
         detail: { device: deviceId },
       });
-      for (const other of await tx.certificatesOf(deviceId, 100)) {
-        // Those that were never used as well: their answers were lost, or someone else has them.
-        if (other.serial === serial || (other.state !== 'active' && other.state !== 'issued')) continue;
-        await tx.moveCertificate(other.serial, other.state, 'superseded');
-        await tx.appendAudit({
-          at: now,
-          action: 'certificate.superseded',
-          subject: other.serial,
-          detail: { device: deviceId, by: serial },
-        });
-        tx.emit({ type: 'certificate_superseded', serial: other.serial, deviceId });
-      }
+      // Those that were never used as well: their answers were lost, or someone else has them.
+      for (const other of await tx.livingCertificates(deviceId))
+        if (other.serial !== serial) await supersede(tx, other, serial, now);
       const pairing = await tx.issuedPairing(serial);
       if (!pairing) return;
       const stored = await tx.replacePairing(pairing, step(pairing, { type: 'activate' }, now));

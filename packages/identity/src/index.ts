@@ -61,12 +61,15 @@ export type { CloningPolicy } from './cloning.ts';
 export { nodeCrypto } from './crypto/node.ts';
 export type { Awaitable, IdentityKey, PairingCrypto } from './crypto/port.ts';
 export {
+  claimsTheSame,
+  defaultDaemon,
   dropEnrollment,
   type Enrollment,
   isOfSameDaemon,
   loadEnrollments,
   type PairedEnrollment,
   type PendingEnrollment,
+  setDefaultDaemon,
   storeEnrollment,
 } from './device/enrollment.ts';
 export { DeviceIdentity, identityFingerprint } from './device/identity.ts';
@@ -106,6 +109,7 @@ export type {
   CertificateRecord,
   CertificateStanding,
   CertificateState,
+  CloneSign,
   Device,
   DeviceKind,
   DeviceRole,

@@ -87,6 +87,10 @@ export class SqlReads implements RegistryReads {
     return this.#many(this.statements.certificatesOf(values), readCertificate);
   }
 
+  livingCertificates(deviceId: DeviceId): Promise<CertificateRecord[]> {
+    return this.#many(this.statements.livingCertificates({ device_id: deviceId }), readCertificate);
+  }
+
   async endOfOlderCertificate(deviceId: DeviceId, newer: number): Promise<Date | undefined> {
     const values = { device_id: deviceId, newer: checked(newer) };
     return this.#one(this.statements.endOfOlderCertificate(values), (row) => instant(row, 'not_after'));
@@ -208,9 +212,8 @@ export class SqlReads implements RegistryReads {
     return counts ?? unreadable('ledger', null);
   }
 
-  async audit(query: { limit: number; before?: number; subject?: string }): Promise<AuditRow[]> {
-    const { before, subject } = query;
-    return this.#many(this.statements.audit({ limit: checked(query.limit), before, subject }), readAuditRow);
+  async audit(query: Parameters<RegistryReads['audit']>[0]): Promise<AuditRow[]> {
+    return this.#many(this.statements.audit({ ...query, limit: checked(query.limit) }), readAuditRow);
   }
 
   async auditHead(): Promise<{ seq: number; hash: string }> {

@@ -213,6 +213,23 @@ export function registrySuite(
       assert.deepEqual(await registry.certificatesOf(sampleUlid(), 10), []);
     });
 
+    it('of a device, those that are used or were never used come newest first, however old they are', async (registry) => {
+      const { device, certificate } = await addDevice(registry, { certificate: { state: 'active' } });
+      await addDevice(registry);
+      const of = { device: device.id, issuer: certificate.issuerId };
+      const at = (ms: number) => new Date(certificate.createdAt.getTime() + ms);
+      const unused = sampleCertificate(of, { state: 'issued', createdAt: at(1) });
+      await registry.transact(async (tx) => {
+        await tx.insertCertificate(unused);
+        for (let count = 2; count < 120; count += 1)
+          await tx.insertCertificate(
+            sampleCertificate(of, { state: count % 2 ? 'superseded' : 'revoked', createdAt: at(count) }),
+          );
+      });
+      assert.deepEqual(await registry.livingCertificates(device.id), [unused, certificate]);
+      assert.deepEqual(await registry.livingCertificates(sampleUlid()), []);
+    });
+
     it('of a device, those can be revoked that have not ended and were not revoked', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       await addDevice(registry);
@@ -654,12 +671,17 @@ export function registrySuite(
       await registry.transact(async (tx) => {
         for (const subject of ['a', 'b', 'a', 'b', 'aa']) await tx.appendAudit(sampleEvent({ subject }));
       });
-      const seqs = async (query: { limit: number; before?: number; subject?: string }) =>
+      const seqs = async (query: Parameters<typeof registry.audit>[0]) =>
         (await registry.audit(query)).map((row) => row.seq);
       assert.deepEqual(await seqs({ limit: 10 }), [5, 4, 3, 2, 1]);
       assert.deepEqual(await seqs({ limit: 2, before: 4 }), [3, 2]);
       assert.deepEqual(await seqs({ limit: 10, subject: 'a' }), [3, 1]);
       assert.deepEqual(await seqs({ limit: 10, subject: 'a', before: 3 }), [1]);
+      await registry.transact((tx) =>
+        tx.appendAudit(sampleEvent({ subject: 'a', action: 'recovery.asked' })),
+      );
+      await registry.transact((tx) => tx.appendAudit(sampleEvent({ subject: 'a' })));
+      assert.deepEqual(await seqs({ limit: 1, subject: 'a', action: 'recovery.asked' }), [6]);
     });
 
     it('all rows come in order, over many pages, while changes go on', async (registry) => {

@@ -53,6 +53,7 @@ export function sampleDevice(change: Partial<Device> = {}): Device {
     revocationReason: undefined,
     cloneSeenAt: undefined,
     cloneReportedAt: undefined,
+    certificateRevokedAt: undefined,
     recoveryAskedAt: undefined,
     recoveryReleasedAt: undefined,
     ...change,

@@ -138,6 +138,7 @@ function deviceOf({ id, fingerprint }: SeededDevice, state: Device['state'], cre
     revocationReason: undefined,
     cloneSeenAt: undefined,
     cloneReportedAt: undefined,
+    certificateRevokedAt: undefined,
     recoveryAskedAt: undefined,
     recoveryReleasedAt: undefined,
   };

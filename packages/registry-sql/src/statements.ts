@@ -101,6 +101,16 @@ export function statementsFor(db: Kysely<Tables>) {
         .orderBy('serial', 'desc')
         .limit(values.limit),
     ),
+    livingCertificates: prepared((values: { device_id: string }) =>
+      db
+        .selectFrom('certificates')
+        .selectAll()
+        .where('subject_id', '=', values.device_id)
+        .where('subject_kind', '=', sql.lit('device'))
+        .where('state', 'in', [sql.lit('issued'), sql.lit('active')])
+        .orderBy('created_at', 'desc')
+        .orderBy('serial', 'desc'),
+    ),
     endOfOlderCertificate: prepared((values: { device_id: string; newer: number }) =>
       db
         .selectFrom('certificates')
@@ -312,10 +322,11 @@ export function statementsFor(db: Kysely<Tables>) {
       ]),
     ),
 
-    audit: (query: { limit: number; before: number | undefined; subject: string | undefined }) => {
+    audit: (query: { limit: number; before?: number; subject?: string; action?: string }) => {
       let select = db.selectFrom('audit').selectAll().orderBy('seq', 'desc').limit(query.limit);
       if (query.before !== undefined) select = select.where('seq', '<', query.before);
       if (query.subject !== undefined) select = select.where('subject', '=', query.subject);
+      if (query.action !== undefined) select = select.where('action', '=', query.action);
       return select.compile();
     },
     auditAfter: prepared((values: { seq: number; limit: number }) =>

@@ -28,6 +28,7 @@ export interface DevicesTable {
   readonly revocation_reason: string | null;
   readonly clone_seen_at: number | null;
   readonly clone_reported_at: number | null;
+  readonly certificate_revoked_at: number | null;
   readonly recovery_asked_at: number | null;
   readonly recovery_released_at: number | null;
 }

@@ -7,7 +7,8 @@
  */
 export type Caller = 'anyone' | 'device' | 'operator' | 'local operator';
 
-export const access: Readonly<Record<string, Caller>> = {
+/** Frozen: a program that embeds this may not give itself rights by a cast. */
+export const access: Readonly<Record<string, Caller>> = Object.freeze<Record<string, Caller>>({
   'palyra.pairing.v1.PairingService/Open': 'anyone',
   'palyra.pairing.v1.PairingService/Exchange': 'anyone',
   'palyra.pairing.v1.PairingService/Confirm': 'anyone',
@@ -44,4 +45,4 @@ export const access: Readonly<Record<string, Caller>> = {
   'palyra.admin.v1.AdminService/Watch': 'operator',
   'palyra.admin.v1.AdminService/GetHealth': 'operator',
   'palyra.admin.v1.AdminService/CreateConsoleLogin': 'local operator',
-};
+});

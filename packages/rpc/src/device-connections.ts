@@ -110,6 +110,7 @@ export class DeviceConnections {
     const peer: DevicePeer = {
       caller: 'device',
       transport: options.transport,
+      source: options.source,
       epoch: () => authenticator.revocationEpoch,
       ended: entry.end.signal,
       roleEnded: () => entry.roleEnd.signal,

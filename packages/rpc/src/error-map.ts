@@ -56,6 +56,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   DEVICE_NOT_CONNECTED: Code.Unavailable,
   DEVICE_BUSY: Code.ResourceExhausted,
   CHANNEL_REPLACED: Code.Aborted,
+  CHANNEL_IN_USE: Code.AlreadyExists,
   CAPABILITY_UNKNOWN: Code.NotFound,
   CAPABILITY_FAILED: Code.Aborted,
   CAPABILITY_TIMEOUT: Code.DeadlineExceeded,

@@ -37,11 +37,11 @@ export { pairingPeer, recoveryPeer } from './pairing-peer.ts';
 export {
   actorOf,
   callingDevice,
+  cameOver,
   contextOf,
   isRemote,
   type Peer,
   pairingChannel,
-  transportOf,
 } from './peer.ts';
 export { inMessages, Pieces } from './pieces.ts';
 export { type CollectedList, collectRevocationLists } from './revocation-list-parts.ts';

@@ -24,6 +24,8 @@ export type Peer =
       /** Aborted when the device loses the operator role; it may be given a new one later. */
       readonly roleEnded: () => AbortSignal;
       readonly transport: 'http2' | 'quic';
+      /** The peer's address. */
+      readonly source: string;
     }
   /** The person at the daemon's machine. */
   | { readonly caller: 'operator'; readonly at: 'admin socket' | 'console' };
@@ -72,10 +74,10 @@ export function pairingChannel(context: HandlerContext): PairingChannel {
   return peer.channel;
 }
 
-/** What the device's call came in over. */
-export function transportOf(context: HandlerContext): 'http2' | 'quic' {
+/** What the device's call came in over, and where from. */
+export function cameOver(context: HandlerContext): Pick<DevicePeer, 'transport' | 'source'> {
   const peer = peerIn(context.values);
   if (peer?.caller !== 'device')
     throw new TypeError('this handler is not behind the access check for devices');
-  return peer.transport;
+  return peer;
 }

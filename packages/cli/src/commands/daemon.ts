@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import type { RunningDaemon } from '@palyra/daemon';
-import { checkTrusted, IdentityError, type RegistryEvent } from '@palyra/identity';
+import { type CloneSign, checkTrusted, IdentityError, type RegistryEvent } from '@palyra/identity';
 import type { Command } from 'commander';
 import { type Cli, followUp } from '../cli.ts';
 import { CliError } from '../failure.ts';
@@ -203,10 +203,7 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
       event.type === 'recovery_asked' && event.possibleCopy
         ? 'asks to come back, and MAY HAVE BEEN COPIED: a release also lets the copy in'
         : 'asks to come back, and only you can allow it',
-    clone_suspected:
-      event.type === 'clone_suspected' && event.recovery
-        ? 'may have been copied: it recovered though its certificate holds'
-        : 'may have been copied: a certificate that it had replaced was used again',
+    clone_suspected: `may have been copied: ${event.type === 'clone_suspected' ? cloneSigns[event.sign] : ''}`,
     device_role_changed: device?.role === 'operator' ? 'is an OPERATOR now' : 'is no operator any more',
     certificate_revoked: `lost its certificate ${serial}`,
     certificate_superseded: 'uses its new certificate',
@@ -216,6 +213,12 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
     () => `${output.paint('dim', formatClock(cli.now()))}  ${printable(name)} ${what}.`,
   );
 }
+
+const cloneSigns: Readonly<Record<CloneSign, string>> = {
+  replaced_certificate: 'a certificate that it had replaced was used again',
+  recovery: 'it recovered though its certificate holds',
+  second_agent: 'a second agent connected while the first one still answers',
+};
 
 const eventNames: Readonly<Record<PairingEvent['state'], string>> = {
   waiting: 'code',

@@ -3,7 +3,7 @@
 import { dropEnrollment, loadEnrollments } from '@palyra/identity';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
-import { chooseDaemon, openDeviceStore } from '../device-store.ts';
+import { chooseDaemon, daemonArgument, openDeviceStore } from '../device-store.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { askYes, canAsk } from '../question.ts';
@@ -12,7 +12,7 @@ export function addNodeForget(node: Command, cli: () => Cli): void {
   withExamples(
     node
       .command('forget')
-      .argument('<daemon>', 'its id, or the SHA-256 of its root')
+      .argument('<daemon>', daemonArgument)
       .description(
         'Remove what this device keeps of a daemon: its root, the certificate, a request that waits. The daemon is not told.',
       )

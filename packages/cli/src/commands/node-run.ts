@@ -12,9 +12,10 @@ import {
 import type { IdentityError, PairedEnrollment } from '@palyra/identity';
 import { dialPairing } from '@palyra/rpc';
 import { type Command, Option } from 'commander';
+import { takeAgentLock } from '../agent-lock.ts';
 import type { Cli } from '../cli.ts';
 import { dialBy, type Transport, withDevice } from '../device-connection.ts';
-import { pairedEnrollment } from '../device-store.ts';
+import { daemonOption, pairedEnrollment } from '../device-store.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { printable } from '../printable.ts';
@@ -33,10 +34,7 @@ export function addNodeRun(node: Command, cli: () => Cli): void {
     node
       .command('run')
       .description('Stay connected: renew the certificate, and run what the daemon asks for. Ctrl-C ends it.')
-      .option(
-        '--daemon <daemon>',
-        'which daemon, when this device is paired with several: its id, or the SHA-256 of its root',
-      )
+      .option('--daemon <daemon>', daemonOption)
       .addOption(
         new Option('--transport <which>', 'auto: QUIC, or HTTP/2 where UDP is blocked')
           .choices(['auto', 'quic', 'http2'])
@@ -61,6 +59,15 @@ async function run(cli: Cli, options: RunOptions): Promise<void> {
       '--on-renew runs after the files of --out have changed. Name their folder: --out FOLDER',
     );
   const enrollment = await pairedEnrollment(cli, options.daemon);
+  const release = await takeAgentLock(cli.home, enrollment);
+  try {
+    await runFor(cli, options, enrollment);
+  } finally {
+    release();
+  }
+}
+
+async function runFor(cli: Cli, options: RunOptions, enrollment: PairedEnrollment): Promise<void> {
   const capabilities = await offered(cli, options);
   const files = keptFiles(cli, options, enrollment);
   await withDevice(cli.home, (device) =>

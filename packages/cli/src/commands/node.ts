@@ -5,7 +5,7 @@ import { dialNode, fromConnectError, type Http2Connection, NodeService } from '@
 import type { Command } from 'commander';
 import { parseAddress } from '../address.ts';
 import type { Cli } from '../cli.ts';
-import { pairedEnrollment } from '../device-store.ts';
+import { daemonOption, pairedEnrollment } from '../device-store.ts';
 import { withExamples } from '../help.ts';
 import { untilInterrupted } from '../interruption.ts';
 import { fields } from '../table.ts';
@@ -13,6 +13,7 @@ import { formatSpan, formatTime, isoTime } from '../time.ts';
 import { addNodeExec } from './node-exec.ts';
 import { addNodeForget } from './node-forget.ts';
 import { addNodeRun } from './node-run.ts';
+import { addNodeUse } from './node-use.ts';
 
 interface StatusOptions {
   readonly address?: string;
@@ -26,16 +27,14 @@ export function addNode(program: Command, cli: () => Cli): void {
   withExamples(node, 'palyra node status', 'palyra node run');
   addNodeRun(node, cli);
   addNodeExec(node, cli);
+  addNodeUse(node, cli);
   addNodeForget(node, cli);
   withExamples(
     node
       .command('status')
       .description('Call the daemon over mutual TLS, and show this device as the daemon sees it.')
       .option('--address <address>', "the daemon's node listener (default: where it was at pairing)")
-      .option(
-        '--daemon <daemon>',
-        'which daemon, when this device is paired with several: its id, or the SHA-256 of its root',
-      )
+      .option('--daemon <daemon>', daemonOption)
       .action((options: StatusOptions) => status(cli(), options)),
     'palyra node status',
     'palyra node status --address 192.168.1.5:7444 --json',

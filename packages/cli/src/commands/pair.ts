@@ -3,6 +3,7 @@
 import { X509Certificate } from 'node:crypto';
 import {
   awaitPairing,
+  claimsTheSame,
   DeviceIdentity,
   type DeviceKind,
   type Enrollment,
@@ -111,6 +112,9 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
           `Paired with ${paired.trustDomain}. This device is ${identity.id}.`,
           `Its certificate is valid until ${formatTime(notAfter, cli.now())}.`,
           `Try it: ${followUp(cli, known.length === 0 ? 'node status' : `node status --daemon ${named}`)}`,
+          ...(known.some(({ state }) => state === 'paired')
+            ? [`To make it the one that is meant where none is named: ${followUp(cli, `node use ${named}`)}`]
+            : []),
           ...others.map(
             ({ root, state, address }) =>
               `Another daemon with this id, trust domain or address, root ${root}, is ${state} here as before, at ${address}. If that is this daemon's root from before a rotation, or the other daemon is gone for good: ${followUp(cli, `node forget ${root}`)}`,
@@ -128,13 +132,6 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
   } finally {
     await secrets.close();
   }
-}
-
-/** What one daemon may say of itself to be taken for another. */
-function claimsTheSame(one: Enrollment, other: Enrollment): boolean {
-  return (
-    one.daemonId === other.daemonId || one.trustDomain === other.trustDomain || one.address === other.address
-  );
 }
 
 /**

@@ -11,7 +11,7 @@ import { dialPairing, fromConnectError, type NodeConnection, NodeService, recove
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { dialBy, withDevice } from '../device-connection.ts';
-import { pairedEnrollment } from '../device-store.ts';
+import { daemonOption, pairedEnrollment } from '../device-store.ts';
 import { withExamples } from '../help.ts';
 import { untilInterrupted } from '../interruption.ts';
 import { formatTime, isoTime } from '../time.ts';
@@ -23,10 +23,7 @@ export function addRenew(program: Command, cli: () => Cli): void {
       .description(
         'Get this device a new certificate now. `palyra node run` does it by itself when it is time.',
       )
-      .option(
-        '--daemon <daemon>',
-        'which daemon, when this device is paired with several: its id, or the SHA-256 of its root',
-      )
+      .option('--daemon <daemon>', daemonOption)
       .option(
         '--recover',
         'by the identity key alone: for a device whose certificate has expired; while it holds, the operator is told of a possible copy',

@@ -127,9 +127,10 @@ function About({ device }: Shown) {
         )}
         {device.cloneSeenMs > 0n && (
           <Fact name="Possible copy" wide>
-            A certificate that this device had replaced was used again, or it recovered though its certificate
-            held ({ago(device.cloneSeenMs, now.value)}). Either it was put back from a backup, or there is a
-            copy of it; the history says from where. Release it when you are sure.
+            A certificate that this device had replaced was used again, it recovered though its certificate
+            held, or a second agent connected ({ago(device.cloneSeenMs, now.value)}). Either it was put back
+            from a backup, or there is a copy of it; the history says what and from where. Release it when you
+            are sure.
           </Fact>
         )}
         {device.role === 'operator' && (

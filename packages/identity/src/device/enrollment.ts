@@ -50,6 +50,8 @@ export interface PairedEnrollment extends EnrollmentBase {
 export type Enrollment = PendingEnrollment | PairedEnrollment;
 
 const prefix = 'enrollments/';
+/** Root of the daemon that is meant where none is named. */
+const defaultName = 'default-daemon';
 
 /** What names a record. */
 type RecordKey = Pick<EnrollmentBase, 'root'> & { readonly state: Enrollment['state'] };
@@ -71,26 +73,68 @@ export function isOfSameDaemon(known: Enrollment, other: Enrollment): boolean {
 
 /**
  * Replaces the record of this root. A paired one also ends what it replaces: the request that led to it, and a record whose
- * daemon has since rotated to this root.
+ * daemon has since rotated to this root. A first daemon stays the default when a second one comes, unless the second claims
+ * to be the first: between these only the person chooses.
  */
 export async function storeEnrollment(secrets: SecretStore, enrollment: Enrollment): Promise<void> {
   const text = JSON.stringify(enrollment, (_key, value) =>
     value instanceof Uint8Array ? { bytes: Buffer.from(value).toString('base64') } : value,
   );
+  const before = enrollment.state === 'paired' ? await secrets.list(prefix) : [];
   await secrets.write(recordName(enrollment), new TextEncoder().encode(text));
   if (enrollment.state !== 'paired') return;
   await dropEnrollment(secrets, { ...enrollment, state: 'pending' });
-  const others = (await secrets.list(prefix)).filter((name) => name !== recordName(enrollment));
-  if (others.length === 0) return;
-  for (const each of await loadEnrollments(secrets)) {
-    if (each.state === 'paired' && each.root !== enrollment.root && isOfSameDaemon(each, enrollment))
-      await dropEnrollment(secrets, each);
-  }
+  if (before.every((name) => name === recordName(enrollment) || name.endsWith('/pending'))) return;
+  const others = (await loadEnrollments(secrets)).filter(
+    (each) => each.state === 'paired' && each.root !== enrollment.root,
+  );
+  const replaced = others.filter((each) => isOfSameDaemon(each, enrollment));
+  const known = await defaultDaemon(secrets, others);
+  if (replaced.some(({ root }) => root === known)) await setDefaultDaemon(secrets, enrollment.root);
+  for (const each of replaced) await dropEnrollment(secrets, each);
+  const [only, ...more] = others;
+  const isSecond = !before.includes(recordName(enrollment)) && more.length === 0 && replaced.length === 0;
+  if (isSecond && only && !claimsTheSame(only, enrollment)) await setDefaultDaemon(secrets, only.root);
 }
 
 export async function dropEnrollment(secrets: SecretStore, enrollment: RecordKey): Promise<void> {
+  await dropSecret(secrets, recordName(enrollment));
+  if (enrollment.state === 'paired' && (await storedDefault(secrets)) === enrollment.root)
+    await dropSecret(secrets, defaultName);
+}
+
+/** Whether one daemon says of itself something by which it may be taken for the other. */
+export function claimsTheSame(one: Enrollment, other: Enrollment): boolean {
+  return (
+    one.daemonId === other.daemonId || one.trustDomain === other.trustDomain || one.address === other.address
+  );
+}
+
+/** The root of the record that is meant where none is named; undefined when the person has to name one. */
+export async function defaultDaemon(
+  secrets: SecretReader,
+  records: readonly Enrollment[],
+): Promise<string | undefined> {
+  const root = await storedDefault(secrets);
+  return records.some((each) => each.root === root) ? root : undefined;
+}
+
+export async function setDefaultDaemon(secrets: SecretStore, root: string): Promise<void> {
+  await secrets.write(defaultName, new TextEncoder().encode(root));
+}
+
+async function storedDefault(secrets: SecretReader): Promise<string | undefined> {
   try {
-    await secrets.delete(recordName(enrollment));
+    return new TextDecoder().decode(await secrets.read(defaultName));
+  } catch (error) {
+    if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
+    return undefined;
+  }
+}
+
+async function dropSecret(secrets: SecretStore, name: string): Promise<void> {
+  try {
+    await secrets.delete(name);
   } catch (error) {
     if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
   }

@@ -4,7 +4,7 @@ import { bytesToHex, hexToBytes } from '@noble/curves/utils.js';
 import type { AuditAction } from '../audit.ts';
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
-import { type DeviceId, isUlid, makeUlid } from '../device-id.ts';
+import { type DeviceId, isUlid, makeUlid, type Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
 import { endWithDeviceAfterMs } from '../registry/audited-facts.ts';
@@ -128,6 +128,7 @@ export class PairingDesk {
             kind,
             ...(autoApprove && { autoApprove }),
             ...(by && { by }),
+            ...(typeof request.by === 'object' && { certificate: request.by.serial }),
             expires_at: pairing.expiresAt.getTime(),
             guesses: pairing.guessesLeft,
           },
@@ -163,7 +164,7 @@ export class PairingDesk {
   async approveByCode(tx: RegistryTransaction, pairing: Pairing, now: Date): Promise<boolean> {
     const { autoApprovedBy: by } = pairing;
     if (by === undefined || pairing.state !== 'pending_approval') return false;
-    if (isUlid(by) && !mayDecide(await tx.device(by))) return false;
+    if (isUlid(by) && !(await stillDecides(tx, by, pairing.id))) return false;
     const { request } = pairing;
     const known = await tx.device(request.deviceId);
     if (known && !(isOrdinary(known) && sameBytes(known.identityKey, request.identityKey))) return false;
@@ -206,6 +207,7 @@ export class PairingDesk {
       cloneSeenAt: kept?.cloneSeenAt,
       // Paired again, it has what it asked for.
       cloneReportedAt: undefined,
+      certificateRevokedAt: undefined,
       recoveryAskedAt: undefined,
       recoveryReleasedAt: undefined,
     };
@@ -364,17 +366,32 @@ export async function recordRole(
   tx.emit({ type: 'device_role_changed', deviceId: id, role });
 }
 
-/** Whether what a device decided as an operator still counts. */
-function mayDecide(device: Device | undefined): boolean {
-  return device?.role === 'operator' && !device.cloneSeenAt && !isShutOut(device);
+/**
+ * Whether what a device decided as an operator, when it made this code, still counts. That was decided by the holder of one
+ * key with one certificate, under one grant of the role: what ends any of these ends it for good.
+ */
+async function stillDecides(tx: RegistryTransaction, deviceId: DeviceId, pairingId: Ulid): Promise<boolean> {
+  const device = await tx.device(deviceId);
+  if (device?.role !== 'operator' || device.cloneSeenAt || device.certificateRevokedAt || isShutOut(device))
+    return false;
+  const [minted] = await tx.audit({ subject: pairingId, action: 'code.minted', limit: 1 });
+  const { certificate: serial } = JSON.parse(minted?.detailJson ?? '{}') as { certificate?: string };
+  const certificate = serial === undefined ? undefined : await tx.certificate({ serial });
+  if (!minted || !certificate || certificate.state === 'revoked') return false;
+  for (const action of ['device.identity_key_replaced', 'device.role_changed'] as const) {
+    const [last] = await tx.audit({ subject: deviceId, action, limit: 1 });
+    if (last && last.seq > minted.seq) return false;
+  }
+  return true;
 }
 
 const isShutOut = ({ state }: Device): boolean => state === 'revoked' || state === 'quarantined';
 
 /** Neither an operator nor anything that has to be looked at. */
 function isOrdinary(device: Device): boolean {
-  const { role, cloneSeenAt, recoveryAskedAt } = device;
-  return role === 'device' && !cloneSeenAt && !recoveryAskedAt && !isShutOut(device);
+  const { role, cloneSeenAt, certificateRevokedAt, recoveryAskedAt } = device;
+  const isWatched = cloneSeenAt || certificateRevokedAt || recoveryAskedAt;
+  return role === 'device' && !isWatched && !isShutOut(device);
 }
 
 /** After the identity key changed hands, nothing that the old one obtained may still work. */

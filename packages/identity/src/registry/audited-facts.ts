@@ -12,7 +12,8 @@ export type Facts = Readonly<Record<string, string | number>>;
 
 /** Of a device; nothing where there is nothing. What it tells about itself, and when it was last seen, is not audited. */
 export function deviceFacts(device: Device): Facts {
-  const { cloneSeenAt, cloneReportedAt, recoveryAskedAt, recoveryReleasedAt, revocationReason } = device;
+  const { cloneSeenAt, cloneReportedAt, certificateRevokedAt, revocationReason } = device;
+  const { recoveryAskedAt, recoveryReleasedAt } = device;
   return {
     identity_key: bytesToHex(device.identityKey),
     name: device.name,
@@ -22,6 +23,7 @@ export function deviceFacts(device: Device): Facts {
     ...(revocationReason !== undefined && { reason: revocationReason }),
     ...(cloneSeenAt && { clone_seen_at: cloneSeenAt.getTime() }),
     ...(cloneReportedAt && { clone_reported_at: cloneReportedAt.getTime() }),
+    ...(certificateRevokedAt && { certificate_revoked_at: certificateRevokedAt.getTime() }),
     ...(recoveryAskedAt && { recovery_asked_at: recoveryAskedAt.getTime() }),
     ...(recoveryReleasedAt && { recovery_released_at: recoveryReleasedAt.getTime() }),
   };

@@ -143,7 +143,10 @@ export class AuditedState {
     'certificate.renewed': (row) => this.#addCertificate(row, 'issued'),
     'certificate.recovered': (row) => {
       this.#addCertificate(row, 'issued');
-      this.#device(row.detail.device, ({ facts }) => delete facts.recovery_released_at);
+      this.#device(row.detail.device, ({ facts }) => {
+        delete facts.certificate_revoked_at;
+        delete facts.recovery_released_at;
+      });
     },
     'certificate.activated': ({ subject, detail }) => {
       this.#setCertificate(subject, 'active');
@@ -156,7 +159,15 @@ export class AuditedState {
       });
     },
     'certificate.superseded': ({ subject }) => this.#setCertificate(subject, 'superseded'),
-    'certificate.revoked': ({ subject, atMs }) => this.#revokeCertificate(subject, atMs),
+    'certificate.revoked': ({ subject, atMs, detail }) => {
+      this.#revokeCertificate(subject, atMs);
+      // A restore carries its device over by itself.
+      if (detail.restore) return;
+      this.#device(detail.device, ({ facts }) => {
+        facts.certificate_revoked_at = atMs;
+        delete facts.recovery_released_at;
+      });
+    },
     'certificate.reused': ({ atMs, detail }) =>
       this.#device(detail.device, ({ facts }) => {
         facts.clone_seen_at = atMs;
@@ -220,7 +231,13 @@ export class AuditedState {
     }
     facts.identity_key = detail.identity_key!;
     facts.name = detail.name!;
-    for (const over of ['reason', 'clone_reported_at', 'recovery_asked_at', 'recovery_released_at'])
+    for (const over of [
+      'reason',
+      'clone_reported_at',
+      'certificate_revoked_at',
+      'recovery_asked_at',
+      'recovery_released_at',
+    ])
       delete facts[over];
     if (!known) this.devices.set(id, { facts, revokedAtMs: undefined, ends: [] });
   }

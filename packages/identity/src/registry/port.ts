@@ -1,7 +1,7 @@
 // The registry: who is paired, what was issued, what is revoked. One owner of these facts; every listener asks it for
 // every connection and every call. A write is durable before its promise resolves.
 
-import type { AuditEvent, AuditRow } from '../audit.ts';
+import type { AuditAction, AuditEvent, AuditRow } from '../audit.ts';
 import type { DeviceId, Ulid } from '../device-id.ts';
 import type { Pairing, PairingState } from '../pairing/state.ts';
 
@@ -27,8 +27,13 @@ export interface Device {
   readonly revocationReason: string | undefined;
   /** When it was last reported as possibly copied (cloning.ts); undefined after the operator's release. */
   readonly cloneSeenAt: Date | undefined;
-  /** The same, and a release leaves it. */
+  /** Kept when the operator releases the device. */
   readonly cloneReportedAt: Date | undefined;
+  /**
+   * When the operator last ended one of its certificates: recoveries are asked for since. Undefined again once it recovered
+   * with the operator's release, or was paired again.
+   */
+  readonly certificateRevokedAt: Date | undefined;
   /** When it first asked for a recovery that only the operator can allow; undefined again once that is decided. */
   readonly recoveryAskedAt: Date | undefined;
   /** When the operator allowed that; undefined again once it is used. */
@@ -105,6 +110,12 @@ export interface Revocation {
   readonly reason: string;
 }
 
+/**
+ * What makes a device look copied: a replaced certificate was used again, it recovered though its certificate holds, or
+ * another agent connected while the one that is connected answers.
+ */
+export type CloneSign = 'replaced_certificate' | 'recovery' | 'second_agent';
+
 /** What listeners and watchers are told, in process, after the commit. */
 export type RegistryEvent =
   | { readonly type: 'pairing_changed'; readonly pairing: Pairing }
@@ -114,14 +125,13 @@ export type RegistryEvent =
       readonly type: 'clone_suspected';
       readonly deviceId: DeviceId;
       readonly name: string;
-      /** Of the replaced certificate that was used again, or of the one that made the recovery unnecessary. */
+      /** Of the replaced certificate, of the one that made the recovery unnecessary, or of the second agent. */
       readonly serial: string;
       /** Address that it came from. */
       readonly source: string;
       readonly at: Date;
       readonly quarantined: boolean;
-      /** It recovered though its certificate holds; otherwise a replaced certificate was used again. */
-      readonly recovery: boolean;
+      readonly sign: CloneSign;
     }
   | {
       readonly type: 'recovery_asked';
@@ -167,6 +177,8 @@ export interface RegistryReads {
   certificates(query: { readonly limit: number; readonly after?: string }): Promise<CertificateRecord[]>;
   /** Newest first. */
   certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]>;
+  /** Those in state `issued` or `active`, ended ones included: one in use, a few that were never used. Newest first. */
+  livingCertificates(deviceId: DeviceId): Promise<CertificateRecord[]>;
   /** When the certificate of a device ends that as many newer ones as `newer` came after; undefined when it has no more. */
   endOfOlderCertificate(deviceId: DeviceId, newer: number): Promise<Date | undefined>;
   /** Those that end after `now` and are not revoked, superseded ones included. In no order. */
@@ -219,11 +231,12 @@ export interface RegistryReads {
   counts(): Promise<RegistryCounts>;
   /** Rows as they are, while `counts` tells of devices what was counted. Reads them all. */
   rowCounts(): Promise<{ readonly devices: number; readonly revocations: number }>;
-  /** Newest first. `subject` matches exactly. */
+  /** Newest first. `subject` and `action` match exactly. */
   audit(query: {
     readonly limit: number;
     readonly before?: number;
     readonly subject?: string;
+    readonly action?: AuditAction;
   }): Promise<AuditRow[]>;
   /** The last row as the writer recorded it; seq 0 and AUDIT_GENESIS_HASH before the first. */
   auditHead(): Promise<{ readonly seq: number; readonly hash: string }>;

@@ -83,9 +83,12 @@ export function deviceRevoked(id: string): IdentityError {
   );
 }
 
+export function deviceQuarantined(): IdentityError {
+  return new IdentityError('DEVICE_QUARANTINED', standingMessages.DEVICE_QUARANTINED);
+}
+
 /** @throws DEVICE_REVOKED, DEVICE_QUARANTINED */
 export function mustBeLetIn({ id, state }: Device): void {
   if (state === 'revoked') throw deviceRevoked(id);
-  if (state === 'quarantined')
-    throw new IdentityError('DEVICE_QUARANTINED', standingMessages.DEVICE_QUARANTINED);
+  if (state === 'quarantined') throw deviceQuarantined();
 }

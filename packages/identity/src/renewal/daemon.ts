@@ -7,15 +7,16 @@ import { bytesToHex } from '@noble/curves/utils.js';
 import type { CertificateAuthority } from '../certificate/authority.ts';
 import { checkP256Spki } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
-import type { CloneWatch } from '../cloning.ts';
+import { type CloneWatch, usableSerial } from '../cloning.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { type DeviceId, parseDeviceId, type Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { PairingChannel } from '../pairing/daemon.ts';
 import { certificateFacts } from '../registry/audited-facts.ts';
-import type { CertificateRecord, Device, Registry } from '../registry/port.ts';
-import { mustBeLetIn } from '../registry/standing.ts';
+import type { CertificateRecord, Device, Registry, RegistryTransaction } from '../registry/port.ts';
+import { deviceQuarantined, judgeStanding, mustBeLetIn, standingMessages } from '../registry/standing.ts';
+import { supersede } from '../registry/supersede.ts';
 import { readRestored } from '../restored.ts';
 import { type RenewalPlan, renewAfterMs } from './plan.ts';
 import { recoveryInput, renewalInput } from './proof.ts';
@@ -55,16 +56,27 @@ export interface RenewalOptions {
 const burst = 20;
 const burstWindowMs = 10 * 60_000;
 /**
- * Certificates of one device that have not ended. A revocation of the device lists them all in one change, and lists keep
- * them. The newest ends last, so a device that waits always gets another before it has none.
+ * Certificates of one device that have not ended and may come as fast as `burst` lets them. A revocation of the device lists
+ * them all in one change, and lists keep them. Then they come at a pace at which no more than twice as many are there at a
+ * time: nobody has to wait until one ends.
  */
-const notEnded = 1000;
+const unpaced = 500;
 
 /** About two years of certificates that live a day. */
 const certificatesLookedAt = 1000;
 const recoveryWindowMs = 30 * 86_400_000;
 /** When a device that waits for the operator comes again. */
 const approvalRetryMs = 60_000;
+
+/** Has the last word on a new certificate, in the change that makes it. @returns why there is none; what it wrote stays. */
+type Permit = (tx: RegistryTransaction, device: Device, now: Date) => Promise<IdentityError | undefined>;
+
+interface Issued {
+  /** Undefined when a certificate was made. */
+  readonly refusal?: IdentityError;
+  /** The newest before. */
+  readonly previous?: CertificateRecord | undefined;
+}
 
 interface Challenge {
   readonly channelBinding: Uint8Array;
@@ -91,7 +103,12 @@ export class RenewalDesk {
   async renew(caller: { deviceId: DeviceId; serial: string }, proof: KeyProof): Promise<RenewalReply> {
     const device = await this.#device(caller.deviceId);
     await this.#prove(device, proof, renewalInput(device.id, caller.serial, proof.tlsKey));
-    return this.#issue(device, proof.tlsKey, 'certificate.renewed', { previous: caller.serial });
+    const detail = { previous: caller.serial };
+    return this.#issue(device, proof.tlsKey, 'certificate.renewed', detail, async (tx, _device, now) => {
+      // It may have been ended since the call was let in.
+      const verdict = judgeStanding(await tx.standingBySerial(caller.serial), now.getTime());
+      return verdict.ok ? undefined : new IdentityError(verdict.code, standingMessages[verdict.code]);
+    });
   }
 
   /** 32 bytes to sign, good once, on this channel. @throws TOO_MANY_SESSIONS */
@@ -145,24 +162,26 @@ export class RenewalDesk {
     const isProven = await this.#holds(identityKey, request, signed);
     if (!device || !isProven) throw unknownDevice();
     mustBeLetIn(device);
-    // What shuts it out now, the change below finds.
-    await this.#options.clones.sawRecovery(device, channel.source);
+    const { source } = channel;
     const doubt = await this.#doubtOf(device);
-    if (doubt !== undefined) await this.#mustBeReleased(device, doubt, channel.source);
-    return this.#issue(device, request.tlsKey, 'certificate.recovered', { source: channel.source });
+    const permit: Permit = (tx, present, now) => this.#mayRecover(tx, present, doubt, source, now);
+    // Nothing is signed for who has to wait.
+    if (doubt !== undefined || device.certificateRevokedAt) await this.#ask(device, permit);
+    return this.#issue(device, request.tlsKey, 'certificate.recovered', { source }, permit);
   }
 
-  /** Why the operator is asked before this device recovers; undefined when it may by itself. */
+  /**
+   * Why the operator is asked before this device recovers, besides a certificate that he ended; undefined when it may by
+   * itself.
+   */
   async #doubtOf(device: Device): Promise<string | undefined> {
     const { registry, clock, limits } = this.#options;
     const nowMs = clock.now().getTime();
+    if (limits.recoveryOfflineMs === 0) return 'here every recovery is asked about';
     const certificates = await registry.certificatesOf(device.id, certificatesLookedAt);
     if (certificates.length === 0) return 'it never fetched its first certificate';
-    const used = certificates.filter(({ state }) => state !== 'issued');
-    // Two of one instant have no order between them.
-    const newest = used.filter(({ createdAt }) => createdAt.getTime() === used[0]?.createdAt.getTime());
-    if (newest.some(({ state }) => state === 'revoked')) return 'its certificate was revoked';
-    const since = used[0]?.notAfter ?? device.lastSeenAt ?? device.createdAt;
+    const used = certificates.find(({ state }) => state !== 'issued');
+    const since = used?.notAfter ?? device.lastSeenAt ?? device.createdAt;
     if ((await this.#absenceMs(since)) > limits.recoveryOfflineMs) {
       return `it was away since ${since.toISOString()}`;
     }
@@ -181,19 +200,38 @@ export class RenewalDesk {
     return absenceMs - Math.max(0, restored.atMs - Math.max(restored.madeAtMs, since.getTime()));
   }
 
-  /** Writes down, once, that the device asks. @throws RECOVERY_NEEDS_APPROVAL unless the operator has allowed it. */
-  async #mustBeReleased(proven: Device, reason: string, source: string): Promise<void> {
-    const { registry, crypto, clock, limits } = this.#options;
-    const deviceId = proven.id;
+  /** Asks before anything is signed. @throws why it may not recover. */
+  async #ask(proven: Device, permit: Permit): Promise<void> {
+    const { registry, clock } = this.#options;
     const at = clock.now();
-    const allowed = await registry.transact(async (tx) => {
-      const device = await tx.device(deviceId);
-      if (!device || !crypto.equal(device.identityKey, proven.identityKey)) throw unknownDevice();
-      mustBeLetIn(device);
-      const releasedMs = device.recoveryReleasedAt && at.getTime() - device.recoveryReleasedAt.getTime();
-      if (releasedMs !== undefined && releasedMs >= 0 && releasedMs < limits.recoveryReleaseMs) return true;
-      if (device.recoveryAskedAt) return false;
-      const possibleCopy = device.cloneSeenAt !== undefined;
+    const refusal = await registry.transact(async (tx) => permit(tx, await this.#same(tx, proven), at));
+    if (refusal) throw refusal;
+  }
+
+  /**
+   * Whether the recovery is granted, as a part of the change that grants it. Writes down, once, that the device asks the
+   * operator, and what looks like a copy.
+   * @returns why not.
+   */
+  async #mayRecover(
+    tx: RegistryTransaction,
+    device: Device,
+    doubt: string | undefined,
+    source: string,
+    at: Date,
+  ): Promise<IdentityError | undefined> {
+    const { limits, clones } = this.#options;
+    const { id: deviceId, name, recoveryReleasedAt } = device;
+    const reason = device.certificateRevokedAt ? 'its certificate was revoked' : doubt;
+    if (reason === undefined) {
+      return (await clones.sawRecovery(tx, device, source, at)) ? deviceQuarantined() : undefined;
+    }
+    const releasedMs = recoveryReleasedAt && at.getTime() - recoveryReleasedAt.getTime();
+    if (releasedMs !== undefined && releasedMs >= 0 && releasedMs < limits.recoveryReleaseMs)
+      return undefined;
+    if (!device.recoveryAskedAt) {
+      const possibleCopy =
+        device.cloneSeenAt !== undefined || (await usableSerial(tx, device, at)) !== undefined;
       await tx.updateDevice({ ...device, recoveryAskedAt: at, recoveryReleasedAt: undefined });
       await tx.appendAudit({
         at,
@@ -201,15 +239,22 @@ export class RenewalDesk {
         subject: deviceId,
         detail: { reason, source, ...(possibleCopy && { possible_copy: true }) },
       });
-      tx.emit({ type: 'recovery_asked', deviceId, name: device.name, reason, possibleCopy, source, at });
-      return false;
-    });
-    if (allowed) return;
-    throw new IdentityError(
+      tx.emit({ type: 'recovery_asked', deviceId, name, reason, possibleCopy, source, at });
+    }
+    return new IdentityError(
       'RECOVERY_NEEDS_APPROVAL',
       `The operator must let this device back in, because ${reason}. There: palyra devices release ${deviceId}`,
       { retryAfterMs: approvalRetryMs },
     );
+  }
+
+  /** As it is now. @throws DEVICE_NOT_FOUND, DEVICE_REVOKED, DEVICE_QUARANTINED */
+  async #same(tx: RegistryTransaction, proven: Device): Promise<Device> {
+    const device = await tx.device(proven.id);
+    if (device) mustBeLetIn(device);
+    // Another key may have taken the id over since this one was proven; it ends what the old one obtains.
+    if (!device || !this.#options.crypto.equal(device.identityKey, proven.identityKey)) throw unknownDevice();
+    return device;
   }
 
   async #device(id: DeviceId): Promise<Device> {
@@ -242,8 +287,9 @@ export class RenewalDesk {
     tlsKey: Uint8Array,
     action: 'certificate.renewed' | 'certificate.recovered',
     detail: Record<string, string>,
+    permit: Permit,
   ): Promise<RenewalReply> {
-    const { registry, crypto, clock, limits, authority, issuerId, trustBundle, plan } = this.#options;
+    const { registry, clock, limits, authority, issuerId, trustBundle, plan } = this.#options;
     const deviceId = proven.id;
     // Together: a new issuing CA may come while this one signs.
     const [ca, caId] = [authority(), issuerId()];
@@ -251,39 +297,32 @@ export class RenewalDesk {
     const now = clock.now();
     // Before it is stored: what comes at the same time chooses another.
     const renewAt = plan.add(now, issued.notAfter);
-    const store = registry.transact(async (tx) => {
-      const device = await tx.device(deviceId);
-      if (device) mustBeLetIn(device);
-      // Another key may have taken the id over since this one was proven; it ends what the old one obtains.
-      if (!device || !crypto.equal(device.identityKey, proven.identityKey)) throw unknownDevice();
-      const recent = await tx.certificatesOf(deviceId, Math.max(limits.unusedCertificates, burst));
-      const unused = recent
-        .slice(0, limits.unusedCertificates)
-        .filter((each) => each.state === 'issued' && each.notAfter > now);
-      if (unused.length >= limits.unusedCertificates) {
-        throw new IdentityError(
-          'TOO_MANY_REQUESTS',
-          `This device has ${unused.length} certificates that it never used. It should use one of them, or wait until they expire.`,
-          { retryAfterMs: unused.at(-1)!.notAfter.getTime() - now.getTime() },
-        );
-      }
-      const ageMs = now.getTime() - (recent[burst - 1]?.createdAt.getTime() ?? Number.NEGATIVE_INFINITY);
+    const store = registry.transact(async (tx): Promise<Issued> => {
+      const device = await this.#same(tx, proven);
+      const recent = await tx.certificatesOf(deviceId, burst);
+      const ageMs = (each: CertificateRecord | undefined) =>
+        each ? now.getTime() - each.createdAt.getTime() : Number.POSITIVE_INFINITY;
       // One from the future says that the clock was set back, and nothing else.
-      if (ageMs >= 0 && ageMs < burstWindowMs) {
+      const isWithin = (each: CertificateRecord | undefined, ms: number) =>
+        ageMs(each) >= 0 && ageMs(each) < ms;
+      if (isWithin(recent[burst - 1], burstWindowMs)) {
         throw new IdentityError(
           'TOO_MANY_REQUESTS',
           `This device was given ${burst} certificates in ${burstWindowMs / 60_000} minutes.`,
-          { retryAfterMs: burstWindowMs - ageMs },
+          { retryAfterMs: burstWindowMs - ageMs(recent[burst - 1]) },
         );
       }
-      const oldestEnd = await tx.endOfOlderCertificate(deviceId, notEnded - 1);
-      if (oldestEnd && oldestEnd > now) {
+      const paceMs = Math.ceil(limits.deviceCertificateLifeMs / unpaced);
+      const oldestEnd = await tx.endOfOlderCertificate(deviceId, unpaced - 1);
+      if (oldestEnd && oldestEnd > now && isWithin(recent[0], paceMs)) {
         throw new IdentityError(
           'TOO_MANY_REQUESTS',
-          `This device has ${notEnded} certificates that have not ended. It should use one of them.`,
-          { retryAfterMs: oldestEnd.getTime() - now.getTime() },
+          `This device has ${unpaced} certificates that have not ended. It should use one of them.`,
+          { retryAfterMs: paceMs - ageMs(recent[0]) },
         );
       }
+      const refusal = await permit(tx, device, now);
+      if (refusal) return { refusal };
       const certificate: CertificateRecord = {
         ...issued,
         subject: { kind: 'device', id: deviceId },
@@ -293,9 +332,11 @@ export class RenewalDesk {
         recovered: action === 'certificate.recovered',
         renewAt,
       };
+      const unused = (await tx.livingCertificates(deviceId)).filter(({ state }) => state === 'issued');
       await tx.insertCertificate(certificate);
-      if (device.recoveryReleasedAt && action === 'certificate.recovered') {
-        await tx.updateDevice({ ...device, recoveryReleasedAt: undefined });
+      if (action === 'certificate.recovered' && (device.recoveryReleasedAt || device.certificateRevokedAt)) {
+        const present = await this.#same(tx, proven);
+        await tx.updateDevice({ ...present, certificateRevokedAt: undefined, recoveryReleasedAt: undefined });
       }
       await tx.appendAudit({
         at: now,
@@ -303,12 +344,19 @@ export class RenewalDesk {
         subject: issued.serial,
         detail: { ...certificateFacts(certificate), ...detail },
       });
-      return recent[0];
+      // Their answers were lost: whoever proves the identity key must not be kept out by what it never got.
+      for (const each of unused.slice(limits.unusedCertificates - 1))
+        await supersede(tx, each, issued.serial, now);
+      return { previous: recent[0] };
     });
-    const previous = await store.catch((error) => {
+    const { previous, refusal } = await store.catch((error) => {
       plan.remove(renewAt);
       throw error;
     });
+    if (refusal) {
+      plan.remove(renewAt);
+      throw refusal;
+    }
     plan.remove(previous?.renewAt);
     return {
       certificateChain: [issued.der, ca.issuingCertificate],

@@ -8,6 +8,7 @@ import { TlsKey } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
 import { type PairedEnrollment, storeEnrollment } from '../device/enrollment.ts';
 import type { DeviceIdentity } from '../device/identity.ts';
+import { hasCode } from '../errors.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 import type { KeyProof, RenewalReply } from './daemon.ts';
 import { EARLIEST_RENEWAL, LATEST_RENEWAL } from './plan.ts';
@@ -42,7 +43,8 @@ export async function renewCertificate(
   const tlsKey = TlsKey.generate();
   const { serial } = readPeerCertificate(enrollment.certificateChain[0] ?? new Uint8Array());
   const signed = renewalInput(device.identity.id, serial, tlsKey.publicKey);
-  return adopt(device, enrollment, tlsKey, await renew(await proofOf(device, tlsKey, signed)));
+  const proof = await proofOf(device, tlsKey, signed);
+  return adopt(device, enrollment, tlsKey, await withRoom(device.secrets, () => renew(proof)));
 }
 
 /** A new certificate for a device whose old one has expired or is not known any more. @throws as `renewCertificate`. */
@@ -52,11 +54,34 @@ export async function recoverCertificate(
   peer: RecoveryPeer,
 ): Promise<PairedEnrollment> {
   const tlsKey = TlsKey.generate();
-  const challenge = await peer.challenge();
   const { id } = device.identity;
-  const signed = recoveryInput(peer.channelBinding, challenge, id, tlsKey.publicKey);
-  const proof = await proofOf(device, tlsKey, signed);
-  return adopt(device, enrollment, tlsKey, await peer.recover({ ...proof, challenge, deviceId: id }));
+  const reply = await withRoom(device.secrets, async () => {
+    const challenge = await peer.challenge();
+    const signed = recoveryInput(peer.channelBinding, challenge, id, tlsKey.publicKey);
+    return peer.recover({ ...(await proofOf(device, tlsKey, signed)), challenge, deviceId: id });
+  });
+  return adopt(device, enrollment, tlsKey, reply);
+}
+
+const roomName = 'renewal/room';
+/** More than an enrollment has. */
+const roomBytes = 16 * 1024;
+
+/**
+ * Holds the space that the answer takes while it is asked for: a device whose disk is full does not ask for certificates
+ * that it then loses.
+ * @throws STORE_FULL and whatever else the secret store says, before anybody was asked.
+ */
+async function withRoom<T>(secrets: SecretStore, ask: () => Promise<T>): Promise<T> {
+  await secrets.write(roomName, new Uint8Array(roomBytes));
+  try {
+    return await ask();
+  } finally {
+    await secrets.delete(roomName).catch((error) => {
+      // Another process of this device has done it.
+      if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
+    });
+  }
 }
 
 /**

@@ -30,6 +30,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('revocation_reason', 'text')
         .addColumn('clone_seen_at', 'bigint')
         .addColumn('clone_reported_at', 'bigint')
+        .addColumn('certificate_revoked_at', 'bigint')
         .addColumn('recovery_asked_at', 'bigint')
         .addColumn('recovery_released_at', 'bigint')
         .execute();
@@ -90,6 +91,13 @@ export function registryTables(types: ColumnTypes): Migration {
         .createIndex('certificates_subject')
         .on('certificates')
         .columns(['subject_id', 'created_at'])
+        .execute();
+      // Those that a device may use: one in use, and a few that were never used.
+      await db.schema
+        .createIndex('certificates_living')
+        .on('certificates')
+        .columns(['subject_id', 'created_at', 'serial'])
+        .where(sql.ref('state'), 'in', [sql.lit('issued'), sql.lit('active')])
         .execute();
       // What a revocation list is made of, in its order.
       await db.schema

@@ -24,6 +24,7 @@ export function deviceRow(device: Device): DevicesTable {
     revocation_reason: device.revocationReason ?? null,
     clone_seen_at: device.cloneSeenAt ? milliseconds(device.cloneSeenAt) : null,
     clone_reported_at: device.cloneReportedAt ? milliseconds(device.cloneReportedAt) : null,
+    certificate_revoked_at: device.certificateRevokedAt ? milliseconds(device.certificateRevokedAt) : null,
     recovery_asked_at: device.recoveryAskedAt ? milliseconds(device.recoveryAskedAt) : null,
     recovery_released_at: device.recoveryReleasedAt ? milliseconds(device.recoveryReleasedAt) : null,
   };
@@ -44,6 +45,7 @@ export function readDevice(row: Row): Device {
     revocationReason: optional(text)(row, 'revocation_reason'),
     cloneSeenAt: optional(instant)(row, 'clone_seen_at'),
     cloneReportedAt: optional(instant)(row, 'clone_reported_at'),
+    certificateRevokedAt: optional(instant)(row, 'certificate_revoked_at'),
     recoveryAskedAt: optional(instant)(row, 'recovery_asked_at'),
     recoveryReleasedAt: optional(instant)(row, 'recovery_released_at'),
   };

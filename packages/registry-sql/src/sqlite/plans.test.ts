@@ -53,10 +53,15 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
       /certificates_subject \(subject_id=\?\)/,
     ],
     auditAfter: [statements.auditAfter({ seq: 1, limit }), /PRIMARY KEY \(rowid>\?\)/],
-    audit: [statements.audit({ limit, before: 9, subject: undefined }), /PRIMARY KEY \(rowid<\?\)/],
+    audit: [statements.audit({ limit, before: 9 }), /PRIMARY KEY \(rowid<\?\)/],
     auditOf: [
       statements.audit({ limit, before: 9, subject: 's' }),
       /audit_subject \(subject=\? AND seq<\?\)/,
+    ],
+    auditOfAction: [statements.audit({ limit, subject: 's', action: 'a' }), /audit_subject \(subject=\?\)/],
+    livingCertificates: [
+      statements.livingCertificates({ device_id: 'd' }),
+      /certificates_living \(subject_id=\?\)/,
     ],
   };
   for (const [name, [query, expected]] of Object.entries(searches)) {

@@ -189,6 +189,12 @@ export declare type DeviceEvent = Message<"palyra.node.v1.DeviceEvent"> & {
      */
     value: CapabilityResult;
     case: "result";
+  } | {
+    /**
+     * @generated from field: palyra.node.v1.Alive alive = 3;
+     */
+    value: Alive;
+    case: "alive";
   } | { case: undefined; value?: undefined };
 };
 
@@ -229,6 +235,20 @@ export declare type Hello = Message<"palyra.node.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export declare const HelloSchema: GenMessage<Hello>;
+
+/**
+ * The answer to a Probe.
+ *
+ * @generated from message palyra.node.v1.Alive
+ */
+export declare type Alive = Message<"palyra.node.v1.Alive"> & {
+};
+
+/**
+ * Describes the message palyra.node.v1.Alive.
+ * Use `create(AliveSchema)` to create a new message.
+ */
+export declare const AliveSchema: GenMessage<Alive>;
 
 /**
  * The answer to one Execute. Sent again after a reconnect until the daemon has said Settled.
@@ -330,6 +350,12 @@ export declare type DaemonEvent = Message<"palyra.node.v1.DaemonEvent"> & {
      */
     value: Settled;
     case: "settled";
+  } | {
+    /**
+     * @generated from field: palyra.node.v1.Probe probe = 6;
+     */
+    value: Probe;
+    case: "probe";
   } | { case: undefined; value?: undefined };
 };
 
@@ -354,6 +380,20 @@ export declare type Welcome = Message<"palyra.node.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export declare const WelcomeSchema: GenMessage<Welcome>;
+
+/**
+ * Another agent has come as this device: is this one still there? Answered at once with Alive.
+ *
+ * @generated from message palyra.node.v1.Probe
+ */
+export declare type Probe = Message<"palyra.node.v1.Probe"> & {
+};
+
+/**
+ * Describes the message palyra.node.v1.Probe.
+ * Use `create(ProbeSchema)` to create a new message.
+ */
+export declare const ProbeSchema: GenMessage<Probe>;
 
 /**
  * @generated from message palyra.node.v1.Execute
@@ -461,8 +501,9 @@ export declare const NodeService: GenService<{
     output: typeof RenewResponseSchema;
   },
   /**
-   * The device's standing channel: what the daemon asks of it, and its answers. One at a time per device; a newer one
-   * takes over from an older. Resumes after a reconnect, see Hello.
+   * The device's standing channel: what the daemon asks of it, and its answers. One at a time per device: the same agent
+   * takes over from its older channel, another agent only from one that does not answer a Probe (else CHANNEL_IN_USE).
+   * Resumes after a reconnect, see Hello.
    *
    * @generated from rpc palyra.node.v1.NodeService.Events
    */

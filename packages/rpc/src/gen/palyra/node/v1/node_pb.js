@@ -8,7 +8,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
  * Describes the file palyra/node/v1/node.proto.
  */
 export const file_palyra_node_v1_node = /*@__PURE__*/
-  fileDesc("ChlwYWx5cmEvbm9kZS92MS9ub2RlLnByb3RvEg5wYWx5cmEubm9kZS52MSI5Cg9SZWdpc3RlclJlcXVlc3QSEAoIcGxhdGZvcm0YASABKAkSFAoMY2FwYWJpbGl0aWVzGAIgAygJIhIKEFJlZ2lzdGVyUmVzcG9uc2UiDwoNU3RhdHVzUmVxdWVzdCLDAQoOU3RhdHVzUmVzcG9uc2USEQoJZGFlbW9uX2lkGAEgASgJEhQKDHRydXN0X2RvbWFpbhgCIAEoCRIRCglkZXZpY2VfaWQYAyABKAkSEwoLZGV2aWNlX25hbWUYBCABKAkSDgoGc2VyaWFsGAUgASgJEiAKGGNlcnRpZmljYXRlX25vdF9hZnRlcl9tcxgGIAEoAxIWCg5kYWVtb25fdGltZV9tcxgHIAEoAxIWCg5yZW5ld19hZnRlcl9tcxgIIAEoDSJSCgxSZW5ld1JlcXVlc3QSDwoHdGxzX2tleRgBIAEoDBIVCg10bHNfa2V5X3Byb29mGAIgASgMEhoKEmlkZW50aXR5X3NpZ25hdHVyZRgDIAEoDCJYCg1SZW5ld1Jlc3BvbnNlEhkKEWNlcnRpZmljYXRlX2NoYWluGAEgAygMEhQKDHRydXN0X2J1bmRsZRgCIAMoDBIWCg5yZW5ld19hZnRlcl9tcxgDIAEoDSJyCgtEZXZpY2VFdmVudBImCgVoZWxsbxgBIAEoCzIVLnBhbHlyYS5ub2RlLnYxLkhlbGxvSAASMgoGcmVzdWx0GAIgASgLMiAucGFseXJhLm5vZGUudjEuQ2FwYWJpbGl0eVJlc3VsdEgAQgcKBWV2ZW50IkEKBUhlbGxvEhAKCGFnZW50X2lkGAEgASgMEhAKCGxhc3Rfc2VxGAIgASgEEhQKDHF1aWNfcHJvYmxlbRgDIAEoCSJyChBDYXBhYmlsaXR5UmVzdWx0Eg8KB2NhbGxfaWQYASABKAkSEAoGb3V0cHV0GAIgASgMSAASMAoFZXJyb3IYAyABKAsyHy5wYWx5cmEubm9kZS52MS5DYXBhYmlsaXR5RXJyb3JIAEIJCgdvdXRjb21lIjAKD0NhcGFiaWxpdHlFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAki0QEKC0RhZW1vbkV2ZW50EgsKA3NlcRgBIAEoBBIqCgd3ZWxjb21lGAIgASgLMhcucGFseXJhLm5vZGUudjEuV2VsY29tZUgAEioKB2V4ZWN1dGUYAyABKAsyFy5wYWx5cmEubm9kZS52MS5FeGVjdXRlSAASKAoGY2FuY2VsGAQgASgLMhYucGFseXJhLm5vZGUudjEuQ2FuY2VsSAASKgoHc2V0dGxlZBgFIAEoCzIXLnBhbHlyYS5ub2RlLnYxLlNldHRsZWRIAEIHCgVldmVudCIhCgdXZWxjb21lEhYKDmRhZW1vbl90aW1lX21zGAEgASgDIlEKB0V4ZWN1dGUSDwoHY2FsbF9pZBgBIAEoCRISCgpjYXBhYmlsaXR5GAIgASgJEg0KBWlucHV0GAMgASgMEhIKCnRpbWVvdXRfbXMYBCABKA0iGQoGQ2FuY2VsEg8KB2NhbGxfaWQYASABKAkiGgoHU2V0dGxlZBIPCgdjYWxsX2lkGAEgASgJMrMCCgtOb2RlU2VydmljZRJNCghSZWdpc3RlchIfLnBhbHlyYS5ub2RlLnYxLlJlZ2lzdGVyUmVxdWVzdBogLnBhbHlyYS5ub2RlLnYxLlJlZ2lzdGVyUmVzcG9uc2USRwoGU3RhdHVzEh0ucGFseXJhLm5vZGUudjEuU3RhdHVzUmVxdWVzdBoeLnBhbHlyYS5ub2RlLnYxLlN0YXR1c1Jlc3BvbnNlEkQKBVJlbmV3EhwucGFseXJhLm5vZGUudjEuUmVuZXdSZXF1ZXN0Gh0ucGFseXJhLm5vZGUudjEuUmVuZXdSZXNwb25zZRJGCgZFdmVudHMSGy5wYWx5cmEubm9kZS52MS5EZXZpY2VFdmVudBobLnBhbHlyYS5ub2RlLnYxLkRhZW1vbkV2ZW50KAEwAWIGcHJvdG8z");
+  fileDesc("ChlwYWx5cmEvbm9kZS92MS9ub2RlLnByb3RvEg5wYWx5cmEubm9kZS52MSI5Cg9SZWdpc3RlclJlcXVlc3QSEAoIcGxhdGZvcm0YASABKAkSFAoMY2FwYWJpbGl0aWVzGAIgAygJIhIKEFJlZ2lzdGVyUmVzcG9uc2UiDwoNU3RhdHVzUmVxdWVzdCLDAQoOU3RhdHVzUmVzcG9uc2USEQoJZGFlbW9uX2lkGAEgASgJEhQKDHRydXN0X2RvbWFpbhgCIAEoCRIRCglkZXZpY2VfaWQYAyABKAkSEwoLZGV2aWNlX25hbWUYBCABKAkSDgoGc2VyaWFsGAUgASgJEiAKGGNlcnRpZmljYXRlX25vdF9hZnRlcl9tcxgGIAEoAxIWCg5kYWVtb25fdGltZV9tcxgHIAEoAxIWCg5yZW5ld19hZnRlcl9tcxgIIAEoDSJSCgxSZW5ld1JlcXVlc3QSDwoHdGxzX2tleRgBIAEoDBIVCg10bHNfa2V5X3Byb29mGAIgASgMEhoKEmlkZW50aXR5X3NpZ25hdHVyZRgDIAEoDCJYCg1SZW5ld1Jlc3BvbnNlEhkKEWNlcnRpZmljYXRlX2NoYWluGAEgAygMEhQKDHRydXN0X2J1bmRsZRgCIAMoDBIWCg5yZW5ld19hZnRlcl9tcxgDIAEoDSKaAQoLRGV2aWNlRXZlbnQSJgoFaGVsbG8YASABKAsyFS5wYWx5cmEubm9kZS52MS5IZWxsb0gAEjIKBnJlc3VsdBgCIAEoCzIgLnBhbHlyYS5ub2RlLnYxLkNhcGFiaWxpdHlSZXN1bHRIABImCgVhbGl2ZRgDIAEoCzIVLnBhbHlyYS5ub2RlLnYxLkFsaXZlSABCBwoFZXZlbnQiQQoFSGVsbG8SEAoIYWdlbnRfaWQYASABKAwSEAoIbGFzdF9zZXEYAiABKAQSFAoMcXVpY19wcm9ibGVtGAMgASgJIgcKBUFsaXZlInIKEENhcGFiaWxpdHlSZXN1bHQSDwoHY2FsbF9pZBgBIAEoCRIQCgZvdXRwdXQYAiABKAxIABIwCgVlcnJvchgDIAEoCzIfLnBhbHlyYS5ub2RlLnYxLkNhcGFiaWxpdHlFcnJvckgAQgkKB291dGNvbWUiMAoPQ2FwYWJpbGl0eUVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSL5AQoLRGFlbW9uRXZlbnQSCwoDc2VxGAEgASgEEioKB3dlbGNvbWUYAiABKAsyFy5wYWx5cmEubm9kZS52MS5XZWxjb21lSAASKgoHZXhlY3V0ZRgDIAEoCzIXLnBhbHlyYS5ub2RlLnYxLkV4ZWN1dGVIABIoCgZjYW5jZWwYBCABKAsyFi5wYWx5cmEubm9kZS52MS5DYW5jZWxIABIqCgdzZXR0bGVkGAUgASgLMhcucGFseXJhLm5vZGUudjEuU2V0dGxlZEgAEiYKBXByb2JlGAYgASgLMhUucGFseXJhLm5vZGUudjEuUHJvYmVIAEIHCgVldmVudCIhCgdXZWxjb21lEhYKDmRhZW1vbl90aW1lX21zGAEgASgDIgcKBVByb2JlIlEKB0V4ZWN1dGUSDwoHY2FsbF9pZBgBIAEoCRISCgpjYXBhYmlsaXR5GAIgASgJEg0KBWlucHV0GAMgASgMEhIKCnRpbWVvdXRfbXMYBCABKA0iGQoGQ2FuY2VsEg8KB2NhbGxfaWQYASABKAkiGgoHU2V0dGxlZBIPCgdjYWxsX2lkGAEgASgJMrMCCgtOb2RlU2VydmljZRJNCghSZWdpc3RlchIfLnBhbHlyYS5ub2RlLnYxLlJlZ2lzdGVyUmVxdWVzdBogLnBhbHlyYS5ub2RlLnYxLlJlZ2lzdGVyUmVzcG9uc2USRwoGU3RhdHVzEh0ucGFseXJhLm5vZGUudjEuU3RhdHVzUmVxdWVzdBoeLnBhbHlyYS5ub2RlLnYxLlN0YXR1c1Jlc3BvbnNlEkQKBVJlbmV3EhwucGFseXJhLm5vZGUudjEuUmVuZXdSZXF1ZXN0Gh0ucGFseXJhLm5vZGUudjEuUmVuZXdSZXNwb25zZRJGCgZFdmVudHMSGy5wYWx5cmEubm9kZS52MS5EZXZpY2VFdmVudBobLnBhbHlyYS5ub2RlLnYxLkRhZW1vbkV2ZW50KAEwAWIGcHJvdG8z");
 
 /**
  * Describes the message palyra.node.v1.RegisterRequest.
@@ -67,53 +67,67 @@ export const HelloSchema = /*@__PURE__*/
   messageDesc(file_palyra_node_v1_node, 7);
 
 /**
+ * Describes the message palyra.node.v1.Alive.
+ * Use `create(AliveSchema)` to create a new message.
+ */
+export const AliveSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 8);
+
+/**
  * Describes the message palyra.node.v1.CapabilityResult.
  * Use `create(CapabilityResultSchema)` to create a new message.
  */
 export const CapabilityResultSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 8);
+  messageDesc(file_palyra_node_v1_node, 9);
 
 /**
  * Describes the message palyra.node.v1.CapabilityError.
  * Use `create(CapabilityErrorSchema)` to create a new message.
  */
 export const CapabilityErrorSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 9);
+  messageDesc(file_palyra_node_v1_node, 10);
 
 /**
  * Describes the message palyra.node.v1.DaemonEvent.
  * Use `create(DaemonEventSchema)` to create a new message.
  */
 export const DaemonEventSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 10);
+  messageDesc(file_palyra_node_v1_node, 11);
 
 /**
  * Describes the message palyra.node.v1.Welcome.
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 11);
+  messageDesc(file_palyra_node_v1_node, 12);
+
+/**
+ * Describes the message palyra.node.v1.Probe.
+ * Use `create(ProbeSchema)` to create a new message.
+ */
+export const ProbeSchema = /*@__PURE__*/
+  messageDesc(file_palyra_node_v1_node, 13);
 
 /**
  * Describes the message palyra.node.v1.Execute.
  * Use `create(ExecuteSchema)` to create a new message.
  */
 export const ExecuteSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 12);
+  messageDesc(file_palyra_node_v1_node, 14);
 
 /**
  * Describes the message palyra.node.v1.Cancel.
  * Use `create(CancelSchema)` to create a new message.
  */
 export const CancelSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 13);
+  messageDesc(file_palyra_node_v1_node, 15);
 
 /**
  * Describes the message palyra.node.v1.Settled.
  * Use `create(SettledSchema)` to create a new message.
  */
 export const SettledSchema = /*@__PURE__*/
-  messageDesc(file_palyra_node_v1_node, 14);
+  messageDesc(file_palyra_node_v1_node, 16);
 
 /**
  * What a paired device may call over mutual TLS.

@@ -1,0 +1,34 @@
+// `palyra node use`: which daemon is meant where none is named, by an explicit act of the person.
+
+import { loadEnrollments, setDefaultDaemon } from '@palyra/identity';
+import type { Command } from 'commander';
+import type { Cli } from '../cli.ts';
+import { chooseDaemon, daemonArgument, openDeviceStore } from '../device-store.ts';
+import { withExamples } from '../help.ts';
+
+export function addNodeUse(node: Command, cli: () => Cli): void {
+  withExamples(
+    node
+      .command('use')
+      .argument('<daemon>', daemonArgument)
+      .description('Make a daemon the default of this device: the one that is meant where none is named.')
+      .action((reference: string) => use(cli(), reference)),
+    'palyra node use 7K3QX9AB',
+    'palyra node use home.example.internal --json',
+  );
+}
+
+async function use(cli: Cli, reference: string): Promise<void> {
+  const secrets = await openDeviceStore(cli.home);
+  try {
+    const paired = (await loadEnrollments(secrets)).filter((each) => each.state === 'paired');
+    const { root, daemonId, trustDomain } = await chooseDaemon(cli, paired, reference, '');
+    await setDefaultDaemon(secrets, root);
+    cli.output.answer(
+      { daemon_id: daemonId, trust_domain: trustDomain, root_fingerprint: root },
+      () => `The default of this device is the daemon ${daemonId} of ${trustDomain} (root SHA-256 ${root}).`,
+    );
+  } finally {
+    await secrets.close();
+  }
+}
