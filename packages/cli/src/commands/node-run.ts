@@ -12,7 +12,7 @@ import {
 import type { IdentityError, PairedEnrollment } from '@palyra/identity';
 import { dialPairing } from '@palyra/rpc';
 import { type Command, Option } from 'commander';
-import type { Cli } from '../cli.ts';
+import { type Cli, stayUp } from '../cli.ts';
 import { dialBy, type Transport, withDevice } from '../device-connection.ts';
 import { pairedEnrollment } from '../device-store.ts';
 import { withExamples } from '../help.ts';
@@ -54,6 +54,7 @@ export function addNodeRun(node: Command, cli: () => Cli): void {
 }
 
 async function run(cli: Cli, options: RunOptions): Promise<void> {
+  stayUp(cli);
   const enrollment = await pairedEnrollment(cli, options.daemon);
   const capabilities = await offered(cli, options);
   if (options.out) await writeCredentialFiles(options.out, enrollment);
