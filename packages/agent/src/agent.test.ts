@@ -3,9 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRouterTransport } from '@connectrpc/connect';
+import { IdentityError } from '@palyra/identity';
 import { type NodeConnection, NodeService } from '@palyra/rpc';
 import { TestDaemon } from '../../../tests/testing/running-daemon.ts';
 import { makeDevice, pair } from '../../../tests/testing/sample-device.ts';
+import { within } from '../../../tests/testing/until.ts';
 import { type AgentState, runAgent } from './agent.ts';
 
 test('a daemon that settles calls whose work goes on does not get more of them than an agent can run', async (t) => {
@@ -62,3 +64,52 @@ test('a daemon that settles calls whose work goes on does not get more of them t
   assert.equal(last?.state === 'disconnected' && last.error.code, 'TOO_MANY_REQUESTS');
   assert.equal(started, 1024);
 });
+
+for (const where of ['dials', 'registers', 'dials for its recovery'] as const) {
+  test(`an agent that is told to end while it ${where} ends at once, and its connection is closed`, async (t) => {
+    const device = await makeDevice();
+    const enrollment = await pair(await TestDaemon.start(t), device);
+    const stop = new AbortController();
+    const closed = Promise.withResolvers<void>();
+    const late = Promise.withResolvers<NodeConnection>();
+    const isRecovery = where === 'dials for its recovery';
+    const connection: NodeConnection = {
+      name: 'http2',
+      transport: createRouterTransport(({ service }) => {
+        service(NodeService, {
+          register() {
+            stop.abort();
+            return new Promise<never>(() => {});
+          },
+        });
+      }),
+      closed: new Promise(() => {}),
+      close: closed.resolve,
+      destroy() {},
+    };
+    const dial = () => {
+      if (where === 'registers') return Promise.resolve(connection);
+      stop.abort();
+      return late.promise;
+    };
+    const gone = new IdentityError('CERTIFICATE_UNKNOWN', 'The daemon does not know it.');
+    await within(
+      'the end of the agent',
+      runAgent({
+        device,
+        enrollment,
+        dial: isRecovery ? () => Promise.reject(gone) : dial,
+        dialRecovery: async () => ({
+          ...(await dial()),
+          channelBinding: new Uint8Array(),
+          closed: Promise.resolve(undefined),
+        }),
+        capabilities: new Map(),
+        platform: 'linux x64',
+        signal: stop.signal,
+      }),
+    );
+    late.resolve(connection);
+    await within('the close of the connection', closed.promise);
+  });
+}

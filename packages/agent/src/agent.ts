@@ -140,6 +140,7 @@ async function serveUntilEnd(agent: Agent, options: AgentOptions): Promise<void>
         }
         if (!hasPaused) lost = 0;
         const problem = await agent.recover();
+        if (signal.aborted) break;
         if (!problem) {
           recovered = performance.now();
           hasPaused = false;
@@ -206,15 +207,15 @@ class Agent {
     const { dial, capabilities, platform, signal, onState } = this.#options;
     // The one it replaced would look like a copy of this device.
     await this.adoptStored();
-    const connection = await dial(this.#enrollment);
+    const connection = await dialled(signal, dial(this.#enrollment));
     const ended = new AbortController();
     const end = () => ended.abort();
-    signal.addEventListener('abort', end);
+    const over = AbortSignal.any([signal, ended.signal]);
     let renewal: Renewal | undefined;
     try {
       const node = createClient(NodeService, connection.transport);
       renewal = this.#watchRenewal(node, end);
-      await node.register({ platform, capabilities: [...capabilities.keys()] });
+      await node.register({ platform, capabilities: [...capabilities.keys()] }, { signal: over });
       const outgoing = new MessageQueue<DeviceEvent>();
       this.#outgoing = outgoing;
       outgoing.push(
@@ -224,7 +225,7 @@ class Agent {
         }),
       );
       for (const result of this.#unsettled.values()) outgoing.push(deviceEvent(result));
-      for await (const { seq, event } of node.events(outgoing, { signal: ended.signal })) {
+      for await (const { seq, event } of node.events(outgoing, { signal: over })) {
         if (event.case === 'welcome') {
           onConnected();
           onState?.({
@@ -240,7 +241,6 @@ class Agent {
       throw renewal?.done ? renewed : error;
     } finally {
       renewal?.stop();
-      signal.removeEventListener('abort', end);
       this.#outgoing.end();
       connection.close();
     }
@@ -248,16 +248,19 @@ class Agent {
 
   /** Gets a new certificate by the identity key. @returns why it could not. */
   async recover(): Promise<IdentityError | undefined> {
-    const { device, dialRecovery, onState } = this.#options;
+    const { device, dialRecovery, signal, onState } = this.#options;
     let connection: Http2Connection | undefined;
+    const cut = () => connection?.destroy();
     try {
-      connection = await dialRecovery(this.#enrollment);
+      connection = await dialled(signal, dialRecovery(this.#enrollment));
+      signal.addEventListener('abort', cut);
       this.#hold(await recoverCertificate(device, this.#enrollment, recoveryPeer(connection)));
       onState?.({ state: 'renewed', how: 'recovery', enrollment: this.#enrollment });
       return undefined;
     } catch (error) {
       return fromConnectError(error);
     } finally {
+      signal.removeEventListener('abort', cut);
       connection?.close();
     }
   }
@@ -400,6 +403,25 @@ const isSame = (one: Uint8Array = new Uint8Array(), other: Uint8Array = new Uint
 
 /** Half to all of it, so that a fleet does not come back at once. */
 const jitter = (ms: number): number => Math.round(ms * (0.5 + Math.random() / 2));
+
+/** A connection that comes after the signal is closed. @throws the signal's reason, as soon as there is one. */
+async function dialled<C extends { close(): void }>(signal: AbortSignal, dialling: Promise<C>): Promise<C> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([dialling, promise]);
+  } catch (error) {
+    dialling.then(
+      (late) => late.close(),
+      () => {},
+    );
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -18,6 +18,12 @@ export interface Cli {
   readonly now: () => number;
 }
 
+/** For what is to stay up: a terminal that closes, and an output that nobody reads or that is full, do not end it. */
+export function stayUp({ invocation, output }: Pick<Cli, 'invocation' | 'output'>): void {
+  invocation.outlivesTerminal();
+  output.dropUnread();
+}
+
 /** A command as this person would type it next. */
 export function followUp(
   { invocation, home, remote }: Pick<Cli, 'invocation' | 'home' | 'remote'>,

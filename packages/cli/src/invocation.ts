@@ -27,8 +27,10 @@ export interface Invocation {
   readonly program: string;
   /** Does it when the process ends, however that comes about. @returns the function that takes it back. */
   readonly atExit: (work: () => void) => () => void;
-  /** Aborted by the first Ctrl-C, SIGTERM or closed output; the reason is the error to end with. */
+  /** Aborted by the first Ctrl-C, SIGTERM, closed terminal or output that cannot be written; the reason is the error to end with. */
   readonly interrupted: AbortSignal;
+  /** From now on neither a terminal that closes nor an output that cannot be written ends the run. */
+  readonly outlivesTerminal: () => void;
   /** The second one ends the process at once, unless a command that takes its time to end takes that over. */
   readonly onInsistence: (take: () => void) => void;
   readonly pid: number;

@@ -2,7 +2,8 @@
 
 import { homedir, hostname } from 'node:os';
 import process from 'node:process';
-import { CliError, exitCodes } from './failure.ts';
+import { CliError, exitCodes, failureOf } from './failure.ts';
+import type { Invocation } from './invocation.ts';
 import { run } from './program.ts';
 
 const { env, stdout, stderr, stdin } = process;
@@ -28,17 +29,49 @@ function interrupt(code: 'INTERRUPTED' | 'TERMINATED'): void {
   insist = undefined;
 }
 
-process.on('SIGINT', () => interrupt('INTERRUPTED'));
-process.on('SIGTERM', () => interrupt('TERMINATED'));
-process.on('SIGHUP', () => interrupt('TERMINATED'));
-for (const stream of [stdout, stderr]) {
-  // Whoever read the answers has gone, as `palyra audit list | head` does.
-  stream.on('error', () => {
-    if (!interruption.signal.aborted) interrupt('TERMINATED');
+/** By whoever started this program, like nohup: they stay so. Node makes it forget them, so bin/palyra looks first. */
+const ignored: ReadonlySet<string> = new Set(env.PALYRA_IGNORED_SIGNALS?.split(' '));
+let outlivesTerminal = false;
+
+for (const [signal, code] of [
+  ['SIGINT', 'INTERRUPTED'],
+  ['SIGTERM', 'TERMINATED'],
+  ['SIGHUP', 'TERMINATED'],
+] as const) {
+  process.on(signal, () => {
+    if (ignored.has(signal.slice('SIG'.length)) || (signal === 'SIGHUP' && outlivesTerminal)) return;
+    interrupt(code);
   });
 }
 
-const exitCode = await run({
+/** Why the answer is not all there. */
+let lost: CliError | undefined;
+
+for (const [stream, name, other] of [
+  [stdout, 'Standard output', stderr],
+  [stderr, 'Standard error', stdout],
+] as const) {
+  let isTold = false;
+  stream.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    if (outlivesTerminal) {
+      if (!isTold && !invocation.args.includes('--json'))
+        other.write(
+          `note: ${name} cannot be written (${code}). What would be printed there is lost until it can.\n`,
+        );
+      isTold = true;
+      return;
+    }
+    // Whoever read the answers has gone, as `palyra audit list | head` does.
+    const isUnread = code === 'EPIPE';
+    const why = isUnread
+      ? new CliError('TERMINATED', 'Interrupted.')
+      : new CliError('FILE_FAILED', `${name} cannot be written: ${message}.`);
+    if (stream === stdout) lost ??= why;
+    interruption.abort(why);
+  });
+}
+
+const invocation: Invocation = {
   args: process.argv.slice(2),
   stdin,
   stdout,
@@ -62,11 +95,26 @@ const exitCode = await run({
   pid: process.pid,
   executable: [process.execPath, process.argv[1] ?? ''],
   isRoot: process.getuid?.() === 0,
+  outlivesTerminal: () => {
+    outlivesTerminal = true;
+  },
   supervision: {
     NOTIFY_SOCKET: env.NOTIFY_SOCKET,
     WATCHDOG_USEC: env.WATCHDOG_USEC,
     WATCHDOG_PID: env.WATCHDOG_PID,
   },
-});
-// Connections and prompts may still hold the process; what was printed goes out first.
-stdout.write('', () => stderr.write('', () => process.exit(exitCode)));
+};
+const exitCode = await run(invocation);
+
+/** How long whoever reads the output may take for the rest of it when the run was told to end, ms. */
+const lastWordsMs = 1000;
+if (interruption.signal.aborted) setTimeout(exit, lastWordsMs);
+// Connections and prompts may still hold the process; what was printed goes out first, or its failure is heard.
+stdout.write('', () => stderr.write('', () => setImmediate(exit)));
+
+function exit(): void {
+  if (!lost || exitCode !== exitCodes.ok) process.exit(exitCode);
+  // The work was done, but whoever asked does not have the answer.
+  if (lost.code === 'FILE_FAILED') stderr.write(`error: ${lost.message} [FILE_FAILED]\n`);
+  process.exit(failureOf(lost).exitCode);
+}

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { Output } from './output.ts';
 import { recorded } from './testing/recorded-run.ts';
@@ -90,5 +91,16 @@ test('there is no progress in a pipe or with --json', (t) => {
     new Output(run.invocation, json).progress(() => 'Waiting');
     t.mock.timers.tick(3000);
     assert.equal(run.stderr(), '');
+  }
+});
+
+test('what nobody reads is dropped where the run outlives its output, and kept where it does not', () => {
+  for (const isOutlived of [true, false]) {
+    const unread = new Writable({ write() {} });
+    const output = new Output({ ...recorded().invocation, stdout: unread }, false);
+    if (isOutlived) output.dropUnread();
+    const line = 'x'.repeat(64 * 1024);
+    for (let index = 0; index < 100; index += 1) output.answer({}, () => line);
+    assert.equal(unread.writableLength < 2 * 1024 * 1024, isOutlived);
   }
 });

@@ -7,6 +7,7 @@
 //   {"error":{"code":"…","message":"…"}} on stdout, as the last line, so that a program reads one stream. The exit
 //   code says it too (failure.ts).
 // - Colour is a help and never the only sign; none with NO_COLOR or where there is no terminal.
+// - The daemon and the agent outlive their output: what nobody reads there is dropped, and never piles up.
 // - What takes longer than a second says how long it has been, on a terminal only.
 
 import { styleText } from 'node:util';
@@ -17,6 +18,9 @@ import { formatSpan } from './time.ts';
 
 type Style = 'bold' | 'dim' | 'red' | 'yellow';
 
+/** Of what nobody has read yet, in an output that is outlived. */
+const maxUnreadBytes = 1024 * 1024;
+
 const eraseLine = '\r\u001b[2K';
 
 export class Output {
@@ -26,6 +30,7 @@ export class Output {
   readonly #stdout: Sink;
   readonly #stderr: Sink;
   readonly #color: boolean;
+  #dropsUnread = false;
   #hasProgressLine = false;
 
   constructor({ stdout, stderr, noColor }: Invocation, json: boolean) {
@@ -36,17 +41,22 @@ export class Output {
     this.#color = !noColor;
   }
 
+  /** For what runs until it is told to end: lines that nobody reads are dropped. */
+  dropUnread(): void {
+    this.#dropsUnread = true;
+  }
+
   /** What was asked for. */
   answer(forPrograms: unknown, forPeople: () => string): void {
     this.#eraseProgress();
-    this.#stdout.write(`${this.json ? printableJson(forPrograms) : forPeople()}\n`);
+    this.#print(this.#stdout, `${this.json ? printableJson(forPrograms) : forPeople()}\n`);
   }
 
   /** What a person should know besides. */
   note(text: string): void {
     if (this.json) return;
     this.#eraseProgress();
-    this.#stderr.write(`${text}\n`);
+    this.#print(this.#stderr, `${text}\n`);
   }
 
   failure({ code, message, retryAfterMs, stack }: Failure): void {
@@ -95,6 +105,11 @@ export class Output {
       clearInterval(timer);
       this.#eraseProgress();
     };
+  }
+
+  #print(sink: Sink, text: string): void {
+    if (this.#dropsUnread && sink.writableLength > maxUnreadBytes) return;
+    sink.write(text);
   }
 
   #eraseProgress(): void {

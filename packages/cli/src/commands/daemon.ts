@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import type { RunningDaemon } from '@palyra/daemon';
 import { type CloneSign, checkTrusted, IdentityError, type RegistryEvent } from '@palyra/identity';
 import type { Command } from 'commander';
-import { type Cli, followUp } from '../cli.ts';
+import { type Cli, followUp, stayUp } from '../cli.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { type PairingChange, pairingChangeLine } from '../pairing-view.ts';
@@ -41,6 +41,7 @@ export function addDaemon(program: Command, cli: () => Cli): void {
 
 async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
   const { output, invocation } = cli;
+  stayUp(cli);
   const config = options.config === undefined ? undefined : await readConfigFile(options.config);
   // Loaded here, so that the other commands start without it.
   const { startDaemon } = await import('@palyra/daemon');

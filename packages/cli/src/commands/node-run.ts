@@ -13,7 +13,7 @@ import type { IdentityError, PairedEnrollment } from '@palyra/identity';
 import { dialPairing } from '@palyra/rpc';
 import { type Command, Option } from 'commander';
 import { takeAgentLock } from '../agent-lock.ts';
-import type { Cli } from '../cli.ts';
+import { type Cli, stayUp } from '../cli.ts';
 import { dialBy, type Transport, withDevice } from '../device-connection.ts';
 import { daemonOption, pairedEnrollment } from '../device-store.ts';
 import { CliError } from '../failure.ts';
@@ -58,6 +58,7 @@ async function run(cli: Cli, options: RunOptions): Promise<void> {
       'USAGE',
       '--on-renew runs after the files of --out have changed. Name their folder: --out FOLDER',
     );
+  stayUp(cli);
   const enrollment = await pairedEnrollment(cli, options.daemon);
   const release = await takeAgentLock(cli.home, enrollment);
   try {

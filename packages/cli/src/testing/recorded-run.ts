@@ -64,6 +64,7 @@ export function recorded(options: RecordedOptions = {}): Recorded {
     program: options.program ?? 'palyra',
     atExit: () => () => {},
     interrupted: options.interrupted ?? new AbortController().signal,
+    outlivesTerminal: () => {},
     onInsistence: () => {},
     pid: process.pid,
     executable: options.executable ?? ['/usr/bin/node', '/opt/palyra/bin/palyra.js'],
