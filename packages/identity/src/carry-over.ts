@@ -106,7 +106,10 @@ async function carryDevices(
       const known = await registry.device(device.id);
       // Of an ordinary device that was paired since nothing is refused: it pairs again.
       if (!known && isOrdinary(device) && !rekeyed.has(device.id)) continue;
-      const change = { known, next: known ? restricted(known, device, history) : rememberedOnly(device) };
+      const change = {
+        known,
+        next: known ? restricted(known, device, history, now) : rememberedOnly(device),
+      };
       if (!isChange(change)) continue;
       changes.push(change);
       if (change.next.state === 'revoked') revoked.push(device.id);
@@ -117,7 +120,7 @@ async function carryDevices(
 }
 
 /** As the backup has it, with every refusal since. */
-function restricted(known: Device, before: Device, history: History): Device {
+function restricted(known: Device, before: Device, history: History, now: Date): Device {
   const sameKey = sameBytes(known.identityKey, before.identityKey);
   // What the operator gave was given to the holder of the key of that time.
   const kept = sameKey ? known : undefined;
@@ -132,7 +135,8 @@ function restricted(known: Device, before: Device, history: History): Device {
     revocationReason: before.revocationReason ?? known.revocationReason,
     cloneSeenAt: later(kept?.cloneSeenAt, before.cloneSeenAt),
     cloneReportedAt: later(kept?.cloneReportedAt, before.cloneReportedAt),
-    certificateRevokedAt: later(kept?.certificateRevokedAt, before.certificateRevokedAt),
+    // Another key was let in since: that was granted, and is asked about again.
+    certificateRevokedAt: kept ? later(kept.certificateRevokedAt, before.certificateRevokedAt) : now,
     recoveryAskedAt: later(kept?.recoveryAskedAt, before.recoveryAskedAt),
     // Good once: one that is not there any more was used or taken back.
     recoveryReleasedAt:

@@ -63,7 +63,7 @@ const sticky = 0o1000;
 /** All that the system looks at to find the file, from `/` on: folders, links, and the file itself as the last. */
 async function wayTo(file: string): Promise<[Step, ...Step[]]> {
   const way: [Step, ...Step[]] = [{ path: '/', stats: await lstat('/') }];
-  const ahead = file.split('/');
+  let ahead = file.split('/');
   let at = '/';
   for (let links = 0; ahead.length > 0; ) {
     const name = ahead.shift()!;
@@ -80,7 +80,7 @@ async function wayTo(file: string): Promise<[Step, ...Step[]]> {
       throw refused(`${file} leads through more than ${maxLinks} links. Name the file itself.`);
     const target = await readlink(path);
     if (target.startsWith('/')) at = '/';
-    ahead.unshift(...target.split('/'));
+    ahead = [...target.split('/'), ...ahead];
   }
   return way;
 }
