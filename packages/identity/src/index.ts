@@ -99,8 +99,8 @@ export type {
 export type { ApprovalChoice, MintedCode } from './pairing/desk.ts';
 export { awaitPairing, type PairingDevice, type PairingPeer, requestPairing } from './pairing/device.ts';
 export { MAX_NAME_LENGTH, parseDeviceKind, parseDeviceName, parseDeviceRole } from './pairing/name.ts';
-export type { Pairing, PairingEvent, PairingRequest, PairingState } from './pairing/state.ts';
-export { isDue, step } from './pairing/state.ts';
+export type { DueBounds, Pairing, PairingEvent, PairingRequest, PairingState } from './pairing/state.ts';
+export { dueBounds, isDue, step } from './pairing/state.ts';
 export type { Difference } from './registry/differences.ts';
 export { type ListenerErrors, type RegistryListener, RegistryListeners } from './registry/listeners.ts';
 export type {

@@ -1,18 +1,19 @@
 // The registry's reads in SQL. Each is one statement, so each sees one moment.
 
-import type {
-  AuditRow,
-  AuthorityRecord,
-  CertificateRecord,
-  CertificateStanding,
-  Device,
-  DeviceId,
-  Pairing,
-  PairingState,
-  RegistryCounts,
-  RegistryReads,
-  Revocation,
-  Ulid,
+import {
+  type AuditRow,
+  type AuthorityRecord,
+  type CertificateRecord,
+  type CertificateStanding,
+  type Device,
+  type DeviceId,
+  dueBounds,
+  type Pairing,
+  type PairingState,
+  type RegistryCounts,
+  type RegistryReads,
+  type Revocation,
+  type Ulid,
 } from '@palyra/identity';
 import type { CompiledQuery } from 'kysely';
 import type { Executor } from './executor.ts';
@@ -143,8 +144,9 @@ export class SqlReads implements RegistryReads {
   }
 
   async duePairings(now: Date, limit: number): Promise<Pairing[]> {
-    const values = { now: milliseconds(now), limit: checked(limit) };
-    return this.#many(this.statements.duePairings(values), readPairing);
+    const { endedBy, madeAfter } = dueBounds(now);
+    const bounds = { ended_by: milliseconds(endedBy), made_after: milliseconds(madeAfter) };
+    return this.#many(this.statements.duePairings({ ...bounds, limit: checked(limit) }), readPairing);
   }
 
   authorities(): Promise<AuthorityRecord[]> {

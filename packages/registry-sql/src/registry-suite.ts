@@ -5,8 +5,10 @@ import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import {
   AUDIT_GENESIS_HASH,
+  clockToleranceMs,
   hasCode,
   type IdentityErrorCode,
+  isDue,
   type Pairing,
   type Registry,
   type RegistryEvent,
@@ -621,16 +623,31 @@ export function registrySuite(
       assert.deepEqual(await registry.pairings({ states: [], limit: 100 }), []);
     });
 
-    it('due are those whose state has ended by itself, oldest end first', async (registry) => {
-      const dated = pairingOfEveryShape().map((pairing, index) =>
-        'expiresAt' in pairing ? { ...pairing, expiresAt: after(100 - index) } : pairing,
+    it('due are those of which the library says so, oldest end first', async (registry) => {
+      const tolerance = clockToleranceMs;
+      const madeAndEnd = [
+        [0, 100],
+        [0, 90],
+        [tolerance + 50, 3 * tolerance],
+        [tolerance + 60, 2 * tolerance],
+        [tolerance + 60, 80],
+      ] as const;
+      const dated = madeAndEnd.flatMap(([made, end]) =>
+        pairingOfEveryShape().map((pairing): Pairing => {
+          const createdAt = after(made);
+          return 'expiresAt' in pairing
+            ? { ...pairing, createdAt, expiresAt: after(end) }
+            : { ...pairing, createdAt };
+        }),
       );
       await insertPairings(registry, ...dated);
-      const due = dated.slice(0, 4).toReversed();
-      assert.deepEqual(await registry.duePairings(after(96), 10), []);
-      assert.deepEqual(await registry.duePairings(after(97), 10), due.slice(0, 1));
-      assert.deepEqual(await registry.duePairings(after(1000), 10), due);
-      assert.deepEqual(await registry.duePairings(after(1000), 2), due.slice(0, 2));
+      const endOf = (pairing: Pairing) => ('expiresAt' in pairing ? pairing.expiresAt.getTime() : 0);
+      const inOrder = (a: Pairing, b: Pairing) => endOf(a) - endOf(b) || (a.id < b.id ? -1 : 1);
+      for (const at of [-tolerance, 0, 49, 50, 59, 60, 79, 80, 90, 99, 100, 2 * tolerance, 4 * tolerance]) {
+        const due = dated.filter((pairing) => isDue(pairing, after(at))).sort(inOrder);
+        assert.deepEqual(await registry.duePairings(after(at), 100), due, `at ${at}`);
+        assert.deepEqual(await registry.duePairings(after(at), 3), due.slice(0, 3), `the first at ${at}`);
+      }
     });
 
     it('counts follow every change', async (registry) => {

@@ -179,12 +179,20 @@ export function statementsFor(db: Kysely<Tables>) {
     allPairings: prepared((values: { after: string; limit: number }) =>
       db.selectFrom('pairings').selectAll().where('id', '>', values.after).orderBy('id').limit(values.limit),
     ),
-    duePairings: prepared((values: { now: number; limit: number }) =>
+    // Only a state that ends by itself has an end. Two searches, each by an index of its own.
+    duePairings: prepared((values: { ended_by: number; made_after: number; limit: number }) =>
       db
         .selectFrom('pairings')
         .selectAll()
-        .where('state', 'in', ['waiting', 'pending_approval', 'approved', 'issued'])
-        .where('expires_at', '<=', values.now)
+        .where((where) =>
+          where.or([
+            where.and([
+              where('state', 'in', ['waiting', 'pending_approval', 'approved', 'issued']),
+              where('expires_at', '<=', values.ended_by),
+            ]),
+            where.and([where('created_at', '>', values.made_after), where('expires_at', 'is not', null)]),
+          ]),
+        )
         .orderBy('expires_at')
         .orderBy('id')
         .limit(values.limit),

@@ -11,6 +11,7 @@
 
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
+import { clockToleranceMs } from '../limits.ts';
 import type { DeviceKind } from '../registry/port.ts';
 
 /** What every pairing has, from the minting of its code on. */
@@ -128,15 +129,23 @@ export function step(pairing: Pairing, event: PairingEvent, now: Date): Pairing 
   throw pairing.state === 'expired' ? expired(pairing) : conflict(pairing, event);
 }
 
-/** Whether the time of the present state is over. Final states have none. */
-export function isDue(pairing: Pairing, now: Date): boolean {
-  if (!('expiresAt' in pairing)) return false;
-  // A code from the future: the clock was set back, which must not give it a longer life.
-  const early = pairing.state === 'waiting' && now.getTime() < pairing.createdAt.getTime() - clockToleranceMs;
-  return early || now.getTime() >= pairing.expiresAt.getTime();
+/** What is due at one instant, for `isDue` and for the registry's search alike. */
+export interface DueBounds {
+  /** A state whose end is then or earlier is over. */
+  readonly endedBy: Date;
+  /** So is a pairing from later than that: the clock was ahead when it was made, and must not give it a longer life. */
+  readonly madeAfter: Date;
 }
 
-const clockToleranceMs = 60_000;
+export function dueBounds(now: Date): DueBounds {
+  return { endedBy: now, madeAfter: new Date(now.getTime() + clockToleranceMs) };
+}
+
+/** Whether the time of the present state is over. Final states have none. */
+export function isDue(pairing: Pairing, now: Date): boolean {
+  const { endedBy, madeAfter } = dueBounds(now);
+  return 'expiresAt' in pairing && (pairing.expiresAt <= endedBy || pairing.createdAt > madeAfter);
+}
 
 function baseOf(pairing: Pairing): PairingBase {
   const { id, revision, codeKind, slot, createdAt, autoApprovedBy, guessesLeft, guessesTaken } = pairing;

@@ -205,7 +205,7 @@ export interface RegistryReads {
   pairings(query: { readonly states?: readonly PairingState[]; readonly limit: number }): Promise<Pairing[]>;
   /** Every one, ordered by id. */
   allPairings(query: { readonly limit: number; readonly after?: string }): Promise<Pairing[]>;
-  /** Those in a state that ends by itself, whose end is at or before `now`; oldest end first. */
+  /** Exactly those of which `isDue` says so; oldest end first. */
   duePairings(now: Date, limit: number): Promise<Pairing[]>;
   authorities(): Promise<AuthorityRecord[]>;
   /**

@@ -91,10 +91,15 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
     plan(statements.revocableCertificates({ device_id: 'd', now: 1, limit }))[0] ?? '',
     /^SEARCH .*\(subject_id=\?\)/,
   );
-  assert.match(
-    plan(statements.duePairings({ now: 1, limit }))[0] ?? '',
-    /^SEARCH .*\(state=\? AND expires_at<\?\)/,
+  const due = plan(statements.duePairings({ ended_by: 1, made_after: 2, limit }));
+  assert.deepEqual(
+    due.filter((step) => step.startsWith('SEARCH')),
+    [
+      'SEARCH pairings USING INDEX pairings_state (state=? AND expires_at<?)',
+      'SEARCH pairings USING INDEX pairings_created (created_at>?)',
+    ],
   );
+  assert.equal(due.filter((step) => step.startsWith('SCAN')).length, 0, String(due));
   // Reads only what is still to come, from the index alone; asked at a start.
   assert.match(
     plan(statements.plannedRenewals({ from: 1, to: 2, step: 1 }))[0] ?? '',
