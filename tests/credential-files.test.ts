@@ -189,11 +189,37 @@ test('a link that another user put there is not followed', { skip: needsRoot }, 
   const [folder, elsewhere] = [temporaryFolder(), temporaryFolder()];
   const victim = join(elsewhere, 'passwd');
   await writeFile(victim, 'precious');
+  await chmod(victim, 0o666);
+  await chown(victim, nobody, nobody);
   await symlink(victim, join(folder, 'key.pem'));
   await lchown(join(folder, 'key.pem'), nobody, nobody);
   await writeCredentialFiles(folder, first);
   assert.equal(await readFile(victim, 'utf8'), 'precious');
   assert.equal(readAsOne(folder), serialOf(first));
+  // Nor does the key get the owner and mode of what it leads to.
+  const { uid, mode } = await stat(join(folder, 'key.pem'));
+  assert.deepEqual([uid, mode & 0o777], [0, 0o600]);
+});
+
+for (const mode of [0o777, 0o1777, 0o720])
+  test(`into a folder with mode ${mode.toString(8)}, where others may put files, no key is written`, async () => {
+    const folder = temporaryFolder();
+    await chmod(folder, mode);
+    await assert.rejects(writeCredentialFiles(folder, first), {
+      code: 'STORE_PERMISSIONS',
+      message: new RegExp(`Other users may write to ${folder}\\b.*chmod go-w ${folder}$`),
+    });
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+test('into a folder of another user no key is written', { skip: needsRoot }, async () => {
+  const folder = temporaryFolder();
+  await chown(folder, nobody, nobody);
+  await assert.rejects(writeCredentialFiles(folder, first), {
+    code: 'STORE_PERMISSIONS',
+    message: new RegExp(`${folder} belongs to user ${nobody}`),
+  });
+  assert.deepEqual(await readdir(folder), []);
 });
 
 test('a write that failed is tried again, long before the next renewal', async (t) => {

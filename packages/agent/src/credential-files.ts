@@ -11,6 +11,7 @@
 // whose target then gets the text.
 
 import { randomBytes } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import {
   chmod,
   lstat,
@@ -26,7 +27,13 @@ import {
   symlink,
 } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { certificatesToPem, IdentityError, type PairedEnrollment, TlsKey } from '@palyra/identity';
+import {
+  certificatesToPem,
+  checkTrusted,
+  IdentityError,
+  type PairedEnrollment,
+  TlsKey,
+} from '@palyra/identity';
 
 /** In the order in which they appear: who watches the certificate finds the key there. */
 const defaultModes = { 'bundle.pem': 0o644, 'key.pem': 0o600, 'chain.pem': 0o644, 'cert.pem': 0o644 };
@@ -38,7 +45,8 @@ type Texts = Readonly<Record<FileName, string>>;
  * `key.pem`, `cert.pem` (the leaf), `chain.pem` (leaf, issuing CA) and `bundle.pem` (roots) in the folder. What is as it
  * should be is left alone.
  * @returns the folder that holds them, another one after each change; `isNew` when this was one.
- * @throws STORE_PERMISSIONS when this user may not keep the owner and group of a file; what the file system says.
+ * @throws STORE_PERMISSIONS when others could change the folder, or this user may not keep the owner and group of a file;
+ *   what the file system says.
  */
 export async function writeCredentialFiles(
   folder: string,
@@ -49,8 +57,11 @@ export async function writeCredentialFiles(
   const before = await readlink(join(store, 'current')).then((name) => join(store, name), unlessMissing);
   if (before && (await areThere(folder, texts))) return { folder: before, isNew: false };
   await makeFolder(folder, 0o700);
+  // Whoever could put files here could have the key given to them, as the owner of the file that it replaces.
+  await checkTrusted(folder, { kind: 'folder' });
   // Whoever may enter the folder above may enter these.
   await makeFolder(store, 0o755);
+  await checkTrusted(store, { kind: 'folder' });
   const made = join(store, randomBytes(8).toString('hex'));
   try {
     await makeFolder(made, 0o755);
@@ -97,9 +108,11 @@ interface Look {
   readonly owner?: { readonly uid: number; readonly gid: number };
 }
 
-/** What the file looks like now. */
+/** What the file looks like now, which is nothing to go by when somebody else made a link of it. */
 async function lookOf(folder: string, name: FileName): Promise<Look> {
-  const stats = await stat(join(folder, name)).catch(unlessMissing);
+  const path = join(folder, name);
+  const link = await lstat(path).catch(unlessMissing);
+  const stats = link && (!link.isSymbolicLink() || isOurs(link)) && (await stat(path).catch(unlessMissing));
   if (!stats) return { mode: defaultModes[name] };
   return { mode: stats.mode & 0o777, owner: { uid: stats.uid, gid: stats.gid } };
 }
@@ -129,8 +142,7 @@ async function show(folder: string, name: FileName, text: string): Promise<void>
   const target = stats?.isSymbolicLink() ? await readlink(path) : undefined;
   if (target === linkTo(name)) return;
   // A link of somebody else could make this user write anywhere.
-  if (target === undefined || ![0, process.geteuid?.()].includes(stats?.uid))
-    return replaceLink(path, linkTo(name));
+  if (!stats || target === undefined || !isOurs(stats)) return replaceLink(path, linkTo(name));
   const real = await realpath(path).catch(() => resolve(folder, target));
   const temporary = `${real}.${randomBytes(8).toString('hex')}.new`;
   try {
@@ -142,6 +154,9 @@ async function show(folder: string, name: FileName, text: string): Promise<void>
   }
   await syncFolder(dirname(real));
 }
+
+/** Of this user or root. */
+const isOurs = ({ uid }: Stats): boolean => uid === 0 || uid === process.geteuid?.();
 
 async function replaceLink(path: string, target: string): Promise<void> {
   const temporary = `${path}.new`;

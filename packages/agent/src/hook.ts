@@ -15,7 +15,6 @@ export function runHook(command: string, env: NodeJS.ProcessEnv, signal: AbortSi
   return new Promise((resolve, reject) => {
     const group = new ProgramGroup();
     const child = spawn(command, { shell: true, stdio: ['ignore', 2, 2], ...group.options(env) });
-    child.once('error', reject);
     group.add(child);
     let isLate = false;
     const stop = () => group.stop();
@@ -24,9 +23,16 @@ export function runHook(command: string, env: NodeJS.ProcessEnv, signal: AbortSi
       stop();
     }, hookTimeoutMs);
     signal.addEventListener('abort', stop, { once: true });
-    child.once('exit', async (code, ended) => {
+    const isOver = () => {
       clearTimeout(timer);
       signal.removeEventListener('abort', stop);
+    };
+    child.once('error', (error) => {
+      isOver();
+      reject(error);
+    });
+    child.once('exit', async (code, ended) => {
+      isOver();
       if (isLate || signal.aborted) await group.end();
       else group.release();
       if (code === 0) resolve();

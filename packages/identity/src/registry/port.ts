@@ -30,8 +30,8 @@ export interface Device {
   /** Kept when the operator releases the device. */
   readonly cloneReportedAt: Date | undefined;
   /**
-   * When the operator last ended one of its certificates: recoveries are asked for since. Undefined again once it recovered
-   * with the operator's release, or was paired again.
+   * When the operator last ended one of its certificates, or a restore one of a key that it had before: recoveries are asked
+   * for since. Undefined again once it recovered with the operator's release, or was paired again.
    */
   readonly certificateRevokedAt: Date | undefined;
   /** When it first asked for a recovery that only the operator can allow; undefined again once that is decided. */
