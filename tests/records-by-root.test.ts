@@ -55,7 +55,7 @@ test('an agent stays with its daemon when the device is paired with another one 
   await agent.line(({ event }) => event === 'hook_done');
   await agent.line(({ event }) => event === 'connected');
   const second = await failure(palyra(['node', 'run'], { home }), { code: 'HOME_IN_USE', exitCode: 4 });
-  assert.match(second, new RegExp(`process ${agent.pid}, since `));
+  assert.match(second, new RegExp(`process id ${agent.pid}, since `));
   assert.deepEqual(
     daemon.events.filter(({ type }) => type === 'clone_suspected'),
     [],

@@ -3,9 +3,10 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { takeAlone } from '@palyra/identity';
 import { copySqliteRegistry } from '@palyra/registry-sql';
 import { partialName } from './backup-file.ts';
-import { type DaemonPaths, takeLock, unlessExists } from './home.ts';
+import { type DaemonPaths, unlessExists } from './home.ts';
 
 const lockName = 'lock';
 /** Has the path of what is being written elsewhere. */
@@ -24,8 +25,8 @@ export async function withRegistryCopy<T>(
 ): Promise<T> {
   await removeLeftCopies(paths);
   const folder = await makeFolder(paths);
-  // The kernel's: a killed backup lets go of it, and what it left is removed.
-  const lock = takeLock(join(folder, lockName));
+  // A killed backup lets go of it, and what it left is removed.
+  const lock = await takeAlone(join(folder, lockName));
   try {
     const path = join(folder, 'registry.sqlite');
     await copySqliteRegistry(paths.registry, path);
@@ -45,7 +46,7 @@ export async function removeLeftCopies({ copies }: DaemonPaths): Promise<void> {
     const folder = join(copies, name);
     // One that has no lock yet is being made, and holds nothing.
     if (!(await readdir(folder)).includes(lockName)) continue;
-    const lock = takeLock(join(folder, lockName));
+    const lock = await takeAlone(join(folder, lockName));
     lock?.close();
     if (!lock) continue;
     const unfinished = await readFile(join(folder, unfinishedName), 'utf8').catch(() => '');

@@ -1,9 +1,8 @@
 // The daemon's folder in a home: private to its user, and held by one daemon at a time.
 
-import { chmod, lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, takeByName } from '@palyra/identity';
 import { withFileErrors } from './file-error.ts';
 
 /** Where everything of a daemon is. */
@@ -29,7 +28,7 @@ export interface DaemonHome extends DaemonPaths {
 export const restoredFolder = 'daemon.restored';
 
 /**
- * Makes the folder at first use and takes it. The lock is the kernel's, on an SQLite file: a killed daemon lets go.
+ * Makes the folder at first use and takes it. A killed daemon lets go of it.
  * @throws HOME_IN_USE naming the daemon that has it; STORE_PERMISSIONS when others can read it; STORE_FULL, STORE_FAILED.
  */
 export function takeHome(home: string): Promise<DaemonHome> {
@@ -42,28 +41,15 @@ async function take(home: string): Promise<DaemonHome> {
   await finishRestore(home, path);
   await mkdir(path, { mode: 0o700 }).catch(unlessExists);
   for (const folder of [home, path]) await checkPrivate(folder);
-  const holder = join(path, 'lock.json');
-  const lock = takeLock(join(path, 'lock'));
-  if (!lock) throw inUse(home, await readFile(holder, 'utf8').catch(() => ''));
+  const lock = await takeByName(join(path, 'lock'), (holder) => inUse(home, holder));
   try {
-    await chmod(join(path, 'lock'), 0o600);
-    await writeFile(holder, JSON.stringify({ pid: process.pid, since: new Date().toISOString() }), {
-      mode: 0o600,
-    });
     // Of a restore that did not come as far as to take this one's place: what was refused since it does not know.
     await rm(join(home, restoredFolder), { recursive: true, force: true });
   } catch (error) {
     lock.close();
     throw error;
   }
-  let released = false;
-  return {
-    ...daemonPaths(home),
-    release: () => {
-      if (!released) lock.close();
-      released = true;
-    },
-  };
+  return { ...daemonPaths(home), release: () => lock.close() };
 }
 
 /** Killed between its renames, a restore left no daemon: without this, a new one would be made in its place. */
@@ -104,19 +90,6 @@ export function daemonPaths(home: string, folder = 'daemon'): DaemonPaths {
   };
 }
 
-/** The kernel's, for as long as it is open; undefined when somebody has it. */
-export function takeLock(path: string): DatabaseSync | undefined {
-  const lock = new DatabaseSync(path, { timeout: 0 });
-  try {
-    lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
-    return lock;
-  } catch (error) {
-    lock.close();
-    if ((error as { errcode?: number }).errcode === 5) return undefined;
-    throw error;
-  }
-}
-
 async function checkPrivate(folder: string): Promise<void> {
   const stats = await lstat(folder);
   const uid = process.getuid?.();
@@ -134,12 +107,9 @@ function unsafe(folder: string, why: string, what: string): IdentityError {
 }
 
 function inUse(home: string, holder: string): IdentityError {
-  const pid = /"pid":([0-9]+)/.exec(holder)?.[1];
-  const since = /"since":"([^"]+)"/.exec(holder)?.[1];
-  const who = pid ? `the daemon with process id ${pid}, since ${since}` : 'another daemon';
   return new IdentityError(
     'HOME_IN_USE',
-    `The home ${home} is in use by ${who}. Stop that one first, or give this one another home: --home DIR`,
+    `The home ${home} is in use by a daemon: ${holder}. Stop that one first, or give this one another home: --home DIR`,
   );
 }
 

@@ -75,6 +75,7 @@ export {
 export { DeviceIdentity, identityFingerprint } from './device/identity.ts';
 export { type DeviceId, makeUlid, parseDeviceId, type Ulid } from './device-id.ts';
 export { hasCode, IdentityError, type IdentityErrorCode, type IdentityErrorOptions } from './errors.ts';
+export { type FileLock, takeAlone, takeByName } from './file-lock.ts';
 export {
   type AuthenticatedDevice,
   IdentityManager,

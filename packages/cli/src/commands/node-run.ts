@@ -60,11 +60,11 @@ async function run(cli: Cli, options: RunOptions): Promise<void> {
     );
   stayUp(cli);
   const enrollment = await pairedEnrollment(cli, options.daemon);
-  const release = await takeAgentLock(cli.home, enrollment);
+  const lock = await takeAgentLock(cli.home, enrollment);
   try {
     await runFor(cli, options, enrollment);
   } finally {
-    release();
+    lock.close();
   }
 }
 

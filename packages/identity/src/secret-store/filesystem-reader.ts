@@ -2,19 +2,19 @@
 
 import { lstat, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { FileLock } from '../file-lock.ts';
 import type { FilesystemSecretStoreOptions } from './filesystem.ts';
 import { Generation, wrongMasterKey } from './generation.ts';
-import { StoreLock } from './lock.ts';
 import { checkSecretName } from './name.ts';
 import type { SecretName, SecretReader } from './port.ts';
 import { checkPrivate, unlessMissing, withStoreErrors } from './private-file.ts';
 
 export class FilesystemSecretReader implements SecretReader {
   readonly #path: string;
-  readonly #lock: StoreLock | undefined;
+  readonly #lock: FileLock | undefined;
   readonly #generation: Generation;
 
-  private constructor(path: string, lock: StoreLock | undefined, generation: Generation) {
+  private constructor(path: string, lock: FileLock | undefined, generation: Generation) {
     this.#path = path;
     this.#lock = lock;
     this.#generation = generation;
@@ -29,7 +29,7 @@ export class FilesystemSecretReader implements SecretReader {
     const path = resolve(options.path);
     return withStoreErrors(path, async () => {
       checkPrivate(path, await lstat(path), 'folder');
-      const lock = await StoreLock.openForReading(join(path, 'lock'));
+      const lock = await FileLock.openForReading(join(path, 'lock'));
       try {
         await lock?.shared();
         const generation = new Generation(path, options.masterKey);

@@ -14,8 +14,8 @@
 import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { IdentityError } from '../errors.ts';
+import { FileLock } from '../file-lock.ts';
 import { Generation, wrongMasterKey } from './generation.ts';
-import { StoreLock } from './lock.ts';
 import type { MasterKey, NextMasterKey } from './master-key.ts';
 import { checkPrefix, checkSecretName } from './name.ts';
 import { checkSecret, type SecretName, type SecretStore } from './port.ts';
@@ -38,12 +38,12 @@ export interface FilesystemSecretStoreOptions {
 /** Several processes may have one store open; operations of one instance run one after the other, in call order. */
 export class FilesystemSecretStore implements SecretStore {
   readonly #path: string;
-  readonly #lock: StoreLock;
+  readonly #lock: FileLock;
   #generation: Generation;
   #last: Promise<unknown> = Promise.resolve();
   #unusable: Error | undefined;
 
-  private constructor(path: string, lock: StoreLock, generation: Generation) {
+  private constructor(path: string, lock: FileLock, generation: Generation) {
     this.#path = path;
     this.#lock = lock;
     this.#generation = generation;
@@ -58,7 +58,7 @@ export class FilesystemSecretStore implements SecretStore {
     const path = resolve(options.path);
     return withStoreErrors(path, async () => {
       await makePrivateFolder(path);
-      const lock = await StoreLock.open(join(path, 'lock'));
+      const lock = await FileLock.open(join(path, 'lock'));
       try {
         const generation = new Generation(path, options.masterKey);
         // Whoever has it open has put it right already.

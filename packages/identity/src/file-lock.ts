@@ -1,18 +1,22 @@
-// Who may do what with a store's folder at one time: every open store holds the lock shared, and what moves or sweeps
-// files (opening, rekey) takes it exclusively for a moment. SQLite's file lock is used because it is the kernel's: a
-// killed process lets go of it, on every platform, and no stale lock has to be guessed at. The file stays empty.
+// A lock on a file, held by a process for as long as it lives. It is SQLite's, because that is the kernel's: a killed process
+// lets go of it, on every platform, and no stale lock has to be guessed at. The file stays empty.
+//
+// Of a secret store: every open one holds it shared, and what moves or sweeps files (opening, rekey) takes it exclusively for
+// a moment. Of a home or an agent: whoever runs has it alone.
 
-import { lstat, open } from 'node:fs/promises';
+import { lstat, open, readFile, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import process from 'node:process';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
-import { IdentityError } from '../errors.ts';
-import { checkPrivate, unlessMissing } from './private-file.ts';
+import { IdentityError } from './errors.ts';
+import { checkPrivate, makeFolder, unlessMissing, withStoreErrors } from './secret-store/private-file.ts';
 
 const SQLITE_BUSY = 5;
 const RETRY_MS = 50;
 const MAX_RETRIES = 100;
 
-export class StoreLock {
+export class FileLock {
   readonly #path: string;
   readonly #database: DatabaseSync;
 
@@ -25,7 +29,7 @@ export class StoreLock {
     }
   }
 
-  static async open(path: string): Promise<StoreLock> {
+  static async open(path: string): Promise<FileLock> {
     // SQLite would make it readable by others. An existing one is never opened here: closing any handle on it would
     // drop this process's locks.
     await open(path, 'wx', 0o600).then(
@@ -35,15 +39,15 @@ export class StoreLock {
       },
     );
     checkPrivate(path, await lstat(path), 'file');
-    return new StoreLock(path);
+    return new FileLock(path);
   }
 
   /** For who only looks, and only ever holds it shared. Undefined where there is none: nobody has the store open. */
-  static async openForReading(path: string): Promise<StoreLock | undefined> {
+  static async openForReading(path: string): Promise<FileLock | undefined> {
     const stats = await lstat(path).catch(unlessMissing);
     if (stats === undefined) return undefined;
     checkPrivate(path, stats, 'file');
-    return new StoreLock(path, true);
+    return new FileLock(path, true);
   }
 
   /** True when nobody else holds it. Lets go of what was held before. */
@@ -78,6 +82,42 @@ export class StoreLock {
       throw unusable(this.#path, cause);
     }
   }
+}
+
+/** Takes what one process at a time may have. @returns undefined when another has it. */
+export async function takeAlone(path: string): Promise<FileLock | undefined> {
+  const lock = await FileLock.open(path);
+  if (lock.tryExclusive()) return lock;
+  lock.close();
+  return undefined;
+}
+
+/**
+ * As `takeAlone`, in a folder that is made where there is none. A file beside it, with `.json` after its name, tells people
+ * who has it.
+ * @param inUse the error to throw, given who that is: "process id 7, since 2026-…", or "another process".
+ * @throws also STORE_FULL, STORE_PERMISSIONS, STORE_FAILED.
+ */
+export function takeByName(path: string, inUse: (holder: string) => IdentityError): Promise<FileLock> {
+  return withStoreErrors(path, async () => {
+    await makeFolder(dirname(path));
+    const holder = `${path}.json`;
+    const lock = await takeAlone(path);
+    if (!lock) throw inUse(holderIn(await readFile(holder, 'utf8').catch(() => '')));
+    try {
+      const self = { pid: process.pid, since: new Date().toISOString() };
+      await writeFile(holder, JSON.stringify(self), { mode: 0o600 });
+      return lock;
+    } catch (error) {
+      lock.close();
+      throw error;
+    }
+  });
+}
+
+function holderIn(text: string): string {
+  const [pid, since] = [/"pid":([0-9]+)/.exec(text)?.[1], /"since":"([^"]+)"/.exec(text)?.[1]];
+  return pid ? `process id ${pid}, since ${since}` : 'another process';
 }
 
 function unusable(path: string, cause: unknown): IdentityError {
