@@ -1,11 +1,13 @@
-// The command `palyra` as processes of its own, as people and service managers run it. No process outlives the program
-// that started it.
+// The command `palyra`, as people and service managers run it: what stays up as a process of its own, which does not outlive
+// the program that started it; what answers and ends in this one, because a start of Node costs more than most answers.
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
+import { runRecorded } from '../../packages/cli/src/testing/recorded-run.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { within } from './until.ts';
 
@@ -147,16 +149,28 @@ export class PalyraProcess {
   #take(text: string): void {
     const complete = this.#stdout.lastIndexOf('\n') + 1;
     this.#stdout += text;
-    for (const line of this.#stdout.slice(complete).split('\n').slice(0, -1)) {
-      this.lines.push(JSON.parse(line));
-    }
+    this.lines.push(...linesIn(this.#stdout.slice(complete)));
     this.#look();
   }
 }
 
-/** Runs it to its end. */
-export function palyra(args: readonly string[], options: PalyraOptions): Promise<Ended> {
-  return PalyraProcess.start(args, options).ended;
+function linesIn(text: string): Line[] {
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+}
+
+/** Runs `palyra ARGS --json` to its end: in this process, unless an option is about one. */
+export async function palyra(args: readonly string[], options: PalyraOptions): Promise<Ended> {
+  const { home, stdin, ...aboutProcess } = options;
+  if (Object.keys(aboutProcess).length > 0) return PalyraProcess.start(args, options).ended;
+  const { exitCode, stdout, stderr } = await runRecorded({
+    args: ['--home', home, '--json', ...args],
+    userHome: homedir(),
+    ...(stdin !== undefined && { input: stdin }),
+  });
+  return { exitCode, signal: null, lines: linesIn(stdout), stdout, stderr };
 }
 
 /** The one answer of a run that must succeed. */
