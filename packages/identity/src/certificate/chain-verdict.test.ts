@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { before, describe, it, type TestContext } from 'node:test';
 import { hasCode } from '../errors.ts';
 import { ChainJudge, MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES } from './chain-verdict.ts';
+import { bitString, sequence } from './der.ts';
 import { certificatesToPem } from './pem.ts';
+import { describeIssuer, rootProfile, signatureAlgorithm } from './profile.ts';
 import { run, writeFiles } from './testing/command.ts';
 import { ChainMaker, differences, flipBit, type Life } from './testing/mutated-chain.ts';
 import { daemonId, deviceId, SampleAuthority, trustDomain } from './testing/sample-authority.ts';
+import { spkiPrefix } from './tls-key.ts';
 
 const hour = 3_600_000;
 const now = Date.now();
@@ -61,6 +65,7 @@ describe('a chain is one of ours', () => {
     const device = await sample.device();
     assert.deepEqual(judge.judge([device.der, sample.issuing.der]), {
       leaf: { ...summaryOf(device), spiffeId: { kind: 'device', trustDomain, id: deviceId } },
+      publicKey: new X509Certificate(device.der).publicKey.export({ type: 'spki', format: 'der' }),
       notBefore: device.notBefore,
       notAfter: device.notAfter,
     });
@@ -201,6 +206,15 @@ describe('a root', () => {
     const device = await sample.device();
     for (const der of [sample.issuing.der, device.der, flipBit(sample.root.der), new Uint8Array(8)])
       assert.throws(() => new ChainJudge([sample.root.der, der]), invalid);
+  });
+
+  it('whose key is no point of the curve is no root', () => {
+    const publicKey = Buffer.concat([spkiPrefix, Buffer.alloc(64, 1)]);
+    const self = describeIssuer('root', trustDomain, publicKey);
+    const facts = { serial: Buffer.alloc(16, 1), ...lives.valid };
+    const signature = Buffer.from('3006020101020101', 'hex');
+    const tbs = rootProfile(self, { ...facts, publicKey });
+    assert.throws(() => new ChainJudge([sequence(tbs, signatureAlgorithm, bitString(signature))]), invalid);
   });
 
   it('may be one of several, and a chain leads to exactly one', async () => {

@@ -12,6 +12,7 @@ import { hash, type X509Certificate } from 'node:crypto';
 import { IdentityError } from '../errors.ts';
 import { bitString, sequence } from './der.ts';
 import {
+  type AuthorityCertificate,
   alternativeNames,
   type CertificateSummary,
   type PeerCertificate,
@@ -28,7 +29,7 @@ import {
   rootProfile,
   signatureAlgorithm,
 } from './profile.ts';
-import { checkP256Spki, P256_SPKI_BYTES, spkiPrefix } from './tls-key.ts';
+import { P256_SPKI_BYTES, spkiPrefix } from './tls-key.ts';
 
 /** Certificates of a chain that is looked at: leaf, issuing CA and, though nobody has to send it, root. */
 export const MAX_CHAIN_CERTIFICATES = 3;
@@ -45,12 +46,14 @@ const ourSerial = /^(?:0[1-9a-f]|[1-7][0-9a-f])[0-9a-f]{30}$/;
 /** A chain that is ours in every respect but dates. */
 export interface JudgedChain {
   readonly leaf: PeerCertificate;
+  /** Of the leaf: SubjectPublicKeyInfo, DER. */
+  readonly publicKey: Uint8Array;
   /** When every certificate of it is valid, the root included. */
   readonly notBefore: Date;
   readonly notAfter: Date;
 }
 
-interface Authority extends CertificateSummary {
+interface Authority extends AuthorityCertificate {
   readonly x509: X509Certificate;
   /** What the certificates that it signs repeat. */
   readonly issuer: Issuer;
@@ -76,6 +79,11 @@ export class ChainJudge {
     this.#known = issuing.map((der) => this.#issuingOf(der));
   }
 
+  /** Of the trusted roots. */
+  get trustDomains(): string[] {
+    return this.#roots.map(({ trustDomain }) => trustDomain);
+  }
+
   /**
    * @param chain as the peer sent it: leaf, issuing CA, and the root or not; DER.
    * @throws CERTIFICATE_INVALID
@@ -86,12 +94,14 @@ export class ChainJudge {
     if (!leaf || !issuingDer) throw foreign('its chain is not a leaf and its issuing CA');
     const issuing = this.#issuingOf(issuingDer);
     if (rootDer && !issuing.root.x509.raw.equals(rootDer)) throw foreign('its chain ends with another root');
-    const judged = readLeaf(parseCertificate(leaf), issuing);
+    const x509 = parseCertificate(leaf);
+    const judged = readLeaf(x509, issuing);
     const all = [judged, issuing, issuing.root];
     const later = (a: Date, b: Date) => (a > b ? a : b);
     const earlier = (a: Date, b: Date) => (a < b ? a : b);
     return {
       leaf: judged,
+      publicKey: publicKeyOf(x509),
       notBefore: all.map(({ notBefore }) => notBefore).reduce(later),
       notAfter: all.map(({ notAfter }) => notAfter).reduce(earlier),
     };
@@ -137,20 +147,20 @@ function checkSize(chain: readonly Uint8Array[]): void {
 
 function readRoot(der: Uint8Array): Authority {
   const x509 = parseCertificate(der);
-  const { trustDomain, ...summary } = readAuthorityCertificate(x509);
+  const summary = readAuthorityCertificate(x509);
   const publicKey = publicKeyOf(x509);
-  const self = describeIssuer('root', trustDomain, publicKey);
+  const self = describeIssuer('root', summary.trustDomain, publicKey);
   const tbs = encode(() => rootProfile(self, { ...factsOf(summary), publicKey }));
   checkCertificate(x509, tbs, x509);
   return { ...summary, x509, issuer: self };
 }
 
 function readIssuing(x509: X509Certificate, root: Authority): Authority {
-  const { trustDomain, ...summary } = readAuthorityCertificate(x509);
+  const summary = readAuthorityCertificate(x509);
   const publicKey = publicKeyOf(x509);
   const tbs = encode(() => issuingProfile(root.issuer, { ...factsOf(summary), publicKey }));
   checkCertificate(x509, tbs, root.x509);
-  return { ...summary, x509, issuer: describeIssuer('issuing', trustDomain, publicKey) };
+  return { ...summary, x509, issuer: describeIssuer('issuing', summary.trustDomain, publicKey) };
 }
 
 function readLeaf(x509: X509Certificate, { issuer, x509: issuing }: Authority): PeerCertificate {
@@ -179,16 +189,12 @@ function factsOf({ serial, notBefore, notAfter }: CertificateSummary) {
 
 /**
  * Where a P-256 key seems to begin. That it is the subject's follows from the comparison with what our encoder makes of
- * it; asking OpenSSL for the key takes longer than the signature.
- * @throws CERTIFICATE_INVALID for a key that is none of our kind.
+ * it, and that it is a point of the curve from what is verified with it: a signature, or the peer's handshake.
  */
 function publicKeyOf({ raw }: X509Certificate): Uint8Array {
   const at = raw.indexOf(spkiPrefix);
-  return encode(() => {
-    const spki = raw.subarray(at, at + P256_SPKI_BYTES);
-    checkP256Spki(spki);
-    return spki;
-  });
+  if (at < 0) throw foreign('its key is not one of ours');
+  return raw.subarray(at, at + P256_SPKI_BYTES);
 }
 
 /** What our encoder cannot write is none of ours. */
@@ -203,7 +209,16 @@ function encode(write: () => Uint8Array): Uint8Array {
 /** Shape first: it is the cheaper half. */
 function checkCertificate(x509: X509Certificate, tbs: Uint8Array, issuer: X509Certificate): void {
   if (!isMadeOf(x509.raw, tbs)) throw foreign('it is not of a form that this project makes');
-  if (!x509.verify(issuer.publicKey)) throw foreign('its signature is not that of its issuer');
+  if (!isSignedBy(x509, issuer)) throw foreign('its signature is not that of its issuer');
+}
+
+function isSignedBy(x509: X509Certificate, issuer: X509Certificate): boolean {
+  try {
+    return x509.verify(issuer.publicKey);
+  } catch {
+    // A root from outside whose key is no point of the curve.
+    return false;
+  }
 }
 
 /** Whether this is the certificate of `tbs` (RFC 5280 4.1.1), with whatever signature. */

@@ -4,7 +4,6 @@
 import type { DeviceId } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import { ChainJudge } from './chain-verdict.ts';
-import { parseCertificate, readAuthorityCertificate } from './peer-certificate.ts';
 import type { TlsKey } from './tls-key.ts';
 
 export interface ExpectedChain {
@@ -24,23 +23,17 @@ const maxRoots = 8;
  * @throws CERTIFICATE_INVALID
  */
 export function checkIssuedChain(chain: readonly Uint8Array[], expected: ExpectedChain): void {
-  checkTrustBundle(expected);
-  const { spiffeId } = new ChainJudge(expected.trustBundle).judge(chain).leaf;
-  if (
-    spiffeId.kind !== 'device' ||
-    spiffeId.id !== expected.deviceId ||
-    spiffeId.trustDomain !== expected.trustDomain
-  ) {
-    throw unusable('it names another device');
-  }
-  if (!expected.tlsKey.isKeyOf(parseCertificate(chain[0]!))) throw unusable('it certifies another key');
-}
-
-/** From the next connection on, the device trusts these and no others. */
-function checkTrustBundle({ trustBundle, trustDomain }: ExpectedChain): void {
+  const { deviceId, trustDomain, tlsKey, trustBundle } = expected;
   if (trustBundle.length > maxRoots) throw unusable(`it came with ${trustBundle.length} roots`);
-  if (trustBundle.some((root) => readAuthorityCertificate(root).trustDomain !== trustDomain))
+  const judge = new ChainJudge(trustBundle);
+  // From the next connection on, the device trusts these and no others.
+  if (judge.trustDomains.some((each) => each !== trustDomain))
     throw unusable('it came with a root of another trust domain');
+  const { leaf, publicKey } = judge.judge(chain);
+  const { spiffeId } = leaf;
+  if (spiffeId.kind !== 'device' || spiffeId.id !== deviceId || spiffeId.trustDomain !== trustDomain)
+    throw unusable('it names another device');
+  if (Buffer.compare(publicKey, tlsKey.publicKey) !== 0) throw unusable('it certifies another key');
 }
 
 const unusable = (why: string) =>

@@ -8,7 +8,6 @@ import {
   generateKeyPairSync,
   type KeyObject,
   sign,
-  type X509Certificate,
 } from 'node:crypto';
 import { inspect } from 'node:util';
 import { IdentityError } from '../errors.ts';
@@ -79,11 +78,6 @@ export abstract class P256Key {
   get publicKey(): Uint8Array {
     this.#publicKey ??= new Uint8Array(createPublicKey(this.#key).export({ type: 'spki', format: 'der' }));
     return this.#publicKey;
-  }
-
-  /** Whether the certificate is for this key. */
-  isKeyOf(certificate: X509Certificate): boolean {
-    return certificate.checkPrivateKey(this.#key);
   }
 
   protected static generateKey(): KeyObject {
