@@ -146,6 +146,8 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   SIGNER_PIN_WRONG: store,
 
   UNREACHABLE: unreachable,
+  // It is this machine that lacks something, whoever may be at the address.
+  QUIC_UNAVAILABLE: failure,
   INTERNAL: failure,
 };
 

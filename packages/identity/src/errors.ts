@@ -81,8 +81,8 @@ type StoreCode =
   | 'SIGNER_MISMATCH'
   | 'SIGNER_PIN_WRONG';
 
-/** The peer cannot be reached, or something failed that has no better name. */
-type TransportCode = 'UNREACHABLE' | 'INTERNAL';
+/** The peer cannot be reached, this machine cannot speak QUIC, or something failed that has no better name. */
+type TransportCode = 'UNREACHABLE' | 'QUIC_UNAVAILABLE' | 'INTERNAL';
 
 export type IdentityErrorCode =
   | InvalidCode

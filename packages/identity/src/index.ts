@@ -82,6 +82,7 @@ export {
   type IdentityManagerOptions,
   type ServerCredential,
 } from './identity-manager.ts';
+export { installAgain } from './install-again.ts';
 export {
   clockToleranceMs,
   defaultPairingLimits,

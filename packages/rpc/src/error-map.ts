@@ -79,6 +79,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   SIGNER_PIN_WRONG: Code.Internal,
 
   UNREACHABLE: Code.Unavailable,
+  QUIC_UNAVAILABLE: Code.Unavailable,
   INTERNAL: Code.Internal,
 };
 

@@ -1,6 +1,6 @@
 // A vendor's PKCS #11 module, loaded into the process that talks to tokens.
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, installAgain } from '@palyra/identity';
 import { CKF_OS_LOCKING_OK, CKR_CRYPTOKI_ALREADY_INITIALIZED, type Cryptoki, isCode } from './cryptoki.ts';
 
 export class CryptokiModule {
@@ -48,7 +48,7 @@ async function library(): Promise<Cryptoki> {
   } catch (cause) {
     throw new IdentityError(
       'SIGNER_UNAVAILABLE',
-      'A CA key in a token needs the package pkcs11js, which is not installed or not built here. It is compiled during installation: install a C++ compiler, make and python3 (Debian: apt-get install build-essential python3), then install the packages again.',
+      `A CA key in a token needs the package ${name}, which is not built here for ${process.platform}-${process.arch}. It is compiled when it is installed: get a C++ compiler, make and python3 first (Debian: apt-get install build-essential python3). ${installAgain(name, import.meta.filename)}`,
       { cause },
     );
   }
