@@ -8,14 +8,23 @@ export class CryptokiModule {
   /** Counts the initialisations: a session of an earlier one is gone. */
   generation = 0;
 
-  /** @throws SIGNER_UNAVAILABLE when the native library or the module cannot be loaded. */
+  /** @throws SIGNER_UNAVAILABLE when the native library or the module cannot be loaded, or the module does not start. */
   static async load(path: string): Promise<CryptokiModule> {
     const api = await library();
     try {
       api.load(path);
-      return new CryptokiModule(api);
     } catch (cause) {
       throw new IdentityError('SIGNER_UNAVAILABLE', unusable(path, (cause as Error).message), { cause });
+    }
+    try {
+      return new CryptokiModule(api);
+    } catch (cause) {
+      // What is loaded is a module: some do not start without their token.
+      throw new IdentityError(
+        'SIGNER_UNAVAILABLE',
+        `The PKCS #11 module ${path} does not start: ${(cause as Error).message}. Check that its token is plugged in, and that its own configuration is there.`,
+        { cause },
+      );
     }
   }
 
