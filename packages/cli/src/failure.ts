@@ -76,6 +76,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   VERSION_UNSUPPORTED: usage,
   CODE_MALFORMED: usage,
   DEVICE_ID_INVALID: usage,
+  PASSPHRASE_WEAK: usage,
   CERTIFICATE_INVALID: usage,
 
   PAIRING_CODE_WRONG: refused,

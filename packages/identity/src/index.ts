@@ -160,7 +160,9 @@ export {
   masterKeyFromPassphrase,
   nextMasterKeyForPassphrase,
   type PassphraseOptions,
+  type ScryptCost,
 } from './secret-store/passphrase.ts';
+export { checkStrength } from './secret-store/passphrase-strength.ts';
 export {
   MAX_SECRET_BYTES,
   type SecretName,
