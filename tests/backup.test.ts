@@ -242,7 +242,7 @@ test('a wrong passphrase, a cut or changed file and a foreign file change nothin
   const folder = temporaryFolder();
   const file = join(folder, 'backup.age');
   await backupHome(daemon.home, file, passphrase, quick);
-  await expectCode(backupHome(daemon.home, file, 'short'), 'MESSAGE_INVALID');
+  await expectCode(backupHome(daemon.home, file, 'password', quick), 'PASSPHRASE_WEAK');
   await expectCode(restoreHome(daemon.home, { file, passphrase }), 'HOME_IN_USE');
   await daemon.stop();
   const bytes = await readFile(file);
@@ -316,7 +316,7 @@ test('a backup replaces no file unless it is asked to, and then only an earlier 
   const first = await readFile(file);
   await expectCode(backupHome(daemon.home, file, passphrase, quick), 'BACKUP_EXISTS');
   await expectCode(backupHome(other.home, file, passphrase, replace), 'BACKUP_EXISTS');
-  await expectCode(backupHome(daemon.home, file, 'another passphrase', replace), 'BACKUP_EXISTS');
+  await expectCode(backupHome(daemon.home, file, 'another correct horse battery', replace), 'BACKUP_EXISTS');
   await expectCode(backupHome(daemon.home, join(folder, own[0]!), passphrase, replace), 'BACKUP_EXISTS');
   assert.deepEqual(await readFile(file), first);
   await pair(daemon, await makeDevice());

@@ -80,6 +80,19 @@ test('a project outside the repository uses the packed packages, and the command
   assert.match(status, /^\{/, 'the daemon package loads, too');
 });
 
+test('an installed package that lacks a native library says how to install it there, not in a checkout', async () => {
+  await writeFile(
+    join(folder, 'native.js'),
+    `import { createQuic } from '@palyra/transport-quic';
+    await createQuic().dial({ host: '127.0.0.1', port: 9, tls: {} }).catch(({ code, message }) => console.log(code, message));`,
+  );
+  process.env.NAPI_RS_NATIVE_LIBRARY_PATH = '/nowhere/http3.node';
+  const said = run(process.execPath, ['--disable-warning=ExperimentalWarning', 'native.js'], folder);
+  delete process.env.NAPI_RS_NATIVE_LIBRARY_PATH;
+  assert.match(said, /^QUIC_UNAVAILABLE .*npm install FOLDER\/palyra-\*\.tgz\n$/);
+  assert.doesNotMatch(said, /npm ci|checkout/);
+});
+
 /** Ours from the tarballs, everybody else's as they are here. */
 async function installAt(folder: string): Promise<void> {
   const modules = join(folder, 'node_modules');

@@ -43,13 +43,17 @@ async function homeWithToken(t: TestContext): Promise<{ token: SoftToken; option
   return { token, options: { home, env: token.env } };
 }
 
+/** Up to the operator. */
+async function asked(daemon: DaemonProcess, device: SampleDevice): Promise<PendingEnrollment> {
+  const code = parsePairingCode((await (await daemon.admin()).mintCode({})).code);
+  return requestPairing(device, await daemon.peer(), code, daemon.pairingAddress);
+}
+
 /** Up to the operator's yes. */
 async function approved(daemon: DaemonProcess, device: SampleDevice): Promise<PendingEnrollment> {
-  const admin = await daemon.admin();
-  const code = parsePairingCode((await admin.mintCode({})).code);
-  const asked = await requestPairing(device, await daemon.peer(), code, daemon.pairingAddress);
-  await admin.approvePairing({ id: asked.requestId });
-  return asked;
+  const pending = await asked(daemon, device);
+  await (await daemon.admin()).approvePairing({ id: pending.requestId });
+  return pending;
 }
 
 async function pair(daemon: DaemonProcess, device: SampleDevice): Promise<PairedEnrollment> {
@@ -154,12 +158,20 @@ test('without its token a running daemon signs nothing, stores nothing, and goes
   skip,
 }, async (t) => {
   const { token, options } = await homeWithToken(t);
+  await configure(options.home, { caKey: token.caKey, metrics: { port: 0 } });
   const daemon = await DaemonProcess.start(t, options);
   const device = await makeDevice();
   const paired = await pair(daemon, device);
   const node = await daemon.node(paired);
   await node.status({});
   const admin = await daemon.admin();
+  const [decided, undecided] = [await makeDevice(), await makeDevice()];
+  const [kept, waiting] = [await approved(daemon, decided), await asked(daemon, undecided)];
+  const { problems, listeners } = await admin.getStatus({});
+  assert.deepEqual(problems, []);
+  const metrics = listeners.find(({ name }) => name === 'metrics')!.address;
+  const keySigns = async () => /^palyra_ca_key_signs (\d)$/m.exec(await (await fetch(metrics)).text())?.[1];
+  assert.equal(await keySigns(), '1');
   const stored = async () => ({
     device: (await admin.getDevice({ id: device.identity.id })).certificates.map(({ serial }) => serial),
     audit: (await admin.listAudit({ limit: 1 })).entries[0]?.seq,
@@ -171,17 +183,39 @@ test('without its token a running daemon signs nothing, stores nothing, and goes
   assert.doesNotMatch(error.message, new RegExp(token.label), 'a device is told the code alone');
   assert.deepEqual(await stored(), before);
   await node.status({});
-  const other = await makeDevice();
-  const asked = await approved(daemon, other);
   const signal = AbortSignal.timeout(longestWaitMs);
-  await expectCode(awaitPairing(other, await daemon.peer(asked), asked, { signal }), 'SIGNER_UNAVAILABLE');
+  await expectCode(awaitPairing(decided, await daemon.peer(kept), kept, { signal }), 'SIGNER_UNAVAILABLE');
+
+  const isAway = new RegExp(`^The token "${token.label}" .*[Pp]lug`);
+  const [problem] = (await answer(['status'], options)).problems;
+  assert.deepEqual({ ...problem, message: '' }, { part: 'ca key', code: 'SIGNER_UNAVAILABLE', message: '' });
+  assert.match(problem.message, isAway);
+  assert.equal(await keySigns(), '0');
+  const examined = await palyra(['doctor'], options);
+  const findings: { check: string; verdict: string; message: string }[] = examined.lines[0]!.findings;
+  const finding = findings.find(({ check }) => check === 'ca key');
+  assert.equal(finding?.verdict, 'problem');
+  assert.match(finding.message, /does not start: .* plugged in/);
+  const approve = ['pairing', 'approve', waiting.requestId];
+  const said = await failure(palyra(approve, options), { code: 'SIGNER_UNAVAILABLE', exitCode: 6 });
+  assert.match(said, isAway);
+  assert.equal((await admin.getPairing({ id: waiting.requestId })).state, 'pending_approval');
+  assert.deepEqual(await stored(), before);
 
   await token.plugIn();
   const renewed = await untilBack(() => renewCertificate(device, paired, (proof) => node.renew(proof)));
   await (await daemon.node(renewed)).status({});
-  // The decision was kept, too.
-  const collected = await awaitPairing(other, await daemon.peer(asked), asked, { signal });
-  await (await daemon.node(collected)).status({});
+  await answer(approve, options);
+  // What was decided before was kept, too.
+  for (const [each, pending] of [
+    [decided, kept],
+    [undecided, waiting],
+  ] as const) {
+    const collected = await awaitPairing(each, await daemon.peer(pending), pending, { signal });
+    await (await daemon.node(collected)).status({});
+  }
+  assert.deepEqual((await admin.getStatus({})).problems, []);
+  assert.equal(await keySigns(), '1');
   assert.equal((await admin.verifyAudit({})).ok, true);
   await daemon.stop();
 });

@@ -33,7 +33,7 @@ import { makeDevice, pair, type SampleDevice } from '../testing/sample-device.ts
 import { soakTest } from '../testing/soak.ts';
 import { longestWaitMs, until } from '../testing/until.ts';
 
-const passphrase = 'correct horse';
+const passphrase = 'correct horse battery';
 
 soakTest(
   'after a kill of a rekey every secret is there, under one key',

@@ -1,23 +1,28 @@
 // How a device reaches its daemon: QUIC first, HTTP/2 where UDP does not get through, the daemon has as many QUIC
 // connections as it takes, or its QUIC side could not prove who it is. Both are the same mutual TLS.
 
-import { hasCode, type IdentityError, type PairedEnrollment } from '@palyra/identity';
+import { hasCode, type IdentityError, type IdentityErrorCode, type PairedEnrollment } from '@palyra/identity';
 import { fromConnectError, type NodeConnection } from '@palyra/rpc';
+
+/** With these, HTTP/2 is tried. */
+const givesWay: ReadonlySet<IdentityErrorCode> = new Set([
+  'QUIC_UNAVAILABLE',
+  'UNREACHABLE',
+  'DAEMON_NOT_AUTHENTICATED',
+]);
 
 export type Dial = (enrollment: PairedEnrollment) => Promise<NodeConnection>;
 
 /**
- * @param quic undefined where this machine has no QUIC.
- * @returns a dial that gives up on QUIC only when nothing answers there, the daemon had no room the last time, or the
- *   server is not proven to be the daemon. Whatever else a peer says is final for this attempt. The HTTP/2 connection then
+ * @returns a dial that gives up on QUIC only when this machine has none, nothing answers there, the daemon had no room the
+ *   last time, or the server is not proven to be the daemon. Whatever else a peer says is final for this attempt. The HTTP/2 connection then
  *   says why it is not on QUIC. Over HTTP/2 the daemon's chain can be read: there an impostor and a wrong clock are told
  *   apart, and that answer is final.
  */
-export function quicFirst(quic: Dial | undefined, http2: Dial): Dial {
+export function quicFirst(quic: Dial, http2: Dial): Dial {
   let noRoom: IdentityError | undefined;
   return async (enrollment) => {
     if (!enrollment.quicAddress) return http2(enrollment);
-    if (!quic) return { ...(await http2(enrollment)), quicProblem: 'this device has no QUIC library' };
     if (noRoom) {
       const quicProblem = noRoom.message;
       noRoom = undefined;
@@ -31,7 +36,7 @@ export function quicFirst(quic: Dial | undefined, http2: Dial): Dial {
       return connection;
     } catch (cause) {
       const error = fromConnectError(cause);
-      if (!hasCode(error, 'UNREACHABLE') && !hasCode(error, 'DAEMON_NOT_AUTHENTICATED')) throw error;
+      if (!givesWay.has(error.code)) throw error;
       return { ...(await http2(enrollment)), quicProblem: error.message };
     }
   };

@@ -76,6 +76,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   VERSION_UNSUPPORTED: usage,
   CODE_MALFORMED: usage,
   DEVICE_ID_INVALID: usage,
+  PASSPHRASE_WEAK: usage,
   CERTIFICATE_INVALID: usage,
 
   PAIRING_CODE_WRONG: refused,
@@ -146,6 +147,8 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   SIGNER_PIN_WRONG: store,
 
   UNREACHABLE: unreachable,
+  // It is this machine that lacks something, whoever may be at the address.
+  QUIC_UNAVAILABLE: failure,
   INTERNAL: failure,
 };
 

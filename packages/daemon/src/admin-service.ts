@@ -23,6 +23,7 @@ import type { HealthHistory } from './console-health.ts';
 import { maxWaiting, tooSlow, watchAll } from './console-watch.ts';
 import type { DeviceChannels, ExecuteRequest, ExecuteResult } from './device-channels.ts';
 import { explain } from './explain.ts';
+import type { Problem } from './problems.ts';
 
 export interface AdminServiceOptions {
   readonly identity: IdentityManager;
@@ -35,6 +36,7 @@ export interface AdminServiceOptions {
   /** Takes what changed among the authorities to the listeners. */
   readonly authorityChanged: () => Promise<void>;
   readonly listeners: () => readonly { readonly name: string; readonly address: string }[];
+  readonly problems: () => Promise<readonly Problem[]>;
   readonly health: HealthHistory;
   /** Makes a login link for the console. Throws where that is not to be had. */
   readonly consoleLogin: () => { readonly url: string; readonly expiresAt: Date };
@@ -328,7 +330,7 @@ async function* watchPairings(identity: IdentityManager, signal: AbortSignal) {
 }
 
 async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
-  const counts = await identity.registry.counts();
+  const [counts, problems] = await Promise.all([identity.registry.counts(), options.problems()]);
   return {
     daemonId: identity.daemonId,
     trustDomain: identity.trustDomain,
@@ -342,6 +344,7 @@ async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
     liveCodes: counts.waitingCodes,
     version: options.version,
     home: options.home,
+    problems: problems.map(({ part, error: { code, message } }) => ({ part, code, message })),
   };
 }
 

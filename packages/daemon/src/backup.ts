@@ -5,6 +5,7 @@ import { stat } from 'node:fs/promises';
 import {
   type AuditRow,
   type Clock,
+  checkStrength,
   IdentityError,
   type KeyPlace,
   keyPlaceOf,
@@ -22,7 +23,6 @@ import { withFileErrors } from './file-error.ts';
 import { checkHome, type DaemonPaths, daemonPaths, unlessMissing } from './home.ts';
 import { readSecrets } from './open-home.ts';
 
-const minPassphraseLength = 8;
 /** log2 of scrypt's N: seconds for each guess at the passphrase, and for opening the backup. */
 const SCRYPT_LOG_N = 18;
 
@@ -46,7 +46,7 @@ export interface BackupOptions {
 
 /**
  * Writes a consistent copy of a daemon's state, also while it runs. The file is there whole or not at all.
- * @throws MESSAGE_INVALID for a passphrase that is too short, NOTHING_FOUND without a daemon in the home, REGISTRY_LOST when
+ * @throws PASSPHRASE_WEAK, NOTHING_FOUND without a daemon in the home, REGISTRY_LOST when
  *   registry and secrets do not belong together or one is missing, BACKUP_EXISTS for a file that is not to be replaced,
  *   STORE_FULL, STORE_FAILED, and what the stores say.
  */
@@ -57,12 +57,7 @@ export async function backupHome(
   options: BackupOptions = {},
 ): Promise<BackupSummary> {
   const { replace = false, scryptLogN = SCRYPT_LOG_N, clock = systemClock } = options;
-  if (passphrase.length < minPassphraseLength) {
-    throw new IdentityError(
-      'MESSAGE_INVALID',
-      `A backup's passphrase has at least ${minPassphraseLength} characters.`,
-    );
-  }
+  await checkStrength(passphrase);
   await checkHome(homePath);
   if (!replace) await mustNotExist(file);
   const paths = daemonPaths(homePath);

@@ -15,10 +15,12 @@ import {
   verifyAudit,
 } from '@palyra/identity';
 import { lookAtSqliteRegistry } from '@palyra/registry-sql';
+import { quicProblem } from '@palyra/transport-quic';
 import { readCaKeys } from './ca-key.ts';
 import { type DaemonConfig, readConfig } from './config.ts';
 import { type DaemonPaths, daemonPaths } from './home.ts';
 import { readSecrets } from './open-home.ts';
+import { withoutQuic } from './problems.ts';
 
 export interface Finding {
   readonly check: string;
@@ -72,6 +74,8 @@ export async function examineHome(homePath: string, now: Date): Promise<Finding[
         return [];
       }),
     );
+    // Last, because it changes what programs that are started later trust.
+    await find('quic', async () => examineQuic(config));
   } finally {
     await secrets?.close();
   }
@@ -152,6 +156,15 @@ async function examineSpace({ path }: DaemonPaths): Promise<string | Finding[]> 
       message: `${text} Free some: a full disk stops pairing and renewal.`,
     },
   ];
+}
+
+function examineQuic(config: DaemonConfig | undefined): string | Finding[] {
+  // What is wrong with the configuration was said.
+  if (!config) return [];
+  if (!config.quic.enabled) return 'QUIC is switched off in the configuration.';
+  const problem = quicProblem();
+  if (!problem) return 'The library of QUIC loads.';
+  return [{ check: 'quic', verdict: 'warning', message: withoutQuic(problem).message }];
 }
 
 async function examineClock(registry: RegistryReader, now: Date): Promise<string | Finding[]> {

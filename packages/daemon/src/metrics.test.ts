@@ -12,6 +12,7 @@ test('a registry that cannot be read is a failed scrape, and the next one works 
   const metrics = new DaemonMetrics({ registry: { counts } } as unknown as IdentityManager, {
     connections: () => ({}),
     rateLimited: () => 0,
+    keyProblem: async () => undefined,
     quicTraffic: () => ({ datagrams: 0, handshakes: 0 }),
   });
   const errors: unknown[] = [];

@@ -1,6 +1,6 @@
 // What the daemon counts, for Prometheus and for `palyra status`.
 
-import type { IdentityManager, RegistryEvent } from '@palyra/identity';
+import type { IdentityError, IdentityManager, RegistryEvent } from '@palyra/identity';
 import type { ListenerEvent } from '@palyra/rpc';
 import type { QuicTraffic } from '@palyra/transport-quic';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
@@ -13,6 +13,8 @@ export interface LiveNumbers {
   /** Pairing attempts that were refused for their rate. */
   readonly rateLimited: () => number;
   readonly quicTraffic: () => QuicTraffic;
+  /** Why the CA's key does not sign; undefined when it does. */
+  readonly keyProblem: () => Promise<IdentityError | undefined>;
 }
 
 export class DaemonMetrics {
@@ -60,6 +62,14 @@ export class DaemonMetrics {
       registers,
       collect() {
         this.set(live.rateLimited());
+      },
+    });
+    new Gauge({
+      name: 'palyra_ca_key_signs',
+      help: "1 while the CA's key signs certificates, 0 while it does not: its token is away, locked or hangs",
+      registers,
+      async collect() {
+        this.set((await live.keyProblem()) ? 0 : 1);
       },
     });
     new Gauge({

@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import { IdentityManager, MemorySecretStore, systemClock } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
+import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import { QuicRuntime } from './quic-runtime.ts';
+import { startDaemon } from './start.ts';
 
 async function start(t: TestContext) {
   const registry = await openSqliteRegistry({ path: ':memory:' });
@@ -57,4 +59,22 @@ test('what is closed stays closed, whatever credential comes before, meanwhile o
   await Promise.all([before, meanwhile, swap()]);
   await bind(port);
   assert.equal(runtime.port, 0);
+});
+
+test('a UDP port that another program has is named', async (t) => {
+  const other = createSocket('udp4').bind({ port: 0, address: '127.0.0.1', exclusive: true });
+  t.after(() => other.close());
+  await once(other, 'listening');
+  const { port } = other.address();
+  const host = '127.0.0.1';
+  await assert.rejects(
+    startDaemon({
+      home: temporaryFolder(),
+      config: { pairing: { host, port: 0 }, node: { host, port: 0 }, quic: { host, port } },
+    }),
+    {
+      code: 'UNREACHABLE',
+      message: `UDP port ${port} for the quic listener is taken by another program. Stop it, or set quic.port in config.json.`,
+    },
+  );
 });

@@ -5,6 +5,7 @@ import type { ConnectRouter } from '@connectrpc/connect';
 import {
   type Clock,
   defaultPairingLimits,
+  hasCode,
   IdentityError,
   IdentityManager,
   MAX_PAIRING_MESSAGE_BYTES,
@@ -31,6 +32,7 @@ import { Notice } from './notice.ts';
 import { openHome } from './open-home.ts';
 import { OpenLimit } from './open-limit.ts';
 import { pairingRoutes } from './pairing-service.ts';
+import { KeyWatch, withoutQuic } from './problems.ts';
 import { listenPublish } from './publish-listener.ts';
 import { QuicRuntime, type QuicRuntimeOptions } from './quic-runtime.ts';
 
@@ -120,7 +122,12 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   let ticking: Promise<unknown> = Promise.resolve();
   const channels = new DeviceChannels(clock);
   const stopping = new AbortController();
+  const keyWatch = new KeyWatch(
+    () => identity.checkKey(),
+    (problem) => onError(problem, "the CA's key"),
+  );
   const metrics = new DaemonMetrics(identity, {
+    keyProblem: () => keyWatch.problem(),
     connections: () => ({ node: node.sessions, quic: quic?.connections ?? 0, pairing: pairing.sessions }),
     rateLimited: () => openLimit.refused,
     quicTraffic,
@@ -144,6 +151,13 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     startedAt,
     pairingAddress: () => pairingAddress,
     listeners: () => listeners,
+    problems: async () => {
+      const keyProblem = await keyWatch.problem();
+      return [
+        ...(keyProblem ? [{ part: 'ca key' as const, error: keyProblem }] : []),
+        ...(quicProblem ? [{ part: 'quic' as const, error: quicProblem }] : []),
+      ];
+    },
     health,
     stopping: stopping.signal,
   };
@@ -179,7 +193,7 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
   cleanup.push(() => node.close(atOnce));
   cleanup.push(() => channels.close());
   cleanup.push(() => started.reject(new IdentityError('UNREACHABLE', 'The daemon stops.')));
-  const quic = config.quic.enabled
+  const startedQuic = config.quic.enabled
     ? await startQuic(config, {
         credential,
         trustBundle: identity.trustBundle,
@@ -197,6 +211,8 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
         onEvent: (event) => metrics.countListener('quic', event),
       })
     : undefined;
+  const quic = startedQuic instanceof QuicRuntime ? startedQuic : undefined;
+  const quicProblem = startedQuic instanceof IdentityError ? startedQuic : undefined;
   if (quic) cleanup.push(() => quic.close(atOnce));
   const now = () => clock.now();
   const notice = await Notice.open({ config: config.notice, daemonId: identity.daemonId, now, onError });
@@ -366,29 +382,38 @@ async function listen(
   try {
     return await Http2Listener.listen({ ...options, ...at });
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    throw new IdentityError(
-      'UNREACHABLE',
-      code === 'EADDRINUSE'
-        ? `Port ${at.port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port in config.json.`
-        : `The ${name} listener cannot use ${at.host} port ${at.port}: ${message}. Set ${name}.host or ${name}.port in config.json.`,
-      { cause },
-    );
+    throw cannotListen(name, at, cause as NodeJS.ErrnoException);
   }
 }
 
-/** @returns undefined on a platform for which there is no QUIC library; devices then use HTTP/2. */
+function cannotListen(
+  name: 'pairing' | 'node' | 'quic',
+  { host, port }: { readonly host: string; readonly port: number },
+  cause: NodeJS.ErrnoException,
+): IdentityError {
+  return new IdentityError(
+    'UNREACHABLE',
+    cause.code === 'EADDRINUSE'
+      ? `${name === 'quic' ? 'UDP port' : 'Port'} ${port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port in config.json.`
+      : `The ${name} listener cannot use ${host} port ${port}: ${cause.message}. Set ${name}.host or ${name}.port in config.json.`,
+    { cause },
+  );
+}
+
+/** @returns a problem where this machine has no QUIC library; devices then use HTTP/2. */
 async function startQuic(
   { quic, node }: DaemonConfig,
   options: Omit<QuicRuntimeOptions, 'host' | 'port' | 'runtime'>,
-): Promise<QuicRuntime | undefined> {
+): Promise<QuicRuntime | IdentityError> {
+  const at = { host: quic.host, port: quic.port ?? node.port };
   try {
-    return await QuicRuntime.start({ ...options, ...quic, port: quic.port ?? node.port });
-  } catch (cause) {
-    if (!(cause instanceof Error && /Cannot find (native binding|module)|Unsupported/i.test(cause.message)))
-      throw cause;
-    options.onInternal(cause, 'starting QUIC; devices use HTTP/2 instead');
-    return undefined;
+    return await QuicRuntime.start({ ...options, ...quic, ...at });
+  } catch (error) {
+    if (hasCode(error, 'UNREACHABLE')) throw cannotListen('quic', at, error.cause as NodeJS.ErrnoException);
+    if (!hasCode(error, 'QUIC_UNAVAILABLE')) throw error;
+    const problem = withoutQuic(error);
+    options.onInternal(problem, 'starting QUIC');
+    return problem;
   }
 }
 

@@ -21,6 +21,8 @@ export interface AuthorityKeyReader {
   nameOf(authority: Ulid): string;
   /** @throws SECRET_NOT_FOUND when the place has no key of this authority, and what the place says. */
   load(authority: Ulid): Promise<Signer>;
+  /** Asks the place whether this key signs at this moment. @throws why it does not. */
+  check(authority: Ulid): Promise<void>;
   /** Lets go of the place; what was handed out signs no more. */
   close(): Promise<void>;
 }
@@ -58,6 +60,9 @@ export class SecretStoreKeyReader implements AuthorityKeyReader {
       );
     }
   }
+
+  /** A key that was loaded signs from memory. */
+  async check(): Promise<void> {}
 
   async close(): Promise<void> {}
 }

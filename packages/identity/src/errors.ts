@@ -1,13 +1,14 @@
 // Every failure this library can report. The code is stable and for programs; the message is for people and
 // says what happened and what to do next. Misuse of the API itself is a TypeError.
 
-/** A message, code or record from outside that cannot be read. */
+/** A message, code or record from outside that cannot be read, or a passphrase that protects nothing. */
 type InvalidCode =
   | 'MESSAGE_INVALID'
   | 'MESSAGE_TOO_LARGE'
   | 'VERSION_UNSUPPORTED'
   | 'CODE_MALFORMED'
   | 'DEVICE_ID_INVALID'
+  | 'PASSPHRASE_WEAK'
   | 'CERTIFICATE_INVALID';
 
 /** The peer is not who it must be, or may not do this. */
@@ -81,8 +82,8 @@ type StoreCode =
   | 'SIGNER_MISMATCH'
   | 'SIGNER_PIN_WRONG';
 
-/** The peer cannot be reached, or something failed that has no better name. */
-type TransportCode = 'UNREACHABLE' | 'INTERNAL';
+/** The peer cannot be reached, this machine cannot speak QUIC, or something failed that has no better name. */
+type TransportCode = 'UNREACHABLE' | 'QUIC_UNAVAILABLE' | 'INTERNAL';
 
 export type IdentityErrorCode =
   | InvalidCode

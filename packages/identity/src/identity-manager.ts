@@ -143,7 +143,11 @@ export class IdentityManager {
     this.clock = clock;
     this.limits = limits;
     const shared = { registry, clock, crypto, limits, sealer, plan };
-    this.desk = new PairingDesk({ ...shared, rootFingerprint: () => this.#loaded.authority.rootFingerprint });
+    this.desk = new PairingDesk({
+      ...shared,
+      rootFingerprint: () => this.#loaded.authority.rootFingerprint,
+      checkKey: () => this.checkKey(),
+    });
     const authority = () => this.#loaded.authority;
     const issuerId = () => this.#loaded.issuerId;
     const trustBundle = () => this.#loaded.trustBundle;
@@ -196,6 +200,11 @@ export class IdentityManager {
   /** Whose chains are ours, by the roots and issuing CAs that count at this moment. */
   get chainJudge(): ChainJudge {
     return this.#chainJudge;
+  }
+
+  /** Asks where the CA's keys are whether the one that issues certificates signs now. @throws why it does not. */
+  checkKey(): Promise<void> {
+    return this.#options.keys.check(this.#loaded.issuerId);
   }
 
   /** A new key and daemon certificate for the listeners. */

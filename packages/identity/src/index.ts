@@ -82,6 +82,7 @@ export {
   type IdentityManagerOptions,
   type ServerCredential,
 } from './identity-manager.ts';
+export { installAgain } from './install-again.ts';
 export {
   clockToleranceMs,
   defaultPairingLimits,
@@ -159,7 +160,9 @@ export {
   masterKeyFromPassphrase,
   nextMasterKeyForPassphrase,
   type PassphraseOptions,
+  type ScryptCost,
 } from './secret-store/passphrase.ts';
+export { checkStrength } from './secret-store/passphrase-strength.ts';
 export {
   MAX_SECRET_BYTES,
   type SecretName,

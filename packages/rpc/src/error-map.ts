@@ -11,6 +11,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   VERSION_UNSUPPORTED: Code.FailedPrecondition,
   CODE_MALFORMED: Code.InvalidArgument,
   DEVICE_ID_INVALID: Code.InvalidArgument,
+  PASSPHRASE_WEAK: Code.InvalidArgument,
   CERTIFICATE_INVALID: Code.InvalidArgument,
 
   PAIRING_CODE_WRONG: Code.PermissionDenied,
@@ -79,6 +80,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   SIGNER_PIN_WRONG: Code.Internal,
 
   UNREACHABLE: Code.Unavailable,
+  QUIC_UNAVAILABLE: Code.Unavailable,
   INTERNAL: Code.Internal,
 };
 

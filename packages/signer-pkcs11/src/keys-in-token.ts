@@ -32,8 +32,13 @@ const curve = Buffer.from('06082a8648ce3d030107', 'hex');
 export async function answerCall(token: Token, call: TokenCall): Promise<TokenReply['answer']> {
   switch (call.does) {
     case 'open':
-    case 'check':
       return token.use(({ serial }) => serial);
+    case 'check':
+      return token.use((session) => {
+        // Looked for anew: what is remembered was true when the token was there.
+        onlyOne(findObjects(session, CKO_PRIVATE_KEY, call.authority), call.authority);
+        return undefined;
+      });
     case 'make':
       return token.use((session) => {
         // A second attempt does not make a second key.

@@ -1,6 +1,6 @@
 // A vendor's PKCS #11 module, loaded into the process that talks to tokens.
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, installAgain } from '@palyra/identity';
 import { CKF_OS_LOCKING_OK, CKR_CRYPTOKI_ALREADY_INITIALIZED, type Cryptoki, isCode } from './cryptoki.ts';
 
 export class CryptokiModule {
@@ -8,14 +8,23 @@ export class CryptokiModule {
   /** Counts the initialisations: a session of an earlier one is gone. */
   generation = 0;
 
-  /** @throws SIGNER_UNAVAILABLE when the native library or the module cannot be loaded. */
+  /** @throws SIGNER_UNAVAILABLE when the native library or the module cannot be loaded, or the module does not start. */
   static async load(path: string): Promise<CryptokiModule> {
     const api = await library();
     try {
       api.load(path);
-      return new CryptokiModule(api);
     } catch (cause) {
       throw new IdentityError('SIGNER_UNAVAILABLE', unusable(path, (cause as Error).message), { cause });
+    }
+    try {
+      return new CryptokiModule(api);
+    } catch (cause) {
+      // What is loaded is a module: some do not start without their token.
+      throw new IdentityError(
+        'SIGNER_UNAVAILABLE',
+        `The PKCS #11 module ${path} does not start: ${(cause as Error).message}. Check that its token is plugged in, and that its own configuration is there.`,
+        { cause },
+      );
     }
   }
 
@@ -48,7 +57,7 @@ async function library(): Promise<Cryptoki> {
   } catch (cause) {
     throw new IdentityError(
       'SIGNER_UNAVAILABLE',
-      'A CA key in a token needs the package pkcs11js, which is not installed or not built here. It is compiled during installation: install a C++ compiler, make and python3 (Debian: apt-get install build-essential python3), then install the packages again.',
+      `A CA key in a token needs the package ${name}, which is not built here for ${process.platform}-${process.arch}. It is compiled when it is installed: get a C++ compiler, make and python3 first (Debian: apt-get install build-essential python3). ${installAgain(name, import.meta.filename)}`,
       { cause },
     );
   }

@@ -28,8 +28,8 @@ export type TokenCall =
   | { readonly does: 'load'; readonly authority: Ulid }
   /** Answers `r || s`, 32 bytes each, over a SHA-256 digest. */
   | { readonly does: 'sign'; readonly authority: Ulid; readonly digest: Uint8Array }
-  /** Answers when the token is there and logged in. */
-  | { readonly does: 'check' }
+  /** Answers when the token is there, logged in, and has the private key. */
+  | { readonly does: 'check'; readonly authority: Ulid }
   | { readonly does: 'close' };
 
 export interface TokenRequest {

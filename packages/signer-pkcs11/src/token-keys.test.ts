@@ -109,18 +109,25 @@ describe('keys of a CA in a token', { skip }, () => {
     const [gone, kept] = [newId(), newId()];
     const [goneSigner, keptSigner] = [await keys.make(gone), await keys.make(kept)];
     await token.removeKey(gone);
+    await rejects(keys.check(gone), 'SECRET_NOT_FOUND');
+    await keys.check(kept);
     await rejects(Promise.resolve(goneSigner.sign(data)), 'SECRET_NOT_FOUND');
     assert.ok(holds(keptSigner, await keptSigner.sign(data)));
   });
 
   it('a token that is away is said to be, and signs again when it is back', async (t) => {
     const token = await makeToken();
-    const signer = await (await open(t, token)).make(newId());
+    const keys = await open(t, token);
+    const id = newId();
+    const signer = await keys.make(id);
+    await keys.check(id);
     await token.unplug();
+    await rejects(keys.check(id), 'SIGNER_UNAVAILABLE');
     await rejects(Promise.resolve(signer.sign(data)), 'SIGNER_UNAVAILABLE');
     await rejects(Promise.resolve(signer.sign(data)), 'SIGNER_UNAVAILABLE');
     await token.plugIn();
-    assert.ok(holds(signer, await untilBack(() => signer.sign(data))));
+    await untilBack(() => keys.check(id));
+    assert.ok(holds(signer, await signer.sign(data)));
   });
 
   it('a wrong PIN is tried once and never again, also by the next process', async () => {

@@ -65,9 +65,9 @@ export class TokenKeys implements AuthorityKeys {
     );
   }
 
-  /** @throws SIGNER_UNAVAILABLE, SIGNER_PIN_WRONG, SIGNER_MISMATCH: why no key signs now. */
-  async check(): Promise<void> {
-    await this.#token.ask({ does: 'check' });
+  /** @throws SIGNER_UNAVAILABLE, SIGNER_PIN_WRONG, SIGNER_MISMATCH; SECRET_NOT_FOUND when the key was removed. */
+  async check(authority: Ulid): Promise<void> {
+    await this.#token.ask({ does: 'check', authority });
   }
 
   close(): Promise<void> {

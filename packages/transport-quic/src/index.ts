@@ -15,7 +15,7 @@ export type {
 } from './contract.ts';
 export { dialNodeQuic } from './dial-node.ts';
 export { createMemoryQuic } from './memory.ts';
-export { environmentForChildren, type QuicTraffic, quicTraffic } from './quiche/library.ts';
+export { environmentForChildren, type QuicTraffic, quicProblem, quicTraffic } from './quiche/library.ts';
 export { createQuic, type QuicOptions } from './quiche/quic.ts';
 export type { QuicheRuntime } from './quiche/runtime.ts';
 export { createQuicTransport, type QuicTransportOptions } from './rpc/client.ts';

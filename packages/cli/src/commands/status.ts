@@ -47,6 +47,7 @@ async function status(cli: Cli): Promise<void> {
       connected: reply.connected,
       pending_requests: reply.pendingRequests,
       live_codes: reply.liveCodes,
+      problems: reply.problems.map(({ part, code, message }) => ({ part, code, message })),
     },
     () => {
       const about = fields([
@@ -61,8 +62,13 @@ async function status(cli: Cli): Promise<void> {
         ['requests', String(reply.pendingRequests)],
         ['live codes', String(reply.liveCodes)],
       ]);
-      if (reply.pendingRequests === 0) return about;
-      return `${about}\n\nA device waits for you: ${followUp(cli, 'pairing list')}`;
+      const problems = reply.problems.map(
+        ({ part, code, message }) =>
+          `${cli.output.paint('bold', 'PROBLEM')} (${printable(part)}): ${printable(message)} [${printable(code)}]`,
+      );
+      const waiting =
+        reply.pendingRequests === 0 ? [] : [`A device waits for you: ${followUp(cli, 'pairing list')}`];
+      return [about, ...problems, ...waiting].join('\n\n');
     },
   );
 }

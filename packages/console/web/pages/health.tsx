@@ -38,6 +38,9 @@ export function Health() {
         </p>
       </header>
       <Problem text={problem} />
+      {daemon?.problems.map(({ part, message }) => (
+        <Problem key={part} text={message} />
+      ))}
       {daemon && (
         <section class="card" aria-label="Listeners">
           <h2>Listeners</h2>

@@ -41,6 +41,8 @@ export interface DeskOptions {
   readonly sealer: PairingSealer;
   /** SHA-256 of the root certificate, hex: goes into QR codes. */
   readonly rootFingerprint: () => string;
+  /** @throws why no certificate can be signed now. */
+  readonly checkKey: () => Promise<void>;
 }
 
 export interface MintedCode {
@@ -146,11 +148,13 @@ export class PairingDesk {
   }
 
   /**
-   * Lets the device in. Its certificate is made when it fetches it.
-   * @throws PAIRING_NOT_FOUND, PAIRING_STATE_CONFLICT (also when it is not what was seen), PAIRING_EXPIRED, DEVICE_REVOKED, DEVICE_QUARANTINED; IDENTITY_KEY_CHANGED when the
+   * Lets the device in. Its certificate is made when it fetches it, so nothing is decided while no certificate can be
+   * signed: the request waits on.
+   * @throws SIGNER_UNAVAILABLE and what else the place of the CA's keys says. PAIRING_NOT_FOUND, PAIRING_STATE_CONFLICT (also when it is not what was seen), PAIRING_EXPIRED, DEVICE_REVOKED, DEVICE_QUARANTINED; IDENTITY_KEY_CHANGED when the
    *   device id is known with another identity key and `replaceIdentityKey` is not set.
    */
   async approve(id: string, choice: ApprovalChoice = {}): Promise<Pairing> {
+    await this.#options.checkKey();
     const now = this.#options.clock.now();
     return transactBy(this.#options, choice.by, async (tx, by) =>
       this.#approveIn(tx, await existing(tx, id), choice, now, { by }),

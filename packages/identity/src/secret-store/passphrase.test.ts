@@ -6,35 +6,77 @@ import { masterKeyFromPassphrase, nextMasterKeyForPassphrase } from './passphras
 import { temporaryFolder } from './temporary-store.ts';
 
 // The cheapest cost that is allowed, for speed.
-const cost = 15;
+const cost = { logN: 15, p: 1 };
 
 test("the same passphrase gives the same key, from the salt in the store's folder", async (t) => {
   const storePath = join(await temporaryFolder(t), 'store');
-  const key = await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse', cost });
+  const key = await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse battery', cost });
   equal((await stat(storePath)).mode & 0o777, 0o700);
   equal((await stat(join(storePath, 'passphrase'))).mode & 0o777, 0o600);
-  equal((await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse' })).id, key.id);
+  equal((await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse battery' })).id, key.id);
   const elsewhere = join(await temporaryFolder(t), 'store');
   notEqual(
-    (await masterKeyFromPassphrase({ storePath: elsewhere, passphrase: 'correct horse', cost })).id,
+    (await masterKeyFromPassphrase({ storePath: elsewhere, passphrase: 'correct horse battery', cost })).id,
     key.id,
   );
 });
 
-test('opens a header made elsewhere', async (t) => {
+test('opens a header made elsewhere, of any cost and with a passphrase that would not be taken today', async (t) => {
   const storePath = await temporaryFolder(t);
-  // python: hashlib.scrypt("größer".encode(), salt=bytes(range(32)), n=2**15, r=8, p=1, dklen=32), then the key id.
-  const header = `${Buffer.from('palyra-passphrase-v1').toString('hex')}0f${[...Array(32).keys()].map((n) => n.toString(16).padStart(2, '0')).join('')}f776a9fcd866d7650eef1c88d0db85c5`;
-  await writeFile(join(storePath, 'passphrase'), Buffer.from(header, 'hex'), { mode: 0o600 });
-  // Typed with a combining diaeresis: the same text in another Unicode form.
-  for (const passphrase of ['gr\u00f6\u00dfer', 'gro\u0308\u00dfer'])
-    equal((await masterKeyFromPassphrase({ storePath, passphrase })).id, 'f776a9fcd866d7650eef1c88d0db85c5');
+  // python: hashlib.scrypt("größer".encode(), salt=bytes(range(32)), n=2**15, r=8, p=p, dklen=32), then the key id.
+  for (const [costByte, keyId] of [
+    ['0f', 'f776a9fcd866d7650eef1c88d0db85c5'],
+    ['4f', '00e1f2acdddd439c3eb1526ac3240cd4'],
+  ]) {
+    const header = `${Buffer.from('palyra-passphrase-v1').toString('hex')}${costByte}${[...Array(32).keys()].map((n) => n.toString(16).padStart(2, '0')).join('')}${keyId}`;
+    await writeFile(join(storePath, 'passphrase'), Buffer.from(header, 'hex'), { mode: 0o600 });
+    // Typed with a combining diaeresis: the same text in another Unicode form.
+    for (const passphrase of ['gr\u00f6\u00dfer', 'gro\u0308\u00dfer'])
+      equal((await masterKeyFromPassphrase({ storePath, passphrase })).id, keyId);
+  }
+});
+
+test('a passphrase that can be guessed is refused when it is set, and nothing is made', async (t) => {
+  const storePath = join(await temporaryFolder(t), 'store');
+  for (const passphrase of [
+    'x',
+    'password1',
+    'Summer2026!',
+    'correct horse',
+    'a'.repeat(24),
+    'qwertyuiopasdfghjkl',
+  ]) {
+    const refused = { code: 'PASSPHRASE_WEAK', message: /can be guessed.*openssl rand/ };
+    await rejects(masterKeyFromPassphrase({ storePath, passphrase, cost }), refused, passphrase);
+    await rejects(nextMasterKeyForPassphrase({ storePath, passphrase, cost }), refused, passphrase);
+  }
+  await rejects(stat(storePath), { code: 'ENOENT' });
+  for (const passphrase of ['correct horse battery staple', 'q3vT8mXw2LzK', 'Pfälzer Saumagen'])
+    await nextMasterKeyForPassphrase({ storePath, passphrase, cost });
+});
+
+test('a header asks for no more time and memory than is allowed, whatever its cost says', async (t) => {
+  const storePath = await temporaryFolder(t);
+  const path = join(storePath, 'passphrase');
+  const passphrase = 'correct horse battery';
+  await masterKeyFromPassphrase({ storePath, passphrase, cost });
+  const header = await readFile(path);
+  for (let costByte = 0; costByte < 256; costByte += 1) {
+    const logN = costByte & 31;
+    if (logN >= 15 && logN <= 20) continue;
+    await writeFile(path, header.with(20, costByte));
+    await rejects(
+      masterKeyFromPassphrase({ storePath, passphrase }),
+      { code: 'SECRET_CORRUPT' },
+      `${costByte}`,
+    );
+  }
 });
 
 test('another passphrase is MASTER_KEY_WRONG', async (t) => {
   const storePath = await temporaryFolder(t);
-  await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse', cost });
-  for (const passphrase of ['correct horse ', 'Correct horse', 'x'])
+  await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse battery', cost });
+  for (const passphrase of ['correct horse battery ', 'Correct horse battery', 'x'])
     await rejects(masterKeyFromPassphrase({ storePath, passphrase }), {
       code: 'MASTER_KEY_WRONG',
       message: /passphrase is not the one/,
@@ -44,8 +86,8 @@ test('another passphrase is MASTER_KEY_WRONG', async (t) => {
 test('a damaged header is SECRET_CORRUPT, or MASTER_KEY_WRONG where damage looks like another passphrase', async (t) => {
   const storePath = await temporaryFolder(t);
   const path = join(storePath, 'passphrase');
-  const open = () => masterKeyFromPassphrase({ storePath, passphrase: 'correct horse' });
-  const { id } = await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse', cost });
+  const open = () => masterKeyFromPassphrase({ storePath, passphrase: 'correct horse battery' });
+  const { id } = await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse battery', cost });
   const header = await readFile(path);
   for (const length of [0, 10, 53, header.length - 1]) {
     await writeFile(path, header.subarray(0, length));
@@ -71,7 +113,7 @@ test('a damaged header is SECRET_CORRUPT, or MASTER_KEY_WRONG where damage looks
 
 test('a header that others may touch is refused', async (t) => {
   const storePath = await temporaryFolder(t);
-  await masterKeyFromPassphrase({ storePath, passphrase: 'x', cost });
+  await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse battery', cost });
   await chmod(join(storePath, 'passphrase'), 0o644);
   await rejects(masterKeyFromPassphrase({ storePath, passphrase: 'x' }), { code: 'STORE_PERMISSIONS' });
 });
@@ -81,7 +123,8 @@ test('an empty or endless passphrase and a cost out of range are misuse', async 
   for (const options of [
     { passphrase: '' },
     { passphrase: 'x'.repeat(1025) },
-    { passphrase: 'x', cost: 14 },
+    { passphrase: 'correct horse battery', cost: { logN: 14, p: 1 } },
+    { passphrase: 'correct horse battery', cost: { logN: 15, p: 9 } },
   ]) {
     await rejects(masterKeyFromPassphrase({ storePath, ...options }), TypeError);
     await rejects(nextMasterKeyForPassphrase({ storePath, ...options }), TypeError);
@@ -92,7 +135,9 @@ test('an empty or endless passphrase and a cost out of range are misuse', async 
 test('when a passphrase is first set twice at one time, one holds and the other is told', async (t) => {
   const storePath = await temporaryFolder(t);
   const results = await Promise.allSettled(
-    ['one', 'two'].map((passphrase) => masterKeyFromPassphrase({ storePath, passphrase, cost })),
+    ['correct horse battery', 'battery staple correct'].map((passphrase) =>
+      masterKeyFromPassphrase({ storePath, passphrase, cost }),
+    ),
   );
   const failed = results.filter((result) => result.status === 'rejected');
   equal(failed.length, 1);

@@ -1,7 +1,7 @@
 // A master key from a passphrase, by scrypt (RFC 7914). Salt and cost rest in a small file in the store's folder:
 //
 //    0  magic        20  "palyra-passphrase-v1"
-//   20  cost          1  log2 of scrypt's N; r is 8, p is 1
+//   20  cost          1  low five bits: log2 of scrypt's N; high three bits: p - 1; r is 8
 //   21  salt         32
 //   53  key id       16  of the key that comes out, so that a wrong passphrase is found out at once
 
@@ -10,6 +10,7 @@ import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { IdentityError } from '../errors.ts';
 import { MASTER_KEY_BYTES, MasterKey, type NextMasterKey } from './master-key.ts';
+import { checkStrength } from './passphrase-strength.ts';
 import {
   createFile,
   makePrivateFolder,
@@ -27,44 +28,56 @@ const HEADER_BYTES = 69;
 const BLOCK_SIZE = 8;
 const MAX_PASSPHRASE_CHARACTERS = 1024;
 // Below, a guess is too cheap; above, a damaged header would ask for gigabytes.
-const MIN_COST = 15;
-const MAX_COST = 20;
-const DEFAULT_COST = 17;
+const MIN_LOG_N = 15;
+const MAX_LOG_N = 20;
+const MAX_P = 8;
+/** 128 MiB, which a small machine has, and three times the work of OWASP's recommendation: it has time at a start. */
+const DEFAULT_LOG_N = 17;
+const DEFAULT_P = 3;
+
+/** What a guess costs: memory of 2^logN KiB, and as many passes over it as p says. */
+export interface ScryptCost {
+  /** log2 of N: 15 to 20. */
+  readonly logN: number;
+  /** 1 to 8. */
+  readonly p: number;
+}
 
 export interface PassphraseOptions {
   /** The folder of the FilesystemSecretStore that the key is for. */
   readonly storePath: string;
-  /** 1 to 1024 characters; equal under Unicode NFC is equal. */
+  /** 1 to 1024 characters; equal under Unicode NFC is equal. One that is set must not be guessable (passphrase-strength.ts). */
   readonly passphrase: string;
   /**
-   * log2 of scrypt's N when the header is made: 15 to 20, default 17 (128 MiB and some 0.4 s). A header that is
-   * there already keeps its own.
+   * When the header is made; default `{ logN: 17, p: 3 }` (128 MiB and one to two seconds). A header that is there
+   * already keeps its own.
    */
-  readonly cost?: number;
+  readonly cost?: ScryptCost;
   /** No header is made: something is sealed under the key already, or it is only looked at. Default: it is made. */
   readonly mustExist?: boolean;
 }
 
 /**
  * The passphrase's key. Makes the header at first use.
- * @throws MASTER_KEY_WRONG for another passphrase; SECRET_CORRUPT for a header that cannot be read;
+ * @throws PASSPHRASE_WEAK, and then no header is made; MASTER_KEY_WRONG for another passphrase; SECRET_CORRUPT for a header that cannot be read;
  * STORE_PERMISSIONS, STORE_FULL, STORE_FAILED; TypeError for an empty passphrase or a cost out of range.
  */
 export async function masterKeyFromPassphrase(options: PassphraseOptions): Promise<MasterKey> {
   checkOptions(options);
   const path = headerPath(options);
   return withStoreErrors(path, async () => {
-    if (!options.mustExist) await makePrivateFolder(dirname(path));
     let header = await readPrivateFile(path, HEADER_BYTES + 1);
     if (header === undefined && !options.mustExist) {
-      await createFile(path, (await makeHeader(options)).header);
+      const made = await makeHeader(options);
+      await makePrivateFolder(dirname(path));
+      await createFile(path, made.header);
       header = await readPrivateFile(path, HEADER_BYTES + 1);
     }
     return openHeader(options, header ?? new Uint8Array(0));
   });
 }
 
-/** The key of a new passphrase, whose header `rekey` puts in place of the old one. @throws TypeError */
+/** The key of a new passphrase, whose header `rekey` puts in place of the old one. @throws PASSPHRASE_WEAK, TypeError */
 export async function nextMasterKeyForPassphrase(options: PassphraseOptions): Promise<NextMasterKey> {
   checkOptions(options);
   const { masterKey, header } = await makeHeader(options);
@@ -80,19 +93,26 @@ export async function nextMasterKeyForPassphrase(options: PassphraseOptions): Pr
 }
 
 async function makeHeader(options: PassphraseOptions): Promise<{ masterKey: MasterKey; header: Uint8Array }> {
-  const cost = options.cost ?? DEFAULT_COST;
+  await checkStrength(options.passphrase);
+  const cost = options.cost ?? { logN: DEFAULT_LOG_N, p: DEFAULT_P };
   const salt = randomBytes(KEY_ID_AT - SALT_AT);
   const masterKey = await stretch(options.passphrase, cost, salt);
   return {
     masterKey,
-    header: Buffer.concat([MAGIC, Uint8Array.of(cost), salt, Buffer.from(masterKey.id, 'hex')]),
+    header: Buffer.concat([
+      MAGIC,
+      Uint8Array.of(((cost.p - 1) << 5) | cost.logN),
+      salt,
+      Buffer.from(masterKey.id, 'hex'),
+    ]),
   };
 }
 
 async function openHeader(options: PassphraseOptions, header: Uint8Array): Promise<MasterKey> {
-  const cost = header[COST_AT] ?? 0;
+  const costByte = header[COST_AT] ?? 0;
+  const cost = { logN: costByte & 0x1f, p: (costByte >> 5) + 1 };
   const magicHolds = Buffer.compare(header.subarray(0, COST_AT), MAGIC) === 0;
-  if (header.length !== HEADER_BYTES || !magicHolds || cost < MIN_COST || cost > MAX_COST)
+  if (header.length !== HEADER_BYTES || !magicHolds || !isAllowed(cost))
     throw new IdentityError(
       'SECRET_CORRUPT',
       `${headerPath(options)} is damaged; without it no passphrase opens the store. Restore it from a backup.`,
@@ -109,10 +129,10 @@ async function openHeader(options: PassphraseOptions, header: Uint8Array): Promi
 
 const scryptAsync = promisify<string, Uint8Array, number, object, Buffer>(scrypt);
 
-async function stretch(passphrase: string, cost: number, salt: Uint8Array): Promise<MasterKey> {
-  const N = 2 ** cost;
-  // Node refuses more than 32 MiB unless told; N blocks of 128 r bytes is what scrypt fills.
-  const options = { N, r: BLOCK_SIZE, p: 1, maxmem: 2 * 128 * N * BLOCK_SIZE };
+async function stretch(passphrase: string, { logN, p }: ScryptCost, salt: Uint8Array): Promise<MasterKey> {
+  const N = 2 ** logN;
+  // Node refuses more than 32 MiB unless told; N blocks of 128 r bytes is what scrypt fills, one pass after the other.
+  const options = { N, r: BLOCK_SIZE, p, maxmem: 2 * 128 * N * BLOCK_SIZE };
   return new MasterKey(await scryptAsync(passphrase.normalize('NFC'), salt, MASTER_KEY_BYTES, options));
 }
 
@@ -120,9 +140,17 @@ function headerPath(options: PassphraseOptions): string {
   return join(resolve(options.storePath), 'passphrase');
 }
 
-function checkOptions({ passphrase, cost = DEFAULT_COST }: PassphraseOptions): void {
+function checkOptions({ passphrase, cost }: PassphraseOptions): void {
   if (typeof passphrase !== 'string' || passphrase === '' || passphrase.length > MAX_PASSPHRASE_CHARACTERS)
     throw new TypeError(`A passphrase is 1 to ${MAX_PASSPHRASE_CHARACTERS} characters`);
-  if (!Number.isInteger(cost) || cost < MIN_COST || cost > MAX_COST)
-    throw new TypeError(`The cost of scrypt is ${MIN_COST} to ${MAX_COST}`);
+  if (cost !== undefined && !isAllowed(cost))
+    throw new TypeError(
+      `The cost of scrypt is log2 N of ${MIN_LOG_N} to ${MAX_LOG_N}, and p of 1 to ${MAX_P}`,
+    );
+}
+
+function isAllowed({ logN, p }: ScryptCost): boolean {
+  const isWithin = (value: number, least: number, most: number) =>
+    Number.isInteger(value) && value >= least && value <= most;
+  return isWithin(logN, MIN_LOG_N, MAX_LOG_N) && isWithin(p, 1, MAX_P);
 }

@@ -45,14 +45,14 @@ test('a key file is changed in step, and a store moves from key file to passphra
   const second = await openStore(t, path, await masterKeyFromFile(keyFile));
   deepEqual(await second.read('a'), bytes(50));
 
-  const first = { storePath: path, passphrase: 'correct horse', cost: 15 };
+  const first = { storePath: path, passphrase: 'correct horse battery', cost: { logN: 15, p: 1 } };
   await second.rekey(await nextMasterKeyForPassphrase(first));
   await second.close();
   await rejects(openStore(t, path, await masterKeyFromFile(keyFile)), { code: 'MASTER_KEY_WRONG' });
   const third = await openStore(t, path, await masterKeyFromPassphrase(first));
   deepEqual(await third.read('a'), bytes(50));
 
-  const next = { storePath: path, passphrase: 'battery staple', cost: 15 };
+  const next = { storePath: path, passphrase: 'battery staple correct', cost: { logN: 15, p: 1 } };
   await third.rekey(await nextMasterKeyForPassphrase(next));
   await third.close();
   await rejects(masterKeyFromPassphrase(first), { code: 'MASTER_KEY_WRONG' });

@@ -11,7 +11,9 @@ import { lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:f
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
+import type { IdentityError } from '@palyra/identity';
 import { guardLibrary } from './guard.ts';
+import { missingLibrary } from './missing-library.ts';
 import { makePrivateFolder } from './private-folder.ts';
 
 type Library = typeof import('@currentspace/http3');
@@ -28,6 +30,8 @@ interface Sandbox {
 }
 
 let library: Library | undefined;
+/** Final for this process: half of the library is loaded, and it may only be loaded once. */
+let missing: IdentityError | undefined;
 let sandbox: Sandbox | undefined;
 /** What the two variables were before, for child processes. */
 let systemTrust: { SSL_CERT_FILE: string | undefined; SSL_CERT_DIR: string | undefined } | undefined;
@@ -35,20 +39,23 @@ let systemTrust: { SSL_CERT_FILE: string | undefined; SSL_CERT_DIR: string | und
 /**
  * The library, loaded with an empty system trust store.
  *
+ * @throws QUIC_UNAVAILABLE where it is not installed or not made for this machine.
  * @throws TypeError in a worker thread, whose environment the library does not see; when something else loaded the
  * library first; and when something changed the variables since.
  */
 export function loadLibrary(): Library {
   if (!isMainThread) throw new TypeError('QUIC runs in the main thread only');
+  if (missing) throw missing;
   if (!library) {
     if (Object.keys(require.cache).some((file) => file.includes(join('node_modules', name)))) {
       throw new TypeError(`${name} was loaded before its trust store could be emptied`);
     }
     systemTrust = { SSL_CERT_FILE: process.env.SSL_CERT_FILE, SSL_CERT_DIR: process.env.SSL_CERT_DIR };
     enterSandbox();
+    const loaded = loadWithNativePart();
     process.once('exit', leaveSandbox);
-    library = require(name) as Library;
-    guardLibrary(library);
+    guardLibrary(loaded);
+    library = loaded;
   } else if (
     process.env.SSL_CERT_FILE !== sandbox?.noFile ||
     process.env.SSL_CERT_DIR !== sandbox?.noFolder
@@ -61,6 +68,36 @@ export function loadLibrary(): Library {
   return library;
 }
 
+/** Why QUIC cannot run on this machine; undefined where it can. Loads the library. */
+export function quicProblem(): IdentityError | undefined {
+  try {
+    loadLibrary();
+  } catch (error) {
+    if (error !== missing) throw error;
+  }
+  return missing;
+}
+
+/** @throws QUIC_UNAVAILABLE. Left to itself, the library looks for its native part at its first listener or connection only. */
+function loadWithNativePart(): Library {
+  try {
+    const loaded = require(name) as Library;
+    binding();
+    return loaded;
+  } catch (cause) {
+    leaveSandbox();
+    Object.assign(process.env, systemTrust);
+    for (const [key, value] of Object.entries(systemTrust!)) if (value === undefined) delete process.env[key];
+    missing = missingLibrary(name, cause);
+    throw missing;
+  }
+}
+
+/** The library exports it from a file of its own only. */
+function binding(): { runtimeTelemetry: () => Record<string, number> } {
+  return require(join(dirname(require.resolve(name)), 'event-loop.js')).getBinding();
+}
+
 /** What came in over QUIC, in this process since its start. What a flood sends is in nothing else that can be counted. */
 export interface QuicTraffic {
   readonly datagrams: number;
@@ -70,11 +107,7 @@ export interface QuicTraffic {
 
 export function quicTraffic(): QuicTraffic {
   if (!library) return { datagrams: 0, handshakes: 0 };
-  // The library exports its numbers from a file of its own only.
-  const { getBinding } = require(join(dirname(require.resolve(name)), 'event-loop.js')) as {
-    getBinding: () => { runtimeTelemetry: () => Record<string, number> };
-  };
-  const numbers = getBinding().runtimeTelemetry();
+  const numbers = binding().runtimeTelemetry();
   const sum = (...names: string[]) => names.reduce((all, each) => all + (numbers[each] ?? Number.NaN), 0);
   return {
     datagrams: sum('ecnRecvNotEctTotal', 'ecnRecvEct0Total', 'ecnRecvEct1Total', 'ecnRecvCeTotal'),

@@ -89,6 +89,13 @@ export declare type GetStatusResponse = Message<"palyra.admin.v1.GetStatusRespon
    * @generated from field: uint32 connected = 12;
    */
   connected: number;
+
+  /**
+   * What does not work at this moment, while the daemon runs on without it. Empty when all is well.
+   *
+   * @generated from field: repeated palyra.admin.v1.Problem problems = 13;
+   */
+  problems: Problem[];
 };
 
 /**
@@ -96,6 +103,36 @@ export declare type GetStatusResponse = Message<"palyra.admin.v1.GetStatusRespon
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
+
+/**
+ * @generated from message palyra.admin.v1.Problem
+ */
+export declare type Problem = Message<"palyra.admin.v1.Problem"> & {
+  /**
+   * "ca key" or "quic".
+   *
+   * @generated from field: string part = 1;
+   */
+  part: string;
+
+  /**
+   * @generated from field: string code = 2;
+   */
+  code: string;
+
+  /**
+   * What happened, and what to do.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.Problem.
+ * Use `create(ProblemSchema)` to create a new message.
+ */
+export declare const ProblemSchema: GenMessage<Problem>;
 
 /**
  * @generated from message palyra.admin.v1.Listener

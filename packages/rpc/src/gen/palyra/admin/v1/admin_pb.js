@@ -8,7 +8,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
  * Describes the file palyra/admin/v1/admin.proto.
  */
 export const file_palyra_admin_v1_admin = /*@__PURE__*/
-  fileDesc("ChtwYWx5cmEvYWRtaW4vdjEvYWRtaW4ucHJvdG8SD3BhbHlyYS5hZG1pbi52MSISChBHZXRTdGF0dXNSZXF1ZXN0IqQCChFHZXRTdGF0dXNSZXNwb25zZRIRCglkYWVtb25faWQYASABKAkSFAoMdHJ1c3RfZG9tYWluGAIgASgJEhgKEHJvb3RfZmluZ2VycHJpbnQYAyABKAkSLAoJbGlzdGVuZXJzGAQgAygLMhkucGFseXJhLmFkbWluLnYxLkxpc3RlbmVyEhUKDXN0YXJ0ZWRfYXRfbXMYBSABKAMSFgoOZGFlbW9uX3RpbWVfbXMYBiABKAMSDwoHZGV2aWNlcxgHIAEoDRIYChBwZW5kaW5nX3JlcXVlc3RzGAggASgNEhIKCmxpdmVfY29kZXMYCSABKA0SDwoHdmVyc2lvbhgKIAEoCRIMCgRob21lGAsgASgJEhEKCWNvbm5lY3RlZBgMIAEoDSIpCghMaXN0ZW5lchIMCgRuYW1lGAEgASgJEg8KB2FkZHJlc3MYAiABKAkiSQoPTWludENvZGVSZXF1ZXN0EhQKDGxpZmVfc2Vjb25kcxgBIAEoDRIKCgJxchgCIAEoCBIUCgxhdXRvX2FwcHJvdmUYAyABKAgiXAoQTWludENvZGVSZXNwb25zZRISCgpwYWlyaW5nX2lkGAEgASgJEgwKBGNvZGUYAiABKAkSFQoNZXhwaXJlc19hdF9tcxgDIAEoAxIPCgdhZGRyZXNzGAQgASgJIvQBCgdQYWlyaW5nEgoKAmlkGAEgASgJEg0KBXN0YXRlGAIgASgJEgwKBHNsb3QYAyABKAkSFQoNY3JlYXRlZF9hdF9tcxgEIAEoAxIVCg1leHBpcmVzX2F0X21zGAUgASgDEhQKDGd1ZXNzZXNfbGVmdBgGIAEoDRIWCg5mYWlsZWRfZ3Vlc3NlcxgHIAEoDRIuCgZkZXZpY2UYCCABKAsyHi5wYWx5cmEuYWRtaW4udjEuUGFpcmluZ0RldmljZRIOCgZyZWFzb24YCSABKAkSDgoGc2VyaWFsGAogASgJEhQKDGF1dG9fYXBwcm92ZRgLIAEoCCKvAQoNUGFpcmluZ0RldmljZRIRCglkZXZpY2VfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIMCgRraW5kGAMgASgJEhAKCHBsYXRmb3JtGAQgASgJEhwKFGlkZW50aXR5X2ZpbmdlcnByaW50GAUgASgJEg0KBXdvcmRzGAYgASgJEg4KBnNvdXJjZRgHIAEoCRISCgpjb250aW51aXR5GAggASgJEgwKBHJvbGUYCSABKAkiNwoTTGlzdFBhaXJpbmdzUmVxdWVzdBIRCglvcGVuX29ubHkYASABKAgSDQoFbGltaXQYAiABKA0iQgoUTGlzdFBhaXJpbmdzUmVzcG9uc2USKgoIcGFpcmluZ3MYASADKAsyGC5wYWx5cmEuYWRtaW4udjEuUGFpcmluZyIfChFHZXRQYWlyaW5nUmVxdWVzdBIKCgJpZBgBIAEoCSKNAQoVQXBwcm92ZVBhaXJpbmdSZXF1ZXN0EgoKAmlkGAEgASgJEhwKFHJlcGxhY2VfaWRlbnRpdHlfa2V5GAIgASgIEgwKBG5hbWUYAyABKAkSEAoIb3BlcmF0b3IYBCABKAgSKgoEc2VlbhgFIAEoCzIcLnBhbHlyYS5hZG1pbi52MS5QYWlyaW5nU2VlbiIqCgtQYWlyaW5nU2VlbhINCgV3b3JkcxgBIAEoCRIMCgRyb2xlGAIgASgJIjIKFFJlamVjdFBhaXJpbmdSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIWChRXYXRjaFBhaXJpbmdzUmVxdWVzdCL7AgoGRGV2aWNlEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSDAoEa2luZBgDIAEoCRIQCghwbGF0Zm9ybRgEIAEoCRIcChRpZGVudGl0eV9maW5nZXJwcmludBgFIAEoCRINCgVzdGF0ZRgGIAEoCRIVCg1jcmVhdGVkX2F0X21zGAcgASgDEhQKDGxhc3Rfc2Vlbl9tcxgIIAEoAxIUCgxjYXBhYmlsaXRpZXMYCSADKAkSGQoRcmV2b2NhdGlvbl9yZWFzb24YCiABKAkSIAoYY2VydGlmaWNhdGVfbm90X2FmdGVyX21zGAsgASgDEhEKCXRyYW5zcG9ydBgMIAEoCRIUCgxxdWljX3Byb2JsZW0YDiABKAkSIQoZY2VydGlmaWNhdGVfbm90X2JlZm9yZV9tcxgNIAEoAxIMCgRyb2xlGA8gASgJEhUKDWNsb25lX3NlZW5fbXMYECABKAMSGQoRcmVjb3ZlcnlfYXNrZWRfbXMYESABKAMigQEKC0NlcnRpZmljYXRlEg4KBnNlcmlhbBgBIAEoCRITCgtmaW5nZXJwcmludBgCIAEoCRIRCglkZXZpY2VfaWQYAyABKAkSDQoFc3RhdGUYBCABKAkSFQoNbm90X2JlZm9yZV9tcxgFIAEoAxIUCgxub3RfYWZ0ZXJfbXMYBiABKAMiQgoSTGlzdERldmljZXNSZXF1ZXN0Eg4KBnNlYXJjaBgBIAEoCRINCgVsaW1pdBgCIAEoDRINCgVhZnRlchgDIAEoCSJTChNMaXN0RGV2aWNlc1Jlc3BvbnNlEigKB2RldmljZXMYASADKAsyFy5wYWx5cmEuYWRtaW4udjEuRGV2aWNlEhIKCm5leHRfYWZ0ZXIYAiABKAkiHgoQR2V0RGV2aWNlUmVxdWVzdBIKCgJpZBgBIAEoCSJwChFHZXREZXZpY2VSZXNwb25zZRInCgZkZXZpY2UYASABKAsyFy5wYWx5cmEuYWRtaW4udjEuRGV2aWNlEjIKDGNlcnRpZmljYXRlcxgCIAMoCzIcLnBhbHlyYS5hZG1pbi52MS5DZXJ0aWZpY2F0ZSIvChNSZW5hbWVEZXZpY2VSZXF1ZXN0EgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkiMAoUU2V0RGV2aWNlUm9sZVJlcXVlc3QSCgoCaWQYASABKAkSDAoEcm9sZRgCIAEoCSIxChNSZXZva2VEZXZpY2VSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIiChRSZWxlYXNlRGV2aWNlUmVxdWVzdBIKCgJpZBgBIAEoCSI6ChhSZXZva2VDZXJ0aWZpY2F0ZVJlcXVlc3QSDgoGc2VyaWFsGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJkChhFeGVjdXRlQ2FwYWJpbGl0eVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJEhIKCmNhcGFiaWxpdHkYAiABKAkSDQoFaW5wdXQYAyABKAwSEgoKdGltZW91dF9tcxgEIAEoDSJTChlFeGVjdXRlQ2FwYWJpbGl0eVJlc3BvbnNlEg4KBm91dHB1dBgBIAEoDBISCgplbGFwc2VkX21zGAIgASgNEhIKCnJlY29ubmVjdHMYAyABKA0iFQoTR2V0QXV0aG9yaXR5UmVxdWVzdCJwChRHZXRBdXRob3JpdHlSZXNwb25zZRIvCgthdXRob3JpdGllcxgBIAMoCzIaLnBhbHlyYS5hZG1pbi52MS5BdXRob3JpdHkSJwoEa2V5cxgCIAEoCzIZLnBhbHlyYS5hZG1pbi52MS5LZXlQbGFjZSI7CghLZXlQbGFjZRIQCghwcm92aWRlchgBIAEoCRINCgV0b2tlbhgCIAEoCRIOCgZzZXJpYWwYAyABKAki1QEKCUF1dGhvcml0eRIKCgJpZBgBIAEoCRIMCgR0aWVyGAIgASgJEhMKC2ZpbmdlcnByaW50GAMgASgJEg4KBnNlcmlhbBgEIAEoCRIVCg1ub3RfYmVmb3JlX21zGAUgASgDEhQKDG5vdF9hZnRlcl9tcxgGIAEoAxIOCgZhY3RpdmUYByABKAgSEwoLY2VydGlmaWNhdGUYCCABKAwSDQoFc3RhdGUYCSABKAkSFgoOcmVwbGFjZWRfYXRfbXMYCiABKAMSEAoIa2V5X25hbWUYCyABKAkiGwoZR2V0UmV2b2NhdGlvbkxpc3RzUmVxdWVzdCJtChJSZXZvY2F0aW9uTGlzdFBhcnQSEQoJaXNzdWVyX2lkGAEgASgJEg4KBm51bWJlchgCIAEoBBIWCg5uZXh0X3VwZGF0ZV9tcxgDIAEoAxILCgNkZXIYBCABKAwSDwoHZmFpbHVyZRgFIAEoCSIwChFSb3RhdGVSb290UmVxdWVzdBIMCgRzdGVwGAEgASgJEg0KBWZvcmNlGAIgASgIImYKElJvdGF0ZVJvb3RSZXNwb25zZRINCgVwaGFzZRgBIAEoCRIQCghzaW5jZV9tcxgCIAEoAxIvCgZiZWhpbmQYAyADKAsyHy5wYWx5cmEuYWRtaW4udjEuUm90YXRpb25EZXZpY2UiKgoOUm90YXRpb25EZXZpY2USCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCSJCChBMaXN0QXVkaXRSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEg4KBmJlZm9yZRgCIAEoBBIPCgdzdWJqZWN0GAMgASgJIkEKEUxpc3RBdWRpdFJlc3BvbnNlEiwKB2VudHJpZXMYASADKAsyGy5wYWx5cmEuYWRtaW4udjEuQXVkaXRFbnRyeSJsCgpBdWRpdEVudHJ5EgsKA3NlcRgBIAEoBBINCgVhdF9tcxgCIAEoAxIOCgZhY3Rpb24YAyABKAkSDwoHc3ViamVjdBgEIAEoCRITCgtkZXRhaWxfanNvbhgFIAEoCRIMCgRoYXNoGAYgASgJIhQKElZlcmlmeUF1ZGl0UmVxdWVzdCJmChNWZXJpZnlBdWRpdFJlc3BvbnNlEgoKAm9rGAEgASgIEgwKBHJvd3MYAiABKAQSEQoJYnJva2VuX2F0GAMgASgEEg8KB3Byb2JsZW0YBCABKAkSEQoJaGVhZF9oYXNoGAUgASgJIhwKDkV4cGxhaW5SZXF1ZXN0EgoKAmlkGAEgASgJImMKD0V4cGxhaW5SZXNwb25zZRIMCgRraW5kGAEgASgJEhAKCGRlY2lzaW9uGAIgASgJEgwKBGNvZGUYAyABKAkSDwoHcmVhc29ucxgEIAMoCRIRCgluZXh0X3N0ZXAYBSABKAkiDgoMV2F0Y2hSZXF1ZXN0IuoBCgpXYXRjaEV2ZW50EisKB3BhaXJpbmcYASABKAsyGC5wYWx5cmEuYWRtaW4udjEuUGFpcmluZ0gAEhcKDWN1cnJlbnRfYXRfbXMYAiABKANIABIpCgZkZXZpY2UYAyABKAsyFy5wYWx5cmEuYWRtaW4udjEuRGV2aWNlSAASLAoFYXVkaXQYBCABKAsyGy5wYWx5cmEuYWRtaW4udjEuQXVkaXRFbnRyeUgAEjQKBnN0YXR1cxgFIAEoCzIiLnBhbHlyYS5hZG1pbi52MS5HZXRTdGF0dXNSZXNwb25zZUgAQgcKBWV2ZW50IhIKEEdldEhlYWx0aFJlcXVlc3QiUQoRR2V0SGVhbHRoUmVzcG9uc2USLQoGc2VyaWVzGAEgAygLMh0ucGFseXJhLmFkbWluLnYxLkhlYWx0aFNlcmllcxINCgVhdF9tcxgCIAMoAyJMCgxIZWFsdGhTZXJpZXMSDAoEbmFtZRgBIAEoCRINCgV0aXRsZRgCIAEoCRIPCgdjb3VudGVyGAMgASgIEg4KBnZhbHVlcxgEIAMoASIbChlDcmVhdGVDb25zb2xlTG9naW5SZXF1ZXN0IkAKGkNyZWF0ZUNvbnNvbGVMb2dpblJlc3BvbnNlEgsKA3VybBgBIAEoCRIVCg1leHBpcmVzX2F0X21zGAIgASgDMrEQCgxBZG1pblNlcnZpY2USUgoJR2V0U3RhdHVzEiEucGFseXJhLmFkbWluLnYxLkdldFN0YXR1c1JlcXVlc3QaIi5wYWx5cmEuYWRtaW4udjEuR2V0U3RhdHVzUmVzcG9uc2USTwoITWludENvZGUSIC5wYWx5cmEuYWRtaW4udjEuTWludENvZGVSZXF1ZXN0GiEucGFseXJhLmFkbWluLnYxLk1pbnRDb2RlUmVzcG9uc2USWwoMTGlzdFBhaXJpbmdzEiQucGFseXJhLmFkbWluLnYxLkxpc3RQYWlyaW5nc1JlcXVlc3QaJS5wYWx5cmEuYWRtaW4udjEuTGlzdFBhaXJpbmdzUmVzcG9uc2USSgoKR2V0UGFpcmluZxIiLnBhbHlyYS5hZG1pbi52MS5HZXRQYWlyaW5nUmVxdWVzdBoYLnBhbHlyYS5hZG1pbi52MS5QYWlyaW5nElIKDkFwcHJvdmVQYWlyaW5nEiYucGFseXJhLmFkbWluLnYxLkFwcHJvdmVQYWlyaW5nUmVxdWVzdBoYLnBhbHlyYS5hZG1pbi52MS5QYWlyaW5nElAKDVJlamVjdFBhaXJpbmcSJS5wYWx5cmEuYWRtaW4udjEuUmVqZWN0UGFpcmluZ1JlcXVlc3QaGC5wYWx5cmEuYWRtaW4udjEuUGFpcmluZxJSCg1XYXRjaFBhaXJpbmdzEiUucGFseXJhLmFkbWluLnYxLldhdGNoUGFpcmluZ3NSZXF1ZXN0GhgucGFseXJhLmFkbWluLnYxLlBhaXJpbmcwARJYCgtMaXN0RGV2aWNlcxIjLnBhbHlyYS5hZG1pbi52MS5MaXN0RGV2aWNlc1JlcXVlc3QaJC5wYWx5cmEuYWRtaW4udjEuTGlzdERldmljZXNSZXNwb25zZRJSCglHZXREZXZpY2USIS5wYWx5cmEuYWRtaW4udjEuR2V0RGV2aWNlUmVxdWVzdBoiLnBhbHlyYS5hZG1pbi52MS5HZXREZXZpY2VSZXNwb25zZRJNCgxSZW5hbWVEZXZpY2USJC5wYWx5cmEuYWRtaW4udjEuUmVuYW1lRGV2aWNlUmVxdWVzdBoXLnBhbHlyYS5hZG1pbi52MS5EZXZpY2USTwoNU2V0RGV2aWNlUm9sZRIlLnBhbHlyYS5hZG1pbi52MS5TZXREZXZpY2VSb2xlUmVxdWVzdBoXLnBhbHlyYS5hZG1pbi52MS5EZXZpY2USTQoMUmV2b2tlRGV2aWNlEiQucGFseXJhLmFkbWluLnYxLlJldm9rZURldmljZVJlcXVlc3QaFy5wYWx5cmEuYWRtaW4udjEuRGV2aWNlEk8KDVJlbGVhc2VEZXZpY2USJS5wYWx5cmEuYWRtaW4udjEuUmVsZWFzZURldmljZVJlcXVlc3QaFy5wYWx5cmEuYWRtaW4udjEuRGV2aWNlElwKEVJldm9rZUNlcnRpZmljYXRlEikucGFseXJhLmFkbWluLnYxLlJldm9rZUNlcnRpZmljYXRlUmVxdWVzdBocLnBhbHlyYS5hZG1pbi52MS5DZXJ0aWZpY2F0ZRJqChFFeGVjdXRlQ2FwYWJpbGl0eRIpLnBhbHlyYS5hZG1pbi52MS5FeGVjdXRlQ2FwYWJpbGl0eVJlcXVlc3QaKi5wYWx5cmEuYWRtaW4udjEuRXhlY3V0ZUNhcGFiaWxpdHlSZXNwb25zZRJbCgxHZXRBdXRob3JpdHkSJC5wYWx5cmEuYWRtaW4udjEuR2V0QXV0aG9yaXR5UmVxdWVzdBolLnBhbHlyYS5hZG1pbi52MS5HZXRBdXRob3JpdHlSZXNwb25zZRJnChJHZXRSZXZvY2F0aW9uTGlzdHMSKi5wYWx5cmEuYWRtaW4udjEuR2V0UmV2b2NhdGlvbkxpc3RzUmVxdWVzdBojLnBhbHlyYS5hZG1pbi52MS5SZXZvY2F0aW9uTGlzdFBhcnQwARJVCgpSb3RhdGVSb290EiIucGFseXJhLmFkbWluLnYxLlJvdGF0ZVJvb3RSZXF1ZXN0GiMucGFseXJhLmFkbWluLnYxLlJvdGF0ZVJvb3RSZXNwb25zZRJSCglMaXN0QXVkaXQSIS5wYWx5cmEuYWRtaW4udjEuTGlzdEF1ZGl0UmVxdWVzdBoiLnBhbHlyYS5hZG1pbi52MS5MaXN0QXVkaXRSZXNwb25zZRJYCgtWZXJpZnlBdWRpdBIjLnBhbHlyYS5hZG1pbi52MS5WZXJpZnlBdWRpdFJlcXVlc3QaJC5wYWx5cmEuYWRtaW4udjEuVmVyaWZ5QXVkaXRSZXNwb25zZRJMCgdFeHBsYWluEh8ucGFseXJhLmFkbWluLnYxLkV4cGxhaW5SZXF1ZXN0GiAucGFseXJhLmFkbWluLnYxLkV4cGxhaW5SZXNwb25zZRJFCgVXYXRjaBIdLnBhbHlyYS5hZG1pbi52MS5XYXRjaFJlcXVlc3QaGy5wYWx5cmEuYWRtaW4udjEuV2F0Y2hFdmVudDABElIKCUdldEhlYWx0aBIhLnBhbHlyYS5hZG1pbi52MS5HZXRIZWFsdGhSZXF1ZXN0GiIucGFseXJhLmFkbWluLnYxLkdldEhlYWx0aFJlc3BvbnNlEm0KEkNyZWF0ZUNvbnNvbGVMb2dpbhIqLnBhbHlyYS5hZG1pbi52MS5DcmVhdGVDb25zb2xlTG9naW5SZXF1ZXN0GisucGFseXJhLmFkbWluLnYxLkNyZWF0ZUNvbnNvbGVMb2dpblJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChtwYWx5cmEvYWRtaW4vdjEvYWRtaW4ucHJvdG8SD3BhbHlyYS5hZG1pbi52MSISChBHZXRTdGF0dXNSZXF1ZXN0ItACChFHZXRTdGF0dXNSZXNwb25zZRIRCglkYWVtb25faWQYASABKAkSFAoMdHJ1c3RfZG9tYWluGAIgASgJEhgKEHJvb3RfZmluZ2VycHJpbnQYAyABKAkSLAoJbGlzdGVuZXJzGAQgAygLMhkucGFseXJhLmFkbWluLnYxLkxpc3RlbmVyEhUKDXN0YXJ0ZWRfYXRfbXMYBSABKAMSFgoOZGFlbW9uX3RpbWVfbXMYBiABKAMSDwoHZGV2aWNlcxgHIAEoDRIYChBwZW5kaW5nX3JlcXVlc3RzGAggASgNEhIKCmxpdmVfY29kZXMYCSABKA0SDwoHdmVyc2lvbhgKIAEoCRIMCgRob21lGAsgASgJEhEKCWNvbm5lY3RlZBgMIAEoDRIqCghwcm9ibGVtcxgNIAMoCzIYLnBhbHlyYS5hZG1pbi52MS5Qcm9ibGVtIjYKB1Byb2JsZW0SDAoEcGFydBgBIAEoCRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiKQoITGlzdGVuZXISDAoEbmFtZRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJIkkKD01pbnRDb2RlUmVxdWVzdBIUCgxsaWZlX3NlY29uZHMYASABKA0SCgoCcXIYAiABKAgSFAoMYXV0b19hcHByb3ZlGAMgASgIIlwKEE1pbnRDb2RlUmVzcG9uc2USEgoKcGFpcmluZ19pZBgBIAEoCRIMCgRjb2RlGAIgASgJEhUKDWV4cGlyZXNfYXRfbXMYAyABKAMSDwoHYWRkcmVzcxgEIAEoCSL0AQoHUGFpcmluZxIKCgJpZBgBIAEoCRINCgVzdGF0ZRgCIAEoCRIMCgRzbG90GAMgASgJEhUKDWNyZWF0ZWRfYXRfbXMYBCABKAMSFQoNZXhwaXJlc19hdF9tcxgFIAEoAxIUCgxndWVzc2VzX2xlZnQYBiABKA0SFgoOZmFpbGVkX2d1ZXNzZXMYByABKA0SLgoGZGV2aWNlGAggASgLMh4ucGFseXJhLmFkbWluLnYxLlBhaXJpbmdEZXZpY2USDgoGcmVhc29uGAkgASgJEg4KBnNlcmlhbBgKIAEoCRIUCgxhdXRvX2FwcHJvdmUYCyABKAgirwEKDVBhaXJpbmdEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSDAoEa2luZBgDIAEoCRIQCghwbGF0Zm9ybRgEIAEoCRIcChRpZGVudGl0eV9maW5nZXJwcmludBgFIAEoCRINCgV3b3JkcxgGIAEoCRIOCgZzb3VyY2UYByABKAkSEgoKY29udGludWl0eRgIIAEoCRIMCgRyb2xlGAkgASgJIjcKE0xpc3RQYWlyaW5nc1JlcXVlc3QSEQoJb3Blbl9vbmx5GAEgASgIEg0KBWxpbWl0GAIgASgNIkIKFExpc3RQYWlyaW5nc1Jlc3BvbnNlEioKCHBhaXJpbmdzGAEgAygLMhgucGFseXJhLmFkbWluLnYxLlBhaXJpbmciHwoRR2V0UGFpcmluZ1JlcXVlc3QSCgoCaWQYASABKAkijQEKFUFwcHJvdmVQYWlyaW5nUmVxdWVzdBIKCgJpZBgBIAEoCRIcChRyZXBsYWNlX2lkZW50aXR5X2tleRgCIAEoCBIMCgRuYW1lGAMgASgJEhAKCG9wZXJhdG9yGAQgASgIEioKBHNlZW4YBSABKAsyHC5wYWx5cmEuYWRtaW4udjEuUGFpcmluZ1NlZW4iKgoLUGFpcmluZ1NlZW4SDQoFd29yZHMYASABKAkSDAoEcm9sZRgCIAEoCSIyChRSZWplY3RQYWlyaW5nUmVxdWVzdBIKCgJpZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiFgoUV2F0Y2hQYWlyaW5nc1JlcXVlc3Qi+wIKBkRldmljZRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEgwKBGtpbmQYAyABKAkSEAoIcGxhdGZvcm0YBCABKAkSHAoUaWRlbnRpdHlfZmluZ2VycHJpbnQYBSABKAkSDQoFc3RhdGUYBiABKAkSFQoNY3JlYXRlZF9hdF9tcxgHIAEoAxIUCgxsYXN0X3NlZW5fbXMYCCABKAMSFAoMY2FwYWJpbGl0aWVzGAkgAygJEhkKEXJldm9jYXRpb25fcmVhc29uGAogASgJEiAKGGNlcnRpZmljYXRlX25vdF9hZnRlcl9tcxgLIAEoAxIRCgl0cmFuc3BvcnQYDCABKAkSFAoMcXVpY19wcm9ibGVtGA4gASgJEiEKGWNlcnRpZmljYXRlX25vdF9iZWZvcmVfbXMYDSABKAMSDAoEcm9sZRgPIAEoCRIVCg1jbG9uZV9zZWVuX21zGBAgASgDEhkKEXJlY292ZXJ5X2Fza2VkX21zGBEgASgDIoEBCgtDZXJ0aWZpY2F0ZRIOCgZzZXJpYWwYASABKAkSEwoLZmluZ2VycHJpbnQYAiABKAkSEQoJZGV2aWNlX2lkGAMgASgJEg0KBXN0YXRlGAQgASgJEhUKDW5vdF9iZWZvcmVfbXMYBSABKAMSFAoMbm90X2FmdGVyX21zGAYgASgDIkIKEkxpc3REZXZpY2VzUmVxdWVzdBIOCgZzZWFyY2gYASABKAkSDQoFbGltaXQYAiABKA0SDQoFYWZ0ZXIYAyABKAkiUwoTTGlzdERldmljZXNSZXNwb25zZRIoCgdkZXZpY2VzGAEgAygLMhcucGFseXJhLmFkbWluLnYxLkRldmljZRISCgpuZXh0X2FmdGVyGAIgASgJIh4KEEdldERldmljZVJlcXVlc3QSCgoCaWQYASABKAkicAoRR2V0RGV2aWNlUmVzcG9uc2USJwoGZGV2aWNlGAEgASgLMhcucGFseXJhLmFkbWluLnYxLkRldmljZRIyCgxjZXJ0aWZpY2F0ZXMYAiADKAsyHC5wYWx5cmEuYWRtaW4udjEuQ2VydGlmaWNhdGUiLwoTUmVuYW1lRGV2aWNlUmVxdWVzdBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJIjAKFFNldERldmljZVJvbGVSZXF1ZXN0EgoKAmlkGAEgASgJEgwKBHJvbGUYAiABKAkiMQoTUmV2b2tlRGV2aWNlUmVxdWVzdBIKCgJpZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiIgoUUmVsZWFzZURldmljZVJlcXVlc3QSCgoCaWQYASABKAkiOgoYUmV2b2tlQ2VydGlmaWNhdGVSZXF1ZXN0Eg4KBnNlcmlhbBgBIAEoCRIOCgZyZWFzb24YAiABKAkiZAoYRXhlY3V0ZUNhcGFiaWxpdHlSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCRISCgpjYXBhYmlsaXR5GAIgASgJEg0KBWlucHV0GAMgASgMEhIKCnRpbWVvdXRfbXMYBCABKA0iUwoZRXhlY3V0ZUNhcGFiaWxpdHlSZXNwb25zZRIOCgZvdXRwdXQYASABKAwSEgoKZWxhcHNlZF9tcxgCIAEoDRISCgpyZWNvbm5lY3RzGAMgASgNIhUKE0dldEF1dGhvcml0eVJlcXVlc3QicAoUR2V0QXV0aG9yaXR5UmVzcG9uc2USLwoLYXV0aG9yaXRpZXMYASADKAsyGi5wYWx5cmEuYWRtaW4udjEuQXV0aG9yaXR5EicKBGtleXMYAiABKAsyGS5wYWx5cmEuYWRtaW4udjEuS2V5UGxhY2UiOwoIS2V5UGxhY2USEAoIcHJvdmlkZXIYASABKAkSDQoFdG9rZW4YAiABKAkSDgoGc2VyaWFsGAMgASgJItUBCglBdXRob3JpdHkSCgoCaWQYASABKAkSDAoEdGllchgCIAEoCRITCgtmaW5nZXJwcmludBgDIAEoCRIOCgZzZXJpYWwYBCABKAkSFQoNbm90X2JlZm9yZV9tcxgFIAEoAxIUCgxub3RfYWZ0ZXJfbXMYBiABKAMSDgoGYWN0aXZlGAcgASgIEhMKC2NlcnRpZmljYXRlGAggASgMEg0KBXN0YXRlGAkgASgJEhYKDnJlcGxhY2VkX2F0X21zGAogASgDEhAKCGtleV9uYW1lGAsgASgJIhsKGUdldFJldm9jYXRpb25MaXN0c1JlcXVlc3QibQoSUmV2b2NhdGlvbkxpc3RQYXJ0EhEKCWlzc3Vlcl9pZBgBIAEoCRIOCgZudW1iZXIYAiABKAQSFgoObmV4dF91cGRhdGVfbXMYAyABKAMSCwoDZGVyGAQgASgMEg8KB2ZhaWx1cmUYBSABKAkiMAoRUm90YXRlUm9vdFJlcXVlc3QSDAoEc3RlcBgBIAEoCRINCgVmb3JjZRgCIAEoCCJmChJSb3RhdGVSb290UmVzcG9uc2USDQoFcGhhc2UYASABKAkSEAoIc2luY2VfbXMYAiABKAMSLwoGYmVoaW5kGAMgAygLMh8ucGFseXJhLmFkbWluLnYxLlJvdGF0aW9uRGV2aWNlIioKDlJvdGF0aW9uRGV2aWNlEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkiQgoQTGlzdEF1ZGl0UmVxdWVzdBINCgVsaW1pdBgBIAEoDRIOCgZiZWZvcmUYAiABKAQSDwoHc3ViamVjdBgDIAEoCSJBChFMaXN0QXVkaXRSZXNwb25zZRIsCgdlbnRyaWVzGAEgAygLMhsucGFseXJhLmFkbWluLnYxLkF1ZGl0RW50cnkibAoKQXVkaXRFbnRyeRILCgNzZXEYASABKAQSDQoFYXRfbXMYAiABKAMSDgoGYWN0aW9uGAMgASgJEg8KB3N1YmplY3QYBCABKAkSEwoLZGV0YWlsX2pzb24YBSABKAkSDAoEaGFzaBgGIAEoCSIUChJWZXJpZnlBdWRpdFJlcXVlc3QiZgoTVmVyaWZ5QXVkaXRSZXNwb25zZRIKCgJvaxgBIAEoCBIMCgRyb3dzGAIgASgEEhEKCWJyb2tlbl9hdBgDIAEoBBIPCgdwcm9ibGVtGAQgASgJEhEKCWhlYWRfaGFzaBgFIAEoCSIcCg5FeHBsYWluUmVxdWVzdBIKCgJpZBgBIAEoCSJjCg9FeHBsYWluUmVzcG9uc2USDAoEa2luZBgBIAEoCRIQCghkZWNpc2lvbhgCIAEoCRIMCgRjb2RlGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJbmV4dF9zdGVwGAUgASgJIg4KDFdhdGNoUmVxdWVzdCLqAQoKV2F0Y2hFdmVudBIrCgdwYWlyaW5nGAEgASgLMhgucGFseXJhLmFkbWluLnYxLlBhaXJpbmdIABIXCg1jdXJyZW50X2F0X21zGAIgASgDSAASKQoGZGV2aWNlGAMgASgLMhcucGFseXJhLmFkbWluLnYxLkRldmljZUgAEiwKBWF1ZGl0GAQgASgLMhsucGFseXJhLmFkbWluLnYxLkF1ZGl0RW50cnlIABI0CgZzdGF0dXMYBSABKAsyIi5wYWx5cmEuYWRtaW4udjEuR2V0U3RhdHVzUmVzcG9uc2VIAEIHCgVldmVudCISChBHZXRIZWFsdGhSZXF1ZXN0IlEKEUdldEhlYWx0aFJlc3BvbnNlEi0KBnNlcmllcxgBIAMoCzIdLnBhbHlyYS5hZG1pbi52MS5IZWFsdGhTZXJpZXMSDQoFYXRfbXMYAiADKAMiTAoMSGVhbHRoU2VyaWVzEgwKBG5hbWUYASABKAkSDQoFdGl0bGUYAiABKAkSDwoHY291bnRlchgDIAEoCBIOCgZ2YWx1ZXMYBCADKAEiGwoZQ3JlYXRlQ29uc29sZUxvZ2luUmVxdWVzdCJAChpDcmVhdGVDb25zb2xlTG9naW5SZXNwb25zZRILCgN1cmwYASABKAkSFQoNZXhwaXJlc19hdF9tcxgCIAEoAzKxEAoMQWRtaW5TZXJ2aWNlElIKCUdldFN0YXR1cxIhLnBhbHlyYS5hZG1pbi52MS5HZXRTdGF0dXNSZXF1ZXN0GiIucGFseXJhLmFkbWluLnYxLkdldFN0YXR1c1Jlc3BvbnNlEk8KCE1pbnRDb2RlEiAucGFseXJhLmFkbWluLnYxLk1pbnRDb2RlUmVxdWVzdBohLnBhbHlyYS5hZG1pbi52MS5NaW50Q29kZVJlc3BvbnNlElsKDExpc3RQYWlyaW5ncxIkLnBhbHlyYS5hZG1pbi52MS5MaXN0UGFpcmluZ3NSZXF1ZXN0GiUucGFseXJhLmFkbWluLnYxLkxpc3RQYWlyaW5nc1Jlc3BvbnNlEkoKCkdldFBhaXJpbmcSIi5wYWx5cmEuYWRtaW4udjEuR2V0UGFpcmluZ1JlcXVlc3QaGC5wYWx5cmEuYWRtaW4udjEuUGFpcmluZxJSCg5BcHByb3ZlUGFpcmluZxImLnBhbHlyYS5hZG1pbi52MS5BcHByb3ZlUGFpcmluZ1JlcXVlc3QaGC5wYWx5cmEuYWRtaW4udjEuUGFpcmluZxJQCg1SZWplY3RQYWlyaW5nEiUucGFseXJhLmFkbWluLnYxLlJlamVjdFBhaXJpbmdSZXF1ZXN0GhgucGFseXJhLmFkbWluLnYxLlBhaXJpbmcSUgoNV2F0Y2hQYWlyaW5ncxIlLnBhbHlyYS5hZG1pbi52MS5XYXRjaFBhaXJpbmdzUmVxdWVzdBoYLnBhbHlyYS5hZG1pbi52MS5QYWlyaW5nMAESWAoLTGlzdERldmljZXMSIy5wYWx5cmEuYWRtaW4udjEuTGlzdERldmljZXNSZXF1ZXN0GiQucGFseXJhLmFkbWluLnYxLkxpc3REZXZpY2VzUmVzcG9uc2USUgoJR2V0RGV2aWNlEiEucGFseXJhLmFkbWluLnYxLkdldERldmljZVJlcXVlc3QaIi5wYWx5cmEuYWRtaW4udjEuR2V0RGV2aWNlUmVzcG9uc2USTQoMUmVuYW1lRGV2aWNlEiQucGFseXJhLmFkbWluLnYxLlJlbmFtZURldmljZVJlcXVlc3QaFy5wYWx5cmEuYWRtaW4udjEuRGV2aWNlEk8KDVNldERldmljZVJvbGUSJS5wYWx5cmEuYWRtaW4udjEuU2V0RGV2aWNlUm9sZVJlcXVlc3QaFy5wYWx5cmEuYWRtaW4udjEuRGV2aWNlEk0KDFJldm9rZURldmljZRIkLnBhbHlyYS5hZG1pbi52MS5SZXZva2VEZXZpY2VSZXF1ZXN0GhcucGFseXJhLmFkbWluLnYxLkRldmljZRJPCg1SZWxlYXNlRGV2aWNlEiUucGFseXJhLmFkbWluLnYxLlJlbGVhc2VEZXZpY2VSZXF1ZXN0GhcucGFseXJhLmFkbWluLnYxLkRldmljZRJcChFSZXZva2VDZXJ0aWZpY2F0ZRIpLnBhbHlyYS5hZG1pbi52MS5SZXZva2VDZXJ0aWZpY2F0ZVJlcXVlc3QaHC5wYWx5cmEuYWRtaW4udjEuQ2VydGlmaWNhdGUSagoRRXhlY3V0ZUNhcGFiaWxpdHkSKS5wYWx5cmEuYWRtaW4udjEuRXhlY3V0ZUNhcGFiaWxpdHlSZXF1ZXN0GioucGFseXJhLmFkbWluLnYxLkV4ZWN1dGVDYXBhYmlsaXR5UmVzcG9uc2USWwoMR2V0QXV0aG9yaXR5EiQucGFseXJhLmFkbWluLnYxLkdldEF1dGhvcml0eVJlcXVlc3QaJS5wYWx5cmEuYWRtaW4udjEuR2V0QXV0aG9yaXR5UmVzcG9uc2USZwoSR2V0UmV2b2NhdGlvbkxpc3RzEioucGFseXJhLmFkbWluLnYxLkdldFJldm9jYXRpb25MaXN0c1JlcXVlc3QaIy5wYWx5cmEuYWRtaW4udjEuUmV2b2NhdGlvbkxpc3RQYXJ0MAESVQoKUm90YXRlUm9vdBIiLnBhbHlyYS5hZG1pbi52MS5Sb3RhdGVSb290UmVxdWVzdBojLnBhbHlyYS5hZG1pbi52MS5Sb3RhdGVSb290UmVzcG9uc2USUgoJTGlzdEF1ZGl0EiEucGFseXJhLmFkbWluLnYxLkxpc3RBdWRpdFJlcXVlc3QaIi5wYWx5cmEuYWRtaW4udjEuTGlzdEF1ZGl0UmVzcG9uc2USWAoLVmVyaWZ5QXVkaXQSIy5wYWx5cmEuYWRtaW4udjEuVmVyaWZ5QXVkaXRSZXF1ZXN0GiQucGFseXJhLmFkbWluLnYxLlZlcmlmeUF1ZGl0UmVzcG9uc2USTAoHRXhwbGFpbhIfLnBhbHlyYS5hZG1pbi52MS5FeHBsYWluUmVxdWVzdBogLnBhbHlyYS5hZG1pbi52MS5FeHBsYWluUmVzcG9uc2USRQoFV2F0Y2gSHS5wYWx5cmEuYWRtaW4udjEuV2F0Y2hSZXF1ZXN0GhsucGFseXJhLmFkbWluLnYxLldhdGNoRXZlbnQwARJSCglHZXRIZWFsdGgSIS5wYWx5cmEuYWRtaW4udjEuR2V0SGVhbHRoUmVxdWVzdBoiLnBhbHlyYS5hZG1pbi52MS5HZXRIZWFsdGhSZXNwb25zZRJtChJDcmVhdGVDb25zb2xlTG9naW4SKi5wYWx5cmEuYWRtaW4udjEuQ3JlYXRlQ29uc29sZUxvZ2luUmVxdWVzdBorLnBhbHlyYS5hZG1pbi52MS5DcmVhdGVDb25zb2xlTG9naW5SZXNwb25zZWIGcHJvdG8z");
 
 /**
  * Describes the message palyra.admin.v1.GetStatusRequest.
@@ -25,340 +25,347 @@ export const GetStatusResponseSchema = /*@__PURE__*/
   messageDesc(file_palyra_admin_v1_admin, 1);
 
 /**
+ * Describes the message palyra.admin.v1.Problem.
+ * Use `create(ProblemSchema)` to create a new message.
+ */
+export const ProblemSchema = /*@__PURE__*/
+  messageDesc(file_palyra_admin_v1_admin, 2);
+
+/**
  * Describes the message palyra.admin.v1.Listener.
  * Use `create(ListenerSchema)` to create a new message.
  */
 export const ListenerSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 2);
+  messageDesc(file_palyra_admin_v1_admin, 3);
 
 /**
  * Describes the message palyra.admin.v1.MintCodeRequest.
  * Use `create(MintCodeRequestSchema)` to create a new message.
  */
 export const MintCodeRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 3);
+  messageDesc(file_palyra_admin_v1_admin, 4);
 
 /**
  * Describes the message palyra.admin.v1.MintCodeResponse.
  * Use `create(MintCodeResponseSchema)` to create a new message.
  */
 export const MintCodeResponseSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 4);
+  messageDesc(file_palyra_admin_v1_admin, 5);
 
 /**
  * Describes the message palyra.admin.v1.Pairing.
  * Use `create(PairingSchema)` to create a new message.
  */
 export const PairingSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 5);
+  messageDesc(file_palyra_admin_v1_admin, 6);
 
 /**
  * Describes the message palyra.admin.v1.PairingDevice.
  * Use `create(PairingDeviceSchema)` to create a new message.
  */
 export const PairingDeviceSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 6);
+  messageDesc(file_palyra_admin_v1_admin, 7);
 
 /**
  * Describes the message palyra.admin.v1.ListPairingsRequest.
  * Use `create(ListPairingsRequestSchema)` to create a new message.
  */
 export const ListPairingsRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 7);
+  messageDesc(file_palyra_admin_v1_admin, 8);
 
 /**
  * Describes the message palyra.admin.v1.ListPairingsResponse.
  * Use `create(ListPairingsResponseSchema)` to create a new message.
  */
 export const ListPairingsResponseSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 8);
+  messageDesc(file_palyra_admin_v1_admin, 9);
 
 /**
  * Describes the message palyra.admin.v1.GetPairingRequest.
  * Use `create(GetPairingRequestSchema)` to create a new message.
  */
 export const GetPairingRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 9);
+  messageDesc(file_palyra_admin_v1_admin, 10);
 
 /**
  * Describes the message palyra.admin.v1.ApprovePairingRequest.
  * Use `create(ApprovePairingRequestSchema)` to create a new message.
  */
 export const ApprovePairingRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 10);
+  messageDesc(file_palyra_admin_v1_admin, 11);
 
 /**
  * Describes the message palyra.admin.v1.PairingSeen.
  * Use `create(PairingSeenSchema)` to create a new message.
  */
 export const PairingSeenSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 11);
+  messageDesc(file_palyra_admin_v1_admin, 12);
 
 /**
  * Describes the message palyra.admin.v1.RejectPairingRequest.
  * Use `create(RejectPairingRequestSchema)` to create a new message.
  */
 export const RejectPairingRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 12);
+  messageDesc(file_palyra_admin_v1_admin, 13);
 
 /**
  * Describes the message palyra.admin.v1.WatchPairingsRequest.
  * Use `create(WatchPairingsRequestSchema)` to create a new message.
  */
 export const WatchPairingsRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 13);
+  messageDesc(file_palyra_admin_v1_admin, 14);
 
 /**
  * Describes the message palyra.admin.v1.Device.
  * Use `create(DeviceSchema)` to create a new message.
  */
 export const DeviceSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 14);
+  messageDesc(file_palyra_admin_v1_admin, 15);
 
 /**
  * Describes the message palyra.admin.v1.Certificate.
  * Use `create(CertificateSchema)` to create a new message.
  */
 export const CertificateSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 15);
+  messageDesc(file_palyra_admin_v1_admin, 16);
 
 /**
  * Describes the message palyra.admin.v1.ListDevicesRequest.
  * Use `create(ListDevicesRequestSchema)` to create a new message.
  */
 export const ListDevicesRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 16);
+  messageDesc(file_palyra_admin_v1_admin, 17);
 
 /**
  * Describes the message palyra.admin.v1.ListDevicesResponse.
  * Use `create(ListDevicesResponseSchema)` to create a new message.
  */
 export const ListDevicesResponseSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 17);
+  messageDesc(file_palyra_admin_v1_admin, 18);
 
 /**
  * Describes the message palyra.admin.v1.GetDeviceRequest.
  * Use `create(GetDeviceRequestSchema)` to create a new message.
  */
 export const GetDeviceRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 18);
+  messageDesc(file_palyra_admin_v1_admin, 19);
 
 /**
  * Describes the message palyra.admin.v1.GetDeviceResponse.
  * Use `create(GetDeviceResponseSchema)` to create a new message.
  */
 export const GetDeviceResponseSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 19);
+  messageDesc(file_palyra_admin_v1_admin, 20);
 
 /**
  * Describes the message palyra.admin.v1.RenameDeviceRequest.
  * Use `create(RenameDeviceRequestSchema)` to create a new message.
  */
 export const RenameDeviceRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 20);
+  messageDesc(file_palyra_admin_v1_admin, 21);
 
 /**
  * Describes the message palyra.admin.v1.SetDeviceRoleRequest.
  * Use `create(SetDeviceRoleRequestSchema)` to create a new message.
  */
 export const SetDeviceRoleRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 21);
+  messageDesc(file_palyra_admin_v1_admin, 22);
 
 /**
  * Describes the message palyra.admin.v1.RevokeDeviceRequest.
  * Use `create(RevokeDeviceRequestSchema)` to create a new message.
  */
 export const RevokeDeviceRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 22);
+  messageDesc(file_palyra_admin_v1_admin, 23);
 
 /**
  * Describes the message palyra.admin.v1.ReleaseDeviceRequest.
  * Use `create(ReleaseDeviceRequestSchema)` to create a new message.
  */
 export const ReleaseDeviceRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 23);
+  messageDesc(file_palyra_admin_v1_admin, 24);
 
 /**
  * Describes the message palyra.admin.v1.RevokeCertificateRequest.
  * Use `create(RevokeCertificateRequestSchema)` to create a new message.
  */
 export const RevokeCertificateRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 24);
+  messageDesc(file_palyra_admin_v1_admin, 25);
 
 /**
  * Describes the message palyra.admin.v1.ExecuteCapabilityRequest.
  * Use `create(ExecuteCapabilityRequestSchema)` to create a new message.
  */
 export const ExecuteCapabilityRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 25);
+  messageDesc(file_palyra_admin_v1_admin, 26);
 
 /**
  * Describes the message palyra.admin.v1.ExecuteCapabilityResponse.
  * Use `create(ExecuteCapabilityResponseSchema)` to create a new message.
  */
 export const ExecuteCapabilityResponseSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 26);
+  messageDesc(file_palyra_admin_v1_admin, 27);
 
 /**
  * Describes the message palyra.admin.v1.GetAuthorityRequest.
  * Use `create(GetAuthorityRequestSchema)` to create a new message.
  */
 export const GetAuthorityRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 27);
+  messageDesc(file_palyra_admin_v1_admin, 28);
 
 /**
  * Describes the message palyra.admin.v1.GetAuthorityResponse.
  * Use `create(GetAuthorityResponseSchema)` to create a new message.
  */
 export const GetAuthorityResponseSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 28);
+  messageDesc(file_palyra_admin_v1_admin, 29);
 
 /**
  * Describes the message palyra.admin.v1.KeyPlace.
  * Use `create(KeyPlaceSchema)` to create a new message.
  */
 export const KeyPlaceSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 29);
+  messageDesc(file_palyra_admin_v1_admin, 30);
 
 /**
  * Describes the message palyra.admin.v1.Authority.
  * Use `create(AuthoritySchema)` to create a new message.
  */
 export const AuthoritySchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 30);
+  messageDesc(file_palyra_admin_v1_admin, 31);
 
 /**
  * Describes the message palyra.admin.v1.GetRevocationListsRequest.
  * Use `create(GetRevocationListsRequestSchema)` to create a new message.
  */
 export const GetRevocationListsRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 31);
+  messageDesc(file_palyra_admin_v1_admin, 32);
 
 /**
  * Describes the message palyra.admin.v1.RevocationListPart.
  * Use `create(RevocationListPartSchema)` to create a new message.
  */
 export const RevocationListPartSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 32);
+  messageDesc(file_palyra_admin_v1_admin, 33);
 
 /**
  * Describes the message palyra.admin.v1.RotateRootRequest.
  * Use `create(RotateRootRequestSchema)` to create a new message.
  */
 export const RotateRootRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 33);
+  messageDesc(file_palyra_admin_v1_admin, 34);
 
 /**
  * Describes the message palyra.admin.v1.RotateRootResponse.
  * Use `create(RotateRootResponseSchema)` to create a new message.
  */
 export const RotateRootResponseSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 34);
+  messageDesc(file_palyra_admin_v1_admin, 35);
 
 /**
  * Describes the message palyra.admin.v1.RotationDevice.
  * Use `create(RotationDeviceSchema)` to create a new message.
  */
 export const RotationDeviceSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 35);
+  messageDesc(file_palyra_admin_v1_admin, 36);
 
 /**
  * Describes the message palyra.admin.v1.ListAuditRequest.
  * Use `create(ListAuditRequestSchema)` to create a new message.
  */
 export const ListAuditRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 36);
+  messageDesc(file_palyra_admin_v1_admin, 37);
 
 /**
  * Describes the message palyra.admin.v1.ListAuditResponse.
  * Use `create(ListAuditResponseSchema)` to create a new message.
  */
 export const ListAuditResponseSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 37);
+  messageDesc(file_palyra_admin_v1_admin, 38);
 
 /**
  * Describes the message palyra.admin.v1.AuditEntry.
  * Use `create(AuditEntrySchema)` to create a new message.
  */
 export const AuditEntrySchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 38);
+  messageDesc(file_palyra_admin_v1_admin, 39);
 
 /**
  * Describes the message palyra.admin.v1.VerifyAuditRequest.
  * Use `create(VerifyAuditRequestSchema)` to create a new message.
  */
 export const VerifyAuditRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 39);
+  messageDesc(file_palyra_admin_v1_admin, 40);
 
 /**
  * Describes the message palyra.admin.v1.VerifyAuditResponse.
  * Use `create(VerifyAuditResponseSchema)` to create a new message.
  */
 export const VerifyAuditResponseSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 40);
+  messageDesc(file_palyra_admin_v1_admin, 41);
 
 /**
  * Describes the message palyra.admin.v1.ExplainRequest.
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 41);
+  messageDesc(file_palyra_admin_v1_admin, 42);
 
 /**
  * Describes the message palyra.admin.v1.ExplainResponse.
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 42);
+  messageDesc(file_palyra_admin_v1_admin, 43);
 
 /**
  * Describes the message palyra.admin.v1.WatchRequest.
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 43);
+  messageDesc(file_palyra_admin_v1_admin, 44);
 
 /**
  * Describes the message palyra.admin.v1.WatchEvent.
  * Use `create(WatchEventSchema)` to create a new message.
  */
 export const WatchEventSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 44);
+  messageDesc(file_palyra_admin_v1_admin, 45);
 
 /**
  * Describes the message palyra.admin.v1.GetHealthRequest.
  * Use `create(GetHealthRequestSchema)` to create a new message.
  */
 export const GetHealthRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 45);
+  messageDesc(file_palyra_admin_v1_admin, 46);
 
 /**
  * Describes the message palyra.admin.v1.GetHealthResponse.
  * Use `create(GetHealthResponseSchema)` to create a new message.
  */
 export const GetHealthResponseSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 46);
+  messageDesc(file_palyra_admin_v1_admin, 47);
 
 /**
  * Describes the message palyra.admin.v1.HealthSeries.
  * Use `create(HealthSeriesSchema)` to create a new message.
  */
 export const HealthSeriesSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 47);
+  messageDesc(file_palyra_admin_v1_admin, 48);
 
 /**
  * Describes the message palyra.admin.v1.CreateConsoleLoginRequest.
  * Use `create(CreateConsoleLoginRequestSchema)` to create a new message.
  */
 export const CreateConsoleLoginRequestSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 48);
+  messageDesc(file_palyra_admin_v1_admin, 49);
 
 /**
  * Describes the message palyra.admin.v1.CreateConsoleLoginResponse.
  * Use `create(CreateConsoleLoginResponseSchema)` to create a new message.
  */
 export const CreateConsoleLoginResponseSchema = /*@__PURE__*/
-  messageDesc(file_palyra_admin_v1_admin, 49);
+  messageDesc(file_palyra_admin_v1_admin, 50);
 
 /**
  * What an operator may call: over the admin socket, in the console, and, but for what keys and files of the daemon's
