@@ -93,9 +93,11 @@ export async function startConsole(t: TestContext, clock?: HeldClock) {
 }
 
 export const live = (page: Page) => page.getByText('Live', { exact: true }).waitFor();
-/** To a page, by the navigation. */
-export const go = (page: Page, name: string) =>
-  page
+/** To the page of that name: what the one before shows is gone. */
+export async function go(page: Page, name: string): Promise<void> {
+  await page
     .getByRole('navigation')
     .getByRole('link', { name: new RegExp(`^${name}`) })
     .click();
+  await page.getByRole('heading', { level: 1, name: new RegExp(`^${name}`) }).waitFor();
+}
