@@ -4,6 +4,7 @@ import { lstat, statfs } from 'node:fs/promises';
 import {
   type AuthorityKeyReader,
   checkKeyPlace,
+  clockToleranceMs,
   describeDifference,
   type FilesystemSecretReader,
   hasCode,
@@ -28,8 +29,6 @@ export interface Finding {
 
 const day = 86_400_000;
 const lowSpaceBytes = 64 * 1024 * 1024;
-/** A clock this far behind what was already written down was set back, ms. */
-const clockToleranceMs = 60_000;
 
 /** In the order in which they should be looked at. Never throws for what it finds. */
 export async function examineHome(homePath: string, now: Date): Promise<Finding[]> {

@@ -3,6 +3,7 @@
 import { hash } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import { IdentityError } from '../errors.ts';
+import { clockToleranceMs } from '../limits.ts';
 import { bitString, sequence } from './der.ts';
 import type { CertificateSummary } from './peer-certificate.ts';
 import { type CertificateFacts, signatureAlgorithm } from './profile.ts';
@@ -11,8 +12,6 @@ import { checkP256Spki } from './tls-key.ts';
 
 /** Nothing lives shorter: an issuer with less than this left does not issue any more. */
 export const MIN_LIFE_MS = 60 * 1000;
-/** For clocks that are a little behind ours. */
-export const BACKDATE_MS = 60 * 1000;
 
 /** Where time and randomness come from. */
 export interface Surroundings {
@@ -56,7 +55,7 @@ export function makeFacts(
   }
   return {
     serial: makeSerial(randomBytes(16)),
-    notBefore: wholeSecond(Math.max(now - BACKDATE_MS, start)),
+    notBefore: wholeSecond(Math.max(now - clockToleranceMs, start)),
     notAfter: wholeSecond(Math.min(now + lifeMs, end)),
     publicKey,
   };
