@@ -1,7 +1,7 @@
 // What the certificates of every profile go through: a life that ends with the issuer's, a serial, a signature.
 
 import { hash } from 'node:crypto';
-import type { Clock } from '../clock.ts';
+import { type Clock, presentTime } from '../clock.ts';
 import { IdentityError } from '../errors.ts';
 import { clockToleranceMs } from '../limits.ts';
 import { bitString, sequence } from './der.ts';
@@ -28,7 +28,7 @@ export interface IssuedCertificate extends CertificateSummary {
 
 /**
  * @param issuer whose dates bound the certificate's; undefined for a root.
- * @throws MESSAGE_INVALID for the key; CERTIFICATE_EXPIRED when the issuer ends within a minute;
+ * @throws MESSAGE_INVALID for the key; CLOCK_WRONG for a time that cannot be the present; CERTIFICATE_EXPIRED when the issuer ends within a minute;
  * CERTIFICATE_NOT_YET_VALID when the clock is before the issuer's start.
  */
 export function makeFacts(
@@ -38,7 +38,7 @@ export function makeFacts(
   issuer: Pick<CertificateSummary, 'notBefore' | 'notAfter'> | undefined,
 ): CertificateFacts {
   checkP256Spki(publicKey);
-  const now = clock.now().getTime();
+  const now = presentTime(clock).getTime();
   const start = issuer?.notBefore.getTime() ?? -Infinity;
   const end = issuer?.notAfter.getTime() ?? Infinity;
   if (now < start) {
