@@ -10,7 +10,7 @@ import {
 } from './authority-store.ts';
 import { ChainJudge } from './certificate/chain-verdict.ts';
 import { TlsKey } from './certificate/tls-key.ts';
-import { type Clock, presentTime, systemClock } from './clock.ts';
+import { type Clock, ClockWatch, presentTime, type RunningClock, systemClock } from './clock.ts';
 import { CloneWatch, type CloningPolicy } from './cloning.ts';
 import { nodeCrypto } from './crypto/node.ts';
 import type { PairingCrypto } from './crypto/port.ts';
@@ -53,7 +53,7 @@ export interface IdentityManagerOptions {
   /** What a device that may have been copied comes to. Default: it is reported. */
   readonly cloning?: CloningPolicy;
   /** Default: the system's. */
-  readonly clock?: Clock;
+  readonly clock?: RunningClock;
   /** Default: node:crypto. */
   readonly crypto?: PairingCrypto;
 }
@@ -123,6 +123,7 @@ export class IdentityManager {
       registry: options.registry,
       crypto,
       clock,
+      clockWatch: new ClockWatch(clock),
       trustDomain: options.trustDomain,
     };
     const loaded = await openAuthority(store);

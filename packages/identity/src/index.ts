@@ -56,7 +56,7 @@ export {
   trustDomainSpiffeId,
 } from './certificate/spiffe-id.ts';
 export { p256PublicKey, p256Signature, TlsKey } from './certificate/tls-key.ts';
-export { type Clock, presentTime, systemClock } from './clock.ts';
+export { type Clock, presentTime, type RunningClock, steadyAfterMs, systemClock } from './clock.ts';
 export type { CloningPolicy } from './cloning.ts';
 export { nodeCrypto } from './crypto/node.ts';
 export type { Awaitable, IdentityKey, PairingCrypto } from './crypto/port.ts';
