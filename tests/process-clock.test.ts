@@ -106,6 +106,35 @@ test('the daemon starts with its clock a day ahead, and then right', { skip: noW
   await (await startsAsBefore(t)).stop();
 });
 
+test('a first start years ahead: with the clock right, one command says its cost and makes it good', {
+  skip: noWrongClock,
+}, async (t) => {
+  const home = await makeHome(t);
+  await configure(home, {
+    pairing: { host: '127.0.0.1', port: 0 },
+    node: { host: '127.0.0.1', port: 0 },
+  });
+  const ahead = await DaemonProcess.start(t, { home, env: clockOffByDays(5 * 365) });
+  await ahead.stop();
+  const refusal = { code: 'CERTIFICATE_NOT_YET_VALID', exitCode: 3 };
+  assert.match(await failure(palyra(['daemon'], { home }), refusal), /palyra ca set-aside/);
+  const asked = await failure(palyra(['ca', 'set-aside'], { home }), { code: 'NO_TERMINAL', exitCode: 2 });
+  assert.match(asked, /Root [0-9a-f]{16}, valid from .*EVERY DEVICE HAS TO PAIR AGAIN.*Nothing was changed/s);
+  await failure(palyra(['daemon'], { home }), refusal);
+  const done = await answer(['ca', 'set-aside', '--yes'], { home });
+  assert.equal(done.root, 'new');
+  const daemon = await DaemonProcess.start(t, { home });
+  assert.equal(daemon.daemonId, ahead.daemonId);
+  await failure(palyra(['ca', 'set-aside', '--yes'], { home }), { code: 'HOME_IN_USE', exitCode: 4 });
+  const admin = await daemon.admin();
+  assert.ok((await admin.verifyAudit({})).ok);
+  const { code } = await admin.mintCode({ autoApprove: true });
+  const deviceHome = await makeHome(t);
+  await answer(['pair', daemon.pairingAddress, '--code-stdin'], { home: deviceHome, stdin: code });
+  await daemon.stop();
+  assert.deepEqual((await answer(['ca', 'set-aside', '--yes'], { home })).set_aside, []);
+});
+
 test('a device whose clock is a day off is told so', { skip: noWrongClock }, async (t) => {
   const daemon = await startsAsBefore(t);
   for (const days of [-1, 1]) {

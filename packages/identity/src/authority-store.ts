@@ -234,6 +234,7 @@ async function replaceIssuing(
   const { registry, keys, crypto, clock } = options;
   // Before the new key is made: without the old one there is no use for it.
   const rootSigner = await loadFromPlace(registry, keys, root.id);
+  mustBeValid(root, clock.now());
   const { id, signer } = await newKey(options, 'issuing');
   const issued = await makeIssuing({
     trustDomain,
@@ -260,6 +261,19 @@ async function replaceIssuing(
     }
     return record;
   });
+}
+
+/** @throws CERTIFICATE_NOT_YET_VALID, CERTIFICATE_EXPIRED */
+function mustBeValid({ notBefore, notAfter }: AuthorityRecord, now: Date): void {
+  const isEarly = notBefore > now;
+  if (!isEarly && notAfter > now) return;
+  const what = isEarly
+    ? `This machine's clock is before the start of its authority, ${notBefore.toISOString()}`
+    : `The root of this machine's authority has ended at ${notAfter.toISOString()}, and its clock says ${now.toISOString()}`;
+  throw new IdentityError(
+    isEarly ? 'CERTIFICATE_NOT_YET_VALID' : 'CERTIFICATE_EXPIRED',
+    `${what}. If the clock is wrong, set the clock. If it is right, and was wrong when the authority was made, this says what it costs to make another: palyra ca set-aside`,
+  );
 }
 
 export async function insertAuthority(

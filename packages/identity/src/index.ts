@@ -167,5 +167,6 @@ export {
   type SecretStore,
 } from './secret-store/port.ts';
 export { checkPrivate } from './secret-store/private-file.ts';
+export { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from './set-aside.ts';
 export { checkTrusted, readTrusted, type TrustedPathOptions } from './trusted-path.ts';
 export { parseVisibleText, printable } from './visible-text.ts';
