@@ -192,10 +192,15 @@ async function examineAuthorities(
         'problem',
         `${name} has no key in ${keys.place.provider === 'pkcs11' ? 'the token. Restore the token from its own backup' : 'the secret store. Restore both from one backup'}.`,
       );
+    } else if (each.notBefore > now) {
+      add(
+        'problem',
+        `${name} begins at ${each.notBefore.toISOString()}, and the clock says ${now.toISOString()}. If the clock is wrong, set it. If it is right, stop the daemon and run: palyra ca set-aside`,
+      );
     } else if (left <= 0) {
       add(
         'problem',
-        `${name} has ended. ${each.tier === 'root' ? rotate : 'Start the daemon: it makes a new one.'}`,
+        `${name} has ended. ${each.tier === 'root' ? 'Stop the daemon and run: palyra ca set-aside' : 'Start the daemon: it makes a new one.'}`,
       );
     } else if (each.tier === 'root' && left < 365 * day) {
       add('warning', `${name} ends in ${Math.floor(left / day)} days. ${rotate}`);
