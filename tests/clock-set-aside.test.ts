@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import {
+  type AuthorityRecord,
   IdentityManager,
   MemorySecretStore,
   SecretStoreKeys,
@@ -11,6 +12,7 @@ import {
   verifyAudit,
 } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
+import { retireRootsAgain } from '../packages/identity/src/root-rotation.ts';
 import { expectCode } from './testing/expect-code.ts';
 import { day, HeldClock } from './testing/held-clock.ts';
 
@@ -80,7 +82,7 @@ test('a root that has ended goes the same way', async (t) => {
 });
 
 test('an issuing CA from the future goes alone', async (t) => {
-  const { clock, start, setAside, states, first } = await home(t, 0);
+  const { clock, registry, start, setAside, states, first } = await home(t, 0);
   clock.jump(5 * year);
   await start();
   clock.jump(-5 * year);
@@ -90,7 +92,24 @@ test('an issuing CA from the future goes alone', async (t) => {
   const identity = await start();
   assert.deepEqual(await states(), ['issuing active', 'issuing retired', 'root active']);
   assert.equal(identity.rootFingerprint, first.rootFingerprint);
+  const present = await registry.authorities();
+  assert.equal(present.find(({ id }) => id === gone.authorities[0]!.id)?.state, 'retired');
   await works(identity, clock);
+});
+
+test('a registry from before does not bring it back', async (t) => {
+  const { clock, registry, start, states } = await home(t, 0);
+  clock.jump(5 * year);
+  await start();
+  clock.jump(-5 * year);
+  const since = (await registry.authorities()).map((each): AuthorityRecord => {
+    const isAhead = each.tier === 'issuing' && each.notBefore > clock.now();
+    return isAhead ? { ...each, state: 'retired' } : each;
+  });
+  await registry.transact((tx) => retireRootsAgain(tx, since, clock.now()));
+  assert.deepEqual(await states(), ['issuing retired', 'issuing trusted', 'root active']);
+  await works(await start(), clock);
+  assert.deepEqual(await states(), ['issuing active', 'issuing retired', 'root active']);
 });
 
 test('in a rotation the other root takes over, or what comes is dropped', async (t) => {

@@ -224,7 +224,7 @@ export async function retireIssuing(
 }
 
 /**
- * For a registry that was put back to an earlier time: a root that was retired since counts no more.
+ * For a registry that was put back to an earlier time: a root or issuing CA that was retired since counts no more.
  * @param before every authority as it was last.
  * @throws ROTATION_CONFLICT when no root would be left that signs.
  */
@@ -262,6 +262,9 @@ export async function retireRootsAgain(
     await tx.putSetting(settingName, '');
     await append(state === 'prepared' ? 'root.rolled_back' : 'root.finished', id, { phase: 'none' });
   }
+  // Those that were set aside without their root.
+  for (const each of (await tx.authorities()).filter(isRetired))
+    if (each.tier === 'issuing' && !isPast(each.state)) await retireIssuing(tx, each, now);
 }
 
 /** Every state is looked at, so that a new one is not forgotten by a restore. */
