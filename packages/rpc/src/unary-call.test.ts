@@ -4,17 +4,21 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { toBinary } from '@bufbuild/protobuf';
 import {
   Code,
   ConnectError,
   type ConnectRouter,
+  createClient,
   createContextValues,
   type HandlerContext,
 } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import { NodeService } from './gen/palyra/node/v1/node_pb.js';
+import { dialAdmin } from './http2-dialer.ts';
 import { serveHttp2 } from './serve-http2.ts';
 
 const maxBytes = 1000;
@@ -261,6 +265,34 @@ test("a call's deadline does not follow the time of day", async (t) => {
   assert.ok(handler.context!.timeoutMs()! <= 200);
   assert.equal(ConnectError.from(await handler.aborted.promise).code, Code.DeadlineExceeded);
   await answer;
+});
+
+test("a caller's deadline does not follow the time of day", async (t) => {
+  const handler = new Handler();
+  const server = http2.createServer();
+  serveHttp2(server, {
+    routes: handler.routes,
+    readMaxBytes: maxBytes,
+    contextValues: () => createContextValues(),
+    onError: () => {},
+  });
+  const path = join(temporaryFolder(), 'socket');
+  server.listen(path);
+  await once(server, 'listening');
+  const connection = await dialAdmin(path);
+  t.after(() => {
+    connection.destroy();
+    server.close();
+  });
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  const client = createClient(NodeService, connection.transport);
+  const answer = client.register({ platform: 'wait' }, { timeoutMs: 200 });
+  await Promise.all([
+    assert.rejects(answer, { code: Code.DeadlineExceeded }),
+    handler.started.promise.then(() => t.mock.timers.setTime(Date.now() - 86_400_000)),
+  ]);
+  t.mock.timers.setTime(Date.now() + 5 * 86_400_000);
+  await client.register({ platform: 'linux' }, { timeoutMs: 10_000 });
 });
 
 test('a handler is told of a deadline that has passed, and of a caller that has gone', async (t) => {

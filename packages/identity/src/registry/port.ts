@@ -92,7 +92,7 @@ export interface AuthorityRecord {
   readonly tier: 'root' | 'issuing';
   /**
    * Of each tier one is `active` and signs. `trusted` signs no more, but what it signed still counts. A root may also be
-   * `prepared`: devices learn to trust it. `retired` counts for nothing, and an issuing CA is retired with its root.
+   * `prepared`: devices learn to trust it. `retired` counts for nothing, and an issuing CA is retired with its root, or when it is set aside.
    */
   readonly state: AuthorityState;
   readonly serial: string;
