@@ -146,6 +146,25 @@ test('where the only CA is from the future, a daemon makes one that is not', asy
   await issues(ahead, clock);
 });
 
+test('a first start with the clock a year behind mends itself when it is right', async (t) => {
+  for (const isRestarted of [false, true]) {
+    const { clock, start } = await home(t);
+    clock.jump(-365 * day);
+    const behind = await start();
+    await issues(behind, clock);
+    clock.jump(365 * day);
+    await behind.tick();
+    if (!isRestarted) {
+      await expectCode(behind.issueServerCredential(names), 'CERTIFICATE_EXPIRED');
+      clock.advance(steadyAfterMs);
+    }
+    const identity = isRestarted ? await start() : behind;
+    await identity.tick();
+    await issues(identity, clock);
+    assert.equal(identity.rootFingerprint, behind.rootFingerprint);
+  }
+});
+
 test('a clock that goes a little wrong, or is slewed, is none that jumps', async (t) => {
   const { clock, start, issuing } = await home(t);
   const identity = await start();

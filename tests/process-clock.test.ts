@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { before, type TestContext, test } from 'node:test';
+import { examineHome } from '@palyra/daemon';
 import { parsePairingCode, requestPairing } from '@palyra/identity';
 import { DaemonProcess } from './testing/daemon-process.ts';
 import { expectCode } from './testing/expect-code.ts';
@@ -118,6 +119,8 @@ test('a first start years ahead: with the clock right, one command says its cost
   await ahead.stop();
   const refusal = { code: 'CERTIFICATE_NOT_YET_VALID', exitCode: 3 };
   assert.match(await failure(palyra(['daemon'], { home }), refusal), /palyra ca set-aside/);
+  const problems = (await examineHome(home, new Date())).filter(({ verdict }) => verdict === 'problem');
+  assert.ok(problems.some(({ check, message }) => check === 'authority' && /ca set-aside/.test(message)));
   const asked = await failure(palyra(['ca', 'set-aside'], { home }), { code: 'NO_TERMINAL', exitCode: 2 });
   assert.match(asked, /Root [0-9a-f]{16}, valid from .*EVERY DEVICE HAS TO PAIR AGAIN.*Nothing was changed/s);
   await failure(palyra(['daemon'], { home }), refusal);

@@ -50,7 +50,7 @@ export function makeFacts(
   if (end - now < MIN_LIFE_MS) {
     throw new IdentityError(
       'CERTIFICATE_EXPIRED',
-      `The authority ends at ${issuer?.notAfter.toISOString()} and cannot issue any more: replace it.`,
+      `The authority ends at ${issuer?.notAfter.toISOString()} and cannot issue any more. A daemon that runs makes another one when its clock has gone on steadily for 10 minutes. Is the clock right? If it stays so: palyra doctor`,
     );
   }
   return {
