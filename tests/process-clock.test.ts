@@ -88,6 +88,29 @@ test("the daemon's clock is set forward a day and right again", async (t) => {
   await checkAudit(daemon);
 });
 
+test("the daemon's clock is two months ahead for 18 seconds", async (t) => {
+  const clock = new HeldClock();
+  const ports = { pairing: await freePort(), node: await freePort() };
+  const daemon = await TestDaemon.start(t, { clock, ports });
+  const paired = await pair(daemon, await makeDevice());
+  await (await daemon.node(paired)).status({});
+  const { authorities } = await daemon.admin.getAuthority({});
+
+  clock.jump(61 * day);
+  await daemon.running.tick();
+  clock.advance(18_000);
+  clock.jump(-61 * day);
+  await daemon.running.tick();
+  assert.deepEqual((await daemon.admin.getAuthority({})).authorities, authorities);
+  await (await daemon.node(paired)).status({});
+  await daemon.stop();
+
+  const again = await TestDaemon.start(t, { clock, ports, home: daemon.home });
+  await (await again.node(paired)).status({});
+  await (await again.node(await pair(again, await makeDevice()))).status({});
+  await checkAudit(again);
+});
+
 test('the daemon does not start with its clock a day back, and then does', {
   skip: noWrongClock,
 }, async (t) => {
