@@ -7,11 +7,14 @@ import {
   type IdentityManager,
   type IdentityManagerOptions,
   parsePairingCode,
+  readPeerCertificate,
+  recoverCertificate,
   requestPairing,
 } from '@palyra/identity';
+import { afterRefusal } from '../packages/agent/src/agent.ts';
 import { expectCode } from './testing/expect-code.ts';
 import { day, HeldClock, minute } from './testing/held-clock.ts';
-import { openIdentity, peerOf } from './testing/in-process.ts';
+import { openIdentity, peerOf, recoveryPeerOf } from './testing/in-process.ts';
 import { makeDevice } from './testing/sample-device.ts';
 import { longestWaitMs } from './testing/until.ts';
 
@@ -31,6 +34,7 @@ async function request(identity: IdentityManager, clock: HeldClock) {
   const pending = await requestPairing(device, peerOf(identity), parsePairingCode(code), 'x:1');
   const signal = AbortSignal.timeout(longestWaitMs);
   return {
+    device,
     id: pending.requestId,
     collect: () => awaitPairing(device, peerOf(identity), pending, { signal }),
   };
@@ -74,6 +78,23 @@ test('a request made while the clock was ahead lives no longer by it, in whateve
   await identity.tick();
   for (const { id } of [asked, approved, issued])
     assert.equal((await identity.registry.pairing(id))?.state, 'expired');
+});
+
+test('a device whose certificate is from the future gets another by its identity key, and is taken for no copy', async (t) => {
+  const { clock, identity, right } = await ahead(t, { cloning: 'quarantine' });
+  const asked = await request(identity, clock);
+  await identity.desk.approve(asked.id);
+  const enrollment = await asked.collect();
+  const known = (one: typeof enrollment) => readPeerCertificate(one.certificateChain[0]!).fingerprint;
+  await identity.admit(known(enrollment));
+  right();
+  const { code } = await expectCode(identity.admit(known(enrollment)), 'CERTIFICATE_NOT_YET_VALID');
+  assert.equal(afterRefusal(code), 'recover');
+  const recovered = await recoverCertificate(asked.device, enrollment, recoveryPeerOf(identity));
+  const { deviceId } = await identity.admit(known(recovered));
+  const device = await identity.registry.device(deviceId);
+  assert.equal(device?.state, 'active');
+  assert.equal(device?.cloneSeenAt, undefined);
 });
 
 test('a clock corrected by as much as clocks may differ ends nothing', async (t) => {

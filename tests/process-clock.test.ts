@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { before, type TestContext, test } from 'node:test';
+import { examineHome } from '@palyra/daemon';
 import { parsePairingCode, requestPairing } from '@palyra/identity';
 import { DaemonProcess } from './testing/daemon-process.ts';
 import { expectCode } from './testing/expect-code.ts';
@@ -87,6 +88,29 @@ test("the daemon's clock is set forward a day and right again", async (t) => {
   await checkAudit(daemon);
 });
 
+test("the daemon's clock is two months ahead for 18 seconds", async (t) => {
+  const clock = new HeldClock();
+  const ports = { pairing: await freePort(), node: await freePort() };
+  const daemon = await TestDaemon.start(t, { clock, ports });
+  const paired = await pair(daemon, await makeDevice());
+  await (await daemon.node(paired)).status({});
+  const { authorities } = await daemon.admin.getAuthority({});
+
+  clock.jump(61 * day);
+  await daemon.running.tick();
+  clock.advance(18_000);
+  clock.jump(-61 * day);
+  await daemon.running.tick();
+  assert.deepEqual((await daemon.admin.getAuthority({})).authorities, authorities);
+  await (await daemon.node(paired)).status({});
+  await daemon.stop();
+
+  const again = await TestDaemon.start(t, { clock, ports, home: daemon.home });
+  await (await again.node(paired)).status({});
+  await (await again.node(await pair(again, await makeDevice()))).status({});
+  await checkAudit(again);
+});
+
 test('the daemon does not start with its clock a day back, and then does', {
   skip: noWrongClock,
 }, async (t) => {
@@ -104,6 +128,37 @@ test('the daemon starts with its clock a day ahead, and then right', { skip: noW
   assert.match(await pairInVain(wrong, await makeHome(t)), bothTimes);
   await wrong.stop();
   await (await startsAsBefore(t)).stop();
+});
+
+test('a first start years ahead: with the clock right, one command says its cost and makes it good', {
+  skip: noWrongClock,
+}, async (t) => {
+  const home = await makeHome(t);
+  await configure(home, {
+    pairing: { host: '127.0.0.1', port: 0 },
+    node: { host: '127.0.0.1', port: 0 },
+  });
+  const ahead = await DaemonProcess.start(t, { home, env: clockOffByDays(5 * 365) });
+  await ahead.stop();
+  const refusal = { code: 'CERTIFICATE_NOT_YET_VALID', exitCode: 3 };
+  assert.match(await failure(palyra(['daemon'], { home }), refusal), /palyra ca set-aside/);
+  const problems = (await examineHome(home, new Date())).filter(({ verdict }) => verdict === 'problem');
+  assert.ok(problems.some(({ check, message }) => check === 'authority' && /ca set-aside/.test(message)));
+  const asked = await failure(palyra(['ca', 'set-aside'], { home }), { code: 'NO_TERMINAL', exitCode: 2 });
+  assert.match(asked, /Root [0-9a-f]{16}, valid from .*EVERY DEVICE HAS TO PAIR AGAIN.*Nothing was changed/s);
+  await failure(palyra(['daemon'], { home }), refusal);
+  const done = await answer(['ca', 'set-aside', '--yes'], { home });
+  assert.equal(done.root, 'new');
+  const daemon = await DaemonProcess.start(t, { home });
+  assert.equal(daemon.daemonId, ahead.daemonId);
+  await failure(palyra(['ca', 'set-aside', '--yes'], { home }), { code: 'HOME_IN_USE', exitCode: 4 });
+  const admin = await daemon.admin();
+  assert.ok((await admin.verifyAudit({})).ok);
+  const { code } = await admin.mintCode({ autoApprove: true });
+  const deviceHome = await makeHome(t);
+  await answer(['pair', daemon.pairingAddress, '--code-stdin'], { home: deviceHome, stdin: code });
+  await daemon.stop();
+  assert.deepEqual((await answer(['ca', 'set-aside', '--yes'], { home })).set_aside, []);
 });
 
 test('a device whose clock is a day off is told so', { skip: noWrongClock }, async (t) => {

@@ -2,8 +2,9 @@
 // before the answer, and right after the answer. Then it starts again, and nothing that was acknowledged may be gone.
 
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { after, test } from 'node:test';
 import {
   awaitPairing,
   type Enrollment,
@@ -59,16 +60,22 @@ const steps = [
 
 type Step = (typeof steps)[number]['step'];
 
+/** One home for one step after the other: who came back from a kill is killed next. Undefined when a test failed. */
+let standing: DaemonProcess | undefined;
+/** Pairings of the stories before. */
+const over = new Set<string>();
+const ofFile = { after: (end: () => Promise<void>) => after(end) };
+
 for (const [at, { step, writes, stored }] of steps.entries()) {
   const before: Stored = steps[at - 1]?.stored ?? {};
   if (writes !== undefined) {
-    test(`killed before the commit of ${step}, the pairing is as it was and completes`, (t) =>
-      killedAtCommit(t, `before|${writes}`, before));
-    test(`killed between the commit of ${step} and its answer, the pairing has moved and completes`, (t) =>
-      killedAtCommit(t, `after|${writes}`, { ...stored, device: before.device }));
+    test(`killed before the commit of ${step}, the pairing is as it was and completes`, () =>
+      killedAtCommit(`before|${writes}`, before));
+    test(`killed between the commit of ${step} and its answer, the pairing has moved and completes`, () =>
+      killedAtCommit(`after|${writes}`, { ...stored, device: before.device }));
   }
-  test(`killed after the answer to ${step}, the pairing has moved and completes`, (t) =>
-    killedAfterAnswer(t, step, stored));
+  test(`killed after the answer to ${step}, the pairing has moved and completes`, () =>
+    killedAfterAnswer(step, stored));
 }
 
 test('killed during the last guess, the code is over', async (t) => {
@@ -91,7 +98,7 @@ for (const [moment, at] of [
 ] as const) {
   test(`killed in its first start, ${moment}, the next start makes one whole daemon`, async (t) => {
     const home = await makeHome(t);
-    const first = PalyraProcess.start(['daemon'], { home, ...killing(at) });
+    const first = PalyraProcess.start(['daemon'], { home, ...(await killing(home, at)) });
     assert.equal((await first.ended).signal, 'SIGKILL');
 
     const second = await DaemonProcess.start(t, { home });
@@ -134,26 +141,37 @@ test('the command `pair` waits through a daemon that is killed and comes back', 
   assert.equal((await answer(['node', 'status'], { home: deviceHome })).daemon_id, first.daemonId);
 });
 
-async function killedAtCommit(t: TestContext, at: string, expected: Stored): Promise<void> {
-  const home = await makeHome(t);
+async function killedAtCommit(at: string, expected: Stored): Promise<void> {
   const story = await newStory();
-  const first = await DaemonProcess.start(t, { home, ...killing(at) });
+  const first = await takeStanding();
+  await killing(first.home, at);
   await expectCode(play(first, story), 'UNREACHABLE');
   assert.equal((await first.process.ended).signal, 'SIGKILL');
-  await comeBack(t, first, story, expected);
+  standing = await comeBack(first, story, expected);
 }
 
-async function killedAfterAnswer(t: TestContext, step: Step, expected: Stored): Promise<void> {
+async function killedAfterAnswer(step: Step, expected: Stored): Promise<void> {
   const story = await newStory();
-  const first = await DaemonProcess.start(t, { home: await makeHome(t) });
+  const first = await takeStanding();
   if (step === 'activate') await play(first, story, step);
   else await expectCode(play(first, story, step), 'UNREACHABLE');
-  await comeBack(t, first, story, expected);
+  standing = await comeBack(first, story, expected);
 }
 
-function killing(at: string) {
+async function takeStanding(): Promise<DaemonProcess> {
+  const found = standing;
+  standing = undefined;
+  if (found) return found;
+  const home = await makeHome(ofFile);
+  return DaemonProcess.start(ofFile, { home, ...(await killing(home)) });
+}
+
+/** @param at when the daemon of the home kills itself; never, when absent. */
+async function killing(home: string, at = '') {
   const program = join(import.meta.dirname, 'testing/kill-at-commit.ts');
-  return { node: ['--import', program], env: { PALYRA_TEST_KILL: at } };
+  const order = join(home, 'kill-at');
+  await writeFile(order, at);
+  return { node: ['--import', program], env: { PALYRA_TEST_KILL: order } };
 }
 
 /** What its two people have in hand. */
@@ -194,18 +212,21 @@ async function play(daemon: DaemonProcess, story: Story, killAfter?: Step): Prom
   await answered('activate', (await daemon.node(story.paired)).status({}));
 }
 
-async function comeBack(t: TestContext, first: DaemonProcess, story: Story, expected: Stored): Promise<void> {
+async function comeBack(first: DaemonProcess, story: Story, expected: Stored): Promise<DaemonProcess> {
   const { device } = story;
   assert.deepEqual(
     (await loadEnrollments(device.secrets)).map((each) => each.state),
     expected.device ? [expected.device] : [],
     'what the device has',
   );
-  const second = await DaemonProcess.start(t, { home: first.home });
+  const second = await DaemonProcess.start(ofFile, {
+    home: first.home,
+    ...(await killing(first.home)),
+  });
   assert.equal(second.daemonId, first.daemonId);
   assert.equal(second.rootFingerprint, first.rootFingerprint);
   const admin = await second.admin();
-  const [found, ...more] = (await admin.listPairings({})).pairings;
+  const [found, ...more] = (await admin.listPairings({})).pairings.filter(({ id }) => !over.has(id));
   assert.equal(more.length, 0);
   assert.equal(found?.state, expected.state);
   assert.equal(found?.guessesLeft, expected.guessesLeft);
@@ -217,7 +238,7 @@ async function comeBack(t: TestContext, first: DaemonProcess, story: Story, expe
   if (found?.serial) assert.equal(serial, found.serial, 'the certificate is the one that was issued before');
   const { devices } = await admin.listDevices({});
   assert.deepEqual(
-    devices.map(({ id, state }) => ({ id, state })),
+    devices.filter(({ id }) => id === device.identity.id).map(({ id, state }) => ({ id, state })),
     [{ id: device.identity.id, state: 'active' }],
   );
   const { certificates } = await admin.getDevice({ id: device.identity.id });
@@ -227,6 +248,8 @@ async function comeBack(t: TestContext, first: DaemonProcess, story: Story, expe
   );
   if (story.code) await refuseSpentCode(second, story.code);
   await checkAudit(second);
+  for (const { id } of (await admin.listPairings({})).pairings) over.add(id);
+  return second;
 }
 
 /** As its people would: the same code where it still holds, a new one where not. @returns the certificate's serial. */

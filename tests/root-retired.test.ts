@@ -23,6 +23,7 @@ import {
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { connectNode, credentialOf } from './testing/bare-tls.ts';
 import { expectCode } from './testing/expect-code.ts';
+import { day, HeldClock } from './testing/held-clock.ts';
 import { forgedIssuing } from './testing/issuing-key.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
@@ -153,18 +154,18 @@ test('a device that has renewed under the new root is not touched when the old o
 });
 
 test('an issuing CA that time replaces retires nobody', async (t) => {
-  const daemon = await TestDaemon.start(t);
+  // TLS looks at the real time, which is that of the end.
+  const clock = new HeldClock(Date.now() - 61 * day);
+  const daemon = await TestDaemon.start(t, { clock, limits: { deviceCertificateLifeMs: 30 * day } });
   const { registry } = daemon.running.identity;
-  const enrollment = await pair(daemon, await makeDevice());
-  await registry.transact(async (tx) => {
-    for (const { id, tier } of await tx.authorities())
-      if (tier === 'issuing') await tx.moveAuthority(id, 'active', 'trusted');
-  });
+  clock.advance(50 * day);
+  const enrollment = await pair(daemon, await makeDevice({ clock }));
+  clock.advance(11 * day);
   await daemon.running.tick();
   const states = (await registry.authorities())
     .filter(({ tier }) => tier === 'issuing')
     .map(({ state }) => state);
   assert.deepEqual(states.sort(), ['active', 'trusted']);
   await (await daemon.node(enrollment)).status({});
-  await (await daemon.node(await pair(daemon, await makeDevice()))).status({});
+  await (await daemon.node(await pair(daemon, await makeDevice({ clock })))).status({});
 });

@@ -1,9 +1,10 @@
 // A clock that stands still until a test moves it.
 
-import type { Clock } from '@palyra/identity';
+import type { RunningClock } from '@palyra/identity';
 
-export class HeldClock implements Clock {
+export class HeldClock implements RunningClock {
   #ms: number;
+  #elapsedMs = 0;
 
   /** Starts at the real time, because the TLS stack of either side looks at the real one. */
   constructor(ms = Date.now()) {
@@ -14,8 +15,18 @@ export class HeldClock implements Clock {
     return new Date(this.#ms);
   }
 
-  /** @param ms may be negative: clocks are set back, too. */
+  elapsedMs(): number {
+    return this.#elapsedMs;
+  }
+
+  /** Time passes. @param ms may be negative: clocks are set back, too. */
   advance(ms: number): void {
+    this.#ms += ms;
+    this.#elapsedMs += Math.max(0, ms);
+  }
+
+  /** Somebody sets it, or the machine slept. */
+  jump(ms: number): void {
     this.#ms += ms;
   }
 }

@@ -1,15 +1,17 @@
-// Loaded into a daemon before its program (`node --import`): the process kills itself, with SIGKILL, right before or
-// right after the commit of the change that writes a given text. Everything else is the real thing.
+// Loaded into a daemon before its program (`node --import`): while the file PALYRA_TEST_KILL holds `before|TEXT` or
+// `after|TEXT`, the process kills itself, with SIGKILL, right before or right after the commit of the change that writes
+// that text. Everything else is the real thing.
 
+import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { StatementSync } from 'node:sqlite';
 
-const [when, text] = (process.env.PALYRA_TEST_KILL ?? '').split('|') as ['before' | 'after', string];
 const { run } = StatementSync.prototype;
 let found = false;
 
 StatementSync.prototype.run = function (this: StatementSync, ...values: unknown[]) {
-  if (values.some((value) => typeof value === 'string' && value.includes(text))) found = true;
+  const [when, text] = readFileSync(process.env.PALYRA_TEST_KILL!, 'utf8').split('|');
+  if (text && values.some((value) => typeof value === 'string' && value.includes(text))) found = true;
   const commits = found && this.sourceSQL === 'COMMIT';
   if (commits && when === 'before') process.kill(process.pid, 'SIGKILL');
   const result = run.apply(this, values as Parameters<typeof run>);

@@ -6,20 +6,20 @@ import type { TestContext } from 'node:test';
 import { type Client, createClient } from '@connectrpc/connect';
 import { type DaemonConfigInput, type RunningDaemon, startDaemon } from '@palyra/daemon';
 import {
-  type Clock,
   IdentityError,
   type PairedEnrollment,
   type PairingPeer,
   type PairingState,
   type PendingEnrollment,
   type RegistryEvent,
+  type RunningClock,
 } from '@palyra/identity';
 import { AdminService, dialAdmin, dialNode, dialPairing, NodeService, pairingPeer } from '@palyra/rpc';
 import { temporaryFolder } from './temporary-folder.ts';
 import { within } from './until.ts';
 
 export interface TestDaemonOptions {
-  readonly clock?: Clock;
+  readonly clock?: RunningClock;
   readonly limits?: DaemonConfigInput['limits'];
   readonly trustDomain?: string;
   /** Default: free ones. */

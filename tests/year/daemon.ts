@@ -6,7 +6,6 @@ import type { HandlerContext } from '@connectrpc/connect';
 import { takeHome } from '@palyra/daemon';
 import {
   type AuthenticatedDevice,
-  type Clock,
   FilesystemSecretStore,
   IdentityError,
   IdentityManager,
@@ -15,6 +14,7 @@ import {
   type RecoveryPeer,
   type Registry,
   type RegistryEvent,
+  type RunningClock,
   type ServerCredential,
   verifyAudit,
 } from '@palyra/identity';
@@ -71,7 +71,7 @@ interface Running {
 
 export class Daemon {
   readonly home: string;
-  readonly clock: Clock;
+  readonly clock: RunningClock;
   /** How far its clock is off. */
   clockOffsetMs = 0;
   /** Of its configuration. */
@@ -99,7 +99,7 @@ export class Daemon {
     this.#random = options.random;
     this.#invariants = options.invariants;
     this.#crypto = seededCrypto(options.random.fork());
-    this.clock = { now: () => new Date(this.nowMs) };
+    this.clock = { now: () => new Date(this.nowMs), elapsedMs: () => this.#agenda.nowMs };
     this.#check = accessCheck((error, method) => {
       if (!this.#running?.process.dead) throw new Error(`a bug in ${method}`, { cause: error });
     });

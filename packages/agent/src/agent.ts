@@ -66,6 +66,8 @@ const recoverable: ReadonlySet<IdentityErrorCode> = new Set([
   'AUTHORITY_RETIRED',
   'CERTIFICATE_UNKNOWN',
   'CERTIFICATE_EXPIRED',
+  // The daemon's clock was ahead when it was issued, or is behind now: either way one that holds by its clock is to be had.
+  'CERTIFICATE_NOT_YET_VALID',
 ]);
 
 /** The daemon has decided; asking again changes nothing. */

@@ -1,7 +1,7 @@
 // How a device reaches its daemon: QUIC first, HTTP/2 where UDP does not get through, the daemon has as many QUIC
 // connections as it takes, or its QUIC side could not prove who it is. Both are the same mutual TLS.
 
-import { hasCode, type IdentityError, type IdentityErrorCode, type PairedEnrollment } from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode, type PairedEnrollment } from '@palyra/identity';
 import { fromConnectError, type NodeConnection } from '@palyra/rpc';
 
 /** With these, HTTP/2 is tried. */
@@ -10,28 +10,35 @@ const givesWay: ReadonlySet<IdentityErrorCode> = new Set([
   'UNREACHABLE',
   'DAEMON_NOT_AUTHENTICATED',
 ]);
+/** No room, or a matter of dates that TLS in QUIC has no exact word for, and the daemon has over HTTP/2. */
+const puttingOff: ReadonlySet<IdentityErrorCode> = new Set([
+  'TOO_MANY_SESSIONS',
+  'CLOCK_SKEW',
+  'CERTIFICATE_NOT_YET_VALID',
+]);
 
 export type Dial = (enrollment: PairedEnrollment) => Promise<NodeConnection>;
 
 /**
- * @returns a dial that gives up on QUIC only when this machine has none, nothing answers there, the daemon had no room the
- *   last time, or the server is not proven to be the daemon. Whatever else a peer says is final for this attempt. The HTTP/2 connection then
- *   says why it is not on QUIC. Over HTTP/2 the daemon's chain can be read: there an impostor and a wrong clock are told
- *   apart, and that answer is final.
+ * @returns a dial that gives up on QUIC only when this machine has none, nothing answers there, the daemon had no room or
+ *   did not take this certificate's dates the last time, or the server is not proven to be the daemon. Whatever else a
+ *   peer says is final for this attempt. The HTTP/2 connection then says why it is not on QUIC. Over HTTP/2 the daemon's
+ *   chain can be read: there an impostor and a wrong clock are told apart, and that answer is final.
  */
 export function quicFirst(quic: Dial, http2: Dial): Dial {
-  let noRoom: IdentityError | undefined;
+  /** Why the last connection ended, when the next one is to be over HTTP/2. */
+  let putOff: IdentityError | undefined;
   return async (enrollment) => {
     if (!enrollment.quicAddress) return http2(enrollment);
-    if (noRoom) {
-      const quicProblem = noRoom.message;
-      noRoom = undefined;
+    if (putOff) {
+      const quicProblem = putOff.message;
+      putOff = undefined;
       return { ...(await http2(enrollment)), quicProblem };
     }
     try {
       const connection = await quic(enrollment);
       void connection.closed.then((reason) => {
-        if (hasCode(reason, 'TOO_MANY_SESSIONS')) noRoom = reason;
+        if (reason instanceof IdentityError && puttingOff.has(reason.code)) putOff = reason;
       });
       return connection;
     } catch (cause) {

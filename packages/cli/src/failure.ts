@@ -94,6 +94,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   DEVICE_QUARANTINED: refused,
   CALLER_NOT_ALLOWED: refused,
   CLOCK_SKEW: refused,
+  CLOCK_WRONG: refused,
   PROOF_WRONG: refused,
   RECOVERY_NEEDS_APPROVAL: refused,
 

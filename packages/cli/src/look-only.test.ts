@@ -60,6 +60,7 @@ const changes: ReadonlySet<string> = new Set([
   'secrets rekey',
   'ca crl',
   'ca rotate-root',
+  'ca set-aside',
   'console',
 ]);
 

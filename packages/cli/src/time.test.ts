@@ -44,5 +44,6 @@ test('ISO times in a sentence become local ones, and what only looks like one st
 test('0 means never, for people and for programs', () => {
   assert.equal(formatTime(0n, 1), '-');
   assert.equal(isoTime(0n), null);
+  assert.equal(isoTime(2n ** 63n - 1n), null);
   assert.equal(isoTime(1_777_777_777_000n), '2026-05-03T03:09:37.000Z');
 });

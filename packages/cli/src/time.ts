@@ -52,9 +52,10 @@ export function formatClock(atMs: number): string {
   return local(atMs)[1];
 }
 
-/** For programs. Null for 0, which means never. */
+/** For programs. Null for 0, which means never, and for what no date can say: the number may be that of a peer. */
 export function isoTime(atMs: number | bigint): string | null {
-  return Number(atMs) === 0 ? null : new Date(Number(atMs)).toISOString();
+  const at = new Date(Number(atMs));
+  return Number(atMs) === 0 || Number.isNaN(at.getTime()) ? null : at.toISOString();
 }
 
 function local(atMs: number): [day: string, time: string] {

@@ -21,7 +21,7 @@ const actions: Readonly<Record<string, string>> = {
   'daemon.certificate_issued': "Daemon's certificate issued",
   'authority.created': 'Authority created',
   'authority.replaced': 'Issuing authority replaced',
-  'authority.retired': 'Issuing authority retired with its root',
+  'authority.retired': 'Authority retired',
   'daemon.restored': 'Daemon restored from a backup',
   'root.prepared': 'New root prepared',
   'root.activated': 'New root in use',

@@ -7,6 +7,10 @@ import { z } from 'zod';
 
 const port = z.number().int().min(0).max(65535);
 const positive = z.number().int().positive();
+/** Every date that a life leads to can be written. */
+const lifeMs = positive.max(100 * 365 * 86_400_000);
+/** Node fires a longer timer at once. */
+const timerMs = positive.max(2 ** 31 - 1);
 const maxPathLength = 4096;
 const absolutePath = z.string().max(maxPathLength).refine(isAbsolute, 'must be an absolute path');
 
@@ -95,18 +99,18 @@ const configSchema = z.strictObject({
         .optional(),
       /** There are 1000 typed slots; with half of them free, a new code finds one at once. */
       liveCodes: positive.max(500).optional(),
-      sessionLifeMs: positive.optional(),
+      sessionLifeMs: lifeMs.optional(),
       sessions: positive.optional(),
       pendingRequests: positive.optional(),
-      requestLifeMs: positive.optional(),
-      collectLifeMs: positive.optional(),
+      requestLifeMs: lifeMs.optional(),
+      collectLifeMs: lifeMs.optional(),
       unusedCertificates: positive.optional(),
       /** 0: the operator is asked each time. */
-      recoveryOfflineMs: z.number().int().min(0).optional(),
+      recoveryOfflineMs: z.union([z.literal(0), lifeMs]).optional(),
       recoveries: z.number().int().min(0).optional(),
-      recoveryReleaseMs: positive.optional(),
-      supersededGraceMs: positive.optional(),
-      cloneReportMs: positive.optional(),
+      recoveryReleaseMs: lifeMs.optional(),
+      supersededGraceMs: lifeMs.optional(),
+      cloneReportMs: lifeMs.optional(),
       deviceCertificateLifeMs: z
         .number()
         .int()
@@ -120,9 +124,9 @@ const configSchema = z.strictObject({
       /** The library looks at all of them whenever one has something (docs/quic.md, section 5). */
       quicConnections: positive.default(1_000),
       strangersPerSource: positive.default(64),
-      strangerIdleMs: positive.default(10_000),
-      handshakeTimeoutMs: positive.default(10_000),
-      quicIdleTimeoutMs: positive.default(60_000),
+      strangerIdleMs: timerMs.default(10_000),
+      handshakeTimeoutMs: timerMs.default(10_000),
+      quicIdleTimeoutMs: timerMs.default(60_000),
       /** A service manager kills the daemon a while after the longest. */
       stopGraceMs: positive.max(60_000).default(10_000),
     })

@@ -4,6 +4,7 @@ import { lstat, statfs } from 'node:fs/promises';
 import {
   type AuthorityKeyReader,
   checkKeyPlace,
+  clockToleranceMs,
   describeDifference,
   type FilesystemSecretReader,
   hasCode,
@@ -30,8 +31,6 @@ export interface Finding {
 
 const day = 86_400_000;
 const lowSpaceBytes = 64 * 1024 * 1024;
-/** A clock this far behind what was already written down was set back, ms. */
-const clockToleranceMs = 60_000;
 
 /** In the order in which they should be looked at. Never throws for what it finds. */
 export async function examineHome(homePath: string, now: Date): Promise<Finding[]> {
@@ -206,10 +205,15 @@ async function examineAuthorities(
         'problem',
         `${name} has no key in ${keys.place.provider === 'pkcs11' ? 'the token. Restore the token from its own backup' : 'the secret store. Restore both from one backup'}.`,
       );
+    } else if (each.notBefore > now) {
+      add(
+        'problem',
+        `${name} begins at ${each.notBefore.toISOString()}, and the clock says ${now.toISOString()}. If the clock is wrong, set it. If it is right, stop the daemon and run: palyra ca set-aside`,
+      );
     } else if (left <= 0) {
       add(
         'problem',
-        `${name} has ended. ${each.tier === 'root' ? rotate : 'Start the daemon: it makes a new one.'}`,
+        `${name} has ended. ${each.tier === 'root' ? 'Stop the daemon and run: palyra ca set-aside' : 'Start the daemon: it makes a new one.'}`,
       );
     } else if (each.tier === 'root' && left < 365 * day) {
       add('warning', `${name} ends in ${Math.floor(left / day)} days. ${rotate}`);

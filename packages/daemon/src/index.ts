@@ -7,4 +7,5 @@ export { checkHome, takeHome } from './home.ts';
 export { readPassphrase, rekeySecrets } from './master-key.ts';
 export { QuicRuntime, type QuicRuntimeOptions } from './quic-runtime.ts';
 export { type RestoreOptions, type RestoreSummary, restoreHome } from './restore.ts';
+export { setAside } from './set-aside.ts';
 export { type RunningDaemon, type StartOptions, startDaemon } from './start.ts';

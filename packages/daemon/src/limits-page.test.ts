@@ -77,7 +77,7 @@ function valueInCode(file: string, name: string): number {
 /** Knows numbers, products, quotients and constants of the same file. */
 function evaluate(source: string, name: string): number {
   if (/^\d[\d_]*$/.test(name)) return Number(name.replaceAll('_', ''));
-  const value = '(?:positive(?:\\.max\\(\\w+\\))?\\.default\\()?([\\w */]+)';
+  const value = '(?:(?:positive|timerMs)(?:\\.max\\(\\w+\\))?\\.default\\()?([\\w */]+)';
   const escaped = name.replace('.', '\\.');
   const definition = new RegExp(
     `^.*?(?:const ${escaped} =|\\b${escaped}(?::| >)) ${value}(?:;|\\)?,|\\) \\{)$`,

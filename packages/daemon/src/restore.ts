@@ -4,7 +4,6 @@ import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type AuthorityKeys,
-  type Clock,
   carryOver,
   type DeviceId,
   FilesystemSecretStore,
@@ -15,6 +14,7 @@ import {
   type Registry,
   type RegistryReader,
   type RegistryReads,
+  type RunningClock,
   revokeNamed,
   systemClock,
   takeEveryGrant,
@@ -38,7 +38,7 @@ export interface RestoreOptions {
    */
   readonly revokedSince?: readonly DeviceId[] | 'none';
   /** Default: the system's. */
-  readonly clock?: Clock;
+  readonly clock?: RunningClock;
 }
 
 export interface RestoreSummary extends BackupSummary {

@@ -3,7 +3,6 @@
 import { hostname, networkInterfaces } from 'node:os';
 import type { ConnectRouter } from '@connectrpc/connect';
 import {
-  type Clock,
   defaultPairingLimits,
   hasCode,
   IdentityError,
@@ -11,6 +10,7 @@ import {
   MAX_PAIRING_MESSAGE_BYTES,
   type PairingLimits,
   type RegistryEvent,
+  type RunningClock,
   type ServerCredential,
   systemClock,
 } from '@palyra/identity';
@@ -42,7 +42,7 @@ export interface StartOptions {
   /** Default: `<home>/daemon/config.json`, or the defaults when there is none. */
   readonly config?: DaemonConfigInput;
   /** Default: the system's. */
-  readonly clock?: Clock;
+  readonly clock?: RunningClock;
   /** Told what changes in the registry, after it is durable. */
   readonly onEvent?: (event: RegistryEvent) => void;
   /** Told of errors that are bugs or failing disks, for the log. Never holds a secret. */

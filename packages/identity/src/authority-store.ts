@@ -6,7 +6,7 @@ import { CertificateAuthority, makeIssuing, makeRoot } from './certificate/autho
 import { isIssuedBy } from './certificate/peer-certificate.ts';
 import type { Signer } from './certificate/signer.ts';
 import { makeTrustDomain, parseTrustDomain } from './certificate/spiffe-id.ts';
-import type { Clock } from './clock.ts';
+import { type ClockWatch, type RunningClock, steadyAfterMs } from './clock.ts';
 import type { PairingCrypto } from './crypto/port.ts';
 import { makeUlid, type Ulid } from './device-id.ts';
 import { IdentityError } from './errors.ts';
@@ -19,7 +19,8 @@ export interface AuthorityStoreOptions {
   readonly keys: AuthorityKeys;
   readonly registry: Registry;
   readonly crypto: PairingCrypto;
-  readonly clock: Clock;
+  readonly clock: RunningClock;
+  readonly clockWatch: ClockWatch;
   /** Only for the first start; made up when absent. */
   readonly trustDomain: string | undefined;
 }
@@ -70,7 +71,7 @@ export async function openAuthority(options: AuthorityStoreOptions): Promise<Loa
   if (options.trustDomain !== undefined && options.trustDomain !== trustDomain) {
     throw trustDomainFixed(trustDomain, options.trustDomain);
   }
-  const loaded = await loadIssuing(options, trustDomain);
+  const loaded = await loadIssuing(options, trustDomain, 'start');
   // The root's key is needed only when an issuing CA is replaced: that it is gone should not be heard months later.
   await loadFromPlace(registry, keys, loaded.rootId);
   // At the first start, and after one that did not come as far as this.
@@ -78,19 +79,33 @@ export async function openAuthority(options: AuthorityStoreOptions): Promise<Loa
   return { daemonId, trustDomain, ...loaded };
 }
 
-/** A new issuing CA when the present one is past 2/3 of its life. The old one's certificates stay good. */
+/**
+ * A new issuing CA when the present one is past 2/3 of its life. The old one's certificates stay good.
+ *
+ * A clock that has jumped is no reason to make one: until it has gone on steadily, the CAs that are there do what they can.
+ * A daemon that starts has seen nothing of its clock, and may have been off for months: it makes one only where none can
+ * issue. Should it be dated in the future, then it takes no part until that has come, and the one before it issues again.
+ */
 export async function loadIssuing(
   options: AuthorityStoreOptions,
   trustDomain: string,
+  when: 'start' | 'running' = 'running',
 ): Promise<Pick<LoadedAuthority, 'rootId' | 'issuerId' | 'authority' | 'trustBundle' | 'issuers'>> {
   const { registry, keys, clock, crypto } = options;
   const authorities = await registry.authorities();
   const root = authorities.find((each) => each.tier === 'root' && each.state === 'active');
   if (!root) throw registryLost(undefined, undefined);
+  const isSteady = options.clockWatch.isSteady();
+  const known = issuingOf(authorities, root);
+  const [best] = known.filter((each) => canIssue(each, clock.now()));
+  const mayMake = isSteady || (when === 'start' ? !best : known.length === 0);
+  const isEnough = best && !isPastTwoThirds(best, clock.now());
   const issuing =
-    usableIssuing(authorities, root, clock.now()) ?? (await replaceIssuing(options, trustDomain, root));
-  // Another root signs since.
-  if (!issuing) return loadIssuing(options, trustDomain);
+    isEnough || !mayMake
+      ? await inUse(options, root, best ?? known.find(isActive) ?? known[0])
+      : await replaceIssuing(options, trustDomain, root);
+  // Another root signs since, or another step was faster.
+  if (!issuing) return loadIssuing(options, trustDomain, when);
   const authority = new CertificateAuthority({
     trustDomain,
     root: { der: root.der },
@@ -109,22 +124,22 @@ export async function loadIssuing(
   return { rootId: root.id, issuerId: issuing.id, authority, trustBundle, issuers };
 }
 
-/** The newest that this root signed, while it is young enough. */
-function usableIssuing(
-  authorities: readonly AuthorityRecord[],
-  root: AuthorityRecord,
-  now: Date,
-): AuthorityRecord | undefined {
+const isActive = ({ state }: AuthorityRecord) => state === 'active';
+
+/** Those of this root that count, the one that ends last first; of two, the one that issues. */
+function issuingOf(authorities: readonly AuthorityRecord[], root: AuthorityRecord): AuthorityRecord[] {
   return authorities
-    .filter(
-      (each) =>
-        each.tier === 'issuing' &&
-        each.state === 'active' &&
-        isIssuedBy(each.der, root.der) &&
-        !isPastTwoThirds(each, now),
-    )
-    .sort((a, b) => b.notAfter.getTime() - a.notAfter.getTime())[0];
+    .filter((each) => each.tier === 'issuing' && each.state !== 'retired' && isIssuedBy(each.der, root.der))
+    .sort((a, b) => b.notAfter.getTime() - a.notAfter.getTime() || Number(isActive(b)) - Number(isActive(a)));
 }
+
+/** Whether what it issues now is valid now, and for a moment longer. */
+function canIssue({ notBefore, notAfter }: AuthorityRecord, now: Date): boolean {
+  return notBefore <= now && notAfter.getTime() - now.getTime() >= leastLeftMs;
+}
+
+/** An issuing CA that has no more left is no longer waited with, ms. */
+const leastLeftMs = 2 * steadyAfterMs;
 
 function isPastTwoThirds(certificate: { notBefore: Date; notAfter: Date }, now: Date): boolean {
   const life = certificate.notAfter.getTime() - certificate.notBefore.getTime();
@@ -185,6 +200,31 @@ async function newKey(
 
 const nextIdSetting = (tier: AuthorityRecord['tier']) => `next_authority/${tier}`;
 
+/**
+ * The one that issues from now on: another than before when that was dated by a clock that was ahead, or the clock is behind.
+ * @returns undefined when the authorities have changed meanwhile.
+ */
+async function inUse(
+  { registry, clock }: AuthorityStoreOptions,
+  root: AuthorityRecord,
+  chosen: AuthorityRecord | undefined,
+): Promise<AuthorityRecord | undefined> {
+  if (!chosen || isActive(chosen)) return chosen;
+  return registry.transact(async (tx) => {
+    const authorities = await tx.authorities();
+    if (!authorities.some((each) => each.id === root.id && isActive(each))) return undefined;
+    if (!(await tx.moveAuthority(chosen.id, 'trusted', 'active'))) return undefined;
+    const others = authorities.filter((each) => each.tier === 'issuing' && isActive(each));
+    for (const { id } of others) await tx.moveAuthority(id, 'active', 'trusted');
+    const at = clock.now();
+    const detail = { tier: 'issuing', by: chosen.id };
+    // After a root came back, there is no other.
+    for (const subject of others.length > 0 ? others.map(({ id }) => id) : [chosen.id])
+      await tx.appendAudit({ at, action: 'authority.replaced', subject, detail });
+    return { ...chosen, state: 'active' };
+  });
+}
+
 /** @returns undefined when the root does not sign any more; then nothing has changed. */
 async function replaceIssuing(
   options: AuthorityStoreOptions,
@@ -194,6 +234,7 @@ async function replaceIssuing(
   const { registry, keys, crypto, clock } = options;
   // Before the new key is made: without the old one there is no use for it.
   const rootSigner = await loadFromPlace(registry, keys, root.id);
+  mustBeValid(root, clock.now());
   const { id, signer } = await newKey(options, 'issuing');
   const issued = await makeIssuing({
     trustDomain,
@@ -207,9 +248,10 @@ async function replaceIssuing(
   return registry.transact(async (tx) => {
     // What was read before the signature may be the past: a step of a root rotation, or the same work done elsewhere.
     const authorities = await tx.authorities();
-    const isActive = (each: AuthorityRecord) => each.state === 'active';
     if (!authorities.some((each) => each.id === root.id && isActive(each))) return undefined;
-    const present = usableIssuing(authorities, root, now);
+    const present = issuingOf(authorities, root).find(
+      (each) => isActive(each) && canIssue(each, now) && !isPastTwoThirds(each, now),
+    );
     if (present) return present;
     await insertAuthority(tx, record, now);
     for (const { id } of authorities.filter((each) => each.tier === 'issuing' && isActive(each))) {
@@ -219,6 +261,19 @@ async function replaceIssuing(
     }
     return record;
   });
+}
+
+/** @throws CERTIFICATE_NOT_YET_VALID, CERTIFICATE_EXPIRED */
+function mustBeValid({ notBefore, notAfter }: AuthorityRecord, now: Date): void {
+  const isEarly = notBefore > now;
+  if (!isEarly && notAfter > now) return;
+  const what = isEarly
+    ? `This machine's clock is before the start of its authority, ${notBefore.toISOString()}`
+    : `The root of this machine's authority has ended at ${notAfter.toISOString()}, and its clock says ${now.toISOString()}`;
+  throw new IdentityError(
+    isEarly ? 'CERTIFICATE_NOT_YET_VALID' : 'CERTIFICATE_EXPIRED',
+    `${what}. If the clock is wrong, set the clock. If it is right, and was wrong when the authority was made, this says what it costs to make another: palyra ca set-aside`,
+  );
 }
 
 export async function insertAuthority(

@@ -1,5 +1,6 @@
 // A device id is a canonical ULID: 26 upper-case Crockford base32 characters, 48 bits of time, 80 of randomness.
 
+import { clockWrong } from './clock.ts';
 import { IdentityError } from './errors.ts';
 
 declare const brand: unique symbol;
@@ -26,10 +27,13 @@ export const isUlid = (text: string): text is Ulid => canonical.test(text);
 /**
  * @param now milliseconds since 1970 become its first 10 characters.
  * @param random 10 bytes from a CSPRNG become the rest.
+ * @throws CLOCK_WRONG for a time that has no such characters.
  */
 export function makeUlid(now: Date, random: Uint8Array): Ulid {
   if (random.length !== 10) throw new TypeError('makeUlid takes 10 random bytes');
-  let bits = BigInt(now.getTime());
+  const ms = now.getTime();
+  if (!(ms >= 0 && ms < 2 ** 48)) throw clockWrong(now);
+  let bits = BigInt(ms);
   for (const byte of random) bits = (bits << 8n) | BigInt(byte);
   let text = '';
   for (let shift = 125n; shift >= 0n; shift -= 5n) text += alphabet[Number((bits >> shift) & 31n)];

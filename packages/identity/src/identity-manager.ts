@@ -10,7 +10,7 @@ import {
 } from './authority-store.ts';
 import { ChainJudge } from './certificate/chain-verdict.ts';
 import { TlsKey } from './certificate/tls-key.ts';
-import { type Clock, systemClock } from './clock.ts';
+import { type Clock, ClockWatch, presentTime, type RunningClock, systemClock } from './clock.ts';
 import { CloneWatch, type CloningPolicy } from './cloning.ts';
 import { nodeCrypto } from './crypto/node.ts';
 import type { PairingCrypto } from './crypto/port.ts';
@@ -53,7 +53,7 @@ export interface IdentityManagerOptions {
   /** What a device that may have been copied comes to. Default: it is reported. */
   readonly cloning?: CloningPolicy;
   /** Default: the system's. */
-  readonly clock?: Clock;
+  readonly clock?: RunningClock;
   /** Default: node:crypto. */
   readonly crypto?: PairingCrypto;
 }
@@ -108,15 +108,22 @@ export class IdentityManager {
   #reloading: Promise<void> = Promise.resolve();
   #revocationEpoch = 0;
 
-  /** Opens the daemon's identity, making CA and trust domain at the first start. */
+  /**
+   * Opens the daemon's identity, making CA and trust domain at the first start.
+   * @throws CLOCK_WRONG for a time that cannot be the present, and what the stores say.
+   */
   static async open(options: IdentityManagerOptions): Promise<IdentityManager> {
     const crypto = options.crypto ?? nodeCrypto;
+    const clock = options.clock ?? systemClock;
+    // Before anything is made.
+    presentTime(clock);
     const store: AuthorityStoreOptions = {
       secrets: options.secrets,
       keys: options.authorityKeys ?? new SecretStoreKeys(options.secrets),
       registry: options.registry,
       crypto,
-      clock: options.clock ?? systemClock,
+      clock,
+      clockWatch: new ClockWatch(clock),
       trustDomain: options.trustDomain,
     };
     const loaded = await openAuthority(store);

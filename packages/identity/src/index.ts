@@ -56,7 +56,7 @@ export {
   trustDomainSpiffeId,
 } from './certificate/spiffe-id.ts';
 export { p256PublicKey, p256Signature, TlsKey } from './certificate/tls-key.ts';
-export { type Clock, systemClock } from './clock.ts';
+export { type Clock, presentTime, type RunningClock, steadyAfterMs, systemClock } from './clock.ts';
 export type { CloningPolicy } from './cloning.ts';
 export { nodeCrypto } from './crypto/node.ts';
 export type { Awaitable, IdentityKey, PairingCrypto } from './crypto/port.ts';
@@ -170,5 +170,6 @@ export {
   type SecretStore,
 } from './secret-store/port.ts';
 export { checkPrivate } from './secret-store/private-file.ts';
+export { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from './set-aside.ts';
 export { checkTrusted, readTrusted, type TrustedPathOptions } from './trusted-path.ts';
 export { parseVisibleText, printable } from './visible-text.ts';

@@ -38,7 +38,10 @@ export interface PairingLimits {
 const minute = 60_000;
 const hour = 60 * minute;
 
-/** Clocks of programs that go by revocation lists may be off by this much, ms. */
+/**
+ * How far the clocks of the daemon, its devices and the programs that verify them may be apart, ms. The one tolerance: what
+ * is compared with another clock, or dated for one, goes by it.
+ */
 export const clockToleranceMs = 10 * minute;
 /** How long a revocation list is good, ms; it is made anew at half of it. */
 export const revocationListLifeMs = 24 * hour;

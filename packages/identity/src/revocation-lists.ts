@@ -7,6 +7,7 @@
 
 import type { AuthorityStoreOptions } from './authority-store.ts';
 import { makeRevocationList, type RevokedCertificate } from './certificate/revocation-list.ts';
+import { presentTime } from './clock.ts';
 import type { Ulid } from './device-id.ts';
 import { clockToleranceMs, revocationListLifeMs as lifeMs, listedAfterEndMs } from './limits.ts';
 import type { AuthorityRecord, RegistryReads } from './registry/port.ts';
@@ -97,7 +98,7 @@ export class RevocationLists {
 
   async #make(authority: AuthorityRecord, epoch: number): Promise<Made> {
     const { registry, clock, keys } = this.#options;
-    const now = clock.now();
+    const now = presentTime(clock);
     const signer = await keys.load(authority.id);
     const number = await registry.transact(async (tx) => {
       // At least the time in milliseconds: a restored registry remembers a number from before, and what reads lists takes

@@ -202,19 +202,29 @@ async function swap(
 }
 
 /** With every issuing CA that it signed: the registry refuses their certificates from this commit on. */
-async function retire(tx: RegistryTransaction, root: AuthorityRecord, now: Date): Promise<void> {
+export async function retire(tx: RegistryTransaction, root: AuthorityRecord, now: Date): Promise<void> {
   await tx.moveAuthority(root.id, root.state, 'retired');
   for (const each of await tx.authorities()) {
     if (each.tier !== 'issuing' || each.state === 'retired' || !isIssuedBy(each.der, root.der)) continue;
-    await tx.moveAuthority(each.id, each.state, 'retired');
-    const detail = { tier: 'issuing', root: root.id };
-    await tx.appendAudit({ at: now, action: 'authority.retired', subject: each.id, detail });
-    tx.emit({ type: 'authority_retired', issuerId: each.id });
+    await retireIssuing(tx, each, now, root);
   }
 }
 
+/** @param root that it goes with; undefined when it goes alone. */
+export async function retireIssuing(
+  tx: RegistryTransaction,
+  { id, state }: AuthorityRecord,
+  now: Date,
+  root?: AuthorityRecord,
+): Promise<void> {
+  await tx.moveAuthority(id, state, 'retired');
+  const detail = { tier: 'issuing', ...(root && { root: root.id }) };
+  await tx.appendAudit({ at: now, action: 'authority.retired', subject: id, detail });
+  tx.emit({ type: 'authority_retired', issuerId: id });
+}
+
 /**
- * For a registry that was put back to an earlier time: a root that was retired since counts no more.
+ * For a registry that was put back to an earlier time: a root or issuing CA that was retired since counts no more.
  * @param before every authority as it was last.
  * @throws ROTATION_CONFLICT when no root would be left that signs.
  */
@@ -252,6 +262,9 @@ export async function retireRootsAgain(
     await tx.putSetting(settingName, '');
     await append(state === 'prepared' ? 'root.rolled_back' : 'root.finished', id, { phase: 'none' });
   }
+  // Those that were set aside without their root.
+  for (const each of (await tx.authorities()).filter(isRetired))
+    if (each.tier === 'issuing' && !isPast(each.state)) await retireIssuing(tx, each, now);
 }
 
 /** Every state is looked at, so that a new one is not forgotten by a restore. */

@@ -29,6 +29,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   DEVICE_QUARANTINED: Code.Unauthenticated,
   CALLER_NOT_ALLOWED: Code.PermissionDenied,
   CLOCK_SKEW: Code.FailedPrecondition,
+  CLOCK_WRONG: Code.FailedPrecondition,
   PROOF_WRONG: Code.PermissionDenied,
   RECOVERY_NEEDS_APPROVAL: Code.PermissionDenied,
 

@@ -2,7 +2,7 @@
 // nobody.
 
 import { createClient } from '@connectrpc/connect';
-import type { AwaitUpdate, PairingPeer, RecoveryPeer } from '@palyra/identity';
+import { type AwaitUpdate, IdentityError, type PairingPeer, type RecoveryPeer } from '@palyra/identity';
 import { fromConnectError } from './error-map.ts';
 import { PairingService } from './gen/palyra/pairing/v1/pairing_pb.js';
 import type { Http2Connection, PairingConnection } from './http2-dialer.ts';
@@ -19,7 +19,7 @@ export function pairingPeer(connection: PairingConnection, timeoutMs = callTimeo
     isKnownDaemon: connection.isKnownDaemon,
     async open({ version, slot, kind }) {
       const reply = await client.open({ version, slot, clientKind: kind }, soon).catch(rethrow);
-      return { ...reply, expiresAt: new Date(Number(reply.expiresAtMs)) };
+      return { ...reply, expiresAt: instant(reply.expiresAtMs) };
     },
     exchange: (request) => client.exchange(request, soon).catch(rethrow),
     confirm: (request) => client.confirm(request, soon).catch(rethrow),
@@ -27,7 +27,7 @@ export function pairingPeer(connection: PairingConnection, timeoutMs = callTimeo
       for await (const update of withOurErrors(client.await(request, { signal }))) {
         yield {
           state: update.state as AwaitUpdate['state'],
-          expiresAt: update.expiresAtMs > 0n ? new Date(Number(update.expiresAtMs)) : undefined,
+          expiresAt: update.expiresAtMs > 0n ? instant(update.expiresAtMs) : undefined,
           reason: update.reason || undefined,
           certificateChain: update.certificateChain,
           trustBundle: update.trustBundle,
@@ -49,6 +49,16 @@ export function recoveryPeer(connection: Http2Connection, timeoutMs = callTimeou
     challenge: async () => (await client.challenge({}, soon).catch(rethrow)).challenge,
     recover: (request) => client.recover(request, soon).catch(rethrow),
   };
+}
+
+/** @throws MESSAGE_INVALID */
+function instant(ms: bigint): Date {
+  const date = new Date(Number(ms));
+  if (!Number.isNaN(date.getTime())) return date;
+  throw new IdentityError(
+    'MESSAGE_INVALID',
+    'The answer of the daemon cannot be read: a time in it is none.',
+  );
 }
 
 function rethrow(error: unknown): never {

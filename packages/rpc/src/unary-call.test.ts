@@ -4,11 +4,21 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { toBinary } from '@bufbuild/protobuf';
-import { Code, ConnectError, type ConnectRouter, createContextValues } from '@connectrpc/connect';
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createClient,
+  createContextValues,
+  type HandlerContext,
+} from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import { NodeService } from './gen/palyra/node/v1/node_pb.js';
+import { dialAdmin } from './http2-dialer.ts';
 import { serveHttp2 } from './serve-http2.ts';
 
 const maxBytes = 1000;
@@ -17,12 +27,14 @@ class Handler {
   calls = 0;
   readonly started = Promise.withResolvers<void>();
   readonly aborted = Promise.withResolvers<unknown>();
+  context: HandlerContext | undefined;
   timeLeftMs: number | undefined;
 
   readonly routes = (router: ConnectRouter): void => {
     router.service(NodeService, {
       register: async ({ platform }, context) => {
         this.calls += 1;
+        this.context = context;
         this.timeLeftMs = context.timeoutMs();
         if (platform === 'bad header') context.responseHeader.set('connection', 'close');
         if (platform === 'bad trailer') context.responseTrailer.set('connection', 'close');
@@ -239,6 +251,48 @@ test('a timeout of thousands of years is one that does not end', async (t) => {
   const { session, handler } = await ours(t);
   assert.equal((await call(session, { ...grpc, 'grpc-timeout': '99999999H' }, [good])).grpcStatus, '0');
   assert.ok(handler.timeLeftMs! > 1e14, `${handler.timeLeftMs}`);
+});
+
+test("a call's deadline does not follow the time of day", async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  const { session, handler } = await ours(t);
+  const answer = call(session, { ...grpc, 'grpc-timeout': '200m' }, [envelope(from('wait'))]);
+  await handler.started.promise;
+  t.mock.timers.setTime(Date.now() + 86_400_000);
+  const leftMs = handler.context!.timeoutMs()!;
+  assert.ok(leftMs <= 200 && leftMs > -86_400_000, `${leftMs}`);
+  t.mock.timers.setTime(Date.now() - 2 * 86_400_000);
+  assert.ok(handler.context!.timeoutMs()! <= 200);
+  assert.equal(ConnectError.from(await handler.aborted.promise).code, Code.DeadlineExceeded);
+  await answer;
+});
+
+test("a caller's deadline does not follow the time of day", async (t) => {
+  const handler = new Handler();
+  const server = http2.createServer();
+  serveHttp2(server, {
+    routes: handler.routes,
+    readMaxBytes: maxBytes,
+    contextValues: () => createContextValues(),
+    onError: () => {},
+  });
+  const path = join(temporaryFolder(), 'socket');
+  server.listen(path);
+  await once(server, 'listening');
+  const connection = await dialAdmin(path);
+  t.after(() => {
+    connection.destroy();
+    server.close();
+  });
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  const client = createClient(NodeService, connection.transport);
+  const answer = client.register({ platform: 'wait' }, { timeoutMs: 200 });
+  await Promise.all([
+    assert.rejects(answer, { code: Code.DeadlineExceeded }),
+    handler.started.promise.then(() => t.mock.timers.setTime(Date.now() - 86_400_000)),
+  ]);
+  t.mock.timers.setTime(Date.now() + 5 * 86_400_000);
+  await client.register({ platform: 'linux' }, { timeoutMs: 10_000 });
 });
 
 test('a handler is told of a deadline that has passed, and of a caller that has gone', async (t) => {

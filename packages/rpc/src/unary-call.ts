@@ -122,6 +122,7 @@ export class UnaryCall implements HandlerContext {
   readonly #head: RequestHead;
   /** Of the handler's context. */
   readonly values: ContextValues;
+  /** By performance.now(). */
   readonly #deadlineMs: number | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #timeoutError: ConnectError | undefined;
@@ -155,7 +156,7 @@ export class UnaryCall implements HandlerContext {
     const { timeoutMs, error } = parseTimeout(timeout, Number.POSITIVE_INFINITY);
     this.#timeoutError = error;
     if (timeoutMs === undefined) return;
-    this.#deadlineMs = Date.now() + timeoutMs;
+    this.#deadlineMs = performance.now() + timeoutMs;
     const late = () => this.abort(() => new ConnectError('the operation timed out', Code.DeadlineExceeded));
     this.#timer = setTimeout(late, Math.min(timeoutMs, maxTimerMs));
   }
@@ -269,7 +270,7 @@ export class UnaryCall implements HandlerContext {
   }
 
   timeoutMs(): number | undefined {
-    return this.#deadlineMs === undefined ? undefined : this.#deadlineMs - Date.now();
+    return this.#deadlineMs === undefined ? undefined : this.#deadlineMs - performance.now();
   }
 
   get signal(): AbortSignal {

@@ -1,7 +1,7 @@
 // `palyra ca`: the daemon's certificate authority.
 
 import { writeFile } from 'node:fs/promises';
-import { certificatesToPem, revocationListsToPem, spiffeBundle } from '@palyra/identity';
+import { certificatesToPem, revocationListsToPem, type SetAsideCost, spiffeBundle } from '@palyra/identity';
 import { collectRevocationLists } from '@palyra/rpc';
 import { Argument, type Command, Option } from 'commander';
 import { withAdmin } from '../admin.ts';
@@ -9,6 +9,7 @@ import { type Cli, followUp } from '../cli.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { printable } from '../printable.ts';
+import { askYes, canAsk } from '../question.ts';
 import { fields } from '../table.ts';
 import { formatTime, isoTime } from '../time.ts';
 
@@ -48,6 +49,16 @@ export function addCa(program: Command, cli: () => Cli): void {
   );
   withExamples(
     ca
+      .command('set-aside')
+      .description(
+        'Set aside the authorities that a wrong clock has made, in the home of a stopped daemon. Says first what it costs.',
+      )
+      .option('--yes', 'do not ask')
+      .action((options: { yes?: boolean }) => setAside(cli(), options)),
+    'palyra ca set-aside',
+  );
+  withExamples(
+    ca
       .command('rotate-root')
       .addArgument(new Argument('<step>', 'what to do').choices(steps))
       .description('Move to a new root certificate, step by step, without losing a device.')
@@ -57,6 +68,62 @@ export function addCa(program: Command, cli: () => Cli): void {
     'palyra ca rotate-root prepare',
   );
 }
+
+async function setAside(cli: Cli, { yes = false }: { yes?: boolean }): Promise<void> {
+  const { setAside: setAsideIn } = await import('@palyra/daemon');
+  const gone = await setAsideIn(cli.home.path, {
+    agree: async (cost) => {
+      const what = costOf(cost, cli.now());
+      if (yes) return;
+      if (!canAsk(cli)) {
+        throw new CliError(
+          'NO_TERMINAL',
+          `${what}\nNothing was changed. If the clock is right and you are sure, add --yes.`,
+        );
+      }
+      cli.output.note(what);
+      await askYes(cli, 'Is the clock right, and shall these be set aside?');
+    },
+  });
+  cli.output.answer(
+    {
+      set_aside: (gone?.authorities ?? []).map(({ id, tier, notBefore, notAfter }) => ({
+        id,
+        tier,
+        not_before: notBefore.toISOString(),
+        not_after: notAfter.toISOString(),
+      })),
+      root: gone?.root ?? 'kept',
+    },
+    () =>
+      gone
+        ? `${costOf(gone, cli.now())}\nDone. Start it: ${followUp(cli, 'daemon')}`
+        : `By this machine's clock, ${new Date(cli.now()).toISOString()}, no authority is wrong. Nothing was changed.`,
+  );
+}
+
+/** Said before it is done, and after. */
+function costOf({ authorities, root, devices }: SetAsideCost, nowMs: number): string {
+  const lines = authorities.map(
+    ({ tier, fingerprint, notBefore, notAfter }) =>
+      `${tier === 'root' ? 'Root' : 'Issuing CA'} ${fingerprint.slice(0, 16)}, valid from ${notBefore.toISOString()} to ${notAfter.toISOString()}`,
+  );
+  return [
+    `Outside their time, which is ${new Date(nowMs).toISOString()} by this machine's clock:`,
+    ...lines.map((line) => `  ${line}`),
+    'They count no more, nor does any certificate that they have issued. This cannot be taken back.',
+    costs[root](devices),
+  ].join('\n');
+}
+
+const costs: Readonly<Record<SetAsideCost['root'], (devices: number) => string>> = {
+  new: (devices) =>
+    `A new root takes their place. EVERY DEVICE HAS TO PAIR AGAIN: there ${devices === 1 ? 'is 1' : `are ${devices}`}. Ids, names, roles and the audit stay.`,
+  other: (devices) =>
+    `The other root of the rotation takes their place. Of ${devices} device${devices === 1 ? '' : 's'}, those that have not heard of it have to pair again.`,
+  kept: () =>
+    'The root stays, and no device has to pair again. One whose certificate is from them gets another: an agent by itself, others with palyra renew --recover.',
+};
 
 const steps = ['status', 'prepare', 'activate', 'finish', 'rollback'];
 

@@ -190,7 +190,7 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
     output.answer(
       { event: event.type, at, issuer_id: event.issuerId },
       () =>
-        `${output.paint('dim', formatClock(cli.now()))}  An issuing authority is retired with its root; connections with its certificates are closed.`,
+        `${output.paint('dim', formatClock(cli.now()))}  An issuing authority is retired; connections with its certificates are closed.`,
     );
     return;
   }

@@ -87,7 +87,7 @@ function stateText({ tier, state }: Authority): string {
     case 'trusted':
       return isRoot ? 'Still trusted' : 'Replaced; what it issued holds until its end';
     default:
-      return isRoot ? 'Retired' : 'Retired with its root';
+      return 'Retired';
   }
 }
 

@@ -1,8 +1,9 @@
 // What the certificates of every profile go through: a life that ends with the issuer's, a serial, a signature.
 
 import { hash } from 'node:crypto';
-import type { Clock } from '../clock.ts';
+import { type Clock, presentTime } from '../clock.ts';
 import { IdentityError } from '../errors.ts';
+import { clockToleranceMs } from '../limits.ts';
 import { bitString, sequence } from './der.ts';
 import type { CertificateSummary } from './peer-certificate.ts';
 import { type CertificateFacts, signatureAlgorithm } from './profile.ts';
@@ -11,8 +12,6 @@ import { checkP256Spki } from './tls-key.ts';
 
 /** Nothing lives shorter: an issuer with less than this left does not issue any more. */
 export const MIN_LIFE_MS = 60 * 1000;
-/** For clocks that are a little behind ours. */
-export const BACKDATE_MS = 60 * 1000;
 
 /** Where time and randomness come from. */
 export interface Surroundings {
@@ -29,7 +28,7 @@ export interface IssuedCertificate extends CertificateSummary {
 
 /**
  * @param issuer whose dates bound the certificate's; undefined for a root.
- * @throws MESSAGE_INVALID for the key; CERTIFICATE_EXPIRED when the issuer ends within a minute;
+ * @throws MESSAGE_INVALID for the key; CLOCK_WRONG for a time that cannot be the present; CERTIFICATE_EXPIRED when the issuer ends within a minute;
  * CERTIFICATE_NOT_YET_VALID when the clock is before the issuer's start.
  */
 export function makeFacts(
@@ -39,7 +38,7 @@ export function makeFacts(
   issuer: Pick<CertificateSummary, 'notBefore' | 'notAfter'> | undefined,
 ): CertificateFacts {
   checkP256Spki(publicKey);
-  const now = clock.now().getTime();
+  const now = presentTime(clock).getTime();
   const start = issuer?.notBefore.getTime() ?? -Infinity;
   const end = issuer?.notAfter.getTime() ?? Infinity;
   if (now < start) {
@@ -51,12 +50,12 @@ export function makeFacts(
   if (end - now < MIN_LIFE_MS) {
     throw new IdentityError(
       'CERTIFICATE_EXPIRED',
-      `The authority ends at ${issuer?.notAfter.toISOString()} and cannot issue any more: replace it.`,
+      `The authority ends at ${issuer?.notAfter.toISOString()} and cannot issue any more. A daemon that runs makes another one when its clock has gone on steadily for 10 minutes. Is the clock right? If it stays so: palyra doctor`,
     );
   }
   return {
     serial: makeSerial(randomBytes(16)),
-    notBefore: wholeSecond(Math.max(now - BACKDATE_MS, start)),
+    notBefore: wholeSecond(Math.max(now - clockToleranceMs, start)),
     notAfter: wholeSecond(Math.min(now + lifeMs, end)),
     publicKey,
   };

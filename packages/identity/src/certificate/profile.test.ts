@@ -91,7 +91,7 @@ for (const profile of profiles) {
       assert.match(seen.subject, want.subject);
       assert.ok(seen.subject.length - 'CN='.length <= 64);
       assert.equal(seen.serialNumber, issued.serial);
-      assert.equal(seen.notBefore.toISOString(), '2026-03-01T11:59:00.000Z');
+      assert.equal(seen.notBefore.toISOString(), '2026-03-01T11:50:00.000Z');
       assert.equal(seen.notAfter.toISOString(), want.notAfter);
       assert.deepEqual(issued.notBefore, seen.notBefore);
       assert.deepEqual(issued.notAfter, seen.notAfter);

@@ -14,6 +14,7 @@ import {
 } from '../device/enrollment.ts';
 import type { DeviceIdentity } from '../device/identity.ts';
 import { IdentityError } from '../errors.ts';
+import { clockToleranceMs } from '../limits.ts';
 import type { DeviceKind } from '../registry/port.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 import type { PairingCode } from './code.ts';
@@ -67,9 +68,6 @@ export interface PairingDevice {
 const DEFAULT_NODE_PORT = 7444;
 
 const sessionIdBytes = 16;
-
-/** A daemon's clock may differ by this much before the device says so, ms. */
-const clockToleranceMs = 10 * 60_000;
 
 /**
  * From the code to a request that waits for the operator. Stores nothing before the daemon has proven that it knows

@@ -77,7 +77,11 @@ export class AuditedState {
     'daemon.certificate_issued': (row) => this.#addCertificate(row, 'active'),
 
     'authority.created': ({ subject, detail }) => void this.authorities.set(subject, { ...detail }),
-    'authority.replaced': ({ subject }) => this.#setAuthority(subject, 'trusted'),
+    'authority.replaced': ({ subject, detail }) => {
+      this.#setAuthority(subject, 'trusted');
+      // By one that was there before; a new one has a row of its own.
+      if (detail.by !== undefined) this.#setAuthority(String(detail.by), 'active');
+    },
     'authority.retired': ({ subject }) => this.#setAuthority(subject, 'retired'),
     'root.prepared': ({ detail }) => this.#setRotation(detail),
     'root.activated': ({ detail }) => {

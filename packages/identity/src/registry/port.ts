@@ -91,8 +91,9 @@ export interface AuthorityRecord {
   readonly id: Ulid;
   readonly tier: 'root' | 'issuing';
   /**
-   * Of each tier one is `active` and signs. `trusted` signs no more, but what it signed still counts. A root may also be
-   * `prepared`: devices learn to trust it. `retired` counts for nothing, and an issuing CA is retired with its root.
+   * Of each tier one is `active` and signs. `trusted` does not sign, but what it signed still counts; an issuing CA signs
+   * again when the one after it is dated in the future. A root may also be `prepared`: devices learn to trust it. `retired`
+   * counts for nothing. An issuing CA is retired with its root, or set aside alone.
    */
   readonly state: AuthorityState;
   readonly serial: string;

@@ -69,7 +69,7 @@ export const standingMessages: Readonly<Record<StandingCode, string>> = {
   CERTIFICATE_EXPIRED:
     'This certificate has expired. On the device: palyra renew --recover, or palyra pair ADDRESS when it was away for too long',
   CERTIFICATE_NOT_YET_VALID:
-    "This certificate is not valid yet: the daemon's clock is behind. Compare the clocks of daemon and device.",
+    "This certificate is not valid yet: the daemon's clock is behind, or was ahead when it was issued. Compare the clocks of daemon and device. If they agree, on the device: palyra renew --recover",
   DEVICE_REVOKED:
     'This device was revoked by the operator. To let it back in, make a new identity: palyra pair ADDRESS --new-identity',
   DEVICE_QUARANTINED:

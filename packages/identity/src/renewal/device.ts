@@ -1,7 +1,7 @@
 // The device's side of renewal and recovery. The mirror of daemon.ts. Each makes a new TLS key here and replaces the
 // enrollment in one write: a crash leaves the old certificate or the new one, and both work until the new one is used.
 
-import { BACKDATE_MS } from '../certificate/issue.ts';
+import { MIN_LIFE_MS } from '../certificate/issue.ts';
 import { checkIssuedChain } from '../certificate/issued-chain.ts';
 import { readPeerCertificate } from '../certificate/peer-certificate.ts';
 import { TlsKey } from '../certificate/tls-key.ts';
@@ -9,6 +9,7 @@ import type { Clock } from '../clock.ts';
 import { type PairedEnrollment, storeEnrollment } from '../device/enrollment.ts';
 import type { DeviceIdentity } from '../device/identity.ts';
 import { hasCode } from '../errors.ts';
+import { clockToleranceMs } from '../limits.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 import type { KeyProof, RenewalReply } from './daemon.ts';
 import { EARLIEST_RENEWAL, LATEST_RENEWAL } from './plan.ts';
@@ -115,7 +116,8 @@ export function certificateLifeMs(enrollment: PairedEnrollment): number {
 
 function issuedLifeMs(enrollment: PairedEnrollment): number {
   const { notBefore, notAfter } = leafOf(enrollment);
-  return notAfter.getTime() - notBefore.getTime() - BACKDATE_MS;
+  // Dated back by less where the daemon's clock had been set back to just after the start of its authority.
+  return Math.max(notAfter.getTime() - notBefore.getTime() - clockToleranceMs, MIN_LIFE_MS);
 }
 
 const leafOf = ({ certificateChain }: PairedEnrollment) =>

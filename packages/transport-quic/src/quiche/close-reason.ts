@@ -1,6 +1,7 @@
 // Why a connection ended, from the number and the text the library gives: one of our codes, a TLS alert
 // (RFC 9001 4.8), or its own words for silence.
 
+import type { X509Certificate } from 'node:crypto';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { closedNormally, closeErrorOf } from '../close-code.ts';
 
@@ -13,17 +14,23 @@ export interface LibraryClose {
 const alerts: Record<number, [IdentityErrorCode, string]> = {
   42: ['CERTIFICATE_INVALID', 'The daemon could not accept the form of this certificate.'],
   44: ['CERTIFICATE_REVOKED', 'This certificate is revoked.'],
-  45: ['CERTIFICATE_EXPIRED', 'This certificate has expired or is not valid yet.'],
   48: ['CERTIFICATE_UNKNOWN', 'The daemon did not issue this certificate.'],
   116: ['CERTIFICATE_MISSING', 'The daemon requires a certificate. Pair this device: palyra pair ADDRESS'],
 };
 
 const badCertificate = 42;
+const certificateExpired = 45;
 const accessDenied = 49;
 const noApplicationProtocol = 120;
 
-/** After the handshake; undefined when a side simply closed. */
-export function closeReason({ errorCode, reason }: LibraryClose): IdentityError | undefined {
+/**
+ * After the handshake; undefined when a side simply closed.
+ * @param own the certificate of this side.
+ */
+export function closeReason(
+  { errorCode, reason }: LibraryClose,
+  own?: X509Certificate,
+): IdentityError | undefined {
   const ours = closeErrorOf(errorCode, reason);
   if (ours) return ours;
   if (errorCode === closedNormally) {
@@ -33,9 +40,28 @@ export function closeReason({ errorCode, reason }: LibraryClose): IdentityError 
   }
   // The library closes with the bare crypto error and these words, not with the alert.
   if (reason === 'client certificate required') return new IdentityError(...alerts[116]!);
+  if (errorCode - 0x100 === certificateExpired) return datesRefused(own);
   const alert = alerts[errorCode - 0x100];
   if (alert) return new IdentityError(...alert);
   return new IdentityError('UNREACHABLE', `QUIC error 0x${errorCode.toString(16)}.`);
+}
+
+/** The library's one word for a certificate that has expired and for one that is not valid yet; this side's clock says which. */
+function datesRefused(own: X509Certificate | undefined): IdentityError {
+  const now = new Date();
+  const at = `this machine's clock says ${now.toISOString()}`;
+  if (own && now >= own.validToDate)
+    return new IdentityError('CERTIFICATE_EXPIRED', `This certificate has expired: ${at}.`);
+  if (own && now < own.validFromDate) {
+    return new IdentityError(
+      'CERTIFICATE_NOT_YET_VALID',
+      `This certificate is not valid yet: ${at}. Compare the clocks of daemon and device.`,
+    );
+  }
+  return new IdentityError(
+    'CLOCK_SKEW',
+    `The other side's clock is outside the dates of this certificate, and ${at}: one of the two is wrong. Set it right.`,
+  );
 }
 
 /** When the library could not even start with the certificates it was given. */

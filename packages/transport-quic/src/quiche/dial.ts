@@ -1,5 +1,6 @@
 // The client side over @currentspace/http3.
 
+import { X509Certificate } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import type { QuicStream as LibraryStream, QuicClientSession } from '@currentspace/http3';
@@ -114,8 +115,9 @@ class QuicheClientConnection implements QuicClientConnection {
     this.closed = new Promise((resolve) => {
       this.#settle = resolve;
     });
+    const own = new X509Certificate(options.tls.certificateChain);
     this.#keepAlive = setInterval(() => ping(session), options.keepAliveMs ?? 20_000).unref();
-    session.on('close', (info) => this.#gone(closeReason(info)));
+    session.on('close', (info) => this.#gone(closeReason(info, own)));
     session.on('stream', (stream) => void this.#hear(stream));
   }
 

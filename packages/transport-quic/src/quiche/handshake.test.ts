@@ -108,6 +108,28 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       assert.equal(asked, 0);
     });
 
+    it('does not call expired what is not valid yet, at its own clock or at the daemon alone', async (t) => {
+      let asked = 0;
+      const day = 24 * 3600 * 1000;
+      const early = await createPki(pki.trustDomain, new Date(Date.now() + day));
+      const { port } = await listen({
+        tls: { ...pki.serverTls, clientRoots: early.rootPem },
+        admit: async () => void asked++,
+      });
+      const closed = async () => {
+        const connection = await dial(port, { ...early.clientTls, pinnedRoot: pki.rootPem });
+        return connection.closed;
+      };
+      const error = await closed();
+      assert.equal(error?.code, 'CERTIFICATE_NOT_YET_VALID');
+      assert.doesNotMatch(error.message, /expired/);
+      t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 1.5 * day });
+      assert.equal((await closed())?.code, 'CLOCK_SKEW');
+      t.mock.timers.setTime(Date.now() + 10 * day);
+      assert.equal((await closed())?.code, 'CERTIFICATE_EXPIRED');
+      assert.equal(asked, 0);
+    });
+
     it('lets nobody through without a certificate, and tells them', async () => {
       let asked = 0;
       const { port } = await listen({ admit: async () => void asked++ });
