@@ -14,6 +14,7 @@ import {
 import { Connection } from './connection.ts';
 import { connectTimeoutMs, dialTls, type KnownDaemon } from './dial-tls.ts';
 import { defaultHttp2Limits, exportChannelBinding } from './http2-listener.ts';
+import { printableAnswers } from './printable-answers.ts';
 
 export interface Http2Connection {
   /** For createClient of Connect. `fromConnectError` turns what its calls throw into IdentityErrors. */
@@ -142,6 +143,7 @@ function overHttp2(
     acceptCompression: [],
     ...limits,
     interceptors: [
+      printableAnswers,
       (next) => (request) =>
         next(request).catch((error) => {
           throw refused ? certificateNotTaken(error) : error;

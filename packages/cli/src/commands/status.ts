@@ -4,7 +4,6 @@ import type { Command } from 'commander';
 import { type Admin, withAdmin } from '../admin.ts';
 import { type Cli, followUp, withFollowUps } from '../cli.ts';
 import { withExamples } from '../help.ts';
-import { printable } from '../printable.ts';
 import { resolveId } from '../reference.ts';
 import { fields } from '../table.ts';
 import { formatSpan, isoTime, withLocalTimes } from '../time.ts';
@@ -80,9 +79,9 @@ async function why(cli: Cli, reference: string): Promise<void> {
   const { kind, decision, code, reasons, nextStep } = reply;
   cli.output.answer({ kind, decision, code, reasons, next_step: nextStep || null }, () =>
     [
-      `This ${printable(kind)}: ${cli.output.paint('bold', decisionWords[decision] ?? printable(decision))} (${printable(code)})`,
-      ...reasons.map((reason) => `  ${withLocalTimes(printable(reason), cli.now())}`),
-      ...(nextStep ? ['', withFollowUps(cli, printable(nextStep))] : []),
+      `This ${kind}: ${cli.output.paint('bold', decisionWords[decision] ?? decision)} (${code})`,
+      ...reasons.map((reason) => `  ${withLocalTimes(reason, cli.now())}`),
+      ...(nextStep ? ['', withFollowUps(cli, nextStep)] : []),
     ].join('\n'),
   );
 }
