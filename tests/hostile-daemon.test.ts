@@ -77,6 +77,7 @@ const answers: readonly (readonly [what: string, honest: Honest, time: bigint])[
       next_after: '',
       role: 'operator',
       continuity: 'another_key',
+      id,
     },
     today,
   ],
@@ -215,8 +216,10 @@ async function assertSafe(
     assertPlain(run.stdout, label);
     assertPlain(run.stderr, label);
     assert.doesNotMatch(run.stdout + run.stderr, /\[INTERNAL\]\n {4}at|should not:/, label);
-    if (json && args[0] !== 'complete')
-      for (const line of run.stdout.split('\n').filter(Boolean)) JSON.parse(line);
+    if (args[0] === 'complete')
+      for (const line of run.stdout.split('\n').slice(1).filter(Boolean))
+        assert.match(line, /^[0-9A-Z]{8}\t/);
+    else if (json) for (const line of run.stdout.split('\n').filter(Boolean)) JSON.parse(line);
   }
 }
 
