@@ -10,6 +10,7 @@ import {
   MAX_PAIRING_MESSAGE_BYTES,
   type PairingLimits,
   type RegistryEvent,
+  reasonOf,
   type ServerCredential,
   systemClock,
 } from '@palyra/identity';
@@ -366,12 +367,12 @@ async function listen(
   try {
     return await Http2Listener.listen({ ...options, ...at });
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
+    const { code } = cause as NodeJS.ErrnoException;
     throw new IdentityError(
       'UNREACHABLE',
       code === 'EADDRINUSE'
         ? `Port ${at.port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port in config.json.`
-        : `The ${name} listener cannot use ${at.host} port ${at.port}: ${message}. Set ${name}.host or ${name}.port in config.json.`,
+        : `The ${name} listener cannot use ${at.host} port ${at.port}: ${reasonOf(cause)}. Set ${name}.host or ${name}.port in config.json.`,
       { cause },
     );
   }

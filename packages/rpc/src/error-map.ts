@@ -2,7 +2,7 @@
 
 import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { IdentityError, type IdentityErrorCode, printable } from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode, printable, reasonOf } from '@palyra/identity';
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 
 const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
@@ -159,7 +159,23 @@ export function fromConnectError(error: unknown): IdentityError {
       'What answers at this address does not serve this call. Check the port (pairing and node listeners have their own), and that both sides are of one version.';
     return new IdentityError('UNREACHABLE', other, { cause: error });
   }
-  return new IdentityError(withoutInfo(wire.code), message, { cause: error });
+  const code = withoutInfo(wire.code);
+  // What Node and Connect say of a call that was broken off here.
+  if (code === 'UNREACHABLE' && (wire.cause instanceof Error || isOurDeadline(wire)))
+    return new IdentityError(code, brokenOff(wire), { cause: error });
+  return new IdentityError(code, message, { cause: error });
+}
+
+/** Connect gives it no cause. */
+function isOurDeadline({ code, rawMessage }: ConnectError): boolean {
+  return code === Code.DeadlineExceeded && rawMessage === 'the operation timed out';
+}
+
+function brokenOff(error: ConnectError): string {
+  const { cause } = error;
+  if (error.code === Code.DeadlineExceeded) return 'The other side did not answer in time.';
+  const isOfSystem = cause instanceof Error && 'code' in cause;
+  return `The connection ended before this call was answered${isOfSystem ? `: ${reasonOf(cause)}` : ''}.`;
 }
 
 /** Connect itself refuses these before our code is asked. */

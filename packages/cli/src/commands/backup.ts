@@ -6,7 +6,7 @@ import type { BackupSummary } from '@palyra/daemon';
 import { parseDeviceId } from '@palyra/identity';
 import type { Command } from 'commander';
 import { type Cli, followUp } from '../cli.ts';
-import { CliError } from '../failure.ts';
+import { CliError, fileFailed } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { askSecret, canAsk } from '../question.ts';
 import { formatTime, isoTime } from '../time.ts';
@@ -144,7 +144,7 @@ async function checkReadable(file: string): Promise<void> {
 
 function cannotBe(done: 'read' | 'written', file: string): (cause: Error) => never {
   return (cause) => {
-    throw new CliError('FILE_FAILED', `${file} cannot be ${done}: ${cause.message}.`, { cause });
+    throw fileFailed(file, done, cause);
   };
 }
 

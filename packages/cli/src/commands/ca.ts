@@ -6,7 +6,7 @@ import { collectRevocationLists } from '@palyra/rpc';
 import { Argument, type Command, Option } from 'commander';
 import { withAdmin } from '../admin.ts';
 import { type Cli, followUp } from '../cli.ts';
-import { CliError } from '../failure.ts';
+import { fileFailed } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { fields } from '../table.ts';
 import { formatTime, isoTime } from '../time.ts';
@@ -202,6 +202,6 @@ async function writeOut(file: string, text: string | Iterable<string>): Promise<
   try {
     await writeFile(file, text);
   } catch (cause) {
-    throw new CliError('FILE_FAILED', `${file} cannot be written: ${(cause as Error).message}.`, { cause });
+    throw fileFailed(file, 'written', cause);
   }
 }

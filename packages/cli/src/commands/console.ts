@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import { withAdmin } from '../admin.ts';
 import type { Cli } from '../cli.ts';
-import { CliError } from '../failure.ts';
+import { fileFailed } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { formatSpan, isoTime } from '../time.ts';
 
@@ -47,7 +47,7 @@ async function openInBrowser(cli: Cli, url: string): Promise<void> {
   try {
     await writeFile(file, page, { mode: 0o600 });
   } catch (cause) {
-    throw new CliError('FILE_FAILED', `${file} cannot be written: ${(cause as Error).message}.`, { cause });
+    throw fileFailed(file, 'written', cause);
   }
   const opener = cli.invocation.platform.startsWith('darwin') ? 'open' : 'xdg-open';
   const child = spawn(opener, [pathToFileURL(file).href], { stdio: 'ignore', detached: true });

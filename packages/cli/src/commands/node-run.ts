@@ -10,6 +10,7 @@ import {
   runAgent,
 } from '@palyra/agent';
 import type { IdentityError, PairedEnrollment } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity';
 import { dialPairing } from '@palyra/rpc';
 import { type Command, Option } from 'commander';
 import { takeAgentLock } from '../agent-lock.ts';
@@ -125,7 +126,7 @@ function tell(cli: Cli, state: AgentState): void {
     case 'disconnected':
       cli.output.answer(
         { event: 'disconnected', ...errorJson(state.error), retry_in_ms: state.retryInMs },
-        () => `Not connected: ${state.error.message} Trying again in ${formatSpan(state.retryInMs)}.`,
+        () => `Not connected: ${reasonOf(state.error)} Trying again in ${formatSpan(state.retryInMs)}.`,
       );
       return;
     case 'renewed':
@@ -138,7 +139,7 @@ function tell(cli: Cli, state: AgentState): void {
     case 'renewal_failed':
       cli.output.answer(
         { event: 'renewal_failed', ...errorJson(state.error), retry_in_ms: state.retryInMs },
-        () => `The renewal failed: ${state.error.message} Trying again in ${formatSpan(state.retryInMs)}.`,
+        () => `The renewal failed: ${reasonOf(state.error)} Trying again in ${formatSpan(state.retryInMs)}.`,
       );
   }
 }
@@ -154,7 +155,7 @@ function tellFiles(cli: Cli, folder: string, state: CredentialFilesState): void 
       return;
     case 'files_failed':
     case 'hook_failed': {
-      const message = state.error instanceof Error ? state.error.message : String(state.error);
+      const message = reasonOf(state.error);
       const what = state.state === 'files_failed' ? `The files in ${folder}` : 'The command after the change';
       cli.output.answer(
         { event: state.state, message, retry_in_ms: state.retryInMs },

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, reasonOf } from '@palyra/identity';
 import { Kysely, SqliteDialect, sql } from 'kysely';
 import { SqliteConnection } from './connection.ts';
 import { storeError } from './store-error.ts';
@@ -122,13 +122,9 @@ async function statOf(path: string): Promise<BigIntStats | undefined> {
     return await stat(path, { bigint: true });
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new IdentityError(
-      'STORE_FAILED',
-      `The registry ${path} cannot be read: ${(cause as Error).message}.`,
-      {
-        cause,
-      },
-    );
+    throw new IdentityError('STORE_FAILED', `The registry ${path} cannot be read: ${reasonOf(cause)}.`, {
+      cause,
+    });
   }
 }
 
