@@ -14,7 +14,6 @@ const sources = globSync('packages/*/src/**/*.ts', {
 /** Where an error's own words may be put into a text, and why. */
 const allowed: Readonly<Record<string, string>> = {
   'packages/identity/src/reason.ts': 'it is the one that decides',
-  'packages/identity/src/secret-store/unwritable-store.ts': 'a program of a test',
   'packages/cli/src/commands/daemon.ts': 'the log of the daemon, for whoever mends it',
   'packages/cli/src/commands/backup.ts': 'a TypeError of ours that says which option is missing',
   'packages/cli/src/supervisor.ts': 'the words of systemd-notify',
