@@ -10,7 +10,7 @@ const positive = z.number().int().positive();
 const maxPathLength = 4096;
 const absolutePath = z.string().max(maxPathLength).refine(isAbsolute, 'must be an absolute path');
 
-const configSchema = z.strictObject({
+export const configSchema = z.strictObject({
   /** Only read at the first start. Default: `palyra-<10 base32 characters>.internal`. */
   trustDomain: z.string().optional(),
   pairing: z
