@@ -177,6 +177,9 @@ test('whatever stands in the registry of a backup, it is restored or refused', a
   }
   assert.ok(codes.has('BACKUP_UNREADABLE'));
   for (const sql of [
+    // It would run with each write of the restore, and of every daemon after it.
+    "CREATE TRIGGER again AFTER UPDATE ON devices BEGIN UPDATE devices SET state = 'active'; END",
+    'CREATE VIEW seen AS SELECT * FROM devices',
     'DROP TABLE devices',
     'DELETE FROM ledger',
     'DELETE FROM settings',

@@ -218,7 +218,8 @@ function findSerial(wanted: string, device: Device, certificates: readonly { ser
 
 async function find(cli: Cli, admin: Admin, reference: string) {
   const { device, certificates } = await admin.getDevice({ id: await resolveDevice(cli, admin, reference) });
-  return { device: device!, certificates };
+  if (!device) throw new IdentityError('MESSAGE_INVALID', 'The daemon answered without the device.');
+  return { device, certificates };
 }
 
 export function resolveDevice(cli: Cli, admin: Admin, reference: string): Promise<string> {
