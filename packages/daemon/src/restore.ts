@@ -51,8 +51,9 @@ export interface RestoreSummary extends BackupSummary {
 /**
  * Puts a backup in place of a stopped daemon's state. What was refused since stays refused; devices that were paired or
  * renewed since come back by their identity key or pair again, and codes and requests from before are over. The state from before is kept beside it.
- * @throws BACKUP_UNREADABLE for a wrong passphrase or a damaged file; REVOCATIONS_UNKNOWN when nobody can say what was
- *   revoked since; ROTATION_CONFLICT when its root was retired since; HOME_IN_USE; STORE_FULL; STORE_FAILED.
+ * @throws BACKUP_UNREADABLE for a wrong passphrase, a damaged file, or contents that are no whole daemon; REVOCATIONS_UNKNOWN
+ *   when nobody can say what was revoked since; ROTATION_CONFLICT when its root was retired since; HOME_IN_USE; STORE_FULL;
+ *   STORE_FAILED.
  */
 export async function restoreHome(homePath: string, options: RestoreOptions): Promise<RestoreSummary> {
   const clock = options.clock ?? systemClock;
