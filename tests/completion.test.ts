@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
+import { scripts } from '../packages/cli/src/completion/scripts.ts';
 import { palyraProgram } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair, request } from './testing/sample-device.ts';
@@ -57,11 +58,20 @@ async function setUp(t: TestContext, shell: 'bash' | 'zsh' | 'fish'): Promise<De
   };
 }
 
+/** What readline does with what it gets: the first Tab inserts what all have in common, the second one lists. */
+const completionTypes = { insert: 9, list: 63, insertAndList: 33 };
+
+const inBash = (desk: Desk, ...words: readonly string[]) => offered(desk, 'insert', words);
+
 /** What bash would offer for the words, through the completion function as readline calls it. */
-async function inBash({ folder, env }: Desk, ...words: readonly string[]): Promise<string[]> {
+async function offered(
+  { folder, env }: Pick<Desk, 'folder' | 'env'>,
+  type: keyof typeof completionTypes,
+  words: readonly string[],
+): Promise<string[]> {
   const script = `
 source ./completion.bash
-COMP_WORDS=(palyra "$@"); COMP_CWORD=$#; COMP_TYPE=9
+COMP_WORDS=(palyra "$@"); COMP_CWORD=$#; COMP_TYPE=${completionTypes[type]}
 # The function that bash itself has for this command.
 f=$(complete -p palyra); f=\${f#*-F }; "\${f%% *}" palyra
 for each in "\${COMPREPLY[@]}"; do printf '%s\\n' "$each"; done`;
@@ -86,7 +96,8 @@ test('bash completes commands, options, files and ids', { skip: lacks('bash') },
   assert.deepEqual(await inBash(desk, '--home', 'qui'), ['quite special']);
   assert.deepEqual(await inBash(desk, 'devices', 'show', ''), [desk.device]);
   assert.deepEqual(await inBash(desk, 'pairing', 'approve', ''), [desk.request]);
-  const both = await inBash(desk, 'why', '');
+  for (const each of await inBash(desk, 'why', '')) assert.match(each, /^[0-9A-Z]{8}$/);
+  const both = await offered(desk, 'list', ['why', '']);
   assert.ok(
     both.some((each) => each.startsWith(`${desk.device}   # $(id) * kitchen, `)),
     both.join('\n'),
@@ -95,6 +106,24 @@ test('bash completes commands, options, files and ids', { skip: lacks('bash') },
     both.some((each) => each.startsWith(`${desk.request}   # hallway, `)),
     both.join('\n'),
   );
+});
+
+test('bash is given no word to insert but ids, whatever a daemon answers', {
+  skip: lacks('bash'),
+}, async () => {
+  const folder = temporaryFolder();
+  await mkdir(join(folder, 'bin'));
+  const palyra = join(folder, 'bin', 'palyra');
+  // As if two devices had one id: what they have in common would go on with their names.
+  await writeFile(
+    palyra,
+    "#!/bin/sh\nprintf 'words\\n7K3QX9AB\\t$(id), active\\n7K3QX9AB\\t$(id), revoked\\n'\n",
+  );
+  await chmod(palyra, 0o755);
+  await writeFile(join(folder, 'completion.bash'), scripts.bash);
+  const desk = { folder, env: { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, HOME: folder } };
+  for (const type of ['insert', 'insertAndList'] as const)
+    assert.deepEqual(await offered(desk, type, ['why', '']), ['7K3QX9AB', '7K3QX9AB']);
 });
 
 test('a Tab without a daemon is silent', { skip: lacks('bash') }, async (t) => {

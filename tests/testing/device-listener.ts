@@ -76,6 +76,7 @@ export async function deviceListener(t: TestContext, options: DeviceListenerOpti
   };
   return {
     address,
+    device,
     identity,
     listener,
     paired,

@@ -1,6 +1,6 @@
 // A capability is a named function of the device: JSON in, JSON out, within a time and a size.
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, reasonOf } from '@palyra/identity';
 
 export interface CapabilityCall {
   /** JSON text, UTF-8. */
@@ -43,8 +43,7 @@ export async function runCapability(
   work.then(over, over);
   const output = await Promise.race([work, aborted(signal, timeout, timeoutMs)]).catch((cause) => {
     if (cause instanceof IdentityError) throw cause;
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new IdentityError('CAPABILITY_FAILED', `${name} failed: ${message}`, { cause });
+    throw new IdentityError('CAPABILITY_FAILED', `${name} failed: ${reasonOf(cause)}`, { cause });
   });
   if (output.length > MAX_OUTPUT_BYTES) {
     throw new IdentityError(

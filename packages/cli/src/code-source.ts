@@ -4,7 +4,7 @@
 import { open } from 'node:fs/promises';
 import { IdentityError, type PairingCode, parsePairingCode } from '@palyra/identity';
 import { type Cli, followUp } from './cli.ts';
-import { CliError } from './failure.ts';
+import { CliError, fileFailed } from './failure.ts';
 import { untilInterrupted } from './interruption.ts';
 import type { Input } from './invocation.ts';
 import { askText, canAsk } from './question.ts';
@@ -94,6 +94,6 @@ async function firstLineOfFile(path: string): Promise<string> {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(maxCodeBytes));
     return buffer.toString('utf8', 0, bytesRead).split('\n', 1)[0]!;
   } catch (cause) {
-    throw new CliError('FILE_FAILED', `${path} cannot be read: ${(cause as Error).message}.`, { cause });
+    throw fileFailed(path, 'read', cause);
   }
 }

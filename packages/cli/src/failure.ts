@@ -1,6 +1,6 @@
 // What the command itself can fail with, and how every failure ends: exit code, stable code, message.
 
-import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode, reasonOf } from '@palyra/identity';
 
 export type CliErrorCode =
   /** Arguments or options that cannot be used. */
@@ -27,6 +27,11 @@ export class CliError extends Error {
     this.name = 'CliError';
     this.code = code;
   }
+}
+
+/** @param done what it could not be. */
+export function fileFailed(file: string, done: 'read' | 'written' | 'removed', cause: unknown): CliError {
+  return new CliError('FILE_FAILED', `${file} cannot be ${done}: ${reasonOf(cause)}.`, { cause });
 }
 
 /** The documented exit codes. */
@@ -169,11 +174,11 @@ export function failureOf(error: unknown): Failure {
     const retryAfterMs = error instanceof IdentityError ? error.retryAfterMs : undefined;
     return { exitCode: byCode[code], code, message, ...(retryAfterMs !== undefined && { retryAfterMs }) };
   }
-  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  const stack = error instanceof Error ? error.stack : undefined;
   return {
     exitCode: failure,
     code: 'INTERNAL',
-    message: `Something failed inside palyra that should not: ${message}. Please report it.`,
+    message: `Something failed inside palyra that should not: ${reasonOf(error)}. Please report it.`,
     ...(stack !== undefined && { stack }),
   };
 }

@@ -2,7 +2,7 @@
 
 import { homedir, hostname } from 'node:os';
 import process from 'node:process';
-import { CliError, exitCodes, failureOf } from './failure.ts';
+import { CliError, exitCodes, failureOf, fileFailed } from './failure.ts';
 import type { Invocation } from './invocation.ts';
 import { run } from './program.ts';
 
@@ -52,20 +52,18 @@ for (const [stream, name, other] of [
   [stderr, 'Standard error', stdout],
 ] as const) {
   let isTold = false;
-  stream.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+  stream.on('error', (cause: NodeJS.ErrnoException) => {
     if (outlivesTerminal) {
       if (!isTold && !invocation.args.includes('--json'))
         other.write(
-          `note: ${name} cannot be written (${code}). What would be printed there is lost until it can.\n`,
+          `note: ${name} cannot be written (${cause.code}). What would be printed there is lost until it can.\n`,
         );
       isTold = true;
       return;
     }
     // Whoever read the answers has gone, as `palyra audit list | head` does.
-    const isUnread = code === 'EPIPE';
-    const why = isUnread
-      ? new CliError('TERMINATED', 'Interrupted.')
-      : new CliError('FILE_FAILED', `${name} cannot be written: ${message}.`);
+    const isUnread = cause.code === 'EPIPE';
+    const why = isUnread ? new CliError('TERMINATED', 'Interrupted.') : fileFailed(name, 'written', cause);
     if (stream === stdout) lost ??= why;
     interruption.abort(why);
   });

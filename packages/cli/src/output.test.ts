@@ -49,6 +49,19 @@ test('a failure that quotes control characters cannot drive the terminal', () =>
   assert.ok(bug.stderr().endsWith('\n  at b\n'));
 });
 
+test('an answer, a note and a progress line obey nobody but our own colours', () => {
+  const hostile = `${esc}]52;c;ZXZpbA==\u0007 \u009d0;title\u009c \u202eb`;
+  const run = recorded({ columns: 80 });
+  const output = new Output(run.invocation, false);
+  output.answer(undefined, () => `${output.paint('bold', 'words')} ${hostile}`);
+  output.note(hostile);
+  assert.equal(
+    run.stdout(),
+    `${esc}[1mwords${esc}[22m \ufffd]52;c;ZXZpbA==\ufffd \ufffd0;title\ufffd \ufffdb\n`,
+  );
+  assert.equal(run.stderr(), '\ufffd]52;c;ZXZpbA==\ufffd \ufffd0;title\ufffd \ufffdb\n');
+});
+
 test('colours are there on a terminal, and not with NO_COLOR or in a pipe', () => {
   const colored = (options: Parameters<typeof recorded>[0]) => {
     const run = recorded(options);

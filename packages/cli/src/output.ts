@@ -6,6 +6,7 @@
 // - A failure is `error: what happened, why, what to do next [CODE]` on stderr; with --json it is
 //   {"error":{"code":"…","message":"…"}} on stdout, as the last line, so that a program reads one stream. The exit
 //   code says it too (failure.ts).
+// - Whatever is printed comes through here and is made printable here, whoever chose it.
 // - Colour is a help and never the only sign; none with NO_COLOR or where there is no terminal.
 // - The daemon and the agent outlive their output: what nobody reads there is dropped, and never piles up.
 // - What takes longer than a second says how long it has been, on a terminal only.
@@ -13,7 +14,7 @@
 import { styleText } from 'node:util';
 import type { Failure } from './failure.ts';
 import type { Invocation, Sink } from './invocation.ts';
-import { printableJson, printableLines } from './printable.ts';
+import { printableAnswer, printableJson, printableLines } from './printable.ts';
 import { formatSpan } from './time.ts';
 
 type Style = 'bold' | 'dim' | 'red' | 'yellow';
@@ -49,14 +50,14 @@ export class Output {
   /** What was asked for. */
   answer(forPrograms: unknown, forPeople: () => string): void {
     this.#eraseProgress();
-    this.#print(this.#stdout, `${this.json ? printableJson(forPrograms) : forPeople()}\n`);
+    this.#print(this.#stdout, this.json ? printableJson(forPrograms) : printableAnswer(forPeople()));
   }
 
   /** What a person should know besides. */
   note(text: string): void {
     if (this.json) return;
     this.#eraseProgress();
-    this.#print(this.#stderr, `${text}\n`);
+    this.#print(this.#stderr, printableAnswer(text));
   }
 
   failure({ code, message, retryAfterMs, stack }: Failure): void {
@@ -98,7 +99,7 @@ export class Output {
     const timer = setInterval(() => {
       const seconds = Math.round((performance.now() - startedAt) / 1000);
       this.#eraseProgress();
-      this.#stderr.write(`${label()} ${this.#paint('dim', `(${seconds} s)`, this.#stderr)}`);
+      this.#stderr.write(`${printableAnswer(label())} ${this.#paint('dim', `(${seconds} s)`, this.#stderr)}`);
       this.#hasProgressLine = true;
     }, 1000);
     return () => {
@@ -109,7 +110,7 @@ export class Output {
 
   #print(sink: Sink, text: string): void {
     if (this.#dropsUnread && sink.writableLength > maxUnreadBytes) return;
-    sink.write(text);
+    sink.write(`${text}\n`);
   }
 
   #eraseProgress(): void {

@@ -27,6 +27,18 @@ export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n');
 }
 
+/** What `Output` paints with and a QR code is drawn with; nobody else's. */
+const esc = '\u001b';
+const styles = new RegExp(`(${esc}\\[(?:0|1|2|22|31|33|39|38;5;231;48;5;16)m)`);
+
+/** Several lines as they go to a terminal, whatever they are made of: nothing is obeyed but our own colours. */
+export function printableAnswer(text: string): string {
+  return text
+    .split(styles)
+    .map((part, at) => (at % 2 === 1 ? part : printableLines(part)))
+    .join('');
+}
+
 const escaped = new RegExp(
   String.raw`[${rightToLeft}\p{C}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}]`,
   'gu',

@@ -112,7 +112,12 @@ test('a backup that is not there is named before its passphrase is asked for', a
   const file = join(home, 'nope.age');
   const { exitCode, stderr } = await runRecorded({ args: ['restore', file, '--home', home] });
   assert.equal(exitCode, 1);
-  assert.ok(stderr.startsWith(`error: ${file} cannot be read: ENOENT`), stderr);
+  assert.ok(
+    stderr.startsWith(
+      `error: ${file} cannot be read: there is no such file or folder (ENOENT). [FILE_FAILED]`,
+    ),
+    stderr,
+  );
   assert.match(stderr, /\[FILE_FAILED\]\n$/);
   assert.deepEqual(await readdir(home), []);
 });
@@ -123,7 +128,12 @@ test('a folder for the backup that is not there is named before its passphrase i
   const file = join(home, 'nodir', 'b.age');
   const { exitCode, stderr } = await runRecorded({ args: ['backup', file, '--home', home] });
   assert.equal(exitCode, 1);
-  assert.ok(stderr.startsWith(`error: ${file} cannot be written: ENOENT`), stderr);
+  assert.ok(
+    stderr.startsWith(
+      `error: ${file} cannot be written: there is no such file or folder (ENOENT). [FILE_FAILED]`,
+    ),
+    stderr,
+  );
   assert.match(stderr, /\[FILE_FAILED\]\n$/);
 });
 

@@ -3,6 +3,7 @@
 import { confirm, isCancel, password, text } from '@clack/prompts';
 import type { Cli } from './cli.ts';
 import { CliError } from './failure.ts';
+import { printableAnswer } from './printable.ts';
 
 /** Whether anybody can be asked. Programs are not: with --json nothing is. */
 export function canAsk({ invocation, output }: Cli): boolean {
@@ -17,7 +18,7 @@ export async function askText(
 ): Promise<string> {
   const answer = await text({
     ...streams(cli),
-    message,
+    message: printableAnswer(message),
     placeholder: options.placeholder,
     validate: (value) => options.check(value ?? ''),
   });
@@ -26,12 +27,12 @@ export async function askText(
 
 /** What is typed is not shown. @throws INTERRUPTED */
 export async function askSecret(cli: Cli, message: string): Promise<string> {
-  return given<string>(cli, await password({ ...streams(cli), message }));
+  return given<string>(cli, await password({ ...streams(cli), message: printableAnswer(message) }));
 }
 
 /** No is what Enter alone says. @throws CANCELLED, INTERRUPTED */
 export async function askYes(cli: Cli, message: string): Promise<void> {
-  const answer = await confirm({ ...streams(cli), message, initialValue: false });
+  const answer = await confirm({ ...streams(cli), message: printableAnswer(message), initialValue: false });
   if (!given<boolean>(cli, answer)) throw new CliError('CANCELLED', 'Nothing was changed.');
 }
 

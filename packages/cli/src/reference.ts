@@ -5,7 +5,8 @@ import { IdentityError } from '@palyra/identity';
 import { CliError } from './failure.ts';
 import { printable } from './printable.ts';
 
-const wholeId = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
+/** What a daemon's ids look like; a shell takes each for a plain word. */
+export const wholeId = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 const shortest = 4;
 /** Columns of a terminal in which a table has no room for a whole id. */
 const narrow = 80;

@@ -32,9 +32,13 @@ export function formatCountdown(spanMs: number): string {
   return hours > 0 ? `${hours}:${String(minutes).padStart(2, '0')}:${last}` : `${minutes}:${last}`;
 }
 
-/** Local time, to the minute, with the day unless it is today. `-` for 0, which means never. */
+/** Further away no calendar goes (ECMA-262 21.4.1.1). */
+const lastMs = 8.64e15;
+const isNever = (atMs: number) => atMs === 0 || Math.abs(atMs) > lastMs;
+
+/** Local time, to the minute, with the day unless it is today. `-` for 0, which means never, and for what is no time. */
 export function formatTime(atMs: number | bigint, nowMs: number): string {
-  if (Number(atMs) === 0) return '-';
+  if (isNever(Number(atMs))) return '-';
   const [day, time] = local(Number(atMs));
   return day === local(nowMs)[0] ? time.slice(0, 5) : `${day} ${time.slice(0, 5)}`;
 }
@@ -52,10 +56,9 @@ export function formatClock(atMs: number): string {
   return local(atMs)[1];
 }
 
-/** For programs. Null for 0, which means never, and for what no date can say: the number may be that of a peer. */
+/** For programs. Null for 0, which means never, and for what is no time. */
 export function isoTime(atMs: number | bigint): string | null {
-  const at = new Date(Number(atMs));
-  return Number(atMs) === 0 || Number.isNaN(at.getTime()) ? null : at.toISOString();
+  return isNever(Number(atMs)) ? null : new Date(Number(atMs)).toISOString();
 }
 
 function local(atMs: number): [day: string, time: string] {

@@ -16,6 +16,7 @@ import {
   parseDeviceName,
   parseDeviceRole,
   parseVisibleText,
+  reasonOf,
   verifyAudit,
 } from '@palyra/identity';
 import { AdminService, actorOf, callingDevice, isRemote, throwIfBrokenOff } from '@palyra/rpc';
@@ -273,7 +274,7 @@ async function executeAudited(
 
 async function* revocationListParts(identity: IdentityManager) {
   for (const { issuerId, list, error } of await identity.revocationLists.current()) {
-    const failure = error === undefined ? '' : error instanceof Error ? error.message : String(error);
+    const failure = error === undefined ? '' : reasonOf(error);
     if (!list) yield { issuerId, number: 0n, nextUpdateMs: 0n, der: new Uint8Array(), failure };
     const head = list && {
       issuerId,

@@ -6,23 +6,27 @@ import { type BigIntStats, createReadStream } from 'node:fs';
 import { link, lstat, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, parseDeviceId, parseTrustDomain } from '@palyra/identity';
 import { Decrypter, Encrypter } from 'age-encryption';
 import { z } from 'zod';
 import type { RegistryCopy } from './backup-copy.ts';
+import { configSchema } from './config.ts';
 import { unlessMissing } from './home.ts';
 
 const magic = 'palyra-backup-v2';
 /** The first two lines; the rest is streamed. */
 const maxHeadBytes = 64 * 1024 * 1024;
 
+/** Further away no calendar goes (ECMA-262 21.4.1.1). */
+const lastMs = 8.64e15;
+
 const headSchema = z.strictObject({
-  madeAtMs: z.number().int().positive(),
-  daemonId: z.string(),
-  trustDomain: z.string(),
+  madeAtMs: z.number().int().positive().max(lastMs),
+  daemonId: readBy(parseDeviceId),
+  trustDomain: readBy(parseTrustDomain),
   /** The last row of the registry's audit. */
-  audit: z.strictObject({ seq: z.number().int().positive(), hash: z.string() }),
-  config: z.unknown(),
+  audit: z.strictObject({ seq: z.number().int().positive(), hash: z.string().regex(/^[0-9a-f]{64}$/) }),
+  config: configSchema,
   secrets: z.record(z.string(), z.base64()),
 });
 export type BackupHead = z.infer<typeof headSchema>;
@@ -155,14 +159,31 @@ export async function readBackup(
   } catch (cause) {
     // The disk's own errors are said as what they are.
     if (cause instanceof Error && 'code' in cause && 'syscall' in cause) throw cause;
-    throw new IdentityError(
-      'BACKUP_UNREADABLE',
-      `${file} cannot be opened: the passphrase is wrong, or the file is damaged or no backup. Nothing was changed.`,
-      { cause },
+    throw unreadable(
+      cause instanceof z.ZodError
+        ? `${file} opens, but what it says about itself cannot be used (${[...new Set(cause.issues.map(({ path }) => String(path[0] ?? 'all of it')))].join(', ')})`
+        : `${file} cannot be opened: the passphrase is wrong, or the file is damaged or no backup`,
+      cause,
     );
   } finally {
     source.destroy();
   }
+}
+
+export function unreadable(why: string, cause: unknown): IdentityError {
+  return new IdentityError('BACKUP_UNREADABLE', `${why}. Nothing was changed.`, { cause });
+}
+
+/** Text that the parser takes. */
+function readBy(parse: (text: string) => unknown) {
+  return z.string().refine((text) => {
+    try {
+      parse(text);
+      return true;
+    } catch {
+      return false;
+    }
+  });
 }
 
 async function* rest(first: Uint8Array, chunks: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {

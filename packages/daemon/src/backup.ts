@@ -103,7 +103,7 @@ async function describe(
 }
 
 /** @throws SECRET_NOT_FOUND naming the authority */
-async function mustHaveKeys(
+export async function mustHaveKeys(
   paths: DaemonPaths,
   config: DaemonConfig,
   secrets: SecretReader,

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
-import { checkTrusted, defaultPairingLimits, IdentityError, isAddress } from '@palyra/identity';
+import { checkTrusted, defaultPairingLimits, IdentityError, isAddress, reasonOf } from '@palyra/identity';
 import { z } from 'zod';
 
 const port = z.number().int().min(0).max(65535);
@@ -14,7 +14,7 @@ const timerMs = positive.max(2 ** 31 - 1);
 const maxPathLength = 4096;
 const absolutePath = z.string().max(maxPathLength).refine(isAbsolute, 'must be an absolute path');
 
-const configSchema = z.strictObject({
+export const configSchema = z.strictObject({
   /** Only read at the first start. Default: `palyra-<10 base32 characters>.internal`. */
   trustDomain: z.string().optional(),
   pairing: z
@@ -153,14 +153,13 @@ export async function readConfig(path: string): Promise<DaemonConfig> {
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return parseConfig({}, path);
-    throw new IdentityError('STORE_FAILED', `${path} cannot be read: ${message}`, { cause: error });
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return parseConfig({}, path);
+    throw new IdentityError('STORE_FAILED', `${path} cannot be read: ${reasonOf(error)}.`, { cause: error });
   }
   try {
     return parseConfig(JSON.parse(text), path);
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
-    throw new IdentityError('MESSAGE_INVALID', `${path} is not JSON: ${cause.message}`, { cause });
+    throw new IdentityError('MESSAGE_INVALID', `${path} cannot be used: ${reasonOf(cause)}.`, { cause });
   }
 }

@@ -1,7 +1,7 @@
 // The console, put together: pages, sessions and the admin service behind them.
 
 import { consolePages } from '@palyra/console';
-import { type Clock, IdentityError } from '@palyra/identity';
+import { type Clock, IdentityError, reasonOf } from '@palyra/identity';
 import { type AdminServiceOptions, adminRoutes } from './admin-service.ts';
 import type { DaemonConfig } from './config.ts';
 import { listenConsole } from './console-listener.ts';
@@ -38,7 +38,7 @@ export async function startConsole(options: {
     if (cause.code === 'EADDRINUSE' && port === undefined) return listenConsole({ ...shared, port: 0 });
     throw new IdentityError(
       'UNREACHABLE',
-      `The console cannot use ${host} port ${port ?? usualPort}: ${cause.message}. Set console.port in config.json, or console.enabled to false.`,
+      `The console cannot use ${host} port ${port ?? usualPort}: ${reasonOf(cause)}. Set console.port in config.json, or console.enabled to false.`,
       { cause },
     );
   });

@@ -12,6 +12,7 @@ import {
   mustBelongTogether,
   type RegistryReader,
   readRestored,
+  reasonOf,
   type Ulid,
   verifyAudit,
 } from '@palyra/identity';
@@ -47,7 +48,7 @@ export async function examineHome(homePath: string, now: Date): Promise<Finding[
       findings.push({
         check,
         verdict: 'problem',
-        message: error instanceof Error ? error.message : String(error),
+        message: reasonOf(error),
       });
       return false;
     }

@@ -1,6 +1,6 @@
 // What the file system refuses, as errors that say what to do.
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, reasonOf } from '@palyra/identity';
 
 /** Runs it. @throws STORE_FULL, STORE_PERMISSIONS, STORE_FAILED about this path; other errors stay what they are. */
 export async function withFileErrors<T>(path: string, run: () => Promise<T>): Promise<T> {
@@ -13,6 +13,7 @@ export async function withFileErrors<T>(path: string, run: () => Promise<T>): Pr
 
 function fileError(path: string, cause: unknown): unknown {
   if (cause instanceof IdentityError || !(cause instanceof Error) || !('code' in cause)) return cause;
+  const at = 'path' in cause ? String(cause.path) : path;
   switch (cause.code) {
     case 'ENOSPC':
     case 'EDQUOT':
@@ -26,10 +27,10 @@ function fileError(path: string, cause: unknown): unknown {
     case 'EROFS':
       return new IdentityError(
         'STORE_PERMISSIONS',
-        `This user may not use ${path} (${cause.message}). Check its owner and mode, and those of the folders above it.`,
+        `This user may not use ${at} (${cause.code}). Check its owner and mode, and those of the folders above it.`,
         { cause },
       );
     default:
-      return new IdentityError('STORE_FAILED', `${path} cannot be used: ${cause.message}.`, { cause });
+      return new IdentityError('STORE_FAILED', `${at} cannot be used: ${reasonOf(cause)}.`, { cause });
   }
 }

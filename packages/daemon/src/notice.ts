@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { checkTrusted, IdentityError, type Pairing, type RegistryEvent } from '@palyra/identity';
+import { checkTrusted, IdentityError, type Pairing, type RegistryEvent, reasonOf } from '@palyra/identity';
 import type { DaemonConfig } from './config.ts';
 import { post } from './webhook.ts';
 
@@ -185,7 +185,11 @@ function run([program, ...args]: readonly string[], body: string, signal: AbortS
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
     });
     // First: where the system has no pipe left there is no stdin either, and the error still comes.
-    child.once('error', reject);
+    child.once('error', (cause) =>
+      reject(
+        new IdentityError('UNREACHABLE', `${program} cannot be started: ${reasonOf(cause)}.`, { cause }),
+      ),
+    );
     child.stdin.on('error', () => {});
     child.stdin.end(body);
     child.once('close', (code, ended) => {
@@ -200,7 +204,7 @@ async function readSecret(path: string): Promise<Buffer> {
     new IdentityError('MESSAGE_INVALID', `notice.webhook.secretFile ${path} ${problem}.`, { cause });
   await checkTrusted(path, { isSecret: true });
   const text = await readFile(path, 'utf8').catch((cause) => {
-    throw invalid(`cannot be read: ${cause.message}`, cause);
+    throw invalid(`cannot be read: ${reasonOf(cause)}`, cause);
   });
   const secret = Buffer.from(text.trim().replace(/^whsec_/, ''), 'base64');
   if (secret.length >= minSecretBytes) return secret;

@@ -22,9 +22,9 @@ import {
 } from '@palyra/identity';
 import { lookAtSqliteRegistry, openSqliteRegistry } from '@palyra/registry-sql';
 import { auditRow, type BackupSummary } from './backup.ts';
+import { contentsOf, mustBeWhole } from './backup-contents.ts';
 import { type BackupHead, readBackup, writeNew } from './backup-file.ts';
 import { openCaKeys } from './ca-key.ts';
-import { parseConfig } from './config.ts';
 import { withFileErrors } from './file-error.ts';
 import { daemonPaths, restoredFolder, takeHome } from './home.ts';
 import { openMasterKey } from './master-key.ts';
@@ -51,8 +51,9 @@ export interface RestoreSummary extends BackupSummary {
 /**
  * Puts a backup in place of a stopped daemon's state. What was refused since stays refused; devices that were paired or
  * renewed since come back by their identity key or pair again, and codes and requests from before are over. The state from before is kept beside it.
- * @throws BACKUP_UNREADABLE for a wrong passphrase or a damaged file; REVOCATIONS_UNKNOWN when nobody can say what was
- *   revoked since; ROTATION_CONFLICT when its root was retired since; HOME_IN_USE; STORE_FULL; STORE_FAILED.
+ * @throws BACKUP_UNREADABLE for a wrong passphrase, a damaged file, or contents that are no whole daemon; REVOCATIONS_UNKNOWN
+ *   when nobody can say what was revoked since; ROTATION_CONFLICT when its root was retired since; HOME_IN_USE; STORE_FULL;
+ *   STORE_FAILED.
  */
 export async function restoreHome(homePath: string, options: RestoreOptions): Promise<RestoreSummary> {
   const clock = options.clock ?? systemClock;
@@ -68,27 +69,38 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
         return found;
       });
       const madeAt = new Date(head.madeAtMs);
-      const config = parseConfig(head.config, 'The configuration in the backup');
-      await writeFile(paths.config, `${JSON.stringify(config, null, 2)}\n`, { mode: 0o600 });
-      const secrets = await FilesystemSecretStore.open({
-        path: paths.secrets,
-        masterKey: await openMasterKey(config, paths, { mustExist: false }),
-      });
-      const registry = await openSqliteRegistry({ path: paths.registry, mustExist: true });
+      const { config } = head;
+      const contents = <T>(work: () => Promise<T>) => contentsOf(options.file, work);
+      const registry = await contents(() => openSqliteRegistry({ path: paths.registry, mustExist: true }));
+      let secrets: FilesystemSecretStore | undefined;
       let keys: AuthorityKeys | undefined;
       try {
+        // Before the master key: that may be made elsewhere than here.
+        await contents(() => mustBeWhole(head, registry, paths));
+        await writeFile(paths.config, `${JSON.stringify(config, null, 2)}\n`, { mode: 0o600 });
+        const masterKey = await openMasterKey(config, paths, { mustExist: false });
+        const store = await FilesystemSecretStore.open({ path: paths.secrets, masterKey });
+        secrets = store;
         for (const [name, secret] of Object.entries(head.secrets)) {
-          await secrets.write(name, Buffer.from(secret, 'base64'));
+          await store.write(name, Buffer.from(secret, 'base64'));
         }
-        keys = await openCaKeys(config, { ...paths, refusedPin: home.refusedPin }, secrets, registry);
-        const identity = await IdentityManager.open({ secrets, registry, authorityKeys: keys, clock });
+        const authorityKeys = await openCaKeys(
+          config,
+          { ...paths, refusedPin: home.refusedPin },
+          store,
+          registry,
+        );
+        keys = authorityKeys;
+        const identity = await contents(() =>
+          IdentityManager.open({ secrets: store, registry, authorityKeys, clock }),
+        );
         const revoked = await refuseAgain(identity, head, home.registry, options);
-        await identity.desk.endForRestore();
-        await markRestored(registry, head, revoked.length, clock.now());
+        await contents(() => identity.desk.endForRestore());
+        await contents(() => markRestored(registry, head, revoked.length, clock.now()));
         const { devices } = await registry.counts();
         const caKeys = await keyPlaceOf(registry);
         await registry.close();
-        await secrets.close();
+        await store.close();
         home.release();
         const replaced = await putInPlace(homePath, staging, clock.now());
         const { daemonId, trustDomain } = head;
@@ -96,7 +108,7 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
       } finally {
         await keys?.close();
         await registry.close();
-        await secrets.close();
+        await secrets?.close();
       }
     });
   } finally {

@@ -11,6 +11,7 @@ import {
   type PairingLimits,
   type RegistryEvent,
   type RunningClock,
+  reasonOf,
   type ServerCredential,
   systemClock,
 } from '@palyra/identity';
@@ -395,7 +396,7 @@ function cannotListen(
     'UNREACHABLE',
     cause.code === 'EADDRINUSE'
       ? `${name === 'quic' ? 'UDP port' : 'Port'} ${port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port in config.json.`
-      : `The ${name} listener cannot use ${host} port ${port}: ${cause.message}. Set ${name}.host or ${name}.port in config.json.`,
+      : `The ${name} listener cannot use ${host} port ${port} (${reasonOf(cause)}). Set ${name}.host or ${name}.port in config.json.`,
     { cause },
   );
 }

@@ -10,6 +10,7 @@ import process from 'node:process';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
 import { IdentityError } from './errors.ts';
+import { reasonOf } from './reason.ts';
 import { checkPrivate, makeFolder, unlessMissing, withStoreErrors } from './secret-store/private-file.ts';
 
 const SQLITE_BUSY = 5;
@@ -121,10 +122,9 @@ function holderIn(text: string): string {
 }
 
 function unusable(path: string, cause: unknown): IdentityError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
   return new IdentityError(
     'STORE_FAILED',
-    `The lock ${path} cannot be used (${reason}). It holds no data: with no process running, remove it and try again.`,
+    `The lock ${path} cannot be used: ${reasonOf(cause)}. It holds no data: with no process running, remove it and try again.`,
     { cause },
   );
 }

@@ -103,6 +103,7 @@ export { awaitPairing, type PairingDevice, type PairingPeer, requestPairing } fr
 export { MAX_NAME_LENGTH, parseDeviceKind, parseDeviceName, parseDeviceRole } from './pairing/name.ts';
 export type { DueBounds, Pairing, PairingEvent, PairingRequest, PairingState } from './pairing/state.ts';
 export { dueBounds, isDue, step } from './pairing/state.ts';
+export { reasonOf } from './reason.ts';
 export type { Difference } from './registry/differences.ts';
 export { type ListenerErrors, type RegistryListener, RegistryListeners } from './registry/listeners.ts';
 export type {

@@ -6,6 +6,11 @@
 
 import { IdentityError } from './errors.ts';
 
+/** Of one character in UTF-16 units, on average over a text. Hindi needs four, a flag too. */
+const unitsPerCharacter = 4;
+/** What a reader takes for one character (UAX #29). */
+const characters = new Intl.Segmenter('en', { granularity: 'grapheme' });
+
 /** Marks on one letter. Vietnamese and Hindi need two or three, and UTS #39 5.4 refuses more than four. */
 const MAX_MARKS = 4;
 
@@ -32,22 +37,29 @@ const markWithoutLetter = /(?:^|\s)\p{M}/u;
 /**
  * Takes text of one line as it is. Empty text is taken.
  * @param what it is, for the message: `A reason`.
- * @param maxLength in UTF-16 units.
- * @throws MESSAGE_INVALID, which names the character.
+ * @param maxLength in characters as their reader sees them.
+ * @throws MESSAGE_INVALID, which names the character and its place.
  */
 export function parseVisibleText(what: string, text: string, maxLength: number): string {
-  if (text.length > maxLength) throw invalid(`${what} has at most ${maxLength} characters.`);
+  // The units first: to count the characters of any length of text takes time.
+  if (text.length > maxLength * unitsPerCharacter || lengthOf(text) > maxLength)
+    throw invalid(`${what} has at most ${maxLength} characters.`);
+  let at = 0;
   for (const character of text) {
     const why = refused.find(([pattern]) => pattern.test(character))?.[1];
-    if (why) throw cannotHold(what, character, why);
+    if (why) throw cannotHold(what, text, at, why);
+    at += character.length;
   }
-  const pile = text.match(piledMarks)?.[0];
-  if (pile) {
-    const mark = [...pile].at(-1)!;
-    throw cannotHold(what, mark, `stands on a pile of marks; one letter takes ${MAX_MARKS} different ones`);
-  }
-  const lonely = markWithoutLetter.exec(text)?.[0];
-  if (lonely) throw cannotHold(what, [...lonely].at(-1)!, 'is a mark without a letter');
+  const pile = text.matchAll(piledMarks).next().value;
+  if (pile)
+    throw cannotHold(
+      what,
+      text,
+      lastOf(pile),
+      `stands on a pile of marks; one letter takes ${MAX_MARKS} different ones`,
+    );
+  const lonely = markWithoutLetter.exec(text);
+  if (lonely) throw cannotHold(what, text, lastOf(lonely), 'is a mark without a letter');
   return text;
 }
 
@@ -56,10 +68,22 @@ export function printable(text: string): string {
   return text.replaceAll(anyRefused, '\uFFFD').replaceAll(piledMarks, '\uFFFD');
 }
 
-/** The refusal of one character, by its code point: it may well be invisible. */
-export function cannotHold(what: string, character: string, why: string): IdentityError {
-  const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0');
-  return invalid(`${what} cannot hold U+${code}: it ${why}.`);
+/** How many characters a reader sees in it. */
+export function lengthOf(text: string): number {
+  return [...characters.segment(text)].length;
+}
+
+/** The refusal of what stands at this place of a text, by its code point: it may well be invisible. */
+export function cannotHold(what: string, text: string, at: number, why: string): IdentityError {
+  const code = text.codePointAt(at)!.toString(16).toUpperCase().padStart(4, '0');
+  const { index, segment } = characters.segment(text).containing(at)!;
+  const position = lengthOf(text.slice(0, index + segment.length));
+  return invalid(`${what} cannot hold U+${code} at position ${position}: it ${why}.`);
+}
+
+/** Where the last code point of a match begins. */
+function lastOf({ 0: match, index }: RegExpExecArray): number {
+  return index + match.length - [...match].at(-1)!.length;
 }
 
 const invalid = (message: string): IdentityError => new IdentityError('MESSAGE_INVALID', message);

@@ -9,6 +9,7 @@ import {
   hasCode,
   IdentityError,
   type PairedEnrollment,
+  reasonOf,
 } from '@palyra/identity';
 import { tcpKeepAlive } from './live-connections.ts';
 import { opensslVerdict, peerChain } from './peer-chain.ts';
@@ -66,7 +67,7 @@ export async function dialTls({ address, peer, credential, isAnother }: TlsDial)
  */
 function checkDaemon(socket: tls.TLSSocket, known: KnownDaemon & { readonly judge: ChainJudge }): void {
   const openssl = opensslVerdict(socket);
-  if (openssl === 'bad') throw notAuthenticated(String(socket.authorizationError));
+  if (openssl === 'bad') throw notAuthenticated('its certificates do not hold', socket.authorizationError);
   const { leaf, notBefore, notAfter } = judge(socket, known.judge);
   const { kind, trustDomain, id } = leaf.spiffeId;
   if (kind !== 'daemon' || trustDomain !== known.trustDomain || id !== known.daemonId)
@@ -98,7 +99,7 @@ function notAuthenticated(why: string, cause?: unknown): IdentityError {
 
 function handshake(socket: tls.TLSSocket, address: string, isAnother: string): Promise<void> {
   return new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => socket.destroy(new Error('timed out')), connectTimeoutMs);
+    const timer = setTimeout(() => socket.destroy(timedOut()), connectTimeoutMs);
     socket.once('secureConnect', () => {
       clearTimeout(timer);
       resolve();
@@ -110,13 +111,18 @@ function handshake(socket: tls.TLSSocket, address: string, isAnother: string): P
   });
 }
 
+/** As the system would say it, which takes minutes. */
+export function timedOut(): Error {
+  return Object.assign(new Error('timed out'), { code: 'ETIMEDOUT' });
+}
+
 function unreachable(cause: NodeJS.ErrnoException, address: string, isAnother: string): IdentityError {
   // What OpenSSL says of a peer without our TLS is for nobody to read.
   if (cause.code === 'EPROTO' || cause.code?.startsWith('ERR_SSL_'))
     return new IdentityError('UNREACHABLE', isAnother, { cause });
   return new IdentityError(
     'UNREACHABLE',
-    `No daemon answers at ${address}. Check the address and that it runs. (${cause.message})`,
+    `No daemon answers at ${address}. Check the address and that it runs. (${reasonOf(cause)})`,
     { cause },
   );
 }

@@ -2,7 +2,7 @@
 
 import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode, printable, reasonOf } from '@palyra/identity';
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 
 const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
@@ -141,13 +141,14 @@ function withInfo(code: IdentityErrorCode, message: string, retryAfterMs = 0): C
   return wire;
 }
 
-/** What a client throws: the daemon's own code where it sent one, otherwise the nearest for what gRPC says. */
+/** What a client throws: the peer's own code where it sent one, otherwise the nearest for what gRPC says. Its text is one printable line. */
 export function fromConnectError(error: unknown): IdentityError {
   if (error instanceof IdentityError) return error;
   const wire = ConnectError.from(error);
+  const message = printable(wire.rawMessage);
   const info = wire.findDetails(ErrorInfoSchema)[0];
   if (info && Object.hasOwn(grpcCodes, info.code)) {
-    return new IdentityError(info.code as IdentityErrorCode, wire.rawMessage, {
+    return new IdentityError(info.code as IdentityErrorCode, message, {
       cause: error,
       ...(info.retryAfterMs > 0 && { retryAfterMs: info.retryAfterMs }),
     });
@@ -157,11 +158,27 @@ export function fromConnectError(error: unknown): IdentityError {
     return new IdentityError('UNREACHABLE', 'The connection was closed before this call.', { cause: error });
   }
   if (wire.code === Code.Unimplemented) {
-    const message =
+    const other =
       'What answers at this address does not serve this call. Check the port (pairing and node listeners have their own), and that both sides are of one version.';
-    return new IdentityError('UNREACHABLE', message, { cause: error });
+    return new IdentityError('UNREACHABLE', other, { cause: error });
   }
-  return new IdentityError(withoutInfo(wire.code), wire.rawMessage, { cause: error });
+  const code = withoutInfo(wire.code);
+  // What Node and Connect say of a call that was broken off here.
+  if (code === 'UNREACHABLE' && (wire.cause instanceof Error || isOurDeadline(wire)))
+    return new IdentityError(code, brokenOff(wire), { cause: error });
+  return new IdentityError(code, message, { cause: error });
+}
+
+/** Connect gives it no cause. */
+function isOurDeadline({ code, rawMessage }: ConnectError): boolean {
+  return code === Code.DeadlineExceeded && rawMessage === 'the operation timed out';
+}
+
+function brokenOff(error: ConnectError): string {
+  const { cause } = error;
+  if (error.code === Code.DeadlineExceeded) return 'The other side did not answer in time.';
+  const isOfSystem = cause instanceof Error && 'code' in cause;
+  return `The connection ended before this call was answered${isOfSystem ? `: ${reasonOf(cause)}` : ''}.`;
 }
 
 /** Connect itself refuses these before our code is asked. */

@@ -9,11 +9,13 @@ import {
   IdentityError,
   MAX_PAIRING_MESSAGE_BYTES,
   type PairedEnrollment,
+  reasonOf,
   TlsKey,
 } from '@palyra/identity';
 import { Connection } from './connection.ts';
-import { connectTimeoutMs, dialTls, type KnownDaemon } from './dial-tls.ts';
+import { connectTimeoutMs, dialTls, type KnownDaemon, timedOut } from './dial-tls.ts';
 import { defaultHttp2Limits, exportChannelBinding } from './http2-listener.ts';
+import { printableAnswers } from './printable-answers.ts';
 
 export interface Http2Connection {
   /** For createClient of Connect. `fromConnectError` turns what its calls throw into IdentityErrors. */
@@ -142,6 +144,7 @@ function overHttp2(
     acceptCompression: [],
     ...limits,
     interceptors: [
+      printableAnswers,
       (next) => (request) =>
         next(request).catch((error) => {
           throw refused ? certificateNotTaken(error) : error;
@@ -191,14 +194,14 @@ function closed(authority: string): IdentityError {
 
 async function connected(socket: net.Socket, unreachable: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => socket.destroy(new Error('timed out')), connectTimeoutMs);
+    const timer = setTimeout(() => socket.destroy(timedOut()), connectTimeoutMs);
     socket.once('connect', () => {
       clearTimeout(timer);
       resolve();
     });
     socket.once('error', (cause) => {
       clearTimeout(timer);
-      reject(new IdentityError('UNREACHABLE', `${unreachable} (${cause.message})`, { cause }));
+      reject(new IdentityError('UNREACHABLE', `${unreachable} (${reasonOf(cause)})`, { cause }));
     });
   });
 }

@@ -44,6 +44,7 @@ export {
   pairingChannel,
 } from './peer.ts';
 export { inMessages, Pieces } from './pieces.ts';
+export { printableAnswers } from './printable-answers.ts';
 export { type CollectedList, collectRevocationLists } from './revocation-list-parts.ts';
 export { type ServeHttp2Options, serveHttp2 } from './serve-http2.ts';
 export { sourceKey } from './source-key.ts';

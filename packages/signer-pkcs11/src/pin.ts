@@ -3,7 +3,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { IdentityError, readCredential } from '@palyra/identity';
+import { IdentityError, readCredential, reasonOf } from '@palyra/identity';
 import { CKR_USER_ALREADY_LOGGED_IN, isCode, isPinRefused } from './cryptoki.ts';
 
 /** Longest PIN file, bytes. */
@@ -179,7 +179,7 @@ export class PinMarker {
   #unusable(cause: unknown): IdentityError {
     return new IdentityError(
       'STORE_FAILED',
-      `${this.#path} cannot be written or removed (${(cause as Error).message}), and without it the token is not given its PIN: wrong ones must be counted. Check the folder's owner and mode, and that its disk has room.`,
+      `${this.#path} cannot be written or removed (${reasonOf(cause)}), and without it the token is not given its PIN: wrong ones must be counted. Check the folder's owner and mode, and that its disk has room.`,
       { cause },
     );
   }

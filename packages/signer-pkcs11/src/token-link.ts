@@ -4,7 +4,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { extname, join } from 'node:path';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, reasonOf } from '@palyra/identity';
 import type { PlainPin, TokenCall, TokenOptions, TokenReply, TokenRequest } from './token-call.ts';
 
 export interface LinkLimits {
@@ -186,7 +186,7 @@ function messageOf(child: ChildProcess, timeoutMs: number): Promise<unknown> {
     const took = (message: unknown) => settle(() => resolve(message));
     const ended = (code: number | null, signal: string | null) =>
       settle(() => reject(new Error(`ended its process (${signal ?? `exit code ${code}`})`)));
-    const failed = (error: Error) => settle(() => reject(new Error(`has no process: ${error.message}`)));
+    const failed = (error: Error) => settle(() => reject(new Error(`has no process: ${reasonOf(error)}`)));
     child.once('message', took).once('exit', ended).once('error', failed);
   });
 }

@@ -3,7 +3,7 @@
 
 import process from 'node:process';
 import { Worker } from 'node:worker_threads';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, reasonOf } from '@palyra/identity';
 import { answerCall } from './keys-in-token.ts';
 import { CryptokiModule } from './module.ts';
 import { KnownPin } from './pin.ts';
@@ -43,7 +43,7 @@ async function reply(request: TokenRequest): Promise<TokenReply> {
     const { code, message } =
       error instanceof IdentityError
         ? error
-        : new IdentityError('INTERNAL', `The token's process failed: ${(error as Error).message}`);
+        : new IdentityError('INTERNAL', `The token's process failed: ${reasonOf(error)}`);
     return { failure: { code, message }, knownPin: token?.knownPin };
   }
 }

@@ -2,7 +2,7 @@
 // stream. The numbers are protocol, docs/quic.md section 2: never reused, and far from the transport's own and from
 // TLS alerts, because a library may not tell which kind a number is.
 
-import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode, printable } from '@palyra/identity';
 
 const base = 0x5041_0000;
 
@@ -69,7 +69,10 @@ export function resetReasonOf(number: number): QuicResetReason {
 export function closeErrorOf(number: number, text: string): IdentityError | undefined {
   const code = reasons.get(number);
   if (code === undefined || code === 'CANCELLED') return undefined;
-  return new IdentityError(code, printable(text) || `The other side closed the connection: ${code}.`);
+  return new IdentityError(
+    code,
+    printable(text.slice(0, maxReasonBytes)) || `The other side closed the connection: ${code}.`,
+  );
 }
 
 /** The message as the close frame carries it, cut at a character. */
@@ -80,9 +83,4 @@ export function toCloseReason(message: string): string {
     .subarray(0, maxReasonBytes)
     .toString()
     .replace(/\uFFFD+$/, '');
-}
-
-/** A peer's text may end on a terminal. */
-function printable(text: string): string {
-  return text.replace(/\p{C}/gu, '').slice(0, maxReasonBytes);
 }

@@ -1,7 +1,7 @@
 // A paired device's connection to the node services over QUIC, in the shape that the HTTP/2 dialer gives it.
 
 import { certificatesToPem, IdentityError, type PairedEnrollment, TlsKey } from '@palyra/identity';
-import type { NodeConnection } from '@palyra/rpc';
+import { type NodeConnection, printableAnswers } from '@palyra/rpc';
 import type { Quic } from './contract.ts';
 import { createQuicTransport } from './rpc/client.ts';
 
@@ -30,7 +30,7 @@ export async function dialNodeQuic(quic: Quic, enrollment: PairedEnrollment): Pr
   });
   return {
     name: 'quic',
-    transport: createQuicTransport({ connect: async () => connection }),
+    transport: createQuicTransport({ connect: async () => connection, interceptors: [printableAnswers] }),
     closed: connection.closed,
     close: () => connection.close(),
     destroy: () => connection.close(),

@@ -5,7 +5,6 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { withAdmin } from '../admin.ts';
 import type { Cli } from '../cli.ts';
 import { withExamples } from '../help.ts';
-import { printable } from '../printable.ts';
 import { idIn } from '../reference.ts';
 import { table } from '../table.ts';
 import { formatTime, isoTime } from '../time.ts';
@@ -50,7 +49,7 @@ async function list(cli: Cli, { limit, subject = '' }: ListOptions): Promise<voi
         at: isoTime(entry.atMs),
         action: entry.action,
         subject: entry.subject,
-        detail: JSON.parse(entry.detailJson),
+        detail: detailOf(entry.detailJson),
         hash: entry.hash,
       })),
     },
@@ -72,8 +71,18 @@ async function list(cli: Cli, { limit, subject = '' }: ListOptions): Promise<voi
   );
 }
 
+/** As it came where it is no JSON. */
+function detailOf(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return json;
+  }
+}
+
 function detailText(json: string): string {
-  const detail = JSON.parse(json) as Record<string, unknown>;
+  const detail = detailOf(json);
+  if (typeof detail !== 'object' || detail === null) return String(detail);
   return Object.entries(detail)
     .map(([name, value]) => `${name}: ${value}`)
     .join(', ');
@@ -85,7 +94,7 @@ async function verify(cli: Cli): Promise<void> {
     throw new IdentityError(
       'AUDIT_BROKEN',
       verdict.brokenAt === 0n
-        ? `The audit chain holds, ${verdict.rows} rows, but the registry is not as they say: ${printable(verdict.problem)}. Somebody changed it behind the daemon's back: compare with a backup.`
+        ? `The audit chain holds, ${verdict.rows} rows, but the registry is not as they say: ${verdict.problem}. Somebody changed it behind the daemon's back: compare with a backup.`
         : `The audit chain is broken at row ${verdict.brokenAt}: ${verdict.problem}. The ${verdict.rows} rows before it hold. Somebody changed the registry behind the daemon's back, or it was restored from a backup: compare with one.`,
     );
   }

@@ -6,9 +6,8 @@ import type { BackupSummary } from '@palyra/daemon';
 import { parseDeviceId } from '@palyra/identity';
 import type { Command } from 'commander';
 import { type Cli, followUp } from '../cli.ts';
-import { CliError } from '../failure.ts';
+import { CliError, fileFailed } from '../failure.ts';
 import { withExamples } from '../help.ts';
-import { printable } from '../printable.ts';
 import { askSecret, canAsk } from '../question.ts';
 import { formatTime, isoTime } from '../time.ts';
 
@@ -100,7 +99,7 @@ async function backup(cli: Cli, file: string, options: BackupOptions): Promise<v
 
 function inToken({ provider, token, serial }: BackupSummary['caKeys']): string {
   if (provider !== 'pkcs11') return '';
-  return `\nThe keys of the CA are NOT in it: they are in the token "${printable(token)}" (serial number ${printable(serial)}). A restore needs that token, its PIN file and its module.`;
+  return `\nThe keys of the CA are NOT in it: they are in the token "${token}" (serial number ${serial}). A restore needs that token, its PIN file and its module.`;
 }
 
 async function restore(cli: Cli, file: string, options: RestoreOptions): Promise<void> {
@@ -145,7 +144,7 @@ async function checkReadable(file: string): Promise<void> {
 
 function cannotBe(done: 'read' | 'written', file: string): (cause: Error) => never {
   return (cause) => {
-    throw new CliError('FILE_FAILED', `${file} cannot be ${done}: ${cause.message}.`, { cause });
+    throw fileFailed(file, done, cause);
   };
 }
 
@@ -174,9 +173,7 @@ async function doctor(cli: Cli): Promise<void> {
   const problems = findings.filter(({ verdict }) => verdict === 'problem');
   const marks = { ok: 'ok      ', warning: 'WARNING ', problem: 'PROBLEM ' } as const;
   cli.output.answer({ ok: problems.length === 0, findings }, () =>
-    findings
-      .map(({ check, verdict, message }) => `${marks[verdict]} ${check}: ${printable(message)}`)
-      .join('\n'),
+    findings.map(({ check, verdict, message }) => `${marks[verdict]} ${check}: ${message}`).join('\n'),
   );
   if (problems.length > 0) {
     throw new CliError('UNHEALTHY', `${problems.length} of ${findings.length} checks found a problem.`);

@@ -6,9 +6,8 @@ import { collectRevocationLists } from '@palyra/rpc';
 import { Argument, type Command, Option } from 'commander';
 import { withAdmin } from '../admin.ts';
 import { type Cli, followUp } from '../cli.ts';
-import { CliError } from '../failure.ts';
+import { CliError, fileFailed } from '../failure.ts';
 import { withExamples } from '../help.ts';
-import { printable } from '../printable.ts';
 import { askYes, canAsk } from '../question.ts';
 import { fields } from '../table.ts';
 import { formatTime, isoTime } from '../time.ts';
@@ -133,7 +132,7 @@ async function revocationLists(cli: Cli, { out }: { out?: string }): Promise<voi
   for (const { issuerId, failure, der } of all) {
     if (!failure) continue;
     const shown = der.length > 0 ? 'an older list' : 'no list';
-    cli.output.note(`There is ${shown} of authority ${issuerId}, because: ${printable(failure)}`);
+    cli.output.note(`There is ${shown} of authority ${issuerId}, because: ${failure}`);
   }
   const pem = revocationListsToPem(lists);
   if (out) await writeOut(out, pem);
@@ -174,7 +173,7 @@ export function rotationWords(
   const next = { prepared: 'activate', activated: 'finish' }[phase];
   if (behind.length > 0) {
     lines.push('', 'The next step would lose these devices, which have not renewed since:');
-    for (const { id, name } of behind) lines.push(`  ${id}  ${printable(name)}`);
+    for (const { id, name } of behind) lines.push(`  ${id}  ${name}`);
     lines.push(
       'Wait until they have renewed by themselves, or run on each: palyra renew',
       `Then look again: ${followUp(cli, 'ca rotate-root status')}`,
@@ -232,7 +231,7 @@ async function show(cli: Cli): Promise<void> {
             [
               'key',
               provider === 'pkcs11'
-                ? `${each.keyName} in the token "${printable(token)}" (serial number ${printable(serial)})`
+                ? `${each.keyName} in the token "${token}" (serial number ${serial})`
                 : 'in the secret store',
             ],
             ...(each.replacedAtMs > 0n
@@ -270,6 +269,6 @@ async function writeOut(file: string, text: string | Iterable<string>): Promise<
   try {
     await writeFile(file, text);
   } catch (cause) {
-    throw new CliError('FILE_FAILED', `${file} cannot be written: ${(cause as Error).message}.`, { cause });
+    throw fileFailed(file, 'written', cause);
   }
 }

@@ -14,7 +14,7 @@ import { type Shell, scripts, shells } from '../completion/scripts.ts';
 import { withExamples } from '../help.ts';
 import { resolveHome } from '../home.ts';
 import { printable } from '../printable.ts';
-import { shortId } from '../reference.ts';
+import { shortId, wholeId } from '../reference.ts';
 import { remoteOf } from '../remote.ts';
 
 /** Whoever pressed Tab does not wait longer for the daemon. */
@@ -81,7 +81,9 @@ async function fromDaemon(
     ...(remote && { remote }),
   };
   try {
-    const named = await withAdmin(patient, (admin) => list(admin, source), { progress: false });
+    const all = await withAdmin(patient, (admin) => list(admin, source), { progress: false });
+    // A shell inserts them.
+    const named = all.filter(({ value }) => wholeId.test(value));
     // The end of an id is what tables show; whoever types the beginning gets the whole.
     const byEnd = startingWith(
       current,

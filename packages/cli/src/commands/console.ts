@@ -4,10 +4,11 @@ import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { IdentityError } from '@palyra/identity';
 import type { Command } from 'commander';
 import { withAdmin } from '../admin.ts';
 import type { Cli } from '../cli.ts';
-import { CliError } from '../failure.ts';
+import { fileFailed } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { formatSpan, isoTime } from '../time.ts';
 
@@ -41,13 +42,17 @@ async function open(cli: Cli, options: { open?: boolean }): Promise<void> {
 }
 
 /** By way of a private file: what is on a command line, every user of the machine can read. */
-async function openInBrowser(cli: Cli, url: string): Promise<void> {
+async function openInBrowser(cli: Cli, link: string): Promise<void> {
+  // Written anew, because it goes into a page: quotes and brackets are escaped in it.
+  const url = URL.parse(link);
+  if (url?.protocol !== 'http:')
+    throw new IdentityError('MESSAGE_INVALID', 'The daemon answered with a link that cannot be opened.');
   const file = join(cli.home.path, 'console.html');
-  const page = `<!doctype html><meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url=${url}">`;
+  const page = `<!doctype html><meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url=${url.href.replaceAll('"', '%22').replaceAll("'", '%27')}">`;
   try {
     await writeFile(file, page, { mode: 0o600 });
   } catch (cause) {
-    throw new CliError('FILE_FAILED', `${file} cannot be written: ${(cause as Error).message}.`, { cause });
+    throw fileFailed(file, 'written', cause);
   }
   const opener = cli.invocation.platform.startsWith('darwin') ? 'open' : 'xdg-open';
   const child = spawn(opener, [pathToFileURL(file).href], { stdio: 'ignore', detached: true });

@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { IdentityError } from '@palyra/identity';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
-import { CliError } from '../failure.ts';
+import { CliError, fileFailed } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import {
   credentialPath,
@@ -109,9 +109,9 @@ async function uninstall(cli: Cli, options: PlaceOptions): Promise<void> {
     await rm(place.wanted, { force: true });
     if (place.sysusers) await rm(place.sysusers, { force: true });
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT') throw new IdentityError('NOTHING_FOUND', `There is no ${place.unit}.`);
-    throw new CliError('FILE_FAILED', `${place.unit} cannot be removed: ${message}.`, { cause });
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new IdentityError('NOTHING_FOUND', `There is no ${place.unit}.`);
+    throw fileFailed(place.unit, 'removed', cause);
   }
   const systemctl = options.user ? 'systemctl --user' : 'systemctl';
   const next = [`${systemctl} stop ${unitName}`, `${systemctl} daemon-reload`];
@@ -196,6 +196,6 @@ async function writeWhole(file: string, text: string): Promise<void> {
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, text, { mode: 0o644 });
   } catch (cause) {
-    throw new CliError('FILE_FAILED', `${file} cannot be written: ${(cause as Error).message}.`, { cause });
+    throw fileFailed(file, 'written', cause);
   }
 }

@@ -5,7 +5,7 @@ import type { RunningDaemon } from '@palyra/daemon';
 import { type CloneSign, checkTrusted, IdentityError, type RegistryEvent } from '@palyra/identity';
 import type { Command } from 'commander';
 import { type Cli, followUp, stayUp } from '../cli.ts';
-import { CliError } from '../failure.ts';
+import { fileFailed } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { type PairingChange, pairingChangeLine } from '../pairing-view.ts';
 import { printable } from '../printable.ts';
@@ -79,11 +79,7 @@ async function readConfigFile(path: string): Promise<object> {
   try {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
-    throw new CliError(
-      'FILE_FAILED',
-      `The configuration ${path} cannot be read: ${(cause as Error).message}.`,
-      { cause },
-    );
+    throw fileFailed(`The configuration ${path}`, 'read', cause);
   }
 }
 

@@ -9,7 +9,6 @@ import { withDevice } from '../device-connection.ts';
 import { certificateJson, deviceDetails, deviceJson, deviceTable, operatorWords } from '../device-view.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
-import { printable } from '../printable.ts';
 import { askYes, canAsk } from '../question.ts';
 import { resolveId, shortId } from '../reference.ts';
 
@@ -100,7 +99,7 @@ async function list(cli: Cli, { search = '' }: { search?: string }): Promise<voi
   cli.output.answer({ devices: devices.map(deviceJson) }, () => {
     if (devices.length > 0) return deviceTable(cli, devices);
     return search
-      ? `No device matches "${printable(search)}".`
+      ? `No device matches "${search}".`
       : `No device is paired yet. Make a code: ${followUp(cli, 'pairing code')}`;
   });
 }
@@ -117,13 +116,13 @@ async function rename(cli: Cli, reference: string, name: string): Promise<void> 
     const device = await admin.renameDevice({ id: await resolveDevice(cli, admin, reference), name });
     return { device, named: await devicesNamed(admin, device.name) };
   });
-  cli.output.answer(deviceJson(device), () => `${device.id} is now called ${printable(device.name)}.`);
+  cli.output.answer(deviceJson(device), () => `${device.id} is now called ${device.name}.`);
   noteSameName(cli, device.name, device.id, named);
 }
 
 async function revoke(cli: Cli, reference: string, options: RevokeOptions): Promise<void> {
   const { device, certificates } = await withAdmin(cli, (admin) => find(cli, admin, reference));
-  const name = printable(device.name);
+  const name = device.name;
   const serial = options.certificate && findSerial(options.certificate, device, certificates);
   if (!options.yes) {
     if (!canAsk(cli)) {
@@ -170,7 +169,7 @@ async function setRole(
   { yes = false }: { yes?: boolean },
 ): Promise<void> {
   const { device } = await withAdmin(cli, (admin) => find(cli, admin, reference));
-  const name = printable(device.name);
+  const name = device.name;
   if (role === 'operator' && device.role !== role && !yes) {
     if (!canAsk(cli)) {
       throw new CliError('NO_TERMINAL', 'There is no terminal to ask on. If you are sure, add --yes.');
@@ -203,7 +202,7 @@ async function release(cli: Cli, reference: string): Promise<void> {
   ].filter((each) => typeof each === 'string');
   cli.output.answer(
     { ...deviceJson(after), released: done },
-    () => `${printable(after.name)} is ${after.state}: ${words.join('; ') || 'it waited for nothing'}.`,
+    () => `${after.name} is ${after.state}: ${words.join('; ') || 'it waited for nothing'}.`,
   );
 }
 
@@ -213,13 +212,14 @@ function findSerial(wanted: string, device: Device, certificates: readonly { ser
   if (hex.length >= 4 && found.length === 1) return found[0]!.serial;
   throw new IdentityError(
     'CERTIFICATE_NOT_FOUND',
-    `${printable(device.name)} has ${found.length === 0 ? 'no certificate' : 'several certificates'} whose serial begins with "${wanted}". See: palyra devices show ${device.id}`,
+    `${device.name} has ${found.length === 0 ? 'no certificate' : 'several certificates'} whose serial begins with "${wanted}". See: palyra devices show ${device.id}`,
   );
 }
 
 async function find(cli: Cli, admin: Admin, reference: string) {
   const { device, certificates } = await admin.getDevice({ id: await resolveDevice(cli, admin, reference) });
-  return { device: device!, certificates };
+  if (!device) throw new IdentityError('MESSAGE_INVALID', 'The daemon answered without the device.');
+  return { device, certificates };
 }
 
 export function resolveDevice(cli: Cli, admin: Admin, reference: string): Promise<string> {
@@ -247,14 +247,15 @@ export async function devicesNamed(admin: Admin, name: string): Promise<Device[]
 export function noteSameName(cli: Cli, name: string, id: string, named: readonly Device[]): void {
   const others = named.filter((each) => each.id !== id && each.state !== 'revoked').map((each) => each.id);
   if (others.length === 0) return;
-  cli.output.note(`Another device is called ${printable(name)} as well: ${others.slice(0, 5).join(', ')}`);
+  cli.output.note(`Another device is called ${name} as well: ${others.slice(0, 5).join(', ')}`);
 }
 
 async function* eachDevice(admin: Admin, search: string): AsyncGenerator<Device> {
   for (let after = ''; ; ) {
     const { devices, nextAfter } = await admin.listDevices({ search, limit: page, after });
     yield* devices;
-    if (!nextAfter) return;
+    // Pages go up; one that does not is the last.
+    if (nextAfter <= after) return;
     after = nextAfter;
   }
 }

@@ -10,6 +10,7 @@ import {
   runAgent,
 } from '@palyra/agent';
 import type { IdentityError, PairedEnrollment } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity';
 import { dialPairing } from '@palyra/rpc';
 import { type Command, Option } from 'commander';
 import { takeAgentLock } from '../agent-lock.ts';
@@ -18,7 +19,6 @@ import { dialBy, type Transport, withDevice } from '../device-connection.ts';
 import { daemonOption, pairedEnrollment } from '../device-store.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
-import { printable } from '../printable.ts';
 import { formatSpan } from '../time.ts';
 
 interface RunOptions {
@@ -85,10 +85,7 @@ async function runFor(cli: Cli, options: RunOptions, enrollment: PairedEnrollmen
         if (state.state === 'renewed') files?.take(state.enrollment);
       },
       onCall: (capability, outcome) =>
-        cli.output.answer(
-          { event: 'call', capability, outcome },
-          () => `Ran ${printable(capability)}: ${printable(outcome)}.`,
-        ),
+        cli.output.answer({ event: 'call', capability, outcome }, () => `Ran ${capability}: ${outcome}.`),
     }),
   ).finally(() => files?.stop());
 }
@@ -129,8 +126,7 @@ function tell(cli: Cli, state: AgentState): void {
     case 'disconnected':
       cli.output.answer(
         { event: 'disconnected', ...errorJson(state.error), retry_in_ms: state.retryInMs },
-        () =>
-          `Not connected: ${printable(state.error.message)} Trying again in ${formatSpan(state.retryInMs)}.`,
+        () => `Not connected: ${reasonOf(state.error)} Trying again in ${formatSpan(state.retryInMs)}.`,
       );
       return;
     case 'renewed':
@@ -143,8 +139,7 @@ function tell(cli: Cli, state: AgentState): void {
     case 'renewal_failed':
       cli.output.answer(
         { event: 'renewal_failed', ...errorJson(state.error), retry_in_ms: state.retryInMs },
-        () =>
-          `The renewal failed: ${printable(state.error.message)} Trying again in ${formatSpan(state.retryInMs)}.`,
+        () => `The renewal failed: ${reasonOf(state.error)} Trying again in ${formatSpan(state.retryInMs)}.`,
       );
   }
 }
@@ -160,11 +155,11 @@ function tellFiles(cli: Cli, folder: string, state: CredentialFilesState): void 
       return;
     case 'files_failed':
     case 'hook_failed': {
-      const message = state.error instanceof Error ? state.error.message : String(state.error);
+      const message = reasonOf(state.error);
       const what = state.state === 'files_failed' ? `The files in ${folder}` : 'The command after the change';
       cli.output.answer(
         { event: state.state, message, retry_in_ms: state.retryInMs },
-        () => `${what} failed: ${printable(message)} Trying again in ${formatSpan(state.retryInMs)}.`,
+        () => `${what} failed: ${message} Trying again in ${formatSpan(state.retryInMs)}.`,
       );
     }
   }

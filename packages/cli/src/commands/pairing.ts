@@ -9,7 +9,6 @@ import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { quoted } from '../home.ts';
 import { autoApproveWords, pairingDetails, pairingJson, pairingTable } from '../pairing-view.ts';
-import { printable } from '../printable.ts';
 import { qrCode } from '../qr.ts';
 import { askYes, canAsk } from '../question.ts';
 import { resolveId, shortId } from '../reference.ts';
@@ -176,7 +175,7 @@ async function approve(cli: Cli, reference: string | undefined, options: Approve
   });
   cli.output.answer(pairingJson(pairing), () =>
     [
-      `Approved: ${printable(name)}. The device fetches its certificate by itself.`,
+      `Approved: ${name}. The device fetches its certificate by itself.`,
       `Its id is ${pairing.device?.deviceId}.`,
       ...(pairing.device?.role === 'operator' ? [cli.output.paint('yellow', `! ${operatorWords}.`)] : []),
     ].join('\n'),
@@ -212,10 +211,7 @@ async function askAboutTheOnlyRequest(
     );
   }
   cli.output.note(`${pairingDetails(cli, request)}\n`);
-  await askYes(
-    cli,
-    `Are the words the same on the device? Let "${printable(request.device?.name ?? '')}" in?`,
-  );
+  await askYes(cli, `Are the words the same on the device? Let "${request.device?.name ?? ''}" in?`);
   const anotherKey = request.device?.continuity === 'another_key';
   if (anotherKey && !options.replaceKey) {
     await askYes(cli, 'It comes with ANOTHER identity key. Replace the old key, and end what it obtained?');
@@ -234,7 +230,7 @@ function approval(id: string, { replaceKey, operator, name }: ApproveOptions): s
     `pairing approve ${shortId(id)}`,
     ...(replaceKey ? ['--replace-key'] : []),
     ...(operator ? ['--operator'] : []),
-    ...(name === undefined ? [] : [`--name ${printable(quoted(name))}`]),
+    ...(name === undefined ? [] : [`--name ${quoted(name)}`]),
   ].join(' ');
 }
 
@@ -244,7 +240,7 @@ async function reject(cli: Cli, reference: string, { reason }: { reason: string 
   );
   cli.output.answer(pairingJson(pairing), () =>
     pairing.device
-      ? `Rejected: ${printable(pairing.device.name)}.`
+      ? `Rejected: ${pairing.device.name}.`
       : `The code ${pairing.slot || 'in the QR code'} is withdrawn.`,
   );
 }

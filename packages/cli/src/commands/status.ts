@@ -4,7 +4,6 @@ import type { Command } from 'commander';
 import { type Admin, withAdmin } from '../admin.ts';
 import { type Cli, followUp, withFollowUps } from '../cli.ts';
 import { withExamples } from '../help.ts';
-import { printable } from '../printable.ts';
 import { resolveId } from '../reference.ts';
 import { fields } from '../table.ts';
 import { formatSpan, isoTime, withLocalTimes } from '../time.ts';
@@ -63,8 +62,7 @@ async function status(cli: Cli): Promise<void> {
         ['live codes', String(reply.liveCodes)],
       ]);
       const problems = reply.problems.map(
-        ({ part, code, message }) =>
-          `${cli.output.paint('bold', 'PROBLEM')} (${printable(part)}): ${printable(message)} [${printable(code)}]`,
+        ({ part, code, message }) => `${cli.output.paint('bold', 'PROBLEM')} (${part}): ${message} [${code}]`,
       );
       const waiting =
         reply.pendingRequests === 0 ? [] : [`A device waits for you: ${followUp(cli, 'pairing list')}`];
@@ -86,9 +84,9 @@ async function why(cli: Cli, reference: string): Promise<void> {
   const { kind, decision, code, reasons, nextStep } = reply;
   cli.output.answer({ kind, decision, code, reasons, next_step: nextStep || null }, () =>
     [
-      `This ${printable(kind)}: ${cli.output.paint('bold', decisionWords[decision] ?? printable(decision))} (${printable(code)})`,
-      ...reasons.map((reason) => `  ${withLocalTimes(printable(reason), cli.now())}`),
-      ...(nextStep ? ['', withFollowUps(cli, printable(nextStep))] : []),
+      `This ${kind}: ${cli.output.paint('bold', decisionWords[decision] ?? decision)} (${code})`,
+      ...reasons.map((reason) => `  ${withLocalTimes(reason, cli.now())}`),
+      ...(nextStep ? ['', withFollowUps(cli, nextStep)] : []),
     ].join('\n'),
   );
 }

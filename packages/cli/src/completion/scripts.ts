@@ -24,8 +24,8 @@ _palyra_complete() {
       while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen "$kind" -- "$word")
       ;;
     words)
-      # A single one is inserted, and must not bring its meaning along; nor may one of several that are tried in turn.
-      if ((\${#answer[@]} == 1)) || [[ \${COMP_TYPE:-} == 37 || \${COMP_TYPE:-} == 42 ]]; then
+      # Only where they are listed and nothing is inserted do words bring their meaning along: names are in it.
+      if [[ \${COMP_TYPE:-} != 63 ]]; then
         COMPREPLY=("\${answer[@]%%$'\\t'*}")
       else
         for line in "\${answer[@]}"; do

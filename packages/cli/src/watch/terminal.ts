@@ -2,6 +2,7 @@
 // screen is back when it is closed.
 
 import type { Invocation } from '../invocation.ts';
+import { printableAnswer } from '../printable.ts';
 
 export interface TerminalEvents {
   /** Bytes of the keyboard, as they were sent together. */
@@ -52,7 +53,7 @@ export class TerminalWindow {
 
   /** @param lines no more and no wider than the size. */
   draw(lines: readonly string[]): void {
-    const body = lines.map((line) => eraseLine + line).join('\r\n');
+    const body = lines.map((line) => eraseLine + printableAnswer(line)).join('\r\n');
     const frame = home + body + (lines.length < this.size.rows ? eraseBelow : '');
     if (this.#closed || frame === this.#shown) return;
     this.#shown = frame;

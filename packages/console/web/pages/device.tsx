@@ -317,7 +317,7 @@ function Rename({ device, onClose }: { device: Device; onClose: () => void }) {
           Name
           <input
             value={name}
-            maxLength={64}
+            maxLength={256}
             required
             onInput={(event) => setName(event.currentTarget.value)}
           />

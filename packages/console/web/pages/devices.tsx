@@ -76,7 +76,7 @@ export function Devices() {
           type="search"
           placeholder="Part of the name, or start of the id"
           value={search}
-          maxLength={64}
+          maxLength={256}
           onInput={(event) => setSearch(event.currentTarget.value)}
         />
       </label>

@@ -58,7 +58,7 @@ export function Confirm(props: ConfirmProps) {
         {props.reason !== undefined && (
           <label>
             {props.reason}
-            <input value={reason} maxLength={200} onInput={(event) => setReason(event.currentTarget.value)} />
+            <input value={reason} maxLength={800} onInput={(event) => setReason(event.currentTarget.value)} />
           </label>
         )}
         {tick !== undefined && (
@@ -98,7 +98,7 @@ function Words(props: { words: string; typed: string; onType: (typed: string) =>
         The three words on the device's screen
         <input
           value={typed}
-          maxLength={64}
+          maxLength={256}
           autocomplete="off"
           autocapitalize="none"
           spellcheck={false}

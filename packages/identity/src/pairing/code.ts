@@ -10,6 +10,8 @@ const qrSlotBytes = 16;
 const qrSecretBytes = 32;
 const fingerprintBytes = 32;
 const maxCodeLength = 512;
+/** With an invisible character behind each. */
+const maxPastedLength = 2 * maxCodeLength;
 const encoder = new TextEncoder();
 
 /** A code as the device holds it. */
@@ -58,11 +60,13 @@ export function formatQrUri(
 }
 
 /**
- * Reads a code as a person types or pastes it: with or without the dash and spaces, or the whole URI.
+ * Reads a code as a person types or pastes it: with or without the dash and spaces, or the whole URI, also as messengers and
+ * keyboards change it on its way.
  * @throws CODE_MALFORMED
  */
 export function parsePairingCode(input: string): PairingCode {
-  const text = input.trim();
+  if (input.length > maxPastedLength) throw malformed();
+  const text = input.replaceAll(invisible, '').replaceAll(fullWidth, ascii).replaceAll(dashes, '-').trim();
   if (text.length > maxCodeLength) throw malformed();
   if (text.startsWith('palyra:')) return parseQrUri(text);
   const digits = text.replaceAll(/[\s-]/g, '');
@@ -73,6 +77,14 @@ export function parsePairingCode(input: string): PairingCode {
     secret: encoder.encode(digits.slice(slotDigits)),
   };
 }
+
+/** Marks of order and direction, places to break a line, a soft hyphen. */
+const invisible = /[\p{Default_Ignorable_Code_Point}\p{Cf}]/gu;
+/** Latin letters, digits and signs as East Asian keyboards write them. */
+const fullWidth = /[\uff01-\uff5e]/g;
+const ascii = (character: string) => String.fromCharCode(character.charCodeAt(0) - 0xfee0);
+/** With minus, hyphen bullet, modifier minus, and the long vowel that a Japanese keyboard has on the key. */
+const dashes = /[\p{Pd}\u2212\u2043\u02d7\u30fc\uff70]/gu;
 
 /** The one spelling that `formatQrUri` writes: four fields in their order and nothing else, each value in its one form. */
 function parseQrUri(text: string): PairingCode {

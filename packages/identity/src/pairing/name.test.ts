@@ -103,11 +103,39 @@ test('a name that shows nothing, or something else than it is, is refused with t
       assert.throws(parse, (error: Error) => {
         assert.ok(refused(error));
         assert.ok(error.message.startsWith(`${label} cannot hold U+`), error.message);
-        assert.ok(error.message.includes(message), error.message);
+        assert.ok(error.message.replace(/ at position [0-9]+:/, ':').includes(message), error.message);
         return true;
       });
     }
   }
+});
+
+test('a refused character is told by where a person finds it', () => {
+  for (const [name, at] of [
+    ['ab\u202ecd', 'U+202E at position 3:'],
+    ['\u3164', 'U+3164 at position 1:'],
+    // A flag and a letter of three code points are one character each.
+    ['🇨🇭क्ष\u200b', 'U+200B at position 3:'],
+    ['a\u00a0b', 'U+00A0 at position 2:'],
+    ['kitchen e\u0301\u0301', 'U+0301 at position 9:'],
+    ['a \u0301', 'U+0301 at position 2:'],
+  ] as const)
+    assert.throws(
+      () => parseDeviceName(name),
+      (error: Error) => refused(error) && error.message.startsWith(`A name cannot hold ${at}`),
+      name,
+    );
+});
+
+test('the characters of a name are those that its reader sees', () => {
+  for (const character of ['🍳', '🇨🇭', 'क्षि', 'ng\u0075\u031b\u0303'.slice(2), '👍🏽']) {
+    const name = character.repeat(MAX_NAME_LENGTH);
+    assert.equal(parseDeviceName(name), name);
+    assert.throws(() => parseDeviceName(name + character), refused, character);
+  }
+  // Of one character nobody needs a thousand parts.
+  assert.throws(() => parseDeviceName(`क${'ा'.repeat(1000)}`), refused);
+  assert.throws(() => parseVisibleText('A reason', `क${'ा'.repeat(1000)}`, 200), refused);
 });
 
 test('every code point that Unicode says to ignore is refused in names and in other text', () => {

@@ -4,7 +4,7 @@ import { IdentityError } from '../errors.ts';
 import type { DeviceRole } from '../registry/port.ts';
 import { cannotHold, parseVisibleText } from '../visible-text.ts';
 
-/** Longest name or platform, in UTF-16 units. */
+/** Longest name or platform, in characters as their reader sees them. */
 export const MAX_NAME_LENGTH = 64;
 
 /** They look like the ordinary space, or like nothing. */
@@ -15,12 +15,11 @@ const oddSpace = /[^\P{Zs} ]/u;
  * @throws MESSAGE_INVALID, which names the character that is refused.
  */
 export function parseDeviceName(name: string, what = 'A name'): string {
-  if (name.length === 0 || name.length > MAX_NAME_LENGTH) {
+  if (name.length === 0)
     throw new IdentityError('MESSAGE_INVALID', `${what} has 1 to ${MAX_NAME_LENGTH} characters.`);
-  }
   parseVisibleText(what, name, MAX_NAME_LENGTH);
-  const odd = oddSpace.exec(name)?.[0];
-  if (odd) throw cannotHold(what, odd, 'is a space that looks like another one');
+  const odd = oddSpace.exec(name);
+  if (odd) throw cannotHold(what, name, odd.index, 'is a space that looks like another one');
   if (name.trim() !== name || name.includes('  ')) {
     throw new IdentityError('MESSAGE_INVALID', `${what} has no spaces at its ends, and no two in a row.`);
   }

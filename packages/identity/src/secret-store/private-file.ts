@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path';
 // The user id is the operating system's, not configuration; absent on Windows, where modes mean nothing either.
 import process from 'node:process';
 import { IdentityError, type IdentityErrorOptions } from '../errors.ts';
+import { reasonOf } from '../reason.ts';
 
 type Kind = 'folder' | 'file';
 
@@ -153,7 +154,7 @@ function storeError(path: string, cause: unknown): unknown {
     case 'ELOOP':
       return symbolicLink(at, { cause });
     default:
-      return new IdentityError('STORE_FAILED', `${path} cannot be used: ${cause.message}.`, { cause });
+      return new IdentityError('STORE_FAILED', `${at} cannot be used: ${reasonOf(cause)}.`, { cause });
   }
 }
 

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, printable, reasonOf } from '@palyra/identity';
 import { Kysely, SqliteDialect, sql } from 'kysely';
 import { SqliteConnection } from './connection.ts';
 import { storeError } from './store-error.ts';
@@ -65,8 +65,17 @@ function openFrozen(path: string): SqliteConnection {
   return SqliteConnection.forReading(path, () => new DatabaseSync(location, { readOnly: true }));
 }
 
-/** @throws REGISTRY_LOST when nothing was ever written to it. */
+/** @throws REGISTRY_LOST when nothing was ever written to it; STORE_FAILED when it holds what would write by itself. */
 export function mustBeWritten(connection: SqliteConnection, path: string): void {
+  const [foreign] = connection.all(
+    sql<{ name: string }>`select name from sqlite_schema where type in ('trigger', 'view')`.compile(compiler),
+  );
+  if (foreign) {
+    throw new IdentityError(
+      'STORE_FAILED',
+      `The registry ${path} holds the trigger or view "${printable(String(foreign.name))}", which palyra does not make: somebody changed the file. Put a backup in its place: palyra restore FILE`,
+    );
+  }
   const [ledger] = connection.all(
     sql`select 1 from sqlite_schema where name = 'ledger' and type = 'table'`.compile(compiler),
   );
@@ -122,13 +131,9 @@ async function statOf(path: string): Promise<BigIntStats | undefined> {
     return await stat(path, { bigint: true });
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new IdentityError(
-      'STORE_FAILED',
-      `The registry ${path} cannot be read: ${(cause as Error).message}.`,
-      {
-        cause,
-      },
-    );
+    throw new IdentityError('STORE_FAILED', `The registry ${path} cannot be read: ${reasonOf(cause)}.`, {
+      cause,
+    });
   }
 }
 

@@ -1,0 +1,78 @@
+// Why something failed, in our own words. What Node, OpenSSL and SQLite say is written for programmers, differs between
+// versions, and quotes what it was given; it stays in `cause`.
+
+/** Of the system (errno(3)) and of name lookups (getaddrinfo(3)). */
+const systemReasons: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not do that',
+  EADDRINUSE: 'another program uses the port',
+  EADDRNOTAVAIL: 'this machine does not have that address',
+  EAI_AGAIN: 'the name could not be looked up',
+  EBUSY: 'something else is using it',
+  ECONNREFUSED: 'nothing listens there',
+  ECONNRESET: 'the other side broke the connection',
+  EDQUOT: 'the quota of this user is used up',
+  EEXIST: 'it exists already',
+  EFBIG: 'it is too large',
+  EHOSTDOWN: 'the host is down',
+  EHOSTUNREACH: 'the host cannot be reached',
+  EIO: 'the disk failed',
+  EISDIR: 'it is a folder',
+  ELOOP: 'it is a symbolic link, or leads through too many',
+  EMFILE: 'this process has too many files open',
+  ENAMETOOLONG: 'the name is too long',
+  ENETDOWN: 'the network is down',
+  ENETUNREACH: 'the network cannot be reached',
+  ENFILE: 'the system has too many files open',
+  ENODEV: 'there is no such device',
+  ENOENT: 'there is no such file or folder',
+  ENOEXEC: 'it is no program',
+  ENOMEM: 'there is not enough memory',
+  ENOSPC: 'the disk is full',
+  ENOTDIR: 'a part of the path is not a folder',
+  ENOTEMPTY: 'the folder is not empty',
+  ENOTFOUND: 'there is no host of this name',
+  EPERM: 'this user may not do that',
+  EPIPE: 'the other side has gone',
+  EPROTO: 'the other side does not speak the same protocol',
+  EROFS: 'the file system is read-only',
+  ESTALE: 'the network disk has lost it',
+  ETIMEDOUT: 'there was no answer in time',
+  ETXTBSY: 'the program is being written to',
+  EXDEV: 'it is on another file system',
+};
+
+/** https://sqlite.org/rescode.html, the primary ones. */
+const sqliteReasons: Readonly<Record<number, string>> = {
+  5: 'another process is using it',
+  6: 'another process is using it',
+  8: 'it is read-only',
+  10: 'the disk failed',
+  11: 'it is damaged',
+  13: 'the disk is full',
+  14: 'it cannot be opened',
+  26: 'it is not a database',
+};
+
+/**
+ * Half a sentence, to follow a colon: `there is no such file or folder (ENOENT)`. The code is there to be looked up. An error without
+ * a code of the system keeps its message, because we or the embedding program wrote it.
+ */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // Nothing here evaluates source text: it is of JSON.parse.
+  if (error instanceof SyntaxError) return `it is not JSON${placeIn(error.message)}`;
+  const { code, errcode } = error as { readonly code?: unknown; readonly errcode?: unknown };
+  if (code === 'ERR_SQLITE_ERROR') {
+    const known = typeof errcode === 'number' ? sqliteReasons[errcode & 0xff] : undefined;
+    return `${known ?? 'the database failed'} (SQLite ${errcode})`;
+  }
+  // No code of ours begins like this.
+  if (typeof code !== 'string' || !/^E[A-Z0-9]+(?:_[A-Z0-9_]+)?$/.test(code)) return error.message;
+  return `${systemReasons[code] ?? 'it failed'} (${code})`;
+}
+
+/** Where the text of a person is wrong; empty where Node does not say. */
+function placeIn(message: string): string {
+  const [, line, column] = /\(line ([0-9]+) column ([0-9]+)\)/.exec(message) ?? [];
+  return line === undefined ? '' : `: look at line ${line}, column ${column}`;
+}
