@@ -20,6 +20,8 @@ const allowed: Readonly<Record<string, string>> = {
   'packages/transport-quic/src/rpc/call-stream.ts': 'an error that is none becomes one',
   'packages/rpc/src/unary-call.ts': 'the words of Connect for what no client of ours sends',
   'packages/rpc/src/peer-chain.ts': 'OpenSSL is asked which of its codes it is',
+  'packages/daemon/src/setting.ts': 'an error of ours, with the name of the setting before it',
+  'packages/signer-pkcs11/src/module.ts': 'the words of the PKCS #11 module and of the loader',
   'packages/signer-pkcs11/src/token.ts': 'the codes of the PKCS #11 module',
 };
 

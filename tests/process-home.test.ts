@@ -57,7 +57,7 @@ test('a home that others can enter or read is refused, until the command in the 
     await chmod(path!, mode);
     const message = await failure(palyra(['daemon'], { home }), permissions);
     assert.ok(message.includes(path!), message);
-    const command = /chmod [0-9]{3} \S*[^\s.]/.exec(message)?.[0];
+    const command = /chmod .*$/.exec(message)?.[0];
     assert.ok(command, message);
     execFileSync('sh', ['-c', command]);
   }

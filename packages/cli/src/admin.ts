@@ -1,7 +1,7 @@
 // The operator's line to the daemon: its admin socket in this home, or mutual TLS from this device.
 
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, mustBeOwnFolder } from '@palyra/identity';
 import {
   AdminService,
   defaultHttp2Limits,
@@ -50,6 +50,7 @@ async function dial(cli: Cli): Promise<Http2Connection> {
   try {
     return await dialAdmin(cli.home.adminSocket);
   } catch (error) {
+    await mustBeOwnFolder(cli.home.path);
     const reason = error instanceof IdentityError && (error.cause as NodeJS.ErrnoException | undefined)?.code;
     if (reason !== 'ENOENT' && reason !== 'ECONNREFUSED') throw error;
     throw new IdentityError(

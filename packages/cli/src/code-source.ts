@@ -94,6 +94,6 @@ async function firstLineOfFile(path: string): Promise<string> {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(maxCodeBytes));
     return buffer.toString('utf8', 0, bytesRead).split('\n', 1)[0]!;
   } catch (cause) {
-    throw fileFailed(path, 'read', cause);
+    throw fileFailed(`--qr: ${path}`, 'read', cause);
   }
 }

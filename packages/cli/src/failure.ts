@@ -1,6 +1,6 @@
 // What the command itself can fail with, and how every failure ends: exit code, stable code, message.
 
-import { IdentityError, type IdentityErrorCode, reasonOf } from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode, reasonOf, refusalOf } from '@palyra/identity';
 
 export type CliErrorCode =
   /** Arguments or options that cannot be used. */
@@ -174,6 +174,8 @@ export function failureOf(error: unknown): Failure {
     const retryAfterMs = error instanceof IdentityError ? error.retryAfterMs : undefined;
     return { exitCode: byCode[code], code, message, ...(retryAfterMs !== undefined && { retryAfterMs }) };
   }
+  const refused = refusalOf(error);
+  if (refused) return { exitCode: byCode.FILE_FAILED, code: 'FILE_FAILED', message: refused };
   const stack = error instanceof Error ? error.stack : undefined;
   return {
     exitCode: failure,

@@ -1,6 +1,7 @@
 // The folder that one user's palyra keeps everything in. It serves both roles: `daemon/` and `device/`.
 
 import { join, resolve } from 'node:path';
+import { CliError } from './failure.ts';
 import type { Invocation } from './invocation.ts';
 
 export interface Home {
@@ -15,11 +16,11 @@ export interface Home {
   readonly flag: string;
 }
 
-/** `--home DIR`, else PALYRA_HOME, else `~/.palyra`. */
+/** `--home DIR`, else PALYRA_HOME, else `~/.palyra`. @throws USAGE when there is none of them */
 export function resolveHome(option: string | undefined, invocation: Invocation): Home {
-  const usual = join(invocation.userHome, '.palyra');
   const given = option || invocation.palyraHome;
-  const path = given ? resolve(given) : usual;
+  const path = given ? resolve(given) : usualHome(userHomeOf(invocation));
+  const isUsual = invocation.userHome !== undefined && path === usualHome(invocation.userHome);
   // `npx` finds the program from the checkout only, so there a relative path is found again as well.
   const shown = given && invocation.program.startsWith('npx ') ? given : path;
   return {
@@ -28,8 +29,19 @@ export function resolveHome(option: string | undefined, invocation: Invocation):
     deviceSecrets: join(path, 'device', 'secrets'),
     deviceMasterKey: join(path, 'device', 'master.key'),
     agents: join(path, 'device', 'agents'),
-    flag: path === usual ? '' : `--home ${quoted(shown)}`,
+    flag: isUsual ? '' : `--home ${quoted(shown)}`,
   };
+}
+
+const usualHome = (userHome: string): string => join(userHome, '.palyra');
+
+/** @throws USAGE */
+export function userHomeOf({ userHome }: Pick<Invocation, 'userHome'>): string {
+  if (userHome !== undefined) return userHome;
+  throw new CliError(
+    'USAGE',
+    "This user has no home folder: HOME is not set, and the system's list of users names none. Say where everything is to be kept: --home DIR",
+  );
 }
 
 /** One word of a POSIX shell. */

@@ -17,7 +17,8 @@ export interface Invocation {
   readonly dumbTerminal: boolean;
   /** PALYRA_HOME. */
   readonly palyraHome: string | undefined;
-  readonly userHome: string;
+  /** Undefined when nobody says where it is. */
+  readonly userHome: string | undefined;
   /** What programs that are started get to see: PATH and HOME. */
   readonly environment: NodeJS.ProcessEnv;
   readonly hostName: string;

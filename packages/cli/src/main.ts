@@ -77,7 +77,7 @@ const invocation: Invocation = {
   noColor: Boolean(env.NO_COLOR) || env.TERM === 'dumb',
   dumbTerminal: env.TERM === 'dumb',
   palyraHome: env.PALYRA_HOME,
-  userHome: homedir(),
+  userHome: userHome(),
   environment: { PATH: env.PATH, HOME: env.HOME },
   hostName: hostname(),
   platform: `${process.platform}-${process.arch} node-${process.versions.node.split('.', 2).join('.')}`,
@@ -103,6 +103,15 @@ const invocation: Invocation = {
   },
 };
 const exitCode = await run(invocation);
+
+/** Undefined for a user without HOME whom the system does not know, as in a container. */
+function userHome(): string | undefined {
+  try {
+    return homedir() || undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 /** How long whoever reads the output may take for the rest of it when the run was told to end, ms. */
 const lastWordsMs = 1000;

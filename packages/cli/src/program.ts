@@ -1,6 +1,6 @@
 // The command line as a whole: every command, and how a run ends.
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, mustBeOwnFolder } from '@palyra/identity';
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { type Cli, sideOf, withFollowUps } from './cli.ts';
@@ -40,10 +40,19 @@ export async function run(invocation: Invocation): Promise<number> {
       error instanceof CommanderError ? usageError(error, program, invocation) : error,
     );
     // The library does not know how this person starts the program, nor where the home is.
-    const message = error instanceof IdentityError ? withFollowUps(cli(), failure.message) : failure.message;
+    const message = error instanceof IdentityError ? typeable(cli(), failure.message) : failure.message;
     if (isInterruption(error) && !output.json) output.note(message);
     else output.failure({ ...failure, message });
     return failure.exitCode;
+  }
+}
+
+/** With the commands that this person would type, as far as it is known where the home is. */
+function typeable(cli: Cli, message: string): string {
+  try {
+    return withFollowUps(cli, message);
+  } catch {
+    return message;
   }
 }
 
@@ -71,12 +80,13 @@ export function buildProgram(invocation: Invocation): Command {
       getErrHasColors: () => stderr.isTTY === true && !invocation.noColor,
     });
   const cli = cliOf(program, invocation);
-  program.hook('preAction', (_, action) => {
+  program.hook('preAction', async (_, action) => {
     const path = [action.parent, action]
       .map((each) => (each === program ? '' : each?.name()))
       .join(' ')
       .trim();
     if (cli().remote && !worksRemotely(path)) throw new CliError('USAGE', notRemote(path));
+    if (needsOwnHome(path, cli().remote !== undefined)) await mustBeOwnFolder(cli().home.path);
   });
   for (const add of [
     addDaemon,
@@ -110,12 +120,24 @@ function cliOf(program: Command, invocation: Invocation): () => Cli {
     return {
       invocation,
       output: new Output(invocation, json ?? invocation.args.includes('--json')),
-      home: resolveHome(home, invocation),
+      // Not every command needs one, and the answer to a mistake does not.
+      get home() {
+        return resolveHome(home, invocation);
+      },
       side: sideOf(pathOf(program, invocation.args)),
       ...(remote && { remote }),
       now: Date.now,
     };
   };
+}
+
+/** They know no home, or use nothing in it but the daemon's socket, which root may as well (admin.ts). */
+const homeOfAnybody =
+  /^(?:daemon (?:un)?install|complet(?:e|ion)|pairing|devices|node exec|ca|audit|status|why|console)(?![\w-])/;
+
+/** What another user's home needs is for that user to do: files of this one there would be in the way. */
+function needsOwnHome(command: string, isRemote: boolean): boolean {
+  return !homeOfAnybody.test(command) || (isRemote && worksRemotely(command));
 }
 
 function notRemote(command: string): string {

@@ -23,18 +23,22 @@ const maxSocketPathBytes = process.platform === 'darwin' ? 103 : 107;
 const maxMessageBytes = 1024 * 1024;
 const maxConnections = 1_000;
 
+/** @throws STORE_FAILED when nothing can listen at a path that is so long. */
+export function mustFit(path: string): void {
+  if (process.platform === 'win32' || Buffer.byteLength(path) <= maxSocketPathBytes) return;
+  throw new IdentityError(
+    'STORE_FAILED',
+    `The path of the admin socket is longer than the system allows (${maxSocketPathBytes} bytes): ${path}. Choose a home with a shorter path: --home DIR`,
+  );
+}
+
 /** @param path removed first: who holds the home's lock owns the socket. */
 export async function listenAdmin(
   path: string,
   routes: (router: ConnectRouter) => void,
   onInternal: (error: unknown, method: string) => void,
 ): Promise<AdminListener> {
-  if (process.platform !== 'win32' && Buffer.byteLength(path) > maxSocketPathBytes) {
-    throw new IdentityError(
-      'STORE_FAILED',
-      `The path of the admin socket is longer than the system allows (${maxSocketPathBytes} bytes): ${path}. Choose a home with a shorter path: --home DIR`,
-    );
-  }
+  mustFit(path);
   await rm(path, { force: true });
   const server = http2.createServer();
   serveHttp2(server, {

@@ -12,6 +12,7 @@ import {
 } from '@palyra/identity';
 import { mustHaveKeys } from './backup.ts';
 import { type BackupHead, unreadable } from './backup-file.ts';
+import { parseConfig } from './config.ts';
 import type { DaemonPaths } from './home.ts';
 
 const pageSize = 500;
@@ -44,7 +45,8 @@ export async function mustBeWhole(head: BackupHead, registry: Registry, paths: D
   if ((await mustBelongTogether(secrets, registry)) !== head.daemonId)
     throw new RangeError('head and registry are of two daemons');
   const { provider } = await keyPlaceOf(registry);
-  if (provider === 'secret-store') await mustHaveKeys(paths, head.config, secrets, registry);
+  if (provider === 'secret-store')
+    await mustHaveKeys(paths, parseConfig(head.config, 'The configuration'), secrets, registry);
 }
 
 /** These say something about this machine, or about who runs the restore. */

@@ -10,7 +10,7 @@ import { IdentityError, parseDeviceId, parseTrustDomain } from '@palyra/identity
 import { Decrypter, Encrypter } from 'age-encryption';
 import { z } from 'zod';
 import type { RegistryCopy } from './backup-copy.ts';
-import { configSchema } from './config.ts';
+import { configSchema, type DaemonConfigInput } from './config.ts';
 import { unlessMissing } from './home.ts';
 
 const magic = 'palyra-backup-v2';
@@ -26,7 +26,8 @@ const headSchema = z.strictObject({
   trustDomain: readBy(parseTrustDomain),
   /** The last row of the registry's audit. */
   audit: z.strictObject({ seq: z.number().int().positive(), hash: z.string().regex(/^[0-9a-f]{64}$/) }),
-  config: configSchema,
+  /** As it was written: what it does not say follows the defaults of whoever restores it. */
+  config: z.custom<DaemonConfigInput>((written) => configSchema.safeParse(written).success),
   secrets: z.record(z.string(), z.base64()),
 });
 export type BackupHead = z.infer<typeof headSchema>;

@@ -18,9 +18,9 @@ import { lookAtSqliteRegistry } from '@palyra/registry-sql';
 import { withRegistryCopy } from './backup-copy.ts';
 import { type BackupHead, mustNotExist, readBackupHead, writeBackup } from './backup-file.ts';
 import { readCaKeys } from './ca-key.ts';
-import { type DaemonConfig, readConfig } from './config.ts';
+import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfigInput } from './config.ts';
 import { withFileErrors } from './file-error.ts';
-import { checkHome, type DaemonPaths, daemonPaths, unlessMissing } from './home.ts';
+import { checkHome, type DaemonPaths, findDaemon, unlessMissing } from './home.ts';
 import { readSecrets } from './open-home.ts';
 
 /** log2 of scrypt's N: seconds for each guess at the passphrase, and for opening the backup. */
@@ -38,6 +38,8 @@ export interface BackupSummary {
 export interface BackupOptions {
   /** Takes the place of an earlier backup of the same daemon under the same passphrase. Default: no file is replaced. */
   readonly replace?: boolean;
+  /** The daemon's configuration. Default: the one with which it was started last. */
+  readonly configFile?: string;
   /** Default 18; lower is for tests alone. */
   readonly scryptLogN?: number;
   /** Default: the system's. */
@@ -60,7 +62,7 @@ export async function backupHome(
   await checkStrength(passphrase);
   await checkHome(homePath);
   if (!replace) await mustNotExist(file);
-  const paths = daemonPaths(homePath);
+  const paths = await findDaemon(homePath, options.configFile);
   return withFileErrors(file, () =>
     // The registry first: every authority in it then has its key among the secrets, which are written before.
     withRegistryCopy(paths, async (registry) => {
@@ -79,7 +81,9 @@ async function describe(
   copy: string,
   now: Date,
 ): Promise<{ head: BackupHead; devices: number; caKeys: KeyPlace }> {
-  const config = await readConfig(paths.config);
+  // As it was written: what it leaves out is to follow the defaults of the daemon that restores it.
+  const input = await readConfigInput(paths.config, { mustExist: paths.isConfigNamed });
+  const config = parseConfig(input, paths.config);
   const secrets = await readSecrets(paths, config);
   try {
     return await lookAtSqliteRegistry({ path: copy }, async (registry) => {
@@ -92,7 +96,7 @@ async function describe(
         daemonId,
         trustDomain: (await registry.setting('trust_domain')) ?? '',
         audit: await registry.auditHead(),
-        config,
+        config: input as DaemonConfigInput,
         secrets: await readAll(secrets),
       };
       return { head, devices, caKeys };

@@ -1,8 +1,17 @@
 // The daemon's configuration: every field has a default, so a home without a config.json is complete.
 
 import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { isAbsolute } from 'node:path';
-import { checkTrusted, defaultPairingLimits, IdentityError, isAddress, reasonOf } from '@palyra/identity';
+import {
+  checkTrusted,
+  defaultPairingLimits,
+  IdentityError,
+  isAddress,
+  MAX_DAEMON_NAMES,
+  parseTrustDomain,
+  reasonOf,
+} from '@palyra/identity';
 import { z } from 'zod';
 
 const port = z.number().int().min(0).max(65535);
@@ -12,15 +21,23 @@ const lifeMs = positive.max(100 * 365 * 86_400_000);
 /** Node fires a longer timer at once. */
 const timerMs = positive.max(2 ** 31 - 1);
 const maxPathLength = 4096;
+const host = z.string().min(1);
+const dnsName = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i, 'is no DNS name');
+const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'is no IP address');
+/** Besides the machine's own name and its loopback addresses. */
+const maxNames = MAX_DAEMON_NAMES - 3;
 const absolutePath = z.string().max(maxPathLength).refine(isAbsolute, 'must be an absolute path');
 
 export const configSchema = z.strictObject({
   /** Only read at the first start. Default: `palyra-<10 base32 characters>.internal`. */
-  trustDomain: z.string().optional(),
+  trustDomain: z.string().refine(isTrustDomain, 'is no trust domain: a DNS name in lower case').optional(),
   pairing: z
     .strictObject({
       /** Default: every interface. */
-      host: z.string().default('::'),
+      host: host.default('::'),
       port: port.default(7443),
     })
     .prefault({}),
@@ -28,20 +45,20 @@ export const configSchema = z.strictObject({
   quic: z
     .strictObject({
       enabled: z.boolean().default(true),
-      host: z.string().default('::'),
+      host: host.default('::'),
       /** Default: the number of the node listener's port. */
       port: port.optional(),
       /** `fast` is io_uring, where the kernel allows it. */
       runtime: z.enum(['portable', 'fast']).default('portable'),
     })
     .prefault({}),
-  node: z.strictObject({ host: z.string().default('::'), port: port.default(7444) }).prefault({}),
+  node: z.strictObject({ host: host.default('::'), port: port.default(7444) }).prefault({}),
   /** Prometheus metrics over plain HTTP; off unless a port is given. Only loopback addresses are taken. */
   metrics: z
     .strictObject({ host: z.enum(['127.0.0.1', '::1']).default('127.0.0.1'), port: port.optional() })
     .prefault({}),
   /** Revocation lists and the trust bundle over plain HTTP, for other programs; off unless a port is given. */
-  publish: z.strictObject({ host: z.string().default('127.0.0.1'), port: port.optional() }).prefault({}),
+  publish: z.strictObject({ host: host.default('127.0.0.1'), port: port.optional() }).prefault({}),
   /** The operator's web page. Only loopback addresses are taken; from elsewhere, forward the port with ssh. */
   console: z
     .strictObject({
@@ -64,7 +81,11 @@ export const configSchema = z.strictObject({
   publicAddress: z.string().refine(isAddress, 'is not host:port').optional(),
   /** More names for the daemon's certificate. */
   names: z
-    .strictObject({ dns: z.array(z.string()).default([]), ip: z.array(z.string()).default([]) })
+    .strictObject({ dns: z.array(dnsName).default([]), ip: z.array(ipAddress).default([]) })
+    .refine(
+      ({ dns, ip }) => dns.length + ip.length <= maxNames,
+      `holds more than ${maxNames} names and addresses`,
+    )
     .prefault({}),
   /** Where the master key of the secret store comes from. Default: a key file in the home, made at the first start. */
   masterKey: z
@@ -145,21 +166,52 @@ export function parseConfig(input: unknown, where: string): DaemonConfig {
 
 /**
  * The file's configuration; the defaults when there is no file. It may name programs to run, so nobody else may change it.
+ * @param options.mustExist somebody has named the file.
  * @throws MESSAGE_INVALID, STORE_PERMISSIONS, STORE_FAILED
  */
-export async function readConfig(path: string): Promise<DaemonConfig> {
+export async function readConfig(path: string, options: ReadOptions = {}): Promise<DaemonConfig> {
+  return parseConfig(await readConfigInput(path, options), path);
+}
+
+interface ReadOptions {
+  readonly mustExist?: boolean;
+}
+
+/** What the file says, without the defaults and unchecked; `{}` when there is none. @throws as `readConfig` */
+export async function readConfigInput(
+  path: string,
+  { mustExist = false }: ReadOptions = {},
+): Promise<unknown> {
   await checkTrusted(path);
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return parseConfig({}, path);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') {
+      if (!mustExist) return {};
+      throw new IdentityError(
+        'MESSAGE_INVALID',
+        `The configuration ${path} is not there. Name it: --config FILE`,
+        {
+          cause: error,
+        },
+      );
+    }
     throw new IdentityError('STORE_FAILED', `${path} cannot be read: ${reasonOf(error)}.`, { cause: error });
   }
   try {
-    return parseConfig(JSON.parse(text), path);
+    return JSON.parse(text);
   } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
     throw new IdentityError('MESSAGE_INVALID', `${path} cannot be used: ${reasonOf(cause)}.`, { cause });
+  }
+}
+
+function isTrustDomain(text: string): boolean {
+  try {
+    parseTrustDomain(text);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -1,12 +1,13 @@
 // The console, put together: pages, sessions and the admin service behind them.
 
 import { consolePages } from '@palyra/console';
-import { type Clock, IdentityError, reasonOf } from '@palyra/identity';
+import { type Clock, IdentityError } from '@palyra/identity';
 import { type AdminServiceOptions, adminRoutes } from './admin-service.ts';
 import type { DaemonConfig } from './config.ts';
 import { listenConsole } from './console-listener.ts';
 import { ConsolePages } from './console-pages.ts';
 import { ConsoleSessions } from './console-sessions.ts';
+import { listenAt } from './listeners.ts';
 
 export interface Console {
   readonly address: string;
@@ -34,14 +35,11 @@ export async function startConsole(options: {
     routes: adminRoutes({ ...options.admin, consoleLogin: refuseLogin }),
     onInternal: options.onError,
   };
-  const listener = await listenConsole({ ...shared, port: port ?? usualPort }).catch((cause) => {
+  const listening = listenConsole({ ...shared, port: port ?? usualPort }).catch((cause) => {
     if (cause.code === 'EADDRINUSE' && port === undefined) return listenConsole({ ...shared, port: 0 });
-    throw new IdentityError(
-      'UNREACHABLE',
-      `The console cannot use ${host} port ${port ?? usualPort}: ${reasonOf(cause)}. Set console.port in config.json, or console.enabled to false.`,
-      { cause },
-    );
+    throw cause;
   });
+  const listener = await listenAt({ name: 'console', host, port: port ?? usualPort }, listening);
   return {
     address: `http://${listener.address}`,
     failedLogins: () => sessions.failedLogins,

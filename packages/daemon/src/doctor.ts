@@ -1,6 +1,7 @@
 // `palyra doctor`: everything about a home that can be wrong, and what to do about it. Reads only; the daemon may run.
 
 import { lstat, statfs } from 'node:fs/promises';
+import { connect } from 'node:net';
 import {
   type AuthorityKeyReader,
   checkKeyPlace,
@@ -10,9 +11,11 @@ import {
   hasCode,
   IdentityError,
   mustBelongTogether,
+  mustBeOwnFolder,
   type RegistryReader,
   readRestored,
   reasonOf,
+  refusalOf,
   type Ulid,
   verifyAudit,
 } from '@palyra/identity';
@@ -20,7 +23,9 @@ import { lookAtSqliteRegistry } from '@palyra/registry-sql';
 import { quicProblem } from '@palyra/transport-quic';
 import { readCaKeys } from './ca-key.ts';
 import { type DaemonConfig, readConfig } from './config.ts';
-import { type DaemonPaths, daemonPaths } from './home.ts';
+import { type DaemonPaths, daemonPaths, findDaemon, mustBePrivate } from './home.ts';
+import { unusablePlaces } from './listeners.ts';
+import { unusableSettings } from './obstacles.ts';
 import { readSecrets } from './open-home.ts';
 import { withoutQuic } from './problems.ts';
 
@@ -33,9 +38,19 @@ export interface Finding {
 const day = 86_400_000;
 const lowSpaceBytes = 64 * 1024 * 1024;
 
+export interface ExamineOptions {
+  /** The daemon's configuration. Default: the one with which it was started last. */
+  readonly configFile?: string;
+  /** As a start would see it: a home without a daemon is no problem, and a configuration elsewhere has to be named. */
+  readonly beforeStart?: boolean;
+}
+
 /** In the order in which they should be looked at. Never throws for what it finds. */
-export async function examineHome(homePath: string, now: Date): Promise<Finding[]> {
-  const paths = daemonPaths(homePath);
+export async function examineHome(
+  homePath: string,
+  now: Date,
+  { configFile, beforeStart = false }: ExamineOptions = {},
+): Promise<Finding[]> {
   const findings: Finding[] = [];
   const find: Find = async (check, look) => {
     try {
@@ -45,20 +60,39 @@ export async function examineHome(homePath: string, now: Date): Promise<Finding[
       );
       return true;
     } catch (error) {
-      findings.push({
-        check,
-        verdict: 'problem',
-        message: reasonOf(error),
-      });
+      findings.push(problem(check, refusalOf(error) ?? reasonOf(error)));
       return false;
     }
   };
-  if (!(await find('home', () => examineFolder(homePath, paths)))) return findings;
+  // What another user's daemon needs, this user cannot say.
+  if (!(await find('home', () => mustBeOwnFolder(homePath).then(() => [])))) return findings;
+  let paths = daemonPaths(homePath);
+  const isNew = beforeStart && !(await isThere(paths.secrets)) && !(await isThere(paths.registry));
+  await find('home', () => examineFolder(homePath, paths, isNew));
+  let config: DaemonConfig | undefined;
+  await find('configuration', async () => {
+    // A start does not remember with which configuration the last one was made.
+    if (configFile !== undefined || !beforeStart) paths = await findDaemon(homePath, configFile);
+    config = await readConfig(paths.config, { mustExist: paths.isConfigNamed });
+    const problems = await unusableSettings(config, paths);
+    if (problems.length > 0) return problems.map(({ message }) => problem('configuration', message));
+    const program = config.notice.command?.[0];
+    // The daemon starts all the same.
+    if (program?.includes('/') && !(await isThere(program))) {
+      const message = `notice.command: ${program} is not there, so nobody is told that a device waits.`;
+      return [{ check: 'configuration', verdict: 'warning', message }];
+    }
+    return (await isThere(paths.config))
+      ? `${paths.config} can be used.`
+      : 'There is no config.json: the defaults hold.';
+  });
+  await find('listeners', () => examineListeners(config, paths));
+  if (isNew || !(await isThere(paths.path))) return findings;
   await find('disk', () => examineSpace(paths));
   let secrets: FilesystemSecretReader | undefined;
-  let config: DaemonConfig | undefined;
   await find('secrets', async () => {
-    config = await readConfig(paths.config);
+    // What is wrong with it was said.
+    if (!config) return [];
     secrets = await readSecrets(paths, config);
     const names = await secrets.list();
     for (const name of names) await secrets.read(name);
@@ -125,23 +159,43 @@ async function examineRegistry(
   }
 }
 
-async function examineFolder(homePath: string, paths: DaemonPaths): Promise<string> {
-  for (const folder of [homePath, paths.path]) {
-    const stats = await lstat(folder).catch((cause) => {
-      throw new IdentityError(
-        'STORE_FAILED',
-        `${folder} is not there (${cause.code}). Start the daemon once, or name the right home: --home DIR`,
-        { cause },
-      );
-    });
-    if ((stats.mode & 0o077) !== 0) {
-      throw new IdentityError(
-        'STORE_PERMISSIONS',
-        `Other users can enter ${folder}. Run: chmod 700 ${folder}`,
-      );
-    }
-  }
-  return `${paths.path} is private to its user.`;
+async function examineFolder(homePath: string, { path }: DaemonPaths, isNew: boolean): Promise<string> {
+  await mustBePrivate(homePath);
+  if (isNew) return `No daemon was started in ${homePath} yet. The first start makes it.`;
+  if (await isThere(path)) return `${path} is private to its user.`;
+  throw new IdentityError(
+    'STORE_FAILED',
+    `${path} is not there. Start the daemon once, or name the right home: --home DIR`,
+  );
+}
+
+async function examineListeners(
+  config: DaemonConfig | undefined,
+  { adminSocket }: DaemonPaths,
+): Promise<string | Finding[]> {
+  if (!config) return [];
+  if (await answers(adminSocket)) return 'The daemon runs, and has what it listens on.';
+  const problems = await unusablePlaces(config);
+  if (problems.length > 0) return problems.map(({ message }) => problem('listeners', message));
+  return 'Every port of the configuration is free.';
+}
+
+async function answers(socket: string): Promise<boolean> {
+  const connection = connect(socket);
+  return new Promise((resolve) => {
+    connection.once('connect', () => resolve(true)).once('error', () => resolve(false));
+  }).then((isUp) => {
+    connection.destroy();
+    return isUp as boolean;
+  });
+}
+
+function problem(check: string, message: string): Finding {
+  return { check, verdict: 'problem', message };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined;
 }
 
 async function examineSpace({ path }: DaemonPaths): Promise<string | Finding[]> {

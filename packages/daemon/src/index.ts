@@ -1,11 +1,12 @@
 export { type BackupOptions, type BackupSummary, backupHome } from './backup.ts';
 export { mustNotExist } from './backup-file.ts';
 export { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from './config.ts';
-export { examineHome, type Finding } from './doctor.ts';
+export { type ExamineOptions, examineHome, type Finding } from './doctor.ts';
 export { type Explanation, explain } from './explain.ts';
 export { checkHome, takeHome } from './home.ts';
 export { readPassphrase, rekeySecrets } from './master-key.ts';
 export { QuicRuntime, type QuicRuntimeOptions } from './quic-runtime.ts';
 export { type RestoreOptions, type RestoreSummary, restoreHome } from './restore.ts';
 export { setAside } from './set-aside.ts';
+export { withSetting } from './setting.ts';
 export { type RunningDaemon, type StartOptions, startDaemon } from './start.ts';

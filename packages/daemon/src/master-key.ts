@@ -12,16 +12,37 @@ import {
   nextMasterKeyForPassphrase,
   readCredential,
 } from '@palyra/identity';
-import { type DaemonConfig, readConfig } from './config.ts';
-import { checkHome, type DaemonHome, takeHome } from './home.ts';
+import type { DaemonConfig } from './config.ts';
+import { type DaemonPaths, withStoppedDaemon } from './home.ts';
+import { withSetting } from './setting.ts';
 
-type Place = Pick<DaemonHome, 'masterKey' | 'secrets'>;
+type Place = Pick<DaemonPaths, 'masterKey' | 'secrets'>;
 
 /**
  * @param options.mustExist nothing is made: something is sealed under it already.
  * @throws STORE_PERMISSIONS, STORE_FAILED, MASTER_KEY_WRONG
  */
-export async function openMasterKey(
+export function openMasterKey(
+  config: DaemonConfig,
+  home: Place,
+  options: { readonly mustExist: boolean },
+): Promise<MasterKey> {
+  const opened = () => open(config, home, options);
+  // The key file in the home is no setting.
+  return config.masterKey.path === undefined ? opened() : withSetting('masterKey.path', opened);
+}
+
+/** Whether a first start gets its key, without making anything. @throws as `openMasterKey` */
+export async function mustGiveMasterKey({ masterKey }: DaemonConfig): Promise<void> {
+  // A key file is made.
+  if (masterKey.from === 'key-file') return;
+  const { from, path } = masterKey;
+  await withSetting('masterKey.path', async () =>
+    from === 'credential' ? masterKeyFromCredential({ path }) : readPassphrase(path),
+  );
+}
+
+async function open(
   { masterKey }: DaemonConfig,
   home: Place,
   { mustExist }: { readonly mustExist: boolean },
@@ -44,13 +65,15 @@ export async function openMasterKey(
  * Re-encrypts every secret of a stopped daemon under a new master key of the same kind. May be killed at any point: the
  * old key or the new one opens the store, whichever is in place then.
  * @param next the file with the new passphrase, or with the new credential; unused for a key file, which is made anew.
+ * @param configFile the daemon's configuration. Default: the one with which it was started last.
  * @throws NOTHING_FOUND without a daemon in the home, HOME_IN_USE, TypeError without the file that is needed, and what the store says.
  */
-export async function rekeySecrets(homePath: string, next: string | undefined): Promise<void> {
-  await checkHome(homePath);
-  const home = await takeHome(homePath);
-  try {
-    const config = await readConfig(home.config);
+export async function rekeySecrets(
+  homePath: string,
+  next: string | undefined,
+  configFile?: string,
+): Promise<void> {
+  await withStoppedDaemon(homePath, configFile, async (home, config) => {
     const secrets = await FilesystemSecretStore.open({
       path: home.secrets,
       masterKey: await openMasterKey(config, home, { mustExist: true }),
@@ -60,9 +83,7 @@ export async function rekeySecrets(homePath: string, next: string | undefined): 
     } finally {
       await secrets.close();
     }
-  } finally {
-    home.release();
-  }
+  });
 }
 
 async function nextMasterKey(

@@ -8,6 +8,7 @@ import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { checkTrusted, IdentityError, type Pairing, type RegistryEvent, reasonOf } from '@palyra/identity';
 import type { DaemonConfig } from './config.ts';
+import { withSetting } from './setting.ts';
 import { post } from './webhook.ts';
 
 type NoticeConfig = DaemonConfig['notice'];
@@ -41,8 +42,11 @@ export class Notice {
   static async open(options: NoticeOptions): Promise<Notice> {
     const { command, webhook } = options.config;
     // A name alone is looked for in `environment`, in the system's folders.
-    if (command?.[0]?.includes('/')) await checkTrusted(command[0]);
-    return new Notice(options, webhook && (await readSecret(webhook.secretFile)));
+    const program = command?.[0];
+    if (program?.includes('/')) await withSetting('notice.command', () => checkTrusted(program));
+    const secret =
+      webhook && (await withSetting('notice.webhook.secretFile', () => readSecret(webhook.secretFile)));
+    return new Notice(options, secret);
   }
 
   private constructor(options: NoticeOptions, secret: Buffer | undefined) {

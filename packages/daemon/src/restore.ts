@@ -25,13 +25,23 @@ import { auditRow, type BackupSummary } from './backup.ts';
 import { contentsOf, mustBeWhole } from './backup-contents.ts';
 import { type BackupHead, readBackup, writeNew } from './backup-file.ts';
 import { openCaKeys } from './ca-key.ts';
+import { type DaemonConfig, parseConfig, readConfig } from './config.ts';
 import { withFileErrors } from './file-error.ts';
-import { daemonPaths, restoredFolder, takeHome } from './home.ts';
+import {
+  type DaemonPaths,
+  daemonPaths,
+  rememberConfig,
+  restoredFolder,
+  takeHome,
+  withConfig,
+} from './home.ts';
 import { openMasterKey } from './master-key.ts';
 
 export interface RestoreOptions {
   readonly file: string;
   readonly passphrase: string;
+  /** A configuration elsewhere, with which the daemon is started. Default: the one in the backup becomes config.json. */
+  readonly configFile?: string;
   /**
    * Devices that were revoked after the backup was made; `none` when the operator knows that there were none. Undefined
    * only where the registry that is being replaced can tell.
@@ -69,7 +79,6 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
         return found;
       });
       const madeAt = new Date(head.madeAtMs);
-      const { config } = head;
       const contents = <T>(work: () => Promise<T>) => contentsOf(options.file, work);
       const registry = await contents(() => openSqliteRegistry({ path: paths.registry, mustExist: true }));
       let secrets: FilesystemSecretStore | undefined;
@@ -77,7 +86,7 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
       try {
         // Before the master key: that may be made elsewhere than here.
         await contents(() => mustBeWhole(head, registry, paths));
-        await writeFile(paths.config, `${JSON.stringify(config, null, 2)}\n`, { mode: 0o600 });
+        const config = await configOf(paths, head, options.configFile);
         const masterKey = await openMasterKey(config, paths, { mustExist: false });
         const store = await FilesystemSecretStore.open({ path: paths.secrets, masterKey });
         secrets = store;
@@ -115,6 +124,20 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
     await rm(staging, { recursive: true, force: true });
     home.release();
   }
+}
+
+async function configOf(
+  paths: DaemonPaths,
+  { config: stored }: BackupHead,
+  elsewhere: string | undefined,
+): Promise<DaemonConfig> {
+  if (elsewhere !== undefined) {
+    await rememberConfig(withConfig(paths, elsewhere));
+    return readConfig(elsewhere, { mustExist: true });
+  }
+  const config = parseConfig(stored, 'The configuration in the backup');
+  await writeFile(paths.config, `${JSON.stringify(stored, null, 2)}\n`, { mode: 0o600 });
+  return config;
 }
 
 /** @returns the devices that were revoked again. @throws REVOCATIONS_UNKNOWN */

@@ -2,23 +2,20 @@
 
 import { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from '@palyra/identity';
 import { openCaKeys } from './ca-key.ts';
-import { readConfig } from './config.ts';
-import { checkHome, takeHome } from './home.ts';
+import { withStoppedDaemon } from './home.ts';
 import { openHome } from './open-home.ts';
 
 /**
  * @param options.agree asked with the cost, while nobody else has the home.
+ * @param options.configFile the daemon's configuration. Default: the one with which it was started last.
  * @returns what was set aside; undefined when there was nothing.
  * @throws HOME_IN_USE, NOTHING_FOUND, CLOCK_WRONG, and what the stores say.
  */
-export async function setAside(
+export function setAside(
   homePath: string,
-  options: Pick<SetAsideOptions, 'agree' | 'clock'>,
+  { configFile, ...options }: Pick<SetAsideOptions, 'agree' | 'clock'> & { readonly configFile?: string },
 ): Promise<SetAsideCost | undefined> {
-  await checkHome(homePath);
-  const home = await takeHome(homePath);
-  try {
-    const config = await readConfig(home.config);
+  return withStoppedDaemon(homePath, configFile, async (home, config) => {
     const { secrets, registry } = await openHome(home, config, () => {});
     try {
       const authorityKeys = await openCaKeys(config, home, secrets, registry);
@@ -31,7 +28,5 @@ export async function setAside(
       await registry.close();
       await secrets.close();
     }
-  } finally {
-    home.release();
-  }
+  });
 }

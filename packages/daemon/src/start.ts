@@ -11,7 +11,6 @@ import {
   type PairingLimits,
   type RegistryEvent,
   type RunningClock,
-  reasonOf,
   type ServerCredential,
   systemClock,
 } from '@palyra/identity';
@@ -26,10 +25,13 @@ import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } fr
 import { type Console, refuseLogin, refuseWithoutConsole, startConsole } from './console.ts';
 import { HealthHistory } from './console-health.ts';
 import { DeviceChannels } from './device-channels.ts';
-import { takeHome } from './home.ts';
+import { withFileErrors } from './file-error.ts';
+import { rememberConfig, takeHome, withConfig } from './home.ts';
+import { listenAt, type Place, unusablePlaces } from './listeners.ts';
 import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { nodeRoutes } from './node-service.ts';
 import { Notice } from './notice.ts';
+import { together, unusableSettings } from './obstacles.ts';
 import { openHome } from './open-home.ts';
 import { OpenLimit } from './open-limit.ts';
 import { pairingRoutes } from './pairing-service.ts';
@@ -40,8 +42,10 @@ import { QuicRuntime, type QuicRuntimeOptions } from './quic-runtime.ts';
 export interface StartOptions {
   /** The home; the daemon keeps its own in `<home>/daemon`. */
   readonly home: string;
-  /** Default: `<home>/daemon/config.json`, or the defaults when there is none. */
+  /** Default: what the file says, or the defaults when there is none. */
   readonly config?: DaemonConfigInput;
+  /** Default: `<home>/daemon/config.json`. Commands of this home find it until the next start. */
+  readonly configFile?: string;
   /** Default: the system's. */
   readonly clock?: RunningClock;
   /** Told what changes in the registry, after it is durable. */
@@ -74,37 +78,68 @@ const lastWordMs = 200;
 const atOnce = AbortSignal.abort();
 
 /**
- * Starts a daemon on a home, making everything at the first start.
- * @throws HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, and what the stores say.
+ * Starts a daemon on a home, making everything at the first start. One that fails leaves nothing behind, but for what a token
+ * may have made meanwhile.
+ * @throws UNREACHABLE for addresses that it cannot listen on, HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, and what the stores say.
  */
 export async function startDaemon(options: StartOptions): Promise<RunningDaemon> {
-  const cleanup: (() => void | Promise<void>)[] = [];
+  const attempt: Attempt = { cleanup: [], obstacles: async () => [], mustKeep: false };
   try {
-    return await start(options, cleanup);
+    const running = await start(options, attempt);
+    attempt.mustKeep = true;
+    return running;
   } catch (error) {
     // Why it did not start is what the caller is to know; what besides could not be undone is reported.
-    await unwind(cleanup).catch((failure) => options.onError?.(failure, 'undoing a start that failed'));
-    throw error;
+    await unwind(attempt.cleanup).catch((failure) =>
+      options.onError?.(failure, 'undoing a start that failed'),
+    );
+    if (!(error instanceof IdentityError)) throw error;
+    // It met one obstacle; the operator is told of the others as well.
+    const others = (await attempt.obstacles()).filter(({ message }) => message !== error.message);
+    throw together([error, ...others]);
   }
 }
 
-async function start(options: StartOptions, cleanup: (() => void | Promise<void>)[]): Promise<RunningDaemon> {
+/** How far a start has come. */
+interface Attempt {
+  readonly cleanup: (() => void | Promise<void>)[];
+  /** What else stands in the way, once it is known what is wanted. */
+  obstacles: () => Promise<IdentityError[]>;
+  /** What was made is not removed, should the start fail. */
+  mustKeep: boolean;
+}
+
+async function start(options: StartOptions, attempt: Attempt): Promise<RunningDaemon> {
+  const { cleanup } = attempt;
   const onError = options.onError ?? (() => {});
   const clock = options.clock ?? systemClock;
   const startedAt = clock.now();
-  const home = await takeHome(options.home);
-  cleanup.push(() => home.release());
+  const taken = await takeHome(options.home);
+  cleanup.push(() => (attempt.mustKeep ? taken.release() : taken.abandon()));
+  const home = options.configFile === undefined ? taken : withConfig(taken, options.configFile);
   const config = options.config
     ? parseConfig(options.config, 'The configuration')
-    : await readConfig(home.config);
+    : await readConfig(home.config, { mustExist: home.isConfigNamed });
+  const obstacles = async () => [
+    ...(await unusableSettings(config, home)),
+    ...(await unusablePlaces(config)),
+  ];
+  // Before a trust domain is fixed and a key is made.
+  const [first, ...others] = home.isNew ? await obstacles() : [];
+  if (first) throw together([first, ...others]);
+  attempt.obstacles = obstacles;
   await removeLeftCopies(home);
   const { secrets, registry } = await openHome(home, config, onError);
   cleanup.push(() => secrets.close());
   cleanup.push(() => registry.close());
+  // Its master key fits.
+  await rememberConfig(home);
   const authorityKeys = await openCaKeys(config, home, secrets, registry);
   /** Resolves when nothing that still runs is waited for any more. */
   const over = Promise.withResolvers<void>();
   cleanup.push(() => Promise.race([authorityKeys.close(), over.promise]));
+  // The registry knows which key of the token is to be taken up by the next try.
+  attempt.mustKeep ||= config.caKey !== undefined;
   const identity = await IdentityManager.open({
     secrets,
     authorityKeys,
@@ -181,16 +216,19 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     adminRoutes({ ...adminOptions, consoleLogin: refuseLogin })(router);
   };
   const unfinished = new UnfinishedBytes();
-  const node = await listen('node', config.node, {
-    unfinished,
-    credential,
-    devices: { trustBundle: identity.trustBundle, authenticator },
-    routes: deviceRoutes,
-    limits: { connections: config.limits.nodeConnections, ...strangerLimits(config) },
-    onInternal: onError,
-    onEvent: (event) => metrics.countListener('node', event),
-    clock,
-  });
+  const node = await listen(
+    { name: 'node', ...config.node },
+    {
+      unfinished,
+      credential,
+      devices: { trustBundle: identity.trustBundle, authenticator },
+      routes: deviceRoutes,
+      limits: { connections: config.limits.nodeConnections, ...strangerLimits(config) },
+      onInternal: onError,
+      onEvent: (event) => metrics.countListener('node', event),
+      clock,
+    },
+  );
   cleanup.push(() => node.close(atOnce));
   cleanup.push(() => channels.close());
   cleanup.push(() => started.reject(new IdentityError('UNREACHABLE', 'The daemon stops.')));
@@ -229,27 +267,30 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     perSource: config.limits.opensPerMinutePerSource,
     overall: config.limits.opensPerMinute,
   });
-  const pairing = await listen('pairing', config.pairing, {
-    credential,
-    unfinished: new UnfinishedBytes(strangersUnfinished),
-    routes: pairingRoutes({
-      identity,
-      openLimit,
-      nodePort: () => node.port,
-      quicPort: () => quic?.port,
-      stopping: stopping.signal,
-    }),
-    channelEnded: (channel) => identity.responder.channelEnded(channel),
-    limits: {
-      connections: config.limits.pairingConnections,
-      ...strangerLimits(config),
-      messageBytes: MAX_PAIRING_MESSAGE_BYTES,
-      streamsPerSession: 8,
+  const pairing = await listen(
+    { name: 'pairing', ...config.pairing },
+    {
+      credential,
+      unfinished: new UnfinishedBytes(strangersUnfinished),
+      routes: pairingRoutes({
+        identity,
+        openLimit,
+        nodePort: () => node.port,
+        quicPort: () => quic?.port,
+        stopping: stopping.signal,
+      }),
+      channelEnded: (channel) => identity.responder.channelEnded(channel),
+      limits: {
+        connections: config.limits.pairingConnections,
+        ...strangerLimits(config),
+        messageBytes: MAX_PAIRING_MESSAGE_BYTES,
+        streamsPerSession: 8,
+      },
+      onInternal: onError,
+      onEvent: (event) => metrics.countListener('pairing', event),
+      clock,
     },
-    onInternal: onError,
-    onEvent: (event) => metrics.countListener('pairing', event),
-    clock,
-  });
+  );
   cleanup.push(() => pairing.close(atOnce));
 
   const listeners = [
@@ -259,12 +300,14 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     { name: 'admin', address: home.adminSocket },
   ];
   if (config.publish.port !== undefined) {
-    const listener = await listenPublish({ ...config.publish, port: config.publish.port }, identity, onError);
+    const at = { name: 'publish', host: config.publish.host, port: config.publish.port } as const;
+    const listener = await listenAt(at, listenPublish(at, identity, onError));
     cleanup.push(() => listener.close());
     listeners.push({ name: 'publish', address: `http://${bracketed(config.publish.host)}:${listener.port}` });
   }
   if (config.metrics.port !== undefined) {
-    const listener = await listenMetrics({ ...config.metrics, port: config.metrics.port }, metrics, onError);
+    const at = { name: 'metrics', host: config.metrics.host, port: config.metrics.port } as const;
+    const listener = await listenAt(at, listenMetrics(at, metrics, onError));
     cleanup.push(() => listener.close());
     listeners.push({
       name: 'metrics',
@@ -279,10 +322,12 @@ async function start(options: StartOptions, cleanup: (() => void | Promise<void>
     cleanup.push(() => console.close());
     listeners.push({ name: 'console', address: console.address });
   }
-  const admin = await listenAdmin(
-    home.adminSocket,
-    adminRoutes({ ...adminOptions, consoleLogin: console?.login ?? refuseWithoutConsole }),
-    onError,
+  const adminServices = adminRoutes({
+    ...adminOptions,
+    consoleLogin: console?.login ?? refuseWithoutConsole,
+  });
+  const admin = await withFileErrors(home.adminSocket, () =>
+    listenAdmin(home.adminSocket, adminServices, onError),
   );
   cleanup.push(() => admin.close(atOnce));
   const timer = setInterval(() => {
@@ -375,30 +420,11 @@ async function unwind(cleanup: (() => void | Promise<void>)[]): Promise<void> {
   if (failures.length > 0) throw failures[0];
 }
 
-async function listen(
-  name: 'pairing' | 'node',
-  at: { readonly host: string; readonly port: number },
+function listen(
+  place: Place,
   options: Omit<Parameters<typeof Http2Listener.listen>[0], 'host' | 'port'>,
 ): Promise<Http2Listener> {
-  try {
-    return await Http2Listener.listen({ ...options, ...at });
-  } catch (cause) {
-    throw cannotListen(name, at, cause as NodeJS.ErrnoException);
-  }
-}
-
-function cannotListen(
-  name: 'pairing' | 'node' | 'quic',
-  { host, port }: { readonly host: string; readonly port: number },
-  cause: NodeJS.ErrnoException,
-): IdentityError {
-  return new IdentityError(
-    'UNREACHABLE',
-    cause.code === 'EADDRINUSE'
-      ? `${name === 'quic' ? 'UDP port' : 'Port'} ${port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port in config.json.`
-      : `The ${name} listener cannot use ${host} port ${port} (${reasonOf(cause)}). Set ${name}.host or ${name}.port in config.json.`,
-    { cause },
-  );
+  return listenAt(place, Http2Listener.listen({ ...options, host: place.host, port: place.port }));
 }
 
 /** @returns a problem where this machine has no QUIC library; devices then use HTTP/2. */
@@ -406,11 +432,10 @@ async function startQuic(
   { quic, node }: DaemonConfig,
   options: Omit<QuicRuntimeOptions, 'host' | 'port' | 'runtime'>,
 ): Promise<QuicRuntime | IdentityError> {
-  const at = { host: quic.host, port: quic.port ?? node.port };
   try {
-    return await QuicRuntime.start({ ...options, ...quic, ...at });
+    const at = { name: 'quic', host: quic.host, port: quic.port ?? node.port } as const;
+    return await listenAt(at, QuicRuntime.start({ ...options, ...quic, port: at.port }));
   } catch (error) {
-    if (hasCode(error, 'UNREACHABLE')) throw cannotListen('quic', at, error.cause as NodeJS.ErrnoException);
     if (!hasCode(error, 'QUIC_UNAVAILABLE')) throw error;
     const problem = withoutQuic(error);
     options.onInternal(problem, 'starting QUIC');

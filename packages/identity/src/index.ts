@@ -44,6 +44,7 @@ export {
   readPeerCertificate,
 } from './certificate/peer-certificate.ts';
 export { certificatesToPem, revocationListsPemLength, revocationListsToPem } from './certificate/pem.ts';
+export { MAX_DAEMON_NAMES } from './certificate/profile.ts';
 export type { RunningSignature, Signer } from './certificate/signer.ts';
 export { spiffeBundle } from './certificate/spiffe-bundle.ts';
 export {
@@ -76,6 +77,7 @@ export { DeviceIdentity, identityFingerprint } from './device/identity.ts';
 export { type DeviceId, makeUlid, parseDeviceId, type Ulid } from './device-id.ts';
 export { hasCode, IdentityError, type IdentityErrorCode, type IdentityErrorOptions } from './errors.ts';
 export { type FileLock, takeAlone, takeByName } from './file-lock.ts';
+export { mustBeOwnFolder } from './home-owner.ts';
 export {
   type AuthenticatedDevice,
   IdentityManager,
@@ -103,7 +105,7 @@ export { awaitPairing, type PairingDevice, type PairingPeer, requestPairing } fr
 export { MAX_NAME_LENGTH, parseDeviceKind, parseDeviceName, parseDeviceRole } from './pairing/name.ts';
 export type { DueBounds, Pairing, PairingEvent, PairingRequest, PairingState } from './pairing/state.ts';
 export { dueBounds, isDue, step } from './pairing/state.ts';
-export { reasonOf } from './reason.ts';
+export { reasonOf, refusalOf } from './reason.ts';
 export type { Difference } from './registry/differences.ts';
 export { type ListenerErrors, type RegistryListener, RegistryListeners } from './registry/listeners.ts';
 export type {
@@ -170,7 +172,7 @@ export {
   type SecretReader,
   type SecretStore,
 } from './secret-store/port.ts';
-export { checkPrivate } from './secret-store/private-file.ts';
+export { checkPrivate, makeParents, quoted } from './secret-store/private-file.ts';
 export { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from './set-aside.ts';
 export { checkTrusted, readTrusted, type TrustedPathOptions } from './trusted-path.ts';
 export { parseVisibleText, printable } from './visible-text.ts';

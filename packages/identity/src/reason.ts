@@ -71,6 +71,14 @@ export function reasonOf(error: unknown): string {
   return `${systemReasons[code] ?? 'it failed'} (${code})`;
 }
 
+/** A whole sentence for a file or folder that the system does not let this user have; undefined for another error. */
+export function refusalOf(error: unknown): string | undefined {
+  if (!(error instanceof Error && 'syscall' in error)) return undefined;
+  if (error.syscall === 'uv_cwd')
+    return 'The folder in which this command was started is gone. Change to another one, or give absolute paths.';
+  return 'path' in error ? `${error.path} cannot be used: ${reasonOf(error)}.` : undefined;
+}
+
 /** Where the text of a person is wrong; empty where Node does not say. */
 function placeIn(message: string): string {
   const [, line, column] = /\(line ([0-9]+) column ([0-9]+)\)/.exec(message) ?? [];

@@ -1,17 +1,22 @@
 // `palyra backup`, `palyra restore`, `palyra secrets rekey`, `palyra doctor`: a daemon's state as a whole.
 
 import { access, constants, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import type { BackupSummary } from '@palyra/daemon';
+import { dirname, resolve } from 'node:path';
+import type { BackupSummary, ExamineOptions } from '@palyra/daemon';
 import { parseDeviceId } from '@palyra/identity';
 import type { Command } from 'commander';
 import { type Cli, followUp } from '../cli.ts';
 import { CliError, fileFailed } from '../failure.ts';
 import { withExamples } from '../help.ts';
+import { quoted } from '../home.ts';
 import { askSecret, canAsk } from '../question.ts';
 import { formatTime, isoTime } from '../time.ts';
 
-interface PassphraseOptions {
+export interface ConfigOptions {
+  readonly config?: string;
+}
+
+interface PassphraseOptions extends ConfigOptions {
   readonly passphraseFile?: string;
 }
 
@@ -24,6 +29,15 @@ interface RestoreOptions extends PassphraseOptions {
   readonly noneRevoked?: boolean;
 }
 
+interface RekeyOptions extends ConfigOptions {
+  readonly next?: string;
+}
+
+export const configOption = [
+  '--config <file>',
+  "the daemon's configuration (default: the one of its last start)",
+] as const;
+
 export function addBackup(program: Command, cli: () => Cli): void {
   withExamples(
     program
@@ -31,6 +45,7 @@ export function addBackup(program: Command, cli: () => Cli): void {
       .argument('<file>', 'where to write it')
       .description('Write the whole state of the daemon into one encrypted file. The daemon may run.')
       .option('--passphrase-file <file>', 'a file that holds the passphrase, instead of a question')
+      .option(...configOption)
       .option('--replace', 'take the place of an earlier backup of this daemon, under the same passphrase')
       .action((file: string, options: BackupOptions) => backup(cli(), file, options)),
     'palyra backup palyra-2026-03-01.age',
@@ -44,6 +59,7 @@ export function addBackup(program: Command, cli: () => Cli): void {
         'Put a backup in place of the state of a stopped daemon. What was there is kept beside it.',
       )
       .option('--passphrase-file <file>', 'a file that holds the passphrase, instead of a question')
+      .option('--config <file>', 'start the daemon with this configuration, not with the one in the backup')
       .option(
         '--revoked <device>',
         'a device that was revoked after the backup; once for each',
@@ -62,7 +78,8 @@ export function addBackup(program: Command, cli: () => Cli): void {
       .command('rekey')
       .description('Encrypt every secret of the stopped daemon under a new master key.')
       .option('--next <file>', 'the new passphrase or credential, where the master key is one')
-      .action((options: { next?: string }) => rekey(cli(), options)),
+      .option(...configOption)
+      .action((options: RekeyOptions) => rekey(cli(), options)),
     'palyra secrets rekey',
     'palyra secrets rekey --next /run/credentials/new-passphrase',
   );
@@ -70,8 +87,10 @@ export function addBackup(program: Command, cli: () => Cli): void {
     program
       .command('doctor')
       .description('Look for everything that can be wrong with the daemon of this home, and say what to do.')
-      .action(() => doctor(cli())),
+      .option(...configOption)
+      .action((options: ConfigOptions) => doctor(cli(), options)),
     'palyra doctor',
+    'palyra doctor --config /etc/palyra/config.json',
   );
 }
 
@@ -83,7 +102,10 @@ async function backup(cli: Cli, file: string, options: BackupOptions): Promise<v
   await access(dirname(file), constants.W_OK).catch(cannotBe('written', file));
   const passphrase = await passphraseOf(cli, options, true);
   const stopProgress = cli.output.progress(() => 'Writing the backup');
-  const made = await backupHome(cli.home.path, file, passphrase, { replace }).finally(stopProgress);
+  const made = await backupHome(cli.home.path, file, passphrase, {
+    replace,
+    ...configFile(options),
+  }).finally(stopProgress);
   cli.output.answer(
     {
       file,
@@ -114,6 +136,7 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
   const restored = await restoreHome(cli.home.path, {
     file,
     passphrase,
+    ...configFile(options),
     ...(revokedSince.length > 0 && { revokedSince }),
   }).finally(stopProgress);
   const madeAtMs = restored.madeAt.getTime();
@@ -130,7 +153,7 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
         `Restored ${restored.trustDomain} as it was at ${formatTime(madeAtMs, cli.now())}, with ${restored.devices} devices.`,
         `Revoked again: ${restored.revoked.length}. Devices that were paired since have to pair again.`,
         ...(restored.replaced ? [`The state from before is in ${restored.replaced}`] : []),
-        `Start it: ${followUp(cli, 'daemon')}`,
+        `Start it: ${followUp(cli, options.config === undefined ? 'daemon' : `daemon --config ${quoted(resolve(options.config))}`)}`,
       ].join('\n'),
   );
 }
@@ -148,11 +171,11 @@ function cannotBe(done: 'read' | 'written', file: string): (cause: Error) => nev
   };
 }
 
-async function rekey(cli: Cli, { next }: { next?: string }): Promise<void> {
+async function rekey(cli: Cli, { next, config }: RekeyOptions): Promise<void> {
   const { rekeySecrets } = await import('@palyra/daemon');
   const stopProgress = cli.output.progress(() => 'Encrypting under the new key');
   try {
-    await rekeySecrets(cli.home.path, next);
+    await rekeySecrets(cli.home.path, next, config);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     throw new CliError('USAGE', `${error.message}. Name it: --next FILE`, { cause: error });
@@ -166,10 +189,15 @@ async function rekey(cli: Cli, { next }: { next?: string }): Promise<void> {
   );
 }
 
-async function doctor(cli: Cli): Promise<void> {
+async function doctor(cli: Cli, options: ConfigOptions): Promise<void> {
+  await report(cli, configFile(options));
+}
+
+/** Shows what was found. @throws UNHEALTHY when there is a problem. */
+export async function report(cli: Cli, options: ExamineOptions): Promise<void> {
   const { examineHome } = await import('@palyra/daemon');
   const stopProgress = cli.output.progress(() => 'Looking');
-  const findings = await examineHome(cli.home.path, new Date(cli.now())).finally(stopProgress);
+  const findings = await examineHome(cli.home.path, new Date(cli.now()), options).finally(stopProgress);
   const problems = findings.filter(({ verdict }) => verdict === 'problem');
   const marks = { ok: 'ok      ', warning: 'WARNING ', problem: 'PROBLEM ' } as const;
   cli.output.answer({ ok: problems.length === 0, findings }, () =>
@@ -180,10 +208,16 @@ async function doctor(cli: Cli): Promise<void> {
   }
 }
 
+/** As the daemon's functions take it. */
+export function configFile({ config }: ConfigOptions): { readonly configFile?: string } {
+  return config === undefined ? {} : { configFile: config };
+}
+
 async function passphraseOf(cli: Cli, options: PassphraseOptions, twice: boolean): Promise<string> {
-  if (options.passphraseFile) {
-    const { readPassphrase } = await import('@palyra/daemon');
-    return readPassphrase(options.passphraseFile);
+  const { passphraseFile } = options;
+  if (passphraseFile) {
+    const { readPassphrase, withSetting } = await import('@palyra/daemon');
+    return withSetting('--passphrase-file', () => readPassphrase(passphraseFile));
   }
   if (!canAsk(cli))
     throw new CliError(

@@ -11,6 +11,7 @@ import { withExamples } from '../help.ts';
 import { askYes, canAsk } from '../question.ts';
 import { fields } from '../table.ts';
 import { formatTime, isoTime } from '../time.ts';
+import { type ConfigOptions, configFile, configOption } from './backup.ts';
 
 export function addCa(program: Command, cli: () => Cli): void {
   const ca = program.command('ca').description("The daemon's certificate authority.");
@@ -53,7 +54,8 @@ export function addCa(program: Command, cli: () => Cli): void {
         'Set aside the authorities that a wrong clock has made, in the home of a stopped daemon. Says first what it costs.',
       )
       .option('--yes', 'do not ask')
-      .action((options: { yes?: boolean }) => setAside(cli(), options)),
+      .option(...configOption)
+      .action((options: SetAsideOptions) => setAside(cli(), options)),
     'palyra ca set-aside',
   );
   withExamples(
@@ -68,9 +70,14 @@ export function addCa(program: Command, cli: () => Cli): void {
   );
 }
 
-async function setAside(cli: Cli, { yes = false }: { yes?: boolean }): Promise<void> {
+interface SetAsideOptions extends ConfigOptions {
+  readonly yes?: boolean;
+}
+
+async function setAside(cli: Cli, { yes = false, ...options }: SetAsideOptions): Promise<void> {
   const { setAside: setAsideIn } = await import('@palyra/daemon');
   const gone = await setAsideIn(cli.home.path, {
+    ...configFile(options),
     agree: async (cost) => {
       const what = costOf(cost, cli.now());
       if (yes) return;

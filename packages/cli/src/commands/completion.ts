@@ -72,15 +72,15 @@ async function fromDaemon(
 ): Promise<readonly Candidate[]> {
   const { invocation } = cli;
   const interrupted = AbortSignal.any([invocation.interrupted, AbortSignal.timeout(patienceMs)]);
-  const home = options.home?.replace(/^~(?=\/|$)/, invocation.userHome);
+  const home = options.home?.replace(/^~(?=\/|$)/, invocation.userHome ?? '~');
   const remote = remoteOf(options);
-  const patient = {
-    ...cli,
-    invocation: { ...invocation, interrupted },
-    home: home === undefined ? cli.home : resolveHome(home, invocation),
-    ...(remote && { remote }),
-  };
   try {
+    const patient = {
+      ...cli,
+      invocation: { ...invocation, interrupted },
+      home: home === undefined ? cli.home : resolveHome(home, invocation),
+      ...(remote && { remote }),
+    };
     const all = await withAdmin(patient, (admin) => list(admin, source), { progress: false });
     // A shell inserts them.
     const named = all.filter(({ value }) => wholeId.test(value));

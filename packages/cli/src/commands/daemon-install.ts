@@ -1,13 +1,14 @@
 // `palyra daemon install` and `uninstall`: the daemon as a service of systemd. They write files and say what to run;
 // what runs on the machine is the operator's to change.
 
-import { mkdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, makeParents } from '@palyra/identity';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { CliError, fileFailed } from '../failure.ts';
 import { withExamples } from '../help.ts';
+import { userHomeOf } from '../home.ts';
 import {
   credentialPath,
   hiddenFolders,
@@ -176,14 +177,17 @@ function below(root: string | undefined, path: string): string {
 
 /** @throws USAGE where a service cannot be installed. */
 function placeOf({ invocation }: Cli, { user, root }: PlaceOptions) {
-  const { platform, isRoot, userHome } = invocation;
+  const { platform, isRoot } = invocation;
   if (!platform.startsWith('linux')) throw new CliError('USAGE', 'There is no systemd on this system.');
   if (!user && !isRoot && root === undefined)
     throw new CliError(
       'USAGE',
       'A service of the machine is for root to install. Run it with sudo, or with --user.',
     );
-  const folder = below(root, user ? join(userHome, '.config/systemd/user') : '/etc/systemd/system');
+  const folder = below(
+    root,
+    user ? join(userHomeOf(invocation), '.config/systemd/user') : '/etc/systemd/system',
+  );
   return {
     unit: join(folder, unitName),
     wanted: join(folder, `${user ? 'default' : 'multi-user'}.target.wants`, unitName),
@@ -193,7 +197,7 @@ function placeOf({ invocation }: Cli, { user, root }: PlaceOptions) {
 
 async function writeWhole(file: string, text: string): Promise<void> {
   try {
-    await mkdir(dirname(file), { recursive: true });
+    await makeParents(dirname(file), 0o755);
     await writeFile(file, text, { mode: 0o644 });
   } catch (cause) {
     throw fileFailed(file, 'written', cause);

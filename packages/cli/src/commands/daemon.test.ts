@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
@@ -86,10 +86,27 @@ test('a second daemon on the same home ends with 4 and names the first', async (
   assert.match(error.message, new RegExp(`process id ${daemon.pid}`));
 });
 
+test('--check says all that is wrong, starts nothing, and ends with 0 where nothing is', async (t) => {
+  const folder = await temporaryFolder(t);
+  const config = join(folder, 'config.json');
+  const args = ['daemon', '--check', '--home', join(folder, 'home'), '--config', config];
+  const foreign = { host: '203.0.113.7', port: 0 };
+  await writeFile(config, JSON.stringify({ pairing: foreign, node: foreign, quic: { enabled: false } }));
+  const wrong = await runRecorded({ args });
+  assert.equal(wrong.exitCode, 1);
+  assert.match(wrong.stdout, /PROBLEM .*pairing\.host.*PROBLEM .*node\.host/s);
+  await writeFile(config, JSON.stringify({ pairing: anyPort, node: anyPort, quic: anyPort }));
+  const right = await runRecorded({ args });
+  assert.equal(right.exitCode, 0, right.stdout);
+  assert.deepEqual(await readdir(folder), ['config.json']);
+});
+
 test('a configuration that is no JSON is named', async (t) => {
-  const config = join(await temporaryFolder(t), 'config.json');
+  const folder = await temporaryFolder(t);
+  const config = join(folder, 'config.json');
   await writeFile(config, '{"pairing":');
-  const { exitCode, stderr } = await runRecorded({ args: ['daemon', '--config', config] });
-  assert.equal(exitCode, 1);
-  assert.ok(stderr.includes(config) && stderr.includes('[FILE_FAILED]'), stderr);
+  const args = ['daemon', '--home', join(folder, 'home'), '--config', config];
+  const { exitCode, stderr } = await runRecorded({ args });
+  assert.equal(exitCode, 2);
+  assert.ok(stderr.includes(config) && stderr.includes('[MESSAGE_INVALID]'), stderr);
 });

@@ -1,11 +1,9 @@
 // `palyra daemon`: runs the daemon in this terminal and shows what a person needs to pair the first device.
 
-import { readFile } from 'node:fs/promises';
 import type { RunningDaemon } from '@palyra/daemon';
-import { type CloneSign, checkTrusted, IdentityError, type RegistryEvent } from '@palyra/identity';
+import { type CloneSign, IdentityError, type RegistryEvent } from '@palyra/identity';
 import type { Command } from 'commander';
 import { type Cli, followUp, stayUp } from '../cli.ts';
-import { fileFailed } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { type PairingChange, pairingChangeLine } from '../pairing-view.ts';
 import { printable } from '../printable.ts';
@@ -13,11 +11,13 @@ import { qrCode } from '../qr.ts';
 import { supervisorOf } from '../supervisor.ts';
 import { box, fields } from '../table.ts';
 import { formatClock, formatSpan, formatTime, isoTime } from '../time.ts';
+import { configFile, report } from './backup.ts';
 import { addDaemonInstall } from './daemon-install.ts';
 
 interface DaemonOptions {
   readonly config?: string;
   readonly code: boolean;
+  readonly check?: boolean;
 }
 
 type PairingEvent = Extract<RegistryEvent, { type: 'pairing_changed' }>['pairing'];
@@ -31,18 +31,20 @@ export function addDaemon(program: Command, cli: () => Cli): void {
         'Run the daemon here, until Ctrl-C. The first start makes its keys and certificates.\n\nShows a fresh pairing code and a QR code. Under a service manager use --no-code, or the code ends up in a log.',
       )
       .option('--config <file>', 'the configuration (default: daemon/config.json in the home)')
+      .option('--check', 'start nothing: say everything that would stop a start')
       .option('--no-code', 'make no pairing code at the start')
       .action((options: DaemonOptions) => daemon(cli(), options)),
     'palyra daemon',
     'palyra daemon --home /var/lib/palyra --no-code --json',
+    'palyra daemon --check --config /etc/palyra/config.json',
   );
   addDaemonInstall(command, cli);
 }
 
 async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
   const { output, invocation } = cli;
+  if (options.check) return report(cli, { ...configFile(options), beforeStart: true });
   stayUp(cli);
-  const config = options.config === undefined ? undefined : await readConfigFile(options.config);
   // Loaded here, so that the other commands start without it.
   const { startDaemon } = await import('@palyra/daemon');
   // What happens in one order is printed in that order, though some of it is looked up first.
@@ -52,7 +54,7 @@ async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
   };
   const running = await startDaemon({
     home: cli.home.path,
-    ...(config && { config }),
+    ...configFile(options),
     onEvent: (event) => then(() => show(cli, running, event)),
     onError: (error, where) => output.note(`error in ${where}: ${printable(String(error))}`),
   });
@@ -72,15 +74,6 @@ async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
   await supervisor.told;
   stopProgress();
   output.answer({ event: 'stopped' }, () => 'Stopped.');
-}
-
-async function readConfigFile(path: string): Promise<object> {
-  await checkTrusted(path);
-  try {
-    return JSON.parse(await readFile(path, 'utf8'));
-  } catch (cause) {
-    throw fileFailed(`The configuration ${path}`, 'read', cause);
-  }
 }
 
 async function showReady(cli: Cli, running: RunningDaemon, { code }: DaemonOptions): Promise<void> {

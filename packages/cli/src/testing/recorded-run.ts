@@ -20,7 +20,8 @@ export interface RecordedOptions {
   /** Width of the terminal on stdout and stderr; without it there is none. */
   readonly columns?: number;
   readonly noColor?: boolean;
-  readonly userHome?: string;
+  /** `undefined`: nobody says where it is. */
+  readonly userHome?: string | undefined;
   readonly palyraHome?: string;
   readonly program?: string;
   readonly interrupted?: AbortSignal;
@@ -57,7 +58,7 @@ export function recorded(options: RecordedOptions = {}): Recorded {
     noColor: options.noColor ?? false,
     dumbTerminal: false,
     palyraHome: options.palyraHome,
-    userHome: options.userHome ?? '/home/somebody',
+    userHome: 'userHome' in options ? options.userHome : '/home/somebody',
     environment: {},
     hostName: 'laptop',
     platform: 'linux-x64 node-24.21',

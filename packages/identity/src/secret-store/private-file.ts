@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { link, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { link, lstat, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 // The user id is the operating system's, not configuration; absent on Windows, where modes mean nothing either.
 import process from 'node:process';
@@ -28,9 +28,33 @@ export function checkPrivate(path: string, stats: Stats, kind: Kind): void {
 
 /** Makes the folder, 0700, with the parents it lacks; durable when it resolves. */
 export async function makeFolder(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  const first = await makeParents(path);
   if (first === undefined) return;
   for (let made = path; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
+}
+
+/**
+ * Makes the folder, and the parents it lacks. Not by Node's `recursive`, which tries for ever where the system says ENOENT
+ * though the parent is there, as below /proc.
+ * @returns the first one that was made; undefined when all of them are there.
+ */
+export async function makeParents(path: string, mode = 0o700): Promise<string | undefined> {
+  const make = (folder: string) =>
+    mkdir(folder, { mode }).then(
+      () => folder,
+      async (error) => {
+        if (!hasErrno(error, 'EEXIST') || !(await stat(folder)).isDirectory()) throw error;
+        return undefined;
+      },
+    );
+  try {
+    return await make(path);
+  } catch (error) {
+    if (!hasErrno(error, 'ENOENT') || path === dirname(path)) throw error;
+  }
+  const first = await makeParents(dirname(path), mode);
+  const made = await make(path);
+  return first ?? made;
 }
 
 /** A folder of ours, made when it is not there. @throws STORE_PERMISSIONS */

@@ -1,0 +1,135 @@
+// What keeps a daemon from starting: all of it is said at once, each with its setting, and a first start leaves nothing.
+
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { access, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
+import type { DaemonConfigInput } from './config.ts';
+import { examineHome } from './doctor.ts';
+import { startDaemon } from './start.ts';
+
+const host = '127.0.0.1';
+const free = { host, port: 0 };
+const quiet: DaemonConfigInput = { pairing: free, node: free, quic: free, console: { enabled: false } };
+/** RFC 5737: no machine has it. */
+const foreign = '203.0.113.7';
+
+/** Ports that other programs have: TCP, and UDP. */
+async function takenPorts(t: TestContext) {
+  const server = createServer().listen(0, host);
+  const socket = createSocket('udp4').bind(0, host);
+  t.after(() => [server.close(), socket.close()]);
+  await Promise.all([once(server, 'listening'), once(socket, 'listening')]);
+  return { tcp: (server.address() as AddressInfo).port, udp: socket.address().port };
+}
+
+const settings = ['pairing.port', 'node.host', 'quic.port', 'publish.port', 'metrics.port', 'console.port'];
+
+test('every place where it cannot listen is named with its setting, at a first start and at a later one', async (t) => {
+  const { tcp, udp } = await takenPorts(t);
+  const config = {
+    pairing: { host, port: tcp },
+    node: { host: foreign, port: 0 },
+    quic: { host, port: udp },
+    publish: { port: tcp },
+    metrics: { port: tcp },
+    console: { port: tcp },
+  };
+  const home = join(temporaryFolder(), 'new', 'home');
+  const refused = () =>
+    startDaemon({ home, config }).then(
+      () => assert.fail('it started'),
+      (error) => error,
+    );
+  const first = await refused();
+  assert.equal(first.code, 'UNREACHABLE');
+  for (const setting of settings)
+    assert.ok(first.message.includes(`et ${setting}`), `${setting} in ${first.message}`);
+  await assert.rejects(access(join(home, '..')), { code: 'ENOENT' });
+
+  const started = await startDaemon({ home, config: quiet });
+  await started.close();
+  const second = await refused();
+  assert.equal(second.code, 'UNREACHABLE');
+  for (const setting of settings)
+    assert.ok(second.message.includes(`et ${setting}`), `${setting} in ${second.message}`);
+  const again = await startDaemon({ home, config: quiet });
+  await again.close();
+  assert.equal(again.trustDomain, started.trustDomain);
+});
+
+for (const name of ['pairing', 'node', 'quic', 'publish', 'metrics', 'console'] as const)
+  test(`a start that meets only the taken port of ${name} says so`, async (t) => {
+    const { tcp, udp } = await takenPorts(t);
+    const home = join(temporaryFolder(), 'home');
+    await (await startDaemon({ home, config: quiet })).close();
+    const there = { host, port: name === 'quic' ? udp : tcp };
+    await assert.rejects(startDaemon({ home, config: { ...quiet, [name]: there } }), {
+      code: 'UNREACHABLE',
+      message: `Port ${there.port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port${name === 'console' ? ', or console.enabled to false' : ''} in config.json.`,
+    });
+  });
+
+test('a first start that fails late takes everything away that it made, and nothing else', async () => {
+  const home = join(temporaryFolder(), 'home');
+  const folder = join(home, 'daemon');
+  await mkdir(join(folder, 'admin.sock'), { recursive: true, mode: 0o700 });
+  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...quiet, trustDomain: 'mistyped.example' }));
+  await assert.rejects(startDaemon({ home }), { code: 'STORE_FAILED', message: /admin\.sock/ });
+  assert.deepEqual((await readdir(folder)).sort(), ['admin.sock', 'config.json']);
+});
+
+test('what the configuration names and is not there is reported at once, by doctor and start alike; nothing is made', async () => {
+  const folder = temporaryFolder();
+  const home = join(folder, 'home');
+  const none = (name: string) => join(folder, name);
+  const config = {
+    ...quiet,
+    node: { host: foreign, port: 0 },
+    masterKey: { from: 'credential', path: none('credential') },
+    notice: {
+      webhook: { url: 'https://hook.example/', secretFile: none('secret') },
+    },
+    caKey: { module: none('module.so'), token: 'token', pinFile: none('pin') },
+  } as const;
+  const expected = {
+    'node.host': foreign,
+    'masterKey.path': none('credential'),
+    'notice.webhook.secretFile': none('secret'),
+    'caKey.module': none('module.so'),
+    'caKey.pinFile': none('pin'),
+  };
+  const configFile = join(folder, 'config.json');
+  await writeFile(configFile, JSON.stringify(config));
+  const findings = await examineHome(home, new Date(), { configFile, beforeStart: true });
+  const said = findings.filter(({ verdict }) => verdict === 'problem').map(({ message }) => message);
+  const { message } = await startDaemon({ home, configFile }).catch((error) => error);
+  for (const [setting, what] of Object.entries(expected))
+    for (const text of [said.join('\n'), message])
+      assert.ok(
+        text.split('\n').some((line: string) => line.includes(setting) && line.includes(what)),
+        `${setting} in ${text}`,
+      );
+  await assert.rejects(access(home), { code: 'ENOENT' });
+
+  await writeFile(
+    configFile,
+    JSON.stringify({ ...quiet, trustDomain: 'Not A Domain', names: { ip: ['x'] } }),
+  );
+  const [, wrong] = await examineHome(home, new Date(), { configFile, beforeStart: true });
+  assert.match(wrong!.message, /trustDomain.*names\.ip/s);
+
+  await writeFile(configFile, JSON.stringify({ ...quiet, notice: { command: [none('program')] } }));
+  const [, warned] = await examineHome(home, new Date(), { configFile, beforeStart: true });
+  assert.equal(warned!.verdict, 'warning');
+  assert.match(warned!.message, /^notice\.command: .*program is not there/);
+
+  await writeFile(configFile, JSON.stringify(quiet));
+  const sound = await examineHome(home, new Date(), { configFile, beforeStart: true });
+  assert.deepEqual(new Set(sound.map(({ verdict }) => verdict)), new Set(['ok']), JSON.stringify(sound));
+  await assert.rejects(access(home), { code: 'ENOENT' });
+});

@@ -1,0 +1,59 @@
+// What would keep a daemon from starting and can be seen before anything is made: what its configuration names. All of it,
+// each with file and setting.
+
+import { type FileHandle, open } from 'node:fs/promises';
+import { hasSecretStore, IdentityError } from '@palyra/identity';
+import { mustFit } from './admin-listener.ts';
+import type { DaemonConfig } from './config.ts';
+import type { DaemonPaths } from './home.ts';
+import { mustGiveMasterKey } from './master-key.ts';
+import { Notice } from './notice.ts';
+import { withSetting } from './setting.ts';
+
+/** Makes nothing. @returns an error for each. */
+export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths): Promise<IdentityError[]> {
+  const { caKey } = config;
+  const { command, webhook } = config.notice;
+  const openNotice = async (notice: DaemonConfig['notice']) => {
+    const opened = await Notice.open({ config: notice, daemonId: '', now: () => new Date(0), onError() {} });
+    opened.close();
+  };
+  const looks: (() => unknown)[] = [
+    () => mustFit(paths.adminSocket),
+    // Whoever opens the secrets says what is wrong with the key they are under.
+    async () => (await hasSecretStore(paths.secrets)) || (await mustGiveMasterKey(config)),
+    () => openNotice({ command }),
+    () => openNotice({ webhook }),
+    () => caKey && withSetting('caKey.module', () => mustBeReadable(caKey.module)),
+    () => caKey && withSetting('caKey.pinFile', () => mustBeReadable(caKey.pinFile)),
+  ];
+  const problems: IdentityError[] = [];
+  for (const look of looks) {
+    try {
+      await look();
+    } catch (error) {
+      if (!(error instanceof IdentityError)) throw error;
+      problems.push(error);
+    }
+  }
+  return problems;
+}
+
+/** One error for all of them, with the code of the first. */
+export function together(problems: readonly [IdentityError, ...IdentityError[]]): IdentityError {
+  const [first] = problems;
+  if (problems.length === 1) return first;
+  return new IdentityError(first.code, problems.map(({ message }) => message).join('\n'), { cause: first });
+}
+
+async function mustBeReadable(path: string): Promise<void> {
+  let file: FileHandle;
+  try {
+    file = await open(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const why = code === 'ENOENT' ? 'is not there' : `cannot be read (${code})`;
+    throw new IdentityError('STORE_FAILED', `${path} ${why}.`, { cause });
+  }
+  await file.close();
+}
