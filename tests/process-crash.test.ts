@@ -64,7 +64,11 @@ type Step = (typeof steps)[number]['step'];
 let standing: DaemonProcess | undefined;
 /** Pairings of the stories before. */
 const over = new Set<string>();
-const ofFile = { after: (end: () => Promise<void>) => after(end) };
+const ends: (() => Promise<void>)[] = [];
+const ofFile = { after: (end: () => Promise<void>) => void ends.push(end) };
+after(async () => {
+  for (const end of ends) await end();
+});
 
 for (const [at, { step, writes, stored }] of steps.entries()) {
   const before: Stored = steps[at - 1]?.stored ?? {};
