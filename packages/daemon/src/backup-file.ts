@@ -7,7 +7,6 @@ import { link, lstat, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { IdentityError, parseDeviceId, parseTrustDomain } from '@palyra/identity';
-import { Decrypter, Encrypter } from 'age-encryption';
 import { z } from 'zod';
 import type { RegistryCopy } from './backup-copy.ts';
 import { configSchema, type DaemonConfigInput } from './config.ts';
@@ -51,6 +50,7 @@ export async function writeBackup(
   { passphrase, scryptLogN }: { readonly passphrase: string; readonly scryptLogN: number },
   earlier: BigIntStats | undefined,
 ): Promise<void> {
+  const { Encrypter } = await import('age-encryption');
   const encrypter = new Encrypter();
   encrypter.setPassphrase(passphrase);
   encrypter.setScryptWorkFactor(scryptLogN);
@@ -137,6 +137,7 @@ export async function readBackup(
   passphrase: string,
   take: (head: BackupHead, registry: AsyncIterable<Uint8Array>) => Promise<BackupHead>,
 ): Promise<BackupHead> {
+  const { Decrypter } = await import('age-encryption');
   const decrypter = new Decrypter();
   decrypter.addPassphrase(passphrase);
   await stat(file);

@@ -99,7 +99,7 @@ function cannotListen({ name, host, port }: Place, error: unknown): IdentityErro
   if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) throw error;
   const off = name === 'console' ? ', or console.enabled to false' : '';
   const message = {
-    EADDRINUSE: `Port ${port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port${off} ${inConfig}`,
+    EADDRINUSE: `${name === 'quic' ? 'UDP port' : 'Port'} ${port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port${off} ${inConfig}`,
     EACCES: `This user may not use port ${port} for the ${name} listener. Set ${name}.port${off} ${inConfig}`,
     EADDRNOTAVAIL: `The ${name} listener cannot use the address ${host}: this machine does not have it. Set ${name}.host ${inConfig}`,
     ENOTFOUND: `The ${name} listener cannot use the address ${host}: no machine has that name. Set ${name}.host ${inConfig}`,
