@@ -161,7 +161,7 @@ test('a session that was left alone ends, and the page says what to do', async (
   const { page, enter } = await startConsole(t, clock);
   await enter();
   clock.advance(15 * minute);
-  await go(page, 'Authority');
+  await page.getByRole('navigation').getByRole('link', { name: 'Authority' }).click();
   await page.getByText('Your session has ended').waitFor();
   await page.getByText('palyra console', { exact: true }).waitFor();
 });

