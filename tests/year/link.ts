@@ -1,13 +1,14 @@
 // What is between a device and the daemon: both sides' checks of each other's certificate, calls that get lost on the way
 // there or back, and a device that may die before and after each.
 
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import {
   type Clock,
   IdentityError,
   type PairedEnrollment,
   type PairingPeer,
   type RecoveryPeer,
+  TlsKey,
 } from '@palyra/identity';
 import { NodeService } from '@palyra/rpc';
 import type { Random } from '../testing/random.ts';
@@ -125,8 +126,7 @@ export class Link {
   #checkKey(paired: PairedEnrollment): void {
     if (this.#keyChecked === paired) return;
     const certificate = new X509Certificate(paired.certificateChain[0]!);
-    const privateKey = { key: Buffer.from(paired.tlsKey), format: 'der', type: 'pkcs8' } as const;
-    if (!certificate.checkPrivateKey(createPrivateKey(privateKey)))
+    if (!TlsKey.fromPkcs8(paired.tlsKey).isKeyOf(certificate))
       this.#options.invariants.fail('a device does not have the key of its certificate');
     this.#keyChecked = paired;
   }

@@ -46,8 +46,8 @@ const ourSerial = /^(?:0[1-9a-f]|[1-7][0-9a-f])[0-9a-f]{30}$/;
 /** A chain that is ours in every respect but dates. */
 export interface JudgedChain {
   readonly leaf: PeerCertificate;
-  /** Of the leaf: SubjectPublicKeyInfo, DER. */
-  readonly publicKey: Uint8Array;
+  /** The leaf, parsed. */
+  readonly certificate: X509Certificate;
   /** When every certificate of it is valid, the root included. */
   readonly notBefore: Date;
   readonly notAfter: Date;
@@ -101,7 +101,7 @@ export class ChainJudge {
     const earlier = (a: Date, b: Date) => (a < b ? a : b);
     return {
       leaf: judged,
-      publicKey: publicKeyOf(x509),
+      certificate: x509,
       notBefore: all.map(({ notBefore }) => notBefore).reduce(later),
       notAfter: all.map(({ notAfter }) => notAfter).reduce(earlier),
     };

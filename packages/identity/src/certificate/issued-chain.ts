@@ -29,11 +29,11 @@ export function checkIssuedChain(chain: readonly Uint8Array[], expected: Expecte
   // From the next connection on, the device trusts these and no others.
   if (judge.trustDomains.some((each) => each !== trustDomain))
     throw unusable('it came with a root of another trust domain');
-  const { leaf, publicKey } = judge.judge(chain);
+  const { leaf, certificate } = judge.judge(chain);
   const { spiffeId } = leaf;
   if (spiffeId.kind !== 'device' || spiffeId.id !== deviceId || spiffeId.trustDomain !== trustDomain)
     throw unusable('it names another device');
-  if (Buffer.compare(publicKey, tlsKey.publicKey) !== 0) throw unusable('it certifies another key');
+  if (!tlsKey.isKeyOf(certificate)) throw unusable('it certifies another key');
 }
 
 const unusable = (why: string) =>

@@ -5,7 +5,8 @@ import { P256Key } from './tls-key.ts';
 
 export class LocalSigner extends P256Key implements Signer {
   static generate(): LocalSigner {
-    return new LocalSigner(P256Key.generateKey());
+    const { privateKey, publicKey } = P256Key.generateKey();
+    return new LocalSigner(privateKey, publicKey);
   }
 
   /** @throws SECRET_CORRUPT */

@@ -7,7 +7,9 @@ import {
   ECDH,
   generateKeyPairSync,
   type KeyObject,
+  type KeyPairKeyObjectResult,
   sign,
+  type X509Certificate,
 } from 'node:crypto';
 import { inspect } from 'node:util';
 import { IdentityError } from '../errors.ts';
@@ -70,18 +72,24 @@ export abstract class P256Key {
   readonly #key: KeyObject;
   #publicKey: Uint8Array | undefined;
 
-  protected constructor(key: KeyObject) {
+  protected constructor(key: KeyObject, publicKey?: KeyObject) {
     this.#key = key;
+    if (publicKey) this.#publicKey = spkiOf(publicKey);
   }
 
   /** SubjectPublicKeyInfo, DER, 91 bytes. */
   get publicKey(): Uint8Array {
-    this.#publicKey ??= new Uint8Array(createPublicKey(this.#key).export({ type: 'spki', format: 'der' }));
+    this.#publicKey ??= spkiOf(createPublicKey(this.#key));
     return this.#publicKey;
   }
 
-  protected static generateKey(): KeyObject {
-    return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+  /** Whether the certificate is for this key. */
+  isKeyOf(certificate: X509Certificate): boolean {
+    return certificate.checkPrivateKey(this.#key);
+  }
+
+  protected static generateKey(): KeyPairKeyObjectResult {
+    return generateKeyPairSync('ec', { namedCurve: 'P-256' });
   }
 
   protected static readKey(pkcs8: Uint8Array): KeyObject {
@@ -135,10 +143,13 @@ export abstract class P256Key {
   }
 }
 
+const spkiOf = (key: KeyObject) => new Uint8Array(key.export({ type: 'spki', format: 'der' }));
+
 /** The key of a device's or daemon's certificate. It is made where it is used and never leaves. */
 export class TlsKey extends P256Key {
   static generate(): TlsKey {
-    return new TlsKey(P256Key.generateKey());
+    const { privateKey, publicKey } = P256Key.generateKey();
+    return new TlsKey(privateKey, publicKey);
   }
 
   /** @throws SECRET_CORRUPT */
