@@ -7,7 +7,6 @@ import {
   ECDH,
   generateKeyPairSync,
   type KeyObject,
-  type KeyPairKeyObjectResult,
   sign,
   type X509Certificate,
 } from 'node:crypto';
@@ -88,7 +87,7 @@ export abstract class P256Key {
     return certificate.checkPrivateKey(this.#key);
   }
 
-  protected static generateKey(): KeyPairKeyObjectResult {
+  protected static generateKey(): { readonly privateKey: KeyObject; readonly publicKey: KeyObject } {
     return generateKeyPairSync('ec', { namedCurve: 'P-256' });
   }
 
