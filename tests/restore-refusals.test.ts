@@ -99,7 +99,15 @@ for (const [who, lose] of Object.entries<(daemon: TestDaemon, folder: string) =>
     await daemon.stop();
     await lose(daemon, folder);
     await expectCode(restoreHome(daemon.home, { file, passphrase }), 'REVOCATIONS_UNKNOWN');
-    await restoreHome(daemon.home, { file, passphrase, revokedSince: [device.identity.id] });
+    // A mistyped id would bring back the device that was meant.
+    const { id } = device.identity;
+    const mistyped = `${id.slice(0, -1)}${id.endsWith('X') ? 'Y' : 'X'}`;
+    for (const wrong of [mistyped, mistyped.slice(-8), id.slice(-3), '', id.slice(0, 25) + id])
+      await assert.rejects(restoreHome(daemon.home, { file, passphrase, revokedSince: [id, wrong] }), {
+        code: 'DEVICE_NOT_FOUND',
+        message: /is no device of the backup.*--revoked-later/,
+      });
+    await restoreHome(daemon.home, { file, passphrase, revokedSince: [id.slice(-8).toLowerCase()] });
     const again = await TestDaemon.start(t, options);
     await expectCode((await again.node(enrollment)).status({}), 'DEVICE_REVOKED');
     assert.equal((await again.admin.verifyAudit({})).ok, true);
@@ -121,7 +129,7 @@ test('a device from after the backup that was revoked stays out: its id, its key
     const { revoked } = await restoreHome(daemon.home, {
       file,
       passphrase,
-      ...(revokedSince && { revokedSince: [gone.identity.id] }),
+      ...(revokedSince && { revokedLater: [gone.identity.id] }),
     });
     assert.deepEqual(revoked, [gone.identity.id]);
     const again = await TestDaemon.start(t, options);

@@ -268,7 +268,7 @@ export class Operator {
       file,
       passphrase,
       clock: this.#daemon.clock,
-      ...(isDiskLost && { revokedSince: this.#invariants.shutOutSince(atMs) as DeviceId[] }),
+      ...(isDiskLost && { revokedLater: this.#invariants.shutOutSince(atMs) as DeviceId[] }),
     });
     this.#invariants.restored(atMs, isDiskLost);
     for (const id of revoked) this.#invariants.deviceRevoked(id, 'yes');

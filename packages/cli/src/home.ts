@@ -18,6 +18,7 @@ export interface Home {
 
 /** `--home DIR`, else PALYRA_HOME, else `~/.palyra`. @throws USAGE when there is none of them */
 export function resolveHome(option: string | undefined, invocation: Invocation): Home {
+  if (option === '') throw new CliError('USAGE', '--home is empty. Name the folder: --home DIR');
   const given = option || invocation.palyraHome;
   const path = given ? resolve(given) : usualHome(userHomeOf(invocation));
   const isUsual = invocation.userHome !== undefined && path === usualHome(invocation.userHome);

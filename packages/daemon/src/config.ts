@@ -45,7 +45,8 @@ export const configSchema = z.strictObject({
   quic: z
     .strictObject({
       enabled: z.boolean().default(true),
-      host: host.default('::'),
+      /** Default: the node listener's. */
+      host: host.optional(),
       /** Default: the number of the node listener's port. */
       port: port.optional(),
       /** `fast` is io_uring, where the kernel allows it. */

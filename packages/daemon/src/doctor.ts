@@ -41,7 +41,7 @@ const lowSpaceBytes = 64 * 1024 * 1024;
 export interface ExamineOptions {
   /** The daemon's configuration. Default: the one with which it was started last. */
   readonly configFile?: string;
-  /** As a start would see it: a home without a daemon is no problem, and a configuration elsewhere has to be named. */
+  /** As a start would see it: a home without a daemon is no problem. */
   readonly beforeStart?: boolean;
 }
 
@@ -71,8 +71,7 @@ export async function examineHome(
   await find('home', () => examineFolder(homePath, paths, isNew));
   let config: DaemonConfig | undefined;
   await find('configuration', async () => {
-    // A start does not remember with which configuration the last one was made.
-    if (configFile !== undefined || !beforeStart) paths = await findDaemon(homePath, configFile);
+    paths = await findDaemon(homePath, configFile);
     config = await readConfig(paths.config, { mustExist: paths.isConfigNamed });
     const problems = await unusableSettings(config, paths);
     if (problems.length > 0) return problems.map(({ message }) => problem('configuration', message));

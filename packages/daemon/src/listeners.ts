@@ -19,7 +19,7 @@ export function placesOf(config: DaemonConfig): Place[] {
   const places: (Place | undefined)[] = [
     { name: 'pairing', ...pairing },
     { name: 'node', ...node },
-    quic.enabled ? { name: 'quic', host: quic.host, port: quic.port ?? node.port } : undefined,
+    quic.enabled ? quicPlace(config) : undefined,
     publish.port === undefined ? undefined : { name: 'publish', host: publish.host, port: publish.port },
     metrics.port === undefined ? undefined : { name: 'metrics', host: metrics.host, port: metrics.port },
     console.enabled && console.port !== undefined
@@ -27,6 +27,10 @@ export function placesOf(config: DaemonConfig): Place[] {
       : undefined,
   ];
   return places.filter((place) => place !== undefined);
+}
+
+export function quicPlace({ quic, node }: Pick<DaemonConfig, 'quic' | 'node'>): Place {
+  return { name: 'quic', host: quic.host ?? node.host, port: quic.port ?? node.port };
 }
 
 /** What listening there brings. @throws UNREACHABLE naming listener, address and setting. */

@@ -1,6 +1,7 @@
 // Where the configuration says that the secret store's master key comes from, now and after a rekey.
 
 import {
+  checkStrength,
   FilesystemSecretStore,
   IdentityError,
   type MasterKey,
@@ -38,7 +39,7 @@ export async function mustGiveMasterKey({ masterKey }: DaemonConfig): Promise<vo
   if (masterKey.from === 'key-file') return;
   const { from, path } = masterKey;
   await withSetting('masterKey.path', async () =>
-    from === 'credential' ? masterKeyFromCredential({ path }) : readPassphrase(path),
+    from === 'credential' ? masterKeyFromCredential({ path }) : checkStrength(await readPassphrase(path)),
   );
 }
 

@@ -43,10 +43,12 @@ export interface RestoreOptions {
   /** A configuration elsewhere, with which the daemon is started. Default: the one in the backup becomes config.json. */
   readonly configFile?: string;
   /**
-   * Devices that were revoked after the backup was made; `none` when the operator knows that there were none. Undefined
-   * only where the registry that is being replaced can tell.
+   * Devices of the backup that were revoked after it was made, each by its id or enough of its beginning or end; `none`
+   * when the operator knows that there were none. Undefined only where the registry that is being replaced can tell.
    */
-  readonly revokedSince?: readonly DeviceId[] | 'none';
+  readonly revokedSince?: readonly string[] | 'none';
+  /** Devices that were revoked after the backup, also when it does not know them. Default: none. */
+  readonly revokedLater?: readonly DeviceId[];
   /** Default: the system's. */
   readonly clock?: RunningClock;
 }
@@ -145,16 +147,46 @@ async function refuseAgain(
   restored: IdentityManager,
   head: BackupHead,
   replacedPath: string,
-  { revokedSince }: RestoreOptions,
+  { revokedSince, revokedLater }: RestoreOptions,
 ): Promise<DeviceId[]> {
+  const named = revokedSince === undefined || revokedSince === 'none' ? [] : revokedSince;
+  const ids = [...(await devicesNamed(restored.registry, named)), ...(revokedLater ?? [])];
   const { revoked, doubt } = await askReplaced(restored, head, replacedPath);
   if (doubt !== undefined) {
-    if (revokedSince === undefined) throw revocationsUnknown(new Date(head.madeAtMs), doubt);
+    if (revokedSince === undefined && revokedLater === undefined)
+      throw revocationsUnknown(new Date(head.madeAtMs), doubt);
     await takeEveryGrant(restored);
   }
-  const named = revokedSince === undefined || revokedSince === 'none' ? [] : revokedSince;
-  return [...revoked, ...(await revokeNamed(restored, named))];
+  return [...revoked, ...(await revokeNamed(restored, ids))];
 }
+
+/** @throws DEVICE_NOT_FOUND: with a mistyped id the device that was meant would come back. */
+async function devicesNamed(registry: RegistryReads, named: readonly string[]): Promise<DeviceId[]> {
+  if (named.length === 0) return [];
+  const ids: DeviceId[] = [];
+  for (let after = ''; ; after = ids.at(-1)!) {
+    const page = await registry.devices({ limit: devicesAtOnce, after });
+    ids.push(...page.map(({ id }) => id));
+    if (page.length < devicesAtOnce) break;
+  }
+  return named.map((each) => {
+    const wanted = each.toUpperCase();
+    const found =
+      wanted.length < shortestReference
+        ? []
+        : ids.filter((id) => id.startsWith(wanted) || id.endsWith(wanted));
+    if (found.length === 1) return found[0]!;
+    throw new IdentityError(
+      'DEVICE_NOT_FOUND',
+      found.length > 1
+        ? `"${each}" is ${found.length} devices of the backup: ${found.join(', ')}. Give more of the id. Nothing was changed.`
+        : `"${each}" is no device of the backup: give its id, or at least ${shortestReference} characters of its beginning or end. A device that was paired after the backup and revoked since is named with --revoked-later and its whole id. Nothing was changed.`,
+    );
+  });
+}
+
+const devicesAtOnce = 500;
+const shortestReference = 4;
 
 interface Told {
   readonly revoked: readonly DeviceId[];

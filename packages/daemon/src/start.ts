@@ -26,8 +26,8 @@ import { type Console, refuseLogin, refuseWithoutConsole, startConsole } from '.
 import { HealthHistory } from './console-health.ts';
 import { DeviceChannels } from './device-channels.ts';
 import { withFileErrors } from './file-error.ts';
-import { rememberConfig, takeHome, withConfig } from './home.ts';
-import { listenAt, type Place, unusablePlaces } from './listeners.ts';
+import { findDaemon, rememberConfig, takeHome } from './home.ts';
+import { listenAt, type Place, quicPlace, unusablePlaces } from './listeners.ts';
 import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { nodeRoutes } from './node-service.ts';
 import { Notice } from './notice.ts';
@@ -44,7 +44,7 @@ export interface StartOptions {
   readonly home: string;
   /** Default: what the file says, or the defaults when there is none. */
   readonly config?: DaemonConfigInput;
-  /** Default: `<home>/daemon/config.json`. Commands of this home find it until the next start. */
+  /** Default: that of the last start; of the first, `<home>/daemon/config.json`. */
   readonly configFile?: string;
   /** Default: the system's. */
   readonly clock?: RunningClock;
@@ -116,7 +116,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
   const startedAt = clock.now();
   const taken = await takeHome(options.home);
   cleanup.push(() => (attempt.mustKeep ? taken.release() : taken.abandon()));
-  const home = options.configFile === undefined ? taken : withConfig(taken, options.configFile);
+  const home = options.config ? taken : { ...taken, ...(await findDaemon(options.home, options.configFile)) };
   const config = options.config
     ? parseConfig(options.config, 'The configuration')
     : await readConfig(home.config, { mustExist: home.isConfigNamed });
@@ -296,7 +296,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
   const listeners = [
     { name: 'pairing', address: `${bracketed(config.pairing.host)}:${pairing.port}` },
     { name: 'node', address: `${bracketed(config.node.host)}:${node.port}` },
-    ...(quic ? [{ name: 'quic', address: `${bracketed(config.quic.host)}:${quic.port}` }] : []),
+    ...(quic ? [{ name: 'quic', address: `${bracketed(quicPlace(config).host)}:${quic.port}` }] : []),
     { name: 'admin', address: home.adminSocket },
   ];
   if (config.publish.port !== undefined) {
@@ -429,12 +429,15 @@ function listen(
 
 /** @returns a problem where this machine has no QUIC library; devices then use HTTP/2. */
 async function startQuic(
-  { quic, node }: DaemonConfig,
+  config: DaemonConfig,
   options: Omit<QuicRuntimeOptions, 'host' | 'port' | 'runtime'>,
 ): Promise<QuicRuntime | IdentityError> {
   try {
-    const at = { name: 'quic', host: quic.host, port: quic.port ?? node.port } as const;
-    return await listenAt(at, QuicRuntime.start({ ...options, ...quic, port: at.port }));
+    const at = quicPlace(config);
+    return await listenAt(
+      at,
+      QuicRuntime.start({ ...options, ...config.quic, host: at.host, port: at.port }),
+    );
   } catch (error) {
     if (!hasCode(error, 'QUIC_UNAVAILABLE')) throw error;
     const problem = withoutQuic(error);

@@ -26,6 +26,7 @@ interface BackupOptions extends PassphraseOptions {
 
 interface RestoreOptions extends PassphraseOptions {
   readonly revoked: readonly string[];
+  readonly revokedLater: readonly string[];
   readonly noneRevoked?: boolean;
 }
 
@@ -62,8 +63,14 @@ export function addBackup(program: Command, cli: () => Cli): void {
       .option('--config <file>', 'start the daemon with this configuration, not with the one in the backup')
       .option(
         '--revoked <device>',
-        'a device that was revoked after the backup; once for each',
-        (id: string, ids: readonly string[]) => [...ids, id],
+        'a device of the backup that was revoked after it, by its id or an end of it; once for each',
+        eachOne,
+        [],
+      )
+      .option(
+        '--revoked-later <id>',
+        'a device that was both paired and revoked after the backup; once for each',
+        eachOne,
         [],
       )
       .option('--none-revoked', 'no device was revoked after the backup')
@@ -119,16 +126,19 @@ async function backup(cli: Cli, file: string, options: BackupOptions): Promise<v
   );
 }
 
+const eachOne = (given: string, before: readonly string[]) => [...before, given];
+
 function inToken({ provider, token, serial }: BackupSummary['caKeys']): string {
   if (provider !== 'pkcs11') return '';
   return `\nThe keys of the CA are NOT in it: they are in the token "${token}" (serial number ${serial}). A restore needs that token, its PIN file and its module.`;
 }
 
 async function restore(cli: Cli, file: string, options: RestoreOptions): Promise<void> {
-  if (options.noneRevoked && options.revoked.length > 0) {
+  const revokedLater = options.revokedLater.map(parseDeviceId);
+  if (options.noneRevoked && options.revoked.length + revokedLater.length > 0) {
     throw new CliError('USAGE', 'Either name the revoked devices, or say that there were none.');
   }
-  const revokedSince = options.noneRevoked ? 'none' : options.revoked.map(parseDeviceId);
+  const revokedSince = options.noneRevoked ? 'none' : options.revoked;
   await checkReadable(file);
   const { restoreHome } = await import('@palyra/daemon');
   const passphrase = await passphraseOf(cli, options, false);
@@ -138,6 +148,7 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
     passphrase,
     ...configFile(options),
     ...(revokedSince.length > 0 && { revokedSince }),
+    ...(revokedLater.length > 0 && { revokedLater }),
   }).finally(stopProgress);
   const madeAtMs = restored.madeAt.getTime();
   cli.output.answer(
@@ -151,7 +162,8 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
     () =>
       [
         `Restored ${restored.trustDomain} as it was at ${formatTime(madeAtMs, cli.now())}, with ${restored.devices} devices.`,
-        `Revoked again: ${restored.revoked.length}. Devices that were paired since have to pair again.`,
+        `Revoked again: ${restored.revoked.length}${restored.revoked.map((id) => `\n  ${id}`).join('')}`,
+        `Devices that were paired since have to pair again.`,
         ...(restored.replaced ? [`The state from before is in ${restored.replaced}`] : []),
         `Start it: ${followUp(cli, options.config === undefined ? 'daemon' : `daemon --config ${quoted(resolve(options.config))}`)}`,
       ].join('\n'),

@@ -72,7 +72,7 @@ test('backup, doctor, rekey and restore work with the configuration the daemon w
   assert.deepEqual((await readdir(elsewhere)).sort(), ['config.json', 'master.key.away']);
 });
 
-test('a configuration in the home is found after one elsewhere', async (t) => {
+test('a start takes the configuration of the last one, until it is told another', async (t) => {
   const folder = await temporaryFolder(t);
   const home = join(folder, 'home');
   const configFile = join(folder, 'config.json');
@@ -81,6 +81,10 @@ test('a configuration in the home is found after one elsewhere', async (t) => {
   const started = async (options: object) => (await startDaemon({ home, ...options })).close();
   await started({ configFile });
   await writeFile(join(home, 'daemon', 'config.json'), JSON.stringify(config));
+  await started({});
+  const before = await runRecorded({ args: ['--home', home, '--json', 'doctor'] });
+  assert.ok(before.stdout.includes(configFile), before.stdout);
+  await started({ configFile: join(home, 'daemon', 'config.json') });
   await started({});
   const { stdout } = await runRecorded({ args: ['--home', home, '--json', 'doctor'] });
   assert.ok(stdout.includes(join(home, 'daemon', 'config.json')), stdout);

@@ -30,7 +30,10 @@ export function addDaemon(program: Command, cli: () => Cli): void {
       .description(
         'Run the daemon here, until Ctrl-C. The first start makes its keys and certificates.\n\nShows a fresh pairing code and a QR code. Under a service manager use --no-code, or the code ends up in a log.',
       )
-      .option('--config <file>', 'the configuration (default: daemon/config.json in the home)')
+      .option(
+        '--config <file>',
+        'the configuration (default: the one of the last start; of the first, daemon/config.json in the home)',
+      )
       .option('--check', 'start nothing: say everything that would stop a start')
       .option('--no-code', 'make no pairing code at the start')
       .action((options: DaemonOptions) => daemon(cli(), options)),
