@@ -24,7 +24,7 @@ import { quicProblem } from '@palyra/transport-quic';
 import { readCaKeys } from './ca-key.ts';
 import { type DaemonConfig, readConfig } from './config.ts';
 import { type DaemonPaths, daemonPaths, findDaemon, mustBePrivate } from './home.ts';
-import { unusablePlaces } from './listeners.ts';
+import { type Place, placesOf, unusablePlaces } from './listeners.ts';
 import { unusableSettings } from './obstacles.ts';
 import { readSecrets } from './open-home.ts';
 import { withoutQuic } from './problems.ts';
@@ -85,7 +85,7 @@ export async function examineHome(
       ? `${paths.config} can be used.`
       : 'There is no config.json: the defaults hold.';
   });
-  await find('listeners', () => examineListeners(config, paths));
+  await find('listeners', () => examineListeners(homePath, config, paths));
   if (isNew || !(await isThere(paths.path))) return findings;
   await find('disk', () => examineSpace(paths));
   let secrets: FilesystemSecretReader | undefined;
@@ -169,14 +169,24 @@ async function examineFolder(homePath: string, { path }: DaemonPaths, isNew: boo
 }
 
 async function examineListeners(
+  homePath: string,
   config: DaemonConfig | undefined,
   { adminSocket }: DaemonPaths,
 ): Promise<string | Finding[]> {
   if (!config) return [];
-  if (await answers(adminSocket)) return 'The daemon runs, and has what it listens on.';
-  const problems = await unusablePlaces(config);
+  const runs = await answers(adminSocket);
+  const problems = await unusablePlaces(config, runs ? await placesNow(homePath) : []);
   if (problems.length > 0) return problems.map(({ message }) => problem('listeners', message));
-  return 'Every port of the configuration is free.';
+  return runs
+    ? 'The daemon runs, and every port of the configuration is its own or free.'
+    : 'Every port of the configuration is free.';
+}
+
+/** Of a daemon that runs. */
+async function placesNow(homePath: string): Promise<Place[]> {
+  const { config } = await findDaemon(homePath);
+  // One that has been spoilt since says nothing about the daemon.
+  return readConfig(config).then(placesOf, () => []);
 }
 
 async function answers(socket: string): Promise<boolean> {

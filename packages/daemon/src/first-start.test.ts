@@ -133,3 +133,33 @@ test('what the configuration names and is not there is reported at once, by doct
   assert.deepEqual(new Set(sound.map(({ verdict }) => verdict)), new Set(['ok']), JSON.stringify(sound));
   await assert.rejects(access(home), { code: 'ENOENT' });
 });
+
+test('while the daemon runs, a configuration for its next start is looked at whole', async (t) => {
+  const { tcp } = await takenPorts(t);
+  const folder = temporaryFolder();
+  const home = join(folder, 'home');
+  const daemon = await startDaemon({ home, config: quiet });
+  t.after(() => daemon.close(AbortSignal.abort()));
+  const nodePort = Number(
+    daemon.listeners
+      .find(({ name }) => name === 'node')!
+      .address.split(':')
+      .at(-1),
+  );
+  await writeFile(
+    join(home, 'daemon', 'config.json'),
+    JSON.stringify({ ...quiet, node: { host, port: nodePort } }),
+  );
+  const configFile = join(folder, 'next.json');
+  const next = { ...quiet, node: { host, port: nodePort }, metrics: { port: tcp } };
+  await writeFile(configFile, JSON.stringify(next));
+  const listeners = async () =>
+    (await examineHome(home, new Date(), { configFile, beforeStart: true })).filter(
+      ({ check }) => check === 'listeners',
+    );
+  const [found, ...others] = await listeners();
+  assert.match(found!.message, /metrics\.port/);
+  assert.deepEqual(others, []);
+  await writeFile(configFile, JSON.stringify({ ...next, metrics: {} }));
+  assert.equal((await listeners())[0]!.verdict, 'ok');
+});

@@ -205,7 +205,7 @@ export async function mustBePrivate(home: string): Promise<void> {
         ? [`Run as root: chown -R ${user} ${entries(foreign).map(quoted).join(' ')}`]
         : []),
       ...(open.length > 0 ? [`Run: ${commandsFor(entries(open), [home, path])}`] : []),
-    ].join(' '),
+    ].join('\n'),
   );
 }
 

@@ -3,6 +3,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, isIPv6 } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import { IdentityError } from '@palyra/identity';
 import type { DaemonConfig } from './config.ts';
 
@@ -42,10 +43,17 @@ export async function listenAt<T>(place: Place, listening: Promise<T>): Promise<
   }
 }
 
-/** Tries every one, for a moment: nothing of the daemon may listen. @returns an error for each that cannot be used. */
-export async function unusablePlaces(config: DaemonConfig): Promise<IdentityError[]> {
+/**
+ * Tries every one, for a moment.
+ * @param held where the daemon listens now; these are not tried.
+ * @returns an error for each that cannot be used.
+ */
+export async function unusablePlaces(
+  config: DaemonConfig,
+  held: readonly Place[] = [],
+): Promise<IdentityError[]> {
   const problems: IdentityError[] = [];
-  const held: { close(): unknown }[] = [];
+  const bound: { close(): unknown }[] = [];
   const tried: Place[] = [];
   for (const place of placesOf(config)) {
     const other = tried.find((each) => isSamePort(each, place));
@@ -60,12 +68,12 @@ export async function unusablePlaces(config: DaemonConfig): Promise<IdentityErro
       continue;
     }
     try {
-      held.push(await bind(place));
+      if (!held.some((each) => isDeepStrictEqual(each, place))) bound.push(await bind(place));
     } catch (cause) {
       problems.push(cannotListen(place, cause));
     }
   }
-  await Promise.all(held.map((each) => each.close()));
+  await Promise.all(bound.map((each) => each.close()));
   return problems;
 }
 

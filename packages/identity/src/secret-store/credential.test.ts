@@ -71,7 +71,7 @@ test('a credential that is not there, or is a folder, is said so', async (t) => 
   const folder = await temporaryFolder(t);
   await rejects(masterKeyFromCredential({ path: join(folder, 'none') }), {
     code: 'STORE_FAILED',
-    message: /no credential at/,
+    message: /is not there/,
   });
   await mkdir(join(folder, 'folder'));
   await rejects(masterKeyFromCredential({ path: join(folder, 'folder') }), { code: 'STORE_PERMISSIONS' });

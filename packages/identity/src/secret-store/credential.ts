@@ -35,7 +35,7 @@ export async function readCredential(file: string, maxBytes: number): Promise<Ui
   if (bytes !== undefined) return bytes;
   throw new IdentityError(
     'STORE_FAILED',
-    `There is no credential at ${resolve(file)}. Check that the service is given one and that the path is right.`,
+    `${resolve(file)} is not there. Check the path, and that a service is given its credential.`,
   );
 }
 
