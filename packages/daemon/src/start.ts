@@ -189,8 +189,10 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     listeners: () => listeners,
     problems: async () => {
       const keyProblem = await keyWatch.problem();
+      const issuerProblem = identity.issuerProblem();
       return [
         ...(keyProblem ? [{ part: 'ca key' as const, error: keyProblem }] : []),
+        ...(issuerProblem ? [{ part: 'issuing ca' as const, error: issuerProblem }] : []),
         ...(quicProblem ? [{ part: 'quic' as const, error: quicProblem }] : []),
       ];
     },
