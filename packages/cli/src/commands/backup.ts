@@ -1,7 +1,7 @@
 // `palyra backup`, `palyra restore`, `palyra secrets rekey`, `palyra doctor`: a daemon's state as a whole.
 
 import { access, constants, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import type { BackupSummary, ExamineOptions } from '@palyra/daemon';
 import { parseDeviceId } from '@palyra/identity';
 import type { Command } from 'commander';
@@ -140,6 +140,7 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
     ...(revokedSince.length > 0 && { revokedSince }),
   }).finally(stopProgress);
   const madeAtMs = restored.madeAt.getTime();
+  const start = await startCommand(cli, options);
   cli.output.answer(
     {
       made_at: isoTime(madeAtMs),
@@ -153,7 +154,7 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
         `Restored ${restored.trustDomain} as it was at ${formatTime(madeAtMs, cli.now())}, with ${restored.devices} devices.`,
         `Revoked again: ${restored.revoked.length}. Devices that were paired since have to pair again.`,
         ...(restored.replaced ? [`The state from before is in ${restored.replaced}`] : []),
-        `Start it: ${followUp(cli, options.config === undefined ? 'daemon' : `daemon --config ${quoted(resolve(options.config))}`)}`,
+        `Start it: ${start}`,
       ].join('\n'),
   );
 }
@@ -211,6 +212,13 @@ export async function report(cli: Cli, options: ExamineOptions): Promise<void> {
 /** As the daemon's functions take it. */
 export function configFile({ config }: ConfigOptions): { readonly configFile?: string } {
   return config === undefined ? {} : { configFile: config };
+}
+
+/** What starts the daemon with the configuration that it was started with last. */
+export async function startCommand(cli: Cli, { config }: ConfigOptions): Promise<string> {
+  const { findDaemon } = await import('@palyra/daemon');
+  const paths = await findDaemon(cli.home.path, config);
+  return followUp(cli, paths.isConfigNamed ? `daemon --config ${quoted(paths.config)}` : 'daemon');
 }
 
 async function passphraseOf(cli: Cli, options: PassphraseOptions, twice: boolean): Promise<string> {
