@@ -3,13 +3,14 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { access, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import type { DaemonConfigInput } from './config.ts';
 import { examineHome } from './doctor.ts';
+import { findDaemon } from './home.ts';
 import { startDaemon } from './start.ts';
 
 const host = '127.0.0.1';
@@ -132,4 +133,20 @@ test('what the configuration names and is not there is reported at once, by doct
   const sound = await examineHome(home, new Date(), { configFile, beforeStart: true });
   assert.deepEqual(new Set(sound.map(({ verdict }) => verdict)), new Set(['ok']), JSON.stringify(sound));
   await assert.rejects(access(home), { code: 'ENOENT' });
+});
+
+test('a start that fails does not change with which configuration the daemon was started last', async (t) => {
+  const { tcp } = await takenPorts(t);
+  const folder = temporaryFolder();
+  const home = join(folder, 'home');
+  const [good, bad] = [join(folder, 'good.json'), join(folder, 'bad.json')];
+  await writeFile(good, JSON.stringify(quiet));
+  await writeFile(bad, JSON.stringify({ ...quiet, metrics: { port: tcp } }));
+  await (await startDaemon({ home, configFile: good })).close();
+  for (const configFile of [{ configFile: bad }, {}]) {
+    if (!('configFile' in configFile))
+      await writeFile(join(home, 'daemon', 'config.json'), await readFile(bad));
+    await assert.rejects(startDaemon({ home, ...configFile }), { code: 'UNREACHABLE' });
+    assert.equal((await findDaemon(home)).config, good);
+  }
 });
