@@ -165,6 +165,28 @@ test('a first start with the clock a year behind mends itself when it is right',
   }
 });
 
+test('a clock that is set again and again keeps the CA from being renewed, which is said in time', async (t) => {
+  const { clock, start, issuing } = await home(t);
+  const identity = await start();
+  assert.equal(identity.issuerProblem(), undefined);
+  for (let at = 0; at < 71; at += 1) {
+    clock.advance(day);
+    clock.jump((at % 2 ? 1 : -1) * 11 * minute);
+    await identity.tick();
+  }
+  assert.equal(identity.issuerProblem(), undefined, 'one may be due for a while');
+  clock.advance(5 * day);
+  clock.jump(11 * minute);
+  await identity.tick();
+  assert.equal((await issuing()).length, 1);
+  assert.match(identity.issuerProblem()!.message, /clock.*again and again.*restart/is);
+  assert.equal(identity.issuerProblem()!.code, 'CLOCK_WRONG');
+  clock.advance(steadyAfterMs);
+  await identity.tick();
+  assert.equal((await issuing()).length, 2);
+  assert.equal(identity.issuerProblem(), undefined);
+});
+
 test('a clock that goes a little wrong, or is slewed, is none that jumps', async (t) => {
   const { clock, start, issuing } = await home(t);
   const identity = await start();

@@ -27,12 +27,13 @@ async function home(t: TestContext, startedMs: number) {
   const parts = { secrets, registry, clock };
   const start = () => IdentityManager.open(parts);
   const costs: SetAsideCost[] = [];
-  const setAside = (agree = true) =>
+  const setAside = (agree = true, meanwhile = () => {}) =>
     setAsideMisdated({
       ...parts,
       authorityKeys: new SecretStoreKeys(secrets),
       agree: async (cost) => {
         costs.push(cost);
+        meanwhile();
         if (!agree) throw new Error('no');
       },
     });
@@ -142,6 +143,24 @@ test('in a rotation whose two roots are wrong, both go', async (t) => {
     assert.equal(identity.trustBundle.length, 1);
     await works(identity, clock);
   }
+});
+
+test('a clock that is set right while the person is asked takes the question back', async (t) => {
+  const { clock, start, setAside, states, first } = await home(t, 0);
+  clock.jump(-year);
+  const error = await expectCode(
+    setAside(true, () => clock.jump(year)),
+    'CLOCK_WRONG',
+  );
+  assert.match(error.message, /Nothing was changed/);
+  assert.deepEqual(await states(), ['issuing active', 'root active']);
+  assert.equal((await start()).rootFingerprint, first.rootFingerprint);
+});
+
+test('a person may take an hour to answer', async (t) => {
+  const { clock, start, setAside } = await home(t, 5 * year);
+  await setAside(true, () => clock.advance(60 * 60_000));
+  await works(await start(), clock);
 });
 
 test('by a clock that cannot be right, nothing is set aside', async (t) => {

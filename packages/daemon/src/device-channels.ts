@@ -353,10 +353,7 @@ export class DeviceChannels {
       );
     }
     const known = capabilityCodes.find((code) => code === outcome.value?.code) ?? 'CAPABILITY_FAILED';
-    return new IdentityError(
-      known,
-      printable(outcome.value?.message ?? 'The device gave no result.').slice(0, 500),
-    );
+    return new IdentityError(known, shown(outcome.value?.message ?? 'The device gave no result.', 500));
   }
 }
 
@@ -470,4 +467,4 @@ const maxOwed = 1024;
 const maxCallId = 26;
 
 /** A device's own words, on their way to an operator's terminal. */
-const shown = (text: string): string => printable(text.slice(0, 200));
+const shown = (text: string, maxLength = 200): string => printable(text.slice(0, maxLength));

@@ -10,6 +10,7 @@ import { type TestContext, test } from 'node:test';
 import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import type { DaemonConfigInput } from './config.ts';
 import { examineHome } from './doctor.ts';
+import { findDaemon } from './home.ts';
 import { startDaemon } from './start.ts';
 
 const host = '127.0.0.1';
@@ -162,4 +163,16 @@ test('while the daemon runs, a configuration for its next start is looked at who
   assert.deepEqual(others, []);
   await writeFile(configFile, JSON.stringify({ ...next, metrics: {} }));
   assert.equal((await listeners())[0]!.verdict, 'ok');
+});
+
+test('a start that fails does not change with which configuration the daemon was started last', async (t) => {
+  const { tcp } = await takenPorts(t);
+  const folder = temporaryFolder();
+  const home = join(folder, 'home');
+  const [good, bad] = [join(folder, 'good.json'), join(folder, 'bad.json')];
+  await writeFile(good, JSON.stringify(quiet));
+  await writeFile(bad, JSON.stringify({ ...quiet, metrics: { port: tcp } }));
+  await (await startDaemon({ home, configFile: good })).close();
+  await assert.rejects(startDaemon({ home, configFile: bad }), { code: 'UNREACHABLE' });
+  assert.equal((await findDaemon(home)).config, good);
 });

@@ -1,9 +1,19 @@
 // The daemon's folder in a home: private to its user, and held by one daemon at a time.
 
 import type { Stats } from 'node:fs';
-import { lstat, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { IdentityError, makeParents, mustBeOwnFolder, quoted, takeByName } from '@palyra/identity';
+import { lstat, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import {
+  IdentityError,
+  makeParents,
+  mustBeOwnFolder,
+  quoted,
+  readPrivateFile,
+  removeLeftovers,
+  replaceFile,
+  takeByName,
+  withStoreErrors,
+} from '@palyra/identity';
 import { type DaemonConfig, readConfig } from './config.ts';
 import { withFileErrors } from './file-error.ts';
 
@@ -56,20 +66,18 @@ async function take(home: string): Promise<DaemonHome> {
   const lockPath = join(path, 'lock');
   const lock = await takeByName(lockPath, (holder) => inUse(home, holder));
   try {
-    // One that is gone again was of a start that failed.
-    if (!(await lstat(lockPath).catch(unlessMissing))) throw inUse(home, 'another process');
     // Of a restore that did not come as far as to take this one's place: what was refused since it does not know.
     await rm(join(home, restoredFolder), { recursive: true, force: true });
     const paths = daemonPaths(home);
-    const isLock = (name: string) => name.startsWith(basename(lockPath));
-    const present = (await readdir(path)).filter((name) => !isLock(name) || before.includes(name));
+    const present = (await readdir(path)).filter((name) => name !== 'lock.json' || before.includes(name));
     const isNew = ![paths.registry, paths.secrets].some((each) => present.includes(basename(each)));
     const release = () => lock.close();
     const abandon = async () => {
       if (!isNew) return release();
-      const keep = [...present, basename(paths.refusedPin)];
-      for (const name of await readdir(path))
-        if (!keep.includes(name)) await rm(join(path, name), { recursive: true, force: true });
+      for (const name of madeByStart(paths))
+        if (!present.includes(name)) await rm(join(path, name), { recursive: true, force: true });
+      // The last: whoever makes another one has the home.
+      if (!before.includes(basename(lockPath))) await rm(lockPath, { force: true });
       release();
       if (isMade) await rmdir(path).catch(unlessUsed);
       for (let made = home; firstMade && made.length >= firstMade.length; made = dirname(made))
@@ -80,6 +88,21 @@ async function take(home: string): Promise<DaemonHome> {
     lock.close();
     throw error;
   }
+}
+
+/** All that a daemon makes in its folder, but for the lock. */
+function madeByStart({
+  registry,
+  secrets,
+  masterKey,
+  adminSocket,
+  copies,
+  namedConfig,
+}: DaemonPaths): string[] {
+  const database = ['', '-journal', '-wal', '-shm'].map((end) => registry + end);
+  return [...database, secrets, masterKey, adminSocket, copies, namedConfig, 'lock.json'].map((each) =>
+    basename(each),
+  );
 }
 
 function unlessUsed(error: NodeJS.ErrnoException): void {
@@ -114,11 +137,26 @@ export async function checkHome(home: string): Promise<void> {
 /**
  * Where a daemon's files are that may have a configuration elsewhere.
  * @param config that file. Default: the one with which the daemon was started last.
+ * @throws STORE_PERMISSIONS, STORE_FAILED for what says which one that was.
  */
 export async function findDaemon(home: string, config?: string): Promise<DaemonPaths> {
   const paths = daemonPaths(home);
-  const named = config ?? (await readFile(paths.namedConfig, 'utf8').catch(unlessMissing));
-  return named ? withConfig(paths, named) : paths;
+  const named = config ?? (await rememberedConfig(paths));
+  return named === undefined ? paths : withConfig(paths, named);
+}
+
+/** As Linux has it. */
+const maxPathBytes = 4096;
+
+/** It names a file that is believed, so it is believed only where nobody else can have written it. */
+async function rememberedConfig({ namedConfig }: DaemonPaths): Promise<string | undefined> {
+  const bytes = await withStoreErrors(namedConfig, () => readPrivateFile(namedConfig, maxPathBytes));
+  const path = bytes && Buffer.from(bytes).toString();
+  if (path === undefined || isAbsolute(path)) return path;
+  throw new IdentityError(
+    'STORE_FAILED',
+    `${namedConfig} does not name the daemon's configuration. Name it: --config FILE`,
+  );
 }
 
 /**
@@ -141,10 +179,18 @@ export async function withStoppedDaemon<T>(
   }
 }
 
-/** For commands that are not told. */
-export async function rememberConfig({ config, isConfigNamed, namedConfig }: DaemonPaths): Promise<void> {
-  if (isConfigNamed) await writeFile(namedConfig, config, { mode: 0o600, flush: true });
-  else await rm(namedConfig, { force: true });
+/** For commands that are not told. After a crash or on a full disk, they know the one from before. */
+export async function rememberConfig({
+  path,
+  config,
+  isConfigNamed,
+  namedConfig,
+}: DaemonPaths): Promise<void> {
+  await withStoreErrors(namedConfig, async () => {
+    await removeLeftovers(path, namedConfig);
+    if (isConfigNamed) await replaceFile(namedConfig, Buffer.from(config));
+    else await rm(namedConfig, { force: true });
+  });
 }
 
 /** @param config a file elsewhere. */

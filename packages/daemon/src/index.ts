@@ -3,7 +3,7 @@ export { mustNotExist } from './backup-file.ts';
 export { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from './config.ts';
 export { type ExamineOptions, examineHome, type Finding } from './doctor.ts';
 export { type Explanation, explain } from './explain.ts';
-export { checkHome, takeHome } from './home.ts';
+export { checkHome, findDaemon, takeHome } from './home.ts';
 export { readPassphrase, rekeySecrets } from './master-key.ts';
 export { QuicRuntime, type QuicRuntimeOptions } from './quic-runtime.ts';
 export { type RestoreOptions, type RestoreSummary, restoreHome } from './restore.ts';

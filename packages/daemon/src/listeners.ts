@@ -108,7 +108,7 @@ function cannotListen({ name, host, port }: Place, error: unknown): IdentityErro
   const cause = error instanceof IdentityError && error.cause ? error.cause : error;
   const { code } = cause as NodeJS.ErrnoException;
   // A failure of another kind is none of the address.
-  if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) throw error;
+  if (typeof code !== 'string' || !/^E(?!RR_)[A-Z0-9_]+$/.test(code)) throw error;
   const off = name === 'console' ? ', or console.enabled to false' : '';
   const message = {
     EADDRINUSE: `${name === 'quic' ? 'UDP port' : 'Port'} ${port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port${off} ${inConfig}`,

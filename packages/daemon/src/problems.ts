@@ -3,7 +3,7 @@
 import { IdentityError } from '@palyra/identity';
 
 export interface Problem {
-  readonly part: 'ca key' | 'quic';
+  readonly part: 'ca key' | 'issuing ca' | 'quic';
   readonly error: IdentityError;
 }
 

@@ -132,8 +132,6 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
   const { secrets, registry } = await openHome(home, config, onError);
   cleanup.push(() => secrets.close());
   cleanup.push(() => registry.close());
-  // Its master key fits.
-  await rememberConfig(home);
   const authorityKeys = await openCaKeys(config, home, secrets, registry);
   /** Resolves when nothing that still runs is waited for any more. */
   const over = Promise.withResolvers<void>();
@@ -189,8 +187,10 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     listeners: () => listeners,
     problems: async () => {
       const keyProblem = await keyWatch.problem();
+      const issuerProblem = identity.issuerProblem();
       return [
         ...(keyProblem ? [{ part: 'ca key' as const, error: keyProblem }] : []),
+        ...(issuerProblem ? [{ part: 'issuing ca' as const, error: issuerProblem }] : []),
         ...(quicProblem ? [{ part: 'quic' as const, error: quicProblem }] : []),
       ];
     },
@@ -326,6 +326,8 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     ...adminOptions,
     consoleLogin: console?.login ?? refuseWithoutConsole,
   });
+  // Nothing else can keep it from starting, and no command finds it before.
+  await rememberConfig(home);
   const admin = await withFileErrors(home.adminSocket, () =>
     listenAdmin(home.adminSocket, adminServices, onError),
   );

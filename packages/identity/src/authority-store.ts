@@ -30,6 +30,8 @@ export interface LoadedAuthority {
   readonly trustDomain: string;
   readonly rootId: Ulid;
   readonly issuerId: Ulid;
+  /** When the CA that issues is valid. */
+  readonly issuerLife: Pick<AuthorityRecord, 'notBefore' | 'notAfter'>;
   readonly authority: CertificateAuthority;
   /** Every root that counts: prepared, active, trusted. DER, the active one first. */
   readonly trustBundle: readonly Uint8Array[];
@@ -90,7 +92,7 @@ export async function loadIssuing(
   options: AuthorityStoreOptions,
   trustDomain: string,
   when: 'start' | 'running' = 'running',
-): Promise<Pick<LoadedAuthority, 'rootId' | 'issuerId' | 'authority' | 'trustBundle' | 'issuers'>> {
+): Promise<Omit<LoadedAuthority, 'daemonId' | 'trustDomain'>> {
   const { registry, keys, clock, crypto } = options;
   const authorities = await registry.authorities();
   const root = authorities.find((each) => each.tier === 'root' && each.state === 'active');
@@ -121,7 +123,7 @@ export async function loadIssuing(
     (each) => each.tier === 'issuing' && each.state !== 'retired' && each.id !== issuing.id,
   );
   const issuers = [issuing, ...older].map(({ der }) => der);
-  return { rootId: root.id, issuerId: issuing.id, authority, trustBundle, issuers };
+  return { rootId: root.id, issuerId: issuing.id, issuerLife: issuing, authority, trustBundle, issuers };
 }
 
 const isActive = ({ state }: AuthorityRecord) => state === 'active';
@@ -141,9 +143,19 @@ function canIssue({ notBefore, notAfter }: AuthorityRecord, now: Date): boolean 
 /** An issuing CA that has no more left is no longer waited with, ms. */
 const leastLeftMs = 2 * steadyAfterMs;
 
-function isPastTwoThirds(certificate: { notBefore: Date; notAfter: Date }, now: Date): boolean {
-  const life = certificate.notAfter.getTime() - certificate.notBefore.getTime();
-  return now.getTime() >= certificate.notBefore.getTime() + (life * 2) / 3;
+const isPastTwoThirds = (life: LoadedAuthority['issuerLife'], now: Date) => isPast(2 / 3, life, now);
+
+function isPast(share: number, { notBefore, notAfter }: LoadedAuthority['issuerLife'], now: Date): boolean {
+  return now.getTime() >= notBefore.getTime() + (notAfter.getTime() - notBefore.getTime()) * share;
+}
+
+/** An issuing CA that another one should have followed weeks ago, or that has ended. */
+export function overdue(life: LoadedAuthority['issuerLife'], now: Date): IdentityError | undefined {
+  if (!isPast(5 / 6, life, now)) return undefined;
+  return new IdentityError(
+    'CLOCK_WRONG',
+    `The issuing CA ends at ${life.notAfter.toISOString()}, and the daemon has made no other: it does so when this machine's clock has gone on steadily for 10 minutes. If this stays so for longer, something sets the clock again and again, or changes the answers of its time servers: stop that, and restart the daemon if the CA has ended.`,
+  );
 }
 
 async function createDaemon(options: AuthorityStoreOptions): Promise<Ulid> {

@@ -4,6 +4,7 @@
 // Of a secret store: every open one holds it shared, and what moves or sweeps files (opening, rekey) takes it exclusively for
 // a moment. Of a home or an agent: whoever runs has it alone.
 
+import { lstatSync, type Stats } from 'node:fs';
 import { lstat, open, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import process from 'node:process';
@@ -19,10 +20,13 @@ const MAX_RETRIES = 100;
 
 export class FileLock {
   readonly #path: string;
+  readonly #stats: Stats;
   readonly #database: DatabaseSync;
 
-  private constructor(path: string, readOnly = false) {
+  /** @param stats of the file, from before it is opened: one that is replaced meanwhile is found out. */
+  private constructor(path: string, stats: Stats, readOnly = false) {
     this.#path = path;
+    this.#stats = stats;
     try {
       this.#database = new DatabaseSync(path, { timeout: 0, readOnly });
     } catch (cause) {
@@ -39,8 +43,9 @@ export class FileLock {
         if (error.code !== 'EEXIST') throw error;
       },
     );
-    checkPrivate(path, await lstat(path), 'file');
-    return new FileLock(path);
+    const stats = await lstat(path);
+    checkPrivate(path, stats, 'file');
+    return new FileLock(path, stats);
   }
 
   /** For who only looks, and only ever holds it shared. Undefined where there is none: nobody has the store open. */
@@ -48,13 +53,13 @@ export class FileLock {
     const stats = await lstat(path).catch(unlessMissing);
     if (stats === undefined) return undefined;
     checkPrivate(path, stats, 'file');
-    return new FileLock(path, true);
+    return new FileLock(path, stats, true);
   }
 
-  /** True when nobody else holds it. Lets go of what was held before. */
+  /** True when nobody else holds it, and others would find it at its path. Lets go of what was held before. */
   tryExclusive(): boolean {
     // A journal in memory: the lock must work on a full disk.
-    return this.#try('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+    return this.#try('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE') && this.#isInPlace();
   }
 
   /** Waits until nobody holds it exclusively. Lets go of what was held before. @throws HOME_IN_USE after 5 s. */
@@ -71,6 +76,12 @@ export class FileLock {
 
   close(): void {
     if (this.#database.isOpen) this.#database.close();
+  }
+
+  /** Whoever had it before may have removed it: then another process can have the file that is there now. */
+  #isInPlace(): boolean {
+    const present = lstatSync(this.#path, { throwIfNoEntry: false });
+    return present?.ino === this.#stats.ino && present.dev === this.#stats.dev;
   }
 
   #try(begin: string): boolean {

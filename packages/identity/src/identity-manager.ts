@@ -7,6 +7,7 @@ import {
   type LoadedAuthority,
   loadIssuing,
   openAuthority,
+  overdue,
 } from './authority-store.ts';
 import { ChainJudge } from './certificate/chain-verdict.ts';
 import { TlsKey } from './certificate/tls-key.ts';
@@ -212,6 +213,11 @@ export class IdentityManager {
   /** Asks where the CA's keys are whether the one that issues certificates signs now. @throws why it does not. */
   checkKey(): Promise<void> {
     return this.#options.keys.check(this.#loaded.issuerId);
+  }
+
+  /** Why certificates may soon be made no more; undefined when the issuing CA is young enough. */
+  issuerProblem(): IdentityError | undefined {
+    return overdue(this.#loaded.issuerLife, this.clock.now());
   }
 
   /** A new key and daemon certificate for the listeners. */

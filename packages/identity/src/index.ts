@@ -172,7 +172,15 @@ export {
   type SecretReader,
   type SecretStore,
 } from './secret-store/port.ts';
-export { checkPrivate, makeParents, quoted } from './secret-store/private-file.ts';
+export {
+  checkPrivate,
+  makeParents,
+  quoted,
+  readPrivateFile,
+  removeLeftovers,
+  replaceFile,
+  withStoreErrors,
+} from './secret-store/private-file.ts';
 export { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from './set-aside.ts';
 export { checkTrusted, readTrusted, type TrustedPathOptions } from './trusted-path.ts';
 export { parseVisibleText, printable } from './visible-text.ts';

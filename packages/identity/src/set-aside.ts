@@ -1,6 +1,7 @@
 // What a clock that was wrong has made is set aside, for a person who knows that the clock is right now: authorities that
 // begin in the future, and a root that has ended. The daemon does not run meanwhile; it may not even start.
 
+import { isDeepStrictEqual } from 'node:util';
 import { type AuthorityKeys, checkKeyPlace } from './authority-keys.ts';
 import {
   type AuthorityStoreOptions,
@@ -10,6 +11,7 @@ import {
 } from './authority-store.ts';
 import { ClockWatch, presentTime, type RunningClock, systemClock } from './clock.ts';
 import { nodeCrypto } from './crypto/node.ts';
+import { IdentityError } from './errors.ts';
 import type { AuthorityRecord, Registry } from './registry/port.ts';
 import { RootRotation, retire, retireIssuing } from './root-rotation.ts';
 import type { SecretStore } from './secret-store/port.ts';
@@ -40,11 +42,11 @@ export interface SetAsideCost {
 /** @returns what was set aside, or undefined when there is nothing that the clock calls wrong. @throws CLOCK_WRONG */
 export async function setAsideMisdated(options: SetAsideOptions): Promise<SetAsideCost | undefined> {
   const { secrets, registry, authorityKeys: keys, clock = systemClock, agree } = options;
-  const now = presentTime(clock);
   await mustBelongTogether(secrets, registry);
   await checkKeyPlace(registry, keys);
   const authorities = await registry.authorities();
-  const misdated = authorities.filter((each) => isMisdated(each, now));
+  const misdatedAt = (at: Date) => authorities.filter((each) => isMisdated(each, at));
+  const misdated = misdatedAt(presentTime(clock));
   if (misdated.length === 0) return undefined;
 
   const trustDomain = (await registry.setting('trust_domain')) ?? '';
@@ -58,6 +60,9 @@ export async function setAsideMisdated(options: SetAsideOptions): Promise<SetAsi
   const { devices } = await registry.counts();
   const cost: SetAsideCost = { authorities: misdated, root, devices };
   await agree(cost);
+  // The person may take long, and the clock may be set meanwhile: what they said yes to is wrong by another clock.
+  const now = presentTime(clock);
+  if (!isDeepStrictEqual(misdatedAt(now), misdated)) throw clockHasMoved(now);
 
   const rotation = new RootRotation(store, trustDomain);
   const { phase } = await rotation.status();
@@ -81,6 +86,13 @@ export async function setAsideMisdated(options: SetAsideOptions): Promise<SetAsi
 /** An issuing CA that has ended is none: another one follows it by itself. */
 function isMisdated({ tier, state, notBefore, notAfter }: AuthorityRecord, now: Date): boolean {
   return state !== 'retired' && (notBefore > now || (tier === 'root' && notAfter <= now));
+}
+
+function clockHasMoved(now: Date): IdentityError {
+  return new IdentityError(
+    'CLOCK_WRONG',
+    `This machine's clock was set meanwhile: it says ${now.toISOString()}, and by that, other authorities are wrong. Nothing was changed. Look again: palyra ca set-aside`,
+  );
 }
 
 async function replaceRoot(store: AuthorityStoreOptions, trustDomain: string): Promise<void> {

@@ -27,9 +27,12 @@ const refused: readonly (readonly [RegExp, why: string])[] = [
 ];
 const anyRefused = new RegExp(refused.map(([{ source }]) => source).join('|'), 'gu');
 
-/** One mark more than is allowed, or the same mark twice, which looks like once. Marks that take space do not pile up. */
+/**
+ * One mark more than is allowed, or the same mark twice, which looks like once. Marks that take space do not pile up. A run
+ * of those is looked at from its beginning alone: from each of its marks, it would take hours for what fits into an answer.
+ */
 const piledMarks = new RegExp(
-  String.raw`(?:\p{Mc}*[\p{Mn}\p{Me}]){${MAX_MARKS + 1},}|([\p{Mn}\p{Me}])\1+`,
+  String.raw`(?<!\p{Mc})(?:\p{Mc}*[\p{Mn}\p{Me}]){${MAX_MARKS + 1},}|([\p{Mn}\p{Me}])\1+`,
   'gu',
 );
 const markWithoutLetter = /(?:^|\s)\p{M}/u;

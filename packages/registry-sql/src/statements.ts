@@ -126,8 +126,12 @@ export function statementsFor(db: Kysely<Tables>) {
         .selectAll()
         .where('subject_id', '=', values.device_id)
         .where('subject_kind', '=', sql.lit('device'))
-        .where('not_after', '>', values.now)
-        .where('state', '!=', sql.lit('revoked'))
+        .where((where) =>
+          where.or([
+            where('state', 'in', [sql.lit('issued'), sql.lit('active')]),
+            where.and([where('state', '!=', sql.lit('revoked')), where('not_after', '>', values.now)]),
+          ]),
+        )
         .limit(values.limit),
     ),
     // Whole numbers, so that the quotient is one.

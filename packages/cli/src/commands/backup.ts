@@ -165,7 +165,7 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
         `Revoked again: ${restored.revoked.length}${restored.revoked.map((id) => `\n  ${id}`).join('')}`,
         `Devices that were paired since have to pair again.`,
         ...(restored.replaced ? [`The state from before is in ${restored.replaced}`] : []),
-        `Start it: ${followUp(cli, options.config === undefined ? 'daemon' : `daemon --config ${quoted(resolve(options.config))}`)}`,
+        `Start it: ${startCommand(cli, options)}`,
       ].join('\n'),
   );
 }
@@ -223,6 +223,11 @@ export async function report(cli: Cli, options: ExamineOptions): Promise<void> {
 /** As the daemon's functions take it. */
 export function configFile({ config }: ConfigOptions): { readonly configFile?: string } {
   return config === undefined ? {} : { configFile: config };
+}
+
+/** What starts the daemon afterwards. Where no configuration is named, a start takes that of the last one. */
+export function startCommand(cli: Cli, { config }: ConfigOptions): string {
+  return followUp(cli, config === undefined ? 'daemon' : `daemon --config ${quoted(resolve(config))}`);
 }
 
 async function passphraseOf(cli: Cli, options: PassphraseOptions, twice: boolean): Promise<string> {

@@ -11,7 +11,7 @@ import { withExamples } from '../help.ts';
 import { askYes, canAsk } from '../question.ts';
 import { fields } from '../table.ts';
 import { formatTime, isoTime } from '../time.ts';
-import { type ConfigOptions, configFile, configOption } from './backup.ts';
+import { type ConfigOptions, configFile, configOption, startCommand } from './backup.ts';
 
 export function addCa(program: Command, cli: () => Cli): void {
   const ca = program.command('ca').description("The daemon's certificate authority.");
@@ -103,7 +103,7 @@ async function setAside(cli: Cli, { yes = false, ...options }: SetAsideOptions):
     },
     () =>
       gone
-        ? `${costOf(gone, cli.now())}\nDone. Start it: ${followUp(cli, 'daemon')}`
+        ? `${costOf(gone, cli.now())}\nDone. Start it: ${startCommand(cli, options)}`
         : `By this machine's clock, ${new Date(cli.now()).toISOString()}, no authority is wrong. Nothing was changed.`,
   );
 }

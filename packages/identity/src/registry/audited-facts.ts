@@ -30,8 +30,9 @@ export function deviceFacts(device: Device): Facts {
 }
 
 /**
- * Certificates that end later than this are ended with their device, when that is shut out at this time. For a program
- * whose clock is behind, one that has just ended is still good.
+ * Superseded certificates that end later than this are ended with their device, when that is shut out at this time. For a
+ * program whose clock is behind, one that has just ended is still good. Those in use are ended whatever their dates: the
+ * clock may be days ahead at that moment, and right again afterwards.
  */
 export function endWithDeviceAfterMs(atMs: number): number {
   return atMs - clockToleranceMs;

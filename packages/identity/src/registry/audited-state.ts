@@ -322,7 +322,9 @@ export function endOf(
 ): { readonly state: string; readonly revokedAtMs: number | undefined } {
   if (revokedAtMs !== undefined) return { state: 'revoked', revokedAtMs };
   const end = device?.ends.find(
-    (each) => each.seq > seq && Number(facts.not_after) > endWithDeviceAfterMs(each.atMs),
+    (each) =>
+      each.seq > seq &&
+      (facts.state !== 'superseded' || Number(facts.not_after) > endWithDeviceAfterMs(each.atMs)),
   );
   return end ? { state: 'revoked', revokedAtMs: end.atMs } : { state: String(facts.state), revokedAtMs };
 }

@@ -182,7 +182,7 @@ export interface RegistryReads {
   livingCertificates(deviceId: DeviceId): Promise<CertificateRecord[]>;
   /** When the certificate of a device ends that as many newer ones as `newer` came after; undefined when it has no more. */
   endOfOlderCertificate(deviceId: DeviceId, newer: number): Promise<Date | undefined>;
-  /** Those that end after `now` and are not revoked, superseded ones included. In no order. */
+  /** Those in state `issued` or `active`, ended ones included, and superseded ones that end after `now`. In no order. */
   revocableCertificates(query: {
     readonly deviceId: DeviceId;
     readonly now: Date;

@@ -7,6 +7,8 @@ import { IdentityError } from '../errors.ts';
  * thousand years on one processor.
  */
 const MIN_GUESSES_LOG10 = 12;
+/** What comes after is not judged: the time that it takes grows with the square of the length, to 13 s for 256 characters. */
+const MAX_JUDGED_CHARACTERS = 64;
 
 /**
  * To be asked where a passphrase is set, never where it is used.
@@ -34,6 +36,7 @@ async function makeEstimator() {
   return new ZxcvbnFactory({
     dictionary: { ...common.dictionary, ...english.dictionary },
     graphs: common.adjacencyGraphs,
+    maxLength: MAX_JUDGED_CHARACTERS,
     translations: english.translations,
   });
 }

@@ -3,6 +3,7 @@ import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { masterKeyFromPassphrase, nextMasterKeyForPassphrase } from './passphrase.ts';
+import { checkStrength } from './passphrase-strength.ts';
 import { temporaryFolder } from './temporary-store.ts';
 
 // The cheapest cost that is allowed, for speed.
@@ -53,6 +54,12 @@ test('a passphrase that can be guessed is refused when it is set, and nothing is
   await rejects(stat(storePath), { code: 'ENOENT' });
   for (const passphrase of ['correct horse battery staple', 'q3vT8mXw2LzK', 'Pfälzer Saumagen'])
     await nextMasterKeyForPassphrase({ storePath, passphrase, cost });
+});
+
+test('a passphrase of any length is judged in a moment: by its beginning', async () => {
+  const random = 'q3vT8mXw2LzK7rBn';
+  await checkStrength(random + 'a'.repeat(1000));
+  await rejects(checkStrength('a'.repeat(100) + random), { code: 'PASSPHRASE_WEAK' });
 });
 
 test('a header asks for no more time and memory than is allowed, whatever its cost says', async (t) => {

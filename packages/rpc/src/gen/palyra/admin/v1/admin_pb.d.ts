@@ -109,7 +109,7 @@ export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
  */
 export declare type Problem = Message<"palyra.admin.v1.Problem"> & {
   /**
-   * "ca key" or "quic".
+   * "ca key", "issuing ca" or "quic".
    *
    * @generated from field: string part = 1;
    */
