@@ -124,6 +124,12 @@ async function revoke(cli: Cli, reference: string, options: RevokeOptions): Prom
   const { device, certificates } = await withAdmin(cli, (admin) => find(cli, admin, reference));
   const name = device.name;
   const serial = options.certificate && findSerial(options.certificate, device, certificates);
+  if (!serial && device.state === 'revoked') {
+    const reason = device.revocationReason && `, for the reason "${device.revocationReason}"`;
+    const said = `${name} (${shortId(device.id)}) was revoked already${reason}. Nothing was changed.`;
+    cli.output.answer(deviceJson(device), () => said);
+    return;
+  }
   if (!options.yes) {
     if (!canAsk(cli)) {
       throw new CliError('NO_TERMINAL', 'There is no terminal to ask on. If you are sure, add --yes.');

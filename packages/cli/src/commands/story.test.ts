@@ -145,6 +145,8 @@ test('a name that another device has is allowed, with a note, and is no referenc
   const renamed = await inWords('devices', 'rename', second.id, 'twin');
   assert.ok(renamed.includes(`Another device is called twin as well: ${first.id}\n`));
   const revoked = await inWords('devices', 'revoke', first.id, '--yes');
+  const again = await inWords('devices', 'revoke', first.id, '--yes', '--reason', 'another');
+  assert.match(again, /was revoked already.*Nothing was changed/);
   assert.ok(revoked.includes(`twin (${first.id.slice(-8)}) is revoked.`));
   assert.doesNotMatch(await inWords('devices', 'rename', second.id, 'twin'), /Another device/);
 });
