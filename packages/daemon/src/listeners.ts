@@ -29,6 +29,36 @@ export function placesOf(config: DaemonConfig): Place[] {
   return places.filter((place) => place !== undefined);
 }
 
+/**
+ * The configuration as this machine can have it: where the kernel has no IPv6 (`ipv6.disable=1`), every interface is every
+ * one of IPv4.
+ */
+export async function onThisMachine(config: DaemonConfig): Promise<DaemonConfig> {
+  if (await hasIpv6()) return config;
+  const there = <T extends { readonly host: string }>(place: T): T =>
+    place.host === '::' ? { ...place, host: '0.0.0.0' } : place;
+  const { pairing, node, quic, publish } = config;
+  return {
+    ...config,
+    pairing: there(pairing),
+    node: there(node),
+    quic: there(quic),
+    publish: there(publish),
+  };
+}
+
+async function hasIpv6(): Promise<boolean> {
+  const socket = createSocket('udp6');
+  try {
+    await once(socket.bind({ address: '::', port: 0, exclusive: true }), 'listening');
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'EAFNOSUPPORT';
+  } finally {
+    socket.close();
+  }
+}
+
 /** What listening there brings. @throws UNREACHABLE naming listener, address and setting. */
 export async function listenAt<T>(place: Place, listening: Promise<T>): Promise<T> {
   try {
@@ -39,7 +69,8 @@ export async function listenAt<T>(place: Place, listening: Promise<T>): Promise<
 }
 
 /** Tries every one, for a moment: nothing of the daemon may listen. @returns an error for each that cannot be used. */
-export async function unusablePlaces(config: DaemonConfig): Promise<IdentityError[]> {
+export async function unusablePlaces(wanted: DaemonConfig): Promise<IdentityError[]> {
+  const config = await onThisMachine(wanted);
   const problems: IdentityError[] = [];
   const held: { close(): unknown }[] = [];
   const tried: Place[] = [];
@@ -102,6 +133,7 @@ function cannotListen({ name, host, port }: Place, error: unknown): IdentityErro
     EADDRINUSE: `Port ${port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port${off} ${inConfig}`,
     EACCES: `This user may not use port ${port} for the ${name} listener. Set ${name}.port${off} ${inConfig}`,
     EADDRNOTAVAIL: `The ${name} listener cannot use the address ${host}: this machine does not have it. Set ${name}.host ${inConfig}`,
+    EAFNOSUPPORT: `The ${name} listener cannot use the address ${host}: this machine has no ${isIPv6(host) ? 'IPv6' : 'IPv4'}. Set ${name}.host ${inConfig}`,
     ENOTFOUND: `The ${name} listener cannot use the address ${host}: no machine has that name. Set ${name}.host ${inConfig}`,
   }[code];
   return new IdentityError(
