@@ -267,6 +267,21 @@ test('a wrong passphrase, a cut or changed file and a foreign file change nothin
   assert.equal(again.running.daemonId, daemon.running.daemonId);
 });
 
+test('a backup opens with its passphrase as another system types it', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const folder = temporaryFolder();
+  for (const [forBackup, forRestore] of [
+    ['NFC', 'NFD'],
+    ['NFD', 'NFC'],
+  ] as const) {
+    const umlauts = 'Zwölf Boxkämpfer jagen Viktor';
+    const file = join(folder, forBackup);
+    await backupHome(daemon.home, file, umlauts.normalize(forBackup), quick);
+    const home = join(folder, `home-${forBackup}`);
+    await restoreHome(home, { file, passphrase: umlauts.normalize(forRestore), revokedSince: 'none' });
+  }
+});
+
 test('a rekey leaves the same daemon under another master key', async (t) => {
   const daemon = await TestDaemon.start(t);
   const keyFile = join(daemon.home, 'daemon', 'master.key');
