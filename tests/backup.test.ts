@@ -1,6 +1,7 @@
 // Backup, restore, rekey and doctor, on real homes.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, cp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -266,6 +267,21 @@ test('a wrong passphrase, a cut or changed file and a foreign file change nothin
   assert.equal(again.running.daemonId, daemon.running.daemonId);
 });
 
+test('a backup opens with its passphrase as another system types it', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const folder = temporaryFolder();
+  for (const [forBackup, forRestore] of [
+    ['NFC', 'NFD'],
+    ['NFD', 'NFC'],
+  ] as const) {
+    const umlauts = 'Zwölf Boxkämpfer jagen Viktor';
+    const file = join(folder, forBackup);
+    await backupHome(daemon.home, file, umlauts.normalize(forBackup), quick);
+    const home = join(folder, `home-${forBackup}`);
+    await restoreHome(home, { file, passphrase: umlauts.normalize(forRestore), revokedSince: 'none' });
+  }
+});
+
 test('a rekey leaves the same daemon under another master key', async (t) => {
   const daemon = await TestDaemon.start(t);
   const keyFile = join(daemon.home, 'daemon', 'master.key');
@@ -374,4 +390,25 @@ test('a home whose registry is lost, empty or of another daemon is not backed up
   await expectCode(backupHome(daemon.home, file, passphrase, quick), 'REGISTRY_LOST');
   assert.deepEqual(await readdir(folder), []);
   assert.ok(!(await readdir(join(daemon.home, 'daemon'))).includes('copies'));
+});
+
+test('where a disk is mounted at the folder of the daemon, a restore says so, and leaves the state from before alone', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const file = join(temporaryFolder(), 'backup.age');
+  await backupHome(daemon.home, file, passphrase, quick);
+  await daemon.stop();
+  const folder = join(daemon.home, 'daemon');
+  const mounted = spawnSync('mount', ['--bind', folder, folder], { encoding: 'utf8' });
+  if (mounted.status !== 0) return t.skip(`NOT TESTED: mounting needs root, on Linux: ${mounted.stderr}`);
+  const unmount = () => spawnSync('umount', ['--lazy', folder]);
+  t.after(unmount);
+  const before = await readdir(folder);
+  await assert.rejects(restoreHome(daemon.home, { file, passphrase }), {
+    code: 'STORE_FAILED',
+    message: `${folder} cannot be replaced: a disk is mounted there. Nothing was changed. Mount it at ${daemon.home} instead, with the folder daemon in it, and restore again.`,
+  });
+  assert.deepEqual(await readdir(daemon.home), ['daemon']);
+  assert.deepEqual(await readdir(folder), before);
+  unmount();
+  await restoreHome(daemon.home, { file, passphrase });
 });

@@ -1,12 +1,14 @@
 // The files that other programs serve with, and the command that tells those programs: docs/operations.md, "Other programs".
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
   chmod,
   chown,
   lchown,
+  mkdir,
   readdir,
   readFile,
   readlink,
@@ -211,6 +213,52 @@ for (const mode of [0o777, 0o1777, 0o720])
     });
     assert.deepEqual(await readdir(folder), []);
   });
+
+for (const [what, place, saying] of [
+  [
+    'a folder',
+    (path: string) => mkdir(path),
+    'a folder is there. Containers make one where a file that they mount is missing. Remove it.',
+  ],
+  [
+    'a link that leads nowhere',
+    (path: string) => symlink('/nowhere/key.pem', path),
+    'it is a link to /nowhere/key.pem, and there is no such file or folder (ENOENT). Let it lead to a place for a file, or remove it.',
+  ],
+  [
+    'a link in a circle',
+    (path: string) => symlink('key.pem', path),
+    'it is a link to key.pem, and it is a symbolic link, or leads through too many (ELOOP). Let it lead to a place for a file, or remove it.',
+  ],
+  ['a file that is mounted', mountFile, 'a file is mounted there. Mount the folder instead.'],
+] as const)
+  test(`${what} in the place of a file is named with what to do, and the files come when that is done`, {
+    skip: what.includes('mounted') && needsRoot,
+  }, async (t) => {
+    const folder = temporaryFolder();
+    const key = join(folder, 'key.pem');
+    await place(key, t);
+    await assert.rejects(writeCredentialFiles(folder, first), {
+      code: 'STORE_FAILED',
+      message: `${key} cannot be replaced: ${saying}`,
+    });
+    assert.deepEqual(
+      (await readdir(folder)).filter((name) => name.endsWith('.new') || name === 'cert.pem'),
+      [],
+      'no certificate without its key, and nothing left over',
+    );
+    spawnSync('umount', ['--lazy', key]);
+    await rm(key, { recursive: true });
+    await writeCredentialFiles(folder, first);
+    assert.equal(readAsOne(folder), serialOf(first));
+  });
+
+async function mountFile(path: string, t: TestContext): Promise<void> {
+  await writeFile(path, '', { mode: 0o600 });
+  const { status, stderr } = spawnSync('mount', ['--bind', path, path], { encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+  t.after(() => spawnSync('umount', ['--lazy', path]));
+}
 
 test('into a folder of another user no key is written', { skip: needsRoot }, async () => {
   const folder = temporaryFolder();

@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { createClient } from '@connectrpc/connect';
 import { FilesystemSecretStore, masterKeyFromFile } from '@palyra/identity';
 import { AdminService, dialAdmin } from '@palyra/rpc';
+import { DaemonProcess } from './testing/daemon-process.ts';
 import { makeHome, PalyraProcess, palyra, palyraProgram } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
@@ -43,6 +44,17 @@ test('a daemon outlives its output and its terminal, and keeps ignoring what was
   again.close();
   const { exitCode, signal } = await daemon.end('SIGTERM');
   assert.deepEqual({ exitCode, signal }, { exitCode: 0, signal: null });
+});
+
+test('signals that a daemon has no use for neither end it nor open a debugger', async (t) => {
+  const daemon = await DaemonProcess.start(t, { home: await makeHome(t) });
+  const admin = await daemon.admin();
+  for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGUSR1', 'SIGPIPE'] as const) {
+    daemon.process.send(signal);
+    await admin.getStatus({});
+  }
+  // Node says there that it has a debugger.
+  assert.equal((await daemon.stop()).stderr, '');
 });
 
 test('an agent whose output nobody reads stays connected, and ends when it is told to', async (t) => {

@@ -32,6 +32,7 @@ import {
   checkTrusted,
   IdentityError,
   type PairedEnrollment,
+  reasonOf,
   TlsKey,
 } from '@palyra/identity';
 
@@ -46,7 +47,7 @@ type Texts = Readonly<Record<FileName, string>>;
  * should be is left alone.
  * @returns the folder that holds them, another one after each change; `isNew` when this was one.
  * @throws STORE_PERMISSIONS when others could change the folder, or this user may not keep the owner and group of a file;
- *   what the file system says.
+ *   STORE_FAILED for a file that cannot be put into its place; what the file system says.
  */
 export async function writeCredentialFiles(
   folder: string,
@@ -65,7 +66,10 @@ export async function writeCredentialFiles(
   const made = join(store, randomBytes(8).toString('hex'));
   try {
     await makeFolder(made, 0o755);
-    for (const name of fileNames) await writeAs(join(made, name), texts[name], await lookOf(folder, name));
+    for (const name of fileNames) {
+      const look = await about(join(folder, name), () => lookOf(folder, name));
+      await writeAs(join(made, name), texts[name], look);
+    }
     await syncFolder(made);
     await replaceLink(join(store, 'current'), basename(made));
   } catch (error) {
@@ -74,7 +78,7 @@ export async function writeCredentialFiles(
   }
   await syncFolder(store);
   await removeOthers(store, ['current', basename(made), ...(before ? [basename(before)] : [])]);
-  for (const name of fileNames) await show(folder, name, texts[name]);
+  for (const name of fileNames) await about(join(folder, name), () => show(folder, name, texts[name]));
   await syncFolder(folder);
   return { folder: made, isNew: true };
 }
@@ -161,8 +165,36 @@ const isOurs = ({ uid }: Stats): boolean => uid === 0 || uid === process.geteuid
 async function replaceLink(path: string, target: string): Promise<void> {
   const temporary = `${path}.new`;
   await rm(temporary, { force: true });
-  await symlink(target, temporary);
-  await rename(temporary, path);
+  try {
+    await symlink(target, temporary);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
+  }
+}
+
+/** What the system says about a link to a place where no file can be. */
+const leadsAstray: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP']);
+
+/** Runs it. @throws STORE_FAILED naming the file, and what to do about what is in its place. */
+async function about<T>(path: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (cause instanceof IdentityError) throw cause;
+    const target = await readlink(path).catch(() => undefined);
+    const why =
+      target !== undefined && leadsAstray.has(code)
+        ? `it is a link to ${target}, and ${reasonOf(cause)}. Let it lead to a place for a file, or remove it.`
+        : code === 'EISDIR'
+          ? 'a folder is there. Containers make one where a file that they mount is missing. Remove it.'
+          : code === 'EBUSY'
+            ? 'a file is mounted there. Mount the folder instead.'
+            : `${reasonOf(cause)}.`;
+    throw new IdentityError('STORE_FAILED', `${path} cannot be replaced: ${why}`, { cause });
+  }
 }
 
 /** Makes it with the parents it lacks, whatever the umask is. */

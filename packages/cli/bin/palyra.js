@@ -19,5 +19,8 @@ if (major < 24) {
   process.on('warning', (warning) => {
     if (warning.name !== 'ExperimentalWarning') console.error(String(warning.stack));
   });
+  // On the first of them Node opens a debugger that every user of the machine can reach, by the second it ends. Whatever
+  // rotates logs sends them to daemons.
+  for (const signal of ['SIGUSR1', 'SIGUSR2']) process.on(signal, () => {});
   import('../src/main.ts');
 }

@@ -6,6 +6,8 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { IdentityError } from '@palyra/identity';
+import { failureOf } from './failure.ts';
 import { runRecorded, temporaryFolder } from './testing/recorded-run.ts';
 
 const script = fileURLToPath(new URL('../bin/palyra.js', import.meta.url));
@@ -43,6 +45,15 @@ for (const args of [
     assert.doesNotMatch(said, /palyra/);
   });
 }
+
+test('the service of the machine waits for the network and its time, and tries again while the clock is wrong', async () => {
+  const unit = await printed([]);
+  assert.match(unit, /^After=network-online\.target time-sync\.target$/m);
+  const clockWrong = failureOf(new IdentityError('CLOCK_WRONG', 'a test')).exitCode;
+  assert.match(unit, /^Restart=on-failure$/m);
+  assert.doesNotMatch(unit, new RegExp(`^RestartPreventExitStatus=.*\\b${clockWrong}\\b`, 'm'));
+  assert.doesNotMatch(await printed(['--user']), /^After=/m);
+});
 
 test('systemd does find what is wrong with another unit', { skip: noAnalyze }, async (t) => {
   const unit = (await printed([])).replace('Type=notify', 'Type=notifies');

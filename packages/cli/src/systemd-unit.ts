@@ -71,7 +71,8 @@ export function systemdUnit({ scope, executable, home, config, credential }: Uni
   return [
     '[Unit]',
     'Description=Palyra Identity daemon',
-    ...(isSystem ? ['Wants=network-online.target', 'After=network-online.target'] : []),
+    // A machine may have the time from the network only, and a first start before that makes a root that ends early.
+    ...(isSystem ? ['Wants=network-online.target', 'After=network-online.target time-sync.target'] : []),
     '',
     '[Service]',
     'Type=notify',

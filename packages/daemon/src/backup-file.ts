@@ -52,7 +52,7 @@ export async function writeBackup(
 ): Promise<void> {
   const { Encrypter } = await import('age-encryption');
   const encrypter = new Encrypter();
-  encrypter.setPassphrase(passphrase);
+  encrypter.setPassphrase(asTyped(passphrase));
   encrypter.setScryptWorkFactor(scryptLogN);
   const plain = Readable.toWeb(Readable.from(contents(head, registry.path))) as ReadableStream<Uint8Array>;
   // A name that nobody else has: what the user keeps beside it is not touched.
@@ -122,6 +122,9 @@ async function syncFolder(path: string): Promise<void> {
   await folder.sync();
 }
 
+/** The same keys make other bytes of an umlaut on another system (RFC 8265, section 4.2). */
+const asTyped = (passphrase: string) => passphrase.normalize('NFC');
+
 /** What a backup is of. @throws BACKUP_UNREADABLE, and what the disk says. */
 export async function readBackupHead(file: string, passphrase: string): Promise<BackupHead> {
   return readBackup(file, passphrase, async (head) => head);
@@ -139,7 +142,7 @@ export async function readBackup(
 ): Promise<BackupHead> {
   const { Decrypter } = await import('age-encryption');
   const decrypter = new Decrypter();
-  decrypter.addPassphrase(passphrase);
+  decrypter.addPassphrase(asTyped(passphrase));
   await stat(file);
   const source = createReadStream(file);
   try {

@@ -6,7 +6,7 @@ import { hasCode } from '@palyra/identity';
 import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import { parseConfig, readConfig } from './config.ts';
 
-async function file(text: string): Promise<string> {
+async function file(text: string | Uint8Array): Promise<string> {
   const folder = temporaryFolder();
   const path = join(folder, 'config.json');
   await writeFile(path, text);
@@ -111,6 +111,16 @@ test('a file that is no JSON, or cannot be read, is named', async () => {
   await assert.rejects(readConfig(path), named('MESSAGE_INVALID', path));
   const folder = join(path, '..');
   await assert.rejects(readConfig(folder), named('STORE_PERMISSIONS', folder));
+});
+
+test('a byte order mark is none of the text, and a file of another encoding, or of nothing, is said to be one', async () => {
+  assert.equal((await readConfig(await file('\uFEFF{ "node": { "port": 0 } }\r\n'))).node.port, 0);
+  for (const [content, saying] of [
+    [Buffer.from('\uFEFF{}', 'utf16le'), /it is not UTF-8 text\. Save it in that encoding\.$/],
+    ['\uFEFF\r\n', /it is empty\. Without settings it is \{\}, or not there\.$/],
+    [' '.repeat(1024 * 1024 + 1), /it is too long\.$/],
+  ] as const)
+    await assert.rejects(readConfig(await file(content)), { code: 'MESSAGE_INVALID', message: saying });
 });
 
 test('a file that others may change, or put another in the place of, is refused: it can name programs to run', async () => {

@@ -1,15 +1,14 @@
 // The daemon's configuration: every field has a default, so a home without a config.json is complete.
 
-import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { isAbsolute } from 'node:path';
 import {
-  checkTrusted,
   defaultPairingLimits,
   IdentityError,
   isAddress,
   MAX_DAEMON_NAMES,
   parseTrustDomain,
+  readTrusted,
   reasonOf,
 } from '@palyra/identity';
 import { z } from 'zod';
@@ -183,30 +182,33 @@ export async function readConfigInput(
   path: string,
   { mustExist = false }: ReadOptions = {},
 ): Promise<unknown> {
-  await checkTrusted(path);
+  const bytes = await readTrusted(path, maxConfigBytes + 1);
+  if (bytes === undefined) {
+    if (!mustExist) return {};
+    throw new IdentityError(
+      'MESSAGE_INVALID',
+      `The configuration ${path} is not there. Name it: --config FILE`,
+    );
+  }
+  const unusable = (why: string, cause?: unknown) =>
+    new IdentityError('MESSAGE_INVALID', `${path} cannot be used: ${why}.`, { cause });
+  if (bytes.length > maxConfigBytes) throw unusable('it is too long');
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') {
-      if (!mustExist) return {};
-      throw new IdentityError(
-        'MESSAGE_INVALID',
-        `The configuration ${path} is not there. Name it: --config FILE`,
-        {
-          cause: error,
-        },
-      );
-    }
-    throw new IdentityError('STORE_FAILED', `${path} cannot be read: ${reasonOf(error)}.`, { cause: error });
+    // Drops the byte order mark that some editors write.
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw unusable('it is not UTF-8 text. Save it in that encoding', cause);
   }
+  if (text.trim() === '') throw unusable('it is empty. Without settings it is {}, or not there');
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new IdentityError('MESSAGE_INVALID', `${path} cannot be used: ${reasonOf(cause)}.`, { cause });
+    throw unusable(reasonOf(cause), cause);
   }
 }
+
+const maxConfigBytes = 1024 * 1024;
 
 function isTrustDomain(text: string): boolean {
   try {

@@ -24,7 +24,7 @@ import { quicProblem } from '@palyra/transport-quic';
 import { readCaKeys } from './ca-key.ts';
 import { type DaemonConfig, readConfig } from './config.ts';
 import { type DaemonPaths, daemonPaths, findDaemon, mustBePrivate } from './home.ts';
-import { type Place, placesOf, unusablePlaces } from './listeners.ts';
+import { onThisMachine, type Place, placesOf, unusablePlaces } from './listeners.ts';
 import { unusableSettings } from './obstacles.ts';
 import { readSecrets } from './open-home.ts';
 import { withoutQuic } from './problems.ts';
@@ -186,7 +186,10 @@ async function examineListeners(
 async function placesNow(homePath: string): Promise<Place[]> {
   const { config } = await findDaemon(homePath);
   // One that has been spoilt since says nothing about the daemon.
-  return readConfig(config).then(placesOf, () => []);
+  return readConfig(config).then(
+    async (read) => placesOf(await onThisMachine(read)),
+    () => [],
+  );
 }
 
 async function answers(socket: string): Promise<boolean> {

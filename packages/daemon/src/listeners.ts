@@ -34,6 +34,36 @@ export function quicPlace({ quic, node }: Pick<DaemonConfig, 'quic' | 'node'>): 
   return { name: 'quic', host: quic.host ?? node.host, port: quic.port ?? node.port };
 }
 
+/**
+ * The configuration as this machine can have it: where the kernel has no IPv6 (`ipv6.disable=1`), every interface is every
+ * one of IPv4.
+ */
+export async function onThisMachine(config: DaemonConfig): Promise<DaemonConfig> {
+  if (await hasIpv6()) return config;
+  const there = <T extends { readonly host: string }>(place: T): T =>
+    place.host === '::' ? { ...place, host: '0.0.0.0' } : place;
+  const { pairing, node, quic, publish } = config;
+  return {
+    ...config,
+    pairing: there(pairing),
+    node: there(node),
+    quic: { ...quic, host: there(quicPlace(config)).host },
+    publish: there(publish),
+  };
+}
+
+async function hasIpv6(): Promise<boolean> {
+  const socket = createSocket('udp6');
+  try {
+    await once(socket.bind({ address: '::', port: 0, exclusive: true }), 'listening');
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'EAFNOSUPPORT';
+  } finally {
+    socket.close();
+  }
+}
+
 /** What listening there brings. @throws UNREACHABLE naming listener, address and setting. */
 export async function listenAt<T>(place: Place, listening: Promise<T>): Promise<T> {
   try {
@@ -49,9 +79,10 @@ export async function listenAt<T>(place: Place, listening: Promise<T>): Promise<
  * @returns an error for each that cannot be used.
  */
 export async function unusablePlaces(
-  config: DaemonConfig,
+  wanted: DaemonConfig,
   held: readonly Place[] = [],
 ): Promise<IdentityError[]> {
+  const config = await onThisMachine(wanted);
   const problems: IdentityError[] = [];
   const bound: { close(): unknown }[] = [];
   const tried: Place[] = [];
@@ -114,6 +145,7 @@ function cannotListen({ name, host, port }: Place, error: unknown): IdentityErro
     EADDRINUSE: `${name === 'quic' ? 'UDP port' : 'Port'} ${port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port${off} ${inConfig}`,
     EACCES: `This user may not use port ${port} for the ${name} listener. Set ${name}.port${off} ${inConfig}`,
     EADDRNOTAVAIL: `The ${name} listener cannot use the address ${host}: this machine does not have it. Set ${name}.host ${inConfig}`,
+    EAFNOSUPPORT: `The ${name} listener cannot use the address ${host}: this machine has no ${isIPv6(host) ? 'IPv6' : 'IPv4'}. Set ${name}.host ${inConfig}`,
     ENOTFOUND: `The ${name} listener cannot use the address ${host}: no machine has that name. Set ${name}.host ${inConfig}`,
   }[code];
   return new IdentityError(

@@ -103,10 +103,14 @@ const maxPassphraseBytes = 1024;
 
 /**
  * A line feed at the end is the editor's, not the person's.
+ * @param options.mayBePipe it is read this once, so it need not be a file: `<(pass show backup)`.
  * @throws STORE_PERMISSIONS when others may read it, STORE_FAILED, MASTER_KEY_WRONG for what no person typed.
  */
-export async function readPassphrase(path: string): Promise<string> {
-  const bytes = await readCredential(path, maxPassphraseBytes);
+export async function readPassphrase(
+  path: string,
+  options: { readonly mayBePipe?: boolean } = {},
+): Promise<string> {
+  const bytes = await readCredential(path, maxPassphraseBytes, options);
   const problem = (what: string) =>
     new IdentityError(
       'MASTER_KEY_WRONG',

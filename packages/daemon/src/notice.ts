@@ -5,8 +5,14 @@
 
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { checkTrusted, IdentityError, type Pairing, type RegistryEvent, reasonOf } from '@palyra/identity';
+import {
+  checkTrusted,
+  IdentityError,
+  type Pairing,
+  type RegistryEvent,
+  readTrusted,
+  reasonOf,
+} from '@palyra/identity';
 import type { DaemonConfig } from './config.ts';
 import { withSetting } from './setting.ts';
 import { post } from './webhook.ts';
@@ -28,6 +34,7 @@ const retryMs = [1_000, 5_000];
 /** Notices under way of one kind; more are dropped, because requests can be made to come in quickly. */
 const maxAtOnce = 16;
 const minSecretBytes = 24;
+const maxSecretFileBytes = 4096;
 /** Nothing of the daemon's own environment: it may name credentials. */
 const environment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
 
@@ -204,13 +211,17 @@ function run([program, ...args]: readonly string[], body: string, signal: AbortS
 }
 
 async function readSecret(path: string): Promise<Buffer> {
-  const invalid = (problem: string, cause?: unknown) =>
-    new IdentityError('MESSAGE_INVALID', `notice.webhook.secretFile ${path} ${problem}.`, { cause });
-  await checkTrusted(path, { isSecret: true });
-  const text = await readFile(path, 'utf8').catch((cause) => {
-    throw invalid(`cannot be read: ${reasonOf(cause)}`, cause);
-  });
-  const secret = Buffer.from(text.trim().replace(/^whsec_/, ''), 'base64');
+  const invalid = (problem: string) =>
+    new IdentityError('MESSAGE_INVALID', `notice.webhook.secretFile ${path} ${problem}.`);
+  const bytes = await readTrusted(path, maxSecretFileBytes, { isSecret: true });
+  if (bytes === undefined) throw invalid('is not there');
+  const secret = Buffer.from(
+    new TextDecoder()
+      .decode(bytes)
+      .trim()
+      .replace(/^whsec_/, ''),
+    'base64',
+  );
   if (secret.length >= minSecretBytes) return secret;
   throw invalid(
     `must hold at least ${minSecretBytes} random bytes in base64. Make it: openssl rand -base64 32`,

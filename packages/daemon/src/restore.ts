@@ -267,8 +267,19 @@ async function putInPlace(homePath: string, staging: string, now: Date): Promise
   const complete = join(homePath, restoredFolder);
   await rename(staging, complete);
   const hadState = (await readdir(present)).some((name) => !notState.has(name));
-  if (hadState) await rename(present, before);
-  else await rm(present, { recursive: true });
+  try {
+    if (hadState) await rename(present, before);
+    else await rm(present, { recursive: true });
+  } catch (error) {
+    // The state from before is still in its place, and stays there.
+    await rm(complete, { recursive: true, force: true });
+    if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+    throw new IdentityError(
+      'STORE_FAILED',
+      `${present} cannot be replaced: a disk is mounted there. Nothing was changed. Mount it at ${homePath} instead, with the folder daemon in it, and restore again.`,
+      { cause: error },
+    );
+  }
   await rename(complete, present);
   return hadState ? before : undefined;
 }

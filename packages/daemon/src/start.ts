@@ -27,7 +27,7 @@ import { HealthHistory } from './console-health.ts';
 import { DeviceChannels } from './device-channels.ts';
 import { withFileErrors } from './file-error.ts';
 import { findDaemon, rememberConfig, takeHome } from './home.ts';
-import { listenAt, type Place, quicPlace, unusablePlaces } from './listeners.ts';
+import { listenAt, onThisMachine, type Place, quicPlace, unusablePlaces } from './listeners.ts';
 import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { nodeRoutes } from './node-service.ts';
 import { Notice } from './notice.ts';
@@ -117,9 +117,10 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
   const taken = await takeHome(options.home);
   cleanup.push(() => (attempt.mustKeep ? taken.release() : taken.abandon()));
   const home = options.config ? taken : { ...taken, ...(await findDaemon(options.home, options.configFile)) };
-  const config = options.config
+  const wanted = options.config
     ? parseConfig(options.config, 'The configuration')
     : await readConfig(home.config, { mustExist: home.isConfigNamed });
+  const config = await onThisMachine(wanted);
   const obstacles = async () => [
     ...(await unusableSettings(config, home)),
     ...(await unusablePlaces(config)),
@@ -484,8 +485,12 @@ function dnsNames(config: DaemonConfig): string[] {
 /** Where another machine would find a listener on this host. */
 function firstAddress(host: string): string {
   if (host !== '::' && host !== '0.0.0.0') return bracketed(host);
-  for (const addresses of Object.values(networkInterfaces())) {
-    for (const each of addresses ?? []) if (each.family === 'IPv4' && !each.internal) return each.address;
+  try {
+    for (const addresses of Object.values(networkInterfaces())) {
+      for (const each of addresses ?? []) if (each.family === 'IPv4' && !each.internal) return each.address;
+    }
+  } catch {
+    // A sandbox may keep them from this process. `publicAddress` says it then.
   }
   return '127.0.0.1';
 }

@@ -5,7 +5,7 @@
 // `authorized_keys`. Files that the program makes for itself are stricter: secret-store/private-file.ts.
 
 import type { Stats } from 'node:fs';
-import { lstat, readlink } from 'node:fs/promises';
+import { lstat, readlink, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 // The user id is the operating system's, not configuration; absent on Windows, where modes mean nothing either.
 import process from 'node:process';
@@ -17,6 +17,8 @@ export interface TrustedPathOptions {
   readonly kind?: 'file' | 'folder';
   /** Its group may read it, others may not: systemd lets a service's user read a credential by its group bits. */
   readonly isSecret?: boolean;
+  /** A pipe that whoever started this process handed to it will do: it can be read once. */
+  readonly mayBePipe?: boolean;
 }
 
 /**
@@ -43,11 +45,15 @@ export function checkTrusted(path: string, options: TrustedPathOptions = {}): Pr
 export async function readTrusted(
   path: string,
   atMostBytes: number,
-  options: Pick<TrustedPathOptions, 'isSecret'> = {},
+  options: Omit<TrustedPathOptions, 'kind'> = {},
 ): Promise<Uint8Array | undefined> {
   if (!(await checkTrusted(path, options))) return undefined;
   const file = resolve(path);
-  return withStoreErrors(file, () => readFirstBytes(file, atMostBytes));
+  return withStoreErrors(file, async () => {
+    // Whoever writes into a pipe may be late.
+    const mayWait = options.mayBePipe && (await stat(file)).isFIFO();
+    return readFirstBytes(file, atMostBytes, mayWait ? 0 : undefined);
+  });
 }
 
 interface Step {
@@ -60,6 +66,12 @@ const maxLinks = 40;
 /** S_ISVTX, which Node does not name. */
 const sticky = 0o1000;
 
+/**
+ * What this process was started with: `/dev/stdin`, or bash's `<(...)`. It looks like a link (on macOS like a device), and
+ * its text leads nowhere; the system opens what is behind it.
+ */
+const isHandedOver = (path: string) => /^\/(dev|proc\/[^/]+)\/fd\/[0-9]+$/.test(path);
+
 /** All that the system looks at to find the file, from `/` on: folders, links, and the file itself as the last. */
 async function wayTo(file: string): Promise<[Step, ...Step[]]> {
   const way: [Step, ...Step[]] = [{ path: '/', stats: await lstat('/') }];
@@ -69,6 +81,10 @@ async function wayTo(file: string): Promise<[Step, ...Step[]]> {
     const name = ahead.shift()!;
     const path = name === '..' ? dirname(at) : join(at, name);
     if (path === at) continue;
+    if (isHandedOver(path)) {
+      const stats = await stat(path);
+      if (stats.isFIFO()) return [...way, { path, stats }];
+    }
     const stats = await lstat(path);
     way.push({ path, stats });
     if (!stats.isSymbolicLink()) {
@@ -89,19 +105,22 @@ function checkWay(
   file: string,
   way: readonly [Step, ...Step[]],
   trusted: ReadonlySet<number | undefined>,
-  { kind = 'file', isSecret = false }: TrustedPathOptions,
+  { kind = 'file', isSecret = false, mayBePipe = false }: TrustedPathOptions,
 ): void {
   const last = way.at(-1)!;
-  if (kind === 'folder' ? !last.stats.isDirectory() : !last.stats.isFile())
+  const isPipe = isHandedOver(last.path) && last.stats.isFIFO();
+  if (isPipe && !mayBePipe) throw refused(`${file} is a pipe, which can be read only once. Name a ${kind}.`);
+  if (kind === 'folder' ? !last.stats.isDirectory() : !last.stats.isFile() && !isPipe)
     throw refused(`${file} is not a ${kind}. Name the ${kind} itself.`);
   if (process.geteuid === undefined) return;
-  const foreign = way.findLast(({ stats }) => !trusted.has(stats.uid));
+  // Whose a pipe is says nothing: with sudo it is another user's. Whoever handed it over could name any file as well.
+  const foreign = way.findLast((step) => !(isPipe && step === last) && !trusted.has(step.stats.uid));
   if (foreign) throw ownedByAnother(file, foreign, foreign === last);
   const open = way
     .slice(0, -1)
     .filter(isOpenFolder)
     .map(({ path }) => path);
-  const isOpen = (last.stats.mode & (isSecret ? 0o026 : 0o022)) !== 0;
+  const isOpen = !isPipe && (last.stats.mode & (isSecret ? 0o026 : 0o022)) !== 0;
   if (open.length === 0 && !isOpen) return;
   const commands: string[] = [];
   if (open.length > 0) commands.push(`chmod go-w ${[...new Set(open)].map(quoted).join(' ')}`);

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
@@ -125,6 +126,21 @@ describe('a process for the token', { skip }, () => {
     await gone(pid);
   });
 
+  it('a signal that rotates logs opens no debugger in the process that knows the PIN', {
+    skip: process.platform !== 'linux' && 'NOT TESTED: what a process listens on is read from /proc',
+  }, async (t) => {
+    const signer = await makeSigner(t);
+    const link = TokenLink.to(module!.path);
+    const pid = link.pid!;
+    for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGUSR1'] as const) {
+      process.kill(pid, signal);
+      await signer.sign(data);
+    }
+    assert.equal(link.pid, pid);
+    assert.deepEqual(listening(pid), []);
+    await link.release({} as never);
+  });
+
   it('a process that hangs in the module ends when the one that asked is killed', async (t) => {
     await (await openKeys(t)).close();
     const asking = fork(join(import.meta.dirname, 'testing/hanging-program.ts'), [
@@ -172,4 +188,14 @@ async function afterRest<T>(work: () => T | Promise<T>): Promise<T> {
     }
   });
   return answer;
+}
+
+/** The addresses on which a process listens over TCP, as /proc writes them. */
+function listening(pid: number): string[] {
+  const sockets = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  return ['tcp', 'tcp6']
+    .flatMap((name) => readFileSync(`/proc/${pid}/net/${name}`, 'utf8').trim().split('\n').slice(1))
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , , state, , , , , , inode]) => state === '0A' && sockets.includes(`socket:[${inode}]`))
+    .map(([, address]) => address!);
 }

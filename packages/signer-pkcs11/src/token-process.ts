@@ -14,8 +14,9 @@ let module: Promise<CryptokiModule> | undefined;
 const tokens = new Map<string, Token>();
 
 // A terminal or a service manager sends its signals to the whole group. The daemon may still need a signature to stop in
-// order; this process ends with it.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+// order; this process ends with it. On SIGUSR1 Node would open a debugger, to every user of the machine.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const)
+  process.on(signal, () => {});
 // The daemon holds the other end of standard input for as long as it lives, however it ends. A thread waits for that, because
 // this one may hang in the module.
 const endsWithTheDaemon = `

@@ -45,7 +45,7 @@ export function addBackup(program: Command, cli: () => Cli): void {
       .command('backup')
       .argument('<file>', 'where to write it')
       .description('Write the whole state of the daemon into one encrypted file. The daemon may run.')
-      .option('--passphrase-file <file>', 'a file that holds the passphrase, instead of a question')
+      .option('--passphrase-file <file>', 'a file (or pipe) that holds the passphrase, instead of a question')
       .option(...configOption)
       .option('--replace', 'take the place of an earlier backup of this daemon, under the same passphrase')
       .action((file: string, options: BackupOptions) => backup(cli(), file, options)),
@@ -59,7 +59,7 @@ export function addBackup(program: Command, cli: () => Cli): void {
       .description(
         'Put a backup in place of the state of a stopped daemon. What was there is kept beside it.',
       )
-      .option('--passphrase-file <file>', 'a file that holds the passphrase, instead of a question')
+      .option('--passphrase-file <file>', 'a file (or pipe) that holds the passphrase, instead of a question')
       .option('--config <file>', 'start the daemon with this configuration, not with the one in the backup')
       .option(
         '--revoked <device>',
@@ -234,7 +234,7 @@ async function passphraseOf(cli: Cli, options: PassphraseOptions, twice: boolean
   const { passphraseFile } = options;
   if (passphraseFile) {
     const { readPassphrase, withSetting } = await import('@palyra/daemon');
-    return withSetting('--passphrase-file', () => readPassphrase(passphraseFile));
+    return withSetting('--passphrase-file', () => readPassphrase(passphraseFile, { mayBePipe: true }));
   }
   if (!canAsk(cli))
     throw new CliError(

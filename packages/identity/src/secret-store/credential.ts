@@ -3,7 +3,7 @@
 
 import { resolve } from 'node:path';
 import { IdentityError } from '../errors.ts';
-import { readTrusted } from '../trusted-path.ts';
+import { readTrusted, type TrustedPathOptions } from '../trusted-path.ts';
 import { MASTER_KEY_BYTES, MasterKey } from './master-key.ts';
 
 const MAX_CREDENTIAL_BYTES = 256;
@@ -30,8 +30,12 @@ export async function masterKeyFromCredential(options: CredentialOptions): Promi
  * @returns at most one byte more than `maxBytes`: whoever reads it sees that it is too long.
  * @throws STORE_PERMISSIONS; STORE_FAILED when there is no file.
  */
-export async function readCredential(file: string, maxBytes: number): Promise<Uint8Array> {
-  const bytes = await readTrusted(file, maxBytes + 1, { isSecret: true });
+export async function readCredential(
+  file: string,
+  maxBytes: number,
+  options: Pick<TrustedPathOptions, 'mayBePipe'> = {},
+): Promise<Uint8Array> {
+  const bytes = await readTrusted(file, maxBytes + 1, { ...options, isSecret: true });
   if (bytes !== undefined) return bytes;
   throw new IdentityError(
     'STORE_FAILED',

@@ -67,20 +67,22 @@ export async function makePrivateFolder(path: string): Promise<void> {
 
 /** The first bytes of a private file, at most so many; undefined when there is none. @throws STORE_PERMISSIONS */
 export function readPrivateFile(path: string, atMostBytes: number): Promise<Uint8Array | undefined> {
-  return readFirstBytes(path, atMostBytes, constants.O_NOFOLLOW, (stats) =>
+  return readFirstBytes(path, atMostBytes, constants.O_NOFOLLOW | constants.O_NONBLOCK, (stats) =>
     checkPrivate(path, stats, 'file'),
   );
 }
 
-/** The file that is checked is the one that is read. */
+/**
+ * The file that is checked is the one that is read.
+ * @param flags without O_NONBLOCK, opening a named pipe would wait for ever.
+ */
 export async function readFirstBytes(
   path: string,
   atMostBytes: number,
-  flags = 0,
+  flags: number = constants.O_NONBLOCK,
   check: (stats: Stats) => void = () => {},
 ): Promise<Uint8Array | undefined> {
-  // Without O_NONBLOCK, opening a named pipe would wait for ever.
-  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | flags).catch(unlessMissing);
+  await using file = await open(path, constants.O_RDONLY | flags).catch(unlessMissing);
   if (file === undefined) return undefined;
   check(await file.stat());
   const bytes = new Uint8Array(atMostBytes);
