@@ -166,7 +166,7 @@ async function devicesNamed(registry: RegistryReads, named: readonly string[]): 
   const ids: DeviceId[] = [];
   for (let after = ''; ; after = ids.at(-1)!) {
     const page = await registry.devices({ limit: devicesAtOnce, after });
-    ids.push(...page.map(({ id }) => id));
+    for (const { id } of page) ids.push(id);
     if (page.length < devicesAtOnce) break;
   }
   return named.map((each) => {
