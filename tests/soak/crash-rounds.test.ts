@@ -161,7 +161,7 @@ async function killAtWork(
   const ended = once(worker, 'close');
   await Promise.race([once(worker.stdout, 'data'), ended]);
   if (typeof moment === 'number') await pause(moment);
-  else await until('the moment to kill it', moment);
+  else await Promise.race([until('the moment to kill it', moment), ended]);
   worker.kill('SIGKILL');
   await ended;
   assert.equal((worker as ChildProcess).signalCode, 'SIGKILL', problems);

@@ -32,7 +32,7 @@ async function backup(): Promise<void> {
   const { backupHome } = await import('@palyra/daemon');
   begin();
   const file = join(home, 'backup.age');
-  for (;;) await backupHome(home, file, 'correct horse', { scryptLogN: 1, replace: true });
+  for (;;) await backupHome(home, file, 'correct horse battery', { scryptLogN: 1, replace: true });
 }
 
 async function renew(): Promise<void> {
