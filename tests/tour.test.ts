@@ -23,7 +23,6 @@ const names = [
   'revoke',
   'the revoked device refused',
   'a recovery of an expired device',
-  'an issuing rotation',
 ];
 
 interface Report {

@@ -1,7 +1,6 @@
 // The tour's steps, in the order of the story. Each does one thing, checks it, and tells a person what was seen.
 
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
 import http2 from 'node:http2';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -250,21 +249,6 @@ export const steps: readonly Step[] = [
       await agent.line(({ event }) => event === 'connected');
       await agent.end('SIGINT');
       return 'off for two days, its certificate over for one: its agent recovered by the identity key, by itself';
-    },
-  },
-  {
-    name: 'an issuing rotation',
-    async play({ earlierHome: home, earlierDeviceHome }) {
-      const { authorities } = await answer(['ca', 'show'], { home });
-      const issuing = authorities.filter(({ tier }: { tier: string }) => tier === 'issuing');
-      assert.equal(issuing.length, 2, JSON.stringify(authorities));
-      const [, issuer] = (await pairedEnrollment(earlierDeviceHome)).certificateChain;
-      const { fingerprint } = issuing.find(({ active }: { active: boolean }) => active);
-      assert.equal(
-        new X509Certificate(issuer!).fingerprint256.replaceAll(':', '').toLowerCase(),
-        fingerprint,
-      );
-      return `the daemon replaced its issuing CA when it came back: ${fingerprint} signs now, and nobody did anything`;
     },
   },
 ];
