@@ -3,6 +3,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { runTests } from './test/run.ts';
@@ -36,15 +37,17 @@ const own = (name: string, otherwise: number): number => {
   const index = words.findIndex((each) => each.startsWith(`--${name}=`));
   return index < 0 ? otherwise : Number(words.splice(index, 1)[0]!.slice(name.length + 3));
 };
-const concurrency = own('files-at-once', 2);
+// They wait more than they work.
+const concurrency = own('files-at-once', Math.min(8, 2 * availableParallelism()));
 const bounds = {
   testMs: own('test-seconds', 240) * 1000,
   idleMs: own('idle-seconds', 60) * 1000,
   fileMs: own('file-seconds', 600) * 1000,
 };
 const nodeOptions = words.filter((each) => each.startsWith('--'));
-const files =
-  given.length > 0 ? given : globSync(['packages/*/src/**/*.test.ts', 'tests/**/*.test.ts']).sort();
+/** The long ones first, so that no processor waits for the last file. */
+const patterns = ['tests/soak/*.test.ts', 'tests/*.test.ts', 'packages/*/src/**/*.test.ts'];
+const files = given.length > 0 ? given : patterns.flatMap((pattern) => globSync(pattern).sort());
 // Hundreds of processes load the same modules: they share what one of them compiled, and so does the next run.
 const env = { NODE_COMPILE_CACHE: join(import.meta.dirname, '../node_modules/.cache/compiled') };
 const stop = new AbortController();

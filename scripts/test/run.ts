@@ -1,4 +1,4 @@
-// Test files, two at a time. Each one ends whatever it does, and nothing that one of them started or made stays.
+// Test files, some at a time. Each one ends whatever it does, and nothing that one of them started or made stays.
 
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
