@@ -161,7 +161,33 @@ export type DaemonConfigInput = z.input<typeof configSchema>;
 export function parseConfig(input: unknown, where: string): DaemonConfig {
   const parsed = configSchema.safeParse(input);
   if (parsed.success) return parsed.data;
-  throw new IdentityError('MESSAGE_INVALID', `${where} cannot be used. ${z.prettifyError(parsed.error)}`);
+  const lines = parsed.error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => `${[...issue.path, key].join('.')}: there is no such setting`)
+      : [...(issue.path.length > 0 ? [issue.path.join('.')] : []), issue.message].join(': '),
+  );
+  throw new IdentityError('MESSAGE_INVALID', [`${where} cannot be used.`, ...lines].join('\n  '));
+}
+
+/** What is left of a configuration without its fields that are wrong: what these would say nobody knows. */
+export function readablePart(input: unknown): DaemonConfig | undefined {
+  const { success, data, error } = configSchema.safeParse(input);
+  if (success) return data;
+  const rest = structuredClone(input);
+  for (const issue of error.issues) {
+    // Of a list, all of it.
+    const inList = issue.path.findIndex((key) => typeof key === 'number');
+    const path = inList < 0 ? issue.path : issue.path.slice(0, inList);
+    if (issue.code === 'unrecognized_keys') for (const key of issue.keys) removeAt(rest, [...path, key]);
+    else removeAt(rest, path);
+  }
+  return configSchema.safeParse(rest).data;
+}
+
+function removeAt(value: unknown, [key, ...rest]: readonly PropertyKey[]): void {
+  if (typeof value !== 'object' || value === null || key === undefined) return;
+  if (rest.length > 0) removeAt((value as Record<PropertyKey, unknown>)[key], rest);
+  else delete (value as Record<PropertyKey, unknown>)[key];
 }
 
 /**

@@ -22,7 +22,7 @@ import {
 import { lookAtSqliteRegistry } from '@palyra/registry-sql';
 import { quicProblem } from '@palyra/transport-quic';
 import { readCaKeys } from './ca-key.ts';
-import { type DaemonConfig, readConfig } from './config.ts';
+import { type DaemonConfig, parseConfig, readablePart, readConfig, readConfigInput } from './config.ts';
 import { type DaemonPaths, daemonPaths, findDaemon, mustBePrivate } from './home.ts';
 import { onThisMachine, type Place, placesOf, unusablePlaces } from './listeners.ts';
 import { unusableSettings } from './obstacles.ts';
@@ -70,11 +70,19 @@ export async function examineHome(
   const isNew = beforeStart && !(await isThere(paths.secrets)) && !(await isThere(paths.registry));
   await find('home', () => examineFolder(homePath, paths, isNew));
   let config: DaemonConfig | undefined;
+  let readable: DaemonConfig | undefined;
   await find('configuration', async () => {
     paths = await findDaemon(homePath, configFile);
-    config = await readConfig(paths.config, { mustExist: paths.isConfigNamed });
-    const problems = await unusableSettings(config, paths);
-    if (problems.length > 0) return problems.map(({ message }) => problem('configuration', message));
+    const input = await readConfigInput(paths.config, { mustExist: paths.isConfigNamed });
+    readable = readablePart(input);
+    const problems = readable ? await unusableSettings(readable, paths) : [];
+    try {
+      config = parseConfig(input, paths.config);
+    } catch (error) {
+      problems.unshift(error as IdentityError);
+    }
+    if (!config || problems.length > 0)
+      return problems.map(({ message }) => problem('configuration', message));
     const program = config.notice.command?.[0];
     // The daemon starts all the same.
     if (program?.includes('/') && !(await isThere(program))) {
@@ -85,7 +93,7 @@ export async function examineHome(
       ? `${paths.config} can be used.`
       : 'There is no config.json: the defaults hold.';
   });
-  await find('listeners', () => examineListeners(homePath, config, paths));
+  await find('listeners', () => examineListeners(homePath, readable, paths));
   if (isNew || !(await isThere(paths.path))) return findings;
   await find('disk', () => examineSpace(paths));
   let secrets: FilesystemSecretReader | undefined;

@@ -176,3 +176,38 @@ test('a start that fails does not change with which configuration the daemon was
   await assert.rejects(startDaemon({ home, configFile: bad }), { code: 'UNREACHABLE' });
   assert.equal((await findDaemon(home)).config, good);
 });
+
+test('a field that is wrong does not hide ports and files that are', async (t) => {
+  const { tcp } = await takenPorts(t);
+  const folder = temporaryFolder();
+  const configFile = join(folder, 'config.json');
+  const passphrase = join(folder, 'no-passphrase');
+  const config = {
+    pairing: { host, port: tcp },
+    node: { host: foreign, port: 0 },
+    quic: { enabled: 'yes', port: 1.5 },
+    console: { enabled: false },
+    names: { ip: ['127.0.0.1', 'nonsense'] },
+    masterKey: { from: 'passphrase-file', path: passphrase },
+    metrics: { port: tcp },
+    masterkey: {},
+  };
+  await writeFile(configFile, JSON.stringify(config));
+  const findings = await examineHome(join(folder, 'home'), new Date(), { configFile, beforeStart: true });
+  const said = findings.filter(({ verdict }) => verdict === 'problem').map(({ message }) => message);
+  for (const each of [
+    'masterkey: there is no such setting',
+    'quic.enabled: ',
+    'quic.port: ',
+    'names.ip.1: is no IP address',
+    'set pairing.port',
+    'Set node.host',
+    'Set metrics.port',
+    passphrase,
+  ])
+    assert.ok(
+      said.some((text) => text.includes(each)),
+      `${each} in:\n${said.join('\n')}`,
+    );
+  assert.deepEqual(await readdir(folder), ['config.json']);
+});

@@ -163,7 +163,7 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
       [
         `Restored ${restored.trustDomain} as it was at ${formatTime(madeAtMs, cli.now())}, with ${restored.devices} devices.`,
         `Revoked again: ${restored.revoked.length}${restored.revoked.map((id) => `\n  ${id}`).join('')}`,
-        `Devices that were paired since have to pair again.`,
+        'Devices that were paired since have to pair again.',
         ...(restored.replaced ? [`The state from before is in ${restored.replaced}`] : []),
         `Start it: ${startCommand(cli, options)}`,
       ].join('\n'),
