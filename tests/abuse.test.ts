@@ -429,7 +429,7 @@ test('a thousand idle connections of paired devices cost little, and the rest go
       for (const each of held) each.destroy();
     });
     for (const device of devices) {
-      // Few at a time, because a handshake over QUIC has three seconds.
+      // Few at a time, because a handshake over QUIC has ten seconds.
       for (let group = 0; group < 5; group += 1) {
         const pairs = Array.from({ length: 3 }, async () => held.push(...(await bothTransports(device))));
         await Promise.all(pairs);

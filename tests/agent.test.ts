@@ -45,7 +45,10 @@ class TestAgent {
     } = {},
   ) {
     const http2 = (e: PairedEnrollment) => dialNode(e.nodeAddress, e);
-    const dial = options.transport === 'http2' ? http2 : quicFirst((e) => dialNodeQuic(quic, e), http2);
+    const dial =
+      options.transport === 'http2'
+        ? http2
+        : quicFirst((e, options) => dialNodeQuic(quic, e, options), http2);
     this.ended = runAgent({
       device,
       enrollment,

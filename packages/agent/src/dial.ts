@@ -17,7 +17,14 @@ const puttingOff: ReadonlySet<IdentityErrorCode> = new Set([
   'CERTIFICATE_NOT_YET_VALID',
 ]);
 
+/** Where UDP is blocked nothing comes back, and HTTP/2 waits. */
+const quicPatienceMs = 3_000;
+
 export type Dial = (enrollment: PairedEnrollment) => Promise<NodeConnection>;
+type QuicDial = (
+  enrollment: PairedEnrollment,
+  options: { readonly handshakeTimeoutMs: number },
+) => Promise<NodeConnection>;
 
 /**
  * @returns a dial that gives up on QUIC only when this machine has none, nothing answers there, the daemon had no room or
@@ -25,7 +32,7 @@ export type Dial = (enrollment: PairedEnrollment) => Promise<NodeConnection>;
  *   peer says is final for this attempt. The HTTP/2 connection then says why it is not on QUIC. Over HTTP/2 the daemon's
  *   chain can be read: there an impostor and a wrong clock are told apart, and that answer is final.
  */
-export function quicFirst(quic: Dial, http2: Dial): Dial {
+export function quicFirst(quic: QuicDial, http2: Dial): Dial {
   /** Why the last connection ended, when the next one is to be over HTTP/2. */
   let putOff: IdentityError | undefined;
   return async (enrollment) => {
@@ -36,7 +43,7 @@ export function quicFirst(quic: Dial, http2: Dial): Dial {
       return { ...(await http2(enrollment)), quicProblem };
     }
     try {
-      const connection = await quic(enrollment);
+      const connection = await quic(enrollment, { handshakeTimeoutMs: quicPatienceMs });
       void connection.closed.then((reason) => {
         if (reason instanceof IdentityError && puttingOff.has(reason.code)) putOff = reason;
       });

@@ -13,8 +13,8 @@ export function dialBy(transport: Transport): Dial {
   const http2: Dial = (enrollment) => dialNode(enrollment.nodeAddress, enrollment);
   if (transport === 'http2') return http2;
   const library = createQuic();
-  const quic: Dial = (enrollment) => dialNodeQuic(library, enrollment);
-  return transport === 'quic' ? quic : quicFirst(quic, http2);
+  if (transport === 'quic') return (enrollment) => dialNodeQuic(library, enrollment);
+  return quicFirst((enrollment, options) => dialNodeQuic(library, enrollment, options), http2);
 }
 
 /** Works on this device's identity and secrets, which nobody else may change meanwhile. */

@@ -2,17 +2,22 @@
 
 import { certificatesToPem, IdentityError, type PairedEnrollment, TlsKey } from '@palyra/identity';
 import { type NodeConnection, printableAnswers } from '@palyra/rpc';
-import type { Quic } from './contract.ts';
+import type { Quic, QuicLimits } from './contract.ts';
 import { createQuicTransport } from './rpc/client.ts';
 
-/** Shorter than the contract's own: where UDP is blocked nothing comes back, and HTTP/2 waits. */
-const dialTimeoutMs = 3_000;
 /** A daemon that has gone without a word is noticed after this: it does not answer for connections it does not know. */
 const silenceMs = 15_000;
 const keepAliveMs = 5_000;
 
-/** @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, VERSION_UNSUPPORTED */
-export async function dialNodeQuic(quic: Quic, enrollment: PairedEnrollment): Promise<NodeConnection> {
+/**
+ * @param options `handshakeTimeoutMs`: for who has another way to go. Default: the contract's.
+ * @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, VERSION_UNSUPPORTED
+ */
+export async function dialNodeQuic(
+  quic: Quic,
+  enrollment: PairedEnrollment,
+  options: Partial<Pick<QuicLimits, 'handshakeTimeoutMs'>> = {},
+): Promise<NodeConnection> {
   const address = enrollment.quicAddress;
   if (!address) throw new IdentityError('UNREACHABLE', 'This daemon does not serve QUIC.');
   const at = address.lastIndexOf(':');
@@ -25,7 +30,7 @@ export async function dialNodeQuic(quic: Quic, enrollment: PairedEnrollment): Pr
       pinnedRoot: certificatesToPem(enrollment.trustBundle),
       trustDomain: enrollment.trustDomain,
     },
-    limits: { handshakeTimeoutMs: dialTimeoutMs, idleTimeoutMs: silenceMs },
+    limits: { ...options, idleTimeoutMs: silenceMs },
     keepAliveMs,
   });
   return {
