@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
@@ -280,6 +280,33 @@ test('a home and its token belong together: every other combination is refused w
   await configure(plain.home, { caKey: token.caKey });
   const reverse = await failure(palyra(['daemon'], plain), { code: 'SIGNER_MISMATCH', exitCode: 6 });
   assert.match(reverse, /take caKey out/);
+});
+
+test('--check gives the token its PIN before a first start, once only, and leaves nothing where it is taken', {
+  skip,
+}, async (t) => {
+  const { token, options } = await homeWithToken(t);
+  const look = async () => {
+    const checked = await palyra(['daemon', '--check'], options);
+    const findings: { check: string; verdict: string; message: string }[] = checked.lines[0]!.findings;
+    const { verdict, message } = findings.find(({ check }) => check === 'ca key')!;
+    assert.equal(checked.exitCode, verdict === 'ok' ? 0 : 1);
+    return message;
+  };
+  assert.match(await look(), /takes the PIN/);
+  assert.deepEqual(await readdir(options.home, { recursive: true }), ['daemon', 'daemon/config.json']);
+
+  await token.writePin('000000');
+  const refused = await look();
+  assert.match(refused, /refused the PIN/);
+  assert.doesNotMatch(refused, /000000/);
+  await token.writePin(token.pin);
+  assert.match(await look(), /refused the PIN/);
+  const start = await failure(palyra(['daemon'], options), { code: 'SIGNER_PIN_WRONG', exitCode: 6 });
+  const [, marker] = /run: rm (\S+)$/.exec(start)!;
+  await rm(marker!);
+  assert.match(await look(), /takes the PIN/);
+  await (await DaemonProcess.start(t, options)).stop();
 });
 
 test('a backup has no key of a CA in a token, says so, and is restored where the token is', {

@@ -11,7 +11,7 @@ import {
   SecretStoreKeys,
 } from '@palyra/identity';
 import type { DaemonConfig } from './config.ts';
-import type { DaemonPaths } from './home.ts';
+import { type DaemonPaths, takeHome } from './home.ts';
 
 /** @throws SIGNER_UNAVAILABLE, SIGNER_MISMATCH, SIGNER_PIN_WRONG, STORE_FAILED, and what reading the PIN file says. */
 export async function openCaKeys(
@@ -33,6 +33,26 @@ export async function readCaKeys(
 ): Promise<AuthorityKeyReader> {
   if (caKey === undefined) return new SecretStoreKeyReader(secrets);
   return openToken(caKey, refusedPin, registry);
+}
+
+/**
+ * Asks the token of a home without a daemon, as its first start would, and leaves nothing but, for that start, that the
+ * PIN was refused: it would be one try less each time otherwise.
+ * @throws as `openCaKeys` and `takeHome`.
+ */
+export async function tryToken(
+  { caKey }: DaemonConfig,
+  home: string,
+): Promise<AuthorityKeys['place'] | undefined> {
+  if (caKey === undefined) return undefined;
+  const taken = await takeHome(home);
+  try {
+    const token = await openToken(caKey, taken.refusedPin, { setting: async () => undefined });
+    await token.close();
+    return token.place;
+  } finally {
+    await taken.abandon();
+  }
 }
 
 async function openToken(

@@ -10,6 +10,7 @@ import {
   type FilesystemSecretReader,
   hasCode,
   IdentityError,
+  type KeyPlace,
   mustBelongTogether,
   mustBeOwnFolder,
   type RegistryReader,
@@ -21,7 +22,7 @@ import {
 } from '@palyra/identity';
 import { lookAtSqliteRegistry } from '@palyra/registry-sql';
 import { quicProblem } from '@palyra/transport-quic';
-import { readCaKeys } from './ca-key.ts';
+import { readCaKeys, tryToken } from './ca-key.ts';
 import { type DaemonConfig, parseConfig, readablePart, readConfig, readConfigInput } from './config.ts';
 import { type DaemonPaths, daemonPaths, findDaemon, mustBePrivate } from './home.ts';
 import { onThisMachine, type Place, placesOf, unusablePlaces } from './listeners.ts';
@@ -94,7 +95,14 @@ export async function examineHome(
       : 'There is no config.json: the defaults hold.';
   });
   await find('listeners', () => examineListeners(homePath, readable, paths));
-  if (isNew || !(await isThere(paths.path))) return findings;
+  if (isNew) {
+    await find('ca key', async () => {
+      const place = config && (await tryToken(config, homePath));
+      return place ? takesPin(place) : [];
+    });
+    return findings;
+  }
+  if (!(await isThere(paths.path))) return findings;
   await find('disk', () => examineSpace(paths));
   let secrets: FilesystemSecretReader | undefined;
   await find('secrets', async () => {
@@ -152,9 +160,8 @@ async function examineRegistry(
       opened = await readCaKeys(config, paths, secrets, registry);
       await checkKeyPlace(registry, opened);
       keys = opened;
-      const { provider, token, serial } = keys.place;
-      return provider === 'pkcs11'
-        ? `The token "${token}" (serial number ${serial}) takes the PIN.`
+      return keys.place.provider === 'pkcs11'
+        ? takesPin(keys.place)
         : "The CA's keys are in the secret store.";
     });
     await find('clock', () => examineClock(registry, now));
@@ -165,6 +172,9 @@ async function examineRegistry(
     await opened?.close();
   }
 }
+
+const takesPin = ({ token, serial }: KeyPlace) =>
+  `The token "${token}" (serial number ${serial}) takes the PIN.`;
 
 async function examineFolder(homePath: string, { path }: DaemonPaths, isNew: boolean): Promise<string> {
   await mustBePrivate(homePath);
