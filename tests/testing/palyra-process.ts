@@ -48,7 +48,9 @@ export interface PalyraOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-export const palyraProgram = join(import.meta.dirname, '../../packages/cli/bin/palyra.js');
+/** `npm test` builds it from the sources as they are, because it starts so often; otherwise these run themselves. */
+export const palyraProgram =
+  process.env.PALYRA_TEST_PROGRAM ?? join(import.meta.dirname, '../../packages/cli/bin/palyra.js');
 
 /** Of a run that does not say. */
 const longestRunMs = 10 * 60_000;

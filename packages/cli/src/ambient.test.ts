@@ -7,10 +7,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { palyraProgram as bin } from '../../../tests/testing/palyra-process.ts';
 import { runRecorded, temporaryFolder } from './testing/recorded-run.ts';
-
-const bin = fileURLToPath(new URL('../bin/palyra.js', import.meta.url));
 
 test('a user without HOME whom the system does not know gets an answer, and is told to name a home', (t) => {
   const as = (...args: string[]) =>

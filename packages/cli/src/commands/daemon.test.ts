@@ -7,10 +7,9 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { palyraProgram as bin } from '../../../../tests/testing/palyra-process.ts';
 import { runRecorded, temporaryFolder } from '../testing/recorded-run.ts';
 
-const bin = fileURLToPath(new URL('../../bin/palyra.js', import.meta.url));
 const anyPort = { host: '127.0.0.1', port: 0 };
 
 /** Starts it and reads its output up to the line that matches. */
