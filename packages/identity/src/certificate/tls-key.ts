@@ -13,7 +13,6 @@ import {
 import { inspect } from 'node:util';
 import { IdentityError } from '../errors.ts';
 import { integer, sequence } from './der.ts';
-import { pem } from './pem.ts';
 
 /** Everything before the point: SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING 04... (RFC 5480 2). */
 export const spkiPrefix: Buffer = Buffer.from(
@@ -94,7 +93,7 @@ export abstract class P256Key {
   protected static readKey(pkcs8: Uint8Array): KeyObject {
     try {
       if (pkcs8.length > maxPkcs8Bytes) throw new RangeError('too long');
-      const key = createPrivateKey(pem('PRIVATE KEY', pkcs8));
+      const key = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
       if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new RangeError('another kind of key');
       return key;
     } catch (cause) {
@@ -142,7 +141,12 @@ export abstract class P256Key {
   }
 }
 
-const spkiOf = (key: KeyObject) => new Uint8Array(key.export({ type: 'spki', format: 'der' }));
+/** OpenSSL's own encoder takes as long as the making of the key. */
+function spkiOf(key: KeyObject): Uint8Array {
+  const { x, y } = key.export({ format: 'jwk' });
+  const coordinates = [x, y].map((each) => Buffer.from(each!, 'base64url'));
+  return new Uint8Array(Buffer.concat([spkiPrefix, ...coordinates]));
+}
 
 /** The key of a device's or daemon's certificate. It is made where it is used and never leaves. */
 export class TlsKey extends P256Key {

@@ -1,7 +1,4 @@
 // The pairing cryptography on node:crypto.
-//
-// Keys go in as PEM text or KeyObject: of anything else Node 24 finds out what it is by throwing and catching errors,
-// two for a secret and four for a key in DER, which takes longer than most of what is done here.
 
 import {
   createCipheriv,
@@ -23,7 +20,6 @@ import {
 } from 'node:crypto';
 import { inspect } from 'node:util';
 import { integer, sequence } from '../certificate/der.ts';
-import { pem } from '../certificate/pem.ts';
 import type { IdentityKey, PairingCrypto } from './port.ts';
 
 // RFC 8410: the DER in front of a raw 32-byte key.
@@ -35,6 +31,9 @@ const tagBytes = 16;
 const noSalt = new Uint8Array();
 /** CPace multiplies by each scalar twice, and the import costs more than the multiplication. */
 const x25519Keys = new WeakMap<Uint8Array, KeyObject>();
+
+const pkcs8 = (...der: Uint8Array[]) => ({ key: Buffer.concat(der), format: 'der', type: 'pkcs8' }) as const;
+const spki = (...der: Uint8Array[]) => ({ key: Buffer.concat(der), format: 'der', type: 'spki' }) as const;
 
 export const nodeCrypto: PairingCrypto = {
   randomBytes: (length) => new Uint8Array(randomBytes(length)),
@@ -48,10 +47,10 @@ export const nodeCrypto: PairingCrypto = {
   x25519(scalar, u) {
     let privateKey = x25519Keys.get(scalar);
     if (!privateKey) {
-      privateKey = createPrivateKey(pem('PRIVATE KEY', x25519Pkcs8, scalar));
+      privateKey = createPrivateKey(pkcs8(x25519Pkcs8, scalar));
       x25519Keys.set(scalar, privateKey);
     }
-    const publicKey = createPublicKey(pem('PUBLIC KEY', x25519Spki, u));
+    const publicKey = createPublicKey(spki(x25519Spki, u));
     try {
       return new Uint8Array(diffieHellman({ privateKey, publicKey }));
     } catch {
@@ -61,22 +60,22 @@ export const nodeCrypto: PairingCrypto = {
   },
 
   generateIdentityKey: () => new NodeIdentityKey(generateKeyPairSync('ed25519').privateKey),
-  importIdentityKey(pkcs8) {
-    const key = createPrivateKey(pem('PRIVATE KEY', pkcs8));
+  importIdentityKey(der) {
+    const key = createPrivateKey(pkcs8(der));
     if (key.asymmetricKeyType !== 'ed25519') throw new TypeError('an identity key is an Ed25519 key');
     return new NodeIdentityKey(key);
   },
 
   verifyEd25519(publicKey, data, signature) {
     if (publicKey.length !== 32 || signature.length !== 64) return false;
-    return verify(null, data, pem('PUBLIC KEY', ed25519Spki, publicKey), signature);
+    return verify(null, data, spki(ed25519Spki, publicKey), signature);
   },
 
-  verifyP256(spki, data, signature) {
+  verifyP256(publicKey, data, signature) {
     if (signature.length !== 64) return false;
     // As the SEQUENCE that OpenSSL takes; Node's own conversion takes a third of the verification.
     const der = sequence(integer(signature.subarray(0, 32)), integer(signature.subarray(32)));
-    return verify('sha256', data, pem('PUBLIC KEY', spki), der);
+    return verify('sha256', data, spki(publicKey), der);
   },
 
   seal(key, associatedData, plaintext) {
