@@ -104,6 +104,19 @@ describe('a TLS key', () => {
     assert.equal(await webcrypto.subtle.verify(algorithm, publicKey, Buffer.from(signature), data), true);
   });
 
+  it('gives its public key as OpenSSL writes it, also where a coordinate is a short number', () => {
+    const seen = { shortX: false, shortY: false };
+    for (let count = 0; !(seen.shortX && seen.shortY); count += 1) {
+      const key = TlsKey.generate();
+      const der = createPublicKey(key.toPem()).export(spki);
+      assert.ok(der.equals(key.publicKey));
+      assert.ok(der.equals(TlsKey.fromPkcs8(key.toPkcs8()).publicKey));
+      if (der[27] === 0) seen.shortX = true;
+      if (der[59] === 0) seen.shortY = true;
+      assert.ok(count < 100_000);
+    }
+  });
+
   it('signs in 64 bytes, also where r or s is a short number', () => {
     const key = TlsKey.generate();
     const publicKey = createPublicKey({ key: Buffer.from(key.publicKey), ...spki });
