@@ -1,0 +1,159 @@
+// A daemon in a process of its own that is attacked, while a paired device calls over both transports, on its standing
+// connections and on new ones, and the daemon's memory is looked at.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import type { TestContext } from 'node:test';
+import { createClient } from '@connectrpc/connect';
+import { awaitPairing, type PairedEnrollment, parsePairingCode, requestPairing } from '@palyra/identity';
+import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { DaemonProcess } from './daemon-process.ts';
+import { configure, makeHome } from './palyra-process.ts';
+import { makeDevice } from './sample-device.ts';
+import { longestWaitMs } from './until.ts';
+
+export const quic = createQuic();
+export const strangersPerSource = 20;
+const mib = 2 ** 20;
+/** What the daemon may grow by in one of these tests: far less than what is sent would take. */
+const growthBytes = 128 * mib;
+/** A good device's call that takes longer did not keep working. */
+const callTimeoutMs = 20_000;
+
+export class Target {
+  readonly daemon: DaemonProcess;
+  readonly #metricsUrl: string;
+
+  static async start(t: TestContext, limits: object = {}): Promise<Target> {
+    const home = await makeHome(t);
+    await configure(home, {
+      quic: { host: '127.0.0.1' },
+      metrics: { port: 0 },
+      limits: { strangersPerSource, handshakeTimeoutMs: 4_000, opensPerMinutePerSource: 1_000, ...limits },
+    });
+    return new Target(await DaemonProcess.start(t, { home }));
+  }
+
+  private constructor(daemon: DaemonProcess) {
+    this.daemon = daemon;
+    const ready = daemon.process.lines.find(({ event }) => event === 'ready')!;
+    this.#metricsUrl = ready.listeners.find(({ name }: { name: string }) => name === 'metrics').address;
+  }
+
+  async pair(): Promise<PairedEnrollment> {
+    const device = await makeDevice();
+    const admin = await this.daemon.admin();
+    const { code } = await admin.mintCode({});
+    const peer = await this.daemon.peer();
+    const pending = await requestPairing(device, peer, parsePairingCode(code), this.daemon.pairingAddress);
+    await admin.approvePairing({ id: pending.requestId });
+    return awaitPairing(device, peer, pending, { signal: AbortSignal.timeout(longestWaitMs) });
+  }
+
+  /** What the operator's metrics count. */
+  async count(listener: string, event: string): Promise<number> {
+    const text = await (await fetch(this.#metricsUrl)).text();
+    const line = `palyra_listener_events_total{listener="${listener}",event="${event}"} `;
+    const found = text.split('\n').find((each) => each.startsWith(line));
+    return found ? Number(found.slice(line.length)) : 0;
+  }
+
+  /** Datagrams that came in over QUIC. */
+  async datagrams(): Promise<number> {
+    const text = await (await fetch(this.#metricsUrl)).text();
+    return Number(/^palyra_quic_received\{what="datagrams"\} (\d+)$/m.exec(text)?.[1]);
+  }
+
+  async residentBytes(): Promise<number> {
+    const status = await readFile(`/proc/${this.daemon.process.pid}/status`, 'utf8');
+    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+  }
+}
+
+/** A paired device that goes about its business, and notices when it cannot. */
+class GoodDevice {
+  readonly #enrollment: PairedEnrollment;
+  readonly #standing: readonly NodeConnection[];
+  #over = false;
+  #calls = 0;
+  readonly #lanes: Promise<unknown>;
+
+  static async of(t: TestContext, enrollment: PairedEnrollment): Promise<GoodDevice> {
+    const good = new GoodDevice(enrollment, await bothTransports(enrollment));
+    t.after(() => good.#stop());
+    return good;
+  }
+
+  private constructor(enrollment: PairedEnrollment, standing: readonly NodeConnection[]) {
+    this.#enrollment = enrollment;
+    this.#standing = standing;
+    this.#lanes = Promise.all([...standing.map((each) => this.#use(each)), this.#comeAnew()]);
+    this.#lanes.catch(() => {});
+  }
+
+  /** @throws the first call of it that failed. */
+  async done(): Promise<void> {
+    this.#over = true;
+    await this.#lanes;
+    this.#stop();
+    assert.ok(this.#calls >= 4);
+  }
+
+  #stop(): void {
+    this.#over = true;
+    for (const each of this.#standing) each.close();
+  }
+
+  async #use({ transport }: NodeConnection): Promise<void> {
+    const node = createClient(NodeService, transport);
+    do {
+      await node.status({}, { timeoutMs: callTimeoutMs });
+      this.#calls += 1;
+      await pause(20);
+    } while (!this.#over);
+  }
+
+  async #comeAnew(): Promise<void> {
+    do {
+      for (const connection of await bothTransports(this.#enrollment)) {
+        await createClient(NodeService, connection.transport).status({}, { timeoutMs: callTimeoutMs });
+        this.#calls += 1;
+        connection.close();
+      }
+      await pause(200);
+    } while (!this.#over);
+  }
+}
+
+export const bothTransports = async (enrollment: PairedEnrollment): Promise<NodeConnection[]> => [
+  await dialNode(enrollment.nodeAddress, enrollment),
+  await dialNodeQuic(quic, enrollment),
+];
+
+export const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Runs it while a good device works, and again after; the daemon's memory is looked at all the time. */
+export async function underAttack(
+  t: TestContext,
+  target: Target,
+  attack: () => Promise<void>,
+): Promise<void> {
+  const enrollment = await target.pair();
+  const good = await GoodDevice.of(t, enrollment);
+  const before = await target.residentBytes();
+  let most = before;
+  const watch = setInterval(async () => {
+    most = Math.max(most, await target.residentBytes().catch(() => 0));
+  }, 50);
+  try {
+    await attack();
+    most = Math.max(most, await target.residentBytes());
+  } finally {
+    clearInterval(watch);
+  }
+  await good.done();
+  await (await GoodDevice.of(t, enrollment)).done();
+  t.diagnostic(`grew by ${((most - before) / mib).toFixed(1)} MiB, from ${(before / mib).toFixed(0)} MiB`);
+  assert.ok(most - before < growthBytes, `grew by ${most - before} bytes`);
+}
