@@ -14,7 +14,14 @@ import {
   type ServerCredential,
   systemClock,
 } from '@palyra/identity';
-import { type DeviceAuthenticator, defaultHttp2Limits, Http2Listener, UnfinishedBytes } from '@palyra/rpc';
+import {
+  type DeviceAuthenticator,
+  defaultHttp2Limits,
+  Http2Listener,
+  healthRoutes,
+  reflectionRoutes,
+  UnfinishedBytes,
+} from '@palyra/rpc';
 import { quicTraffic } from '@palyra/transport-quic';
 import packageJson from '../package.json' with { type: 'json' };
 import { listenAdmin } from './admin-listener.ts';
@@ -215,6 +222,8 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
   const deviceRoutes = (router: ConnectRouter) => {
     nodeRoutes(identity, channels)(router);
     adminRoutes({ ...adminOptions, consoleLogin: refuseLogin })(router);
+    healthRoutes(stopping.signal)(router);
+    reflectionRoutes(router);
   };
   const unfinished = new UnfinishedBytes();
   const node = await listen(
@@ -323,10 +332,11 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     cleanup.push(() => console.close());
     listeners.push({ name: 'console', address: console.address });
   }
-  const adminServices = adminRoutes({
-    ...adminOptions,
-    consoleLogin: console?.login ?? refuseWithoutConsole,
-  });
+  const consoleLogin = console?.login ?? refuseWithoutConsole;
+  const adminServices = (router: ConnectRouter) => {
+    adminRoutes({ ...adminOptions, consoleLogin })(router);
+    reflectionRoutes(router);
+  };
   // Nothing else can keep it from starting, and no command finds it before.
   await rememberConfig(home);
   const admin = await withFileErrors(home.adminSocket, () =>
