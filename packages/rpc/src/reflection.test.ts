@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { Code, createClient, createRouterTransport } from '@connectrpc/connect';
-import {
-  ServerReflection,
-  type ServerReflectionRequestSchema,
-} from './gen/grpc/reflection/v1/reflection_pb.js';
+import { ServerReflection, ServerReflectionRequestSchema } from './gen/grpc/reflection/v1/reflection_pb.js';
 import { ServerReflection as ServerReflectionAlpha } from './gen/grpc/reflection/v1alpha/reflection_pb.js';
 import { AdminService, NodeService } from './index.ts';
 import { reflectionRoutes } from './reflection.ts';
@@ -18,10 +15,10 @@ const transport = createRouterTransport((router) => {
   router.service(AdminService, {});
 });
 
-type Question = MessageInitShape<typeof ServerReflectionRequestSchema>['messageRequest'];
+type Question = NonNullable<MessageInitShape<typeof ServerReflectionRequestSchema>['messageRequest']>;
 
 async function ask(messageRequest: Question) {
-  const request = { host: 'here', messageRequest };
+  const request = create(ServerReflectionRequestSchema, { host: 'here', messageRequest });
   const client = createClient(ServerReflection, transport);
   for await (const answer of client.serverReflectionInfo(once(request))) {
     assert.equal(answer.validHost, 'here');
@@ -87,8 +84,10 @@ test('v1alpha answers as v1 does', async () => {
     yield { messageRequest: { case: 'listServices' as const, value: '' } };
     yield { messageRequest: { case: 'fileByFilename' as const, value: nodeFile } };
   }
-  const answers = await Array.fromAsync(client.serverReflectionInfo(questions()));
-  const [list, file] = answers.map(({ messageResponse }) => messageResponse);
+  const answers = [];
+  for await (const { messageResponse } of client.serverReflectionInfo(questions()))
+    answers.push(messageResponse);
+  const [list, file] = answers;
   assert.ok(list?.case === 'listServicesResponse' && file?.case === 'fileDescriptorResponse');
   assert.deepEqual(
     list.value.service.map(({ name }) => name),
