@@ -47,6 +47,6 @@ export function runGo<Line>(t: TestContext, program: string, setup: object): () 
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   return async () => {
     const { value, done } = await lines.next();
-    return done ? undefined : JSON.parse(value);
+    return done ? undefined : (JSON.parse(value) as Line);
   };
 }

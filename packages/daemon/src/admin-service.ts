@@ -150,6 +150,8 @@ export function adminRoutes(options: AdminServiceOptions) {
       },
 
       async getAuthority() {
+        // First: roots that are newer than their number do no harm, older ones would.
+        const { sequence } = await identity.publishedBundle();
         const authorities = await registry.authorities();
         return {
           authorities: authorities.map((each) => ({
@@ -166,6 +168,7 @@ export function adminRoutes(options: AdminServiceOptions) {
             keyName: identity.authorityKeys.nameOf(each.id),
           })),
           keys: identity.authorityKeys.place,
+          bundleSequence: BigInt(sequence),
         };
       },
 

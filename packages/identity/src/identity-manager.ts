@@ -9,6 +9,7 @@ import {
   openAuthority,
   overdue,
 } from './authority-store.ts';
+import { type PublishedBundle, publishedBundle } from './bundle-sequence.ts';
 import { ChainJudge } from './certificate/chain-verdict.ts';
 import { TlsKey } from './certificate/tls-key.ts';
 import { type Clock, ClockWatch, presentTime, type RunningClock, systemClock } from './clock.ts';
@@ -203,6 +204,11 @@ export class IdentityManager {
   /** Roots that a peer's chain may lead to, DER. */
   get trustBundle(): readonly Uint8Array[] {
     return this.#loaded.trustBundle;
+  }
+
+  /** The roots with the number under which they are published. */
+  publishedBundle(): Promise<PublishedBundle> {
+    return publishedBundle(this.registry, this.clock);
   }
 
   /** Whose chains are ours, by the roots and issuing CAs that count at this moment. */
@@ -426,6 +432,8 @@ export class IdentityManager {
     await this.desk.expireDue();
     await this.responder.sweep();
     await this.reloadAuthority();
+    // So that a reader finds it numbered, and writes nothing.
+    await this.publishedBundle();
   }
 
   /** Takes up what has changed among the authorities; makes the issuing CA that is due. */

@@ -17,6 +17,7 @@ export {
   SecretStoreKeys,
 } from './authority-keys.ts';
 export { daemonOf, mustBelongTogether } from './authority-store.ts';
+export { continueBundleSequence, type PublishedBundle } from './bundle-sequence.ts';
 export { type CarryOverOptions, carryOver, revokeNamed, takeEveryGrant } from './carry-over.ts';
 export {
   CertificateAuthority,

@@ -949,6 +949,13 @@ export declare type GetAuthorityResponse = Message<"palyra.admin.v1.GetAuthority
    * @generated from field: palyra.admin.v1.KeyPlace keys = 2;
    */
   keys?: KeyPlace | undefined;
+
+  /**
+   * Of the roots that are not retired, larger with every change of them.
+   *
+   * @generated from field: uint64 bundle_sequence = 3;
+   */
+  bundleSequence: bigint;
 };
 
 /**
