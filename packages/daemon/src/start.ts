@@ -7,6 +7,7 @@ import {
   hasCode,
   IdentityError,
   IdentityManager,
+  isDnsName,
   MAX_PAIRING_MESSAGE_BYTES,
   type PairingLimits,
   type RegistryEvent,
@@ -485,11 +486,10 @@ function isDue({ notBefore, notAfter }: ServerCredential, now: Date): boolean {
   return now < notBefore || now.getTime() >= notBefore.getTime() + (life * 2) / 3;
 }
 
-/** The machine's own name when it can stand in a certificate, and what the configuration adds. */
-function dnsNames(config: DaemonConfig): string[] {
-  const own = hostname().toLowerCase();
-  const usable = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/.test(own);
-  return [...new Set([...(usable && own !== 'localhost' ? [own] : []), ...config.names.dns])];
+/** The machine's own name and the public one, where they can stand in a certificate, and what the configuration adds. */
+function dnsNames({ publicAddress = '', names }: DaemonConfig): string[] {
+  const found = [hostname(), publicAddress.replace(/:\d+$/, '')].map((name) => name.toLowerCase());
+  return [...new Set([...found.filter((name) => isDnsName(name) && name !== 'localhost'), ...names.dns])];
 }
 
 /** Where another machine would find a listener on this host. */

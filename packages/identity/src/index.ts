@@ -35,6 +35,7 @@ export {
   MAX_CHAIN_BYTES,
   MAX_CHAIN_CERTIFICATES,
 } from './certificate/chain-verdict.ts';
+export { isDnsName } from './certificate/host-name.ts';
 export type { IssuedCertificate } from './certificate/issue.ts';
 export { LocalSigner } from './certificate/local-signer.ts';
 export {

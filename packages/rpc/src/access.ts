@@ -32,6 +32,7 @@ export const access: Readonly<Record<string, Caller>> = Object.freeze<Record<str
   'palyra.admin.v1.AdminService/GetDevice': 'operator',
   'palyra.admin.v1.AdminService/RenameDevice': 'operator',
   'palyra.admin.v1.AdminService/SetDeviceRole': 'local operator',
+  'palyra.admin.v1.AdminService/SetHostNames': 'operator',
   'palyra.admin.v1.AdminService/RevokeDevice': 'operator',
   'palyra.admin.v1.AdminService/ReleaseDevice': 'operator',
   'palyra.admin.v1.AdminService/RevokeCertificate': 'operator',
