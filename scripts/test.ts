@@ -23,6 +23,7 @@ const needed: readonly (readonly [command: string, debian: string])[] = [
   ['softhsm2-util', 'softhsm2'],
   ['cc', 'gcc'],
   ['go', 'golang-go'],
+  ['certutil', 'libnss3-tools'],
 ];
 
 const missing = needed.filter(([command]) => !isInPath(command)).map(([, debian]) => debian);
