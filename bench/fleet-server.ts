@@ -63,6 +63,7 @@ async function enroll(): Promise<FleetMember> {
       recoveryAskedAt: undefined,
       recoveryReleasedAt: now,
       capabilities: [],
+      hostNames: [],
       cloneSeenAt: undefined,
       revocationReason: undefined,
     }),

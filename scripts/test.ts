@@ -23,12 +23,19 @@ const needed: readonly (readonly [command: string, debian: string])[] = [
   ['fish', 'fish'],
   ['softhsm2-util', 'softhsm2'],
   ['cc', 'gcc'],
+  ['go', 'golang-go'],
+  ['certutil', 'libnss3-tools'],
 ];
 
 const missing = needed.filter(([command]) => !isInPath(command)).map(([, debian]) => debian);
 // Debian's own python3: another one may come first in PATH, and would not find Debian's packages.
 if (!runs(['/usr/bin/python3', '-c', 'import importlib.util as u; assert u.find_spec("grpc")']))
   missing.push('python3-grpcio');
+for (const [library, debian] of [
+  ['grpc', 'golang-google-grpc-dev'],
+  ['protobuf', 'golang-google-protobuf-dev'],
+] as const)
+  if (!existsSync(`/usr/share/gocode/src/google.golang.org/${library}`)) missing.push(debian);
 if (missing.length > 0) install(missing);
 
 const words = process.argv.slice(2);

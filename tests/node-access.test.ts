@@ -50,6 +50,9 @@ test("a service is for one kind of caller, and of the operator's, some calls are
     'palyra.pairing.v1': ['anyone'],
     'palyra.node.v1': ['device'],
     'palyra.admin.v1': ['operator', 'local operator'],
+    'grpc.health.v1': ['device'],
+    'grpc.reflection.v1': ['operator'],
+    'grpc.reflection.v1alpha': ['operator'],
   };
   for (const [method, caller] of Object.entries(access)) {
     const [, name] = /^(.+)\.\w+\/\w+$/.exec(method) ?? [];

@@ -62,6 +62,7 @@ const changes: Record<string, (identity: IdentityManager, victim: Victim, by: Ac
   withdraw: ({ desk }, { waiting }, by) => desk.reject(waiting, '', by),
   rename: (identity, { id }, by) => identity.renameDevice(id, 'other', by),
   'give a role': (identity, { id }, by) => identity.setDeviceRole(id, 'operator', by),
+  'give host names': (identity, { id }, by) => identity.setHostNames(id, ['nas.example'], by),
   'revoke a device': (identity, { id }, by) => identity.revokeDevice(id, '', by),
   release: (identity, { id }, by) => identity.releaseDevice(id, by),
   'revoke a certificate': (identity, { serial }, by) => identity.revokeCertificate(serial, '', by),

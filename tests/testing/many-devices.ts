@@ -21,6 +21,7 @@ export async function insertDevices({ running }: TestDaemon, count: number): Pro
         createdAt: now,
         lastSeenAt: undefined,
         capabilities: [],
+        hostNames: [],
         cloneSeenAt: undefined,
         cloneReportedAt: undefined,
         certificateRevokedAt: undefined,

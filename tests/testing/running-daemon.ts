@@ -29,6 +29,8 @@ export interface TestDaemonOptions {
   readonly notice?: DaemonConfigInput['notice'];
   readonly publish?: DaemonConfigInput['publish'];
   readonly cloning?: DaemonConfigInput['cloning'];
+  readonly names?: DaemonConfigInput['names'];
+  readonly publicAddress?: string;
   /** Besides what is kept in `events`. */
   readonly onEvent?: (event: RegistryEvent) => void;
   /** Instead of the check at the end that there was no error. */
@@ -63,6 +65,8 @@ export class TestDaemon {
         notice: options.notice,
         publish: options.publish,
         cloning: options.cloning,
+        names: options.names,
+        ...(options.publicAddress && { publicAddress: options.publicAddress }),
         // Only the tests about it may run into it.
         limits: {
           opensPerMinutePerSource: 10_000,

@@ -21,6 +21,7 @@ export function deviceJson(device: Device) {
     last_seen_at: isoTime(device.lastSeenMs),
     certificate_not_after: isoTime(device.certificateNotAfterMs),
     capabilities: device.capabilities,
+    host_names: device.hostNames,
     revocation_reason: device.revocationReason || null,
     clone_seen_at: isoTime(device.cloneSeenMs),
     recovery_asked_at: isoTime(device.recoveryAskedMs),
@@ -74,6 +75,7 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
     ['possible copy', device.cloneSeenMs > 0n ? possibleCopy(cli, device) : ''],
     ['identity key', device.identityFingerprint],
     ['can do', device.capabilities.join(', ')],
+    ['host names', device.hostNames.join(', ')],
     ['approved', formatTime(device.createdAtMs, now)],
     [
       'last seen',

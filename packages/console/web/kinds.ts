@@ -49,6 +49,7 @@ const actions: Readonly<Record<string, string>> = {
   'device.released': 'Device released',
   'device.renamed': 'Device renamed',
   'device.role_changed': 'Operator role given or taken',
+  'device.host_names_changed': 'Host names given or taken',
   'device.identity_key_replaced': 'Identity key replaced',
   'capability.executed': 'Capability run',
 };
@@ -61,6 +62,7 @@ export const isAlarming = (action: string): boolean =>
     'code.exhausted',
     'device.identity_key_replaced',
     'device.role_changed',
+    'device.host_names_changed',
     'device.revoked',
     'device.quarantined',
     'certificate.reused',

@@ -84,13 +84,14 @@ export function adminRoutes(options: AdminServiceOptions) {
           throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}. See: palyra pairing list`);
         return wirePairing(pairing);
       },
-      async approvePairing({ id, replaceIdentityKey, name, operator, seen }, context) {
+      async approvePairing({ id, replaceIdentityKey, name, operator, hostNames, seen }, context) {
         if (operator && isRemote(context)) throw onlyAtTheMachine();
         const choice = {
           replaceIdentityKey,
           operator,
           by: actorIn(context),
           ...(name && { name }),
+          ...(hostNames.length > 0 && { hostNames }),
           ...(seen && {
             seen: { words: seen.words, role: seen.role ? parseDeviceRole(seen.role) : undefined },
           }),
@@ -129,6 +130,8 @@ export function adminRoutes(options: AdminServiceOptions) {
         toWireDevice(options, await identity.renameDevice(id, name, actorIn(context))),
       setDeviceRole: async ({ id, role }, context) =>
         toWireDevice(options, await identity.setDeviceRole(id, parseDeviceRole(role), actorIn(context))),
+      setHostNames: async ({ id, hostNames }, context) =>
+        toWireDevice(options, await identity.setHostNames(id, hostNames, actorIn(context))),
       revokeDevice: async ({ id, reason }, context) =>
         toWireDevice(options, await identity.revokeDevice(id, parseReason(reason), actorIn(context))),
       async releaseDevice({ id }, context) {
@@ -150,6 +153,8 @@ export function adminRoutes(options: AdminServiceOptions) {
       },
 
       async getAuthority() {
+        // First: roots that are newer than their number do no harm, older ones would.
+        const { sequence } = await identity.publishedBundle();
         const authorities = await registry.authorities();
         return {
           authorities: authorities.map((each) => ({
@@ -166,6 +171,7 @@ export function adminRoutes(options: AdminServiceOptions) {
             keyName: identity.authorityKeys.nameOf(each.id),
           })),
           keys: identity.authorityKeys.place,
+          bundleSequence: BigInt(sequence),
         };
       },
 
@@ -404,6 +410,7 @@ async function toWireDevice({ identity, channels }: AdminServiceOptions, device:
     createdAtMs: millis(device.createdAt),
     lastSeenMs: device.lastSeenAt ? millis(device.lastSeenAt) : 0n,
     capabilities: [...device.capabilities],
+    hostNames: [...device.hostNames],
     revocationReason: device.revocationReason ?? '',
     cloneSeenMs: device.cloneSeenAt ? millis(device.cloneSeenAt) : 0n,
     recoveryAskedMs: device.recoveryAskedAt ? millis(device.recoveryAskedAt) : 0n,

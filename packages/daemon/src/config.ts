@@ -6,6 +6,7 @@ import {
   defaultPairingLimits,
   IdentityError,
   isAddress,
+  isDnsName,
   MAX_DAEMON_NAMES,
   parseTrustDomain,
   readTrusted,
@@ -21,13 +22,10 @@ const lifeMs = positive.max(100 * 365 * 86_400_000);
 const timerMs = positive.max(2 ** 31 - 1);
 const maxPathLength = 4096;
 const host = z.string().min(1);
-const dnsName = z
-  .string()
-  .max(253)
-  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i, 'is no DNS name');
+const dnsName = z.string().refine((text) => isDnsName(text.toLowerCase()), 'is no DNS name');
 const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'is no IP address');
-/** Besides the machine's own name and its loopback addresses. */
-const maxNames = MAX_DAEMON_NAMES - 3;
+/** Besides the machine's own name, that of `publicAddress` and the loopback addresses. */
+const maxNames = MAX_DAEMON_NAMES - 4;
 const absolutePath = z.string().max(maxPathLength).refine(isAbsolute, 'must be an absolute path');
 
 export const configSchema = z.strictObject({

@@ -24,7 +24,11 @@ async function listen(t: TestContext, current: () => Promise<ListOfAuthority[]>)
   const errors: string[] = [];
   const listener = await listenPublish(
     { host: '127.0.0.1', port: 0 },
-    { trustBundle: [], revocationLists: { current } },
+    {
+      trustBundle: [],
+      publishedBundle: async () => ({ roots: [], sequence: 1 }),
+      revocationLists: { current },
+    },
     (error, where) => errors.push(`${where}: ${(error as Error).message}`),
   );
   t.after(() => listener.close());

@@ -11,6 +11,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   certificatesToPem,
   type ListOfAuthority,
+  type PublishedBundle,
   type RevocationList,
   revocationListsPemLength,
   revocationListsToPem,
@@ -21,6 +22,7 @@ import { listenPlainHttp, type PlainHttp } from './plain-http.ts';
 /** What is published. */
 export interface Published {
   readonly trustBundle: readonly Uint8Array[];
+  publishedBundle(): Promise<PublishedBundle>;
   readonly revocationLists: { current(): Promise<ListOfAuthority[]> };
 }
 
@@ -92,7 +94,10 @@ export async function listenPublish(
       );
     },
     '/bundle.pem': async () => text('application/x-pem-file', certificatesToPem(identity.trustBundle)),
-    '/bundle.json': async () => text('application/json', JSON.stringify(spiffeBundle(identity.trustBundle))),
+    '/bundle.json': async () => {
+      const { roots, sequence } = await identity.publishedBundle();
+      return text('application/json', JSON.stringify(spiffeBundle(roots, sequence)));
+    },
   };
   async function send(response: ServerResponse, page: Page): Promise<void> {
     const { type, length, body, generation, generations } = page;

@@ -174,7 +174,11 @@ export class QuicRuntime {
       transport: 'quic',
       certificate,
       source: connection.remoteAddress,
-      shut: (reason) => connection.close(reason),
+      // Running calls end with the reason, then the connection does; what does not end by itself is cut.
+      shut: (reason) => {
+        connection.unfinished.stop(reason);
+        connection.shut(reason);
+      },
       refused: (reason) => setTimeout(() => this.#shut(connection, reason), refusedGraceMs).unref(),
     });
     void connection.closed.then(forget);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import {
   type AuthorityKeys,
   carryOver,
+  continueBundleSequence,
   type DeviceId,
   FilesystemSecretStore,
   IdentityError,
@@ -207,6 +208,7 @@ async function askReplaced(restored: IdentityManager, head: BackupHead, path: st
       const history = await historyOf(restored.registry, head, before);
       isTaken = true;
       await restored.revocationLists.continueFrom(before);
+      await continueBundleSequence(restored.registry, before);
       const revoked = history === 'older' ? [] : await carryOver(restored, before, history);
       return { revoked, doubt: doubts[history] };
     });

@@ -7,6 +7,7 @@ import {
   hasCode,
   IdentityError,
   IdentityManager,
+  isDnsName,
   MAX_PAIRING_MESSAGE_BYTES,
   type PairingLimits,
   type RegistryEvent,
@@ -14,7 +15,14 @@ import {
   type ServerCredential,
   systemClock,
 } from '@palyra/identity';
-import { type DeviceAuthenticator, defaultHttp2Limits, Http2Listener, UnfinishedBytes } from '@palyra/rpc';
+import {
+  type DeviceAuthenticator,
+  defaultHttp2Limits,
+  Http2Listener,
+  healthRoutes,
+  reflectionRoutes,
+  UnfinishedBytes,
+} from '@palyra/rpc';
 import { quicTraffic } from '@palyra/transport-quic';
 import packageJson from '../package.json' with { type: 'json' };
 import { listenAdmin } from './admin-listener.ts';
@@ -215,6 +223,8 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
   const deviceRoutes = (router: ConnectRouter) => {
     nodeRoutes(identity, channels)(router);
     adminRoutes({ ...adminOptions, consoleLogin: refuseLogin })(router);
+    healthRoutes(stopping.signal)(router);
+    reflectionRoutes(router);
   };
   const unfinished = new UnfinishedBytes();
   const node = await listen(
@@ -323,10 +333,11 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     cleanup.push(() => console.close());
     listeners.push({ name: 'console', address: console.address });
   }
-  const adminServices = adminRoutes({
-    ...adminOptions,
-    consoleLogin: console?.login ?? refuseWithoutConsole,
-  });
+  const consoleLogin = console?.login ?? refuseWithoutConsole;
+  const adminServices = (router: ConnectRouter) => {
+    adminRoutes({ ...adminOptions, consoleLogin })(router);
+    reflectionRoutes(router);
+  };
   // Nothing else can keep it from starting, and no command finds it before.
   await rememberConfig(home);
   const admin = await withFileErrors(home.adminSocket, () =>
@@ -475,11 +486,10 @@ function isDue({ notBefore, notAfter }: ServerCredential, now: Date): boolean {
   return now < notBefore || now.getTime() >= notBefore.getTime() + (life * 2) / 3;
 }
 
-/** The machine's own name when it can stand in a certificate, and what the configuration adds. */
-function dnsNames(config: DaemonConfig): string[] {
-  const own = hostname().toLowerCase();
-  const usable = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/.test(own);
-  return [...new Set([...(usable && own !== 'localhost' ? [own] : []), ...config.names.dns])];
+/** The machine's own name and the public one, where they can stand in a certificate, and what the configuration adds. */
+function dnsNames({ publicAddress = '', names }: DaemonConfig): string[] {
+  const found = [hostname(), publicAddress.replace(/:\d+$/, '')].map((name) => name.toLowerCase());
+  return [...new Set([...found.filter((name) => isDnsName(name) && name !== 'localhost'), ...names.dns])];
 }
 
 /** Where another machine would find a listener on this host. */

@@ -39,6 +39,7 @@ export type AuditAction =
   | 'device.released'
   | 'device.renamed'
   | 'device.role_changed'
+  | 'device.host_names_changed'
   | 'device.identity_key_replaced'
   | 'capability.executed';
 

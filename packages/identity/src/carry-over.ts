@@ -55,7 +55,7 @@ export async function takeEveryGrant({ registry, clock }: CarryOverOptions): Pro
   for await (const page of pagesOf((after) => registry.devices({ limit: pageSize, after }), 'id')) {
     const changes = page.map((known) => ({
       known,
-      next: { ...known, role: 'device' as const, recoveryReleasedAt: undefined },
+      next: { ...known, role: 'device' as const, hostNames: [], recoveryReleasedAt: undefined },
     }));
     await write(registry, changes.filter(isChange), now);
   }
@@ -131,6 +131,7 @@ function restricted(known: Device, before: Device, history: History, now: Date):
     // Either may be the one that was replaced: then the operator looks.
     identityKey: isDoubtful ? known.identityKey : before.identityKey,
     role: before.role === 'device' || !kept ? 'device' : kept.role,
+    hostNames: (kept?.hostNames ?? []).filter((name) => before.hostNames.includes(name)),
     state: isDoubtful && state !== 'revoked' ? 'quarantined' : state,
     revocationReason: before.revocationReason ?? known.revocationReason,
     cloneSeenAt: later(kept?.cloneSeenAt, before.cloneSeenAt),
@@ -162,7 +163,13 @@ function stricterState(known: Device, before: Device, sameKey: boolean): Device[
 
 /** From after the backup. Its certificates are unknown, so it has none; but its id and its key are not new. */
 function rememberedOnly(before: Device): Device {
-  return { ...before, role: 'device', state: stateWithoutCertificate(before), recoveryReleasedAt: undefined };
+  return {
+    ...before,
+    role: 'device',
+    hostNames: [],
+    state: stateWithoutCertificate(before),
+    recoveryReleasedAt: undefined,
+  };
 }
 
 function stateWithoutCertificate({ state }: Device): Device['state'] {
@@ -210,6 +217,7 @@ function namedAlone(id: DeviceId, now: Date): Device {
     createdAt: now,
     lastSeenAt: undefined,
     capabilities: [],
+    hostNames: [],
     revocationReason: restoreReason,
     cloneSeenAt: undefined,
     cloneReportedAt: undefined,

@@ -9,6 +9,7 @@ import {
   openAuthority,
   overdue,
 } from './authority-store.ts';
+import { type PublishedBundle, publishedBundle } from './bundle-sequence.ts';
 import { ChainJudge } from './certificate/chain-verdict.ts';
 import { TlsKey } from './certificate/tls-key.ts';
 import { type Clock, ClockWatch, presentTime, type RunningClock, systemClock } from './clock.ts';
@@ -17,6 +18,7 @@ import { nodeCrypto } from './crypto/node.ts';
 import type { PairingCrypto } from './crypto/port.ts';
 import { type DeviceId, parseDeviceId, type Ulid } from './device-id.ts';
 import { hasCode, IdentityError } from './errors.ts';
+import { HostNames, recordHostNames } from './host-names.ts';
 import { defaultPairingLimits, type PairingLimits } from './limits.ts';
 import { PairingResponder } from './pairing/daemon.ts';
 import { PairingDesk, recordRole, revokeAllCertificates } from './pairing/desk.ts';
@@ -102,6 +104,7 @@ export class IdentityManager {
   /** For programs that verify devices without asking the registry. */
   readonly revocationLists: RevocationLists;
   readonly #clones: CloneWatch;
+  readonly #hostNames: HostNames;
   readonly #standings: KnownStandings;
   readonly #options: AuthorityStoreOptions;
   #loaded: LoadedAuthority;
@@ -150,7 +153,8 @@ export class IdentityManager {
     this.authorityKeys = options.keys;
     this.clock = clock;
     this.limits = limits;
-    const shared = { registry, clock, crypto, limits, sealer, plan };
+    this.#hostNames = new HostNames(loaded.trustDomain);
+    const shared = { registry, clock, crypto, limits, sealer, plan, hostNames: this.#hostNames };
     this.desk = new PairingDesk({
       ...shared,
       rootFingerprint: () => this.#loaded.authority.rootFingerprint,
@@ -205,6 +209,11 @@ export class IdentityManager {
     return this.#loaded.trustBundle;
   }
 
+  /** The roots with the number under which they are published. */
+  publishedBundle(): Promise<PublishedBundle> {
+    return publishedBundle(this.registry, this.clock);
+  }
+
   /** Whose chains are ours, by the roots and issuing CAs that count at this moment. */
   get chainJudge(): ChainJudge {
     return this.#chainJudge;
@@ -227,6 +236,7 @@ export class IdentityManager {
   }): Promise<ServerCredential> {
     const { registry, clock } = this.#options;
     const { authority, issuerId, daemonId } = this.#loaded;
+    this.#hostNames.reserve(names.dnsNames);
     const key = TlsKey.generate();
     const issued = await authority.issueDaemon({ daemonId, tlsKey: key.publicKey, ...names });
     const now = clock.now();
@@ -403,6 +413,23 @@ export class IdentityManager {
     });
   }
 
+  /**
+   * The DNS names of its certificates from now on, in place of those that it has; a certificate from before keeps its own.
+   * @throws DEVICE_NOT_FOUND, DEVICE_REVOKED, MESSAGE_INVALID
+   */
+  async setHostNames(id: string, names: readonly string[], actor?: Actor): Promise<Device> {
+    const now = this.clock.now();
+    const hostNames = this.#hostNames.parse(names);
+    return transactBy(this, actor, async (tx, by) => {
+      const before = await existingDevice(tx, id);
+      if (before.state === 'revoked') throw deviceRevoked(id);
+      const device = { ...before, hostNames };
+      await tx.updateDevice(device);
+      await recordHostNames(tx, device, before.hostNames, now, by);
+      return device;
+    });
+  }
+
   /** What a device tells about itself; replaces what it told before. @throws MESSAGE_INVALID */
   async registerDevice(
     id: DeviceId,
@@ -426,6 +453,8 @@ export class IdentityManager {
     await this.desk.expireDue();
     await this.responder.sweep();
     await this.reloadAuthority();
+    // So that a reader finds it numbered, and writes nothing.
+    await this.publishedBundle();
   }
 
   /** Takes up what has changed among the authorities; makes the issuing CA that is due. */

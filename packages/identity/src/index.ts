@@ -17,6 +17,7 @@ export {
   SecretStoreKeys,
 } from './authority-keys.ts';
 export { daemonOf, mustBelongTogether } from './authority-store.ts';
+export { continueBundleSequence, type PublishedBundle } from './bundle-sequence.ts';
 export { type CarryOverOptions, carryOver, revokeNamed, takeEveryGrant } from './carry-over.ts';
 export {
   CertificateAuthority,
@@ -34,6 +35,7 @@ export {
   MAX_CHAIN_BYTES,
   MAX_CHAIN_CERTIFICATES,
 } from './certificate/chain-verdict.ts';
+export { isDnsName } from './certificate/host-name.ts';
 export type { IssuedCertificate } from './certificate/issue.ts';
 export { LocalSigner } from './certificate/local-signer.ts';
 export {

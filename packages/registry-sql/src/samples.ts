@@ -50,6 +50,7 @@ export function sampleDevice(change: Partial<Device> = {}): Device {
     createdAt: NOW,
     lastSeenAt: after(1),
     capabilities: ['camera', 'door "front"'],
+    hostNames: [],
     revocationReason: undefined,
     cloneSeenAt: undefined,
     cloneReportedAt: undefined,

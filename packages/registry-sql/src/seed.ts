@@ -135,6 +135,7 @@ function deviceOf({ id, fingerprint }: SeededDevice, state: Device['state'], cre
     createdAt,
     lastSeenAt: undefined,
     capabilities: [],
+    hostNames: [],
     revocationReason: undefined,
     cloneSeenAt: undefined,
     cloneReportedAt: undefined,

@@ -25,6 +25,8 @@ export interface DevicesTable {
   readonly last_seen_at: number | null;
   /** A JSON list of strings. */
   readonly capabilities: string;
+  /** The same. */
+  readonly host_names: string;
   readonly revocation_reason: string | null;
   readonly clone_seen_at: number | null;
   readonly clone_reported_at: number | null;

@@ -32,6 +32,7 @@ export const access: Readonly<Record<string, Caller>> = Object.freeze<Record<str
   'palyra.admin.v1.AdminService/GetDevice': 'operator',
   'palyra.admin.v1.AdminService/RenameDevice': 'operator',
   'palyra.admin.v1.AdminService/SetDeviceRole': 'local operator',
+  'palyra.admin.v1.AdminService/SetHostNames': 'operator',
   'palyra.admin.v1.AdminService/RevokeDevice': 'operator',
   'palyra.admin.v1.AdminService/ReleaseDevice': 'operator',
   'palyra.admin.v1.AdminService/RevokeCertificate': 'operator',
@@ -45,4 +46,9 @@ export const access: Readonly<Record<string, Caller>> = Object.freeze<Record<str
   'palyra.admin.v1.AdminService/Watch': 'operator',
   'palyra.admin.v1.AdminService/GetHealth': 'operator',
   'palyra.admin.v1.AdminService/CreateConsoleLogin': 'local operator',
+
+  'grpc.health.v1.Health/Check': 'device',
+  'grpc.health.v1.Health/Watch': 'device',
+  'grpc.reflection.v1.ServerReflection/ServerReflectionInfo': 'operator',
+  'grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo': 'operator',
 });

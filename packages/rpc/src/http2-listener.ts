@@ -287,13 +287,13 @@ export class Http2Listener {
       certificate,
       source: plainAddress(socket.remoteAddress ?? ''),
       // Running calls end with the reason, then the session does; what does not end by itself is cut.
-      shut: () => {
-        unfinished.stop();
+      shut: (reason) => {
+        unfinished.stop(reason);
         connection.endWithin(shutGraceMs);
       },
       // This one answer says why, then the session ends.
-      refused: () => {
-        unfinished.stop();
+      refused: (reason) => {
+        unfinished.stop(reason);
         connection.endWithin(shutGraceMs);
       },
     });
@@ -302,8 +302,8 @@ export class Http2Listener {
         this.#connections.known(connection);
         unfinished.belongsTo(deviceId);
       },
-      () => {
-        unfinished.stop();
+      (reason) => {
+        unfinished.stop(reason);
         this.#count('refused_standing');
         setTimeout(() => connection.end(), refusedGraceMs).unref();
       },

@@ -16,6 +16,7 @@ export {
   NodeService,
 } from './gen/palyra/node/v1/node_pb.js';
 export { PairingService } from './gen/palyra/pairing/v1/pairing_pb.js';
+export { healthRoutes } from './health.ts';
 export {
   dialAdmin,
   dialNode,
@@ -45,6 +46,7 @@ export {
 } from './peer.ts';
 export { inMessages, Pieces } from './pieces.ts';
 export { printableAnswers } from './printable-answers.ts';
+export { reflectionRoutes } from './reflection.ts';
 export { type CollectedList, collectRevocationLists } from './revocation-list-parts.ts';
 export { type ServeHttp2Options, serveHttp2 } from './serve-http2.ts';
 export { sourceKey } from './source-key.ts';

@@ -22,6 +22,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   readonly #waiting: Pieces;
   #sink: ((bytes: Uint8Array) => void) | undefined;
   #ended: (() => void) | undefined;
+  #failed: ((error: ConnectError) => void) | undefined;
   /** Of an iteration, which waits for the next bytes. */
   #arrivedInto: (() => void) | undefined;
   #failure: ConnectError | undefined;
@@ -49,17 +50,25 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
       this.#waiting.clear();
       this.held.end();
     });
+    this.held.whenStopped((reason) => {
+      // A call that has come whole is told by who answers it.
+      if (!this.#isWhole) this.#fail(toConnectError(reason).error);
+    });
   }
 
-  /** Why bytes that came before anybody read could not be kept. */
+  /** Why the rest is not taken any more: there was no room, or the peer was shut out. */
   get failure(): ConnectError | undefined {
     return this.#failure;
   }
 
-  /** Hands on what has come, and everything that comes. Before this the peer is granted nothing. */
-  read(sink: (bytes: Uint8Array) => void, ended: () => void): void {
+  /**
+   * Hands on what has come, and everything that comes. Before this the peer is granted nothing.
+   * @param failed instead of `ended` when the peer is shut out before its last byte.
+   */
+  read(sink: (bytes: Uint8Array) => void, ended: () => void, failed: (error: ConnectError) => void): void {
     this.#sink = sink;
     this.#ended = ended;
+    this.#failed = failed;
     if (this.#waiting.byteLength > 0) sink(this.#waiting.take());
     if (this.#isWhole) ended();
     else this.#grant();
@@ -70,6 +79,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     this.#isDropped = true;
     this.#sink = undefined;
     this.#ended = undefined;
+    this.#failed = undefined;
     this.#waiting.clear();
   }
 
@@ -102,6 +112,15 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     }
   }
 
+  #fail(error: ConnectError): void {
+    if (this.#isDropped) return;
+    const failed = this.#failed;
+    this.drop();
+    this.#failure = error;
+    failed?.(error);
+    this.#arrivedInto?.();
+  }
+
   #grant(): void {
     if (this.#stream.destroyed) return;
     this.#isStopped = false;
@@ -121,8 +140,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     try {
       this.#waiting.push(bytes);
     } catch (error) {
-      this.drop();
-      this.#failure = toConnectError(error).error;
+      this.#fail(toConnectError(error).error);
     }
     this.#arrivedInto?.();
     this.#isStopped = this.#isDropped || this.#waiting.byteLength >= waitingBytes;

@@ -209,6 +209,10 @@ function answerUnary(
       closeAfterAnswer(stream);
     },
     () => together(() => void call.answer().then(answer)),
+    (error) => {
+      answer(call.refuse(error));
+      closeAfterAnswer(stream);
+    },
   );
 }
 

@@ -72,6 +72,7 @@ export class SessionBytes {
   #owner: string | undefined;
   #bytes = 0;
   #isStopped = false;
+  readonly #whenStopped = new Map<HeldBytes, (reason: unknown) => void>();
 
   constructor(all: UnfinishedBytes) {
     this.#all = all;
@@ -84,13 +85,25 @@ export class SessionBytes {
     this.#all.moveOwned(this.#bytes, owner);
   }
 
-  /** The peer was refused or shut out: no more bytes of it are kept. */
-  stop(): void {
+  /** The peer was refused or shut out: no more bytes of it are kept, and calls that wait for more are told why. */
+  stop(reason: unknown): void {
     this.#isStopped = true;
+    for (const tell of this.#whenStopped.values()) tell(reason);
+    this.#whenStopped.clear();
   }
 
   get isStopped(): boolean {
     return this.#isStopped;
+  }
+
+  /** For calls. */
+  whenStopped(call: HeldBytes, tell: (reason: unknown) => void): void {
+    this.#whenStopped.set(call, tell);
+  }
+
+  /** For calls. */
+  forget(call: HeldBytes): void {
+    this.#whenStopped.delete(call);
   }
 
   call(): HeldBytes {
@@ -152,9 +165,15 @@ export class HeldBytes {
     this.#session.giveBack(bytes);
   }
 
+  /** Told once, should the peer be shut out while the call lasts. */
+  whenStopped(tell: (reason: unknown) => void): void {
+    this.#session.whenStopped(this, tell);
+  }
+
   /** The call is over. */
   end(): void {
     if (this.#isOver) return;
+    this.#session.forget(this);
     this.remove(this.#bytes);
     this.#isOver = true;
   }

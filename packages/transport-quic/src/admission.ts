@@ -2,6 +2,7 @@
 // closed. Both implementations of the contract put their streams through here.
 
 import { IdentityError } from '@palyra/identity';
+import { resetReasonOf, toCloseNumber } from './close-code.ts';
 import type { QuicListenOptions, QuicServerConnection, QuicStream } from './contract.ts';
 
 export interface Admission {
@@ -9,10 +10,14 @@ export interface Admission {
   offer(stream: QuicStream): void;
   /** Serves no more streams, and closes the connection with this once those under way have ended. */
   drain(error: IdentityError): void;
+  /** The same for one that was shut out: those under way have a moment to say why they end. */
+  shut(error: IdentityError): void;
 }
 
 /** How long the last answer of a connection may take to leave before that is closed, ms. Most peers close it first. */
 const lastAnswerMs = 250;
+/** How long calls of a connection that was shut out may take to say why, ms. */
+const shutGraceMs = 200;
 
 /** Asks `admit`, holding the streams meanwhile; how many there can be is the stream limit of the connection. */
 export function startAdmission(
@@ -24,13 +29,16 @@ export function startAdmission(
   const held: QuicStream[] = [];
   let served = 0;
   let draining: IdentityError | undefined;
+  let shut: IdentityError | undefined;
 
   const serve = async (stream: QuicStream) => {
+    if (shut) return stream.reset(resetReasonOf(toCloseNumber(shut.code)));
     if (draining) return stream.reset('UNREACHABLE');
     served += 1;
     await options.serve(stream, connection);
     served -= 1;
-    if (draining) leave(draining);
+    if (shut && served === 0) connection.close(shut);
+    else if (draining) leave(draining);
   };
   const leave = (error: IdentityError) => {
     if (served === 0) setTimeout(() => connection.close(error), lastAnswerMs).unref();
@@ -74,6 +82,14 @@ export function startAdmission(
       draining = error;
       if (state === 'admitted') leave(error);
       else refuse(error);
+    },
+    shut(error) {
+      if (state !== 'admitted') return refuse(error);
+      shut = error;
+      const end = () => connection.close(error);
+      // First: whatever fails below, the connection ends.
+      setTimeout(end, shutGraceMs).unref();
+      if (served === 0) end();
     },
   };
 }

@@ -140,6 +140,11 @@ export interface QuicServerConnection extends QuicConnection {
    * proven in the handshake. Whether the chain is ours is for `admit` to judge.
    */
   readonly peerChain: readonly Uint8Array[];
+  /**
+   * Ends it for a reason that its calls are told: those under way have a moment to answer, and no further stream is served.
+   * They end sooner when they have answered.
+   */
+  shut(error: IdentityError): void;
   /** What its streams and calls keep of what is not whole. */
   readonly unfinished: SessionBytes;
 }

@@ -132,6 +132,11 @@ class MemoryConnection implements QuicClientConnection, QuicServerConnection {
     });
   }
 
+  shut(error: IdentityError): void {
+    if (this.admission) this.admission.shut(error);
+    else this.close(error);
+  }
+
   close(error?: IdentityError): void {
     if (this.#failure) return;
     this.gone(error);

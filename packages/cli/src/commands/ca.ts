@@ -255,13 +255,13 @@ async function exportRoots(
   cli: Cli,
   { out, format }: { out?: string; format: 'pem' | 'spiffe' },
 ): Promise<void> {
-  const { authorities } = await withAdmin(cli, (admin) => admin.getAuthority({}));
+  const { authorities, bundleSequence } = await withAdmin(cli, (admin) => admin.getAuthority({}));
   const roots = authorities.filter((each) => each.tier === 'root' && each.state !== 'retired');
   const certificates = roots.map((each) => each.certificate);
   const text =
     format === 'pem'
       ? certificatesToPem(certificates)
-      : `${JSON.stringify(spiffeBundle(certificates), null, 2)}\n`;
+      : `${JSON.stringify(spiffeBundle(certificates, Number(bundleSequence)), null, 2)}\n`;
   const fingerprints = roots.map((each) => each.fingerprint);
   if (out === undefined) {
     cli.output.answer({ fingerprints, [format]: text }, () => text.trimEnd());

@@ -24,7 +24,7 @@ interface RevokeOptions {
 export function addDevices(program: Command, cli: () => Cli): void {
   const devices = program
     .command('devices')
-    .description('Paired devices: list, rename, roles, revoke, release.');
+    .description('Paired devices: list, rename, roles, host names, revoke, release.');
   withExamples(devices, 'palyra devices list', 'palyra devices revoke 7K3QX9AB');
 
   withExamples(
@@ -65,6 +65,18 @@ export function addDevices(program: Command, cli: () => Cli): void {
       .action((id: string, role: string, options: { yes?: boolean }) => setRole(cli(), id, role, options)),
     'palyra devices set-role 7K3QX9AB operator',
     'palyra devices set-role 7K3QX9AB device',
+  );
+  withExamples(
+    devices
+      .command('set-host-names')
+      .argument('<device>', deviceArgument)
+      .argument('[names...]', 'DNS names, in place of those that it has; without any, it has none')
+      .description(
+        'Let a device have DNS names in its certificates, for browsers and programs that check names. From its next renewal on; a certificate from before keeps its names until it ends.',
+      )
+      .action((id: string, names: string[]) => setHostNames(cli(), id, names)),
+    'palyra devices set-host-names 7K3QX9AB nas.example.net files.example.net',
+    'palyra devices set-host-names 7K3QX9AB',
   );
   withExamples(
     devices
@@ -166,6 +178,18 @@ async function myself(cli: Cli, error: unknown, device: Device, reason: string):
   )
     throw error;
   return { ...device, state: 'revoked', revocationReason: reason };
+}
+
+async function setHostNames(cli: Cli, reference: string, hostNames: string[]): Promise<void> {
+  const device = await withAdmin(cli, async (admin) =>
+    admin.setHostNames({ id: await resolveDevice(cli, admin, reference), hostNames }),
+  );
+  const { name, hostNames: names } = device;
+  cli.output.answer(deviceJson(device), () =>
+    names.length > 0
+      ? `The next certificate of ${name} has these host names: ${names.join(', ')}. To have it now, there: palyra renew`
+      : `The next certificate of ${name} has no host name. To end the one that it has: ${followUp(cli, `devices revoke ${shortId(device.id)} --certificate SERIAL`)}`,
+  );
 }
 
 async function setRole(

@@ -67,10 +67,16 @@ export function addPairing(program: Command, cli: () => Cli): void {
       .option('--replace-key', 'accept another identity key for a device id that is known')
       .option('--operator', 'as an OPERATOR, which may do with --remote what you do here')
       .option('--name <name>', 'your own name for the device')
+      .option(
+        '--host-name <name>',
+        'a DNS name for its certificates, so that others can check it; may be given several times',
+        (name: string, before: string[] = []) => [...before, name],
+      )
       .action((id: string | undefined, options: ApproveOptions) => approve(cli(), id, options)),
     'palyra pairing approve',
     'palyra pairing approve 7K3QX9AB --name "kitchen sensor"',
     'palyra pairing approve 7K3QX9AB --operator',
+    'palyra pairing approve 7K3QX9AB --host-name nas.example.net',
   );
   withExamples(
     pairing
@@ -156,6 +162,7 @@ interface ApproveOptions {
   readonly replaceKey?: boolean;
   readonly operator?: boolean;
   readonly name?: string;
+  readonly hostName?: readonly string[];
 }
 
 async function approve(cli: Cli, reference: string | undefined, options: ApproveOptions): Promise<void> {
@@ -169,6 +176,7 @@ async function approve(cli: Cli, reference: string | undefined, options: Approve
       id: await resolvePairing(cli, admin, choice.id),
       name: options.name ?? '',
       operator: options.operator === true,
+      hostNames: [...(options.hostName ?? [])],
     });
     const name = options.name ?? pairing.device?.name ?? '';
     return { pairing, name, named: await devicesNamed(admin, name) };
@@ -225,12 +233,13 @@ async function askAboutTheOnlyRequest(
 }
 
 /** The same command with the request named. */
-function approval(id: string, { replaceKey, operator, name }: ApproveOptions): string {
+function approval(id: string, { replaceKey, operator, name, hostName = [] }: ApproveOptions): string {
   return [
     `pairing approve ${shortId(id)}`,
     ...(replaceKey ? ['--replace-key'] : []),
     ...(operator ? ['--operator'] : []),
     ...(name === undefined ? [] : [`--name ${quoted(name)}`]),
+    ...hostName.map((each) => `--host-name ${quoted(each)}`),
   ].join(' ');
 }
 

@@ -138,6 +138,11 @@ function About({ device }: Shown) {
             <strong class="warn-text">OPERATOR.</strong> {operatorRights[0]}
           </Fact>
         )}
+        {device.hostNames.length > 0 && (
+          <Fact name="Host names in its certificates" wide>
+            <bdi>{device.hostNames.join(', ')}</bdi>
+          </Fact>
+        )}
         <Fact name="Paired">{formatDateTime(device.createdAtMs)}</Fact>
         <Fact name="Last seen">{device.transport ? 'now' : ago(device.lastSeenMs, now.value)}</Fact>
         <Fact name="Device id" wide>

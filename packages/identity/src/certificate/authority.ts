@@ -114,20 +114,23 @@ export class CertificateAuthority {
 
   /**
    * @param request.tlsKey SubjectPublicKeyInfo; that the device holds its private key was proven before.
+   * @param request.dnsNames default none.
    * @param request.lifeMs MIN_DEVICE_LIFE_MS to MAX_DEVICE_LIFE_MS, DEVICE_LIFE_MS when absent; never past the issuer.
-   * @throws as `makeFacts`.
+   * @throws as `makeFacts`; MESSAGE_INVALID for a name that a device cannot have.
    */
   async issueDevice(request: {
     readonly deviceId: DeviceId;
     readonly tlsKey: Uint8Array;
+    readonly dnsNames?: readonly string[];
     readonly lifeMs?: number;
   }): Promise<IssuedCertificate> {
-    const { deviceId, tlsKey, lifeMs = DEVICE_LIFE_MS } = request;
+    const { deviceId, tlsKey, dnsNames = [], lifeMs = DEVICE_LIFE_MS } = request;
     if (!(lifeMs >= MIN_DEVICE_LIFE_MS && lifeMs <= MAX_DEVICE_LIFE_MS)) {
       throw new TypeError('a device certificate lives from one minute to 30 days');
     }
     const facts = makeFacts(this.#surroundings, tlsKey, lifeMs, this.#issuing);
-    return signCertificate(deviceProfile(this.#issuer, { ...facts, deviceId }), facts, this.#signer);
+    const tbs = deviceProfile(this.#issuer, { ...facts, deviceId, dnsNames });
+    return signCertificate(tbs, facts, this.#signer);
   }
 
   /**

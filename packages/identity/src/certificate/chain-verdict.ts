@@ -168,7 +168,9 @@ function readLeaf(x509: X509Certificate, { issuer, x509: issuing }: Authority): 
   const facts = { ...factsOf(leaf), publicKey: publicKeyOf(x509) };
   const { kind, id } = leaf.spiffeId;
   const tbs = encode(() => {
-    if (kind === 'device') return deviceProfile(issuer, { ...facts, deviceId: id });
+    if (kind === 'device') {
+      return deviceProfile(issuer, { ...facts, deviceId: id, dnsNames: alternativeNames(x509, 'DNS') });
+    }
     // The profile writes the trust domain and `localhost` itself.
     const [, , ...dnsNames] = alternativeNames(x509, 'DNS');
     return daemonProfile(issuer, {

@@ -199,7 +199,7 @@ describe('the chain', () => {
     };
     const deviceSigner = LocalSigner.fromPkcs8(sample.deviceKey.toPkcs8());
     const belowDevice = await signCertificate(
-      deviceProfile(deviceAsIssuer, { ...victim, deviceId }),
+      deviceProfile(deviceAsIssuer, { ...victim, deviceId, dnsNames: [] }),
       victim,
       deviceSigner,
     );
@@ -213,7 +213,11 @@ describe('the chain', () => {
       sample.issuingSigner,
     );
     const belowSecond = await signCertificate(
-      deviceProfile(describeIssuer('issuing', trustDomain, second.publicKey), { ...victim, deviceId }),
+      deviceProfile(describeIssuer('issuing', trustDomain, second.publicKey), {
+        ...victim,
+        deviceId,
+        dnsNames: [],
+      }),
       victim,
       second,
     );

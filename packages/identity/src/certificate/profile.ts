@@ -25,6 +25,9 @@ import { daemonSpiffeId, deviceSpiffeId, trustDomainSpiffeId } from './spiffe-id
 /** DNS names and addresses a daemon may have, beside its trust domain and `localhost`. */
 export const MAX_DAEMON_NAMES = 32;
 
+/** DNS names a device may have. */
+export const MAX_DEVICE_NAMES = 16;
+
 /** What every certificate says about itself. */
 export interface CertificateFacts {
   /** 16 bytes, the first 0x01 to 0x7f. */
@@ -134,16 +137,26 @@ export function daemonProfile(issuer: Issuer, facts: DaemonFacts): Uint8Array {
 
 export interface DeviceFacts extends CertificateFacts {
   readonly deviceId: DeviceId;
+  /** At most MAX_DEVICE_NAMES. */
+  readonly dnsNames: readonly string[];
 }
 
+/**
+ * @throws MESSAGE_INVALID for what is not a DNS name, for too many, and for a name by which clients know a daemon
+ * (docs/quic.md 1): the trust domain and `localhost`.
+ */
 export function deviceProfile(issuer: Issuer, facts: DeviceFacts): Uint8Array {
+  if (facts.dnsNames.length > MAX_DEVICE_NAMES)
+    throw invalidName(`A device has at most ${MAX_DEVICE_NAMES} host names.`);
+  if (facts.dnsNames.some((name) => name === issuer.trustDomain || name === 'localhost'))
+    throw invalidName('A device cannot have the name of a daemon.');
   return tbsCertificate(
     issuer,
     facts,
     subject(`device ${facts.deviceId}`),
     leafExtensions,
     keyIdentifier(facts.publicKey),
-    [uri(deviceSpiffeId(issuer.trustDomain, facts.deviceId))],
+    [uri(deviceSpiffeId(issuer.trustDomain, facts.deviceId)), ...facts.dnsNames.map(dnsName)],
   );
 }
 

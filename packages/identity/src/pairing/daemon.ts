@@ -14,6 +14,7 @@ import type { PairingCrypto } from '../crypto/port.ts';
 import { checkIdentityKey } from '../device/identity-key.ts';
 import type { Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
+import type { HostNames } from '../host-names.ts';
 import type { PairingLimits } from '../limits.ts';
 import { certificateFacts, requestHash } from '../registry/audited-facts.ts';
 import type { CertificateRecord, DeviceKind, Registry, RegistryTransaction } from '../registry/port.ts';
@@ -107,6 +108,7 @@ interface Opened extends PairingSession {
 }
 
 export interface ResponderOptions {
+  readonly hostNames: HostNames;
   readonly registry: Registry;
   readonly crypto: PairingCrypto;
   readonly clock: Clock;
@@ -442,13 +444,16 @@ export class PairingResponder {
 
   /** Two Awaits at one time may both come here; one of them stores, the other finds it stored. */
   async #issue(approved: Extract<Pairing, { state: 'approved' }>): Promise<Pairing> {
-    const { registry, crypto, clock, limits, authority, issuerId, plan } = this.#options;
+    const { registry, crypto, clock, limits, authority, issuerId, plan, hostNames } = this.#options;
     const { deviceId, tlsKey } = approved.request;
+    const present = await registry.device(deviceId);
+    const dnsNames = present ? hostNames.of(present) : [];
     // Together: a new issuing CA may come while this one signs, and the chain is built from what is stored here.
     const [ca, caId] = [authority(), issuerId()];
-    const issued = await ca.issueDevice({ deviceId, tlsKey, lifeMs: limits.deviceCertificateLifeMs });
+    const lifeMs = limits.deviceCertificateLifeMs;
+    const issued = await ca.issueDevice({ deviceId, tlsKey, dnsNames, lifeMs });
     const now = clock.now();
-    return registry.transact(async (tx) => {
+    const stored = await registry.transact(async (tx) => {
       const pairing = (await tx.pairing(approved.id)) ?? approved;
       if (pairing.state !== 'approved') return pairing;
       const device = await tx.device(deviceId);
@@ -456,6 +461,8 @@ export class PairingResponder {
       // Another key may have taken the id over since the approval; the old one gets nothing any more.
       const sameKey = device && crypto.equal(device.identityKey, approved.request.identityKey);
       if (!sameKey) throw identityKeyReplaced(deviceId);
+      // The operator took or gave a name meanwhile.
+      if (hostNames.of(device).join() !== dnsNames.join()) return undefined;
       const next = step(pairing, { type: 'issue', serial: issued.serial, expiresAt: issued.notAfter }, now);
       const certificate: CertificateRecord = {
         ...issued,
@@ -477,6 +484,7 @@ export class PairingResponder {
       tx.emit({ type: 'pairing_changed', pairing: stored });
       return stored;
     });
+    return stored ?? this.#issue(approved);
   }
 
   /** @throws what the holder of a certificate that does not hold any more is told. */

@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { type DeviceId, isUlid, makeUlid, type Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
+import { type HostNames, recordHostNames } from '../host-names.ts';
 import type { PairingLimits } from '../limits.ts';
 import { endWithDeviceAfterMs } from '../registry/audited-facts.ts';
 import type { Device, DeviceRole, Registry, RegistryTransaction } from '../registry/port.ts';
@@ -34,6 +35,7 @@ const restoreReason = 'the daemon was restored from a backup';
 const openStates = ['waiting', 'pending_approval', 'approved', 'issued'] as const;
 
 export interface DeskOptions {
+  readonly hostNames: HostNames;
   readonly registry: Registry;
   readonly crypto: PairingCrypto;
   readonly clock: Clock;
@@ -59,6 +61,8 @@ export interface ApprovalChoice {
   readonly name?: string;
   /** Makes it an operator. Without it a known device keeps its role, and one with another key has none. */
   readonly operator?: boolean;
+  /** DNS names for its certificates. Without it a known device keeps those it has, and one with another key has none. */
+  readonly hostNames?: readonly string[];
   /** Who decides, for the audit. */
   readonly by?: Actor;
   /** What the person who decides was shown; a request that is not so is not approved. */
@@ -207,6 +211,7 @@ export class PairingDesk {
       createdAt: known?.createdAt ?? now,
       lastSeenAt: known?.lastSeenAt,
       capabilities: known?.capabilities ?? [],
+      hostNames: choice.hostNames ? this.#options.hostNames.parse(choice.hostNames) : (kept?.hostNames ?? []),
       revocationReason: undefined,
       cloneSeenAt: kept?.cloneSeenAt,
       // Paired again, it has what it asked for.
@@ -232,6 +237,7 @@ export class PairingDesk {
       },
     });
     await recordRole(tx, device, known?.role ?? 'device', now, by);
+    await recordHostNames(tx, device, known?.hostNames ?? [], now, by);
     if (keyChanged) await recordKeyReplaced(tx, device.id, now);
     tx.emit({ type: 'pairing_changed', pairing: stored });
     return stored;

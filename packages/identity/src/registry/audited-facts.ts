@@ -20,6 +20,7 @@ export function deviceFacts(device: Device): Facts {
     role: device.role,
     state: device.state,
     created_at: device.createdAt.getTime(),
+    ...(device.hostNames.length > 0 && { host_names: device.hostNames.join() }),
     ...(revocationReason !== undefined && { reason: revocationReason }),
     ...(cloneSeenAt && { clone_seen_at: cloneSeenAt.getTime() }),
     ...(cloneReportedAt && { clone_reported_at: cloneReportedAt.getTime() }),

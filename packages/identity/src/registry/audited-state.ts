@@ -214,6 +214,11 @@ export class AuditedState {
       this.#device(subject, ({ facts }) => {
         facts.role = detail.role!;
       }),
+    'device.host_names_changed': ({ subject, detail }) =>
+      this.#device(subject, ({ facts }) => {
+        if (detail.host_names) facts.host_names = detail.host_names;
+        else delete facts.host_names;
+      }),
     'device.identity_key_replaced': (row) =>
       this.#device(row.subject, (device) => endAll(device, row, false)),
     'capability.executed': () => {},

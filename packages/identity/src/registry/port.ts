@@ -23,6 +23,8 @@ export interface Device {
   readonly createdAt: Date;
   readonly lastSeenAt: Date | undefined;
   readonly capabilities: readonly string[];
+  /** DNS names that the operator lets it have in its certificates (host-names.ts). */
+  readonly hostNames: readonly string[];
   /** The operator's words, when revoked. */
   readonly revocationReason: string | undefined;
   /** When it was last reported as possibly copied (cloning.ts); undefined after the operator's release. */

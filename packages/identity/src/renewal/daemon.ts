@@ -11,6 +11,7 @@ import { type CloneWatch, usableSerial } from '../cloning.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { type DeviceId, parseDeviceId, type Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
+import type { HostNames } from '../host-names.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { PairingChannel } from '../pairing/daemon.ts';
 import { certificateFacts } from '../registry/audited-facts.ts';
@@ -41,6 +42,7 @@ export interface KeyProof {
 }
 
 export interface RenewalOptions {
+  readonly hostNames: HostNames;
   readonly registry: Registry;
   readonly crypto: PairingCrypto;
   readonly clock: Clock;
@@ -72,6 +74,8 @@ const approvalRetryMs = 60_000;
 type Permit = (tx: RegistryTransaction, device: Device, now: Date) => Promise<IdentityError | undefined>;
 
 interface Issued {
+  /** The device has other names than the certificate; nothing was stored. */
+  readonly changed?: Device;
   /** Undefined when a certificate was made. */
   readonly refusal?: IdentityError;
   /** The newest before. */
@@ -289,16 +293,20 @@ export class RenewalDesk {
     detail: Record<string, string>,
     permit: Permit,
   ): Promise<RenewalReply> {
-    const { registry, clock, limits, authority, issuerId, trustBundle, plan } = this.#options;
+    const { registry, clock, limits, authority, issuerId, trustBundle, plan, hostNames } = this.#options;
     const deviceId = proven.id;
+    const dnsNames = hostNames.of(proven);
     // Together: a new issuing CA may come while this one signs.
     const [ca, caId] = [authority(), issuerId()];
-    const issued = await ca.issueDevice({ deviceId, tlsKey, lifeMs: limits.deviceCertificateLifeMs });
+    const lifeMs = limits.deviceCertificateLifeMs;
+    const issued = await ca.issueDevice({ deviceId, tlsKey, dnsNames, lifeMs });
     const now = clock.now();
     // Before it is stored: what comes at the same time chooses another.
     const renewAt = plan.add(now, issued.notAfter);
     const store = registry.transact(async (tx): Promise<Issued> => {
       const device = await this.#same(tx, proven);
+      // The operator took or gave a name meanwhile.
+      if (hostNames.of(device).join() !== dnsNames.join()) return { changed: device };
       const recent = await tx.certificatesOf(deviceId, burst);
       const ageMs = (each: CertificateRecord | undefined) =>
         each ? now.getTime() - each.createdAt.getTime() : Number.POSITIVE_INFINITY;
@@ -349,10 +357,14 @@ export class RenewalDesk {
         await supersede(tx, each, issued.serial, now);
       return { previous: recent[0] };
     });
-    const { previous, refusal } = await store.catch((error) => {
+    const { previous, refusal, changed } = await store.catch((error) => {
       plan.remove(renewAt);
       throw error;
     });
+    if (changed) {
+      plan.remove(renewAt);
+      return this.#issue(changed, tlsKey, action, detail, permit);
+    }
     if (refusal) {
       plan.remove(renewAt);
       throw refusal;

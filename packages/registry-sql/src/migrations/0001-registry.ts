@@ -27,6 +27,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('created_at', 'bigint', (column) => column.notNull())
         .addColumn('last_seen_at', 'bigint')
         .addColumn('capabilities', 'text', (column) => column.notNull())
+        .addColumn('host_names', 'text', (column) => column.notNull())
         .addColumn('revocation_reason', 'text')
         .addColumn('clone_seen_at', 'bigint')
         .addColumn('clone_reported_at', 'bigint')

@@ -21,6 +21,7 @@ export function deviceRow(device: Device): DevicesTable {
     created_at: milliseconds(device.createdAt),
     last_seen_at: device.lastSeenAt ? milliseconds(device.lastSeenAt) : null,
     capabilities: JSON.stringify(device.capabilities),
+    host_names: JSON.stringify(device.hostNames),
     revocation_reason: device.revocationReason ?? null,
     clone_seen_at: device.cloneSeenAt ? milliseconds(device.cloneSeenAt) : null,
     clone_reported_at: device.cloneReportedAt ? milliseconds(device.cloneReportedAt) : null,
@@ -41,7 +42,8 @@ export function readDevice(row: Row): Device {
     state: deviceState(row, 'state'),
     createdAt: instant(row, 'created_at'),
     lastSeenAt: optional(instant)(row, 'last_seen_at'),
-    capabilities: readCapabilities(text(row, 'capabilities')),
+    capabilities: readList(row, 'capabilities'),
+    hostNames: readList(row, 'host_names'),
     revocationReason: optional(text)(row, 'revocation_reason'),
     cloneSeenAt: optional(instant)(row, 'clone_seen_at'),
     cloneReportedAt: optional(instant)(row, 'clone_reported_at'),
@@ -56,14 +58,15 @@ export function foldName(name: string): string {
   return name.normalize('NFKC').toLowerCase();
 }
 
-function readCapabilities(json: string): readonly string[] {
+function readList(row: Row, column: string): readonly string[] {
+  const json = text(row, column);
   let list: unknown;
   try {
     list = JSON.parse(json);
   } catch {
-    return unreadable('capabilities', json);
+    return unreadable(column, json);
   }
   return Array.isArray(list) && list.every((item) => typeof item === 'string')
     ? list
-    : unreadable('capabilities', list);
+    : unreadable(column, list);
 }

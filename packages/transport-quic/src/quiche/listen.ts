@@ -225,6 +225,11 @@ class QuicheServerConnection implements QuicServerConnection {
     this.#admission?.drain(error);
   }
 
+  shut(error: IdentityError): void {
+    if (this.#admission) this.#admission.shut(error);
+    else this.close(error);
+  }
+
   /** Nothing is served any more; the connection itself ends when the client has read why, or a moment later. */
   close(error?: IdentityError): void {
     if (this.#failure) return;

@@ -9,7 +9,7 @@
 // reach the handler, and the caller's WINDOW frames need a way.
 
 import { IdentityError } from '@palyra/identity';
-import { type HeldBytes, tooManyUnfinishedBytes } from '@palyra/rpc';
+import { type HeldBytes, toConnectError, tooManyUnfinishedBytes } from '@palyra/rpc';
 import { type QuicResetReason, QuicStreamReset } from '../close-code.ts';
 import type { QuicStream } from '../contract.ts';
 import { ReceiveQueue } from '../receive-queue.ts';
@@ -55,6 +55,10 @@ export class CallStream {
     this.#limits = limits;
     // Whoever reads them is told; a call that is given up is read by nobody.
     for (const { promise } of [this.#head, this.#trailers]) promise.catch(() => {});
+    // Its reader answers the call with it; a body that has come whole has another who does.
+    held?.whenStopped((reason) => {
+      if (this.#expected !== 'nothing') this.#body.fail(toConnectError(reason).error);
+    });
     void this.#receive();
   }
 

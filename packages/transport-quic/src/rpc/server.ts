@@ -171,9 +171,15 @@ async function answerUnary(call: CallStream, unary: UnaryCall): Promise<void> {
 }
 
 async function run(call: CallStream, unary: UnaryCall): Promise<UnaryAnswer> {
-  for (let bytes = await call.read(); bytes; bytes = await call.read()) {
-    const refusal = unary.push(bytes);
-    if (refusal) return refusal;
+  try {
+    for (let bytes = await call.read(); bytes; bytes = await call.read()) {
+      const refusal = unary.push(bytes);
+      if (refusal) return refusal;
+    }
+  } catch (error) {
+    // The caller is shut out before its last byte.
+    if (error instanceof ConnectError && !call.failure) return unary.refuse(error);
+    throw error;
   }
   return unary.answer();
 }

@@ -449,6 +449,13 @@ export declare type ApprovePairingRequest = Message<"palyra.admin.v1.ApprovePair
    * @generated from field: palyra.admin.v1.PairingSeen seen = 5;
    */
   seen?: PairingSeen | undefined;
+
+  /**
+   * As for SetHostNames. None: a device that is known with this key keeps those it has.
+   *
+   * @generated from field: repeated string host_names = 6;
+   */
+  hostNames: string[];
 };
 
 /**
@@ -616,6 +623,13 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
    * @generated from field: int64 recovery_asked_ms = 17;
    */
   recoveryAskedMs: bigint;
+
+  /**
+   * DNS names of its certificates.
+   *
+   * @generated from field: repeated string host_names = 18;
+   */
+  hostNames: string[];
 };
 
 /**
@@ -802,6 +816,29 @@ export declare type SetDeviceRoleRequest = Message<"palyra.admin.v1.SetDeviceRol
 export declare const SetDeviceRoleRequestSchema: GenMessage<SetDeviceRoleRequest>;
 
 /**
+ * @generated from message palyra.admin.v1.SetHostNamesRequest
+ */
+export declare type SetHostNamesRequest = Message<"palyra.admin.v1.SetHostNamesRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * In place of those that it has; they go into its next certificate.
+   *
+   * @generated from field: repeated string host_names = 2;
+   */
+  hostNames: string[];
+};
+
+/**
+ * Describes the message palyra.admin.v1.SetHostNamesRequest.
+ * Use `create(SetHostNamesRequestSchema)` to create a new message.
+ */
+export declare const SetHostNamesRequestSchema: GenMessage<SetHostNamesRequest>;
+
+/**
  * @generated from message palyra.admin.v1.RevokeDeviceRequest
  */
 export declare type RevokeDeviceRequest = Message<"palyra.admin.v1.RevokeDeviceRequest"> & {
@@ -949,6 +986,13 @@ export declare type GetAuthorityResponse = Message<"palyra.admin.v1.GetAuthority
    * @generated from field: palyra.admin.v1.KeyPlace keys = 2;
    */
   keys?: KeyPlace | undefined;
+
+  /**
+   * Of the roots that are not retired, larger with every change of them.
+   *
+   * @generated from field: uint64 bundle_sequence = 3;
+   */
+  bundleSequence: bigint;
 };
 
 /**
@@ -1656,6 +1700,16 @@ export declare const AdminService: GenService<{
   setDeviceRole: {
     methodKind: "unary";
     input: typeof SetDeviceRoleRequestSchema;
+    output: typeof DeviceSchema;
+  },
+  /**
+   * Lets a device have DNS names in its certificates. Never the daemon's own.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.SetHostNames
+   */
+  setHostNames: {
+    methodKind: "unary";
+    input: typeof SetHostNamesRequestSchema;
     output: typeof DeviceSchema;
   },
   /**
