@@ -58,14 +58,13 @@ export function serveConnectOverQuic(
   const limits = { ...defaultFrameLimits, ...options.frameLimits };
   const messageLimits = { readMaxBytes, writeMaxBytes };
   const methods = new UnaryMethods({ ...messageLimits, ...(check && { check }) });
+  const protocols = { grpcWeb: false, connect: false };
   const router = createConnectRouter({
     ...messageLimits,
     ...(check && { interceptors: [check.interceptor] }),
-    grpc: true,
-    grpcWeb: false,
-    connect: false,
+    ...protocols,
   });
-  methods.collect(routes)(router);
+  methods.collect(routes, protocols)(router);
   const services: Services = {
     methods,
     check,
