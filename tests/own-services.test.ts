@@ -274,6 +274,27 @@ for (const transport of transports) {
   });
 
   for (const kind of kinds) {
+    test(`over ${transport}, a ${kind} that fails after its caller was shut out ends nothing else`, async (t) => {
+      const [running, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      // It does not look at its signal.
+      const handle = async () => {
+        running.resolve();
+        await released.promise;
+        throw new Error('too late');
+      };
+      const { daemon, device, enrollment } = await enroll(t, { handle }, { onError: () => {} });
+      const { call, closed } = await dial(daemon, transport, enrollment);
+      const outcome = expectCode(call(kind), 'DEVICE_REVOKED');
+      await within('the handler', running.promise);
+      await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
+      await outcome;
+      await closed;
+      released.resolve();
+      // A rejection that nobody takes would fail this test by now.
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.equal((await daemon.admin.getStatus({})).problems.length, 0);
+    });
+
     test(`over ${transport}, a caller who leaves a ${kind} is nobody's bug`, async (t) => {
       const handler = endless();
       const { daemon, enrollment } = await enroll(t, handler);
