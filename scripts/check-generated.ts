@@ -15,6 +15,11 @@ const outputs = [
     template: 'packages/transport-quic/buf.gen.yaml',
     files: 'packages/transport-quic/src/testing/gen/**/*.{js,ts}',
   },
+  {
+    protos: 'examples/proto',
+    template: 'examples/buf.gen.yaml',
+    files: 'examples/gen/**/*.{js,ts}',
+  },
 ];
 
 const digest = (pattern: string): string => {

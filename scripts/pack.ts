@@ -54,6 +54,7 @@ function stage(folder: string): void {
     cpSync(join(from, extra), join(to, extra), { recursive: true });
   }
   cpSync(join(repository, 'LICENSE'), join(to, 'LICENSE'));
+  cpSync(join(from, 'README.md'), join(to, 'README.md'));
   // The compiler leaves the names of sources in declarations, and does not see the program in bin.
   for (const file of globSync(['src/**/*.d.ts', 'bin/*.js'], { cwd: to })) {
     const text = readFileSync(join(to, file), 'utf8');

@@ -45,3 +45,16 @@ test('every link between the documents leads somewhere', () => {
   }
   assert.ok(links > 10);
 });
+
+test('docs/embedding.md says which Node each package takes, as its package.json does', () => {
+  const page = read('docs/embedding.md');
+  for (const { name, engines } of packages.slice(1)) {
+    const [, said] = new RegExp(`^\\| \`${name}\` +\\| \`([^\`]+)\``, 'm').exec(page) ?? assert.fail(name);
+    assert.equal(said!.replaceAll('\\|', '|'), engines.node, name);
+  }
+});
+
+test('README.md says how long examples/own-service.ts is', () => {
+  const lines = read('examples/own-service.ts').trimEnd().split('\n').length;
+  assert.ok(read('README.md').includes(`both sides in ${lines} lines`), String(lines));
+});

@@ -21,10 +21,18 @@ test('examples/over-network.ts pairs a device over TLS and calls Status over mut
   assert.match(await outputOf('over-network'), line);
 });
 
+test('examples/own-service.ts serves a service of its own over HTTP/2 and QUIC, and a revocation ends both calls', async () => {
+  const lines = (await outputOf('own-service', 80)).split('\n');
+  const greeting = `Hello, kitchen sensor! \\(device ${ulid}, certificate [0-9a-f]{32}\\)`;
+  assert.match(lines[0]!, new RegExp(`^http2: ${greeting}$`));
+  assert.match(lines[1]!, new RegExp(`^quic: ${greeting}$`));
+  assert.deepEqual(lines.slice(2).sort(), ['', 'http2: DEVICE_REVOKED', 'quic: DEVICE_REVOKED']);
+});
+
 /** What it prints. Rejects unless it ends by itself with exit code 0. */
-async function outputOf(name: string): Promise<string> {
+async function outputOf(name: string, lines = 60): Promise<string> {
   const path = new URL(`../examples/${name}.ts`, import.meta.url);
-  assert.ok(readFileSync(path, 'utf8').split('\n').length <= 60, `${name} has 60 lines or more`);
+  assert.ok(readFileSync(path, 'utf8').split('\n').length <= lines, `${name} has ${lines} lines or more`);
   const { stdout } = await promisify(execFile)(process.execPath, [fileURLToPath(path)], { timeout: 60_000 });
   return stdout;
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Client, createClient } from '@connectrpc/connect';
-import { type DaemonConfigInput, type RunningDaemon, startDaemon } from '@palyra/daemon';
+import { type DaemonConfigInput, type OwnService, type RunningDaemon, startDaemon } from '@palyra/daemon';
 import {
   IdentityError,
   type PairedEnrollment,
@@ -31,6 +31,7 @@ export interface TestDaemonOptions {
   readonly cloning?: DaemonConfigInput['cloning'];
   readonly names?: DaemonConfigInput['names'];
   readonly publicAddress?: string;
+  readonly services?: readonly OwnService[];
   /** Besides what is kept in `events`. */
   readonly onEvent?: (event: RegistryEvent) => void;
   /** Instead of the check at the end that there was no error. */
@@ -77,6 +78,7 @@ export class TestDaemon {
         ...(options.trustDomain !== undefined && { trustDomain: options.trustDomain }),
       },
       ...(options.clock && { clock: options.clock }),
+      ...(options.services && { services: options.services }),
       onEvent: (event) => {
         events.push(event);
         for (const listener of listeners) listener();

@@ -2,15 +2,16 @@
 // The command `palyra`. This file alone must be readable by an old Node, so that it can say what is wrong.
 // (Node's own options cannot stand in the first line: a Node that does not know them fails before this file is read.)
 
-const major = Number(process.versions.node.split('.')[0]);
+const [major, minor] = process.versions.node.split('.').map(Number);
 
-if (major < 24) {
+// As in `engines`: SQLite's `serialize` came with 24.16, and 26 lost the client's certificates before 26.10.
+if (major < 24 || major === 25 || (major === 24 && minor < 16) || (major === 26 && minor < 10)) {
   console.error(
-    'error: palyra needs Node 24 or newer, and this is Node ' +
+    'error: palyra needs Node 24.16 or newer, or 26.10 or newer, and this is Node ' +
       process.versions.node +
       '.\n' +
       'In a checkout, run it as `npx palyra`: `npm ci` brings the right Node.\n' +
-      'Otherwise install Node 24: https://nodejs.org/',
+      'Otherwise install Node 26: https://nodejs.org/',
   );
   process.exitCode = 1;
 } else {

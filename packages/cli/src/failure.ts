@@ -83,6 +83,7 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   DEVICE_ID_INVALID: usage,
   PASSPHRASE_WEAK: usage,
   CERTIFICATE_INVALID: usage,
+  SERVICE_INVALID: usage,
 
   PAIRING_CODE_WRONG: refused,
   TOO_MANY_TRIES: refused,

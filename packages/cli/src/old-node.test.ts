@@ -21,7 +21,7 @@ test('an old Node is told which one it takes and how to get it', (t) => {
   assert.equal(stdout, '');
   assert.match(
     stderr,
-    /^error: palyra needs Node 24 or newer, and this is Node \d+\.\d+\.\d+\.\n.*`npx palyra`/,
+    /^error: palyra needs Node 24\.16 or newer, or 26\.10 or newer, and this is Node \d+\.\d+\.\d+\.\n.*`npx palyra`/,
   );
 });
 

@@ -1,3 +1,4 @@
+export { callingDevice, type OwnService } from '@palyra/rpc';
 export { type BackupOptions, type BackupSummary, backupHome } from './backup.ts';
 export { mustNotExist } from './backup-file.ts';
 export { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from './config.ts';

@@ -18,6 +18,7 @@ import {
   type DeviceAuthenticator,
   DeviceConnections,
   type ListenerEvent,
+  type OwnCalls,
   type Peer,
   type UnfinishedBytes,
 } from '@palyra/rpc';
@@ -44,6 +45,8 @@ export interface QuicRuntimeOptions {
   readonly trustBundle: readonly Uint8Array[];
   readonly authenticator: DeviceAuthenticator;
   readonly routes: (router: ConnectRouter) => void;
+  /** For those of the routes that are not the daemon's own services. Default: nobody may call them. */
+  readonly ownCalls?: OwnCalls;
   readonly clock: Clock;
   /** Default `portable`. */
   readonly runtime?: QuicheRuntime;
@@ -139,7 +142,7 @@ export class QuicRuntime {
     credential: ServerCredential,
     trustBundle: readonly Uint8Array[],
   ): Promise<QuicListener> {
-    const { host, runtime, limits, unfinished, routes, messageBytes, onInternal } = this.#options;
+    const { host, runtime, limits, unfinished, routes, ownCalls, messageBytes, onInternal } = this.#options;
     const tls: QuicServerTlsConfig = {
       certificateChain: certificatesToPem(credential.certificateChain),
       privateKey: credential.key.toPem(),
@@ -152,7 +155,7 @@ export class QuicRuntime {
       admit: (connection) => this.#admit(connection),
       serve: serveConnectOverQuic({
         routes,
-        check: accessCheck(onInternal),
+        check: accessCheck(onInternal, ownCalls),
         readMaxBytes: messageBytes,
         writeMaxBytes: messageBytes,
         contextValues: (connection) => contextOf(this.#peerOf(connection)),

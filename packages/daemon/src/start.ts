@@ -20,6 +20,8 @@ import {
   defaultHttp2Limits,
   Http2Listener,
   healthRoutes,
+  type OwnService,
+  ownServices,
   reflectionRoutes,
   UnfinishedBytes,
 } from '@palyra/rpc';
@@ -54,6 +56,11 @@ export interface StartOptions {
   readonly config?: DaemonConfigInput;
   /** Default: that of the last start; of the first, `<home>/daemon/config.json`. */
   readonly configFile?: string;
+  /**
+   * Services of the program's own, for paired devices on the node listener and over QUIC. A handler asks `callingDevice` who
+   * calls.
+   */
+  readonly services?: readonly OwnService[];
   /** Default: the system's. */
   readonly clock?: RunningClock;
   /** Told what changes in the registry, after it is durable. */
@@ -88,7 +95,7 @@ const atOnce = AbortSignal.abort();
 /**
  * Starts a daemon on a home, making everything at the first start. One that fails leaves nothing behind, but for what a token
  * may have made meanwhile.
- * @throws UNREACHABLE for addresses that it cannot listen on, HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, and what the stores say.
+ * @throws UNREACHABLE for addresses that it cannot listen on, HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, SERVICE_INVALID, and what the stores say.
  */
 export async function startDaemon(options: StartOptions): Promise<RunningDaemon> {
   const attempt: Attempt = { cleanup: [], obstacles: async () => [], mustKeep: false };
@@ -119,6 +126,7 @@ interface Attempt {
 
 async function start(options: StartOptions, attempt: Attempt): Promise<RunningDaemon> {
   const { cleanup } = attempt;
+  const own = ownServices(options.services ?? []);
   const onError = options.onError ?? (() => {});
   const clock = options.clock ?? systemClock;
   const startedAt = clock.now();
@@ -225,7 +233,9 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     adminRoutes({ ...adminOptions, consoleLogin: refuseLogin })(router);
     healthRoutes(stopping.signal)(router);
     reflectionRoutes(router);
+    own.routes(router);
   };
+  const ownCalls = { access: own.access, stopping: stopping.signal };
   const unfinished = new UnfinishedBytes();
   const node = await listen(
     { name: 'node', ...config.node },
@@ -234,6 +244,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
       credential,
       devices: { trustBundle: identity.trustBundle, authenticator },
       routes: deviceRoutes,
+      ownCalls,
       limits: { connections: config.limits.nodeConnections, ...strangerLimits(config) },
       onInternal: onError,
       onEvent: (event) => metrics.countListener('node', event),
@@ -249,6 +260,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
         trustBundle: identity.trustBundle,
         authenticator,
         routes: deviceRoutes,
+        ownCalls,
         clock,
         messageBytes: defaultHttp2Limits.messageBytes,
         unfinished,

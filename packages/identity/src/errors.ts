@@ -1,7 +1,7 @@
 // Every failure this library can report. The code is stable and for programs; the message is for people and
 // says what happened and what to do next. Misuse of the API itself is a TypeError.
 
-/** A message, code or record from outside that cannot be read, or a passphrase that protects nothing. */
+/** A message, code or record from outside that cannot be read, a passphrase that protects nothing, or a service that cannot be served. */
 type InvalidCode =
   | 'MESSAGE_INVALID'
   | 'MESSAGE_TOO_LARGE'
@@ -9,7 +9,8 @@ type InvalidCode =
   | 'CODE_MALFORMED'
   | 'DEVICE_ID_INVALID'
   | 'PASSPHRASE_WEAK'
-  | 'CERTIFICATE_INVALID';
+  | 'CERTIFICATE_INVALID'
+  | 'SERVICE_INVALID';
 
 /** The peer is not who it must be, or may not do this. */
 type RefusedCode =

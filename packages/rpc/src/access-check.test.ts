@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
-import type { StreamRequest, StreamResponse } from '@connectrpc/connect';
+import { Code, type StreamRequest, type StreamResponse } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
 import { accessCheck } from './access-check.ts';
 import { NodeService } from './gen/palyra/node/v1/node_pb.js';
@@ -33,6 +33,7 @@ test('a message that fails to come after its connection was shut out is nobodyâ€
   const { second, messages } = halfRead();
   const { peer, end } = devicePeer(t);
 
+  const handled = Promise.withResolvers<void>();
   const handler = async ({ message }: StreamRequest): Promise<StreamResponse> => {
     const read = message[Symbol.asyncIterator]();
     assert.deepEqual(await read.next(), { done: false, value: 1 });
@@ -40,17 +41,36 @@ test('a message that fails to come after its connection was shut out is nobodyâ€
     end.abort(new IdentityError('DEVICE_REVOKED', 'This device was revoked.'));
     await assert.rejects(read.next(), { code: 'DEVICE_REVOKED' });
     second.reject(new Error('the socket is gone'));
+    handled.resolve();
     return { stream: true, message: noMessages() } as unknown as StreamResponse;
   };
-  await accessCheck(() => {}).interceptor(handler as never)({
+  const call = accessCheck(() => {}).interceptor(handler as never)({
     stream: true,
     service: NodeService,
     method: NodeService.method.events,
     contextValues: contextOf(peer),
     message: messages,
   } as unknown as StreamRequest);
+  await assert.rejects(call, { code: Code.Unauthenticated });
+  await handled.promise;
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(unhandled.mock.callCount(), 0);
 });
 
 async function* noMessages(): AsyncGenerator<never> {}
+
+test('a row of another program never stands for a method of the daemonâ€™s own', async () => {
+  const own = { access: { 'palyra.node.v1.NodeService/Events': 'operator' } } as const;
+  const check = accessCheck(() => {}, own);
+  const method = 'palyra.admin.v1.AdminService/SetDeviceRole';
+  const values = contextOf({ caller: 'operator', at: 'console' });
+  const events = check.unary('palyra.node.v1.NodeService/Events', values, () => 'let in');
+  await assert.rejects(events, { code: Code.PermissionDenied });
+  assert.equal(await check.unary(method, values, () => 'let in'), 'let in');
+  await assert.rejects(
+    check.unary('mine.v1.Hello/Greet', values, () => 'let in'),
+    {
+      code: Code.PermissionDenied,
+    },
+  );
+});

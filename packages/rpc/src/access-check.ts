@@ -3,7 +3,7 @@
 
 import type { ContextValues, Interceptor, StreamRequest } from '@connectrpc/connect';
 import { type AuthenticatedDevice, IdentityError, roleMissing } from '@palyra/identity';
-import { access, type Caller } from './access.ts';
+import { access, type Caller, type OwnCalls } from './access.ts';
 import { toConnectError } from './error-map.ts';
 import { type DevicePeer, type Peer, peerIn, setDevice } from './peer.ts';
 
@@ -25,12 +25,32 @@ export interface CallCheck {
   readonly interceptor: Interceptor;
 }
 
-/** @param onInternal told of bugs and failing stores, of which the peer learns nothing but the code. */
-export function accessCheck(onInternal: (error: unknown, method: string) => void): CallCheck {
+/**
+ * @param onInternal told of bugs and failing stores, of which the peer learns nothing but the code.
+ * @param own of services besides the daemon's. Default: there are none.
+ */
+export function accessCheck(
+  onInternal: (error: unknown, method: string) => void,
+  own: OwnCalls = { access: {} },
+): CallCheck {
+  const callerOf = (method: string): Caller | undefined => access[method] ?? own.access[method];
+
+  /** @throws CALLER_NOT_ALLOWED */
+  const mayCall = (method: string, values: ContextValues): Peer => {
+    const peer = peerIn(values);
+    const caller = callerOf(method);
+    if (!peer || !mayAsk(peer, caller)) throw notAllowed(method, caller, peer);
+    return peer;
+  };
+
   /** Of a device; others have nothing that could end. */
   const guardOf = (method: string, values: ContextValues): Guard | undefined => {
     const peer = mayCall(method, values);
-    return peer.caller === 'device' ? new Guard(peer, access[method] === 'operator') : undefined;
+    if (peer.caller !== 'device') return undefined;
+    return new Guard(peer, {
+      asOperator: callerOf(method) === 'operator',
+      ...(access[method] === undefined && { own }),
+    });
   };
 
   const told = (error: unknown, method: string, values: ContextValues): Error => {
@@ -78,7 +98,7 @@ export function accessCheck(onInternal: (error: unknown, method: string) => void
     try {
       const guard = guardOf(method, values);
       if (guard) setDevice(values, await guard.check());
-      const response = await next(guard ? guard.narrow(request) : request);
+      const response = guard ? await guard.orEnded(next(guard.narrow(request))) : await next(request);
       if (guard?.isStale) await guard.check();
       if (!response.stream) return response;
       const messages = guard ? guard.each(response.message) : response.message;
@@ -91,14 +111,6 @@ export function accessCheck(onInternal: (error: unknown, method: string) => void
   return { begin, unary, interceptor };
 }
 
-/** @throws CALLER_NOT_ALLOWED */
-function mayCall(method: string, values: ContextValues): Peer {
-  const peer = peerIn(values);
-  const caller = access[method];
-  if (!peer || !mayAsk(peer, caller)) throw notAllowed(method, caller, peer);
-  return peer;
-}
-
 /** A device may ask for what operators do; whether it is one is for the registry to say. */
 function mayAsk(peer: Peer, caller: Caller | undefined): boolean {
   if (peer.caller === 'operator') return caller === 'operator' || caller === 'local operator';
@@ -109,12 +121,18 @@ function mayAsk(peer: Peer, caller: Caller | undefined): boolean {
 class Guard {
   readonly #peer: DevicePeer;
   readonly #asOperator: boolean;
+  readonly #own: OwnCalls | undefined;
   readonly #ended: AbortSignal;
   #epoch = -1;
 
-  constructor(peer: DevicePeer, asOperator: boolean) {
+  /** @param options.own for a service that is not the daemon's. */
+  constructor(
+    peer: DevicePeer,
+    { asOperator, own }: { readonly asOperator: boolean; readonly own?: OwnCalls },
+  ) {
     this.#peer = peer;
     this.#asOperator = asOperator;
+    this.#own = own;
     this.#ended = asOperator ? AbortSignal.any([peer.ended, peer.roleEnded()]) : peer.ended;
   }
 
@@ -127,15 +145,15 @@ class Guard {
     return device;
   }
 
-  /** What a handler does for an operator, it is told to stop when the role is taken. */
+  /** Tells a handler to stop: one that works for an operator when the role is taken, one of a program's own in any case. */
   get handlerEnd(): AbortSignal | undefined {
-    return this.#asOperator ? this.#ended : undefined;
+    return this.#asOperator || this.#own ? this.#ended : undefined;
   }
 
   /** The request as the handler gets it. */
   narrow(request: StreamRequest): StreamRequest {
-    const ended = this.handlerEnd;
-    const signal = ended ? AbortSignal.any([request.signal, ended]) : request.signal;
+    const ends = [request.signal, this.handlerEnd, this.#own?.stopping].filter((end) => end !== undefined);
+    const signal = AbortSignal.any(ends);
     return { ...request, signal, message: this.each(request.message) };
   }
 

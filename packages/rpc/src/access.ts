@@ -7,6 +7,22 @@
  */
 export type Caller = 'anyone' | 'device' | 'operator' | 'local operator';
 
+/** Who may call a service of a program that embeds the daemon. It is reached over mutual TLS only. */
+export type OwnCaller = Extract<Caller, 'device' | 'operator'>;
+
+/** The rows of such services. They never stand for a method of the daemon's own. */
+export type OwnAccess = Readonly<Record<string, OwnCaller>>;
+
+/** How a server checks such services. */
+export interface OwnCalls {
+  readonly access: OwnAccess;
+  /** Aborted when the server stops: handlers of streams are told, which might go on for ever. Its reason is an IdentityError. */
+  readonly stopping?: AbortSignal;
+}
+
+/** Whether a service or method has a name that the daemon keeps for its own, now or later. */
+export const isOurs = (name: string): boolean => /^(?:palyra|grpc)\./.test(name);
+
 /** Frozen: a program that embeds this may not give itself rights by a cast. */
 export const access: Readonly<Record<string, Caller>> = Object.freeze<Record<string, Caller>>({
   'palyra.pairing.v1.PairingService/Open': 'anyone',

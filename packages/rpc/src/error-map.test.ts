@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { findTrailerError, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
@@ -158,4 +159,22 @@ test('a request that its sender broke off is not for the log', () => {
     assert.equal(internal, false);
     assert.equal(error.code, Code.Canceled);
   }
+});
+
+test('a wait that the end of its call broke off is told as that end, and is no bug', async () => {
+  const revoked = new IdentityError('DEVICE_REVOKED', 'This device was revoked.');
+  const late = new ConnectError('the operation timed out', Code.DeadlineExceeded);
+  const brokenOff = (reason?: unknown) =>
+    sleep(60_000, undefined, { signal: AbortSignal.abort(reason) }).catch((error: unknown) => error);
+  for (const [error, code] of [
+    [await brokenOff(revoked), Code.Unauthenticated],
+    [await brokenOff(late), Code.DeadlineExceeded],
+    [await brokenOff(), Code.Canceled],
+    [new DOMException('This operation was aborted', 'AbortError'), Code.Canceled],
+  ] as const) {
+    const told = toConnectError(error);
+    assert.equal(told.internal, false);
+    assert.equal(told.error.code, code);
+  }
+  assert.equal(fromConnectError(toConnectError(await brokenOff(revoked)).error).code, 'DEVICE_REVOKED');
 });

@@ -13,6 +13,7 @@ const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   DEVICE_ID_INVALID: Code.InvalidArgument,
   PASSPHRASE_WEAK: Code.InvalidArgument,
   CERTIFICATE_INVALID: Code.InvalidArgument,
+  SERVICE_INVALID: Code.InvalidArgument,
 
   PAIRING_CODE_WRONG: Code.PermissionDenied,
   TOO_MANY_TRIES: Code.PermissionDenied,
@@ -110,6 +111,7 @@ export function toConnectError(
   error: unknown,
   peer: { readonly operator?: boolean } = {},
 ): { readonly error: ConnectError; readonly internal: boolean } {
+  if (isAbort(error)) return toConnectError(reasonOfAbort(error), peer);
   if (error instanceof ConnectError) return { error, internal: false };
   if (isPeerGone(error))
     return { error: new ConnectError('The peer has gone.', Code.Canceled), internal: false };
@@ -125,6 +127,17 @@ export function toConnectError(
  */
 export function isPeerGone(error: unknown): boolean {
   return error instanceof Error && 'code' in error && goneCodes.has(error.code);
+}
+
+/** What a wait throws that the call's signal broke off: Node's own error around the signal's reason, or that of a bare abort. */
+function isAbort(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'AbortError';
+}
+
+function reasonOfAbort({ cause }: Error): Error {
+  return cause instanceof Error && !isAbort(cause)
+    ? cause
+    : new ConnectError('The call was broken off.', Code.Canceled);
 }
 
 const goneCodes: ReadonlySet<unknown> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET']);

@@ -11,6 +11,7 @@ import {
   type RegistryEvent,
   type ServerCredential,
 } from '@palyra/identity';
+import type { OwnCalls } from './access.ts';
 import { accessCheck } from './access-check.ts';
 import { type Connection, connectionOf } from './connection.ts';
 import { answeredOn, ControlFrames } from './control-frames.ts';
@@ -77,6 +78,8 @@ export interface Http2ListenerOptions {
     readonly authenticator: DeviceAuthenticator;
   };
   readonly routes: (router: ConnectRouter) => void;
+  /** For those of the routes that are not the daemon's own services. Default: nobody may call them. */
+  readonly ownCalls?: OwnCalls;
   /** The channel of a peer without a certificate has ended. */
   readonly channelEnded?: (channel: PairingChannel) => void;
   readonly limits?: Partial<Http2Limits>;
@@ -163,7 +166,7 @@ export class Http2Listener {
     this.#connections = new LiveConnections(this.#server, limits, () => this.#count('refused_limit'));
     serveHttp2(this.#server, {
       routes: options.routes,
-      check: accessCheck(options.onInternal),
+      check: accessCheck(options.onInternal, options.ownCalls),
       readMaxBytes: limits.messageBytes,
       writeMaxBytes: limits.messageBytes,
       onError: options.onInternal,

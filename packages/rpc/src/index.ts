@@ -1,4 +1,4 @@
-export { access, type Caller } from './access.ts';
+export { access, type Caller, type OwnAccess, type OwnCaller, type OwnCalls } from './access.ts';
 export { accessCheck, type CallCheck } from './access-check.ts';
 export { connectHandler } from './connect-handler.ts';
 export { type Connection, connectionOf } from './connection.ts';
@@ -34,6 +34,7 @@ export {
   type ListenerEvent,
 } from './http2-listener.ts';
 export { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './live-connections.ts';
+export { type OwnService, type OwnServices, ownServices } from './own-services.ts';
 export { pairingPeer, recoveryPeer } from './pairing-peer.ts';
 export {
   actorOf,

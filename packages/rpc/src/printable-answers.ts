@@ -1,13 +1,16 @@
-// What a peer answers, made printable where it comes in: whoever shows it later cannot forget to. Every dialer has it.
+// What a peer answers, made printable where it comes in: whoever shows it later cannot forget to. Every dialer has it. Texts
+// of services that are not ours are left as they are: only their program knows what may stand in them.
 
 import type { Interceptor } from '@connectrpc/connect';
 import { printable } from '@palyra/identity';
+import { isOurs } from './access.ts';
 
 const plain = /^[\x20-\x7e]*$/;
 
-/** Every text of every answer becomes one line that `printable` leaves as it is. Bytes stay bytes. */
+/** Every text of every answer of our services becomes one line that `printable` leaves as it is. Bytes stay bytes. */
 export const printableAnswers: Interceptor = (next) => async (request) => {
   const response = await next(request);
+  if (!isOurs(request.service.typeName)) return response;
   if (response.stream) return { ...response, message: each(response.message) };
   clean(response.message);
   return response;

@@ -16,6 +16,7 @@ import {
   Code,
   ConnectError,
   type ConnectRouter,
+  type ConnectRouterOptions,
   type ContextValues,
   type HandlerContext,
   type MethodImpl,
@@ -61,6 +62,7 @@ const compressedFlag = 1;
 const callOver = () => new ConnectError('the call is over', Code.Canceled);
 
 type Implementation = MethodImpl<DescMethodUnary>;
+type ServiceOptions = Parameters<ConnectRouter['service']>[2];
 
 /** The unary methods of a router. */
 export class UnaryMethods {
@@ -71,13 +73,31 @@ export class UnaryMethods {
     this.#options = options;
   }
 
-  /** The same routes, which leave their unary methods here as well. One with options of its own stays Connect's alone. */
-  collect(routes: (router: ConnectRouter) => void): (router: ConnectRouter) => void {
+  /**
+   * The same routes, which leave their unary methods here as well. One with options of its own stays Connect's alone; those
+   * options replace the router's, so that the check and the limits are put back.
+   *
+   * @param protocols what the router serves.
+   */
+  collect(
+    routes: (router: ConnectRouter) => void,
+    protocols: Pick<ConnectRouterOptions, 'grpcWeb' | 'connect'> = {},
+  ): (router: ConnectRouter) => void {
+    const { check, readMaxBytes, writeMaxBytes } = this.#options;
+    const bounded = (options: ServiceOptions) =>
+      options && {
+        ...options,
+        ...protocols,
+        interceptors: [...(check ? [check.interceptor] : []), ...(options.interceptors ?? [])],
+        readMaxBytes,
+        ...(writeMaxBytes !== undefined && { writeMaxBytes }),
+        acceptCompression: [],
+      };
     return (router) => {
       const collecting: ConnectRouter = {
         handlers: router.handlers,
         service: (service, implementation, options) => {
-          router.service(service, implementation, options);
+          router.service(service, implementation, bounded(options));
           for (const method of options ? [] : service.methods) {
             const found = implementation[method.localName as keyof typeof implementation];
             if (method.methodKind === 'unary' && found)
@@ -86,7 +106,7 @@ export class UnaryMethods {
           return collecting;
         },
         rpc: (method, implementation, options) => {
-          router.rpc(method, implementation, options);
+          router.rpc(method, implementation, bounded(options));
           if (method.methodKind === 'unary' && !options)
             this.#add(method as DescMethodUnary, implementation as Implementation);
           return collecting;

@@ -42,6 +42,7 @@ let systemTrust: { SSL_CERT_FILE: string | undefined; SSL_CERT_DIR: string | und
  * @throws QUIC_UNAVAILABLE where it is not installed or not made for this machine.
  * @throws TypeError in a worker thread, whose environment the library does not see; when something else loaded the
  * library first; and when something changed the variables since.
+ * @internal Declarations of packages do not name the library, which a program may leave out.
  */
 export function loadLibrary(): Library {
   if (!isMainThread) throw new TypeError('QUIC runs in the main thread only');

@@ -1,6 +1,10 @@
 // Why the QUIC library does not load here, said so that a person can do something about it.
 
 import { IdentityError, installAgain } from '@palyra/identity';
+import packageJson from '../../package.json' with { type: 'json' };
+
+/** The one that was measured and guarded. Left out by programs that want HTTP/2 alone: it weighs 120 MB. */
+const version = packageJson.peerDependencies['@currentspace/http3'];
 
 /** What 0.9.0 brings a native part for, in the package itself. */
 export const prebuilt: readonly string[] = ['darwin-arm64', 'linux-arm64-gnu', 'linux-x64-gnu'];
@@ -8,7 +12,7 @@ export const prebuilt: readonly string[] = ['darwin-arm64', 'linux-arm64-gnu', '
 /** @param cause what the library threw: its own words, with the loader's errors as chain of causes. */
 export function missingLibrary(name: string, cause: unknown, platform = thisPlatform()): IdentityError {
   const found = causesOf(cause).find(({ code }) => code === 'ERR_DLOPEN_FAILED');
-  const again = installAgain(name, import.meta.filename);
+  const again = installAgain(name, import.meta.filename, `npm install ${name}@${version}`);
   const what = found
     ? `is there but does not load on ${platform}: ${found.message.split('\n')[0]}. If it is damaged, get it again. ${again}`
     : prebuilt.includes(platform)

@@ -28,6 +28,7 @@ import {
   type UnaryCallOptions,
   UnaryMethods,
 } from '@palyra/rpc';
+import { QuicStreamReset } from '../close-code.ts';
 import type { QuicServerConnection, QuicStream } from '../contract.ts';
 import { CallStream } from './call-stream.ts';
 import { defaultFrameLimits, encodeFrame, type Frame, type FrameLimits } from './frame.ts';
@@ -58,14 +59,13 @@ export function serveConnectOverQuic(
   const limits = { ...defaultFrameLimits, ...options.frameLimits };
   const messageLimits = { readMaxBytes, writeMaxBytes };
   const methods = new UnaryMethods({ ...messageLimits, ...(check && { check }) });
+  const protocols = { grpcWeb: false, connect: false };
   const router = createConnectRouter({
     ...messageLimits,
     ...(check && { interceptors: [check.interceptor] }),
-    grpc: true,
-    grpcWeb: false,
-    connect: false,
+    ...protocols,
   });
-  methods.collect(routes)(router);
+  methods.collect(routes, protocols)(router);
   const services: Services = {
     methods,
     check,
@@ -206,7 +206,7 @@ async function answerByConnect(
       method: 'POST',
       url: `https://quic.invalid${path}`,
       header,
-      body: inMessages(call.body(), readMaxBytes, held),
+      body: inMessages(bodyOf(call), readMaxBytes, held),
       signal: abort.signal,
       contextValues,
     });
@@ -214,6 +214,15 @@ async function answerByConnect(
     await respond(call, response, methodKind === 'unary' || methodKind === 'client_streaming');
   } finally {
     abort.abort(callOver);
+  }
+}
+
+/** A caller who resets a stream has left, which is no failure of the server's. */
+async function* bodyOf(call: CallStream): AsyncGenerator<Uint8Array> {
+  try {
+    yield* call.body();
+  } catch (error) {
+    throw error instanceof QuicStreamReset ? callerGone(error) : error;
   }
 }
 

@@ -1,0 +1,84 @@
+// Services of a program that embeds the daemon. They are checked once, before anything starts, and what was checked is what
+// every listener serves: the same implementation over HTTP/2 and QUIC, behind the same access check as the built-in services.
+
+import type { DescMethod } from '@bufbuild/protobuf';
+import { type ConnectRouter, createConnectRouter } from '@connectrpc/connect';
+import { IdentityError, printable } from '@palyra/identity';
+import { isOurs, type OwnAccess, type OwnCaller } from './access.ts';
+
+export interface OwnService {
+  /**
+   * Registers the handlers, as any server of Connect takes them: `(router) => router.service(Hello, { ... })`. Runs once. Of
+   * Connect's options for a service only `interceptors` is taken; they run after the access check.
+   */
+  readonly routes: (router: ConnectRouter) => void;
+  /** Who may call what: a row for each method, by its full name. `{ 'mine.v1.Hello/Greet': 'device' }` */
+  readonly access: OwnAccess;
+}
+
+/** Own services that were checked. */
+export interface OwnServices {
+  readonly routes: (router: ConnectRouter) => void;
+  readonly access: OwnAccess;
+}
+
+const callers: ReadonlySet<unknown> = new Set<OwnCaller>(['device', 'operator']);
+
+/** @throws SERVICE_INVALID with everything that is wrong, a line for each. */
+export function ownServices(services: readonly OwnService[]): OwnServices {
+  const faults: string[] = [];
+  const registrations: ((router: ConnectRouter) => void)[] = [];
+  const table: Record<string, OwnCaller> = Object.create(null);
+  const served = new Set<string>();
+  for (const { routes, access: rows } of services) {
+    const methods = new Set<string>();
+    const serve = (each: readonly DescMethod[], options: object | undefined) => {
+      for (const method of each) {
+        const name = nameOf(method);
+        if (isOurs(name)) faults.push(`${name} has a name of the daemon's own services.`);
+        else if (served.has(name)) faults.push(`${name} is registered twice.`);
+        else if (!Object.hasOwn(rows, name)) faults.push(`${name} has no row in the access table.`);
+        methods.add(name);
+        served.add(name);
+      }
+      for (const option of Object.keys(options ?? {}))
+        if (option !== 'interceptors')
+          faults.push(
+            `${each.map(nameOf)[0]} is registered with the option ${option}; only interceptors is taken.`,
+          );
+    };
+    const recorder: ConnectRouter = {
+      // Handlers of another router would be served without the access check.
+      handlers: Object.freeze([]) as unknown as ConnectRouter['handlers'],
+      service(service, implementation, options) {
+        serve(service.methods, options);
+        registrations.push((router) => router.service(service, implementation, options));
+        return recorder;
+      },
+      rpc(method, implementation, options) {
+        serve([method], options);
+        registrations.push((router) => router.rpc(method, implementation, options));
+        return recorder;
+      },
+    };
+    routes(recorder);
+    for (const [name, caller] of Object.entries(rows)) {
+      if (!methods.has(name))
+        faults.push(`${printable(name)} is in the access table, but no such method is registered.`);
+      if (!callers.has(caller))
+        faults.push(
+          `${printable(name)} is for "${printable(String(caller))}"; it must be "device" or "operator".`,
+        );
+      table[name] = caller;
+    }
+  }
+  if (faults.length > 0) throw new IdentityError('SERVICE_INVALID', faults.join('\n'));
+  const all = (router: ConnectRouter) => {
+    for (const register of registrations) register(router);
+  };
+  // What Connect itself finds wrong is also told before anything starts.
+  all(createConnectRouter());
+  return { routes: all, access: Object.freeze(table) };
+}
+
+const nameOf = (method: DescMethod): string => `${method.parent.typeName}/${method.name}`;
