@@ -59,7 +59,7 @@ async function open(daemon: MeasuredDaemon, localAddress: string): Promise<void>
   session.destroy();
 }
 
-test('after thousands of reset connections from eight addresses, every address pairs at once', {
+test('after a thousand reset connections from eight addresses, every address pairs at once', {
   skip,
 }, async (t) => {
   const daemon = await MeasuredDaemon.start(t);
@@ -70,10 +70,10 @@ test('after thousands of reset connections from eight addresses, every address p
     const { stdout } = await run('/usr/bin/python3', [script, port, String(perAddress), ...addresses]);
     return Number(stdout);
   };
-  await storm(60);
+  await storm(40);
   const [descriptors, bytes] = [await daemon.descriptors(), await daemon.residentBytes()];
-  const made = await storm(300);
-  assert.ok(made > 1_000, `${made}`);
+  const made = await storm(150);
+  assert.ok(made > 500, `${made}`);
   await Promise.all(addresses.map((from) => open(daemon, from)));
   await daemon.pair();
   assert.ok((await daemon.settled(descriptors)) <= descriptors);
@@ -94,22 +94,23 @@ test('every ending on every listener leaves neither memory nor descriptors behin
       const { listener, name, run } = endings[index % endings.length]!;
       await run().catch((error) => failures.set(`${listener}: ${name}`, error));
     });
-  await round(20);
+  await round(10);
   const bytes = await daemon.residentBytes();
   const descriptors = await daemon.descriptors();
-  await round(40);
+  await round(20);
   assert.deepEqual(failures, new Map());
   // The first round's own may have been on their way when they were counted.
   const left = await daemon.settled(descriptors);
   assert.ok(left <= descriptors, `${left} descriptors, ${descriptors} before`);
   await daemon.withoutConnections('pairing', 'node', 'quic');
   const grown = (await daemon.residentBytes()) - bytes;
-  t.diagnostic(`${40 * endings.length} connections, grew by ${(grown / mib).toFixed(1)} MiB`);
+  t.diagnostic(`${20 * endings.length} connections, grew by ${(grown / mib).toFixed(1)} MiB`);
   assert.ok(grown < 80 * mib, `grew by ${grown} bytes`);
 });
 
 test('connections of a client that was killed are over, on HTTP/2 and on QUIC', { skip }, async (t) => {
-  const daemon = await MeasuredDaemon.start(t, { quicIdleTimeoutMs: 2_000 });
+  // The client keeps its connections alive every 5 s, as long as it lives.
+  const daemon = await MeasuredDaemon.start(t, { quicIdleTimeoutMs: 15_000 });
   const enrollment = await daemon.pair();
   const client = spawn(
     process.execPath,
