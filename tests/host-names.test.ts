@@ -62,7 +62,8 @@ async function webServer(t: TestContext) {
     t,
     folder,
     port,
-    'ssl_certificate web/chain.pem; ssl_certificate_key web/key.pem; location / { return 200 here; }',
+    // A browser that is still there would hold up its end.
+    'keepalive_timeout 0; ssl_certificate web/chain.pem; ssl_certificate_key web/key.pem; location / { return 200 here; }',
   );
   return { folder, port, roots: join(folder, 'web', 'bundle.pem') };
 }

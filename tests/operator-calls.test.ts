@@ -137,13 +137,14 @@ const calls: Record<string, (remote: Remote, victim: Victim) => Promise<unknown>
   ApprovePairing: (remote, { pending }) => remote.approvePairing({ id: pending }),
   RejectPairing: (remote, { pending }) => remote.rejectPairing({ id: pending }),
   RenameDevice: (remote, { id }) => remote.renameDevice({ id, name: 'other' }),
+  SetHostNames: (remote, { id }) => remote.setHostNames({ id, hostNames: ['nas.example'] }),
   RevokeDevice: (remote, { id }) => remote.revokeDevice({ id }),
   ReleaseDevice: (remote, { id }) => remote.releaseDevice({ id }),
   RevokeCertificate: (remote, { serial }) => remote.revokeCertificate({ serial }),
 };
 
 /** ExecuteCapability is none of the registry's changes: the device is told to stop, and the audit has that it was asked. */
-const others = /\/(Get|List|Watch|Verify|Explain|ExecuteCapability$)/;
+const others = /\/(Get|List|Watch|Verify|Explain|ExecuteCapability$|ServerReflectionInfo$)/;
 
 test('every call of an operator’s device that changes something is tried here', () => {
   const methods = Object.entries(access)

@@ -1,0 +1,64 @@
+// What the library makes of datagrams that it should not answer, or should answer otherwise (docs/quic.md 5). Nothing of ours can
+// change it; a version that does better fails here, and the page is to say so.
+
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { type TestContext, test } from 'node:test';
+import { within } from '../../../../tests/testing/until.ts';
+import { createPki } from '../testing/pki.ts';
+import { createQuic } from './quic.ts';
+
+/** An Initial packet's head (RFC 9000 17.2.2) and nothing that counts behind it. */
+function initial(version: number, size: number): Buffer {
+  const head = Buffer.from('c00000000008aaaaaaaaaaaaaaaa0000', 'hex');
+  head.writeUInt32BE(version, 1);
+  return Buffer.concat([head, Buffer.alloc(size - head.length)]);
+}
+
+async function peer(t: TestContext) {
+  const pki = await createPki();
+  const host = '127.0.0.1';
+  const listener = await createQuic().listen({
+    host,
+    port: 0,
+    tls: pki.serverTls,
+    admit: async () => {},
+    serve: () => {},
+  });
+  t.after(() => listener.close());
+  const socket = createSocket('udp4').bind(0, host);
+  await once(socket, 'listening');
+  t.after(() => socket.close());
+  const send = (datagram: Buffer) => socket.send(datagram, listener.port, host);
+  const answer = async () => {
+    const [datagram] = (await within('an answer', once(socket, 'message'))) as [Buffer];
+    return datagram;
+  };
+  return { send, answer };
+}
+
+/** The type of a packet with a long header of version 1. */
+const typeOf = (packet: Buffer) => (packet[0]! >> 4) & 3;
+const retry = 3;
+/** The smallest that a client may send an Initial in (RFC 9000 14.1). */
+const smallest = 1200;
+
+test('an Initial in a datagram that is too small draws a Retry, of about five times its size', async (t) => {
+  const { send, answer } = await peer(t);
+  const small = initial(1, 20);
+  send(small);
+  const drawn = await answer();
+  assert.equal(typeOf(drawn), retry);
+  assert.ok(drawn.length > small.length && drawn.length <= 120, `${drawn.length} bytes`);
+});
+
+test('an unknown version is passed over in silence', async (t) => {
+  const { send, answer } = await peer(t);
+  send(initial(0x0a1a2a3a, smallest));
+  send(initial(1, smallest));
+  const drawn = await answer();
+  // A Version Negotiation packet would have version 0.
+  assert.equal(drawn.readUInt32BE(1), 1);
+  assert.equal(typeOf(drawn), retry);
+});
