@@ -17,8 +17,20 @@ import {
 } from '@connectrpc/connect';
 import { callingDevice, type OwnService, startDaemon } from '@palyra/daemon';
 import { hasCode, IdentityError, type PairedEnrollment } from '@palyra/identity';
-import { dialAdmin, dialNode, dialPairing, fromConnectError, type OwnCaller } from '@palyra/rpc';
+import {
+  dialAdmin,
+  dialNode,
+  dialPairing,
+  fromConnectError,
+  type NodeConnection,
+  type OwnCaller,
+} from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import {
+  Health,
+  HealthCheckResponse_ServingStatus,
+} from '../packages/rpc/src/gen/grpc/health/v1/health_pb.js';
+import { ServerReflection } from '../packages/rpc/src/gen/grpc/reflection/v1/reflection_pb.js';
 import type { ConformanceService } from '../packages/transport-quic/src/testing/gen/palyra/conformance/v1/conformance_pb.js';
 import { file_palyra_conformance_v1_conformance as conformance } from '../packages/transport-quic/src/testing/gen/palyra/conformance/v1/conformance_pb.js';
 import { expectCode } from './testing/expect-code.ts';
@@ -88,15 +100,19 @@ async function enroll(
   return { daemon, device, enrollment: await pair(daemon, device, { operator }) };
 }
 
+function dialBy(transport: Transport, enrollment: PairedEnrollment): Promise<NodeConnection> {
+  return transport === 'http2'
+    ? dialNode(enrollment.nodeAddress, enrollment)
+    : dialNodeQuic(quic, enrollment);
+}
+
 async function dial(
   daemon: TestDaemon,
   transport: Transport,
   enrollment: PairedEnrollment,
   signal = new AbortController().signal,
 ) {
-  const connection = await (transport === 'http2'
-    ? dialNode(enrollment.nodeAddress, enrollment)
-    : dialNodeQuic(quic, enrollment));
+  const connection = await dialBy(transport, enrollment);
   daemon.closeAtEnd(connection);
   const client = createClient(Mine, connection.transport);
   const call = async (kind: Kind, behaviour = ''): Promise<string> => {
@@ -307,6 +323,29 @@ for (const transport of transports) {
       await handler.ended;
     });
   }
+}
+
+for (const transport of transports) {
+  test(`over ${transport}, the health check and server reflection know an own service`, async (t) => {
+    const { daemon, enrollment } = await enroll(t, { handle: () => '' }, {}, true);
+    const connection = await dialBy(transport, enrollment);
+    daemon.closeAtEnd(connection);
+    const health = createClient(Health, connection.transport);
+    const { status } = await health.check({ service: Mine.typeName });
+    assert.equal(status, HealthCheckResponse_ServingStatus.SERVING);
+    const reflection = createClient(ServerReflection, connection.transport);
+    async function* questions() {
+      yield { messageRequest: { case: 'listServices', value: '' } } as const;
+      yield { messageRequest: { case: 'fileContainingSymbol', value: `${Mine.typeName}.Unary` } } as const;
+    }
+    const answers = [];
+    for await (const { messageResponse } of reflection.serverReflectionInfo(questions()))
+      answers.push(messageResponse);
+    const [list, file] = answers;
+    assert.ok(list?.case === 'listServicesResponse');
+    assert.ok(list.value.service.some(({ name }) => name === Mine.typeName));
+    assert.equal(file?.case, 'fileDescriptorResponse');
+  });
 }
 
 test('an own service is on the node listener and QUIC alone', async (t) => {
