@@ -7,8 +7,10 @@ import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { fromBinary } from '@bufbuild/protobuf';
 import { findTrailerError } from '@connectrpc/connect/protocol-grpc';
+import { callingDevice, type OwnService } from '@palyra/daemon';
 import { certificatesToPem, type IdentityError, type PairedEnrollment } from '@palyra/identity';
 import { fromConnectError, NodeService } from '@palyra/rpc';
+import { HelloService } from '../examples/gen/hello/v1/hello_pb.js';
 import { type Credential, credentialOf } from './testing/bare-tls.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
@@ -56,10 +58,37 @@ test('python3-grpcio with the certificate of a revoked device is told so', { ski
   assert.equal(error.message, answer.message);
 });
 
-async function callStatus(
+test('python3-grpcio calls a service that the embedding program added, as it calls the daemon’s own', {
+  skip,
+}, async (t) => {
+  const hello: OwnService = {
+    access: { 'hello.v1.HelloService/Greet': 'device', 'hello.v1.HelloService/Watch': 'operator' },
+    routes: (router) =>
+      router.service(HelloService, {
+        greet: (_request, context) => ({ text: `hello, ${callingDevice(context).name}` }),
+      }),
+  };
+  const daemon = await TestDaemon.start(t, { services: [hello] });
+  const paired = await pair(daemon, await makeDevice({ name: 'a python program' }));
+  const call = (name: string) =>
+    callByPython(daemon, paired, credentialOf(paired), `/${HelloService.typeName}/${name}`);
+  const { code, message, reply } = await call('Greet');
+  assert.deepEqual({ code, message }, { code: 'OK', message: '' });
+  const { text } = fromBinary(HelloService.method.greet.output, Buffer.from(reply, 'hex'));
+  assert.equal(text, 'hello, a python program');
+  const refused = await call('Watch');
+  assert.equal(refused.code, 'PERMISSION_DENIED');
+  assert.equal(errorIn(refused).code, 'CALLER_NOT_ALLOWED');
+});
+
+const callStatus = (daemon: TestDaemon, paired: PairedEnrollment, credential: Credential | undefined) =>
+  callByPython(daemon, paired, credential, `/${NodeService.typeName}/Status`);
+
+async function callByPython(
   daemon: TestDaemon,
   { trustDomain, trustBundle }: PairedEnrollment,
   credential: Credential | undefined,
+  method: string,
 ): Promise<PythonAnswer> {
   const child = spawn(python, [join(import.meta.dirname, 'testing/grpc_call.py')], { timeout: 60_000 });
   child.stdin.end(
@@ -69,7 +98,7 @@ async function callStatus(
       roots: certificatesToPem(trustBundle),
       certificate: credential?.cert ?? null,
       key: credential?.key ?? null,
-      method: `/${NodeService.typeName}/Status`,
+      method,
       // Whoever waits for no answer need not wait long.
       timeout: credential ? 20 : 2,
     }),
