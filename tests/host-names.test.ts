@@ -14,6 +14,7 @@ import {
   type PairedEnrollment,
   type PairingDevice,
   readPeerCertificate,
+  recoverCertificate,
   renewCertificate,
 } from '@palyra/identity';
 
@@ -194,6 +195,20 @@ test('host names are kept through renewals, changed and taken by the operator, a
     .map(({ detailJson }) => JSON.parse(detailJson).host_names);
   assert.deepEqual(names.reverse(), ['files.example.net,nas.example.net', 'media.example.net', '']);
   assert.equal((await daemon.admin.verifyAudit({})).ok, true);
+});
+
+test('a recovered certificate has the host names as well', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = await pairWith(daemon, device, ['nas.example.net']);
+  const { renewals } = daemon.running.identity;
+  const channel = { channelBinding: new Uint8Array(32), source: '192.0.2.9' };
+  const recovered = await recoverCertificate(device, enrollment, {
+    channelBinding: channel.channelBinding,
+    challenge: async () => renewals.challenge(channel),
+    recover: (proven) => renewals.recover(channel, proven),
+  });
+  assert.deepEqual(namesIn(recovered), ['nas.example.net']);
 });
 
 test('another key under the id of a device does not get its host names', async (t) => {

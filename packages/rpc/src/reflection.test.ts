@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
-import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
+import { create, createFileRegistry, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema, file_google_protobuf_timestamp } from '@bufbuild/protobuf/wkt';
 import { Code, createClient, createRouterTransport } from '@connectrpc/connect';
 import { ServerReflection, ServerReflectionRequestSchema } from './gen/grpc/reflection/v1/reflection_pb.js';
 import { ServerReflection as ServerReflectionAlpha } from './gen/grpc/reflection/v1alpha/reflection_pb.js';
@@ -17,9 +17,9 @@ const transport = createRouterTransport((router) => {
 
 type Question = NonNullable<MessageInitShape<typeof ServerReflectionRequestSchema>['messageRequest']>;
 
-async function ask(messageRequest: Question) {
+async function ask(messageRequest: Question, over = transport) {
   const request = create(ServerReflectionRequestSchema, { host: 'here', messageRequest });
-  const client = createClient(ServerReflection, transport);
+  const client = createClient(ServerReflection, over);
   for await (const answer of client.serverReflectionInfo(once(request))) {
     assert.equal(answer.validHost, 'here');
     return answer.messageResponse;
@@ -31,8 +31,8 @@ async function* once<T>(value: T) {
   yield value;
 }
 
-async function filesOf(question: Question): Promise<string[]> {
-  const answer = await ask(question);
+async function filesOf(question: Question, over = transport): Promise<string[]> {
+  const answer = await ask(question, over);
   assert.ok(answer.case === 'fileDescriptorResponse', JSON.stringify(answer));
   return answer.value.fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes).name);
 }
@@ -70,6 +70,42 @@ test('what is not there is NOT_FOUND, and a request without a question INVALID_A
     assert.ok(answer.case === 'errorResponse', JSON.stringify(question));
     assert.equal(answer.value.errorCode, code, JSON.stringify(question));
   }
+});
+
+test('a service of a program comes with everything that its proto imports, well-known types as well', async () => {
+  const own = createFileRegistry(
+    create(FileDescriptorProtoSchema, {
+      name: 'clock/clock.proto',
+      package: 'clock',
+      syntax: 'proto3',
+      dependency: ['google/protobuf/timestamp.proto'],
+      service: [
+        {
+          name: 'Clock',
+          method: [
+            {
+              name: 'Next',
+              inputType: '.google.protobuf.Timestamp',
+              outputType: '.google.protobuf.Timestamp',
+            },
+          ],
+        },
+      ],
+    }),
+    (name) =>
+      name === file_google_protobuf_timestamp.proto.name ? file_google_protobuf_timestamp : undefined,
+  ).getService('clock.Clock')!;
+  const described = createRouterTransport((router) => {
+    reflectionRoutes(router);
+    router.service(own, {});
+  });
+  const files = ['clock/clock.proto', 'google/protobuf/timestamp.proto'];
+  assert.deepEqual(
+    await filesOf({ case: 'fileContainingSymbol', value: 'clock.Clock.Next' }, described),
+    files,
+  );
+  const [timestamp] = files.slice(1);
+  assert.deepEqual(await filesOf({ case: 'fileByFilename', value: timestamp! }, described), [timestamp]);
 });
 
 test('a message without extensions has none', async () => {

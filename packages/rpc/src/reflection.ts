@@ -63,7 +63,7 @@ class Protos {
   constructor({ handlers }: ConnectRouter) {
     this.#services = [...new Set(handlers.map(({ service }) => service.typeName))].sort();
     for (const { service } of handlers)
-      for (const file of withImports(service.file)) this.#files.set(`${file.name}.proto`, file);
+      for (const file of withImports(service.file)) this.#files.set(file.proto.name, file);
     this.#registry = createRegistry(...this.#files.values());
   }
 
