@@ -21,6 +21,7 @@ import {
 import { chromium } from 'playwright-core';
 import { expectCode } from './testing/expect-code.ts';
 import { freePort } from './testing/free-port.ts';
+import { answer, failure, palyra } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { collect, makeDevice, pair, request, sameIdOtherKey } from './testing/sample-device.ts';
 import { temporaryFolder } from './testing/temporary-folder.ts';
@@ -307,4 +308,26 @@ test('the daemon’s own certificate has the configured names and the public one
   for (const name of ['gate.example.net', 'palyra.example.net', daemon.running.trustDomain, 'localhost'])
     await connect(name);
   await assert.rejects(connect('other.example.net'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+});
+
+test('the operator gives host names with palyra, and sees them in devices', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const { home } = daemon;
+  const device = await makeDevice();
+  const { id } = device.identity;
+  const pending = await request(daemon, device);
+  const names = ['--host-name', 'nas.example.net', '--host-name', 'files.example.net'];
+  await answer(['pairing', 'approve', pending.requestId, ...names], { home });
+  const both = ['files.example.net', 'nas.example.net'];
+  assert.deepEqual(namesIn(await collect(daemon, device, pending)), both);
+  assert.deepEqual((await answer(['devices', 'show', id], { home })).host_names, both);
+  const { devices } = await answer(['devices', 'list'], { home });
+  assert.deepEqual((devices as { host_names: string[] }[])[0]?.host_names, both);
+  await failure(palyra(['devices', 'set-host-names', id, 'localhost'], { home }), {
+    code: 'MESSAGE_INVALID',
+    exitCode: 2,
+  });
+  const changed = await answer(['devices', 'set-host-names', id, 'media.example.net'], { home });
+  assert.deepEqual(changed.host_names, ['media.example.net']);
+  assert.deepEqual((await answer(['devices', 'set-host-names', id], { home })).host_names, []);
 });

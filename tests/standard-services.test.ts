@@ -3,8 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { createClient } from '@connectrpc/connect';
 import { certificatesToPem, type PairedEnrollment } from '@palyra/identity';
 import { AdminService, NodeService } from '@palyra/rpc';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import {
+  Health,
+  HealthCheckResponse_ServingStatus,
+} from '../packages/rpc/src/gen/grpc/health/v1/health_pb.js';
 import { credentialOf } from './testing/bare-tls.ts';
 import { buildGo, runGo, skipGo } from './testing/go-program.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
@@ -108,4 +114,13 @@ test('a device without the role gets no reflection', { skip }, async (t) => {
   const paired = await pair(daemon, await makeDevice());
   const answer = await run(t, daemon, paired, { do: 'describe' })();
   assert.equal(answer?.end, 'PermissionDenied');
+});
+
+test('health is served over QUIC as well', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const connection = await dialNodeQuic(createQuic(), await pair(daemon, await makeDevice()));
+  daemon.closeAtEnd(connection);
+  const health = createClient(Health, connection.transport);
+  const { status } = await health.check({ service: NodeService.typeName });
+  assert.equal(status, HealthCheckResponse_ServingStatus.SERVING);
 });
