@@ -71,10 +71,10 @@ async function serve(folder: string): Promise<ServersReady> {
     socket.write('.');
   });
   connections = () => node.sessions + sockets.size;
-  const { messageBytes, headerBytes, streamsPerSession } = defaultHttp2Limits;
+  const { messageBytes, headerBytes } = defaultHttp2Limits;
   const unchecked = http2.createSecureServer({
     ...mutualTls,
-    settings: { maxConcurrentStreams: streamsPerSession, maxHeaderListSize: headerBytes },
+    settings: { maxHeaderListSize: headerBytes },
   });
   serveHttp2(unchecked, {
     routes,

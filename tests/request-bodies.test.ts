@@ -301,6 +301,28 @@ test('trailers of more than 16 KiB reset their call', async (t) => {
   assert.deepEqual(got, []);
 });
 
+/** Each is answered by HEADERS alone. */
+for (const [what, path] of [
+  ['a refusal', `/${NodeService.typeName}/Nobodys`],
+  ['a path that nobody serves', '/nobody.v1.Serves/This'],
+] as const) {
+  test(`a PING for ${what} is free as well`, async (t) => {
+    const { connect, told } = await deviceListener(t, {
+      routes: (router) => router.rpc({ ...NodeService.method.register, name: 'Nobodys' }, () => ({})),
+      limits: { controlFrames: 20 },
+    });
+    const client = await connect();
+    for (let stream = 1; stream < 400; stream += 2) {
+      open(client, stream, path);
+      sendData(client, stream, registerMessage(10), true);
+      await client.frame(of(frameType.headers, stream));
+      client.send(frameType.ping, { payload: Buffer.alloc(8) });
+    }
+    await settled(client);
+    assert.ok(!told.includes('flood'));
+  });
+}
+
 test('a client that answers each of our frames with a PING is served, one that sends them by themselves is not', async (t) => {
   const { routes, got } = services();
   const { connect, told } = await deviceListener(t, { routes, limits: { controlFrames: 20 } });

@@ -308,6 +308,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
         ...strangerLimits(config),
         messageBytes: MAX_PAIRING_MESSAGE_BYTES,
         streamsPerSession: 8,
+        waitingStreams: 24,
       },
       onInternal: onError,
       onEvent: (event) => metrics.countListener('pairing', event),

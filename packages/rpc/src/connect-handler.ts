@@ -27,7 +27,7 @@ export interface ConnectHandlerOptions extends ConnectRouterOptions {
   readonly contextValues: (request: Request) => ContextValues;
   /** Told of an answer that could not be sent to a caller who is there. The caller's call is reset. */
   readonly onError: (error: unknown, path: string) => void;
-  /** Told of every part of an answer over HTTP/2. */
+  /** Told of HEADERS and DATA of every answer over HTTP/2, before they are sent. */
   readonly answered?: (response: Http2ServerResponse, bytes: number) => void;
 }
 
@@ -39,17 +39,24 @@ export interface ConnectHandler {
 
 export function connectHandler(options: ConnectHandlerOptions): ConnectHandler {
   const { routes, contextValues, onError } = options;
+  const answered = (response: Response, bytes: number) => {
+    if ('stream' in response) options.answered?.(response, bytes);
+  };
   const router = createConnectRouter({ ...options, acceptCompression: [] });
   routes(router);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const handle = (request: Request, response: Response, body?: RequestBody) => {
     const path = request.url ?? '';
     const handler = handlers.get(path);
-    if (!handler) return refuse(response, 404, body);
+    const refuse = (status: number) => {
+      answered(response, 0);
+      respondRefusal(response, status, body);
+    };
+    if (!handler) return refuse(404);
     const call = universalRequest(request, response, contextValues(request), options.readMaxBytes, body);
-    if (!call) return refuse(response, 400, body);
+    if (!call) return refuse(400);
     handler(call)
-      .then((answer) => send(answer, response, options.answered))
+      .then((answer) => send(answer, response, answered))
       .catch((error) => {
         if (hasGone(response)) return;
         onError(error, path);
@@ -83,17 +90,20 @@ function universalRequest(
 async function send(
   answer: UniversalServerResponse,
   to: Response,
-  answered: ConnectHandlerOptions['answered'],
+  answered: (response: Response, bytes: number) => void,
 ): Promise<void> {
   const response = to as ServerResponse;
-  const head = () => response.writeHead(answer.status, Object.fromEntries(answer.header ?? []));
+  const head = () => {
+    answered(to, 0);
+    response.writeHead(answer.status, Object.fromEntries(answer.header ?? []));
+  };
   let begun = false;
   for await (const bytes of (answer.body ?? []) as AsyncIterable<Uint8Array>) {
     // Which ends the handler as well.
     if (hasGone(to)) return;
     if (!begun) head();
     begun = true;
-    if ('stream' in to) answered?.(to, bytes.length);
+    answered(to, bytes.length);
     if (!response.write(bytes)) await roomOrEnd(to);
   }
   if (hasGone(to)) return;
@@ -101,7 +111,8 @@ async function send(
   if (answer.trailer) response.addTrailers(Object.fromEntries(answer.trailer));
   response.end();
 }
-function refuse(response: Response, status: number, body: RequestBody | undefined): void {
+
+function respondRefusal(response: Response, status: number, body: RequestBody | undefined): void {
   body?.drop();
   response.statusCode = status;
   response.end();

@@ -1,16 +1,16 @@
-// Control frames of one session. Each is cheap, and each is answered, without a limit of nghttp2's own while the peer reads the
-// answers. A client that measures the way to us sends a PING for DATA it gets: that costs it nothing here, as in the server
-// of gRPC for Go. So what counts is what comes without an answer of ours before it.
+// Control frames of one session. Each is cheap and each is answered, and nghttp2 has no limit of its own while the peer reads
+// the answers. A client that measures its bandwidth sends a PING for a DATA frame that it gets, and gRPC clients do so by
+// default. Such PINGs are free here, as in grpc-go's server: only a PING that no HEADERS or DATA of ours can have caused counts.
 
 import type { ServerHttp2Session } from 'node:http2';
 
 export const controlWindowMs = 10_000;
-/** As large as DATA frames get without the peer's consent (RFC 9113 4.2). */
-const frameBytes = 16_384;
+/** Smaller DATA frames than these are a peer's own doing: it grants so few bytes at a time. */
+const frameBytes = 1_024;
 
 const ofSession = new WeakMap<object, ControlFrames>();
 
-/** HEADERS and DATA of ours: each frame may be answered by a PING. */
+/** HEADERS and DATA of ours, about to be sent: the peer may send a PING for each frame. */
 export function answeredOn(session: object, bytes: number): void {
   ofSession.get(session)?.answered(bytes);
 }
@@ -20,7 +20,7 @@ export class ControlFrames {
   readonly #flood: () => void;
   #left: number;
   #since = performance.now();
-  #answers = 0;
+  #free = 0;
 
   /** @param flood told when there are more in ten seconds than `limit`. */
   constructor(session: ServerHttp2Session, limit: number, flood: () => void) {
@@ -29,15 +29,15 @@ export class ControlFrames {
     this.#left = limit;
     ofSession.set(session, this);
     session.on('ping', () => {
-      if (this.#answers > 0) this.#answers -= 1;
+      if (this.#free > 0) this.#free -= 1;
       else this.#take();
     });
     session.on('remoteSettings', () => this.#take());
   }
 
   answered(bytes: number): void {
-    // No more than the limit itself are saved up.
-    this.#answers = Math.min(this.#answers + 1 + Math.ceil(bytes / frameBytes), this.#limit);
+    // A peer saves up no more of them than it may send without.
+    this.#free = Math.min(this.#free + 1 + Math.ceil(bytes / frameBytes), this.#limit);
   }
 
   #take(): void {

@@ -18,6 +18,7 @@ import { answeredOn, ControlFrames } from './control-frames.ts';
 import { deviceChainOf, judgeDeviceChain } from './device-chain.ts';
 import { type DeviceAuthenticator, DeviceConnections } from './device-connections.ts';
 import { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './live-connections.ts';
+import { type OpenCallLimits, OpenCalls } from './open-calls.ts';
 import { contextOf, type Peer } from './peer.ts';
 import { RawBytes } from './raw-bytes.ts';
 import { serveHttp2 } from './serve-http2.ts';
@@ -25,13 +26,11 @@ import { sourceKey } from './source-key.ts';
 import { tlsSettings } from './tls-settings.ts';
 import { UnfinishedBytes } from './unfinished-bytes.ts';
 
-export interface Http2Limits extends Required<ConnectionLimits> {
-  /** Calls at one time on one session. */
-  readonly streamsPerSession: number;
+export interface Http2Limits extends Required<ConnectionLimits>, OpenCallLimits {
   /** Calls that one session may abandon at once, and then in a second. */
   readonly resetBurst: number;
   readonly resetRate: number;
-  /** PING and SETTINGS that one session may send in ten seconds. */
+  /** SETTINGS, and PINGs that no answer of ours caused, that one session may send in ten seconds. */
   readonly controlFrames: number;
   /** Headers of one call, bytes. */
   readonly headerBytes: number;
@@ -45,7 +44,8 @@ export const defaultHttp2Limits: Http2Limits = {
   strangerIdleMs: 10_000,
   handshakeTimeoutMs: 10_000,
   idleTimeoutMs: 10 * 60_000,
-  streamsPerSession: 32,
+  streamsPerSession: 100,
+  waitingStreams: 400,
   resetBurst: 200,
   resetRate: 20,
   controlFrames: 1_000,
@@ -144,7 +144,7 @@ export class Http2Listener {
       // The verdict over a client's chain is ours, so that an expired certificate of ours gets a typed answer.
       requestCert: options.devices !== undefined,
       rejectUnauthorized: false,
-      settings: { maxConcurrentStreams: limits.streamsPerSession, maxHeaderListSize: limits.headerBytes },
+      settings: { maxHeaderListSize: limits.headerBytes },
       maxHeaderListPairs: 64,
       maxSettings: 16,
       maxOutstandingPings: 4,
@@ -173,6 +173,7 @@ export class Http2Listener {
       headerBytes: limits.headerBytes,
       unfinished: this.#unfinished,
       answered: answeredOn,
+      openCalls: new OpenCalls(limits, (session) => this.#flood(session)),
       // A session that was refused or closed has no entry.
       contextValues: (session) => {
         const entry = this.#sessions.get(session);

@@ -6,6 +6,7 @@ import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { connectHandler } from './connect-handler.ts';
 import { closeAfterAnswer } from './node-http2.ts';
+import type { OpenCalls } from './open-calls.ts';
 import { RequestBody } from './request-body.ts';
 import {
   grpcContentType,
@@ -30,13 +31,15 @@ export interface ServeHttp2Options extends UnaryCallOptions {
   readonly unfinished?: UnfinishedBytes;
   /** Of one call's headers, and of its trailers, bytes (RFC 9113 6.5.2). Default 16 KiB. */
   readonly headerBytes?: number;
-  /** Told of every part of an answer. */
+  /** Told of HEADERS and DATA of every answer, before they are sent. */
   readonly answered?: (session: http2.Http2Session, bytes: number) => void;
+  /** Bounds the calls of a session. Default: as many as there are. */
+  readonly openCalls?: OpenCalls;
 }
 
 export function serveHttp2(server: Server, options: ServeHttp2Options): void {
   const { routes, check, readMaxBytes, writeMaxBytes, unfinished = new UnfinishedBytes() } = options;
-  const { headerBytes = 16 * 1024, answered = () => {} } = options;
+  const { headerBytes = 16 * 1024, answered = () => {}, openCalls } = options;
   const methods = new UnaryMethods(options);
   const calls = new WeakMap<
     http2.Http2Stream,
@@ -63,6 +66,8 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
     // The peer has gone, or broke the protocol: its stream is over, and `close` says so.
     stream.on('error', ignore);
     if (!session) return;
+    const place = openCalls?.take(session, stream);
+    if (openCalls && !place) return;
     const tooLarge = () => stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
     if (headerListBytes(rawHeaders) > headerBytes) return tooLarge();
     stream.on('trailers', (_headers, _flags, rawTrailers: string[]) => {
@@ -76,8 +81,8 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
     const isPlain = headers[':method'] === 'POST' && headers.expect === undefined;
     const call = isPlain ? methods.begin(head, values, body.held) : undefined;
     const told = (answer: UnaryAnswer, orReset: OrReset) => {
-      respond(stream, answer, orReset);
       answered(session, answer.message?.length ?? 0);
+      respond(stream, answer, orReset);
     };
     const orReset: OrReset = (work) => {
       try {
@@ -89,6 +94,10 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
     };
     const answer = (what: UnaryAnswer) => orReset(() => told(what, orReset));
     const go = () => {
+      if (place) place.work(begin);
+      else begin();
+    };
+    const begin = () => {
       if (stream.destroyed) return;
       if (body.failure) refuse(body.failure);
       else if (call) answerUnary(stream, call, body, together, answer);
@@ -101,7 +110,10 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
       body.drop();
       if (stream.destroyed) return;
       if (call) answer(call.refuse(error));
-      else orReset(() => respondRefusal(stream, headers, ConnectError.from(error)));
+      else {
+        answered(session, 0);
+        orReset(() => respondRefusal(stream, headers, ConnectError.from(error)));
+      }
       closeAfterAnswer(stream);
     };
     try {

@@ -6,7 +6,7 @@ import { IdentityError } from '@palyra/identity';
 export interface UnfinishedLimits {
   /** Of one session whose owner is not known yet, bytes. */
   readonly unknownBytes: number;
-  /** Of one session, bytes: as many messages of the largest size as a session has calls. */
+  /** Of one session, bytes: 32 messages of the largest size, and some more. */
   readonly sessionBytes: number;
   /** Of all sessions of one owner (a device, or a stranger's address), bytes. */
   readonly ownerBytes: number;

@@ -1,0 +1,42 @@
+// gRPC clients with their defaults call at full speed, alone and at the ends of the limits on calls of a session: no call fails.
+
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { defaultHttp2Limits, NodeService } from '@palyra/rpc';
+import { grpcGo, grpcio, type Outcomes, runForeign, type Setup } from '../testing/foreign-clients.ts';
+import { TestDaemon } from '../testing/running-daemon.ts';
+import { makeDevice, pair } from '../testing/sample-device.ts';
+import { soakTest } from '../testing/soak.ts';
+import { longestWaitMs } from '../testing/until.ts';
+
+const status = `/${NodeService.typeName}/${NodeService.method.status.name}`;
+const { streamsPerSession, waitingStreams } = defaultHttp2Limits;
+const seconds = 60;
+
+async function noneFails(t: TestContext, client: typeof grpcGo, longestMs: number, setup: Setup) {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const outcomes = await runForeign<Outcomes>(
+    client,
+    daemon.nodeAddress,
+    await pair(daemon, device),
+    setup,
+    longestMs,
+  );
+  t.diagnostic(`${outcomes.calls} calls, ${outcomes.failed} failed`);
+  assert.deepEqual(outcomes.failures, {});
+  assert.ok(outcomes.calls > 0);
+}
+
+for (const client of [grpcGo, grpcio]) {
+  for (const workers of [1, streamsPerSession, streamsPerSession + waitingStreams]) {
+    soakTest(
+      `${client.name} calls without a pause, ${workers} at one time, and no call fails`,
+      { rounds: seconds, skip: client.skip },
+      async (t, { count }) => {
+        const setup: Setup = { kind: 'load', method: status, seconds: count, workers };
+        await noneFails(t, client, longestWaitMs + count * 1_000, setup);
+      },
+    );
+  }
+}

@@ -1,0 +1,122 @@
+// gRPC clients of other people's making, with their defaults: grpc-go and grpcio, as Debian has them. Both take the same
+// setup on stdin (see tests/foreign) and print one line of JSON.
+
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { text } from 'node:stream/consumers';
+import { certificatesToPem, type PairedEnrollment } from '@palyra/identity';
+import { credentialOf } from './bare-tls.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+import { longestWaitMs } from './until.ts';
+
+/** Where Debian puts the sources of Go packages. */
+const gocode = '/usr/share/gocode';
+/** Debian's own: another python3 may come first in PATH, and would not find Debian's packages. */
+const python = '/usr/bin/python3';
+const sources = join(import.meta.dirname, '../foreign');
+const cache = join(import.meta.dirname, '../../node_modules/.cache/foreign');
+
+export interface ForeignClient {
+  readonly name: 'grpc-go' | 'grpcio';
+  /** Why tests of it are skipped, or false. */
+  readonly skip: string | false;
+  /** @returns program and arguments. */
+  command(): readonly [string, ...string[]];
+}
+
+export const grpcGo: ForeignClient = {
+  name: 'grpc-go',
+  skip:
+    (spawnSync('go', ['version'], { stdio: 'ignore' }).status !== 0 ||
+      !existsSync(join(gocode, 'src/google.golang.org/grpc'))) &&
+    'grpc-go is not here. Install it: sudo apt-get install golang-go golang-google-grpc-dev',
+  command: () => [builtGrpcGo()],
+};
+
+export const grpcio: ForeignClient = {
+  name: 'grpcio',
+  skip:
+    spawnSync(python, ['-c', 'import grpc'], { stdio: 'ignore' }).status !== 0 &&
+    `${python} has no grpc. Install it: sudo apt-get install python3-grpcio`,
+  command: () => [python, join(sources, 'grpcio.py')],
+};
+
+/** Built once for each state of its source: that takes some seconds. */
+function builtGrpcGo(): string {
+  const source = join(sources, 'grpc_go.go');
+  const program = join(
+    cache,
+    `grpc_go-${createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16)}`,
+  );
+  if (existsSync(program)) return program;
+  mkdirSync(cache, { recursive: true });
+  // Several test files may build it at one time.
+  const built = join(temporaryFolder(cache), 'grpc_go');
+  const { status, stderr } = spawnSync('go', ['build', '-o', built, source], {
+    encoding: 'utf8',
+    env: {
+      ...process.env,
+      GO111MODULE: 'off',
+      GOPATH: gocode,
+      GOCACHE: join(cache, 'go-build'),
+      GOFLAGS: '',
+    },
+  });
+  assert.equal(status, 0, stderr);
+  renameSync(built, program);
+  return program;
+}
+
+export interface Setup {
+  readonly kind: 'load' | 'waves' | 'stream';
+  /** `/package.Service/Method` */
+  readonly method: string;
+  readonly [more: string]: unknown;
+}
+
+export interface Outcomes {
+  readonly calls: number;
+  readonly failed: number;
+  /** How many of each, as `CODE: MESSAGE`. */
+  readonly failures: Readonly<Record<string, number>>;
+}
+
+export interface StreamEnd {
+  readonly code: string;
+  readonly message: string;
+  /** Messages, in hex. */
+  readonly replies: readonly string[];
+  /** From its begin to its end, ms. */
+  readonly elapsed: number;
+}
+
+/** Runs the client as a device. @param longestMs it is killed when it takes longer. */
+export async function runForeign<Answer = Outcomes>(
+  client: ForeignClient,
+  address: string,
+  { trustDomain, trustBundle, ...enrollment }: PairedEnrollment,
+  setup: Setup,
+  longestMs = longestWaitMs,
+): Promise<Answer> {
+  const { cert, key } = credentialOf({ trustDomain, trustBundle, ...enrollment });
+  const [program, ...words] = client.command();
+  const child = spawn(program, words, { timeout: longestMs, killSignal: 'SIGKILL' });
+  child.stdin.end(
+    `${JSON.stringify({
+      address,
+      // The daemon is known by its trust domain, which its certificate names, not by where it is.
+      name: trustDomain,
+      roots: certificatesToPem(trustBundle),
+      certificate: cert,
+      key,
+      ...setup,
+    })}\n`,
+  );
+  const [answer, problems] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  assert.notEqual(answer, '', `${client.name} said nothing. ${problems}`);
+  return JSON.parse(answer);
+}
