@@ -37,10 +37,13 @@ test('a result for a call id that no call can have ends the channel', async (t) 
     await new Promise(() => {});
   }
   const heard: DaemonEvent['event']['case'][] = [];
-  for await (const { event } of node.events(words())) {
-    heard.push(event.case);
-    welcomed.resolve();
-  }
+  const listen = async () => {
+    for await (const { event } of node.events(words())) {
+      heard.push(event.case);
+      welcomed.resolve();
+    }
+  };
+  await expectCode(listen(), 'MESSAGE_INVALID');
   assert.deepEqual(heard, ['welcome']);
 });
 

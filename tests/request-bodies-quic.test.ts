@@ -161,3 +161,18 @@ test('what a peer may not call is refused although its body never comes', async 
   assert.equal(statusOf(await answerOf(stream)), '7');
   assert.deepEqual(got, []);
 });
+
+test('a caller that compresses is told what is taken', async (t) => {
+  const { connection, got } = await serve(t, { limits: {} });
+  const stream = await connection.openStream();
+  const headers = new Headers([...grpc, ['grpc-encoding', 'gzip']]);
+  await stream.write(
+    Buffer.concat([encodeFrame({ type: 'request', path: register, headers }), ...data(message(1))]),
+  );
+  const frames = await answerOf(stream);
+  assert.equal(statusOf(frames), '12');
+  const [head] = frames;
+  assert.ok(head?.type === 'response');
+  assert.equal(new Headers([...head.headers]).get('grpc-accept-encoding'), 'identity');
+  assert.deepEqual(got, []);
+});

@@ -5,10 +5,12 @@
 //
 //	"load": calls the method with an empty message on one connection, for "seconds" with as many "workers".
 //	        {"calls", "failed", "failures": {"CODE: MESSAGE": how many}}
-//	"waves": "rounds" times, starts "calls" calls of the stream "cancelled" and one message "first" on each, cancels them when
-//	        each has had its first answer, and starts as many calls of the method at once. {"calls", "failed", "failures"}
+//	"wave": begins "calls" calls of the stream "cancelled", which the server holds open; cancels them and begins as many calls of
+//	        the method at once. {"calls", "failed", "failures"}: of the latter
 //	"stream": one stream with a deadline of "milliseconds", after the messages of "send" (hex). Does not end its side.
 //	        {"code", "message", "replies", "elapsed"}; milliseconds
+//
+// "gzip": true compresses what is sent.
 package main
 
 import (
@@ -27,6 +29,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/status"
 )
 
@@ -36,8 +39,8 @@ type setup struct {
 	Seconds, Workers int
 	Gzip             bool
 
-	Rounds, Calls    int
-	Cancelled, First string
+	Calls     int
+	Cancelled string
 
 	Milliseconds int
 	Send         []string
@@ -120,35 +123,26 @@ func openStream(connection *grpc.ClientConn, ctx context.Context, method string,
 	return stream, nil
 }
 
-func waves(connection *grpc.ClientConn, s setup) interface{} {
+func wave(connection *grpc.ClientConn, s setup) interface{} {
 	all := outcomes{Failures: map[string]int{}}
-	for round := 0; round < s.Rounds; round++ {
-		ctx, cancel := context.WithCancel(context.Background())
-		var opened sync.WaitGroup
-		for n := 0; n < s.Calls; n++ {
-			opened.Add(1)
-			go func() {
-				defer opened.Done()
-				stream, err := openStream(connection, ctx, s.Cancelled, []string{s.First})
-				if err == nil {
-					reply := []byte{}
-					err = stream.RecvMsg(&reply)
-				}
-				all.add(err)
-			}()
-		}
-		opened.Wait()
-		cancel()
-		var called sync.WaitGroup
-		for n := 0; n < s.Calls; n++ {
-			called.Add(1)
-			go func() {
-				defer called.Done()
-				all.add(call(connection, s))
-			}()
-		}
-		called.Wait()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for n := 0; n < s.Calls; n++ {
+		_, err := openStream(connection, ctx, s.Cancelled, nil)
+		check(err)
 	}
+	// When this is answered, the server has seen those before it.
+	check(call(connection, s))
+	cancel()
+	var called sync.WaitGroup
+	for n := 0; n < s.Calls; n++ {
+		called.Add(1)
+		go func() {
+			defer called.Done()
+			all.add(call(connection, s))
+		}()
+	}
+	called.Wait()
 	return &all
 }
 
@@ -182,9 +176,13 @@ func main() {
 	own, err := tls.X509KeyPair([]byte(s.Certificate), []byte(s.Key))
 	check(err)
 	secure := credentials.NewTLS(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{own}, ServerName: s.Name})
-	connection, err := grpc.Dial(s.Address, grpc.WithTransportCredentials(secure))
+	options := []grpc.DialOption{grpc.WithTransportCredentials(secure)}
+	if s.Gzip {
+		options = append(options, grpc.WithDefaultCallOptions(grpc.UseCompressor(gzip.Name)))
+	}
+	connection, err := grpc.Dial(s.Address, options...)
 	check(err)
 	defer connection.Close()
-	kinds := map[string]func(*grpc.ClientConn, setup) interface{}{"load": load, "waves": waves, "stream": stream}
+	kinds := map[string]func(*grpc.ClientConn, setup) interface{}{"load": load, "wave": wave, "stream": stream}
 	check(json.NewEncoder(os.Stdout).Encode(kinds[s.Kind](connection, s)))
 }

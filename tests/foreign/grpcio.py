@@ -71,21 +71,15 @@ def open_stream(channel, name, messages, timeout):
     return call
 
 
-def waves(channel, setup):
+def wave(channel, setup):
     outcomes = Outcomes()
     method = channel.unary_unary(setup["method"], unchanged, unchanged)
-    for _ in range(setup["rounds"]):
-        streams = []
-
-        def begin():
-            call = open_stream(channel, setup["cancelled"], [setup["first"]], 30)
-            outcomes.add(failure_of(lambda: next(call)))
-            streams.append(call)
-
-        together(setup["calls"], begin)
-        for each in streams:
-            each.cancel()
-        together(setup["calls"], lambda: outcomes.add(failure_of(lambda: method(b"", timeout=30))))
+    streams = [open_stream(channel, setup["cancelled"], [], 60) for _ in range(setup["calls"])]
+    # When this is answered, the server has seen those before it.
+    method(b"", timeout=30)
+    for each in streams:
+        each.cancel()
+    together(setup["calls"], lambda: outcomes.add(failure_of(lambda: method(b"", timeout=30))))
     return outcomes.answer()
 
 
@@ -111,8 +105,9 @@ def main():
     pem = {name: setup[name].encode() for name in ("roots", "certificate", "key")}
     credentials = grpc.ssl_channel_credentials(pem["roots"], pem["key"], pem["certificate"])
     options = [("grpc.ssl_target_name_override", setup["name"]), ("grpc.enable_http_proxy", 0)]
-    with grpc.secure_channel(setup["address"], credentials, options) as channel:
-        kinds = {"load": load, "waves": waves, "stream": stream}
+    compression = grpc.Compression.Gzip if setup.get("gzip") else None
+    with grpc.secure_channel(setup["address"], credentials, options, compression) as channel:
+        kinds = {"load": load, "wave": wave, "stream": stream}
         print(json.dumps(kinds[setup["kind"]](channel, setup)))
 
 

@@ -40,3 +40,18 @@ for (const client of [grpcGo, grpcio]) {
     );
   }
 }
+
+const events = `/${NodeService.typeName}/${NodeService.method.events.name}`;
+
+for (const client of [grpcGo, grpcio]) {
+  soakTest(
+    `${client.name} cancels as many calls as are served at one time and begins others, and none of these fails`,
+    { rounds: 20, skip: client.skip },
+    async (t, { count }) => {
+      // One place is left for the call that tells when the others have come.
+      const calls = streamsPerSession - 1;
+      const setup: Setup = { kind: 'wave', method: status, cancelled: events, calls };
+      for (let round = 0; round < count; round += 1) await noneFails(t, client, longestWaitMs, setup);
+    },
+  );
+}

@@ -72,7 +72,7 @@ function builtGrpcGo(): string {
 }
 
 export interface Setup {
-  readonly kind: 'load' | 'waves' | 'stream';
+  readonly kind: 'load' | 'wave' | 'stream';
   /** `/package.Service/Method` */
   readonly method: string;
   readonly [more: string]: unknown;

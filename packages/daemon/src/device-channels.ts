@@ -115,7 +115,8 @@ export class DeviceChannels {
    * agent, or of another one while the present one does not answer.
    * @param answers what the device sends after its hello.
    * @param options.onSecondAgent told when another agent comes while the present one answers.
-   * @throws CHANNEL_IN_USE then: two that take the channel from each other would do so for ever.
+   * @throws CHANNEL_IN_USE then: two that take the channel from each other would do so for ever; CHANNEL_REPLACED; what breaks
+   *   the reading of `answers`.
    */
   async *serve(
     id: DeviceId,
@@ -138,8 +139,8 @@ export class DeviceChannels {
     const end = () => channel.end();
     options.signal.addEventListener('abort', end);
     if (options.signal.aborted) end();
-    // What breaks the reading ends the channel; the device comes back and resumes.
-    this.#take(device, channel, answers).then(end, end);
+    // What breaks the reading ends the channel, and the device is told; it comes back and resumes.
+    this.#take(device, channel, answers).then(end, (error) => channel.fail(error));
     try {
       channel.push({ case: 'welcome', value: { daemonTimeMs: BigInt(this.#clock.now().getTime()) } });
       let sent = Number(hello.lastSeq);
@@ -153,6 +154,7 @@ export class DeviceChannels {
         else await channel.changed();
       }
       if (channel.replaced) throw replaced(id);
+      if (channel.failure) throw channel.failure.reason;
     } finally {
       options.signal.removeEventListener('abort', end);
       end();
@@ -403,6 +405,8 @@ class Channel {
   ended = false;
   /** Ended because another one of the same device took over. */
   replaced = false;
+  /** Ended because of what the device sent, or did not send in time. */
+  failure: { readonly reason: unknown } | undefined;
   readonly #owed: DaemonEvent[] = [];
   #probe: PromiseWithResolvers<boolean> | undefined;
   #wake: () => void = () => {};
@@ -422,6 +426,11 @@ class Channel {
 
   shift(): DaemonEvent | undefined {
     return this.#owed.shift();
+  }
+
+  fail(reason: unknown): void {
+    if (!this.ended) this.failure = { reason };
+    this.end();
   }
 
   end(): void {

@@ -1,6 +1,7 @@
-import { rejects } from 'node:assert/strict';
+import { deepEqual, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
-import { listenAt } from './listeners.ts';
+import { parseConfig } from './config.ts';
+import { listenAt, placesOf } from './listeners.ts';
 
 test('a host whose name cannot be looked up now is named with its setting', async () => {
   const refused = Object.assign(new Error('getaddrinfo EAI_AGAIN a.example'), { code: 'EAI_AGAIN' });
@@ -12,4 +13,13 @@ test('a host whose name cannot be looked up now is named with its setting', asyn
   });
   const ours = Object.assign(new Error('misuse'), { code: 'ERR_SOCKET_BAD_PORT' });
   await rejects(listenAt(place, Promise.reject(ours)), ours);
+});
+
+test('QUIC listens where the node listener does, unless it is told otherwise', () => {
+  const quicOf = (settings: object) =>
+    placesOf(parseConfig({ node: { host: '127.0.0.1', port: 7000 }, ...settings }, 'a test')).find(
+      ({ name }) => name === 'quic',
+    );
+  deepEqual(quicOf({}), { name: 'quic', host: '127.0.0.1', port: 7000 });
+  deepEqual(quicOf({ quic: { host: '::1', port: 7001 } }), { name: 'quic', host: '::1', port: 7001 });
 });

@@ -1,9 +1,16 @@
 // The one check on every server: access table, then the registry, then the handler. It also turns every error into what
 // the peer is told.
 
-import type { ContextValues, Interceptor, StreamRequest } from '@connectrpc/connect';
+import {
+  Code,
+  ConnectError,
+  type ContextValues,
+  type Interceptor,
+  type StreamRequest,
+} from '@connectrpc/connect';
 import { type AuthenticatedDevice, IdentityError, roleMissing } from '@palyra/identity';
 import { access, type Caller, type OwnCalls } from './access.ts';
+import { throwIfBrokenOff } from './deadline.ts';
 import { toConnectError } from './error-map.ts';
 import { type DevicePeer, type Peer, peerIn, setDevice } from './peer.ts';
 
@@ -98,10 +105,12 @@ export function accessCheck(
     try {
       const guard = guardOf(method, values);
       if (guard) setDevice(values, await guard.check());
-      const response = guard ? await guard.orEnded(next(guard.narrow(request))) : await next(request);
+      const readable = { ...request, message: fromPeer(request.message) };
+      const response = guard ? await guard.orEnded(next(guard.narrow(readable))) : await next(readable);
       if (guard?.isStale) await guard.check();
       if (!response.stream) return response;
-      const messages = guard ? guard.each(response.message) : response.message;
+      const all = untilBrokenOff(response.message, request.signal);
+      const messages = guard ? guard.each(all) : all;
       return { ...response, message: mapStream(messages, (error) => told(error, method, values)) };
     } catch (error) {
       throw told(error, method, values);
@@ -189,6 +198,22 @@ class Guard {
       else ended.addEventListener('abort', stop, { once: true });
     });
   }
+}
+
+/** What cannot be read is the peer's fault; Connect calls that an internal error. */
+async function* fromPeer<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    if (!(error instanceof ConnectError) || error.code !== Code.Internal) throw error;
+    throw new ConnectError(error.rawMessage, Code.InvalidArgument, undefined, undefined, error);
+  }
+}
+
+/** A stream that ends because its call's deadline has passed does not end as if all had been said. */
+async function* untilBrokenOff<T>(messages: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
+  yield* messages;
+  throwIfBrokenOff(signal);
 }
 
 async function* mapStream<T>(messages: AsyncIterable<T>, map: (error: unknown) => Error): AsyncIterable<T> {

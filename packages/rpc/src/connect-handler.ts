@@ -11,7 +11,8 @@ import {
 } from '@connectrpc/connect';
 import type { UniversalServerRequest, UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { universalRequestFromNodeRequest } from '@connectrpc/connect-node';
-import { dropFarDeadline } from './deadline.ts';
+import { settleDeadline } from './deadline.ts';
+import { defaultRequestMs, InputClock } from './input-clock.ts';
 import { closeAfterAnswer, roomOrEnd } from './node-http2.ts';
 import { inMessages, inPieces } from './pieces.ts';
 import type { RequestBody } from './request-body.ts';
@@ -23,6 +24,8 @@ export interface ConnectHandlerOptions extends ConnectRouterOptions {
   readonly routes: (router: ConnectRouter) => void;
   /** One message received, bytes. */
   readonly readMaxBytes: number;
+  /** A request must come whole within this, and so must each message of a stream, ms. Default 30 s. */
+  readonly requestMs?: number;
   /** What handlers find in their context. */
   readonly contextValues: (request: Request) => ContextValues;
   /** Told of an answer that could not be sent to a caller who is there. The caller's call is reset. */
@@ -32,8 +35,11 @@ export interface ConnectHandlerOptions extends ConnectRouterOptions {
 }
 
 export interface ConnectHandler {
-  /** @param body of the request; otherwise it is read from Node as it comes. */
-  (request: Request, response: Response, body?: RequestBody): void;
+  /**
+   * @param body of the request; otherwise it is read from Node as it comes.
+   * @param since when its headers came, by performance.now(). Default: now.
+   */
+  (request: Request, response: Response, body?: RequestBody, since?: number): void;
   serves(path: string): boolean;
 }
 
@@ -45,7 +51,13 @@ export function connectHandler(options: ConnectHandlerOptions): ConnectHandler {
   const router = createConnectRouter({ ...options, acceptCompression: [] });
   routes(router);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
-  const handle = (request: Request, response: Response, body?: RequestBody) => {
+  const { readMaxBytes, requestMs = defaultRequestMs } = options;
+  const handle = (
+    request: Request,
+    response: Response,
+    body?: RequestBody,
+    since: number = performance.now(),
+  ) => {
     const path = request.url ?? '';
     const handler = handlers.get(path);
     const refuse = (status: number) => {
@@ -53,10 +65,13 @@ export function connectHandler(options: ConnectHandlerOptions): ConnectHandler {
       respondRefusal(response, status, body);
     };
     if (!handler) return refuse(404);
-    const call = universalRequest(request, response, contextValues(request), options.readMaxBytes, body);
+    const { methodKind } = handler.method;
+    const isOneMessage = methodKind === 'unary' || methodKind === 'server_streaming';
+    const limits = { readMaxBytes, requestMs, isOneMessage, since };
+    const call = universalRequest(request, response, contextValues(request), limits, body);
     if (!call) return refuse(400);
     handler(call)
-      .then((answer) => send(answer, response, answered))
+      .then((answer) => send(answer, response, answered, body))
       .catch((error) => {
         if (hasGone(response)) return;
         onError(error, path);
@@ -66,20 +81,31 @@ export function connectHandler(options: ConnectHandlerOptions): ConnectHandler {
   return Object.assign(handle, { serves: (path: string) => handlers.has(path) });
 }
 
+interface InputLimits {
+  readonly readMaxBytes: number;
+  readonly requestMs: number;
+  readonly isOneMessage: boolean;
+  /** When the headers came, by performance.now(). */
+  readonly since: number;
+}
+
 /** Undefined when the request's authority is none. */
 function universalRequest(
   request: Request,
   response: Response,
   contextValues: ContextValues,
-  maxBytes: number,
+  { readMaxBytes, since, ...times }: InputLimits,
   own: RequestBody | undefined,
 ): UniversalServerRequest | undefined {
   try {
     const call = universalRequestFromNodeRequest(request, response, undefined, contextValues);
-    dropFarDeadline(call.header);
+    const clock = new InputClock({ ...times, deadlineAt: settleDeadline(call.header, since) });
     const isStreamed = /^application\/(?:grpc|connect\+)/i.test(call.header.get('content-type') ?? '');
     const body = own ?? (call.body as AsyncIterable<Uint8Array>);
-    return { ...call, body: isStreamed ? inMessages(body, maxBytes, own?.held) : inPieces(body, own?.held) };
+    return {
+      ...call,
+      body: isStreamed ? inMessages(body, readMaxBytes, own?.held, clock) : inPieces(body, own?.held, clock),
+    };
   } catch {
     // The URL is made of what the peer sent, and nothing else here can fail. It is answered with 400.
     return undefined;
@@ -91,6 +117,7 @@ async function send(
   answer: UniversalServerResponse,
   to: Response,
   answered: (response: Response, bytes: number) => void,
+  body: RequestBody | undefined,
 ): Promise<void> {
   const response = to as ServerResponse;
   const head = () => {
@@ -108,7 +135,16 @@ async function send(
   }
   if (hasGone(to)) return;
   if (!begun) head();
-  if (answer.trailer) response.addTrailers(Object.fromEntries(answer.trailer));
+  const trailers = Object.fromEntries(answer.trailer ?? []);
+  response.addTrailers(trailers);
+  // A caller whose call has failed and that leaves its side open would keep its place.
+  const status = trailers['grpc-status'];
+  const hasFailed = status === undefined ? answer.status !== 200 : status !== '0';
+  if (hasFailed && body && !body.isWhole && 'stream' in to) {
+    const { stream } = to;
+    if (status === undefined) closeAfterAnswer(stream);
+    else stream.once('wantTrailers', () => closeAfterAnswer(stream));
+  }
   response.end();
 }
 

@@ -36,6 +36,8 @@ export interface Http2Limits extends Required<ConnectionLimits>, OpenCallLimits 
   readonly headerBytes: number;
   /** One message, bytes. */
   readonly messageBytes: number;
+  /** A request must come whole within this, and so must each message of a stream, ms. */
+  readonly requestMs: number;
 }
 
 export const defaultHttp2Limits: Http2Limits = {
@@ -51,6 +53,7 @@ export const defaultHttp2Limits: Http2Limits = {
   controlFrames: 1_000,
   headerBytes: 16 * 1024,
   messageBytes: 1024 * 1024,
+  requestMs: 30_000,
 };
 
 /** What a listener counts. */
@@ -169,6 +172,7 @@ export class Http2Listener {
       check: accessCheck(options.onInternal, options.ownCalls),
       readMaxBytes: limits.messageBytes,
       writeMaxBytes: limits.messageBytes,
+      requestMs: limits.requestMs,
       onError: options.onInternal,
       headerBytes: limits.headerBytes,
       unfinished: this.#unfinished,

@@ -2,7 +2,7 @@ export { access, type Caller, type OwnAccess, type OwnCaller, type OwnCalls } fr
 export { accessCheck, type CallCheck } from './access-check.ts';
 export { connectHandler } from './connect-handler.ts';
 export { type Connection, connectionOf } from './connection.ts';
-export { dropFarDeadline, throwIfBrokenOff } from './deadline.ts';
+export { settleDeadline, throwIfBrokenOff } from './deadline.ts';
 export { type DeviceAuthenticator, type DeviceConnection, DeviceConnections } from './device-connections.ts';
 export { fromConnectError, isPeerGone, toConnectError } from './error-map.ts';
 export { AdminService } from './gen/palyra/admin/v1/admin_pb.js';
@@ -33,7 +33,9 @@ export {
   type Http2ListenerOptions,
   type ListenerEvent,
 } from './http2-listener.ts';
+export { defaultRequestMs, InputClock, requestLate } from './input-clock.ts';
 export { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './live-connections.ts';
+export { acceptedEncoding, encodingProblem } from './message-encoding.ts';
 export { type OwnService, type OwnServices, ownServices } from './own-services.ts';
 export { pairingPeer, recoveryPeer } from './pairing-peer.ts';
 export {

@@ -3,6 +3,7 @@
 // A piece can also be a small part of what was read with it, all of which it would keep; so it is copied.
 
 import { toConnectError } from './error-map.ts';
+import { type InputClock, inTime } from './input-clock.ts';
 import { type HeldBytes, tooManyUnfinishedBytes } from './unfinished-bytes.ts';
 
 /** Pieces up to this size are joined, bytes. */
@@ -100,25 +101,32 @@ export class Pieces {
  *
  * @param maxBytes of a message. One that says to be larger is handed on as it comes, for the reader to refuse.
  * @param held told of what waits to be whole.
+ * @param clock bounds the waiting. @throws DEADLINE_EXCEEDED then.
  */
 export async function* inMessages(
   body: AsyncIterable<Uint8Array>,
   maxBytes: number,
   held?: HeldBytes,
+  clock?: InputClock,
 ): AsyncGenerator<Uint8Array> {
   const waiting = new Pieces(held);
   let needed = prefixBytes;
-  for await (const bytes of body) {
+  for await (const bytes of clock ? inTime(body, clock) : body) {
     try {
       waiting.push(bytes);
     } catch (error) {
       throw toConnectError(error).error;
     }
-    if (waiting.byteLength < needed) continue;
+    if (waiting.byteLength < needed) {
+      clock?.came(false);
+      continue;
+    }
     const all = waiting.take();
     const end = endOfMessages(all, maxBytes);
-    if (end > 0) yield all.subarray(0, end);
     const rest = all.subarray(end);
+    if (end > 0) clock?.came(true);
+    if (rest.length > 0) clock?.came(false);
+    if (end > 0) yield all.subarray(0, end);
     if (rest.length > 0) waiting.push(rest);
     needed = rest.length < prefixBytes ? prefixBytes : prefixBytes + rest.readUInt32BE(1);
   }
@@ -142,13 +150,15 @@ function endOfMessages(bytes: Buffer, maxBytes: number): number {
  * A body that is read whole before anything is done with it.
  *
  * @param held told of every byte; it is the end of the call that gives them back.
+ * @param clock as for `inMessages`.
  */
 export async function* inPieces(
   body: AsyncIterable<Uint8Array>,
   held?: HeldBytes,
+  clock?: InputClock,
 ): AsyncGenerator<Uint8Array> {
   const waiting = new Pieces();
-  for await (const bytes of body) {
+  for await (const bytes of clock ? inTime(body, clock) : body) {
     if (held && !held.add(bytes.length)) throw toConnectError(tooManyUnfinishedBytes()).error;
     waiting.push(bytes);
     if (waiting.byteLength >= smallBytes) yield waiting.take();

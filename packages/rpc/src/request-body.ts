@@ -61,6 +61,11 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     return this.#failure;
   }
 
+  /** The caller has said all it has to say. */
+  get isWhole(): boolean {
+    return this.#isWhole;
+  }
+
   /**
    * Hands on what has come, and everything that comes. Before this the peer is granted nothing.
    * @param failed instead of `ended` when the peer is shut out before its last byte.

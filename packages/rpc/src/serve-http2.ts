@@ -5,6 +5,7 @@ import { Code, ConnectError, type ConnectRouter, type ContextValues } from '@con
 import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { connectHandler } from './connect-handler.ts';
+import { acceptedEncoding, encodingProblem } from './message-encoding.ts';
 import { closeAfterAnswer } from './node-http2.ts';
 import type { OpenCalls } from './open-calls.ts';
 import { RequestBody } from './request-body.ts';
@@ -38,17 +39,19 @@ export interface ServeHttp2Options extends UnaryCallOptions {
 }
 
 export function serveHttp2(server: Server, options: ServeHttp2Options): void {
-  const { routes, check, readMaxBytes, writeMaxBytes, unfinished = new UnfinishedBytes() } = options;
+  const { routes, check, readMaxBytes, writeMaxBytes, requestMs } = options;
+  const { unfinished = new UnfinishedBytes() } = options;
   const { headerBytes = 16 * 1024, answered = () => {}, openCalls } = options;
   const methods = new UnaryMethods(options);
   const calls = new WeakMap<
     http2.Http2Stream,
-    { readonly body: RequestBody; readonly values: ContextValues }
+    { readonly body: RequestBody; readonly values: ContextValues; readonly since: number }
   >();
   const handle = connectHandler({
     routes: methods.collect(routes),
     ...(check && { interceptors: [check.interceptor] }),
     readMaxBytes,
+    ...(requestMs !== undefined && { requestMs }),
     ...(writeMaxBytes !== undefined && { writeMaxBytes }),
     onError: options.onError,
     contextValues: (request) => calls.get((request as http2.Http2ServerRequest).stream)!.values,
@@ -58,7 +61,7 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
   });
   serveRequests(server, (request, response) => {
     const call = calls.get(request.stream);
-    if (call) handle(request, response, call.body);
+    if (call) handle(request, response, call.body, call.since);
   });
   const together = nextTurn();
   const makeRequest = takeStreams(server, (stream, headers, flags, rawHeaders) => {
@@ -77,6 +80,7 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
     const body = new RequestBody(stream, unfinished.of(session));
     if (!values) return body.drop();
 
+    const since = performance.now();
     const head = new Http2Head(headers);
     const isPlain = headers[':method'] === 'POST' && headers.expect === undefined;
     const call = isPlain ? methods.begin(head, values, body.held) : undefined;
@@ -99,26 +103,28 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
     };
     const begin = () => {
       if (stream.destroyed) return;
+      const encoding = handle.serves(head.path) ? encodingProblem((name) => head.field(name)) : undefined;
       if (body.failure) refuse(body.failure);
+      else if (encoding) refuse(encoding, acceptedEncoding);
       else if (call) answerUnary(stream, call, body, together, answer);
       else {
-        calls.set(stream, { body, values });
+        calls.set(stream, { body, values, since });
         makeRequest(stream, headers, flags, rawHeaders);
       }
     };
-    const refuse = (error: unknown) => {
+    const refuse = (error: unknown, ...more: readonly Header[]) => {
       body.drop();
       if (stream.destroyed) return;
       if (call) answer(call.refuse(error));
       else {
         answered(session, 0);
-        orReset(() => respondRefusal(stream, headers, ConnectError.from(error)));
+        orReset(() => respondRefusal(stream, headers, ConnectError.from(error), more));
       }
       closeAfterAnswer(stream);
     };
     try {
       const wait = call || handle.serves(head.path) ? check?.begin(head.path.slice(1), values) : undefined;
-      if (wait) wait.then(go, refuse);
+      if (wait) wait.then(go, (error) => refuse(error));
       else go();
     } catch (error) {
       refuse(error);
@@ -212,34 +218,45 @@ function answerUnary(
   answer: (what: UnaryAnswer) => void,
 ): void {
   stream.on('close', () => call.abort(peerGone));
+  const refuse = (refusal: UnaryAnswer) => {
+    body.drop();
+    answer(refusal);
+    closeAfterAnswer(stream);
+  };
+  let isLate = false;
+  call.begins((refusal) => {
+    isLate = true;
+    refuse(refusal);
+  });
+  if (isLate) return;
   body.read(
     (bytes) => {
       const refusal = call.push(bytes);
-      if (!refusal) return;
-      body.drop();
-      answer(refusal);
-      closeAfterAnswer(stream);
+      if (refusal) refuse(refusal);
     },
-    () => together(() => void call.answer().then(answer)),
-    (error) => {
-      answer(call.refuse(error));
-      closeAfterAnswer(stream);
+    () => {
+      call.isWhole();
+      together(() => void call.answer().then(answer));
     },
+    (error) => refuse(call.refuse(error)),
   );
 }
+
+type Header = readonly [name: string, value: string];
 
 /** To a call that Connect would answer, without it: Connect reads the message first. */
 function respondRefusal(
   stream: http2.ServerHttp2Stream,
   headers: http2.IncomingHttpHeaders,
   error: ConnectError,
+  more: readonly Header[],
 ): void {
   const type = headers['content-type'] ?? '';
   if (type.startsWith('application/grpc')) {
     const trailer = new Headers();
     setTrailerStatus(trailer, error);
     stream.respond(
-      { ...Object.fromEntries(trailer), ':status': 200, 'content-type': type },
+      { ...Object.fromEntries([...trailer, ...more]), ':status': 200, 'content-type': type },
       { endStream: true },
     );
     return;

@@ -26,6 +26,7 @@ import { IdentityError } from '@palyra/identity';
 import type { CallCheck } from './access-check.ts';
 import { maxTimerMs } from './deadline.ts';
 import { toConnectError } from './error-map.ts';
+import { callLate, defaultRequestMs, requestLate } from './input-clock.ts';
 import { Pieces, prefixBytes } from './pieces.ts';
 import type { HeldBytes } from './unfinished-bytes.ts';
 
@@ -35,6 +36,8 @@ export interface UnaryCallOptions {
   readonly readMaxBytes: number;
   /** One message sent, bytes. Default: as large as it gets. */
   readonly writeMaxBytes?: number;
+  /** A request must come whole within this, and so must each message of a stream, ms. Default 30 s. */
+  readonly requestMs?: number;
 }
 
 /** Of a request, without the pseudo headers of HTTP/2. */
@@ -147,6 +150,9 @@ export class UnaryCall implements HandlerContext {
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #timeoutError: ConnectError | undefined;
   readonly #input: Pieces;
+  #inputTimer: NodeJS.Timeout | undefined;
+  /** Told the answer to a request that is not whole in time. */
+  #late: ((answer: UnaryAnswer) => void) | undefined;
   #messageBytes: number | undefined;
   // Most handlers never look at these.
   #abort: AbortController | undefined;
@@ -177,8 +183,35 @@ export class UnaryCall implements HandlerContext {
     this.#timeoutError = error;
     if (timeoutMs === undefined) return;
     this.#deadlineMs = performance.now() + timeoutMs;
-    const late = () => this.abort(() => new ConnectError('the operation timed out', Code.DeadlineExceeded));
+    const late = () => {
+      this.abort(callLate);
+      this.#isLate(callLate());
+    };
     this.#timer = setTimeout(late, Math.min(timeoutMs, maxTimerMs));
+  }
+
+  /**
+   * The transport begins to read the request.
+   * @param late told the answer, once, when the request is not whole by the call's deadline or within `requestMs`.
+   */
+  begins(late: (answer: UnaryAnswer) => void): void {
+    const { requestMs = defaultRequestMs } = this.#options;
+    this.#late = late;
+    // The deadline may have passed before.
+    if (this.#aborted) this.#isLate(this.#aborted());
+    else this.#inputTimer = setTimeout(() => this.#isLate(requestLate(requestMs)), requestMs);
+  }
+
+  /** The request has come whole. */
+  isWhole(): void {
+    clearTimeout(this.#inputTimer);
+    this.#late = undefined;
+  }
+
+  #isLate(error: ConnectError): void {
+    const late = this.#late;
+    this.isWhole();
+    late?.(this.#fail(error));
   }
 
   /** Takes the next bytes of the request. @returns the answer, when it does not depend on the rest. */
@@ -211,6 +244,7 @@ export class UnaryCall implements HandlerContext {
 
   /** Once the request is whole. Never rejects. */
   async answer(): Promise<UnaryAnswer> {
+    this.isWhole();
     try {
       if (this.#timeoutError) throw this.#timeoutError;
       // Nobody waits for it any more.
@@ -240,6 +274,7 @@ export class UnaryCall implements HandlerContext {
   }
 
   #fail(cause: unknown): UnaryAnswer {
+    this.isWhole();
     this.#input.clear();
     const error =
       cause instanceof ConnectError || cause instanceof IdentityError
@@ -254,6 +289,7 @@ export class UnaryCall implements HandlerContext {
   abort(reason: () => ConnectError): void {
     if (this.#aborted) return;
     clearTimeout(this.#timer);
+    clearTimeout(this.#inputTimer);
     this.#aborted = reason;
     this.#abort?.abort(reason());
   }

@@ -16,13 +16,17 @@ import {
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError } from '@palyra/identity';
 import {
+  acceptedEncoding,
   type CallCheck,
-  dropFarDeadline,
+  defaultRequestMs,
+  encodingProblem,
   grpcContentType,
   grpcStatusOk,
   type HeldBytes,
+  InputClock,
   inMessages,
   type RequestHead,
+  settleDeadline,
   type UnaryAnswer,
   type UnaryCall,
   type UnaryCallOptions,
@@ -55,10 +59,11 @@ export function serveConnectOverQuic(
     check,
     readMaxBytes = 1_048_576,
     writeMaxBytes = 1_048_576,
+    requestMs = defaultRequestMs,
   } = options;
   const limits = { ...defaultFrameLimits, ...options.frameLimits };
   const messageLimits = { readMaxBytes, writeMaxBytes };
-  const methods = new UnaryMethods({ ...messageLimits, ...(check && { check }) });
+  const methods = new UnaryMethods({ ...messageLimits, requestMs, ...(check && { check }) });
   const protocols = { grpcWeb: false, connect: false };
   const router = createConnectRouter({
     ...messageLimits,
@@ -71,6 +76,7 @@ export function serveConnectOverQuic(
     check,
     handlers: new Map(router.handlers.map((handler) => [handler.requestPath, handler])),
     readMaxBytes,
+    requestMs,
     onError,
   };
 
@@ -87,6 +93,7 @@ interface Services {
   /** Connect's, by path. */
   readonly handlers: ReadonlyMap<string, UniversalHandler>;
   readonly readMaxBytes: number;
+  readonly requestMs: number;
   readonly onError: ConnectOverQuicOptions['onError'];
 }
 
@@ -103,7 +110,9 @@ async function answer(
   let isBegun = false;
   let unary: UnaryCall | undefined;
   try {
-    const request = await call.request();
+    const head = new InputClock({ requestMs: services.requestMs, isOneMessage: true });
+    const request = await head.wait(call.request());
+    const since = performance.now();
     path = request.path;
     const values = contextValues();
     unary = services.methods.begin(headOf(request), values, held);
@@ -111,9 +120,11 @@ async function answer(
     // Waited for only where it must be: most calls need not.
     const wait = handlers.has(path) ? check?.begin(path.slice(1), values) : undefined;
     if (wait) await wait;
+    const problem = handlers.has(path) ? encodingProblem(headOf(request).field) : undefined;
+    if (problem) return await refuse(call, problem, [acceptedEncoding]);
     isBegun = true;
     if (unary) await answerUnary(call, unary);
-    else await answerByConnect(call, request, services, values, held);
+    else await answerByConnect(call, { ...request, since }, services, values, held);
   } catch (error) {
     if (call.failure) return;
     // Of the check, before a byte of the body was taken.
@@ -127,10 +138,16 @@ async function answer(
   }
 }
 
-async function refuse(call: CallStream, error: ConnectError): Promise<void> {
+type Header = readonly [name: string, value: string];
+
+async function refuse(call: CallStream, error: ConnectError, more: readonly Header[] = []): Promise<void> {
   const trailer = new Headers();
   setTrailerStatus(trailer, error);
-  call.queueEncoded(plainHead);
+  call.queue({
+    type: 'response',
+    status: 200,
+    headers: new Map([['content-type', grpcContentType] as const, ...more]),
+  });
   call.queue({ type: 'trailers', headers: trailer });
   await call.finish();
 }
@@ -171,23 +188,28 @@ async function answerUnary(call: CallStream, unary: UnaryCall): Promise<void> {
 }
 
 async function run(call: CallStream, unary: UnaryCall): Promise<UnaryAnswer> {
-  try {
-    for (let bytes = await call.read(); bytes; bytes = await call.read()) {
-      const refusal = unary.push(bytes);
-      if (refusal) return refusal;
+  const late = Promise.withResolvers<UnaryAnswer>();
+  unary.begins(late.resolve);
+  const read = async () => {
+    try {
+      for (let bytes = await call.read(); bytes; bytes = await call.read()) {
+        const refusal = unary.push(bytes);
+        if (refusal) return refusal;
+      }
+    } catch (error) {
+      // The caller is shut out before its last byte.
+      if (error instanceof ConnectError && !call.failure) return unary.refuse(error);
+      throw error;
     }
-  } catch (error) {
-    // The caller is shut out before its last byte.
-    if (error instanceof ConnectError && !call.failure) return unary.refuse(error);
-    throw error;
-  }
-  return unary.answer();
+    return unary.answer();
+  };
+  return Promise.race([late.promise, read()]);
 }
 
 async function answerByConnect(
   call: CallStream,
-  { path, headers }: RequestFrame,
-  { handlers, readMaxBytes }: Services,
+  { path, headers, since }: RequestFrame & { readonly since: number },
+  { handlers, readMaxBytes, requestMs }: Services,
   contextValues: ContextValues,
   held: HeldBytes,
 ): Promise<void> {
@@ -197,7 +219,12 @@ async function answerByConnect(
     return;
   }
   const header = new Headers([...headers]);
-  dropFarDeadline(header);
+  const { methodKind } = handler.method;
+  const clock = new InputClock({
+    requestMs,
+    isOneMessage: methodKind === 'unary' || methodKind === 'server_streaming',
+    deadlineAt: settleDeadline(header, since),
+  });
   const abort = new AbortController();
   call.onFailure((cause) => abort.abort(callerGone(cause)));
   try {
@@ -206,11 +233,10 @@ async function answerByConnect(
       method: 'POST',
       url: `https://quic.invalid${path}`,
       header,
-      body: inMessages(bodyOf(call), readMaxBytes, held),
+      body: inMessages(bodyOf(call), readMaxBytes, held, clock),
       signal: abort.signal,
       contextValues,
     });
-    const { methodKind } = handler.method;
     await respond(call, response, methodKind === 'unary' || methodKind === 'client_streaming');
   } finally {
     abort.abort(callOver);
