@@ -30,7 +30,6 @@ export interface TestDaemonOptions {
   readonly publish?: DaemonConfigInput['publish'];
   readonly cloning?: DaemonConfigInput['cloning'];
   readonly names?: DaemonConfigInput['names'];
-  readonly publicAddress?: string;
   readonly services?: readonly OwnService[];
   /** Besides what is kept in `events`. */
   readonly onEvent?: (event: RegistryEvent) => void;
@@ -67,7 +66,6 @@ export class TestDaemon {
         publish: options.publish,
         cloning: options.cloning,
         names: options.names,
-        ...(options.publicAddress && { publicAddress: options.publicAddress }),
         // Only the tests about it may run into it.
         limits: {
           opensPerMinutePerSource: 10_000,

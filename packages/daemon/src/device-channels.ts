@@ -125,6 +125,8 @@ export class DeviceChannels {
       readonly transport: string;
       readonly signal: AbortSignal;
       readonly onSecondAgent: () => Promise<void>;
+      /** Told after the welcome. */
+      readonly endpoints?: Extract<Outgoing, { case: 'endpoints' }>['value'];
     },
   ): AsyncGenerator<DaemonEvent> {
     if (await this.#isHeldByAnother(id, agentOf(hello))) {
@@ -142,6 +144,7 @@ export class DeviceChannels {
     this.#take(device, channel, answers).then(end, end);
     try {
       channel.push({ case: 'welcome', value: { daemonTimeMs: BigInt(this.#clock.now().getTime()) } });
+      if (options.endpoints) channel.push({ case: 'endpoints', value: options.endpoints });
       let sent = Number(hello.lastSeq);
       while (!channel.ended) {
         let next = channel.shift();

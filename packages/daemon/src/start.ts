@@ -1,14 +1,16 @@
 // The daemon, wired: home, stores, identity, listeners. What listens first is what must be there first.
 
-import { hostname, networkInterfaces } from 'node:os';
+import { hostname } from 'node:os';
 import type { ConnectRouter } from '@connectrpc/connect';
 import {
   defaultPairingLimits,
+  formatEndpoint,
   hasCode,
   IdentityError,
   IdentityManager,
   isDnsName,
   MAX_PAIRING_MESSAGE_BYTES,
+  parseEndpoint,
   type PairingLimits,
   type RegistryEvent,
   type RunningClock,
@@ -48,6 +50,7 @@ import { pairingRoutes } from './pairing-service.ts';
 import { KeyWatch, withoutQuic } from './problems.ts';
 import { listenPublish } from './publish-listener.ts';
 import { QuicRuntime, type QuicRuntimeOptions } from './quic-runtime.ts';
+import { shownAddress } from './shown-address.ts';
 
 export interface StartOptions {
   /** The home; the daemon keeps its own in `<home>/daemon`. */
@@ -75,7 +78,7 @@ export interface RunningDaemon {
   readonly trustDomain: string;
   readonly rootFingerprint: string;
   readonly listeners: readonly { readonly name: string; readonly address: string }[];
-  /** host:port of the pairing listener as other machines reach it. */
+  /** host:port for devices: as the configuration says, or else an address that this machine has now. */
   readonly pairingAddress: string;
   /** Does what is due by the clock: expiries, new certificates. Runs by itself every 15 seconds. */
   tick(): Promise<void>;
@@ -200,7 +203,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     home: options.home,
     version: packageJson.version,
     startedAt,
-    pairingAddress: () => pairingAddress,
+    pairingAddress: () => pairingAddress(),
     listeners: () => listeners,
     problems: async () => {
       const keyProblem = await keyWatch.problem();
@@ -229,7 +232,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     },
   };
   const deviceRoutes = (router: ConnectRouter) => {
-    nodeRoutes(identity, channels)(router);
+    nodeRoutes(identity, channels, config.endpoints)(router);
     adminRoutes({ ...adminOptions, consoleLogin: refuseLogin })(router);
     healthRoutes(stopping.signal)(router);
     reflectionRoutes(router);
@@ -300,6 +303,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
         openLimit,
         nodePort: () => node.port,
         quicPort: () => quic?.port,
+        endpoints: config.endpoints,
         stopping: stopping.signal,
       }),
       channelEnded: (channel) => identity.responder.channelEnded(channel),
@@ -317,16 +321,21 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
   cleanup.push(() => pairing.close(atOnce));
 
   const listeners = [
-    { name: 'pairing', address: `${bracketed(config.pairing.host)}:${pairing.port}` },
-    { name: 'node', address: `${bracketed(config.node.host)}:${node.port}` },
-    ...(quic ? [{ name: 'quic', address: `${bracketed(quicPlace(config).host)}:${quic.port}` }] : []),
+    { name: 'pairing', address: formatEndpoint({ host: config.pairing.host, port: pairing.port }) },
+    { name: 'node', address: formatEndpoint({ host: config.node.host, port: node.port }) },
+    ...(quic
+      ? [{ name: 'quic', address: formatEndpoint({ host: quicPlace(config).host, port: quic.port }) }]
+      : []),
     { name: 'admin', address: home.adminSocket },
   ];
   if (config.publish.port !== undefined) {
     const at = { name: 'publish', host: config.publish.host, port: config.publish.port } as const;
     const listener = await listenAt(at, listenPublish(at, identity, onError));
     cleanup.push(() => listener.close());
-    listeners.push({ name: 'publish', address: `http://${bracketed(config.publish.host)}:${listener.port}` });
+    listeners.push({
+      name: 'publish',
+      address: `http://${formatEndpoint({ host: config.publish.host, port: listener.port })}`,
+    });
   }
   if (config.metrics.port !== undefined) {
     const at = { name: 'metrics', host: config.metrics.host, port: config.metrics.port } as const;
@@ -334,10 +343,10 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     cleanup.push(() => listener.close());
     listeners.push({
       name: 'metrics',
-      address: `http://${bracketed(config.metrics.host)}:${listener.port}/metrics`,
+      address: `http://${formatEndpoint({ host: config.metrics.host, port: listener.port })}/metrics`,
     });
   }
-  const pairingAddress = config.publicAddress ?? `${firstAddress(config.pairing.host)}:${pairing.port}`;
+  const pairingAddress = () => config.endpoints.pairing[0] ?? shownAddress(config.pairing.host, pairing.port);
   console = config.console.enabled
     ? await startConsole({ config: config.console, clock, admin: adminOptions, onError })
     : undefined;
@@ -424,7 +433,9 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     trustDomain: identity.trustDomain,
     rootFingerprint: identity.rootFingerprint,
     listeners,
-    pairingAddress,
+    get pairingAddress() {
+      return pairingAddress();
+    },
     tick,
     close(cut) {
       stopped ??= stop(cut);
@@ -499,22 +510,8 @@ function isDue({ notBefore, notAfter }: ServerCredential, now: Date): boolean {
 }
 
 /** The machine's own name and the public one, where they can stand in a certificate, and what the configuration adds. */
-function dnsNames({ publicAddress = '', names }: DaemonConfig): string[] {
-  const found = [hostname(), publicAddress.replace(/:\d+$/, '')].map((name) => name.toLowerCase());
+function dnsNames({ endpoints, names }: DaemonConfig): string[] {
+  const [shown] = endpoints.pairing.map((each) => parseEndpoint(each).host);
+  const found = [hostname(), shown ?? ''].map((name) => name.toLowerCase());
   return [...new Set([...found.filter((name) => isDnsName(name) && name !== 'localhost'), ...names.dns])];
 }
-
-/** Where another machine would find a listener on this host. */
-function firstAddress(host: string): string {
-  if (host !== '::' && host !== '0.0.0.0') return bracketed(host);
-  try {
-    for (const addresses of Object.values(networkInterfaces())) {
-      for (const each of addresses ?? []) if (each.family === 'IPv4' && !each.internal) return each.address;
-    }
-  } catch {
-    // A sandbox may keep them from this process. `publicAddress` says it then.
-  }
-  return '127.0.0.1';
-}
-
-const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);

@@ -1,7 +1,7 @@
 // `palyra daemon`: runs the daemon in this terminal and shows what a person needs to pair the first device.
 
 import type { RunningDaemon } from '@palyra/daemon';
-import { type CloneSign, IdentityError, type RegistryEvent } from '@palyra/identity';
+import { type CloneSign, formatEndpoint, IdentityError, parseEndpoint, type RegistryEvent } from '@palyra/identity';
 import type { Command } from 'commander';
 import { type Cli, followUp, stayUp } from '../cli.ts';
 import { withExamples } from '../help.ts';
@@ -162,7 +162,11 @@ function invitation(
 /** How a second terminal on this machine reaches the pairing listener. */
 function localAddress({ listeners, pairingAddress }: RunningDaemon): string {
   const bound = listeners.find(({ name }) => name === 'pairing')?.address ?? pairingAddress;
-  return bound.replace(/^(\[::\]|0\.0\.0\.0):/, '127.0.0.1:');
+  const { host, port } = parseEndpoint(bound);
+  if (host !== '::' && host !== '0.0.0.0') return bound;
+  // A machine that is shown with an address of IPv6 may have no other.
+  const isIpv6 = host === '::' && parseEndpoint(pairingAddress).host.includes(':');
+  return formatEndpoint({ host: isIpv6 ? '::1' : '127.0.0.1', port });
 }
 
 async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Promise<void> {
