@@ -2,7 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import type { QuicStream as LibraryStream, QuicClientSession } from '@currentspace/http3';
-import type { IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
 import { dialAddresses } from '@palyra/rpc';
 import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
 import {
@@ -39,6 +39,9 @@ async function dialOne(
   options: QuicDialOptions,
   runtime: QuicheRuntime,
 ): Promise<QuicClientConnection> {
+  // The library's server does not answer there (docs/quic.md, 5), and silence takes seconds.
+  if (address.includes('%'))
+    throw new IdentityError('UNREACHABLE', 'QUIC does not reach link-local addresses. HTTP/2 does.');
   const library = loadLibrary();
   const limits = resolveQuicLimits(options.limits);
   const { tls } = options;
