@@ -1,6 +1,7 @@
 // The daemon, wired: home, stores, identity, listeners. What listens first is what must be there first.
 
 import { hostname } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import type { ConnectRouter } from '@connectrpc/connect';
 import {
   defaultPairingLimits,
@@ -78,6 +79,8 @@ export interface RunningDaemon {
   readonly trustDomain: string;
   readonly rootFingerprint: string;
   readonly listeners: readonly { readonly name: string; readonly address: string }[];
+  /** What the operator should know about this start, though all is well. */
+  readonly notes: readonly string[];
   /** host:port for devices: as the configuration says, or else an address that this machine has now. */
   readonly pairingAddress: string;
   /** Does what is due by the clock: expiries, new certificates. Runs by itself every 15 seconds. */
@@ -140,6 +143,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     ? parseConfig(options.config, 'The configuration')
     : await readConfig(home.config, { mustExist: home.isConfigNamed });
   const config = await onThisMachine(wanted);
+  const notes = isDeepStrictEqual(config, wanted) ? [] : [withoutIpv6];
   const obstacles = async () => [
     ...(await unusableSettings(config, home)),
     ...(await unusablePlaces(config)),
@@ -433,6 +437,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     trustDomain: identity.trustDomain,
     rootFingerprint: identity.rootFingerprint,
     listeners,
+    notes,
     get pairingAddress() {
       return pairingAddress();
     },
@@ -482,6 +487,9 @@ async function startQuic(
     return problem;
   }
 }
+
+const withoutIpv6 =
+  'This machine has no IPv6: what listens on every interface (::) listens on those of IPv4 (0.0.0.0).';
 
 /** A share of their own: strangers take nothing from devices. */
 const strangersUnfinished = {

@@ -1,7 +1,13 @@
 // `palyra daemon`: runs the daemon in this terminal and shows what a person needs to pair the first device.
 
 import type { RunningDaemon } from '@palyra/daemon';
-import { type CloneSign, formatEndpoint, IdentityError, parseEndpoint, type RegistryEvent } from '@palyra/identity';
+import {
+  type CloneSign,
+  formatEndpoint,
+  IdentityError,
+  parseEndpoint,
+  type RegistryEvent,
+} from '@palyra/identity';
 import type { Command } from 'commander';
 import { type Cli, followUp, stayUp } from '../cli.ts';
 import { withExamples } from '../help.ts';
@@ -89,10 +95,12 @@ async function showReady(cli: Cli, running: RunningDaemon, { code }: DaemonOptio
       root_fingerprint: running.rootFingerprint,
       listeners: running.listeners,
       pairing_address: running.pairingAddress,
+      notes: running.notes,
       home: cli.home.path,
     },
     () => `${output.paint('bold', 'The Palyra daemon is running.')} Ctrl-C stops it.\n\n${about(running)}`,
   );
+  for (const note of running.notes) output.note(`note: ${note}`);
   if (!code || output.json) return;
   try {
     const { desk } = running.identity;
