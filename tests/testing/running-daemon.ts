@@ -65,6 +65,7 @@ export class TestDaemon {
         node: { host, port: options.ports?.node ?? 0 },
         quic: { host },
         endpoints: options.endpoints,
+        announce: false,
         console: options.console ?? { enabled: false },
         notice: options.notice,
         publish: options.publish,

@@ -96,6 +96,8 @@ export const configSchema = z.strictObject({
   endpoints: z
     .strictObject({ pairing: endpoints, node: endpoints, quic: endpoints, web: endpoints })
     .prefault({}),
+  /** Whether devices on the local network find this daemon (`palyra pair` without an address). */
+  announce: z.boolean().default(true),
   /** More names for the daemon's certificate. */
   names: z
     .strictObject({ dns: z.array(dnsName).default([]), ip: z.array(ipAddress).default([]) })

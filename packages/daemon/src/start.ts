@@ -40,6 +40,7 @@ import { HealthHistory } from './console-health.ts';
 import { DeviceChannels } from './device-channels.ts';
 import { withFileErrors } from './file-error.ts';
 import { findDaemon, rememberConfig, takeHome } from './home.ts';
+import { LanAnnouncer } from './lan/announce.ts';
 import { listenAt, onThisMachine, type Place, quicPlace, unusablePlaces } from './listeners.ts';
 import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { nodeRoutes } from './node-service.ts';
@@ -369,6 +370,12 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     listenAdmin(home.adminSocket, adminServices, onError),
   );
   cleanup.push(() => admin.close(atOnce));
+  if (config.announce) {
+    const { daemonId, trustDomain } = identity;
+    const { host } = config.pairing;
+    const announcer = new LanAnnouncer({ daemonId, trustDomain, host, port: pairing.port, onError });
+    cleanup.push(() => announcer.close());
+  }
   const timer = setInterval(() => {
     tick().catch((error) => onError(error, 'the periodic work'));
   }, tickMs);
