@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { createClient } from '@connectrpc/connect';
 import {
   loadEnrollments,
@@ -17,6 +18,7 @@ import { freePort } from './testing/free-port.ts';
 import { answer, failure, type Line, makeHome, PalyraProcess, palyra } from './testing/palyra-process.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
+import { until } from './testing/until.ts';
 
 const nobody = '127.0.0.1:9';
 const at = (port: number) => `127.0.0.1:${port}`;
@@ -69,6 +71,10 @@ test('a daemon that changes its ports is found again by everything of a device t
 
   await TestDaemon.start(t, { ports: after, endpoints, home: first.home });
   assert.equal((await connectedAgain(agent)).transport, 'quic');
+  await until('the agent has kept what it was told on its channel', async () => {
+    const known = await answer(['node', 'endpoints'], { home });
+    return isDeepStrictEqual(known.pairing, endpoints.pairing);
+  });
   assert.equal((await answer(['node', 'status'], { home })).address, at(after.node));
   assert.equal((await answer(['--remote', 'status'], { home })).daemon_id, first.running.daemonId);
   await answer(['renew'], { home });

@@ -15,15 +15,20 @@ const skip = namespacesMissing() || avahiMissing();
 /** Two machines on one network. */
 function network(t: TestContext) {
   const [there, here] = [NetworkNamespace.make(t), NetworkNamespace.make(t)];
+  connect(there, here, '192.0.2.1/24');
+  return { there, here };
+}
+
+/** @param ours the address of the first one. */
+function connect(there: NetworkNamespace, here: NetworkNamespace, ours: string): void {
   there.run(['ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', here.name]);
   for (const [machine, address] of [
-    [there, '192.0.2.1/24'],
+    [there, ours],
     [here, '192.0.2.2/24'],
   ] as const) {
     machine.run(['ip', 'addr', 'add', address, 'dev', 'eth0']);
     machine.run(['ip', 'link', 'set', 'eth0', 'up']);
   }
-  return { there, here };
 }
 
 async function startDaemon(t: TestContext, machine: NetworkNamespace, config: object = {}) {
@@ -60,6 +65,24 @@ test('a daemon is found by avahi and by palyra pair, until it stops', { skip }, 
   await daemon.stop();
   await until('avahi has heard that it left', () => avahi.browse('_palyra._tcp').length === 0);
   assert.match(await look(t, here), /No daemon answers on this network/);
+});
+
+test('a network that goes away and comes back under another address is announced on again', {
+  skip,
+}, async (t) => {
+  const { there, here } = network(t);
+  const { daemon, port } = await startDaemon(t, there);
+  const isFoundAt = (address: string) =>
+    until(`it is found at ${address}`, async () =>
+      (await look(t, here)).includes(`${daemon.trustDomain} at ${address}:${port}`),
+    );
+  await isFoundAt('192.0.2.1');
+  there.run(['ip', 'link', 'delete', 'eth0']);
+  assert.match(await look(t, here), /No daemon answers/);
+  connect(there, here, '192.0.2.9/24');
+  await isFoundAt('192.0.2.9');
+  // It is well, and says that it stops.
+  await daemon.stop();
 });
 
 test('with announce switched off nobody answers', { skip }, async (t) => {

@@ -9,8 +9,8 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** Of an endpoint as text: the longest name, and a port. */
-export const MAX_ENDPOINT_LENGTH = 253 + ':65535'.length;
+/** Of an endpoint as text, in characters: the longest name, and a port. */
+export const MAX_ENDPOINT_LENGTH = 259;
 
 /**
  * Reads `host:port`, `[IPv6]:port` or `[IPv6%zone]:port`; with a default port also `host`, `IPv6`, `[IPv6]`.

@@ -146,8 +146,9 @@ export async function loadEnrollments(secrets: SecretReader): Promise<Enrollment
         typeof value?.bytes === 'string' ? new Uint8Array(Buffer.from(value.bytes, 'base64')) : value,
       );
       if (recordName(enrollment) !== name) throw new RangeError('it is of another root');
-      if (enrollment.state === 'pending') enrollments.push(enrollment);
-      else enrollments.push({ ...enrollment, ...(await loadEndpoints(secrets, enrollment.root)) });
+      const isPaired = enrollment.state === 'paired';
+      const endpoints = isPaired ? await loadEndpoints(secrets, enrollment.root) : {};
+      enrollments.push(Object.assign(enrollment, endpoints));
     } catch (cause) {
       throw new IdentityError(
         'SECRET_CORRUPT',
