@@ -237,9 +237,8 @@ class Agent {
             transport: connection.name,
             ...(connection.quicProblem && { quicProblem: connection.quicProblem }),
           });
-        } else if (event.case === 'endpoints') {
           // Where to look next time; what cannot be kept now is told again.
-          await this.#takeEndpoints(event.value).catch(() => {});
+          await this.#takeEndpoints(event.value.endpoints).catch(() => {});
         } else this.#take(event);
         if (seq > this.#lastSeq) this.#lastSeq = seq;
       }
@@ -331,7 +330,7 @@ class Agent {
     return ms === undefined ? undefined : Math.min(ms, this.#schedule.longestWaitMs(this.#now()));
   }
 
-  async #takeEndpoints(lists: Partial<EndpointLists>): Promise<void> {
+  async #takeEndpoints(lists: EndpointLists | undefined): Promise<void> {
     this.#enrollment = await storeToldEndpoints(this.#options.device.secrets, this.#enrollment, lists);
   }
 

@@ -125,8 +125,8 @@ export class DeviceChannels {
       readonly transport: string;
       readonly signal: AbortSignal;
       readonly onSecondAgent: () => Promise<void>;
-      /** Told after the welcome. */
-      readonly endpoints?: Extract<Outgoing, { case: 'endpoints' }>['value'];
+      /** Told with the welcome. */
+      readonly endpoints?: Extract<Outgoing, { case: 'welcome' }>['value']['endpoints'];
     },
   ): AsyncGenerator<DaemonEvent> {
     if (await this.#isHeldByAnother(id, agentOf(hello))) {
@@ -143,8 +143,9 @@ export class DeviceChannels {
     // What breaks the reading ends the channel; the device comes back and resumes.
     this.#take(device, channel, answers).then(end, end);
     try {
-      channel.push({ case: 'welcome', value: { daemonTimeMs: BigInt(this.#clock.now().getTime()) } });
-      if (options.endpoints) channel.push({ case: 'endpoints', value: options.endpoints });
+      const daemonTimeMs = BigInt(this.#clock.now().getTime());
+      const { endpoints } = options;
+      channel.push({ case: 'welcome', value: { daemonTimeMs, ...(endpoints && { endpoints }) } });
       let sent = Number(hello.lastSeq);
       while (!channel.ended) {
         let next = channel.shift();

@@ -351,7 +351,8 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
       address: `http://${formatEndpoint({ host: config.metrics.host, port: listener.port })}/metrics`,
     });
   }
-  const pairingAddress = () => config.endpoints.pairing[0] ?? shownAddress(config.pairing.host, pairing.port);
+  const { port: pairingPort } = pairing;
+  const pairingAddress = () => config.endpoints.pairing[0] ?? shownAddress(config.pairing.host, pairingPort);
   console = config.console.enabled
     ? await startConsole({ config: config.console, clock, admin: adminOptions, onError })
     : undefined;

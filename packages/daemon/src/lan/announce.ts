@@ -26,7 +26,7 @@ export interface AnnouncerOptions extends Announced {
 }
 
 /** How often interfaces are looked at, ms. */
-const lookMs = 15_000;
+const lookMs = 5_000;
 /** RFC 6762, 6: the same is not multicast twice within a second; 8.3: nor announced. */
 const apartMs = 1_000;
 /** Answers to single askers within `apartMs`, of all interfaces. */
@@ -102,7 +102,6 @@ class Speaker {
   readonly #socket: Socket;
   readonly #announced: Announced;
   #interfaces: readonly LanInterface[] = [];
-  readonly #joined = new Set<string>();
   /** Multicasts go out one after the other: the interface is a setting of the socket. */
   #sending = Promise.resolve();
   #multicastAt = Number.NEGATIVE_INFINITY;
@@ -130,22 +129,20 @@ class Speaker {
     socket.on('message', (bytes, from) => this.#hear(bytes, from));
   }
 
-  /** @throws what the kernel says of a group that cannot be joined. */
+  /** @throws what the kernel says of a group that cannot be joined; the other interfaces are held all the same. */
   hold(interfaces: readonly LanInterface[]): void {
     this.#interfaces = interfaces;
-    const gone = [...this.#joined].filter((handle) => !interfaces.some((each) => each.handle === handle));
-    for (const handle of gone) this.#joined.delete(handle);
-    const isNew = interfaces.filter(({ handle }) => !this.#joined.has(handle));
-    for (const { handle } of isNew) {
-      this.#joined.add(handle);
+    const failures: unknown[] = [];
+    for (const { handle } of interfaces) {
       try {
         this.#socket.addMembership(multicastGroups[this.#family], handle);
+        this.#multicastSoon();
       } catch (error) {
-        // An interface that went and came back is a member still.
-        if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+        // What it is a member of, it says in this way; one that went and came back has to be joined anew.
+        if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') failures.push(error);
       }
     }
-    if (isNew.length > 0) this.#multicastSoon();
+    if (failures.length > 0) throw failures[0];
   }
 
   async close(): Promise<void> {

@@ -362,14 +362,6 @@ export declare type DaemonEvent = Message<"palyra.node.v1.DaemonEvent"> & {
      */
     value: Probe;
     case: "probe";
-  } | {
-    /**
-     * After Welcome, and whenever they change. Not kept.
-     *
-     * @generated from field: palyra.endpoints.v1.Endpoints endpoints = 7;
-     */
-    value: Endpoints;
-    case: "endpoints";
   } | { case: undefined; value?: undefined };
 };
 
@@ -387,6 +379,13 @@ export declare type Welcome = Message<"palyra.node.v1.Welcome"> & {
    * @generated from field: int64 daemon_time_ms = 1;
    */
   daemonTimeMs: bigint;
+
+  /**
+   * They change with a start of the daemon only, after which every device comes again.
+   *
+   * @generated from field: palyra.endpoints.v1.Endpoints endpoints = 2;
+   */
+  endpoints?: Endpoints | undefined;
 };
 
 /**
