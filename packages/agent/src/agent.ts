@@ -10,6 +10,7 @@ import {
   IdentityError,
   type IdentityErrorCode,
   isOfSameDaemon,
+  type KnownEndpoints,
   loadEnrollments,
   type PairedEnrollment,
   type RenewingDevice,
@@ -285,9 +286,7 @@ class Agent {
     if (!stored) return false;
     // Not by its time: the clock may have been set back since.
     if (isSame(stored.certificateChain[0], known.certificateChain[0])) {
-      const { told: _, byHand: __, ...rest } = known;
-      const { told, byHand } = stored;
-      this.#enrollment = { ...rest, ...(told && { told }), ...(byHand && { byHand }) };
+      this.#know(stored);
       return false;
     }
     this.#hold(stored);
@@ -331,7 +330,13 @@ class Agent {
   }
 
   async #takeEndpoints(lists: EndpointLists | undefined): Promise<void> {
-    this.#enrollment = await storeToldEndpoints(this.#options.device.secrets, this.#enrollment, lists);
+    this.#know(await storeToldEndpoints(this.#options.device.secrets, this.#enrollment, lists));
+  }
+
+  /** The endpoints of a record and no more of it: a new certificate may have come while it was read or written. */
+  #know({ told, byHand }: KnownEndpoints): void {
+    const { told: _, byHand: __, ...rest } = this.#enrollment;
+    this.#enrollment = { ...rest, ...(told && { told }), ...(byHand && { byHand }) };
   }
 
   #hold(enrollment: PairedEnrollment): void {
