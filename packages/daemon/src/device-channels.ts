@@ -144,8 +144,8 @@ export class DeviceChannels {
     this.#take(device, channel, answers).then(end, end);
     try {
       const daemonTimeMs = BigInt(this.#clock.now().getTime());
-      const { endpoints } = options;
-      channel.push({ case: 'welcome', value: { daemonTimeMs, ...(endpoints && { endpoints }) } });
+      const welcome = { daemonTimeMs, ...(options.endpoints && { endpoints: options.endpoints }) };
+      channel.push({ case: 'welcome', value: welcome });
       let sent = Number(hello.lastSeq);
       while (!channel.ended) {
         let next = channel.shift();
