@@ -25,6 +25,9 @@ const needed: readonly (readonly [command: string, debian: string])[] = [
   ['cc', 'gcc'],
   ['go', 'golang-go'],
   ['certutil', 'libnss3-tools'],
+  ['avahi-daemon', 'avahi-daemon'],
+  ['avahi-browse', 'avahi-utils'],
+  ['dbus-daemon', 'dbus-daemon'],
 ];
 
 const missing = needed.filter(([command]) => !isInPath(command)).map(([, debian]) => debian);

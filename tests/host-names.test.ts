@@ -288,7 +288,7 @@ test('a device with host names passes for no daemon, and its chain is judged as 
 test('the daemon’s own certificate has the configured names and the public one', async (t) => {
   const daemon = await TestDaemon.start(t, {
     names: { dns: ['Gate.example.net'], ip: ['192.0.2.7'] },
-    publicAddress: 'palyra.example.net:7443',
+    endpoints: { pairing: ['palyra.example.net:7443'] },
   });
   const [host, port] = daemon.pairingAddress.includes('example')
     ? ['127.0.0.1', daemon.running.listeners.find(({ name }) => name === 'pairing')!.address.split(':')[1]!]

@@ -4,9 +4,12 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DaemonProcess } from './testing/daemon-process.ts';
-import { configure, failure, PalyraProcess } from './testing/palyra-process.ts';
+import { NetworkNamespace, namespacesMissing } from './testing/network-namespace.ts';
+import { configure, failure, type Line, PalyraProcess } from './testing/palyra-process.ts';
 import { temporaryFolder } from './testing/temporary-folder.ts';
+import { until } from './testing/until.ts';
 
 const without = (...families: string[]) => [
   'python3',
@@ -35,7 +38,61 @@ test('without IPv6, and where it may not see the addresses of the machine, a dae
   );
   for (const address of addresses) assert.match(address, /^0\.0\.0\.0:[0-9]+$/);
   assert.match(ready!.pairing_address, /^127\.0\.0\.1:[0-9]+$/);
+  assert.equal(ready!.notes.length, 1);
+  assert.match(ready!.notes[0], /no IPv6/);
   await daemon.peer();
+  await daemon.stop();
+});
+
+const inNamespace = namespacesMissing();
+
+test('where IPv6 is switched off for the interfaces, a daemon is reached over IPv4', {
+  skip: inNamespace,
+}, async (t) => {
+  const namespace = NetworkNamespace.make(t);
+  namespace.run(['sh', '-c', 'for each in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 > $each; done']);
+  const home = temporaryFolder();
+  await configure(home, everywhere);
+  const daemon = await DaemonProcess.start(t, { home, under: namespace.under });
+  assert.match(daemon.process.lines[0]!.pairing_address, /^127\.0\.0\.1:[0-9]+$/);
+  await daemon.stop();
+});
+
+test('the address shown is of IPv6 where there is no other, and follows an interface that comes up later', {
+  skip: inNamespace,
+}, async (t) => {
+  const namespace = NetworkNamespace.make(t);
+  const home = temporaryFolder();
+  await configure(home, everywhere);
+  const daemon = await DaemonProcess.start(t, { home, under: namespace.under });
+  const port = (ready: Line) => ready.pairing_address.split(':').at(-1);
+  const [ready] = daemon.process.lines;
+  assert.equal(ready!.pairing_address, `127.0.0.1:${port(ready!)}`);
+  const admin = await daemon.admin();
+  /** The kernel takes a second to call a link running. */
+  const isShown = (address: string) =>
+    until(`${address} is shown`, async () => {
+      // There are not codes without end.
+      await sleep(200);
+      return (await admin.mintCode({})).address === `${address}:${port(ready!)}`;
+    });
+
+  const elsewhere = NetworkNamespace.make(t);
+  for (const name of ['docker0', 'eth0']) {
+    const peer = ['type', 'veth', 'peer', 'name', name, 'netns', elsewhere.name];
+    namespace.run(['ip', 'link', 'add', name, ...peer]);
+    elsewhere.run(['ip', 'link', 'set', name, 'up']);
+  }
+  const up = (name: string, address: string) => {
+    namespace.run(['ip', 'addr', 'add', address, 'dev', name, ...(address.includes(':') ? ['nodad'] : [])]);
+    namespace.run(['ip', 'link', 'set', name, 'up']);
+  };
+  up('docker0', '172.17.0.1/16');
+  await isShown('172.17.0.1');
+  up('eth0', 'fd00:7::7/64');
+  await isShown('[fd00:7::7]');
+  up('eth0', '192.0.2.77/24');
+  await isShown('192.0.2.77');
   await daemon.stop();
 });
 

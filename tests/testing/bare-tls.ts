@@ -4,7 +4,7 @@ import http2 from 'node:http2';
 import tls from 'node:tls';
 import { type Client, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { certificatesToPem, type PairedEnrollment, TlsKey } from '@palyra/identity';
+import { certificatesToPem, type PairedEnrollment, parseEndpoint, TlsKey } from '@palyra/identity';
 import { NodeService } from '@palyra/rpc';
 import type { TestDaemon } from './running-daemon.ts';
 
@@ -37,9 +37,9 @@ export function bareSocket(
   address: string,
   options: tls.ConnectionOptions & { readonly localAddress?: string },
 ): Promise<tls.TLSSocket> {
-  const [host, port] = address.split(':') as [string, string];
+  const { host, port } = parseEndpoint(address);
   return new Promise((resolve, reject) => {
-    const socket = tls.connect({ host, port: Number(port), ALPNProtocols: ['h2'], ...options });
+    const socket = tls.connect({ host, port, ALPNProtocols: ['h2'], ...options });
     socket.once('error', reject);
     socket.once('secureConnect', () => resolve(socket));
   });

@@ -24,13 +24,15 @@ export interface TestDaemonOptions {
   readonly trustDomain?: string;
   /** Default: free ones. */
   readonly ports?: { readonly pairing: number; readonly node: number };
+  /** Where everything listens. Default: 127.0.0.1. */
+  readonly host?: string;
+  readonly endpoints?: DaemonConfigInput['endpoints'];
   /** Off when absent. */
   readonly console?: DaemonConfigInput['console'];
   readonly notice?: DaemonConfigInput['notice'];
   readonly publish?: DaemonConfigInput['publish'];
   readonly cloning?: DaemonConfigInput['cloning'];
   readonly names?: DaemonConfigInput['names'];
-  readonly publicAddress?: string;
   readonly services?: readonly OwnService[];
   /** Besides what is kept in `events`. */
   readonly onEvent?: (event: RegistryEvent) => void;
@@ -52,22 +54,23 @@ export class TestDaemon {
   #stopped = false;
 
   static async start(t: TestContext, options: TestDaemonOptions = {}): Promise<TestDaemon> {
-    const home = options.home ?? temporaryFolder();
+    const { home = temporaryFolder(), host = '127.0.0.1' } = options;
     const events: RegistryEvent[] = [];
     const problems: unknown[] = [];
     const listeners = new Set<() => void>();
     const running = await startDaemon({
       home,
       config: {
-        pairing: { host: '127.0.0.1', port: options.ports?.pairing ?? 0 },
-        node: { host: '127.0.0.1', port: options.ports?.node ?? 0 },
-        quic: { host: '127.0.0.1' },
+        pairing: { host, port: options.ports?.pairing ?? 0 },
+        node: { host, port: options.ports?.node ?? 0 },
+        quic: { host },
+        endpoints: options.endpoints,
+        announce: false,
         console: options.console ?? { enabled: false },
         notice: options.notice,
         publish: options.publish,
         cloning: options.cloning,
         names: options.names,
-        ...(options.publicAddress && { publicAddress: options.publicAddress }),
         // Only the tests about it may run into it.
         limits: {
           opensPerMinutePerSource: 10_000,

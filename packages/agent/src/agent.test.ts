@@ -30,6 +30,7 @@ test('a daemon that settles calls whose work goes on does not get more of them t
   });
   const connection: NodeConnection = {
     name: 'http2',
+    address: 'daemon:1',
     transport: asking,
     closed: new Promise(() => {}),
     close() {},
@@ -75,6 +76,7 @@ for (const where of ['dials', 'registers', 'dials for its recovery'] as const) {
     const isRecovery = where === 'dials for its recovery';
     const connection: NodeConnection = {
       name: 'http2',
+      address: 'daemon:1',
       transport: createRouterTransport(({ service }) => {
         service(NodeService, {
           register() {

@@ -6,14 +6,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Client, createClient } from '@connectrpc/connect';
 import {
+  type EndpointLists,
   IdentityError,
   type IdentityErrorCode,
   isOfSameDaemon,
+  type KnownEndpoints,
   loadEnrollments,
   type PairedEnrollment,
   type RenewingDevice,
   recoverCertificate,
   renewCertificate,
+  storeToldEndpoints,
 } from '@palyra/identity';
 import {
   type DaemonEvent,
@@ -235,6 +238,8 @@ class Agent {
             transport: connection.name,
             ...(connection.quicProblem && { quicProblem: connection.quicProblem }),
           });
+          // Where to look next time; what cannot be kept now is told again.
+          await this.#takeEndpoints(event.value.endpoints).catch(() => {});
         } else this.#take(event);
         if (seq > this.#lastSeq) this.#lastSeq = seq;
       }
@@ -267,7 +272,10 @@ class Agent {
     }
   }
 
-  /** Something else on this machine may have renewed it: `palyra renew`. @returns whether it had. */
+  /**
+   * Something else on this machine may have renewed it: `palyra renew`; or set its daemon's endpoints.
+   * @returns whether it has another certificate.
+   */
   async adoptStored(): Promise<boolean> {
     const { device, onState } = this.#options;
     const known = this.#enrollment;
@@ -275,8 +283,12 @@ class Agent {
     // Another daemon that claims the same id has a record of its own, which is not for this agent.
     const stored =
       records.find((each) => each.root === known.root) ?? records.find((each) => isOfSameDaemon(known, each));
+    if (!stored) return false;
     // Not by its time: the clock may have been set back since.
-    if (!stored || isSame(stored.certificateChain[0], known.certificateChain[0])) return false;
+    if (isSame(stored.certificateChain[0], known.certificateChain[0])) {
+      this.#know(stored);
+      return false;
+    }
     this.#hold(stored);
     onState?.({ state: 'renewed', how: 'renewal', enrollment: stored });
     return true;
@@ -315,6 +327,16 @@ class Agent {
   wait(error: IdentityError): number | undefined {
     const ms = askedMs(error);
     return ms === undefined ? undefined : Math.min(ms, this.#schedule.longestWaitMs(this.#now()));
+  }
+
+  async #takeEndpoints(lists: EndpointLists | undefined): Promise<void> {
+    this.#know(await storeToldEndpoints(this.#options.device.secrets, this.#enrollment, lists));
+  }
+
+  /** The endpoints of a record and no more of it: a new certificate may have come while it was read or written. */
+  #know({ told, byHand }: KnownEndpoints): void {
+    const { told: _, byHand: __, ...rest } = this.#enrollment;
+    this.#enrollment = { ...rest, ...(told && { told }), ...(byHand && { byHand }) };
   }
 
   #hold(enrollment: PairedEnrollment): void {

@@ -1,7 +1,12 @@
 // How a device reaches its daemon: QUIC first, HTTP/2 where UDP does not get through, the daemon has as many QUIC
 // connections as it takes, or its QUIC side could not prove who it is. Both are the same mutual TLS.
 
-import { IdentityError, type IdentityErrorCode, type PairedEnrollment } from '@palyra/identity';
+import {
+  IdentityError,
+  type IdentityErrorCode,
+  type PairedEnrollment,
+  quicEndpoints,
+} from '@palyra/identity';
 import { fromConnectError, type NodeConnection } from '@palyra/rpc';
 
 /** With these, HTTP/2 is tried. */
@@ -36,7 +41,7 @@ export function quicFirst(quic: QuicDial, http2: Dial): Dial {
   /** Why the last connection ended, when the next one is to be over HTTP/2. */
   let putOff: IdentityError | undefined;
   return async (enrollment) => {
-    if (!enrollment.quicAddress) return http2(enrollment);
+    if (quicEndpoints(enrollment).length === 0) return http2(enrollment);
     if (putOff) {
       const quicProblem = putOff.message;
       putOff = undefined;

@@ -1,20 +1,30 @@
 // Where a daemon is, as a person writes it.
 
-import { isIPv6 } from 'node:net';
-import { isAddress } from '@palyra/identity';
+import { domainToASCII } from 'node:url';
+import { formatEndpoint, parseEndpoint } from '@palyra/identity';
 import { CliError } from './failure.ts';
+import { printable } from './printable.ts';
 
 export const pairingPort = 7443;
+export const nodePort = 7444;
 
 /**
- * `host`, `host:port`, `::1`, `[::1]` or `[::1]:port` to host:port.
+ * `host`, `host:port`, or an IPv6 address, bare or `[::1]:port`, with its zone where it has one; to host:port.
  * @throws USAGE
  */
 export function parseAddress(text: string, defaultPort: number = pairingPort): string {
-  const host = isIPv6(text) ? `[${text}]` : text;
-  for (const candidate of [host, `${host}:${defaultPort}`]) if (isAddress(candidate)) return candidate;
-  throw new CliError(
-    'USAGE',
-    `"${text}" is not an address. Write host or host:port, like 192.168.1.5:${defaultPort} or [::1]:${defaultPort}.`,
-  );
+  try {
+    return formatEndpoint(parseEndpoint(inAscii(text), defaultPort));
+  } catch {
+    throw new CliError(
+      'USAGE',
+      `"${printable(text)}" is not an address. Write host or host:port, like 192.168.1.5:${defaultPort} or [::1]:${defaultPort}.`,
+    );
+  }
+}
+
+/** A name in another script, as the DNS has it. */
+function inAscii(text: string): string {
+  const [, name, port = ''] = /^([^:[\]%]*[^\p{ASCII}][^:[\]%]*)(:[0-9]+)?$/u.exec(text) ?? [];
+  return name === undefined ? text : `${domainToASCII(name)}${port}`;
 }

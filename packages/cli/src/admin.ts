@@ -9,8 +9,9 @@ import {
   dialNode,
   fromConnectError,
   type Http2Connection,
+  reachNode,
 } from '@palyra/rpc';
-import { parseAddress } from './address.ts';
+import { nodePort, parseAddress } from './address.ts';
 import { type Cli, followUp } from './cli.ts';
 import { pairedEnrollment } from './device-store.ts';
 import { untilInterrupted } from './interruption.ts';
@@ -21,7 +22,6 @@ export type Pairing = Awaited<ReturnType<Admin['getPairing']>>;
 export type Device = Awaited<ReturnType<Admin['renameDevice']>>;
 export type Certificate = Awaited<ReturnType<Admin['revokeCertificate']>>;
 
-const nodePort = 7444;
 /** A page of a thousand devices that each tell of everything they may. */
 const answerBytes = 16 * defaultHttp2Limits.messageBytes;
 
@@ -63,8 +63,9 @@ async function dial(cli: Cli): Promise<Http2Connection> {
 
 async function dialRemote(cli: Cli, { daemon, address }: Remote): Promise<Http2Connection> {
   const enrollment = await pairedEnrollment(cli, daemon, '--remote-daemon');
-  const at = address === undefined ? enrollment.nodeAddress : parseAddress(address, nodePort);
-  return dialNode(at, enrollment, { readMaxBytes: answerBytes });
+  const options = { readMaxBytes: answerBytes };
+  if (address === undefined) return reachNode(enrollment, options);
+  return dialNode(parseAddress(address, nodePort), enrollment, options);
 }
 
 function answerOf(error: ConnectError, remote: Remote | undefined): IdentityError {

@@ -2,7 +2,7 @@
 
 import { type Dial, quicFirst } from '@palyra/agent';
 import { DeviceIdentity, nodeCrypto, type RenewingDevice, systemClock } from '@palyra/identity';
-import { dialNode } from '@palyra/rpc';
+import { reachNode } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { openDeviceStore } from './device-store.ts';
 import type { Home } from './home.ts';
@@ -10,7 +10,7 @@ import type { Home } from './home.ts';
 export type Transport = 'auto' | 'http2' | 'quic';
 
 export function dialBy(transport: Transport): Dial {
-  const http2: Dial = (enrollment) => dialNode(enrollment.nodeAddress, enrollment);
+  const http2: Dial = (enrollment) => reachNode(enrollment);
   if (transport === 'http2') return http2;
   const library = createQuic();
   if (transport === 'quic') return (enrollment) => dialNodeQuic(library, enrollment);

@@ -9,6 +9,7 @@ import {
   IdentityError,
   loadEnrollments,
   masterKeyFromFile,
+  nodeEndpoints,
   type PairedEnrollment,
 } from '@palyra/identity';
 import { type Cli, followUp } from './cli.ts';
@@ -123,7 +124,7 @@ async function claimingToBe<E extends Enrollment>(
 
 /** With the root where the id alone does not tell them apart. */
 function described(each: Enrollment, all: readonly Enrollment[]): string {
-  const at = each.state === 'paired' ? each.nodeAddress : each.address;
+  const at = each.state === 'paired' ? nodeEndpoints(each)[0] : each.address;
   const isAlone = all.every((other) => other.root === each.root || other.daemonId !== each.daemonId);
   return `${each.daemonId} at ${at}${isAlone ? '' : ` with root ${each.root}`}`;
 }

@@ -66,7 +66,7 @@ export function buildProgram(invocation: Invocation): Command {
     .option('--json', 'answer in JSON, for programs: one document, or one per line')
     .option('--remote', "work on another machine's daemon, over mutual TLS: this device is an operator's")
     .option('--remote-daemon <daemon>', 'which daemon, when this device is paired with several')
-    .option('--remote-address <address>', 'its node listener (default: where it was at pairing)')
+    .option('--remote-address <address>', 'its node listener (default: palyra node endpoints)')
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({

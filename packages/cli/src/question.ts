@@ -1,6 +1,6 @@
 // Questions to the person at the terminal. They are asked on stderr, so that stdout holds answers only.
 
-import { confirm, isCancel, password, text } from '@clack/prompts';
+import { confirm, isCancel, password, select, text } from '@clack/prompts';
 import type { Cli } from './cli.ts';
 import { CliError } from './failure.ts';
 import { printableAnswer } from './printable.ts';
@@ -34,6 +34,20 @@ export async function askSecret(cli: Cli, message: string): Promise<string> {
 export async function askYes(cli: Cli, message: string): Promise<void> {
   const answer = await confirm({ ...streams(cli), message: printableAnswer(message), initialValue: false });
   if (!given<boolean>(cli, answer)) throw new CliError('CANCELLED', 'Nothing was changed.');
+}
+
+/** @returns the value of the option that was chosen. @throws INTERRUPTED */
+export async function askWhich(
+  cli: Cli,
+  message: string,
+  options: readonly { readonly value: string; readonly label: string }[],
+): Promise<string> {
+  const answer = await select({
+    ...streams(cli),
+    message: printableAnswer(message),
+    options: options.map(({ value, label }) => ({ value, label: printableAnswer(label) })),
+  });
+  return given<string>(cli, answer);
 }
 
 function streams({ invocation }: Cli) {

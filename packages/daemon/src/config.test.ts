@@ -54,16 +54,23 @@ test('a value that cannot be used is named', () => {
   refused({ caKey: { module: caKey.module, token: caKey.token } }, /caKey\.pinFile/);
   refused({ masterKey: { from: 'passphrase-file' } }, /masterKey\.path/);
   refused({ names: { dns: 'one' } }, /names\.dns/);
-  for (const publicAddress of [
+  for (const wrong of [
     '',
     'home.example',
     'http://home.example:7443',
     'home.example:0x1',
     ':7443',
     7443,
+    '[fe80::1%eth0]:7443',
+    `${'a'.repeat(300)}:7443`,
   ]) {
-    refused({ publicAddress }, /publicAddress/);
+    refused({ endpoints: { node: ['home.example:1', wrong] } }, /endpoints\.node\.1/);
   }
+  refused(
+    { endpoints: { quic: Array.from({ length: 9 }, (_, at) => `home.example:${at + 1}`) } },
+    /endpoints\.quic/,
+  );
+  refused({ endpoints: { admin: [] } }, /endpoints\.admin/);
   for (const input of [null, [], 'text', 7]) refused(input, /expected object/);
 });
 

@@ -5,9 +5,10 @@ import { isAbsolute } from 'node:path';
 import {
   defaultPairingLimits,
   IdentityError,
-  isAddress,
   isDnsName,
   MAX_DAEMON_NAMES,
+  MAX_ENDPOINTS,
+  parseSharedEndpoint,
   parseTrustDomain,
   readTrusted,
   reasonOf,
@@ -24,8 +25,21 @@ const maxPathLength = 4096;
 const host = z.string().min(1);
 const dnsName = z.string().refine((text) => isDnsName(text.toLowerCase()), 'is no DNS name');
 const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'is no IP address');
-/** Besides the machine's own name, that of `publicAddress` and the loopback addresses. */
+/** Besides the machine's own name, that of the first endpoint of pairing and the loopback addresses. */
 const maxNames = MAX_DAEMON_NAMES - 4;
+const endpoints = z
+  .array(
+    z.string().transform((text, context) => {
+      try {
+        return parseSharedEndpoint(text);
+      } catch (error) {
+        context.addIssue(`is no endpoint. ${reasonOf(error)}`);
+        return z.NEVER;
+      }
+    }),
+  )
+  .max(MAX_ENDPOINTS)
+  .default([]);
 const absolutePath = z.string().max(maxPathLength).refine(isAbsolute, 'must be an absolute path');
 
 export const configSchema = z.strictObject({
@@ -75,8 +89,15 @@ export const configSchema = z.strictObject({
       webhook: z.strictObject({ url: z.url({ protocol: /^https?$/ }), secretFile: z.string() }).optional(),
     })
     .prefault({}),
-  /** host:port of the pairing listener as devices reach it; goes into QR codes. Default: this machine's first address. */
-  publicAddress: z.string().refine(isAddress, 'is not host:port').optional(),
+  /**
+   * The listeners as devices reach them, in the order in which they are tried; host:port. The first one of pairing is shown
+   * with codes and goes into QR codes (default: an address of this machine). `web` is for a listener to come.
+   */
+  endpoints: z
+    .strictObject({ pairing: endpoints, node: endpoints, quic: endpoints, web: endpoints })
+    .prefault({}),
+  /** Whether devices on the local network find this daemon (`palyra pair` without an address). */
+  announce: z.boolean().default(true),
   /** More names for the daemon's certificate. */
   names: z
     .strictObject({ dns: z.array(dnsName).default([]), ip: z.array(ipAddress).default([]) })

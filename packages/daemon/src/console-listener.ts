@@ -6,6 +6,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ConnectRouter } from '@connectrpc/connect';
+import { formatEndpoint } from '@palyra/identity';
 import { accessCheck, connectHandler, contextOf, isPeerGone } from '@palyra/rpc';
 import { type ConsolePages, securityHeaders } from './console-pages.ts';
 import { ConsoleRefusal, type ConsoleSessions } from './console-sessions.ts';
@@ -153,7 +154,7 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
   }
 
   return {
-    address: `${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`,
+    address: formatEndpoint({ host: options.host, port }),
     async close() {
       clearInterval(sweep);
       sessions.close();

@@ -126,6 +126,8 @@ export class DeviceChannels {
       readonly transport: string;
       readonly signal: AbortSignal;
       readonly onSecondAgent: () => Promise<void>;
+      /** Told with the welcome. */
+      readonly endpoints?: Extract<Outgoing, { case: 'welcome' }>['value']['endpoints'];
     },
   ): AsyncGenerator<DaemonEvent> {
     if (await this.#isHeldByAnother(id, agentOf(hello))) {
@@ -142,7 +144,9 @@ export class DeviceChannels {
     // What breaks the reading ends the channel, and the device is told; it comes back and resumes.
     this.#take(device, channel, answers).then(end, (error) => channel.fail(error));
     try {
-      channel.push({ case: 'welcome', value: { daemonTimeMs: BigInt(this.#clock.now().getTime()) } });
+      const daemonTimeMs = BigInt(this.#clock.now().getTime());
+      const welcome = { daemonTimeMs, ...(options.endpoints && { endpoints: options.endpoints }) };
+      channel.push({ case: 'welcome', value: welcome });
       let sent = Number(hello.lastSeq);
       while (!channel.ended) {
         let next = channel.shift();

@@ -5,6 +5,8 @@ export { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } fr
 export { type ExamineOptions, examineHome, type Finding } from './doctor.ts';
 export { type Explanation, explain } from './explain.ts';
 export { checkHome, findDaemon, takeHome } from './home.ts';
+export type { FoundDaemon } from './lan/records.ts';
+export { type LanSearchOptions, searchLan } from './lan/search.ts';
 export { readPassphrase, rekeySecrets } from './master-key.ts';
 export { QuicRuntime, type QuicRuntimeOptions } from './quic-runtime.ts';
 export { type RestoreOptions, type RestoreSummary, restoreHome } from './restore.ts';

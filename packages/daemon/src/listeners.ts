@@ -58,7 +58,8 @@ async function hasIpv6(): Promise<boolean> {
     await once(socket.bind({ address: '::', port: 0, exclusive: true }), 'listening');
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'EAFNOSUPPORT';
+    // Switched off in the kernel or forbidden; or switched off for the interfaces, as in many containers.
+    return !['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes((error as NodeJS.ErrnoException).code ?? '');
   } finally {
     socket.close();
   }

@@ -1,14 +1,21 @@
 // palyra.node.v1: what a paired device may call.
 
 import type { ConnectRouter } from '@connectrpc/connect';
-import { IdentityError, type IdentityManager, type RenewalReply, renewAfterMs } from '@palyra/identity';
+import {
+  type EndpointLists,
+  IdentityError,
+  type IdentityManager,
+  type RenewalReply,
+  renewAfterMs,
+} from '@palyra/identity';
 import { callingDevice, cameOver, type DeviceEvent, NodeService, throwIfBrokenOff } from '@palyra/rpc';
 import type { DeviceAnswer, DeviceChannels } from './device-channels.ts';
 
 /** Far from where numbers lose their last digit; no channel has so many events. */
 const maxLastSeq = 2n ** 48n;
 
-export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) {
+/** @param endpoints as the configuration says. */
+export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels, endpoints: EndpointLists) {
   return (router: ConnectRouter): void => {
     router.service(NodeService, {
       async register(request, context) {
@@ -16,7 +23,7 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
         return {};
       },
       renew: async (request, context) =>
-        toWireRenewal(await identity.renewals.renew(callingDevice(context), request)),
+        toWireRenewal(await identity.renewals.renew(callingDevice(context), request), endpoints),
       async *events(incoming, context) {
         const caller = callingDevice(context);
         const events = incoming[Symbol.asyncIterator]();
@@ -33,7 +40,12 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
         }
         const { transport, source } = cameOver(context);
         const onSecondAgent = () => identity.sawSecondAgent(caller, source);
-        const options = { transport, signal: context.signal, onSecondAgent };
+        const options = {
+          transport,
+          signal: context.signal,
+          onSecondAgent,
+          endpoints: toWireEndpoints(endpoints),
+        };
         yield* channels.serve(caller.deviceId, first.value, answersOf(events), options);
         throwIfBrokenOff(context.signal);
       },
@@ -55,8 +67,20 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels) 
   };
 }
 
-export function toWireRenewal({ certificateChain, trustBundle, renewAfterMs = 0 }: RenewalReply) {
-  return { certificateChain: [...certificateChain], trustBundle: [...trustBundle], renewAfterMs };
+export function toWireRenewal(
+  { certificateChain, trustBundle, renewAfterMs = 0 }: RenewalReply,
+  endpoints: EndpointLists,
+) {
+  return {
+    certificateChain: [...certificateChain],
+    trustBundle: [...trustBundle],
+    renewAfterMs,
+    endpoints: toWireEndpoints(endpoints),
+  };
+}
+
+export function toWireEndpoints({ pairing, node, quic, web }: EndpointLists) {
+  return { pairing: [...pairing], node: [...node], quic: [...quic], web: [...web] };
 }
 
 async function* answersOf(events: AsyncIterator<DeviceEvent>): AsyncIterable<DeviceAnswer> {

@@ -1,9 +1,9 @@
 // palyra.pairing.v1 over the library's PairingResponder: decode, one call, encode.
 
 import type { ConnectRouter } from '@connectrpc/connect';
-import type { IdentityManager } from '@palyra/identity';
+import type { EndpointLists, IdentityManager } from '@palyra/identity';
 import { PairingService, pairingChannel, throwIfBrokenOff } from '@palyra/rpc';
-import { toWireRenewal } from './node-service.ts';
+import { toWireEndpoints, toWireRenewal } from './node-service.ts';
 import type { OpenLimit } from './open-limit.ts';
 
 export interface PairingServiceOptions {
@@ -12,12 +12,14 @@ export interface PairingServiceOptions {
   readonly nodePort: () => number;
   /** Undefined where QUIC is not served. */
   readonly quicPort: () => number | undefined;
+  /** As the configuration says. */
+  readonly endpoints: EndpointLists;
   /** Ends what would wait for ever. */
   readonly stopping: AbortSignal;
 }
 
 export function pairingRoutes(options: PairingServiceOptions) {
-  const { identity, openLimit, nodePort, quicPort, stopping } = options;
+  const { identity, openLimit, nodePort, quicPort, endpoints, stopping } = options;
   const { responder } = identity;
   return (router: ConnectRouter): void => {
     router.service(PairingService, {
@@ -35,10 +37,11 @@ export function pairingRoutes(options: PairingServiceOptions) {
         return { challenge: identity.renewals.challenge(channel) };
       },
       recover: async (request, context) =>
-        toWireRenewal(await identity.renewals.recover(pairingChannel(context), request)),
+        toWireRenewal(await identity.renewals.recover(pairingChannel(context), request), endpoints),
       async *await(request, context) {
         const signal = AbortSignal.any([context.signal, stopping]);
         for await (const update of responder.await(pairingChannel(context), request, signal)) {
+          const isIssued = update.certificateChain.length > 0;
           yield {
             state: update.state,
             expiresAtMs: BigInt(update.expiresAt?.getTime() ?? 0),
@@ -46,8 +49,11 @@ export function pairingRoutes(options: PairingServiceOptions) {
             certificateChain: [...update.certificateChain],
             trustBundle: [...update.trustBundle],
             renewAfterMs: update.renewAfterMs ?? 0,
-            nodePort: update.certificateChain.length > 0 ? nodePort() : 0,
-            quicPort: update.certificateChain.length > 0 ? (quicPort() ?? 0) : 0,
+            ...(isIssued && {
+              nodePort: nodePort(),
+              quicPort: quicPort() ?? 0,
+              endpoints: toWireEndpoints(endpoints),
+            }),
           };
         }
         // Broken off by the daemon or by the call's deadline: that is no decision, so it must not end as if it were one.

@@ -1,15 +1,18 @@
 // The daemon, wired: home, stores, identity, listeners. What listens first is what must be there first.
 
-import { hostname, networkInterfaces } from 'node:os';
+import { hostname } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import type { ConnectRouter } from '@connectrpc/connect';
 import {
   defaultPairingLimits,
+  formatEndpoint,
   hasCode,
   IdentityError,
   IdentityManager,
   isDnsName,
   MAX_PAIRING_MESSAGE_BYTES,
   type PairingLimits,
+  parseEndpoint,
   type RegistryEvent,
   type RunningClock,
   type ServerCredential,
@@ -37,6 +40,7 @@ import { HealthHistory } from './console-health.ts';
 import { DeviceChannels } from './device-channels.ts';
 import { withFileErrors } from './file-error.ts';
 import { findDaemon, rememberConfig, takeHome } from './home.ts';
+import { LanAnnouncer } from './lan/announce.ts';
 import { listenAt, onThisMachine, type Place, quicPlace, unusablePlaces } from './listeners.ts';
 import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { nodeRoutes } from './node-service.ts';
@@ -48,6 +52,7 @@ import { pairingRoutes } from './pairing-service.ts';
 import { KeyWatch, withoutQuic } from './problems.ts';
 import { listenPublish } from './publish-listener.ts';
 import { QuicRuntime, type QuicRuntimeOptions } from './quic-runtime.ts';
+import { shownAddress } from './shown-address.ts';
 
 export interface StartOptions {
   /** The home; the daemon keeps its own in `<home>/daemon`. */
@@ -75,7 +80,9 @@ export interface RunningDaemon {
   readonly trustDomain: string;
   readonly rootFingerprint: string;
   readonly listeners: readonly { readonly name: string; readonly address: string }[];
-  /** host:port of the pairing listener as other machines reach it. */
+  /** What the operator should know about this start, though all is well. */
+  readonly notes: readonly string[];
+  /** host:port for devices: as the configuration says, or else an address that this machine has now. */
   readonly pairingAddress: string;
   /** Does what is due by the clock: expiries, new certificates. Runs by itself every 15 seconds. */
   tick(): Promise<void>;
@@ -137,6 +144,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     ? parseConfig(options.config, 'The configuration')
     : await readConfig(home.config, { mustExist: home.isConfigNamed });
   const config = await onThisMachine(wanted);
+  const notes = isDeepStrictEqual(config, wanted) ? [] : [withoutIpv6];
   const obstacles = async () => [
     ...(await unusableSettings(config, home)),
     ...(await unusablePlaces(config)),
@@ -200,7 +208,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     home: options.home,
     version: packageJson.version,
     startedAt,
-    pairingAddress: () => pairingAddress,
+    pairingAddress: () => pairingAddress(),
     listeners: () => listeners,
     problems: async () => {
       const keyProblem = await keyWatch.problem();
@@ -229,7 +237,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     },
   };
   const deviceRoutes = (router: ConnectRouter) => {
-    nodeRoutes(identity, channels)(router);
+    nodeRoutes(identity, channels, config.endpoints)(router);
     adminRoutes({ ...adminOptions, consoleLogin: refuseLogin })(router);
     healthRoutes(stopping.signal)(router);
     reflectionRoutes(router);
@@ -300,6 +308,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
         openLimit,
         nodePort: () => node.port,
         quicPort: () => quic?.port,
+        endpoints: config.endpoints,
         stopping: stopping.signal,
       }),
       channelEnded: (channel) => identity.responder.channelEnded(channel),
@@ -318,16 +327,21 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
   cleanup.push(() => pairing.close(atOnce));
 
   const listeners = [
-    { name: 'pairing', address: `${bracketed(config.pairing.host)}:${pairing.port}` },
-    { name: 'node', address: `${bracketed(config.node.host)}:${node.port}` },
-    ...(quic ? [{ name: 'quic', address: `${bracketed(quicPlace(config).host)}:${quic.port}` }] : []),
+    { name: 'pairing', address: formatEndpoint({ host: config.pairing.host, port: pairing.port }) },
+    { name: 'node', address: formatEndpoint({ host: config.node.host, port: node.port }) },
+    ...(quic
+      ? [{ name: 'quic', address: formatEndpoint({ host: quicPlace(config).host, port: quic.port }) }]
+      : []),
     { name: 'admin', address: home.adminSocket },
   ];
   if (config.publish.port !== undefined) {
     const at = { name: 'publish', host: config.publish.host, port: config.publish.port } as const;
     const listener = await listenAt(at, listenPublish(at, identity, onError));
     cleanup.push(() => listener.close());
-    listeners.push({ name: 'publish', address: `http://${bracketed(config.publish.host)}:${listener.port}` });
+    listeners.push({
+      name: 'publish',
+      address: `http://${formatEndpoint({ host: config.publish.host, port: listener.port })}`,
+    });
   }
   if (config.metrics.port !== undefined) {
     const at = { name: 'metrics', host: config.metrics.host, port: config.metrics.port } as const;
@@ -335,10 +349,11 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     cleanup.push(() => listener.close());
     listeners.push({
       name: 'metrics',
-      address: `http://${bracketed(config.metrics.host)}:${listener.port}/metrics`,
+      address: `http://${formatEndpoint({ host: config.metrics.host, port: listener.port })}/metrics`,
     });
   }
-  const pairingAddress = config.publicAddress ?? `${firstAddress(config.pairing.host)}:${pairing.port}`;
+  const { port: pairingPort } = pairing;
+  const pairingAddress = () => config.endpoints.pairing[0] ?? shownAddress(config.pairing.host, pairingPort);
   console = config.console.enabled
     ? await startConsole({ config: config.console, clock, admin: adminOptions, onError })
     : undefined;
@@ -357,6 +372,12 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     listenAdmin(home.adminSocket, adminServices, onError),
   );
   cleanup.push(() => admin.close(atOnce));
+  if (config.announce) {
+    const { daemonId, trustDomain } = identity;
+    const { host } = config.pairing;
+    const announcer = new LanAnnouncer({ daemonId, trustDomain, host, port: pairing.port, onError });
+    cleanup.push(() => announcer.close());
+  }
   const timer = setInterval(() => {
     tick().catch((error) => onError(error, 'the periodic work'));
   }, tickMs);
@@ -425,7 +446,10 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
     trustDomain: identity.trustDomain,
     rootFingerprint: identity.rootFingerprint,
     listeners,
-    pairingAddress,
+    notes,
+    get pairingAddress() {
+      return pairingAddress();
+    },
     tick,
     close(cut) {
       stopped ??= stop(cut);
@@ -473,6 +497,9 @@ async function startQuic(
   }
 }
 
+const withoutIpv6 =
+  'This machine has no IPv6: what listens on every interface (::) listens on those of IPv4 (0.0.0.0).';
+
 /** A share of their own: strangers take nothing from devices. */
 const strangersUnfinished = {
   sessionBytes: 256 * 1024,
@@ -500,22 +527,8 @@ function isDue({ notBefore, notAfter }: ServerCredential, now: Date): boolean {
 }
 
 /** The machine's own name and the public one, where they can stand in a certificate, and what the configuration adds. */
-function dnsNames({ publicAddress = '', names }: DaemonConfig): string[] {
-  const found = [hostname(), publicAddress.replace(/:\d+$/, '')].map((name) => name.toLowerCase());
+function dnsNames({ endpoints, names }: DaemonConfig): string[] {
+  const [shown] = endpoints.pairing.map((each) => parseEndpoint(each).host);
+  const found = [hostname(), shown ?? ''].map((name) => name.toLowerCase());
   return [...new Set([...found.filter((name) => isDnsName(name) && name !== 'localhost'), ...names.dns])];
 }
-
-/** Where another machine would find a listener on this host. */
-function firstAddress(host: string): string {
-  if (host !== '::' && host !== '0.0.0.0') return bracketed(host);
-  try {
-    for (const addresses of Object.values(networkInterfaces())) {
-      for (const each of addresses ?? []) if (each.family === 'IPv4' && !each.internal) return each.address;
-    }
-  } catch {
-    // A sandbox may keep them from this process. `publicAddress` says it then.
-  }
-  return '127.0.0.1';
-}
-
-const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);

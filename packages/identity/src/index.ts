@@ -64,6 +64,14 @@ export type { CloningPolicy } from './cloning.ts';
 export { nodeCrypto } from './crypto/node.ts';
 export type { Awaitable, IdentityKey, PairingCrypto } from './crypto/port.ts';
 export {
+  type KnownEndpoints,
+  nodeEndpoints,
+  pairingEndpoints,
+  quicEndpoints,
+  storeEndpointsByHand,
+  storeToldEndpoints,
+} from './device/endpoints.ts';
+export {
   claimsTheSame,
   defaultDaemon,
   dropEnrollment,
@@ -77,6 +85,21 @@ export {
 } from './device/enrollment.ts';
 export { DeviceIdentity, identityFingerprint } from './device/identity.ts';
 export { type DeviceId, makeUlid, parseDeviceId, type Ulid } from './device-id.ts';
+export {
+  authorityOf,
+  type Endpoint,
+  formatEndpoint,
+  isCanonicalEndpoint,
+  MAX_ENDPOINT_LENGTH,
+  parseEndpoint,
+} from './endpoint.ts';
+export {
+  type EndpointLists,
+  listenerKinds,
+  MAX_ENDPOINTS,
+  parseEndpointLists,
+  parseSharedEndpoint,
+} from './endpoint-lists.ts';
 export { hasCode, IdentityError, type IdentityErrorCode, type IdentityErrorOptions } from './errors.ts';
 export { type FileLock, takeAlone, takeByName } from './file-lock.ts';
 export { mustBeOwnFolder } from './home-owner.ts';
@@ -94,7 +117,7 @@ export {
   MAX_PAIRING_MESSAGE_BYTES,
   type PairingLimits,
 } from './limits.ts';
-export { isAddress, type PairingCode, parsePairingCode } from './pairing/code.ts';
+export { type PairingCode, parsePairingCode } from './pairing/code.ts';
 export type {
   AwaitUpdate,
   ConfirmReply,

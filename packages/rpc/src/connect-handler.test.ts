@@ -77,6 +77,13 @@ test('an authority that is none is a bad request, and ends nothing', async (t) =
   assert.deepEqual(errors, []);
 });
 
+test('an IPv6 address as Node writes it is taken', async (t) => {
+  const { ask } = await overHttp2(t);
+  for (const authority of ['::1:7444', '2001:db8::7:7444', '::ffff:10.0.0.1:1', '[::1]:7444'])
+    assert.equal(await statusOf(ask('Status', { ':authority': authority })), 200, authority);
+  assert.equal(await statusOf(ask('Status', { ':authority': '::g:7444' })), 400);
+});
+
 test('a Host that is none is a bad request over HTTP/1.1', async (t) => {
   const { port } = await serve(t, http.createServer());
   for (const [host, status] of [

@@ -3,6 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
+import { isIPv6 } from 'node:net';
 import {
   type ConnectRouter,
   type ConnectRouterOptions,
@@ -97,6 +98,7 @@ function universalRequest(
   { readMaxBytes, since, ...times }: InputLimits,
   own: RequestBody | undefined,
 ): UniversalServerRequest | undefined {
+  bracketAuthority(request);
   try {
     const call = universalRequestFromNodeRequest(request, response, undefined, contextValues);
     const clock = new InputClock({ ...times, deadlineAt: settleDeadline(call.header, since) });
@@ -110,6 +112,13 @@ function universalRequest(
     // The URL is made of what the peer sent, and nothing else here can fail. It is answered with 400.
     return undefined;
   }
+}
+
+/** Node's client, and Connect over it, write an IPv6 address without its brackets. */
+function bracketAuthority({ headers }: Request): void {
+  const { ':authority': authority } = headers as { ':authority'?: string };
+  const [, address, port] = /^([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*):([0-9]+)$/.exec(authority ?? '') ?? [];
+  if (address !== undefined && isIPv6(address)) headers[':authority'] = `[${address}]:${port}`;
 }
 
 /** Headers go with the first message and not before: until then the handler may set them. */

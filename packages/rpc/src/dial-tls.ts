@@ -9,8 +9,10 @@ import {
   hasCode,
   IdentityError,
   type PairedEnrollment,
+  parseEndpoint,
   reasonOf,
 } from '@palyra/identity';
+import { dialAddresses } from './happy-eyeballs.ts';
 import { tcpKeepAlive } from './live-connections.ts';
 import { opensslVerdict, peerChain } from './peer-chain.ts';
 import { tlsSettings } from './tls-settings.ts';
@@ -33,13 +35,26 @@ export interface TlsDial {
 export const connectTimeoutMs = 10_000;
 
 /** @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW; CERTIFICATE_INVALID for a trust bundle that is none. */
-export async function dialTls({ address, peer, credential, isAnother }: TlsDial): Promise<tls.TLSSocket> {
+export async function dialTls(dial: TlsDial): Promise<tls.TLSSocket> {
+  const { host } = parseEndpoint(dial.address);
+  return dialAddresses(
+    host,
+    (ip, signal) => dialOne(ip, dial, signal),
+    (late) => late.destroy(),
+  );
+}
+
+/** To one IP address. */
+async function dialOne(
+  ip: string,
+  { address, peer, credential, isAnother }: TlsDial,
+  signal: AbortSignal,
+): Promise<tls.TLSSocket> {
   const known = peer === 'anyone' ? undefined : { ...peer, judge: new ChainJudge(peer.trustBundle) };
-  const at = address.lastIndexOf(':');
   const socket = tls.connect({
     ...tcpKeepAlive,
-    host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'),
-    port: Number(address.slice(at + 1)),
+    host: ip,
+    port: parseEndpoint(address).port,
     ...tlsSettings,
     ...credential,
     // OpenSSL's own opinion, which `checkDaemon` asks for as well; without a root nobody is trusted, whatever the
@@ -50,7 +65,10 @@ export async function dialTls({ address, peer, credential, isAnother }: TlsDial)
     // impostor would look alike. `checkDaemon` is stricter, and runs whatever the environment says.
     rejectUnauthorized: false,
   });
+  const giveUp = () => socket.destroy();
+  signal.addEventListener('abort', giveUp, { once: true });
   await handshake(socket, address, isAnother);
+  signal.removeEventListener('abort', giveUp);
   if (!known) return socket;
   try {
     checkDaemon(socket, known);
@@ -107,6 +125,11 @@ function handshake(socket: tls.TLSSocket, address: string, isAnother: string): P
     socket.once('error', (cause: NodeJS.ErrnoException) => {
       clearTimeout(timer);
       reject(unreachable(cause, address, isAnother));
+    });
+    // Of one that is given up there is no error.
+    socket.once('close', () => {
+      clearTimeout(timer);
+      reject(unreachable(timedOut(), address, isAnother));
     });
   });
 }

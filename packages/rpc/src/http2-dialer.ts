@@ -5,6 +5,7 @@ import net from 'node:net';
 import type { Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import {
+  authorityOf,
   certificatesToPem,
   IdentityError,
   MAX_PAIRING_MESSAGE_BYTES,
@@ -33,6 +34,8 @@ export interface Http2Connection {
 /** A connection to the node listener, over whichever transport. */
 export interface NodeConnection {
   readonly name: 'http2' | 'quic';
+  /** host:port that was dialled. */
+  readonly address: string;
   /** Why this is not QUIC although the daemon serves it. */
   readonly quicProblem?: string;
   readonly transport: Transport;
@@ -44,6 +47,8 @@ export interface NodeConnection {
 
 const pairingListener = 'the pairing listener (usually port 7443)';
 const nodeListener = 'the node listener (usually port 7444)';
+/** What Connect and Node are told of the connection that they are given; nobody dials it. */
+const baseUrl = 'https://daemon';
 /** A peer that has gone without a word is noticed within the sum of the two. */
 const keepAliveMs = 20_000;
 const keepAliveTimeoutMs = 10_000;
@@ -72,8 +77,8 @@ export async function dialNode(
     },
     isAnother: wrongListener(address, nodeListener),
   });
-  const connection = overHttp2(socket, `https://${address}`, exportChannelBinding(socket), { readMaxBytes });
-  return { ...connection, name: 'http2' };
+  const connection = overHttp2(socket, authorityOf(address), exportChannelBinding(socket), { readMaxBytes });
+  return { ...connection, name: 'http2', address };
 }
 
 /**
@@ -85,7 +90,7 @@ export async function dialNode(
 export async function dialPairing(address: string, known?: KnownDaemon): Promise<PairingConnection> {
   const isAnother = wrongListener(address, pairingListener);
   const socket = await dialTls({ address, peer: known ?? 'anyone', isAnother });
-  const connection = overHttp2(socket, `https://${address}`, exportChannelBinding(socket), {
+  const connection = overHttp2(socket, authorityOf(address), exportChannelBinding(socket), {
     readMaxBytes: MAX_PAIRING_MESSAGE_BYTES,
   });
   // The node listener ends whoever comes without a certificate once TLS is up, before HTTP/2 has begun.
@@ -104,7 +109,7 @@ export interface PairingConnection extends Http2Connection {
 export async function dialAdmin(socketPath: string): Promise<Http2Connection> {
   const socket = net.connect(socketPath);
   await connected(socket, `No daemon answers at ${socketPath}. Start it with: palyra daemon`);
-  return overHttp2(socket, 'http://localhost', new Uint8Array());
+  return overHttp2(socket, 'localhost', new Uint8Array());
 }
 
 interface BegunConnection extends Http2Connection {
@@ -114,11 +119,12 @@ interface BegunConnection extends Http2Connection {
 
 function overHttp2(
   socket: net.Socket,
+  /** What the requests name. */
   authority: string,
   channelBinding: Uint8Array,
   limits: { readonly readMaxBytes?: number } = {},
 ): BegunConnection {
-  const session = http2.connect(authority, { createConnection: () => socket });
+  const session = http2.connect(baseUrl, { createConnection: () => socket });
   const connection = new Connection(socket, '');
   connection.known();
   // What breaks the session breaks its calls, and they report it.
@@ -140,7 +146,7 @@ function overHttp2(
     clearInterval(sweep);
   });
   const transport = createGrpcTransport({
-    baseUrl: authority,
+    baseUrl,
     acceptCompression: [],
     ...limits,
     interceptors: [
@@ -151,11 +157,15 @@ function overHttp2(
         }),
     ],
     sessionManager: {
-      authority,
+      authority: baseUrl,
       request: async (method, path, headers, options) => {
         // Node would throw an error of its own, which reads like a bug of ours.
         if (session.closed || session.destroyed) throw closed(authority);
-        return session.request({ ...headers, ':method': method, ':path': path }, options);
+        // Node's own has an IPv6 address without its brackets.
+        return session.request(
+          { ...headers, ':authority': authority, ':method': method, ':path': path },
+          options,
+        );
       },
       notifyResponseByteRead: () => {},
     },

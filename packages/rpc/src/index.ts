@@ -16,6 +16,7 @@ export {
   NodeService,
 } from './gen/palyra/node/v1/node_pb.js';
 export { PairingService } from './gen/palyra/pairing/v1/pairing_pb.js';
+export { dialAddresses } from './happy-eyeballs.ts';
 export { healthRoutes } from './health.ts';
 export {
   dialAdmin,
@@ -33,6 +34,7 @@ export {
   type Http2ListenerOptions,
   type ListenerEvent,
 } from './http2-listener.ts';
+export { inOrder, reachNode, reachPairing } from './in-order.ts';
 export { defaultRequestMs, InputClock, requestLate } from './input-clock.ts';
 export { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './live-connections.ts';
 export { acceptedEncoding, encodingProblem } from './message-encoding.ts';

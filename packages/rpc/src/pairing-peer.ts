@@ -33,6 +33,7 @@ export function pairingPeer(connection: PairingConnection, timeoutMs = callTimeo
           trustBundle: update.trustBundle,
           nodePort: update.nodePort || undefined,
           quicPort: update.quicPort || undefined,
+          endpoints: update.endpoints,
           renewAfterMs: update.renewAfterMs,
         };
       }

@@ -1,7 +1,14 @@
 // A paired device's connection to the node services over QUIC, in the shape that the HTTP/2 dialer gives it.
 
-import { certificatesToPem, IdentityError, type PairedEnrollment, TlsKey } from '@palyra/identity';
-import { type NodeConnection, printableAnswers } from '@palyra/rpc';
+import {
+  certificatesToPem,
+  IdentityError,
+  type PairedEnrollment,
+  parseEndpoint,
+  quicEndpoints,
+  TlsKey,
+} from '@palyra/identity';
+import { inOrder, type NodeConnection, printableAnswers } from '@palyra/rpc';
 import type { Quic, QuicLimits } from './contract.ts';
 import { createQuicTransport } from './rpc/client.ts';
 
@@ -10,20 +17,30 @@ const silenceMs = 15_000;
 const keepAliveMs = 5_000;
 
 /**
+ * Wherever it is.
  * @param options `handshakeTimeoutMs`: for who has another way to go. Default: the contract's.
  * @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, VERSION_UNSUPPORTED
  */
 export async function dialNodeQuic(
   quic: Quic,
   enrollment: PairedEnrollment,
-  options: Partial<Pick<QuicLimits, 'handshakeTimeoutMs'>> = {},
+  options: QuicDialLimits = {},
 ): Promise<NodeConnection> {
-  const address = enrollment.quicAddress;
-  if (!address) throw new IdentityError('UNREACHABLE', 'This daemon does not serve QUIC.');
-  const at = address.lastIndexOf(':');
+  const endpoints = quicEndpoints(enrollment);
+  if (endpoints.length === 0) throw new IdentityError('UNREACHABLE', 'This daemon does not serve QUIC.');
+  return inOrder(endpoints, (address) => dialOne(quic, address, enrollment, options));
+}
+
+type QuicDialLimits = Partial<Pick<QuicLimits, 'handshakeTimeoutMs'>>;
+
+async function dialOne(
+  quic: Quic,
+  address: string,
+  enrollment: PairedEnrollment,
+  options: QuicDialLimits,
+): Promise<NodeConnection> {
   const connection = await quic.dial({
-    host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'),
-    port: Number(address.slice(at + 1)),
+    ...parseEndpoint(address),
     tls: {
       certificateChain: certificatesToPem(enrollment.certificateChain),
       privateKey: TlsKey.fromPkcs8(enrollment.tlsKey).toPem(),
@@ -35,6 +52,7 @@ export async function dialNodeQuic(
   });
   return {
     name: 'quic',
+    address,
     transport: createQuicTransport({ connect: async () => connection, interceptors: [printableAnswers] }),
     closed: connection.closed,
     close: () => connection.close(),

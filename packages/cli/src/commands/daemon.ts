@@ -1,7 +1,13 @@
 // `palyra daemon`: runs the daemon in this terminal and shows what a person needs to pair the first device.
 
 import type { RunningDaemon } from '@palyra/daemon';
-import { type CloneSign, IdentityError, type RegistryEvent } from '@palyra/identity';
+import {
+  type CloneSign,
+  formatEndpoint,
+  IdentityError,
+  parseEndpoint,
+  type RegistryEvent,
+} from '@palyra/identity';
 import type { Command } from 'commander';
 import { type Cli, followUp, stayUp } from '../cli.ts';
 import { withExamples } from '../help.ts';
@@ -89,10 +95,12 @@ async function showReady(cli: Cli, running: RunningDaemon, { code }: DaemonOptio
       root_fingerprint: running.rootFingerprint,
       listeners: running.listeners,
       pairing_address: running.pairingAddress,
+      notes: running.notes,
       home: cli.home.path,
     },
     () => `${output.paint('bold', 'The Palyra daemon is running.')} Ctrl-C stops it.\n\n${about(running)}`,
   );
+  for (const note of running.notes) output.note(`note: ${note}`);
   if (!code || output.json) return;
   try {
     const { desk } = running.identity;
@@ -162,7 +170,11 @@ function invitation(
 /** How a second terminal on this machine reaches the pairing listener. */
 function localAddress({ listeners, pairingAddress }: RunningDaemon): string {
   const bound = listeners.find(({ name }) => name === 'pairing')?.address ?? pairingAddress;
-  return bound.replace(/^(\[::\]|0\.0\.0\.0):/, '127.0.0.1:');
+  const { host, port } = parseEndpoint(bound);
+  if (host !== '::' && host !== '0.0.0.0') return bound;
+  // A machine that is shown with an address of IPv6 may have no other.
+  const isIpv6 = host === '::' && parseEndpoint(pairingAddress).host.includes(':');
+  return formatEndpoint({ host: isIpv6 ? '::1' : '127.0.0.1', port });
 }
 
 async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Promise<void> {

@@ -11,7 +11,7 @@ import {
 } from '@palyra/agent';
 import type { IdentityError, PairedEnrollment } from '@palyra/identity';
 import { reasonOf } from '@palyra/identity';
-import { dialPairing } from '@palyra/rpc';
+import { reachPairing } from '@palyra/rpc';
 import { type Command, Option } from 'commander';
 import { takeAgentLock } from '../agent-lock.ts';
 import { type Cli, stayUp } from '../cli.ts';
@@ -77,7 +77,7 @@ async function runFor(cli: Cli, options: RunOptions, enrollment: PairedEnrollmen
       enrollment,
       capabilities,
       dial: dialBy(options.transport),
-      dialRecovery: (known) => dialPairing(known.address, known),
+      dialRecovery: reachPairing,
       platform: cli.invocation.platform,
       signal: cli.invocation.interrupted,
       onState: (state) => {

@@ -1,15 +1,17 @@
 // `palyra node`: what a paired device does over mutual TLS.
 
 import { ConnectError, createClient } from '@connectrpc/connect';
-import { dialNode, fromConnectError, type Http2Connection, NodeService } from '@palyra/rpc';
+import { nodeEndpoints } from '@palyra/identity';
+import { dialNode, fromConnectError, NodeService, reachNode } from '@palyra/rpc';
 import type { Command } from 'commander';
-import { parseAddress } from '../address.ts';
+import { nodePort, parseAddress } from '../address.ts';
 import type { Cli } from '../cli.ts';
 import { daemonOption, pairedEnrollment } from '../device-store.ts';
 import { withExamples } from '../help.ts';
 import { untilInterrupted } from '../interruption.ts';
 import { fields } from '../table.ts';
 import { formatSpan, formatTime, isoTime } from '../time.ts';
+import { addNodeEndpoints } from './node-endpoints.ts';
 import { addNodeExec } from './node-exec.ts';
 import { addNodeForget } from './node-forget.ts';
 import { addNodeRun } from './node-run.ts';
@@ -20,20 +22,19 @@ interface StatusOptions {
   readonly daemon?: string;
 }
 
-const nodePort = 7444;
-
 export function addNode(program: Command, cli: () => Cli): void {
   const node = program.command('node').description('Calls of this paired device, over mutual TLS.');
   withExamples(node, 'palyra node status', 'palyra node run');
   addNodeRun(node, cli);
   addNodeExec(node, cli);
+  addNodeEndpoints(node, cli);
   addNodeUse(node, cli);
   addNodeForget(node, cli);
   withExamples(
     node
       .command('status')
       .description('Call the daemon over mutual TLS, and show this device as the daemon sees it.')
-      .option('--address <address>', "the daemon's node listener (default: where it was at pairing)")
+      .option('--address <address>', "the daemon's node listener (default: palyra node endpoints)")
       .option('--daemon <daemon>', daemonOption)
       .action((options: StatusOptions) => status(cli(), options)),
     'palyra node status',
@@ -43,13 +44,16 @@ export function addNode(program: Command, cli: () => Cli): void {
 
 async function status(cli: Cli, options: StatusOptions): Promise<void> {
   const enrollment = await pairedEnrollment(cli, options.daemon);
-  const address =
-    options.address === undefined ? enrollment.nodeAddress : parseAddress(options.address, nodePort);
+  const given = options.address === undefined ? undefined : parseAddress(options.address, nodePort);
   const { interrupted } = cli.invocation;
-  const stopProgress = cli.output.progress(() => `Calling the daemon at ${address}`);
-  let connection: Http2Connection | undefined;
+  const stopProgress = cli.output.progress(
+    () => `Calling the daemon at ${given ?? nodeEndpoints(enrollment).join(', ')}`,
+  );
+  let connection: Awaited<ReturnType<typeof reachNode>> | undefined;
   try {
-    connection = await untilInterrupted(interrupted, dialNode(address, enrollment));
+    const dialling = given === undefined ? reachNode(enrollment) : dialNode(given, enrollment);
+    connection = await untilInterrupted(interrupted, dialling);
+    const { address } = connection;
     const reply = await untilInterrupted(
       interrupted,
       createClient(NodeService, connection.transport).status({}),

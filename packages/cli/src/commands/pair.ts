@@ -28,6 +28,7 @@ import { openDeviceStore } from '../device-store.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { pause, untilInterrupted } from '../interruption.ts';
+import { chooseOnLan } from '../lan-choice.ts';
 import { box } from '../table.ts';
 import { formatSpan, formatTime, parseSpan } from '../time.ts';
 
@@ -48,7 +49,7 @@ export function addPair(program: Command, cli: () => Cli): void {
     .summary('Pair this device with a daemon.')
     .argument(
       '[address]',
-      "the daemon's pairing listener, as host or host:port (port 7443); a QR code brings its own",
+      "the daemon's pairing listener, as host or host:port (port 7443); a QR code brings its own. Without one, the daemons on this network are listed",
     )
     .description(
       'Pair this device with a daemon.\n\nAsks for the code that the daemon shows, then waits until the operator has approved. Interrupted, the same command takes the request up again, without a code.',
@@ -74,6 +75,7 @@ export function addPair(program: Command, cli: () => Cli): void {
     );
   withExamples(
     command,
+    'palyra pair',
     'palyra pair 192.168.1.5',
     'palyra pair 192.168.1.5:7443 --kind node --name "kitchen sensor"',
     'palyra pair --qr uri.txt',
@@ -174,18 +176,12 @@ async function findCode(
   address: string | undefined,
   options: PairOptions,
 ): Promise<{ code: PairingCode; at: string }> {
-  if (address !== undefined && !options.codeStdin && options.qr === undefined) {
-    // A wrong address is better told before somebody has typed a code.
-    (await dial(cli, address)).close();
-  }
-  if (address === undefined && !options.codeStdin && options.qr === undefined) {
-    throw new CliError(
-      'USAGE',
-      `Where is the daemon? Give its address: ${followUp(cli, 'pair 192.168.1.5')} (or a QR code: --qr FILE)`,
-    );
-  }
+  const isTyped = !options.codeStdin && options.qr === undefined;
+  const known = address ?? (isTyped ? await chooseOnLan(cli) : undefined);
+  // A wrong address is better told before somebody has typed a code.
+  if (known !== undefined && isTyped) (await dial(cli, known)).close();
   const code = await readCode(cli, options);
-  const at = address ?? code.address;
+  const at = known ?? code.address;
   if (at === undefined) throw new CliError('USAGE', 'A typed code needs the address of the daemon as well.');
   return { code, at };
 }

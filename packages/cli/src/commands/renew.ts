@@ -7,7 +7,7 @@ import {
   recoverCertificate,
   renewCertificate,
 } from '@palyra/identity';
-import { dialPairing, fromConnectError, type NodeConnection, NodeService, recoveryPeer } from '@palyra/rpc';
+import { fromConnectError, type NodeConnection, NodeService, reachPairing, recoveryPeer } from '@palyra/rpc';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { dialBy, withDevice } from '../device-connection.ts';
@@ -64,7 +64,7 @@ async function renewAndUse(cli: Cli, enrollment: PairedEnrollment): Promise<Pair
 }
 
 async function recover(cli: Cli, enrollment: PairedEnrollment): Promise<PairedEnrollment> {
-  const connection = await dialPairing(enrollment.address, enrollment);
+  const connection = await reachPairing(enrollment);
   const recovered = await withConnection(connection, () =>
     withDevice(cli.home, (device) => recoverCertificate(device, enrollment, recoveryPeer(connection))),
   );

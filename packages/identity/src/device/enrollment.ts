@@ -8,13 +8,15 @@ import { hash } from 'node:crypto';
 import type { Ulid } from '../device-id.ts';
 import { hasCode, IdentityError } from '../errors.ts';
 import type { SecretReader, SecretStore } from '../secret-store/port.ts';
+import { dropSecret } from './drop-secret.ts';
+import { dropEndpoints, type KnownEndpoints, loadEndpoints } from './endpoints.ts';
 
 interface EnrollmentBase {
   /** SHA-256 of the root certificate that was pinned with the code, 64 lower-case hex digits. Stays through rotations. */
   readonly root: string;
   readonly daemonId: Ulid;
   readonly trustDomain: string;
-  /** host:port of the pairing listener. */
+  /** host:port of the pairing listener, where it was at pairing. */
   readonly address: string;
   /** PKCS #8 DER of the P-256 key that was made here. */
   readonly tlsKey: Uint8Array;
@@ -33,9 +35,9 @@ export interface PendingEnrollment extends EnrollmentBase {
 }
 
 /** Paired: everything that mutual TLS takes. */
-export interface PairedEnrollment extends EnrollmentBase {
+export interface PairedEnrollment extends EnrollmentBase, KnownEndpoints {
   readonly state: 'paired';
-  /** host:port of the node listener. */
+  /** host:port of the node listener, where it was at pairing. `nodeEndpoints` says where it is looked for. */
   readonly nodeAddress: string;
   /** host:port of the same services over QUIC, where the daemon serves it. */
   readonly quicAddress?: string;
@@ -77,7 +79,8 @@ export function isOfSameDaemon(known: Enrollment, other: Enrollment): boolean {
  * to be the first: between these only the person chooses.
  */
 export async function storeEnrollment(secrets: SecretStore, enrollment: Enrollment): Promise<void> {
-  const text = JSON.stringify(enrollment, (_key, value) =>
+  const { told: _, byHand: __, ...record } = { told: undefined, byHand: undefined, ...enrollment };
+  const text = JSON.stringify(record, (_key, value) =>
     value instanceof Uint8Array ? { bytes: Buffer.from(value).toString('base64') } : value,
   );
   const before = enrollment.state === 'paired' ? await secrets.list(prefix) : [];
@@ -99,6 +102,7 @@ export async function storeEnrollment(secrets: SecretStore, enrollment: Enrollme
 
 export async function dropEnrollment(secrets: SecretStore, enrollment: RecordKey): Promise<void> {
   await dropSecret(secrets, recordName(enrollment));
+  if (enrollment.state === 'paired') await dropEndpoints(secrets, enrollment.root);
   if (enrollment.state === 'paired' && (await storedDefault(secrets)) === enrollment.root)
     await dropSecret(secrets, defaultName);
 }
@@ -132,14 +136,6 @@ async function storedDefault(secrets: SecretReader): Promise<string | undefined>
   }
 }
 
-async function dropSecret(secrets: SecretStore, name: string): Promise<void> {
-  try {
-    await secrets.delete(name);
-  } catch (error) {
-    if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
-  }
-}
-
 /** All records, pending and paired. @throws SECRET_CORRUPT */
 export async function loadEnrollments(secrets: SecretReader): Promise<Enrollment[]> {
   const enrollments: Enrollment[] = [];
@@ -150,7 +146,9 @@ export async function loadEnrollments(secrets: SecretReader): Promise<Enrollment
         typeof value?.bytes === 'string' ? new Uint8Array(Buffer.from(value.bytes, 'base64')) : value,
       );
       if (recordName(enrollment) !== name) throw new RangeError('it is of another root');
-      enrollments.push(enrollment);
+      const isPaired = enrollment.state === 'paired';
+      const endpoints = isPaired ? await loadEndpoints(secrets, enrollment.root) : {};
+      enrollments.push(Object.assign(enrollment, endpoints));
     } catch (cause) {
       throw new IdentityError(
         'SECRET_CORRUPT',

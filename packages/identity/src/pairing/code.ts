@@ -2,6 +2,7 @@
 
 import { bytesToHex, hexToBytes } from '@noble/curves/utils.js';
 import type { PairingCrypto } from '../crypto/port.ts';
+import { isCanonicalEndpoint } from '../endpoint.ts';
 import { IdentityError } from '../errors.ts';
 
 const slotDigits = 3;
@@ -97,7 +98,7 @@ function parseQrUri(text: string): PairingCode {
     secret: fromBase64url(secret!, qrSecretBytes),
     rootFingerprint: fromBase64url(root!, fingerprintBytes),
   };
-  if (!isAddress(code.address)) throw malformed();
+  if (!isCanonicalEndpoint(code.address)) throw malformed();
   const { address: at, slot: named, rootFingerprint } = code;
   if (formatQrUri(at, bytesToHex(named), code.secret, rootFingerprint) !== text) throw malformed();
   return code;
@@ -112,12 +113,6 @@ function decodeAddress(text: string): string {
   } catch {
     throw malformed();
   }
-}
-
-/** host:port; IPv6 in brackets. */
-export function isAddress(text: string): boolean {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]{1,253})):([0-9]{1,5})$/.exec(text);
-  return match !== null && Number(match[3]) >= 1 && Number(match[3]) <= 65535;
 }
 
 function base64url(bytes: Uint8Array): string {

@@ -13,6 +13,7 @@ import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { checkIdentityKey } from '../device/identity-key.ts';
 import type { Ulid } from '../device-id.ts';
+import type { EndpointLists } from '../endpoint-lists.ts';
 import { IdentityError } from '../errors.ts';
 import type { HostNames } from '../host-names.ts';
 import type { PairingLimits } from '../limits.ts';
@@ -82,6 +83,8 @@ export interface AwaitUpdate {
   readonly nodePort?: number | undefined;
   /** Where the same services are over QUIC, if they are. */
   readonly quicPort?: number | undefined;
+  /** Where devices reach the daemon, if it says so; set as the ports are. */
+  readonly endpoints?: EndpointLists | undefined;
   /** How long after its arrival the certificate is best renewed, ms; 0 or absent: whenever. */
   readonly renewAfterMs?: number;
 }

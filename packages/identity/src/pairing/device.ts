@@ -6,6 +6,7 @@ import { readAuthorityCertificate } from '../certificate/peer-certificate.ts';
 import { TlsKey } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
+import { dropEndpoints, storeToldEndpoints } from '../device/endpoints.ts';
 import {
   dropEnrollment,
   type PairedEnrollment,
@@ -13,6 +14,7 @@ import {
   storeEnrollment,
 } from '../device/enrollment.ts';
 import type { DeviceIdentity } from '../device/identity.ts';
+import { withPort } from '../endpoint.ts';
 import { IdentityError } from '../errors.ts';
 import { clockToleranceMs } from '../limits.ts';
 import type { DeviceKind } from '../registry/port.ts';
@@ -178,24 +180,22 @@ export async function awaitPairing(
     const paired: PairedEnrollment = {
       ...common,
       state: 'paired',
-      nodeAddress: sameHost(pending.address, update.nodePort ?? DEFAULT_NODE_PORT),
-      ...(update.quicPort !== undefined && { quicAddress: sameHost(pending.address, update.quicPort) }),
+      nodeAddress: withPort(pending.address, update.nodePort ?? DEFAULT_NODE_PORT),
+      ...(update.quicPort !== undefined && { quicAddress: withPort(pending.address, update.quicPort) }),
       certificateChain: update.certificateChain,
       trustBundle: update.trustBundle,
       receivedAt: device.clock.now().getTime(),
       renewAfterMs: update.renewAfterMs ?? 0,
     };
     await storeEnrollment(secrets, paired);
-    return paired;
+    // What was set by hand before is about where the daemon was then.
+    await dropEndpoints(secrets, paired.root);
+    return storeToldEndpoints(secrets, paired, update.endpoints);
   }
   throw new IdentityError(
     'UNREACHABLE',
     'The daemon ended the wait without a decision. Run the same command again.',
   );
-}
-
-function sameHost(address: string, port: number): string {
-  return `${address.slice(0, address.lastIndexOf(':'))}:${port}`;
 }
 
 function checkClock(now: Date, hello: DaemonHello): void {

@@ -10,6 +10,7 @@ import type { Clock } from '../clock.ts';
 import { type CloneWatch, usableSerial } from '../cloning.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { type DeviceId, parseDeviceId, type Ulid } from '../device-id.ts';
+import type { EndpointLists } from '../endpoint-lists.ts';
 import { IdentityError } from '../errors.ts';
 import type { HostNames } from '../host-names.ts';
 import type { PairingLimits } from '../limits.ts';
@@ -29,6 +30,8 @@ export interface RenewalReply {
   readonly trustBundle: readonly Uint8Array[];
   /** How long after its arrival the device is asked to renew it, ms; 0 or absent: as it likes. */
   readonly renewAfterMs?: number;
+  /** Where devices reach the daemon; set by the server that carries the call. */
+  readonly endpoints?: EndpointLists | undefined;
 }
 
 /** A new TLS key, and that the device holds it and its identity key. */

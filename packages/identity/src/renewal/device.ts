@@ -6,6 +6,7 @@ import { checkIssuedChain } from '../certificate/issued-chain.ts';
 import { readPeerCertificate } from '../certificate/peer-certificate.ts';
 import { TlsKey } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
+import { storeToldEndpoints } from '../device/endpoints.ts';
 import { type PairedEnrollment, storeEnrollment } from '../device/enrollment.ts';
 import type { DeviceIdentity } from '../device/identity.ts';
 import { hasCode } from '../errors.ts';
@@ -65,8 +66,8 @@ export async function recoverCertificate(
 }
 
 const roomName = 'renewal/room';
-/** More than an enrollment has. */
-const roomBytes = 16 * 1024;
+/** More than an enrollment and its endpoints have. */
+const roomBytes = 32 * 1024;
 
 /**
  * Holds the space that the answer takes while it is asked for: a device whose disk is full does not ask for certificates
@@ -153,5 +154,5 @@ async function adopt(
     renewAfterMs: reply.renewAfterMs ?? 0,
   };
   await storeEnrollment(device.secrets, renewed);
-  return renewed;
+  return storeToldEndpoints(device.secrets, renewed, reply.endpoints);
 }

@@ -1,10 +1,9 @@
 // The client side over @currentspace/http3.
 
 import { X509Certificate } from 'node:crypto';
-import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
 import type { QuicStream as LibraryStream, QuicClientSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
+import { dialAddresses } from '@palyra/rpc';
 import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
 import {
   type QuicClientConnection,
@@ -23,9 +22,28 @@ import { QuicheStream } from './stream.ts';
 const streamLimitPollMs = 5;
 
 export async function dial(options: QuicDialOptions, runtime: QuicheRuntime): Promise<QuicClientConnection> {
+  // Before anything is asked of a name.
+  loadLibrary();
+  return dialAddresses(
+    options.host,
+    (address, over) => {
+      const signal = options.signal ? AbortSignal.any([options.signal, over]) : over;
+      return dialOne(address, { ...options, signal }, runtime);
+    },
+    (late) => late.close(),
+  );
+}
+
+async function dialOne(
+  address: string,
+  options: QuicDialOptions,
+  runtime: QuicheRuntime,
+): Promise<QuicClientConnection> {
+  // The library's server does not answer there (docs/quic.md, 5), and silence takes seconds.
+  if (address.includes('%'))
+    throw new IdentityError('UNREACHABLE', 'QUIC does not reach link-local addresses. HTTP/2 does.');
   const library = loadLibrary();
   const limits = resolveQuicLimits(options.limits);
-  const address = await resolve(options.host);
   const { tls } = options;
 
   let close: LibraryClose | undefined;
@@ -83,15 +101,6 @@ function watchHandshake(session: QuicClientSession): { done: boolean } {
     inner.call(session);
   };
   return handshake;
-}
-
-async function resolve(host: string): Promise<string> {
-  if (isIP(host)) return host;
-  try {
-    return (await lookup(host)).address;
-  } catch (cause) {
-    throw new IdentityError('UNREACHABLE', `The name ${host} cannot be resolved.`, { cause });
-  }
 }
 
 class QuicheClientConnection implements QuicClientConnection {

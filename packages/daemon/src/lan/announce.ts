@@ -1,0 +1,241 @@
+// Answers who looks for daemons on the local network (RFC 6762). Says what a port scan would say as well, and a trust domain.
+// Whatever goes wrong here leaves the daemon as it is.
+
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { BlockList } from 'node:net';
+import { IdentityError, reasonOf } from '@palyra/identity';
+import dnsPacket, { type Answer, type DecodedPacket } from 'dns-packet';
+import { type Family, type LanInterface, lanInterfaces } from './interfaces.ts';
+import {
+  type Announced,
+  asksFor,
+  asksForServices,
+  decodePacket,
+  multicastGroups,
+  multicastPort,
+  recordsOf,
+  serviceRecord,
+} from './records.ts';
+
+export interface AnnouncerOptions extends Announced {
+  /** That the pairing listener binds: one that is no wildcard is the only one that is announced. */
+  readonly host: string;
+  /** Told once of what keeps it from announcing. */
+  readonly onError: (error: unknown, where: string) => void;
+}
+
+/** How often interfaces are looked at, ms. */
+const lookMs = 5_000;
+/** RFC 6762, 6: the same is not multicast twice within a second; 8.3: nor announced. */
+const apartMs = 1_000;
+/** Answers to single askers within `apartMs`, of all interfaces. */
+const maxUnicast = 20;
+/** RFC 6762, 6.7: whoever asks from another port has no cache to keep in order. */
+const legacyLives = { hostS: 10, otherS: 10 };
+
+export class LanAnnouncer {
+  readonly #options: AnnouncerOptions;
+  readonly #speakers = new Map<Family, Speaker>();
+  readonly #timer: NodeJS.Timeout;
+  #told = false;
+  #closed = false;
+  #looking: Promise<void>;
+
+  /** Begins by itself; never throws and never waits. */
+  constructor(options: AnnouncerOptions) {
+    this.#options = options;
+    this.#looking = this.#look();
+    this.#timer = setInterval(() => {
+      this.#looking = this.#looking.then(() => this.#look());
+    }, lookMs).unref();
+  }
+
+  /** Says that the daemon leaves. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#looking;
+    await Promise.all([...this.#speakers.values()].map((each) => each.close()));
+  }
+
+  /** Takes up interfaces that have come. */
+  async #look(): Promise<void> {
+    if (this.#closed) return;
+    const interfaces = announcedOn(this.#options.host);
+    for (const family of ['IPv4', 'IPv6'] as const) {
+      const own = interfaces.filter((each) => each.family === family);
+      try {
+        let speaker = this.#speakers.get(family);
+        if (!speaker && own.length > 0) {
+          speaker = await Speaker.open(family, this.#options);
+          this.#speakers.set(family, speaker);
+        }
+        speaker?.hold(own);
+      } catch (cause) {
+        this.#tell(cause);
+      }
+    }
+  }
+
+  #tell(cause: unknown): void {
+    if (this.#told) return;
+    this.#told = true;
+    const message = `This daemon cannot be found by devices on the local network: ${reasonOf(cause)}. They need its address. To switch it off: "announce": false in config.json.`;
+    this.#options.onError(new IdentityError('UNREACHABLE', message, { cause }), 'announcing');
+  }
+}
+
+/** A listener of one address is announced where that is. */
+function announcedOn(host: string): LanInterface[] {
+  const all = lanInterfaces();
+  if (host === '::') return all;
+  if (host === '0.0.0.0') return all.filter(({ family }) => family === 'IPv4');
+  return all
+    .map((each) => ({ ...each, addresses: each.addresses.filter(({ address }) => address === host) }))
+    .filter(({ addresses }) => addresses.length > 0);
+}
+
+/** One family's socket. */
+class Speaker {
+  readonly #family: Family;
+  readonly #socket: Socket;
+  readonly #announced: Announced;
+  #interfaces: readonly LanInterface[] = [];
+  /** Multicasts go out one after the other: the interface is a setting of the socket. */
+  #sending = Promise.resolve();
+  #multicastAt = Number.NEGATIVE_INFINITY;
+  #next: NodeJS.Timeout | undefined;
+  #unicast = { since: 0, count: 0 };
+
+  static async open(family: Family, announced: Announced): Promise<Speaker> {
+    const isIpv4 = family === 'IPv4';
+    const socket = createSocket({ type: isIpv4 ? 'udp4' : 'udp6', reuseAddr: true, ipv6Only: !isIpv4 });
+    try {
+      await once(socket.bind({ port: multicastPort, address: isIpv4 ? '0.0.0.0' : '::' }), 'listening');
+      socket.setMulticastTTL(255);
+    } catch (error) {
+      socket.close();
+      throw error;
+    }
+    return new Speaker(family, socket, announced);
+  }
+
+  private constructor(family: Family, socket: Socket, announced: Announced) {
+    this.#family = family;
+    this.#socket = socket.unref();
+    this.#announced = announced;
+    socket.on('error', () => {});
+    socket.on('message', (bytes, from) => this.#hear(bytes, from));
+  }
+
+  /** @throws what the kernel says of a group that cannot be joined; the other interfaces are held all the same. */
+  hold(interfaces: readonly LanInterface[]): void {
+    this.#interfaces = interfaces;
+    const failures: unknown[] = [];
+    for (const { handle } of interfaces) {
+      try {
+        this.#socket.addMembership(multicastGroups[this.#family], handle);
+        this.#multicastSoon();
+      } catch (error) {
+        // What it is a member of, it says in this way; one that went and came back has to be joined anew.
+        if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#next);
+    this.#multicast({ hostS: 0, otherS: 0 });
+    await this.#sending;
+    this.#socket.close();
+  }
+
+  #hear(bytes: Buffer, from: RemoteInfo): void {
+    const packet = decodePacket(bytes);
+    if (packet?.type !== 'query') return;
+    const isAsked = asksFor(packet, this.#announced);
+    if (!isAsked && !asksForServices(packet)) return;
+    if (from.port === multicastPort) this.#multicastSoon();
+    else this.#answer(packet, from);
+  }
+
+  /** To one asker, who has to be on the network of an interface: an answer is larger than its question. */
+  #answer(query: DecodedPacket, from: RemoteInfo): void {
+    const at = this.#interfaces.find((each) => isNeighbour(each, from.address));
+    if (!at || !this.#mayAnswer()) return;
+    const answers = [...this.#records(at, legacyLives), serviceRecord].map((each) => ({
+      ...each,
+      flush: false,
+    }));
+    const { questions, id } = query;
+    const answer = dnsPacket.encode({
+      type: 'response',
+      id,
+      flags: dnsPacket.AUTHORITATIVE_ANSWER,
+      questions,
+      answers,
+    });
+    this.#socket.send(answer, from.port, from.address, () => {});
+  }
+
+  #mayAnswer(): boolean {
+    const now = performance.now();
+    if (now - this.#unicast.since > apartMs) this.#unicast = { since: now, count: 0 };
+    this.#unicast.count += 1;
+    return this.#unicast.count <= maxUnicast;
+  }
+
+  #multicastSoon(): void {
+    if (this.#next) return;
+    const waitMs = Math.max(0, this.#multicastAt + apartMs - performance.now());
+    this.#next = setTimeout(() => {
+      this.#next = undefined;
+      this.#multicast();
+    }, waitMs).unref();
+  }
+
+  #multicast(lives?: { readonly hostS: number; readonly otherS: number }): void {
+    this.#multicastAt = performance.now();
+    for (const at of this.#interfaces) {
+      const answers = [...this.#records(at, lives), ...(lives ? [] : [serviceRecord])];
+      const packet = dnsPacket.encode({ type: 'response', flags: dnsPacket.AUTHORITATIVE_ANSWER, answers });
+      this.#sending = this.#sending.then(() => this.#send(packet, at));
+    }
+  }
+
+  /** An interface that has gone meanwhile has nobody to hear. */
+  #send(packet: Buffer, { handle }: LanInterface): Promise<void> {
+    return new Promise((resolve) => {
+      try {
+        this.#socket.setMulticastInterface(handle);
+        this.#socket.send(packet, multicastPort, multicastGroups[this.#family], () => resolve());
+      } catch {
+        resolve();
+      }
+    });
+  }
+
+  #records(
+    { addresses }: LanInterface,
+    lives?: { readonly hostS: number; readonly otherS: number },
+  ): Answer[] {
+    return recordsOf(
+      this.#announced,
+      addresses.map(({ address }) => address),
+      lives,
+    );
+  }
+}
+
+function isNeighbour({ family, name, addresses }: LanInterface, address: string): boolean {
+  const [plain, zone] = address.split('%') as [string, string?];
+  if (zone !== undefined && zone !== name) return false;
+  const subnets = new BlockList();
+  for (const { cidr } of addresses) {
+    const [network, bits] = cidr?.split('/') ?? [];
+    if (network && bits) subnets.addSubnet(network, Number(bits), family === 'IPv4' ? 'ipv4' : 'ipv6');
+  }
+  return subnets.check(plain, family === 'IPv4' ? 'ipv4' : 'ipv6');
+}

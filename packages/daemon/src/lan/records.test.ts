@@ -1,0 +1,85 @@
+// What an answer from the network may look like, whoever sent it.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import dnsPacket, { type Answer } from 'dns-packet';
+import fc from 'fast-check';
+import { asksFor, asksForServices, decodePacket, readAnswer, recordsOf, serviceName } from './records.ts';
+
+const daemon = { daemonId: '01M86AT7C9B52AYE27TEK0RG45', trustDomain: 'home.example.internal', port: 7443 };
+const read = (answers: readonly Answer[]) =>
+  readAnswer(decodePacket(dnsPacket.encode({ type: 'response', answers: [...answers] }))!, 'eth0');
+
+test('what a daemon says is what a device reads, with the likeliest of its addresses', () => {
+  for (const [addresses, address] of [
+    [['fe80::1', '2001:db8::1', '192.0.2.1'], '192.0.2.1:7443'],
+    [['fe80::1', '2001:db8::1'], '[2001:db8::1]:7443'],
+    [['fe80::1'], '[fe80::1%eth0]:7443'],
+  ] as const)
+    assert.deepEqual(read(recordsOf(daemon, addresses)), [{ trustDomain: daemon.trustDomain, address }]);
+});
+
+test('a daemon that leaves, or has no address, is none', () => {
+  assert.deepEqual(read(recordsOf(daemon, ['192.0.2.1'], { hostS: 0, otherS: 0 })), []);
+  assert.deepEqual(read(recordsOf(daemon, [])), []);
+});
+
+test('a trust domain that is none is not shown, whatever is in it', () => {
+  for (const trustDomain of [
+    '',
+    'EVIL',
+    '\u001b[2J',
+    '\u202e',
+    'a b',
+    'a\nb',
+    'x'.repeat(250),
+    '"; rm -rf /',
+  ])
+    assert.deepEqual(
+      read(recordsOf({ ...daemon, trustDomain }, ['192.0.2.1'])),
+      [],
+      JSON.stringify(trustDomain),
+    );
+});
+
+test('port 0, a missing record and another service are left out', () => {
+  assert.deepEqual(read(recordsOf({ ...daemon, port: 0 }, ['192.0.2.1'])), []);
+  const whole = recordsOf(daemon, ['192.0.2.1']);
+  for (const at of whole.keys()) assert.deepEqual(read(whole.filter((_, index) => index !== at)), []);
+  assert.deepEqual(
+    read(whole.map((each) => (each.name === serviceName ? { ...each, name: '_ipp._tcp.local' } : each))),
+    [],
+  );
+});
+
+test('of a packet with a thousand daemons, a few are looked at', () => {
+  const many = Array.from({ length: 1000 }, (_, at) =>
+    recordsOf({ ...daemon, daemonId: `${daemon.daemonId.slice(0, -4)}${1000 + at}` }, ['192.0.2.1']),
+  ).flat();
+  const packet = dnsPacket.encode({ type: 'response', answers: many.slice(0, 400) });
+  assert.equal(decodePacket(packet), undefined, 'it is too long');
+  assert.ok(readAnswer(dnsPacket.decode(packet), 'eth0').length <= 16);
+});
+
+test('no bytes do more than be no answer', () => {
+  const good = dnsPacket.encode({ type: 'response', answers: recordsOf(daemon, ['192.0.2.1']) });
+  const changes = fc.array(fc.tuple(fc.nat({ max: good.length - 1 }), fc.nat({ max: 255 })), {
+    maxLength: 8,
+  });
+  fc.assert(
+    fc.property(fc.oneof(fc.uint8Array({ maxLength: 600 }), changes), (input) => {
+      const bytes = Buffer.from(good);
+      if (Array.isArray(input)) for (const [at, value] of input) bytes[at] = value;
+      const packet = decodePacket(Array.isArray(input) ? bytes : Buffer.from(input));
+      if (!packet) return;
+      asksFor(packet, daemon);
+      asksForServices(packet);
+      for (const { trustDomain, address } of readAnswer(packet, 'eth0'))
+        assert.match(
+          `${trustDomain} ${address}`,
+          /^[a-z0-9._-]+ (?:[0-9.]+|\[[0-9a-f:.]+(?:%eth0)?\]):[0-9]+$/,
+        );
+    }),
+    { numRuns: 2_000 },
+  );
+});

@@ -1,0 +1,140 @@
+// What a daemon says about itself on the local network, and what a device reads of such answers: DNS-SD (RFC 6763) in
+// multicast DNS (RFC 6762). Nothing of it is proven. Whoever answers here still has to know the code, and to be known by the
+// operator's words.
+
+import { isIP, isIPv4 } from 'node:net';
+import { formatEndpoint, parseTrustDomain } from '@palyra/identity';
+import dnsPacket, { type Answer, type DecodedPacket, type Packet } from 'dns-packet';
+
+export const multicastPort = 5353;
+export const multicastGroups = { IPv4: '224.0.0.251', IPv6: 'ff02::fb' } as const;
+export const serviceName = '_palyra._tcp.local';
+const allServices = '_services._dns-sd._udp.local';
+const trustDomainKey = 'td=';
+
+/** Longer ones are not looked at. */
+const maxPacketBytes = 9_000;
+const maxRecords = 64;
+/** RFC 6762, 10. */
+const [hostLifeS, otherLifeS] = [120, 4_500];
+
+export interface Announced {
+  readonly daemonId: string;
+  readonly trustDomain: string;
+  /** Of the pairing listener. */
+  readonly port: number;
+}
+
+/** Both contain the daemon's id, so nobody else has them and nothing has to be probed. */
+const namesOf = (daemonId: string) => ({
+  instance: `Palyra ${daemonId.slice(-8)}.${serviceName}`,
+  host: `palyra-${daemonId.toLowerCase()}.local`,
+});
+
+/** @param lives 0: the daemon is leaving. */
+export function recordsOf(
+  { daemonId, trustDomain, port }: Announced,
+  addresses: readonly string[],
+  lives: { readonly hostS: number; readonly otherS: number } = { hostS: hostLifeS, otherS: otherLifeS },
+): Answer[] {
+  const { instance, host } = namesOf(daemonId);
+  const ofHost = { name: host, ttl: lives.hostS, flush: true };
+  return [
+    { type: 'PTR', name: serviceName, ttl: lives.otherS, data: instance },
+    {
+      type: 'SRV',
+      name: instance,
+      ttl: lives.hostS,
+      flush: true,
+      data: { target: host, port, priority: 0, weight: 0 },
+    },
+    {
+      type: 'TXT',
+      name: instance,
+      ttl: lives.otherS,
+      flush: true,
+      data: [`${trustDomainKey}${trustDomain}`],
+    },
+    ...addresses.map((data): Answer => ({ ...ofHost, type: isIPv4(data) ? 'A' : 'AAAA', data })),
+  ];
+}
+
+/** Whether a question is about this daemon. */
+export function asksFor(packet: Packet, { daemonId }: Announced): boolean {
+  const { instance, host } = namesOf(daemonId);
+  const own = [serviceName, instance, host].map((each) => each.toLowerCase());
+  return (packet.questions ?? []).some(({ name }) => own.includes(name.toLowerCase()));
+}
+
+/** Whether it is asked which services there are. */
+export function asksForServices(packet: Packet): boolean {
+  return (packet.questions ?? []).some(({ name }) => name.toLowerCase() === allServices);
+}
+
+export const serviceRecord: Answer = { type: 'PTR', name: allServices, ttl: otherLifeS, data: serviceName };
+
+/** Undefined for what is no packet of DNS. */
+export function decodePacket(bytes: Buffer): DecodedPacket | undefined {
+  if (bytes.length > maxPacketBytes) return undefined;
+  try {
+    return dnsPacket.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+export const encodeQuery = (): Buffer =>
+  dnsPacket.encode({ type: 'query', questions: [{ type: 'PTR', name: serviceName }] });
+
+export interface FoundDaemon {
+  readonly trustDomain: string;
+  /** host:port of its pairing listener; of several, the one that is likeliest to be reached. */
+  readonly address: string;
+}
+
+/**
+ * The daemons of one answer. What does not look like an answer of ours is left out.
+ * @param zone of the interface that it came by.
+ */
+export function readAnswer(packet: DecodedPacket, zone: string): FoundDaemon[] {
+  const records = [...(packet.answers ?? []), ...(packet.additionals ?? [])].slice(0, maxRecords);
+  const found: FoundDaemon[] = [];
+  for (const record of records) {
+    if (record.type !== 'PTR' || !isSame(record.name, serviceName) || record.ttl === 0) continue;
+    const trustDomain = trustDomainOf(records, record.data);
+    const address = addressOf(records, record.data, zone);
+    if (trustDomain && address) found.push({ trustDomain, address });
+  }
+  return found;
+}
+
+function trustDomainOf(records: readonly Answer[], instance: string): string | undefined {
+  for (const record of records) {
+    if (record.type !== 'TXT' || !isSame(record.name, instance)) continue;
+    const texts = [record.data].flat().map((each) => each.toString());
+    const text = texts.find((each) => each.startsWith(trustDomainKey))?.slice(trustDomainKey.length);
+    try {
+      return text && parseTrustDomain(text);
+    } catch {
+      return undefined;
+    }
+  }
+  return undefined;
+}
+
+function addressOf(records: readonly Answer[], instance: string, zone: string): string | undefined {
+  const service = records.find((each) => each.type === 'SRV' && isSame(each.name, instance));
+  if (service?.type !== 'SRV') return undefined;
+  const { target, port } = service.data;
+  if (port === 0) return undefined;
+  const hosts = records.flatMap((each) =>
+    (each.type === 'A' || each.type === 'AAAA') && isSame(each.name, target) && isIP(each.data)
+      ? [each.data]
+      : [],
+  );
+  const isLocal = (host: string) => /^fe[89ab]/i.test(host);
+  const host = hosts.find(isIPv4) ?? hosts.find((each) => !isLocal(each)) ?? hosts[0];
+  return host && formatEndpoint({ host: isLocal(host) ? `${host}%${zone}` : host, port });
+}
+
+const isSame = (one: string, other: string) => one.toLowerCase() === other.toLowerCase();

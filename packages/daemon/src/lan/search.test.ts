@@ -1,0 +1,52 @@
+// Real multicast on this machine: a flood of answers, and an asker who is told.
+
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import test from 'node:test';
+import dnsPacket from 'dns-packet';
+import { LanAnnouncer } from './announce.ts';
+import { lanInterfaces } from './interfaces.ts';
+import { multicastGroups, multicastPort, recordsOf } from './records.ts';
+import { searchLan } from './search.ts';
+
+const daemon = { daemonId: '01M86AT7C9B52AYE27TEK0RG45', trustDomain: 'home.example.internal', port: 7443 };
+const network = lanInterfaces().find(({ family }) => family === 'IPv4');
+const skip = !network && 'NOT TESTED: this machine has no network';
+const { signal } = new AbortController();
+
+test('whoever answers a thousand times takes a few places, and no memory or time', { skip }, async (t) => {
+  const forger = createSocket({ type: 'udp4', reuseAddr: true });
+  t.after(() => forger.close());
+  await once(forger.bind(multicastPort), 'listening');
+  forger.addMembership(multicastGroups.IPv4, network!.handle);
+  forger.on('message', (_, from) => {
+    if (from.port === multicastPort) return;
+    for (let at = 0; at < 1000; at += 1) {
+      const answers = recordsOf({ ...daemon, port: 1 + at }, ['192.0.2.1']);
+      forger.send(dnsPacket.encode({ type: 'response', answers }), from.port, from.address, () => {});
+    }
+  });
+  const found = await searchLan({ signal });
+  assert.ok(found.length > 0 && found.length <= 16, `${found.length}`);
+});
+
+test('a search that is interrupted ends', { skip }, async () => {
+  await assert.rejects(searchLan({ signal: AbortSignal.abort(new Error('Ctrl-C')) }), /abort|Ctrl-C/i);
+});
+
+test('a listener of one address is announced with that, and one of loopback is not', { skip }, async (t) => {
+  const errors: unknown[] = [];
+  const onError = (error: unknown) => errors.push(error);
+  const [own, hidden] = [
+    new LanAnnouncer({ ...daemon, host: network!.handle, onError }),
+    new LanAnnouncer({ ...daemon, trustDomain: 'hidden.internal', host: '127.0.0.1', onError }),
+  ];
+  t.after(() => Promise.all([own.close(), hidden.close()]));
+  const found = await searchLan({ signal });
+  assert.deepEqual(
+    found.filter(({ trustDomain }) => /^(?:home\.example|hidden)\.internal$/.test(trustDomain)),
+    [{ trustDomain: daemon.trustDomain, address: `${network!.handle}:7443` }],
+  );
+  assert.deepEqual(errors, []);
+});

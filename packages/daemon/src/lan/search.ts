@@ -1,0 +1,84 @@
+// Which daemons answer on the local network: one question by multicast from a port of its own, which is answered to that
+// port (RFC 6762, 5.1). Everything here is a stranger's word, and there is only so much of it that is listened to.
+
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type LanInterface, lanInterfaces } from './interfaces.ts';
+import {
+  decodePacket,
+  encodeQuery,
+  type FoundDaemon,
+  multicastGroups,
+  multicastPort,
+  readAnswer,
+} from './records.ts';
+
+export interface LanSearchOptions {
+  readonly signal: AbortSignal;
+  /** How long answers are waited for, ms. Default 1500. */
+  readonly waitMs?: number;
+}
+
+const defaultWaitMs = 1_500;
+/** Asked once more after this: a packet may be lost. */
+const againMs = 500;
+const maxFound = 16;
+/** Of one search. */
+const maxPackets = 256;
+
+/**
+ * @returns the daemons in the order in which they answered; none where nothing can be asked. One that answered on several
+ *   networks is there with an address of each.
+ */
+export async function searchLan({
+  signal,
+  waitMs = defaultWaitMs,
+}: LanSearchOptions): Promise<FoundDaemon[]> {
+  const found = new Map<string, FoundDaemon>();
+  let packets = 0;
+  const take = (bytes: Buffer, zone: string) => {
+    packets += 1;
+    if (packets > maxPackets) return;
+    const packet = decodePacket(bytes);
+    if (packet?.type !== 'response') return;
+    for (const daemon of readAnswer(packet, zone))
+      if (found.size < maxFound) found.set(`${daemon.trustDomain} ${daemon.address}`, daemon);
+  };
+  const opened = await Promise.all(lanInterfaces().map((each) => open(each, take)));
+  const asking = opened.filter((each) => each !== undefined);
+  try {
+    for (const left of [againMs, waitMs - againMs]) {
+      for (const { socket, at } of asking)
+        socket.send(encodeQuery(), multicastPort, groupOf(at), () => {
+          // An interface without a route for it has no neighbours.
+        });
+      await sleep(Math.max(left, 0), undefined, { signal });
+    }
+  } finally {
+    for (const { socket } of asking) socket.close();
+  }
+  return [...found.values()];
+}
+
+const groupOf = ({ family, name }: LanInterface) =>
+  family === 'IPv4' ? multicastGroups.IPv4 : `${multicastGroups.IPv6}%${name}`;
+
+async function open(
+  at: LanInterface,
+  take: (bytes: Buffer, zone: string) => void,
+): Promise<{ readonly socket: Socket; readonly at: LanInterface } | undefined> {
+  const isIpv4 = at.family === 'IPv4';
+  const socket = createSocket({ type: isIpv4 ? 'udp4' : 'udp6', ipv6Only: !isIpv4 });
+  try {
+    socket.on('message', (bytes) => take(bytes, at.name));
+    await once(socket.bind({ address: isIpv4 ? at.handle : '::', port: 0, exclusive: true }), 'listening');
+    socket.setMulticastInterface(at.handle);
+    socket.setMulticastTTL(255);
+    socket.on('error', () => {});
+    return { socket, at };
+  } catch {
+    socket.close();
+    return undefined;
+  }
+}
