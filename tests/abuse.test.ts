@@ -195,9 +195,9 @@ const floods: readonly {
     stays: true,
   },
   {
-    what: 'more streams than it may open',
+    what: 'more calls than find room',
     pieces: () => repeat(most / 10, (index) => request(index, headerBlock(), endHeaders)),
-    counted: ['protocol_error'],
+    counted: ['flood'],
   },
 ];
 
