@@ -18,6 +18,8 @@ export interface Rounds {
 export interface SoakOptions {
   /** Of a soak. */
   readonly rounds: number;
+  /** Of `npm test`. Default: a tenth. */
+  readonly tested?: number;
   readonly skip?: string | false;
 }
 
@@ -28,10 +30,10 @@ const givenSeed = process.env.PALYRA_SEED;
 /** @param name of what each round does, and what holds after it. */
 export function soakTest(
   name: string,
-  { rounds, skip = false }: SoakOptions,
+  { rounds, tested = Math.ceil(rounds / 10), skip = false }: SoakOptions,
   play: (t: TestContext, rounds: Rounds) => Promise<void>,
 ): void {
-  const count = told === undefined ? Math.ceil(rounds / 10) : told === '' ? rounds : Number(told);
+  const count = told === undefined ? tested : told === '' ? rounds : Number(told);
   test(name, { skip }, async (t) => {
     const seed = givenSeed === undefined ? randomInt(2 ** 32) : Number(givenSeed);
     t.diagnostic(`${count} rounds, seed ${seed}`);
