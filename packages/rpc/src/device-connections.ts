@@ -64,9 +64,8 @@ export class DeviceConnections {
   }
 
   /**
-   * @param certificate of the peer; TLS has proven that it holds the key.
-   * @param shut ends the connection; its calls have been told by then.
-   * @param refused told when a call was refused because the certificate does not hold.
+   * @param options `certificate` of the peer; TLS has proven that it holds the key. `shut` ends the connection; its calls
+   *   have been told by then. `refused` is told when a call was refused because the certificate does not hold.
    */
   add(options: {
     readonly transport: DevicePeer['transport'];

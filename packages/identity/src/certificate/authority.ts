@@ -134,7 +134,7 @@ export class CertificateAuthority {
   }
 
   /**
-   * @param request.dnsNames, request.ipAddresses beside the trust domain and `localhost`, which every daemon has.
+   * @param request `dnsNames` and `ipAddresses` beside the trust domain and `localhost`, which every daemon has.
    * @throws as `makeFacts`; MESSAGE_INVALID for a name that cannot stand in a certificate.
    */
   async issueDaemon(request: {

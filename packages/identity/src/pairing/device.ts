@@ -144,7 +144,7 @@ export async function requestPairing(
  * From the waiting request to the pinned mTLS identity. May be called again, on a new channel, after any interruption.
  * @param peer on the channel of the pairing, or on one that was dialled for the pinned root: the answer is believed because
  *   of it.
- * @param onState told each state as the daemon reports it.
+ * @param options `onState`: told each state as the daemon reports it.
  * @throws PAIRING_REJECTED, PAIRING_EXPIRED (the request is forgotten), CERTIFICATE_INVALID, and what the daemon answers.
  */
 export async function awaitPairing(
