@@ -40,6 +40,8 @@ for (const [library, debian] of [
 ] as const)
   if (!existsSync(`/usr/share/gocode/src/google.golang.org/${library}`)) missing.push(debian);
 if (missing.length > 0) install(missing);
+const { buildAllGo } = await import('../tests/testing/go-program.ts');
+buildAllGo();
 
 const words = process.argv.slice(2);
 const given = words.filter((each) => !each.startsWith('--'));

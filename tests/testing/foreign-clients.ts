@@ -3,22 +3,16 @@
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import process from 'node:process';
 import { text } from 'node:stream/consumers';
 import { certificatesToPem, type PairedEnrollment } from '@palyra/identity';
 import { credentialOf } from './bare-tls.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { buildGo, skipGo } from './go-program.ts';
 import { longestWaitMs } from './until.ts';
 
-/** Where Debian puts the sources of Go packages. */
-const gocode = '/usr/share/gocode';
 /** Debian's own: another python3 may come first in PATH, and would not find Debian's packages. */
 const python = '/usr/bin/python3';
 const sources = join(import.meta.dirname, '../foreign');
-const cache = join(import.meta.dirname, '../../node_modules/.cache/foreign');
 
 export interface ForeignClient {
   readonly name: 'grpc-go' | 'grpcio';
@@ -30,11 +24,8 @@ export interface ForeignClient {
 
 export const grpcGo: ForeignClient = {
   name: 'grpc-go',
-  skip:
-    (spawnSync('go', ['version'], { stdio: 'ignore' }).status !== 0 ||
-      !existsSync(join(gocode, 'src/google.golang.org/grpc'))) &&
-    'grpc-go is not here. Install it: sudo apt-get install golang-go golang-google-grpc-dev',
-  command: () => [builtGrpcGo()],
+  skip: skipGo,
+  command: () => [buildGo('grpc_go.go')],
 };
 
 export const grpcio: ForeignClient = {
@@ -44,32 +35,6 @@ export const grpcio: ForeignClient = {
     `${python} has no grpc. Install it: sudo apt-get install python3-grpcio`,
   command: () => [python, join(sources, 'grpcio.py')],
 };
-
-/** Built once for each state of its source: that takes some seconds. */
-function builtGrpcGo(): string {
-  const source = join(sources, 'grpc_go.go');
-  const program = join(
-    cache,
-    `grpc_go-${createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16)}`,
-  );
-  if (existsSync(program)) return program;
-  mkdirSync(cache, { recursive: true });
-  // Several test files may build it at one time.
-  const built = join(temporaryFolder(cache), 'grpc_go');
-  const { status, stderr } = spawnSync('go', ['build', '-o', built, source], {
-    encoding: 'utf8',
-    env: {
-      ...process.env,
-      GO111MODULE: 'off',
-      GOPATH: gocode,
-      GOCACHE: join(cache, 'go-build'),
-      GOFLAGS: '',
-    },
-  });
-  assert.equal(status, 0, stderr);
-  renameSync(built, program);
-  return program;
-}
 
 export interface Setup {
   readonly kind: 'load' | 'wave' | 'stream';

@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { hash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import process from 'node:process';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -21,22 +23,38 @@ const hasAll =
 export const skipGo: string | false =
   !hasAll && `Go is not here, or its gRPC. Install them: sudo apt-get install ${packages.join(' ')}`;
 
-/** What Go has compiled before, also for other test files and the next run. */
-const cache = join(import.meta.dirname, '../../node_modules/.cache/go-build');
+const sources = join(import.meta.dirname, '../foreign');
+/** Of all test files, and of the next run. */
+const cache = join(import.meta.dirname, '../../node_modules/.cache/go');
 
-/** @param source in tests/foreign. @returns the path of the program. */
+/**
+ * Builds it once for each state of its source. The first time Go compiles gRPC too, which takes a minute.
+ * @param source in tests/foreign.
+ * @returns the path of the program.
+ */
 export function buildGo(source: string): string {
-  const program = join(temporaryFolder(), basename(source, '.go'));
-  const { status, stderr } = spawnSync(
-    'go',
-    ['build', '-o', program, join(import.meta.dirname, '../foreign', source)],
-    {
-      encoding: 'utf8',
-      env: { ...process.env, GO111MODULE: 'off', GOPATH: gocode, GOCACHE: cache, GOFLAGS: '' },
-    },
+  const path = join(sources, source);
+  const program = join(
+    cache,
+    `${basename(source, '.go')}-${hash('sha256', readFileSync(path)).slice(0, 16)}`,
   );
+  if (existsSync(program)) return program;
+  mkdirSync(cache, { recursive: true });
+  // Several test files may build it at one time.
+  const built = join(temporaryFolder(cache), basename(program));
+  const { status, stderr } = spawnSync('go', ['build', '-o', built, path], {
+    encoding: 'utf8',
+    env: { ...process.env, GO111MODULE: 'off', GOPATH: gocode, GOCACHE: join(cache, 'build'), GOFLAGS: '' },
+  });
   assert.equal(status, 0, stderr);
+  renameSync(built, program);
   return program;
+}
+
+/** Before a run, because a test file that builds for so long says nothing meanwhile. */
+export function buildAllGo(): void {
+  if (skipGo) return;
+  for (const source of readdirSync(sources).filter((name) => name.endsWith('.go'))) buildGo(source);
 }
 
 /** Runs it with this on stdin. @returns the lines of JSON that it prints, as they come; undefined after the last. */

@@ -36,6 +36,7 @@ const device = {
   createdAtMs: BigInt(now),
   lastSeenMs: BigInt(now - 59 * 60_000),
   capabilities: ['echo'],
+  hostNames: ['kitchen.home.arpa'],
   revocationReason: '',
   cloneSeenMs: 0n,
   recoveryAskedMs: 0n,
