@@ -6,6 +6,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
+import { daemonService } from '../packages/cli/src/service.ts';
 import { systemdUnit } from '../packages/cli/src/systemd-unit.ts';
 import { installationFolder, installedExecutable, run, stageInstallation } from './stage-installation.ts';
 
@@ -31,7 +32,9 @@ try {
   place('usr/bin');
   symlinkSync(`..${installationFolder.slice('/usr'.length)}/bin/palyra`, join(root, 'usr/bin/palyra'));
   place('usr/lib/systemd/system');
-  const unit = systemdUnit({ scope: 'system', executable: installedExecutable, home: '/var/lib/palyra' });
+  const unit = systemdUnit(
+    daemonService({ scope: 'system', executable: installedExecutable, home: '/var/lib/palyra' }),
+  );
   writeFileSync(join(root, 'usr/lib/systemd/system/palyra.service'), unit);
   const documents = place('usr/share/doc/palyra');
   cpSync(join(repository, 'docs/operations.md'), join(documents, 'operations.md'));

@@ -3,15 +3,15 @@
 import assert from 'node:assert/strict';
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
-import { before, test } from 'node:test';
+import { test } from 'node:test';
 import { anyPorts, repository, run, unableWithout } from '../testing/installed.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 
 const unable = unableWithout({ dpkg: 'dpkg', adduser: 'adduser', sudo: 'sudo', unshare: 'util-linux' });
 
 let deb: string;
-before(() => {
-  if (unable) return;
+// A test, and no hook: it takes minutes.
+test('npm run deb', { skip: unable }, () => {
   const folder = temporaryFolder();
   run('npm', ['run', '--silent', 'deb', '--', folder]);
   [deb] = globSync(join(folder, '*.deb')) as [string];

@@ -4,15 +4,15 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, globSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { before, test } from 'node:test';
+import { test } from 'node:test';
 import { run, unableWithout } from '../testing/installed.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 
 const unable = unableWithout({ npm: 'npm', setpriv: 'util-linux' });
 
 let prefix: string;
-before(() => {
-  if (unable) return;
+// A test, and no hook: it takes minutes.
+test('npm run pack and npm install -g', { skip: unable }, () => {
   const packed = temporaryFolder();
   run('npm', ['run', '--silent', 'pack', '--', packed]);
   prefix = join(temporaryFolder(), 'usr');

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { anyPorts, repository, run, unableWithout } from '../testing/installed.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 
@@ -25,8 +25,8 @@ let config: {
   readonly Healthcheck: { readonly Test: readonly string[] };
 };
 
-before(() => {
-  if (unable) return;
+// A test, and no hook: it takes minutes.
+test('npm run image', { skip: unable }, () => {
   const folder = temporaryFolder();
   const storage = join(folder, 'storage.conf');
   writeFileSync(

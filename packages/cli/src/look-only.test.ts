@@ -40,6 +40,8 @@ const changes: ReadonlySet<string> = new Set([
   'daemon',
   'daemon install',
   'node run',
+  'node install',
+  'node uninstall',
   'node forget',
   'node use',
   'node exec',
