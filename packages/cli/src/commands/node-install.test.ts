@@ -50,6 +50,17 @@ test('the options of node run go into the unit, each as one word, and their fold
   assert.doesNotMatch(unit, /WatchdogSec|NotifyAccess/);
 });
 
+test('the unit of the machine needs no home of whoever prints it', async () => {
+  for (const service of ['daemon', 'node']) {
+    const { exitCode, stdout } = await runRecorded({
+      args: [service, 'install', '--print'],
+      userHome: undefined,
+    });
+    assert.equal(exitCode, 0);
+    assert.match(stdout, / --home \/var\/lib\/palyra/);
+  }
+});
+
 test('another user has another home, and no group or entry of ours', async (t) => {
   const root = await temporaryFolder(t);
   const args = ['node', 'install', '--root', root, '--run-as', 'root', '--home', '/var/lib/palyra-device'];

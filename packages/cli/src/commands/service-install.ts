@@ -43,14 +43,15 @@ export function withInstallOptions(command: Command): Command {
 
 /** @returns the part of a service that these options say. */
 export function placeOfService(
-  { invocation, home }: Cli,
+  cli: Cli,
   options: InstallOptions,
 ): Pick<Service, 'scope' | 'executable' | 'home'> {
-  const [node, script] = invocation.executable;
+  const [node, script] = cli.invocation.executable;
   return {
     scope: options.user ? 'user' : 'system',
     executable: [node, resolve(script)],
-    home: options.user || options.home ? home.path : join(stateFolder, 'palyra'),
+    // Whoever has no home of their own can print a unit all the same.
+    home: options.user || options.home ? cli.home.path : join(stateFolder, 'palyra'),
   };
 }
 
