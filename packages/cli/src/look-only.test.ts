@@ -54,6 +54,7 @@ const changes: ReadonlySet<string> = new Set([
   'pairing watch',
   'devices rename',
   'devices set-role',
+  'devices set-host-names',
   'devices revoke',
   'devices release',
   'renew',
