@@ -44,6 +44,7 @@ const changes: ReadonlySet<string> = new Set([
   'node uninstall',
   'node forget',
   'node use',
+  'node endpoints',
   'node exec',
   'daemon uninstall',
   'pair',
