@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
+import { stagePalyra } from './pack-palyra.ts';
 
 const repository = join(import.meta.dirname, '..');
 const target = process.argv[2];
@@ -31,6 +32,7 @@ try {
   const pages = join(staged, 'packages/console/dist');
   run('npm', ['run', 'build', '--silent', '-w', '@palyra/console', '--', '--outDir', pages]);
   if (!existsSync(join(pages, 'index.html'))) throw new Error(`The console was not built into ${pages}.`);
+  await stagePalyra(join(staged, 'packages/cli'), join(staged, 'packages/console'));
   mkdirSync(target, { recursive: true });
   run('npm', [
     'pack',

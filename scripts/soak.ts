@@ -1,5 +1,6 @@
 // `npm run soak -- [--rounds=N] [--seed=N] [FILE...]`: the tests of tests/soak with all their rounds, or N of each. Each
-// prints its seed. They run as in `npm test`, but one after the other and with hours to end.
+// prints its seed. They run as in `npm test`, but one after the other and with hours to end. So do those of
+// tests/installed, which build, download and install for minutes and which `npm test` does not run.
 // `npm run soak -- connections [OPTION...]`: soak/connections.ts, which is no test.
 
 import { spawnSync } from 'node:child_process';
@@ -22,7 +23,7 @@ const { values, positionals } = parseArgs({
 });
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
-const files = positionals.length > 0 ? positionals : globSync('tests/soak/*.test.ts').sort();
+const files = positionals.length > 0 ? positionals : globSync('tests/{soak,installed}/*.test.ts').sort();
 const isGood = await runTests(files, {
   bounds: { testMs: 120 * minutes, idleMs: 1 * minutes, fileMs: 240 * minutes },
   concurrency: 1,

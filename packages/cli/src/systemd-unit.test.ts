@@ -106,7 +106,7 @@ test('what is installed for the machine says what to run, and is removed again',
   assert.match(unit, /\nLoadCredential=master-key:\/etc\/palyra\/master-key\n/);
   assert.match(unit, /\nUser=palyra\n(.+\n)+StateDirectory=palyra\n/);
   const user = await readFile(join(root, 'etc/sysusers.d/palyra.conf'), 'utf8');
-  assert.equal(user, 'u palyra - "Palyra Identity daemon" /var/lib/palyra\n');
+  assert.equal(user, 'u palyra - "Palyra Identity" /var/lib/palyra\n');
   assert.equal((await run('uninstall')).exitCode, 0);
   const again = await run('uninstall', '--json');
   assert.equal(JSON.parse(again.stdout).error.code, 'NOTHING_FOUND');

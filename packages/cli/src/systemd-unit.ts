@@ -1,29 +1,16 @@
-// The systemd unit of a daemon: it may write its own folder, listen and dial, and nothing else.
+// The systemd unit of a service: it may write its own folder, listen and dial, and nothing else.
 
 import { basename, dirname } from 'node:path';
 import { CliError } from './failure.ts';
+import { type Service, serviceUser, stopSeconds } from './service.ts';
 
-export interface UnitOptions {
-  /** `system`: root's, with a user of its own. `user`: one person's, without root. */
-  readonly scope: 'system' | 'user';
-  /** Absolute: Node and the script of palyra. */
-  readonly executable: readonly [node: string, script: string];
-  /** Absolute. */
-  readonly home: string;
-  /** A configuration elsewhere than in the home, absolute. */
-  readonly config?: string;
-  /** A file with the master key or the passphrase; `encrypted` as `systemd-creds encrypt` writes it. */
-  readonly credential?: { readonly path: string; readonly encrypted: boolean };
-}
-
-export const unitName = 'palyra.service';
-export const unitUser = 'palyra';
+export const unitName = (service: Pick<Service, 'name'>): string => `${service.name}.service`;
 /** What a system unit does not see: ProtectHome and PrivateTmp. */
 export const hiddenFolders = ['/home', '/root', '/run/user', '/tmp', '/var/tmp'];
 /** Where systemd makes a folder for a system unit. */
 export const stateFolder = '/var/lib';
 /** Where the daemon finds the credential of a system unit. */
-export const credentialPath = `/run/credentials/${unitName}/master-key`;
+export const credentialPath = '/run/credentials/palyra.service/master-key';
 
 /**
  * Not there for a good reason: MemoryDenyWriteExecute, because Node compiles while it runs; a network of its own,
@@ -41,6 +28,13 @@ const everywhere = [
   'SystemCallFilter=~@privileged @resources',
   'SystemCallErrorNumber=EPERM',
   'UMask=0077',
+];
+
+const notifying = [
+  'Type=notify',
+  '# systemd-notify speaks for the daemon, and is not its main process.',
+  'NotifyAccess=all',
+  'WatchdogSec=60s',
 ];
 
 /** What needs root to set up. */
@@ -64,31 +58,28 @@ const systemOnly = [
 ];
 
 /** @throws USAGE for a path that a unit cannot hold. */
-export function systemdUnit({ scope, executable, home, config, credential }: UnitOptions): string {
-  const isSystem = scope === 'system';
-  const command = [...executable, 'daemon', '--home', home, '--no-code'];
-  if (config !== undefined) command.push('--config', config);
+export function systemdUnit(service: Service): string {
+  const { executable, args, credential } = service;
+  const isSystem = service.scope === 'system';
+  const command = [...executable, ...args];
   return [
     '[Unit]',
-    'Description=Palyra Identity daemon',
+    `Description=${service.title}`,
     // A machine may have the time from the network only, and a first start before that makes a root that ends early.
     ...(isSystem ? ['Wants=network-online.target', 'After=network-online.target time-sync.target'] : []),
     '',
     '[Service]',
-    'Type=notify',
-    '# systemd-notify speaks for the daemon, and is not its main process.',
-    'NotifyAccess=all',
+    ...(service.notifies ? notifying : ['Type=exec']),
     `ExecStart=${command.map((each) => word(each).replaceAll('$', '$$$$')).join(' ')}`,
     'Restart=on-failure',
-    'RestartSec=5s',
+    `RestartSec=${service.restartSeconds}s`,
     '# A configuration that cannot be used does not get better.',
     'RestartPreventExitStatus=2',
-    'WatchdogSec=60s',
-    '# Longer than the longest limits.stopGraceMs. Only the daemon itself is asked to stop.',
-    'TimeoutStopSec=75s',
+    '# Longer than the longest limits.stopGraceMs. Only palyra itself is asked to stop.',
+    `TimeoutStopSec=${stopSeconds}s`,
     'KillMode=mixed',
     'LimitNOFILE=65536',
-    ...(isSystem ? ownership(home) : []),
+    ...(isSystem ? ownership(service) : []),
     ...(credential
       ? [
           `LoadCredential${credential.encrypted ? 'Encrypted' : ''}=master-key:${specifiersEscaped(credential.path)}`,
@@ -105,8 +96,8 @@ export function systemdUnit({ scope, executable, home, config, credential }: Uni
 }
 
 /** For systemd-sysusers: the user of a system unit. */
-export function sysusersFile(home: string): string {
-  return `u ${unitUser} - "Palyra Identity daemon" ${word(home)}\n`;
+export function sysusersFile({ user, home }: Service): string {
+  return `u ${user} - "Palyra Identity" ${word(home)}\n`;
 }
 
 /** Whether systemd makes this home, and gives it to the service's user. */
@@ -114,11 +105,15 @@ export function isStateFolder(home: string): boolean {
   return dirname(home) === stateFolder && /^[\w-]+$/.test(basename(home));
 }
 
-function ownership(home: string): string[] {
-  const user = [`User=${unitUser}`, `Group=${unitUser}`];
-  return isStateFolder(home)
-    ? [...user, `StateDirectory=${basename(home)}`, 'StateDirectoryMode=0700']
-    : [...user, `ReadWritePaths=${word(home)}`];
+function ownership({ user, home, writes }: Service): string[] {
+  const writable = [...(isStateFolder(home) ? [] : [home]), ...(writes === undefined ? [] : [writes])];
+  return [
+    `User=${user}`,
+    // Its first group, whatever that is called, where the user is not ours.
+    ...(user === serviceUser ? [`Group=${user}`] : []),
+    ...(isStateFolder(home) ? [`StateDirectory=${basename(home)}`, 'StateDirectoryMode=0700'] : []),
+    ...(writable.length > 0 ? [`ReadWritePaths=${writable.map(word).join(' ')}`] : []),
+  ];
 }
 
 /** One word of a unit file: systemd.syntax(7). */

@@ -21,7 +21,7 @@ import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { formatSpan } from '../time.ts';
 
-interface RunOptions {
+export interface RunOptions {
   readonly daemon?: string;
   readonly transport: Transport;
   readonly capabilities?: string;
@@ -31,33 +31,46 @@ interface RunOptions {
 
 export function addNodeRun(node: Command, cli: () => Cli): void {
   withExamples(
-    node
-      .command('run')
-      .description('Stay connected: renew the certificate, and run what the daemon asks for. Ctrl-C ends it.')
-      .option('--daemon <daemon>', daemonOption)
-      .addOption(
-        new Option('--transport <which>', 'auto: QUIC, or HTTP/2 where UDP is blocked')
-          .choices(['auto', 'quic', 'http2'])
-          .default('auto'),
-      )
-      .option('--capabilities <folder>', 'also offer each executable in it: JSON on stdin, JSON on stdout')
-      .option('--out <folder>', 'keep cert.pem, key.pem, chain.pem and bundle.pem current there')
-      .option(
-        '--on-renew <command>',
-        'with --out: run this in a shell after each change of the files, until it succeeds',
-      )
-      .action((options: RunOptions) => run(cli(), options)),
+    addRunOptions(
+      node
+        .command('run')
+        .description(
+          'Stay connected: renew the certificate, and run what the daemon asks for. Ctrl-C ends it.',
+        ),
+    ).action((options: RunOptions) => run(cli(), options)),
     'palyra node run',
     'palyra node run --out /etc/nginx/palyra --on-renew "systemctl try-reload-or-restart nginx"',
   );
 }
 
-async function run(cli: Cli, options: RunOptions): Promise<void> {
-  if (options.onRenew && !options.out)
+/** @returns the command, with what an agent can be told, by hand or in its unit. */
+export function addRunOptions(command: Command): Command {
+  return command
+    .option('--daemon <daemon>', daemonOption)
+    .addOption(
+      new Option('--transport <which>', 'auto: QUIC, or HTTP/2 where UDP is blocked')
+        .choices(['auto', 'quic', 'http2'])
+        .default('auto'),
+    )
+    .option('--capabilities <folder>', 'also offer each executable in it: JSON on stdin, JSON on stdout')
+    .option('--out <folder>', 'keep cert.pem, key.pem, chain.pem and bundle.pem current there')
+    .option(
+      '--on-renew <command>',
+      'with --out: run this in a shell after each change of the files, until it succeeds',
+    );
+}
+
+/** @throws USAGE */
+export function checkRunOptions({ onRenew, out }: RunOptions): void {
+  if (onRenew && !out)
     throw new CliError(
       'USAGE',
       '--on-renew runs after the files of --out have changed. Name their folder: --out FOLDER',
     );
+}
+
+async function run(cli: Cli, options: RunOptions): Promise<void> {
+  checkRunOptions(options);
   stayUp(cli);
   const enrollment = await pairedEnrollment(cli, options.daemon);
   const lock = await takeAgentLock(cli.home, enrollment);

