@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { findTrailerError, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
@@ -35,6 +36,16 @@ test('every code survives the way to the peer, with its message and when to retr
     assert.equal(received.retryAfterMs, 1234, code);
     assert.notEqual(error.code, Code.Unknown, code);
   }
+});
+
+test('a refusal that a program does not catch is printed in a few lines, without the schema of its detail', () => {
+  const { error } = toConnectError(new IdentityError('DEVICE_REVOKED', 'Shut out.', { retryAfterMs: 5 }));
+  error.stack = 'ConnectError: Shut out.';
+  // As deep as Node prints what nobody caught.
+  const lines = inspect(error, { depth: 5 }).split('\n');
+  assert.ok(lines.length < 25, `${lines.length} lines`);
+  const known = fromConnectError(error);
+  assert.deepEqual([known.code, known.retryAfterMs], ['DEVICE_REVOKED', 5], 'without a way over the wire');
 });
 
 test('what is over a limit says when to come back in a header, too, in whole seconds', () => {

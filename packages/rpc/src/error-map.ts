@@ -1,6 +1,6 @@
 // IdentityError to the wire and back. The stable code travels as a typed detail; the gRPC code follows its family.
 
-import { create } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { IdentityError, type IdentityErrorCode, printable, reasonOf } from '@palyra/identity';
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
@@ -149,7 +149,9 @@ function failedInside(code: IdentityErrorCode): ConnectError {
 function withInfo(code: IdentityErrorCode, message: string, retryAfterMs = 0): ConnectError {
   // A text with half a character, cut from what a device said, cannot be sent: the call would never be answered.
   const wire = new ConnectError(message.toWellFormed(), grpcCodes[code]);
-  wire.details.push({ desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { code, retryAfterMs }) });
+  // As bytes: with its schema, an error that nobody catches fills the screen.
+  const info = toBinary(ErrorInfoSchema, create(ErrorInfoSchema, { code, retryAfterMs }));
+  wire.details.push({ type: ErrorInfoSchema.typeName, value: info });
   if (retryAfterMs > 0) wire.metadata.set('retry-after', String(Math.ceil(retryAfterMs / 1000)));
   return wire;
 }
