@@ -190,23 +190,31 @@ export function parseConfig(input: unknown, where: string): DaemonConfig {
 
 /** What is left of a configuration without its fields that are wrong: what these would say nobody knows. */
 export function readablePart(input: unknown): DaemonConfig | undefined {
-  const { success, data, error } = configSchema.safeParse(input);
-  if (success) return data;
   const rest = structuredClone(input);
-  for (const issue of error.issues) {
-    // Of a list, all of it.
-    const inList = issue.path.findIndex((key) => typeof key === 'number');
-    const path = inList < 0 ? issue.path : issue.path.slice(0, inList);
-    if (issue.code === 'unrecognized_keys') for (const key of issue.keys) removeAt(rest, [...path, key]);
-    else removeAt(rest, path);
+  for (;;) {
+    const { success, data, error } = configSchema.safeParse(rest);
+    if (success) return data;
+    // One at a time: what is removed may be why the next one is wrong.
+    const issue = error.issues[0];
+    if (!issue || !removeIssue(rest, issue)) return undefined;
   }
-  return configSchema.safeParse(rest).data;
 }
 
-function removeAt(value: unknown, [key, ...rest]: readonly PropertyKey[]): void {
-  if (typeof value !== 'object' || value === null || key === undefined) return;
-  if (rest.length > 0) removeAt((value as Record<PropertyKey, unknown>)[key], rest);
-  else delete (value as Record<PropertyKey, unknown>)[key];
+function removeIssue(rest: unknown, issue: z.core.$ZodIssue): boolean {
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => removeAt(rest, [...issue.path, key])).every(Boolean);
+  // Of a list, all of it.
+  const inList = issue.path.findIndex((key) => typeof key === 'number');
+  return removeAt(rest, inList < 0 ? issue.path : issue.path.slice(0, inList));
+}
+
+/** Removes what is at the path or, where nothing is, the part that lacks it. @returns false when there was nothing to remove. */
+function removeAt(value: unknown, path: readonly PropertyKey[]): boolean {
+  const [key, ...rest] = path;
+  if (key === undefined || typeof value !== 'object' || value === null || !Object.hasOwn(value, key))
+    return false;
+  const inside = value as Record<PropertyKey, unknown>;
+  return (rest.length > 0 && removeAt(inside[key], rest)) || delete inside[key];
 }
 
 /**

@@ -94,6 +94,14 @@ test('--check says all that is wrong, starts nothing, and ends with 0 where noth
   const wrong = await runRecorded({ args });
   assert.equal(wrong.exitCode, 1);
   assert.match(wrong.stdout, /PROBLEM .*pairing\.host.*PROBLEM .*node\.host/s);
+  // Without a field that it needs, nothing is left of `caKey`, nor of `notice.webhook`. The rest still counts.
+  const halves = {
+    caKey: { modul: '/usr/lib/x.so', token: 'palyra', pinFile: 'pin' },
+    notice: { webhook: {} },
+  };
+  await writeFile(config, JSON.stringify({ ...halves, pairing: foreign, node: anyPort, quic: anyPort }));
+  const half = await runRecorded({ args });
+  assert.match(half.stdout, /caKey\.modul: .*no such setting.*PROBLEM .*pairing\.host/s);
   await writeFile(config, JSON.stringify({ pairing: anyPort, node: anyPort, quic: anyPort }));
   const right = await runRecorded({ args });
   assert.equal(right.exitCode, 0, right.stdout);
