@@ -11,7 +11,7 @@ if (major < 24 || major === 25 || (major === 24 && minor < 16) || (major === 26 
       process.versions.node +
       '.\n' +
       'In a checkout, run it as `npx palyra`: `npm ci` brings the right Node.\n' +
-      'Otherwise install Node 26: https://nodejs.org/',
+      'Otherwise install Node 26: https://nodejs.org/, or in a project of yours: npm install node@26',
   );
   process.exitCode = 1;
 } else {

@@ -57,7 +57,7 @@ async function library(): Promise<Cryptoki> {
   } catch (cause) {
     throw new IdentityError(
       'SIGNER_UNAVAILABLE',
-      `A CA key in a token needs the package ${name}, which is not built here for ${process.platform}-${process.arch}. It is compiled when it is installed: get a C++ compiler, make and python3 first (Debian: apt-get install build-essential python3). ${installAgain(name, import.meta.filename)}`,
+      `A CA key in a token needs the package ${name}, which is not built here for ${process.platform}-${process.arch}. It is compiled when it is installed: get a C++ compiler, make and python3 first (Debian: apt-get install build-essential python3), and let npm run its install script. ${installAgain(name, import.meta.filename)}`,
       { cause },
     );
   }
