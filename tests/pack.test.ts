@@ -25,6 +25,8 @@ const said: Readonly<Record<string, RegExp>> = {
 };
 /** For dependencies that are CommonJS and ask for modules of Node. */
 const requireBanner = `import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);`;
+/** CommonJS has no `import.meta.url`. */
+const addressBanner = `const here = require('node:url').pathToFileURL(__filename).href;`;
 
 let folder: string;
 let packed: string;
@@ -165,9 +167,34 @@ test('esbuild bundles identity and the HTTP/2 dialers as they are, and the daemo
   }
 });
 
-test('the banner for bundles of the daemon is the one in the docs', async () => {
+test('esbuild bundles a daemon as CommonJS, once the sources of ours have the address of the bundle', async () => {
+  const program = `const { startDaemon } = require('@palyra/daemon');
+    const local = { host: '127.0.0.1', port: 0 };
+    const off = { enabled: false };
+    startDaemon({ home: 'home', config: { pairing: local, node: local, quic: off, console: off } }).then((daemon) => {
+      console.log(daemon.listeners.map(({ name }) => name).join(' '));
+      return daemon.close();
+    });`;
+  await writeFile(join(folder, 'bundled.cjs'), program);
+  const alone = temporaryFolder();
+  const bundle = join(alone, 'bundled.cjs');
+  const options = [
+    '--bundle',
+    '--platform=node',
+    '--format=cjs',
+    '--log-level=warning',
+    `--outfile=${bundle}`,
+  ];
+  const address = ['--define:import.meta.url=here', `--banner:js=${addressBanner}`];
+  const esbuild = join(repository, 'node_modules/.bin/esbuild');
+  run(esbuild, ['bundled.cjs', ...options, ...address], { cwd: folder });
+  assert.equal(runNode(bundle, { cwd: alone }), 'pairing node admin\n');
+});
+
+test('the banners for bundles of the daemon are those in the docs', async () => {
   const page = await readFile(join(repository, 'docs/embedding.md'), 'utf8');
-  assert.ok(page.includes(requireBanner));
+  assert.ok(page.includes(`--banner:js="${requireBanner}"`));
+  assert.ok(page.includes(`--define:import.meta.url=here \\\n  --banner:js="${addressBanner}"`));
 });
 
 test('without the library of QUIC the packages type-check and load, and the daemon serves HTTP/2 and says what to install', async () => {
