@@ -7,6 +7,7 @@ import { examineHome } from '@palyra/daemon';
 import { hasCode } from '@palyra/identity';
 import { dialNode } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { expectCode } from './testing/expect-code.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
 
@@ -44,6 +45,9 @@ test('without its library the daemon serves HTTP/2 and says what is missing, for
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
   assert.equal(enrollment.quicAddress, undefined);
+  // The daemon may serve it since: a device is told only what `endpoints` says.
+  const { message } = await expectCode(dialNodeQuic(createQuic(), enrollment), 'UNREACHABLE');
+  assert.match(message, /when this device was paired.*endpoints\.quic.*palyra node endpoints --quic/);
   // As a daemon that serves QUIC would have told it.
   const withQuic = { ...enrollment, quicAddress: '127.0.0.1:9' };
   const http2 = () => dialNode(daemon.nodeAddress, enrollment);

@@ -27,7 +27,11 @@ export async function dialNodeQuic(
   options: QuicDialLimits = {},
 ): Promise<NodeConnection> {
   const endpoints = quicEndpoints(enrollment);
-  if (endpoints.length === 0) throw new IdentityError('UNREACHABLE', 'This daemon does not serve QUIC.');
+  if (endpoints.length === 0) {
+    const message =
+      'The daemon served no QUIC when this device was paired, and has told of none since. If it does now, name it in endpoints.quic of its configuration, or here: palyra node endpoints --quic ADDRESS';
+    throw new IdentityError('UNREACHABLE', message);
+  }
   return inOrder(endpoints, (address) => dialOne(quic, address, enrollment, options));
 }
 
