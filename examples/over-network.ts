@@ -15,7 +15,7 @@ import {
   requestPairing,
   systemClock,
 } from '@palyra/identity';
-import { dialNode, dialPairing, NodeService, pairingPeer } from '@palyra/rpc';
+import { dialPairing, NodeService, pairingPeer, reachNode } from '@palyra/rpc';
 
 // Port 0 takes a free one; a real daemon leaves `config` out and has 7443 and 7444.
 const home = await mkdtemp(join(tmpdir(), 'palyra-example-'));
@@ -48,7 +48,7 @@ const paired = await awaitPairing(device, peer, pending, { signal: AbortSignal.t
 pairing.close();
 
 // From now on: mutual TLS. The device knows the daemon by the root it pinned, the daemon asks its registry.
-const node = await dialNode(paired.nodeAddress, paired);
+const node = await reachNode(paired);
 const status = await createClient(NodeService, node.transport).status({});
 console.log(`${status.deviceName} calls ${status.trustDomain} as ${status.deviceId}`);
 node.close();

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@connectrpc/connect';
 import { callingDevice, type OwnService, startDaemon } from '@palyra/daemon';
 import * as palyra from '@palyra/identity';
-import { dialNode, dialPairing, fromConnectError, pairingPeer } from '@palyra/rpc';
+import { dialPairing, fromConnectError, pairingPeer, reachNode } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { HelloService } from './gen/hello/v1/hello_pb.js';
 
@@ -42,7 +42,7 @@ const secrets = new palyra.MemorySecretStore(); // A program that is to stay pai
 const identity = await palyra.DeviceIdentity.open(secrets, crypto, clock);
 const about = { kind: 'node', name: 'kitchen sensor', platform: 'example' } as const;
 const paired = await pair({ identity, secrets, crypto, clock, ...about });
-const http2 = await dialNode(paired.nodeAddress, paired);
+const http2 = await reachNode(paired);
 const quic = await dialNodeQuic(createQuic(), paired);
 for (const connection of [http2, quic]) {
   const { text } = await createClient(HelloService, connection.transport).greet({ greeting: 'Hello' });
