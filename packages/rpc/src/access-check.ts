@@ -40,6 +40,7 @@ export function accessCheck(
   onInternal: (error: unknown, method: string) => void,
   own: OwnCalls = { access: {} },
 ): CallCheck {
+  const isOwn = (method: string) => Object.hasOwn(own.access, method);
   const callerOf = (method: string): Caller | undefined => access[method] ?? own.access[method];
 
   /** @throws CALLER_NOT_ALLOWED */
@@ -56,12 +57,13 @@ export function accessCheck(
     if (peer.caller !== 'device') return undefined;
     return new Guard(peer, {
       asOperator: callerOf(method) === 'operator',
-      ...(access[method] === undefined && { own }),
+      ...(isOwn(method) && { own }),
     });
   };
 
   const told = (error: unknown, method: string, values: ContextValues): Error => {
-    const mapped = toConnectError(error, { operator: peerIn(values)?.caller === 'operator' });
+    const operator = peerIn(values)?.caller === 'operator';
+    const mapped = toConnectError(error, { operator, isOwn: isOwn(method) });
     if (mapped.internal) onInternal(error, method);
     return mapped.error;
   };
@@ -85,7 +87,7 @@ export function accessCheck(
       setDevice(values, await guard.check());
       const running = run(guard.handlerEnd);
       // Nothing can have happened during an answer that is there at once.
-      if (!(running instanceof Promise)) return running;
+      if (!isPromiseLike(running)) return running;
       const result = await guard.orEnded(running);
       if (guard.isStale) await guard.check();
       return result;
@@ -188,12 +190,14 @@ class Guard {
   }
 
   /** The result, or the reason why the caller waits for it no more. */
-  orEnded<T>(next: Promise<T>): Promise<T> {
+  orEnded<T>(next: PromiseLike<T>): Promise<T> {
     const ended = this.#ended;
     return new Promise((resolve, reject) => {
       const stop = () => reject(ended.reason);
       // Taken in any case: a wait that fails later, with nobody to hear of it, would end the process.
-      next.then(resolve, reject).finally(() => ended.removeEventListener('abort', stop));
+      Promise.resolve(next)
+        .then(resolve, reject)
+        .finally(() => ended.removeEventListener('abort', stop));
       if (ended.aborted) stop();
       else ended.addEventListener('abort', stop, { once: true });
     });
@@ -215,6 +219,10 @@ async function* untilBrokenOff<T>(messages: AsyncIterable<T>, signal: AbortSigna
   yield* messages;
   throwIfBrokenOff(signal);
 }
+
+/** A promise, of Node's own making or of some library's. */
+const isPromiseLike = <T>(value: PromiseLike<T> | T): value is PromiseLike<T> =>
+  typeof (value as Partial<PromiseLike<T>> | undefined)?.then === 'function';
 
 async function* mapStream<T>(messages: AsyncIterable<T>, map: (error: unknown) => Error): AsyncIterable<T> {
   try {
