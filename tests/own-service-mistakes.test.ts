@@ -10,12 +10,24 @@ import { HelloService } from '../examples/gen/hello/v1/hello_pb.js';
 import { expectCode } from './testing/expect-code.ts';
 import { TestDaemon } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
+import { serviceNamed } from './testing/service-named.ts';
 import { within } from './testing/until.ts';
 
 const quic = createQuic();
 const transports = ['http2', 'quic'] as const;
 const kinds = ['unary', 'stream'] as const;
 const timeoutMs = 30_000;
+const Wrong = serviceNamed('wrong.v1');
+const wrongService: OwnService = {
+  access: Object.fromEntries(Wrong.methods.map(({ name }) => [`${Wrong.typeName}/${name}`, 'device'])),
+  routes: (router) =>
+    router.service(Wrong, {
+      unary: () => ({ count: -1 }),
+      async *serverStream() {
+        yield { count: -1 };
+      },
+    }),
+};
 type Handle = (context: HandlerContext) => void | PromiseLike<void>;
 
 async function serve(t: TestContext, transport: (typeof transports)[number], handle: Handle) {
@@ -32,7 +44,10 @@ async function serve(t: TestContext, transport: (typeof transports)[number], han
         },
       }),
   };
-  const daemon = await TestDaemon.start(t, { services: [service], onError: (error) => told.push(error) });
+  const daemon = await TestDaemon.start(t, {
+    services: [service, wrongService],
+    onError: (error) => told.push(error),
+  });
   const device = await makeDevice();
   const enrollment = await pair(daemon, device, { operator: true });
   const dial = () =>
@@ -78,8 +93,21 @@ for (const transport of transports) {
         throw new ConnectError(texts.shift()!, Code.NotFound);
       });
       await assert.rejects(call(kind), { code: Code.NotFound, rawMessage: 'cut \ufffd' });
-      await assert.rejects(call(kind), { code: Code.NotFound, rawMessage: `${'ä'.repeat(1000)}...` });
+      await assert.rejects(call(kind), { code: Code.NotFound, rawMessage: `${'ä'.repeat(500)}...` });
       assert.deepEqual(told, []);
+    });
+
+    test(`over ${transport}, an answer of a ${kind} that cannot be encoded is a bug of its handler`, async (t) => {
+      const { told, connection } = await serve(t, transport, () => {});
+      const wrong = createClient(Wrong, connection.transport);
+      const call =
+        kind === 'unary'
+          ? wrong.unary({}, { timeoutMs })
+          : wrong.serverStream({}, { timeoutMs })[Symbol.asyncIterator]().next();
+      const { message } = await expectCode(call, 'INTERNAL');
+      assert.doesNotMatch(message, /count/);
+      assert.equal(told.length, 1);
+      assert.match(String(told[0]), /count/);
     });
 
     test(`over ${transport}, a connection that the handler of a ${kind} lost is not the caller's`, async (t) => {

@@ -1,6 +1,7 @@
 // The one check on every server: access table, then the registry, then the handler. It also turns every error into what
 // the peer is told.
 
+import { type DescMessage, type Message, toBinary } from '@bufbuild/protobuf';
 import {
   Code,
   ConnectError,
@@ -111,7 +112,8 @@ export function accessCheck(
       const response = guard ? await guard.orEnded(next(guard.narrow(readable))) : await next(readable);
       if (guard?.isStale) await guard.check();
       if (!response.stream) return response;
-      const all = untilBrokenOff(response.message, request.signal);
+      const sent = untilBrokenOff(response.message, request.signal);
+      const all = isOwn(method) ? encodable(request.method.output, sent) : sent;
       const messages = guard ? guard.each(all) : all;
       return { ...response, message: mapStream(messages, (error) => told(error, method, values)) };
     } catch (error) {
@@ -223,6 +225,17 @@ async function* untilBrokenOff<T>(messages: AsyncIterable<T>, signal: AbortSigna
 /** A promise, of Node's own making or of some library's. */
 const isPromiseLike = <T>(value: PromiseLike<T> | T): value is PromiseLike<T> =>
   typeof (value as Partial<PromiseLike<T>> | undefined)?.then === 'function';
+
+/** The same messages. What Connect could not encode it would tell the peer, and nobody else. */
+async function* encodable<T extends Message>(
+  schema: DescMessage,
+  messages: AsyncIterable<T>,
+): AsyncIterable<T> {
+  for await (const message of messages) {
+    toBinary(schema, message);
+    yield message;
+  }
+}
 
 async function* mapStream<T>(messages: AsyncIterable<T>, map: (error: unknown) => Error): AsyncIterable<T> {
   try {

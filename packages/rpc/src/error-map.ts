@@ -7,8 +7,8 @@ import { IdentityError, type IdentityErrorCode, printable, reasonOf } from '@pal
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 import { checkHeaderFields } from './header-fields.ts';
 
-/** Characters of a text that is sent. Encoded, with its details, it is less than the headers of an answer may have. */
-const maxTextLength = 1000;
+/** Characters of a text that is sent. Encoded, with our details, it is less than the 8 KiB of headers that gRPC clients of Java take. */
+const maxTextLength = 500;
 
 const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   MESSAGE_INVALID: Code.InvalidArgument,
@@ -143,7 +143,7 @@ function sendable(error: ConnectError): ForPeer {
     undefined,
     error.cause,
   );
-  sent.details.push(...error.details);
+  for (const detail of error.details) sent.details.push(detail);
   try {
     if (Code[error.code] === undefined) throw new TypeError(`there is no status ${error.code}`);
     checkHeaderFields(setTrailerStatus(new Headers(), sent));
