@@ -2,7 +2,7 @@
 // exception that nobody can catch, or with the end of the whole session.
 
 /** Of an answer's header or its trailer, as RFC 9113 6.5.2 counts. As many as a request may have. */
-export const maxHeaderBytes: number = 16 * 1024;
+export const maxHeaderBytes = 16 * 1024;
 
 /** RFC 9113 8.2.2 */
 const ofConnection: ReadonlySet<string> = new Set([
