@@ -5,8 +5,6 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { create, createFileRegistry, type DescService } from '@bufbuild/protobuf';
-import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import {
   Code,
   ConnectError,
@@ -31,12 +29,11 @@ import {
   HealthCheckResponse_ServingStatus,
 } from '../packages/rpc/src/gen/grpc/health/v1/health_pb.js';
 import { ServerReflection } from '../packages/rpc/src/gen/grpc/reflection/v1/reflection_pb.js';
-import type { ConformanceService } from '../packages/transport-quic/src/testing/gen/palyra/conformance/v1/conformance_pb.js';
-import { file_palyra_conformance_v1_conformance as conformance } from '../packages/transport-quic/src/testing/gen/palyra/conformance/v1/conformance_pb.js';
 import { expectCode } from './testing/expect-code.ts';
 import { day, HeldClock } from './testing/held-clock.ts';
 import { TestDaemon, type TestDaemonOptions } from './testing/running-daemon.ts';
 import { makeDevice, pair } from './testing/sample-device.ts';
+import { serviceNamed } from './testing/service-named.ts';
 import { temporaryFolder } from './testing/temporary-folder.ts';
 import { within } from './testing/until.ts';
 
@@ -47,17 +44,6 @@ const transports = ['http2', 'quic'] as const;
 type Transport = (typeof transports)[number];
 const kinds = ['unary', 'clientStream', 'serverStream', 'bidi'] as const;
 type Kind = (typeof kinds)[number];
-
-function serviceNamed(name: string): typeof ConformanceService {
-  const proto = create(FileDescriptorProtoSchema, structuredClone(conformance.proto));
-  const text = JSON.stringify(proto, (_, value) => (typeof value === 'bigint' ? Number(value) : value));
-  const renamed = JSON.parse(text.replaceAll('palyra.conformance.v1', name));
-  const file = create(FileDescriptorProtoSchema, renamed);
-  const service: DescService = createFileRegistry(file, () => undefined).getService(
-    `${name}.ConformanceService`,
-  )!;
-  return service as typeof ConformanceService;
-}
 
 interface Behaviour {
   readonly caller?: OwnCaller;

@@ -1,6 +1,7 @@
 // The one check on every server: access table, then the registry, then the handler. It also turns every error into what
 // the peer is told.
 
+import { type DescMessage, type Message, toBinary } from '@bufbuild/protobuf';
 import {
   Code,
   ConnectError,
@@ -40,6 +41,7 @@ export function accessCheck(
   onInternal: (error: unknown, method: string) => void,
   own: OwnCalls = { access: {} },
 ): CallCheck {
+  const isOwn = (method: string) => Object.hasOwn(own.access, method);
   const callerOf = (method: string): Caller | undefined => access[method] ?? own.access[method];
 
   /** @throws CALLER_NOT_ALLOWED */
@@ -56,12 +58,13 @@ export function accessCheck(
     if (peer.caller !== 'device') return undefined;
     return new Guard(peer, {
       asOperator: callerOf(method) === 'operator',
-      ...(access[method] === undefined && { own }),
+      ...(isOwn(method) && { own }),
     });
   };
 
   const told = (error: unknown, method: string, values: ContextValues): Error => {
-    const mapped = toConnectError(error, { operator: peerIn(values)?.caller === 'operator' });
+    const operator = peerIn(values)?.caller === 'operator';
+    const mapped = toConnectError(error, { operator, isOwn: isOwn(method) });
     if (mapped.internal) onInternal(error, method);
     return mapped.error;
   };
@@ -85,7 +88,7 @@ export function accessCheck(
       setDevice(values, await guard.check());
       const running = run(guard.handlerEnd);
       // Nothing can have happened during an answer that is there at once.
-      if (!(running instanceof Promise)) return running;
+      if (!isPromiseLike(running)) return running;
       const result = await guard.orEnded(running);
       if (guard.isStale) await guard.check();
       return result;
@@ -109,7 +112,8 @@ export function accessCheck(
       const response = guard ? await guard.orEnded(next(guard.narrow(readable))) : await next(readable);
       if (guard?.isStale) await guard.check();
       if (!response.stream) return response;
-      const all = untilBrokenOff(response.message, request.signal);
+      const sent = untilBrokenOff(response.message, request.signal);
+      const all = isOwn(method) ? encodable(request.method.output, sent) : sent;
       const messages = guard ? guard.each(all) : all;
       return { ...response, message: mapStream(messages, (error) => told(error, method, values)) };
     } catch (error) {
@@ -188,12 +192,14 @@ class Guard {
   }
 
   /** The result, or the reason why the caller waits for it no more. */
-  orEnded<T>(next: Promise<T>): Promise<T> {
+  orEnded<T>(next: PromiseLike<T>): Promise<T> {
     const ended = this.#ended;
     return new Promise((resolve, reject) => {
       const stop = () => reject(ended.reason);
       // Taken in any case: a wait that fails later, with nobody to hear of it, would end the process.
-      next.then(resolve, reject).finally(() => ended.removeEventListener('abort', stop));
+      Promise.resolve(next)
+        .then(resolve, reject)
+        .finally(() => ended.removeEventListener('abort', stop));
       if (ended.aborted) stop();
       else ended.addEventListener('abort', stop, { once: true });
     });
@@ -214,6 +220,21 @@ async function* fromPeer<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
 async function* untilBrokenOff<T>(messages: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
   yield* messages;
   throwIfBrokenOff(signal);
+}
+
+/** A promise, of Node's own making or of some library's. */
+const isPromiseLike = <T>(value: PromiseLike<T> | T): value is PromiseLike<T> =>
+  typeof (value as Partial<PromiseLike<T>> | undefined)?.then === 'function';
+
+/** The same messages. What Connect could not encode it would tell the peer, and nobody else. */
+async function* encodable<T extends Message>(
+  schema: DescMessage,
+  messages: AsyncIterable<T>,
+): AsyncIterable<T> {
+  for await (const message of messages) {
+    toBinary(schema, message);
+    yield message;
+  }
 }
 
 async function* mapStream<T>(messages: AsyncIterable<T>, map: (error: unknown) => Error): AsyncIterable<T> {

@@ -13,6 +13,7 @@ import {
 import type { UniversalServerRequest, UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { universalRequestFromNodeRequest } from '@connectrpc/connect-node';
 import { settleDeadline } from './deadline.ts';
+import { checkHeaderFields } from './header-fields.ts';
 import { defaultRequestMs, InputClock } from './input-clock.ts';
 import { closeAfterAnswer, roomOrEnd } from './node-http2.ts';
 import { inMessages, inPieces } from './pieces.ts';
@@ -129,9 +130,14 @@ async function send(
   body: RequestBody | undefined,
 ): Promise<void> {
   const response = to as ServerResponse;
+  const fields = (headers = new Headers()) => {
+    if ('stream' in to) checkHeaderFields(headers);
+    return Object.fromEntries(headers);
+  };
   const head = () => {
+    const header = fields(answer.header);
     answered(to, 0);
-    response.writeHead(answer.status, Object.fromEntries(answer.header ?? []));
+    response.writeHead(answer.status, header);
   };
   let begun = false;
   for await (const bytes of (answer.body ?? []) as AsyncIterable<Uint8Array>) {
@@ -144,7 +150,7 @@ async function send(
   }
   if (hasGone(to)) return;
   if (!begun) head();
-  const trailers = Object.fromEntries(answer.trailer ?? []);
+  const trailers = fields(answer.trailer);
   response.addTrailers(trailers);
   // A caller whose call has failed and that leaves its side open would keep its place.
   const status = trailers['grpc-status'];

@@ -189,3 +189,15 @@ test('a wait that the end of its call broke off is told as that end, and is no b
   }
   assert.equal(fromConnectError(toConnectError(await brokenOff(revoked)).error).code, 'DEVICE_REVOKED');
 });
+
+test('a text of any length fits, encoded, into what gRPC clients of Java take', () => {
+  for (const text of ['x', ' ', 'ä', '\u2028', '\u{1f600}'].map((each) => each.repeat(100_000)))
+    for (const thrown of [new IdentityError('NOTHING_FOUND', text), new ConnectError(text, Code.NotFound)]) {
+      const { error, internal } = toConnectError(thrown);
+      assert.equal(internal, false);
+      const trailers = setTrailerStatus(new Headers(), error);
+      const bytes = [...trailers].reduce((sum, [name, value]) => sum + name.length + value.length + 32, 0);
+      assert.ok(bytes < 8192, `${bytes}`);
+      assert.ok(error.rawMessage.startsWith(text.slice(0, 400)));
+    }
+});

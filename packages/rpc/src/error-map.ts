@@ -2,8 +2,13 @@
 
 import { create, toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError, type IdentityErrorCode, printable, reasonOf } from '@palyra/identity';
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
+import { checkHeaderFields } from './header-fields.ts';
+
+/** Characters of a text that is sent. Encoded, with our details, it is less than the 8 KiB of headers that gRPC clients of Java take. */
+const maxTextLength = 500;
 
 const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
   MESSAGE_INVALID: Code.InvalidArgument,
@@ -105,20 +110,52 @@ const storeCodes: ReadonlySet<IdentityErrorCode> = new Set([
 /**
  * What a peer is told. Of what failed inside the daemon only the operator hears more than the code: such messages name
  * files.
- * @returns `internal` when the server should write the error down.
+ * @param from.operator the peer is one.
+ * @param from.isOwn a handler of a program's own threw it, whose lost connections are to others than the peer.
+ * @returns `internal` when the server should write the error down. The error can always be sent.
  */
 export function toConnectError(
   error: unknown,
-  peer: { readonly operator?: boolean } = {},
-): { readonly error: ConnectError; readonly internal: boolean } {
-  if (isAbort(error)) return toConnectError(reasonOfAbort(error), peer);
-  if (error instanceof ConnectError) return { error, internal: false };
-  if (isPeerGone(error))
+  from: { readonly operator?: boolean; readonly isOwn?: boolean } = {},
+): ForPeer {
+  if (isAbort(error)) return toConnectError(reasonOfAbort(error), { ...from, isOwn: false });
+  if (error instanceof ConnectError) return sendable(error);
+  if (!from.isOwn && isPeerGone(error))
     return { error: new ConnectError('The peer has gone.', Code.Canceled), internal: false };
   if (!(error instanceof IdentityError)) return { error: failedInside('INTERNAL'), internal: true };
   const internal = error.code === 'INTERNAL' || storeCodes.has(error.code);
-  if (internal && !peer.operator) return { error: failedInside(error.code), internal };
+  if (internal && !from.operator) return { error: failedInside(error.code), internal };
   return { error: withInfo(error.code, error.message, error.retryAfterMs), internal };
+}
+
+interface ForPeer {
+  readonly error: ConnectError;
+  readonly internal: boolean;
+}
+
+/** A handler's own error. What is wrong with it is the handler's bug, but for a text that is too long. */
+function sendable(error: ConnectError): ForPeer {
+  const sent = new ConnectError(
+    wireText(String(error.rawMessage)),
+    error.code,
+    // As Connect itself does with an error that came from another server.
+    error.isWireError ? undefined : error.metadata,
+    undefined,
+    error.cause,
+  );
+  for (const detail of error.details) sent.details.push(detail);
+  try {
+    if (Code[error.code] === undefined) throw new TypeError(`there is no status ${error.code}`);
+    checkHeaderFields(setTrailerStatus(new Headers(), sent));
+    return { error: sent.rawMessage === error.rawMessage ? error : sent, internal: false };
+  } catch {
+    return { error: failedInside('INTERNAL'), internal: true };
+  }
+}
+
+/** A text with half a character, cut from what a device said, cannot be sent: the call would never be answered. */
+function wireText(text: string): string {
+  return (text.length > maxTextLength ? `${text.slice(0, maxTextLength)}...` : text).toWellFormed();
 }
 
 /**
@@ -147,8 +184,7 @@ function failedInside(code: IdentityErrorCode): ConnectError {
 }
 
 function withInfo(code: IdentityErrorCode, message: string, retryAfterMs = 0): ConnectError {
-  // A text with half a character, cut from what a device said, cannot be sent: the call would never be answered.
-  const wire = new ConnectError(message.toWellFormed(), grpcCodes[code]);
+  const wire = new ConnectError(wireText(message), grpcCodes[code]);
   // As bytes: with its schema, an error that nobody catches fills the screen.
   const info = toBinary(ErrorInfoSchema, create(ErrorInfoSchema, { code, retryAfterMs }));
   wire.details.push({ type: ErrorInfoSchema.typeName, value: info });

@@ -133,3 +133,22 @@ test('what routes throw is thrown', () => {
   };
   assert.throws(() => ownServices([{ routes, access: {} }]), broken);
 });
+
+test('routes that go on later are an error, and register nothing later', async () => {
+  let late: unknown;
+  const routes = async (router: ConnectRouter) => {
+    hello(router);
+    await null;
+    try {
+      hello(router);
+    } catch (error) {
+      late = error;
+    }
+    throw new Error('which nobody waits for');
+  };
+  assert.deepEqual(faultsOf({ routes, access: all }), [
+    'routes returns a promise; it must register everything before it returns.',
+  ]);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(late instanceof TypeError);
+});

@@ -32,7 +32,9 @@ export function ownServices(services: readonly OwnService[]): OwnServices {
   const served = new Set<string>();
   for (const { routes, access: rows } of services) {
     const methods = new Set<string>();
+    let isOver = false;
     const serve = (each: readonly DescMethod[], options: object | undefined) => {
+      if (isOver) throw new TypeError('services are registered before routes returns');
       for (const method of each) {
         const name = nameOf(method);
         if (isOurs(name)) faults.push(`${name} has a name of the daemon's own services.`);
@@ -61,7 +63,13 @@ export function ownServices(services: readonly OwnService[]): OwnServices {
         return recorder;
       },
     };
-    routes(recorder);
+    // A type of `void` takes a function that goes on later: whatever that registers would be checked by nobody.
+    const returned: unknown = routes(recorder);
+    isOver = true;
+    if (returned instanceof Promise) {
+      returned.catch(() => {});
+      faults.push('routes returns a promise; it must register everything before it returns.');
+    }
     for (const [name, caller] of Object.entries(rows)) {
       if (!methods.has(name))
         faults.push(`${printable(name)} is in the access table, but no such method is registered.`);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { inMessages, inPieces, Pieces } from './pieces.ts';
+import { UnfinishedBytes } from './unfinished-bytes.ts';
 
 /** What they keep in memory. */
 function heldBytes(pieces: Pieces): number {
@@ -115,4 +116,19 @@ test('a piece that is a small part of what was read with it does not keep the re
   }
   pieces.push(record.subarray(10));
   assert.equal(pieces.shift()!.buffer, record.buffer);
+});
+
+test('what a stream sent last counts until it sends more or ends', async () => {
+  const unfinished = new UnfinishedBytes();
+  const held = unfinished.of({}).call();
+  const counted = [];
+  for await (const bytes of inMessages(inChunks(Buffer.concat([message(9), message(5)]), 7), 10, held))
+    counted.push([bytes.length, unfinished.bytes]);
+  assert.deepEqual(counted, [
+    [14, 14],
+    [10, 10],
+  ]);
+  assert.equal(unfinished.bytes, 10);
+  held.end();
+  assert.equal(unfinished.bytes, 0);
 });

@@ -100,7 +100,8 @@ export class Pieces {
  * A body of messages with their lengths in front (gRPC, and Connect's streams), cut behind whole messages.
  *
  * @param maxBytes of a message. One that says to be larger is handed on as it comes, for the reader to refuse.
- * @param held told of what waits to be whole.
+ * @param held told of what waits to be whole, and of what was handed on last: a handler keeps the one request of its stream for as
+ * long as that lasts.
  * @param clock bounds the waiting. @throws DEADLINE_EXCEEDED then.
  */
 export async function* inMessages(
@@ -111,6 +112,12 @@ export async function* inMessages(
 ): AsyncGenerator<Uint8Array> {
   const waiting = new Pieces(held);
   let needed = prefixBytes;
+  let handedOn = 0;
+  const hold = (bytes: number) => {
+    held?.remove(handedOn);
+    handedOn = bytes;
+    if (held?.add(bytes) === false) throw toConnectError(tooManyUnfinishedBytes()).error;
+  };
   for await (const bytes of clock ? inTime(body, clock) : body) {
     try {
       waiting.push(bytes);
@@ -126,7 +133,10 @@ export async function* inMessages(
     const rest = all.subarray(end);
     if (end > 0) clock?.came(true);
     if (rest.length > 0) clock?.came(false);
-    if (end > 0) yield all.subarray(0, end);
+    if (end > 0) {
+      hold(end);
+      yield all.subarray(0, end);
+    }
     if (rest.length > 0) waiting.push(rest);
     needed = rest.length < prefixBytes ? prefixBytes : prefixBytes + rest.readUInt32BE(1);
   }

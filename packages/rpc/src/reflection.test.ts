@@ -110,6 +110,44 @@ test('a service of a program comes with everything that its proto imports, well-
   assert.deepEqual(await filesOf({ case: 'fileByFilename', value: timestamp! }, described), [timestamp]);
 });
 
+test('two protos of one name are both described, and an enum has its values beside it', async () => {
+  const serviceOf = (name: string, scope: string) =>
+    createFileRegistry(
+      create(FileDescriptorProtoSchema, {
+        name: 'service.proto',
+        package: name,
+        syntax: 'proto3',
+        messageType: [{ name: 'Ask' }],
+        enumType: [{ name: 'Colour', value: [{ name: 'RED', number: 0 }] }],
+        service: [
+          { name: 'Mine', method: [{ name: 'Do', inputType: `${scope}.Ask`, outputType: `${scope}.Ask` }] },
+        ],
+      }),
+      () => undefined,
+    ).getService(name ? `${name}.Mine` : 'Mine')!;
+  const described = createRouterTransport((router) => {
+    reflectionRoutes(router);
+    for (const [name, scope] of [
+      ['one', '.one'],
+      ['two', '.two'],
+      ['', ''],
+    ] as const)
+      router.service(serviceOf(name, scope), {});
+  });
+  for (const name of ['one', 'two', ''])
+    for (const symbol of ['Mine', 'Mine.Do', 'Ask', 'Colour', 'RED']) {
+      const answer = await ask(
+        { case: 'fileContainingSymbol', value: name ? `${name}.${symbol}` : symbol },
+        described,
+      );
+      assert.ok(answer.case === 'fileDescriptorResponse', `${name} ${symbol}`);
+      const [file] = answer.value.fileDescriptorProto;
+      assert.equal(fromBinary(FileDescriptorProtoSchema, file!).package, name);
+    }
+  const inside = await ask({ case: 'fileContainingSymbol', value: 'one.Colour.RED' }, described);
+  assert.equal(inside.case, 'errorResponse');
+});
+
 test('a message without extensions has none', async () => {
   const answer = await ask({ case: 'allExtensionNumbersOfType', value: 'palyra.node.v1.Hello' });
   assert.ok(answer.case === 'allExtensionNumbersResponse');

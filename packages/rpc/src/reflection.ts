@@ -4,6 +4,7 @@
 import {
   create,
   createRegistry,
+  type DescEnum,
   type DescFile,
   fromBinary,
   type MessageInitShape,
@@ -57,14 +58,16 @@ export function reflectionRoutes(router: ConnectRouter): void {
 
 class Protos {
   readonly #services: readonly string[];
-  readonly #files = new Map<string, DescFile>();
+  readonly #files: ReadonlyMap<string, DescFile>;
   readonly #registry: Registry;
 
   constructor({ handlers }: ConnectRouter) {
     this.#services = [...new Set(handlers.map(({ service }) => service.typeName))].sort();
-    for (const { service } of handlers)
-      for (const file of withImports(service.file)) this.#files.set(file.proto.name, file);
-    this.#registry = createRegistry(...this.#files.values());
+    const files = new Set<DescFile>();
+    for (const { service } of handlers) withImports(service.file, files);
+    // Two protos of a program may have one name, as both are called service.proto; their symbols are told apart.
+    this.#registry = createRegistry(...files);
+    this.#files = new Map(Array.from(files, (file) => [file.proto.name, file]));
   }
 
   answer(question: Question): Answer {
@@ -101,6 +104,10 @@ class Protos {
     const names = (parts: readonly { readonly name: string }[]) => parts.some(({ name }) => name === inside);
     if (parent?.kind === 'service' && names(parent.methods)) return parent.file;
     if (parent?.kind === 'message' && names([...parent.fields, ...parent.oneofs])) return parent.file;
+    // The values of an enum are beside it and not in it.
+    const scope = symbol.slice(0, Math.max(at, 0));
+    for (const desc of this.#registry)
+      if (desc.kind === 'enum' && scopeOf(desc) === scope && names(desc.values)) return desc.file;
     return undefined;
   }
 
@@ -113,6 +120,8 @@ class Protos {
     return { case: 'allExtensionNumbersResponse', value: { baseTypeName: typeName, extensionNumber } };
   }
 }
+
+const scopeOf = ({ typeName }: DescEnum): string => typeName.slice(0, Math.max(typeName.lastIndexOf('.'), 0));
 
 /** With everything that it imports, so that one answer is enough. */
 function withImports(file: DescFile, found = new Set<DescFile>()): Set<DescFile> {

@@ -5,6 +5,7 @@ import { Code, ConnectError, type ConnectRouter, type ContextValues } from '@con
 import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { connectHandler } from './connect-handler.ts';
+import { checkHeaderFields, maxHeaderBytes } from './header-fields.ts';
 import { acceptedEncoding, encodingProblem } from './message-encoding.ts';
 import { closeAfterAnswer } from './node-http2.ts';
 import type { OpenCalls } from './open-calls.ts';
@@ -41,7 +42,7 @@ export interface ServeHttp2Options extends UnaryCallOptions {
 export function serveHttp2(server: Server, options: ServeHttp2Options): void {
   const { routes, check, readMaxBytes, writeMaxBytes, requestMs } = options;
   const { unfinished = new UnfinishedBytes() } = options;
-  const { headerBytes = 16 * 1024, answered = () => {}, openCalls } = options;
+  const { headerBytes = maxHeaderBytes, answered = () => {}, openCalls } = options;
   const methods = new UnaryMethods(options);
   const calls = new WeakMap<
     http2.Http2Stream,
@@ -277,6 +278,8 @@ function respond(
   orReset: OrReset,
 ): void {
   if (stream.destroyed || stream.closed) return;
+  if (header) checkHeaderFields(header);
+  if (trailer) checkHeaderFields(trailer);
   const headers = header ? { ...Object.fromEntries(header), ...plainHeaders } : plainHeaders;
   const trailers = trailer ? Object.fromEntries(trailer) : plainTrailers;
   if (!message) {

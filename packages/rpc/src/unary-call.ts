@@ -9,7 +9,6 @@ import {
   type DescMethodUnary,
   type DescService,
   fromBinary,
-  type Message,
   toBinary,
 } from '@bufbuild/protobuf';
 import {
@@ -38,6 +37,8 @@ export interface UnaryCallOptions {
   readonly writeMaxBytes?: number;
   /** A request must come whole within this, and so must each message of a stream, ms. Default 30 s. */
   readonly requestMs?: number;
+  /** Told of a handler's answer that cannot be encoded. */
+  readonly onError?: ((error: unknown, path: string) => void) | undefined;
 }
 
 /** Of a request, without the pseudo headers of HTTP/2. */
@@ -258,7 +259,7 @@ export class UnaryCall implements HandlerContext {
       };
       const { check } = this.#options;
       const answer = await (check ? check.unary(this.#head.path.slice(1), this.values, handle) : handle());
-      const message = this.#serialize(create(this.#method.output, answer));
+      const message = this.#encode(answer);
       this.#responseTrailer?.set('grpc-status', grpcStatusOk);
       // What hangs on the signal ends with the call.
       this.abort(callOver);
@@ -355,8 +356,16 @@ export class UnaryCall implements HandlerContext {
     return this.#responseTrailer;
   }
 
-  #serialize(message: Message): Uint8Array {
-    const bytes = toBinary(this.#method.output, message);
+  #encode(answer: Awaited<ReturnType<Implementation>>): Uint8Array {
+    try {
+      return this.#serialize(toBinary(this.#method.output, create(this.#method.output, answer)));
+    } catch (error) {
+      if (!(error instanceof ConnectError)) this.#options.onError?.(error, this.#head.path);
+      throw error;
+    }
+  }
+
+  #serialize(bytes: Uint8Array): Uint8Array {
     checkSize(bytes.length, this.#options.writeMaxBytes ?? bytes.length, 'writeMaxBytes');
     const whole = Buffer.allocUnsafe(prefixBytes + bytes.length);
     whole[0] = 0;

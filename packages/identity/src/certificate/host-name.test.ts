@@ -10,6 +10,8 @@ describe('host names', () => {
       'localhost',
       'xn--bcher-kva.example',
       '1and1.example',
+      '0x7f.example',
+      'example.0xg',
       `${'a'.repeat(63)}.example`,
     ]) {
       assert.equal(isDnsName(name), true, name);
@@ -34,6 +36,8 @@ describe('host names', () => {
       'bücher.example',
       '10.0.0.1',
       'example.1',
+      '0x7f000001',
+      'example.0x',
       `${'a'.repeat(64)}.example`,
       `${'a.'.repeat(126)}aa`,
     ]) {

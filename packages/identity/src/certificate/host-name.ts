@@ -4,11 +4,14 @@ import { isIPv4 } from 'node:net';
 
 const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
+/** The last label of what a browser takes for an IPv4 address, in whichever notation (WHATWG URL, "ends in a number"). */
+const numeric = /^(?:\d+|0x[0-9a-f]*)$/;
+
 /** A lower-case DNS name (RFC 1123 2.1): letters, digits, hyphens; no wildcard; not an IPv4 address. */
 export function isDnsName(text: string): boolean {
   if (text.length > 253) return false;
   const labels = text.split('.');
-  return labels.every((part) => label.test(part)) && !/^\d+$/.test(labels.at(-1)!);
+  return labels.every((part) => label.test(part)) && !numeric.test(labels.at(-1)!);
 }
 
 /** The 4 or 16 bytes of an address (RFC 5280 4.2.1.6); undefined when it is none, or has a zone (`fe80::1%eth0`). */

@@ -63,7 +63,7 @@ export function serveConnectOverQuic(
   } = options;
   const limits = { ...defaultFrameLimits, ...options.frameLimits };
   const messageLimits = { readMaxBytes, writeMaxBytes };
-  const methods = new UnaryMethods({ ...messageLimits, requestMs, ...(check && { check }) });
+  const methods = new UnaryMethods({ ...messageLimits, requestMs, onError, ...(check && { check }) });
   const protocols = { grpcWeb: false, connect: false };
   const router = createConnectRouter({
     ...messageLimits,

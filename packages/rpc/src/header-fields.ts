@@ -1,0 +1,28 @@
+// Header and trailer fields that a handler may set. Node and its HTTP/2 library answer those that cannot be sent with an
+// exception that nobody can catch, or with the end of the whole session.
+
+/** Of an answer's header or its trailer, as RFC 9113 6.5.2 counts. As many as a request may have. */
+export const maxHeaderBytes = 16 * 1024;
+
+/** RFC 9113 8.2.2 */
+const ofConnection: ReadonlySet<string> = new Set([
+  'connection',
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** @throws TypeError for fields that cannot be sent over HTTP/2. */
+export function checkHeaderFields(headers: Headers): void {
+  let bytes = 0;
+  for (const [name, value] of headers) {
+    if (ofConnection.has(name))
+      throw new TypeError(`${name} is a field of a connection and not of an answer`);
+    bytes += name.length + value.length + 32;
+  }
+  if (bytes > maxHeaderBytes)
+    throw new TypeError(`the fields of an answer have ${bytes} bytes; ${maxHeaderBytes} are allowed`);
+}
