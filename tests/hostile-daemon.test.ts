@@ -148,7 +148,15 @@ async function serveAdmin(t: TestContext, home: string, hostile: Hostile): Promi
 /** Commands that ask no daemon anything, and those of a device, which the last tests look at. */
 const elsewhere: ReadonlySet<string> = new Set([
   ...['daemon', 'daemon install', 'daemon uninstall', 'backup', 'restore', 'secrets rekey', 'doctor'],
-  ...['ca set-aside', 'completion', 'node use', 'node forget', 'node endpoints'],
+  ...[
+    'ca set-aside',
+    'completion',
+    'node use',
+    'node forget',
+    'node endpoints',
+    'node install',
+    'node uninstall',
+  ],
   ...['pair', 'renew', 'node status', 'node run'],
 ]);
 
