@@ -26,7 +26,7 @@ import { readCaKeys, tryToken } from './ca-key.ts';
 import { type DaemonConfig, parseConfig, readablePart, readConfig, readConfigInput } from './config.ts';
 import { type DaemonPaths, daemonPaths, findDaemon, mustBePrivate } from './home.ts';
 import { onThisMachine, type Place, placesOf, unusablePlaces } from './listeners.ts';
-import { unusableSettings } from './obstacles.ts';
+import { unusableSettings, unusableTokenFiles } from './obstacles.ts';
 import { readSecrets } from './open-home.ts';
 import { withoutQuic } from './problems.ts';
 
@@ -97,7 +97,9 @@ export async function examineHome(
   await find('listeners', () => examineListeners(homePath, readable, paths));
   if (isNew) {
     await find('ca key', async () => {
-      const place = config && (await tryToken(config, homePath));
+      // What is wrong with its files was said.
+      if (!config || (await unusableTokenFiles(config)).length > 0) return [];
+      const place = await tryToken(config, homePath);
       return place ? takesPin(place) : [];
     });
     return findings;
@@ -155,8 +157,8 @@ async function examineRegistry(
   let keys: AuthorityKeyReader | undefined;
   try {
     await find('ca key', async () => {
-      // What is wrong with the secrets was said.
-      if (!config || !secrets) return [];
+      // What is wrong with the secrets, or with a token's files, was said.
+      if (!config || !secrets || (await unusableTokenFiles(config)).length > 0) return [];
       opened = await readCaKeys(config, paths, secrets, registry);
       await checkKeyPlace(registry, opened);
       keys = opened;

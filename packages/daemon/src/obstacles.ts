@@ -12,7 +12,6 @@ import { withSetting } from './setting.ts';
 
 /** Makes nothing. @returns an error for each. */
 export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths): Promise<IdentityError[]> {
-  const { caKey } = config;
   const { command, webhook } = config.notice;
   const openNotice = async (notice: DaemonConfig['notice']) => {
     const opened = await Notice.open({ config: notice, daemonId: '', now: () => new Date(0), onError() {} });
@@ -24,9 +23,20 @@ export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths)
     async () => (await hasSecretStore(paths.secrets)) || (await mustGiveMasterKey(config)),
     () => openNotice({ command }),
     () => openNotice({ webhook }),
-    () => caKey && withSetting('caKey.module', () => mustBeReadable(caKey.module)),
-    () => caKey && withSetting('caKey.pinFile', () => mustBeReadable(caKey.pinFile)),
   ];
+  return [...(await problemsOf(looks)), ...(await unusableTokenFiles(config))];
+}
+
+/** The module and the PIN file of the CA's key. @returns an error for each. */
+export function unusableTokenFiles({ caKey }: DaemonConfig): Promise<IdentityError[]> {
+  if (!caKey) return Promise.resolve([]);
+  return problemsOf([
+    () => withSetting('caKey.module', () => mustBeReadable(caKey.module)),
+    () => withSetting('caKey.pinFile', () => mustBeReadable(caKey.pinFile)),
+  ]);
+}
+
+async function problemsOf(looks: readonly (() => unknown)[]): Promise<IdentityError[]> {
   const problems: IdentityError[] = [];
   for (const look of looks) {
     try {

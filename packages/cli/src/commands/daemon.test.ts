@@ -102,6 +102,10 @@ test('--check says all that is wrong, starts nothing, and ends with 0 where noth
   await writeFile(config, JSON.stringify({ ...halves, pairing: foreign, node: anyPort, quic: anyPort }));
   const half = await runRecorded({ args });
   assert.match(half.stdout, /caKey\.modul: .*no such setting.*PROBLEM .*pairing\.host/s);
+  const noFiles = { caKey: { module: join(folder, 'x.so'), token: 'palyra', pinFile: join(folder, 'pin') } };
+  await writeFile(config, JSON.stringify({ ...noFiles, pairing: anyPort, node: anyPort, quic: anyPort }));
+  const { stdout } = await runRecorded({ args });
+  assert.deepEqual(stdout.match(/x\.so|pin is not there/g), ['x.so', 'pin is not there']);
   await writeFile(config, JSON.stringify({ pairing: anyPort, node: anyPort, quic: anyPort }));
   const right = await runRecorded({ args });
   assert.equal(right.exitCode, 0, right.stdout);
