@@ -41,10 +41,10 @@ test('a name is no reference, and its id is told', async () => {
   const named = async (name: string) => ({ laptop: [ids[0]!], 'my box': ids })[name] ?? [];
   const message = (reference: string) =>
     resolveId(reference, { ...source, named }).then(assert.fail, (error: Error) => error.message);
-  assert.equal(await message('laptop'), `Names do not count here; the device called laptop is ${ids[0]}`);
+  assert.equal(await message('laptop'), `Name it by its id: the device called laptop has ${ids[0]}`);
   assert.equal(
     await message('my box'),
-    `Names do not count here; the 3 devices called my box are ${ids.join(', ')}`,
+    `Name it by its id: the 3 devices called my box have ${ids.join(', ')}`,
   );
   assert.match(await message('desktop'), /^There is no device/);
 });

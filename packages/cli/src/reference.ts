@@ -75,5 +75,5 @@ async function nameHint(reference: string, { named }: ReferenceSource): Promise<
   if (ids.length === 0) return undefined;
   const who = ids.length === 1 ? 'device called' : `${ids.length} devices called`;
   const shown = `${ids.slice(0, 5).join(', ')}${ids.length > 5 ? ', …' : ''}`;
-  return `Names do not count here; the ${who} ${printable(reference)} ${ids.length === 1 ? 'is' : 'are'} ${shown}`;
+  return `Name it by its id: the ${who} ${printable(reference)} ${ids.length === 1 ? 'has' : 'have'} ${shown}`;
 }

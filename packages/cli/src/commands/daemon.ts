@@ -209,7 +209,7 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
         ? 'asks to come back, and MAY HAVE BEEN COPIED: a release also lets the copy in'
         : 'asks to come back, and only you can allow it',
     clone_suspected: `may have been copied: ${event.type === 'clone_suspected' ? cloneSigns[event.sign] : ''}`,
-    device_role_changed: device?.role === 'operator' ? 'is an OPERATOR now' : 'is no operator any more',
+    device_role_changed: device?.role === 'operator' ? 'is an OPERATOR now' : 'is no longer an operator',
     certificate_revoked: `lost its certificate ${serial}`,
     certificate_superseded: 'uses its new certificate',
   }[event.type];

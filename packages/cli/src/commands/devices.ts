@@ -211,7 +211,7 @@ async function setRole(
   cli.output.answer(deviceJson(changed), () =>
     role === 'operator'
       ? `${name} is an OPERATOR now. There: palyra --remote status`
-      : `${name} is no operator any more, at once.`,
+      : `${name} is no longer an operator. That holds at once.`,
   );
 }
 
@@ -228,7 +228,7 @@ async function release(cli: Cli, reference: string): Promise<void> {
   const words = [
     done.quarantine && 'its quarantine is ended',
     done.warning && 'the warning of a copy is taken off it',
-    done.recovery && 'whoever holds its identity key and comes first may recover, once',
+    done.recovery && 'the next one to recover with its identity key is let in, once',
   ].filter((each) => typeof each === 'string');
   cli.output.answer(
     { ...deviceJson(after), released: done },

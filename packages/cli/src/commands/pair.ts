@@ -160,7 +160,7 @@ function pendingAt(
 
 /** Undefined when the request is over and a new one can be made instead. */
 async function resume(cli: Cli, secrets: SecretStore, pending: PendingEnrollment, options: PairOptions) {
-  cli.output.note(`Taking up the request of before, at ${pending.address}.`);
+  cli.output.note(`Going on with the request from before, at ${pending.address}.`);
   try {
     return await waitForOperator(cli, secrets, pending, options.timeout);
   } catch (error) {
@@ -310,7 +310,7 @@ function showWords(cli: Cli, pending: PendingEnrollment): void {
       [
         '',
         `The daemon of ${pending.trustDomain} has the request.`,
-        'The words beside it there must be the same as these:',
+        'Its operator must see these words there:',
         '',
         cli.output.paint('bold', box(pending.words)),
         '',

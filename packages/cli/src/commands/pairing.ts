@@ -62,7 +62,7 @@ export function addPairing(program: Command, cli: () => Cli): void {
       .command('approve')
       .argument('[request]', 'the request; without it, the only one that waits is shown and asked about')
       .description(
-        'Let a device in. Compare its words with the ones on the device first: to name the request is the yes, and nothing more is asked. A decision cannot be changed.',
+        'Let a device in. First compare its words with those on the device. If you name the request, it is approved without another question. A decision cannot be changed.',
       )
       .option('--replace-key', 'accept another identity key for a device id that is known')
       .option('--operator', 'as an OPERATOR, which may do with --remote what you do here')

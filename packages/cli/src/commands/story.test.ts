@@ -140,7 +140,7 @@ test('a name that another device has is allowed, with a note, and is no referenc
   assert.doesNotMatch(first.approved, /Another device/);
   const second = await pairAs('two');
   assert.ok(second.approved.includes(`Another device is called twin as well: ${first.id}\n`));
-  assert.match(await inWords('why', 'twin'), /Names do not count here; the 2 devices called twin are /);
+  assert.match(await inWords('why', 'twin'), /Name it by its id: the 2 devices called twin have /);
   assert.doesNotMatch(await inWords('devices', 'rename', second.id, 'other'), /Another device/);
   const renamed = await inWords('devices', 'rename', second.id, 'twin');
   assert.ok(renamed.includes(`Another device is called twin as well: ${first.id}\n`));

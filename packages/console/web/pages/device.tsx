@@ -230,7 +230,7 @@ function Release({ device, onClose }: { device: Device; onClose: () => void }) {
         ...(device.state === 'quarantined' ? ['Its quarantine ends: its certificate is taken again.'] : []),
         ...(device.cloneSeenMs > 0n ? ['The warning of a possible copy is taken off it.'] : []),
         ...(device.recoveryAskedMs > 0n
-          ? ['Whoever holds its identity key and comes first may get a new certificate, once, within a day.']
+          ? ['The next one to ask with its identity key gets a new certificate: once, within a day.']
           : []),
         'If a copy of it is in other hands, revoke it instead.',
       ]}
