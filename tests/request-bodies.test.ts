@@ -238,6 +238,46 @@ test('messages that are never whole are bounded for a device, and what ends in w
   await until('the end of what was kept', () => unfinished.bytes === 0);
 });
 
+test('headers of calls that wait for their turn are bounded for a device as well', async (t) => {
+  const { routes } = services();
+  const { connect, unfinished } = await deviceListener(t, {
+    routes,
+    limits: { streamsPerSession: 1, waitingStreams: 400 },
+    unfinished: { sessionBytes: 40_000, ownerBytes: 60_000 },
+  });
+  const [first, second] = [await connect(), await connect()];
+  const large = [['x-large', 'x'.repeat(9_000)]] as [string, string][];
+  const refused = (client: RawHttp2) =>
+    client.frames.filter(({ type }) => type === frameType.reset).map(({ stream }) => stream);
+  // Four have room on a session, and six for a device.
+  for (const [client, without] of [
+    [first, [11, 13]],
+    [second, [7, 9, 11, 13]],
+  ] as const) {
+    open(client, 1, events);
+    await client.frame(of(frameType.headers, 1));
+    for (let stream = 3; stream <= 13; stream += 2) open(client, stream, register, large);
+    for (const stream of without) await client.frame(of(frameType.reset, stream));
+    assert.deepEqual(refused(client), without);
+  }
+
+  // Whoever is served or gives up makes room again.
+  first.send(frameType.reset, { stream: 3, payload: uint32(8) });
+  await settled(first);
+  open(first, 15, register, large);
+  await settled(first);
+  assert.deepEqual(refused(first), [11, 13]);
+  for (const [client, left] of [
+    [first, [5, 7, 9, 15]],
+    [second, [3, 5]],
+  ] as const) {
+    for (const stream of left) sendData(client, stream, registerMessage(10), true);
+    client.send(frameType.reset, { stream: 1, payload: uint32(8) });
+    for (const stream of left) await client.frame(of(frameType.headers, stream));
+  }
+  await until('room', () => unfinished.bytes === 0);
+});
+
 test('thirty-two messages of a mebibyte at one time find room', async (t) => {
   const { routes, got } = services();
   const { address, tls } = await deviceListener(t, { routes });

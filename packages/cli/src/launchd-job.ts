@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import { CliError } from './failure.ts';
+import { quoted } from './home.ts';
 import { type Service, stopSeconds } from './service.ts';
 
 const labels = { palyra: 'internal.palyra.daemon', 'palyra-node': 'internal.palyra.node' } as const;
@@ -15,8 +16,8 @@ export function launchdFile({ name, scope }: Service, userHome: string | undefin
 /** How it is loaded, from that file. */
 export function launchdStart({ scope }: Service, file: string): string {
   return scope === 'system'
-    ? `sudo launchctl bootstrap system ${file}`
-    : `launchctl bootstrap gui/$(id -u) ${file}`;
+    ? `sudo launchctl bootstrap system ${quoted(file)}`
+    : `launchctl bootstrap gui/$(id -u) ${quoted(file)}`;
 }
 
 /** @throws USAGE for a text that the file cannot hold. */

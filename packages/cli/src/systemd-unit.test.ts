@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { IdentityError } from '@palyra/identity';
@@ -12,6 +13,7 @@ import { runRecorded, temporaryFolder } from './testing/recorded-run.ts';
 
 const script = fileURLToPath(new URL('../bin/palyra.js', import.meta.url));
 const executable = [process.execPath, script] as const;
+const installed = ['/opt/node/bin/node', '/opt/palyra/bin/palyra.js'] as const;
 const noAnalyze =
   spawnSync('systemd-analyze', ['--version']).status === 0 ? false : 'systemd-analyze is not installed';
 
@@ -167,3 +169,111 @@ for (const [why, args, as] of [
     assert.ok(stderr.includes(why === 'needs root' ? 'for root to install' : why), stderr);
   });
 }
+
+test('the paths of Node and the script are what systemd starts, or are refused', {
+  skip: noAnalyze,
+}, async (t) => {
+  const parent = await temporaryFolder(t);
+  const printedFor = async (name: string) => {
+    const folder = join(parent, name);
+    await mkdir(folder);
+    await symlink('/bin/true', join(folder, 'node'));
+    return runRecorded({
+      args: ['daemon', 'install', '--print'],
+      executable: [join(folder, 'node'), join(folder, 'palyra.js')],
+    });
+  };
+  const { status, said } = await analyze(
+    t,
+    (await printedFor('a $HOME $$ %h ;')).stdout,
+    'verify',
+    '--man=no',
+  );
+  assert.equal(status, 0, said);
+  assert.doesNotMatch(said, /palyra\.service/);
+  for (const name of ['a"b', "a'b", 'a\\b', 'a\nb']) {
+    const { exitCode, stderr } = await printedFor(name);
+    assert.equal(exitCode, 2, name);
+    assert.match(stderr, /cannot hold the path/);
+  }
+});
+
+test('a credential whose path a unit would shorten, or run into the next line, is refused', async () => {
+  for (const path of ['/etc/key\\', '/etc/key ', '/etc/key\n[Service]', '/etc/key\u2028']) {
+    const args = ['daemon', 'install', '--print', '--credential', path];
+    const { exitCode, stderr } = await runRecorded({ args, executable });
+    assert.equal(exitCode, 2, path);
+    assert.match(stderr, /cannot hold the path/);
+  }
+});
+
+test('commands to run name each path as one word of a shell', async (t) => {
+  const root = join(await temporaryFolder(t), '; touch x');
+  const home = "/srv/a; $(touch y) 'b'";
+  const { exitCode, stdout } = await runRecorded({
+    args: ['node', 'install', '--root', root, '--home', home, '--out', '/srv/c; d', '--json'],
+    executable: ['/opt/node/bin/node', '/opt/palyra/bin/palyra.js'],
+  });
+  assert.equal(exitCode, 0, stdout);
+  const { next, unit } = JSON.parse(stdout);
+  assert.ok(next.includes(`systemd-sysusers '${root}/etc/sysusers.d/palyra.conf'`), next);
+  assert.ok(next.includes("install -d -o palyra '/srv/c; d'"), next);
+  assert.ok((await readFile(unit, 'utf8')).includes(`--home "${home.replace('$', '$$$$')}"`));
+});
+
+test('a unit is for everybody to read, under every umask', async (t) => {
+  const root = await temporaryFolder(t);
+  const umask = process.umask(0o077);
+  t.after(() => process.umask(umask));
+  const run = await runRecorded({ args: ['daemon', 'install', '--root', root], executable: installed });
+  assert.equal(run.exitCode, 0, run.stderr);
+  for (const file of ['systemd/system/palyra.service', 'sysusers.d/palyra.conf'])
+    assert.equal((await stat(join(root, 'etc', file))).mode & 0o777, 0o644);
+});
+
+test('a masked unit is not written to, nor any other link', async (t) => {
+  const root = await temporaryFolder(t);
+  const units = join(root, 'etc/systemd/system');
+  await mkdir(units, { recursive: true });
+  for (const [target, said] of [
+    ['/dev/null', /systemctl unmask palyra\.service/],
+    [join(root, 'elsewhere'), /is a link to/],
+  ] as const) {
+    await rm(join(units, 'palyra.service'), { force: true });
+    await symlink(target, join(units, 'palyra.service'));
+    const run = await runRecorded({ args: ['daemon', 'install', '--root', root], executable: installed });
+    assert.equal(run.exitCode, 2, run.stdout);
+    assert.match(run.stderr, said);
+  }
+  assert.equal(await stat(join(root, 'elsewhere')).catch(() => 'nothing'), 'nothing');
+});
+
+test('a link in the folder of an image does not lead to the files of this machine', async (t) => {
+  const [root, machine] = [await temporaryFolder(t), await temporaryFolder(t)];
+  for (const [link, target] of [
+    ['etc', machine],
+    ['etc', join(machine, 'missing')],
+    ['etc/systemd', machine],
+    ['etc/systemd', '../../'],
+  ] as const) {
+    await rm(join(root, 'etc'), { recursive: true, force: true });
+    await mkdir(dirname(join(root, link)), { recursive: true });
+    await symlink(target, join(root, link));
+    const run = await runRecorded({ args: ['daemon', 'install', '--root', root], executable: installed });
+    assert.equal(run.exitCode, 2, `${link} ${target}`);
+    assert.match(run.stderr, /leads out of/);
+  }
+  assert.deepEqual(await readdir(machine), []);
+  await rm(join(root, 'etc/systemd'));
+  await symlink(machine, join(root, 'etc/systemd'));
+  await mkdir(join(machine, 'system'));
+  await writeFile(join(machine, 'system/palyra.service'), "the machine's");
+  const removal = await runRecorded({ args: ['daemon', 'uninstall', '--root', root] });
+  assert.match(removal.stderr, /leads out of/);
+  assert.equal(await readFile(join(machine, 'system/palyra.service'), 'utf8'), "the machine's");
+  await rm(join(root, 'etc'), { recursive: true });
+  await mkdir(join(root, 'usr/etc'), { recursive: true });
+  await symlink('usr/etc', join(root, 'etc'));
+  const run = await runRecorded({ args: ['daemon', 'install', '--root', root], executable: installed });
+  assert.equal(run.exitCode, 0, run.stderr);
+});

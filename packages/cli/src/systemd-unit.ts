@@ -61,7 +61,9 @@ const systemOnly = [
 export function systemdUnit(service: Service): string {
   const { executable, args, credential } = service;
   const isSystem = service.scope === 'system';
-  const command = [...executable, ...args];
+  // systemd refuses these where it has a program's own path, in which it takes no variable for one.
+  if (/["'\\]/.test(executable[0])) throw cannotHold(executable[0]);
+  const [program, ...words] = [...executable, ...args].map(word) as [string, ...string[]];
   return [
     '[Unit]',
     `Description=${service.title}`,
@@ -70,7 +72,7 @@ export function systemdUnit(service: Service): string {
     '',
     '[Service]',
     ...(service.notifies ? notifying : ['Type=exec']),
-    `ExecStart=${command.map((each) => word(each).replaceAll('$', '$$$$')).join(' ')}`,
+    `ExecStart=${[program, ...words.map((each) => each.replaceAll('$', '$$$$'))].join(' ')}`,
     'Restart=on-failure',
     `RestartSec=${service.restartSeconds}s`,
     '# A configuration that cannot be used does not get better.',
@@ -81,9 +83,7 @@ export function systemdUnit(service: Service): string {
     'LimitNOFILE=65536',
     ...(isSystem ? ownership(service) : []),
     ...(credential
-      ? [
-          `LoadCredential${credential.encrypted ? 'Encrypted' : ''}=master-key:${specifiersEscaped(credential.path)}`,
-        ]
+      ? [`LoadCredential${credential.encrypted ? 'Encrypted' : ''}=master-key:${restOfLine(credential.path)}`]
       : []),
     '',
     ...everywhere,
@@ -123,8 +123,16 @@ function word(text: string): string {
   return `"${escaped.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 }
 
+/** Taken as it is, without quotes: a space at its end would be lost, and a backslash would take in the next line. */
+function restOfLine(text: string): string {
+  if (/[\s\\]$/.test(text)) throw cannotHold(text);
+  return specifiersEscaped(text);
+}
+
 function specifiersEscaped(text: string): string {
-  if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(text))
-    throw new CliError('USAGE', `A unit cannot hold the path ${JSON.stringify(text)}.`);
+  if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(text)) throw cannotHold(text);
   return text.replaceAll('%', '%%');
 }
+
+const cannotHold = (text: string) =>
+  new CliError('USAGE', `A unit cannot hold the path ${JSON.stringify(text)}.`);

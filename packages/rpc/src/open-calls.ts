@@ -71,13 +71,14 @@ class SessionCalls {
     return { work: (begin) => this.#work(stream, begin) };
   }
 
-  #work(stream: ServerHttp2Stream, begin: () => void): void {
+  #work(stream: ServerHttp2Stream, begin: () => void): boolean {
     if (this.#working.size >= this.#limits.streamsPerSession) {
       this.#waiting.set(stream, begin);
-      return;
+      return false;
     }
     this.#working.add(stream);
     begin();
+    return true;
   }
 
   #ended(stream: ServerHttp2Stream): void {
@@ -92,6 +93,9 @@ class SessionCalls {
 }
 
 export interface CallPlace {
-  /** Begins the work on the call, at once or when it is its turn; never when the call has ended before. */
-  work(begin: () => void): void;
+  /**
+   * Begins the work on the call, at once or when it is its turn; never when the call has ended before.
+   * @returns whether it has begun.
+   */
+  work(begin: () => void): boolean;
 }

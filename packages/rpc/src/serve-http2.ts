@@ -5,6 +5,7 @@ import { Code, ConnectError, type ConnectRouter, type ContextValues } from '@con
 import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { connectHandler } from './connect-handler.ts';
+import { toConnectError } from './error-map.ts';
 import { checkHeaderFields, maxHeaderBytes } from './header-fields.ts';
 import { acceptedEncoding, encodingProblem } from './message-encoding.ts';
 import { closeAfterAnswer } from './node-http2.ts';
@@ -19,7 +20,7 @@ import {
   type UnaryCallOptions,
   UnaryMethods,
 } from './unary-call.ts';
-import { UnfinishedBytes } from './unfinished-bytes.ts';
+import { tooManyUnfinishedBytes, UnfinishedBytes } from './unfinished-bytes.ts';
 
 type Server = http2.Http2Server | http2.Http2SecureServer;
 
@@ -73,7 +74,8 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
     const place = openCalls?.take(session, stream);
     if (openCalls && !place) return;
     const tooLarge = () => stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    if (headerListBytes(rawHeaders) > headerBytes) return tooLarge();
+    const ownHeaderBytes = headerListBytes(rawHeaders);
+    if (ownHeaderBytes > headerBytes) return tooLarge();
     stream.on('trailers', (_headers, _flags, rawTrailers: string[]) => {
       if (headerListBytes(rawTrailers) > headerBytes) tooLarge();
     });
@@ -99,8 +101,16 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
     };
     const answer = (what: UnaryAnswer) => orReset(() => told(what, orReset));
     const go = () => {
-      if (place) place.work(begin);
-      else begin();
+      if (!place) return begin();
+      let isWaiting = false;
+      const begun = place.work(() => {
+        if (isWaiting) body.held.remove(ownHeaderBytes);
+        begin();
+      });
+      if (begun) return;
+      // What waits is unfinished, also what waits for us.
+      isWaiting = body.held.add(ownHeaderBytes);
+      if (!isWaiting) refuse(toConnectError(tooManyUnfinishedBytes()).error);
     };
     const begin = () => {
       if (stream.destroyed) return;

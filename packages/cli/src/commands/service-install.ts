@@ -1,13 +1,13 @@
 // A service of systemd, installed and removed: `palyra daemon install` and `palyra node install`. They write files and say
 // what to run; what runs on the machine is the operator's to change.
 
-import { readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { chmod, lstat, readFile, readlink, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { IdentityError, makeParents } from '@palyra/identity';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { CliError, fileFailed } from '../failure.ts';
-import { userHomeOf } from '../home.ts';
+import { quoted, userHomeOf } from '../home.ts';
 import { launchdFile, launchdJob, launchdStart } from '../launchd-job.ts';
 import { type Service, serviceUser } from '../service.ts';
 import {
@@ -75,14 +75,21 @@ export async function install(
   if (problem) throw new CliError('USAGE', problem);
   const place = placeOf(cli, service.name, options);
   const sysusers = service.user === serviceUser ? place.sysusers : undefined;
+  for (const file of [place.unit, sysusers]) {
+    if (file === undefined) continue;
+    await checkInside(file, options);
+    await checkFree(file);
+  }
   await writeWhole(place.unit, text);
   if (sysusers) await writeWhole(sysusers, sysusersFile(service));
   const systemctl = options.user ? 'systemctl --user' : 'systemctl';
   const owner = options.user ? '' : ` -o ${service.user}`;
   const next = [
-    ...(sysusers ? [`systemd-sysusers ${sysusers}`] : []),
+    ...(sysusers ? [`systemd-sysusers ${quoted(sysusers)}`] : []),
     // systemd refuses to start what may write to a folder that is not there.
-    ...(service.writes && !(await isThere(service.writes)) ? [`install -d${owner} ${service.writes}`] : []),
+    ...(service.writes && !(await isThere(service.writes))
+      ? [`install -d${owner} ${quoted(service.writes)}`]
+      : []),
     `${systemctl} daemon-reload`,
     `${systemctl} enable --now ${unitName(service)}`,
   ];
@@ -98,7 +105,7 @@ export async function install(
       ...next.map((each) => `  ${each}`),
       ...(options.user ? ['Also while you are not logged in:', '  loginctl enable-linger'] : []),
       after.what,
-      `  ${asUser}${invocation.program} ${after.command} --home ${service.home}`,
+      `  ${asUser}${invocation.program} ${after.command} --home ${quoted(service.home)}`,
     ].join('\n'),
   );
 }
@@ -114,6 +121,7 @@ function printJob({ output, invocation }: Cli, service: Service): void {
 
 export async function uninstall(cli: Cli, name: Service['name'], options: PlaceOptions): Promise<void> {
   const place = placeOf(cli, name, options);
+  for (const file of [place.unit, place.wanted, place.sysusers]) if (file) await checkInside(file, options);
   try {
     await rm(place.unit);
     await rm(place.wanted, { force: true });
@@ -181,7 +189,7 @@ async function ownedByAnother(service: Service, { root }: PlaceOptions): Promise
   const entry = users.split('\n').find((line) => line.startsWith(`${user}:`));
   if (entry !== undefined && Number(entry.split(':')[2]) === owner) return undefined;
   const first = entry === undefined ? `useradd --system ${user} && ` : '';
-  const what = `run: ${first}chown -R ${user}: ${folder}`;
+  const what = `run: ${first}chown -R ${user}: ${quoted(folder)}`;
   return owner === 0
     ? `${folder} belongs to root, and the service runs as the user ${user}. To give it that user, ${what}`
     : `${folder} belongs to user ${owner}, and the service runs as the user ${user}. Name another home with --home, use --user, or ${what}`;
@@ -217,10 +225,34 @@ function placeOf({ invocation }: Cli, name: Service['name'], { user, root }: Pla
   };
 }
 
+/** That no link takes what is written, as that of a masked unit to /dev/null. @throws USAGE */
+async function checkFree(file: string): Promise<void> {
+  const target = await readlink(file).catch(() => undefined);
+  if (target === '/dev/null')
+    throw new CliError('USAGE', `${file} is masked. First run: systemctl unmask ${basename(file)}`);
+  if (target !== undefined) throw new CliError('USAGE', `${file} is a link to ${target}. Remove it first.`);
+}
+
+/** That no link in the folder of an image leads to the files of this machine. @throws USAGE */
+async function checkInside(file: string, { root }: PlaceOptions): Promise<void> {
+  if (root === undefined) return;
+  const top = resolve(root);
+  let folder = dirname(file);
+  // What is there of it, be it a link to nothing.
+  while (folder !== top && (await lstat(folder).catch(() => undefined)) === undefined)
+    folder = dirname(folder);
+  if (folder === top) return;
+  const [inside, real] = [await realpath(top), await realpath(folder).catch(() => undefined)];
+  if (real?.startsWith(join(inside, '/'))) return;
+  throw new CliError('USAGE', `${folder} leads out of ${root}.`);
+}
+
 async function writeWhole(file: string, text: string): Promise<void> {
   try {
     await makeParents(dirname(file), 0o755);
     await writeFile(file, text, { mode: 0o644 });
+    // Everybody may read a unit, whatever the umask of root is.
+    await chmod(file, 0o644);
   } catch (cause) {
     throw fileFailed(file, 'written', cause);
   }

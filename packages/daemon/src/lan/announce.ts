@@ -5,13 +5,14 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { BlockList } from 'node:net';
 import { IdentityError, reasonOf } from '@palyra/identity';
-import dnsPacket, { type Answer, type DecodedPacket } from 'dns-packet';
+import dnsPacket, { type Answer, type Question } from 'dns-packet';
 import { type Family, type LanInterface, lanInterfaces } from './interfaces.ts';
 import {
   type Announced,
   asksFor,
   asksForServices,
-  decodePacket,
+  decodeQuery,
+  isQuery,
   multicastGroups,
   multicastPort,
   recordsOf,
@@ -31,6 +32,8 @@ const lookMs = 5_000;
 const apartMs = 1_000;
 /** Answers to single askers within `apartMs`, of all interfaces. */
 const maxUnicast = 20;
+/** Queries that are read within `apartMs`: what others ask, a network may have many of. */
+const maxQueries = 200;
 /** RFC 6762, 6.7: whoever asks from another port has no cache to keep in order. */
 const legacyLives = { hostS: 10, otherS: 10 };
 
@@ -106,7 +109,8 @@ class Speaker {
   #sending = Promise.resolve();
   #multicastAt = Number.NEGATIVE_INFINITY;
   #next: NodeJS.Timeout | undefined;
-  #unicast = { since: 0, count: 0 };
+  readonly #unicast = new Share(maxUnicast);
+  readonly #queries = new Share(maxQueries);
 
   static async open(family: Family, announced: Announced): Promise<Speaker> {
     const isIpv4 = family === 'IPv4';
@@ -152,39 +156,42 @@ class Speaker {
     this.#socket.close();
   }
 
+  /** Whatever a stranger sends, the daemon goes on. */
   #hear(bytes: Buffer, from: RemoteInfo): void {
-    const packet = decodePacket(bytes);
-    if (packet?.type !== 'query') return;
-    const isAsked = asksFor(packet, this.#announced);
-    if (!isAsked && !asksForServices(packet)) return;
-    if (from.port === multicastPort) this.#multicastSoon();
-    else this.#answer(packet, from);
+    try {
+      // Port 0 is no one's, and a packet may say that it comes from there.
+      if (from.port === 0 || !isQuery(bytes) || !this.#queries.take()) return;
+      const query = decodeQuery(bytes);
+      const questions = query?.questions.filter(
+        (each) => asksFor(each, this.#announced) || asksForServices(each),
+      );
+      if (!query || !questions?.[0]) return;
+      if (from.port === multicastPort) this.#multicastSoon();
+      else this.#answer(query.id, questions[0], from);
+    } catch {
+      // It is not answered.
+    }
   }
 
-  /** To one asker, who has to be on the network of an interface: an answer is larger than its question. */
-  #answer(query: DecodedPacket, from: RemoteInfo): void {
+  /**
+   * To one asker, who has to be on the network of an interface: an answer is larger than its question. What else was asked is
+   * not repeated.
+   */
+  #answer(id: number, question: Question, from: RemoteInfo): void {
     const at = this.#interfaces.find((each) => isNeighbour(each, from.address));
-    if (!at || !this.#mayAnswer()) return;
+    if (!at || !this.#unicast.take()) return;
     const answers = [...this.#records(at, legacyLives), serviceRecord].map((each) => ({
       ...each,
       flush: false,
     }));
-    const { questions, id } = query;
     const answer = dnsPacket.encode({
       type: 'response',
       id,
       flags: dnsPacket.AUTHORITATIVE_ANSWER,
-      questions,
+      questions: [question],
       answers,
     });
     this.#socket.send(answer, from.port, from.address, () => {});
-  }
-
-  #mayAnswer(): boolean {
-    const now = performance.now();
-    if (now - this.#unicast.since > apartMs) this.#unicast = { since: now, count: 0 };
-    this.#unicast.count += 1;
-    return this.#unicast.count <= maxUnicast;
   }
 
   #multicastSoon(): void {
@@ -226,6 +233,24 @@ class Speaker {
       addresses.map(({ address }) => address),
       lives,
     );
+  }
+}
+
+/** So many within `apartMs`. */
+class Share {
+  readonly #most: number;
+  #since = 0;
+  #count = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  take(): boolean {
+    const now = performance.now();
+    if (now - this.#since > apartMs) [this.#since, this.#count] = [now, 0];
+    this.#count += 1;
+    return this.#count <= this.#most;
   }
 }
 

@@ -4,11 +4,19 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import dnsPacket, { type Answer } from 'dns-packet';
 import fc from 'fast-check';
-import { asksFor, asksForServices, decodePacket, readAnswer, recordsOf, serviceName } from './records.ts';
+import {
+  asksFor,
+  asksForServices,
+  decodeAnswer,
+  decodeQuery,
+  readAnswer,
+  recordsOf,
+  serviceName,
+} from './records.ts';
 
 const daemon = { daemonId: '01M86AT7C9B52AYE27TEK0RG45', trustDomain: 'home.example.internal', port: 7443 };
 const read = (answers: readonly Answer[]) =>
-  readAnswer(decodePacket(dnsPacket.encode({ type: 'response', answers: [...answers] }))!, 'eth0');
+  readAnswer(decodeAnswer(dnsPacket.encode({ type: 'response', answers: [...answers] }))!, 'eth0');
 
 test('what a daemon says is what a device reads, with the likeliest of its addresses', () => {
   for (const [addresses, address] of [
@@ -57,8 +65,41 @@ test('of a packet with a thousand daemons, a few are looked at', () => {
     recordsOf({ ...daemon, daemonId: `${daemon.daemonId.slice(0, -4)}${1000 + at}` }, ['192.0.2.1']),
   ).flat();
   const packet = dnsPacket.encode({ type: 'response', answers: many.slice(0, 400) });
-  assert.equal(decodePacket(packet), undefined, 'it is too long');
+  assert.equal(decodeAnswer(packet), undefined, 'it is too long');
   assert.ok(readAnswer(dnsPacket.decode(packet), 'eth0').length <= 16);
+});
+
+/** As many names as go into a packet, each of which is the first one, of 126 labels. */
+function namesByPointer(flags: number, count: number, rest: number[]): Buffer {
+  const header = Buffer.alloc(12);
+  header.writeUInt16BE(flags, 2);
+  header.writeUInt16BE(count, flags === 0 ? 4 : 6);
+  const name = [...Array.from({ length: 126 }, () => [1, 97]).flat(), 0];
+  const others = Array.from({ length: count - 1 }, () => [0xc0, 12, ...rest]).flat();
+  return Buffer.concat([header, Buffer.from([...name, ...rest, ...others])]);
+}
+
+test('of a thousand names in one packet, a few are read', () => {
+  const asked = namesByPointer(0, 1_400, [0, 12, 0, 1]);
+  assert.equal(decodeQuery(asked)?.questions.length, 16);
+  assert.equal(decodeAnswer(asked), undefined, 'it is no answer');
+  const answered = namesByPointer(0x8400, 700, [0, 16, 0, 1, 0, 0, 0, 9, 0, 0]);
+  assert.equal(decodeAnswer(answered), undefined);
+  assert.equal(decodeQuery(answered), undefined, 'it is no query');
+});
+
+test('a daemon that says it is on the machine of whoever asks, or at everybody, is none', () => {
+  for (const address of [
+    '127.0.0.1',
+    '0.0.0.0',
+    '224.0.0.251',
+    '255.255.255.255',
+    '::1',
+    '::',
+    '::ffff:127.0.0.1',
+    'ff02::1',
+  ])
+    assert.deepEqual(read(recordsOf(daemon, [address])), [], address);
 });
 
 test('no bytes do more than be no answer', () => {
@@ -70,10 +111,14 @@ test('no bytes do more than be no answer', () => {
     fc.property(fc.oneof(fc.uint8Array({ maxLength: 600 }), changes), (input) => {
       const bytes = Buffer.from(good);
       if (Array.isArray(input)) for (const [at, value] of input) bytes[at] = value;
-      const packet = decodePacket(Array.isArray(input) ? bytes : Buffer.from(input));
+      const received = Array.isArray(input) ? bytes : Buffer.from(input);
+      for (const question of decodeQuery(received)?.questions ?? []) {
+        asksFor(question, daemon);
+        asksForServices(question);
+        dnsPacket.encode({ type: 'response', questions: [question] });
+      }
+      const packet = decodeAnswer(received);
       if (!packet) return;
-      asksFor(packet, daemon);
-      asksForServices(packet);
       for (const { trustDomain, address } of readAnswer(packet, 'eth0'))
         assert.match(
           `${trustDomain} ${address}`,

@@ -2,9 +2,9 @@
 // multicast DNS (RFC 6762). Nothing of it is proven. Whoever answers here still has to know the code, and to be known by the
 // operator's words.
 
-import { isIP, isIPv4 } from 'node:net';
+import { BlockList, isIP, isIPv4 } from 'node:net';
 import { formatEndpoint, parseTrustDomain } from '@palyra/identity';
-import dnsPacket, { type Answer, type DecodedPacket, type Packet } from 'dns-packet';
+import dnsPacket, { type Answer, type DecodedPacket, type Question } from 'dns-packet';
 
 export const multicastPort = 5353;
 export const multicastGroups = { IPv4: '224.0.0.251', IPv6: 'ff02::fb' } as const;
@@ -14,7 +14,11 @@ const trustDomainKey = 'td=';
 
 /** Longer ones are not looked at. */
 const maxPacketBytes = 9_000;
+/** Of one packet. A name of one pointer may take as long to read as 126 labels, so that bytes alone are no limit. */
+const maxQuestions = 16;
 const maxRecords = 64;
+/** Announced of one interface. */
+const maxAddresses = 16;
 /** RFC 6762, 10. */
 const [hostLifeS, otherLifeS] = [120, 4_500];
 
@@ -55,26 +59,50 @@ export function recordsOf(
       flush: true,
       data: [`${trustDomainKey}${trustDomain}`],
     },
-    ...addresses.map((data): Answer => ({ ...ofHost, type: isIPv4(data) ? 'A' : 'AAAA', data })),
+    ...addresses
+      .slice(0, maxAddresses)
+      .map((data): Answer => ({ ...ofHost, type: isIPv4(data) ? 'A' : 'AAAA', data })),
   ];
 }
 
 /** Whether a question is about this daemon. */
-export function asksFor(packet: Packet, { daemonId }: Announced): boolean {
+export function asksFor({ name }: Question, { daemonId }: Announced): boolean {
   const { instance, host } = namesOf(daemonId);
-  const own = [serviceName, instance, host].map((each) => each.toLowerCase());
-  return (packet.questions ?? []).some(({ name }) => own.includes(name.toLowerCase()));
+  return [serviceName, instance, host].some((own) => isSame(name, own));
 }
 
-/** Whether it is asked which services there are. */
-export function asksForServices(packet: Packet): boolean {
-  return (packet.questions ?? []).some(({ name }) => name.toLowerCase() === allServices);
-}
+/** Whether it is which services there are. */
+export const asksForServices = ({ name }: Question): boolean => isSame(name, allServices);
 
 export const serviceRecord: Answer = { type: 'PTR', name: allServices, ttl: otherLifeS, data: serviceName };
 
-/** Undefined for what is no packet of DNS. */
-export function decodePacket(bytes: Buffer): DecodedPacket | undefined {
+/** Where the header counts questions, answers, authorities and additionals: RFC 1035, 4.1.1. */
+const countsAt = [4, 6, 8, 10] as const;
+const headerBytes = 12;
+
+/** Undefined for what is no answer of DNS, or has more in it than a daemon's. */
+export function decodeAnswer(bytes: Buffer): DecodedPacket | undefined {
+  if (bytes.length < headerBytes || isQuery(bytes)) return undefined;
+  const [questions, ...records] = countsAt.map((at) => bytes.readUInt16BE(at)) as [number, ...number[]];
+  if (questions > maxQuestions || records.reduce((sum, each) => sum + each) > maxRecords) return undefined;
+  return decode(bytes);
+}
+
+/** Its first questions, and nothing else of it; undefined for what is no query of DNS. */
+export function decodeQuery(
+  bytes: Buffer,
+): { readonly id: number; readonly questions: Question[] } | undefined {
+  if (bytes.length < headerBytes || bytes.length > maxPacketBytes || !isQuery(bytes)) return undefined;
+  const begin = Buffer.from(bytes);
+  for (const at of countsAt)
+    begin.writeUInt16BE(at === 4 ? Math.min(bytes.readUInt16BE(at), maxQuestions) : 0, at);
+  const packet = decode(begin);
+  return packet && { id: packet.id ?? 0, questions: packet.questions ?? [] };
+}
+
+export const isQuery = (bytes: Buffer): boolean => (bytes[2]! & 0x80) === 0;
+
+function decode(bytes: Buffer): DecodedPacket | undefined {
   if (bytes.length > maxPacketBytes) return undefined;
   try {
     return dnsPacket.decode(bytes);
@@ -128,7 +156,7 @@ function addressOf(records: readonly Answer[], instance: string, zone: string): 
   const { target, port } = service.data;
   if (port === 0) return undefined;
   const hosts = records.flatMap((each) =>
-    (each.type === 'A' || each.type === 'AAAA') && isSame(each.name, target) && isIP(each.data)
+    (each.type === 'A' || each.type === 'AAAA') && isSame(each.name, target) && isElsewhere(each.data)
       ? [each.data]
       : [],
   );
@@ -136,5 +164,23 @@ function addressOf(records: readonly Answer[], instance: string, zone: string): 
   const host = hosts.find(isIPv4) ?? hosts.find((each) => !isLocal(each)) ?? hosts[0];
   return host && formatEndpoint({ host: isLocal(host) ? `${host}%${zone}` : host, port });
 }
+
+/** No daemon on the network is at these; who looked for one would knock at its own machine, or at everybody's. */
+// An IPv4 address within IPv6 is checked as what it is, by Node.
+const nowhere = new BlockList();
+for (const [network, bits] of [
+  ['0.0.0.0', 8],
+  ['127.0.0.0', 8],
+  ['224.0.0.0', 3],
+] as const)
+  nowhere.addSubnet(network, bits, 'ipv4');
+for (const [network, bits] of [
+  ['::', 96],
+  ['ff00::', 8],
+] as const)
+  nowhere.addSubnet(network, bits, 'ipv6');
+
+const isElsewhere = (host: string) =>
+  isIP(host) !== 0 && !nowhere.check(host, isIPv4(host) ? 'ipv4' : 'ipv6');
 
 const isSame = (one: string, other: string) => one.toLowerCase() === other.toLowerCase();

@@ -1,13 +1,13 @@
 // Real multicast on this machine: a flood of answers, and an asker who is told.
 
 import assert from 'node:assert/strict';
-import { createSocket } from 'node:dgram';
+import { createSocket, Socket } from 'node:dgram';
 import { once } from 'node:events';
 import test from 'node:test';
 import dnsPacket from 'dns-packet';
 import { LanAnnouncer } from './announce.ts';
 import { lanInterfaces } from './interfaces.ts';
-import { multicastGroups, multicastPort, recordsOf } from './records.ts';
+import { multicastGroups, multicastPort, recordsOf, serviceName } from './records.ts';
 import { searchLan } from './search.ts';
 
 const daemon = { daemonId: '01M86AT7C9B52AYE27TEK0RG45', trustDomain: 'home.example.internal', port: 7443 };
@@ -49,4 +49,22 @@ test('a listener of one address is announced with that, and one of loopback is n
     [{ trustDomain: daemon.trustDomain, address: `${network!.handle}:7443` }],
   );
   assert.deepEqual(errors, []);
+});
+
+test('a query from port 0 is not answered, and the daemon goes on', { skip }, async (t) => {
+  // Only root can send such a packet: this socket gets it from the test.
+  const sockets: Socket[] = [];
+  const bind = Socket.prototype.bind;
+  t.mock.method(Socket.prototype, 'bind', function (this: Socket, ...options: Parameters<typeof bind>) {
+    sockets.push(this);
+    return bind.apply(this, options);
+  });
+  const announcer = new LanAnnouncer({ ...daemon, host: network!.handle, onError: () => {} });
+  t.after(() => announcer.close());
+  await searchLan({ signal });
+  const query = dnsPacket.encode({ type: 'query', questions: [{ type: 'PTR', name: serviceName }] });
+  for (const socket of sockets.filter((each) => each.listenerCount('message') > 0))
+    socket.emit('message', query, { address: network!.handle, family: 'IPv4', port: 0, size: query.length });
+  const found = await searchLan({ signal });
+  assert.ok(found.some(({ trustDomain }) => trustDomain === daemon.trustDomain));
 });

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LanInterface, lanInterfaces } from './interfaces.ts';
 import {
-  decodePacket,
+  decodeAnswer,
   encodeQuery,
   type FoundDaemon,
   multicastGroups,
@@ -40,8 +40,8 @@ export async function searchLan({
   const take = (bytes: Buffer, zone: string) => {
     packets += 1;
     if (packets > maxPackets) return;
-    const packet = decodePacket(bytes);
-    if (packet?.type !== 'response') return;
+    const packet = decodeAnswer(bytes);
+    if (!packet) return;
     for (const daemon of readAnswer(packet, zone))
       if (found.size < maxFound) found.set(`${daemon.trustDomain} ${daemon.address}`, daemon);
   };

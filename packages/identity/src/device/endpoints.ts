@@ -3,8 +3,9 @@
 // command may come at one time, and none writes over another's.
 
 import { isDeepStrictEqual } from 'node:util';
-import { type EndpointLists, listenerKinds, parseEndpointLists } from '../endpoint-lists.ts';
-import { hasCode, IdentityError } from '../errors.ts';
+import { isCanonicalEndpoint } from '../endpoint.ts';
+import { type EndpointLists, listenerKinds, MAX_ENDPOINTS, parseEndpointLists } from '../endpoint-lists.ts';
+import { hasCode } from '../errors.ts';
 import type { SecretReader, SecretStore } from '../secret-store/port.ts';
 import { dropSecret } from './drop-secret.ts';
 
@@ -64,14 +65,20 @@ export async function storeEndpointsByHand(
   await store(secrets, nameOf(root, 'by-hand'), byHand);
 }
 
-/** @throws SECRET_CORRUPT */
+/**
+ * A record that cannot be read is none: the device may know its daemon for all that, which is where it was at pairing, and
+ * which proves itself wherever it is.
+ */
 export async function loadEndpoints(secrets: SecretReader, root: string): Promise<KnownEndpoints> {
   const [told, byHand] = [
     await load(secrets, nameOf(root, 'told')),
     await load(secrets, nameOf(root, 'by-hand')),
   ];
-  return { ...(told && { told: told as EndpointLists }), ...(byHand && { byHand }) };
+  const isSet = byHand && Object.values(byHand).every((list) => list.length > 0);
+  return { ...(told && { told: { ...noEndpoints, ...told } }), ...(isSet && { byHand }) };
 }
+
+const noEndpoints: EndpointLists = { pairing: [], node: [], quic: [], web: [] };
 
 export async function dropEndpoints(secrets: SecretStore, root: string): Promise<void> {
   for (const what of ['told', 'by-hand'] as const) await dropSecret(secrets, nameOf(root, what));
@@ -93,10 +100,22 @@ async function store(secrets: SecretStore, name: string, value: object | undefin
 
 async function load(secrets: SecretReader, name: string): Promise<Partial<EndpointLists> | undefined> {
   try {
-    return JSON.parse(new TextDecoder().decode(await secrets.read(name)));
-  } catch (cause) {
-    if (hasCode(cause, 'SECRET_NOT_FOUND')) return undefined;
-    if (!(cause instanceof SyntaxError)) throw cause;
-    throw new IdentityError('SECRET_CORRUPT', `The record ${name} cannot be read.`, { cause });
+    const lists: unknown = JSON.parse(new TextDecoder().decode(await secrets.read(name)));
+    return isLists(lists) ? lists : undefined;
+  } catch (error) {
+    const isNone = hasCode(error, 'SECRET_NOT_FOUND') || hasCode(error, 'SECRET_CORRUPT');
+    if (isNone || error instanceof SyntaxError) return undefined;
+    throw error;
   }
+}
+
+function isLists(value: unknown): value is Partial<EndpointLists> {
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).every(
+    ([kind, list]) =>
+      listenerKinds.some((each) => each === kind) &&
+      Array.isArray(list) &&
+      list.length <= MAX_ENDPOINTS &&
+      list.every((each) => typeof each === 'string' && isCanonicalEndpoint(each)),
+  );
 }
