@@ -1,13 +1,13 @@
 // Real multicast on this machine: a flood of answers, and an asker who is told.
 
 import assert from 'node:assert/strict';
-import { createSocket } from 'node:dgram';
+import { createSocket, Socket } from 'node:dgram';
 import { once } from 'node:events';
 import test from 'node:test';
 import dnsPacket from 'dns-packet';
 import { LanAnnouncer } from './announce.ts';
 import { lanInterfaces } from './interfaces.ts';
-import { multicastGroups, multicastPort, recordsOf } from './records.ts';
+import { encodeQuery, multicastGroups, multicastPort, recordsOf } from './records.ts';
 import { searchLan } from './search.ts';
 
 const daemon = { daemonId: '01M86AT7C9B52AYE27TEK0RG45', trustDomain: 'home.example.internal', port: 7443 };
@@ -49,4 +49,15 @@ test('a listener of one address is announced with that, and one of loopback is n
     [{ trustDomain: daemon.trustDomain, address: `${network!.handle}:7443` }],
   );
   assert.deepEqual(errors, []);
+});
+
+test('a question from a port that cannot be answered leaves the daemon as it is', { skip }, async (t) => {
+  const { mock } = t.mock.method(Socket.prototype, 'bind');
+  const announcer = new LanAnnouncer({ ...daemon, host: network!.handle, onError: () => {} });
+  t.after(() => announcer.close());
+  assert.ok((await searchLan({ signal })).some(({ trustDomain }) => trustDomain === daemon.trustDomain));
+  const heard = mock.calls.map((call) => call.this as Socket);
+  const from = { address: network!.handle, family: 'IPv4', port: 0, size: encodeQuery().length };
+  for (const socket of heard) socket.emit('message', encodeQuery(), from);
+  assert.ok((await searchLan({ signal })).some(({ trustDomain }) => trustDomain === daemon.trustDomain));
 });
