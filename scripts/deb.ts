@@ -16,7 +16,12 @@ const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: '
 
 const target = process.argv[2];
 const architecture = architectures[process.arch];
-if (target === undefined || process.platform !== 'linux' || architecture === undefined) {
+if (
+  target === undefined ||
+  target.startsWith('-') ||
+  process.platform !== 'linux' ||
+  architecture === undefined
+) {
   console.error('Name the folder for the package, on Linux (x64 or arm64): npm run deb -- FOLDER');
   process.exit(2);
 }

@@ -19,7 +19,7 @@ import { stagePalyra } from './pack-palyra.ts';
 
 const repository = join(import.meta.dirname, '..');
 const target = process.argv[2];
-if (target === undefined) {
+if (target === undefined || target.startsWith('-')) {
   console.error('Name the folder for the packages: npm run pack -- FOLDER');
   process.exit(2);
 }

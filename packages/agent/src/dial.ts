@@ -35,11 +35,22 @@ type QuicDial = (
  * @returns a dial that gives up on QUIC only when this machine has none, nothing answers there, the daemon had no room or
  *   did not take this certificate's dates the last time, or the server is not proven to be the daemon. Whatever else a
  *   peer says is final for this attempt. The HTTP/2 connection then says why it is not on QUIC. Over HTTP/2 the daemon's
- *   chain can be read: there an impostor and a wrong clock are told apart, and that answer is final.
+ *   chain can be read: there an impostor and a wrong clock are told apart, and that answer is final. A daemon that came up
+ *   between the two is asked over QUIC again.
  */
 export function quicFirst(quic: QuicDial, http2: Dial): Dial {
   /** Why the last connection ended, when the next one is to be over HTTP/2. */
   let putOff: IdentityError | undefined;
+  /** QUIC came through the last time, or nothing did: a daemon that starts just now may have missed the question. */
+  let mayHaveStarted = false;
+  const overQuic: Dial = async (enrollment) => {
+    const connection = await quic(enrollment, { handshakeTimeoutMs: quicPatienceMs });
+    mayHaveStarted = true;
+    void connection.closed.then((reason) => {
+      if (reason instanceof IdentityError && puttingOff.has(reason.code)) putOff = reason;
+    });
+    return connection;
+  };
   return async (enrollment) => {
     if (quicEndpoints(enrollment).length === 0) return http2(enrollment);
     if (putOff) {
@@ -48,15 +59,18 @@ export function quicFirst(quic: QuicDial, http2: Dial): Dial {
       return { ...(await http2(enrollment)), quicProblem };
     }
     try {
-      const connection = await quic(enrollment, { handshakeTimeoutMs: quicPatienceMs });
-      void connection.closed.then((reason) => {
-        if (reason instanceof IdentityError && puttingOff.has(reason.code)) putOff = reason;
-      });
-      return connection;
+      return await overQuic(enrollment);
     } catch (cause) {
       const error = fromConnectError(cause);
       if (!givesWay.has(error.code)) throw error;
-      return { ...(await http2(enrollment)), quicProblem: error.message };
+      const asksAgain = mayHaveStarted && error.code === 'UNREACHABLE';
+      mayHaveStarted = true;
+      const connection = await http2(enrollment);
+      mayHaveStarted = false;
+      const again = asksAgain ? await overQuic(enrollment).catch(() => undefined) : undefined;
+      if (!again) return { ...connection, quicProblem: error.message };
+      connection.close();
+      return again;
     }
   };
 }

@@ -50,14 +50,18 @@ async function dial(cli: Cli): Promise<Http2Connection> {
   try {
     return await dialAdmin(cli.home.adminSocket);
   } catch (error) {
-    await mustBeOwnFolder(cli.home.path);
     const reason = error instanceof IdentityError && (error.cause as NodeJS.ErrnoException | undefined)?.code;
-    if (reason !== 'ENOENT' && reason !== 'ECONNREFUSED') throw error;
-    throw new IdentityError(
-      'UNREACHABLE',
-      `No daemon runs in the home ${cli.home.path}. Start it: ${followUp(cli, 'daemon')}`,
-      { cause: error },
-    );
+    const isDown = reason === 'ENOENT' || reason === 'ECONNREFUSED';
+    const { path } = cli.home;
+    let next = `Start it: ${followUp(cli, 'daemon')}`;
+    try {
+      await mustBeOwnFolder(path);
+    } catch (notOwn) {
+      if (!isDown || !(notOwn instanceof IdentityError)) throw notOwn;
+      next = notOwn.message;
+    }
+    if (!isDown) throw error;
+    throw new IdentityError('UNREACHABLE', `No daemon runs in the home ${path}. ${next}`, { cause: error });
   }
 }
 

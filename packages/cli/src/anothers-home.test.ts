@@ -61,6 +61,10 @@ test("in another user's home every command says whose it is and how to act as th
     assert.ok(said.includes(`sudo -u '#${other}' palyra ... --home ${home}`), said);
     assert.doesNotMatch(said, /Start the daemon|Start it|Pair it|chown|chmod/, args.join(' '));
     assert.deepEqual(await treeOf(home), before, args.join(' '));
+    if (/^(?:status|devices|pairing)/.test(args.join(' '))) {
+      assert.match(said, /No daemon runs in the home/, args.join(' '));
+      assert.equal(exitCode, 7, args.join(' '));
+    }
   }
   await give(home, 0);
   await (await startDaemon({ home, config })).close();

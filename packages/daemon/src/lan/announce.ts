@@ -130,7 +130,13 @@ class Speaker {
     this.#socket = socket.unref();
     this.#announced = announced;
     socket.on('error', () => {});
-    socket.on('message', (bytes, from) => this.#hear(bytes, from));
+    socket.on('message', (bytes, from) => {
+      try {
+        this.#hear(bytes, from);
+      } catch {
+        // A stranger's packet that cannot be answered, like one from port 0: nobody waits for it.
+      }
+    });
   }
 
   /** @throws what the kernel says of a group that cannot be joined; the other interfaces are held all the same. */
