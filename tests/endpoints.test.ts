@@ -90,7 +90,8 @@ test('a daemon that moved without a word is found where a person says, whatever 
   await agent.line(isConnected);
   await first.stop();
   const second = await TestDaemon.start(t, { ports: after, home: first.home, endpoints: { node: [nobody] } });
-  await failure(palyra(['node', 'status'], { home }), { code: 'UNREACHABLE', exitCode: 7 });
+  const lost = await failure(palyra(['node', 'status'], { home }), { code: 'UNREACHABLE', exitCode: 7 });
+  assert.match(lost, /If it has moved: .*palyra.* node endpoints --host ADDRESS/);
 
   const words = ['--node', at(after.node), '--quic', at(after.node), '--pairing', at(after.pairing)];
   const set = await answer(['node', 'endpoints', ...words], { home });

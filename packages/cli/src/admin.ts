@@ -9,10 +9,10 @@ import {
   dialNode,
   fromConnectError,
   type Http2Connection,
-  reachNode,
 } from '@palyra/rpc';
 import { nodePort, parseAddress } from './address.ts';
 import { type Cli, followUp } from './cli.ts';
+import { reachDaemon } from './device-connection.ts';
 import { pairedEnrollment } from './device-store.ts';
 import { untilInterrupted } from './interruption.ts';
 import type { Remote } from './remote.ts';
@@ -68,7 +68,7 @@ async function dial(cli: Cli): Promise<Http2Connection> {
 async function dialRemote(cli: Cli, { daemon, address }: Remote): Promise<Http2Connection> {
   const enrollment = await pairedEnrollment(cli, daemon, '--remote-daemon');
   const options = { readMaxBytes: answerBytes };
-  if (address === undefined) return reachNode(enrollment, options);
+  if (address === undefined) return reachDaemon(cli, enrollment, options);
   return dialNode(parseAddress(address, nodePort), enrollment, options);
 }
 

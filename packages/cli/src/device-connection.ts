@@ -1,9 +1,19 @@
 // How this device reaches its daemon, and with what it makes itself a new certificate.
 
 import { type Dial, quicFirst } from '@palyra/agent';
-import { DeviceIdentity, nodeCrypto, type RenewingDevice, systemClock } from '@palyra/identity';
+import {
+  DeviceIdentity,
+  hasCode,
+  IdentityError,
+  nodeCrypto,
+  type PairedEnrollment,
+  type RenewingDevice,
+  reasonOf,
+  systemClock,
+} from '@palyra/identity';
 import { reachNode } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { type Cli, followUp } from './cli.ts';
 import { openDeviceStore } from './device-store.ts';
 import type { Home } from './home.ts';
 
@@ -15,6 +25,21 @@ export function dialBy(transport: Transport): Dial {
   const library = createQuic();
   if (transport === 'quic') return (enrollment) => dialNodeQuic(library, enrollment);
   return quicFirst((enrollment, options) => dialNodeQuic(library, enrollment, options), http2);
+}
+
+/** The node listener, for a person who may know where it is. @throws as `reachNode`, with what to do. */
+export async function reachDaemon(
+  cli: Cli,
+  enrollment: PairedEnrollment,
+  options?: Parameters<typeof reachNode>[1],
+): ReturnType<typeof reachNode> {
+  try {
+    return await reachNode(enrollment, options);
+  } catch (cause) {
+    if (!hasCode(cause, 'UNREACHABLE')) throw cause;
+    const next = `If it has moved: ${followUp(cli, 'node endpoints --host ADDRESS')}`;
+    throw new IdentityError('UNREACHABLE', `${reasonOf(cause)}\n${next}`, { cause });
+  }
 }
 
 /** Works on this device's identity and secrets, which nobody else may change meanwhile. */

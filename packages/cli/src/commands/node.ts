@@ -2,10 +2,11 @@
 
 import { ConnectError, createClient } from '@connectrpc/connect';
 import { nodeEndpoints } from '@palyra/identity';
-import { dialNode, fromConnectError, NodeService, reachNode } from '@palyra/rpc';
+import { dialNode, fromConnectError, NodeService } from '@palyra/rpc';
 import type { Command } from 'commander';
 import { nodePort, parseAddress } from '../address.ts';
 import type { Cli } from '../cli.ts';
+import { reachDaemon } from '../device-connection.ts';
 import { daemonOption, pairedEnrollment } from '../device-store.ts';
 import { withExamples } from '../help.ts';
 import { untilInterrupted } from '../interruption.ts';
@@ -51,9 +52,9 @@ async function status(cli: Cli, options: StatusOptions): Promise<void> {
   const stopProgress = cli.output.progress(
     () => `Calling the daemon at ${given ?? nodeEndpoints(enrollment).join(', ')}`,
   );
-  let connection: Awaited<ReturnType<typeof reachNode>> | undefined;
+  let connection: Awaited<ReturnType<typeof reachDaemon>> | undefined;
   try {
-    const dialling = given === undefined ? reachNode(enrollment) : dialNode(given, enrollment);
+    const dialling = given === undefined ? reachDaemon(cli, enrollment) : dialNode(given, enrollment);
     connection = await untilInterrupted(interrupted, dialling);
     const { address } = connection;
     const reply = await untilInterrupted(
