@@ -2,7 +2,17 @@
 // dpkg-deb and nothing else of Debian's tools.
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  globSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
@@ -48,10 +58,11 @@ try {
     join(documents, 'copyright'),
     `${licence}\nWhat else is in this package: ${installationFolder}/dist/LICENSES.txt and ${installationFolder}/node_modules.\n`,
   );
+  const sizeKiB = Math.ceil(sizeOf(root) / 1024);
   place('DEBIAN');
   for (const name of ['postinst', 'prerm', 'postrm']) cpSync(join(scripts, name), join(root, 'DEBIAN', name));
   const { version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
-  writeFileSync(join(root, 'DEBIAN/control'), control(version, architecture));
+  writeFileSync(join(root, 'DEBIAN/control'), control(version, architecture, sizeKiB));
   mkdirSync(target, { recursive: true });
   const file = join(resolve(target), `palyra_${version}_${architecture}.deb`);
   run('dpkg-deb', '--root-owner-group', '-Zxz', '-z1', '--build', root, file);
@@ -64,10 +75,16 @@ function place(folder: string): string {
   return join(root, folder);
 }
 
-function control(version: string, architecture: string): string {
+function sizeOf(folder: string): number {
+  const sizes = globSync('**', { cwd: folder }).map((path) => lstatSync(join(folder, path)).size);
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+function control(version: string, architecture: string, sizeKiB: number): string {
   return `Package: palyra
 Version: ${version}
 Architecture: ${architecture}
+Installed-Size: ${sizeKiB}
 Maintainer: Palyra Identity maintainers <palyra@localhost>
 Section: net
 Priority: optional

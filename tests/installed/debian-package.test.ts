@@ -42,6 +42,7 @@ test('it brings a user, a home, a unit that systemd takes, and a command that ru
   skip: unable,
 }, () => {
   const said = inCopy(`
+    dpkg-deb -f "$1" Installed-Size
     dpkg -i "$1" >&2
     mkdir old; printf '#!/bin/sh\\necho old >&2; exit 1\\n' > old/node; chmod 755 old/node
     PATH=/root/old:$PATH palyra --version
@@ -51,6 +52,7 @@ test('it brings a user, a home, a unit that systemd takes, and a command that ru
     grep ExecStart /usr/lib/systemd/system/palyra.service
     ${serveOnce}
   `);
+  assert.match(said, /^\d{5,6}$/m, 'KiB that it takes, for apt to say');
   assert.match(said, /^palyra 700$/m);
   assert.match(said, /^palyra:.*:\/var\/lib\/palyra:\/usr\/sbin\/nologin$/m);
   assert.match(
