@@ -85,7 +85,7 @@ export async function install(
   const systemctl = options.user ? 'systemctl --user' : 'systemctl';
   const owner = options.user ? '' : ` -o ${service.user}`;
   const next = [
-    ...(sysusers ? [`systemd-sysusers ${quoted(sysusers)}`] : []),
+    ...(sysusers ? [`systemd-sysusers ${placeOf(cli, service.name, { root: '/' }).sysusers}`] : []),
     // systemd refuses to start what may write to a folder that is not there.
     ...(service.writes && !(await isThere(service.writes))
       ? [`install -d${owner} ${quoted(service.writes)}`]
@@ -101,7 +101,7 @@ export async function install(
         ? ['', 'In its config.json:', `  "masterKey": {"from": "credential", "path": "${credentialPath}"}`]
         : []),
       '',
-      'Start it, now and at every boot:',
+      `Start it${options.root ? ' in the image' : ''}, now and at every boot:`,
       ...next.map((each) => `  ${each}`),
       ...(options.user ? ['Also while you are not logged in:', '  loginctl enable-linger'] : []),
       after.what,
