@@ -139,7 +139,7 @@ function tell(cli: Cli, state: AgentState): void {
     case 'disconnected':
       cli.output.answer(
         { event: 'disconnected', ...errorJson(state.error), retry_in_ms: state.retryInMs },
-        () => `Not connected: ${reasonOf(state.error)}\n  Trying again in ${formatSpan(state.retryInMs)}.`,
+        () => `Not connected: ${reasonOf(state.error)}\n  Trying again ${soon(state.retryInMs)}.`,
       );
       return;
     case 'renewed':
@@ -152,8 +152,7 @@ function tell(cli: Cli, state: AgentState): void {
     case 'renewal_failed':
       cli.output.answer(
         { event: 'renewal_failed', ...errorJson(state.error), retry_in_ms: state.retryInMs },
-        () =>
-          `The renewal failed: ${reasonOf(state.error)}\n  Trying again in ${formatSpan(state.retryInMs)}.`,
+        () => `The renewal failed: ${reasonOf(state.error)}\n  Trying again ${soon(state.retryInMs)}.`,
       );
   }
 }
@@ -173,7 +172,7 @@ function tellFiles(cli: Cli, folder: string, state: CredentialFilesState): void 
       const what = state.state === 'files_failed' ? `The files in ${folder}` : 'The command after the change';
       cli.output.answer(
         { event: state.state, message, retry_in_ms: state.retryInMs },
-        () => `${what} failed: ${message}\n  Trying again in ${formatSpan(state.retryInMs)}.`,
+        () => `${what} failed: ${message}\n  Trying again ${soon(state.retryInMs)}.`,
       );
     }
   }
@@ -181,4 +180,8 @@ function tellFiles(cli: Cli, folder: string, state: CredentialFilesState): void 
 
 function errorJson(error: IdentityError): { code: string; message: string } {
   return { code: error.code, message: error.message };
+}
+
+function soon(ms: number): string {
+  return ms < 500 ? 'now' : `in ${formatSpan(ms)}`;
 }
