@@ -112,3 +112,12 @@ test('an address is dialled without a look-up, with its zone; a name that is non
     (error) => hasCode(error, 'UNREACHABLE') && error.message.includes('name.invalid'),
   );
 });
+
+test('a name that the resolver knows, without an address, is unreachable and not waited for', async () => {
+  // Node says so of an empty name.
+  const nobody = async () => assert.fail('there is nobody to connect to');
+  await assert.rejects(
+    dialAddresses('', nobody, () => {}),
+    { code: 'UNREACHABLE' },
+  );
+});

@@ -77,6 +77,8 @@ async function addressesOf(host: string): Promise<string[]> {
   const timer = setTimeout(() => reject(new Error('timed out')), lookupTimeoutMs);
   try {
     const found = await Promise.race([lookup(host, { all: true, order: 'verbatim' }), promise]);
+    // Nobody would ever answer.
+    if (found.length === 0) throw new Error('it has no address');
     return [...new Set(found.map(({ address }) => address))];
   } catch (cause) {
     throw new IdentityError('UNREACHABLE', `The name ${host} cannot be resolved (${reasonOf(cause)}).`, {

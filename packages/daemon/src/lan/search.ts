@@ -26,6 +26,8 @@ const againMs = 500;
 const maxFound = 16;
 /** Of one search. */
 const maxPackets = 256;
+/** Of these, from one address: a single neighbour hides nobody by saying much. */
+const perSource = { packets: 32, found: 4 };
 
 /**
  * @returns the daemons in the order in which they answered; none where nothing can be asked. One that answered on several
@@ -37,13 +39,22 @@ export async function searchLan({
 }: LanSearchOptions): Promise<FoundDaemon[]> {
   const found = new Map<string, FoundDaemon>();
   let packets = 0;
-  const take = (bytes: Buffer, zone: string) => {
+  const sources = new Map<string, { packets: number; found: number }>();
+  const take = (bytes: Buffer, zone: string, from: string) => {
+    const source = sources.get(from) ?? { packets: 0, found: 0 };
+    source.packets += 1;
+    if (source.packets > perSource.packets) return;
     packets += 1;
     if (packets > maxPackets) return;
+    sources.set(from, source);
     const packet = decodeAnswer(bytes);
     if (!packet) return;
-    for (const daemon of readAnswer(packet, zone))
-      if (found.size < maxFound) found.set(`${daemon.trustDomain} ${daemon.address}`, daemon);
+    for (const daemon of readAnswer(packet, zone)) {
+      const key = `${daemon.trustDomain} ${daemon.address}`;
+      if (found.has(key) || found.size >= maxFound || source.found >= perSource.found) continue;
+      source.found += 1;
+      found.set(key, daemon);
+    }
   };
   const opened = await Promise.all(lanInterfaces().map((each) => open(each, take)));
   const asking = opened.filter((each) => each !== undefined);
@@ -66,12 +77,12 @@ const groupOf = ({ family, name }: LanInterface) =>
 
 async function open(
   at: LanInterface,
-  take: (bytes: Buffer, zone: string) => void,
+  take: (bytes: Buffer, zone: string, from: string) => void,
 ): Promise<{ readonly socket: Socket; readonly at: LanInterface } | undefined> {
   const isIpv4 = at.family === 'IPv4';
   const socket = createSocket({ type: isIpv4 ? 'udp4' : 'udp6', ipv6Only: !isIpv4 });
   try {
-    socket.on('message', (bytes) => take(bytes, at.name));
+    socket.on('message', (bytes, from) => take(bytes, at.name, from.address));
     await once(socket.bind({ address: isIpv4 ? at.handle : '::', port: 0, exclusive: true }), 'listening');
     socket.setMulticastInterface(at.handle);
     socket.setMulticastTTL(255);
