@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { buildPalyra } from './build-palyra.ts';
-import { runTests } from './test/run.ts';
+import { cacheFolder, runTests } from './test/run.ts';
 
 /** A command, and the Debian package that brings it. Tests that miss theirs fail or skip loudly and name it. */
 const needed: readonly (readonly [command: string, debian: string])[] = [
@@ -61,12 +61,7 @@ const nodeOptions = words.filter((each) => each.startsWith('--'));
 /** The long ones first, so that no processor waits for the last file. */
 const patterns = ['tests/soak/*.test.ts', 'tests/*.test.ts', 'packages/*/src/**/*.test.ts'];
 const files = given.length > 0 ? given : patterns.flatMap((pattern) => globSync(pattern).sort());
-// Hundreds of processes load the same modules: they share what one of them compiled, and so does the next run.
-const cache = join(import.meta.dirname, '../node_modules/.cache');
-const env = {
-  NODE_COMPILE_CACHE: join(cache, 'compiled'),
-  PALYRA_TEST_PROGRAM: await buildPalyra(join(cache, 'palyra')),
-};
+const env = { PALYRA_TEST_PROGRAM: await buildPalyra(join(cacheFolder, 'palyra')) };
 const stop = new AbortController();
 // Test files lead sessions of their own: Ctrl-C does not reach them.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
