@@ -27,7 +27,8 @@ const maxFound = 16;
 /** Of one search. */
 const maxPackets = 256;
 /** Of these, from one address: a single neighbour hides nobody by saying much. */
-const perSource = { packets: 32, found: 4 };
+const packetsPerSource = 32;
+const foundPerSource = 4;
 
 /**
  * @returns the daemons in the order in which they answered; none where nothing can be asked. One that answered on several
@@ -43,7 +44,7 @@ export async function searchLan({
   const take = (bytes: Buffer, zone: string, from: string) => {
     const source = sources.get(from) ?? { packets: 0, found: 0 };
     source.packets += 1;
-    if (source.packets > perSource.packets) return;
+    if (source.packets > packetsPerSource) return;
     packets += 1;
     if (packets > maxPackets) return;
     sources.set(from, source);
@@ -51,7 +52,7 @@ export async function searchLan({
     if (!packet) return;
     for (const daemon of readAnswer(packet, zone)) {
       const key = `${daemon.trustDomain} ${daemon.address}`;
-      if (found.has(key) || found.size >= maxFound || source.found >= perSource.found) continue;
+      if (found.has(key) || found.size >= maxFound || source.found >= foundPerSource) continue;
       source.found += 1;
       found.set(key, daemon);
     }
