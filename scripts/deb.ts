@@ -16,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
-import { daemonService } from '../packages/cli/src/service.ts';
+import { daemonService } from '../packages/cli/src/installed-service.ts';
 import { systemdUnit } from '../packages/cli/src/systemd-unit.ts';
 import { installationFolder, installedExecutable, run, stageInstallation } from './stage-installation.ts';
 

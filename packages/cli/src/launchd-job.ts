@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { CliError } from './failure.ts';
 import { quoted } from './home.ts';
-import { type Service, stopSeconds } from './service.ts';
+import { type Service, stopSeconds } from './installed-service.ts';
 
 const labels = { palyra: 'internal.palyra.daemon', 'palyra-node': 'internal.palyra.node' } as const;
 

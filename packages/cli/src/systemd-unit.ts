@@ -2,7 +2,7 @@
 
 import { basename, dirname } from 'node:path';
 import { CliError } from './failure.ts';
-import { type Service, serviceUser, stopSeconds } from './service.ts';
+import { type Service, serviceUser, stopSeconds } from './installed-service.ts';
 
 export const unitName = (service: Pick<Service, 'name'>): string => `${service.name}.service`;
 /** What a system unit does not see: ProtectHome and PrivateTmp. */

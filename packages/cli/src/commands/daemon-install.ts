@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
-import { daemonService } from '../service.ts';
+import { daemonService } from '../installed-service.ts';
 import {
   type InstallOptions,
   install,

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
-import { nodeService, serviceUser } from '../service.ts';
+import { nodeService, serviceUser } from '../installed-service.ts';
 import { addRunOptions, checkRunOptions, type RunOptions } from './node-run.ts';
 import {
   type InstallOptions,

@@ -8,8 +8,8 @@ import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { CliError, fileFailed } from '../failure.ts';
 import { quoted, userHomeOf } from '../home.ts';
+import { type Service, serviceUser } from '../installed-service.ts';
 import { launchdFile, launchdJob, launchdStart } from '../launchd-job.ts';
-import { type Service, serviceUser } from '../service.ts';
 import {
   credentialPath,
   hiddenFolders,
