@@ -130,13 +130,7 @@ class Speaker {
     this.#socket = socket.unref();
     this.#announced = announced;
     socket.on('error', () => {});
-    socket.on('message', (bytes, from) => {
-      try {
-        this.#hear(bytes, from);
-      } catch {
-        // A stranger's packet that cannot be answered, like one from port 0: nobody waits for it.
-      }
-    });
+    socket.on('message', (bytes, from) => this.#hear(bytes, from));
   }
 
   /** @throws what the kernel says of a group that cannot be joined; the other interfaces are held all the same. */
@@ -175,7 +169,7 @@ class Speaker {
       if (from.port === multicastPort) this.#multicastSoon();
       else this.#answer(query.id, questions[0], from);
     } catch {
-      // It is not answered.
+      // A packet that cannot be answered: nobody waits for it.
     }
   }
 
