@@ -40,8 +40,9 @@ for (const [library, debian] of [
 ] as const)
   if (!existsSync(`/usr/share/gocode/src/google.golang.org/${library}`)) missing.push(debian);
 if (missing.length > 0) install(missing);
+// Looks for Go when it is loaded.
 const { buildAllGo } = await import('../tests/testing/go-program.ts');
-buildAllGo();
+buildAllGo((what) => console.error(what));
 
 const words = process.argv.slice(2);
 const given = words.filter((each) => !each.startsWith('--'));

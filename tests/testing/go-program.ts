@@ -51,10 +51,19 @@ export function buildGo(source: string): string {
   return program;
 }
 
-/** Before a run, because a test file that builds for so long says nothing meanwhile. */
-export function buildAllGo(): void {
+function programOf(source: string): string {
+  const digest = hash('sha256', readFileSync(join(sources, source)));
+  return join(cache, `${basename(source, '.go')}-${digest.slice(0, 16)}`);
+}
+
+/** Before a run, because a test file that builds for so long says nothing meanwhile. @param say told what it waits for. */
+export function buildAllGo(say: (what: string) => void): void {
   if (skipGo) return;
-  for (const source of readdirSync(sources).filter((name) => name.endsWith('.go'))) buildGo(source);
+  const all = readdirSync(sources).filter((name) => name.endsWith('.go'));
+  for (const source of all.filter((each) => !existsSync(programOf(each)))) {
+    say(`Building tests/foreign/${source} (the first takes a minute)`);
+    buildGo(source);
+  }
 }
 
 /** Runs it with this on stdin. @returns the lines of JSON that it prints, as they come; undefined after the last. */
