@@ -3,25 +3,40 @@
 import assert from 'node:assert/strict';
 import { createSocket, Socket } from 'node:dgram';
 import { once } from 'node:events';
-import test from 'node:test';
+import process from 'node:process';
+import test, { type TestContext } from 'node:test';
 import dnsPacket from 'dns-packet';
 import { LanAnnouncer } from './announce.ts';
 import { lanInterfaces } from './interfaces.ts';
 import { multicastGroups, multicastPort, recordsOf, serviceName } from './records.ts';
 import { searchLan } from './search.ts';
 
-const daemon = { daemonId: '01M86AT7C9B52AYE27TEK0RG45', trustDomain: 'home.example.internal', port: 7443 };
+/** Other runs of these tests, on the same network, have other names. */
+const name = `test-${process.pid}.internal`;
+const daemon = { daemonId: '01M86AT7C9B52AYE27TEK0RG45', trustDomain: `home.${name}`, port: 7443 };
 const network = lanInterfaces().find(({ family }) => family === 'IPv4');
 const skip = !network && 'NOT TESTED: this machine has no network';
 const { signal } = new AbortController();
+
+/** The sockets that are bound from now on, with their ports. */
+function boundSockets(t: TestContext): Map<Socket, number> {
+  const sockets = new Map<Socket, number>();
+  const bind = Socket.prototype.bind;
+  t.mock.method(Socket.prototype, 'bind', function (this: Socket, ...options: Parameters<typeof bind>) {
+    this.once('listening', () => sockets.set(this, this.address().port));
+    return bind.apply(this, options);
+  });
+  return sockets;
+}
 
 test('whoever answers a thousand times takes a few places, and no memory or time', { skip }, async (t) => {
   const forger = createSocket({ type: 'udp4', reuseAddr: true });
   t.after(() => forger.close());
   await once(forger.bind(multicastPort), 'listening');
   forger.addMembership(multicastGroups.IPv4, network!.handle);
+  const own = boundSockets(t);
   forger.on('message', (_, from) => {
-    if (from.port === multicastPort) return;
+    if (![...own.values()].includes(from.port)) return;
     for (let at = 0; at < 1000; at += 1) {
       const answers = recordsOf({ ...daemon, port: 1 + at }, ['192.0.2.1']);
       forger.send(dnsPacket.encode({ type: 'response', answers }), from.port, from.address, () => {});
@@ -40,12 +55,12 @@ test('a listener of one address is announced with that, and one of loopback is n
   const onError = (error: unknown) => errors.push(error);
   const [own, hidden] = [
     new LanAnnouncer({ ...daemon, host: network!.handle, onError }),
-    new LanAnnouncer({ ...daemon, trustDomain: 'hidden.internal', host: '127.0.0.1', onError }),
+    new LanAnnouncer({ ...daemon, trustDomain: `hidden.${name}`, host: '127.0.0.1', onError }),
   ];
   t.after(() => Promise.all([own.close(), hidden.close()]));
   const found = await searchLan({ signal });
   assert.deepEqual(
-    found.filter(({ trustDomain }) => /^(?:home\.example|hidden)\.internal$/.test(trustDomain)),
+    found.filter(({ trustDomain }) => trustDomain.endsWith(name)),
     [{ trustDomain: daemon.trustDomain, address: `${network!.handle}:7443` }],
   );
   assert.deepEqual(errors, []);
@@ -53,17 +68,12 @@ test('a listener of one address is announced with that, and one of loopback is n
 
 test('a query from port 0 is not answered, and the daemon goes on', { skip }, async (t) => {
   // Only root can send such a packet: this socket gets it from the test.
-  const sockets: Socket[] = [];
-  const bind = Socket.prototype.bind;
-  t.mock.method(Socket.prototype, 'bind', function (this: Socket, ...options: Parameters<typeof bind>) {
-    sockets.push(this);
-    return bind.apply(this, options);
-  });
+  const sockets = boundSockets(t);
   const announcer = new LanAnnouncer({ ...daemon, host: network!.handle, onError: () => {} });
   t.after(() => announcer.close());
   await searchLan({ signal });
   const query = dnsPacket.encode({ type: 'query', questions: [{ type: 'PTR', name: serviceName }] });
-  for (const socket of sockets.filter((each) => each.listenerCount('message') > 0))
+  for (const socket of [...sockets.keys()].filter((each) => each.listenerCount('message') > 0))
     socket.emit('message', query, { address: network!.handle, family: 'IPv4', port: 0, size: query.length });
   const found = await searchLan({ signal });
   assert.ok(found.some(({ trustDomain }) => trustDomain === daemon.trustDomain));
