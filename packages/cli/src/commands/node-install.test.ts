@@ -101,6 +101,7 @@ for (const [why, args] of [
   ['Name a home for root', ['--run-as', 'root']],
   ['cannot hold', ['--out', '/srv/a', '--on-renew', 'true\nExecStartPre=/bin/false']],
   ['for root to install', []],
+  ['leave out --root', ['--launchd', '--root', '/srv/image']],
   ['does not see /home/me/run', ['--root', '/nowhere', '--capabilities', '/home/me/run']],
 ] as const) {
   test(`node install ${JSON.stringify(args.join(' '))} is refused: ${why}`, async () => {

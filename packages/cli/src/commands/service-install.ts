@@ -63,6 +63,8 @@ export async function install(
   after: { readonly what: string; readonly command: string },
 ): Promise<void> {
   const { output, invocation } = cli;
+  if (options.launchd && options.root !== undefined)
+    throw new CliError('USAGE', '--launchd prints a file and writes none: leave out --root.');
   if (options.launchd) return printJob(cli, service);
   const text = systemdUnit(service);
   const problem =
