@@ -8,7 +8,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { FilesystemSecretStore, IdentityManager, masterKeyFromFile } from '@palyra/identity';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { seedRevocations } from '@palyra/registry-sql/suite';
-import { listenPublish } from '../packages/daemon/src/publish-listener.ts';
+import { listenPublish } from '../packages/daemon/src/listeners/publish-listener.ts';
 
 export interface ListMade {
   readonly makeMs: number;

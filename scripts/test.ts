@@ -60,7 +60,7 @@ const bounds = {
 };
 const nodeOptions = words.filter((each) => each.startsWith('--'));
 /** The long ones first, so that no processor waits for the last file. */
-const patterns = ['tests/soak/*.test.ts', 'tests/*.test.ts', 'packages/*/src/**/*.test.ts'];
+const patterns = ['tests/soak/*.test.ts', 'tests/!(soak|installed)/*.test.ts', 'packages/*/src/**/*.test.ts'];
 const files = given.length > 0 ? given : patterns.flatMap((pattern) => globSync(pattern).sort());
 const env = { PALYRA_TEST_PROGRAM: await buildPalyra(join(cacheFolder, 'palyra')) };
 const stop = new AbortController();

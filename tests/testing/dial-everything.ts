@@ -6,7 +6,7 @@ import { createClient } from '@connectrpc/connect';
 import { IdentityError, type PairedEnrollment } from '@palyra/identity';
 import { dialNode, dialPairing, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
-import { post } from '../../packages/daemon/src/webhook.ts';
+import { post } from '../../packages/daemon/src/notices/webhook.ts';
 import { longestWaitMs } from './until.ts';
 
 export interface DialInput {

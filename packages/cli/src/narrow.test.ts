@@ -10,7 +10,7 @@ import { Output } from './output.ts';
 import { pairingTable } from './pairing-view.ts';
 import { idIn } from './reference.ts';
 import { recorded } from './testing/recorded-run.ts';
-import { sampleCode, sampleRequest } from './watch/samples.ts';
+import { sampleCode, sampleRequest } from './watch/testing/samples.ts';
 
 const now = new Date(2026, 4, 1, 14, 5).getTime();
 

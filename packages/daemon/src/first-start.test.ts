@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import type { DaemonConfigInput } from './config.ts';
-import { examineHome } from './doctor.ts';
-import { findDaemon } from './home.ts';
+import { examineHome } from './home/doctor.ts';
+import { findDaemon } from './home/home.ts';
 import { startDaemon } from './start.ts';
 
 const host = '127.0.0.1';

@@ -5,8 +5,8 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { defaultPairingLimits } from '@palyra/identity';
 import { defaultHttp2Limits } from '@palyra/rpc';
+import { defaultChannelLimits } from './channels/device-channels.ts';
 import { parseConfig } from './config.ts';
-import { defaultChannelLimits } from './device-channels.ts';
 
 const repository = new URL('../../../', import.meta.url);
 

@@ -4,8 +4,8 @@ import type { IdentityError, IdentityManager, RegistryEvent } from '@palyra/iden
 import type { ListenerEvent } from '@palyra/rpc';
 import type { QuicTraffic } from '@palyra/transport-quic';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { listenPlainHttp, type PlainHttp } from './plain-http.ts';
-import type { QuicEvent } from './quic-runtime.ts';
+import { listenPlainHttp, type PlainHttp } from './listeners/plain-http.ts';
+import type { QuicEvent } from './listeners/quic-runtime.ts';
 
 export interface LiveNumbers {
   /** Connections now, by listener. */

@@ -1,23 +1,27 @@
 // The front of the library: the few calls that a daemon needs. Each is one line of what its owner does.
 
 import { isDeepStrictEqual } from 'node:util';
-import { type AuthorityKeys, SecretStoreKeys } from './authority-keys.ts';
+import { certificateFacts } from './audit/audited-facts.ts';
+import { type AuthorityKeys, SecretStoreKeys } from './authority/authority-keys.ts';
 import {
   type AuthorityStoreOptions,
   type LoadedAuthority,
   loadIssuing,
   openAuthority,
   overdue,
-} from './authority-store.ts';
-import { type PublishedBundle, publishedBundle } from './bundle-sequence.ts';
+} from './authority/authority-store.ts';
+import { type PublishedBundle, publishedBundle } from './authority/bundle-sequence.ts';
+import { RevocationLists } from './authority/revocation-lists.ts';
+import { RootRotation } from './authority/root-rotation.ts';
 import { ChainJudge } from './certificate/chain-verdict.ts';
 import { TlsKey } from './certificate/tls-key.ts';
 import { type Clock, ClockWatch, presentTime, type RunningClock, systemClock } from './clock.ts';
-import { CloneWatch, type CloningPolicy } from './cloning.ts';
 import { nodeCrypto } from './crypto/node.ts';
 import type { PairingCrypto } from './crypto/port.ts';
 import { type DeviceId, parseDeviceId, type Ulid } from './device-id.ts';
 import { hasCode, IdentityError } from './errors.ts';
+import { CloneWatch, type CloningPolicy } from './fleet/clones.ts';
+import { supersede } from './fleet/supersede.ts';
 import { HostNames, recordHostNames } from './host-names.ts';
 import { defaultPairingLimits, type PairingLimits } from './limits.ts';
 import { PairingResponder } from './pairing/daemon.ts';
@@ -25,7 +29,6 @@ import { PairingDesk, recordRole, revokeAllCertificates } from './pairing/desk.t
 import { parseDeviceName } from './pairing/name.ts';
 import { PairingSealer } from './pairing/rest.ts';
 import { step } from './pairing/state.ts';
-import { certificateFacts } from './registry/audited-facts.ts';
 import { KnownStandings } from './registry/known-standings.ts';
 import type {
   CertificateRecord,
@@ -36,12 +39,9 @@ import type {
   RegistryTransaction,
 } from './registry/port.ts';
 import { deviceRevoked, judgeStanding, mustBeLetIn, standingMessages } from './registry/standing.ts';
-import { supersede } from './registry/supersede.ts';
 import { type Actor, transactBy } from './registry/transact-by.ts';
 import { RenewalDesk } from './renewal/daemon.ts';
 import { RenewalPlan } from './renewal/plan.ts';
-import { RevocationLists } from './revocation-lists.ts';
-import { RootRotation } from './root-rotation.ts';
 import type { SecretStore } from './secret-store/port.ts';
 
 export interface IdentityManagerOptions {

@@ -1,3 +1,4 @@
+export type { Difference } from './audit/differences.ts';
 export {
   AUDIT_GENESIS_HASH,
   type AuditAction,
@@ -6,7 +7,8 @@ export {
   type AuditVerdict,
   auditHashInput,
   verifyAuditChain,
-} from './audit.ts';
+} from './audit/entry.ts';
+export { describeDifference, type RegistryVerdict, verifyAudit } from './audit/verify-audit.ts';
 export {
   type AuthorityKeyReader,
   type AuthorityKeys,
@@ -15,10 +17,12 @@ export {
   keyPlaceOf,
   SecretStoreKeyReader,
   SecretStoreKeys,
-} from './authority-keys.ts';
-export { daemonOf, mustBelongTogether } from './authority-store.ts';
-export { continueBundleSequence, type PublishedBundle } from './bundle-sequence.ts';
-export { type CarryOverOptions, carryOver, revokeNamed, takeEveryGrant } from './carry-over.ts';
+} from './authority/authority-keys.ts';
+export { daemonOf, mustBelongTogether } from './authority/authority-store.ts';
+export { continueBundleSequence, type PublishedBundle } from './authority/bundle-sequence.ts';
+export type { ListOfAuthority, RevocationList } from './authority/revocation-lists.ts';
+export type { RootRotationStatus } from './authority/root-rotation.ts';
+export { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from './authority/set-aside.ts';
 export {
   CertificateAuthority,
   type CertificateAuthorityOptions,
@@ -60,7 +64,6 @@ export {
 } from './certificate/spiffe-id.ts';
 export { p256PublicKey, p256Signature, TlsKey } from './certificate/tls-key.ts';
 export { type Clock, presentTime, type RunningClock, steadyAfterMs, systemClock } from './clock.ts';
-export type { CloningPolicy } from './cloning.ts';
 export { nodeCrypto } from './crypto/node.ts';
 export type { Awaitable, IdentityKey, PairingCrypto } from './crypto/port.ts';
 export {
@@ -101,8 +104,12 @@ export {
   parseSharedEndpoint,
 } from './endpoint-lists.ts';
 export { hasCode, IdentityError, type IdentityErrorCode, type IdentityErrorOptions } from './errors.ts';
-export { type FileLock, takeAlone, takeByName } from './file-lock.ts';
-export { mustBeOwnFolder } from './home-owner.ts';
+export { type FileLock, takeAlone, takeByName } from './files/file-lock.ts';
+export { mustBeOwnFolder } from './files/home-owner.ts';
+export { checkTrusted, readTrusted, type TrustedPathOptions } from './files/trusted-path.ts';
+export { type CarryOverOptions, carryOver, revokeNamed, takeEveryGrant } from './fleet/carry-over.ts';
+export type { CloningPolicy } from './fleet/clones.ts';
+export { putRestored, type Restored, readRestored } from './fleet/restored.ts';
 export {
   type AuthenticatedDevice,
   IdentityManager,
@@ -131,7 +138,6 @@ export { MAX_NAME_LENGTH, parseDeviceKind, parseDeviceName, parseDeviceRole } fr
 export type { DueBounds, Pairing, PairingEvent, PairingRequest, PairingState } from './pairing/state.ts';
 export { dueBounds, isDue, step } from './pairing/state.ts';
 export { reasonOf, refusalOf } from './reason.ts';
-export type { Difference } from './registry/differences.ts';
 export { type ListenerErrors, type RegistryListener, RegistryListeners } from './registry/listeners.ts';
 export type {
   AuthorityRecord,
@@ -158,7 +164,6 @@ export {
   standingMessages,
 } from './registry/standing.ts';
 export { type Actor, roleMissing } from './registry/transact-by.ts';
-export { describeDifference, type RegistryVerdict, verifyAudit } from './registry/verify-audit.ts';
 export type { KeyProof, RenewalReply } from './renewal/daemon.ts';
 export {
   certificateLifeMs,
@@ -170,9 +175,6 @@ export {
   renewCertificate,
 } from './renewal/device.ts';
 export { renewAfterMs } from './renewal/plan.ts';
-export { putRestored, type Restored, readRestored } from './restored.ts';
-export type { ListOfAuthority, RevocationList } from './revocation-lists.ts';
-export type { RootRotationStatus } from './root-rotation.ts';
 export {
   type CredentialOptions,
   masterKeyFromCredential,
@@ -206,6 +208,4 @@ export {
   replaceFile,
   withStoreErrors,
 } from './secret-store/private-file.ts';
-export { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from './set-aside.ts';
-export { checkTrusted, readTrusted, type TrustedPathOptions } from './trusted-path.ts';
 export { parseVisibleText, printable } from './visible-text.ts';

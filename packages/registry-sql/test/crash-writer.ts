@@ -3,7 +3,7 @@
 
 import { writeSync } from 'node:fs';
 import { openSqliteRegistry } from '../src/index.ts';
-import { sampleDevice, sampleEvent } from '../src/samples.ts';
+import { sampleDevice, sampleEvent } from '../src/testing/samples.ts';
 
 const [path] = process.argv.slice(2);
 if (path === undefined) throw new TypeError('give the path of a registry');

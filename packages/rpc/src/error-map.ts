@@ -4,8 +4,8 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError, type IdentityErrorCode, printable, reasonOf } from '@palyra/identity';
+import { checkHeaderFields } from './calls/header-fields.ts';
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
-import { checkHeaderFields } from './header-fields.ts';
 
 /** Characters of a text that is sent. Encoded, with our details, it is less than the 8 KiB of headers that gRPC clients of Java take. */
 const maxTextLength = 500;

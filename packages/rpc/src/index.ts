@@ -1,9 +1,50 @@
-export { access, type Caller, type OwnAccess, type OwnCaller, type OwnCalls } from './access.ts';
-export { accessCheck, type CallCheck } from './access-check.ts';
-export { connectHandler } from './connect-handler.ts';
-export { type Connection, connectionOf } from './connection.ts';
-export { settleDeadline, throwIfBrokenOff } from './deadline.ts';
-export { type DeviceAuthenticator, type DeviceConnection, DeviceConnections } from './device-connections.ts';
+export { access, type Caller, type OwnAccess, type OwnCaller, type OwnCalls } from './access/access.ts';
+export { accessCheck, type CallCheck } from './access/access-check.ts';
+export { type OwnService, type OwnServices, ownServices } from './access/own-services.ts';
+export { pairingPeer, recoveryPeer } from './access/pairing-peer.ts';
+export {
+  actorOf,
+  callingDevice,
+  cameOver,
+  contextOf,
+  isRemote,
+  type Peer,
+  pairingChannel,
+} from './access/peer.ts';
+export { inMessages, Pieces } from './calls/chunk-buffer.ts';
+export { connectHandler } from './calls/connect-handler.ts';
+export { settleDeadline, throwIfBrokenOff } from './calls/deadline.ts';
+export { healthRoutes } from './calls/health.ts';
+export { inOrder, reachNode, reachPairing } from './calls/in-order.ts';
+export { acceptedEncoding, encodingProblem } from './calls/message-encoding.ts';
+export { printableAnswers } from './calls/printable-answers.ts';
+export { reflectionRoutes } from './calls/reflection.ts';
+export {
+  grpcContentType,
+  grpcStatusOk,
+  type RequestHead,
+  type UnaryAnswer,
+  type UnaryCall,
+  type UnaryCallOptions,
+  UnaryMethods,
+} from './calls/unary-call.ts';
+export {
+  defaultUnfinishedLimits,
+  type HeldBytes,
+  type SessionBytes,
+  tooManyUnfinishedBytes,
+  UnfinishedBytes,
+  type UnfinishedLimits,
+} from './calls/unfinished-bytes.ts';
+export { type Connection, connectionOf } from './connections/connection.ts';
+export {
+  type DeviceAuthenticator,
+  type DeviceConnection,
+  DeviceConnections,
+} from './connections/device-connections.ts';
+export { defaultRequestMs, InputClock, requestLate } from './connections/input-clock.ts';
+export { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './connections/live-connections.ts';
+export { sourceKey } from './connections/source-key.ts';
 export { fromConnectError, isPeerGone, toConnectError } from './error-map.ts';
 export { AdminService } from './gen/palyra/admin/v1/admin_pb.js';
 export {
@@ -16,8 +57,6 @@ export {
   NodeService,
 } from './gen/palyra/node/v1/node_pb.js';
 export { PairingService } from './gen/palyra/pairing/v1/pairing_pb.js';
-export { dialAddresses } from './happy-eyeballs.ts';
-export { healthRoutes } from './health.ts';
 export {
   dialAdmin,
   dialNode,
@@ -25,7 +64,8 @@ export {
   type Http2Connection,
   type NodeConnection,
   type PairingConnection,
-} from './http2-dialer.ts';
+} from './http2/dialer.ts';
+export { dialAddresses } from './http2/happy-eyeballs.ts';
 export {
   defaultHttp2Limits,
   exportChannelBinding,
@@ -33,42 +73,6 @@ export {
   Http2Listener,
   type Http2ListenerOptions,
   type ListenerEvent,
-} from './http2-listener.ts';
-export { inOrder, reachNode, reachPairing } from './in-order.ts';
-export { defaultRequestMs, InputClock, requestLate } from './input-clock.ts';
-export { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './live-connections.ts';
-export { acceptedEncoding, encodingProblem } from './message-encoding.ts';
-export { type OwnService, type OwnServices, ownServices } from './own-services.ts';
-export { pairingPeer, recoveryPeer } from './pairing-peer.ts';
-export {
-  actorOf,
-  callingDevice,
-  cameOver,
-  contextOf,
-  isRemote,
-  type Peer,
-  pairingChannel,
-} from './peer.ts';
-export { inMessages, Pieces } from './pieces.ts';
-export { printableAnswers } from './printable-answers.ts';
-export { reflectionRoutes } from './reflection.ts';
+} from './http2/listener.ts';
+export { type ServeHttp2Options, serveHttp2 } from './http2/serve.ts';
 export { type CollectedList, collectRevocationLists } from './revocation-list-parts.ts';
-export { type ServeHttp2Options, serveHttp2 } from './serve-http2.ts';
-export { sourceKey } from './source-key.ts';
-export {
-  grpcContentType,
-  grpcStatusOk,
-  type RequestHead,
-  type UnaryAnswer,
-  type UnaryCall,
-  type UnaryCallOptions,
-  UnaryMethods,
-} from './unary-call.ts';
-export {
-  defaultUnfinishedLimits,
-  type HeldBytes,
-  type SessionBytes,
-  tooManyUnfinishedBytes,
-  UnfinishedBytes,
-  type UnfinishedLimits,
-} from './unfinished-bytes.ts';

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import width from 'fast-string-width';
-import { sampleCode, sampleRequest } from './samples.ts';
 import { screenLines, smallest } from './screen.ts';
 import { disconnected, nothingSeen, pressed, type WatchState, withChange, withNews } from './state.ts';
+import { sampleCode, sampleRequest } from './testing/samples.ts';
 
 const evil = 'x\u001b[2J\u202e\r\ny';
 const known = sampleRequest(1, { continuity: 'known' });

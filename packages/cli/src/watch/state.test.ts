@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Key } from './keys.ts';
-import { sampleCode, sampleRequest } from './samples.ts';
 import {
   type Decision,
   disconnected,
@@ -12,6 +11,7 @@ import {
   type WatchState,
   withChange,
 } from './state.ts';
+import { sampleCode, sampleRequest } from './testing/samples.ts';
 
 const one = sampleRequest(1);
 const two = sampleRequest(2);

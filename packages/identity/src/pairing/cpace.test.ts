@@ -4,7 +4,7 @@ import { bytesToHex, hexToBytes } from '@noble/curves/utils.js';
 import { nodeCrypto } from '../crypto/node.ts';
 import { hasCode } from '../errors.ts';
 import { calculateGenerator, makeShare, scalarMultVfy, sessionKey } from './cpace.ts';
-import { cpaceVectors, scalarMultVfyVectors } from './cpace-vectors.ts';
+import { cpaceVectors, scalarMultVfyVectors } from './testing/cpace-vectors.ts';
 
 for (const vector of cpaceVectors) {
   test(`set ${vector.name} of the official vectors comes out, value by value`, async () => {

@@ -6,6 +6,7 @@
 // device sends. An unknown slot gets a session like any other, with a random secret that nobody knows.
 
 import { bytesToHex } from '@noble/curves/utils.js';
+import { certificateFacts, requestHash } from '../audit/audited-facts.ts';
 import type { CertificateAuthority } from '../certificate/authority.ts';
 import { keySha256 } from '../certificate/issue.ts';
 import { checkP256Spki } from '../certificate/tls-key.ts';
@@ -17,7 +18,6 @@ import type { EndpointLists } from '../endpoint-lists.ts';
 import { IdentityError } from '../errors.ts';
 import type { HostNames } from '../host-names.ts';
 import type { PairingLimits } from '../limits.ts';
-import { certificateFacts, requestHash } from '../registry/audited-facts.ts';
 import type { CertificateRecord, DeviceKind, Registry, RegistryTransaction } from '../registry/port.ts';
 import { deviceRevoked, judgeStanding, mustBeLetIn, standingMessages } from '../registry/standing.ts';
 import { type RenewalPlan, renewAfterMs } from '../renewal/plan.ts';

@@ -1,14 +1,14 @@
 // The operator's side of pairing: mint a code, see requests, decide once, and end what is over.
 
 import { bytesToHex, hexToBytes } from '@noble/curves/utils.js';
-import type { AuditAction } from '../audit.ts';
+import { endWithDeviceAfterMs } from '../audit/audited-facts.ts';
+import type { AuditAction } from '../audit/entry.ts';
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { type DeviceId, isUlid, makeUlid, type Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import { type HostNames, recordHostNames } from '../host-names.ts';
 import type { PairingLimits } from '../limits.ts';
-import { endWithDeviceAfterMs } from '../registry/audited-facts.ts';
 import type { Device, DeviceRole, Registry, RegistryTransaction } from '../registry/port.ts';
 import { mustBeLetIn } from '../registry/standing.ts';
 import { type Actor, actorName, transactBy } from '../registry/transact-by.ts';

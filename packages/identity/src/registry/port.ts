@@ -1,7 +1,7 @@
 // The registry: who is paired, what was issued, what is revoked. One owner of these facts; every listener asks it for
 // every connection and every call. A write is durable before its promise resolves.
 
-import type { AuditAction, AuditEvent, AuditRow } from '../audit.ts';
+import type { AuditAction, AuditEvent, AuditRow } from '../audit/entry.ts';
 import type { DeviceId, Ulid } from '../device-id.ts';
 import type { Pairing, PairingState } from '../pairing/state.ts';
 

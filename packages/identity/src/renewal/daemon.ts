@@ -4,22 +4,22 @@
 // then supersedes the other, so a lost answer or a crash on either side locks nobody out.
 
 import { bytesToHex } from '@noble/curves/utils.js';
+import { certificateFacts } from '../audit/audited-facts.ts';
 import type { CertificateAuthority } from '../certificate/authority.ts';
 import { checkP256Spki } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
-import { type CloneWatch, usableSerial } from '../cloning.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { type DeviceId, parseDeviceId, type Ulid } from '../device-id.ts';
 import type { EndpointLists } from '../endpoint-lists.ts';
 import { IdentityError } from '../errors.ts';
+import { type CloneWatch, usableSerial } from '../fleet/clones.ts';
+import { readRestored } from '../fleet/restored.ts';
+import { supersede } from '../fleet/supersede.ts';
 import type { HostNames } from '../host-names.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { PairingChannel } from '../pairing/daemon.ts';
-import { certificateFacts } from '../registry/audited-facts.ts';
 import type { CertificateRecord, Device, Registry, RegistryTransaction } from '../registry/port.ts';
 import { deviceQuarantined, judgeStanding, mustBeLetIn, standingMessages } from '../registry/standing.ts';
-import { supersede } from '../registry/supersede.ts';
-import { readRestored } from '../restored.ts';
 import { type RenewalPlan, renewAfterMs } from './plan.ts';
 import { recoveryInput, renewalInput } from './proof.ts';
 

@@ -10,8 +10,8 @@ import { type TestContext, test } from 'node:test';
 import { temporaryFolder as sharedFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { FilesystemSecretStore } from './filesystem.ts';
 import { masterKeyFromFile } from './key-file.ts';
-import { bytes } from './secret-store-suite.ts';
-import { temporaryFolder } from './temporary-store.ts';
+import { bytes } from './testing/secret-store-suite.ts';
+import { temporaryFolder } from './testing/temporary-store.ts';
 
 // Some fifty processes start: they share what the first one compiled.
 const compiled = sharedFolder();
@@ -39,7 +39,7 @@ function secretOf(name: string): Uint8Array {
 
 /** Runs killed-program.ts, which dies before its nth change of the disk. True when it got through instead. */
 function runKilled(operation: string, at: { path: string; keyPath: string }, n: number): boolean {
-  const program = join(import.meta.dirname, 'killed-program.ts');
+  const program = join(import.meta.dirname, 'testing/killed-program.ts');
   const child = spawnSync(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', program, operation, at.path, at.keyPath, String(n)],

@@ -3,8 +3,8 @@ import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { masterKeyFromCredential, masterKeyFromText } from './credential.ts';
-import { bytes } from './secret-store-suite.ts';
-import { masterKey, temporaryFolder } from './temporary-store.ts';
+import { bytes } from './testing/secret-store-suite.ts';
+import { masterKey, temporaryFolder } from './testing/temporary-store.ts';
 
 const raw = Buffer.from(bytes(32));
 const texts = [

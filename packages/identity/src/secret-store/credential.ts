@@ -3,7 +3,7 @@
 
 import { resolve } from 'node:path';
 import { IdentityError } from '../errors.ts';
-import { readTrusted, type TrustedPathOptions } from '../trusted-path.ts';
+import { readTrusted, type TrustedPathOptions } from '../files/trusted-path.ts';
 import { MASTER_KEY_BYTES, MasterKey } from './master-key.ts';
 
 const MAX_CREDENTIAL_BYTES = 256;

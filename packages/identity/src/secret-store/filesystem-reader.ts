@@ -2,7 +2,7 @@
 
 import { lstat, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { FileLock } from '../file-lock.ts';
+import { FileLock } from '../files/file-lock.ts';
 import type { FilesystemSecretStoreOptions } from './filesystem.ts';
 import { Generation, wrongMasterKey } from './generation.ts';
 import { checkSecretName } from './name.ts';

@@ -3,8 +3,8 @@ import { chmod, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile 
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { MasterKey } from './master-key.ts';
-import { bytes, secretStoreSuite } from './secret-store-suite.ts';
-import { masterKey, openStore, otherKey, temporaryFolder } from './temporary-store.ts';
+import { bytes, secretStoreSuite } from './testing/secret-store-suite.ts';
+import { masterKey, openStore, otherKey, temporaryFolder } from './testing/temporary-store.ts';
 
 /** A store with one secret, and where its record rests. */
 async function storeWithOne(t: TestContext) {

@@ -14,7 +14,7 @@
 import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { IdentityError } from '../errors.ts';
-import { FileLock } from '../file-lock.ts';
+import { FileLock } from '../files/file-lock.ts';
 import { Generation, wrongMasterKey } from './generation.ts';
 import type { MasterKey, NextMasterKey } from './master-key.ts';
 import { checkPrefix, checkSecretName } from './name.ts';

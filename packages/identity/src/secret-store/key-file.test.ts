@@ -6,8 +6,8 @@ import process from 'node:process';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { masterKeyFromFile, nextMasterKeyForFile } from './key-file.ts';
-import { bytes } from './secret-store-suite.ts';
-import { masterKey, temporaryFolder } from './temporary-store.ts';
+import { bytes } from './testing/secret-store-suite.ts';
+import { masterKey, temporaryFolder } from './testing/temporary-store.ts';
 
 test('makes 32 bytes, 0600, at first use and gives the same key from then on', async (t) => {
   const folder = join(await temporaryFolder(t), 'not', 'there');

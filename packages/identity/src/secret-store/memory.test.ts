@@ -1,4 +1,4 @@
 import { MemorySecretStore } from './memory.ts';
-import { secretStoreSuite } from './secret-store-suite.ts';
+import { secretStoreSuite } from './testing/secret-store-suite.ts';
 
 secretStoreSuite('MemorySecretStore', async () => new MemorySecretStore());

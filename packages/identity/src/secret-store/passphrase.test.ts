@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { masterKeyFromPassphrase, nextMasterKeyForPassphrase } from './passphrase.ts';
 import { checkStrength } from './passphrase-strength.ts';
-import { temporaryFolder } from './temporary-store.ts';
+import { temporaryFolder } from './testing/temporary-store.ts';
 
 // The cheapest cost that is allowed, for speed.
 const cost = { logN: 15, p: 1 };

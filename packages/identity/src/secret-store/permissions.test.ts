@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { type TestContext, test } from 'node:test';
 import { MAX_SECRET_BYTES } from './port.ts';
-import { bytes } from './secret-store-suite.ts';
-import { masterKey, openStore, otherKey, temporaryFolder } from './temporary-store.ts';
+import { bytes } from './testing/secret-store-suite.ts';
+import { masterKey, openStore, otherKey, temporaryFolder } from './testing/temporary-store.ts';
 
 const needsRoot = process.geteuid?.() === 0 ? false : 'only root can give a file to another user';
 
@@ -107,7 +107,7 @@ test('a store this user may not write says so, and still reads', async (t) => {
   // Root may write anywhere, so the child steps down from it.
   const child = spawnSync(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'unwritable-store.ts'), path],
+    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'testing/unwritable-store.ts'), path],
     { encoding: 'utf8' },
   );
   equal(child.stderr, '');

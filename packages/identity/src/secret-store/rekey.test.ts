@@ -5,8 +5,8 @@ import { type TestContext, test } from 'node:test';
 import type { FilesystemSecretStore } from './filesystem.ts';
 import { masterKeyFromFile, nextMasterKeyForFile } from './key-file.ts';
 import { masterKeyFromPassphrase, nextMasterKeyForPassphrase } from './passphrase.ts';
-import { bytes } from './secret-store-suite.ts';
-import { masterKey, openStore, otherKey, temporaryFolder } from './temporary-store.ts';
+import { bytes } from './testing/secret-store-suite.ts';
+import { masterKey, openStore, otherKey, temporaryFolder } from './testing/temporary-store.ts';
 
 async function storeWithSome(t: TestContext) {
   const path = join(await temporaryFolder(t), 'store');

@@ -7,7 +7,7 @@ import {
   sampleCertificate,
   sampleDevice,
   sampleUlid,
-} from '../samples.ts';
+} from '../testing/samples.ts';
 import { authorityRow, readAuthority } from './authority.ts';
 import { certificateRow, readCertificate, readStanding } from './certificate.ts';
 import type { Row } from './column.ts';

@@ -6,9 +6,9 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { verifyAuditChain } from '@palyra/identity';
-import { sha256Hex } from '../registry-suite.ts';
+import { sha256Hex } from '../testing/registry-suite.ts';
+import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { openSqliteRegistry } from './open.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 const WRITER = fileURLToPath(new URL('../../test/crash-writer.ts', import.meta.url));
 

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { hasCode, type Registry, verifyAuditChain } from '@palyra/identity';
-import { sha256Hex } from '../registry-suite.ts';
-import { sampleEvent, sampleUlid } from '../samples.ts';
+import { sha256Hex } from '../testing/registry-suite.ts';
+import { sampleEvent, sampleUlid } from '../testing/samples.ts';
 import { openSqliteRegistry } from './open.ts';
 
 const DISK_BYTES = 4 * 1024 * 1024;

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { hasCode, type IdentityErrorCode } from '@palyra/identity';
-import { addDevice, sampleEvent, sampleUlid, waitingPairing } from '../samples.ts';
+import { addDevice, sampleEvent, sampleUlid, waitingPairing } from '../testing/samples.ts';
+import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { openSqliteRegistry } from './open.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 test('what was written is there after closing and opening again', async (t) => {
   const path = join(await temporaryFolder(t), 'registry.sqlite');

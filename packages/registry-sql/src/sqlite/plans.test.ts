@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { type CompiledQuery, Kysely, SqliteDialect } from 'kysely';
 import { statementsFor } from '../statements.ts';
 import type { Tables } from '../tables.ts';
+import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { openSqliteRegistry } from './open.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 test('no read that grows with the fleet scans or sorts it', async (t) => {
   const path = join(await temporaryFolder(t), 'registry.sqlite');

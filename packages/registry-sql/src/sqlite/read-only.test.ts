@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { hasCode, type IdentityErrorCode, type Registry } from '@palyra/identity';
-import { addDevice, sampleEvent } from '../samples.ts';
+import { addDevice, sampleEvent } from '../testing/samples.ts';
+import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { lookAtSqliteRegistry, openSqliteRegistry } from './open.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 async function written(t: TestContext): Promise<{ folder: string; path: string; registry: Registry }> {
   const folder = await temporaryFolder(t);

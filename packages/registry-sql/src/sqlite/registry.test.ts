@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { StatementSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
-import { registrySuite } from '../registry-suite.ts';
+import { registrySuite } from '../testing/registry-suite.ts';
 import { openSqliteRegistry } from './open.ts';
 
 registrySuite('SQLite', (onError) => openSqliteRegistry({ path: ':memory:', onError }));

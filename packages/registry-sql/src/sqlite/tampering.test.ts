@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { type AuditVerdict, auditHashInput, verifyAuditChain } from '@palyra/identity';
-import { sha256Hex } from '../registry-suite.ts';
-import { sampleEvent } from '../samples.ts';
+import { sha256Hex } from '../testing/registry-suite.ts';
+import { sampleEvent } from '../testing/samples.ts';
+import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { openSqliteRegistry } from './open.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 const ROWS = 6;
 

@@ -1,0 +1,65 @@
+// The console, put together: pages, sessions and the admin service behind them.
+
+import { consolePages } from '@palyra/console';
+import { type Clock, IdentityError } from '@palyra/identity';
+import { type AdminServiceOptions, adminRoutes } from '../admin/service.ts';
+import type { DaemonConfig } from '../config.ts';
+import { listenAt } from '../listeners/listeners.ts';
+import { listenConsole } from './listener.ts';
+import { ConsolePages } from './pages.ts';
+import { ConsoleSessions } from './sessions.ts';
+
+export interface Console {
+  readonly address: string;
+  readonly failedLogins: () => number;
+  readonly login: AdminServiceOptions['consoleLogin'];
+  close(): Promise<void>;
+}
+
+const usualPort = 7445;
+
+/** @throws UNREACHABLE when the port that was configured is taken. */
+export async function startConsole(options: {
+  readonly config: DaemonConfig['console'];
+  readonly clock: Clock;
+  readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
+  readonly onError: (error: unknown, where: string) => void;
+}): Promise<Console> {
+  const { host, port } = options.config;
+  const sessions = new ConsoleSessions(options.clock);
+  const shared = {
+    host,
+    sessions,
+    pages: await ConsolePages.load(consolePages),
+    // A session that could make logins could outlive its end.
+    routes: adminRoutes({ ...options.admin, consoleLogin: refuseLogin }),
+    onInternal: options.onError,
+  };
+  const listening = listenConsole({ ...shared, port: port ?? usualPort }).catch((cause) => {
+    if (cause.code === 'EADDRINUSE' && port === undefined) return listenConsole({ ...shared, port: 0 });
+    throw cause;
+  });
+  const listener = await listenAt({ name: 'console', host, port: port ?? usualPort }, listening);
+  return {
+    address: `http://${listener.address}`,
+    failedLogins: () => sessions.failedLogins,
+    login() {
+      const { secret, expiresAt } = sessions.mintLogin();
+      return { url: `http://${listener.address}/#login=${secret}`, expiresAt };
+    },
+    close: () => listener.close(),
+  };
+}
+
+/** For whoever is not at the admin socket. */
+export function refuseLogin(): never {
+  throw new IdentityError('CALLER_NOT_ALLOWED', 'A login link is made on the daemon itself: palyra console');
+}
+
+/** For a daemon whose configuration has turned the console off. */
+export function refuseWithoutConsole(): never {
+  throw new IdentityError(
+    'NOTHING_FOUND',
+    'This daemon has no console: console.enabled is false in its config.json.',
+  );
+}

@@ -1,0 +1,222 @@
+// The console: pages for one operator's browser on this machine, and the admin service behind a session.
+//
+// A web page from elsewhere that reaches this port by a name of its own (DNS rebinding) fails at the Host; one that
+// makes the browser send something here fails at the Origin, at the content type and header that no form can send,
+// at the cookie, which is SameSite=Strict, and at the page token, which it does not have.
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ConnectRouter } from '@connectrpc/connect';
+import { formatEndpoint } from '@palyra/identity';
+import { accessCheck, connectHandler, contextOf, isPeerGone } from '@palyra/rpc';
+import { listenPlainHttp } from '../listeners/plain-http.ts';
+import { type ConsolePages, securityHeaders } from './pages.ts';
+import { ConsoleRefusal, type ConsoleSessions } from './sessions.ts';
+
+export interface ConsoleListenerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly sessions: ConsoleSessions;
+  readonly pages: ConsolePages;
+  readonly routes: (router: ConnectRouter) => void;
+  readonly onInternal: (error: unknown, where: string) => void;
+}
+
+export interface ConsoleListener {
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+const maxConnections = 128;
+const maxMessageBytes = 64 * 1024;
+const maxSessionBodyBytes = 1024;
+const sweepMs = 5_000;
+/** Streams of one session; a new one ends the oldest, because a browser has six connections to the console. */
+const maxStreams = 3;
+/** Connect's JSON and binary form, alone and in a stream: none of them can come from a form or a simple request. */
+const contentTypes = new Set([
+  'application/json',
+  'application/proto',
+  'application/connect+json',
+  'application/connect+proto',
+]);
+const statusOf = {
+  unauthenticated: 401,
+  resource_exhausted: 429,
+  invalid_argument: 400,
+  permission_denied: 403,
+};
+
+export async function listenConsole(options: ConsoleListenerOptions): Promise<ConsoleListener> {
+  const { sessions, pages } = options;
+  const rpc = connectHandler({
+    routes: options.routes,
+    interceptors: [accessCheck(options.onInternal).interceptor],
+    readMaxBytes: maxMessageBytes,
+    grpc: false,
+    grpcWeb: false,
+    requireConnectProtocolHeader: true,
+    onError: options.onInternal,
+    contextValues: () => contextOf({ caller: 'operator', at: 'console' }),
+  });
+  const limits = { connections: maxConnections, strangersPerSource: maxConnections };
+  const listener = await listenPlainHttp(options, limits, (request, response) => {
+    for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value);
+    serve(request, response).catch((error) => {
+      if (!(error instanceof ConsoleRefusal || isPeerGone(error))) options.onInternal(error, 'the console');
+      refuse(response, error instanceof ConsoleRefusal ? error.kind : 'internal', error.message);
+    });
+  });
+  const { port } = listener;
+  const cookieName = `palyra_console_${port}`;
+  const hosts = new Set([`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]);
+  const streams = new WeakMap<AbortSignal, Set<ServerResponse>>();
+  const sweep = setInterval(() => sessions.sweep(), sweepMs);
+  sweep.unref();
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { host = '' } = request.headers;
+    if (!hosts.has(host)) {
+      response.writeHead(421, { 'content-type': 'text/plain' });
+      response.end(`The console answers to http://127.0.0.1:${port} only.\n`);
+      return;
+    }
+    if (request.method === 'GET' || request.method === 'HEAD') return pages.serve(request, response);
+    response.setHeader('cache-control', 'no-store');
+    const problem = request.method === 'POST' ? foreign(request, host) : 'This method is not served.';
+    if (problem) return refuse(response, 'permission_denied', problem);
+    if (request.url?.startsWith('/session/')) return serveSession(request, response);
+    const background = request.headers['palyra-background'] === '1';
+    const ended = sessions.check(cookieOf(request), pageTokenOf(request), !background);
+    endWith(ended, response);
+    if (request.url?.includes('/Watch')) limitStreams(ended, response);
+    rpc(request, response);
+  }
+
+  function limitStreams(session: AbortSignal, response: ServerResponse): void {
+    const open = streams.get(session) ?? new Set();
+    streams.set(session, open.add(response));
+    response.once('close', () => open.delete(response));
+    if (open.size > maxStreams) open.values().next().value?.destroy();
+  }
+
+  /** Why a request may come from something else than a page of the console. */
+  function foreign({ headers }: IncomingMessage, host: string): string | undefined {
+    if (headers.origin !== `http://${host}`) return 'This request does not come from a page of the console.';
+    const site = headers['sec-fetch-site'];
+    if (site !== undefined && site !== 'same-origin') return 'This request comes from another site.';
+    if (!contentTypes.has(headers['content-type'] ?? '')) return 'This content type is not taken here.';
+    if (headers['connect-protocol-version'] !== '1') return 'The header Connect-Protocol-Version is missing.';
+    return undefined;
+  }
+
+  async function serveSession(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await readBody(request);
+    const cookie = cookieOf(request);
+    switch (request.url) {
+      case '/session/login': {
+        const opened = await sessions.login(text(body, 'secret'), bytes(body, 'key'));
+        setCookie(response, opened.cookie);
+        return answer(response, { pageToken: opened.pageToken });
+      }
+      case '/session/challenge':
+        return answer(response, { challenge: sessions.challenge(cookie) });
+      case '/session/resume': {
+        const { origin = '' } = request.headers;
+        const signature = bytes(body, 'signature');
+        return answer(response, {
+          pageToken: sessions.resume(cookie, origin, text(body, 'challenge'), signature),
+        });
+      }
+      case '/session/logout':
+        sessions.logout(cookie, pageTokenOf(request));
+        setCookie(response, '', 0);
+        return answer(response, {});
+      default:
+        throw new ConsoleRefusal('invalid_argument', 'There is nothing here.');
+    }
+  }
+
+  function cookieOf({ headers }: IncomingMessage): string | undefined {
+    for (const pair of headers.cookie?.split(';') ?? []) {
+      const [name, value] = pair.trim().split('=', 2);
+      if (name === cookieName && value) return value;
+    }
+    return undefined;
+  }
+
+  /**
+   * Not `Secure`, and so not `__Host-`: a console on http://127.0.0.1 would lose it in Safari. The port is in the name
+   * because cookies know no ports and a machine may run two daemons.
+   */
+  function setCookie(response: ServerResponse, value: string, maxAge?: number): void {
+    const end = maxAge === undefined ? '' : `; Max-Age=${maxAge}`;
+    response.setHeader('set-cookie', `${cookieName}=${value}; Path=/; HttpOnly; SameSite=Strict${end}`);
+  }
+
+  return {
+    address: formatEndpoint({ host: options.host, port }),
+    async close() {
+      clearInterval(sweep);
+      sessions.close();
+      await listener.close();
+    },
+  };
+}
+
+/** A session that ends takes its calls with it. */
+function endWith(ended: AbortSignal, response: ServerResponse): void {
+  const end = () => response.destroy();
+  ended.addEventListener('abort', end);
+  response.once('close', () => ended.removeEventListener('abort', end));
+}
+
+async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request) {
+    length += chunk.length;
+    if (length > maxSessionBodyBytes)
+      throw new ConsoleRefusal('invalid_argument', 'The message is too large.');
+    chunks.push(chunk);
+  }
+  try {
+    const body = JSON.parse(Buffer.concat(chunks).toString());
+    if (typeof body === 'object' && body !== null) return body;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  throw new ConsoleRefusal('invalid_argument', 'The message is not a JSON object.');
+}
+
+function text(body: Record<string, unknown>, field: string): string {
+  const value = body[field];
+  if (typeof value === 'string') return value;
+  throw new ConsoleRefusal('invalid_argument', `"${field}" is missing.`);
+}
+
+const bytes = (body: Record<string, unknown>, field: string): Buffer =>
+  Buffer.from(text(body, field), 'base64url');
+
+function pageTokenOf({ headers }: IncomingMessage): string | undefined {
+  const token = headers['palyra-page'];
+  return typeof token === 'string' ? token : undefined;
+}
+
+function answer(response: ServerResponse, body: object): void {
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(body));
+}
+
+/** In the form of Connect's errors, which the page reads either way. */
+function refuse(response: ServerResponse, code: keyof typeof statusOf | 'internal', message: string): void {
+  if (response.headersSent) return void response.destroy();
+  const status = code === 'internal' ? 500 : statusOf[code];
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'cache-control': 'no-store',
+    // What is left of the request is not read.
+    connection: 'close',
+  });
+  const told = code === 'internal' ? 'Something failed inside the daemon; its log says what.' : message;
+  response.end(JSON.stringify({ code, message: told }));
+}

@@ -1,0 +1,106 @@
+// The Watch stream: one for everything, because a browser holds only six connections to a console.
+
+import { type DeviceId, IdentityError, type IdentityManager, type Pairing } from '@palyra/identity';
+import type { DeviceChannels } from '../channels/device-channels.ts';
+
+export interface WatchSources<P, D, A, S> {
+  readonly identity: IdentityManager;
+  readonly channels: DeviceChannels;
+  readonly pairing: (pairing: Pairing) => Promise<P>;
+  /** Undefined when there is no such device. */
+  readonly device: (id: DeviceId) => Promise<D | undefined>;
+  readonly audit: (row: AuditRow) => A;
+  readonly status: () => Promise<S>;
+}
+
+type AuditRow = Awaited<ReturnType<IdentityManager['registry']['audit']>>[number];
+
+const maxOpen = 1000;
+/** Rows that nobody tells of, such as a new name, are found this late. */
+const pollMs = 1_000;
+/** The page sees that the stream lives. */
+const statusEveryMs = 10_000;
+/** Audit rows and changes that may wait for a slow reader. */
+export const maxWaiting = 2_000;
+
+/** What is open now, then every change. A change in between is told once more rather than not at all. */
+export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, signal: AbortSignal) {
+  const { identity, channels } = sources;
+  const { registry } = identity;
+  const pairings: Pairing[] = [];
+  const devices = new Set<DeviceId>();
+  let wake = () => {};
+  const unsubscribe = registry.subscribe((event) => {
+    if ('deviceId' in event) devices.add(event.deviceId);
+    // One more than may wait says that they were too many, and a reader that never comes back keeps no more.
+    else if ('pairing' in event && pairings.length <= maxWaiting) pairings.push(event.pairing);
+    wake();
+  });
+  const unwatch = channels.watch((id) => {
+    devices.add(id);
+    wake();
+  });
+  const abort = () => wake();
+  signal.addEventListener('abort', abort);
+  try {
+    let { seq } = await registry.auditHead();
+    for (const pairing of (await identity.desk.open(maxOpen)).reverse()) {
+      yield { event: { case: 'pairing', value: await sources.pairing(pairing) } } as const;
+    }
+    const currentAtMs = BigInt(identity.clock.now().getTime());
+    yield { event: { case: 'currentAtMs', value: currentAtMs } } as const;
+    let statusAt = Number.NEGATIVE_INFINITY;
+    while (!signal.aborted) {
+      if (pairings.length > maxWaiting) throw tooSlow();
+      const changed = pairings.splice(0);
+      for (const pairing of changed) {
+        if ('request' in pairing) devices.add(pairing.request.deviceId);
+        yield { event: { case: 'pairing', value: await sources.pairing(pairing) } } as const;
+      }
+      const head = await registry.auditHead();
+      const missing = head.seq - seq;
+      if (missing > maxWaiting) throw tooSlow();
+      const rows =
+        missing > 0 ? (await registry.audit({ limit: missing, before: head.seq + 1 })).reverse() : [];
+      for (const row of rows) {
+        for (const id of devicesIn(row)) devices.add(id);
+        yield { event: { case: 'audit', value: sources.audit(row) } } as const;
+      }
+      seq = head.seq;
+      const touched = [...devices];
+      devices.clear();
+      for (const id of touched) {
+        const device = await sources.device(id);
+        if (device) yield { event: { case: 'device', value: device } } as const;
+      }
+      const isNews = changed.length + rows.length + touched.length > 0;
+      if (isNews || performance.now() - statusAt > statusEveryMs) {
+        statusAt = performance.now();
+        yield { event: { case: 'status', value: await sources.status() } } as const;
+      }
+      if (pairings.length > 0 || devices.size > 0 || signal.aborted) continue;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, pollMs);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  } finally {
+    unsubscribe();
+    unwatch();
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** Devices that a row of the audit speaks of. */
+function devicesIn({ subject, detailJson, action }: AuditRow): DeviceId[] {
+  if (action.startsWith('device.')) return [subject as DeviceId];
+  const { device } = JSON.parse(detailJson) as { device?: unknown };
+  return typeof device === 'string' ? [device as DeviceId] : [];
+}
+
+export function tooSlow(): IdentityError {
+  return new IdentityError('UNREACHABLE', 'More happened than this reader took. Watch again.');
+}

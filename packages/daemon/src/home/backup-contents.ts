@@ -1,0 +1,81 @@
+// What the registry and the secrets of a backup must be. Whoever has the passphrase can have made the file, so a restore reads
+// all of it here before it does anything with it, and whatever is wrong with it is one error.
+
+import {
+  IdentityError,
+  type IdentityErrorCode,
+  keyPlaceOf,
+  MemorySecretStore,
+  mustBelongTogether,
+  type Registry,
+  verifyAudit,
+} from '@palyra/identity';
+import { parseConfig } from '../config.ts';
+import { mustHaveKeys } from './backup.ts';
+import { type BackupHead, unreadable } from './backup-file.ts';
+import type { DaemonPaths } from './home.ts';
+
+const pageSize = 500;
+
+/** Every row can be read, and registry, secrets and head are of one daemon at one moment. @throws whatever is wrong with it */
+export async function mustBeWhole(head: BackupHead, registry: Registry, paths: DaemonPaths): Promise<void> {
+  await registry.authorities();
+  await registry.revocations({ limit: Number.MAX_SAFE_INTEGER });
+  for (const page of [
+    async (after: string) => (await registry.devices({ limit: pageSize, after })).map(({ id }) => id),
+    async (after: string) =>
+      (await registry.certificates({ limit: pageSize, after })).map((each) => each.serial),
+    async (after: string) => (await registry.allPairings({ limit: pageSize, after })).map(({ id }) => id),
+  ])
+    for (let after = ''; ; ) {
+      const last = (await page(after)).at(-1);
+      if (last === undefined) break;
+      if (last <= after) throw new RangeError('the rows are in no order');
+      after = last;
+    }
+  // That the chain is broken, or tells of another state, is a finding and not an unreadable backup: `palyra audit verify`.
+  await verifyAudit(registry);
+  const { seq, hash } = await registry.auditHead();
+  const domain = (await registry.setting('trust_domain')) ?? '';
+  if (seq !== head.audit.seq || hash !== head.audit.hash || domain !== head.trustDomain)
+    throw new RangeError('head and registry are of two backups');
+  const secrets = new MemorySecretStore();
+  for (const [name, secret] of Object.entries(head.secrets))
+    await secrets.write(name, Buffer.from(secret, 'base64'));
+  if ((await mustBelongTogether(secrets, registry)) !== head.daemonId)
+    throw new RangeError('head and registry are of two daemons');
+  const { provider } = await keyPlaceOf(registry);
+  if (provider === 'secret-store')
+    await mustHaveKeys(paths, parseConfig(head.config, 'The configuration'), secrets, registry);
+}
+
+/** These say something about this machine, or about who runs the restore. */
+const ofThisMachine: ReadonlySet<IdentityErrorCode> = new Set([
+  'STORE_FULL',
+  'STORE_PERMISSIONS',
+  'REGISTRY_VERSION',
+  'MASTER_KEY_WRONG',
+  'SIGNER_UNAVAILABLE',
+  'SIGNER_MISMATCH',
+  'SIGNER_PIN_WRONG',
+]);
+/** Busy, locked, read-only, the disk, cannot open: https://sqlite.org/rescode.html */
+const ofThisDisk: ReadonlySet<number> = new Set([5, 6, 8, 10, 13, 14]);
+
+/** Runs what reads contents of the backup. @throws BACKUP_UNREADABLE for whatever they make it throw, and what this machine refuses */
+export async function contentsOf<T>(file: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (isOfThisMachine(cause)) throw cause;
+    throw unreadable(`${file} opens, but it does not hold a whole daemon`, cause);
+  }
+}
+
+function isOfThisMachine(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error instanceof IdentityError)
+    return ofThisMachine.has(error.code) || (error.code === 'STORE_FAILED' && isOfThisMachine(error.cause));
+  if ('errcode' in error) return ofThisDisk.has(Number(error.errcode) & 0xff);
+  return 'syscall' in error;
+}

@@ -1,0 +1,197 @@
+// The file: age (age-encryption.org/v1, scrypt) around a line that says what it is, a line of JSON, and the registry as
+// SQLite wrote it. `age -d` opens it too.
+
+import { randomBytes } from 'node:crypto';
+import { type BigIntStats, createReadStream } from 'node:fs';
+import { link, lstat, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { IdentityError, parseDeviceId, parseTrustDomain } from '@palyra/identity';
+import { z } from 'zod';
+import { configSchema, type DaemonConfigInput } from '../config.ts';
+import type { RegistryCopy } from './backup-copy.ts';
+import { unlessMissing } from './home.ts';
+
+const magic = 'palyra-backup-v2';
+/** The first two lines; the rest is streamed. */
+const maxHeadBytes = 64 * 1024 * 1024;
+
+/** Further away no calendar goes (ECMA-262 21.4.1.1). */
+const lastMs = 8.64e15;
+
+const headSchema = z.strictObject({
+  madeAtMs: z.number().int().positive().max(lastMs),
+  daemonId: readBy(parseDeviceId),
+  trustDomain: readBy(parseTrustDomain),
+  /** The last row of the registry's audit. */
+  audit: z.strictObject({ seq: z.number().int().positive(), hash: z.string().regex(/^[0-9a-f]{64}$/) }),
+  /** As it was written: what it does not say follows the defaults of whoever restores it. */
+  config: z.custom<DaemonConfigInput>((written) => configSchema.safeParse(written).success),
+  secrets: z.record(z.string(), z.base64()),
+});
+export type BackupHead = z.infer<typeof headSchema>;
+
+/** Of a backup that is being written beside its file. */
+export const partialName = /\.[0-9a-f]{32}\.partial$/;
+
+export interface BackupContents {
+  readonly head: BackupHead;
+  readonly registry: RegistryCopy;
+}
+
+/**
+ * Writes the file; it is there whole or not at all.
+ * @param earlier the file that it takes the place of, once the new one is complete. Default: of none.
+ * @throws BACKUP_EXISTS for a file that may not be replaced, and what the disk says.
+ */
+export async function writeBackup(
+  file: string,
+  { head, registry }: BackupContents,
+  { passphrase, scryptLogN }: { readonly passphrase: string; readonly scryptLogN: number },
+  earlier: BigIntStats | undefined,
+): Promise<void> {
+  const { Encrypter } = await import('age-encryption');
+  const encrypter = new Encrypter();
+  encrypter.setPassphrase(asTyped(passphrase));
+  encrypter.setScryptWorkFactor(scryptLogN);
+  const plain = Readable.toWeb(Readable.from(contents(head, registry.path))) as ReadableStream<Uint8Array>;
+  // A name that nobody else has: what the user keeps beside it is not touched.
+  const partial = `${file}.${randomBytes(16).toString('hex')}.partial`;
+  await registry.announce(partial);
+  try {
+    await writeNew(partial, await encrypter.encrypt(plain));
+    if (earlier) await replaceSame(earlier, partial, file);
+    else await linkNew(partial, file);
+  } finally {
+    await rm(partial, { force: true });
+  }
+  await syncFolder(dirname(resolve(file)));
+}
+
+/** @throws BACKUP_EXISTS */
+export async function mustNotExist(file: string): Promise<void> {
+  if (await lstat(file).catch(() => undefined)) throw exists(file);
+}
+
+/** What another has put there meanwhile, nobody has looked at. @throws BACKUP_EXISTS */
+async function replaceSame(earlier: BigIntStats, partial: string, file: string): Promise<void> {
+  const present = await stat(file, { bigint: true }).catch(unlessMissing);
+  if (!present) return linkNew(partial, file);
+  if (present.ino !== earlier.ino || present.mtimeNs !== earlier.mtimeNs) throw exists(file);
+  await rename(partial, file);
+}
+
+/** Unlike a rename, this never takes the place of a file. */
+async function linkNew(partial: string, file: string): Promise<void> {
+  try {
+    await link(partial, file);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') throw exists(file);
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP') throw error;
+    // A disk without links (FAT, some network disks).
+    await mustNotExist(file);
+    await rename(partial, file);
+  }
+}
+
+function exists(file: string): IdentityError {
+  return new IdentityError(
+    'BACKUP_EXISTS',
+    `${file} is there already. Choose another name, or replace a backup of the same daemon: --replace`,
+  );
+}
+
+async function* contents(head: BackupHead, registry: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(`${magic}\n${JSON.stringify(head)}\n`);
+  yield* createReadStream(registry);
+}
+
+export async function writeNew(path: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    for await (const chunk of bytes) await file.writeFile(chunk);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r');
+  await folder.sync();
+}
+
+/** The same keys make other bytes of an umlaut on another system (RFC 8265, section 4.2). */
+const asTyped = (passphrase: string) => passphrase.normalize('NFC');
+
+/** What a backup is of. @throws BACKUP_UNREADABLE, and what the disk says. */
+export async function readBackupHead(file: string, passphrase: string): Promise<BackupHead> {
+  return readBackup(file, passphrase, async (head) => head);
+}
+
+/**
+ * Decrypts it.
+ * @param take gets what follows the head; unread parts are not checked.
+ * @throws BACKUP_UNREADABLE for a wrong passphrase or a damaged file, and what the disk says.
+ */
+export async function readBackup(
+  file: string,
+  passphrase: string,
+  take: (head: BackupHead, registry: AsyncIterable<Uint8Array>) => Promise<BackupHead>,
+): Promise<BackupHead> {
+  const { Decrypter } = await import('age-encryption');
+  const decrypter = new Decrypter();
+  decrypter.addPassphrase(asTyped(passphrase));
+  await stat(file);
+  const source = createReadStream(file);
+  try {
+    const encrypted = Readable.toWeb(source) as ReadableStream<Uint8Array>;
+    const plain = await decrypter.decrypt(encrypted);
+    const chunks = plain[Symbol.asyncIterator]();
+    let start = Buffer.alloc(0);
+    let end = -1;
+    while (end < 0) {
+      const { value, done } = await chunks.next();
+      if (done || start.length > maxHeadBytes) throw new Error('it does not begin as a backup does');
+      start = Buffer.concat([start, value]);
+      end = start.indexOf(10, magic.length + 1);
+    }
+    if (!start.subarray(0, magic.length + 1).equals(Buffer.from(`${magic}\n`)))
+      throw new Error('it is no backup');
+    const head = headSchema.parse(JSON.parse(start.subarray(magic.length + 1, end).toString()));
+    return await take(head, rest(start.subarray(end + 1), chunks));
+  } catch (cause) {
+    // The disk's own errors are said as what they are.
+    if (cause instanceof Error && 'code' in cause && 'syscall' in cause) throw cause;
+    throw unreadable(
+      cause instanceof z.ZodError
+        ? `${file} opens, but what it says about itself cannot be used (${[...new Set(cause.issues.map(({ path }) => String(path[0] ?? 'all of it')))].join(', ')})`
+        : `${file} cannot be opened: the passphrase is wrong, or the file is damaged or no backup`,
+      cause,
+    );
+  } finally {
+    source.destroy();
+  }
+}
+
+export function unreadable(why: string, cause: unknown): IdentityError {
+  return new IdentityError('BACKUP_UNREADABLE', `${why}. Nothing was changed.`, { cause });
+}
+
+/** Text that the parser takes. */
+function readBy(parse: (text: string) => unknown) {
+  return z.string().refine((text) => {
+    try {
+      parse(text);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function* rest(first: Uint8Array, chunks: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield first;
+  for (let next = await chunks.next(); !next.done; next = await chunks.next()) yield next.value;
+}

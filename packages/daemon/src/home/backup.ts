@@ -1,0 +1,166 @@
+// `palyra backup`: the whole state of a daemon in one encrypted file (backup-file.ts), made while the daemon runs.
+
+import type { BigIntStats } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import {
+  type AuditRow,
+  type Clock,
+  checkStrength,
+  IdentityError,
+  type KeyPlace,
+  keyPlaceOf,
+  mustBelongTogether,
+  type RegistryReads,
+  type SecretReader,
+  systemClock,
+} from '@palyra/identity';
+import { lookAtSqliteRegistry } from '@palyra/registry-sql';
+import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfigInput } from '../config.ts';
+import { withRegistryCopy } from './backup-copy.ts';
+import { type BackupHead, mustNotExist, readBackupHead, writeBackup } from './backup-file.ts';
+import { readCaKeys } from './ca-key.ts';
+import { withFileErrors } from './file-error.ts';
+import { checkHome, type DaemonPaths, findDaemon, unlessMissing } from './home.ts';
+import { readSecrets } from './open-home.ts';
+
+/** log2 of scrypt's N: seconds for each guess at the passphrase, and for opening the backup. */
+const SCRYPT_LOG_N = 18;
+
+export interface BackupSummary {
+  readonly madeAt: Date;
+  readonly daemonId: string;
+  readonly trustDomain: string;
+  readonly devices: number;
+  /** Where the keys of the CA are. Those in a token are not in the backup. */
+  readonly caKeys: KeyPlace;
+}
+
+export interface BackupOptions {
+  /** Takes the place of an earlier backup of the same daemon under the same passphrase. Default: no file is replaced. */
+  readonly replace?: boolean;
+  /** The daemon's configuration. Default: the one with which it was started last. */
+  readonly configFile?: string;
+  /** Default 18; lower is for tests alone. */
+  readonly scryptLogN?: number;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+}
+
+/**
+ * Writes a consistent copy of a daemon's state, also while it runs. The file is there whole or not at all.
+ * @throws PASSPHRASE_WEAK, NOTHING_FOUND without a daemon in the home, REGISTRY_LOST when
+ *   registry and secrets do not belong together or one is missing, BACKUP_EXISTS for a file that is not to be replaced,
+ *   STORE_FULL, STORE_FAILED, and what the stores say.
+ */
+export async function backupHome(
+  homePath: string,
+  file: string,
+  passphrase: string,
+  options: BackupOptions = {},
+): Promise<BackupSummary> {
+  const { replace = false, scryptLogN = SCRYPT_LOG_N, clock = systemClock } = options;
+  await checkStrength(passphrase);
+  await checkHome(homePath);
+  if (!replace) await mustNotExist(file);
+  const paths = await findDaemon(homePath, options.configFile);
+  return withFileErrors(file, () =>
+    // The registry first: every authority in it then has its key among the secrets, which are written before.
+    withRegistryCopy(paths, async (registry) => {
+      const { head, ...counted } = await describe(paths, registry.path, clock.now());
+      const earlier = replace ? await earlierFile(file, passphrase, head, registry.path) : undefined;
+      await writeBackup(file, { head, registry }, { passphrase, scryptLogN }, earlier);
+      const { madeAtMs, daemonId, trustDomain } = head;
+      return { madeAt: new Date(madeAtMs), daemonId, trustDomain, ...counted };
+    }),
+  );
+}
+
+/** What is backed up must be good for a restore: a copy of less than a whole daemon would take the place of a good one. */
+async function describe(
+  paths: DaemonPaths,
+  copy: string,
+  now: Date,
+): Promise<{ head: BackupHead; devices: number; caKeys: KeyPlace }> {
+  // As it was written: what it leaves out is to follow the defaults of the daemon that restores it.
+  const input = await readConfigInput(paths.config, { mustExist: paths.isConfigNamed });
+  const config = parseConfig(input, paths.config);
+  const secrets = await readSecrets(paths, config);
+  try {
+    return await lookAtSqliteRegistry({ path: copy }, async (registry) => {
+      const daemonId = await mustBelongTogether(secrets, registry);
+      const caKeys = await keyPlaceOf(registry);
+      if (caKeys.provider === 'secret-store') await mustHaveKeys(paths, config, secrets, registry);
+      const { devices } = await registry.counts();
+      const head: BackupHead = {
+        madeAtMs: now.getTime(),
+        daemonId,
+        trustDomain: (await registry.setting('trust_domain')) ?? '',
+        audit: await registry.auditHead(),
+        config: input as DaemonConfigInput,
+        secrets: await readAll(secrets),
+      };
+      return { head, devices, caKeys };
+    });
+  } finally {
+    await secrets.close();
+  }
+}
+
+/** @throws SECRET_NOT_FOUND naming the authority */
+export async function mustHaveKeys(
+  paths: DaemonPaths,
+  config: DaemonConfig,
+  secrets: SecretReader,
+  registry: RegistryReads,
+): Promise<void> {
+  const keys = await readCaKeys({ ...config, caKey: undefined }, paths, secrets, registry);
+  for (const { id, tier, state } of await registry.authorities()) {
+    const isReplaced = tier === 'issuing' && state === 'trusted';
+    if (state !== 'retired' && !isReplaced) await keys.load(id);
+  }
+}
+
+async function readAll(secrets: SecretReader): Promise<Record<string, string>> {
+  const names = await secrets.list();
+  const entries = await Promise.all(
+    names.map(async (name) => [name, Buffer.from(await secrets.read(name)).toString('base64')] as const),
+  );
+  return Object.fromEntries(entries);
+}
+
+/** The file, if there is one. @throws BACKUP_EXISTS unless it is a backup of this daemon at an earlier time. */
+async function earlierFile(
+  file: string,
+  passphrase: string,
+  { daemonId, audit }: BackupHead,
+  copy: string,
+): Promise<BigIntStats | undefined> {
+  const found = await stat(file, { bigint: true }).catch(unlessMissing);
+  if (!found) return undefined;
+  const old = await readBackupHead(file, passphrase).catch((error) => {
+    if (error instanceof IdentityError && error.code === 'BACKUP_UNREADABLE')
+      throw mayNotReplace(file, 'it is no backup that opens with this passphrase');
+    throw error;
+  });
+  if (old.daemonId !== daemonId) throw mayNotReplace(file, `it is of another daemon, ${old.daemonId}`);
+  const before = await lookAtSqliteRegistry({ path: copy }, (registry) => auditRow(registry, old.audit.seq));
+  if (old.audit.seq > audit.seq || before?.hash !== old.audit.hash)
+    throw mayNotReplace(file, 'it has something that this daemon does not know (any more)');
+  return found;
+}
+
+/** The row with this number, where there is one. */
+export async function auditRow(
+  registry: Pick<RegistryReads, 'audit'>,
+  seq: number,
+): Promise<AuditRow | undefined> {
+  const [row] = await registry.audit({ limit: 1, before: seq + 1 });
+  return row?.seq === seq ? row : undefined;
+}
+
+function mayNotReplace(file: string, why: string): IdentityError {
+  return new IdentityError(
+    'BACKUP_EXISTS',
+    `${file} was not replaced: ${why}. Choose another name, or remove the file yourself.`,
+  );
+}

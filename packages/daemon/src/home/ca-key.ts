@@ -1,0 +1,68 @@
+// Where the configuration says that the CA's keys are: in the secret store, or in a token.
+
+import {
+  type AuthorityKeyReader,
+  type AuthorityKeys,
+  keyPlaceOf,
+  type RegistryReads,
+  type SecretReader,
+  type SecretStore,
+  SecretStoreKeyReader,
+  SecretStoreKeys,
+} from '@palyra/identity';
+import type { DaemonConfig } from '../config.ts';
+import { type DaemonPaths, takeHome } from './home.ts';
+
+/** @throws SIGNER_UNAVAILABLE, SIGNER_MISMATCH, SIGNER_PIN_WRONG, STORE_FAILED, and what reading the PIN file says. */
+export async function openCaKeys(
+  { caKey }: DaemonConfig,
+  { refusedPin }: DaemonPaths,
+  secrets: SecretStore,
+  registry: Pick<RegistryReads, 'setting'>,
+): Promise<AuthorityKeys> {
+  if (caKey === undefined) return new SecretStoreKeys(secrets);
+  return openToken(caKey, refusedPin, registry);
+}
+
+/** For who only looks; a token is asked all the same, and notes meanwhile that it is (token-pin-refused). @throws as `openCaKeys` */
+export async function readCaKeys(
+  { caKey }: DaemonConfig,
+  { refusedPin }: DaemonPaths,
+  secrets: SecretReader,
+  registry: Pick<RegistryReads, 'setting'>,
+): Promise<AuthorityKeyReader> {
+  if (caKey === undefined) return new SecretStoreKeyReader(secrets);
+  return openToken(caKey, refusedPin, registry);
+}
+
+/**
+ * Asks the token of a home without a daemon, as its first start would, and leaves nothing but, for that start, that the
+ * PIN was refused: it would be one try less each time otherwise.
+ * @throws as `openCaKeys` and `takeHome`.
+ */
+export async function tryToken(
+  { caKey }: DaemonConfig,
+  home: string,
+): Promise<AuthorityKeys['place'] | undefined> {
+  if (caKey === undefined) return undefined;
+  const taken = await takeHome(home);
+  try {
+    const token = await openToken(caKey, taken.refusedPin, { setting: async () => undefined });
+    await token.close();
+    return token.place;
+  } finally {
+    await taken.abandon();
+  }
+}
+
+async function openToken(
+  { module, token, pinFile, serial: named }: NonNullable<DaemonConfig['caKey']>,
+  refusedMarker: string,
+  registry: Pick<RegistryReads, 'setting'>,
+): Promise<AuthorityKeys> {
+  // Only a daemon that has a token needs the native library.
+  const { TokenKeys } = await import('@palyra/signer-pkcs11');
+  const made = await keyPlaceOf(registry);
+  const serial = named ?? (made.provider === 'pkcs11' ? made.serial : undefined);
+  return TokenKeys.open({ module, label: token, pinFile, serial, refusedMarker });
+}

@@ -1,0 +1,69 @@
+// What would keep a daemon from starting and can be seen before anything is made: what its configuration names. All of it,
+// each with file and setting.
+
+import { type FileHandle, open } from 'node:fs/promises';
+import { hasSecretStore, IdentityError } from '@palyra/identity';
+import { mustFit } from '../admin/listener.ts';
+import type { DaemonConfig } from '../config.ts';
+import { Notice } from '../notices/notice.ts';
+import { withSetting } from '../setting.ts';
+import type { DaemonPaths } from './home.ts';
+import { mustGiveMasterKey } from './master-key.ts';
+
+/** Makes nothing. @returns an error for each. */
+export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths): Promise<IdentityError[]> {
+  const { command, webhook } = config.notice;
+  const openNotice = async (notice: DaemonConfig['notice']) => {
+    const opened = await Notice.open({ config: notice, daemonId: '', now: () => new Date(0), onError() {} });
+    opened.close();
+  };
+  const looks: (() => unknown)[] = [
+    () => mustFit(paths.adminSocket),
+    // Whoever opens the secrets says what is wrong with the key they are under.
+    async () => (await hasSecretStore(paths.secrets)) || (await mustGiveMasterKey(config)),
+    () => openNotice({ command }),
+    () => openNotice({ webhook }),
+  ];
+  return [...(await problemsOf(looks)), ...(await unusableTokenFiles(config))];
+}
+
+/** The module and the PIN file of the CA's key. @returns an error for each. */
+export function unusableTokenFiles({ caKey }: DaemonConfig): Promise<IdentityError[]> {
+  if (!caKey) return Promise.resolve([]);
+  return problemsOf([
+    () => withSetting('caKey.module', () => mustBeReadable(caKey.module)),
+    () => withSetting('caKey.pinFile', () => mustBeReadable(caKey.pinFile)),
+  ]);
+}
+
+async function problemsOf(looks: readonly (() => unknown)[]): Promise<IdentityError[]> {
+  const problems: IdentityError[] = [];
+  for (const look of looks) {
+    try {
+      await look();
+    } catch (error) {
+      if (!(error instanceof IdentityError)) throw error;
+      problems.push(error);
+    }
+  }
+  return problems;
+}
+
+/** One error for all of them, with the code of the first. */
+export function together(problems: readonly [IdentityError, ...IdentityError[]]): IdentityError {
+  const [first] = problems;
+  if (problems.length === 1) return first;
+  return new IdentityError(first.code, problems.map(({ message }) => message).join('\n'), { cause: first });
+}
+
+async function mustBeReadable(path: string): Promise<void> {
+  let file: FileHandle;
+  try {
+    file = await open(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const why = code === 'ENOENT' ? 'is not there' : `cannot be read (${code})`;
+    throw new IdentityError('STORE_FAILED', `${path} ${why}.`, { cause });
+  }
+  await file.close();
+}

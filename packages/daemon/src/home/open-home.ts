@@ -1,0 +1,62 @@
+// What a daemon is made of, opened: the secrets and the registry, which belong together. At the first start both are made.
+// Later one that is missing is lost, and is never made anew: with it would go who was refused.
+
+import { stat } from 'node:fs/promises';
+import {
+  daemonOf,
+  FilesystemSecretReader,
+  FilesystemSecretStore,
+  hasSecretStore,
+  IdentityError,
+  type Registry,
+} from '@palyra/identity';
+import { openSqliteRegistry } from '@palyra/registry-sql';
+import type { DaemonConfig } from '../config.ts';
+import type { DaemonPaths } from './home.ts';
+import { openMasterKey } from './master-key.ts';
+
+export interface OpenHome {
+  readonly secrets: FilesystemSecretStore;
+  readonly registry: Registry;
+}
+
+/**
+ * For the daemon that holds the home.
+ * @param onError told what a listener of the registry threw.
+ * @throws REGISTRY_LOST, MASTER_KEY_WRONG, and STORE_FAILED for lost secrets; then nothing was made. And what the stores say.
+ */
+export async function openHome(
+  paths: DaemonPaths,
+  config: DaemonConfig,
+  onError: (error: unknown, where: string) => void,
+): Promise<OpenHome> {
+  const hasSecrets = await hasSecretStore(paths.secrets);
+  if (!hasSecrets && (await exists(paths.registry))) throw secretsLost(paths);
+  const masterKey = await openMasterKey(config, paths, { mustExist: hasSecrets });
+  const secrets = await FilesystemSecretStore.open({ path: paths.secrets, masterKey });
+  try {
+    const mustExist = (await daemonOf(secrets)) !== undefined;
+    return { secrets, registry: await openSqliteRegistry({ path: paths.registry, mustExist, onError }) };
+  } catch (error) {
+    await secrets.close();
+    throw error;
+  }
+}
+
+/** For who only looks. @throws MASTER_KEY_WRONG, and STORE_FAILED for lost secrets. */
+export async function readSecrets(paths: DaemonPaths, config: DaemonConfig): Promise<FilesystemSecretReader> {
+  if (!(await hasSecretStore(paths.secrets))) throw secretsLost(paths);
+  const masterKey = await openMasterKey(config, paths, { mustExist: true });
+  return FilesystemSecretReader.open({ path: paths.secrets, masterKey });
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+function secretsLost({ secrets }: DaemonPaths): IdentityError {
+  return new IdentityError(
+    'STORE_FAILED',
+    `The secret store ${secrets} is lost: the keys of the certificate authority were in it. Put a backup in its place: palyra restore FILE. Without one, start with a new home; every device then has to pair again.`,
+  );
+}

@@ -1,0 +1,294 @@
+// `palyra restore`: a backup in place of a stopped daemon's state, without forgetting what was refused since it was made.
+
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type AuthorityKeys,
+  carryOver,
+  continueBundleSequence,
+  type DeviceId,
+  FilesystemSecretStore,
+  IdentityError,
+  IdentityManager,
+  keyPlaceOf,
+  putRestored,
+  type Registry,
+  type RegistryReader,
+  type RegistryReads,
+  type RunningClock,
+  revokeNamed,
+  systemClock,
+  takeEveryGrant,
+  verifyAudit,
+} from '@palyra/identity';
+import { lookAtSqliteRegistry, openSqliteRegistry } from '@palyra/registry-sql';
+import { type DaemonConfig, parseConfig, readConfig } from '../config.ts';
+import { auditRow, type BackupSummary } from './backup.ts';
+import { contentsOf, mustBeWhole } from './backup-contents.ts';
+import { type BackupHead, readBackup, writeNew } from './backup-file.ts';
+import { openCaKeys } from './ca-key.ts';
+import { withFileErrors } from './file-error.ts';
+import {
+  type DaemonPaths,
+  daemonPaths,
+  rememberConfig,
+  restoredFolder,
+  takeHome,
+  withConfig,
+} from './home.ts';
+import { openMasterKey } from './master-key.ts';
+
+export interface RestoreOptions {
+  readonly file: string;
+  readonly passphrase: string;
+  /** A configuration elsewhere, with which the daemon is started. Default: the one in the backup becomes config.json. */
+  readonly configFile?: string;
+  /**
+   * Devices of the backup that were revoked after it was made, each by its id or enough of its beginning or end; `none`
+   * when the operator knows that there were none. Undefined only where the registry that is being replaced can tell.
+   */
+  readonly revokedSince?: readonly string[] | 'none';
+  /** Devices that were revoked after the backup, also when it does not know them. Default: none. */
+  readonly revokedLater?: readonly DeviceId[];
+  /** Default: the system's. */
+  readonly clock?: RunningClock;
+}
+
+export interface RestoreSummary extends BackupSummary {
+  /** Revoked again, because the backup was older than their revocation. */
+  readonly revoked: readonly DeviceId[];
+  /** Where the state from before went. */
+  readonly replaced: string | undefined;
+}
+
+/**
+ * Puts a backup in place of a stopped daemon's state. What was refused since stays refused; devices that were paired or
+ * renewed since come back by their identity key or pair again, and codes and requests from before are over. The state from before is kept beside it.
+ * @throws BACKUP_UNREADABLE for a wrong passphrase, a damaged file, or contents that are no whole daemon; REVOCATIONS_UNKNOWN
+ *   when nobody can say what was revoked since; ROTATION_CONFLICT when its root was retired since; HOME_IN_USE; STORE_FULL;
+ *   STORE_FAILED.
+ */
+export async function restoreHome(homePath: string, options: RestoreOptions): Promise<RestoreSummary> {
+  const clock = options.clock ?? systemClock;
+  const home = await takeHome(homePath);
+  const staging = join(homePath, 'daemon.restoring');
+  try {
+    return await withFileErrors(homePath, async () => {
+      await rm(staging, { recursive: true, force: true });
+      await mkdir(staging, { mode: 0o700 });
+      const paths = daemonPaths(homePath, 'daemon.restoring');
+      const head = await readBackup(options.file, options.passphrase, async (found, registry) => {
+        await writeNew(paths.registry, registry);
+        return found;
+      });
+      const madeAt = new Date(head.madeAtMs);
+      const contents = <T>(work: () => Promise<T>) => contentsOf(options.file, work);
+      const registry = await contents(() => openSqliteRegistry({ path: paths.registry, mustExist: true }));
+      let secrets: FilesystemSecretStore | undefined;
+      let keys: AuthorityKeys | undefined;
+      try {
+        // Before the master key: that may be made elsewhere than here.
+        await contents(() => mustBeWhole(head, registry, paths));
+        const config = await configOf(paths, head, options.configFile);
+        const masterKey = await openMasterKey(config, paths, { mustExist: false });
+        const store = await FilesystemSecretStore.open({ path: paths.secrets, masterKey });
+        secrets = store;
+        for (const [name, secret] of Object.entries(head.secrets)) {
+          await store.write(name, Buffer.from(secret, 'base64'));
+        }
+        const authorityKeys = await openCaKeys(
+          config,
+          { ...paths, refusedPin: home.refusedPin },
+          store,
+          registry,
+        );
+        keys = authorityKeys;
+        const identity = await contents(() =>
+          IdentityManager.open({ secrets: store, registry, authorityKeys, clock }),
+        );
+        const revoked = await refuseAgain(identity, head, home.registry, options);
+        await contents(() => identity.desk.endForRestore());
+        await contents(() => markRestored(registry, head, revoked.length, clock.now()));
+        const { devices } = await registry.counts();
+        const caKeys = await keyPlaceOf(registry);
+        await registry.close();
+        await store.close();
+        home.release();
+        const replaced = await putInPlace(homePath, staging, clock.now());
+        const { daemonId, trustDomain } = head;
+        return { madeAt, daemonId, trustDomain, devices, caKeys, revoked, replaced };
+      } finally {
+        await keys?.close();
+        await registry.close();
+        await secrets?.close();
+      }
+    });
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+    home.release();
+  }
+}
+
+async function configOf(
+  paths: DaemonPaths,
+  { config: stored }: BackupHead,
+  elsewhere: string | undefined,
+): Promise<DaemonConfig> {
+  if (elsewhere !== undefined) {
+    await rememberConfig(withConfig(paths, elsewhere));
+    return readConfig(elsewhere, { mustExist: true });
+  }
+  const config = parseConfig(stored, 'The configuration in the backup');
+  await writeFile(paths.config, `${JSON.stringify(stored, null, 2)}\n`, { mode: 0o600 });
+  return config;
+}
+
+/** @returns the devices that were revoked again. @throws REVOCATIONS_UNKNOWN */
+async function refuseAgain(
+  restored: IdentityManager,
+  head: BackupHead,
+  replacedPath: string,
+  { revokedSince, revokedLater }: RestoreOptions,
+): Promise<DeviceId[]> {
+  const named = revokedSince === undefined || revokedSince === 'none' ? [] : revokedSince;
+  const ids = [...(await devicesNamed(restored.registry, named)), ...(revokedLater ?? [])];
+  const { revoked, doubt } = await askReplaced(restored, head, replacedPath);
+  if (doubt !== undefined) {
+    if (revokedSince === undefined && revokedLater === undefined)
+      throw revocationsUnknown(new Date(head.madeAtMs), doubt);
+    await takeEveryGrant(restored);
+  }
+  return [...revoked, ...(await revokeNamed(restored, ids))];
+}
+
+/** @throws DEVICE_NOT_FOUND: with a mistyped id the device that was meant would come back. */
+async function devicesNamed(registry: RegistryReads, named: readonly string[]): Promise<DeviceId[]> {
+  if (named.length === 0) return [];
+  const ids: DeviceId[] = [];
+  for (let after = ''; ; after = ids.at(-1)!) {
+    const page = await registry.devices({ limit: devicesAtOnce, after });
+    for (const { id } of page) ids.push(id);
+    if (page.length < devicesAtOnce) break;
+  }
+  return named.map((each) => {
+    const wanted = each.toUpperCase();
+    const found =
+      wanted.length < shortestReference
+        ? []
+        : ids.filter((id) => id.startsWith(wanted) || id.endsWith(wanted));
+    if (found.length === 1) return found[0]!;
+    throw new IdentityError(
+      'DEVICE_NOT_FOUND',
+      found.length > 1
+        ? `"${each}" is ${found.length} devices of the backup: ${found.join(', ')}. Give more of the id. Nothing was changed.`
+        : `"${each}" is no device of the backup: give its id, or at least ${shortestReference} characters of its beginning or end. A device that was paired after the backup and revoked since is named with --revoked-later and its whole id. Nothing was changed.`,
+    );
+  });
+}
+
+const devicesAtOnce = 500;
+const shortestReference = 4;
+
+interface Told {
+  readonly revoked: readonly DeviceId[];
+  /** Why it cannot be relied on alone. */
+  readonly doubt: string | undefined;
+}
+
+/**
+ * Takes over what the replaced registry knows. It is evidence when it is of the same daemon and whole, and goes on from
+ * where the backup was made; one that parted from it before still has refusals that count, and an older one has none.
+ */
+async function askReplaced(restored: IdentityManager, head: BackupHead, path: string): Promise<Told> {
+  let isTaken = false;
+  try {
+    return await lookAtSqliteRegistry({ path }, async (before) => {
+      const wrong = await whatIsWrong(before, head);
+      if (wrong !== undefined) return { revoked: [], doubt: wrong };
+      const history = await historyOf(restored.registry, head, before);
+      isTaken = true;
+      await restored.revocationLists.continueFrom(before);
+      await continueBundleSequence(restored.registry, before);
+      const revoked = history === 'older' ? [] : await carryOver(restored, before, history);
+      return { revoked, doubt: doubts[history] };
+    });
+  } catch (error) {
+    // From here on an error is one of the restore: what was read so far must not pass for everything.
+    if (isTaken || !(error instanceof IdentityError)) throw error;
+    return { revoked: [], doubt: `cannot be read (${error.code})` };
+  }
+}
+
+const doubts = {
+  newer: undefined,
+  older: 'is older than the backup',
+  another: 'was itself restored from an older one',
+};
+
+/** Whether it goes on from where the backup was made, was left behind by it, or parted from it before. */
+async function historyOf(
+  restored: RegistryReads,
+  { audit }: BackupHead,
+  before: RegistryReader,
+): Promise<keyof typeof doubts> {
+  if ((await auditRow(before, audit.seq))?.hash === audit.hash) return 'newer';
+  const { seq, hash } = await before.auditHead();
+  return seq < audit.seq && (await auditRow(restored, seq))?.hash === hash ? 'older' : 'another';
+}
+
+async function whatIsWrong(before: RegistryReader, { daemonId }: BackupHead): Promise<string | undefined> {
+  if ((await before.setting('daemon_id')) !== daemonId) return 'is of another daemon, or of none';
+  const verdict = await verifyAudit(before);
+  return verdict.ok ? undefined : `does not hold (${verdict.problem})`;
+}
+
+async function markRestored(registry: Registry, head: BackupHead, revoked: number, now: Date): Promise<void> {
+  const restored = { atMs: now.getTime(), madeAtMs: head.madeAtMs };
+  await registry.transact(async (tx) => {
+    await putRestored(tx, restored);
+    await tx.appendAudit({
+      at: now,
+      action: 'daemon.restored',
+      subject: head.daemonId,
+      detail: {
+        backupMadeAt: new Date(head.madeAtMs).toISOString(),
+        made_at: restored.madeAtMs,
+        revokedAgain: revoked,
+      },
+    });
+  });
+}
+
+/** What every home has that was only taken. */
+const notState: ReadonlySet<string> = new Set(['lock', 'lock.json', 'lock-journal']);
+
+/** In between there is no daemon folder, and the next start goes on with what is complete (`takeHome`). */
+async function putInPlace(homePath: string, staging: string, now: Date): Promise<string | undefined> {
+  const present = join(homePath, 'daemon');
+  const before = join(homePath, `daemon.before-restore-${now.getTime()}`);
+  const complete = join(homePath, restoredFolder);
+  await rename(staging, complete);
+  const hadState = (await readdir(present)).some((name) => !notState.has(name));
+  try {
+    if (hadState) await rename(present, before);
+    else await rm(present, { recursive: true });
+  } catch (error) {
+    // The state from before is still in its place, and stays there.
+    await rm(complete, { recursive: true, force: true });
+    if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+    throw new IdentityError(
+      'STORE_FAILED',
+      `${present} cannot be replaced: a disk is mounted there. Nothing was changed. Mount it at ${homePath} instead, with the folder daemon in it, and restore again.`,
+      { cause: error },
+    );
+  }
+  await rename(complete, present);
+  return hadState ? before : undefined;
+}
+
+function revocationsUnknown(madeAt: Date, doubt: string): IdentityError {
+  return new IdentityError(
+    'REVOCATIONS_UNKNOWN',
+    `The backup was made at ${madeAt.toISOString()}, and the registry it would replace ${doubt}: a device that was revoked since would come back. Name those: --revoked ID (as often as needed), or say that there were none: --none-revoked`,
+  );
+}

@@ -1,0 +1,94 @@
+// palyra.node.v1: what a paired device may call.
+
+import type { ConnectRouter } from '@connectrpc/connect';
+import {
+  type EndpointLists,
+  IdentityError,
+  type IdentityManager,
+  type RenewalReply,
+  renewAfterMs,
+} from '@palyra/identity';
+import { callingDevice, cameOver, type DeviceEvent, NodeService, throwIfBrokenOff } from '@palyra/rpc';
+import type { DeviceAnswer, DeviceChannels } from '../channels/device-channels.ts';
+
+/** Far from where numbers lose their last digit; no channel has so many events. */
+const maxLastSeq = 2n ** 48n;
+
+/** @param endpoints as the configuration says. */
+export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels, endpoints: EndpointLists) {
+  return (router: ConnectRouter): void => {
+    router.service(NodeService, {
+      async register(request, context) {
+        await identity.registerDevice(callingDevice(context).deviceId, request);
+        return {};
+      },
+      renew: async (request, context) =>
+        toWireRenewal(await identity.renewals.renew(callingDevice(context), request), endpoints),
+      async *events(incoming, context) {
+        const caller = callingDevice(context);
+        const events = incoming[Symbol.asyncIterator]();
+        const first = (await events.next()).value?.event;
+        if (
+          first?.case !== 'hello' ||
+          first.value.agentId.length !== 16 ||
+          first.value.lastSeq > maxLastSeq
+        ) {
+          throw new IdentityError(
+            'MESSAGE_INVALID',
+            'The first event is a hello with an agent id of 16 bytes and the last number that was seen.',
+          );
+        }
+        const { transport, source } = cameOver(context);
+        const onSecondAgent = () => identity.sawSecondAgent(caller, source);
+        const options = {
+          transport,
+          signal: context.signal,
+          onSecondAgent,
+          endpoints: toWireEndpoints(endpoints),
+        };
+        yield* channels.serve(caller.deviceId, first.value, answersOf(events), options);
+        throwIfBrokenOff(context.signal);
+      },
+      status(_request, context) {
+        const { deviceId, name, serial, notAfterMs, renewAtMs } = callingDevice(context);
+        const nowMs = identity.clock.now().getTime();
+        return {
+          daemonId: identity.daemonId,
+          trustDomain: identity.trustDomain,
+          deviceId,
+          deviceName: name,
+          serial,
+          certificateNotAfterMs: BigInt(notAfterMs),
+          daemonTimeMs: BigInt(nowMs),
+          renewAfterMs: renewAfterMs(renewAtMs, nowMs),
+        };
+      },
+    });
+  };
+}
+
+export function toWireRenewal(
+  { certificateChain, trustBundle, renewAfterMs = 0 }: RenewalReply,
+  endpoints: EndpointLists,
+) {
+  return {
+    certificateChain: [...certificateChain],
+    trustBundle: [...trustBundle],
+    renewAfterMs,
+    endpoints: toWireEndpoints(endpoints),
+  };
+}
+
+export function toWireEndpoints({ pairing, node, quic, web }: EndpointLists) {
+  return { pairing: [...pairing], node: [...node], quic: [...quic], web: [...web] };
+}
+
+async function* answersOf(events: AsyncIterator<DeviceEvent>): AsyncIterable<DeviceAnswer> {
+  for (let next = await events.next(); !next.done; next = await events.next()) {
+    const { event } = next.value;
+    if (event.case !== 'result' && event.case !== 'alive') {
+      throw new IdentityError('MESSAGE_INVALID', 'After its hello, a device sends answers and nothing else.');
+    }
+    yield event;
+  }
+}

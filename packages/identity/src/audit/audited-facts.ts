@@ -1,0 +1,78 @@
+// What the audit says of a row when it is made: enough to tell later whether somebody changed the row from outside
+// (registry-state.ts). Facts, never secrets.
+
+import { hash } from 'node:crypto';
+import { bytesToHex } from '@noble/curves/utils.js';
+import { clockToleranceMs } from '../limits.ts';
+import { lvCat } from '../lv.ts';
+import type { PairingRequest } from '../pairing/state.ts';
+import type { AuthorityRecord, CertificateRecord, Device } from '../registry/port.ts';
+
+export type Facts = Readonly<Record<string, string | number>>;
+
+/** Of a device; nothing where there is nothing. What it tells about itself, and when it was last seen, is not audited. */
+export function deviceFacts(device: Device): Facts {
+  const { cloneSeenAt, cloneReportedAt, certificateRevokedAt, revocationReason } = device;
+  const { recoveryAskedAt, recoveryReleasedAt } = device;
+  return {
+    identity_key: bytesToHex(device.identityKey),
+    name: device.name,
+    role: device.role,
+    state: device.state,
+    created_at: device.createdAt.getTime(),
+    ...(device.hostNames.length > 0 && { host_names: device.hostNames.join() }),
+    ...(revocationReason !== undefined && { reason: revocationReason }),
+    ...(cloneSeenAt && { clone_seen_at: cloneSeenAt.getTime() }),
+    ...(cloneReportedAt && { clone_reported_at: cloneReportedAt.getTime() }),
+    ...(certificateRevokedAt && { certificate_revoked_at: certificateRevokedAt.getTime() }),
+    ...(recoveryAskedAt && { recovery_asked_at: recoveryAskedAt.getTime() }),
+    ...(recoveryReleasedAt && { recovery_released_at: recoveryReleasedAt.getTime() }),
+  };
+}
+
+/**
+ * Superseded certificates that end later than this are ended with their device, when that is shut out at this time. For a
+ * program whose clock is behind, one that has just ended is still good. Those in use are ended whatever their dates: the
+ * clock may be days ahead at that moment, and right again afterwards.
+ */
+export function endWithDeviceAfterMs(atMs: number): number {
+  return atMs - clockToleranceMs;
+}
+
+/** Of a certificate when it is made. */
+export function certificateFacts(
+  certificate: Pick<
+    CertificateRecord,
+    'subject' | 'fingerprint' | 'issuerId' | 'notBefore' | 'notAfter' | 'createdAt' | 'recovered'
+  >,
+): Facts {
+  const { subject, fingerprint, issuerId, notBefore, notAfter, createdAt, recovered } = certificate;
+  return {
+    ...(subject.kind === 'device' && { device: subject.id }),
+    fingerprint,
+    issuer: issuerId,
+    not_before: notBefore.getTime(),
+    not_after: notAfter.getTime(),
+    created_at: createdAt.getTime(),
+    ...(recovered && { recovered: 1 }),
+  };
+}
+
+export function authorityFacts(authority: AuthorityRecord): Facts {
+  const { tier, state, serial, fingerprint, notBefore, notAfter } = authority;
+  return {
+    tier,
+    state,
+    serial,
+    fingerprint,
+    not_before: notBefore.getTime(),
+    not_after: notAfter.getTime(),
+  };
+}
+
+/** SHA-256 over everything in a request, hex: who approves it, approves this. */
+export function requestHash(request: PairingRequest): string {
+  const { deviceId, identityKey, tlsKey, name, kind, platform, words, source, continuity } = request;
+  const text = [deviceId, name, kind, platform, words, source, continuity, String(request.failedGuesses)];
+  return hash('sha256', lvCat(identityKey, tlsKey, request.sealedAwaitKey, ...text));
+}

@@ -1,0 +1,94 @@
+// Whether a registry is as its audit says: the chain is whole, and the tables are what its rows lead to.
+
+import { hash } from 'node:crypto';
+import type { Registry, RegistryReader } from '../registry/port.ts';
+import { AuditedState } from './audited-state.ts';
+import { type Difference, differencesOf, differencesOfTheRest } from './differences.ts';
+import { type AuditRow, type AuditVerdict, verifyAuditChain } from './entry.ts';
+
+const rowsPerPart = 200_000;
+const maxDifferences = 1000;
+const shownDifferences = 20;
+
+export type RegistryVerdict =
+  | Extract<AuditVerdict, { ok: true }>
+  /** `brokenAt` 0: the chain holds, and the tables say something else. */
+  | (Extract<AuditVerdict, { ok: false }> & { readonly differences: readonly Difference[] });
+
+/**
+ * A registry as it is at one moment. Every row of it is read, in bounded memory.
+ * @param options.rowsPerPart of the audit; what they are about is held in memory, and a longer audit is read once for each
+ *   part. Default 200,000: some 20 to 40 MiB.
+ * @returns at most 1000 differences.
+ */
+export async function verifyAudit(
+  registry: Registry | RegistryReader,
+  options: { readonly rowsPerPart?: number } = {},
+): Promise<RegistryVerdict> {
+  const perPart = options.rowsPerPart ?? rowsPerPart;
+  if (!('snapshot' in registry)) return verify(registry, perPart);
+  const now = await registry.snapshot();
+  try {
+    return await verify(now, perPart);
+  } finally {
+    await now.close();
+  }
+}
+
+async function verify(registry: RegistryReader, perPart: number): Promise<RegistryVerdict> {
+  const head = await registry.auditHead();
+  const newest = (await registry.audit({ limit: 1 }))[0]?.seq ?? 0;
+  if (newest > head.seq) {
+    const problem = `row ${newest} was added from outside`;
+    return { ok: false, rows: head.seq, brokenAt: newest, problem, differences: [] };
+  }
+  const parts = Math.max(1, Math.ceil(head.seq / perPart));
+  const first = new AuditedState(0, parts);
+  const rows = applying(first, registry.auditRows());
+  const chain = await verifyAuditChain(rows, head, (data) => hash('sha256', data));
+  if (!chain.ok) return { ...chain, differences: [] };
+  const differences: Difference[] = [];
+  for await (const difference of allDifferences(registry, first, parts)) {
+    differences.push(difference);
+    if (differences.length === maxDifferences) break;
+  }
+  if (differences.length === 0) return chain;
+  return { ok: false, rows: chain.rows, brokenAt: 0, problem: describe(differences), differences };
+}
+
+async function* allDifferences(
+  registry: RegistryReader,
+  first: AuditedState,
+  parts: number,
+): AsyncIterable<Difference> {
+  let revocations = 0;
+  const counted = (more: number) => {
+    revocations += more;
+  };
+  for (let part = 0; part < parts; part += 1) {
+    const state = part === 0 ? first : new AuditedState(part, parts);
+    if (part > 0) for await (const row of registry.auditRows()) state.apply(row);
+    yield* differencesOf(registry, state, counted);
+    state.forget();
+  }
+  yield* differencesOfTheRest(registry, first, revocations);
+}
+
+async function* applying(state: AuditedState, rows: AsyncIterable<AuditRow>): AsyncIterable<AuditRow> {
+  for await (const row of rows) {
+    state.apply(row);
+    yield row;
+  }
+}
+
+function describe(differences: readonly Difference[]): string {
+  const shown = differences.slice(0, shownDifferences).map(describeDifference).join('; ');
+  const more = differences.length - shownDifferences;
+  return more > 0 ? `${shown}; and ${more} more` : shown;
+}
+
+/** In one line. */
+export function describeDifference({ kind, id, fact, table, audit }: Difference): string {
+  const told = (value: string | undefined) => value ?? 'nothing';
+  return `${kind} ${id}: the table says ${fact} ${told(table)}, the audit says ${told(audit)}`;
+}

@@ -1,0 +1,144 @@
+// Where the keys of the CA are made and found again: records of the secret store, or a token that never shows them.
+
+import { LocalSigner } from '../certificate/local-signer.ts';
+import type { Signer } from '../certificate/signer.ts';
+import type { Ulid } from '../device-id.ts';
+import { hasCode, IdentityError } from '../errors.ts';
+import type { RegistryReads } from '../registry/port.ts';
+import type { SecretReader, SecretStore } from '../secret-store/port.ts';
+
+/** Fixed at the first start, and remembered in the registry: keys that were made in one place stay there. */
+export interface KeyPlace {
+  readonly provider: 'secret-store' | 'pkcs11';
+  /** Label and serial number of a token; empty for the secret store. */
+  readonly token: string;
+  readonly serial: string;
+}
+
+export interface AuthorityKeyReader {
+  readonly place: KeyPlace;
+  /** The key's name in its place, for people. */
+  nameOf(authority: Ulid): string;
+  /** @throws SECRET_NOT_FOUND when the place has no key of this authority, and what the place says. */
+  load(authority: Ulid): Promise<Signer>;
+  /** Asks the place whether this key signs at this moment. @throws why it does not. */
+  check(authority: Ulid): Promise<void>;
+  /** Lets go of the place; what was handed out signs no more. */
+  close(): Promise<void>;
+}
+
+export interface AuthorityKeys extends AuthorityKeyReader {
+  /** The key for a new authority, the same each time. Durable when it resolves. @throws what the place says. */
+  make(authority: Ulid): Promise<Signer>;
+}
+
+/** One at a time in a store: the second of two that are asked for at once must not write over the first. */
+const lastMade = new WeakMap<SecretStore, Promise<unknown>>();
+
+/** Keys at rest in the secret store, in memory while they sign. The store stays the caller's. */
+export class SecretStoreKeyReader implements AuthorityKeyReader {
+  readonly place: KeyPlace = { provider: 'secret-store', token: '', serial: '' };
+  readonly #secrets: SecretReader;
+
+  constructor(secrets: SecretReader) {
+    this.#secrets = secrets;
+  }
+
+  nameOf(authority: Ulid): string {
+    return `authorities/${authority.toLowerCase()}`;
+  }
+
+  async load(authority: Ulid): Promise<Signer> {
+    try {
+      return LocalSigner.fromPkcs8(await this.#secrets.read(this.nameOf(authority)));
+    } catch (cause) {
+      if (!hasCode(cause, 'SECRET_NOT_FOUND')) throw cause;
+      throw new IdentityError(
+        'SECRET_NOT_FOUND',
+        `The secret store does not hold the key of authority ${authority}. Registry and secret store do not belong together; restore both from one backup.`,
+        { cause },
+      );
+    }
+  }
+
+  /** A key that was loaded signs from memory. */
+  async check(): Promise<void> {}
+
+  async close(): Promise<void> {}
+}
+
+/** The default. */
+export class SecretStoreKeys extends SecretStoreKeyReader implements AuthorityKeys {
+  readonly #secrets: SecretStore;
+
+  constructor(secrets: SecretStore) {
+    super(secrets);
+    this.#secrets = secrets;
+  }
+
+  make(authority: Ulid): Promise<Signer> {
+    const made = (lastMade.get(this.#secrets) ?? Promise.resolve()).then(() => this.#make(authority));
+    lastMade.set(
+      this.#secrets,
+      // Whoever asked for it is told; who comes next only waits.
+      made.catch(() => {}),
+    );
+    return made;
+  }
+
+  async #make(authority: Ulid): Promise<Signer> {
+    try {
+      return await this.load(authority);
+    } catch (error) {
+      if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
+    }
+    const signer = LocalSigner.generate();
+    await this.#secrets.write(this.nameOf(authority), signer.toPkcs8());
+    return signer;
+  }
+}
+
+export const keyPlaceSetting = 'authority_keys';
+
+/** Where this registry's CA keys were made. */
+export async function keyPlaceOf(registry: Pick<RegistryReads, 'setting'>): Promise<KeyPlace> {
+  const stored = await registry.setting(keyPlaceSetting);
+  // Registries from before there was a choice say nothing.
+  return stored ? (JSON.parse(stored) as KeyPlace) : { provider: 'secret-store', token: '', serial: '' };
+}
+
+/** @throws SIGNER_MISMATCH when the keys of this registry's CA were made in another kind of place. */
+export async function checkKeyPlace(
+  registry: Pick<RegistryReads, 'setting'>,
+  keys: Pick<AuthorityKeys, 'place'>,
+): Promise<void> {
+  const made = await keyPlaceOf(registry);
+  if (made.provider === keys.place.provider) return;
+  throw new IdentityError(
+    'SIGNER_MISMATCH',
+    made.provider === 'pkcs11'
+      ? `The CA keys of this home are in ${tokenName(made)}. Name it in the configuration: caKey.`
+      : 'The CA keys of this home are in its secret store, and keys do not move: take caKey out of the configuration. A token is chosen before the first start.',
+  );
+}
+
+/** As `load`. @throws SIGNER_MISMATCH, too, when the key is missing because this is another token. */
+export async function loadFromPlace(
+  registry: Pick<RegistryReads, 'setting'>,
+  keys: AuthorityKeyReader,
+  authority: Ulid,
+): Promise<Signer> {
+  try {
+    return await keys.load(authority);
+  } catch (cause) {
+    const made = await keyPlaceOf(registry);
+    if (!hasCode(cause, 'SECRET_NOT_FOUND') || made.serial === keys.place.serial) throw cause;
+    throw new IdentityError(
+      'SIGNER_MISMATCH',
+      `The CA keys of this home were made in ${tokenName(made)}; ${tokenName(keys.place)} is another one and does not hold them. Give back the first.`,
+      { cause },
+    );
+  }
+}
+
+const tokenName = ({ token, serial }: KeyPlace) => `the token "${token}" (serial number ${serial})`;

@@ -1,0 +1,223 @@
+// Revocation lists as they are handed out: one for each authority whose certificates may still be in use, numbered, made
+// anew when something was revoked and before they run out. A root revokes nothing, but programs that check a whole chain
+// (nginx, HAProxy) ask for its list as well.
+//
+// Each list stands for itself: where one cannot be made, the last one that was is handed out for as long as it is good,
+// and the others go on.
+
+import { makeRevocationList, type RevokedCertificate } from '../certificate/revocation-list.ts';
+import { presentTime } from '../clock.ts';
+import type { Ulid } from '../device-id.ts';
+import { clockToleranceMs, revocationListLifeMs as lifeMs, listedAfterEndMs } from '../limits.ts';
+import type { AuthorityRecord, RegistryReads } from '../registry/port.ts';
+import type { AuthorityStoreOptions } from './authority-store.ts';
+
+export interface RevocationList {
+  readonly issuerId: Ulid;
+  /** In parts, in order. */
+  readonly der: readonly Uint8Array[];
+  readonly number: number;
+  readonly nextUpdate: Date;
+}
+
+/** The list of one authority, or why there is none. */
+export interface ListOfAuthority {
+  readonly issuerId: Ulid;
+  readonly list: RevocationList | undefined;
+  /** Why `list` is an older one, or missing. The same object until it is tried again. */
+  readonly error: unknown;
+}
+
+/** Entries that are read and encoded in one turn. */
+const pageEntries = 250;
+/** How long a list that could not be made is not tried again, ms. */
+const restMs = 10_000;
+
+interface Made extends RevocationList {
+  readonly epoch: number;
+  readonly remakeAtMs: number;
+}
+
+export class RevocationLists {
+  readonly #options: AuthorityStoreOptions;
+  readonly #trustDomain: string;
+  readonly #slots = new Map<Ulid, ListSlot>();
+  /** Moves with every revocation. */
+  #epoch = 0;
+
+  constructor(options: AuthorityStoreOptions, trustDomain: string) {
+    this.#options = options;
+    this.#trustDomain = trustDomain;
+    options.registry.enforce(({ type }) => {
+      if (type === 'device_revoked' || type === 'certificate_revoked') this.#epoch += 1;
+    });
+  }
+
+  /**
+   * Of each issuing CA that has not ended, the active one first; then of the roots that are trusted. They have all that
+   * was revoked before the call.
+   */
+  async current(): Promise<ListOfAuthority[]> {
+    const now = this.#options.clock.now();
+    const rank = ({ tier, state }: AuthorityRecord) => (tier === 'root' ? 2 : state === 'active' ? 0 : 1);
+    const authorities = (await this.#options.registry.authorities())
+      .filter(({ tier, state, notAfter }) => notAfter > now && !(tier === 'root' && state === 'retired'))
+      .sort((a, b) => rank(a) - rank(b));
+    const lists: ListOfAuthority[] = [];
+    // One after the other, so that the work of one is what others wait for in a turn.
+    for (const authority of authorities) lists.push(await this.#slotOf(authority).current());
+    for (const id of this.#slots.keys())
+      if (!authorities.some((authority) => authority.id === id)) this.#slots.delete(id);
+    return lists;
+  }
+
+  /** After a restore: no number of the registry that is replaced comes again. */
+  async continueFrom(before: Pick<RegistryReads, 'authorities' | 'setting'>): Promise<void> {
+    for (const { id } of await before.authorities()) {
+      const used = Number((await before.setting(numberSetting(id))) ?? '0');
+      await this.#options.registry.transact(async (tx) => {
+        const known = Number((await tx.setting(numberSetting(id))) ?? '0');
+        if (used > known) await tx.putSetting(numberSetting(id), String(used));
+      });
+    }
+  }
+
+  #slotOf(authority: AuthorityRecord): ListSlot {
+    let slot = this.#slots.get(authority.id);
+    if (!slot) {
+      slot = new ListSlot({
+        issuerId: authority.id,
+        clock: this.#options.clock,
+        epoch: () => (authority.tier === 'root' ? 0 : this.#epoch),
+        make: (epoch) => this.#make(authority, epoch),
+      });
+      this.#slots.set(authority.id, slot);
+    }
+    return slot;
+  }
+
+  async #make(authority: AuthorityRecord, epoch: number): Promise<Made> {
+    const { registry, clock, keys } = this.#options;
+    const now = presentTime(clock);
+    const signer = await keys.load(authority.id);
+    const number = await registry.transact(async (tx) => {
+      // At least the time in milliseconds: a restored registry remembers a number from before, and what reads lists takes
+      // no number twice (RFC 5280 5.2.3).
+      const next = Math.max(
+        Number((await tx.setting(numberSetting(authority.id))) ?? '0') + 1,
+        now.getTime(),
+      );
+      await tx.putSetting(numberSetting(authority.id), String(next));
+      return next;
+    });
+    const nextUpdate = new Date(Math.min(now.getTime() + lifeMs, authority.notAfter.getTime()));
+    const der = await makeRevocationList(signer, {
+      tier: authority.tier,
+      trustDomain: this.#trustDomain,
+      number,
+      thisUpdate: new Date(now.getTime() - clockToleranceMs),
+      nextUpdate,
+      revoked: revokedBy(registry, authority.id, new Date(now.getTime() - listedAfterEndMs)),
+    });
+    return {
+      issuerId: authority.id,
+      der,
+      number,
+      nextUpdate,
+      epoch,
+      remakeAtMs: now.getTime() + lifeMs / 2,
+    };
+  }
+}
+
+const numberSetting = (issuerId: Ulid) => `revocation_list_number/${issuerId}`;
+
+/** In pages. @param endedAfter what ended before is not listed any more. */
+async function* revokedBy(
+  registry: RegistryReads,
+  issuerId: Ulid,
+  endedAfter: Date,
+): AsyncIterable<readonly RevokedCertificate[]> {
+  let after = { notAfter: endedAfter, serial: '' };
+  for (;;) {
+    const page = await registry.revokedCertificates({ issuerId, after, limit: pageEntries });
+    yield page;
+    if (page.length < pageEntries) return;
+    after = page.at(-1)!;
+  }
+}
+
+interface ListSlotOptions {
+  readonly issuerId: Ulid;
+  readonly clock: AuthorityStoreOptions['clock'];
+  readonly epoch: () => number;
+  readonly make: (epoch: number) => Promise<Made>;
+}
+
+/** One authority's list. It is made once at a time, and all that ask meanwhile share what they can. */
+class ListSlot {
+  readonly #options: ListSlotOptions;
+  #last: Made | undefined;
+  #failed: { readonly atMs: number; readonly error: unknown } | undefined;
+  #making: { readonly epoch: number; readonly made: Promise<void> } | undefined;
+  /** The making after that, which has not begun: whoever asks now is in time for it. */
+  #next: Promise<void> | undefined;
+
+  constructor(options: ListSlotOptions) {
+    this.#options = options;
+  }
+
+  async current(): Promise<ListOfAuthority> {
+    const { issuerId, epoch } = this.#options;
+    if (!this.#isFresh() && !this.#isResting()) {
+      if (!this.#making) await this.#start();
+      else if (this.#making.epoch === epoch()) await this.#making.made;
+      else {
+        this.#next ??= this.#making.made.then(() => {
+          this.#next = undefined;
+          return this.#isResting() ? undefined : this.#start();
+        });
+        await this.#next;
+      }
+    }
+    return { issuerId, list: this.#good(), error: this.#failed?.error };
+  }
+
+  /** Never rejects: what fails is remembered. */
+  #start(): Promise<void> {
+    // It began after all that wait had asked.
+    if (this.#making) return this.#making.made;
+    const { epoch, make, clock } = this.#options;
+    const since = epoch();
+    const made = make(since)
+      .then(
+        (list) => {
+          this.#last = list;
+          this.#failed = undefined;
+        },
+        (error) => {
+          this.#failed = { atMs: clock.now().getTime(), error };
+        },
+      )
+      .finally(() => {
+        this.#making = undefined;
+      });
+    this.#making = { epoch: since, made };
+    return made;
+  }
+
+  #isFresh(): boolean {
+    if (!this.#last || this.#last.epoch !== this.#options.epoch()) return false;
+    const leftMs = this.#last.remakeAtMs - this.#options.clock.now().getTime();
+    // More than that is left when the clock was set back.
+    return leftMs > 0 && leftMs <= lifeMs / 2;
+  }
+
+  #isResting(): boolean {
+    return !!this.#failed && Math.abs(this.#options.clock.now().getTime() - this.#failed.atMs) < restMs;
+  }
+
+  #good(): RevocationList | undefined {
+    return this.#last && this.#last.nextUpdate > this.#options.clock.now() ? this.#last : undefined;
+  }
+}

@@ -1,0 +1,167 @@
+// Possible cloning. Three things that a device itself has no reason to do:
+//
+// - A certificate that was replaced turns up again. It is superseded only when its successor is used, and by then the
+//   successor is stored.
+// - It recovers by its identity key while its certificate holds: it would have renewed with that.
+// - A second agent connects while the first one still answers.
+//
+// Whoever does so is a copy of the device, the device put back from a backup, or a person who typed `palyra renew
+// --recover`; the operator is told, and can look.
+
+import type { Clock } from '../clock.ts';
+import type { PairingLimits } from '../limits.ts';
+import type {
+  CertificateStanding,
+  CloneSign,
+  Device,
+  Registry,
+  RegistryReads,
+  RegistryTransaction,
+} from '../registry/port.ts';
+import { judgeStanding } from '../registry/standing.ts';
+import { readRestored } from './restored.ts';
+
+/** `report`: it is written down and told. `quarantine`: the device is shut out as well, until the operator decides. */
+export type CloningPolicy = 'report' | 'quarantine';
+
+export interface CloneWatchOptions {
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly limits: Pick<PairingLimits, 'supersededGraceMs' | 'cloneReportMs'>;
+  readonly policy: CloningPolicy;
+}
+
+export class CloneWatch {
+  readonly #options: CloneWatchOptions;
+
+  constructor(options: CloneWatchOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * To be called for a certificate that was refused because it is superseded. Reports it, unless it was replaced a moment
+   * ago, has ended, or its device was reported already: a copy that knocks without end, with any number of certificates,
+   * costs reads and fills nothing.
+   * @param source address that the connection came from.
+   */
+  async sawReuse(standing: CertificateStanding, source: string): Promise<void> {
+    const { serial, subjectKind, subjectId, notAfterMs } = standing;
+    const at = this.#options.clock.now();
+    if (subjectKind !== 'device' || at.getTime() >= notAfterMs) return;
+    const find = async (reads: RegistryReads) => {
+      const device = await this.#unreported(reads, subjectId, at);
+      const [last] = device ? await reads.audit({ subject: serial, limit: 1 }) : [];
+      if (!device || (last?.action === 'certificate.superseded' && this.#isRecent(last.atMs, at))) return;
+      // After a release the same certificate must not shut the device out again and again.
+      return { device, serial, mayShutOut: last?.action !== 'certificate.reused' };
+    };
+    await this.#report(find, { at, source, sign: 'replaced_certificate' });
+  }
+
+  /**
+   * To be called for a recovery that is granted without the operator, as a part of the change that grants it. Reports it
+   * when the device has no need of one.
+   * @param source address that the recovery came from.
+   * @returns whether the device is in quarantine now: then nothing is granted.
+   */
+  async sawRecovery(tx: RegistryTransaction, { id }: Device, source: string, at: Date): Promise<boolean> {
+    const device = await this.#unreported(tx, id, at);
+    const serial = device && (await usableSerial(tx, device, at));
+    if (serial === undefined) return false;
+    return this.#record(tx, { device: device!, serial, mayShutOut: true }, { at, source, sign: 'recovery' });
+  }
+
+  /**
+   * To be called when another agent connects while the one that is connected answers.
+   * @param caller the device, and the certificate that the other agent showed.
+   * @param source address that it came from.
+   */
+  async sawSecondAgent(caller: { deviceId: string; serial: string }, source: string): Promise<void> {
+    const at = this.#options.clock.now();
+    const find = async (reads: RegistryReads) => {
+      const device = await this.#unreported(reads, caller.deviceId, at);
+      return device && { device, serial: caller.serial, mayShutOut: true };
+    };
+    await this.#report(find, { at, source, sign: 'second_agent' });
+  }
+
+  /** The device, unless it is known to be copied, or cannot come in anyway. */
+  async #unreported(reads: RegistryReads, id: string, now: Date): Promise<Device | undefined> {
+    const device = await reads.device(id as Device['id']);
+    if (!device || device.state === 'revoked' || device.state === 'quarantined') return undefined;
+    const { cloneReportedAt } = device;
+    const ageMs = cloneReportedAt ? now.getTime() - cloneReportedAt.getTime() : Number.POSITIVE_INFINITY;
+    // One from the future says that the clock was set back, and nothing about this device.
+    return ageMs >= 0 && ageMs < this.#options.limits.cloneReportMs ? undefined : device;
+  }
+
+  #isRecent(supersededMs: number, now: Date): boolean {
+    const ageMs = now.getTime() - supersededMs;
+    return ageMs >= 0 && ageMs < this.#options.limits.supersededGraceMs;
+  }
+
+  /** Looks first without the registry's one writer, then again in the change: another may have been first. */
+  async #report(
+    find: (reads: RegistryReads) => Promise<Suspicion | undefined>,
+    seen: Sighting,
+  ): Promise<void> {
+    const { registry } = this.#options;
+    if (!(await find(registry))) return;
+    await registry.transact(async (tx: RegistryTransaction) => {
+      const found = await find(tx);
+      if (found) await this.#record(tx, found, seen);
+    });
+  }
+
+  /** @returns whether the device is in quarantine now. */
+  async #record(
+    tx: RegistryTransaction,
+    { device, serial, mayShutOut }: Suspicion,
+    { at, source, sign }: Sighting,
+  ): Promise<boolean> {
+    const { id: deviceId, name } = device;
+    const quarantined = this.#options.policy === 'quarantine' && mayShutOut;
+    const state = quarantined ? 'quarantined' : device.state;
+    await tx.updateDevice({ ...device, state, cloneSeenAt: at, cloneReportedAt: at });
+    await tx.appendAudit({
+      at,
+      action: 'certificate.reused',
+      subject: serial,
+      detail: { device: deviceId, source, sign },
+    });
+    tx.emit({ type: 'clone_suspected', deviceId, name, serial, source, at, quarantined, sign });
+    if (!quarantined) return false;
+    await tx.appendAudit({ at, action: 'device.quarantined', subject: deviceId, detail: { serial } });
+    tx.emit({ type: 'device_quarantined', deviceId });
+    return true;
+  }
+}
+
+interface Sighting {
+  readonly at: Date;
+  readonly source: string;
+  readonly sign: CloneSign;
+}
+
+interface Suspicion {
+  readonly device: Device;
+  readonly serial: string;
+  readonly mayShutOut: boolean;
+}
+
+/** Of the certificate that the device has used and could renew with; undefined when a recovery is its only way. */
+export async function usableSerial(
+  reads: RegistryReads,
+  device: Device,
+  now: Date,
+): Promise<string | undefined> {
+  const used = (await reads.livingCertificates(device.id)).find(({ state }) => state === 'active');
+  if (!used || !judgeStanding(await reads.standing(used.fingerprint), now.getTime()).ok) return undefined;
+  const restored = await readRestored(reads);
+  // Of a device that was not here since a restore, the daemon may have forgotten the newer ones.
+  const isForgotten =
+    restored !== undefined &&
+    used.createdAt.getTime() <= restored.madeAtMs &&
+    (device.lastSeenAt?.getTime() ?? 0) <= restored.atMs;
+  return isForgotten ? undefined : used.serial;
+}

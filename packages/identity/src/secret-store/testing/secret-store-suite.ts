@@ -1,0 +1,137 @@
+// What every SecretStore must do. Run by memory.test.ts and filesystem.test.ts.
+
+import { deepEqual, equal, notEqual, rejects } from 'node:assert/strict';
+import { suite, type TestContext, test } from 'node:test';
+import { MAX_SECRET_BYTES, type SecretStore } from '../port.ts';
+
+export function secretStoreSuite(title: string, makeStore: (t: TestContext) => Promise<SecretStore>): void {
+  suite(title, () => {
+    test('reads what was written, of any size up to the limit', async (t) => {
+      const store = await makeStore(t);
+      for (const size of [0, 1, 32, 4096, MAX_SECRET_BYTES]) {
+        await store.write(`size/${size}`, bytes(size));
+        deepEqual(await store.read(`size/${size}`), bytes(size));
+      }
+    });
+
+    test('a write over a secret replaces it, shorter or longer', async (t) => {
+      const store = await makeStore(t);
+      for (const size of [100, 3, 0, 200]) {
+        await store.write('ca/root', bytes(size));
+        deepEqual(await store.read('ca/root'), bytes(size));
+      }
+      deepEqual(await store.list(), ['ca/root']);
+    });
+
+    test('says SECRET_NOT_FOUND for what was never written and for what was deleted', async (t) => {
+      const store = await makeStore(t);
+      await store.write('kept', bytes(1));
+      await store.write('gone', bytes(1));
+      await store.delete('gone');
+      for (const name of ['gone', 'never', 'kep', 'kept/x']) {
+        await rejects(store.read(name), { code: 'SECRET_NOT_FOUND' });
+        await rejects(store.delete(name), { code: 'SECRET_NOT_FOUND' });
+      }
+      deepEqual(await store.read('kept'), bytes(1));
+    });
+
+    test('lists the names that start with a prefix, sorted', async (t) => {
+      const store = await makeStore(t);
+      deepEqual(await store.list(), []);
+      const names = ['tls/b', 'tls/a', 'tls', 'tl', 'ca/root', 'tls-old'];
+      for (const name of names) await store.write(name, bytes(3));
+      deepEqual(await store.list(), [...names].sort());
+      deepEqual(await store.list('tls/'), ['tls/a', 'tls/b']);
+      deepEqual(await store.list('tls'), ['tls', 'tls-old', 'tls/a', 'tls/b']);
+      deepEqual(await store.list('x'), []);
+      await store.delete('tls/a');
+      deepEqual(await store.list('tls/'), ['tls/b']);
+    });
+
+    test('keeps a copy and gives a copy', async (t) => {
+      const store = await makeStore(t);
+      const given = bytes(32);
+      const writing = store.write('key', given);
+      given.fill(0);
+      await writing;
+      const first = await store.read('key');
+      deepEqual(first, bytes(32));
+      equal(first.buffer.byteLength, 32, 'the buffer holds nothing but the secret');
+      first.fill(0);
+      const second = await store.read('key');
+      deepEqual(second, bytes(32));
+      notEqual(second.buffer, first.buffer);
+    });
+
+    test('takes a view into a larger buffer as the view alone', async (t) => {
+      const store = await makeStore(t);
+      await store.write('view', bytes(100).subarray(10, 20));
+      deepEqual(await store.read('view'), bytes(100).slice(10, 20));
+    });
+
+    test('refuses names that are not names, as misuse', async (t) => {
+      const store = await makeStore(t);
+      const bad = [
+        '',
+        '/',
+        '/a',
+        'a/',
+        'a//b',
+        '.',
+        '..',
+        'a/../b',
+        './a',
+        'a/.',
+        'A',
+        'ä',
+        'a b',
+        'a\n',
+        'a\0b',
+      ];
+      bad.push('a\\b', 'a:b', 'x'.repeat(129));
+      for (const name of [...bad, undefined as unknown as string, 7 as unknown as string]) {
+        await rejects(store.read(name), TypeError, `read ${name}`);
+        await rejects(store.write(name, bytes(1)), TypeError, `write ${name}`);
+        await rejects(store.delete(name), TypeError, `delete ${name}`);
+      }
+      for (const prefix of ['A', 'a b', 'x'.repeat(129)]) await rejects(store.list(prefix), TypeError);
+      deepEqual(await store.list(), []);
+    });
+
+    test('takes every name that is one', async (t) => {
+      const store = await makeStore(t);
+      const names = ['x'.repeat(128), 'a', '0', '-', '_', '...', '.a', 'a..b', 'a/b/c/d', 'ca/issuing.2'];
+      for (const name of names) await store.write(name, new TextEncoder().encode(name));
+      for (const name of names) deepEqual(await store.read(name), new TextEncoder().encode(name));
+      deepEqual(await store.list(), [...names].sort());
+    });
+
+    test('refuses what is not a secret, as misuse, and keeps the old one', async (t) => {
+      const store = await makeStore(t);
+      await store.write('key', bytes(5));
+      await rejects(store.write('key', bytes(MAX_SECRET_BYTES + 1)), TypeError);
+      await rejects(store.write('key', 'text' as unknown as Uint8Array), TypeError);
+      deepEqual(await store.read('key'), bytes(5));
+    });
+
+    test('of writes at one time to one name, the last asked for stays; other names do not suffer', async (t) => {
+      const store = await makeStore(t);
+      const writes = [];
+      for (let n = 0; n < 20; n += 1) {
+        writes.push(store.write('same', bytes(n)), store.write(`own/${n}`, bytes(n)));
+      }
+      await Promise.all(writes);
+      deepEqual(await store.read('same'), bytes(19));
+      const read = await Promise.all(Array.from({ length: 20 }, (_, n) => store.read(`own/${n}`)));
+      deepEqual(
+        read,
+        Array.from({ length: 20 }, (_, n) => bytes(n)),
+      );
+    });
+  });
+}
+
+/** Recognizable bytes: neither constant nor random. */
+export function bytes(length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, at) => (at * 7 + length) % 251);
+}

@@ -1,0 +1,257 @@
+// The one check on every server: access table, then the registry, then the handler. It also turns every error into what
+// the peer is told.
+
+import { type DescMessage, type Message, toBinary } from '@bufbuild/protobuf';
+import {
+  Code,
+  ConnectError,
+  type ContextValues,
+  type Interceptor,
+  type StreamRequest,
+} from '@connectrpc/connect';
+import { type AuthenticatedDevice, IdentityError, roleMissing } from '@palyra/identity';
+import { throwIfBrokenOff } from '../calls/deadline.ts';
+import { toConnectError } from '../error-map.ts';
+import { access, type Caller, type OwnCalls } from './access.ts';
+import { type DevicePeer, type Peer, peerIn, setDevice } from './peer.ts';
+
+/** A right to a call, asked for before the handler and again after it. */
+export interface CallCheck {
+  /**
+   * Before a byte of the call's body is read. @returns undefined when it may be read at once.
+   * @throws ConnectError: what the peer is told. So does what it returns.
+   */
+  begin(method: string, values: ContextValues): Promise<void> | undefined;
+  /**
+   * @param method without a slash in front.
+   * @param values of the call's context: the peer is found there, and then the device.
+   * @param run the handler. `ended`: what it does is of no use once this is aborted.
+   * @throws ConnectError: what the peer is told.
+   */
+  unary<T>(method: string, values: ContextValues, run: (ended?: AbortSignal) => Promise<T> | T): Promise<T>;
+  /** The same for calls that Connect serves, of whichever kind. */
+  readonly interceptor: Interceptor;
+}
+
+/**
+ * @param onInternal told of bugs and failing stores, of which the peer learns nothing but the code.
+ * @param own of services besides the daemon's. Default: there are none.
+ */
+export function accessCheck(
+  onInternal: (error: unknown, method: string) => void,
+  own: OwnCalls = { access: {} },
+): CallCheck {
+  const isOwn = (method: string) => Object.hasOwn(own.access, method);
+  const callerOf = (method: string): Caller | undefined => access[method] ?? own.access[method];
+
+  /** @throws CALLER_NOT_ALLOWED */
+  const mayCall = (method: string, values: ContextValues): Peer => {
+    const peer = peerIn(values);
+    const caller = callerOf(method);
+    if (!peer || !mayAsk(peer, caller)) throw notAllowed(method, caller, peer);
+    return peer;
+  };
+
+  /** Of a device; others have nothing that could end. */
+  const guardOf = (method: string, values: ContextValues): Guard | undefined => {
+    const peer = mayCall(method, values);
+    if (peer.caller !== 'device') return undefined;
+    return new Guard(peer, {
+      asOperator: callerOf(method) === 'operator',
+      ...(isOwn(method) && { own }),
+    });
+  };
+
+  const told = (error: unknown, method: string, values: ContextValues): Error => {
+    const operator = peerIn(values)?.caller === 'operator';
+    const mapped = toConnectError(error, { operator, isOwn: isOwn(method) });
+    if (mapped.internal) onInternal(error, method);
+    return mapped.error;
+  };
+
+  const begin: CallCheck['begin'] = (method, values) => {
+    const toldOf = (error: unknown) => {
+      throw told(error, method, values);
+    };
+    try {
+      const peer = mayCall(method, values);
+      return peer.caller === 'device' ? peer.admitted()?.catch(toldOf) : undefined;
+    } catch (error) {
+      return toldOf(error);
+    }
+  };
+
+  const unary: CallCheck['unary'] = async (method, values, run) => {
+    try {
+      const guard = guardOf(method, values);
+      if (!guard) return await run();
+      setDevice(values, await guard.check());
+      const running = run(guard.handlerEnd);
+      // Nothing can have happened during an answer that is there at once.
+      if (!isPromiseLike(running)) return running;
+      const result = await guard.orEnded(running);
+      if (guard.isStale) await guard.check();
+      return result;
+    } catch (error) {
+      throw told(error, method, values);
+    }
+  };
+
+  const interceptor: Interceptor = (next) => async (request) => {
+    const method = `${request.service.typeName}/${request.method.name}`;
+    const { contextValues: values } = request;
+    if (!request.stream) {
+      return unary(method, values, (ended) =>
+        next(ended ? { ...request, signal: AbortSignal.any([request.signal, ended]) } : request),
+      );
+    }
+    try {
+      const guard = guardOf(method, values);
+      if (guard) setDevice(values, await guard.check());
+      const readable = { ...request, message: fromPeer(request.message) };
+      const response = guard ? await guard.orEnded(next(guard.narrow(readable))) : await next(readable);
+      if (guard?.isStale) await guard.check();
+      if (!response.stream) return response;
+      const sent = untilBrokenOff(response.message, request.signal);
+      const all = isOwn(method) ? encodable(request.method.output, sent) : sent;
+      const messages = guard ? guard.each(all) : all;
+      return { ...response, message: mapStream(messages, (error) => told(error, method, values)) };
+    } catch (error) {
+      throw told(error, method, values);
+    }
+  };
+
+  return { begin, unary, interceptor };
+}
+
+/** A device may ask for what operators do; whether it is one is for the registry to say. */
+function mayAsk(peer: Peer, caller: Caller | undefined): boolean {
+  if (peer.caller === 'operator') return caller === 'operator' || caller === 'local operator';
+  return caller === peer.caller || (caller === 'operator' && peer.caller === 'device');
+}
+
+/** A device's right to one call, for as long as the call lasts. */
+class Guard {
+  readonly #peer: DevicePeer;
+  readonly #asOperator: boolean;
+  readonly #own: OwnCalls | undefined;
+  readonly #ended: AbortSignal;
+  #epoch = -1;
+
+  /** @param options.own for a service that is not the daemon's. */
+  constructor(
+    peer: DevicePeer,
+    { asOperator, own }: { readonly asOperator: boolean; readonly own?: OwnCalls },
+  ) {
+    this.#peer = peer;
+    this.#asOperator = asOperator;
+    this.#own = own;
+    this.#ended = asOperator ? AbortSignal.any([peer.ended, peer.roleEnded()]) : peer.ended;
+  }
+
+  async check(): Promise<AuthenticatedDevice> {
+    // Read before the check, kept only after it: a failed check must not count as one that holds.
+    const epoch = this.#peer.epoch();
+    const device = await this.#peer.check();
+    if (this.#asOperator && device.role !== 'operator') throw roleMissing(device.deviceId);
+    this.#epoch = epoch;
+    return device;
+  }
+
+  /** Tells a handler to stop: one that works for an operator when the role is taken, one of a program's own in any case. */
+  get handlerEnd(): AbortSignal | undefined {
+    return this.#asOperator || this.#own ? this.#ended : undefined;
+  }
+
+  /** The request as the handler gets it. */
+  narrow(request: StreamRequest): StreamRequest {
+    const ends = [request.signal, this.handlerEnd, this.#own?.stopping].filter((end) => end !== undefined);
+    const signal = AbortSignal.any(ends);
+    return { ...request, signal, message: this.each(request.message) };
+  }
+
+  /** Somebody was revoked since the last check. */
+  get isStale(): boolean {
+    return this.#peer.epoch() !== this.#epoch;
+  }
+
+  /** The same messages, each checked; a wait for the next one ends when the device is shut out. */
+  async *each<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+    const iterator = messages[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await this.orEnded(iterator.next());
+        if (this.isStale) await this.check();
+        if (next.done) return;
+        yield next.value;
+      }
+    } finally {
+      // Not waited for: it may be in the middle of a wait of its own.
+      iterator.return?.()?.catch?.(() => {});
+    }
+  }
+
+  /** The result, or the reason why the caller waits for it no more. */
+  orEnded<T>(next: PromiseLike<T>): Promise<T> {
+    const ended = this.#ended;
+    return new Promise((resolve, reject) => {
+      const stop = () => reject(ended.reason);
+      // Taken in any case: a wait that fails later, with nobody to hear of it, would end the process.
+      Promise.resolve(next)
+        .then(resolve, reject)
+        .finally(() => ended.removeEventListener('abort', stop));
+      if (ended.aborted) stop();
+      else ended.addEventListener('abort', stop, { once: true });
+    });
+  }
+}
+
+/** What cannot be read is the peer's fault; Connect calls that an internal error. */
+async function* fromPeer<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    if (!(error instanceof ConnectError) || error.code !== Code.Internal) throw error;
+    throw new ConnectError(error.rawMessage, Code.InvalidArgument, undefined, undefined, error);
+  }
+}
+
+/** A stream that ends because its call's deadline has passed does not end as if all had been said. */
+async function* untilBrokenOff<T>(messages: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
+  yield* messages;
+  throwIfBrokenOff(signal);
+}
+
+/** A promise, of Node's own making or of some library's. */
+const isPromiseLike = <T>(value: PromiseLike<T> | T): value is PromiseLike<T> =>
+  typeof (value as Partial<PromiseLike<T>> | undefined)?.then === 'function';
+
+/** The same messages. What Connect could not encode it would tell the peer, and nobody else. */
+async function* encodable<T extends Message>(
+  schema: DescMessage,
+  messages: AsyncIterable<T>,
+): AsyncIterable<T> {
+  for await (const message of messages) {
+    toBinary(schema, message);
+    yield message;
+  }
+}
+
+async function* mapStream<T>(messages: AsyncIterable<T>, map: (error: unknown) => Error): AsyncIterable<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw map(error);
+  }
+}
+
+function notAllowed(method: string, caller: Caller | undefined, peer: Peer | undefined): IdentityError {
+  if (peer?.caller === 'device' && caller === 'local operator') {
+    return new IdentityError('CALLER_NOT_ALLOWED', `${method} works on the daemon's own machine only.`);
+  }
+  const callers = { anyone: 'a peer without a certificate', device: 'a device', operator: 'the operator' };
+  return new IdentityError(
+    'CALLER_NOT_ALLOWED',
+    `${method} is not for ${peer ? callers[peer.caller] : 'this peer'}.`,
+  );
+}

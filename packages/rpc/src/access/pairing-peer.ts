@@ -1,0 +1,75 @@
+// The device's pairing calls, over the network. Each that is answered at once has a deadline, so a daemon that stalls holds
+// nobody.
+
+import { createClient } from '@connectrpc/connect';
+import { type AwaitUpdate, IdentityError, type PairingPeer, type RecoveryPeer } from '@palyra/identity';
+import { fromConnectError } from '../error-map.ts';
+import { PairingService } from '../gen/palyra/pairing/v1/pairing_pb.js';
+import type { Http2Connection, PairingConnection } from '../http2/dialer.ts';
+
+/** How long a daemon may take for one answer, ms. */
+const callTimeoutMs = 15_000;
+
+/** @param timeoutMs for each call but `await`. */
+export function pairingPeer(connection: PairingConnection, timeoutMs = callTimeoutMs): PairingPeer {
+  const soon = { timeoutMs };
+  const client = createClient(PairingService, connection.transport);
+  return {
+    channelBinding: connection.channelBinding,
+    isKnownDaemon: connection.isKnownDaemon,
+    async open({ version, slot, kind }) {
+      const reply = await client.open({ version, slot, clientKind: kind }, soon).catch(rethrow);
+      return { ...reply, expiresAt: instant(reply.expiresAtMs) };
+    },
+    exchange: (request) => client.exchange(request, soon).catch(rethrow),
+    confirm: (request) => client.confirm(request, soon).catch(rethrow),
+    async *await(request, signal) {
+      for await (const update of withOurErrors(client.await(request, { signal }))) {
+        yield {
+          state: update.state as AwaitUpdate['state'],
+          expiresAt: update.expiresAtMs > 0n ? instant(update.expiresAtMs) : undefined,
+          reason: update.reason || undefined,
+          certificateChain: update.certificateChain,
+          trustBundle: update.trustBundle,
+          nodePort: update.nodePort || undefined,
+          quicPort: update.quicPort || undefined,
+          endpoints: update.endpoints,
+          renewAfterMs: update.renewAfterMs,
+        };
+      }
+    },
+  };
+}
+
+/** The two calls of a recovery. The connection must have been dialled for a known daemon. */
+export function recoveryPeer(connection: Http2Connection, timeoutMs = callTimeoutMs): RecoveryPeer {
+  const soon = { timeoutMs };
+  const client = createClient(PairingService, connection.transport);
+  return {
+    channelBinding: connection.channelBinding,
+    challenge: async () => (await client.challenge({}, soon).catch(rethrow)).challenge,
+    recover: (request) => client.recover(request, soon).catch(rethrow),
+  };
+}
+
+/** @throws MESSAGE_INVALID */
+function instant(ms: bigint): Date {
+  const date = new Date(Number(ms));
+  if (!Number.isNaN(date.getTime())) return date;
+  throw new IdentityError(
+    'MESSAGE_INVALID',
+    'The answer of the daemon cannot be read: a time in it is none.',
+  );
+}
+
+function rethrow(error: unknown): never {
+  throw fromConnectError(error);
+}
+
+async function* withOurErrors<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw fromConnectError(error);
+  }
+}

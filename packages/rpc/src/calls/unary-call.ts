@@ -1,0 +1,394 @@
+// Unary calls of the gRPC protocol, from bytes to bytes. Most calls are of this kind, and Connect, which builds a chain of
+// streams for each, takes several times as long for one. Everything else is Connect's: streams, JSON, gRPC-Web, Connect's
+// own protocol, compression.
+// https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  type DescService,
+  fromBinary,
+  toBinary,
+} from '@bufbuild/protobuf';
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  type ConnectRouterOptions,
+  type ContextValues,
+  type HandlerContext,
+  type MethodImpl,
+} from '@connectrpc/connect';
+import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import { IdentityError } from '@palyra/identity';
+import type { CallCheck } from '../access/access-check.ts';
+import { callLate, defaultRequestMs, requestLate } from '../connections/input-clock.ts';
+import { toConnectError } from '../error-map.ts';
+import { Pieces, prefixBytes } from './chunk-buffer.ts';
+import { maxTimerMs } from './deadline.ts';
+import type { HeldBytes } from './unfinished-bytes.ts';
+
+export interface UnaryCallOptions {
+  readonly check?: CallCheck;
+  /** One message received, bytes. */
+  readonly readMaxBytes: number;
+  /** One message sent, bytes. Default: as large as it gets. */
+  readonly writeMaxBytes?: number;
+  /** A request must come whole within this, and so must each message of a stream, ms. Default 30 s. */
+  readonly requestMs?: number;
+  /** Told of a handler's answer that cannot be encoded. */
+  readonly onError?: ((error: unknown, path: string) => void) | undefined;
+}
+
+/** Of a request, without the pseudo headers of HTTP/2. */
+export interface RequestHead {
+  readonly path: string;
+  /** @param name in lower case. */
+  field(name: string): string | undefined;
+  headers(): Headers;
+}
+
+export interface UnaryAnswer {
+  /** What the handler set. */
+  readonly header: Headers | undefined;
+  /** A gRPC message, with its prefix. Absent when the call failed. */
+  readonly message?: Uint8Array;
+  /** `grpc-status`, and what else comes with it. Absent when there is nothing to say but that the call succeeded. */
+  readonly trailer: Headers | undefined;
+}
+
+export const grpcContentType = 'application/grpc+proto';
+export const grpcStatusOk = '0';
+
+const plainContentTypes: ReadonlySet<string | undefined> = new Set(['application/grpc', grpcContentType]);
+const compressedFlag = 1;
+const callOver = () => new ConnectError('the call is over', Code.Canceled);
+
+type Implementation = MethodImpl<DescMethodUnary>;
+type ServiceOptions = Parameters<ConnectRouter['service']>[2];
+
+/** The unary methods of a router. */
+export class UnaryMethods {
+  readonly #options: UnaryCallOptions;
+  readonly #methods = new Map<string, { method: DescMethodUnary; implementation: Implementation }>();
+
+  constructor(options: UnaryCallOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The same routes, which leave their unary methods here as well. One with options of its own stays Connect's alone; those
+   * options replace the router's, so that the check and the limits are put back.
+   *
+   * @param protocols what the router serves.
+   */
+  collect(
+    routes: (router: ConnectRouter) => void,
+    protocols: Pick<ConnectRouterOptions, 'grpcWeb' | 'connect'> = {},
+  ): (router: ConnectRouter) => void {
+    const { check, readMaxBytes, writeMaxBytes } = this.#options;
+    const bounded = (options: ServiceOptions) =>
+      options && {
+        ...options,
+        ...protocols,
+        interceptors: [...(check ? [check.interceptor] : []), ...(options.interceptors ?? [])],
+        readMaxBytes,
+        ...(writeMaxBytes !== undefined && { writeMaxBytes }),
+        acceptCompression: [],
+      };
+    return (router) => {
+      const collecting: ConnectRouter = {
+        handlers: router.handlers,
+        service: (service, implementation, options) => {
+          router.service(service, implementation, bounded(options));
+          for (const method of options ? [] : service.methods) {
+            const found = implementation[method.localName as keyof typeof implementation];
+            if (method.methodKind === 'unary' && found)
+              this.#add(method as DescMethodUnary, (found as Implementation).bind(implementation));
+          }
+          return collecting;
+        },
+        rpc: (method, implementation, options) => {
+          router.rpc(method, implementation, bounded(options));
+          if (method.methodKind === 'unary' && !options)
+            this.#add(method as DescMethodUnary, implementation as Implementation);
+          return collecting;
+        },
+      };
+      routes(collecting);
+    };
+  }
+
+  #add(method: DescMethodUnary, implementation: Implementation): void {
+    this.#methods.set(`/${method.parent.typeName}/${method.name}`, { method, implementation });
+  }
+
+  /**
+   * Undefined when the call is not one of these.
+   *
+   * @param held told of what the call keeps of its message until that is whole.
+   */
+  begin(head: RequestHead, contextValues: ContextValues, held?: HeldBytes): UnaryCall | undefined {
+    const found = this.#methods.get(head.path);
+    if (!found || !plainContentTypes.has(head.field('content-type'))) return undefined;
+    if ((head.field('grpc-encoding') ?? 'identity') !== 'identity') return undefined;
+    const { method, implementation } = found;
+    return new UnaryCall(method, implementation, this.#options, head, contextValues, held);
+  }
+}
+
+/** One call: takes the request, and is the context of its handler. */
+export class UnaryCall implements HandlerContext {
+  readonly #method: DescMethodUnary;
+  readonly #implementation: Implementation;
+  readonly #options: UnaryCallOptions;
+  readonly #head: RequestHead;
+  /** Of the handler's context. */
+  readonly values: ContextValues;
+  /** By performance.now(). */
+  readonly #deadlineMs: number | undefined;
+  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #timeoutError: ConnectError | undefined;
+  readonly #input: Pieces;
+  #inputTimer: NodeJS.Timeout | undefined;
+  /** Told the answer to a request that is not whole in time. */
+  #late: ((answer: UnaryAnswer) => void) | undefined;
+  #messageBytes: number | undefined;
+  // Most handlers never look at these.
+  #abort: AbortController | undefined;
+  #aborted: (() => ConnectError) | undefined;
+  #ended: AbortSignal | undefined;
+  #signal: AbortSignal | undefined;
+  #requestHeader: Headers | undefined;
+  #responseHeader: Headers | undefined;
+  #responseTrailer: Headers | undefined;
+
+  constructor(
+    method: DescMethodUnary,
+    implementation: Implementation,
+    options: UnaryCallOptions,
+    head: RequestHead,
+    values: ContextValues,
+    held?: HeldBytes,
+  ) {
+    this.#input = new Pieces(held);
+    this.#method = method;
+    this.#implementation = implementation;
+    this.#options = options;
+    this.#head = head;
+    this.values = values;
+    const timeout = head.field('grpc-timeout');
+    if (timeout === undefined) return;
+    const { timeoutMs, error } = parseTimeout(timeout, Number.POSITIVE_INFINITY);
+    this.#timeoutError = error;
+    if (timeoutMs === undefined) return;
+    this.#deadlineMs = performance.now() + timeoutMs;
+    const late = () => {
+      this.abort(callLate);
+      this.#isLate(callLate());
+    };
+    this.#timer = setTimeout(late, Math.min(timeoutMs, maxTimerMs));
+  }
+
+  /**
+   * The transport begins to read the request.
+   * @param late told the answer, once, when the request is not whole by the call's deadline or within `requestMs`.
+   */
+  begins(late: (answer: UnaryAnswer) => void): void {
+    const { requestMs = defaultRequestMs } = this.#options;
+    this.#late = late;
+    // The deadline may have passed before.
+    if (this.#aborted) this.#isLate(this.#aborted());
+    else this.#inputTimer = setTimeout(() => this.#isLate(requestLate(requestMs)), requestMs);
+  }
+
+  /** The request has come whole. */
+  isWhole(): void {
+    clearTimeout(this.#inputTimer);
+    this.#late = undefined;
+  }
+
+  #isLate(error: ConnectError): void {
+    const late = this.#late;
+    this.isWhole();
+    late?.(this.#fail(error));
+  }
+
+  /** Takes the next bytes of the request. @returns the answer, when it does not depend on the rest. */
+  push(bytes: Uint8Array): UnaryAnswer | undefined {
+    try {
+      this.#take(bytes);
+      return undefined;
+    } catch (error) {
+      return this.#fail(error);
+    }
+  }
+
+  #take(bytes: Uint8Array): void {
+    this.#input.push(bytes);
+    if (this.#messageBytes === undefined && this.#input.byteLength >= prefixBytes) this.#readPrefix();
+    if (this.#messageBytes !== undefined && this.#input.byteLength > prefixBytes + this.#messageBytes) {
+      throw protocolError('received extra input message for unary method', Code.Unimplemented);
+    }
+  }
+
+  #readPrefix(): void {
+    const prefix = this.#input.peek();
+    const size = prefix.readUInt32BE(1);
+    if (prefix[0] === compressedFlag)
+      throw protocolError('received compressed message without grpc-encoding', Code.Internal);
+    if (prefix[0] !== 0) throw protocolError('invalid flags of a message', Code.InvalidArgument);
+    checkSize(size, this.#options.readMaxBytes, 'readMaxBytes');
+    this.#messageBytes = size;
+  }
+
+  /** Once the request is whole. Never rejects. */
+  async answer(): Promise<UnaryAnswer> {
+    this.isWhole();
+    try {
+      if (this.#timeoutError) throw this.#timeoutError;
+      // Nobody waits for it any more.
+      if (this.#aborted) throw this.#aborted();
+      const { input } = this.#method;
+      const bytes = this.#message();
+      const request = bytes ? parse(input, bytes) : create(input);
+      const handle = (ended?: AbortSignal) => {
+        this.#ended = ended;
+        return this.#implementation(request, this);
+      };
+      const { check } = this.#options;
+      const answer = await (check ? check.unary(this.#head.path.slice(1), this.values, handle) : handle());
+      const message = this.#encode(answer);
+      this.#responseTrailer?.set('grpc-status', grpcStatusOk);
+      // What hangs on the signal ends with the call.
+      this.abort(callOver);
+      return { header: this.#responseHeader, message, trailer: this.#responseTrailer };
+    } catch (error) {
+      return this.#fail(error);
+    }
+  }
+
+  /** The answer to a call that must not go on. */
+  refuse(error: unknown): UnaryAnswer {
+    return this.#fail(error);
+  }
+
+  #fail(cause: unknown): UnaryAnswer {
+    this.isWhole();
+    this.#input.clear();
+    const error =
+      cause instanceof ConnectError || cause instanceof IdentityError
+        ? toConnectError(cause).error
+        : new ConnectError('internal error', Code.Internal, undefined, undefined, cause);
+    this.abort(() => error);
+    setTrailerStatus(this.responseTrailer, error);
+    return { header: this.#responseHeader, trailer: this.#responseTrailer };
+  }
+
+  /** Tells the handler that its answer is no longer of use. No effect on a call that is over. */
+  abort(reason: () => ConnectError): void {
+    if (this.#aborted) return;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#inputTimer);
+    this.#aborted = reason;
+    this.#abort?.abort(reason());
+  }
+
+  /** Undefined when it is empty. */
+  #message(): Uint8Array | undefined {
+    if (this.#input.byteLength === 0)
+      throw protocolError('missing input message for unary method', Code.Unimplemented);
+    if (this.#messageBytes === undefined || this.#input.byteLength < prefixBytes + this.#messageBytes)
+      throw protocolError('incomplete envelope', Code.InvalidArgument);
+    return this.#messageBytes === 0 ? undefined : this.#input.take().subarray(prefixBytes);
+  }
+
+  // The handler's context. What it does not look at is not made.
+
+  get protocolName(): string {
+    return 'grpc';
+  }
+
+  get requestMethod(): string {
+    return 'POST';
+  }
+
+  get method(): DescMethodUnary {
+    return this.#method;
+  }
+
+  get service(): DescService {
+    return this.#method.parent;
+  }
+
+  get url(): string {
+    return `https://palyra.invalid${this.#head.path}`;
+  }
+
+  timeoutMs(): number | undefined {
+    return this.#deadlineMs === undefined ? undefined : this.#deadlineMs - performance.now();
+  }
+
+  get signal(): AbortSignal {
+    this.#signal ??= this.#makeSignal();
+    return this.#signal;
+  }
+
+  #makeSignal(): AbortSignal {
+    this.#abort = new AbortController();
+    if (this.#aborted) this.#abort.abort(this.#aborted());
+    return this.#ended ? AbortSignal.any([this.#abort.signal, this.#ended]) : this.#abort.signal;
+  }
+
+  get requestHeader(): Headers {
+    this.#requestHeader ??= this.#head.headers();
+    return this.#requestHeader;
+  }
+
+  get responseHeader(): Headers {
+    this.#responseHeader ??= new Headers();
+    return this.#responseHeader;
+  }
+
+  get responseTrailer(): Headers {
+    this.#responseTrailer ??= new Headers();
+    return this.#responseTrailer;
+  }
+
+  #encode(answer: Awaited<ReturnType<Implementation>>): Uint8Array {
+    try {
+      return this.#serialize(toBinary(this.#method.output, create(this.#method.output, answer)));
+    } catch (error) {
+      if (!(error instanceof ConnectError)) this.#options.onError?.(error, this.#head.path);
+      throw error;
+    }
+  }
+
+  #serialize(bytes: Uint8Array): Uint8Array {
+    checkSize(bytes.length, this.#options.writeMaxBytes ?? bytes.length, 'writeMaxBytes');
+    const whole = Buffer.allocUnsafe(prefixBytes + bytes.length);
+    whole[0] = 0;
+    whole.writeUInt32BE(bytes.length, 1);
+    whole.set(bytes, prefixBytes);
+    return whole;
+  }
+}
+
+function parse(schema: DescMessage, bytes: Uint8Array) {
+  try {
+    return fromBinary(schema, bytes);
+  } catch (error) {
+    throw new ConnectError(`parse binary: ${(error as Error).message}`, Code.Internal);
+  }
+}
+
+function checkSize(size: number, max: number, option: string): void {
+  if (size > max)
+    throw new ConnectError(
+      `message size ${size} is larger than configured ${option} ${max}`,
+      Code.ResourceExhausted,
+    );
+}
+
+const protocolError = (what: string, code: Code) => new ConnectError(`protocol error: ${what}`, code);

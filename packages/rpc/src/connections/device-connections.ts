@@ -1,0 +1,200 @@
+// The live connections of devices, on whichever transport: each is admitted by the registry, asked about again for every
+// call, and shut when it is revoked, superseded or past its certificate's end.
+
+import {
+  type AuthenticatedDevice,
+  type ChainJudge,
+  type DeviceId,
+  IdentityError,
+  type RegistryEvent,
+  roleMissing,
+  standingMessages,
+} from '@palyra/identity';
+import type { DevicePeer } from '../access/peer.ts';
+
+/** The registry, as listeners ask it. IdentityManager is one. */
+export interface DeviceAuthenticator {
+  /** The check of a connection, and where it comes from: its first use makes a certificate active. */
+  admit(fingerprint: string, source: string): Promise<AuthenticatedDevice>;
+  /** The check of a call. */
+  authenticate(fingerprint: string): Promise<AuthenticatedDevice>;
+  /** Moves with every revocation. */
+  readonly revocationEpoch: number;
+  /** Of the roots and issuing CAs that count at this moment. */
+  readonly chainJudge: ChainJudge;
+}
+
+export interface DeviceConnection {
+  readonly peer: DevicePeer;
+  /** Resolves with the registry's verdict. Rejects with the code that refuses the device. */
+  readonly admission: Promise<AuthenticatedDevice>;
+  /** To be called when the connection is gone. */
+  forget(): void;
+}
+
+/** Connections that one device may have on one listener. One that went wild or was taken over shuts out itself alone. */
+const maxPerDevice = 16;
+
+interface Entry {
+  readonly fingerprint: string;
+  readonly notAfterMs: number;
+  readonly end: AbortController;
+  roleEnd: AbortController;
+  readonly shut: (reason: IdentityError) => void;
+  device: AuthenticatedDevice | undefined;
+  /** Set while the transport has failed to shut it. */
+  stillOpen: IdentityError | undefined;
+}
+
+export class DeviceConnections {
+  readonly #authenticator: DeviceAuthenticator;
+  readonly #entries = new Set<Entry>();
+  readonly #perDevice = new Map<DeviceId, number>();
+
+  readonly #onError: (error: unknown, where: string) => void;
+
+  /** @param onError told of a connection that could not be shut. */
+  constructor(authenticator: DeviceAuthenticator, onError: (error: unknown, where: string) => void) {
+    this.#authenticator = authenticator;
+    this.#onError = onError;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /**
+   * @param options `certificate` of the peer; TLS has proven that it holds the key. `shut` ends the connection; its calls
+   *   have been told by then. `refused` is told when a call was refused because the certificate does not hold.
+   */
+  add(options: {
+    readonly transport: DevicePeer['transport'];
+    readonly certificate: { readonly fingerprint: string; readonly notAfter: Date };
+    /** The peer's address. */
+    readonly source: string;
+    readonly shut: (reason: IdentityError) => void;
+    readonly refused?: (reason: IdentityError) => void;
+  }): DeviceConnection {
+    const authenticator = this.#authenticator;
+    const { fingerprint, notAfter } = options.certificate;
+    const entry: Entry = {
+      fingerprint,
+      notAfterMs: notAfter.getTime(),
+      end: new AbortController(),
+      roleEnd: new AbortController(),
+      shut: options.shut,
+      device: undefined,
+      stillOpen: undefined,
+    };
+    // Here before the verdict is in, so that a revocation in between finds it.
+    this.#entries.add(entry);
+    const epoch = authenticator.revocationEpoch;
+    const admission = authenticator.admit(fingerprint, options.source).then((device) => {
+      this.#countDevice(entry, device);
+      // What was revoked while the verdict was on its way was told to nobody here.
+      return authenticator.revocationEpoch === epoch ? device : authenticator.authenticate(fingerprint);
+    });
+    let isAdmitted = false;
+    // Whoever asks about the connection is told; nobody has to.
+    admission.then(
+      () => {
+        isAdmitted = true;
+      },
+      () => {},
+    );
+    const refuse = (error: unknown): never => {
+      if (error instanceof IdentityError) options.refused?.(error);
+      throw error;
+    };
+    const peer: DevicePeer = {
+      caller: 'device',
+      transport: options.transport,
+      source: options.source,
+      epoch: () => authenticator.revocationEpoch,
+      ended: entry.end.signal,
+      roleEnded: () => entry.roleEnd.signal,
+      admitted: () => {
+        // Throws: what is shut gets no further call.
+        if (entry.end.signal.aborted) throw entry.end.signal.reason;
+        return isAdmitted ? undefined : admission.then(() => {}, refuse);
+      },
+      check: async () => {
+        if (!isAdmitted) await admission.catch(refuse);
+        return authenticator.authenticate(fingerprint).catch(refuse);
+      },
+    };
+    return { peer, admission, forget: () => this.#forget(entry) };
+  }
+
+  #countDevice(entry: Entry, device: AuthenticatedDevice): void {
+    if (!this.#entries.has(entry)) return;
+    const count = this.#perDevice.get(device.deviceId) ?? 0;
+    if (count >= maxPerDevice) {
+      throw new IdentityError(
+        'TOO_MANY_SESSIONS',
+        `This device has ${maxPerDevice} connections already. Close some, or wait until they are over.`,
+      );
+    }
+    this.#perDevice.set(device.deviceId, count + 1);
+    entry.device = device;
+  }
+
+  #forget(entry: Entry): void {
+    const { device } = entry;
+    if (!this.#entries.delete(entry) || !device) return;
+    const count = (this.#perDevice.get(device.deviceId) ?? 0) - 1;
+    if (count > 0) this.#perDevice.set(device.deviceId, count);
+    else this.#perDevice.delete(device.deviceId);
+  }
+
+  /** Shuts at once the connections that a change of the registry concerns. */
+  apply(event: RegistryEvent): void {
+    for (const entry of this.#entries) {
+      const { device } = entry;
+      if (!device) continue;
+      if (event.type === 'device_revoked' && device.deviceId === event.deviceId)
+        this.#shut(entry, 'DEVICE_REVOKED');
+      if (event.type === 'device_quarantined' && device.deviceId === event.deviceId)
+        this.#shut(entry, 'DEVICE_QUARANTINED');
+      if (event.type === 'device_role_changed' && device.deviceId === event.deviceId) {
+        entry.roleEnd.abort(roleMissing(device.deviceId));
+        entry.roleEnd = new AbortController();
+      }
+      if (event.type === 'certificate_revoked' && device.serial === event.serial)
+        this.#shut(entry, 'CERTIFICATE_REVOKED');
+      if (event.type === 'authority_retired' && device.issuerId === event.issuerId)
+        this.#shut(entry, 'AUTHORITY_RETIRED');
+      if (event.type === 'certificate_superseded' && device.serial === event.serial) {
+        this.#shut(entry, 'CERTIFICATE_SUPERSEDED');
+      }
+    }
+  }
+
+  /** A connection never outlives its certificate. Those that could not be shut are tried again. */
+  shutExpired(now: Date): void {
+    for (const entry of this.#entries) {
+      if (entry.stillOpen) this.#end(entry, entry.stillOpen);
+      // One that came with an expired certificate was refused, and still has its one answer to get.
+      if (entry.device && now.getTime() >= entry.notAfterMs) this.#shut(entry, 'CERTIFICATE_EXPIRED');
+    }
+  }
+
+  #shut(entry: Entry, code: keyof typeof standingMessages): void {
+    if (entry.end.signal.aborted) return;
+    const reason = new IdentityError(code, standingMessages[code]);
+    // The calls under way are told first, and at once: the connection does not wait for them for long.
+    entry.end.abort(reason);
+    this.#end(entry, reason);
+  }
+
+  /** One that fails keeps no other one open. */
+  #end(entry: Entry, reason: IdentityError): void {
+    entry.stillOpen = reason;
+    try {
+      entry.shut(reason);
+      entry.stillOpen = undefined;
+    } catch (error) {
+      this.#onError(error, 'closing a connection');
+    }
+  }
+}

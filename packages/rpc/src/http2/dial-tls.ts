@@ -1,0 +1,151 @@
+// The one place that dials TLS. Whom it reached is judged here, before a byte of HTTP/2 goes out or comes in, and no
+// variable of the environment has a say in it.
+
+import tls from 'node:tls';
+import {
+  ChainJudge,
+  certificatesToPem,
+  daemonSpiffeId,
+  hasCode,
+  IdentityError,
+  type PairedEnrollment,
+  parseEndpoint,
+  reasonOf,
+} from '@palyra/identity';
+import { opensslVerdict, peerChain } from '../access/peer-chain.ts';
+import { tcpKeepAlive } from '../connections/live-connections.ts';
+import { dialAddresses } from './happy-eyeballs.ts';
+import { tlsSettings } from './tls-settings.ts';
+
+/** What an enrollment knows of its daemon. */
+export type KnownDaemon = Pick<PairedEnrollment, 'daemonId' | 'trustDomain' | 'trustBundle'>;
+
+export interface TlsDial {
+  /** host:port */
+  readonly address: string;
+  /** `anyone` only before a pairing, which proves by itself whom the channel has reached. */
+  readonly peer: KnownDaemon | 'anyone';
+  /** PEM. */
+  readonly credential?: { readonly cert: string; readonly key: string };
+  /** Said of a peer that does not speak TLS as ours do. */
+  readonly isAnother: string;
+}
+
+/** Time until a connection stands. */
+export const connectTimeoutMs = 10_000;
+
+/** @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW; CERTIFICATE_INVALID for a trust bundle that is none. */
+export async function dialTls(dial: TlsDial): Promise<tls.TLSSocket> {
+  const { host } = parseEndpoint(dial.address);
+  return dialAddresses(
+    host,
+    (ip, signal) => dialOne(ip, dial, signal),
+    (late) => late.destroy(),
+  );
+}
+
+/** To one IP address. */
+async function dialOne(
+  ip: string,
+  { address, peer, credential, isAnother }: TlsDial,
+  signal: AbortSignal,
+): Promise<tls.TLSSocket> {
+  const known = peer === 'anyone' ? undefined : { ...peer, judge: new ChainJudge(peer.trustBundle) };
+  const socket = tls.connect({
+    ...tcpKeepAlive,
+    host: ip,
+    port: parseEndpoint(address).port,
+    ...tlsSettings,
+    ...credential,
+    // OpenSSL's own opinion, which `checkDaemon` asks for as well; without a root nobody is trusted, whatever the
+    // environment adds.
+    ca: known ? certificatesToPem(known.trustBundle) : [],
+    ...(known && { servername: known.trustDomain }),
+    // Node's check would end the connection on OpenSSL's last error, before the chain can be read: a wrong clock and an
+    // impostor would look alike. `checkDaemon` is stricter, and runs whatever the environment says.
+    rejectUnauthorized: false,
+  });
+  const giveUp = () => socket.destroy();
+  signal.addEventListener('abort', giveUp, { once: true });
+  await handshake(socket, address, isAnother);
+  signal.removeEventListener('abort', giveUp);
+  if (!known) return socket;
+  try {
+    checkDaemon(socket, known);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  return socket;
+}
+
+/**
+ * That the chain is ours, and the daemon's own: a device's certificate leads to the same root and may serve TLS too. Then
+ * dates, which are nobody's business before.
+ */
+function checkDaemon(socket: tls.TLSSocket, known: KnownDaemon & { readonly judge: ChainJudge }): void {
+  const openssl = opensslVerdict(socket);
+  if (openssl === 'bad') throw notAuthenticated('its certificates do not hold', socket.authorizationError);
+  const { leaf, notBefore, notAfter } = judge(socket, known.judge);
+  const { kind, trustDomain, id } = leaf.spiffeId;
+  if (kind !== 'daemon' || trustDomain !== known.trustDomain || id !== known.daemonId)
+    throw notAuthenticated(`it is not ${daemonSpiffeId(known.trustDomain, known.daemonId)}`);
+  const now = Date.now();
+  if (openssl === 'good' && now >= notBefore.getTime() && now < notAfter.getTime()) return;
+  throw new IdentityError(
+    'CLOCK_SKEW',
+    `The daemon's certificate is not valid at this device's time, ${new Date(now).toISOString()}. Set the clock right, or restart the daemon if it was asleep for days.`,
+  );
+}
+
+function judge(socket: tls.TLSSocket, chainJudge: ChainJudge) {
+  try {
+    return chainJudge.judge(peerChain(socket));
+  } catch (cause) {
+    if (hasCode(cause, 'CERTIFICATE_INVALID')) throw notAuthenticated(cause.message, cause);
+    throw cause;
+  }
+}
+
+function notAuthenticated(why: string, cause?: unknown): IdentityError {
+  return new IdentityError(
+    'DAEMON_NOT_AUTHENTICATED',
+    `The peer at this address is not the daemon this device was paired with (${why}). Check the address. If the daemon was set up anew, pair again: palyra pair ADDRESS`,
+    { cause },
+  );
+}
+
+function handshake(socket: tls.TLSSocket, address: string, isAnother: string): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => socket.destroy(timedOut()), connectTimeoutMs);
+    socket.once('secureConnect', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.once('error', (cause: NodeJS.ErrnoException) => {
+      clearTimeout(timer);
+      reject(unreachable(cause, address, isAnother));
+    });
+    // Of one that is given up there is no error.
+    socket.once('close', () => {
+      clearTimeout(timer);
+      reject(unreachable(timedOut(), address, isAnother));
+    });
+  });
+}
+
+/** As the system would say it, which takes minutes. */
+export function timedOut(): Error {
+  return Object.assign(new Error('timed out'), { code: 'ETIMEDOUT' });
+}
+
+function unreachable(cause: NodeJS.ErrnoException, address: string, isAnother: string): IdentityError {
+  // What OpenSSL says of a peer without our TLS is for nobody to read.
+  if (cause.code === 'EPROTO' || cause.code?.startsWith('ERR_SSL_'))
+    return new IdentityError('UNREACHABLE', isAnother, { cause });
+  return new IdentityError(
+    'UNREACHABLE',
+    `No daemon answers at ${address}. Check the address and that it runs. (${reasonOf(cause)})`,
+    { cause },
+  );
+}

@@ -1,0 +1,217 @@
+// The client's end of HTTP/2: one connection that we opened ourselves, so that we know whom it reached.
+
+import http2 from 'node:http2';
+import net from 'node:net';
+import type { Transport } from '@connectrpc/connect';
+import { createGrpcTransport } from '@connectrpc/connect-node';
+import {
+  authorityOf,
+  certificatesToPem,
+  IdentityError,
+  MAX_PAIRING_MESSAGE_BYTES,
+  type PairedEnrollment,
+  reasonOf,
+  TlsKey,
+} from '@palyra/identity';
+import { printableAnswers } from '../calls/printable-answers.ts';
+import { Connection } from '../connections/connection.ts';
+import { connectTimeoutMs, dialTls, type KnownDaemon, timedOut } from './dial-tls.ts';
+import { defaultHttp2Limits, exportChannelBinding } from './listener.ts';
+
+export interface Http2Connection {
+  /** For createClient of Connect. `fromConnectError` turns what its calls throw into IdentityErrors. */
+  readonly transport: Transport;
+  /** TLS exporter of the channel; empty on the admin socket. */
+  readonly channelBinding: Uint8Array;
+  /** Resolves when the connection has ended, by whomever; HTTP/2 does not say why. */
+  readonly closed: Promise<undefined>;
+  /** Ends it when the calls under way have ended. */
+  close(): void;
+  /** Ends it now. */
+  destroy(): void;
+}
+
+/** A connection to the node listener, over whichever transport. */
+export interface NodeConnection {
+  readonly name: 'http2' | 'quic';
+  /** host:port that was dialled. */
+  readonly address: string;
+  /** Why this is not QUIC although the daemon serves it. */
+  readonly quicProblem?: string;
+  readonly transport: Transport;
+  /** Resolves when the connection has ended; over QUIC with the daemon's reason, where it gave one. */
+  readonly closed: Promise<IdentityError | undefined>;
+  close(): void;
+  destroy(): void;
+}
+
+const pairingListener = 'the pairing listener (usually port 7443)';
+const nodeListener = 'the node listener (usually port 7444)';
+/** What Connect and Node are told of the connection that they are given; nobody dials it. */
+const baseUrl = 'https://daemon';
+/** A peer that has gone without a word is noticed within the sum of the two. */
+const keepAliveMs = 20_000;
+const keepAliveTimeoutMs = 10_000;
+const sweepMs = 1_000;
+/** The peer is known, and the keep-alive is what ends an idle connection. */
+const never = { strangerIdleMs: Infinity, idleTimeoutMs: Infinity };
+
+/**
+ * The node listener, over mutual TLS. The daemon is known by its SPIFFE ID and its chain to a pinned root, not by the
+ * address.
+ * @param address host:port of the node listener.
+ * @param options `readMaxBytes`: the largest answer that is taken. Default: what a listener takes.
+ * @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW
+ */
+export async function dialNode(
+  address: string,
+  enrollment: PairedEnrollment,
+  { readMaxBytes = defaultHttp2Limits.messageBytes }: { readonly readMaxBytes?: number } = {},
+): Promise<Http2Connection & NodeConnection> {
+  const socket = await dialTls({
+    address,
+    peer: enrollment,
+    credential: {
+      cert: certificatesToPem(enrollment.certificateChain),
+      key: TlsKey.fromPkcs8(enrollment.tlsKey).toPem(),
+    },
+    isAnother: wrongListener(address, nodeListener),
+  });
+  const connection = overHttp2(socket, authorityOf(address), exportChannelBinding(socket), { readMaxBytes });
+  return { ...connection, name: 'http2', address };
+}
+
+/**
+ * The pairing listener. At the first pairing nobody is known yet: whom it reached is proven by the pairing itself, which
+ * is bound to the TLS channel.
+ * @param known the daemon, once its root is pinned: then nobody else is spoken to.
+ * @throws as `dialNode`.
+ */
+export async function dialPairing(address: string, known?: KnownDaemon): Promise<PairingConnection> {
+  const isAnother = wrongListener(address, pairingListener);
+  const socket = await dialTls({ address, peer: known ?? 'anyone', isAnother });
+  const connection = overHttp2(socket, authorityOf(address), exportChannelBinding(socket), {
+    readMaxBytes: MAX_PAIRING_MESSAGE_BYTES,
+  });
+  // The node listener ends whoever comes without a certificate once TLS is up, before HTTP/2 has begun.
+  if (await connection.begun) return { ...connection, isKnownDaemon: known !== undefined };
+  connection.destroy();
+  throw new IdentityError('UNREACHABLE', isAnother);
+}
+
+/** A connection to the pairing listener. */
+export interface PairingConnection extends Http2Connection {
+  /** TLS has proven the daemon of an enrollment. */
+  readonly isKnownDaemon: boolean;
+}
+
+/** The admin socket of a daemon on this machine. @throws UNREACHABLE */
+export async function dialAdmin(socketPath: string): Promise<Http2Connection> {
+  const socket = net.connect(socketPath);
+  await connected(socket, `No daemon answers at ${socketPath}. Start it with: palyra daemon`);
+  return overHttp2(socket, 'localhost', new Uint8Array());
+}
+
+interface BegunConnection extends Http2Connection {
+  /** Whether the peer said the first word of HTTP/2. */
+  readonly begun: Promise<boolean>;
+}
+
+function overHttp2(
+  socket: net.Socket,
+  /** What the requests name. */
+  authority: string,
+  channelBinding: Uint8Array,
+  limits: { readonly readMaxBytes?: number } = {},
+): BegunConnection {
+  const session = http2.connect(baseUrl, { createConnection: () => socket });
+  const connection = new Connection(socket, '');
+  connection.known();
+  // What breaks the session breaks its calls, and they report it.
+  connection.carries(session);
+  let refused = false;
+  session.once('goaway', (code) => {
+    refused = code === http2.constants.NGHTTP2_INADEQUATE_SECURITY;
+  });
+  const keepAlive = setInterval(() => {
+    // Its `close` event may still be to come.
+    if (session.destroyed || session.closed) return;
+    const dead = setTimeout(() => connection.end(), keepAliveTimeoutMs).unref();
+    session.ping(() => clearTimeout(dead));
+  }, keepAliveMs);
+  keepAlive.unref();
+  const sweep = setInterval(() => connection.look(performance.now(), never), sweepMs).unref();
+  session.once('close', () => {
+    clearInterval(keepAlive);
+    clearInterval(sweep);
+  });
+  const transport = createGrpcTransport({
+    baseUrl,
+    acceptCompression: [],
+    ...limits,
+    interceptors: [
+      printableAnswers,
+      (next) => (request) =>
+        next(request).catch((error) => {
+          throw refused ? certificateNotTaken(error) : error;
+        }),
+    ],
+    sessionManager: {
+      authority: baseUrl,
+      request: async (method, path, headers, options) => {
+        // Node would throw an error of its own, which reads like a bug of ours.
+        if (session.closed || session.destroyed) throw closed(authority);
+        // Node's own has an IPv6 address without its brackets.
+        return session.request(
+          { ...headers, ':authority': authority, ':method': method, ':path': path },
+          options,
+        );
+      },
+      notifyResponseByteRead: () => {},
+    },
+  });
+  const begun = new Promise<boolean>((resolve) => {
+    session.once('remoteSettings', () => resolve(true));
+    session.once('close', () => resolve(false));
+    setTimeout(() => resolve(false), connectTimeoutMs).unref();
+  });
+  return {
+    transport,
+    channelBinding,
+    begun,
+    closed: new Promise((resolve) => session.once('close', () => resolve(undefined))),
+    close: () => connection.finish(),
+    destroy: () => connection.cut(),
+  };
+}
+
+/** The listener ends such a connection in the TLS layer, without an answer of its own. */
+function certificateNotTaken(cause: unknown): IdentityError {
+  return new IdentityError(
+    'CERTIFICATE_UNKNOWN',
+    'The daemon does not take the certificate of this device: it is of another authority. Pair the device: palyra pair ADDRESS',
+    { cause },
+  );
+}
+
+function wrongListener(address: string, listener: string): string {
+  return `What answers at ${address} is not ${listener}.`;
+}
+
+function closed(authority: string): IdentityError {
+  return new IdentityError('UNREACHABLE', `The connection to ${authority} was closed.`);
+}
+
+async function connected(socket: net.Socket, unreachable: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => socket.destroy(timedOut()), connectTimeoutMs);
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.once('error', (cause) => {
+      clearTimeout(timer);
+      reject(new IdentityError('UNREACHABLE', `${unreachable} (${reasonOf(cause)})`, { cause }));
+    });
+  });
+}

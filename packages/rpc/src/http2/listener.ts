@@ -1,0 +1,343 @@
+// HTTP/2 over TLS 1.3. The listener owns its sessions, so it can swap its certificate and close whom it must.
+
+import http2 from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { ConnectRouter } from '@connectrpc/connect';
+import {
+  type Clock,
+  certificatesToPem,
+  type PairingChannel,
+  type RegistryEvent,
+  type ServerCredential,
+} from '@palyra/identity';
+import type { OwnCalls } from '../access/access.ts';
+import { accessCheck } from '../access/access-check.ts';
+import { deviceChainOf, judgeDeviceChain } from '../access/device-chain.ts';
+import { contextOf, type Peer } from '../access/peer.ts';
+import { type OpenCallLimits, OpenCalls } from '../calls/open-calls.ts';
+import { RawBytes } from '../calls/raw-bytes.ts';
+import { UnfinishedBytes } from '../calls/unfinished-bytes.ts';
+import { type Connection, connectionOf } from '../connections/connection.ts';
+import { type DeviceAuthenticator, DeviceConnections } from '../connections/device-connections.ts';
+import { type ConnectionLimits, LiveConnections, tcpKeepAlive } from '../connections/live-connections.ts';
+import { sourceKey } from '../connections/source-key.ts';
+import { answeredOn, ControlFrames } from './control-frames.ts';
+import { serveHttp2 } from './serve.ts';
+import { tlsSettings } from './tls-settings.ts';
+
+export interface Http2Limits extends Required<ConnectionLimits>, OpenCallLimits {
+  /** Calls that one session may abandon at once, and then in a second. */
+  readonly resetBurst: number;
+  readonly resetRate: number;
+  /** SETTINGS, and PINGs that no answer of ours caused, that one session may send in ten seconds. */
+  readonly controlFrames: number;
+  /** Headers of one call, bytes. */
+  readonly headerBytes: number;
+  /** One message, bytes. */
+  readonly messageBytes: number;
+  /** A request must come whole within this, and so must each message of a stream, ms. */
+  readonly requestMs: number;
+}
+
+export const defaultHttp2Limits: Http2Limits = {
+  connections: 10_000,
+  strangersPerSource: 64,
+  strangerIdleMs: 10_000,
+  handshakeTimeoutMs: 10_000,
+  idleTimeoutMs: 10 * 60_000,
+  streamsPerSession: 100,
+  waitingStreams: 400,
+  resetBurst: 200,
+  resetRate: 20,
+  controlFrames: 1_000,
+  headerBytes: 16 * 1024,
+  messageBytes: 1024 * 1024,
+  requestMs: 30_000,
+};
+
+/** What a listener counts. */
+export type ListenerEvent =
+  | 'accepted'
+  /** Over a limit of connections. */
+  | 'refused_limit'
+  | 'refused_no_certificate'
+  | 'refused_foreign_certificate'
+  /** One of ours that no longer holds. */
+  | 'refused_standing'
+  | 'tls_error'
+  | 'protocol_error'
+  /** A session that sent more control frames than it may. */
+  | 'flood';
+
+export interface Http2ListenerOptions {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly credential: ServerCredential;
+  /** Mutual TLS: roots that clients' chains may lead to, and who decides about them. Absent on the pairing listener. */
+  readonly devices?: {
+    readonly trustBundle: readonly Uint8Array[];
+    readonly authenticator: DeviceAuthenticator;
+  };
+  readonly routes: (router: ConnectRouter) => void;
+  /** For those of the routes that are not the daemon's own services. Default: nobody may call them. */
+  readonly ownCalls?: OwnCalls;
+  /** The channel of a peer without a certificate has ended. */
+  readonly channelEnded?: (channel: PairingChannel) => void;
+  readonly limits?: Partial<Http2Limits>;
+  /** What messages that are not whole may take, with those of other listeners. Default: a bound of this listener's own. */
+  readonly unfinished?: UnfinishedBytes;
+  /** By the wall clock, so that one that jumps is noticed. */
+  readonly clock: Clock;
+  readonly onEvent?: (event: ListenerEvent) => void;
+  /** Bugs and failing stores; the peer is told nothing but the code. */
+  readonly onInternal: (error: unknown, method: string) => void;
+}
+
+interface Session {
+  readonly peer: Peer;
+  /** Takes it off the list of live devices. */
+  readonly forget: () => void;
+}
+
+/** How long a refused session may take to make the call that tells it why, ms. */
+const refusedGraceMs = 5_000;
+/** How long calls of a session that was shut out may take to say why, ms. */
+const shutGraceMs = 200;
+/** How long a peer with a foreign certificate waits for its refusal, so that one that tries for ever does so slowly, ms. */
+const foreignHoldMs = 1_000;
+const sweepMs = 1_000;
+
+export class Http2Listener {
+  readonly #server: http2.Http2SecureServer;
+  readonly #options: Http2ListenerOptions;
+  readonly #limits: Http2Limits;
+  readonly #sessions = new Map<http2.Http2Session, Session>();
+  readonly #devices: DeviceConnections | undefined;
+  readonly #connections: LiveConnections;
+  readonly #sweep: NodeJS.Timeout;
+  readonly #unfinished: UnfinishedBytes;
+  readonly #rawBytes = new RawBytes((session) => this.#flood(session));
+
+  /** Resolves once it listens. @throws the system's error, for example EADDRINUSE. */
+  static async listen(options: Http2ListenerOptions): Promise<Http2Listener> {
+    const listener = new Http2Listener(options);
+    await new Promise<void>((resolve, reject) => {
+      listener.#server.once('error', reject);
+      listener.#server.listen(options.port, options.host, () => {
+        listener.#server.off('error', reject);
+        resolve();
+      });
+    });
+    return listener;
+  }
+
+  private constructor(options: Http2ListenerOptions) {
+    this.#options = options;
+    const limits = { ...defaultHttp2Limits, ...options.limits };
+    this.#limits = limits;
+    this.#unfinished = options.unfinished ?? new UnfinishedBytes();
+    this.#devices =
+      options.devices && new DeviceConnections(options.devices.authenticator, options.onInternal);
+    this.#server = http2.createSecureServer({
+      ...tcpKeepAlive,
+      ...this.#tlsOptions(options.credential, options.devices?.trustBundle ?? []),
+      handshakeTimeout: limits.handshakeTimeoutMs,
+      // The verdict over a client's chain is ours, so that an expired certificate of ours gets a typed answer.
+      requestCert: options.devices !== undefined,
+      rejectUnauthorized: false,
+      settings: { maxHeaderListSize: limits.headerBytes },
+      maxHeaderListPairs: 64,
+      maxSettings: 16,
+      maxOutstandingPings: 4,
+      streamResetBurst: limits.resetBurst,
+      streamResetRate: limits.resetRate,
+    });
+    // A peer that breaks TLS or HTTP/2 ends its own connection and nothing else.
+    this.#server.on('tlsClientError', (_error, socket) => {
+      this.#count('tls_error');
+      socket.destroy();
+    });
+    this.#server.on('sessionError', () => this.#count('protocol_error'));
+    this.#server.on('unknownProtocol', (socket) => {
+      this.#count('protocol_error');
+      connectionOf(socket)?.cut();
+    });
+    this.#server.on('session', (session) => this.#accept(session));
+    this.#refuseWithoutCertificate();
+    this.#connections = new LiveConnections(this.#server, limits, () => this.#count('refused_limit'));
+    serveHttp2(this.#server, {
+      routes: options.routes,
+      check: accessCheck(options.onInternal, options.ownCalls),
+      readMaxBytes: limits.messageBytes,
+      writeMaxBytes: limits.messageBytes,
+      requestMs: limits.requestMs,
+      onError: options.onInternal,
+      headerBytes: limits.headerBytes,
+      unfinished: this.#unfinished,
+      answered: answeredOn,
+      openCalls: new OpenCalls(limits, (session) => this.#flood(session)),
+      // A session that was refused or closed has no entry.
+      contextValues: (session) => {
+        const entry = this.#sessions.get(session);
+        return entry && contextOf(entry.peer);
+      },
+    });
+    this.#sweep = setInterval(() => this.#devices?.shutExpired(options.clock.now()), sweepMs).unref();
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Live sessions. */
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  /** New connections see the new certificate, and are checked against these roots; live ones stay. */
+  swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): void {
+    this.#server.setSecureContext(this.#tlsOptions(credential, trustBundle));
+  }
+
+  /** Shuts at once the sessions that a change of the registry concerns. */
+  apply(event: RegistryEvent): void {
+    this.#devices?.apply(event);
+  }
+
+  /** Stops listening, tells every peer (GOAWAY), lets running calls end, and cuts what is left when `until` says so. */
+  async close(until: AbortSignal = AbortSignal.timeout(2_000)): Promise<void> {
+    await this.#connections.close(until);
+    // Certificates end and devices are revoked meanwhile as ever.
+    clearInterval(this.#sweep);
+    this.#rawBytes.stop();
+  }
+
+  #count(event: ListenerEvent): void {
+    try {
+      this.#options.onEvent?.(event);
+    } catch (error) {
+      // Whoever counts decides nothing: what was refused is still closed.
+      this.#options.onInternal(error, 'counting connections');
+    }
+  }
+
+  #tlsOptions(credential: ServerCredential, trustBundle: readonly Uint8Array[]) {
+    return {
+      ...tlsSettings,
+      key: credential.key.toPem(),
+      cert: certificatesToPem(credential.certificateChain),
+      ...(this.#devices && { ca: certificatesToPem(trustBundle) }),
+    };
+  }
+
+  #accept(session: http2.ServerHttp2Session): void {
+    const socket = session.socket as TLSSocket;
+    const connection = connectionOf(socket);
+    if (!connection) {
+      // Nobody would end it.
+      session.destroy();
+      return;
+    }
+    this.#rawBytes.watch(session);
+    const accepted = this.#devices
+      ? this.#acceptDevice(connection, session, socket, this.#devices)
+      : this.#acceptAnyone(session, socket);
+    if (!accepted) {
+      const refuse = () => {
+        if (connection.isOver) return;
+        // Which tells the peer that its certificate is what ended this.
+        if (!session.destroyed) session.goaway(http2.constants.NGHTTP2_INADEQUATE_SECURITY);
+        connection.end();
+      };
+      setTimeout(refuse, foreignHoldMs).unref();
+      return;
+    }
+    this.#count('accepted');
+    this.#sessions.set(session, accepted);
+    connection.whenOver(() => {
+      this.#sessions.delete(session);
+      accepted.forget();
+    });
+    new ControlFrames(session, this.#limits.controlFrames, () => this.#flood(session));
+  }
+
+  /** Before HTTP/2 begins: a client that has had SETTINGS takes the connection for a good one, and never slows down. */
+  #refuseWithoutCertificate(): void {
+    const authenticator = this.#options.devices?.authenticator;
+    if (!authenticator) return;
+    const [serve] = this.#server.listeners('secureConnection');
+    this.#server.removeAllListeners('secureConnection');
+    this.#server.on('secureConnection', (socket: TLSSocket) => {
+      if (judgeDeviceChain(socket, authenticator.chainJudge) !== 'missing')
+        return serve?.call(this.#server, socket);
+      this.#count('refused_no_certificate');
+      connectionOf(socket)?.cut();
+    });
+  }
+
+  /** A foreign certificate ends here. One of ours goes on to the registry, whatever it will say. */
+  #acceptDevice(
+    connection: Connection,
+    session: http2.ServerHttp2Session,
+    socket: TLSSocket,
+    devices: DeviceConnections,
+  ): Session | undefined {
+    const certificate = deviceChainOf(socket);
+    if (typeof certificate === 'string') {
+      this.#count('refused_foreign_certificate');
+      return undefined;
+    }
+    const unfinished = this.#unfinished.of(session);
+    const { peer, admission, forget } = devices.add({
+      transport: 'http2',
+      certificate,
+      source: plainAddress(socket.remoteAddress ?? ''),
+      // Running calls end with the reason, then the session does; what does not end by itself is cut.
+      shut: (reason) => {
+        unfinished.stop(reason);
+        connection.endWithin(shutGraceMs);
+      },
+      // This one answer says why, then the session ends.
+      refused: (reason) => {
+        unfinished.stop(reason);
+        connection.endWithin(shutGraceMs);
+      },
+    });
+    admission.then(
+      ({ deviceId }) => {
+        this.#connections.known(connection);
+        unfinished.belongsTo(deviceId);
+      },
+      (reason) => {
+        unfinished.stop(reason);
+        this.#count('refused_standing');
+        setTimeout(() => connection.end(), refusedGraceMs).unref();
+      },
+    );
+    return { peer, forget };
+  }
+
+  #acceptAnyone(session: http2.ServerHttp2Session, socket: TLSSocket): Session {
+    const source = plainAddress(socket.remoteAddress ?? '');
+    const channel = { channelBinding: exportChannelBinding(socket), source };
+    this.#unfinished.of(session).belongsTo(sourceKey(source));
+    return { peer: { caller: 'anyone', channel }, forget: () => this.#options.channelEnded?.(channel) };
+  }
+
+  #flood(session: http2.Http2Session): void {
+    if (session.destroyed) return;
+    this.#count('flood');
+    session.goaway(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    connectionOf(session.socket)?.end();
+  }
+}
+
+/** An IPv4 peer of a listener on every interface, without its IPv6 dress. */
+const plainAddress = (address: string): string => address.replace(/^::ffff:(?=[0-9]+\.)/i, '');
+
+/** RFC 9266: 32 bytes bound to this very TLS channel, equal on both its ends and nowhere else. */
+export function exportChannelBinding(socket: TLSSocket): Uint8Array {
+  return new Uint8Array(socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)));
+}

@@ -1,0 +1,302 @@
+// Services on a server of Node's HTTP/2: plain unary gRPC calls directly, everything else through Connect.
+
+import http2 from 'node:http2';
+import { Code, ConnectError, type ConnectRouter, type ContextValues } from '@connectrpc/connect';
+import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
+import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import { connectHandler } from '../calls/connect-handler.ts';
+import { checkHeaderFields, maxHeaderBytes } from '../calls/header-fields.ts';
+import { acceptedEncoding, encodingProblem } from '../calls/message-encoding.ts';
+import type { OpenCalls } from '../calls/open-calls.ts';
+import { RequestBody } from '../calls/request-body.ts';
+import {
+  grpcContentType,
+  grpcStatusOk,
+  type RequestHead,
+  type UnaryAnswer,
+  type UnaryCall,
+  type UnaryCallOptions,
+  UnaryMethods,
+} from '../calls/unary-call.ts';
+import { tooManyUnfinishedBytes, UnfinishedBytes } from '../calls/unfinished-bytes.ts';
+import { toConnectError } from '../error-map.ts';
+import { closeAfterAnswer } from './node-http2.ts';
+
+type Server = http2.Http2Server | http2.Http2SecureServer;
+
+export interface ServeHttp2Options extends UnaryCallOptions {
+  readonly routes: (router: ConnectRouter) => void;
+  /** What handlers find in their context. Undefined: the session is not served, and its end answers the call. */
+  readonly contextValues: (session: http2.ServerHttp2Session) => ContextValues | undefined;
+  /** An answer that HTTP/2 cannot carry. The peer's call is reset. */
+  readonly onError: (error: unknown, path: string) => void;
+  /** Bounds what sessions leave unfinished. Default: one of this server's own. */
+  readonly unfinished?: UnfinishedBytes;
+  /** Of one call's headers, and of its trailers, bytes (RFC 9113 6.5.2). Default 16 KiB. */
+  readonly headerBytes?: number;
+  /** Told of HEADERS and DATA of every answer, before they are sent. */
+  readonly answered?: (session: http2.Http2Session, bytes: number) => void;
+  /** Bounds the calls of a session. Default: as many as there are. */
+  readonly openCalls?: OpenCalls;
+}
+
+export function serveHttp2(server: Server, options: ServeHttp2Options): void {
+  const { routes, check, readMaxBytes, writeMaxBytes, requestMs } = options;
+  const { unfinished = new UnfinishedBytes() } = options;
+  const { headerBytes = maxHeaderBytes, answered = () => {}, openCalls } = options;
+  const methods = new UnaryMethods(options);
+  const calls = new WeakMap<
+    http2.Http2Stream,
+    { readonly body: RequestBody; readonly values: ContextValues; readonly since: number }
+  >();
+  const handle = connectHandler({
+    routes: methods.collect(routes),
+    ...(check && { interceptors: [check.interceptor] }),
+    readMaxBytes,
+    ...(requestMs !== undefined && { requestMs }),
+    ...(writeMaxBytes !== undefined && { writeMaxBytes }),
+    onError: options.onError,
+    contextValues: (request) => calls.get((request as http2.Http2ServerRequest).stream)!.values,
+    answered: ({ stream }: http2.Http2ServerResponse, bytes) => {
+      if (stream.session) answered(stream.session, bytes);
+    },
+  });
+  serveRequests(server, (request, response) => {
+    const call = calls.get(request.stream);
+    if (call) handle(request, response, call.body, call.since);
+  });
+  const together = nextTurn();
+  const makeRequest = takeStreams(server, (stream, headers, flags, rawHeaders) => {
+    const session = stream.session as http2.ServerHttp2Session | undefined;
+    // The peer has gone, or broke the protocol: its stream is over, and `close` says so.
+    stream.on('error', ignore);
+    if (!session) return;
+    const place = openCalls?.take(session, stream);
+    if (openCalls && !place) return;
+    const tooLarge = () => stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    const ownHeaderBytes = headerListBytes(rawHeaders);
+    if (ownHeaderBytes > headerBytes) return tooLarge();
+    stream.on('trailers', (_headers, _flags, rawTrailers: string[]) => {
+      if (headerListBytes(rawTrailers) > headerBytes) tooLarge();
+    });
+    const values = options.contextValues(session);
+    const body = new RequestBody(stream, unfinished.of(session));
+    if (!values) return body.drop();
+
+    const since = performance.now();
+    const head = new Http2Head(headers);
+    const isPlain = headers[':method'] === 'POST' && headers.expect === undefined;
+    const call = isPlain ? methods.begin(head, values, body.held) : undefined;
+    const told = (answer: UnaryAnswer, orReset: OrReset) => {
+      answered(session, answer.message?.length ?? 0);
+      respond(stream, answer, orReset);
+    };
+    const orReset: OrReset = (work) => {
+      try {
+        work();
+      } catch (error) {
+        options.onError(error, head.path);
+        stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+      }
+    };
+    const answer = (what: UnaryAnswer) => orReset(() => told(what, orReset));
+    const go = () => {
+      if (!place) return begin();
+      let isWaiting = false;
+      const begun = place.work(() => {
+        if (isWaiting) body.held.remove(ownHeaderBytes);
+        begin();
+      });
+      if (begun) return;
+      // What waits is unfinished, also what waits for us.
+      isWaiting = body.held.add(ownHeaderBytes);
+      if (!isWaiting) refuse(toConnectError(tooManyUnfinishedBytes()).error);
+    };
+    const begin = () => {
+      if (stream.destroyed) return;
+      const encoding = handle.serves(head.path) ? encodingProblem((name) => head.field(name)) : undefined;
+      if (body.failure) refuse(body.failure);
+      else if (encoding) refuse(encoding, acceptedEncoding);
+      else if (call) answerUnary(stream, call, body, together, answer);
+      else {
+        calls.set(stream, { body, values, since });
+        makeRequest(stream, headers, flags, rawHeaders);
+      }
+    };
+    const refuse = (error: unknown, ...more: readonly Header[]) => {
+      body.drop();
+      if (stream.destroyed) return;
+      if (call) answer(call.refuse(error));
+      else {
+        answered(session, 0);
+        orReset(() => respondRefusal(stream, headers, ConnectError.from(error), more));
+      }
+      closeAfterAnswer(stream);
+    };
+    try {
+      const wait = call || handle.serves(head.path) ? check?.begin(head.path.slice(1), values) : undefined;
+      if (wait) wait.then(go, (error) => refuse(error));
+      else go();
+    } catch (error) {
+      refuse(error);
+    }
+  });
+}
+
+/** As the peer's limit counts it (RFC 9113 6.5.2), which nghttp2 enforces only once the peer has acknowledged it. */
+function headerListBytes(rawHeaders: readonly string[]): number {
+  let bytes = rawHeaders.length * 16;
+  for (const text of rawHeaders) bytes += text.length;
+  return bytes;
+}
+
+type Serve = (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void;
+
+/**
+ * Every request of the server. Node itself would answer those that expect something and those for a tunnel, and throws
+ * when the peer has reset such a stream by then: nobody could catch that, and it would end the process.
+ */
+export function serveRequests(server: Server, serve: Serve): void {
+  const refuse: Serve = (request) => request.stream.close();
+  server.on('request', serve);
+  // Without the 100: who waits for it sends its message all the same after a while (RFC 9110 10.1.1).
+  server.on('checkContinue', serve);
+  server.on('checkExpectation', refuse);
+  server.on('connect', refuse);
+}
+
+type TakeStream = (
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: string[],
+) => void;
+
+/** @returns what makes a request and a response of a stream, as Node itself would do with each. */
+function takeStreams(server: Server, take: TakeStream): TakeStream {
+  const [makeRequest] = server.listeners('stream') as TakeStream[];
+  if (!makeRequest) throw new TypeError('this Node makes requests of streams in another way');
+  server.removeAllListeners('stream');
+  server.on('stream', take);
+  return makeRequest.bind(server);
+}
+
+class Http2Head implements RequestHead {
+  readonly path: string;
+  readonly #headers: http2.IncomingHttpHeaders;
+
+  constructor(headers: http2.IncomingHttpHeaders) {
+    this.path = headers[':path'] ?? '';
+    this.#headers = headers;
+  }
+
+  field(name: string): string | undefined {
+    return this.#headers[name] as string | undefined;
+  }
+
+  headers(): Headers {
+    const plain = new Headers();
+    for (const [name, value] of Object.entries(this.#headers))
+      if (!name.startsWith(':')) plain.set(name, String(value));
+    return plain;
+  }
+}
+
+/**
+ * Puts off what comes in one turn of the event loop to its end. Answers that are made together leave in few writes, of which
+ * each costs more than an answer.
+ */
+function nextTurn(): (work: () => void) => void {
+  let waiting: (() => void)[] = [];
+  const run = () => {
+    const now = waiting;
+    waiting = [];
+    for (const work of now) work();
+  };
+  return (work) => {
+    if (waiting.push(work) === 1) setImmediate(run);
+  };
+}
+
+const ignore = () => {};
+const peerGone = () => new ConnectError('The peer has gone.', Code.Canceled);
+
+function answerUnary(
+  stream: http2.ServerHttp2Stream,
+  call: UnaryCall,
+  body: RequestBody,
+  together: (work: () => void) => void,
+  answer: (what: UnaryAnswer) => void,
+): void {
+  stream.on('close', () => call.abort(peerGone));
+  const refuse = (refusal: UnaryAnswer) => {
+    body.drop();
+    answer(refusal);
+    closeAfterAnswer(stream);
+  };
+  let isLate = false;
+  call.begins((refusal) => {
+    isLate = true;
+    refuse(refusal);
+  });
+  if (isLate) return;
+  body.read(
+    (bytes) => {
+      const refusal = call.push(bytes);
+      if (refusal) refuse(refusal);
+    },
+    () => {
+      call.isWhole();
+      together(() => void call.answer().then(answer));
+    },
+    (error) => refuse(call.refuse(error)),
+  );
+}
+
+type Header = readonly [name: string, value: string];
+
+/** To a call that Connect would answer, without it: Connect reads the message first. */
+function respondRefusal(
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
+  error: ConnectError,
+  more: readonly Header[],
+): void {
+  const type = headers['content-type'] ?? '';
+  if (type.startsWith('application/grpc')) {
+    const trailer = new Headers();
+    setTrailerStatus(trailer, error);
+    stream.respond(
+      { ...Object.fromEntries([...trailer, ...more]), ':status': 200, 'content-type': type },
+      { endStream: true },
+    );
+    return;
+  }
+  stream.respond({ ':status': codeToHttpStatus(error.code), 'content-type': 'application/json' });
+  stream.end(errorToJsonBytes(error, {}));
+}
+
+/** Does it, or tells of it and resets the stream. */
+type OrReset = (work: () => void) => void;
+
+const plainHeaders = { ':status': 200, 'content-type': grpcContentType };
+const plainTrailers = { 'grpc-status': grpcStatusOk };
+
+function respond(
+  stream: http2.ServerHttp2Stream,
+  { header, message, trailer }: UnaryAnswer,
+  orReset: OrReset,
+): void {
+  if (stream.destroyed || stream.closed) return;
+  if (header) checkHeaderFields(header);
+  if (trailer) checkHeaderFields(trailer);
+  const headers = header ? { ...Object.fromEntries(header), ...plainHeaders } : plainHeaders;
+  const trailers = trailer ? Object.fromEntries(trailer) : plainTrailers;
+  if (!message) {
+    stream.respond({ ...headers, ...trailers }, { endStream: true });
+    return;
+  }
+  stream.respond(headers, { waitForTrailers: true });
+  stream.on('wantTrailers', () => orReset(() => stream.sendTrailers(trailers)));
+  stream.end(message);
+}

@@ -1,0 +1,113 @@
+// A CA key that is made and then not stored is taken up by the next attempt: one is made every tick until it works, and
+// a token keeps them all.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import {
+  type AuthorityKeys,
+  IdentityError,
+  IdentityManager,
+  MemorySecretStore,
+  type Registry,
+  type RegistryTransaction,
+  SecretStoreKeys,
+} from '@palyra/identity';
+import { openSqliteRegistry } from '@palyra/registry-sql';
+import { day, HeldClock, second } from '../testing/held-clock.ts';
+
+const failing = new IdentityError('STORE_FULL', 'for the test');
+
+/** Breaks where it is told to, after the key is made. */
+class Faults {
+  storing = false;
+  signing = false;
+
+  registry(registry: Registry): Registry {
+    const transact: Registry['transact'] = (work) =>
+      registry.transact((tx) =>
+        work(
+          overriding<RegistryTransaction>(tx, {
+            insertAuthority: async (authority) => {
+              if (this.storing) throw failing;
+              await tx.insertAuthority(authority);
+            },
+          }),
+        ),
+      );
+    return overriding(registry, { transact });
+  }
+
+  keys(keys: AuthorityKeys): AuthorityKeys {
+    return overriding(keys, {
+      load: async (authority) => {
+        const signer = await keys.load(authority);
+        return overriding(signer, {
+          sign: async (data) => {
+            if (this.signing) throw failing;
+            return signer.sign(data);
+          },
+        });
+      },
+    });
+  }
+}
+
+function overriding<T extends object>(whole: T, parts: Partial<T>): T {
+  return new Proxy(whole, {
+    get(_, name) {
+      if (name in parts) return parts[name as keyof T];
+      const value = whole[name as keyof T];
+      return typeof value === 'function' ? value.bind(whole) : value;
+    },
+  });
+}
+
+test('attempts that fail, before and after a restart, make one key of each authority', async (t) => {
+  const clock = new HeldClock(Date.now());
+  const secrets = new MemorySecretStore();
+  const faults = new Faults();
+  const sqlite = await openSqliteRegistry({ path: ':memory:' });
+  t.after(() => sqlite.close());
+  const open = () =>
+    IdentityManager.open({
+      secrets,
+      registry: faults.registry(sqlite),
+      clock,
+      authorityKeys: faults.keys(new SecretStoreKeys(secrets)),
+    });
+  const countKeys = async () => (await secrets.list('authorities/')).length;
+  const failsFor = async (times: number, attempt: () => Promise<unknown>) => {
+    for (let time = 0; time < times; time += 1) {
+      await assert.rejects(attempt(), failing);
+      clock.advance(15 * second);
+    }
+  };
+
+  faults.storing = true;
+  await failsFor(3, open);
+  assert.equal(await countKeys(), 1, 'the root at the first start');
+  faults.storing = false;
+  const identity = await open();
+  assert.equal(await countKeys(), 2, 'root and issuing CA');
+
+  // So long that a start makes one as well.
+  clock.advance(100 * day);
+  faults.signing = true;
+  await failsFor(3, () => identity.tick());
+  faults.signing = false;
+  faults.storing = true;
+  await failsFor(3, () => identity.tick());
+  await failsFor(3, open);
+  await failsFor(3, () => identity.rootRotation.prepare());
+  assert.equal(await countKeys(), 4, 'one issuing CA and one root are on their way');
+  faults.storing = false;
+  await identity.tick();
+  await identity.rootRotation.prepare();
+  assert.equal(await countKeys(), 4);
+
+  clock.advance(61 * day);
+  await identity.tick();
+  assert.equal(await countKeys(), 5, 'the one after it has a key of its own');
+  assert.equal((await sqlite.authorities()).length, 5);
+  await (await open()).issueServerCredential({ dnsNames: [], ipAddresses: [] });
+});

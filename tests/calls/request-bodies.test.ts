@@ -1,0 +1,516 @@
+// What a peer may leave lying here over HTTP/2: bodies before the registry has decided and after it has refused, messages that
+// are never whole, headers, frames and records that cost their sender nothing.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http2 from 'node:http2';
+import test from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { toBinary } from '@bufbuild/protobuf';
+import { Code, type ConnectRouter } from '@connectrpc/connect';
+import { IdentityError } from '@palyra/identity';
+import { NodeService } from '@palyra/rpc';
+import {
+  flag,
+  frameType,
+  headerBlock,
+  postHeaders,
+  type RawFrame,
+  type RawHttp2,
+  rawFrame,
+  uint32,
+} from '../../packages/rpc/src/testing/raw-http2.ts';
+import { contentType, RawTls } from '../../packages/rpc/src/testing/raw-tls.ts';
+import { deviceListener } from '../testing/device-listener.ts';
+import { frame } from '../testing/raw-call.ts';
+import { until } from '../testing/until.ts';
+
+const register = `/${NodeService.typeName}/Register`;
+const events = `/${NodeService.typeName}/Events`;
+const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = http2.constants;
+/** What a stream may carry before anything is granted (RFC 9113 6.9.2). */
+const firstWindow = 65_535;
+const mib = 2 ** 20;
+
+/** A service whose handlers say what they got. */
+function services() {
+  const got: number[] = [];
+  const routes = (router: ConnectRouter) =>
+    router.service(NodeService, {
+      register: ({ platform }) => {
+        got.push(platform.length);
+        return {};
+      },
+      async *events(messages) {
+        yield {};
+        for await (const _ of messages) got.push(1);
+      },
+    });
+  return { got, routes };
+}
+
+const registerMessage = (size: number) =>
+  frame(
+    toBinary(NodeService.method.register.input, {
+      $typeName: NodeService.method.register.input.typeName,
+      platform: 'x'.repeat(size),
+      capabilities: [],
+    } as never),
+  );
+
+const open = (client: RawHttp2, stream: number, path = register, more: [string, string][] = []) =>
+  client.send(frameType.headers, { stream, flags: flag.endHeaders, payload: postHeaders(path, more) });
+
+/** In frames of the largest size. */
+function sendData(client: RawHttp2, stream: number, bytes: Buffer, end = false): void {
+  for (let at = 0; at < bytes.length; at += 16_384) {
+    const last = end && at + 16_384 >= bytes.length;
+    client.send(frameType.data, {
+      stream,
+      payload: bytes.subarray(at, at + 16_384),
+      flags: last ? flag.endStream : 0,
+    });
+  }
+}
+
+const granted = (client: RawHttp2, stream: number) =>
+  client.frames
+    .filter((each) => each.type === frameType.windowUpdate && each.stream === stream)
+    .reduce((sum, { payload }) => sum + payload.readUInt32BE(0), 0);
+
+const of = (type: number, stream: number) => (each: RawFrame) => each.type === type && each.stream === stream;
+
+/** What the peer has dealt with all that was sent before. */
+async function settled(client: RawHttp2): Promise<void> {
+  const payload = Buffer.from(String(Math.random()).padEnd(8).slice(-8));
+  client.send(frameType.ping, { payload });
+  await client.frame(
+    ({ type, flags, payload: back }) => type === frameType.ping && flags === flag.ack && back.equals(payload),
+  );
+}
+
+for (const path of [register, events]) {
+  test(`while the registry decides, ${path} gets its first window and no more, and afterwards the rest`, async (t) => {
+    const { routes, got } = services();
+    const decided = Promise.withResolvers<void>();
+    const { connect, identity, unfinished } = await deviceListener(t, {
+      routes,
+      authenticator: {
+        admit: async (fingerprint, source) => {
+          await decided.promise;
+          return identity.admit(fingerprint, source);
+        },
+      },
+    });
+    const client = await connect();
+    open(client, 1, path);
+    const message = registerMessage(200_000);
+    sendData(client, 1, message.subarray(0, firstWindow));
+    await settled(client);
+    assert.equal(granted(client, 1), 0);
+    assert.equal(unfinished.bytes, firstWindow);
+
+    decided.resolve();
+    await client.frame(of(frameType.windowUpdate, 1));
+    if (path === register) {
+      while (granted(client, 1) < firstWindow) await settled(client);
+      sendData(client, 1, message.subarray(firstWindow, 2 * firstWindow));
+      while (granted(client, 1) < 2 * firstWindow) await settled(client);
+      sendData(client, 1, message.subarray(2 * firstWindow, 3 * firstWindow));
+      while (granted(client, 1) < 3 * firstWindow) await settled(client);
+      sendData(client, 1, message.subarray(3 * firstWindow), true);
+      await client.frame(of(frameType.headers, 1));
+      assert.deepEqual(got, [200_000]);
+      assert.equal(unfinished.bytes, 0);
+    }
+  });
+}
+
+test('while the registry decides, a connection leaves no more than its share here, however many calls it makes', async (t) => {
+  const { routes } = services();
+  const decided = Promise.withResolvers<never>();
+  decided.promise.catch(() => {});
+  const { connect, unfinished } = await deviceListener(t, {
+    routes,
+    authenticator: { admit: () => decided.promise },
+    unfinished: { unknownBytes: 100_000 },
+  });
+  const client = await connect();
+  for (let stream = 1; stream <= 19; stream += 2) {
+    open(client, stream);
+    sendData(client, stream, registerMessage(200_000).subarray(0, 60_000));
+    // The connection as a whole is granted as much again.
+    await settled(client);
+  }
+  assert.ok(unfinished.bytes <= 100_000, `${unfinished.bytes}`);
+  decided.reject(new IdentityError('DEVICE_REVOKED', 'gone'));
+  await client.closed;
+  assert.equal(unfinished.bytes, 0);
+});
+
+test('a device that is refused gets each call answered without its body, and the connection ends', async (t) => {
+  const { routes, got } = services();
+  const refused = new IdentityError('DEVICE_REVOKED', 'The operator has revoked this device.');
+  const { connect, unfinished, event } = await deviceListener(t, {
+    routes,
+    authenticator: { admit: () => Promise.reject(refused) },
+  });
+  const client = await connect();
+  await event('refused_standing');
+  const began = performance.now();
+  open(client, 1);
+  // The rest of the message never comes, and so no end of it is needed for the answer.
+  sendData(client, 1, registerMessage(200_000).subarray(0, 30_000));
+  const answer = await client.frame(of(frameType.headers, 1));
+  assert.ok(answer.flags & flag.endStream);
+  while (await client.pour(rawFrame(frameType.data, { stream: 1, payload: Buffer.alloc(16_384) })))
+    assert.ok(performance.now() - began < 4_000, 'it still listens');
+  assert.equal(granted(client, 1), 0);
+  assert.equal(unfinished.bytes, 0);
+  assert.deepEqual(got, []);
+});
+
+for (const contentType of ['application/grpc+proto', 'application/json', 'application/connect+proto']) {
+  test(`what a device may not call is refused before its body is read: ${contentType}`, async (t) => {
+    const { address, tls } = await deviceListener(t, {
+      routes: (router) => router.rpc({ ...NodeService.method.register, name: 'Nobodys' }, () => ({})),
+    });
+    const session = http2.connect(`https://${address}`, tls);
+    t.after(() => session.destroy());
+    const call = session.request({
+      ':method': 'POST',
+      ':path': `/${NodeService.typeName}/Nobodys`,
+      'content-type': contentType,
+    });
+    call.on('error', () => {});
+    call.write(Buffer.alloc(1000));
+    const [headers] = await once(call, 'response');
+    if (contentType.includes('grpc')) assert.equal(headers['grpc-status'], String(Code.PermissionDenied));
+    else assert.equal(headers[':status'], 403);
+    call.resume();
+    await once(call, 'close');
+    assert.equal(call.rstCode, NGHTTP2_NO_ERROR);
+  });
+}
+
+test('messages that are never whole are bounded for a device, and what ends in whichever way makes room again', async (t) => {
+  const { routes, got } = services();
+  const { connect, unfinished } = await deviceListener(t, {
+    routes,
+    unfinished: { sessionBytes: 300_000, ownerBytes: 400_000 },
+  });
+  const [first, second] = [await connect(), await connect()];
+  const part = registerMessage(200_000).subarray(0, 60_000);
+  for (const client of [first, second]) {
+    open(client, 1);
+    sendData(client, 1, registerMessage(10), true);
+    await client.frame(of(frameType.headers, 1));
+  }
+  for (let stream = 3; stream <= 13; stream += 2) {
+    open(first, stream);
+    sendData(first, stream, part);
+    await settled(first);
+  }
+  const over = await first.frame(({ type }) => type === frameType.reset);
+  assert.equal(over.stream, 13);
+  assert.equal(over.payload.readUInt32BE(0), NGHTTP2_NO_ERROR);
+  assert.equal(unfinished.bytes, 300_000);
+  for (let stream = 3; stream <= 7; stream += 2) {
+    open(second, stream);
+    sendData(second, stream, part);
+    await settled(second);
+  }
+  const second7 = await second.frame(({ type }) => type === frameType.reset);
+  assert.equal(second7.stream, 5);
+  const refusal = second.frames.find(of(frameType.headers, 5));
+  assert.match(String(refusal?.payload.length), /\d/);
+
+  // A reset, a whole message, and a connection that goes.
+  first.send(frameType.reset, { stream: 3, payload: uint32(8) });
+  await settled(first);
+  open(second, 9);
+  sendData(second, 9, registerMessage(50_000), true);
+  await second.frame(of(frameType.headers, 9));
+  assert.deepEqual(got, [10, 10, 50_000]);
+  first.socket.destroy();
+  second.socket.destroy();
+  await until('the end of what was kept', () => unfinished.bytes === 0);
+});
+
+test('headers of calls that wait for their turn are bounded for a device as well', async (t) => {
+  const { routes } = services();
+  const { connect, unfinished } = await deviceListener(t, {
+    routes,
+    limits: { streamsPerSession: 1, waitingStreams: 400 },
+    unfinished: { sessionBytes: 40_000, ownerBytes: 60_000 },
+  });
+  const [first, second] = [await connect(), await connect()];
+  const large = [['x-large', 'x'.repeat(9_000)]] as [string, string][];
+  const refused = (client: RawHttp2) =>
+    client.frames.filter(({ type }) => type === frameType.reset).map(({ stream }) => stream);
+  // Four have room on a session, and six for a device.
+  for (const [client, without] of [
+    [first, [11, 13]],
+    [second, [7, 9, 11, 13]],
+  ] as const) {
+    open(client, 1, events);
+    await client.frame(of(frameType.headers, 1));
+    for (let stream = 3; stream <= 13; stream += 2) open(client, stream, register, large);
+    for (const stream of without) await client.frame(of(frameType.reset, stream));
+    assert.deepEqual(refused(client), without);
+  }
+
+  // Whoever is served or gives up makes room again.
+  first.send(frameType.reset, { stream: 3, payload: uint32(8) });
+  await settled(first);
+  open(first, 15, register, large);
+  await settled(first);
+  assert.deepEqual(refused(first), [11, 13]);
+  for (const [client, left] of [
+    [first, [5, 7, 9, 15]],
+    [second, [3, 5]],
+  ] as const) {
+    for (const stream of left) sendData(client, stream, registerMessage(10), true);
+    client.send(frameType.reset, { stream: 1, payload: uint32(8) });
+    for (const stream of left) await client.frame(of(frameType.headers, stream));
+  }
+  await until('room', () => unfinished.bytes === 0);
+});
+
+test('thirty-two messages of a mebibyte at one time find room', async (t) => {
+  const { routes, got } = services();
+  const { address, tls } = await deviceListener(t, { routes });
+  // What a client of Node's itself may have under way, MB.
+  const session = http2.connect(`https://${address}`, { ...tls, maxSessionMemory: 100 });
+  t.after(() => session.destroy());
+  const message = registerMessage(mib - 16);
+  await Promise.all(
+    Array.from({ length: 32 }, async () => {
+      const call = session.request({
+        ':method': 'POST',
+        ':path': register,
+        'content-type': 'application/grpc+proto',
+        te: 'trailers',
+      });
+      call.resume().end(message);
+      const [trailers] = await once(call, 'trailers');
+      assert.equal(trailers['grpc-status'], '0');
+    }),
+  );
+  assert.equal(got.length, 32);
+});
+
+for (const [what, headers] of [
+  ['in one long field', [['x-long', 'y'.repeat(20_000)]]],
+  ['in sixty fields', Array.from({ length: 58 }, (_, n) => [`x-${n}`, 'y'.repeat(300)])],
+] as [string, [string, string][]][]) {
+  test(`headers of more than 16 KiB reach nobody, though their sender has acknowledged no limit: ${what}`, async (t) => {
+    const { routes, got } = services();
+    const { connect } = await deviceListener(t, { routes });
+    const client = await connect();
+    const block = postHeaders(register, headers);
+    client.send(frameType.headers, { stream: 1, payload: block.subarray(0, 16_384) });
+    client.send(frameType.continuation, {
+      stream: 1,
+      flags: flag.endHeaders,
+      payload: block.subarray(16_384),
+    });
+    sendData(client, 1, registerMessage(10), true);
+    const reset = await client.frame(of(frameType.reset, 1));
+    assert.equal(reset.payload.readUInt32BE(0), NGHTTP2_ENHANCE_YOUR_CALM);
+    assert.deepEqual(got, []);
+    open(client, 3);
+    sendData(client, 3, registerMessage(20), true);
+    await client.frame(of(frameType.headers, 3));
+    assert.deepEqual(got, [20]);
+  });
+}
+
+test('trailers of more than 16 KiB reset their call', async (t) => {
+  const { routes, got } = services();
+  const { connect } = await deviceListener(t, { routes });
+  const client = await connect();
+  open(client, 1, events);
+  await settled(client);
+  const block = headerBlock([['x-long', 'y'.repeat(17_000)]]);
+  client.send(frameType.headers, { stream: 1, flags: flag.endStream, payload: block.subarray(0, 16_384) });
+  client.send(frameType.continuation, { stream: 1, flags: flag.endHeaders, payload: block.subarray(16_384) });
+  const reset = await client.frame(of(frameType.reset, 1));
+  assert.equal(reset.payload.readUInt32BE(0), NGHTTP2_ENHANCE_YOUR_CALM);
+  assert.deepEqual(got, []);
+});
+
+/** Each is answered by HEADERS alone. */
+for (const [what, path] of [
+  ['a refusal', `/${NodeService.typeName}/Nobodys`],
+  ['a path that nobody serves', '/nobody.v1.Serves/This'],
+] as const) {
+  test(`a PING for ${what} is free as well`, async (t) => {
+    const { connect, told } = await deviceListener(t, {
+      routes: (router) => router.rpc({ ...NodeService.method.register, name: 'Nobodys' }, () => ({})),
+      limits: { controlFrames: 20 },
+    });
+    const client = await connect();
+    for (let stream = 1; stream < 400; stream += 2) {
+      open(client, stream, path);
+      sendData(client, stream, registerMessage(10), true);
+      await client.frame(of(frameType.headers, stream));
+      client.send(frameType.ping, { payload: Buffer.alloc(8) });
+    }
+    await settled(client);
+    assert.ok(!told.includes('flood'));
+  });
+}
+
+test('a client that answers each of our frames with a PING is served, one that sends them by themselves is not', async (t) => {
+  const { routes, got } = services();
+  const { connect, told } = await deviceListener(t, { routes, limits: { controlFrames: 20 } });
+  const client = await connect();
+  for (let stream = 1; stream < 400; stream += 2) {
+    open(client, stream);
+    sendData(client, stream, registerMessage(10), true);
+    await client.frame(
+      ({ type, flags, stream: id }) =>
+        id === stream && type === frameType.headers && (flags & flag.endStream) > 0,
+    );
+    client.send(frameType.ping, { payload: Buffer.alloc(8) });
+  }
+  await settled(client);
+  assert.equal(got.length, 200);
+  assert.ok(!told.includes('flood'));
+  for (let n = 0; n < 200; n += 1) client.send(frameType.ping, { payload: Buffer.alloc(8) });
+  await client.closed;
+  assert.ok(told.includes('flood'));
+});
+
+/** The start of a session that has been admitted, as bytes. */
+const preface = Buffer.concat([
+  Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+  rawFrame(frameType.settings),
+]);
+
+for (const [what, next] of [
+  ['KeyUpdates', (client: RawTls) => client.keyUpdate()],
+  [
+    'records of one byte of a frame',
+    (client: RawTls, n: number) => client.record(Buffer.of(unknownFrame[n % 17]!)),
+  ],
+] as [string, (client: RawTls, n: number) => Buffer][]) {
+  test(`a connection that sends ${what} without end is ended, and nobody waits long for it`, async (t) => {
+    const { routes } = services();
+    const { address, tls, event, connect } = await deviceListener(t, { routes });
+    const other = await connect();
+    const client = await RawTls.connect(address, tls);
+    t.after(() => client.socket.destroy());
+    await client.pour(client.record(preface));
+    let longest = 0;
+    let isOver = false;
+    const waits = (async () => {
+      for (let stream = 1; !isOver; stream += 2) {
+        const began = performance.now();
+        open(other, stream);
+        sendData(other, stream, registerMessage(10), true);
+        await other.frame(of(frameType.headers, stream));
+        other.frames.length = 0;
+        longest = Math.max(longest, performance.now() - began);
+      }
+    })();
+    let sent = 0;
+    for (let stands = true; stands && sent < 500_000; ) {
+      const batch = Array.from({ length: 200 }, () => next(client, sent++));
+      stands = await client.pour(Buffer.concat(batch));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await event('flood');
+    isOver = true;
+    await waits;
+    assert.ok(sent < 500_000, 'it may go on for ever');
+    t.diagnostic(`${sent} sent, longest wait ${longest.toFixed(0)} ms`);
+    assert.ok(longest < 3_000, `${longest} ms`);
+  });
+}
+
+/** Of a type that nobody knows, and so ignored. */
+const unknownFrame = rawFrame(0xfa, { payload: Buffer.alloc(8) });
+
+test('a hundred KeyUpdates among calls are nobody’s flood', async (t) => {
+  const { routes, got } = services();
+  const { address, tls, told } = await deviceListener(t, { routes });
+  const client = await RawTls.connect(address, tls);
+  t.after(() => client.socket.destroy());
+  await client.pour(client.record(preface));
+  for (let stream = 1; stream < 200; stream += 2) {
+    const call = Buffer.concat([
+      rawFrame(frameType.headers, { stream, flags: flag.endHeaders, payload: postHeaders(register) }),
+      rawFrame(frameType.data, { stream, flags: flag.endStream, payload: registerMessage(10) }),
+    ]);
+    await client.pour(client.record(call, contentType.data));
+    await client.pour(client.keyUpdate());
+    await until('the call', () => got.length >= (stream + 1) / 2 || client.socket.closed);
+  }
+  assert.equal(got.length, 100);
+  assert.ok(!told.includes('flood'));
+});
+
+/** Of buffers that something still refers to. */
+function keptBytes(): number {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  collect();
+  return process.memoryUsage().arrayBuffers;
+}
+
+test('pieces that come in large records keep no more here than their bytes', async (t) => {
+  const { routes } = services();
+  const { connect, unfinished } = await deviceListener(t, { routes });
+  const client = await connect();
+  const message = registerMessage(1_000_000);
+  const filling = rawFrame(0xfa, { payload: Buffer.alloc(15_000) });
+  for (let stream = 1; stream < 32; stream += 2) open(client, stream);
+  await settled(client);
+  const before = keptBytes();
+  for (let round = 0; round < 100; round += 1) {
+    for (let stream = 1; stream < 32; stream += 2) {
+      const payload = message.subarray(round * 600, round * 600 + 600);
+      assert.ok(await client.pour(Buffer.concat([rawFrame(frameType.data, { stream, payload }), filling])));
+    }
+    await settled(client);
+  }
+  assert.equal(unfinished.bytes, 16 * 100 * 600);
+  const kept = keptBytes() - before;
+  const records = 16 * 100 * 15_600;
+  assert.ok(kept < records / 2, `${kept} bytes for ${unfinished.bytes}`);
+});
+
+test('a refused device does not get rid of its bodies', async (t) => {
+  const { routes } = services();
+  const refused = new IdentityError('DEVICE_REVOKED', 'The operator has revoked this device.');
+  const { address, tls, unfinished } = await deviceListener(t, {
+    routes,
+    authenticator: { admit: () => Promise.reject(refused) },
+  });
+  const session = http2.connect(`https://${address}`, { ...tls, maxSessionMemory: 100 });
+  session.on('error', () => {});
+  t.after(() => session.destroy());
+  let sent = 0;
+  session.on('connect', (_session, socket) => {
+    socket.once('close', () => {
+      sent = socket.bytesWritten;
+    });
+  });
+  const message = registerMessage(mib - 16);
+  for (let n = 0; n < 30; n += 1) {
+    const call = session.request({
+      ':method': 'POST',
+      ':path': register,
+      'content-type': 'application/grpc+proto',
+    });
+    call.on('error', () => {});
+    call.resume().write(message.subarray(0, -1));
+  }
+  await once(session, 'close');
+  assert.ok(sent < 30 * (firstWindow + 16_384), `${sent} bytes were taken`);
+  assert.equal(unfinished.bytes, 0);
+});

@@ -1,0 +1,26 @@
+// Clocks that are apart by no more than clocks may be: everything works, also with what was made a moment ago.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { clockToleranceMs } from '@palyra/identity';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { day, HeldClock, second } from '../testing/held-clock.ts';
+import { TestDaemon } from '../testing/running-daemon.ts';
+import { makeDevice, pair } from '../testing/sample-device.ts';
+
+/** What a device is behind by; the rest is for the time that the test takes. */
+const behindMs = clockToleranceMs - 60 * second;
+
+test('a device that is slow by what pairing takes is let in right after a start of the daemon', async (t) => {
+  const clock = new HeldClock(Date.now() - day);
+  const first = await TestDaemon.start(t, { clock });
+  await first.stop();
+  clock.advance(day + behindMs);
+  // TLS on the device looks at the real time.
+  const daemon = await TestDaemon.start(t, { clock, home: first.home });
+  const paired = await pair(daemon, await makeDevice());
+  await (await daemon.node(paired)).status({});
+  const quic = await dialNodeQuic(createQuic(), paired);
+  daemon.closeAtEnd(quic);
+  assert.equal(quic.name, 'quic');
+});

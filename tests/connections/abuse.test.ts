@@ -1,0 +1,275 @@
+// Floods of every kind against a daemon in a process of its own. Meanwhile a paired device calls over both transports,
+// on its standing connections and on new ones; the daemon's memory stays bounded; and its metrics say what happened.
+
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import net from 'node:net';
+import test from 'node:test';
+import type { TLSSocket } from 'node:tls';
+import { createClient } from '@connectrpc/connect';
+import type { PairedEnrollment } from '@palyra/identity';
+import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
+import { dialNodeQuic } from '@palyra/transport-quic';
+import { pause, quic, strangersPerSource, Target, underAttack } from '../testing/attacked-daemon.ts';
+import { bareSocket, credentialOf } from '../testing/bare-tls.ts';
+import { expectCode } from '../testing/expect-code.ts';
+import {
+  closed,
+  endHeaders,
+  endStream,
+  frame,
+  headerBlock,
+  headerBomb,
+  pour,
+  preface,
+} from '../testing/http2-frames.ts';
+import { until } from '../testing/until.ts';
+
+/** Addresses of this machine that are not the good device's. Elsewhere than on Linux they must be made first. */
+const hostile = process.platform === 'linux' ? '127.0.0.66' : undefined;
+const skip = hostile ? false : 'needs the addresses of 127.0.0.0/8';
+
+/** TCP connections that say `words` and then nothing. */
+function openSockets(address: string, count: number, words: Buffer): net.Socket[] {
+  const port = Number(address.slice(address.lastIndexOf(':') + 1));
+  return Array.from({ length: count }, () => {
+    const socket = net.connect({ host: '127.0.0.1', port, localAddress: hostile! });
+    socket.on('error', () => {});
+    socket.resume();
+    if (words.length > 0) socket.write(words);
+    return socket;
+  });
+}
+
+const allClosed = (sockets: readonly net.Socket[]) => Promise.all(sockets.map(closed));
+
+/** The start of a ClientHello: record and handshake headers that promise more than comes. */
+const partOfHello = Buffer.from('1603010200010001fc0303', 'hex');
+
+for (const listener of ['node', 'pairing'] as const) {
+  for (const [what, words] of [
+    ['silent connections', Buffer.alloc(0)],
+    ['half-open TLS handshakes', partOfHello],
+  ] as const) {
+    test(`a flood of ${what} from one source takes no more than its share of the ${listener} listener`, {
+      skip,
+    }, async (t) => {
+      const target = await Target.start(t);
+      const address = listener === 'node' ? target.daemon.nodeAddress : target.daemon.pairingAddress;
+      await underAttack(t, target, async () => {
+        const sockets = openSockets(address, 500, words);
+        // Those over the limit at once, the others when their time for the handshake is over.
+        await allClosed(sockets);
+      });
+      const [refused, broken] = [
+        await target.count(listener, 'refused_limit'),
+        await target.count(listener, 'tls_error'),
+      ];
+      // Not all but its share: on a slow machine, the first are over before the last come.
+      assert.ok(refused >= 300, `${refused}`);
+      assert.ok(broken >= strangersPerSource, `${broken}`);
+    });
+  }
+}
+
+test('a listener with as many connections as it takes refuses the next, counts it, and recovers', {
+  skip,
+}, async (t) => {
+  const target = await Target.start(t, { strangersPerSource: 1_000, pairingConnections: 30 });
+  await underAttack(t, target, async () => {
+    const sockets = openSockets(target.daemon.pairingAddress, 200, Buffer.alloc(0));
+    await allClosed(sockets);
+  });
+  assert.ok((await target.count('pairing', 'refused_limit')) >= 170);
+  await target.pair();
+});
+
+test('one device cannot take the connections of the others', async (t) => {
+  const target = await Target.start(t);
+  const enrollment = await target.pair();
+  await underAttack(t, target, async () => {
+    for (const dial of [dialNode.bind(null, enrollment.nodeAddress), dialNodeQuic.bind(null, quic)]) {
+      const held: NodeConnection[] = [];
+      for (let count = 0; count < 16; count += 1) {
+        const connection = await dial(enrollment);
+        t.after(() => connection.destroy());
+        await createClient(NodeService, connection.transport).status({});
+        held.push(connection);
+      }
+      const more = await dial(enrollment);
+      await expectCode(createClient(NodeService, more.transport).status({}), 'TOO_MANY_SESSIONS');
+      await more.closed;
+      for (const each of held) each.close();
+      await Promise.all(held.map(({ closed }) => closed));
+      // There is room again as soon as the daemon has noticed.
+      await until('room for another', () => getsIn(dial));
+    }
+  });
+
+  async function getsIn(dial: (known: PairedEnrollment) => Promise<NodeConnection>): Promise<boolean> {
+    const { transport, close } = await dial(enrollment);
+    const answered = await createClient(NodeService, transport)
+      .status({})
+      .then(
+        () => true,
+        () => false,
+      );
+    close();
+    return answered;
+  }
+});
+
+/** Bounded in frames; each connection is over long before where the daemon bounds it. */
+const most = 100_000;
+function* repeat(count: number, make: (index: number) => Buffer): Iterable<Buffer> {
+  // In pieces of about one TLS record, which is what a hostile client would do.
+  let piece: Buffer[] = [];
+  for (let index = 0; index < count; index += 1) {
+    piece.push(make(index));
+    if (piece.length < 200) continue;
+    yield Buffer.concat(piece);
+    piece = [];
+  }
+  if (piece.length > 0) yield Buffer.concat(piece);
+}
+
+const request = (index: number, block = headerBlock(), flags = endHeaders | endStream) =>
+  frame('HEADERS', { flags, stream: 2 * index + 1, body: block });
+const cancel = (index: number) =>
+  frame('RST_STREAM', { stream: 2 * index + 1, body: Buffer.from([0, 0, 0, 8]) });
+const setting = Buffer.from([0, 4, 0, 1, 0, 0]);
+
+const floods: readonly {
+  readonly what: string;
+  readonly pieces: () => Iterable<Buffer>;
+  /** Between the pieces: slow enough for nghttp2's own limits, which end the fast ones. */
+  readonly pauseMs?: number;
+  /** How the daemon counts what it did. */
+  readonly counted: readonly string[];
+  /** nghttp2 refuses each call before it has unfolded, and keeps the connection. */
+  readonly stays?: true;
+}[] = [
+  {
+    what: 'rapid resets',
+    pieces: () => repeat(most, (index) => Buffer.concat([request(index), cancel(index)])),
+    counted: ['protocol_error'],
+  },
+  {
+    what: 'SETTINGS',
+    pieces: () => repeat(most, () => frame('SETTINGS', { body: setting })),
+    counted: ['protocol_error', 'flood'],
+  },
+  {
+    what: 'SETTINGS that waits for its answers',
+    pieces: () => repeat(2_000, () => frame('SETTINGS', { body: setting })),
+    pauseMs: 20,
+    // Usually ours; on a busy machine answers pile up after all, and nghttp2 says so first.
+    counted: ['flood', 'protocol_error'],
+  },
+  {
+    what: 'PING',
+    pieces: () => repeat(most, () => frame('PING', { body: Buffer.alloc(8) })),
+    counted: ['protocol_error', 'flood'],
+  },
+  {
+    what: 'PING that waits for its answers',
+    pieces: () => repeat(2_000, () => frame('PING', { body: Buffer.alloc(8) })),
+    pauseMs: 20,
+    // Usually ours; on a busy machine answers pile up after all, and nghttp2 says so first.
+    counted: ['flood', 'protocol_error'],
+  },
+  {
+    what: 'CONTINUATION that never ends',
+    *pieces() {
+      yield request(0, headerBlock(), endStream);
+      yield* repeat(most / 10, (index) =>
+        frame('CONTINUATION', { stream: 1, body: headerBlock([[`x-${index}`, 'y'.repeat(1000)]]) }),
+      );
+    },
+    counted: ['protocol_error'],
+  },
+  {
+    what: 'headers that unfold to fifty megabytes each',
+    pieces: () => repeat(most / 100, (index) => request(index, headerBomb())),
+    counted: [],
+    stays: true,
+  },
+  {
+    what: 'more calls than find room',
+    pieces: () => repeat(most / 10, (index) => request(index, headerBlock(), endHeaders)),
+    counted: ['flood'],
+  },
+];
+
+for (const { what, pieces, pauseMs, counted, stays } of floods) {
+  test(`a flood of ${what} ${stays ? 'gets refusals' : 'ends its own connection'} and nothing else`, {
+    skip,
+  }, async (t) => {
+    const target = await Target.start(t);
+    const { node, pairing, device } = await hostileConnections(target);
+    await underAttack(t, target, async () => {
+      for (const open of [pairing, node]) {
+        const socket = await open();
+        await pour(socket, [preface, frame('SETTINGS')]);
+        await pour(socket, pieces(), pauseMs);
+        if (stays) socket.destroy();
+        await closed(socket);
+      }
+    });
+    for (const listener of ['pairing', 'node']) {
+      const counts = await Promise.all(counted.map((event) => target.count(listener, event)));
+      assert.equal(sum(counts), stays ? 0 : 1, listener);
+    }
+    // It is a connection that was closed: the device itself may come back.
+    const again = await dialNode(device.nodeAddress, device);
+    await createClient(NodeService, again.transport).status({});
+    again.close();
+  });
+}
+
+const sum = (numbers: readonly number[]) => numbers.reduce((total, each) => total + each, 0);
+
+/** Of anybody to the pairing listener, and of a paired device to the node listener. */
+async function hostileConnections(target: Target) {
+  const device = await target.pair();
+  const options = { rejectUnauthorized: false, localAddress: hostile! };
+  return {
+    device,
+    pairing: (): Promise<TLSSocket> => bareSocket(target.daemon.pairingAddress, options),
+    node: (): Promise<TLSSocket> =>
+      bareSocket(target.daemon.nodeAddress, { ...options, ...credentialOf(device) }),
+  };
+}
+
+test('a flood of QUIC Initial packets, with and without sense, is passed over', { skip }, async (t) => {
+  const target = await Target.start(t);
+  const enrollment = await target.pair();
+  const port = Number(enrollment.quicAddress!.split(':')[1]);
+  const before = await target.datagrams();
+  await underAttack(t, target, async () => {
+    const socket = createSocket('udp4');
+    await new Promise<void>((resolve) => socket.bind(0, hostile!, resolve));
+    for (let round = 0; round < 100; round += 1) {
+      for (let count = 0; count < 200; count += 1) socket.send(initial(count % 4), port, '127.0.0.1');
+      await pause(10);
+    }
+    socket.close();
+  });
+  // The kernel drops what comes faster than it is read.
+  const received = (await target.datagrams()) - before;
+  assert.ok(received > 1_000, `the operator sees ${received} datagrams`);
+});
+
+/** RFC 9000 17.2.2: a long header that looks like the start of a connection; its protected part is noise. */
+function initial(kind: number): Buffer {
+  const packet = Buffer.from(crypto.getRandomValues(new Uint8Array(1200)));
+  packet[0] = kind === 3 ? packet[0]! : 0xc0;
+  packet.writeUInt32BE(kind === 2 ? 0x0a0a0a0a : 1, 1);
+  packet[5] = 8;
+  packet[14] = 8;
+  // No token, or one that nobody gave out.
+  packet[23] = kind === 1 ? 16 : 0;
+  const length = kind === 1 ? 40 : 24;
+  packet.writeUInt16BE(0x4000 | (1200 - length - 2), length);
+  return packet;
+}

@@ -1,0 +1,259 @@
+// Chains that differ from ours in one thing, at both ends of real TLS, with certificates that have expired or are not valid
+// yet in them: OpenSSL then reports the dates alone. The leaf is always one that the registry takes.
+
+import assert from 'node:assert/strict';
+import type { AddressInfo } from 'node:net';
+import { before, describe, it, type TestContext } from 'node:test';
+import tls from 'node:tls';
+import {
+  type AuthenticatedDevice,
+  ChainJudge,
+  certificatesToPem,
+  IdentityError,
+  type IdentityErrorCode,
+  type PairedEnrollment,
+} from '@palyra/identity';
+import { type DeviceAuthenticator, dialNode, Http2Listener } from '@palyra/rpc';
+import {
+  type ChainDifference,
+  ChainMaker,
+  differences,
+} from '../../packages/identity/src/certificate/testing/mutated-chain.ts';
+import {
+  daemonId,
+  deviceId,
+  SampleAuthority,
+  trustDomain,
+} from '../../packages/identity/src/certificate/testing/sample-authority.ts';
+
+const day = 24 * 3_600_000;
+const started = Math.floor(Date.now() / 1000) * 1000;
+const life = (from: number, to: number) => ({
+  notBefore: new Date(started + from * day),
+  notAfter: new Date(started + to * day),
+});
+const [valid, expired, early] = [life(-1, 1), life(-3, -2), life(2, 3)];
+/** Of leaf and issuing CA. */
+const dates = [
+  [valid, valid],
+  [expired, valid],
+  [valid, expired],
+  [early, expired],
+] as const;
+
+let sample: SampleAuthority;
+let foreign: SampleAuthority;
+let mutations: [string, ChainDifference][];
+before(async () => {
+  sample = await SampleAuthority.create(new Date(started));
+  foreign = await SampleAuthority.create(new Date(started));
+  mutations = (await differences()).filter(([, { leaf }]) => !leaf?.keys);
+});
+
+function dated({ leaf, issuing }: ChainDifference, [leafLife, issuingLife]: (typeof dates)[number]) {
+  return { leaf: { ...leaf, life: leafLife }, issuing: { ...issuing, life: issuingLife } };
+}
+
+describe('a device', () => {
+  const enrollment = async (): Promise<PairedEnrollment> =>
+    ({
+      daemonId,
+      trustDomain,
+      trustBundle: [sample.root.der],
+      certificateChain: [(await sample.device()).der, sample.issuing.der],
+      tlsKey: sample.deviceKey.toPkcs8(),
+    }) as unknown as PairedEnrollment;
+
+  /** A server that shows these. */
+  async function impostor(t: TestContext) {
+    const server = tls.createServer({ ALPNProtocols: ['h2'], requestCert: true, rejectUnauthorized: false });
+    server.on('tlsClientError', () => {});
+    server.on('secureConnection', (socket) => socket.on('error', () => {}).resume());
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const known = await enrollment();
+    return {
+      port,
+      /** With which code the device turns away; `taken` when it does not. */
+      dial: async (chain: readonly Uint8Array[], key: string): Promise<IdentityErrorCode | 'taken'> => {
+        server.setSecureContext({ cert: certificatesToPem(chain), key });
+        try {
+          (await dialNode(`127.0.0.1:${port}`, known)).destroy();
+          return 'taken';
+        } catch (error) {
+          assert.ok(error instanceof IdentityError, String(error));
+          return error.code;
+        }
+      },
+      /** OpenSSL's last error. */
+      openssl: () =>
+        new Promise<string>((resolve, reject) => {
+          const socket = tls.connect({
+            ...{ host: '127.0.0.1', port, servername: trustDomain, rejectUnauthorized: false },
+            ca: certificatesToPem([sample.root.der]),
+          });
+          socket.once('error', reject);
+          socket.once('secureConnect', () => {
+            resolve(String(socket.authorizationError));
+            socket.destroy();
+          });
+        }),
+    };
+  }
+
+  it('speaks to its daemon, and blames a clock when dates alone are wrong', async (t) => {
+    const { dial } = await impostor(t);
+    const maker = await ChainMaker.create(sample, 'daemon');
+    const key = sample.daemonKey.toPem();
+    for (const each of dates) {
+      const isValid = each[0] === valid && each[1] === valid;
+      assert.equal(await dial(await maker.make(dated({}, each)), key), isValid ? 'taken' : 'CLOCK_SKEW');
+    }
+    const [leaf, issuing] = await maker.make({});
+    assert.equal(await dial([leaf, issuing, sample.root.der], key), 'taken');
+  });
+
+  it('blames no clock for a chain that is not ours, whatever is expired in it', async (t) => {
+    const { dial, openssl } = await impostor(t);
+    const maker = await ChainMaker.create(sample, 'daemon');
+    const key = sample.daemonKey.toPem();
+    let hidden = 0;
+    for (const [what, difference] of mutations)
+      for (const each of dates) {
+        const code = await dial(await maker.make(dated(difference, each)), key);
+        // Some are refused by TLS itself.
+        assert.match(code, /^(DAEMON_NOT_AUTHENTICATED|UNREACHABLE)$/, `${what}, ${dates.indexOf(each)}`);
+        if (each[0] !== expired || code !== 'DAEMON_NOT_AUTHENTICATED') continue;
+        if (/^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/.test(await openssl())) hidden += 1;
+      }
+    t.diagnostic(`dates hid what is wrong with ${hidden} of ${mutations.length} chains`);
+    assert.ok(hidden > 20, `dates hid what is wrong with ${hidden} chains`);
+  });
+
+  it('blames no clock for another authority, another daemon or another device', async (t) => {
+    const { dial } = await impostor(t);
+    for (const each of dates) {
+      const theirs = await (await ChainMaker.create(foreign, 'daemon')).make(dated({}, each));
+      const device = await (await ChainMaker.create(sample, 'device')).make(dated({}, each));
+      const [leaf, issuing] = await (await ChainMaker.create(sample, 'daemon')).make(dated({}, each));
+      const foreignKey = foreign.daemonKey.toPem();
+      assert.equal(await dial(theirs, foreignKey), 'DAEMON_NOT_AUTHENTICATED');
+      assert.equal(await dial([theirs[0], issuing], foreignKey), 'DAEMON_NOT_AUTHENTICATED');
+      assert.equal(await dial([theirs[0], issuing, sample.root.der], foreignKey), 'DAEMON_NOT_AUTHENTICATED');
+      assert.equal(await dial([theirs[0]], foreignKey), 'DAEMON_NOT_AUTHENTICATED');
+      assert.equal(await dial(device, sample.deviceKey.toPem()), 'DAEMON_NOT_AUTHENTICATED');
+      assert.equal(await dial([leaf], sample.daemonKey.toPem()), 'DAEMON_NOT_AUTHENTICATED');
+    }
+    const another = { daemonId: '01K8ZQ4YV3BBBBBBBBBBBBBBBB', tlsKey: sample.daemonKey.publicKey };
+    const other = await sample.authority.issueDaemon({
+      ...(another as never as { daemonId: typeof daemonId; tlsKey: Uint8Array }),
+      dnsNames: [],
+      ipAddresses: [],
+    });
+    assert.equal(
+      await dial([other.der, sample.issuing.der], sample.daemonKey.toPem()),
+      'DAEMON_NOT_AUTHENTICATED',
+    );
+  });
+});
+
+describe('the node listener', () => {
+  /** One that takes every leaf that comes to its registry. */
+  async function listen(t: TestContext) {
+    let outcome = Promise.withResolvers<string>();
+    const daemon = await sample.daemon();
+    const admitted: AuthenticatedDevice = {
+      ...{ deviceId, name: 'device', role: 'device', serial: '01', notAfterMs: started + 100 * day },
+      ...{ renewAtMs: undefined, issuerId: daemonId },
+    };
+    const authenticator: DeviceAuthenticator = {
+      admit: async () => {
+        outcome.resolve('taken');
+        return admitted;
+      },
+      authenticate: async () => admitted,
+      revocationEpoch: 0,
+      chainJudge: new ChainJudge([sample.root.der], [sample.issuing.der]),
+    };
+    const listener = await Http2Listener.listen({
+      host: '127.0.0.1',
+      port: 0,
+      credential: {
+        key: sample.daemonKey,
+        certificateChain: [daemon.der, sample.issuing.der],
+        notBefore: daemon.notBefore,
+        notAfter: daemon.notAfter,
+      },
+      devices: { trustBundle: [sample.root.der], authenticator },
+      routes: () => {},
+      clock: { now: () => new Date() },
+      limits: { strangersPerSource: 10_000 },
+      onEvent: (event) => {
+        if (event !== 'accepted') outcome.resolve(event);
+      },
+      onInternal: (error) => outcome.reject(error),
+    });
+    t.after(() => listener.close(AbortSignal.abort()));
+    return async (chain: readonly Uint8Array[], key: string): Promise<string> => {
+      outcome = Promise.withResolvers();
+      const socket = tls.connect({
+        ...{ host: '127.0.0.1', port: listener.port, ALPNProtocols: ['h2'], servername: trustDomain },
+        ...{
+          cert: certificatesToPem(chain),
+          key,
+          ca: certificatesToPem([sample.root.der]),
+          rejectUnauthorized: true,
+        },
+      });
+      socket.on('error', () => {});
+      try {
+        return await outcome.promise;
+      } finally {
+        socket.destroy();
+      }
+    };
+  }
+
+  it("leaves a device's chain whose dates alone are wrong to the registry", async (t) => {
+    const knock = await listen(t);
+    const maker = await ChainMaker.create(sample, 'device');
+    const key = sample.deviceKey.toPem();
+    for (const [leafLife] of dates) {
+      const [leaf] = await maker.make({ leaf: { life: leafLife } });
+      assert.equal(await knock([leaf, sample.issuing.der], key), 'taken');
+      assert.equal(await knock([leaf, sample.issuing.der, sample.root.der], key), 'taken');
+    }
+  });
+
+  it('lets no chain to the registry that is not ours, whatever is expired in it', async (t) => {
+    const knock = await listen(t);
+    const maker = await ChainMaker.create(sample, 'device');
+    const key = sample.deviceKey.toPem();
+    const outcomes: Record<string, number> = {};
+    for (const [what, difference] of mutations)
+      for (const each of dates) {
+        const outcome = await knock(await maker.make(dated(difference, each)), key);
+        // An issuing CA that OpenSSL finds nothing wrong with is not ours, but of our root, and the leaf is of ours.
+        const isHarmless = each[0] === valid && each[1] === valid && difference.issuing !== undefined;
+        const expected = isHarmless
+          ? /^(refused_foreign_certificate|taken)$/
+          : /^(refused_foreign_certificate|tls_error)$/;
+        assert.match(outcome, expected, `${what}, ${dates.indexOf(each)}`);
+        outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+      }
+    t.diagnostic(JSON.stringify(outcomes));
+  });
+
+  it('lets a leaf of ours in with its issuing CA alone beside it: not without, with a forged one, or with another', async (t) => {
+    const knock = await listen(t);
+    const maker = await ChainMaker.create(sample, 'device');
+    const key = sample.deviceKey.toPem();
+    for (const [leafLife, issuingLife] of dates) {
+      const [leaf] = await maker.make({ leaf: { life: leafLife } });
+      const [, forged] = await maker.make({ issuing: { life: issuingLife, subject: 'CN=other' } });
+      const chains = [[leaf], [leaf, foreign.issuing.der], [leaf, forged], [leaf, sample.root.der]];
+      for (const chain of chains) assert.equal(await knock(chain, key), 'refused_foreign_certificate');
+    }
+  });
+});

@@ -1,0 +1,52 @@
+// Calls that overlap in the worst order, held there by a gate in the daemon's cryptography.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nodeCrypto, type PairingCrypto, parsePairingCode } from '@palyra/identity';
+import { openIdentity, peerOf } from '../testing/in-process.ts';
+import { RawHandshake } from '../testing/raw-handshake.ts';
+import { makeDevice } from '../testing/sample-device.ts';
+
+/** Cryptography in which one operation waits, once, until it is let go. */
+function gated(operation: 'x25519' | 'verifyP256') {
+  const reached = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  let armed = false;
+  const crypto: PairingCrypto = {
+    ...nodeCrypto,
+    [operation]: async (...args: never[]) => {
+      if (armed) {
+        armed = false;
+        reached.resolve();
+        await gate.promise;
+      }
+      return (nodeCrypto[operation] as (...args: never[]) => unknown)(...args);
+    },
+  };
+  const arm = () => {
+    armed = true;
+  };
+  return { crypto, arm, reached: reached.promise, letGo: () => gate.resolve() };
+}
+
+for (const [call, operation] of [
+  ['Exchange', 'x25519'],
+  ['Confirm', 'verifyP256'],
+] as const) {
+  test(`the last guess is not ended by others while its ${call} is at work`, async (t) => {
+    const gate = gated(operation);
+    const identity = await openIdentity(t, { crypto: gate.crypto, limits: { guessesPerCode: 1 } });
+    const { code, pairing } = await identity.desk.mint({ kind: 'typed', address: 'localhost:1' });
+    const handshake = await RawHandshake.open(await makeDevice(), peerOf(identity), parsePairingCode(code));
+    if (call === 'Confirm') await handshake.exchange();
+    gate.arm();
+    const atWork = call === 'Confirm' ? handshake.confirm() : handshake.exchange();
+    await gate.reached;
+    // What every Open and the daemon's clockwork do.
+    await identity.responder.sweep();
+    gate.letGo();
+    await atWork;
+    if (call === 'Exchange') await handshake.confirm();
+    assert.equal((await identity.registry.pairing(pairing.id))?.state, 'pending_approval');
+  });
+}

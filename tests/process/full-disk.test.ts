@@ -1,0 +1,109 @@
+// The disk of the home is full: what must be written is refused as STORE_FULL, everything else goes on, and with space
+// again everything is as it was.
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { hasCode, parsePairingCode, requestPairing } from '@palyra/identity';
+import { fromConnectError } from '@palyra/rpc';
+import { DaemonProcess } from '../testing/daemon-process.ts';
+import { expectCode } from '../testing/expect-code.ts';
+import { HeldClock, minute } from '../testing/held-clock.ts';
+import { configure, failure, palyra } from '../testing/palyra-process.ts';
+import { TestDaemon } from '../testing/running-daemon.ts';
+import { collect, makeDevice, pair, request } from '../testing/sample-device.ts';
+import { mountSmallDisk, type SmallDisk } from '../testing/small-disk.ts';
+
+const diskBytes = 16 * 1024 * 1024;
+const full = { code: 'STORE_FULL', exitCode: 6 };
+
+/** Seen longer ago than this, a device that connects is written down as seen again. */
+const seenAgainMs = 12 * minute;
+
+test('on a full disk a running daemon refuses what it cannot store, and knows its devices', async (t) => {
+  const disk = await mountSmallDisk(t, diskBytes);
+  if (!disk) return;
+  const daemon = await TestDaemon.start(t, { home: join(disk.path, 'home') });
+  const { admin } = daemon;
+  const device = await makeDevice();
+  const paired = await pair(daemon, device);
+  const connection = await daemon.node(paired);
+  await connection.status({});
+  const asking = await makeDevice();
+  const pending = await request(daemon, asking);
+  const { code, pairingId } = await admin.mintCode({});
+
+  const error = await fill(disk, daemon, device.identity.id);
+  assert.match(error.message, /disk .* is full.* Free some space and try again/);
+  await expectCode(admin.mintCode({}), 'STORE_FULL');
+  await expectCode(admin.approvePairing({ id: pending.requestId }), 'STORE_FULL');
+  const stranger = await makeDevice();
+  await expectCode(
+    requestPairing(stranger, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress),
+    'STORE_FULL',
+  );
+  assert.deepEqual(await stranger.secrets.list('enrollments/'), []);
+  await connection.status({});
+  await (await daemon.node(paired)).status({});
+  assert.equal((await admin.getPairing({ id: pending.requestId })).state, 'pending_approval');
+  assert.ok((await admin.verifyAudit({})).ok);
+
+  await disk.free();
+  await admin.approvePairing({ id: pending.requestId });
+  await (await daemon.node(await collect(daemon, asking, pending))).status({});
+  const { guessesLeft } = await admin.getPairing({ id: pairingId });
+  assert.equal(guessesLeft, 3, 'the guess that was not stored was not answered, either');
+  assert.ok((await admin.verifyAudit({})).ok);
+});
+
+test('on a full disk a device that was not seen for a while comes in', async (t) => {
+  const disk = await mountSmallDisk(t, diskBytes);
+  if (!disk) return;
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { home: join(disk.path, 'home'), clock });
+  const device = await makeDevice({ clock });
+  const paired = await pair(daemon, device);
+  await (await daemon.node(paired)).status({});
+  clock.advance(seenAgainMs);
+  await fill(disk, daemon, device.identity.id);
+  await (await daemon.node(paired)).status({});
+});
+
+test('a daemon that starts on a full disk says so, and is the same one when there is space', async (t) => {
+  const disk = await mountSmallDisk(t, diskBytes);
+  if (!disk) return;
+  const home = join(disk.path, 'home');
+  await configure(home);
+  await disk.fill();
+  const first = await failure(palyra(['daemon'], { home }), full);
+  assert.match(first, /is full.* Free some space and try again/);
+  await disk.free();
+
+  const before = await DaemonProcess.start(t, { home });
+  const { pairingId } = await (await before.admin()).mintCode({});
+  await disk.fill();
+  const codes = await palyra(['pairing', 'list'], { home });
+  assert.equal(codes.lines[0]?.pairings.length, 1);
+  await before.stop();
+  const again = await failure(palyra(['daemon'], { home }), full);
+  assert.match(again, /is full.* Free some space and try again/);
+  await disk.free();
+
+  const after = await DaemonProcess.start(t, { home });
+  assert.equal(after.daemonId, before.daemonId);
+  assert.equal((await (await after.admin()).getPairing({ id: pairingId })).state, 'waiting');
+  assert.ok((await (await after.admin()).verifyAudit({})).ok);
+});
+
+/** Until there is no room left, not even in the registry's own log. @returns what the operator is told then. */
+async function fill(disk: SmallDisk, { admin }: TestDaemon, deviceId: string): Promise<Error> {
+  await disk.fill();
+  for (let times = 0; times < 5000; times += 1) {
+    const rename = admin.renameDevice({ id: deviceId, name: `name ${times}` });
+    const refusal = await rename.then(() => undefined, fromConnectError);
+    if (!refusal) continue;
+    assert.ok(hasCode(refusal, 'STORE_FULL'), refusal.message);
+    return refusal;
+  }
+  assert.fail('the disk never became full');
+}

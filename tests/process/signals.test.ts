@@ -1,0 +1,97 @@
+// A daemon and an agent stay up when nobody reads what they print and when their terminal is gone; a command that cannot
+// give its answer does not end as if it had.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { test } from 'node:test';
+import { createClient } from '@connectrpc/connect';
+import { FilesystemSecretStore, masterKeyFromFile } from '@palyra/identity';
+import { AdminService, dialAdmin } from '@palyra/rpc';
+import { DaemonProcess } from '../testing/daemon-process.ts';
+import { makeHome, PalyraProcess, palyra, palyraProgram } from '../testing/palyra-process.ts';
+import { TestDaemon } from '../testing/running-daemon.ts';
+import { makeDevice, pair } from '../testing/sample-device.ts';
+import { temporaryFolder } from '../testing/temporary-folder.ts';
+import { until } from '../testing/until.ts';
+
+const noFullDevice = !existsSync('/dev/full') && 'NOT TESTED: there is no /dev/full';
+
+/** As people start it, by the command and not by its script. */
+const command = join(dirname(palyraProgram), 'palyra');
+const env = { PATH: `${dirname(process.execPath)}:${process.env.PATH}` };
+
+test('a daemon outlives its output and its terminal, and keeps ignoring what was ignored at its start', {
+  skip: noFullDevice,
+}, async (t) => {
+  const home = await makeHome(t);
+  const shell = `trap '' INT; shift 2; exec ${command} "$@" >/dev/full 2>&1`;
+  const daemon = PalyraProcess.start(['daemon'], { home, env, under: ['sh', '-c', shell] });
+  t.after(async () => void (await daemon.end('SIGKILL')));
+  const socket = join(home, 'daemon', 'admin.sock');
+  const connection = await until('the daemon answers', () => dialAdmin(socket).catch(() => undefined));
+  t.after(() => connection.close());
+  const admin = createClient(AdminService, connection.transport);
+  // Each is something to print.
+  for (let index = 0; index < 3; index += 1) await admin.mintCode({});
+  for (const signal of ['SIGHUP', 'SIGINT', 'SIGHUP', 'SIGINT'] as const) {
+    daemon.send(signal);
+    const { liveCodes } = await admin.getStatus({});
+    assert.equal(liveCodes, 3, `after ${signal}`);
+  }
+  const again = await dialAdmin(socket);
+  again.close();
+  const { exitCode, signal } = await daemon.end('SIGTERM');
+  assert.deepEqual({ exitCode, signal }, { exitCode: 0, signal: null });
+});
+
+test('signals that a daemon has no use for neither end it nor open a debugger', async (t) => {
+  const daemon = await DaemonProcess.start(t, { home: await makeHome(t) });
+  const admin = await daemon.admin();
+  for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGUSR1', 'SIGPIPE'] as const) {
+    daemon.process.send(signal);
+    await admin.getStatus({});
+  }
+  // Node says there that it has a debugger.
+  assert.equal((await daemon.stop()).stderr, '');
+});
+
+test('an agent whose output nobody reads stays connected, and ends when it is told to', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const home = temporaryFolder();
+  const secrets = await FilesystemSecretStore.open({
+    path: join(home, 'device', 'secrets'),
+    masterKey: await masterKeyFromFile({ path: join(home, 'device', 'master.key') }),
+  });
+  const device = { ...(await makeDevice()), secrets };
+  await device.identity.store(secrets);
+  await pair(daemon, device);
+  await secrets.close();
+  const agent = PalyraProcess.start(['node', 'run'], { home });
+  t.after(async () => void (await agent.end('SIGKILL')));
+  await agent.line(({ event }) => event === 'connected');
+  agent.closeOutput();
+  const echo = () =>
+    daemon.admin.executeCapability({
+      deviceId: device.identity.id,
+      capability: 'echo',
+      input: new TextEncoder().encode('1'),
+    });
+  // The agent prints each call, too.
+  for (let index = 0; index < 3; index += 1)
+    assert.equal(new TextDecoder().decode((await echo()).output), '1');
+  agent.send('SIGHUP');
+  await echo();
+  const { exitCode, signal } = await agent.end('SIGTERM');
+  assert.deepEqual({ exitCode, signal }, { exitCode: 0, signal: null });
+});
+
+test('a command whose answer cannot be written does not end as if it had given it', {
+  skip: noFullDevice,
+}, async () => {
+  const under = ['sh', '-c', 'exec "$0" "$@" >/dev/full'];
+  const ended = await palyra(['completion', 'bash'], { home: temporaryFolder(), under });
+  assert.equal(ended.exitCode, 1);
+  assert.match(ended.stderr, /^error: Standard output cannot be written: .*ENOSPC.*\[FILE_FAILED\]\n$/);
+});

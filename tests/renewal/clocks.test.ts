@@ -1,0 +1,74 @@
+// When a device renews, whatever its clocks say.
+
+import assert from 'node:assert/strict';
+import test, { type TestContext } from 'node:test';
+import { renewalTime } from '@palyra/identity';
+import { RenewalSchedule } from '../../packages/agent/src/renewal-schedule.ts';
+import { HeldClock, hour, minute, second } from '../testing/held-clock.ts';
+import { TestDaemon } from '../testing/running-daemon.ts';
+import { makeDevice, pair } from '../testing/sample-device.ts';
+
+const lifeMs = 10 * minute;
+
+/** A certificate that lives ten minutes, as it arrived under a clock that is `offMs` from the daemon's. */
+async function arrived(t: TestContext, offMs: number) {
+  const clock = new HeldClock();
+  const limits = { deviceCertificateLifeMs: lifeMs };
+  const daemon = await TestDaemon.start(t, { clock, limits });
+  const paired = await pair(daemon, await makeDevice({ clock }));
+  const receivedAt = clock.now().getTime() + offMs;
+  return {
+    paired: { ...paired, receivedAt, renewAfterMs: 0 },
+    renewAfterMs: paired.renewAfterMs!,
+    receivedAt,
+  };
+}
+
+const at = (wallMs: number, monotonicMs: number) => ({ wallMs, monotonicMs });
+
+for (const [what, offMs] of [
+  ['right', 0],
+  ['behind by the life of a certificate', -lifeMs],
+  ['ahead by the life of a certificate', lifeMs],
+  ['years ahead', 100_000 * hour],
+] as const) {
+  test(`a clock that is ${what} leaves the renewal where it belongs`, async (t) => {
+    const { paired, renewAfterMs, receivedAt } = await arrived(t, offMs);
+    const own = renewalTime(paired, 1).getTime() - receivedAt;
+    assert.ok(Math.abs(own - lifeMs * (2 / 3)) < 2 * second, `${own}`);
+    const asked = renewalTime({ ...paired, renewAfterMs }, 1).getTime() - receivedAt;
+    assert.equal(asked, renewAfterMs, 'the daemon is followed');
+    const schedule = new RenewalSchedule(paired, at(receivedAt, 0), 1);
+    for (const isLate of [false, true]) {
+      const ms = own + (isLate ? second : -second);
+      assert.equal(schedule.isDue(at(receivedAt + ms, ms)), isLate);
+    }
+  });
+}
+
+test('a certificate that was on its way for long is renewed sooner', async (t) => {
+  const { paired, receivedAt } = await arrived(t, 4 * minute);
+  const ms = renewalTime(paired, 1).getTime() - receivedAt;
+  assert.ok(Math.abs(ms - 4 * minute) < 2 * second, `${ms}`);
+});
+
+test('either clock says that it is time: the machine slept, or its clock was set back', async (t) => {
+  const { paired, receivedAt } = await arrived(t, 0);
+  const make = () => new RenewalSchedule(paired, at(receivedAt, 0), 1);
+  assert.equal(make().isDue(at(receivedAt + 8 * minute, minute)), true, 'the monotonic clock stood still');
+  assert.equal(make().isDue(at(receivedAt - hour, 8 * minute)), true, 'the wall clock was set back');
+  assert.equal(make().isDue(at(receivedAt + hour, second)), false, 'two renewals are never close together');
+  const restarted = new RenewalSchedule(paired, at(receivedAt - hour, 0), 1);
+  assert.equal(restarted.isDue(at(receivedAt - hour + 7 * minute, 7 * minute)), true);
+});
+
+test('a daemon that is busy cannot keep a device away until its certificate has ended', async (t) => {
+  const { paired, receivedAt } = await arrived(t, 0);
+  const schedule = new RenewalSchedule(paired, at(receivedAt, 0), 1);
+  const now = at(receivedAt + 7 * minute, 7 * minute);
+  const retryInMs = schedule.failed(now, hour, 0);
+  assert.ok(retryInMs > 40 * second && retryInMs <= 45 * second, `${retryInMs}`);
+  assert.equal(schedule.isDue(now), false);
+  assert.equal(schedule.isDue(at(now.wallMs - hour, now.monotonicMs + retryInMs)), true);
+  assert.equal(schedule.failed(now, 10 * second, 0), 10 * second, 'it is obeyed where that does no harm');
+});

@@ -1,0 +1,438 @@
+// Possible cloning over real connections: somebody else holds the certificate that a device has replaced.
+
+import assert from 'node:assert/strict';
+import test, { type TestContext } from 'node:test';
+import { createClient } from '@connectrpc/connect';
+import {
+  MemorySecretStore,
+  type PairedEnrollment,
+  putRestored,
+  readPeerCertificate,
+  recoverCertificate,
+  renewCertificate,
+} from '@palyra/identity';
+import { dialNode, dialPairing, fromConnectError, NodeService, recoveryPeer } from '@palyra/rpc';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { runRecorded } from '../../packages/cli/src/testing/recorded-run.ts';
+import { expectCode } from '../testing/expect-code.ts';
+import { day, HeldClock, hour, minute } from '../testing/held-clock.ts';
+import { answer } from '../testing/palyra-process.ts';
+import { TestDaemon, type TestDaemonOptions } from '../testing/running-daemon.ts';
+import { makeDevice, pair, request, type SampleDevice, sameIdOtherKey } from '../testing/sample-device.ts';
+
+const quic = createQuic();
+const transports = ['http2', 'quic'] as const;
+type Transport = (typeof transports)[number];
+const limits = { cloneReportMs: 10 * minute };
+
+async function dial(daemon: TestDaemon, transport: Transport, enrollment: PairedEnrollment) {
+  const connection =
+    transport === 'http2'
+      ? await dialNode(enrollment.nodeAddress, enrollment)
+      : await dialNodeQuic(quic, enrollment);
+  daemon.closeAtEnd(connection);
+  return Object.assign(createClient(NodeService, connection.transport), { closed: connection.closed });
+}
+
+const serialOf = ({ certificateChain }: PairedEnrollment) => readPeerCertificate(certificateChain[0]!).serial;
+
+/** A device on its second certificate, and what a copy of it from before has. */
+async function copied(t: TestContext, transport: Transport, options: TestDaemonOptions = {}) {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits, ...options });
+  const device = await makeDevice({ clock });
+  const old = await pair(daemon, device);
+  const first = await dial(daemon, transport, old);
+  const renewed = await renewCertificate(device, old, (proof) => first.renew(proof));
+  const live = await dial(daemon, transport, renewed);
+  await live.status({});
+  const id = device.identity.id;
+  /** The copy tries its luck. */
+  const knock = async (code: Parameters<typeof expectCode>[1] = 'CERTIFICATE_SUPERSEDED') =>
+    expectCode((await dial(daemon, transport, old)).status({}), code);
+  const shown = async () => (await daemon.admin.getDevice({ id })).device!;
+  const reports = async () => {
+    const { entries } = await daemon.admin.listAudit({ subject: serialOf(old), limit: 100 });
+    return entries.filter(({ action }) => action === 'certificate.reused');
+  };
+  return { clock, daemon, device, id, old, renewed, live, knock, shown, reports };
+}
+
+for (const transport of transports) {
+  test(`over ${transport}, a replaced certificate that is used again is reported, once in a period`, async (t) => {
+    const { clock, daemon, id, old, live, knock, shown, reports } = await copied(t, transport);
+    await knock();
+    assert.equal((await reports()).length, 0, 'within the grace time nothing is wrong yet');
+    clock.advance(minute);
+    for (let time = 0; time < 10; time += 1) await knock();
+    const [report, ...more] = await reports();
+    assert.deepEqual(more, []);
+    const detail = { device: id, source: '127.0.0.1', sign: 'replaced_certificate' };
+    assert.deepEqual(JSON.parse(report!.detailJson), detail);
+    const told = daemon.events.filter((event) => event.type === 'clone_suspected');
+    assert.deepEqual(
+      told.map(({ serial, quarantined }) => ({ serial, quarantined })),
+      [{ serial: serialOf(old), quarantined: false }],
+    );
+    const device = await shown();
+    assert.equal(device.state, 'active');
+    assert.equal(Number(device.cloneSeenMs), clock.now().getTime());
+    const why = await daemon.admin.explain({ id });
+    assert.equal(why.decision, 'allowed');
+    assert.match(
+      why.reasons.join(' '),
+      new RegExp(`${serialOf(old)} .*from 127\\.0\\.0\\.1: .*a copy of it`),
+    );
+    // The device itself goes on.
+    await live.status({});
+    clock.advance(10 * minute);
+    await knock();
+    assert.equal((await reports()).length, 2);
+    assert.equal((await daemon.admin.releaseDevice({ id })).cloneSeenMs, 0n);
+    assert.doesNotMatch((await daemon.admin.explain({ id })).reasons.join(' '), /copy/);
+  });
+
+  test(`over ${transport}, a device in quarantine is shut out until it is released`, async (t) => {
+    const scene = await copied(t, transport, { cloning: 'quarantine' });
+    const { clock, daemon, device, id, old, renewed, live, knock, shown, reports } = scene;
+    clock.advance(minute);
+    await knock();
+    await live.closed;
+    assert.equal((await shown()).state, 'quarantined');
+    await knock('DEVICE_QUARANTINED');
+    for (const each of transports) {
+      await expectCode((await dial(daemon, each, renewed)).status({}), 'DEVICE_QUARANTINED');
+    }
+    const recovery = await dialPairing(renewed.address, renewed);
+    daemon.closeAtEnd(recovery);
+    await expectCode(recoverCertificate(device, renewed, recoveryPeer(recovery)), 'DEVICE_QUARANTINED');
+    const why = await daemon.admin.explain({ id });
+    assert.deepEqual([why.decision, why.code], ['refused', 'DEVICE_QUARANTINED']);
+    assert.match(why.reasons.join(' '), new RegExp(serialOf(old)));
+
+    assert.equal((await daemon.admin.releaseDevice({ id })).state, 'active');
+    await (await dial(daemon, transport, renewed)).status({});
+    clock.advance(10 * minute);
+    await knock();
+    assert.equal((await reports()).length, 2);
+    assert.equal((await shown()).state, 'active', 'the same certificate does not shut it out again');
+    await (await dial(daemon, transport, renewed)).status({});
+  });
+
+  test(`over ${transport}, the stream of a device ends with the quarantine as its reason`, async (t) => {
+    const { clock, daemon, live, knock, id } = await copied(t, transport, { cloning: 'quarantine' });
+    const hold = Promise.withResolvers<void>();
+    t.after(() => hold.resolve());
+    async function* sent() {
+      yield { event: { case: 'hello', value: { agentId: new Uint8Array(16) } } } as const;
+      await hold.promise;
+    }
+    const received = live.events(sent())[Symbol.asyncIterator]();
+    await received.next();
+    const call = expectCode(
+      daemon.admin.executeCapability({ deviceId: id, capability: 'echo' }),
+      'DEVICE_QUARANTINED',
+    );
+    assert.equal((await received.next()).value?.event.case, 'execute');
+    clock.advance(minute);
+    await knock();
+    await call;
+    const end = await received.next().catch((error) => error);
+    assert.equal(fromConnectError(end).code, 'DEVICE_QUARANTINED');
+    await live.closed;
+  });
+}
+
+async function recover(daemon: TestDaemon, device: SampleDevice, enrollment: PairedEnrollment) {
+  const connection = await dialPairing(enrollment.address, enrollment);
+  daemon.closeAtEnd(connection);
+  return recoverCertificate(device, enrollment, recoveryPeer(connection));
+}
+
+/** Over a channel whose TLS does not look at the real clock. */
+async function recoverWith(daemon: TestDaemon, device: SampleDevice, enrollment: PairedEnrollment) {
+  const connection = await dialPairing(daemon.pairingAddress);
+  daemon.closeAtEnd(connection);
+  return recoverCertificate(device, enrollment, recoveryPeer(connection));
+}
+
+/** What a thief has: everything, in a place of its own. */
+const copyOf = (device: SampleDevice): SampleDevice => ({ ...device, secrets: new MemorySecretStore() });
+
+const suspicions = (daemon: TestDaemon) => daemon.events.filter((event) => event.type === 'clone_suspected');
+
+test('a recovery while the certificate holds is reported, once in a period', async (t) => {
+  const { clock, daemon, device, id, renewed, shown } = await copied(t, 'http2');
+  const thief = copyOf(device);
+  let stolen = renewed;
+  for (let time = 0; time < 4; time += 1) {
+    stolen = await recover(daemon, thief, stolen);
+    await (await daemon.node(stolen)).status({});
+  }
+  assert.deepEqual(
+    suspicions(daemon).map(({ serial, quarantined, sign }) => ({ serial, quarantined, sign })),
+    [{ serial: serialOf(renewed), quarantined: false, sign: 'recovery' }],
+  );
+  const { entries } = await daemon.admin.listAudit({ subject: serialOf(renewed), limit: 100 });
+  const [report] = entries.filter(({ action }) => action === 'certificate.reused');
+  assert.deepEqual(JSON.parse(report!.detailJson), { device: id, source: '127.0.0.1', sign: 'recovery' });
+  assert.equal(Number((await shown()).cloneSeenMs), clock.now().getTime());
+  assert.match((await daemon.admin.explain({ id })).reasons.join(' '), /held, another one was asked for/);
+  clock.advance(10 * minute);
+  await recover(daemon, thief, stolen);
+  assert.equal(suspicions(daemon).length, 2);
+});
+
+test('a recovery while the certificate holds is refused where copies are shut out, and a release ends that', async (t) => {
+  const { daemon, device, id, renewed, live, shown } = await copied(t, 'http2', { cloning: 'quarantine' });
+  await expectCode(recover(daemon, copyOf(device), renewed), 'DEVICE_QUARANTINED');
+  await live.closed;
+  assert.equal((await shown()).state, 'quarantined');
+  assert.equal((await daemon.admin.getDevice({ id })).certificates.length, 2, 'nothing was issued');
+  await daemon.admin.releaseDevice({ id });
+  const recovered = await recover(daemon, device, renewed);
+  await (await daemon.node(recovered)).status({});
+});
+
+test('a thief who took over while the device slept is noticed when the device is back', async (t) => {
+  const { clock, daemon, device, renewed } = await copied(t, 'http2', { cloning: 'quarantine' });
+  clock.advance(2 * day);
+  const stolen = await recover(daemon, copyOf(device), renewed);
+  await (await daemon.node(stolen)).status({});
+  assert.deepEqual(suspicions(daemon), [], 'nobody can tell this one from the device');
+  await expectCode((await daemon.node(renewed)).status({}), 'CERTIFICATE_SUPERSEDED');
+  await expectCode(recover(daemon, device, renewed), 'DEVICE_QUARANTINED');
+  assert.equal(suspicions(daemon).length, 1);
+});
+
+const issuingEnds = {
+  'the issuing CA was replaced': async ({ daemon, clock }: Scene) => {
+    clock.advance(2 * hour);
+    await daemon.running.identity.tick();
+  },
+  'a new root was activated': async ({ daemon }: Scene) => {
+    for (const step of ['prepare', 'activate']) await daemon.admin.rotateRoot({ step, force: true });
+  },
+  'the rotation was rolled back': async ({ daemon }: Scene) => {
+    for (const step of ['prepare', 'activate', 'rollback'])
+      await daemon.admin.rotateRoot({ step, force: true });
+  },
+};
+interface Scene {
+  readonly daemon: TestDaemon;
+  readonly clock: HeldClock;
+}
+
+for (const [what, replaceIssuing] of Object.entries(issuingEnds)) {
+  test(`a recovery while the certificate holds is noticed after ${what}`, async (t) => {
+    const clock = new HeldClock();
+    const daemon = await TestDaemon.start(t, { clock, limits, cloning: 'quarantine' });
+    clock.advance(60 * day - hour);
+    const device = await makeDevice({ clock });
+    const paired = await pair(daemon, device);
+    await (await daemon.node(paired)).status({});
+    const { identity } = daemon.running;
+    const before = (await identity.registry.authorities()).length;
+    await replaceIssuing({ daemon, clock });
+    assert.ok((await identity.registry.authorities()).length > before);
+    assert.equal((await daemon.admin.explain({ id: device.identity.id })).decision, 'allowed');
+    await expectCode(recoverWith(daemon, copyOf(device), paired), 'DEVICE_QUARANTINED');
+    assert.deepEqual(
+      suspicions(daemon).map(({ sign }) => sign),
+      ['recovery'],
+    );
+  });
+}
+
+test('a recovery because the root behind the certificate was retired is no alarm', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits, cloning: 'quarantine' });
+  const device = await makeDevice({ clock });
+  const paired = await pair(daemon, device);
+  await (await daemon.node(paired)).status({});
+  for (const step of ['prepare', 'activate', 'finish']) await daemon.admin.rotateRoot({ step, force: true });
+  await recoverWith(daemon, device, paired);
+  assert.deepEqual(suspicions(daemon), []);
+});
+
+test('a recovery that is refused is no alarm, and what the operator is asked says that the certificate holds', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits: { ...limits, recoveryOfflineMs: 0 } });
+  const device = await makeDevice({ clock });
+  const paired = await pair(daemon, device);
+  await (await daemon.node(paired)).status({});
+  const { id } = device.identity;
+  const marked = async () => (await daemon.admin.getDevice({ id })).device!.cloneSeenMs > 0n;
+  await expectCode(recover(daemon, device, paired), 'RECOVERY_NEEDS_APPROVAL');
+  assert.deepEqual(
+    daemon.events.flatMap((event) => (event.type === 'recovery_asked' ? event.possibleCopy : [])),
+    [true],
+  );
+  assert.equal(await marked(), false);
+  assert.match((await daemon.admin.explain({ id })).reasons.join(' '), /MAY HAVE BEEN COPIED/);
+  await daemon.admin.releaseDevice({ id });
+  await recover(daemon, device, paired);
+  assert.deepEqual(suspicions(daemon), [], 'the operator has allowed it');
+});
+
+test('a recovery that comes too soon is no alarm', async (t) => {
+  const { daemon, device, renewed, live } = await copied(t, 'http2');
+  for (let count = 2; count < 20; count += 1)
+    await renewCertificate(device, renewed, (proof) => live.renew(proof));
+  await expectCode(recover(daemon, device, renewed), 'TOO_MANY_REQUESTS');
+  assert.deepEqual(suspicions(daemon), []);
+});
+
+test('a recovery that has a reason is no alarm', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits, cloning: 'quarantine' });
+  const device = await makeDevice({ clock });
+  let paired = await pair(daemon, device);
+  await (await daemon.node(paired)).status({});
+  clock.advance(25 * hour);
+  // Its answer is lost: the old one has ended, and the device asks again.
+  await recover(daemon, device, paired);
+  paired = await recover(daemon, device, paired);
+  // Before its first use.
+  await recover(daemon, device, paired);
+  await (await daemon.node(paired)).status({});
+  clock.advance(-2 * hour);
+  // The daemon's clock was set back: its certificate does not hold yet.
+  await recover(daemon, device, paired);
+  assert.deepEqual(suspicions(daemon), []);
+});
+
+test('a recovery that a restore explains is no alarm, and one after the device was seen again is', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits });
+  const device = await makeDevice({ clock });
+  const old = await pair(daemon, device);
+  await (await daemon.node(old)).status({});
+  const madeAtMs = clock.now().getTime();
+  clock.advance(hour);
+  const { registry } = daemon.running.identity;
+  await registry.transact((tx) => putRestored(tx, { madeAtMs, atMs: clock.now().getTime() }));
+  // As of a device that comes with a certificate from between.
+  await recover(daemon, device, old);
+  assert.deepEqual(suspicions(daemon), []);
+  clock.advance(hour);
+  await (await daemon.node(old)).status({});
+  await recover(daemon, device, old);
+  assert.equal(suspicions(daemon).length, 1);
+});
+
+test('many replaced certificates of one device are one report, and none once they have ended', async (t) => {
+  const { clock, daemon, device, old, renewed } = await copied(t, 'http2');
+  const replaced = [old];
+  let newest = renewed;
+  for (let count = 0; count < 10; count += 1) {
+    replaced.push(newest);
+    const node = await daemon.node(newest);
+    newest = await renewCertificate(device, newest, (proof) => node.renew(proof));
+    await (await daemon.node(newest)).status({});
+  }
+  const useAll = async () => {
+    for (const each of replaced)
+      await expectCode((await daemon.node(each)).status({}), 'CERTIFICATE_SUPERSEDED');
+  };
+  const rows = async () => {
+    const { entries } = await daemon.admin.listAudit({ limit: 1000 });
+    return entries.filter(({ action }) => action === 'certificate.reused').length;
+  };
+  clock.advance(minute);
+  await useAll();
+  assert.deepEqual([suspicions(daemon).length, await rows()], [1, 1]);
+  clock.advance(10 * minute);
+  await useAll();
+  assert.deepEqual([suspicions(daemon).length, await rows()], [2, 2]);
+  clock.advance(7 * day);
+  await useAll();
+  assert.deepEqual([suspicions(daemon).length, await rows()], [2, 2]);
+});
+
+test('a device that may have been copied asks to recover: that is said loudly, and so is what a release does', async (t) => {
+  const { clock, daemon, device, id, renewed, knock } = await copied(t, 'http2');
+  clock.advance(minute);
+  await knock();
+  await daemon.admin.revokeCertificate({ serial: serialOf(renewed), reason: 'copied' });
+  await expectCode(recover(daemon, device, renewed), 'RECOVERY_NEEDS_APPROVAL');
+  assert.deepEqual(
+    daemon.events.flatMap((event) => (event.type === 'recovery_asked' ? event.possibleCopy : [])),
+    [true],
+  );
+  const { home } = daemon;
+  const inWords = async (...args: string[]) =>
+    (await runRecorded({ args: [...args, '--home', home] })).stdout.replaceAll(/\s+/g, ' ');
+  assert.match(await inWords('devices', 'show', id), /MAY HAVE BEEN COPIED/);
+  assert.match(await inWords('why', id), /MAY HAVE BEEN COPIED/);
+  assert.match(await inWords('devices', 'release', id), /warning of a copy is taken off.*is let in, once/);
+  assert.match(await inWords('devices', 'release', id), /waited for nothing/);
+});
+
+test('a device that lost the answer to its renewal uses its old certificate without an alarm', async (t) => {
+  const clock = new HeldClock();
+  const daemon = await TestDaemon.start(t, { clock, limits, cloning: 'quarantine' });
+  const device = await makeDevice({ clock });
+  const old = await pair(daemon, device);
+  const node = await daemon.node(old);
+  await renewCertificate(device, old, (proof) => node.renew(proof));
+  clock.advance(60 * minute);
+  await (await daemon.node(old)).status({});
+  assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.cloneSeenMs, 0n);
+});
+
+test('a report is made once over a restart, too', async (t) => {
+  const { clock, daemon, knock, reports, old, id } = await copied(t, 'http2');
+  clock.advance(minute);
+  await knock();
+  assert.equal((await reports()).length, 1);
+  await daemon.stop();
+  const again = await TestDaemon.start(t, { clock, limits, home: daemon.home });
+  await expectCode((await again.node(old)).status({}), 'CERTIFICATE_SUPERSEDED');
+  const { entries } = await again.admin.listAudit({ subject: serialOf(old), limit: 100 });
+  assert.equal(entries.filter(({ action }) => action === 'certificate.reused').length, 1);
+  assert.notEqual((await again.admin.getDevice({ id })).device?.cloneSeenMs, 0n);
+});
+
+test('in quarantine nothing else lets a device in, and the operator can end it for good', async (t) => {
+  const { clock, daemon, device, id, knock, renewed } = await copied(t, 'http2', { cloning: 'quarantine' });
+  const again = await request(daemon, device);
+  const other = await makeDevice({ identity: await sameIdOtherKey(device.identity), clock });
+  const otherKey = await request(daemon, other);
+  clock.advance(minute);
+  await knock();
+  await expectCode(daemon.admin.approvePairing({ id: again.requestId }), 'DEVICE_QUARANTINED');
+  await expectCode(
+    daemon.admin.approvePairing({ id: otherKey.requestId, replaceIdentityKey: true }),
+    'DEVICE_QUARANTINED',
+  );
+  await daemon.admin.revokeDevice({ id, reason: 'copied' });
+  await expectCode((await daemon.node(renewed)).status({}), 'DEVICE_REVOKED');
+  await expectCode(daemon.admin.releaseDevice({ id }), 'DEVICE_REVOKED');
+});
+
+test('the operator sees a possible copy in the terminal, and ends the quarantine there', async (t) => {
+  const { clock, daemon, id, knock, live, old } = await copied(t, 'http2', { cloning: 'quarantine' });
+  clock.advance(minute);
+  await knock();
+  await live.closed;
+  const { home } = daemon;
+  const inWords = async (...args: string[]) =>
+    (await runRecorded({ args: [...args, '--home', home] })).stdout;
+  assert.match(await inWords('devices', 'list'), /quarantined, copied\?/);
+  assert.match(await inWords('devices', 'show', id), /possible copy +a certificate .* was used again/);
+  const why = await answer(['why', id], { home });
+  assert.equal(why.code, 'DEVICE_QUARANTINED');
+  const replaced = await answer(['why', serialOf(old)], { home });
+  assert.match(String(replaced.reasons), /used again/);
+  const released = await answer(['devices', 'release', id.slice(-8)], { home });
+  assert.deepEqual([released.state, released.clone_seen_at], ['active', null]);
+  assert.deepEqual(released.released, { quarantine: true, warning: true, recovery: false });
+  assert.doesNotMatch(await inWords('devices', 'list'), /copied/);
+});
+
+test('only a device that is known can be released', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  await expectCode(daemon.admin.releaseDevice({ id: '01K8ZQ4YV3M6X9T2B7C5D1E0FG' }), 'DEVICE_NOT_FOUND');
+  await expectCode(daemon.admin.releaseDevice({ id: 'laptop' }), 'DEVICE_ID_INVALID');
+});

@@ -1,0 +1,60 @@
+// What the documents say about the repository, where a program can tell: dependencies, links, commands.
+
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const read = (path: string) => readFileSync(join(repository, path), 'utf8');
+const packages = ['package.json', ...globSync('packages/*/package.json', { cwd: repository })].map((path) =>
+  JSON.parse(read(path)),
+);
+const foreign = (kind: 'dependencies' | 'devDependencies') =>
+  new Set(
+    packages
+      .flatMap((each) =>
+        Object.keys({ ...each[kind], ...(kind === 'dependencies' && each.optionalDependencies) }),
+      )
+      .filter((name) => !name.startsWith('@palyra/'))
+      .sort(),
+  );
+
+test('every dependency has its reason in docs/decisions/0001-dependencies.md, and nothing else has', () => {
+  const table = read('docs/decisions/0001-dependencies.md');
+  const listed = [...table.matchAll(/^\| `([^`]+)` +\|/gm)].map(([, name]) => name!).sort();
+  assert.deepEqual(listed, [...foreign('dependencies').union(foreign('devDependencies'))].sort());
+});
+
+test('README.md lists every dependency of run time, and nothing else', () => {
+  const section = read('README.md').split('\n## Dependencies\n')[1]?.split('\n## ')[0] ?? '';
+  const listed = [...section.matchAll(/^\| `([^`]+)` +\|/gm)].map(([, name]) => name!).sort();
+  assert.deepEqual(listed, [...foreign('dependencies')]);
+});
+
+test('every link between the documents leads somewhere', () => {
+  const pages = ['README.md', 'SECURITY.md', ...globSync('docs/{*,decisions/*}.md', { cwd: repository })];
+  let links = 0;
+  for (const page of pages) {
+    for (const [, target] of read(page).matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
+      if (/^https?:/.test(target!)) continue;
+      links += 1;
+      assert.ok(existsSync(join(repository, dirname(page), target!)), `${page} links to ${target}`);
+    }
+  }
+  assert.ok(links > 10);
+});
+
+test('docs/embedding.md says which Node each package takes, as its package.json does', () => {
+  const page = read('docs/embedding.md');
+  for (const { name, engines } of packages.slice(1)) {
+    const [, said] = new RegExp(`^\\| \`${name}\` +\\| \`([^\`]+)\``, 'm').exec(page) ?? assert.fail(name);
+    assert.equal(said!.replaceAll('\\|', '|'), engines.node, name);
+  }
+});
+
+test('README.md says how long examples/own-service.ts is', () => {
+  const lines = read('examples/own-service.ts').trimEnd().split('\n').length;
+  assert.ok(read('README.md').includes(`both sides in ${lines} lines`), String(lines));
+});

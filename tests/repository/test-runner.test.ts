@@ -1,0 +1,123 @@
+// The runner of `npm test`, on files that behave as badly as they can (tests/testing/bad-files): each is one failed test,
+// and the run goes on.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { before, test } from 'node:test';
+import { livingOf } from '../../scripts/test/processes.ts';
+import { type RunOptions, runTests } from '../../scripts/test/run.ts';
+import { until } from '../testing/until.ts';
+
+const linuxOnly = process.platform !== 'linux' && 'NOT TESTED: only Linux tells what left its process group';
+const seconds = 1000;
+
+async function runBad(files: readonly string[], options: Partial<RunOptions> = {}) {
+  const output = new PassThrough();
+  const said = text(output);
+  const isGood = await runTests(
+    files.map((file) => join(import.meta.dirname, '../testing/bad-files', `${file}.ts`)),
+    {
+      // A file starts slowly beside so many; what it does not say after that, it never says.
+      bounds: { testMs: 5 * seconds, idleMs: 60 * seconds, fileMs: 120 * seconds },
+      concurrency: files.length,
+      nodeOptions: [],
+      env: {},
+      looksAround: false,
+      output,
+      stop: new AbortController().signal,
+      ...options,
+    },
+  );
+  output.end();
+  return { isGood, said: await said };
+}
+
+/** What is said of each, and no more than that. */
+const verdicts: Readonly<Record<string, RegExp>> = {
+  hangs: /nothing ended for 5 s, while this was running: "a test that hangs for ever"/,
+  spins: /nothing ended for 5 s, while this was running: "a test that spins for ever"/,
+  'stubborn-child': /nothing ended for 5 s, while this was running: "a test whose child ignores SIGTERM"/,
+  crashes: /ended by SIGABRT, while this was running: "a test in which the process crashes"/,
+  exits: /the file ended, while this was running: "a test that ends the process as if all were well"/,
+  'does-not-load': /the file ended with exit code 1/,
+  'leaves-folder': /it left files: \S+\/left-\w{6}$/m,
+  ...(linuxOnly
+    ? {}
+    : { 'leaves-processes': /it left processes: \d+ sleep 1001; \d+ sleep 1002; \d+ sleep 1003$/m }),
+};
+const bad = Object.keys(verdicts);
+let all: Awaited<ReturnType<typeof runBad>>;
+
+before(async () => {
+  all = await runBad([...bad, 'passes']);
+});
+
+for (const [file, verdict] of Object.entries(verdicts)) {
+  test(`a file that does this is one failed test: ${file}`, () => {
+    const list = all.said.slice(all.said.indexOf('failing tests:'));
+    const told = list.split(/^✖ /m).filter((each) => each.split('\n')[0]!.endsWith(`/${file}.ts`));
+    assert.equal(told.length, 1, all.said);
+    assert.match(told[0]!, verdict);
+  });
+}
+
+test('a file that does not end after its tests is one failed test', async () => {
+  const bounds = { testMs: 60 * seconds, idleMs: 5 * seconds, fileMs: 120 * seconds };
+  const { isGood, said } = await runBad(['stays-open'], { bounds });
+  assert.equal(isGood, false);
+  assert.match(said, /the file did not end, and no test ran for 5 s/);
+  assert.match(said, /ℹ tests 2\n[\s\S]*ℹ pass 1\nℹ fail 1\n/);
+});
+
+test('a file that takes too long in all is one failed test', async () => {
+  const bounds = { testMs: 60 * seconds, idleMs: 60 * seconds, fileMs: 2 * seconds };
+  const { said } = await runBad(['hangs'], { bounds });
+  assert.match(said, /the file took longer than 2 s/);
+  assert.match(said, /ℹ fail 1\n/);
+});
+
+test('the run goes on after each of them, and ends with the totals as node:test prints them', () => {
+  assert.equal(all.isGood, false);
+  assert.match(all.said, /✔ a test that passes/);
+  assert.match(all.said, /﹣ a test that is skipped .*# why not/);
+  const totals = all.said.split('\n').slice(-9, -1);
+  const count = (what: string) => Number(totals.find((each) => each.startsWith(`ℹ ${what} `))?.split(' ')[2]);
+  assert.equal(count('fail'), bad.length, totals.join('\n'));
+  assert.equal(count('skipped'), 1);
+  assert.equal(count('tests'), count('pass') + count('fail') + count('skipped'));
+});
+
+test('nothing of them is left: no process and no folder', { skip: linuxOnly }, () => {
+  const [folder] = /\S+(?=\/\d+\/left-)/.exec(all.said)!;
+  assert.ok(!existsSync(folder));
+  assert.ok(!existsSync(join('/dev/shm', folder.slice(folder.lastIndexOf('/')))));
+  // All that came of this process is known by its session or parent; of those nothing but itself may be left.
+  const living = livingOf({ marker: process.env.PALYRA_TEST_FILE ?? 'none', leader: process.pid });
+  assert.deepEqual(
+    living.filter(({ command }) => /sleep|trap|bad-files/.test(command)),
+    [],
+  );
+});
+
+test('a run that is ended early ends its files with everything they started', {
+  skip: linuxOnly,
+}, async () => {
+  const stop = new AbortController();
+  const run = runBad(['spins', 'stubborn-child', 'hangs'], {
+    concurrency: 2,
+    stop: stop.signal,
+    bounds: { testMs: 60 * seconds, idleMs: 60 * seconds, fileMs: 60 * seconds },
+  });
+  const ours = { marker: process.env.PALYRA_TEST_FILE ?? 'none', leader: process.pid };
+  const isBegun = () => livingOf(ours).some(({ command }) => command.startsWith('sleep 1000'));
+  await until('the child of the test that spins', isBegun);
+  stop.abort();
+  const { isGood, said } = await run;
+  assert.equal(isGood, false);
+  assert.match(said, /the run was ended, while this was running: "a test that spins for ever"/);
+  assert.match(said, /it was ended before 1 files/);
+  assert.ok(!isBegun());
+});

@@ -1,0 +1,58 @@
+// Where the sources may touch TLS. Whoever dials from elsewhere takes Node's defaults, and those come from the environment.
+
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+const repository = join(import.meta.dirname, '../..');
+const isTest = (path: string) => /\.test\.ts$|(?:^|\/)testing\/|^tests\/|^bench\//.test(path);
+const sources = globSync('{packages,scripts,examples,tests,bench}/**/*.{ts,tsx}', {
+  cwd: repository,
+  exclude: (path) => /node_modules|(?:^|\/)(?:dist|gen)$/.test(path),
+}).map((path) => ({ path, text: readFileSync(join(repository, path), 'utf8') }));
+const product = sources.filter(({ path }) => !isTest(path));
+
+const placesOf = (pattern: RegExp, among = product) =>
+  among
+    .filter(({ text }) => pattern.test(text))
+    .map(({ path }) => path)
+    .sort();
+
+test('one file dials TLS, and one more calls a webhook', () => {
+  assert.ok(product.length > 200, 'the sources were found');
+  assert.deepEqual(placesOf(/\btls\.connect\b|\bcreateSecureContext\b/), [
+    'packages/rpc/src/http2/dial-tls.ts',
+  ]);
+  // It looks at one that is connected to nobody.
+  assert.deepEqual(placesOf(/new (?:tls\.)?TLSSocket\b/), [
+    'packages/rpc/src/connections/live-connections.ts',
+  ]);
+  assert.deepEqual(placesOf(/from '(?:node:)?https'|\bhttps\.(?:request|get)\b/), [
+    'packages/daemon/src/notices/webhook.ts',
+  ]);
+  // The page asks the server that it came from; there it is the browser that dials.
+  assert.deepEqual(placesOf(/\bfetch\(|\bundici\b|new WebSocket\b/), ['packages/console/web/session.ts']);
+  // Each on a socket that it was given.
+  for (const path of placesOf(/\bhttp2\.connect\(/)) {
+    const { text } = product.find((each) => each.path === path)!;
+    for (const [call] of text.matchAll(/http2\.connect\([^;]*;/g))
+      assert.match(call, /createConnection: \(\) => socket/, path);
+  }
+});
+
+test('what checks a certificate is written out wherever it is dialled or listened, and switched off in two places', () => {
+  assert.deepEqual(placesOf(/rejectUnauthorized: true/), ['packages/daemon/src/notices/webhook.ts']);
+  // Both judge the chain themselves, whatever it is.
+  assert.deepEqual(placesOf(/rejectUnauthorized: false/), [
+    'packages/rpc/src/http2/dial-tls.ts',
+    'packages/rpc/src/http2/listener.ts',
+  ]);
+  assert.deepEqual(placesOf(/rejectUnauthorized(?!: (?:true|false))/), []);
+  assert.deepEqual(placesOf(/NODE_TLS_REJECT_UNAUTHORIZED/), ['packages/daemon/src/notices/webhook.ts']);
+});
+
+test('nobody calls what keeps the whole chain of a peer in memory for ever', () => {
+  const leaking = /\.get(?:Peer)?X509Certificate\(/;
+  assert.deepEqual(placesOf(leaking, sources), []);
+});
