@@ -3,15 +3,10 @@
 import { generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { startDaemon } from '@palyra/daemon';
-import {
-  DeviceIdentity,
-  MemorySecretStore,
-  nodeCrypto,
-  type PairedEnrollment,
-  readPeerCertificate,
-  recoverCertificate,
-  systemClock,
-} from '@palyra/identity';
+import { MemorySecretStore } from '@palyra/identity';
+import { readPeerCertificate } from '@palyra/identity/certificate';
+import { DeviceIdentity, type PairedEnrollment, recoverCertificate } from '@palyra/identity/device';
+import { nodeCrypto, systemClock } from '@palyra/identity/values';
 
 export interface FleetMember {
   /** The record of its secret store. */

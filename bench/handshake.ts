@@ -1,7 +1,7 @@
 // handshake.*: what the node listener adds to a mutual TLS handshake.
 
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
-import { certificatesToPem, TlsKey } from '@palyra/identity';
+import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
 import type { Figures, Progress } from './measure.ts';
 import { type Load, ServerProcess } from './server-process.ts';
 

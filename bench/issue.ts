@@ -8,10 +8,9 @@ import {
   LocalSigner,
   makeIssuing,
   makeRoot,
-  makeUlid,
-  systemClock,
   TlsKey,
-} from '@palyra/identity';
+} from '@palyra/identity/certificate';
+import { makeUlid, systemClock } from '@palyra/identity/values';
 import * as x509 from '@peculiar/x509';
 import { type Figures, interleave, median, type Progress, ratio } from './measure.ts';
 

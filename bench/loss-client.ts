@@ -1,7 +1,7 @@
 // The process of loss.ts that calls, in a network namespace of its own.
 
 import { createClient } from '@connectrpc/connect';
-import type { PairedEnrollment } from '@palyra/identity';
+import type { PairedEnrollment } from '@palyra/identity/device';
 import { dialNode, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 

@@ -1,18 +1,16 @@
 // A full pairing in one process: the operator, the device and the daemon, without a network in between.
 
+import { type IdentityManager, MemorySecretStore } from '@palyra/identity';
 import {
   awaitPairing,
   DeviceIdentity,
-  type IdentityManager,
-  MemorySecretStore,
-  nodeCrypto,
   type PairedEnrollment,
   type PairingDevice,
   type PairingPeer,
-  parsePairingCode,
   requestPairing,
-  systemClock,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
+import { nodeCrypto, systemClock } from '@palyra/identity/values';
 
 const address = '127.0.0.1:7443';
 

@@ -3,17 +3,16 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createClient } from '@connectrpc/connect';
+import { MemorySecretStore } from '@palyra/identity';
+import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
   DeviceIdentity,
-  MemorySecretStore,
-  nodeCrypto,
   type PairedEnrollment,
-  type RenewalReply,
-  readPeerCertificate,
   renewalTime,
   renewCertificate,
-  systemClock,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import type { RenewalReply } from '@palyra/identity/pairing';
+import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import { dialNode, NodeService } from '@palyra/rpc';
 import type { FleetMember, FleetQuestion } from './fleet-server.ts';
 import { type Figures, type Progress, quantile } from './measure.ts';

@@ -1,7 +1,7 @@
 // rpc.*: what the checks of every call cost.
 
 import http2 from 'node:http2';
-import { certificatesToPem, TlsKey } from '@palyra/identity';
+import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
 import type { Figures, Progress } from './measure.ts';
 import { ServerProcess } from './server-process.ts';
 

@@ -7,13 +7,10 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import tls from 'node:tls';
 import { type ConnectRouter, createContextValues } from '@connectrpc/connect';
-import {
-  certificatesToPem,
-  IdentityManager,
-  MemorySecretStore,
-  type PairedEnrollment,
-  systemClock,
-} from '@palyra/identity';
+import { IdentityManager, MemorySecretStore } from '@palyra/identity';
+import { certificatesToPem } from '@palyra/identity/certificate';
+import type { PairedEnrollment } from '@palyra/identity/device';
+import { systemClock } from '@palyra/identity/values';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { defaultHttp2Limits, Http2Listener, NodeService, serveHttp2 } from '@palyra/rpc';
 import { newDevice, pair } from './pair.ts';

@@ -1,6 +1,6 @@
 // A registry that keeps the time it works.
 
-import type { Registry } from '@palyra/identity';
+import type { Registry } from '@palyra/identity/registry';
 
 export interface TimedRegistry {
   readonly registry: Registry;

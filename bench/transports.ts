@@ -4,7 +4,8 @@
 import http2 from 'node:http2';
 import consumers from 'node:stream/consumers';
 import { createClient } from '@connectrpc/connect';
-import { certificatesToPem, type PairedEnrollment, TlsKey } from '@palyra/identity';
+import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
+import type { PairedEnrollment } from '@palyra/identity/device';
 import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
 import {
   createQuic,

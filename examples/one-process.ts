@@ -1,19 +1,17 @@
 // A daemon and a device pair in one process: no sockets, no files. What a test of your own program needs.
 // Run it: node examples/one-process.ts
 
+import { hasCode, IdentityManager, MemorySecretStore } from '@palyra/identity';
 import {
   awaitPairing,
   DeviceIdentity,
-  hasCode,
-  IdentityManager,
-  MemorySecretStore,
   nodeCrypto,
   type PairingPeer,
   parsePairingCode,
   readPeerCertificate,
   requestPairing,
   systemClock,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 
 // The daemon: its keys in one store, what it knows about devices in a registry. The first open makes its CA.

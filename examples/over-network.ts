@@ -14,7 +14,7 @@ import {
   parsePairingCode,
   requestPairing,
   systemClock,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
 import { dialPairing, NodeService, pairingPeer, reachNode } from '@palyra/rpc';
 
 // Port 0 takes a free one; a real daemon leaves `config` out and has 7443 and 7444.

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@connectrpc/connect';
 import { callingDevice, type OwnService, startDaemon } from '@palyra/daemon';
-import * as palyra from '@palyra/identity';
+import * as palyra from '@palyra/identity/device';
 import { dialPairing, fromConnectError, pairingPeer, reachNode } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { HelloService } from './gen/hello/v1/hello_pb.js';

@@ -71,7 +71,7 @@ function stage(folder: string): void {
   const { exports } = description;
   for (const [name, file] of typeof exports === 'object' ? Object.entries<string>(exports) : [])
     if (!existsSync(join(to, file.replace(/\.ts$/, '.js')))) delete exports[name];
-  const text = JSON.stringify(description, null, 2).replaceAll(/(\.\/src\/[\w-]+)\.ts"/g, '$1.js"');
+  const text = JSON.stringify(description, null, 2).replaceAll(/(\.\/src\/[\w/-]+)\.ts"/g, '$1.js"');
   writeFileSync(join(to, 'package.json'), `${text}\n`);
 }
 

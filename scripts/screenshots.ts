@@ -4,7 +4,9 @@
 import { mkdir } from 'node:fs/promises';
 import process from 'node:process';
 import type { TestContext } from 'node:test';
-import { DeviceIdentity, nodeCrypto, parsePairingCode, requestPairing, systemClock } from '@palyra/identity';
+import { DeviceIdentity, requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
+import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import type { Page } from 'playwright-core';
 import { openBrowser } from '../tests/testing/console-browser.ts';
 import { TestDaemon } from '../tests/testing/running-daemon.ts';

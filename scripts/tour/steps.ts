@@ -6,16 +6,14 @@ import { join } from 'node:path';
 import process from 'node:process';
 import type tls from 'node:tls';
 import { createClient } from '@connectrpc/connect';
+import { certificatesToPem, readPeerCertificate } from '@palyra/identity/certificate';
 import {
-  certificatesToPem,
   DeviceIdentity,
   loadEnrollments,
-  nodeCrypto,
   type PairedEnrollment,
-  readPeerCertificate,
   renewCertificate,
-  systemClock,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import { dialNode, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { bareSocket, credentialOf } from '../../tests/testing/bare-tls.ts';

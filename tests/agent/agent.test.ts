@@ -5,14 +5,9 @@ import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AgentState, builtInCapabilities, type Capability, quicFirst, runAgent } from '@palyra/agent';
-import {
-  IdentityError,
-  MemorySecretStore,
-  type PairedEnrollment,
-  readPeerCertificate,
-  recoverCertificate,
-  renewCertificate,
-} from '@palyra/identity';
+import { IdentityError, MemorySecretStore } from '@palyra/identity';
+import { readPeerCertificate } from '@palyra/identity/certificate';
+import { type PairedEnrollment, recoverCertificate, renewCertificate } from '@palyra/identity/device';
 import { dialNode, dialPairing, type NodeConnection, recoveryPeer } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from '../testing/expect-code.ts';

@@ -11,7 +11,7 @@ import {
   type PairedEnrollment,
   recoverCertificate,
   renewCertificate,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
 import { NodeService, reachNode, reachPairing, recoveryPeer } from '@palyra/rpc';
 import { expectCode } from '../testing/expect-code.ts';
 import { freePort } from '../testing/free-port.ts';

@@ -3,15 +3,9 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import {
-  type AuthorityKeys,
-  IdentityError,
-  IdentityManager,
-  MemorySecretStore,
-  type Registry,
-  type RegistryTransaction,
-  SecretStoreKeys,
-} from '@palyra/identity';
+import { IdentityError, IdentityManager, MemorySecretStore } from '@palyra/identity';
+import { type AuthorityKeys, SecretStoreKeys } from '@palyra/identity/keys';
+import type { Registry, RegistryTransaction } from '@palyra/identity/registry';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { day, HeldClock, second } from '../testing/held-clock.ts';
 

@@ -5,12 +5,9 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
-import {
-  certificatesToPem,
-  type IdentityErrorCode,
-  type PairedEnrollment,
-  renewCertificate,
-} from '@palyra/identity';
+import type { IdentityErrorCode } from '@palyra/identity';
+import { certificatesToPem } from '@palyra/identity/certificate';
+import { type PairedEnrollment, renewCertificate } from '@palyra/identity/device';
 import {
   AdminService,
   type DaemonEvent,

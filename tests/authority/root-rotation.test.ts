@@ -3,13 +3,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes, X509Certificate } from 'node:crypto';
 import test from 'node:test';
-import {
-  IdentityManager,
-  MemorySecretStore,
-  type PairedEnrollment,
-  type Registry,
-  renewCertificate,
-} from '@palyra/identity';
+import { IdentityManager, MemorySecretStore } from '@palyra/identity';
+import { type PairedEnrollment, renewCertificate } from '@palyra/identity/device';
+import type { Registry } from '@palyra/identity/registry';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { collectRevocationLists } from '@palyra/rpc';
 import { expectCode } from '../testing/expect-code.ts';

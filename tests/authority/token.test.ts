@@ -5,18 +5,16 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { FilesystemSecretStore, masterKeyFromFile } from '@palyra/identity';
+import { certificatesToPem, readPeerCertificate } from '@palyra/identity/certificate';
 import {
   awaitPairing,
-  certificatesToPem,
-  FilesystemSecretStore,
-  masterKeyFromFile,
   type PairedEnrollment,
   type PendingEnrollment,
-  parsePairingCode,
-  readPeerCertificate,
   renewCertificate,
   requestPairing,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { fromConnectError } from '@palyra/rpc';
 import { missingForTokens, SoftToken } from '../../packages/signer-pkcs11/src/testing/soft-token.ts';
 import { missingCompiler, TroubledModule } from '../../packages/signer-pkcs11/src/testing/troubled-module.ts';

@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import type { DescService } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
-import { systemClock } from '@palyra/identity';
+import { systemClock } from '@palyra/identity/values';
 import {
   AdminService,
   access,

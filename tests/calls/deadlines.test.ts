@@ -13,7 +13,8 @@ import {
   type StreamRequest,
   type Transport,
 } from '@connectrpc/connect';
-import { awaitPairing, certificatesToPem, type PairedEnrollment } from '@palyra/identity';
+import { certificatesToPem } from '@palyra/identity/certificate';
+import { awaitPairing, type PairedEnrollment } from '@palyra/identity/device';
 import { DeviceEventSchema, dialPairing, NodeService, PairingService, pairingPeer } from '@palyra/rpc';
 import { createQuic } from '@palyra/transport-quic';
 import { encodeFrame, FrameParser } from '../../packages/transport-quic/src/rpc/frame.ts';

@@ -4,7 +4,9 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { createClient } from '@connectrpc/connect';
-import type { Actor, DeviceId, IdentityErrorCode, IdentityManager } from '@palyra/identity';
+import type { IdentityErrorCode, IdentityManager } from '@palyra/identity';
+import type { Actor } from '@palyra/identity/registry';
+import type { DeviceId } from '@palyra/identity/values';
 import { AdminService, access, dialNode } from '@palyra/rpc';
 import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';

@@ -14,7 +14,8 @@ import {
   type Interceptor,
 } from '@connectrpc/connect';
 import { callingDevice, type OwnService, startDaemon } from '@palyra/daemon';
-import { hasCode, IdentityError, type PairedEnrollment } from '@palyra/identity';
+import { hasCode, IdentityError } from '@palyra/identity';
+import type { PairedEnrollment } from '@palyra/identity/device';
 import {
   dialAdmin,
   dialNode,

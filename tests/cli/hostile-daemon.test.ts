@@ -16,7 +16,8 @@ import {
 } from '@bufbuild/protobuf';
 import { Code, ConnectError, type ConnectRouter } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
-import { IdentityError, storeEnrollment } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { storeEnrollment } from '@palyra/identity/device';
 import { AdminService, NodeService, PairingService, toConnectError } from '@palyra/rpc';
 import type { Command } from 'commander';
 import { openDeviceStore } from '../../packages/cli/src/device-store.ts';

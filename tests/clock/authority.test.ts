@@ -3,14 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import {
-  type IdentityError,
-  IdentityManager,
-  MemorySecretStore,
-  readAuthorityCertificate,
-  steadyAfterMs,
-  verifyAudit,
-} from '@palyra/identity';
+import { type IdentityError, IdentityManager, MemorySecretStore, verifyAudit } from '@palyra/identity';
+import { readAuthorityCertificate } from '@palyra/identity/certificate';
+import { steadyAfterMs } from '@palyra/identity/values';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock, hour, minute, second } from '../testing/held-clock.ts';

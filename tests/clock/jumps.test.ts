@@ -2,15 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import {
-  awaitPairing,
-  type IdentityManager,
-  type IdentityManagerOptions,
-  parsePairingCode,
-  readPeerCertificate,
-  recoverCertificate,
-  requestPairing,
-} from '@palyra/identity';
+import type { IdentityManager, IdentityManagerOptions } from '@palyra/identity';
+import { readPeerCertificate } from '@palyra/identity/certificate';
+import { awaitPairing, recoverCertificate, requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { afterRefusal } from '../../packages/agent/src/agent.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock, minute } from '../testing/held-clock.ts';

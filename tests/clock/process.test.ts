@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { before, type TestContext, test } from 'node:test';
 import { examineHome } from '@palyra/daemon';
-import { parsePairingCode, requestPairing } from '@palyra/identity';
+import { requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { fileScope } from '../testing/file-scope.ts';

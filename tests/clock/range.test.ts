@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DeviceIdentity, IdentityManager, MemorySecretStore, nodeCrypto } from '@palyra/identity';
+import { IdentityManager, MemorySecretStore } from '@palyra/identity';
+import { DeviceIdentity } from '@palyra/identity/device';
+import { nodeCrypto } from '@palyra/identity/values';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { parseConfig } from '../../packages/daemon/src/config.ts';
 import { expectCode } from '../testing/expect-code.ts';

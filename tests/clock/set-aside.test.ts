@@ -2,15 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import {
-  type AuthorityRecord,
-  IdentityManager,
-  MemorySecretStore,
-  SecretStoreKeys,
-  type SetAsideCost,
-  setAsideMisdated,
-  verifyAudit,
-} from '@palyra/identity';
+import { IdentityManager, MemorySecretStore, verifyAudit } from '@palyra/identity';
+import { SecretStoreKeys } from '@palyra/identity/keys';
+import { type AuthorityRecord, type SetAsideCost, setAsideMisdated } from '@palyra/identity/registry';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { retireRootsAgain } from '../../packages/identity/src/authority/root-rotation.ts';
 import { expectCode } from '../testing/expect-code.ts';

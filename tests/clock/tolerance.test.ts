@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { clockToleranceMs } from '@palyra/identity';
+import { clockToleranceMs } from '@palyra/identity/values';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { day, HeldClock, second } from '../testing/held-clock.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';

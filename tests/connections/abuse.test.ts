@@ -7,7 +7,7 @@ import net from 'node:net';
 import test from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { createClient } from '@connectrpc/connect';
-import type { PairedEnrollment } from '@palyra/identity';
+import type { PairedEnrollment } from '@palyra/identity/device';
 import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
 import { dialNodeQuic } from '@palyra/transport-quic';
 import { pause, quic, strangersPerSource, Target, underAttack } from '../testing/attacked-daemon.ts';

@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
+import type { IdentityErrorCode } from '@palyra/identity';
 import {
   certificatesToPem,
   daemonSpiffeId,
   deviceSpiffeId,
-  type IdentityErrorCode,
   readPeerCertificate,
-} from '@palyra/identity';
+} from '@palyra/identity/certificate';
 import { type BareConnection, type Credential, connectNode, credentialOf } from '../testing/bare-tls.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock, hour, minute } from '../testing/held-clock.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { before, describe, it, type TestContext } from 'node:test';
 import tls from 'node:tls';
-import { certificatesToPem, LocalSigner } from '@palyra/identity';
+import { certificatesToPem, LocalSigner } from '@palyra/identity/certificate';
 import { keysOf } from '../../packages/identity/src/certificate/testing/mutated-chain.ts';
 import { x509 } from '../../packages/identity/src/certificate/testing/peculiar.ts';
 import { SampleAuthority } from '../../packages/identity/src/certificate/testing/sample-authority.ts';

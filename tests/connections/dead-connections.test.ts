@@ -12,10 +12,10 @@ import { createClient } from '@connectrpc/connect';
 import {
   awaitPairing,
   type PairedEnrollment,
-  parsePairingCode,
   recoverCertificate,
   requestPairing,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { dialNode, dialPairing, NodeService, PairingService, pairingPeer, recoveryPeer } from '@palyra/rpc';
 import { bareSocket } from '../testing/bare-tls.ts';
 import { begun, closed, connected } from '../testing/endings.ts';

@@ -15,9 +15,9 @@ import {
   LocalSigner,
   makeIssuing,
   makeRoot,
-  nodeCrypto,
   TlsKey,
-} from '@palyra/identity';
+} from '@palyra/identity/certificate';
+import { nodeCrypto } from '@palyra/identity/values';
 import type { Credential } from '../testing/bare-tls.ts';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { freePort } from '../testing/free-port.ts';

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { type Capability, runAgent } from '@palyra/agent';
-import { awaitPairing } from '@palyra/identity';
+import { awaitPairing } from '@palyra/identity/device';
 import { dialNode, dialPairing } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from '../testing/expect-code.ts';

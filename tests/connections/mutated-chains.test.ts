@@ -5,14 +5,9 @@ import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { before, describe, it, type TestContext } from 'node:test';
 import tls from 'node:tls';
-import {
-  type AuthenticatedDevice,
-  ChainJudge,
-  certificatesToPem,
-  IdentityError,
-  type IdentityErrorCode,
-  type PairedEnrollment,
-} from '@palyra/identity';
+import { type AuthenticatedDevice, IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { ChainJudge, certificatesToPem } from '@palyra/identity/certificate';
+import type { PairedEnrollment } from '@palyra/identity/device';
 import { type DeviceAuthenticator, dialNode, Http2Listener } from '@palyra/rpc';
 import {
   type ChainDifference,

@@ -5,13 +5,10 @@ import { EventEmitter, once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createClient } from '@connectrpc/connect';
-import {
-  awaitPairing,
-  type IdentityManager,
-  parsePairingCode,
-  requestPairing,
-  systemClock,
-} from '@palyra/identity';
+import type { IdentityManager } from '@palyra/identity';
+import { awaitPairing, requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
+import { systemClock } from '@palyra/identity/values';
 import {
   type DeviceAuthenticator,
   dialNode,

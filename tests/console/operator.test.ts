@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createClient } from '@connectrpc/connect';
-import { parsePairingCode, recoverCertificate, requestPairing } from '@palyra/identity';
+import { recoverCertificate, requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { AdminService, dialNode, dialPairing, recoveryPeer } from '@palyra/rpc';
 import { go, shareBrowser, startConsole } from '../testing/console-browser.ts';
 import { approve } from '../testing/console-presses.ts';

@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { DeviceIdentity, nodeCrypto } from '@palyra/identity';
+import { DeviceIdentity } from '@palyra/identity/device';
+import { nodeCrypto } from '@palyra/identity/values';
 import type { Locator, Page } from 'playwright-core';
 import { go, shareBrowser, startConsole } from '../testing/console-browser.ts';
 import { aim, approve, clickTwice } from '../testing/console-presses.ts';

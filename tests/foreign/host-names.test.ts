@@ -10,13 +10,13 @@ import tls from 'node:tls';
 import { promisify } from 'node:util';
 import { writeCredentialFiles } from '@palyra/agent';
 import { backupHome, restoreHome } from '@palyra/daemon';
+import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
   type PairedEnrollment,
   type PairingDevice,
-  readPeerCertificate,
   recoverCertificate,
   renewCertificate,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
 
 import { chromium } from 'playwright-core';
 import { expectCode } from '../testing/expect-code.ts';

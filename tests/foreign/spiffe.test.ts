@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { backupHome, restoreHome } from '@palyra/daemon';
-import { certificatesToPem, spiffeBundle } from '@palyra/identity';
+import { certificatesToPem, spiffeBundle } from '@palyra/identity/certificate';
 import { x509 } from '../../packages/identity/src/certificate/testing/peculiar.ts';
 import { freePort } from '../testing/free-port.ts';
 import { buildGo, runGo, skipGo } from '../testing/go-program.ts';

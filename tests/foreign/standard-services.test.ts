@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { createClient } from '@connectrpc/connect';
-import { certificatesToPem, type PairedEnrollment } from '@palyra/identity';
+import { certificatesToPem } from '@palyra/identity/certificate';
+import type { PairedEnrollment } from '@palyra/identity/device';
 import { AdminService, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import {

@@ -7,16 +7,16 @@ import { chmod, cp, readdir, readFile, rename, rm, stat, writeFile } from 'node:
 import { join } from 'node:path';
 import test from 'node:test';
 import { backupHome, examineHome, rekeySecrets, restoreHome } from '@palyra/daemon';
+import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
   awaitPairing,
   type PairedEnrollment,
-  parsePairingCode,
-  putRestored,
-  readPeerCertificate,
   recoverCertificate,
   renewCertificate,
   requestPairing,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
+import { putRestored } from '@palyra/identity/registry';
 import { collectRevocationLists, dialPairing, recoveryPeer } from '@palyra/rpc';
 import { expectCode } from '../testing/expect-code.ts';
 import { freePort } from '../testing/free-port.ts';

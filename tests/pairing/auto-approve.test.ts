@@ -3,15 +3,15 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { createClient } from '@connectrpc/connect';
+import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
   type PairedEnrollment,
   type PendingEnrollment,
-  parsePairingCode,
-  readPeerCertificate,
   recoverCertificate,
   renewCertificate,
   requestPairing,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { AdminService, dialNode, dialPairing, recoveryPeer } from '@palyra/rpc';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { expectCode } from '../testing/expect-code.ts';

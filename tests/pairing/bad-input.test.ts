@@ -3,15 +3,10 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
-import {
-  type DeviceKind,
-  nodeCrypto,
-  type PairingCode,
-  type PairingPeer,
-  parsePairingCode,
-  requestPairing,
-  type Ulid,
-} from '@palyra/identity';
+import { type PairingPeer, requestPairing } from '@palyra/identity/device';
+import { type PairingCode, parsePairingCode } from '@palyra/identity/pairing';
+import type { DeviceKind } from '@palyra/identity/registry';
+import { nodeCrypto, type Ulid } from '@palyra/identity/values';
 import { lvCat } from '../../packages/identity/src/lv.ts';
 import { encodeDaemonHello } from '../../packages/identity/src/pairing/hello.ts';
 import { scalarMultVfyVectors } from '../../packages/identity/src/pairing/testing/cpace-vectors.ts';

@@ -3,14 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  nodeCrypto,
-  type PairingCode,
-  parsePairingCode,
-  requestPairing,
-  TlsKey,
-  type Ulid,
-} from '@palyra/identity';
+import { TlsKey } from '@palyra/identity/certificate';
+import { requestPairing } from '@palyra/identity/device';
+import { type PairingCode, parsePairingCode } from '@palyra/identity/pairing';
+import { nodeCrypto, type Ulid } from '@palyra/identity/values';
 import { makeShare, scalarMultVfy } from '../../packages/identity/src/pairing/cpace.ts';
 import type { ExchangeReply, OpenReply } from '../../packages/identity/src/pairing/daemon.ts';
 import { encodeDaemonHello, encodeDeviceHello } from '../../packages/identity/src/pairing/hello.ts';

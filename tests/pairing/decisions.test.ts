@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { awaitPairing, loadEnrollments } from '@palyra/identity';
+import { awaitPairing, loadEnrollments } from '@palyra/identity/device';
 import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { collect, makeDevice, pair, request, sameIdOtherKey } from '../testing/sample-device.ts';

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type PairingPeer, parsePairingCode, requestPairing } from '@palyra/identity';
+import { type PairingPeer, requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { expectCode } from '../testing/expect-code.ts';
 import { HeldClock, minute } from '../testing/held-clock.ts';
 import { RawHandshake } from '../testing/raw-handshake.ts';

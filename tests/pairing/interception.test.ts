@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
-import { type PairingPeer, parsePairingCode, requestPairing } from '@palyra/identity';
+import { type PairingPeer, requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { dialNode, dialPairing, pairingPeer } from '@palyra/rpc';
 import { credentialOf } from '../testing/bare-tls.ts';
 import { expectCode } from '../testing/expect-code.ts';

@@ -2,17 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  type DeviceId,
-  DeviceIdentity,
-  makeUlid,
-  nodeCrypto,
-  type PairingCode,
-  parsePairingCode,
-  readPeerCertificate,
-  systemClock,
-  TlsKey,
-} from '@palyra/identity';
+import { readPeerCertificate, TlsKey } from '@palyra/identity/certificate';
+import { DeviceIdentity } from '@palyra/identity/device';
+import { type PairingCode, parsePairingCode } from '@palyra/identity/pairing';
+import { type DeviceId, makeUlid, nodeCrypto, systemClock } from '@palyra/identity/values';
 import { dialPairing, recoveryPeer } from '@palyra/rpc';
 import { encodeDeviceHello } from '../../packages/identity/src/pairing/hello.ts';
 import { recoveryInput, renewalInput } from '../../packages/identity/src/renewal/proof.ts';

@@ -5,14 +5,9 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import { test } from 'node:test';
 import { create, toBinary } from '@bufbuild/protobuf';
-import {
-  awaitPairing,
-  type IdentityError,
-  loadEnrollments,
-  type PairingPeer,
-  parsePairingCode,
-  requestPairing,
-} from '@palyra/identity';
+import type { IdentityError } from '@palyra/identity';
+import { awaitPairing, loadEnrollments, type PairingPeer, requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { PairingService } from '@palyra/rpc';
 import { bareSocket } from '../testing/bare-tls.ts';
 import { expectCode } from '../testing/expect-code.ts';

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nodeCrypto, type PairingCrypto, parsePairingCode } from '@palyra/identity';
+import { parsePairingCode } from '@palyra/identity/pairing';
+import { nodeCrypto, type PairingCrypto } from '@palyra/identity/values';
 import { openIdentity, peerOf } from '../testing/in-process.ts';
 import { RawHandshake } from '../testing/raw-handshake.ts';
 import { makeDevice } from '../testing/sample-device.ts';

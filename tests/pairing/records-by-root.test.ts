@@ -5,7 +5,7 @@ import { hash, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { isOfSameDaemon, loadEnrollments, storeEnrollment } from '@palyra/identity';
+import { isOfSameDaemon, loadEnrollments, storeEnrollment } from '@palyra/identity/device';
 import { openDeviceStore } from '../../packages/cli/src/device-store.ts';
 import { resolveHome } from '../../packages/cli/src/home.ts';
 import type { Invocation } from '../../packages/cli/src/invocation.ts';

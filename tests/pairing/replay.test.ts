@@ -2,16 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  DeviceIdentity,
-  nodeCrypto,
-  type PairingCode,
-  type PairingPeer,
-  parsePairingCode,
-  requestPairing,
-  systemClock,
-  TlsKey,
-} from '@palyra/identity';
+import { TlsKey } from '@palyra/identity/certificate';
+import { DeviceIdentity, type PairingPeer, requestPairing } from '@palyra/identity/device';
+import { type PairingCode, parsePairingCode } from '@palyra/identity/pairing';
+import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import {
   awaitProofInput,
   identitySignatureInput,

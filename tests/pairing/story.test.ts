@@ -2,13 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  awaitPairing,
-  loadEnrollments,
-  parsePairingCode,
-  readPeerCertificate,
-  requestPairing,
-} from '@palyra/identity';
+import { readPeerCertificate } from '@palyra/identity/certificate';
+import { awaitPairing, loadEnrollments, requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { expectCode } from '../testing/expect-code.ts';
 import { HeldClock } from '../testing/held-clock.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';

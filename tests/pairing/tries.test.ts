@@ -2,13 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import {
-  type PairingCode,
-  type PairingPeer,
-  parsePairingCode,
-  requestPairing,
-  type SecretStore,
-} from '@palyra/identity';
+import type { SecretStore } from '@palyra/identity';
+import { type PairingPeer, requestPairing } from '@palyra/identity/device';
+import { type PairingCode, parsePairingCode } from '@palyra/identity/pairing';
 import { codeMustHaveTries, takeTry } from '../../packages/identity/src/pairing/code-tries.ts';
 import { openSecrets } from '../testing/device-home.ts';
 import { expectCode } from '../testing/expect-code.ts';

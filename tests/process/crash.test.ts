@@ -5,18 +5,18 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
   awaitPairing,
   type Enrollment,
   loadEnrollments,
   type PairedEnrollment,
   type PairingPeer,
-  type PairingState,
   type PendingEnrollment,
-  parsePairingCode,
-  readPeerCertificate,
   requestPairing,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
+import type { PairingState } from '@palyra/identity/registry';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { freePort } from '../testing/free-port.ts';

@@ -4,7 +4,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { hasCode, parsePairingCode, requestPairing } from '@palyra/identity';
+import { hasCode } from '@palyra/identity';
+import { requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { fromConnectError } from '@palyra/rpc';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { expectCode } from '../testing/expect-code.ts';

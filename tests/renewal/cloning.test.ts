@@ -3,14 +3,10 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { createClient } from '@connectrpc/connect';
-import {
-  MemorySecretStore,
-  type PairedEnrollment,
-  putRestored,
-  readPeerCertificate,
-  recoverCertificate,
-  renewCertificate,
-} from '@palyra/identity';
+import { MemorySecretStore } from '@palyra/identity';
+import { readPeerCertificate } from '@palyra/identity/certificate';
+import { type PairedEnrollment, recoverCertificate, renewCertificate } from '@palyra/identity/device';
+import { putRestored } from '@palyra/identity/registry';
 import { dialNode, dialPairing, fromConnectError, NodeService, recoveryPeer } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { runRecorded } from '../../packages/cli/src/testing/recorded-run.ts';

@@ -22,7 +22,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { before, type TestContext, test } from 'node:test';
 import { type CredentialFilesState, CredentialKeeper, writeCredentialFiles } from '@palyra/agent';
-import { type PairedEnrollment, renewCertificate } from '@palyra/identity';
+import { type PairedEnrollment, renewCertificate } from '@palyra/identity/device';
 import { fileScope } from '../testing/file-scope.ts';
 import { gone } from '../testing/gone.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';

@@ -3,19 +3,19 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test from 'node:test';
+import { FilesystemSecretStore } from '@palyra/identity';
+import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
-  FilesystemSecretStore,
-  type KeyProof,
   loadEnrollments,
-  masterKeyFromText,
   type PairedEnrollment,
   type RenewingDevice,
-  readPeerCertificate,
   recoverCertificate,
   renewalTime,
   renewCertificate,
   storeEnrollment,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { masterKeyFromText } from '@palyra/identity/keys';
+import type { KeyProof } from '@palyra/identity/pairing';
 import { dialPairing, recoveryPeer } from '@palyra/rpc';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock, hour, minute, second } from '../testing/held-clock.ts';

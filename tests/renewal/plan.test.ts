@@ -2,16 +2,15 @@
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
+import { IdentityManager, MemorySecretStore } from '@palyra/identity';
+import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
   awaitPairing,
-  IdentityManager,
-  MemorySecretStore,
   type PairedEnrollment,
-  parsePairingCode,
-  readPeerCertificate,
   renewCertificate,
   requestPairing,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { HeldClock, hour, second } from '../testing/held-clock.ts';
 import { peerOf } from '../testing/in-process.ts';

@@ -2,17 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import {
-  awaitPairing,
-  type DeviceId,
-  makeUlid,
-  nodeCrypto,
-  type PairingCrypto,
-  parsePairingCode,
-  type Registry,
-  requestPairing,
-  TlsKey,
-} from '@palyra/identity';
+import { TlsKey } from '@palyra/identity/certificate';
+import { awaitPairing, requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
+import type { Registry } from '@palyra/identity/registry';
+import { type DeviceId, makeUlid, nodeCrypto, type PairingCrypto } from '@palyra/identity/values';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { recoveryInput } from '../../packages/identity/src/renewal/proof.ts';
 import { openIdentity, peerOf } from '../testing/in-process.ts';

@@ -6,19 +6,13 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import test, { type TestContext } from 'node:test';
-import {
-  type AuthorityKeys,
-  awaitPairing,
-  IdentityError,
-  type IdentityManager,
-  type ListOfAuthority,
-  MemorySecretStore,
-  parsePairingCode,
-  readPeerCertificate,
-  requestPairing,
-  SecretStoreKeys,
-  type Ulid,
-} from '@palyra/identity';
+import { IdentityError, type IdentityManager, MemorySecretStore } from '@palyra/identity';
+import { readPeerCertificate } from '@palyra/identity/certificate';
+import { awaitPairing, requestPairing } from '@palyra/identity/device';
+import { type AuthorityKeys, SecretStoreKeys } from '@palyra/identity/keys';
+import { parsePairingCode } from '@palyra/identity/pairing';
+import type { ListOfAuthority } from '@palyra/identity/registry';
+import type { Ulid } from '@palyra/identity/values';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { seedRevocations } from '@palyra/registry-sql/suite';
 import { collectRevocationLists } from '@palyra/rpc';

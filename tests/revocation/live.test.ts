@@ -6,12 +6,9 @@ import test, { type TestContext } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
 import { QuicRuntime } from '@palyra/daemon';
-import {
-  type IdentityErrorCode,
-  type PairedEnrollment,
-  type RegistryEvent,
-  renewCertificate,
-} from '@palyra/identity';
+import type { IdentityErrorCode } from '@palyra/identity';
+import { type PairedEnrollment, renewCertificate } from '@palyra/identity/device';
+import type { RegistryEvent } from '@palyra/identity/registry';
 import {
   type DaemonEvent,
   DeviceEventSchema,

@@ -6,14 +6,14 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test, { type TestContext } from 'node:test';
 import { backupHome, restoreHome } from '@palyra/daemon';
+import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
   type PairedEnrollment,
-  parsePairingCode,
-  readPeerCertificate,
   recoverCertificate,
   renewCertificate,
   requestPairing,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { expectCode } from '../testing/expect-code.ts';
 import { freePort } from '../testing/free-port.ts';
 import { HeldClock, minute } from '../testing/held-clock.ts';

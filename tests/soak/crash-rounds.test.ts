@@ -10,19 +10,17 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { backupHome, restoreHome } from '@palyra/daemon';
+import { FilesystemSecretStore, masterKeyFromFile } from '@palyra/identity';
 import {
   awaitPairing,
   DeviceIdentity,
-  FilesystemSecretStore,
   loadEnrollments,
-  masterKeyFromFile,
-  nodeCrypto,
   type PairedEnrollment,
-  parsePairingCode,
   renewCertificate,
   requestPairing,
-  systemClock,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
+import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import { fromConnectError } from '@palyra/rpc';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { openSecrets } from '../testing/device-home.ts';

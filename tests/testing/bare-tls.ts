@@ -4,7 +4,9 @@ import http2 from 'node:http2';
 import tls from 'node:tls';
 import { type Client, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { certificatesToPem, type PairedEnrollment, parseEndpoint, TlsKey } from '@palyra/identity';
+import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
+import type { PairedEnrollment } from '@palyra/identity/device';
+import { parseEndpoint } from '@palyra/identity/values';
 import { NodeService } from '@palyra/rpc';
 import type { TestDaemon } from './running-daemon.ts';
 

@@ -3,7 +3,8 @@
 
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ChainJudge, IdentityError, TlsKey } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { ChainJudge, TlsKey } from '@palyra/identity/certificate';
 import { Http2Listener } from '@palyra/rpc';
 
 export interface ChainListenerInput {

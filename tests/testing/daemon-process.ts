@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type Client, createClient } from '@connectrpc/connect';
-import type { PairedEnrollment, PairingPeer, PendingEnrollment } from '@palyra/identity';
+import type { PairedEnrollment, PairingPeer, PendingEnrollment } from '@palyra/identity/device';
 import { AdminService, dialAdmin, dialNode, dialPairing, NodeService, pairingPeer } from '@palyra/rpc';
 import { type Ended, type Line, type PalyraOptions, PalyraProcess, type Scope } from './palyra-process.ts';
 

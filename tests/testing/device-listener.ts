@@ -4,13 +4,10 @@ import { EventEmitter, once } from 'node:events';
 import type { TestContext } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import type { ConnectRouter } from '@connectrpc/connect';
-import {
-  awaitPairing,
-  certificatesToPem,
-  parsePairingCode,
-  requestPairing,
-  systemClock,
-} from '@palyra/identity';
+import { certificatesToPem } from '@palyra/identity/certificate';
+import { awaitPairing, requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
+import { systemClock } from '@palyra/identity/values';
 import {
   type DeviceAuthenticator,
   type Http2Limits,

@@ -3,7 +3,8 @@
 
 import { text } from 'node:stream/consumers';
 import { createClient } from '@connectrpc/connect';
-import { IdentityError, type PairedEnrollment } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import type { PairedEnrollment } from '@palyra/identity/device';
 import { dialNode, dialPairing, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { post } from '../../packages/daemon/src/notices/webhook.ts';

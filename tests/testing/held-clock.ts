@@ -1,6 +1,6 @@
 // A clock that stands still until a test moves it.
 
-import type { RunningClock } from '@palyra/identity';
+import type { RunningClock } from '@palyra/identity/values';
 
 export class HeldClock implements RunningClock {
   #ms: number;

@@ -3,7 +3,7 @@
 
 import { text } from 'node:stream/consumers';
 import { createClient } from '@connectrpc/connect';
-import type { PairedEnrollment } from '@palyra/identity';
+import type { PairedEnrollment } from '@palyra/identity/device';
 import { dialNode, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 

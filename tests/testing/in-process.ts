@@ -1,14 +1,9 @@
 // Both sides of a pairing in one process, without sockets: for faults that the network cannot be made to have on cue.
 
 import type { TestContext } from 'node:test';
-import {
-  IdentityManager,
-  type IdentityManagerOptions,
-  MemorySecretStore,
-  nodeCrypto,
-  type PairingPeer,
-  type RecoveryPeer,
-} from '@palyra/identity';
+import { IdentityManager, type IdentityManagerOptions, MemorySecretStore } from '@palyra/identity';
+import type { PairingPeer, RecoveryPeer } from '@palyra/identity/device';
+import { nodeCrypto } from '@palyra/identity/values';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 
 export async function openIdentity(

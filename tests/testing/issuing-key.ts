@@ -2,17 +2,9 @@
 
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import {
-  CertificateAuthority,
-  certificatesToPem,
-  type DeviceId,
-  FilesystemSecretStore,
-  LocalSigner,
-  masterKeyFromFile,
-  nodeCrypto,
-  systemClock,
-  TlsKey,
-} from '@palyra/identity';
+import { FilesystemSecretStore, masterKeyFromFile } from '@palyra/identity';
+import { CertificateAuthority, certificatesToPem, LocalSigner, TlsKey } from '@palyra/identity/certificate';
+import { type DeviceId, nodeCrypto, systemClock } from '@palyra/identity/values';
 import { x509 } from '../../packages/identity/src/certificate/testing/peculiar.ts';
 import type { Credential } from './bare-tls.ts';
 import { TestDaemon } from './running-daemon.ts';

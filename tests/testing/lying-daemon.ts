@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import type { ServiceImpl } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
-import { certificatesToPem, LocalSigner, makeRoot, nodeCrypto, systemClock } from '@palyra/identity';
+import { certificatesToPem, LocalSigner, makeRoot } from '@palyra/identity/certificate';
+import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import { PairingService } from '@palyra/rpc';
 import type { Credential } from './bare-tls.ts';
 

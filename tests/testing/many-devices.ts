@@ -1,6 +1,7 @@
 // Devices straight into the registry of a running daemon: what a list shows does not need them to have paired.
 
-import { type Device, type DeviceId, makeUlid } from '@palyra/identity';
+import type { Device } from '@palyra/identity/registry';
+import { type DeviceId, makeUlid } from '@palyra/identity/values';
 import type { TestDaemon } from './running-daemon.ts';
 
 /** `device 00001` and so on, in the order of their ids. */

@@ -3,15 +3,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import tls from 'node:tls';
 import { createClient } from '@connectrpc/connect';
-import {
-  awaitPairing,
-  certificatesToPem,
-  IdentityManager,
-  MemorySecretStore,
-  type PairedEnrollment,
-  parsePairingCode,
-  requestPairing,
-} from '@palyra/identity';
+import { IdentityManager, MemorySecretStore } from '@palyra/identity';
+import { certificatesToPem } from '@palyra/identity/certificate';
+import { awaitPairing, type PairedEnrollment, requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { dialNode, dialPairing, NodeService, pairingPeer } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';

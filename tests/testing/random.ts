@@ -1,6 +1,6 @@
 // All chance in the simulated year comes from here, so that a seed reproduces it.
 
-import { nodeCrypto, type PairingCrypto } from '@palyra/identity';
+import { nodeCrypto, type PairingCrypto } from '@palyra/identity/values';
 
 export class Random {
   #state: number;

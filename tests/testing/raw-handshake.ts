@@ -1,7 +1,10 @@
 // The device's side of a handshake taken apart, so that a test can send any of its messages wrong, twice or too early.
 // What is sent by default is what a good device sends.
 
-import { nodeCrypto, type PairingCode, type PairingPeer, TlsKey } from '@palyra/identity';
+import { TlsKey } from '@palyra/identity/certificate';
+import type { PairingPeer } from '@palyra/identity/device';
+import type { PairingCode } from '@palyra/identity/pairing';
+import { nodeCrypto } from '@palyra/identity/values';
 import { makeShare, scalarMultVfy } from '../../packages/identity/src/pairing/cpace.ts';
 import type { ConfirmReply, ExchangeReply, OpenReply } from '../../packages/identity/src/pairing/daemon.ts';
 import { encodeDeviceHello } from '../../packages/identity/src/pairing/hello.ts';

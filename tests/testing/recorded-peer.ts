@@ -4,7 +4,7 @@
 import http2 from 'node:http2';
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { findTrailerError } from '@connectrpc/connect/protocol-grpc';
-import type { PairingPeer } from '@palyra/identity';
+import type { PairingPeer } from '@palyra/identity/device';
 import { exportChannelBinding, fromConnectError, PairingService } from '@palyra/rpc';
 import { bareSocket } from './bare-tls.ts';
 import { frame, type RawAnswer, rawCall } from './raw-call.ts';

@@ -1,16 +1,15 @@
 // A registry in which everything has happened once: for tests of what later looks at it.
 
+import { IdentityManager, MemorySecretStore } from '@palyra/identity';
+import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
   awaitPairing,
-  IdentityManager,
-  MemorySecretStore,
   type PairedEnrollment,
-  parsePairingCode,
-  readPeerCertificate,
   recoverCertificate,
   renewCertificate,
   requestPairing,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { expectCode } from './expect-code.ts';
 import { day, HeldClock } from './held-clock.ts';

@@ -5,15 +5,10 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Client, createClient } from '@connectrpc/connect';
 import { type DaemonConfigInput, type OwnService, type RunningDaemon, startDaemon } from '@palyra/daemon';
-import {
-  IdentityError,
-  type PairedEnrollment,
-  type PairingPeer,
-  type PairingState,
-  type PendingEnrollment,
-  type RegistryEvent,
-  type RunningClock,
-} from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import type { PairedEnrollment, PairingPeer, PendingEnrollment } from '@palyra/identity/device';
+import type { PairingState, RegistryEvent } from '@palyra/identity/registry';
+import type { RunningClock } from '@palyra/identity/values';
 import { AdminService, dialAdmin, dialNode, dialPairing, NodeService, pairingPeer } from '@palyra/rpc';
 import { temporaryFolder } from './temporary-folder.ts';
 import { within } from './until.ts';

@@ -1,19 +1,17 @@
 // A device whose secrets live in memory, and a whole pairing in one call for tests that begin after it.
 
+import { MemorySecretStore } from '@palyra/identity';
 import {
   awaitPairing,
-  type Clock,
   DeviceIdentity,
-  MemorySecretStore,
-  nodeCrypto,
   type PairedEnrollment,
   type PairingDevice,
   type PairingPeer,
   type PendingEnrollment,
-  parsePairingCode,
   requestPairing,
-  systemClock,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
+import { type Clock, nodeCrypto, systemClock } from '@palyra/identity/values';
 import type { TestDaemon } from './running-daemon.ts';
 import { longestWaitMs } from './until.ts';
 

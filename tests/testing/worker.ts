@@ -6,11 +6,10 @@ import process from 'node:process';
 import {
   DeviceIdentity,
   loadEnrollments,
-  nodeCrypto,
   type PairedEnrollment,
   renewCertificate,
-  systemClock,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import { openSecrets } from './device-home.ts';
 
 const [what, home = '', address = ''] = process.argv.slice(2);

@@ -1,6 +1,6 @@
 // Codes that are almost right.
 
-import { type PairingCode, parsePairingCode } from '@palyra/identity';
+import { type PairingCode, parsePairingCode } from '@palyra/identity/pairing';
 
 /** The same slot with another PIN. */
 export function wrongPin(code: string): PairingCode {

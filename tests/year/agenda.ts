@@ -1,7 +1,7 @@
 // The simulated clock: a queue of what happens next. Time jumps from one event to the next, and each event is over
 // before the next begins.
 
-import type { Clock } from '@palyra/identity';
+import type { Clock } from '@palyra/identity/values';
 
 interface Entry {
   readonly atMs: number;

@@ -1,7 +1,7 @@
 // What TLS decides about a certificate chain, on either side: signatures up to a root that is trusted.
 
 import { hash, X509Certificate } from 'node:crypto';
-import { type PeerCertificate, readPeerCertificate } from '@palyra/identity';
+import { type PeerCertificate, readPeerCertificate } from '@palyra/identity/certificate';
 
 /** By the two fingerprints. Each pair is verified once in a year. */
 const verified = new Map<string, boolean>();

@@ -1,7 +1,7 @@
 // Every change of the registry is a step at which the daemon may die, and whom it gets to know and what it
 // issues is noted once it is durable.
 
-import type { Registry, RegistryTransaction } from '@palyra/identity';
+import type { Registry, RegistryTransaction } from '@palyra/identity/registry';
 import type { Invariants } from './invariants.ts';
 import type { Mortal } from './mortal.ts';
 

@@ -10,14 +10,12 @@ import {
   IdentityError,
   IdentityManager,
   masterKeyFromFile,
-  type PairingPeer,
-  type RecoveryPeer,
-  type Registry,
-  type RegistryEvent,
-  type RunningClock,
   type ServerCredential,
   verifyAudit,
 } from '@palyra/identity';
+import type { PairingPeer, RecoveryPeer } from '@palyra/identity/device';
+import type { Registry, RegistryEvent } from '@palyra/identity/registry';
+import type { RunningClock } from '@palyra/identity/values';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import {
   accessCheck,

@@ -2,24 +2,22 @@
 // and a life that gets in the way.
 
 import { afterRefusal } from '@palyra/agent';
+import { IdentityError, type IdentityErrorCode, MemorySecretStore } from '@palyra/identity';
 import {
   awaitPairing,
-  type Clock,
   DeviceIdentity,
   dropEnrollment,
-  IdentityError,
-  type IdentityErrorCode,
   loadEnrollments,
-  MemorySecretStore,
   type PairedEnrollment,
   type PairingDevice,
   type PendingEnrollment,
-  parsePairingCode,
   recoverCertificate,
   renewalTime,
   renewCertificate,
   requestPairing,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
+import type { Clock } from '@palyra/identity/values';
 import { NodeService } from '@palyra/rpc';
 import { type Random, seededCrypto } from '../testing/random.ts';
 import { sameIdOtherKey } from '../testing/sample-device.ts';

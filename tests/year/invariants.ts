@@ -2,15 +2,9 @@
 // daemon. A violation ends the year.
 
 import { createHash } from 'node:crypto';
-import {
-  type AuthorityRecord,
-  type CertificateRecord,
-  type Device,
-  defaultPairingLimits,
-  type IdentityError,
-  type IdentityErrorCode,
-  type ListOfAuthority,
-} from '@palyra/identity';
+import type { IdentityError, IdentityErrorCode } from '@palyra/identity';
+import type { AuthorityRecord, CertificateRecord, Device, ListOfAuthority } from '@palyra/identity/registry';
+import { defaultPairingLimits } from '@palyra/identity/values';
 import type { Agenda } from './agenda.ts';
 
 export class Violation extends Error {}

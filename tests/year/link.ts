@@ -2,14 +2,10 @@
 // there or back, and a device that may die before and after each.
 
 import { X509Certificate } from 'node:crypto';
-import {
-  type Clock,
-  IdentityError,
-  type PairedEnrollment,
-  type PairingPeer,
-  type RecoveryPeer,
-  TlsKey,
-} from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { TlsKey } from '@palyra/identity/certificate';
+import type { PairedEnrollment, PairingPeer, RecoveryPeer } from '@palyra/identity/device';
+import type { Clock } from '@palyra/identity/values';
 import { NodeService } from '@palyra/rpc';
 import type { Random } from '../testing/random.ts';
 import type { Agenda } from './agenda.ts';

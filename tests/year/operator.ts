@@ -4,7 +4,9 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backupHome, restoreHome } from '@palyra/daemon';
-import { type DeviceId, hasCode, IdentityError, type RegistryEvent } from '@palyra/identity';
+import { hasCode, IdentityError } from '@palyra/identity';
+import type { RegistryEvent } from '@palyra/identity/registry';
+import type { DeviceId } from '@palyra/identity/values';
 import type { Random } from '../testing/random.ts';
 import type { Agenda } from './agenda.ts';
 import { peerCertificate } from './chain.ts';

@@ -1,16 +1,15 @@
 // Who has a copy of what was once a device: nothing of it may open a door any more.
 
+import { IdentityError, MemorySecretStore } from '@palyra/identity';
 import {
   type DeviceIdentity,
-  IdentityError,
-  MemorySecretStore,
   type PairedEnrollment,
   type PairingDevice,
-  parsePairingCode,
   recoverCertificate,
   renewCertificate,
   requestPairing,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { NodeService } from '@palyra/rpc';
 import { type Random, seededCrypto } from '../testing/random.ts';
 import type { Agenda } from './agenda.ts';

@@ -5,10 +5,8 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Client, createClient } from '@connectrpc/connect';
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import {
-  type EndpointLists,
-  IdentityError,
-  type IdentityErrorCode,
   isOfSameDaemon,
   type KnownEndpoints,
   loadEnrollments,
@@ -17,7 +15,8 @@ import {
   recoverCertificate,
   renewCertificate,
   storeToldEndpoints,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import type { EndpointLists } from '@palyra/identity/values';
 import {
   type DaemonEvent,
   type DeviceEvent,

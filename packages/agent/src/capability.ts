@@ -1,6 +1,7 @@
 // A capability is a named function of the device: JSON in, JSON out, within a time and a size.
 
-import { IdentityError, reasonOf } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity/values';
 
 export interface CapabilityCall {
   /** JSON text, UTF-8. */

@@ -27,14 +27,11 @@ import {
   symlink,
 } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import {
-  certificatesToPem,
-  checkTrusted,
-  IdentityError,
-  type PairedEnrollment,
-  reasonOf,
-  TlsKey,
-} from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { certificatesToPem } from '@palyra/identity/certificate';
+import { type PairedEnrollment, TlsKey } from '@palyra/identity/device';
+import { checkTrusted } from '@palyra/identity/files';
+import { reasonOf } from '@palyra/identity/values';
 
 /** In the order in which they appear: who watches the certificate finds the key there. */
 const defaultModes = { 'bundle.pem': 0o644, 'key.pem': 0o600, 'chain.pem': 0o644, 'cert.pem': 0o644 };

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PairedEnrollment } from '@palyra/identity';
+import type { PairedEnrollment } from '@palyra/identity/device';
 import { writeCredentialFiles } from './credential-files.ts';
 import { runHook } from './hook.ts';
 

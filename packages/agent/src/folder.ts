@@ -3,7 +3,8 @@
 import { spawn } from 'node:child_process';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkTrusted, IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { checkTrusted } from '@palyra/identity/files';
 import { type Capabilities, type Capability, MAX_OUTPUT_BYTES } from './capability.ts';
 import { ProgramGroup } from './program-group.ts';
 

@@ -1,7 +1,7 @@
 // When the agent renews its certificate. The wall clock may be wrong or be set, and the monotonic one stands still while
 // the machine sleeps: whichever says first that it is time is believed.
 
-import { certificateLifeMs, type PairedEnrollment, renewalTime } from '@palyra/identity';
+import { certificateLifeMs, type PairedEnrollment, renewalTime } from '@palyra/identity/device';
 
 export interface Instant {
   readonly wallMs: number;

@@ -1,7 +1,7 @@
 // Where a daemon is, as a person writes it.
 
 import { domainToASCII } from 'node:url';
-import { formatEndpoint, parseEndpoint } from '@palyra/identity';
+import { formatEndpoint, parseEndpoint } from '@palyra/identity/values';
 import { CliError } from './failure.ts';
 import { printable } from './printable.ts';
 

@@ -1,7 +1,8 @@
 // The operator's line to the daemon: its admin socket in this home, or mutual TLS from this device.
 
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
-import { IdentityError, mustBeOwnFolder } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { mustBeOwnFolder } from '@palyra/identity/files';
 import {
   AdminService,
   defaultHttp2Limits,

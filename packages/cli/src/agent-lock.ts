@@ -1,7 +1,9 @@
 // One agent at a time for one home and one daemon: two would look like a copied device.
 
 import { join } from 'node:path';
-import { type FileLock, IdentityError, type PairedEnrollment, takeByName } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import type { PairedEnrollment } from '@palyra/identity/device';
+import { type FileLock, takeByName } from '@palyra/identity/files';
 import type { Home } from './home.ts';
 
 /** Close it to let another agent have it. @throws HOME_IN_USE naming the process that has it. */

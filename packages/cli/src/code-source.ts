@@ -2,7 +2,8 @@
 // machine can read.
 
 import { open } from 'node:fs/promises';
-import { IdentityError, type PairingCode, parsePairingCode } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { type PairingCode, parsePairingCode } from '@palyra/identity/pairing';
 import { type Cli, followUp } from './cli.ts';
 import { CliError, fileFailed } from './failure.ts';
 import { untilInterrupted } from './interruption.ts';

@@ -1,16 +1,9 @@
 // How this device reaches its daemon, and with what it makes itself a new certificate.
 
 import { type Dial, quicFirst } from '@palyra/agent';
-import {
-  DeviceIdentity,
-  hasCode,
-  IdentityError,
-  nodeCrypto,
-  type PairedEnrollment,
-  type RenewingDevice,
-  reasonOf,
-  systemClock,
-} from '@palyra/identity';
+import { hasCode, IdentityError } from '@palyra/identity';
+import { DeviceIdentity, type PairedEnrollment, type RenewingDevice } from '@palyra/identity/device';
+import { nodeCrypto, reasonOf, systemClock } from '@palyra/identity/values';
 import { reachNode } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { type Cli, followUp } from './cli.ts';

@@ -1,17 +1,14 @@
 // What this machine keeps as a device: its identity and what it is paired with, sealed in the home.
 
+import { FilesystemSecretStore, IdentityError, masterKeyFromFile } from '@palyra/identity';
 import {
   defaultDaemon,
   type Enrollment,
-  FilesystemSecretReader,
-  FilesystemSecretStore,
-  hasSecretStore,
-  IdentityError,
   loadEnrollments,
-  masterKeyFromFile,
   nodeEndpoints,
   type PairedEnrollment,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { FilesystemSecretReader, hasSecretStore } from '@palyra/identity/keys';
 import { type Cli, followUp } from './cli.ts';
 import { CliError } from './failure.ts';
 import type { Home } from './home.ts';

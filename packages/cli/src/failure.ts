@@ -1,6 +1,7 @@
 // What the command itself can fail with, and how every failure ends: exit code, stable code, message.
 
-import { IdentityError, type IdentityErrorCode, reasonOf, refusalOf } from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { reasonOf, refusalOf } from '@palyra/identity/values';
 
 export type CliErrorCode =
   /** Arguments or options that cannot be used. */

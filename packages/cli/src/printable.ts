@@ -1,7 +1,7 @@
 // Text that a stranger may have chosen, made safe for a terminal: it cannot move the cursor, change colours, hide, or turn
 // the text beside it around. The daemon refuses most of it already; a terminal is not the place to rely on that.
 
-import { printable as visible } from '@palyra/identity';
+import { printable as visible } from '@palyra/identity/values';
 
 /** The blocks that Unicode keeps for right-to-left scripts (DerivedBidiClass.txt, "@missing"). */
 const rightToLeft = String.raw`\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\u{10800}-\u{10fff}\u{1e800}-\u{1efff}`;

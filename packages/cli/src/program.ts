@@ -1,6 +1,7 @@
 // The command line as a whole: every command, and how a run ends.
 
-import { IdentityError, mustBeOwnFolder } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { mustBeOwnFolder } from '@palyra/identity/files';
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { type Cli, sideOf, withFollowUps } from './cli.ts';

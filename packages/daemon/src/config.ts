@@ -2,17 +2,10 @@
 
 import { isIP } from 'node:net';
 import { isAbsolute } from 'node:path';
-import {
-  defaultPairingLimits,
-  IdentityError,
-  isDnsName,
-  MAX_DAEMON_NAMES,
-  MAX_ENDPOINTS,
-  parseSharedEndpoint,
-  parseTrustDomain,
-  readTrusted,
-  reasonOf,
-} from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { isDnsName, MAX_DAEMON_NAMES, parseTrustDomain } from '@palyra/identity/certificate';
+import { readTrusted } from '@palyra/identity/files';
+import { defaultPairingLimits, MAX_ENDPOINTS, parseSharedEndpoint, reasonOf } from '@palyra/identity/values';
 import { z } from 'zod';
 
 const port = z.number().int().min(0).max(65535);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { defaultPairingLimits } from '@palyra/identity';
+import { defaultPairingLimits } from '@palyra/identity/values';
 import { defaultHttp2Limits } from '@palyra/rpc';
 import { defaultChannelLimits } from './channels/device-channels.ts';
 import { parseConfig } from './config.ts';

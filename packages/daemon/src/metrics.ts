@@ -1,6 +1,7 @@
 // What the daemon counts, for Prometheus and for `palyra status`.
 
-import type { IdentityError, IdentityManager, RegistryEvent } from '@palyra/identity';
+import type { IdentityError, IdentityManager } from '@palyra/identity';
+import type { RegistryEvent } from '@palyra/identity/registry';
 import type { ListenerEvent } from '@palyra/rpc';
 import type { QuicTraffic } from '@palyra/transport-quic';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';

@@ -3,7 +3,7 @@
 
 import { isIPv4, isIPv6 } from 'node:net';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
-import { formatEndpoint } from '@palyra/identity';
+import { formatEndpoint } from '@palyra/identity/values';
 
 export type Interfaces = NodeJS.Dict<readonly NetworkInterfaceInfo[]>;
 

@@ -3,21 +3,18 @@
 import { hostname } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import type { ConnectRouter } from '@connectrpc/connect';
+import { hasCode, IdentityError, IdentityManager, type ServerCredential } from '@palyra/identity';
+import { isDnsName } from '@palyra/identity/certificate';
+import type { RegistryEvent } from '@palyra/identity/registry';
 import {
   defaultPairingLimits,
   formatEndpoint,
-  hasCode,
-  IdentityError,
-  IdentityManager,
-  isDnsName,
   MAX_PAIRING_MESSAGE_BYTES,
   type PairingLimits,
   parseEndpoint,
-  type RegistryEvent,
   type RunningClock,
-  type ServerCredential,
   systemClock,
-} from '@palyra/identity';
+} from '@palyra/identity/values';
 import {
   type DeviceAuthenticator,
   defaultHttp2Limits,

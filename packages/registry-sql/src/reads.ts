@@ -6,15 +6,14 @@ import {
   type CertificateRecord,
   type CertificateStanding,
   type Device,
-  type DeviceId,
   dueBounds,
   type Pairing,
   type PairingState,
   type RegistryCounts,
   type RegistryReads,
   type Revocation,
-  type Ulid,
-} from '@palyra/identity';
+} from '@palyra/identity/registry';
+import type { DeviceId, Ulid } from '@palyra/identity/values';
 import type { CompiledQuery } from 'kysely';
 import type { Executor } from './executor.ts';
 import { readAuditRow } from './rows/audit.ts';

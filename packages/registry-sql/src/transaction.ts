@@ -1,19 +1,19 @@
 // One change of the registry in SQL. Whoever opens it begins, commits or rolls back around it.
 
-import {
-  type AuditEvent,
-  type AuthorityRecord,
-  type AuthorityState,
-  type CertificateRecord,
-  type CertificateState,
-  type Device,
-  IdentityError,
-  type Pairing,
-  type RegistryEvent,
-  type RegistryTransaction,
-  type Revocation,
-  type Ulid,
-} from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import type {
+  AuditEvent,
+  AuthorityRecord,
+  AuthorityState,
+  CertificateRecord,
+  CertificateState,
+  Device,
+  Pairing,
+  RegistryEvent,
+  RegistryTransaction,
+  Revocation,
+} from '@palyra/identity/registry';
+import type { Ulid } from '@palyra/identity/values';
 import { SqlReads } from './reads.ts';
 import { nextAuditRow } from './rows/audit.ts';
 import { authorityRow } from './rows/authority.ts';

@@ -3,7 +3,8 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
-import { IdentityError, type IdentityErrorCode, printable, reasonOf } from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { printable, reasonOf } from '@palyra/identity/values';
 import { checkHeaderFields } from './calls/header-fields.ts';
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 

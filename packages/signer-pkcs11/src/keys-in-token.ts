@@ -1,6 +1,8 @@
 // What is done in a session of a token: keys of the CA are found, made and used there, and never leave it.
 
-import { IdentityError, p256PublicKey, type Ulid } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { p256PublicKey } from '@palyra/identity/certificate';
+import type { Ulid } from '@palyra/identity/values';
 import {
   type Attribute,
   CKA_CLASS,

@@ -1,6 +1,7 @@
 // A vendor's PKCS #11 module, loaded into the process that talks to tokens.
 
-import { IdentityError, installAgain } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { installAgain } from '@palyra/identity/values';
 import { CKF_OS_LOCKING_OK, CKR_CRYPTOKI_ALREADY_INITIALIZED, type Cryptoki, isCode } from './cryptoki.ts';
 
 export class CryptokiModule {

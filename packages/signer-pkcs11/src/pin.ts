@@ -3,7 +3,9 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { IdentityError, readCredential, reasonOf } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { readCredential } from '@palyra/identity/keys';
+import { reasonOf } from '@palyra/identity/values';
 import { CKR_USER_ALREADY_LOGGED_IN, isCode, isPinRefused } from './cryptoki.ts';
 
 /** Longest PIN file, bytes. */

@@ -1,6 +1,7 @@
 // What the daemon asks the process that talks to a token, and what that process answers.
 
-import type { IdentityErrorCode, Ulid } from '@palyra/identity';
+import type { IdentityErrorCode } from '@palyra/identity';
+import type { Ulid } from '@palyra/identity/values';
 import type { KnownPin } from './pin.ts';
 
 /** As it travels between the two. */

@@ -6,16 +6,10 @@ import { access, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  hasCode,
-  type IdentityErrorCode,
-  IdentityManager,
-  MemorySecretStore,
-  makeUlid,
-  type Signer,
-  type Ulid,
-} from '@palyra/identity';
+import { hasCode, type IdentityErrorCode, IdentityManager, MemorySecretStore } from '@palyra/identity';
 import { authorityKeysSuite } from '@palyra/identity/authority-keys-suite';
+import type { Signer } from '@palyra/identity/certificate';
+import { makeUlid, type Ulid } from '@palyra/identity/values';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { until } from '../../../tests/testing/until.ts';
 import { CKA_EXTRACTABLE, CKA_LABEL, CKA_SENSITIVE, CKO_PRIVATE_KEY } from './cryptoki.ts';

@@ -1,16 +1,11 @@
 // The CA's keys in a PKCS #11 token: made there, used there, and never out of it.
 
 import { createHash, createPublicKey, createVerify, hash, type KeyObject, verify } from 'node:crypto';
-import {
-  type AuthorityKeys,
-  checkTrusted,
-  IdentityError,
-  type KeyPlace,
-  p256Signature,
-  type RunningSignature,
-  type Signer,
-  type Ulid,
-} from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { p256Signature, type RunningSignature, type Signer } from '@palyra/identity/certificate';
+import { checkTrusted } from '@palyra/identity/files';
+import type { AuthorityKeys, KeyPlace } from '@palyra/identity/keys';
+import type { Ulid } from '@palyra/identity/values';
 import type { TokenCall, TokenOptions, TokenReply } from './token-call.ts';
 import { defaultLinkLimits, type LinkLimits, TokenLink } from './token-link.ts';
 

@@ -4,7 +4,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { extname, join } from 'node:path';
-import { IdentityError, reasonOf } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity/values';
 import type { PlainPin, TokenCall, TokenOptions, TokenReply, TokenRequest } from './token-call.ts';
 
 export interface LinkLimits {

@@ -3,7 +3,8 @@
 
 import process from 'node:process';
 import { Worker } from 'node:worker_threads';
-import { IdentityError, reasonOf } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity/values';
 import { answerCall } from './keys-in-token.ts';
 import { CryptokiModule } from './module.ts';
 import { KnownPin } from './pin.ts';

@@ -2,7 +2,8 @@
 // stream. The numbers are protocol, docs/quic.md section 2: never reused, and far from the transport's own and from
 // TLS alerts, because a library may not tell which kind a number is.
 
-import { IdentityError, type IdentityErrorCode, printable } from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { printable } from '@palyra/identity/values';
 
 const base = 0x5041_0000;
 

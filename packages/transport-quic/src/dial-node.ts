@@ -1,13 +1,9 @@
 // A paired device's connection to the node services over QUIC, in the shape that the HTTP/2 dialer gives it.
 
-import {
-  certificatesToPem,
-  IdentityError,
-  type PairedEnrollment,
-  parseEndpoint,
-  quicEndpoints,
-  TlsKey,
-} from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
+import { type PairedEnrollment, quicEndpoints } from '@palyra/identity/device';
+import { parseEndpoint } from '@palyra/identity/values';
 import { inOrder, type NodeConnection, printableAnswers } from '@palyra/rpc';
 import type { Quic, QuicLimits } from './contract.ts';
 import { createQuicTransport } from './rpc/client.ts';

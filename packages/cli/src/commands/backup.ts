@@ -3,7 +3,7 @@
 import { access, constants, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { BackupSummary, ExamineOptions } from '@palyra/daemon';
-import { parseDeviceId } from '@palyra/identity';
+import { parseDeviceId } from '@palyra/identity/values';
 import type { Command } from 'commander';
 import { type Cli, followUp } from '../cli.ts';
 import { CliError, fileFailed } from '../failure.ts';

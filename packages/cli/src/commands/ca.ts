@@ -1,7 +1,8 @@
 // `palyra ca`: the daemon's certificate authority.
 
 import { writeFile } from 'node:fs/promises';
-import { certificatesToPem, revocationListsToPem, type SetAsideCost, spiffeBundle } from '@palyra/identity';
+import { certificatesToPem, revocationListsToPem, spiffeBundle } from '@palyra/identity/certificate';
+import type { SetAsideCost } from '@palyra/identity/registry';
 import { collectRevocationLists } from '@palyra/rpc';
 import { Argument, type Command, Option } from 'commander';
 import { withAdmin } from '../admin.ts';

@@ -1,13 +1,9 @@
 // `palyra daemon`: runs the daemon in this terminal and shows what a person needs to pair the first device.
 
 import type { RunningDaemon } from '@palyra/daemon';
-import {
-  type CloneSign,
-  formatEndpoint,
-  IdentityError,
-  parseEndpoint,
-  type RegistryEvent,
-} from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import type { CloneSign, RegistryEvent } from '@palyra/identity/registry';
+import { formatEndpoint, parseEndpoint } from '@palyra/identity/values';
 import type { Command } from 'commander';
 import { type Cli, followUp, stayUp } from '../cli.ts';
 import { withExamples } from '../help.ts';

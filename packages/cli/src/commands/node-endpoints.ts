@@ -1,18 +1,15 @@
 // `palyra node endpoints`: where this device looks for its daemon, and a person's own word about it.
 
+import { IdentityError } from '@palyra/identity';
 import {
-  type EndpointLists,
-  formatEndpoint,
-  IdentityError,
   loadEnrollments,
-  MAX_ENDPOINTS,
   nodeEndpoints,
   type PairedEnrollment,
   pairingEndpoints,
-  parseEndpoint,
   quicEndpoints,
   storeEndpointsByHand,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { type EndpointLists, formatEndpoint, MAX_ENDPOINTS, parseEndpoint } from '@palyra/identity/values';
 import type { Command } from 'commander';
 import { nodePort, pairingPort, parseAddress } from '../address.ts';
 import { type Cli, followUp } from '../cli.ts';

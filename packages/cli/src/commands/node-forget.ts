@@ -1,6 +1,6 @@
 // `palyra node forget`: what this device keeps of a daemon, removed by an explicit act of the person.
 
-import { dropEnrollment, loadEnrollments } from '@palyra/identity';
+import { dropEnrollment, loadEnrollments } from '@palyra/identity/device';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { chooseDaemon, daemonArgument, openDeviceStore } from '../device-store.ts';

@@ -9,8 +9,9 @@ import {
   folderCapabilities,
   runAgent,
 } from '@palyra/agent';
-import type { IdentityError, PairedEnrollment } from '@palyra/identity';
-import { reasonOf } from '@palyra/identity';
+import type { IdentityError } from '@palyra/identity';
+import type { PairedEnrollment } from '@palyra/identity/device';
+import { reasonOf } from '@palyra/identity/values';
 import { reachPairing } from '@palyra/rpc';
 import { type Command, Option } from 'commander';
 import { takeAgentLock } from '../agent-lock.ts';

@@ -1,6 +1,6 @@
 // `palyra node use`: which daemon is meant where none is named, by an explicit act of the person.
 
-import { loadEnrollments, setDefaultDaemon } from '@palyra/identity';
+import { loadEnrollments, setDefaultDaemon } from '@palyra/identity/device';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { chooseDaemon, daemonArgument, openDeviceStore } from '../device-store.ts';

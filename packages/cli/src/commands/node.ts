@@ -1,7 +1,7 @@
 // `palyra node`: what a paired device does over mutual TLS.
 
 import { ConnectError, createClient } from '@connectrpc/connect';
-import { nodeEndpoints } from '@palyra/identity';
+import { nodeEndpoints } from '@palyra/identity/device';
 import { dialNode, fromConnectError, NodeService } from '@palyra/rpc';
 import type { Command } from 'commander';
 import { nodePort, parseAddress } from '../address.ts';

@@ -1,24 +1,20 @@
 // `palyra pair`: the device's side of pairing, from the code to the pinned mTLS identity.
 
 import { X509Certificate } from 'node:crypto';
+import { hasCode, IdentityError, type SecretStore } from '@palyra/identity';
 import {
   awaitPairing,
   claimsTheSame,
   DeviceIdentity,
-  type DeviceKind,
   type Enrollment,
-  hasCode,
-  IdentityError,
   loadEnrollments,
-  nodeCrypto,
   type PairedEnrollment,
-  type PairingCode,
   type PendingEnrollment,
-  parseDeviceName,
   requestPairing,
-  type SecretStore,
-  systemClock,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { type PairingCode, parseDeviceName } from '@palyra/identity/pairing';
+import type { DeviceKind } from '@palyra/identity/registry';
+import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import { dialPairing, type PairingConnection, pairingPeer } from '@palyra/rpc';
 import { type Command, Option } from 'commander';
 import { parseAddress } from '../address.ts';

@@ -1,12 +1,8 @@
 // `palyra renew`: a new certificate now, without an agent.
 
 import { createClient } from '@connectrpc/connect';
-import {
-  type PairedEnrollment,
-  readPeerCertificate,
-  recoverCertificate,
-  renewCertificate,
-} from '@palyra/identity';
+import { readPeerCertificate } from '@palyra/identity/certificate';
+import { type PairedEnrollment, recoverCertificate, renewCertificate } from '@palyra/identity/device';
 import { fromConnectError, type NodeConnection, NodeService, reachPairing, recoveryPeer } from '@palyra/rpc';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';

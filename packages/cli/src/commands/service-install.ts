@@ -3,7 +3,8 @@
 
 import { chmod, lstat, readFile, readlink, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { IdentityError, makeParents } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { makeParents } from '@palyra/identity/files';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { CliError, fileFailed } from '../failure.ts';

@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { hasCode, type IdentityManager, type IdentityManagerOptions } from '@palyra/identity';
+import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
   awaitPairing,
-  hasCode,
-  type IdentityManager,
-  type IdentityManagerOptions,
   type PairedEnrollment,
-  parsePairingCode,
-  readPeerCertificate,
   recoverCertificate,
   renewCertificate,
   requestPairing,
-} from '@palyra/identity';
+} from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { day, HeldClock, hour } from '../../../../tests/testing/held-clock.ts';
 import { openIdentity, peerOf, recoveryPeerOf } from '../../../../tests/testing/in-process.ts';
 import { makeDevice, type SampleDevice } from '../../../../tests/testing/sample-device.ts';

@@ -1,18 +1,17 @@
 // `palyra why`: the decision about one thing, and its reasons, in the words the refused peer would get.
 
+import { IdentityError, type IdentityManager } from '@palyra/identity';
 import {
   type AuditAction,
   type AuditRow,
   type CertificateRecord,
   type CloneSign,
   type Device,
-  IdentityError,
-  type IdentityManager,
   judgeStanding,
   type Pairing,
-  parseDeviceId,
   standingMessages,
-} from '@palyra/identity';
+} from '@palyra/identity/registry';
+import { parseDeviceId } from '@palyra/identity/values';
 
 export interface Explanation {
   readonly kind: 'device' | 'certificate' | 'pairing';

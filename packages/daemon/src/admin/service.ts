@@ -1,24 +1,17 @@
 // palyra.admin.v1: what an operator may call. Decode, one call, encode.
 
 import type { ConnectRouter, HandlerContext } from '@connectrpc/connect';
+import { IdentityError, type IdentityManager, verifyAudit } from '@palyra/identity';
+import { identityFingerprint } from '@palyra/identity/device';
+import { parseDeviceName, parseDeviceRole } from '@palyra/identity/pairing';
+import type { Actor, AuditRow, CertificateRecord, Device, Pairing } from '@palyra/identity/registry';
 import {
-  type Actor,
-  type AuditRow,
-  type CertificateRecord,
-  type Device,
   type DeviceId,
-  IdentityError,
-  type IdentityManager,
-  identityFingerprint,
   nodeCrypto,
-  type Pairing,
   parseDeviceId,
-  parseDeviceName,
-  parseDeviceRole,
   parseVisibleText,
   reasonOf,
-  verifyAudit,
-} from '@palyra/identity';
+} from '@palyra/identity/values';
 import { AdminService, actorOf, callingDevice, isRemote, throwIfBrokenOff } from '@palyra/rpc';
 import type { DeviceChannels, ExecuteRequest, ExecuteResult } from '../channels/device-channels.ts';
 import type { HealthHistory } from '../console/health.ts';

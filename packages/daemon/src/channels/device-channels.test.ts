@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
-import { type DeviceId, hasCode, type IdentityError, systemClock } from '@palyra/identity';
+import { hasCode, type IdentityError } from '@palyra/identity';
+import { type DeviceId, systemClock } from '@palyra/identity/values';
 import { type DaemonEvent, DeviceEventSchema, type Hello } from '@palyra/rpc';
 import { type DeviceAnswer, DeviceChannels } from './device-channels.ts';
 

@@ -7,15 +7,9 @@
 
 import { randomBytes } from 'node:crypto';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import {
-  type Clock,
-  type DeviceId,
-  IdentityError,
-  type IdentityErrorCode,
-  makeUlid,
-  printable,
-  type RegistryEvent,
-} from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import type { RegistryEvent } from '@palyra/identity/registry';
+import { type Clock, type DeviceId, makeUlid, printable } from '@palyra/identity/values';
 import {
   type CapabilityResult,
   type DaemonEvent,

@@ -1,7 +1,8 @@
 // The console, put together: pages, sessions and the admin service behind them.
 
 import { consolePages } from '@palyra/console';
-import { type Clock, IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import type { Clock } from '@palyra/identity/values';
 import { type AdminServiceOptions, adminRoutes } from '../admin/service.ts';
 import type { DaemonConfig } from '../config.ts';
 import { listenAt } from '../listeners/listeners.ts';

@@ -6,7 +6,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ConnectRouter } from '@connectrpc/connect';
-import { formatEndpoint } from '@palyra/identity';
+import { formatEndpoint } from '@palyra/identity/values';
 import { accessCheck, connectHandler, contextOf, isPeerGone } from '@palyra/rpc';
 import { listenPlainHttp } from '../listeners/plain-http.ts';
 import { type ConsolePages, securityHeaders } from './pages.ts';

@@ -17,7 +17,7 @@ import {
   timingSafeEqual,
   verify,
 } from 'node:crypto';
-import type { Clock } from '@palyra/identity';
+import type { Clock } from '@palyra/identity/values';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 
 export interface ConsoleLimits {

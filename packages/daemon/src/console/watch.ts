@@ -1,6 +1,8 @@
 // The Watch stream: one for everything, because a browser holds only six connections to a console.
 
-import { type DeviceId, IdentityError, type IdentityManager, type Pairing } from '@palyra/identity';
+import { IdentityError, type IdentityManager } from '@palyra/identity';
+import type { Pairing } from '@palyra/identity/registry';
+import type { DeviceId } from '@palyra/identity/values';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 
 export interface WatchSources<P, D, A, S> {

@@ -1,15 +1,9 @@
 // What the registry and the secrets of a backup must be. Whoever has the passphrase can have made the file, so a restore reads
 // all of it here before it does anything with it, and whatever is wrong with it is one error.
 
-import {
-  IdentityError,
-  type IdentityErrorCode,
-  keyPlaceOf,
-  MemorySecretStore,
-  mustBelongTogether,
-  type Registry,
-  verifyAudit,
-} from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode, MemorySecretStore, verifyAudit } from '@palyra/identity';
+import { keyPlaceOf } from '@palyra/identity/keys';
+import { mustBelongTogether, type Registry } from '@palyra/identity/registry';
 import { parseConfig } from '../config.ts';
 import { mustHaveKeys } from './backup.ts';
 import { type BackupHead, unreadable } from './backup-file.ts';

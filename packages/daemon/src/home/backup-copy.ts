@@ -3,7 +3,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { takeAlone } from '@palyra/identity';
+import { takeAlone } from '@palyra/identity/files';
 import { copySqliteRegistry } from '@palyra/registry-sql';
 import { partialName } from './backup-file.ts';
 import { type DaemonPaths, unlessExists } from './home.ts';

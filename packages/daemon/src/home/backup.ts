@@ -2,18 +2,10 @@
 
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import {
-  type AuditRow,
-  type Clock,
-  checkStrength,
-  IdentityError,
-  type KeyPlace,
-  keyPlaceOf,
-  mustBelongTogether,
-  type RegistryReads,
-  type SecretReader,
-  systemClock,
-} from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { checkStrength, type KeyPlace, keyPlaceOf, type SecretReader } from '@palyra/identity/keys';
+import { type AuditRow, mustBelongTogether, type RegistryReads } from '@palyra/identity/registry';
+import { type Clock, systemClock } from '@palyra/identity/values';
 import { lookAtSqliteRegistry } from '@palyra/registry-sql';
 import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfigInput } from '../config.ts';
 import { withRegistryCopy } from './backup-copy.ts';

@@ -1,15 +1,15 @@
 // Where the configuration says that the CA's keys are: in the secret store, or in a token.
 
+import type { SecretStore } from '@palyra/identity';
 import {
   type AuthorityKeyReader,
   type AuthorityKeys,
   keyPlaceOf,
-  type RegistryReads,
   type SecretReader,
-  type SecretStore,
   SecretStoreKeyReader,
   SecretStoreKeys,
-} from '@palyra/identity';
+} from '@palyra/identity/keys';
+import type { RegistryReads } from '@palyra/identity/registry';
 import type { DaemonConfig } from '../config.ts';
 import { type DaemonPaths, takeHome } from './home.ts';
 

@@ -2,24 +2,21 @@
 
 import { lstat, statfs } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { hasCode, IdentityError, verifyAudit } from '@palyra/identity';
+import { mustBeOwnFolder } from '@palyra/identity/files';
 import {
   type AuthorityKeyReader,
   checkKeyPlace,
-  clockToleranceMs,
-  describeDifference,
   type FilesystemSecretReader,
-  hasCode,
-  IdentityError,
   type KeyPlace,
+} from '@palyra/identity/keys';
+import {
+  describeDifference,
   mustBelongTogether,
-  mustBeOwnFolder,
   type RegistryReader,
   readRestored,
-  reasonOf,
-  refusalOf,
-  type Ulid,
-  verifyAudit,
-} from '@palyra/identity';
+} from '@palyra/identity/registry';
+import { clockToleranceMs, reasonOf, refusalOf, type Ulid } from '@palyra/identity/values';
 import { lookAtSqliteRegistry } from '@palyra/registry-sql';
 import { quicProblem } from '@palyra/transport-quic';
 import { type DaemonConfig, parseConfig, readablePart, readConfig, readConfigInput } from '../config.ts';

@@ -1,6 +1,7 @@
 // What the file system refuses, as errors that say what to do.
 
-import { IdentityError, reasonOf } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity/values';
 
 /** Runs it. @throws STORE_FULL, STORE_PERMISSIONS, STORE_FAILED about this path; other errors stay what they are. */
 export async function withFileErrors<T>(path: string, run: () => Promise<T>): Promise<T> {

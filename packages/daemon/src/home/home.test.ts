@@ -3,7 +3,7 @@ import { chown, mkdir, open, readdir, rm, symlink, writeFile } from 'node:fs/pro
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { takeAlone } from '@palyra/identity';
+import { takeAlone } from '@palyra/identity/files';
 import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { findDaemon, rememberConfig, takeHome, withConfig } from './home.ts';
 

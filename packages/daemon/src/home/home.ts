@@ -3,8 +3,8 @@
 import type { Stats } from 'node:fs';
 import { lstat, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { IdentityError } from '@palyra/identity';
 import {
-  IdentityError,
   makeParents,
   mustBeOwnFolder,
   quoted,
@@ -13,7 +13,7 @@ import {
   replaceFile,
   takeByName,
   withStoreErrors,
-} from '@palyra/identity';
+} from '@palyra/identity/files';
 import { type DaemonConfig, readConfig } from '../config.ts';
 import { withFileErrors } from './file-error.ts';
 

@@ -1,18 +1,20 @@
 // Where the configuration says that the secret store's master key comes from, now and after a rekey.
 
 import {
-  checkStrength,
   FilesystemSecretStore,
   IdentityError,
   type MasterKey,
   masterKeyFromCredential,
   masterKeyFromFile,
   masterKeyFromPassphrase,
+} from '@palyra/identity';
+import {
+  checkStrength,
   type NextMasterKey,
   nextMasterKeyForFile,
   nextMasterKeyForPassphrase,
   readCredential,
-} from '@palyra/identity';
+} from '@palyra/identity/keys';
 import type { DaemonConfig } from '../config.ts';
 import { withSetting } from '../setting.ts';
 import { type DaemonPaths, withStoppedDaemon } from './home.ts';

@@ -2,7 +2,8 @@
 // each with file and setting.
 
 import { type FileHandle, open } from 'node:fs/promises';
-import { hasSecretStore, IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { hasSecretStore } from '@palyra/identity/keys';
 import { mustFit } from '../admin/listener.ts';
 import type { DaemonConfig } from '../config.ts';
 import { Notice } from '../notices/notice.ts';

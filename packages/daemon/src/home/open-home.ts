@@ -2,14 +2,9 @@
 // Later one that is missing is lost, and is never made anew: with it would go who was refused.
 
 import { stat } from 'node:fs/promises';
-import {
-  daemonOf,
-  FilesystemSecretReader,
-  FilesystemSecretStore,
-  hasSecretStore,
-  IdentityError,
-  type Registry,
-} from '@palyra/identity';
+import { FilesystemSecretStore, IdentityError } from '@palyra/identity';
+import { FilesystemSecretReader, hasSecretStore } from '@palyra/identity/keys';
+import { daemonOf, type Registry } from '@palyra/identity/registry';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import type { DaemonConfig } from '../config.ts';
 import type { DaemonPaths } from './home.ts';

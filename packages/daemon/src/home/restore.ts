@@ -2,25 +2,19 @@
 
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { FilesystemSecretStore, IdentityError, IdentityManager, verifyAudit } from '@palyra/identity';
+import { type AuthorityKeys, keyPlaceOf } from '@palyra/identity/keys';
 import {
-  type AuthorityKeys,
   carryOver,
   continueBundleSequence,
-  type DeviceId,
-  FilesystemSecretStore,
-  IdentityError,
-  IdentityManager,
-  keyPlaceOf,
   putRestored,
   type Registry,
   type RegistryReader,
   type RegistryReads,
-  type RunningClock,
   revokeNamed,
-  systemClock,
   takeEveryGrant,
-  verifyAudit,
-} from '@palyra/identity';
+} from '@palyra/identity/registry';
+import { type DeviceId, type RunningClock, systemClock } from '@palyra/identity/values';
 import { lookAtSqliteRegistry, openSqliteRegistry } from '@palyra/registry-sql';
 import { type DaemonConfig, parseConfig, readConfig } from '../config.ts';
 import { auditRow, type BackupSummary } from './backup.ts';

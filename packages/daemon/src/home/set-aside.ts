@@ -1,6 +1,6 @@
 // Sets aside what a clock that was wrong has made, in the home of a stopped daemon.
 
-import { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from '@palyra/identity';
+import { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from '@palyra/identity/registry';
 import { openCaKeys } from './ca-key.ts';
 import { withStoppedDaemon } from './home.ts';
 import { openHome } from './open-home.ts';

@@ -4,7 +4,8 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { BlockList } from 'node:net';
-import { IdentityError, reasonOf } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity/values';
 import dnsPacket, { type Answer, type Question } from 'dns-packet';
 import { type Family, type LanInterface, lanInterfaces } from './interfaces.ts';
 import {

@@ -3,7 +3,8 @@
 // operator's words.
 
 import { BlockList, isIP, isIPv4 } from 'node:net';
-import { formatEndpoint, parseTrustDomain } from '@palyra/identity';
+import { parseTrustDomain } from '@palyra/identity/certificate';
+import { formatEndpoint } from '@palyra/identity/values';
 import dnsPacket, { type Answer, type DecodedPacket, type Question } from 'dns-packet';
 
 export const multicastPort = 5353;

@@ -1,13 +1,10 @@
 // palyra.node.v1: what a paired device may call.
 
 import type { ConnectRouter } from '@connectrpc/connect';
-import {
-  type EndpointLists,
-  IdentityError,
-  type IdentityManager,
-  type RenewalReply,
-  renewAfterMs,
-} from '@palyra/identity';
+import { IdentityError, type IdentityManager } from '@palyra/identity';
+import { renewAfterMs } from '@palyra/identity/device';
+import type { RenewalReply } from '@palyra/identity/pairing';
+import type { EndpointLists } from '@palyra/identity/values';
 import { callingDevice, cameOver, type DeviceEvent, NodeService, throwIfBrokenOff } from '@palyra/rpc';
 import type { DeviceAnswer, DeviceChannels } from '../channels/device-channels.ts';
 

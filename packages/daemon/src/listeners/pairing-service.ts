@@ -1,7 +1,8 @@
 // palyra.pairing.v1 over the library's PairingResponder: decode, one call, encode.
 
 import type { ConnectRouter } from '@connectrpc/connect';
-import type { EndpointLists, IdentityManager } from '@palyra/identity';
+import type { IdentityManager } from '@palyra/identity';
+import type { EndpointLists } from '@palyra/identity/values';
 import { PairingService, pairingChannel, throwIfBrokenOff } from '@palyra/rpc';
 import { toWireEndpoints, toWireRenewal } from './node-service.ts';
 import type { OpenLimit } from './open-limit.ts';

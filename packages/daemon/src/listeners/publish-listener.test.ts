@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import test, { type TestContext } from 'node:test';
-import { IdentityError, type ListOfAuthority, makeUlid, type RevocationList } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import type { ListOfAuthority, RevocationList } from '@palyra/identity/registry';
+import { makeUlid } from '@palyra/identity/values';
 import { listenPublish } from './publish-listener.ts';
 
 const partBytes = 64 * 1024;

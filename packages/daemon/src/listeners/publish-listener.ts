@@ -10,13 +10,11 @@ import { pipeline } from 'node:stream/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   certificatesToPem,
-  type ListOfAuthority,
-  type PublishedBundle,
-  type RevocationList,
   revocationListsPemLength,
   revocationListsToPem,
   spiffeBundle,
-} from '@palyra/identity';
+} from '@palyra/identity/certificate';
+import type { ListOfAuthority, PublishedBundle, RevocationList } from '@palyra/identity/registry';
 import { listenPlainHttp, type PlainHttp } from './plain-http.ts';
 
 /** What is published. */

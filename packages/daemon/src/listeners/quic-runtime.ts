@@ -1,17 +1,10 @@
 // The node services over QUIC: the same routes, the same check of every connection, call and message as on HTTP/2.
 
 import type { ConnectRouter } from '@connectrpc/connect';
-import {
-  type ChainJudge,
-  type Clock,
-  certificatesToPem,
-  hasCode,
-  IdentityError,
-  type PeerCertificate,
-  type RegistryEvent,
-  type ServerCredential,
-  standingMessages,
-} from '@palyra/identity';
+import { hasCode, IdentityError, type ServerCredential } from '@palyra/identity';
+import { type ChainJudge, certificatesToPem, type PeerCertificate } from '@palyra/identity/certificate';
+import { type RegistryEvent, standingMessages } from '@palyra/identity/registry';
+import type { Clock } from '@palyra/identity/values';
 import {
   accessCheck,
   contextOf,

@@ -5,14 +5,10 @@
 
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import {
-  checkTrusted,
-  IdentityError,
-  type Pairing,
-  type RegistryEvent,
-  readTrusted,
-  reasonOf,
-} from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { checkTrusted, readTrusted } from '@palyra/identity/files';
+import type { Pairing, RegistryEvent } from '@palyra/identity/registry';
+import { reasonOf } from '@palyra/identity/values';
 import type { DaemonConfig } from '../config.ts';
 import { withSetting } from '../setting.ts';
 import { post } from './webhook.ts';

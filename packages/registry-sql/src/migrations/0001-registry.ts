@@ -1,6 +1,6 @@
 // The first version: every table.
 
-import { AUDIT_GENESIS_HASH } from '@palyra/identity';
+import { AUDIT_GENESIS_HASH } from '@palyra/identity/registry';
 import { type ColumnDataType, type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 

@@ -1,7 +1,7 @@
 // A row of the audit chain: made from an event and the row before it, and read back.
 
 import { createHash } from 'node:crypto';
-import { type AuditEvent, type AuditRow, auditHashInput } from '@palyra/identity';
+import { type AuditEvent, type AuditRow, auditHashInput } from '@palyra/identity/registry';
 import type { AuditTable } from '../tables.ts';
 import { integer, milliseconds, type Row, text } from './column.ts';
 

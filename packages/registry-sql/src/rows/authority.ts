@@ -1,6 +1,7 @@
 // A certificate authority of this daemon and its row.
 
-import type { AuthorityRecord, Ulid } from '@palyra/identity';
+import type { AuthorityRecord } from '@palyra/identity/registry';
+import type { Ulid } from '@palyra/identity/values';
 import type { AuthoritiesTable } from '../tables.ts';
 import { bytes, instant, milliseconds, oneOf, type Row, text } from './column.ts';
 

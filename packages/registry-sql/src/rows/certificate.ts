@@ -1,6 +1,7 @@
 // A certificate, its row, and its standing.
 
-import type { CertificateRecord, CertificateStanding, CertificateState, Ulid } from '@palyra/identity';
+import type { CertificateRecord, CertificateStanding, CertificateState } from '@palyra/identity/registry';
+import type { Ulid } from '@palyra/identity/values';
 import type { CertificatesTable } from '../tables.ts';
 import { authorityState } from './authority.ts';
 import { bytes, instant, integer, milliseconds, oneOf, optional, type Row, text } from './column.ts';

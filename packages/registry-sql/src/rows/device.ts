@@ -1,6 +1,7 @@
 // A device and its row.
 
-import type { Device, DeviceId, DeviceKind, DeviceRole } from '@palyra/identity';
+import type { Device, DeviceKind, DeviceRole } from '@palyra/identity/registry';
+import type { DeviceId } from '@palyra/identity/values';
 import type { DevicesTable } from '../tables.ts';
 import { bytes, instant, milliseconds, oneOf, optional, type Row, text, unreadable } from './column.ts';
 

@@ -1,6 +1,7 @@
 // A pairing and its row. Its eight shapes lie in one table; `shapes` says which columns each state fills.
 
-import type { DeviceId, Pairing, PairingRequest, PairingState, Ulid } from '@palyra/identity';
+import type { Pairing, PairingRequest, PairingState } from '@palyra/identity/registry';
+import type { DeviceId, Ulid } from '@palyra/identity/values';
 import type { PairingsTable } from '../tables.ts';
 import {
   bytes,

@@ -1,6 +1,7 @@
 // A revocation and its row.
 
-import type { DeviceId, Revocation } from '@palyra/identity';
+import type { Revocation } from '@palyra/identity/registry';
+import type { DeviceId } from '@palyra/identity/values';
 import type { RevocationsTable } from '../tables.ts';
 import { instant, milliseconds, optional, type Row, text } from './column.ts';
 

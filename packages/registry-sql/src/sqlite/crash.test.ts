@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { verifyAuditChain } from '@palyra/identity';
+import { verifyAuditChain } from '@palyra/identity/registry';
 import { sha256Hex } from '../testing/registry-suite.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { openSqliteRegistry } from './open.ts';

@@ -2,7 +2,9 @@
 
 import type { Stats } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import { checkPrivate, IdentityError, type Registry, type RegistryReader } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { checkPrivate } from '@palyra/identity/files';
+import type { Registry, RegistryReader } from '@palyra/identity/registry';
 import { Kysely, SqliteDialect } from 'kysely';
 import { migrate, mustBeMigrated } from '../migrate.ts';
 import { registryTables } from '../migrations/0001-registry.ts';

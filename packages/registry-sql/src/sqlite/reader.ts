@@ -1,7 +1,7 @@
 // The reads of a registry on a connection of their own, which cannot write.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { RegistryReader } from '@palyra/identity';
+import type { RegistryReader } from '@palyra/identity/registry';
 import type { CompiledQuery } from 'kysely';
 import type { Executor } from '../executor.ts';
 import { SqlReads } from '../reads.ts';

@@ -5,8 +5,8 @@
 // other, each undone alone when it fails, all of them made durable by one commit before any is answered.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { IdentityError } from '@palyra/identity';
 import {
-  IdentityError,
   type ListenerErrors,
   type Registry,
   type RegistryEvent,
@@ -14,7 +14,7 @@ import {
   RegistryListeners,
   type RegistryReader,
   type RegistryTransaction,
-} from '@palyra/identity';
+} from '@palyra/identity/registry';
 import type { CompiledQuery } from 'kysely';
 import type { Executor } from '../executor.ts';
 import { SqlReads } from '../reads.ts';

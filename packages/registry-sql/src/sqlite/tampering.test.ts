@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
-import { type AuditVerdict, auditHashInput, verifyAuditChain } from '@palyra/identity';
+import { type AuditVerdict, auditHashInput, verifyAuditChain } from '@palyra/identity/registry';
 import { sha256Hex } from '../testing/registry-suite.ts';
 import { sampleEvent } from '../testing/samples.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';

@@ -1,6 +1,7 @@
 // Any pairing, for property tests: every state, every optional part there and missing.
 
-import { type DeviceKind, makeUlid, type Pairing, type PairingRequest } from '@palyra/identity';
+import type { DeviceKind, Pairing, PairingRequest } from '@palyra/identity/registry';
+import { makeUlid } from '@palyra/identity/values';
 import fc from 'fast-check';
 
 const ulid = fc

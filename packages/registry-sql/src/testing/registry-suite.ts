@@ -3,19 +3,17 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { hasCode, type IdentityErrorCode } from '@palyra/identity';
 import {
   AUDIT_GENESIS_HASH,
-  clockToleranceMs,
-  hasCode,
-  type IdentityErrorCode,
   isDue,
   type Pairing,
   type Registry,
   type RegistryEvent,
   type RegistryTransaction,
-  type Ulid,
   verifyAuditChain,
-} from '@palyra/identity';
+} from '@palyra/identity/registry';
+import { clockToleranceMs, type Ulid } from '@palyra/identity/values';
 import fc from 'fast-check';
 import { anyPairing } from './any-pairing.ts';
 import {

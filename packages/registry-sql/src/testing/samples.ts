@@ -1,17 +1,15 @@
 // Records for tests: valid, all different, and the same in every run.
 
-import {
-  type AuditEvent,
-  type AuthorityRecord,
-  type CertificateRecord,
-  type Device,
-  type DeviceId,
-  makeUlid,
-  type Pairing,
-  type PairingRequest,
-  type Registry,
-  type Ulid,
-} from '@palyra/identity';
+import type {
+  AuditEvent,
+  AuthorityRecord,
+  CertificateRecord,
+  Device,
+  Pairing,
+  PairingRequest,
+  Registry,
+} from '@palyra/identity/registry';
+import { type DeviceId, makeUlid, type Ulid } from '@palyra/identity/values';
 
 export const NOW = new Date('2026-03-01T12:00:00.000Z');
 

@@ -2,7 +2,8 @@
 
 import { createHash } from 'node:crypto';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
-import { type Device, type DeviceId, makeUlid, type Ulid } from '@palyra/identity';
+import type { Device } from '@palyra/identity/registry';
+import { type DeviceId, makeUlid, type Ulid } from '@palyra/identity/values';
 import { certificateRow } from '../rows/certificate.ts';
 import { deviceRow } from '../rows/device.ts';
 import { openSqliteRegistry } from '../sqlite/open.ts';

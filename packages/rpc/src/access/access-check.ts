@@ -9,7 +9,8 @@ import {
   type Interceptor,
   type StreamRequest,
 } from '@connectrpc/connect';
-import { type AuthenticatedDevice, IdentityError, roleMissing } from '@palyra/identity';
+import { type AuthenticatedDevice, IdentityError } from '@palyra/identity';
+import { roleMissing } from '@palyra/identity/registry';
 import { throwIfBrokenOff } from '../calls/deadline.ts';
 import { toConnectError } from '../error-map.ts';
 import { access, type Caller, type OwnCalls } from './access.ts';

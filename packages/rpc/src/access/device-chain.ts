@@ -2,7 +2,8 @@
 // The cheap questions come first, because strangers ask them.
 
 import type { TLSSocket } from 'node:tls';
-import { type ChainJudge, hasCode, type PeerCertificate } from '@palyra/identity';
+import { hasCode } from '@palyra/identity';
+import type { ChainJudge, PeerCertificate } from '@palyra/identity/certificate';
 import { opensslVerdict, peerChain, peerLeaf } from './peer-chain.ts';
 
 /** The leaf, for the registry to decide about; `missing` without a certificate; `foreign` for a chain that is not ours. */

@@ -3,7 +3,8 @@
 
 import type { DescMethod } from '@bufbuild/protobuf';
 import { type ConnectRouter, createConnectRouter } from '@connectrpc/connect';
-import { IdentityError, printable } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { printable } from '@palyra/identity/values';
 import { isOurs, type OwnAccess, type OwnCaller } from './access.ts';
 
 export interface OwnService {

@@ -2,7 +2,9 @@
 // nobody.
 
 import { createClient } from '@connectrpc/connect';
-import { type AwaitUpdate, IdentityError, type PairingPeer, type RecoveryPeer } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import type { PairingPeer, RecoveryPeer } from '@palyra/identity/device';
+import type { AwaitUpdate } from '@palyra/identity/pairing';
 import { fromConnectError } from '../error-map.ts';
 import { PairingService } from '../gen/palyra/pairing/v1/pairing_pb.js';
 import type { Http2Connection, PairingConnection } from '../http2/dialer.ts';

@@ -2,7 +2,7 @@
 // peer's whole chain in memory for ever (Node 24 and 26; a test looks for it in the sources).
 
 import type { DetailedPeerCertificate, PeerCertificate, TLSSocket } from 'node:tls';
-import { MAX_CHAIN_CERTIFICATES } from '@palyra/identity';
+import { MAX_CHAIN_CERTIFICATES } from '@palyra/identity/certificate';
 
 /** All that OpenSSL says of a chain whose dates alone are wrong. It says the same of many that are wrong otherwise. */
 const dateErrors: ReadonlySet<string> = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);

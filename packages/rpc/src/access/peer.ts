@@ -6,7 +6,8 @@ import {
   createContextValues,
   type HandlerContext,
 } from '@connectrpc/connect';
-import type { AuthenticatedDevice, PairingChannel } from '@palyra/identity';
+import type { AuthenticatedDevice } from '@palyra/identity';
+import type { PairingChannel } from '@palyra/identity/pairing';
 
 export type Peer =
   /** Nobody in particular, on a TLS channel of the pairing listener. */

@@ -1,12 +1,7 @@
 // A daemon with several endpoints: the first in the list that is this daemon is taken.
 
-import {
-  hasCode,
-  IdentityError,
-  nodeEndpoints,
-  type PairedEnrollment,
-  pairingEndpoints,
-} from '@palyra/identity';
+import { hasCode, IdentityError } from '@palyra/identity';
+import { nodeEndpoints, type PairedEnrollment, pairingEndpoints } from '@palyra/identity/device';
 import {
   dialNode,
   dialPairing,

@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  type AuthenticatedDevice,
-  ChainJudge,
-  type IdentityError,
-  makeUlid,
-  parseDeviceId,
-} from '@palyra/identity';
+import type { AuthenticatedDevice, IdentityError } from '@palyra/identity';
+import { ChainJudge } from '@palyra/identity/certificate';
+import { makeUlid, parseDeviceId } from '@palyra/identity/values';
 import { DeviceConnections } from './device-connections.ts';
 
 const deviceId = parseDeviceId(makeUlid(new Date(), crypto.getRandomValues(new Uint8Array(10))));

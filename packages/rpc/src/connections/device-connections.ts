@@ -1,15 +1,10 @@
 // The live connections of devices, on whichever transport: each is admitted by the registry, asked about again for every
 // call, and shut when it is revoked, superseded or past its certificate's end.
 
-import {
-  type AuthenticatedDevice,
-  type ChainJudge,
-  type DeviceId,
-  IdentityError,
-  type RegistryEvent,
-  roleMissing,
-  standingMessages,
-} from '@palyra/identity';
+import { type AuthenticatedDevice, IdentityError } from '@palyra/identity';
+import type { ChainJudge } from '@palyra/identity/certificate';
+import { type RegistryEvent, roleMissing, standingMessages } from '@palyra/identity/registry';
+import type { DeviceId } from '@palyra/identity/values';
 import type { DevicePeer } from '../access/peer.ts';
 
 /** The registry, as listeners ask it. IdentityManager is one. */

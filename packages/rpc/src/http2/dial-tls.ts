@@ -2,16 +2,10 @@
 // variable of the environment has a say in it.
 
 import tls from 'node:tls';
-import {
-  ChainJudge,
-  certificatesToPem,
-  daemonSpiffeId,
-  hasCode,
-  IdentityError,
-  type PairedEnrollment,
-  parseEndpoint,
-  reasonOf,
-} from '@palyra/identity';
+import { hasCode, IdentityError } from '@palyra/identity';
+import { ChainJudge, certificatesToPem, daemonSpiffeId } from '@palyra/identity/certificate';
+import type { PairedEnrollment } from '@palyra/identity/device';
+import { parseEndpoint, reasonOf } from '@palyra/identity/values';
 import { opensslVerdict, peerChain } from '../access/peer-chain.ts';
 import { tcpKeepAlive } from '../connections/live-connections.ts';
 import { dialAddresses } from './happy-eyeballs.ts';

@@ -4,15 +4,10 @@ import http2 from 'node:http2';
 import net from 'node:net';
 import type { Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import {
-  authorityOf,
-  certificatesToPem,
-  IdentityError,
-  MAX_PAIRING_MESSAGE_BYTES,
-  type PairedEnrollment,
-  reasonOf,
-  TlsKey,
-} from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
+import type { PairedEnrollment } from '@palyra/identity/device';
+import { authorityOf, MAX_PAIRING_MESSAGE_BYTES, reasonOf } from '@palyra/identity/values';
 import { printableAnswers } from '../calls/printable-answers.ts';
 import { Connection } from '../connections/connection.ts';
 import { connectTimeoutMs, dialTls, type KnownDaemon, timedOut } from './dial-tls.ts';

@@ -3,7 +3,8 @@
 
 import { lookup } from 'node:dns/promises';
 import { isIP, isIPv6 } from 'node:net';
-import { hasCode, IdentityError, reasonOf } from '@palyra/identity';
+import { hasCode, IdentityError } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity/values';
 
 /** "Connection Attempt Delay", RFC 8305, 8. */
 const attemptDelayMs = 250;

@@ -4,13 +4,11 @@ import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ConnectRouter } from '@connectrpc/connect';
-import {
-  type Clock,
-  certificatesToPem,
-  type PairingChannel,
-  type RegistryEvent,
-  type ServerCredential,
-} from '@palyra/identity';
+import type { ServerCredential } from '@palyra/identity';
+import { certificatesToPem } from '@palyra/identity/certificate';
+import type { PairingChannel } from '@palyra/identity/pairing';
+import type { RegistryEvent } from '@palyra/identity/registry';
+import type { Clock } from '@palyra/identity/values';
 import type { OwnCalls } from '../access/access.ts';
 import { accessCheck } from '../access/access-check.ts';
 import { deviceChainOf, judgeDeviceChain } from '../access/device-chain.ts';

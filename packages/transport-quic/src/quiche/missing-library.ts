@@ -1,6 +1,7 @@
 // Why the QUIC library does not load here, said so that a person can do something about it.
 
-import { IdentityError, installAgain } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { installAgain } from '@palyra/identity/values';
 import packageJson from '../../package.json' with { type: 'json' };
 
 /** The one that was measured and guarded. Left out by programs that want HTTP/2 alone: it weighs 120 MB. */

@@ -7,9 +7,9 @@ import {
   LocalSigner,
   makeIssuing,
   makeRoot,
-  makeUlid,
   TlsKey,
-} from '@palyra/identity';
+} from '@palyra/identity/certificate';
+import { makeUlid } from '@palyra/identity/values';
 import type { QuicClientTlsConfig, QuicServerTlsConfig } from '../contract.ts';
 
 export interface Credential {

@@ -1,0 +1,5 @@
+export type { KeyProof, RenewalReply } from '../renewal/daemon.ts';
+export { type PairingCode, parsePairingCode } from './code.ts';
+export type { AwaitUpdate, ConfirmReply, ExchangeReply, OpenReply, PairingChannel } from './daemon.ts';
+export type { ApprovalChoice, MintedCode } from './desk.ts';
+export { MAX_NAME_LENGTH, parseDeviceKind, parseDeviceName, parseDeviceRole } from './name.ts';

@@ -1,0 +1,50 @@
+export type { Difference } from '../audit/differences.ts';
+export {
+  AUDIT_GENESIS_HASH,
+  type AuditAction,
+  type AuditEvent,
+  type AuditRow,
+  type AuditVerdict,
+  auditHashInput,
+  verifyAuditChain,
+} from '../audit/entry.ts';
+export { describeDifference } from '../audit/verify-audit.ts';
+export { daemonOf, mustBelongTogether } from '../authority/authority-store.ts';
+export { continueBundleSequence, type PublishedBundle } from '../authority/bundle-sequence.ts';
+export type { ListOfAuthority, RevocationList } from '../authority/revocation-lists.ts';
+export type { RootRotationStatus } from '../authority/root-rotation.ts';
+export { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from '../authority/set-aside.ts';
+export { type CarryOverOptions, carryOver, revokeNamed, takeEveryGrant } from '../fleet/carry-over.ts';
+export type { CloningPolicy } from '../fleet/clones.ts';
+export { putRestored, type Restored, readRestored } from '../fleet/restored.ts';
+export {
+  type DueBounds,
+  dueBounds,
+  isDue,
+  type Pairing,
+  type PairingEvent,
+  type PairingRequest,
+  type PairingState,
+  step,
+} from '../pairing/state.ts';
+export { type ListenerErrors, type RegistryListener, RegistryListeners } from './listeners.ts';
+export type {
+  AuthorityRecord,
+  AuthorityState,
+  CertificateRecord,
+  CertificateStanding,
+  CertificateState,
+  CloneSign,
+  Device,
+  DeviceKind,
+  DeviceRole,
+  Registry,
+  RegistryCounts,
+  RegistryEvent,
+  RegistryReader,
+  RegistryReads,
+  RegistryTransaction,
+  Revocation,
+} from './port.ts';
+export { judgeStanding, type StandingCode, type StandingVerdict, standingMessages } from './standing.ts';
+export { type Actor, roleMissing } from './transact-by.ts';

@@ -1,0 +1,16 @@
+export {
+  type AuthorityKeyReader,
+  type AuthorityKeys,
+  checkKeyPlace,
+  type KeyPlace,
+  keyPlaceOf,
+  SecretStoreKeyReader,
+  SecretStoreKeys,
+} from '../authority/authority-keys.ts';
+export { type CredentialOptions, masterKeyFromText, readCredential } from './credential.ts';
+export { FilesystemSecretReader, hasSecretStore } from './filesystem-reader.ts';
+export { type KeyFileOptions, nextMasterKeyForFile } from './key-file.ts';
+export type { NextMasterKey } from './master-key.ts';
+export { nextMasterKeyForPassphrase, type PassphraseOptions, type ScryptCost } from './passphrase.ts';
+export { checkStrength } from './passphrase-strength.ts';
+export { MAX_SECRET_BYTES, type SecretName, type SecretReader } from './port.ts';

@@ -1,0 +1,30 @@
+export { type Clock, presentTime, type RunningClock, steadyAfterMs, systemClock } from './clock.ts';
+export { nodeCrypto } from './crypto/node.ts';
+export type { Awaitable, IdentityKey, PairingCrypto } from './crypto/port.ts';
+export { type DeviceId, makeUlid, parseDeviceId, type Ulid } from './device-id.ts';
+export {
+  authorityOf,
+  type Endpoint,
+  formatEndpoint,
+  isCanonicalEndpoint,
+  MAX_ENDPOINT_LENGTH,
+  parseEndpoint,
+} from './endpoint.ts';
+export {
+  type EndpointLists,
+  listenerKinds,
+  MAX_ENDPOINTS,
+  parseEndpointLists,
+  parseSharedEndpoint,
+} from './endpoint-lists.ts';
+export type { IdentityErrorOptions } from './errors.ts';
+export { installAgain } from './install-again.ts';
+export {
+  clockToleranceMs,
+  defaultPairingLimits,
+  listedAfterEndMs,
+  MAX_PAIRING_MESSAGE_BYTES,
+  type PairingLimits,
+} from './limits.ts';
+export { reasonOf, refusalOf } from './reason.ts';
+export { parseVisibleText, printable } from './visible-text.ts';
