@@ -12,7 +12,8 @@ import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { systemClock } from '@palyra/identity/values';
 import { openSqliteRegistry } from '@palyra/registry-sql';
-import { defaultHttp2Limits, Http2Listener, NodeService, serveHttp2 } from '@palyra/rpc';
+import { NodeService } from '@palyra/rpc';
+import { defaultHttp2Limits, Http2Listener, serveHttp2 } from '@palyra/rpc/transport';
 import { newDevice, pair } from './pair.ts';
 
 export interface ServersReady {

@@ -6,16 +6,8 @@ import { test } from 'node:test';
 import type { DescService } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
 import { systemClock } from '@palyra/identity/values';
-import {
-  AdminService,
-  access,
-  dialAdmin,
-  dialNode,
-  dialPairing,
-  Http2Listener,
-  NodeService,
-  PairingService,
-} from '@palyra/rpc';
+import { AdminService, dialAdmin, dialNode, dialPairing, NodeService, PairingService } from '@palyra/rpc';
+import { access, Http2Listener } from '@palyra/rpc/transport';
 import { connectNode, credentialOf } from '../testing/bare-tls.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { frame, rawCall } from '../testing/raw-call.ts';

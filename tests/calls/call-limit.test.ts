@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 import http2 from 'node:http2';
 import { type TestContext, test } from 'node:test';
 import { toBinary } from '@bufbuild/protobuf';
-import { defaultHttp2Limits, NodeService } from '@palyra/rpc';
+import { NodeService } from '@palyra/rpc';
+import { defaultHttp2Limits } from '@palyra/rpc/transport';
 import {
   flag,
   frameType,

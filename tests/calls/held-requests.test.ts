@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { createClient, createContextValues, type Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { healthRoutes, UnfinishedBytes } from '@palyra/rpc';
+import { healthRoutes, UnfinishedBytes } from '@palyra/rpc/transport';
 import { createQuic, createQuicTransport, serveConnectOverQuic } from '@palyra/transport-quic';
 import {
   Health,

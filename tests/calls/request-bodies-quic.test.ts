@@ -4,14 +4,14 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { toBinary } from '@bufbuild/protobuf';
 import { IdentityError } from '@palyra/identity';
+import { NodeService } from '@palyra/rpc';
 import {
   accessCheck,
   contextOf,
-  NodeService,
   type Peer,
   UnfinishedBytes,
   type UnfinishedLimits,
-} from '@palyra/rpc';
+} from '@palyra/rpc/transport';
 import { createQuic, type QuicStream, QuicStreamReset, serveConnectOverQuic } from '@palyra/transport-quic';
 import { encodeFrame, type Frame, FrameParser } from '../../packages/transport-quic/src/rpc/frame.ts';
 import { createPki } from '../../packages/transport-quic/src/testing/pki.ts';

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { before, type TestContext, test } from 'node:test';
-import { examineHome } from '@palyra/daemon';
+import { examineHome } from '@palyra/daemon/home';
 import { requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { DaemonProcess } from '../testing/daemon-process.ts';

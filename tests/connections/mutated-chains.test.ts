@@ -8,7 +8,8 @@ import tls from 'node:tls';
 import { type AuthenticatedDevice, IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { ChainJudge, certificatesToPem } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
-import { type DeviceAuthenticator, dialNode, Http2Listener } from '@palyra/rpc';
+import { dialNode } from '@palyra/rpc';
+import { type DeviceAuthenticator, Http2Listener } from '@palyra/rpc/transport';
 import {
   type ChainDifference,
   ChainMaker,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { quicFirst } from '@palyra/agent';
-import { examineHome } from '@palyra/daemon';
+import { examineHome } from '@palyra/daemon/home';
 import { hasCode } from '@palyra/identity';
 import { dialNode } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';

@@ -9,14 +9,13 @@ import type { IdentityManager } from '@palyra/identity';
 import { awaitPairing, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { systemClock } from '@palyra/identity/values';
+import { dialNode, NodeService } from '@palyra/rpc';
 import {
   type DeviceAuthenticator,
-  dialNode,
   type Http2Limits,
   Http2Listener,
   type ListenerEvent,
-  NodeService,
-} from '@palyra/rpc';
+} from '@palyra/rpc/transport';
 import { bareSocket, connectNode, credentialOf } from '../testing/bare-tls.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock, hour } from '../testing/held-clock.ts';

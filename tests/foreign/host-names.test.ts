@@ -9,7 +9,7 @@ import test, { type TestContext } from 'node:test';
 import tls from 'node:tls';
 import { promisify } from 'node:util';
 import { writeCredentialFiles } from '@palyra/agent';
-import { backupHome, restoreHome } from '@palyra/daemon';
+import { backupHome, restoreHome } from '@palyra/daemon/home';
 import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
   type PairedEnrollment,

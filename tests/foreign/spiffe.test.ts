@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { backupHome, restoreHome } from '@palyra/daemon';
+import { backupHome, restoreHome } from '@palyra/daemon/home';
 import { certificatesToPem, spiffeBundle } from '@palyra/identity/certificate';
 import { x509 } from '../../packages/identity/src/certificate/testing/peculiar.ts';
 import { freePort } from '../testing/free-port.ts';

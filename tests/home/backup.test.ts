@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { chmod, cp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
-import { backupHome, examineHome, rekeySecrets, restoreHome } from '@palyra/daemon';
+import { backupHome, examineHome, rekeySecrets, restoreHome } from '@palyra/daemon/home';
 import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
   awaitPairing,

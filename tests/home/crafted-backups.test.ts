@@ -6,7 +6,7 @@ import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
-import { backupHome, restoreHome } from '@palyra/daemon';
+import { backupHome, restoreHome } from '@palyra/daemon/home';
 import { IdentityError } from '@palyra/identity';
 import { type BackupHead, readBackup, writeBackup } from '../../packages/daemon/src/home/backup-file.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';

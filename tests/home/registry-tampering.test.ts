@@ -5,7 +5,7 @@ import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
-import { examineHome } from '@palyra/daemon';
+import { examineHome } from '@palyra/daemon/home';
 import { type RegistryVerdict, verifyAudit } from '@palyra/identity';
 import { describeDifference } from '@palyra/identity/registry';
 import { lookAtSqliteRegistry } from '@palyra/registry-sql';

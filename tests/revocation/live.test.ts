@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
-import { QuicRuntime } from '@palyra/daemon';
+import { QuicRuntime } from '@palyra/daemon/home';
 import type { IdentityErrorCode } from '@palyra/identity';
 import { type PairedEnrollment, renewCertificate } from '@palyra/identity/device';
 import type { RegistryEvent } from '@palyra/identity/registry';
@@ -14,10 +14,10 @@ import {
   DeviceEventSchema,
   dialNode,
   fromConnectError,
-  Http2Listener,
   type NodeConnection,
   NodeService,
 } from '@palyra/rpc';
+import { Http2Listener } from '@palyra/rpc/transport';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { DeviceChannels } from '../../packages/daemon/src/channels/device-channels.ts';
 import { DaemonMetrics } from '../../packages/daemon/src/metrics.ts';

@@ -5,7 +5,7 @@ import { cp, lstat, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test, { type TestContext } from 'node:test';
-import { backupHome, restoreHome } from '@palyra/daemon';
+import { backupHome, restoreHome } from '@palyra/daemon/home';
 import { readPeerCertificate } from '@palyra/identity/certificate';
 import {
   type PairedEnrollment,

@@ -9,7 +9,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { backupHome, restoreHome } from '@palyra/daemon';
+import { backupHome, restoreHome } from '@palyra/daemon/home';
 import { FilesystemSecretStore, masterKeyFromFile } from '@palyra/identity';
 import {
   awaitPairing,

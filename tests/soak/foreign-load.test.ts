@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { defaultHttp2Limits, NodeService } from '@palyra/rpc';
+import { NodeService } from '@palyra/rpc';
+import { defaultHttp2Limits } from '@palyra/rpc/transport';
 import { grpcGo, grpcio, type Outcomes, runForeign, type Setup } from '../testing/foreign-clients.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { IdentityError } from '@palyra/identity';
 import { ChainJudge, TlsKey } from '@palyra/identity/certificate';
-import { Http2Listener } from '@palyra/rpc';
+import { Http2Listener } from '@palyra/rpc/transport';
 
 export interface ChainListenerInput {
   /** Base64 of DER. */

@@ -15,7 +15,7 @@ import {
   type ListenerEvent,
   UnfinishedBytes,
   type UnfinishedLimits,
-} from '@palyra/rpc';
+} from '@palyra/rpc/transport';
 import { RawHttp2 } from '../../packages/rpc/src/testing/raw-http2.ts';
 import { bareSocket, credentialOf } from './bare-tls.ts';
 import { openIdentity, peerOf } from './in-process.ts';

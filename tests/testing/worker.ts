@@ -22,13 +22,13 @@ function begin(): void {
 }
 
 async function rekey(): Promise<void> {
-  const { rekeySecrets } = await import('@palyra/daemon');
+  const { rekeySecrets } = await import('@palyra/daemon/home');
   begin();
   for (;;) await rekeySecrets(home, undefined);
 }
 
 async function backup(): Promise<void> {
-  const { backupHome } = await import('@palyra/daemon');
+  const { backupHome } = await import('@palyra/daemon/home');
   begin();
   const file = join(home, 'backup.age');
   for (;;) await backupHome(home, file, 'correct horse battery', { scryptLogN: 1, replace: true });

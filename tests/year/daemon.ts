@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { HandlerContext } from '@connectrpc/connect';
-import { takeHome } from '@palyra/daemon';
+import { takeHome } from '@palyra/daemon/home';
 import {
   type AuthenticatedDevice,
   FilesystemSecretStore,
@@ -17,16 +17,8 @@ import type { PairingPeer, RecoveryPeer } from '@palyra/identity/device';
 import type { Registry, RegistryEvent } from '@palyra/identity/registry';
 import type { RunningClock } from '@palyra/identity/values';
 import { openSqliteRegistry } from '@palyra/registry-sql';
-import {
-  accessCheck,
-  callingDevice,
-  contextOf,
-  DeviceConnections,
-  fromConnectError,
-  PairingService,
-  type Peer,
-  pairingChannel,
-} from '@palyra/rpc';
+import { callingDevice, fromConnectError, PairingService } from '@palyra/rpc';
+import { accessCheck, contextOf, DeviceConnections, type Peer, pairingChannel } from '@palyra/rpc/transport';
 import { type Random, seededCrypto } from '../testing/random.ts';
 import type { Agenda } from './agenda.ts';
 import { leadsTo, peerCertificate } from './chain.ts';

@@ -3,7 +3,7 @@
 
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { backupHome, restoreHome } from '@palyra/daemon';
+import { backupHome, restoreHome } from '@palyra/daemon/home';
 import { hasCode, IdentityError } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { DeviceId } from '@palyra/identity/values';

@@ -3,14 +3,8 @@
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
 import { mustBeOwnFolder } from '@palyra/identity/files';
-import {
-  AdminService,
-  defaultHttp2Limits,
-  dialAdmin,
-  dialNode,
-  fromConnectError,
-  type Http2Connection,
-} from '@palyra/rpc';
+import { AdminService, dialAdmin, dialNode, fromConnectError, type Http2Connection } from '@palyra/rpc';
+import { defaultHttp2Limits } from '@palyra/rpc/transport';
 import { nodePort, parseAddress } from './address.ts';
 import { type Cli, followUp } from './cli.ts';
 import { reachDaemon } from './device-connection.ts';

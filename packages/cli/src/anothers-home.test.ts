@@ -5,7 +5,8 @@ import { chmod, chown, lchown, mkdir, readdir, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import process from 'node:process';
 import { type TestContext, test } from 'node:test';
-import { examineHome, startDaemon } from '@palyra/daemon';
+import { startDaemon } from '@palyra/daemon';
+import { examineHome } from '@palyra/daemon/home';
 import { runRecorded, temporaryFolder } from './testing/recorded-run.ts';
 import { treeOf } from './testing/tree.ts';
 

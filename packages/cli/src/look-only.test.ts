@@ -6,7 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { cp, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { backupHome, startDaemon } from '@palyra/daemon';
+import { startDaemon } from '@palyra/daemon';
+import { backupHome } from '@palyra/daemon/home';
 import type { Command } from 'commander';
 import { buildProgram } from './program.ts';
 import { recorded, runRecorded, temporaryFolder } from './testing/recorded-run.ts';
@@ -249,7 +250,7 @@ test('on a read-only file system a look tells the same, and a backup is made els
   for (const [name, place] of Object.entries({ stopped: home, killed })) {
     const before = await treeOf(place);
     const script = `
-      import { backupHome, examineHome } from '@palyra/daemon';
+      import { backupHome, examineHome } from '@palyra/daemon/home';
       const findings = await examineHome(process.argv[1], new Date());
       const backup = await backupHome(process.argv[1], process.argv[2], 'correct horse battery', { scryptLogN: 1 });
       console.log(JSON.stringify({ problems: findings.filter(({ verdict }) => verdict === 'problem'), backup }));

@@ -1,15 +1,5 @@
 export { callingDevice, type OwnService } from '@palyra/rpc';
-export { type Explanation, explain } from './admin/explain.ts';
 export { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from './config.ts';
-export { type BackupOptions, type BackupSummary, backupHome } from './home/backup.ts';
-export { mustNotExist } from './home/backup-file.ts';
-export { type ExamineOptions, examineHome, type Finding } from './home/doctor.ts';
-export { checkHome, findDaemon, takeHome } from './home/home.ts';
-export { readPassphrase, rekeySecrets } from './home/master-key.ts';
-export { type RestoreOptions, type RestoreSummary, restoreHome } from './home/restore.ts';
-export { setAside } from './home/set-aside.ts';
 export type { FoundDaemon } from './lan/records.ts';
 export { type LanSearchOptions, searchLan } from './lan/search.ts';
-export { QuicRuntime, type QuicRuntimeOptions } from './listeners/quic-runtime.ts';
-export { withSetting } from './setting.ts';
 export { type RunningDaemon, type StartOptions, startDaemon } from './start.ts';

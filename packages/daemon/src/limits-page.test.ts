@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { defaultPairingLimits } from '@palyra/identity/values';
-import { defaultHttp2Limits } from '@palyra/rpc';
+import { defaultHttp2Limits } from '@palyra/rpc/transport';
 import { defaultChannelLimits } from './channels/device-channels.ts';
 import { parseConfig } from './config.ts';
 

@@ -15,16 +15,16 @@ import {
   type RunningClock,
   systemClock,
 } from '@palyra/identity/values';
+import type { OwnService } from '@palyra/rpc';
 import {
   type DeviceAuthenticator,
   defaultHttp2Limits,
   Http2Listener,
   healthRoutes,
-  type OwnService,
   ownServices,
   reflectionRoutes,
   UnfinishedBytes,
-} from '@palyra/rpc';
+} from '@palyra/rpc/transport';
 import { quicTraffic } from '@palyra/transport-quic';
 import packageJson from '../package.json' with { type: 'json' };
 import { listenAdmin } from './admin/listener.ts';

@@ -4,7 +4,8 @@ import { IdentityError } from '@palyra/identity';
 import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
 import { type PairedEnrollment, quicEndpoints } from '@palyra/identity/device';
 import { parseEndpoint } from '@palyra/identity/values';
-import { inOrder, type NodeConnection, printableAnswers } from '@palyra/rpc';
+import type { NodeConnection } from '@palyra/rpc';
+import { inOrder, printableAnswers } from '@palyra/rpc/transport';
 import type { Quic, QuicLimits } from './contract.ts';
 import { createQuicTransport } from './rpc/client.ts';
 

@@ -1,6 +1,6 @@
 // Bytes that arrived on a stream and wait for their reader: one reader at a time, a bound, an end or a failure.
 
-import { type HeldBytes, Pieces } from '@palyra/rpc';
+import { type HeldBytes, Pieces } from '@palyra/rpc/transport';
 
 export class ReceiveQueue {
   readonly #maxBytes: number;

@@ -2,7 +2,7 @@
 
 import { access, constants, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import type { BackupSummary, ExamineOptions } from '@palyra/daemon';
+import type { BackupSummary, ExamineOptions } from '@palyra/daemon/home';
 import { parseDeviceId } from '@palyra/identity/values';
 import type { Command } from 'commander';
 import { type Cli, followUp } from '../cli.ts';
@@ -102,7 +102,7 @@ export function addBackup(program: Command, cli: () => Cli): void {
 }
 
 async function backup(cli: Cli, file: string, options: BackupOptions): Promise<void> {
-  const { backupHome, checkHome, mustNotExist } = await import('@palyra/daemon');
+  const { backupHome, checkHome, mustNotExist } = await import('@palyra/daemon/home');
   const { replace = false } = options;
   await checkHome(cli.home.path);
   if (!replace) await mustNotExist(file);
@@ -140,7 +140,7 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
   }
   const revokedSince = options.noneRevoked ? 'none' : options.revoked;
   await checkReadable(file);
-  const { restoreHome } = await import('@palyra/daemon');
+  const { restoreHome } = await import('@palyra/daemon/home');
   const passphrase = await passphraseOf(cli, options, false);
   const stopProgress = cli.output.progress(() => 'Restoring');
   const restored = await restoreHome(cli.home.path, {
@@ -184,7 +184,7 @@ function cannotBe(done: 'read' | 'written', file: string): (cause: Error) => nev
 }
 
 async function rekey(cli: Cli, { next, config }: RekeyOptions): Promise<void> {
-  const { rekeySecrets } = await import('@palyra/daemon');
+  const { rekeySecrets } = await import('@palyra/daemon/home');
   const stopProgress = cli.output.progress(() => 'Encrypting under the new key');
   try {
     await rekeySecrets(cli.home.path, next, config);
@@ -207,7 +207,7 @@ async function doctor(cli: Cli, options: ConfigOptions): Promise<void> {
 
 /** Shows what was found. @throws UNHEALTHY when there is a problem. */
 export async function report(cli: Cli, options: ExamineOptions): Promise<void> {
-  const { examineHome } = await import('@palyra/daemon');
+  const { examineHome } = await import('@palyra/daemon/home');
   const stopProgress = cli.output.progress(() => 'Looking');
   const findings = await examineHome(cli.home.path, new Date(cli.now()), options).finally(stopProgress);
   const problems = findings.filter(({ verdict }) => verdict === 'problem');
@@ -233,7 +233,7 @@ export function startCommand(cli: Cli, { config }: ConfigOptions): string {
 async function passphraseOf(cli: Cli, options: PassphraseOptions, twice: boolean): Promise<string> {
   const { passphraseFile } = options;
   if (passphraseFile) {
-    const { readPassphrase, withSetting } = await import('@palyra/daemon');
+    const { readPassphrase, withSetting } = await import('@palyra/daemon/home');
     return withSetting('--passphrase-file', () => readPassphrase(passphraseFile, { mayBePipe: true }));
   }
   if (!canAsk(cli))

@@ -76,7 +76,7 @@ interface SetAsideOptions extends ConfigOptions {
 }
 
 async function setAside(cli: Cli, { yes = false, ...options }: SetAsideOptions): Promise<void> {
-  const { setAside: setAsideIn } = await import('@palyra/daemon');
+  const { setAside: setAsideIn } = await import('@palyra/daemon/home');
   const gone = await setAsideIn(cli.home.path, {
     ...configFile(options),
     agree: async (cost) => {

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { backupHome, type RunningDaemon, startDaemon } from '@palyra/daemon';
+import { type RunningDaemon, startDaemon } from '@palyra/daemon';
+import { backupHome } from '@palyra/daemon/home';
 import { runRecorded, temporaryFolder } from '../testing/recorded-run.ts';
 
 const anyPort = { host: '127.0.0.1', port: 0 };

@@ -11,7 +11,7 @@ import {
   defaultHttp2Limits,
   LiveConnections,
   serveHttp2,
-} from '@palyra/rpc';
+} from '@palyra/rpc/transport';
 
 export interface AdminListener {
   /** Lets running calls end, and cuts what is left when `until` says so. */

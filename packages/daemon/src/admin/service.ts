@@ -12,7 +12,8 @@ import {
   parseVisibleText,
   reasonOf,
 } from '@palyra/identity/values';
-import { AdminService, actorOf, callingDevice, isRemote, throwIfBrokenOff } from '@palyra/rpc';
+import { AdminService, callingDevice } from '@palyra/rpc';
+import { actorOf, isRemote, throwIfBrokenOff } from '@palyra/rpc/transport';
 import type { DeviceChannels, ExecuteRequest, ExecuteResult } from '../channels/device-channels.ts';
 import type { HealthHistory } from '../console/health.ts';
 import { maxWaiting, tooSlow, watchAll } from '../console/watch.ts';

@@ -7,7 +7,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { formatEndpoint } from '@palyra/identity/values';
-import { accessCheck, connectHandler, contextOf, isPeerGone } from '@palyra/rpc';
+import { accessCheck, connectHandler, contextOf, isPeerGone } from '@palyra/rpc/transport';
 import { listenPlainHttp } from '../listeners/plain-http.ts';
 import { type ConsolePages, securityHeaders } from './pages.ts';
 import { ConsoleRefusal, type ConsoleSessions } from './sessions.ts';

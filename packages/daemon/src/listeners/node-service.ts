@@ -5,7 +5,8 @@ import { IdentityError, type IdentityManager } from '@palyra/identity';
 import { renewAfterMs } from '@palyra/identity/device';
 import type { RenewalReply } from '@palyra/identity/pairing';
 import type { EndpointLists } from '@palyra/identity/values';
-import { callingDevice, cameOver, type DeviceEvent, NodeService, throwIfBrokenOff } from '@palyra/rpc';
+import { callingDevice, type DeviceEvent, NodeService } from '@palyra/rpc';
+import { cameOver, throwIfBrokenOff } from '@palyra/rpc/transport';
 import type { DeviceAnswer, DeviceChannels } from '../channels/device-channels.ts';
 
 /** Far from where numbers lose their last digit; no channel has so many events. */

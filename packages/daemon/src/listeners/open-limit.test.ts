@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { isIPv6 } from 'node:net';
 import { test } from 'node:test';
 import { hasCode, type IdentityError } from '@palyra/identity';
-import { sourceKey } from '@palyra/rpc';
+import { sourceKey } from '@palyra/rpc/transport';
 import fc from 'fast-check';
 import { OpenLimit } from './open-limit.ts';
 

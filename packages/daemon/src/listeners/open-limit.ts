@@ -2,7 +2,7 @@
 // while the limit over all still has room.
 
 import { IdentityError } from '@palyra/identity';
-import { sourceKey } from '@palyra/rpc';
+import { sourceKey } from '@palyra/rpc/transport';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 
 const everyone = 'all';

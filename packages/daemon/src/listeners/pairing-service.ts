@@ -3,7 +3,8 @@
 import type { ConnectRouter } from '@connectrpc/connect';
 import type { IdentityManager } from '@palyra/identity';
 import type { EndpointLists } from '@palyra/identity/values';
-import { PairingService, pairingChannel, throwIfBrokenOff } from '@palyra/rpc';
+import { PairingService } from '@palyra/rpc';
+import { pairingChannel, throwIfBrokenOff } from '@palyra/rpc/transport';
 import { toWireEndpoints, toWireRenewal } from './node-service.ts';
 import type { OpenLimit } from './open-limit.ts';
 

@@ -14,7 +14,7 @@ import {
   type OwnCalls,
   type Peer,
   type UnfinishedBytes,
-} from '@palyra/rpc';
+} from '@palyra/rpc/transport';
 import {
   createQuic,
   type QuicheRuntime,

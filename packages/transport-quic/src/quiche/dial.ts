@@ -3,7 +3,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { QuicStream as LibraryStream, QuicClientSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
-import { dialAddresses } from '@palyra/rpc';
+import { dialAddresses } from '@palyra/rpc/transport';
 import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
 import {
   type QuicClientConnection,

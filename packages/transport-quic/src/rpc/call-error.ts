@@ -2,7 +2,7 @@
 
 import { Code, ConnectError } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
-import { toConnectError } from '@palyra/rpc';
+import { toConnectError } from '@palyra/rpc/transport';
 import { QuicStreamReset } from '../close-code.ts';
 
 /** `fromConnectError` of @palyra/rpc finds our code in it again. */

@@ -9,7 +9,7 @@
 // reach the handler, and the caller's WINDOW frames need a way.
 
 import { IdentityError } from '@palyra/identity';
-import { type HeldBytes, toConnectError, tooManyUnfinishedBytes } from '@palyra/rpc';
+import { type HeldBytes, toConnectError, tooManyUnfinishedBytes } from '@palyra/rpc/transport';
 import { type QuicResetReason, QuicStreamReset } from '../close-code.ts';
 import type { QuicStream } from '../contract.ts';
 import { ReceiveQueue } from '../receive-queue.ts';

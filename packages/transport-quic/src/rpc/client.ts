@@ -8,7 +8,7 @@ import {
   validateReadWriteMaxBytes,
 } from '@connectrpc/connect/protocol';
 import { createTransport } from '@connectrpc/connect/protocol-grpc';
-import { inMessages } from '@palyra/rpc';
+import { inMessages } from '@palyra/rpc/transport';
 import type { QuicClientConnection } from '../contract.ts';
 import { toCallError } from './call-error.ts';
 import { CallStream } from './call-stream.ts';

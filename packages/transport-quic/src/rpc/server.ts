@@ -31,7 +31,7 @@ import {
   type UnaryCall,
   type UnaryCallOptions,
   UnaryMethods,
-} from '@palyra/rpc';
+} from '@palyra/rpc/transport';
 import { QuicStreamReset } from '../close-code.ts';
 import type { QuicServerConnection, QuicStream } from '../contract.ts';
 import { CallStream } from './call-stream.ts';

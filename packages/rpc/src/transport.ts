@@ -1,0 +1,49 @@
+export { access, type Caller, type OwnAccess, type OwnCalls } from './access/access.ts';
+export { accessCheck, type CallCheck } from './access/access-check.ts';
+export { type OwnServices, ownServices } from './access/own-services.ts';
+export { actorOf, cameOver, contextOf, isRemote, type Peer, pairingChannel } from './access/peer.ts';
+export { inMessages, Pieces } from './calls/chunk-buffer.ts';
+export { connectHandler } from './calls/connect-handler.ts';
+export { settleDeadline, throwIfBrokenOff } from './calls/deadline.ts';
+export { healthRoutes } from './calls/health.ts';
+export { inOrder } from './calls/in-order.ts';
+export { acceptedEncoding, encodingProblem } from './calls/message-encoding.ts';
+export { printableAnswers } from './calls/printable-answers.ts';
+export { reflectionRoutes } from './calls/reflection.ts';
+export {
+  grpcContentType,
+  grpcStatusOk,
+  type RequestHead,
+  type UnaryAnswer,
+  type UnaryCall,
+  type UnaryCallOptions,
+  UnaryMethods,
+} from './calls/unary-call.ts';
+export {
+  defaultUnfinishedLimits,
+  type HeldBytes,
+  type SessionBytes,
+  tooManyUnfinishedBytes,
+  UnfinishedBytes,
+  type UnfinishedLimits,
+} from './calls/unfinished-bytes.ts';
+export { type Connection, connectionOf } from './connections/connection.ts';
+export {
+  type DeviceAuthenticator,
+  type DeviceConnection,
+  DeviceConnections,
+} from './connections/device-connections.ts';
+export { defaultRequestMs, InputClock, requestLate } from './connections/input-clock.ts';
+export { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './connections/live-connections.ts';
+export { sourceKey } from './connections/source-key.ts';
+export { isPeerGone, toConnectError } from './error-map.ts';
+export { dialAddresses } from './http2/happy-eyeballs.ts';
+export {
+  defaultHttp2Limits,
+  exportChannelBinding,
+  type Http2Limits,
+  Http2Listener,
+  type Http2ListenerOptions,
+  type ListenerEvent,
+} from './http2/listener.ts';
+export { type ServeHttp2Options, serveHttp2 } from './http2/serve.ts';
