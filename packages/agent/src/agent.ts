@@ -42,17 +42,21 @@ export type AgentState =
   | { readonly state: 'disconnected'; readonly error: IdentityError; readonly retryInMs: number };
 
 export interface AgentOptions {
+  /** The identity that connects, with the store of its keys. */
   readonly device: RenewingDevice;
+  /** The daemon it is paired with. */
   readonly enrollment: PairedEnrollment;
   /** A fresh connection to the node listener. */
   readonly dial: (enrollment: PairedEnrollment) => Promise<NodeConnection>;
   /** A fresh connection to the pairing listener of the known daemon, for a recovery. */
   readonly dialRecovery: (enrollment: PairedEnrollment) => Promise<Http2Connection>;
+  /** What the operator may run here. None: an empty map. */
   readonly capabilities: Capabilities;
   /** Shown to the operator. */
   readonly platform: string;
   /** Ends the agent. */
   readonly signal: AbortSignal;
+  /** Called with each change of state. Default: nobody is told. */
   readonly onState?: (state: AgentState) => void;
   /** Told of each call, for a log: name and outcome, never contents. */
   readonly onCall?: (capability: string, outcome: 'ok' | IdentityErrorCode) => void;

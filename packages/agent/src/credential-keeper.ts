@@ -22,6 +22,7 @@ export interface CredentialKeeperOptions {
   readonly command?: string | undefined;
   /** All that the command gets to see of it. */
   readonly environment: NodeJS.ProcessEnv;
+  /** Called with each change of state. Default: nobody is told. */
   readonly onState: (state: CredentialFilesState) => void;
   /** First wait after a failure, ms; doubled up to 64 times this. Default 1000. */
   readonly retryMs?: number;

@@ -38,16 +38,19 @@ const absolutePath = z.string().max(maxPathLength).refine(isAbsolute, 'must be a
 export const configSchema = z.strictObject({
   /** Only read at the first start. Default: `palyra-<10 base32 characters>.internal`. */
   trustDomain: z.string().refine(isTrustDomain, 'is no trust domain: a DNS name in lower case').optional(),
+  /** The listener that unpaired devices reach. Default: every interface, port 7443. */
   pairing: z
     .strictObject({
       /** Default: every interface. */
       host: host.default('::'),
+      /** TCP port; 0 takes a free one. Default 7443. */
       port: port.default(7443),
     })
     .prefault({}),
   /** The node services over QUIC (UDP). */
   quic: z
     .strictObject({
+      /** Default: true. */
       enabled: z.boolean().default(true),
       /** Default: the node listener's. */
       host: host.optional(),
@@ -57,6 +60,7 @@ export const configSchema = z.strictObject({
       runtime: z.enum(['portable', 'fast']).default('portable'),
     })
     .prefault({}),
+  /** The node services over HTTP/2 (TCP). Default: every interface, port 7444. */
   node: z.strictObject({ host: host.default('::'), port: port.default(7444) }).prefault({}),
   /** Prometheus metrics over plain HTTP; off unless a port is given. Only loopback addresses are taken. */
   metrics: z
@@ -67,7 +71,9 @@ export const configSchema = z.strictObject({
   /** The operator's web page. Only loopback addresses are taken; from elsewhere, forward the port with ssh. */
   console: z
     .strictObject({
+      /** Default: true. */
       enabled: z.boolean().default(true),
+      /** Default: 127.0.0.1. */
       host: z.enum(['127.0.0.1', '::1']).default('127.0.0.1'),
       /** Default: 7445, or any free port when that is taken: the login link names it. */
       port: port.optional(),
@@ -125,24 +131,36 @@ export const configSchema = z.strictObject({
   /** See docs/limits.md. */
   limits: z
     .strictObject({
+      /** Guesses per code. Default 3. */
       guessesPerCode: positive.max(3).optional(),
+      /** Life of a code when its minting says nothing, ms. Default: 10 minutes. */
       codeLifeMs: positive
         .min(defaultPairingLimits.codeLifeMinMs)
         .max(defaultPairingLimits.codeLifeMaxMs)
         .optional(),
       /** There are 1000 typed slots; with half of them free, a new code finds one at once. */
       liveCodes: positive.max(500).optional(),
+      /** Life of a handshake session, from Open to Confirm, ms. Default: 2 minutes. */
       sessionLifeMs: lifeMs.optional(),
+      /** Handshake sessions at one time. Default 256. */
       sessions: positive.optional(),
+      /** Requests that wait for the operator at one time. Default 256. */
       pendingRequests: positive.optional(),
+      /** How long a request waits for the operator, ms. Default: an hour. */
       requestLifeMs: lifeMs.optional(),
+      /** How long an approved device may take to fetch its certificate, ms. Default: a day. */
       collectLifeMs: lifeMs.optional(),
+      /** Certificates of one device that wait for their first use. Default 8. */
       unusedCertificates: positive.optional(),
       /** 0: the operator is asked each time. */
       recoveryOfflineMs: z.union([z.literal(0), lifeMs]).optional(),
+      /** Recoveries of one device in 30 days, the operator's own apart. Default 100. */
       recoveries: z.number().int().min(0).optional(),
+      /** How long the operator's permission to recover holds, ms. Default: a day. */
       recoveryReleaseMs: lifeMs.optional(),
+      /** How long after its replacement a certificate may still turn up without being reported, ms. Default: a minute. */
       supersededGraceMs: lifeMs.optional(),
+      /** A device that may have been copied is reported once in this time, ms. Default: a day. */
       cloneReportMs: lifeMs.optional(),
       deviceCertificateLifeMs: z
         .number()
@@ -150,15 +168,23 @@ export const configSchema = z.strictObject({
         .min(60_000)
         .max(30 * 86_400_000)
         .optional(),
+      /** Handshakes that one source address may begin in a minute. */
       opensPerMinutePerSource: positive.default(10),
+      /** Handshakes that all together may begin in a minute. */
       opensPerMinute: positive.default(600),
+      /** Connections of the pairing listener at one time. */
       pairingConnections: positive.default(1_000),
+      /** Connections of the HTTP/2 node listener at one time. */
       nodeConnections: positive.default(10_000),
       /** The library looks at all of them whenever one has something (docs/quic.md, section 5). */
       quicConnections: positive.default(1_000),
+      /** Connections of one source address that no device is known behind. */
       strangersPerSource: positive.default(64),
+      /** How long the connection of a stranger may do nothing, ms. */
       strangerIdleMs: timerMs.default(10_000),
+      /** How long a TLS handshake may take, ms. */
       handshakeTimeoutMs: timerMs.default(10_000),
+      /** How long a QUIC connection may be silent, ms. */
       quicIdleTimeoutMs: timerMs.default(60_000),
       /** A service manager kills the daemon a while after the longest. */
       stopGraceMs: positive.max(60_000).default(10_000),

@@ -45,7 +45,9 @@ import { RenewalPlan } from './renewal/plan.ts';
 import type { SecretStore } from './secret-store/port.ts';
 
 export interface IdentityManagerOptions {
+  /** Where private keys are kept. */
   readonly secrets: SecretStore;
+  /** Where devices, certificates and the audit are kept. */
   readonly registry: Registry;
   /** Where the CA's keys are. Fixed at the first start. Default: `secrets`. */
   readonly authorityKeys?: AuthorityKeys;

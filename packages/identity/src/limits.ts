@@ -5,7 +5,9 @@ export interface PairingLimits {
   readonly guessesPerCode: number;
   /** Life of a code when its minting says nothing, ms. */
   readonly codeLifeMs: number;
+  /** Shortest life that a minting may ask for, ms. */
   readonly codeLifeMinMs: number;
+  /** Longest life that a minting may ask for, ms. */
   readonly codeLifeMaxMs: number;
   /** Codes that wait at one time. */
   readonly liveCodes: number;

@@ -67,6 +67,7 @@ export interface QuicListenOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** The server's certificate chain and key, and the roots of its peers. */
   readonly tls: QuicServerTlsConfig;
   /**
    * Decides about a connection before its first stream is served. What it throws closes the connection: an
@@ -79,6 +80,7 @@ export interface QuicListenOptions {
   onError?(error: Error): void;
   /** Hears of connections that did not come to `admit`. */
   onRefused?(reason: QuicRefusal): void;
+  /** Default: `docs/limits.md`, "QUIC". */
   readonly limits?: Partial<QuicLimits>;
   /** What messages that are not whole may take, with those of other listeners. Default: a bound of this listener's own. */
   readonly unfinished?: UnfinishedBytes;
@@ -98,9 +100,13 @@ export interface QuicListenOptions {
 export type QuicRefusal = 'limit' | 'handshake_timeout';
 
 export interface QuicDialOptions {
+  /** An IP address or a DNS name. */
   readonly host: string;
+  /** The UDP port. */
   readonly port: number;
+  /** The client's certificate chain and key, and the roots that the server's chain must lead to. */
   readonly tls: QuicClientTlsConfig;
+  /** Default: `docs/limits.md`, "QUIC". */
   readonly limits?: Partial<Pick<QuicLimits, 'maxUnreadBytes' | 'handshakeTimeoutMs' | 'idleTimeoutMs'>>;
   /** Sends something this often, so that neither the server nor a NAT forgets the connection. Default 20 s. */
   readonly keepAliveMs?: number;

@@ -33,7 +33,9 @@ import {
 import { openMasterKey } from './master-key.ts';
 
 export interface RestoreOptions {
+  /** Path of the backup. */
   readonly file: string;
+  /** The passphrase that the backup was sealed with. */
   readonly passphrase: string;
   /** A configuration elsewhere, with which the daemon is started. Default: the one in the backup becomes config.json. */
   readonly configFile?: string;

@@ -15,6 +15,7 @@ import {
 } from './records.ts';
 
 export interface LanSearchOptions {
+  /** Ends the search early. Default: it runs for its whole time. */
   readonly signal: AbortSignal;
   /** How long answers are waited for, ms. Default 1500. */
   readonly waitMs?: number;

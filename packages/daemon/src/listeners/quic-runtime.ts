@@ -30,23 +30,31 @@ export type QuicEvent =
   | 'handshake_timeout';
 
 export interface QuicRuntimeOptions {
+  /** An IP address of this machine, or `0.0.0.0` or `::`. */
   readonly host: string;
   /** 0 lets the system choose. */
   readonly port: number;
+  /** The daemon's certificate chain and key, until `replaceCredential`. */
   readonly credential: ServerCredential;
   /** Roots that clients' chains may lead to, DER. */
   readonly trustBundle: readonly Uint8Array[];
+  /** Decides about each device, for its connection and for each call. */
   readonly authenticator: DeviceAuthenticator;
+  /** Registers the services. */
   readonly routes: (router: ConnectRouter) => void;
   /** For those of the routes that are not the daemon's own services. Default: nobody may call them. */
   readonly ownCalls?: OwnCalls;
+  /** By the wall clock, so that one that jumps is noticed. */
   readonly clock: Clock;
   /** Default `portable`. */
   readonly runtime?: QuicheRuntime;
+  /** Default: `docs/limits.md`, "QUIC". */
   readonly limits?: Partial<QuicLimits>;
+  /** Bytes that incomplete messages may hold, shared with other listeners. Default: a bound of this listener's own. */
   readonly unfinished?: UnfinishedBytes;
   /** Largest message, bytes. */
   readonly messageBytes: number;
+  /** Called for refused and ended connections. Default: nobody is told. */
   readonly onEvent?: (event: QuicEvent) => void;
   /** Errors that are bugs; the peer is told nothing of them. */
   readonly onInternal: (error: unknown, where: string) => void;

@@ -17,8 +17,11 @@ import {
 import { RootRotation, retire, retireIssuing } from './root-rotation.ts';
 
 export interface SetAsideOptions {
+  /** Where the keys of the authorities are. */
   readonly secrets: SecretStore;
+  /** The registry of the stopped daemon. */
   readonly registry: Registry;
+  /** Makes the keys of the new authorities. Default: the secret store. */
   readonly authorityKeys: AuthorityKeys;
   /** Default: the system's. */
   readonly clock?: RunningClock;

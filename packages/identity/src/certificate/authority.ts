@@ -32,7 +32,9 @@ export const MIN_DEVICE_LIFE_MS = MIN_LIFE_MS;
 export const MAX_DEVICE_LIFE_MS = 30 * dayMs;
 
 export interface RootOptions extends Surroundings {
+  /** The name constraint and the SPIFFE trust domain of all that the root vouches for. */
   readonly trustDomain: string;
+  /** The root's own key. */
   readonly signer: CertificateSigner;
 }
 
@@ -51,7 +53,9 @@ export async function makeRoot(options: RootOptions): Promise<IssuedCertificate>
 }
 
 export interface IssuingOptions extends Surroundings {
+  /** The root's trust domain. */
   readonly trustDomain: string;
+  /** The root that signs it: certificate, DER, and key. */
   readonly root: { readonly der: Uint8Array; readonly signer: CertificateSigner };
   /** The issuing CA's own key, SubjectPublicKeyInfo. */
   readonly publicKey: Uint8Array;
@@ -73,9 +77,11 @@ export async function makeIssuing(options: IssuingOptions): Promise<IssuedCertif
 }
 
 export interface CertificateAuthorityOptions extends Surroundings {
+  /** In the SPIFFE ID of each certificate. */
   readonly trustDomain: string;
   /** The root's certificate. Its key is not needed to issue. */
   readonly root: { readonly der: Uint8Array };
+  /** The issuing CA: certificate, DER, and key. */
   readonly issuing: { readonly der: Uint8Array; readonly signer: CertificateSigner };
 }
 

@@ -23,6 +23,7 @@ const restoreReason = 'revoked before the restore';
 export interface CarryOverOptions {
   /** As it was when the backup was made. Nobody else has it open. */
   readonly registry: Registry;
+  /** The time at which the facts are carried over. */
   readonly clock: Clock;
 }
 

@@ -30,6 +30,7 @@ import { maxTimerMs } from './deadline.ts';
 import type { HeldBytes } from './unfinished-bytes.ts';
 
 export interface UnaryCallOptions {
+  /** Decides about the call before its message is read. */
   readonly check?: CallCheck;
   /** One message received, bytes. */
   readonly readMaxBytes: number;

@@ -27,6 +27,7 @@ import { tlsSettings } from './tls-settings.ts';
 export interface Http2Limits extends Required<ConnectionLimits>, OpenCallLimits {
   /** Calls that one session may abandon at once, and then in a second. */
   readonly resetBurst: number;
+  /** Streams that a peer may reset: `burst` at once, then `perSecond`. */
   readonly resetRate: number;
   /** SETTINGS, and PINGs that no answer of ours caused, that one session may send in ten seconds. */
   readonly controlFrames: number;
@@ -69,25 +70,30 @@ export type ListenerEvent =
   | 'flood';
 
 export interface Http2ListenerOptions {
+  /** An IP address of this machine, or `0.0.0.0` or `::`. */
   readonly host: string;
   /** 0 lets the system choose. */
   readonly port: number;
+  /** The daemon's certificate chain and key, until `replaceCredential`. */
   readonly credential: ServerCredential;
   /** Mutual TLS: roots that clients' chains may lead to, and who decides about them. Absent on the pairing listener. */
   readonly devices?: {
     readonly trustBundle: readonly Uint8Array[];
     readonly authenticator: DeviceAuthenticator;
   };
+  /** Registers the services. */
   readonly routes: (router: ConnectRouter) => void;
   /** For those of the routes that are not the daemon's own services. Default: nobody may call them. */
   readonly ownCalls?: OwnCalls;
   /** The channel of a peer without a certificate has ended. */
   readonly channelEnded?: (channel: PairingChannel) => void;
+  /** Default: `defaultHttp2Limits`. */
   readonly limits?: Partial<Http2Limits>;
   /** What messages that are not whole may take, with those of other listeners. Default: a bound of this listener's own. */
   readonly unfinished?: UnfinishedBytes;
   /** By the wall clock, so that one that jumps is noticed. */
   readonly clock: Clock;
+  /** Called for refused and ended connections. Default: nobody is told. */
   readonly onEvent?: (event: ListenerEvent) => void;
   /** Bugs and failing stores; the peer is told nothing but the code. */
   readonly onInternal: (error: unknown, method: string) => void;

@@ -25,6 +25,7 @@ import { closeAfterAnswer } from './node-http2.ts';
 type Server = http2.Http2Server | http2.Http2SecureServer;
 
 export interface ServeHttp2Options extends UnaryCallOptions {
+  /** Registers the services. */
   readonly routes: (router: ConnectRouter) => void;
   /** What handlers find in their context. Undefined: the session is not served, and its end answers the call. */
   readonly contextValues: (session: http2.ServerHttp2Session) => ContextValues | undefined;

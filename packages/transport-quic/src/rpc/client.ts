@@ -20,6 +20,7 @@ export interface QuicTransportOptions {
    * in between share it. Trying again after a failure, and waiting before that, is the caller's.
    */
   connect(): Promise<QuicClientConnection>;
+  /** Run around each call, as `@connectrpc/connect` has them. Default: none. */
   readonly interceptors?: Interceptor[];
   /** Of a call that brings none. Default: none. */
   readonly defaultTimeoutMs?: number;
@@ -27,6 +28,7 @@ export interface QuicTransportOptions {
   readonly readMaxBytes?: number;
   /** One message sent, bytes. Default 1 MiB. */
   readonly writeMaxBytes?: number;
+  /** Default: `defaultFrameLimits`. */
   readonly frameLimits?: Partial<FrameLimits>;
 }
 

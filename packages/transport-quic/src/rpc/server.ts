@@ -45,6 +45,7 @@ export interface ConnectOverQuicOptions extends Partial<UnaryCallOptions> {
   contextValues?(connection: QuicServerConnection): ContextValues;
   /** Failures inside Connect that no peer is told of. */
   onError?(error: unknown, path: string): void;
+  /** Default: `defaultFrameLimits`. */
   readonly frameLimits?: Partial<FrameLimits>;
 }
 
