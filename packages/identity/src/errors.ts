@@ -121,7 +121,59 @@ export function isErrorCode(code: string): code is IdentityErrorCode {
   return familyByCode.has(code);
 }
 
-export interface IdentityErrorOptions {
+/** What a code is about, where the code alone leaves open what can be done. */
+export const errorSubjects = [
+  /** The code that the device was given: mistyped, used up, or somebody in between has guessed. */
+  'pairing_code',
+  /** A handshake that somebody in between has changed. */
+  'interception',
+  /** The long-lived key of a device. */
+  'identity_key',
+  /** A certificate that was refused right after a recovery. */
+  'recovery',
+  /** The root of the daemon's authority. */
+  'root',
+  /** The issuing CA below it. */
+  'issuing_ca',
+  /** Authorities that are set aside. */
+  'set_aside',
+  /** What was restored, or is to be. */
+  'backup',
+  'key_file',
+  'secret_store',
+  'registry',
+  /** What a device keeps of one daemon. */
+  'device_record',
+  /** Id and identity key of a device, as it keeps them. */
+  'device_identity',
+  'operator_role',
+  /** A device in quarantine that only the daemon's own machine may release. */
+  'quarantine',
+  'console_login',
+  /** The socket of a daemon on this machine. */
+  'admin_socket',
+  'quic_endpoints',
+  /** The folder of everything. */
+  'home',
+  /** A home of another user. */
+  'home_owner',
+  /** The configuration file. */
+  'configuration',
+] as const;
+export type ErrorSubject = (typeof errorSubjects)[number];
+
+/** What a program would otherwise have to read out of the message. */
+export interface ErrorFields {
+  readonly about?: ErrorSubject;
+  readonly deviceId?: string;
+  readonly pairingId?: string;
+  /** Of the system: the owner of `path`. Stays on this machine. */
+  readonly user?: string;
+  /** Stays on this machine. */
+  readonly path?: string;
+}
+
+export interface IdentityErrorOptions extends ErrorFields {
   /** The error underneath. */
   readonly cause?: unknown;
   /** Milliseconds after which trying again can help. */
@@ -132,12 +184,15 @@ export interface IdentityErrorOptions {
 export class IdentityError extends Error {
   readonly code: IdentityErrorCode;
   readonly retryAfterMs: number | undefined;
+  readonly fields: ErrorFields;
 
   constructor(code: IdentityErrorCode, message: string, options: IdentityErrorOptions = {}) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    const { cause, retryAfterMs, ...fields } = options;
+    super(message, 'cause' in options ? { cause } : undefined);
     this.name = 'IdentityError';
     this.code = code;
-    this.retryAfterMs = options.retryAfterMs;
+    this.retryAfterMs = retryAfterMs;
+    this.fields = fields;
   }
 
   get family(): ErrorFamily {

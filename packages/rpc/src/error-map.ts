@@ -1,12 +1,13 @@
 // IdentityError to the wire and back. The stable code travels as a typed detail; the gRPC code follows its family.
 
-import { create, toBinary } from '@bufbuild/protobuf';
+import { toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { type ErrorFamily, familyOf, isErrorCode } from '@palyra/identity/errors';
 import { printable, reasonOf } from '@palyra/identity/values';
 import { checkHeaderFields } from './calls/header-fields.ts';
+import { fieldsOf, toErrorInfo } from './error-info.ts';
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 
 /** Characters of a text that is sent. Encoded, with our details, it is less than the 8 KiB of headers that gRPC clients of Java take. */
@@ -74,7 +75,7 @@ export function toConnectError(
   if (!(error instanceof IdentityError)) return { error: failedInside('INTERNAL'), internal: true };
   const internal = insideFamilies.has(error.family);
   if (internal && !from.operator) return { error: failedInside(error.code), internal };
-  return { error: withInfo(error.code, error.message, error.retryAfterMs), internal };
+  return { error: withInfo(error.code, error.message, error), internal };
 }
 
 interface ForPeer {
@@ -132,10 +133,14 @@ function failedInside(code: IdentityErrorCode): ConnectError {
   return withInfo(code, 'Something failed inside the daemon; its log says what.');
 }
 
-function withInfo(code: IdentityErrorCode, message: string, retryAfterMs = 0): ConnectError {
+function withInfo(
+  code: IdentityErrorCode,
+  message: string,
+  { fields, retryAfterMs = 0 }: Partial<Pick<IdentityError, 'fields' | 'retryAfterMs'>> = {},
+): ConnectError {
   const wire = new ConnectError(wireText(message), grpcCodeOf(code));
   // As bytes: with its schema, an error that nobody catches fills the screen.
-  const info = toBinary(ErrorInfoSchema, create(ErrorInfoSchema, { code, retryAfterMs }));
+  const info = toBinary(ErrorInfoSchema, toErrorInfo(code, fields, retryAfterMs));
   wire.details.push({ type: ErrorInfoSchema.typeName, value: info });
   if (retryAfterMs > 0) wire.metadata.set('retry-after', String(Math.ceil(retryAfterMs / 1000)));
   return wire;
@@ -150,6 +155,7 @@ export function fromConnectError(error: unknown): IdentityError {
   if (info && isErrorCode(info.code)) {
     return new IdentityError(info.code, message, {
       cause: error,
+      ...fieldsOf(info),
       ...(info.retryAfterMs > 0 && { retryAfterMs: info.retryAfterMs }),
     });
   }
