@@ -1,6 +1,7 @@
 // What the command itself can fail with, and how every failure ends: exit code, stable code, message.
 
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { type ErrorFamily, familyOf, isErrorCode } from '@palyra/identity/errors';
 import { reasonOf, refusalOf } from '@palyra/identity/values';
 
 export type CliErrorCode =
@@ -66,8 +67,7 @@ export const exitCodeLine =
 
 const { failure, usage, refused, conflict, limit, store, unreachable } = exitCodes;
 
-/** By family of the library's errors; the two that differ say why. */
-const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
+const own: Readonly<Record<CliErrorCode, number>> = {
   USAGE: usage,
   NO_TERMINAL: usage,
   CANCELLED: failure,
@@ -76,89 +76,31 @@ const byCode: Readonly<Record<IdentityErrorCode | CliErrorCode, number>> = {
   TIMED_OUT: limit,
   INTERRUPTED: exitCodes.interrupted,
   TERMINATED: exitCodes.terminated,
+};
 
-  MESSAGE_INVALID: usage,
-  MESSAGE_TOO_LARGE: usage,
-  VERSION_UNSUPPORTED: usage,
-  CODE_MALFORMED: usage,
-  DEVICE_ID_INVALID: usage,
-  PASSPHRASE_WEAK: usage,
-  CERTIFICATE_INVALID: usage,
-  SERVICE_INVALID: usage,
+const byFamily: Readonly<Record<ErrorFamily, number>> = {
+  invalid: usage,
+  unauthenticated: refused,
+  refused,
+  missing: conflict,
+  conflict,
+  limit,
+  capability: failure,
+  store,
+  unreachable,
+  internal: failure,
+};
 
-  PAIRING_CODE_WRONG: refused,
-  TOO_MANY_TRIES: refused,
-  DAEMON_NOT_AUTHENTICATED: refused,
-  ROOT_MISMATCH: refused,
-  CERTIFICATE_MISSING: refused,
-  CERTIFICATE_UNKNOWN: refused,
-  CERTIFICATE_REVOKED: refused,
-  CERTIFICATE_SUPERSEDED: refused,
-  AUTHORITY_RETIRED: refused,
-  CERTIFICATE_EXPIRED: refused,
-  CERTIFICATE_NOT_YET_VALID: refused,
-  DEVICE_REVOKED: refused,
-  DEVICE_QUARANTINED: refused,
-  CALLER_NOT_ALLOWED: refused,
-  CLOCK_SKEW: refused,
-  CLOCK_WRONG: refused,
-  PROOF_WRONG: refused,
-  RECOVERY_NEEDS_APPROVAL: refused,
-
-  PAIRING_NOT_FOUND: conflict,
-  PAIRING_STATE_CONFLICT: conflict,
-  // The library sees a state that ended; the person was refused.
-  PAIRING_REJECTED: refused,
-  PAIRING_EXPIRED: conflict,
-  SESSION_NOT_FOUND: conflict,
-  IDENTITY_KEY_CHANGED: conflict,
-  KEY_IN_USE: conflict,
-  DEVICE_NOT_FOUND: conflict,
-  CERTIFICATE_NOT_FOUND: conflict,
-  NOT_PAIRED: conflict,
-  NOTHING_FOUND: conflict,
-  ROTATION_CONFLICT: conflict,
-  REVOCATIONS_UNKNOWN: conflict,
-  BACKUP_EXISTS: conflict,
-  ROTATION_NOT_READY: conflict,
-  HOME_IN_USE: conflict,
-
-  RATE_LIMITED: limit,
-  TOO_MANY_CODES: limit,
-  TOO_MANY_SESSIONS: limit,
-  TOO_MANY_REQUESTS: limit,
-
-  DEVICE_NOT_CONNECTED: failure,
-  DEVICE_BUSY: failure,
-  CHANNEL_REPLACED: failure,
-  CHANNEL_IN_USE: failure,
-  CAPABILITY_UNKNOWN: failure,
-  CAPABILITY_FAILED: failure,
-  CAPABILITY_TIMEOUT: failure,
-  CAPABILITY_OUTPUT_TOO_LARGE: failure,
-  CAPABILITY_CANCELED: failure,
-  CAPABILITY_LOST: failure,
-
-  SECRET_NOT_FOUND: store,
-  SECRET_CORRUPT: store,
-  MASTER_KEY_WRONG: store,
-  STORE_PERMISSIONS: store,
-  STORE_FULL: store,
-  STORE_FAILED: store,
-  REGISTRY_VERSION: store,
-  REGISTRY_LOST: store,
+const exceptions: Readonly<Partial<Record<IdentityErrorCode, number>>> = {
   // The store works; the answer of `audit verify` is no.
   AUDIT_BROKEN: failure,
-  BACKUP_UNREADABLE: store,
-  SIGNER_UNAVAILABLE: store,
-  SIGNER_MISMATCH: store,
-  SIGNER_PIN_WRONG: store,
-
-  UNREACHABLE: unreachable,
   // It is this machine that lacks something, whoever may be at the address.
   QUIC_UNAVAILABLE: failure,
-  INTERNAL: failure,
 };
+
+export function exitCodeOf(code: IdentityErrorCode | CliErrorCode): number {
+  return isErrorCode(code) ? (exceptions[code] ?? byFamily[familyOf(code)]) : own[code];
+}
 
 /** How a run ends that did not do what was asked. */
 export interface Failure {
@@ -174,10 +116,10 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof IdentityError || error instanceof CliError) {
     const { code, message } = error;
     const retryAfterMs = error instanceof IdentityError ? error.retryAfterMs : undefined;
-    return { exitCode: byCode[code], code, message, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+    return { exitCode: exitCodeOf(code), code, message, ...(retryAfterMs !== undefined && { retryAfterMs }) };
   }
   const refused = refusalOf(error);
-  if (refused) return { exitCode: byCode.FILE_FAILED, code: 'FILE_FAILED', message: refused };
+  if (refused) return { exitCode: own.FILE_FAILED, code: 'FILE_FAILED', message: refused };
   const stack = error instanceof Error ? error.stack : undefined;
   return {
     exitCode: failure,

@@ -1,5 +1,6 @@
 // The admin service without Node: what a page in a browser may import.
 
+export { fieldsOf } from './error-info.ts';
 export {
   AdminService,
   type AuditEntry,

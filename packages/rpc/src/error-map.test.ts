@@ -1,22 +1,15 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { findTrailerError, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { errorCodes, errorSubjects, familyOf } from '@palyra/identity/errors';
 import { fromConnectError, toConnectError } from './error-map.ts';
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 
-/** Read from their source, so that a new one cannot be forgotten here. */
-const codes = Array.from(
-  readFileSync(new URL('../../identity/src/errors.ts', import.meta.url), 'utf8').matchAll(
-    /'([A-Z][A-Z_]+)'/g,
-  ),
-  ([, code]) => code as IdentityErrorCode,
-);
-const storeCodes = codes.filter((code) => /^(SECRET|STORE|MASTER|REGISTRY|AUDIT)_/.test(code));
+const storeCodes = errorCodes.filter((code) => familyOf(code) === 'store');
 
 /** As it travels: gRPC trailers, written by the server's library and read by the client's. */
 function overTheWire(error: ConnectError): ConnectError {
@@ -26,8 +19,8 @@ function overTheWire(error: ConnectError): ConnectError {
 }
 
 test('every code survives the way to the peer, with its message and when to retry', () => {
-  assert.ok(codes.length > 40 && storeCodes.length === 9);
-  for (const code of codes) {
+  assert.ok(errorCodes.length > 40 && storeCodes.length === 13);
+  for (const code of errorCodes) {
     const sent = new IdentityError(code, 'Häuser, "quoted", 100 % – do this.', { retryAfterMs: 1234 });
     const { error } = toConnectError(sent, { operator: true });
     const received = fromConnectError(overTheWire(error));
@@ -35,6 +28,30 @@ test('every code survives the way to the peer, with its message and when to retr
     assert.equal(received.message, sent.message);
     assert.equal(received.retryAfterMs, 1234, code);
     assert.notEqual(error.code, Code.Unknown, code);
+  }
+});
+
+test('the fields of an error reach the peer, but for the names of this machine', () => {
+  const id = '01KAT0MZP8C4T7T1JQ5Z7K3QX9';
+  for (const about of errorSubjects) {
+    const fields = { about, deviceId: id, pairingId: id };
+    const error = new IdentityError('KEY_IN_USE', 'No.', { ...fields, user: 'anna', path: '/home/anna' });
+    const received = fromConnectError(overTheWire(toConnectError(error).error));
+    assert.deepEqual(received.fields, fields);
+  }
+});
+
+test('a field that could not be one is left out, because it may end in a command', () => {
+  for (const deviceId of [
+    '$(reboot)',
+    '01KAT0MZP8C4T7T1JQ5Z7K3QX9;',
+    '01kat0mzp8c4t7t1jq5z7k3qx9',
+    '\u001b[2J',
+  ]) {
+    const wire = new ConnectError('words', Code.FailedPrecondition);
+    const value = { code: 'KEY_IN_USE', deviceId, pairingId: deviceId, about: 9999 };
+    wire.details.push({ desc: ErrorInfoSchema, value });
+    assert.deepEqual(fromConnectError(overTheWire(wire)).fields, {});
   }
 });
 

@@ -1,112 +1,61 @@
 // IdentityError to the wire and back. The stable code travels as a typed detail; the gRPC code follows its family.
 
-import { create, toBinary } from '@bufbuild/protobuf';
+import { toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { type ErrorFamily, familyOf, isErrorCode } from '@palyra/identity/errors';
 import { printable, reasonOf } from '@palyra/identity/values';
 import { checkHeaderFields } from './calls/header-fields.ts';
+import { fieldsOf, toErrorInfo } from './error-info.ts';
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 
 /** Characters of a text that is sent. Encoded, with our details, it is less than the 8 KiB of headers that gRPC clients of Java take. */
 const maxTextLength = 500;
 
-const grpcCodes: Readonly<Record<IdentityErrorCode, Code>> = {
-  MESSAGE_INVALID: Code.InvalidArgument,
+const byFamily: Readonly<Record<ErrorFamily, Code>> = {
+  invalid: Code.InvalidArgument,
+  unauthenticated: Code.Unauthenticated,
+  refused: Code.PermissionDenied,
+  missing: Code.NotFound,
+  conflict: Code.FailedPrecondition,
+  limit: Code.ResourceExhausted,
+  capability: Code.Aborted,
+  store: Code.Internal,
+  unreachable: Code.Unavailable,
+  internal: Code.Internal,
+};
+
+/** Where gRPC has a closer word than the family's. */
+const exceptions: Readonly<Partial<Record<IdentityErrorCode, Code>>> = {
   MESSAGE_TOO_LARGE: Code.ResourceExhausted,
   VERSION_UNSUPPORTED: Code.FailedPrecondition,
-  CODE_MALFORMED: Code.InvalidArgument,
-  DEVICE_ID_INVALID: Code.InvalidArgument,
-  PASSPHRASE_WEAK: Code.InvalidArgument,
-  CERTIFICATE_INVALID: Code.InvalidArgument,
-  SERVICE_INVALID: Code.InvalidArgument,
-
-  PAIRING_CODE_WRONG: Code.PermissionDenied,
-  TOO_MANY_TRIES: Code.PermissionDenied,
-  DAEMON_NOT_AUTHENTICATED: Code.Unauthenticated,
-  ROOT_MISMATCH: Code.Unauthenticated,
-  CERTIFICATE_MISSING: Code.Unauthenticated,
-  CERTIFICATE_UNKNOWN: Code.Unauthenticated,
-  CERTIFICATE_REVOKED: Code.Unauthenticated,
-  CERTIFICATE_SUPERSEDED: Code.Unauthenticated,
-  AUTHORITY_RETIRED: Code.Unauthenticated,
-  CERTIFICATE_EXPIRED: Code.Unauthenticated,
-  CERTIFICATE_NOT_YET_VALID: Code.Unauthenticated,
-  DEVICE_REVOKED: Code.Unauthenticated,
-  DEVICE_QUARANTINED: Code.Unauthenticated,
-  CALLER_NOT_ALLOWED: Code.PermissionDenied,
   CLOCK_SKEW: Code.FailedPrecondition,
   CLOCK_WRONG: Code.FailedPrecondition,
-  PROOF_WRONG: Code.PermissionDenied,
-  RECOVERY_NEEDS_APPROVAL: Code.PermissionDenied,
-
-  PAIRING_NOT_FOUND: Code.NotFound,
-  PAIRING_STATE_CONFLICT: Code.FailedPrecondition,
-  PAIRING_REJECTED: Code.PermissionDenied,
-  PAIRING_EXPIRED: Code.FailedPrecondition,
-  SESSION_NOT_FOUND: Code.NotFound,
-  IDENTITY_KEY_CHANGED: Code.FailedPrecondition,
-  KEY_IN_USE: Code.FailedPrecondition,
-  DEVICE_NOT_FOUND: Code.NotFound,
-  CERTIFICATE_NOT_FOUND: Code.NotFound,
-  NOT_PAIRED: Code.FailedPrecondition,
-  NOTHING_FOUND: Code.NotFound,
-  ROTATION_CONFLICT: Code.FailedPrecondition,
-  REVOCATIONS_UNKNOWN: Code.FailedPrecondition,
   BACKUP_EXISTS: Code.AlreadyExists,
-  ROTATION_NOT_READY: Code.FailedPrecondition,
-  HOME_IN_USE: Code.FailedPrecondition,
-
-  RATE_LIMITED: Code.ResourceExhausted,
-  TOO_MANY_CODES: Code.ResourceExhausted,
-  TOO_MANY_SESSIONS: Code.ResourceExhausted,
-  TOO_MANY_REQUESTS: Code.ResourceExhausted,
 
   DEVICE_NOT_CONNECTED: Code.Unavailable,
   DEVICE_BUSY: Code.ResourceExhausted,
-  CHANNEL_REPLACED: Code.Aborted,
   CHANNEL_IN_USE: Code.AlreadyExists,
   CAPABILITY_UNKNOWN: Code.NotFound,
-  CAPABILITY_FAILED: Code.Aborted,
   CAPABILITY_TIMEOUT: Code.DeadlineExceeded,
   CAPABILITY_OUTPUT_TOO_LARGE: Code.ResourceExhausted,
   CAPABILITY_CANCELED: Code.Canceled,
-  CAPABILITY_LOST: Code.Aborted,
 
-  SECRET_NOT_FOUND: Code.Internal,
-  SECRET_CORRUPT: Code.Internal,
-  MASTER_KEY_WRONG: Code.Internal,
-  STORE_PERMISSIONS: Code.Internal,
+  // These pass, and a client may try again.
   STORE_FULL: Code.Unavailable,
   STORE_FAILED: Code.Unavailable,
-  REGISTRY_VERSION: Code.Internal,
-  REGISTRY_LOST: Code.Internal,
+  SIGNER_UNAVAILABLE: Code.Unavailable,
   AUDIT_BROKEN: Code.DataLoss,
   BACKUP_UNREADABLE: Code.DataLoss,
-  SIGNER_UNAVAILABLE: Code.Unavailable,
-  SIGNER_MISMATCH: Code.Internal,
-  SIGNER_PIN_WRONG: Code.Internal,
-
-  UNREACHABLE: Code.Unavailable,
-  QUIC_UNAVAILABLE: Code.Unavailable,
-  INTERNAL: Code.Internal,
 };
 
-/** The daemon's own disk, registry, secret store or token failed. */
-const storeCodes: ReadonlySet<IdentityErrorCode> = new Set([
-  'SECRET_NOT_FOUND',
-  'SECRET_CORRUPT',
-  'MASTER_KEY_WRONG',
-  'STORE_PERMISSIONS',
-  'STORE_FULL',
-  'STORE_FAILED',
-  'REGISTRY_VERSION',
-  'REGISTRY_LOST',
-  'AUDIT_BROKEN',
-  'SIGNER_UNAVAILABLE',
-  'SIGNER_MISMATCH',
-  'SIGNER_PIN_WRONG',
-]);
+export function grpcCodeOf(code: IdentityErrorCode): Code {
+  return exceptions[code] ?? byFamily[familyOf(code)];
+}
+
+/** What failed inside the daemon: the messages name files. */
+const insideFamilies: ReadonlySet<ErrorFamily> = new Set(['store', 'internal']);
 
 /**
  * What a peer is told. Of what failed inside the daemon only the operator hears more than the code: such messages name
@@ -124,9 +73,9 @@ export function toConnectError(
   if (!from.isOwn && isPeerGone(error))
     return { error: new ConnectError('The peer has gone.', Code.Canceled), internal: false };
   if (!(error instanceof IdentityError)) return { error: failedInside('INTERNAL'), internal: true };
-  const internal = error.code === 'INTERNAL' || storeCodes.has(error.code);
+  const internal = insideFamilies.has(error.family);
   if (internal && !from.operator) return { error: failedInside(error.code), internal };
-  return { error: withInfo(error.code, error.message, error.retryAfterMs), internal };
+  return { error: withInfo(error.code, error.message, error), internal };
 }
 
 interface ForPeer {
@@ -184,10 +133,14 @@ function failedInside(code: IdentityErrorCode): ConnectError {
   return withInfo(code, 'Something failed inside the daemon; its log says what.');
 }
 
-function withInfo(code: IdentityErrorCode, message: string, retryAfterMs = 0): ConnectError {
-  const wire = new ConnectError(wireText(message), grpcCodes[code]);
+function withInfo(
+  code: IdentityErrorCode,
+  message: string,
+  { fields, retryAfterMs = 0 }: Partial<Pick<IdentityError, 'fields' | 'retryAfterMs'>> = {},
+): ConnectError {
+  const wire = new ConnectError(wireText(message), grpcCodeOf(code));
   // As bytes: with its schema, an error that nobody catches fills the screen.
-  const info = toBinary(ErrorInfoSchema, create(ErrorInfoSchema, { code, retryAfterMs }));
+  const info = toBinary(ErrorInfoSchema, toErrorInfo(code, fields, retryAfterMs));
   wire.details.push({ type: ErrorInfoSchema.typeName, value: info });
   if (retryAfterMs > 0) wire.metadata.set('retry-after', String(Math.ceil(retryAfterMs / 1000)));
   return wire;
@@ -199,9 +152,10 @@ export function fromConnectError(error: unknown): IdentityError {
   const wire = ConnectError.from(error);
   const message = printable(wire.rawMessage);
   const info = wire.findDetails(ErrorInfoSchema)[0];
-  if (info && Object.hasOwn(grpcCodes, info.code)) {
-    return new IdentityError(info.code as IdentityErrorCode, message, {
+  if (info && isErrorCode(info.code)) {
+    return new IdentityError(info.code, message, {
       cause: error,
+      ...fieldsOf(info),
       ...(info.retryAfterMs > 0 && { retryAfterMs: info.retryAfterMs }),
     });
   }

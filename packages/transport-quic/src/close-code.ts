@@ -3,42 +3,68 @@
 // TLS alerts, because a library may not tell which kind a number is.
 
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { type ErrorFamily, errorCodes, familyOf } from '@palyra/identity/errors';
 import { printable } from '@palyra/identity/values';
 
 const base = 0x5041_0000;
 
-/** Only what can end a connection or a stream. Any other code of ours travels as INTERNAL. */
-const numbers = {
-  CANCELLED: 0x001,
-  INTERNAL: 0x002,
-  UNREACHABLE: 0x003,
+/** The first digit of a number says the family of its code. */
+const byFamily: Readonly<Partial<Record<ErrorFamily, number>>> = {
+  internal: 0x000,
+  unreachable: 0x000,
+  invalid: 0x100,
+  unauthenticated: 0x200,
+  refused: 0x200,
+  limit: 0x300,
+};
 
-  MESSAGE_INVALID: 0x101,
-  MESSAGE_TOO_LARGE: 0x102,
-  VERSION_UNSUPPORTED: 0x103,
-  CERTIFICATE_INVALID: 0x104,
+/** Within its family. Only what can end a connection or a stream: any other code of ours travels as INTERNAL. */
+const inFamily = {
+  INTERNAL: 0x02,
+  UNREACHABLE: 0x03,
 
-  CERTIFICATE_MISSING: 0x201,
-  CERTIFICATE_UNKNOWN: 0x202,
-  CERTIFICATE_REVOKED: 0x203,
-  CERTIFICATE_SUPERSEDED: 0x204,
-  AUTHORITY_RETIRED: 0x20b,
-  CERTIFICATE_EXPIRED: 0x205,
-  CERTIFICATE_NOT_YET_VALID: 0x206,
-  DEVICE_REVOKED: 0x207,
-  CALLER_NOT_ALLOWED: 0x208,
-  CLOCK_SKEW: 0x209,
-  DEVICE_QUARANTINED: 0x20a,
+  MESSAGE_INVALID: 0x01,
+  MESSAGE_TOO_LARGE: 0x02,
+  VERSION_UNSUPPORTED: 0x03,
+  CERTIFICATE_INVALID: 0x04,
 
-  RATE_LIMITED: 0x301,
-  TOO_MANY_SESSIONS: 0x302,
-  TOO_MANY_REQUESTS: 0x303,
-} satisfies Partial<Record<IdentityErrorCode | 'CANCELLED', number>>;
+  CERTIFICATE_MISSING: 0x01,
+  CERTIFICATE_UNKNOWN: 0x02,
+  CERTIFICATE_REVOKED: 0x03,
+  CERTIFICATE_SUPERSEDED: 0x04,
+  CERTIFICATE_EXPIRED: 0x05,
+  CERTIFICATE_NOT_YET_VALID: 0x06,
+  DEVICE_REVOKED: 0x07,
+  CALLER_NOT_ALLOWED: 0x08,
+  CLOCK_SKEW: 0x09,
+  DEVICE_QUARANTINED: 0x0a,
+  AUTHORITY_RETIRED: 0x0b,
+
+  RATE_LIMITED: 0x01,
+  TOO_MANY_SESSIONS: 0x02,
+  TOO_MANY_REQUESTS: 0x03,
+} satisfies Partial<Record<IdentityErrorCode, number>>;
+
+type ClosingCode = keyof typeof inFamily;
 
 /** Why a stream was abandoned. CANCELLED: its caller no longer wants it. */
-export type QuicResetReason = keyof typeof numbers;
+export type QuicResetReason = ClosingCode | 'CANCELLED';
 
-const reasons = new Map(Object.entries(numbers).map(([reason, n]) => [base + n, reason as QuicResetReason]));
+const cancelled = base + 0x001;
+
+/** Every number of docs/quic.md section 2, with its code. */
+export const closeNumbers: ReadonlyMap<number, QuicResetReason> = new Map([
+  [cancelled, 'CANCELLED'],
+  ...errorCodes.filter(endsConnections).map((code) => [numberOf(code), code] as const),
+]);
+
+function endsConnections(code: IdentityErrorCode): code is ClosingCode {
+  return code in inFamily;
+}
+
+function numberOf(code: ClosingCode): number {
+  return base + (byFamily[familyOf(code)] ?? 0) + inFamily[code];
+}
 
 /** The number that means a connection was closed because it is no longer needed. */
 export const closedNormally = 0;
@@ -58,17 +84,18 @@ export class QuicStreamReset extends Error {
 }
 
 export function toCloseNumber(code: IdentityErrorCode | 'CANCELLED'): number {
-  return base + (code in numbers ? numbers[code as QuicResetReason] : numbers.INTERNAL);
+  if (code === 'CANCELLED') return cancelled;
+  return numberOf(endsConnections(code) ? code : 'INTERNAL');
 }
 
 /** What a peer reset a stream with; a number we do not know is INTERNAL. */
 export function resetReasonOf(number: number): QuicResetReason {
-  return reasons.get(number) ?? 'INTERNAL';
+  return closeNumbers.get(number) ?? 'INTERNAL';
 }
 
 /** A close with a number of ours as the error it carries; undefined for any other number. */
 export function closeErrorOf(number: number, text: string): IdentityError | undefined {
-  const code = reasons.get(number);
+  const code = closeNumbers.get(number);
   if (code === undefined || code === 'CANCELLED') return undefined;
   return new IdentityError(
     code,

@@ -2,7 +2,7 @@
 // @generated from file palyra/error/v1/error.proto (package palyra.error.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -27,6 +27,25 @@ export declare type ErrorInfo = Message<"palyra.error.v1.ErrorInfo"> & {
    * @generated from field: uint32 retry_after_ms = 2;
    */
   retryAfterMs: number;
+
+  /**
+   * The device that the error is about, when it is about one: its id, 26 characters.
+   *
+   * @generated from field: string device_id = 3;
+   */
+  deviceId: string;
+
+  /**
+   * The same for a pairing.
+   *
+   * @generated from field: string pairing_id = 4;
+   */
+  pairingId: string;
+
+  /**
+   * @generated from field: palyra.error.v1.About about = 5;
+   */
+  about: About;
 };
 
 /**
@@ -34,4 +53,144 @@ export declare type ErrorInfo = Message<"palyra.error.v1.ErrorInfo"> & {
  * Use `create(ErrorInfoSchema)` to create a new message.
  */
 export declare const ErrorInfoSchema: GenMessage<ErrorInfo>;
+
+/**
+ * What a code is about, where the code alone leaves open what can be done.
+ *
+ * @generated from enum palyra.error.v1.About
+ */
+export enum About {
+  /**
+   * @generated from enum value: ABOUT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The code that the device was given.
+   *
+   * @generated from enum value: ABOUT_PAIRING_CODE = 1;
+   */
+  PAIRING_CODE = 1,
+
+  /**
+   * A handshake that somebody in between has changed.
+   *
+   * @generated from enum value: ABOUT_INTERCEPTION = 2;
+   */
+  INTERCEPTION = 2,
+
+  /**
+   * The long-lived key of a device.
+   *
+   * @generated from enum value: ABOUT_IDENTITY_KEY = 3;
+   */
+  IDENTITY_KEY = 3,
+
+  /**
+   * A certificate that was refused right after a recovery.
+   *
+   * @generated from enum value: ABOUT_RECOVERY = 4;
+   */
+  RECOVERY = 4,
+
+  /**
+   * The root of the daemon's authority.
+   *
+   * @generated from enum value: ABOUT_ROOT = 5;
+   */
+  ROOT = 5,
+
+  /**
+   * The issuing CA below it.
+   *
+   * @generated from enum value: ABOUT_ISSUING_CA = 6;
+   */
+  ISSUING_CA = 6,
+
+  /**
+   * @generated from enum value: ABOUT_SET_ASIDE = 7;
+   */
+  SET_ASIDE = 7,
+
+  /**
+   * @generated from enum value: ABOUT_BACKUP = 8;
+   */
+  BACKUP = 8,
+
+  /**
+   * @generated from enum value: ABOUT_KEY_FILE = 9;
+   */
+  KEY_FILE = 9,
+
+  /**
+   * @generated from enum value: ABOUT_SECRET_STORE = 10;
+   */
+  SECRET_STORE = 10,
+
+  /**
+   * @generated from enum value: ABOUT_REGISTRY = 11;
+   */
+  REGISTRY = 11,
+
+  /**
+   * What a device keeps of one daemon.
+   *
+   * @generated from enum value: ABOUT_DEVICE_RECORD = 12;
+   */
+  DEVICE_RECORD = 12,
+
+  /**
+   * Id and identity key of a device, as it keeps them.
+   *
+   * @generated from enum value: ABOUT_DEVICE_IDENTITY = 13;
+   */
+  DEVICE_IDENTITY = 13,
+
+  /**
+   * @generated from enum value: ABOUT_OPERATOR_ROLE = 14;
+   */
+  OPERATOR_ROLE = 14,
+
+  /**
+   * A device in quarantine that only the daemon's own machine may release.
+   *
+   * @generated from enum value: ABOUT_QUARANTINE = 15;
+   */
+  QUARANTINE = 15,
+
+  /**
+   * @generated from enum value: ABOUT_CONSOLE_LOGIN = 16;
+   */
+  CONSOLE_LOGIN = 16,
+
+  /**
+   * @generated from enum value: ABOUT_ADMIN_SOCKET = 17;
+   */
+  ADMIN_SOCKET = 17,
+
+  /**
+   * @generated from enum value: ABOUT_QUIC_ENDPOINTS = 18;
+   */
+  QUIC_ENDPOINTS = 18,
+
+  /**
+   * @generated from enum value: ABOUT_HOME = 19;
+   */
+  HOME = 19,
+
+  /**
+   * @generated from enum value: ABOUT_HOME_OWNER = 20;
+   */
+  HOME_OWNER = 20,
+
+  /**
+   * @generated from enum value: ABOUT_CONFIGURATION = 21;
+   */
+  CONFIGURATION = 21,
+}
+
+/**
+ * Describes the enum palyra.error.v1.About.
+ */
+export declare const AboutSchema: GenEnum<About>;
 

@@ -2,13 +2,13 @@
 // @generated from file palyra/error/v1/error.proto (package palyra.error.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 
 /**
  * Describes the file palyra/error/v1/error.proto.
  */
 export const file_palyra_error_v1_error = /*@__PURE__*/
-  fileDesc("ChtwYWx5cmEvZXJyb3IvdjEvZXJyb3IucHJvdG8SD3BhbHlyYS5lcnJvci52MSIxCglFcnJvckluZm8SDAoEY29kZRgBIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgCIAEoDWIGcHJvdG8z");
+  fileDesc("ChtwYWx5cmEvZXJyb3IvdjEvZXJyb3IucHJvdG8SD3BhbHlyYS5lcnJvci52MSJ/CglFcnJvckluZm8SDAoEY29kZRgBIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgCIAEoDRIRCglkZXZpY2VfaWQYAyABKAkSEgoKcGFpcmluZ19pZBgEIAEoCRIlCgVhYm91dBgFIAEoDjIWLnBhbHlyYS5lcnJvci52MS5BYm91dCr0AwoFQWJvdXQSFQoRQUJPVVRfVU5TUEVDSUZJRUQQABIWChJBQk9VVF9QQUlSSU5HX0NPREUQARIWChJBQk9VVF9JTlRFUkNFUFRJT04QAhIWChJBQk9VVF9JREVOVElUWV9LRVkQAxISCg5BQk9VVF9SRUNPVkVSWRAEEg4KCkFCT1VUX1JPT1QQBRIUChBBQk9VVF9JU1NVSU5HX0NBEAYSEwoPQUJPVVRfU0VUX0FTSURFEAcSEAoMQUJPVVRfQkFDS1VQEAgSEgoOQUJPVVRfS0VZX0ZJTEUQCRIWChJBQk9VVF9TRUNSRVRfU1RPUkUQChISCg5BQk9VVF9SRUdJU1RSWRALEhcKE0FCT1VUX0RFVklDRV9SRUNPUkQQDBIZChVBQk9VVF9ERVZJQ0VfSURFTlRJVFkQDRIXChNBQk9VVF9PUEVSQVRPUl9ST0xFEA4SFAoQQUJPVVRfUVVBUkFOVElORRAPEhcKE0FCT1VUX0NPTlNPTEVfTE9HSU4QEBIWChJBQk9VVF9BRE1JTl9TT0NLRVQQERIYChRBQk9VVF9RVUlDX0VORFBPSU5UUxASEg4KCkFCT1VUX0hPTUUQExIUChBBQk9VVF9IT01FX09XTkVSEBQSFwoTQUJPVVRfQ09ORklHVVJBVElPThAVYgZwcm90bzM");
 
 /**
  * Describes the message palyra.error.v1.ErrorInfo.
@@ -16,4 +16,18 @@ export const file_palyra_error_v1_error = /*@__PURE__*/
  */
 export const ErrorInfoSchema = /*@__PURE__*/
   messageDesc(file_palyra_error_v1_error, 0);
+
+/**
+ * Describes the enum palyra.error.v1.About.
+ */
+export const AboutSchema = /*@__PURE__*/
+  enumDesc(file_palyra_error_v1_error, 0);
+
+/**
+ * What a code is about, where the code alone leaves open what can be done.
+ *
+ * @generated from enum palyra.error.v1.About
+ */
+export const About = /*@__PURE__*/
+  tsEnum(AboutSchema);
 
