@@ -4,7 +4,8 @@
 import { isDnsName } from './certificate/host-name.ts';
 import { MAX_DEVICE_NAMES } from './certificate/profile.ts';
 import { IdentityError } from './errors.ts';
-import type { Device, RegistryTransaction } from './registry/port.ts';
+import type { Device } from './fleet/device.ts';
+import type { RegistryTransaction } from './registry/port.ts';
 
 export class HostNames {
   readonly #own: Set<string>;

@@ -20,7 +20,9 @@ import { nodeCrypto } from './crypto/node.ts';
 import type { PairingCrypto } from './crypto/port.ts';
 import { type DeviceId, parseDeviceId, type Ulid } from './device-id.ts';
 import { hasCode, IdentityError } from './errors.ts';
+import type { CertificateRecord } from './fleet/certificate-state.ts';
 import { CloneWatch, type CloningPolicy } from './fleet/clones.ts';
+import type { Device, DeviceRole } from './fleet/device.ts';
 import { supersede } from './fleet/supersede.ts';
 import { HostNames, recordHostNames } from './host-names.ts';
 import { defaultPairingLimits, type PairingLimits } from './limits.ts';
@@ -30,14 +32,7 @@ import { parseDeviceName } from './pairing/name.ts';
 import { PairingSealer } from './pairing/rest.ts';
 import { step } from './pairing/state.ts';
 import { KnownStandings } from './registry/known-standings.ts';
-import type {
-  CertificateRecord,
-  Device,
-  DeviceRole,
-  Registry,
-  RegistryEvent,
-  RegistryTransaction,
-} from './registry/port.ts';
+import type { Registry, RegistryEvent, RegistryTransaction } from './registry/port.ts';
 import { deviceRevoked, judgeStanding, mustBeLetIn, standingMessages } from './registry/standing.ts';
 import { type Actor, transactBy } from './registry/transact-by.ts';
 import { RenewalDesk } from './renewal/daemon.ts';

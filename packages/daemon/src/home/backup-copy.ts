@@ -5,12 +5,13 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { takeAlone } from '@palyra/identity/files';
 import { copySqliteRegistry } from '@palyra/registry-sql';
-import { partialName } from './backup-file.ts';
 import { type DaemonPaths, unlessExists } from './home.ts';
 
 const lockName = 'lock';
 /** Has the path of what is being written elsewhere. */
 const unfinishedName = 'unfinished';
+/** Of a backup that is being written beside its file. */
+const partialName = /\.[0-9a-f]{32}\.partial$/;
 
 export interface RegistryCopy {
   readonly path: string;

@@ -33,9 +33,6 @@ const headSchema = z.strictObject({
 });
 export type BackupHead = z.infer<typeof headSchema>;
 
-/** Of a backup that is being written beside its file. */
-export const partialName = /\.[0-9a-f]{32}\.partial$/;
-
 export interface BackupContents {
   readonly head: BackupHead;
   readonly registry: RegistryCopy;

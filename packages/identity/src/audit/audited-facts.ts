@@ -3,10 +3,12 @@
 
 import { hash } from 'node:crypto';
 import { bytesToHex } from '@noble/curves/utils.js';
+import type { CertificateRecord } from '../fleet/certificate-state.ts';
+import type { Device } from '../fleet/device.ts';
 import { clockToleranceMs } from '../limits.ts';
 import { lvCat } from '../lv.ts';
 import type { PairingRequest } from '../pairing/state.ts';
-import type { AuthorityRecord, CertificateRecord, Device } from '../registry/port.ts';
+import type { AuthorityRecord } from '../registry/port.ts';
 
 export type Facts = Readonly<Record<string, string | number>>;
 

@@ -11,7 +11,8 @@ import type { AuditAction } from '../audit/entry.ts';
 import { isIssuedBy } from '../certificate/peer-certificate.ts';
 import type { Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
-import type { AuthorityRecord, Device, RegistryTransaction } from '../registry/port.ts';
+import type { Device } from '../fleet/device.ts';
+import type { AuthorityRecord, RegistryTransaction } from '../registry/port.ts';
 import { type Actor, transactBy } from '../registry/transact-by.ts';
 import { type AuthorityStoreOptions, insertAuthority, newRoot } from './authority-store.ts';
 

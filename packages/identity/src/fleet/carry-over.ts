@@ -9,13 +9,9 @@ import type { Clock } from '../clock.ts';
 import { type DeviceId, parseDeviceId } from '../device-id.ts';
 import { listedAfterEndMs } from '../limits.ts';
 import { revokeAllCertificates } from '../pairing/desk.ts';
-import type {
-  CertificateRecord,
-  Device,
-  Registry,
-  RegistryReader,
-  RegistryTransaction,
-} from '../registry/port.ts';
+import type { Registry, RegistryReader, RegistryTransaction } from '../registry/port.ts';
+import type { CertificateRecord } from './certificate-state.ts';
+import type { Device } from './device.ts';
 
 const pageSize = 500;
 const restoreReason = 'revoked before the restore';

@@ -10,15 +10,9 @@
 
 import type { Clock } from '../clock.ts';
 import type { PairingLimits } from '../limits.ts';
-import type {
-  CertificateStanding,
-  CloneSign,
-  Device,
-  Registry,
-  RegistryReads,
-  RegistryTransaction,
-} from '../registry/port.ts';
+import type { CertificateStanding, Registry, RegistryReads, RegistryTransaction } from '../registry/port.ts';
 import { judgeStanding } from '../registry/standing.ts';
+import type { CloneSign, Device } from './device.ts';
 import { readRestored } from './restored.ts';
 
 /** `report`: it is written down and told. `quarantine`: the device is shut out as well, until the operator decides. */

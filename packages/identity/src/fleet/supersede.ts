@@ -1,6 +1,7 @@
 // A certificate gives way to a newer one of its device.
 
-import type { CertificateRecord, RegistryTransaction } from '../registry/port.ts';
+import type { RegistryTransaction } from '../registry/port.ts';
+import type { CertificateRecord } from './certificate-state.ts';
 
 /** @param by serial of the newer one. */
 export async function supersede(

@@ -16,8 +16,8 @@ import {
 import type { DeviceIdentity } from '../device/identity.ts';
 import { withPort } from '../endpoint.ts';
 import { IdentityError } from '../errors.ts';
+import type { DeviceKind } from '../fleet/device.ts';
 import { clockToleranceMs } from '../limits.ts';
-import type { DeviceKind } from '../registry/port.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 import type { PairingCode } from './code.ts';
 import { codeMustHaveTries, takeTry } from './code-tries.ts';

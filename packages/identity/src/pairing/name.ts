@@ -1,7 +1,7 @@
 // Names that a stranger chose and an operator will read: short, visible, and told apart by eye.
 
 import { IdentityError } from '../errors.ts';
-import type { DeviceRole } from '../registry/port.ts';
+import type { DeviceRole } from '../fleet/device.ts';
 import { cannotHold, parseVisibleText } from '../visible-text.ts';
 
 /** Longest name or platform, in characters as their reader sees them. */

@@ -11,8 +11,8 @@
 
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
+import type { DeviceKind } from '../fleet/device.ts';
 import { clockToleranceMs } from '../limits.ts';
-import type { DeviceKind } from '../registry/port.ts';
 
 /** What every pairing has, from the minting of its code on. */
 interface PairingBase {

@@ -3,8 +3,8 @@
 
 import { wordlist } from '@scure/bip39/wordlists/english.js';
 import type { PairingCrypto } from '../crypto/port.ts';
+import type { DeviceKind } from '../fleet/device.ts';
 import { lvCat } from '../lv.ts';
-import type { DeviceKind } from '../registry/port.ts';
 import { type CpaceExchange, sessionKey } from './cpace.ts';
 
 export const PAIRING_VERSION = 2;

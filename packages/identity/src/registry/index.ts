@@ -15,7 +15,9 @@ export type { ListOfAuthority, RevocationList } from '../authority/revocation-li
 export type { RootRotationStatus } from '../authority/root-rotation.ts';
 export { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from '../authority/set-aside.ts';
 export { type CarryOverOptions, carryOver, revokeNamed, takeEveryGrant } from '../fleet/carry-over.ts';
+export type { CertificateRecord, CertificateState } from '../fleet/certificate-state.ts';
 export type { CloningPolicy } from '../fleet/clones.ts';
+export type { CloneSign, Device, DeviceKind, DeviceRole } from '../fleet/device.ts';
 export { putRestored, type Restored, readRestored } from '../fleet/restored.ts';
 export {
   type DueBounds,
@@ -31,13 +33,7 @@ export { type ListenerErrors, type RegistryListener, RegistryListeners } from '.
 export type {
   AuthorityRecord,
   AuthorityState,
-  CertificateRecord,
   CertificateStanding,
-  CertificateState,
-  CloneSign,
-  Device,
-  DeviceKind,
-  DeviceRole,
   Registry,
   RegistryCounts,
   RegistryEvent,

@@ -3,69 +3,9 @@
 
 import type { AuditAction, AuditEvent, AuditRow } from '../audit/entry.ts';
 import type { DeviceId, Ulid } from '../device-id.ts';
+import type { CertificateRecord, CertificateState } from '../fleet/certificate-state.ts';
+import type { CloneSign, Device, DeviceRole } from '../fleet/device.ts';
 import type { Pairing, PairingState } from '../pairing/state.ts';
-
-export type DeviceKind = 'cli' | 'desktop' | 'browser' | 'node';
-
-/** What a device may call: its own service, or also the operator's. */
-export type DeviceRole = 'device' | 'operator';
-
-export interface Device {
-  readonly id: DeviceId;
-  /** Raw Ed25519 public key, 32 bytes. */
-  readonly identityKey: Uint8Array;
-  readonly name: string;
-  readonly kind: DeviceKind;
-  readonly platform: string;
-  readonly role: DeviceRole;
-  /** `approved` until its first certificate is used. `quarantined` until the operator decides. `revoked` is for ever. */
-  readonly state: 'approved' | 'active' | 'quarantined' | 'revoked';
-  readonly createdAt: Date;
-  readonly lastSeenAt: Date | undefined;
-  readonly capabilities: readonly string[];
-  /** DNS names that the operator lets it have in its certificates (host-names.ts). */
-  readonly hostNames: readonly string[];
-  /** The operator's words, when revoked. */
-  readonly revocationReason: string | undefined;
-  /** When it was last reported as possibly copied (cloning.ts); undefined after the operator's release. */
-  readonly cloneSeenAt: Date | undefined;
-  /** Kept when the operator releases the device. */
-  readonly cloneReportedAt: Date | undefined;
-  /**
-   * When the operator last ended one of its certificates, or a restore one of a key that it had before: recoveries are asked
-   * for since. Undefined again once it recovered with the operator's release, or was paired again.
-   */
-  readonly certificateRevokedAt: Date | undefined;
-  /** When it first asked for a recovery that only the operator can allow; undefined again once that is decided. */
-  readonly recoveryAskedAt: Date | undefined;
-  /** When the operator allowed that; undefined again once it is used. */
-  readonly recoveryReleasedAt: Date | undefined;
-}
-
-export type CertificateState = 'issued' | 'active' | 'superseded' | 'revoked';
-
-export interface CertificateRecord {
-  /** 32 lower-case hex digits. */
-  readonly serial: string;
-  /** SHA-256 of the DER, 64 lower-case hex digits. */
-  readonly fingerprint: string;
-  /** SHA-256 of its SubjectPublicKeyInfo, 32 bytes. No other certificate has this key. */
-  readonly keySha256: Uint8Array;
-  readonly subject:
-    | { readonly kind: 'device'; readonly id: DeviceId }
-    | { readonly kind: 'daemon'; readonly id: Ulid };
-  readonly state: CertificateState;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-  /** The issuing CA's id in `authorities`. */
-  readonly issuerId: Ulid;
-  readonly der: Uint8Array;
-  readonly createdAt: Date;
-  /** Obtained by the identity key alone. */
-  readonly recovered: boolean;
-  /** When the device was asked to renew it (renewal/plan.ts). */
-  readonly renewAt: Date | undefined;
-}
 
 /** What the check of a connection or call needs, and what a call is told of its caller; from one indexed read. */
 export interface CertificateStanding {
@@ -112,12 +52,6 @@ export interface Revocation {
   readonly serial: string | undefined;
   readonly reason: string;
 }
-
-/**
- * What makes a device look copied: a replaced certificate was used again, it recovered though its certificate holds, or
- * another agent connected while the one that is connected answers.
- */
-export type CloneSign = 'replaced_certificate' | 'recovery' | 'second_agent';
 
 /** What listeners and watchers are told, in process, after the commit. */
 export type RegistryEvent =

@@ -3,7 +3,8 @@
 
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError, type IdentityErrorCode } from '../errors.ts';
-import type { CertificateStanding, Device, DeviceRole } from './port.ts';
+import type { Device, DeviceRole } from '../fleet/device.ts';
+import type { CertificateStanding } from './port.ts';
 
 export type StandingCode = Extract<
   IdentityErrorCode,
