@@ -3,10 +3,9 @@
 import type { IdentityError, IdentityManager } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { ListenerEvent } from '@palyra/rpc/transport';
-import type { QuicTraffic } from '@palyra/transport-quic';
+import type { QuicEvent, QuicTraffic } from '@palyra/transport-quic';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { listenPlainHttp, type PlainHttp } from './listeners/plain-http.ts';
-import type { QuicEvent } from './listeners/quic-runtime.ts';
 
 export interface LiveNumbers {
   /** Connections now, by listener. */

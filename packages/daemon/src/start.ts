@@ -25,7 +25,7 @@ import {
   reflectionRoutes,
   UnfinishedBytes,
 } from '@palyra/rpc/transport';
-import { quicTraffic } from '@palyra/transport-quic';
+import { QuicDeviceListener, type QuicDeviceListenerOptions, quicTraffic } from '@palyra/transport-quic';
 import packageJson from '../package.json' with { type: 'json' };
 import { listenAdmin } from './admin/listener.ts';
 import { adminRoutes } from './admin/service.ts';
@@ -45,7 +45,7 @@ import { nodeRoutes } from './listeners/node-service.ts';
 import { OpenLimit } from './listeners/open-limit.ts';
 import { pairingRoutes } from './listeners/pairing-service.ts';
 import { listenPublish } from './listeners/publish-listener.ts';
-import { QuicRuntime, type QuicRuntimeOptions } from './listeners/quic-runtime.ts';
+
 import { DaemonMetrics, listenMetrics } from './metrics.ts';
 import { Notice } from './notices/notice.ts';
 import { KeyWatch, withoutQuic } from './problems.ts';
@@ -278,7 +278,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
         onEvent: (event) => metrics.countListener('quic', event),
       })
     : undefined;
-  const quic = startedQuic instanceof QuicRuntime ? startedQuic : undefined;
+  const quic = startedQuic instanceof QuicDeviceListener ? startedQuic : undefined;
   const quicProblem = startedQuic instanceof IdentityError ? startedQuic : undefined;
   if (quic) cleanup.push(() => quic.close(atOnce));
   const now = () => clock.now();
@@ -478,13 +478,13 @@ function listen(
 /** @returns a problem where this machine has no QUIC library; devices then use HTTP/2. */
 async function startQuic(
   config: DaemonConfig,
-  options: Omit<QuicRuntimeOptions, 'host' | 'port' | 'runtime'>,
-): Promise<QuicRuntime | IdentityError> {
+  options: Omit<QuicDeviceListenerOptions, 'host' | 'port' | 'runtime'>,
+): Promise<QuicDeviceListener | IdentityError> {
   try {
     const at = quicPlace(config);
     return await listenAt(
       at,
-      QuicRuntime.start({ ...options, ...config.quic, host: at.host, port: at.port }),
+      QuicDeviceListener.listen({ ...options, ...config.quic, host: at.host, port: at.port }),
     );
   } catch (error) {
     if (!hasCode(error, 'QUIC_UNAVAILABLE')) throw error;

@@ -15,21 +15,16 @@ import {
   type Peer,
   type UnfinishedBytes,
 } from '@palyra/rpc/transport';
-import {
-  createQuic,
-  type QuicheRuntime,
-  type QuicLimits,
-  type QuicListener,
-  type QuicServerConnection,
-  type QuicServerTlsConfig,
-  serveConnectOverQuic,
-} from '@palyra/transport-quic';
+import type { QuicLimits, QuicListener, QuicServerConnection, QuicServerTlsConfig } from './contract.ts';
+import { createQuic } from './quiche/quic.ts';
+import type { QuicheRuntime } from './quiche/runtime.ts';
+import { serveConnectOverQuic } from './rpc/server.ts';
 
 export type QuicEvent =
   | Extract<ListenerEvent, 'accepted' | 'refused_standing' | 'refused_limit'>
   | 'handshake_timeout';
 
-export interface QuicRuntimeOptions {
+export interface QuicDeviceListenerOptions {
   readonly host: string;
   /** 0 lets the system choose. */
   readonly port: number;
@@ -56,8 +51,8 @@ export interface QuicRuntimeOptions {
 const refusedGraceMs = 20;
 const sweepMs = 1_000;
 
-export class QuicRuntime {
-  readonly #options: QuicRuntimeOptions;
+export class QuicDeviceListener {
+  readonly #options: QuicDeviceListenerOptions;
   readonly #devices: DeviceConnections;
   readonly #peers = new WeakMap<QuicServerConnection, Peer>();
   readonly #sweep: NodeJS.Timeout;
@@ -67,14 +62,14 @@ export class QuicRuntime {
   #closed: Promise<void> | undefined;
 
   /** @throws UNREACHABLE when the port is taken, TypeError where QUIC cannot run safely. */
-  static async start(options: QuicRuntimeOptions): Promise<QuicRuntime> {
-    const runtime = new QuicRuntime(options);
-    runtime.#listener = await runtime.#listen(options.port, options.credential, options.trustBundle);
-    runtime.#port = runtime.#listener.port;
-    return runtime;
+  static async listen(options: QuicDeviceListenerOptions): Promise<QuicDeviceListener> {
+    const listener = new QuicDeviceListener(options);
+    listener.#listener = await listener.#listen(options.port, options.credential, options.trustBundle);
+    listener.#port = listener.#listener.port;
+    return listener;
   }
 
-  private constructor(options: QuicRuntimeOptions) {
+  private constructor(options: QuicDeviceListenerOptions) {
     this.#options = options;
     this.#devices = new DeviceConnections(options.authenticator, options.onInternal);
     this.#listener = notListening;
