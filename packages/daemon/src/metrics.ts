@@ -3,7 +3,7 @@
 import type { IdentityError, IdentityManager } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { ListenerEvent } from '@palyra/rpc/transport';
-import type { QuicEvent, QuicTraffic } from '@palyra/transport-quic';
+import type { QuicTraffic } from '@palyra/transport-quic';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { listenPlainHttp, type PlainHttp } from './listeners/plain-http.ts';
 
@@ -85,7 +85,7 @@ export class DaemonMetrics {
     });
   }
 
-  countListener(listener: string, event: ListenerEvent | QuicEvent): void {
+  countListener(listener: string, event: ListenerEvent): void {
     this.#listenerEvents.inc({ listener, event });
   }
 

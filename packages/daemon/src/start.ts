@@ -184,7 +184,11 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
   );
   const metrics = new DaemonMetrics(identity, {
     keyProblem: () => keyWatch.problem(),
-    connections: () => ({ node: node.sessions, quic: quic?.connections ?? 0, pairing: pairing.sessions }),
+    connections: () => ({
+      node: node.connections,
+      quic: quic?.connections ?? 0,
+      pairing: pairing.connections,
+    }),
     rateLimited: () => openLimit.refused,
     quicTraffic,
   });
@@ -262,8 +266,7 @@ async function start(options: StartOptions, attempt: Attempt): Promise<RunningDa
   const startedQuic = config.quic.enabled
     ? await startQuic(config, {
         credential,
-        trustBundle: identity.trustBundle,
-        authenticator,
+        devices: { trustBundle: identity.trustBundle, authenticator },
         routes: deviceRoutes,
         ownCalls,
         clock,

@@ -14,7 +14,7 @@ export type {
   QuicStream,
 } from './contract.ts';
 export { dialNodeQuic } from './dialer.ts';
-export { QuicDeviceListener, type QuicDeviceListenerOptions, type QuicEvent } from './listener.ts';
+export { QuicDeviceListener, type QuicDeviceListenerOptions } from './listener.ts';
 export { createMemoryQuic } from './memory.ts';
 export { environmentForChildren, type QuicTraffic, quicProblem, quicTraffic } from './quiche/library.ts';
 export { createQuic, type QuicOptions } from './quiche/quic.ts';

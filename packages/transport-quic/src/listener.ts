@@ -1,57 +1,38 @@
 // The node services over QUIC: the same routes, the same check of every connection, call and message as on HTTP/2.
 
-import type { ConnectRouter } from '@connectrpc/connect';
 import { hasCode, IdentityError, type ServerCredential } from '@palyra/identity';
 import { type ChainJudge, certificatesToPem, type PeerCertificate } from '@palyra/identity/certificate';
 import { type RegistryEvent, standingMessages } from '@palyra/identity/registry';
-import type { Clock } from '@palyra/identity/values';
 import {
   accessCheck,
   contextOf,
-  type DeviceAuthenticator,
+  countEvent,
   DeviceConnections,
+  type DeviceListener,
+  type DeviceTrust,
   type ListenerEvent,
-  type OwnCalls,
+  type ListenerOptions,
   type Peer,
-  type UnfinishedBytes,
 } from '@palyra/rpc/transport';
 import type { QuicLimits, QuicListener, QuicServerConnection, QuicServerTlsConfig } from './contract.ts';
 import { createQuic } from './quiche/quic.ts';
 import type { QuicheRuntime } from './quiche/runtime.ts';
 import { serveConnectOverQuic } from './rpc/server.ts';
 
-export type QuicEvent =
-  | Extract<ListenerEvent, 'accepted' | 'refused_standing' | 'refused_limit'>
-  | 'handshake_timeout';
-
-export interface QuicDeviceListenerOptions {
-  readonly host: string;
-  /** 0 lets the system choose. */
-  readonly port: number;
-  readonly credential: ServerCredential;
-  /** Roots that clients' chains may lead to, DER. */
-  readonly trustBundle: readonly Uint8Array[];
-  readonly authenticator: DeviceAuthenticator;
-  readonly routes: (router: ConnectRouter) => void;
-  /** For those of the routes that are not the daemon's own services. Default: nobody may call them. */
-  readonly ownCalls?: OwnCalls;
-  readonly clock: Clock;
+export interface QuicDeviceListenerOptions extends ListenerOptions {
+  readonly devices: DeviceTrust;
   /** Default `portable`. */
   readonly runtime?: QuicheRuntime;
   readonly limits?: Partial<QuicLimits>;
-  readonly unfinished?: UnfinishedBytes;
   /** Largest message, bytes. */
   readonly messageBytes: number;
-  readonly onEvent?: (event: QuicEvent) => void;
-  /** Errors that are bugs; the peer is told nothing of them. */
-  readonly onInternal: (error: unknown, where: string) => void;
 }
 
 /** How long the answer to a refused call may take to leave before its connection is closed, ms. */
 const refusedGraceMs = 20;
 const sweepMs = 1_000;
 
-export class QuicDeviceListener {
+export class QuicDeviceListener implements DeviceListener {
   readonly #options: QuicDeviceListenerOptions;
   readonly #devices: DeviceConnections;
   readonly #peers = new WeakMap<QuicServerConnection, Peer>();
@@ -64,20 +45,23 @@ export class QuicDeviceListener {
   /** @throws UNREACHABLE when the port is taken, TypeError where QUIC cannot run safely. */
   static async listen(options: QuicDeviceListenerOptions): Promise<QuicDeviceListener> {
     const listener = new QuicDeviceListener(options);
-    listener.#listener = await listener.#listen(options.port, options.credential, options.trustBundle);
+    listener.#listener = await listener.#listen(
+      options.port,
+      options.credential,
+      options.devices.trustBundle,
+    );
     listener.#port = listener.#listener.port;
     return listener;
   }
 
   private constructor(options: QuicDeviceListenerOptions) {
     this.#options = options;
-    this.#devices = new DeviceConnections(options.authenticator, options.onInternal);
+    this.#devices = new DeviceConnections(options.devices.authenticator, options.onInternal);
     this.#listener = notListening;
     this.#sweep = setInterval(() => this.#devices.shutExpired(options.clock.now()), sweepMs);
     this.#sweep.unref();
   }
 
-  /** 0 while it does not listen. */
   get port(): number {
     return this.#listener.port;
   }
@@ -86,7 +70,6 @@ export class QuicDeviceListener {
     return this.#devices.size;
   }
 
-  /** Shuts at once the connections that a change of the registry concerns. */
   apply(event: RegistryEvent): void {
     this.#devices.apply(event);
   }
@@ -113,7 +96,6 @@ export class QuicDeviceListener {
     this.#listener = await this.#listen(this.#port, credential, trustBundle);
   }
 
-  /** Tells every device, lets running calls end, and cuts what is left when `until` says so. */
   close(until?: AbortSignal): Promise<void> {
     this.#closed ??= this.#close(until).finally(() => clearInterval(this.#sweep));
     return this.#closed;
@@ -157,7 +139,7 @@ export class QuicDeviceListener {
   }
 
   async #admit(connection: QuicServerConnection): Promise<void> {
-    const { authenticator } = this.#options;
+    const { authenticator } = this.#options.devices;
     // BoringSSL stops at its first error, so what comes here is verified, dates included. It is judged once more by what
     // counts at this moment: a session that is resumed brings the verdict of the day it began.
     const certificate = judgeChain(authenticator.chainJudge, connection.peerChain);
@@ -193,13 +175,8 @@ export class QuicDeviceListener {
     }
   }
 
-  #count(event: QuicEvent): void {
-    try {
-      this.#options.onEvent?.(event);
-    } catch (error) {
-      // Whoever counts decides nothing: who was let in stays, and who was refused is closed.
-      this.#options.onInternal(error, 'counting connections');
-    }
+  #count(event: ListenerEvent): void {
+    countEvent(this.#options, event);
   }
 
   #peerOf(connection: QuicServerConnection): Peer {
