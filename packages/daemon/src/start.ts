@@ -40,10 +40,10 @@ import { findDaemon, rememberConfig, takeHome } from './home/home.ts';
 import { together, unusableSettings } from './home/obstacles.ts';
 import { openHome } from './home/open-home.ts';
 import { LanAnnouncer } from './lan/announce.ts';
-import { listenAt, onThisMachine, type Place, quicPlace, unusablePlaces } from './listeners/listeners.ts';
 import { nodeRoutes } from './listeners/node-service.ts';
 import { OpenLimit } from './listeners/open-limit.ts';
 import { pairingRoutes } from './listeners/pairing-service.ts';
+import { listenAt, onThisMachine, type Place, quicPlace, unusablePlaces } from './listeners/places.ts';
 import { listenPublish } from './listeners/publish-listener.ts';
 
 import { DaemonMetrics, listenMetrics } from './metrics.ts';

@@ -5,7 +5,7 @@ import { IdentityError } from '@palyra/identity';
 import type { Clock } from '@palyra/identity/values';
 import { type AdminServiceOptions, adminRoutes } from '../admin/service.ts';
 import type { DaemonConfig } from '../config.ts';
-import { listenAt } from '../listeners/listeners.ts';
+import { listenAt } from '../listeners/places.ts';
 import { listenConsole } from './listener.ts';
 import { ConsolePages } from './pages.ts';
 import { ConsoleSessions } from './sessions.ts';

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { parseConfig } from '../config.ts';
 import { startDaemon } from '../start.ts';
-import { listenAt, placesOf } from './listeners.ts';
+import { listenAt, placesOf } from './places.ts';
 
 test('a host whose name cannot be looked up now is named with its setting', async () => {
   const refused = Object.assign(new Error('getaddrinfo EAI_AGAIN a.example'), { code: 'EAI_AGAIN' });
