@@ -68,7 +68,7 @@ async function serve(folder: string): Promise<ServersReady> {
     socket.on('error', () => socket.destroy());
     socket.write('.');
   });
-  connections = () => node.sessions + sockets.size;
+  connections = () => node.connections + sockets.size;
   const { messageBytes, headerBytes } = defaultHttp2Limits;
   const unchecked = http2.createSecureServer({
     ...mutualTls,

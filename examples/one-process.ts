@@ -1,7 +1,8 @@
 // A daemon and a device pair in one process: no sockets, no files. What a test of your own program needs.
 // Run it: node examples/one-process.ts
 
-import { hasCode, IdentityManager, MemorySecretStore } from '@palyra/identity';
+import { IdentityManager } from '@palyra/identity';
+import { hasCode, MemorySecretStore } from '@palyra/identity/device';
 import {
   awaitPairing,
   DeviceIdentity,

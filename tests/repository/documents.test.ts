@@ -46,6 +46,20 @@ test('every link between the documents leads somewhere', () => {
   assert.ok(links > 10);
 });
 
+test('every file of the source that a document names is there', () => {
+  const pages = ['*.md', 'docs/**/*.md', 'packages/*/README.md'].flatMap((each) =>
+    globSync(each, { cwd: repository, exclude: (path) => path === 'CHANGELOG.md' }),
+  );
+  let named = 0;
+  for (const page of pages) {
+    for (const [path] of read(page).matchAll(/\b[a-z0-9-]+\/src\/[\w./-]*[\w-]\.(?:ts|proto)\b/g)) {
+      named += 1;
+      assert.ok(existsSync(join(repository, 'packages', path)), `${page} names ${path}`);
+    }
+  }
+  assert.ok(named > 100);
+});
+
 test('docs/embedding.md says which Node each package takes, as its package.json does', () => {
   const page = read('docs/embedding.md');
   for (const { name, engines } of packages.slice(1)) {

@@ -5,7 +5,6 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
-import { QuicRuntime } from '@palyra/daemon/home';
 import type { IdentityErrorCode } from '@palyra/identity';
 import { type PairedEnrollment, renewCertificate } from '@palyra/identity/device';
 import type { RegistryEvent } from '@palyra/identity/registry';
@@ -18,7 +17,7 @@ import {
   NodeService,
 } from '@palyra/rpc';
 import { Http2Listener } from '@palyra/rpc/transport';
-import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { createQuic, dialNodeQuic, QuicDeviceListener } from '@palyra/transport-quic';
 import { DeviceChannels } from '../../packages/daemon/src/channels/device-channels.ts';
 import { DaemonMetrics } from '../../packages/daemon/src/metrics.ts';
 import { Notice } from '../../packages/daemon/src/notices/notice.ts';
@@ -300,7 +299,7 @@ for (const { what, fail } of failures) {
 
 for (const [broken, whole, Listener] of [
   ['http2', 'quic', Http2Listener],
-  ['quic', 'http2', QuicRuntime],
+  ['quic', 'http2', QuicDeviceListener],
 ] as const) {
   test(`when closing over ${broken} fails at a revocation, the connections over ${whole} are closed all the same`, async (t) => {
     const errors: unknown[] = [];

@@ -57,6 +57,6 @@ for await (const _ of createInterface({ input: process.stdin })) {
     globalThis.gc!();
     await sleep(50);
   }
-  console.log(JSON.stringify({ bytes: process.memoryUsage.rss(), sessions: listener.sessions, counts }));
+  console.log(JSON.stringify({ bytes: process.memoryUsage.rss(), sessions: listener.connections, counts }));
 }
 process.exit();

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRouterTransport } from '@connectrpc/connect';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity/device';
 import { type NodeConnection, NodeService } from '@palyra/rpc';
 import { TestDaemon } from '../../../tests/testing/running-daemon.ts';
 import { makeDevice, pair } from '../../../tests/testing/sample-device.ts';

@@ -5,8 +5,9 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Client, createClient } from '@connectrpc/connect';
-import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import type { IdentityErrorCode } from '@palyra/identity';
 import {
+  IdentityError,
   isOfSameDaemon,
   type KnownEndpoints,
   loadEnrollments,

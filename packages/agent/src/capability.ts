@@ -1,6 +1,6 @@
 // A capability is a named function of the device: JSON in, JSON out, within a time and a size.
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity/device';
 import { reasonOf } from '@palyra/identity/values';
 
 export interface CapabilityCall {

@@ -27,9 +27,8 @@ import {
   symlink,
 } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { IdentityError } from '@palyra/identity';
 import { certificatesToPem } from '@palyra/identity/certificate';
-import { type PairedEnrollment, TlsKey } from '@palyra/identity/device';
+import { IdentityError, type PairedEnrollment, TlsKey } from '@palyra/identity/device';
 import { checkTrusted } from '@palyra/identity/files';
 import { reasonOf } from '@palyra/identity/values';
 

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { IdentityError } from '@palyra/identity';
 import type { PairedEnrollment } from '@palyra/identity/device';
+import { IdentityError } from '@palyra/identity/device';
 import type { NodeConnection } from '@palyra/rpc';
 import { quicFirst } from './dial.ts';
 

@@ -1,8 +1,8 @@
 // How a device reaches its daemon: QUIC first, HTTP/2 where UDP does not get through, the daemon has as many QUIC
 // connections as it takes, or its QUIC side could not prove who it is. Both are the same mutual TLS.
 
-import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
-import { type PairedEnrollment, quicEndpoints } from '@palyra/identity/device';
+import type { IdentityErrorCode } from '@palyra/identity';
+import { IdentityError, type PairedEnrollment, quicEndpoints } from '@palyra/identity/device';
 import { fromConnectError, type NodeConnection } from '@palyra/rpc';
 
 /** With these, HTTP/2 is tried. */

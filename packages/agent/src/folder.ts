@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity/device';
 import { checkTrusted } from '@palyra/identity/files';
 import { type Capabilities, type Capability, MAX_OUTPUT_BYTES } from './capability.ts';
 import { ProgramGroup } from './program-group.ts';

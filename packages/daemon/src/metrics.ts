@@ -6,7 +6,6 @@ import type { ListenerEvent } from '@palyra/rpc/transport';
 import type { QuicTraffic } from '@palyra/transport-quic';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { listenPlainHttp, type PlainHttp } from './listeners/plain-http.ts';
-import type { QuicEvent } from './listeners/quic-runtime.ts';
 
 export interface LiveNumbers {
   /** Connections now, by listener. */
@@ -86,7 +85,7 @@ export class DaemonMetrics {
     });
   }
 
-  countListener(listener: string, event: ListenerEvent | QuicEvent): void {
+  countListener(listener: string, event: ListenerEvent): void {
     this.#listenerEvents.inc({ listener, event });
   }
 

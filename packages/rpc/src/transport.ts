@@ -33,17 +33,18 @@ export {
   type DeviceConnection,
   DeviceConnections,
 } from './connections/device-connections.ts';
+export {
+  countEvent,
+  type DeviceListener,
+  type DeviceTrust,
+  type ListenerEvent,
+  type ListenerOptions,
+} from './connections/device-listener.ts';
 export { defaultRequestMs, InputClock, requestLate } from './connections/input-clock.ts';
 export { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './connections/live-connections.ts';
 export { sourceKey } from './connections/source-key.ts';
 export { isPeerGone, toConnectError } from './error-map.ts';
 export { dialAddresses } from './http2/happy-eyeballs.ts';
-export {
-  defaultHttp2Limits,
-  exportChannelBinding,
-  type Http2Limits,
-  Http2Listener,
-  type Http2ListenerOptions,
-  type ListenerEvent,
-} from './http2/listener.ts';
+export { defaultHttp2Limits, type Http2Limits } from './http2/limits.ts';
+export { exportChannelBinding, Http2Listener, type Http2ListenerOptions } from './http2/listener.ts';
 export { type ServeHttp2Options, serveHttp2 } from './http2/serve.ts';

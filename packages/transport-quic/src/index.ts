@@ -13,7 +13,8 @@ export type {
   QuicServerTlsConfig,
   QuicStream,
 } from './contract.ts';
-export { dialNodeQuic } from './dial-node.ts';
+export { dialNodeQuic } from './dialer.ts';
+export { QuicDeviceListener, type QuicDeviceListenerOptions } from './listener.ts';
 export { createMemoryQuic } from './memory.ts';
 export { environmentForChildren, type QuicTraffic, quicProblem, quicTraffic } from './quiche/library.ts';
 export { createQuic, type QuicOptions } from './quiche/quic.ts';

@@ -2,17 +2,15 @@
 
 import { consolePages } from '@palyra/console';
 import { IdentityError } from '@palyra/identity';
-import type { Clock } from '@palyra/identity/values';
 import { type AdminServiceOptions, adminRoutes } from '../admin/service.ts';
 import type { DaemonConfig } from '../config.ts';
-import { listenAt } from '../listeners/listeners.ts';
+import { listenAt } from '../listeners/places.ts';
 import { listenConsole } from './listener.ts';
 import { ConsolePages } from './pages.ts';
-import { ConsoleSessions } from './sessions.ts';
+import type { ConsoleSessions } from './sessions.ts';
 
 export interface Console {
   readonly address: string;
-  readonly failedLogins: () => number;
   readonly login: AdminServiceOptions['consoleLogin'];
   close(): Promise<void>;
 }
@@ -22,12 +20,12 @@ const usualPort = 7445;
 /** @throws UNREACHABLE when the port that was configured is taken. */
 export async function startConsole(options: {
   readonly config: DaemonConfig['console'];
-  readonly clock: Clock;
+  readonly sessions: ConsoleSessions;
   readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
   readonly onError: (error: unknown, where: string) => void;
 }): Promise<Console> {
   const { host, port } = options.config;
-  const sessions = new ConsoleSessions(options.clock);
+  const { sessions } = options;
   const shared = {
     host,
     sessions,
@@ -43,7 +41,6 @@ export async function startConsole(options: {
   const listener = await listenAt({ name: 'console', host, port: port ?? usualPort }, listening);
   return {
     address: `http://${listener.address}`,
-    failedLogins: () => sessions.failedLogins,
     login() {
       const { secret, expiresAt } = sessions.mintLogin();
       return { url: `http://${listener.address}/#login=${secret}`, expiresAt };

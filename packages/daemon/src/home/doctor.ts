@@ -20,7 +20,7 @@ import { clockToleranceMs, reasonOf, refusalOf, type Ulid } from '@palyra/identi
 import { lookAtSqliteRegistry } from '@palyra/registry-sql';
 import { quicProblem } from '@palyra/transport-quic';
 import { type DaemonConfig, parseConfig, readablePart, readConfig, readConfigInput } from '../config.ts';
-import { onThisMachine, type Place, placesOf, unusablePlaces } from '../listeners/listeners.ts';
+import { onThisMachine, type Place, placesOf, unusablePlaces } from '../listeners/places.ts';
 import { withoutQuic } from '../problems.ts';
 import { readCaKeys, tryToken } from './ca-key.ts';
 import { type DaemonPaths, daemonPaths, findDaemon, mustBePrivate } from './home.ts';

@@ -1,5 +1,4 @@
 export { type Explanation, explain } from '../admin/explain.ts';
-export { QuicRuntime, type QuicRuntimeOptions } from '../listeners/quic-runtime.ts';
 export { withSetting } from '../setting.ts';
 export { type BackupOptions, type BackupSummary, backupHome } from './backup.ts';
 export { mustNotExist } from './backup-file.ts';

@@ -12,8 +12,8 @@ export interface PairingServiceOptions {
   readonly identity: IdentityManager;
   readonly openLimit: OpenLimit;
   readonly nodePort: () => number;
-  /** Undefined where QUIC is not served. */
-  readonly quicPort: () => number | undefined;
+  /** 0 where QUIC is not served. */
+  readonly quicPort: () => number;
   /** As the configuration says. */
   readonly endpoints: EndpointLists;
   /** Ends what would wait for ever. */
@@ -53,7 +53,7 @@ export function pairingRoutes(options: PairingServiceOptions) {
             renewAfterMs: update.renewAfterMs ?? 0,
             ...(isIssued && {
               nodePort: nodePort(),
-              quicPort: quicPort() ?? 0,
+              quicPort: quicPort(),
               endpoints: toWireEndpoints(endpoints),
             }),
           };

@@ -11,7 +11,8 @@ import { authorityOf, MAX_PAIRING_MESSAGE_BYTES, reasonOf } from '@palyra/identi
 import { printableAnswers } from '../calls/printable-answers.ts';
 import { Connection } from '../connections/connection.ts';
 import { connectTimeoutMs, dialTls, type KnownDaemon, timedOut } from './dial-tls.ts';
-import { defaultHttp2Limits, exportChannelBinding } from './listener.ts';
+import { defaultHttp2Limits } from './limits.ts';
+import { exportChannelBinding } from './listener.ts';
 
 export interface Http2Connection {
   /** For createClient of Connect. `fromConnectError` turns what its calls throw into IdentityErrors. */

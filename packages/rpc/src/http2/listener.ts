@@ -3,100 +3,39 @@
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { ConnectRouter } from '@connectrpc/connect';
 import type { ServerCredential } from '@palyra/identity';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairingChannel } from '@palyra/identity/pairing';
 import type { RegistryEvent } from '@palyra/identity/registry';
-import type { Clock } from '@palyra/identity/values';
-import type { OwnCalls } from '../access/access.ts';
 import { accessCheck } from '../access/access-check.ts';
 import { deviceChainOf, judgeDeviceChain } from '../access/device-chain.ts';
 import { contextOf, type Peer } from '../access/peer.ts';
-import { type OpenCallLimits, OpenCalls } from '../calls/open-calls.ts';
+import { OpenCalls } from '../calls/open-calls.ts';
 import { RawBytes } from '../calls/raw-bytes.ts';
 import { UnfinishedBytes } from '../calls/unfinished-bytes.ts';
 import { type Connection, connectionOf } from '../connections/connection.ts';
-import { type DeviceAuthenticator, DeviceConnections } from '../connections/device-connections.ts';
-import { type ConnectionLimits, LiveConnections, tcpKeepAlive } from '../connections/live-connections.ts';
+import { DeviceConnections } from '../connections/device-connections.ts';
+import {
+  countEvent,
+  type DeviceListener,
+  type DeviceTrust,
+  type ListenerEvent,
+  type ListenerOptions,
+} from '../connections/device-listener.ts';
+import { LiveConnections, tcpKeepAlive } from '../connections/live-connections.ts';
 import { sourceKey } from '../connections/source-key.ts';
 import { answeredOn, ControlFrames } from './control-frames.ts';
+import { defaultHttp2Limits, type Http2Limits } from './limits.ts';
 import { serveHttp2 } from './serve.ts';
 import { tlsSettings } from './tls-settings.ts';
 
-export interface Http2Limits extends Required<ConnectionLimits>, OpenCallLimits {
-  /** Calls that one session may abandon at once, and then in a second. */
-  readonly resetBurst: number;
-  /** Streams that a peer may reset: `burst` at once, then `perSecond`. */
-  readonly resetRate: number;
-  /** SETTINGS, and PINGs that no answer of ours caused, that one session may send in ten seconds. */
-  readonly controlFrames: number;
-  /** Headers of one call, bytes. */
-  readonly headerBytes: number;
-  /** One message, bytes. */
-  readonly messageBytes: number;
-  /** A request must come whole within this, and so must each message of a stream, ms. */
-  readonly requestMs: number;
-}
-
-export const defaultHttp2Limits: Http2Limits = {
-  connections: 10_000,
-  strangersPerSource: 64,
-  strangerIdleMs: 10_000,
-  handshakeTimeoutMs: 10_000,
-  idleTimeoutMs: 10 * 60_000,
-  streamsPerSession: 100,
-  waitingStreams: 400,
-  resetBurst: 200,
-  resetRate: 20,
-  controlFrames: 1_000,
-  headerBytes: 16 * 1024,
-  messageBytes: 1024 * 1024,
-  requestMs: 30_000,
-};
-
-/** What a listener counts. */
-export type ListenerEvent =
-  | 'accepted'
-  /** Over a limit of connections. */
-  | 'refused_limit'
-  | 'refused_no_certificate'
-  | 'refused_foreign_certificate'
-  /** One of ours that no longer holds. */
-  | 'refused_standing'
-  | 'tls_error'
-  | 'protocol_error'
-  /** A session that sent more control frames than it may. */
-  | 'flood';
-
-export interface Http2ListenerOptions {
-  /** An IP address of this machine, or `0.0.0.0` or `::`. */
-  readonly host: string;
-  /** 0 lets the system choose. */
-  readonly port: number;
-  /** The daemon's certificate chain and key, until `replaceCredential`. */
-  readonly credential: ServerCredential;
-  /** Mutual TLS: roots that clients' chains may lead to, and who decides about them. Absent on the pairing listener. */
-  readonly devices?: {
-    readonly trustBundle: readonly Uint8Array[];
-    readonly authenticator: DeviceAuthenticator;
-  };
-  /** Registers the services. */
-  readonly routes: (router: ConnectRouter) => void;
-  /** For those of the routes that are not the daemon's own services. Default: nobody may call them. */
-  readonly ownCalls?: OwnCalls;
+export interface Http2ListenerOptions extends ListenerOptions {
+  /** Absent on the pairing listener, where nobody has a certificate yet. */
+  readonly devices?: DeviceTrust;
   /** The channel of a peer without a certificate has ended. */
   readonly channelEnded?: (channel: PairingChannel) => void;
   /** Default: `defaultHttp2Limits`. */
   readonly limits?: Partial<Http2Limits>;
-  /** What messages that are not whole may take, with those of other listeners. Default: a bound of this listener's own. */
-  readonly unfinished?: UnfinishedBytes;
-  /** By the wall clock, so that one that jumps is noticed. */
-  readonly clock: Clock;
-  /** Called for refused and ended connections. Default: nobody is told. */
-  readonly onEvent?: (event: ListenerEvent) => void;
-  /** Bugs and failing stores; the peer is told nothing but the code. */
-  readonly onInternal: (error: unknown, method: string) => void;
 }
 
 interface Session {
@@ -113,13 +52,13 @@ const shutGraceMs = 200;
 const foreignHoldMs = 1_000;
 const sweepMs = 1_000;
 
-export class Http2Listener {
+export class Http2Listener implements DeviceListener {
   readonly #server: http2.Http2SecureServer;
   readonly #options: Http2ListenerOptions;
   readonly #limits: Http2Limits;
   readonly #sessions = new Map<http2.Http2Session, Session>();
   readonly #devices: DeviceConnections | undefined;
-  readonly #connections: LiveConnections;
+  readonly #live: LiveConnections;
   readonly #sweep: NodeJS.Timeout;
   readonly #unfinished: UnfinishedBytes;
   readonly #rawBytes = new RawBytes((session) => this.#flood(session));
@@ -170,7 +109,7 @@ export class Http2Listener {
     });
     this.#server.on('session', (session) => this.#accept(session));
     this.#refuseWithoutCertificate();
-    this.#connections = new LiveConnections(this.#server, limits, () => this.#count('refused_limit'));
+    this.#live = new LiveConnections(this.#server, limits, () => this.#count('refused_limit'));
     serveHttp2(this.#server, {
       routes: options.routes,
       check: accessCheck(options.onInternal, options.ownCalls),
@@ -195,8 +134,7 @@ export class Http2Listener {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Live sessions. */
-  get sessions(): number {
+  get connections(): number {
     return this.#sessions.size;
   }
 
@@ -212,19 +150,14 @@ export class Http2Listener {
 
   /** Stops listening, tells every peer (GOAWAY), lets running calls end, and cuts what is left when `until` says so. */
   async close(until: AbortSignal = AbortSignal.timeout(2_000)): Promise<void> {
-    await this.#connections.close(until);
+    await this.#live.close(until);
     // Certificates end and devices are revoked meanwhile as ever.
     clearInterval(this.#sweep);
     this.#rawBytes.stop();
   }
 
   #count(event: ListenerEvent): void {
-    try {
-      this.#options.onEvent?.(event);
-    } catch (error) {
-      // Whoever counts decides nothing: what was refused is still closed.
-      this.#options.onInternal(error, 'counting connections');
-    }
+    countEvent(this.#options, event);
   }
 
   #tlsOptions(credential: ServerCredential, trustBundle: readonly Uint8Array[]) {
@@ -311,7 +244,7 @@ export class Http2Listener {
     });
     admission.then(
       ({ deviceId }) => {
-        this.#connections.known(connection);
+        this.#live.known(connection);
         unfinished.belongsTo(deviceId);
       },
       (reason) => {

@@ -1,7 +1,11 @@
 import { deepEqual, rejects } from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { parseConfig } from '../config.ts';
-import { listenAt, placesOf } from './listeners.ts';
+import { startDaemon } from '../start.ts';
+import { listenAt, placesOf } from './places.ts';
 
 test('a host whose name cannot be looked up now is named with its setting', async () => {
   const refused = Object.assign(new Error('getaddrinfo EAI_AGAIN a.example'), { code: 'EAI_AGAIN' });
@@ -22,4 +26,22 @@ test('QUIC listens where the node listener does, unless it is told otherwise', (
     );
   deepEqual(quicOf({}), { name: 'quic', host: '127.0.0.1', port: 7000 });
   deepEqual(quicOf({ quic: { host: '::1', port: 7001 } }), { name: 'quic', host: '::1', port: 7001 });
+});
+
+test('a UDP port that another program has is named', async (t) => {
+  const other = createSocket('udp4').bind({ port: 0, address: '127.0.0.1', exclusive: true });
+  t.after(() => other.close());
+  await once(other, 'listening');
+  const { port } = other.address();
+  const host = '127.0.0.1';
+  await rejects(
+    startDaemon({
+      home: temporaryFolder(),
+      config: { pairing: { host, port: 0 }, node: { host, port: 0 }, quic: { host, port } },
+    }),
+    {
+      code: 'UNREACHABLE',
+      message: `UDP port ${port} for the quic listener is taken by another program. Stop it, or set quic.port in config.json.`,
+    },
+  );
 });

@@ -1,71 +1,40 @@
 // The node services over QUIC: the same routes, the same check of every connection, call and message as on HTTP/2.
 
-import type { ConnectRouter } from '@connectrpc/connect';
 import { hasCode, IdentityError, type ServerCredential } from '@palyra/identity';
 import { type ChainJudge, certificatesToPem, type PeerCertificate } from '@palyra/identity/certificate';
 import { type RegistryEvent, standingMessages } from '@palyra/identity/registry';
-import type { Clock } from '@palyra/identity/values';
 import {
   accessCheck,
   contextOf,
-  type DeviceAuthenticator,
+  countEvent,
   DeviceConnections,
+  type DeviceListener,
+  type DeviceTrust,
   type ListenerEvent,
-  type OwnCalls,
+  type ListenerOptions,
   type Peer,
-  type UnfinishedBytes,
 } from '@palyra/rpc/transport';
-import {
-  createQuic,
-  type QuicheRuntime,
-  type QuicLimits,
-  type QuicListener,
-  type QuicServerConnection,
-  type QuicServerTlsConfig,
-  serveConnectOverQuic,
-} from '@palyra/transport-quic';
+import type { QuicLimits, QuicListener, QuicServerConnection, QuicServerTlsConfig } from './contract.ts';
+import { createQuic } from './quiche/quic.ts';
+import type { QuicheRuntime } from './quiche/runtime.ts';
+import { serveConnectOverQuic } from './rpc/server.ts';
 
-export type QuicEvent =
-  | Extract<ListenerEvent, 'accepted' | 'refused_standing' | 'refused_limit'>
-  | 'handshake_timeout';
-
-export interface QuicRuntimeOptions {
-  /** An IP address of this machine, or `0.0.0.0` or `::`. */
-  readonly host: string;
-  /** 0 lets the system choose. */
-  readonly port: number;
-  /** The daemon's certificate chain and key, until `replaceCredential`. */
-  readonly credential: ServerCredential;
-  /** Roots that clients' chains may lead to, DER. */
-  readonly trustBundle: readonly Uint8Array[];
-  /** Decides about each device, for its connection and for each call. */
-  readonly authenticator: DeviceAuthenticator;
-  /** Registers the services. */
-  readonly routes: (router: ConnectRouter) => void;
-  /** For those of the routes that are not the daemon's own services. Default: nobody may call them. */
-  readonly ownCalls?: OwnCalls;
-  /** By the wall clock, so that one that jumps is noticed. */
-  readonly clock: Clock;
+export interface QuicDeviceListenerOptions extends ListenerOptions {
+  readonly devices: DeviceTrust;
   /** Default `portable`. */
   readonly runtime?: QuicheRuntime;
   /** Default: `docs/limits.md`, "QUIC". */
   readonly limits?: Partial<QuicLimits>;
-  /** Bytes that incomplete messages may hold, shared with other listeners. Default: a bound of this listener's own. */
-  readonly unfinished?: UnfinishedBytes;
   /** Largest message, bytes. */
   readonly messageBytes: number;
-  /** Called for refused and ended connections. Default: nobody is told. */
-  readonly onEvent?: (event: QuicEvent) => void;
-  /** Errors that are bugs; the peer is told nothing of them. */
-  readonly onInternal: (error: unknown, where: string) => void;
 }
 
 /** How long the answer to a refused call may take to leave before its connection is closed, ms. */
 const refusedGraceMs = 20;
 const sweepMs = 1_000;
 
-export class QuicRuntime {
-  readonly #options: QuicRuntimeOptions;
+export class QuicDeviceListener implements DeviceListener {
+  readonly #options: QuicDeviceListenerOptions;
   readonly #devices: DeviceConnections;
   readonly #peers = new WeakMap<QuicServerConnection, Peer>();
   readonly #sweep: NodeJS.Timeout;
@@ -75,22 +44,25 @@ export class QuicRuntime {
   #closed: Promise<void> | undefined;
 
   /** @throws UNREACHABLE when the port is taken, TypeError where QUIC cannot run safely. */
-  static async start(options: QuicRuntimeOptions): Promise<QuicRuntime> {
-    const runtime = new QuicRuntime(options);
-    runtime.#listener = await runtime.#listen(options.port, options.credential, options.trustBundle);
-    runtime.#port = runtime.#listener.port;
-    return runtime;
+  static async listen(options: QuicDeviceListenerOptions): Promise<QuicDeviceListener> {
+    const listener = new QuicDeviceListener(options);
+    listener.#listener = await listener.#listen(
+      options.port,
+      options.credential,
+      options.devices.trustBundle,
+    );
+    listener.#port = listener.#listener.port;
+    return listener;
   }
 
-  private constructor(options: QuicRuntimeOptions) {
+  private constructor(options: QuicDeviceListenerOptions) {
     this.#options = options;
-    this.#devices = new DeviceConnections(options.authenticator, options.onInternal);
+    this.#devices = new DeviceConnections(options.devices.authenticator, options.onInternal);
     this.#listener = notListening;
     this.#sweep = setInterval(() => this.#devices.shutExpired(options.clock.now()), sweepMs);
     this.#sweep.unref();
   }
 
-  /** 0 while it does not listen. */
   get port(): number {
     return this.#listener.port;
   }
@@ -99,7 +71,6 @@ export class QuicRuntime {
     return this.#devices.size;
   }
 
-  /** Shuts at once the connections that a change of the registry concerns. */
   apply(event: RegistryEvent): void {
     this.#devices.apply(event);
   }
@@ -126,7 +97,6 @@ export class QuicRuntime {
     this.#listener = await this.#listen(this.#port, credential, trustBundle);
   }
 
-  /** Tells every device, lets running calls end, and cuts what is left when `until` says so. */
   close(until?: AbortSignal): Promise<void> {
     this.#closed ??= this.#close(until).finally(() => clearInterval(this.#sweep));
     return this.#closed;
@@ -170,7 +140,7 @@ export class QuicRuntime {
   }
 
   async #admit(connection: QuicServerConnection): Promise<void> {
-    const { authenticator } = this.#options;
+    const { authenticator } = this.#options.devices;
     // BoringSSL stops at its first error, so what comes here is verified, dates included. It is judged once more by what
     // counts at this moment: a session that is resumed brings the verdict of the day it began.
     const certificate = judgeChain(authenticator.chainJudge, connection.peerChain);
@@ -206,13 +176,8 @@ export class QuicRuntime {
     }
   }
 
-  #count(event: QuicEvent): void {
-    try {
-      this.#options.onEvent?.(event);
-    } catch (error) {
-      // Whoever counts decides nothing: who was let in stays, and who was refused is closed.
-      this.#options.onInternal(error, 'counting connections');
-    }
+  #count(event: ListenerEvent): void {
+    countEvent(this.#options, event);
   }
 
   #peerOf(connection: QuicServerConnection): Peer {

@@ -1,0 +1,63 @@
+// The listeners of a daemon, as they come up.
+
+import type { ServerCredential } from '@palyra/identity';
+import type { DeviceListener } from '@palyra/rpc/transport';
+import type { Problem } from '../problems.ts';
+import type { Place } from './places.ts';
+
+export interface OpenListener {
+  readonly name: Place['name'] | 'admin';
+  /** As operators are shown it. */
+  readonly address: string;
+  /** Of a listener that shows the daemon's certificate. */
+  readonly tls?: DeviceListener;
+  /** Closes it when the daemon stops. Absent: it serves until everything else is closed. */
+  readonly close?: (until: AbortSignal) => Promise<void>;
+}
+
+/** In the order in which operators are shown them. */
+const shown: readonly OpenListener['name'][] = [
+  'pairing',
+  'node',
+  'quic',
+  'admin',
+  'publish',
+  'metrics',
+  'console',
+];
+
+export class OpenListeners {
+  readonly #open: OpenListener[] = [];
+  /** Listeners that this machine cannot have. */
+  readonly problems: Problem[] = [];
+
+  add(listener: OpenListener): void {
+    this.#open.push(listener);
+    this.#open.sort((one, other) => shown.indexOf(one.name) - shown.indexOf(other.name));
+  }
+
+  get addresses(): { readonly name: string; readonly address: string }[] {
+    return this.#open.map(({ name, address }) => ({ name, address }));
+  }
+
+  /** 0 while it does not listen. */
+  portOf(name: 'pairing' | 'node' | 'quic'): number {
+    return this.#open.find((each) => each.name === name)?.tls?.port ?? 0;
+  }
+
+  /** Connections now, by listener. */
+  get connections(): Readonly<Record<string, number>> {
+    const counts: Record<string, number> = { node: 0, quic: 0, pairing: 0 };
+    for (const { name, tls } of this.#open) if (tls) counts[name] = tls.connections;
+    return counts;
+  }
+
+  async swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): Promise<void> {
+    for (const { tls } of this.#open) await tls?.swapCredential(credential, trustBundle);
+  }
+
+  /** All at the same time. Never rejects. */
+  close(until: AbortSignal): Promise<PromiseSettledResult<void>[]> {
+    return Promise.allSettled(this.#open.map(({ close }) => close?.(until)));
+  }
+}

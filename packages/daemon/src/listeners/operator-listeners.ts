@@ -1,0 +1,45 @@
+// Where operators call on the daemon's own machine: the console in a browser, the admin socket for `palyra`.
+
+import type { ConnectRouter } from '@connectrpc/connect';
+import { reflectionRoutes } from '@palyra/rpc/transport';
+import { listenAdmin } from '../admin/listener.ts';
+import { type AdminServiceOptions, adminRoutes } from '../admin/service.ts';
+import { refuseWithoutConsole, startConsole } from '../console/console.ts';
+import type { ConsoleSessions } from '../console/sessions.ts';
+import { withFileErrors } from '../home/file-error.ts';
+import { rememberConfig } from '../home/home.ts';
+import { atOnce, type Run } from '../start/run.ts';
+import type { Stores } from '../start/stores.ts';
+import type { OpenListeners } from './open-listeners.ts';
+
+export interface OperatorListenersOptions {
+  readonly stores: Stores;
+  readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
+  readonly sessions: ConsoleSessions;
+  readonly listeners: OpenListeners;
+}
+
+export async function listenForOperators(
+  { stores, admin, sessions, listeners }: OperatorListenersOptions,
+  run: Run,
+): Promise<void> {
+  const { config, home } = stores;
+  const { onError } = run;
+  const console = config.console.enabled
+    ? await startConsole({ config: config.console, sessions, admin, onError })
+    : undefined;
+  if (console) {
+    run.undo(() => console.close());
+    listeners.add({ name: 'console', address: console.address, close: () => console.close() });
+  }
+  // Last: from here on nothing else can keep the daemon from starting, and no command finds the daemon before.
+  await rememberConfig(home);
+  const consoleLogin = console?.login ?? refuseWithoutConsole;
+  const routes = (router: ConnectRouter) => {
+    adminRoutes({ ...admin, consoleLogin })(router);
+    reflectionRoutes(router);
+  };
+  const socket = await withFileErrors(home.adminSocket, () => listenAdmin(home.adminSocket, routes, onError));
+  run.undo(() => socket.close(atOnce));
+  listeners.add({ name: 'admin', address: home.adminSocket, close: (until) => socket.close(until) });
+}

@@ -1,0 +1,32 @@
+// Listeners for other programs, over plain HTTP. Each is off unless the configuration gives it a port.
+
+import { formatEndpoint } from '@palyra/identity/values';
+import { type DaemonMetrics, listenMetrics } from '../metrics.ts';
+import type { Run } from '../start/run.ts';
+import type { Stores } from '../start/stores.ts';
+import type { OpenListeners } from './open-listeners.ts';
+import { listenAt, type Place } from './places.ts';
+import type { PlainHttp } from './plain-http.ts';
+import { listenPublish } from './publish-listener.ts';
+
+export async function listenForPrograms(
+  { config, identity }: Stores,
+  metrics: DaemonMetrics,
+  listeners: OpenListeners,
+  run: Run,
+): Promise<void> {
+  const listen = async (
+    name: 'publish' | 'metrics',
+    open: (at: Place) => Promise<PlainHttp>,
+    path = '',
+  ): Promise<void> => {
+    const { host, port } = config[name];
+    if (port === undefined) return;
+    const place = { name, host, port };
+    const listener = await listenAt(place, open(place));
+    run.undo(() => listener.close());
+    listeners.add({ name, address: `http://${formatEndpoint({ host, port: listener.port })}${path}` });
+  };
+  await listen('publish', (at) => listenPublish(at, identity, run.onError));
+  await listen('metrics', (at) => listenMetrics(at, metrics, run.onError), '/metrics');
+}

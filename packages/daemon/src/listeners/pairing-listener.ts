@@ -1,0 +1,70 @@
+// Where anybody may call, to pair or to recover a certificate.
+
+import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
+import { type DeviceListener, Http2Listener, UnfinishedBytes } from '@palyra/rpc/transport';
+import type { DaemonMetrics } from '../metrics.ts';
+import type { DaemonCredential } from '../start/credential.ts';
+import { atOnce, type Run } from '../start/run.ts';
+import type { Stores } from '../start/stores.ts';
+import type { OpenLimit } from './open-limit.ts';
+import type { OpenListeners } from './open-listeners.ts';
+import { pairingRoutes } from './pairing-service.ts';
+import { listenAt } from './places.ts';
+import { strangerLimits } from './stranger-limits.ts';
+
+/** A share of their own: strangers take nothing from devices. */
+const strangersUnfinished = {
+  sessionBytes: 256 * 1024,
+  ownerBytes: 2 * 1024 * 1024,
+  totalBytes: 32 * 1024 * 1024,
+};
+
+export interface PairingListenerOptions {
+  readonly stores: Stores;
+  readonly credential: DaemonCredential;
+  readonly openLimit: OpenLimit;
+  readonly metrics: DaemonMetrics;
+  readonly listeners: OpenListeners;
+}
+
+export async function listenForPairing(
+  { stores, credential, openLimit, metrics, listeners }: PairingListenerOptions,
+  run: Run,
+): Promise<DeviceListener> {
+  const { config, identity } = stores;
+  const pairing = await listenAt(
+    { name: 'pairing', ...config.pairing },
+    Http2Listener.listen({
+      ...config.pairing,
+      credential: credential.current,
+      unfinished: new UnfinishedBytes(strangersUnfinished),
+      routes: pairingRoutes({
+        identity,
+        openLimit,
+        nodePort: () => listeners.portOf('node'),
+        quicPort: () => listeners.portOf('quic'),
+        endpoints: config.endpoints,
+        stopping: run.stopping,
+      }),
+      channelEnded: (channel) => identity.responder.channelEnded(channel),
+      limits: {
+        connections: config.limits.pairingConnections,
+        ...strangerLimits(config),
+        messageBytes: MAX_PAIRING_MESSAGE_BYTES,
+        streamsPerSession: 8,
+        waitingStreams: 24,
+      },
+      onInternal: run.onError,
+      onEvent: (event) => metrics.countListener('pairing', event),
+      clock: run.clock,
+    }),
+  );
+  run.undo(() => pairing.close(atOnce));
+  listeners.add({
+    name: 'pairing',
+    address: formatEndpoint({ host: config.pairing.host, port: pairing.port }),
+    tls: pairing,
+    close: (until) => pairing.close(until),
+  });
+  return pairing;
+}

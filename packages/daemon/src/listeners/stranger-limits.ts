@@ -1,0 +1,7 @@
+import type { DaemonConfig } from '../config.ts';
+
+/** What a connection gets that is no paired device's, or not yet: on the pairing and the node listener. */
+export function strangerLimits({ limits }: DaemonConfig) {
+  const { strangersPerSource, strangerIdleMs, handshakeTimeoutMs } = limits;
+  return { strangersPerSource, strangerIdleMs, handshakeTimeoutMs };
+}

@@ -1,0 +1,96 @@
+// The certificate that the daemon shows. It is issued at every start, and again when two thirds of its life are over or the
+// authorities have changed. Every listener then presents the new one.
+
+import { hostname } from 'node:os';
+import type { IdentityManager, ServerCredential } from '@palyra/identity';
+import { isDnsName } from '@palyra/identity/certificate';
+import { parseEndpoint } from '@palyra/identity/values';
+import type { DaemonConfig } from '../config.ts';
+import type { OpenListeners } from '../listeners/open-listeners.ts';
+import type { Run } from './run.ts';
+import type { Stores } from './stores.ts';
+
+type Names = Parameters<IdentityManager['issueServerCredential']>[0];
+
+export class DaemonCredential {
+  readonly #identity: IdentityManager;
+  readonly #names: Names;
+  readonly #listeners: OpenListeners;
+  readonly #run: Run;
+  #current: ServerCredential;
+  /** Some listeners may show the one before. */
+  #isHalfPresented = false;
+  #presenting = Promise.resolve();
+
+  static async issue(
+    { identity, config }: Pick<Stores, 'identity' | 'config'>,
+    listeners: OpenListeners,
+    run: Run,
+  ): Promise<DaemonCredential> {
+    const names = { dnsNames: dnsNames(config), ipAddresses: ['127.0.0.1', '::1', ...config.names.ip] };
+    const first = await identity.issueServerCredential(names);
+    return new DaemonCredential(identity, names, listeners, run, first);
+  }
+
+  private constructor(
+    identity: IdentityManager,
+    names: Names,
+    listeners: OpenListeners,
+    run: Run,
+    first: ServerCredential,
+  ) {
+    this.#identity = identity;
+    this.#names = names;
+    this.#listeners = listeners;
+    this.#run = run;
+    this.#current = first;
+  }
+
+  get current(): ServerCredential {
+    return this.#current;
+  }
+
+  /** Resolves when nothing is being presented any more. Never rejects. */
+  get settled(): Promise<void> {
+    return this.#presenting;
+  }
+
+  async presentIfDue(): Promise<void> {
+    const isDue = () => this.#isHalfPresented || needsReplacement(this.#current, this.#run.clock.now());
+    if (isDue()) await this.present(isDue);
+  }
+
+  /** Issues and presents a new one; one at a time. HTTP/2 connections stay; devices on QUIC reconnect. */
+  present(isWanted = () => true): Promise<void> {
+    const presented = this.#presenting.then(() => (isWanted() ? this.#presentNew() : undefined));
+    // The caller learns of a failure; whoever comes next only waits.
+    this.#presenting = presented.catch(() => {});
+    return presented;
+  }
+
+  async #presentNew(): Promise<void> {
+    const { stopping } = this.#run;
+    if (stopping.aborted) return;
+    const made = await this.#identity.issueServerCredential(this.#names);
+    // A signer may take long, and what is closed meanwhile stays closed.
+    if (stopping.aborted) return;
+    this.#current = made;
+    // The next tick tries again what fails from here on.
+    this.#isHalfPresented = true;
+    await this.#listeners.swapCredential(made, this.#identity.trustBundle);
+    this.#isHalfPresented = false;
+  }
+}
+
+/** Also when it is not valid yet: the clock was ahead when it was issued, and devices refuse it. */
+function needsReplacement({ notBefore, notAfter }: ServerCredential, now: Date): boolean {
+  const life = notAfter.getTime() - notBefore.getTime();
+  return now < notBefore || now.getTime() >= notBefore.getTime() + (life * 2) / 3;
+}
+
+/** The machine's own name and the public one, where a certificate can hold them, and what the configuration adds. */
+function dnsNames({ endpoints, names }: DaemonConfig): string[] {
+  const [shown] = endpoints.pairing.map((each) => parseEndpoint(each).host);
+  const found = [hostname(), shown ?? ''].map((name) => name.toLowerCase());
+  return [...new Set([...found.filter((name) => isDnsName(name) && name !== 'localhost'), ...names.dns])];
+}

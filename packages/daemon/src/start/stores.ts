@@ -1,0 +1,81 @@
+// The first part of a start: the home, its configuration, the stores in it, and the identity that they hold.
+
+import { isDeepStrictEqual } from 'node:util';
+import { IdentityManager } from '@palyra/identity';
+import { defaultPairingLimits, type PairingLimits } from '@palyra/identity/values';
+import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from '../config.ts';
+import { removeLeftCopies } from '../home/backup-copy.ts';
+import { openCaKeys } from '../home/ca-key.ts';
+import { type DaemonHome, findDaemon, takeHome } from '../home/home.ts';
+import { together, unusableSettings } from '../home/obstacles.ts';
+import { openHome } from '../home/open-home.ts';
+import { onThisMachine, unusablePlaces } from '../listeners/places.ts';
+import type { Run } from './run.ts';
+
+export interface Stores {
+  readonly home: DaemonHome;
+  readonly config: DaemonConfig;
+  readonly identity: IdentityManager;
+  /** What the operator should know about this start, though all is well. */
+  readonly notes: readonly string[];
+}
+
+export interface StoresOptions {
+  readonly home: string;
+  readonly config?: DaemonConfigInput;
+  readonly configFile?: string;
+}
+
+/** @throws HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, and what the stores say. */
+export async function openStores(options: StoresOptions, run: Run): Promise<Stores> {
+  const { home, config, notes } = await openConfiguredHome(options, run);
+  await removeLeftCopies(home);
+  const { secrets, registry } = await openHome(home, config, run.onError);
+  run.undo(() => secrets.close());
+  run.undo(() => registry.close());
+  const authorityKeys = await openCaKeys(config, home, secrets, registry);
+  run.undo(() => Promise.race([authorityKeys.close(), run.over]));
+  // The registry knows which key of the token the next attempt has to take up.
+  run.mustKeep ||= config.caKey !== undefined;
+  const identity = await IdentityManager.open({
+    secrets,
+    authorityKeys,
+    registry,
+    clock: run.clock,
+    limits: pairingLimits(config),
+    cloning: config.cloning,
+    ...(config.trustDomain !== undefined && { trustDomain: config.trustDomain }),
+  });
+  await identity.tick();
+  return { home, config, identity, notes };
+}
+
+async function openConfiguredHome(options: StoresOptions, run: Run): Promise<Omit<Stores, 'identity'>> {
+  const taken = await takeHome(options.home);
+  run.undo(() => (run.mustKeep ? taken.release() : taken.abandon()));
+  const home = options.config ? taken : { ...taken, ...(await findDaemon(options.home, options.configFile)) };
+  const wanted = options.config
+    ? parseConfig(options.config, 'The configuration')
+    : await readConfig(home.config, { mustExist: home.isConfigNamed });
+  const config = await onThisMachine(wanted);
+  const obstacles = async () => [
+    ...(await unusableSettings(config, home)),
+    ...(await unusablePlaces(config)),
+  ];
+  // Checked before a trust domain is fixed and a key is made.
+  const [first, ...others] = home.isNew ? await obstacles() : [];
+  if (first) throw together([first, ...others]);
+  run.obstacles = obstacles;
+  return { home, config, notes: isDeepStrictEqual(config, wanted) ? [] : [withoutIpv6] };
+}
+
+const withoutIpv6 =
+  'This machine has no IPv6: what listens on every interface (::) listens on those of IPv4 (0.0.0.0).';
+
+/** The limits of the configuration that the library has, where they are set. */
+function pairingLimits({ limits }: DaemonConfig): Partial<PairingLimits> {
+  const known = Object.entries(limits).filter(
+    ([name, value]) => Object.hasOwn(defaultPairingLimits, name) && value !== undefined,
+  );
+  return Object.fromEntries(known);
+}
