@@ -40,6 +40,7 @@ export const configSchema = z.strictObject({
   trustDomain: z.string().refine(isTrustDomain, 'is no trust domain: a DNS name in lower case').optional(),
   /** The listener that unpaired devices reach. Default: every interface, port 7443. */
   /** The listener that unpaired devices reach. Default: every interface, port 7443. */
+  /** The listener that unpaired devices reach. Default: every interface, port 7443. */
   pairing: z
     .strictObject({
       /** Default: every interface. */

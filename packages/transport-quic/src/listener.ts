@@ -20,6 +20,7 @@ import type { QuicheRuntime } from './quiche/runtime.ts';
 import { serveConnectOverQuic } from './rpc/server.ts';
 
 export interface QuicDeviceListenerOptions extends ListenerOptions {
+  /** Mutual TLS: the roots that device chains may lead to, and what decides about devices. */
   readonly devices: DeviceTrust;
   /** Default `portable`. */
   readonly runtime?: QuicheRuntime;

@@ -27,10 +27,13 @@ export interface DeviceListener {
 }
 
 export interface ListenerOptions {
+  /** An IP address of this machine, or `0.0.0.0` or `::`. */
   readonly host: string;
   /** 0 lets the system choose. */
   readonly port: number;
+  /** The daemon's certificate chain and key, until `replaceCredential`. */
   readonly credential: ServerCredential;
+  /** Registers the services. */
   readonly routes: (router: ConnectRouter) => void;
   /** For those of the routes that are not the daemon's own services. Default: nobody may call them. */
   readonly ownCalls?: OwnCalls;
@@ -38,6 +41,7 @@ export interface ListenerOptions {
   readonly unfinished?: UnfinishedBytes;
   /** By the wall clock, so that one that jumps is noticed. */
   readonly clock: Clock;
+  /** Called for refused and ended connections. Default: nobody is told. */
   readonly onEvent?: (event: ListenerEvent) => void;
   /** Bugs and failing stores; the peer is told nothing but the code. */
   readonly onInternal: (error: unknown, where: string) => void;
