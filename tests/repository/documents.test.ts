@@ -48,7 +48,7 @@ test('every link between the documents leads somewhere', () => {
 
 test('every file of the source that a document names is there', () => {
   const pages = ['*.md', 'docs/**/*.md', 'packages/*/README.md'].flatMap((each) =>
-    globSync(each, { cwd: repository, exclude: (path) => path === 'CHANGELOG.md' }),
+    globSync(each, { cwd: repository, exclude: ['CHANGELOG.md', 'docs/api'] }),
   );
   let named = 0;
   for (const page of pages) {

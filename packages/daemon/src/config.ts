@@ -39,8 +39,6 @@ export const configSchema = z.strictObject({
   /** Only read at the first start. Default: `palyra-<10 base32 characters>.internal`. */
   trustDomain: z.string().refine(isTrustDomain, 'is no trust domain: a DNS name in lower case').optional(),
   /** The listener that unpaired devices reach. Default: every interface, port 7443. */
-  /** The listener that unpaired devices reach. Default: every interface, port 7443. */
-  /** The listener that unpaired devices reach. Default: every interface, port 7443. */
   pairing: z
     .strictObject({
       /** Default: every interface. */
