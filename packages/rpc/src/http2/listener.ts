@@ -4,10 +4,10 @@ import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ConnectRouter } from '@connectrpc/connect';
-import type { ServerCredential } from '@palyra/identity';
+import { IdentityError, type ServerCredential } from '@palyra/identity';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairingChannel } from '@palyra/identity/pairing';
-import type { RegistryEvent } from '@palyra/identity/registry';
+import { type RegistryEvent, standingMessages } from '@palyra/identity/registry';
 import type { Clock } from '@palyra/identity/values';
 import type { OwnCalls } from '../access/access.ts';
 import { accessCheck } from '../access/access-check.ts';
@@ -18,9 +18,15 @@ import { RawBytes } from '../calls/raw-bytes.ts';
 import { UnfinishedBytes } from '../calls/unfinished-bytes.ts';
 import { type Connection, connectionOf } from '../connections/connection.ts';
 import { type DeviceAuthenticator, DeviceConnections } from '../connections/device-connections.ts';
-import { type ConnectionLimits, LiveConnections, tcpKeepAlive } from '../connections/live-connections.ts';
+import {
+  type ConnectionLimits,
+  connectionBelow,
+  LiveConnections,
+  tcpKeepAlive,
+} from '../connections/live-connections.ts';
 import { sourceKey } from '../connections/source-key.ts';
 import { answeredOn, ControlFrames } from './control-frames.ts';
+import { requireCertificate, showedNoCertificate } from './required-certificate.ts';
 import { serveHttp2 } from './serve.ts';
 import { tlsSettings } from './tls-settings.ts';
 
@@ -118,6 +124,8 @@ export class Http2Listener {
   readonly #options: Http2ListenerOptions;
   readonly #limits: Http2Limits;
   readonly #sessions = new Map<http2.Http2Session, Session>();
+  /** Of sessions with a foreign certificate. */
+  readonly #refusals = new WeakMap<http2.Http2Session, Promise<IdentityError>>();
   readonly #devices: DeviceConnections | undefined;
   readonly #connections: LiveConnections;
   readonly #sweep: NodeJS.Timeout;
@@ -148,9 +156,9 @@ export class Http2Listener {
       ...tcpKeepAlive,
       ...this.#tlsOptions(options.credential, options.devices?.trustBundle ?? []),
       handshakeTimeout: limits.handshakeTimeoutMs,
-      // The verdict over a client's chain is ours, so that an expired certificate of ours gets a typed answer.
-      requestCert: options.devices !== undefined,
-      rejectUnauthorized: false,
+      ...(options.devices
+        ? requireCertificate((socket) => connectionBelow(socket)?.refused())
+        : { requestCert: false }),
       settings: { maxHeaderListSize: limits.headerBytes },
       maxHeaderListPairs: 64,
       maxSettings: 16,
@@ -159,8 +167,8 @@ export class Http2Listener {
       streamResetRate: limits.resetRate,
     });
     // A peer that breaks TLS or HTTP/2 ends its own connection and nothing else.
-    this.#server.on('tlsClientError', (_error, socket) => {
-      this.#count('tls_error');
+    this.#server.on('tlsClientError', (error, socket) => {
+      this.#count(showedNoCertificate(error) ? 'refused_no_certificate' : 'tls_error');
       socket.destroy();
     });
     this.#server.on('sessionError', () => this.#count('protocol_error'));
@@ -187,6 +195,7 @@ export class Http2Listener {
         const entry = this.#sessions.get(session);
         return entry && contextOf(entry.peer);
       },
+      refusal: (session) => this.#refusals.get(session),
     });
     this.#sweep = setInterval(() => this.#devices?.shutExpired(options.clock.now()), sweepMs).unref();
   }
@@ -248,16 +257,7 @@ export class Http2Listener {
     const accepted = this.#devices
       ? this.#acceptDevice(connection, session, socket, this.#devices)
       : this.#acceptAnyone(session, socket);
-    if (!accepted) {
-      const refuse = () => {
-        if (connection.isOver) return;
-        // Which tells the peer that its certificate is what ended this.
-        if (!session.destroyed) session.goaway(http2.constants.NGHTTP2_INADEQUATE_SECURITY);
-        connection.end();
-      };
-      setTimeout(refuse, foreignHoldMs).unref();
-      return;
-    }
+    if (!accepted) return this.#refuseForeign(connection, session);
     this.#count('accepted');
     this.#sessions.set(session, accepted);
     connection.whenOver(() => {
@@ -321,6 +321,25 @@ export class Http2Listener {
       },
     );
     return { peer, forget };
+  }
+
+  /** Tells its calls why, then says so in GOAWAY, whose debug data most clients log. */
+  #refuseForeign(connection: Connection, session: http2.ServerHttp2Session): void {
+    const reason = new IdentityError('CERTIFICATE_UNKNOWN', standingMessages.CERTIFICATE_UNKNOWN);
+    const refusal = Promise.withResolvers<IdentityError>();
+    this.#refusals.set(session, refusal.promise);
+    const end = () => {
+      if (connection.isOver) return;
+      if (!session.destroyed) {
+        const { NGHTTP2_INADEQUATE_SECURITY } = http2.constants;
+        session.goaway(NGHTTP2_INADEQUATE_SECURITY, undefined, Buffer.from(reason.message));
+      }
+      connection.end();
+    };
+    setTimeout(() => {
+      refusal.resolve(reason);
+      setTimeout(end, shutGraceMs).unref();
+    }, foreignHoldMs).unref();
   }
 
   #acceptAnyone(session: http2.ServerHttp2Session, socket: TLSSocket): Session {
