@@ -1,16 +1,18 @@
-// What clients of other people's making see of a refusal at the node listener: docs/architecture.md, "gRPC clients of other
-// languages".
+// What clients of other people's making see of a refusal at the node listener: docs/pairing.md 8.3.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import http2 from 'node:http2';
+import net from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
+import tls from 'node:tls';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import { NodeService } from '@palyra/rpc';
 import { bareSocket, type Credential, credentialOf } from '../testing/bare-tls.ts';
+import { deviceListener } from '../testing/device-listener.ts';
 import { grpcGo, grpcio, runForeignWith, type StreamEnd } from '../testing/foreign-clients.ts';
 import { day, HeldClock } from '../testing/held-clock.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
@@ -146,4 +148,18 @@ test('Node shows the alert as an error of each call, or the reason as its answer
   assert.equal(await call(), 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED');
   assert.match(await call(credentials.foreign), notIssued);
   assert.match(await call(credentials.expired), /expired/);
+});
+
+test('a peer without a certificate is counted once, as that, and is closed soon', async (t) => {
+  const { address, told, event } = await deviceListener(t, { routes: () => {} });
+  const [host, port] = address.split(':') as [string, string];
+  // Below TLS, because a client of TLS ends by itself.
+  const raw = net.connect(Number(port), host);
+  const secure = tls.connect({ socket: raw, ALPNProtocols: ['h2'], rejectUnauthorized: false });
+  const alert = Promise.withResolvers<string | undefined>();
+  secure.on('error', ({ code }: NodeJS.ErrnoException) => alert.resolve(code));
+  assert.equal(await alert.promise, 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED');
+  await event('refused_no_certificate');
+  raw.destroy();
+  assert.deepEqual(told, ['refused_no_certificate']);
 });

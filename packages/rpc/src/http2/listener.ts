@@ -257,7 +257,10 @@ export class Http2Listener {
     const accepted = this.#devices
       ? this.#acceptDevice(connection, session, socket, this.#devices)
       : this.#acceptAnyone(session, socket);
-    if (!accepted) return this.#refuseForeign(connection, session);
+    if (!accepted) {
+      this.#refuseForeign(connection, session);
+      return;
+    }
     this.#count('accepted');
     this.#sessions.set(session, accepted);
     connection.whenOver(() => {
