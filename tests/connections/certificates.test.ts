@@ -20,13 +20,14 @@ import { makeDevice, pair } from '../testing/sample-device.ts';
 
 const inadequateSecurity = 12;
 
-/** Ends before a call is looked at, and says that the certificate is why. */
+/** Ends before a call is looked at, and says twice that the certificate is why. */
 async function expectNoEntry(daemon: TestDaemon, credential: Credential): Promise<void> {
   const connection = await connectNode(daemon, credential);
   const goaway = once(connection.session, 'goaway');
-  await assert.rejects(register(connection));
-  const [code] = await goaway;
+  const { message } = await expectCode(register(connection), 'CERTIFICATE_UNKNOWN');
+  const [code, , reason] = await goaway;
   assert.equal(code, inadequateSecurity);
+  assert.equal(String(reason), message);
   await connection.closed;
 }
 
@@ -70,15 +71,17 @@ async function addGoodDevice(daemon: TestDaemon, { clock }: TestDaemonOptions = 
   };
 }
 
-test('no certificate: the connection ends before HTTP/2 begins', async (t) => {
+test('no certificate: an alert says so before HTTP/2 begins', async (t) => {
   const { daemon, undisturbed } = await daemonWithGoodDevice(t);
   const connection = await connectNode(daemon);
+  const error = new Promise<NodeJS.ErrnoException>((resolve) => connection.socket.once('error', resolve));
   let begun = false;
   connection.session.once('remoteSettings', () => {
     begun = true;
   });
   await assert.rejects(register(connection));
   await connection.closed;
+  assert.equal((await error).code, 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED');
   assert.equal(begun, false);
   await undisturbed();
 });

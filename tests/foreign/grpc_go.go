@@ -8,8 +8,9 @@
 //	"wave": begins "calls" calls of the stream "cancelled", which the server holds open; cancels them and begins as many calls of
 //	        the method at once. {"calls", "failed", "failures"}: of the latter
 //	"stream": one stream with a deadline of "milliseconds", after the messages of "send" (hex). Does not end its side.
-//	        {"code", "message", "replies", "elapsed"}; milliseconds
+//	        {"code", "message", "replies", "elapsed", "connection"}; milliseconds, and what ended the last connection
 //
+// Without "certificate" it shows none. "insists": true shows it to servers that did not name its issuer, too.
 // "gzip": true compresses what is sent.
 package main
 
@@ -22,6 +23,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -37,7 +39,7 @@ type setup struct {
 	Address, Name, Roots, Certificate, Key, Method, Kind string
 
 	Seconds, Workers int
-	Gzip             bool
+	Gzip, Insists    bool
 
 	Calls     int
 	Cancelled string
@@ -55,6 +57,38 @@ func (unchanged) Unmarshal(data []byte, v interface{}) error {
 	return nil
 }
 func (unchanged) Name() string { return "proto" }
+
+// TLS that keeps what reading from its last connection ended in, which this gRPC does not tell.
+type noted struct {
+	credentials.TransportCredentials
+}
+
+var ending struct {
+	sync.Mutex
+	text string
+}
+
+type notedConn struct{ net.Conn }
+
+func (n noted) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := n.TransportCredentials.ClientHandshake(ctx, authority, raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	return notedConn{conn}, info, nil
+}
+
+func (c notedConn) Read(into []byte) (int, error) {
+	n, err := c.Conn.Read(into)
+	if err != nil {
+		ending.Lock()
+		ending.text = err.Error()
+		ending.Unlock()
+	}
+	return n, err
+}
+
+func (n noted) Clone() credentials.TransportCredentials { return noted{n.TransportCredentials.Clone()} }
 
 var bidi = grpc.StreamDesc{StreamName: "any", ServerStreams: true, ClientStreams: true}
 
@@ -162,8 +196,10 @@ func stream(connection *grpc.ClientConn, s setup) interface{} {
 	if err != io.EOF {
 		code, message = status.Code(err).String(), status.Convert(err).Message()
 	}
+	ending.Lock()
+	defer ending.Unlock()
 	return map[string]interface{}{
-		"code": code, "message": message, "replies": replies, "elapsed": time.Since(began).Milliseconds(),
+		"code": code, "message": message, "replies": replies, "elapsed": time.Since(began).Milliseconds(), "connection": ending.text,
 	}
 }
 
@@ -173,10 +209,16 @@ func main() {
 	encoding.RegisterCodec(unchanged{})
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(s.Roots))
-	own, err := tls.X509KeyPair([]byte(s.Certificate), []byte(s.Key))
-	check(err)
-	secure := credentials.NewTLS(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{own}, ServerName: s.Name})
-	options := []grpc.DialOption{grpc.WithTransportCredentials(secure)}
+	config := tls.Config{RootCAs: roots, ServerName: s.Name}
+	if s.Certificate != "" {
+		own, err := tls.X509KeyPair([]byte(s.Certificate), []byte(s.Key))
+		check(err)
+		config.Certificates = []tls.Certificate{own}
+		if s.Insists {
+			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
+		}
+	}
+	options := []grpc.DialOption{grpc.WithTransportCredentials(noted{credentials.NewTLS(&config)})}
 	if s.Gzip {
 		options = append(options, grpc.WithDefaultCallOptions(grpc.UseCompressor(gzip.Name)))
 	}

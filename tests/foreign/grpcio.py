@@ -102,8 +102,8 @@ def stream(channel, setup):
 
 def main():
     setup = json.loads(sys.stdin.readline())
-    pem = {name: setup[name].encode() for name in ("roots", "certificate", "key")}
-    credentials = grpc.ssl_channel_credentials(pem["roots"], pem["key"], pem["certificate"])
+    roots, certificate, key = (setup[name].encode() or None for name in ("roots", "certificate", "key"))
+    credentials = grpc.ssl_channel_credentials(roots, key, certificate)
     options = [("grpc.ssl_target_name_override", setup["name"]), ("grpc.enable_http_proxy", 0)]
     compression = grpc.Compression.Gzip if setup.get("gzip") else None
     with grpc.secure_channel(setup["address"], credentials, options, compression) as channel:

@@ -24,9 +24,10 @@ test('one file dials TLS, and one more calls a webhook', () => {
   assert.deepEqual(placesOf(/\btls\.connect\b|\bcreateSecureContext\b/), [
     'packages/rpc/src/http2/dial-tls.ts',
   ]);
-  // It looks at one that is connected to nobody.
+  // They look at one that is connected to nobody.
   assert.deepEqual(placesOf(/new (?:tls\.)?TLSSocket\b/), [
     'packages/rpc/src/connections/live-connections.ts',
+    'packages/rpc/src/http2/required-certificate.ts',
   ]);
   assert.deepEqual(placesOf(/from '(?:node:)?https'|\bhttps\.(?:request|get)\b/), [
     'packages/daemon/src/notices/webhook.ts',
@@ -42,13 +43,16 @@ test('one file dials TLS, and one more calls a webhook', () => {
 });
 
 test('what checks a certificate is written out wherever it is dialled or listened, and switched off in two places', () => {
-  assert.deepEqual(placesOf(/rejectUnauthorized: true/), ['packages/daemon/src/notices/webhook.ts']);
-  // Both judge the chain themselves, whatever it is.
-  assert.deepEqual(placesOf(/rejectUnauthorized: false/), [
-    'packages/rpc/src/http2/dial-tls.ts',
-    'packages/rpc/src/http2/listener.ts',
+  assert.deepEqual(placesOf(/rejectUnauthorized: true/), [
+    'packages/daemon/src/notices/webhook.ts',
+    'packages/rpc/src/http2/required-certificate.ts',
   ]);
-  assert.deepEqual(placesOf(/rejectUnauthorized(?!: (?:true|false))/), []);
+  // Both judge the chain themselves, whatever it is. The second has OpenSSL refuse a peer without a certificate.
+  assert.deepEqual(placesOf(/rejectUnauthorized(?:: | = )false/), [
+    'packages/rpc/src/http2/dial-tls.ts',
+    'packages/rpc/src/http2/required-certificate.ts',
+  ]);
+  assert.deepEqual(placesOf(/(?<!_)rejectUnauthorized(?!: (?:true|false))/), []);
   assert.deepEqual(placesOf(/NODE_TLS_REJECT_UNAUTHORIZED/), ['packages/daemon/src/notices/webhook.ts']);
 });
 

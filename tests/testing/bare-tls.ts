@@ -61,6 +61,8 @@ export async function connectNode(
   const authority = `https://${daemon.nodeAddress}`;
   const session = http2.connect(authority, { createConnection: () => socket });
   session.on('error', () => {});
+  // After a TLS alert, Node leaves that to us.
+  socket.on('error', () => socket.destroy());
   const transport = createGrpcTransport({
     baseUrl: authority,
     sessionManager: {
@@ -76,7 +78,7 @@ export async function connectNode(
     transport,
     node: createClient(NodeService, transport),
     ticket: () => ticket,
-    closed: new Promise((resolve) => session.once('close', () => resolve())),
+    closed: new Promise((resolve) => socket.once('close', () => resolve())),
     close: () => session.destroy(),
   };
   daemon.closeAtEnd(connection);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
-import { credentialOf } from './bare-tls.ts';
+import { type Credential, credentialOf } from './bare-tls.ts';
 import { buildGo, skipGo } from './go-program.ts';
 import { longestWaitMs } from './until.ts';
 
@@ -58,17 +58,30 @@ export interface StreamEnd {
   readonly replies: readonly string[];
   /** From its begin to its end, ms. */
   readonly elapsed: number;
+  /** What ended the last connection, where the client tells it. */
+  readonly connection?: string;
 }
 
 /** Runs the client as a device. @param longestMs it is killed when it takes longer. */
-export async function runForeign<Answer = Outcomes>(
+export function runForeign<Answer = Outcomes>(
   client: ForeignClient,
   address: string,
-  { trustDomain, trustBundle, ...enrollment }: PairedEnrollment,
+  enrollment: PairedEnrollment,
   setup: Setup,
   longestMs = longestWaitMs,
 ): Promise<Answer> {
-  const { cert, key } = credentialOf({ trustDomain, trustBundle, ...enrollment });
+  return runForeignWith(client, address, enrollment, credentialOf(enrollment), setup, longestMs);
+}
+
+/** Runs the client with any certificate, or none. */
+export async function runForeignWith<Answer>(
+  client: ForeignClient,
+  address: string,
+  { trustDomain, trustBundle }: Pick<PairedEnrollment, 'trustDomain' | 'trustBundle'>,
+  { cert, key }: Credential = { cert: '', key: '' },
+  setup: Setup,
+  longestMs = longestWaitMs,
+): Promise<Answer> {
   const [program, ...words] = client.command();
   const child = spawn(program, words, { timeout: longestMs, killSignal: 'SIGKILL' });
   child.stdin.end(

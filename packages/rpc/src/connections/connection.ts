@@ -136,6 +136,12 @@ export class Connection {
     else this.cut();
   }
 
+  /** TLS refused the peer. Its alert gets a moment to be read. */
+  refused(): void {
+    this.socket.end();
+    this.#over(performance.now() + lastFramesMs);
+  }
+
   /** Without the moment. */
   cut(): void {
     this.#session?.destroy();

@@ -54,7 +54,7 @@ export class LiveConnections {
     });
     expectSocketBelow();
     server.prependListener('secureConnection', (socket: TLSSocket) =>
-      connectionOf(socketBelow(socket))?.secured(socket),
+      connectionBelow(socket)?.secured(socket),
     );
     server.prependListener('session', (session: Http2Session) =>
       connectionOf(session.socket)?.carries(session),
@@ -180,6 +180,10 @@ function idlest(connections: Iterable<Connection>): Connection | undefined {
     if ((!found || connection.since < found.since) && !connection.hasCall) found = connection;
   return found;
 }
+
+/** The connection that a TLS socket is on, also before its handshake is done. */
+export const connectionBelow = (socket: TLSSocket): Connection | undefined =>
+  connectionOf(socketBelow(socket));
 
 /** The socket that a TLS socket is on. Node keeps it to itself: a version that keeps it elsewhere is found out at the start. */
 const socketBelow = (socket: TLSSocket): Socket => (socket as unknown as { _parent: Socket })._parent;

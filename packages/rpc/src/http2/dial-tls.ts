@@ -50,6 +50,7 @@ async function dialOne(
     host: ip,
     port: parseEndpoint(address).port,
     ...tlsSettings,
+    ALPNProtocols: ['h2'],
     ...credential,
     // OpenSSL's own opinion, which `checkDaemon` asks for as well; without a root nobody is trusted, whatever the
     // environment adds.

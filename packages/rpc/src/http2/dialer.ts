@@ -89,7 +89,7 @@ export async function dialPairing(address: string, known?: KnownDaemon): Promise
   const connection = overHttp2(socket, authorityOf(address), exportChannelBinding(socket), {
     readMaxBytes: MAX_PAIRING_MESSAGE_BYTES,
   });
-  // The node listener ends whoever comes without a certificate once TLS is up, before HTTP/2 has begun.
+  // The node listener refuses a peer without a certificate by a TLS alert, before HTTP/2 begins.
   if (await connection.begun) return { ...connection, isKnownDaemon: known !== undefined };
   connection.destroy();
   throw new IdentityError('UNREACHABLE', isAnother);
@@ -125,6 +125,8 @@ function overHttp2(
   connection.known();
   // What breaks the session breaks its calls, and they report it.
   connection.carries(session);
+  // A TLS alert. Node destroys the session and leaves the socket open, so the session never closes by itself.
+  socket.once('error', () => connection.cut());
   let refused = false;
   session.once('goaway', (code) => {
     refused = code === http2.constants.NGHTTP2_INADEQUATE_SECURITY;
@@ -181,7 +183,7 @@ function overHttp2(
   };
 }
 
-/** The listener ends such a connection in the TLS layer, without an answer of its own. */
+/** For calls that come too late for an answer of the listener. */
 function certificateNotTaken(cause: unknown): IdentityError {
   return new IdentityError(
     'CERTIFICATE_UNKNOWN',

@@ -3,10 +3,10 @@
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { ServerCredential } from '@palyra/identity';
+import { IdentityError, type ServerCredential } from '@palyra/identity';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairingChannel } from '@palyra/identity/pairing';
-import type { RegistryEvent } from '@palyra/identity/registry';
+import { type RegistryEvent, standingMessages } from '@palyra/identity/registry';
 import { accessCheck } from '../access/access-check.ts';
 import { deviceChainOf, judgeDeviceChain } from '../access/device-chain.ts';
 import { contextOf, type Peer } from '../access/peer.ts';
@@ -22,10 +22,11 @@ import {
   type ListenerEvent,
   type ListenerOptions,
 } from '../connections/device-listener.ts';
-import { LiveConnections, tcpKeepAlive } from '../connections/live-connections.ts';
+import { connectionBelow, LiveConnections, tcpKeepAlive } from '../connections/live-connections.ts';
 import { sourceKey } from '../connections/source-key.ts';
 import { answeredOn, ControlFrames } from './control-frames.ts';
 import { defaultHttp2Limits, type Http2Limits } from './limits.ts';
+import { requireCertificate, showedNoCertificate } from './required-certificate.ts';
 import { serveHttp2 } from './serve.ts';
 import { tlsSettings } from './tls-settings.ts';
 
@@ -57,6 +58,8 @@ export class Http2Listener implements DeviceListener {
   readonly #options: Http2ListenerOptions;
   readonly #limits: Http2Limits;
   readonly #sessions = new Map<http2.Http2Session, Session>();
+  /** Of sessions with a foreign certificate. */
+  readonly #refusals = new WeakMap<http2.Http2Session, Promise<IdentityError>>();
   readonly #devices: DeviceConnections | undefined;
   readonly #live: LiveConnections;
   readonly #sweep: NodeJS.Timeout;
@@ -87,9 +90,9 @@ export class Http2Listener implements DeviceListener {
       ...tcpKeepAlive,
       ...this.#tlsOptions(options.credential, options.devices?.trustBundle ?? []),
       handshakeTimeout: limits.handshakeTimeoutMs,
-      // The verdict over a client's chain is ours, so that an expired certificate of ours gets a typed answer.
-      requestCert: options.devices !== undefined,
-      rejectUnauthorized: false,
+      ...(options.devices
+        ? requireCertificate((socket) => connectionBelow(socket)?.refused())
+        : { requestCert: false }),
       settings: { maxHeaderListSize: limits.headerBytes },
       maxHeaderListPairs: 64,
       maxSettings: 16,
@@ -98,8 +101,8 @@ export class Http2Listener implements DeviceListener {
       streamResetRate: limits.resetRate,
     });
     // A peer that breaks TLS or HTTP/2 ends its own connection and nothing else.
-    this.#server.on('tlsClientError', (_error, socket) => {
-      this.#count('tls_error');
+    this.#server.on('tlsClientError', (error, socket) => {
+      this.#count(showedNoCertificate(error) ? 'refused_no_certificate' : 'tls_error');
       socket.destroy();
     });
     this.#server.on('sessionError', () => this.#count('protocol_error'));
@@ -126,6 +129,7 @@ export class Http2Listener implements DeviceListener {
         const entry = this.#sessions.get(session);
         return entry && contextOf(entry.peer);
       },
+      refusal: (session) => this.#refusals.get(session),
     });
     this.#sweep = setInterval(() => this.#devices?.shutExpired(options.clock.now()), sweepMs).unref();
   }
@@ -182,13 +186,7 @@ export class Http2Listener implements DeviceListener {
       ? this.#acceptDevice(connection, session, socket, this.#devices)
       : this.#acceptAnyone(session, socket);
     if (!accepted) {
-      const refuse = () => {
-        if (connection.isOver) return;
-        // Which tells the peer that its certificate is what ended this.
-        if (!session.destroyed) session.goaway(http2.constants.NGHTTP2_INADEQUATE_SECURITY);
-        connection.end();
-      };
-      setTimeout(refuse, foreignHoldMs).unref();
+      this.#refuseForeign(connection, session);
       return;
     }
     this.#count('accepted');
@@ -254,6 +252,25 @@ export class Http2Listener implements DeviceListener {
       },
     );
     return { peer, forget };
+  }
+
+  /** Tells its calls why, then says so in GOAWAY, whose debug data most clients log. */
+  #refuseForeign(connection: Connection, session: http2.ServerHttp2Session): void {
+    const reason = new IdentityError('CERTIFICATE_UNKNOWN', standingMessages.CERTIFICATE_UNKNOWN);
+    const refusal = Promise.withResolvers<IdentityError>();
+    this.#refusals.set(session, refusal.promise);
+    const end = () => {
+      if (connection.isOver) return;
+      if (!session.destroyed) {
+        const { NGHTTP2_INADEQUATE_SECURITY } = http2.constants;
+        session.goaway(NGHTTP2_INADEQUATE_SECURITY, undefined, Buffer.from(reason.message));
+      }
+      connection.end();
+    };
+    setTimeout(() => {
+      refusal.resolve(reason);
+      setTimeout(end, shutGraceMs).unref();
+    }, foreignHoldMs).unref();
   }
 
   #acceptAnyone(session: http2.ServerHttp2Session, socket: TLSSocket): Session {

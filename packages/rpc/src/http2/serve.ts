@@ -27,8 +27,10 @@ type Server = http2.Http2Server | http2.Http2SecureServer;
 export interface ServeHttp2Options extends UnaryCallOptions {
   /** Registers the services. */
   readonly routes: (router: ConnectRouter) => void;
-  /** What handlers find in their context. Undefined: the session is not served, and its end answers the call. */
+  /** What handlers find in their context. Undefined: the session is not served. */
   readonly contextValues: (session: http2.ServerHttp2Session) => ContextValues | undefined;
+  /** Of a session that is not served: the answer to its calls, when it is time. Undefined: its end answers them. */
+  readonly refusal?: (session: http2.ServerHttp2Session) => Promise<Error> | undefined;
   /** An answer that HTTP/2 cannot carry. The peer's call is reset. */
   readonly onError: (error: unknown, path: string) => void;
   /** Bounds what sessions leave unfinished. Default: one of this server's own. */
@@ -82,7 +84,23 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
     });
     const values = options.contextValues(session);
     const body = new RequestBody(stream, unfinished.of(session));
-    if (!values) return body.drop();
+    const orReset: OrReset = (work) => {
+      try {
+        work();
+      } catch (error) {
+        options.onError(error, headers[':path'] ?? '');
+        stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+      }
+    };
+    if (!values) {
+      body.drop();
+      void options.refusal?.(session)?.then((error) => {
+        if (stream.destroyed) return;
+        orReset(() => respondRefusal(stream, headers, toConnectError(error).error, []));
+        closeAfterAnswer(stream);
+      });
+      return;
+    }
 
     const since = performance.now();
     const head = new Http2Head(headers);
@@ -91,14 +109,6 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
     const told = (answer: UnaryAnswer, orReset: OrReset) => {
       answered(session, answer.message?.length ?? 0);
       respond(stream, answer, orReset);
-    };
-    const orReset: OrReset = (work) => {
-      try {
-        work();
-      } catch (error) {
-        options.onError(error, head.path);
-        stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
-      }
     };
     const answer = (what: UnaryAnswer) => orReset(() => told(what, orReset));
     const go = () => {

@@ -5,5 +5,4 @@ export const tlsSettings = {
   minVersion: 'TLSv1.3',
   maxVersion: 'TLSv1.3',
   ciphers: 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256',
-  ALPNProtocols: ['h2'],
 } as const;

@@ -1,0 +1,88 @@
+// Mutual TLS in which OpenSSL refuses a peer without a certificate, and the listener judges every certificate itself.
+//
+// Only `rejectUnauthorized: true` makes OpenSSL end a handshake without a certificate by the alert certificate_required
+// (RFC 8446 6.2). But once a handshake is done Node then also destroys the socket of every peer whose chain OpenSSL did not
+// like, without a word, so an expired device would get no typed answer. This file takes that second half away from each
+// socket. Node lets every other handshake finish, so no option sends an alert for a foreign certificate
+// (required-certificate.test.ts shows it).
+
+import { Socket } from 'node:net';
+import { TLSSocket, type TlsOptions } from 'node:tls';
+
+/** What is Node's own of a server's TLS socket. `expectNodeAsKnown` looks at all of it. */
+interface NodeTlsSocket {
+  /** Destroy it after the handshake, unless OpenSSL likes the peer's chain. */
+  _rejectUnauthorized: boolean;
+  readonly ssl: {
+    readStop(): void;
+    /** Calls the one of the options. @returns where in the offer the chosen protocol is. */
+    ALPNCallback(offered: Buffer): number | undefined;
+  };
+}
+
+/**
+ * Options of a TLS server. Its 'secureConnection' comes for every peer that showed a certificate, good or not, with Node's
+ * `authorized` and `authorizationError`. A client that offers no protocol meets Node's strict behaviour.
+ * @param onMissing told of a peer without a certificate. OpenSSL has sent the alert; the socket stays open for the peer to
+ *   read it, and nothing more is read from the peer. Whoever destroys the socket then causes the 'tlsClientError'.
+ * @throws TypeError when this version of Node works otherwise.
+ */
+export function requireCertificate(onMissing: (socket: TLSSocket) => void) {
+  const options = {
+    requestCert: true,
+    rejectUnauthorized: true,
+    // Node calls it as a method of the TLS socket, at the ClientHello. Nothing else hands out the socket so early.
+    ALPNCallback(this: unknown, { protocols }: { readonly protocols: readonly string[] }) {
+      if (!(this instanceof TLSSocket)) throw changed();
+      keepOpenAfterHandshake(this);
+      keepOpenAfterAlert(this, onMissing);
+      return protocols.includes('h2') ? 'h2' : undefined;
+    },
+  } satisfies TlsOptions;
+  expectNodeAsKnown(options);
+  return options;
+}
+
+/** Whether this is why the handshake failed. */
+export function showedNoCertificate(error: NodeJS.ErrnoException): boolean {
+  return error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE';
+}
+
+function keepOpenAfterHandshake(socket: TLSSocket): void {
+  ownOf(socket)._rejectUnauthorized = false;
+}
+
+/**
+ * Node destroys the socket as soon as the alert has gone. What the peer has sent by then, such as the preface of HTTP/2, makes
+ * the system reset the connection, and a peer that writes before it reads then never sees the alert: curl, two times of three.
+ */
+function keepOpenAfterAlert(socket: TLSSocket, onMissing: (socket: TLSSocket) => void): void {
+  let reason: Error | undefined;
+  socket.destroy = (error) => {
+    if (!reason && error && showedNoCertificate(error)) {
+      reason = error;
+      ownOf(socket).ssl.readStop();
+      onMissing(socket);
+      return socket;
+    }
+    return TLSSocket.prototype.destroy.call(socket, reason ?? error) as TLSSocket;
+  };
+}
+
+function expectNodeAsKnown(options: TlsOptions): void {
+  const socket = new TLSSocket(new Socket(), { ...options, isServer: true });
+  const own = ownOf(socket);
+  const before = own._rejectUnauthorized;
+  const place = own.ssl?.ALPNCallback?.(Buffer.from('\x02h2'));
+  const isKnown =
+    before === true &&
+    place === 0 &&
+    own._rejectUnauthorized === false &&
+    typeof own.ssl.readStop === 'function';
+  socket.destroy();
+  if (!isKnown) throw changed();
+}
+
+const ownOf = (socket: TLSSocket) => socket as unknown as NodeTlsSocket;
+const changed = () =>
+  new TypeError('this version of Node checks the certificates of TLS clients in another way');
