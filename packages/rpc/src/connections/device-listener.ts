@@ -1,9 +1,9 @@
-// A listener for devices, whatever carries its calls. Each transport has one, in a file of this name:
+// A listener for devices, whatever carries its calls. Every transport has the same two files, for its two ends:
 //
-//   HTTP/2   rpc/src/http2/listener.ts             serve.ts   dialer.ts
-//   QUIC     transport-quic/src/listener.ts        serve.ts   dialer.ts
+//   HTTP/2   rpc/src/http2/listener.ts        rpc/src/http2/dialer.ts
+//   QUIC     transport-quic/src/listener.ts   transport-quic/src/dialer.ts
 //
-// What they share stands here: how a listener is made, what it counts, and what the daemon does with it.
+// This file has what the listeners share: their options, what they count, and what the daemon does with them.
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import type { ServerCredential } from '@palyra/identity';

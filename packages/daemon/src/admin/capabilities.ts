@@ -1,0 +1,54 @@
+// Capabilities, run on a connected device.
+
+import { IdentityError } from '@palyra/identity';
+import { parseDeviceName } from '@palyra/identity/pairing';
+import { parseDeviceId } from '@palyra/identity/values';
+import { actorOf } from '@palyra/rpc/transport';
+import type { ExecuteRequest, ExecuteResult } from '../channels/device-channels.ts';
+import type { AdminServiceOptions, Methods } from './options.ts';
+
+const defaultTimeoutMs = 30_000;
+
+export function capabilityMethods(options: AdminServiceOptions): Methods<'executeCapability'> {
+  return {
+    async executeCapability({ deviceId, capability, input, timeoutMs }, context) {
+      const request = {
+        deviceId: parseDeviceId(deviceId),
+        capability: parseDeviceName(capability, 'A capability'),
+        input: input.length > 0 ? input : new TextEncoder().encode('null'),
+        timeoutMs: timeoutMs > 0 ? timeoutMs : defaultTimeoutMs,
+        signal: context.signal,
+      };
+      return executeAudited(options, request, actorOf(context));
+    },
+  };
+}
+
+/** The audit has who ran what on which device and how it ended, never what went in or came out. */
+async function executeAudited(
+  { identity, channels }: AdminServiceOptions,
+  request: ExecuteRequest,
+  by: string,
+): Promise<ExecuteResult> {
+  const { deviceId, capability } = request;
+  const record = (outcome: string) =>
+    identity.registry.transact((tx) =>
+      tx.appendAudit({
+        at: identity.clock.now(),
+        action: 'capability.executed',
+        subject: deviceId,
+        detail: { capability, outcome, by },
+      }),
+    );
+  const result = await channels.execute(request).catch(async (error) => {
+    const code = error instanceof IdentityError ? error.code : 'INTERNAL';
+    if (!neverAsked.has(code)) await record(code);
+    throw error;
+  });
+  // What fails here says nothing about the run.
+  await record('OK');
+  return result;
+}
+
+/** The device heard nothing of these calls. */
+const neverAsked: ReadonlySet<string> = new Set(['DEVICE_NOT_CONNECTED', 'DEVICE_BUSY', 'MESSAGE_TOO_LARGE']);

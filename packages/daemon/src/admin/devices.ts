@@ -1,0 +1,116 @@
+// Devices and their certificates.
+
+import { IdentityError, type IdentityManager } from '@palyra/identity';
+import { identityFingerprint } from '@palyra/identity/device';
+import { parseDeviceRole } from '@palyra/identity/pairing';
+import type { CertificateRecord, Device } from '@palyra/identity/registry';
+import { nodeCrypto, parseDeviceId } from '@palyra/identity/values';
+import { isRemote } from '@palyra/rpc/transport';
+import { actorIn } from './call.ts';
+import { millis, pageSize, parseReason } from './messages.ts';
+import type { AdminServiceOptions, Methods } from './options.ts';
+
+export function deviceMethods(
+  options: AdminServiceOptions,
+): Methods<
+  | 'listDevices'
+  | 'getDevice'
+  | 'renameDevice'
+  | 'setDeviceRole'
+  | 'setHostNames'
+  | 'revokeDevice'
+  | 'releaseDevice'
+  | 'revokeCertificate'
+> {
+  const { identity } = options;
+  const { registry } = identity;
+  return {
+    async listDevices({ search, limit, after }) {
+      const page = pageSize(limit);
+      const devices = await registry.devices({
+        limit: page + 1,
+        ...(after && { after }),
+        ...(search && { search }),
+      });
+      const shown = devices.slice(0, page);
+      return {
+        devices: await Promise.all(shown.map((device) => toWireDevice(options, device))),
+        nextAfter: devices.length > page ? (shown.at(-1)?.id ?? '') : '',
+      };
+    },
+    async getDevice({ id }) {
+      const device = await registry.device(parseDeviceId(id));
+      if (!device)
+        throw new IdentityError('DEVICE_NOT_FOUND', `There is no device ${id}. See: palyra devices list`);
+      const certificates = await registry.certificatesOf(device.id, 50);
+      return {
+        device: await toWireDevice(options, device),
+        certificates: certificates.map(toWireCertificate),
+      };
+    },
+    renameDevice: async ({ id, name }, context) =>
+      toWireDevice(options, await identity.renameDevice(id, name, actorIn(context))),
+    setDeviceRole: async ({ id, role }, context) =>
+      toWireDevice(options, await identity.setDeviceRole(id, parseDeviceRole(role), actorIn(context))),
+    setHostNames: async ({ id, hostNames }, context) =>
+      toWireDevice(options, await identity.setHostNames(id, hostNames, actorIn(context))),
+    revokeDevice: async ({ id, reason }, context) =>
+      toWireDevice(options, await identity.revokeDevice(id, parseReason(reason), actorIn(context))),
+    async releaseDevice({ id }, context) {
+      if (isRemote(context)) await mustNotBeOperator(identity, id);
+      return toWireDevice(options, await identity.releaseDevice(id, actorIn(context)));
+    },
+    revokeCertificate: async ({ serial, reason }, context) =>
+      toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason), actorIn(context))),
+  };
+}
+
+export async function toWireDevice(
+  { identity, channels }: Pick<AdminServiceOptions, 'identity' | 'channels'>,
+  device: Device,
+) {
+  const certificates = await identity.registry.livingCertificates(device.id);
+  const connection = channels.connectionOf(device.id);
+  const live = certificates.find((each) => each.state === 'active') ?? certificates[0];
+  return {
+    id: device.id,
+    name: device.name,
+    kind: device.kind,
+    platform: device.platform,
+    role: device.role,
+    identityFingerprint: await identityFingerprint(nodeCrypto, device.identityKey),
+    state: device.state,
+    createdAtMs: millis(device.createdAt),
+    lastSeenMs: device.lastSeenAt ? millis(device.lastSeenAt) : 0n,
+    capabilities: [...device.capabilities],
+    hostNames: [...device.hostNames],
+    revocationReason: device.revocationReason ?? '',
+    cloneSeenMs: device.cloneSeenAt ? millis(device.cloneSeenAt) : 0n,
+    recoveryAskedMs: device.recoveryAskedAt ? millis(device.recoveryAskedAt) : 0n,
+    certificateNotAfterMs: live ? millis(live.notAfter) : 0n,
+    certificateNotBeforeMs: live ? millis(live.notBefore) : 0n,
+    transport: connection?.transport ?? '',
+    quicProblem: connection?.quicProblem ?? '',
+  };
+}
+
+function toWireCertificate(certificate: CertificateRecord) {
+  return {
+    serial: certificate.serial,
+    fingerprint: certificate.fingerprint,
+    deviceId: certificate.subject.id,
+    state: certificate.state,
+    notBeforeMs: millis(certificate.notBefore),
+    notAfterMs: millis(certificate.notAfter),
+  };
+}
+
+/** Who has a copy of an operator's device must not be the one to say that there is none. */
+async function mustNotBeOperator({ registry }: IdentityManager, id: string): Promise<void> {
+  const device = await registry.device(parseDeviceId(id));
+  if (device?.role !== 'operator') return;
+  throw new IdentityError(
+    'CALLER_NOT_ALLOWED',
+    `${device.name} is an operator, and is released on the daemon's own machine only: palyra devices release ${device.id}`,
+  );
+}

@@ -1,0 +1,135 @@
+// Codes and pairings: what an operator mints, sees and decides.
+
+import { IdentityError, type IdentityManager } from '@palyra/identity';
+import { identityFingerprint } from '@palyra/identity/device';
+import { parseDeviceRole } from '@palyra/identity/pairing';
+import type { Pairing } from '@palyra/identity/registry';
+import { nodeCrypto } from '@palyra/identity/values';
+import { isRemote } from '@palyra/rpc/transport';
+import { maxWaiting, tooSlow } from '../console/watch.ts';
+import { actorIn, untilStopped } from './call.ts';
+import { maxPage, millis, pageSize, parseReason } from './messages.ts';
+import type { AdminServiceOptions, Methods } from './options.ts';
+
+export function pairingMethods(
+  options: AdminServiceOptions,
+): Methods<
+  'mintCode' | 'listPairings' | 'getPairing' | 'approvePairing' | 'rejectPairing' | 'watchPairings'
+> {
+  const { identity } = options;
+  const { registry, desk } = identity;
+  const wirePairing = (pairing: Pairing) => toWirePairing(identity, pairing);
+  return {
+    async mintCode({ qr, lifeSeconds, autoApprove }, context) {
+      const minted = await desk.mint({
+        kind: qr ? 'qr' : 'typed',
+        address: options.pairingAddress(),
+        autoApprove,
+        by: actorIn(context),
+        ...(lifeSeconds > 0 && { lifeMs: lifeSeconds * 1000 }),
+      });
+      return {
+        pairingId: minted.pairing.id,
+        code: minted.code,
+        expiresAtMs: millis(minted.expiresAt),
+        address: options.pairingAddress(),
+      };
+    },
+    async listPairings({ openOnly, limit }) {
+      const page = pageSize(limit);
+      const pairings = openOnly ? await desk.open(page) : await registry.pairings({ limit: page });
+      return { pairings: await Promise.all(pairings.map(wirePairing)) };
+    },
+    async getPairing({ id }) {
+      const pairing = await registry.pairing(id);
+      if (!pairing)
+        throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}. See: palyra pairing list`);
+      return wirePairing(pairing);
+    },
+    async approvePairing({ id, replaceIdentityKey, name, operator, hostNames, seen }, context) {
+      if (operator && isRemote(context)) throw onlyAtTheMachine();
+      const choice = {
+        replaceIdentityKey,
+        operator,
+        by: actorIn(context),
+        ...(name && { name }),
+        ...(hostNames.length > 0 && { hostNames }),
+        ...(seen && {
+          seen: { words: seen.words, role: seen.role ? parseDeviceRole(seen.role) : undefined },
+        }),
+      };
+      return wirePairing(await desk.approve(id, choice));
+    },
+    rejectPairing: async ({ id, reason }, context) =>
+      wirePairing(await desk.reject(id, parseReason(reason), actorIn(context))),
+    watchPairings: (_request, context) =>
+      untilStopped(options, context, (signal) => watchPairings(identity, signal)),
+  };
+}
+
+/** What is open now, then every change. A change in between is told once more rather than not at all. */
+async function* watchPairings(identity: IdentityManager, signal: AbortSignal) {
+  const changed: Pairing[] = [];
+  let wake = () => {};
+  const unsubscribe = identity.registry.subscribe((event) => {
+    // As in `watchAll`: the one too many is what ends it.
+    if (event.type !== 'pairing_changed' || changed.length > maxWaiting) return;
+    changed.push(event.pairing);
+    wake();
+  });
+  const abort = () => wake();
+  signal.addEventListener('abort', abort);
+  try {
+    for (const pairing of (await identity.desk.open(maxPage)).reverse())
+      yield await toWirePairing(identity, pairing);
+    while (!signal.aborted) {
+      if (changed.length > maxWaiting) throw tooSlow();
+      const next = changed.shift();
+      if (next) yield await toWirePairing(identity, next);
+      else
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    }
+  } finally {
+    unsubscribe();
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+export async function toWirePairing({ registry }: IdentityManager, pairing: Pairing) {
+  const request = 'request' in pairing ? pairing.request : undefined;
+  return {
+    id: pairing.id,
+    state: pairing.state,
+    slot: pairing.codeKind === 'typed' ? pairing.slot : '',
+    createdAtMs: millis(pairing.createdAt),
+    expiresAtMs: 'expiresAt' in pairing ? millis(pairing.expiresAt) : 0n,
+    guessesLeft: pairing.guessesLeft,
+    failedGuesses: request?.failedGuesses ?? pairing.guessesTaken,
+    reason: pairing.state === 'rejected' ? pairing.reason : '',
+    serial: 'serial' in pairing ? pairing.serial : '',
+    autoApprove: pairing.autoApprovedBy !== undefined,
+    ...(request && {
+      device: {
+        deviceId: request.deviceId,
+        name: request.name,
+        kind: request.kind,
+        platform: request.platform,
+        identityFingerprint: await identityFingerprint(nodeCrypto, request.identityKey),
+        words: request.words,
+        source: request.source,
+        continuity: request.continuity,
+        role: (await registry.device(request.deviceId))?.role ?? '',
+      },
+    }),
+  };
+}
+
+/** Who took an operator's device over could make operators that outlive its revocation. */
+function onlyAtTheMachine(): IdentityError {
+  return new IdentityError(
+    'CALLER_NOT_ALLOWED',
+    "The operator role is given on the daemon's own machine only. Approve it without, then there: palyra devices set-role DEVICE operator",
+  );
+}

@@ -1,0 +1,64 @@
+// How the daemon is, now and from now on.
+
+import type { Pairing } from '@palyra/identity/registry';
+import type { DeviceId } from '@palyra/identity/values';
+import { watchAll } from '../console/watch.ts';
+import { toWireAudit } from './audit.ts';
+import { untilStopped } from './call.ts';
+import { toWireDevice } from './devices.ts';
+import { explain } from './explain.ts';
+import { millis } from './messages.ts';
+import type { AdminServiceOptions, Methods } from './options.ts';
+import { toWirePairing } from './pairings.ts';
+
+export function statusMethods(
+  options: AdminServiceOptions,
+): Methods<'getStatus' | 'explain' | 'watch' | 'getHealth'> {
+  const { identity } = options;
+  return {
+    getStatus: () => toWireStatus(options),
+
+    explain: async ({ id }) => {
+      const explanation = await explain(identity, id);
+      return { ...explanation, reasons: [...explanation.reasons] };
+    },
+
+    watch(_request, context) {
+      const sources = {
+        identity,
+        channels: options.channels,
+        pairing: (pairing: Pairing) => toWirePairing(identity, pairing),
+        async device(id: DeviceId) {
+          const device = await identity.registry.device(id);
+          return device && toWireDevice(options, device);
+        },
+        audit: toWireAudit,
+        status: () => toWireStatus(options),
+      };
+      return untilStopped(options, context, (signal) => watchAll(sources, signal));
+    },
+    async getHealth() {
+      const { atMs, series } = await options.health.history();
+      return { atMs, series: series.map((each) => ({ ...each, values: [...each.values] })) };
+    },
+  };
+}
+
+async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
+  const [counts, problems] = await Promise.all([identity.registry.counts(), options.problems()]);
+  return {
+    daemonId: identity.daemonId,
+    trustDomain: identity.trustDomain,
+    rootFingerprint: identity.rootFingerprint,
+    listeners: [...options.listeners()],
+    startedAtMs: millis(options.startedAt),
+    daemonTimeMs: millis(identity.clock.now()),
+    devices: counts.devices,
+    connected: options.channels.connected,
+    pendingRequests: counts.pendingRequests,
+    liveCodes: counts.waitingCodes,
+    version: options.version,
+    home: options.home,
+    problems: problems.map(({ part, error: { code, message } }) => ({ part, code, message })),
+  };
+}
