@@ -6,10 +6,10 @@ import { parseDeviceRole } from '@palyra/identity/pairing';
 import type { Pairing } from '@palyra/identity/registry';
 import { nodeCrypto } from '@palyra/identity/values';
 import { isRemote } from '@palyra/rpc/transport';
-import { maxWaiting, tooSlow } from '../console/watch.ts';
 import { actorIn, untilStopped } from './call.ts';
 import { maxPage, millis, pageSize, parseReason } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
+import { maxWaiting, tooSlow } from './watch.ts';
 
 export function pairingMethods(
   options: AdminServiceOptions,

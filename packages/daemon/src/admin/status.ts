@@ -2,7 +2,6 @@
 
 import type { Pairing } from '@palyra/identity/registry';
 import type { DeviceId } from '@palyra/identity/values';
-import { watchAll } from '../console/watch.ts';
 import { toWireAudit } from './audit.ts';
 import { untilStopped } from './call.ts';
 import { toWireDevice } from './devices.ts';
@@ -10,6 +9,7 @@ import { explain } from './explain.ts';
 import { millis } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 import { toWirePairing } from './pairings.ts';
+import { watchAll } from './watch.ts';
 
 export function statusMethods(
   options: AdminServiceOptions,
