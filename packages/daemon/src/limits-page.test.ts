@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { defaultPairingLimits } from '@palyra/identity/values';
 import { defaultHttp2Limits } from '@palyra/rpc/transport';
-import { defaultChannelLimits } from './channels/device-channels.ts';
+import { defaultChannelLimits } from './channels/limits.ts';
 import { parseConfig } from './config.ts';
 
 const repository = new URL('../../../', import.meta.url);

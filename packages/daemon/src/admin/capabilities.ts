@@ -4,7 +4,7 @@ import { IdentityError } from '@palyra/identity';
 import { parseDeviceName } from '@palyra/identity/pairing';
 import { parseDeviceId } from '@palyra/identity/values';
 import { actorOf } from '@palyra/rpc/transport';
-import type { ExecuteRequest, ExecuteResult } from '../channels/device-channels.ts';
+import type { ExecuteRequest, ExecuteResult } from '../channels/calls.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 
 const defaultTimeoutMs = 30_000;

@@ -5,75 +5,28 @@
 //                 └ channel ends: stays queued, sent again on resume by the same agent
 //                 └ another agent says hello, the deadline passes, the caller goes, the device is revoked: fails
 
-import { randomBytes } from 'node:crypto';
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
-import { type Clock, type DeviceId, makeUlid, printable } from '@palyra/identity/values';
+import type { Clock, DeviceId } from '@palyra/identity/values';
+import type { DaemonEvent, DeviceEvent, Hello } from '@palyra/rpc';
 import {
-  type CapabilityResult,
-  type DaemonEvent,
-  DaemonEventSchema,
-  type DeviceEvent,
-  type Hello,
-} from '@palyra/rpc';
-
-export interface ChannelLimits {
-  /** Calls that one device may owe an answer at one time. */
-  readonly callsPerDevice: number;
-  /** Input or output of a capability, bytes. */
-  readonly payloadBytes: number;
-  /** How long the agent that is connected may take to answer when another one comes, ms. */
-  readonly probeMs: number;
-  /** How long a call waits for a device that has lost its connection, ms. */
-  readonly reconnectMs: number;
-  readonly timeoutMaxMs: number;
-}
-
-export const defaultChannelLimits: ChannelLimits = {
-  callsPerDevice: 256,
-  payloadBytes: 512 * 1024,
-  probeMs: 5_000,
-  reconnectMs: 30_000,
-  timeoutMaxMs: 10 * 60_000,
-};
-
-export interface ExecuteRequest {
-  readonly deviceId: DeviceId;
-  readonly capability: string;
-  readonly input: Uint8Array;
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal;
-}
-
-export interface ExecuteResult {
-  readonly output: Uint8Array;
-  readonly elapsedMs: number;
-  readonly reconnects: number;
-}
+  type Device,
+  type ExecuteRequest,
+  type ExecuteResult,
+  endIdle,
+  failCalls,
+  outcomeOf,
+  runCall,
+  shown,
+} from './calls.ts';
+import { Channel, type Outgoing } from './channel.ts';
+import { type ChannelLimits, defaultChannelLimits } from './limits.ts';
 
 /** What a device sends after its hello. */
 export type DeviceAnswer = Exclude<DeviceEvent['event'], { case: 'hello' | undefined }>;
 
-type Outgoing = NonNullable<MessageInitShape<typeof DaemonEventSchema>['event']>;
-
-interface Call {
-  readonly id: string;
-  settle(outcome: Uint8Array | IdentityError): void;
-}
-
-/** One device's side: the agent it runs, what that agent may not have taken on yet, the calls it owes an answer. */
-interface Device {
-  agentId: string;
-  nextSeq: number;
-  outbox: DaemonEvent[];
-  readonly calls: Map<string, Call>;
-  /** How many channels there have been. */
-  connections: number;
-  channel: Channel | undefined;
-  /** Runs while there is no channel: gives up on what waits. */
-  absence: NodeJS.Timeout | undefined;
-}
+/** Characters of a call's id, which is a ULID. */
+const maxCallId = 26;
 
 export class DeviceChannels {
   readonly #devices = new Map<DeviceId, Device>();
@@ -180,53 +133,18 @@ export class DeviceChannels {
     }
     const started = performance.now();
     const { connections } = device;
-    const output = await this.#run(device, request, Math.min(request.timeoutMs, timeoutMaxMs));
+    const output = await runCall(device, request, {
+      timeoutMs: Math.min(request.timeoutMs, timeoutMaxMs),
+      now: this.#clock.now(),
+      onSettled: () => {
+        if (this.#draining) endIdle(device);
+      },
+    });
     return {
       output,
       elapsedMs: Math.round(performance.now() - started),
       reconnects: device.connections - connections,
     };
-  }
-
-  #run(device: Device, request: ExecuteRequest, timeoutMs: number): Promise<Uint8Array> {
-    const callId = makeUlid(this.#clock.now(), randomBytes(10));
-    return new Promise((resolve, reject) => {
-      const giveUp = (code: IdentityErrorCode, message: string) => {
-        call.settle(new IdentityError(code, message));
-        device.channel?.push({ case: 'cancel', value: { callId } });
-      };
-      const cancel = () => giveUp('CAPABILITY_CANCELED', 'The caller ended the call.');
-      const timer = setTimeout(
-        () => giveUp('CAPABILITY_TIMEOUT', `The device did not answer within ${timeoutMs} ms.`),
-        timeoutMs,
-      );
-      const call: Call = {
-        id: callId,
-        settle: (outcome) => {
-          clearTimeout(timer);
-          request.signal.removeEventListener('abort', cancel);
-          device.calls.delete(callId);
-          device.outbox = device.outbox.filter((event) => event.event.value !== execute);
-          if (outcome instanceof IdentityError) reject(outcome);
-          else resolve(outcome);
-          if (this.#draining) endIdle(device);
-        },
-      };
-      const event = create(DaemonEventSchema, {
-        seq: BigInt(device.nextSeq),
-        event: {
-          case: 'execute',
-          value: { callId, capability: request.capability, input: request.input, timeoutMs },
-        },
-      });
-      const execute = event.event.value;
-      device.nextSeq += 1;
-      device.calls.set(callId, call);
-      device.outbox.push(event);
-      device.channel?.notify();
-      request.signal.addEventListener('abort', cancel);
-      if (request.signal.aborted) cancel();
-    });
   }
 
   /** Ends at once what a change of the registry shuts out. */
@@ -338,39 +256,11 @@ export class DeviceChannels {
       const { callId, outcome } = answer.value;
       // It is sent back, and up to `maxOwed` of them wait for a peer that does not read.
       if (callId.length > maxCallId) throw new IdentityError('MESSAGE_INVALID', 'No call has such an id.');
-      device.calls.get(callId)?.settle(this.#outcome(outcome));
+      device.calls.get(callId)?.settle(outcomeOf(outcome, this.#limits.payloadBytes));
       // Also for a call that nobody waits for any more: the device must not send it for ever.
       channel.push({ case: 'settled', value: { callId } });
     }
   }
-
-  #outcome(outcome: CapabilityResult['outcome']): Uint8Array | IdentityError {
-    if (outcome.case === 'output') {
-      if (outcome.value.length <= this.#limits.payloadBytes) return outcome.value;
-      return new IdentityError(
-        'CAPABILITY_OUTPUT_TOO_LARGE',
-        `The output is larger than ${this.#limits.payloadBytes} bytes.`,
-      );
-    }
-    const known = capabilityCodes.find((code) => code === outcome.value?.code) ?? 'CAPABILITY_FAILED';
-    return new IdentityError(known, shown(outcome.value?.message ?? 'The device gave no result.', 500));
-  }
-}
-
-const capabilityCodes = [
-  'CAPABILITY_UNKNOWN',
-  'CAPABILITY_FAILED',
-  'CAPABILITY_TIMEOUT',
-  'CAPABILITY_OUTPUT_TOO_LARGE',
-  'CAPABILITY_CANCELED',
-] as const;
-
-function failCalls(device: Device, code: IdentityErrorCode, message: string): void {
-  for (const call of [...device.calls.values()]) call.settle(new IdentityError(code, message));
-}
-
-function endIdle({ calls, channel }: Device): void {
-  if (calls.size === 0) channel?.end();
 }
 
 const agentOf = ({ agentId }: Hello): string => Buffer.from(agentId).toString('hex');
@@ -395,83 +285,3 @@ function notConnected(id: DeviceId): IdentityError {
     `Device ${id} is not connected. On the device, run: palyra node run`,
   );
 }
-
-/** Events that this one connection owes and that a reconnect need not repeat, and the bell for its generator. */
-class Channel {
-  readonly transport: string;
-  readonly quicProblem: string;
-  ended = false;
-  /** Ended because another one of the same device took over. */
-  replaced = false;
-  /** Ended because of what the device sent, or did not send in time. */
-  failure: { readonly reason: unknown } | undefined;
-  readonly #owed: DaemonEvent[] = [];
-  #probe: PromiseWithResolvers<boolean> | undefined;
-  #wake: () => void = () => {};
-  #rung = false;
-
-  constructor(transport: string, quicProblem: string) {
-    this.transport = transport;
-    this.quicProblem = quicProblem;
-  }
-
-  push(event: Outgoing): void {
-    // A peer that sends and never reads is cut off.
-    if (this.#owed.length >= maxOwed) this.end();
-    else this.#owed.push(create(DaemonEventSchema, { event }));
-    this.notify();
-  }
-
-  shift(): DaemonEvent | undefined {
-    return this.#owed.shift();
-  }
-
-  fail(reason: unknown): void {
-    if (!this.ended) this.failure = { reason };
-    this.end();
-  }
-
-  end(): void {
-    this.ended = true;
-    this.#probe?.resolve(false);
-    this.notify();
-  }
-
-  /** Asks the agent whether it is there. Those who ask at the same time share the answer. */
-  async answers(withinMs: number): Promise<boolean> {
-    if (this.#probe) return this.#probe.promise;
-    const probe = Promise.withResolvers<boolean>();
-    this.#probe = probe;
-    this.push({ case: 'probe', value: {} });
-    const timer = setTimeout(() => probe.resolve(false), withinMs);
-    const answer = await probe.promise;
-    clearTimeout(timer);
-    this.#probe = undefined;
-    return answer;
-  }
-
-  alive(): void {
-    this.#probe?.resolve(true);
-  }
-
-  notify(): void {
-    this.#rung = true;
-    this.#wake();
-  }
-
-  async changed(): Promise<void> {
-    if (!this.#rung) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    this.#rung = false;
-  }
-}
-
-const maxOwed = 1024;
-/** A ULID. */
-const maxCallId = 26;
-
-/** A device's own words, on their way to an operator's terminal. */
-const shown = (text: string, maxLength = 200): string => printable(text.slice(0, maxLength));

@@ -1,0 +1,122 @@
+// The calls that a device owes an answer, and what of them its agent may not have taken on yet.
+
+import { randomBytes } from 'node:crypto';
+import { create } from '@bufbuild/protobuf';
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { type DeviceId, makeUlid, printable } from '@palyra/identity/values';
+import { type CapabilityResult, type DaemonEvent, DaemonEventSchema } from '@palyra/rpc';
+import type { Channel } from './channel.ts';
+
+export interface ExecuteRequest {
+  readonly deviceId: DeviceId;
+  readonly capability: string;
+  readonly input: Uint8Array;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface ExecuteResult {
+  readonly output: Uint8Array;
+  readonly elapsedMs: number;
+  readonly reconnects: number;
+}
+
+interface Call {
+  readonly id: string;
+  settle(outcome: Uint8Array | IdentityError): void;
+}
+
+/** One device's side: the agent it runs, what that agent may not have taken on yet, the calls it owes an answer. */
+export interface Device {
+  agentId: string;
+  nextSeq: number;
+  outbox: DaemonEvent[];
+  readonly calls: Map<string, Call>;
+  /** How many channels there have been. */
+  connections: number;
+  channel: Channel | undefined;
+  /** Runs while there is no channel: gives up on what waits. */
+  absence: NodeJS.Timeout | undefined;
+}
+
+/** @param onSettled told when the call is over, however it ended. */
+export function runCall(
+  device: Device,
+  request: ExecuteRequest,
+  options: { readonly timeoutMs: number; readonly now: Date; readonly onSettled: () => void },
+): Promise<Uint8Array> {
+  const { timeoutMs, now, onSettled } = options;
+  const callId = makeUlid(now, randomBytes(10));
+  return new Promise((resolve, reject) => {
+    const giveUp = (code: IdentityErrorCode, message: string) => {
+      call.settle(new IdentityError(code, message));
+      device.channel?.push({ case: 'cancel', value: { callId } });
+    };
+    const cancel = () => giveUp('CAPABILITY_CANCELED', 'The caller ended the call.');
+    const timer = setTimeout(
+      () => giveUp('CAPABILITY_TIMEOUT', `The device did not answer within ${timeoutMs} ms.`),
+      timeoutMs,
+    );
+    const call: Call = {
+      id: callId,
+      settle: (outcome) => {
+        clearTimeout(timer);
+        request.signal.removeEventListener('abort', cancel);
+        device.calls.delete(callId);
+        device.outbox = device.outbox.filter((event) => event.event.value !== execute);
+        if (outcome instanceof IdentityError) reject(outcome);
+        else resolve(outcome);
+        onSettled();
+      },
+    };
+    const event = create(DaemonEventSchema, {
+      seq: BigInt(device.nextSeq),
+      event: {
+        case: 'execute',
+        value: { callId, capability: request.capability, input: request.input, timeoutMs },
+      },
+    });
+    const execute = event.event.value;
+    device.nextSeq += 1;
+    device.calls.set(callId, call);
+    device.outbox.push(event);
+    device.channel?.notify();
+    request.signal.addEventListener('abort', cancel);
+    if (request.signal.aborted) cancel();
+  });
+}
+
+export function failCalls(device: Device, code: IdentityErrorCode, message: string): void {
+  for (const call of [...device.calls.values()]) call.settle(new IdentityError(code, message));
+}
+
+export function endIdle({ calls, channel }: Device): void {
+  if (calls.size === 0) channel?.end();
+}
+
+/** What a device answered, or why that is no answer. */
+export function outcomeOf(
+  outcome: CapabilityResult['outcome'],
+  payloadBytes: number,
+): Uint8Array | IdentityError {
+  if (outcome.case === 'output') {
+    if (outcome.value.length <= payloadBytes) return outcome.value;
+    return new IdentityError(
+      'CAPABILITY_OUTPUT_TOO_LARGE',
+      `The output is larger than ${payloadBytes} bytes.`,
+    );
+  }
+  const known = capabilityCodes.find((code) => code === outcome.value?.code) ?? 'CAPABILITY_FAILED';
+  return new IdentityError(known, shown(outcome.value?.message ?? 'The device gave no result.', 500));
+}
+
+const capabilityCodes = [
+  'CAPABILITY_UNKNOWN',
+  'CAPABILITY_FAILED',
+  'CAPABILITY_TIMEOUT',
+  'CAPABILITY_OUTPUT_TOO_LARGE',
+  'CAPABILITY_CANCELED',
+] as const;
+
+/** A device's own words, on their way to an operator's terminal. */
+export const shown = (text: string, maxLength = 200): string => printable(text.slice(0, maxLength));

@@ -1,0 +1,82 @@
+// One connection of a device's channel: what the daemon still has to send over it, and how it ended.
+
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { type DaemonEvent, DaemonEventSchema } from '@palyra/rpc';
+
+export type Outgoing = NonNullable<MessageInitShape<typeof DaemonEventSchema>['event']>;
+
+/** Events that wait for a peer that does not read. */
+const maxOwed = 1024;
+
+/** Events that this one connection owes and that a reconnect need not repeat, and the bell for its generator. */
+export class Channel {
+  readonly transport: string;
+  readonly quicProblem: string;
+  ended = false;
+  /** Ended because another one of the same device took over. */
+  replaced = false;
+  /** Ended because of what the device sent, or did not send in time. */
+  failure: { readonly reason: unknown } | undefined;
+  readonly #owed: DaemonEvent[] = [];
+  #probe: PromiseWithResolvers<boolean> | undefined;
+  #wake: () => void = () => {};
+  #rung = false;
+
+  constructor(transport: string, quicProblem: string) {
+    this.transport = transport;
+    this.quicProblem = quicProblem;
+  }
+
+  push(event: Outgoing): void {
+    // A peer that sends and never reads is cut off.
+    if (this.#owed.length >= maxOwed) this.end();
+    else this.#owed.push(create(DaemonEventSchema, { event }));
+    this.notify();
+  }
+
+  shift(): DaemonEvent | undefined {
+    return this.#owed.shift();
+  }
+
+  fail(reason: unknown): void {
+    if (!this.ended) this.failure = { reason };
+    this.end();
+  }
+
+  end(): void {
+    this.ended = true;
+    this.#probe?.resolve(false);
+    this.notify();
+  }
+
+  /** Asks the agent whether it is there. Those who ask at the same time share the answer. */
+  async answers(withinMs: number): Promise<boolean> {
+    if (this.#probe) return this.#probe.promise;
+    const probe = Promise.withResolvers<boolean>();
+    this.#probe = probe;
+    this.push({ case: 'probe', value: {} });
+    const timer = setTimeout(() => probe.resolve(false), withinMs);
+    const answer = await probe.promise;
+    clearTimeout(timer);
+    this.#probe = undefined;
+    return answer;
+  }
+
+  alive(): void {
+    this.#probe?.resolve(true);
+  }
+
+  notify(): void {
+    this.#rung = true;
+    this.#wake();
+  }
+
+  async changed(): Promise<void> {
+    if (!this.#rung) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    this.#rung = false;
+  }
+}
