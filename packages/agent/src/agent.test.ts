@@ -8,7 +8,8 @@ import { type NodeConnection, NodeService } from '@palyra/rpc';
 import { TestDaemon } from '../../../tests/testing/running-daemon.ts';
 import { makeDevice, pair } from '../../../tests/testing/sample-device.ts';
 import { within } from '../../../tests/testing/until.ts';
-import { type AgentState, runAgent } from './agent.ts';
+import { runAgent } from './agent.ts';
+import type { AgentState } from './options.ts';
 
 test('a daemon that settles calls whose work goes on does not get more of them than an agent can run', async (t) => {
   const device = await makeDevice();

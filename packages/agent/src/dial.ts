@@ -70,3 +70,25 @@ export function quicFirst(quic: QuicDial, http2: Dial): Dial {
     }
   };
 }
+
+/** A connection that comes after the signal is closed. @throws the signal's reason, as soon as there is one. */
+export async function dialled<C extends { close(): void }>(
+  signal: AbortSignal,
+  dialling: Promise<C>,
+): Promise<C> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([dialling, promise]);
+  } catch (error) {
+    dialling.then(
+      (late) => late.close(),
+      () => {},
+    );
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

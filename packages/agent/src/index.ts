@@ -1,4 +1,5 @@
-export { type AgentOptions, type AgentState, afterRefusal, runAgent } from './agent.ts';
+export { afterRefusal } from './after-refusal.ts';
+export { runAgent } from './agent.ts';
 export { builtInCapabilities } from './built-in.ts';
 export { type Capabilities, type Capability, type CapabilityCall, MAX_OUTPUT_BYTES } from './capability.ts';
 export { writeCredentialFiles } from './credential-files.ts';
@@ -9,3 +10,4 @@ export {
 } from './credential-keeper.ts';
 export { type Dial, quicFirst } from './dial.ts';
 export { folderCapabilities } from './folder.ts';
+export type { AgentOptions, AgentState } from './options.ts';

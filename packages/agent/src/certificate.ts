@@ -1,0 +1,150 @@
+// The certificate that an agent holds: renewed in time, recovered when it no longer holds, and taken over when another program on this
+// machine has renewed it.
+
+import type { Client } from '@connectrpc/connect';
+import type { IdentityError } from '@palyra/identity';
+import {
+  isOfSameDaemon,
+  type KnownEndpoints,
+  loadEnrollments,
+  type PairedEnrollment,
+  recoverCertificate,
+  renewCertificate,
+  storeToldEndpoints,
+} from '@palyra/identity/device';
+import type { EndpointLists } from '@palyra/identity/values';
+import { fromConnectError, type Http2Connection, type NodeService, recoveryPeer } from '@palyra/rpc';
+import { dialled } from './dial.ts';
+import type { AgentOptions } from './options.ts';
+import { type Instant, RenewalSchedule } from './renewal-schedule.ts';
+
+/** How often the clock is compared with the renewal's time, ms: by the wall clock, so that a sleep is noticed. */
+const renewalTickMs = 5_000;
+export const maxRetryAfterMs = 60 * 60_000;
+/** What the daemon asked for, within reason: a number of its own must not silence a device for days. */
+const askedMs = ({ retryAfterMs }: IdentityError): number | undefined =>
+  retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, maxRetryAfterMs);
+
+export interface Renewal {
+  done: boolean;
+  readonly stop: () => void;
+}
+
+export class AgentCertificate {
+  readonly #options: AgentOptions;
+  #enrollment: PairedEnrollment;
+  #schedule: RenewalSchedule;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#enrollment = options.enrollment;
+    this.#schedule = this.#scheduleOf(options.enrollment);
+  }
+
+  /** With the certificate of the moment. */
+  get enrollment(): PairedEnrollment {
+    return this.#enrollment;
+  }
+
+  /** Gets a new certificate by the identity key. @returns why it could not. */
+  async recover(): Promise<IdentityError | undefined> {
+    const { device, dialRecovery, signal, onState } = this.#options;
+    let connection: Http2Connection | undefined;
+    const cut = () => connection?.destroy();
+    try {
+      connection = await dialled(signal, dialRecovery(this.#enrollment));
+      signal.addEventListener('abort', cut);
+      this.#hold(await recoverCertificate(device, this.#enrollment, recoveryPeer(connection)));
+      onState?.({ state: 'renewed', how: 'recovery', enrollment: this.#enrollment });
+      return undefined;
+    } catch (error) {
+      return fromConnectError(error);
+    } finally {
+      signal.removeEventListener('abort', cut);
+      connection?.close();
+    }
+  }
+
+  /**
+   * Something else on this machine may have renewed it: `palyra renew`; or set its daemon's endpoints.
+   * @returns whether it has another certificate.
+   */
+  async adoptStored(): Promise<boolean> {
+    const { device, onState } = this.#options;
+    const known = this.#enrollment;
+    const records = (await loadEnrollments(device.secrets)).filter((each) => each.state === 'paired');
+    // Another daemon that claims the same id has a record of its own, which is not for this agent.
+    const stored =
+      records.find((each) => each.root === known.root) ?? records.find((each) => isOfSameDaemon(known, each));
+    if (!stored) return false;
+    // Not by its time: the clock may have been set back since.
+    if (isSame(stored.certificateChain[0], known.certificateChain[0])) {
+      this.#know(stored);
+      return false;
+    }
+    this.#hold(stored);
+    onState?.({ state: 'renewed', how: 'renewal', enrollment: stored });
+    return true;
+  }
+
+  /** Renews when it is time, spreads retries over what is left, and ends the connection once it has. */
+  watchRenewal(node: Client<typeof NodeService>, end: () => void): Renewal {
+    const { device, onState } = this.#options;
+    const renewal: Renewal = { done: false, stop: () => clearInterval(timer) };
+    let running = false;
+    const tick = async () => {
+      if (running || !this.#schedule.isDue(this.#now())) return;
+      running = true;
+      try {
+        // `palyra renew` may just have done it: of two new certificates, the one used first would end the other.
+        if (!(await this.adoptStored())) {
+          this.#hold(await renewCertificate(device, this.#enrollment, (proof) => node.renew(proof)));
+          onState?.({ state: 'renewed', how: 'renewal', enrollment: this.#enrollment });
+        }
+        renewal.done = true;
+        renewal.stop();
+        end();
+      } catch (cause) {
+        const error = fromConnectError(cause);
+        const retryInMs = this.#schedule.failed(this.#now(), askedMs(error), Math.random());
+        onState?.({ state: 'renewal_failed', error, retryInMs });
+      }
+      running = false;
+    };
+    const timer = setInterval(() => void tick(), renewalTickMs);
+    void tick();
+    return renewal;
+  }
+
+  /** How long the daemon asked to be left alone, and there is time for. */
+  wait(error: IdentityError): number | undefined {
+    const ms = askedMs(error);
+    return ms === undefined ? undefined : Math.min(ms, this.#schedule.longestWaitMs(this.#now()));
+  }
+
+  async takeEndpoints(lists: EndpointLists | undefined): Promise<void> {
+    this.#know(await storeToldEndpoints(this.#options.device.secrets, this.#enrollment, lists));
+  }
+
+  /** The endpoints of a record and no more of it: a new certificate may have come while it was read or written. */
+  #know({ told, byHand }: KnownEndpoints): void {
+    const { told: _, byHand: __, ...rest } = this.#enrollment;
+    this.#enrollment = { ...rest, ...(told && { told }), ...(byHand && { byHand }) };
+  }
+
+  #hold(enrollment: PairedEnrollment): void {
+    this.#enrollment = enrollment;
+    this.#schedule = this.#scheduleOf(enrollment);
+  }
+
+  #scheduleOf(enrollment: PairedEnrollment): RenewalSchedule {
+    return new RenewalSchedule(enrollment, this.#now(), Math.random());
+  }
+
+  #now(): Instant {
+    return { wallMs: this.#options.device.clock.now().getTime(), monotonicMs: performance.now() };
+  }
+}
+
+const isSame = (one: Uint8Array = new Uint8Array(), other: Uint8Array = new Uint8Array()): boolean =>
+  Buffer.from(one).equals(other);

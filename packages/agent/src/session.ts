@@ -1,0 +1,74 @@
+// The agent's channel to the daemon: one connection after the other, each of which goes on where the last one ended.
+
+import { randomBytes } from 'node:crypto';
+import { createClient } from '@connectrpc/connect';
+import { IdentityError } from '@palyra/identity';
+import { type DeviceEvent, NodeService } from '@palyra/rpc';
+import { type CapabilityRuns, deviceEvent } from './capability-runs.ts';
+import type { AgentCertificate, Renewal } from './certificate.ts';
+import { dialled } from './dial.ts';
+import { MessageQueue } from './message-queue.ts';
+import type { AgentOptions } from './options.ts';
+
+/** How `serve` ends after a renewal: at once again, with the new certificate. */
+export const renewed = new IdentityError('UNREACHABLE', 'The certificate was renewed.');
+
+export class Session {
+  readonly #options: AgentOptions;
+  readonly #certificate: AgentCertificate;
+  readonly #runs: CapabilityRuns;
+  readonly #id = new Uint8Array(randomBytes(16));
+  #lastSeq = 0n;
+
+  constructor(options: AgentOptions, certificate: AgentCertificate, runs: CapabilityRuns) {
+    this.#options = options;
+    this.#certificate = certificate;
+    this.#runs = runs;
+  }
+
+  /** One connection, from dialling to its end. */
+  async serve(onConnected: () => void): Promise<void> {
+    const { dial, capabilities, platform, signal, onState } = this.#options;
+    // The one it replaced would look like a copy of this device.
+    await this.#certificate.adoptStored();
+    const connection = await dialled(signal, dial(this.#certificate.enrollment));
+    const ended = new AbortController();
+    const end = () => ended.abort();
+    const over = AbortSignal.any([signal, ended.signal]);
+    let renewal: Renewal | undefined;
+    let outgoing: MessageQueue<DeviceEvent> | undefined;
+    try {
+      const node = createClient(NodeService, connection.transport);
+      renewal = this.#certificate.watchRenewal(node, end);
+      await node.register({ platform, capabilities: [...capabilities.keys()] }, { signal: over });
+      outgoing = new MessageQueue<DeviceEvent>();
+      outgoing.push(
+        deviceEvent({
+          case: 'hello',
+          value: { agentId: this.#id, lastSeq: this.#lastSeq, quicProblem: connection.quicProblem ?? '' },
+        }),
+      );
+      this.#runs.sendOver(outgoing);
+      for await (const { seq, event } of node.events(outgoing, { signal: over })) {
+        if (event.case === 'welcome') {
+          onConnected();
+          onState?.({
+            state: 'connected',
+            transport: connection.name,
+            ...(connection.quicProblem && { quicProblem: connection.quicProblem }),
+          });
+          // Where to look next time; what cannot be kept now is told again.
+          await this.#certificate.takeEndpoints(event.value.endpoints).catch(() => {});
+        } else this.#runs.take(event);
+        if (seq > this.#lastSeq) this.#lastSeq = seq;
+      }
+      if (renewal.done) throw renewed;
+    } catch (error) {
+      throw renewal?.done ? renewed : error;
+    } finally {
+      renewal?.stop();
+      outgoing?.end();
+      connection.close();
+    }
+  }
+}
