@@ -14,7 +14,7 @@ import type { UnfinishedBytes } from '../calls/unfinished-bytes.ts';
 import type { DeviceAuthenticator } from './device-connections.ts';
 
 export interface DeviceListener {
-  /** 0 while it does not listen. */
+  /** 0 while it cannot listen again after a new certificate. */
   readonly port: number;
   /** Live connections. */
   readonly connections: number;
@@ -31,25 +31,27 @@ export interface ListenerOptions {
   readonly host: string;
   /** 0 lets the system choose. */
   readonly port: number;
-  /** The daemon's certificate chain and key, until `replaceCredential`. */
+  /** The daemon's certificate chain and key, until `swapCredential`. */
   readonly credential: ServerCredential;
   /** Registers the services. */
   readonly routes: (router: ConnectRouter) => void;
   /** For those of the routes that are not the daemon's own services. Default: nobody may call them. */
   readonly ownCalls?: OwnCalls;
-  /** What messages that are not whole may take, with those of other listeners. Default: a bound of this listener's own. */
+  /** Bytes that incomplete messages may hold, shared with other listeners. Default: a bound of this listener's own. */
   readonly unfinished?: UnfinishedBytes;
   /** By the wall clock, so that one that jumps is noticed. */
   readonly clock: Clock;
-  /** Called for refused and ended connections. Default: nobody is told. */
+  /** Called for accepted, refused and broken connections. Default: nobody is told. */
   readonly onEvent?: (event: ListenerEvent) => void;
   /** Bugs and failing stores; the peer is told nothing but the code. */
   readonly onInternal: (error: unknown, where: string) => void;
 }
 
-/** Mutual TLS: the roots that clients' chains may lead to, DER, and who decides about the clients. */
+/** Mutual TLS. */
 export interface DeviceTrust {
+  /** Roots that clients' chains may lead to, DER. */
   readonly trustBundle: readonly Uint8Array[];
+  /** Decides about each device, for its connection and for each call. */
   readonly authenticator: DeviceAuthenticator;
 }
 

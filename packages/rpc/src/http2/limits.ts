@@ -4,9 +4,9 @@ import type { OpenCallLimits } from '../calls/open-calls.ts';
 import type { ConnectionLimits } from '../connections/live-connections.ts';
 
 export interface Http2Limits extends Required<ConnectionLimits>, OpenCallLimits {
-  /** Calls that one session may abandon at once, and then in a second. */
+  /** Calls that one session may abandon at once. */
   readonly resetBurst: number;
-  /** Streams that a peer may reset: `burst` at once, then `perSecond`. */
+  /** And then in each second. */
   readonly resetRate: number;
   /** SETTINGS, and PINGs that no answer of ours caused, that one session may send in ten seconds. */
   readonly controlFrames: number;

@@ -55,6 +55,7 @@ const sweepMs = 1_000;
 
 export class Http2Listener implements DeviceListener {
   readonly #server: http2.Http2SecureServer;
+  #port = 0;
   readonly #options: Http2ListenerOptions;
   readonly #limits: Http2Limits;
   readonly #sessions = new Map<http2.Http2Session, Session>();
@@ -76,6 +77,7 @@ export class Http2Listener implements DeviceListener {
         resolve();
       });
     });
+    listener.#port = (listener.#server.address() as AddressInfo).port;
     return listener;
   }
 
@@ -135,7 +137,7 @@ export class Http2Listener implements DeviceListener {
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return this.#port;
   }
 
   get connections(): number {
