@@ -1,7 +1,7 @@
 // The device's agent: keeps the standing channel to the daemon, comes back after every interruption, and runs what the
 // daemon asks for. It ends only when it is told to, or when the daemon says that coming back cannot help.
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity/device';
 import { fromConnectError } from '@palyra/rpc';
 import { final, recoverable } from './after-refusal.ts';
 import { CapabilityRuns } from './capability-runs.ts';

@@ -3,7 +3,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import type { IdentityErrorCode } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity/device';
 import { type DaemonEvent, type DeviceEvent, DeviceEventSchema } from '@palyra/rpc';
 import { runCapability } from './capability.ts';
 import { MessageQueue } from './message-queue.ts';

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { createClient } from '@connectrpc/connect';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity/device';
 import { type DeviceEvent, NodeService } from '@palyra/rpc';
 import { type CapabilityRuns, deviceEvent } from './capability-runs.ts';
 import type { AgentCertificate, Renewal } from './certificate.ts';

@@ -17,8 +17,8 @@ export {
   type UnaryAnswer,
   type UnaryCall,
   type UnaryCallOptions,
-  UnaryMethods,
 } from './calls/unary-call.ts';
+export { UnaryMethods } from './calls/unary-methods.ts';
 export {
   defaultUnfinishedLimits,
   type HeldBytes,

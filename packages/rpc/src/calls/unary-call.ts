@@ -14,8 +14,6 @@ import {
 import {
   Code,
   ConnectError,
-  type ConnectRouter,
-  type ConnectRouterOptions,
   type ContextValues,
   type HandlerContext,
   type MethodImpl,
@@ -25,8 +23,8 @@ import { IdentityError } from '@palyra/identity';
 import type { CallCheck } from '../access/access-check.ts';
 import { callLate, defaultRequestMs, requestLate } from '../connections/input-clock.ts';
 import { toConnectError } from '../error-map.ts';
-import { Pieces, prefixBytes } from './chunk-buffer.ts';
 import { maxTimerMs } from './deadline.ts';
+import { encodeUnaryMessage, UnaryMessage } from './unary-message.ts';
 import type { HeldBytes } from './unfinished-bytes.ts';
 
 export interface UnaryCallOptions {
@@ -62,87 +60,14 @@ export interface UnaryAnswer {
 export const grpcContentType = 'application/grpc+proto';
 export const grpcStatusOk = '0';
 
-const plainContentTypes: ReadonlySet<string | undefined> = new Set(['application/grpc', grpcContentType]);
-const compressedFlag = 1;
 const callOver = () => new ConnectError('the call is over', Code.Canceled);
 
-type Implementation = MethodImpl<DescMethodUnary>;
-type ServiceOptions = Parameters<ConnectRouter['service']>[2];
-
-/** The unary methods of a router. */
-export class UnaryMethods {
-  readonly #options: UnaryCallOptions;
-  readonly #methods = new Map<string, { method: DescMethodUnary; implementation: Implementation }>();
-
-  constructor(options: UnaryCallOptions) {
-    this.#options = options;
-  }
-
-  /**
-   * The same routes, which leave their unary methods here as well. One with options of its own stays Connect's alone; those
-   * options replace the router's, so that the check and the limits are put back.
-   *
-   * @param protocols what the router serves.
-   */
-  collect(
-    routes: (router: ConnectRouter) => void,
-    protocols: Pick<ConnectRouterOptions, 'grpcWeb' | 'connect'> = {},
-  ): (router: ConnectRouter) => void {
-    const { check, readMaxBytes, writeMaxBytes } = this.#options;
-    const bounded = (options: ServiceOptions) =>
-      options && {
-        ...options,
-        ...protocols,
-        interceptors: [...(check ? [check.interceptor] : []), ...(options.interceptors ?? [])],
-        readMaxBytes,
-        ...(writeMaxBytes !== undefined && { writeMaxBytes }),
-        acceptCompression: [],
-      };
-    return (router) => {
-      const collecting: ConnectRouter = {
-        handlers: router.handlers,
-        service: (service, implementation, options) => {
-          router.service(service, implementation, bounded(options));
-          for (const method of options ? [] : service.methods) {
-            const found = implementation[method.localName as keyof typeof implementation];
-            if (method.methodKind === 'unary' && found)
-              this.#add(method as DescMethodUnary, (found as Implementation).bind(implementation));
-          }
-          return collecting;
-        },
-        rpc: (method, implementation, options) => {
-          router.rpc(method, implementation, bounded(options));
-          if (method.methodKind === 'unary' && !options)
-            this.#add(method as DescMethodUnary, implementation as Implementation);
-          return collecting;
-        },
-      };
-      routes(collecting);
-    };
-  }
-
-  #add(method: DescMethodUnary, implementation: Implementation): void {
-    this.#methods.set(`/${method.parent.typeName}/${method.name}`, { method, implementation });
-  }
-
-  /**
-   * Undefined when the call is not one of these.
-   *
-   * @param held told of what the call keeps of its message until that is whole.
-   */
-  begin(head: RequestHead, contextValues: ContextValues, held?: HeldBytes): UnaryCall | undefined {
-    const found = this.#methods.get(head.path);
-    if (!found || !plainContentTypes.has(head.field('content-type'))) return undefined;
-    if ((head.field('grpc-encoding') ?? 'identity') !== 'identity') return undefined;
-    const { method, implementation } = found;
-    return new UnaryCall(method, implementation, this.#options, head, contextValues, held);
-  }
-}
+export type UnaryImplementation = MethodImpl<DescMethodUnary>;
 
 /** One call: takes the request, and is the context of its handler. */
 export class UnaryCall implements HandlerContext {
   readonly #method: DescMethodUnary;
-  readonly #implementation: Implementation;
+  readonly #implementation: UnaryImplementation;
   readonly #options: UnaryCallOptions;
   readonly #head: RequestHead;
   /** Of the handler's context. */
@@ -151,11 +76,10 @@ export class UnaryCall implements HandlerContext {
   readonly #deadlineMs: number | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #timeoutError: ConnectError | undefined;
-  readonly #input: Pieces;
+  readonly #input: UnaryMessage;
   #inputTimer: NodeJS.Timeout | undefined;
   /** Told the answer to a request that is not whole in time. */
   #late: ((answer: UnaryAnswer) => void) | undefined;
-  #messageBytes: number | undefined;
   // Most handlers never look at these.
   #abort: AbortController | undefined;
   #aborted: (() => ConnectError) | undefined;
@@ -167,13 +91,13 @@ export class UnaryCall implements HandlerContext {
 
   constructor(
     method: DescMethodUnary,
-    implementation: Implementation,
+    implementation: UnaryImplementation,
     options: UnaryCallOptions,
     head: RequestHead,
     values: ContextValues,
     held?: HeldBytes,
   ) {
-    this.#input = new Pieces(held);
+    this.#input = new UnaryMessage(options.readMaxBytes, held);
     this.#method = method;
     this.#implementation = implementation;
     this.#options = options;
@@ -219,29 +143,11 @@ export class UnaryCall implements HandlerContext {
   /** Takes the next bytes of the request. @returns the answer, when it does not depend on the rest. */
   push(bytes: Uint8Array): UnaryAnswer | undefined {
     try {
-      this.#take(bytes);
+      this.#input.push(bytes);
       return undefined;
     } catch (error) {
       return this.#fail(error);
     }
-  }
-
-  #take(bytes: Uint8Array): void {
-    this.#input.push(bytes);
-    if (this.#messageBytes === undefined && this.#input.byteLength >= prefixBytes) this.#readPrefix();
-    if (this.#messageBytes !== undefined && this.#input.byteLength > prefixBytes + this.#messageBytes) {
-      throw protocolError('received extra input message for unary method', Code.Unimplemented);
-    }
-  }
-
-  #readPrefix(): void {
-    const prefix = this.#input.peek();
-    const size = prefix.readUInt32BE(1);
-    if (prefix[0] === compressedFlag)
-      throw protocolError('received compressed message without grpc-encoding', Code.Internal);
-    if (prefix[0] !== 0) throw protocolError('invalid flags of a message', Code.InvalidArgument);
-    checkSize(size, this.#options.readMaxBytes, 'readMaxBytes');
-    this.#messageBytes = size;
   }
 
   /** Once the request is whole. Never rejects. */
@@ -252,7 +158,7 @@ export class UnaryCall implements HandlerContext {
       // Nobody waits for it any more.
       if (this.#aborted) throw this.#aborted();
       const { input } = this.#method;
-      const bytes = this.#message();
+      const bytes = this.#input.take();
       const request = bytes ? parse(input, bytes) : create(input);
       const handle = (ended?: AbortSignal) => {
         this.#ended = ended;
@@ -294,15 +200,6 @@ export class UnaryCall implements HandlerContext {
     clearTimeout(this.#inputTimer);
     this.#aborted = reason;
     this.#abort?.abort(reason());
-  }
-
-  /** Undefined when it is empty. */
-  #message(): Uint8Array | undefined {
-    if (this.#input.byteLength === 0)
-      throw protocolError('missing input message for unary method', Code.Unimplemented);
-    if (this.#messageBytes === undefined || this.#input.byteLength < prefixBytes + this.#messageBytes)
-      throw protocolError('incomplete envelope', Code.InvalidArgument);
-    return this.#messageBytes === 0 ? undefined : this.#input.take().subarray(prefixBytes);
   }
 
   // The handler's context. What it does not look at is not made.
@@ -357,22 +254,14 @@ export class UnaryCall implements HandlerContext {
     return this.#responseTrailer;
   }
 
-  #encode(answer: Awaited<ReturnType<Implementation>>): Uint8Array {
+  #encode(answer: Awaited<ReturnType<UnaryImplementation>>): Uint8Array {
     try {
-      return this.#serialize(toBinary(this.#method.output, create(this.#method.output, answer)));
+      const bytes = toBinary(this.#method.output, create(this.#method.output, answer));
+      return encodeUnaryMessage(bytes, this.#options.writeMaxBytes);
     } catch (error) {
       if (!(error instanceof ConnectError)) this.#options.onError?.(error, this.#head.path);
       throw error;
     }
-  }
-
-  #serialize(bytes: Uint8Array): Uint8Array {
-    checkSize(bytes.length, this.#options.writeMaxBytes ?? bytes.length, 'writeMaxBytes');
-    const whole = Buffer.allocUnsafe(prefixBytes + bytes.length);
-    whole[0] = 0;
-    whole.writeUInt32BE(bytes.length, 1);
-    whole.set(bytes, prefixBytes);
-    return whole;
   }
 }
 
@@ -383,13 +272,3 @@ function parse(schema: DescMessage, bytes: Uint8Array) {
     throw new ConnectError(`parse binary: ${(error as Error).message}`, Code.Internal);
   }
 }
-
-function checkSize(size: number, max: number, option: string): void {
-  if (size > max)
-    throw new ConnectError(
-      `message size ${size} is larger than configured ${option} ${max}`,
-      Code.ResourceExhausted,
-    );
-}
-
-const protocolError = (what: string, code: Code) => new ConnectError(`protocol error: ${what}`, code);

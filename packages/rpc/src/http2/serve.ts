@@ -2,25 +2,17 @@
 
 import http2 from 'node:http2';
 import { Code, ConnectError, type ConnectRouter, type ContextValues } from '@connectrpc/connect';
-import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
-import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { connectHandler } from '../calls/connect-handler.ts';
-import { checkHeaderFields, maxHeaderBytes } from '../calls/header-fields.ts';
+import { maxHeaderBytes } from '../calls/header-fields.ts';
 import { acceptedEncoding, encodingProblem } from '../calls/message-encoding.ts';
 import type { OpenCalls } from '../calls/open-calls.ts';
 import { RequestBody } from '../calls/request-body.ts';
-import {
-  grpcContentType,
-  grpcStatusOk,
-  type RequestHead,
-  type UnaryAnswer,
-  type UnaryCall,
-  type UnaryCallOptions,
-  UnaryMethods,
-} from '../calls/unary-call.ts';
+import type { RequestHead, UnaryAnswer, UnaryCall, UnaryCallOptions } from '../calls/unary-call.ts';
+import { UnaryMethods } from '../calls/unary-methods.ts';
 import { tooManyUnfinishedBytes, UnfinishedBytes } from '../calls/unfinished-bytes.ts';
 import { toConnectError } from '../error-map.ts';
 import { closeAfterAnswer } from './node-http2.ts';
+import { type Header, type OrReset, respond, respondRefusal } from './respond.ts';
 
 type Server = http2.Http2Server | http2.Http2SecureServer;
 
@@ -262,52 +254,4 @@ function answerUnary(
     },
     (error) => refuse(call.refuse(error)),
   );
-}
-
-type Header = readonly [name: string, value: string];
-
-/** To a call that Connect would answer, without it: Connect reads the message first. */
-function respondRefusal(
-  stream: http2.ServerHttp2Stream,
-  headers: http2.IncomingHttpHeaders,
-  error: ConnectError,
-  more: readonly Header[],
-): void {
-  const type = headers['content-type'] ?? '';
-  if (type.startsWith('application/grpc')) {
-    const trailer = new Headers();
-    setTrailerStatus(trailer, error);
-    stream.respond(
-      { ...Object.fromEntries([...trailer, ...more]), ':status': 200, 'content-type': type },
-      { endStream: true },
-    );
-    return;
-  }
-  stream.respond({ ':status': codeToHttpStatus(error.code), 'content-type': 'application/json' });
-  stream.end(errorToJsonBytes(error, {}));
-}
-
-/** Does it, or tells of it and resets the stream. */
-type OrReset = (work: () => void) => void;
-
-const plainHeaders = { ':status': 200, 'content-type': grpcContentType };
-const plainTrailers = { 'grpc-status': grpcStatusOk };
-
-function respond(
-  stream: http2.ServerHttp2Stream,
-  { header, message, trailer }: UnaryAnswer,
-  orReset: OrReset,
-): void {
-  if (stream.destroyed || stream.closed) return;
-  if (header) checkHeaderFields(header);
-  if (trailer) checkHeaderFields(trailer);
-  const headers = header ? { ...Object.fromEntries(header), ...plainHeaders } : plainHeaders;
-  const trailers = trailer ? Object.fromEntries(trailer) : plainTrailers;
-  if (!message) {
-    stream.respond({ ...headers, ...trailers }, { endStream: true });
-    return;
-  }
-  stream.respond(headers, { waitForTrailers: true });
-  stream.on('wantTrailers', () => orReset(() => stream.sendTrailers(trailers)));
-  stream.end(message);
 }
