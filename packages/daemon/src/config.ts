@@ -6,7 +6,12 @@ import { IdentityError } from '@palyra/identity';
 import { isDnsName, MAX_DAEMON_NAMES, parseTrustDomain } from '@palyra/identity/certificate';
 import { readTrusted } from '@palyra/identity/files';
 import { defaultPairingLimits, MAX_ENDPOINTS, parseSharedEndpoint, reasonOf } from '@palyra/identity/values';
+import { defaultHttp2Limits } from '@palyra/rpc/transport';
+import { resolveQuicLimits } from '@palyra/transport-quic';
 import { z } from 'zod';
+
+/** The listeners' own limits are the defaults of the settings. */
+const quicLimits = resolveQuicLimits();
 
 const port = z.number().int().min(0).max(65535);
 const positive = z.number().int().positive();
@@ -175,17 +180,17 @@ export const configSchema = z.strictObject({
       /** Connections of the pairing listener at one time. */
       pairingConnections: positive.default(1_000),
       /** Connections of the HTTP/2 node listener at one time. */
-      nodeConnections: positive.default(10_000),
+      nodeConnections: positive.default(defaultHttp2Limits.connections),
       /** The library looks at all of them whenever one has something (docs/quic.md, section 5). */
-      quicConnections: positive.default(1_000),
+      quicConnections: positive.default(quicLimits.maxConnections),
       /** Connections of one source address that no device is known behind. */
-      strangersPerSource: positive.default(64),
+      strangersPerSource: positive.default(defaultHttp2Limits.strangersPerSource),
       /** How long the connection of a stranger may do nothing, ms. */
-      strangerIdleMs: timerMs.default(10_000),
+      strangerIdleMs: timerMs.default(defaultHttp2Limits.strangerIdleMs),
       /** How long a TLS handshake may take, ms. */
-      handshakeTimeoutMs: timerMs.default(10_000),
+      handshakeTimeoutMs: timerMs.default(defaultHttp2Limits.handshakeTimeoutMs),
       /** How long a QUIC connection may be silent, ms. */
-      quicIdleTimeoutMs: timerMs.default(60_000),
+      quicIdleTimeoutMs: timerMs.default(quicLimits.idleTimeoutMs),
       /** A service manager kills the daemon a while after the longest. */
       stopGraceMs: positive.max(60_000).default(10_000),
     })

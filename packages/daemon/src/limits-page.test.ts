@@ -35,6 +35,14 @@ test('every default on the limits page is the one in the code', () => {
   }
 });
 
+test('the limits page states each limit once', () => {
+  const places = rows.map(({ file, constant }) => `${file} ${constant}`);
+  assert.deepEqual(
+    places.filter((place, index) => places.indexOf(place) !== index),
+    [],
+  );
+});
+
 test('every setting on the limits page is one that config.json takes, with that default', () => {
   const settings = { ...defaultPairingLimits, ...present(parseConfig({}, 'a test').limits) };
   for (const { limit, shown, setting } of rows) {
@@ -46,7 +54,7 @@ test('every setting on the limits page is one that config.json takes, with that 
 });
 
 test('no limit that can be set or that a listener has is missing on the page', () => {
-  const listed = new Set(rows.map((row) => row.constant));
+  const listed = new Set(rows.flatMap(({ constant, setting }) => [constant, setting]));
   const settings = parseConfig({}, 'a test').limits;
   for (const limits of [settings, defaultPairingLimits, defaultHttp2Limits, defaultChannelLimits]) {
     for (const name of Object.keys(limits)) assert.ok(listed.has(name), name);

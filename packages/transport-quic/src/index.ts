@@ -13,6 +13,7 @@ export type {
   QuicServerTlsConfig,
   QuicStream,
 } from './contract.ts';
+export { resolveQuicLimits } from './contract.ts';
 export { dialNodeQuic } from './dialer.ts';
 export { QuicDeviceListener, type QuicDeviceListenerOptions } from './listener.ts';
 export { createMemoryQuic } from './memory.ts';

@@ -20,7 +20,6 @@ export interface AdminListener {
 
 /** sockaddr_un of Linux and macOS holds no more, with its NUL. */
 const maxSocketPathBytes = process.platform === 'darwin' ? 103 : 107;
-const maxMessageBytes = 1024 * 1024;
 const maxConnections = 1_000;
 
 /** @throws STORE_FAILED when nothing can listen at a path that is so long. */
@@ -44,7 +43,7 @@ export async function listenAdmin(
   serveHttp2(server, {
     routes,
     check: accessCheck(onInternal),
-    readMaxBytes: maxMessageBytes,
+    readMaxBytes: defaultHttp2Limits.messageBytes,
     onError: onInternal,
     contextValues: () => contextOf({ caller: 'operator', at: 'admin socket' }),
   });
