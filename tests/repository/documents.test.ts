@@ -21,8 +21,8 @@ const foreign = (kind: 'dependencies' | 'devDependencies') =>
       .sort(),
   );
 
-test('every dependency has its reason in docs/decisions/0001-dependencies.md, and nothing else has', () => {
-  const table = read('docs/decisions/0001-dependencies.md');
+test('every dependency has its reason in docs/dependencies.md, and nothing else has', () => {
+  const table = read('docs/dependencies.md');
   const listed = [...table.matchAll(/^\| `([^`]+)` +\|/gm)].map(([, name]) => name!).sort();
   assert.deepEqual(listed, [...foreign('dependencies').union(foreign('devDependencies'))].sort());
 });
@@ -34,7 +34,12 @@ test('README.md lists every dependency of run time, and nothing else', () => {
 });
 
 test('every link between the documents leads somewhere', () => {
-  const pages = ['README.md', 'SECURITY.md', ...globSync('docs/{*,decisions/*}.md', { cwd: repository })];
+  const pages = [
+    'README.md',
+    'SECURITY.md',
+    'CONTRIBUTING.md',
+    ...globSync('docs/{*,decisions/*}.md', { cwd: repository }),
+  ];
   let links = 0;
   for (const page of pages) {
     for (const [, target] of read(page).matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
@@ -44,6 +49,14 @@ test('every link between the documents leads somewhere', () => {
     }
   }
   assert.ok(links > 10);
+});
+
+test('a decision is half a page', () => {
+  for (const page of globSync('docs/decisions/*.md', { cwd: repository })) {
+    const text = read(page);
+    const lines = text.split('\n').length;
+    assert.ok(lines <= 30 && text.length <= 2_500, `${page} has ${lines} lines, ${text.length} characters`);
+  }
 });
 
 test('every file of the source that a document names is there', () => {
@@ -58,6 +71,33 @@ test('every file of the source that a document names is there', () => {
     }
   }
   assert.ok(named > 100);
+});
+
+test('CONTRIBUTING.md names the rooms and the files where they are', () => {
+  const named = [
+    ...read('CONTRIBUTING.md').matchAll(/`((?:packages\/)?[a-z0-9-]+\/(?:src|proto)\b[\w./-]*)`/g),
+  ];
+  assert.ok(named.length > 30);
+  for (const [, path] of named) {
+    const file = path!.startsWith('packages/') ? path! : join('packages', path!);
+    assert.ok(existsSync(join(repository, file)), path);
+  }
+});
+
+test('every room that docs/architecture.md shows is there, and every folder of a package is shown', () => {
+  const table = read('docs/architecture.md').split('\n## Rooms\n')[1]?.split('\n## ')[0] ?? '';
+  const shown = [...table.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell]) => {
+    const [first = '', ...others] = [...cell!.matchAll(/`([^`]+)`/g)].map(([, path]) => path!);
+    return [first, ...others.map((path) => join(dirname(first), path))];
+  });
+  for (const room of shown) assert.ok(existsSync(join(repository, 'packages', room)), room);
+  for (const { name } of packages) {
+    const source = `${name?.replace('@palyra/', '')}/src/`;
+    if (!shown.some((room) => room.startsWith(source) && room !== source)) continue;
+    for (const folder of globSync('*/', { cwd: join(repository, 'packages', source) }))
+      if (!['gen', 'testing', 'files', 'crypto'].includes(folder))
+        assert.ok(shown.includes(`${source}${folder}/`), `${source}${folder}`);
+  }
 });
 
 test('docs/embedding.md says which Node each package takes, as its package.json does', () => {
