@@ -55,12 +55,10 @@ async function enroll(): Promise<FleetMember> {
       role: 'device',
       cloneReportedAt: undefined,
       certificateRevokedAt: undefined,
-      recoveryAskedAt: undefined,
-      recoveryReleasedAt: now,
+      recovery: { state: 'released', at: now },
       capabilities: [],
       hostNames: [],
       cloneSeenAt: undefined,
-      revocationReason: undefined,
     }),
   );
   const unpaired: PairedEnrollment = {

@@ -12,6 +12,7 @@ import { access } from '@palyra/rpc/transport';
 import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair, request } from '../testing/sample-device.ts';
+import { markAsCopied, quarantine } from '../testing/suspect.ts';
 
 interface Operator {
   readonly deviceId: DeviceId;
@@ -40,9 +41,7 @@ async function makeVictim(daemon: TestDaemon) {
   await pair(daemon, device);
   const { registry } = daemon.running.identity;
   const { id } = device.identity;
-  await registry.transact(async (tx) => {
-    await tx.updateDevice({ ...(await tx.device(id))!, cloneSeenAt: new Date() });
-  });
+  await markAsCopied(registry, id);
   const [certificate] = await registry.certificatesOf(id, 1);
   const { pairingId } = await daemon.admin.mintCode({});
   return {
@@ -83,10 +82,7 @@ const ends: Record<
   'device is revoked': ['DEVICE_REVOKED', (identity, { deviceId }) => identity.revokeDevice(deviceId, '')],
   'device is in quarantine': [
     'DEVICE_QUARANTINED',
-    ({ registry }, { deviceId }) =>
-      registry.transact(async (tx) =>
-        tx.updateDevice({ ...(await tx.device(deviceId))!, state: 'quarantined' }),
-      ),
+    ({ registry }, { deviceId }) => quarantine(registry, deviceId),
   ],
   'role is taken': [
     'CALLER_NOT_ALLOWED',

@@ -12,6 +12,7 @@ import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair, request, type SampleDevice, sameIdOtherKey } from '../testing/sample-device.ts';
+import { markAsCopied } from '../testing/suspect.ts';
 
 const quic = createQuic();
 const transports = ['http2', 'quic'] as const;
@@ -192,15 +193,11 @@ test('an operator is released at the machine only: a copy of it must not clear i
   const connection = await dialNode(daemon.nodeAddress, await pair(daemon, laptop, { operator: true }));
   daemon.closeAtEnd(connection);
   await pair(daemon, sensor);
-  for (const { identity } of [laptop, sensor]) {
-    await registry.transact(async (tx) => {
-      const device = await tx.device(identity.id);
-      await tx.updateDevice({ ...device!, cloneSeenAt: new Date() });
-    });
-  }
+  for (const { identity } of [laptop, sensor]) await markAsCopied(registry, identity.id);
   const remote = createClient(AdminService, connection.transport);
   await expectCode(remote.releaseDevice({ id: laptop.identity.id }), 'CALLER_NOT_ALLOWED');
-  assert.ok((await registry.device(laptop.identity.id))?.cloneSeenAt);
+  const kept = await registry.device(laptop.identity.id);
+  assert.ok(kept?.state === 'active' && kept.cloneSeenAt);
   assert.equal((await remote.releaseDevice({ id: sensor.identity.id })).cloneSeenMs, 0n);
   assert.equal((await daemon.admin.releaseDevice({ id: laptop.identity.id })).cloneSeenMs, 0n);
 });

@@ -88,8 +88,7 @@ test('a device whose certificate is from the future gets another by its identity
   const recovered = await recoverCertificate(asked.device, enrollment, recoveryPeerOf(identity));
   const { deviceId } = await identity.admit(known(recovered));
   const device = await identity.registry.device(deviceId);
-  assert.equal(device?.state, 'active');
-  assert.equal(device?.cloneSeenAt, undefined);
+  assert.ok(device?.state === 'active' && device.cloneSeenAt === undefined);
 });
 
 test('a clock corrected by as much as clocks may differ ends nothing', async (t) => {

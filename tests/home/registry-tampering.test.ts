@@ -53,7 +53,7 @@ const attacks: readonly (readonly [sql: string, found: RegExp])[] = [
   ],
   ['UPDATE devices SET recovery_asked_at = NULL WHERE id = :asking', /^device :asking: .* recovery_asked_at/],
   [
-    'UPDATE devices SET recovery_released_at = recovery_asked_at WHERE id = :asking',
+    'UPDATE devices SET recovery_released_at = recovery_asked_at, recovery_asked_at = NULL WHERE id = :asking',
     /^device :asking: .* recovery_released_at/,
   ],
   ['UPDATE devices SET created_at = created_at + 1 WHERE id = :ordinary', /^device :ordinary: .* created_at/],

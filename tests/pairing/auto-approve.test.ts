@@ -19,6 +19,7 @@ import { day, HeldClock, hour } from '../testing/held-clock.ts';
 import { answer, makeHome, PalyraProcess } from '../testing/palyra-process.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { collect, makeDevice, pair, type SampleDevice, sameIdOtherKey } from '../testing/sample-device.ts';
+import { markAsCopied } from '../testing/suspect.ts';
 
 /** With a code that approves by itself, up to the answer to Confirm. */
 async function requestWith(daemon: TestDaemon, device: SampleDevice): Promise<PendingEnrollment> {
@@ -103,10 +104,7 @@ const fates: Record<string, [(maker: Maker) => Promise<unknown>, 'approved' | 'p
   'may have been copied': [
     async ({ daemon, device }) => {
       const { registry } = daemon.running.identity;
-      await registry.transact(async (tx) => {
-        const known = await tx.device(device.identity.id);
-        await tx.updateDevice({ ...known!, cloneSeenAt: new Date() });
-      });
+      await markAsCopied(registry, device.identity.id);
     },
     'pending_approval',
   ],

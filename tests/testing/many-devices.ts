@@ -26,9 +26,7 @@ export async function insertDevices({ running }: TestDaemon, count: number): Pro
         cloneSeenAt: undefined,
         cloneReportedAt: undefined,
         certificateRevokedAt: undefined,
-        recoveryAskedAt: undefined,
-        recoveryReleasedAt: undefined,
-        revocationReason: undefined,
+        recovery: undefined,
       };
       await tx.insertDevice(device);
     }

@@ -222,12 +222,16 @@ export class Invariants {
       if (was.state === 'revoked' && is?.state !== 'revoked') forgets('the revocation');
       if (was.state === 'quarantined' && is?.state !== 'quarantined' && is?.state !== 'revoked')
         forgets('the quarantine');
-      if (was.cloneSeenAt && !is?.cloneSeenAt) forgets('the mark of a possible copy');
-      if (was.recoveryAskedAt && !is?.recoveryAskedAt) forgets('that the operator has to decide');
-      if (!was.recoveryReleasedAt && is?.recoveryReleasedAt) forgets('that its release was used');
+      if (was.state !== 'revoked' && is?.state !== 'revoked') {
+        if (was.cloneSeenAt && !is?.cloneSeenAt) forgets('the mark of a possible copy');
+        if (was.recovery?.state === 'asked' && is?.recovery?.state !== 'asked')
+          forgets('that the operator has to decide');
+        if (was.recovery?.state !== 'released' && is?.recovery?.state === 'released')
+          forgets('that its release was used');
+        if (was.cloneSeenAt) this.happened('mark carried over', id);
+      }
       if (was.role === 'device' && is && is.role !== 'device') forgets('that it is no operator');
       if (is && !Buffer.from(is.identityKey).equals(was.identityKey)) forgets('the new identity key');
-      if (was.cloneSeenAt) this.happened('mark carried over', id);
     }
     for (const [serial, was] of before.certificates) {
       const is = after.certificates.get(serial);

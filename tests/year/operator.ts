@@ -158,8 +158,9 @@ export class Operator {
   /** Lets devices back in that were away for too long. */
   async #releaseDevices(): Promise<void> {
     const devices = await this.#daemon.operate(({ registry }) => registry.devices({ limit: 1000 }));
-    for (const { id, name, state, recoveryAskedAt } of devices) {
-      if (!recoveryAskedAt || state === 'revoked') continue;
+    for (const device of devices) {
+      if (device.state === 'revoked' || device.recovery?.state !== 'asked') continue;
+      const { id, name } = device;
       await this.#daemon.operate((identity) => identity.releaseDevice(id));
       this.#invariants.happened('recovery released', name);
     }

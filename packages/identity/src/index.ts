@@ -1,11 +1,8 @@
 export { type RegistryVerdict, verifyAudit } from './audit/verify-audit.ts';
+export type { ServerCredential } from './authority/server-credential.ts';
 export { hasCode, IdentityError, type IdentityErrorCode } from './errors.ts';
-export {
-  type AuthenticatedDevice,
-  IdentityManager,
-  type IdentityManagerOptions,
-  type ServerCredential,
-} from './identity-manager.ts';
+export type { AuthenticatedDevice } from './fleet/admission.ts';
+export { IdentityManager, type IdentityManagerOptions } from './identity-manager.ts';
 export { masterKeyFromCredential } from './secret-store/credential.ts';
 export { FilesystemSecretStore, type FilesystemSecretStoreOptions } from './secret-store/filesystem.ts';
 export { masterKeyFromFile } from './secret-store/key-file.ts';

@@ -72,6 +72,7 @@ export async function toWireDevice(
   const certificates = await identity.registry.livingCertificates(device.id);
   const connection = channels.connectionOf(device.id);
   const live = certificates.find((each) => each.state === 'active') ?? certificates[0];
+  const suspicions = device.state === 'revoked' ? undefined : device;
   return {
     id: device.id,
     name: device.name,
@@ -84,9 +85,9 @@ export async function toWireDevice(
     lastSeenMs: device.lastSeenAt ? millis(device.lastSeenAt) : 0n,
     capabilities: [...device.capabilities],
     hostNames: [...device.hostNames],
-    revocationReason: device.revocationReason ?? '',
-    cloneSeenMs: device.cloneSeenAt ? millis(device.cloneSeenAt) : 0n,
-    recoveryAskedMs: device.recoveryAskedAt ? millis(device.recoveryAskedAt) : 0n,
+    revocationReason: device.state === 'revoked' ? device.revocationReason : '',
+    cloneSeenMs: suspicions?.cloneSeenAt ? millis(suspicions.cloneSeenAt) : 0n,
+    recoveryAskedMs: suspicions?.recovery?.state === 'asked' ? millis(suspicions.recovery.at) : 0n,
     certificateNotAfterMs: live ? millis(live.notAfter) : 0n,
     certificateNotBeforeMs: live ? millis(live.notBefore) : 0n,
     transport: connection?.transport ?? '',

@@ -2,6 +2,7 @@
 
 import { IdentityError, type IdentityManager } from '@palyra/identity';
 import {
+  type AdmittedDevice,
   type AuditAction,
   type AuditRow,
   type CertificateRecord,
@@ -132,7 +133,8 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
     };
   }
   const accepted = await acceptedCertificate(identity, device);
-  const asked = device.recoveryAskedAt && (await recoveryAsked(identity, device, device.recoveryAskedAt));
+  const { recovery } = device;
+  const asked = recovery?.state === 'asked' ? await recoveryAsked(identity, device, recovery.at) : undefined;
   if (asked && !accepted) {
     const reasons = [...asked.reasons, ...suspicions, ...asked.warning];
     const code = 'RECOVERY_NEEDS_APPROVAL';
@@ -184,7 +186,7 @@ async function acceptedCertificate(
   return accepted.find(({ state }) => state === 'active') ?? accepted[0];
 }
 
-async function recoveryAsked(identity: IdentityManager, { id, name, cloneSeenAt }: Device, at: Date) {
+async function recoveryAsked(identity: IdentityManager, { id, name, cloneSeenAt }: AdmittedDevice, at: Date) {
   const row = await lastRow(identity, id, 'recovery.asked');
   const { possible_copy = false } = JSON.parse(row?.detailJson ?? '{}') as { possible_copy?: boolean };
   return {

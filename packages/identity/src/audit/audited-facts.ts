@@ -4,7 +4,7 @@
 import { hash } from 'node:crypto';
 import { bytesToHex } from '@noble/curves/utils.js';
 import type { CertificateRecord } from '../fleet/certificate-state.ts';
-import type { Device } from '../fleet/device.ts';
+import type { AdmittedDevice, Device, QuarantinedDevice } from '../fleet/device.ts';
 import { clockToleranceMs } from '../limits.ts';
 import { lvCat } from '../lv.ts';
 import type { PairingRequest } from '../pairing/state.ts';
@@ -14,8 +14,6 @@ export type Facts = Readonly<Record<string, string | number>>;
 
 /** Of a device; nothing where there is nothing. What it tells about itself, and when it was last seen, is not audited. */
 export function deviceFacts(device: Device): Facts {
-  const { cloneSeenAt, cloneReportedAt, certificateRevokedAt, revocationReason } = device;
-  const { recoveryAskedAt, recoveryReleasedAt } = device;
   return {
     identity_key: bytesToHex(device.identityKey),
     name: device.name,
@@ -23,12 +21,17 @@ export function deviceFacts(device: Device): Facts {
     state: device.state,
     created_at: device.createdAt.getTime(),
     ...(device.hostNames.length > 0 && { host_names: device.hostNames.join() }),
-    ...(revocationReason !== undefined && { reason: revocationReason }),
+    ...(device.state === 'revoked' ? { reason: device.revocationReason } : suspicionFacts(device)),
+  };
+}
+
+function suspicionFacts(device: AdmittedDevice | QuarantinedDevice): Facts {
+  const { cloneSeenAt, cloneReportedAt, certificateRevokedAt, recovery } = device;
+  return {
     ...(cloneSeenAt && { clone_seen_at: cloneSeenAt.getTime() }),
     ...(cloneReportedAt && { clone_reported_at: cloneReportedAt.getTime() }),
     ...(certificateRevokedAt && { certificate_revoked_at: certificateRevokedAt.getTime() }),
-    ...(recoveryAskedAt && { recovery_asked_at: recoveryAskedAt.getTime() }),
-    ...(recoveryReleasedAt && { recovery_released_at: recoveryReleasedAt.getTime() }),
+    ...(recovery && { [`recovery_${recovery.state}_at`]: recovery.at.getTime() }),
   };
 }
 

@@ -19,6 +19,15 @@ export interface AuditedCertificate {
   revokedAtMs: number | undefined;
 }
 
+/** What a device has until it is revoked. */
+const suspicions = [
+  'clone_seen_at',
+  'clone_reported_at',
+  'certificate_revoked_at',
+  'recovery_asked_at',
+  'recovery_released_at',
+];
+
 interface Happened {
   readonly seq: number;
   readonly atMs: number;
@@ -168,6 +177,7 @@ export class AuditedState {
       // A restore carries its device over by itself.
       if (detail.restore) return;
       this.#device(detail.device, ({ facts }) => {
+        if (facts.state === 'revoked') return;
         facts.certificate_revoked_at = atMs;
         delete facts.recovery_released_at;
       });
@@ -189,6 +199,7 @@ export class AuditedState {
       }),
     'device.revoked': (row) =>
       this.#device(row.subject, (device) => {
+        for (const over of suspicions) delete device.facts[over];
         device.facts.state = 'revoked';
         device.facts.reason = row.detail.reason!;
         endAll(device, row, true);
@@ -197,6 +208,7 @@ export class AuditedState {
     'device.quarantined': ({ subject }) =>
       this.#device(subject, ({ facts }) => {
         facts.state = 'quarantined';
+        delete facts.recovery_released_at;
       }),
     'device.released': ({ subject, atMs }) =>
       this.#device(subject, ({ facts }) => {
@@ -240,14 +252,7 @@ export class AuditedState {
     }
     facts.identity_key = detail.identity_key!;
     facts.name = detail.name!;
-    for (const over of [
-      'reason',
-      'clone_reported_at',
-      'certificate_revoked_at',
-      'recovery_asked_at',
-      'recovery_released_at',
-    ])
-      delete facts[over];
+    for (const over of suspicions) if (over !== 'clone_seen_at') delete facts[over];
     if (!known) this.devices.set(id, { facts, revokedAtMs: undefined, ends: [] });
   }
 

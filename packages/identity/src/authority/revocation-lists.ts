@@ -10,7 +10,7 @@ import { presentTime } from '../clock.ts';
 import type { Ulid } from '../device-id.ts';
 import { clockToleranceMs, revocationListLifeMs as lifeMs, listedAfterEndMs } from '../limits.ts';
 import type { AuthorityRecord, RegistryReads } from '../registry/port.ts';
-import type { AuthorityStoreOptions } from './authority-store.ts';
+import type { AuthorityStoreOptions } from './new-authority.ts';
 
 export interface RevocationList {
   readonly issuerId: Ulid;

@@ -14,7 +14,7 @@ import { IdentityError } from '../errors.ts';
 import type { Device } from '../fleet/device.ts';
 import type { AuthorityRecord, RegistryTransaction } from '../registry/port.ts';
 import { type Actor, transactBy } from '../registry/transact-by.ts';
-import { type AuthorityStoreOptions, insertAuthority, newRoot } from './authority-store.ts';
+import { type AuthorityStoreOptions, insertAuthority, newRoot } from './new-authority.ts';
 
 export interface RootRotationStatus {
   readonly phase: 'none' | 'prepared' | 'activated';

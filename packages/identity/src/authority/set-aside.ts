@@ -8,12 +8,8 @@ import { IdentityError } from '../errors.ts';
 import type { AuthorityRecord, Registry } from '../registry/port.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 import { type AuthorityKeys, checkKeyPlace } from './authority-keys.ts';
-import {
-  type AuthorityStoreOptions,
-  insertAuthority,
-  mustBelongTogether,
-  newRoot,
-} from './authority-store.ts';
+import { mustBelongTogether } from './belonging.ts';
+import { type AuthorityStoreOptions, insertAuthority, newRoot } from './new-authority.ts';
 import { RootRotation, retire, retireIssuing } from './root-rotation.ts';
 
 export interface SetAsideOptions {

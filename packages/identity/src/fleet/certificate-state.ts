@@ -1,4 +1,9 @@
-// A certificate as the registry has it.
+// A certificate as the registry has it, and its state machine: a pure function of (state, event).
+//
+//   issued ──use──> active ──supersede──> superseded
+//      └────────────supersede────────────────^
+//
+//   revoke, end   from every state to revoked, which is final; `end` is of all that a device has, at once
 
 import type { DeviceId, Ulid } from '../device-id.ts';
 
@@ -25,4 +30,29 @@ export interface CertificateRecord {
   readonly recovered: boolean;
   /** When the device was asked to renew it (renewal/plan.ts). */
   readonly renewAt: Date | undefined;
+}
+
+export type CertificateEvent =
+  /** The device connects with it for the first time. */
+  | { readonly type: 'use' }
+  /** A newer one is used, or there are too many that were never used. `by`: serial of the newer one. */
+  | { readonly type: 'supersede'; readonly by: string | undefined }
+  | { readonly type: 'revoke'; readonly reason: string }
+  /** Its device was revoked, or has another identity key. */
+  | { readonly type: 'end'; readonly reason: string };
+
+/** @returns the state after the event, or undefined for what the diagram does not have. */
+export function stepCertificate(
+  state: CertificateState,
+  event: CertificateEvent['type'],
+): CertificateState | undefined {
+  switch (event) {
+    case 'use':
+      return state === 'issued' ? 'active' : undefined;
+    case 'supersede':
+      return state === 'issued' || state === 'active' ? 'superseded' : undefined;
+    case 'revoke':
+    case 'end':
+      return state === 'revoked' ? undefined : 'revoked';
+  }
 }

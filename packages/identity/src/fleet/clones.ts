@@ -9,10 +9,12 @@
 // --recover`; the operator is told, and can look.
 
 import type { Clock } from '../clock.ts';
+import type { DeviceId } from '../device-id.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { CertificateStanding, Registry, RegistryReads, RegistryTransaction } from '../registry/port.ts';
 import { judgeStanding } from '../registry/standing.ts';
-import type { CloneSign, Device } from './device.ts';
+import { changeDevice } from './change.ts';
+import { type AdmittedDevice, type CloneSign, type Device, isShutOut } from './device.ts';
 import { readRestored } from './restored.ts';
 
 /** `report`: it is written down and told. `quarantine`: the device is shut out as well, until the operator decides. */
@@ -70,7 +72,7 @@ export class CloneWatch {
    * @param caller the device, and the certificate that the other agent showed.
    * @param source address that it came from.
    */
-  async sawSecondAgent(caller: { deviceId: string; serial: string }, source: string): Promise<void> {
+  async sawSecondAgent(caller: { deviceId: DeviceId; serial: string }, source: string): Promise<void> {
     const at = this.#options.clock.now();
     const find = async (reads: RegistryReads) => {
       const device = await this.#unreported(reads, caller.deviceId, at);
@@ -80,9 +82,9 @@ export class CloneWatch {
   }
 
   /** The device, unless it is known to be copied, or cannot come in anyway. */
-  async #unreported(reads: RegistryReads, id: string, now: Date): Promise<Device | undefined> {
-    const device = await reads.device(id as Device['id']);
-    if (!device || device.state === 'revoked' || device.state === 'quarantined') return undefined;
+  async #unreported(reads: RegistryReads, id: DeviceId, now: Date): Promise<AdmittedDevice | undefined> {
+    const device = await reads.device(id);
+    if (!device || isShutOut(device)) return undefined;
     const { cloneReportedAt } = device;
     const ageMs = cloneReportedAt ? now.getTime() - cloneReportedAt.getTime() : Number.POSITIVE_INFINITY;
     // One from the future says that the clock was set back, and nothing about this device.
@@ -113,21 +115,10 @@ export class CloneWatch {
     { device, serial, mayShutOut }: Suspicion,
     { at, source, sign }: Sighting,
   ): Promise<boolean> {
-    const { id: deviceId, name } = device;
-    const quarantined = this.#options.policy === 'quarantine' && mayShutOut;
-    const state = quarantined ? 'quarantined' : device.state;
-    await tx.updateDevice({ ...device, state, cloneSeenAt: at, cloneReportedAt: at });
-    await tx.appendAudit({
-      at,
-      action: 'certificate.reused',
-      subject: serial,
-      detail: { device: deviceId, source, sign },
-    });
-    tx.emit({ type: 'clone_suspected', deviceId, name, serial, source, at, quarantined, sign });
-    if (!quarantined) return false;
-    await tx.appendAudit({ at, action: 'device.quarantined', subject: deviceId, detail: { serial } });
-    tx.emit({ type: 'device_quarantined', deviceId });
-    return true;
+    const quarantine = this.#options.policy === 'quarantine' && mayShutOut;
+    const event = { type: 'suspect', serial, source, sign, quarantine } as const;
+    const { state } = await changeDevice(tx, device, event, { at });
+    return state === 'quarantined';
   }
 }
 
@@ -138,7 +129,7 @@ interface Sighting {
 }
 
 interface Suspicion {
-  readonly device: Device;
+  readonly device: AdmittedDevice;
   readonly serial: string;
   readonly mayShutOut: boolean;
 }

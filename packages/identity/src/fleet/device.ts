@@ -1,4 +1,18 @@
-// A device as the registry has it.
+// A device as the registry has it, from its approval to its revocation. A union by state: each state has only what it may
+// have. `stepDevice` (device-state.ts) is the only way from one to the next.
+//
+//   unknown ──approve──> approved ──use──> active <──────┐
+//                          │ ^               │ │         │ release
+//                          │ └─approve (new key)         │
+//                          └─────suspect──┬──┘           │
+//                                         └──> quarantined
+//
+//   revoke         from every state to revoked, which is final
+//   revoke_again   the same, also from unknown
+//   restore        from every state to the stricter of two; from unknown to the state without certificates
+//
+// Everything else leaves the state as it is. What a state does not take is DEVICE_NOT_FOUND, DEVICE_QUARANTINED,
+// DEVICE_REVOKED or IDENTITY_KEY_CHANGED.
 
 import type { DeviceId } from '../device-id.ts';
 
@@ -7,36 +21,87 @@ export type DeviceKind = 'cli' | 'desktop' | 'browser' | 'node';
 /** What a device may call: its own service, or also the operator's. */
 export type DeviceRole = 'device' | 'operator';
 
-export interface Device {
+/** What every device has. */
+export interface DeviceBase {
   readonly id: DeviceId;
-  /** Raw Ed25519 public key, 32 bytes. */
+  /** Raw Ed25519 public key, 32 bytes. Empty for a device that is revoked by its id alone. */
   readonly identityKey: Uint8Array;
   readonly name: string;
   readonly kind: DeviceKind;
   readonly platform: string;
   readonly role: DeviceRole;
-  /** `approved` until its first certificate is used. `quarantined` until the operator decides. `revoked` is for ever. */
-  readonly state: 'approved' | 'active' | 'quarantined' | 'revoked';
   readonly createdAt: Date;
   readonly lastSeenAt: Date | undefined;
   readonly capabilities: readonly string[];
-  /** DNS names that the operator lets it have in its certificates (host-names.ts). */
+  /** DNS names that the operator lets the device have in its certificates (host-names.ts). */
   readonly hostNames: readonly string[];
-  /** The operator's words, when revoked. */
-  readonly revocationReason: string | undefined;
-  /** When it was last reported as possibly copied (cloning.ts); undefined after the operator's release. */
+}
+
+/** What the daemon remembers of a device that can still come back. */
+interface Suspicions {
+  /** When the device was last reported as possibly copied (clones.ts); undefined after the operator's release. */
   readonly cloneSeenAt: Date | undefined;
-  /** Kept when the operator releases the device. */
+  /** The same, and the operator's release keeps it. */
   readonly cloneReportedAt: Date | undefined;
   /**
-   * When the operator last ended one of its certificates, or a restore one of a key that it had before: recoveries are asked
-   * for since. Undefined again once it recovered with the operator's release, or was paired again.
+   * When the operator last revoked one of the device's certificates, or a restore replaced its key. Since then the device
+   * recovers only with the operator's release. Undefined again after such a recovery, or a new pairing.
    */
   readonly certificateRevokedAt: Date | undefined;
-  /** When it first asked for a recovery that only the operator can allow; undefined again once that is decided. */
-  readonly recoveryAskedAt: Date | undefined;
-  /** When the operator allowed that; undefined again once it is used. */
-  readonly recoveryReleasedAt: Date | undefined;
+}
+
+/** The device asked for a recovery that only the operator can allow. */
+interface AskedRecovery {
+  readonly state: 'asked';
+  readonly at: Date;
+}
+
+/** The operator allowed one recovery, and the device has not used it yet. */
+interface ReleasedRecovery {
+  readonly state: 'released';
+  readonly at: Date;
+}
+
+/** A device that may connect: `approved` until it first uses a certificate, then `active`. */
+export type AdmittedDevice = DeviceBase &
+  Suspicions & {
+    readonly state: 'approved' | 'active';
+    readonly recovery: AskedRecovery | ReleasedRecovery | undefined;
+  };
+
+/** A device that may be a copy. It stays out until the operator decides. */
+export type QuarantinedDevice = DeviceBase &
+  Suspicions & {
+    readonly state: 'quarantined';
+    readonly recovery: AskedRecovery | undefined;
+  };
+
+export type RevokedDevice = DeviceBase & {
+  readonly state: 'revoked';
+  /** The operator's words. */
+  readonly revocationReason: string;
+};
+
+export type Device = AdmittedDevice | QuarantinedDevice | RevokedDevice;
+
+export type DeviceState = Device['state'];
+
+/** What a device keeps in every state. */
+export function baseOf(device: Device): DeviceBase {
+  const { id, identityKey, name, kind, platform, role, createdAt, lastSeenAt, capabilities, hostNames } =
+    device;
+  return { id, identityKey, name, kind, platform, role, createdAt, lastSeenAt, capabilities, hostNames };
+}
+
+export function isShutOut(device: Device): device is QuarantinedDevice | RevokedDevice {
+  return device.state === 'quarantined' || device.state === 'revoked';
+}
+
+/** Whether something about the device waits for the operator, or may not be forgotten. */
+export function isWatched(device: Device): boolean {
+  if (device.state === 'revoked') return false;
+  const { cloneSeenAt, certificateRevokedAt, recovery } = device;
+  return Boolean(cloneSeenAt || certificateRevokedAt || recovery?.state === 'asked');
 }
 
 /**

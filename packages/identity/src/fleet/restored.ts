@@ -9,6 +9,9 @@ export interface Restored {
   readonly madeAtMs: number;
 }
 
+/** The reason of a revocation that has none. */
+export const restoreReason = 'revoked before the restore';
+
 const settingName = 'restored';
 
 /** As part of the change that restores. */

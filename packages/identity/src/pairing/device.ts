@@ -21,8 +21,9 @@ import { clockToleranceMs } from '../limits.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 import type { PairingCode } from './code.ts';
 import { codeMustHaveTries, takeTry } from './code-tries.ts';
+import type { AwaitUpdate } from './collect.ts';
 import { makeShare, scalarMultVfy } from './cpace.ts';
-import type { AwaitUpdate, ConfirmReply, ExchangeReply, OpenReply } from './daemon.ts';
+import type { ConfirmReply, ExchangeReply, OpenReply } from './daemon.ts';
 import { type DaemonHello, encodeDeviceHello, parseDaemonHello } from './hello.ts';
 import {
   awaitProofInput,

@@ -9,7 +9,7 @@ export {
   verifyAuditChain,
 } from '../audit/entry.ts';
 export { describeDifference } from '../audit/verify-audit.ts';
-export { daemonOf, mustBelongTogether } from '../authority/authority-store.ts';
+export { daemonOf, mustBelongTogether } from '../authority/belonging.ts';
 export { continueBundleSequence, type PublishedBundle } from '../authority/bundle-sequence.ts';
 export type { ListOfAuthority, RevocationList } from '../authority/revocation-lists.ts';
 export type { RootRotationStatus } from '../authority/root-rotation.ts';
@@ -17,7 +17,16 @@ export { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from '../au
 export { type CarryOverOptions, carryOver, revokeNamed, takeEveryGrant } from '../fleet/carry-over.ts';
 export type { CertificateRecord, CertificateState } from '../fleet/certificate-state.ts';
 export type { CloningPolicy } from '../fleet/clones.ts';
-export type { CloneSign, Device, DeviceKind, DeviceRole } from '../fleet/device.ts';
+export type {
+  AdmittedDevice,
+  CloneSign,
+  Device,
+  DeviceKind,
+  DeviceRole,
+  DeviceState,
+  QuarantinedDevice,
+  RevokedDevice,
+} from '../fleet/device.ts';
 export { putRestored, type Restored, readRestored } from '../fleet/restored.ts';
 export {
   type DueBounds,

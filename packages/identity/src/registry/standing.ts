@@ -3,7 +3,7 @@
 
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError, type IdentityErrorCode } from '../errors.ts';
-import type { Device, DeviceRole } from '../fleet/device.ts';
+import type { AdmittedDevice, Device, DeviceRole } from '../fleet/device.ts';
 import type { CertificateStanding } from './port.ts';
 
 export type StandingCode = Extract<
@@ -89,7 +89,7 @@ export function deviceQuarantined(): IdentityError {
 }
 
 /** @throws DEVICE_REVOKED, DEVICE_QUARANTINED */
-export function mustBeLetIn({ id, state }: Device): void {
-  if (state === 'revoked') throw deviceRevoked(id);
-  if (state === 'quarantined') throw deviceQuarantined();
+export function mustBeLetIn(device: Device): asserts device is AdmittedDevice {
+  if (device.state === 'revoked') throw deviceRevoked(device.id);
+  if (device.state === 'quarantined') throw deviceQuarantined();
 }

@@ -10,6 +10,8 @@ export const deviceState = oneOf<Device['state']>({ approved: 1, active: 1, quar
 export const deviceRole = oneOf<DeviceRole>({ device: 1, operator: 1 });
 
 export function deviceRow(device: Device): DevicesTable {
+  const suspicions = device.state === 'revoked' ? undefined : device;
+  const recovery = suspicions?.recovery;
   return {
     id: device.id,
     identity_key: device.identityKey,
@@ -20,38 +22,52 @@ export function deviceRow(device: Device): DevicesTable {
     role: device.role,
     state: device.state,
     created_at: milliseconds(device.createdAt),
-    last_seen_at: device.lastSeenAt ? milliseconds(device.lastSeenAt) : null,
+    last_seen_at: moment(device.lastSeenAt),
     capabilities: JSON.stringify(device.capabilities),
     host_names: JSON.stringify(device.hostNames),
-    revocation_reason: device.revocationReason ?? null,
-    clone_seen_at: device.cloneSeenAt ? milliseconds(device.cloneSeenAt) : null,
-    clone_reported_at: device.cloneReportedAt ? milliseconds(device.cloneReportedAt) : null,
-    certificate_revoked_at: device.certificateRevokedAt ? milliseconds(device.certificateRevokedAt) : null,
-    recovery_asked_at: device.recoveryAskedAt ? milliseconds(device.recoveryAskedAt) : null,
-    recovery_released_at: device.recoveryReleasedAt ? milliseconds(device.recoveryReleasedAt) : null,
+    revocation_reason: device.state === 'revoked' ? device.revocationReason : null,
+    clone_seen_at: moment(suspicions?.cloneSeenAt),
+    clone_reported_at: moment(suspicions?.cloneReportedAt),
+    certificate_revoked_at: moment(suspicions?.certificateRevokedAt),
+    recovery_asked_at: moment(recovery?.state === 'asked' ? recovery.at : undefined),
+    recovery_released_at: moment(recovery?.state === 'released' ? recovery.at : undefined),
   };
 }
 
+/** What a state does not have is not looked at: a row that was changed from outside may have it. */
 export function readDevice(row: Row): Device {
-  return {
+  const state = deviceState(row, 'state');
+  const base = {
     id: text(row, 'id') as DeviceId,
     identityKey: bytes(row, 'identity_key'),
     name: text(row, 'name'),
     kind: deviceKind(row, 'kind'),
     platform: text(row, 'platform'),
     role: deviceRole(row, 'role'),
-    state: deviceState(row, 'state'),
     createdAt: instant(row, 'created_at'),
     lastSeenAt: optional(instant)(row, 'last_seen_at'),
     capabilities: readList(row, 'capabilities'),
     hostNames: readList(row, 'host_names'),
-    revocationReason: optional(text)(row, 'revocation_reason'),
+  };
+  if (state === 'revoked')
+    return { ...base, state, revocationReason: optional(text)(row, 'revocation_reason') ?? '' };
+  const suspicions = {
     cloneSeenAt: optional(instant)(row, 'clone_seen_at'),
     cloneReportedAt: optional(instant)(row, 'clone_reported_at'),
     certificateRevokedAt: optional(instant)(row, 'certificate_revoked_at'),
-    recoveryAskedAt: optional(instant)(row, 'recovery_asked_at'),
-    recoveryReleasedAt: optional(instant)(row, 'recovery_released_at'),
   };
+  const [asked, released] = [
+    optional(instant)(row, 'recovery_asked_at'),
+    optional(instant)(row, 'recovery_released_at'),
+  ];
+  // Of two, the one that allows less.
+  if (asked) return { ...base, ...suspicions, state, recovery: { state: 'asked', at: asked } };
+  if (state === 'quarantined') return { ...base, ...suspicions, state, recovery: undefined };
+  return { ...base, ...suspicions, state, recovery: released && { state: 'released', at: released } };
+}
+
+function moment(at: Date | undefined): number | null {
+  return at ? milliseconds(at) : null;
 }
 
 /** How a name and a search for it are compared. */

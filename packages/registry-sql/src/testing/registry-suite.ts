@@ -21,6 +21,8 @@ import {
   after,
   NOW,
   pairingOfEveryShape,
+  quarantinedDevice,
+  revokedDevice,
   sampleAuthority,
   sampleCertificate,
   sampleDevice,
@@ -102,28 +104,24 @@ export function registrySuite(
 
   describe(`${name}: devices`, () => {
     it('a device is read as it was written, with everything and with nothing optional', async (registry) => {
-      const full = sampleDevice({
-        name: 'Łódź 🚪',
-        state: 'revoked',
-        revocationReason: 'lost',
-        cloneSeenAt: after(2),
-      });
-      const bare = sampleDevice({ state: 'approved', lastSeenAt: undefined, capabilities: [] });
-      await insertDevices(registry, full, bare);
-      assert.deepEqual(await registry.device(full.id), full);
-      assert.deepEqual(await registry.device(bare.id), bare);
+      const suspicions = { cloneSeenAt: after(2), cloneReportedAt: after(3), certificateRevokedAt: after(4) };
+      const devices = [
+        sampleDevice({ name: 'Łódź 🚪', ...suspicions, recovery: { state: 'asked', at: after(5) } }),
+        sampleDevice({ recovery: { state: 'released', at: after(5) } }),
+        sampleDevice({ state: 'approved', lastSeenAt: undefined, capabilities: [] }),
+        quarantinedDevice({ ...suspicions, recovery: { state: 'asked', at: after(5) } }),
+        quarantinedDevice(),
+        revokedDevice({ name: 'sold' }, 'sold'),
+      ];
+      await insertDevices(registry, ...devices);
+      for (const each of devices) assert.deepEqual(await registry.device(each.id), each);
       assert.equal(await registry.device(sampleUlid()), undefined);
     });
 
     it('an update replaces the device and no other', async (registry) => {
       const [one, other] = [sampleDevice(), sampleDevice()];
       await insertDevices(registry, one, other);
-      const changed = sampleDevice({
-        id: one.id,
-        name: 'renamed',
-        state: 'revoked',
-        revocationReason: 'sold',
-      });
+      const changed = revokedDevice({ id: one.id, name: 'renamed' }, 'sold');
       await registry.transact((tx) => tx.updateDevice(changed));
       assert.deepEqual(await registry.device(one.id), changed);
       assert.deepEqual(await registry.device(other.id), other);
@@ -376,7 +374,7 @@ export function registrySuite(
       assert.deepEqual(await registry.standingBySerial(certificate.serial), standing);
       assert.equal(await registry.standingBySerial(certificate.fingerprint), undefined);
       await registry.transact(async (tx) => {
-        await tx.updateDevice({ ...device, state: 'revoked' });
+        await tx.updateDevice(revokedDevice(device));
         await tx.moveCertificate(certificate.serial, 'active', 'superseded');
         await tx.moveAuthority(certificate.issuerId, 'active', 'retired');
       });
@@ -483,7 +481,7 @@ export function registrySuite(
     it('a device is behind until it uses a certificate that is new enough', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const { device: revoked } = await addDevice(registry);
-      await registry.transact((tx) => tx.updateDevice({ ...revoked, state: 'revoked' }));
+      await registry.transact((tx) => tx.updateDevice(revokedDevice(revoked)));
       const since = after(50);
       const behind = async () => (await registry.devicesBehind({ since, limit: 10 })).map(({ id }) => id);
       assert.deepEqual(await behind(), [device.id]);
@@ -1050,7 +1048,7 @@ async function doEverything(
   await tx.insertAuthority(authority);
   await tx.moveAuthority(certificate.issuerId, 'active', 'retired');
   await tx.insertDevice(sampleDevice());
-  await tx.updateDevice({ ...device, state: 'revoked' });
+  await tx.updateDevice(revokedDevice(device));
   await tx.insertCertificate(sampleCertificate({ device: device.id, issuer: authority.id }));
   await tx.moveCertificate(certificate.serial, 'active', 'revoked');
   await tx.insertPairing(waitingPairing());

@@ -1,13 +1,15 @@
 // Records for tests: valid, all different, and the same in every run.
 
 import type {
+  AdmittedDevice,
   AuditEvent,
   AuthorityRecord,
   CertificateRecord,
-  Device,
   Pairing,
   PairingRequest,
+  QuarantinedDevice,
   Registry,
+  RevokedDevice,
 } from '@palyra/identity/registry';
 import { type DeviceId, makeUlid, type Ulid } from '@palyra/identity/values';
 
@@ -36,7 +38,7 @@ export function sampleHex(bytes: number): string {
   return `f${digits.padStart(bytes * 2 - 1, '0')}`;
 }
 
-export function sampleDevice(change: Partial<Device> = {}): Device {
+export function sampleDevice(change: Partial<AdmittedDevice> = {}): AdmittedDevice {
   return {
     id: sampleUlid(),
     identityKey: new Uint8Array(32).fill(next()),
@@ -49,14 +51,24 @@ export function sampleDevice(change: Partial<Device> = {}): Device {
     lastSeenAt: after(1),
     capabilities: ['camera', 'door "front"'],
     hostNames: [],
-    revocationReason: undefined,
     cloneSeenAt: undefined,
     cloneReportedAt: undefined,
     certificateRevokedAt: undefined,
-    recoveryAskedAt: undefined,
-    recoveryReleasedAt: undefined,
+    recovery: undefined,
     ...change,
   };
+}
+
+export function quarantinedDevice(change: Partial<QuarantinedDevice> = {}): QuarantinedDevice {
+  return { ...sampleDevice(), state: 'quarantined', recovery: undefined, ...change };
+}
+
+export function revokedDevice(
+  change: Partial<AdmittedDevice> = {},
+  revocationReason = 'lost',
+): RevokedDevice {
+  const { cloneSeenAt, cloneReportedAt, certificateRevokedAt, recovery, ...device } = sampleDevice(change);
+  return { ...device, state: 'revoked', revocationReason };
 }
 
 export function sampleAuthority(change: Partial<AuthorityRecord> = {}): AuthorityRecord {
@@ -160,8 +172,8 @@ export function sampleEvent(change: Partial<AuditEvent> = {}): AuditEvent {
 /** A device with one certificate, and the authority that issued it. */
 export async function addDevice(
   registry: Registry,
-  change: { device?: Partial<Device>; certificate?: Partial<CertificateRecord> } = {},
-): Promise<{ device: Device; certificate: CertificateRecord }> {
+  change: { device?: Partial<AdmittedDevice>; certificate?: Partial<CertificateRecord> } = {},
+): Promise<{ device: AdmittedDevice; certificate: CertificateRecord }> {
   const device = sampleDevice(change.device);
   const authority = sampleAuthority();
   const certificate = sampleCertificate({ device: device.id, issuer: authority.id }, change.certificate);

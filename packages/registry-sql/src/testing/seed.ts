@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
-import type { Device } from '@palyra/identity/registry';
+import type { AdmittedDevice } from '@palyra/identity/registry';
 import { type DeviceId, makeUlid, type Ulid } from '@palyra/identity/values';
 import { certificateRow } from '../rows/certificate.ts';
 import { deviceRow } from '../rows/device.ts';
@@ -59,7 +59,7 @@ export async function seedDevices(registryPath: string, count: number): Promise<
   }
 
   function deviceRowOf(seeded: SeededDevice) {
-    return deviceRow(deviceOf(seeded, 'active', notBefore));
+    return deviceRow(deviceOf(seeded, notBefore));
   }
 
   function certificateRowOf({ id, serial, fingerprint }: SeededDevice) {
@@ -92,7 +92,8 @@ export function seedRevocations(
   const database = new DatabaseSync(registryPath, { timeout: 10_000 });
   try {
     database.exec('PRAGMA cache_size = -500000; BEGIN IMMEDIATE');
-    const row = deviceRow(deviceOf(device, 'revoked', at));
+    const { cloneSeenAt, cloneReportedAt, certificateRevokedAt, recovery, ...base } = deviceOf(device, at);
+    const row = deviceRow({ ...base, state: 'revoked', revocationReason: 'seeded' });
     inserter(database, 'devices', row)(row);
     const values = { id: device.id, issuerId, at: at.getTime(), notAfter: notAfter.getTime() };
     // As scattered as real ones.
@@ -124,7 +125,7 @@ async function issuingOf(registryPath: string): Promise<Ulid> {
   }
 }
 
-function deviceOf({ id, fingerprint }: SeededDevice, state: Device['state'], createdAt: Date): Device {
+function deviceOf({ id, fingerprint }: SeededDevice, createdAt: Date): AdmittedDevice {
   return {
     id,
     identityKey: Buffer.from(fingerprint, 'hex'),
@@ -132,17 +133,15 @@ function deviceOf({ id, fingerprint }: SeededDevice, state: Device['state'], cre
     kind: 'node',
     platform: 'linux',
     role: 'device',
-    state,
+    state: 'active',
     createdAt,
     lastSeenAt: undefined,
     capabilities: [],
     hostNames: [],
-    revocationReason: undefined,
     cloneSeenAt: undefined,
     cloneReportedAt: undefined,
     certificateRevokedAt: undefined,
-    recoveryAskedAt: undefined,
-    recoveryReleasedAt: undefined,
+    recovery: undefined,
   };
 }
 

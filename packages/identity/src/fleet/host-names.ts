@@ -1,11 +1,10 @@
 // DNS names that the operator lets a device have in its certificates, for programs that check names: browsers, curl, nginx.
 // Such a program would take the device for whoever else has the name, so the daemon's own names are never among them.
 
-import { isDnsName } from './certificate/host-name.ts';
-import { MAX_DEVICE_NAMES } from './certificate/profile.ts';
-import { IdentityError } from './errors.ts';
-import type { Device } from './fleet/device.ts';
-import type { RegistryTransaction } from './registry/port.ts';
+import { isDnsName } from '../certificate/host-name.ts';
+import { MAX_DEVICE_NAMES } from '../certificate/profile.ts';
+import { IdentityError } from '../errors.ts';
+import type { Device } from './device.ts';
 
 export class HostNames {
   readonly #own: Set<string>;
@@ -49,22 +48,4 @@ export class HostNames {
   of({ hostNames }: Pick<Device, 'hostNames'>): string[] {
     return hostNames.filter((name) => !this.#own.has(name));
   }
-}
-
-/** Writes down that a device's names are others than before, if they are. */
-export async function recordHostNames(
-  tx: RegistryTransaction,
-  { id, hostNames }: Device,
-  before: readonly string[],
-  at: Date,
-  by: string | undefined,
-): Promise<void> {
-  const names = hostNames.join();
-  if (names === before.join()) return;
-  await tx.appendAudit({
-    at,
-    action: 'device.host_names_changed',
-    subject: id,
-    detail: { host_names: names, ...(by && { by }) },
-  });
 }

@@ -1,0 +1,176 @@
+// The CA that issues now: chosen by the clock, and replaced at 2/3 of its life.
+
+import { CertificateAuthority, makeIssuing } from '../certificate/authority.ts';
+import { isIssuedBy } from '../certificate/peer-certificate.ts';
+import { steadyAfterMs } from '../clock.ts';
+import type { Ulid } from '../device-id.ts';
+import { IdentityError } from '../errors.ts';
+import type { AuthorityRecord } from '../registry/port.ts';
+import { loadFromPlace } from './authority-keys.ts';
+import { registryLost } from './belonging.ts';
+import { type AuthorityStoreOptions, insertAuthority, newKey } from './new-authority.ts';
+
+export interface LoadedIssuing {
+  readonly rootId: Ulid;
+  readonly issuerId: Ulid;
+  /** When the CA that issues is valid. */
+  readonly issuerLife: Pick<AuthorityRecord, 'notBefore' | 'notAfter'>;
+  readonly ca: CertificateAuthority;
+  /** Every root that counts: prepared, active, trusted. DER, the active one first. */
+  readonly trustBundle: readonly Uint8Array[];
+  /** Issuing CAs of these roots whose certificates count. DER. */
+  readonly issuers: readonly Uint8Array[];
+}
+
+/**
+ * A new issuing CA when the present one is past 2/3 of its life. The old one's certificates stay good.
+ *
+ * A clock that has jumped is no reason to make one: until it has gone on steadily, the CAs that are there do what they can.
+ * A daemon that starts has seen nothing of its clock, and may have been off for months: it makes one only where none can
+ * issue. Should it be dated in the future, then it takes no part until that has come, and the one before it issues again.
+ */
+export async function loadIssuing(
+  options: AuthorityStoreOptions,
+  trustDomain: string,
+  when: 'start' | 'running' = 'running',
+): Promise<LoadedIssuing> {
+  const { registry, keys, clock, crypto } = options;
+  const authorities = await registry.authorities();
+  const root = authorities.find((each) => each.tier === 'root' && each.state === 'active');
+  if (!root) throw registryLost(undefined, undefined);
+  const isSteady = options.clockWatch.isSteady();
+  const known = issuingOf(authorities, root);
+  const [best] = known.filter((each) => canIssue(each, clock.now()));
+  const mayMake = isSteady || (when === 'start' ? !best : known.length === 0);
+  const isEnough = best && !isPastTwoThirds(best, clock.now());
+  const issuing =
+    isEnough || !mayMake
+      ? await inUse(options, root, best ?? known.find(isActive) ?? known[0])
+      : await replaceIssuing(options, trustDomain, root);
+  // Another root signs since, or another step was faster.
+  if (!issuing) return loadIssuing(options, trustDomain, when);
+  const ca = new CertificateAuthority({
+    trustDomain,
+    root: { der: root.der },
+    issuing: { der: issuing.der, signer: await loadFromPlace(registry, keys, issuing.id) },
+    clock,
+    randomBytes: (length) => crypto.randomBytes(length),
+  });
+  const others = authorities.filter(
+    (each) => each.tier === 'root' && (each.state === 'prepared' || each.state === 'trusted'),
+  );
+  const trustBundle = [root, ...others].map(({ der }) => der);
+  const older = authorities.filter(
+    (each) => each.tier === 'issuing' && each.state !== 'retired' && each.id !== issuing.id,
+  );
+  const issuers = [issuing, ...older].map(({ der }) => der);
+  return { rootId: root.id, issuerId: issuing.id, issuerLife: issuing, ca, trustBundle, issuers };
+}
+
+const isActive = ({ state }: AuthorityRecord) => state === 'active';
+
+/** Those of this root that count, the one that ends last first; of two, the one that issues. */
+function issuingOf(authorities: readonly AuthorityRecord[], root: AuthorityRecord): AuthorityRecord[] {
+  return authorities
+    .filter((each) => each.tier === 'issuing' && each.state !== 'retired' && isIssuedBy(each.der, root.der))
+    .sort((a, b) => b.notAfter.getTime() - a.notAfter.getTime() || Number(isActive(b)) - Number(isActive(a)));
+}
+
+/** Whether what it issues now is valid now, and for a moment longer. */
+function canIssue({ notBefore, notAfter }: AuthorityRecord, now: Date): boolean {
+  return notBefore <= now && notAfter.getTime() - now.getTime() >= leastLeftMs;
+}
+
+/** An issuing CA that has no more left is no longer waited with, ms. */
+const leastLeftMs = 2 * steadyAfterMs;
+
+const isPastTwoThirds = (life: LoadedIssuing['issuerLife'], now: Date) => isPast(2 / 3, life, now);
+
+function isPast(share: number, { notBefore, notAfter }: LoadedIssuing['issuerLife'], now: Date): boolean {
+  return now.getTime() >= notBefore.getTime() + (notAfter.getTime() - notBefore.getTime()) * share;
+}
+
+/** An issuing CA that another one should have followed weeks ago, or that has ended. */
+export function overdue(life: LoadedIssuing['issuerLife'], now: Date): IdentityError | undefined {
+  if (!isPast(5 / 6, life, now)) return undefined;
+  return new IdentityError(
+    'CLOCK_WRONG',
+    `The issuing CA ends at ${life.notAfter.toISOString()}, and the daemon has made no other: it does so when this machine's clock has gone on steadily for 10 minutes. If this stays so for longer, something sets the clock again and again, or changes the answers of its time servers: stop that, and restart the daemon if the CA has ended.`,
+  );
+}
+
+/**
+ * The one that issues from now on: another than before when that was dated by a clock that was ahead, or the clock is behind.
+ * @returns undefined when the authorities have changed meanwhile.
+ */
+async function inUse(
+  { registry, clock }: AuthorityStoreOptions,
+  root: AuthorityRecord,
+  chosen: AuthorityRecord | undefined,
+): Promise<AuthorityRecord | undefined> {
+  if (!chosen || isActive(chosen)) return chosen;
+  return registry.transact(async (tx) => {
+    const authorities = await tx.authorities();
+    if (!authorities.some((each) => each.id === root.id && isActive(each))) return undefined;
+    if (!(await tx.moveAuthority(chosen.id, 'trusted', 'active'))) return undefined;
+    const others = authorities.filter((each) => each.tier === 'issuing' && isActive(each));
+    for (const { id } of others) await tx.moveAuthority(id, 'active', 'trusted');
+    const at = clock.now();
+    const detail = { tier: 'issuing', by: chosen.id };
+    // After a root came back, there is no other.
+    for (const subject of others.length > 0 ? others.map(({ id }) => id) : [chosen.id])
+      await tx.appendAudit({ at, action: 'authority.replaced', subject, detail });
+    return { ...chosen, state: 'active' };
+  });
+}
+
+/** @returns undefined when the root does not sign any more; then nothing has changed. */
+async function replaceIssuing(
+  options: AuthorityStoreOptions,
+  trustDomain: string,
+  root: AuthorityRecord,
+): Promise<AuthorityRecord | undefined> {
+  const { registry, keys, crypto, clock } = options;
+  // Before the new key is made: without the old one there is no use for it.
+  const rootSigner = await loadFromPlace(registry, keys, root.id);
+  mustBeValid(root, clock.now());
+  const { id, signer } = await newKey(options, 'issuing');
+  const issued = await makeIssuing({
+    trustDomain,
+    root: { der: root.der, signer: rootSigner },
+    publicKey: signer.publicKey,
+    clock,
+    randomBytes: (length) => crypto.randomBytes(length),
+  });
+  const record: AuthorityRecord = { id, tier: 'issuing', state: 'active', ...issued };
+  const now = clock.now();
+  return registry.transact(async (tx) => {
+    // What was read before the signature may be the past: a step of a root rotation, or the same work done elsewhere.
+    const authorities = await tx.authorities();
+    if (!authorities.some((each) => each.id === root.id && isActive(each))) return undefined;
+    const present = issuingOf(authorities, root).find(
+      (each) => isActive(each) && canIssue(each, now) && !isPastTwoThirds(each, now),
+    );
+    if (present) return present;
+    await insertAuthority(tx, record, now);
+    for (const { id } of authorities.filter((each) => each.tier === 'issuing' && isActive(each))) {
+      await tx.moveAuthority(id, 'active', 'trusted');
+      const detail = { tier: 'issuing' };
+      await tx.appendAudit({ at: now, action: 'authority.replaced', subject: id, detail });
+    }
+    return record;
+  });
+}
+
+/** @throws CERTIFICATE_NOT_YET_VALID, CERTIFICATE_EXPIRED */
+function mustBeValid({ notBefore, notAfter }: AuthorityRecord, now: Date): void {
+  const isEarly = notBefore > now;
+  if (!isEarly && notAfter > now) return;
+  const what = isEarly
+    ? `This machine's clock is before the start of its authority, ${notBefore.toISOString()}`
+    : `The root of this machine's authority has ended at ${notAfter.toISOString()}, and its clock says ${now.toISOString()}`;
+  throw new IdentityError(
+    isEarly ? 'CERTIFICATE_NOT_YET_VALID' : 'CERTIFICATE_EXPIRED',
+    `${what}. If the clock is wrong, set the clock. If it is right, and was wrong when the authority was made, this says what it costs to make another: palyra ca set-aside`,
+  );
+}

@@ -1,0 +1,68 @@
+// A new root or issuing CA: its key first, the registry second. A crash in between leaves a key for the next attempt.
+
+import { authorityFacts } from '../audit/audited-facts.ts';
+import { makeRoot } from '../certificate/authority.ts';
+import type { Signer } from '../certificate/signer.ts';
+import type { ClockWatch, RunningClock } from '../clock.ts';
+import type { PairingCrypto } from '../crypto/port.ts';
+import { makeUlid, type Ulid } from '../device-id.ts';
+import type { AuthorityRecord, Registry, RegistryTransaction } from '../registry/port.ts';
+import type { SecretStore } from '../secret-store/port.ts';
+import type { AuthorityKeys } from './authority-keys.ts';
+
+export interface AuthorityStoreOptions {
+  readonly secrets: SecretStore;
+  readonly keys: AuthorityKeys;
+  readonly registry: Registry;
+  readonly crypto: PairingCrypto;
+  readonly clock: RunningClock;
+  readonly clockWatch: ClockWatch;
+  /** Only for the first start; made up when absent. */
+  readonly trustDomain: string | undefined;
+}
+
+/** A root with a key of its own, in its place but not yet in the registry. */
+export async function newRoot(
+  options: AuthorityStoreOptions,
+  trustDomain: string,
+  state: 'prepared' | 'active',
+): Promise<AuthorityRecord> {
+  const { crypto, clock } = options;
+  const { id, signer } = await newKey(options, 'root');
+  const randomBytes = (length: number) => crypto.randomBytes(length);
+  return { id, tier: 'root', state, ...(await makeRoot({ trustDomain, signer, clock, randomBytes })) };
+}
+
+/**
+ * The key of the next authority of this tier, and the id it has until `insertAuthority`: what fails before that and is
+ * tried again, in a later process too, takes up the same key. A token would fill up with those that nobody uses.
+ */
+export async function newKey(
+  { registry, keys, crypto, clock }: AuthorityStoreOptions,
+  tier: AuthorityRecord['tier'],
+): Promise<{ id: Ulid; signer: Signer }> {
+  const setting = nextIdSetting(tier);
+  const id = await registry.transact(async (tx) => {
+    const given = (await tx.setting(setting)) || makeUlid(clock.now(), crypto.randomBytes(10));
+    await tx.putSetting(setting, given);
+    return given as Ulid;
+  });
+  return { id, signer: await keys.make(id) };
+}
+
+const nextIdSetting = (tier: AuthorityRecord['tier']) => `next_authority/${tier}`;
+
+export async function insertAuthority(
+  tx: RegistryTransaction,
+  record: AuthorityRecord,
+  now: Date,
+): Promise<void> {
+  await tx.insertAuthority(record);
+  await tx.putSetting(nextIdSetting(record.tier), '');
+  await tx.appendAudit({
+    at: now,
+    action: 'authority.created',
+    subject: record.id,
+    detail: authorityFacts(record),
+  });
+}

@@ -1,0 +1,82 @@
+// The daemon's CA as it is at this moment. It changes with the clock and with every step of a root rotation; so it is asked
+// each time, and taken up anew by `reload`.
+
+import { isDeepStrictEqual } from 'node:util';
+import type { CertificateAuthority } from '../certificate/authority.ts';
+import { ChainJudge } from '../certificate/chain-verdict.ts';
+import type { Ulid } from '../device-id.ts';
+import type { IdentityError } from '../errors.ts';
+import { type LoadedAuthority, openAuthority } from './authority-store.ts';
+import { loadIssuing, overdue } from './issuing.ts';
+import type { AuthorityStoreOptions } from './new-authority.ts';
+
+export class PresentAuthority {
+  readonly #options: AuthorityStoreOptions;
+  #loaded: LoadedAuthority;
+  #chainJudge: ChainJudge;
+  #reloading: Promise<void> = Promise.resolve();
+
+  /** @throws as `openAuthority` */
+  static async open(options: AuthorityStoreOptions): Promise<PresentAuthority> {
+    return new PresentAuthority(options, await openAuthority(options));
+  }
+
+  private constructor(options: AuthorityStoreOptions, loaded: LoadedAuthority) {
+    this.#options = options;
+    this.#loaded = loaded;
+    this.#chainJudge = new ChainJudge(loaded.trustBundle, loaded.issuers);
+  }
+
+  get daemonId(): Ulid {
+    return this.#loaded.daemonId;
+  }
+
+  get trustDomain(): string {
+    return this.#loaded.trustDomain;
+  }
+
+  /** SHA-256 of the root certificate, lower-case hex. */
+  get rootFingerprint(): string {
+    return this.#loaded.ca.rootFingerprint;
+  }
+
+  /** What signs, and its id in the registry: read together, because another one may take its place at any time. */
+  get signing(): { readonly ca: CertificateAuthority; readonly issuerId: Ulid } {
+    return this.#loaded;
+  }
+
+  /** Roots that a peer's chain may lead to, DER. */
+  get trustBundle(): readonly Uint8Array[] {
+    return this.#loaded.trustBundle;
+  }
+
+  /** Whose chains are ours, by the roots and issuing CAs that count. */
+  get chainJudge(): ChainJudge {
+    return this.#chainJudge;
+  }
+
+  /** Asks where the CA's keys are whether the one that issues certificates signs now. @throws why it does not. */
+  checkKey(): Promise<void> {
+    return this.#options.keys.check(this.#loaded.issuerId);
+  }
+
+  /** Why certificates may soon be made no more; undefined when the issuing CA is young enough. */
+  problem(): IdentityError | undefined {
+    return overdue(this.#loaded.issuerLife, this.#options.clock.now());
+  }
+
+  /** Takes up what has changed among the authorities; makes the issuing CA that is due. */
+  reload(): Promise<void> {
+    // One after the other: what was read first must not be put in place last.
+    const reloaded = this.#reloading.then(async () => {
+      const changed = await loadIssuing(this.#options, this.trustDomain);
+      const before = this.#loaded;
+      this.#loaded = { ...before, ...changed };
+      if (!isDeepStrictEqual([before.trustBundle, before.issuers], [changed.trustBundle, changed.issuers]))
+        this.#chainJudge = new ChainJudge(changed.trustBundle, changed.issuers);
+    });
+    // Whoever asked for it is told; who comes next only waits.
+    this.#reloading = reloaded.catch(() => {});
+    return reloaded;
+  }
+}

@@ -1,0 +1,85 @@
+// Who may come in: the check of every connection and of every call, and what follows from a connection.
+
+import type { Clock } from '../clock.ts';
+import type { DeviceId, Ulid } from '../device-id.ts';
+import { hasCode, IdentityError } from '../errors.ts';
+import { KnownStandings } from '../registry/known-standings.ts';
+import type { Registry } from '../registry/port.ts';
+import { judgeStanding, standingMessages } from '../registry/standing.ts';
+import type { CloneWatch } from './clones.ts';
+import { endsChecks } from './consequences.ts';
+import type { DeviceRole } from './device.ts';
+import type { Fleet } from './fleet.ts';
+
+/** A device that may call now. */
+export interface AuthenticatedDevice {
+  readonly deviceId: DeviceId;
+  readonly name: string;
+  readonly role: DeviceRole;
+  /** Of the certificate that it showed. */
+  readonly serial: string;
+  readonly notAfterMs: number;
+  /** When that is to be renewed. */
+  readonly renewAtMs: number | undefined;
+  /** The issuing CA of that, as in the registry. */
+  readonly issuerId: Ulid;
+}
+
+export interface AdmissionOptions {
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly fleet: Pick<Fleet, 'activate' | 'see'>;
+  readonly clones: Pick<CloneWatch, 'sawReuse' | 'sawSecondAgent'>;
+}
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #standings: KnownStandings;
+  #revocationEpoch = 0;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+    this.#standings = new KnownStandings(options.registry);
+    options.registry.enforce((event) => {
+      if (endsChecks[event.type]) this.#revocationEpoch += 1;
+    });
+  }
+
+  get revocationEpoch(): number {
+    return this.#revocationEpoch;
+  }
+
+  /** @throws the codes of `judgeStanding`. */
+  async authenticate(fingerprint: string): Promise<AuthenticatedDevice> {
+    const standing = this.#standings.known(fingerprint) ?? (await this.#standings.read(fingerprint));
+    const verdict = judgeStanding(standing, this.#options.clock.now().getTime());
+    if (!verdict.ok) throw new IdentityError(verdict.code, standingMessages[verdict.code]);
+    return verdict;
+  }
+
+  /** @throws the codes of `judgeStanding`. */
+  async admit(fingerprint: string, source: string): Promise<AuthenticatedDevice> {
+    const { clock, fleet, clones } = this.#options;
+    const standing = await this.#standings.read(fingerprint);
+    const verdict = judgeStanding(standing, clock.now().getTime());
+    if (standing && !verdict.ok && verdict.code === 'CERTIFICATE_SUPERSEDED')
+      await unlessFull(clones.sawReuse(standing, source));
+    if (!verdict.ok) throw new IdentityError(verdict.code, standingMessages[verdict.code]);
+    if (verdict.firstUse) await fleet.activate(verdict.deviceId, verdict.serial);
+    else await unlessFull(fleet.see(verdict.deviceId));
+    return verdict;
+  }
+
+  async sawSecondAgent(caller: AuthenticatedDevice, source: string): Promise<void> {
+    await unlessFull(this.#options.clones.sawSecondAgent(caller, source));
+  }
+}
+
+/** A full disk is said by every change that matters; a paired device comes in, and a refused one is told, all the same. */
+async function unlessFull(change: Promise<void>): Promise<void> {
+  try {
+    await change;
+  } catch (error) {
+    if (!hasCode(error, 'STORE_FULL')) throw error;
+  }
+}

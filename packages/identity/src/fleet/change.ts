@@ -1,0 +1,114 @@
+// The only writer of devices and certificates: the row, and what follows from it (consequences.ts), in one change of the
+// registry. A test finds whoever else writes them.
+
+import { endWithDeviceAfterMs } from '../audit/audited-facts.ts';
+import type { DeviceId } from '../device-id.ts';
+import type { RegistryTransaction } from '../registry/port.ts';
+import { type CertificateEvent, type CertificateRecord, stepCertificate } from './certificate-state.ts';
+import {
+  auditOfDevice,
+  auditOfNewCertificate,
+  type Cause,
+  type CertificateOrigin,
+  consequencesOfCertificate,
+  endOfCertificates,
+  eventsOfDevice,
+  firstState,
+} from './consequences.ts';
+import type { Device } from './device.ts';
+import { type DeviceEvent, stepDevice } from './device-state.ts';
+
+export type { Cause, CertificateOrigin } from './consequences.ts';
+
+/** Certificates that are read at one time. */
+const endedAtOnce = 1000;
+
+/**
+ * @param before as this change reads it; undefined for a device that the registry does not have.
+ * @returns the device as it is now.
+ * @throws the codes of `stepDevice`.
+ */
+export async function changeDevice(
+  tx: RegistryTransaction,
+  before: Device | undefined,
+  event: DeviceEvent,
+  cause: Cause,
+): Promise<Device> {
+  const { at } = cause;
+  const after = stepDevice(before, event, at);
+  if (after === before) return before;
+  const change = { before, after, event, cause };
+  if (before) await tx.updateDevice(after);
+  else await tx.insertDevice(after);
+  for (const row of auditOfDevice(change)) await tx.appendAudit({ at, ...row });
+  for (const each of eventsOfDevice(change)) tx.emit(each);
+  const reason = endOfCertificates(change);
+  if (reason === undefined) return after;
+  const isRevoked = after.state === 'revoked';
+  if (isRevoked) await tx.insertRevocation({ at, deviceId: after.id, serial: undefined, reason });
+  for (const serial of await endCertificates(tx, after.id, reason, cause))
+    if (!isRevoked) tx.emit({ type: 'certificate_revoked', serial, deviceId: after.id });
+  return after;
+}
+
+/**
+ * @param certificate of a device, as this change reads it.
+ * @returns whether it has changed; not when its state does not take the event, or is another one by now.
+ */
+export async function changeCertificate(
+  tx: RegistryTransaction,
+  certificate: Pick<CertificateRecord, 'serial' | 'state' | 'subject'>,
+  event: CertificateEvent,
+  cause: Cause,
+): Promise<boolean> {
+  const { serial, state, subject } = certificate;
+  if (subject.kind !== 'device') throw new TypeError('the certificate of a daemon does not change');
+  const next = stepCertificate(state, event.type);
+  if (!next || !(await tx.moveCertificate(serial, state, next))) return false;
+  const { at } = cause;
+  if ('reason' in event)
+    await tx.insertRevocation({ at, deviceId: subject.id, serial, reason: event.reason });
+  const told = consequencesOfCertificate(certificate, event, cause);
+  if (told.row) await tx.appendAudit({ at, ...told.row });
+  if (told.event) tx.emit(told.event);
+  return true;
+}
+
+/** @throws KEY_IN_USE when another certificate has its key. */
+export async function addCertificate(
+  tx: RegistryTransaction,
+  made: Omit<CertificateRecord, 'state'>,
+  origin: CertificateOrigin,
+  at: Date,
+): Promise<void> {
+  const certificate: CertificateRecord = { ...made, state: firstState[origin.type] };
+  await tx.insertCertificate(certificate);
+  if (origin.type === 'restore') {
+    const { revokedAt, reason } = origin;
+    const { serial, subject } = certificate;
+    await tx.insertRevocation({ at: revokedAt, deviceId: subject.id, serial, reason });
+  }
+  await tx.appendAudit({ at, ...auditOfNewCertificate(certificate, origin) });
+}
+
+/**
+ * Replaced ones, too, while they have not ended: programs that go by the revocation list would still take them.
+ * @returns their serials.
+ */
+async function endCertificates(
+  tx: RegistryTransaction,
+  deviceId: DeviceId,
+  reason: string,
+  cause: Cause,
+): Promise<string[]> {
+  const serials: string[] = [];
+  const now = new Date(endWithDeviceAfterMs(cause.at.getTime()));
+  for (;;) {
+    const page = await tx.revocableCertificates({ deviceId, now, limit: endedAtOnce });
+    for (const certificate of page) {
+      await changeCertificate(tx, certificate, { type: 'end', reason }, cause);
+      serials.push(certificate.serial);
+    }
+    if (page.length < endedAtOnce) return serials;
+  }
+}

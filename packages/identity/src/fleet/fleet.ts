@@ -1,0 +1,172 @@
+// What may happen to a device after its approval, each as one change of the registry.
+
+import type { Clock } from '../clock.ts';
+import { type DeviceId, parseDeviceId } from '../device-id.ts';
+import { IdentityError } from '../errors.ts';
+import { movePairing } from '../pairing/change.ts';
+import { parseDeviceName } from '../pairing/name.ts';
+import type { Registry, RegistryTransaction } from '../registry/port.ts';
+import { type Actor, transactBy } from '../registry/transact-by.ts';
+import type { CertificateRecord } from './certificate-state.ts';
+import { changeCertificate, changeDevice } from './change.ts';
+import { type Device, type DeviceRole, isShutOut } from './device.ts';
+import type { DeviceEvent } from './device-state.ts';
+import type { HostNames } from './host-names.ts';
+
+/** Capabilities of one device. */
+const maxCapabilities = 64;
+/** A device's `lastSeenAt` is written at most this often, ms. */
+const lastSeenStepMs = 10 * 60_000;
+
+export interface FleetOptions {
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly hostNames: HostNames;
+}
+
+/** What a device says about itself. */
+export interface SelfDescription {
+  readonly platform: string;
+  readonly capabilities: readonly string[];
+}
+
+export class Fleet {
+  readonly #options: FleetOptions;
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+  }
+
+  // By the operator. `actor` is who does it; a device must be an operator. Each throws DEVICE_NOT_FOUND.
+
+  /** Shuts the device out for ever. Listeners close its connections when they hear of it. */
+  revoke(id: string, reason: string, actor?: Actor): Promise<Device> {
+    return this.#change(id, { type: 'revoke', reason }, actor);
+  }
+
+  /**
+   * Lets a device go on that waits for the operator: ends its quarantine, takes the warning of a possible copy off it, and
+   * allows it the one recovery that it asked for. Whoever holds its identity key and comes first has that recovery.
+   * A replaced certificate that led to a quarantine is reported when it comes again, but does not put it there a second
+   * time.
+   * @throws DEVICE_REVOKED
+   */
+  release(id: string, actor?: Actor): Promise<Device> {
+    return this.#change(id, { type: 'release' }, actor);
+  }
+
+  /** @throws MESSAGE_INVALID */
+  async rename(id: string, name: string, actor?: Actor): Promise<Device> {
+    return this.#change(id, { type: 'rename', name: parseDeviceName(name) }, actor);
+  }
+
+  /** Gives or takes the operator's rights, at once. @throws DEVICE_REVOKED */
+  setRole(id: string, role: DeviceRole, actor?: Actor): Promise<Device> {
+    return this.#change(id, { type: 'set_role', role }, actor);
+  }
+
+  /**
+   * The DNS names of its certificates from now on, in place of those that it has; a certificate from before keeps its own.
+   * @throws DEVICE_REVOKED, MESSAGE_INVALID
+   */
+  async setHostNames(id: string, names: readonly string[], actor?: Actor): Promise<Device> {
+    const hostNames = this.#options.hostNames.parse(names);
+    return this.#change(id, { type: 'set_host_names', hostNames }, actor);
+  }
+
+  /**
+   * Ends one certificate of a device, and those that were never used: they may be in the same hands. From then on the
+   * device recovers only with the operator's release. @throws CERTIFICATE_NOT_FOUND
+   */
+  async revokeCertificate(serial: string, reason: string, actor?: Actor): Promise<CertificateRecord> {
+    const at = this.#options.clock.now();
+    return transactBy(this.#options, actor, async (tx, by) => {
+      const certificate = await tx.certificate({ serial });
+      if (certificate?.subject.kind !== 'device') throw certificateNotFound(serial);
+      if (certificate.state === 'revoked') return certificate;
+      const device = await existingDevice(tx, certificate.subject.id);
+      const living = await tx.livingCertificates(device.id);
+      const unused = living.filter((each) => each.state === 'issued' && each.serial !== serial);
+      for (const each of [certificate, ...unused])
+        await changeCertificate(tx, each, { type: 'revoke', reason }, { at, by });
+      await changeDevice(tx, device, { type: 'lose_certificate' }, { at, by });
+      return { ...certificate, state: 'revoked' };
+    });
+  }
+
+  // By the device.
+
+  /**
+   * What a device says about itself; replaces what it said before.
+   * @throws DEVICE_NOT_FOUND, MESSAGE_INVALID; DEVICE_REVOKED and DEVICE_QUARANTINED when it was shut out since its call was
+   *   let in.
+   */
+  async register(id: DeviceId, said: SelfDescription): Promise<void> {
+    const platform = parseDeviceName(said.platform, 'A platform');
+    const capabilities = said.capabilities.map((each) => parseDeviceName(each, 'A capability'));
+    if (capabilities.length > maxCapabilities) {
+      throw new IdentityError(
+        'MESSAGE_INVALID',
+        `A device registers at most ${maxCapabilities} capabilities.`,
+      );
+    }
+    await this.#change(id, { type: 'register', platform, capabilities });
+  }
+
+  /** The first connection with a certificate: it takes the place of every other one, and completes its pairing. */
+  async activate(id: DeviceId, serial: string): Promise<void> {
+    const { registry, clock } = this.#options;
+    const at = clock.now();
+    await registry.transact(async (tx) => {
+      const device = await existingDevice(tx, id);
+      // Shut out since, or lost to a simultaneous connection: the next check decides.
+      if (isShutOut(device)) return;
+      const certificate = { serial, state: 'issued', subject: { kind: 'device', id } } as const;
+      if (!(await changeCertificate(tx, certificate, { type: 'use' }, { at }))) return;
+      await changeDevice(tx, device, { type: 'use' }, { at });
+      // Those that were never used as well: their answers were lost, or someone else has them.
+      for (const other of await tx.livingCertificates(id))
+        if (other.serial !== serial)
+          await changeCertificate(tx, other, { type: 'supersede', by: serial }, { at });
+      const pairing = await tx.issuedPairing(serial);
+      if (pairing) await movePairing(tx, pairing, { type: 'activate' }, at);
+    });
+  }
+
+  /** Writes down that the device is here, unless it was a moment ago. */
+  async see(id: DeviceId): Promise<void> {
+    const { registry, clock } = this.#options;
+    const at = clock.now();
+    const device = await registry.device(id);
+    // In the future, too: the clock was set back, and "last seen" must not stand still until it is there again.
+    const agoMs = at.getTime() - (device?.lastSeenAt?.getTime() ?? 0);
+    if (!device || Math.abs(agoMs) < lastSeenStepMs) return;
+    await registry.transact(async (tx) => {
+      const present = await existingDevice(tx, id);
+      if (!isShutOut(present)) await changeDevice(tx, present, { type: 'see' }, { at });
+    });
+  }
+
+  #change(id: string, event: DeviceEvent, actor?: Actor): Promise<Device> {
+    const at = this.#options.clock.now();
+    return transactBy(this.#options, actor, async (tx, by) =>
+      changeDevice(tx, await existingDevice(tx, id), event, { at, by }),
+    );
+  }
+}
+
+/** @throws DEVICE_NOT_FOUND, DEVICE_ID_INVALID */
+async function existingDevice(tx: RegistryTransaction, id: string): Promise<Device> {
+  const device = await tx.device(parseDeviceId(id));
+  if (!device) {
+    throw new IdentityError('DEVICE_NOT_FOUND', `There is no device ${id}. See: palyra devices list`);
+  }
+  return device;
+}
+
+function certificateNotFound(serial: string): IdentityError {
+  return new IdentityError(
+    'CERTIFICATE_NOT_FOUND',
+    `No device certificate has the serial ${serial}. See: palyra devices show DEVICE`,
+  );
+}

@@ -1,0 +1,122 @@
+// A new certificate for a device. It is signed before the change that stores it, because a signature may take long; so the
+// change looks again at everything that the certificate depends on.
+
+import type { PresentAuthority } from '../authority/present-authority.ts';
+import type { Clock } from '../clock.ts';
+import type { IdentityError } from '../errors.ts';
+import type { PairingLimits } from '../limits.ts';
+import type { Registry, RegistryTransaction } from '../registry/port.ts';
+import { mustBeLetIn } from '../registry/standing.ts';
+import { type RenewalPlan, renewAfterMs } from '../renewal/plan.ts';
+import type { CertificateRecord } from './certificate-state.ts';
+import { addCertificate, type CertificateOrigin } from './change.ts';
+import type { AdmittedDevice, Device } from './device.ts';
+import type { HostNames } from './host-names.ts';
+import { sameBytes } from './restored-device.ts';
+
+export interface IssuingOptions {
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly limits: Pick<PairingLimits, 'deviceCertificateLifeMs'>;
+  readonly authority: PresentAuthority;
+  readonly plan: RenewalPlan;
+  readonly hostNames: HostNames;
+}
+
+/** The change that stores the certificate. */
+export interface Issue {
+  readonly tx: RegistryTransaction;
+  /** As it is now. */
+  readonly device: AdmittedDevice;
+  readonly certificate: Omit<CertificateRecord, 'state'>;
+  readonly now: Date;
+  /** Stores the certificate. Without it nothing is issued. @throws KEY_IN_USE */
+  add(): Promise<void>;
+}
+
+/** A new certificate, as a device is handed it. */
+export interface IssuedReply {
+  /** Leaf, then issuing CA; DER. */
+  readonly certificateChain: readonly Uint8Array[];
+  readonly trustBundle: readonly Uint8Array[];
+  /** How long after its arrival the device is asked to renew the certificate, ms; 0: as it likes. */
+  readonly renewAfterMs: number;
+}
+
+export class DeviceCertificates {
+  readonly #options: IssuingOptions;
+
+  constructor(options: IssuingOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @param proven the device that has proven its keys, as it was read before the signature.
+   * @param tlsKey SPKI DER.
+   * @param gone what is thrown when the device is not there any more, or has another identity key.
+   * @param grant decides in the change itself, and calls `add` when the certificate is granted.
+   * @throws DEVICE_REVOKED, DEVICE_QUARANTINED, and what `grant` throws.
+   */
+  async issue<Granted>(
+    proven: Pick<Device, 'id' | 'identityKey' | 'hostNames'>,
+    tlsKey: Uint8Array,
+    origin: Extract<CertificateOrigin, { type: 'pairing' | 'renewal' | 'recovery' }>,
+    gone: () => IdentityError,
+    grant: (issue: Issue) => Promise<Granted>,
+  ): Promise<{ readonly granted: Granted; readonly reply: IssuedReply }> {
+    const { registry, clock, limits, authority, plan, hostNames } = this.#options;
+    const dnsNames = hostNames.of(proven);
+    const { ca, issuerId } = authority.signing;
+    const made = await ca.issueDevice({
+      deviceId: proven.id,
+      tlsKey,
+      dnsNames,
+      lifeMs: limits.deviceCertificateLifeMs,
+    });
+    const now = clock.now();
+    // Before it is stored: what comes at the same time chooses another.
+    const renewAt = plan.add(now, made.notAfter);
+    const certificate = {
+      ...made,
+      subject: { kind: 'device', id: proven.id },
+      issuerId,
+      createdAt: now,
+      recovered: origin.type === 'recovery',
+      renewAt,
+    } as const;
+    let isStored = false;
+    let changed: Device | undefined;
+    try {
+      const granted = await registry.transact(async (tx) => {
+        const device = await tx.device(proven.id);
+        if (device) mustBeLetIn(device);
+        // Another key may have taken the id over since this one was proven; it ends what the old one obtains.
+        if (!device || !sameBytes(device.identityKey, proven.identityKey)) throw gone();
+        // The operator took or gave a name meanwhile.
+        if (hostNames.of(device).join() !== dnsNames.join()) {
+          changed = device;
+          return undefined;
+        }
+        const add = async () => {
+          await addCertificate(tx, certificate, origin, now);
+          isStored = true;
+        };
+        return { value: await grant({ tx, device, certificate, now, add }) };
+      });
+      if (granted) {
+        const reply = {
+          certificateChain: [made.der, ca.issuingCertificate],
+          trustBundle: authority.trustBundle,
+          renewAfterMs: renewAfterMs(renewAt?.getTime(), now.getTime()),
+        };
+        return { granted: granted.value, reply };
+      }
+    } catch (error) {
+      isStored = false;
+      throw error;
+    } finally {
+      if (!isStored) plan.remove(renewAt);
+    }
+    return this.issue(changed ?? proven, tlsKey, origin, gone, grant);
+  }
+}

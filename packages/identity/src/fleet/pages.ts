@@ -1,0 +1,15 @@
+// A registry's rows, page by page.
+
+export const pageSize = 500;
+
+export async function* pagesOf<K extends string, T extends Record<K, string>>(
+  read: (after: string) => Promise<T[]>,
+  key: K,
+): AsyncIterable<T[]> {
+  for (let after = ''; ; ) {
+    const page = await read(after);
+    yield page;
+    if (page.length < pageSize) return;
+    after = page.at(-1)![key];
+  }
+}

@@ -1,0 +1,103 @@
+// What a restore makes of a device. A backup is the past: whatever was refused since it was made stays refused, and what was
+// granted since is granted anew by the operator. Pure; carry-over.ts reads and writes.
+
+import type { DeviceId } from '../device-id.ts';
+import { type AdmittedDevice, baseOf, type Device, type QuarantinedDevice } from './device.ts';
+
+/** Whether the replaced registry goes on from the backup, or parted from it before. */
+export type History = 'newer' | 'another';
+
+/**
+ * The device as the backup has it, with every refusal since.
+ * @param before the device as it was last. In another history nobody knows which of two keys is the later one.
+ */
+export function restoredDevice(known: Device, before: Device, history: History, now: Date): Device {
+  const sameKey = sameBytes(known.identityKey, before.identityKey);
+  const isDoubtful = !sameKey && history === 'another';
+  const base = {
+    ...baseOf(known),
+    // Either may be the one that was replaced: then the operator looks.
+    identityKey: isDoubtful ? known.identityKey : before.identityKey,
+    // What the operator gave was given to the holder of the key of that time.
+    role: sameKey && before.role === 'operator' ? known.role : 'device',
+    hostNames: sameKey ? known.hostNames.filter((name) => before.hostNames.includes(name)) : [],
+  };
+  if (before.state === 'revoked')
+    return { ...base, state: 'revoked', revocationReason: before.revocationReason };
+  if (known.state === 'revoked')
+    return { ...base, state: 'revoked', revocationReason: known.revocationReason };
+  const kept = sameKey ? known : undefined;
+  const suspicions = {
+    cloneSeenAt: later(kept?.cloneSeenAt, before.cloneSeenAt),
+    cloneReportedAt: later(kept?.cloneReportedAt, before.cloneReportedAt),
+    // Another key was let in since: that was granted, and is asked about again.
+    certificateRevokedAt: kept ? later(kept.certificateRevokedAt, before.certificateRevokedAt) : now,
+  };
+  const at = later(kept && asked(kept)?.at, asked(before)?.at);
+  const recovery = at && ({ state: 'asked', at } as const);
+  if (isDoubtful || before.state === 'quarantined' || known.state === 'quarantined')
+    return { ...base, ...suspicions, state: 'quarantined', recovery };
+  // Good once: one that is not there any more was used or taken back.
+  const isUnused =
+    kept?.recovery?.state === 'released' &&
+    before.recovery?.state === 'released' &&
+    kept.recovery.at.getTime() === before.recovery.at.getTime();
+  return {
+    ...base,
+    ...suspicions,
+    state: sameKey ? known.state : 'approved',
+    recovery: recovery ?? (isUnused ? known.recovery : undefined),
+  };
+}
+
+/** A device from after the backup. Its certificates are unknown, so it has none; but its id and its key are not new. */
+export function rememberedDevice(before: Device): Device {
+  const withoutGifts = { role: 'device', hostNames: [] } as const;
+  switch (before.state) {
+    case 'revoked':
+    case 'quarantined':
+      return { ...before, ...withoutGifts };
+    case 'approved':
+    case 'active':
+      return { ...before, ...withoutGifts, state: 'approved', recovery: asked(before) };
+  }
+}
+
+/** Without everything that the operator may have taken away since. */
+export function withoutGrants(device: Device): Device {
+  const withoutGifts = { role: 'device', hostNames: [] } as const;
+  return device.state === 'approved' || device.state === 'active'
+    ? { ...device, ...withoutGifts, recovery: asked(device) }
+    : { ...device, ...withoutGifts };
+}
+
+/** A device of which only the id is known: nobody has its key, and the key proves nothing. */
+export function namedAlone(id: DeviceId, reason: string, now: Date): Device {
+  return {
+    id,
+    identityKey: new Uint8Array(0),
+    name: 'unknown',
+    kind: 'node',
+    platform: 'unknown',
+    role: 'device',
+    state: 'revoked',
+    createdAt: now,
+    lastSeenAt: undefined,
+    capabilities: [],
+    hostNames: [],
+    revocationReason: reason,
+  };
+}
+
+/** A recovery that still waits for the operator. One that the operator allowed is dropped. */
+export function asked({ recovery }: AdmittedDevice | QuarantinedDevice) {
+  return recovery?.state === 'asked' ? recovery : undefined;
+}
+
+function later(a: Date | undefined, b: Date | undefined): Date | undefined {
+  return a && b ? new Date(Math.max(a.getTime(), b.getTime())) : (a ?? b);
+}
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
+}

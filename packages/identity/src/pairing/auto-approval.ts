@@ -1,0 +1,39 @@
+// Whether a code that was made with `autoApprove` lets its device in without a question: what was decided then must still
+// count, and the device must be one that nobody has to look at.
+
+import { type DeviceId, isUlid, type Ulid } from '../device-id.ts';
+import { isShutOut, isWatched } from '../fleet/device.ts';
+import { sameBytes } from '../fleet/restored-device.ts';
+import type { RegistryReads } from '../registry/port.ts';
+import type { Pairing } from './state.ts';
+
+/** @returns who decided, for the audit; undefined when the operator is to be asked all the same. */
+export async function autoApprover(reads: RegistryReads, pairing: Pairing): Promise<string | undefined> {
+  const { autoApprovedBy: by } = pairing;
+  if (by === undefined || pairing.state !== 'pending_approval') return undefined;
+  if (isUlid(by) && !(await stillDecides(reads, by, pairing.id))) return undefined;
+  const { request } = pairing;
+  const known = await reads.device(request.deviceId);
+  if (!known) return by;
+  const isOrdinary = known.role === 'device' && !isShutOut(known) && !isWatched(known);
+  return isOrdinary && sameBytes(known.identityKey, request.identityKey) ? by : undefined;
+}
+
+/**
+ * Whether what a device decided as an operator, when it made this code, still counts. That was decided by the holder of one
+ * key with one certificate, under one grant of the role: what ends any of these ends it for good.
+ */
+async function stillDecides(reads: RegistryReads, deviceId: DeviceId, pairingId: Ulid): Promise<boolean> {
+  const device = await reads.device(deviceId);
+  if (!device || isShutOut(device) || device.role !== 'operator') return false;
+  if (device.cloneSeenAt || device.certificateRevokedAt) return false;
+  const [minted] = await reads.audit({ subject: pairingId, action: 'code.minted', limit: 1 });
+  const { certificate: serial } = JSON.parse(minted?.detailJson ?? '{}') as { certificate?: string };
+  const certificate = serial === undefined ? undefined : await reads.certificate({ serial });
+  if (!minted || !certificate || certificate.state === 'revoked') return false;
+  for (const action of ['device.identity_key_replaced', 'device.role_changed'] as const) {
+    const [last] = await reads.audit({ subject: deviceId, action, limit: 1 });
+    if (last && last.seq > minted.seq) return false;
+  }
+  return true;
+}
