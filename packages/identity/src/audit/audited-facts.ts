@@ -1,5 +1,5 @@
 // What the audit says of a row when it is made: enough to tell later whether somebody changed the row from outside
-// (registry-state.ts). Facts, never secrets.
+// (audited-state.ts). Facts, never secrets.
 
 import { hash } from 'node:crypto';
 import { bytesToHex } from '@noble/curves/utils.js';

@@ -5,7 +5,8 @@ import type { DeviceId } from '../device-id.ts';
 import type { Pairing } from '../pairing/state.ts';
 import type { RegistryReader } from '../registry/port.ts';
 import { authorityFacts, certificateFacts, deviceFacts, type Facts, requestHash } from './audited-facts.ts';
-import { type AuditedState, endOf } from './audited-state.ts';
+import { endOf } from './audited-fleet.ts';
+import type { AuditedState } from './audited-state.ts';
 
 export interface Difference {
   readonly kind: 'device' | 'certificate' | 'pairing' | 'authority' | 'setting' | 'revocation' | 'ledger';

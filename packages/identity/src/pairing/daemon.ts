@@ -7,7 +7,6 @@
 
 import { requestHash } from '../audit/audited-facts.ts';
 import type { PresentAuthority } from '../authority/present-authority.ts';
-import { keySha256 } from '../certificate/issue.ts';
 import { checkP256Spki } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
@@ -15,15 +14,15 @@ import { checkIdentityKey } from '../device/identity-key.ts';
 import { IdentityError } from '../errors.ts';
 import type { DeviceCertificates } from '../fleet/issuing.ts';
 import type { PairingLimits } from '../limits.ts';
-import type { Registry, RegistryTransaction } from '../registry/port.ts';
+import type { Registry } from '../registry/port.ts';
 import { deviceRevoked } from '../registry/standing.ts';
-import { movePairing } from './change.ts';
 import { slotKey } from './code.ts';
 import { type AwaitUpdate, PairingCollection } from './collect.ts';
 import { makeShare, scalarMultVfy } from './cpace.ts';
 import type { PairingDesk } from './desk.ts';
 import { endPairing, exhaust } from './endings.ts';
-import { type DeviceHello, encodeDaemonHello, parseDeviceHello } from './hello.ts';
+import { mustBeTakeable, takeGuess } from './guess.ts';
+import { encodeDaemonHello, parseDeviceHello } from './hello.ts';
 import { parseDeviceKind } from './name.ts';
 import type { PairingSealer } from './rest.ts';
 import { type PairingChannel, Sessions } from './sessions.ts';
@@ -137,7 +136,7 @@ export class PairingResponder {
     checkIdentityKey(hello.identityKey);
     const { sid, scalar, yb, adB, nonce } = session;
     const agreed = await scalarMultVfy(crypto, scalar, request.ya);
-    const taken = await this.#takeGuess(session.pairingId, hello);
+    const taken = await takeGuess(this.#options, session.pairingId, hello);
     // Used up or over since Open: the share is out already, and what follows from it must not tell whether the PIN is right.
     const k = taken ? agreed : crypto.randomBytes(agreed.length);
     const exchange = { ya: request.ya, adA: request.deviceHello, yb, adB };
@@ -187,8 +186,7 @@ export class PairingResponder {
       const pairing = await tx.pairing(pairingId);
       if (!pairing) throw codeWrong();
       const known = await tx.device(hello.deviceId);
-      await mustBeFree(tx, hello);
-      await this.#mustHaveRoomForRequest(tx);
+      await mustBeTakeable(tx, hello, limits);
       if (known?.state === 'revoked') {
         // Proven is proven: the code is spent, though the request is not taken.
         const reason = `device ${hello.deviceId} was revoked before`;
@@ -257,64 +255,12 @@ export class PairingResponder {
       if (guessesLeft === 0 && !this.#sessions.isLive(id)) await exhaust(this.#options, id);
     }
   }
-
-  /**
-   * A guess at a real code is a row; one at no code costs the same durable write and leaves one counter.
-   * @returns whether the code could still take it.
-   */
-  async #takeGuess(pairingId: string | undefined, hello: DeviceHello): Promise<boolean> {
-    const { registry, clock } = this.#options;
-    const now = clock.now();
-    return registry.transact(async (tx) => {
-      await mustBeFree(tx, hello);
-      await this.#mustHaveRoomForRequest(tx);
-      const pairing = pairingId === undefined ? undefined : await tx.pairing(pairingId);
-      if (pairing?.state !== 'waiting' || pairing.guessesLeft === 0 || isDue(pairing, now)) {
-        const count = Number((await tx.setting('guesses_without_code')) ?? '0');
-        await tx.putSetting('guesses_without_code', String(count + 1));
-        return false;
-      }
-      const next = await movePairing(tx, pairing, { type: 'guess' }, now);
-      await tx.appendAudit({
-        at: now,
-        action: 'code.guessed',
-        subject: pairing.id,
-        detail: { left: next.guessesLeft },
-      });
-      return true;
-    });
-  }
-
-  async #mustHaveRoomForRequest(tx: RegistryTransaction): Promise<void> {
-    const { pendingRequests } = await tx.counts();
-    if (pendingRequests >= this.#options.limits.pendingRequests) throw tooManyRequests();
-  }
-}
-
-/** @throws KEY_IN_USE */
-async function mustBeFree(tx: RegistryTransaction, hello: DeviceHello): Promise<void> {
-  const key = await tx.keyInUse({ ...hello, tlsKeySha256: keySha256(hello.tlsKey) });
-  if (key === undefined) return;
-  throw new IdentityError(
-    'KEY_IN_USE',
-    key === 'identity'
-      ? 'Another device has this identity key. Make a new identity on this one: palyra pair ADDRESS --new-identity'
-      : 'This TLS key was used before. A pairing takes a new one.',
-  );
 }
 
 function unsupported(version: number): IdentityError {
   return new IdentityError(
     'VERSION_UNSUPPORTED',
     `This daemon speaks pairing protocol version ${PAIRING_VERSION}, not ${version}. Update the older of the two.`,
-  );
-}
-
-function tooManyRequests(): IdentityError {
-  return new IdentityError(
-    'TOO_MANY_REQUESTS',
-    'Too many requests wait for the operator. When some are decided, pair again with the same code.',
-    { retryAfterMs: 60_000 },
   );
 }
 

@@ -1,0 +1,114 @@
+// What an IdentityManager is made of, and in which order.
+
+import { type AuthorityKeys, SecretStoreKeys } from './authority/authority-keys.ts';
+import { PresentAuthority } from './authority/present-authority.ts';
+import { RevocationLists } from './authority/revocation-lists.ts';
+import { RootRotation } from './authority/root-rotation.ts';
+import { type Clock, ClockWatch, presentTime, type RunningClock, systemClock } from './clock.ts';
+import { nodeCrypto } from './crypto/node.ts';
+import type { PairingCrypto } from './crypto/port.ts';
+import { hasCode } from './errors.ts';
+import { Admission } from './fleet/admission.ts';
+import { CloneWatch, type CloningPolicy } from './fleet/clones.ts';
+import { Fleet } from './fleet/fleet.ts';
+import { HostNames } from './fleet/host-names.ts';
+import { DeviceCertificates } from './fleet/issuing.ts';
+import { Recovery } from './fleet/recovery.ts';
+import { defaultPairingLimits, type PairingLimits } from './limits.ts';
+import { PairingResponder } from './pairing/daemon.ts';
+import { PairingDesk } from './pairing/desk.ts';
+import { PairingSealer } from './pairing/rest.ts';
+import type { Registry } from './registry/port.ts';
+import { RenewalDesk } from './renewal/daemon.ts';
+import { RenewalPlan } from './renewal/plan.ts';
+import type { SecretStore } from './secret-store/port.ts';
+
+export interface IdentityManagerOptions {
+  /** Where private keys are kept. */
+  readonly secrets: SecretStore;
+  /** Where devices, certificates and the audit are kept. */
+  readonly registry: Registry;
+  /** Where the CA's keys are. Fixed at the first start. Default: `secrets`. */
+  readonly authorityKeys?: AuthorityKeys;
+  /** Default: made at first start as `palyra-<10 base32 characters>.internal`. Fixed from then on. */
+  readonly trustDomain?: string;
+  /** Default: docs/limits.md. */
+  readonly limits?: Partial<PairingLimits>;
+  /** What a device that may have been copied comes to. Default: it is reported. */
+  readonly cloning?: CloningPolicy;
+  /** Default: the system's. */
+  readonly clock?: RunningClock;
+  /** Default: node:crypto. */
+  readonly crypto?: PairingCrypto;
+}
+
+export interface IdentityParts {
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly limits: PairingLimits;
+  readonly authorityKeys: AuthorityKeys;
+  readonly authority: PresentAuthority;
+  readonly rootRotation: RootRotation;
+  readonly revocationLists: RevocationLists;
+  readonly hostNames: HostNames;
+  readonly fleet: Fleet;
+  readonly admission: Admission;
+  readonly desk: PairingDesk;
+  readonly responder: PairingResponder;
+  readonly renewals: RenewalDesk;
+}
+
+/** @throws as `IdentityManager.open` */
+export async function openParts(options: IdentityManagerOptions): Promise<IdentityParts> {
+  const { secrets, registry, crypto = nodeCrypto, clock = systemClock } = options;
+  // Before anything is made.
+  presentTime(clock);
+  const authorityKeys = options.authorityKeys ?? new SecretStoreKeys(secrets);
+  const store = {
+    secrets,
+    keys: authorityKeys,
+    registry,
+    crypto,
+    clock,
+    clockWatch: new ClockWatch(clock),
+    trustDomain: options.trustDomain,
+  };
+  const authority = await PresentAuthority.open(store);
+  const restKey = await readOrMake(secrets, 'pairing/rest-key', () => crypto.randomBytes(32));
+  const limits = { ...defaultPairingLimits, ...options.limits };
+  const plan = await RenewalPlan.open({ ...store, lifeMs: limits.deviceCertificateLifeMs });
+  const sealer = new PairingSealer(crypto, restKey);
+  const { trustDomain } = authority;
+  const hostNames = new HostNames(trustDomain);
+  const shared = { registry, clock, crypto, limits, sealer, plan, authority, hostNames };
+  const certificates = new DeviceCertificates(shared);
+  const clones = new CloneWatch({ ...shared, policy: options.cloning ?? 'report' });
+  const fleet = new Fleet(shared);
+  const desk = new PairingDesk(shared);
+  return {
+    registry,
+    clock,
+    limits,
+    authorityKeys,
+    authority,
+    rootRotation: new RootRotation(store, trustDomain),
+    revocationLists: new RevocationLists(store, trustDomain),
+    hostNames,
+    fleet,
+    admission: new Admission({ registry, clock, fleet, clones }),
+    desk,
+    responder: new PairingResponder({ ...shared, desk, certificates }),
+    renewals: new RenewalDesk({ ...shared, certificates, recovery: new Recovery({ ...shared, clones }) }),
+  };
+}
+
+async function readOrMake(secrets: SecretStore, name: string, make: () => Uint8Array): Promise<Uint8Array> {
+  try {
+    return await secrets.read(name);
+  } catch (error) {
+    if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
+  }
+  const made = make();
+  await secrets.write(name, made);
+  return made;
+}
