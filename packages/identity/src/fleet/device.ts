@@ -1,17 +1,18 @@
 // A device as the registry has it, from its approval to its revocation. A union by state: each state has only what it may
 // have. `stepDevice` (device-state.ts) is the only way from one to the next.
 //
-//   unknown ──approve──> approved ──use──> active <──────┐
-//                          │ ^               │ │         │ release
-//                          │ └─approve (new key)         │
-//                          └─────suspect──┬──┘           │
-//                                         └──> quarantined
+//   unknown ──approve──> approved ────────use────────> active
+//                         │    ^                        │ │ ^
+//                         │    └─approve, another key───┘ │ │
+//                         └─suspect─> quarantined <─suspect │
+//                                           └──────release──┘
 //
 //   revoke         from every state to revoked, which is final
 //   revoke_again   the same, also from unknown
 //   restore        from every state to the stricter of two; from unknown to the state without certificates
 //
-// Everything else leaves the state as it is. What a state does not take is DEVICE_NOT_FOUND, DEVICE_QUARANTINED,
+// `suspect` changes the state where the daemon is configured to quarantine. Everything else leaves the state as it is. What a
+// state does not take is DEVICE_NOT_FOUND, DEVICE_QUARANTINED,
 // DEVICE_REVOKED or IDENTITY_KEY_CHANGED.
 
 import type { DeviceId } from '../device-id.ts';
