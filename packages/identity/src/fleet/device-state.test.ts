@@ -185,9 +185,11 @@ function holds(before: Device, after: Device, event: DeviceEvent): void {
     assert.equal(after.state, 'approved', 'the new key has no certificate');
   }
   if (before.role === 'device' && after.role === 'operator') only('approve', 'set_role');
-  if (isRekeyed && event.type === 'approve') {
-    assert.equal(after.role, event.approval.operator ? 'operator' : 'device');
-    assert.deepEqual(after.hostNames, event.approval.hostNames ?? []);
+  if (event.type === 'approve') {
+    const { operator, hostNames } = event.approval;
+    const kept = isRekeyed ? undefined : before;
+    assert.equal(after.role, operator ? 'operator' : (kept?.role ?? 'device'));
+    assert.deepEqual(after.hostNames, hostNames ?? kept?.hostNames ?? []);
   }
   if (before.state === 'revoked') assert.equal(after.state, 'revoked');
   else if (after.state === 'revoked') only('revoke', 'revoke_again');

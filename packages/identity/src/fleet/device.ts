@@ -12,8 +12,7 @@
 //   restore        from every state to the stricter of two; from unknown to the state without certificates
 //
 // `suspect` changes the state where the daemon is configured to quarantine. Everything else leaves the state as it is. What a
-// state does not take is DEVICE_NOT_FOUND, DEVICE_QUARANTINED,
-// DEVICE_REVOKED or IDENTITY_KEY_CHANGED.
+// state does not take is DEVICE_NOT_FOUND, DEVICE_QUARANTINED, DEVICE_REVOKED or IDENTITY_KEY_CHANGED.
 
 import type { DeviceId } from '../device-id.ts';
 
