@@ -3,6 +3,7 @@
 import { hash } from 'node:crypto';
 import type { DeviceId } from '../device-id.ts';
 import type { Pairing } from '../pairing/state.ts';
+import { pageSize, rowsOf } from '../registry/pages.ts';
 import type { RegistryReader } from '../registry/port.ts';
 import { authorityFacts, certificateFacts, deviceFacts, type Facts, requestHash } from './audited-facts.ts';
 import { endOf } from './audited-fleet.ts';
@@ -18,8 +19,6 @@ export interface Difference {
   readonly table: string | undefined;
   readonly audit: string | undefined;
 }
-
-const pageSize = 500;
 
 /** @param counted gets the revocations that there must be for this part. */
 export async function* differencesOf(
@@ -38,7 +37,7 @@ async function* devices(
   counted: (revocations: number) => void,
 ): AsyncIterable<Difference> {
   const missing = new Set(state.devices.keys());
-  for await (const device of each((after) => registry.devices({ limit: pageSize, after }), 'id')) {
+  for await (const device of rowsOf((after) => registry.devices({ limit: pageSize, after }), 'id')) {
     const { id } = device;
     if (!state.holds(id)) continue;
     missing.delete(id);
@@ -61,7 +60,7 @@ async function* certificates(
   counted: (revocations: number) => void,
 ): AsyncIterable<Difference> {
   const missing = new Set(state.certificates.keys());
-  for await (const row of each((after) => registry.certificates({ limit: pageSize, after }), 'serial')) {
+  for await (const row of rowsOf((after) => registry.certificates({ limit: pageSize, after }), 'serial')) {
     const { serial, subject } = row;
     if (!state.holds(subject.kind === 'device' ? subject.id : serial)) continue;
     missing.delete(serial);
@@ -84,7 +83,7 @@ async function* certificates(
 
 async function* pairings(registry: RegistryReader, state: AuditedState): AsyncIterable<Difference> {
   const missing = new Set(state.pairings.keys());
-  for await (const pairing of each((after) => registry.allPairings({ limit: pageSize, after }), 'id')) {
+  for await (const pairing of rowsOf((after) => registry.allPairings({ limit: pageSize, after }), 'id')) {
     if (!state.holds(pairing.id)) continue;
     missing.delete(pairing.id);
     yield* compare('pairing', pairing.id, pairingFacts(pairing), state.pairings.get(pairing.id));
@@ -161,17 +160,5 @@ function* compare(
   for (const fact of new Set([...Object.keys(table), ...Object.keys(audit)])) {
     const [is, should] = [table[fact], audit[fact]];
     if (is !== should) yield { kind, id, fact, table: is?.toString(), audit: should?.toString() };
-  }
-}
-
-async function* each<K extends string, T extends Record<K, string>>(
-  read: (after: string) => Promise<T[]>,
-  key: K,
-): AsyncIterable<T> {
-  for (let after = ''; ; ) {
-    const page = await read(after);
-    yield* page;
-    if (page.length < pageSize) return;
-    after = page.at(-1)![key];
   }
 }

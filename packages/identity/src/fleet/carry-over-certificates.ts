@@ -1,11 +1,11 @@
 // What a restore must not forget of certificates: those that were revoked or superseded since the backup.
 
 import { listedAfterEndMs } from '../limits.ts';
+import { pageSize, pagesOf } from '../registry/pages.ts';
 import type { Registry, RegistryReader, RegistryTransaction } from '../registry/port.ts';
 import type { CertificateEvent, CertificateRecord } from './certificate-state.ts';
 import { addCertificate, changeCertificate, changeDevice } from './change.ts';
 import type { Device } from './device.ts';
-import { pageSize, pagesOf } from './pages.ts';
 import { restoreReason } from './restored.ts';
 
 export async function carryCertificates(

@@ -7,12 +7,12 @@
 import { retireRootsAgain } from '../authority/root-rotation.ts';
 import type { Clock } from '../clock.ts';
 import { type DeviceId, parseDeviceId } from '../device-id.ts';
+import { pageSize, pagesOf } from '../registry/pages.ts';
 import type { Registry, RegistryReader } from '../registry/port.ts';
 import { carryCertificates } from './carry-over-certificates.ts';
 import { changeDevice } from './change.ts';
 import { type Device, isShutOut, isWatched } from './device.ts';
 import type { DeviceEvent } from './device-state.ts';
-import { pageSize, pagesOf } from './pages.ts';
 import { restoreReason } from './restored.ts';
 import type { History } from './restored-device.ts';
 

@@ -197,6 +197,7 @@ export interface RegistryCounts {
  * IO come before it.
  */
 export interface RegistryTransaction extends RegistryReads {
+  // Devices, certificates and revocations: fleet/change.ts is the only caller.
   insertDevice(device: Device): Promise<void>;
   /** Replaces the row with this id. Throws DEVICE_NOT_FOUND. */
   updateDevice(device: Device): Promise<void>;
@@ -204,13 +205,15 @@ export interface RegistryTransaction extends RegistryReads {
   insertCertificate(certificate: CertificateRecord): Promise<void>;
   /** Compare and set. False when the certificate is not in state `from`. */
   moveCertificate(serial: string, from: CertificateState, to: CertificateState): Promise<boolean>;
+  insertRevocation(revocation: Revocation): Promise<void>;
+
+  // Everything else.
   insertPairing(pairing: Pairing): Promise<void>;
   /** Compare and set on `revision`: stores `next` with revision + 1. Throws PAIRING_STATE_CONFLICT when it moved. */
   replacePairing(previous: Pairing, next: Pairing): Promise<Pairing>;
   insertAuthority(authority: AuthorityRecord): Promise<void>;
   /** Compare and set. False when the authority is not in state `from`. */
   moveAuthority(id: Ulid, from: AuthorityState, to: AuthorityState): Promise<boolean>;
-  insertRevocation(revocation: Revocation): Promise<void>;
   putSetting(name: string, value: string): Promise<void>;
   /** Adds a row to the audit chain. */
   appendAudit(event: AuditEvent): Promise<void>;

@@ -13,3 +13,11 @@ export async function* pagesOf<K extends string, T extends Record<K, string>>(
     after = page.at(-1)![key];
   }
 }
+
+/** The rows one by one. */
+export async function* rowsOf<K extends string, T extends Record<K, string>>(
+  read: (after: string) => Promise<T[]>,
+  key: K,
+): AsyncIterable<T> {
+  for await (const page of pagesOf(read, key)) yield* page;
+}
