@@ -1,0 +1,1 @@
+export type { Aead, Awaitable, ImportAead } from './noise/web-crypto.ts';
