@@ -4,16 +4,16 @@
 import http2 from 'node:http2';
 import consumers from 'node:stream/consumers';
 import { createClient } from '@connectrpc/connect';
-import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
-import type { PairedEnrollment } from '@palyra/identity/device';
-import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
+import { certificatesToPem, type PairedEnrollment, TlsKey } from '@palyra/identity';
 import {
-  createQuic,
-  dialNodeQuic,
+  dialNode,
+  type NodeConnection,
+  NodeService,
   type QuicClientConnection,
   type QuicClientTlsConfig,
-} from '@palyra/transport-quic';
-import { encodeFrame } from '../packages/transport-quic/src/rpc/frame.ts';
+} from '@palyra/rpc';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { encodeFrame } from '../packages/rpc/src/calls/frame.ts';
 import { BenchDaemon } from './daemon-process.ts';
 import type { PairedDevice } from './daemon-server.ts';
 import { type Figure, type Figures, interleave, median, type Progress, ratio, type Work } from './measure.ts';

@@ -9,13 +9,16 @@ import {
   accessCheck,
   contextOf,
   type Peer,
+  type QuicStream,
+  QuicStreamReset,
+  serveConnectOverQuic,
   UnfinishedBytes,
   type UnfinishedLimits,
-} from '@palyra/rpc/transport';
-import { createQuic, type QuicStream, QuicStreamReset, serveConnectOverQuic } from '@palyra/transport-quic';
-import { encodeFrame, type Frame, FrameParser } from '../../packages/transport-quic/src/rpc/frame.ts';
-import { createPki } from '../../packages/transport-quic/src/testing/pki.ts';
-import { frame } from '../testing/raw-call.ts';
+} from '@palyra/rpc';
+import { createQuic } from '@palyra/transport-quic';
+import { encodeFrame, type Frame, FrameParser } from '../packages/rpc/src/calls/frame.ts';
+import { createPki } from '../packages/rpc/src/testing/pki.ts';
+import { frame } from './testing/raw-call.ts';
 
 const register = `/${NodeService.typeName}/Register`;
 const grpc = new Headers({ 'content-type': 'application/grpc+proto', te: 'trailers' });

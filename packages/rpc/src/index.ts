@@ -1,9 +1,13 @@
-export type { OwnCaller } from './access/access.ts';
-export type { OwnService } from './access/own-services.ts';
-export { pairingPeer, recoveryPeer } from './access/pairing-peer.ts';
-export { callingDevice } from './access/peer.ts';
-export { reachNode, reachPairing } from './calls/in-order.ts';
-export { fromConnectError } from './error-map.ts';
+export { access, type Caller, type OwnAccess, type OwnCaller, type OwnCalls } from './access.ts';
+export { accessCheck, type CallCheck } from './access-check.ts';
+export { createQuicTransport, type QuicTransportOptions } from './calls/client.ts';
+export { defaultFrameLimits, type FrameLimits } from './calls/frame.ts';
+export { type ConnectOverQuicOptions, serveConnectOverQuic } from './calls/server.ts';
+export { connectHandler } from './connect-handler.ts';
+export { type Connection, connectionOf } from './connection.ts';
+export { settleDeadline, throwIfBrokenOff } from './deadline.ts';
+export { type DeviceAuthenticator, type DeviceConnection, DeviceConnections } from './device-connections.ts';
+export { fromConnectError, isPeerGone, toConnectError } from './error-map.ts';
 export { AdminService } from './gen/palyra/admin/v1/admin_pb.js';
 export {
   type CapabilityResult,
@@ -24,3 +28,50 @@ export {
   type PairingConnection,
 } from './http2/dialer.ts';
 export { type CollectedList, collectRevocationLists } from './revocation-list-parts.ts';
+export { type ServeHttp2Options, serveHttp2 } from './serve-http2.ts';
+export { sourceKey } from './source-key.ts';
+export { type Admission, drained, startAdmission } from './streams/admission.ts';
+export {
+  closedNormally,
+  closeErrorOf,
+  maxReasonBytes,
+  type QuicResetReason,
+  QuicStreamReset,
+  resetReasonOf,
+  toCloseNumber,
+  toCloseReason,
+} from './streams/close-code.ts';
+export {
+  type Quic,
+  type QuicClientConnection,
+  type QuicClientTlsConfig,
+  type QuicConnection,
+  type QuicDialOptions,
+  type QuicLimits,
+  type QuicListener,
+  type QuicListenOptions,
+  type QuicRefusal,
+  type QuicServerConnection,
+  type QuicServerTlsConfig,
+  type QuicStream,
+  resolveQuicLimits,
+} from './streams/contract.ts';
+export { createMemoryQuic } from './streams/memory.ts';
+export { ReceiveQueue } from './streams/receive-queue.ts';
+export {
+  grpcContentType,
+  grpcStatusOk,
+  type RequestHead,
+  type UnaryAnswer,
+  type UnaryCall,
+  type UnaryCallOptions,
+  UnaryMethods,
+} from './unary-call.ts';
+export {
+  defaultUnfinishedLimits,
+  type HeldBytes,
+  type SessionBytes,
+  tooManyUnfinishedBytes,
+  UnfinishedBytes,
+  type UnfinishedLimits,
+} from './unfinished-bytes.ts';

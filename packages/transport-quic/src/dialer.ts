@@ -1,13 +1,15 @@
 // A paired device's connection to the node services over QUIC, in the shape that the HTTP/2 dialer gives it.
 
-import { IdentityError } from '@palyra/identity';
-import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
-import { type PairedEnrollment, quicEndpoints } from '@palyra/identity/device';
-import { parseEndpoint } from '@palyra/identity/values';
-import type { NodeConnection } from '@palyra/rpc';
-import { inOrder, printableAnswers } from '@palyra/rpc/transport';
-import type { Quic, QuicLimits } from './contract.ts';
-import { createQuicTransport } from './rpc/client.ts';
+import {
+  certificatesToPem,
+  IdentityError,
+  type PairedEnrollment,
+  parseEndpoint,
+  quicEndpoints,
+  TlsKey,
+} from '@palyra/identity';
+import type { Quic, QuicLimits } from '@palyra/rpc';
+import { createQuicTransport, inOrder, type NodeConnection, printableAnswers } from '@palyra/rpc';
 
 /** A daemon that has gone without a word is noticed after this: it does not answer for connections it does not know. */
 const silenceMs = 15_000;

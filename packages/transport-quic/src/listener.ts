@@ -13,11 +13,14 @@ import {
   type ListenerEvent,
   type ListenerOptions,
   type Peer,
-} from '@palyra/rpc/transport';
-import type { QuicLimits, QuicListener, QuicServerConnection, QuicServerTlsConfig } from './contract.ts';
-import { createQuic } from './quiche/quic.ts';
-import type { QuicheRuntime } from './quiche/runtime.ts';
-import { serveConnectOverQuic } from './rpc/server.ts';
+  type QuicLimits,
+  type QuicListener,
+  type QuicServerConnection,
+  type QuicServerTlsConfig,
+  serveConnectOverQuic,
+  type UnfinishedBytes,
+} from '@palyra/rpc';
+import { createQuic, type QuicheRuntime } from '@palyra/transport-quic';
 
 export interface QuicDeviceListenerOptions extends ListenerOptions {
   /** Mutual TLS: the roots that device chains may lead to, and what decides about devices. */

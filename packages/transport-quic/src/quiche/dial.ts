@@ -3,15 +3,17 @@
 import { X509Certificate } from 'node:crypto';
 import type { QuicStream as LibraryStream, QuicClientSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
-import { dialAddresses } from '@palyra/rpc/transport';
-import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
 import {
+  closedNormally,
+  dialAddresses,
   type QuicClientConnection,
   type QuicDialOptions,
   type QuicLimits,
   type QuicStream,
   resolveQuicLimits,
-} from '../contract.ts';
+  toCloseNumber,
+  toCloseReason,
+} from '@palyra/rpc';
 import { decodeGoaway, goawayInvalid, maxGoawayBytes } from '../goaway.ts';
 import { closeReason, connectionGone, dialError, type LibraryClose, lossOf } from './close-reason.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';

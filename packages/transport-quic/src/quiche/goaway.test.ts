@@ -7,11 +7,15 @@ import { before, describe, it, type TestContext } from 'node:test';
 import type { QuicClientSession, QuicConnectOptions, QuicServerSession } from '@currentspace/http3';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { until } from '../../../../tests/testing/until.ts';
-import { toCloseNumber } from '../close-code.ts';
-import type { QuicClientConnection, QuicListener, QuicServerConnection } from '../contract.ts';
+import { toCloseNumber } from '../../../rpc/src/streams/close-code.ts';
+import type {
+  QuicClientConnection,
+  QuicListener,
+  QuicServerConnection,
+} from '../../../rpc/src/streams/contract.ts';
+import { deferred } from '../../../rpc/src/testing/contract-suite.ts';
+import { createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
 import { decodeGoaway, encodeGoaway } from '../goaway.ts';
-import { deferred } from '../testing/contract-suite.ts';
-import { createPki, type Pki } from '../testing/pki.ts';
 import { connectRaw } from '../testing/raw-client.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { serverOptions } from './listen.ts';

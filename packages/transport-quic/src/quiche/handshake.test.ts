@@ -5,17 +5,17 @@ import { createSocket } from 'node:dgram';
 import { after, before, describe, it } from 'node:test';
 import type { QuicConnectOptions } from '@currentspace/http3';
 import { until } from '../../../../tests/testing/until.ts';
-import { toCloseNumber } from '../close-code.ts';
+import { toCloseNumber } from '../../../rpc/src/streams/close-code.ts';
 import type {
   QuicClientTlsConfig,
   QuicListener,
   QuicListenOptions,
   QuicRefusal,
   QuicServerConnection,
-} from '../contract.ts';
-import { ask, deferred, echo, rejectsWith } from '../testing/contract-suite.ts';
+} from '../../../rpc/src/streams/contract.ts';
+import { ask, deferred, echo, rejectsWith } from '../../../rpc/src/testing/contract-suite.ts';
+import { createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
 import { forgeCloses } from '../testing/forged-close.ts';
-import { createPki, type Pki } from '../testing/pki.ts';
 import { connectRaw } from '../testing/raw-client.ts';
 import { UdpRelay } from '../testing/udp-relay.ts';
 import { loadLibrary, quicTraffic } from './library.ts';

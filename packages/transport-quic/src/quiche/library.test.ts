@@ -9,7 +9,7 @@ import { json } from 'node:stream/consumers';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
-import { createPki, type Pki } from '../testing/pki.ts';
+import { createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
 
 const script = fileURLToPath(new URL('../testing/trust-scenario.ts', import.meta.url));
 

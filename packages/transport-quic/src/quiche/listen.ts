@@ -1,18 +1,23 @@
 // The server side over @currentspace/http3.
 
 import type { QuicServer, QuicServerOptions, QuicServerSession } from '@currentspace/http3';
-import { IdentityError } from '@palyra/identity';
-import { MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES } from '@palyra/identity/certificate';
-import { type SessionBytes, UnfinishedBytes } from '@palyra/rpc/transport';
-import { type Admission, drained, startAdmission } from '../admission.ts';
-import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
+import { IdentityError, MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES } from '@palyra/identity';
 import {
+  type Admission,
+  closedNormally,
+  drained,
   type QuicLimits,
   type QuicListener,
   type QuicListenOptions,
   type QuicServerConnection,
   resolveQuicLimits,
-} from '../contract.ts';
+  type SessionBytes,
+  sourceKey,
+  startAdmission,
+  toCloseNumber,
+  toCloseReason,
+  UnfinishedBytes,
+} from '@palyra/rpc';
 import { encodeGoaway } from '../goaway.ts';
 import { closeReason, connectionGone, lossOf, tlsConfigError } from './close-reason.ts';
 import { HandshakeWatch } from './handshake-watch.ts';

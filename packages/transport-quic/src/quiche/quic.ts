@@ -1,4 +1,4 @@
-import type { Quic } from '../contract.ts';
+import type { Quic } from '@palyra/rpc';
 import { dial } from './dial.ts';
 import { listen } from './listen.ts';
 import type { QuicheRuntime } from './runtime.ts';

@@ -2,10 +2,14 @@
 // the bound on what waits is kept here.
 
 import type { QuicStream as LibraryStream } from '@currentspace/http3';
-import type { HeldBytes } from '@palyra/rpc/transport';
-import { type QuicResetReason, QuicStreamReset, resetReasonOf, toCloseNumber } from '../close-code.ts';
-import type { QuicStream } from '../contract.ts';
-import { ReceiveQueue } from '../receive-queue.ts';
+import type { HeldBytes, QuicStream } from '@palyra/rpc';
+import {
+  type QuicResetReason,
+  QuicStreamReset,
+  ReceiveQueue,
+  resetReasonOf,
+  toCloseNumber,
+} from '@palyra/rpc';
 
 export class QuicheStream implements QuicStream {
   readonly #stream: LibraryStream;

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
-import type { QuicClientTlsConfig, QuicServerTlsConfig } from '../contract.ts';
+import type { QuicClientTlsConfig, QuicServerTlsConfig } from '../../../rpc/src/streams/contract.ts';
 import { environmentForChildren } from '../quiche/library.ts';
 import { createQuic } from '../quiche/quic.ts';
 import { alpn, type QuicheRuntime } from '../quiche/runtime.ts';

@@ -2,7 +2,8 @@
 // payload. Nothing of a frame is kept before its length is known to be allowed.
 
 import { IdentityError } from '@palyra/identity';
-import { type HeldBytes, Pieces } from '@palyra/rpc/transport';
+import { Pieces } from '../pieces.ts';
+import type { HeldBytes } from '../unfinished-bytes.ts';
 import { decodeHeaders, encodeHeaders, type HeaderList } from './header-list.ts';
 import { invalid } from './protocol-error.ts';
 import { decodeVarint, encodeVarint } from './varint.ts';

@@ -8,8 +8,8 @@ import {
   validateReadWriteMaxBytes,
 } from '@connectrpc/connect/protocol';
 import { createTransport } from '@connectrpc/connect/protocol-grpc';
-import { inMessages } from '@palyra/rpc/transport';
-import type { QuicClientConnection } from '../contract.ts';
+import { inMessages } from '../pieces.ts';
+import type { QuicClientConnection } from '../streams/contract.ts';
 import { toCallError } from './call-error.ts';
 import { CallStream } from './call-stream.ts';
 import { defaultFrameLimits, type FrameLimits } from './frame.ts';

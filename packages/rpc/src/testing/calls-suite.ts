@@ -1,4 +1,4 @@
-// The same calls over memory, HTTP/2 and QUIC, and the same results. What Connect does on HTTP/2 is the measure.
+// The same calls over every transport, and the same results. What Connect does on HTTP/2 is the measure.
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
@@ -10,26 +10,22 @@ import {
   createClient,
   type Transport,
 } from '@connectrpc/connect';
-import type { Quic } from '../contract.ts';
-import { createMemoryQuic } from '../memory.ts';
-import { createQuic } from '../quiche/quic.ts';
-import { conformanceRoutes, HandlerWitness } from '../testing/conformance-service.ts';
-import { AskSchema, ConformanceService } from '../testing/gen/palyra/conformance/v1/conformance_pb.js';
-import { overHttp2 } from '../testing/http2.ts';
-import { createPki, type Pki } from '../testing/pki.ts';
-import { createQuicTransport } from './client.ts';
-import { serveConnectOverQuic } from './server.ts';
+import { createQuicTransport } from '../calls/client.ts';
+import { serveConnectOverQuic } from '../calls/server.ts';
+import type { Quic } from '../streams/contract.ts';
+import { conformanceRoutes, HandlerWitness } from './conformance-service.ts';
+import { AskSchema, ConformanceService } from './gen/palyra/conformance/v1/conformance_pb.js';
+import { createPki, type Pki } from './pki.ts';
 
-const maxBytes = 1_000_000;
+export const maxBytes = 1_000_000;
 
-type Setup = (pki: Pki, witness: HandlerWitness) => Promise<{ transport: Transport; close(): Promise<void> }>;
+export type Setup = (
+  pki: Pki,
+  witness: HandlerWitness,
+) => Promise<{ transport: Transport; close(): Promise<void> }>;
 
-const http2By =
-  (by: 'connect' | 'palyra'): Setup =>
-  (pki, witness) =>
-    overHttp2(by, pki, conformanceRoutes(witness), maxBytes);
-
-function over(quic: Quic): Setup {
+/** Over a transport of the stream contract. */
+export function over(quic: Quic): Setup {
   return async (pki, witness) => {
     const listener = await quic.listen({
       host: '127.0.0.1',
@@ -51,15 +47,7 @@ function over(quic: Quic): Setup {
   };
 }
 
-const transports: [name: string, setup: Setup][] = [
-  ['HTTP/2 of Connect', http2By('connect')],
-  ['HTTP/2', http2By('palyra')],
-  ['memory', over(createMemoryQuic())],
-  ['QUIC portable', over(createQuic({ runtime: 'portable' }))],
-  ['QUIC fast', over(createQuic({ runtime: 'fast' }))],
-];
-
-for (const [name, setup] of transports) {
+export function callsSuite(name: string, setup: Setup): void {
   describe(`calls over ${name}`, () => {
     const witness = new HandlerWitness();
     let client: Client<typeof ConformanceService>;

@@ -1,6 +1,7 @@
 // Bytes that arrived on a stream and wait for their reader: one reader at a time, a bound, an end or a failure.
 
-import { type HeldBytes, Pieces } from '@palyra/rpc/transport';
+import { Pieces } from '../pieces.ts';
+import type { HeldBytes } from '../unfinished-bytes.ts';
 
 export class ReceiveQueue {
   readonly #maxBytes: number;

@@ -3,7 +3,7 @@
 // docs/quic.md, section 1.
 
 import type { IdentityError } from '@palyra/identity';
-import type { SessionBytes, UnfinishedBytes } from '@palyra/rpc/transport';
+import type { SessionBytes, UnfinishedBytes } from '../unfinished-bytes.ts';
 import type { QuicResetReason } from './close-code.ts';
 
 export interface Quic {

@@ -1,4 +1,4 @@
+import { contractSuite } from '../testing/contract-suite.ts';
 import { createMemoryQuic } from './memory.ts';
-import { contractSuite } from './testing/contract-suite.ts';
 
 contractSuite('memory', createMemoryQuic());

@@ -4,20 +4,15 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { Code, ConnectError, createClient, createContextKey, createContextValues } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
-import { fromConnectError } from '@palyra/rpc';
-import type { Quic, QuicListenOptions, QuicServerConnection } from '../contract.ts';
-import { createMemoryQuic } from '../memory.ts';
-import { createQuic } from '../quiche/quic.ts';
-import { conformanceRoutes, HandlerWitness } from '../testing/conformance-service.ts';
-import { ConformanceService } from '../testing/gen/palyra/conformance/v1/conformance_pb.js';
-import { createPki, type Pki } from '../testing/pki.ts';
-import { createQuicTransport } from './client.ts';
-import { serveConnectOverQuic } from './server.ts';
+import { createQuicTransport } from '../calls/client.ts';
+import { serveConnectOverQuic } from '../calls/server.ts';
+import { fromConnectError } from '../error-map.ts';
+import type { Quic, QuicListenOptions, QuicServerConnection } from '../streams/contract.ts';
+import { conformanceRoutes, HandlerWitness } from './conformance-service.ts';
+import { ConformanceService } from './gen/palyra/conformance/v1/conformance_pb.js';
+import { createPki, type Pki } from './pki.ts';
 
-for (const [name, quic] of [
-  ['memory', createMemoryQuic()],
-  ['QUIC', createQuic()],
-] as [string, Quic][]) {
+export function callsAndConnectionsSuite(name: string, quic: Quic): void {
   describe(`calls and their connection: ${name}`, () => {
     let pki: Pki;
     before(async () => {

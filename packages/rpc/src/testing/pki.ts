@@ -8,9 +8,8 @@ import {
   makeIssuing,
   makeRoot,
   TlsKey,
-} from '@palyra/identity/certificate';
-import { makeUlid } from '@palyra/identity/values';
-import type { QuicClientTlsConfig, QuicServerTlsConfig } from '../contract.ts';
+} from '@palyra/identity';
+import type { QuicClientTlsConfig, QuicServerTlsConfig } from '../streams/contract.ts';
 
 export interface Credential {
   readonly certificateChain: string;

@@ -9,10 +9,11 @@
 // reach the handler, and the caller's WINDOW frames need a way.
 
 import { IdentityError } from '@palyra/identity';
-import { type HeldBytes, toConnectError, tooManyUnfinishedBytes } from '@palyra/rpc/transport';
-import { type QuicResetReason, QuicStreamReset } from '../close-code.ts';
-import type { QuicStream } from '../contract.ts';
-import { ReceiveQueue } from '../receive-queue.ts';
+import { toConnectError } from '../error-map.ts';
+import { type QuicResetReason, QuicStreamReset } from '../streams/close-code.ts';
+import type { QuicStream } from '../streams/contract.ts';
+import { ReceiveQueue } from '../streams/receive-queue.ts';
+import { type HeldBytes, tooManyUnfinishedBytes } from '../unfinished-bytes.ts';
 import { encodeFrame, type Frame, type FrameLimits, FrameParser } from './frame.ts';
 import type { HeaderList } from './header-list.ts';
 import { invalid } from './protocol-error.ts';

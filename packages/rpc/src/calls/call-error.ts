@@ -2,8 +2,8 @@
 
 import { Code, ConnectError } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
-import { toConnectError } from '@palyra/rpc/transport';
-import { QuicStreamReset } from '../close-code.ts';
+import { toConnectError } from '../error-map.ts';
+import { QuicStreamReset } from '../streams/close-code.ts';
 
 /** `fromConnectError` of @palyra/rpc finds our code in it again. */
 export function toCallError(error: unknown): ConnectError {

@@ -15,25 +15,23 @@ import {
 } from '@connectrpc/connect/protocol';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError } from '@palyra/identity';
+import type { CallCheck } from '../access-check.ts';
+import { settleDeadline } from '../deadline.ts';
+import { defaultRequestMs, InputClock } from '../input-clock.ts';
+import { acceptedEncoding, encodingProblem } from '../message-encoding.ts';
+import { inMessages } from '../pieces.ts';
+import { QuicStreamReset } from '../streams/close-code.ts';
+import type { QuicServerConnection, QuicStream } from '../streams/contract.ts';
 import {
-  acceptedEncoding,
-  type CallCheck,
-  defaultRequestMs,
-  encodingProblem,
   grpcContentType,
   grpcStatusOk,
-  type HeldBytes,
-  InputClock,
-  inMessages,
   type RequestHead,
-  settleDeadline,
   type UnaryAnswer,
   type UnaryCall,
   type UnaryCallOptions,
   UnaryMethods,
-} from '@palyra/rpc/transport';
-import { QuicStreamReset } from '../close-code.ts';
-import type { QuicServerConnection, QuicStream } from '../contract.ts';
+} from '../unary-call.ts';
+import type { HeldBytes } from '../unfinished-bytes.ts';
 import { CallStream } from './call-stream.ts';
 import { defaultFrameLimits, encodeFrame, type Frame, type FrameLimits } from './frame.ts';
 

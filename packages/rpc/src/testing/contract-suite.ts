@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { until } from '../../../../tests/testing/until.ts';
-import { type QuicResetReason, QuicStreamReset } from '../close-code.ts';
+import { type QuicResetReason, QuicStreamReset } from '../streams/close-code.ts';
 import type {
   Quic,
   QuicClientConnection,
@@ -14,7 +14,7 @@ import type {
   QuicRefusal,
   QuicServerConnection,
   QuicStream,
-} from '../contract.ts';
+} from '../streams/contract.ts';
 import { createPki, type Pki } from './pki.ts';
 
 export function contractSuite(name: string, quic: Quic): void {
