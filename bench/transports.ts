@@ -6,11 +6,11 @@ import consumers from 'node:stream/consumers';
 import { createClient } from '@connectrpc/connect';
 import { certificatesToPem, type PairedEnrollment, TlsKey } from '@palyra/identity';
 import {
+  type ClientConnection,
+  type ClientTlsConfig,
   dialNode,
   type NodeConnection,
   NodeService,
-  type QuicClientConnection,
-  type QuicClientTlsConfig,
 } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { encodeFrame } from '../packages/rpc/src/calls/frame.ts';
@@ -160,12 +160,7 @@ function memory(kib: number, what: string): Figure {
   };
 }
 
-function tlsOf({
-  certificateChain,
-  tlsKey,
-  trustBundle,
-  trustDomain,
-}: PairedEnrollment): QuicClientTlsConfig {
+function tlsOf({ certificateChain, tlsKey, trustBundle, trustDomain }: PairedEnrollment): ClientTlsConfig {
   return {
     certificateChain: certificatesToPem(certificateChain),
     privateKey: TlsKey.fromPkcs8(tlsKey).toPem(),
@@ -213,7 +208,7 @@ const request = Buffer.concat([
 ]);
 
 /** @returns the answer's bytes. */
-async function quicCall(connection: QuicClientConnection): Promise<Uint8Array> {
+async function quicCall(connection: ClientConnection): Promise<Uint8Array> {
   const stream = await connection.openStream();
   await stream.write(request);
   const parts: Uint8Array[] = [];

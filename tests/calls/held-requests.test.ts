@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { createClient, createContextValues, type Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { createQuicTransport, healthRoutes, serveConnectOverQuic, UnfinishedBytes } from '@palyra/rpc';
+import { createCallTransport, healthRoutes, serveCalls, UnfinishedBytes } from '@palyra/rpc';
 import { createQuic } from '@palyra/transport-quic';
 import {
   Health,
@@ -51,12 +51,12 @@ const overQuic: Serve = async (t, unfinished) => {
     tls: pki.serverTls,
     unfinished,
     admit: async () => {},
-    serve: serveConnectOverQuic({ routes, readMaxBytes }),
+    serve: serveCalls({ routes, readMaxBytes }),
   });
   t.after(() => listener.close());
   const connection = await quic.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls });
   t.after(() => connection.close());
-  return createQuicTransport({ connect: async () => connection });
+  return createCallTransport({ connect: async () => connection });
 };
 
 for (const [transport, serve] of Object.entries({ overHttp2, overQuic }))

@@ -7,11 +7,11 @@ import { IdentityError } from '@palyra/identity';
 import { NodeService } from '@palyra/rpc';
 import {
   accessCheck,
+  type ByteStream,
   contextOf,
   type Peer,
-  type QuicStream,
-  QuicStreamReset,
-  serveConnectOverQuic,
+  StreamReset,
+  serveCalls,
   UnfinishedBytes,
   type UnfinishedLimits,
 } from '@palyra/rpc';
@@ -55,7 +55,7 @@ async function serve(
       await admit();
       connection.unfinished.belongsTo('the device');
     },
-    serve: serveConnectOverQuic({
+    serve: serveCalls({
       routes: (router) =>
         router.service(NodeService, {
           register: ({ platform }) => {
@@ -96,7 +96,7 @@ function data(bytes: Uint8Array): Uint8Array[] {
 }
 
 /** What the server answers, up to its last frame. @throws what breaks the stream. */
-async function answerOf(stream: QuicStream): Promise<Frame[]> {
+async function answerOf(stream: ByteStream): Promise<Frame[]> {
   const parser = new FrameParser();
   const frames: Frame[] = [];
   for (let bytes = await stream.read(); bytes; bytes = await stream.read()) {
@@ -125,14 +125,14 @@ test('before a connection is admitted it leaves no more than its share, and a re
     admit: () => decided.promise,
     limits: { unknownBytes: 300_000 },
   });
-  const streams: QuicStream[] = [];
+  const streams: ByteStream[] = [];
   for (let n = 0; n < 5; n += 1) {
     streams.push(await begin(message(400_000).subarray(0, 100_000)));
     if (n === 0) await until(() => unfinished.bytes >= 100_000);
   }
   const ends = streams.map((stream) => stream.read().catch((error: unknown) => error));
-  const first = (await Promise.race(ends)) as QuicStreamReset;
-  assert.ok(first instanceof QuicStreamReset);
+  const first = (await Promise.race(ends)) as StreamReset;
+  assert.ok(first instanceof StreamReset);
   assert.equal(first.reason, 'TOO_MANY_REQUESTS');
   assert.ok(unfinished.bytes <= 300_000, `${unfinished.bytes}`);
   decided.reject(new IdentityError('DEVICE_REVOKED', 'gone'));
@@ -146,7 +146,7 @@ test('messages that are never whole are bounded, typed, and make room when their
   const streams = [await begin(part), await begin(part), await begin(part)];
   await until(() => unfinished.bytes >= 450_000);
   const over = await begin(message(200_000).subarray(0, 100_000));
-  const end = await answerOf(over).then(statusOf, (error: QuicStreamReset) => error.reason);
+  const end = await answerOf(over).then(statusOf, (error: StreamReset) => error.reason);
   assert.ok(end === '8' || end === 'TOO_MANY_REQUESTS', String(end));
   for (const stream of streams) stream.reset('CANCELLED');
   await until(() => unfinished.bytes === 0);

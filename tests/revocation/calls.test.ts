@@ -7,7 +7,7 @@ import { create, type DescMessage, type MessageInitShape, toBinary } from '@bufb
 import { findTrailerError } from '@connectrpc/connect/protocol-grpc';
 import type { PairedEnrollment } from '@palyra/identity';
 import { certificatesToPem } from '@palyra/identity';
-import { AdminService, DeviceEventSchema, fromConnectError, NodeService, type QuicStream } from '@palyra/rpc';
+import { AdminService, type ByteStream, DeviceEventSchema, fromConnectError, NodeService } from '@palyra/rpc';
 import { createQuic } from '@palyra/transport-quic';
 import { encodeFrame, FrameParser } from '../packages/rpc/src/calls/frame.ts';
 import { connectNode, credentialOf } from './testing/bare-tls.ts';
@@ -89,7 +89,7 @@ async function overQuic(daemon: TestDaemon, enrollment: PairedEnrollment): Promi
   };
 }
 
-async function trailersOf(stream: QuicStream): Promise<Trailers> {
+async function trailersOf(stream: ByteStream): Promise<Trailers> {
   const parser = new FrameParser();
   for (let bytes = await stream.read(); bytes; bytes = await stream.read())
     for (const each of parser.push(bytes))

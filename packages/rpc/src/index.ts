@@ -1,8 +1,8 @@
 export { access, type Caller, type OwnAccess, type OwnCaller, type OwnCalls } from './access.ts';
 export { accessCheck, type CallCheck } from './access-check.ts';
-export { createQuicTransport, type QuicTransportOptions } from './calls/client.ts';
+export { type CallTransportOptions, createCallTransport } from './calls/client.ts';
 export { defaultFrameLimits, type FrameLimits } from './calls/frame.ts';
-export { type ConnectOverQuicOptions, serveConnectOverQuic } from './calls/server.ts';
+export { type ServeCallsOptions, serveCalls } from './calls/server.ts';
 export { connectHandler } from './connect-handler.ts';
 export { type Connection, connectionOf } from './connection.ts';
 export { settleDeadline, throwIfBrokenOff } from './deadline.ts';
@@ -35,28 +35,28 @@ export {
   closedNormally,
   closeErrorOf,
   maxReasonBytes,
-  type QuicResetReason,
-  QuicStreamReset,
+  type ResetReason,
   resetReasonOf,
+  StreamReset,
   toCloseNumber,
   toCloseReason,
 } from './streams/close-code.ts';
 export {
-  type Quic,
-  type QuicClientConnection,
-  type QuicClientTlsConfig,
-  type QuicConnection,
-  type QuicDialOptions,
-  type QuicLimits,
-  type QuicListener,
-  type QuicListenOptions,
-  type QuicRefusal,
-  type QuicServerConnection,
-  type QuicServerTlsConfig,
-  type QuicStream,
-  resolveQuicLimits,
+  type ByteStream,
+  type ClientConnection,
+  type ClientTlsConfig,
+  resolveStreamLimits,
+  type ServerConnection,
+  type ServerTlsConfig,
+  type StreamConnection,
+  type StreamDialOptions,
+  type StreamLimits,
+  type StreamListener,
+  type StreamListenOptions,
+  type StreamRefusal,
+  type StreamTransport,
 } from './streams/contract.ts';
-export { createMemoryQuic } from './streams/memory.ts';
+export { createMemoryTransport } from './streams/memory.ts';
 export { ReceiveQueue } from './streams/receive-queue.ts';
 export {
   grpcContentType,

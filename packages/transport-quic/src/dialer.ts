@@ -8,8 +8,9 @@ import {
   quicEndpoints,
   TlsKey,
 } from '@palyra/identity';
-import type { Quic, QuicLimits } from '@palyra/rpc';
-import { createQuicTransport, inOrder, type NodeConnection, printableAnswers } from '@palyra/rpc';
+import type { StreamLimits } from '@palyra/rpc';
+import { createCallTransport, inOrder, type NodeConnection, printableAnswers } from '@palyra/rpc';
+import type { Quic } from './quiche/quic.ts';
 
 /** A daemon that has gone without a word is noticed after this: it does not answer for connections it does not know. */
 const silenceMs = 15_000;
@@ -34,7 +35,7 @@ export async function dialNodeQuic(
   return inOrder(endpoints, (address) => dialOne(quic, address, enrollment, options));
 }
 
-type QuicDialLimits = Partial<Pick<QuicLimits, 'handshakeTimeoutMs'>>;
+type QuicDialLimits = Partial<Pick<StreamLimits, 'handshakeTimeoutMs'>>;
 
 async function dialOne(
   quic: Quic,
@@ -56,7 +57,7 @@ async function dialOne(
   return {
     name: 'quic',
     address,
-    transport: createQuicTransport({ connect: async () => connection, interceptors: [printableAnswers] }),
+    transport: createCallTransport({ connect: async () => connection, interceptors: [printableAnswers] }),
     closed: connection.closed,
     close: () => connection.close(),
     destroy: () => connection.close(),

@@ -13,11 +13,11 @@ import {
   type ListenerEvent,
   type ListenerOptions,
   type Peer,
-  type QuicLimits,
-  type QuicListener,
-  type QuicServerConnection,
-  type QuicServerTlsConfig,
-  serveConnectOverQuic,
+  type ServerConnection,
+  type ServerTlsConfig,
+  type StreamLimits,
+  type StreamListener,
+  serveCalls,
   type UnfinishedBytes,
 } from '@palyra/rpc';
 import { createQuic, type QuicheRuntime } from '@palyra/transport-quic';
@@ -27,8 +27,8 @@ export interface QuicDeviceListenerOptions extends ListenerOptions {
   readonly devices: DeviceTrust;
   /** Default `portable`. */
   readonly runtime?: QuicheRuntime;
-  /** Default: `docs/limits.md`, "QUIC". */
-  readonly limits?: Partial<QuicLimits>;
+  readonly limits?: Partial<StreamLimits>;
+  readonly unfinished?: UnfinishedBytes;
   /** Largest message, bytes. */
   readonly messageBytes: number;
 }
@@ -40,9 +40,9 @@ const sweepMs = 1_000;
 export class QuicDeviceListener implements DeviceListener {
   readonly #options: QuicDeviceListenerOptions;
   readonly #devices: DeviceConnections;
-  readonly #peers = new WeakMap<QuicServerConnection, Peer>();
+  readonly #peers = new WeakMap<ServerConnection, Peer>();
   readonly #sweep: NodeJS.Timeout;
-  #listener: QuicListener;
+  #listener: StreamListener;
   #port = 0;
   #swapping: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
@@ -116,9 +116,9 @@ export class QuicDeviceListener implements DeviceListener {
     port: number,
     credential: ServerCredential,
     trustBundle: readonly Uint8Array[],
-  ): Promise<QuicListener> {
+  ): Promise<StreamListener> {
     const { host, runtime, limits, unfinished, routes, ownCalls, messageBytes, onInternal } = this.#options;
-    const tls: QuicServerTlsConfig = {
+    const tls: ServerTlsConfig = {
       certificateChain: certificatesToPem(credential.certificateChain),
       privateKey: credential.key.toPem(),
       clientRoots: certificatesToPem(trustBundle),
@@ -128,7 +128,7 @@ export class QuicDeviceListener implements DeviceListener {
       port,
       tls,
       admit: (connection) => this.#admit(connection),
-      serve: serveConnectOverQuic({
+      serve: serveCalls({
         routes,
         check: accessCheck(onInternal, ownCalls),
         readMaxBytes: messageBytes,
@@ -143,8 +143,8 @@ export class QuicDeviceListener implements DeviceListener {
     });
   }
 
-  async #admit(connection: QuicServerConnection): Promise<void> {
-    const { authenticator } = this.#options.devices;
+  async #admit(connection: ServerConnection): Promise<void> {
+    const { authenticator } = this.#options;
     // BoringSSL stops at its first error, so what comes here is verified, dates included. It is judged once more by what
     // counts at this moment: a session that is resumed brings the verdict of the day it began.
     const certificate = judgeChain(authenticator.chainJudge, connection.peerChain);
@@ -172,7 +172,7 @@ export class QuicDeviceListener implements DeviceListener {
   }
 
   /** From a timer, which has nobody who could catch what it throws. */
-  #shut(connection: QuicServerConnection, reason: IdentityError): void {
+  #shut(connection: ServerConnection, reason: IdentityError): void {
     try {
       connection.close(reason);
     } catch (error) {
@@ -184,7 +184,7 @@ export class QuicDeviceListener implements DeviceListener {
     countEvent(this.#options, event);
   }
 
-  #peerOf(connection: QuicServerConnection): Peer {
+  #peerOf(connection: ServerConnection): Peer {
     const peer = this.#peers.get(connection);
     if (!peer) throw new TypeError('a stream of a connection that was not admitted');
     return peer;
@@ -201,7 +201,7 @@ function judgeChain(judge: ChainJudge, chain: readonly Uint8Array[]): PeerCertif
   }
 }
 
-const notListening: QuicListener = {
+const notListening: StreamListener = {
   host: '',
   port: 0,
   connectionCount: 0,

@@ -1,4 +1,4 @@
-// One call on one QUIC stream, the same for both sides: frames out, frames in, the order they must come in, and credit.
+// One call on one stream, the same for both sides: frames out, frames in, the order they must come in, and credit.
 // docs/quic.md section 3.
 //
 //   caller's frames    REQUEST  DATA*  END        then the end of the stream, once the answer is complete
@@ -8,12 +8,13 @@
 // The caller keeps its direction open until it has the whole answer: a reset of a direction that has ended would not
 // reach the handler, and the caller's WINDOW frames need a way.
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity/portable';
 import { toConnectError } from '../error-map.ts';
-import { type QuicResetReason, QuicStreamReset } from '../streams/close-code.ts';
-import type { QuicStream } from '../streams/contract.ts';
+import { type ResetReason, StreamReset } from '../streams/close-code.ts';
+import type { ByteStream } from '../streams/contract.ts';
 import { ReceiveQueue } from '../streams/receive-queue.ts';
 import { type HeldBytes, tooManyUnfinishedBytes } from '../unfinished-bytes.ts';
+import { concat } from './bytes.ts';
 import { encodeFrame, type Frame, type FrameLimits, FrameParser } from './frame.ts';
 import type { HeaderList } from './header-list.ts';
 import { invalid } from './protocol-error.ts';
@@ -26,7 +27,7 @@ type RequestFrame = Extract<Frame, { type: 'request' }>;
 type ResponseFrame = Extract<Frame, { type: 'response' }>;
 
 export class CallStream {
-  readonly #stream: QuicStream;
+  readonly #stream: ByteStream;
   readonly #limits: FrameLimits;
   readonly #role: 'caller' | 'answerer';
 
@@ -48,7 +49,7 @@ export class CallStream {
   #onFailure: ((error: Error) => void) | undefined;
 
   /** @param held told of what is received and not taken; given back when the call is over. */
-  constructor(stream: QuicStream, role: 'caller' | 'answerer', limits: FrameLimits, held?: HeldBytes) {
+  constructor(stream: ByteStream, role: 'caller' | 'answerer', limits: FrameLimits, held?: HeldBytes) {
     this.#held = held;
     this.#body = new ReceiveQueue(initialWindowBytes, held);
     this.#stream = stream;
@@ -157,7 +158,7 @@ export class CallStream {
   }
 
   /** Abandons the call; it fails here too. */
-  reset(reason: QuicResetReason, error: Error = new QuicStreamReset(reason)): void {
+  reset(reason: ResetReason, error: Error = new StreamReset(reason)): void {
     if (this.over) return;
     this.#stream.reset(reason);
     this.#fail(error);
@@ -177,7 +178,7 @@ export class CallStream {
       parser.end();
       if (this.#expected !== 'nothing') throw invalid('the stream ended within a call');
       // A caller that ends early has gone; one that has the answer has ended the stream itself.
-      if (this.#role === 'answerer') throw new QuicStreamReset('CANCELLED');
+      if (this.#role === 'answerer') throw new StreamReset('CANCELLED');
     } catch (error) {
       this.#broken(error);
     }
@@ -258,7 +259,7 @@ export class CallStream {
     const queued = this.#sending;
     if (queued.length === 0) return undefined;
     this.#sending = [];
-    return queued.length === 1 ? queued[0] : Buffer.concat(queued);
+    return queued.length === 1 ? queued[0] : concat(queued);
   }
 
   #fail(error: Error): void {

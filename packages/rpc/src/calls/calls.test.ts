@@ -1,4 +1,4 @@
-import { createMemoryQuic } from '../streams/memory.ts';
+import { createMemoryTransport } from '../streams/memory.ts';
 import { callsAndConnectionsSuite } from '../testing/calls-and-connections-suite.ts';
 import { callsSuite, maxBytes, over } from '../testing/calls-suite.ts';
 import { conformanceRoutes } from '../testing/conformance-service.ts';
@@ -9,5 +9,5 @@ for (const [name, by] of [
   ['HTTP/2', 'palyra'],
 ] as const)
   callsSuite(name, (pki, witness) => overHttp2(by, pki, conformanceRoutes(witness), maxBytes));
-callsSuite('memory', over(createMemoryQuic()));
-callsAndConnectionsSuite('memory', createMemoryQuic());
+callsSuite('memory', over(createMemoryTransport()));
+callsAndConnectionsSuite('memory', createMemoryTransport());

@@ -1,4 +1,4 @@
-// Connect's client over QUIC: the gRPC protocol, one stream per call.
+// Connect's client over a transport of streams: the gRPC protocol, one stream per call.
 
 import { Code, ConnectError, type Interceptor, type Transport } from '@connectrpc/connect';
 import {
@@ -9,18 +9,17 @@ import {
 } from '@connectrpc/connect/protocol';
 import { createTransport } from '@connectrpc/connect/protocol-grpc';
 import { inMessages } from '../pieces.ts';
-import type { QuicClientConnection } from '../streams/contract.ts';
+import type { ClientConnection } from '../streams/contract.ts';
 import { toCallError } from './call-error.ts';
 import { CallStream } from './call-stream.ts';
 import { defaultFrameLimits, type FrameLimits } from './frame.ts';
 
-export interface QuicTransportOptions {
+export interface CallTransportOptions {
   /**
    * Gives a connection. Asked at the first call, and again at the first call after the last connection has gone; calls
    * in between share it. Trying again after a failure, and waiting before that, is the caller's.
    */
-  connect(): Promise<QuicClientConnection>;
-  /** Run around each call, as `@connectrpc/connect` has them. Default: none. */
+  connect(): Promise<ClientConnection>;
   readonly interceptors?: Interceptor[];
   /** Of a call that brings none. Default: none. */
   readonly defaultTimeoutMs?: number;
@@ -33,9 +32,9 @@ export interface QuicTransportOptions {
 }
 
 /** The paths of calls are what counts; a name is needed to make them URLs. */
-const baseUrl = 'https://quic.invalid';
+const baseUrl = 'https://streams.invalid';
 
-export function createQuicTransport(options: QuicTransportOptions): Transport {
+export function createCallTransport(options: CallTransportOptions): Transport {
   const limits = { ...defaultFrameLimits, ...options.frameLimits };
   const { readMaxBytes = 1_048_576, writeMaxBytes = 1_048_576 } = options;
   const connection = sharedConnection(options.connect);
@@ -61,8 +60,8 @@ export function createQuicTransport(options: QuicTransportOptions): Transport {
 /** A request of one message goes out in one piece; a stream of them, each as soon as it is there. */
 type Sending = 'whole' | 'as it comes';
 
-function sharedConnection(connect: () => Promise<QuicClientConnection>): () => Promise<QuicClientConnection> {
-  let current: Promise<QuicClientConnection> | undefined;
+function sharedConnection(connect: () => Promise<ClientConnection>): () => Promise<ClientConnection> {
+  let current: Promise<ClientConnection> | undefined;
   return () => {
     if (current) return current;
     const dialled = connect();
@@ -76,7 +75,7 @@ function sharedConnection(connect: () => Promise<QuicClientConnection>): () => P
 }
 
 function callOver(
-  connect: () => Promise<QuicClientConnection>,
+  connect: () => Promise<ClientConnection>,
   limits: FrameLimits,
   sending: Sending,
   readMaxBytes: number,

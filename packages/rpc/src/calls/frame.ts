@@ -1,9 +1,10 @@
 // The frames of one call, docs/quic.md section 3: type (1 byte), length (QUIC variable-length integer, RFC 9000 16),
 // payload. Nothing of a frame is kept before its length is known to be allowed.
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity/portable';
 import { Pieces } from '../pieces.ts';
 import type { HeldBytes } from '../unfinished-bytes.ts';
+import { concat, fromLatin1, toLatin1 } from './bytes.ts';
 import { decodeHeaders, encodeHeaders, type HeaderList } from './header-list.ts';
 import { invalid } from './protocol-error.ts';
 import { decodeVarint, encodeVarint } from './varint.ts';
@@ -43,7 +44,7 @@ const maxPathBytes = 1024;
 export function encodeFrame(frame: Frame, limits: FrameLimits = defaultFrameLimits): Uint8Array {
   switch (frame.type) {
     case 'request': {
-      const path = Buffer.from(frame.path, 'latin1');
+      const path = fromLatin1(frame.path);
       return withHeaders(frameType.request, [encodeVarint(path.length), path], frame.headers, limits);
     }
     case 'response':
@@ -99,7 +100,7 @@ export class FrameParser {
   }
 
   /** Beyond the bytes there are while the frame is not whole. */
-  #endOfFrame(bytes: Buffer, at: number): number {
+  #endOfFrame(bytes: Uint8Array, at: number): number {
     const type = bytes[at];
     if (type === undefined) return at + 1;
     const cap = this.#cap(type);
@@ -129,7 +130,7 @@ export class FrameParser {
   }
 }
 
-function decodePayload(type: number, payload: Buffer): Frame {
+function decodePayload(type: number, payload: Uint8Array): Frame {
   switch (type) {
     case frameType.request: {
       const length = decodeVarint(payload, 0);
@@ -137,7 +138,7 @@ function decodePayload(type: number, payload: Buffer): Frame {
         throw invalid('a request without a path');
       }
       const end = length.next + length.value;
-      const path = payload.toString('latin1', length.next, end);
+      const path = toLatin1(payload.subarray(length.next, end));
       if (!/^\/[\x21-\x7e]+$/.test(path)) throw invalid('a path of other characters');
       return { type: 'request', path, headers: decodeHeaders(payload.subarray(end)) };
     }
@@ -185,5 +186,5 @@ function withHeaders(
 
 function join(type: number, payload: readonly Uint8Array[]): Uint8Array {
   const size = payload.reduce((sum, part) => sum + part.length, 0);
-  return Buffer.concat([Uint8Array.of(type), encodeVarint(size), ...payload]);
+  return concat([Uint8Array.of(type), encodeVarint(size), ...payload]);
 }

@@ -1,6 +1,7 @@
 // Headers and trailers on the wire, docs/quic.md section 3.2: name and value, each with its length in front. Uncompressed:
 // the headers of a call are small, and compression shared by calls would let them learn of each other.
 
+import { concat, fromLatin1, toLatin1 } from './bytes.ts';
 import { invalid } from './protocol-error.ts';
 import { decodeVarint, encodeVarint } from './varint.ts';
 
@@ -16,14 +17,14 @@ export type HeaderList = Iterable<[name: string, value: string]>;
 export function encodeHeaders(headers: HeaderList): Uint8Array {
   const parts: Uint8Array[] = [];
   for (const [name, value] of headers) {
-    const bytes = Buffer.from(value, 'latin1');
-    parts.push(encodeVarint(name.length), Buffer.from(name, 'latin1'), encodeVarint(bytes.length), bytes);
+    const bytes = fromLatin1(value);
+    parts.push(encodeVarint(name.length), fromLatin1(name), encodeVarint(bytes.length), bytes);
   }
-  return Buffer.concat(parts);
+  return concat(parts);
 }
 
 /** @throws MESSAGE_INVALID, MESSAGE_TOO_LARGE */
-export function decodeHeaders(bytes: Buffer): [name: string, value: string][] {
+export function decodeHeaders(bytes: Uint8Array): [name: string, value: string][] {
   const headers: [string, string][] = [];
   let at = 0;
   for (let count = 0; at < bytes.length; count++) {
@@ -37,9 +38,9 @@ export function decodeHeaders(bytes: Buffer): [name: string, value: string][] {
   return headers;
 }
 
-function readText(bytes: Buffer, at: number): { text: string; next: number } {
+function readText(bytes: Uint8Array, at: number): { text: string; next: number } {
   const length = decodeVarint(bytes, at);
   if (!length || length.next + length.value > bytes.length) throw invalid('a header list that is cut');
   const next = length.next + length.value;
-  return { text: bytes.toString('latin1', length.next, next), next };
+  return { text: toLatin1(bytes.subarray(length.next, next)), next };
 }

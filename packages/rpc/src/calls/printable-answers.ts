@@ -2,8 +2,8 @@
 // of services that are not ours are left as they are: only their program knows what may stand in them.
 
 import type { Interceptor } from '@connectrpc/connect';
-import { printable } from '@palyra/identity/values';
-import { isOurs } from '../access/access.ts';
+import { printable } from '@palyra/identity/portable';
+import { isOurs } from './access.ts';
 
 const plain = /^[\x20-\x7e]*$/;
 

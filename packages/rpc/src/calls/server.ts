@@ -1,4 +1,4 @@
-// Connect's services over QUIC: the gRPC protocol, one stream per call.
+// Connect's services over a transport of streams: the gRPC protocol, one stream per call.
 
 import {
   Code,
@@ -20,8 +20,8 @@ import { settleDeadline } from '../deadline.ts';
 import { defaultRequestMs, InputClock } from '../input-clock.ts';
 import { acceptedEncoding, encodingProblem } from '../message-encoding.ts';
 import { inMessages } from '../pieces.ts';
-import { QuicStreamReset } from '../streams/close-code.ts';
-import type { QuicServerConnection, QuicStream } from '../streams/contract.ts';
+import { StreamReset } from '../streams/close-code.ts';
+import type { ByteStream, ServerConnection } from '../streams/contract.ts';
 import {
   grpcContentType,
   grpcStatusOk,
@@ -36,21 +36,21 @@ import { CallStream } from './call-stream.ts';
 import { defaultFrameLimits, encodeFrame, type Frame, type FrameLimits } from './frame.ts';
 
 /** `readMaxBytes` and `writeMaxBytes` are 1 MiB where they are not given. */
-export interface ConnectOverQuicOptions extends Partial<UnaryCallOptions> {
+export interface ServeCallsOptions extends Partial<UnaryCallOptions> {
   /** The same function that the HTTP/2 listener takes. */
   routes(router: ConnectRouter): void;
   /** What handlers of this call find in their context: who is on the other end of the connection. */
-  contextValues?(connection: QuicServerConnection): ContextValues;
+  contextValues?(connection: ServerConnection): ContextValues;
   /** Failures inside Connect that no peer is told of. */
   onError?(error: unknown, path: string): void;
   /** Default: `defaultFrameLimits`. */
   readonly frameLimits?: Partial<FrameLimits>;
 }
 
-/** For `serve` of QuicListenOptions. */
-export function serveConnectOverQuic(
-  options: ConnectOverQuicOptions,
-): (stream: QuicStream, connection: QuicServerConnection) => Promise<void> {
+/** For `serve` of StreamListenOptions. */
+export function serveCalls(
+  options: ServeCallsOptions,
+): (stream: ByteStream, connection: ServerConnection) => Promise<void> {
   const {
     routes,
     contextValues,
@@ -93,7 +93,7 @@ interface Services {
   readonly handlers: ReadonlyMap<string, UniversalHandler>;
   readonly readMaxBytes: number;
   readonly requestMs: number;
-  readonly onError: ConnectOverQuicOptions['onError'];
+  readonly onError: ServeCallsOptions['onError'];
 }
 
 const callerGone = (cause: Error) => new ConnectError(cause.message, Code.Canceled, undefined, [], cause);
@@ -247,7 +247,7 @@ async function* bodyOf(call: CallStream): AsyncGenerator<Uint8Array> {
   try {
     yield* call.body();
   } catch (error) {
-    throw error instanceof QuicStreamReset ? callerGone(error) : error;
+    throw error instanceof StreamReset ? callerGone(error) : error;
   }
 }
 

@@ -1,13 +1,13 @@
 // Nothing a connection sends is served before the daemon has decided about it, and nothing after it was refused or
 // closed. Both implementations of the contract put their streams through here.
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity/portable';
 import { resetReasonOf, toCloseNumber } from './close-code.ts';
-import type { QuicListenOptions, QuicServerConnection, QuicStream } from './contract.ts';
+import type { ByteStream, ServerConnection, StreamListenOptions } from './contract.ts';
 
 export interface Admission {
   /** A stream the client opened. */
-  offer(stream: QuicStream): void;
+  offer(stream: ByteStream): void;
   /** Serves no more streams, and closes the connection with this once those under way have ended. */
   drain(error: IdentityError): void;
   /** The same for one that was shut out: those under way have a moment to say why they end. */
@@ -21,17 +21,17 @@ const shutGraceMs = 200;
 
 /** Asks `admit`, holding the streams meanwhile; how many there can be is the stream limit of the connection. */
 export function startAdmission(
-  connection: QuicServerConnection,
-  options: Pick<QuicListenOptions, 'admit' | 'serve'>,
+  connection: ServerConnection,
+  options: Pick<StreamListenOptions, 'admit' | 'serve'>,
   timeoutMs: number,
 ): Admission {
   let state: 'deciding' | 'admitted' | 'closed' = 'deciding';
-  const held: QuicStream[] = [];
+  const held: ByteStream[] = [];
   let served = 0;
   let draining: IdentityError | undefined;
   let shut: IdentityError | undefined;
 
-  const serve = async (stream: QuicStream) => {
+  const serve = async (stream: ByteStream) => {
     if (shut) return stream.reset(resetReasonOf(toCloseNumber(shut.code)));
     if (draining) return stream.reset('UNREACHABLE');
     served += 1;
@@ -96,7 +96,7 @@ export function startAdmission(
 
 /** Resolves when all of them are closed, or when `until` says so. */
 export async function drained(
-  connections: Iterable<Pick<QuicServerConnection, 'closed'>>,
+  connections: Iterable<Pick<ServerConnection, 'closed'>>,
   until: AbortSignal,
 ): Promise<void> {
   const { promise: over, resolve } = Promise.withResolvers<void>();

@@ -1,10 +1,8 @@
-// Our error codes as QUIC application error codes (RFC 9000 20.2), for closing a connection and for resetting a
-// stream. The numbers are protocol, docs/quic.md section 2: never reused, and far from the transport's own and from
+// Our error codes as numbers, for closing a connection and for resetting a stream; over QUIC they are application error
+// codes (RFC 9000 20.2). The numbers are protocol, docs/quic.md section 2: never reused, and far from the transport's own and from
 // TLS alerts, because a library may not tell which kind a number is.
 
-import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
-import { type ErrorFamily, errorCodes, familyOf } from '@palyra/identity/errors';
-import { printable } from '@palyra/identity/values';
+import { IdentityError, type IdentityErrorCode, printable } from '@palyra/identity/portable';
 
 const base = 0x5041_0000;
 
@@ -48,23 +46,9 @@ const inFamily = {
 type ClosingCode = keyof typeof inFamily;
 
 /** Why a stream was abandoned. CANCELLED: its caller no longer wants it. */
-export type QuicResetReason = ClosingCode | 'CANCELLED';
+export type ResetReason = keyof typeof numbers;
 
-const cancelled = base + 0x001;
-
-/** Every number of docs/quic.md section 2, with its code. */
-export const closeNumbers: ReadonlyMap<number, QuicResetReason> = new Map([
-  [cancelled, 'CANCELLED'],
-  ...errorCodes.filter(endsConnections).map((code) => [numberOf(code), code] as const),
-]);
-
-function endsConnections(code: IdentityErrorCode): code is ClosingCode {
-  return code in inFamily;
-}
-
-function numberOf(code: ClosingCode): number {
-  return base + (byFamily[familyOf(code)] ?? 0) + inFamily[code];
-}
+const reasons = new Map(Object.entries(numbers).map(([reason, n]) => [base + n, reason as ResetReason]));
 
 /** The number that means a connection was closed because it is no longer needed. */
 export const closedNormally = 0;
@@ -73,24 +57,23 @@ export const closedNormally = 0;
 export const maxReasonBytes = 256;
 
 /** A stream was abandoned before its end, by the peer or on this side. */
-export class QuicStreamReset extends Error {
-  readonly reason: QuicResetReason;
+export class StreamReset extends Error {
+  readonly reason: ResetReason;
 
-  constructor(reason: QuicResetReason) {
+  constructor(reason: ResetReason) {
     super(reason === 'CANCELLED' ? 'The call was cancelled.' : `The stream was reset: ${reason}.`);
-    this.name = 'QuicStreamReset';
+    this.name = 'StreamReset';
     this.reason = reason;
   }
 }
 
 export function toCloseNumber(code: IdentityErrorCode | 'CANCELLED'): number {
-  if (code === 'CANCELLED') return cancelled;
-  return numberOf(endsConnections(code) ? code : 'INTERNAL');
+  return base + (code in numbers ? numbers[code as ResetReason] : numbers.INTERNAL);
 }
 
 /** What a peer reset a stream with; a number we do not know is INTERNAL. */
-export function resetReasonOf(number: number): QuicResetReason {
-  return closeNumbers.get(number) ?? 'INTERNAL';
+export function resetReasonOf(number: number): ResetReason {
+  return reasons.get(number) ?? 'INTERNAL';
 }
 
 /** A close with a number of ours as the error it carries; undefined for any other number. */
@@ -105,10 +88,7 @@ export function closeErrorOf(number: number, text: string): IdentityError | unde
 
 /** The message as the close frame carries it, cut at a character. */
 export function toCloseReason(message: string): string {
-  const bytes = Buffer.from(message);
+  const bytes = new TextEncoder().encode(message);
   if (bytes.length <= maxReasonBytes) return message;
-  return bytes
-    .subarray(0, maxReasonBytes)
-    .toString()
-    .replace(/\uFFFD+$/, '');
+  return new TextDecoder().decode(bytes.subarray(0, maxReasonBytes)).replace(/\uFFFD+$/, '');
 }

@@ -1,14 +1,13 @@
-// What the rest of the project knows of QUIC: listen, dial, connection, stream. Two implementations, quiche/ and
-// memory.ts, pass one suite; another library can take the place of the first without a change above this line.
-// docs/quic.md, section 1.
+// What calls need of a transport: listen, dial, connection, stream. QUIC, the channel of WebSockets and memory.ts are its
+// implementations, and pass one suite (testing/contract-suite.ts). docs/quic.md, docs/channel.md.
 
-import type { IdentityError } from '@palyra/identity';
+import type { IdentityError } from '@palyra/identity/portable';
 import type { SessionBytes, UnfinishedBytes } from '../unfinished-bytes.ts';
-import type { QuicResetReason } from './close-code.ts';
+import type { ResetReason } from './close-code.ts';
 
-export interface Quic {
+export interface StreamTransport {
   /** @throws UNREACHABLE when the address is taken or is not ours. */
-  listen(options: QuicListenOptions): Promise<QuicListener>;
+  listen(options: StreamListenOptions): Promise<StreamListener>;
   /**
    * Connects and proves both sides. In TLS 1.3 the client is done before the server has judged the client's
    * certificate, so a refusal by the daemon arrives after this: as `closed`, and from every stream.
@@ -17,11 +16,11 @@ export interface Quic {
    * certificate has expired: the library says so of impostors, too. VERSION_UNSUPPORTED when it speaks another protocol,
    * UNREACHABLE when there is no answer.
    */
-  dial(options: QuicDialOptions): Promise<QuicClientConnection>;
+  dial(options: StreamDialOptions): Promise<ClientConnection>;
 }
 
 /** What the server proves itself with, and whom it lets finish a handshake. */
-export interface QuicServerTlsConfig {
+export interface ServerTlsConfig {
   /** PEM, the leaf first, then its issuers without the root. */
   readonly certificateChain: string;
   /** PEM, PKCS #8 or SEC 1. */
@@ -31,7 +30,7 @@ export interface QuicServerTlsConfig {
 }
 
 /** What a client proves itself with, and the one daemon it accepts. */
-export interface QuicClientTlsConfig {
+export interface ClientTlsConfig {
   /** PEM, the leaf first, then its issuers without the root. */
   readonly certificateChain: string;
   /** PEM, PKCS #8 or SEC 1. */
@@ -45,7 +44,7 @@ export interface QuicClientTlsConfig {
   readonly trustDomain: string;
 }
 
-export interface QuicLimits {
+export interface StreamLimits {
   /** Live connections of one listener; the next one is told TOO_MANY_SESSIONS. Default 1000. */
   readonly maxConnections: number;
   /** Handshakes in progress beside them; more are dropped without an answer. Default 256. */
@@ -62,59 +61,44 @@ export interface QuicLimits {
   readonly idleTimeoutMs: number;
 }
 
-export interface QuicListenOptions {
+export interface StreamListenOptions {
   /** An IP address of this machine, or `0.0.0.0` or `::`. */
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
-  /** The server's certificate chain and key, and the roots of its peers. */
-  readonly tls: QuicServerTlsConfig;
+  readonly tls: ServerTlsConfig;
   /**
    * Decides about a connection before its first stream is served. What it throws closes the connection: an
    * IdentityError with its code and message, anything else as INTERNAL.
    */
-  admit(connection: QuicServerConnection): Promise<void>;
+  admit(connection: ServerConnection): Promise<void>;
   /** Serves one stream of an admitted connection, to its end. Must not throw. */
-  serve(stream: QuicStream, connection: QuicServerConnection): void | Promise<void>;
+  serve(stream: ByteStream, connection: ServerConnection): void | Promise<void>;
   /** Hears of failures that belong to no connection. */
   onError?(error: Error): void;
   /** Hears of connections that did not come to `admit`. */
-  onRefused?(reason: QuicRefusal): void;
-  /** Default: `docs/limits.md`, "QUIC". */
-  readonly limits?: Partial<QuicLimits>;
+  onRefused?(reason: StreamRefusal): void;
+  readonly limits?: Partial<StreamLimits>;
   /** What messages that are not whole may take, with those of other listeners. Default: a bound of this listener's own. */
   readonly unfinished?: UnfinishedBytes;
-  /**
-   * `refuse` (default) asks clients to stay on their path; a rebinding by a NAT is followed all the same.
-   * `follow` lets a client move to another network.
-   */
-  readonly migration?: 'refuse' | 'follow';
-  /**
-   * Starts a handshake for a source address that has not answered yet: saves a round trip and lets anyone make this
-   * listener work and send for addresses that are not theirs. Default false.
-   */
-  readonly dangerouslySkipAddressValidation?: boolean;
 }
 
 /** Over `maxConnections` or `maxHandshakesPerSource`; over `handshakeTimeoutMs`. */
-export type QuicRefusal = 'limit' | 'handshake_timeout';
+export type StreamRefusal = 'limit' | 'handshake_timeout';
 
-export interface QuicDialOptions {
-  /** An IP address or a DNS name. */
+export interface StreamDialOptions {
   readonly host: string;
   /** The UDP port. */
   readonly port: number;
-  /** The client's certificate chain and key, and the roots that the server's chain must lead to. */
-  readonly tls: QuicClientTlsConfig;
-  /** Default: `docs/limits.md`, "QUIC". */
-  readonly limits?: Partial<Pick<QuicLimits, 'maxUnreadBytes' | 'handshakeTimeoutMs' | 'idleTimeoutMs'>>;
+  readonly tls: ClientTlsConfig;
+  readonly limits?: Partial<Pick<StreamLimits, 'maxUnreadBytes' | 'handshakeTimeoutMs' | 'idleTimeoutMs'>>;
   /** Sends something this often, so that neither the server nor a NAT forgets the connection. Default 20 s. */
   readonly keepAliveMs?: number;
   /** Gives up dialling. */
   readonly signal?: AbortSignal;
 }
 
-export interface QuicListener {
+export interface StreamListener {
   readonly host: string;
   readonly port: number;
   /** Connections that finished their handshake and are not closed. */
@@ -126,7 +110,7 @@ export interface QuicListener {
   close(error?: IdentityError, until?: AbortSignal): Promise<void>;
 }
 
-export interface QuicConnection {
+export interface StreamConnection {
   readonly remoteAddress: string;
   readonly remotePort: number;
   /** Ends the connection and all its streams at once. The peer learns the error's code and message. */
@@ -135,12 +119,12 @@ export interface QuicConnection {
   readonly closed: Promise<IdentityError | undefined>;
 }
 
-export interface QuicClientConnection extends QuicConnection {
+export interface ClientConnection extends StreamConnection {
   /** Opens a stream, after waiting if as many as the peer allows are open. Rejects when the connection is gone. */
-  openStream(signal?: AbortSignal): Promise<QuicStream>;
+  openStream(signal?: AbortSignal): Promise<ByteStream>;
 }
 
-export interface QuicServerConnection extends QuicConnection {
+export interface ServerConnection extends StreamConnection {
   /**
    * What the client showed, leaf first, DER; at most as long as a chain of ours can be. That it holds the leaf's key was
    * proven in the handshake. Whether the chain is ours is for `admit` to judge.
@@ -155,8 +139,8 @@ export interface QuicServerConnection extends QuicConnection {
   readonly unfinished: SessionBytes;
 }
 
-/** Two directions of bytes. Every failure is a QuicStreamReset or the IdentityError that ended the connection. */
-export interface QuicStream {
+/** Two directions of bytes. Every failure is a StreamReset or the IdentityError that ended the connection. */
+export interface ByteStream {
   /** The next bytes, or undefined after the peer's last. One call at a time. */
   read(): Promise<Uint8Array | undefined>;
   /** Resolves when the bytes are taken. */
@@ -164,10 +148,10 @@ export interface QuicStream {
   /** Sends the last bytes of this direction. */
   end(bytes?: Uint8Array): Promise<void>;
   /** Abandons both directions; the peer learns the reason. No effect on a stream that is over. */
-  reset(reason: QuicResetReason): void;
+  reset(reason: ResetReason): void;
 }
 
-const defaults: QuicLimits = {
+const defaults: StreamLimits = {
   maxConnections: 1000,
   maxHandshakes: 256,
   maxHandshakesPerSource: 64,
@@ -178,7 +162,7 @@ const defaults: QuicLimits = {
 };
 
 /** @throws TypeError for a limit that is not a positive whole number. */
-export function resolveQuicLimits(given: Partial<QuicLimits> = {}): QuicLimits {
+export function resolveStreamLimits(given: Partial<StreamLimits> = {}): StreamLimits {
   const limits = { ...defaults, ...given };
   for (const [name, value] of Object.entries(limits)) {
     if (!Number.isSafeInteger(value) || value < 1)

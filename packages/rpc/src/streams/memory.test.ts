@@ -1,4 +1,4 @@
 import { contractSuite } from '../testing/contract-suite.ts';
-import { createMemoryQuic } from './memory.ts';
+import { createMemoryTransport } from './memory.ts';
 
-contractSuite('memory', createMemoryQuic());
+contractSuite('memory', createMemoryTransport());

@@ -1,32 +1,26 @@
-// The contract without a network: what runs above QUIC can be tested and measured alone. There is no TLS here. The
+// The contract without a network: what runs above a transport can be tested and measured alone. There is no TLS here. The
 // server sees the client's chain, and nobody checks anything.
 
 import { X509Certificate } from 'node:crypto';
 import { IdentityError } from '@palyra/identity';
 import { type HeldBytes, type SessionBytes, UnfinishedBytes } from '../unfinished-bytes.ts';
 import { type Admission, drained, startAdmission } from './admission.ts';
+import { closeErrorOf, type ResetReason, StreamReset, toCloseNumber, toCloseReason } from './close-code.ts';
 import {
-  closeErrorOf,
-  type QuicResetReason,
-  QuicStreamReset,
-  toCloseNumber,
-  toCloseReason,
-} from './close-code.ts';
-import {
-  type Quic,
-  type QuicClientConnection,
-  type QuicDialOptions,
-  type QuicLimits,
-  type QuicListener,
-  type QuicListenOptions,
-  type QuicServerConnection,
-  type QuicStream,
-  resolveQuicLimits,
+  type ByteStream,
+  type ClientConnection,
+  resolveStreamLimits,
+  type ServerConnection,
+  type StreamDialOptions,
+  type StreamLimits,
+  type StreamListener,
+  type StreamListenOptions,
+  type StreamTransport,
 } from './contract.ts';
 import { ReceiveQueue } from './receive-queue.ts';
 
 /** One network of its own; the ports of two such networks do not meet. */
-export function createMemoryQuic(): Quic {
+export function createMemoryTransport(): StreamTransport {
   const listeners = new Map<number, MemoryListener>();
   let nextPort = 1;
   return {
@@ -45,21 +39,21 @@ export function createMemoryQuic(): Quic {
   };
 }
 
-class MemoryListener implements QuicListener {
+class MemoryListener implements StreamListener {
   readonly host: string;
   readonly port: number;
-  readonly #options: QuicListenOptions;
-  readonly #limits: QuicLimits;
+  readonly #options: StreamListenOptions;
+  readonly #limits: StreamLimits;
   readonly #connections = new Set<MemoryConnection>();
   readonly #unbind: () => void;
   readonly #unfinished: UnfinishedBytes;
   #draining: IdentityError | undefined;
 
-  constructor(options: QuicListenOptions, port: number, unbind: () => void) {
+  constructor(options: StreamListenOptions, port: number, unbind: () => void) {
     this.host = options.host;
     this.port = port;
     this.#options = options;
-    this.#limits = resolveQuicLimits(options.limits);
+    this.#limits = resolveStreamLimits(options.limits);
     this.#unbind = unbind;
     this.#unfinished = options.unfinished ?? new UnfinishedBytes();
   }
@@ -68,7 +62,7 @@ class MemoryListener implements QuicListener {
     return this.#connections.size;
   }
 
-  accept(options: QuicDialOptions): QuicClientConnection {
+  accept(options: StreamDialOptions): ClientConnection {
     const server = new MemoryConnection(
       chainOf(options.tls.certificateChain),
       this.#limits,
@@ -76,7 +70,7 @@ class MemoryListener implements QuicListener {
     );
     const client = new MemoryConnection(
       [],
-      resolveQuicLimits(options.limits),
+      resolveStreamLimits(options.limits),
       new UnfinishedBytes({ unknownBytes: Number.POSITIVE_INFINITY, totalBytes: Number.POSITIVE_INFINITY }),
     );
     server.peer = client;
@@ -109,12 +103,12 @@ const chainOf = (pem: string) =>
     ([each]) => new X509Certificate(each).raw,
   );
 
-class MemoryConnection implements QuicClientConnection, QuicServerConnection {
+class MemoryConnection implements ClientConnection, ServerConnection {
   readonly remoteAddress = 'memory';
   readonly remotePort = 0;
   readonly peerChain: readonly Uint8Array[];
   readonly closed: Promise<IdentityError | undefined>;
-  readonly limits: QuicLimits;
+  readonly limits: StreamLimits;
   readonly unfinished: SessionBytes;
   readonly streams = new Set<MemoryStream>();
   peer!: MemoryConnection;
@@ -123,7 +117,7 @@ class MemoryConnection implements QuicClientConnection, QuicServerConnection {
   #failure: IdentityError | undefined;
   #waiting: (() => void)[] = [];
 
-  constructor(peerChain: readonly Uint8Array[], limits: QuicLimits, unfinished: UnfinishedBytes) {
+  constructor(peerChain: readonly Uint8Array[], limits: StreamLimits, unfinished: UnfinishedBytes) {
     this.unfinished = unfinished.of(this);
     this.peerChain = peerChain;
     this.limits = limits;
@@ -157,7 +151,7 @@ class MemoryConnection implements QuicClientConnection, QuicServerConnection {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  async openStream(signal?: AbortSignal): Promise<QuicStream> {
+  async openStream(signal?: AbortSignal): Promise<ByteStream> {
     for (;;) {
       signal?.throwIfAborted();
       if (this.#failure) throw this.#failure;
@@ -176,7 +170,7 @@ class MemoryConnection implements QuicClientConnection, QuicServerConnection {
   }
 }
 
-class MemoryStream implements QuicStream {
+class MemoryStream implements ByteStream {
   other!: MemoryStream;
   readonly #connection: MemoryConnection;
   readonly #held: HeldBytes;
@@ -211,10 +205,10 @@ class MemoryStream implements QuicStream {
     this.#over();
   }
 
-  reset(reason: QuicResetReason): void {
+  reset(reason: ResetReason): void {
     if (this.#failure || (this.#sentEnd && this.#gotEnd)) return;
-    this.fail(new QuicStreamReset(reason));
-    queueMicrotask(() => this.other.fail(new QuicStreamReset(reason)));
+    this.fail(new StreamReset(reason));
+    queueMicrotask(() => this.other.fail(new StreamReset(reason)));
   }
 
   fail(error: Error): void {

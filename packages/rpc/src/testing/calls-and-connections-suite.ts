@@ -4,40 +4,40 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { Code, ConnectError, createClient, createContextKey, createContextValues } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
-import { createQuicTransport } from '../calls/client.ts';
-import { serveConnectOverQuic } from '../calls/server.ts';
+import { createCallTransport } from '../calls/client.ts';
+import { serveCalls } from '../calls/server.ts';
 import { fromConnectError } from '../error-map.ts';
-import type { Quic, QuicListenOptions, QuicServerConnection } from '../streams/contract.ts';
+import type { ServerConnection, StreamListenOptions, StreamTransport } from '../streams/contract.ts';
 import { conformanceRoutes, HandlerWitness } from './conformance-service.ts';
 import { ConformanceService } from './gen/palyra/conformance/v1/conformance_pb.js';
 import { createPki, type Pki } from './pki.ts';
 
-export function callsAndConnectionsSuite(name: string, quic: Quic): void {
+export function callsAndConnectionsSuite(name: string, transport: StreamTransport): void {
   describe(`calls and their connection: ${name}`, () => {
     let pki: Pki;
     before(async () => {
       pki = await createPki();
     });
 
-    async function serve(options: Partial<QuicListenOptions> = {}) {
+    async function serve(options: Partial<StreamListenOptions> = {}) {
       const witness = new HandlerWitness();
-      const admitted: QuicServerConnection[] = [];
-      const listener = await quic.listen({
+      const admitted: ServerConnection[] = [];
+      const listener = await transport.listen({
         host: '127.0.0.1',
         port: 0,
         tls: pki.serverTls,
         admit: async (connection) => void admitted.push(connection),
-        serve: serveConnectOverQuic({ routes: conformanceRoutes(witness) }),
+        serve: serveCalls({ routes: conformanceRoutes(witness) }),
         ...options,
       });
       let dials = 0;
-      const transport = createQuicTransport({
+      const calls = createCallTransport({
         connect: () => {
           dials++;
-          return quic.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls });
+          return transport.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls });
         },
       });
-      const client = createClient(ConformanceService, transport);
+      const client = createClient(ConformanceService, calls);
       return { witness, admitted, listener, client, dials: () => dials };
     }
 
@@ -93,7 +93,7 @@ export function callsAndConnectionsSuite(name: string, quic: Quic): void {
       const who = createContextKey('nobody');
       const seen: string[] = [];
       const { client, listener } = await serve({
-        serve: serveConnectOverQuic({
+        serve: serveCalls({
           routes: conformanceRoutes(new HandlerWitness()),
           contextValues: (connection) =>
             createContextValues().set(who, `a certificate of ${connection.peerChain[0]!.length} bytes`),

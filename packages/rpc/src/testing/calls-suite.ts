@@ -10,9 +10,9 @@ import {
   createClient,
   type Transport,
 } from '@connectrpc/connect';
-import { createQuicTransport } from '../calls/client.ts';
-import { serveConnectOverQuic } from '../calls/server.ts';
-import type { Quic } from '../streams/contract.ts';
+import { createCallTransport } from '../calls/client.ts';
+import { serveCalls } from '../calls/server.ts';
+import type { StreamTransport } from '../streams/contract.ts';
 import { conformanceRoutes, HandlerWitness } from './conformance-service.ts';
 import { AskSchema, ConformanceService } from './gen/palyra/conformance/v1/conformance_pb.js';
 import { createPki, type Pki } from './pki.ts';
@@ -25,25 +25,25 @@ export type Setup = (
 ) => Promise<{ transport: Transport; close(): Promise<void> }>;
 
 /** Over a transport of the stream contract. */
-export function over(quic: Quic): Setup {
+export function over(transport: StreamTransport): Setup {
   return async (pki, witness) => {
-    const listener = await quic.listen({
+    const listener = await transport.listen({
       host: '127.0.0.1',
       port: 0,
       tls: pki.serverTls,
       admit: async () => {},
-      serve: serveConnectOverQuic({
+      serve: serveCalls({
         routes: conformanceRoutes(witness),
         readMaxBytes: maxBytes,
         writeMaxBytes: maxBytes,
       }),
     });
-    const transport = createQuicTransport({
-      connect: () => quic.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls }),
+    const calls = createCallTransport({
+      connect: () => transport.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls }),
       readMaxBytes: maxBytes,
       writeMaxBytes: maxBytes,
     });
-    return { transport, close: () => listener.close() };
+    return { transport: calls, close: () => listener.close() };
   };
 }
 

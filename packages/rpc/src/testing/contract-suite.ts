@@ -4,23 +4,23 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { until } from '../../../../tests/testing/until.ts';
-import { type QuicResetReason, QuicStreamReset } from '../streams/close-code.ts';
+import { type ResetReason, StreamReset } from '../streams/close-code.ts';
 import type {
-  Quic,
-  QuicClientConnection,
-  QuicDialOptions,
-  QuicListener,
-  QuicListenOptions,
-  QuicRefusal,
-  QuicServerConnection,
-  QuicStream,
+  ByteStream,
+  ClientConnection,
+  ServerConnection,
+  StreamDialOptions,
+  StreamListener,
+  StreamListenOptions,
+  StreamRefusal,
+  StreamTransport,
 } from '../streams/contract.ts';
 import { createPki, type Pki } from './pki.ts';
 
-export function contractSuite(name: string, quic: Quic): void {
+export function contractSuite(name: string, transport: StreamTransport): void {
   describe(`QUIC contract: ${name}`, () => {
     let pki: Pki;
-    const open: (QuicListener | QuicClientConnection)[] = [];
+    const open: (StreamListener | ClientConnection)[] = [];
 
     before(async () => {
       pki = await createPki();
@@ -29,8 +29,8 @@ export function contractSuite(name: string, quic: Quic): void {
       for (const each of open.reverse()) await each.close();
     });
 
-    async function listen(options: Partial<QuicListenOptions> = {}): Promise<QuicListener> {
-      const listener = await quic.listen({
+    async function listen(options: Partial<StreamListenOptions> = {}): Promise<StreamListener> {
+      const listener = await transport.listen({
         host: '127.0.0.1',
         port: 0,
         tls: pki.serverTls,
@@ -42,8 +42,8 @@ export function contractSuite(name: string, quic: Quic): void {
       return listener;
     }
 
-    async function dial(port: number, options: Partial<QuicDialOptions> = {}): Promise<QuicClientConnection> {
-      const connection = await quic.dial({ host: '127.0.0.1', port, tls: pki.clientTls, ...options });
+    async function dial(port: number, options: Partial<StreamDialOptions> = {}): Promise<ClientConnection> {
+      const connection = await transport.dial({ host: '127.0.0.1', port, tls: pki.clientTls, ...options });
       open.push(connection);
       return connection;
     }
@@ -134,7 +134,7 @@ export function contractSuite(name: string, quic: Quic): void {
     });
 
     it('ends every stream on both sides at once when the server closes', async () => {
-      const served = deferred<[QuicStream, QuicServerConnection]>();
+      const served = deferred<[ByteStream, ServerConnection]>();
       const { port } = await listen({ serve: (...call) => served.resolve(call) });
       const connection = await dial(port);
       const stream = await connection.openStream();
@@ -152,7 +152,7 @@ export function contractSuite(name: string, quic: Quic): void {
     });
 
     it('tells the server why the client closed', async () => {
-      const admitted = deferred<QuicServerConnection>();
+      const admitted = deferred<ServerConnection>();
       const { port } = await listen({ admit: async (connection) => admitted.resolve(connection) });
       const connection = await dial(port);
       const server = await admitted.promise;
@@ -161,7 +161,7 @@ export function contractSuite(name: string, quic: Quic): void {
     });
 
     it('closes without a reason when nothing is wrong', async () => {
-      const admitted = deferred<QuicServerConnection>();
+      const admitted = deferred<ServerConnection>();
       const { port } = await listen({ admit: async (connection) => admitted.resolve(connection) });
       const connection = await dial(port);
       const server = await admitted.promise;
@@ -190,7 +190,7 @@ export function contractSuite(name: string, quic: Quic): void {
     });
 
     it('tells the other side that a stream was abandoned, and why', async () => {
-      const served = deferred<QuicStream>();
+      const served = deferred<ByteStream>();
       const { port } = await listen({ serve: (stream) => served.resolve(stream) });
       const stream = await (await dial(port)).openStream();
       await stream.write(bytes('x'));
@@ -237,7 +237,7 @@ export function contractSuite(name: string, quic: Quic): void {
     });
 
     it('resets a stream that brings more than anyone reads, and no other', async () => {
-      const stuck = deferred<QuicStream>();
+      const stuck = deferred<ByteStream>();
       const { port } = await listen({
         serve: serving(async (stream) => {
           const first = await stream.read();
@@ -257,7 +257,7 @@ export function contractSuite(name: string, quic: Quic): void {
     });
 
     it('makes a client wait for a stream when the limit is reached', async () => {
-      const served: QuicStream[] = [];
+      const served: ByteStream[] = [];
       const { port } = await listen({
         serve: (stream) => void served.push(stream),
         limits: { maxStreams: 2 },
@@ -275,7 +275,7 @@ export function contractSuite(name: string, quic: Quic): void {
     });
 
     it('tells a client that comes beside as many connections as are allowed', async () => {
-      const refused: QuicRefusal[] = [];
+      const refused: StreamRefusal[] = [];
       const listener = await listen({
         limits: { maxConnections: 1 },
         onRefused: (reason) => refused.push(reason),
@@ -363,7 +363,7 @@ export function contractSuite(name: string, quic: Quic): void {
 const bytes = (text: string) => Buffer.from(text);
 const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString();
 
-export async function readAll(stream: QuicStream): Promise<Buffer> {
+export async function readAll(stream: ByteStream): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for (;;) {
     const chunk = await stream.read();
@@ -373,13 +373,13 @@ export async function readAll(stream: QuicStream): Promise<Buffer> {
 }
 
 /** A server that may lose its client at any point. */
-const serving = (serve: (stream: QuicStream) => Promise<void>) => (stream: QuicStream) => {
+const serving = (serve: (stream: ByteStream) => Promise<void>) => (stream: ByteStream) => {
   serve(stream).catch(() => {});
 };
 
 export const echo = serving(async (stream) => stream.end(await readAll(stream)));
 
-export async function ask(connection: QuicClientConnection, question: string): Promise<string> {
+export async function ask(connection: ClientConnection, question: string): Promise<string> {
   const stream = await connection.openStream();
   await stream.end(bytes(question));
   return text(await readAll(stream));
@@ -389,8 +389,8 @@ export async function rejectsWith(promise: Promise<unknown>, code: IdentityError
   await assert.rejects(promise, (error) => error instanceof IdentityError && error.code === code);
 }
 
-export async function rejectsWithReset(promise: Promise<unknown>, reason: QuicResetReason): Promise<void> {
-  await assert.rejects(promise, (error) => error instanceof QuicStreamReset && error.reason === reason);
+export async function rejectsWithReset(promise: Promise<unknown>, reason: ResetReason): Promise<void> {
+  await assert.rejects(promise, (error) => error instanceof StreamReset && error.reason === reason);
 }
 
 export function deferred<T>(): { promise: Promise<T>; resolve(value: T): void } {

@@ -6,12 +6,12 @@ import { type Client, Code, ConnectError, createClient } from '@connectrpc/conne
 import type { IdentityErrorCode } from '@palyra/identity';
 import { within } from '../../../../tests/testing/until.ts';
 import { initialWindowBytes } from '../calls/call-stream.ts';
-import { createQuicTransport } from '../calls/client.ts';
+import { createCallTransport } from '../calls/client.ts';
 import { encodeFrame, type Frame } from '../calls/frame.ts';
-import { serveConnectOverQuic } from '../calls/server.ts';
+import { serveCalls } from '../calls/server.ts';
 import { fromConnectError } from '../error-map.ts';
-import { type QuicResetReason, QuicStreamReset } from '../streams/close-code.ts';
-import type { Quic, QuicClientConnection, QuicListener, QuicStream } from '../streams/contract.ts';
+import { type ResetReason, StreamReset } from '../streams/close-code.ts';
+import type { ByteStream, ClientConnection, StreamListener, StreamTransport } from '../streams/contract.ts';
 import { conformanceRoutes, HandlerWitness } from './conformance-service.ts';
 import { ConformanceService } from './gen/palyra/conformance/v1/conformance_pb.js';
 import { createPki, type Pki } from './pki.ts';
@@ -31,32 +31,32 @@ const ask = (behaviour: string) =>
     Buffer.from(behaviour),
   ]);
 
-export function hostilePeerSuite(name: string, quic: Quic): void {
+export function hostilePeerSuite(name: string, transport: StreamTransport): void {
   describe(`a hostile client: ${name}`, () => {
     const witness = new HandlerWitness();
-    let listener: QuicListener;
-    let connection: QuicClientConnection;
+    let listener: StreamListener;
+    let connection: ClientConnection;
     let client: Client<typeof ConformanceService>;
     const errors: unknown[] = [];
 
     before(async () => {
       const pki = await createPki();
-      listener = await quic.listen({
+      listener = await transport.listen({
         host: '127.0.0.1',
         port: 0,
         tls: pki.serverTls,
         admit: async () => {},
-        serve: serveConnectOverQuic({
+        serve: serveCalls({
           routes: conformanceRoutes(witness),
           onError: (error) => errors.push(error),
         }),
       });
-      connection = await quic.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls });
-      client = createClient(ConformanceService, createQuicTransport({ connect: async () => connection }));
+      connection = await transport.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls });
+      client = createClient(ConformanceService, createCallTransport({ connect: async () => connection }));
     });
     after(() => listener.close());
 
-    const attacks: [name: string, bytes: Uint8Array[], reason: QuicResetReason][] = [
+    const attacks: [name: string, bytes: Uint8Array[], reason: ResetReason][] = [
       ['noise', [hex('deadbeef')], 'MESSAGE_INVALID'],
       ['a frame type from the future', [hex('0700')], 'MESSAGE_INVALID'],
       ['data before a request', [data(5)], 'MESSAGE_INVALID'],
@@ -144,18 +144,18 @@ export function hostilePeerSuite(name: string, quic: Quic): void {
       pki = await createPki();
     });
 
-    async function against(serve: (stream: QuicStream) => Promise<void>) {
-      const listener = await quic.listen({
+    async function against(serve: (stream: ByteStream) => Promise<void>) {
+      const listener = await transport.listen({
         host: '127.0.0.1',
         port: 0,
         tls: pki.serverTls,
         admit: async () => {},
         serve: (stream) => void serve(stream).catch(() => {}),
       });
-      const transport = createQuicTransport({
-        connect: () => quic.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls }),
+      const calls = createCallTransport({
+        connect: () => transport.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls }),
       });
-      return { listener, client: createClient(ConformanceService, transport) };
+      return { listener, client: createClient(ConformanceService, calls) };
     }
 
     const ok = frame({ type: 'response', status: 200, headers: grpc });
@@ -217,12 +217,12 @@ export function hostilePeerSuite(name: string, quic: Quic): void {
   });
 }
 
-async function losesStream(stream: QuicStream, reason: QuicResetReason): Promise<void> {
+async function losesStream(stream: ByteStream, reason: ResetReason): Promise<void> {
   await assert.rejects(
     async () => {
       while (await stream.read());
     },
-    (error) => error instanceof QuicStreamReset && error.reason === reason,
+    (error) => error instanceof StreamReset && error.reason === reason,
   );
 }
 

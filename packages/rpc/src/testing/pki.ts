@@ -9,7 +9,7 @@ import {
   makeRoot,
   TlsKey,
 } from '@palyra/identity';
-import type { QuicClientTlsConfig, QuicServerTlsConfig } from '../streams/contract.ts';
+import type { ClientTlsConfig, ServerTlsConfig } from '../streams/contract.ts';
 
 export interface Credential {
   readonly certificateChain: string;
@@ -23,8 +23,8 @@ export interface Pki {
   readonly rootPem: string;
   readonly daemon: Credential;
   readonly device: Credential;
-  readonly serverTls: QuicServerTlsConfig;
-  readonly clientTls: QuicClientTlsConfig;
+  readonly serverTls: ServerTlsConfig;
+  readonly clientTls: ClientTlsConfig;
   /** Another device; `lifeMs` counts from `now`. */
   issueDevice(lifeMs?: number): Promise<Credential>;
 }

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type Client, Code, createClient } from '@connectrpc/connect';
 import { within } from '../../../../tests/testing/until.ts';
-import { createQuicTransport } from '../calls/client.ts';
+import { createCallTransport } from '../calls/client.ts';
 import { encodeFrame } from '../calls/frame.ts';
-import { serveConnectOverQuic } from '../calls/server.ts';
-import type { Quic, QuicClientConnection, QuicListener, QuicStream } from '../streams/contract.ts';
+import { serveCalls } from '../calls/server.ts';
+import type { ByteStream, ClientConnection, StreamListener, StreamTransport } from '../streams/contract.ts';
 import { conformanceRoutes, HandlerWitness } from './conformance-service.ts';
 import { ConformanceService } from './gen/palyra/conformance/v1/conformance_pb.js';
 import { createPki } from './pki.ts';
@@ -23,29 +23,29 @@ const request = (method: string, headers: Record<string, string> = {}) =>
 const echo = Buffer.concat([Uint8Array.of(0, 0, 0, 0, 6, 0x0a, 4), Buffer.from('echo')]);
 const data = (bytes: Uint8Array) => encodeFrame({ type: 'data', bytes });
 
-export function slowRequestSuite(name: string, quic: Quic): void {
+export function slowRequestSuite(name: string, transport: StreamTransport): void {
   describe(`a request that does not come whole in time: ${name}`, () => {
     const witness = new HandlerWitness();
     const errors: unknown[] = [];
-    let listener: QuicListener;
-    let connection: QuicClientConnection;
+    let listener: StreamListener;
+    let connection: ClientConnection;
     let client: Client<typeof ConformanceService>;
 
     before(async () => {
       const pki = await createPki();
-      listener = await quic.listen({
+      listener = await transport.listen({
         host: '127.0.0.1',
         port: 0,
         tls: pki.serverTls,
         admit: async () => {},
-        serve: serveConnectOverQuic({
+        serve: serveCalls({
           routes: conformanceRoutes(witness),
           requestMs,
           onError: (error) => errors.push(error),
         }),
       });
-      connection = await quic.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls });
-      client = createClient(ConformanceService, createQuicTransport({ connect: async () => connection }));
+      connection = await transport.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls });
+      client = createClient(ConformanceService, createCallTransport({ connect: async () => connection }));
     });
     after(() => listener.close());
 
@@ -109,7 +109,7 @@ export function slowRequestSuite(name: string, quic: Quic): void {
   });
 }
 
-async function wholeAnswer(stream: QuicStream): Promise<string> {
+async function wholeAnswer(stream: ByteStream): Promise<string> {
   const parts: Uint8Array[] = [];
   for (let bytes = await stream.read(); bytes; bytes = await stream.read()) parts.push(bytes);
   return Buffer.concat(parts).toString('latin1');

@@ -4,13 +4,13 @@ import { X509Certificate } from 'node:crypto';
 import type { QuicStream as LibraryStream, QuicClientSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
 import {
+  type ByteStream,
+  type ClientConnection,
   closedNormally,
   dialAddresses,
-  type QuicClientConnection,
-  type QuicDialOptions,
-  type QuicLimits,
-  type QuicStream,
-  resolveQuicLimits,
+  resolveStreamLimits,
+  type StreamDialOptions,
+  type StreamLimits,
   toCloseNumber,
   toCloseReason,
 } from '@palyra/rpc';
@@ -23,7 +23,7 @@ import { QuicheStream } from './stream.ts';
 /** How often to try again to open a stream: the library does not tell when the peer allows more. */
 const streamLimitPollMs = 5;
 
-export async function dial(options: QuicDialOptions, runtime: QuicheRuntime): Promise<QuicClientConnection> {
+export async function dial(options: StreamDialOptions, runtime: QuicheRuntime): Promise<ClientConnection> {
   // Before anything is asked of a name.
   loadLibrary();
   return dialAddresses(
@@ -38,14 +38,14 @@ export async function dial(options: QuicDialOptions, runtime: QuicheRuntime): Pr
 
 async function dialOne(
   address: string,
-  options: QuicDialOptions,
+  options: StreamDialOptions,
   runtime: QuicheRuntime,
-): Promise<QuicClientConnection> {
+): Promise<ClientConnection> {
   // The library's server does not answer there (docs/quic.md, 5), and silence takes seconds.
   if (address.includes('%'))
     throw new IdentityError('UNREACHABLE', 'QUIC does not reach link-local addresses. HTTP/2 does.');
   const library = loadLibrary();
-  const limits = resolveQuicLimits(options.limits);
+  const limits = resolveStreamLimits(options.limits);
   const { tls } = options;
 
   let close: LibraryClose | undefined;
@@ -105,7 +105,7 @@ function watchHandshake(session: QuicClientSession): { done: boolean } {
   return handshake;
 }
 
-class QuicheClientConnection implements QuicClientConnection {
+class QuicheClientConnection implements ClientConnection {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly closed: Promise<IdentityError | undefined>;
@@ -118,7 +118,7 @@ class QuicheClientConnection implements QuicClientConnection {
   #failure: IdentityError | undefined;
 
   /** @param session not ready yet: a server that refuses says so as soon as it is. */
-  constructor(session: QuicClientSession, address: string, options: QuicDialOptions, limits: QuicLimits) {
+  constructor(session: QuicClientSession, address: string, options: StreamDialOptions, limits: StreamLimits) {
     this.remoteAddress = address;
     this.remotePort = options.port;
     this.#session = session;
@@ -136,7 +136,7 @@ class QuicheClientConnection implements QuicClientConnection {
     return this.#failure !== undefined;
   }
 
-  async openStream(signal?: AbortSignal): Promise<QuicStream> {
+  async openStream(signal?: AbortSignal): Promise<ByteStream> {
     for (;;) {
       signal?.throwIfAborted();
       if (this.#failure) throw this.#failure;

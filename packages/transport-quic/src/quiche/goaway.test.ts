@@ -9,9 +9,9 @@ import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { until } from '../../../../tests/testing/until.ts';
 import { toCloseNumber } from '../../../rpc/src/streams/close-code.ts';
 import type {
-  QuicClientConnection,
-  QuicListener,
-  QuicServerConnection,
+  ClientConnection,
+  ServerConnection,
+  StreamListener,
 } from '../../../rpc/src/streams/contract.ts';
 import { deferred } from '../../../rpc/src/testing/contract-suite.ts';
 import { createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
@@ -39,12 +39,12 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       t: TestContext,
       options: QuicConnectOptions = {},
     ): Promise<{
-      listener: QuicListener;
+      listener: StreamListener;
       session: QuicClientSession;
-      server: QuicServerConnection;
+      server: ServerConnection;
       served: () => number;
     }> {
-      const admitted = deferred<QuicServerConnection>();
+      const admitted = deferred<ServerConnection>();
       let served = 0;
       const listener = await quic.listen({
         host,
@@ -63,7 +63,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     /** Our client, and a server that does as it likes. */
     async function withRawServer(
       t: TestContext,
-    ): Promise<{ connection: QuicClientConnection; session: QuicServerSession }> {
+    ): Promise<{ connection: ClientConnection; session: QuicServerSession }> {
       const server = loadLibrary().createQuicServer(serverOptions({ tls: pki.serverTls }, runtime));
       t.after(() => server.close());
       const { port } = await withScratchFolder((written) => {

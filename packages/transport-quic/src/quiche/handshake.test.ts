@@ -7,11 +7,10 @@ import type { QuicConnectOptions } from '@currentspace/http3';
 import { until } from '../../../../tests/testing/until.ts';
 import { toCloseNumber } from '../../../rpc/src/streams/close-code.ts';
 import type {
-  QuicClientTlsConfig,
-  QuicListener,
-  QuicListenOptions,
-  QuicRefusal,
-  QuicServerConnection,
+  ClientTlsConfig,
+  ServerConnection,
+  StreamListener,
+  StreamRefusal,
 } from '../../../rpc/src/streams/contract.ts';
 import { ask, deferred, echo, rejectsWith } from '../../../rpc/src/testing/contract-suite.ts';
 import { createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
@@ -19,7 +18,7 @@ import { forgeCloses } from '../testing/forged-close.ts';
 import { connectRaw } from '../testing/raw-client.ts';
 import { UdpRelay } from '../testing/udp-relay.ts';
 import { loadLibrary, quicTraffic } from './library.ts';
-import { createQuic } from './quic.ts';
+import { createQuic, type QuicListenOptions } from './quic.ts';
 import type { QuicheRuntime } from './runtime.ts';
 
 for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
@@ -28,7 +27,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     const host = '127.0.0.1';
     let pki: Pki;
     let foreign: Pki;
-    const listeners: QuicListener[] = [];
+    const listeners: StreamListener[] = [];
 
     before(async () => {
       pki = await createPki();
@@ -39,7 +38,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       for (const listener of listeners) await listener.close();
     });
 
-    async function listen(options: Partial<QuicListenOptions> = {}): Promise<QuicListener> {
+    async function listen(options: Partial<QuicListenOptions> = {}): Promise<StreamListener> {
       const listener = await quic.listen({
         host,
         port: 0,
@@ -52,7 +51,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       return listener;
     }
 
-    const dial = (port: number, tls: QuicClientTlsConfig = pki.clientTls) => quic.dial({ host, port, tls });
+    const dial = (port: number, tls: ClientTlsConfig = pki.clientTls) => quic.dial({ host, port, tls });
 
     const rawDial = (port: number, options: QuicConnectOptions = {}) =>
       connectRaw(pki, port, runtime, options);
@@ -159,7 +158,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     });
 
     it('shows the daemon the certificate on a resumed session too', async () => {
-      const seen: QuicServerConnection[] = [];
+      const seen: ServerConnection[] = [];
       const { port } = await listen({ admit: async (connection) => void seen.push(connection) });
       const ticket = deferred<Buffer>();
       const first = rawDial(port);
@@ -254,7 +253,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
         handshakeTimeoutMs: 1_000,
         idleTimeoutMs: 600_000,
       };
-      const refused: QuicRefusal[] = [];
+      const refused: StreamRefusal[] = [];
       const { port } = await listen({ limits, onRefused: (reason) => refused.push(reason) });
       // Two clients that answer the Retry and fall silent take every place there is.
       const relays = [await UdpRelay.to(port), await UdpRelay.to(port)];
@@ -292,7 +291,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     });
 
     it('says that a connection is gone when nothing was heard', async () => {
-      const admitted = deferred<QuicServerConnection>();
+      const admitted = deferred<ServerConnection>();
       const { port } = await listen({ admit: async (connection) => admitted.resolve(connection) });
       const relay = await UdpRelay.to(port);
       const connection = await quic.dial({

@@ -6,12 +6,12 @@ import {
   type Admission,
   closedNormally,
   drained,
-  type QuicLimits,
-  type QuicListener,
-  type QuicListenOptions,
-  type QuicServerConnection,
-  resolveQuicLimits,
+  resolveStreamLimits,
+  type ServerConnection,
   type SessionBytes,
+  type StreamLimits,
+  type StreamListener,
+  type StreamRefusal,
   sourceKey,
   startAdmission,
   toCloseNumber,
@@ -22,6 +22,7 @@ import { encodeGoaway } from '../goaway.ts';
 import { closeReason, connectionGone, lossOf, tlsConfigError } from './close-reason.ts';
 import { HandshakeWatch } from './handshake-watch.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
+import type { QuicListenOptions } from './quic.ts';
 import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
 import { QuicheStream } from './stream.ts';
 import { portIsFree, tryBind } from './udp-port.ts';
@@ -32,9 +33,9 @@ const goawayGraceMs = 200;
 /** The library tells of these here when their connection has gone in the same moment; then nobody is concerned. */
 const ofStreamThatIsGone = /^stream_\w+ failed: InvalidStreamState/;
 
-export async function listen(options: QuicListenOptions, runtime: QuicheRuntime): Promise<QuicListener> {
+export async function listen(options: QuicListenOptions, runtime: QuicheRuntime): Promise<StreamListener> {
   const library = loadLibrary();
-  const limits = resolveQuicLimits(options.limits);
+  const limits = resolveStreamLimits(options.limits);
   // A library that fails to bind keeps the process alive for ever, so it must not come to that.
   const unbindable = await tryBind(options.host, options.port);
   if (unbindable) throw cannotListen(options, unbindable);
@@ -63,7 +64,7 @@ export function serverOptions(
   options: Pick<QuicListenOptions, 'tls' | 'limits' | 'migration' | 'dangerouslySkipAddressValidation'>,
   runtime: QuicheRuntime,
 ): QuicServerOptions {
-  const limits = resolveQuicLimits(options.limits);
+  const limits = resolveStreamLimits(options.limits);
   return {
     cert: options.tls.certificateChain,
     key: options.tls.privateKey,
@@ -83,10 +84,10 @@ function cannotListen({ host, port }: QuicListenOptions, cause: unknown): Identi
   return new IdentityError('UNREACHABLE', `QUIC cannot listen on ${host} port ${port}.`, { cause });
 }
 
-class QuicheListener implements QuicListener {
+class QuicheListener implements StreamListener {
   readonly #server: QuicServer;
   readonly #options: QuicListenOptions;
-  readonly #limits: QuicLimits;
+  readonly #limits: StreamLimits;
   readonly #unfinished: UnfinishedBytes;
   /** Also those that are over and that the client has not left yet. */
   readonly #connections = new Set<QuicheServerConnection>();
@@ -94,7 +95,7 @@ class QuicheListener implements QuicListener {
   readonly #handshakes: HandshakeWatch;
   #draining: IdentityError | undefined;
 
-  constructor(server: QuicServer, options: QuicListenOptions, limits: QuicLimits) {
+  constructor(server: QuicServer, options: QuicListenOptions, limits: StreamLimits) {
     this.#server = server;
     this.#options = options;
     this.#limits = limits;
@@ -169,7 +170,7 @@ class QuicheListener implements QuicListener {
   }
 }
 
-class QuicheServerConnection implements QuicServerConnection {
+class QuicheServerConnection implements ServerConnection {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly peerChain: readonly Uint8Array[];
@@ -202,7 +203,7 @@ class QuicheServerConnection implements QuicServerConnection {
     });
   }
 
-  start(options: QuicListenOptions, limits: QuicLimits): void {
+  start(options: QuicListenOptions, limits: StreamLimits): void {
     const admission = startAdmission(this, options, limits.handshakeTimeoutMs);
     this.#admission = admission;
     this.#session.on('stream', (raw) => {
@@ -271,3 +272,78 @@ class QuicheServerConnection implements QuicServerConnection {
 const isShort = (chain: readonly Uint8Array[]) =>
   chain.length <= MAX_CHAIN_CERTIFICATES &&
   chain.reduce((sum, { length }) => sum + length, 0) <= MAX_CHAIN_BYTES;
+
+/**
+ * Ends handshakes that take too long, or of which one source has too many. The library has no limit of its own but the idle
+ * timeout and one for all, and tells of a session only when it is established: `guard.ts` does before.
+ */
+class HandshakeWatch {
+  readonly #perSource: number;
+  readonly #ended: (reason: StreamRefusal) => void;
+  readonly #handshakes = new Set<QuicServerSession>();
+  readonly #sources = new Map<string, number>();
+  readonly #timer: NodeJS.Timeout;
+  #seen = new Set<QuicServerSession>();
+
+  constructor(server: QuicServer, limits: StreamLimits, ended: (reason: StreamRefusal) => void) {
+    this.#perSource = limits.maxHandshakesPerSource;
+    this.#ended = ended;
+    (server as NodeJS.EventEmitter).on('handshake', (session: QuicServerSession) => this.#begun(session));
+    this.#timer = setInterval(() => this.#sweep(), limits.handshakeTimeoutMs).unref();
+  }
+
+  done(session: QuicServerSession): void {
+    if (!this.#handshakes.delete(session)) return;
+    this.#seen.delete(session);
+    const source = sourceKey(session.remoteAddress);
+    const left = (this.#sources.get(source) ?? 0) - 1;
+    if (left > 0) this.#sources.set(source, left);
+    else this.#sources.delete(source);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #begun(session: QuicServerSession): void {
+    const source = sourceKey(session.remoteAddress);
+    const count = (this.#sources.get(source) ?? 0) + 1;
+    if (count > this.#perSource) {
+      this.#ended('limit');
+      session.close(toCloseNumber('TOO_MANY_SESSIONS'), 'Too many handshakes.');
+      return;
+    }
+    this.#sources.set(source, count);
+    this.#handshakes.add(session);
+    session.once('close', () => this.done(session));
+  }
+
+  // What was there at the last sweep and still is took between one and two timeouts.
+  #sweep(): void {
+    for (const session of this.#seen) {
+      this.#ended('handshake_timeout');
+      session.close(toCloseNumber('UNREACHABLE'), 'The handshake took too long.');
+      this.done(session);
+    }
+    this.#seen = new Set(this.#handshakes);
+  }
+}
+
+/** With io_uring the kernel gives the port back some milliseconds after the library says it has closed. */
+async function portIsFree(host: string, port: number): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    if (!(await tryBind(host, port))) return;
+    await sleep(10);
+  }
+}
+
+/** Why the address cannot be bound; undefined when it can. */
+async function tryBind(host: string, port: number): Promise<Error | undefined> {
+  const probe = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
+  const failure = await new Promise<Error | undefined>((resolve) => {
+    probe.once('error', resolve);
+    probe.bind({ port, address: host, exclusive: true }, () => resolve(undefined));
+  });
+  await new Promise<void>((resolve) => probe.close(() => resolve()));
+  return failure;
+}

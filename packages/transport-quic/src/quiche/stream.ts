@@ -2,16 +2,10 @@
 // the bound on what waits is kept here.
 
 import type { QuicStream as LibraryStream } from '@currentspace/http3';
-import type { HeldBytes, QuicStream } from '@palyra/rpc';
-import {
-  type QuicResetReason,
-  QuicStreamReset,
-  ReceiveQueue,
-  resetReasonOf,
-  toCloseNumber,
-} from '@palyra/rpc';
+import type { ByteStream, HeldBytes } from '@palyra/rpc';
+import { ReceiveQueue, type ResetReason, resetReasonOf, StreamReset, toCloseNumber } from '@palyra/rpc';
 
-export class QuicheStream implements QuicStream {
+export class QuicheStream implements ByteStream {
   readonly #stream: LibraryStream;
   readonly #lost: () => Promise<Error>;
   readonly #received: ReceiveQueue;
@@ -71,9 +65,9 @@ export class QuicheStream implements QuicStream {
     });
   }
 
-  reset(reason: QuicResetReason): void {
+  reset(reason: ResetReason): void {
     if (this.#failure || this.#stream.destroyed) return;
-    this.#fail(new QuicStreamReset(reason));
+    this.#fail(new StreamReset(reason));
     // `destroy` would tell the peer nothing and keep the stream in the library.
     this.#stream.close(toCloseNumber(reason));
   }
@@ -100,6 +94,6 @@ export class QuicheStream implements QuicStream {
    */
   async #failureOf(error: Error): Promise<Error> {
     const number = /(?:StreamReset|StreamStopped)\((\d+)\)|stream reset: (\d+)/.exec(error.message);
-    return number ? new QuicStreamReset(resetReasonOf(Number(number[1] ?? number[2]))) : this.#lost();
+    return number ? new StreamReset(resetReasonOf(Number(number[1] ?? number[2]))) : this.#lost();
   }
 }
