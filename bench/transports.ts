@@ -4,14 +4,10 @@
 import http2 from 'node:http2';
 import consumers from 'node:stream/consumers';
 import { createClient } from '@connectrpc/connect';
-import { certificatesToPem, type PairedEnrollment, TlsKey } from '@palyra/identity';
-import {
-  type ClientConnection,
-  type ClientTlsConfig,
-  dialNode,
-  type NodeConnection,
-  NodeService,
-} from '@palyra/rpc';
+import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
+import type { PairedEnrollment } from '@palyra/identity/device';
+import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
+import type { ClientConnection, ClientTlsConfig } from '@palyra/rpc/transport';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { encodeFrame } from '../packages/rpc/src/calls/frame.ts';
 import { BenchDaemon } from './daemon-process.ts';

@@ -7,16 +7,16 @@ import type { AddressInfo } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { createClient, createContextValues, type Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { createCallTransport, healthRoutes, serveCalls, UnfinishedBytes } from '@palyra/rpc';
+import { createCallTransport, healthRoutes, serveCalls, UnfinishedBytes } from '@palyra/rpc/transport';
 import { createQuic } from '@palyra/transport-quic';
 import {
   Health,
   HealthCheckResponse_ServingStatus,
-} from '../packages/rpc/src/gen/grpc/health/v1/health_pb.js';
-import { serveHttp2 } from '../packages/rpc/src/serve-http2.ts';
-import { createPki } from '../packages/rpc/src/testing/pki.ts';
-import { expectCode } from './testing/expect-code.ts';
-import { until } from './testing/until.ts';
+} from '../../packages/rpc/src/gen/grpc/health/v1/health_pb.js';
+import { serveHttp2 } from '../../packages/rpc/src/http2/serve.ts';
+import { createPki } from '../../packages/rpc/src/testing/pki.ts';
+import { expectCode } from '../testing/expect-code.ts';
+import { until } from '../testing/until.ts';
 
 const { SERVICE_UNKNOWN } = HealthCheckResponse_ServingStatus;
 const limits = { unknownBytes: 100_000 };

@@ -14,11 +14,11 @@ import {
   serveCalls,
   UnfinishedBytes,
   type UnfinishedLimits,
-} from '@palyra/rpc';
+} from '@palyra/rpc/transport';
 import { createQuic } from '@palyra/transport-quic';
-import { encodeFrame, type Frame, FrameParser } from '../packages/rpc/src/calls/frame.ts';
-import { createPki } from '../packages/rpc/src/testing/pki.ts';
-import { frame } from './testing/raw-call.ts';
+import { encodeFrame, type Frame, FrameParser } from '../../packages/rpc/src/calls/frame.ts';
+import { createPki } from '../../packages/rpc/src/testing/pki.ts';
+import { frame } from '../testing/raw-call.ts';
 
 const register = `/${NodeService.typeName}/Register`;
 const grpc = new Headers({ 'content-type': 'application/grpc+proto', te: 'trailers' });

@@ -5,15 +5,16 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { create, type DescMessage, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { findTrailerError } from '@connectrpc/connect/protocol-grpc';
-import type { PairedEnrollment } from '@palyra/identity';
-import { certificatesToPem } from '@palyra/identity';
-import { AdminService, type ByteStream, DeviceEventSchema, fromConnectError, NodeService } from '@palyra/rpc';
+import { certificatesToPem } from '@palyra/identity/certificate';
+import type { PairedEnrollment } from '@palyra/identity/device';
+import { AdminService, DeviceEventSchema, fromConnectError, NodeService } from '@palyra/rpc';
+import type { ByteStream } from '@palyra/rpc/transport';
 import { createQuic } from '@palyra/transport-quic';
-import { encodeFrame, FrameParser } from '../packages/rpc/src/calls/frame.ts';
-import { connectNode, credentialOf } from './testing/bare-tls.ts';
-import { frame } from './testing/raw-call.ts';
-import { TestDaemon } from './testing/running-daemon.ts';
-import { makeDevice, pair } from './testing/sample-device.ts';
+import { encodeFrame, FrameParser } from '../../packages/rpc/src/calls/frame.ts';
+import { connectNode, credentialOf } from '../testing/bare-tls.ts';
+import { frame } from '../testing/raw-call.ts';
+import { TestDaemon } from '../testing/running-daemon.ts';
+import { makeDevice, pair } from '../testing/sample-device.ts';
 
 /** The trailers of a call, or of its headers where it has no others. */
 type Trailers = Headers;

@@ -1,8 +1,10 @@
 // What runs in a browser as well: streams, the calls of a client on them, and errors. No module of Node's is imported from here.
 
 export { type CallTransportOptions, createCallTransport } from './calls/client.ts';
+export { printableAnswers } from './calls/printable-answers.ts';
+export type { HeldBytes, SessionBytes } from './calls/unfinished-bytes.ts';
+export { UnfinishedBytes } from './calls/unfinished-bytes.ts';
 export { fromConnectError } from './error-map.ts';
-export { printableAnswers } from './printable-answers.ts';
 export {
   closedNormally,
   closeErrorOf,
@@ -22,5 +24,3 @@ export type {
 } from './streams/contract.ts';
 export { resolveStreamLimits } from './streams/contract.ts';
 export { ReceiveQueue } from './streams/receive-queue.ts';
-export type { HeldBytes, SessionBytes } from './unfinished-bytes.ts';
-export { UnfinishedBytes } from './unfinished-bytes.ts';

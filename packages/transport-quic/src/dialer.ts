@@ -1,15 +1,12 @@
 // A paired device's connection to the node services over QUIC, in the shape that the HTTP/2 dialer gives it.
 
-import {
-  certificatesToPem,
-  IdentityError,
-  type PairedEnrollment,
-  parseEndpoint,
-  quicEndpoints,
-  TlsKey,
-} from '@palyra/identity';
-import type { StreamLimits } from '@palyra/rpc';
-import { createCallTransport, inOrder, type NodeConnection, printableAnswers } from '@palyra/rpc';
+import { IdentityError } from '@palyra/identity';
+import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
+import { type PairedEnrollment, quicEndpoints } from '@palyra/identity/device';
+import { parseEndpoint } from '@palyra/identity/values';
+import type { NodeConnection } from '@palyra/rpc';
+import type { StreamLimits } from '@palyra/rpc/transport';
+import { createCallTransport, inOrder, printableAnswers } from '@palyra/rpc/transport';
 import type { Quic } from './quiche/quic.ts';
 
 /** A daemon that has gone without a word is noticed after this: it does not answer for connections it does not know. */

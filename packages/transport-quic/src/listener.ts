@@ -19,7 +19,7 @@ import {
   type StreamListener,
   serveCalls,
   type UnfinishedBytes,
-} from '@palyra/rpc';
+} from '@palyra/rpc/transport';
 import { createQuic, type QuicheRuntime } from '@palyra/transport-quic';
 
 export interface QuicDeviceListenerOptions extends ListenerOptions {

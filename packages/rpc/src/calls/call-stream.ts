@@ -13,11 +13,11 @@ import { toConnectError } from '../error-map.ts';
 import { type ResetReason, StreamReset } from '../streams/close-code.ts';
 import type { ByteStream } from '../streams/contract.ts';
 import { ReceiveQueue } from '../streams/receive-queue.ts';
-import { type HeldBytes, tooManyUnfinishedBytes } from '../unfinished-bytes.ts';
 import { concat } from './bytes.ts';
 import { encodeFrame, type Frame, type FrameLimits, FrameParser } from './frame.ts';
 import type { HeaderList } from './header-list.ts';
 import { invalid } from './protocol-error.ts';
+import { type HeldBytes, tooManyUnfinishedBytes } from './unfinished-bytes.ts';
 
 /** Bytes of data a side may send before the other has taken any. Protocol, not an option. */
 export const initialWindowBytes = 262_144;

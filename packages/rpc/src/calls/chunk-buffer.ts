@@ -2,9 +2,9 @@
 // bytes in memory, and its time from whoever looks at all of them again for each new one; so small ones are put together.
 // A piece can also be a small part of what was read with it, all of which it would keep; so it is copied.
 
-import { concat } from './calls/bytes.ts';
-import { toConnectError } from './error-map.ts';
-import { type InputClock, inTime } from './input-clock.ts';
+import { type InputClock, inTime } from '../connections/input-clock.ts';
+import { toConnectError } from '../error-map.ts';
+import { concat } from './bytes.ts';
 import { type HeldBytes, tooManyUnfinishedBytes } from './unfinished-bytes.ts';
 
 /** Pieces up to this size are joined, bytes. */

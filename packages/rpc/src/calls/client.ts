@@ -8,10 +8,10 @@ import {
   validateReadWriteMaxBytes,
 } from '@connectrpc/connect/protocol';
 import { createTransport } from '@connectrpc/connect/protocol-grpc';
-import { inMessages } from '../pieces.ts';
 import type { ClientConnection } from '../streams/contract.ts';
 import { toCallError } from './call-error.ts';
 import { CallStream } from './call-stream.ts';
+import { inMessages } from './chunk-buffer.ts';
 import { defaultFrameLimits, type FrameLimits } from './frame.ts';
 
 export interface CallTransportOptions {

@@ -2,11 +2,11 @@
 // payload. Nothing of a frame is kept before its length is known to be allowed.
 
 import { IdentityError } from '@palyra/identity/portable';
-import { Pieces } from '../pieces.ts';
-import type { HeldBytes } from '../unfinished-bytes.ts';
 import { concat, fromLatin1, toLatin1 } from './bytes.ts';
+import { Pieces } from './chunk-buffer.ts';
 import { decodeHeaders, encodeHeaders, type HeaderList } from './header-list.ts';
 import { invalid } from './protocol-error.ts';
+import type { HeldBytes } from './unfinished-bytes.ts';
 import { decodeVarint, encodeVarint } from './varint.ts';
 
 export const frameType = {

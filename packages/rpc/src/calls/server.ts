@@ -15,13 +15,15 @@ import {
 } from '@connectrpc/connect/protocol';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError } from '@palyra/identity';
-import type { CallCheck } from '../access-check.ts';
-import { settleDeadline } from '../deadline.ts';
-import { defaultRequestMs, InputClock } from '../input-clock.ts';
-import { acceptedEncoding, encodingProblem } from '../message-encoding.ts';
-import { inMessages } from '../pieces.ts';
+import type { CallCheck } from '../access/access-check.ts';
+import { defaultRequestMs, InputClock } from '../connections/input-clock.ts';
 import { StreamReset } from '../streams/close-code.ts';
 import type { ByteStream, ServerConnection } from '../streams/contract.ts';
+import { CallStream } from './call-stream.ts';
+import { inMessages } from './chunk-buffer.ts';
+import { settleDeadline } from './deadline.ts';
+import { defaultFrameLimits, encodeFrame, type Frame, type FrameLimits } from './frame.ts';
+import { acceptedEncoding, encodingProblem } from './message-encoding.ts';
 import {
   grpcContentType,
   grpcStatusOk,
@@ -30,10 +32,8 @@ import {
   type UnaryCall,
   type UnaryCallOptions,
   UnaryMethods,
-} from '../unary-call.ts';
-import type { HeldBytes } from '../unfinished-bytes.ts';
-import { CallStream } from './call-stream.ts';
-import { defaultFrameLimits, encodeFrame, type Frame, type FrameLimits } from './frame.ts';
+} from './unary-call.ts';
+import type { HeldBytes } from './unfinished-bytes.ts';
 
 /** `readMaxBytes` and `writeMaxBytes` are 1 MiB where they are not given. */
 export interface ServeCallsOptions extends Partial<UnaryCallOptions> {

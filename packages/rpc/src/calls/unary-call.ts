@@ -23,10 +23,8 @@ import { IdentityError } from '@palyra/identity';
 import type { CallCheck } from '../access/access-check.ts';
 import { callLate, defaultRequestMs, requestLate } from '../connections/input-clock.ts';
 import { toConnectError } from '../error-map.ts';
+import { messageBytes, Pieces, prefixBytes } from './chunk-buffer.ts';
 import { maxTimerMs } from './deadline.ts';
-import { toConnectError } from './error-map.ts';
-import { callLate, defaultRequestMs, requestLate } from './input-clock.ts';
-import { messageBytes, Pieces, prefixBytes } from './pieces.ts';
 import type { HeldBytes } from './unfinished-bytes.ts';
 
 export interface UnaryCallOptions {

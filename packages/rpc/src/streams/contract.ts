@@ -2,7 +2,7 @@
 // implementations, and pass one suite (testing/contract-suite.ts). docs/quic.md, docs/channel.md.
 
 import type { IdentityError } from '@palyra/identity/portable';
-import type { SessionBytes, UnfinishedBytes } from '../unfinished-bytes.ts';
+import type { SessionBytes, UnfinishedBytes } from '../calls/unfinished-bytes.ts';
 import type { ResetReason } from './close-code.ts';
 
 export interface StreamTransport {

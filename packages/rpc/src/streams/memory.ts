@@ -3,7 +3,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { IdentityError } from '@palyra/identity';
-import { type HeldBytes, type SessionBytes, UnfinishedBytes } from '../unfinished-bytes.ts';
+import { type HeldBytes, type SessionBytes, UnfinishedBytes } from '../calls/unfinished-bytes.ts';
 import { type Admission, drained, startAdmission } from './admission.ts';
 import { closeErrorOf, type ResetReason, StreamReset, toCloseNumber, toCloseReason } from './close-code.ts';
 import {

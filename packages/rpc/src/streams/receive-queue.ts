@@ -1,7 +1,7 @@
 // Bytes that arrived on a stream and wait for their reader: one reader at a time, a bound, an end or a failure.
 
-import { Pieces } from '../pieces.ts';
-import type { HeldBytes } from '../unfinished-bytes.ts';
+import { Pieces } from '../calls/chunk-buffer.ts';
+import type { HeldBytes } from '../calls/unfinished-bytes.ts';
 
 export class ReceiveQueue {
   readonly #maxBytes: number;

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import type { ConnectRouter, Transport } from '@connectrpc/connect';
 import { createContextValues } from '@connectrpc/connect';
 import { connectNodeAdapter, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
-import { serveHttp2 } from '../serve-http2.ts';
+import { serveHttp2 } from '../http2/serve.ts';
 import type { Pki } from './pki.ts';
 
 export async function overHttp2(

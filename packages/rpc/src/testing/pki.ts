@@ -8,7 +8,8 @@ import {
   makeIssuing,
   makeRoot,
   TlsKey,
-} from '@palyra/identity';
+} from '@palyra/identity/certificate';
+import { makeUlid } from '@palyra/identity/values';
 import type { ClientTlsConfig, ServerTlsConfig } from '../streams/contract.ts';
 
 export interface Credential {

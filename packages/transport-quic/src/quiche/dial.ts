@@ -13,7 +13,7 @@ import {
   type StreamLimits,
   toCloseNumber,
   toCloseReason,
-} from '@palyra/rpc';
+} from '@palyra/rpc/transport';
 import { decodeGoaway, goawayInvalid, maxGoawayBytes } from '../goaway.ts';
 import { closeReason, connectionGone, dialError, type LibraryClose, lossOf } from './close-reason.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';

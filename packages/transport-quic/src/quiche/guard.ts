@@ -8,7 +8,7 @@
 //   tells of it here, by its event `handshake`.
 // All are in methods that are private; a version without them fails here, not in silence.
 
-import { toCloseNumber } from '@palyra/rpc';
+import { toCloseNumber } from '@palyra/rpc/transport';
 
 type Library = typeof import('@currentspace/http3');
 

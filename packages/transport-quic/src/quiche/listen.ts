@@ -1,7 +1,8 @@
 // The server side over @currentspace/http3.
 
 import type { QuicServer, QuicServerOptions, QuicServerSession } from '@currentspace/http3';
-import { IdentityError, MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
+import { MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES } from '@palyra/identity/certificate';
 import {
   type Admission,
   closedNormally,
@@ -17,7 +18,7 @@ import {
   toCloseNumber,
   toCloseReason,
   UnfinishedBytes,
-} from '@palyra/rpc';
+} from '@palyra/rpc/transport';
 import { encodeGoaway } from '../goaway.ts';
 import { closeReason, connectionGone, lossOf, tlsConfigError } from './close-reason.ts';
 import { HandshakeWatch } from './handshake-watch.ts';

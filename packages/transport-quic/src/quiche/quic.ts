@@ -1,4 +1,9 @@
-import type { ClientConnection, StreamDialOptions, StreamListener, StreamListenOptions } from '@palyra/rpc';
+import type {
+  ClientConnection,
+  StreamDialOptions,
+  StreamListener,
+  StreamListenOptions,
+} from '@palyra/rpc/transport';
 import { dial } from './dial.ts';
 import { listen } from './listen.ts';
 import type { QuicheRuntime } from './runtime.ts';

@@ -2,8 +2,14 @@
 // the bound on what waits is kept here.
 
 import type { QuicStream as LibraryStream } from '@currentspace/http3';
-import type { ByteStream, HeldBytes } from '@palyra/rpc';
-import { ReceiveQueue, type ResetReason, resetReasonOf, StreamReset, toCloseNumber } from '@palyra/rpc';
+import type { ByteStream, HeldBytes } from '@palyra/rpc/transport';
+import {
+  ReceiveQueue,
+  type ResetReason,
+  resetReasonOf,
+  StreamReset,
+  toCloseNumber,
+} from '@palyra/rpc/transport';
 
 export class QuicheStream implements ByteStream {
   readonly #stream: LibraryStream;
