@@ -3,8 +3,10 @@
 import { toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import { type ErrorFamily, familyOf, isErrorCode } from '@palyra/identity/errors';
 import { IdentityError, type IdentityErrorCode, printable, reasonOf } from '@palyra/identity/portable';
 import { checkHeaderFields } from './calls/header-fields.ts';
+import { fieldsOf, toErrorInfo } from './error-info.ts';
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 
 /** Characters of a text that is sent. Encoded, with our details, it is less than the 8 KiB of headers that gRPC clients of Java take. */

@@ -27,7 +27,9 @@ export interface QuicDeviceListenerOptions extends ListenerOptions {
   readonly devices: DeviceTrust;
   /** Default `portable`. */
   readonly runtime?: QuicheRuntime;
+  /** Default: `docs/limits.md`, "QUIC". */
   readonly limits?: Partial<StreamLimits>;
+  /** Bytes that incomplete messages may hold, shared with other listeners. Default: a bound of this listener's own. */
   readonly unfinished?: UnfinishedBytes;
   /** Largest message, bytes. */
   readonly messageBytes: number;

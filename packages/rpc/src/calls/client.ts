@@ -20,6 +20,7 @@ export interface CallTransportOptions {
    * in between share it. Trying again after a failure, and waiting before that, is the caller's.
    */
   connect(): Promise<ClientConnection>;
+  /** Run around each call, as `@connectrpc/connect` has them. Default: none. */
   readonly interceptors?: Interceptor[];
   /** Of a call that brings none. Default: none. */
   readonly defaultTimeoutMs?: number;

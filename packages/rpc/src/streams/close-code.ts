@@ -2,6 +2,7 @@
 // codes (RFC 9000 20.2). The numbers are protocol, docs/quic.md section 2: never reused, and far from the transport's own and from
 // TLS alerts, because a library may not tell which kind a number is.
 
+import { type ErrorFamily, errorCodes, familyOf } from '@palyra/identity/errors';
 import { IdentityError, type IdentityErrorCode, printable } from '@palyra/identity/portable';
 
 const base = 0x5041_0000;
@@ -46,9 +47,23 @@ const inFamily = {
 type ClosingCode = keyof typeof inFamily;
 
 /** Why a stream was abandoned. CANCELLED: its caller no longer wants it. */
-export type ResetReason = keyof typeof numbers;
+export type ResetReason = ClosingCode | 'CANCELLED';
 
-const reasons = new Map(Object.entries(numbers).map(([reason, n]) => [base + n, reason as ResetReason]));
+const cancelled = base + 0x001;
+
+/** Every number of docs/quic.md section 2, with its code. */
+export const closeNumbers: ReadonlyMap<number, ResetReason> = new Map([
+  [cancelled, 'CANCELLED'],
+  ...errorCodes.filter(endsConnections).map((code) => [numberOf(code), code] as const),
+]);
+
+function endsConnections(code: IdentityErrorCode): code is ClosingCode {
+  return code in inFamily;
+}
+
+function numberOf(code: ClosingCode): number {
+  return base + (byFamily[familyOf(code)] ?? 0) + inFamily[code];
+}
 
 /** The number that means a connection was closed because it is no longer needed. */
 export const closedNormally = 0;
@@ -68,12 +83,13 @@ export class StreamReset extends Error {
 }
 
 export function toCloseNumber(code: IdentityErrorCode | 'CANCELLED'): number {
-  return base + (code in numbers ? numbers[code as ResetReason] : numbers.INTERNAL);
+  if (code === 'CANCELLED') return cancelled;
+  return numberOf(endsConnections(code) ? code : 'INTERNAL');
 }
 
 /** What a peer reset a stream with; a number we do not know is INTERNAL. */
 export function resetReasonOf(number: number): ResetReason {
-  return reasons.get(number) ?? 'INTERNAL';
+  return closeNumbers.get(number) ?? 'INTERNAL';
 }
 
 /** A close with a number of ours as the error it carries; undefined for any other number. */

@@ -66,6 +66,7 @@ export interface StreamListenOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** The server's certificate chain and key, and the roots of its peers. */
   readonly tls: ServerTlsConfig;
   /**
    * Decides about a connection before its first stream is served. What it throws closes the connection: an
@@ -78,6 +79,7 @@ export interface StreamListenOptions {
   onError?(error: Error): void;
   /** Hears of connections that did not come to `admit`. */
   onRefused?(reason: StreamRefusal): void;
+  /** Default: `docs/limits.md`, "QUIC". */
   readonly limits?: Partial<StreamLimits>;
   /** What messages that are not whole may take, with those of other listeners. Default: a bound of this listener's own. */
   readonly unfinished?: UnfinishedBytes;
@@ -87,10 +89,13 @@ export interface StreamListenOptions {
 export type StreamRefusal = 'limit' | 'handshake_timeout';
 
 export interface StreamDialOptions {
+  /** An IP address or a DNS name. */
   readonly host: string;
   /** The UDP port. */
   readonly port: number;
+  /** The client's certificate chain and key, and the roots that the server's chain must lead to. */
   readonly tls: ClientTlsConfig;
+  /** Default: `docs/limits.md`, "QUIC". */
   readonly limits?: Partial<Pick<StreamLimits, 'maxUnreadBytes' | 'handshakeTimeoutMs' | 'idleTimeoutMs'>>;
   /** Sends something this often, so that neither the server nor a NAT forgets the connection. Default 20 s. */
   readonly keepAliveMs?: number;
