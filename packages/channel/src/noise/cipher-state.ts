@@ -1,6 +1,6 @@
 // One direction's key and the number of its next message (Noise revision 34, section 5.1).
 
-import { type Aead, type Awaitable, type ImportAead, keyBytes } from './web-crypto.ts';
+import { type Aead, type Awaitable, type ChannelCrypto, keyBytes } from './crypto.ts';
 
 /** Messages under one key. Both sides count them, so nobody has to say when a key is replaced. docs/channel.md 4. */
 export const messagesPerKey = 16_384;
@@ -10,16 +10,16 @@ const nothing = new Uint8Array();
 const rekeyNonce = 2n ** 64n - 1n;
 
 export class CipherState {
-  readonly #importAead: ImportAead;
+  readonly #crypto: ChannelCrypto;
   readonly #messagesPerKey: number;
   #aead: Awaitable<Aead>;
   #next = 0;
 
   /** @param perKey messages after which the key is replaced. */
-  constructor(key: Uint8Array, importAead: ImportAead, perKey = Number.POSITIVE_INFINITY) {
-    this.#importAead = importAead;
+  constructor(key: Uint8Array, crypto: ChannelCrypto, perKey = Number.POSITIVE_INFINITY) {
+    this.#crypto = crypto;
     this.#messagesPerKey = perKey;
-    this.#aead = importAead(key);
+    this.#aead = crypto.importAead(key);
   }
 
   /** Messages are numbered in the order of the calls, whichever ends first. */
@@ -46,7 +46,7 @@ export class CipherState {
     const sealed = then(this.#aead, ({ seal }) =>
       seal(nonceOf(rekeyNonce), nothing, new Uint8Array(keyBytes)),
     );
-    this.#aead = then(sealed, (bytes) => this.#importAead(bytes.subarray(0, keyBytes)));
+    this.#aead = then(sealed, (bytes) => this.#crypto.importAead(bytes.subarray(0, keyBytes)));
   }
 }
 

@@ -7,18 +7,8 @@
 // Payloads are the caller's. Whatever `read` throws, the handshake must not be used again.
 
 import { CipherState, messagesPerKey } from './cipher-state.ts';
-import {
-  concat,
-  diffieHellman,
-  generateKeyPair,
-  hkdf,
-  type ImportAead,
-  importAead,
-  type KeyPair,
-  keyBytes,
-  sha256,
-  tagBytes,
-} from './web-crypto.ts';
+import { type ChannelCrypto, concat, hkdf, type KeyPair, keyBytes, tagBytes } from './crypto.ts';
+import { webCrypto } from './web-crypto.ts';
 
 export const protocolName = 'Noise_XX_25519_AESGCM_SHA256';
 /** Section 3. */
@@ -35,8 +25,8 @@ export interface HandshakeOptions {
   readonly staticKey?: KeyPair;
   /** For test vectors. Default: a fresh one. */
   readonly ephemeralKey?: KeyPair;
-  /** Default: WebCrypto's. */
-  readonly importAead?: ImportAead;
+  /** Default: WebCrypto. */
+  readonly crypto?: ChannelCrypto;
 }
 
 /** What both sides have when the three messages are through. */
@@ -48,6 +38,7 @@ export interface Agreed {
 }
 
 export class Handshake {
+  readonly #crypto: ChannelCrypto;
   readonly #isInitiator: boolean;
   readonly #staticKey: KeyPair;
   readonly #ephemeralKey: KeyPair;
@@ -57,18 +48,22 @@ export class Handshake {
   #step = 0;
 
   static async start(options: HandshakeOptions): Promise<Handshake> {
-    const { staticKey = await generateKeyPair(), ephemeralKey = await generateKeyPair() } = options;
-    const symmetric = new SymmetricState(options.importAead ?? importAead);
+    const { crypto = webCrypto } = options;
+    const staticKey = options.staticKey ?? (await crypto.generateKeyPair());
+    const ephemeralKey = options.ephemeralKey ?? (await crypto.generateKeyPair());
+    const symmetric = new SymmetricState(crypto);
     await symmetric.mixHash(options.prologue);
-    return new Handshake(options.role === 'initiator', staticKey, ephemeralKey, symmetric);
+    return new Handshake(crypto, options.role === 'initiator', staticKey, ephemeralKey, symmetric);
   }
 
   private constructor(
+    crypto: ChannelCrypto,
     isInitiator: boolean,
     staticKey: KeyPair,
     ephemeralKey: KeyPair,
     symmetric: SymmetricState,
   ) {
+    this.#crypto = crypto;
     this.#isInitiator = isInitiator;
     this.#staticKey = staticKey;
     this.#ephemeralKey = ephemeralKey;
@@ -142,7 +137,7 @@ export class Handshake {
     const [mine, theirs] = this.#isInitiator ? [token[0], token[1]] : [token[1], token[0]];
     const key = mine === 'e' ? this.#ephemeralKey : this.#staticKey;
     const other = theirs === 'e' ? this.#remoteEphemeral : this.#remoteStatic;
-    await this.#symmetric.mixKey(await diffieHellman(key.privateKey, other!));
+    await this.#symmetric.mixKey(await this.#crypto.diffieHellman(key.privateKey, other!));
   }
 }
 
@@ -154,10 +149,10 @@ class SymmetricState {
   #hash: Uint8Array;
   #cipher: CipherState | undefined;
 
-  readonly #importAead: ImportAead;
+  readonly #crypto: ChannelCrypto;
 
-  constructor(importAead: ImportAead) {
-    this.#importAead = importAead;
+  constructor(crypto: ChannelCrypto) {
+    this.#crypto = crypto;
     // 28 bytes: the name is filled up to a hash with zeros.
     this.#hash = concat(new TextEncoder().encode(protocolName), new Uint8Array(4));
     this.#chainingKey = this.#hash;
@@ -168,13 +163,13 @@ class SymmetricState {
   }
 
   async mixHash(data: Uint8Array): Promise<void> {
-    this.#hash = await sha256(this.#hash, data);
+    this.#hash = await this.#crypto.sha256(concat(this.#hash, data));
   }
 
   async mixKey(input: Uint8Array): Promise<void> {
-    const [chainingKey, key] = await hkdf(this.#chainingKey, input);
+    const [chainingKey, key] = await hkdf(this.#crypto, this.#chainingKey, input);
     this.#chainingKey = chainingKey;
-    this.#cipher = new CipherState(key, this.#importAead);
+    this.#cipher = new CipherState(key, this.#crypto);
   }
 
   async sealAndHash(plaintext: Uint8Array): Promise<Uint8Array> {
@@ -190,7 +185,7 @@ class SymmetricState {
   }
 
   async split(): Promise<Pair> {
-    const [first, second] = await hkdf(this.#chainingKey, nothing);
-    return [first, second].map((key) => new CipherState(key, this.#importAead, messagesPerKey)) as Pair;
+    const [first, second] = await hkdf(this.#crypto, this.#chainingKey, nothing);
+    return [first, second].map((key) => new CipherState(key, this.#crypto, messagesPerKey)) as Pair;
   }
 }

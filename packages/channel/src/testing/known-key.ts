@@ -1,7 +1,7 @@
 // X25519 keys that a test knows.
 
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import type { KeyPair } from '../noise/web-crypto.ts';
+import type { KeyPair } from '../noise/crypto.ts';
 
 /** @param secret 32 bytes. */
 export async function knownKey(secret: Uint8Array): Promise<KeyPair> {
