@@ -51,20 +51,15 @@ export class ChannelStream implements ByteStream {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; at += maxDataBytes) {
-      this.#checkWritable();
-      const room = this.#send((stream) => ({
-        type: 'data',
-        stream,
-        bytes: bytes.subarray(at, at + maxDataBytes),
-      }));
-      if (room) await room;
-    }
+    const more = this.#put(bytes, 0);
+    if (more) await more;
     this.#checkWritable();
   }
 
   async end(bytes?: Uint8Array): Promise<void> {
-    if (bytes && bytes.length > 0) await this.write(bytes);
+    // In the same message, where there is room.
+    const more = bytes && this.#put(bytes, 0);
+    if (more) await more;
     if (this.#failure) throw this.#failure;
     if (this.#sentEnd) return;
     this.#sentEnd = true;
@@ -104,6 +99,17 @@ export class ChannelStream implements ByteStream {
     this.#failure = error;
     this.#received.fail(error);
     this.#leave();
+  }
+
+  /** As far as there is room at once; then the rest, when there is. */
+  #put(bytes: Uint8Array, from: number): Promise<void> | undefined {
+    for (let at = from; at < bytes.length; at += maxDataBytes) {
+      this.#checkWritable();
+      const next = at + maxDataBytes;
+      const room = this.#send((stream) => ({ type: 'data', stream, bytes: bytes.subarray(at, next) }));
+      if (room) return room.then(() => this.#put(bytes, next));
+    }
+    return undefined;
   }
 
   get #isOver(): boolean {

@@ -51,7 +51,11 @@ export interface WebSocketListener extends StreamListener {
   swap(tls: ServerTlsConfig): void;
 }
 
-export const defaultFloodLimits: FloodLimits = { idleMessages: 1_000, resetBurst: 200, resetRate: 20 };
+export const defaultFloodLimits: FloodLimits = {
+  idleMessages: 1_000,
+  resetBurst: 200,
+  resetRate: 20,
+};
 
 const maxHeaderBytes = 8_192;
 const sweepMs = 1_000;
