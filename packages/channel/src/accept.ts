@@ -8,19 +8,22 @@ import { Rate } from './rate.ts';
 import { ChannelStream } from './stream.ts';
 
 export interface DaemonConnectionOptions extends ConnectionOptions {
+  /** What the channel is for. */
   readonly purpose: ChannelPurpose;
   /** What the device showed. That it holds the leaf's key, and that the chain holds, was found in the handshake. */
   readonly peerChain: readonly Uint8Array[];
   /** What its streams and calls keep of what is not whole. */
   readonly unfinished: SessionBytes;
+  /** When it sends too much that says nothing. */
   readonly floods: FloodLimits;
 }
 
 export interface FloodLimits {
   /** PING, PONG and messages without a frame, of one connection in ten seconds. */
   readonly idleMessages: number;
-  /** Streams that one connection may abandon at once, and then in a second. */
+  /** Streams that one connection may abandon at once. */
   readonly resetBurst: number;
+  /** And then in a second. */
   readonly resetRate: number;
 }
 

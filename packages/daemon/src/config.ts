@@ -6,12 +6,11 @@ import { IdentityError } from '@palyra/identity';
 import { isDnsName, MAX_DAEMON_NAMES, parseTrustDomain } from '@palyra/identity/certificate';
 import { readTrusted } from '@palyra/identity/files';
 import { defaultPairingLimits, MAX_ENDPOINTS, parseSharedEndpoint, reasonOf } from '@palyra/identity/values';
-import { defaultHttp2Limits } from '@palyra/rpc/transport';
-import { resolveQuicLimits } from '@palyra/transport-quic';
+import { defaultHttp2Limits, resolveStreamLimits } from '@palyra/rpc/transport';
 import { z } from 'zod';
 
 /** The listeners' own limits are the defaults of the settings. */
-const quicLimits = resolveQuicLimits();
+const quicLimits = resolveStreamLimits();
 
 const port = z.number().int().min(0).max(65535);
 const positive = z.number().int().positive();

@@ -7,7 +7,7 @@ import { parseEndpoint } from '@palyra/identity/values';
 import type { NodeConnection } from '@palyra/rpc';
 import type { StreamLimits } from '@palyra/rpc/transport';
 import { createCallTransport, inOrder, printableAnswers } from '@palyra/rpc/transport';
-import type { Quic } from './quiche/quic.ts';
+import type { Quic } from './contract.ts';
 
 /** A daemon that has gone without a word is noticed after this: it does not answer for connections it does not know. */
 const silenceMs = 15_000;

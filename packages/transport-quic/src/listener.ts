@@ -3,6 +3,7 @@
 import { hasCode, IdentityError, type ServerCredential } from '@palyra/identity';
 import { type ChainJudge, certificatesToPem, type PeerCertificate } from '@palyra/identity/certificate';
 import { type RegistryEvent, standingMessages } from '@palyra/identity/registry';
+import type { ServerConnection, ServerTlsConfig, StreamLimits, StreamListener } from '@palyra/rpc/transport';
 import {
   accessCheck,
   contextOf,
@@ -13,14 +14,10 @@ import {
   type ListenerEvent,
   type ListenerOptions,
   type Peer,
-  type ServerConnection,
-  type ServerTlsConfig,
-  type StreamLimits,
-  type StreamListener,
   serveCalls,
-  type UnfinishedBytes,
 } from '@palyra/rpc/transport';
-import { createQuic, type QuicheRuntime } from '@palyra/transport-quic';
+import { createQuic } from './quiche/quic.ts';
+import type { QuicheRuntime } from './quiche/runtime.ts';
 
 export interface QuicDeviceListenerOptions extends ListenerOptions {
   /** Mutual TLS: the roots that device chains may lead to, and what decides about devices. */
@@ -29,8 +26,6 @@ export interface QuicDeviceListenerOptions extends ListenerOptions {
   readonly runtime?: QuicheRuntime;
   /** Default: `docs/limits.md`, "QUIC". */
   readonly limits?: Partial<StreamLimits>;
-  /** Bytes that incomplete messages may hold, shared with other listeners. Default: a bound of this listener's own. */
-  readonly unfinished?: UnfinishedBytes;
   /** Largest message, bytes. */
   readonly messageBytes: number;
 }
@@ -146,7 +141,7 @@ export class QuicDeviceListener implements DeviceListener {
   }
 
   async #admit(connection: ServerConnection): Promise<void> {
-    const { authenticator } = this.#options;
+    const { authenticator } = this.#options.devices;
     // BoringSSL stops at its first error, so what comes here is verified, dates included. It is judged once more by what
     // counts at this moment: a session that is resumed brings the verdict of the day it began.
     const certificate = judgeChain(authenticator.chainJudge, connection.peerChain);

@@ -31,8 +31,8 @@ import {
   type UnaryAnswer,
   type UnaryCall,
   type UnaryCallOptions,
-  UnaryMethods,
 } from './unary-call.ts';
+import { UnaryMethods } from './unary-methods.ts';
 import type { HeldBytes } from './unfinished-bytes.ts';
 
 /** `readMaxBytes` and `writeMaxBytes` are 1 MiB where they are not given. */

@@ -23,8 +23,8 @@ import { IdentityError } from '@palyra/identity';
 import type { CallCheck } from '../access/access-check.ts';
 import { callLate, defaultRequestMs, requestLate } from '../connections/input-clock.ts';
 import { toConnectError } from '../error-map.ts';
-import { messageBytes, Pieces, prefixBytes } from './chunk-buffer.ts';
 import { maxTimerMs } from './deadline.ts';
+import { encodeUnaryMessage, UnaryMessage } from './unary-message.ts';
 import type { HeldBytes } from './unfinished-bytes.ts';
 
 export interface UnaryCallOptions {
@@ -148,24 +148,6 @@ export class UnaryCall implements HandlerContext {
     } catch (error) {
       return this.#fail(error);
     }
-  }
-
-  #take(bytes: Uint8Array): void {
-    this.#input.push(bytes);
-    if (this.#messageBytes === undefined && this.#input.byteLength >= prefixBytes) this.#readPrefix();
-    if (this.#messageBytes !== undefined && this.#input.byteLength > prefixBytes + this.#messageBytes) {
-      throw protocolError('received extra input message for unary method', Code.Unimplemented);
-    }
-  }
-
-  #readPrefix(): void {
-    const prefix = this.#input.peek();
-    const size = messageBytes(prefix, 0);
-    if (prefix[0] === compressedFlag)
-      throw protocolError('received compressed message without grpc-encoding', Code.Internal);
-    if (prefix[0] !== 0) throw protocolError('invalid flags of a message', Code.InvalidArgument);
-    checkSize(size, this.#options.readMaxBytes, 'readMaxBytes');
-    this.#messageBytes = size;
   }
 
   /** Once the request is whole. Never rejects. */

@@ -14,11 +14,12 @@ import type {
 } from '../../../rpc/src/streams/contract.ts';
 import { ask, deferred, echo, rejectsWith } from '../../../rpc/src/testing/contract-suite.ts';
 import { createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
+import type { QuicListenOptions } from '../contract.ts';
 import { forgeCloses } from '../testing/forged-close.ts';
 import { connectRaw } from '../testing/raw-client.ts';
 import { UdpRelay } from '../testing/udp-relay.ts';
 import { loadLibrary, quicTraffic } from './library.ts';
-import { createQuic, type QuicListenOptions } from './quic.ts';
+import { createQuic } from './quic.ts';
 import type { QuicheRuntime } from './runtime.ts';
 
 for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {

@@ -12,18 +12,16 @@ import {
   type SessionBytes,
   type StreamLimits,
   type StreamListener,
-  type StreamRefusal,
-  sourceKey,
   startAdmission,
   toCloseNumber,
   toCloseReason,
   UnfinishedBytes,
 } from '@palyra/rpc/transport';
+import type { QuicListenOptions } from '../contract.ts';
 import { encodeGoaway } from '../goaway.ts';
 import { closeReason, connectionGone, lossOf, tlsConfigError } from './close-reason.ts';
 import { HandshakeWatch } from './handshake-watch.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
-import type { QuicListenOptions } from './quic.ts';
 import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
 import { QuicheStream } from './stream.ts';
 import { portIsFree, tryBind } from './udp-port.ts';
@@ -273,78 +271,3 @@ class QuicheServerConnection implements ServerConnection {
 const isShort = (chain: readonly Uint8Array[]) =>
   chain.length <= MAX_CHAIN_CERTIFICATES &&
   chain.reduce((sum, { length }) => sum + length, 0) <= MAX_CHAIN_BYTES;
-
-/**
- * Ends handshakes that take too long, or of which one source has too many. The library has no limit of its own but the idle
- * timeout and one for all, and tells of a session only when it is established: `guard.ts` does before.
- */
-class HandshakeWatch {
-  readonly #perSource: number;
-  readonly #ended: (reason: StreamRefusal) => void;
-  readonly #handshakes = new Set<QuicServerSession>();
-  readonly #sources = new Map<string, number>();
-  readonly #timer: NodeJS.Timeout;
-  #seen = new Set<QuicServerSession>();
-
-  constructor(server: QuicServer, limits: StreamLimits, ended: (reason: StreamRefusal) => void) {
-    this.#perSource = limits.maxHandshakesPerSource;
-    this.#ended = ended;
-    (server as NodeJS.EventEmitter).on('handshake', (session: QuicServerSession) => this.#begun(session));
-    this.#timer = setInterval(() => this.#sweep(), limits.handshakeTimeoutMs).unref();
-  }
-
-  done(session: QuicServerSession): void {
-    if (!this.#handshakes.delete(session)) return;
-    this.#seen.delete(session);
-    const source = sourceKey(session.remoteAddress);
-    const left = (this.#sources.get(source) ?? 0) - 1;
-    if (left > 0) this.#sources.set(source, left);
-    else this.#sources.delete(source);
-  }
-
-  stop(): void {
-    clearInterval(this.#timer);
-  }
-
-  #begun(session: QuicServerSession): void {
-    const source = sourceKey(session.remoteAddress);
-    const count = (this.#sources.get(source) ?? 0) + 1;
-    if (count > this.#perSource) {
-      this.#ended('limit');
-      session.close(toCloseNumber('TOO_MANY_SESSIONS'), 'Too many handshakes.');
-      return;
-    }
-    this.#sources.set(source, count);
-    this.#handshakes.add(session);
-    session.once('close', () => this.done(session));
-  }
-
-  // What was there at the last sweep and still is took between one and two timeouts.
-  #sweep(): void {
-    for (const session of this.#seen) {
-      this.#ended('handshake_timeout');
-      session.close(toCloseNumber('UNREACHABLE'), 'The handshake took too long.');
-      this.done(session);
-    }
-    this.#seen = new Set(this.#handshakes);
-  }
-}
-
-/** With io_uring the kernel gives the port back some milliseconds after the library says it has closed. */
-async function portIsFree(host: string, port: number): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    if (!(await tryBind(host, port))) return;
-    await sleep(10);
-  }
-}
-
-/** Why the address cannot be bound; undefined when it can. */
-async function tryBind(host: string, port: number): Promise<Error | undefined> {
-  const probe = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
-  const failure = await new Promise<Error | undefined>((resolve) => {
-    probe.once('error', resolve);
-    probe.bind({ port, address: host, exclusive: true }, () => resolve(undefined));
-  });
-  await new Promise<void>((resolve) => probe.close(() => resolve()));
-  return failure;
-}
