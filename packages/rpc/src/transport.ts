@@ -77,5 +77,6 @@ export {
   type StreamRefusal,
   type StreamTransport,
 } from './streams/contract.ts';
+export { DeviceStreams, type DeviceStreamsOptions } from './streams/device-streams.ts';
 export { createMemoryTransport } from './streams/memory.ts';
 export { ReceiveQueue } from './streams/receive-queue.ts';

@@ -42,6 +42,8 @@ export interface WebSocketListenOptions extends StreamListenOptions, UpgradeRule
   serve(stream: ByteStream, connection: DaemonChannel): void | Promise<void>;
   /** Decides about a connection before its first stream is served. */
   admit(connection: DaemonChannel): Promise<void>;
+  /** What messages of channels for `pair` may take while they are not whole. Default: with the others. */
+  readonly strangersUnfinished?: UnfinishedBytes;
   /** Default: `docs/limits.md`, "Channel". */
   readonly floods?: Partial<FloodLimits>;
 }
@@ -58,6 +60,8 @@ export const defaultFloodLimits: FloodLimits = {
 };
 
 const maxHeaderBytes = 8_192;
+/** Streams of a channel for `pair`. */
+const maxStrangerStreams = 8;
 const sweepMs = 1_000;
 const serviceUnavailable = 503;
 
@@ -82,6 +86,7 @@ class ChannelListener implements WebSocketListener {
   });
   readonly #check: UpgradeCheck;
   readonly #unfinished: UnfinishedBytes;
+  readonly #strangersUnfinished: UnfinishedBytes;
   readonly #upgrades = new WeakMap<http.IncomingMessage, Upgrade>();
   readonly #handshakes = new Map<string, number>();
   readonly #connections = new Map<DaemonConnection, (error: IdentityError) => void>();
@@ -102,6 +107,7 @@ class ChannelListener implements WebSocketListener {
     this.#floods = { ...defaultFloodLimits, ...options.floods };
     this.#check = new UpgradeCheck(options);
     this.#unfinished = options.unfinished ?? new UnfinishedBytes();
+    this.#strangersUnfinished = options.strangersUnfinished ?? this.#unfinished;
     this.swap(options.tls);
     this.#server = http.createServer({
       ...tcpKeepAlive,
@@ -244,7 +250,7 @@ class ChannelListener implements WebSocketListener {
         purpose: upgrade.purpose,
         proof: this.#proof,
         judge: this.#judge,
-        maxStreams,
+        maxStreams: upgrade.purpose === 'pair' ? maxStrangerStreams : maxStreams,
         crypto: nodeCrypto,
       });
       const connection = new DaemonConnection({
@@ -253,8 +259,8 @@ class ChannelListener implements WebSocketListener {
         agreed,
         purpose: upgrade.purpose,
         peerChain: chain,
-        unfinished: this.#unfinished.of(socket),
-        maxStreams,
+        unfinished: (upgrade.purpose === 'pair' ? this.#strangersUnfinished : this.#unfinished).of(socket),
+        maxStreams: upgrade.purpose === 'pair' ? maxStrangerStreams : maxStreams,
         maxUnreadBytes,
         idleTimeoutMs,
         floods: this.#floods,

@@ -24,7 +24,7 @@ export type Peer =
       readonly ended: AbortSignal;
       /** Aborted when the device loses the operator role; it may be given a new one later. */
       readonly roleEnded: () => AbortSignal;
-      readonly transport: 'http2' | 'quic';
+      readonly transport: 'http2' | 'quic' | 'websocket';
       /** The peer's address. */
       readonly source: string;
     }
