@@ -7,7 +7,11 @@ import type { Capabilities } from './capability.ts';
 
 export type AgentState =
   | { readonly state: 'connecting' }
-  | { readonly state: 'connected'; readonly transport: 'http2' | 'quic' | 'websocket'; readonly quicProblem?: string }
+  | {
+      readonly state: 'connected';
+      readonly transport: 'http2' | 'quic' | 'websocket';
+      readonly quicProblem?: string;
+    }
   /** A new certificate is stored; `how` it was obtained. */
   | { readonly state: 'renewed'; readonly how: 'renewal' | 'recovery'; readonly enrollment: PairedEnrollment }
   /** The present certificate still holds; another try follows. */

@@ -6,6 +6,13 @@ import { idIn, isNarrow } from './reference.ts';
 import { fields, table } from './table.ts';
 import { formatSpan, formatTime, isoTime } from './time.ts';
 
+/** What people call what a connection came over. */
+export const transportNames: Readonly<Record<string, string>> = {
+  http2: 'HTTP/2',
+  quic: 'QUIC',
+  websocket: 'WebSocket',
+};
+
 export function deviceJson(device: Device) {
   return {
     id: device.id,
@@ -105,7 +112,7 @@ function seen(cli: Cli, device: Device): string {
 
 /** Undefined while it is not connected. */
 function connectedWords({ transport }: Device): string | undefined {
-  return transport ? `now, ${transport === 'quic' ? 'QUIC' : 'HTTP/2'}` : undefined;
+  return transport ? `now, ${transportNames[transport] ?? 'HTTP/2'}` : undefined;
 }
 
 /** What the role means, wherever it is given or shown. */

@@ -70,3 +70,8 @@ export const isAlarming = (action: string): boolean =>
     'certificate.revoked',
     'request.rejected',
   ].includes(action);
+
+const transports: Readonly<Record<string, string>> = { quic: 'QUIC', websocket: 'WebSocket' };
+
+/** What people call what a device is connected over. */
+export const transportName = (transport: string): string => transports[transport] ?? 'HTTP/2';

@@ -16,6 +16,7 @@ import { OpenListeners } from './listeners/open-listeners.ts';
 import { listenForOperators } from './listeners/operator-listeners.ts';
 import { listenForPrograms } from './listeners/optional-listeners.ts';
 import { listenForPairing } from './listeners/pairing-listener.ts';
+import { listenForWeb } from './listeners/web-listener.ts';
 import { Notice } from './notices/notice.ts';
 import { shownAddress } from './shown-address.ts';
 import { DaemonCredential } from './start/credential.ts';
@@ -116,13 +117,17 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     stopping: run.stopping,
   };
 
-  const gate = await listenForDevices({ stores, own, channels, credential, metrics, admin, listeners }, run);
+  const { gate, forDevices } = await listenForDevices(
+    { stores, own, channels, credential, metrics, admin, listeners },
+    run,
+  );
   const notice = await Notice.open({ config: config.notice, daemonId, now: () => clock.now(), onError });
   run.undo(() => notice.close());
   run.undo(registry.subscribe((event) => notice.take(event)));
   run.undo(registry.subscribe((event) => metrics.countRegistry(event)));
   if (options.onEvent) run.undo(registry.subscribe(options.onEvent));
   const pairing = await listenForPairing({ stores, credential, openLimit, metrics, listeners }, run);
+  await listenForWeb({ stores, forDevices, openLimit, metrics, listeners }, run);
   await listenForPrograms(stores, metrics, listeners, run);
   await listenForOperators({ stores, admin, sessions, listeners }, run);
   if (config.announce) {

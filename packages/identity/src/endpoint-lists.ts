@@ -4,8 +4,9 @@
 
 import { formatEndpoint, MAX_ENDPOINT_LENGTH, parseEndpoint } from './endpoint.ts';
 import { IdentityError } from './errors.ts';
+import { parseWebEndpoint } from './web-endpoint.ts';
 
-/** Of each, host:port in its one form. Empty: on the host that the device was paired at. */
+/** Of each, host:port in its one form; of `web`, a URL. Empty: on the host that the device was paired at. */
 export interface EndpointLists {
   readonly pairing: readonly string[];
   readonly node: readonly string[];
@@ -22,14 +23,17 @@ export const MAX_ENDPOINTS = 8;
 
 /** @throws MESSAGE_INVALID for what is no endpoint, has the zone of one machine, or is too long or too many. */
 export function parseEndpointLists(lists: Partial<EndpointLists>): EndpointLists {
-  const parsed = listenerKinds.map((kind) => [kind, parseList(lists[kind] ?? [])]);
+  const parsed = listenerKinds.map((kind) => [
+    kind,
+    parseList(lists[kind] ?? [], kind === 'web' ? parseWebEndpoint : parseSharedEndpoint),
+  ]);
   return Object.fromEntries(parsed) as unknown as EndpointLists;
 }
 
-function parseList(list: readonly string[]): string[] {
+function parseList(list: readonly string[], parse: (text: string) => string): string[] {
   if (list.length > MAX_ENDPOINTS)
     throw new IdentityError('MESSAGE_INVALID', `A listener has at most ${MAX_ENDPOINTS} endpoints.`);
-  return [...new Set(list.map(parseSharedEndpoint))];
+  return [...new Set(list.map(parse))];
 }
 
 /** One that means the same on every machine. @throws MESSAGE_INVALID */

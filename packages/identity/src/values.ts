@@ -28,3 +28,4 @@ export {
 } from './limits.ts';
 export { reasonOf, refusalOf } from './reason.ts';
 export { parseVisibleText, printable } from './visible-text.ts';
+export { isWebEndpoint, parseWebEndpoint } from './web-endpoint.ts';

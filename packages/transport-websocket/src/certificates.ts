@@ -5,10 +5,13 @@ import { type JudgePeer, notAuthenticated, type OwnProof } from '@palyra/channel
 import { hasCode, IdentityError } from '@palyra/identity';
 import { ChainJudge, TlsKey } from '@palyra/identity/certificate';
 import { standingMessages } from '@palyra/identity/registry';
-import type { ClientTlsConfig, ServerTlsConfig } from '@palyra/rpc/transport';
+import type { ServerTlsConfig } from '@palyra/rpc/transport';
 
 /** @throws CERTIFICATE_INVALID */
-export function ownProof({ certificateChain, privateKey }: ServerTlsConfig | ClientTlsConfig): OwnProof {
+export function ownProof({
+  certificateChain,
+  privateKey,
+}: Pick<ServerTlsConfig, 'certificateChain' | 'privateKey'>): OwnProof {
   const key = TlsKey.fromPkcs8(createPrivateKey(privateKey).export({ type: 'pkcs8', format: 'der' }));
   return { chain: derOf(certificateChain).slice(0, 2), sign: (data) => key.sign(data) };
 }

@@ -27,7 +27,7 @@ export interface DialChannelOptions extends Pick<StreamDialOptions, 'limits' | '
   /** Judges the daemon. */
   readonly judge: JudgePeer;
   /** URL of an HTTP proxy, for `wss:`. Default: none. */
-  readonly proxy?: string;
+  readonly proxy?: string | undefined;
 }
 
 /** @throws DAEMON_NOT_AUTHENTICATED, VERSION_UNSUPPORTED, CLOCK_SKEW, UNREACHABLE */

@@ -1,5 +1,6 @@
 export { judgeDaemon, ownProof } from './certificates.ts';
 export { type DialChannelOptions, dialChannel } from './dial.ts';
+export { dialNodeWeb, dialPairingWeb, reachPairingWeb, type WebDialOptions } from './dialer.ts';
 export { defaultFloodLimits, listen, type WebSocketListener, type WebSocketListenOptions } from './listen.ts';
 export {
   ChannelDeviceListener,

@@ -5,7 +5,7 @@ import { useCallback, useEffect, useState } from 'preact/hooks';
 import { admin, problemText } from '../admin.ts';
 import { useNoticed } from '../deliberate.ts';
 import { useInPlace } from '../in-place.ts';
-import { kindName, operatorRights } from '../kinds.ts';
+import { kindName, operatorRights, transportName } from '../kinds.ts';
 import { generation, now, onDevice } from '../live.ts';
 import { AuditList } from '../parts/audit-list.tsx';
 import { Confirm } from '../parts/confirm.tsx';
@@ -281,8 +281,8 @@ function RevokeCertificate(props: { device: Device; certificate: Certificate; on
       consequences={[
         isUsed ? (
           <>
-            The open {transportName(device)} connection of <bdi>{device.name}</bdi> uses it: it is closed at
-            once, and what runs on it fails.
+            The open {transportName(device.transport)} connection of <bdi>{device.name}</bdi> uses it: it is
+            closed at once, and what runs on it fails.
           </>
         ) : (
           'No agent is connected with it now. Anything else that uses it is closed at once.'
@@ -300,8 +300,6 @@ function RevokeCertificate(props: { device: Device; certificate: Certificate; on
 }
 
 const auditReason = 'Reason, kept in the audit';
-
-const transportName = ({ transport }: Device): string => (transport === 'quic' ? 'QUIC' : 'HTTP/2');
 
 function Rename({ device, onClose }: { device: Device; onClose: () => void }) {
   const [name, setName] = useState(device.name);
@@ -354,7 +352,7 @@ function Revoke({ device, certificates, onClose }: Shown & { onClose: () => void
       }
       consequences={[
         device.transport
-          ? `Its open ${transportName(device)} connection is closed at once, and what runs on it fails.`
+          ? `Its open ${transportName(device.transport)} connection is closed at once, and what runs on it fails.`
           : 'It is not connected now; it is refused when it comes back.',
         `${valid === 1 ? 'Its valid certificate stops' : `Its ${valid} valid certificates stop`} working at once.`,
         'This is for ever. To come back it needs a new identity and your approval.',

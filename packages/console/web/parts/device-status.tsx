@@ -1,6 +1,7 @@
 // How a device is, in one word and one colour.
 
 import type { Device } from '@palyra/rpc/admin';
+import { transportName } from '../kinds.ts';
 import { now } from '../live.ts';
 import { Tag } from './pieces.tsx';
 
@@ -19,7 +20,7 @@ function Connection({ device }: { device: Device }) {
   if (device.state === 'revoked') return <Tag tone="bad">Revoked</Tag>;
   if (device.state === 'quarantined') return <Tag tone="bad">In quarantine</Tag>;
   if (device.transport) {
-    return <Tag tone="good">Connected · {device.transport === 'quic' ? 'QUIC' : 'HTTP/2'}</Tag>;
+    return <Tag tone="good">Connected · {transportName(device.transport)}</Tag>;
   }
   if (device.state === 'approved') return <Tag tone="calm">Waits for its first use</Tag>;
   const isExpired = device.certificateNotAfterMs > 0n && Number(device.certificateNotAfterMs) < now.value;

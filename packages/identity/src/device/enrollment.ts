@@ -18,6 +18,8 @@ interface EnrollmentBase {
   readonly trustDomain: string;
   /** host:port of the pairing listener, where it was at pairing. */
   readonly address: string;
+  /** URL of the channel that the device was paired over (docs/channel.md). Absent: over HTTP/2. */
+  readonly webAddress?: string;
   /** PKCS #8 DER of the P-256 key that was made here. */
   readonly tlsKey: Uint8Array;
   /** Roots to trust, DER. */
