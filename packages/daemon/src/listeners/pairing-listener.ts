@@ -1,7 +1,7 @@
 // Where anybody may call, to pair or to recover a certificate.
 
 import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
-import { type DeviceListener, Http2Listener, UnfinishedBytes } from '@palyra/rpc/transport';
+import { Http2Listener, UnfinishedBytes } from '@palyra/rpc/transport';
 import type { DaemonMetrics } from '../metrics.ts';
 import type { DaemonCredential } from '../start/credential.ts';
 import { atOnce, type Run } from '../start/run.ts';
@@ -30,7 +30,7 @@ export interface PairingListenerOptions {
 export async function listenForPairing(
   { stores, credential, openLimit, metrics, listeners }: PairingListenerOptions,
   run: Run,
-): Promise<DeviceListener> {
+): Promise<void> {
   const { config, identity } = stores;
   const pairing = await listenAt(
     { name: 'pairing', ...config.pairing },
@@ -66,5 +66,4 @@ export async function listenForPairing(
     tls: pairing,
     close: (until) => pairing.close(until),
   });
-  return pairing;
 }
