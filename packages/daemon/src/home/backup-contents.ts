@@ -7,7 +7,7 @@ import { mustBelongTogether, type Registry } from '@palyra/identity/registry';
 import { parseConfig } from '../config.ts';
 import { mustHaveKeys } from './backup.ts';
 import { type BackupHead, unreadable } from './backup-file.ts';
-import type { DaemonPaths } from './home.ts';
+import type { DaemonPaths } from './paths.ts';
 
 const pageSize = 500;
 

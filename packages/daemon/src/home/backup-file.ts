@@ -12,7 +12,7 @@ import { parseDeviceId } from '@palyra/identity/values';
 import { z } from 'zod';
 import { configSchema, type DaemonConfigInput } from '../config.ts';
 import type { RegistryCopy } from './backup-copy.ts';
-import { unlessMissing } from './home.ts';
+import { unlessMissing } from './file-error.ts';
 
 const magic = 'palyra-backup-v2';
 /** The first two lines; the rest is streamed. */

@@ -23,9 +23,11 @@ import { type DaemonConfig, parseConfig, readablePart, readConfig, readConfigInp
 import { onThisMachine, type Place, placesOf, unusablePlaces } from '../listeners/places.ts';
 import { withoutQuic } from '../problems.ts';
 import { readCaKeys, tryToken } from './ca-key.ts';
-import { type DaemonPaths, daemonPaths, findDaemon, mustBePrivate } from './home.ts';
+import { findDaemon } from './home.ts';
 import { unusableSettings, unusableTokenFiles } from './obstacles.ts';
 import { readSecrets } from './open-home.ts';
+import { type DaemonPaths, daemonPaths } from './paths.ts';
+import { mustBePrivate } from './private.ts';
 
 export interface Finding {
   readonly check: string;

@@ -8,8 +8,8 @@ import { mustFit } from '../admin/listener.ts';
 import type { DaemonConfig } from '../config.ts';
 import { Notice } from '../notices/notice.ts';
 import { withSetting } from '../setting.ts';
-import type { DaemonPaths } from './home.ts';
 import { mustGiveMasterKey } from './master-key.ts';
+import type { DaemonPaths } from './paths.ts';
 
 /** Makes nothing. @returns an error for each. */
 export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths): Promise<IdentityError[]> {

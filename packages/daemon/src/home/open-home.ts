@@ -7,8 +7,8 @@ import { FilesystemSecretReader, hasSecretStore } from '@palyra/identity/keys';
 import { daemonOf, type Registry } from '@palyra/identity/registry';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import type { DaemonConfig } from '../config.ts';
-import type { DaemonPaths } from './home.ts';
 import { openMasterKey } from './master-key.ts';
+import type { DaemonPaths } from './paths.ts';
 
 export interface OpenHome {
   readonly secrets: FilesystemSecretStore;

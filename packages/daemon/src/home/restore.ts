@@ -22,15 +22,9 @@ import { contentsOf, mustBeWhole } from './backup-contents.ts';
 import { type BackupHead, readBackup, writeNew } from './backup-file.ts';
 import { openCaKeys } from './ca-key.ts';
 import { withFileErrors } from './file-error.ts';
-import {
-  type DaemonPaths,
-  daemonPaths,
-  rememberConfig,
-  restoredFolder,
-  takeHome,
-  withConfig,
-} from './home.ts';
+import { rememberConfig, restoredFolder, takeHome } from './home.ts';
 import { openMasterKey } from './master-key.ts';
+import { type DaemonPaths, daemonPaths, withConfig } from './paths.ts';
 
 export interface RestoreOptions {
   /** Path of the backup. */
