@@ -51,13 +51,13 @@ interface Suspicions {
 }
 
 /** The device asked for a recovery that only the operator can allow. */
-interface AskedRecovery {
+export interface AskedRecovery {
   readonly state: 'asked';
   readonly at: Date;
 }
 
 /** The operator allowed one recovery, and the device has not used it yet. */
-interface ReleasedRecovery {
+export interface ReleasedRecovery {
   readonly state: 'released';
   readonly at: Date;
 }

@@ -14,7 +14,7 @@ import type { AdmittedDevice, Device } from './device.ts';
 import type { HostNames } from './host-names.ts';
 import { sameBytes } from './restored-device.ts';
 
-export interface IssuingOptions {
+export interface DeviceCertificatesOptions {
   readonly registry: Registry;
   readonly clock: Clock;
   readonly limits: Pick<PairingLimits, 'deviceCertificateLifeMs'>;
@@ -44,9 +44,9 @@ export interface IssuedReply {
 }
 
 export class DeviceCertificates {
-  readonly #options: IssuingOptions;
+  readonly #options: DeviceCertificatesOptions;
 
-  constructor(options: IssuingOptions) {
+  constructor(options: DeviceCertificatesOptions) {
     this.#options = options;
   }
 

@@ -2,7 +2,13 @@
 // granted since is granted anew by the operator. Pure; carry-over.ts reads and writes.
 
 import type { DeviceId } from '../device-id.ts';
-import { type AdmittedDevice, baseOf, type Device, type QuarantinedDevice } from './device.ts';
+import {
+  type AdmittedDevice,
+  type AskedRecovery,
+  baseOf,
+  type Device,
+  type QuarantinedDevice,
+} from './device.ts';
 
 /** Whether the replaced registry goes on from the backup, or parted from it before. */
 export type History = 'newer' | 'another';
@@ -90,7 +96,7 @@ export function namedAlone(id: DeviceId, reason: string, now: Date): Device {
 }
 
 /** A recovery that still waits for the operator. One that the operator allowed is dropped. */
-export function asked({ recovery }: AdmittedDevice | QuarantinedDevice) {
+export function asked({ recovery }: AdmittedDevice | QuarantinedDevice): AskedRecovery | undefined {
   return recovery?.state === 'asked' ? recovery : undefined;
 }
 
