@@ -2,12 +2,12 @@
 
 import { IdentityError, type IdentityManager } from '@palyra/identity';
 import { identityFingerprint } from '@palyra/identity/device';
-import { parseDeviceRole } from '@palyra/identity/pairing';
 import type { Pairing } from '@palyra/identity/registry';
 import { nodeCrypto } from '@palyra/identity/values';
+import { continuities, DeviceRole, deviceKinds, deviceRoles, pairingStates } from '@palyra/rpc/admin';
 import { isRemote } from '@palyra/rpc/transport';
 import { actorIn, untilStopped } from './call.ts';
-import { maxPage, millis, pageSize, parseReason } from './messages.ts';
+import { maxPage, millis, pageSize, parseReason, parseRole } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 import { maxWaiting, tooSlow } from './watch.ts';
 
@@ -55,7 +55,10 @@ export function pairingMethods(
         ...(name && { name }),
         ...(hostNames.length > 0 && { hostNames }),
         ...(seen && {
-          seen: { words: seen.words, role: seen.role ? parseDeviceRole(seen.role) : undefined },
+          seen: {
+            words: seen.words,
+            role: seen.role === DeviceRole.UNSPECIFIED ? undefined : parseRole(seen.role),
+          },
         }),
       };
       return wirePairing(await desk.approve(id, choice));
@@ -99,9 +102,10 @@ async function* watchPairings(identity: IdentityManager, signal: AbortSignal) {
 
 export async function toWirePairing({ registry }: IdentityManager, pairing: Pairing) {
   const request = 'request' in pairing ? pairing.request : undefined;
+  const known = request && (await registry.device(request.deviceId));
   return {
     id: pairing.id,
-    state: pairing.state,
+    state: pairingStates.toWire(pairing.state),
     slot: pairing.codeKind === 'typed' ? pairing.slot : '',
     createdAtMs: millis(pairing.createdAt),
     expiresAtMs: 'expiresAt' in pairing ? millis(pairing.expiresAt) : 0n,
@@ -114,13 +118,13 @@ export async function toWirePairing({ registry }: IdentityManager, pairing: Pair
       device: {
         deviceId: request.deviceId,
         name: request.name,
-        kind: request.kind,
+        kind: deviceKinds.toWire(request.kind),
         platform: request.platform,
         identityFingerprint: await identityFingerprint(nodeCrypto, request.identityKey),
         words: request.words,
         source: request.source,
-        continuity: request.continuity,
-        role: (await registry.device(request.deviceId))?.role ?? '',
+        continuity: continuities.toWire(request.continuity),
+        role: known ? deviceRoles.toWire(known.role) : DeviceRole.UNSPECIFIED,
       },
     }),
   };

@@ -2,6 +2,7 @@
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type DaemonEvent, DaemonEventSchema } from '@palyra/rpc';
+import type { TransportWord } from '@palyra/rpc/admin';
 
 export type Outgoing = NonNullable<MessageInitShape<typeof DaemonEventSchema>['event']>;
 
@@ -10,7 +11,7 @@ const maxOwed = 1024;
 
 /** Events that this one connection owes and that a reconnect need not repeat, and the bell for its generator. */
 export class Channel {
-  readonly transport: string;
+  readonly transport: TransportWord;
   readonly quicProblem: string;
   ended = false;
   /** Ended because another one of the same device took over. */
@@ -22,7 +23,7 @@ export class Channel {
   #wake: () => void = () => {};
   #rung = false;
 
-  constructor(transport: string, quicProblem: string) {
+  constructor(transport: TransportWord, quicProblem: string) {
     this.transport = transport;
     this.quicProblem = quicProblem;
   }

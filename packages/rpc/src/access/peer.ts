@@ -8,6 +8,7 @@ import {
 } from '@connectrpc/connect';
 import type { AuthenticatedDevice } from '@palyra/identity';
 import type { PairingChannel } from '@palyra/identity/pairing';
+import type { TransportWord } from '../wire-words.ts';
 
 export type Peer =
   /** Nobody in particular, on a TLS channel of the pairing listener. */
@@ -24,7 +25,7 @@ export type Peer =
       readonly ended: AbortSignal;
       /** Aborted when the device loses the operator role; it may be given a new one later. */
       readonly roleEnded: () => AbortSignal;
-      readonly transport: 'http2' | 'quic';
+      readonly transport: TransportWord;
       /** The peer's address. */
       readonly source: string;
     }
