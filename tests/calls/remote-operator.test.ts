@@ -85,17 +85,17 @@ for (const transport of transports) {
     await remote.admin.rejectPairing({ id: rejected.requestId, reason: '' });
     const { pairingId } = await remote.admin.mintCode({});
 
-    assert.equal((await auditOf(daemon, pending.requestId))[0].by, id);
+    assert.equal((await auditOf(daemon, pending.requestId))[0].by, `device:${id}`);
     const changes = await auditOf(daemon, sensor.identity.id);
     assert.deepEqual(
       changes.map(({ action, by }) => [action, by]),
       [
-        ['device.revoked', id],
-        ['device.renamed', id],
+        ['device.revoked', `device:${id}`],
+        ['device.renamed', `device:${id}`],
       ],
     );
-    assert.equal((await auditOf(daemon, rejected.requestId))[0].by, id);
-    assert.equal((await auditOf(daemon, pairingId))[0].by, id);
+    assert.equal((await auditOf(daemon, rejected.requestId))[0].by, `device:${id}`);
+    assert.equal((await auditOf(daemon, pairingId))[0].by, `device:${id}`);
     await remote.node.status({});
   });
 
@@ -148,7 +148,12 @@ for (const transport of transports) {
     assert.deepEqual([cancel?.case, cancel?.value?.callId], ['cancel', execute.value.callId]);
     await expectCode(call, 'CALLER_NOT_ALLOWED');
     await remote.node.status({});
-    const run = { action: 'capability.executed', capability: 'slow', outcome: 'CAPABILITY_CANCELED', by: id };
+    const run = {
+      action: 'capability.executed',
+      capability: 'slow',
+      outcome: 'CAPABILITY_CANCELED',
+      by: `device:${id}`,
+    };
     assert.deepEqual((await auditOf(daemon, device.identity.id))[0], run);
   });
 

@@ -68,7 +68,7 @@ test('a remote operator’s code names its device as who decided', async (t) => 
   const device = await makeDevice();
   await requestPairing(device, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress);
   const approved = (await rowsOf(daemon, pairingId)).at(-1);
-  assert.deepEqual([approved?.action, approved?.by], ['request.approved', laptop.identity.id]);
+  assert.deepEqual([approved?.action, approved?.by], ['request.approved', `device:${laptop.identity.id}`]);
   assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.role, DeviceRole.DEVICE);
 });
 

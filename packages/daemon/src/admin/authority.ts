@@ -11,8 +11,7 @@ import {
   rotationPhases,
   rotationSteps,
 } from '@palyra/rpc/admin';
-import { knownWord } from '@palyra/rpc/transport';
-import { actorIn } from './call.ts';
+import { actorOf, knownWord } from '@palyra/rpc/transport';
 import { millis } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 
@@ -50,7 +49,7 @@ export function authorityMethods(
     getRootRotation: async () => toWireRotation(await identity.rootRotation.status()),
     async rotateRoot({ step, force }, context) {
       const { rootRotation } = identity;
-      const by = actorIn(context);
+      const by = actorOf(context);
       const steps: Readonly<Record<RotationStep, () => Promise<void>>> = {
         prepare: () => rootRotation.prepare(by),
         activate: () => rootRotation.activate(force, by),

@@ -12,8 +12,7 @@ import {
   Transport,
   transports,
 } from '@palyra/rpc/admin';
-import { isRemote } from '@palyra/rpc/transport';
-import { actorIn } from './call.ts';
+import { actorOf, isRemote } from '@palyra/rpc/transport';
 import { millis, pageSize, parseReason, parseRole } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 
@@ -56,19 +55,19 @@ export function deviceMethods(
       };
     },
     renameDevice: async ({ id, name }, context) =>
-      toWireDevice(options, await identity.renameDevice(id, name, actorIn(context))),
+      toWireDevice(options, await identity.renameDevice(id, name, actorOf(context))),
     setDeviceRole: async ({ id, role }, context) =>
-      toWireDevice(options, await identity.setDeviceRole(id, parseRole(role), actorIn(context))),
+      toWireDevice(options, await identity.setDeviceRole(id, parseRole(role), actorOf(context))),
     setHostNames: async ({ id, hostNames }, context) =>
-      toWireDevice(options, await identity.setHostNames(id, hostNames, actorIn(context))),
+      toWireDevice(options, await identity.setHostNames(id, hostNames, actorOf(context))),
     revokeDevice: async ({ id, reason }, context) =>
-      toWireDevice(options, await identity.revokeDevice(id, parseReason(reason), actorIn(context))),
+      toWireDevice(options, await identity.revokeDevice(id, parseReason(reason), actorOf(context))),
     async releaseDevice({ id }, context) {
       if (isRemote(context)) await mustNotBeOperator(identity, id);
-      return toWireDevice(options, await identity.releaseDevice(id, actorIn(context)));
+      return toWireDevice(options, await identity.releaseDevice(id, actorOf(context)));
     },
     revokeCertificate: async ({ serial, reason }, context) =>
-      toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason), actorIn(context))),
+      toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason), actorOf(context))),
   };
 }
 

@@ -5,8 +5,8 @@ import { identityFingerprint } from '@palyra/identity/device';
 import type { Pairing } from '@palyra/identity/registry';
 import { nodeCrypto } from '@palyra/identity/values';
 import { continuities, DeviceRole, deviceKinds, deviceRoles, pairingStates } from '@palyra/rpc/admin';
-import { isRemote } from '@palyra/rpc/transport';
-import { actorIn, untilStopped } from './call.ts';
+import { actorOf, isRemote } from '@palyra/rpc/transport';
+import { untilStopped } from './call.ts';
 import { maxPage, millis, pageSize, parseReason, parseRole } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 import { maxWaiting, tooSlow } from './watch.ts';
@@ -25,7 +25,7 @@ export function pairingMethods(
         kind: qr ? 'qr' : 'typed',
         address: options.pairingAddress(),
         autoApprove,
-        by: actorIn(context),
+        by: actorOf(context),
         ...(lifeSeconds > 0 && { lifeMs: lifeSeconds * 1000 }),
       });
       return {
@@ -51,7 +51,7 @@ export function pairingMethods(
       const choice = {
         replaceIdentityKey,
         operator,
-        by: actorIn(context),
+        by: actorOf(context),
         ...(name && { name }),
         ...(hostNames.length > 0 && { hostNames }),
         ...(seen && {
@@ -64,7 +64,7 @@ export function pairingMethods(
       return wirePairing(await desk.approve(id, choice));
     },
     rejectPairing: async ({ id, reason }, context) =>
-      wirePairing(await desk.reject(id, parseReason(reason), actorIn(context))),
+      wirePairing(await desk.reject(id, parseReason(reason), actorOf(context))),
     watchPairings: (_request, context) =>
       untilStopped(options, context, (signal) => watchPairings(identity, signal)),
   };

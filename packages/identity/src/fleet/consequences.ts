@@ -5,6 +5,7 @@ import { bytesToHex } from '@noble/curves/utils.js';
 import { certificateFacts, deviceFacts } from '../audit/audited-facts.ts';
 import type { AuditEvent } from '../audit/entry.ts';
 import type { Ulid } from '../device-id.ts';
+import type { ActorName } from '../registry/actor.ts';
 import type { RegistryEvent } from '../registry/port.ts';
 import type { CertificateEvent, CertificateRecord, CertificateState } from './certificate-state.ts';
 import type { Device } from './device.ts';
@@ -15,7 +16,7 @@ import { sameBytes } from './restored-device.ts';
 export interface Cause {
   readonly at: Date;
   /** Who did it; undefined for the daemon itself. */
-  readonly by?: string | undefined;
+  readonly by?: ActorName | undefined;
   /** A restore takes it over from the registry that it replaces. */
   readonly isRestore?: boolean;
 }

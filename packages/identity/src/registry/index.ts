@@ -38,6 +38,7 @@ export {
   type PairingState,
   step,
 } from '../pairing/state.ts';
+export { type Actor, type ActorName, actorName, type LocalPlace, parseActorName } from './actor.ts';
 export { type ListenerErrors, type RegistryListener, RegistryListeners } from './listeners.ts';
 export type {
   AuthorityRecord,
@@ -52,4 +53,4 @@ export type {
   Revocation,
 } from './port.ts';
 export { judgeStanding, type StandingCode, type StandingVerdict, standingMessages } from './standing.ts';
-export { type Actor, roleMissing } from './transact-by.ts';
+export { roleMissing } from './transact-by.ts';
