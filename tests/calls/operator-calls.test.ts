@@ -123,7 +123,7 @@ test('every one of these changes is made for an operator that still is one', asy
     await change(identity, await makeVictim(daemon), { kind: 'device', deviceId, serial });
     const rows = await identity.registry.audit({ limit: 20 });
     assert.ok(
-      rows.some((row) => row.seq > before.seq && JSON.parse(row.detailJson).by === deviceId),
+      rows.some((row) => row.seq > before.seq && JSON.parse(row.detailJson).by === `device:${deviceId}`),
       name,
     );
   }
@@ -203,7 +203,7 @@ test('what an operator does to itself is done', async (t) => {
     const operator = await makeOperator(daemon);
     await change(operator);
     const [last] = await identity.registry.audit({ limit: 1 });
-    assert.deepEqual([last?.action, JSON.parse(last!.detailJson).by], [action, operator.deviceId]);
+    assert.deepEqual([last?.action, JSON.parse(last!.detailJson).by], [action, `device:${operator.deviceId}`]);
   }
   const { deviceId, remote } = await makeOperator(daemon);
   await expectCode(remote.revokeDevice({ id: deviceId }), 'DEVICE_REVOKED');
