@@ -203,7 +203,10 @@ test('what an operator does to itself is done', async (t) => {
     const operator = await makeOperator(daemon);
     await change(operator);
     const [last] = await identity.registry.audit({ limit: 1 });
-    assert.deepEqual([last?.action, JSON.parse(last!.detailJson).by], [action, `device:${operator.deviceId}`]);
+    assert.deepEqual(
+      [last?.action, JSON.parse(last!.detailJson).by],
+      [action, `device:${operator.deviceId}`],
+    );
   }
   const { deviceId, remote } = await makeOperator(daemon);
   await expectCode(remote.revokeDevice({ id: deviceId }), 'DEVICE_REVOKED');

@@ -1,6 +1,7 @@
 // The certificate authority: its certificates, its revocation lists, the rotation of its root.
 
 import type { IdentityManager } from '@palyra/identity';
+import { renewalDueAt } from '@palyra/identity/certificate';
 import type { RootRotationStatus } from '@palyra/identity/registry';
 import { reasonOf } from '@palyra/identity/values';
 import {
@@ -36,7 +37,7 @@ export function authorityMethods(
           notAfterMs: millis(each.notAfter),
           active: each.state === 'active',
           state: authorityStates.toWire(each.state),
-          replacedAtMs: each.tier === 'issuing' && each.state === 'active' ? millis(twoThirds(each)) : 0n,
+          replacedAtMs: each.tier === 'issuing' && each.state === 'active' ? millis(renewalDueAt(each)) : 0n,
           certificate: each.der,
           keyName: identity.authorityKeys.nameOf(each.id),
         })),
@@ -83,9 +84,4 @@ function toWireRotation({ phase, since, behind }: RootRotationStatus) {
     sinceMs: since ? millis(since) : 0n,
     behind: behind.map(({ id, name }) => ({ id, name })),
   };
-}
-
-/** When it is replaced: at 2/3 of its life. */
-function twoThirds({ notBefore, notAfter }: { readonly notBefore: Date; readonly notAfter: Date }): Date {
-  return new Date(notBefore.getTime() + ((notAfter.getTime() - notBefore.getTime()) * 2) / 3);
 }

@@ -2,7 +2,7 @@
 
 import { IdentityError, type IdentityManager } from '@palyra/identity';
 import { identityFingerprint } from '@palyra/identity/device';
-import type { CertificateRecord, Device } from '@palyra/identity/registry';
+import { type CertificateRecord, type Device, deviceNotFound } from '@palyra/identity/registry';
 import { nodeCrypto, parseDeviceId } from '@palyra/identity/values';
 import {
   certificateStates,
@@ -46,8 +46,7 @@ export function deviceMethods(
     },
     async getDevice({ id }) {
       const device = await registry.device(parseDeviceId(id));
-      if (!device)
-        throw new IdentityError('DEVICE_NOT_FOUND', `There is no device ${id}. See: palyra devices list`);
+      if (!device) throw deviceNotFound(id);
       const certificates = await registry.certificatesOf(device.id, 50);
       return {
         device: await toWireDevice(options, device),

@@ -3,13 +3,13 @@
 import { IdentityError, type IdentityManager } from '@palyra/identity';
 import { identityFingerprint } from '@palyra/identity/device';
 import type { Pairing } from '@palyra/identity/registry';
-import { nodeCrypto } from '@palyra/identity/values';
+import { nodeCrypto, Wakeup } from '@palyra/identity/values';
 import { continuities, DeviceRole, deviceKinds, deviceRoles, pairingStates } from '@palyra/rpc/admin';
 import { actorOf, isRemote } from '@palyra/rpc/transport';
 import { untilStopped } from './call.ts';
-import { maxPage, millis, pageSize, parseReason, parseRole } from './messages.ts';
+import { millis, pageSize, parseReason, parseRole } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
-import { maxWaiting, tooSlow } from './watch.ts';
+import { PairingChanges } from './pairing-changes.ts';
 
 export function pairingMethods(
   options: AdminServiceOptions,
@@ -72,31 +72,18 @@ export function pairingMethods(
 
 /** What is open now, then every change. A change in between is told once more rather than not at all. */
 async function* watchPairings(identity: IdentityManager, signal: AbortSignal) {
-  const changed: Pairing[] = [];
-  let wake = () => {};
-  const unsubscribe = identity.registry.subscribe((event) => {
-    // As in `watchAll`: the one too many is what ends it.
-    if (event.type !== 'pairing_changed' || changed.length > maxWaiting) return;
-    changed.push(event.pairing);
-    wake();
-  });
-  const abort = () => wake();
-  signal.addEventListener('abort', abort);
+  const wakeup = new Wakeup();
+  const changes = new PairingChanges(identity, wakeup.wake);
+  signal.addEventListener('abort', wakeup.wake);
   try {
-    for (const pairing of (await identity.desk.open(maxPage)).reverse())
-      yield await toWirePairing(identity, pairing);
+    for (const pairing of await changes.open()) yield await toWirePairing(identity, pairing);
     while (!signal.aborted) {
-      if (changed.length > maxWaiting) throw tooSlow();
-      const next = changed.shift();
-      if (next) yield await toWirePairing(identity, next);
-      else
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+      for (const pairing of changes.take()) yield await toWirePairing(identity, pairing);
+      await wakeup.sleep();
     }
   } finally {
-    unsubscribe();
-    signal.removeEventListener('abort', abort);
+    changes.close();
+    signal.removeEventListener('abort', wakeup.wake);
   }
 }
 

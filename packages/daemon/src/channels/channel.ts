@@ -1,6 +1,7 @@
 // One connection of a device's channel: what the daemon still has to send over it, and how it ended.
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { Wakeup } from '@palyra/identity/values';
 import { type DaemonEvent, DaemonEventSchema } from '@palyra/rpc';
 import type { TransportWord } from '@palyra/rpc/admin';
 
@@ -20,8 +21,7 @@ export class Channel {
   failure: { readonly reason: unknown } | undefined;
   readonly #owed: DaemonEvent[] = [];
   #probe: PromiseWithResolvers<boolean> | undefined;
-  #wake: () => void = () => {};
-  #rung = false;
+  readonly #wakeup = new Wakeup();
 
   constructor(transport: TransportWord, quicProblem: string) {
     this.transport = transport;
@@ -68,16 +68,10 @@ export class Channel {
   }
 
   notify(): void {
-    this.#rung = true;
-    this.#wake();
+    this.#wakeup.wake();
   }
 
-  async changed(): Promise<void> {
-    if (!this.#rung) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    this.#rung = false;
+  changed(): Promise<void> {
+    return this.#wakeup.sleep();
   }
 }

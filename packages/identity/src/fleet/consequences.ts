@@ -7,10 +7,10 @@ import type { AuditEvent } from '../audit/entry.ts';
 import type { Ulid } from '../device-id.ts';
 import type { ActorName } from '../registry/actor.ts';
 import type { RegistryEvent } from '../registry/port.ts';
+import { sameBytes } from '../same-bytes.ts';
 import type { CertificateEvent, CertificateRecord, CertificateState } from './certificate-state.ts';
 import type { Device } from './device.ts';
 import type { DeviceEvent } from './device-state.ts';
-import { sameBytes } from './restored-device.ts';
 
 /** When and why something changes. */
 export interface Cause {

@@ -3,9 +3,9 @@
 
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { isShutOut, isWatched } from '../fleet/device.ts';
-import { sameBytes } from '../fleet/restored-device.ts';
 import { type ActorName, deviceNamed } from '../registry/actor.ts';
 import type { RegistryReads } from '../registry/port.ts';
+import { sameBytes } from '../same-bytes.ts';
 import type { Pairing } from './state.ts';
 
 /** @returns who decided, for the audit; undefined when the operator is to be asked all the same. */

@@ -27,6 +27,7 @@ export type {
   QuarantinedDevice,
   RevokedDevice,
 } from '../fleet/device.ts';
+export { deviceNotFound } from '../fleet/device.ts';
 export { putRestored, type Restored, readRestored } from '../fleet/restored.ts';
 export {
   type DueBounds,
