@@ -17,6 +17,7 @@ import {
 } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { dialNode, dialPairing, NodeService, PairingService, pairingPeer, recoveryPeer } from '@palyra/rpc';
+import { DeviceKind } from '@palyra/rpc/admin';
 import { bareSocket } from '../testing/bare-tls.ts';
 import { begun, closed, connected } from '../testing/endings.ts';
 import { MeasuredDaemon } from '../testing/measured-daemon.ts';
@@ -53,7 +54,7 @@ async function open(daemon: MeasuredDaemon, localAddress: string): Promise<void>
   const socket = await bareSocket(address, { rejectUnauthorized: false, localAddress });
   const session = http2.connect(`https://${address}`, { createConnection: () => socket });
   const { input } = PairingService.method.open;
-  const message = create(input, { version: 2, slot: Buffer.from('123'), clientKind: 'cli' });
+  const message = create(input, { version: 2, slot: Buffer.from('123'), clientKind: DeviceKind.CLI });
   const answer = await rawCall(session, `/${PairingService.typeName}/Open`, frame(toBinary(input, message)));
   assert.equal(answer.headers[':status'], '200');
   session.destroy();

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type PairingPeer, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
+import { ExplainResponse_Decision, PairingState } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { HeldClock, minute } from '../testing/held-clock.ts';
 import { RawHandshake } from '../testing/raw-handshake.ts';
@@ -51,11 +52,11 @@ test('after three wrong PINs the right one fails, and the operator sees why', as
   // The third handshake might still have been confirmed; with its session over, the code is.
   clock.advance(2 * minute);
   await daemon.running.identity.tick();
-  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, 'exhausted');
+  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, PairingState.EXHAUSTED);
   assert.deepEqual(daemon.statesOf(pairingId), ['waiting', 'exhausted']);
   const why = await daemon.admin.explain({ id: pairingId });
   assert.equal(why.code, 'PAIRING_CODE_WRONG');
-  assert.equal(why.decision, 'refused');
+  assert.equal(why.decision, ExplainResponse_Decision.REFUSED);
   const { entries } = await daemon.admin.listAudit({ subject: pairingId });
   assert.deepEqual(
     entries.map((each) => each.action),
@@ -69,7 +70,7 @@ test('a third guess that is confirmed wrong ends the code at once', async (t) =>
   const peer = await daemon.peer();
   const { code, pairingId } = await daemon.admin.mintCode({});
   for (let guess = 0; guess < 3; guess += 1) await confirmWrong(device, peer, code);
-  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, 'exhausted');
+  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, PairingState.EXHAUSTED);
   await expectCode(
     requestPairing(device, peer, parsePairingCode(code), daemon.pairingAddress),
     'DAEMON_NOT_AUTHENTICATED',
@@ -104,7 +105,7 @@ test('the last guess may still be confirmed while others keep knocking', async (
   await last.exchange();
   const other = await daemon.peer();
   for (let knock = 0; knock < 3; knock += 1) await confirmWrong(device, other, code);
-  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, 'waiting');
+  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, PairingState.WAITING);
   assert.equal((await last.confirm()).requestId, pairingId);
 });
 

@@ -1,13 +1,27 @@
 // Words for the closed sets that the daemon speaks in.
 
-const kinds: Readonly<Record<string, string>> = {
+import { type Device, type DeviceKind, deviceKinds, Transport, transports } from '@palyra/rpc/admin';
+
+const kinds: Readonly<Record<ReturnType<typeof deviceKinds.show>, string>> = {
   cli: 'Command line',
   desktop: 'Desktop app',
   browser: 'Browser',
   node: 'Node',
+  unknown: 'Unknown kind',
 };
 
-export const kindName = (kind: string): string => kinds[kind] ?? kind;
+export const kindName = (kind: DeviceKind): string => kinds[deviceKinds.show(kind)];
+
+export const isConnected = ({ transport }: Device): boolean => transport !== Transport.UNSPECIFIED;
+
+/** Of a device that is connected. */
+export const transportName = ({ transport }: Device): string => transportNames[transports.show(transport)];
+
+const transportNames: Readonly<Record<ReturnType<typeof transports.show>, string>> = {
+  http2: 'HTTP/2',
+  quic: 'QUIC',
+  unknown: 'another transport',
+};
 
 /** What a device gets with the operator role. */
 export const operatorRights: readonly string[] = [

@@ -1,9 +1,10 @@
 // What does not work at this moment while the daemon runs on without it: for `palyra status`, the console and the metrics.
 
 import { IdentityError } from '@palyra/identity';
+import type { DaemonPart } from '@palyra/rpc/admin';
 
 export interface Problem {
-  readonly part: 'ca key' | 'issuing ca' | 'quic';
+  readonly part: DaemonPart;
   readonly error: IdentityError;
 }
 

@@ -3,6 +3,7 @@
 import { IdentityError, type IdentityManager } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { OwnService } from '@palyra/rpc';
+import type { ListenerWord } from '@palyra/rpc/admin';
 import { ownServices } from '@palyra/rpc/transport';
 import packageJson from '../package.json' with { type: 'json' };
 import { DeviceChannels } from './channels/device-channels.ts';
@@ -45,7 +46,7 @@ export interface RunningDaemon {
   readonly daemonId: string;
   readonly trustDomain: string;
   readonly rootFingerprint: string;
-  readonly listeners: readonly { readonly name: string; readonly address: string }[];
+  readonly listeners: readonly { readonly name: ListenerWord; readonly address: string }[];
   /** What the operator should know about this start, though all is well. */
   readonly notes: readonly string[];
   /** host:port for devices: as the configuration says, or else an address that this machine has now. */

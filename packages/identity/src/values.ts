@@ -27,4 +27,6 @@ export {
   type PairingLimits,
 } from './limits.ts';
 export { reasonOf, refusalOf } from './reason.ts';
+export { sameBytes } from './same-bytes.ts';
 export { parseVisibleText, printable } from './visible-text.ts';
+export { Wakeup } from './wakeup.ts';

@@ -48,3 +48,4 @@ export { dialAddresses } from './http2/happy-eyeballs.ts';
 export { defaultHttp2Limits, type Http2Limits } from './http2/limits.ts';
 export { exportChannelBinding, Http2Listener, type Http2ListenerOptions } from './http2/listener.ts';
 export { type ServeHttp2Options, serveHttp2 } from './http2/serve.ts';
+export { knownWord } from './known-word.ts';

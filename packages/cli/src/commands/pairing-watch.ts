@@ -7,7 +7,7 @@ import { type Admin, withAdmin } from '../admin.ts';
 import { type Cli, followUp, withFollowUps } from '../cli.ts';
 import { CliError } from '../failure.ts';
 import { pause } from '../interruption.ts';
-import { pairingChangeLine, pairingJson } from '../pairing-view.ts';
+import { changeOf, pairingChangeLine, pairingJson } from '../pairing-view.ts';
 import { formatClock } from '../time.ts';
 import { keyReader } from '../watch/keys.ts';
 import { isLargeEnough, screenLines } from '../watch/screen.ts';
@@ -32,7 +32,7 @@ export async function watch(cli: Cli): Promise<void> {
     async (admin) => {
       cli.output.note('Watching. Ctrl-C ends.');
       for await (const pairing of admin.watchPairings({})) {
-        cli.output.answer(pairingJson(pairing), () => pairingChangeLine(cli, pairing));
+        cli.output.answer(pairingJson(pairing), () => pairingChangeLine(cli, changeOf(pairing)));
       }
     },
     { progress: false },
@@ -111,7 +111,7 @@ class LiveScreen {
     const { signal } = this.#quit;
     try {
       for await (const pairing of admin.watchPairings({}, { signal })) {
-        const line = stripVTControlCharacters(pairingChangeLine(this.#cli, pairing));
+        const line = stripVTControlCharacters(pairingChangeLine(this.#cli, changeOf(pairing)));
         this.#state = withChange(this.#state, pairing, line);
         this.#draw();
       }

@@ -1,5 +1,6 @@
 // `palyra status` and `palyra why`: how the daemon is, and how it decided.
 
+import { type Decision, daemonParts, decisions, explainedKinds, listenerNames } from '@palyra/rpc/admin';
 import type { Command } from 'commander';
 import { type Admin, withAdmin } from '../admin.ts';
 import { type Cli, followUp, withFollowUps } from '../cli.ts';
@@ -37,7 +38,7 @@ async function status(cli: Cli): Promise<void> {
       daemon_id: reply.daemonId,
       trust_domain: reply.trustDomain,
       root_fingerprint: reply.rootFingerprint,
-      listeners: listeners.map(({ name, address }) => ({ name, address })),
+      listeners: listeners.map(({ name, address }) => ({ name: listenerNames.show(name), address })),
       version: reply.version,
       home: reply.home,
       started_at: isoTime(reply.startedAtMs),
@@ -46,7 +47,11 @@ async function status(cli: Cli): Promise<void> {
       connected: reply.connected,
       pending_requests: reply.pendingRequests,
       live_codes: reply.liveCodes,
-      problems: reply.problems.map(({ part, code, message }) => ({ part, code, message })),
+      problems: reply.problems.map(({ part, code, message }) => ({
+        part: daemonParts.show(part),
+        code,
+        message,
+      })),
     },
     () => {
       const about = fields([
@@ -54,7 +59,7 @@ async function status(cli: Cli): Promise<void> {
         ['daemon', reply.daemonId],
         ['trust domain', reply.trustDomain],
         ['root SHA-256', reply.rootFingerprint],
-        ...listeners.map(({ name, address }) => [name, address] as const),
+        ...listeners.map(({ name, address }) => [listenerNames.show(name), address] as const),
         ['home', reply.home],
         ['version', reply.version],
         ['devices', `${reply.devices}, ${reply.connected} connected`],
@@ -62,7 +67,8 @@ async function status(cli: Cli): Promise<void> {
         ['live codes', String(reply.liveCodes)],
       ]);
       const problems = reply.problems.map(
-        ({ part, code, message }) => `${cli.output.paint('bold', 'PROBLEM')} (${part}): ${message} [${code}]`,
+        ({ part, code, message }) =>
+          `${cli.output.paint('bold', 'PROBLEM')} (${daemonParts.show(part)}): ${message} [${code}]`,
       );
       const waiting =
         reply.pendingRequests === 0 ? [] : [`A device waits for you: ${followUp(cli, 'pairing list')}`];
@@ -71,20 +77,23 @@ async function status(cli: Cli): Promise<void> {
   );
 }
 
-const decisionWords: Readonly<Record<string, string>> = {
+const decisionWords: Readonly<Record<Decision | 'unknown', string>> = {
   allowed: 'ALLOWED',
   refused: 'REFUSED',
   waiting: 'WAITING',
+  unknown: 'UNKNOWN',
 };
 
 async function why(cli: Cli, reference: string): Promise<void> {
   const reply = await withAdmin(cli, async (admin) =>
     admin.explain({ id: await resolveAny(cli, admin, reference) }),
   );
-  const { kind, decision, code, reasons, nextStep } = reply;
+  const { code, reasons, nextStep } = reply;
+  const kind = explainedKinds.show(reply.kind);
+  const decision = decisions.show(reply.decision);
   cli.output.answer({ kind, decision, code, reasons, next_step: nextStep || null }, () =>
     [
-      `This ${kind}: ${cli.output.paint('bold', decisionWords[decision] ?? decision)} (${code})`,
+      `This ${kind}: ${cli.output.paint('bold', decisionWords[decision])} (${code})`,
       ...reasons.map((reason) => `  ${withLocalTimes(reason, cli.now())}`),
       ...(nextStep ? ['', withFollowUps(cli, nextStep)] : []),
     ].join('\n'),

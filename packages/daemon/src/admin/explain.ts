@@ -13,10 +13,11 @@ import {
   standingMessages,
 } from '@palyra/identity/registry';
 import { parseDeviceId } from '@palyra/identity/values';
+import type { Decision, ExplainedKind } from '@palyra/rpc/admin';
 
 export interface Explanation {
-  readonly kind: 'device' | 'certificate' | 'pairing';
-  readonly decision: 'allowed' | 'refused' | 'waiting';
+  readonly kind: ExplainedKind;
+  readonly decision: Decision;
   /** The stable code, or OK. */
   readonly code: string;
   readonly reasons: readonly string[];
@@ -205,7 +206,7 @@ async function recoveryAsked(identity: IdentityManager, { id, name, cloneSeenAt 
 }
 
 const pairingAnswers: Readonly<
-  Record<Pairing['state'], { decision: Explanation['decision']; code: string; why: string; nextStep: string }>
+  Record<Pairing['state'], { decision: Decision; code: string; why: string; nextStep: string }>
 > = {
   waiting: {
     decision: 'waiting',

@@ -9,6 +9,7 @@ import { IdentityError } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { Clock, DeviceId } from '@palyra/identity/values';
 import type { DaemonEvent, DeviceEvent, Hello } from '@palyra/rpc';
+import type { TransportWord } from '@palyra/rpc/admin';
 import {
   type Device,
   type ExecuteRequest,
@@ -42,7 +43,9 @@ export class DeviceChannels {
   }
 
   /** How the device is connected now: over http2 or quic, and why not over QUIC. Undefined when it is not. */
-  connectionOf(id: DeviceId): { readonly transport: string; readonly quicProblem: string } | undefined {
+  connectionOf(
+    id: DeviceId,
+  ): { readonly transport: TransportWord; readonly quicProblem: string } | undefined {
     return this.#devices.get(id)?.channel;
   }
 
@@ -70,7 +73,7 @@ export class DeviceChannels {
     hello: Hello,
     answers: AsyncIterable<DeviceAnswer>,
     options: {
-      readonly transport: string;
+      readonly transport: TransportWord;
       readonly signal: AbortSignal;
       readonly onSecondAgent: () => Promise<void>;
       /** Told with the welcome. */

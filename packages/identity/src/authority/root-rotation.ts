@@ -12,8 +12,9 @@ import { isIssuedBy } from '../certificate/peer-certificate.ts';
 import type { Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { Device } from '../fleet/device.ts';
+import type { Actor, ActorName } from '../registry/actor.ts';
 import type { AuthorityRecord, RegistryTransaction } from '../registry/port.ts';
-import { type Actor, transactBy } from '../registry/transact-by.ts';
+import { transactBy } from '../registry/transact-by.ts';
 import { type AuthorityStoreOptions, insertAuthority, newRoot } from './new-authority.ts';
 
 export interface RootRotationStatus {
@@ -157,7 +158,7 @@ export class RootRotation {
     next: Stored | undefined,
     action: AuditAction,
     now: Date,
-    by: string | undefined,
+    by: ActorName | undefined,
     rootId = next?.rootId,
   ): Promise<void> {
     await tx.putSetting(settingName, next ? JSON.stringify(next) : '');

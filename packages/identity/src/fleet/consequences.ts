@@ -5,17 +5,18 @@ import { bytesToHex } from '@noble/curves/utils.js';
 import { certificateFacts, deviceFacts } from '../audit/audited-facts.ts';
 import type { AuditEvent } from '../audit/entry.ts';
 import type { Ulid } from '../device-id.ts';
+import type { ActorName } from '../registry/actor.ts';
 import type { RegistryEvent } from '../registry/port.ts';
+import { sameBytes } from '../same-bytes.ts';
 import type { CertificateEvent, CertificateRecord, CertificateState } from './certificate-state.ts';
 import type { Device } from './device.ts';
 import type { DeviceEvent } from './device-state.ts';
-import { sameBytes } from './restored-device.ts';
 
 /** When and why something changes. */
 export interface Cause {
   readonly at: Date;
   /** Who did it; undefined for the daemon itself. */
-  readonly by?: string | undefined;
+  readonly by?: ActorName | undefined;
   /** A restore takes it over from the registry that it replaces. */
   readonly isRestore?: boolean;
 }

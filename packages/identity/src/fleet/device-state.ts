@@ -4,6 +4,7 @@ import { deviceFacts } from '../audit/audited-facts.ts';
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import { deviceQuarantined, deviceRevoked } from '../registry/standing.ts';
+import { sameBytes } from '../same-bytes.ts';
 import {
   type AdmittedDevice,
   baseOf,
@@ -20,7 +21,6 @@ import {
   namedAlone,
   rememberedDevice,
   restoredDevice,
-  sameBytes,
   withoutGrants,
 } from './restored-device.ts';
 

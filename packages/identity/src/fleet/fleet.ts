@@ -5,11 +5,12 @@ import { type DeviceId, parseDeviceId } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import { movePairing } from '../pairing/change.ts';
 import { parseDeviceName } from '../pairing/name.ts';
+import type { Actor } from '../registry/actor.ts';
 import type { Registry, RegistryTransaction } from '../registry/port.ts';
-import { type Actor, transactBy } from '../registry/transact-by.ts';
+import { transactBy } from '../registry/transact-by.ts';
 import type { CertificateRecord } from './certificate-state.ts';
 import { changeCertificate, changeDevice } from './change.ts';
-import { type Device, type DeviceRole, isShutOut } from './device.ts';
+import { type Device, type DeviceRole, deviceNotFound, isShutOut } from './device.ts';
 import type { DeviceEvent } from './device-state.ts';
 import type { HostNames } from './host-names.ts';
 
@@ -158,9 +159,7 @@ export class Fleet {
 /** @throws DEVICE_NOT_FOUND, DEVICE_ID_INVALID */
 async function existingDevice(tx: RegistryTransaction, id: string): Promise<Device> {
   const device = await tx.device(parseDeviceId(id));
-  if (!device) {
-    throw new IdentityError('DEVICE_NOT_FOUND', `There is no device ${id}. See: palyra devices list`);
-  }
+  if (!device) throw deviceNotFound(id);
   return device;
 }
 

@@ -8,11 +8,11 @@ import type { PairingLimits } from '../limits.ts';
 import type { Registry, RegistryTransaction } from '../registry/port.ts';
 import { mustBeLetIn } from '../registry/standing.ts';
 import { type RenewalPlan, renewAfterMs } from '../renewal/plan.ts';
+import { sameBytes } from '../same-bytes.ts';
 import type { CertificateRecord } from './certificate-state.ts';
 import { addCertificate, type CertificateOrigin } from './change.ts';
 import type { AdmittedDevice, Device } from './device.ts';
 import type { HostNames } from './host-names.ts';
-import { sameBytes } from './restored-device.ts';
 
 export interface DeviceCertificatesOptions {
   readonly registry: Registry;

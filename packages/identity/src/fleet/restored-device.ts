@@ -2,6 +2,7 @@
 // granted since is granted anew by the operator. Pure; carry-over.ts reads and writes.
 
 import type { DeviceId } from '../device-id.ts';
+import { sameBytes } from '../same-bytes.ts';
 import {
   type AdmittedDevice,
   type AskedRecovery,
@@ -102,8 +103,4 @@ export function asked({ recovery }: AdmittedDevice | QuarantinedDevice): AskedRe
 
 function later(a: Date | undefined, b: Date | undefined): Date | undefined {
   return a && b ? new Date(Math.max(a.getTime(), b.getTime())) : (a ?? b);
-}
-
-export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }

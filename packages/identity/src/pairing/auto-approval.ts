@@ -1,17 +1,19 @@
 // Whether a code that was made with `autoApprove` lets its device in without a question: what was decided then must still
 // count, and the device must be one that nobody has to look at.
 
-import { type DeviceId, isUlid, type Ulid } from '../device-id.ts';
+import type { DeviceId, Ulid } from '../device-id.ts';
 import { isShutOut, isWatched } from '../fleet/device.ts';
-import { sameBytes } from '../fleet/restored-device.ts';
+import { type ActorName, deviceNamed } from '../registry/actor.ts';
 import type { RegistryReads } from '../registry/port.ts';
+import { sameBytes } from '../same-bytes.ts';
 import type { Pairing } from './state.ts';
 
 /** @returns who decided, for the audit; undefined when the operator is to be asked all the same. */
-export async function autoApprover(reads: RegistryReads, pairing: Pairing): Promise<string | undefined> {
+export async function autoApprover(reads: RegistryReads, pairing: Pairing): Promise<ActorName | undefined> {
   const { autoApprovedBy: by } = pairing;
   if (by === undefined || pairing.state !== 'pending_approval') return undefined;
-  if (isUlid(by) && !(await stillDecides(reads, by, pairing.id))) return undefined;
+  const decider = deviceNamed(by);
+  if (decider && !(await stillDecides(reads, decider, pairing.id))) return undefined;
   const { request } = pairing;
   const known = await reads.device(request.deviceId);
   if (!known) return by;

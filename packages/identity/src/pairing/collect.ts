@@ -10,6 +10,7 @@ import type { DeviceCertificates } from '../fleet/issuing.ts';
 import type { Registry } from '../registry/port.ts';
 import { judgeStanding, standingMessages } from '../registry/standing.ts';
 import { renewAfterMs } from '../renewal/plan.ts';
+import { Wakeup } from '../wakeup.ts';
 import { movePairing } from './change.ts';
 import { existing } from './endings.ts';
 import type { PairingSealer } from './rest.ts';
@@ -64,33 +65,26 @@ export class PairingCollection {
   ): AsyncGenerator<AwaitUpdate> {
     const { registry } = this.#options;
     let pairing = await this.#proveRequest(channel, request);
-    let wake: () => void = () => {};
-    let changed = false;
-    const notify = () => {
-      changed = true;
-      wake();
-    };
+    const wakeup = new Wakeup();
+    let told: number | undefined;
     const unsubscribe = registry.subscribe((event) => {
-      if (event.type === 'pairing_changed' && event.pairing.id === request.requestId) notify();
+      if (event.type === 'pairing_changed' && event.pairing.id === request.requestId) wakeup.wake();
     });
-    signal.addEventListener('abort', notify);
+    signal.addEventListener('abort', wakeup.wake);
     try {
       // What happened between the proof and the subscription.
       pairing = (await registry.pairing(request.requestId)) ?? pairing;
       while (!signal.aborted) {
-        changed = false;
         if (pairing.state === 'approved') pairing = await this.#issue(pairing);
-        yield await this.#update(pairing);
+        if (pairing.revision !== told) yield await this.#update(pairing);
+        told = pairing.revision;
         if (pairing.state !== 'pending_approval' && pairing.state !== 'approved') return;
-        if (!changed)
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
+        await wakeup.sleep();
         pairing = (await registry.pairing(request.requestId)) ?? pairing;
       }
     } finally {
       unsubscribe();
-      signal.removeEventListener('abort', notify);
+      signal.removeEventListener('abort', wakeup.wake);
     }
   }
 

@@ -13,6 +13,7 @@ import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { DeviceKind } from '../fleet/device.ts';
 import { clockToleranceMs } from '../limits.ts';
+import type { ActorName } from '../registry/actor.ts';
 
 /** What every pairing has, from the minting of its code on. */
 interface PairingBase {
@@ -24,7 +25,7 @@ interface PairingBase {
   readonly slot: string;
   readonly createdAt: Date;
   /** Who decided, when the code was made, that its device is let in without a question. Undefined: it is asked. */
-  readonly autoApprovedBy: string | undefined;
+  readonly autoApprovedBy: ActorName | undefined;
   readonly guessesLeft: number;
   readonly guessesTaken: number;
 }

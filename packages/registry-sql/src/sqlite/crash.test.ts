@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { verifyAuditChain } from '@palyra/identity/registry';
-import { sha256Hex } from '../testing/registry-suite.ts';
+import { sha256Hex } from '../testing/sha256.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { openSqliteRegistry } from './open.ts';
 
