@@ -113,7 +113,7 @@ export class Http2Listener implements DeviceListener {
       connectionOf(socket)?.cut();
     });
     this.#server.on('session', (session) => this.#accept(session));
-    this.#refuseWithoutCertificate();
+    this.#judgeBeforeHttp2();
     this.#live = new LiveConnections(this.#server, limits, () => this.#count('refused_limit'));
     serveHttp2(this.#server, {
       routes: options.routes,
@@ -200,8 +200,11 @@ export class Http2Listener implements DeviceListener {
     new ControlFrames(session, this.#limits.controlFrames, () => this.#flood(session));
   }
 
-  /** Before HTTP/2 begins: a client that has had SETTINGS takes the connection for a good one, and never slows down. */
-  #refuseWithoutCertificate(): void {
+  /**
+   * Judges the chain before HTTP/2 begins: a client that has had SETTINGS takes the connection for a good one, and never slows
+   * down. OpenSSL has refused peers without a certificate by then; should one get here all the same, it ends here.
+   */
+  #judgeBeforeHttp2(): void {
     const authenticator = this.#options.devices?.authenticator;
     if (!authenticator) return;
     const [serve] = this.#server.listeners('secureConnection');
@@ -256,7 +259,7 @@ export class Http2Listener implements DeviceListener {
     return { peer, forget };
   }
 
-  /** Tells its calls why, then says so in GOAWAY, whose debug data most clients log. */
+  /** Answers its calls with the reason, then says the same in the debug data of GOAWAY. */
   #refuseForeign(connection: Connection, session: http2.ServerHttp2Session): void {
     const reason = new IdentityError('CERTIFICATE_UNKNOWN', standingMessages.CERTIFICATE_UNKNOWN);
     const refusal = Promise.withResolvers<IdentityError>();
