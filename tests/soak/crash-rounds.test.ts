@@ -24,6 +24,7 @@ import {
   systemClock,
 } from '@palyra/identity';
 import { fromConnectError } from '@palyra/rpc';
+import { builtProgram } from '../testing/built-program.ts';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { openSecrets } from '../testing/device-home.ts';
 import { expectCode } from '../testing/expect-code.ts';
@@ -150,7 +151,11 @@ async function killAtWork(
 ): Promise<void> {
   const worker = spawn(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../testing/worker.ts'), ...args],
+    [
+      '--disable-warning=ExperimentalWarning',
+      builtProgram(join(import.meta.dirname, '../testing/worker.ts')),
+      ...args,
+    ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
   t.after(() => worker.kill('SIGKILL'));
