@@ -13,7 +13,20 @@ const repository = join(import.meta.dirname, '../..');
 /** Packages that look for files of their own, or that few tests need. */
 const external = [...Object.values(outsideTheBuild).flat(), 'playwright-core', 'rolldown', 'esbuild'];
 
+/** What tests start with `builtProgram` (tests/testing/built-program.ts). */
+const programs = [
+  'tests/testing/chain-listener.ts',
+  'tests/testing/dial-everything.ts',
+  'tests/testing/held-connections.ts',
+  'tests/testing/worker.ts',
+  'packages/identity/src/secret-store/killed-program.ts',
+  'packages/registry-sql/test/crash-writer.ts',
+  'packages/transport-quic/src/testing/trust-scenario.ts',
+].map((program) => join(repository, program));
+
 export interface BuiltTests {
+  /** For the environment of the tests. */
+  readonly env: Readonly<Record<string, string>>;
   /** @returns the program to run for a test file: the file itself if it is not built. */
   readonly programOf: (file: string) => string;
   /** @returns a text, such as a stack trace, with places in the sources instead of places in the build. */
@@ -21,7 +34,7 @@ export interface BuiltTests {
 }
 
 /** For files that are run as they are. */
-export const notBuilt: BuiltTests = { programOf: (file) => file, inSources: (text) => text };
+export const notBuilt: BuiltTests = { env: {}, programOf: (file) => file, inSources: (text) => text };
 
 /**
  * Throws when a file does not compile or imports what does not exist.
@@ -32,7 +45,7 @@ export async function buildTests(files: readonly string[], folder: string): Prom
   const nameOf = (file: string) => relative(repository, resolve(file)).replace(/\.ts$/, '');
   await build({
     cwd: repository,
-    input: Object.fromEntries(files.map((file) => [nameOf(file), resolve(file)])),
+    input: Object.fromEntries([...files, ...programs].map((file) => [nameOf(file), resolve(file)])),
     platform: 'node',
     external: external.map((name) => new RegExp(`^${name}(/|$)`)),
     plugins: [keepPlaces],
@@ -47,6 +60,7 @@ export async function buildTests(files: readonly string[], folder: string): Prom
   });
   const built = new Set(files.map(nameOf));
   return {
+    env: { PALYRA_TEST_BUILT: folder },
     programOf: (file) => (built.has(nameOf(file)) ? join(folder, `${nameOf(file)}.js`) : file),
     inSources: (text) => inSources(text, folder),
   };

@@ -49,7 +49,7 @@ export async function runTests(files: readonly string[], options: RunOptions): P
       const { file, name } = next;
       const own = {
         ...options,
-        env: { ...compiled, ...options.env },
+        env: { ...compiled, ...built.env, ...options.env },
         program: built.programOf(file),
         folder: join(folder, name),
         marker: `${basename(folder)}-${name}`,

@@ -19,6 +19,7 @@ import { parsePairingCode } from '@palyra/identity/pairing';
 import { dialNode, dialPairing, NodeService, PairingService, pairingPeer, recoveryPeer } from '@palyra/rpc';
 import { DeviceKind } from '@palyra/rpc/admin';
 import { bareSocket } from '../testing/bare-tls.ts';
+import { builtProgram } from '../testing/built-program.ts';
 import { begun, closed, connected } from '../testing/endings.ts';
 import { MeasuredDaemon } from '../testing/measured-daemon.ts';
 import { frame, rawCall } from '../testing/raw-call.ts';
@@ -115,7 +116,10 @@ test('connections of a client that was killed are over, on HTTP/2 and on QUIC', 
   const enrollment = await daemon.pair();
   const client = spawn(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../testing/held-connections.ts')],
+    [
+      '--disable-warning=ExperimentalWarning',
+      builtProgram(join(import.meta.dirname, '../testing/held-connections.ts')),
+    ],
     { stdio: ['pipe', 'pipe', 'inherit'] },
   );
   t.after(() => client.kill('SIGKILL'));

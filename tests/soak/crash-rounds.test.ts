@@ -23,6 +23,7 @@ import { parsePairingCode } from '@palyra/identity/pairing';
 import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import { fromConnectError } from '@palyra/rpc';
 import { CertificateState, rotationPhases, rotationSteps } from '@palyra/rpc/admin';
+import { builtProgram } from '../testing/built-program.ts';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { openSecrets } from '../testing/device-home.ts';
 import { expectCode } from '../testing/expect-code.ts';
@@ -149,7 +150,11 @@ async function killAtWork(
 ): Promise<void> {
   const worker = spawn(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../testing/worker.ts'), ...args],
+    [
+      '--disable-warning=ExperimentalWarning',
+      builtProgram(join(import.meta.dirname, '../testing/worker.ts')),
+      ...args,
+    ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
   t.after(() => worker.kill('SIGKILL'));
