@@ -10,9 +10,9 @@ import type { PairedEnrollment } from '@palyra/identity/device';
 import { authorityOf, MAX_PAIRING_MESSAGE_BYTES, reasonOf } from '@palyra/identity/values';
 import { printableAnswers } from '../calls/printable-answers.ts';
 import { Connection } from '../connections/connection.ts';
+import { exportChannelBinding } from './channel-binding.ts';
 import { connectTimeoutMs, dialTls, type KnownDaemon, timedOut } from './dial-tls.ts';
 import { defaultHttp2Limits } from './limits.ts';
-import { exportChannelBinding } from './listener.ts';
 
 export interface Http2Connection {
   /** For createClient of Connect. `fromConnectError` turns what its calls throw into IdentityErrors. */

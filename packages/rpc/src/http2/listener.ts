@@ -24,6 +24,7 @@ import {
 } from '../connections/device-listener.ts';
 import { connectionBelow, LiveConnections, tcpKeepAlive } from '../connections/live-connections.ts';
 import { sourceKey } from '../connections/source-key.ts';
+import { exportChannelBinding } from './channel-binding.ts';
 import { answeredOn, ControlFrames } from './control-frames.ts';
 import { defaultHttp2Limits, type Http2Limits } from './limits.ts';
 import { requireCertificate, showedNoCertificate } from './required-certificate.ts';
@@ -293,10 +294,5 @@ export class Http2Listener implements DeviceListener {
   }
 }
 
-/** An IPv4 peer of a listener on every interface, without its IPv6 dress. */
+/** Strips the IPv4-mapped IPv6 prefix that a listener on every interface sees. */
 const plainAddress = (address: string): string => address.replace(/^::ffff:(?=[0-9]+\.)/i, '');
-
-/** RFC 9266: 32 bytes bound to this very TLS channel, equal on both its ends and nowhere else. */
-export function exportChannelBinding(socket: TLSSocket): Uint8Array {
-  return new Uint8Array(socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)));
-}
