@@ -1,5 +1,5 @@
-// What follows from a change of a device or a certificate: rows of the audit, events, and the end of what was checked
-// before. One table for each; change.ts carries them out.
+// What follows from a change of a device or a certificate: audit rows, events, and whether calls are checked again. One table
+// for each; change.ts carries them out.
 
 import { bytesToHex } from '@noble/curves/utils.js';
 import { certificateFacts, deviceFacts } from '../audit/audited-facts.ts';
@@ -17,7 +17,7 @@ export interface Cause {
   readonly at: Date;
   /** Who did it; undefined for the daemon itself. */
   readonly by?: ActorName | undefined;
-  /** A restore takes it over from the registry that it replaces. */
+  /** Set when a restore copies the change from the registry that it replaces. */
   readonly isRestore?: boolean;
 }
 
@@ -39,7 +39,7 @@ type DeviceTable<Result> = {
 
 const none = () => [];
 
-/** The rows of the audit. Those of the certificate say `use`, `recover` and `lose_certificate` as well. */
+/** The audit rows of each event. `use`, `recover` and `lose_certificate` are in the certificate's rows. */
 const deviceRows: DeviceTable<readonly Row[]> = {
   approve: (change) => {
     const { event, after, cause } = change;
@@ -108,7 +108,7 @@ export function auditOfDevice(change: DeviceChange): readonly Row[] {
   return rows(change);
 }
 
-/** Whoever may come in less than before is told so, whatever the event was. */
+/** The events of a change. A device that loses rights is announced whatever led to that. */
 export function eventsOfDevice({ before, after, event, cause }: DeviceChange): RegistryEvent[] {
   const { id: deviceId, name, role, state } = after;
   const events: RegistryEvent[] = [];
@@ -128,7 +128,7 @@ export function eventsOfDevice({ before, after, event, cause }: DeviceChange): R
   return events;
 }
 
-/** Why every certificate of the device ends with this change; undefined when they hold. */
+/** Why this change ends every certificate of the device; undefined when the certificates stay. */
 export function endOfCertificates(change: DeviceChange): string | undefined {
   const { before, after } = change;
   if (after.state === 'revoked' && before?.state !== 'revoked') return after.revocationReason;
@@ -163,10 +163,10 @@ export type CertificateOrigin =
   | { readonly type: 'recovery'; readonly source: string }
   /** The daemon makes one for its listeners. */
   | { readonly type: 'listeners' }
-  /** A restore knows a certificate from after the backup, only because it was revoked. */
+  /** A restore adds a certificate that is newer than the backup, because it was revoked. */
   | { readonly type: 'restore'; readonly revokedAt: Date; readonly reason: string };
 
-/** In which state a certificate starts. */
+/** The state in which a certificate starts. */
 export const firstState: Readonly<Record<CertificateOrigin['type'], CertificateState>> = {
   pairing: 'issued',
   renewal: 'issued',
@@ -198,7 +198,7 @@ export function auditOfNewCertificate(certificate: CertificateRecord, origin: Ce
   }
 }
 
-/** The row of the audit, and the event. For a certificate that ends with its device, the device's say it. */
+/** The audit row and the event of a certificate. One that ends with its device has neither: the device's say it. */
 export function consequencesOfCertificate(
   { serial, subject }: Pick<CertificateRecord, 'serial' | 'subject'>,
   event: CertificateEvent,
@@ -236,7 +236,7 @@ export const endsChecks: Readonly<Record<RegistryEvent['type'], boolean>> = {
   certificate_revoked: true,
   certificate_superseded: true,
   authority_retired: true,
-  // The device goes on as before.
+  // Nobody loses rights by these.
   pairing_changed: false,
   clone_suspected: false,
   recovery_asked: false,

@@ -1,5 +1,5 @@
-// A new certificate for a device. It is signed before the change that stores it, because a signature may take long; so the
-// change looks again at everything that the certificate depends on.
+// A new certificate for a device. A signature may take long, so it is made before the change that stores the certificate, and
+// that change checks again everything that the certificate depends on.
 
 import type { PresentAuthority } from '../authority/present-authority.ts';
 import type { Clock } from '../clock.ts';
@@ -23,10 +23,10 @@ export interface DeviceCertificatesOptions {
   readonly hostNames: HostNames;
 }
 
-/** The change that stores the certificate. */
+/** What the change that stores the certificate has at hand. */
 export interface Issue {
   readonly tx: RegistryTransaction;
-  /** As it is now. */
+  /** The device as it is now. */
   readonly device: AdmittedDevice;
   readonly certificate: Omit<CertificateRecord, 'state'>;
   readonly now: Date;
@@ -74,7 +74,7 @@ export class DeviceCertificates {
       lifeMs: limits.deviceCertificateLifeMs,
     });
     const now = clock.now();
-    // Before it is stored: what comes at the same time chooses another.
+    // Planned before it is stored, so that a simultaneous renewal chooses another time.
     const renewAt = plan.add(now, made.notAfter);
     const certificate = {
       ...made,

@@ -1,5 +1,5 @@
-// Whether a code that was made with `autoApprove` lets its device in without a question: what was decided then must still
-// count, and the device must be one that nobody has to look at.
+// Decides whether a code that was made with `autoApprove` lets its device in without a question. The decision of that time must
+// still count, and nothing about the device may wait for the operator.
 
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { isShutOut, isWatched } from '../fleet/device.ts';
@@ -22,8 +22,8 @@ export async function autoApprover(reads: RegistryReads, pairing: Pairing): Prom
 }
 
 /**
- * Whether what a device decided as an operator, when it made this code, still counts. That was decided by the holder of one
- * key with one certificate, under one grant of the role: what ends any of these ends it for good.
+ * Whether the decision of a device that was an operator when it made this code still counts. It was made with one key, one
+ * certificate and one grant of the role. Whatever ends one of them ends the decision.
  */
 async function stillDecides(reads: RegistryReads, deviceId: DeviceId, pairingId: Ulid): Promise<boolean> {
   const device = await reads.device(deviceId);

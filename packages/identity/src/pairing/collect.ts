@@ -1,5 +1,5 @@
-// An approved device collects its certificate: the states of its request, until it has ended or the certificate is handed
-// out (docs/pairing.md, section 3, `Await`).
+// An approved device collects its certificate: it is told each state of its request, until the request has ended or the
+// certificate is handed out (docs/pairing.md, section 3, `Await`).
 
 import type { PresentAuthority } from '../authority/present-authority.ts';
 import type { Clock } from '../clock.ts';
@@ -105,7 +105,7 @@ export class PairingCollection {
     );
   }
 
-  /** Two Awaits at one time may both come here; one of them stores, the other finds it stored. */
+  /** Two simultaneous Awaits may both get here: one stores a certificate, and the other finds it stored. */
   async #issue({ id, request }: Extract<Pairing, { state: 'approved' }>): Promise<Pairing> {
     const { registry, certificates } = this.#options;
     const { deviceId, identityKey, tlsKey } = request;
