@@ -115,7 +115,7 @@ test('the selected one of two is rejected, with the reason that was typed', { sk
   terminal.type('not mine, thänks\r');
   await terminal.showsNow(/1 request,[\s\S]*Rejected: .*\(not mine, thänks\)/);
   const { state, reason } = await daemon.admin.getPairing({ id: pending.requestId });
-  assert.deepEqual([state, reason], ['rejected', 'not mine, thänks']);
+  assert.deepEqual([state, reason], [PairingState.REJECTED, 'not mine, thänks']);
   assert.equal((await daemon.admin.getPairing({ id: kept.requestId })).state, PairingState.PENDING_APPROVAL);
   terminal.type('q');
   await isRestored(terminal, 0);

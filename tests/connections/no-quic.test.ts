@@ -6,6 +6,7 @@ import { quicFirst } from '@palyra/agent';
 import { examineHome } from '@palyra/daemon/home';
 import { hasCode } from '@palyra/identity';
 import { dialNode } from '@palyra/rpc';
+import { Problem_Part } from '@palyra/rpc/admin';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
@@ -34,7 +35,7 @@ test('without its library the daemon serves HTTP/2 and says what is missing, for
   const { problems } = await daemon.admin.getStatus({});
   assert.deepEqual(
     problems.map(({ part, code }) => ({ part, code })),
-    [{ part: 'quic', code: 'QUIC_UNAVAILABLE' }],
+    [{ part: Problem_Part.QUIC, code: 'QUIC_UNAVAILABLE' }],
   );
   assert.match(problems[0]!.message, saysWhatToDo);
   assert.match(problems[0]!.message, /quic\.enabled/);

@@ -103,7 +103,7 @@ for (const gapMs of gapsMs) {
     const { pairings } = await daemon.admin.listPairings({ openOnly: true });
     assert.deepEqual(
       pairings.map(({ state }) => state),
-      ['waiting'],
+      [PairingState.WAITING],
     );
   });
 }

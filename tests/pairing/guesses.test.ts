@@ -39,7 +39,7 @@ test('after three wrong PINs the right one fails, and the operator sees why', as
     const { guessesLeft, failedGuesses, state } = await daemon.admin.getPairing({ id: pairingId });
     assert.deepEqual(
       { guessesLeft, failedGuesses, state },
-      { guessesLeft: left, failedGuesses: 3 - left, state: 'waiting' },
+      { guessesLeft: left, failedGuesses: 3 - left, state: PairingState.WAITING },
     );
   }
   const right = parsePairingCode(code);
@@ -88,7 +88,7 @@ test('the third guess counts when it is right, and the operator is told of the t
   assert.deepEqual(
     { state, guessesLeft, failedGuesses },
     {
-      state: 'pending_approval',
+      state: PairingState.PENDING_APPROVAL,
       guessesLeft: 0,
       failedGuesses: 2,
     },
@@ -121,7 +121,7 @@ test('of ten simultaneous handshakes with the right code, three are guesses and 
   const outcomes = await Promise.allSettled(handshakes.map((each) => each.confirm()));
   assert.equal(outcomes.filter((each) => each.status === 'fulfilled').length, 1);
   const { state, guessesLeft } = await daemon.admin.getPairing({ id: pairingId });
-  assert.deepEqual({ state, guessesLeft }, { state: 'pending_approval', guessesLeft: 0 });
+  assert.deepEqual({ state, guessesLeft }, { state: PairingState.PENDING_APPROVAL, guessesLeft: 0 });
 });
 
 test('a code is used once: a second device with the same code is told it is wrong', async (t) => {

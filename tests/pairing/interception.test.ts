@@ -42,7 +42,7 @@ for (const qr of [false, true]) {
     const { state, guessesLeft, failedGuesses } = await daemon.admin.getPairing({ id: pairingId });
     assert.deepEqual(
       { state, guessesLeft, failedGuesses },
-      { state: 'waiting', guessesLeft: 2, failedGuesses: 1 },
+      { state: PairingState.WAITING, guessesLeft: 2, failedGuesses: 1 },
     );
   });
 }

@@ -142,7 +142,7 @@ test('so many requests wait for the operator and no more; a decision makes room,
   assertRetry(await expectCode(ask(), 'TOO_MANY_REQUESTS'), hour);
   assert.deepEqual(await loadEnrollments(device.secrets), []);
   const { state, guessesLeft } = await daemon.admin.getPairing({ id: pairingId });
-  assert.deepEqual({ state, guessesLeft }, { state: 'waiting', guessesLeft: 3 });
+  assert.deepEqual({ state, guessesLeft }, { state: PairingState.WAITING, guessesLeft: 3 });
   // More often than the code has guesses and the device has tries.
   for (let again = 0; again < 4; again += 1) await expectCode(ask(), 'TOO_MANY_REQUESTS');
   await daemon.admin.rejectPairing({ id: first.requestId });
@@ -157,7 +157,7 @@ test('a list that fills up between Exchange and Confirm leaves the code as it is
   const first = await request(daemon, await makeDevice());
   assertRetry(await expectCode(late.confirm(), 'TOO_MANY_REQUESTS'), hour);
   const { state, guessesLeft } = await daemon.admin.getPairing({ id: pairingId });
-  assert.deepEqual({ state, guessesLeft }, { state: 'waiting', guessesLeft: 2 });
+  assert.deepEqual({ state, guessesLeft }, { state: PairingState.WAITING, guessesLeft: 2 });
   await daemon.admin.rejectPairing({ id: first.requestId });
   const again = await requestPairing(
     late.device,

@@ -291,7 +291,7 @@ for (const [what, make] of Object.entries(wrongProofs)) {
     await handshake.exchange();
     await expectCode(handshake.confirm(await make(handshake)), 'PAIRING_CODE_WRONG');
     const { state, guessesLeft } = await shown();
-    assert.deepEqual({ state, guessesLeft }, { state: 'waiting', guessesLeft: 2 });
+    assert.deepEqual({ state, guessesLeft }, { state: PairingState.WAITING, guessesLeft: 2 });
     await expectCode(handshake.confirm(), 'SESSION_NOT_FOUND');
   });
 }

@@ -13,6 +13,7 @@ import {
   storeToldEndpoints,
 } from '@palyra/identity/device';
 import type { EndpointLists } from '@palyra/identity/values';
+import { sameBytes } from '@palyra/identity/values';
 import { fromConnectError, type Http2Connection, type NodeService, recoveryPeer } from '@palyra/rpc';
 import { dialled } from './dial.ts';
 import type { AgentOptions } from './options.ts';
@@ -147,4 +148,4 @@ export class AgentCertificate {
 }
 
 const isSame = (one: Uint8Array = new Uint8Array(), other: Uint8Array = new Uint8Array()): boolean =>
-  Buffer.from(one).equals(other);
+  sameBytes(one, other);

@@ -28,5 +28,5 @@ export {
 } from './limits.ts';
 export { reasonOf, refusalOf } from './reason.ts';
 export { sameBytes } from './same-bytes.ts';
-export { parseVisibleText, printable } from './visible-text.ts';
+export { parseVisibleText, printable, UNPRINTABLE } from './visible-text.ts';
 export { Wakeup } from './wakeup.ts';

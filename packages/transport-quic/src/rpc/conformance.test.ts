@@ -17,8 +17,8 @@ import { conformanceRoutes, HandlerWitness } from '../testing/conformance-servic
 import { AskSchema, ConformanceService } from '../testing/gen/palyra/conformance/v1/conformance_pb.js';
 import { overHttp2 } from '../testing/http2.ts';
 import { createPki, type Pki } from '../testing/pki.ts';
+import { serveConformance } from '../testing/served-conformance.ts';
 import { createQuicTransport } from './client.ts';
-import { serveConnectOverQuic } from './server.ts';
 
 const maxBytes = 1_000_000;
 
@@ -31,23 +31,9 @@ const http2By =
 
 function over(quic: Quic): Setup {
   return async (pki, witness) => {
-    const listener = await quic.listen({
-      host: '127.0.0.1',
-      port: 0,
-      tls: pki.serverTls,
-      admit: async () => {},
-      serve: serveConnectOverQuic({
-        routes: conformanceRoutes(witness),
-        readMaxBytes: maxBytes,
-        writeMaxBytes: maxBytes,
-      }),
-    });
-    const transport = createQuicTransport({
-      connect: () => quic.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls }),
-      readMaxBytes: maxBytes,
-      writeMaxBytes: maxBytes,
-    });
-    return { transport, close: () => listener.close() };
+    const limits = { readMaxBytes: maxBytes, writeMaxBytes: maxBytes };
+    const { dial, close } = await serveConformance(quic, witness, limits, pki);
+    return { transport: createQuicTransport({ connect: dial, ...limits }), close };
   };
 }
 

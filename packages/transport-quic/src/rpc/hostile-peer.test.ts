@@ -7,15 +7,15 @@ import type { IdentityErrorCode } from '@palyra/identity';
 import { fromConnectError } from '@palyra/rpc';
 import { within } from '../../../../tests/testing/until.ts';
 import { type QuicResetReason, QuicStreamReset } from '../close-code.ts';
-import type { QuicClientConnection, QuicListener, QuicStream } from '../contract.ts';
+import type { QuicClientConnection, QuicStream } from '../contract.ts';
 import { createQuic } from '../quiche/quic.ts';
-import { conformanceRoutes, HandlerWitness } from '../testing/conformance-service.ts';
+import { HandlerWitness } from '../testing/conformance-service.ts';
 import { ConformanceService } from '../testing/gen/palyra/conformance/v1/conformance_pb.js';
 import { createPki, type Pki } from '../testing/pki.ts';
+import { clientOver, type ServedConformance, serveConformance } from '../testing/served-conformance.ts';
 import { initialWindowBytes } from './call-stream.ts';
 import { createQuicTransport } from './client.ts';
 import { encodeFrame, type Frame } from './frame.ts';
-import { serveConnectOverQuic } from './server.ts';
 
 const quic = createQuic();
 const grpc = new Headers({ 'content-type': 'application/grpc+proto', te: 'trailers' });
@@ -35,27 +35,17 @@ const ask = (behaviour: string) =>
 
 describe('a hostile client', () => {
   const witness = new HandlerWitness();
-  let listener: QuicListener;
+  let served: ServedConformance;
   let connection: QuicClientConnection;
   let client: Client<typeof ConformanceService>;
   const errors: unknown[] = [];
 
   before(async () => {
-    const pki = await createPki();
-    listener = await quic.listen({
-      host: '127.0.0.1',
-      port: 0,
-      tls: pki.serverTls,
-      admit: async () => {},
-      serve: serveConnectOverQuic({
-        routes: conformanceRoutes(witness),
-        onError: (error) => errors.push(error),
-      }),
-    });
-    connection = await quic.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls });
-    client = createClient(ConformanceService, createQuicTransport({ connect: async () => connection }));
+    served = await serveConformance(quic, witness, { onError: (error) => errors.push(error) });
+    connection = await served.dial();
+    client = clientOver(connection);
   });
-  after(() => listener.close());
+  after(() => served.close());
 
   const attacks: [name: string, bytes: Uint8Array[], reason: QuicResetReason][] = [
     ['noise', [hex('deadbeef')], 'MESSAGE_INVALID'],

@@ -2,16 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type Client, Code, createClient } from '@connectrpc/connect';
+import { type Client, Code } from '@connectrpc/connect';
 import { within } from '../../../../tests/testing/until.ts';
-import type { QuicClientConnection, QuicListener, QuicStream } from '../contract.ts';
+import type { QuicClientConnection, QuicStream } from '../contract.ts';
 import { createQuic } from '../quiche/quic.ts';
-import { conformanceRoutes, HandlerWitness } from '../testing/conformance-service.ts';
-import { ConformanceService } from '../testing/gen/palyra/conformance/v1/conformance_pb.js';
-import { createPki } from '../testing/pki.ts';
-import { createQuicTransport } from './client.ts';
+import { HandlerWitness } from '../testing/conformance-service.ts';
+import type { ConformanceService } from '../testing/gen/palyra/conformance/v1/conformance_pb.js';
+import { clientOver, type ServedConformance, serveConformance } from '../testing/served-conformance.ts';
 import { encodeFrame } from './frame.ts';
-import { serveConnectOverQuic } from './server.ts';
 
 const quic = createQuic();
 const requestMs = 100;
@@ -28,27 +26,16 @@ const data = (bytes: Uint8Array) => encodeFrame({ type: 'data', bytes });
 describe('a request that does not come whole in time', () => {
   const witness = new HandlerWitness();
   const errors: unknown[] = [];
-  let listener: QuicListener;
+  let served: ServedConformance;
   let connection: QuicClientConnection;
   let client: Client<typeof ConformanceService>;
 
   before(async () => {
-    const pki = await createPki();
-    listener = await quic.listen({
-      host: '127.0.0.1',
-      port: 0,
-      tls: pki.serverTls,
-      admit: async () => {},
-      serve: serveConnectOverQuic({
-        routes: conformanceRoutes(witness),
-        requestMs,
-        onError: (error) => errors.push(error),
-      }),
-    });
-    connection = await quic.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls });
-    client = createClient(ConformanceService, createQuicTransport({ connect: async () => connection }));
+    served = await serveConformance(quic, witness, { requestMs, onError: (error) => errors.push(error) });
+    connection = await served.dial();
+    client = clientOver(connection);
   });
-  after(() => listener.close());
+  after(() => served.close());
 
   const slow: [name: string, bytes: Uint8Array[]][] = [
     ['half a head', [request('Unary').subarray(0, 20)]],
