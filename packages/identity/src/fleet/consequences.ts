@@ -128,10 +128,15 @@ export function eventsOfDevice({ before, after, event, cause }: DeviceChange): R
   return events;
 }
 
+/** Whether the change revokes the device. One that was revoked before is not revoked again. */
+export function revokesDevice({ before, after }: DeviceChange): boolean {
+  return after.state === 'revoked' && before?.state !== 'revoked';
+}
+
 /** Why this change ends every certificate of the device; undefined when the certificates stay. */
 export function endOfCertificates(change: DeviceChange): string | undefined {
-  const { before, after } = change;
-  if (after.state === 'revoked' && before?.state !== 'revoked') return after.revocationReason;
+  const { after } = change;
+  if (after.state === 'revoked' && revokesDevice(change)) return after.revocationReason;
   return hasOtherKey(change) ? 'identity key replaced' : undefined;
 }
 
