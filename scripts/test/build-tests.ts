@@ -13,17 +13,6 @@ const repository = join(import.meta.dirname, '../..');
 /** Packages that look for files of their own, or that few tests need. */
 const external = [...Object.values(outsideTheBuild).flat(), 'playwright-core', 'rolldown', 'esbuild'];
 
-/** What tests start with `builtProgram` (tests/testing/built-program.ts). */
-const programs = [
-  'tests/testing/chain-listener.ts',
-  'tests/testing/dial-everything.ts',
-  'tests/testing/held-connections.ts',
-  'tests/testing/worker.ts',
-  'packages/identity/src/secret-store/killed-program.ts',
-  'packages/registry-sql/test/crash-writer.ts',
-  'packages/transport-quic/src/testing/trust-scenario.ts',
-].map((program) => join(repository, program));
-
 export interface BuiltTests {
   /** For the environment of the tests. */
   readonly env: Readonly<Record<string, string>>;
@@ -45,7 +34,9 @@ export async function buildTests(files: readonly string[], folder: string): Prom
   const nameOf = (file: string) => relative(repository, resolve(file)).replace(/\.ts$/, '');
   await build({
     cwd: repository,
-    input: Object.fromEntries([...files, ...programs].map((file) => [nameOf(file), resolve(file)])),
+    input: Object.fromEntries(
+      [...files, ...files.flatMap(programsOf)].map((file) => [nameOf(file), resolve(file)]),
+    ),
     platform: 'node',
     external: external.map((name) => new RegExp(`^${name}(/|$)`)),
     plugins: [keepPlaces],
@@ -64,6 +55,12 @@ export async function buildTests(files: readonly string[], folder: string): Prom
     programOf: (file) => (built.has(nameOf(file)) ? join(folder, `${nameOf(file)}.js`) : file),
     inSources: (text) => inSources(text, folder),
   };
+}
+
+/** What a test file starts with `builtProgram` (tests/testing/built-program.ts). */
+function programsOf(file: string): string[] {
+  const uses = /\bbuiltProgram\(\s*(?:join\(import\.meta\.dirname, |fileURLToPath\(new URL\()'([^']+\.ts)'/g;
+  return [...readFileSync(file, 'utf8').matchAll(uses)].map(([, path]) => resolve(dirname(file), path!));
 }
 
 /** A module that asks where it is, for files beside it or to start them, is told where its source is. */
