@@ -67,7 +67,7 @@ export class AgentCertificate {
   }
 
   /**
-   * Something else on this machine may have renewed it: `palyra renew`; or set its daemon's endpoints.
+   * Something else on this machine may have renewed it, or set its daemon's endpoints.
    * @returns whether it has another certificate.
    */
   async adoptStored(): Promise<boolean> {
@@ -97,7 +97,7 @@ export class AgentCertificate {
       if (running || !this.#schedule.isDue(this.#now())) return;
       running = true;
       try {
-        // `palyra renew` may just have done it: of two new certificates, the one used first would end the other.
+        // A renewal beside this agent may just have done it: of two new certificates, the one used first would end the other.
         if (!(await this.adoptStored())) {
           this.#hold(await renewCertificate(device, this.#enrollment, (proof) => node.renew(proof)));
           onState?.({ state: 'renewed', how: 'renewal', enrollment: this.#enrollment });

@@ -6,7 +6,6 @@ import { DeviceIdentity, type PairedEnrollment, type RenewingDevice } from '@pal
 import { nodeCrypto, reasonOf, systemClock } from '@palyra/identity/values';
 import { reachNode } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
-import { type Cli, followUp } from './cli.ts';
 import { openDeviceStore } from './device-store.ts';
 import type { Home } from './home.ts';
 
@@ -22,7 +21,6 @@ export function dialBy(transport: Transport): Dial {
 
 /** The node listener, for a person who may know where it is. @throws as `reachNode`, with what to do. */
 export async function reachDaemon(
-  cli: Cli,
   enrollment: PairedEnrollment,
   options?: Parameters<typeof reachNode>[1],
 ): ReturnType<typeof reachNode> {
@@ -30,8 +28,7 @@ export async function reachDaemon(
     return await reachNode(enrollment, options);
   } catch (cause) {
     if (!hasCode(cause, 'UNREACHABLE')) throw cause;
-    const next = `If it has moved: ${followUp(cli, 'node endpoints --host ADDRESS')}`;
-    throw new IdentityError('UNREACHABLE', `${reasonOf(cause)}\n${next}`, { cause });
+    throw new IdentityError('UNREACHABLE', reasonOf(cause), { about: 'node_endpoints', cause });
   }
 }
 

@@ -34,6 +34,8 @@ export { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 export { CapabilityFailure } from './gen/palyra/node/v1/node_pb.js';
 export { DeviceKind, PairingState } from './gen/palyra/pairing/v1/pairing_pb.js';
 export {
+  type Advice,
+  advices,
   authorityStates,
   authorityTiers,
   capabilityFailures,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DescEnum, DescFile, DescMessage } from '@bufbuild/protobuf';
 import { file_palyra_admin_v1_admin } from './gen/palyra/admin/v1/admin_pb.js';
+import { file_palyra_error_v1_error } from './gen/palyra/error/v1/error_pb.js';
 import { file_palyra_node_v1_node } from './gen/palyra/node/v1/node_pb.js';
 import { file_palyra_pairing_v1_pairing } from './gen/palyra/pairing/v1/pairing_pb.js';
 import { knownWord } from './known-word.ts';
@@ -11,9 +12,12 @@ const enumsIn = (desc: DescFile | DescMessage): DescEnum[] => [
   ...(desc.kind === 'file' ? desc.enums : desc.nestedEnums),
   ...(desc.kind === 'file' ? desc.messages : desc.nestedMessages).flatMap(enumsIn),
 ];
-const enums = [file_palyra_admin_v1_admin, file_palyra_node_v1_node, file_palyra_pairing_v1_pairing].flatMap(
-  enumsIn,
-);
+const enums = [
+  file_palyra_admin_v1_admin,
+  file_palyra_error_v1_error,
+  file_palyra_node_v1_node,
+  file_palyra_pairing_v1_pairing,
+].flatMap(enumsIn);
 const all = Object.values(sets).filter((set) => set instanceof sets.WireWords);
 
 /** `CA_KEY` for `ca key`, and `FAILED` for `CAPABILITY_FAILED`. */

@@ -1,6 +1,7 @@
 // The closed sets of the protos: the words that programs use, and the enum value that stands for each on the wire. The one
 // place that maps them. Without Node: what a page in a browser may import.
 
+import type { ErrorSubject } from '@palyra/identity/errors';
 import {
   Authority_Tier,
   AuthorityState,
@@ -8,6 +9,7 @@ import {
   Continuity,
   DeviceRole,
   DeviceState,
+  ExplainResponse_Advice,
   ExplainResponse_Decision,
   ExplainResponse_Kind,
   KeyPlace_Provider,
@@ -17,6 +19,7 @@ import {
   RotateRootRequest_Step,
   Transport,
 } from './gen/palyra/admin/v1/admin_pb.js';
+import { About } from './gen/palyra/error/v1/error_pb.js';
 import { CapabilityFailure } from './gen/palyra/node/v1/node_pb.js';
 import { DeviceKind, PairingState } from './gen/palyra/pairing/v1/pairing_pb.js';
 
@@ -172,6 +175,17 @@ export const decisions = wireWords<ExplainResponse_Decision>()({
 });
 export type Decision = (typeof decisions)['words'][number];
 
+/** What an operator who asks why can do, where the code does not say it. */
+export const advices = wireWords<ExplainResponse_Advice>()({
+  pair: ExplainResponse_Advice.PAIR,
+  decide: ExplainResponse_Advice.DECIDE,
+  pair_again: ExplainResponse_Advice.PAIR_AGAIN,
+  connect: ExplainResponse_Advice.CONNECT,
+  release_when_sure: ExplainResponse_Advice.RELEASE_WHEN_SURE,
+  release_or_revoke: ExplainResponse_Advice.RELEASE_OR_REVOKE,
+});
+export type Advice = (typeof advices)['words'][number];
+
 /** How a capability fails on a device, as the error code that the caller gets. */
 export const capabilityFailures = wireWords<CapabilityFailure>()({
   CAPABILITY_UNKNOWN: CapabilityFailure.UNKNOWN,
@@ -179,4 +193,31 @@ export const capabilityFailures = wireWords<CapabilityFailure>()({
   CAPABILITY_TIMEOUT: CapabilityFailure.TIMEOUT,
   CAPABILITY_OUTPUT_TOO_LARGE: CapabilityFailure.OUTPUT_TOO_LARGE,
   CAPABILITY_CANCELED: CapabilityFailure.CANCELED,
+});
+
+/** What an error code is about. */
+export const errorSubjects = new WireWords<ErrorSubject, About>({
+  pairing_code: About.PAIRING_CODE,
+  interception: About.INTERCEPTION,
+  identity_key: About.IDENTITY_KEY,
+  recovery: About.RECOVERY,
+  root: About.ROOT,
+  old_root: About.OLD_ROOT,
+  issuing_ca: About.ISSUING_CA,
+  set_aside: About.SET_ASIDE,
+  backup: About.BACKUP,
+  key_file: About.KEY_FILE,
+  secret_store: About.SECRET_STORE,
+  registry: About.REGISTRY,
+  device_record: About.DEVICE_RECORD,
+  device_identity: About.DEVICE_IDENTITY,
+  operator_role: About.OPERATOR_ROLE,
+  quarantine: About.QUARANTINE,
+  console_login: About.CONSOLE_LOGIN,
+  admin_socket: About.ADMIN_SOCKET,
+  node_endpoints: About.NODE_ENDPOINTS,
+  quic_endpoints: About.QUIC_ENDPOINTS,
+  home: About.HOME,
+  home_owner: About.HOME_OWNER,
+  configuration: About.CONFIGURATION,
 });

@@ -7,6 +7,7 @@ import { formatEndpoint, parseEndpoint } from '@palyra/identity/values';
 import type { Command } from 'commander';
 import { type Cli, followUp, stayUp } from '../cli.ts';
 import { withExamples } from '../help.ts';
+import { explained } from '../next-step.ts';
 import { type PairingChange, pairingChangeLine } from '../pairing-view.ts';
 import { printable } from '../printable.ts';
 import { qrCode } from '../qr.ts';
@@ -108,7 +109,7 @@ async function showReady(cli: Cli, running: RunningDaemon, { code }: DaemonOptio
   } catch (error) {
     if (!(error instanceof IdentityError)) throw error;
     // Full of codes is no reason not to run.
-    output.note(`No pairing code was made: ${error.message}`);
+    output.note(`No pairing code was made: ${explained(cli, error)}`);
   }
 }
 

@@ -248,7 +248,8 @@ function findSerial(wanted: string, device: Device, certificates: readonly { ser
   if (hex.length >= 4 && found.length === 1) return found[0]!.serial;
   throw new IdentityError(
     'CERTIFICATE_NOT_FOUND',
-    `${device.name} has ${found.length === 0 ? 'no certificate' : 'several certificates'} whose serial begins with "${wanted}". See: palyra devices show ${device.id}`,
+    `${device.name} has ${found.length === 0 ? 'no certificate' : 'several certificates'} whose serial begins with "${wanted}".`,
+    { deviceId: device.id },
   );
 }
 

@@ -1,6 +1,5 @@
 // `palyra pairing`: the operator's side. Make a code, see who asks, decide once.
 
-import { IdentityError } from '@palyra/identity';
 import { Continuity, DeviceRole, PairingState } from '@palyra/rpc/admin';
 import type { Command } from 'commander';
 import { type Admin, type Pairing, withAdmin } from '../admin.ts';
@@ -202,7 +201,7 @@ async function askAboutTheOnlyRequest(
   const requests = pairings.filter(isRequest);
   const [request] = requests;
   if (!request) {
-    throw new IdentityError(
+    throw new CliError(
       'PAIRING_NOT_FOUND',
       `No device waits for a decision. Make a code: ${followUp(cli, 'pairing code')}`,
     );

@@ -117,6 +117,7 @@ async function mustNotBeOperator({ registry }: IdentityManager, id: string): Pro
   if (device?.role !== 'operator') return;
   throw new IdentityError(
     'CALLER_NOT_ALLOWED',
-    `${device.name} is an operator, and is released on the daemon's own machine only: palyra devices release ${device.id}`,
+    `${device.name} is an operator, and is released on the daemon's own machine only.`,
+    { about: 'quarantine', deviceId: device.id },
   );
 }

@@ -43,7 +43,7 @@ export function pairingMethods(
     async getPairing({ id }) {
       const pairing = await registry.pairing(id);
       if (!pairing)
-        throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}. See: palyra pairing list`);
+        throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}.`, { pairingId: id });
       return wirePairing(pairing);
     },
     async approvePairing({ id, replaceIdentityKey, name, operator, hostNames, seen }, context) {
@@ -121,6 +121,7 @@ export async function toWirePairing({ registry }: IdentityManager, pairing: Pair
 function onlyAtTheMachine(): IdentityError {
   return new IdentityError(
     'CALLER_NOT_ALLOWED',
-    "The operator role is given on the daemon's own machine only. Approve it without, then there: palyra devices set-role DEVICE operator",
+    "The operator role is given on the daemon's own machine only. Approve the request without it.",
+    { about: 'operator_role' },
   );
 }

@@ -2,7 +2,7 @@
 
 import type { Pairing } from '@palyra/identity/registry';
 import type { DeviceId } from '@palyra/identity/values';
-import { daemonParts, decisions, explainedKinds, listenerNames } from '@palyra/rpc/admin';
+import { advices, daemonParts, decisions, explainedKinds, listenerNames } from '@palyra/rpc/admin';
 import { toWireAudit } from './audit.ts';
 import { untilStopped } from './call.ts';
 import { toWireDevice } from './devices.ts';
@@ -20,12 +20,13 @@ export function statusMethods(
     getStatus: () => toWireStatus(options),
 
     explain: async ({ id }) => {
-      const explanation = await explain(identity, id);
+      const { kind, decision, reasons, advice, ...rest } = await explain(identity, id);
       return {
-        ...explanation,
-        kind: explainedKinds.toWire(explanation.kind),
-        decision: decisions.toWire(explanation.decision),
-        reasons: [...explanation.reasons],
+        ...rest,
+        kind: explainedKinds.toWire(kind),
+        decision: decisions.toWire(decision),
+        reasons: [...reasons],
+        ...(advice && { advice: advices.toWire(advice) }),
       };
     },
 

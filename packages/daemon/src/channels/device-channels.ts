@@ -271,20 +271,19 @@ const agentOf = ({ agentId }: Hello): string => Buffer.from(agentId).toString('h
 function inUse(id: DeviceId): IdentityError {
   return new IdentityError(
     'CHANNEL_IN_USE',
-    `Another agent is connected as device ${id}, and answers. Only one can run at a time: stop one of them. If there is no other one of yours, the keys of this device were copied: the operator revokes it (palyra devices revoke ${id}), then make a new identity here (palyra pair ADDRESS --new-identity).`,
+    `Another agent is connected as device ${id}, and answers. Only one can run at a time.`,
+    { deviceId: id },
   );
 }
 
 function replaced(id: DeviceId): IdentityError {
   return new IdentityError(
     'CHANNEL_REPLACED',
-    `Another agent connected as device ${id}. Only one can run at a time: stop the other, or if there is none, revoke the device, because its keys were copied.`,
+    `Another agent connected as device ${id}. Only one can run at a time.`,
+    { deviceId: id },
   );
 }
 
 function notConnected(id: DeviceId): IdentityError {
-  return new IdentityError(
-    'DEVICE_NOT_CONNECTED',
-    `Device ${id} is not connected. On the device, run: palyra node run`,
-  );
+  return new IdentityError('DEVICE_NOT_CONNECTED', `Device ${id} is not connected.`, { deviceId: id });
 }

@@ -27,7 +27,7 @@ export async function mustBeWhole(head: BackupHead, registry: Registry, paths: D
       if (last <= after) throw new RangeError('the rows are in no order');
       after = last;
     }
-  // That the chain is broken, or tells of another state, is a finding and not an unreadable backup: `palyra audit verify`.
+  // That the chain is broken, or tells of another state, is a finding of an audit, and not an unreadable backup.
   await verifyAudit(registry);
   const { seq, hash } = await registry.auditHead();
   const domain = (await registry.setting('trust_domain')) ?? '';

@@ -95,10 +95,7 @@ async function linkNew(partial: string, file: string): Promise<void> {
 }
 
 function exists(file: string): IdentityError {
-  return new IdentityError(
-    'BACKUP_EXISTS',
-    `${file} is there already. Choose another name, or replace a backup of the same daemon: --replace`,
-  );
+  return new IdentityError('BACKUP_EXISTS', `${file} is there already.`, { about: 'backup' });
 }
 
 async function* contents(head: BackupHead, registry: string): AsyncGenerator<Uint8Array> {

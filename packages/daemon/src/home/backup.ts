@@ -1,4 +1,4 @@
-// `palyra backup`: the whole state of a daemon in one encrypted file (backup-file.ts), made while the daemon runs.
+// A backup: the whole state of a daemon in one encrypted file (backup-file.ts), made while the daemon runs.
 
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';

@@ -93,8 +93,8 @@ async function examineAuthorities(
   now: Date,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const add = (verdict: Finding['verdict'], message: string) =>
-    findings.push({ check: 'authority', verdict, message });
+  const add = (verdict: Finding['verdict'], message: string, error: Pick<Finding, 'code' | 'fields'> = {}) =>
+    findings.push({ check: 'authority', verdict, message, ...error });
   for (const each of await registry.authorities()) {
     if (each.state === 'retired' || (each.tier === 'issuing' && each.state !== 'active')) continue;
     const name = `The ${each.state} ${each.tier} CA ${each.fingerprint.slice(0, 16)}`;
@@ -107,21 +107,22 @@ async function examineAuthorities(
     } else if (each.notBefore > now) {
       add(
         'problem',
-        `${name} begins at ${each.notBefore.toISOString()}, and the clock says ${now.toISOString()}. If the clock is wrong, set it. If it is right, stop the daemon and run: palyra ca set-aside`,
+        `${name} begins at ${each.notBefore.toISOString()}, and the clock says ${now.toISOString()}. If the clock is wrong, set it.`,
+        { code: 'CERTIFICATE_NOT_YET_VALID', fields: { about: 'root' } },
       );
     } else if (left <= 0) {
-      add(
-        'problem',
-        `${name} has ended. ${each.tier === 'root' ? 'Stop the daemon and run: palyra ca set-aside' : 'Start the daemon: it makes a new one.'}`,
-      );
+      if (each.tier === 'root')
+        add('problem', `${name} has ended.`, { code: 'CERTIFICATE_EXPIRED', fields: { about: 'root' } });
+      else add('problem', `${name} has ended. Start the daemon: it makes a new one.`);
     } else if (each.tier === 'root' && left < 365 * day) {
-      add('warning', `${name} ends in ${Math.floor(left / day)} days. ${rotate}`);
+      add('warning', `${name} ends in ${Math.floor(left / day)} days.`, {
+        code: 'CERTIFICATE_EXPIRED',
+        fields: { about: 'old_root' },
+      });
     } else add('ok', `${name} holds until ${each.notAfter.toISOString().slice(0, 10)}.`);
   }
   return findings;
 }
-
-const rotate = 'Move to a new one: palyra ca rotate-root prepare';
 
 async function hasKey(keys: AuthorityKeyReader, id: Ulid): Promise<boolean> {
   try {

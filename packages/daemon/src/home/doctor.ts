@@ -1,4 +1,4 @@
-// `palyra doctor`: everything about a home that can be wrong, and what to do about it. Reads only; the daemon may run.
+// The examination of a home: everything about a home that can be wrong, and what to do about it. Reads only; the daemon may run.
 
 import { lstat, statfs } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -13,7 +13,7 @@ import { onThisMachine, type Place, placesOf, unusablePlaces } from '../listener
 import { withoutQuic } from '../problems.ts';
 import { tryToken } from './ca-key.ts';
 import { examineRegistry, takesPin } from './doctor-registry.ts';
-import { type Find, type Finding, problem } from './finding.ts';
+import { type Find, type Finding, problem, problemOf } from './finding.ts';
 import { findDaemon } from './home.ts';
 import { unusableSettings, unusableTokenFiles } from './obstacles.ts';
 import { readSecrets } from './open-home.ts';
@@ -44,7 +44,10 @@ export async function examineHome(
       );
       return true;
     } catch (error) {
-      findings.push(problem(check, refusalOf(error) ?? reasonOf(error)));
+      const message = refusalOf(error) ?? reasonOf(error);
+      findings.push(
+        error instanceof IdentityError ? { ...problemOf(check, error), message } : problem(check, message),
+      );
       return false;
     }
   };
@@ -65,8 +68,7 @@ export async function examineHome(
     } catch (error) {
       problems.unshift(error as IdentityError);
     }
-    if (!config || problems.length > 0)
-      return problems.map(({ message }) => problem('configuration', message));
+    if (!config || problems.length > 0) return problems.map((error) => problemOf('configuration', error));
     const program = config.notice.command?.[0];
     // The daemon starts all the same.
     if (program?.includes('/') && !(await isThere(program))) {
@@ -120,10 +122,7 @@ async function examineFolder(homePath: string, { path }: DaemonPaths, isNew: boo
   await mustBePrivate(homePath);
   if (isNew) return `No daemon was started in ${homePath} yet. The first start makes it.`;
   if (await isThere(path)) return `${path} is private to its user.`;
-  throw new IdentityError(
-    'STORE_FAILED',
-    `${path} is not there. Start the daemon once, or name the right home: --home DIR`,
-  );
+  throw new IdentityError('STORE_FAILED', `${path} is not there.`, { about: 'home' });
 }
 
 async function examineListeners(
@@ -134,7 +133,7 @@ async function examineListeners(
   if (!config) return [];
   const runs = await answers(adminSocket);
   const problems = await unusablePlaces(config, runs ? await placesNow(homePath) : []);
-  if (problems.length > 0) return problems.map(({ message }) => problem('listeners', message));
+  if (problems.length > 0) return problems.map((error) => problemOf('listeners', error));
   return runs
     ? 'The daemon runs, and every port of the configuration is its own or free.'
     : 'Every port of the configuration is free.';

@@ -107,11 +107,7 @@ export async function checkHome(home: string): Promise<void> {
   for (const folder of [home, path, secrets]) {
     await lstat(folder).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code !== 'ENOENT') return;
-      throw new IdentityError(
-        'NOTHING_FOUND',
-        `${folder} is not there. Start the daemon once, or name the right home: --home DIR`,
-        { cause },
-      );
+      throw new IdentityError('NOTHING_FOUND', `${folder} is not there.`, { cause, about: 'home' });
     });
   }
 }
@@ -135,10 +131,9 @@ async function rememberedConfig({ namedConfig }: DaemonPaths): Promise<string | 
   const bytes = await withStoreErrors(namedConfig, () => readPrivateFile(namedConfig, maxPathBytes));
   const path = bytes && Buffer.from(bytes).toString();
   if (path === undefined || isAbsolute(path)) return path;
-  throw new IdentityError(
-    'STORE_FAILED',
-    `${namedConfig} does not name the daemon's configuration. Name it: --config FILE`,
-  );
+  throw new IdentityError('STORE_FAILED', `${namedConfig} does not name the daemon's configuration.`, {
+    about: 'configuration',
+  });
 }
 
 /**
@@ -176,8 +171,7 @@ export async function rememberConfig({
 }
 
 function inUse(home: string, holder: string): IdentityError {
-  return new IdentityError(
-    'HOME_IN_USE',
-    `The home ${home} is in use by a daemon: ${holder}. Stop that one first, or give this one another home: --home DIR`,
-  );
+  return new IdentityError('HOME_IN_USE', `The home ${home} is in use by a daemon: ${holder}.`, {
+    about: 'home',
+  });
 }

@@ -20,7 +20,9 @@ export async function mustBePrivate(home: string): Promise<void> {
     const stats = await lstat(folder).catch(unlessMissing);
     if (stats && !stats.isDirectory()) {
       const what = stats.isSymbolicLink() ? 'is a symbolic link' : 'is not a folder';
-      throw new IdentityError('STORE_PERMISSIONS', `${folder} ${what}. Name the folder itself: --home DIR`);
+      throw new IdentityError('STORE_PERMISSIONS', `${folder} ${what}. The folder itself must be named.`, {
+        about: 'home',
+      });
     }
   }
   const user = process.geteuid?.();

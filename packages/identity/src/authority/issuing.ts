@@ -172,6 +172,7 @@ function mustBeValid({ notBefore, notAfter }: AuthorityRecord, now: Date): void 
     : `The root of this machine's authority has ended at ${notAfter.toISOString()}, and its clock says ${now.toISOString()}`;
   throw new IdentityError(
     isEarly ? 'CERTIFICATE_NOT_YET_VALID' : 'CERTIFICATE_EXPIRED',
-    `${what}. If the clock is wrong, set the clock. If it is right, and was wrong when the authority was made, this says what it costs to make another: palyra ca set-aside`,
+    `${what}. If the clock is wrong, set the clock.`,
+    { about: 'root' },
   );
 }

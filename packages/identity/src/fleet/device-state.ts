@@ -231,12 +231,13 @@ function notAllowed(device: Device | undefined, event: DeviceEvent): IdentityErr
     case 'revoked':
       return deviceRevoked(device.id);
     case 'quarantined':
-      return deviceQuarantined();
+      return deviceQuarantined(device.id);
     case 'approved':
     case 'active':
       return new IdentityError(
         'IDENTITY_KEY_CHANGED',
-        `Device ${device.id} is known with ANOTHER identity key. If its owner reinstalled it, approve again with --replace-key; if not, reject it.`,
+        `Device ${device.id} is known with ANOTHER identity key: its owner reinstalled it, or it is not that device.`,
+        { deviceId: device.id },
       );
   }
 }

@@ -112,5 +112,5 @@ export function isWatched(device: Device): boolean {
 export type CloneSign = 'replaced_certificate' | 'recovery' | 'second_agent';
 
 export function deviceNotFound(id: string): IdentityError {
-  return new IdentityError('DEVICE_NOT_FOUND', `There is no device ${id}. See: palyra devices list`);
+  return new IdentityError('DEVICE_NOT_FOUND', `There is no device ${id}.`, { deviceId: id });
 }

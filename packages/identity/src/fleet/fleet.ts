@@ -164,8 +164,5 @@ async function existingDevice(tx: RegistryTransaction, id: string): Promise<Devi
 }
 
 function certificateNotFound(serial: string): IdentityError {
-  return new IdentityError(
-    'CERTIFICATE_NOT_FOUND',
-    `No device certificate has the serial ${serial}. See: palyra devices show DEVICE`,
-  );
+  return new IdentityError('CERTIFICATE_NOT_FOUND', `No device certificate has the serial ${serial}.`);
 }

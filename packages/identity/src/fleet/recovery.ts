@@ -80,7 +80,7 @@ export class Recovery {
     const { id, recovery } = device;
     const reason = device.certificateRevokedAt ? 'its certificate was revoked' : doubt;
     if (reason === undefined)
-      return (await clones.sawRecovery(tx, device, source, at)) ? deviceQuarantined() : undefined;
+      return (await clones.sawRecovery(tx, device, source, at)) ? deviceQuarantined(id) : undefined;
     const releasedMs = recovery?.state === 'released' ? at.getTime() - recovery.at.getTime() : -1;
     if (releasedMs >= 0 && releasedMs < limits.recoveryReleaseMs) return undefined;
     if (recovery?.state !== 'asked') {
@@ -90,8 +90,8 @@ export class Recovery {
     }
     return new IdentityError(
       'RECOVERY_NEEDS_APPROVAL',
-      `The operator must let this device back in, because ${reason}. There: palyra devices release ${id}`,
-      { retryAfterMs: approvalRetryMs },
+      `The operator must let this device back in, because ${reason}.`,
+      { deviceId: id, retryAfterMs: approvalRetryMs },
     );
   }
 }

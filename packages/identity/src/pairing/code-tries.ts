@@ -78,6 +78,6 @@ async function keyOf(crypto: PairingCrypto, salt: string, { slot, secret }: Pair
 function tooManyTries(): IdentityError {
   return new IdentityError(
     'TOO_MANY_TRIES',
-    `This device has tried this code ${maxTries} times, and whoever answers may be someone in between, who guesses once with each try. Nothing was sent. Check the address, and ask the operator for a new code (there: palyra pairing code).`,
+    `This device has tried this code ${maxTries} times, and whoever answers may be someone in between, who guesses once with each try. Nothing was sent.`,
   );
 }

@@ -99,10 +99,7 @@ export class PairingCollection {
       const expected = await crypto.hmacSha256(key, awaitProofInput(pairing.id, channel.channelBinding));
       if (crypto.equal(expected, request.proof)) return pairing;
     }
-    throw new IdentityError(
-      'PAIRING_NOT_FOUND',
-      'There is no such request. Pair again with a new code from the operator.',
-    );
+    throw new IdentityError('PAIRING_NOT_FOUND', 'There is no such request.');
   }
 
   /** Two simultaneous Awaits may both get here: one stores a certificate, and the other finds it stored. */
@@ -152,6 +149,7 @@ export class PairingCollection {
 function identityKeyReplaced(id: string): IdentityError {
   return new IdentityError(
     'IDENTITY_KEY_CHANGED',
-    `The operator has since approved another identity key for device ${id}. Pair again with a new code.`,
+    `The operator has since approved another identity key for device ${id}.`,
+    { deviceId: id },
   );
 }

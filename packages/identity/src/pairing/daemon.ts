@@ -265,8 +265,5 @@ function unsupported(version: number): IdentityError {
 }
 
 function codeWrong(): IdentityError {
-  return new IdentityError(
-    'PAIRING_CODE_WRONG',
-    'The pairing code is wrong or over. Ask the operator for a new one.',
-  );
+  return new IdentityError('PAIRING_CODE_WRONG', 'The pairing code is wrong or over.');
 }

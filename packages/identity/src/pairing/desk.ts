@@ -219,8 +219,5 @@ function notAsSeen(id: string): IdentityError {
 }
 
 function tooManyCodes(limit: number): IdentityError {
-  return new IdentityError(
-    'TOO_MANY_CODES',
-    `${limit} codes wait already. Use one of them, or withdraw one: palyra pairing reject ID (see palyra pairing list)`,
-  );
+  return new IdentityError('TOO_MANY_CODES', `${limit} codes wait already.`);
 }

@@ -112,7 +112,7 @@ async function endByItself(
 export async function existing(tx: RegistryTransaction, id: string): Promise<Pairing> {
   const pairing = await tx.pairing(id);
   if (!pairing) {
-    throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}. See: palyra pairing list`);
+    throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}.`, { pairingId: id });
   }
   return pairing;
 }

@@ -155,10 +155,7 @@ function baseOf(pairing: Pairing): PairingBase {
 
 function expired({ id, state }: Pairing): IdentityError {
   const before = state === 'expired' ? '' : ` (it was ${state})`;
-  return new IdentityError(
-    'PAIRING_EXPIRED',
-    `Pairing ${id} has expired${before}. The operator can make a new code: palyra pairing code`,
-  );
+  return new IdentityError('PAIRING_EXPIRED', `Pairing ${id} has expired${before}.`, { pairingId: id });
 }
 
 function conflict(pairing: Pairing, event: PairingEvent): IdentityError {

@@ -36,8 +36,8 @@ async function mustOperate(
 }
 
 export function roleMissing(id: DeviceId): IdentityError {
-  return new IdentityError(
-    'CALLER_NOT_ALLOWED',
-    `Device ${id} does not have the operator role. It is given on the daemon's machine: palyra devices set-role ${id} operator`,
-  );
+  return new IdentityError('CALLER_NOT_ALLOWED', `Device ${id} does not have the operator role.`, {
+    about: 'operator_role',
+    deviceId: id,
+  });
 }

@@ -24,6 +24,7 @@ import {
 } from '../connections/device-listener.ts';
 import { connectionBelow, LiveConnections, tcpKeepAlive } from '../connections/live-connections.ts';
 import { sourceKey } from '../connections/source-key.ts';
+import { takeOver } from '../node-internals.ts';
 import { exportChannelBinding } from './channel-binding.ts';
 import { answeredOn, ControlFrames } from './control-frames.ts';
 import { defaultHttp2Limits, type Http2Limits } from './limits.ts';
@@ -208,11 +209,9 @@ export class Http2Listener implements DeviceListener {
   #judgeBeforeHttp2(): void {
     const authenticator = this.#options.devices?.authenticator;
     if (!authenticator) return;
-    const [serve] = this.#server.listeners('secureConnection');
-    this.#server.removeAllListeners('secureConnection');
+    const serve = takeOver<[TLSSocket]>(this.#server, 'secureConnection');
     this.#server.on('secureConnection', (socket: TLSSocket) => {
-      if (judgeDeviceChain(socket, authenticator.chainJudge) !== 'missing')
-        return serve?.call(this.#server, socket);
+      if (judgeDeviceChain(socket, authenticator.chainJudge) !== 'missing') return serve(socket);
       this.#count('refused_no_certificate');
       connectionOf(socket)?.cut();
     });

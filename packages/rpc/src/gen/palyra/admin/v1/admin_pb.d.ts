@@ -1559,9 +1559,18 @@ export declare type ExplainResponse = Message<"palyra.admin.v1.ExplainResponse">
   reasons: string[];
 
   /**
-   * @generated from field: string next_step = 5;
+   * What the operator can do, where the code does not say it.
+   *
+   * @generated from field: palyra.admin.v1.ExplainResponse.Advice advice = 5;
    */
-  nextStep: string;
+  advice: ExplainResponse_Advice;
+
+  /**
+   * The device that it is about, once there is one.
+   *
+   * @generated from field: string device_id = 6;
+   */
+  deviceId: string;
 };
 
 /**
@@ -1569,6 +1578,63 @@ export declare type ExplainResponse = Message<"palyra.admin.v1.ExplainResponse">
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export declare const ExplainResponseSchema: GenMessage<ExplainResponse>;
+
+/**
+ * @generated from enum palyra.admin.v1.ExplainResponse.Advice
+ */
+export enum ExplainResponse_Advice {
+  /**
+   * @generated from enum value: ADVICE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Type the code on a device.
+   *
+   * @generated from enum value: ADVICE_PAIR = 1;
+   */
+  PAIR = 1,
+
+  /**
+   * Compare the words, then approve or reject.
+   *
+   * @generated from enum value: ADVICE_DECIDE = 2;
+   */
+  DECIDE = 2,
+
+  /**
+   * On the device, the same pairing again.
+   *
+   * @generated from enum value: ADVICE_PAIR_AGAIN = 3;
+   */
+  PAIR_AGAIN = 3,
+
+  /**
+   * Use the device once.
+   *
+   * @generated from enum value: ADVICE_CONNECT = 4;
+   */
+  CONNECT = 4,
+
+  /**
+   * Release the device if it has no copy.
+   *
+   * @generated from enum value: ADVICE_RELEASE_WHEN_SURE = 5;
+   */
+  RELEASE_WHEN_SURE = 5,
+
+  /**
+   * Let the device recover, or shut it out.
+   *
+   * @generated from enum value: ADVICE_RELEASE_OR_REVOKE = 6;
+   */
+  RELEASE_OR_REVOKE = 6,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.ExplainResponse.Advice.
+ */
+export declare const ExplainResponse_AdviceSchema: GenEnum<ExplainResponse_Advice>;
 
 /**
  * What the id names.
