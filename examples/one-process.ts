@@ -2,10 +2,11 @@
 // Run it: node examples/one-process.ts
 
 import { IdentityManager } from '@palyra/identity';
-import { hasCode, MemorySecretStore } from '@palyra/identity/device';
 import {
   awaitPairing,
   DeviceIdentity,
+  hasCode,
+  MemorySecretStore,
   nodeCrypto,
   type PairingPeer,
   parsePairingCode,

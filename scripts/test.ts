@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { buildPalyra } from './build-palyra.ts';
+import { type BuiltTests, buildTests, notBuilt } from './test/build-tests.ts';
 import { cacheFolder, runTests } from './test/run.ts';
 
 /** A command, and the Debian package that brings it. Tests that miss theirs fail or skip loudly and name it. */
@@ -63,12 +64,15 @@ const nodeOptions = words.filter((each) => each.startsWith('--'));
 const patterns = ['tests/soak/*.test.ts', 'tests/!(soak|installed)/*.test.ts', 'packages/*/src/**/*.test.ts'];
 const files = given.length > 0 ? given : patterns.flatMap((pattern) => globSync(pattern).sort());
 const env = { PALYRA_TEST_PROGRAM: await buildPalyra(join(cacheFolder, 'palyra')) };
+// A file or two load faster than they are built.
+const built = given.length > 0 ? notBuilt : await buildIfPossible(files);
 const stop = new AbortController();
 // Test files lead sessions of their own: Ctrl-C does not reach them.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
 const isGood = await runTests(files, {
   bounds,
   concurrency,
+  built,
   nodeOptions,
   env,
   looksAround: given.length === 0,
@@ -76,6 +80,16 @@ const isGood = await runTests(files, {
   stop: stop.signal,
 });
 process.exitCode = isGood ? 0 : 1;
+
+/** One file that does not compile is one failed test. */
+async function buildIfPossible(all: readonly string[]): Promise<BuiltTests> {
+  try {
+    return await buildTests(all, join(cacheFolder, 'tests'));
+  } catch (error) {
+    console.error(`The test files cannot be built, and run more slowly from their sources: ${error}`);
+    return notBuilt;
+  }
+}
 
 function isInPath(command: string): boolean {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, command)));

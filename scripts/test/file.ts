@@ -21,10 +21,10 @@ export interface Bounds {
 
 export interface FileOptions {
   readonly bounds: Bounds;
+  /** What Node runs instead of it: the file itself, or what was built of it. */
+  readonly program: string;
   /** Its TMPDIR, to be made. The path is short: paths of Unix sockets below it must stay under 104 bytes. */
   readonly folder: string;
-  /** One in memory, where there is such a place. */
-  readonly memoryFolder: string | undefined;
   readonly marker: string;
   readonly nodeOptions: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -69,19 +69,17 @@ const reporter = join(import.meta.dirname, 'reporter.ts');
 
 /** Never rejects for what the file does. @param stop ends it early. */
 export async function runFile(file: string, options: FileOptions, stop: AbortSignal): Promise<FileRun> {
-  const folders = [options.folder, options.memoryFolder].filter((each) => each !== undefined);
-  for (const each of folders) makeFolder(each);
+  makeFolder(options.folder);
   const startedAt = Date.now();
   const begun = performance.now();
   const marker = nested(options.marker);
-  const child = spawn(process.execPath, wordsOf(file, options), {
+  const child = spawn(process.execPath, wordsOf(options), {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: {
       ...process.env,
       ...options.env,
       TMPDIR: options.folder,
-      ...(options.memoryFolder && { PALYRA_TEST_MEMORY: options.memoryFolder }),
       [markerVariable]: marker,
     },
   });
@@ -115,18 +113,18 @@ export async function runFile(file: string, options: FileOptions, stop: AbortSig
     if (news.running !== '') problems.push(`${ending ?? 'the file ended'}${news.running}`);
     else if (ending !== undefined && !news.hasFailure) problems.push(ending);
     if (left.length > 0) problems.push(`it left processes: ${left.map(describe).join('; ')}`);
-    const paths = leftBy(family.leader, folders);
+    const paths = leftBy(family.leader, options.folder);
     if (paths.length > 0) problems.push(`it left files: ${paths.join(' ')}`);
   }
   if (immortal.length > 0) problems.push(`these cannot be killed: ${immortal.map(describe).join('; ')}`);
-  remove(family.leader, folders);
+  remove(family.leader, options.folder);
   const durationMs = performance.now() - begun;
   return { file, events: news.events, output: output.text, problems, startedAt, durationMs };
 }
 
-function wordsOf(file: string, { nodeOptions }: FileOptions): string[] {
+function wordsOf({ program, nodeOptions }: FileOptions): string[] {
   const report = [`--test-reporter=${reporter}`, '--test-reporter-destination=stdout'];
-  return ['--disable-warning=ExperimentalWarning', ...nodeOptions, ...report, file];
+  return ['--disable-warning=ExperimentalWarning', ...nodeOptions, ...report, program];
 }
 
 function nested(marker: string): string {

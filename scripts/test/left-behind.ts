@@ -12,20 +12,18 @@ export function makeFolder(path: string): void {
   chmodSync(path, 0o711);
 }
 
-/** Paths of what is left in the folders, and network namespaces named after the process. */
-export function leftBy(pid: number, folders: readonly string[]): string[] {
-  const inFolders = folders.flatMap((folder) => (entries(folder) ?? []).map((name) => join(folder, name)));
-  return [...inFolders, ...namespacesOf(pid).map((name) => join(namespaces, name))];
+/** Paths of what is left in the folder, and network namespaces named after the process. */
+export function leftBy(pid: number, folder: string): string[] {
+  const inFolder = (entries(folder) ?? []).map((name) => join(folder, name));
+  return [...inFolder, ...namespacesOf(pid).map((name) => join(namespaces, name))];
 }
 
 /** Removes all of it; what a killed file had mounted is unmounted first. */
-export function remove(pid: number, folders: readonly string[]): void {
+export function remove(pid: number, folder: string): void {
   for (const name of namespacesOf(pid)) spawnSync('ip', ['netns', 'delete', name]);
-  for (const folder of folders) {
-    for (const mount of mountsBelow(folder)) spawnSync('umount', ['--lazy', mount]);
-    // A process that was killed may still have made another file.
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-  }
+  for (const mount of mountsBelow(folder)) spawnSync('umount', ['--lazy', mount]);
+  // A process that was killed may still have made another file.
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }
 
 /** `palyra-PID-N`, as tests/testing/network-namespace.ts names them. */

@@ -7,6 +7,7 @@ import http2 from 'node:http2';
 import { hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { DeviceRole } from '@palyra/rpc/admin';
 import { parseEndpoint, withPort } from '../../packages/identity/src/endpoint.ts';
 import { bareSocket, credentialOf } from '../testing/bare-tls.ts';
 import { answer, makeHome, PalyraProcess } from '../testing/palyra-process.ts';
@@ -56,7 +57,7 @@ for (const { name, written } of forms) {
     await answer(['renew'], { home });
     await answer(['renew', '--recover'], { home });
 
-    await daemon.admin.setDeviceRole({ id: paired.device_id, role: 'operator' });
+    await daemon.admin.setDeviceRole({ id: paired.device_id, role: DeviceRole.OPERATOR });
     assert.equal((await answer(['--remote', 'status'], { home })).daemon_id, daemon.running.daemonId);
     // A stream of answers as well.
     await answer(['--remote-address', node, 'ca', 'crl'], { home });

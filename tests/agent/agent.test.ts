@@ -9,6 +9,13 @@ import { IdentityError, MemorySecretStore } from '@palyra/identity';
 import { readPeerCertificate } from '@palyra/identity/certificate';
 import { type PairedEnrollment, recoverCertificate, renewCertificate } from '@palyra/identity/device';
 import { dialNode, dialPairing, type NodeConnection, recoveryPeer } from '@palyra/rpc';
+import {
+  CertificateState,
+  DeviceState,
+  ExplainResponse_Decision,
+  Transport,
+  transports,
+} from '@palyra/rpc/admin';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from '../testing/expect-code.ts';
 import { freePort } from '../testing/free-port.ts';
@@ -116,7 +123,7 @@ for (const transport of ['http2', 'quic'] as const) {
     const info = await daemon.admin.executeCapability({ deviceId, capability: 'system.info' });
     assert.equal(parsed(info.output).node, process.version);
     const shown = (await daemon.admin.getDevice({ id: deviceId })).device;
-    assert.equal(shown?.transport, transport);
+    assert.equal(shown && transports.show(shown.transport), transport);
     assert.deepEqual(shown?.capabilities, ['system.info', 'echo']);
     assert.equal((await daemon.admin.getStatus({})).connected, 1);
   });
@@ -305,7 +312,7 @@ for (const transport of ['http2', 'quic'] as const) {
       [{ device: deviceId, source: '127.0.0.1', sign: 'second_agent' }],
     );
     const { decision, reasons } = await daemon.admin.explain({ id: deviceId });
-    assert.equal(decision, 'allowed');
+    assert.equal(decision, ExplainResponse_Decision.ALLOWED);
     assert.match(reasons.join(' '), /a second agent connected .* from 127\.0\.0\.1/);
     await daemon.admin.executeCapability({ deviceId, capability: 'echo' });
     assert.equal(first.states.filter(({ state }) => state === 'connected').length, 1);
@@ -322,7 +329,10 @@ test('where copies are shut out, a second agent shuts both out', async (t) => {
   await both[0]!.until((states) =>
     states.some((each) => each.state === 'disconnected' && each.error.code === 'DEVICE_QUARANTINED'),
   );
-  assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.state, 'quarantined');
+  assert.equal(
+    (await daemon.admin.getDevice({ id: device.identity.id })).device?.state,
+    DeviceState.QUARANTINED,
+  );
   await expectCode((await daemon.node(enrollment)).status({}), 'DEVICE_QUARANTINED');
 });
 
@@ -392,7 +402,7 @@ test('where nothing answers on UDP, the device uses HTTP/2 and says why', async 
   const agent = new TestAgent(t, device, enrollment);
   await agent.connected();
   const shown = (await daemon.admin.getDevice({ id: device.identity.id })).device;
-  assert.equal(shown?.transport, 'http2');
+  assert.equal(shown?.transport, Transport.HTTP2);
   assert.match(shown?.quicProblem ?? '', /answer|reach|timed/i);
 });
 
@@ -404,7 +414,7 @@ test('where the daemon has as many QUIC connections as it takes, the device uses
   const agent = new TestAgent(t, second, await pair(daemon, second));
   await agent.connected();
   const shown = (await daemon.admin.getDevice({ id: second.identity.id })).device;
-  assert.equal(shown?.transport, 'http2');
+  assert.equal(shown?.transport, Transport.HTTP2);
   assert.match(shown?.quicProblem ?? '', /as many connections as it takes/);
   assert.equal(holder.states.filter(({ state }) => state === 'connected').length, 1, 'nobody pushed it out');
 
@@ -415,7 +425,7 @@ test('where the daemon has as many QUIC connections as it takes, the device uses
     agent.connections.at(-1)?.destroy();
     times += 1;
     await agent.connected(times);
-    return (await daemon.admin.getDevice({ id: second.identity.id })).device?.transport === 'quic';
+    return (await daemon.admin.getDevice({ id: second.identity.id })).device?.transport === Transport.QUIC;
   });
 });
 
@@ -431,7 +441,7 @@ test('an agent comes back with the certificate that something else on its machin
   await agent.connected(2);
   const { serial } = readPeerCertificate(renewed.certificateChain[0]!);
   const { certificates } = await daemon.admin.getDevice({ id: device.identity.id });
-  assert.equal(certificates.find((each) => each.serial === serial)?.state, 'active');
+  assert.equal(certificates.find((each) => each.serial === serial)?.state, CertificateState.ACTIVE);
 });
 
 test('an agent takes up a newer certificate though the clock was set back', async (t) => {

@@ -13,6 +13,7 @@ import {
   renewCertificate,
 } from '@palyra/identity/device';
 import { NodeService, reachNode, reachPairing, recoveryPeer } from '@palyra/rpc';
+import { DeviceRole } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { freePort } from '../testing/free-port.ts';
 import { answer, failure, type Line, makeHome, PalyraProcess, palyra } from '../testing/palyra-process.ts';
@@ -61,7 +62,7 @@ test('a daemon that changes its ports is found again by everything of a device t
   });
   assert.equal(first.pairingAddress, at(before.pairing), 'the first one is shown');
   const { home, id } = await pairHome(t, first);
-  await first.admin.setDeviceRole({ id, role: 'operator' });
+  await first.admin.setDeviceRole({ id, role: DeviceRole.OPERATOR });
   const told = await answer(['node', 'endpoints'], { home });
   assert.deepEqual(told.node, endpoints.node);
   assert.deepEqual(told.by_hand, []);

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import test, { type TestContext } from 'node:test';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type DaemonEvent, type DeviceEvent, DeviceEventSchema } from '@palyra/rpc';
+import { CapabilityFailure } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
@@ -17,7 +18,7 @@ const hello = (lastSeq = 0n): Event => ({
 });
 const failed = (callId: string, message: string): Event => ({
   case: 'result',
-  value: { callId, outcome: { case: 'error', value: { code: 'CAPABILITY_FAILED', message } } },
+  value: { callId, outcome: { case: 'error', value: { failure: CapabilityFailure.FAILED, message } } },
 });
 
 async function channel(t: TestContext) {

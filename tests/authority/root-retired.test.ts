@@ -17,6 +17,7 @@ import {
   type NodeConnection,
   NodeService,
 } from '@palyra/rpc';
+import { Authority_Tier, type RotationStep, rotationSteps } from '@palyra/rpc/admin';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { connectNode, credentialOf } from '../testing/bare-tls.ts';
 import { expectCode } from '../testing/expect-code.ts';
@@ -32,7 +33,8 @@ const dials = {
 };
 const transports = ['http2', 'quic'] as const;
 
-const step = (daemon: TestDaemon, name: string) => daemon.admin.rotateRoot({ step: name, force: true });
+const step = (daemon: TestDaemon, name: RotationStep) =>
+  daemon.admin.rotateRoot({ step: rotationSteps.toWire(name), force: true });
 
 /** A call that stands, and with which code it ends. */
 async function standing({
@@ -127,7 +129,7 @@ test('a device of a retired root does not come back with a forged issuing CA, ex
   const leaf = `${cert.slice(0, cert.indexOf('-----END'))}-----END CERTIFICATE-----\n`;
   const trusted = await daemon.admin.getAuthority({});
   const now = trusted.authorities.filter(({ active }) => active).map(({ certificate }) => certificate);
-  for (const root of trusted.authorities.filter(({ tier }) => tier === 'root'))
+  for (const root of trusted.authorities.filter(({ tier }) => tier === Authority_Tier.ROOT))
     for (const days of [-2, 2]) {
       const issuing = await forgedIssuing(first.certificateChain[1]!, root.certificate, days);
       for (const rest of [[issuing], [issuing, first.certificateChain[1]!], [issuing, ...now]]) {

@@ -8,6 +8,12 @@ import { type PairedEnrollment, renewCertificate } from '@palyra/identity/device
 import type { Registry } from '@palyra/identity/registry';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { collectRevocationLists } from '@palyra/rpc';
+import {
+  RootRotation_Phase,
+  RotateRootRequest_Step,
+  type RotationStep,
+  rotationSteps,
+} from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock, second } from '../testing/held-clock.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
@@ -20,8 +26,8 @@ async function renewAndUse(daemon: TestDaemon, device: SampleDevice, enrollment:
   return renewed;
 }
 
-const step = (daemon: TestDaemon, name: string, force = false) =>
-  daemon.admin.rotateRoot({ step: name, force });
+const step = (daemon: TestDaemon, name: RotationStep, force = false) =>
+  daemon.admin.rotateRoot({ step: rotationSteps.toWire(name), force });
 
 test('a root is rotated without losing a device', async (t) => {
   const daemon = await TestDaemon.start(t);
@@ -31,7 +37,7 @@ test('a root is rotated without losing a device', async (t) => {
   const oldRoot = daemon.running.identity.rootFingerprint;
 
   const prepared = await step(daemon, 'prepare');
-  assert.equal(prepared.phase, 'prepared');
+  assert.equal(prepared.phase, RootRotation_Phase.PREPARED);
   assert.deepEqual(
     prepared.behind.map(({ id }) => id),
     [device.identity.id],
@@ -42,14 +48,14 @@ test('a root is rotated without losing a device', async (t) => {
   assert.equal(second.trustBundle.length, 2);
 
   const activated = await step(daemon, 'activate');
-  assert.equal(activated.phase, 'activated');
+  assert.equal(activated.phase, RootRotation_Phase.ACTIVATED);
   assert.notEqual(daemon.running.identity.rootFingerprint, oldRoot);
   // The certificate from before still counts, and the daemon's new one is trusted.
   await (await daemon.node(second)).status({});
   await expectCode(step(daemon, 'finish'), 'ROTATION_NOT_READY');
   const third = await renewAndUse(daemon, device, second);
 
-  assert.equal((await step(daemon, 'finish')).phase, 'none');
+  assert.equal((await step(daemon, 'finish')).phase, RootRotation_Phase.NONE);
   assert.equal(daemon.trustBundle.length, 1);
   await (await daemon.node(third)).status({});
   const fourth = await renewAndUse(daemon, device, third);
@@ -71,14 +77,14 @@ test('a rotation can be called off before and after the new root signs', async (
   const oldRoot = daemon.running.identity.rootFingerprint;
   await step(daemon, 'prepare');
   await expectCode(step(daemon, 'prepare'), 'ROTATION_CONFLICT');
-  assert.equal((await step(daemon, 'rollback')).phase, 'none');
+  assert.equal((await step(daemon, 'rollback')).phase, RootRotation_Phase.NONE);
   assert.equal(daemon.trustBundle.length, 1);
 
   await step(daemon, 'prepare');
   await step(daemon, 'activate', true);
   const newcomer = await makeDevice();
   const under = await pair(daemon, newcomer);
-  assert.equal((await step(daemon, 'rollback')).phase, 'activated');
+  assert.equal((await step(daemon, 'rollback')).phase, RootRotation_Phase.ACTIVATED);
   assert.equal(daemon.running.identity.rootFingerprint, oldRoot);
   await (await daemon.node(first)).status({});
   await (await daemon.node(under)).status({});
@@ -107,15 +113,16 @@ test('a device is behind, too, when the clock was set back before a step', async
     clock.advance(31 * second);
     enrollment = await renewAndUse(daemon, device, enrollment);
   }
-  assert.equal((await step(daemon, 'finish')).phase, 'none');
+  assert.equal((await step(daemon, 'finish')).phase, RootRotation_Phase.NONE);
 });
 
 test('steps out of order are refused', async (t) => {
   const daemon = await TestDaemon.start(t);
-  for (const name of ['activate', 'finish', 'rollback'])
+  for (const name of ['activate', 'finish', 'rollback'] as const)
     await expectCode(step(daemon, name), 'ROTATION_CONFLICT');
-  await expectCode(step(daemon, 'sideways'), 'MESSAGE_INVALID');
-  assert.equal((await step(daemon, 'status')).phase, 'none');
+  for (const unknown of [RotateRootRequest_Step.UNSPECIFIED, 99 as RotateRootRequest_Step])
+    await expectCode(daemon.admin.rotateRoot({ step: unknown }), 'MESSAGE_INVALID');
+  assert.equal((await daemon.admin.getRootRotation({})).phase, RootRotation_Phase.NONE);
 });
 
 test('a rotation goes on after a restart', async (t) => {
@@ -124,7 +131,7 @@ test('a rotation goes on after a restart', async (t) => {
   await daemon.stop();
   const again = await TestDaemon.start(t, { home: daemon.home });
   assert.equal(again.trustBundle.length, 2);
-  assert.equal((await step(again, 'activate')).phase, 'activated');
+  assert.equal((await step(again, 'activate')).phase, RootRotation_Phase.ACTIVATED);
 });
 
 test('revocation lists name what was revoked, with a number that grows', async (t) => {
@@ -172,9 +179,9 @@ test('steps of a rotation that come at one time leave one issuing CA, of the roo
     await Promise.allSettled([step(daemon, 'activate'), step(daemon, 'rollback'), daemon.running.tick()]);
     await daemon.running.tick();
     await expectOneChain(daemon.running.identity.registry);
-    const { phase } = await step(daemon, 'status');
-    if (phase === 'prepared') await step(daemon, 'rollback');
-    if (phase === 'activated') await step(daemon, 'finish', true);
+    const { phase } = await daemon.admin.getRootRotation({});
+    if (phase === RootRotation_Phase.PREPARED) await step(daemon, 'rollback');
+    if (phase === RootRotation_Phase.ACTIVATED) await step(daemon, 'finish', true);
   }
   await daemon.stop();
   const again = await TestDaemon.start(t, { home: daemon.home });

@@ -16,6 +16,7 @@ import {
 } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { fromConnectError } from '@palyra/rpc';
+import { ListenerName, PairingState } from '@palyra/rpc/admin';
 import { missingForTokens, SoftToken } from '../../packages/signer-pkcs11/src/testing/soft-token.ts';
 import { missingCompiler, TroubledModule } from '../../packages/signer-pkcs11/src/testing/troubled-module.ts';
 import { DaemonProcess } from '../testing/daemon-process.ts';
@@ -167,7 +168,7 @@ test('without its token a running daemon signs nothing, stores nothing, and goes
   const [kept, waiting] = [await approved(daemon, decided), await asked(daemon, undecided)];
   const { problems, listeners } = await admin.getStatus({});
   assert.deepEqual(problems, []);
-  const metrics = listeners.find(({ name }) => name === 'metrics')!.address;
+  const metrics = listeners.find(({ name }) => name === ListenerName.METRICS)!.address;
   const keySigns = async () => /^palyra_ca_key_signs (\d)$/m.exec(await (await fetch(metrics)).text())?.[1];
   assert.equal(await keySigns(), '1');
   const stored = async () => ({
@@ -197,7 +198,7 @@ test('without its token a running daemon signs nothing, stores nothing, and goes
   const approve = ['pairing', 'approve', waiting.requestId];
   const said = await failure(palyra(approve, options), { code: 'SIGNER_UNAVAILABLE', exitCode: 6 });
   assert.match(said, isAway);
-  assert.equal((await admin.getPairing({ id: waiting.requestId })).state, 'pending_approval');
+  assert.equal((await admin.getPairing({ id: waiting.requestId })).state, PairingState.PENDING_APPROVAL);
   assert.deepEqual(await stored(), before);
 
   await token.plugIn();
@@ -372,7 +373,7 @@ async function untilBack<T>(attempt: () => Promise<T>): Promise<T> {
 }
 
 const hidesLibrary = `
-import { registerHooks } from 'node:module';
+import { ListenerName, PairingState } from '@palyra/rpc/admin';
 registerHooks({
   resolve(name, context, next) {
     if (name === 'pkcs11js') throw new Error('not installed');

@@ -15,6 +15,7 @@ import { makeDevice, pair, request } from '../testing/sample-device.ts';
 import { markAsCopied, quarantine } from '../testing/suspect.ts';
 
 interface Operator {
+  readonly kind: 'device';
   readonly deviceId: DeviceId;
   readonly serial: string;
   readonly remote: ReturnType<typeof remoteOf>;
@@ -32,7 +33,7 @@ async function makeOperator(daemon: TestDaemon): Promise<Operator> {
   await remote.getStatus({});
   const deviceId = device.identity.id;
   const [certificate] = await daemon.running.identity.registry.certificatesOf(deviceId, 1);
-  return { deviceId, serial: certificate!.serial, remote };
+  return { kind: 'device', deviceId, serial: certificate!.serial, remote };
 }
 
 /** What the changes are made to. */
@@ -104,7 +105,7 @@ for (const [end, [code, shutOut]] of Object.entries(ends)) {
     const head = await identity.registry.auditHead();
     const told = daemon.events.length;
     for (const [name, change] of Object.entries(changes)) {
-      await assert.rejects(change(identity, victim, { deviceId, serial }), { code }, name);
+      await assert.rejects(change(identity, victim, { kind: 'device', deviceId, serial }), { code }, name);
       assert.deepEqual(await identity.registry.auditHead(), head, name);
     }
     assert.equal(daemon.events.length, told);
@@ -119,10 +120,10 @@ test('every one of these changes is made for an operator that still is one', asy
   const { deviceId, serial } = await makeOperator(daemon);
   for (const [name, change] of Object.entries(changes)) {
     const before = await identity.registry.auditHead();
-    await change(identity, await makeVictim(daemon), { deviceId, serial });
+    await change(identity, await makeVictim(daemon), { kind: 'device', deviceId, serial });
     const rows = await identity.registry.audit({ limit: 20 });
     assert.ok(
-      rows.some((row) => row.seq > before.seq && JSON.parse(row.detailJson).by === deviceId),
+      rows.some((row) => row.seq > before.seq && JSON.parse(row.detailJson).by === `device:${deviceId}`),
       name,
     );
   }
@@ -202,7 +203,10 @@ test('what an operator does to itself is done', async (t) => {
     const operator = await makeOperator(daemon);
     await change(operator);
     const [last] = await identity.registry.audit({ limit: 1 });
-    assert.deepEqual([last?.action, JSON.parse(last!.detailJson).by], [action, operator.deviceId]);
+    assert.deepEqual(
+      [last?.action, JSON.parse(last!.detailJson).by],
+      [action, `device:${operator.deviceId}`],
+    );
   }
   const { deviceId, remote } = await makeOperator(daemon);
   await expectCode(remote.revokeDevice({ id: deviceId }), 'DEVICE_REVOKED');
@@ -213,6 +217,6 @@ test('another device’s certificate does not speak for an operator', async (t) 
   const daemon = await TestDaemon.start(t);
   const { id } = await makeVictim(daemon);
   const [one, other] = [await makeOperator(daemon), await makeOperator(daemon)];
-  const mixed = { deviceId: one.deviceId, serial: other.serial };
+  const mixed: Actor = { kind: 'device', deviceId: one.deviceId, serial: other.serial };
   await expectCode(daemon.running.identity.renameDevice(id, 'other', mixed), 'CALLER_NOT_ALLOWED');
 });

@@ -24,6 +24,7 @@ import {
   type NodeConnection,
   type OwnCaller,
 } from '@palyra/rpc';
+import { deviceRoles } from '@palyra/rpc/admin';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import {
   Health,
@@ -182,7 +183,7 @@ for (const transport of transports) {
       await expectCode(call(kind), 'CALLER_NOT_ALLOWED');
       assert.equal(handled, 0);
       const role = (to: 'operator' | 'device') =>
-        daemon.admin.setDeviceRole({ id: device.identity.id, role: to });
+        daemon.admin.setDeviceRole({ id: device.identity.id, role: deviceRoles.toWire(to) });
       await role('operator');
       const outcome = expectCode(call(kind), 'CALLER_NOT_ALLOWED');
       await handler.running;

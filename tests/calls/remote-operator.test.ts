@@ -8,6 +8,7 @@ import { createClient } from '@connectrpc/connect';
 import type { IdentityErrorCode } from '@palyra/identity';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { AdminService, type DeviceEventSchema, dialNode, fromConnectError, NodeService } from '@palyra/rpc';
+import { DeviceRole, DeviceState, PairingState, RotateRootRequest_Step } from '@palyra/rpc/admin';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
@@ -77,24 +78,24 @@ for (const transport of transports) {
     const sensor = await makeDevice({ name: 'sensor' });
     const pending = await request(daemon, sensor);
     const approved = await remote.admin.approvePairing({ id: pending.requestId });
-    assert.equal(approved.state, 'approved');
+    assert.equal(approved.state, PairingState.APPROVED);
     await remote.admin.renameDevice({ id: sensor.identity.id, name: 'pantry' });
     await remote.admin.revokeDevice({ id: sensor.identity.id, reason: 'test' });
     const rejected = await request(daemon, await makeDevice());
     await remote.admin.rejectPairing({ id: rejected.requestId, reason: '' });
     const { pairingId } = await remote.admin.mintCode({});
 
-    assert.equal((await auditOf(daemon, pending.requestId))[0].by, id);
+    assert.equal((await auditOf(daemon, pending.requestId))[0].by, `device:${id}`);
     const changes = await auditOf(daemon, sensor.identity.id);
     assert.deepEqual(
       changes.map(({ action, by }) => [action, by]),
       [
-        ['device.revoked', id],
-        ['device.renamed', id],
+        ['device.revoked', `device:${id}`],
+        ['device.renamed', `device:${id}`],
       ],
     );
-    assert.equal((await auditOf(daemon, rejected.requestId))[0].by, id);
-    assert.equal((await auditOf(daemon, pairingId))[0].by, id);
+    assert.equal((await auditOf(daemon, rejected.requestId))[0].by, `device:${id}`);
+    assert.equal((await auditOf(daemon, pairingId))[0].by, `device:${id}`);
     await remote.node.status({});
   });
 
@@ -107,10 +108,10 @@ for (const transport of transports) {
       admin.approvePairing({ id: requestId, operator: true }),
       'CALLER_NOT_ALLOWED',
     );
-    assert.match(error.message, /set-role/);
-    assert.equal((await daemon.admin.getPairing({ id: requestId })).state, 'pending_approval');
-    await expectCode(admin.setDeviceRole({ id, role: 'operator' }), 'CALLER_NOT_ALLOWED');
-    await expectCode(admin.rotateRoot({ step: 'prepare' }), 'CALLER_NOT_ALLOWED');
+    assert.equal(error.fields.about, 'operator_role');
+    assert.equal((await daemon.admin.getPairing({ id: requestId })).state, PairingState.PENDING_APPROVAL);
+    await expectCode(admin.setDeviceRole({ id, role: DeviceRole.OPERATOR }), 'CALLER_NOT_ALLOWED');
+    await expectCode(admin.rotateRoot({ step: RotateRootRequest_Step.PREPARE }), 'CALLER_NOT_ALLOWED');
     await expectCode(admin.createConsoleLogin({}), 'CALLER_NOT_ALLOWED');
   });
 
@@ -142,12 +143,17 @@ for (const transport of transports) {
     call.catch(() => {});
     const execute = (await events.next()).value?.event;
     assert.equal(execute?.case, 'execute');
-    await daemon.admin.setDeviceRole({ id, role: 'device' });
+    await daemon.admin.setDeviceRole({ id, role: DeviceRole.DEVICE });
     const cancel = (await events.next()).value?.event;
     assert.deepEqual([cancel?.case, cancel?.value?.callId], ['cancel', execute.value.callId]);
     await expectCode(call, 'CALLER_NOT_ALLOWED');
     await remote.node.status({});
-    const run = { action: 'capability.executed', capability: 'slow', outcome: 'CAPABILITY_CANCELED', by: id };
+    const run = {
+      action: 'capability.executed',
+      capability: 'slow',
+      outcome: 'CAPABILITY_CANCELED',
+      by: `device:${id}`,
+    };
     assert.deepEqual((await auditOf(daemon, device.identity.id))[0], run);
   });
 
@@ -156,16 +162,16 @@ for (const transport of transports) {
     const { id, enrollment } = await makeOperator(daemon);
     const remote = await dial(daemon, transport, enrollment);
     const watch = await openWatch(remote);
-    await daemon.admin.setDeviceRole({ id, role: 'device' });
+    await daemon.admin.setDeviceRole({ id, role: DeviceRole.DEVICE });
     assert.equal(await watch.ended, 'CALLER_NOT_ALLOWED');
     const error = await expectCode(remote.admin.getStatus({}), 'CALLER_NOT_ALLOWED');
-    assert.match(error.message, /palyra devices set-role/);
+    assert.deepEqual(error.fields, { about: 'operator_role', deviceId: id });
     await remote.node.status({});
 
-    await daemon.admin.setDeviceRole({ id, role: 'operator' });
+    await daemon.admin.setDeviceRole({ id, role: DeviceRole.OPERATOR });
     await remote.admin.getStatus({});
     const again = await openWatch(remote);
-    await daemon.admin.setDeviceRole({ id, role: 'device' });
+    await daemon.admin.setDeviceRole({ id, role: DeviceRole.DEVICE });
     assert.equal(await again.ended, 'CALLER_NOT_ALLOWED');
     const changes = (await auditOf(daemon, id)).filter(({ action }) => action === 'device.role_changed');
     assert.deepEqual(changes, [
@@ -182,7 +188,7 @@ for (const transport of transports) {
     const remote = await dial(daemon, transport, enrollment);
     await expectCode(remote.admin.revokeDevice({ id, reason: 'retired' }), 'DEVICE_REVOKED');
     await remote.closed;
-    assert.equal((await daemon.admin.getDevice({ id })).device?.state, 'revoked');
+    assert.equal((await daemon.admin.getDevice({ id })).device?.state, DeviceState.REVOKED);
   });
 }
 
@@ -207,38 +213,49 @@ test('nobody is an operator by default', async (t) => {
   const device = await makeDevice();
   const { admin } = await dial(daemon, 'http2', await pair(daemon, device));
   await expectCode(admin.getStatus({}), 'CALLER_NOT_ALLOWED');
-  assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.role, 'device');
+  assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.role, DeviceRole.DEVICE);
 });
 
 test('the role stays with its identity key: another key under the same id never has it by itself', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { device, id } = await makeOperator(daemon);
   const again = await request(daemon, device);
-  assert.equal((await daemon.admin.getPairing({ id: again.requestId })).device?.role, 'operator');
+  assert.equal((await daemon.admin.getPairing({ id: again.requestId })).device?.role, DeviceRole.OPERATOR);
   await daemon.admin.approvePairing({ id: again.requestId });
-  assert.equal((await daemon.admin.getDevice({ id })).device?.role, 'operator', 'the same key keeps it');
+  assert.equal(
+    (await daemon.admin.getDevice({ id })).device?.role,
+    DeviceRole.OPERATOR,
+    'the same key keeps it',
+  );
 
   const other = { ...device, identity: await sameIdOtherKey(device.identity) };
   const replaced = await pair(daemon, other, { replaceIdentityKey: true });
-  assert.equal((await daemon.admin.getDevice({ id })).device?.role, 'device');
+  assert.equal((await daemon.admin.getDevice({ id })).device?.role, DeviceRole.DEVICE);
   const { admin } = await dial(daemon, 'http2', replaced);
   await expectCode(admin.getStatus({}), 'CALLER_NOT_ALLOWED');
 
   const third = { ...device, identity: await sameIdOtherKey(device.identity) };
   await pair(daemon, third, { replaceIdentityKey: true, operator: true });
-  assert.equal((await daemon.admin.getDevice({ id })).device?.role, 'operator', 'it was given once more');
+  assert.equal(
+    (await daemon.admin.getDevice({ id })).device?.role,
+    DeviceRole.OPERATOR,
+    'it was given once more',
+  );
 });
 
 test('a role that there is not, a device that there is not, and a revoked one are refused', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { id } = await makeOperator(daemon);
-  await expectCode(daemon.admin.setDeviceRole({ id, role: 'admin' }), 'MESSAGE_INVALID');
-  await expectCode(daemon.admin.setDeviceRole({ id, role: '' }), 'MESSAGE_INVALID');
-  await expectCode(daemon.admin.setDeviceRole({ id: 'x', role: 'device' }), 'DEVICE_ID_INVALID');
+  await expectCode(daemon.admin.setDeviceRole({ id, role: 99 as DeviceRole }), 'MESSAGE_INVALID');
+  await expectCode(daemon.admin.setDeviceRole({ id, role: DeviceRole.UNSPECIFIED }), 'MESSAGE_INVALID');
+  await expectCode(daemon.admin.setDeviceRole({ id: 'x', role: DeviceRole.DEVICE }), 'DEVICE_ID_INVALID');
   const { identity } = await makeDevice();
-  await expectCode(daemon.admin.setDeviceRole({ id: identity.id, role: 'device' }), 'DEVICE_NOT_FOUND');
+  await expectCode(
+    daemon.admin.setDeviceRole({ id: identity.id, role: DeviceRole.DEVICE }),
+    'DEVICE_NOT_FOUND',
+  );
   await daemon.admin.revokeDevice({ id, reason: '' });
-  await expectCode(daemon.admin.setDeviceRole({ id, role: 'operator' }), 'DEVICE_REVOKED');
+  await expectCode(daemon.admin.setDeviceRole({ id, role: DeviceRole.OPERATOR }), 'DEVICE_REVOKED');
 });
 
 async function* helloUntil(left: Promise<void>): AsyncGenerator<MessageInitShape<typeof DeviceEventSchema>> {

@@ -40,6 +40,10 @@ type Honest = Readonly<Record<string, unknown>>;
 /** Every field set, every text the worst there is. */
 function hostile(schema: DescMessage, honest: Honest, time: bigint): Message {
   const value = (field: DescField): unknown => {
+    if (field.enum) {
+      const known = field.enum.values.find(({ localName }) => localName === honest[field.name]);
+      return known?.number ?? 99;
+    }
     if (field.name in honest) return honest[field.name];
     if (field.message) return hostile(field.message, honest, time);
     switch (field.scalar) {
@@ -71,19 +75,19 @@ const answers: readonly (readonly [what: string, honest: Honest, time: bigint])[
   [
     'in the fields that are free',
     {
-      state: 'pending_approval',
-      tier: 'root',
-      provider: 'pkcs11',
+      state: 'PENDING_APPROVAL',
+      tier: 'ROOT',
+      provider: 'PKCS11',
       ok: false,
       detail_json: JSON.stringify({ [evil]: evil }),
       next_after: '',
-      role: 'operator',
-      continuity: 'another_key',
+      role: 'OPERATOR',
+      continuity: 'ANOTHER_KEY',
       id,
     },
     today,
   ],
-  ['of a state that has ended', { state: 'rejected', ok: true, detail_json: '[]', next_after: '' }, today],
+  ['of a state that has ended', { state: 'REJECTED', ok: true, detail_json: '[]', next_after: '' }, today],
   ['with times that no calendar has', { ok: false, next_after: '' }, 2n ** 63n - 1n],
   ['with the last time that a calendar has', { ok: false, broken_at: 0n, next_after: '' }, lastDay],
 ];

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import process from 'node:process';
 import { type TestContext, test } from 'node:test';
+import { PairingState, pairingStates } from '@palyra/rpc/admin';
 import { palyraProgram } from '../testing/palyra-process.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { collect, makeDevice, pair, request, sameIdOtherKey } from '../testing/sample-device.ts';
@@ -62,7 +63,10 @@ test('what is typed ahead of the question is no answer to it', { skip }, async (
   await terminal.showsNow(/1 request,/);
   terminal.type('ayay');
   await terminal.showsNow(/same words\?/);
-  assert.equal((await daemon.admin.getPairing({ id: pending.requestId })).state, 'pending_approval');
+  assert.equal(
+    (await daemon.admin.getPairing({ id: pending.requestId })).state,
+    PairingState.PENDING_APPROVAL,
+  );
   terminal.type('\u0003');
   await isRestored(terminal, 0);
 });
@@ -81,7 +85,10 @@ test('another identity key is said in words, and takes a typed word as well', { 
   await terminal.showsNow(/ANOTHER identity key\.\nType replace/);
   terminal.type('y\r');
   await terminal.showsNow(/a approve/);
-  assert.equal((await daemon.admin.getPairing({ id: pending.requestId })).state, 'pending_approval');
+  assert.equal(
+    (await daemon.admin.getPairing({ id: pending.requestId })).state,
+    PairingState.PENDING_APPROVAL,
+  );
   terminal.type('a');
   await terminal.showsNow(/same words\?/);
   terminal.type('y');
@@ -108,8 +115,8 @@ test('the selected one of two is rejected, with the reason that was typed', { sk
   terminal.type('not mine, thänks\r');
   await terminal.showsNow(/1 request,[\s\S]*Rejected: .*\(not mine, thänks\)/);
   const { state, reason } = await daemon.admin.getPairing({ id: pending.requestId });
-  assert.deepEqual([state, reason], ['rejected', 'not mine, thänks']);
-  assert.equal((await daemon.admin.getPairing({ id: kept.requestId })).state, 'pending_approval');
+  assert.deepEqual([state, reason], [PairingState.REJECTED, 'not mine, thänks']);
+  assert.equal((await daemon.admin.getPairing({ id: kept.requestId })).state, PairingState.PENDING_APPROVAL);
   terminal.type('q');
   await isRestored(terminal, 0);
 });
@@ -174,7 +181,8 @@ test('a daemon that goes away is waited for, and what waits is there again', { s
   await terminal.showsNow(new RegExp(`${pending.words}\nDoes the device`));
   terminal.type('y');
   await terminal.showsNow(/0 requests[\s\S]*Approved:/);
-  assert.match((await second.admin.getPairing({ id: pending.requestId })).state, /approved|issued/);
+  const { state } = await second.admin.getPairing({ id: pending.requestId });
+  assert.match(pairingStates.show(state), /approved|issued/);
   terminal.type('q');
   await isRestored(terminal, 0);
 });

@@ -71,8 +71,7 @@ test("the daemon's clock is set forward a day and right again", async (t) => {
   const { code } = await daemon.admin.mintCode({});
 
   clock.advance(day);
-  const error = await expectCode((await daemon.node(paired)).status({}), 'CERTIFICATE_EXPIRED');
-  assert.match(error.message, /palyra renew --recover/);
+  await expectCode((await daemon.node(paired)).status({}), 'CERTIFICATE_EXPIRED');
   const late = await makeDevice();
   await expectCode(
     requestPairing(late, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress),
@@ -144,7 +143,7 @@ test('a first start years ahead: with the clock right, one command says its cost
   const refusal = { code: 'CERTIFICATE_NOT_YET_VALID', exitCode: 3 };
   assert.match(await failure(palyra(['daemon'], { home }), refusal), /palyra ca set-aside/);
   const problems = (await examineHome(home, new Date())).filter(({ verdict }) => verdict === 'problem');
-  assert.ok(problems.some(({ check, message }) => check === 'authority' && /ca set-aside/.test(message)));
+  assert.ok(problems.some(({ check, fields }) => check === 'authority' && fields?.about === 'root'));
   const asked = await failure(palyra(['ca', 'set-aside'], { home }), { code: 'NO_TERMINAL', exitCode: 2 });
   assert.match(asked, /Root [0-9a-f]{16}, valid from .*EVERY DEVICE HAS TO PAIR AGAIN.*Nothing was changed/s);
   await failure(palyra(['daemon'], { home }), refusal);

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CertificateState } from '@palyra/rpc/admin';
 import { day, HeldClock } from '../testing/held-clock.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
@@ -18,7 +19,7 @@ test('the certificate of a device that is revoked while the clock is days ahead 
   const { certificates } = await daemon.admin.getDevice({ id });
   assert.deepEqual(
     certificates.map(({ state }) => state),
-    ['revoked'],
+    [CertificateState.REVOKED],
   );
   const verdict = await daemon.admin.verifyAudit({});
   assert.ok(verdict.ok, verdict.problem);

@@ -10,6 +10,7 @@ import {
   deviceSpiffeId,
   readPeerCertificate,
 } from '@palyra/identity/certificate';
+import { CertificateState } from '@palyra/rpc/admin';
 import { type BareConnection, type Credential, connectNode, credentialOf } from '../testing/bare-tls.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock, hour, minute } from '../testing/held-clock.ts';
@@ -186,7 +187,10 @@ test('a revoked device: DEVICE_REVOKED, with every certificate it has', async (t
   const { certificates } = await daemon.admin.getDevice({ id: device.identity.id });
   const { serial } = readPeerCertificate(unused.certificateChain[0]!);
   const unusedNow = certificates.find((each) => each.serial === serial);
-  assert.ok(unusedNow && unusedNow.state !== 'active', 'a refused connection activates nothing');
+  assert.ok(
+    unusedNow && unusedNow.state !== CertificateState.ACTIVE,
+    'a refused connection activates nothing',
+  );
   await undisturbed();
 });
 

@@ -11,6 +11,7 @@ import { certificatesToPem, LocalSigner } from '@palyra/identity/certificate';
 import { keysOf } from '../../packages/identity/src/certificate/testing/mutated-chain.ts';
 import { x509 } from '../../packages/identity/src/certificate/testing/peculiar.ts';
 import { SampleAuthority } from '../../packages/identity/src/certificate/testing/sample-authority.ts';
+import { builtProgram } from '../testing/built-program.ts';
 import type { ChainListenerInput } from '../testing/chain-listener.ts';
 
 const day = 24 * 3_600_000;
@@ -73,7 +74,7 @@ async function listen(t: TestContext) {
     leaf: base64(daemon.der),
     key: base64(sample.daemonKey.toPkcs8()),
   };
-  const script = join(import.meta.dirname, '../testing/chain-listener.ts');
+  const script = builtProgram(join(import.meta.dirname, '../testing/chain-listener.ts'));
   const child = spawn(
     process.execPath,
     ['--expose-gc', '--disable-warning=ExperimentalWarning', script, JSON.stringify(input)],

@@ -17,7 +17,9 @@ import {
 } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { dialNode, dialPairing, NodeService, PairingService, pairingPeer, recoveryPeer } from '@palyra/rpc';
+import { DeviceKind } from '@palyra/rpc/admin';
 import { bareSocket } from '../testing/bare-tls.ts';
+import { builtProgram } from '../testing/built-program.ts';
 import { begun, closed, connected } from '../testing/endings.ts';
 import { MeasuredDaemon } from '../testing/measured-daemon.ts';
 import { frame, rawCall } from '../testing/raw-call.ts';
@@ -53,7 +55,7 @@ async function open(daemon: MeasuredDaemon, localAddress: string): Promise<void>
   const socket = await bareSocket(address, { rejectUnauthorized: false, localAddress });
   const session = http2.connect(`https://${address}`, { createConnection: () => socket });
   const { input } = PairingService.method.open;
-  const message = create(input, { version: 2, slot: Buffer.from('123'), clientKind: 'cli' });
+  const message = create(input, { version: 2, slot: Buffer.from('123'), clientKind: DeviceKind.CLI });
   const answer = await rawCall(session, `/${PairingService.typeName}/Open`, frame(toBinary(input, message)));
   assert.equal(answer.headers[':status'], '200');
   session.destroy();
@@ -114,7 +116,10 @@ test('connections of a client that was killed are over, on HTTP/2 and on QUIC', 
   const enrollment = await daemon.pair();
   const client = spawn(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../testing/held-connections.ts')],
+    [
+      '--disable-warning=ExperimentalWarning',
+      builtProgram(join(import.meta.dirname, '../testing/held-connections.ts')),
+    ],
     { stdio: ['pipe', 'pipe', 'inherit'] },
   );
   t.after(() => client.kill('SIGKILL'));

@@ -19,6 +19,7 @@ import {
 } from '@palyra/identity/certificate';
 import { nodeCrypto } from '@palyra/identity/values';
 import type { Credential } from '../testing/bare-tls.ts';
+import { builtProgram } from '../testing/built-program.ts';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { freePort } from '../testing/free-port.ts';
 import { selfSigned } from '../testing/lying-daemon.ts';
@@ -136,7 +137,10 @@ test('no variable lets an impostor in or keeps the daemon out, on any dial', asy
   for (const [name, env] of Object.entries(environments(files(alone.cert + other.root + old.root)))) {
     const child = spawn(
       process.execPath,
-      ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../testing/dial-everything.ts')],
+      [
+        '--disable-warning=ExperimentalWarning',
+        builtProgram(join(import.meta.dirname, '../testing/dial-everything.ts')),
+      ],
       {
         env: { ...process.env, ...env } as NodeJS.ProcessEnv,
         stdio: ['pipe', 'pipe', 'ignore'],

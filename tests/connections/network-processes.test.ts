@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { Transport } from '@palyra/rpc/admin';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { freePort } from '../testing/free-port.ts';
 import { LossyLink, lossyLinkMissing } from '../testing/lossy-link.ts';
@@ -94,7 +95,7 @@ test('an agent that slept longer than the daemon waits comes back when it wakes'
   const asleep = connections();
   const admin = await daemon.admin();
   const transport = async () => (await admin.getDevice({ id: deviceId })).device?.transport;
-  await until('the daemon gives it up', async () => (await transport()) === '');
+  await until('the daemon gives it up', async () => (await transport()) === Transport.UNSPECIFIED);
   process.kill(agent.pid, 'SIGCONT');
   await connectedAgain(agent, asleep);
   await echo(daemon, deviceId, 'awake');
@@ -113,7 +114,7 @@ test('where UDP is blocked, the agent works over HTTP/2 and the operator sees wh
   assert.match(problem, /QUIC/);
   await echo(daemon, deviceId, 'over HTTP/2');
   const { device } = await (await daemon.admin()).getDevice({ id: deviceId });
-  assert.equal(device?.transport, 'http2');
+  assert.equal(device?.transport, Transport.HTTP2);
   assert.equal(device?.quicProblem, problem);
 });
 
@@ -131,5 +132,5 @@ test('where 5 % of the packets are lost, the others late and out of order, the a
     const { output } = await admin.executeCapability({ deviceId, capability: 'echo', input });
     assert.deepEqual(Buffer.from(output), Buffer.from(input));
   }
-  assert.equal((await admin.getDevice({ id: deviceId })).device?.transport, 'quic');
+  assert.equal((await admin.getDevice({ id: deviceId })).device?.transport, Transport.QUIC);
 });

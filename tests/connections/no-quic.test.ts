@@ -6,6 +6,7 @@ import { quicFirst } from '@palyra/agent';
 import { examineHome } from '@palyra/daemon/home';
 import { hasCode } from '@palyra/identity';
 import { dialNode } from '@palyra/rpc';
+import { Problem_Part } from '@palyra/rpc/admin';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
@@ -34,7 +35,7 @@ test('without its library the daemon serves HTTP/2 and says what is missing, for
   const { problems } = await daemon.admin.getStatus({});
   assert.deepEqual(
     problems.map(({ part, code }) => ({ part, code })),
-    [{ part: 'quic', code: 'QUIC_UNAVAILABLE' }],
+    [{ part: Problem_Part.QUIC, code: 'QUIC_UNAVAILABLE' }],
   );
   assert.match(problems[0]!.message, saysWhatToDo);
   assert.match(problems[0]!.message, /quic\.enabled/);
@@ -46,8 +47,9 @@ test('without its library the daemon serves HTTP/2 and says what is missing, for
   const enrollment = await pair(daemon, device);
   assert.equal(enrollment.quicAddress, undefined);
   // The daemon may serve it since: a device is told only what `endpoints` says.
-  const { message } = await expectCode(dialNodeQuic(createQuic(), enrollment), 'UNREACHABLE');
-  assert.match(message, /when this device was paired.*endpoints\.quic.*palyra node endpoints --quic/);
+  const { message, fields } = await expectCode(dialNodeQuic(createQuic(), enrollment), 'UNREACHABLE');
+  assert.match(message, /when this device was paired/);
+  assert.equal(fields.about, 'quic_endpoints');
   // As a daemon that serves QUIC would have told it.
   const withQuic = { ...enrollment, quicAddress: '127.0.0.1:9' };
   const http2 = () => dialNode(daemon.nodeAddress, enrollment);

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import http2 from 'node:http2';
 import net from 'node:net';
@@ -162,4 +163,25 @@ test('a peer without a certificate is counted once, as that, and is closed soon'
   await event('refused_no_certificate');
   raw.destroy();
   assert.deepEqual(told, ['refused_no_certificate']);
+});
+
+test('every call of a peer with a foreign certificate is answered once, whole or not, and the connection ends', async (t) => {
+  const { daemon, name, credentials } = await scene(t);
+  const ca = certificatesToPem(daemon.trustBundle);
+  const socket = await bareSocket(daemon.nodeAddress, { ca, servername: name, ...credentials.foreign });
+  const session = http2.connect(`https://${name}`, { createConnection: () => socket });
+  session.on('error', () => {});
+  const calls = ['/', path, `${path}/more`].flatMap((each) => Array<string>(30).fill(each));
+  const statuses = await Promise.all(
+    calls.map(async (each) => {
+      const stream = session.request({ ':method': 'POST', ':path': each });
+      stream.on('error', () => {}).resume();
+      // More than is kept of a message, and never its end.
+      stream.write(Buffer.alloc(20_000));
+      const [headers] = await once(stream, 'response');
+      return headers[':status'];
+    }),
+  );
+  assert.deepEqual(new Set(statuses), new Set([401]));
+  await once(socket, 'close');
 });

@@ -6,6 +6,7 @@ import { createClient } from '@connectrpc/connect';
 import { recoverCertificate, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { AdminService, dialNode, dialPairing, recoveryPeer } from '@palyra/rpc';
+import { DeviceRole } from '@palyra/rpc/admin';
 import { go, shareBrowser, startConsole } from '../testing/console-browser.ts';
 import { approve } from '../testing/console-presses.ts';
 import { expectCode } from '../testing/expect-code.ts';
@@ -52,7 +53,7 @@ test('an operator is made with a choice of its own, is shown as one, and the rol
   await go(page, 'Requests');
   await page.getByText('This id belongs to an').waitFor();
   assert.equal(await page.getByRole('button', { name: 'Approve as operator' }).count(), 0);
-  assert.equal((await daemon.admin.getDevice({ id })).device?.role, 'operator');
+  assert.equal((await daemon.admin.getDevice({ id })).device?.role, DeviceRole.OPERATOR);
 });
 
 test('a code approves by itself when the switch says so, loudly, and is off before', async (t) => {

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { consolePages } from '@palyra/console';
+import { PairingState, RotateRootRequest_Step } from '@palyra/rpc/admin';
 import type { Page } from 'playwright-core';
 import { go, live, shareBrowser, startConsole } from '../testing/console-browser.ts';
 import { insertDevices } from '../testing/many-devices.ts';
@@ -44,7 +45,7 @@ test('no page has a fault that axe finds, light or dark, wide or on a phone', as
   await pair(daemon, device, { operator: true });
   await request(daemon, { ...device, identity: await sameIdOtherKey(device.identity) });
   await request(daemon, await makeDevice({ name: 'new one' }));
-  await daemon.admin.rotateRoot({ step: 'prepare' });
+  await daemon.admin.rotateRoot({ step: RotateRootRequest_Step.PREPARE });
   await page.goto(`${daemon.console}/`);
   await page.getByText('palyra console', { exact: true }).waitFor();
   await hasNoFault(page, 'signed out');
@@ -110,7 +111,7 @@ test('the keyboard alone logs the operator through a decision', async (t) => {
   await page.locator('dialog button[type=submit]:not([disabled])').waitFor();
   await page.keyboard.press('Enter');
   await page.getByText('Nobody is waiting').waitFor();
-  assert.equal((await daemon.admin.getPairing({ id: requestId })).state, 'approved');
+  assert.equal((await daemon.admin.getPairing({ id: requestId })).state, PairingState.APPROVED);
 });
 
 test('the script is at most 80 KB with gzip, and there is none inline', () => {

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { DeviceIdentity } from '@palyra/identity/device';
 import { nodeCrypto } from '@palyra/identity/values';
+import { DeviceRole, DeviceState, PairingState } from '@palyra/rpc/admin';
 import type { Locator, Page } from 'playwright-core';
 import { go, shareBrowser, startConsole } from '../testing/console-browser.ts';
 import { aim, approve, clickTwice } from '../testing/console-presses.ts';
@@ -46,8 +47,8 @@ for (const gapMs of gapsMs) {
     // What a click had sent would have arrived before this.
     await approve(page, await wordsOf(daemon, ids[0]!));
     await cardOf(page, 1).getByText('Approved;').waitFor();
-    assert.equal(await stateOf(daemon, ids[1]!), 'pending_approval');
-    assert.equal(await stateOf(daemon, ids[2]!), 'pending_approval');
+    assert.equal(await stateOf(daemon, ids[1]!), PairingState.PENDING_APPROVAL);
+    assert.equal(await stateOf(daemon, ids[2]!), PairingState.PENDING_APPROVAL);
   });
 
   test(`two clicks on the yes, ${gapMs} ms apart, approve the one request and ask about no other`, async (t) => {
@@ -61,8 +62,8 @@ for (const gapMs of gapsMs) {
     await clickTwice(page, gapMs);
     await cardOf(page, 2).getByText('Approved;').waitFor();
     assert.equal(await page.getByRole('dialog').count(), 0);
-    assert.equal(await stateOf(daemon, ids[0]!), 'pending_approval');
-    assert.equal(await stateOf(daemon, ids[2]!), 'pending_approval');
+    assert.equal(await stateOf(daemon, ids[0]!), PairingState.PENDING_APPROVAL);
+    assert.equal(await stateOf(daemon, ids[2]!), PairingState.PENDING_APPROVAL);
   });
 
   test(`when requests come and go between two clicks, ${gapMs} ms apart, the cards stay where they are`, async (t) => {
@@ -88,7 +89,7 @@ for (const gapMs of gapsMs) {
     await page.getByRole('heading', { name: 'Approve device 3?' }).waitFor();
     await cardOf(page, 2).getByText('Rejected').waitFor();
     assert.deepEqual(await target.boundingBox(), before[2]);
-    for (const id of ids.slice(2)) assert.equal(await stateOf(daemon, id), 'pending_approval');
+    for (const id of ids.slice(2)) assert.equal(await stateOf(daemon, id), PairingState.PENDING_APPROVAL);
   });
 
   test(`two clicks on Make a code, ${gapMs} ms apart, leave the code where it can be read`, async (t) => {
@@ -102,7 +103,7 @@ for (const gapMs of gapsMs) {
     const { pairings } = await daemon.admin.listPairings({ openOnly: true });
     assert.deepEqual(
       pairings.map(({ state }) => state),
-      ['waiting'],
+      [PairingState.WAITING],
     );
   });
 }
@@ -122,7 +123,7 @@ test('the words of another request approve nothing, and the button says when it 
   await words.fill((await wordsOf(daemon, ids[0]!)).toUpperCase().replaceAll(' ', '  '));
   await yes.click();
   await cardOf(page, 1).getByText('Approved;').waitFor();
-  assert.equal(await stateOf(daemon, ids[1]!), 'pending_approval');
+  assert.equal(await stateOf(daemon, ids[1]!), PairingState.PENDING_APPROVAL);
 });
 
 test('a question about a request that is decided elsewhere, or expires, closes with a word', async (t) => {
@@ -142,7 +143,7 @@ test('a question about a request that is decided elsewhere, or expires, closes w
   await daemon.running.tick();
   await dialog.getByText('Expired without a decision').waitFor();
   assert.equal(await page.getByLabel('Reason').count(), 0);
-  assert.equal(await stateOf(daemon, ids[1]!), 'expired');
+  assert.equal(await stateOf(daemon, ids[1]!), PairingState.EXPIRED);
 });
 
 test('a decided card stays until it is put away, and then is listed below', async (t) => {
@@ -182,9 +183,9 @@ test('Enter that is held down or pressed twice opens a question and answers none
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
   }
-  assert.equal(await stateOf(daemon, requestId), 'pending_approval');
+  assert.equal(await stateOf(daemon, requestId), PairingState.PENDING_APPROVAL);
   const { device: after } = await daemon.admin.getDevice({ id: device.identity.id });
-  assert.deepEqual([after?.state, after?.role], ['approved', 'device']);
+  assert.deepEqual([after?.state, after?.role], [DeviceState.APPROVED, DeviceRole.DEVICE]);
 });
 
 test('rows of the devices stay under the pointer when a device comes that belongs before them', async (t) => {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { PairingState } from '@palyra/rpc/admin';
 import type { Page } from 'playwright-core';
 import decodeQr from 'qr/decode.js';
 import {
@@ -131,12 +132,12 @@ test('another key is said loudly, and takes a second step with both keys in view
   const before = await daemon.admin.getDevice({ id: device.identity.id });
   await page.getByRole('dialog').getByText(before.device!.identityFingerprint).waitFor();
   await page.keyboard.press('Escape');
-  assert.equal((await daemon.admin.getPairing({ id: requestId })).state, 'pending_approval');
+  assert.equal((await daemon.admin.getPairing({ id: requestId })).state, PairingState.PENDING_APPROVAL);
   await page.getByRole('button', { name: 'Approve another key' }).press('Enter');
   await page.getByRole('checkbox').check();
   await approve(page, words, 'Replace key and approve');
   await page.getByText('Nobody is waiting').waitFor();
-  assert.equal((await daemon.admin.getPairing({ id: requestId })).state, 'approved');
+  assert.equal((await daemon.admin.getPairing({ id: requestId })).state, PairingState.APPROVED);
 });
 
 test('a second profile with the same link gets nothing; a reload of the first keeps its session', async (t) => {

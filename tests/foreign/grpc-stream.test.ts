@@ -9,6 +9,7 @@ import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary }
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { AdminService, NodeService } from '@palyra/rpc';
+import { PairingState, Transport } from '@palyra/rpc/admin';
 import { credentialOf } from '../testing/bare-tls.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
@@ -110,13 +111,13 @@ async function connected(t: TestContext, timeout?: number) {
   assert.equal((await stream.next(events.output)).event.case, 'welcome');
   const { id } = device.identity;
   const transport = async () => (await daemon.admin.getDevice({ id })).device?.transport;
-  assert.equal(await transport(), 'http2');
+  assert.equal(await transport(), Transport.HTTP2);
   return { daemon, id, stream, transport };
 }
 
 /** The daemon notices when the packet comes that says so. */
-async function isGone(transport: () => Promise<string | undefined>): Promise<void> {
-  await until('the daemon sees it leave', async () => (await transport()) === '');
+async function isGone(transport: () => Promise<Transport | undefined>): Promise<void> {
+  await until('the daemon sees it leave', async () => (await transport()) === Transport.UNSPECIFIED);
 }
 
 test('python3-grpcio is a device that runs capabilities, until it cancels its channel', {
@@ -162,7 +163,7 @@ test('python3-grpcio watches the pairings as the operator, until it cancels', { 
   const { id } = await stream.next(watchPairings.output);
   await daemon.admin.mintCode({});
   const later = await stream.next(watchPairings.output);
-  assert.equal(later.state, 'waiting');
+  assert.equal(later.state, PairingState.WAITING);
   assert.notEqual(later.id, id);
   stream.cancel();
   assert.equal((await stream.end()).code, 'CANCELLED');

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { backupHome, restoreHome } from '@palyra/daemon/home';
 import { certificatesToPem, spiffeBundle } from '@palyra/identity/certificate';
+import { RotateRootRequest_Step, rotationSteps } from '@palyra/rpc/admin';
 import { x509 } from '../../packages/identity/src/certificate/testing/peculiar.ts';
 import { freePort } from '../testing/free-port.ts';
 import { buildGo, runGo, skipGo } from '../testing/go-program.ts';
@@ -165,8 +166,8 @@ test('the sequence of the bundle grows with every change of the roots and with n
   const daemon = await TestDaemon.start(t, { home, publish });
   assert.equal(await sequenceOf(daemon), begun, 'after a restart');
   let before = begun;
-  for (const step of ['prepare', 'rollback', 'prepare']) {
-    await daemon.admin.rotateRoot({ step });
+  for (const step of ['prepare', 'rollback', 'prepare'] as const) {
+    await daemon.admin.rotateRoot({ step: rotationSteps.toWire(step) });
     const now = await sequenceOf(daemon);
     assert.ok(now > before, step);
     assert.equal(Number((await daemon.admin.getAuthority({})).bundleSequence), now);
@@ -186,7 +187,7 @@ test('after a restore the sequence is larger than any before, also by a clock th
   const begun = await sequenceOf(daemon);
   await backupHome(home, file, passphrase, { scryptLogN: 10 });
   clock.advance(day / 4);
-  await daemon.admin.rotateRoot({ step: 'prepare' });
+  await daemon.admin.rotateRoot({ step: RotateRootRequest_Step.PREPARE });
   const last = await sequenceOf(daemon);
   assert.ok(last > begun);
   await daemon.stop();

@@ -18,6 +18,7 @@ import {
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { putRestored } from '@palyra/identity/registry';
 import { collectRevocationLists, dialPairing, recoveryPeer } from '@palyra/rpc';
+import { DeviceRole } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { freePort } from '../testing/free-port.ts';
 import { day, HeldClock } from '../testing/held-clock.ts';
@@ -83,7 +84,7 @@ test('a restore never brings back what was revoked since', async (t) => {
   await (await again.node(two)).status({});
   const roleOf = async ({ admin }: TestDaemon) =>
     (await admin.getDevice({ id: kept.identity.id })).device?.role;
-  assert.equal(await roleOf(again), 'operator');
+  assert.equal(await roleOf(again), DeviceRole.OPERATOR);
   await again.stop();
 
   // Where there is none, the operator has to say.
@@ -92,7 +93,7 @@ test('a restore never brings back what was revoked since', async (t) => {
   assert.match(refused.message, /--revoked ID/);
   await restoreHome(empty, { file, passphrase, revokedSince: [lost.identity.id] });
   const third = await TestDaemon.start(t, { home: empty });
-  assert.equal(await roleOf(third), 'device', 'it may have been taken since');
+  assert.equal(await roleOf(third), DeviceRole.DEVICE, 'it may have been taken since');
   await expectCode((await third.node(one)).status({}), 'DEVICE_REVOKED');
 });
 

@@ -119,7 +119,7 @@ const attacks: readonly (readonly [sql: string, found: RegExp])[] = [
   ],
   ['UPDATE pairings SET guesses_left = 3 WHERE guesses_left = 2', /^pairing .* guesses_left 3, .* 2$/],
   [
-    "UPDATE pairings SET auto_approved_by = '' WHERE state = 'waiting' AND auto_approved_by IS NULL",
+    "UPDATE pairings SET auto_approved_by = 'console' WHERE state = 'waiting' AND auto_approved_by IS NULL",
     /^pairing .* auto_approved_by/,
   ],
   ["UPDATE pairings SET expires_at = 9999999999999 WHERE state = 'waiting'", /^pairing .* expires_at/],

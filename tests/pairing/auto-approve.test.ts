@@ -13,6 +13,7 @@ import {
 } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { AdminService, dialNode, dialPairing, recoveryPeer } from '@palyra/rpc';
+import { Continuity, DeviceRole, deviceRoles, PairingState, pairingStates } from '@palyra/rpc/admin';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock, hour } from '../testing/held-clock.ts';
@@ -67,8 +68,8 @@ test('a remote operator’s code names its device as who decided', async (t) => 
   const device = await makeDevice();
   await requestPairing(device, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress);
   const approved = (await rowsOf(daemon, pairingId)).at(-1);
-  assert.deepEqual([approved?.action, approved?.by], ['request.approved', laptop.identity.id]);
-  assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.role, 'device');
+  assert.deepEqual([approved?.action, approved?.by], ['request.approved', `device:${laptop.identity.id}`]);
+  assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.role, DeviceRole.DEVICE);
 });
 
 interface Maker {
@@ -78,8 +79,8 @@ interface Maker {
   readonly paired: PairedEnrollment;
 }
 
-const setRole = ({ daemon, device }: Maker, role: string) =>
-  daemon.admin.setDeviceRole({ id: device.identity.id, role });
+const setRole = ({ daemon, device }: Maker, role: 'device' | 'operator') =>
+  daemon.admin.setDeviceRole({ id: device.identity.id, role: deviceRoles.toWire(role) });
 
 /** The same device id with another key, and the operator's rights. */
 async function replaceKey({ daemon, device, clock }: Maker): Promise<void> {
@@ -171,7 +172,8 @@ test('a code approves by itself no longer than its maker, by key, certificate an
       parsePairingCode(code),
       daemon.pairingAddress,
     );
-    assert.equal((await daemon.admin.getPairing({ id: asked.requestId })).state, state, fate);
+    const shown = await daemon.admin.getPairing({ id: asked.requestId });
+    assert.equal(pairingStates.show(shown.state), state, fate);
   }
 });
 
@@ -191,7 +193,7 @@ test('the code lets one device in, once', async (t) => {
     parsePairingCode(next.code),
     daemon.pairingAddress,
   );
-  assert.equal((await daemon.admin.getPairing({ id: asked.requestId })).state, 'pending_approval');
+  assert.equal((await daemon.admin.getPairing({ id: asked.requestId })).state, PairingState.PENDING_APPROVAL);
 });
 
 test('a device that comes back with its key is let in; with another key it waits for the operator', async (t) => {
@@ -199,12 +201,15 @@ test('a device that comes back with its key is let in; with another key it waits
   const device = await makeDevice();
   await pair(daemon, device);
   const again = await requestWith(daemon, device);
-  assert.equal((await daemon.admin.getPairing({ id: again.requestId })).state, 'approved');
+  assert.equal((await daemon.admin.getPairing({ id: again.requestId })).state, PairingState.APPROVED);
 
   const other = { ...device, identity: await sameIdOtherKey(device.identity) };
   const { requestId } = await requestWith(daemon, other);
   const waiting = await daemon.admin.getPairing({ id: requestId });
-  assert.deepEqual([waiting.state, waiting.device?.continuity], ['pending_approval', 'another_key']);
+  assert.deepEqual(
+    [waiting.state, waiting.device?.continuity],
+    [PairingState.PENDING_APPROVAL, Continuity.ANOTHER_KEY],
+  );
   await expectCode(daemon.admin.approvePairing({ id: requestId }), 'IDENTITY_KEY_CHANGED');
 });
 
@@ -213,7 +218,7 @@ test('an operator’s device waits for the operator, whatever its code says', as
   const device = await makeDevice();
   await pair(daemon, device, { operator: true });
   const { requestId } = await requestWith(daemon, device);
-  assert.equal((await daemon.admin.getPairing({ id: requestId })).state, 'pending_approval');
+  assert.equal((await daemon.admin.getPairing({ id: requestId })).state, PairingState.PENDING_APPROVAL);
 });
 
 test('palyra pairing code --auto-approve pairs a device that is a process of its own, and nothing is by default', async (t) => {

@@ -3,12 +3,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { awaitPairing, loadEnrollments } from '@palyra/identity/device';
+import { Continuity, DeviceRole, DeviceState, PairingState } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { collect, makeDevice, pair, request, sameIdOtherKey } from '../testing/sample-device.ts';
 import { longestWaitMs } from '../testing/until.ts';
 
-async function continuityOf(daemon: TestDaemon, pairingId: string): Promise<string | undefined> {
+async function continuityOf(daemon: TestDaemon, pairingId: string): Promise<Continuity | undefined> {
   return (await daemon.admin.getPairing({ id: pairingId })).device?.continuity;
 }
 
@@ -16,15 +17,15 @@ test('a device is shown as new, as known, or as one with another key', async (t)
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const first = await request(daemon, device);
-  assert.equal(await continuityOf(daemon, first.requestId), 'new');
+  assert.equal(await continuityOf(daemon, first.requestId), Continuity.NEW);
   await daemon.admin.approvePairing({ id: first.requestId });
 
   const again = await request(daemon, device);
-  assert.equal(await continuityOf(daemon, again.requestId), 'known');
+  assert.equal(await continuityOf(daemon, again.requestId), Continuity.KNOWN);
 
   const other = await makeDevice({ identity: await sameIdOtherKey(device.identity) });
   const strange = await request(daemon, other);
-  assert.equal(await continuityOf(daemon, strange.requestId), 'another_key');
+  assert.equal(await continuityOf(daemon, strange.requestId), Continuity.ANOTHER_KEY);
 });
 
 test('a decision that names other words, or another role, than the request has decides nothing', async (t) => {
@@ -36,22 +37,28 @@ test('a decision that names other words, or another role, than the request has d
     await request(daemon, await makeDevice()),
   ];
   for (const seen of [
-    { words: another.words, role: 'device' },
-    { words: '', role: 'device' },
-    { words, role: '' },
-    { words, role: 'operator' },
+    { words: another.words, role: DeviceRole.DEVICE },
+    { words: '', role: DeviceRole.DEVICE },
+    { words, role: DeviceRole.UNSPECIFIED },
+    { words, role: DeviceRole.OPERATOR },
   ])
     await expectCode(daemon.admin.approvePairing({ id, seen }), 'PAIRING_STATE_CONFLICT');
-  await expectCode(daemon.admin.approvePairing({ id, seen: { words, role: 'king' } }), 'MESSAGE_INVALID');
-  // Between the look and the decision the device became an operator, which the approval would keep.
-  await daemon.admin.setDeviceRole({ id: device.identity.id, role: 'operator' });
   await expectCode(
-    daemon.admin.approvePairing({ id, seen: { words, role: 'device' } }),
+    daemon.admin.approvePairing({ id, seen: { words, role: 99 as DeviceRole } }),
+    'MESSAGE_INVALID',
+  );
+  // Between the look and the decision the device became an operator, which the approval would keep.
+  await daemon.admin.setDeviceRole({ id: device.identity.id, role: DeviceRole.OPERATOR });
+  await expectCode(
+    daemon.admin.approvePairing({ id, seen: { words, role: DeviceRole.DEVICE } }),
     'PAIRING_STATE_CONFLICT',
   );
-  assert.equal((await daemon.admin.getPairing({ id })).state, 'pending_approval');
-  await daemon.admin.approvePairing({ id, seen: { words, role: 'operator' } });
-  await daemon.admin.approvePairing({ id: another.requestId, seen: { words: another.words, role: '' } });
+  assert.equal((await daemon.admin.getPairing({ id })).state, PairingState.PENDING_APPROVAL);
+  await daemon.admin.approvePairing({ id, seen: { words, role: DeviceRole.OPERATOR } });
+  await daemon.admin.approvePairing({
+    id: another.requestId,
+    seen: { words: another.words, role: DeviceRole.UNSPECIFIED },
+  });
 });
 
 test('another identity key is refused until the operator says so, and then the old one is out at once', async (t) => {
@@ -64,7 +71,10 @@ test('another identity key is refused until the operator says so, and then the o
   const other = await makeDevice({ identity: await sameIdOtherKey(device.identity) });
   const pending = await request(daemon, other);
   await expectCode(daemon.admin.approvePairing({ id: pending.requestId }), 'IDENTITY_KEY_CHANGED');
-  assert.equal((await daemon.admin.getPairing({ id: pending.requestId })).state, 'pending_approval');
+  assert.equal(
+    (await daemon.admin.getPairing({ id: pending.requestId })).state,
+    PairingState.PENDING_APPROVAL,
+  );
   await oldConnection.status({});
 
   await daemon.admin.approvePairing({ id: pending.requestId, replaceIdentityKey: true });
@@ -72,7 +82,7 @@ test('another identity key is refused until the operator says so, and then the o
   await expectCode((await daemon.node(old)).status({}), 'CERTIFICATE_REVOKED');
   await (await daemon.node(await collect(daemon, other, pending))).status({});
   const { device: shown } = await daemon.admin.getDevice({ id: device.identity.id });
-  assert.equal(shown?.state, 'active');
+  assert.equal(shown?.state, DeviceState.ACTIVE);
 });
 
 test('a certificate that was handed out and not used yet ends with the old identity key, too', async (t) => {
@@ -126,7 +136,7 @@ test('a decision is made once: nothing follows a rejection', async (t) => {
   await expectCode(daemon.admin.approvePairing({ id }), 'PAIRING_STATE_CONFLICT');
   await expectCode(daemon.admin.rejectPairing({ id }), 'PAIRING_STATE_CONFLICT');
   const { state, reason } = await daemon.admin.getPairing({ id });
-  assert.deepEqual({ state, reason }, { state: 'rejected', reason: 'not mine' });
+  assert.deepEqual({ state, reason }, { state: PairingState.REJECTED, reason: 'not mine' });
   const error = await expectCode(collect(daemon, device, { ...pending, requestId: id }), 'PAIRING_REJECTED');
   assert.match(error.message, /not mine/);
   assert.deepEqual(await loadEnrollments(device.secrets), [], 'the request is forgotten');
@@ -147,7 +157,7 @@ test('a decision is made once: nothing undoes an approval', async (t) => {
   await decideAgain();
   await (await daemon.node(paired)).status({});
   await decideAgain();
-  assert.equal((await daemon.admin.getPairing({ id })).state, 'active');
+  assert.equal((await daemon.admin.getPairing({ id })).state, PairingState.ACTIVE);
 });
 
 test('of simultaneous decisions exactly one wins, and everybody is told the same', async (t) => {
@@ -196,7 +206,7 @@ test('a code can be withdrawn before it is used, once', async (t) => {
   await expectCode(daemon.admin.approvePairing({ id }), 'PAIRING_STATE_CONFLICT');
   await daemon.admin.rejectPairing({ id, reason: 'typed in the wrong room' });
   await expectCode(daemon.admin.rejectPairing({ id }), 'PAIRING_STATE_CONFLICT');
-  assert.equal((await daemon.admin.getPairing({ id })).state, 'rejected');
+  assert.equal((await daemon.admin.getPairing({ id })).state, PairingState.REJECTED);
 });
 
 test('an unknown pairing, and an id that is none, are not found', async (t) => {

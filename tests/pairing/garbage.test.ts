@@ -11,6 +11,7 @@ import { Code, createClient } from '@connectrpc/connect';
 import { requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { dialPairing, PairingService, pairingPeer } from '@palyra/rpc';
+import { DeviceKind, PairingState } from '@palyra/rpc/admin';
 import { bareSocket } from '../testing/bare-tls.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { frame, type RawAnswer, rawCall } from '../testing/raw-call.ts';
@@ -47,7 +48,7 @@ const internal = 13;
 const openMessage = (slot: Uint8Array) =>
   toBinary(
     PairingService.method.open.input,
-    create(PairingService.method.open.input, { version: 2, slot, clientKind: 'cli' }),
+    create(PairingService.method.open.input, { version: 2, slot, clientKind: DeviceKind.CLI }),
   );
 
 async function answers(session: http2.ClientHttp2Session): Promise<void> {
@@ -234,5 +235,5 @@ test('a peer that breaks off in the middle of a handshake leaves a session, and 
     parsePairingCode(code),
     daemon.pairingAddress,
   );
-  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, 'pending_approval');
+  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, PairingState.PENDING_APPROVAL);
 });

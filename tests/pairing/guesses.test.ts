@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type PairingPeer, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
+import { ExplainResponse_Decision, PairingState } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { HeldClock, minute } from '../testing/held-clock.ts';
 import { RawHandshake } from '../testing/raw-handshake.ts';
@@ -38,7 +39,7 @@ test('after three wrong PINs the right one fails, and the operator sees why', as
     const { guessesLeft, failedGuesses, state } = await daemon.admin.getPairing({ id: pairingId });
     assert.deepEqual(
       { guessesLeft, failedGuesses, state },
-      { guessesLeft: left, failedGuesses: 3 - left, state: 'waiting' },
+      { guessesLeft: left, failedGuesses: 3 - left, state: PairingState.WAITING },
     );
   }
   const right = parsePairingCode(code);
@@ -51,11 +52,11 @@ test('after three wrong PINs the right one fails, and the operator sees why', as
   // The third handshake might still have been confirmed; with its session over, the code is.
   clock.advance(2 * minute);
   await daemon.running.identity.tick();
-  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, 'exhausted');
+  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, PairingState.EXHAUSTED);
   assert.deepEqual(daemon.statesOf(pairingId), ['waiting', 'exhausted']);
   const why = await daemon.admin.explain({ id: pairingId });
   assert.equal(why.code, 'PAIRING_CODE_WRONG');
-  assert.equal(why.decision, 'refused');
+  assert.equal(why.decision, ExplainResponse_Decision.REFUSED);
   const { entries } = await daemon.admin.listAudit({ subject: pairingId });
   assert.deepEqual(
     entries.map((each) => each.action),
@@ -69,7 +70,7 @@ test('a third guess that is confirmed wrong ends the code at once', async (t) =>
   const peer = await daemon.peer();
   const { code, pairingId } = await daemon.admin.mintCode({});
   for (let guess = 0; guess < 3; guess += 1) await confirmWrong(device, peer, code);
-  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, 'exhausted');
+  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, PairingState.EXHAUSTED);
   await expectCode(
     requestPairing(device, peer, parsePairingCode(code), daemon.pairingAddress),
     'DAEMON_NOT_AUTHENTICATED',
@@ -87,7 +88,7 @@ test('the third guess counts when it is right, and the operator is told of the t
   assert.deepEqual(
     { state, guessesLeft, failedGuesses },
     {
-      state: 'pending_approval',
+      state: PairingState.PENDING_APPROVAL,
       guessesLeft: 0,
       failedGuesses: 2,
     },
@@ -104,7 +105,7 @@ test('the last guess may still be confirmed while others keep knocking', async (
   await last.exchange();
   const other = await daemon.peer();
   for (let knock = 0; knock < 3; knock += 1) await confirmWrong(device, other, code);
-  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, 'waiting');
+  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, PairingState.WAITING);
   assert.equal((await last.confirm()).requestId, pairingId);
 });
 
@@ -120,7 +121,7 @@ test('of ten simultaneous handshakes with the right code, three are guesses and 
   const outcomes = await Promise.allSettled(handshakes.map((each) => each.confirm()));
   assert.equal(outcomes.filter((each) => each.status === 'fulfilled').length, 1);
   const { state, guessesLeft } = await daemon.admin.getPairing({ id: pairingId });
-  assert.deepEqual({ state, guessesLeft }, { state: 'pending_approval', guessesLeft: 0 });
+  assert.deepEqual({ state, guessesLeft }, { state: PairingState.PENDING_APPROVAL, guessesLeft: 0 });
 });
 
 test('a code is used once: a second device with the same code is told it is wrong', async (t) => {

@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { type PairingPeer, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { dialNode, dialPairing, pairingPeer } from '@palyra/rpc';
+import { PairingState } from '@palyra/rpc/admin';
 import { credentialOf } from '../testing/bare-tls.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { startInterceptor } from '../testing/interceptor.ts';
@@ -41,7 +42,7 @@ for (const qr of [false, true]) {
     const { state, guessesLeft, failedGuesses } = await daemon.admin.getPairing({ id: pairingId });
     assert.deepEqual(
       { state, guessesLeft, failedGuesses },
-      { state: 'waiting', guessesLeft: 2, failedGuesses: 1 },
+      { state: PairingState.WAITING, guessesLeft: 2, failedGuesses: 1 },
     );
   });
 }
@@ -80,7 +81,7 @@ test('a wait for the decision through a proxy gets no certificate: the proof is 
     peer: async () => ({ ...pairingPeer(connection), isKnownDaemon: true, close: () => connection.close() }),
   };
   await expectCode(collect(through as TestDaemon, device, pending), 'PAIRING_NOT_FOUND');
-  assert.equal((await daemon.admin.getPairing({ id: pending.requestId })).state, 'approved');
+  assert.equal((await daemon.admin.getPairing({ id: pending.requestId })).state, PairingState.APPROVED);
 });
 
 test('a device that has pinned the root does not talk to a proxy at all', async (t) => {

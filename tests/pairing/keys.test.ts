@@ -7,6 +7,7 @@ import { DeviceIdentity } from '@palyra/identity/device';
 import { type PairingCode, parsePairingCode } from '@palyra/identity/pairing';
 import { type DeviceId, makeUlid, nodeCrypto, systemClock } from '@palyra/identity/values';
 import { dialPairing, recoveryPeer } from '@palyra/rpc';
+import { PairingState } from '@palyra/rpc/admin';
 import { encodeDeviceHello } from '../../packages/identity/src/pairing/hello.ts';
 import { recoveryInput, renewalInput } from '../../packages/identity/src/renewal/proof.ts';
 import { expectCode } from '../testing/expect-code.ts';
@@ -96,7 +97,7 @@ test('of two handshakes that name one key at the same time, the second to confir
   await two.exchange();
   await one.confirm();
   await expectCode(two.confirm(), 'KEY_IN_USE');
-  assert.equal((await daemon.admin.getPairing({ id: second.pairingId })).state, 'waiting');
+  assert.equal((await daemon.admin.getPairing({ id: second.pairingId })).state, PairingState.WAITING);
 });
 
 test('a renewal and a recovery for a TLS key that was certified before are refused', async (t) => {

@@ -9,6 +9,7 @@ import type { IdentityError } from '@palyra/identity';
 import { awaitPairing, loadEnrollments, type PairingPeer, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { PairingService } from '@palyra/rpc';
+import { DeviceKind, PairingState } from '@palyra/rpc/admin';
 import { bareSocket } from '../testing/bare-tls.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock, hour, minute, second } from '../testing/held-clock.ts';
@@ -41,7 +42,7 @@ test('a refusal carries retry-after for those who do not read our details', asyn
   const socket = await bareSocket(daemon.pairingAddress, { rejectUnauthorized: false });
   const session = http2.connect(`https://${daemon.pairingAddress}`, { createConnection: () => socket });
   const { input } = PairingService.method.open;
-  const message = create(input, { version: 2, slot: Buffer.from('123'), clientKind: 'cli' });
+  const message = create(input, { version: 2, slot: Buffer.from('123'), clientKind: DeviceKind.CLI });
   const call = () => rawCall(session, `/${PairingService.typeName}/Open`, frame(toBinary(input, message)));
   assert.equal((await call()).trailers['grpc-status'], '0');
   const { headers } = await call();
@@ -63,7 +64,7 @@ test('one source over its limit does not shut out another', {
   });
   const session = http2.connect(`https://${daemon.pairingAddress}`, { createConnection: () => socket });
   const { input } = PairingService.method.open;
-  const message = create(input, { version: 2, slot: Buffer.from('123'), clientKind: 'cli' });
+  const message = create(input, { version: 2, slot: Buffer.from('123'), clientKind: DeviceKind.CLI });
   const answer = await rawCall(session, `/${PairingService.typeName}/Open`, frame(toBinary(input, message)));
   assert.equal(answer.trailers['grpc-status'], '0');
   session.close();
@@ -141,7 +142,7 @@ test('so many requests wait for the operator and no more; a decision makes room,
   assertRetry(await expectCode(ask(), 'TOO_MANY_REQUESTS'), hour);
   assert.deepEqual(await loadEnrollments(device.secrets), []);
   const { state, guessesLeft } = await daemon.admin.getPairing({ id: pairingId });
-  assert.deepEqual({ state, guessesLeft }, { state: 'waiting', guessesLeft: 3 });
+  assert.deepEqual({ state, guessesLeft }, { state: PairingState.WAITING, guessesLeft: 3 });
   // More often than the code has guesses and the device has tries.
   for (let again = 0; again < 4; again += 1) await expectCode(ask(), 'TOO_MANY_REQUESTS');
   await daemon.admin.rejectPairing({ id: first.requestId });
@@ -156,7 +157,7 @@ test('a list that fills up between Exchange and Confirm leaves the code as it is
   const first = await request(daemon, await makeDevice());
   assertRetry(await expectCode(late.confirm(), 'TOO_MANY_REQUESTS'), hour);
   const { state, guessesLeft } = await daemon.admin.getPairing({ id: pairingId });
-  assert.deepEqual({ state, guessesLeft }, { state: 'waiting', guessesLeft: 2 });
+  assert.deepEqual({ state, guessesLeft }, { state: PairingState.WAITING, guessesLeft: 2 });
   await daemon.admin.rejectPairing({ id: first.requestId });
   const again = await requestPairing(
     late.device,
@@ -205,7 +206,7 @@ test('a code that is over is a code that never was, at every step', async (t) =>
   );
   await daemon.running.identity.tick();
   const shown = await daemon.admin.getPairing({ id: minted.pairingId });
-  assert.equal(shown.state, 'expired');
+  assert.equal(shown.state, PairingState.EXPIRED);
   assert.equal(shown.guessesLeft, 2, 'the guesses after its end were at no code');
   assert.equal((await daemon.admin.explain({ id: minted.pairingId })).code, 'PAIRING_EXPIRED');
   assert.deepEqual(daemon.statesOf(minted.pairingId), ['waiting', 'expired']);
@@ -223,7 +224,7 @@ test('a handshake that takes longer than two minutes is over, at every step', as
   clock.advance(2 * minute);
   await expectCode(opened.exchange(), 'SESSION_NOT_FOUND');
   await expectCode(exchanged.confirm(), 'SESSION_NOT_FOUND');
-  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, 'waiting');
+  assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, PairingState.WAITING);
   await requestPairing(device, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress);
 });
 
@@ -274,7 +275,7 @@ test('a certificate that is never used expires by itself, and its pairing with i
   const { pairings } = await daemon.admin.listPairings({});
   assert.deepEqual(
     pairings.map((each) => each.state),
-    ['expired'],
+    [PairingState.EXPIRED],
   );
   await expectCode((await daemon.node(paired)).status({}), 'CERTIFICATE_EXPIRED');
 });

@@ -6,6 +6,7 @@ import { TlsKey } from '@palyra/identity/certificate';
 import { DeviceIdentity, type PairingPeer, requestPairing } from '@palyra/identity/device';
 import { type PairingCode, parsePairingCode } from '@palyra/identity/pairing';
 import { nodeCrypto, systemClock } from '@palyra/identity/values';
+import { PairingState } from '@palyra/rpc/admin';
 import {
   awaitProofInput,
   identitySignatureInput,
@@ -85,7 +86,7 @@ test('a Confirm is good once, however often and however quickly it comes', async
   const outcomes = await Promise.allSettled([handshake.confirm(), handshake.confirm()]);
   assert.equal(outcomes.filter((each) => each.status === 'fulfilled').length, 1);
   await expectCode(handshake.confirm(), 'SESSION_NOT_FOUND');
-  assert.equal((await shown()).state, 'pending_approval');
+  assert.equal((await shown()).state, PairingState.PENDING_APPROVAL);
   assert.equal(
     (await daemon.admin.listAudit({})).entries.filter((each) => each.action === 'request.received').length,
     1,
@@ -147,7 +148,7 @@ test('the messages of an earlier handshake are worth nothing in a later one', as
     }),
     'PAIRING_CODE_WRONG',
   );
-  assert.equal((await shown()).state, 'waiting');
+  assert.equal((await shown()).state, PairingState.WAITING);
 });
 
 test('the proof of Await is for one request on one channel', async (t) => {
@@ -290,7 +291,7 @@ for (const [what, make] of Object.entries(wrongProofs)) {
     await handshake.exchange();
     await expectCode(handshake.confirm(await make(handshake)), 'PAIRING_CODE_WRONG');
     const { state, guessesLeft } = await shown();
-    assert.deepEqual({ state, guessesLeft }, { state: 'waiting', guessesLeft: 2 });
+    assert.deepEqual({ state, guessesLeft }, { state: PairingState.WAITING, guessesLeft: 2 });
     await expectCode(handshake.confirm(), 'SESSION_NOT_FOUND');
   });
 }

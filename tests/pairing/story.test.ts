@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { readPeerCertificate } from '@palyra/identity/certificate';
 import { awaitPairing, loadEnrollments, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
+import { CertificateState, Continuity, DeviceKind, DeviceState, PairingState } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { HeldClock } from '../testing/held-clock.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
@@ -22,13 +23,13 @@ test('a device pairs with a typed code, and both sides show the same three words
   assert.equal(pending.requestId, pairingId);
   assert.match(pending.words, /^[a-z]+ [a-z]+ [a-z]+$/);
   const shown = await daemon.admin.getPairing({ id: pairingId });
-  assert.equal(shown.state, 'pending_approval');
+  assert.equal(shown.state, PairingState.PENDING_APPROVAL);
   assert.equal(shown.device?.words, pending.words);
   assert.equal(shown.device.name, 'my laptop');
   assert.equal(shown.device.deviceId, device.identity.id);
-  assert.equal(shown.device.kind, 'cli');
+  assert.equal(shown.device.kind, DeviceKind.CLI);
   assert.equal(shown.device.platform, 'linux x64');
-  assert.equal(shown.device.continuity, 'new');
+  assert.equal(shown.device.continuity, Continuity.NEW);
   assert.equal(shown.device.source, '127.0.0.1');
   assert.equal(shown.failedGuesses, 0);
 
@@ -68,19 +69,19 @@ test('a certificate becomes active with its first connection, and the device wit
   const device = await makeDevice();
   const paired = await pair(daemon, device);
   const before = await daemon.admin.getDevice({ id: device.identity.id });
-  assert.equal(before.device?.state, 'approved');
+  assert.equal(before.device?.state, DeviceState.APPROVED);
   assert.deepEqual(
     before.certificates.map((each) => each.state),
-    ['issued'],
+    [CertificateState.ISSUED],
   );
 
   await (await daemon.node(paired)).status({});
   const after = await daemon.admin.getDevice({ id: device.identity.id });
-  assert.equal(after.device?.state, 'active');
+  assert.equal(after.device?.state, DeviceState.ACTIVE);
   assert.ok(after.device.lastSeenMs > 0n);
   assert.deepEqual(
     after.certificates.map((each) => each.state),
-    ['active'],
+    [CertificateState.ACTIVE],
   );
 });
 
@@ -99,7 +100,10 @@ test('a device that pairs again keeps its old certificate until the new one is u
   await expectCode((await daemon.node(first)).status({}), 'CERTIFICATE_SUPERSEDED');
   await (await daemon.node(second)).status({});
   const { certificates } = await daemon.admin.getDevice({ id: device.identity.id });
-  assert.deepEqual(certificates.map((each) => each.state).sort(), ['active', 'superseded']);
+  assert.deepEqual(certificates.map((each) => each.state).sort(), [
+    CertificateState.ACTIVE,
+    CertificateState.SUPERSEDED,
+  ]);
 });
 
 test('a QR code pairs, and its address and root fingerprint are the real ones', async (t) => {

@@ -17,6 +17,7 @@ import {
 } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import type { PairingState } from '@palyra/identity/registry';
+import { CertificateState, DeviceState, pairingStates, PairingState as WireState } from '@palyra/rpc/admin';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { freePort } from '../testing/free-port.ts';
@@ -91,7 +92,7 @@ test('killed during the last guess, the code is over', async (t) => {
 
   const second = await DaemonProcess.start(t, { home });
   const { state } = await (await second.admin()).getPairing({ id: story.pairingId! });
-  assert.equal(state, 'exhausted');
+  assert.equal(state, WireState.EXHAUSTED);
   await refuseSpentCode(second, story.code!);
 });
 
@@ -232,7 +233,7 @@ async function comeBack(first: DaemonProcess, story: Story, expected: Stored): P
   const admin = await second.admin();
   const [found, ...more] = (await admin.listPairings({})).pairings.filter(({ id }) => !over.has(id));
   assert.equal(more.length, 0);
-  assert.equal(found?.state, expected.state);
+  assert.equal(found && pairingStates.show(found.state), expected.state);
   assert.equal(found?.guessesLeft, expected.guessesLeft);
   if (story.pairingId) assert.equal(found?.id, story.pairingId);
   if (story.pending) assert.equal(found?.device?.words, story.pending.words);
@@ -243,12 +244,12 @@ async function comeBack(first: DaemonProcess, story: Story, expected: Stored): P
   const { devices } = await admin.listDevices({});
   assert.deepEqual(
     devices.filter(({ id }) => id === device.identity.id).map(({ id, state }) => ({ id, state })),
-    [{ id: device.identity.id, state: 'active' }],
+    [{ id: device.identity.id, state: DeviceState.ACTIVE }],
   );
   const { certificates } = await admin.getDevice({ id: device.identity.id });
   assert.deepEqual(
     certificates.map((each) => ({ serial: each.serial, state: each.state })),
-    [{ serial, state: 'active' }],
+    [{ serial, state: CertificateState.ACTIVE }],
   );
   if (story.code) await refuseSpentCode(second, story.code);
   await checkAudit(second);
@@ -261,7 +262,8 @@ async function finish(daemon: DaemonProcess, story: Story): Promise<string> {
   const { device } = story;
   const admin = await daemon.admin();
   if (!story.pending) {
-    const waits = story.pairingId && (await admin.getPairing({ id: story.pairingId })).state === 'waiting';
+    const waits =
+      story.pairingId && (await admin.getPairing({ id: story.pairingId })).state === WireState.WAITING;
     if (story.code && !waits) await refuseSpentCode(daemon, story.code);
     const code = waits ? story.code! : (await admin.mintCode({})).code;
     const peer = await daemon.peer();
@@ -269,12 +271,12 @@ async function finish(daemon: DaemonProcess, story: Story): Promise<string> {
   }
   const { requestId } = story.pending;
   const { state } = await admin.getPairing({ id: requestId });
-  if (state === 'pending_approval') await admin.approvePairing({ id: requestId });
+  if (state === WireState.PENDING_APPROVAL) await admin.approvePairing({ id: requestId });
   else await expectCode(admin.approvePairing({ id: requestId }), 'PAIRING_STATE_CONFLICT');
   const paired = story.paired ?? (await collect(daemon, device, story.pending));
   // The port of a daemon that chose a free one is another one now.
   await (await daemon.node(paired)).status({});
-  assert.equal((await admin.getPairing({ id: requestId })).state, 'active');
+  assert.equal((await admin.getPairing({ id: requestId })).state, WireState.ACTIVE);
   return readPeerCertificate(paired.certificateChain[0]!).serial;
 }
 

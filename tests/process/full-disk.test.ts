@@ -8,6 +8,7 @@ import { hasCode } from '@palyra/identity';
 import { requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { fromConnectError } from '@palyra/rpc';
+import { PairingState } from '@palyra/rpc/admin';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { HeldClock, minute } from '../testing/held-clock.ts';
@@ -47,7 +48,7 @@ test('on a full disk a running daemon refuses what it cannot store, and knows it
   assert.deepEqual(await stranger.secrets.list('enrollments/'), []);
   await connection.status({});
   await (await daemon.node(paired)).status({});
-  assert.equal((await admin.getPairing({ id: pending.requestId })).state, 'pending_approval');
+  assert.equal((await admin.getPairing({ id: pending.requestId })).state, PairingState.PENDING_APPROVAL);
   assert.ok((await admin.verifyAudit({})).ok);
 
   await disk.free();
@@ -93,7 +94,7 @@ test('a daemon that starts on a full disk says so, and is the same one when ther
 
   const after = await DaemonProcess.start(t, { home });
   assert.equal(after.daemonId, before.daemonId);
-  assert.equal((await (await after.admin()).getPairing({ id: pairingId })).state, 'waiting');
+  assert.equal((await (await after.admin()).getPairing({ id: pairingId })).state, PairingState.WAITING);
   assert.ok((await (await after.admin()).verifyAudit({})).ok);
 });
 

@@ -8,6 +8,12 @@ import { readPeerCertificate } from '@palyra/identity/certificate';
 import { type PairedEnrollment, recoverCertificate, renewCertificate } from '@palyra/identity/device';
 import { putRestored } from '@palyra/identity/registry';
 import { dialNode, dialPairing, fromConnectError, NodeService, recoveryPeer } from '@palyra/rpc';
+import {
+  DeviceState,
+  ExplainResponse_Decision,
+  RotateRootRequest_Step,
+  rotationSteps,
+} from '@palyra/rpc/admin';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { runRecorded } from '../../packages/cli/src/testing/recorded-run.ts';
 import { expectCode } from '../testing/expect-code.ts';
@@ -71,10 +77,10 @@ for (const transport of transports) {
       [{ serial: serialOf(old), quarantined: false }],
     );
     const device = await shown();
-    assert.equal(device.state, 'active');
+    assert.equal(device.state, DeviceState.ACTIVE);
     assert.equal(Number(device.cloneSeenMs), clock.now().getTime());
     const why = await daemon.admin.explain({ id });
-    assert.equal(why.decision, 'allowed');
+    assert.equal(why.decision, ExplainResponse_Decision.ALLOWED);
     assert.match(
       why.reasons.join(' '),
       new RegExp(`${serialOf(old)} .*from 127\\.0\\.0\\.1: .*a copy of it`),
@@ -94,7 +100,7 @@ for (const transport of transports) {
     clock.advance(minute);
     await knock();
     await live.closed;
-    assert.equal((await shown()).state, 'quarantined');
+    assert.equal((await shown()).state, DeviceState.QUARANTINED);
     await knock('DEVICE_QUARANTINED');
     for (const each of transports) {
       await expectCode((await dial(daemon, each, renewed)).status({}), 'DEVICE_QUARANTINED');
@@ -103,15 +109,19 @@ for (const transport of transports) {
     daemon.closeAtEnd(recovery);
     await expectCode(recoverCertificate(device, renewed, recoveryPeer(recovery)), 'DEVICE_QUARANTINED');
     const why = await daemon.admin.explain({ id });
-    assert.deepEqual([why.decision, why.code], ['refused', 'DEVICE_QUARANTINED']);
+    assert.deepEqual([why.decision, why.code], [ExplainResponse_Decision.REFUSED, 'DEVICE_QUARANTINED']);
     assert.match(why.reasons.join(' '), new RegExp(serialOf(old)));
 
-    assert.equal((await daemon.admin.releaseDevice({ id })).state, 'active');
+    assert.equal((await daemon.admin.releaseDevice({ id })).state, DeviceState.ACTIVE);
     await (await dial(daemon, transport, renewed)).status({});
     clock.advance(10 * minute);
     await knock();
     assert.equal((await reports()).length, 2);
-    assert.equal((await shown()).state, 'active', 'the same certificate does not shut it out again');
+    assert.equal(
+      (await shown()).state,
+      DeviceState.ACTIVE,
+      'the same certificate does not shut it out again',
+    );
     await (await dial(daemon, transport, renewed)).status({});
   });
 
@@ -183,7 +193,7 @@ test('a recovery while the certificate holds is refused where copies are shut ou
   const { daemon, device, id, renewed, live, shown } = await copied(t, 'http2', { cloning: 'quarantine' });
   await expectCode(recover(daemon, copyOf(device), renewed), 'DEVICE_QUARANTINED');
   await live.closed;
-  assert.equal((await shown()).state, 'quarantined');
+  assert.equal((await shown()).state, DeviceState.QUARANTINED);
   assert.equal((await daemon.admin.getDevice({ id })).certificates.length, 2, 'nothing was issued');
   await daemon.admin.releaseDevice({ id });
   const recovered = await recover(daemon, device, renewed);
@@ -207,11 +217,12 @@ const issuingEnds = {
     await daemon.running.identity.tick();
   },
   'a new root was activated': async ({ daemon }: Scene) => {
-    for (const step of ['prepare', 'activate']) await daemon.admin.rotateRoot({ step, force: true });
+    for (const step of [RotateRootRequest_Step.PREPARE, RotateRootRequest_Step.ACTIVATE])
+      await daemon.admin.rotateRoot({ step, force: true });
   },
   'the rotation was rolled back': async ({ daemon }: Scene) => {
-    for (const step of ['prepare', 'activate', 'rollback'])
-      await daemon.admin.rotateRoot({ step, force: true });
+    for (const step of ['prepare', 'activate', 'rollback'] as const)
+      await daemon.admin.rotateRoot({ step: rotationSteps.toWire(step), force: true });
   },
 };
 interface Scene {
@@ -231,7 +242,10 @@ for (const [what, replaceIssuing] of Object.entries(issuingEnds)) {
     const before = (await identity.registry.authorities()).length;
     await replaceIssuing({ daemon, clock });
     assert.ok((await identity.registry.authorities()).length > before);
-    assert.equal((await daemon.admin.explain({ id: device.identity.id })).decision, 'allowed');
+    assert.equal(
+      (await daemon.admin.explain({ id: device.identity.id })).decision,
+      ExplainResponse_Decision.ALLOWED,
+    );
     await expectCode(recoverWith(daemon, copyOf(device), paired), 'DEVICE_QUARANTINED');
     assert.deepEqual(
       suspicions(daemon).map(({ sign }) => sign),
@@ -246,7 +260,12 @@ test('a recovery because the root behind the certificate was retired is no alarm
   const device = await makeDevice({ clock });
   const paired = await pair(daemon, device);
   await (await daemon.node(paired)).status({});
-  for (const step of ['prepare', 'activate', 'finish']) await daemon.admin.rotateRoot({ step, force: true });
+  for (const step of [
+    RotateRootRequest_Step.PREPARE,
+    RotateRootRequest_Step.ACTIVATE,
+    RotateRootRequest_Step.FINISH,
+  ])
+    await daemon.admin.rotateRoot({ step, force: true });
   await recoverWith(daemon, device, paired);
   assert.deepEqual(suspicions(daemon), []);
 });

@@ -80,7 +80,7 @@ test('CONTRIBUTING.md names the rooms and the files where they are', () => {
   assert.ok(named.length > 30);
   for (const [, path] of named) {
     const file = path!.startsWith('packages/') ? path! : join('packages', path!);
-    assert.ok(existsSync(join(repository, file)), file);
+    assert.ok(existsSync(join(repository, file)), path!);
   }
 });
 

@@ -2,35 +2,35 @@
 // and the run goes on.
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { before, test } from 'node:test';
+import { after, before, test } from 'node:test';
+import { buildTests } from '../../scripts/test/build-tests.ts';
 import { livingOf } from '../../scripts/test/processes.ts';
-import { type RunOptions, runTests } from '../../scripts/test/run.ts';
+import { cacheFolder, type RunOptions, runTests } from '../../scripts/test/run.ts';
 import { until } from '../testing/until.ts';
 
 const linuxOnly = process.platform !== 'linux' && 'NOT TESTED: only Linux tells what left its process group';
 const seconds = 1000;
 
+const pathOf = (file: string) => join(import.meta.dirname, '../testing/bad-files', `${file}.ts`);
+
 async function runBad(files: readonly string[], options: Partial<RunOptions> = {}) {
   const output = new PassThrough();
   const said = text(output);
-  const isGood = await runTests(
-    files.map((file) => join(import.meta.dirname, '../testing/bad-files', `${file}.ts`)),
-    {
-      // A file starts slowly beside so many; what it does not say after that, it never says.
-      bounds: { testMs: 5 * seconds, idleMs: 60 * seconds, fileMs: 120 * seconds },
-      concurrency: files.length,
-      nodeOptions: [],
-      env: {},
-      looksAround: false,
-      output,
-      stop: new AbortController().signal,
-      ...options,
-    },
-  );
+  const isGood = await runTests(files.map(pathOf), {
+    // A file starts slowly beside so many; what it does not say after that, it never says.
+    bounds: { testMs: 5 * seconds, idleMs: 60 * seconds, fileMs: 120 * seconds },
+    concurrency: files.length,
+    nodeOptions: [],
+    env: {},
+    looksAround: false,
+    output,
+    stop: new AbortController().signal,
+    ...options,
+  });
   output.end();
   return { isGood, said: await said };
 }
@@ -93,12 +93,31 @@ test('the run goes on after each of them, and ends with the totals as node:test 
 test('nothing of them is left: no process and no folder', { skip: linuxOnly }, () => {
   const [folder] = /\S+(?=\/\d+\/left-)/.exec(all.said)!;
   assert.ok(!existsSync(folder));
-  assert.ok(!existsSync(join('/dev/shm', folder.slice(folder.lastIndexOf('/')))));
   // All that came of this process is known by its session or parent; of those nothing but itself may be left.
   const living = livingOf({ marker: process.env.PALYRA_TEST_FILE ?? 'none', leader: process.pid });
   assert.deepEqual(
     living.filter(({ command }) => /sleep|trap|bad-files/.test(command)),
     [],
+  );
+});
+
+test('files run from a build fail as their sources do, at the places of their sources', async () => {
+  const folder = join(cacheFolder, `test-runner-${process.pid}`);
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  const files = ['fails', 'passes'];
+  const built = await buildTests(files.map(pathOf), folder);
+  const { said } = await runBad(files, { built });
+  assert.match(said, /ℹ tests 3\nℹ suites 0\nℹ pass 1\nℹ fail 1\n/);
+  assert.match(said, /test at tests\/testing\/bad-files\/fails\.ts:7:1\n✖ a test that fails/);
+  assert.match(
+    said,
+    /Error: in \S+\/tests\/testing\/bad-files\n +at \S+ \(\S+\/bad-files\/fails\.ts:8:\d+\)/,
+  );
+  assert.ok(!said.includes(folder), said);
+  const alone = await runBad(files);
+  assert.match(
+    alone.said,
+    /Error: in \S+\/tests\/testing\/bad-files\n +at \S+ \(\S+\/bad-files\/fails\.ts:8:\d+\)/,
   );
 });
 

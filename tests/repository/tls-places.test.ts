@@ -1,23 +1,8 @@
 // Where the sources may touch TLS. Whoever dials from elsewhere takes Node's defaults, and those come from the environment.
 
 import assert from 'node:assert/strict';
-import { globSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
-
-const repository = join(import.meta.dirname, '../..');
-const isTest = (path: string) => /\.test\.ts$|(?:^|\/)testing\/|^tests\/|^bench\//.test(path);
-const sources = globSync('{packages,scripts,examples,tests,bench}/**/*.{ts,tsx}', {
-  cwd: repository,
-  exclude: (path) => /node_modules|(?:^|\/)(?:dist|gen)$/.test(path),
-}).map((path) => ({ path, text: readFileSync(join(repository, path), 'utf8') }));
-const product = sources.filter(({ path }) => !isTest(path));
-
-const placesOf = (pattern: RegExp, among = product) =>
-  among
-    .filter(({ text }) => pattern.test(text))
-    .map(({ path }) => path)
-    .sort();
+import { placesOf, product, sources } from '../testing/sources.ts';
 
 test('one file dials TLS, one more calls a webhook, and one opens WebSockets', () => {
   assert.ok(product.length > 200, 'the sources were found');

@@ -38,9 +38,12 @@ class OneDevice {
   readonly invariants = new Invariants(this.agenda);
   device: Device | undefined;
   readonly held: Held[] = [];
+  readonly #replacedKeys = new Set<string>();
 
   happen(event: DeviceEvent): void {
     const before = this.device;
+    // The operator may let an old key in again, by an approval that says so. The year has no such operator.
+    if (event.type === 'approve' && this.#replacedKeys.has(hex(event.approval.request.identityKey))) return;
     let after: Device;
     try {
       after = stepDevice(before, event, this.agenda.now());
@@ -58,6 +61,7 @@ class OneDevice {
     if (before?.state !== 'revoked' && after.state === 'revoked')
       this.invariants.deviceRevoked(deviceId, 'yes');
     if (!before || hex(before.identityKey) === hex(after.identityKey)) return;
+    this.#replacedKeys.add(hex(before.identityKey));
     for (const certainty of ['maybe', 'yes'] as const)
       this.invariants.keyReplaced(deviceId, hex(before.identityKey), certainty);
   }

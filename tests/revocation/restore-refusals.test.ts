@@ -14,6 +14,7 @@ import {
   requestPairing,
 } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
+import { PairingState } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { freePort } from '../testing/free-port.ts';
 import { HeldClock, minute } from '../testing/held-clock.ts';
@@ -50,7 +51,10 @@ async function pairByItself(daemon: TestDaemon, device: SampleDevice): Promise<P
     daemon.pairingAddress,
   );
   const { state } = await daemon.admin.getPairing({ id: pending.requestId });
-  assert.ok(state === 'approved' || state === 'issued', `the operator is asked: ${state}`);
+  assert.ok(
+    state === PairingState.APPROVED || state === PairingState.ISSUED,
+    `the operator is asked: ${state}`,
+  );
   return collect(daemon, device, pending);
 }
 

@@ -22,6 +22,8 @@ import {
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import { fromConnectError } from '@palyra/rpc';
+import { CertificateState, rotationPhases, rotationSteps } from '@palyra/rpc/admin';
+import { builtProgram } from '../testing/built-program.ts';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { openSecrets } from '../testing/device-home.ts';
 import { expectCode } from '../testing/expect-code.ts';
@@ -131,7 +133,7 @@ soakTest(
       assert.ok(verdict.ok, verdict.problem);
       await (await daemon.node(await enrollmentOf(device))).status({});
       const { certificates } = await admin.getDevice({ id: device.identity.id });
-      assert.equal(certificates.filter(({ state }) => state === 'active').length, 1);
+      assert.equal(certificates.filter(({ state }) => state === CertificateState.ACTIVE).length, 1);
       await admin.revokeDevice({ id: device.identity.id, reason: 'its round is over' });
       await expectCode((await daemon.node(await enrollmentOf(device))).status({}), 'DEVICE_REVOKED');
     }
@@ -148,7 +150,11 @@ async function killAtWork(
 ): Promise<void> {
   const worker = spawn(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../testing/worker.ts'), ...args],
+    [
+      '--disable-warning=ExperimentalWarning',
+      builtProgram(join(import.meta.dirname, '../testing/worker.ts')),
+      ...args,
+    ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
   t.after(() => worker.kill('SIGKILL'));
@@ -203,10 +209,11 @@ async function liveThrough(daemon: DaemonProcess, device: SampleDevice, rotated:
     await node.status({});
     const renewed = await renewCertificate(device, enrollment, (proof) => node.renew(proof));
     await (await daemon.node(renewed)).status({});
-    const { phase } = await admin.rotateRoot({ step: 'status' });
-    const next = { none: 'prepare', prepared: 'activate', activated: 'finish' }[phase];
-    assert.ok(next, phase);
-    await admin.rotateRoot({ step: next });
+    const { phase } = await admin.getRootRotation({});
+    const known = rotationPhases.fromWire(phase);
+    assert.ok(known);
+    const next = ({ none: 'prepare', prepared: 'activate', activated: 'finish' } as const)[known];
+    await admin.rotateRoot({ step: rotationSteps.toWire(next) });
     if (next === 'activate') rotated();
   }
 }

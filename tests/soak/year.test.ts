@@ -4,14 +4,10 @@
 // docs/architecture.md, "A simulated year".)
 
 import assert from 'node:assert/strict';
-import process from 'node:process';
 import { test } from 'node:test';
 import { soakTest } from '../testing/soak.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { simulateYear } from '../year/year.ts';
-
-/** In memory where the runner offers that: this is not about the speed of disks. */
-const scratch = () => temporaryFolder(process.env.PALYRA_TEST_MEMORY);
 
 /** How often each must happen at least, for the year to have been one. */
 const least: { readonly perDevice: Counts; readonly perDaemon: Counts; readonly rare: Counts } = {
@@ -58,7 +54,7 @@ soakTest(
   'through a year of mishaps nobody is locked out for good and nothing that was shut out comes back',
   { rounds: 200 },
   async (t, { count: devices, share, seed }) => {
-    const year = await simulateYear({ seed, devices, days: 365, folder: scratch() });
+    const year = await simulateYear({ seed, devices, days: 365, folder: temporaryFolder() });
     t.diagnostic([...year.counts].map(([what, count]) => `${what} ${count}`).join(', '));
     const expect = (counts: Counts, portion: number) => {
       for (const [what, count] of Object.entries(counts))
@@ -75,7 +71,7 @@ soakTest(
 
 test('the same seed gives the same year', async () => {
   const size = { seed: 7, devices: 8, days: 40 };
-  const [first, second] = [scratch(), scratch()];
+  const [first, second] = [temporaryFolder(), temporaryFolder()];
   const digest = async (folder: string) => (await simulateYear({ ...size, folder })).digest();
   assert.equal(await digest(first), await digest(second));
 });

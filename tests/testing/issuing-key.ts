@@ -5,6 +5,7 @@ import type { TestContext } from 'node:test';
 import { FilesystemSecretStore, masterKeyFromFile } from '@palyra/identity';
 import { CertificateAuthority, certificatesToPem, LocalSigner, TlsKey } from '@palyra/identity/certificate';
 import { type DeviceId, nodeCrypto, systemClock } from '@palyra/identity/values';
+import { Authority_Tier } from '@palyra/rpc/admin';
 import { x509 } from '../../packages/identity/src/certificate/testing/peculiar.ts';
 import type { Credential } from './bare-tls.ts';
 import { TestDaemon } from './running-daemon.ts';
@@ -27,8 +28,8 @@ export async function daemonWithKnownKey(t: TestContext): Promise<{ daemon: Test
     path: join(folder, 'secrets'),
     masterKey: await masterKeyFromFile({ path: join(folder, 'master.key') }),
   });
-  const issuing = authorities.find((each) => each.tier === 'issuing')!;
-  const root = authorities.find((each) => each.tier === 'root')!;
+  const issuing = authorities.find((each) => each.tier === Authority_Tier.ISSUING)!;
+  const root = authorities.find((each) => each.tier === Authority_Tier.ROOT)!;
   const signer = LocalSigner.fromPkcs8(await secrets.read(`authorities/${issuing.id.toLowerCase()}`));
   await secrets.close();
   return {

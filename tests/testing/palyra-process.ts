@@ -19,7 +19,7 @@ export interface Scope {
 /** One line that a command printed with --json: its answer, an event, or the failure. */
 export interface Line {
   readonly event?: string;
-  readonly error?: { readonly code: string; readonly message: string };
+  readonly error?: { readonly code: string; readonly message: string; readonly next_step?: string };
   // biome-ignore lint/suspicious/noExplicitAny: each command has its own fields, and a test names the ones it means
   readonly [field: string]: any;
 }
@@ -182,7 +182,7 @@ export async function answer(args: readonly string[], options: PalyraOptions): P
   return lines.at(-1)!;
 }
 
-/** The failure of a run that must fail, with these. @returns its message. */
+/** The failure of a run that must fail, with these. @returns its message and the next step, as a person reads them. */
 export async function failure(
   run: Promise<Ended>,
   expected: { readonly code: string; readonly exitCode: number },
@@ -190,7 +190,7 @@ export async function failure(
   const { exitCode, lines, stdout, stderr } = await run;
   const error = lines.at(-1)?.error;
   assert.deepEqual({ code: error?.code, exitCode }, expected, `${stdout}${stderr}`);
-  return error!.message;
+  return [error!.message, error!.next_step].filter(Boolean).join(' ');
 }
 
 /** A folder, 0700; `daemon/config.json` in it says that ports are free ones on this machine. */

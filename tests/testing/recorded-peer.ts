@@ -6,6 +6,7 @@ import { create, type DescMessage, fromBinary, type MessageShape, toBinary } fro
 import { findTrailerError } from '@connectrpc/connect/protocol-grpc';
 import type { PairingPeer } from '@palyra/identity/device';
 import { fromConnectError, PairingService } from '@palyra/rpc';
+import { deviceKinds } from '@palyra/rpc/admin';
 import { exportChannelBinding } from '@palyra/rpc/transport';
 import { bareSocket } from './bare-tls.ts';
 import { frame, type RawAnswer, rawCall } from './raw-call.ts';
@@ -62,7 +63,7 @@ export async function recordedPeer(daemon: TestDaemon): Promise<RecordedPeer> {
     async open({ version, slot, kind }) {
       const reply = await call(
         open,
-        toBinary(open.input, create(open.input, { version, slot, clientKind: kind })),
+        toBinary(open.input, create(open.input, { version, slot, clientKind: deviceKinds.toWire(kind) })),
       );
       return { ...reply, expiresAt: new Date(Number(reply.expiresAtMs)) };
     },

@@ -54,12 +54,17 @@ export async function writeHistory(path: string): Promise<History> {
   const devices = new Map<Who, SampleDevice>();
 
   const request = async (device: SampleDevice, options: { autoApprove?: boolean } = {}) => {
-    const { code } = await desk.mint({ kind: 'typed', address, by: 'admin socket', ...options });
+    const { code } = await desk.mint({
+      kind: 'typed',
+      address,
+      by: { kind: 'local', at: 'admin socket' },
+      ...options,
+    });
     return requestPairing(device, peerOf(identity), parsePairingCode(code), address);
   };
   const pair = async (device: SampleDevice, choice: Parameters<typeof desk.approve>[1] = {}) => {
     const pending = await request(device);
-    await desk.approve(pending.requestId, { by: 'admin socket', ...choice });
+    await desk.approve(pending.requestId, { by: { kind: 'local', at: 'admin socket' }, ...choice });
     return awaitPairing(device, peerOf(identity), pending, { signal: AbortSignal.timeout(longestWaitMs) });
   };
   const admit = (enrollment: PairedEnrollment, source = '192.0.2.1') =>
@@ -142,7 +147,7 @@ export async function writeHistory(path: string): Promise<History> {
       wrongPin(guessed.code),
       address,
     ).catch(() => {});
-    await desk.mint({ kind: 'qr', address, autoApprove: true, by: 'console' });
+    await desk.mint({ kind: 'qr', address, autoApprove: true, by: { kind: 'local', at: 'console' } });
     await desk.reject((await desk.mint({ kind: 'typed', address })).pairing.id, 'not needed');
     await desk.reject((await request(await makeDevice({ clock }))).requestId, 'not mine');
     await request(await makeDevice({ clock }));

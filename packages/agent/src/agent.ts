@@ -53,7 +53,7 @@ async function serveUntilEnd(
       if (final.has(error.code)) throw error;
       if (error === renewed) continue;
       if (recoverable.has(error.code)) {
-        // What `palyra renew` beside this agent does to its certificate is no sign of a copy.
+        // What a renewal beside this agent does to its certificate is no sign of a copy.
         if (await certificate.adoptStored().catch(() => false)) continue;
         const isByOperator = error.code === 'CERTIFICATE_REVOKED';
         if (!isByOperator && !hasPaused && performance.now() - recovered < recoveryHoldsMs) {
@@ -85,10 +85,11 @@ async function serveUntilEnd(
   }
 }
 
-function didNotHold({ code, message }: IdentityError, id: string): IdentityError {
+function didNotHold({ code, message }: IdentityError, deviceId: string): IdentityError {
   return new IdentityError(
     code,
-    `${message} It had just been recovered, so another machine may have the keys of this device. The operator sees more: palyra why ${id}. If it was copied: palyra devices revoke ${id}, and here palyra pair ADDRESS --new-identity`,
+    `${message} It had just been recovered, so another machine may have the keys of this device.`,
+    { about: 'recovery', deviceId },
   );
 }
 

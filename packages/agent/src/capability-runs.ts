@@ -6,6 +6,7 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { IdentityErrorCode } from '@palyra/identity';
 import { IdentityError } from '@palyra/identity/device';
 import { type DaemonEvent, type DeviceEvent, DeviceEventSchema } from '@palyra/rpc';
+import { capabilityFailures } from '@palyra/rpc/admin';
 import { runCapability } from './capability.ts';
 import { MessageQueue } from './message-queue.ts';
 import type { AgentOptions } from './options.ts';
@@ -92,7 +93,8 @@ export class CapabilityRuns {
       result = { case: 'result', value: { callId, outcome: { case: 'output', value: output } } };
     } catch (error) {
       const { code, message } = error as IdentityError;
-      result = { case: 'result', value: { callId, outcome: { case: 'error', value: { code, message } } } };
+      const failure = capabilityFailures.toWire(capabilityFailures.has(code) ? code : 'CAPABILITY_FAILED');
+      result = { case: 'result', value: { callId, outcome: { case: 'error', value: { failure, message } } } };
       outcome = code;
     }
     this.#running.delete(callId);

@@ -13,6 +13,7 @@ import {
   storeToldEndpoints,
 } from '@palyra/identity/device';
 import type { EndpointLists } from '@palyra/identity/values';
+import { sameBytes } from '@palyra/identity/values';
 import { fromConnectError, type Http2Connection, type NodeService, recoveryPeer } from '@palyra/rpc';
 import { dialled } from './dial.ts';
 import type { AgentOptions } from './options.ts';
@@ -66,7 +67,7 @@ export class AgentCertificate {
   }
 
   /**
-   * Something else on this machine may have renewed it: `palyra renew`; or set its daemon's endpoints.
+   * Something else on this machine may have renewed it, or set its daemon's endpoints.
    * @returns whether it has another certificate.
    */
   async adoptStored(): Promise<boolean> {
@@ -96,7 +97,7 @@ export class AgentCertificate {
       if (running || !this.#schedule.isDue(this.#now())) return;
       running = true;
       try {
-        // `palyra renew` may just have done it: of two new certificates, the one used first would end the other.
+        // A renewal beside this agent may just have done it: of two new certificates, the one used first would end the other.
         if (!(await this.adoptStored())) {
           this.#hold(await renewCertificate(device, this.#enrollment, (proof) => node.renew(proof)));
           onState?.({ state: 'renewed', how: 'renewal', enrollment: this.#enrollment });
@@ -147,4 +148,4 @@ export class AgentCertificate {
 }
 
 const isSame = (one: Uint8Array = new Uint8Array(), other: Uint8Array = new Uint8Array()): boolean =>
-  Buffer.from(one).equals(other);
+  sameBytes(one, other);

@@ -1,14 +1,16 @@
 // What goes out on a stream, handed over one by one as the transport asks for it.
 
+import { Wakeup } from '@palyra/identity/values';
+
 export class MessageQueue<T> implements AsyncIterable<T> {
   readonly #messages: T[] = [];
   #ended = false;
-  #wake: () => void = () => {};
+  readonly #wakeup = new Wakeup();
 
   push(message: T): void {
     if (this.#ended) return;
     this.#messages.push(message);
-    this.#wake();
+    this.#wakeup.wake();
   }
 
   /** What waits to be asked for. */
@@ -18,17 +20,14 @@ export class MessageQueue<T> implements AsyncIterable<T> {
 
   end(): void {
     this.#ended = true;
-    this.#wake();
+    this.#wakeup.wake();
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<T> {
     while (!this.#ended) {
       const message = this.#messages.shift();
       if (message !== undefined) yield message;
-      else
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
+      else await this.#wakeup.sleep();
     }
   }
 }

@@ -2,11 +2,12 @@
 
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
+import type { ErrorFields } from '@palyra/identity/errors';
 import { mustBeOwnFolder } from '@palyra/identity/files';
 import { AdminService, dialAdmin, dialNode, fromConnectError, type Http2Connection } from '@palyra/rpc';
 import { defaultHttp2Limits } from '@palyra/rpc/transport';
 import { nodePort, parseAddress } from './address.ts';
-import { type Cli, followUp } from './cli.ts';
+import type { Cli } from './cli.ts';
 import { reachDaemon } from './device-connection.ts';
 import { pairedEnrollment } from './device-store.ts';
 import { untilInterrupted } from './interruption.ts';
@@ -48,22 +49,27 @@ async function dial(cli: Cli): Promise<Http2Connection> {
     const reason = error instanceof IdentityError && (error.cause as NodeJS.ErrnoException | undefined)?.code;
     const isDown = reason === 'ENOENT' || reason === 'ECONNREFUSED';
     const { path } = cli.home;
-    let next = `Start it: ${followUp(cli, 'daemon')}`;
+    let why = '';
+    let fields: ErrorFields = { about: 'admin_socket' };
     try {
       await mustBeOwnFolder(path);
     } catch (notOwn) {
       if (!isDown || !(notOwn instanceof IdentityError)) throw notOwn;
-      next = notOwn.message;
+      why = ` ${notOwn.message}`;
+      fields = notOwn.fields;
     }
     if (!isDown) throw error;
-    throw new IdentityError('UNREACHABLE', `No daemon runs in the home ${path}. ${next}`, { cause: error });
+    throw new IdentityError('UNREACHABLE', `No daemon runs in the home ${path}.${why}`, {
+      ...fields,
+      cause: error,
+    });
   }
 }
 
 async function dialRemote(cli: Cli, { daemon, address }: Remote): Promise<Http2Connection> {
   const enrollment = await pairedEnrollment(cli, daemon, '--remote-daemon');
   const options = { readMaxBytes: answerBytes };
-  if (address === undefined) return reachDaemon(cli, enrollment, options);
+  if (address === undefined) return reachDaemon(enrollment, options);
   return dialNode(parseAddress(address, nodePort), enrollment, options);
 }
 
@@ -79,7 +85,8 @@ function answerOf(error: ConnectError, remote: Remote | undefined): IdentityErro
       { cause: error },
     );
   }
-  return new IdentityError('UNREACHABLE', 'The daemon stopped before it had answered. See: palyra status', {
+  return new IdentityError('UNREACHABLE', 'The daemon stopped before it had answered.', {
+    about: 'admin_socket',
     cause: error,
   });
 }

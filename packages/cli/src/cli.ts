@@ -36,29 +36,9 @@ export function followUp(
   return [invocation.program, flags, command, home.flag].filter(Boolean).join(' ');
 }
 
-const named =
-  /\bpalyra ((?:daemon(?: (?:un)?install)?|pair|renew|status|why|console|doctor|backup|restore|complet(?:e|ion)|(?:pairing|node|devices|ca|audit|secrets) [a-z-]+)\b(?: [a-z]+(?=$|[ .,;)`])(?<=rotate-root [a-z]+)| [A-Z]+\b| --[a-z-]+)*)/g;
-
-const onDevice = /^(?:pair|renew|node (?:status|run))\b(?!ing)/;
+const onDevice = /^(?:pair|renew|node (?!exec))\b(?!ing)/;
 
 /** @param command like `pairing code`. */
 export function sideOf(command: string): Side {
   return onDevice.test(command) ? 'device' : 'operator';
-}
-
-/**
- * The library's messages name commands as `palyra pairing code`; this makes them the ones that work here. A command of
- * the other side is left as it is: it belongs to another machine.
- */
-export function withFollowUps(
-  cli: Pick<Cli, 'invocation' | 'home' | 'side' | 'remote'>,
-  message: string,
-): string {
-  const { invocation, home, side, remote } = cli;
-  // Made here, by followUp.
-  if (message.includes(home.flag || invocation.program)) return message;
-  return message.replaceAll(named, (whole, command: string) =>
-    // With --remote, this machine is a device and an operator's.
-    remote || sideOf(command) === side ? followUp(cli, command) : whole,
-  );
 }

@@ -12,7 +12,7 @@ import { nodeCrypto, reasonOf, systemClock } from '@palyra/identity/values';
 import { type PairingConnection, reachNode, reachPairing } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { dialNodeWeb, reachPairingWeb, type WebDialOptions } from '@palyra/transport-websocket';
-import { type Cli, followUp } from './cli.ts';
+import type { Cli } from './cli.ts';
 import { openDeviceStore } from './device-store.ts';
 import type { Home } from './home.ts';
 
@@ -54,7 +54,6 @@ export function webDialOptions({ invocation }: Cli): WebDialOptions {
 
 /** The node listener, for a person who may know where it is. @throws as `reachNode`, with what to do. */
 export async function reachDaemon(
-  cli: Cli,
   enrollment: PairedEnrollment,
   options?: Parameters<typeof reachNode>[1],
 ): ReturnType<typeof reachNode> {
@@ -62,8 +61,7 @@ export async function reachDaemon(
     return await reachNode(enrollment, options);
   } catch (cause) {
     if (!hasCode(cause, 'UNREACHABLE')) throw cause;
-    const next = `If it has moved: ${followUp(cli, 'node endpoints --host ADDRESS')}`;
-    throw new IdentityError('UNREACHABLE', `${reasonOf(cause)}\n${next}`, { cause });
+    throw new IdentityError('UNREACHABLE', reasonOf(cause), { about: 'node_endpoints', cause });
   }
 }
 

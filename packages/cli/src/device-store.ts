@@ -48,7 +48,7 @@ export async function pairedEnrollment(
   if (paired.length === 0) {
     throw new IdentityError(
       'NOT_PAIRED',
-      `This device is not paired with any daemon (home ${cli.home.path}). Pair it: ${followUp(cli, 'pair ADDRESS')}`,
+      `This device is not paired with any daemon (home ${cli.home.path}).`,
     );
   }
   return chooseDaemon(cli, paired, reference ?? defaultRoot, option);
@@ -126,9 +126,9 @@ function described(each: Enrollment, all: readonly Enrollment[]): string {
   return `${each.daemonId} at ${at}${isAlone ? '' : ` with root ${each.root}`}`;
 }
 
-function notPairedWith(what: string, records: readonly Enrollment[]): IdentityError {
+function notPairedWith(what: string, records: readonly Enrollment[]): CliError {
   const list = records.map((each) => described(each, records)).join(', ');
-  return new IdentityError('NOT_PAIRED', `This device is not paired with ${what}. It is with: ${list}.`);
+  return new CliError('NOT_PAIRED', `This device is not paired with ${what}. It is with: ${list}.`);
 }
 
 async function pairedEnrollments(

@@ -1,30 +1,33 @@
 // A device and its certificates, as programs and people see them.
 
+import {
+  CertificateState,
+  certificateStates,
+  DeviceRole,
+  deviceKinds,
+  deviceRoles,
+  deviceStates,
+  Transport,
+  transports,
+} from '@palyra/rpc/admin';
 import type { Certificate, Device } from './admin.ts';
 import { type Cli, followUp } from './cli.ts';
 import { idIn, isNarrow } from './reference.ts';
 import { fields, table } from './table.ts';
 import { formatSpan, formatTime, isoTime } from './time.ts';
 
-/** What people call what a connection came over. */
-export const transportNames: Readonly<Record<string, string>> = {
-  http2: 'HTTP/2',
-  quic: 'QUIC',
-  websocket: 'WebSocket',
-};
-
 export function deviceJson(device: Device) {
   return {
     id: device.id,
     name: device.name,
-    kind: device.kind,
+    kind: deviceKinds.show(device.kind),
     platform: device.platform,
-    role: device.role,
-    state: device.state,
+    role: deviceRoles.show(device.role),
+    state: deviceStates.show(device.state),
     identity_fingerprint: device.identityFingerprint,
     created_at: isoTime(device.createdAtMs),
-    connected: device.transport !== '',
-    transport: device.transport || null,
+    connected: isConnected(device),
+    transport: isConnected(device) ? transports.show(device.transport) : null,
     last_seen_at: isoTime(device.lastSeenMs),
     certificate_not_after: isoTime(device.certificateNotAfterMs),
     capabilities: device.capabilities,
@@ -40,7 +43,7 @@ export function certificateJson(certificate: Certificate) {
     serial: certificate.serial,
     fingerprint: certificate.fingerprint,
     device_id: certificate.deviceId,
-    state: certificate.state,
+    state: certificateStates.show(certificate.state),
     not_before: isoTime(certificate.notBeforeMs),
     not_after: isoTime(certificate.notAfterMs),
   };
@@ -50,10 +53,10 @@ export function deviceTable(cli: Cli, devices: readonly Device[]): string {
   const rows = devices.map((device) => [
     idIn(cli.output.columns, device.id),
     device.name,
-    device.kind,
+    deviceKinds.show(device.kind),
     [
-      device.role === 'operator' && 'OPERATOR',
-      device.state,
+      device.role === DeviceRole.OPERATOR && 'OPERATOR',
+      deviceStates.show(device.state),
       device.cloneSeenMs > 0n && 'copied?',
       device.recoveryAskedMs > 0n && 'asks to recover',
     ]
@@ -73,10 +76,10 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
   const about = fields([
     ['id', device.id],
     ['name', device.name],
-    ['kind', device.kind],
+    ['kind', deviceKinds.show(device.kind)],
     ['platform', device.platform],
-    ['role', device.role === 'operator' ? operatorWords : device.role],
-    ['state', device.state],
+    ['role', device.role === DeviceRole.OPERATOR ? operatorWords : deviceRoles.show(device.role)],
+    ['state', deviceStates.show(device.state)],
     ['reason', device.revocationReason],
     ['asks to recover', device.recoveryAskedMs > 0n ? asksToRecover(cli, device) : ''],
     ['possible copy', device.cloneSeenMs > 0n ? possibleCopy(cli, device) : ''],
@@ -92,7 +95,9 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
   if (certificates.length === 0) return `${about}\n\nNo certificate yet.`;
   const rows = certificates.map((each) => [
     each.serial,
-    Number(each.notAfterMs) <= now && each.state === 'active' ? 'expired' : each.state,
+    Number(each.notAfterMs) <= now && each.state === CertificateState.ACTIVE
+      ? 'expired'
+      : certificateStates.show(each.state),
     formatTime(each.notBeforeMs, now),
     formatTime(each.notAfterMs, now),
   ]);
@@ -111,9 +116,19 @@ function seen(cli: Cli, device: Device): string {
 }
 
 /** Undefined while it is not connected. */
-function connectedWords({ transport }: Device): string | undefined {
-  return transport ? `now, ${transportNames[transport] ?? 'HTTP/2'}` : undefined;
+function connectedWords(device: Device): string | undefined {
+  return isConnected(device) ? `now, ${transportNames[transports.show(device.transport)]}` : undefined;
 }
+
+/** What people call what a connection came over. */
+export const transportNames: Readonly<Record<ReturnType<typeof transports.show>, string>> = {
+  http2: 'HTTP/2',
+  quic: 'QUIC',
+  websocket: 'WebSocket',
+  unknown: 'another transport',
+};
+
+const isConnected = ({ transport }: Device): boolean => transport !== Transport.UNSPECIFIED;
 
 /** What the role means, wherever it is given or shown. */
 export const operatorWords =

@@ -21,10 +21,11 @@ export type CliErrorCode =
   | 'INTERRUPTED'
   | 'TERMINATED';
 
+/** Made where the person is known: its message says what to do next as well. */
 export class CliError extends Error {
-  readonly code: CliErrorCode;
+  readonly code: CliErrorCode | IdentityErrorCode;
 
-  constructor(code: CliErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: CliErrorCode | IdentityErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = 'CliError';
     this.code = code;
@@ -108,6 +109,8 @@ export interface Failure {
   readonly code: string;
   readonly message: string;
   readonly retryAfterMs?: number;
+  /** What the person can do, where the message does not say it. */
+  readonly nextStep?: string;
   /** Only for a bug: where it was. */
   readonly stack?: string;
 }

@@ -188,7 +188,7 @@ for (const [what, { lose, empty, check, says, code }] of Object.entries(losses))
     const found = findings.find(
       (each: { check: string; verdict: string }) => each.check === check && each.verdict === 'problem',
     );
-    assert.match(found?.message ?? JSON.stringify(findings), says);
+    assert.match(found ? `${found.message} ${found.next_step}` : JSON.stringify(findings), says);
     assert.deepEqual(await treeOf(home), before, 'doctor');
 
     const target = await temporaryFolder(t);

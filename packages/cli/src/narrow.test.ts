@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CertificateState, DeviceKind, DeviceState, Transport } from '@palyra/rpc/admin';
 import width from 'fast-string-width';
 import type { Certificate, Device } from './admin.ts';
 import { deviceDetails, deviceJson, deviceTable } from './device-view.ts';
@@ -29,9 +30,9 @@ function cliWith(columns: number) {
 const device = {
   id: '01KAT0MZP8C4T7T1JQ5Z7K3QX9',
   name: 'the sensor in the kitchen, behind the big refrigerator',
-  kind: 'desktop',
+  kind: DeviceKind.DESKTOP,
   platform: 'linux-x64',
-  state: 'approved',
+  state: DeviceState.APPROVED,
   identityFingerprint: 'ab'.repeat(32),
   createdAtMs: BigInt(now),
   lastSeenMs: BigInt(now - 59 * 60_000),
@@ -41,12 +42,12 @@ const device = {
   cloneSeenMs: 0n,
   recoveryAskedMs: 0n,
   certificateNotAfterMs: 0n,
-  transport: '',
+  transport: Transport.UNSPECIFIED,
 } as unknown as Device;
 
 const certificate = {
   serial: '4f2a90c1d3e5b7896a0b1c2d3e4f5061',
-  state: 'superseded',
+  state: CertificateState.SUPERSEDED,
   notBeforeMs: BigInt(now - 86_400_000),
   notAfterMs: BigInt(now + 86_400_000),
 } as Certificate;
@@ -77,12 +78,12 @@ test('on 60 columns the id, the name, the state and when it was seen are there',
 });
 
 test('a device that is connected was seen now, and over what where there is room', () => {
-  const seen = (columns: number, transport: string) =>
+  const seen = (columns: number, transport: Transport) =>
     deviceTable(cliWith(columns), [{ ...device, name: 'box', transport }]).split('\n')[1];
-  assert.match(seen(60, 'quic')!, / approved {2}now$/);
-  assert.match(seen(100, 'quic')!, / approved {2}now, QUIC$/);
-  assert.match(seen(100, 'http2')!, / approved {2}now, HTTP\/2$/);
-  const connected = { ...device, transport: 'quic' };
+  assert.match(seen(60, Transport.QUIC)!, / approved {2}now$/);
+  assert.match(seen(100, Transport.QUIC)!, / approved {2}now, QUIC$/);
+  assert.match(seen(100, Transport.HTTP2)!, / approved {2}now, HTTP\/2$/);
+  const connected = { ...device, transport: Transport.QUIC };
   assert.match(deviceDetails(cliWith(100), connected, []), /last seen +now, QUIC/);
   const { connected: isConnected, transport } = deviceJson(connected);
   assert.deepEqual([isConnected, transport], [true, 'quic']);

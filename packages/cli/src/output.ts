@@ -4,7 +4,7 @@
 //   command that streams prints one such line for each thing that happens.
 // - Answers go to stdout. Notes, questions and progress go to stderr, and there are none with --json.
 // - A failure is `error: what happened, why, what to do next [CODE]` on stderr; with --json it is
-//   {"error":{"code":"…","message":"…"}} on stdout, as the last line, so that a program reads one stream. The exit
+//   {"error":{"code":"…","message":"…","next_step":"…"}} on stdout, as the last line, so that a program reads one stream. The exit
 //   code says it too (failure.ts).
 // - Whatever is printed comes through here and is made printable here, whoever chose it.
 // - Colour is a help and never the only sign; none with NO_COLOR or where there is no terminal.
@@ -60,17 +60,19 @@ export class Output {
     this.#print(this.#stderr, printableAnswer(text));
   }
 
-  failure({ code, message, retryAfterMs, stack }: Failure): void {
+  failure({ code, message, nextStep, retryAfterMs, stack }: Failure): void {
     this.#eraseProgress();
     if (this.json) {
       const retry = retryAfterMs !== undefined && { retry_after_ms: retryAfterMs };
-      this.#stdout.write(`${printableJson({ error: { code, message, ...retry } })}\n`);
+      const next = nextStep !== undefined && { next_step: nextStep };
+      this.#stdout.write(`${printableJson({ error: { code, message, ...next, ...retry } })}\n`);
       return;
     }
     const retry = retryAfterMs === undefined ? '' : ` Try again in ${formatSpan(retryAfterMs)}.`;
-    const text = printableLines(message);
+    const next = nextStep === undefined ? '' : ` ${nextStep}`;
     const label = this.#paint('red', 'error:', this.#stderr);
-    this.#stderr.write(`${label} ${text}${retry} ${this.#paint('dim', `[${code}]`, this.#stderr)}\n`);
+    const text = printableLines(`${message}${retry}${next}`);
+    this.#stderr.write(`${label} ${text} ${this.#paint('dim', `[${code}]`, this.#stderr)}\n`);
     // It repeats the message, which may quote what a stranger sent.
     if (stack) this.#stderr.write(`${this.#paint('dim', printableLines(stack), this.#stderr)}\n`);
   }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Continuity, DeviceKind, DeviceRole, PairingState } from '@palyra/rpc/admin';
 import type { Pairing } from './admin.ts';
 import { resolveHome } from './home.ts';
 import { Output } from './output.ts';
 import {
+  changeOf,
   type PairingChange,
   pairingChangeLine,
   pairingDetails,
@@ -25,19 +27,19 @@ const device: NonNullable<Pairing['device']> = {
   $typeName: 'palyra.admin.v1.PairingDevice',
   deviceId: '01KAT0MZP8C4T7T1JQ5Z7K3QX9',
   name: 'laptop',
-  kind: 'cli',
+  kind: DeviceKind.CLI,
   platform: 'linux-x64 node-24.21',
   identityFingerprint: 'ab'.repeat(32),
   words: 'apple bear cat',
   source: '192.168.1.9',
-  continuity: 'new',
-  role: '',
+  continuity: Continuity.NEW,
+  role: DeviceRole.UNSPECIFIED,
 };
 
 const request: Pairing = {
   $typeName: 'palyra.admin.v1.Pairing',
   id: '01KAT0PPPPC4T7T1JQ5ZABCDEF',
-  state: 'pending_approval',
+  state: PairingState.PENDING_APPROVAL,
   slot: '123',
   createdAtMs: BigInt(cli.now() - 60_000),
   expiresAtMs: BigInt(cli.now() + 3_600_000),
@@ -69,17 +71,17 @@ test('a request shows everything that the decision needs', () => {
 });
 
 test('another identity key is loud in words, without any colour', () => {
-  const other = { ...request, device: { ...device, continuity: 'another_key' } };
+  const other = { ...request, device: { ...device, continuity: Continuity.ANOTHER_KEY } };
   assert.match(
     pairingDetails(cli, other),
     /YES, WITH ANOTHER IDENTITY KEY.*! .*ANOTHER identity key.*--replace-key/s,
   );
-  assert.match(pairingChangeLine(cli, other), /! its id is known with ANOTHER identity key/);
+  assert.match(pairingChangeLine(cli, changeOf(other)), /! its id is known with ANOTHER identity key/);
   assert.doesNotMatch(pairingDetails(cli, request), /ANOTHER/);
 });
 
 test('a request that arrives is shown with words and the command that approves it', () => {
-  assert.deepEqual(pairingChangeLine(cli, request).split('\n'), [
+  assert.deepEqual(pairingChangeLine(cli, changeOf(request)).split('\n'), [
     '14:05:09  laptop asks to be paired: cli, linux-x64 node-24.21, from 192.168.1.9',
     '          words    apple bear cat',
     '          before   1 wrong guess',
@@ -95,7 +97,11 @@ for (const [state, expected] of [
   ['expired', 'The request of laptop expired.'],
 ] as const) {
   test(`a request that is ${state} is one line`, () => {
-    const change: PairingChange = { ...request, state, reason: state === 'rejected' ? 'not mine' : '' };
+    const change: PairingChange = {
+      ...changeOf(request),
+      state,
+      reason: state === 'rejected' ? 'not mine' : '',
+    };
     assert.equal(pairingChangeLine(cli, change), `14:05:09  ${expected}`);
   });
 }
@@ -107,23 +113,24 @@ for (const [state, slot, expected] of [
   ['exhausted', '', 'A QR code is used up: every guess was wrong.'],
 ] as const) {
   test(`a code that is ${state} is one line`, () => {
-    const { device: _, ...code } = request;
+    const { device: _, ...code } = changeOf(request);
     assert.equal(pairingChangeLine(cli, { ...code, state, slot }), `14:05:09  ${expected}`);
   });
 }
 
 test('what a device says about itself cannot drive the terminal', () => {
+  const later = 99 as PairingState;
   const evil = 'x\u001b[2J\u202e\ny';
   const nasty = {
     ...request,
     reason: evil,
     device: { ...device, name: evil, platform: evil, words: evil, source: evil },
   };
-  for (const state of ['pending_approval', 'approved', 'rejected', 'what\u001bever']) {
+  for (const state of [PairingState.PENDING_APPROVAL, PairingState.APPROVED, PairingState.REJECTED, later]) {
     const shown = [
       pairingDetails(cli, { ...nasty, state }),
       pairingTable(cli, [{ ...nasty, state }]),
-      pairingChangeLine(cli, { ...nasty, state }),
+      pairingChangeLine(cli, changeOf({ ...nasty, state })),
     ].join('\n');
     assert.doesNotMatch(shown, /\p{Cf}|(?!\n)\p{Cc}/u);
     assert.doesNotMatch(shown, /^y/m);
@@ -131,22 +138,27 @@ test('what a device says about itself cannot drive the terminal', () => {
 });
 
 test('what a request does to an operator is said, with the same key and with another', () => {
-  const shown = (continuity: string) =>
-    pairingDetails(cli, { ...request, device: { ...device, role: 'operator', continuity } });
-  assert.match(shown('known'), /it is an OPERATOR, and stays one/);
-  assert.match(shown('another_key'), /this id is an OPERATOR; the other key does not become one/);
+  const shown = (continuity: Continuity) =>
+    pairingDetails(cli, { ...request, device: { ...device, role: DeviceRole.OPERATOR, continuity } });
+  assert.match(shown(Continuity.KNOWN), /it is an OPERATOR, and stays one/);
+  assert.match(shown(Continuity.ANOTHER_KEY), /this id is an OPERATOR; the other key does not become one/);
   assert.match(
-    pairingChangeLine(cli, { ...request, device: { ...device, role: 'operator' } }),
+    pairingChangeLine(cli, changeOf({ ...request, device: { ...device, role: DeviceRole.OPERATOR } })),
     /! it is an OPERATOR/,
   );
   assert.doesNotMatch(pairingDetails(cli, request), /OPERATOR/);
 });
 
 test('a code that approves by itself is loud wherever it is shown', () => {
-  const { device: _, ...waiting } = { ...request, state: 'waiting', failedGuesses: 0, autoApprove: true };
+  const { device: _, ...waiting } = {
+    ...request,
+    state: PairingState.WAITING,
+    failedGuesses: 0,
+    autoApprove: true,
+  };
   assert.match(pairingDetails(cli, waiting), /AUTO-APPROVED/);
   assert.match(pairingTable(cli, [waiting]), /123 AUTO/);
-  assert.match(pairingChangeLine(cli, waiting), /LETS IT IN WITHOUT A QUESTION/);
+  assert.match(pairingChangeLine(cli, changeOf(waiting)), /LETS IT IN WITHOUT A QUESTION/);
 });
 
 test('JSON has every field, with null for what is not there', () => {

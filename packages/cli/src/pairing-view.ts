@@ -1,5 +1,7 @@
 // A pairing, as programs and people see it.
 
+import type { Device, DeviceKind, PairingRequest, PairingState } from '@palyra/identity/registry';
+import { continuities, deviceKinds, deviceRoles, pairingStates } from '@palyra/rpc/admin';
 import type { Pairing } from './admin.ts';
 import { type Cli, followUp } from './cli.ts';
 import { printable } from './printable.ts';
@@ -11,7 +13,7 @@ export function pairingJson(pairing: Pairing) {
   const { device } = pairing;
   return {
     id: pairing.id,
-    state: pairing.state,
+    state: pairingStates.show(pairing.state),
     code: pairing.slot ? 'typed' : 'qr',
     slot: pairing.slot || null,
     auto_approve: pairing.autoApprove,
@@ -25,19 +27,19 @@ export function pairingJson(pairing: Pairing) {
       ? {
           id: device.deviceId,
           name: device.name,
-          kind: device.kind,
+          kind: deviceKinds.show(device.kind),
           platform: device.platform,
           identity_fingerprint: device.identityFingerprint,
           words: device.words,
           source: device.source,
-          continuity: device.continuity,
-          role: device.role || null,
+          continuity: continuities.show(device.continuity),
+          role: deviceRoles.fromWire(device.role) ?? null,
         }
       : null,
   };
 }
 
-const stateWords: Readonly<Record<string, string>> = {
+const stateWords: Readonly<Record<OrUnknown<PairingState>, string>> = {
   waiting: 'waits for a device',
   pending_approval: 'WAITS FOR YOU',
   approved: 'approved',
@@ -46,14 +48,15 @@ const stateWords: Readonly<Record<string, string>> = {
   rejected: 'rejected',
   expired: 'expired',
   exhausted: 'guesses used up',
+  unknown: 'unknown',
 };
 
 export function pairingTable(cli: Cli, pairings: readonly Pairing[]): string {
   const rows = pairings.map((pairing) => [
     shortId(pairing.id),
-    stateWords[pairing.state] ?? pairing.state,
+    stateWords[pairingStates.show(pairing.state)],
     codeName(pairing),
-    pairing.device ? `${pairing.device.name} (${pairing.device.kind})` : '-',
+    pairing.device ? `${pairing.device.name} (${deviceKinds.show(pairing.device.kind)})` : '-',
     pairing.device?.words ?? '-',
     pairing.expiresAtMs > 0n ? formatSpan(Number(pairing.expiresAtMs) - cli.now()) : '-',
   ]);
@@ -67,20 +70,21 @@ export function pairingTable(cli: Cli, pairings: readonly Pairing[]): string {
 /** Everything that a decision needs. */
 export function pairingDetails(cli: Cli, pairing: Pairing): string {
   const { device, failedGuesses } = pairing;
+  const continuity = device && continuities.show(device.continuity);
   const now = cli.now();
   const shown = fields([
     ['id', pairing.id],
-    ['state', stateWords[pairing.state] ?? pairing.state],
+    ['state', stateWords[pairingStates.show(pairing.state)]],
     ['reason', pairing.reason],
     ['name', device?.name],
-    ['kind', device?.kind],
+    ['kind', device && deviceKinds.show(device.kind)],
     ['platform', device?.platform],
     ['words', device?.words],
     ['device id', device?.deviceId],
     ['identity key', device?.identityFingerprint],
     ['came from', device?.source],
-    ['known before', device && (continuityWords[device.continuity] ?? device.continuity)],
-    ['role', device && roleWords(pairing, device)],
+    ['known before', continuity && continuityWords[continuity]],
+    ['role', roleWords(changeOf(pairing))],
     ['code', codeName(pairing)],
     ['decision', pairing.autoApprove ? autoApproveWords : undefined],
     ['bad guesses', device || failedGuesses > 0 ? String(failedGuesses) : undefined],
@@ -88,32 +92,28 @@ export function pairingDetails(cli: Cli, pairing: Pairing): string {
     ['made', formatTime(pairing.createdAtMs, now)],
     ['ends', pairing.expiresAtMs > 0n ? formatTime(pairing.expiresAtMs, now) : undefined],
   ]);
-  return device?.continuity === 'another_key' ? `${shown}\n\n${anotherKey(cli)}` : shown;
+  return continuity === 'another_key' ? `${shown}\n\n${anotherKey(cli)}` : shown;
 }
 
-const continuityWords: Readonly<Record<string, string>> = {
+const continuityWords: Readonly<Record<OrUnknown<PairingRequest['continuity']>, string>> = {
   new: 'no, a new device',
   known: 'yes, with this identity key',
   another_key: 'YES, WITH ANOTHER IDENTITY KEY',
+  unknown: 'unknown',
 };
 
 export const autoApproveWords = 'AUTO-APPROVED: the device that uses the code is let in without a question';
 
-function roleWords(
-  { state }: Pairing,
-  device: Pick<PairingDevice, 'role' | 'continuity'>,
-): string | undefined {
-  if (device.role !== 'operator') return undefined;
+function roleWords({ state, device }: PairingChange): string | undefined {
+  if (device?.role !== 'operator') return undefined;
   return state === 'pending_approval' ? operatorWarning(device) : 'OPERATOR';
 }
-
-type PairingDevice = NonNullable<Pairing['device']>;
 
 /** What approving a request does to an operator; undefined when no operator is concerned. */
 export function operatorWarning({
   role,
   continuity,
-}: Pick<PairingDevice, 'role' | 'continuity'>): string | undefined {
+}: Pick<ChangedDevice, 'role' | 'continuity'>): string | undefined {
   if (role !== 'operator') return undefined;
   return continuity === 'another_key'
     ? 'this id is an OPERATOR; the other key does not become one'
@@ -131,26 +131,43 @@ function anotherKey(cli: Cli): string {
   );
 }
 
-/** What `daemon` and `pairing watch` know of a change; the daemon's own events and the admin socket's both fit. */
+type OrUnknown<Word extends string> = Word | 'unknown';
+
+/** What `daemon` and `pairing watch` know of a change. */
 export interface PairingChange {
   readonly id: string;
-  readonly state: string;
+  readonly state: OrUnknown<PairingState>;
   readonly slot: string;
   readonly guessesLeft: number;
   readonly failedGuesses: number;
   readonly reason: string;
   readonly autoApprove: boolean;
-  readonly device?:
-    | {
-        readonly name: string;
-        readonly kind: string;
-        readonly platform: string;
-        readonly words: string;
-        readonly source: string;
-        readonly continuity: string;
-        readonly role: string;
-      }
-    | undefined;
+  readonly device?: ChangedDevice | undefined;
+}
+
+export interface ChangedDevice {
+  readonly name: string;
+  readonly kind: OrUnknown<DeviceKind>;
+  readonly platform: string;
+  readonly words: string;
+  readonly source: string;
+  readonly continuity: OrUnknown<PairingRequest['continuity']>;
+  /** Of the device that has this id now; undefined when there is none. */
+  readonly role: Device['role'] | undefined;
+}
+
+/** A pairing as the daemon sends it. */
+export function changeOf({ state, device, ...pairing }: Pairing): PairingChange {
+  return {
+    ...pairing,
+    state: pairingStates.show(state),
+    device: device && {
+      ...device,
+      kind: deviceKinds.show(device.kind),
+      continuity: continuities.show(device.continuity),
+      role: deviceRoles.fromWire(device.role),
+    },
+  };
 }
 
 /** The change as a line with its time; a request says what to do as well. */
@@ -185,8 +202,8 @@ export function pairingChangeLine(cli: Cli, change: PairingChange): string {
       return line(name ? `The request of ${name} expired.` : `${code} expired unused.`);
     case 'exhausted':
       return line(`${code} is used up: every guess was wrong.`);
-    default:
-      return line(`${shortId(change.id)} is ${printable(change.state)}.`);
+    case 'unknown':
+      return line(`${shortId(change.id)} is in a state that this version does not know.`);
   }
 }
 

@@ -1,7 +1,7 @@
 // Text that a stranger may have chosen, made safe for a terminal: it cannot move the cursor, change colours, hide, or turn
 // the text beside it around. The daemon refuses most of it already; a terminal is not the place to rely on that.
 
-import { printable as visible } from '@palyra/identity/values';
+import { UNPRINTABLE, printable as visible } from '@palyra/identity/values';
 
 /** The blocks that Unicode keeps for right-to-left scripts (DerivedBidiClass.txt, "@missing"). */
 const rightToLeft = String.raw`\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\u{10800}-\u{10fff}\u{1e800}-\u{1efff}`;
@@ -39,10 +39,7 @@ export function printableAnswer(text: string): string {
     .join('');
 }
 
-const escaped = new RegExp(
-  String.raw`[${rightToLeft}\p{C}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}]`,
-  'gu',
-);
+const escaped = new RegExp(`[${rightToLeft}${UNPRINTABLE}]`, 'gu');
 
 /** JSON on one line. What a terminal would hide or turn around is written as its escape, which means the same. */
 export function printableJson(value: unknown): string {

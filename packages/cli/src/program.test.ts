@@ -3,8 +3,6 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Command } from 'commander';
-import { sideOf, withFollowUps } from './cli.ts';
-import { resolveHome } from './home.ts';
 import { buildProgram } from './program.ts';
 import { recorded, runRecorded, temporaryFolder } from './testing/recorded-run.ts';
 
@@ -60,16 +58,6 @@ for (const { path } of commands) {
     }
   });
 }
-
-test('every command is known where a message names it', () => {
-  const { invocation } = recorded();
-  const home = resolveHome('/h', invocation);
-  for (const { path, command } of commands) {
-    if (command.commands.length > 0) continue;
-    const side = sideOf(path.slice('palyra '.length));
-    assert.equal(withFollowUps({ invocation, home, side }, `See: ${path}.`), `See: ${path} --home /h.`);
-  }
-});
 
 test('the help of the program documents the exit codes', async () => {
   const { stdout } = await runRecorded({ args: ['--help'] });

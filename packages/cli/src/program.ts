@@ -4,7 +4,7 @@ import { IdentityError } from '@palyra/identity';
 import { mustBeOwnFolder } from '@palyra/identity/files';
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
-import { type Cli, sideOf, withFollowUps } from './cli.ts';
+import { type Cli, sideOf } from './cli.ts';
 import { addAudit } from './commands/audit.ts';
 import { addBackup } from './commands/backup.ts';
 import { addCa } from './commands/ca.ts';
@@ -21,6 +21,7 @@ import { CliError, exitCodeHelp, exitCodeLine, exitCodes, failureOf } from './fa
 import { withExamples } from './help.ts';
 import { resolveHome } from './home.ts';
 import type { Invocation } from './invocation.ts';
+import { nextStepOf } from './next-step.ts';
 import { Output } from './output.ts';
 import { type RemoteOptions, remoteOf, worksRemotely } from './remote.ts';
 
@@ -40,20 +41,19 @@ export async function run(invocation: Invocation): Promise<number> {
     const failure = failureOf(
       error instanceof CommanderError ? usageError(error, program, invocation) : error,
     );
-    // The library does not know how this person starts the program, nor where the home is.
-    const message = error instanceof IdentityError ? typeable(cli(), failure.message) : failure.message;
-    if (isInterruption(error) && !output.json) output.note(message);
-    else output.failure({ ...failure, message });
+    const next = error instanceof IdentityError ? stepAfter(cli(), error) : undefined;
+    if (isInterruption(error) && !output.json) output.note(failure.message);
+    else output.failure({ ...failure, ...(next !== undefined && { nextStep: next }) });
     return failure.exitCode;
   }
 }
 
-/** With the commands that this person would type, as far as it is known where the home is. */
-function typeable(cli: Cli, message: string): string {
+/** As far as it is known where the home is. */
+function stepAfter(cli: Cli, error: IdentityError): string | undefined {
   try {
-    return withFollowUps(cli, message);
+    return nextStepOf(cli, error);
   } catch {
-    return message;
+    return undefined;
   }
 }
 

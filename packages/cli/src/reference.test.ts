@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hasCode } from '@palyra/identity';
 import { CliError } from './failure.ts';
 import { type ReferenceSource, resolveId, shortId } from './reference.ts';
 
@@ -34,7 +33,7 @@ test('what fits several ids is refused and names them', async () => {
 });
 
 test('what fits no id is not found', async () => {
-  await assert.rejects(resolveId('ZZZZ', source), (error) => hasCode(error, 'DEVICE_NOT_FOUND'));
+  await assert.rejects(resolveId('ZZZZ', source), { code: 'DEVICE_NOT_FOUND' });
 });
 
 test('a name is no reference, and its id is told', async () => {

@@ -1,7 +1,6 @@
 // How a person names a thing: its whole id, or enough of its beginning or end that only one fits.
 
 import type { IdentityErrorCode } from '@palyra/identity';
-import { IdentityError } from '@palyra/identity';
 import { CliError } from './failure.ts';
 import { printable } from './printable.ts';
 
@@ -59,7 +58,7 @@ export async function resolveId(reference: string, source: ReferenceSource): Pro
   if (found.length === 1) return found[0]!;
   if (found.length === 0) {
     const hint = await nameHint(reference, source);
-    throw new IdentityError(
+    throw new CliError(
       source.notFound,
       hint ?? `There is no ${source.noun} whose id begins or ends with ${wanted}. See: ${source.list}`,
     );

@@ -2,7 +2,9 @@
 
 import { Code, ConnectError, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-web';
-import { AdminService, ErrorInfoSchema } from '@palyra/rpc/admin';
+import type { ErrorFields } from '@palyra/identity/errors';
+import { AdminService, ErrorInfoSchema, fieldsOf } from '@palyra/rpc/admin';
+import { nextStep } from './next-step.ts';
 import { currentPageToken, endSession, resume } from './session.ts';
 
 /** What a person has done lately keeps the session; what the page does by itself does not. */
@@ -48,12 +50,17 @@ export const admin = createClient(
 export const isSignedOut = (error: unknown): boolean =>
   error instanceof ConnectError && error.code === Code.Unauthenticated;
 
-/** For people, with the stable code where there is one. */
+/** For people: what happened, what to do, and the stable code where there is one. */
 export function problemText(error: unknown): string {
   const wire = ConnectError.from(error);
-  const code = wire.findDetails(ErrorInfoSchema)[0]?.code;
-  if (!code && wire.code === Code.Unavailable) return 'The daemon does not answer.';
-  return code ? `${wire.rawMessage} [${code}]` : wire.rawMessage;
+  const info = wire.findDetails(ErrorInfoSchema)[0];
+  if (!info && wire.code === Code.Unavailable) return 'The daemon does not answer.';
+  return info ? withStep(wire.rawMessage, info.code, fieldsOf(info)) : wire.rawMessage;
+}
+
+export function withStep(message: string, code: string, fields: ErrorFields = {}): string {
+  const step = nextStep(code, fields);
+  return `${message}${step && ` ${step}`} [${code}]`;
 }
 
 export function problemCode(error: unknown): string {

@@ -1,13 +1,28 @@
 // Words for the closed sets that the daemon speaks in.
 
-const kinds: Readonly<Record<string, string>> = {
+import { type Device, type DeviceKind, deviceKinds, Transport, transports } from '@palyra/rpc/admin';
+
+const kinds: Readonly<Record<ReturnType<typeof deviceKinds.show>, string>> = {
   cli: 'Command line',
   desktop: 'Desktop app',
   browser: 'Browser',
   node: 'Node',
+  unknown: 'Unknown kind',
 };
 
-export const kindName = (kind: string): string => kinds[kind] ?? kind;
+export const kindName = (kind: DeviceKind): string => kinds[deviceKinds.show(kind)];
+
+export const isConnected = ({ transport }: Device): boolean => transport !== Transport.UNSPECIFIED;
+
+/** Of a device that is connected. */
+export const transportName = ({ transport }: Device): string => transportNames[transports.show(transport)];
+
+const transportNames: Readonly<Record<ReturnType<typeof transports.show>, string>> = {
+  http2: 'HTTP/2',
+  quic: 'QUIC',
+  websocket: 'WebSocket',
+  unknown: 'another transport',
+};
 
 /** What a device gets with the operator role. */
 export const operatorRights: readonly string[] = [
@@ -70,8 +85,3 @@ export const isAlarming = (action: string): boolean =>
     'certificate.revoked',
     'request.rejected',
   ].includes(action);
-
-const transports: Readonly<Record<string, string>> = { quic: 'QUIC', websocket: 'WebSocket' };
-
-/** What people call what a device is connected over. */
-export const transportName = (transport: string): string => transports[transport] ?? 'HTTP/2';

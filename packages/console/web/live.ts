@@ -1,6 +1,12 @@
 // What the page knows, kept current by one stream.
 
-import type { AuditEntry, Device, GetStatusResponse, Pairing } from '@palyra/rpc/admin';
+import {
+  type AuditEntry,
+  type Device,
+  type GetStatusResponse,
+  type Pairing,
+  PairingState,
+} from '@palyra/rpc/admin';
 import { computed, effect, signal } from '@preact/signals';
 import { admin, isSignedOut } from './admin.ts';
 import { signedIn } from './session.ts';
@@ -31,19 +37,23 @@ export function onDevice(listener: (device: Device) => void): () => void {
 
 export const requests = computed(() =>
   [...pairings.value.values()]
-    .filter((each) => each.state === 'pending_approval')
+    .filter((each) => each.state === PairingState.PENDING_APPROVAL)
     .sort((a, b) => Number(a.createdAtMs - b.createdAtMs)),
 );
 
 /** An answer to a call may know a change before the stream tells it, or after it has told more. */
 export function learnDecision(pairing: Pairing): void {
-  if (pairings.value.get(pairing.id)?.state === 'pending_approval') learn(pairing);
+  if (pairings.value.get(pairing.id)?.state === PairingState.PENDING_APPROVAL) learn(pairing);
 }
 
 function learn(pairing: Pairing): void {
   const before = pairings.value.get(pairing.id);
   pairings.value = new Map(pairings.value).set(pairing.id, pairing);
-  if (pairing.state === 'pending_approval' && before?.state !== 'pending_approval' && line.value === 'live') {
+  if (
+    pairing.state === PairingState.PENDING_APPROVAL &&
+    before?.state !== PairingState.PENDING_APPROVAL &&
+    line.value === 'live'
+  ) {
     announcement.value = `${pairing.device?.name} asks to pair.`;
   }
 }
@@ -109,7 +119,8 @@ async function follow(signal: AbortSignal): Promise<void> {
 
 /** Those that ended stay to be seen; those that were open and are not any more ended unseen. */
 function withoutStale(opened: ReadonlyMap<string, Pairing>): Map<string, Pairing> {
-  const isOpen = ({ state }: Pairing) => state === 'waiting' || state === 'pending_approval';
+  const isOpen = ({ state }: Pairing) =>
+    state === PairingState.WAITING || state === PairingState.PENDING_APPROVAL;
   const ended = [...pairings.value].filter(([, each]) => !isOpen(each));
   return new Map([...ended, ...opened]);
 }

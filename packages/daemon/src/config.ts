@@ -143,7 +143,7 @@ export const configSchema = z.strictObject({
       web: endpointsBy(parseWebEndpoint),
     })
     .prefault({}),
-  /** Whether devices on the local network find this daemon (`palyra pair` without an address). */
+  /** Whether devices on the local network find this daemon without being given its address. */
   announce: z.boolean().default(true),
   /** More names for the daemon's certificate. */
   names: z
@@ -305,10 +305,9 @@ export async function readConfigInput(
   const bytes = await readTrusted(path, maxConfigBytes + 1);
   if (bytes === undefined) {
     if (!mustExist) return {};
-    throw new IdentityError(
-      'MESSAGE_INVALID',
-      `The configuration ${path} is not there. Name it: --config FILE`,
-    );
+    throw new IdentityError('MESSAGE_INVALID', `The configuration ${path} is not there.`, {
+      about: 'configuration',
+    });
   }
   const unusable = (why: string, cause?: unknown) =>
     new IdentityError('MESSAGE_INVALID', `${path} cannot be used: ${why}.`, { cause });

@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { access, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { freePort } from '../../../tests/testing/free-port.ts';
 import { temporaryFolder } from '../../../tests/testing/temporary-folder.ts';
 import type { DaemonConfigInput } from './config.ts';
 import { examineHome } from './home/doctor.ts';
@@ -82,6 +83,29 @@ test('a first start that fails late takes everything away that it made, and noth
   await writeFile(join(folder, 'config.json'), JSON.stringify({ ...quiet, trustDomain: 'mistyped.example' }));
   await assert.rejects(startDaemon({ home }), { code: 'STORE_FAILED', message: /admin\.sock/ });
   assert.deepEqual((await readdir(folder)).sort(), ['admin.sock', 'config.json']);
+});
+
+test('a start whose last listener fails leaves none of the others open', async (t) => {
+  const home = join(temporaryFolder(), 'home');
+  const socket = join(home, 'daemon', 'admin.sock');
+  const place = async () => ({ host, port: await freePort() });
+  const config: DaemonConfigInput = {
+    pairing: await place(),
+    node: await place(),
+    quic: await place(),
+    publish: await place(),
+    metrics: { port: await freePort() },
+    console: { port: await freePort() },
+  };
+  await mkdir(socket, { recursive: true, mode: 0o700 });
+  await assert.rejects(startDaemon({ home, config }), { code: 'STORE_FAILED', message: /admin\.sock/ });
+  await rm(socket, { recursive: true });
+  const daemon = await startDaemon({ home, config });
+  t.after(() => daemon.close());
+  assert.deepEqual(
+    daemon.listeners.map(({ name }) => name),
+    ['pairing', 'node', 'quic', 'admin', 'publish', 'metrics', 'console'],
+  );
 });
 
 test('what the configuration names and is not there is reported at once, by doctor and start alike; nothing is made', async () => {

@@ -1,4 +1,4 @@
-// What the daemon counts, for Prometheus and for `palyra status`.
+// What the daemon counts, for Prometheus and for the status that an operator asks for.
 
 import type { IdentityError, IdentityManager } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';

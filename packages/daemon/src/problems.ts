@@ -1,9 +1,10 @@
-// What does not work at this moment while the daemon runs on without it: for `palyra status`, the console and the metrics.
+// What does not work at this moment while the daemon runs on without it: for operators, in status and console, and for the metrics.
 
 import { IdentityError } from '@palyra/identity';
+import type { DaemonPart } from '@palyra/rpc/admin';
 
 export interface Problem {
-  readonly part: 'ca key' | 'issuing ca' | 'quic';
+  readonly part: DaemonPart;
   readonly error: IdentityError;
 }
 
@@ -62,6 +63,6 @@ export function withoutQuic(problem: IdentityError): IdentityError {
   return new IdentityError(
     problem.code,
     `${problem.message} Devices use HTTP/2 instead; if that is meant, set quic.enabled to false in config.json.`,
-    { cause: problem },
+    { ...problem.fields, cause: problem },
   );
 }

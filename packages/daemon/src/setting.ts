@@ -8,6 +8,6 @@ export async function withSetting<T>(setting: string, use: () => Promise<T>): Pr
     return await use();
   } catch (error) {
     if (!(error instanceof IdentityError) || error.message.includes(setting)) throw error;
-    throw new IdentityError(error.code, `${setting}: ${error.message}`, { cause: error });
+    throw new IdentityError(error.code, `${setting}: ${error.message}`, { ...error.fields, cause: error });
   }
 }

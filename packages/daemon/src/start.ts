@@ -3,13 +3,13 @@
 import { IdentityError, type IdentityManager } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { OwnService } from '@palyra/rpc';
+import type { ListenerWord } from '@palyra/rpc/admin';
 import { ownServices } from '@palyra/rpc/transport';
 import packageJson from '../package.json' with { type: 'json' };
 import { DeviceChannels } from './channels/device-channels.ts';
 import type { DaemonConfigInput } from './config.ts';
 import { ConsoleSessions } from './console/sessions.ts';
 import { together } from './home/obstacles.ts';
-import { LanAnnouncer } from './lan/announce.ts';
 import { listenForDevices } from './listeners/device-listeners.ts';
 import { OpenLimit } from './listeners/open-limit.ts';
 import { OpenListeners } from './listeners/open-listeners.ts';
@@ -17,12 +17,12 @@ import { listenForOperators } from './listeners/operator-listeners.ts';
 import { listenForPrograms } from './listeners/optional-listeners.ts';
 import { listenForPairing } from './listeners/pairing-listener.ts';
 import { listenForWeb } from './listeners/web-listener.ts';
-import { Notice } from './notices/notice.ts';
 import { shownAddress } from './shown-address.ts';
 import { DaemonCredential } from './start/credential.ts';
 import { Run, type RunOptions } from './start/run.ts';
 import { stop } from './start/stop.ts';
 import { openStores } from './start/stores.ts';
+import { tellOfChanges, tellTheNetwork } from './start/tell.ts';
 import { Timers } from './start/timers.ts';
 import { watchVitalSigns } from './start/vital-signs.ts';
 
@@ -47,7 +47,7 @@ export interface RunningDaemon {
   readonly daemonId: string;
   readonly trustDomain: string;
   readonly rootFingerprint: string;
-  readonly listeners: readonly { readonly name: string; readonly address: string }[];
+  readonly listeners: readonly { readonly name: ListenerWord; readonly address: string }[];
   /** What the operator should know about this start, though all is well. */
   readonly notes: readonly string[];
   /** host:port for devices: as the configuration says, or else an address that this machine has now. */
@@ -86,13 +86,11 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
   const own = ownServices(options.services ?? []);
   const stores = await openStores(options, run);
   const { config, identity } = stores;
-  const { daemonId, trustDomain, rootFingerprint, registry } = identity;
-  const { clock, onError } = run;
 
   const listeners = new OpenListeners();
   const credential = await DaemonCredential.issue(stores, listeners, run);
-  const channels = new DeviceChannels(clock);
-  const sessions = new ConsoleSessions(clock);
+  const channels = new DeviceChannels(run.clock);
+  const sessions = new ConsoleSessions(run.clock);
   const openLimit = new OpenLimit({
     perSource: config.limits.opensPerMinutePerSource,
     overall: config.limits.opensPerMinute,
@@ -121,20 +119,12 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     { stores, own, channels, credential, metrics, admin, listeners },
     run,
   );
-  const notice = await Notice.open({ config: config.notice, daemonId, now: () => clock.now(), onError });
-  run.undo(() => notice.close());
-  run.undo(registry.subscribe((event) => notice.take(event)));
-  run.undo(registry.subscribe((event) => metrics.countRegistry(event)));
-  if (options.onEvent) run.undo(registry.subscribe(options.onEvent));
-  const pairing = await listenForPairing({ stores, credential, openLimit, metrics, listeners }, run);
+  await tellOfChanges(stores, metrics, options.onEvent, run);
+  await listenForPairing({ stores, credential, openLimit, metrics, listeners }, run);
   await listenForWeb({ stores, forDevices, openLimit, metrics, listeners }, run);
   await listenForPrograms(stores, metrics, listeners, run);
   await listenForOperators({ stores, admin, sessions, listeners }, run);
-  if (config.announce) {
-    const { host } = config.pairing;
-    const announcer = new LanAnnouncer({ daemonId, trustDomain, host, port: pairing.port, onError });
-    run.undo(() => announcer.close());
-  }
+  tellTheNetwork(stores, listeners.portOf('pairing'), run);
   const timers = new Timers(async () => {
     await identity.tick();
     await credential.presentIfDue();
@@ -145,9 +135,9 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
   let stopped: Promise<void> | undefined;
   return {
     identity,
-    daemonId,
-    trustDomain,
-    rootFingerprint,
+    daemonId: identity.daemonId,
+    trustDomain: identity.trustDomain,
+    rootFingerprint: identity.rootFingerprint,
     listeners: listeners.addresses,
     notes: stores.notes,
     get pairingAddress() {

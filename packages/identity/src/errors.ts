@@ -133,6 +133,8 @@ export const errorSubjects = [
   'recovery',
   /** The root of the daemon's authority. */
   'root',
+  /** A root that ends within a year. */
+  'old_root',
   /** The issuing CA below it. */
   'issuing_ca',
   /** Authorities that are set aside. */
@@ -152,6 +154,8 @@ export const errorSubjects = [
   'console_login',
   /** The socket of a daemon on this machine. */
   'admin_socket',
+  /** Where a device looks for its daemon. */
+  'node_endpoints',
   'quic_endpoints',
   /** The folder of everything. */
   'home',

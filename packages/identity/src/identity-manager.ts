@@ -22,8 +22,8 @@ import type { PairingLimits } from './limits.ts';
 import type { PairingResponder } from './pairing/daemon.ts';
 import type { PairingDesk } from './pairing/desk.ts';
 import { expireDue } from './pairing/endings.ts';
+import type { Actor } from './registry/actor.ts';
 import type { Registry } from './registry/port.ts';
-import type { Actor } from './registry/transact-by.ts';
 import type { RenewalDesk } from './renewal/daemon.ts';
 
 export class IdentityManager {

@@ -27,5 +27,7 @@ export {
   type PairingLimits,
 } from './limits.ts';
 export { reasonOf, refusalOf } from './reason.ts';
-export { parseVisibleText, printable } from './visible-text.ts';
+export { sameBytes } from './same-bytes.ts';
+export { parseVisibleText, printable, UNPRINTABLE } from './visible-text.ts';
+export { Wakeup } from './wakeup.ts';
 export { isWebEndpoint, parseWebEndpoint } from './web-endpoint.ts';

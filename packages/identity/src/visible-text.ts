@@ -6,6 +6,11 @@
 
 import { IdentityError } from './errors.ts';
 
+/** Characters without a sign of their own, for a character class: marks of order, joiners, places to break a line. */
+export const INVISIBLE = String.raw`\p{Default_Ignorable_Code_Point}\p{Cf}`;
+/** Characters that a line of text has no use for, for a character class: what is invisible, controls, ends of lines. */
+export const UNPRINTABLE = String.raw`\p{C}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}`;
+
 /** Of one character in UTF-16 units, on average over a text. Hindi needs four, a flag too. */
 const unitsPerCharacter = 4;
 /** What a reader takes for one character (UAX #29). */
@@ -17,7 +22,7 @@ const MAX_MARKS = 4;
 /** Each kind of character that is refused, and why. The first that matches gives the reason. */
 const refused: readonly (readonly [RegExp, why: string])[] = [
   [/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u, 'changes the direction of text'],
-  [/[\p{Default_Ignorable_Code_Point}\p{Cf}]/u, 'is invisible'],
+  [new RegExp(`[${INVISIBLE}]`, 'u'), 'is invisible'],
   // Without a mark of their own, though Unicode calls them symbols or letters.
   [/[\u2800\ufffc\u{13441}\u{13442}\u{1d159}]/u, 'looks empty'],
   [/[\p{Zl}\p{Zp}]/u, 'breaks the line'],

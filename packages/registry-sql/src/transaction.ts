@@ -13,6 +13,7 @@ import type {
   RegistryTransaction,
   Revocation,
 } from '@palyra/identity/registry';
+import { deviceNotFound } from '@palyra/identity/registry';
 import type { Ulid } from '@palyra/identity/values';
 import { SqlReads } from './reads.ts';
 import { nextAuditRow } from './rows/audit.ts';
@@ -33,12 +34,7 @@ export class SqlTransaction extends SqlReads implements RegistryTransaction {
 
   async updateDevice(device: Device): Promise<void> {
     const changed = await this.executor.run(this.statements.updateDevice(deviceRow(device)));
-    if (changed === 0) {
-      throw new IdentityError(
-        'DEVICE_NOT_FOUND',
-        `No device has the id ${device.id}. See: palyra devices list`,
-      );
-    }
+    if (changed === 0) throw deviceNotFound(device.id);
   }
 
   async insertCertificate(certificate: CertificateRecord): Promise<void> {

@@ -47,10 +47,12 @@ export { defaultRequestMs, InputClock, requestLate } from './connections/input-c
 export { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './connections/live-connections.ts';
 export { sourceKey } from './connections/source-key.ts';
 export { isPeerGone, toConnectError } from './error-map.ts';
+export { exportChannelBinding } from './http2/channel-binding.ts';
 export { dialAddresses } from './http2/happy-eyeballs.ts';
 export { defaultHttp2Limits, type Http2Limits } from './http2/limits.ts';
-export { exportChannelBinding, Http2Listener, type Http2ListenerOptions } from './http2/listener.ts';
+export { Http2Listener, type Http2ListenerOptions } from './http2/listener.ts';
 export { type ServeHttp2Options, serveHttp2 } from './http2/serve.ts';
+export { knownWord } from './known-word.ts';
 export { type Admission, drained, startAdmission } from './streams/admission.ts';
 export {
   closedNormally,

@@ -25,9 +25,8 @@ export async function dialNodeQuic(
 ): Promise<NodeConnection> {
   const endpoints = quicEndpoints(enrollment);
   if (endpoints.length === 0) {
-    const message =
-      'The daemon served no QUIC when this device was paired, and has told of none since. If it does now, name it in endpoints.quic of its configuration, or here: palyra node endpoints --quic ADDRESS';
-    throw new IdentityError('UNREACHABLE', message);
+    const message = 'The daemon served no QUIC when this device was paired, and has told of none since.';
+    throw new IdentityError('UNREACHABLE', message, { about: 'quic_endpoints' });
   }
   return inOrder(endpoints, (address) => dialOne(quic, address, enrollment, options));
 }

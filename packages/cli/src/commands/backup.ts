@@ -9,6 +9,7 @@ import { type Cli, followUp } from '../cli.ts';
 import { CliError, fileFailed } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { quoted } from '../home.ts';
+import { nextStep } from '../next-step.ts';
 import { askSecret, canAsk } from '../question.ts';
 import { formatTime, isoTime } from '../time.ts';
 
@@ -212,8 +213,16 @@ export async function report(cli: Cli, options: ExamineOptions): Promise<void> {
   const findings = await examineHome(cli.home.path, new Date(cli.now()), options).finally(stopProgress);
   const problems = findings.filter(({ verdict }) => verdict === 'problem');
   const marks = { ok: 'ok      ', warning: 'WARNING ', problem: 'PROBLEM ' } as const;
-  cli.output.answer({ ok: problems.length === 0, findings }, () =>
-    findings.map(({ check, verdict, message }) => `${marks[verdict]} ${check}: ${message}`).join('\n'),
+  const told = findings.map(({ check, verdict, message, code, fields }) => {
+    const next = code && nextStep(cli, code, fields);
+    return { check, verdict, message, ...(code && { code }), ...(next !== undefined && { next_step: next }) };
+  });
+  cli.output.answer({ ok: problems.length === 0, findings: told }, () =>
+    told
+      .map(({ check, verdict, message, next_step: next }) =>
+        [`${marks[verdict]} ${check}: ${message}`, next].filter(Boolean).join(' '),
+      )
+      .join('\n'),
   );
   if (problems.length > 0) {
     throw new CliError('UNHEALTHY', `${problems.length} of ${findings.length} checks found a problem.`);

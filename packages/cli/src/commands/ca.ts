@@ -2,8 +2,19 @@
 
 import { writeFile } from 'node:fs/promises';
 import { certificatesToPem, revocationListsToPem, spiffeBundle } from '@palyra/identity/certificate';
-import type { SetAsideCost } from '@palyra/identity/registry';
+import type { RootRotationStatus, SetAsideCost } from '@palyra/identity/registry';
 import { collectRevocationLists } from '@palyra/rpc';
+import {
+  Authority_Tier,
+  AuthorityState,
+  authorityStates,
+  authorityTiers,
+  KeyPlace_Provider,
+  keyProviders,
+  type RotationStep,
+  rotationPhases,
+  rotationSteps,
+} from '@palyra/rpc/admin';
 import { Argument, type Command, Option } from 'commander';
 import { withAdmin } from '../admin.ts';
 import { type Cli, followUp } from '../cli.ts';
@@ -65,7 +76,7 @@ export function addCa(program: Command, cli: () => Cli): void {
       .addArgument(new Argument('<step>', 'what to do').choices(steps))
       .description('Move to a new root certificate, step by step, without losing a device.')
       .option('--force', 'also when devices would be lost')
-      .action((step: string, options: { force?: boolean }) => rotateRoot(cli(), step, options)),
+      .action((step: Step, options: { force?: boolean }) => rotateRoot(cli(), step, options)),
     'palyra ca rotate-root status',
     'palyra ca rotate-root prepare',
   );
@@ -132,7 +143,8 @@ const costs: Readonly<Record<SetAsideCost['root'], (devices: number) => string>>
     'The root stays, and no device has to pair again. One whose certificate is from them gets another: an agent by itself, others with palyra renew --recover.',
 };
 
-const steps = ['status', 'prepare', 'activate', 'finish', 'rollback'];
+type Step = 'status' | RotationStep;
+const steps: readonly Step[] = ['status', ...rotationSteps.words];
 
 async function revocationLists(cli: Cli, { out }: { out?: string }): Promise<void> {
   const all = await withAdmin(cli, (admin) => collectRevocationLists(admin.getRevocationLists({})));
@@ -164,21 +176,28 @@ async function revocationLists(cli: Cli, { out }: { out?: string }): Promise<voi
   );
 }
 
-async function rotateRoot(cli: Cli, step: string, { force = false }: { force?: boolean }): Promise<void> {
-  const { phase, sinceMs, behind } = await withAdmin(cli, (admin) => admin.rotateRoot({ step, force }));
+async function rotateRoot(cli: Cli, step: Step, { force = false }: { force?: boolean }): Promise<void> {
+  const { sinceMs, behind, ...rotation } = await withAdmin(cli, (admin) =>
+    step === 'status'
+      ? admin.getRootRotation({})
+      : admin.rotateRoot({ step: rotationSteps.toWire(step), force }),
+  );
+  const phase = rotationPhases.show(rotation.phase);
   cli.output.answer(
     { phase, since: isoTime(sinceMs), behind: behind.map(({ id, name }) => ({ id, name })) },
     () => (phase === 'none' && endings[step]) || rotationWords(cli, phase, behind),
   );
 }
 
+type Phase = RootRotationStatus['phase'] | 'unknown';
+
 export function rotationWords(
   cli: Cli,
-  phase: string,
+  phase: Phase,
   behind: readonly { readonly id: string; readonly name: string }[],
 ): string {
-  const lines = [rotationAnswers[phase] ?? phase];
-  const next = { prepared: 'activate', activated: 'finish' }[phase];
+  const lines = [rotationAnswers[phase]];
+  const next = nextSteps[phase];
   if (behind.length > 0) {
     lines.push('', 'The next step would lose these devices, which have not renewed since:');
     for (const { id, name } of behind) lines.push(`  ${id}  ${name}`);
@@ -197,28 +216,35 @@ export function rotationWords(
 }
 
 /** Of the steps that leave no rotation under way. */
-const endings: Readonly<Record<string, string>> = {
+const endings: Readonly<Partial<Record<Step, string>>> = {
   finish: 'The rotation is finished: the old root is retired, and only the new one is trusted.',
   rollback: 'The rotation is undone: the root from before signs, and the new one is retired.',
 };
 
-const rotationAnswers: Readonly<Record<string, string>> = {
+const nextSteps: Readonly<Partial<Record<Phase, RotationStep>>> = {
+  prepared: 'activate',
+  activated: 'finish',
+};
+
+const rotationAnswers: Readonly<Record<Phase, string>> = {
   none: 'No root rotation is under way.',
   prepared: 'A new root is prepared. Devices learn to trust it as they renew; the present root still signs.',
   activated: 'The new root signs. What the old one signed still counts until the rotation is finished.',
+  unknown: 'The root rotation is in a phase that this version does not know.',
 };
 
 async function show(cli: Cli): Promise<void> {
   const { authorities, keys } = await withAdmin(cli, (admin) => admin.getAuthority({}));
-  const { provider = 'secret-store', token = '', serial = '' } = keys ?? {};
+  const { token = '', serial = '' } = keys ?? {};
+  const provider = keyProviders.show(keys?.provider ?? KeyPlace_Provider.UNSPECIFIED);
   cli.output.answer(
     {
       keys: { provider, ...(provider === 'pkcs11' && { token, serial }) },
       authorities: authorities.map((each) => ({
         id: each.id,
-        tier: each.tier,
+        tier: authorityTiers.show(each.tier),
         active: each.active,
-        state: each.state,
+        state: authorityStates.show(each.state),
         replaced_at: isoTime(each.replacedAtMs),
         fingerprint: each.fingerprint,
         serial: each.serial,
@@ -230,7 +256,7 @@ async function show(cli: Cli): Promise<void> {
     () =>
       authorities
         .map((each) => {
-          const title = `${each.tier === 'root' ? 'Root' : 'Issuing CA'}${each.active ? '' : `, ${each.state}`}`;
+          const title = `${each.tier === Authority_Tier.ROOT ? 'Root' : 'Issuing CA'}${each.active ? '' : `, ${authorityStates.show(each.state)}`}`;
           const about = fields([
             ['SHA-256', each.fingerprint],
             ['serial', each.serial],
@@ -257,7 +283,9 @@ async function exportRoots(
   { out, format }: { out?: string; format: 'pem' | 'spiffe' },
 ): Promise<void> {
   const { authorities, bundleSequence } = await withAdmin(cli, (admin) => admin.getAuthority({}));
-  const roots = authorities.filter((each) => each.tier === 'root' && each.state !== 'retired');
+  const roots = authorities.filter(
+    (each) => each.tier === Authority_Tier.ROOT && each.state !== AuthorityState.RETIRED,
+  );
   const certificates = roots.map((each) => each.certificate);
   const text =
     format === 'pem'

@@ -1,5 +1,6 @@
 // `palyra completion`: what makes a shell complete commands, options and ids. `palyra complete` is what it asks.
 
+import { deviceStates, PairingState } from '@palyra/rpc/admin';
 import { Argument, type Command } from 'commander';
 import { type Admin, withAdmin } from '../admin.ts';
 import type { Cli } from '../cli.ts';
@@ -101,9 +102,12 @@ async function list(admin: Admin, source: Source): Promise<Candidate[]> {
   const { pairings } =
     source === 'device' ? { pairings: [] } : await admin.listPairings({ openOnly: true, limit: maxListed });
   return [
-    ...devices.map(({ id, name, state }) => ({ value: id, description: `${name}, ${state}` })),
+    ...devices.map(({ id, name, state }) => ({
+      value: id,
+      description: `${name}, ${deviceStates.show(state)}`,
+    })),
     ...pairings
-      .filter(({ state }) => source !== 'request' || state === 'pending_approval')
+      .filter(({ state }) => source !== 'request' || state === PairingState.PENDING_APPROVAL)
       .map(({ id, slot, device }) => ({
         value: id,
         description: device ? `${device.name}, ${device.words}` : slot ? `code ${slot}` : 'QR code',

@@ -2,11 +2,12 @@
 
 import type { RunningDaemon } from '@palyra/daemon';
 import { IdentityError } from '@palyra/identity';
-import type { CloneSign, RegistryEvent } from '@palyra/identity/registry';
+import type { CloneSign, Device, RegistryEvent } from '@palyra/identity/registry';
 import { formatEndpoint, parseEndpoint } from '@palyra/identity/values';
 import type { Command } from 'commander';
 import { type Cli, followUp, stayUp } from '../cli.ts';
 import { withExamples } from '../help.ts';
+import { explained } from '../next-step.ts';
 import { type PairingChange, pairingChangeLine } from '../pairing-view.ts';
 import { printable } from '../printable.ts';
 import { qrCode } from '../qr.ts';
@@ -108,7 +109,7 @@ async function showReady(cli: Cli, running: RunningDaemon, { code }: DaemonOptio
   } catch (error) {
     if (!(error instanceof IdentityError)) throw error;
     // Full of codes is no reason not to run.
-    output.note(`No pairing code was made: ${error.message}`);
+    output.note(`No pairing code was made: ${explained(cli, error)}`);
   }
 }
 
@@ -181,7 +182,7 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
     // A fresh code, or a guess: the request or the end of the code follows and says more.
     if (pairing.state === 'waiting') return;
     const known = 'request' in pairing && pairing.request?.deviceId;
-    const role = (known && (await running.identity.registry.device(known))?.role) || '';
+    const role = (known && (await running.identity.registry.device(known))?.role) || undefined;
     const change = changeOf(pairing, role);
     output.answer(changeJson(at, pairing, change), () => pairingChangeLine(cli, change));
     return;
@@ -232,7 +233,7 @@ const eventNames: Readonly<Record<PairingEvent['state'], string>> = {
   exhausted: 'exhausted',
 };
 
-function changeOf(pairing: PairingEvent, role: string): PairingChange {
+function changeOf(pairing: PairingEvent, role: Device['role'] | undefined): PairingChange {
   const request = 'request' in pairing ? pairing.request : undefined;
   return {
     id: pairing.id,
@@ -263,7 +264,7 @@ function changeJson(at: string, pairing: PairingEvent, { device, failedGuesses, 
           words: device.words,
           source: device.source,
           continuity: device.continuity,
-          role: device.role || null,
+          role: device.role ?? null,
         }
       : null,
   };

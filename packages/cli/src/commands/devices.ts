@@ -1,7 +1,9 @@
 // `palyra devices`: who is paired, and shutting them out again.
 
 import { hasCode, IdentityError } from '@palyra/identity';
+import type { DeviceRole as Role } from '@palyra/identity/registry';
 import { fromConnectError } from '@palyra/rpc';
+import { DeviceRole, DeviceState, deviceRoles, deviceStates } from '@palyra/rpc/admin';
 import { Argument, type Command } from 'commander';
 import { type Admin, type Device, withAdmin } from '../admin.ts';
 import { type Cli, followUp } from '../cli.ts';
@@ -57,12 +59,14 @@ export function addDevices(program: Command, cli: () => Cli): void {
     devices
       .command('set-role')
       .argument('<device>', deviceArgument)
-      .addArgument(new Argument('<role>', 'operator, or device').choices(['operator', 'device']))
+      .addArgument(
+        new Argument('<role>', 'operator, or device').choices(['operator', 'device'] satisfies Role[]),
+      )
       .description(
         'Make a device an operator, which may do with --remote what you do here, or take that from it. At once.',
       )
       .option('--yes', 'do not ask')
-      .action((id: string, role: string, options: { yes?: boolean }) => setRole(cli(), id, role, options)),
+      .action((id: string, role: Role, options: { yes?: boolean }) => setRole(cli(), id, role, options)),
     'palyra devices set-role 7K3QX9AB operator',
     'palyra devices set-role 7K3QX9AB device',
   );
@@ -136,7 +140,7 @@ async function revoke(cli: Cli, reference: string, options: RevokeOptions): Prom
   const { device, certificates } = await withAdmin(cli, (admin) => find(cli, admin, reference));
   const name = device.name;
   const serial = options.certificate && findSerial(options.certificate, device, certificates);
-  if (!serial && device.state === 'revoked') {
+  if (!serial && device.state === DeviceState.REVOKED) {
     const reason = device.revocationReason && `, for the reason "${device.revocationReason}"`;
     const said = `${name} (${shortId(device.id)}) was revoked already${reason}. Nothing was changed.`;
     cli.output.answer(deviceJson(device), () => said);
@@ -177,7 +181,7 @@ async function myself(cli: Cli, error: unknown, device: Device, reason: string):
     (await withDevice(cli.home, async ({ identity }) => identity.id)) !== device.id
   )
     throw error;
-  return { ...device, state: 'revoked', revocationReason: reason };
+  return { ...device, state: DeviceState.REVOKED, revocationReason: reason };
 }
 
 async function setHostNames(cli: Cli, reference: string, hostNames: string[]): Promise<void> {
@@ -195,12 +199,13 @@ async function setHostNames(cli: Cli, reference: string, hostNames: string[]): P
 async function setRole(
   cli: Cli,
   reference: string,
-  role: string,
+  word: Role,
   { yes = false }: { yes?: boolean },
 ): Promise<void> {
   const { device } = await withAdmin(cli, (admin) => find(cli, admin, reference));
   const name = device.name;
-  if (role === 'operator' && device.role !== role && !yes) {
+  const role = deviceRoles.toWire(word);
+  if (role === DeviceRole.OPERATOR && device.role !== role && !yes) {
     if (!canAsk(cli)) {
       throw new CliError('NO_TERMINAL', 'There is no terminal to ask on. If you are sure, add --yes.');
     }
@@ -209,7 +214,7 @@ async function setRole(
   }
   const changed = await withAdmin(cli, (admin) => admin.setDeviceRole({ id: device.id, role }));
   cli.output.answer(deviceJson(changed), () =>
-    role === 'operator'
+    role === DeviceRole.OPERATOR
       ? `${name} is an OPERATOR now. There: palyra --remote status`
       : `${name} is no longer an operator. That holds at once.`,
   );
@@ -221,7 +226,7 @@ async function release(cli: Cli, reference: string): Promise<void> {
     return { before: device, after: await admin.releaseDevice({ id: device.id }) };
   });
   const done = {
-    quarantine: before.state === 'quarantined' && after.state !== 'quarantined',
+    quarantine: before.state === DeviceState.QUARANTINED && after.state !== DeviceState.QUARANTINED,
     warning: before.cloneSeenMs > 0n,
     recovery: before.recoveryAskedMs > 0n,
   };
@@ -232,7 +237,8 @@ async function release(cli: Cli, reference: string): Promise<void> {
   ].filter((each) => typeof each === 'string');
   cli.output.answer(
     { ...deviceJson(after), released: done },
-    () => `${after.name} is ${after.state}: ${words.join('; ') || 'it waited for nothing'}.`,
+    () =>
+      `${after.name} is ${deviceStates.show(after.state)}: ${words.join('; ') || 'it waited for nothing'}.`,
   );
 }
 
@@ -242,7 +248,8 @@ function findSerial(wanted: string, device: Device, certificates: readonly { ser
   if (hex.length >= 4 && found.length === 1) return found[0]!.serial;
   throw new IdentityError(
     'CERTIFICATE_NOT_FOUND',
-    `${device.name} has ${found.length === 0 ? 'no certificate' : 'several certificates'} whose serial begins with "${wanted}". See: palyra devices show ${device.id}`,
+    `${device.name} has ${found.length === 0 ? 'no certificate' : 'several certificates'} whose serial begins with "${wanted}".`,
+    { deviceId: device.id },
   );
 }
 
@@ -275,7 +282,9 @@ export async function devicesNamed(admin: Admin, name: string): Promise<Device[]
 
 /** Says that another device that is not shut out has the name already, which is allowed. */
 export function noteSameName(cli: Cli, name: string, id: string, named: readonly Device[]): void {
-  const others = named.filter((each) => each.id !== id && each.state !== 'revoked').map((each) => each.id);
+  const others = named
+    .filter((each) => each.id !== id && each.state !== DeviceState.REVOKED)
+    .map((each) => each.id);
   if (others.length === 0) return;
   cli.output.note(`Another device is called ${name} as well: ${others.slice(0, 5).join(', ')}`);
 }

@@ -20,6 +20,7 @@ import { daemonOption, pairedEnrollment } from '../device-store.ts';
 import { transportNames } from '../device-view.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
+import { explained, nextStepOf } from '../next-step.ts';
 import { formatSpan } from '../time.ts';
 
 export interface RunOptions {
@@ -143,8 +144,8 @@ function tell(cli: Cli, state: AgentState): void {
     }
     case 'disconnected':
       cli.output.answer(
-        { event: 'disconnected', ...errorJson(state.error), retry_in_ms: state.retryInMs },
-        () => `Not connected: ${reasonOf(state.error)}\n  Trying again ${soon(state.retryInMs)}.`,
+        { event: 'disconnected', ...errorJson(cli, state.error), retry_in_ms: state.retryInMs },
+        () => `Not connected: ${explained(cli, state.error)}\n  Trying again ${soon(state.retryInMs)}.`,
       );
       return;
     case 'renewed':
@@ -156,8 +157,8 @@ function tell(cli: Cli, state: AgentState): void {
       return;
     case 'renewal_failed':
       cli.output.answer(
-        { event: 'renewal_failed', ...errorJson(state.error), retry_in_ms: state.retryInMs },
-        () => `The renewal failed: ${reasonOf(state.error)}\n  Trying again ${soon(state.retryInMs)}.`,
+        { event: 'renewal_failed', ...errorJson(cli, state.error), retry_in_ms: state.retryInMs },
+        () => `The renewal failed: ${explained(cli, state.error)}\n  Trying again ${soon(state.retryInMs)}.`,
       );
   }
 }
@@ -183,8 +184,9 @@ function tellFiles(cli: Cli, folder: string, state: CredentialFilesState): void 
   }
 }
 
-function errorJson(error: IdentityError): { code: string; message: string } {
-  return { code: error.code, message: error.message };
+function errorJson(cli: Cli, error: IdentityError) {
+  const next = nextStepOf(cli, error);
+  return { code: error.code, message: error.message, ...(next !== undefined && { next_step: next }) };
 }
 
 function soon(ms: number): string {

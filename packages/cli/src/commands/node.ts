@@ -54,7 +54,7 @@ async function status(cli: Cli, options: StatusOptions): Promise<void> {
   );
   let connection: Awaited<ReturnType<typeof reachDaemon>> | undefined;
   try {
-    const dialling = given === undefined ? reachDaemon(cli, enrollment) : dialNode(given, enrollment);
+    const dialling = given === undefined ? reachDaemon(enrollment) : dialNode(given, enrollment);
     connection = await untilInterrupted(interrupted, dialling);
     const { address } = connection;
     const reply = await untilInterrupted(

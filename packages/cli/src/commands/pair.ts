@@ -353,9 +353,13 @@ function timedOut(
 ): Error {
   const kept = `The request is kept; take it up again with: ${again(cli, pending)}`;
   return unreachable
-    ? new IdentityError('UNREACHABLE', `The daemon at ${pending.webAddress ?? pending.address} stopped answering. ${kept}`, {
-        cause: unreachable,
-      })
+    ? new IdentityError(
+        'UNREACHABLE',
+        `The daemon at ${pending.webAddress ?? pending.address} stopped answering. ${kept}`,
+        {
+          cause: unreachable,
+        },
+      )
     : new CliError('TIMED_OUT', `No decision after ${formatSpan(timeoutMs)}. ${kept}`);
 }
 

@@ -4,10 +4,11 @@ import { stripVTControlCharacters } from 'node:util';
 import { hasCode, IdentityError } from '@palyra/identity';
 import { fromConnectError } from '@palyra/rpc';
 import { type Admin, withAdmin } from '../admin.ts';
-import { type Cli, followUp, withFollowUps } from '../cli.ts';
+import { type Cli, followUp } from '../cli.ts';
 import { CliError } from '../failure.ts';
 import { pause } from '../interruption.ts';
-import { pairingChangeLine, pairingJson } from '../pairing-view.ts';
+import { explained } from '../next-step.ts';
+import { changeOf, pairingChangeLine, pairingJson } from '../pairing-view.ts';
 import { formatClock } from '../time.ts';
 import { keyReader } from '../watch/keys.ts';
 import { isLargeEnough, screenLines } from '../watch/screen.ts';
@@ -32,12 +33,12 @@ export async function watch(cli: Cli): Promise<void> {
     async (admin) => {
       cli.output.note('Watching. Ctrl-C ends.');
       for await (const pairing of admin.watchPairings({})) {
-        cli.output.answer(pairingJson(pairing), () => pairingChangeLine(cli, pairing));
+        cli.output.answer(pairingJson(pairing), () => pairingChangeLine(cli, changeOf(pairing)));
       }
     },
     { progress: false },
   );
-  throw new IdentityError('UNREACHABLE', `The daemon has stopped. Start it with: ${followUp(cli, 'daemon')}`);
+  throw new IdentityError('UNREACHABLE', 'The daemon has stopped.', { about: 'admin_socket' });
 }
 
 /** The reason of an end that is none of a failure. */
@@ -111,7 +112,7 @@ class LiveScreen {
     const { signal } = this.#quit;
     try {
       for await (const pairing of admin.watchPairings({}, { signal })) {
-        const line = stripVTControlCharacters(pairingChangeLine(this.#cli, pairing));
+        const line = stripVTControlCharacters(pairingChangeLine(this.#cli, changeOf(pairing)));
         this.#state = withChange(this.#state, pairing, line);
         this.#draw();
       }
@@ -172,8 +173,8 @@ class LiveScreen {
         await this.#admin?.approvePairing({ id, seen, replaceIdentityKey });
       }
     } catch (error) {
-      const { code, message } = fromConnectError(error);
-      this.#state = withNews(this.#state, `Not done: ${withFollowUps(this.#cli, message)} [${code}]`);
+      const why = fromConnectError(error);
+      this.#state = withNews(this.#state, `Not done: ${explained(this.#cli, why)} [${why.code}]`);
       this.#draw();
     }
   }

@@ -1,6 +1,6 @@
 // `palyra pairing`: the operator's side. Make a code, see who asks, decide once.
 
-import { IdentityError } from '@palyra/identity';
+import { Continuity, DeviceRole, PairingState } from '@palyra/rpc/admin';
 import type { Command } from 'commander';
 import { type Admin, type Pairing, withAdmin } from '../admin.ts';
 import { type Cli, followUp } from '../cli.ts';
@@ -185,7 +185,9 @@ async function approve(cli: Cli, reference: string | undefined, options: Approve
     [
       `Approved: ${name}. The device fetches its certificate by itself.`,
       `Its id is ${pairing.device?.deviceId}.`,
-      ...(pairing.device?.role === 'operator' ? [cli.output.paint('yellow', `! ${operatorWords}.`)] : []),
+      ...(pairing.device?.role === DeviceRole.OPERATOR
+        ? [cli.output.paint('yellow', `! ${operatorWords}.`)]
+        : []),
     ].join('\n'),
   );
   noteSameName(cli, name, pairing.device?.deviceId ?? '', named);
@@ -194,12 +196,12 @@ async function approve(cli: Cli, reference: string | undefined, options: Approve
 async function askAboutTheOnlyRequest(
   cli: Cli,
   options: ApproveOptions,
-): Promise<{ id: string; replaceIdentityKey: boolean; seen: { words: string; role: string } }> {
+): Promise<{ id: string; replaceIdentityKey: boolean; seen: { words: string; role: DeviceRole } }> {
   const { pairings } = await withAdmin(cli, (admin) => admin.listPairings({ openOnly: true, limit: page }));
   const requests = pairings.filter(isRequest);
   const [request] = requests;
   if (!request) {
-    throw new IdentityError(
+    throw new CliError(
       'PAIRING_NOT_FOUND',
       `No device waits for a decision. Make a code: ${followUp(cli, 'pairing code')}`,
     );
@@ -220,7 +222,7 @@ async function askAboutTheOnlyRequest(
   }
   cli.output.note(`${pairingDetails(cli, request)}\n`);
   await askYes(cli, `Are the words the same on the device? Let "${request.device?.name ?? ''}" in?`);
-  const anotherKey = request.device?.continuity === 'another_key';
+  const anotherKey = request.device?.continuity === Continuity.ANOTHER_KEY;
   if (anotherKey && !options.replaceKey) {
     await askYes(cli, 'It comes with ANOTHER identity key. Replace the old key, and end what it obtained?');
   }
@@ -228,7 +230,7 @@ async function askAboutTheOnlyRequest(
     cli.output.note(cli.output.paint('yellow', `! ${operatorWords}.`));
     await askYes(cli, 'Let it in as an OPERATOR?');
   }
-  const { words = '', role = '' } = request.device ?? {};
+  const { words = '', role = DeviceRole.UNSPECIFIED } = request.device ?? {};
   return { id, replaceIdentityKey: anotherKey, seen: { words, role } };
 }
 
@@ -255,7 +257,7 @@ async function reject(cli: Cli, reference: string, { reason }: { reason: string 
 }
 
 function isRequest(pairing: Pairing): boolean {
-  return pairing.state === 'pending_approval';
+  return pairing.state === PairingState.PENDING_APPROVAL;
 }
 
 function resolvePairing(cli: Cli, admin: Admin, reference: string): Promise<string> {

@@ -1,10 +1,20 @@
 // `palyra status` and `palyra why`: how the daemon is, and how it decided.
 
+import { isErrorCode } from '@palyra/identity/errors';
+import {
+  advices,
+  type Decision,
+  daemonParts,
+  decisions,
+  explainedKinds,
+  listenerNames,
+} from '@palyra/rpc/admin';
 import type { Command } from 'commander';
 import { type Admin, withAdmin } from '../admin.ts';
-import { type Cli, followUp, withFollowUps } from '../cli.ts';
+import { type Cli, followUp } from '../cli.ts';
 import { withExamples } from '../help.ts';
-import { resolveId } from '../reference.ts';
+import { adviceStep, nextStep } from '../next-step.ts';
+import { resolveId, wholeId } from '../reference.ts';
 import { fields } from '../table.ts';
 import { formatSpan, isoTime, withLocalTimes } from '../time.ts';
 import { devicesNamed, eachDeviceId } from './devices.ts';
@@ -37,7 +47,7 @@ async function status(cli: Cli): Promise<void> {
       daemon_id: reply.daemonId,
       trust_domain: reply.trustDomain,
       root_fingerprint: reply.rootFingerprint,
-      listeners: listeners.map(({ name, address }) => ({ name, address })),
+      listeners: listeners.map(({ name, address }) => ({ name: listenerNames.show(name), address })),
       version: reply.version,
       home: reply.home,
       started_at: isoTime(reply.startedAtMs),
@@ -46,7 +56,11 @@ async function status(cli: Cli): Promise<void> {
       connected: reply.connected,
       pending_requests: reply.pendingRequests,
       live_codes: reply.liveCodes,
-      problems: reply.problems.map(({ part, code, message }) => ({ part, code, message })),
+      problems: reply.problems.map(({ part, code, message }) => ({
+        part: daemonParts.show(part),
+        code,
+        message,
+      })),
     },
     () => {
       const about = fields([
@@ -54,16 +68,17 @@ async function status(cli: Cli): Promise<void> {
         ['daemon', reply.daemonId],
         ['trust domain', reply.trustDomain],
         ['root SHA-256', reply.rootFingerprint],
-        ...listeners.map(({ name, address }) => [name, address] as const),
+        ...listeners.map(({ name, address }) => [listenerNames.show(name), address] as const),
         ['home', reply.home],
         ['version', reply.version],
         ['devices', `${reply.devices}, ${reply.connected} connected`],
         ['requests', String(reply.pendingRequests)],
         ['live codes', String(reply.liveCodes)],
       ]);
-      const problems = reply.problems.map(
-        ({ part, code, message }) => `${cli.output.paint('bold', 'PROBLEM')} (${part}): ${message} [${code}]`,
-      );
+      const problems = reply.problems.map(({ part, code, message }) => {
+        const next = isErrorCode(code) ? nextStep(cli, code) : undefined;
+        return `${cli.output.paint('bold', 'PROBLEM')} (${daemonParts.show(part)}): ${message}${next === undefined ? '' : ` ${next}`} [${code}]`;
+      });
       const waiting =
         reply.pendingRequests === 0 ? [] : [`A device waits for you: ${followUp(cli, 'pairing list')}`];
       return [about, ...problems, ...waiting].join('\n\n');
@@ -71,24 +86,39 @@ async function status(cli: Cli): Promise<void> {
   );
 }
 
-const decisionWords: Readonly<Record<string, string>> = {
+type Explanation = Awaited<ReturnType<Admin['explain']>>;
+
+const decisionWords: Readonly<Record<Decision | 'unknown', string>> = {
   allowed: 'ALLOWED',
   refused: 'REFUSED',
   waiting: 'WAITING',
+  unknown: 'UNKNOWN',
 };
 
 async function why(cli: Cli, reference: string): Promise<void> {
   const reply = await withAdmin(cli, async (admin) =>
     admin.explain({ id: await resolveAny(cli, admin, reference) }),
   );
-  const { kind, decision, code, reasons, nextStep } = reply;
-  cli.output.answer({ kind, decision, code, reasons, next_step: nextStep || null }, () =>
+  const { code, reasons } = reply;
+  const next = stepFor(cli, reply);
+  const kind = explainedKinds.show(reply.kind);
+  const decision = decisions.show(reply.decision);
+  cli.output.answer({ kind, decision, code, reasons, next_step: next ?? null }, () =>
     [
-      `This ${kind}: ${cli.output.paint('bold', decisionWords[decision] ?? decision)} (${code})`,
+      `This ${kind}: ${cli.output.paint('bold', decisionWords[decision])} (${code})`,
       ...reasons.map((reason) => `  ${withLocalTimes(reason, cli.now())}`),
-      ...(nextStep ? ['', withFollowUps(cli, nextStep)] : []),
+      ...(next === undefined ? [] : ['', next]),
     ].join('\n'),
   );
+}
+
+/** By the code of what is refused, and by what the daemon advises besides. */
+function stepFor(cli: Cli, { code, deviceId, advice }: Explanation): string | undefined {
+  const fields = wholeId.test(deviceId) ? { deviceId } : {};
+  const byCode = isErrorCode(code) ? nextStep(cli, code, fields) : undefined;
+  const advised = advices.fromWire(advice);
+  const byAdvice = advised && adviceStep(cli, advised, fields);
+  return [byCode, byAdvice].filter((step) => step !== undefined).join(' ') || undefined;
 }
 
 /** Serials and fingerprints go as they are; anything shorter may name a device or a pairing. */

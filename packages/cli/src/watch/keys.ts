@@ -1,6 +1,8 @@
 // The bytes that a terminal sends in raw mode, as keys. A printable character is a key by its own name; what is neither
 // that nor listed here is `other`.
 
+import { UNPRINTABLE } from '@palyra/identity/values';
+
 export type Key = string;
 
 const named: Readonly<Record<string, Key>> = {
@@ -20,11 +22,13 @@ const named: Readonly<Record<string, Key>> = {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: a key that is no character begins with Escape.
 const keys = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001bO[A-Z]|[\s\S]/gu;
 
+const character = new RegExp(`^[^${UNPRINTABLE}]$`, 'u');
+
 /** @returns what reads one chunk after the other; a character may be cut between two. */
 export function keyReader(): (chunk: Uint8Array) => Key[] {
   const decoder = new TextDecoder();
   return (chunk) => {
     const sent = decoder.decode(chunk, { stream: true }).match(keys) ?? [];
-    return sent.map((each) => named[each] ?? (/^[^\p{C}\p{Zl}\p{Zp}]$/u.test(each) ? each : 'other'));
+    return sent.map((each) => named[each] ?? (character.test(each) ? each : 'other'));
   };
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Continuity, DeviceRole, PairingState } from '@palyra/rpc/admin';
 import fc from 'fast-check';
 import width from 'fast-string-width';
 import { screenLines, smallest } from './screen.ts';
@@ -7,8 +8,8 @@ import { disconnected, nothingSeen, pressed, type WatchState, withChange, withNe
 import { sampleCode, sampleRequest } from './testing/samples.ts';
 
 const evil = 'x\u001b[2J\u202e\r\ny';
-const known = sampleRequest(1, { continuity: 'known' });
-const other = sampleRequest(2, { continuity: 'another_key' });
+const known = sampleRequest(1, { continuity: Continuity.KNOWN });
+const other = sampleRequest(2, { continuity: Continuity.ANOTHER_KEY });
 const see = (state: WatchState, ...pairings: readonly (typeof known)[]) =>
   pairings.reduce((seen, each) => withChange(seen, each, 'news'), state);
 const show = (state: WatchState, columns = 60, rows = 30) =>
@@ -61,7 +62,7 @@ test('another identity key is loud in words, selected or not, and in the second 
 });
 
 test('a device that is an operator is shown as one, in the list and in the question', () => {
-  const operator = sampleRequest(3, { continuity: 'known', role: 'operator' });
+  const operator = sampleRequest(3, { continuity: Continuity.KNOWN, role: DeviceRole.OPERATOR });
   const state = see(nothingSeen, known, operator);
   assert.match(
     show(state).join('\n'),
@@ -73,7 +74,7 @@ test('a device that is an operator is shown as one, in the list and in the quest
       .join('\n'),
     /^! it is an OPERATOR, and stays one\napple bear cat3/,
   );
-  const claimed = sampleRequest(4, { continuity: 'another_key', role: 'operator' });
+  const claimed = sampleRequest(4, { continuity: Continuity.ANOTHER_KEY, role: DeviceRole.OPERATOR });
   assert.match(
     show(see(nothingSeen, claimed)).join('\n'),
     /! this id is an OPERATOR; the other key does not/,
@@ -83,7 +84,7 @@ test('a device that is an operator is shown as one, in the list and in the quest
 
 test('when the selected request is over, the list says so and shows no decision until another one is selected', () => {
   const state = see(nothingSeen, known, other);
-  const ended = see(state, { ...known, state: 'expired' });
+  const ended = see(state, { ...known, state: PairingState.EXPIRED });
   const shown = show(ended).join('\n');
   assert.match(shown, /! The selected request is over: up or down\s+selects\s+another\s+one\./);
   assert.match(shown, /laptop 2/);
@@ -144,8 +145,8 @@ test('in every window, whatever devices say, lines fit and are printable, and a 
     platform: text,
     source: text,
     words: fc.constant('bed elephant strawberry'),
-    continuity: fc.constantFrom('new', 'known', 'another_key', evil),
-    role: fc.constantFrom('', 'device', 'operator'),
+    continuity: fc.constantFrom(Continuity.NEW, Continuity.KNOWN, Continuity.ANOTHER_KEY, 99 as Continuity),
+    role: fc.constantFrom(DeviceRole.UNSPECIFIED, DeviceRole.DEVICE, DeviceRole.OPERATOR),
   });
   const keys = fc.constantFrom([], ['a'], ['r', ...'because'], ['a', 'y'], ['?']);
   fc.assert(

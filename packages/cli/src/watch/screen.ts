@@ -4,7 +4,7 @@
 // line of ours.
 
 import type { Pairing } from '../admin.ts';
-import { operatorWarning } from '../pairing-view.ts';
+import { type ChangedDevice, changeOf, operatorWarning } from '../pairing-view.ts';
 import { fit, wrap } from '../table.ts';
 import { formatCountdown } from '../time.ts';
 import {
@@ -95,16 +95,19 @@ function emptyLines({ columns, codeCommand }: ScreenOptions): ScreenLine[] {
   ];
 }
 
-const continuityWords: Readonly<Record<string, string>> = {
+const continuityWords: Readonly<Record<Exclude<ChangedDevice['continuity'], 'another_key'>, string>> = {
   new: 'a new device',
   known: 'known before, with this identity key',
+  unknown: 'unknown whether known before',
 };
 
 /** The selected one whole, the others as far as it takes to tell them apart. What decides comes first. */
 function blockOf(request: Pairing, selected: boolean, { columns, nowMs }: ScreenOptions): ScreenLine[] {
-  const { device, failedGuesses, expiresAtMs } = request;
-  const { name = '', kind = '', platform = '', source = '' } = device ?? {};
-  const { words = '', continuity = '', identityFingerprint = '' } = device ?? {};
+  const { failedGuesses, expiresAtMs } = request;
+  const { device } = changeOf(request);
+  const { name = '', kind = 'unknown', platform = '', source = '' } = device ?? {};
+  const { words = '', continuity = 'unknown' } = device ?? {};
+  const { identityFingerprint = '' } = request.device ?? {};
   const left = expiresAtMs > 0n ? [`${formatCountdown(Number(expiresAtMs) - nowMs)} left`] : [];
   const guesses =
     failedGuesses > 0 ? [`! ${failedGuesses} wrong ${failedGuesses === 1 ? 'guess' : 'guesses'} before`] : [];
@@ -118,7 +121,7 @@ function blockOf(request: Pairing, selected: boolean, { columns, nowMs }: Screen
   const known =
     continuity === 'another_key'
       ? lines('! KNOWN WITH ANOTHER IDENTITY KEY', 'yellow')
-      : lines(continuityWords[continuity] ?? continuity);
+      : lines(continuityWords[continuity]);
   const operator = warning ? lines(`! ${warning}`, 'yellow') : [];
   const head: ScreenLine = { text: fit(`${selected ? '>' : ' '} ${name}`, columns) };
   if (!selected) return [head, ...lines(words), ...(continuity === 'another_key' ? known : []), ...operator];
@@ -183,7 +186,8 @@ function newsLines({ news }: WatchState, columns: number): ScreenLine[] {
 }
 
 function questionLines({ requests }: WatchState, question: Question, columns: number): ScreenLine[] {
-  const device = 'id' in question ? requests.find((each) => each.id === question.id)?.device : undefined;
+  const request = 'id' in question ? requests.find((each) => each.id === question.id) : undefined;
+  const device = request && changeOf(request).device;
   const warning = device && operatorWarning(device);
   const name = `"${fit(device?.name ?? '', longestNameColumns)}"`;
   switch (question.kind) {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Continuity, DeviceRole, PairingState } from '@palyra/rpc/admin';
 import fc from 'fast-check';
 import type { Key } from './keys.ts';
 import {
@@ -15,7 +16,7 @@ import { sampleCode, sampleRequest } from './testing/samples.ts';
 
 const one = sampleRequest(1);
 const two = sampleRequest(2);
-const changed = sampleRequest(3, { continuity: 'another_key' });
+const changed = sampleRequest(3, { continuity: Continuity.ANOTHER_KEY });
 const seenOf = ({ device }: typeof one) => ({ words: device!.words, role: device!.role });
 const seen = (...pairings: readonly (typeof one)[]) =>
   pairings.reduce((state, each) => withChange(state, each, 'news'), nothingSeen);
@@ -83,7 +84,7 @@ test('a reason is never longer than the daemon takes it', () => {
 test('keys that were meant for a request that has ended reach no other one', () => {
   for (const first of [['a'], ['r', 'n', 'o']]) {
     const asked = after(seen(one, two), ...first).state;
-    const ended = withChange(asked, { ...one, state: 'expired' }, 'it expired');
+    const ended = withChange(asked, { ...one, state: PairingState.EXPIRED }, 'it expired');
     assert.deepEqual(ended.question, { kind: 'ended' });
     const { state, commands } = after(ended, 'y', 'a', 'y', ' ', 'r');
     assert.deepEqual(commands, []);
@@ -94,16 +95,16 @@ test('keys that were meant for a request that has ended reach no other one', () 
 
 test('a question stays with its request when others come and go', () => {
   const asked = after(seen(one, two), 'down', 'a').state;
-  const later = withChange(withChange(asked, { ...one, state: 'rejected' }, ''), changed, '');
+  const later = withChange(withChange(asked, { ...one, state: PairingState.REJECTED }, ''), changed, '');
   assert.deepEqual(after(later, 'y').commands, [
     { do: 'approve', id: two.id, seen: seenOf(two), replaceIdentityKey: false },
   ]);
 });
 
 test('keys that come after the selected request has ended do nothing, and say so', () => {
-  for (const end of ['approved', 'rejected', 'expired']) {
+  for (const end of [PairingState.APPROVED, PairingState.REJECTED, PairingState.EXPIRED]) {
     const state = after(seen(one, two, changed), 'down').state;
-    const ended = withChange(state, { ...two, state: end }, end);
+    const ended = withChange(state, { ...two, state: end }, 'it ended');
     assert.equal(ended.selected, two.id);
     for (const keys of [
       ['a', 'y'],
@@ -121,7 +122,7 @@ test('keys that come after the selected request has ended do nothing, and say so
 });
 
 test('a request that arrives when the last one has ended is not selected by itself', () => {
-  const ended = withChange(seen(one), { ...one, state: 'expired' }, 'expired');
+  const ended = withChange(seen(one), { ...one, state: PairingState.EXPIRED }, 'expired');
   const arrived = withChange(ended, two, 'arrived');
   assert.deepEqual(after(arrived, 'a', 'y', 'r', 'enter').commands, []);
   assert.deepEqual(after(arrived, 'down', 'a', 'y').commands, [
@@ -138,7 +139,7 @@ test('the selection stays on its request when the daemon comes back and tells th
 
 test('what is approved is what was on the screen when the question was asked', () => {
   const asked = after(seen(one), 'a').state;
-  const other = { ...one, device: { ...one.device!, role: 'operator' } };
+  const other = { ...one, device: { ...one.device!, role: DeviceRole.OPERATOR } };
   assert.deepEqual(after(withChange(asked, other, ''), 'y').commands, [
     { do: 'approve', id: one.id, seen: seenOf(one), replaceIdentityKey: false },
   ]);
@@ -150,7 +151,7 @@ test('a code is listed while it waits; a guess at it is news, its arrival is not
   const tried = withChange(fresh, sampleCode('236', { failedGuesses: 1, guessesLeft: 2 }), 'tried');
   assert.equal(tried.codes[0]?.guessesLeft, 2);
   assert.deepEqual(tried.news, ['tried']);
-  const over = withChange(tried, sampleCode('236', { state: 'exhausted' }), 'used up');
+  const over = withChange(tried, sampleCode('236', { state: PairingState.EXHAUSTED }), 'used up');
   assert.deepEqual([over.codes, over.news], [[], ['tried', 'used up']]);
 });
 
@@ -164,7 +165,7 @@ test('without the daemon nothing is decided, and a question does not survive it'
 });
 
 test('after a restart everything is told anew, and only the news are kept', () => {
-  const before = withChange(seen(one, two), { ...two, state: 'expired' }, 'expired');
+  const before = withChange(seen(one, two), { ...two, state: PairingState.EXPIRED }, 'expired');
   assert.deepEqual(reconnected(disconnected(before)), {
     ...nothingSeen,
     selected: one.id,
@@ -193,7 +194,12 @@ test('whatever is pressed and happens, only a listed request is decided, and ano
   const key = fc.constantFrom('a', 'r', 'y', 'j', 'k', '?', 'enter', 'escape', 'x', 'backspace', 'replace');
   const change = fc.record({
     pairing: fc.constantFrom(one, two, changed),
-    state: fc.constantFrom('pending_approval', 'approved', 'rejected', 'expired'),
+    state: fc.constantFrom(
+      PairingState.PENDING_APPROVAL,
+      PairingState.APPROVED,
+      PairingState.REJECTED,
+      PairingState.EXPIRED,
+    ),
   });
   fc.assert(
     fc.property(fc.array(fc.oneof(key, change), { maxLength: 60 }), (steps) => {

@@ -8,6 +8,7 @@
 //   any other key, or Escape where something is typed, leads back to (none)
 //   the end of the request leads to `ended`, and Enter or Escape from there to (none)
 
+import { Continuity, DeviceRole, PairingState } from '@palyra/rpc/admin';
 import type { Pairing } from '../admin.ts';
 import type { Key } from './keys.ts';
 
@@ -22,7 +23,7 @@ export type Question =
 /** What was on the screen when the question was asked; the daemon approves nothing else. */
 export interface Seen {
   readonly words: string;
-  readonly role: string;
+  readonly role: DeviceRole;
 }
 
 export interface WatchState {
@@ -90,9 +91,9 @@ export function isSelectionOver(state: WatchState): boolean {
 /** @param line the change in words; it becomes news unless the list itself shows it. */
 export function withChange(before: WatchState, pairing: Pairing, line: string): WatchState {
   const { id, state } = pairing;
-  const codes = placed(before.codes, pairing, state === 'waiting');
-  const requests = placed(before.requests, pairing, state === 'pending_approval');
-  if (state === 'pending_approval') {
+  const codes = placed(before.codes, pairing, state === PairingState.WAITING);
+  const requests = placed(before.requests, pairing, state === PairingState.PENDING_APPROVAL);
+  if (state === PairingState.PENDING_APPROVAL) {
     return { ...before, codes, requests, selected: before.selected ?? id };
   }
   const { question } = before;
@@ -102,7 +103,7 @@ export function withChange(before: WatchState, pairing: Pairing, line: string): 
     requests,
     question: question && 'id' in question && question.id === id ? withoutRequest(question) : question,
   };
-  return state === 'waiting' && pairing.failedGuesses === 0 ? after : withNews(after, line);
+  return state === PairingState.WAITING && pairing.failedGuesses === 0 ? after : withNews(after, line);
 }
 
 /** The list with the pairing in its place, or at the end, or without it. */
@@ -156,7 +157,7 @@ function asked(state: WatchState, key: 'a' | 'r', request: Pairing | undefined):
   if (!request) return isSelectionOver(state) ? withNews(state, selectionOverWords) : state;
   const { id } = request;
   if (key === 'r') return { ...state, question: { kind: 'reject', id, typed: '' } };
-  const { words = '', role = '' } = request.device ?? {};
+  const { words = '', role = DeviceRole.UNSPECIFIED } = request.device ?? {};
   return { ...state, question: { kind: 'approve', id, seen: { words, role } } };
 }
 
@@ -179,7 +180,7 @@ function answered(closed: WatchState, question: Question, key: Key): Pressed {
       const { id, seen } = question;
       if (key !== 'y' && key !== 'Y') return { state: closed };
       const request = closed.requests.find((each) => each.id === id);
-      return request?.device?.continuity === 'another_key'
+      return request?.device?.continuity === Continuity.ANOTHER_KEY
         ? { state: { ...closed, question: { kind: 'replace', id, seen, typed: '' } } }
         : { state: closed, command: { do: 'approve', id, seen, replaceIdentityKey: false } };
     }

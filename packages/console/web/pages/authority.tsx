@@ -1,6 +1,16 @@
 // The certificate authority: what every certificate here leads to.
 
-import type { Authority, KeyPlace, RotateRootResponse } from '@palyra/rpc/admin';
+import {
+  type Authority,
+  Authority_Tier,
+  AuthorityState,
+  type KeyPlace,
+  KeyPlace_Provider,
+  type RootRotation,
+  type RotationStep,
+  rotationPhases,
+  rotationSteps,
+} from '@palyra/rpc/admin';
 import { useEffect, useState } from 'preact/hooks';
 import { admin, problemText } from '../admin.ts';
 import { generation, now, recentAudit, status } from '../live.ts';
@@ -12,12 +22,12 @@ import { formatDateTime } from '../time.ts';
 export function AuthorityPage() {
   const [authorities, setAuthorities] = useState<readonly Authority[]>();
   const [place, setPlace] = useState<KeyPlace>();
-  const [rotation, setRotation] = useState<RotateRootResponse>();
+  const [rotation, setRotation] = useState<RootRotation>();
   const [problem, setProblem] = useState('');
   const newest = recentAudit.value[0];
   const change = newest && /^(authority|root)\./.test(newest.action) ? newest.seq : undefined;
   useEffect(() => {
-    Promise.all([admin.getAuthority({}), admin.rotateRoot({ step: 'status' })]).then(
+    Promise.all([admin.getAuthority({}), admin.getRootRotation({})]).then(
       ([reply, status]) => {
         setAuthorities(reply.authorities);
         setPlace(reply.keys);
@@ -28,7 +38,8 @@ export function AuthorityPage() {
     );
   }, [generation.value, change]);
   const roots = authorities?.filter(
-    ({ tier, state, notAfterMs }) => tier === 'root' && state !== 'retired' && Number(notAfterMs) > now.value,
+    ({ tier, state, notAfterMs }) =>
+      tier === Authority_Tier.ROOT && state !== AuthorityState.RETIRED && Number(notAfterMs) > now.value,
   );
   return (
     <>
@@ -37,7 +48,8 @@ export function AuthorityPage() {
           <h1>Authority</h1>
           <p>
             Root and issuing certificates of <span class="mono">{status.value?.trustDomain}</span>. Their keys
-            never leave {place?.provider === 'pkcs11' ? `the token ${place.token}` : 'this daemon'}.
+            never leave{' '}
+            {place?.provider === KeyPlace_Provider.PKCS11 ? `the token ${place.token}` : 'this daemon'}.
           </p>
         </div>
         {roots && roots.length > 0 && (
@@ -58,7 +70,7 @@ export function AuthorityPage() {
           <LifeBar
             notBeforeMs={each.notBeforeMs}
             notAfterMs={each.notAfterMs}
-            renewed={each.tier === 'issuing'}
+            renewed={each.tier === Authority_Tier.ISSUING}
           />
           <Facts>
             <Fact name="From">{formatDateTime(each.notBeforeMs)}</Fact>
@@ -78,22 +90,24 @@ export function AuthorityPage() {
 }
 
 function stateText({ tier, state }: Authority): string {
-  const isRoot = tier === 'root';
+  const isRoot = tier === Authority_Tier.ROOT;
   switch (state) {
-    case 'active':
+    case AuthorityState.ACTIVE:
       return isRoot ? 'In use' : 'Issues now';
-    case 'prepared':
+    case AuthorityState.PREPARED:
       return 'Prepared, not in use yet';
-    case 'trusted':
+    case AuthorityState.TRUSTED:
       return isRoot ? 'Still trusted' : 'Replaced; what it issued holds until its end';
-    default:
+    case AuthorityState.RETIRED:
       return 'Retired';
+    default:
+      return 'Unknown';
   }
 }
 
-type Step = 'prepare' | 'activate' | 'finish' | 'rollback';
+type Phase = ReturnType<typeof rotationPhases.show>;
 
-const phases: Readonly<Record<string, { title: string; about: string; steps: readonly Step[] }>> = {
+const phases: Readonly<Record<Phase, { title: string; about: string; steps: readonly RotationStep[] }>> = {
   none: {
     title: 'Move to a new root',
     about:
@@ -110,16 +124,22 @@ const phases: Readonly<Record<string, { title: string; about: string; steps: rea
     about: 'What the old root signed still counts until this is finished.',
     steps: ['finish', 'rollback'],
   },
+  unknown: {
+    title: 'Root rotation',
+    about:
+      'It is in a phase that this page does not know: the daemon is of another version. Reload the page.',
+    steps: [],
+  },
 };
 
-const stepNames: Readonly<Record<Step, string>> = {
+const stepNames: Readonly<Record<RotationStep, string>> = {
   prepare: 'Prepare a new root',
   activate: 'Let the new root sign',
   finish: 'Retire the old root',
   rollback: 'Go back to the old root',
 };
 
-const consequences: Readonly<Record<Step, readonly string[]>> = {
+const consequences: Readonly<Record<RotationStep, readonly string[]>> = {
   prepare: [
     'A new root key is made. It signs nothing yet; from now on it is handed out with every certificate.',
   ],
@@ -138,14 +158,15 @@ const consequences: Readonly<Record<Step, readonly string[]>> = {
 
 /** The steps of `palyra ca rotate-root`, one at a time, with who would be lost. */
 function Rotation({
-  rotation: { phase, sinceMs, behind },
+  rotation: { phase: sent, sinceMs, behind },
   onStep,
 }: {
-  rotation: RotateRootResponse;
-  onStep: (rotation: RotateRootResponse) => void;
+  rotation: RootRotation;
+  onStep: (rotation: RootRotation) => void;
 }) {
-  const [asking, setAsking] = useState<Step | undefined>();
-  const { title, about, steps } = phases[phase] ?? phases.none!;
+  const [asking, setAsking] = useState<RotationStep | undefined>();
+  const phase = rotationPhases.show(sent);
+  const { title, about, steps } = phases[phase];
   const force = behind.length > 0 && (asking === 'activate' || asking === 'finish');
   const count = behind.length === 20 ? '20 devices or more' : devices(behind.length);
   return (
@@ -187,7 +208,7 @@ function Rotation({
           ]}
           tick={force ? 'I know these devices, and they may be lost.' : undefined}
           yes={stepNames[asking]}
-          onYes={async () => onStep(await admin.rotateRoot({ step: asking, force }))}
+          onYes={async () => onStep(await admin.rotateRoot({ step: rotationSteps.toWire(asking), force }))}
           onClose={() => setAsking(undefined)}
         />
       )}
@@ -197,7 +218,8 @@ function Rotation({
 
 const devices = (count: number): string => `${count} ${count === 1 ? 'device' : 'devices'}`;
 
-const titleOf = ({ tier }: Authority): string => (tier === 'root' ? 'Root' : 'Issuing authority');
+const titleOf = ({ tier }: Authority): string =>
+  tier === Authority_Tier.ROOT ? 'Root' : 'Issuing authority';
 
 /** What other programs need to trust this daemon: its roots, as PEM. */
 function download(roots: readonly Authority[]): void {

@@ -1,11 +1,19 @@
 // One device: what it is, what it holds, what happened to it, and the way out.
 
-import type { AuditEntry, Certificate, Device } from '@palyra/rpc/admin';
+import {
+  type AuditEntry,
+  type Certificate,
+  CertificateState,
+  certificateStates,
+  type Device,
+  DeviceRole,
+  DeviceState,
+} from '@palyra/rpc/admin';
 import { useCallback, useEffect, useState } from 'preact/hooks';
 import { admin, problemText } from '../admin.ts';
 import { useNoticed } from '../deliberate.ts';
 import { useInPlace } from '../in-place.ts';
-import { kindName, operatorRights, transportName } from '../kinds.ts';
+import { isConnected, kindName, operatorRights, transportName } from '../kinds.ts';
 import { generation, now, onDevice } from '../live.ts';
 import { AuditList } from '../parts/audit-list.tsx';
 import { Confirm } from '../parts/confirm.tsx';
@@ -59,7 +67,7 @@ export function DevicePage({ id }: { id: string }) {
                 <DeviceStatus device={shown.device} />
               </p>
             </div>
-            {shown.device.state !== 'revoked' && (
+            {shown.device.state !== DeviceState.REVOKED && (
               <div class="actions">
                 {waits(shown.device) && (
                   <button type="button" class="primary" onClick={() => setAsking('release')}>
@@ -70,7 +78,7 @@ export function DevicePage({ id }: { id: string }) {
                   Rename…
                 </button>
                 <button type="button" onClick={() => setAsking('role')}>
-                  {shown.device.role === 'operator' ? 'Take operator role…' : 'Make operator…'}
+                  {shown.device.role === DeviceRole.OPERATOR ? 'Take operator role…' : 'Make operator…'}
                 </button>
                 <button type="button" class="danger" onClick={() => setAsking('revoke')}>
                   Revoke…
@@ -133,7 +141,7 @@ function About({ device }: Shown) {
             are sure.
           </Fact>
         )}
-        {device.role === 'operator' && (
+        {device.role === DeviceRole.OPERATOR && (
           <Fact name="Role" wide>
             <strong class="warn-text">OPERATOR.</strong> {operatorRights[0]}
           </Fact>
@@ -144,7 +152,7 @@ function About({ device }: Shown) {
           </Fact>
         )}
         <Fact name="Paired">{formatDateTime(device.createdAtMs)}</Fact>
-        <Fact name="Last seen">{device.transport ? 'now' : ago(device.lastSeenMs, now.value)}</Fact>
+        <Fact name="Last seen">{isConnected(device) ? 'now' : ago(device.lastSeenMs, now.value)}</Fact>
         <Fact name="Device id" wide>
           <span class="mono">{device.id}</span>
         </Fact>
@@ -169,7 +177,11 @@ function About({ device }: Shown) {
   );
 }
 
-const certificateTones: Readonly<Record<string, Tone>> = { active: 'good', issued: 'calm', revoked: 'bad' };
+const certificateTones: Readonly<Partial<Record<CertificateState, Tone>>> = {
+  [CertificateState.ACTIVE]: 'good',
+  [CertificateState.ISSUED]: 'calm',
+  [CertificateState.REVOKED]: 'bad',
+};
 
 function Certificates({
   device,
@@ -190,8 +202,8 @@ function Certificates({
         {places.items.map((each) => (
           <li key={each.serial}>
             <span class="mono">{each.serial}</span>
-            <Tag tone={certificateTones[each.state] ?? 'calm'}>{each.state}</Tag>
-            {each.state === 'active' || each.state === 'issued' ? (
+            <Tag tone={certificateTones[each.state] ?? 'calm'}>{certificateStates.show(each.state)}</Tag>
+            {each.state === CertificateState.ACTIVE || each.state === CertificateState.ISSUED ? (
               <>
                 <LifeBar notBeforeMs={each.notBeforeMs} notAfterMs={each.notAfterMs} />
                 <button
@@ -216,7 +228,7 @@ function Certificates({
 
 /** For the operator's word. */
 const waits = ({ state, cloneSeenMs, recoveryAskedMs }: Device): boolean =>
-  state === 'quarantined' || cloneSeenMs > 0n || recoveryAskedMs > 0n;
+  state === DeviceState.QUARANTINED || cloneSeenMs > 0n || recoveryAskedMs > 0n;
 
 function Release({ device, onClose }: { device: Device; onClose: () => void }) {
   return (
@@ -227,7 +239,9 @@ function Release({ device, onClose }: { device: Device; onClose: () => void }) {
         </>
       }
       consequences={[
-        ...(device.state === 'quarantined' ? ['Its quarantine ends: its certificate is taken again.'] : []),
+        ...(device.state === DeviceState.QUARANTINED
+          ? ['Its quarantine ends: its certificate is taken again.']
+          : []),
         ...(device.cloneSeenMs > 0n ? ['The warning of a possible copy is taken off it.'] : []),
         ...(device.recoveryAskedMs > 0n
           ? ['The next one to ask with its identity key gets a new certificate: once, within a day.']
@@ -242,8 +256,8 @@ function Release({ device, onClose }: { device: Device; onClose: () => void }) {
 }
 
 function Role({ device, onClose }: { device: Device; onClose: () => void }) {
-  const isOperator = device.role === 'operator';
-  const role = isOperator ? 'device' : 'operator';
+  const isOperator = device.role === DeviceRole.OPERATOR;
+  const role = isOperator ? DeviceRole.DEVICE : DeviceRole.OPERATOR;
   return (
     <Confirm
       title={
@@ -274,15 +288,15 @@ function Role({ device, onClose }: { device: Device; onClose: () => void }) {
 
 function RevokeCertificate(props: { device: Device; certificate: Certificate; onClose: () => void }) {
   const { device, certificate, onClose } = props;
-  const isUsed = certificate.state === 'active' && device.transport !== '';
+  const isUsed = certificate.state === CertificateState.ACTIVE && isConnected(device);
   return (
     <Confirm
       title="Revoke this one certificate?"
       consequences={[
         isUsed ? (
           <>
-            The open {transportName(device.transport)} connection of <bdi>{device.name}</bdi> uses it: it is
-            closed at once, and what runs on it fails.
+            The open {transportName(device)} connection of <bdi>{device.name}</bdi> uses it: it is closed at
+            once, and what runs on it fails.
           </>
         ) : (
           'No agent is connected with it now. Anything else that uses it is closed at once.'
@@ -341,7 +355,9 @@ function Rename({ device, onClose }: { device: Device; onClose: () => void }) {
 
 function Revoke({ device, certificates, onClose }: Shown & { onClose: () => void }) {
   const valid = certificates.filter(
-    ({ state, notAfterMs }) => (state === 'active' || state === 'issued') && Number(notAfterMs) > now.value,
+    ({ state, notAfterMs }) =>
+      (state === CertificateState.ACTIVE || state === CertificateState.ISSUED) &&
+      Number(notAfterMs) > now.value,
   ).length;
   return (
     <Confirm
@@ -351,8 +367,8 @@ function Revoke({ device, certificates, onClose }: Shown & { onClose: () => void
         </>
       }
       consequences={[
-        device.transport
-          ? `Its open ${transportName(device.transport)} connection is closed at once, and what runs on it fails.`
+        isConnected(device)
+          ? `Its open ${transportName(device)} connection is closed at once, and what runs on it fails.`
           : 'It is not connected now; it is refused when it comes back.',
         `${valid === 1 ? 'Its valid certificate stops' : `Its ${valid} valid certificates stop`} working at once.`,
         'This is for ever. To come back it needs a new identity and your approval.',

@@ -1,10 +1,10 @@
 // Everyone who is paired. The daemon searches and pages; this holds what was looked at.
 
-import type { Device } from '@palyra/rpc/admin';
+import { type Device, DeviceState } from '@palyra/rpc/admin';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { admin, problemText } from '../admin.ts';
 import { useInPlace } from '../in-place.ts';
-import { kindName } from '../kinds.ts';
+import { isConnected, kindName } from '../kinds.ts';
 import { generation, now, onDevice, status } from '../live.ts';
 import { DeviceStatus } from '../parts/device-status.tsx';
 import { LifeBar } from '../parts/life-bar.tsx';
@@ -129,9 +129,9 @@ function Row({ device }: { device: Device }) {
       <span>
         <DeviceStatus device={device} />
       </span>
-      <span class="cell-seen">{device.transport ? 'now' : ago(device.lastSeenMs, now.value)}</span>
+      <span class="cell-seen">{isConnected(device) ? 'now' : ago(device.lastSeenMs, now.value)}</span>
       <span class="cell-life">
-        {device.state !== 'revoked' && device.certificateNotAfterMs > 0n && (
+        {device.state !== DeviceState.REVOKED && device.certificateNotAfterMs > 0n && (
           <LifeBar
             small
             notBeforeMs={device.certificateNotBeforeMs}

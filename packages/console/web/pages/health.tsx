@@ -3,7 +3,7 @@
 import type { GetHealthResponse } from '@palyra/rpc/admin';
 import { Fragment } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { admin, problemText } from '../admin.ts';
+import { admin, problemText, withStep } from '../admin.ts';
 import { generation, now, status } from '../live.ts';
 import { Chart } from '../parts/chart.tsx';
 import { Problem } from '../parts/pieces.tsx';
@@ -38,8 +38,8 @@ export function Health() {
         </p>
       </header>
       <Problem text={problem} />
-      {daemon?.problems.map(({ part, message }) => (
-        <Problem key={part} text={message} />
+      {daemon?.problems.map(({ part, code, message }) => (
+        <Problem key={part} text={withStep(message, code)} />
       ))}
       {daemon && (
         <section class="card" aria-label="Listeners">

@@ -1,6 +1,6 @@
 // A code for a device: made here, shown once, and watched until it has been used.
 
-import type { MintCodeResponse, Pairing } from '@palyra/rpc/admin';
+import { type MintCodeResponse, type Pairing, PairingState } from '@palyra/rpc/admin';
 import { signal } from '@preact/signals';
 import { useState } from 'preact/hooks';
 import { admin } from '../admin.ts';
@@ -116,7 +116,7 @@ function Mint() {
 
 function Code({ code }: { code: Minted }) {
   const pairing = pairings.value.get(code.pairingId);
-  const isWaiting = !pairing || pairing.state === 'waiting';
+  const isWaiting = !pairing || pairing.state === PairingState.WAITING;
   const leftMs = Number(code.expiresAtMs) - now.value;
   const [isAsking, setAsking] = useState(false);
   return (
@@ -205,7 +205,7 @@ function Code({ code }: { code: Minted }) {
 function Outcome({ pairing }: { pairing: Pairing }) {
   const name = pairing.device && <bdi>{pairing.device.name}</bdi>;
   switch (pairing.state) {
-    case 'pending_approval':
+    case PairingState.PENDING_APPROVAL:
       return (
         <>
           <Tag tone="calm">Used</Tag>
@@ -215,8 +215,8 @@ function Outcome({ pairing }: { pairing: Pairing }) {
           </p>
         </>
       );
-    case 'approved':
-    case 'issued':
+    case PairingState.APPROVED:
+    case PairingState.ISSUED:
       return (
         <>
           <Tag tone="calm">Approved</Tag>
@@ -226,7 +226,7 @@ function Outcome({ pairing }: { pairing: Pairing }) {
           <p>It becomes active with its first connection.</p>
         </>
       );
-    case 'active':
+    case PairingState.ACTIVE:
       return (
         <>
           <Tag tone="good">Paired</Tag>
@@ -236,7 +236,7 @@ function Outcome({ pairing }: { pairing: Pairing }) {
           </p>
         </>
       );
-    case 'rejected':
+    case PairingState.REJECTED:
       return (
         <>
           <Tag tone="bad">Ended</Tag>
@@ -244,7 +244,7 @@ function Outcome({ pairing }: { pairing: Pairing }) {
           <p>{pairing.reason ? <bdi>{pairing.reason}</bdi> : 'Nobody was let in.'}</p>
         </>
       );
-    case 'exhausted':
+    case PairingState.EXHAUSTED:
       return (
         <>
           <Tag tone="bad">Used up</Tag>
@@ -252,12 +252,20 @@ function Outcome({ pairing }: { pairing: Pairing }) {
           <p>Nobody was let in. If the guesses were not yours, somebody is trying.</p>
         </>
       );
-    default:
+    case PairingState.EXPIRED:
       return (
         <>
           <Tag tone="warn">Expired</Tag>
           <h2>The time was over</h2>
           <p>Nobody was let in.</p>
+        </>
+      );
+    default:
+      return (
+        <>
+          <Tag tone="warn">Unknown</Tag>
+          <h2>This page does not know what became of it</h2>
+          <p>Reload the page: the daemon is of another version.</p>
         </>
       );
   }

@@ -3,7 +3,7 @@
 // A card keeps its place for as long as this page is shown: one that is decided says so where it is, and a new one comes
 // after the others. A decision is made in a dialog about one request, which asks for that request's words.
 
-import type { Pairing, PairingDevice } from '@palyra/rpc/admin';
+import { Continuity, DeviceRole, type Pairing, type PairingDevice, PairingState } from '@palyra/rpc/admin';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { admin, problemCode } from '../admin.ts';
 import { inPlace } from '../in-place.ts';
@@ -47,18 +47,18 @@ export function Requests() {
 
 /** It ended while the page could not hear of it. */
 const over = (pairing: Pairing): Pairing =>
-  pairing.state === 'pending_approval' ? { ...pairing, state: 'over' } : pairing;
+  pairing.state === PairingState.PENDING_APPROVAL ? { ...pairing, state: PairingState.UNSPECIFIED } : pairing;
 
 /** What a question was asked about. When that changes, the question is over. */
 interface Question {
   readonly kind: 'approve' | 'operator' | 'replace' | 'reject';
-  readonly seen: { readonly words: string; readonly role: string };
+  readonly seen: { readonly words: string; readonly role: DeviceRole };
 }
 
 function Request({ pairing, onPutAway }: { pairing: Pairing; onPutAway: () => void }) {
   const device = pairing.device!;
-  const isWaiting = pairing.state === 'pending_approval';
-  const isOtherKey = device.continuity === 'another_key';
+  const isWaiting = pairing.state === PairingState.PENDING_APPROVAL;
+  const isOtherKey = device.continuity === Continuity.ANOTHER_KEY;
   const [question, setQuestion] = useState<Question>();
   const isDeciding = useRef(false);
   const ask = (kind: Question['kind']) =>
@@ -85,8 +85,8 @@ function Request({ pairing, onPutAway }: { pairing: Pairing; onPutAway: () => vo
       class={`card request ${isOtherKey ? 'alarm' : ''} ${isWaiting ? '' : 'decided'}`}
       aria-label={`Request of ${device.name}`}
     >
-      <Continuity device={device} />
-      {device.role === 'operator' && <OperatorBefore device={device} />}
+      <KnownBefore device={device} />
+      {device.role === DeviceRole.OPERATOR && <OperatorBefore device={device} />}
       <div class="request-head">
         <div>
           <h2>
@@ -146,7 +146,7 @@ function Request({ pairing, onPutAway }: { pairing: Pairing; onPutAway: () => vo
                 Approve…
               </button>
             )}
-            {!isOtherKey && device.role !== 'operator' && (
+            {!isOtherKey && device.role !== DeviceRole.OPERATOR && (
               <button type="button" onClick={() => ask('operator')}>
                 Approve as operator…
               </button>
@@ -173,7 +173,7 @@ function Request({ pairing, onPutAway }: { pairing: Pairing; onPutAway: () => vo
             </>
           }
           consequences={[
-            device.role === 'operator'
+            device.role === DeviceRole.OPERATOR
               ? 'The device gets its certificate, and stays an OPERATOR.'
               : 'The device gets its certificate, and may connect from then on.',
           ]}
@@ -206,11 +206,11 @@ function Request({ pairing, onPutAway }: { pairing: Pairing; onPutAway: () => vo
   );
 }
 
-function Continuity({ device }: { device: PairingDevice }) {
+function KnownBefore({ device }: { device: PairingDevice }) {
   switch (device.continuity) {
-    case 'known':
+    case Continuity.KNOWN:
       return <Tag tone="good">Known device, same identity key</Tag>;
-    case 'another_key':
+    case Continuity.ANOTHER_KEY:
       return (
         <div class="alarm-banner" role="alert">
           <strong>ANOTHER KEY</strong>
@@ -220,15 +220,17 @@ function Continuity({ device }: { device: PairingDevice }) {
           </span>
         </div>
       );
-    default:
+    case Continuity.NEW:
       return <Tag tone="calm">New device</Tag>;
+    default:
+      return <Tag tone="warn">This page cannot tell whether the device was known before</Tag>;
   }
 }
 
 function OperatorBefore({ device }: { device: PairingDevice }) {
   return (
     <p class="problem" role="alert">
-      {device.continuity === 'another_key' ? (
+      {device.continuity === Continuity.ANOTHER_KEY ? (
         <>
           This id belongs to an <strong>OPERATOR</strong>. The other key does not become one by your approval.
         </>
@@ -246,7 +248,7 @@ function Moved({ pairing, onClose }: { pairing: Pairing; onClose: () => void }) 
   return (
     <Dialog title="This request has changed" onClose={onClose}>
       <p>
-        {pairing.state === 'pending_approval' ? (
+        {pairing.state === PairingState.PENDING_APPROVAL ? (
           <>
             <bdi>{pairing.device?.name}</bdi> is not what it was when you were asked. Look at it again.
           </>
@@ -327,12 +329,12 @@ function ReplaceKey(props: { device: PairingDevice; onClose: () => void; onYes: 
   );
 }
 
-const outcomes: Readonly<Record<string, readonly [tone: Tone, text: string]>> = {
-  approved: ['calm', 'Approved; the device has not fetched its certificate yet'],
-  issued: ['calm', 'Approved; the device has its certificate'],
-  active: ['good', 'Connected with its certificate'],
-  rejected: ['bad', 'Rejected'],
-  expired: ['warn', 'Expired without a decision'],
+const outcomes: Readonly<Partial<Record<PairingState, readonly [tone: Tone, text: string]>>> = {
+  [PairingState.APPROVED]: ['calm', 'Approved; the device has not fetched its certificate yet'],
+  [PairingState.ISSUED]: ['calm', 'Approved; the device has its certificate'],
+  [PairingState.ACTIVE]: ['good', 'Connected with its certificate'],
+  [PairingState.REJECTED]: ['bad', 'Rejected'],
+  [PairingState.EXPIRED]: ['warn', 'Expired without a decision'],
 };
 
 function Outcome({ pairing }: { pairing: Pairing }) {
@@ -365,7 +367,7 @@ function Decided({ kept }: { kept: ReadonlySet<string> }) {
             <a href={`#/devices/${pairing.device!.deviceId}`}>
               <bdi>{pairing.device!.name}</bdi>
             </a>
-            {pairing.device!.role === 'operator' && <Tag tone="warn">OPERATOR</Tag>}
+            {pairing.device!.role === DeviceRole.OPERATOR && <Tag tone="warn">OPERATOR</Tag>}
             <Outcome pairing={pairing} />
           </li>
         ))}

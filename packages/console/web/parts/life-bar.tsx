@@ -1,10 +1,8 @@
 // A certificate's life as a bar: how much is over, and the point at which it is renewed.
 
+import { RENEWAL_SHARE } from '@palyra/identity/renewal-share';
 import { now } from '../live.ts';
 import { formatDateTime, span } from '../time.ts';
-
-/** Renewal starts when two thirds are over. */
-const renewalShare = 2 / 3;
 
 interface LifeBarProps {
   readonly notBeforeMs: bigint;
@@ -18,13 +16,13 @@ export function LifeBar({ notBeforeMs, notAfterMs, renewed = true, small = false
   const from = Number(notBeforeMs);
   const until = Number(notAfterMs);
   const over = Math.min(1, Math.max(0, (now.value - from) / (until - from)));
-  const renewalMs = from + (until - from) * renewalShare;
+  const renewalMs = from + (until - from) * RENEWAL_SHARE;
   const left = until - now.value;
-  const tone = left <= 0 ? 'bad' : renewed && over > renewalShare ? 'warn' : 'good';
+  const tone = left <= 0 ? 'bad' : renewed && over > RENEWAL_SHARE ? 'warn' : 'good';
   const words =
     left <= 0
       ? `ended ${span(-left)} ago`
-      : !renewed || over > renewalShare
+      : !renewed || over > RENEWAL_SHARE
         ? `${span(left)} left`
         : `${span(left)} left, renews in ${span(renewalMs - now.value)}`;
   return (
@@ -32,7 +30,7 @@ export function LifeBar({ notBeforeMs, notAfterMs, renewed = true, small = false
       <svg class={tone} viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
         <rect class="track" width="100" height="6" rx="1" />
         <rect class="over" width={over * 100} height="6" rx="1" />
-        {renewed && <path class="mark" d={`M${renewalShare * 100} 0v6`} />}
+        {renewed && <path class="mark" d={`M${RENEWAL_SHARE * 100} 0v6`} />}
       </svg>
       <span title={`Until ${formatDateTime(notAfterMs)}`}>{small ? words.split(',')[0] : words}</span>
     </div>

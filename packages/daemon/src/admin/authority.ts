@@ -1,14 +1,24 @@
 // The certificate authority: its certificates, its revocation lists, the rotation of its root.
 
-import { IdentityError, type IdentityManager } from '@palyra/identity';
+import type { IdentityManager } from '@palyra/identity';
+import { renewalDueAt } from '@palyra/identity/certificate';
+import type { RootRotationStatus } from '@palyra/identity/registry';
 import { reasonOf } from '@palyra/identity/values';
-import { actorIn } from './call.ts';
+import {
+  authorityStates,
+  authorityTiers,
+  keyProviders,
+  type RotationStep,
+  rotationPhases,
+  rotationSteps,
+} from '@palyra/rpc/admin';
+import { actorOf, knownWord } from '@palyra/rpc/transport';
 import { millis } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 
 export function authorityMethods(
   options: AdminServiceOptions,
-): Methods<'getAuthority' | 'getRevocationLists' | 'rotateRoot'> {
+): Methods<'getAuthority' | 'getRevocationLists' | 'getRootRotation' | 'rotateRoot'> {
   const { identity } = options;
   const { registry } = identity;
   return {
@@ -16,46 +26,40 @@ export function authorityMethods(
       // First: roots that are newer than their number do no harm, older ones would.
       const { sequence } = await identity.publishedBundle();
       const authorities = await registry.authorities();
+      const { place } = identity.authorityKeys;
       return {
         authorities: authorities.map((each) => ({
           id: each.id,
-          tier: each.tier,
+          tier: authorityTiers.toWire(each.tier),
           fingerprint: each.fingerprint,
           serial: each.serial,
           notBeforeMs: millis(each.notBefore),
           notAfterMs: millis(each.notAfter),
           active: each.state === 'active',
-          state: each.state,
-          replacedAtMs: each.tier === 'issuing' && each.state === 'active' ? millis(twoThirds(each)) : 0n,
+          state: authorityStates.toWire(each.state),
+          replacedAtMs: each.tier === 'issuing' && each.state === 'active' ? millis(renewalDueAt(each)) : 0n,
           certificate: each.der,
           keyName: identity.authorityKeys.nameOf(each.id),
         })),
-        keys: identity.authorityKeys.place,
+        keys: { ...place, provider: keyProviders.toWire(place.provider) },
         bundleSequence: BigInt(sequence),
       };
     },
 
     getRevocationLists: () => revocationListParts(identity),
+    getRootRotation: async () => toWireRotation(await identity.rootRotation.status()),
     async rotateRoot({ step, force }, context) {
       const { rootRotation } = identity;
-      const by = actorIn(context);
-      if (step === 'prepare') await rootRotation.prepare(by);
-      else if (step === 'activate') await rootRotation.activate(force, by);
-      else if (step === 'finish') await rootRotation.finish(force, by);
-      else if (step === 'rollback') await rootRotation.rollback(by);
-      else if (step !== 'status') {
-        throw new IdentityError(
-          'MESSAGE_INVALID',
-          'A step is status, prepare, activate, finish or rollback.',
-        );
-      }
-      if (step !== 'status') await options.authorityChanged();
-      const { phase, since, behind } = await rootRotation.status();
-      return {
-        phase,
-        sinceMs: since ? millis(since) : 0n,
-        behind: behind.map(({ id, name }) => ({ id, name })),
+      const by = actorOf(context);
+      const steps: Readonly<Record<RotationStep, () => Promise<void>>> = {
+        prepare: () => rootRotation.prepare(by),
+        activate: () => rootRotation.activate(force, by),
+        finish: () => rootRotation.finish(force, by),
+        rollback: () => rootRotation.rollback(by),
       };
+      await steps[knownWord('A step', rotationSteps, step)]();
+      await options.authorityChanged();
+      return toWireRotation(await rootRotation.status());
     },
   };
 }
@@ -74,7 +78,10 @@ async function* revocationListParts(identity: IdentityManager) {
   }
 }
 
-/** When it is replaced: at 2/3 of its life. */
-function twoThirds({ notBefore, notAfter }: { readonly notBefore: Date; readonly notAfter: Date }): Date {
-  return new Date(notBefore.getTime() + ((notAfter.getTime() - notBefore.getTime()) * 2) / 3);
+function toWireRotation({ phase, since, behind }: RootRotationStatus) {
+  return {
+    phase: rotationPhases.toWire(phase),
+    sinceMs: since ? millis(since) : 0n,
+    behind: behind.map(({ id, name }) => ({ id, name })),
+  };
 }

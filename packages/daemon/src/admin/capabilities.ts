@@ -2,6 +2,7 @@
 
 import { IdentityError } from '@palyra/identity';
 import { parseDeviceName } from '@palyra/identity/pairing';
+import { type ActorName, actorName } from '@palyra/identity/registry';
 import { parseDeviceId } from '@palyra/identity/values';
 import { actorOf } from '@palyra/rpc/transport';
 import type { ExecuteRequest, ExecuteResult } from '../channels/calls.ts';
@@ -19,7 +20,7 @@ export function capabilityMethods(options: AdminServiceOptions): Methods<'execut
         timeoutMs: timeoutMs > 0 ? timeoutMs : defaultTimeoutMs,
         signal: context.signal,
       };
-      return executeAudited(options, request, actorOf(context));
+      return executeAudited(options, request, actorName(actorOf(context)));
     },
   };
 }
@@ -28,7 +29,7 @@ export function capabilityMethods(options: AdminServiceOptions): Methods<'execut
 async function executeAudited(
   { identity, channels }: AdminServiceOptions,
   request: ExecuteRequest,
-  by: string,
+  by: ActorName,
 ): Promise<ExecuteResult> {
   const { deviceId, capability } = request;
   const record = (outcome: string) =>

@@ -2,12 +2,18 @@
 
 import { IdentityError, type IdentityManager } from '@palyra/identity';
 import { identityFingerprint } from '@palyra/identity/device';
-import { parseDeviceRole } from '@palyra/identity/pairing';
-import type { CertificateRecord, Device } from '@palyra/identity/registry';
+import { type CertificateRecord, type Device, deviceNotFound } from '@palyra/identity/registry';
 import { nodeCrypto, parseDeviceId } from '@palyra/identity/values';
-import { isRemote } from '@palyra/rpc/transport';
-import { actorIn } from './call.ts';
-import { millis, pageSize, parseReason } from './messages.ts';
+import {
+  certificateStates,
+  deviceKinds,
+  deviceRoles,
+  deviceStates,
+  Transport,
+  transports,
+} from '@palyra/rpc/admin';
+import { actorOf, isRemote } from '@palyra/rpc/transport';
+import { millis, pageSize, parseReason, parseRole } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 
 export function deviceMethods(
@@ -40,8 +46,7 @@ export function deviceMethods(
     },
     async getDevice({ id }) {
       const device = await registry.device(parseDeviceId(id));
-      if (!device)
-        throw new IdentityError('DEVICE_NOT_FOUND', `There is no device ${id}. See: palyra devices list`);
+      if (!device) throw deviceNotFound(id);
       const certificates = await registry.certificatesOf(device.id, 50);
       return {
         device: await toWireDevice(options, device),
@@ -49,19 +54,19 @@ export function deviceMethods(
       };
     },
     renameDevice: async ({ id, name }, context) =>
-      toWireDevice(options, await identity.renameDevice(id, name, actorIn(context))),
+      toWireDevice(options, await identity.renameDevice(id, name, actorOf(context))),
     setDeviceRole: async ({ id, role }, context) =>
-      toWireDevice(options, await identity.setDeviceRole(id, parseDeviceRole(role), actorIn(context))),
+      toWireDevice(options, await identity.setDeviceRole(id, parseRole(role), actorOf(context))),
     setHostNames: async ({ id, hostNames }, context) =>
-      toWireDevice(options, await identity.setHostNames(id, hostNames, actorIn(context))),
+      toWireDevice(options, await identity.setHostNames(id, hostNames, actorOf(context))),
     revokeDevice: async ({ id, reason }, context) =>
-      toWireDevice(options, await identity.revokeDevice(id, parseReason(reason), actorIn(context))),
+      toWireDevice(options, await identity.revokeDevice(id, parseReason(reason), actorOf(context))),
     async releaseDevice({ id }, context) {
       if (isRemote(context)) await mustNotBeOperator(identity, id);
-      return toWireDevice(options, await identity.releaseDevice(id, actorIn(context)));
+      return toWireDevice(options, await identity.releaseDevice(id, actorOf(context)));
     },
     revokeCertificate: async ({ serial, reason }, context) =>
-      toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason), actorIn(context))),
+      toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason), actorOf(context))),
   };
 }
 
@@ -76,11 +81,11 @@ export async function toWireDevice(
   return {
     id: device.id,
     name: device.name,
-    kind: device.kind,
+    kind: deviceKinds.toWire(device.kind),
     platform: device.platform,
-    role: device.role,
+    role: deviceRoles.toWire(device.role),
     identityFingerprint: await identityFingerprint(nodeCrypto, device.identityKey),
-    state: device.state,
+    state: deviceStates.toWire(device.state),
     createdAtMs: millis(device.createdAt),
     lastSeenMs: device.lastSeenAt ? millis(device.lastSeenAt) : 0n,
     capabilities: [...device.capabilities],
@@ -90,7 +95,7 @@ export async function toWireDevice(
     recoveryAskedMs: suspicions?.recovery?.state === 'asked' ? millis(suspicions.recovery.at) : 0n,
     certificateNotAfterMs: live ? millis(live.notAfter) : 0n,
     certificateNotBeforeMs: live ? millis(live.notBefore) : 0n,
-    transport: connection?.transport ?? '',
+    transport: connection ? transports.toWire(connection.transport) : Transport.UNSPECIFIED,
     quicProblem: connection?.quicProblem ?? '',
   };
 }
@@ -100,7 +105,7 @@ function toWireCertificate(certificate: CertificateRecord) {
     serial: certificate.serial,
     fingerprint: certificate.fingerprint,
     deviceId: certificate.subject.id,
-    state: certificate.state,
+    state: certificateStates.toWire(certificate.state),
     notBeforeMs: millis(certificate.notBefore),
     notAfterMs: millis(certificate.notAfter),
   };
@@ -112,6 +117,7 @@ async function mustNotBeOperator({ registry }: IdentityManager, id: string): Pro
   if (device?.role !== 'operator') return;
   throw new IdentityError(
     'CALLER_NOT_ALLOWED',
-    `${device.name} is an operator, and is released on the daemon's own machine only: palyra devices release ${device.id}`,
+    `${device.name} is an operator, and is released on the daemon's own machine only.`,
+    { about: 'quarantine', deviceId: device.id },
   );
 }

@@ -1,6 +1,6 @@
-// `palyra why`: the decision about one thing, and its reasons, in the words the refused peer would get.
+// Why: the decision about one thing, and its reasons, in the words the refused peer would get.
 
-import { IdentityError, type IdentityManager } from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode, type IdentityManager } from '@palyra/identity';
 import {
   type AdmittedDevice,
   type AuditAction,
@@ -13,14 +13,18 @@ import {
   standingMessages,
 } from '@palyra/identity/registry';
 import { parseDeviceId } from '@palyra/identity/values';
+import type { Advice, Decision, ExplainedKind } from '@palyra/rpc/admin';
 
 export interface Explanation {
-  readonly kind: 'device' | 'certificate' | 'pairing';
-  readonly decision: 'allowed' | 'refused' | 'waiting';
+  readonly kind: ExplainedKind;
+  readonly decision: Decision;
   /** The stable code, or OK. */
-  readonly code: string;
+  readonly code: IdentityErrorCode | 'OK';
   readonly reasons: readonly string[];
-  readonly nextStep: string;
+  /** The device that it is about, once there is one. */
+  readonly deviceId?: string;
+  /** What the operator can do, where the code does not say it. */
+  readonly advice?: Advice;
 }
 
 /** About two years of certificates that live a day. */
@@ -57,7 +61,7 @@ async function explainCertificate(
 ): Promise<Explanation> {
   if (record.subject.kind === 'daemon') {
     const reasons = [`It is the daemon's own, valid until ${record.notAfter.toISOString()}.`];
-    return { kind: 'certificate', decision: 'allowed', code: 'OK', reasons, nextStep: '' };
+    return { kind: 'certificate', decision: 'allowed', code: 'OK', reasons };
   }
   const verdict = judgeStanding(
     await identity.registry.standing(record.fingerprint),
@@ -67,20 +71,16 @@ async function explainCertificate(
     `It belongs to device ${record.subject.id} and is ${record.state}.`,
     `It is valid from ${record.notBefore.toISOString()} to ${record.notAfter.toISOString()}.`,
   ];
-  if (verdict.ok) return { kind: 'certificate', decision: 'allowed', code: 'OK', reasons, nextStep: '' };
+  const deviceId = record.subject.id;
+  if (verdict.ok) return { kind: 'certificate', decision: 'allowed', code: 'OK', reasons, deviceId };
   const revoked =
     (await lastRow(identity, record.serial, 'certificate.revoked')) ??
     (await lastRow(identity, record.serial, 'certificate.carried_over'));
   reasons.push(...(await suspicionOf(identity, record.serial)));
   if (revoked)
     reasons.push(`Revoked at ${new Date(revoked.atMs).toISOString()}: ${reasonIn(revoked.detailJson)}.`);
-  return {
-    kind: 'certificate',
-    decision: 'refused',
-    code: verdict.code,
-    reasons,
-    nextStep: standingMessages[verdict.code],
-  };
+  reasons.push(standingMessages[verdict.code]);
+  return { kind: 'certificate', decision: 'refused', code: verdict.code, reasons, deviceId };
 }
 
 /** What made the device look copied, as this certificate's history has it last. */
@@ -90,7 +90,7 @@ async function suspicionOf(identity: IdentityManager, serial: string): Promise<s
   const { source, sign } = JSON.parse(row.detailJson) as { source?: string; sign: CloneSign };
   const from = `at ${new Date(row.atMs).toISOString()} from ${source || 'an unknown address'}`;
   const signs: Readonly<Record<CloneSign, string>> = {
-    recovery: `While certificate ${serial} held, another one was asked for ${from} by the identity key alone: there is a copy of the device, it was put back from a backup, or somebody ran palyra renew --recover.`,
+    recovery: `While certificate ${serial} held, another one was asked for ${from} by the identity key alone: there is a copy of the device, it was put back from a backup, or somebody recovered it by hand.`,
     replaced_certificate: `Certificate ${serial} had been replaced and was used again ${from}: the device was put back from a backup, or there is a copy of it.`,
     second_agent: `With certificate ${serial} a second agent connected ${from} while the first one answered, and was refused: the home of the device was copied, and either of the two may be the copy.`,
   };
@@ -117,7 +117,7 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
       decision: 'refused',
       code: 'DEVICE_REVOKED',
       reasons: [`${device.name} was revoked: ${device.revocationReason || 'no reason given'}.`],
-      nextStep: standingMessages.DEVICE_REVOKED,
+      deviceId: device.id,
     };
   }
   const certificates = await identity.registry.certificatesOf(device.id, certificatesLookedAt);
@@ -129,7 +129,7 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
       decision: 'refused',
       code: 'DEVICE_QUARANTINED',
       reasons: [`${device.name} is in quarantine.`, ...suspicions],
-      nextStep: standingMessages.DEVICE_QUARANTINED,
+      deviceId: device.id,
     };
   }
   const accepted = await acceptedCertificate(identity, device);
@@ -138,7 +138,7 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
   if (asked && !accepted) {
     const reasons = [...asked.reasons, ...suspicions, ...asked.warning];
     const code = 'RECOVERY_NEEDS_APPROVAL';
-    return { kind: 'device', decision: 'refused', code, reasons, nextStep: asked.nextStep };
+    return { kind: 'device', decision: 'refused', code, reasons, deviceId: device.id };
   }
   const newest = accepted ?? certificates.find((each) => each.state === 'active') ?? certificates[0];
   if (!newest) {
@@ -147,13 +147,12 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
       decision: 'waiting',
       code: 'OK',
       reasons: [`${device.name} is approved, but has not fetched a certificate yet.`],
-      nextStep: 'On the device, run the same `palyra pair` command again.',
+      deviceId: device.id,
+      advice: 'pair_again',
     };
   }
-  const { reasons, nextStep, ...rest } = await explainCertificate(identity, newest);
-  const warning = device.cloneSeenAt
-    ? [...suspicions, `When you are sure: palyra devices release ${device.id}`]
-    : [];
+  const { reasons, ...rest } = await explainCertificate(identity, newest);
+  const advice = asked ? 'release_or_revoke' : device.cloneSeenAt ? 'release_when_sure' : undefined;
   return {
     ...rest,
     kind: 'device',
@@ -166,10 +165,10 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
           ]
         : []),
       ...(asked?.reasons ?? []),
-      ...warning,
+      ...suspicions,
       ...(asked?.warning ?? []),
     ],
-    nextStep: asked?.nextStep ?? nextStep,
+    ...(advice && { advice }),
   };
 }
 
@@ -200,60 +199,56 @@ async function recoveryAsked(identity: IdentityManager, { id, name, cloneSeenAt 
             'IT MAY HAVE BEEN COPIED: a release also lets whoever holds its identity key and comes first recover.',
           ]
         : [],
-    nextStep: `To let it back in: palyra devices release ${id}. It tries again by itself. If it is not yours any more: palyra devices revoke ${id}`,
   };
 }
 
 const pairingAnswers: Readonly<
-  Record<Pairing['state'], { decision: Explanation['decision']; code: string; why: string; nextStep: string }>
+  Record<Pairing['state'], Pick<Explanation, 'decision' | 'code' | 'advice'> & { why: string }>
 > = {
   waiting: {
     decision: 'waiting',
     code: 'OK',
     why: 'The code waits for a device.',
-    nextStep: 'On the device: palyra pair ADDRESS',
+    advice: 'pair',
   },
   pending_approval: {
     decision: 'waiting',
     code: 'OK',
     why: 'A device knew the code and waits for the operator. Without a decision it stays out.',
-    nextStep: 'Compare the words, then: palyra pairing approve ID (or reject ID)',
+    advice: 'decide',
   },
   approved: {
     decision: 'allowed',
     code: 'OK',
     why: 'The operator approved it; the device has not fetched its certificate yet.',
-    nextStep: 'On the device, run the same `palyra pair` command again.',
+    advice: 'pair_again',
   },
   issued: {
     decision: 'allowed',
     code: 'OK',
     why: 'The certificate was handed out and has not been used yet.',
-    nextStep: 'On the device: palyra node status',
+    advice: 'connect',
   },
-  active: { decision: 'allowed', code: 'OK', why: 'The device has connected.', nextStep: '' },
+  active: { decision: 'allowed', code: 'OK', why: 'The device has connected.' },
   rejected: {
     decision: 'refused',
     code: 'PAIRING_REJECTED',
     why: 'It was rejected or withdrawn, and that stays.',
-    nextStep: 'To let the device in after all, make a new code: palyra pairing code',
   },
   expired: {
     decision: 'refused',
     code: 'PAIRING_EXPIRED',
     why: 'Its time was over before it was completed.',
-    nextStep: 'Make a new code: palyra pairing code',
   },
   exhausted: {
     decision: 'refused',
     code: 'PAIRING_CODE_WRONG',
     why: 'Every guess at the code was used up with wrong PINs. Someone mistyped, or someone is guessing.',
-    nextStep: 'Make a new code: palyra pairing code',
   },
 };
 
 async function explainPairing(identity: IdentityManager, pairing: Pairing): Promise<Explanation> {
-  const { decision, code, why, nextStep } = pairingAnswers[pairing.state];
+  const { why, ...answer } = pairingAnswers[pairing.state];
   const reasons = [why];
   if (pairing.guessesTaken > 0)
     reasons.push(`Guesses taken: ${pairing.guessesTaken}, left: ${pairing.guessesLeft}.`);
@@ -269,8 +264,8 @@ async function explainPairing(identity: IdentityManager, pairing: Pairing): Prom
       decision: 'refused',
       code,
       reasons: [...reasons, `The device is ${device.state}.`],
-      nextStep: standingMessages[code],
+      deviceId: device.id,
     };
   }
-  return { kind: 'pairing', decision, code, reasons, nextStep };
+  return { kind: 'pairing', ...answer, reasons };
 }

@@ -27,7 +27,8 @@ export function mustFit(path: string): void {
   if (process.platform === 'win32' || Buffer.byteLength(path) <= maxSocketPathBytes) return;
   throw new IdentityError(
     'STORE_FAILED',
-    `The path of the admin socket is longer than the system allows (${maxSocketPathBytes} bytes): ${path}. Choose a home with a shorter path: --home DIR`,
+    `The path of the admin socket is longer than the system allows (${maxSocketPathBytes} bytes): ${path}. The home must have a shorter path.`,
+    { about: 'home' },
   );
 }
 

@@ -1,6 +1,8 @@
 // How messages of the admin service say what many of them say.
 
 import { parseVisibleText } from '@palyra/identity/values';
+import { type DeviceRole, deviceRoles } from '@palyra/rpc/admin';
+import { knownWord } from '@palyra/rpc/transport';
 
 const defaultPage = 100;
 export const maxPage = 1000;
@@ -8,6 +10,9 @@ const maxReasonLength = 200;
 
 export const pageSize = (limit: number): number => Math.min(limit > 0 ? limit : defaultPage, maxPage);
 export const millis = (date: Date): bigint => BigInt(date.getTime());
+
+/** @throws MESSAGE_INVALID */
+export const parseRole = (role: DeviceRole) => knownWord('A role', deviceRoles, role);
 
 /** The operator's words; shown to people later. */
 export function parseReason(reason: string): string {

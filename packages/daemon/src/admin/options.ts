@@ -3,6 +3,7 @@
 import type { ServiceImpl } from '@connectrpc/connect';
 import type { IdentityManager } from '@palyra/identity';
 import type { AdminService } from '@palyra/rpc';
+import type { ListenerWord } from '@palyra/rpc/admin';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { HealthHistory } from '../console/health.ts';
 import type { Problem } from '../problems.ts';
@@ -17,7 +18,7 @@ export interface AdminServiceOptions {
   readonly pairingAddress: () => string;
   /** Takes what changed among the authorities to the listeners. */
   readonly authorityChanged: () => Promise<void>;
-  readonly listeners: () => readonly { readonly name: string; readonly address: string }[];
+  readonly listeners: () => readonly { readonly name: ListenerWord; readonly address: string }[];
   readonly problems: () => Promise<readonly Problem[]>;
   readonly health: HealthHistory;
   /** Makes a login link for the console. Throws where that is not to be had. */

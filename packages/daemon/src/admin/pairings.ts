@@ -2,14 +2,14 @@
 
 import { IdentityError, type IdentityManager } from '@palyra/identity';
 import { identityFingerprint } from '@palyra/identity/device';
-import { parseDeviceRole } from '@palyra/identity/pairing';
 import type { Pairing } from '@palyra/identity/registry';
-import { nodeCrypto } from '@palyra/identity/values';
-import { isRemote } from '@palyra/rpc/transport';
-import { actorIn, untilStopped } from './call.ts';
-import { maxPage, millis, pageSize, parseReason } from './messages.ts';
+import { nodeCrypto, Wakeup } from '@palyra/identity/values';
+import { continuities, DeviceRole, deviceKinds, deviceRoles, pairingStates } from '@palyra/rpc/admin';
+import { actorOf, isRemote } from '@palyra/rpc/transport';
+import { untilStopped } from './call.ts';
+import { millis, pageSize, parseReason, parseRole } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
-import { maxWaiting, tooSlow } from './watch.ts';
+import { PairingChanges } from './pairing-changes.ts';
 
 export function pairingMethods(
   options: AdminServiceOptions,
@@ -25,7 +25,7 @@ export function pairingMethods(
         kind: qr ? 'qr' : 'typed',
         address: options.pairingAddress(),
         autoApprove,
-        by: actorIn(context),
+        by: actorOf(context),
         ...(lifeSeconds > 0 && { lifeMs: lifeSeconds * 1000 }),
       });
       return {
@@ -43,7 +43,7 @@ export function pairingMethods(
     async getPairing({ id }) {
       const pairing = await registry.pairing(id);
       if (!pairing)
-        throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}. See: palyra pairing list`);
+        throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}.`, { pairingId: id });
       return wirePairing(pairing);
     },
     async approvePairing({ id, replaceIdentityKey, name, operator, hostNames, seen }, context) {
@@ -51,17 +51,20 @@ export function pairingMethods(
       const choice = {
         replaceIdentityKey,
         operator,
-        by: actorIn(context),
+        by: actorOf(context),
         ...(name && { name }),
         ...(hostNames.length > 0 && { hostNames }),
         ...(seen && {
-          seen: { words: seen.words, role: seen.role ? parseDeviceRole(seen.role) : undefined },
+          seen: {
+            words: seen.words,
+            role: seen.role === DeviceRole.UNSPECIFIED ? undefined : parseRole(seen.role),
+          },
         }),
       };
       return wirePairing(await desk.approve(id, choice));
     },
     rejectPairing: async ({ id, reason }, context) =>
-      wirePairing(await desk.reject(id, parseReason(reason), actorIn(context))),
+      wirePairing(await desk.reject(id, parseReason(reason), actorOf(context))),
     watchPairings: (_request, context) =>
       untilStopped(options, context, (signal) => watchPairings(identity, signal)),
   };
@@ -69,39 +72,27 @@ export function pairingMethods(
 
 /** What is open now, then every change. A change in between is told once more rather than not at all. */
 async function* watchPairings(identity: IdentityManager, signal: AbortSignal) {
-  const changed: Pairing[] = [];
-  let wake = () => {};
-  const unsubscribe = identity.registry.subscribe((event) => {
-    // As in `watchAll`: the one too many is what ends it.
-    if (event.type !== 'pairing_changed' || changed.length > maxWaiting) return;
-    changed.push(event.pairing);
-    wake();
-  });
-  const abort = () => wake();
-  signal.addEventListener('abort', abort);
+  const wakeup = new Wakeup();
+  const changes = new PairingChanges(identity, wakeup.wake);
+  signal.addEventListener('abort', wakeup.wake);
   try {
-    for (const pairing of (await identity.desk.open(maxPage)).reverse())
-      yield await toWirePairing(identity, pairing);
+    for (const pairing of await changes.open()) yield await toWirePairing(identity, pairing);
     while (!signal.aborted) {
-      if (changed.length > maxWaiting) throw tooSlow();
-      const next = changed.shift();
-      if (next) yield await toWirePairing(identity, next);
-      else
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+      for (const pairing of changes.take()) yield await toWirePairing(identity, pairing);
+      await wakeup.sleep();
     }
   } finally {
-    unsubscribe();
-    signal.removeEventListener('abort', abort);
+    changes.close();
+    signal.removeEventListener('abort', wakeup.wake);
   }
 }
 
 export async function toWirePairing({ registry }: IdentityManager, pairing: Pairing) {
   const request = 'request' in pairing ? pairing.request : undefined;
+  const known = request && (await registry.device(request.deviceId));
   return {
     id: pairing.id,
-    state: pairing.state,
+    state: pairingStates.toWire(pairing.state),
     slot: pairing.codeKind === 'typed' ? pairing.slot : '',
     createdAtMs: millis(pairing.createdAt),
     expiresAtMs: 'expiresAt' in pairing ? millis(pairing.expiresAt) : 0n,
@@ -114,13 +105,13 @@ export async function toWirePairing({ registry }: IdentityManager, pairing: Pair
       device: {
         deviceId: request.deviceId,
         name: request.name,
-        kind: request.kind,
+        kind: deviceKinds.toWire(request.kind),
         platform: request.platform,
         identityFingerprint: await identityFingerprint(nodeCrypto, request.identityKey),
         words: request.words,
         source: request.source,
-        continuity: request.continuity,
-        role: (await registry.device(request.deviceId))?.role ?? '',
+        continuity: continuities.toWire(request.continuity),
+        role: known ? deviceRoles.toWire(known.role) : DeviceRole.UNSPECIFIED,
       },
     }),
   };
@@ -130,6 +121,7 @@ export async function toWirePairing({ registry }: IdentityManager, pairing: Pair
 function onlyAtTheMachine(): IdentityError {
   return new IdentityError(
     'CALLER_NOT_ALLOWED',
-    "The operator role is given on the daemon's own machine only. Approve it without, then there: palyra devices set-role DEVICE operator",
+    "The operator role is given on the daemon's own machine only. Approve the request without it.",
+    { about: 'operator_role' },
   );
 }

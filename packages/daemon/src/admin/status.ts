@@ -2,6 +2,7 @@
 
 import type { Pairing } from '@palyra/identity/registry';
 import type { DeviceId } from '@palyra/identity/values';
+import { advices, daemonParts, decisions, explainedKinds, listenerNames } from '@palyra/rpc/admin';
 import { toWireAudit } from './audit.ts';
 import { untilStopped } from './call.ts';
 import { toWireDevice } from './devices.ts';
@@ -19,8 +20,14 @@ export function statusMethods(
     getStatus: () => toWireStatus(options),
 
     explain: async ({ id }) => {
-      const explanation = await explain(identity, id);
-      return { ...explanation, reasons: [...explanation.reasons] };
+      const { kind, decision, reasons, advice, ...rest } = await explain(identity, id);
+      return {
+        ...rest,
+        kind: explainedKinds.toWire(kind),
+        decision: decisions.toWire(decision),
+        reasons: [...reasons],
+        ...(advice && { advice: advices.toWire(advice) }),
+      };
     },
 
     watch(_request, context) {
@@ -50,7 +57,9 @@ async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
     daemonId: identity.daemonId,
     trustDomain: identity.trustDomain,
     rootFingerprint: identity.rootFingerprint,
-    listeners: [...options.listeners()],
+    listeners: options
+      .listeners()
+      .map(({ name, address }) => ({ name: listenerNames.toWire(name), address })),
     startedAtMs: millis(options.startedAt),
     daemonTimeMs: millis(identity.clock.now()),
     devices: counts.devices,
@@ -59,6 +68,10 @@ async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
     liveCodes: counts.waitingCodes,
     version: options.version,
     home: options.home,
-    problems: problems.map(({ part, error: { code, message } }) => ({ part, code, message })),
+    problems: problems.map(({ part, error: { code, message } }) => ({
+      part: daemonParts.toWire(part),
+      code,
+      message,
+    })),
   };
 }

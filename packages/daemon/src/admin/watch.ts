@@ -1,9 +1,10 @@
 // The Watch stream: one for everything, because a browser holds only six connections to a console.
 
-import { IdentityError, type IdentityManager } from '@palyra/identity';
+import type { IdentityManager } from '@palyra/identity';
 import type { Pairing } from '@palyra/identity/registry';
-import type { DeviceId } from '@palyra/identity/values';
+import { type DeviceId, Wakeup } from '@palyra/identity/values';
 import type { DeviceChannels } from '../channels/device-channels.ts';
+import { maxWaiting, PairingChanges, tooSlow } from './pairing-changes.ts';
 
 export interface WatchSources<P, D, A, S> {
   readonly identity: IdentityManager;
@@ -17,44 +18,37 @@ export interface WatchSources<P, D, A, S> {
 
 type AuditRow = Awaited<ReturnType<IdentityManager['registry']['audit']>>[number];
 
-const maxOpen = 1000;
 /** Rows that nobody tells of, such as a new name, are found this late. */
 const pollMs = 1_000;
 /** The page sees that the stream lives. */
 const statusEveryMs = 10_000;
-/** Audit rows and changes that may wait for a slow reader. */
-export const maxWaiting = 2_000;
 
 /** What is open now, then every change. A change in between is told once more rather than not at all. */
 export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, signal: AbortSignal) {
   const { identity, channels } = sources;
   const { registry } = identity;
-  const pairings: Pairing[] = [];
   const devices = new Set<DeviceId>();
-  let wake = () => {};
+  const wakeup = new Wakeup();
+  const pairings = new PairingChanges(identity, wakeup.wake);
   const unsubscribe = registry.subscribe((event) => {
     if ('deviceId' in event) devices.add(event.deviceId);
-    // One more than may wait says that they were too many, and a reader that never comes back keeps no more.
-    else if ('pairing' in event && pairings.length <= maxWaiting) pairings.push(event.pairing);
-    wake();
+    wakeup.wake();
   });
   const unwatch = channels.watch((id) => {
     devices.add(id);
-    wake();
+    wakeup.wake();
   });
-  const abort = () => wake();
-  signal.addEventListener('abort', abort);
+  signal.addEventListener('abort', wakeup.wake);
   try {
     let { seq } = await registry.auditHead();
-    for (const pairing of (await identity.desk.open(maxOpen)).reverse()) {
+    for (const pairing of await pairings.open()) {
       yield { event: { case: 'pairing', value: await sources.pairing(pairing) } } as const;
     }
     const currentAtMs = BigInt(identity.clock.now().getTime());
     yield { event: { case: 'currentAtMs', value: currentAtMs } } as const;
     let statusAt = Number.NEGATIVE_INFINITY;
     while (!signal.aborted) {
-      if (pairings.length > maxWaiting) throw tooSlow();
-      const changed = pairings.splice(0);
+      const changed = pairings.take();
       for (const pairing of changed) {
         if ('request' in pairing) devices.add(pairing.request.deviceId);
         yield { event: { case: 'pairing', value: await sources.pairing(pairing) } } as const;
@@ -80,19 +74,13 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, s
         statusAt = performance.now();
         yield { event: { case: 'status', value: await sources.status() } } as const;
       }
-      if (pairings.length > 0 || devices.size > 0 || signal.aborted) continue;
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, pollMs);
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+      await wakeup.sleep(pollMs);
     }
   } finally {
+    pairings.close();
     unsubscribe();
     unwatch();
-    signal.removeEventListener('abort', abort);
+    signal.removeEventListener('abort', wakeup.wake);
   }
 }
 
@@ -101,8 +89,4 @@ function devicesIn({ subject, detailJson, action }: AuditRow): DeviceId[] {
   if (action.startsWith('device.')) return [subject as DeviceId];
   const { device } = JSON.parse(detailJson) as { device?: unknown };
   return typeof device === 'string' ? [device as DeviceId] : [];
-}
-
-export function tooSlow(): IdentityError {
-  return new IdentityError('UNREACHABLE', 'More happened than this reader took. Watch again.');
 }

@@ -5,6 +5,7 @@ import { create } from '@bufbuild/protobuf';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { type DeviceId, makeUlid, printable } from '@palyra/identity/values';
 import { type CapabilityResult, type DaemonEvent, DaemonEventSchema } from '@palyra/rpc';
+import { CapabilityFailure, capabilityFailures } from '@palyra/rpc/admin';
 import type { Channel } from './channel.ts';
 
 export interface ExecuteRequest {
@@ -106,17 +107,10 @@ export function outcomeOf(
       `The output is larger than ${payloadBytes} bytes.`,
     );
   }
-  const known = capabilityCodes.find((code) => code === outcome.value?.code) ?? 'CAPABILITY_FAILED';
-  return new IdentityError(known, shown(outcome.value?.message ?? 'The device gave no result.', 500));
+  const { failure = CapabilityFailure.FAILED } = outcome.value ?? {};
+  const code = capabilityFailures.fromWire(failure) ?? 'CAPABILITY_FAILED';
+  return new IdentityError(code, shown(outcome.value?.message ?? 'The device gave no result.', 500));
 }
-
-const capabilityCodes = [
-  'CAPABILITY_UNKNOWN',
-  'CAPABILITY_FAILED',
-  'CAPABILITY_TIMEOUT',
-  'CAPABILITY_OUTPUT_TOO_LARGE',
-  'CAPABILITY_CANCELED',
-] as const;
 
 /** A device's own words, on their way to an operator's terminal. */
 export const shown = (text: string, maxLength = 200): string => printable(text.slice(0, maxLength));

@@ -1,7 +1,9 @@
 // One connection of a device's channel: what the daemon still has to send over it, and how it ended.
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { Wakeup } from '@palyra/identity/values';
 import { type DaemonEvent, DaemonEventSchema } from '@palyra/rpc';
+import type { TransportWord } from '@palyra/rpc/admin';
 
 export type Outgoing = NonNullable<MessageInitShape<typeof DaemonEventSchema>['event']>;
 
@@ -10,7 +12,7 @@ const maxOwed = 1024;
 
 /** Events that this one connection owes and that a reconnect need not repeat, and the bell for its generator. */
 export class Channel {
-  readonly transport: string;
+  readonly transport: TransportWord;
   readonly quicProblem: string;
   ended = false;
   /** Ended because another one of the same device took over. */
@@ -19,10 +21,9 @@ export class Channel {
   failure: { readonly reason: unknown } | undefined;
   readonly #owed: DaemonEvent[] = [];
   #probe: PromiseWithResolvers<boolean> | undefined;
-  #wake: () => void = () => {};
-  #rung = false;
+  readonly #wakeup = new Wakeup();
 
-  constructor(transport: string, quicProblem: string) {
+  constructor(transport: TransportWord, quicProblem: string) {
     this.transport = transport;
     this.quicProblem = quicProblem;
   }
@@ -67,16 +68,10 @@ export class Channel {
   }
 
   notify(): void {
-    this.#rung = true;
-    this.#wake();
+    this.#wakeup.wake();
   }
 
-  async changed(): Promise<void> {
-    if (!this.#rung) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    this.#rung = false;
+  changed(): Promise<void> {
+    return this.#wakeup.sleep();
   }
 }

@@ -9,6 +9,7 @@ import { IdentityError } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { Clock, DeviceId } from '@palyra/identity/values';
 import type { DaemonEvent, DeviceEvent, Hello } from '@palyra/rpc';
+import type { TransportWord } from '@palyra/rpc/admin';
 import {
   type Device,
   type ExecuteRequest,
@@ -42,7 +43,9 @@ export class DeviceChannels {
   }
 
   /** How the device is connected now: over http2 or quic, and why not over QUIC. Undefined when it is not. */
-  connectionOf(id: DeviceId): { readonly transport: string; readonly quicProblem: string } | undefined {
+  connectionOf(
+    id: DeviceId,
+  ): { readonly transport: TransportWord; readonly quicProblem: string } | undefined {
     return this.#devices.get(id)?.channel;
   }
 
@@ -70,7 +73,7 @@ export class DeviceChannels {
     hello: Hello,
     answers: AsyncIterable<DeviceAnswer>,
     options: {
-      readonly transport: string;
+      readonly transport: TransportWord;
       readonly signal: AbortSignal;
       readonly onSecondAgent: () => Promise<void>;
       /** Told with the welcome. */
@@ -268,20 +271,19 @@ const agentOf = ({ agentId }: Hello): string => Buffer.from(agentId).toString('h
 function inUse(id: DeviceId): IdentityError {
   return new IdentityError(
     'CHANNEL_IN_USE',
-    `Another agent is connected as device ${id}, and answers. Only one can run at a time: stop one of them. If there is no other one of yours, the keys of this device were copied: the operator revokes it (palyra devices revoke ${id}), then make a new identity here (palyra pair ADDRESS --new-identity).`,
+    `Another agent is connected as device ${id}, and answers. Only one can run at a time.`,
+    { deviceId: id },
   );
 }
 
 function replaced(id: DeviceId): IdentityError {
   return new IdentityError(
     'CHANNEL_REPLACED',
-    `Another agent connected as device ${id}. Only one can run at a time: stop the other, or if there is none, revoke the device, because its keys were copied.`,
+    `Another agent connected as device ${id}. Only one can run at a time.`,
+    { deviceId: id },
   );
 }
 
 function notConnected(id: DeviceId): IdentityError {
-  return new IdentityError(
-    'DEVICE_NOT_CONNECTED',
-    `Device ${id} is not connected. On the device, run: palyra node run`,
-  );
+  return new IdentityError('DEVICE_NOT_CONNECTED', `Device ${id} is not connected.`, { deviceId: id });
 }

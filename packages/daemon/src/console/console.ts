@@ -51,7 +51,9 @@ export async function startConsole(options: {
 
 /** For whoever is not at the admin socket. */
 export function refuseLogin(): never {
-  throw new IdentityError('CALLER_NOT_ALLOWED', 'A login link is made on the daemon itself: palyra console');
+  throw new IdentityError('CALLER_NOT_ALLOWED', 'A login link is made on the daemon itself.', {
+    about: 'console_login',
+  });
 }
 
 /** For a daemon whose configuration has turned the console off. */

@@ -223,7 +223,7 @@ function parsePageKey(spki: Uint8Array): KeyObject {
 }
 
 function noSession(): ConsoleRefusal {
-  return new ConsoleRefusal('unauthenticated', 'There is no session. Open the console with: palyra console');
+  return new ConsoleRefusal('unauthenticated', 'There is no session.');
 }
 
 function tooMany({ msBeforeNext }: RateLimiterRes): ConsoleRefusal {

@@ -7,7 +7,7 @@ import { mustBelongTogether, type Registry } from '@palyra/identity/registry';
 import { parseConfig } from '../config.ts';
 import { mustHaveKeys } from './backup.ts';
 import { type BackupHead, unreadable } from './backup-file.ts';
-import type { DaemonPaths } from './home.ts';
+import type { DaemonPaths } from './paths.ts';
 
 const pageSize = 500;
 
@@ -27,7 +27,7 @@ export async function mustBeWhole(head: BackupHead, registry: Registry, paths: D
       if (last <= after) throw new RangeError('the rows are in no order');
       after = last;
     }
-  // That the chain is broken, or tells of another state, is a finding and not an unreadable backup: `palyra audit verify`.
+  // That the chain is broken, or tells of another state, is a finding of an audit, and not an unreadable backup.
   await verifyAudit(registry);
   const { seq, hash } = await registry.auditHead();
   const domain = (await registry.setting('trust_domain')) ?? '';

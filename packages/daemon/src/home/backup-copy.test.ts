@@ -41,7 +41,7 @@ test('a start removes what a killed backup left: the copy of the registry, its j
   const module = (name: string) => new URL(name, import.meta.url).href;
   const child = spawn(
     process.execPath,
-    ['--input-type=module', '-e', killed, module('backup-copy.ts'), module('home.ts'), home, partial],
+    ['--input-type=module', '-e', killed, module('backup-copy.ts'), module('paths.ts'), home, partial],
     { stdio: 'inherit' },
   );
   t.after(() => child.kill('SIGKILL'));

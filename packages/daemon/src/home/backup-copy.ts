@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { takeAlone } from '@palyra/identity/files';
 import { copySqliteRegistry } from '@palyra/registry-sql';
-import { type DaemonPaths, unlessExists } from './home.ts';
+import { unlessExists } from './file-error.ts';
+import type { DaemonPaths } from './paths.ts';
 
 const lockName = 'lock';
 /** Has the path of what is being written elsewhere. */

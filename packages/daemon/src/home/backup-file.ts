@@ -12,7 +12,7 @@ import { parseDeviceId } from '@palyra/identity/values';
 import { z } from 'zod';
 import { configSchema, type DaemonConfigInput } from '../config.ts';
 import type { RegistryCopy } from './backup-copy.ts';
-import { unlessMissing } from './home.ts';
+import { unlessMissing } from './file-error.ts';
 
 const magic = 'palyra-backup-v2';
 /** The first two lines; the rest is streamed. */
@@ -95,10 +95,7 @@ async function linkNew(partial: string, file: string): Promise<void> {
 }
 
 function exists(file: string): IdentityError {
-  return new IdentityError(
-    'BACKUP_EXISTS',
-    `${file} is there already. Choose another name, or replace a backup of the same daemon: --replace`,
-  );
+  return new IdentityError('BACKUP_EXISTS', `${file} is there already.`, { about: 'backup' });
 }
 
 async function* contents(head: BackupHead, registry: string): AsyncGenerator<Uint8Array> {

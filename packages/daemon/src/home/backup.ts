@@ -1,4 +1,4 @@
-// `palyra backup`: the whole state of a daemon in one encrypted file (backup-file.ts), made while the daemon runs.
+// A backup: the whole state of a daemon in one encrypted file (backup-file.ts), made while the daemon runs.
 
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -11,9 +11,10 @@ import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfigInput
 import { withRegistryCopy } from './backup-copy.ts';
 import { type BackupHead, mustNotExist, readBackupHead, writeBackup } from './backup-file.ts';
 import { readCaKeys } from './ca-key.ts';
-import { withFileErrors } from './file-error.ts';
-import { checkHome, type DaemonPaths, findDaemon, unlessMissing } from './home.ts';
+import { unlessMissing, withFileErrors } from './file-error.ts';
+import { checkHome, findDaemon } from './home.ts';
 import { readSecrets } from './open-home.ts';
+import type { DaemonPaths } from './paths.ts';
 
 /** log2 of scrypt's N: seconds for each guess at the passphrase, and for opening the backup. */
 const SCRYPT_LOG_N = 18;

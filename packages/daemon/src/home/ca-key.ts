@@ -11,7 +11,8 @@ import {
 } from '@palyra/identity/keys';
 import type { RegistryReads } from '@palyra/identity/registry';
 import type { DaemonConfig } from '../config.ts';
-import { type DaemonPaths, takeHome } from './home.ts';
+import { takeHome } from './home.ts';
+import type { DaemonPaths } from './paths.ts';
 
 /** @throws SIGNER_UNAVAILABLE, SIGNER_MISMATCH, SIGNER_PIN_WRONG, STORE_FAILED, and what reading the PIN file says. */
 export async function openCaKeys(

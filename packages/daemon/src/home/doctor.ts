@@ -1,39 +1,25 @@
-// `palyra doctor`: everything about a home that can be wrong, and what to do about it. Reads only; the daemon may run.
+// The examination of a home: everything about a home that can be wrong, and what to do about it. Reads only; the daemon may run.
 
 import { lstat, statfs } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { hasCode, IdentityError, verifyAudit } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
 import { mustBeOwnFolder } from '@palyra/identity/files';
-import {
-  type AuthorityKeyReader,
-  checkKeyPlace,
-  type FilesystemSecretReader,
-  type KeyPlace,
-} from '@palyra/identity/keys';
-import {
-  describeDifference,
-  mustBelongTogether,
-  type RegistryReader,
-  readRestored,
-} from '@palyra/identity/registry';
-import { clockToleranceMs, reasonOf, refusalOf, type Ulid } from '@palyra/identity/values';
+import type { FilesystemSecretReader } from '@palyra/identity/keys';
+import { reasonOf, refusalOf } from '@palyra/identity/values';
 import { lookAtSqliteRegistry } from '@palyra/registry-sql';
 import { quicProblem } from '@palyra/transport-quic';
 import { type DaemonConfig, parseConfig, readablePart, readConfig, readConfigInput } from '../config.ts';
 import { onThisMachine, type Place, placesOf, unusablePlaces } from '../listeners/places.ts';
 import { withoutQuic } from '../problems.ts';
-import { readCaKeys, tryToken } from './ca-key.ts';
-import { type DaemonPaths, daemonPaths, findDaemon, mustBePrivate } from './home.ts';
+import { tryToken } from './ca-key.ts';
+import { examineRegistry, takesPin } from './doctor-registry.ts';
+import { type Find, type Finding, problem, problemOf } from './finding.ts';
+import { findDaemon } from './home.ts';
 import { unusableSettings, unusableTokenFiles } from './obstacles.ts';
 import { readSecrets } from './open-home.ts';
+import { type DaemonPaths, daemonPaths } from './paths.ts';
+import { mustBePrivate } from './private.ts';
 
-export interface Finding {
-  readonly check: string;
-  readonly verdict: 'ok' | 'warning' | 'problem';
-  readonly message: string;
-}
-
-const day = 86_400_000;
 const lowSpaceBytes = 64 * 1024 * 1024;
 
 export interface ExamineOptions {
@@ -58,7 +44,10 @@ export async function examineHome(
       );
       return true;
     } catch (error) {
-      findings.push(problem(check, refusalOf(error) ?? reasonOf(error)));
+      const message = refusalOf(error) ?? reasonOf(error);
+      findings.push(
+        error instanceof IdentityError ? { ...problemOf(check, error), message } : problem(check, message),
+      );
       return false;
     }
   };
@@ -79,8 +68,7 @@ export async function examineHome(
     } catch (error) {
       problems.unshift(error as IdentityError);
     }
-    if (!config || problems.length > 0)
-      return problems.map(({ message }) => problem('configuration', message));
+    if (!config || problems.length > 0) return problems.map((error) => problemOf('configuration', error));
     const program = config.notice.command?.[0];
     // The daemon starts all the same.
     if (program?.includes('/') && !(await isThere(program))) {
@@ -130,59 +118,11 @@ export async function examineHome(
   return findings;
 }
 
-type Find = (check: string, look: () => Promise<string | Finding[]>) => Promise<boolean>;
-
-interface Surroundings {
-  readonly paths: DaemonPaths;
-  readonly config: DaemonConfig | undefined;
-  readonly secrets: FilesystemSecretReader | undefined;
-  readonly now: Date;
-  readonly find: Find;
-}
-
-async function examineRegistry(
-  registry: RegistryReader,
-  { paths, config, secrets, now, find }: Surroundings,
-): Promise<void> {
-  await find('registry', async () => {
-    const { devices, pendingRequests } = await registry.counts();
-    if (secrets) await mustBelongTogether(secrets, registry);
-    return `The registry opens: ${devices} device${devices === 1 ? '' : 's'}, ${pendingRequests} ${pendingRequests === 1 ? 'request that waits' : 'requests that wait'}.`;
-  });
-  let opened: AuthorityKeyReader | undefined;
-  /** Only where they belong to the registry. */
-  let keys: AuthorityKeyReader | undefined;
-  try {
-    await find('ca key', async () => {
-      // What is wrong with the secrets, or with a token's files, was said.
-      if (!config || !secrets || (await unusableTokenFiles(config)).length > 0) return [];
-      opened = await readCaKeys(config, paths, secrets, registry);
-      await checkKeyPlace(registry, opened);
-      keys = opened;
-      return keys.place.provider === 'pkcs11'
-        ? takesPin(keys.place)
-        : "The CA's keys are in the secret store.";
-    });
-    await find('clock', () => examineClock(registry, now));
-    await find('audit', () => examineAudit(registry));
-    await find('authority', () => examineAuthorities(registry, keys, now));
-    await find('restore', () => examineRestore(registry));
-  } finally {
-    await opened?.close();
-  }
-}
-
-const takesPin = ({ token, serial }: KeyPlace) =>
-  `The token "${token}" (serial number ${serial}) takes the PIN.`;
-
 async function examineFolder(homePath: string, { path }: DaemonPaths, isNew: boolean): Promise<string> {
   await mustBePrivate(homePath);
   if (isNew) return `No daemon was started in ${homePath} yet. The first start makes it.`;
   if (await isThere(path)) return `${path} is private to its user.`;
-  throw new IdentityError(
-    'STORE_FAILED',
-    `${path} is not there. Start the daemon once, or name the right home: --home DIR`,
-  );
+  throw new IdentityError('STORE_FAILED', `${path} is not there.`, { about: 'home' });
 }
 
 async function examineListeners(
@@ -193,7 +133,7 @@ async function examineListeners(
   if (!config) return [];
   const runs = await answers(adminSocket);
   const problems = await unusablePlaces(config, runs ? await placesNow(homePath) : []);
-  if (problems.length > 0) return problems.map(({ message }) => problem('listeners', message));
+  if (problems.length > 0) return problems.map((error) => problemOf('listeners', error));
   return runs
     ? 'The daemon runs, and every port of the configuration is its own or free.'
     : 'Every port of the configuration is free.';
@@ -217,10 +157,6 @@ async function answers(socket: string): Promise<boolean> {
     connection.destroy();
     return isUp as boolean;
   });
-}
-
-function problem(check: string, message: string): Finding {
-  return { check, verdict: 'problem', message };
 }
 
 async function isThere(path: string): Promise<boolean> {
@@ -248,81 +184,4 @@ function examineQuic(config: DaemonConfig | undefined): string | Finding[] {
   const problem = quicProblem();
   if (!problem) return 'The library of QUIC loads.';
   return [{ check: 'quic', verdict: 'warning', message: withoutQuic(problem).message }];
-}
-
-async function examineClock(registry: RegistryReader, now: Date): Promise<string | Finding[]> {
-  const [last] = await registry.audit({ limit: 1 });
-  if (!last || now.getTime() >= last.atMs - clockToleranceMs) return 'The clock has not gone back.';
-  const message = `The clock says ${now.toISOString()}, but something was written down at ${new Date(last.atMs).toISOString()} already. Set the clock right, or certificates end at the wrong time.`;
-  return [{ check: 'clock', verdict: 'problem', message }];
-}
-
-async function examineAudit(registry: RegistryReader): Promise<string | Finding[]> {
-  const verdict = await verifyAudit(registry);
-  if (verdict.ok) return `All ${verdict.rows} rows of the audit chain hold, and the tables are as they say.`;
-  if (verdict.differences.length > 0)
-    return verdict.differences.map((difference) => ({
-      check: 'audit',
-      verdict: 'problem' as const,
-      message: `${describeDifference(difference)}. Somebody changed the registry from outside: compare it with a backup.`,
-    }));
-  throw new IdentityError(
-    'AUDIT_BROKEN',
-    `The audit chain does not hold: ${verdict.problem}. Someone or something changed the registry from outside: compare it with a backup.`,
-  );
-}
-
-async function examineAuthorities(
-  registry: RegistryReader,
-  keys: AuthorityKeyReader | undefined,
-  now: Date,
-): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  const add = (verdict: Finding['verdict'], message: string) =>
-    findings.push({ check: 'authority', verdict, message });
-  for (const each of await registry.authorities()) {
-    if (each.state === 'retired' || (each.tier === 'issuing' && each.state !== 'active')) continue;
-    const name = `The ${each.state} ${each.tier} CA ${each.fingerprint.slice(0, 16)}`;
-    const left = each.notAfter.getTime() - now.getTime();
-    if (keys && !(await hasKey(keys, each.id))) {
-      add(
-        'problem',
-        `${name} has no key in ${keys.place.provider === 'pkcs11' ? 'the token. Restore the token from its own backup' : 'the secret store. Restore both from one backup'}.`,
-      );
-    } else if (each.notBefore > now) {
-      add(
-        'problem',
-        `${name} begins at ${each.notBefore.toISOString()}, and the clock says ${now.toISOString()}. If the clock is wrong, set it. If it is right, stop the daemon and run: palyra ca set-aside`,
-      );
-    } else if (left <= 0) {
-      add(
-        'problem',
-        `${name} has ended. ${each.tier === 'root' ? 'Stop the daemon and run: palyra ca set-aside' : 'Start the daemon: it makes a new one.'}`,
-      );
-    } else if (each.tier === 'root' && left < 365 * day) {
-      add('warning', `${name} ends in ${Math.floor(left / day)} days. ${rotate}`);
-    } else add('ok', `${name} holds until ${each.notAfter.toISOString().slice(0, 10)}.`);
-  }
-  return findings;
-}
-
-const rotate = 'Move to a new one: palyra ca rotate-root prepare';
-
-async function hasKey(keys: AuthorityKeyReader, id: Ulid): Promise<boolean> {
-  try {
-    await keys.load(id);
-    return true;
-  } catch (error) {
-    if (hasCode(error, 'SECRET_NOT_FOUND')) return false;
-    throw error;
-  }
-}
-
-async function examineRestore(registry: RegistryReader): Promise<string | Finding[]> {
-  const restored = await readRestored(registry);
-  if (!restored) return 'This home was never restored from a backup.';
-  const { atMs, madeAtMs } = restored;
-  const [at, madeAt] = [new Date(atMs).toISOString(), new Date(madeAtMs).toISOString()];
-  const message = `Restored at ${at} from a backup of ${madeAt}. Devices that were paired in between are unknown here: they have to pair again.`;
-  return [{ check: 'restore', verdict: 'warning', message }];
 }

@@ -35,3 +35,12 @@ function fileError(path: string, cause: unknown): unknown {
       return new IdentityError('STORE_FAILED', `${at} cannot be used: ${reasonOf(cause)}.`, { cause });
   }
 }
+
+export function unlessExists(error: NodeJS.ErrnoException): false {
+  if (error.code !== 'EEXIST') throw error;
+  return false;
+}
+
+export function unlessMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+}

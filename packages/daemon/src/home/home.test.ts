@@ -5,7 +5,8 @@ import process from 'node:process';
 import { test } from 'node:test';
 import { takeAlone } from '@palyra/identity/files';
 import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
-import { findDaemon, rememberConfig, takeHome, withConfig } from './home.ts';
+import { findDaemon, rememberConfig, takeHome } from './home.ts';
+import { withConfig } from './paths.ts';
 
 const secret = { mode: 0o600 };
 

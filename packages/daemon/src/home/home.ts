@@ -1,13 +1,11 @@
 // The daemon's folder in a home: private to its user, and held by one daemon at a time.
 
-import type { Stats } from 'node:fs';
 import { lstat, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import { IdentityError } from '@palyra/identity';
 import {
   makeParents,
   mustBeOwnFolder,
-  quoted,
   readPrivateFile,
   removeLeftovers,
   replaceFile,
@@ -15,25 +13,9 @@ import {
   withStoreErrors,
 } from '@palyra/identity/files';
 import { type DaemonConfig, readConfig } from '../config.ts';
-import { withFileErrors } from './file-error.ts';
-
-/** Where everything of a daemon is. */
-export interface DaemonPaths {
-  readonly path: string;
-  readonly config: string;
-  /** Somebody has named that file, so it has to be there. */
-  readonly isConfigNamed: boolean;
-  /** Has the path of a configuration elsewhere, with which the daemon was started last. */
-  readonly namedConfig: string;
-  readonly registry: string;
-  readonly secrets: string;
-  readonly masterKey: string;
-  /** There while a token is asked, and after it refused its PIN. */
-  readonly refusedPin: string;
-  readonly adminSocket: string;
-  /** Copies of the registry while backups are made. */
-  readonly copies: string;
-}
+import { unlessExists, unlessMissing, withFileErrors } from './file-error.ts';
+import { type DaemonPaths, daemonPaths, withConfig } from './paths.ts';
+import { mustBePrivate } from './private.ts';
 
 export interface DaemonHome extends DaemonPaths {
   /** Nobody has started a daemon here before. */
@@ -125,11 +107,7 @@ export async function checkHome(home: string): Promise<void> {
   for (const folder of [home, path, secrets]) {
     await lstat(folder).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code !== 'ENOENT') return;
-      throw new IdentityError(
-        'NOTHING_FOUND',
-        `${folder} is not there. Start the daemon once, or name the right home: --home DIR`,
-        { cause },
-      );
+      throw new IdentityError('NOTHING_FOUND', `${folder} is not there.`, { cause, about: 'home' });
     });
   }
 }
@@ -153,10 +131,9 @@ async function rememberedConfig({ namedConfig }: DaemonPaths): Promise<string | 
   const bytes = await withStoreErrors(namedConfig, () => readPrivateFile(namedConfig, maxPathBytes));
   const path = bytes && Buffer.from(bytes).toString();
   if (path === undefined || isAbsolute(path)) return path;
-  throw new IdentityError(
-    'STORE_FAILED',
-    `${namedConfig} does not name the daemon's configuration. Name it: --config FILE`,
-  );
+  throw new IdentityError('STORE_FAILED', `${namedConfig} does not name the daemon's configuration.`, {
+    about: 'configuration',
+  });
 }
 
 /**
@@ -193,118 +170,8 @@ export async function rememberConfig({
   });
 }
 
-/** @param config a file elsewhere. */
-export function withConfig<P extends DaemonPaths>(paths: P, config: string): P {
-  return { ...paths, config: resolve(config), isConfigNamed: true };
-}
-
-export function daemonPaths(home: string, folder = 'daemon'): DaemonPaths {
-  const path = join(home, folder);
-  return {
-    path,
-    config: join(path, 'config.json'),
-    isConfigNamed: false,
-    namedConfig: join(path, 'config-path'),
-    registry: join(path, 'registry.sqlite'),
-    secrets: join(path, 'secrets'),
-    masterKey: join(path, 'master.key'),
-    refusedPin: join(path, 'token-pin-refused'),
-    adminSocket: join(path, 'admin.sock'),
-    copies: join(path, 'copies'),
-  };
-}
-
-/**
- * The home, the daemon's folder and what the daemon makes there. Files that a person puts there have a rule of their own
- * (`checkTrusted`).
- * @throws STORE_PERMISSIONS naming everything that is wrong, with commands that mend all of it
- */
-export async function mustBePrivate(home: string): Promise<void> {
-  const { path, registry, secrets, masterKey } = daemonPaths(home);
-  await mustBeOwnFolder(home);
-  for (const folder of [home, path]) {
-    const stats = await lstat(folder).catch(unlessMissing);
-    if (stats && !stats.isDirectory()) {
-      const what = stats.isSymbolicLink() ? 'is a symbolic link' : 'is not a folder';
-      throw new IdentityError('STORE_PERMISSIONS', `${folder} ${what}. Name the folder itself: --home DIR`);
-    }
-  }
-  const user = process.geteuid?.();
-  if (user === undefined) return;
-  const own = [join(path, 'lock'), registry, `${registry}-wal`, `${registry}-shm`, secrets, masterKey];
-  const open: Found[] = [];
-  const foreign: Found[] = [];
-  for (const entry of [home, path, ...own]) {
-    for (const found of await lookAt(entry, entry === secrets)) {
-      if ((found.stats.mode & 0o077) !== 0) open.push({ ...found, entry });
-      if (found.stats.uid !== user) foreign.push({ ...found, entry });
-    }
-  }
-  if (open.length + foreign.length === 0) return;
-  const entries = (found: readonly Found[]) => [...new Set(found.map(({ entry }) => entry))];
-  throw new IdentityError(
-    'STORE_PERMISSIONS',
-    [
-      ...(open.length > 0 ? [`Other users may use ${listed(open)}.`] : []),
-      ...(foreign.length > 0 ? [`Another user owns ${listed(foreign)}.`] : []),
-      ...(foreign.length > 0
-        ? [`Run as root: chown -R ${user} ${entries(foreign).map(quoted).join(' ')}`]
-        : []),
-      ...(open.length > 0 ? [`Run: ${commandsFor(entries(open), [home, path])}`] : []),
-    ].join('\n'),
-  );
-}
-
-interface Found {
-  readonly path: string;
-  readonly stats: Stats;
-  /** What it belongs to, which a command is to mend as a whole. */
-  readonly entry: string;
-}
-
-const maxListed = 5;
-
-function listed(found: readonly Found[]): string {
-  const names = found.slice(0, maxListed).map(({ path }) => path);
-  const more = found.length - names.length;
-  return `${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
-}
-
-/** In the home itself may be what others are to use. */
-function commandsFor(open: readonly string[], folders: readonly string[]): string {
-  const shut = open.filter((each) => folders.includes(each));
-  const rest = open.filter((each) => !folders.includes(each));
-  return [
-    ...(shut.length > 0 ? [`chmod go= ${shut.map(quoted).join(' ')}`] : []),
-    ...(rest.length > 0 ? [`chmod -R go= ${rest.map(quoted).join(' ')}`] : []),
-  ].join(' && ');
-}
-
-/** What is there. A link is refused where it is opened. */
-async function lookAt(path: string, withContent: boolean): Promise<Omit<Found, 'entry'>[]> {
-  // What lies in another user's folder is not seen; the folder is.
-  const unlessHidden = (error: NodeJS.ErrnoException) =>
-    error.code === 'EACCES' ? undefined : unlessMissing(error);
-  const stats = await lstat(path).catch(unlessHidden);
-  if (!stats || stats.isSymbolicLink()) return [];
-  if (!withContent || !stats.isDirectory()) return [{ path, stats }];
-  const names = (await readdir(path).catch(unlessHidden)) ?? [];
-  const inside = await Promise.all(names.map((name) => lookAt(join(path, name), true)));
-  return [{ path, stats }, ...inside.flat()];
-}
-
 function inUse(home: string, holder: string): IdentityError {
-  return new IdentityError(
-    'HOME_IN_USE',
-    `The home ${home} is in use by a daemon: ${holder}. Stop that one first, or give this one another home: --home DIR`,
-  );
-}
-
-export function unlessExists(error: NodeJS.ErrnoException): false {
-  if (error.code !== 'EEXIST') throw error;
-  return false;
-}
-
-export function unlessMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT') throw error;
+  return new IdentityError('HOME_IN_USE', `The home ${home} is in use by a daemon: ${holder}.`, {
+    about: 'home',
+  });
 }

@@ -17,7 +17,8 @@ import {
 } from '@palyra/identity/keys';
 import type { DaemonConfig } from '../config.ts';
 import { withSetting } from '../setting.ts';
-import { type DaemonPaths, withStoppedDaemon } from './home.ts';
+import { withStoppedDaemon } from './home.ts';
+import type { DaemonPaths } from './paths.ts';
 
 type Place = Pick<DaemonPaths, 'masterKey' | 'secrets'>;
 

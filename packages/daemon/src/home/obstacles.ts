@@ -8,8 +8,8 @@ import { mustFit } from '../admin/listener.ts';
 import type { DaemonConfig } from '../config.ts';
 import { Notice } from '../notices/notice.ts';
 import { withSetting } from '../setting.ts';
-import type { DaemonPaths } from './home.ts';
 import { mustGiveMasterKey } from './master-key.ts';
+import type { DaemonPaths } from './paths.ts';
 
 /** Makes nothing. @returns an error for each. */
 export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths): Promise<IdentityError[]> {
@@ -50,11 +50,13 @@ async function problemsOf(looks: readonly (() => unknown)[]): Promise<IdentityEr
   return problems;
 }
 
-/** One error for all of them, with the code of the first. */
+/** One error for all of them, with the code of the first; its cause is an AggregateError of them. */
 export function together(problems: readonly [IdentityError, ...IdentityError[]]): IdentityError {
   const [first] = problems;
   if (problems.length === 1) return first;
-  return new IdentityError(first.code, problems.map(({ message }) => message).join('\n'), { cause: first });
+  return new IdentityError(first.code, problems.map(({ message }) => message).join('\n'), {
+    cause: new AggregateError(problems),
+  });
 }
 
 async function mustBeReadable(path: string): Promise<void> {

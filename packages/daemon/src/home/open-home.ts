@@ -7,8 +7,8 @@ import { FilesystemSecretReader, hasSecretStore } from '@palyra/identity/keys';
 import { daemonOf, type Registry } from '@palyra/identity/registry';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import type { DaemonConfig } from '../config.ts';
-import type { DaemonPaths } from './home.ts';
 import { openMasterKey } from './master-key.ts';
+import type { DaemonPaths } from './paths.ts';
 
 export interface OpenHome {
   readonly secrets: FilesystemSecretStore;
@@ -52,6 +52,7 @@ async function exists(path: string): Promise<boolean> {
 function secretsLost({ secrets }: DaemonPaths): IdentityError {
   return new IdentityError(
     'STORE_FAILED',
-    `The secret store ${secrets} is lost: the keys of the certificate authority were in it. Put a backup in its place: palyra restore FILE. Without one, start with a new home; every device then has to pair again.`,
+    `The secret store ${secrets} is lost: the keys of the certificate authority were in it.`,
+    { about: 'secret_store' },
   );
 }

@@ -1,4 +1,4 @@
-// `palyra restore`: a backup in place of a stopped daemon's state, without forgetting what was refused since it was made.
+// A restore: a backup in place of a stopped daemon's state, without forgetting what was refused since it was made.
 
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,15 +22,9 @@ import { contentsOf, mustBeWhole } from './backup-contents.ts';
 import { type BackupHead, readBackup, writeNew } from './backup-file.ts';
 import { openCaKeys } from './ca-key.ts';
 import { withFileErrors } from './file-error.ts';
-import {
-  type DaemonPaths,
-  daemonPaths,
-  rememberConfig,
-  restoredFolder,
-  takeHome,
-  withConfig,
-} from './home.ts';
+import { rememberConfig, restoredFolder, takeHome } from './home.ts';
 import { openMasterKey } from './master-key.ts';
+import { type DaemonPaths, daemonPaths, withConfig } from './paths.ts';
 
 export interface RestoreOptions {
   /** Path of the backup. */
@@ -177,7 +171,8 @@ async function devicesNamed(registry: RegistryReads, named: readonly string[]): 
       'DEVICE_NOT_FOUND',
       found.length > 1
         ? `"${each}" is ${found.length} devices of the backup: ${found.join(', ')}. Give more of the id. Nothing was changed.`
-        : `"${each}" is no device of the backup: give its id, or at least ${shortestReference} characters of its beginning or end. A device that was paired after the backup and revoked since is named with --revoked-later and its whole id. Nothing was changed.`,
+        : `"${each}" is no device of the backup: give its id, or at least ${shortestReference} characters of its beginning or end. Nothing was changed.`,
+      found.length > 1 ? {} : { about: 'backup' },
     );
   });
 }
@@ -285,6 +280,6 @@ async function putInPlace(homePath: string, staging: string, now: Date): Promise
 function revocationsUnknown(madeAt: Date, doubt: string): IdentityError {
   return new IdentityError(
     'REVOCATIONS_UNKNOWN',
-    `The backup was made at ${madeAt.toISOString()}, and the registry it would replace ${doubt}: a device that was revoked since would come back. Name those: --revoked ID (as often as needed), or say that there were none: --none-revoked`,
+    `The backup was made at ${madeAt.toISOString()}, and the registry it would replace ${doubt}: a device that was revoked since would come back.`,
   );
 }

@@ -1,12 +1,12 @@
 // The listeners of a daemon, as they come up.
 
 import type { ServerCredential } from '@palyra/identity';
+import type { ListenerWord } from '@palyra/rpc/admin';
 import type { DeviceListener } from '@palyra/rpc/transport';
 import type { Problem } from '../problems.ts';
-import type { Place } from './places.ts';
 
 export interface OpenListener {
-  readonly name: Place['name'] | 'admin';
+  readonly name: ListenerWord;
   /** As operators are shown it. */
   readonly address: string;
   /** Of a listener that shows the daemon's certificate. */
@@ -37,7 +37,7 @@ export class OpenListeners {
     this.#open.sort((one, other) => shown.indexOf(one.name) - shown.indexOf(other.name));
   }
 
-  get addresses(): { readonly name: string; readonly address: string }[] {
+  get addresses(): { readonly name: ListenerWord; readonly address: string }[] {
     return this.#open.map(({ name, address }) => ({ name, address }));
   }
 

@@ -2,7 +2,7 @@
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
-import { type DeviceListener, Http2Listener, UnfinishedBytes } from '@palyra/rpc/transport';
+import { Http2Listener, UnfinishedBytes } from '@palyra/rpc/transport';
 import type { DaemonMetrics } from '../metrics.ts';
 import type { DaemonCredential } from '../start/credential.ts';
 import { atOnce, type Run } from '../start/run.ts';
@@ -46,7 +46,7 @@ export function routesForAnybody(
 export async function listenForPairing(
   { stores, credential, openLimit, metrics, listeners }: PairingListenerOptions,
   run: Run,
-): Promise<DeviceListener> {
+): Promise<void> {
   const { config, identity } = stores;
   const pairing = await listenAt(
     { name: 'pairing', ...config.pairing },
@@ -75,5 +75,4 @@ export async function listenForPairing(
     tls: pairing,
     close: (until) => pairing.close(until),
   });
-  return pairing;
 }

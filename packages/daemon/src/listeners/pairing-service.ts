@@ -4,7 +4,8 @@ import type { ConnectRouter } from '@connectrpc/connect';
 import type { IdentityManager } from '@palyra/identity';
 import type { EndpointLists } from '@palyra/identity/values';
 import { PairingService } from '@palyra/rpc';
-import { pairingChannel, throwIfBrokenOff } from '@palyra/rpc/transport';
+import { deviceKinds, pairingStates } from '@palyra/rpc/admin';
+import { knownWord, pairingChannel, throwIfBrokenOff } from '@palyra/rpc/transport';
 import { toWireEndpoints, toWireRenewal } from './node-service.ts';
 import type { OpenLimit } from './open-limit.ts';
 
@@ -28,7 +29,8 @@ export function pairingRoutes(options: PairingServiceOptions) {
       async open(request, context) {
         const channel = pairingChannel(context);
         await openLimit.take(channel.source);
-        const reply = await responder.open(channel, { ...request, kind: request.clientKind });
+        const kind = knownWord('A device kind', deviceKinds, request.clientKind);
+        const reply = await responder.open(channel, { ...request, kind });
         return { ...reply, expiresAtMs: BigInt(reply.expiresAt.getTime()) };
       },
       exchange: (request, context) => responder.exchange(pairingChannel(context), request),
@@ -45,7 +47,7 @@ export function pairingRoutes(options: PairingServiceOptions) {
         for await (const update of responder.await(pairingChannel(context), request, signal)) {
           const isIssued = update.certificateChain.length > 0;
           yield {
-            state: update.state,
+            state: pairingStates.toWire(update.state),
             expiresAtMs: BigInt(update.expiresAt?.getTime() ?? 0),
             reason: update.reason ?? '',
             certificateChain: [...update.certificateChain],

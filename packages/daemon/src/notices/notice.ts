@@ -59,7 +59,7 @@ export class Notice {
 
   /** Gives notice when the event is a new request or a possible copy. Never throws and never waits. */
   take(event: RegistryEvent): void {
-    const told = toldOf(event);
+    const told = describe(event);
     if (!told) return;
     const { command, webhook } = this.#options.config;
     const body = JSON.stringify({ type: told.type, daemon_id: this.#options.daemonId, ...told.facts });
@@ -138,7 +138,7 @@ export class Notice {
 }
 
 /** What is said of an event, and an id by which a receiver knows a repetition; undefined where nothing is. */
-function toldOf(event: RegistryEvent) {
+function describe(event: RegistryEvent) {
   if (event.type === 'clone_suspected') {
     const { deviceId, name, serial, source, at, quarantined, sign } = event;
     return {

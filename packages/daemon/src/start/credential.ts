@@ -3,7 +3,7 @@
 
 import { hostname } from 'node:os';
 import type { IdentityManager, ServerCredential } from '@palyra/identity';
-import { isDnsName } from '@palyra/identity/certificate';
+import { isDnsName, renewalDueAt } from '@palyra/identity/certificate';
 import { parseEndpoint } from '@palyra/identity/values';
 import type { DaemonConfig } from '../config.ts';
 import type { OpenListeners } from '../listeners/open-listeners.ts';
@@ -83,9 +83,8 @@ export class DaemonCredential {
 }
 
 /** Also when it is not valid yet: the clock was ahead when it was issued, and devices refuse it. */
-function needsReplacement({ notBefore, notAfter }: ServerCredential, now: Date): boolean {
-  const life = notAfter.getTime() - notBefore.getTime();
-  return now < notBefore || now.getTime() >= notBefore.getTime() + (life * 2) / 3;
+function needsReplacement(credential: ServerCredential, now: Date): boolean {
+  return now < credential.notBefore || now >= renewalDueAt(credential);
 }
 
 /** The machine's own name and the public one, where a certificate can hold them, and what the configuration adds. */

@@ -29,7 +29,7 @@ export class AuditedPairings {
         expires_at: detail.expires_at!,
         guesses_left: detail.guesses!,
         guesses_taken: 0,
-        ...(detail.autoApprove && { auto_approved_by: detail.by ?? '' }),
+        ...(detail.autoApprove && { auto_approved_by: detail.by ?? 'program' }),
       });
     },
     'code.guessed': ({ subject, detail }) =>

@@ -37,8 +37,5 @@ export function registryLost(present: string | undefined, made: string | undefin
       : present !== undefined
         ? `The registry belongs to the daemon ${present}, and the secret store beside it to none: it is lost.`
         : 'The secret store belongs to a daemon, but the registry beside it is lost: it is empty or incomplete.';
-  return new IdentityError(
-    'REGISTRY_LOST',
-    `${what} Put both back from one backup: palyra restore FILE. Without one, start with a new home; every device then has to pair again.`,
-  );
+  return new IdentityError('REGISTRY_LOST', what);
 }

@@ -2,6 +2,7 @@
 
 import { CertificateAuthority, makeIssuing } from '../certificate/authority.ts';
 import { isIssuedBy } from '../certificate/peer-certificate.ts';
+import { renewalDueAt } from '../certificate/renewal-share.ts';
 import { steadyAfterMs } from '../clock.ts';
 import type { Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
@@ -42,7 +43,7 @@ export async function loadIssuing(
   const known = issuingOf(authorities, root);
   const [best] = known.filter((each) => canIssue(each, clock.now()));
   const mayMake = isSteady || (when === 'start' ? !best : known.length === 0);
-  const isEnough = best && !isPastTwoThirds(best, clock.now());
+  const isEnough = best && !isRenewalDue(best, clock.now());
   const issuing =
     isEnough || !mayMake
       ? await inUse(options, root, best ?? known.find(isActive) ?? known[0])
@@ -84,7 +85,7 @@ function canIssue({ notBefore, notAfter }: AuthorityRecord, now: Date): boolean 
 /** An issuing CA that has no more left is no longer waited with, ms. */
 const leastLeftMs = 2 * steadyAfterMs;
 
-const isPastTwoThirds = (life: LoadedIssuing['issuerLife'], now: Date) => isPast(2 / 3, life, now);
+const isRenewalDue = (life: LoadedIssuing['issuerLife'], now: Date) => now >= renewalDueAt(life);
 
 function isPast(share: number, { notBefore, notAfter }: LoadedIssuing['issuerLife'], now: Date): boolean {
   return now.getTime() >= notBefore.getTime() + (notAfter.getTime() - notBefore.getTime()) * share;
@@ -149,7 +150,7 @@ async function replaceIssuing(
     const authorities = await tx.authorities();
     if (!authorities.some((each) => each.id === root.id && isActive(each))) return undefined;
     const present = issuingOf(authorities, root).find(
-      (each) => isActive(each) && canIssue(each, now) && !isPastTwoThirds(each, now),
+      (each) => isActive(each) && canIssue(each, now) && !isRenewalDue(each, now),
     );
     if (present) return present;
     await insertAuthority(tx, record, now);
@@ -171,6 +172,7 @@ function mustBeValid({ notBefore, notAfter }: AuthorityRecord, now: Date): void 
     : `The root of this machine's authority has ended at ${notAfter.toISOString()}, and its clock says ${now.toISOString()}`;
   throw new IdentityError(
     isEarly ? 'CERTIFICATE_NOT_YET_VALID' : 'CERTIFICATE_EXPIRED',
-    `${what}. If the clock is wrong, set the clock. If it is right, and was wrong when the authority was made, this says what it costs to make another: palyra ca set-aside`,
+    `${what}. If the clock is wrong, set the clock.`,
+    { about: 'root' },
   );
 }

@@ -10,10 +10,11 @@
 import type { AuditAction } from '../audit/entry.ts';
 import { isIssuedBy } from '../certificate/peer-certificate.ts';
 import type { Ulid } from '../device-id.ts';
-import { IdentityError } from '../errors.ts';
+import { type ErrorFields, IdentityError } from '../errors.ts';
 import type { Device } from '../fleet/device.ts';
+import type { Actor, ActorName } from '../registry/actor.ts';
 import type { AuthorityRecord, RegistryTransaction } from '../registry/port.ts';
-import { type Actor, transactBy } from '../registry/transact-by.ts';
+import { transactBy } from '../registry/transact-by.ts';
 import { type AuthorityStoreOptions, insertAuthority, newRoot } from './new-authority.ts';
 
 export interface RootRotationStatus {
@@ -83,7 +84,7 @@ export class RootRotation {
    * @throws ROTATION_CONFLICT, ROTATION_NOT_READY naming devices
    */
   async activate(force: boolean, actor?: Actor): Promise<void> {
-    await this.#ready(force, 'activate');
+    await this.#ready(force);
     await this.#change('prepared', 'root.activated', actor, async (tx, stored, roots, now) => {
       await swap(tx, roots, stored.rootId, 'prepared');
       return { ...stored, phase: 'activated', sinceMs: await sinceMs(tx, now) };
@@ -92,7 +93,7 @@ export class RootRotation {
 
   /** The old root counts no more, and nothing that it vouches for. @throws as `activate`. */
   async finish(force: boolean, actor?: Actor): Promise<void> {
-    await this.#ready(force, 'finish');
+    await this.#ready(force);
     await this.#change('activated', 'root.finished', actor, async (tx, _stored, roots, now) => {
       for (const root of roots) if (root.state === 'trusted') await retire(tx, root, now);
       return undefined;
@@ -117,15 +118,12 @@ export class RootRotation {
     });
   }
 
-  async #ready(force: boolean, step: string): Promise<void> {
+  async #ready(force: boolean): Promise<void> {
     const { behind } = await this.status();
     if (force || behind.length === 0) return;
     const names = behind.map((device) => `${device.name} (${device.id})`).join(', ');
     const more = behind.length === shownBehind ? ' and maybe more' : '';
-    throw new IdentityError(
-      'ROTATION_NOT_READY',
-      `These devices would be lost: ${names}${more}. Wait until they have renewed, revoke those that are gone, or run: palyra ca rotate-root ${step} --force`,
-    );
+    throw new IdentityError('ROTATION_NOT_READY', `These devices would be lost: ${names}${more}.`);
   }
 
   async #change(
@@ -143,9 +141,7 @@ export class RootRotation {
     await transactBy(this.#options, actor, async (tx, by) => {
       const stored = await this.#stored(tx);
       if (stored?.phase !== phase) {
-        throw conflict(
-          `The root rotation is ${stored?.phase ?? 'not under way'}. See: palyra ca rotate-root status`,
-        );
+        throw conflict(`The root rotation is ${stored?.phase ?? 'not under way'}.`);
       }
       const roots = (await tx.authorities()).filter((each) => each.tier === 'root');
       await this.#record(tx, await work(tx, stored, roots, now), action, now, by, stored.rootId);
@@ -157,7 +153,7 @@ export class RootRotation {
     next: Stored | undefined,
     action: AuditAction,
     now: Date,
-    by: string | undefined,
+    by: ActorName | undefined,
     rootId = next?.rootId,
   ): Promise<void> {
     await tx.putSetting(settingName, next ? JSON.stringify(next) : '');
@@ -244,7 +240,8 @@ export async function retireRootsAgain(
     const coming = (await roots()).find(({ id }) => id === signer?.id);
     if (coming?.state !== 'prepared' && coming?.state !== 'trusted') {
       throw conflict(
-        `The root in this backup was retired since, and the one that took its place is not in it: a restore would bring back a root that counts no more. Take a backup from after: palyra ca rotate-root prepare. Without one, start with a new home; every device then has to pair again.`,
+        `The root in this backup was retired since, and the one that took its place is not in it: a restore would bring back a root that counts no more.`,
+        { about: 'backup' },
       );
     }
     await swap(tx, await roots(), coming.id, coming.state);
@@ -273,6 +270,6 @@ function isPast(state: AuthorityRecord['state']): boolean {
   return { prepared: false, active: false, trusted: false, retired: true }[state];
 }
 
-function conflict(message: string): IdentityError {
-  return new IdentityError('ROTATION_CONFLICT', message);
+function conflict(message: string, fields: ErrorFields = {}): IdentityError {
+  return new IdentityError('ROTATION_CONFLICT', message, fields);
 }

@@ -90,7 +90,8 @@ function isMisdated({ tier, state, notBefore, notAfter }: AuthorityRecord, now: 
 function clockHasMoved(now: Date): IdentityError {
   return new IdentityError(
     'CLOCK_WRONG',
-    `This machine's clock was set meanwhile: it says ${now.toISOString()}, and by that, other authorities are wrong. Nothing was changed. Look again: palyra ca set-aside`,
+    `This machine's clock was set meanwhile: it says ${now.toISOString()}, and by that, other authorities are wrong. Nothing was changed.`,
+    { about: 'set_aside' },
   );
 }
 

@@ -21,6 +21,7 @@ export {
 } from './peer-certificate.ts';
 export { certificatesToPem, revocationListsPemLength, revocationListsToPem } from './pem.ts';
 export { MAX_DAEMON_NAMES } from './profile.ts';
+export { renewalDueAt } from './renewal-share.ts';
 export type { RunningSignature, Signer } from './signer.ts';
 export { spiffeBundle } from './spiffe-bundle.ts';
 export {

@@ -45,12 +45,14 @@ export function makeFacts(
     throw new IdentityError(
       'CERTIFICATE_NOT_YET_VALID',
       `This machine's clock is before the start of its authority, ${issuer?.notBefore.toISOString()}: set the clock.`,
+      { about: 'issuing_ca' },
     );
   }
   if (end - now < MIN_LIFE_MS) {
     throw new IdentityError(
       'CERTIFICATE_EXPIRED',
-      `The authority ends at ${issuer?.notAfter.toISOString()} and cannot issue any more. A daemon that runs makes another one when its clock has gone on steadily for 10 minutes. Is the clock right? If it stays so: palyra doctor`,
+      `The authority ends at ${issuer?.notAfter.toISOString()} and cannot issue any more. A daemon that runs makes another one when its clock has gone on steadily for 10 minutes. Is the clock right?`,
+      { about: 'issuing_ca' },
     );
   }
   return {

@@ -152,11 +152,10 @@ export async function loadEnrollments(secrets: SecretReader): Promise<Enrollment
       const endpoints = isPaired ? await loadEndpoints(secrets, enrollment.root) : {};
       enrollments.push(Object.assign(enrollment, endpoints));
     } catch (cause) {
-      throw new IdentityError(
-        'SECRET_CORRUPT',
-        `The record ${name} cannot be read. Pair again: palyra pair ADDRESS`,
-        { cause },
-      );
+      throw new IdentityError('SECRET_CORRUPT', `The record ${name} cannot be read.`, {
+        cause,
+        about: 'device_record',
+      });
     }
   }
   return enrollments;

@@ -46,11 +46,10 @@ export class DeviceIdentity {
       const id = parseDeviceId(new TextDecoder().decode(secret.subarray(0, idLength)));
       return new DeviceIdentity(id, await crypto.importIdentityKey(secret.subarray(idLength)));
     } catch (cause) {
-      throw new IdentityError(
-        'SECRET_CORRUPT',
-        'The device identity in the secret store cannot be read. Restore it, or pair anew with: palyra pair ADDRESS --new-identity',
-        { cause },
-      );
+      throw new IdentityError('SECRET_CORRUPT', 'The device identity in the secret store cannot be read.', {
+        cause,
+        about: 'device_identity',
+      });
     }
   }
 

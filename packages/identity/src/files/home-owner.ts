@@ -41,12 +41,12 @@ async function isEmpty(folder: string): Promise<boolean> {
 }
 
 function anothers(folder: string, owner: string, user: string, canBeGiven: boolean): IdentityError {
-  const word = (name: string) => (name.startsWith('#') ? `'${name}'` : name);
   const other = canBeGiven
-    ? `It is empty; to give it to this user, run: sudo chown ${user.replace('#', '')} ${quoted(folder)}`
-    : 'Or name a home of your own: --home DIR';
+    ? ` It is empty; to give it to this user, run: sudo chown ${user.replace('#', '')} ${quoted(folder)}`
+    : '';
   return new IdentityError(
     'STORE_PERMISSIONS',
-    `${folder} belongs to the user ${owner}, and this is ${user}. Run the command as that user: sudo -u ${word(owner)} palyra ... --home ${quoted(folder)}. ${other}`,
+    `${folder} belongs to the user ${owner}, and this is ${user}.${other}`,
+    { about: 'home_owner', user: owner, path: folder },
   );
 }

@@ -16,12 +16,12 @@ export interface AuthenticatedDevice {
   readonly deviceId: DeviceId;
   readonly name: string;
   readonly role: DeviceRole;
-  /** Of the certificate that it showed. */
+  /** Serial of the certificate that the device showed. */
   readonly serial: string;
   readonly notAfterMs: number;
-  /** When that is to be renewed. */
+  /** When the certificate is to be renewed. */
   readonly renewAtMs: number | undefined;
-  /** The issuing CA of that, as in the registry. */
+  /** The certificate's issuing CA, as in the registry. */
   readonly issuerId: Ulid;
 }
 
@@ -75,7 +75,7 @@ export class Admission {
   }
 }
 
-/** A full disk is said by every change that matters; a paired device comes in, and a refused one is told, all the same. */
+/** A full disk keeps no device out and hides no refusal: the changes that matter report it. */
 async function unlessFull(change: Promise<void>): Promise<void> {
   try {
     await change;

@@ -1,4 +1,4 @@
-// What a restore must not forget of certificates: those that were revoked or superseded since the backup.
+// What a restore must not forget about certificates: which of them were revoked or superseded since the backup.
 
 import { listedAfterEndMs } from '../limits.ts';
 import { pageSize, pagesOf } from '../registry/pages.ts';
@@ -38,7 +38,7 @@ async function certificateChange(
   switch (state) {
     case 'issued':
     case 'active':
-      // Known, it holds as it did; unknown, it is refused as such.
+      // A certificate that the backup knows stays as it is; one that it does not know is refused for that.
       return undefined;
     case 'superseded':
       if (known?.state !== 'issued' && known?.state !== 'active') return undefined;
@@ -59,7 +59,7 @@ async function certificateChange(
   }
 }
 
-/** As this change reads it: its device may have been revoked above, and the certificate with it. */
+/** Reads the certificate again: it may have been revoked with its device. */
 async function changeAgain(
   tx: RegistryTransaction,
   serial: string,
@@ -70,7 +70,7 @@ async function changeAgain(
   if (present) await changeCertificate(tx, present, event, { at, isRestore: true });
 }
 
-/** From after the backup: refused as unknown here, but programs that read revocation lists must be told. */
+/** Adds a certificate that is newer than the backup, for programs that read revocation lists. */
 async function revokeUnknown(
   tx: RegistryTransaction,
   certificate: CertificateRecord,
@@ -79,7 +79,7 @@ async function revokeUnknown(
   reason: string,
   now: Date,
 ): Promise<void> {
-  // A list is signed by the issuer, whose key the backup does not have either.
+  // The issuer signs the list. The backup does not have the key of an issuer that it does not know.
   if (!(await tx.authorities()).some(({ id }) => id === certificate.issuerId)) return;
   if (!(await tx.device(owner.id))) {
     const event = { type: 'restore', before: owner, history: 'newer' } as const;

@@ -1,8 +1,8 @@
-// What a restore must not forget. A backup is the past; whatever was refused since it was made stays refused, taken over
-// from the registry that it replaces. Only refusals are taken over: what was granted since is granted anew by the operator.
+// What a restore must not forget. Whatever was refused since the backup was made stays refused: the restore copies it from the
+// registry that it replaces. It copies refusals only; the operator grants the rest again.
 //
-// What becomes of one device is in restored-device.ts, and of one certificate in carry-over-certificates.ts. Each looks at
-// every state there is, so that the compiler finds the one that was forgotten there.
+// restored-device.ts decides about one device, carry-over-certificates.ts about one certificate. Both name every state, so
+// the compiler finds a state that they forget.
 
 import { retireRootsAgain } from '../authority/root-rotation.ts';
 import type { Clock } from '../clock.ts';
@@ -43,7 +43,7 @@ export async function carryOver(
   return revoked;
 }
 
-/** Where nobody can say what was taken away or used up since: operators and recoveries are allowed anew. */
+/** For a restore that cannot know what was taken away or used up since: every device loses its role, names and recovery. */
 export async function takeEveryGrant({ registry, clock }: CarryOverOptions): Promise<void> {
   const now = clock.now();
   for await (const page of pagesOf((after) => registry.devices({ limit: pageSize, after }), 'id'))
@@ -55,7 +55,7 @@ export async function takeEveryGrant({ registry, clock }: CarryOverOptions): Pro
 }
 
 /**
- * Revokes the devices that the operator names. One that the backup does not know is kept out under its id all the same.
+ * Revokes the devices that the operator names, also those that the backup does not know.
  * @returns those that were not revoked before.
  */
 export async function revokeNamed(
@@ -89,7 +89,7 @@ async function carryDevices(
     const changes: Change[] = [];
     for (const device of page) {
       const known = await registry.device(device.id);
-      // Of an ordinary device that was paired since nothing is refused: it pairs again.
+      // Nothing was refused to an ordinary device that was paired since: it pairs again.
       if (!known && isOrdinary(device) && !rekeyed.has(device.id)) continue;
       changes.push({ known, event: { type: 'restore', before: device, history } });
     }
@@ -99,10 +99,10 @@ async function carryDevices(
   return revoked;
 }
 
-/** Nothing of it was refused, and nothing about it has to be looked at. */
+/** Nothing was refused to the device, and nothing about it waits for the operator. */
 const isOrdinary = (device: Device) => !isShutOut(device) && !isWatched(device);
 
-/** Their first key is out for good, though no row has it any more. */
+/** Their first key is refused for good, though no row has it any more. */
 async function devicesWithAnotherKey(before: RegistryReader): Promise<Set<string>> {
   const ids = new Set<string>();
   for await (const { action, subject } of before.auditRows()) {

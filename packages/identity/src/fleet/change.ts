@@ -14,6 +14,7 @@ import {
   endOfCertificates,
   eventsOfDevice,
   firstState,
+  revokesDevice,
 } from './consequences.ts';
 import type { Device } from './device.ts';
 import { type DeviceEvent, stepDevice } from './device-state.ts';
@@ -44,7 +45,7 @@ export async function changeDevice(
   for (const each of eventsOfDevice(change)) tx.emit(each);
   const reason = endOfCertificates(change);
   if (reason === undefined) return after;
-  const isRevoked = after.state === 'revoked';
+  const isRevoked = revokesDevice(change);
   if (isRevoked) await tx.insertRevocation({ at, deviceId: after.id, serial: undefined, reason });
   for (const serial of await endCertificates(tx, after.id, reason, cause))
     if (!isRevoked) tx.emit({ type: 'certificate_revoked', serial, deviceId: after.id });

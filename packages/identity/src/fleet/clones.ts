@@ -2,11 +2,11 @@
 //
 // - A certificate that was replaced turns up again. It is superseded only when its successor is used, and by then the
 //   successor is stored.
-// - It recovers by its identity key while its certificate holds: it would have renewed with that.
+// - The device recovers by its identity key while its certificate holds: it would have renewed with that certificate.
 // - A second agent connects while the first one still answers.
 //
-// Whoever does so is a copy of the device, the device put back from a backup, or a person who typed `palyra renew
-// --recover`; the operator is told, and can look.
+// The cause is a copy of the device, a device that was put back from a backup, or a person who asked for a recovery. The
+// operator is told, and can look.
 
 import type { Clock } from '../clock.ts';
 import type { DeviceId } from '../device-id.ts';

@@ -1,22 +1,23 @@
-// What follows from a change of a device or a certificate: rows of the audit, events, and the end of what was checked
-// before. One table for each; change.ts carries them out.
+// What follows from a change of a device or a certificate: audit rows, events, and whether calls are checked again. One table
+// for each; change.ts carries them out.
 
 import { bytesToHex } from '@noble/curves/utils.js';
 import { certificateFacts, deviceFacts } from '../audit/audited-facts.ts';
 import type { AuditEvent } from '../audit/entry.ts';
 import type { Ulid } from '../device-id.ts';
+import type { ActorName } from '../registry/actor.ts';
 import type { RegistryEvent } from '../registry/port.ts';
+import { sameBytes } from '../same-bytes.ts';
 import type { CertificateEvent, CertificateRecord, CertificateState } from './certificate-state.ts';
 import type { Device } from './device.ts';
 import type { DeviceEvent } from './device-state.ts';
-import { sameBytes } from './restored-device.ts';
 
 /** When and why something changes. */
 export interface Cause {
   readonly at: Date;
   /** Who did it; undefined for the daemon itself. */
-  readonly by?: string | undefined;
-  /** A restore takes it over from the registry that it replaces. */
+  readonly by?: ActorName | undefined;
+  /** Set when a restore copies the change from the registry that it replaces. */
   readonly isRestore?: boolean;
 }
 
@@ -38,7 +39,7 @@ type DeviceTable<Result> = {
 
 const none = () => [];
 
-/** The rows of the audit. Those of the certificate say `use`, `recover` and `lose_certificate` as well. */
+/** The audit rows of each event. `use`, `recover` and `lose_certificate` are in the certificate's rows. */
 const deviceRows: DeviceTable<readonly Row[]> = {
   approve: (change) => {
     const { event, after, cause } = change;
@@ -107,7 +108,7 @@ export function auditOfDevice(change: DeviceChange): readonly Row[] {
   return rows(change);
 }
 
-/** Whoever may come in less than before is told so, whatever the event was. */
+/** The events of a change. A device that loses rights is announced whatever led to that. */
 export function eventsOfDevice({ before, after, event, cause }: DeviceChange): RegistryEvent[] {
   const { id: deviceId, name, role, state } = after;
   const events: RegistryEvent[] = [];
@@ -127,10 +128,15 @@ export function eventsOfDevice({ before, after, event, cause }: DeviceChange): R
   return events;
 }
 
-/** Why every certificate of the device ends with this change; undefined when they hold. */
+/** Whether the change revokes the device. One that was revoked before is not revoked again. */
+export function revokesDevice({ before, after }: DeviceChange): boolean {
+  return after.state === 'revoked' && before?.state !== 'revoked';
+}
+
+/** Why this change ends every certificate of the device; undefined when the certificates stay. */
 export function endOfCertificates(change: DeviceChange): string | undefined {
-  const { before, after } = change;
-  if (after.state === 'revoked' && before?.state !== 'revoked') return after.revocationReason;
+  const { after } = change;
+  if (after.state === 'revoked' && revokesDevice(change)) return after.revocationReason;
   return hasOtherKey(change) ? 'identity key replaced' : undefined;
 }
 
@@ -162,10 +168,10 @@ export type CertificateOrigin =
   | { readonly type: 'recovery'; readonly source: string }
   /** The daemon makes one for its listeners. */
   | { readonly type: 'listeners' }
-  /** A restore knows a certificate from after the backup, only because it was revoked. */
+  /** A restore adds a certificate that is newer than the backup, because it was revoked. */
   | { readonly type: 'restore'; readonly revokedAt: Date; readonly reason: string };
 
-/** In which state a certificate starts. */
+/** The state in which a certificate starts. */
 export const firstState: Readonly<Record<CertificateOrigin['type'], CertificateState>> = {
   pairing: 'issued',
   renewal: 'issued',
@@ -197,7 +203,7 @@ export function auditOfNewCertificate(certificate: CertificateRecord, origin: Ce
   }
 }
 
-/** The row of the audit, and the event. For a certificate that ends with its device, the device's say it. */
+/** The audit row and the event of a certificate. One that ends with its device has neither: the device's say it. */
 export function consequencesOfCertificate(
   { serial, subject }: Pick<CertificateRecord, 'serial' | 'subject'>,
   event: CertificateEvent,
@@ -235,7 +241,7 @@ export const endsChecks: Readonly<Record<RegistryEvent['type'], boolean>> = {
   certificate_revoked: true,
   certificate_superseded: true,
   authority_retired: true,
-  // The device goes on as before.
+  // Nobody loses rights by these.
   pairing_changed: false,
   clone_suspected: false,
   recovery_asked: false,

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { IdentityError } from '../errors.ts';
+import { sameBytes } from '../same-bytes.ts';
 import { type Device, type DeviceState, isShutOut } from './device.ts';
 import { type DeviceEvent, stepDevice } from './device-state.ts';
-import { sameBytes } from './restored-device.ts';
 import {
   anyWalk,
   approval,

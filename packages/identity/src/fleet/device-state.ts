@@ -4,6 +4,7 @@ import { deviceFacts } from '../audit/audited-facts.ts';
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import { deviceQuarantined, deviceRevoked } from '../registry/standing.ts';
+import { sameBytes } from '../same-bytes.ts';
 import {
   type AdmittedDevice,
   baseOf,
@@ -20,7 +21,6 @@ import {
   namedAlone,
   rememberedDevice,
   restoredDevice,
-  sameBytes,
   withoutGrants,
 } from './restored-device.ts';
 
@@ -231,12 +231,13 @@ function notAllowed(device: Device | undefined, event: DeviceEvent): IdentityErr
     case 'revoked':
       return deviceRevoked(device.id);
     case 'quarantined':
-      return deviceQuarantined();
+      return deviceQuarantined(device.id);
     case 'approved':
     case 'active':
       return new IdentityError(
         'IDENTITY_KEY_CHANGED',
-        `Device ${device.id} is known with ANOTHER identity key. If its owner reinstalled it, approve again with --replace-key; if not, reject it.`,
+        `Device ${device.id} is known with ANOTHER identity key: its owner reinstalled it, or it is not that device.`,
+        { deviceId: device.id },
       );
   }
 }

@@ -15,6 +15,7 @@
 // state does not take is DEVICE_NOT_FOUND, DEVICE_QUARANTINED, DEVICE_REVOKED or IDENTITY_KEY_CHANGED.
 
 import type { DeviceId } from '../device-id.ts';
+import { IdentityError } from '../errors.ts';
 
 export type DeviceKind = 'cli' | 'desktop' | 'browser' | 'node';
 
@@ -51,13 +52,13 @@ interface Suspicions {
 }
 
 /** The device asked for a recovery that only the operator can allow. */
-interface AskedRecovery {
+export interface AskedRecovery {
   readonly state: 'asked';
   readonly at: Date;
 }
 
 /** The operator allowed one recovery, and the device has not used it yet. */
-interface ReleasedRecovery {
+export interface ReleasedRecovery {
   readonly state: 'released';
   readonly at: Date;
 }
@@ -109,3 +110,7 @@ export function isWatched(device: Device): boolean {
  * another agent connected while the one that is connected answers.
  */
 export type CloneSign = 'replaced_certificate' | 'recovery' | 'second_agent';
+
+export function deviceNotFound(id: string): IdentityError {
+  return new IdentityError('DEVICE_NOT_FOUND', `There is no device ${id}.`, { deviceId: id });
+}

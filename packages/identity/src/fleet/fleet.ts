@@ -5,11 +5,12 @@ import { type DeviceId, parseDeviceId } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import { movePairing } from '../pairing/change.ts';
 import { parseDeviceName } from '../pairing/name.ts';
+import type { Actor } from '../registry/actor.ts';
 import type { Registry, RegistryTransaction } from '../registry/port.ts';
-import { type Actor, transactBy } from '../registry/transact-by.ts';
+import { transactBy } from '../registry/transact-by.ts';
 import type { CertificateRecord } from './certificate-state.ts';
 import { changeCertificate, changeDevice } from './change.ts';
-import { type Device, type DeviceRole, isShutOut } from './device.ts';
+import { type Device, type DeviceRole, deviceNotFound, isShutOut } from './device.ts';
 import type { DeviceEvent } from './device-state.ts';
 import type { HostNames } from './host-names.ts';
 
@@ -45,10 +46,10 @@ export class Fleet {
   }
 
   /**
-   * Lets a device go on that waits for the operator: ends its quarantine, takes the warning of a possible copy off it, and
-   * allows it the one recovery that it asked for. Whoever holds its identity key and comes first has that recovery.
-   * A replaced certificate that led to a quarantine is reported when it comes again, but does not put it there a second
-   * time.
+   * Releases a device that waits for the operator: ends its quarantine, clears the warning of a possible copy, and allows
+   * the one recovery that the device asked for. The first caller with the device's identity key gets that recovery.
+   * A replaced certificate that led to a quarantine is reported when it turns up again, but does not quarantine the device a
+   * second time.
    * @throws DEVICE_REVOKED
    */
   release(id: string, actor?: Actor): Promise<Device> {
@@ -66,7 +67,7 @@ export class Fleet {
   }
 
   /**
-   * The DNS names of its certificates from now on, in place of those that it has; a certificate from before keeps its own.
+   * Replaces the DNS names of the device's certificates. Certificates that exist already keep theirs.
    * @throws DEVICE_REVOKED, MESSAGE_INVALID
    */
   async setHostNames(id: string, names: readonly string[], actor?: Actor): Promise<Device> {
@@ -75,8 +76,8 @@ export class Fleet {
   }
 
   /**
-   * Ends one certificate of a device, and those that were never used: they may be in the same hands. From then on the
-   * device recovers only with the operator's release. @throws CERTIFICATE_NOT_FOUND
+   * Revokes one certificate of a device, and those that were never used, because the same person may have them. From then
+   * on the device recovers only with the operator's release. @throws CERTIFICATE_NOT_FOUND
    */
   async revokeCertificate(serial: string, reason: string, actor?: Actor): Promise<CertificateRecord> {
     const at = this.#options.clock.now();
@@ -97,9 +98,9 @@ export class Fleet {
   // By the device.
 
   /**
-   * What a device says about itself; replaces what it said before.
-   * @throws DEVICE_NOT_FOUND, MESSAGE_INVALID; DEVICE_REVOKED and DEVICE_QUARANTINED when it was shut out since its call was
-   *   let in.
+   * Stores what a device says about itself, in place of what it said before.
+   * @throws DEVICE_NOT_FOUND, MESSAGE_INVALID; DEVICE_REVOKED and DEVICE_QUARANTINED when the device was shut out after its
+   *   call was let in.
    */
   async register(id: DeviceId, said: SelfDescription): Promise<void> {
     const platform = parseDeviceName(said.platform, 'A platform');
@@ -113,18 +114,18 @@ export class Fleet {
     await this.#change(id, { type: 'register', platform, capabilities });
   }
 
-  /** The first connection with a certificate: it takes the place of every other one, and completes its pairing. */
+  /** Activates a certificate at its first connection: every other one is superseded, and its pairing is complete. */
   async activate(id: DeviceId, serial: string): Promise<void> {
     const { registry, clock } = this.#options;
     const at = clock.now();
     await registry.transact(async (tx) => {
       const device = await existingDevice(tx, id);
-      // Shut out since, or lost to a simultaneous connection: the next check decides.
+      // The device was shut out, or another connection came first. The next check decides.
       if (isShutOut(device)) return;
       const certificate = { serial, state: 'issued', subject: { kind: 'device', id } } as const;
       if (!(await changeCertificate(tx, certificate, { type: 'use' }, { at }))) return;
       await changeDevice(tx, device, { type: 'use' }, { at });
-      // Those that were never used as well: their answers were lost, or someone else has them.
+      // Certificates that were never used, too: their answers were lost, or somebody else has them.
       for (const other of await tx.livingCertificates(id))
         if (other.serial !== serial)
           await changeCertificate(tx, other, { type: 'supersede', by: serial }, { at });
@@ -133,12 +134,12 @@ export class Fleet {
     });
   }
 
-  /** Writes down that the device is here, unless it was a moment ago. */
+  /** Writes down that the device is here, unless that was done a moment ago. */
   async see(id: DeviceId): Promise<void> {
     const { registry, clock } = this.#options;
     const at = clock.now();
     const device = await registry.device(id);
-    // In the future, too: the clock was set back, and "last seen" must not stand still until it is there again.
+    // A time in the future counts as old: the clock was set back, and "last seen" must not stand still until then.
     const agoMs = at.getTime() - (device?.lastSeenAt?.getTime() ?? 0);
     if (!device || Math.abs(agoMs) < lastSeenStepMs) return;
     await registry.transact(async (tx) => {
@@ -158,15 +159,10 @@ export class Fleet {
 /** @throws DEVICE_NOT_FOUND, DEVICE_ID_INVALID */
 async function existingDevice(tx: RegistryTransaction, id: string): Promise<Device> {
   const device = await tx.device(parseDeviceId(id));
-  if (!device) {
-    throw new IdentityError('DEVICE_NOT_FOUND', `There is no device ${id}. See: palyra devices list`);
-  }
+  if (!device) throw deviceNotFound(id);
   return device;
 }
 
 function certificateNotFound(serial: string): IdentityError {
-  return new IdentityError(
-    'CERTIFICATE_NOT_FOUND',
-    `No device certificate has the serial ${serial}. See: palyra devices show DEVICE`,
-  );
+  return new IdentityError('CERTIFICATE_NOT_FOUND', `No device certificate has the serial ${serial}.`);
 }

@@ -1,5 +1,5 @@
-// A new certificate for a device. It is signed before the change that stores it, because a signature may take long; so the
-// change looks again at everything that the certificate depends on.
+// A new certificate for a device. A signature may take long, so it is made before the change that stores the certificate, and
+// that change checks again everything that the certificate depends on.
 
 import type { PresentAuthority } from '../authority/present-authority.ts';
 import type { Clock } from '../clock.ts';
@@ -8,13 +8,13 @@ import type { PairingLimits } from '../limits.ts';
 import type { Registry, RegistryTransaction } from '../registry/port.ts';
 import { mustBeLetIn } from '../registry/standing.ts';
 import { type RenewalPlan, renewAfterMs } from '../renewal/plan.ts';
+import { sameBytes } from '../same-bytes.ts';
 import type { CertificateRecord } from './certificate-state.ts';
 import { addCertificate, type CertificateOrigin } from './change.ts';
 import type { AdmittedDevice, Device } from './device.ts';
 import type { HostNames } from './host-names.ts';
-import { sameBytes } from './restored-device.ts';
 
-export interface IssuingOptions {
+export interface DeviceCertificatesOptions {
   readonly registry: Registry;
   readonly clock: Clock;
   readonly limits: Pick<PairingLimits, 'deviceCertificateLifeMs'>;
@@ -23,10 +23,10 @@ export interface IssuingOptions {
   readonly hostNames: HostNames;
 }
 
-/** The change that stores the certificate. */
+/** What the change that stores the certificate has at hand. */
 export interface Issue {
   readonly tx: RegistryTransaction;
-  /** As it is now. */
+  /** The device as it is now. */
   readonly device: AdmittedDevice;
   readonly certificate: Omit<CertificateRecord, 'state'>;
   readonly now: Date;
@@ -44,9 +44,9 @@ export interface IssuedReply {
 }
 
 export class DeviceCertificates {
-  readonly #options: IssuingOptions;
+  readonly #options: DeviceCertificatesOptions;
 
-  constructor(options: IssuingOptions) {
+  constructor(options: DeviceCertificatesOptions) {
     this.#options = options;
   }
 
@@ -74,7 +74,7 @@ export class DeviceCertificates {
       lifeMs: limits.deviceCertificateLifeMs,
     });
     const now = clock.now();
-    // Before it is stored: what comes at the same time chooses another.
+    // Planned before it is stored, so that a simultaneous renewal chooses another time.
     const renewAt = plan.add(now, made.notAfter);
     const certificate = {
       ...made,

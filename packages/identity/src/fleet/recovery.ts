@@ -1,4 +1,4 @@
-// Whether a device that has only its identity key gets a certificate: by itself, or with the operator's release.
+// Decides whether a device that has only its identity key gets a certificate, by itself or with the operator's release.
 
 import type { Clock } from '../clock.ts';
 import { IdentityError } from '../errors.ts';
@@ -13,7 +13,7 @@ import { readRestored } from './restored.ts';
 /** About two years of certificates that live a day. */
 const certificatesLookedAt = 1000;
 const recoveryWindowMs = 30 * 86_400_000;
-/** When a device that waits for the operator comes again. */
+/** After this time a device that waits for the operator tries again. */
 const approvalRetryMs = 60_000;
 
 export interface RecoveryOptions {
@@ -31,8 +31,8 @@ export class Recovery {
   }
 
   /**
-   * Why the operator is asked before this device recovers, besides a certificate that the operator ended; undefined when it
-   * may by itself.
+   * Why the operator must allow this recovery; undefined when the device may recover by itself. A certificate that the
+   * operator revoked is a reason of its own, in `refusal`.
    */
   async doubtOf(device: Device): Promise<string | undefined> {
     const { registry, clock, limits } = this.#options;
@@ -51,7 +51,7 @@ export class Recovery {
     return recent.length < limits.recoveries ? undefined : `it recovered ${recent.length} times in 30 days`;
   }
 
-  /** Without the time that the daemon itself forgot by a restore: the device may have been here all along. */
+  /** Leaves out the time that the daemon forgot by a restore: the device may have been here all along. */
   async #absenceMs(since: Date): Promise<number> {
     const { registry, clock } = this.#options;
     const absenceMs = clock.now().getTime() - since.getTime();
@@ -61,11 +61,11 @@ export class Recovery {
   }
 
   /**
-   * Whether the recovery is granted, as a part of the change that grants it. Writes down, once, that the device asks the
-   * operator, and what looks like a copy.
-   * @param doubt of `doubtOf`.
+   * Decides about a recovery, in the change that would grant it. Writes down, once, that the device asks the operator, and
+   * what looks like a copy.
+   * @param doubt what `doubtOf` said.
    * @param source address that the recovery came from.
-   * @returns why it is not granted; undefined when it is.
+   * @returns why the recovery is refused; undefined when it is granted.
    * @throws DEVICE_REVOKED, DEVICE_QUARANTINED
    */
   async refusal(
@@ -80,7 +80,7 @@ export class Recovery {
     const { id, recovery } = device;
     const reason = device.certificateRevokedAt ? 'its certificate was revoked' : doubt;
     if (reason === undefined)
-      return (await clones.sawRecovery(tx, device, source, at)) ? deviceQuarantined() : undefined;
+      return (await clones.sawRecovery(tx, device, source, at)) ? deviceQuarantined(id) : undefined;
     const releasedMs = recovery?.state === 'released' ? at.getTime() - recovery.at.getTime() : -1;
     if (releasedMs >= 0 && releasedMs < limits.recoveryReleaseMs) return undefined;
     if (recovery?.state !== 'asked') {
@@ -90,8 +90,8 @@ export class Recovery {
     }
     return new IdentityError(
       'RECOVERY_NEEDS_APPROVAL',
-      `The operator must let this device back in, because ${reason}. There: palyra devices release ${id}`,
-      { retryAfterMs: approvalRetryMs },
+      `The operator must let this device back in, because ${reason}.`,
+      { deviceId: id, retryAfterMs: approvalRetryMs },
     );
   }
 }

@@ -1,8 +1,15 @@
-// What a restore makes of a device. A backup is the past: whatever was refused since it was made stays refused, and what was
-// granted since is granted anew by the operator. Pure; carry-over.ts reads and writes.
+// What a restore makes of a device. Whatever was refused since the backup stays refused; whatever was granted since, the
+// operator grants again. Pure functions; carry-over.ts reads and writes.
 
 import type { DeviceId } from '../device-id.ts';
-import { type AdmittedDevice, baseOf, type Device, type QuarantinedDevice } from './device.ts';
+import { sameBytes } from '../same-bytes.ts';
+import {
+  type AdmittedDevice,
+  type AskedRecovery,
+  baseOf,
+  type Device,
+  type QuarantinedDevice,
+} from './device.ts';
 
 /** Whether the replaced registry goes on from the backup, or parted from it before. */
 export type History = 'newer' | 'another';
@@ -16,9 +23,9 @@ export function restoredDevice(known: Device, before: Device, history: History, 
   const isDoubtful = !sameKey && history === 'another';
   const base = {
     ...baseOf(known),
-    // Either may be the one that was replaced: then the operator looks.
+    // Either key may be the one that was replaced. The device is quarantined, and the operator looks.
     identityKey: isDoubtful ? known.identityKey : before.identityKey,
-    // What the operator gave was given to the holder of the key of that time.
+    // The operator gave role and names to the holder of the key of that time.
     role: sameKey && before.role === 'operator' ? known.role : 'device',
     hostNames: sameKey ? known.hostNames.filter((name) => before.hostNames.includes(name)) : [],
   };
@@ -30,14 +37,14 @@ export function restoredDevice(known: Device, before: Device, history: History, 
   const suspicions = {
     cloneSeenAt: later(kept?.cloneSeenAt, before.cloneSeenAt),
     cloneReportedAt: later(kept?.cloneReportedAt, before.cloneReportedAt),
-    // Another key was let in since: that was granted, and is asked about again.
+    // Another key was let in since. That was a grant, so the operator is asked again.
     certificateRevokedAt: kept ? later(kept.certificateRevokedAt, before.certificateRevokedAt) : now,
   };
   const at = later(kept && asked(kept)?.at, asked(before)?.at);
   const recovery = at && ({ state: 'asked', at } as const);
   if (isDoubtful || before.state === 'quarantined' || known.state === 'quarantined')
     return { ...base, ...suspicions, state: 'quarantined', recovery };
-  // Good once: one that is not there any more was used or taken back.
+  // A release is good once. If it is gone, it was used or taken back.
   const isUnused =
     kept?.recovery?.state === 'released' &&
     before.recovery?.state === 'released' &&
@@ -50,7 +57,7 @@ export function restoredDevice(known: Device, before: Device, history: History, 
   };
 }
 
-/** A device from after the backup. Its certificates are unknown, so it has none; but its id and its key are not new. */
+/** A device that is newer than the backup. Its id and key stay known; its certificates are lost. */
 export function rememberedDevice(before: Device): Device {
   const withoutGifts = { role: 'device', hostNames: [] } as const;
   switch (before.state) {
@@ -63,7 +70,7 @@ export function rememberedDevice(before: Device): Device {
   }
 }
 
-/** Without everything that the operator may have taken away since. */
+/** The device without everything that the operator may have taken away since. */
 export function withoutGrants(device: Device): Device {
   const withoutGifts = { role: 'device', hostNames: [] } as const;
   return device.state === 'approved' || device.state === 'active'
@@ -71,7 +78,7 @@ export function withoutGrants(device: Device): Device {
     : { ...device, ...withoutGifts };
 }
 
-/** A device of which only the id is known: nobody has its key, and the key proves nothing. */
+/** A revoked device of which only the id is known. Its empty key proves nothing. */
 export function namedAlone(id: DeviceId, reason: string, now: Date): Device {
   return {
     id,
@@ -89,15 +96,11 @@ export function namedAlone(id: DeviceId, reason: string, now: Date): Device {
   };
 }
 
-/** A recovery that still waits for the operator. One that the operator allowed is dropped. */
-export function asked({ recovery }: AdmittedDevice | QuarantinedDevice) {
+/** The recovery if it still waits for the operator. One that the operator allowed is dropped. */
+export function asked({ recovery }: AdmittedDevice | QuarantinedDevice): AskedRecovery | undefined {
   return recovery?.state === 'asked' ? recovery : undefined;
 }
 
 function later(a: Date | undefined, b: Date | undefined): Date | undefined {
   return a && b ? new Date(Math.max(a.getTime(), b.getTime())) : (a ?? b);
-}
-
-export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }

@@ -1,5 +1,5 @@
-// That this daemon was put back to an earlier state. What happened in between it does not know, and must not hold against
-// its devices.
+// Remembers that this daemon was put back to an earlier state. The daemon does not know what happened in between, and must
+// not hold it against its devices.
 
 import type { RegistryReads, RegistryTransaction } from '../registry/port.ts';
 
@@ -9,7 +9,7 @@ export interface Restored {
   readonly madeAtMs: number;
 }
 
-/** The reason of a revocation that has none. */
+/** Given where the reason of a revocation is not known. */
 export const restoreReason = 'revoked before the restore';
 
 const settingName = 'restored';
@@ -19,7 +19,7 @@ export async function putRestored(tx: RegistryTransaction, restored: Restored): 
   await tx.putSetting(settingName, JSON.stringify(restored));
 }
 
-/** The last time; undefined for a daemon that never was. */
+/** The last restore; undefined when there was none. */
 export async function readRestored(reads: Pick<RegistryReads, 'setting'>): Promise<Restored | undefined> {
   const text = await reads.setting(settingName);
   return text ? (JSON.parse(text) as Restored) : undefined;

@@ -1,17 +1,19 @@
-// Whether a code that was made with `autoApprove` lets its device in without a question: what was decided then must still
-// count, and the device must be one that nobody has to look at.
+// Decides whether a code that was made with `autoApprove` lets its device in without a question. The decision of that time must
+// still count, and nothing about the device may wait for the operator.
 
-import { type DeviceId, isUlid, type Ulid } from '../device-id.ts';
+import type { DeviceId, Ulid } from '../device-id.ts';
 import { isShutOut, isWatched } from '../fleet/device.ts';
-import { sameBytes } from '../fleet/restored-device.ts';
+import { type ActorName, deviceNamed } from '../registry/actor.ts';
 import type { RegistryReads } from '../registry/port.ts';
+import { sameBytes } from '../same-bytes.ts';
 import type { Pairing } from './state.ts';
 
 /** @returns who decided, for the audit; undefined when the operator is to be asked all the same. */
-export async function autoApprover(reads: RegistryReads, pairing: Pairing): Promise<string | undefined> {
+export async function autoApprover(reads: RegistryReads, pairing: Pairing): Promise<ActorName | undefined> {
   const { autoApprovedBy: by } = pairing;
   if (by === undefined || pairing.state !== 'pending_approval') return undefined;
-  if (isUlid(by) && !(await stillDecides(reads, by, pairing.id))) return undefined;
+  const decider = deviceNamed(by);
+  if (decider && !(await stillDecides(reads, decider, pairing.id))) return undefined;
   const { request } = pairing;
   const known = await reads.device(request.deviceId);
   if (!known) return by;
@@ -20,8 +22,8 @@ export async function autoApprover(reads: RegistryReads, pairing: Pairing): Prom
 }
 
 /**
- * Whether what a device decided as an operator, when it made this code, still counts. That was decided by the holder of one
- * key with one certificate, under one grant of the role: what ends any of these ends it for good.
+ * Whether the decision of a device that was an operator when it made this code still counts. It was made with one key, one
+ * certificate and one grant of the role. Whatever ends one of them ends the decision.
  */
 async function stillDecides(reads: RegistryReads, deviceId: DeviceId, pairingId: Ulid): Promise<boolean> {
   const device = await reads.device(deviceId);

@@ -4,7 +4,7 @@
 import { bytesToHex } from '@noble/curves/utils.js';
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
-import { hasCode, IdentityError } from '../errors.ts';
+import { IdentityError } from '../errors.ts';
 import { lvCat } from '../lv.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 import type { PairingCode } from './code.ts';
@@ -62,15 +62,13 @@ async function countTry(device: TryingDevice, code: PairingCode): Promise<void> 
 }
 
 async function read({ secrets, crypto, clock }: TryingDevice): Promise<Tries> {
-  try {
-    const { salt, codes }: Tries = JSON.parse(new TextDecoder().decode(await secrets.read(secretName)));
-    const now = clock.now().getTime();
-    // One from the future says that the clock was set back, and still counts.
-    return { salt, codes: codes.filter(({ atMs }) => now - atMs < keptMs) };
-  } catch (error) {
-    if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
+  // A device that pairs for the first time has none, and an error costs more than a look.
+  if (!(await secrets.list(secretName)).includes(secretName))
     return { salt: bytesToHex(crypto.randomBytes(16)), codes: [] };
-  }
+  const { salt, codes }: Tries = JSON.parse(new TextDecoder().decode(await secrets.read(secretName)));
+  const now = clock.now().getTime();
+  // One from the future says that the clock was set back, and still counts.
+  return { salt, codes: codes.filter(({ atMs }) => now - atMs < keptMs) };
 }
 
 async function keyOf(crypto: PairingCrypto, salt: string, { slot, secret }: PairingCode): Promise<string> {
@@ -80,6 +78,6 @@ async function keyOf(crypto: PairingCrypto, salt: string, { slot, secret }: Pair
 function tooManyTries(): IdentityError {
   return new IdentityError(
     'TOO_MANY_TRIES',
-    `This device has tried this code ${maxTries} times, and whoever answers may be someone in between, who guesses once with each try. Nothing was sent. Check the address, and ask the operator for a new code (there: palyra pairing code).`,
+    `This device has tried this code ${maxTries} times, and whoever answers may be someone in between, who guesses once with each try. Nothing was sent.`,
   );
 }

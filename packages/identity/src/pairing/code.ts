@@ -4,6 +4,7 @@ import { bytesToHex, hexToBytes } from '@noble/curves/utils.js';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { isCanonicalEndpoint } from '../endpoint.ts';
 import { IdentityError } from '../errors.ts';
+import { INVISIBLE } from '../visible-text.ts';
 
 const slotDigits = 3;
 const pinDigits = 6;
@@ -80,7 +81,7 @@ export function parsePairingCode(input: string): PairingCode {
 }
 
 /** Marks of order and direction, places to break a line, a soft hyphen. */
-const invisible = /[\p{Default_Ignorable_Code_Point}\p{Cf}]/gu;
+const invisible = new RegExp(`[${INVISIBLE}]`, 'gu');
 /** Latin letters, digits and signs as East Asian keyboards write them. */
 const fullWidth = /[\uff01-\uff5e]/g;
 const ascii = (character: string) => String.fromCharCode(character.charCodeAt(0) - 0xfee0);

@@ -1,5 +1,5 @@
-// An approved device collects its certificate: the states of its request, until it has ended or the certificate is handed
-// out (docs/pairing.md, section 3, `Await`).
+// An approved device collects its certificate: it is told each state of its request, until the request has ended or the
+// certificate is handed out (docs/pairing.md, section 3, `Await`).
 
 import type { PresentAuthority } from '../authority/present-authority.ts';
 import type { Clock } from '../clock.ts';
@@ -10,6 +10,7 @@ import type { DeviceCertificates } from '../fleet/issuing.ts';
 import type { Registry } from '../registry/port.ts';
 import { judgeStanding, standingMessages } from '../registry/standing.ts';
 import { renewAfterMs } from '../renewal/plan.ts';
+import { Wakeup } from '../wakeup.ts';
 import { movePairing } from './change.ts';
 import { existing } from './endings.ts';
 import type { PairingSealer } from './rest.ts';
@@ -64,33 +65,26 @@ export class PairingCollection {
   ): AsyncGenerator<AwaitUpdate> {
     const { registry } = this.#options;
     let pairing = await this.#proveRequest(channel, request);
-    let wake: () => void = () => {};
-    let changed = false;
-    const notify = () => {
-      changed = true;
-      wake();
-    };
+    const wakeup = new Wakeup();
+    let told: number | undefined;
     const unsubscribe = registry.subscribe((event) => {
-      if (event.type === 'pairing_changed' && event.pairing.id === request.requestId) notify();
+      if (event.type === 'pairing_changed' && event.pairing.id === request.requestId) wakeup.wake();
     });
-    signal.addEventListener('abort', notify);
+    signal.addEventListener('abort', wakeup.wake);
     try {
       // What happened between the proof and the subscription.
       pairing = (await registry.pairing(request.requestId)) ?? pairing;
       while (!signal.aborted) {
-        changed = false;
         if (pairing.state === 'approved') pairing = await this.#issue(pairing);
-        yield await this.#update(pairing);
+        if (pairing.revision !== told) yield await this.#update(pairing);
+        told = pairing.revision;
         if (pairing.state !== 'pending_approval' && pairing.state !== 'approved') return;
-        if (!changed)
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
+        await wakeup.sleep();
         pairing = (await registry.pairing(request.requestId)) ?? pairing;
       }
     } finally {
       unsubscribe();
-      signal.removeEventListener('abort', notify);
+      signal.removeEventListener('abort', wakeup.wake);
     }
   }
 
@@ -105,13 +99,10 @@ export class PairingCollection {
       const expected = await crypto.hmacSha256(key, awaitProofInput(pairing.id, channel.channelBinding));
       if (crypto.equal(expected, request.proof)) return pairing;
     }
-    throw new IdentityError(
-      'PAIRING_NOT_FOUND',
-      'There is no such request. Pair again with a new code from the operator.',
-    );
+    throw new IdentityError('PAIRING_NOT_FOUND', 'There is no such request.');
   }
 
-  /** Two Awaits at one time may both come here; one of them stores, the other finds it stored. */
+  /** Two simultaneous Awaits may both get here: one stores a certificate, and the other finds it stored. */
   async #issue({ id, request }: Extract<Pairing, { state: 'approved' }>): Promise<Pairing> {
     const { registry, certificates } = this.#options;
     const { deviceId, identityKey, tlsKey } = request;
@@ -158,6 +149,7 @@ export class PairingCollection {
 function identityKeyReplaced(id: string): IdentityError {
   return new IdentityError(
     'IDENTITY_KEY_CHANGED',
-    `The operator has since approved another identity key for device ${id}. Pair again with a new code.`,
+    `The operator has since approved another identity key for device ${id}.`,
+    { deviceId: id },
   );
 }

@@ -12,6 +12,7 @@ import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { checkIdentityKey } from '../device/identity-key.ts';
 import { IdentityError } from '../errors.ts';
+import type { DeviceKind } from '../fleet/device.ts';
 import type { DeviceCertificates } from '../fleet/issuing.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { Registry } from '../registry/port.ts';
@@ -23,7 +24,6 @@ import type { PairingDesk } from './desk.ts';
 import { endPairing, exhaust } from './endings.ts';
 import { mustBeTakeable, takeGuess } from './guess.ts';
 import { encodeDaemonHello, parseDeviceHello } from './hello.ts';
-import { parseDeviceKind } from './name.ts';
 import type { PairingSealer } from './rest.ts';
 import { type PairingChannel, Sessions } from './sessions.ts';
 import { isDue, type PairingRequest, step } from './state.ts';
@@ -84,11 +84,11 @@ export class PairingResponder {
   /** Commits to this side of the exchange. @throws VERSION_UNSUPPORTED, MESSAGE_INVALID, TOO_MANY_SESSIONS */
   async open(
     channel: PairingChannel,
-    request: { version: number; slot: Uint8Array; kind: string },
+    request: { version: number; slot: Uint8Array; kind: DeviceKind },
   ): Promise<OpenReply> {
     const { registry, crypto, clock, limits, authority, sealer } = this.#options;
     if (request.version !== PAIRING_VERSION) throw unsupported(request.version);
-    const kind = parseDeviceKind(request.kind);
+    const { kind } = request;
     const slot = slotKey(request.slot);
     if (!slot) throw new IdentityError('MESSAGE_INVALID', 'A slot is 3 digits or 16 bytes.');
     this.#sessions.dropOld();
@@ -265,8 +265,5 @@ function unsupported(version: number): IdentityError {
 }
 
 function codeWrong(): IdentityError {
-  return new IdentityError(
-    'PAIRING_CODE_WRONG',
-    'The pairing code is wrong or over. Ask the operator for a new one.',
-  );
+  return new IdentityError('PAIRING_CODE_WRONG', 'The pairing code is wrong or over.');
 }

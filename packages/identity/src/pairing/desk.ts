@@ -11,8 +11,9 @@ import type { DeviceRole } from '../fleet/device.ts';
 import type { Approval } from '../fleet/device-state.ts';
 import type { HostNames } from '../fleet/host-names.ts';
 import type { PairingLimits } from '../limits.ts';
+import { type Actor, actorName } from '../registry/actor.ts';
 import type { Registry, RegistryTransaction } from '../registry/port.ts';
-import { type Actor, actorName, transactBy } from '../registry/transact-by.ts';
+import { transactBy } from '../registry/transact-by.ts';
 import { autoApprover } from './auto-approval.ts';
 import { movePairing } from './change.ts';
 import { formatQrUri, formatTypedCode, makeQrSecret, makeTypedSecret } from './code.ts';
@@ -102,7 +103,7 @@ export class PairingDesk {
         codeKind: kind,
         slot,
         createdAt: now,
-        autoApprovedBy: autoApprove ? (actorName(request.by) ?? '') : undefined,
+        autoApprovedBy: autoApprove ? actorName(request.by ?? { kind: 'local', at: 'program' }) : undefined,
         expiresAt: new Date(now.getTime() + lifeMs),
         guessesLeft: limits.guessesPerCode,
         guessesTaken: 0,
@@ -120,7 +121,7 @@ export class PairingDesk {
             kind,
             ...(autoApprove && { autoApprove }),
             ...(by && { by }),
-            ...(typeof request.by === 'object' && { certificate: request.by.serial }),
+            ...(request.by?.kind === 'device' && { certificate: request.by.serial }),
             expires_at: pairing.expiresAt.getTime(),
             guesses: pairing.guessesLeft,
           },
@@ -218,8 +219,5 @@ function notAsSeen(id: string): IdentityError {
 }
 
 function tooManyCodes(limit: number): IdentityError {
-  return new IdentityError(
-    'TOO_MANY_CODES',
-    `${limit} codes wait already. Use one of them, or withdraw one: palyra pairing reject ID (see palyra pairing list)`,
-  );
+  return new IdentityError('TOO_MANY_CODES', `${limit} codes wait already.`);
 }

@@ -213,14 +213,15 @@ function checkClock(now: Date, hello: DaemonHello): void {
 function rootMismatch(actual: string): IdentityError {
   return new IdentityError(
     'ROOT_MISMATCH',
-    `The daemon at this address has another root certificate (SHA-256 ${actual}) than the QR code names. Someone may be in between: nothing was stored and no secret was sent. Check that it is the daemon's address, and ask the operator for a new QR code.`,
+    `The daemon at this address has another root certificate (SHA-256 ${actual}) than the QR code names. Someone may be in between: nothing was stored and no secret was sent.`,
   );
 }
 
 function commitmentBroken(): IdentityError {
   return new IdentityError(
     'DAEMON_NOT_AUTHENTICATED',
-    'What answers is not what it had committed to before it saw this device. Someone is in between: nothing was stored. Check the address, and ask the operator for a new code (there: palyra pairing code).',
+    'What answers is not what it had committed to before it saw this device. Someone is in between: nothing was stored.',
+    { about: 'interception' },
   );
 }
 
@@ -231,20 +232,15 @@ function invalid(why: string): IdentityError {
 function notAuthenticated(): IdentityError {
   return new IdentityError(
     'DAEMON_NOT_AUTHENTICATED',
-    'The daemon could not prove that it knows this code: the code is wrong or used up, or someone is in between. Nothing was stored. Mistyped? Run it again: a code has three guesses. Otherwise check the address, or ask the operator for a new code (there: palyra pairing code).',
+    'The daemon could not prove that it knows this code: the code is wrong or used up, or someone is in between. Nothing was stored.',
+    { about: 'pairing_code' },
   );
 }
 
 function refused(update: AwaitUpdate): IdentityError {
   if (update.state === 'expired') {
-    return new IdentityError(
-      'PAIRING_EXPIRED',
-      'The request expired before it was completed. Pair again with a new code from the operator.',
-    );
+    return new IdentityError('PAIRING_EXPIRED', 'The request expired before it was completed.');
   }
   const reason = update.reason ? `: ${update.reason}` : '';
-  return new IdentityError(
-    'PAIRING_REJECTED',
-    `The operator rejected this device${reason}. To ask again takes a new code from the operator.`,
-  );
+  return new IdentityError('PAIRING_REJECTED', `The operator rejected this device${reason}.`);
 }

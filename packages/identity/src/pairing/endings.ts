@@ -15,7 +15,7 @@ export interface EndingsOptions {
 
 type Ending = { readonly type: 'reject' | 'withdraw' | 'restore'; readonly reason: string };
 
-/** Whether its code or answer still counts for something that has no certificate. */
+/** Whether a pairing in this state can still lead to a certificate. */
 const isUndecided: Readonly<Record<PairingState, boolean>> = {
   waiting: true,
   pending_approval: true,
@@ -29,7 +29,7 @@ const isUndecided: Readonly<Record<PairingState, boolean>> = {
 const undecidedStates = (Object.keys(isUndecided) as PairingState[]).filter((state) => isUndecided[state]);
 const endedAtOnce = 100;
 
-/** As a part of a change. @throws PAIRING_STATE_CONFLICT, PAIRING_EXPIRED */
+/** Ends a code or a request by a decision. @throws PAIRING_STATE_CONFLICT, PAIRING_EXPIRED */
 export async function endPairing(
   tx: RegistryTransaction,
   pairing: Pairing,
@@ -47,8 +47,8 @@ export async function endPairing(
 }
 
 /**
- * For a registry that was put back to an earlier time: a code may have been used or withdrawn since, and its guesses
- * taken; a request decided. So each ends, and its device pairs again.
+ * Ends every code and request, for a registry that was put back to an earlier time. A code may have been used or withdrawn
+ * since, and a request decided, so their devices pair again.
  * @returns how many.
  */
 export async function endForRestore({ registry, clock }: EndingsOptions): Promise<number> {
@@ -112,7 +112,7 @@ async function endByItself(
 export async function existing(tx: RegistryTransaction, id: string): Promise<Pairing> {
   const pairing = await tx.pairing(id);
   if (!pairing) {
-    throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}. See: palyra pairing list`);
+    throw new IdentityError('PAIRING_NOT_FOUND', `There is no pairing ${id}.`, { pairingId: id });
   }
   return pairing;
 }

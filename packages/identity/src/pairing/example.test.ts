@@ -12,12 +12,12 @@ import { readAuthorityCertificate } from '../certificate/peer-certificate.ts';
 import { TlsKey } from '../certificate/tls-key.ts';
 import { nodeCrypto as crypto } from '../crypto/node.ts';
 import { parseDeviceId } from '../device-id.ts';
+import type { DeviceKind } from '../fleet/device.ts';
 import { lvCat } from '../lv.ts';
 import { recoveryInput, renewalInput } from '../renewal/proof.ts';
 import { formatQrUri, formatTypedCode, parsePairingCode, slotKey } from './code.ts';
 import { calculateGenerator, scalarMultVfy, sessionKey } from './cpace.ts';
 import { encodeDaemonHello, encodeDeviceHello, parseDaemonHello, parseDeviceHello } from './hello.ts';
-import { parseDeviceKind } from './name.ts';
 import {
   awaitProofInput,
   channelIdentifier,
@@ -60,7 +60,7 @@ test('the product computes every value of the example from its inputs', async ()
     time: new Date(Number(text('daemon_time_ms'))),
   });
 
-  const ci = channelIdentifier(bytes('channel_binding'), rootSha256, parseDeviceKind(text('client_kind')));
+  const ci = channelIdentifier(bytes('channel_binding'), rootSha256, text('client_kind') as DeviceKind);
   const generatorString = lvCat('CPace255', code.secret, new Uint8Array(127 - 7 - 9), ci, sid);
   const g = await calculateGenerator(crypto, { prs: code.secret, ci, sid });
   const ya = await scalarMultVfy(crypto, bytes('device_scalar'), g);

@@ -61,8 +61,9 @@ function keyInUse(key: 'identity' | 'tls'): IdentityError {
   return new IdentityError(
     'KEY_IN_USE',
     key === 'identity'
-      ? 'Another device has this identity key. Make a new identity on this one: palyra pair ADDRESS --new-identity'
+      ? 'Another device has this identity key.'
       : 'This TLS key was used before. A pairing takes a new one.',
+    key === 'identity' ? { about: 'identity_key' } : {},
   );
 }
 

@@ -3,5 +3,5 @@ export { type PairingCode, parsePairingCode } from './code.ts';
 export type { AwaitUpdate } from './collect.ts';
 export type { ConfirmReply, ExchangeReply, OpenReply } from './daemon.ts';
 export type { ApprovalChoice, MintedCode } from './desk.ts';
-export { MAX_NAME_LENGTH, parseDeviceKind, parseDeviceName, parseDeviceRole } from './name.ts';
+export { MAX_NAME_LENGTH, parseDeviceName } from './name.ts';
 export type { PairingChannel } from './sessions.ts';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { hasCode } from '../errors.ts';
 import { parseVisibleText, printable } from '../visible-text.ts';
-import { MAX_NAME_LENGTH, parseDeviceKind, parseDeviceName } from './name.ts';
+import { MAX_NAME_LENGTH, parseDeviceName } from './name.ts';
 
 /** Any UTF-16 unit, lone surrogates included. */
 const utf16 = fc.integer({ min: 0, max: 0xffff }).map((unit) => String.fromCharCode(unit));
@@ -182,11 +182,4 @@ test('no text makes it throw anything else, and what is taken fits one line', ()
       }
     }),
   );
-});
-
-test('the four kinds are taken, and nothing else', () => {
-  for (const kind of ['cli', 'desktop', 'browser', 'node']) assert.equal(parseDeviceKind(kind), kind);
-  for (const kind of ['', 'CLI', 'cli ', 'toaster', '__proto__', 'constructor']) {
-    assert.throws(() => parseDeviceKind(kind), refused);
-  }
 });

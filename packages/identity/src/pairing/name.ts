@@ -1,7 +1,6 @@
 // Names that a stranger chose and an operator will read: short, visible, and told apart by eye.
 
 import { IdentityError } from '../errors.ts';
-import type { DeviceRole } from '../fleet/device.ts';
 import { cannotHold, parseVisibleText } from '../visible-text.ts';
 
 /** Longest name or platform, in characters as their reader sees them. */
@@ -24,20 +23,4 @@ export function parseDeviceName(name: string, what = 'A name'): string {
     throw new IdentityError('MESSAGE_INVALID', `${what} has no spaces at its ends, and no two in a row.`);
   }
   return name;
-}
-
-/** @throws MESSAGE_INVALID */
-export function parseDeviceRole(role: string): DeviceRole {
-  if (role !== 'device' && role !== 'operator')
-    throw new IdentityError('MESSAGE_INVALID', 'A role is device or operator.');
-  return role;
-}
-
-const kinds = ['cli', 'desktop', 'browser', 'node'] as const;
-
-/** @throws MESSAGE_INVALID */
-export function parseDeviceKind(kind: string): (typeof kinds)[number] {
-  const known = kinds.find((each) => each === kind);
-  if (!known) throw new IdentityError('MESSAGE_INVALID', `A device kind is one of ${kinds.join(', ')}.`);
-  return known;
 }

@@ -13,6 +13,7 @@ import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { DeviceKind } from '../fleet/device.ts';
 import { clockToleranceMs } from '../limits.ts';
+import type { ActorName } from '../registry/actor.ts';
 
 /** What every pairing has, from the minting of its code on. */
 interface PairingBase {
@@ -24,7 +25,7 @@ interface PairingBase {
   readonly slot: string;
   readonly createdAt: Date;
   /** Who decided, when the code was made, that its device is let in without a question. Undefined: it is asked. */
-  readonly autoApprovedBy: string | undefined;
+  readonly autoApprovedBy: ActorName | undefined;
   readonly guessesLeft: number;
   readonly guessesTaken: number;
 }
@@ -154,10 +155,7 @@ function baseOf(pairing: Pairing): PairingBase {
 
 function expired({ id, state }: Pairing): IdentityError {
   const before = state === 'expired' ? '' : ` (it was ${state})`;
-  return new IdentityError(
-    'PAIRING_EXPIRED',
-    `Pairing ${id} has expired${before}. The operator can make a new code: palyra pairing code`,
-  );
+  return new IdentityError('PAIRING_EXPIRED', `Pairing ${id} has expired${before}.`, { pairingId: id });
 }
 
 function conflict(pairing: Pairing, event: PairingEvent): IdentityError {

@@ -27,6 +27,7 @@ export type {
   QuarantinedDevice,
   RevokedDevice,
 } from '../fleet/device.ts';
+export { deviceNotFound } from '../fleet/device.ts';
 export { putRestored, type Restored, readRestored } from '../fleet/restored.ts';
 export {
   type DueBounds,
@@ -38,6 +39,7 @@ export {
   type PairingState,
   step,
 } from '../pairing/state.ts';
+export { type Actor, type ActorName, actorName, type LocalPlace, parseActorName } from './actor.ts';
 export { type ListenerErrors, type RegistryListener, RegistryListeners } from './listeners.ts';
 export type {
   AuthorityRecord,
@@ -52,4 +54,4 @@ export type {
   Revocation,
 } from './port.ts';
 export { judgeStanding, type StandingCode, type StandingVerdict, standingMessages } from './standing.ts';
-export { type Actor, roleMissing } from './transact-by.ts';
+export { roleMissing } from './transact-by.ts';

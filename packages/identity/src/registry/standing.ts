@@ -1,5 +1,5 @@
 // One question, one answer: may the holder of this certificate talk to the daemon now? Asked for every connection and
-// every call; `palyra why` shows the same answer.
+// every call; the operator who asks why gets the same answer.
 
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError, type IdentityErrorCode } from '../errors.ts';
@@ -60,36 +60,30 @@ export function judgeStanding(standing: CertificateStanding | undefined, nowMs: 
 
 /** What a refused peer and the operator are told. */
 export const standingMessages: Readonly<Record<StandingCode, string>> = {
-  CERTIFICATE_UNKNOWN: 'This certificate was not issued by this daemon. Pair the device: palyra pair ADDRESS',
-  CERTIFICATE_REVOKED:
-    'This certificate was revoked by the operator. Ask for another one, and for the word that allows it: palyra renew --recover. Or pair the device again: palyra pair ADDRESS',
-  CERTIFICATE_SUPERSEDED:
-    'This certificate was replaced by a newer one. If the device has lost that one: palyra renew --recover',
-  AUTHORITY_RETIRED:
-    'The root behind this certificate was retired. On the device: palyra renew --recover, or palyra pair ADDRESS when it does not know the new root',
-  CERTIFICATE_EXPIRED:
-    'This certificate has expired. On the device: palyra renew --recover, or palyra pair ADDRESS when it was away for too long',
+  CERTIFICATE_UNKNOWN: 'This certificate was not issued by this daemon.',
+  CERTIFICATE_REVOKED: 'This certificate was revoked by the operator.',
+  CERTIFICATE_SUPERSEDED: 'This certificate was replaced by a newer one.',
+  AUTHORITY_RETIRED: 'The root behind this certificate was retired.',
+  CERTIFICATE_EXPIRED: 'This certificate has expired.',
   CERTIFICATE_NOT_YET_VALID:
-    "This certificate is not valid yet: the daemon's clock is behind, or was ahead when it was issued. Compare the clocks of daemon and device. If they agree, on the device: palyra renew --recover",
-  DEVICE_REVOKED:
-    'This device was revoked by the operator. To let it back in, make a new identity: palyra pair ADDRESS --new-identity',
+    "This certificate is not valid yet: the daemon's clock is behind, or was ahead when it was issued. Compare the clocks of daemon and device.",
+  DEVICE_REVOKED: 'This device was revoked by the operator.',
   DEVICE_QUARANTINED:
-    'This device is in quarantine, because there may be a copy of it. The operator decides: palyra devices release DEVICE, or revoke.',
+    'This device is in quarantine, because there may be a copy of it. The operator decides.',
 };
 
 export function deviceRevoked(id: string): IdentityError {
-  return new IdentityError(
-    'DEVICE_REVOKED',
-    `Device ${id} was revoked, and that is for ever. On the device, make a new identity: palyra pair ADDRESS --new-identity`,
-  );
+  return new IdentityError('DEVICE_REVOKED', `Device ${id} was revoked, and that is for ever.`, {
+    deviceId: id,
+  });
 }
 
-export function deviceQuarantined(): IdentityError {
-  return new IdentityError('DEVICE_QUARANTINED', standingMessages.DEVICE_QUARANTINED);
+export function deviceQuarantined(id: string): IdentityError {
+  return new IdentityError('DEVICE_QUARANTINED', standingMessages.DEVICE_QUARANTINED, { deviceId: id });
 }
 
 /** @throws DEVICE_REVOKED, DEVICE_QUARANTINED */
 export function mustBeLetIn(device: Device): asserts device is AdmittedDevice {
   if (device.state === 'revoked') throw deviceRevoked(device.id);
-  if (device.state === 'quarantined') throw deviceQuarantined();
+  if (device.state === 'quarantined') throw deviceQuarantined(device.id);
 }

@@ -2,20 +2,11 @@
 // the last word is in the change itself.
 
 import type { Clock } from '../clock.ts';
-import { type DeviceId, isUlid } from '../device-id.ts';
+import type { DeviceId } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
+import { type Actor, type ActorName, actorName } from './actor.ts';
 import type { Registry, RegistryTransaction } from './port.ts';
 import { judgeStanding, standingMessages } from './standing.ts';
-
-/** A place on the daemon's own machine, in a word, or a device with the certificate that it showed. */
-export type Actor = string | { readonly deviceId: DeviceId; readonly serial: string };
-
-/** What the audit calls it. @throws TypeError for a device without its certificate: nothing of it could be checked. */
-export function actorName(actor: Actor | undefined): string | undefined {
-  if (typeof actor === 'object') return actor.deviceId;
-  if (actor !== undefined && isUlid(actor)) throw new TypeError('a device acts with its certificate');
-  return actor;
-}
 
 /**
  * A change in the name of an operator.
@@ -26,17 +17,17 @@ export function actorName(actor: Actor | undefined): string | undefined {
 export function transactBy<T>(
   { registry, clock }: { readonly registry: Registry; readonly clock: Clock },
   actor: Actor | undefined,
-  work: (tx: RegistryTransaction, by: string | undefined) => Promise<T>,
+  work: (tx: RegistryTransaction, by: ActorName | undefined) => Promise<T>,
 ): Promise<T> {
   return registry.transact(async (tx) => {
-    if (typeof actor === 'object') await mustOperate(tx, actor, clock.now());
-    return work(tx, actorName(actor));
+    if (actor?.kind === 'device') await mustOperate(tx, actor, clock.now());
+    return work(tx, actor && actorName(actor));
   });
 }
 
 async function mustOperate(
   tx: RegistryTransaction,
-  { deviceId, serial }: Exclude<Actor, string>,
+  { deviceId, serial }: Extract<Actor, { kind: 'device' }>,
   now: Date,
 ): Promise<void> {
   const verdict = judgeStanding(await tx.standingBySerial(serial), now.getTime());
@@ -45,8 +36,8 @@ async function mustOperate(
 }
 
 export function roleMissing(id: DeviceId): IdentityError {
-  return new IdentityError(
-    'CALLER_NOT_ALLOWED',
-    `Device ${id} does not have the operator role. It is given on the daemon's machine: palyra devices set-role ${id} operator`,
-  );
+  return new IdentityError('CALLER_NOT_ALLOWED', `Device ${id} does not have the operator role.`, {
+    about: 'operator_role',
+    deviceId: id,
+  });
 }

@@ -185,15 +185,9 @@ async function makePublicKey(crypto: PairingCrypto): Promise<Uint8Array> {
 }
 
 function proofWrong(): IdentityError {
-  return new IdentityError(
-    'PROOF_WRONG',
-    'The signatures over the new key do not hold. Pair the device again: palyra pair ADDRESS',
-  );
+  return new IdentityError('PROOF_WRONG', 'The signatures over the new key do not hold.');
 }
 
 function unknownDevice(): IdentityError {
-  return new IdentityError(
-    'DEVICE_NOT_FOUND',
-    'No device with this id and identity key is known here. Pair it: palyra pair ADDRESS',
-  );
+  return new IdentityError('DEVICE_NOT_FOUND', 'No device with this id and identity key is known here.');
 }

@@ -4,6 +4,7 @@
 import { MIN_LIFE_MS } from '../certificate/issue.ts';
 import { checkIssuedChain } from '../certificate/issued-chain.ts';
 import { readPeerCertificate } from '../certificate/peer-certificate.ts';
+import { RENEWAL_SHARE } from '../certificate/renewal-share.ts';
 import { TlsKey } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
 import { storeToldEndpoints } from '../device/endpoints.ts';
@@ -98,7 +99,7 @@ export function renewalTime(enrollment: PairedEnrollment, random: number): Date 
     renewAfterMs >= lifeMs * EARLIEST_RENEWAL && renewAfterMs <= lifeMs * LATEST_RENEWAL;
   const lifeMs = certificateLifeMs(enrollment);
   const isFollowed = isSane(lifeMs) || isSane(issuedLifeMs(enrollment));
-  return new Date(receivedAt + (isFollowed ? renewAfterMs : lifeMs * (2 / 3) * (0.9 + 0.1 * random)));
+  return new Date(receivedAt + (isFollowed ? renewAfterMs : lifeMs * RENEWAL_SHARE * (0.9 + 0.1 * random)));
 }
 
 /** What may be left after it came late, as a part of the life: less is taken for a clock that is ahead. */

@@ -7,6 +7,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { type TestContext, test } from 'node:test';
+import { builtProgram } from '../../../../tests/testing/built-program.ts';
 import { temporaryFolder as sharedFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { FilesystemSecretStore } from './filesystem.ts';
 import { masterKeyFromFile } from './key-file.ts';
@@ -39,7 +40,7 @@ function secretOf(name: string): Uint8Array {
 
 /** Runs killed-program.ts, which dies before its nth change of the disk. True when it got through instead. */
 function runKilled(operation: string, at: { path: string; keyPath: string }, n: number): boolean {
-  const program = join(import.meta.dirname, 'testing/killed-program.ts');
+  const program = builtProgram(join(import.meta.dirname, 'testing/killed-program.ts'));
   const child = spawnSync(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', program, operation, at.path, at.keyPath, String(n)],

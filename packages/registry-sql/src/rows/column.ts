@@ -35,6 +35,11 @@ export function oneOf<T extends string>(names: Readonly<Record<T, unknown>>): Re
   };
 }
 
+/** @param parse gives undefined for what cannot be read. */
+export function parsed<T>(parse: (text: string) => T | undefined): Read<T> {
+  return (row, column) => parse(text(row, column)) ?? unreadable(column, row[column]);
+}
+
 export function optional<T>(read: Read<T>): Read<T | undefined> {
   return (row, column) => (row[column] === null ? undefined : read(row, column));
 }

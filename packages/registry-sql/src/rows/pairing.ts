@@ -1,6 +1,11 @@
 // A pairing and its row. Its eight shapes lie in one table; `shapes` says which columns each state fills.
 
-import type { Pairing, PairingRequest, PairingState } from '@palyra/identity/registry';
+import {
+  type Pairing,
+  type PairingRequest,
+  type PairingState,
+  parseActorName,
+} from '@palyra/identity/registry';
 import type { DeviceId, Ulid } from '@palyra/identity/values';
 import type { PairingsTable } from '../tables.ts';
 import {
@@ -10,6 +15,7 @@ import {
   milliseconds,
   oneOf,
   optional,
+  parsed,
   type Row,
   text,
   unreadable,
@@ -108,7 +114,7 @@ export function readPairing(row: Row): Pairing {
     codeKind: codeKind(row, 'code_kind'),
     slot: text(row, 'slot'),
     createdAt: instant(row, 'created_at'),
-    autoApprovedBy: optional(text)(row, 'auto_approved_by'),
+    autoApprovedBy: optional(parsed(parseActorName))(row, 'auto_approved_by'),
     guessesLeft: integer(row, 'guesses_left'),
     guessesTaken: integer(row, 'guesses_taken'),
     state,

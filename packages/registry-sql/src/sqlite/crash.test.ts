@@ -6,11 +6,12 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { verifyAuditChain } from '@palyra/identity/registry';
-import { sha256Hex } from '../testing/registry-suite.ts';
+import { builtProgram } from '../../../../tests/testing/built-program.ts';
+import { sha256Hex } from '../testing/sha256.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { openSqliteRegistry } from './open.ts';
 
-const WRITER = fileURLToPath(new URL('../../test/crash-writer.ts', import.meta.url));
+const WRITER = builtProgram(fileURLToPath(new URL('../../test/crash-writer.ts', import.meta.url)));
 
 test('a killed process loses nothing it acknowledged and leaves nothing half done', async (t) => {
   for (const kills of [1, 200]) {

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { hasCode } from '@palyra/identity';
 import { type Registry, verifyAuditChain } from '@palyra/identity/registry';
-import { sha256Hex } from '../testing/registry-suite.ts';
 import { sampleEvent, sampleUlid } from '../testing/samples.ts';
+import { sha256Hex } from '../testing/sha256.ts';
 import { openSqliteRegistry } from './open.ts';
 
 const DISK_BYTES = 4 * 1024 * 1024;

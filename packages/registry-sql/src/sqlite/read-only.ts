@@ -74,7 +74,8 @@ export function mustBeWritten(connection: SqliteConnection, path: string): void 
   if (foreign) {
     throw new IdentityError(
       'STORE_FAILED',
-      `The registry ${path} holds the trigger or view "${printable(String(foreign.name))}", which palyra does not make: somebody changed the file. Put a backup in its place: palyra restore FILE`,
+      `The registry ${path} holds the trigger or view "${printable(String(foreign.name))}", which palyra does not make: somebody changed the file.`,
+      { about: 'registry' },
     );
   }
   const [ledger] = connection.all(
@@ -146,8 +147,5 @@ function isSame(before: Files, after: Files): boolean {
 }
 
 function lost(path: string, how: string): IdentityError {
-  return new IdentityError(
-    'REGISTRY_LOST',
-    `The registry ${path} ${how}. Put a backup in its place: palyra restore FILE. Without one, start with a new home; every device then has to pair again.`,
-  );
+  return new IdentityError('REGISTRY_LOST', `The registry ${path} ${how}.`);
 }

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { type AuditVerdict, auditHashInput, verifyAuditChain } from '@palyra/identity/registry';
-import { sha256Hex } from '../testing/registry-suite.ts';
 import { sampleEvent } from '../testing/samples.ts';
+import { sha256Hex } from '../testing/sha256.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { openSqliteRegistry } from './open.ts';
 

@@ -31,7 +31,13 @@ const base = {
   codeKind: fc.constantFrom<Pairing['codeKind']>('typed', 'qr'),
   slot: text,
   createdAt: date,
-  autoApprovedBy: fc.option(text, { nil: undefined }),
+  autoApprovedBy: fc.option(
+    fc.oneof(
+      fc.constantFrom('admin socket' as const, 'console' as const, 'program' as const),
+      ulid.map((id) => `device:${id}` as const),
+    ),
+    { nil: undefined },
+  ),
   guessesLeft: count,
   guessesTaken: count,
 };

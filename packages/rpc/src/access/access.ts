@@ -55,6 +55,7 @@ export const access: Readonly<Record<string, Caller>> = Object.freeze<Record<str
   'palyra.admin.v1.AdminService/ExecuteCapability': 'operator',
   'palyra.admin.v1.AdminService/GetAuthority': 'operator',
   'palyra.admin.v1.AdminService/GetRevocationLists': 'operator',
+  'palyra.admin.v1.AdminService/GetRootRotation': 'operator',
   'palyra.admin.v1.AdminService/RotateRoot': 'local operator',
   'palyra.admin.v1.AdminService/ListAudit': 'operator',
   'palyra.admin.v1.AdminService/VerifyAudit': 'operator',

@@ -4,10 +4,11 @@
 import { createClient } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
 import type { PairingPeer, RecoveryPeer } from '@palyra/identity/device';
-import type { AwaitUpdate } from '@palyra/identity/pairing';
 import { fromConnectError } from '../error-map.ts';
 import { PairingService } from '../gen/palyra/pairing/v1/pairing_pb.js';
 import type { Http2Connection, PairingConnection } from '../http2/dialer.ts';
+import { knownWord } from '../known-word.ts';
+import { deviceKinds, pairingStates } from '../wire-words.ts';
 
 /** How long a daemon may take for one answer, ms. */
 const callTimeoutMs = 15_000;
@@ -20,7 +21,8 @@ export function pairingPeer(connection: PairingConnection, timeoutMs = callTimeo
     channelBinding: connection.channelBinding,
     isKnownDaemon: connection.isKnownDaemon,
     async open({ version, slot, kind }) {
-      const reply = await client.open({ version, slot, clientKind: kind }, soon).catch(rethrow);
+      const clientKind = deviceKinds.toWire(kind);
+      const reply = await client.open({ version, slot, clientKind }, soon).catch(rethrow);
       return { ...reply, expiresAt: instant(reply.expiresAtMs) };
     },
     exchange: (request) => client.exchange(request, soon).catch(rethrow),
@@ -28,7 +30,7 @@ export function pairingPeer(connection: PairingConnection, timeoutMs = callTimeo
     async *await(request, signal) {
       for await (const update of withOurErrors(client.await(request, { signal }))) {
         yield {
-          state: update.state as AwaitUpdate['state'],
+          state: knownWord('The state of a pairing', pairingStates, update.state),
           expiresAt: update.expiresAtMs > 0n ? instant(update.expiresAtMs) : undefined,
           reason: update.reason || undefined,
           certificateChain: update.certificateChain,

@@ -8,6 +8,8 @@ import {
 } from '@connectrpc/connect';
 import type { AuthenticatedDevice } from '@palyra/identity';
 import type { PairingChannel } from '@palyra/identity/pairing';
+import type { Actor, LocalPlace } from '@palyra/identity/registry';
+import type { TransportWord } from '../wire-words.ts';
 
 export type Peer =
   /** Nobody in particular, on a TLS channel of the pairing listener. */
@@ -24,12 +26,12 @@ export type Peer =
       readonly ended: AbortSignal;
       /** Aborted when the device loses the operator role; it may be given a new one later. */
       readonly roleEnded: () => AbortSignal;
-      readonly transport: 'http2' | 'quic' | 'websocket';
+      readonly transport: TransportWord;
       /** The peer's address. */
       readonly source: string;
     }
   /** The person at the daemon's machine. */
-  | { readonly caller: 'operator'; readonly at: 'admin socket' | 'console' };
+  | { readonly caller: 'operator'; readonly at: Exclude<LocalPlace, 'program'> };
 
 export type DevicePeer = Extract<Peer, { caller: 'device' }>;
 
@@ -57,10 +59,12 @@ export function callingDevice(context: HandlerContext): AuthenticatedDevice {
   return device;
 }
 
-/** Who the operator of this call is, for the audit: a device id, or where a person sits at the daemon's machine. */
-export function actorOf(context: HandlerContext): string {
+/** The operator of this call. A device comes with its certificate, which may be revoked before the change is made. */
+export function actorOf(context: HandlerContext): Actor {
   const peer = peerIn(context.values);
-  return peer?.caller === 'operator' ? peer.at : callingDevice(context).deviceId;
+  if (peer?.caller === 'operator') return { kind: 'local', at: peer.at };
+  const { deviceId, serial } = callingDevice(context);
+  return { kind: 'device', deviceId, serial };
 }
 
 /** Whether an operator's call came from a device. */

@@ -7,6 +7,7 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import { Readable } from 'node:stream';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { Wakeup } from '@palyra/identity/values';
 import { toConnectError } from '../error-map.ts';
 import { Pieces } from './chunk-buffer.ts';
 import type { HeldBytes, SessionBytes } from './unfinished-bytes.ts';
@@ -91,11 +92,10 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   /** @throws CANCELED when the peer goes before its last byte, TOO_MANY_REQUESTS when there is no room. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     const stream = this.#stream;
-    let wake = () => {};
-    const woken = () => wake();
-    this.#ended = woken;
-    stream.on('close', woken);
-    this.#arrivedInto = woken;
+    const wakeup = new Wakeup();
+    this.#ended = wakeup.wake;
+    stream.on('close', wakeup.wake);
+    this.#arrivedInto = wakeup.wake;
     try {
       this.#grant();
       for (;;) {
@@ -106,14 +106,11 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
           yield bytes;
         } else if (this.#isWhole) return;
         else if (stream.destroyed) throw new ConnectError('The peer has gone.', Code.Canceled);
-        else
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
+        else await wakeup.sleep();
       }
     } finally {
       this.drop();
-      stream.off('close', woken);
+      stream.off('close', wakeup.wake);
     }
   }
 

@@ -4,6 +4,7 @@
 //   QUIC     transport-quic/src/listener.ts   transport-quic/src/dialer.ts
 //
 // This file has what the listeners share: their options, what they count, and what the daemon does with them.
+// tests/connections/device-listeners.test.ts runs over every one of them.
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import type { ServerCredential } from '@palyra/identity';

@@ -2,8 +2,9 @@
 // looks every second for those that are over or idle. A place is free as soon as its connection ends, however that ends.
 
 import type { Http2Session } from 'node:http2';
-import { type Server, Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import type { Server, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { expectSocketBelow, socketBelow, takeOver } from '../node-internals.ts';
 import { Connection, type ConnectionTimes, connectionOf } from './connection.ts';
 import { sourceKey } from './source-key.ts';
 
@@ -44,12 +45,9 @@ export class LiveConnections {
     this.#limits = limits;
     this.#onRefused = onRefused;
     // In front of what Node makes of a new socket: one that is refused costs no TLS.
-    const [serve, ...others] = server.listeners('connection');
-    if (!serve || others.length > 0)
-      throw new TypeError('this version of Node takes up connections in another way');
-    server.removeAllListeners('connection');
+    const serve = takeOver<[Socket]>(server, 'connection');
     server.on('connection', (socket: Socket) => {
-      if (this.#take(socket)) serve.call(server, socket);
+      if (this.#take(socket)) serve(socket);
       else socket.destroy();
     });
     expectSocketBelow();
@@ -182,15 +180,7 @@ function idlest(connections: Iterable<Connection>): Connection | undefined {
 }
 
 /** The connection that a TLS socket is on, also before its handshake is done. */
-export const connectionBelow = (socket: TLSSocket): Connection | undefined =>
-  connectionOf(socketBelow(socket));
-
-/** The socket that a TLS socket is on. Node keeps it to itself: a version that keeps it elsewhere is found out at the start. */
-const socketBelow = (socket: TLSSocket): Socket => (socket as unknown as { _parent: Socket })._parent;
-
-function expectSocketBelow(): void {
-  const below = new Socket();
-  const above = new TLSSocket(below);
-  if (socketBelow(above) !== below) throw new TypeError('this version of Node hides the socket below TLS');
-  above.destroy();
+export function connectionBelow(socket: TLSSocket): Connection | undefined {
+  const below = socketBelow(socket);
+  return below && connectionOf(below);
 }

@@ -105,7 +105,7 @@ function judge(socket: tls.TLSSocket, chainJudge: ChainJudge) {
 function notAuthenticated(why: string, cause?: unknown): IdentityError {
   return new IdentityError(
     'DAEMON_NOT_AUTHENTICATED',
-    `The peer at this address is not the daemon this device was paired with (${why}). Check the address. If the daemon was set up anew, pair again: palyra pair ADDRESS`,
+    `The peer at this address is not the daemon this device was paired with (${why}).`,
     { cause },
   );
 }

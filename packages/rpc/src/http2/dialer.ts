@@ -7,12 +7,13 @@ import { createGrpcTransport } from '@connectrpc/connect-node';
 import { IdentityError } from '@palyra/identity';
 import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
+import type { ErrorFields } from '@palyra/identity/errors';
 import { authorityOf, MAX_PAIRING_MESSAGE_BYTES, reasonOf } from '@palyra/identity/values';
 import { printableAnswers } from '../calls/printable-answers.ts';
 import { Connection } from '../connections/connection.ts';
+import { exportChannelBinding } from './channel-binding.ts';
 import { connectTimeoutMs, dialTls, type KnownDaemon, timedOut } from './dial-tls.ts';
 import { defaultHttp2Limits } from './limits.ts';
-import { exportChannelBinding } from './listener.ts';
 
 export interface Http2Connection {
   /** For createClient of Connect. `fromConnectError` turns what its calls throw into IdentityErrors. */
@@ -104,7 +105,7 @@ export interface PairingConnection extends Http2Connection {
 /** The admin socket of a daemon on this machine. @throws UNREACHABLE */
 export async function dialAdmin(socketPath: string): Promise<Http2Connection> {
   const socket = net.connect(socketPath);
-  await connected(socket, `No daemon answers at ${socketPath}. Start it with: palyra daemon`);
+  await connected(socket, `No daemon answers at ${socketPath}.`, { about: 'admin_socket' });
   return overHttp2(socket, 'localhost', new Uint8Array());
 }
 
@@ -187,7 +188,7 @@ function overHttp2(
 function certificateNotTaken(cause: unknown): IdentityError {
   return new IdentityError(
     'CERTIFICATE_UNKNOWN',
-    'The daemon does not take the certificate of this device: it is of another authority. Pair the device: palyra pair ADDRESS',
+    'The daemon does not take the certificate of this device: it is of another authority.',
     { cause },
   );
 }
@@ -200,7 +201,7 @@ function closed(authority: string): IdentityError {
   return new IdentityError('UNREACHABLE', `The connection to ${authority} was closed.`);
 }
 
-async function connected(socket: net.Socket, unreachable: string): Promise<void> {
+async function connected(socket: net.Socket, unreachable: string, fields: ErrorFields): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => socket.destroy(timedOut()), connectTimeoutMs);
     socket.once('connect', () => {
@@ -209,7 +210,7 @@ async function connected(socket: net.Socket, unreachable: string): Promise<void>
     });
     socket.once('error', (cause) => {
       clearTimeout(timer);
-      reject(new IdentityError('UNREACHABLE', `${unreachable} (${reasonOf(cause)})`, { cause }));
+      reject(new IdentityError('UNREACHABLE', `${unreachable} (${reasonOf(cause)})`, { ...fields, cause }));
     });
   });
 }

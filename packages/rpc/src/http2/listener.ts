@@ -24,6 +24,8 @@ import {
 } from '../connections/device-listener.ts';
 import { connectionBelow, LiveConnections, tcpKeepAlive } from '../connections/live-connections.ts';
 import { sourceKey } from '../connections/source-key.ts';
+import { takeOver } from '../node-internals.ts';
+import { exportChannelBinding } from './channel-binding.ts';
 import { answeredOn, ControlFrames } from './control-frames.ts';
 import { defaultHttp2Limits, type Http2Limits } from './limits.ts';
 import { requireCertificate, showedNoCertificate } from './required-certificate.ts';
@@ -113,7 +115,7 @@ export class Http2Listener implements DeviceListener {
       connectionOf(socket)?.cut();
     });
     this.#server.on('session', (session) => this.#accept(session));
-    this.#refuseWithoutCertificate();
+    this.#judgeBeforeHttp2();
     this.#live = new LiveConnections(this.#server, limits, () => this.#count('refused_limit'));
     serveHttp2(this.#server, {
       routes: options.routes,
@@ -200,15 +202,16 @@ export class Http2Listener implements DeviceListener {
     new ControlFrames(session, this.#limits.controlFrames, () => this.#flood(session));
   }
 
-  /** Before HTTP/2 begins: a client that has had SETTINGS takes the connection for a good one, and never slows down. */
-  #refuseWithoutCertificate(): void {
+  /**
+   * Judges the chain before HTTP/2 begins: a client that has had SETTINGS takes the connection for a good one, and never slows
+   * down. OpenSSL has refused peers without a certificate by then; should one get here all the same, it ends here.
+   */
+  #judgeBeforeHttp2(): void {
     const authenticator = this.#options.devices?.authenticator;
     if (!authenticator) return;
-    const [serve] = this.#server.listeners('secureConnection');
-    this.#server.removeAllListeners('secureConnection');
+    const serve = takeOver<[TLSSocket]>(this.#server, 'secureConnection');
     this.#server.on('secureConnection', (socket: TLSSocket) => {
-      if (judgeDeviceChain(socket, authenticator.chainJudge) !== 'missing')
-        return serve?.call(this.#server, socket);
+      if (judgeDeviceChain(socket, authenticator.chainJudge) !== 'missing') return serve(socket);
       this.#count('refused_no_certificate');
       connectionOf(socket)?.cut();
     });
@@ -256,7 +259,7 @@ export class Http2Listener implements DeviceListener {
     return { peer, forget };
   }
 
-  /** Tells its calls why, then says so in GOAWAY, whose debug data most clients log. */
+  /** Answers its calls with the reason, then says the same in the debug data of GOAWAY. */
   #refuseForeign(connection: Connection, session: http2.ServerHttp2Session): void {
     const reason = new IdentityError('CERTIFICATE_UNKNOWN', standingMessages.CERTIFICATE_UNKNOWN);
     const refusal = Promise.withResolvers<IdentityError>();
@@ -290,10 +293,5 @@ export class Http2Listener implements DeviceListener {
   }
 }
 
-/** An IPv4 peer of a listener on every interface, without its IPv6 dress. */
+/** Strips the IPv4-mapped IPv6 prefix that a listener on every interface sees. */
 const plainAddress = (address: string): string => address.replace(/^::ffff:(?=[0-9]+\.)/i, '');
-
-/** RFC 9266: 32 bytes bound to this very TLS channel, equal on both its ends and nowhere else. */
-export function exportChannelBinding(socket: TLSSocket): Uint8Array {
-  return new Uint8Array(socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)));
-}

@@ -4,7 +4,7 @@
 // (RFC 8446 6.2). But once a handshake is done Node then also destroys the socket of every peer whose chain OpenSSL did not
 // like, without a word, so an expired device would get no typed answer. This file takes that second half away from each
 // socket. Node lets every other handshake finish, so no option sends an alert for a foreign certificate
-// (required-certificate.test.ts shows it).
+// (tests/connections/required-certificate.test.ts shows it).
 
 import { Socket } from 'node:net';
 import { TLSSocket, type TlsOptions } from 'node:tls';

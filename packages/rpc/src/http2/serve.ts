@@ -11,6 +11,7 @@ import type { RequestHead, UnaryAnswer, UnaryCall, UnaryCallOptions } from '../c
 import { UnaryMethods } from '../calls/unary-methods.ts';
 import { tooManyUnfinishedBytes, UnfinishedBytes } from '../calls/unfinished-bytes.ts';
 import { toConnectError } from '../error-map.ts';
+import { takeOver } from '../node-internals.ts';
 import { closeAfterAnswer } from './node-http2.ts';
 import { type Header, type OrReset, respond, respondRefusal } from './respond.ts';
 
@@ -177,11 +178,9 @@ type TakeStream = (
 
 /** @returns what makes a request and a response of a stream, as Node itself would do with each. */
 function takeStreams(server: Server, take: TakeStream): TakeStream {
-  const [makeRequest] = server.listeners('stream') as TakeStream[];
-  if (!makeRequest) throw new TypeError('this Node makes requests of streams in another way');
-  server.removeAllListeners('stream');
+  const makeRequest = takeOver<Parameters<TakeStream>>(server, 'stream');
   server.on('stream', take);
-  return makeRequest.bind(server);
+  return makeRequest;
 }
 
 class Http2Head implements RequestHead {

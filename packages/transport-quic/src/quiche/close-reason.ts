@@ -15,7 +15,7 @@ const alerts: Record<number, [IdentityErrorCode, string]> = {
   42: ['CERTIFICATE_INVALID', 'The daemon could not accept the form of this certificate.'],
   44: ['CERTIFICATE_REVOKED', 'This certificate is revoked.'],
   48: ['CERTIFICATE_UNKNOWN', 'The daemon did not issue this certificate.'],
-  116: ['CERTIFICATE_MISSING', 'The daemon requires a certificate. Pair this device: palyra pair ADDRESS'],
+  116: ['CERTIFICATE_MISSING', 'The daemon requires a certificate.'],
 };
 
 const badCertificate = 42;

@@ -16,6 +16,7 @@ import {
 } from '@palyra/rpc/transport';
 import { decodeGoaway, goawayInvalid, maxGoawayBytes } from '../goaway.ts';
 import { closeReason, connectionGone, dialError, type LibraryClose, lossOf } from './close-reason.ts';
+import { watchHandshake } from './guard.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
 import { QuicheStream } from './stream.ts';
@@ -86,23 +87,6 @@ async function dialOne(
     if (!isRefused) throw dialError(close, cause);
   }
   return connection;
-}
-
-/**
- * The library says that it is ready some turns after the handshake, and never if the server has closed by then. Whose
- * alert ended the connection can only be told from this: before, it is the client that refuses; after, the server.
- */
-function watchHandshake(session: QuicClientSession): { done: boolean } {
-  const internal = session as unknown as { _scheduleHandshakeReady: () => void };
-  const inner = internal._scheduleHandshakeReady;
-  if (typeof inner !== 'function')
-    throw new TypeError('this version of the QUIC library hides its handshakes');
-  const handshake = { done: false };
-  internal._scheduleHandshakeReady = () => {
-    handshake.done = true;
-    inner.call(session);
-  };
-  return handshake;
 }
 
 class QuicheClientConnection implements ClientConnection {

@@ -6,8 +6,10 @@
 //   every packet. After some fifty of them nothing else gets its turn any more.
 // - the error of a session whose handshake is not done has no listener. Nor does anybody hear of such a session: the server
 //   tells of it here, by its event `handshake`.
-// All are in methods that are private; a version without them fails here, not in silence.
+// And one word that it does not say: when a client's handshake was done (`watchHandshake`).
+// All are in methods and fields that are private; a version without them fails here, when it is loaded, and not in silence.
 
+import type { QuicClientSession } from '@currentspace/http3';
 import { toCloseNumber } from '@palyra/rpc/transport';
 
 type Library = typeof import('@currentspace/http3');
@@ -32,8 +34,12 @@ interface Server extends NodeJS.EventEmitter {
   readonly _eventLoop: { streamClose(connection: number, streamId: number, code: number): void } | null;
 }
 
-/** Before the library's first session. */
-export function guardLibrary({ QuicServer, QuicClientSession }: Library): void {
+/** Before the library's first session. @throws TypeError for a version that works in another way. */
+export function guardLibrary({ QuicServer, QuicServerSession, QuicClientSession }: Library): void {
+  expectMap(Reflect.construct(QuicServer, [{}]), '_sessions');
+  expectMap(Reflect.construct(QuicServerSession, [0, '', 0, null]), '_streams');
+  expectMap(Reflect.construct(QuicClientSession, []), '_streams');
+  expectMethod(QuicClientSession.prototype, '_scheduleHandshakeReady');
   wrap<Server>(QuicServer, '_onData', (server, event, inner) => {
     if (server._sessions.get(event.connHandle)?._streams.has(event.streamId)) inner();
   });
@@ -68,10 +74,34 @@ function wrap<T>(
   method: string,
   around: (self: T, event: Event, inner: () => void) => void,
 ): void {
-  const methods = prototype as Record<string, unknown>;
-  const inner = methods[method];
-  if (typeof inner !== 'function') throw new TypeError(`this version of the QUIC library hides ${method}`);
-  methods[method] = function (this: T, event: Event) {
+  const inner = expectMethod(prototype, method);
+  Reflect.set(prototype, method, function (this: T, event: Event) {
     around(this, event, () => inner.call(this, event));
-  };
+  });
 }
+
+/**
+ * The library says that it is ready some turns after the handshake, and never if the server has closed by then. Whose
+ * alert ended the connection can only be told from this: before, it is the client that refuses; after, the server.
+ */
+export function watchHandshake(session: QuicClientSession): { readonly done: boolean } {
+  const inner = expectMethod(session, '_scheduleHandshakeReady');
+  const handshake = { done: false };
+  Reflect.set(session, '_scheduleHandshakeReady', () => {
+    handshake.done = true;
+    inner.call(session);
+  });
+  return handshake;
+}
+
+function expectMethod(object: object, method: string) {
+  const found: unknown = Reflect.get(object, method);
+  if (typeof found !== 'function') throw hidden(method);
+  return found;
+}
+
+function expectMap(object: object, field: string): void {
+  if (!(Reflect.get(object, field) instanceof Map)) throw hidden(field);
+}
+
+const hidden = (what: string) => new TypeError(`this version of the QUIC library hides ${what}`);

@@ -8,10 +8,11 @@ import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { builtProgram } from '../../../../tests/testing/built-program.ts';
 import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
 
-const script = fileURLToPath(new URL('../testing/trust-scenario.ts', import.meta.url));
+const script = builtProgram(fileURLToPath(new URL('../testing/trust-scenario.ts', import.meta.url)));
 
 /** Undefined: not set. */
 type Environment = Record<string, string | undefined>;

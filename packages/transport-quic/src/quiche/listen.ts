@@ -138,12 +138,7 @@ class QuicheListener implements StreamListener {
     const connection = new QuicheServerConnection(session, chain, this.#unfinished.of(session));
     // The library does not let such a connection through; if it ever did, it would end here.
     if (chain.length === 0) {
-      connection.cut(
-        new IdentityError(
-          'CERTIFICATE_MISSING',
-          'The daemon requires a certificate. Pair this device: palyra pair ADDRESS',
-        ),
-      );
+      connection.cut(new IdentityError('CERTIFICATE_MISSING', 'The daemon requires a certificate.'));
       return;
     }
     if (!isShort(chain)) {

@@ -1,5 +1,6 @@
 // Pairings for the tests of the watch.
 
+import { Continuity, DeviceKind, DeviceRole, PairingState } from '@palyra/rpc/admin';
 import type { Pairing } from '../../admin.ts';
 
 /** A request whose id, words and device end in the number. */
@@ -10,7 +11,7 @@ export function sampleRequest(
   return {
     $typeName: 'palyra.admin.v1.Pairing',
     id: `01KAT0PPPPC4T7T1JQ5ZABCDE${number}`,
-    state: 'pending_approval',
+    state: PairingState.PENDING_APPROVAL,
     slot: '123',
     createdAtMs: 0n,
     expiresAtMs: 3_600_000n,
@@ -23,13 +24,13 @@ export function sampleRequest(
       $typeName: 'palyra.admin.v1.PairingDevice',
       deviceId: `01KAT0MZP8C4T7T1JQ5Z7K3QX${number}`,
       name: `laptop ${number}`,
-      kind: 'cli',
+      kind: DeviceKind.CLI,
       platform: 'linux-x64 node-24.21',
       identityFingerprint: 'ab'.repeat(32),
       words: `apple bear cat${number}`,
       source: '192.168.1.9',
-      continuity: 'new',
-      role: '',
+      continuity: Continuity.NEW,
+      role: DeviceRole.UNSPECIFIED,
       ...changes,
     },
   };
@@ -40,7 +41,7 @@ export function sampleCode(slot: string, changes: Partial<Pairing> = {}): Pairin
   return {
     ...code,
     id: `code ${slot}`,
-    state: 'waiting',
+    state: PairingState.WAITING,
     slot,
     guessesLeft: 3,
     expiresAtMs: 600_000n,

@@ -2,8 +2,9 @@
 // @generated from file palyra/admin/v1/admin.proto (package palyra.admin.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { DeviceKind, PairingState } from "../../pairing/v1/pairing_pb.js";
 
 /**
  * Describes the file palyra/admin/v1/admin.proto.
@@ -109,11 +110,9 @@ export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
  */
 export declare type Problem = Message<"palyra.admin.v1.Problem"> & {
   /**
-   * "ca key", "issuing ca" or "quic".
-   *
-   * @generated from field: string part = 1;
+   * @generated from field: palyra.admin.v1.Problem.Part part = 1;
    */
-  part: string;
+  part: Problem_Part;
 
   /**
    * @generated from field: string code = 2;
@@ -135,13 +134,45 @@ export declare type Problem = Message<"palyra.admin.v1.Problem"> & {
 export declare const ProblemSchema: GenMessage<Problem>;
 
 /**
+ * A part of the daemon.
+ *
+ * @generated from enum palyra.admin.v1.Problem.Part
+ */
+export enum Problem_Part {
+  /**
+   * @generated from enum value: PART_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: PART_CA_KEY = 1;
+   */
+  CA_KEY = 1,
+
+  /**
+   * @generated from enum value: PART_ISSUING_CA = 2;
+   */
+  ISSUING_CA = 2,
+
+  /**
+   * @generated from enum value: PART_QUIC = 3;
+   */
+  QUIC = 3,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.Problem.Part.
+ */
+export declare const Problem_PartSchema: GenEnum<Problem_Part>;
+
+/**
  * @generated from message palyra.admin.v1.Listener
  */
 export declare type Listener = Message<"palyra.admin.v1.Listener"> & {
   /**
-   * @generated from field: string name = 1;
+   * @generated from field: palyra.admin.v1.ListenerName name = 1;
    */
-  name: string;
+  name: ListenerName;
 
   /**
    * @generated from field: string address = 2;
@@ -232,11 +263,9 @@ export declare type Pairing = Message<"palyra.admin.v1.Pairing"> & {
   id: string;
 
   /**
-   * waiting, pending_approval, approved, issued, active, rejected, expired or exhausted.
-   *
-   * @generated from field: string state = 2;
+   * @generated from field: palyra.pairing.v1.PairingState state = 2;
    */
-  state: string;
+  state: PairingState;
 
   /**
    * The slot that names a typed code; empty for a QR code.
@@ -313,9 +342,9 @@ export declare type PairingDevice = Message<"palyra.admin.v1.PairingDevice"> & {
   name: string;
 
   /**
-   * @generated from field: string kind = 3;
+   * @generated from field: palyra.pairing.v1.DeviceKind kind = 3;
    */
-  kind: string;
+  kind: DeviceKind;
 
   /**
    * @generated from field: string platform = 4;
@@ -338,18 +367,16 @@ export declare type PairingDevice = Message<"palyra.admin.v1.PairingDevice"> & {
   source: string;
 
   /**
-   * new, known or another_key.
-   *
-   * @generated from field: string continuity = 8;
+   * @generated from field: palyra.admin.v1.Continuity continuity = 8;
    */
-  continuity: string;
+  continuity: Continuity;
 
   /**
-   * The role that a device of this id has now, with whichever key: device or operator; empty when there is none.
+   * The role that a device of this id has now, with whichever key; unspecified when there is no such device.
    *
-   * @generated from field: string role = 9;
+   * @generated from field: palyra.admin.v1.DeviceRole role = 9;
    */
-  role: string;
+  role: DeviceRole;
 };
 
 /**
@@ -478,9 +505,9 @@ export declare type PairingSeen = Message<"palyra.admin.v1.PairingSeen"> & {
   /**
    * As in PairingDevice: what its approval would do to an operator.
    *
-   * @generated from field: string role = 2;
+   * @generated from field: palyra.admin.v1.DeviceRole role = 2;
    */
-  role: string;
+  role: DeviceRole;
 };
 
 /**
@@ -537,9 +564,9 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
   name: string;
 
   /**
-   * @generated from field: string kind = 3;
+   * @generated from field: palyra.pairing.v1.DeviceKind kind = 3;
    */
-  kind: string;
+  kind: DeviceKind;
 
   /**
    * @generated from field: string platform = 4;
@@ -552,11 +579,9 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
   identityFingerprint: string;
 
   /**
-   * approved, active, quarantined or revoked.
-   *
-   * @generated from field: string state = 6;
+   * @generated from field: palyra.admin.v1.DeviceState state = 6;
    */
-  state: string;
+  state: DeviceState;
 
   /**
    * @generated from field: int64 created_at_ms = 7;
@@ -584,11 +609,11 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
   certificateNotAfterMs: bigint;
 
   /**
-   * http2 or quic while connected; empty otherwise.
+   * Unspecified while the device is not connected.
    *
-   * @generated from field: string transport = 12;
+   * @generated from field: palyra.admin.v1.Transport transport = 12;
    */
-  transport: string;
+  transport: Transport;
 
   /**
    * Why a connected device is not on QUIC, in its own words; empty otherwise.
@@ -603,11 +628,9 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
   certificateNotBeforeMs: bigint;
 
   /**
-   * device or operator.
-   *
-   * @generated from field: string role = 15;
+   * @generated from field: palyra.admin.v1.DeviceRole role = 15;
    */
-  role: string;
+  role: DeviceRole;
 
   /**
    * When this device was last reported as possibly copied: a certificate that it had replaced was used again, or it
@@ -658,11 +681,9 @@ export declare type Certificate = Message<"palyra.admin.v1.Certificate"> & {
   deviceId: string;
 
   /**
-   * issued, active, superseded or revoked.
-   *
-   * @generated from field: string state = 4;
+   * @generated from field: palyra.admin.v1.CertificateState state = 4;
    */
-  state: string;
+  state: CertificateState;
 
   /**
    * @generated from field: int64 not_before_ms = 5;
@@ -802,11 +823,9 @@ export declare type SetDeviceRoleRequest = Message<"palyra.admin.v1.SetDeviceRol
   id: string;
 
   /**
-   * device or operator.
-   *
-   * @generated from field: string role = 2;
+   * @generated from field: palyra.admin.v1.DeviceRole role = 2;
    */
-  role: string;
+  role: DeviceRole;
 };
 
 /**
@@ -1008,11 +1027,9 @@ export declare const GetAuthorityResponseSchema: GenMessage<GetAuthorityResponse
  */
 export declare type KeyPlace = Message<"palyra.admin.v1.KeyPlace"> & {
   /**
-   * secret-store or pkcs11.
-   *
-   * @generated from field: string provider = 1;
+   * @generated from field: palyra.admin.v1.KeyPlace.Provider provider = 1;
    */
-  provider: string;
+  provider: KeyPlace_Provider;
 
   /**
    * Label and serial number of a token.
@@ -1034,6 +1051,31 @@ export declare type KeyPlace = Message<"palyra.admin.v1.KeyPlace"> & {
 export declare const KeyPlaceSchema: GenMessage<KeyPlace>;
 
 /**
+ * @generated from enum palyra.admin.v1.KeyPlace.Provider
+ */
+export enum KeyPlace_Provider {
+  /**
+   * @generated from enum value: PROVIDER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: PROVIDER_SECRET_STORE = 1;
+   */
+  SECRET_STORE = 1,
+
+  /**
+   * @generated from enum value: PROVIDER_PKCS11 = 2;
+   */
+  PKCS11 = 2,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.KeyPlace.Provider.
+ */
+export declare const KeyPlace_ProviderSchema: GenEnum<KeyPlace_Provider>;
+
+/**
  * @generated from message palyra.admin.v1.Authority
  */
 export declare type Authority = Message<"palyra.admin.v1.Authority"> & {
@@ -1043,11 +1085,9 @@ export declare type Authority = Message<"palyra.admin.v1.Authority"> & {
   id: string;
 
   /**
-   * root or issuing.
-   *
-   * @generated from field: string tier = 2;
+   * @generated from field: palyra.admin.v1.Authority.Tier tier = 2;
    */
-  tier: string;
+  tier: Authority_Tier;
 
   /**
    * @generated from field: string fingerprint = 3;
@@ -1080,11 +1120,9 @@ export declare type Authority = Message<"palyra.admin.v1.Authority"> & {
   certificate: Uint8Array;
 
   /**
-   * prepared, active, trusted or retired.
-   *
-   * @generated from field: string state = 9;
+   * @generated from field: palyra.admin.v1.AuthorityState state = 9;
    */
-  state: string;
+  state: AuthorityState;
 
   /**
    * When it is replaced by itself; 0 for a root.
@@ -1106,6 +1144,31 @@ export declare type Authority = Message<"palyra.admin.v1.Authority"> & {
  * Use `create(AuthoritySchema)` to create a new message.
  */
 export declare const AuthoritySchema: GenMessage<Authority>;
+
+/**
+ * @generated from enum palyra.admin.v1.Authority.Tier
+ */
+export enum Authority_Tier {
+  /**
+   * @generated from enum value: TIER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: TIER_ROOT = 1;
+   */
+  ROOT = 1,
+
+  /**
+   * @generated from enum value: TIER_ISSUING = 2;
+   */
+  ISSUING = 2,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.Authority.Tier.
+ */
+export declare const Authority_TierSchema: GenEnum<Authority_Tier>;
 
 /**
  * @generated from message palyra.admin.v1.GetRevocationListsRequest
@@ -1162,18 +1225,28 @@ export declare type RevocationListPart = Message<"palyra.admin.v1.RevocationList
 export declare const RevocationListPartSchema: GenMessage<RevocationListPart>;
 
 /**
+ * @generated from message palyra.admin.v1.GetRootRotationRequest
+ */
+export declare type GetRootRotationRequest = Message<"palyra.admin.v1.GetRootRotationRequest"> & {
+};
+
+/**
+ * Describes the message palyra.admin.v1.GetRootRotationRequest.
+ * Use `create(GetRootRotationRequestSchema)` to create a new message.
+ */
+export declare const GetRootRotationRequestSchema: GenMessage<GetRootRotationRequest>;
+
+/**
  * @generated from message palyra.admin.v1.RotateRootRequest
  */
 export declare type RotateRootRequest = Message<"palyra.admin.v1.RotateRootRequest"> & {
   /**
-   * status, prepare, activate, finish or rollback.
-   *
-   * @generated from field: string step = 1;
+   * @generated from field: palyra.admin.v1.RotateRootRequest.Step step = 1;
    */
-  step: string;
+  step: RotateRootRequest_Step;
 
   /**
-   * activate and finish: also when devices would be lost.
+   * ACTIVATE and FINISH: also when devices would be lost.
    *
    * @generated from field: bool force = 2;
    */
@@ -1187,17 +1260,52 @@ export declare type RotateRootRequest = Message<"palyra.admin.v1.RotateRootReque
 export declare const RotateRootRequestSchema: GenMessage<RotateRootRequest>;
 
 /**
- * @generated from message palyra.admin.v1.RotateRootResponse
+ * @generated from enum palyra.admin.v1.RotateRootRequest.Step
  */
-export declare type RotateRootResponse = Message<"palyra.admin.v1.RotateRootResponse"> & {
+export enum RotateRootRequest_Step {
   /**
-   * none, prepared or activated.
-   *
-   * @generated from field: string phase = 1;
+   * @generated from enum value: STEP_UNSPECIFIED = 0;
    */
-  phase: string;
+  UNSPECIFIED = 0,
 
   /**
+   * @generated from enum value: STEP_PREPARE = 1;
+   */
+  PREPARE = 1,
+
+  /**
+   * @generated from enum value: STEP_ACTIVATE = 2;
+   */
+  ACTIVATE = 2,
+
+  /**
+   * @generated from enum value: STEP_FINISH = 3;
+   */
+  FINISH = 3,
+
+  /**
+   * @generated from enum value: STEP_ROLLBACK = 4;
+   */
+  ROLLBACK = 4,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.RotateRootRequest.Step.
+ */
+export declare const RotateRootRequest_StepSchema: GenEnum<RotateRootRequest_Step>;
+
+/**
+ * @generated from message palyra.admin.v1.RootRotation
+ */
+export declare type RootRotation = Message<"palyra.admin.v1.RootRotation"> & {
+  /**
+   * @generated from field: palyra.admin.v1.RootRotation.Phase phase = 1;
+   */
+  phase: RootRotation_Phase;
+
+  /**
+   * When this phase began; 0 in phase NONE.
+   *
    * @generated from field: int64 since_ms = 2;
    */
   sinceMs: bigint;
@@ -1211,10 +1319,42 @@ export declare type RotateRootResponse = Message<"palyra.admin.v1.RotateRootResp
 };
 
 /**
- * Describes the message palyra.admin.v1.RotateRootResponse.
- * Use `create(RotateRootResponseSchema)` to create a new message.
+ * Describes the message palyra.admin.v1.RootRotation.
+ * Use `create(RootRotationSchema)` to create a new message.
  */
-export declare const RotateRootResponseSchema: GenMessage<RotateRootResponse>;
+export declare const RootRotationSchema: GenMessage<RootRotation>;
+
+/**
+ * @generated from enum palyra.admin.v1.RootRotation.Phase
+ */
+export enum RootRotation_Phase {
+  /**
+   * @generated from enum value: PHASE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * There is no rotation.
+   *
+   * @generated from enum value: PHASE_NONE = 1;
+   */
+  NONE = 1,
+
+  /**
+   * @generated from enum value: PHASE_PREPARED = 2;
+   */
+  PREPARED = 2,
+
+  /**
+   * @generated from enum value: PHASE_ACTIVATED = 3;
+   */
+  ACTIVATED = 3,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.RootRotation.Phase.
+ */
+export declare const RootRotation_PhaseSchema: GenEnum<RootRotation_Phase>;
 
 /**
  * @generated from message palyra.admin.v1.RotationDevice
@@ -1397,18 +1537,14 @@ export declare const ExplainRequestSchema: GenMessage<ExplainRequest>;
  */
 export declare type ExplainResponse = Message<"palyra.admin.v1.ExplainResponse"> & {
   /**
-   * device, certificate or pairing.
-   *
-   * @generated from field: string kind = 1;
+   * @generated from field: palyra.admin.v1.ExplainResponse.Kind kind = 1;
    */
-  kind: string;
+  kind: ExplainResponse_Kind;
 
   /**
-   * allowed, refused or waiting.
-   *
-   * @generated from field: string decision = 2;
+   * @generated from field: palyra.admin.v1.ExplainResponse.Decision decision = 2;
    */
-  decision: string;
+  decision: ExplainResponse_Decision;
 
   /**
    * The stable code, or OK.
@@ -1423,9 +1559,18 @@ export declare type ExplainResponse = Message<"palyra.admin.v1.ExplainResponse">
   reasons: string[];
 
   /**
-   * @generated from field: string next_step = 5;
+   * What the operator can do, where the code does not say it.
+   *
+   * @generated from field: palyra.admin.v1.ExplainResponse.Advice advice = 5;
    */
-  nextStep: string;
+  advice: ExplainResponse_Advice;
+
+  /**
+   * The device that it is about, once there is one.
+   *
+   * @generated from field: string device_id = 6;
+   */
+  deviceId: string;
 };
 
 /**
@@ -1433,6 +1578,125 @@ export declare type ExplainResponse = Message<"palyra.admin.v1.ExplainResponse">
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export declare const ExplainResponseSchema: GenMessage<ExplainResponse>;
+
+/**
+ * @generated from enum palyra.admin.v1.ExplainResponse.Advice
+ */
+export enum ExplainResponse_Advice {
+  /**
+   * @generated from enum value: ADVICE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Type the code on a device.
+   *
+   * @generated from enum value: ADVICE_PAIR = 1;
+   */
+  PAIR = 1,
+
+  /**
+   * Compare the words, then approve or reject.
+   *
+   * @generated from enum value: ADVICE_DECIDE = 2;
+   */
+  DECIDE = 2,
+
+  /**
+   * On the device, the same pairing again.
+   *
+   * @generated from enum value: ADVICE_PAIR_AGAIN = 3;
+   */
+  PAIR_AGAIN = 3,
+
+  /**
+   * Use the device once.
+   *
+   * @generated from enum value: ADVICE_CONNECT = 4;
+   */
+  CONNECT = 4,
+
+  /**
+   * Release the device if it has no copy.
+   *
+   * @generated from enum value: ADVICE_RELEASE_WHEN_SURE = 5;
+   */
+  RELEASE_WHEN_SURE = 5,
+
+  /**
+   * Let the device recover, or shut it out.
+   *
+   * @generated from enum value: ADVICE_RELEASE_OR_REVOKE = 6;
+   */
+  RELEASE_OR_REVOKE = 6,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.ExplainResponse.Advice.
+ */
+export declare const ExplainResponse_AdviceSchema: GenEnum<ExplainResponse_Advice>;
+
+/**
+ * What the id names.
+ *
+ * @generated from enum palyra.admin.v1.ExplainResponse.Kind
+ */
+export enum ExplainResponse_Kind {
+  /**
+   * @generated from enum value: KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: KIND_DEVICE = 1;
+   */
+  DEVICE = 1,
+
+  /**
+   * @generated from enum value: KIND_CERTIFICATE = 2;
+   */
+  CERTIFICATE = 2,
+
+  /**
+   * @generated from enum value: KIND_PAIRING = 3;
+   */
+  PAIRING = 3,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.ExplainResponse.Kind.
+ */
+export declare const ExplainResponse_KindSchema: GenEnum<ExplainResponse_Kind>;
+
+/**
+ * @generated from enum palyra.admin.v1.ExplainResponse.Decision
+ */
+export enum ExplainResponse_Decision {
+  /**
+   * @generated from enum value: DECISION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: DECISION_ALLOWED = 1;
+   */
+  ALLOWED = 1,
+
+  /**
+   * @generated from enum value: DECISION_REFUSED = 2;
+   */
+  REFUSED = 2,
+
+  /**
+   * @generated from enum value: DECISION_WAITING = 3;
+   */
+  WAITING = 3,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.ExplainResponse.Decision.
+ */
+export declare const ExplainResponse_DecisionSchema: GenEnum<ExplainResponse_Decision>;
 
 /**
  * @generated from message palyra.admin.v1.WatchRequest
@@ -1604,6 +1868,279 @@ export declare type CreateConsoleLoginResponse = Message<"palyra.admin.v1.Create
 export declare const CreateConsoleLoginResponseSchema: GenMessage<CreateConsoleLoginResponse>;
 
 /**
+ * @generated from enum palyra.admin.v1.ListenerName
+ */
+export enum ListenerName {
+  /**
+   * @generated from enum value: LISTENER_NAME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: LISTENER_NAME_PAIRING = 1;
+   */
+  PAIRING = 1,
+
+  /**
+   * @generated from enum value: LISTENER_NAME_NODE = 2;
+   */
+  NODE = 2,
+
+  /**
+   * @generated from enum value: LISTENER_NAME_QUIC = 3;
+   */
+  QUIC = 3,
+
+  /**
+   * @generated from enum value: LISTENER_NAME_PUBLISH = 4;
+   */
+  PUBLISH = 4,
+
+  /**
+   * @generated from enum value: LISTENER_NAME_METRICS = 5;
+   */
+  METRICS = 5,
+
+  /**
+   * @generated from enum value: LISTENER_NAME_CONSOLE = 6;
+   */
+  CONSOLE = 6,
+
+  /**
+   * The admin socket.
+   *
+   * @generated from enum value: LISTENER_NAME_ADMIN = 7;
+   */
+  ADMIN = 7,
+
+  /**
+   * @generated from enum value: LISTENER_NAME_WEB = 8;
+   */
+  WEB = 8,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.ListenerName.
+ */
+export declare const ListenerNameSchema: GenEnum<ListenerName>;
+
+/**
+ * What the daemon knew of a device id when it asked to be paired.
+ *
+ * @generated from enum palyra.admin.v1.Continuity
+ */
+export enum Continuity {
+  /**
+   * @generated from enum value: CONTINUITY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Nothing.
+   *
+   * @generated from enum value: CONTINUITY_NEW = 1;
+   */
+  NEW = 1,
+
+  /**
+   * This identity key.
+   *
+   * @generated from enum value: CONTINUITY_KNOWN = 2;
+   */
+  KNOWN = 2,
+
+  /**
+   * Another identity key.
+   *
+   * @generated from enum value: CONTINUITY_ANOTHER_KEY = 3;
+   */
+  ANOTHER_KEY = 3,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.Continuity.
+ */
+export declare const ContinuitySchema: GenEnum<Continuity>;
+
+/**
+ * @generated from enum palyra.admin.v1.DeviceState
+ */
+export enum DeviceState {
+  /**
+   * @generated from enum value: DEVICE_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Its first certificate has not been used yet.
+   *
+   * @generated from enum value: DEVICE_STATE_APPROVED = 1;
+   */
+  APPROVED = 1,
+
+  /**
+   * @generated from enum value: DEVICE_STATE_ACTIVE = 2;
+   */
+  ACTIVE = 2,
+
+  /**
+   * Until the operator decides.
+   *
+   * @generated from enum value: DEVICE_STATE_QUARANTINED = 3;
+   */
+  QUARANTINED = 3,
+
+  /**
+   * For ever.
+   *
+   * @generated from enum value: DEVICE_STATE_REVOKED = 4;
+   */
+  REVOKED = 4,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.DeviceState.
+ */
+export declare const DeviceStateSchema: GenEnum<DeviceState>;
+
+/**
+ * What a device may call.
+ *
+ * @generated from enum palyra.admin.v1.DeviceRole
+ */
+export enum DeviceRole {
+  /**
+   * @generated from enum value: DEVICE_ROLE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: DEVICE_ROLE_DEVICE = 1;
+   */
+  DEVICE = 1,
+
+  /**
+   * Also what an operator may call.
+   *
+   * @generated from enum value: DEVICE_ROLE_OPERATOR = 2;
+   */
+  OPERATOR = 2,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.DeviceRole.
+ */
+export declare const DeviceRoleSchema: GenEnum<DeviceRole>;
+
+/**
+ * @generated from enum palyra.admin.v1.Transport
+ */
+export enum Transport {
+  /**
+   * @generated from enum value: TRANSPORT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: TRANSPORT_HTTP2 = 1;
+   */
+  HTTP2 = 1,
+
+  /**
+   * @generated from enum value: TRANSPORT_QUIC = 2;
+   */
+  QUIC = 2,
+
+  /**
+   * @generated from enum value: TRANSPORT_WEBSOCKET = 3;
+   */
+  WEBSOCKET = 3,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.Transport.
+ */
+export declare const TransportSchema: GenEnum<Transport>;
+
+/**
+ * @generated from enum palyra.admin.v1.CertificateState
+ */
+export enum CertificateState {
+  /**
+   * @generated from enum value: CERTIFICATE_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: CERTIFICATE_STATE_ISSUED = 1;
+   */
+  ISSUED = 1,
+
+  /**
+   * @generated from enum value: CERTIFICATE_STATE_ACTIVE = 2;
+   */
+  ACTIVE = 2,
+
+  /**
+   * @generated from enum value: CERTIFICATE_STATE_SUPERSEDED = 3;
+   */
+  SUPERSEDED = 3,
+
+  /**
+   * @generated from enum value: CERTIFICATE_STATE_REVOKED = 4;
+   */
+  REVOKED = 4,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.CertificateState.
+ */
+export declare const CertificateStateSchema: GenEnum<CertificateState>;
+
+/**
+ * @generated from enum palyra.admin.v1.AuthorityState
+ */
+export enum AuthorityState {
+  /**
+   * @generated from enum value: AUTHORITY_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A root that devices learn to trust before it signs.
+   *
+   * @generated from enum value: AUTHORITY_STATE_PREPARED = 1;
+   */
+  PREPARED = 1,
+
+  /**
+   * The one of its tier that signs.
+   *
+   * @generated from enum value: AUTHORITY_STATE_ACTIVE = 2;
+   */
+  ACTIVE = 2,
+
+  /**
+   * Does not sign, but what it signed counts.
+   *
+   * @generated from enum value: AUTHORITY_STATE_TRUSTED = 3;
+   */
+  TRUSTED = 3,
+
+  /**
+   * Counts for nothing.
+   *
+   * @generated from enum value: AUTHORITY_STATE_RETIRED = 4;
+   */
+  RETIRED = 4,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.AuthorityState.
+ */
+export declare const AuthorityStateSchema: GenEnum<AuthorityState>;
+
+/**
  * What an operator may call: over the admin socket, in the console, and, but for what keys and files of the daemon's
  * machine are needed for, over mutual TLS from a device that has the operator role.
  *
@@ -1768,14 +2305,24 @@ export declare const AdminService: GenService<{
     output: typeof RevocationListPartSchema;
   },
   /**
-   * A step of the rotation to a new root, or only a look.
+   * Where the rotation to a new root stands.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.GetRootRotation
+   */
+  getRootRotation: {
+    methodKind: "unary";
+    input: typeof GetRootRotationRequestSchema;
+    output: typeof RootRotationSchema;
+  },
+  /**
+   * A step of the rotation to a new root.
    *
    * @generated from rpc palyra.admin.v1.AdminService.RotateRoot
    */
   rotateRoot: {
     methodKind: "unary";
     input: typeof RotateRootRequestSchema;
-    output: typeof RotateRootResponseSchema;
+    output: typeof RootRotationSchema;
   },
   /**
    * @generated from rpc palyra.admin.v1.AdminService.ListAudit

@@ -2,7 +2,7 @@
 // @generated from file palyra/node/v1/node.proto (package palyra.node.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Endpoints } from "../../endpoints/v1/endpoints_pb.js";
 
@@ -298,11 +298,11 @@ export declare const CapabilityResultSchema: GenMessage<CapabilityResult>;
  */
 export declare type CapabilityError = Message<"palyra.node.v1.CapabilityError"> & {
   /**
-   * CAPABILITY_UNKNOWN, CAPABILITY_FAILED, CAPABILITY_TIMEOUT, CAPABILITY_OUTPUT_TOO_LARGE or CAPABILITY_CANCELED.
+   * A daemon that does not know the value reports FAILED.
    *
-   * @generated from field: string code = 1;
+   * @generated from field: palyra.node.v1.CapabilityFailure failure = 1;
    */
-  code: string;
+  failure: CapabilityFailure;
 
   /**
    * @generated from field: string message = 2;
@@ -476,6 +476,48 @@ export declare type Settled = Message<"palyra.node.v1.Settled"> & {
  * Use `create(SettledSchema)` to create a new message.
  */
 export declare const SettledSchema: GenMessage<Settled>;
+
+/**
+ * @generated from enum palyra.node.v1.CapabilityFailure
+ */
+export enum CapabilityFailure {
+  /**
+   * @generated from enum value: CAPABILITY_FAILURE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The device has no capability of this name.
+   *
+   * @generated from enum value: CAPABILITY_FAILURE_UNKNOWN = 1;
+   */
+  UNKNOWN = 1,
+
+  /**
+   * @generated from enum value: CAPABILITY_FAILURE_FAILED = 2;
+   */
+  FAILED = 2,
+
+  /**
+   * @generated from enum value: CAPABILITY_FAILURE_TIMEOUT = 3;
+   */
+  TIMEOUT = 3,
+
+  /**
+   * @generated from enum value: CAPABILITY_FAILURE_OUTPUT_TOO_LARGE = 4;
+   */
+  OUTPUT_TOO_LARGE = 4,
+
+  /**
+   * @generated from enum value: CAPABILITY_FAILURE_CANCELED = 5;
+   */
+  CANCELED = 5,
+}
+
+/**
+ * Describes the enum palyra.node.v1.CapabilityFailure.
+ */
+export declare const CapabilityFailureSchema: GenEnum<CapabilityFailure>;
 
 /**
  * What a paired device may call over mutual TLS.

@@ -2,7 +2,7 @@
 // @generated from file palyra/pairing/v1/pairing.proto (package palyra.pairing.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Endpoints } from "../../endpoints/v1/endpoints_pb.js";
 
@@ -28,11 +28,9 @@ export declare type OpenRequest = Message<"palyra.pairing.v1.OpenRequest"> & {
   slot: Uint8Array;
 
   /**
-   * cli, desktop, browser or node.
-   *
-   * @generated from field: string client_kind = 3;
+   * @generated from field: palyra.pairing.v1.DeviceKind client_kind = 3;
    */
-  clientKind: string;
+  clientKind: DeviceKind;
 };
 
 /**
@@ -213,11 +211,11 @@ export declare const AwaitRequestSchema: GenMessage<AwaitRequest>;
  */
 export declare type AwaitResponse = Message<"palyra.pairing.v1.AwaitResponse"> & {
   /**
-   * pending_approval, approved, issued, active, rejected or expired.
+   * One of those that follow WAITING, but for EXHAUSTED.
    *
-   * @generated from field: string state = 1;
+   * @generated from field: palyra.pairing.v1.PairingState state = 1;
    */
-  state: string;
+  state: PairingState;
 
   /**
    * End of the state, Unix milliseconds; 0 when it has none.
@@ -378,6 +376,108 @@ export declare type RecoverResponse = Message<"palyra.pairing.v1.RecoverResponse
  * Use `create(RecoverResponseSchema)` to create a new message.
  */
 export declare const RecoverResponseSchema: GenMessage<RecoverResponse>;
+
+/**
+ * What kind of program a device is.
+ *
+ * @generated from enum palyra.pairing.v1.DeviceKind
+ */
+export enum DeviceKind {
+  /**
+   * @generated from enum value: DEVICE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: DEVICE_KIND_CLI = 1;
+   */
+  CLI = 1,
+
+  /**
+   * @generated from enum value: DEVICE_KIND_DESKTOP = 2;
+   */
+  DESKTOP = 2,
+
+  /**
+   * @generated from enum value: DEVICE_KIND_BROWSER = 3;
+   */
+  BROWSER = 3,
+
+  /**
+   * @generated from enum value: DEVICE_KIND_NODE = 4;
+   */
+  NODE = 4,
+}
+
+/**
+ * Describes the enum palyra.pairing.v1.DeviceKind.
+ */
+export declare const DeviceKindSchema: GenEnum<DeviceKind>;
+
+/**
+ * @generated from enum palyra.pairing.v1.PairingState
+ */
+export enum PairingState {
+  /**
+   * @generated from enum value: PAIRING_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The code waits for a device.
+   *
+   * @generated from enum value: PAIRING_STATE_WAITING = 1;
+   */
+  WAITING = 1,
+
+  /**
+   * A device knew the code. The operator decides.
+   *
+   * @generated from enum value: PAIRING_STATE_PENDING_APPROVAL = 2;
+   */
+  PENDING_APPROVAL = 2,
+
+  /**
+   * @generated from enum value: PAIRING_STATE_APPROVED = 3;
+   */
+  APPROVED = 3,
+
+  /**
+   * The device has its certificate.
+   *
+   * @generated from enum value: PAIRING_STATE_ISSUED = 4;
+   */
+  ISSUED = 4,
+
+  /**
+   * The device has connected with its certificate.
+   *
+   * @generated from enum value: PAIRING_STATE_ACTIVE = 5;
+   */
+  ACTIVE = 5,
+
+  /**
+   * @generated from enum value: PAIRING_STATE_REJECTED = 6;
+   */
+  REJECTED = 6,
+
+  /**
+   * @generated from enum value: PAIRING_STATE_EXPIRED = 7;
+   */
+  EXPIRED = 7,
+
+  /**
+   * Every guess at the code was wrong.
+   *
+   * @generated from enum value: PAIRING_STATE_EXHAUSTED = 8;
+   */
+  EXHAUSTED = 8,
+}
+
+/**
+ * Describes the enum palyra.pairing.v1.PairingState.
+ */
+export declare const PairingStateSchema: GenEnum<PairingState>;
 
 /**
  * Pairing protocol version 2 (docs/pairing.md). Served on its own listener to anyone: the only guard is the code.

@@ -1,0 +1,324 @@
+// What a person can do about an error, by its code: the library says what happened, and does not know who reads it, how this
+// person starts the program, nor where the home is.
+
+import { IdentityError } from '@palyra/identity';
+import type { ErrorFields, IdentityErrorCode } from '@palyra/identity/errors';
+import { reasonOf } from '@palyra/identity/values';
+import type { Advice } from '@palyra/rpc/admin';
+import { type Cli, followUp, sideOf } from './cli.ts';
+import { quoted } from './home.ts';
+
+interface Situation {
+  readonly fields: ErrorFields;
+  /** The command that failed is one of a device, not of an operator. */
+  readonly onDevice: boolean;
+  /** A command as this person would type it, or as the other side would where it is for the other machine. */
+  readonly command: (command: string) => string;
+}
+
+type Step = (situation: Situation) => string | undefined;
+
+const none: Step = () => undefined;
+
+/** A step that is taken on the device, whichever side reads of it. */
+const onDevice =
+  (step: (situation: Situation) => string): Step =>
+  (situation) =>
+    situation.onDevice ? step(situation) : `On the device: ${step(situation)}`;
+
+const askForCode: Step = ({ onDevice, command }) =>
+  onDevice
+    ? 'Ask the operator for a new code (there: palyra pairing code).'
+    : `Make a new code: ${command('pairing code')}`;
+
+const checkAddress = 'Check the address, and ask the operator for a new code (there: palyra pairing code).';
+
+const pairIt: Step = ({ onDevice, command }) =>
+  `Pair ${onDevice ? 'this' : 'the'} device: ${command('pair ADDRESS')}`;
+
+const newIdentity: Step = ({ onDevice, command }) =>
+  `Make a new identity${onDevice ? '' : ' on the device'}: ${command('pair ADDRESS --new-identity')}`;
+
+const idIn = ({ deviceId = 'DEVICE' }: ErrorFields) => deviceId;
+
+const restoreIt: Step = ({ command }) => `Put a backup in its place: ${command('restore FILE')}`;
+
+const restoreOrStartAnew: Step = (situation) =>
+  `${restoreIt(situation)} (without one, start with a new home; every device then has to pair again)`;
+
+/** Two answer with the keys of one device. */
+const copied: Step = ({ fields, onDevice, command }) => {
+  const revoke = command(`devices revoke ${idIn(fields)}`);
+  const anew = command('pair ADDRESS --new-identity');
+  return onDevice
+    ? `The operator sees more: palyra why ${idIn(fields)}. If the device was copied, the operator revokes it (${revoke}); then make a new identity here: ${anew}`
+    : `See: ${command(`why ${idIn(fields)}`)}. If the device was copied: ${revoke}, and on the device ${anew}`;
+};
+
+const twoAgents: Step = (situation) =>
+  `Stop one of the two. If you run no other one, the keys of the device were copied. ${copied(situation)}`;
+
+/** Of a certificate that does not hold; `step` where nothing worse is suspected. */
+const certificate =
+  (step: Step): Step =>
+  (situation) =>
+    situation.fields.about === 'recovery' ? copied(situation) : step(situation);
+
+const recoverOrPair = (when: string) =>
+  certificate(
+    onDevice(({ command }) => `${command('renew --recover')} (or ${command('pair ADDRESS')} ${when})`),
+  );
+
+/** The authority's own dates, which only its daemon's machine can put right. */
+const authorityDates =
+  (ofDevice: Step): Step =>
+  (situation) => {
+    const { fields, onDevice, command } = situation;
+    switch (fields.about) {
+      case 'root':
+        return onDevice
+          ? undefined
+          : `If the clock is right, and was wrong when the authority was made, this says what it costs to make another: ${command('ca set-aside')}`;
+      case 'old_root':
+        return `Move to a new one: ${command('ca rotate-root prepare')}`;
+      case 'issuing_ca':
+        return onDevice ? undefined : `If it stays so: ${command('doctor')}`;
+      default:
+        return ofDevice(situation);
+    }
+  };
+
+const nameHome = 'Name the right home: --home DIR';
+const nameConfiguration = 'Name the configuration: --config FILE';
+
+const asOwner: Step = ({ fields: { about, user, path } }) => {
+  if (about !== 'home_owner' || user === undefined || path === undefined) return undefined;
+  const asUser = `sudo -u ${user.startsWith('#') ? `'${user}'` : user}`;
+  return `Run the command as that user: ${asUser} palyra ... --home ${quoted(path)}. Or name a home of your own: --home DIR`;
+};
+
+/** To let a device recover, or to shut it out. */
+const releaseOrRevoke: Step = ({ fields, onDevice, command }) =>
+  onDevice
+    ? `The operator lets it back in, there: palyra devices release ${idIn(fields)}`
+    : `To let it back in: ${command(`devices release ${idIn(fields)}`)}. It tries again by itself. If it is not yours any more: ${command(`devices revoke ${idIn(fields)}`)}`;
+
+export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
+  MESSAGE_INVALID: ({ fields }) => (fields.about === 'configuration' ? nameConfiguration : undefined),
+  MESSAGE_TOO_LARGE: none,
+  VERSION_UNSUPPORTED: none,
+  CODE_MALFORMED: none,
+  DEVICE_ID_INVALID: none,
+  PASSPHRASE_WEAK: none,
+  CERTIFICATE_INVALID: none,
+  SERVICE_INVALID: none,
+
+  DAEMON_NOT_AUTHENTICATED: ({ fields, command }) => {
+    if (fields.about === 'interception') return checkAddress;
+    if (fields.about === 'pairing_code')
+      return `Mistyped? Run it again: a code has three guesses. Otherwise check the address, or ask the operator for a new code (there: palyra pairing code).`;
+    return `Check the address. If the daemon was set up anew, pair again: ${command('pair ADDRESS')}`;
+  },
+  ROOT_MISMATCH: () =>
+    "Check that it is the daemon's address, and ask the operator for a new QR code (there: palyra pairing code --qr).",
+  CERTIFICATE_MISSING: pairIt,
+  CERTIFICATE_UNKNOWN: certificate(pairIt),
+  CERTIFICATE_REVOKED: certificate(
+    ({ command }) =>
+      `Ask for another one on the device, which takes the operator's word: ${command('renew --recover')}. Or pair it again: ${command('pair ADDRESS')}`,
+  ),
+  CERTIFICATE_SUPERSEDED: certificate(
+    ({ command }) => `If the device has lost the newer one, on the device: ${command('renew --recover')}`,
+  ),
+  AUTHORITY_RETIRED: recoverOrPair('when the device does not know the new root'),
+  CERTIFICATE_EXPIRED: authorityDates(recoverOrPair('when the device was away for too long')),
+  CERTIFICATE_NOT_YET_VALID: authorityDates(
+    certificate(({ command }) => `If the clocks agree, on the device: ${command('renew --recover')}`),
+  ),
+  DEVICE_REVOKED: newIdentity,
+  DEVICE_QUARANTINED: ({ fields, onDevice, command }) => {
+    const [release, revoke] = [`devices release ${idIn(fields)}`, `devices revoke ${idIn(fields)}`];
+    return onDevice
+      ? `There: palyra ${release} (or ${revoke})`
+      : `When you are sure that there is no copy: ${command(release)}. Otherwise: ${command(revoke)}`;
+  },
+
+  PAIRING_CODE_WRONG: askForCode,
+  PAIRING_REJECTED: ({ onDevice, command }) =>
+    onDevice
+      ? 'To ask again takes a new code from the operator (there: palyra pairing code).'
+      : `To let the device in after all, make a new code: ${command('pairing code')}`,
+  TOO_MANY_TRIES: () => checkAddress,
+  CALLER_NOT_ALLOWED: ({ fields }) => {
+    switch (fields.about) {
+      case 'operator_role':
+        return `The role is given on the daemon's machine: palyra devices set-role ${idIn(fields)} operator`;
+      case 'quarantine':
+        return `On the daemon's machine: palyra devices release ${idIn(fields)}`;
+      case 'console_login':
+        return "On the daemon's machine: palyra console";
+      default:
+        return undefined;
+    }
+  },
+  PROOF_WRONG: pairIt,
+  RECOVERY_NEEDS_APPROVAL: releaseOrRevoke,
+  CLOCK_SKEW: none,
+  CLOCK_WRONG: ({ fields, command }) =>
+    fields.about === 'set_aside' ? `Look again: ${command('ca set-aside')}` : undefined,
+
+  PAIRING_NOT_FOUND: ({ onDevice, command }) =>
+    onDevice ? 'Pair again with a new code from the operator.' : `See: ${command('pairing list')}`,
+  SESSION_NOT_FOUND: none,
+  DEVICE_NOT_FOUND: (situation) => {
+    const { fields, onDevice, command } = situation;
+    if (fields.about === 'backup')
+      return 'A device that was paired after the backup and revoked since: --revoked-later ID, with its whole id.';
+    return onDevice ? pairIt(situation) : `See: ${command('devices list')}`;
+  },
+  CERTIFICATE_NOT_FOUND: ({ fields, command }) => `See: ${command(`devices show ${idIn(fields)}`)}`,
+  NOTHING_FOUND: ({ fields }) =>
+    fields.about === 'home' ? `Start the daemon once, or name the right home: --home DIR` : undefined,
+
+  PAIRING_STATE_CONFLICT: none,
+  PAIRING_EXPIRED: askForCode,
+  IDENTITY_KEY_CHANGED: ({ onDevice }) =>
+    onDevice
+      ? 'Pair again with a new code from the operator.'
+      : 'If its owner reinstalled it, approve again with --replace-key; if not, reject it.',
+  KEY_IN_USE: (situation) => (situation.fields.about === 'identity_key' ? newIdentity(situation) : undefined),
+  NOT_PAIRED: pairIt,
+  ROTATION_CONFLICT: ({ fields, command }) =>
+    fields.about === 'backup'
+      ? `Take a backup that was made after: ${command('ca rotate-root prepare')} (without one, start with a new home; every device then has to pair again)`
+      : `See: ${command('ca rotate-root status')}`,
+  ROTATION_NOT_READY: () =>
+    'Wait until they have renewed, revoke those that are gone, or run it again with --force.',
+  REVOCATIONS_UNKNOWN: () =>
+    'Name those: --revoked ID (as often as needed), or say that there were none: --none-revoked',
+  BACKUP_EXISTS: ({ fields }) =>
+    fields.about === 'backup'
+      ? 'Choose another name, or replace a backup of the same daemon: --replace'
+      : undefined,
+  HOME_IN_USE: ({ fields }) =>
+    fields.about === 'home' ? 'Stop that one first, or give this one another home: --home DIR' : undefined,
+
+  RATE_LIMITED: none,
+  TOO_MANY_CODES: ({ command }) =>
+    `Use one of them, or withdraw one: ${command('pairing reject ID')} (see ${command('pairing list')})`,
+  TOO_MANY_SESSIONS: none,
+  TOO_MANY_REQUESTS: none,
+
+  DEVICE_NOT_CONNECTED: ({ command }) => `On the device, run: ${command('node run')}`,
+  DEVICE_BUSY: none,
+  CHANNEL_REPLACED: twoAgents,
+  CHANNEL_IN_USE: twoAgents,
+  CAPABILITY_UNKNOWN: none,
+  CAPABILITY_FAILED: none,
+  CAPABILITY_TIMEOUT: none,
+  CAPABILITY_OUTPUT_TOO_LARGE: none,
+  CAPABILITY_CANCELED: none,
+  CAPABILITY_LOST: none,
+
+  SECRET_NOT_FOUND: none,
+  SECRET_CORRUPT: ({ fields, command }) => {
+    if (fields.about === 'device_record') return `Pair again: ${command('pair ADDRESS')}`;
+    if (fields.about === 'device_identity')
+      return `Restore it, or pair anew: ${command('pair ADDRESS --new-identity')}`;
+    return undefined;
+  },
+  MASTER_KEY_WRONG: ({ fields, onDevice, command }) => {
+    if (fields.about !== 'key_file') return undefined;
+    const back = 'Put it back from where you keep a copy';
+    return onDevice ? `${back}.` : `${back}, or restore a backup: ${command('restore FILE')}`;
+  },
+  STORE_PERMISSIONS: (situation) => (situation.fields.about === 'home' ? nameHome : asOwner(situation)),
+  STORE_FULL: none,
+  STORE_FAILED: (situation) => {
+    switch (situation.fields.about) {
+      case 'secret_store':
+        return restoreOrStartAnew(situation);
+      case 'registry':
+        return restoreIt(situation);
+      case 'home':
+        return nameHome;
+      case 'configuration':
+        return nameConfiguration;
+      default:
+        return undefined;
+    }
+  },
+  REGISTRY_VERSION: none,
+  REGISTRY_LOST: restoreOrStartAnew,
+  AUDIT_BROKEN: none,
+  BACKUP_UNREADABLE: none,
+  SIGNER_UNAVAILABLE: none,
+  SIGNER_MISMATCH: none,
+  SIGNER_PIN_WRONG: none,
+
+  UNREACHABLE: (situation) => {
+    const { fields, command } = situation;
+    switch (fields.about) {
+      case 'admin_socket':
+        return `Start it: ${command('daemon')}`;
+      case 'node_endpoints':
+        return `If it has moved: ${command('node endpoints --host ADDRESS')}`;
+      case 'quic_endpoints':
+        return `If it serves QUIC now, name it in endpoints.quic of its configuration, or here: ${command('node endpoints --quic ADDRESS')}`;
+      default:
+        return asOwner(situation);
+    }
+  },
+  QUIC_UNAVAILABLE: none,
+  INTERNAL: none,
+};
+
+type Reader = Pick<Cli, 'invocation' | 'home' | 'side' | 'remote'>;
+
+/** The step for this person; undefined where the message says it all. */
+export function nextStep(cli: Reader, code: IdentityErrorCode, fields: ErrorFields = {}): string | undefined {
+  return nextSteps[code](situationOf(cli, fields));
+}
+
+const advices: Readonly<Record<Advice, Step>> = {
+  pair: ({ command }) => `On the device: ${command('pair ADDRESS')}`,
+  decide: ({ command }) => `Compare the words, then: ${command('pairing approve ID')} (or reject ID)`,
+  pair_again: ({ command }) => `Run the same command again on the device: ${command('pair ADDRESS')}`,
+  connect: ({ command }) => `On the device: ${command('node status')}`,
+  release_when_sure: ({ fields, command }) =>
+    `When you are sure that there is no copy: ${command(`devices release ${idIn(fields)}`)}`,
+  release_or_revoke: releaseOrRevoke,
+};
+
+/** What the daemon advises an operator who asked why. */
+export function adviceStep(cli: Reader, advice: Advice, fields: ErrorFields = {}): string | undefined {
+  return advices[advice](situationOf(cli, fields));
+}
+
+/** The steps for an error, or for the several that it stands for, each once. */
+export function nextStepOf(cli: Reader, error: IdentityError): string | undefined {
+  const { cause } = error;
+  const several = cause instanceof AggregateError ? cause.errors.filter(isOurs) : [];
+  const steps = (several.length > 0 ? several : [error]).map(({ code, fields }) =>
+    nextStep(cli, code, fields),
+  );
+  return [...new Set(steps.filter((step) => step !== undefined))].join('\n') || undefined;
+}
+
+/** What happened and what to do, where it is told without being the end of the command. */
+export function explained(cli: Reader, error: IdentityError): string {
+  const step = nextStepOf(cli, error);
+  return `${reasonOf(error)}${step === undefined ? '' : ` ${step}`}`;
+}
+
+const isOurs = (error: unknown) => error instanceof IdentityError;
+
+function situationOf(cli: Reader, fields: ErrorFields): Situation {
+  return {
+    fields,
+    onDevice: cli.side === 'device',
+    // With --remote, this machine is a device and an operator's.
+    command: (command) =>
+      cli.remote || sideOf(command) === cli.side ? followUp(cli, command) : `palyra ${command}`,
+  };
+}

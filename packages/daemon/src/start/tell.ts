@@ -1,0 +1,39 @@
+// Who is told of the daemon and of what changes in its registry.
+
+import type { RegistryEvent } from '@palyra/identity/registry';
+import { LanAnnouncer } from '../lan/announce.ts';
+import type { DaemonMetrics } from '../metrics.ts';
+import { Notice } from '../notices/notice.ts';
+import type { Run } from './run.ts';
+import type { Stores } from './stores.ts';
+
+/** Tells the operator's notices, the metrics and the program that embeds the daemon. All of them hear of a change after its commit. */
+export async function tellOfChanges(
+  { config, identity }: Stores,
+  metrics: DaemonMetrics,
+  onEvent: ((event: RegistryEvent) => void) | undefined,
+  run: Run,
+): Promise<void> {
+  const { daemonId, registry } = identity;
+  const { clock, onError } = run;
+  const notice = await Notice.open({ config: config.notice, daemonId, now: () => clock.now(), onError });
+  run.undo(() => notice.close());
+  run.undo(registry.subscribe((event) => notice.take(event)));
+  run.undo(registry.subscribe((event) => metrics.countRegistry(event)));
+  if (onEvent) run.undo(registry.subscribe(onEvent));
+}
+
+/** Answers devices that look for a daemon on the local network. */
+export function tellTheNetwork({ config, identity }: Stores, pairingPort: number, run: Run): void {
+  if (!config.announce) return;
+  const { daemonId, trustDomain } = identity;
+  const { host } = config.pairing;
+  const announcer = new LanAnnouncer({
+    daemonId,
+    trustDomain,
+    host,
+    port: pairingPort,
+    onError: run.onError,
+  });
+  run.undo(() => announcer.close());
+}

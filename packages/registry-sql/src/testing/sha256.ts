@@ -1,0 +1,7 @@
+// The hash of the audit chain, by Node.
+
+import { createHash } from 'node:crypto';
+
+export function sha256Hex(data: Uint8Array): string {
+  return createHash('sha256').update(data).digest('hex');
+}

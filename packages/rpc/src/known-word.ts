@@ -1,0 +1,18 @@
+// What a peer sends of a closed set, or a refusal.
+
+import { IdentityError } from '@palyra/identity';
+import type { WireWords } from './wire-words.ts';
+
+/**
+ * @param what the value is, for the message: `A role`.
+ * @throws MESSAGE_INVALID for UNSPECIFIED and for a value that this version does not know.
+ */
+export function knownWord<Word extends string, Value extends number>(
+  what: string,
+  set: WireWords<Word, Value>,
+  value: Value,
+): Word {
+  const word = set.fromWire(value);
+  if (word !== undefined) return word;
+  throw new IdentityError('MESSAGE_INVALID', `${what} is one of ${set.words.join(', ')}.`);
+}

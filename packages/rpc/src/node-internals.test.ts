@@ -1,0 +1,57 @@
+// A Node that has changed is made here by hand: it fails when a listener is made, and says what has changed.
+
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import http2 from 'node:http2';
+import { Socket } from 'node:net';
+import { test } from 'node:test';
+import { TLSSocket } from 'node:tls';
+import { LiveConnections } from './connections/live-connections.ts';
+import { defaultHttp2Limits } from './http2/limits.ts';
+import { expectSocketBelow, socketBelow, takeOver } from './node-internals.ts';
+
+test('the listener of Node is taken off its server, and called as if it were still there', () => {
+  const server = new EventEmitter();
+  const calls: unknown[] = [];
+  server.on('stream', function (this: unknown, ...args: unknown[]) {
+    calls.push(this, ...args);
+  });
+  const inner = takeOver(server, 'stream');
+  assert.equal(server.listenerCount('stream'), 0);
+  inner('a', 'b');
+  assert.deepEqual(calls, [server, 'a', 'b']);
+});
+
+for (const event of ['connection', 'secureConnection', 'stream'] as const) {
+  test(`a Node that serves "${event}" with no listener, or with two, is refused`, () => {
+    const changed = {
+      name: 'TypeError',
+      message: `this version of Node serves the event ${event} in another way`,
+    };
+    const server = new EventEmitter();
+    assert.throws(() => takeOver(server, event), changed);
+    server.on(event, () => {}).on(event, () => {});
+    assert.throws(() => takeOver(server, event), changed);
+    assert.equal(server.listenerCount(event), 2, 'nothing was taken');
+  });
+}
+
+test('a Node that keeps the socket below TLS elsewhere is refused', () => {
+  expectSocketBelow();
+  const moved = (below: Socket) => {
+    const above = new TLSSocket(below);
+    Object.defineProperty(above, '_parent', { value: undefined });
+    return above;
+  };
+  const changed = { name: 'TypeError', message: 'this version of Node hides the socket below TLS' };
+  assert.throws(() => expectSocketBelow(moved), changed);
+  const bare = new TLSSocket(new Socket());
+  assert.ok(socketBelow(bare) instanceof Socket);
+  bare.destroy();
+});
+
+test('no listener is made on a server that takes up its connections in another way', () => {
+  const server = http2.createServer();
+  server.on('connection', () => {});
+  assert.throws(() => new LiveConnections(server, { ...defaultHttp2Limits, connections: 1 }), TypeError);
+});

@@ -1,0 +1,80 @@
+// Facts with one owner. Whoever states one of these again gets the name of the file that has it.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { placesOf, product } from '../testing/sources.ts';
+
+test('the sources were found', () => {
+  assert.ok(product.length > 200);
+});
+
+const facts: readonly (readonly [fact: string, pattern: RegExp, places: readonly string[]])[] = [
+  [
+    'when a certificate is replaced: RENEWAL_SHARE, renewalDueAt',
+    /\b2\)? ?\/ 3\b/,
+    ['packages/identity/src/certificate/renewal-share.ts'],
+  ],
+  [
+    'host:port: parseEndpoint, formatEndpoint',
+    /\[\$\{(?:host|address)\}\]|\.lastIndexOf\(':'\)/,
+    [
+      'packages/identity/src/endpoint.ts',
+      // It mends what Node's client writes.
+      'packages/rpc/src/calls/connect-handler.ts',
+    ],
+  ],
+  [
+    'which characters can be shown: UNPRINTABLE, INVISIBLE, parseVisibleText, printable',
+    /\\p\{(?:C|Cc|Cf|Default_Ignorable_Code_Point)\}/,
+    [
+      // What the format of a file cannot hold.
+      'packages/cli/src/launchd-job.ts',
+      'packages/cli/src/systemd-unit.ts',
+      'packages/identity/src/visible-text.ts',
+    ],
+  ],
+  [
+    'how a loop waits for news: Wakeup',
+    /\b#?wake = (?:resolve|\(\) => \{\})/,
+    [
+      // Many wait there for one stream.
+      'packages/transport-quic/src/quiche/dial.ts',
+    ],
+  ],
+  [
+    'comparing bytes: sameBytes, or crypto.equal of the port',
+    /timingSafeEqual\(|\bequalBytes\(|every\(\(\w+, \w+\) => \w+ === \w+\[|Buffer\.from\(\w+\)\.equals\(/,
+    [
+      // Texts of any length: their digests.
+      'packages/daemon/src/console/sessions.ts',
+      'packages/identity/src/crypto/node.ts',
+      'packages/identity/src/same-bytes.ts',
+      'packages/signer-pkcs11/src/pin.ts',
+    ],
+  ],
+  [
+    'a device that is not there: deviceNotFound',
+    /There is no device|No device has the id/,
+    ['packages/identity/src/fleet/device.ts'],
+  ],
+  [
+    'changes of pairings as a stream: PairingChanges',
+    /=== 'pairing_changed'|!== 'pairing_changed'|'pairing' in event/,
+    [
+      'packages/cli/src/commands/daemon.ts',
+      'packages/daemon/src/admin/pairing-changes.ts',
+      'packages/daemon/src/notices/notice.ts',
+      'packages/identity/src/pairing/collect.ts',
+    ],
+  ],
+];
+
+for (const [fact, pattern, places] of facts) {
+  test(`one place: ${fact}`, () => {
+    assert.deepEqual(placesOf(pattern), [...places].sort());
+  });
+}
+
+test('a closed set of a proto is compared by its enum, and its words are in one file', () => {
+  assert.deepEqual(placesOf(/new WireWords\b/), ['packages/rpc/src/wire-words.ts']);
+});

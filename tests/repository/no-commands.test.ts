@@ -1,0 +1,33 @@
+// The library speaks to a program: its messages name no command of ours, nor an option of one. What a person can do next is in
+// packages/cli/src/next-step.ts and packages/console/web/next-step.ts.
+
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const libraries =
+  'packages/{identity,rpc,daemon,agent,registry-sql,transport-quic,signer-pkcs11}/src/**/*.ts';
+
+/** Of another program, which is named beside it. */
+const foreign = /pkcs11-tool|\$\{ask\}|openssl/;
+
+test('no message of the library names a command', () => {
+  const found: string[] = [];
+  let files = 0;
+  for (const path of globSync(libraries, { cwd: repository })) {
+    if (/\.test\.ts$|\/testing\/|\/gen\//.test(path)) continue;
+    files += 1;
+    for (const [at, line] of readFileSync(`${repository}/${path}`, 'utf8').split('\n').entries()) {
+      const code = line.replace(/^\s*(?:\/\/|\/?\*).*|\/\*.*?\*\/|(?<=\s)\/\/ .*$/, '');
+      const named =
+        /\bpalyra (?:daemon|pair|pairing|devices|node|renew|backup|restore|doctor|status|why|ca|audit|console|secrets)\b/;
+      const option = /['"`].*(?<=[ (])--[a-z][a-z-]+/;
+      if (named.test(code) || (option.test(code) && !foreign.test(code)))
+        found.push(`${path}:${at + 1}: ${line}`);
+    }
+  }
+  assert.ok(files > 200, String(files));
+  assert.deepEqual(found, []);
+});
