@@ -36,8 +36,8 @@ test('what checks a certificate is written out wherever it is dialled or listene
     'packages/daemon/src/notices/webhook.ts',
     'packages/rpc/src/http2/required-certificate.ts',
   ]);
-  // Two judge the chain themselves, whatever it is. The second has OpenSSL refuse a peer without a certificate. The third
-  // believes nothing of what TLS says: the channel inside proves the daemon (docs/channel.md).
+  // Both judge the chain themselves, whatever it is. The second has OpenSSL refuse a peer without a certificate.
+  // The last believes nothing of what TLS says: the channel inside proves the daemon (docs/channel.md).
   assert.deepEqual(placesOf(/rejectUnauthorized(?:: | = )false/), [
     'packages/rpc/src/http2/dial-tls.ts',
     'packages/rpc/src/http2/required-certificate.ts',

@@ -3,7 +3,7 @@
 import { maxPlaintextBytes } from './frame.ts';
 import type { MessageSocket } from './message-socket.ts';
 import type { CipherState } from './noise/cipher-state.ts';
-import { concat } from './noise/crypto.ts';
+import { join } from './noise/crypto.ts';
 
 /** Bytes that wait here before a writer has to. */
 const enoughBytes = 65_536;
@@ -81,7 +81,7 @@ export class Outbox {
       count += 1;
     }
     this.#bytes -= size;
-    return concat(...this.#frames.splice(0, count));
+    return join(this.#frames.splice(0, count));
   }
 
   #wake(): void {

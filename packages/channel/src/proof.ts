@@ -53,7 +53,8 @@ export interface DaemonPayload {
 export type DevicePayload = Omit<DaemonPayload, 'maxStreams'>;
 
 export function encodeDaemonPayload({ chain, signature, maxStreams }: DaemonPayload): Uint8Array {
-  return lvCat(...chain, signature, Uint8Array.of(maxStreams >> 8, maxStreams & 0xff));
+  const [leaf, issuing] = pairOf(chain);
+  return lvCat(leaf, issuing, signature, Uint8Array.of(maxStreams >> 8, maxStreams & 0xff));
 }
 
 /** @throws MESSAGE_INVALID */
@@ -68,12 +69,18 @@ export function decodeDaemonPayload(payload: Uint8Array): DaemonPayload {
 }
 
 export function encodeDevicePayload({ chain, signature }: DevicePayload): Uint8Array {
-  return lvCat(...chain, signature);
+  const [leaf, issuing] = pairOf(chain);
+  return lvCat(leaf, issuing, signature);
 }
 
 /** @throws MESSAGE_INVALID */
 export function decodeDevicePayload(payload: Uint8Array): DevicePayload {
   return proofIn(lvSplit(payload, certificates + 1));
+}
+
+function pairOf([leaf, issuing]: readonly Uint8Array[]): [leaf: Uint8Array, issuing: Uint8Array] {
+  if (!leaf || !issuing) throw new TypeError('a chain is a leaf and its issuing CA');
+  return [leaf, issuing];
 }
 
 function proofIn(fields: readonly Uint8Array[]): DevicePayload {

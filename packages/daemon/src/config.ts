@@ -137,9 +137,13 @@ export const configSchema = z.strictObject({
    */
   endpoints: z
     .strictObject({
+      /** host:port of the pairing listener. */
       pairing: endpoints,
+      /** host:port of the node listener. */
       node: endpoints,
+      /** host:port of the QUIC listener. */
       quic: endpoints,
+      /** URLs of channels. */
       web: endpointsBy(parseWebEndpoint),
     })
     .prefault({}),

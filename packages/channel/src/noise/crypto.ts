@@ -43,7 +43,9 @@ export async function hkdf(
   return [first, await hmacSha256(temporary, concat(first, Uint8Array.of(2)))];
 }
 
-export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+export const concat = (...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> => join(parts);
+
+export function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let size = 0;
   for (const part of parts) size += part.length;
   const whole = new Uint8Array(size);

@@ -7,7 +7,7 @@
 // Payloads are the caller's. Whatever `read` throws, the handshake must not be used again.
 
 import { CipherState, messagesPerKey } from './cipher-state.ts';
-import { type ChannelCrypto, concat, hkdf, type KeyPair, keyBytes, tagBytes } from './crypto.ts';
+import { type ChannelCrypto, concat, hkdf, join, type KeyPair, keyBytes, tagBytes } from './crypto.ts';
 import { webCrypto } from './web-crypto.ts';
 
 export const protocolName = 'Noise_XX_25519_AESGCM_SHA256';
@@ -91,7 +91,7 @@ export class Handshake {
       } else await this.#mix(token);
     }
     parts.push(await this.#symmetric.sealAndHash(payload));
-    return concat(...parts);
+    return join(parts);
   }
 
   /** @returns the payload. @throws for a message that is not the one whose turn it is. */
