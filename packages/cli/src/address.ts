@@ -33,9 +33,14 @@ export interface PairingAddress {
 /** What `parseAddress` takes, or `wss://host/path`. @throws USAGE */
 export function parsePairingAddress(text: string): PairingAddress {
   if (!isWebEndpoint(text)) return { host: parseAddress(text) };
+  const web = parseChannelUrl(text);
+  return { host: parseAddress(new URL(web).hostname), web };
+}
+
+/** `wss://host/path`, in its one form. @throws USAGE */
+export function parseChannelUrl(text: string): string {
   try {
-    const web = parseWebEndpoint(text);
-    return { host: parseAddress(new URL(web).hostname), web };
+    return parseWebEndpoint(text);
   } catch {
     throw new CliError(
       'USAGE',
