@@ -2,6 +2,7 @@
 //
 //   HTTP/2   rpc/src/http2/listener.ts        rpc/src/http2/dialer.ts
 //   QUIC     transport-quic/src/listener.ts   transport-quic/src/dialer.ts
+//   channel  transport-websocket/src/listener.ts, dialer.ts
 //
 // This file has what the listeners share: their options, what they count, and what the daemon does with them.
 // tests/connections/device-listeners.test.ts runs over every one of them.

@@ -18,7 +18,7 @@ import type {
 import { createPki, type Pki } from './pki.ts';
 
 export function contractSuite(name: string, transport: StreamTransport): void {
-  describe(`QUIC contract: ${name}`, () => {
+  describe(`stream contract: ${name}`, () => {
     let pki: Pki;
     const open: (StreamListener | ClientConnection)[] = [];
 
