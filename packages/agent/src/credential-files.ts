@@ -30,7 +30,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import { IdentityError, type PairedEnrollment, TlsKey } from '@palyra/identity/device';
 import { checkTrusted } from '@palyra/identity/files';
-import { reasonOf } from '@palyra/identity/values';
+import { codeOf, reasonOf } from '@palyra/identity/values';
 
 /** In the order in which they appear: who watches the certificate finds the key there. */
 const defaultModes = { 'bundle.pem': 0o644, 'key.pem': 0o600, 'chain.pem': 0o644, 'cert.pem': 0o644 };
@@ -178,7 +178,7 @@ async function about<T>(path: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
+    const code = codeOf(cause);
     if (cause instanceof IdentityError) throw cause;
     const target = await readlink(path).catch(() => undefined);
     const why =
@@ -198,7 +198,7 @@ async function makeFolder(path: string, mode: number): Promise<void> {
   try {
     await mkdir(path, mode);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = codeOf(error);
     if (code === 'ENOENT' && dirname(path) !== path) {
       await makeFolder(dirname(path), mode);
       return makeFolder(path, mode);

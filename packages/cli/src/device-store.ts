@@ -89,8 +89,9 @@ export async function chooseDaemon<E extends Enrollment>(
   }
   const claiming = await claimingToBe(cli, records, reference);
   const roots = new Set(claiming.map((each) => each.root));
-  if (roots.size === 1) return claiming[0]!;
-  if (roots.size === 0) throw notPairedWith(`the daemon ${printable(reference)}`, records);
+  const [first] = claiming;
+  if (first && roots.size === 1) return first;
+  if (!first) throw notPairedWith(`the daemon ${printable(reference)}`, records);
   throw new CliError(
     'USAGE',
     `${roots.size} daemons that this device knows call themselves ${printable(reference)}: ${claiming.map((each) => `root ${each.root} at ${each.address}`).join(', ')}. One of them may be an impostor. Name the one that is meant by the SHA-256 of its root, as its operator sees it at the start of the daemon.`,

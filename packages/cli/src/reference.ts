@@ -55,8 +55,9 @@ export async function resolveId(reference: string, source: ReferenceSource): Pro
   for await (const id of await source.ids()) {
     if (id.startsWith(wanted) || id.endsWith(wanted)) found.push(id);
   }
-  if (found.length === 1) return found[0]!;
-  if (found.length === 0) {
+  const [only, ...others] = found;
+  if (only !== undefined && others.length === 0) return only;
+  if (only === undefined) {
     const hint = await nameHint(reference, source);
     throw new CliError(
       source.notFound,

@@ -71,6 +71,11 @@ export function reasonOf(error: unknown): string {
   return `${systemReasons[code] ?? 'it failed'} (${code})`;
 }
 
+/** The code that Node or the system gave this error, such as ENOENT (errno(3)); undefined for one without. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
 /** A whole sentence for a file or folder that the system does not let this user have; undefined for another error. */
 export function refusalOf(error: unknown): string | undefined {
   if (!(error instanceof Error && 'syscall' in error)) return undefined;

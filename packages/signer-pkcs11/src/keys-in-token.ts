@@ -143,8 +143,9 @@ export function findObjects({ api, handle }: Session, objectClass: number, id: s
 }
 
 function onlyOne(found: readonly Handle[], authority: Ulid): Handle {
-  if (found.length === 1) return found[0]!;
-  throw found.length === 0
+  const [only, ...others] = found;
+  if (only !== undefined && others.length === 0) return only;
+  throw only === undefined
     ? new IdentityError(
         'SECRET_NOT_FOUND',
         `The token does not hold the key of authority ${authority}: it was removed, or this is not the token where it was made. Restore the token from its own backup.`,

@@ -5,7 +5,7 @@ import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 
 import { dirname } from 'node:path';
 import { IdentityError } from '@palyra/identity';
 import { readCredential } from '@palyra/identity/keys';
-import { reasonOf } from '@palyra/identity/values';
+import { codeOf, reasonOf } from '@palyra/identity/values';
 import { CKR_USER_ALREADY_LOGGED_IN, isCode, isPinRefused } from './cryptoki.ts';
 
 /** Longest PIN file, bytes. */
@@ -94,7 +94,7 @@ export class PinMarker {
     try {
       return readFileSync(this.#path, 'utf8');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      if (codeOf(error) === 'ENOENT') return undefined;
       throw this.#unusable(error);
     }
   }

@@ -245,7 +245,8 @@ async function release(cli: Cli, reference: string): Promise<void> {
 function findSerial(wanted: string, device: Device, certificates: readonly { serial: string }[]): string {
   const hex = wanted.toLowerCase().replaceAll(':', '');
   const found = certificates.filter(({ serial }) => serial.startsWith(hex));
-  if (hex.length >= 4 && found.length === 1) return found[0]!.serial;
+  const [only, ...others] = found;
+  if (hex.length >= 4 && only && others.length === 0) return only.serial;
   throw new IdentityError(
     'CERTIFICATE_NOT_FOUND',
     `${device.name} has ${found.length === 0 ? 'no certificate' : 'several certificates'} whose serial begins with "${wanted}".`,

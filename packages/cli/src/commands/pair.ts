@@ -143,11 +143,9 @@ function pendingAt(
 ): PendingEnrollment | undefined {
   const pending = known.filter((each) => each.state === 'pending');
   if (address === undefined) return pending.length === 1 ? pending[0] : undefined;
-  const [only, ...others] = pending.filter((each) => each.address === address);
-  if (others.length === 0) return only;
-  const roots = [only!, ...others]
-    .map(({ root, words }) => `root ${root} with the words "${words}"`)
-    .join(', ');
+  const there = pending.filter((each) => each.address === address);
+  if (there.length <= 1) return there[0];
+  const roots = there.map(({ root, words }) => `root ${root} with the words "${words}"`).join(', ');
   throw new CliError(
     'USAGE',
     `Requests to several daemons wait at ${address}: ${roots}. Forget all but the one whose words the operator sees (${followUp(cli, 'node forget ROOT')}), or start anew with --new-request.`,

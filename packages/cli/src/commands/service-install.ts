@@ -5,6 +5,7 @@ import { chmod, lstat, readFile, readlink, realpath, rm, stat, writeFile } from 
 import { basename, dirname, join, resolve } from 'node:path';
 import { IdentityError } from '@palyra/identity';
 import { makeParents } from '@palyra/identity/files';
+import { codeOf } from '@palyra/identity/values';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { CliError, fileFailed } from '../failure.ts';
@@ -131,8 +132,7 @@ export async function uninstall(cli: Cli, name: Service['name'], options: PlaceO
     // Daemon and agent of a machine have one user.
     if (place.sysusers && !(await isThere(place.other))) await rm(place.sysusers, { force: true });
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new IdentityError('NOTHING_FOUND', `There is no ${place.unit}.`);
+    if (codeOf(cause) === 'ENOENT') throw new IdentityError('NOTHING_FOUND', `There is no ${place.unit}.`);
     throw fileFailed(place.unit, 'removed', cause);
   }
   const systemctl = options.user ? 'systemctl --user' : 'systemctl';

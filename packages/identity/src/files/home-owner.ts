@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 // The user is the operating system's, not configuration; absent on Windows.
 import process from 'node:process';
 import { IdentityError } from '../errors.ts';
+import { codeOf } from '../reason.ts';
 import { quoted } from '../secret-store/private-file.ts';
 
 /**
@@ -23,7 +24,7 @@ export async function mustBeOwnFolder(folder: string): Promise<void> {
       throw anothers(folder, await nameOf(uid), await nameOf(user), uid === 0 && (await isEmpty(folder)));
     } catch (error) {
       if (error instanceof IdentityError) throw error;
-      const { code } = error as NodeJS.ErrnoException;
+      const code = codeOf(error);
       if (code !== 'EACCES' || path === dirname(path)) return;
     }
   }

@@ -1,6 +1,7 @@
 // Reads one column of a row, strictly: what the database holds is input too (a restored backup, a hand-edited file).
 
 import { IdentityError } from '@palyra/identity';
+import type { Ulid } from '@palyra/identity/values';
 
 export type Row = Readonly<Record<string, unknown>>;
 export type Read<T> = (row: Row, column: string) => T;
@@ -9,6 +10,9 @@ export const text: Read<string> = (row, column) => {
   const value = row[column];
   return typeof value === 'string' ? value : unreadable(column, value);
 };
+
+/** The id of a device, a pairing or an authority. Written by this package only, so its form is believed. */
+export const id = (row: Row, column: string): Ulid => text(row, column) as Ulid;
 
 export const integer: Read<number> = (row, column) => {
   const value = row[column];

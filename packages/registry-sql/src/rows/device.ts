@@ -1,9 +1,8 @@
 // A device and its row.
 
 import type { Device, DeviceKind, DeviceRole } from '@palyra/identity/registry';
-import type { DeviceId } from '@palyra/identity/values';
 import type { DevicesTable } from '../tables.ts';
-import { bytes, instant, milliseconds, oneOf, optional, type Row, text, unreadable } from './column.ts';
+import { bytes, id, instant, milliseconds, oneOf, optional, type Row, text, unreadable } from './column.ts';
 
 export const deviceKind = oneOf<DeviceKind>({ cli: 1, desktop: 1, browser: 1, node: 1 });
 export const deviceState = oneOf<Device['state']>({ approved: 1, active: 1, quarantined: 1, revoked: 1 });
@@ -38,7 +37,7 @@ export function deviceRow(device: Device): DevicesTable {
 export function readDevice(row: Row): Device {
   const state = deviceState(row, 'state');
   const base = {
-    id: text(row, 'id') as DeviceId,
+    id: id(row, 'id'),
     identityKey: bytes(row, 'identity_key'),
     name: text(row, 'name'),
     kind: deviceKind(row, 'kind'),

@@ -6,10 +6,10 @@ import {
   type PairingState,
   parseActorName,
 } from '@palyra/identity/registry';
-import type { DeviceId, Ulid } from '@palyra/identity/values';
 import type { PairingsTable } from '../tables.ts';
 import {
   bytes,
+  id,
   instant,
   integer,
   milliseconds,
@@ -109,7 +109,7 @@ export function readPairing(row: Row): Pairing {
     }
   }
   return {
-    id: text(row, 'id') as Ulid,
+    id: id(row, 'id'),
     revision: integer(row, 'revision'),
     codeKind: codeKind(row, 'code_kind'),
     slot: text(row, 'slot'),
@@ -124,7 +124,7 @@ export function readPairing(row: Row): Pairing {
 
 function readRequest(row: Row): PairingRequest {
   return {
-    deviceId: text(row, 'device_id') as DeviceId,
+    deviceId: id(row, 'device_id'),
     identityKey: bytes(row, 'identity_key'),
     tlsKey: bytes(row, 'tls_key'),
     name: text(row, 'name'),

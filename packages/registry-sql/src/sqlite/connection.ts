@@ -52,14 +52,12 @@ export class SqliteConnection {
   }
 
   all<Row>(query: CompiledQuery<Row>): Row[] {
-    return this.#try(() => this.#prepare(query.sql).all(...(query.parameters as SQLInputValue[])) as Row[]);
+    return this.#try(() => this.#prepare(query.sql).all(...values(query.parameters)) as Row[]);
   }
 
   /** Returns how many rows changed. */
   run(query: CompiledQuery): number {
-    return this.#try(() =>
-      Number(this.#prepare(query.sql).run(...(query.parameters as SQLInputValue[])).changes),
-    );
+    return this.#try(() => Number(this.#prepare(query.sql).run(...values(query.parameters)).changes));
   }
 
   /** What could not be rolled back before must not be committed with what begins now. */
@@ -119,9 +117,9 @@ export class SqliteConnection {
         const statement = this.#database.prepare(sql);
         return {
           reader: statement.columns().length > 0,
-          all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
-          run: (parameters) => statement.run(...(parameters as SQLInputValue[])),
-          iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])),
+          all: (parameters) => statement.all(...values(parameters)),
+          run: (parameters) => statement.run(...values(parameters)),
+          iterate: (parameters) => statement.iterate(...values(parameters)),
         };
       },
     };
@@ -143,4 +141,9 @@ export class SqliteConnection {
       throw storeError(error, this.path);
     }
   }
+}
+
+/** SQLite itself refuses what it cannot take. */
+function values(parameters: readonly unknown[]): SQLInputValue[] {
+  return parameters as SQLInputValue[];
 }

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { IdentityError } from '@palyra/identity';
-import { printable, reasonOf } from '@palyra/identity/values';
+import { codeOf, printable, reasonOf } from '@palyra/identity/values';
 import { Kysely, SqliteDialect, sql } from 'kysely';
 import { SqliteConnection } from './connection.ts';
 import { storeError } from './store-error.ts';
@@ -132,7 +132,7 @@ async function statOf(path: string): Promise<BigIntStats | undefined> {
   try {
     return await stat(path, { bigint: true });
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (codeOf(cause) === 'ENOENT') return undefined;
     throw new IdentityError('STORE_FAILED', `The registry ${path} cannot be read: ${reasonOf(cause)}.`, {
       cause,
     });
