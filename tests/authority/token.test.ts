@@ -244,7 +244,7 @@ test('a home and its token belong together: every other combination is refused w
     ['ca key'],
   );
   assert.match(problems[0].message, /Name it in the configuration: caKey/);
-  assert.match(await start({ caKey: other.caKey }, 'SIGNER_MISMATCH'), /is another one/);
+  assert.match(await start({ caKey: other.caKey }, 'SIGNER_MISMATCH'), /is a different one/);
   await start({ caKey: { ...token.caKey, token: 'nowhere' } }, 'SIGNER_UNAVAILABLE');
   await start({ caKey: { ...token.caKey, module: token.pinFile } }, 'SIGNER_UNAVAILABLE');
   const withoutLibrary = `data:text/javascript,${encodeURIComponent(hidesLibrary)}`;
@@ -259,7 +259,7 @@ test('a home and its token belong together: every other combination is refused w
   await namesake.writePin('000000');
   assert.match(
     await start({ caKey: namesake.caKey }, 'SIGNER_MISMATCH', { env: namesake.env }),
-    /not given the PIN/,
+    /did not get the PIN/,
   );
   // It was not asked, so nothing stands against the next start.
   await configure(options.home, { caKey: token.caKey });
