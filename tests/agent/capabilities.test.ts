@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import test from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Capability } from '@palyra/agent';
 import { IdentityError } from '@palyra/identity';
 import { transports } from '@palyra/rpc/admin';
@@ -164,22 +163,31 @@ for (const how of ['stopped', 'revoked'] as const) {
     const device = await makeDevice();
     const deviceId = device.identity.id;
     const running = Promise.withResolvers<void>();
-    let hasEnded = false;
+    const aborted = Promise.withResolvers<void>();
+    const release = Promise.withResolvers<void>();
     const slow: Capability = async ({ input, signal }) => {
       running.resolve();
       await once(signal, 'abort');
-      await sleep(50);
-      hasEnded = true;
+      aborted.resolve();
+      await release.promise;
       return input;
     };
     const agent = new TestAgent(t, device, await pair(daemon, device), { capabilities: { slow } });
     await agent.connected();
     const call = daemon.admin.executeCapability({ deviceId, capability: 'slow' }).catch(() => {});
     await running.promise;
-    if (how === 'stopped') await agent.stop();
+    let hasEnded = false;
+    const ended = agent.ended.then(() => {
+      hasEnded = true;
+    });
+    if (how === 'stopped') void agent.stop();
     else await daemon.admin.revokeDevice({ id: deviceId, reason: 'lost' });
-    await agent.ended;
-    assert.ok(hasEnded);
+    await aborted.promise;
+    // The answer comes after everything that the agent has told the daemon until now.
+    await daemon.admin.getStatus({});
+    assert.equal(hasEnded, false);
+    release.resolve();
+    await ended;
     await daemon.admin.revokeDevice({ id: deviceId, reason: 'lost' }).catch(() => {});
     await call;
   });
