@@ -69,7 +69,7 @@ test('an operator lists, approves, watches, revokes and asks why from a laptop, 
 
   const { entries } = await answer(['audit', 'list'], { home: site.home });
   const byLaptop = entries
-    .filter((each: { detail: { by?: string } }) => each.detail.by === laptop.id)
+    .filter((each: { detail: { by?: string } }) => each.detail.by === `device:${laptop.id}`)
     .map((each: { action: string }) => each.action);
   assert.deepEqual(byLaptop, ['device.revoked', 'device.renamed', 'request.approved', 'code.minted']);
 });
