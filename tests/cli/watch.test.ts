@@ -47,7 +47,7 @@ test('a request appears by itself, is approved with two keys, and the device get
   const shown = await daemon.admin.getPairing({ id: pending.requestId });
   assert.equal(key!.replaceAll(' ', ''), shown.device?.identityFingerprint);
   terminal.type('a');
-  await terminal.showsNow(/same words\? .* in\? y\/N/);
+  await terminal.showsNow(/same words\? Approve .*\? y\/N/);
   terminal.type('y');
   await terminal.showsNow(/0 requests[\s\S]*Approved:/);
   await (await daemon.node(await collect(daemon, device, pending))).status({});
@@ -111,7 +111,7 @@ test('the selected one of two is rejected, with the reason that was typed', { sk
   terminal.type('\u001b[B');
   await terminal.showsNow(new RegExp(`> .*\\n +${pending.words}`));
   terminal.type('r');
-  await terminal.showsNow(/Keep .* out\?/);
+  await terminal.showsNow(/Reject ".*\?/);
   terminal.type('not mine, thänks\r');
   await terminal.showsNow(/1 request,[\s\S]*Rejected: .*\(not mine, thänks\)/);
   const { state, reason } = await daemon.admin.getPairing({ id: pending.requestId });

@@ -64,10 +64,10 @@ test('no page has a fault that axe finds, light or dark, wide or on a phone', as
     [`/devices/${device.identity.id}`, 'Certificate issued'],
     [`/devices/${device.identity.id}`, 'Certificate issued', 'Revoke'],
     [`/devices/${device.identity.id}`, 'Certificate issued', 'Revoke certificate'],
-    [`/devices/${device.identity.id}`, 'Certificate issued', 'Take operator role'],
+    [`/devices/${device.identity.id}`, 'Certificate issued', 'Remove operator role'],
     ['/authority', 'A new root is prepared'],
-    ['/authority', 'A new root is prepared', 'Let the new root sign'],
-    ['/activity', 'rows, unbroken'],
+    ['/authority', 'A new root is prepared', 'Sign with the new root'],
+    ['/activity', 'rows, intact'],
     ['/health', 'Memory'],
   ];
   // A page keeps its look: a browser without a screen sometimes draws nothing more after its size was changed often, and

@@ -86,7 +86,7 @@ export function addDevices(program: Command, cli: () => Cli): void {
     devices
       .command('revoke')
       .argument('<device>', deviceArgument)
-      .description('Revoke a device for good, or one of its certificates. Takes effect at once.')
+      .description('Revoke a device permanently, or one of its certificates. Takes effect at once.')
       .option('--reason <text>', 'recorded, and sent to the device', '')
       .option(
         '--certificate <serial>',
@@ -160,7 +160,7 @@ async function revoke(cli: Cli, reference: string, options: RevokeOptions): Prom
       cli,
       serial
         ? `Revoke certificate ${serial} of ${name} (${device.id})?`
-        : `Revoke ${name} (${device.id}) for good? Its connections end at once.`,
+        : `Revoke ${name} (${device.id}) permanently? Its connections end at once.`,
     );
   }
   const { reason } = options;
