@@ -58,7 +58,7 @@ test('no page has a fault that axe finds, light or dark, wide or on a phone', as
     ['/requests', 'ANOTHER KEY', 'Approve as operator'],
     ['/pair', 'Make a code'],
     ['/pair', 'guesses left'],
-    ['/pair', 'Shown here once', 'Withdraw'],
+    ['/pair', 'Shown only once', 'Withdraw'],
     ['/devices', 'Waits for its first use'],
     ['/devices', 'No device matches'],
     [`/devices/${device.identity.id}`, 'Certificate issued'],

@@ -55,10 +55,7 @@ test('a command reports that its working folder has been deleted', async (t) => 
     },
   );
   assert.equal(ran.status, 1, ran.stderr);
-  assert.match(
-    ran.stderr,
-    /^error: The folder in which this command was started is gone\..*\[FILE_FAILED\]\n$/,
-  );
+  assert.match(ran.stderr, /^error: The current folder no longer exists\..*\[FILE_FAILED\]\n$/);
 });
 
 test('an unusable file or folder on the command line is named, with its option', async (t) => {

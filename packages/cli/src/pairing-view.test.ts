@@ -76,7 +76,10 @@ test('another identity key is clear from the words alone, without colour', () =>
     pairingDetails(cli, other),
     /YES, WITH ANOTHER IDENTITY KEY.*! .*ANOTHER identity key.*--replace-key/s,
   );
-  assert.match(pairingChangeLine(cli, changeOf(other)), /! this device id is known with ANOTHER identity key/);
+  assert.match(
+    pairingChangeLine(cli, changeOf(other)),
+    /! this device id is known with ANOTHER identity key/,
+  );
   assert.doesNotMatch(pairingDetails(cli, request), /ANOTHER/);
 });
 

@@ -228,7 +228,8 @@ const nextSteps: Readonly<Partial<Record<Phase, RotationStep>>> = {
 
 const rotationAnswers: Readonly<Record<Phase, string>> = {
   none: 'No root rotation is in progress.',
-  prepared: 'A new root is prepared. Devices start to trust it when they renew. The current root still signs.',
+  prepared:
+    'A new root is prepared. Devices start to trust it when they renew. The current root still signs.',
   activated: 'The new root signs. Certificates under the old root stay valid until the rotation is finished.',
   unknown: 'The root rotation is in a phase that this version does not know.',
 };

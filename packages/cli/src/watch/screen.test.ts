@@ -76,10 +76,7 @@ test('an operator is marked in the list and in the question', () => {
     /^! this device is an OPERATOR and stays one\napple bear cat3/,
   );
   const claimed = sampleRequest(4, { continuity: Continuity.ANOTHER_KEY, role: DeviceRole.OPERATOR });
-  assert.match(
-    show(see(nothingSeen, claimed)).join('\n'),
-    /! this id is an OPERATOR; the new key does not/,
-  );
+  assert.match(show(see(nothingSeen, claimed)).join('\n'), /! this id is an OPERATOR; the new key does not/);
   assert.doesNotMatch(show(see(nothingSeen, known)).join('\n'), /OPERATOR/);
 });
 

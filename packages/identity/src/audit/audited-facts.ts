@@ -1,5 +1,5 @@
-// What the audit says of a row when it is made: enough to tell later whether somebody changed the row from outside
-// (audited-state.ts). Facts, never secrets.
+// The facts that an audit row records about a new row of a table: enough to detect later changes from outside
+// (audited-state.ts). Never secrets.
 
 import { hash } from 'node:crypto';
 import { bytesToHex } from '@noble/curves/utils.js';

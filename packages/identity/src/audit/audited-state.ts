@@ -55,7 +55,7 @@ export class AuditedState {
     ...this.#fleet.changes,
     'capability.executed': () => {},
 
-    // What is about a pairing and its device.
+    // Actions that affect a pairing and its device.
     'request.approved': (row) => {
       this.#pairings.changes['request.approved'](row);
       this.#fleet.approve(row);
