@@ -53,8 +53,7 @@ export interface PassphraseOptions {
   readonly passphrase: string;
   /**
    * The cost in a new header; default `{ logN: 17, p: 3 }` (128 MiB and one to two seconds). An existing header keeps
-   * its
-   * own cost.
+   * its own cost.
    */
   readonly cost?: ScryptCost;
   /**
