@@ -55,7 +55,7 @@ export class SqliteConnection {
     return this.#try(() => this.#prepare(query.sql).all(...values(query.parameters)) as Row[]);
   }
 
-  /** Returns how many rows changed. */
+  /** Returns the number of changed rows. */
   run(query: CompiledQuery): number {
     return this.#try(() => Number(this.#prepare(query.sql).run(...values(query.parameters)).changes));
   }
