@@ -309,8 +309,8 @@ test('a device that may have been copied asks to recover: that is said loudly, a
     (await runRecorded({ args: [...args, '--home', home] })).stdout.replaceAll(/\s+/g, ' ');
   assert.match(await inWords('devices', 'show', id), /MAY HAVE BEEN COPIED/);
   assert.match(await inWords('why', id), /MAY HAVE BEEN COPIED/);
-  assert.match(await inWords('devices', 'release', id), /warning of a copy is taken off.*is let in, once/);
-  assert.match(await inWords('devices', 'release', id), /waited for nothing/);
+  assert.match(await inWords('devices', 'release', id), /warning about a copy is removed.*is allowed, once/);
+  assert.match(await inWords('devices', 'release', id), /nothing was waiting for a decision/);
 });
 
 test('the operator sees a possible copy in the terminal, and ends the quarantine there', async (t) => {

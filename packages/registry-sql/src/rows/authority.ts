@@ -1,4 +1,4 @@
-// A certificate authority of this daemon and its row.
+// Converts a certificate authority of this daemon to a row, and back.
 
 import type { AuthorityRecord } from '@palyra/identity/registry';
 import type { AuthoritiesTable } from '../tables.ts';

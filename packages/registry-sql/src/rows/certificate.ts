@@ -1,4 +1,4 @@
-// A certificate, its row, and its standing.
+// Converts a certificate to a row, and back; reads its standing.
 
 import type { CertificateRecord, CertificateStanding, CertificateState } from '@palyra/identity/registry';
 import type { CertificatesTable } from '../tables.ts';
@@ -53,7 +53,7 @@ export function readStanding(row: Row): CertificateStanding {
     certificateState: certificateState(row, 'certificate_state'),
     notBeforeMs: integer(row, 'not_before'),
     notAfterMs: integer(row, 'not_after'),
-    // A certificate of a device that is not there is never good.
+    // A certificate without its device is never valid.
     deviceState: kind === 'device' ? deviceState(row, 'device_state') : undefined,
     deviceRole: kind === 'device' ? deviceRole(row, 'device_role') : undefined,
     deviceName: kind === 'device' ? text(row, 'device_name') : undefined,

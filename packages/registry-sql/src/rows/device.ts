@@ -1,4 +1,4 @@
-// A device and its row.
+// Converts a device to a row, and back.
 
 import type { Device, DeviceKind, DeviceRole } from '@palyra/identity/registry';
 import type { DevicesTable } from '../tables.ts';
@@ -33,7 +33,7 @@ export function deviceRow(device: Device): DevicesTable {
   };
 }
 
-/** What a state does not have is not looked at: a row that was changed from outside may have it. */
+/** Ignores columns that the state does not use, which a change from outside may have filled. */
 export function readDevice(row: Row): Device {
   const state = deviceState(row, 'state');
   const base = {
@@ -59,7 +59,7 @@ export function readDevice(row: Row): Device {
     optional(instant)(row, 'recovery_asked_at'),
     optional(instant)(row, 'recovery_released_at'),
   ];
-  // Of two, the one that allows less.
+  // An unknown role counts as the one with fewer rights.
   if (asked) return { ...base, ...suspicions, state, recovery: { state: 'asked', at: asked } };
   if (state === 'quarantined') return { ...base, ...suspicions, state, recovery: undefined };
   return { ...base, ...suspicions, state, recovery: released && { state: 'released', at: released } };
@@ -69,7 +69,7 @@ function moment(at: Date | undefined): number | null {
   return at ? milliseconds(at) : null;
 }
 
-/** How a name and a search for it are compared. */
+/** The form in which a name and a search are compared. */
 export function foldName(name: string): string {
   return name.normalize('NFKC').toLowerCase();
 }

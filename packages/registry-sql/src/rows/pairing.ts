@@ -1,4 +1,4 @@
-// A pairing and its row. Its eight shapes lie in one table; `shapes` says which columns each state fills.
+// Converts a pairing to a row, and back. One table holds its eight shapes; `shapes` lists the columns of each state.
 
 import {
   type Pairing,
@@ -94,7 +94,7 @@ const parts: Readonly<Record<Part, { columns: readonly (keyof PairingsTable)[]; 
     },
   };
 
-/** @throws STORE_FAILED when the row lacks what its state needs or holds what its state cannot have. */
+/** @throws STORE_FAILED if the row lacks a column that its state needs, or has one that its state cannot have. */
 export function readPairing(row: Row): Pairing {
   const state = pairingState(row, 'state');
   const found: Partial<Record<Part, unknown>> = {};

@@ -1,4 +1,4 @@
-// A revocation and its row.
+// Converts a revocation to a row, and back.
 
 import type { Revocation } from '@palyra/identity/registry';
 import type { RevocationsTable } from '../tables.ts';
