@@ -1,11 +1,13 @@
 // The process of daemon-process.ts.
 
+import { once } from 'node:events';
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { startDaemon } from '@palyra/daemon';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
+import { WebSocketServer } from 'ws';
 import { loadLibrary, withScratchFolder } from '../packages/transport-quic/src/quiche/library.ts';
 import { alpn } from '../packages/transport-quic/src/quiche/runtime.ts';
 import { newDevice, pair } from './pair.ts';
@@ -20,6 +22,7 @@ export interface DaemonReady {
   readonly bare: {
     readonly http2: number;
     readonly quic: number;
+    readonly webSocket: number;
   };
 }
 
@@ -27,9 +30,10 @@ export type DaemonQuestion =
   | 'memory'
   /** Processor time of the process so far, ms. */
   | 'cpu'
-  /** What the bare servers answer from now on: on HTTP/2 the message, on QUIC everything. */
+  /** What the bare servers answer from now on: on HTTP/2 the message, on the others everything. */
   | { readonly http2Message: Uint8Array }
   | { readonly quicReply: Uint8Array }
+  | { readonly webSocketReply: Uint8Array }
   /** When the daemon had closed the connections of a device that was revoked, ms since 1970. */
   | { readonly closedDevice: string };
 
@@ -38,6 +42,7 @@ const here = { host, port: 0 };
 const closedAt = new Map<string, number>();
 let http2Message: Uint8Array = new Uint8Array();
 let quicReply: Uint8Array = new Uint8Array();
+let webSocketReply: Uint8Array = new Uint8Array();
 
 const daemon = await startDaemon({
   home,
@@ -45,6 +50,7 @@ const daemon = await startDaemon({
     pairing: here,
     node: here,
     quic: { host },
+    web: { host, port: 0 },
     console: { enabled: false },
     metrics: { port: 0 },
     limits: { quicConnections: 2_000 },
@@ -61,7 +67,11 @@ const addressOf = (wanted: string) => daemon.listeners.find(({ name }) => name =
 async function enroll(): Promise<PairedDevice> {
   const device = await newDevice();
   const enrollment = await pair(daemon.identity, device);
-  const addresses = { nodeAddress: addressOf('node'), quicAddress: addressOf('quic') };
+  const addresses = {
+    nodeAddress: addressOf('node'),
+    quicAddress: addressOf('quic'),
+    webAddress: addressOf('web'),
+  };
   return { id: device.identity.id, enrollment: { ...enrollment, ...addresses } };
 }
 
@@ -115,10 +125,18 @@ async function bareQuic(): Promise<number> {
   return port;
 }
 
+async function bareWebSocket(): Promise<number> {
+  const server = new WebSocketServer({ host, port: 0, perMessageDeflate: false });
+  server.on('connection', (socket) => socket.on('message', () => socket.send(webSocketReply)));
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
 async function answer(question: DaemonQuestion): Promise<number> {
   if (typeof question === 'object') {
     if ('closedDevice' in question) return closedAt.get(question.closedDevice) ?? Number.NaN;
     if ('http2Message' in question) http2Message = question.http2Message;
+    else if ('webSocketReply' in question) webSocketReply = question.webSocketReply;
     else quicReply = question.quicReply;
     return 0;
   }
@@ -136,7 +154,7 @@ async function answer(question: DaemonQuestion): Promise<number> {
 
 const devices: PairedDevice[] = [];
 while (devices.length < Number(count)) devices.push(await enroll());
-const bare = { http2: await bareHttp2(), quic: await bareQuic() };
+const bare = { http2: await bareHttp2(), quic: await bareQuic(), webSocket: await bareWebSocket() };
 const ready: DaemonReady = { devices, bare };
 process.on('disconnect', () => process.exit());
 process.on('message', async (question: DaemonQuestion) => process.send?.(await answer(question)));

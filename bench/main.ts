@@ -2,6 +2,7 @@
 
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
+import { overChannel } from './channel.ts';
 import { consoleScroll } from './console.ts';
 import { handshake } from './handshake.ts';
 import { issue } from './issue.ts';
@@ -26,6 +27,7 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   renew,
   http2: overHttp2,
   quic: overQuic,
+  channel: overChannel,
   transports: loseAndDelay,
   console: consoleScroll,
 };

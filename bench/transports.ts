@@ -7,13 +7,9 @@ import { createClient } from '@connectrpc/connect';
 import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
-import {
-  createQuic,
-  dialNodeQuic,
-  type QuicClientConnection,
-  type QuicClientTlsConfig,
-} from '@palyra/transport-quic';
-import { encodeFrame } from '../packages/transport-quic/src/rpc/frame.ts';
+import type { ClientConnection, ClientTlsConfig } from '@palyra/rpc/transport';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { encodeFrame } from '../packages/rpc/src/calls/frame.ts';
 import { BenchDaemon } from './daemon-process.ts';
 import type { PairedDevice } from './daemon-server.ts';
 import { type Figure, type Figures, interleave, median, type Progress, ratio, type Work } from './measure.ts';
@@ -22,7 +18,7 @@ const path = `/${NodeService.typeName}/Status`;
 const calls = 2048;
 const inFlight = 64;
 /** One device may have fewer calls under way on one connection than that. */
-const connections = 2;
+export const connections = 2;
 const idle = 1_000;
 /** Below what one device may have on one listener. */
 const perDevice = 10;
@@ -66,10 +62,10 @@ export async function overQuic(progress: Progress): Promise<Figures> {
   const [nodePort, barePort] = [portOf(enrollment.quicAddress!), daemon.ready.bare.quic];
   const dials = (port: number) => Promise.all(Array.from({ length: connections }, () => dial(port)));
   const [node, bare] = [await dials(nodePort), await dials(barePort)];
-  await daemon.ask({ quicReply: await quicCall(node[0]!) });
+  await daemon.ask({ quicReply: await streamCall(node[0]!) });
   const calls = await measureCalls(daemon, {
-    node: () => many(node, quicCall),
-    bare: () => many(bare, quicCall),
+    node: () => many(node, streamCall),
+    bare: () => many(bare, streamCall),
   });
   for (const connection of [...node, ...bare]) connection.close();
 
@@ -77,7 +73,7 @@ export async function overQuic(progress: Progress): Promise<Figures> {
   const handshake = (port: number) => async () => {
     const connection = await dial(port);
     // Over with the first answer: the daemon has asked its registry by then.
-    await quicCall(connection);
+    await streamCall(connection);
     connection.close();
   };
   const handshakes = await interleave(
@@ -110,7 +106,10 @@ interface CallCost {
 }
 type CallCosts = Readonly<Record<'node' | 'bare', CallCost>>;
 
-async function measureCalls(daemon: BenchDaemon, works: Record<'node' | 'bare', Work>): Promise<CallCosts> {
+export async function measureCalls(
+  daemon: BenchDaemon,
+  works: Record<'node' | 'bare', Work>,
+): Promise<CallCosts> {
   const rounds = 75;
   const cpu = { node: [] as number[], bare: [] as number[] };
   const counted = (name: 'node' | 'bare') => async () => {
@@ -129,7 +128,7 @@ async function measureCalls(daemon: BenchDaemon, works: Record<'node' | 'bare', 
   return { node: cost('node'), bare: cost('bare') };
 }
 
-function shareOfBare({ node, bare }: CallCosts, what: string, atLeast: number): Figure {
+export function shareOfBare({ node, bare }: CallCosts, what: string, atLeast: number): Figure {
   const perSecond = ({ ms }: CallCost) => (calls * 1000) / median(ms);
   const [own, wire] = [node, bare].map(({ processorUs }) => Math.round(processorUs));
   return {
@@ -147,11 +146,11 @@ function shareOfBare({ node, bare }: CallCosts, what: string, atLeast: number): 
     },
     whenMissed:
       `of processor time, a call takes the bare server ${wire} us, and ${own} with protobuf, access table, check and ` +
-      'handler, and with the framing on QUIC.',
+      'handler, and with the framing on QUIC and on channels.',
   };
 }
 
-function memory(kib: number, what: string): Figure {
+export function memory(kib: number, what: string): Figure {
   return {
     value: kib,
     unit: 'KiB',
@@ -160,12 +159,12 @@ function memory(kib: number, what: string): Figure {
   };
 }
 
-function tlsOf({
+export function tlsOf({
   certificateChain,
   tlsKey,
   trustBundle,
   trustDomain,
-}: PairedEnrollment): QuicClientTlsConfig {
+}: PairedEnrollment): ClientTlsConfig {
   return {
     certificateChain: certificatesToPem(certificateChain),
     privateKey: TlsKey.fromPkcs8(tlsKey).toPem(),
@@ -174,9 +173,12 @@ function tlsOf({
   };
 }
 
-const portOf = (address: string) => Number(address.slice(address.lastIndexOf(':') + 1));
+export const portOf = (address: string) => Number(address.slice(address.lastIndexOf(':') + 1));
 
-async function many<Over>(over: readonly Over[], call: (one: Over) => Promise<unknown>): Promise<void> {
+export async function many<Over>(
+  over: readonly Over[],
+  call: (one: Over) => Promise<unknown>,
+): Promise<void> {
   let left = calls;
   const lane = async (_: unknown, number: number) => {
     while (left > 0) {
@@ -206,14 +208,14 @@ function http2Call(session: http2.ClientHttp2Session): Promise<void> {
   });
 }
 
-const request = Buffer.concat([
+export const request = Buffer.concat([
   encodeFrame({ type: 'request', path, headers: new Headers({ 'content-type': 'application/grpc+proto' }) }),
   encodeFrame({ type: 'data', bytes: emptyMessage }),
   encodeFrame({ type: 'end' }),
 ]);
 
 /** @returns the answer's bytes. */
-async function quicCall(connection: QuicClientConnection): Promise<Uint8Array> {
+export async function streamCall(connection: ClientConnection): Promise<Uint8Array> {
   const stream = await connection.openStream();
   await stream.write(request);
   const parts: Uint8Array[] = [];
@@ -225,7 +227,7 @@ async function quicCall(connection: QuicClientConnection): Promise<Uint8Array> {
 }
 
 /** In a daemon that has done nothing else: what it had freed would hide what is taken. */
-async function idleKib(dial: (device: PairedDevice) => Promise<NodeConnection>): Promise<number> {
+export async function idleKib(dial: (device: PairedDevice) => Promise<NodeConnection>): Promise<number> {
   const daemon = await BenchDaemon.start(idle / perDevice + 2);
   const { devices } = daemon.ready;
   const admitted = async (device: PairedDevice) => {

@@ -11,9 +11,9 @@ const outputs = [
     files: 'packages/rpc/src/gen/**/*.{js,ts}',
   },
   {
-    protos: 'packages/transport-quic/proto',
-    template: 'packages/transport-quic/buf.gen.yaml',
-    files: 'packages/transport-quic/src/testing/gen/**/*.{js,ts}',
+    protos: 'packages/rpc/testing/proto',
+    template: 'packages/rpc/testing/buf.gen.yaml',
+    files: 'packages/rpc/src/testing/gen/**/*.{js,ts}',
   },
   {
     protos: 'examples/proto',

@@ -17,7 +17,7 @@ import { certificatesToPem } from '@palyra/identity/certificate';
 import { awaitPairing, type PairedEnrollment } from '@palyra/identity/device';
 import { DeviceEventSchema, dialPairing, NodeService, PairingService, pairingPeer } from '@palyra/rpc';
 import { createQuic } from '@palyra/transport-quic';
-import { encodeFrame, FrameParser } from '../../packages/transport-quic/src/rpc/frame.ts';
+import { encodeFrame, FrameParser } from '../../packages/rpc/src/calls/frame.ts';
 import { bareSocket, credentialOf } from '../testing/bare-tls.ts';
 import { deviceListener } from '../testing/device-listener.ts';
 import { frame } from '../testing/raw-call.ts';

@@ -7,14 +7,14 @@ import type { AddressInfo } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { createClient, createContextValues, type Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { healthRoutes, UnfinishedBytes } from '@palyra/rpc/transport';
-import { createQuic, createQuicTransport, serveConnectOverQuic } from '@palyra/transport-quic';
+import { createCallTransport, healthRoutes, serveCalls, UnfinishedBytes } from '@palyra/rpc/transport';
+import { createQuic } from '@palyra/transport-quic';
 import {
   Health,
   HealthCheckResponse_ServingStatus,
 } from '../../packages/rpc/src/gen/grpc/health/v1/health_pb.js';
 import { serveHttp2 } from '../../packages/rpc/src/http2/serve.ts';
-import { createPki } from '../../packages/transport-quic/src/testing/pki.ts';
+import { createPki } from '../../packages/rpc/src/testing/pki.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { until } from '../testing/until.ts';
 
@@ -51,12 +51,12 @@ const overQuic: Serve = async (t, unfinished) => {
     tls: pki.serverTls,
     unfinished,
     admit: async () => {},
-    serve: serveConnectOverQuic({ routes, readMaxBytes }),
+    serve: serveCalls({ routes, readMaxBytes }),
   });
   t.after(() => listener.close());
   const connection = await quic.dial({ host: '127.0.0.1', port: listener.port, tls: pki.clientTls });
   t.after(() => connection.close());
-  return createQuicTransport({ connect: async () => connection });
+  return createCallTransport({ connect: async () => connection });
 };
 
 for (const [transport, serve] of Object.entries({ overHttp2, overQuic }))

@@ -7,14 +7,17 @@ import { IdentityError } from '@palyra/identity';
 import { NodeService } from '@palyra/rpc';
 import {
   accessCheck,
+  type ByteStream,
   contextOf,
   type Peer,
+  StreamReset,
+  serveCalls,
   UnfinishedBytes,
   type UnfinishedLimits,
 } from '@palyra/rpc/transport';
-import { createQuic, type QuicStream, QuicStreamReset, serveConnectOverQuic } from '@palyra/transport-quic';
-import { encodeFrame, type Frame, FrameParser } from '../../packages/transport-quic/src/rpc/frame.ts';
-import { createPki } from '../../packages/transport-quic/src/testing/pki.ts';
+import { createQuic } from '@palyra/transport-quic';
+import { encodeFrame, type Frame, FrameParser } from '../../packages/rpc/src/calls/frame.ts';
+import { createPki } from '../../packages/rpc/src/testing/pki.ts';
 import { frame } from '../testing/raw-call.ts';
 import { until } from '../testing/until.ts';
 
@@ -53,7 +56,7 @@ async function serve(
       await admit();
       connection.unfinished.belongsTo('the device');
     },
-    serve: serveConnectOverQuic({
+    serve: serveCalls({
       routes: (router) =>
         router.service(NodeService, {
           register: ({ platform }) => {
@@ -94,7 +97,7 @@ function data(bytes: Uint8Array): Uint8Array[] {
 }
 
 /** What the server answers, up to its last frame. @throws what breaks the stream. */
-async function answerOf(stream: QuicStream): Promise<Frame[]> {
+async function answerOf(stream: ByteStream): Promise<Frame[]> {
   const parser = new FrameParser();
   const frames: Frame[] = [];
   for (let bytes = await stream.read(); bytes; bytes = await stream.read()) {
@@ -116,14 +119,14 @@ test('before a connection is admitted it leaves no more than its share, and a re
     admit: () => decided.promise,
     limits: { unknownBytes: 300_000 },
   });
-  const streams: QuicStream[] = [];
+  const streams: ByteStream[] = [];
   for (let n = 0; n < 5; n += 1) {
     streams.push(await begin(message(400_000).subarray(0, 100_000)));
     if (n === 0) await until('so many bytes lie here', () => unfinished.bytes >= 100_000);
   }
   const ends = streams.map((stream) => stream.read().catch((error: unknown) => error));
-  const first = (await Promise.race(ends)) as QuicStreamReset;
-  assert.ok(first instanceof QuicStreamReset);
+  const first = (await Promise.race(ends)) as StreamReset;
+  assert.ok(first instanceof StreamReset);
   assert.equal(first.reason, 'TOO_MANY_REQUESTS');
   assert.ok(unfinished.bytes <= 300_000, `${unfinished.bytes}`);
   decided.reject(new IdentityError('DEVICE_REVOKED', 'gone'));
@@ -137,7 +140,7 @@ test('messages that are never whole are bounded, typed, and make room when their
   const streams = [await begin(part), await begin(part), await begin(part)];
   await until('so many bytes lie here', () => unfinished.bytes >= 450_000);
   const over = await begin(message(200_000).subarray(0, 100_000));
-  const end = await answerOf(over).then(statusOf, (error: QuicStreamReset) => error.reason);
+  const end = await answerOf(over).then(statusOf, (error: StreamReset) => error.reason);
   assert.ok(end === '8' || end === 'TOO_MANY_REQUESTS', String(end));
   for (const stream of streams) stream.reset('CANCELLED');
   await until('so many bytes lie here', () => unfinished.bytes === 0);

@@ -7,7 +7,7 @@ import { Code } from '@connectrpc/connect';
 import { errorCodes, familyOf, isErrorCode } from '@palyra/identity/errors';
 import { exitCodeOf } from '../../packages/cli/src/failure.ts';
 import { grpcCodeOf } from '../../packages/rpc/src/error-map.ts';
-import { closeNumbers } from '../../packages/transport-quic/src/close-code.ts';
+import { closeNumbers } from '../../packages/rpc/src/streams/close-code.ts';
 
 const page = (name: string) => readFileSync(new URL(`../../docs/${name}.md`, import.meta.url), 'utf8');
 const cells = (row: string) => row.split('|').map((cell) => cell.trim());

@@ -17,7 +17,7 @@ const allowed: Readonly<Record<string, string>> = {
   'packages/cli/src/commands/daemon.ts': 'the log of the daemon, for whoever mends it',
   'packages/cli/src/commands/backup.ts': 'a TypeError of ours that says which option is missing',
   'packages/cli/src/supervisor.ts': 'the words of systemd-notify',
-  'packages/transport-quic/src/rpc/call-stream.ts': 'an error that is none becomes one',
+  'packages/rpc/src/calls/call-stream.ts': 'an error that is none becomes one',
   'packages/rpc/src/calls/unary-call.ts': 'the words of Connect for what no client of ours sends',
   'packages/rpc/src/access/peer-chain.ts': 'OpenSSL is asked which of its codes it is',
   'packages/daemon/src/setting.ts': 'an error of ours, with the name of the setting before it',

@@ -15,6 +15,7 @@ const packages = globSync('*', { cwd: join(repository, 'packages') }).sort();
 /** What the examples in the READMEs print. */
 const said: Readonly<Record<string, RegExp>> = {
   agent: /^\{"celsius":21\}\n$/,
+  channel: /^palyra-channel-v1\.node, in messages of at most 65535 bytes\n$/,
   console: /^assets index\.html\n$/,
   daemon: /^palyra-[a-z2-7]{10}\.internal takes the code \d{3}-\d{6} at 127\.0\.0\.1:\d+\n$/,
   identity: /^palyra-[a-z2-7]{10}\.internal: code \d{3}-\d{6}, a chain of 2 certificates\n$/,
@@ -22,6 +23,7 @@ const said: Readonly<Record<string, RegExp>> = {
   rpc: /^0 devices\n[A-Z_]+\n$/,
   'signer-pkcs11': /^the root of palyra-[a-z2-7]{10}\.internal is in token palyra \w+\n$/,
   'transport-quic': /^QUIC runs here\.\n$/,
+  'transport-websocket': /^a channel, bound by 32 bytes\n$/,
 };
 /** For dependencies that are CommonJS and ask for modules of Node. */
 const requireBanner = `import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);`;

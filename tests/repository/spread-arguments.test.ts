@@ -10,6 +10,8 @@ const collecting =
   /\b(?:push|unshift|max|min|hypot|fromCharCode|fromCodePoint|concat|splice|toSpliced|of|sequence|lvCat)\((?:[^()[\]]*, )?\.\.\.|\b(?:push|max|min|fromCharCode|concat)\.apply\(/;
 
 const short: Readonly<Record<string, string>> = {
+  'export const toLatin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);':
+    'a path or a header, of a frame of 16 KiB',
   'bytes.push(...groups);': 'the 7-bit groups of one number of an object identifier',
   'const text = String.fromCharCode(...slot);': 'a slot',
   'return `${slot}-${String.fromCharCode(...secret)}`;': 'the secret of a code',

@@ -29,7 +29,7 @@ test('no test polls by itself: until() does, and gives up loudly', () => {
     // Counts the turns that others had, for as long as a promise takes that the test waits for.
     'packages/signer-pkcs11/src/token-link.test.ts',
     // Sends for as long as it is asked for more.
-    'packages/transport-quic/src/rpc/conformance.test.ts',
+    'packages/rpc/src/testing/calls-suite.ts',
   ];
   assert.deepEqual(places(polling, others), []);
 });

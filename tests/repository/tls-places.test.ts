@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { placesOf, product, sources } from '../testing/sources.ts';
 
-test('one file dials TLS, and one more calls a webhook', () => {
+test('one file dials TLS, one more calls a webhook, and one opens WebSockets', () => {
   assert.ok(product.length > 200, 'the sources were found');
   assert.deepEqual(placesOf(/\btls\.connect\b|\bcreateSecureContext\b/), [
     'packages/rpc/src/http2/dial-tls.ts',
@@ -16,9 +16,13 @@ test('one file dials TLS, and one more calls a webhook', () => {
   ]);
   assert.deepEqual(placesOf(/from '(?:node:)?https'|\bhttps\.(?:request|get)\b/), [
     'packages/daemon/src/notices/webhook.ts',
+    'packages/transport-websocket/src/dial.ts',
   ]);
   // The page asks the server that it came from; there it is the browser that dials.
-  assert.deepEqual(placesOf(/\bfetch\(|\bundici\b|new WebSocket\b/), ['packages/console/web/session.ts']);
+  assert.deepEqual(placesOf(/\bfetch\(|\bundici\b|new WebSocket\b/), [
+    'packages/console/web/session.ts',
+    'packages/transport-websocket/src/dial.ts',
+  ]);
   // Each on a socket that it was given.
   for (const path of placesOf(/\bhttp2\.connect\(/)) {
     const { text } = product.find((each) => each.path === path)!;
@@ -27,15 +31,17 @@ test('one file dials TLS, and one more calls a webhook', () => {
   }
 });
 
-test('what checks a certificate is written out wherever it is dialled or listened, and switched off in two places', () => {
+test('what checks a certificate is written out wherever it is dialled or listened, and switched off in three places', () => {
   assert.deepEqual(placesOf(/rejectUnauthorized: true/), [
     'packages/daemon/src/notices/webhook.ts',
     'packages/rpc/src/http2/required-certificate.ts',
   ]);
   // Both judge the chain themselves, whatever it is. The second has OpenSSL refuse a peer without a certificate.
+  // The last believes nothing of what TLS says: the channel inside proves the daemon (docs/channel.md).
   assert.deepEqual(placesOf(/rejectUnauthorized(?:: | = )false/), [
     'packages/rpc/src/http2/dial-tls.ts',
     'packages/rpc/src/http2/required-certificate.ts',
+    'packages/transport-websocket/src/dial.ts',
   ]);
   assert.deepEqual(placesOf(/(?<!_)rejectUnauthorized(?!: (?:true|false))/), []);
   assert.deepEqual(placesOf(/NODE_TLS_REJECT_UNAUTHORIZED/), ['packages/daemon/src/notices/webhook.ts']);

@@ -8,8 +8,9 @@ import { findTrailerError } from '@connectrpc/connect/protocol-grpc';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { AdminService, DeviceEventSchema, fromConnectError, NodeService } from '@palyra/rpc';
-import { createQuic, type QuicStream } from '@palyra/transport-quic';
-import { encodeFrame, FrameParser } from '../../packages/transport-quic/src/rpc/frame.ts';
+import type { ByteStream } from '@palyra/rpc/transport';
+import { createQuic } from '@palyra/transport-quic';
+import { encodeFrame, FrameParser } from '../../packages/rpc/src/calls/frame.ts';
 import { connectNode, credentialOf } from '../testing/bare-tls.ts';
 import { frame } from '../testing/raw-call.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
@@ -89,7 +90,7 @@ async function overQuic(daemon: TestDaemon, enrollment: PairedEnrollment): Promi
   };
 }
 
-async function trailersOf(stream: QuicStream): Promise<Trailers> {
+async function trailersOf(stream: ByteStream): Promise<Trailers> {
   const parser = new FrameParser();
   for (let bytes = await stream.read(); bytes; bytes = await stream.read())
     for (const each of parser.push(bytes))

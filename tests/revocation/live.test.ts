@@ -1,4 +1,4 @@
-// What a revocation does to connections that are in use, on both transports: they end with the reason, and from the
+// What a revocation does to connections that are in use, on every transport: they end with the reason, and from the
 // commit on nothing of the device is taken any more, however early it was sent.
 
 import assert from 'node:assert/strict';
@@ -18,19 +18,23 @@ import {
 } from '@palyra/rpc';
 import { Http2Listener } from '@palyra/rpc/transport';
 import { createQuic, dialNodeQuic, QuicDeviceListener } from '@palyra/transport-quic';
+import { dialNodeWeb } from '@palyra/transport-websocket';
 import { DeviceChannels } from '../../packages/daemon/src/channels/device-channels.ts';
 import { DaemonMetrics } from '../../packages/daemon/src/metrics.ts';
 import { Notice } from '../../packages/daemon/src/notices/notice.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock } from '../testing/held-clock.ts';
 import { type HeldPath, heldTcpPath, UdpPath } from '../testing/held-path.ts';
-import { TestDaemon } from '../testing/running-daemon.ts';
+import { TestDaemon, type TestDaemonOptions } from '../testing/running-daemon.ts';
 import { makeDevice, pair, type SampleDevice } from '../testing/sample-device.ts';
 import { until } from '../testing/until.ts';
 
 const quic = createQuic();
-const transports = ['http2', 'quic'] as const;
+const transports = ['http2', 'quic', 'websocket'] as const;
 type Transport = (typeof transports)[number];
+
+const startDaemon = (t: TestContext, options: TestDaemonOptions = {}) =>
+  TestDaemon.start(t, { web: { port: 0 }, ...options });
 
 interface Enrolled {
   readonly device: SampleDevice;
@@ -43,10 +47,12 @@ async function enroll(daemon: TestDaemon, clock?: HeldClock): Promise<Enrolled> 
 }
 
 async function dial(daemon: TestDaemon, transport: Transport, enrollment: PairedEnrollment) {
-  const connection =
-    transport === 'http2'
-      ? await dialNode(enrollment.nodeAddress, enrollment)
-      : await dialNodeQuic(quic, enrollment);
+  const dials = {
+    http2: () => dialNode(enrollment.nodeAddress, enrollment),
+    quic: () => dialNodeQuic(quic, enrollment),
+    websocket: () => dialNodeWeb({ webAddress: daemon.webAddress, ...enrollment }),
+  };
+  const connection = await dials[transport]();
   daemon.closeAtEnd(connection);
   return new Live(connection);
 }
@@ -126,7 +132,7 @@ for (const transport of transports) {
   for (const { what, code, happen } of causes) {
     test(`over ${transport}, when ${what}, its streams and its connection end with ${code}`, async (t) => {
       const clock = new HeldClock();
-      const daemon = await TestDaemon.start(t, { clock });
+      const daemon = await startDaemon(t, { clock });
       const enrolled = await enroll(daemon, clock);
       const live = await dial(daemon, transport, enrolled.enrollment);
       const stream = await live.openStream();
@@ -134,7 +140,7 @@ for (const transport of transports) {
       assert.equal(await stream.ended, code);
       await live.closed;
       await assert.rejects(live.node.status({}));
-      // A new connection finds the same answer on either transport.
+      // A new connection finds the same answer on every transport.
       for (const again of transports) {
         const { node } = await dial(daemon, again, enrolled.enrollment);
         await expectCode(node.status({}), code);
@@ -143,9 +149,9 @@ for (const transport of transports) {
   }
 
   test(`over ${transport}, calls that were sent before the commit and arrive after it do nothing`, async (t) => {
-    const daemon = await TestDaemon.start(t);
+    const daemon = await startDaemon(t);
     const { device, enrollment } = await enroll(daemon);
-    const path = await pathTo(t, transport, enrollment);
+    const path = await pathTo(t, transport, daemon, enrollment);
     const live = await dial(daemon, transport, through(transport, path, enrollment));
     await live.node.register({ platform: 'before', capabilities: [] });
     path.hold();
@@ -162,7 +168,7 @@ for (const transport of transports) {
   });
 
   test(`over ${transport}, a device that calls without a pause gets no call through from the commit on`, async (t) => {
-    const daemon = await TestDaemon.start(t);
+    const daemon = await startDaemon(t);
     const { device, enrollment } = await enroll(daemon);
     const live = await dial(daemon, transport, enrollment);
     const committed = commitOf(t, daemon, 'device_revoked');
@@ -194,7 +200,7 @@ for (const transport of transports) {
 }
 
 test('a revocation of one device leaves the others on both transports undisturbed', async (t) => {
-  const daemon = await TestDaemon.start(t);
+  const daemon = await startDaemon(t);
   const lost = await enroll(daemon);
   const others = await Promise.all(
     transports.flatMap((transport) =>
@@ -222,7 +228,7 @@ test('a revocation of one device leaves the others on both transports undisturbe
 });
 
 test('one certificate of a device is revoked and the other goes on', async (t) => {
-  const daemon = await TestDaemon.start(t);
+  const daemon = await startDaemon(t);
   const { device, enrollment } = await enroll(daemon);
   const first = await dial(daemon, 'quic', enrollment);
   const { serial } = await first.node.status({});
@@ -281,7 +287,7 @@ const failures: readonly {
 for (const { what, fail } of failures) {
   test(`when ${what} fails at a revocation, no connection of the device stays open, and the failure is reported`, async (t) => {
     const errors: unknown[] = [];
-    const daemon = await TestDaemon.start(t, { ...fail(t), onError: (error) => errors.push(error) });
+    const daemon = await startDaemon(t, { ...fail(t), onError: (error) => errors.push(error) });
     const { device, enrollment } = await enroll(daemon);
     const live = await Promise.all(transports.map((transport) => dial(daemon, transport, enrollment)));
     await Promise.all(live.map(({ node }) => node.status({})));
@@ -303,7 +309,7 @@ for (const [broken, whole, Listener] of [
 ] as const) {
   test(`when closing over ${broken} fails at a revocation, the connections over ${whole} are closed all the same`, async (t) => {
     const errors: unknown[] = [];
-    const daemon = await TestDaemon.start(t, { onError: (error) => errors.push(error) });
+    const daemon = await startDaemon(t, { onError: (error) => errors.push(error) });
     const { device, enrollment } = await enroll(daemon);
     const live = await dial(daemon, whole, enrollment);
     await live.node.status({});
@@ -328,14 +334,29 @@ function commitOf(t: TestContext, daemon: TestDaemon, type: RegistryEvent['type'
   return commit;
 }
 
-function pathTo(t: TestContext, transport: Transport, enrollment: PairedEnrollment): Promise<HeldPath> {
-  return transport === 'http2'
-    ? heldTcpPath(t, enrollment.nodeAddress)
-    : UdpPath.to(t, enrollment.quicAddress!);
+function pathTo(
+  t: TestContext,
+  transport: Transport,
+  daemon: TestDaemon,
+  enrollment: PairedEnrollment,
+): Promise<HeldPath> {
+  switch (transport) {
+    case 'http2':
+      return heldTcpPath(t, enrollment.nodeAddress);
+    case 'quic':
+      return UdpPath.to(t, enrollment.quicAddress!);
+    case 'websocket':
+      return heldTcpPath(t, new URL(daemon.webAddress).host);
+  }
 }
 
 function through(transport: Transport, path: HeldPath, enrollment: PairedEnrollment): PairedEnrollment {
-  return transport === 'http2'
-    ? { ...enrollment, nodeAddress: path.address }
-    : { ...enrollment, quicAddress: path.address };
+  switch (transport) {
+    case 'http2':
+      return { ...enrollment, nodeAddress: path.address };
+    case 'quic':
+      return { ...enrollment, quicAddress: path.address };
+    case 'websocket':
+      return { ...enrollment, webAddress: `ws://${path.address}/channel` };
+  }
 }

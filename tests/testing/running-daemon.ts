@@ -26,6 +26,7 @@ export interface TestDaemonOptions {
   readonly console?: DaemonConfigInput['console'];
   readonly notice?: DaemonConfigInput['notice'];
   readonly publish?: DaemonConfigInput['publish'];
+  readonly web?: DaemonConfigInput['web'];
   readonly cloning?: DaemonConfigInput['cloning'];
   readonly names?: DaemonConfigInput['names'];
   readonly services?: readonly OwnService[];
@@ -64,6 +65,7 @@ export class TestDaemon {
         console: options.console ?? { enabled: false },
         notice: options.notice,
         publish: options.publish,
+        web: options.web,
         cloning: options.cloning,
         names: options.names,
         // Only the tests about it may run into it.
@@ -93,6 +95,13 @@ export class TestDaemon {
     const daemon = new TestDaemon(running, home, admin, events, problems, listeners);
     t.after(() => daemon.stop());
     return daemon;
+  }
+
+  /** URL of its channels. */
+  get webAddress(): string {
+    return (
+      this.running.listeners.find(({ name }) => name === 'web')?.address ?? assert.fail('no web listener')
+    );
   }
 
   private constructor(

@@ -5,7 +5,7 @@ import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import {
   type ConformanceService,
   file_palyra_conformance_v1_conformance as conformance,
-} from '../../packages/transport-quic/src/testing/gen/palyra/conformance/v1/conformance_pb.js';
+} from '../../packages/rpc/src/testing/gen/palyra/conformance/v1/conformance_pb.js';
 
 export function serviceNamed(name: string): typeof ConformanceService {
   const proto = create(FileDescriptorProtoSchema, structuredClone(conformance.proto));

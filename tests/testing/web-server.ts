@@ -61,7 +61,7 @@ frontend devices
   return { reload: () => void haproxy.kill('SIGUSR2') };
 }
 
-async function untilListening(
+export async function untilListening(
   scope: Scope,
   server: ChildProcess,
   port: number,

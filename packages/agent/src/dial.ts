@@ -2,7 +2,7 @@
 // connections, or the QUIC server is not proven to be the daemon. Both use the same mutual TLS.
 
 import type { IdentityErrorCode } from '@palyra/identity';
-import { IdentityError, type PairedEnrollment, quicEndpoints } from '@palyra/identity/device';
+import { IdentityError, type PairedEnrollment, quicEndpoints, webEndpoints } from '@palyra/identity/device';
 import { fromConnectError, type NodeConnection } from '@palyra/rpc';
 
 /** Errors after which HTTP/2 is tried. */
@@ -71,6 +71,27 @@ export function quicFirst(quic: QuicDial, http2: Dial): Dial {
     }
   };
 }
+
+/**
+ * @returns a dial that takes a channel over WebSockets where the first one does not reach the daemon: a proxy that ends TLS is
+ *   in between, or lets nothing else through. What failed first is the answer where the channel fails, too.
+ */
+export function webLast(first: Dial, web: Dial): Dial {
+  return async (enrollment) => {
+    try {
+      return await first(enrollment);
+    } catch (cause) {
+      const error = fromConnectError(cause);
+      if (webEndpoints(enrollment).length === 0 || !goesAround.has(error.code)) throw error;
+      return web(enrollment).catch(() => {
+        throw error;
+      });
+    }
+  };
+}
+
+/** Errors after which a channel is tried. */
+const goesAround: ReadonlySet<IdentityErrorCode> = new Set(['UNREACHABLE', 'DAEMON_NOT_AUTHENTICATED']);
 
 /** Closes a connection that arrives after the abort. @throws the signal's reason as soon as it is aborted. */
 export async function dialled<C extends { close(): void }>(

@@ -8,6 +8,6 @@ export {
   CredentialKeeper,
   type CredentialKeeperOptions,
 } from './credential-keeper.ts';
-export { type Dial, quicFirst } from './dial.ts';
+export { type Dial, quicFirst, webLast } from './dial.ts';
 export { folderCapabilities } from './folder.ts';
 export type { AgentOptions, AgentState } from './options.ts';

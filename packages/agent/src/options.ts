@@ -7,7 +7,11 @@ import type { Capabilities } from './capability.ts';
 
 export type AgentState =
   | { readonly state: 'connecting' }
-  | { readonly state: 'connected'; readonly transport: 'http2' | 'quic'; readonly quicProblem?: string }
+  | {
+      readonly state: 'connected';
+      readonly transport: 'http2' | 'quic' | 'websocket';
+      readonly quicProblem?: string;
+    }
   /** A new certificate is stored; `how` says whether it was renewed or recovered. */
   | { readonly state: 'renewed'; readonly how: 'renewal' | 'recovery'; readonly enrollment: PairedEnrollment }
   /** The present certificate is still valid; a retry follows. */

@@ -1,22 +1,55 @@
 // Connects this device to its daemon, and supplies its identity and secrets for a renewal.
 
-import { type Dial, quicFirst } from '@palyra/agent';
+import { type Dial, quicFirst, webLast } from '@palyra/agent';
 import { hasCode, IdentityError } from '@palyra/identity';
-import { DeviceIdentity, type PairedEnrollment, type RenewingDevice } from '@palyra/identity/device';
+import {
+  DeviceIdentity,
+  type PairedEnrollment,
+  type RenewingDevice,
+  webEndpoints,
+} from '@palyra/identity/device';
 import { nodeCrypto, reasonOf, systemClock } from '@palyra/identity/values';
-import { reachNode } from '@palyra/rpc';
+import { type PairingConnection, reachNode, reachPairing } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { dialNodeWeb, reachPairingWeb, type WebDialOptions } from '@palyra/transport-websocket';
+import type { Cli } from './cli.ts';
 import { openDeviceStore } from './device-store.ts';
 import type { Home } from './home.ts';
 
-export type Transport = 'auto' | 'http2' | 'quic';
+export type Transport = 'auto' | 'http2' | 'quic' | 'websocket';
 
-export function dialBy(transport: Transport): Dial {
+/** @param web for channels over WebSockets. */
+export function dialBy(transport: Transport, web: WebDialOptions = {}): Dial {
   const http2: Dial = (enrollment) => reachNode(enrollment);
   if (transport === 'http2') return http2;
+  const overWeb: Dial = (enrollment) => dialNodeWeb(enrollment, web);
+  if (transport === 'websocket') return overWeb;
   const library = createQuic();
   if (transport === 'quic') return (enrollment) => dialNodeQuic(library, enrollment);
-  return quicFirst((enrollment, options) => dialNodeQuic(library, enrollment, options), http2);
+  const direct = quicFirst((enrollment, options) => dialNodeQuic(library, enrollment, options), http2);
+  return webLast(direct, overWeb);
+}
+
+/** The pairing services of a known daemon. @throws as `reachPairing`. */
+export function dialRecoveryBy(
+  transport: Transport,
+  web: WebDialOptions = {},
+): (enrollment: PairedEnrollment) => Promise<PairingConnection> {
+  const overWeb = (enrollment: PairedEnrollment) => reachPairingWeb(enrollment, web);
+  if (transport === 'websocket') return overWeb;
+  if (transport !== 'auto') return reachPairing;
+  return (enrollment) =>
+    reachPairing(enrollment).catch((error) =>
+      webEndpoints(enrollment).length === 0
+        ? Promise.reject(error)
+        : overWeb(enrollment).catch(() => Promise.reject(error)),
+    );
+}
+
+/** The proxy that the environment names for `wss:` (curl's and Go's variables). */
+export function webDialOptions({ invocation }: Cli): WebDialOptions {
+  const { HTTPS_PROXY, https_proxy: lowerCase } = invocation.environment;
+  return { proxy: HTTPS_PROXY || lowerCase || undefined };
 }
 
 /** Dials the node listener. @throws as `reachNode`, with a hint for a person who may know the daemon's address. */

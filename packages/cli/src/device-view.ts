@@ -120,9 +120,11 @@ function connectedWords(device: Device): string | undefined {
   return isConnected(device) ? `now, ${transportNames[transports.show(device.transport)]}` : undefined;
 }
 
-const transportNames: Readonly<Record<ReturnType<typeof transports.show>, string>> = {
+/** What people call what a connection came over. */
+export const transportNames: Readonly<Record<ReturnType<typeof transports.show>, string>> = {
   http2: 'HTTP/2',
   quic: 'QUIC',
+  websocket: 'WebSocket',
   unknown: 'another transport',
 };
 

@@ -20,6 +20,7 @@ export const transportName = ({ transport }: Device): string => transportNames[t
 const transportNames: Readonly<Record<ReturnType<typeof transports.show>, string>> = {
   http2: 'HTTP/2',
   quic: 'QUIC',
+  websocket: 'WebSocket',
   unknown: 'another transport',
 };
 

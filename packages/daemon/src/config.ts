@@ -5,13 +5,18 @@ import { isAbsolute } from 'node:path';
 import { IdentityError } from '@palyra/identity';
 import { isDnsName, MAX_DAEMON_NAMES, parseTrustDomain } from '@palyra/identity/certificate';
 import { readTrusted } from '@palyra/identity/files';
-import { defaultPairingLimits, MAX_ENDPOINTS, parseSharedEndpoint, reasonOf } from '@palyra/identity/values';
-import { defaultHttp2Limits } from '@palyra/rpc/transport';
-import { resolveQuicLimits } from '@palyra/transport-quic';
+import {
+  defaultPairingLimits,
+  MAX_ENDPOINTS,
+  parseSharedEndpoint,
+  parseWebEndpoint,
+  reasonOf,
+} from '@palyra/identity/values';
+import { defaultHttp2Limits, resolveStreamLimits } from '@palyra/rpc/transport';
 import { z } from 'zod';
 
 /** The listeners' own limits are the defaults of the settings. */
-const quicLimits = resolveQuicLimits();
+const quicLimits = resolveStreamLimits();
 
 const port = z.number().int().min(0).max(65535);
 const positive = z.number().int().positive();
@@ -25,19 +30,33 @@ const dnsName = z.string().refine((text) => isDnsName(text.toLowerCase()), 'is n
 const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'is no IP address');
 /** Besides the machine's own name, that of the first endpoint of pairing and the loopback addresses. */
 const maxNames = MAX_DAEMON_NAMES - 4;
-const endpoints = z
-  .array(
-    z.string().transform((text, context) => {
-      try {
-        return parseSharedEndpoint(text);
-      } catch (error) {
-        context.addIssue(`is no endpoint. ${reasonOf(error)}`);
-        return z.NEVER;
-      }
-    }),
-  )
-  .max(MAX_ENDPOINTS)
-  .default([]);
+const endpointsBy = (parse: (text: string) => string) =>
+  z
+    .array(
+      z.string().transform((text, context) => {
+        try {
+          return parse(text);
+        } catch (error) {
+          context.addIssue(`is no endpoint. ${reasonOf(error)}`);
+          return z.NEVER;
+        }
+      }),
+    )
+    .max(MAX_ENDPOINTS)
+    .default([]);
+const endpoints = endpointsBy(parseSharedEndpoint);
+/** As browsers write it: a page's, or an extension's. `null` is that of everything that has none. */
+const origin = z
+  .string()
+  .refine(
+    (text) =>
+      /^https?:\/\/./.test(text)
+        ? URL.parse(text)?.origin === text
+        : /^(?:chrome-extension:\/\/[a-p]{32}|moz-extension:\/\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.test(
+            text,
+          ),
+    'is no origin: https://HOST, chrome-extension://ID or moz-extension://UUID',
+  );
 const absolutePath = z.string().max(maxPathLength).refine(isAbsolute, 'must be an absolute path');
 
 export const configSchema = z.strictObject({
@@ -84,6 +103,25 @@ export const configSchema = z.strictObject({
       port: port.optional(),
     })
     .prefault({}),
+  /** Channels over WebSockets, for browsers and through proxies (docs/channel.md); off unless a port is given. */
+  web: z
+    .strictObject({
+      /** Default: 127.0.0.1. */
+      host: host.default('127.0.0.1'),
+      /** TCP port; 0 takes a free one. Default: none, and no listener. */
+      port: port.optional(),
+      /** Default: /channel. */
+      path: z
+        .string()
+        .max(256)
+        .regex(/^(?:\/[A-Za-z0-9._~-]+)+$/, 'is no path: /channel')
+        .default('/channel'),
+      /** Origins of pages and extensions that may open a channel. Default: none. */
+      origins: z.array(origin).max(64).default([]),
+      /** Addresses of reverse proxies, whose X-Forwarded-For is believed. Default: none. */
+      proxies: z.array(ipAddress).max(64).default([]),
+    })
+    .prefault({}),
   /** Who is told that a device waits; nobody unless one is named. The request is JSON, on stdin or as the body. */
   notice: z
     .strictObject({
@@ -95,10 +133,19 @@ export const configSchema = z.strictObject({
     .prefault({}),
   /**
    * The listeners as devices reach them, in the order in which they are tried; host:port. The first one of pairing is shown
-   * with codes and goes into QR codes (default: an address of this machine). `web` is for a listener to come.
+   * with codes and goes into QR codes (default: an address of this machine). Those of `web` are URLs: wss://host/path.
    */
   endpoints: z
-    .strictObject({ pairing: endpoints, node: endpoints, quic: endpoints, web: endpoints })
+    .strictObject({
+      /** host:port of the pairing listener. */
+      pairing: endpoints,
+      /** host:port of the node listener. */
+      node: endpoints,
+      /** host:port of the QUIC listener. */
+      quic: endpoints,
+      /** URLs of channels. */
+      web: endpointsBy(parseWebEndpoint),
+    })
     .prefault({}),
   /** Whether devices on the local network find this daemon without being given its address. */
   announce: z.boolean().default(true),

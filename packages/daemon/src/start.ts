@@ -16,6 +16,7 @@ import { OpenListeners } from './listeners/open-listeners.ts';
 import { listenForOperators } from './listeners/operator-listeners.ts';
 import { listenForPrograms } from './listeners/optional-listeners.ts';
 import { listenForPairing } from './listeners/pairing-listener.ts';
+import { listenForWeb } from './listeners/web-listener.ts';
 import { shownAddress } from './shown-address.ts';
 import { DaemonCredential } from './start/credential.ts';
 import { Run, type RunOptions } from './start/run.ts';
@@ -114,9 +115,13 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     stopping: run.stopping,
   };
 
-  const gate = await listenForDevices({ stores, own, channels, credential, metrics, admin, listeners }, run);
+  const { gate, forDevices } = await listenForDevices(
+    { stores, own, channels, credential, metrics, admin, listeners },
+    run,
+  );
   await tellOfChanges(stores, metrics, options.onEvent, run);
   await listenForPairing({ stores, credential, openLimit, metrics, listeners }, run);
+  await listenForWeb({ stores, forDevices, openLimit, metrics, listeners }, run);
   await listenForPrograms(stores, metrics, listeners, run);
   await listenForOperators({ stores, admin, sessions, listeners }, run);
   tellTheNetwork(stores, listeners.portOf('pairing'), run);

@@ -4,8 +4,9 @@
 
 import { formatEndpoint, MAX_ENDPOINT_LENGTH, parseEndpoint } from './endpoint.ts';
 import { IdentityError } from './errors.ts';
+import { parseWebEndpoint } from './web-endpoint.ts';
 
-/** Endpoints of each listener in canonical form. Empty: the host of the pairing. */
+/** Endpoints of each listener in canonical form: host:port, or a URL for `web`. Empty: the host of the pairing. */
 export interface EndpointLists {
   readonly pairing: readonly string[];
   readonly node: readonly string[];
@@ -22,14 +23,17 @@ export const MAX_ENDPOINTS = 8;
 
 /** @throws MESSAGE_INVALID for an invalid endpoint, the zone of one machine, or a list or text that is too long. */
 export function parseEndpointLists(lists: Partial<EndpointLists>): EndpointLists {
-  const parsed = listenerKinds.map((kind) => [kind, parseList(lists[kind] ?? [])]);
+  const parsed = listenerKinds.map((kind) => [
+    kind,
+    parseList(lists[kind] ?? [], kind === 'web' ? parseWebEndpoint : parseSharedEndpoint),
+  ]);
   return Object.fromEntries(parsed) as unknown as EndpointLists;
 }
 
-function parseList(list: readonly string[]): string[] {
+function parseList(list: readonly string[], parse: (text: string) => string): string[] {
   if (list.length > MAX_ENDPOINTS)
     throw new IdentityError('MESSAGE_INVALID', `A listener has at most ${MAX_ENDPOINTS} endpoints.`);
-  return [...new Set(list.map(parseSharedEndpoint))];
+  return [...new Set(list.map(parse))];
 }
 
 /** Parses an endpoint that has the same meaning on every machine. @throws MESSAGE_INVALID */

@@ -30,3 +30,4 @@ export { codeOf, reasonOf, refusalOf } from './reason.ts';
 export { sameBytes } from './same-bytes.ts';
 export { parseVisibleText, printable, UNPRINTABLE } from './visible-text.ts';
 export { Wakeup } from './wakeup.ts';
+export { isWebEndpoint, parseWebEndpoint } from './web-endpoint.ts';

@@ -3,9 +3,8 @@
 import { toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
-import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { type ErrorFamily, familyOf, isErrorCode } from '@palyra/identity/errors';
-import { printable, reasonOf } from '@palyra/identity/values';
+import { IdentityError, type IdentityErrorCode, printable, reasonOf } from '@palyra/identity/portable';
 import { checkHeaderFields } from './calls/header-fields.ts';
 import { fieldsOf, toErrorInfo } from './error-info.ts';
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';

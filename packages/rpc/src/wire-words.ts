@@ -84,6 +84,7 @@ export const deviceRoles = wireWords<DeviceRole>()({
 export const transports = wireWords<Transport>()({
   http2: Transport.HTTP2,
   quic: Transport.QUIC,
+  websocket: Transport.WEBSOCKET,
 });
 export type TransportWord = (typeof transports)['words'][number];
 
@@ -158,6 +159,7 @@ export const listenerNames = wireWords<ListenerName>()({
   metrics: ListenerName.METRICS,
   console: ListenerName.CONSOLE,
   admin: ListenerName.ADMIN,
+  web: ListenerName.WEB,
 });
 export type ListenerWord = (typeof listenerNames)['words'][number];
 

@@ -5,9 +5,9 @@ import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
 import { type PairedEnrollment, quicEndpoints } from '@palyra/identity/device';
 import { parseEndpoint } from '@palyra/identity/values';
 import type { NodeConnection } from '@palyra/rpc';
-import { inOrder, printableAnswers } from '@palyra/rpc/transport';
-import type { Quic, QuicLimits } from './contract.ts';
-import { createQuicTransport } from './rpc/client.ts';
+import type { StreamLimits } from '@palyra/rpc/transport';
+import { createCallTransport, inOrder, printableAnswers } from '@palyra/rpc/transport';
+import type { Quic } from './contract.ts';
 
 /** A daemon that has gone without a word is noticed after this: it does not answer for connections it does not know. */
 const silenceMs = 15_000;
@@ -31,7 +31,7 @@ export async function dialNodeQuic(
   return inOrder(endpoints, (address) => dialOne(quic, address, enrollment, options));
 }
 
-type QuicDialLimits = Partial<Pick<QuicLimits, 'handshakeTimeoutMs'>>;
+type QuicDialLimits = Partial<Pick<StreamLimits, 'handshakeTimeoutMs'>>;
 
 async function dialOne(
   quic: Quic,
@@ -53,7 +53,7 @@ async function dialOne(
   return {
     name: 'quic',
     address,
-    transport: createQuicTransport({ connect: async () => connection, interceptors: [printableAnswers] }),
+    transport: createCallTransport({ connect: async () => connection, interceptors: [printableAnswers] }),
     closed: connection.closed,
     close: () => connection.close(),
     destroy: () => connection.close(),

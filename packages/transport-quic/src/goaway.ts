@@ -2,7 +2,7 @@
 // closed, its library may tell it only when the connection has drained (RFC 9000 10.2.2). docs/quic.md section 2.
 
 import { IdentityError } from '@palyra/identity';
-import { maxReasonBytes, toCloseNumber, toCloseReason } from './close-code.ts';
+import { maxReasonBytes, toCloseNumber, toCloseReason } from '@palyra/rpc/transport';
 
 const numberBytes = 4;
 export const maxGoawayBytes = numberBytes + maxReasonBytes;

@@ -1,23 +1,19 @@
 // The node services over QUIC: the same routes, the same check of every connection, call and message as on HTTP/2.
 
-import { hasCode, IdentityError, type ServerCredential } from '@palyra/identity';
-import { type ChainJudge, certificatesToPem, type PeerCertificate } from '@palyra/identity/certificate';
-import { type RegistryEvent, standingMessages } from '@palyra/identity/registry';
+import { IdentityError, type ServerCredential } from '@palyra/identity';
+import { certificatesToPem } from '@palyra/identity/certificate';
+import type { RegistryEvent } from '@palyra/identity/registry';
 import {
-  accessCheck,
-  contextOf,
-  countEvent,
-  DeviceConnections,
   type DeviceListener,
+  DeviceStreams,
   type DeviceTrust,
-  type ListenerEvent,
   type ListenerOptions,
-  type Peer,
+  type ServerTlsConfig,
+  type StreamLimits,
+  type StreamListener,
 } from '@palyra/rpc/transport';
-import type { QuicLimits, QuicListener, QuicServerConnection, QuicServerTlsConfig } from './contract.ts';
 import { createQuic } from './quiche/quic.ts';
 import type { QuicheRuntime } from './quiche/runtime.ts';
-import { serveConnectOverQuic } from './rpc/server.ts';
 
 export interface QuicDeviceListenerOptions extends ListenerOptions {
   /** Mutual TLS: the roots that device chains may lead to, and what decides about devices. */
@@ -25,21 +21,15 @@ export interface QuicDeviceListenerOptions extends ListenerOptions {
   /** Default `portable`. */
   readonly runtime?: QuicheRuntime;
   /** Default: `docs/limits.md`, "QUIC". */
-  readonly limits?: Partial<QuicLimits>;
+  readonly limits?: Partial<StreamLimits>;
   /** Largest message, bytes. */
   readonly messageBytes: number;
 }
 
-/** How long the answer to a refused call may take to leave before its connection is closed, ms. */
-const refusedGraceMs = 20;
-const sweepMs = 1_000;
-
 export class QuicDeviceListener implements DeviceListener {
   readonly #options: QuicDeviceListenerOptions;
-  readonly #devices: DeviceConnections;
-  readonly #peers = new WeakMap<QuicServerConnection, Peer>();
-  readonly #sweep: NodeJS.Timeout;
-  #listener: QuicListener;
+  readonly #streams: DeviceStreams;
+  #listener: StreamListener;
   #port = 0;
   #swapping: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
@@ -58,10 +48,8 @@ export class QuicDeviceListener implements DeviceListener {
 
   private constructor(options: QuicDeviceListenerOptions) {
     this.#options = options;
-    this.#devices = new DeviceConnections(options.devices.authenticator, options.onInternal);
+    this.#streams = new DeviceStreams({ ...options, transport: 'quic' });
     this.#listener = notListening;
-    this.#sweep = setInterval(() => this.#devices.shutExpired(options.clock.now()), sweepMs);
-    this.#sweep.unref();
   }
 
   get port(): number {
@@ -69,11 +57,11 @@ export class QuicDeviceListener implements DeviceListener {
   }
 
   get connections(): number {
-    return this.#devices.size;
+    return this.#streams.connections;
   }
 
   apply(event: RegistryEvent): void {
-    this.#devices.apply(event);
+    this.#streams.apply(event);
   }
 
   /**
@@ -99,7 +87,7 @@ export class QuicDeviceListener implements DeviceListener {
   }
 
   close(until?: AbortSignal): Promise<void> {
-    this.#closed ??= this.#close(until).finally(() => clearInterval(this.#sweep));
+    this.#closed ??= this.#close(until).finally(() => this.#streams.stop());
     return this.#closed;
   }
 
@@ -113,9 +101,9 @@ export class QuicDeviceListener implements DeviceListener {
     port: number,
     credential: ServerCredential,
     trustBundle: readonly Uint8Array[],
-  ): Promise<QuicListener> {
-    const { host, runtime, limits, unfinished, routes, ownCalls, messageBytes, onInternal } = this.#options;
-    const tls: QuicServerTlsConfig = {
+  ): Promise<StreamListener> {
+    const { host, runtime, limits, unfinished, onInternal } = this.#options;
+    const tls: ServerTlsConfig = {
       certificateChain: certificatesToPem(credential.certificateChain),
       privateKey: credential.key.toPem(),
       clientRoots: certificatesToPem(trustBundle),
@@ -124,81 +112,18 @@ export class QuicDeviceListener implements DeviceListener {
       host,
       port,
       tls,
-      admit: (connection) => this.#admit(connection),
-      serve: serveConnectOverQuic({
-        routes,
-        check: accessCheck(onInternal, ownCalls),
-        readMaxBytes: messageBytes,
-        writeMaxBytes: messageBytes,
-        contextValues: (connection) => contextOf(this.#peerOf(connection)),
-        onError: onInternal,
-      }),
+      // BoringSSL stops at its first error, so what comes here is verified, dates included.
+      admit: (connection) => this.#streams.admit(connection),
+      serve: this.#streams.serve,
       onError: (error) => onInternal(error, 'the QUIC listener'),
-      onRefused: (reason) => this.#count(reason === 'limit' ? 'refused_limit' : reason),
+      onRefused: (reason) => this.#streams.refused(reason),
       ...(limits && { limits }),
       ...(unfinished && { unfinished }),
     });
   }
-
-  async #admit(connection: QuicServerConnection): Promise<void> {
-    const { authenticator } = this.#options.devices;
-    // BoringSSL stops at its first error, so what comes here is verified, dates included. It is judged once more by what
-    // counts at this moment: a session that is resumed brings the verdict of the day it began.
-    const certificate = judgeChain(authenticator.chainJudge, connection.peerChain);
-    const { peer, admission, forget } = this.#devices.add({
-      transport: 'quic',
-      certificate,
-      source: connection.remoteAddress,
-      // Running calls end with the reason, then the connection does; what does not end by itself is cut.
-      shut: (reason) => {
-        connection.unfinished.stop(reason);
-        connection.shut(reason);
-      },
-      refused: (reason) => setTimeout(() => this.#shut(connection, reason), refusedGraceMs).unref(),
-    });
-    void connection.closed.then(forget);
-    this.#peers.set(connection, peer);
-    try {
-      const { deviceId } = await admission;
-      connection.unfinished.belongsTo(deviceId);
-      this.#count('accepted');
-    } catch (error) {
-      this.#count('refused_standing');
-      throw error;
-    }
-  }
-
-  /** From a timer, which has nobody who could catch what it throws. */
-  #shut(connection: QuicServerConnection, reason: IdentityError): void {
-    try {
-      connection.close(reason);
-    } catch (error) {
-      this.#options.onInternal(error, 'closing a connection');
-    }
-  }
-
-  #count(event: ListenerEvent): void {
-    countEvent(this.#options, event);
-  }
-
-  #peerOf(connection: QuicServerConnection): Peer {
-    const peer = this.#peers.get(connection);
-    if (!peer) throw new TypeError('a stream of a connection that was not admitted');
-    return peer;
-  }
 }
 
-/** @throws CERTIFICATE_UNKNOWN */
-function judgeChain(judge: ChainJudge, chain: readonly Uint8Array[]): PeerCertificate {
-  try {
-    return judge.judge(chain).leaf;
-  } catch (cause) {
-    if (!hasCode(cause, 'CERTIFICATE_INVALID')) throw cause;
-    throw new IdentityError('CERTIFICATE_UNKNOWN', standingMessages.CERTIFICATE_UNKNOWN, { cause });
-  }
-}
-
-const notListening: QuicListener = {
+const notListening: StreamListener = {
   host: '',
   port: 0,
   connectionCount: 0,

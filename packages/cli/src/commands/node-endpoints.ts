@@ -8,10 +8,11 @@ import {
   pairingEndpoints,
   quicEndpoints,
   storeEndpointsByHand,
+  webEndpoints,
 } from '@palyra/identity/device';
 import { type EndpointLists, formatEndpoint, MAX_ENDPOINTS, parseEndpoint } from '@palyra/identity/values';
 import type { Command } from 'commander';
-import { nodePort, pairingPort, parseAddress } from '../address.ts';
+import { nodePort, pairingPort, parseAddress, parseChannelUrl } from '../address.ts';
 import { type Cli, followUp } from '../cli.ts';
 import { chooseDaemon, daemonOption, openDeviceStore, pairedEnrollment } from '../device-store.ts';
 import { CliError } from '../failure.ts';
@@ -24,6 +25,7 @@ interface EndpointsOptions {
   readonly pairing?: readonly string[];
   readonly node?: readonly string[];
   readonly quic?: readonly string[];
+  readonly web?: readonly string[];
   readonly reset?: boolean;
 }
 
@@ -38,6 +40,7 @@ export function addNodeEndpoints(node: Command, cli: () => Cli): void {
       .option('--host <host...>', 'the host of the daemon; its ports stay as they are')
       .option('--node <address...>', 'its node listener (port 7444)')
       .option('--quic <address...>', 'its QUIC listener (port 7444)')
+      .option('--web <url...>', 'its channel, as wss://host/path')
       .option('--pairing <address...>', 'its pairing listener, for a recovery (port 7443)')
       .option('--reset', 'use the addresses that the daemon announces again')
       .action((options: EndpointsOptions) => endpoints(cli(), options)),
@@ -49,7 +52,7 @@ export function addNodeEndpoints(node: Command, cli: () => Cli): void {
 }
 
 async function endpoints(cli: Cli, options: EndpointsOptions): Promise<void> {
-  const isSet = [options.host, options.pairing, options.node, options.quic].some((each) => each);
+  const isSet = [options.host, options.pairing, options.node, options.quic, options.web].some((each) => each);
   if (isSet && options.reset) throw new CliError('USAGE', 'Either set endpoints or use --reset, not both.');
   const enrollment = await pairedEnrollment(cli, options.daemon);
   show(cli, isSet || options.reset ? await change(cli, enrollment, options) : enrollment);
@@ -92,6 +95,7 @@ function wanted(known: PairedEnrollment, options: EndpointsOptions): Partial<End
     pairing: named(options.pairing, pairingPort) ?? onHosts(pairingEndpoints(known)[0]),
     node: named(options.node, nodePort) ?? onHosts(nodeEndpoints(known)[0]),
     quic: named(options.quic, nodePort) ?? onHosts(quicEndpoints(known)[0]),
+    web: options.web?.map(parseChannelUrl),
   };
   const given = Object.entries(lists).filter(([, list]) => list !== undefined);
   if (given.some(([, list]) => list!.length > MAX_ENDPOINTS))
@@ -103,6 +107,7 @@ function show(cli: Cli, enrollment: PairedEnrollment): void {
   const lists = {
     node: nodeEndpoints(enrollment),
     quic: quicEndpoints(enrollment),
+    web: webEndpoints(enrollment),
     pairing: pairingEndpoints(enrollment),
   };
   const { byHand = {}, root, daemonId } = enrollment;

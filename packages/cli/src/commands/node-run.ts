@@ -13,12 +13,12 @@ import {
 import type { IdentityError } from '@palyra/identity';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { reasonOf } from '@palyra/identity/values';
-import { reachPairing } from '@palyra/rpc';
 import { type Command, Option } from 'commander';
 import { takeAgentLock } from '../agent-lock.ts';
 import { type Cli, stayUp } from '../cli.ts';
-import { dialBy, type Transport, withDevice } from '../device-connection.ts';
+import { dialBy, dialRecoveryBy, type Transport, webDialOptions, withDevice } from '../device-connection.ts';
 import { daemonOption, pairedEnrollment } from '../device-store.ts';
+import { transportNames } from '../device-view.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { explained, nextStepOf } from '../next-step.ts';
@@ -51,8 +51,11 @@ export function addRunOptions(command: Command): Command {
   return command
     .option('--daemon <daemon>', daemonOption)
     .addOption(
-      new Option('--transport <which>', 'auto: QUIC, or HTTP/2 where UDP is blocked')
-        .choices(['auto', 'quic', 'http2'])
+      new Option(
+        '--transport <which>',
+        'auto: QUIC, HTTP/2 where UDP is blocked, or WebSockets where neither gets through',
+      )
+        .choices(['auto', 'quic', 'http2', 'websocket'])
         .default('auto'),
     )
     .option(
@@ -95,8 +98,8 @@ async function runFor(cli: Cli, options: RunOptions, enrollment: PairedEnrollmen
       device,
       enrollment,
       capabilities,
-      dial: dialBy(options.transport),
-      dialRecovery: reachPairing,
+      dial: dialBy(options.transport, webDialOptions(cli)),
+      dialRecovery: dialRecoveryBy(options.transport, webDialOptions(cli)),
       platform: cli.invocation.platform,
       signal: cli.invocation.interrupted,
       onState: (state) => {
@@ -134,11 +137,12 @@ function tell(cli: Cli, state: AgentState): void {
     case 'connecting':
       return;
     case 'connected': {
-      const over = state.transport === 'quic' ? 'QUIC' : 'HTTP/2';
+      const over = transportNames[state.transport];
+      const secured = state.transport === 'websocket' ? 'certificates on both sides' : 'mutual TLS';
       const why = state.quicProblem ? ` (not QUIC: ${state.quicProblem})` : '';
       cli.output.answer(
         { event: 'connected', transport: state.transport, quic_problem: state.quicProblem ?? '' },
-        () => `Connected over ${over}, mutual TLS.${why}`,
+        () => `Connected over ${over}, ${secured}.${why}`,
       );
       return;
     }

@@ -16,10 +16,12 @@ import { type PairingCode, parseDeviceName } from '@palyra/identity/pairing';
 import type { DeviceKind } from '@palyra/identity/registry';
 import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import { dialPairing, type PairingConnection, pairingPeer } from '@palyra/rpc';
+import { dialPairingWeb } from '@palyra/transport-websocket';
 import { type Command, Option } from 'commander';
-import { parseAddress } from '../address.ts';
+import { type PairingAddress, parsePairingAddress } from '../address.ts';
 import { type Cli, followUp } from '../cli.ts';
 import { type CodeOptions, hasCodeSource, readCode, refuseCodes } from '../code-source.ts';
+import { webDialOptions } from '../device-connection.ts';
 import { openDeviceStore } from '../device-store.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
@@ -45,7 +47,7 @@ export function addPair(program: Command, cli: () => Cli): void {
     .summary('Pair this device with a daemon.')
     .argument(
       '[address]',
-      "the daemon's pairing listener, as host or host:port (default port 7443). A QR code contains the address. Without an address, the daemons on this network are listed",
+      "the daemon's pairing listener, as host or host:port (default port 7443), or its channel, as wss://host/path. A QR code contains the address. Without an address, the daemons on this network are listed",
     )
     .description(
       'Pair this device with a daemon.\n\nAsks for the code that the daemon shows, then waits for the approval of the operator. If interrupted, run the same command again to resume the request without a code.',
@@ -74,6 +76,7 @@ export function addPair(program: Command, cli: () => Cli): void {
     'palyra pair',
     'palyra pair 192.168.1.5',
     'palyra pair 192.168.1.5:7443 --kind node --name "kitchen sensor"',
+    'palyra pair wss://home.example/channel',
     'palyra pair --qr uri.txt',
     'palyra pair 192.168.1.5 --code-stdin --json < code.txt',
   );
@@ -82,7 +85,7 @@ export function addPair(program: Command, cli: () => Cli): void {
 async function pair(cli: Cli, given: string | undefined, options: PairOptions, words: readonly string[]) {
   refuseCodes([...words, options.qr]);
   if (words.length > 1) throw new CliError('USAGE', 'Give one address.');
-  const address = given === undefined ? undefined : parseAddress(given);
+  const address = given === undefined ? undefined : parsePairingAddress(given);
   const name = options.name === undefined ? hostDeviceName(cli) : parseDeviceName(options.name);
   const secrets = await openDeviceStore(cli.home);
   try {
@@ -124,7 +127,7 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
       const { code, at } = await findCode(cli, address, options);
       const connection = await dial(cli, at);
       const { kind, newIdentity } = options;
-      const pending = await request(cli, { connection, secrets, code, address: at, kind, name, newIdentity });
+      const pending = await request(cli, { connection, secrets, code, at, kind, name, newIdentity });
       return waitForOperator(cli, secrets, pending, options.timeout, connection);
     }
   } finally {
@@ -139,22 +142,26 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
 function pendingAt(
   cli: Cli,
   known: readonly Enrollment[],
-  address: string | undefined,
+  address: PairingAddress | undefined,
 ): PendingEnrollment | undefined {
   const pending = known.filter((each) => each.state === 'pending');
   if (address === undefined) return pending.length === 1 ? pending[0] : undefined;
-  const there = pending.filter((each) => each.address === address);
-  if (there.length <= 1) return there[0];
-  const roots = there.map(({ root, words }) => `root ${root} with the words "${words}"`).join(', ');
+  const [only, ...others] = pending.filter(
+    (each) => each.address === address.host && each.webAddress === address.web,
+  );
+  if (others.length === 0) return only;
+  const roots = [only!, ...others]
+    .map(({ root, words }) => `root ${root} with the words "${words}"`)
+    .join(', ');
   throw new CliError(
     'USAGE',
-    `Requests to several daemons wait at ${address}: ${roots}. Forget every daemon except the one whose words the operator sees (${followUp(cli, 'node forget ROOT')}), or start again with --new-request.`,
+    `Requests to several daemons wait at ${address.web ?? address.host}: ${roots}. Forget every daemon except the one whose words the operator sees (${followUp(cli, 'node forget ROOT')}), or start again with --new-request.`,
   );
 }
 
 /** Undefined when the request is over and a new one can be made instead. */
 async function resume(cli: Cli, secrets: SecretStore, pending: PendingEnrollment, options: PairOptions) {
-  cli.output.note(`Resuming the earlier request at ${pending.address}.`);
+  cli.output.note(`Resuming the earlier request at ${pending.webAddress ?? pending.address}.`);
   try {
     return await waitForOperator(cli, secrets, pending, options.timeout);
   } catch (error) {
@@ -167,26 +174,37 @@ async function resume(cli: Cli, secrets: SecretStore, pending: PendingEnrollment
 
 async function findCode(
   cli: Cli,
-  address: string | undefined,
+  address: PairingAddress | undefined,
   options: PairOptions,
-): Promise<{ code: PairingCode; at: string }> {
+): Promise<{ code: PairingCode; at: PairingAddress }> {
   const isTyped = !options.codeStdin && options.qr === undefined;
-  const known = address ?? (isTyped ? await chooseOnLan(cli) : undefined);
+  const known = address ?? (isTyped ? onHost(await chooseOnLan(cli)) : undefined);
   // Report a wrong address before the person types a code.
   if (known !== undefined && isTyped) (await dial(cli, known)).close();
   const code = await readCode(cli, options);
-  const at = known ?? code.address;
+  const at = known ?? onHost(code.address);
   if (at === undefined) throw new CliError('USAGE', 'A typed code also needs the address of the daemon.');
   return { code, at };
 }
 
-async function dial(cli: Cli, address: string): Promise<PairingConnection> {
-  const stopProgress = cli.output.progress(() => `Looking for the daemon at ${address}`);
+const onHost = (host: string | undefined): PairingAddress | undefined =>
+  host === undefined ? undefined : { host };
+
+async function dial(cli: Cli, at: PairingAddress): Promise<PairingConnection> {
+  const stopProgress = cli.output.progress(() => `Looking for the daemon at ${at.web ?? at.host}`);
   try {
-    return await untilInterrupted(cli.invocation.interrupted, dialPairing(address));
+    return await untilInterrupted(cli.invocation.interrupted, dialAt(cli, at));
   } finally {
     stopProgress();
   }
+}
+
+function dialAt(
+  cli: Cli,
+  { host, web }: PairingAddress,
+  known?: PendingEnrollment,
+): Promise<PairingConnection> {
+  return web === undefined ? dialPairing(host, known) : dialPairingWeb(web, known, webDialOptions(cli));
 }
 
 async function request(
@@ -195,13 +213,13 @@ async function request(
     readonly connection: PairingConnection;
     readonly secrets: SecretStore;
     readonly code: PairingCode;
-    readonly address: string;
+    readonly at: PairingAddress;
     readonly kind: DeviceKind;
     readonly name: string;
     readonly newIdentity: boolean | undefined;
   },
 ): Promise<PendingEnrollment> {
-  const { connection, secrets, code, address, kind, name, newIdentity } = pairing;
+  const { connection, secrets, code, at, kind, name, newIdentity } = pairing;
   const { invocation } = cli;
   const identity = newIdentity ? await newDeviceIdentity() : await ownIdentity(secrets);
   const device = { identity, secrets, crypto: nodeCrypto, clock: systemClock, kind, name };
@@ -222,7 +240,8 @@ async function request(
           },
         },
         code,
-        address,
+        at.host,
+        at.web,
       ),
     );
   } catch (error) {
@@ -269,7 +288,7 @@ async function waitForOperator(
   try {
     for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, maxRetryMs)) {
       try {
-        connection ??= await untilInterrupted(signal, dialPairing(pending.address, pending));
+        connection ??= await untilInterrupted(signal, dialAt(cli, whereAsked(pending), pending));
         if (unreachable) output.note('The daemon is answering again.');
         unreachable = undefined;
         const waiting = awaitPairing(device, pairingPeer(connection), pending, { signal });
@@ -290,6 +309,11 @@ async function waitForOperator(
     stopProgress();
   }
 }
+
+const whereAsked = ({ address, webAddress }: PendingEnrollment): PairingAddress => ({
+  host: address,
+  ...(webAddress !== undefined && { web: webAddress }),
+});
 
 function showWords(cli: Cli, pending: PendingEnrollment): void {
   cli.output.answer(
@@ -326,14 +350,18 @@ function timedOut(
 ): Error {
   const kept = `The request is kept. To resume it: ${again(cli, pending)}`;
   return unreachable
-    ? new CliError('UNREACHABLE', `The daemon at ${pending.address} stopped answering. ${kept}`, {
-        cause: unreachable,
-      })
+    ? new IdentityError(
+        'UNREACHABLE',
+        `The daemon at ${pending.webAddress ?? pending.address} stopped answering. ${kept}`,
+        {
+          cause: unreachable,
+        },
+      )
     : new CliError('TIMED_OUT', `No decision after ${formatSpan(timeoutMs)}. ${kept}`);
 }
 
-function again(cli: Cli, { address }: PendingEnrollment): string {
-  return followUp(cli, `pair ${address}`);
+function again(cli: Cli, { address, webAddress }: PendingEnrollment): string {
+  return followUp(cli, `pair ${webAddress ?? address}`);
 }
 
 /** The host name, or a placeholder if the host name is not a valid device name. */

@@ -42,12 +42,18 @@ export interface DeviceListenersOptions {
   readonly listeners: OpenListeners;
 }
 
-/** @returns the gate: nobody is let in before it is opened. */
-export async function listenForDevices(options: DeviceListenersOptions, run: Run): Promise<StartGate> {
+/** What a listener for devices is made of, whatever carries its calls. */
+export type ForDevices = Omit<ListenerOptions, 'host' | 'port'> & { readonly devices: DeviceTrust };
+
+/** @returns the gate: nobody is let in before it is opened. And what another listener for devices is made of. */
+export async function listenForDevices(
+  options: DeviceListenersOptions,
+  run: Run,
+): Promise<{ readonly gate: StartGate; readonly forDevices: ForDevices }> {
   const { stores, own, channels, credential, admin, metrics, listeners } = options;
   const { config, identity } = stores;
   const gate = new StartGate(identity);
-  const shared: Shared = {
+  const shared: ForDevices = {
     credential: credential.current,
     devices: { trustBundle: identity.trustBundle, authenticator: gate },
     routes: (router: ConnectRouter) => {
@@ -88,12 +94,10 @@ export async function listenForDevices(options: DeviceListenersOptions, run: Run
   // Before anybody can pair or decide: the first change must take effect, too.
   for (const each of [node, quic, channels])
     if (each) run.undo(identity.registry.enforce((event) => each.apply(event)));
-  return gate;
+  return { gate, forDevices: shared };
 }
 
-type Shared = Omit<ListenerOptions, 'host' | 'port'> & { readonly devices: DeviceTrust };
-
-function listenNode(config: DaemonConfig, shared: Shared): Promise<DeviceListener> {
+function listenNode(config: DaemonConfig, shared: ForDevices): Promise<DeviceListener> {
   const limits = { connections: config.limits.nodeConnections, ...strangerLimits(config) };
   return listenAt(
     { name: 'node', ...config.node },
@@ -104,7 +108,7 @@ function listenNode(config: DaemonConfig, shared: Shared): Promise<DeviceListene
 /** @returns undefined where this machine has no QUIC library; devices then use HTTP/2. */
 async function listenQuic(
   config: DaemonConfig,
-  shared: Shared,
+  shared: ForDevices,
   listeners: OpenListeners,
 ): Promise<DeviceListener | undefined> {
   const { host, port } = quicPlace(config);

@@ -20,6 +20,7 @@ const shown: readonly OpenListener['name'][] = [
   'pairing',
   'node',
   'quic',
+  'web',
   'admin',
   'publish',
   'metrics',

@@ -1,5 +1,6 @@
 // Where anybody may call, to pair or to recover a certificate.
 
+import type { ConnectRouter } from '@connectrpc/connect';
 import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
 import { Http2Listener, UnfinishedBytes } from '@palyra/rpc/transport';
 import type { DaemonMetrics } from '../metrics.ts';
@@ -13,7 +14,7 @@ import { listenAt } from './places.ts';
 import { strangerLimits } from './stranger-limits.ts';
 
 /** A share of their own: strangers take nothing from devices. */
-const strangersUnfinished = {
+export const strangersUnfinished = {
   sessionBytes: 256 * 1024,
   ownerBytes: 2 * 1024 * 1024,
   totalBytes: 32 * 1024 * 1024,
@@ -27,6 +28,21 @@ export interface PairingListenerOptions {
   readonly listeners: OpenListeners;
 }
 
+/** What anybody may call, over whatever. */
+export function routesForAnybody(
+  { stores, openLimit, listeners }: Pick<PairingListenerOptions, 'stores' | 'openLimit' | 'listeners'>,
+  run: Run,
+): (router: ConnectRouter) => void {
+  return pairingRoutes({
+    identity: stores.identity,
+    openLimit,
+    nodePort: () => listeners.portOf('node'),
+    quicPort: () => listeners.portOf('quic'),
+    endpoints: stores.config.endpoints,
+    stopping: run.stopping,
+  });
+}
+
 export async function listenForPairing(
   { stores, credential, openLimit, metrics, listeners }: PairingListenerOptions,
   run: Run,
@@ -38,14 +54,7 @@ export async function listenForPairing(
       ...config.pairing,
       credential: credential.current,
       unfinished: new UnfinishedBytes(strangersUnfinished),
-      routes: pairingRoutes({
-        identity,
-        openLimit,
-        nodePort: () => listeners.portOf('node'),
-        quicPort: () => listeners.portOf('quic'),
-        endpoints: config.endpoints,
-        stopping: run.stopping,
-      }),
+      routes: routesForAnybody({ stores, openLimit, listeners }, run),
       channelEnded: (channel) => identity.responder.channelEnded(channel),
       limits: {
         connections: config.limits.pairingConnections,

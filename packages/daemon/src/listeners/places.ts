@@ -10,18 +10,19 @@ import type { DaemonConfig } from '../config.ts';
 
 export interface Place {
   /** Of the settings, and the listener's name everywhere else. */
-  readonly name: 'pairing' | 'node' | 'quic' | 'publish' | 'metrics' | 'console';
+  readonly name: 'pairing' | 'node' | 'quic' | 'web' | 'publish' | 'metrics' | 'console';
   readonly host: string;
   readonly port: number;
 }
 
 /** Those that are switched on. A console without a port of its own takes any. */
 export function placesOf(config: DaemonConfig): Place[] {
-  const { pairing, node, quic, publish, metrics, console } = config;
+  const { pairing, node, quic, web, publish, metrics, console } = config;
   const places: (Place | undefined)[] = [
     { name: 'pairing', ...pairing },
     { name: 'node', ...node },
     quic.enabled ? quicPlace(config) : undefined,
+    web.port === undefined ? undefined : { name: 'web', host: web.host, port: web.port },
     publish.port === undefined ? undefined : { name: 'publish', host: publish.host, port: publish.port },
     metrics.port === undefined ? undefined : { name: 'metrics', host: metrics.host, port: metrics.port },
     console.enabled && console.port !== undefined
@@ -43,12 +44,13 @@ export async function onThisMachine(config: DaemonConfig): Promise<DaemonConfig>
   if (await hasIpv6()) return config;
   const there = <T extends { readonly host: string }>(place: T): T =>
     place.host === '::' ? { ...place, host: '0.0.0.0' } : place;
-  const { pairing, node, quic, publish } = config;
+  const { pairing, node, quic, web, publish } = config;
   return {
     ...config,
     pairing: there(pairing),
     node: there(node),
     quic: { ...quic, host: there(quicPlace(config)).host },
+    web: there(web),
     publish: there(publish),
   };
 }

@@ -20,6 +20,7 @@ interface Reached extends KnownEndpoints {
   readonly address: string;
   readonly nodeAddress: string;
   readonly quicAddress?: string;
+  readonly webAddress?: string;
 }
 
 export function pairingEndpoints({ byHand, told, address }: Reached): readonly string[] {
@@ -33,6 +34,11 @@ export function nodeEndpoints({ byHand, told, nodeAddress }: Reached): readonly 
 /** Empty if the daemon does not serve QUIC. */
 export function quicEndpoints({ byHand, told, quicAddress }: Reached): readonly string[] {
   return byHand?.quic ?? [...new Set([...(told?.quic ?? []), ...(quicAddress ? [quicAddress] : [])])];
+}
+
+/** URLs. Empty where the daemon is not known to serve channels. */
+export function webEndpoints({ byHand, told, webAddress }: Reached): readonly string[] {
+  return byHand?.web ?? [...new Set([...(told?.web ?? []), ...(webAddress ? [webAddress] : [])])];
 }
 
 const nameOf = (root: string, what: 'told' | 'by-hand') => `endpoints/${root}/${what}`;

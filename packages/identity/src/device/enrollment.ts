@@ -21,6 +21,8 @@ interface EnrollmentBase {
   readonly trustDomain: string;
   /** host:port of the pairing listener at the time of pairing. */
   readonly address: string;
+  /** URL of the channel that the device was paired over (docs/channel.md). Absent: over HTTP/2. */
+  readonly webAddress?: string;
   /** PKCS #8 DER of the P-256 key generated on this device. */
   readonly tlsKey: Uint8Array;
   /** The trusted roots, DER. */

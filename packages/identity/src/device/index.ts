@@ -25,6 +25,7 @@ export {
   quicEndpoints,
   storeEndpointsByHand,
   storeToldEndpoints,
+  webEndpoints,
 } from './endpoints.ts';
 export {
   claimsTheSame,

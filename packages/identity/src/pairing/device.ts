@@ -76,6 +76,7 @@ const sessionIdBytes = 16;
  * From the code to a request that waits for the operator. Stores nothing before the daemon has proven that it knows
  * the code; from then on the pinned root and the request are in the secret store.
  * @param address host:port of the pairing listener, kept for later.
+ * @param webAddress URL of the channel, where the pairing goes over one.
  * @throws TOO_MANY_TRIES, ROOT_MISMATCH, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, MESSAGE_INVALID, and what the daemon answers.
  */
 export async function requestPairing(
@@ -83,6 +84,7 @@ export async function requestPairing(
   peer: PairingPeer,
   code: PairingCode,
   address: string,
+  webAddress?: string,
 ): Promise<PendingEnrollment> {
   const { crypto, identity, secrets, clock } = device;
   await codeMustHaveTries(device, code);
@@ -130,6 +132,7 @@ export async function requestPairing(
     daemonId: hello.daemonId,
     trustDomain: hello.trustDomain,
     address,
+    ...(webAddress !== undefined && { webAddress }),
     tlsKey: tlsKey.toPkcs8(),
     trustBundle: [opened.rootCertificate],
     requestId: confirmed.requestId,

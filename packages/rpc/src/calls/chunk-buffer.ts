@@ -4,6 +4,7 @@
 
 import { type InputClock, inTime } from '../connections/input-clock.ts';
 import { toConnectError } from '../error-map.ts';
+import { concat } from './bytes.ts';
 import { type HeldBytes, tooManyUnfinishedBytes } from './unfinished-bytes.ts';
 
 /** Pieces up to this size are joined, bytes. */
@@ -64,14 +65,14 @@ export class Pieces {
   }
 
   /** All of them, which are none then. */
-  take(): Buffer {
+  take(): Uint8Array {
     const bytes = this.#all();
     this.clear();
     return bytes;
   }
 
   /** All of them, which stay. */
-  peek(): Buffer {
+  peek(): Uint8Array {
     const bytes = this.#all();
     this.#empty();
     this.#keep(bytes);
@@ -89,10 +90,9 @@ export class Pieces {
     this.#byteLength = 0;
   }
 
-  #all(): Buffer {
+  #all(): Uint8Array {
     const [first] = this.#pieces;
-    if (this.#pieces.length !== 1 || !first) return Buffer.concat(this.#pieces);
-    return Buffer.isBuffer(first) ? first : Buffer.from(first.buffer, first.byteOffset, first.byteLength);
+    return this.#pieces.length === 1 && first ? first : concat(this.#pieces);
   }
 }
 
@@ -138,16 +138,21 @@ export async function* inMessages(
       yield all.subarray(0, end);
     }
     if (rest.length > 0) waiting.push(rest);
-    needed = rest.length < prefixBytes ? prefixBytes : prefixBytes + rest.readUInt32BE(1);
+    needed = rest.length < prefixBytes ? prefixBytes : prefixBytes + messageBytes(rest, 0);
   }
   if (waiting.byteLength > 0) yield waiting.take();
 }
 
+/** Of the message whose prefix is here. */
+export function messageBytes(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at + 1);
+}
+
 /** Where the last message ends that is there whole, or that is too large. */
-function endOfMessages(bytes: Buffer, maxBytes: number): number {
+function endOfMessages(bytes: Uint8Array, maxBytes: number): number {
   let at = 0;
   while (bytes.length - at >= prefixBytes) {
-    const size = bytes.readUInt32BE(at + 1);
+    const size = messageBytes(bytes, at);
     if (size > maxBytes) return bytes.length;
     const end = at + prefixBytes + size;
     if (end > bytes.length) break;

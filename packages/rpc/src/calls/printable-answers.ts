@@ -2,7 +2,7 @@
 // of services that are not ours are left as they are: only their program knows what may stand in them.
 
 import type { Interceptor } from '@connectrpc/connect';
-import { printable } from '@palyra/identity/values';
+import { printable } from '@palyra/identity/portable';
 import { isOurs } from '../access/access.ts';
 
 const plain = /^[\x20-\x7e]*$/;

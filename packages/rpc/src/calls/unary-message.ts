@@ -2,7 +2,7 @@
 // https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 
 import { Code, ConnectError } from '@connectrpc/connect';
-import { Pieces, prefixBytes } from './chunk-buffer.ts';
+import { messageBytes, Pieces, prefixBytes } from './chunk-buffer.ts';
 import type { HeldBytes } from './unfinished-bytes.ts';
 
 const compressedFlag = 1;
@@ -30,7 +30,7 @@ export class UnaryMessage {
 
   #readPrefix(): void {
     const prefix = this.#input.peek();
-    const size = prefix.readUInt32BE(1);
+    const size = messageBytes(prefix, 0);
     if (prefix[0] === compressedFlag)
       throw protocolError('received compressed message without grpc-encoding', Code.Internal);
     if (prefix[0] !== 0) throw protocolError('invalid flags of a message', Code.InvalidArgument);

@@ -1,7 +1,7 @@
 // Bytes of messages that are not whole yet, over every transport: what a session, its owner and all peers together may leave
 // lying here. A call that ends, however that happens, gives back what it held.
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity/portable';
 
 export interface UnfinishedLimits {
   /** Of one session whose owner is not known yet, bytes. */

@@ -30,7 +30,7 @@ export interface Http2Connection {
 
 /** A connection to the node listener, over whichever transport. */
 export interface NodeConnection {
-  readonly name: 'http2' | 'quic';
+  readonly name: 'http2' | 'quic' | 'websocket';
   /** host:port that was dialled. */
   readonly address: string;
   /** Why this is not QUIC although the daemon serves it. */

@@ -6,7 +6,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { within } from '../../../../tests/testing/until.ts';
-import { createPki } from '../testing/pki.ts';
+import { createPki } from '../../../rpc/src/testing/pki.ts';
 import { createQuic } from './quic.ts';
 
 /** An Initial packet's head (RFC 9000 17.2.2) and nothing that counts behind it. */

@@ -3,15 +3,17 @@
 import { X509Certificate } from 'node:crypto';
 import type { QuicStream as LibraryStream, QuicClientSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
-import { dialAddresses } from '@palyra/rpc/transport';
-import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
 import {
-  type QuicClientConnection,
-  type QuicDialOptions,
-  type QuicLimits,
-  type QuicStream,
-  resolveQuicLimits,
-} from '../contract.ts';
+  type ByteStream,
+  type ClientConnection,
+  closedNormally,
+  dialAddresses,
+  resolveStreamLimits,
+  type StreamDialOptions,
+  type StreamLimits,
+  toCloseNumber,
+  toCloseReason,
+} from '@palyra/rpc/transport';
 import { decodeGoaway, goawayInvalid, maxGoawayBytes } from '../goaway.ts';
 import { closeReason, connectionGone, dialError, type LibraryClose, lossOf } from './close-reason.ts';
 import { watchHandshake } from './guard.ts';
@@ -22,7 +24,7 @@ import { QuicheStream } from './stream.ts';
 /** How often to try again to open a stream: the library does not tell when the peer allows more. */
 const streamLimitPollMs = 5;
 
-export async function dial(options: QuicDialOptions, runtime: QuicheRuntime): Promise<QuicClientConnection> {
+export async function dial(options: StreamDialOptions, runtime: QuicheRuntime): Promise<ClientConnection> {
   // Before anything is asked of a name.
   loadLibrary();
   return dialAddresses(
@@ -37,14 +39,14 @@ export async function dial(options: QuicDialOptions, runtime: QuicheRuntime): Pr
 
 async function dialOne(
   address: string,
-  options: QuicDialOptions,
+  options: StreamDialOptions,
   runtime: QuicheRuntime,
-): Promise<QuicClientConnection> {
+): Promise<ClientConnection> {
   // The library's server does not answer there (docs/quic.md, 5), and silence takes seconds.
   if (address.includes('%'))
     throw new IdentityError('UNREACHABLE', 'QUIC does not reach link-local addresses. HTTP/2 does.');
   const library = loadLibrary();
-  const limits = resolveQuicLimits(options.limits);
+  const limits = resolveStreamLimits(options.limits);
   const { tls } = options;
 
   let close: LibraryClose | undefined;
@@ -87,7 +89,7 @@ async function dialOne(
   return connection;
 }
 
-class QuicheClientConnection implements QuicClientConnection {
+class QuicheClientConnection implements ClientConnection {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly closed: Promise<IdentityError | undefined>;
@@ -100,7 +102,7 @@ class QuicheClientConnection implements QuicClientConnection {
   #failure: IdentityError | undefined;
 
   /** @param session not ready yet: a server that refuses says so as soon as it is. */
-  constructor(session: QuicClientSession, address: string, options: QuicDialOptions, limits: QuicLimits) {
+  constructor(session: QuicClientSession, address: string, options: StreamDialOptions, limits: StreamLimits) {
     this.remoteAddress = address;
     this.remotePort = options.port;
     this.#session = session;
@@ -118,7 +120,7 @@ class QuicheClientConnection implements QuicClientConnection {
     return this.#failure !== undefined;
   }
 
-  async openStream(signal?: AbortSignal): Promise<QuicStream> {
+  async openStream(signal?: AbortSignal): Promise<ByteStream> {
     for (;;) {
       signal?.throwIfAborted();
       if (this.#failure) throw this.#failure;

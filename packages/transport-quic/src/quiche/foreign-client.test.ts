@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import test, { type TestContext } from 'node:test';
 import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { longestWaitMs } from '../../../../tests/testing/until.ts';
-import { type Credential, createPki, type Pki } from '../testing/pki.ts';
+import { type Credential, createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { serverOptions } from './listen.ts';
 

@@ -7,11 +7,15 @@ import { before, describe, it, type TestContext } from 'node:test';
 import type { QuicClientSession, QuicConnectOptions, QuicServerSession } from '@currentspace/http3';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { until } from '../../../../tests/testing/until.ts';
-import { toCloseNumber } from '../close-code.ts';
-import type { QuicClientConnection, QuicListener, QuicServerConnection } from '../contract.ts';
+import { toCloseNumber } from '../../../rpc/src/streams/close-code.ts';
+import type {
+  ClientConnection,
+  ServerConnection,
+  StreamListener,
+} from '../../../rpc/src/streams/contract.ts';
+import { deferred } from '../../../rpc/src/testing/contract-suite.ts';
+import { createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
 import { decodeGoaway, encodeGoaway } from '../goaway.ts';
-import { deferred } from '../testing/contract-suite.ts';
-import { createPki, type Pki } from '../testing/pki.ts';
 import { connectRaw } from '../testing/raw-client.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { serverOptions } from './listen.ts';
@@ -35,12 +39,12 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       t: TestContext,
       options: QuicConnectOptions = {},
     ): Promise<{
-      listener: QuicListener;
+      listener: StreamListener;
       session: QuicClientSession;
-      server: QuicServerConnection;
+      server: ServerConnection;
       served: () => number;
     }> {
-      const admitted = deferred<QuicServerConnection>();
+      const admitted = deferred<ServerConnection>();
       let served = 0;
       const listener = await quic.listen({
         host,
@@ -59,7 +63,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     /** Our client, and a server that does as it likes. */
     async function withRawServer(
       t: TestContext,
-    ): Promise<{ connection: QuicClientConnection; session: QuicServerSession }> {
+    ): Promise<{ connection: ClientConnection; session: QuicServerSession }> {
       const server = loadLibrary().createQuicServer(serverOptions({ tls: pki.serverTls }, runtime));
       t.after(() => server.close());
       const { port } = await withScratchFolder((written) => {

@@ -5,7 +5,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { QuicStream as LibraryStream, QuicServerSession } from '@currentspace/http3';
 import { until } from '../../../../tests/testing/until.ts';
-import { createPki } from '../testing/pki.ts';
+import { createPki } from '../../../rpc/src/testing/pki.ts';
 import { connectRaw } from '../testing/raw-client.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { serverOptions } from './listen.ts';

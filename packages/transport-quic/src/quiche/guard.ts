@@ -10,7 +10,7 @@
 // All are in methods and fields that are private; a version without them fails here, when it is loaded, and not in silence.
 
 import type { QuicClientSession } from '@currentspace/http3';
-import { toCloseNumber } from '../close-code.ts';
+import { toCloseNumber } from '@palyra/rpc/transport';
 
 type Library = typeof import('@currentspace/http3');
 

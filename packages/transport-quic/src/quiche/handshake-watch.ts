@@ -1,9 +1,8 @@
 // The limits of handshakes that are under way.
 
 import type { QuicServer, QuicServerSession } from '@currentspace/http3';
-import { sourceKey } from '@palyra/rpc/transport';
-import { toCloseNumber } from '../close-code.ts';
-import type { QuicLimits, QuicRefusal } from '../contract.ts';
+import type { StreamLimits, StreamRefusal } from '@palyra/rpc/transport';
+import { sourceKey, toCloseNumber } from '@palyra/rpc/transport';
 
 /**
  * Ends handshakes that take too long, or of which one source has too many. The library has no limit of its own but the idle
@@ -11,13 +10,13 @@ import type { QuicLimits, QuicRefusal } from '../contract.ts';
  */
 export class HandshakeWatch {
   readonly #perSource: number;
-  readonly #ended: (reason: QuicRefusal) => void;
+  readonly #ended: (reason: StreamRefusal) => void;
   readonly #handshakes = new Set<QuicServerSession>();
   readonly #sources = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
   #seen = new Set<QuicServerSession>();
 
-  constructor(server: QuicServer, limits: QuicLimits, ended: (reason: QuicRefusal) => void) {
+  constructor(server: QuicServer, limits: StreamLimits, ended: (reason: StreamRefusal) => void) {
     this.#perSource = limits.maxHandshakesPerSource;
     this.#ended = ended;
     (server as NodeJS.EventEmitter).on('handshake', (session: QuicServerSession) => this.#begun(session));

@@ -5,17 +5,17 @@ import { createSocket } from 'node:dgram';
 import { after, before, describe, it } from 'node:test';
 import type { QuicConnectOptions } from '@currentspace/http3';
 import { until } from '../../../../tests/testing/until.ts';
-import { toCloseNumber } from '../close-code.ts';
+import { toCloseNumber } from '../../../rpc/src/streams/close-code.ts';
 import type {
-  QuicClientTlsConfig,
-  QuicListener,
-  QuicListenOptions,
-  QuicRefusal,
-  QuicServerConnection,
-} from '../contract.ts';
-import { ask, deferred, echo, rejectsWith } from '../testing/contract-suite.ts';
+  ClientTlsConfig,
+  ServerConnection,
+  StreamListener,
+  StreamRefusal,
+} from '../../../rpc/src/streams/contract.ts';
+import { ask, deferred, echo, rejectsWith } from '../../../rpc/src/testing/contract-suite.ts';
+import { createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
+import type { QuicListenOptions } from '../contract.ts';
 import { forgeCloses } from '../testing/forged-close.ts';
-import { createPki, type Pki } from '../testing/pki.ts';
 import { connectRaw } from '../testing/raw-client.ts';
 import { UdpRelay } from '../testing/udp-relay.ts';
 import { loadLibrary, quicTraffic } from './library.ts';
@@ -28,7 +28,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     const host = '127.0.0.1';
     let pki: Pki;
     let foreign: Pki;
-    const listeners: QuicListener[] = [];
+    const listeners: StreamListener[] = [];
 
     before(async () => {
       pki = await createPki();
@@ -39,7 +39,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       for (const listener of listeners) await listener.close();
     });
 
-    async function listen(options: Partial<QuicListenOptions> = {}): Promise<QuicListener> {
+    async function listen(options: Partial<QuicListenOptions> = {}): Promise<StreamListener> {
       const listener = await quic.listen({
         host,
         port: 0,
@@ -52,7 +52,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       return listener;
     }
 
-    const dial = (port: number, tls: QuicClientTlsConfig = pki.clientTls) => quic.dial({ host, port, tls });
+    const dial = (port: number, tls: ClientTlsConfig = pki.clientTls) => quic.dial({ host, port, tls });
 
     const rawDial = (port: number, options: QuicConnectOptions = {}) =>
       connectRaw(pki, port, runtime, options);
@@ -159,7 +159,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     });
 
     it('shows the daemon the certificate on a resumed session too', async () => {
-      const seen: QuicServerConnection[] = [];
+      const seen: ServerConnection[] = [];
       const { port } = await listen({ admit: async (connection) => void seen.push(connection) });
       const ticket = deferred<Buffer>();
       const first = rawDial(port);
@@ -254,7 +254,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
         handshakeTimeoutMs: 1_000,
         idleTimeoutMs: 600_000,
       };
-      const refused: QuicRefusal[] = [];
+      const refused: StreamRefusal[] = [];
       const { port } = await listen({ limits, onRefused: (reason) => refused.push(reason) });
       // Two clients that answer the Retry and fall silent take every place there is.
       const relays = [await UdpRelay.to(port), await UdpRelay.to(port)];
@@ -292,7 +292,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     });
 
     it('says that a connection is gone when nothing was heard', async () => {
-      const admitted = deferred<QuicServerConnection>();
+      const admitted = deferred<ServerConnection>();
       const { port } = await listen({ admit: async (connection) => admitted.resolve(connection) });
       const relay = await UdpRelay.to(port);
       const connection = await quic.dial({

@@ -10,7 +10,7 @@ import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { builtProgram } from '../../../../tests/testing/built-program.ts';
 import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
-import { createPki, type Pki } from '../testing/pki.ts';
+import { createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
 
 const script = builtProgram(fileURLToPath(new URL('../testing/trust-scenario.ts', import.meta.url)));
 

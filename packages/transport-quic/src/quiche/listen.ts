@@ -3,16 +3,21 @@
 import type { QuicServer, QuicServerOptions, QuicServerSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
 import { MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES } from '@palyra/identity/certificate';
-import { type SessionBytes, UnfinishedBytes } from '@palyra/rpc/transport';
-import { type Admission, drained, startAdmission } from '../admission.ts';
-import { closedNormally, toCloseNumber, toCloseReason } from '../close-code.ts';
 import {
-  type QuicLimits,
-  type QuicListener,
-  type QuicListenOptions,
-  type QuicServerConnection,
-  resolveQuicLimits,
-} from '../contract.ts';
+  type Admission,
+  closedNormally,
+  drained,
+  resolveStreamLimits,
+  type ServerConnection,
+  type SessionBytes,
+  type StreamLimits,
+  type StreamListener,
+  startAdmission,
+  toCloseNumber,
+  toCloseReason,
+  UnfinishedBytes,
+} from '@palyra/rpc/transport';
+import type { QuicListenOptions } from '../contract.ts';
 import { encodeGoaway } from '../goaway.ts';
 import { closeReason, connectionGone, lossOf, tlsConfigError } from './close-reason.ts';
 import { HandshakeWatch } from './handshake-watch.ts';
@@ -27,9 +32,9 @@ const goawayGraceMs = 200;
 /** The library tells of these here when their connection has gone in the same moment; then nobody is concerned. */
 const ofStreamThatIsGone = /^stream_\w+ failed: InvalidStreamState/;
 
-export async function listen(options: QuicListenOptions, runtime: QuicheRuntime): Promise<QuicListener> {
+export async function listen(options: QuicListenOptions, runtime: QuicheRuntime): Promise<StreamListener> {
   const library = loadLibrary();
-  const limits = resolveQuicLimits(options.limits);
+  const limits = resolveStreamLimits(options.limits);
   // A library that fails to bind keeps the process alive for ever, so it must not come to that.
   const unbindable = await tryBind(options.host, options.port);
   if (unbindable) throw cannotListen(options, unbindable);
@@ -58,7 +63,7 @@ export function serverOptions(
   options: Pick<QuicListenOptions, 'tls' | 'limits' | 'migration' | 'dangerouslySkipAddressValidation'>,
   runtime: QuicheRuntime,
 ): QuicServerOptions {
-  const limits = resolveQuicLimits(options.limits);
+  const limits = resolveStreamLimits(options.limits);
   return {
     cert: options.tls.certificateChain,
     key: options.tls.privateKey,
@@ -78,10 +83,10 @@ function cannotListen({ host, port }: QuicListenOptions, cause: unknown): Identi
   return new IdentityError('UNREACHABLE', `QUIC cannot listen on ${host} port ${port}.`, { cause });
 }
 
-class QuicheListener implements QuicListener {
+class QuicheListener implements StreamListener {
   readonly #server: QuicServer;
   readonly #options: QuicListenOptions;
-  readonly #limits: QuicLimits;
+  readonly #limits: StreamLimits;
   readonly #unfinished: UnfinishedBytes;
   /** Also those that are over and that the client has not left yet. */
   readonly #connections = new Set<QuicheServerConnection>();
@@ -89,7 +94,7 @@ class QuicheListener implements QuicListener {
   readonly #handshakes: HandshakeWatch;
   #draining: IdentityError | undefined;
 
-  constructor(server: QuicServer, options: QuicListenOptions, limits: QuicLimits) {
+  constructor(server: QuicServer, options: QuicListenOptions, limits: StreamLimits) {
     this.#server = server;
     this.#options = options;
     this.#limits = limits;
@@ -159,7 +164,7 @@ class QuicheListener implements QuicListener {
   }
 }
 
-class QuicheServerConnection implements QuicServerConnection {
+class QuicheServerConnection implements ServerConnection {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly peerChain: readonly Uint8Array[];
@@ -192,7 +197,7 @@ class QuicheServerConnection implements QuicServerConnection {
     });
   }
 
-  start(options: QuicListenOptions, limits: QuicLimits): void {
+  start(options: QuicListenOptions, limits: StreamLimits): void {
     const admission = startAdmission(this, options, limits.handshakeTimeoutMs);
     this.#admission = admission;
     this.#session.on('stream', (raw) => {

@@ -1,4 +1,4 @@
-import { contractSuite } from '../testing/contract-suite.ts';
+import { contractSuite } from '../../../rpc/src/testing/contract-suite.ts';
 import { createQuic } from './quic.ts';
 
 contractSuite('portable', createQuic({ runtime: 'portable' }));

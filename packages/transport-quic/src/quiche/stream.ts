@@ -2,12 +2,16 @@
 // the bound on what waits is kept here.
 
 import type { QuicStream as LibraryStream } from '@currentspace/http3';
-import type { HeldBytes } from '@palyra/rpc/transport';
-import { type QuicResetReason, QuicStreamReset, resetReasonOf, toCloseNumber } from '../close-code.ts';
-import type { QuicStream } from '../contract.ts';
-import { ReceiveQueue } from '../receive-queue.ts';
+import type { ByteStream, HeldBytes } from '@palyra/rpc/transport';
+import {
+  ReceiveQueue,
+  type ResetReason,
+  resetReasonOf,
+  StreamReset,
+  toCloseNumber,
+} from '@palyra/rpc/transport';
 
-export class QuicheStream implements QuicStream {
+export class QuicheStream implements ByteStream {
   readonly #stream: LibraryStream;
   readonly #lost: () => Promise<Error>;
   readonly #received: ReceiveQueue;
@@ -67,9 +71,9 @@ export class QuicheStream implements QuicStream {
     });
   }
 
-  reset(reason: QuicResetReason): void {
+  reset(reason: ResetReason): void {
     if (this.#failure || this.#stream.destroyed) return;
-    this.#fail(new QuicStreamReset(reason));
+    this.#fail(new StreamReset(reason));
     // `destroy` would tell the peer nothing and keep the stream in the library.
     this.#stream.close(toCloseNumber(reason));
   }
@@ -96,6 +100,6 @@ export class QuicheStream implements QuicStream {
    */
   async #failureOf(error: Error): Promise<Error> {
     const number = /(?:StreamReset|StreamStopped)\((\d+)\)|stream reset: (\d+)/.exec(error.message);
-    return number ? new QuicStreamReset(resetReasonOf(Number(number[1] ?? number[2]))) : this.#lost();
+    return number ? new StreamReset(resetReasonOf(Number(number[1] ?? number[2]))) : this.#lost();
   }
 }

@@ -1,9 +1,9 @@
 // The library itself as a client, for what our dial does not do.
 
 import type { QuicClientSession, QuicConnectOptions } from '@currentspace/http3';
+import type { Pki } from '../../../rpc/src/testing/pki.ts';
 import { loadLibrary } from '../quiche/library.ts';
 import { alpn, type QuicheRuntime } from '../quiche/runtime.ts';
-import type { Pki } from './pki.ts';
 
 export function connectRaw(
   { trustDomain, rootPem, device }: Pki,

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
-import type { QuicClientTlsConfig, QuicServerTlsConfig } from '../contract.ts';
+import type { ClientTlsConfig, ServerTlsConfig } from '../../../rpc/src/streams/contract.ts';
 import { environmentForChildren } from '../quiche/library.ts';
 import { createQuic } from '../quiche/quic.ts';
 import { alpn, type QuicheRuntime } from '../quiche/runtime.ts';
@@ -14,8 +14,8 @@ import { alpn, type QuicheRuntime } from '../quiche/runtime.ts';
 const host = '127.0.0.1';
 
 interface Input {
-  readonly serverTls: QuicServerTlsConfig;
-  readonly clientTls: QuicClientTlsConfig;
+  readonly serverTls: ServerTlsConfig;
+  readonly clientTls: ClientTlsConfig;
 }
 
 /** Who gets through. */

@@ -1912,6 +1912,11 @@ export enum ListenerName {
    * @generated from enum value: LISTENER_NAME_ADMIN = 7;
    */
   ADMIN = 7,
+
+  /**
+   * @generated from enum value: LISTENER_NAME_WEB = 8;
+   */
+  WEB = 8,
 }
 
 /**
@@ -2045,6 +2050,11 @@ export enum Transport {
    * @generated from enum value: TRANSPORT_QUIC = 2;
    */
   QUIC = 2,
+
+  /**
+   * @generated from enum value: TRANSPORT_WEBSOCKET = 3;
+   */
+  WEBSOCKET = 3,
 }
 
 /**

@@ -1,0 +1,194 @@
+// Streams on a channel that stands, for both sides. docs/channel.md 5 to 7.
+
+import { IdentityError } from '@palyra/identity/portable';
+import { type StreamConnection, StreamReset, toCloseReason } from '@palyra/rpc/portable';
+import { closedNormally, errorOf, numberOf, resetReason, webSocketCode, webSocketReason } from './codes.ts';
+import { decodeFrames, encodeFrame, type Frame, maxNumber } from './frame.ts';
+import { type Inbox, type MessageSocket, SocketClosed } from './message-socket.ts';
+import type { Agreed } from './noise/handshake.ts';
+import { Outbox } from './outbox.ts';
+import type { ChannelStream, StreamOwner } from './stream.ts';
+
+export interface ConnectionOptions {
+  readonly socket: MessageSocket;
+  readonly inbox: Inbox;
+  readonly agreed: Agreed;
+  readonly maxStreams: number;
+  readonly maxUnreadBytes: number;
+  /** One that hears nothing for this long is gone, ms. */
+  readonly idleTimeoutMs: number;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+}
+
+/** How long a peer that was told why may take to close the socket, ms. */
+const goawayGraceMs = 1_000;
+const nothing = new Uint8Array();
+
+export abstract class ChannelConnection implements StreamConnection, StreamOwner {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** The handshake hash: both sides have the same, and no other channel has. 32 bytes. */
+  readonly channelBinding: Uint8Array;
+  readonly closed: Promise<IdentityError | undefined>;
+  protected readonly options: ConnectionOptions;
+  protected readonly streams = new Map<number, ChannelStream>();
+  protected lastStream = 0;
+  readonly #outbox: Outbox;
+  readonly #settled = Promise.withResolvers<IdentityError | undefined>();
+  #failure: IdentityError | undefined;
+  #heardAt = performance.now();
+
+  constructor(options: ConnectionOptions) {
+    this.options = options;
+    this.remoteAddress = options.remoteAddress;
+    this.remotePort = options.remotePort;
+    this.channelBinding = options.agreed.hash;
+    this.closed = this.#settled.promise;
+    this.#outbox = new Outbox(options.socket, options.agreed.send, () => this.#lost());
+  }
+
+  /** Why it is over. */
+  get failure(): IdentityError | undefined {
+    return this.#failure;
+  }
+
+  /** To be called once: reads what comes. */
+  listen(): void {
+    void this.#receive();
+  }
+
+  /** To be called now and then. @param now by performance.now(). */
+  look(now: number): void {
+    if (now - this.#heardAt < this.options.idleTimeoutMs) return;
+    this.gone(new IdentityError('UNREACHABLE', 'Nothing was heard from the other side for too long.'));
+    this.options.socket.terminate();
+  }
+
+  close(error?: IdentityError): void {
+    if (this.#failure) return;
+    const { socket } = this.options;
+    const number = error ? numberOf(error.code) : closedNormally;
+    this.send({ type: 'goaway', number, reason: toCloseReason(error?.message ?? '') });
+    this.gone(error);
+    // First: whatever fails below, the connection ends.
+    detached(setTimeout(() => socket.terminate(), goawayGraceMs));
+    this.#outbox.whenEmpty(() => socket.close(webSocketCode(error), webSocketReason(error)));
+  }
+
+  send(frame: Frame): Promise<void> | undefined {
+    return this.#outbox.put(encodeFrame(frame));
+  }
+
+  abstract begin(stream: ChannelStream): number;
+
+  over({ id }: ChannelStream): void {
+    if (id !== undefined) this.streams.delete(id);
+  }
+
+  /** A stream that is not there yet. @throws MESSAGE_INVALID where none may begin. */
+  protected abstract began(id: number): ChannelStream;
+
+  /** Of the peer, beside streams. */
+  protected heardReset(): void {}
+  protected heardIdleMessage(): void {}
+
+  protected gone(error: IdentityError | undefined): void {
+    if (this.#failure) return;
+    this.#failure = error ?? new IdentityError('UNREACHABLE', 'The connection is gone.');
+    for (const stream of [...this.streams.values()]) stream.fail(this.#failure);
+    this.streams.clear();
+    this.#settled.resolve(error);
+  }
+
+  async #receive(): Promise<void> {
+    const { inbox, agreed } = this.options;
+    try {
+      for (;;) {
+        const message = await inbox.next();
+        if (this.#failure) continue;
+        const opened = agreed.receive.open(nothing, message);
+        const plaintext = opened instanceof Promise ? await opened : opened;
+        this.#heardAt = performance.now();
+        const frames = decodeFrames(plaintext);
+        if (frames.length === 0) this.heardIdleMessage();
+        for (const frame of frames) if (!this.#failure) this.#accept(frame);
+      }
+    } catch (error) {
+      if (error instanceof SocketClosed) this.#lost();
+      // What the peer did say, and may not.
+      else if (error instanceof IdentityError) this.close(error);
+      else this.#forged();
+    }
+  }
+
+  #accept(frame: Frame): void {
+    switch (frame.type) {
+      case 'data': {
+        const stream = this.#streamOf(frame.stream);
+        if (stream && !stream.arrive(frame.bytes)) throw invalid('data after the end of its stream');
+        return;
+      }
+      case 'end': {
+        const stream = this.#streamOf(frame.stream);
+        if (stream && !stream.arriveEnd()) throw invalid('a second end of a stream');
+        return;
+      }
+      case 'reset': {
+        if (frame.stream > this.lastStream) throw invalid('a reset of a stream that has not begun');
+        this.heardReset();
+        this.streams.get(frame.stream)?.fail(new StreamReset(resetReason(frame.number)));
+        return;
+      }
+      case 'ping':
+        this.heardIdleMessage();
+        if (!this.#failure) void this.send({ type: 'pong', value: frame.value });
+        return;
+      case 'pong':
+        this.heardIdleMessage();
+        return;
+      case 'goaway':
+        this.gone(errorOf(frame.number, frame.reason));
+        this.#outbox.stop();
+        detached(setTimeout(() => this.options.socket.terminate(), goawayGraceMs));
+        this.options.socket.close(webSocketCode(undefined), '');
+    }
+  }
+
+  /** Undefined for one that is over. */
+  #streamOf(id: number): ChannelStream | undefined {
+    if (id <= this.lastStream) return this.streams.get(id);
+    if (id !== this.lastStream + 1 || id >= maxNumber) throw invalid('a stream that is not the next one');
+    const stream = this.began(id);
+    this.lastStream = id;
+    return stream;
+  }
+
+  /** The socket ended, and the peer has not said that it would. */
+  #lost(): void {
+    this.gone(new IdentityError('UNREACHABLE', 'The connection was lost.'));
+    this.#outbox.stop();
+    this.options.socket.terminate();
+  }
+
+  /** What came is not what the peer sent: changed, repeated, left out or moved by something in between. */
+  #forged(): void {
+    const message = 'Something between the two sides changes what they send. The connection was ended.';
+    this.gone(new IdentityError('UNREACHABLE', message));
+    this.#outbox.stop();
+    this.options.socket.close(
+      webSocketCode(new IdentityError('MESSAGE_INVALID', message)),
+      'MESSAGE_INVALID',
+    );
+    detached(setTimeout(() => this.options.socket.terminate(), goawayGraceMs));
+  }
+}
+
+export function invalid(what: string): IdentityError {
+  return new IdentityError('MESSAGE_INVALID', `The peer broke the protocol: ${what}.`);
+}
+
+/** In Node a timer keeps the process alive, unless it is told not to. */
+export function detached(timer: unknown): void {
+  (timer as { unref?(): void }).unref?.();
+}

@@ -1,0 +1,90 @@
+// Frames on their way out: as many as fit in one message, sealed in order, and no faster than the socket takes them.
+
+import { maxPlaintextBytes } from './frame.ts';
+import type { MessageSocket } from './message-socket.ts';
+import type { CipherState } from './noise/cipher-state.ts';
+import { join } from './noise/crypto.ts';
+
+/** Bytes that wait here before a writer has to. */
+const enoughBytes = 65_536;
+const nothing = new Uint8Array();
+
+export class Outbox {
+  readonly #socket: MessageSocket;
+  readonly #cipher: CipherState;
+  readonly #failed: (error: unknown) => void;
+  #frames: Uint8Array[] = [];
+  #bytes = 0;
+  #isSending = false;
+  #isOver = false;
+  #writers: (() => void)[] = [];
+  #whenEmpty: (() => void)[] = [];
+
+  /** @param failed told when nothing can be sent any more. */
+  constructor(socket: MessageSocket, cipher: CipherState, failed: (error: unknown) => void) {
+    this.#socket = socket;
+    this.#cipher = cipher;
+    this.#failed = failed;
+  }
+
+  /** Settles when there is room for more; undefined when there is at once. */
+  put(frame: Uint8Array): Promise<void> | undefined {
+    if (this.#isOver) return undefined;
+    this.#frames.push(frame);
+    this.#bytes += frame.length;
+    if (!this.#isSending) {
+      this.#isSending = true;
+      // What is put in the same turn goes in the same message.
+      queueMicrotask(() => void this.#send());
+    }
+    if (this.#bytes < enoughBytes) return undefined;
+    return new Promise((resolve) => this.#writers.push(resolve));
+  }
+
+  /** Told when all of it has been handed to the socket. */
+  whenEmpty(done: () => void): void {
+    if (this.#isSending) this.#whenEmpty.push(done);
+    else done();
+  }
+
+  /** Nothing more is sent. */
+  stop(): void {
+    this.#isOver = true;
+    this.#frames = [];
+    this.#bytes = 0;
+    this.#wake();
+  }
+
+  async #send(): Promise<void> {
+    try {
+      while (this.#frames.length > 0) {
+        const sealed = this.#cipher.seal(nothing, this.#take());
+        const room = this.#socket.send(sealed instanceof Promise ? await sealed : sealed);
+        if (room) await room;
+        if (this.#bytes < enoughBytes) this.#wake();
+      }
+    } catch (error) {
+      this.stop();
+      this.#failed(error);
+    }
+    this.#isSending = false;
+    this.#wake();
+    for (const done of this.#whenEmpty.splice(0)) done();
+  }
+
+  #take(): Uint8Array {
+    let size = 0;
+    let count = 0;
+    for (const frame of this.#frames) {
+      if (size + frame.length > maxPlaintextBytes) break;
+      size += frame.length;
+      count += 1;
+    }
+    this.#bytes -= size;
+    return join(this.#frames.splice(0, count));
+  }
+
+  #wake(): void {
+    for (const writer of this.#writers.splice(0)) writer();
+  }
+}

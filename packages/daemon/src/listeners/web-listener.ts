@@ -1,0 +1,56 @@
+// Channels over WebSockets: the services of the node listener for devices, and those of the pairing listener for anybody.
+
+import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
+import { defaultHttp2Limits, UnfinishedBytes } from '@palyra/rpc/transport';
+import { ChannelDeviceListener } from '@palyra/transport-websocket';
+import type { DaemonMetrics } from '../metrics.ts';
+import { atOnce, type Run } from '../start/run.ts';
+import type { Stores } from '../start/stores.ts';
+import type { ForDevices } from './device-listeners.ts';
+import type { OpenLimit } from './open-limit.ts';
+import type { OpenListeners } from './open-listeners.ts';
+import { routesForAnybody, strangersUnfinished } from './pairing-listener.ts';
+import { listenAt } from './places.ts';
+
+export interface WebListenerOptions {
+  readonly stores: Stores;
+  readonly forDevices: ForDevices;
+  readonly openLimit: OpenLimit;
+  readonly metrics: DaemonMetrics;
+  readonly listeners: OpenListeners;
+}
+
+export async function listenForWeb(
+  { stores, forDevices, openLimit, metrics, listeners }: WebListenerOptions,
+  run: Run,
+): Promise<void> {
+  const { config, identity } = stores;
+  const { port, ...web } = config.web;
+  if (port === undefined) return;
+  const listener = await listenAt(
+    { name: 'web', host: web.host, port },
+    ChannelDeviceListener.listen({
+      ...forDevices,
+      ...web,
+      port,
+      messageBytes: defaultHttp2Limits.messageBytes,
+      pairing: {
+        routes: routesForAnybody({ stores, openLimit, listeners }, run),
+        messageBytes: MAX_PAIRING_MESSAGE_BYTES,
+        unfinished: new UnfinishedBytes(strangersUnfinished),
+        channelEnded: (channel) => identity.responder.channelEnded(channel),
+      },
+      limits: { handshakeTimeoutMs: config.limits.handshakeTimeoutMs },
+      onEvent: (event) => metrics.countListener('web', event),
+    }),
+  );
+  run.undo(() => listener.close(atOnce));
+  // Devices wait at the gate: no revocation comes before this.
+  run.undo(identity.registry.enforce((event) => listener.apply(event)));
+  listeners.add({
+    name: 'web',
+    address: `ws://${formatEndpoint({ host: web.host, port: listener.port })}${web.path}`,
+    tls: listener,
+    close: (until) => listener.close(until),
+  });
+}

@@ -1,0 +1,6 @@
+// What runs in a browser as well: no module of Node's is imported from here.
+
+export { hasCode, IdentityError, type IdentityErrorCode, type IdentityErrorOptions } from './errors.ts';
+export { lvCat, lvSplit } from './lv.ts';
+export { reasonOf } from './reason.ts';
+export { printable } from './visible-text.ts';

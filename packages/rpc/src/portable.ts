@@ -1,0 +1,26 @@
+// What runs in a browser as well: streams, the calls of a client on them, and errors. No module of Node's is imported from here.
+
+export { type CallTransportOptions, createCallTransport } from './calls/client.ts';
+export { printableAnswers } from './calls/printable-answers.ts';
+export type { HeldBytes, SessionBytes } from './calls/unfinished-bytes.ts';
+export { UnfinishedBytes } from './calls/unfinished-bytes.ts';
+export { fromConnectError } from './error-map.ts';
+export {
+  closedNormally,
+  closeErrorOf,
+  maxReasonBytes,
+  type ResetReason,
+  resetReasonOf,
+  StreamReset,
+  toCloseNumber,
+  toCloseReason,
+} from './streams/close-code.ts';
+export type {
+  ByteStream,
+  ClientConnection,
+  ServerConnection,
+  StreamConnection,
+  StreamLimits,
+} from './streams/contract.ts';
+export { resolveStreamLimits } from './streams/contract.ts';
+export { ReceiveQueue } from './streams/receive-queue.ts';

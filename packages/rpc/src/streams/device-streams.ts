@@ -1,0 +1,122 @@
+// Devices on a transport of streams: each connection is judged and admitted by the registry, and each of its calls checked, as
+// over HTTP/2.
+
+import { hasCode, IdentityError } from '@palyra/identity';
+import type { ChainJudge, PeerCertificate } from '@palyra/identity/certificate';
+import { type RegistryEvent, standingMessages } from '@palyra/identity/registry';
+import { accessCheck } from '../access/access-check.ts';
+import { contextOf, type DevicePeer, type Peer } from '../access/peer.ts';
+import { serveCalls } from '../calls/server.ts';
+import { DeviceConnections } from '../connections/device-connections.ts';
+import { countEvent, type DeviceTrust, type ListenerOptions } from '../connections/device-listener.ts';
+import type { ByteStream, ServerConnection, StreamRefusal } from './contract.ts';
+
+export interface DeviceStreamsOptions
+  extends Pick<ListenerOptions, 'routes' | 'ownCalls' | 'unfinished' | 'clock' | 'onEvent' | 'onInternal'> {
+  /** Decides about each device, for its connection and for each call. */
+  readonly devices: DeviceTrust;
+  /** What operators are told that a device is connected over. */
+  readonly transport: DevicePeer['transport'];
+  /** Largest message, bytes. */
+  readonly messageBytes: number;
+}
+
+/** How long the answer to a refused call may take to leave before its connection is closed, ms. */
+const refusedGraceMs = 20;
+const sweepMs = 1_000;
+
+export class DeviceStreams {
+  readonly #options: DeviceStreamsOptions;
+  readonly #devices: DeviceConnections;
+  readonly #peers = new WeakMap<ServerConnection, Peer>();
+  readonly #sweep: NodeJS.Timeout;
+  /** For a listener: serves one stream of an admitted connection. */
+  readonly serve: (stream: ByteStream, connection: ServerConnection) => Promise<void>;
+
+  constructor(options: DeviceStreamsOptions) {
+    const { routes, ownCalls, messageBytes, onInternal } = options;
+    this.#options = options;
+    this.#devices = new DeviceConnections(options.devices.authenticator, onInternal);
+    this.#sweep = setInterval(() => this.#devices.shutExpired(options.clock.now()), sweepMs).unref();
+    this.serve = serveCalls({
+      routes,
+      check: accessCheck(onInternal, ownCalls),
+      readMaxBytes: messageBytes,
+      writeMaxBytes: messageBytes,
+      contextValues: (connection) => contextOf(this.#peerOf(connection)),
+      onError: onInternal,
+    });
+  }
+
+  get connections(): number {
+    return this.#devices.size;
+  }
+
+  /** Shuts at once the connections that a change of the registry concerns. */
+  apply(event: RegistryEvent): void {
+    this.#devices.apply(event);
+  }
+
+  /** For a listener: decides about a connection. @throws the code that refuses it. */
+  async admit(connection: ServerConnection): Promise<void> {
+    const { authenticator } = this.#options.devices;
+    // Once more, by what counts at this moment: QUIC's sessions that are resumed bring the verdict of the day they began.
+    const certificate = judgeChain(authenticator.chainJudge, connection.peerChain);
+    const { peer, admission, forget } = this.#devices.add({
+      transport: this.#options.transport,
+      certificate,
+      source: connection.remoteAddress,
+      // Running calls end with the reason, then the connection does; what does not end by itself is cut.
+      shut: (reason) => {
+        connection.unfinished.stop(reason);
+        connection.shut(reason);
+      },
+      refused: (reason) => setTimeout(() => this.#close(connection, reason), refusedGraceMs).unref(),
+    });
+    void connection.closed.then(forget);
+    this.#peers.set(connection, peer);
+    try {
+      const { deviceId } = await admission;
+      connection.unfinished.belongsTo(deviceId);
+      countEvent(this.#options, 'accepted');
+    } catch (error) {
+      countEvent(this.#options, 'refused_standing');
+      throw error;
+    }
+  }
+
+  /** For a listener: a connection that did not come to `admit`. */
+  refused(reason: StreamRefusal): void {
+    countEvent(this.#options, reason === 'limit' ? 'refused_limit' : reason);
+  }
+
+  /** Once its listener is closed. */
+  stop(): void {
+    clearInterval(this.#sweep);
+  }
+
+  /** From a timer, which has nobody who could catch what it throws. */
+  #close(connection: ServerConnection, reason: IdentityError): void {
+    try {
+      connection.close(reason);
+    } catch (error) {
+      this.#options.onInternal(error, 'closing a connection');
+    }
+  }
+
+  #peerOf(connection: ServerConnection): Peer {
+    const peer = this.#peers.get(connection);
+    if (!peer) throw new TypeError('a stream of a connection that was not admitted');
+    return peer;
+  }
+}
+
+/** @throws CERTIFICATE_UNKNOWN */
+function judgeChain(judge: ChainJudge, chain: readonly Uint8Array[]): PeerCertificate {
+  try {
+    return judge.judge(chain).leaf;
+  } catch (cause) {
+    if (!hasCode(cause, 'CERTIFICATE_INVALID')) throw cause;
+    throw new IdentityError('CERTIFICATE_UNKNOWN', standingMessages.CERTIFICATE_UNKNOWN, { cause });
+  }
+}

@@ -1,4 +1,0 @@
-import { createMemoryQuic } from './memory.ts';
-import { contractSuite } from './testing/contract-suite.ts';
-
-contractSuite('memory', createMemoryQuic());

@@ -1,5 +1,0 @@
-import { IdentityError } from '@palyra/identity';
-
-export function invalid(what: string): IdentityError {
-  return new IdentityError('MESSAGE_INVALID', `The peer broke the protocol: ${what}.`);
-}

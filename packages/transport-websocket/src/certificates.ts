@@ -1,0 +1,72 @@
+// What a channel asks of certificates, by what this project says of them elsewhere.
+
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { type JudgePeer, notAuthenticated, type OwnProof } from '@palyra/channel';
+import { hasCode, IdentityError } from '@palyra/identity';
+import { ChainJudge, TlsKey } from '@palyra/identity/certificate';
+import { standingMessages } from '@palyra/identity/registry';
+import type { ServerTlsConfig } from '@palyra/rpc/transport';
+
+/** @throws CERTIFICATE_INVALID */
+export function ownProof({
+  certificateChain,
+  privateKey,
+}: Pick<ServerTlsConfig, 'certificateChain' | 'privateKey'>): OwnProof {
+  const key = TlsKey.fromPkcs8(createPrivateKey(privateKey).export({ type: 'pkcs8', format: 'der' }));
+  return { chain: derOf(certificateChain).slice(0, 2), sign: (data) => key.sign(data) };
+}
+
+/** Of a device's chain: that it is ours. Whether it holds is for the registry to say, dates included. */
+export function judgeDevice(judge: ChainJudge): JudgePeer {
+  return (chain) => {
+    try {
+      const { certificate } = judge.judge(chain);
+      return spkiOf(certificate);
+    } catch (cause) {
+      if (!hasCode(cause, 'CERTIFICATE_INVALID')) throw cause;
+      throw new IdentityError('CERTIFICATE_UNKNOWN', standingMessages.CERTIFICATE_UNKNOWN, { cause });
+    }
+  };
+}
+
+/** Of a daemon's chain: that it is the one that is known, and then its dates. */
+export function judgeDaemon(known: {
+  readonly roots: readonly Uint8Array[];
+  readonly trustDomain: string;
+  /** Default: any of this trust domain. */
+  readonly daemonId?: string;
+}): JudgePeer {
+  const judge = new ChainJudge(known.roots);
+  return (chain) => {
+    const { leaf, certificate, notBefore, notAfter } = judged(judge, chain);
+    const { kind, trustDomain, id } = leaf.spiffeId;
+    const isKnown = known.daemonId === undefined || id === known.daemonId;
+    if (kind !== 'daemon' || trustDomain !== known.trustDomain || !isKnown)
+      throw notAuthenticated('its certificate names another');
+    const now = new Date();
+    if (now < notBefore || now >= notAfter) {
+      throw new IdentityError(
+        'CLOCK_SKEW',
+        `The daemon's certificate is not valid at this device's time, ${now.toISOString()}. Set the clock right, or restart the daemon if it was asleep for days.`,
+      );
+    }
+    return spkiOf(certificate);
+  };
+}
+
+function judged(judge: ChainJudge, chain: readonly Uint8Array[]) {
+  try {
+    return judge.judge(chain);
+  } catch (cause) {
+    if (hasCode(cause, 'CERTIFICATE_INVALID')) throw notAuthenticated('its certificates do not hold', cause);
+    throw cause;
+  }
+}
+
+export function derOf(pem: string): Uint8Array[] {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  return blocks.map((each) => new Uint8Array(new X509Certificate(each).raw));
+}
+
+const spkiOf = (certificate: X509Certificate): Uint8Array =>
+  new Uint8Array(certificate.publicKey.export({ type: 'spki', format: 'der' }));

@@ -1,0 +1,4 @@
+import { contractSuite } from '../../rpc/src/testing/contract-suite.ts';
+import { createWebSocketTransport } from './web-socket-transport.ts';
+
+contractSuite('WebSocket', createWebSocketTransport());

@@ -1,0 +1,99 @@
+// The device's side, in Node.
+
+import { Agent } from 'node:https';
+import {
+  type ChannelPurpose,
+  type DeviceChannel,
+  type JudgePeer,
+  type OwnProof,
+  openChannel,
+  subprotocolOf,
+} from '@palyra/channel';
+import { IdentityError } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity/values';
+import { resolveStreamLimits, type StreamDialOptions } from '@palyra/rpc/transport';
+import { WebSocket } from 'ws';
+import { nodeCrypto } from './node-crypto.ts';
+import { deviceOrigin } from './upgrade.ts';
+import { WsSocket, webSocketOptions } from './ws-socket.ts';
+
+export interface DialChannelOptions extends Pick<StreamDialOptions, 'limits' | 'keepAliveMs' | 'signal'> {
+  /** `ws:` or `wss:`. */
+  readonly url: URL;
+  /** What the channel is for. */
+  readonly purpose: ChannelPurpose;
+  /** What this device proves itself with. Absent for `pair`. */
+  readonly proof?: OwnProof;
+  /** Judges the daemon. */
+  readonly judge: JudgePeer;
+  /** URL of an HTTP proxy, for `wss:`. Default: none. */
+  readonly proxy?: string | undefined;
+}
+
+/** @throws DAEMON_NOT_AUTHENTICATED, VERSION_UNSUPPORTED, CLOCK_SKEW, UNREACHABLE */
+export async function dialChannel(options: DialChannelOptions): Promise<DeviceChannel> {
+  const { url, proxy } = options;
+  const limits = resolveStreamLimits(options.limits);
+  const socket = new WebSocket(url, subprotocolOf(options.purpose), {
+    ...webSocketOptions,
+    origin: deviceOrigin,
+    handshakeTimeout: limits.handshakeTimeoutMs,
+    followRedirects: false,
+    // Whoever ends TLS here is believed nothing: the channel inside proves the daemon.
+    rejectUnauthorized: false,
+    ...(proxy && url.protocol === 'wss:' && { agent: new Agent({ proxyEnv: { HTTPS_PROXY: proxy } }) }),
+  });
+  await opened(socket, url, options.signal);
+  return openChannel(new WsSocket(socket), {
+    ...options,
+    crypto: nodeCrypto,
+    remoteAddress: url.hostname,
+    remotePort: Number(url.port) || (url.protocol === 'wss:' ? 443 : 80),
+  });
+}
+
+function opened(socket: WebSocket, url: URL, signal: AbortSignal | undefined): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const abort = () => {
+    socket.terminate();
+    reject(signal?.reason);
+  };
+  signal?.addEventListener('abort', abort);
+  socket.once('open', resolve);
+  socket.once('error', (cause) => reject(unreachable(cause, url)));
+  socket.once('unexpected-response', (_, response) => {
+    socket.terminate();
+    reject(refused(response.statusCode ?? 0, url));
+  });
+  if (signal?.aborted) abort();
+  return promise.finally(() => signal?.removeEventListener('abort', abort));
+}
+
+function refused(status: number, url: URL): IdentityError {
+  if (status === 400)
+    return new IdentityError(
+      'VERSION_UNSUPPORTED',
+      `The server at ${url.host} does not speak this protocol.`,
+    );
+  const hint = status === 403 || status === 404 ? 'Check the address and its path.' : 'Try again later.';
+  return new IdentityError(
+    'UNREACHABLE',
+    `No channel opens at ${url.href}: the server there answers with HTTP ${status}. ${hint}`,
+  );
+}
+
+function unreachable(cause: Error, url: URL): IdentityError {
+  if (cause.message.includes('subprotocol'))
+    return new IdentityError(
+      'VERSION_UNSUPPORTED',
+      `The server at ${url.host} does not speak this protocol.`,
+      {
+        cause,
+      },
+    );
+  return new IdentityError(
+    'UNREACHABLE',
+    `No daemon answers at ${url.href}. Check the address and that it runs. (${reasonOf(cause)})`,
+    { cause },
+  );
+}

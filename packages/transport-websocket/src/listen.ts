@@ -1,0 +1,330 @@
+// The daemon's side: an HTTP server that serves channels and nothing else.
+
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import {
+  agreeAsDaemon,
+  type DaemonChannel,
+  DaemonConnection,
+  type FloodLimits,
+  Inbox,
+  type JudgePeer,
+  type OwnProof,
+  webSocketCode,
+  webSocketReason,
+} from '@palyra/channel';
+import { hasCode, IdentityError } from '@palyra/identity';
+import { ChainJudge } from '@palyra/identity/certificate';
+import {
+  type ByteStream,
+  type Connection,
+  connectionOf,
+  drained,
+  LiveConnections,
+  resolveStreamLimits,
+  type ServerTlsConfig,
+  type StreamLimits,
+  type StreamListener,
+  type StreamListenOptions,
+  startAdmission,
+  tcpKeepAlive,
+  UnfinishedBytes,
+} from '@palyra/rpc/transport';
+import { WebSocketServer } from 'ws';
+import { derOf, judgeDevice, ownProof } from './certificates.ts';
+import { nodeCrypto } from './node-crypto.ts';
+import { type Refusal, type Upgrade, UpgradeCheck, type UpgradeRules } from './upgrade.ts';
+import { WsSocket, webSocketOptions } from './ws-socket.ts';
+
+export interface WebSocketListenOptions extends StreamListenOptions, UpgradeRules {
+  /** Serves one stream of an admitted connection, to its end. Must not throw. */
+  serve(stream: ByteStream, connection: DaemonChannel): void | Promise<void>;
+  /** Decides about a connection before its first stream is served. */
+  admit(connection: DaemonChannel): Promise<void>;
+  /** What messages of channels for `pair` may take while they are not whole. Default: with the others. */
+  readonly strangersUnfinished?: UnfinishedBytes;
+  /** Default: `docs/limits.md`, "Channel". */
+  readonly floods?: Partial<FloodLimits>;
+}
+
+export interface WebSocketListener extends StreamListener {
+  /** New channels are made with this certificate, and judged by these roots; live ones stay. @throws CERTIFICATE_INVALID */
+  swap(tls: ServerTlsConfig): void;
+}
+
+export const defaultFloodLimits: FloodLimits = {
+  idleMessages: 1_000,
+  resetBurst: 200,
+  resetRate: 20,
+};
+
+const maxHeaderBytes = 8_192;
+/** Streams of a channel for `pair`. */
+const maxStrangerStreams = 8;
+const sweepMs = 1_000;
+const serviceUnavailable = 503;
+
+/** @throws UNREACHABLE when the address is taken or is not ours; CERTIFICATE_INVALID */
+export async function listen(options: WebSocketListenOptions): Promise<WebSocketListener> {
+  const listener = new ChannelListener(options);
+  await listener.start();
+  return listener;
+}
+
+class ChannelListener implements WebSocketListener {
+  readonly #options: WebSocketListenOptions;
+  readonly #limits: StreamLimits;
+  readonly #floods: FloodLimits;
+  readonly #server: http.Server;
+  readonly #sockets: LiveConnections;
+  readonly #webSockets = new WebSocketServer({
+    ...webSocketOptions,
+    noServer: true,
+    clientTracking: false,
+    handleProtocols: (_, request) => this.#upgrades.get(request)!.subprotocol,
+  });
+  readonly #check: UpgradeCheck;
+  readonly #unfinished: UnfinishedBytes;
+  readonly #strangersUnfinished: UnfinishedBytes;
+  readonly #upgrades = new WeakMap<http.IncomingMessage, Upgrade>();
+  readonly #handshakes = new Map<string, number>();
+  readonly #connections = new Map<DaemonConnection, (error: IdentityError) => void>();
+  readonly #sweep: NodeJS.Timeout;
+  /** Of each channel that stands, the end of its socket. */
+  readonly #farewells = new Set<Promise<void>>();
+  #handshaking = 0;
+  #proof!: OwnProof;
+  #judge!: JudgePeer;
+  #draining: IdentityError | undefined;
+  #isClosed = false;
+  #at!: AddressInfo;
+
+  constructor(options: WebSocketListenOptions) {
+    this.#options = options;
+    const limits = resolveStreamLimits(options.limits);
+    this.#limits = limits;
+    this.#floods = { ...defaultFloodLimits, ...options.floods };
+    this.#check = new UpgradeCheck(options);
+    this.#unfinished = options.unfinished ?? new UnfinishedBytes();
+    this.#strangersUnfinished = options.strangersUnfinished ?? this.#unfinished;
+    this.swap(options.tls);
+    this.#server = http.createServer({
+      ...tcpKeepAlive,
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: limits.handshakeTimeoutMs,
+      requestTimeout: limits.handshakeTimeoutMs,
+      keepAliveTimeout: 1,
+      connectionsCheckingInterval: sweepMs,
+    });
+    this.#server.on('request', (request, response) => {
+      const status = this.#check.isPath(request.url) ? 426 : 404;
+      response
+        .writeHead(status, { connection: 'close', ...(status === 426 && { upgrade: 'websocket' }) })
+        .end();
+    });
+    this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#sockets = new LiveConnections(
+      this.#server,
+      {
+        connections: limits.maxConnections + limits.maxHandshakes,
+        // Behind a proxy all have one address; then they are told apart by what it says.
+        strangersPerSource: options.proxies?.length ? limits.maxHandshakes : limits.maxHandshakesPerSource,
+        // The decision about it comes after the handshake, and has as long again.
+        strangerIdleMs: 2 * limits.handshakeTimeoutMs,
+        idleTimeoutMs: 2 * limits.idleTimeoutMs,
+      },
+      () => options.onRefused?.('limit'),
+    );
+    this.#sweep = setInterval(() => this.#look(), Math.min(sweepMs, limits.idleTimeoutMs)).unref();
+  }
+
+  /** Also once it is closed: the next one may want the same. */
+  get host(): string {
+    return this.#at.address;
+  }
+
+  get port(): number {
+    return this.#at.port;
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  async start(): Promise<void> {
+    const { host, port } = this.#options;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#server.once('error', reject);
+        this.#server.listen({ host, port, exclusive: true }, () => {
+          this.#server.off('error', reject);
+          resolve();
+        });
+      });
+    } catch (cause) {
+      clearInterval(this.#sweep);
+      await this.#sockets.close(AbortSignal.abort()).catch(() => {});
+      throw new IdentityError('UNREACHABLE', `No channel can listen on ${host} port ${port}.`, { cause });
+    }
+    this.#at = this.#server.address() as AddressInfo;
+    this.#server.on('error', (error) => this.#options.onError?.(error));
+  }
+
+  swap(tls: ServerTlsConfig): void {
+    const judge = judgeDevice(new ChainJudge(derOf(tls.clientRoots)));
+    this.#proof = ownProof(tls);
+    this.#judge = judge;
+  }
+
+  async close(error?: IdentityError, until?: AbortSignal): Promise<void> {
+    if (until) {
+      this.#draining = error ?? new IdentityError('UNREACHABLE', 'The connection was closed.');
+      for (const drain of this.#connections.values()) drain(this.#draining);
+      await drained(this.#connections.keys(), until);
+    }
+    this.#isClosed = true;
+    for (const connection of this.#connections.keys()) connection.close(error);
+    clearInterval(this.#sweep);
+    // Each ends by itself in a moment: when its device has read why, or has not.
+    await Promise.all(this.#farewells);
+    await this.#sockets.close(AbortSignal.abort());
+  }
+
+  #look(): void {
+    const now = performance.now();
+    for (const connection of this.#connections.keys()) connection.look(now);
+  }
+
+  #upgrade(request: http.IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => {});
+    const upgrade = this.#check.of(request);
+    if ('status' in upgrade) {
+      refuse(socket, upgrade);
+      return;
+    }
+    const { source } = upgrade;
+    const { maxHandshakes, maxHandshakesPerSource } = this.#limits;
+    const ofSource = this.#handshakes.get(source) ?? 0;
+    if (this.#isClosed || this.#handshaking >= maxHandshakes || ofSource >= maxHandshakesPerSource) {
+      this.#options.onRefused?.('limit');
+      refuse(socket, { status: serviceUnavailable, why: 'Too many handshakes. Try again later.' });
+      return;
+    }
+    this.#handshaking += 1;
+    this.#handshakes.set(source, ofSource + 1);
+    let isOver = false;
+    const over = () => {
+      if (isOver) return;
+      isOver = true;
+      this.#handshaking -= 1;
+      const left = (this.#handshakes.get(source) ?? 0) - 1;
+      if (left > 0) this.#handshakes.set(source, left);
+      else this.#handshakes.delete(source);
+    };
+    socket.once('close', over);
+    this.#upgrades.set(request, upgrade);
+    this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+      const live = connectionOf(request.socket);
+      const gone = new Promise<void>((resolve) => webSocket.once('close', () => resolve()));
+      this.#farewells.add(gone);
+      void gone.then(() => this.#farewells.delete(gone));
+      void this.#accept(new WsSocket(webSocket), upgrade, request.socket.remotePort ?? 0, live).finally(over);
+    });
+  }
+
+  async #accept(
+    socket: WsSocket,
+    upgrade: Upgrade,
+    remotePort: number,
+    live: Connection | undefined,
+  ): Promise<void> {
+    const { maxStreams, maxUnreadBytes, idleTimeoutMs, handshakeTimeoutMs } = this.#limits;
+    const timer = setTimeout(() => {
+      this.#options.onRefused?.('handshake_timeout');
+      socket.terminate();
+    }, handshakeTimeoutMs);
+    const inbox = new Inbox(socket);
+    try {
+      const { agreed, chain, refusal } = await agreeAsDaemon(socket, inbox, {
+        purpose: upgrade.purpose,
+        proof: this.#proof,
+        judge: this.#judge,
+        maxStreams: upgrade.purpose === 'pair' ? maxStrangerStreams : maxStreams,
+        crypto: nodeCrypto,
+      });
+      const connection = new DaemonConnection({
+        socket,
+        inbox,
+        agreed,
+        purpose: upgrade.purpose,
+        peerChain: chain,
+        unfinished: (upgrade.purpose === 'pair' ? this.#strangersUnfinished : this.#unfinished).of(socket),
+        maxStreams: upgrade.purpose === 'pair' ? maxStrangerStreams : maxStreams,
+        maxUnreadBytes,
+        idleTimeoutMs,
+        floods: this.#floods,
+        remoteAddress: upgrade.address,
+        remotePort,
+      });
+      if (refusal) connection.close(refusal);
+      else if (this.#connections.size >= this.#limits.maxConnections) {
+        this.#options.onRefused?.('limit');
+        connection.close(
+          new IdentityError(
+            'TOO_MANY_SESSIONS',
+            'The daemon has as many connections as it takes. Try again later.',
+          ),
+        );
+      } else this.#serve(connection, live);
+    } catch (error) {
+      // A peer that left, or that does not speak the protocol. What else fails here is a bug.
+      const known = hasCode(error, 'MESSAGE_INVALID') ? error : undefined;
+      if (known) socket.close(webSocketCode(known), webSocketReason(known));
+      else socket.terminate();
+      if (!known && error instanceof Error && error.name !== 'SocketClosed') this.#options.onError?.(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #serve(connection: DaemonConnection, live: Connection | undefined): void {
+    const { purpose } = connection;
+    const admission = startAdmission(
+      connection,
+      {
+        admit: async () => {
+          await this.#options.admit(connection);
+          if (purpose === 'node' && live) this.#sockets.known(live);
+        },
+        serve: (stream) => this.#serveStream(stream, connection, purpose === 'pair' ? live : undefined),
+      },
+      this.#limits.handshakeTimeoutMs,
+    );
+    this.#connections.set(connection, (error) => admission.drain(error));
+    void connection.closed.then(() => this.#connections.delete(connection));
+    connection.serve(
+      (stream) => admission.offer(stream),
+      (error) => admission.shut(error),
+    );
+    if (this.#draining) admission.drain(this.#draining);
+  }
+
+  /** A stranger that waits for an answer is not idle. */
+  async #serveStream(
+    stream: ByteStream,
+    connection: DaemonConnection,
+    stranger: Connection | undefined,
+  ): Promise<void> {
+    const ended = stranger?.begins(() => true);
+    await this.#options.serve(stream, connection);
+    ended?.(true);
+  }
+}
+
+function refuse(socket: Duplex, { status, why }: Omit<Refusal, 'status'> & { status: number }): void {
+  const head = `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\nconnection: close\r\n`;
+  const retry = status === serviceUnavailable ? 'retry-after: 1\r\n' : '';
+  socket.once('finish', () => socket.destroy());
+  socket.end(`${head}${retry}content-type: text/plain\r\ncontent-length: ${why.length}\r\n\r\n${why}`);
+}

@@ -1,0 +1,146 @@
+// The services over channels: those of the node listener for devices, and those of the pairing listener for anybody, at one
+// address, apart by what a channel is for.
+
+import type { ConnectRouter } from '@connectrpc/connect';
+import type { DaemonChannel, FloodLimits } from '@palyra/channel';
+import { IdentityError, type ServerCredential } from '@palyra/identity';
+import { certificatesToPem } from '@palyra/identity/certificate';
+import type { PairingChannel } from '@palyra/identity/pairing';
+import type { RegistryEvent } from '@palyra/identity/registry';
+import {
+  accessCheck,
+  contextOf,
+  countEvent,
+  type DeviceListener,
+  DeviceStreams,
+  type DeviceTrust,
+  type ListenerOptions,
+  type Peer,
+  type ServerConnection,
+  type ServerTlsConfig,
+  type StreamLimits,
+  serveCalls,
+  sourceKey,
+  type UnfinishedBytes,
+} from '@palyra/rpc/transport';
+import { listen, type WebSocketListener } from './listen.ts';
+import type { UpgradeRules } from './upgrade.ts';
+
+export interface ChannelDeviceListenerOptions extends ListenerOptions, Omit<UpgradeRules, 'purposes'> {
+  /** The roots that device chains may lead to, and what decides about devices. */
+  readonly devices: DeviceTrust;
+  /** What anybody may call. Default: nothing. */
+  readonly pairing?: ChannelPairing;
+  /** Default: `docs/limits.md`, "QUIC". */
+  readonly limits?: Partial<StreamLimits>;
+  /** Default: `docs/limits.md`, "Channel". */
+  readonly floods?: Partial<FloodLimits>;
+  /** Largest message, bytes. */
+  readonly messageBytes: number;
+}
+
+/** The services of the pairing listener, on channels. */
+export interface ChannelPairing {
+  readonly routes: (router: ConnectRouter) => void;
+  readonly messageBytes: number;
+  /** Bytes that incomplete messages of strangers may hold. */
+  readonly unfinished: UnfinishedBytes;
+  readonly channelEnded: (channel: PairingChannel) => void;
+}
+
+export class ChannelDeviceListener implements DeviceListener {
+  readonly #options: ChannelDeviceListenerOptions;
+  readonly #streams: DeviceStreams;
+  readonly #strangers = new WeakMap<ServerConnection, Peer>();
+  #listener!: WebSocketListener;
+  #closed: Promise<void> | undefined;
+
+  /** @throws UNREACHABLE when the port is taken. */
+  static async listen(options: ChannelDeviceListenerOptions): Promise<ChannelDeviceListener> {
+    const listener = new ChannelDeviceListener(options);
+    try {
+      listener.#listener = await listener.#listen();
+    } catch (error) {
+      listener.#streams.stop();
+      throw error;
+    }
+    return listener;
+  }
+
+  private constructor(options: ChannelDeviceListenerOptions) {
+    this.#options = options;
+    this.#streams = new DeviceStreams({ ...options, transport: 'websocket' });
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  get connections(): number {
+    return this.#listener.connectionCount;
+  }
+
+  apply(event: RegistryEvent): void {
+    this.#streams.apply(event);
+  }
+
+  /** Live channels stay. */
+  swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): void {
+    this.#listener.swap(tlsOf(credential, trustBundle));
+  }
+
+  close(until?: AbortSignal): Promise<void> {
+    this.#closed ??= this.#listener
+      .close(new IdentityError('UNREACHABLE', 'The daemon stops.'), until)
+      .finally(() => this.#streams.stop());
+    return this.#closed;
+  }
+
+  #listen(): Promise<WebSocketListener> {
+    const { credential, devices, pairing, onInternal, routes: _, ...options } = this.#options;
+    const forStrangers =
+      pairing &&
+      serveCalls({
+        routes: pairing.routes,
+        check: accessCheck(onInternal),
+        readMaxBytes: pairing.messageBytes,
+        writeMaxBytes: pairing.messageBytes,
+        contextValues: (connection) => contextOf(this.#strangers.get(connection)!),
+        onError: onInternal,
+      });
+    return listen({
+      ...options,
+      tls: tlsOf(credential, devices.trustBundle),
+      purposes: pairing ? ['node', 'pair'] : ['node'],
+      ...(pairing && { strangersUnfinished: pairing.unfinished }),
+      admit: async (connection) => {
+        if (connection.purpose === 'node') await this.#streams.admit(connection);
+        else this.#meet(connection);
+      },
+      serve: (stream, connection) =>
+        connection.purpose === 'node'
+          ? this.#streams.serve(stream, connection)
+          : forStrangers?.(stream, connection),
+      onError: (error) => onInternal(error, 'the web listener'),
+      onRefused: (reason) => this.#streams.refused(reason),
+    });
+  }
+
+  #meet(connection: DaemonChannel): void {
+    const source = connection.remoteAddress;
+    const channel = { channelBinding: connection.channelBinding, source };
+    connection.unfinished.belongsTo(sourceKey(source));
+    this.#strangers.set(connection, { caller: 'anyone', channel });
+    void connection.closed.then(() => this.#options.pairing?.channelEnded(channel));
+    countEvent(this.#options, 'accepted');
+  }
+}
+
+const tlsOf = (
+  { certificateChain, key }: ServerCredential,
+  trustBundle: readonly Uint8Array[],
+): ServerTlsConfig => ({
+  certificateChain: certificatesToPem(certificateChain),
+  privateKey: key.toPem(),
+  clientRoots: certificatesToPem(trustBundle),
+});

@@ -1,0 +1,58 @@
+// The channel's cryptography by node:crypto: without a promise, in a tenth of the time that Node's WebCrypto takes.
+
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createPublicKey,
+  createSecretKey,
+  diffieHellman,
+  generateKeyPairSync,
+  hash,
+  type KeyObject,
+} from 'node:crypto';
+import type { ChannelCrypto } from '@palyra/channel';
+import { nodeCrypto as pairingCrypto } from '@palyra/identity/device';
+
+const cipherName = 'aes-256-gcm';
+const tagBytes = 16;
+/** RFC 8410: the DER in front of a raw X25519 key. */
+const x25519Spki = Buffer.from('302a300506032b656e032100', 'hex');
+
+export const nodeCrypto: ChannelCrypto = {
+  generateKeyPair() {
+    const { privateKey, publicKey } = generateKeyPairSync('x25519');
+    const spki = publicKey.export({ type: 'spki', format: 'der' });
+    return { privateKey, publicKey: new Uint8Array(spki.subarray(x25519Spki.length)) };
+  },
+  diffieHellman(privateKey, raw) {
+    const key = Buffer.concat([x25519Spki, raw]);
+    const publicKey = createPublicKey({ key, format: 'der', type: 'spki' });
+    // OpenSSL fails for an all-zero result.
+    return new Uint8Array(diffieHellman({ privateKey: privateKey as KeyObject, publicKey }));
+  },
+  sha256: (data) => new Uint8Array(hash('sha256', data, 'buffer')),
+  hmacSha256: (key, data) => new Uint8Array(createHmac('sha256', createSecretKey(key)).update(data).digest()),
+  verifyP256: (spki, data, signature) => pairingCrypto.verifyP256(spki, data, signature),
+
+  importAead(bytes) {
+    const key = createSecretKey(bytes);
+    return {
+      seal(nonce, associatedData, plaintext) {
+        const cipher = createCipheriv(cipherName, key, nonce, { authTagLength: tagBytes });
+        if (associatedData.length > 0) cipher.setAAD(associatedData);
+        return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+      },
+      open(nonce, associatedData, sealed) {
+        if (sealed.length < tagBytes) throw new RangeError('a message without a tag');
+        const decipher = createDecipheriv(cipherName, key, nonce, { authTagLength: tagBytes });
+        if (associatedData.length > 0) decipher.setAAD(associatedData);
+        decipher.setAuthTag(sealed.subarray(-tagBytes));
+        const plaintext = decipher.update(sealed.subarray(0, -tagBytes));
+        // Before this, nothing of it is known to be the peer's.
+        decipher.final();
+        return plaintext;
+      },
+    };
+  },
+};

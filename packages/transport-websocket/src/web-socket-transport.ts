@@ -1,0 +1,22 @@
+// The stream contract over channels of WebSockets.
+
+import type { StreamDialOptions, StreamTransport } from '@palyra/rpc/transport';
+import { derOf, judgeDaemon, ownProof } from './certificates.ts';
+import { dialChannel } from './dial.ts';
+import { listen } from './listen.ts';
+import { defaultPath } from './upgrade.ts';
+
+export function createWebSocketTransport(): StreamTransport {
+  return { listen, dial };
+}
+
+async function dial({ host, port, tls, ...options }: StreamDialOptions) {
+  const at = host.includes(':') ? `[${host}]` : host;
+  return dialChannel({
+    ...options,
+    url: new URL(`ws://${at}:${port}${defaultPath}`),
+    purpose: 'node',
+    proof: ownProof(tls),
+    judge: judgeDaemon({ roots: derOf(tls.pinnedRoot), trustDomain: tls.trustDomain }),
+  });
+}
