@@ -259,7 +259,7 @@ test('a home and its token belong together: every other combination is refused w
   await namesake.writePin('000000');
   assert.match(
     await start({ caKey: namesake.caKey }, 'SIGNER_MISMATCH', { env: namesake.env }),
-    /not given the PIN/,
+    /did not get the PIN/,
   );
   // It was not asked, so nothing stands against the next start.
   await configure(options.home, { caKey: token.caKey });

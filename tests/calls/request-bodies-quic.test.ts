@@ -19,6 +19,7 @@ import { createQuic } from '@palyra/transport-quic';
 import { encodeFrame, type Frame, FrameParser } from '../../packages/rpc/src/calls/frame.ts';
 import { createPki } from '../../packages/rpc/src/testing/pki.ts';
 import { frame } from '../testing/raw-call.ts';
+import { until } from '../testing/until.ts';
 
 const register = `/${NodeService.typeName}/Register`;
 const grpc = new Headers({ 'content-type': 'application/grpc+proto', te: 'trailers' });
@@ -111,13 +112,6 @@ const statusOf = (frames: readonly Frame[]) => {
   return last?.type === 'trailers' ? new Headers([...last.headers]).get('grpc-status') : undefined;
 };
 
-const until = async (holds: () => boolean) => {
-  for (let tries = 0; !holds(); tries += 1) {
-    assert.ok(tries < 2_000, 'it does not come to that');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-};
-
 test('before a connection is admitted it leaves no more than its share, and a refusal frees that', async (t) => {
   const decided = Promise.withResolvers<never>();
   decided.promise.catch(() => {});
@@ -128,7 +122,7 @@ test('before a connection is admitted it leaves no more than its share, and a re
   const streams: ByteStream[] = [];
   for (let n = 0; n < 5; n += 1) {
     streams.push(await begin(message(400_000).subarray(0, 100_000)));
-    if (n === 0) await until(() => unfinished.bytes >= 100_000);
+    if (n === 0) await until('so many bytes lie here', () => unfinished.bytes >= 100_000);
   }
   const ends = streams.map((stream) => stream.read().catch((error: unknown) => error));
   const first = (await Promise.race(ends)) as StreamReset;
@@ -137,19 +131,19 @@ test('before a connection is admitted it leaves no more than its share, and a re
   assert.ok(unfinished.bytes <= 300_000, `${unfinished.bytes}`);
   decided.reject(new IdentityError('DEVICE_REVOKED', 'gone'));
   assert.equal((await connection.closed)?.code, 'DEVICE_REVOKED');
-  await until(() => unfinished.bytes === 0);
+  await until('so many bytes lie here', () => unfinished.bytes === 0);
 });
 
 test('messages that are never whole are bounded, typed, and make room when their calls end', async (t) => {
   const { begin, got, unfinished } = await serve(t, { limits: { sessionBytes: 500_000 } });
   const part = message(400_000).subarray(0, 150_000);
   const streams = [await begin(part), await begin(part), await begin(part)];
-  await until(() => unfinished.bytes >= 450_000);
+  await until('so many bytes lie here', () => unfinished.bytes >= 450_000);
   const over = await begin(message(200_000).subarray(0, 100_000));
   const end = await answerOf(over).then(statusOf, (error: StreamReset) => error.reason);
   assert.ok(end === '8' || end === 'TOO_MANY_REQUESTS', String(end));
   for (const stream of streams) stream.reset('CANCELLED');
-  await until(() => unfinished.bytes === 0);
+  await until('so many bytes lie here', () => unfinished.bytes === 0);
 
   const whole = await begin(message(150_000));
   await whole.write(encodeFrame({ type: 'end' }));

@@ -7,88 +7,32 @@ import http2 from 'node:http2';
 import test from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { toBinary } from '@bufbuild/protobuf';
-import { Code, type ConnectRouter } from '@connectrpc/connect';
+import { Code } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
 import { NodeService } from '@palyra/rpc';
 import {
   flag,
   frameType,
-  headerBlock,
-  postHeaders,
-  type RawFrame,
   type RawHttp2,
   rawFrame,
   uint32,
 } from '../../packages/rpc/src/testing/raw-http2.ts';
-import { contentType, RawTls } from '../../packages/rpc/src/testing/raw-tls.ts';
+import {
+  events,
+  firstWindow,
+  granted,
+  mib,
+  NGHTTP2_NO_ERROR,
+  of,
+  open,
+  register,
+  registerMessage,
+  sendData,
+  services,
+  settled,
+} from '../testing/device-calls.ts';
 import { deviceListener } from '../testing/device-listener.ts';
-import { frame } from '../testing/raw-call.ts';
 import { until } from '../testing/until.ts';
-
-const register = `/${NodeService.typeName}/Register`;
-const events = `/${NodeService.typeName}/Events`;
-const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = http2.constants;
-/** What a stream may carry before anything is granted (RFC 9113 6.9.2). */
-const firstWindow = 65_535;
-const mib = 2 ** 20;
-
-/** A service whose handlers say what they got. */
-function services() {
-  const got: number[] = [];
-  const routes = (router: ConnectRouter) =>
-    router.service(NodeService, {
-      register: ({ platform }) => {
-        got.push(platform.length);
-        return {};
-      },
-      async *events(messages) {
-        yield {};
-        for await (const _ of messages) got.push(1);
-      },
-    });
-  return { got, routes };
-}
-
-const registerMessage = (size: number) =>
-  frame(
-    toBinary(NodeService.method.register.input, {
-      $typeName: NodeService.method.register.input.typeName,
-      platform: 'x'.repeat(size),
-      capabilities: [],
-    } as never),
-  );
-
-const open = (client: RawHttp2, stream: number, path = register, more: [string, string][] = []) =>
-  client.send(frameType.headers, { stream, flags: flag.endHeaders, payload: postHeaders(path, more) });
-
-/** In frames of the largest size. */
-function sendData(client: RawHttp2, stream: number, bytes: Buffer, end = false): void {
-  for (let at = 0; at < bytes.length; at += 16_384) {
-    const last = end && at + 16_384 >= bytes.length;
-    client.send(frameType.data, {
-      stream,
-      payload: bytes.subarray(at, at + 16_384),
-      flags: last ? flag.endStream : 0,
-    });
-  }
-}
-
-const granted = (client: RawHttp2, stream: number) =>
-  client.frames
-    .filter((each) => each.type === frameType.windowUpdate && each.stream === stream)
-    .reduce((sum, { payload }) => sum + payload.readUInt32BE(0), 0);
-
-const of = (type: number, stream: number) => (each: RawFrame) => each.type === type && each.stream === stream;
-
-/** What the peer has dealt with all that was sent before. */
-async function settled(client: RawHttp2): Promise<void> {
-  const payload = Buffer.from(String(Math.random()).padEnd(8).slice(-8));
-  client.send(frameType.ping, { payload });
-  await client.frame(
-    ({ type, flags, payload: back }) => type === frameType.ping && flags === flag.ack && back.equals(payload),
-  );
-}
 
 for (const path of [register, events]) {
   test(`while the registry decides, ${path} gets its first window and no more, and afterwards the rest`, async (t) => {
@@ -299,158 +243,6 @@ test('thirty-two messages of a mebibyte at one time find room', async (t) => {
     }),
   );
   assert.equal(got.length, 32);
-});
-
-for (const [what, headers] of [
-  ['in one long field', [['x-long', 'y'.repeat(20_000)]]],
-  ['in sixty fields', Array.from({ length: 58 }, (_, n) => [`x-${n}`, 'y'.repeat(300)])],
-] as [string, [string, string][]][]) {
-  test(`headers of more than 16 KiB reach nobody, though their sender has acknowledged no limit: ${what}`, async (t) => {
-    const { routes, got } = services();
-    const { connect } = await deviceListener(t, { routes });
-    const client = await connect();
-    const block = postHeaders(register, headers);
-    client.send(frameType.headers, { stream: 1, payload: block.subarray(0, 16_384) });
-    client.send(frameType.continuation, {
-      stream: 1,
-      flags: flag.endHeaders,
-      payload: block.subarray(16_384),
-    });
-    sendData(client, 1, registerMessage(10), true);
-    const reset = await client.frame(of(frameType.reset, 1));
-    assert.equal(reset.payload.readUInt32BE(0), NGHTTP2_ENHANCE_YOUR_CALM);
-    assert.deepEqual(got, []);
-    open(client, 3);
-    sendData(client, 3, registerMessage(20), true);
-    await client.frame(of(frameType.headers, 3));
-    assert.deepEqual(got, [20]);
-  });
-}
-
-test('trailers of more than 16 KiB reset their call', async (t) => {
-  const { routes, got } = services();
-  const { connect } = await deviceListener(t, { routes });
-  const client = await connect();
-  open(client, 1, events);
-  await settled(client);
-  const block = headerBlock([['x-long', 'y'.repeat(17_000)]]);
-  client.send(frameType.headers, { stream: 1, flags: flag.endStream, payload: block.subarray(0, 16_384) });
-  client.send(frameType.continuation, { stream: 1, flags: flag.endHeaders, payload: block.subarray(16_384) });
-  const reset = await client.frame(of(frameType.reset, 1));
-  assert.equal(reset.payload.readUInt32BE(0), NGHTTP2_ENHANCE_YOUR_CALM);
-  assert.deepEqual(got, []);
-});
-
-/** Each is answered by HEADERS alone. */
-for (const [what, path] of [
-  ['a refusal', `/${NodeService.typeName}/Nobodys`],
-  ['a path that nobody serves', '/nobody.v1.Serves/This'],
-] as const) {
-  test(`a PING for ${what} is free as well`, async (t) => {
-    const { connect, told } = await deviceListener(t, {
-      routes: (router) => router.rpc({ ...NodeService.method.register, name: 'Nobodys' }, () => ({})),
-      limits: { controlFrames: 20 },
-    });
-    const client = await connect();
-    for (let stream = 1; stream < 400; stream += 2) {
-      open(client, stream, path);
-      sendData(client, stream, registerMessage(10), true);
-      await client.frame(of(frameType.headers, stream));
-      client.send(frameType.ping, { payload: Buffer.alloc(8) });
-    }
-    await settled(client);
-    assert.ok(!told.includes('flood'));
-  });
-}
-
-test('a client that answers each of our frames with a PING is served, one that sends them by themselves is not', async (t) => {
-  const { routes, got } = services();
-  const { connect, told } = await deviceListener(t, { routes, limits: { controlFrames: 20 } });
-  const client = await connect();
-  for (let stream = 1; stream < 400; stream += 2) {
-    open(client, stream);
-    sendData(client, stream, registerMessage(10), true);
-    await client.frame(
-      ({ type, flags, stream: id }) =>
-        id === stream && type === frameType.headers && (flags & flag.endStream) > 0,
-    );
-    client.send(frameType.ping, { payload: Buffer.alloc(8) });
-  }
-  await settled(client);
-  assert.equal(got.length, 200);
-  assert.ok(!told.includes('flood'));
-  for (let n = 0; n < 200; n += 1) client.send(frameType.ping, { payload: Buffer.alloc(8) });
-  await client.closed;
-  assert.ok(told.includes('flood'));
-});
-
-/** The start of a session that has been admitted, as bytes. */
-const preface = Buffer.concat([
-  Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
-  rawFrame(frameType.settings),
-]);
-
-for (const [what, next] of [
-  ['KeyUpdates', (client: RawTls) => client.keyUpdate()],
-  [
-    'records of one byte of a frame',
-    (client: RawTls, n: number) => client.record(Buffer.of(unknownFrame[n % 17]!)),
-  ],
-] as [string, (client: RawTls, n: number) => Buffer][]) {
-  test(`a connection that sends ${what} without end is ended, and nobody waits long for it`, async (t) => {
-    const { routes } = services();
-    const { address, tls, event, connect } = await deviceListener(t, { routes });
-    const other = await connect();
-    const client = await RawTls.connect(address, tls);
-    t.after(() => client.socket.destroy());
-    await client.pour(client.record(preface));
-    let longest = 0;
-    let isOver = false;
-    const waits = (async () => {
-      for (let stream = 1; !isOver; stream += 2) {
-        const began = performance.now();
-        open(other, stream);
-        sendData(other, stream, registerMessage(10), true);
-        await other.frame(of(frameType.headers, stream));
-        other.frames.length = 0;
-        longest = Math.max(longest, performance.now() - began);
-      }
-    })();
-    let sent = 0;
-    for (let stands = true; stands && sent < 500_000; ) {
-      const batch = Array.from({ length: 200 }, () => next(client, sent++));
-      stands = await client.pour(Buffer.concat(batch));
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    await event('flood');
-    isOver = true;
-    await waits;
-    assert.ok(sent < 500_000, 'it may go on for ever');
-    t.diagnostic(`${sent} sent, longest wait ${longest.toFixed(0)} ms`);
-    assert.ok(longest < 3_000, `${longest} ms`);
-  });
-}
-
-/** Of a type that nobody knows, and so ignored. */
-const unknownFrame = rawFrame(0xfa, { payload: Buffer.alloc(8) });
-
-test('a hundred KeyUpdates among calls are nobody’s flood', async (t) => {
-  const { routes, got } = services();
-  const { address, tls, told } = await deviceListener(t, { routes });
-  const client = await RawTls.connect(address, tls);
-  t.after(() => client.socket.destroy());
-  await client.pour(client.record(preface));
-  for (let stream = 1; stream < 200; stream += 2) {
-    const call = Buffer.concat([
-      rawFrame(frameType.headers, { stream, flags: flag.endHeaders, payload: postHeaders(register) }),
-      rawFrame(frameType.data, { stream, flags: flag.endStream, payload: registerMessage(10) }),
-    ]);
-    await client.pour(client.record(call, contentType.data));
-    await client.pour(client.keyUpdate());
-    await until('the call', () => got.length >= (stream + 1) / 2 || client.socket.closed);
-  }
-  assert.equal(got.length, 100);
-  assert.ok(!told.includes('flood'));
 });
 
 /** Of buffers that something still refers to. */

@@ -69,7 +69,7 @@ test('an operator lists, approves, watches, revokes and asks why from a laptop, 
 
   const { entries } = await answer(['audit', 'list'], { home: site.home });
   const byLaptop = entries
-    .filter((each: { detail: { by?: string } }) => each.detail.by === laptop.id)
+    .filter((each: { detail: { by?: string } }) => each.detail.by === `device:${laptop.id}`)
     .map((each: { action: string }) => each.action);
   assert.deepEqual(byLaptop, ['device.revoked', 'device.renamed', 'request.approved', 'code.minted']);
 });
@@ -107,10 +107,10 @@ test('what needs the daemon’s machine says so, and a role cannot be given from
     `devices set-role ${laptop.id} operator`,
   ]) {
     const run = palyra(['--remote', ...line.split(' ')], { home: laptop.home });
-    assert.match(await failure(run, usage), /daemon's own machine only/, line);
+    assert.match(await failure(run, usage), /only on the daemon's own machine/, line);
   }
   const own = palyra(['--remote', 'node', 'status'], { home: laptop.home });
-  assert.match(await failure(own, usage), /goes without --remote/);
+  assert.match(await failure(own, usage), /leave out --remote/);
   const requested = palyra(['--remote', 'pairing', 'approve', laptop.id, '--operator'], {
     home: laptop.home,
   });
@@ -146,6 +146,6 @@ test('a home that is not paired, another daemon and another address are said as 
     code: 'UNREACHABLE',
     exitCode: 7,
   });
-  assert.ok(pairing.includes(`at ${site.daemon.pairingAddress} is not the node listener`), pairing);
+  assert.ok(pairing.includes(`at ${site.daemon.pairingAddress} is not a node listener`), pairing);
   await failure(at('--remote-address', 'no address'), { code: 'USAGE', exitCode: 2 });
 });

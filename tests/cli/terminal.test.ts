@@ -49,7 +49,7 @@ test('the commands that npm start shows pair a device', { skip: noTerminal }, as
 
   const operator = Terminal.run(t, approveCommand!);
   await operator.shows(new RegExp(`words +${words}`));
-  await operator.shows(/Are the words the same/);
+  await operator.shows(/Does the device show the same words/);
   operator.type('y');
   await operator.shows(/Approved/);
   assert.equal(await operator.ended, 0);

@@ -35,7 +35,7 @@ test('a request appears by itself, is approved with two keys, and the device get
 }, async (t) => {
   const daemon = await TestDaemon.start(t);
   const terminal = watch(t, daemon);
-  await terminal.showsNow(/0 requests.*\n+No device asks/);
+  await terminal.showsNow(/0 requests.*\n+No device is asking/);
   const device = await makeDevice();
   const pending = await request(daemon, device);
   // Its last line: a window comes in pieces.
@@ -47,7 +47,7 @@ test('a request appears by itself, is approved with two keys, and the device get
   const shown = await daemon.admin.getPairing({ id: pending.requestId });
   assert.equal(key!.replaceAll(' ', ''), shown.device?.identityFingerprint);
   terminal.type('a');
-  await terminal.showsNow(/same words\? .* in\? y\/N/);
+  await terminal.showsNow(/same words\? Approve .*\? y\/N/);
   terminal.type('y');
   await terminal.showsNow(/0 requests[\s\S]*Approved:/);
   await (await daemon.node(await collect(daemon, device, pending))).status({});
@@ -111,7 +111,7 @@ test('the selected one of two is rejected, with the reason that was typed', { sk
   terminal.type('\u001b[B');
   await terminal.showsNow(new RegExp(`> .*\\n +${pending.words}`));
   terminal.type('r');
-  await terminal.showsNow(/Keep .* out\?/);
+  await terminal.showsNow(/Reject ".*\?/);
   terminal.type('not mine, thänks\r');
   await terminal.showsNow(/1 request,[\s\S]*Rejected: .*\(not mine, thänks\)/);
   const { state, reason } = await daemon.admin.getPairing({ id: pending.requestId });
@@ -135,7 +135,7 @@ test('codes are listed with their time and guesses, and a decision made elsewher
   terminal.type('a');
   await terminal.showsNow(/same words\?/);
   await daemon.admin.rejectPairing({ id: pending.requestId });
-  await terminal.showsNow(/! That request is over\. Enter goes on\./);
+  await terminal.showsNow(/! That request has ended\. Enter continues\./);
   terminal.type('y\r');
   await terminal.showsNow(/q quit/);
   terminal.type('q');
@@ -174,9 +174,9 @@ test('a daemon that goes away is waited for, and what waits is there again', { s
   const terminal = watch(t, first);
   await terminal.showsNow(/1 request,/);
   await first.stop();
-  await terminal.showsNow(/! The daemon does not answer\. Trying again\./);
+  await terminal.showsNow(/! The daemon does not answer\. Retrying\./);
   const second = await TestDaemon.start(t, { home: first.home });
-  await terminal.showsNow(/1 request,[\s\S]*The daemon answers again\.[\s\S]*a approve/);
+  await terminal.showsNow(/1 request,[\s\S]*The daemon is answering again\.[\s\S]*a approve/);
   terminal.type('a');
   await terminal.showsNow(new RegExp(`${pending.words}\nDoes the device`));
   terminal.type('y');
@@ -219,7 +219,7 @@ test('where there is no window it prints lines', { skip }, async (t) => {
       t,
       `sh -c '${before}${process.execPath} ${palyraProgram} pairing watch --home ${daemon.home}${before ? '' : ' | cat'}'`,
     );
-    await terminal.shows(/Watching\. Ctrl-C ends\./);
+    await terminal.shows(/Watching\. Press Ctrl-C to stop\./);
     const { code } = await daemon.admin.mintCode({});
     await terminal.shows(new RegExp(`^[0-9:]{8} {2}Code ${code.slice(0, 3)} waits for a device\\.$`, 'm'));
     assert.ok(!terminal.output.includes(opened));

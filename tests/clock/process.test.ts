@@ -145,7 +145,7 @@ test('a first start years ahead: with the clock right, one command says its cost
   const problems = (await examineHome(home, new Date())).filter(({ verdict }) => verdict === 'problem');
   assert.ok(problems.some(({ check, fields }) => check === 'authority' && fields?.about === 'root'));
   const asked = await failure(palyra(['ca', 'set-aside'], { home }), { code: 'NO_TERMINAL', exitCode: 2 });
-  assert.match(asked, /Root [0-9a-f]{16}, valid from .*EVERY DEVICE HAS TO PAIR AGAIN.*Nothing was changed/s);
+  assert.match(asked, /Root [0-9a-f]{16}, valid from .*EVERY DEVICE MUST PAIR AGAIN.*Nothing was changed/s);
   await failure(palyra(['daemon'], { home }), refusal);
   const done = await answer(['ca', 'set-aside', '--yes'], { home });
   assert.equal(done.root, 'new');

@@ -36,16 +36,16 @@ test('an operator is made with a choice of its own, is shown as one, and the rol
   await go(page, 'Devices');
   await page.getByRole('listitem').getByText('OPERATOR', { exact: true }).waitFor();
   await page.getByRole('link', { name: 'laptop' }).click();
-  await page.getByRole('button', { name: 'Take operator role' }).click();
-  await page.getByRole('button', { name: 'Take the role', exact: true }).click();
+  await page.getByRole('button', { name: 'Remove operator role' }).click();
+  await page.getByRole('button', { name: 'Remove the role', exact: true }).click();
   await page.getByRole('button', { name: 'Make operator' }).waitFor();
   await expectCode(remote.getStatus({}), 'CALLER_NOT_ALLOWED');
   await page.getByRole('button', { name: 'Make operator' }).click();
   await page.getByRole('checkbox').check();
   await page.getByRole('button', { name: 'Make it an OPERATOR', exact: true }).click();
-  await page.getByRole('button', { name: 'Take operator role' }).waitFor();
+  await page.getByRole('button', { name: 'Remove operator role' }).waitFor();
   await remote.getStatus({});
-  await page.getByText('Operator role given or taken').first().waitFor();
+  await page.getByText('Operator role granted or removed').first().waitFor();
   await page.getByText('by: console').first().waitFor();
 
   const other = { ...device, identity: await sameIdOtherKey(device.identity) };
@@ -60,7 +60,7 @@ test('a code approves by itself when the switch says so, loudly, and is off befo
   const { daemon, page, enter } = await startConsole(t);
   await enter();
   await go(page, 'Pair');
-  const choice = page.getByRole('checkbox', { name: 'Let its device in without a question' });
+  const choice = page.getByRole('checkbox', { name: 'Approve the device without asking' });
   assert.equal(await choice.isChecked(), false);
   await choice.check();
   await page.getByText('you are not asked').waitFor();
@@ -69,7 +69,7 @@ test('a code approves by itself when the switch says so, loudly, and is off befo
   const code = (await page.getByLabel('Pairing code').textContent()) ?? '';
   const device = await makeDevice({ name: 'sensor' });
   await requestPairing(device, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress);
-  await page.getByText('sensor was let in by the code').waitFor();
+  await page.getByText('sensor was approved by the code').waitFor();
 });
 
 test('one certificate is revoked, after the page has said what that closes', async (t) => {
@@ -87,7 +87,7 @@ test('one certificate is revoked, after the page has said what that closes', asy
   await page.getByText('Connected · HTTP/2').waitFor();
   await page.getByRole('link', { name: 'sensor' }).click();
   await page.getByRole('button', { name: 'Revoke certificate' }).click();
-  await page.getByText('it is closed at once, and what runs on it fails').waitFor();
+  await page.getByText('it is closed at once, and the calls on it fail').waitFor();
   await page.getByLabel('Reason').fill('leaked');
   await page.getByRole('dialog').getByRole('button', { name: 'Revoke certificate' }).click();
   await page.getByText('Certificate revoked', { exact: true }).waitFor();
@@ -108,7 +108,7 @@ test('the root moves step by step, and a device that would be lost is named and 
   await (await step('Prepare a new root')).click();
   await page.getByText('The next step would lose 1 device').waitFor();
   await page.getByRole('link', { name: 'sleeper' }).waitFor();
-  const activate = await step('Let the new root sign');
+  const activate = await step('Sign with the new root');
   assert.equal(await activate.isDisabled(), true);
   await page.getByRole('checkbox').check();
   await activate.click();

@@ -151,7 +151,7 @@ test('a decided card stays until it is put away, and then is listed below', asyn
   await daemon.admin.rejectPairing({ id: ids[0]!, reason: '' });
   await button(cardOf(page, 1), 'Put away').click();
   await cardOf(page, 1).waitFor({ state: 'detached' });
-  await page.getByLabel('Decided lately').getByText('device 1').waitFor();
+  await page.getByLabel('Recently decided').getByText('device 1').waitFor();
   await cardOf(page, 2).waitFor();
 });
 

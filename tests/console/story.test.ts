@@ -69,7 +69,7 @@ test('from the login link to a revoked device, on one page that is never reloade
   await page.getByText('Its open HTTP/2 connection is closed at once').waitFor();
   await page.getByText('Its valid certificate stops working at once').waitFor();
   await page.getByLabel('Reason').fill('moved out');
-  await page.getByRole('button', { name: 'Revoke for ever' }).click();
+  await page.getByRole('button', { name: 'Revoke permanently' }).click();
   await page.getByText('Revoked', { exact: true }).waitFor();
   await page.getByText('Device revoked', { exact: true }).waitFor();
   assert.equal((await agent.ended).lines.at(-1)?.error?.code, 'DEVICE_REVOKED');
@@ -77,7 +77,7 @@ test('from the login link to a revoked device, on one page that is never reloade
 
   await go(page, 'Activity');
   await page.getByText('moved out').waitFor();
-  await page.getByText(/^\d+ rows, unbroken$/).waitFor();
+  await page.getByText(/^\d+ rows, intact$/).waitFor();
   assert.equal(await page.evaluate('window.sameLoad'), true);
   await isQuietAndAlone(browser, daemon);
 });

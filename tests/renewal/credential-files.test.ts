@@ -218,17 +218,17 @@ for (const [what, place, saying] of [
   [
     'a folder',
     (path: string) => mkdir(path),
-    'a folder is there. Containers make one where a file that they mount is missing. Remove it.',
+    'a folder is there. Containers create one if a file that they mount is missing. Remove it.',
   ],
   [
     'a link that leads nowhere',
     (path: string) => symlink('/nowhere/key.pem', path),
-    'it is a link to /nowhere/key.pem, and there is no such file or folder (ENOENT). Let it lead to a place for a file, or remove it.',
+    'it is a link to /nowhere/key.pem, and there is no such file or folder (ENOENT). Point it to a place for a file, or remove it.',
   ],
   [
     'a link in a circle',
     (path: string) => symlink('key.pem', path),
-    'it is a link to key.pem, and it is a symbolic link, or leads through too many (ELOOP). Let it lead to a place for a file, or remove it.',
+    'it is a link to key.pem, and it is a symbolic link, or leads through too many (ELOOP). Point it to a place for a file, or remove it.',
   ],
   ['a file that is mounted', mountFile, 'a file is mounted there. Mount the folder instead.'],
 ] as const)

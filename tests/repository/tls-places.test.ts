@@ -11,8 +11,8 @@ test('one file dials TLS, one more calls a webhook, and one opens WebSockets', (
   ]);
   // They look at one that is connected to nobody.
   assert.deepEqual(placesOf(/new (?:tls\.)?TLSSocket\b/), [
-    'packages/rpc/src/connections/live-connections.ts',
     'packages/rpc/src/http2/required-certificate.ts',
+    'packages/rpc/src/node-internals.ts',
   ]);
   assert.deepEqual(placesOf(/from '(?:node:)?https'|\bhttps\.(?:request|get)\b/), [
     'packages/daemon/src/notices/webhook.ts',

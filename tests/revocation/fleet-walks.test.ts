@@ -21,8 +21,8 @@ import {
   startMs,
   walk,
 } from '../../packages/identity/src/fleet/testing/device-walk.ts';
-import { Agenda } from '../year/agenda.ts';
-import { Invariants } from '../year/invariants.ts';
+import { Agenda } from '../testing/year/agenda.ts';
+import { Invariants } from '../testing/year/invariants.ts';
 
 const hour = 3_600_000;
 const issuerId = '01K8ZQ4YV3BBBBBBBBBBBBBBBB' as Ulid;

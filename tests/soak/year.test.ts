@@ -1,13 +1,13 @@
 // A year of a daemon and 200 devices: they sleep, move, crash, lose answers, have wrong clocks, are revoked, reinstalled
 // and paired anew; the daemon crashes, rotates its CAs and is restored twice. A run that failed is repeated with the seed
-// that it printed. `npm test` has a tenth of the devices, and all the daemon lives through. (What is in tests/year:
+// that it printed. `npm test` has a tenth of the devices, and all the daemon lives through. (What is in tests/testing/year:
 // docs/architecture.md, "A simulated year".)
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { soakTest } from '../testing/soak.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
-import { simulateYear } from '../year/year.ts';
+import { simulateYear } from '../testing/year/year.ts';
 
 /** How often each must happen at least, for the year to have been one. */
 const least: { readonly perDevice: Counts; readonly perDaemon: Counts; readonly rare: Counts } = {

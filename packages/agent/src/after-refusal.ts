@@ -1,31 +1,31 @@
-// What an agent does about the daemon's answer.
+// The reaction of an agent to an error of the daemon.
 
 import type { IdentityErrorCode } from '@palyra/identity';
 
-/** The certificate no longer holds, but the device may: its identity key can get it a new one. */
+/** The certificate is no longer valid, but the device may recover: it gets a new one with its identity key. */
 export const recoverable: ReadonlySet<IdentityErrorCode> = new Set([
-  // The operator ended the certificate, not the device: whether it comes back is asked of him.
+  // The operator revoked the certificate, not the device. The operator decides whether the device recovers.
   'CERTIFICATE_REVOKED',
   'CERTIFICATE_SUPERSEDED',
   'AUTHORITY_RETIRED',
   'CERTIFICATE_UNKNOWN',
   'CERTIFICATE_EXPIRED',
-  // The daemon's clock was ahead when it was issued, or is behind now: either way one that holds by its clock is to be had.
+  // The daemon's clock was ahead at the issue, or is behind now. Either way, a new certificate is valid by that clock.
   'CERTIFICATE_NOT_YET_VALID',
 ]);
 
-/** The daemon has decided; asking again changes nothing. */
+/** The daemon has decided, and a retry does not help. */
 export const final: ReadonlySet<IdentityErrorCode> = new Set([
   'DEVICE_REVOKED',
   'DEVICE_NOT_FOUND',
   'PROOF_WRONG',
   'CALLER_NOT_ALLOWED',
-  // Two agents that take the channel from each other would do so for ever.
+  // Two agents would otherwise take the channel from each other for ever.
   'CHANNEL_REPLACED',
   'CHANNEL_IN_USE',
 ]);
 
-/** What an agent does when the daemon has answered with this code. */
+/** The reaction to this code. */
 export function afterRefusal(code: IdentityErrorCode): 'recover' | 'end' | 'retry' {
   if (recoverable.has(code)) return 'recover';
   return final.has(code) ? 'end' : 'retry';

@@ -1,5 +1,5 @@
-// The device's agent: keeps the standing channel to the daemon, comes back after every interruption, and runs what the
-// daemon asks for. It ends only when it is told to, or when the daemon says that coming back cannot help.
+// The device's agent: keeps the standing channel to the daemon, reconnects after every interruption, and runs
+// capabilities for the daemon. It ends only on request, or if the daemon answers that a retry cannot help.
 
 import { IdentityError } from '@palyra/identity/device';
 import { fromConnectError } from '@palyra/rpc';
@@ -9,15 +9,15 @@ import { AgentCertificate, maxRetryAfterMs } from './certificate.ts';
 import type { AgentOptions } from './options.ts';
 import { renewed, Session } from './session.ts';
 
-/** A wait is doubled this often. */
+/** How often a wait is doubled. */
 const maxDoublings = 6;
-/** A recovered certificate that is refused within this time did not help, ms. */
+/** A recovery counts as useless if its certificate is refused within this time, ms. */
 const recoveryHoldsMs = 10 * 60_000;
 
 /**
- * Runs until `signal` ends it.
- * @throws the daemon's final answer: DEVICE_REVOKED, DEVICE_NOT_FOUND, PROOF_WRONG, CALLER_NOT_ALLOWED, CHANNEL_REPLACED,
- *   CHANNEL_IN_USE.
+ * Runs until `signal` is aborted.
+ * @throws the daemon's final answer: DEVICE_REVOKED, DEVICE_NOT_FOUND, PROOF_WRONG, CALLER_NOT_ALLOWED,
+ *   CHANNEL_REPLACED, CHANNEL_IN_USE.
  */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const runs = new CapabilityRuns(options);
@@ -36,7 +36,7 @@ async function serveUntilEnd(
 ): Promise<void> {
   const { signal, onState = () => {} } = options;
   let recovered = Number.NEGATIVE_INFINITY;
-  /** Recoveries in a row that did not help. */
+  /** Useless recoveries in a row. */
   let lost = 0;
   let hasPaused = false;
   for (let failures = 0; !signal.aborted; ) {
@@ -57,7 +57,7 @@ async function serveUntilEnd(
         if (await certificate.adoptStored().catch(() => false)) continue;
         const isByOperator = error.code === 'CERTIFICATE_REVOKED';
         if (!isByOperator && !hasPaused && performance.now() - recovered < recoveryHoldsMs) {
-          // Somebody else may do the same: without a pause the two would recover against each other for ever.
+          // A copy may do the same. Without a pause, the two would replace each other's certificates for ever.
           lost += 1;
           hasPaused = true;
           const pauseMs = (options.retryMs ?? 500) * 2 ** (maxDoublings + lost);
@@ -93,7 +93,7 @@ function didNotHold({ code, message }: IdentityError, deviceId: string): Identit
   );
 }
 
-/** Half to all of it, so that a fleet does not come back at once. */
+/** A random wait between half of the time and all of it, so that a fleet does not reconnect at once. */
 const jitter = (ms: number): number => Math.round(ms * (0.5 + Math.random() / 2));
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-// What every agent can do.
+// The capabilities of every agent.
 
 import os from 'node:os';
 import type { Capabilities, Capability } from './capability.ts';

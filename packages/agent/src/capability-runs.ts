@@ -1,5 +1,4 @@
-// What the daemon asks the device to run: capabilities that work, and answers that the daemon has not taken yet. Both outlive a
-// connection.
+// The capabilities that run for the daemon, and the results that it has not taken yet. Both outlive a connection.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
@@ -11,13 +10,13 @@ import { runCapability } from './capability.ts';
 import { MessageQueue } from './message-queue.ts';
 import type { AgentOptions } from './options.ts';
 
-/** How long what runs may take to end with the agent, ms: programs are killed before that. */
+/** Longest wait for running capabilities when the agent ends, ms. Programs are killed earlier. */
 const stopMs = 3_000;
-/** Capabilities that work, and answers that the daemon has not taken. */
+/** Most running capabilities and results not yet taken. */
 const maxCalls = 1024;
 const tooManyCalls = new IdentityError(
   'TOO_MANY_REQUESTS',
-  `The daemon asked for more than ${maxCalls} calls before it took their answers.`,
+  `The daemon made more than ${maxCalls} calls without taking their results.`,
 );
 
 type Result = Extract<MessageInitShape<typeof DeviceEventSchema>['event'], { case: 'result' }>;
@@ -28,32 +27,32 @@ export class CapabilityRuns {
   /** Capability programs still running, including those whose call has ended. */
   readonly #working = new Set<Promise<unknown>>();
   readonly #unsettled = new Map<string, Result>();
-  /** Of the connection of the moment. */
+  /** The queue of the present connection. */
   #outgoing = new MessageQueue<DeviceEvent>();
 
   constructor(options: Pick<AgentOptions, 'capabilities' | 'onCall'>) {
     this.#options = options;
   }
 
-  /** Answers go out over a new connection from now on, those that the daemon has not taken first. */
+  /** Sends results over a new connection from now on, starting with those that the daemon has not taken. */
   sendOver(outgoing: MessageQueue<DeviceEvent>): void {
     this.#outgoing = outgoing;
     for (const result of this.#unsettled.values()) outgoing.push(deviceEvent(result));
   }
 
-  /** Ends what runs for the daemon, and waits until it has. */
+  /** Ends all running capabilities, and waits for their end. */
   async stop(): Promise<void> {
     for (const controller of this.#running.values()) controller.abort();
     await Promise.race([Promise.allSettled(this.#working), sleep(stopMs, undefined, { ref: false })]);
   }
 
-  /** Does what the daemon asks. @throws TOO_MANY_REQUESTS when it asks for more than it takes answers. */
+  /** Runs a call of the daemon. @throws TOO_MANY_REQUESTS if the daemon does not take its results. */
   take(event: DaemonEvent['event']): void {
     switch (event.case) {
       case 'execute':
-        // Sent again after a reconnect, though it runs or has run here.
+        // The daemon repeats a call after a reconnection, although it is running or has run here.
         if (this.#running.has(event.value.callId) || this.#unsettled.has(event.value.callId)) return;
-        // By the work: it may go on after its call has timed out, and been settled.
+        // Counts the work, which may continue after its call has timed out and was answered.
         if (this.#working.size + this.#unsettled.size >= maxCalls) throw tooManyCalls;
         void this.#execute(event.value);
         return;
@@ -64,7 +63,7 @@ export class CapabilityRuns {
         this.#unsettled.delete(event.value.callId);
         return;
       case 'probe':
-        // A daemon that asks and never reads does not fill the memory.
+        // A daemon that calls and never reads must not fill the memory.
         if (this.#outgoing.size <= maxCalls) this.#outgoing.push(deviceEvent({ case: 'alive', value: {} }));
         return;
     }

@@ -27,8 +27,8 @@ for (const [what, capability, message] of [
     },
     'it failed: null',
   ],
-  ['returns nothing', () => undefined, /returned something else than a Uint8Array/],
-  ['promises a text', async () => 'text', /returned something else than a Uint8Array/],
+  ['returns nothing', () => undefined, /did not return a Uint8Array/],
+  ['promises a text', async () => 'text', /did not return a Uint8Array/],
 ] as const)
   test(`a capability that ${what} has failed, and works no more`, async () => {
     const working = new Set<Promise<unknown>>();

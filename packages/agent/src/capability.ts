@@ -1,4 +1,4 @@
-// A capability is a named function of the device: JSON in, JSON out, within a time and a size.
+// A capability is a named function of the device: JSON in, JSON out, with limits on time and size.
 
 import { IdentityError } from '@palyra/identity/device';
 import { reasonOf } from '@palyra/identity/values';
@@ -6,22 +6,23 @@ import { reasonOf } from '@palyra/identity/values';
 export interface CapabilityCall {
   /** JSON text, UTF-8. */
   readonly input: Uint8Array;
-  /** Ends the work: the daemon's caller has gone, or the time is over. */
+  /** Ends the work, because the caller is gone or the time is over. */
   readonly signal: AbortSignal;
 }
 
 /** @returns JSON text, UTF-8. */
 export type Capability = (call: CapabilityCall) => Promise<Uint8Array>;
 
-/** By name: `system.info`. */
+/** By name, such as `system.info`. */
 export type Capabilities = ReadonlyMap<string, Capability>;
 
 /** Largest output, bytes. */
 export const MAX_OUTPUT_BYTES = 512 * 1024;
 
 /**
- * Runs one call. Throws CAPABILITY_UNKNOWN, CAPABILITY_FAILED, CAPABILITY_TIMEOUT, CAPABILITY_OUTPUT_TOO_LARGE.
- * @param working has the capability's work for as long as it takes, which may be longer than the call.
+ * Runs one call.
+ * @param working holds the work of the capability while it runs, which may be longer than the call.
+ * @throws CAPABILITY_UNKNOWN, CAPABILITY_FAILED, CAPABILITY_TIMEOUT, CAPABILITY_OUTPUT_TOO_LARGE
  */
 export async function runCapability(
   capabilities: Capabilities,
@@ -34,7 +35,10 @@ export async function runCapability(
   const capability = capabilities.get(name);
   if (!capability) {
     const known = [...capabilities.keys()].join(', ');
-    throw new IdentityError('CAPABILITY_UNKNOWN', `This device has no capability ${name}. It has: ${known}.`);
+    throw new IdentityError(
+      'CAPABILITY_UNKNOWN',
+      `This device has no capability ${name}. Its capabilities: ${known}.`,
+    );
   }
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = AbortSignal.any([timeout, canceled]);
@@ -49,16 +53,16 @@ export async function runCapability(
   if (output.length > MAX_OUTPUT_BYTES) {
     throw new IdentityError(
       'CAPABILITY_OUTPUT_TOO_LARGE',
-      `${name} gave more than ${MAX_OUTPUT_BYTES} bytes.`,
+      `${name} returned more than ${MAX_OUTPUT_BYTES} bytes.`,
     );
   }
   return output;
 }
 
-/** What a program that embeds the agent wrote may also throw at once, or return what is no promise of bytes. */
+/** Code of an embedding program may also throw synchronously, or return something other than a promise of bytes. */
 async function outputOf(capability: Capability, call: CapabilityCall): Promise<Uint8Array> {
   const output: unknown = await capability(call);
-  if (!(output instanceof Uint8Array)) throw new TypeError('it returned something else than a Uint8Array');
+  if (!(output instanceof Uint8Array)) throw new TypeError('it did not return a Uint8Array');
   return output;
 }
 

@@ -1,5 +1,5 @@
-// The certificate that an agent holds: renewed in time, recovered when it no longer holds, and taken over when another program on this
-// machine has renewed it.
+// The certificate of an agent. It is renewed in time, recovered if it is no longer valid, and reloaded if another
+// program on this machine has renewed it.
 
 import type { Client } from '@connectrpc/connect';
 import type { IdentityError } from '@palyra/identity';
@@ -19,10 +19,10 @@ import { dialled } from './dial.ts';
 import type { AgentOptions } from './options.ts';
 import { type Instant, RenewalSchedule } from './renewal-schedule.ts';
 
-/** How often the clock is compared with the renewal's time, ms: by the wall clock, so that a sleep is noticed. */
+/** How often the renewal time is checked, ms: by the wall clock, to notice that the machine slept. */
 const renewalTickMs = 5_000;
 export const maxRetryAfterMs = 60 * 60_000;
-/** What the daemon asked for, within reason: a number of its own must not silence a device for days. */
+/** Upper limit for a wait that the daemon asks for: it must not silence a device for days. */
 const askedMs = ({ retryAfterMs }: IdentityError): number | undefined =>
   retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, maxRetryAfterMs);
 
@@ -42,12 +42,12 @@ export class AgentCertificate {
     this.#schedule = this.#scheduleOf(options.enrollment);
   }
 
-  /** With the certificate of the moment. */
+  /** The enrollment with the present certificate. */
   get enrollment(): PairedEnrollment {
     return this.#enrollment;
   }
 
-  /** Gets a new certificate by the identity key. @returns why it could not. */
+  /** Gets a new certificate with the identity key. @returns the reason if that fails. */
   async recover(): Promise<IdentityError | undefined> {
     const { device, dialRecovery, signal, onState } = this.#options;
     let connection: Http2Connection | undefined;
@@ -74,11 +74,11 @@ export class AgentCertificate {
     const { device, onState } = this.#options;
     const known = this.#enrollment;
     const records = (await loadEnrollments(device.secrets)).filter((each) => each.state === 'paired');
-    // Another daemon that claims the same id has a record of its own, which is not for this agent.
+    // Another daemon that claims the same id has its own record, which is not for this agent.
     const stored =
       records.find((each) => each.root === known.root) ?? records.find((each) => isOfSameDaemon(known, each));
     if (!stored) return false;
-    // Not by its time: the clock may have been set back since.
+    // Does not compare times, because the clock may have been set back.
     if (isSame(stored.certificateChain[0], known.certificateChain[0])) {
       this.#know(stored);
       return false;
@@ -88,7 +88,7 @@ export class AgentCertificate {
     return true;
   }
 
-  /** Renews when it is time, spreads retries over what is left, and ends the connection once it has. */
+  /** Renews when due, spreads retries over the remaining life, and ends the connection after a renewal. */
   watchRenewal(node: Client<typeof NodeService>, end: () => void): Renewal {
     const { device, onState } = this.#options;
     const renewal: Renewal = { done: false, stop: () => clearInterval(timer) };
@@ -117,7 +117,7 @@ export class AgentCertificate {
     return renewal;
   }
 
-  /** How long the daemon asked to be left alone, and there is time for. */
+  /** The wait that the daemon asked for, limited by the remaining life. */
   wait(error: IdentityError): number | undefined {
     const ms = askedMs(error);
     return ms === undefined ? undefined : Math.min(ms, this.#schedule.longestWaitMs(this.#now()));
@@ -127,7 +127,7 @@ export class AgentCertificate {
     this.#know(await storeToldEndpoints(this.#options.device.secrets, this.#enrollment, lists));
   }
 
-  /** The endpoints of a record and no more of it: a new certificate may have come while it was read or written. */
+  /** Takes only the endpoints of a record, because a new certificate may have arrived during its read or write. */
   #know({ told, byHand }: KnownEndpoints): void {
     const { told: _, byHand: __, ...rest } = this.#enrollment;
     this.#enrollment = { ...rest, ...(told && { told }), ...(byHand && { byHand }) };

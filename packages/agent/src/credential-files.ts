@@ -1,14 +1,14 @@
-// The device's certificate as files for other programs: nginx, PostgreSQL, curl. A folder F looks like this:
+// The device's certificate as files for other programs: nginx, PostgreSQL, curl. The layout of a folder F:
 //
-//   F/key.pem                    a link to .palyra/current/key.pem, and so are cert.pem, chain.pem and bundle.pem
-//   F/.palyra/current            a link to the folder with the files of today
-//   F/.palyra/<16 hex digits>/   the files of one certificate, and those of the one before
+//   F/key.pem                    a link to .palyra/current/key.pem; likewise cert.pem, chain.pem and bundle.pem
+//   F/.palyra/current            a link to the folder with the current files
+//   F/.palyra/<16 hex digits>/   the files of one certificate: the current one and the previous one
 //
-// All of them change in one step, when `current` is replaced: nobody ever finds a key beside the certificate of another,
-// whenever this process is killed. The files before stay until the next change, for programs that are reading them.
+// All files change in one step, when `current` is replaced, so a key and a certificate always match, even if this
+// process is killed. The previous files stay until the next change, for programs that are reading them.
 //
-// What an administrator changed stays: owner, group and mode of each file, and a link of their own in a file's place,
-// whose target then gets the text.
+// Changes of an administrator are kept: owner, group and mode of each file, and a link in place of a file, whose target
+// then gets the contents.
 
 import { randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';
@@ -30,20 +30,20 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import { IdentityError, type PairedEnrollment, TlsKey } from '@palyra/identity/device';
 import { checkTrusted } from '@palyra/identity/files';
-import { reasonOf } from '@palyra/identity/values';
+import { codeOf, reasonOf } from '@palyra/identity/values';
 
-/** In the order in which they appear: who watches the certificate finds the key there. */
+/** In the order of their creation, so that a program that watches the certificate finds the key. */
 const defaultModes = { 'bundle.pem': 0o644, 'key.pem': 0o600, 'chain.pem': 0o644, 'cert.pem': 0o644 };
 type FileName = keyof typeof defaultModes;
 const fileNames = Object.keys(defaultModes) as FileName[];
 type Texts = Readonly<Record<FileName, string>>;
 
 /**
- * `key.pem`, `cert.pem` (the leaf), `chain.pem` (leaf, issuing CA) and `bundle.pem` (roots) in the folder. What is as it
- * should be is left alone.
- * @returns the folder that holds them, another one after each change; `isNew` when this was one.
- * @throws STORE_PERMISSIONS when others could change the folder, or this user may not keep the owner and group of a file;
- *   STORE_FAILED for a file that cannot be put into its place; what the file system says.
+ * Writes `key.pem`, `cert.pem` (the leaf), `chain.pem` (leaf, issuing CA) and `bundle.pem` (roots) into the folder. Does
+ * not touch files that are already correct.
+ * @returns the folder with the current files, which is new after each change; `isNew`: whether they changed.
+ * @throws STORE_PERMISSIONS if others could change the folder, or if this user cannot keep the owner and group of a
+ *   file; STORE_FAILED for a file that cannot be replaced; errors of the file system.
  */
 export async function writeCredentialFiles(
   folder: string,
@@ -54,9 +54,9 @@ export async function writeCredentialFiles(
   const before = await readlink(join(store, 'current')).then((name) => join(store, name), unlessMissing);
   if (before && (await areThere(folder, texts))) return { folder: before, isNew: false };
   await makeFolder(folder, 0o700);
-  // Whoever could put files here could have the key given to them, as the owner of the file that it replaces.
+  // Somebody who could create files here would receive the key, because it takes the owner of the file it replaces.
   await checkTrusted(folder, { kind: 'folder' });
-  // Whoever may enter the folder above may enter these.
+  // Every user who may enter the parent folder may enter these.
   await makeFolder(store, 0o755);
   await checkTrusted(store, { kind: 'folder' });
   const made = join(store, randomBytes(8).toString('hex'));
@@ -91,7 +91,7 @@ function textsOf({ certificateChain, trustBundle, tlsKey }: PairedEnrollment): T
   };
 }
 
-/** Whether every file has its text and follows the next change. */
+/** Whether every file has its contents and will follow the next change. */
 async function areThere(folder: string, texts: Texts): Promise<boolean> {
   for (const name of fileNames) {
     const path = join(folder, name);
@@ -104,11 +104,11 @@ async function areThere(folder: string, texts: Texts): Promise<boolean> {
 
 interface Look {
   readonly mode: number;
-  /** Absent: of whoever makes it. */
+  /** Absent: the user and group of this process. */
   readonly owner?: { readonly uid: number; readonly gid: number };
 }
 
-/** What the file looks like now, which is nothing to go by when somebody else made a link of it. */
+/** The present owner and mode of the file, ignored if another user replaced it with a link. */
 async function lookOf(folder: string, name: FileName): Promise<Look> {
   const path = join(folder, name);
   const link = await lstat(path).catch(unlessMissing);
@@ -117,7 +117,7 @@ async function lookOf(folder: string, name: FileName): Promise<Look> {
   return { mode: stats.mode & 0o777, owner: { uid: stats.uid, gid: stats.gid } };
 }
 
-/** Makes it with this look, whatever the umask is. It is private until it has its owner. */
+/** Creates the file with this owner and mode, whatever the umask is. It is private until it has its owner. */
 async function writeAs(path: string, text: string, { mode, owner }: Look): Promise<void> {
   await using file = await open(path, 'wx', 0o600);
   await file.writeFile(text);
@@ -127,7 +127,7 @@ async function writeAs(path: string, text: string, { mode, owner }: Look): Promi
       if (cause.code !== 'EPERM') throw cause;
       throw new IdentityError(
         'STORE_PERMISSIONS',
-        `${basename(path)} belongs to user ${owner.uid} and group ${owner.gid}, and this user may not give a new file to them. Run the agent as a member of that group or as root, or give the file back to the agent's user.`,
+        `${basename(path)} belongs to user ${owner.uid} and group ${owner.gid}, and this user cannot create files for them. Run the agent as a member of that group or as root, or give the file back to the agent's user.`,
         { cause },
       );
     });
@@ -135,13 +135,13 @@ async function writeAs(path: string, text: string, { mode, owner }: Look): Promi
   await file.sync();
 }
 
-/** Lets the name in the folder lead to the file of today. */
+/** Makes the name in the folder a link to the current file. */
 async function show(folder: string, name: FileName, text: string): Promise<void> {
   const path = join(folder, name);
   const stats = await lstat(path).catch(unlessMissing);
   const target = stats?.isSymbolicLink() ? await readlink(path) : undefined;
   if (target === linkTo(name)) return;
-  // A link of somebody else could make this user write anywhere.
+  // A link of another user could make this user write anywhere.
   if (!stats || target === undefined || !isOurs(stats)) return replaceLink(path, linkTo(name));
   const real = await realpath(path).catch(() => resolve(folder, target));
   const temporary = `${real}.${randomBytes(8).toString('hex')}.new`;
@@ -155,7 +155,7 @@ async function show(folder: string, name: FileName, text: string): Promise<void>
   await syncFolder(dirname(real));
 }
 
-/** Of this user or root. */
+/** Whether this user or root owns it. */
 const isOurs = ({ uid }: Stats): boolean => uid === 0 || uid === process.geteuid?.();
 
 async function replaceLink(path: string, target: string): Promise<void> {
@@ -170,22 +170,22 @@ async function replaceLink(path: string, target: string): Promise<void> {
   }
 }
 
-/** What the system says about a link to a place where no file can be. */
+/** The system's errors for a link to a place that cannot have a file. */
 const leadsAstray: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP']);
 
-/** Runs it. @throws STORE_FAILED naming the file, and what to do about what is in its place. */
+/** Runs work. @throws STORE_FAILED with the file, and how to remove the obstacle. */
 async function about<T>(path: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
+    const code = codeOf(cause);
     if (cause instanceof IdentityError) throw cause;
     const target = await readlink(path).catch(() => undefined);
     const why =
       target !== undefined && leadsAstray.has(code)
-        ? `it is a link to ${target}, and ${reasonOf(cause)}. Let it lead to a place for a file, or remove it.`
+        ? `it is a link to ${target}, and ${reasonOf(cause)}. Point it to a place for a file, or remove it.`
         : code === 'EISDIR'
-          ? 'a folder is there. Containers make one where a file that they mount is missing. Remove it.'
+          ? 'a folder is there. Containers create one if a file that they mount is missing. Remove it.'
           : code === 'EBUSY'
             ? 'a file is mounted there. Mount the folder instead.'
             : `${reasonOf(cause)}.`;
@@ -193,12 +193,12 @@ async function about<T>(path: string, run: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Makes it with the parents it lacks, whatever the umask is. */
+/** Creates the folder and missing parents, whatever the umask is. */
 async function makeFolder(path: string, mode: number): Promise<void> {
   try {
     await mkdir(path, mode);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = codeOf(error);
     if (code === 'ENOENT' && dirname(path) !== path) {
       await makeFolder(dirname(path), mode);
       return makeFolder(path, mode);

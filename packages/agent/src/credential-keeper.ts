@@ -1,5 +1,5 @@
-// Keeps the files for other programs current, and tells those programs: what fails is tried again soon, because the
-// certificate that they have will end.
+// Keeps the files for other programs up to date and runs the command after a change. Failures are retried soon, because
+// the certificate of those programs will expire.
 
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -12,17 +12,17 @@ import { runHook } from './hook.ts';
 export type CredentialFilesState =
   | { readonly state: 'files_changed' }
   | { readonly state: 'hook_done' }
-  /** The files, or the command after them; another try follows. */
+  /** Writing the files, or the command after it, failed; a retry follows. */
   | { readonly state: 'files_failed' | 'hook_failed'; readonly error: unknown; readonly retryInMs: number };
 
 export interface CredentialKeeperOptions {
-  /** Where the files are. */
+  /** The folder with the files. */
   readonly folder: string;
-  /** Run in a shell after each change, whoever made it, until it succeeds. */
+  /** Runs in a shell after each change of the files, and again until it succeeds. */
   readonly command?: string | undefined;
-  /** All that the command gets to see of it. */
+  /** The whole environment of the command. */
   readonly environment: NodeJS.ProcessEnv;
-  /** Called with each change of state. Default: nobody is told. */
+  /** Called with each change of state. Default: none. */
   readonly onState: (state: CredentialFilesState) => void;
   /** First wait after a failure, ms; doubled up to 64 times this. Default 1000. */
   readonly retryMs?: number;
@@ -44,13 +44,13 @@ export class CredentialKeeper {
     this.#ended = this.#keep();
   }
 
-  /** A newer certificate. */
+  /** Takes a newer certificate. */
   take(enrollment: PairedEnrollment): void {
     this.#wanted = enrollment;
     this.#changed.abort();
   }
 
-  /** Ends the command as well, if it runs: it is run again the next time. */
+  /** Also ends a running command; it runs again next time. */
   async stop(): Promise<void> {
     this.#end.abort();
     await this.#ended;
@@ -92,7 +92,7 @@ export class CredentialKeeper {
     return undefined;
   }
 
-  /** Runs the command unless it has succeeded with these files before, in this process or an earlier one. */
+  /** Runs the command, unless it has already succeeded with these files, in this process or an earlier one. */
   async #tell(files: string): Promise<void> {
     const { command, environment, onState } = this.#options;
     if (command === undefined) return;
@@ -101,7 +101,7 @@ export class CredentialKeeper {
     if ((await readFile(mark, 'utf8').catch(() => '')) === told) return;
     await runHook(command, environment, this.#end.signal);
     onState({ state: 'hook_done' });
-    // Without the mark the command runs once more at the next start, which it has to bear.
+    // If the mark is missing, the command runs once more at the next start, which is harmless.
     await writeFile(mark, told).catch(() => {});
   }
 }

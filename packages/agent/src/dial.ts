@@ -1,24 +1,24 @@
-// How a device reaches its daemon: QUIC first, HTTP/2 where UDP does not get through, the daemon has as many QUIC
-// connections as it takes, or its QUIC side could not prove who it is. Both are the same mutual TLS.
+// Connects a device to its daemon: over QUIC first, and over HTTP/2 if UDP is blocked, the daemon has no room for QUIC
+// connections, or the QUIC server is not proven to be the daemon. Both use the same mutual TLS.
 
 import type { IdentityErrorCode } from '@palyra/identity';
 import { IdentityError, type PairedEnrollment, quicEndpoints, webEndpoints } from '@palyra/identity/device';
 import { fromConnectError, type NodeConnection } from '@palyra/rpc';
 
-/** With these, HTTP/2 is tried. */
+/** Errors after which HTTP/2 is tried. */
 const givesWay: ReadonlySet<IdentityErrorCode> = new Set([
   'QUIC_UNAVAILABLE',
   'UNREACHABLE',
   'DAEMON_NOT_AUTHENTICATED',
 ]);
-/** No room, or a matter of dates that TLS in QUIC has no exact word for, and the daemon has over HTTP/2. */
+/** No room, or a problem with dates that TLS over QUIC cannot report exactly but the daemon can over HTTP/2. */
 const puttingOff: ReadonlySet<IdentityErrorCode> = new Set([
   'TOO_MANY_SESSIONS',
   'CLOCK_SKEW',
   'CERTIFICATE_NOT_YET_VALID',
 ]);
 
-/** Where UDP is blocked nothing comes back, and HTTP/2 waits. */
+/** If UDP is blocked, there is no answer, and HTTP/2 starts after this time. */
 const quicPatienceMs = 3_000;
 
 export type Dial = (enrollment: PairedEnrollment) => Promise<NodeConnection>;
@@ -28,16 +28,17 @@ type QuicDial = (
 ) => Promise<NodeConnection>;
 
 /**
- * @returns a dial that gives up on QUIC only when this machine has none, nothing answers there, the daemon had no room or
- *   did not take this certificate's dates the last time, or the server is not proven to be the daemon. Whatever else a
- *   peer says is final for this attempt. The HTTP/2 connection then says why it is not on QUIC. Over HTTP/2 the daemon's
- *   chain can be read: there an impostor and a wrong clock are told apart, and that answer is final. A daemon that came up
- *   between the two is asked over QUIC again.
+ * @returns a dial that leaves QUIC only if this machine does not support it, nothing answers, the daemon last had no
+ *   room
+ * or refused this certificate's dates, or the server is not proven to be the daemon. Any other error is final for this
+ * attempt. The HTTP/2 connection then reports why it is not on QUIC. Over HTTP/2 the device can read the daemon's chain
+ * and distinguish an impostor from a wrong clock, so that error is final. If the daemon started between the two
+ * attempts, QUIC is tried again.
  */
 export function quicFirst(quic: QuicDial, http2: Dial): Dial {
-  /** Why the last connection ended, when the next one is to be over HTTP/2. */
+  /** The end of the last connection, if it makes the next one use HTTP/2. */
   let putOff: IdentityError | undefined;
-  /** QUIC came through the last time, or nothing did: a daemon that starts just now may have missed the question. */
+  /** Whether QUIC worked last time, or nothing did: a daemon that is starting may have missed the first attempt. */
   let mayHaveStarted = false;
   const overQuic: Dial = async (enrollment) => {
     const connection = await quic(enrollment, { handshakeTimeoutMs: quicPatienceMs });
@@ -89,10 +90,10 @@ export function webLast(first: Dial, web: Dial): Dial {
   };
 }
 
-/** With these, a channel is tried. */
+/** Errors after which a channel is tried. */
 const goesAround: ReadonlySet<IdentityErrorCode> = new Set(['UNREACHABLE', 'DAEMON_NOT_AUTHENTICATED']);
 
-/** A connection that comes after the signal is closed. @throws the signal's reason, as soon as there is one. */
+/** Closes a connection that arrives after the abort. @throws the signal's reason as soon as it is aborted. */
 export async function dialled<C extends { close(): void }>(
   signal: AbortSignal,
   dialling: Promise<C>,

@@ -1,4 +1,4 @@
-// Capabilities of the user's own: each executable in a folder, named by its file. JSON on stdin, JSON on stdout.
+// The user's own capabilities: each executable in a folder, named after its file. JSON on stdin, JSON on stdout.
 
 import { spawn } from 'node:child_process';
 import { readdir, stat } from 'node:fs/promises';
@@ -9,14 +9,14 @@ import { type Capabilities, type Capability, MAX_OUTPUT_BYTES } from './capabili
 import { ProgramGroup } from './program-group.ts';
 
 const maxErrorText = 400;
-/** How long what a program started may hold its output open after it has ended, ms. */
+/** How long child processes may keep the output of a program open after its end, ms. */
 const outputGraceMs = 100;
 
 /**
- * @param environment all that the executables get to see of it; give them PATH and HOME.
- * @param folder files whose names are not capability names, or that are not executable, are passed over.
- * @throws STORE_PERMISSIONS when others could change the folder or one of its executables, which run as this user;
- *   NOTHING_FOUND when there is no folder.
+ * @param environment the whole environment of the executables; give them PATH and HOME.
+ * @param folder files that are not executable, or not named like a capability, are ignored.
+ * @throws STORE_PERMISSIONS if others could change the folder or one of its executables, which run as this user;
+ *   NOTHING_FOUND if there is no folder.
  */
 export async function folderCapabilities(
   folder: string,
@@ -24,14 +24,14 @@ export async function folderCapabilities(
 ): Promise<Capabilities> {
   const capabilities = new Map<string, Capability>();
   if (!(await checkTrusted(folder, { kind: 'folder' })))
-    throw new IdentityError('NOTHING_FOUND', `There is no folder ${folder} with capabilities.`);
+    throw new IdentityError('NOTHING_FOUND', `The folder of capabilities ${folder} does not exist.`);
   for (const file of (await readdir(folder)).sort()) {
     const path = join(folder, file);
     const stats = await stat(path);
     if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(file) || !stats.isFile() || (stats.mode & 0o111) === 0) continue;
     await checkTrusted(path);
     capabilities.set(file, async ({ input, signal }) => {
-      // It may have been opened to others since.
+      // The permissions may have changed since.
       await checkTrusted(path);
       return runExecutable(path, environment, input, signal);
     });
@@ -48,7 +48,7 @@ function runExecutable(
   return new Promise((resolve, reject) => {
     const group = new ProgramGroup();
     const child = spawn(path, [], { stdio: ['pipe', 'pipe', 'pipe'], ...group.options(env) });
-    // First: where the system has no pipe left there are no streams either, and the error still comes.
+    // Registered first: if the system has no pipes left, there are no streams, but the error still arrives.
     child.once('error', reject);
     group.add(child);
     const output: Buffer[] = [];
@@ -64,7 +64,7 @@ function runExecutable(
     child.stderr.on('data', (chunk: Buffer) => {
       errorText = (errorText + chunk.toString()).slice(0, maxErrorText);
     });
-    // A program that does not read its input is not at fault.
+    // A program does not have to read its input.
     child.stdin.on('error', () => {});
     child.stdin.end(input);
     let closing: NodeJS.Timeout | undefined;
@@ -80,7 +80,10 @@ function runExecutable(
       await group.end();
       if (bytes > MAX_OUTPUT_BYTES) {
         reject(
-          new IdentityError('CAPABILITY_OUTPUT_TOO_LARGE', `It gave more than ${MAX_OUTPUT_BYTES} bytes.`),
+          new IdentityError(
+            'CAPABILITY_OUTPUT_TOO_LARGE',
+            `It returned more than ${MAX_OUTPUT_BYTES} bytes.`,
+          ),
         );
       } else if (code !== 0) {
         reject(

@@ -1,15 +1,16 @@
-// The command that a person wants to run after the files have changed.
+// Runs a person's command after the files have changed.
 
 import { spawn } from 'node:child_process';
 import { ProgramGroup } from './program-group.ts';
 
-/** How long it may run, ms. */
+/** Time limit for the command, ms. */
 const hookTimeoutMs = 60_000;
 
 /**
- * Runs it in a shell, without standard input. What it prints goes to this process's standard error, because a program may
- * read standard output. What it leaves running when it ends (a service, say) stays; what has to be stopped is stopped whole.
- * @throws Error when it does not end with 0, or in time.
+ * Runs the command in a shell, without standard input. Its output goes to this process's standard error, because a
+ * program may read standard output. Processes that it leaves behind at its end, such as a service, keep running. If it
+ * must be stopped, all its processes are stopped.
+ * @throws Error if it does not end with 0, or not in time.
  */
 export function runHook(command: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-// What goes out on a stream, handed over one by one as the transport asks for it.
+// The outgoing messages of a stream. The transport takes them one by one.
 
 import { Wakeup } from '@palyra/identity/values';
 
@@ -13,7 +13,7 @@ export class MessageQueue<T> implements AsyncIterable<T> {
     this.#wakeup.wake();
   }
 
-  /** What waits to be asked for. */
+  /** The number of waiting messages. */
   get size(): number {
     return this.#messages.length;
   }

@@ -1,4 +1,4 @@
-// What an agent is made of, and what it tells about itself.
+// The options of an agent, and its states.
 
 import type { IdentityError, IdentityErrorCode } from '@palyra/identity';
 import type { PairedEnrollment, RenewingDevice } from '@palyra/identity/device';
@@ -12,31 +12,31 @@ export type AgentState =
       readonly transport: 'http2' | 'quic' | 'websocket';
       readonly quicProblem?: string;
     }
-  /** A new certificate is stored; `how` it was obtained. */
+  /** A new certificate is stored; `how` says whether it was renewed or recovered. */
   | { readonly state: 'renewed'; readonly how: 'renewal' | 'recovery'; readonly enrollment: PairedEnrollment }
-  /** The present certificate still holds; another try follows. */
+  /** The present certificate is still valid; a retry follows. */
   | { readonly state: 'renewal_failed'; readonly error: IdentityError; readonly retryInMs: number }
-  /** It comes back by itself. */
+  /** The agent reconnects by itself. */
   | { readonly state: 'disconnected'; readonly error: IdentityError; readonly retryInMs: number };
 
 export interface AgentOptions {
-  /** The identity that connects, with the store of its keys. */
+  /** The identity of the device, with the store of its keys. */
   readonly device: RenewingDevice;
-  /** The daemon it is paired with. */
+  /** The paired daemon. */
   readonly enrollment: PairedEnrollment;
-  /** A fresh connection to the node listener. */
+  /** Opens a connection to the node listener. */
   readonly dial: (enrollment: PairedEnrollment) => Promise<NodeConnection>;
-  /** A fresh connection to the pairing listener of the known daemon, for a recovery. */
+  /** Opens a connection to the pairing listener of the paired daemon, for a recovery. */
   readonly dialRecovery: (enrollment: PairedEnrollment) => Promise<Http2Connection>;
-  /** What the operator may run here. None: an empty map. */
+  /** The capabilities that the operator may run here; an empty map for none. */
   readonly capabilities: Capabilities;
   /** Shown to the operator. */
   readonly platform: string;
   /** Ends the agent. */
   readonly signal: AbortSignal;
-  /** Called with each change of state. Default: nobody is told. */
+  /** Called with each change of state. Default: none. */
   readonly onState?: (state: AgentState) => void;
-  /** Told of each call, for a log: name and outcome, never contents. */
+  /** Called for each call, for a log: name and outcome, never contents. */
   readonly onCall?: (capability: string, outcome: 'ok' | IdentityErrorCode) => void;
   /** First wait after a lost connection, ms; doubled up to 60 times this, each with jitter. Default 500. */
   readonly retryMs?: number;

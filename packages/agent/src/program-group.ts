@@ -1,17 +1,17 @@
-// A program that this process starts, with everything that one starts: it can be ended as a whole, and ends with this
-// process, whichever way that ends.
+// A program that this process starts, with all its child processes. The group can be ended as a whole, and ends with
+// this process, however that ends.
 //
-// On Linux also what has left its process group (setsid): it is found by a variable that it has inherited. Elsewhere the
-// group is all that is found.
+// On Linux this includes children that have left the process group (setsid), found by an inherited variable. On other
+// systems, only the process group is found.
 
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Between the polite and the final signal, ms. */
+/** Time between SIGTERM and SIGKILL, ms. */
 const killGraceMs = 2_000;
-/** What is killed may be starting something, so it is looked for again: so often, and after so long, ms. */
+/** A killed process may have just started another, so the search is repeated: number of times, and pause in ms. */
 const sweeps = 5;
 const sweepPauseMs = 5;
 
@@ -25,12 +25,12 @@ export class ProgramGroup {
   #leader: number | undefined;
   #killing: NodeJS.Timeout | undefined;
 
-  /** What its program must be spawned with. */
+  /** The options for spawning the program. */
   options(env: NodeJS.ProcessEnv) {
     return { detached: true, env: { ...env, PALYRA_STARTED: this.#mark } } as const;
   }
 
-  /** To be called at once, before the spawned program can end. */
+  /** Call it immediately after the spawn, before the program can end. */
   add(child: ChildProcess): void {
     if (child.pid === undefined) return;
     this.#leader = child.pid;
@@ -38,7 +38,7 @@ export class ProgramGroup {
     running.add(this);
   }
 
-  /** Asks it to end, and kills what has not after a while. */
+  /** Asks the group to end, and kills it after a while. */
   stop(): void {
     if (this.#killing) return;
     this.#signal('SIGTERM');
@@ -50,14 +50,14 @@ export class ProgramGroup {
     for (const pid of marked(this.#mark)) signal(pid, 'SIGKILL');
   }
 
-  /** Its program has ended: this process lets go of what that left behind. */
+  /** Call it at the end of the program: processes that it left behind keep running. */
   release(): void {
     clearTimeout(this.#killing);
     running.delete(this);
     if (running.size === 0) process.off('exit', killRunning);
   }
 
-  /** As `release`, and what it left behind is killed. */
+  /** Like `release`, but kills the processes left behind. */
   async end(): Promise<void> {
     this.#signal('SIGKILL');
     for (let sweep = 0; sweep < sweeps; sweep += 1) {
@@ -78,11 +78,11 @@ function signal(pid: number, name: 'SIGTERM' | 'SIGKILL'): void {
   try {
     process.kill(pid, name);
   } catch {
-    // Nobody is left, or only what runs as somebody else.
+    // No process is left, or only processes of another user.
   }
 }
 
-/** Processes of this user that were started with the mark. */
+/** Processes of this user that have inherited the mark. */
 function marked(mark: string): number[] {
   if (process.platform !== 'linux') return [];
   return readdirSync('/proc').flatMap((entry) => {
@@ -95,7 +95,7 @@ function environmentOf(pid: number): Buffer {
   try {
     return readFileSync(`/proc/${pid}/environ`);
   } catch {
-    // It has ended, or is somebody else's.
+    // The process has ended, or belongs to another user.
     return Buffer.alloc(0);
   }
 }

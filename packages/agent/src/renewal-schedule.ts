@@ -1,5 +1,5 @@
-// When the agent renews its certificate. The wall clock may be wrong or be set, and the monotonic one stands still while
-// the machine sleeps: whichever says first that it is time is believed.
+// The time at which the agent renews its certificate. The wall clock may be wrong or may be set, and the monotonic
+// clock stops while the machine sleeps, so the first clock to reach the time counts.
 
 import { certificateLifeMs, type PairedEnrollment, renewalTime } from '@palyra/identity/device';
 
@@ -8,12 +8,12 @@ export interface Instant {
   readonly monotonicMs: number;
 }
 
-/** A renewal that failed is tried again after this part of what is left of the certificate's life. */
+/** A failed renewal is retried after this part of the certificate's remaining life. */
 const retryPart = 0.1;
-/** And at the daemon's wish not later than after this part of it. */
+/** If the daemon asks for a wait, the retry comes at the latest after this part of the remaining life. */
 const longestRetryPart = 0.25;
 const retryMinMs = 5_000;
-/** However the clock jumps, two renewals are this part of a certificate's life apart. */
+/** Shortest time between two renewals, as a part of the certificate's life, however the clock jumps. */
 const pausePart = 0.02;
 
 export class RenewalSchedule {
@@ -22,11 +22,11 @@ export class RenewalSchedule {
   #due: Instant;
 
   /**
-   * @param now when the enrollment came into these hands: its arrival, or the start of the program.
+   * @param now the time at which this program got the enrollment: its arrival, or the start of the program.
    * @param random in [0, 1).
    */
   constructor(enrollment: PairedEnrollment, now: Instant, random: number) {
-    // One from the future arrived under another clock: as if it arrived now, with what its dates leave of it.
+    // An arrival in the future was by another clock. It counts as now, with the remaining life from the dates.
     const isPast = enrollment.receivedAt <= now.wallMs;
     const held = isPast ? enrollment : { ...enrollment, receivedAt: now.wallMs, renewAfterMs: 0 };
     const ageMs = now.wallMs - held.receivedAt;
@@ -40,7 +40,7 @@ export class RenewalSchedule {
     return now.monotonicMs >= this.#pauseEndsMs && leftMs(this.#due, now) <= 0;
   }
 
-  /** @param askedMs what the daemon asked for. @returns after how long it is due again, ms. */
+  /** @param askedMs the wait that the daemon asked for. @returns the time until the next try, ms. */
   failed(now: Instant, askedMs: number | undefined, random: number): number {
     const retryMs = Math.max(retryMinMs, this.#leftMs(now) * retryPart * (0.5 + random / 2));
     const retryInMs = Math.round(Math.min(askedMs ?? retryMs, this.longestWaitMs(now)));
@@ -48,7 +48,7 @@ export class RenewalSchedule {
     return retryInMs;
   }
 
-  /** How long the daemon may keep the device away, so that there is time for more tries. */
+  /** The longest wait that the daemon may ask for, which leaves time for more tries. */
   longestWaitMs(now: Instant): number {
     const left = this.#leftMs(now);
     return left > 0 ? Math.max(left * longestRetryPart, retryMinMs) : Number.POSITIVE_INFINITY;

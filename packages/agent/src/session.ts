@@ -1,4 +1,4 @@
-// The agent's channel to the daemon: one connection after the other, each of which goes on where the last one ended.
+// The agent's channel to the daemon: a series of connections, each of which continues where the last one ended.
 
 import { randomBytes } from 'node:crypto';
 import { createClient } from '@connectrpc/connect';
@@ -10,7 +10,7 @@ import { dialled } from './dial.ts';
 import { MessageQueue } from './message-queue.ts';
 import type { AgentOptions } from './options.ts';
 
-/** How `serve` ends after a renewal: at once again, with the new certificate. */
+/** The end of `serve` after a renewal: the agent reconnects at once, with the new certificate. */
 export const renewed = new IdentityError('UNREACHABLE', 'The certificate was renewed.');
 
 export class Session {
@@ -26,10 +26,10 @@ export class Session {
     this.#runs = runs;
   }
 
-  /** One connection, from dialling to its end. */
+  /** Runs one connection, from dialling to its end. */
   async serve(onConnected: () => void): Promise<void> {
     const { dial, capabilities, platform, signal, onState } = this.#options;
-    // The one it replaced would look like a copy of this device.
+    // A use of the replaced certificate would look like a copy of this device.
     await this.#certificate.adoptStored();
     const connection = await dialled(signal, dial(this.#certificate.enrollment));
     const ended = new AbortController();
@@ -57,7 +57,7 @@ export class Session {
             transport: connection.name,
             ...(connection.quicProblem && { quicProblem: connection.quicProblem }),
           });
-          // Where to look next time; what cannot be kept now is told again.
+          // Stores the announced endpoints. If that fails now, the daemon announces them again.
           await this.#certificate.takeEndpoints(event.value.endpoints).catch(() => {});
         } else this.#runs.take(event);
         if (seq > this.#lastSeq) this.#lastSeq = seq;

@@ -1,4 +1,4 @@
-// Where a daemon is, as a person writes it.
+// The address of a daemon, as a person writes it.
 
 import { domainToASCII } from 'node:url';
 import { formatEndpoint, isWebEndpoint, parseEndpoint, parseWebEndpoint } from '@palyra/identity/values';
@@ -9,7 +9,7 @@ export const pairingPort = 7443;
 export const nodePort = 7444;
 
 /**
- * `host`, `host:port`, or an IPv6 address, bare or `[::1]:port`, with its zone where it has one; to host:port.
+ * Turns `host`, `host:port`, or an IPv6 address (bare or `[::1]:port`, with or without a zone) into host:port.
  * @throws USAGE
  */
 export function parseAddress(text: string, defaultPort: number = pairingPort): string {
@@ -49,7 +49,7 @@ export function parseChannelUrl(text: string): string {
   }
 }
 
-/** A name in another script, as the DNS has it. */
+/** A host name in another script, in the ASCII form that the DNS uses. */
 function inAscii(text: string): string {
   const [, name, port = ''] = /^([^:[\]%]*[^\p{ASCII}][^:[\]%]*)(:[0-9]+)?$/u.exec(text) ?? [];
   return name === undefined ? text : `${domainToASCII(name)}${port}`;

@@ -1,4 +1,4 @@
-// The operator's line to the daemon: its admin socket in this home, or mutual TLS from this device.
+// The operator's connection to the daemon: the admin socket in this home, or mutual TLS from this device.
 
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
@@ -18,10 +18,10 @@ export type Pairing = Awaited<ReturnType<Admin['getPairing']>>;
 export type Device = Awaited<ReturnType<Admin['renameDevice']>>;
 export type Certificate = Awaited<ReturnType<Admin['revokeCertificate']>>;
 
-/** A page of a thousand devices that each tell of everything they may. */
+/** Room for a page of a thousand devices, each with as many capabilities and names as the limits allow. */
 const answerBytes = 16 * defaultHttp2Limits.messageBytes;
 
-/** @throws UNREACHABLE, what the daemon answers, and the interruption. */
+/** @throws UNREACHABLE, the daemon's error, or the interruption. */
 export async function withAdmin<T>(
   cli: Cli,
   work: (admin: Admin) => Promise<T>,
@@ -81,7 +81,7 @@ function answerOf(error: ConnectError, remote: Remote | undefined): IdentityErro
     if (address === undefined) return answer;
     return new IdentityError(
       'UNREACHABLE',
-      `What answers at ${address} is not the node listener (usually port ${nodePort}), or it is of another version.`,
+      `The server at ${address} is not a node listener (usually port ${nodePort}), or runs another version.`,
       { cause: error },
     );
   }

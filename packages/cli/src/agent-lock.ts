@@ -1,4 +1,4 @@
-// One agent at a time for one home and one daemon: two would look like a copied device.
+// Allows one agent at a time for each home and daemon, because two agents would look like a copied device.
 
 import { join } from 'node:path';
 import { IdentityError } from '@palyra/identity';
@@ -6,14 +6,14 @@ import type { PairedEnrollment } from '@palyra/identity/device';
 import { type FileLock, takeByName } from '@palyra/identity/files';
 import type { Home } from './home.ts';
 
-/** Close it to let another agent have it. @throws HOME_IN_USE naming the process that has it. */
+/** Close the lock to let another agent take it. @throws HOME_IN_USE, with the process that holds the lock. */
 export function takeAgentLock(home: Home, { root }: PairedEnrollment): Promise<FileLock> {
   return takeByName(
     join(home.agents, `${root}.lock`),
     (holder) =>
       new IdentityError(
         'HOME_IN_USE',
-        `An agent of this device runs already: ${holder} (home ${home.path}). Stop that one first.`,
+        `An agent for this device is already running: ${holder} (home ${home.path}). Stop that agent first.`,
       ),
   );
 }

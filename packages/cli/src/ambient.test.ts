@@ -1,5 +1,5 @@
-// A user without a home, a folder that is gone, files that cannot be used: each is the person's to mend, and no fault of
-// the program.
+// A user without a home, a deleted folder, unusable files: the command reports each one as something for the person to
+// fix, not as an internal failure.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -10,7 +10,7 @@ import { test } from 'node:test';
 import { palyraProgram as bin } from '../../../tests/testing/palyra-process.ts';
 import { runRecorded, temporaryFolder } from './testing/recorded-run.ts';
 
-test('a user without HOME whom the system does not know gets an answer, and is told to name a home', (t) => {
+test('a user without HOME whom the system does not know is told to name a home', (t) => {
   const as = (...args: string[]) =>
     spawnSync('setpriv', ['--reuid=54321', '--clear-groups', process.execPath, bin, ...args], {
       env: { PATH: process.env.PATH },
@@ -27,7 +27,7 @@ test('a user without HOME whom the system does not know gets an answer, and is t
   assert.equal(as('doctor', '--home', '/tmp/not-there').status, 1);
 });
 
-test('without a home, what needs none works, and mistakes are answered', async () => {
+test('without a home, commands that need none work, and mistakes are reported', async () => {
   const ran = (...args: string[]) => runRecorded({ args, userHome: undefined });
   assert.equal((await ran('--help')).exitCode, 0);
   assert.equal((await ran('completion', 'bash')).exitCode, 0);
@@ -37,7 +37,7 @@ test('without a home, what needs none works, and mistakes are answered', async (
   assert.match((await ran('restore', '/nowhere', '--revoked', 'x')).stderr, /HOME is not set/);
 });
 
-test('a folder that is gone under the command is said to be', async (t) => {
+test('a command reports that its working folder has been deleted', async (t) => {
   const folder = join(await temporaryFolder(t), 'gone');
   await mkdir(folder);
   const ran = spawnSync(
@@ -55,13 +55,10 @@ test('a folder that is gone under the command is said to be', async (t) => {
     },
   );
   assert.equal(ran.status, 1, ran.stderr);
-  assert.match(
-    ran.stderr,
-    /^error: The folder in which this command was started is gone\..*\[FILE_FAILED\]\n$/,
-  );
+  assert.match(ran.stderr, /^error: The current folder no longer exists\..*\[FILE_FAILED\]\n$/);
 });
 
-test('a file or folder of the command line that cannot be used is named, with its option', async (t) => {
+test('an unusable file or folder on the command line is named, with its option', async (t) => {
   const folder = await temporaryFolder(t);
   const none = join(folder, 'none');
   const file = join(folder, 'file');

@@ -1,4 +1,4 @@
-// In another user's home a command says whose it is and how to act as that user, and leaves it as it was.
+// In another user's home, a command names the owner and how to act as that user, and changes nothing.
 
 import assert from 'node:assert/strict';
 import { chmod, chown, lchown, mkdir, readdir, writeFile } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { treeOf } from './testing/tree.ts';
 
 const here = { host: '127.0.0.1', port: 0 };
 const config = { pairing: here, node: here, quic: { enabled: false }, console: { enabled: false } };
-/** Nobody in Debian's list of users. */
+/** The user `nobody` in Debian. */
 const other = 54321;
 
 async function startedHome(t: TestContext): Promise<string> {
@@ -28,7 +28,7 @@ async function give(folder: string, uid: number): Promise<void> {
 
 const isRoot = process.geteuid?.() === 0;
 
-test("in another user's home every command says whose it is and how to act as that user", {
+test("in another user's home every command names the owner and how to act as that user", {
   skip: !isRoot && 'ONLY ROOT MAY GIVE FOLDERS AWAY',
 }, async (t) => {
   const folder = await temporaryFolder(t);
@@ -71,7 +71,7 @@ test("in another user's home every command says whose it is and how to act as th
   await (await startDaemon({ home, config })).close();
 });
 
-test("an empty folder of root's can be given to the user", {
+test('for an empty folder of root, the command says how to give it to the user', {
   skip: !isRoot && 'ONLY ROOT MAY BE ANOTHER USER',
 }, async (t) => {
   const folder = await temporaryFolder(t);
@@ -89,7 +89,7 @@ test("an empty folder of root's can be given to the user", {
   }
 });
 
-test('one round mends every owner and mode in a home', {
+test('one round of the suggested commands repairs every owner and mode in a home', {
   skip: !isRoot && 'ONLY ROOT MAY GIVE FILES AWAY',
 }, async (t) => {
   const home = await startedHome(t);

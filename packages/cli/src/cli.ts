@@ -1,11 +1,11 @@
-// What every command works with.
+// The context that every command receives.
 
 import type { Home } from './home.ts';
 import type { Invocation } from './invocation.ts';
 import type { Output } from './output.ts';
 import { type Remote, worksRemotely } from './remote.ts';
 
-/** Whose command it is. The two often run on different machines, each with a home of its own. */
+/** The side that a command belongs to. Device and operator often use different machines, each with its own home. */
 export type Side = 'device' | 'operator';
 
 export interface Cli {
@@ -13,24 +13,25 @@ export interface Cli {
   readonly output: Output;
   readonly home: Home;
   readonly side: Side;
-  /** Set when the daemon is on another machine, and this device is an operator's. */
+  /** Set when the daemon is on another machine and this device belongs to an operator. */
   readonly remote?: Remote;
   readonly now: () => number;
 }
 
-/** For what is to stay up: a terminal that closes, and an output that nobody reads or that is full, do not end it. */
+/** Keeps a long-running command alive when its terminal closes, or when its output is full or nobody reads it. */
 export function stayUp({ invocation, output }: Pick<Cli, 'invocation' | 'output'>): void {
   invocation.outlivesTerminal();
   output.dropUnread();
 }
 
-/** A command as this person would type it next. */
+/** The command line that this person would type next. */
 export function followUp(
   { invocation, home, remote }: Pick<Cli, 'invocation' | 'home' | 'remote'>,
   command: string,
 ): string {
   const isOperators = sideOf(command) === 'operator';
-  // It is typed on the daemon's machine, which has a home of its own.
+
+  // The person types this command on the daemon's machine, which has its own home.
   if (remote && isOperators && !worksRemotely(command)) return `palyra ${command}`;
   const flags = remote && isOperators ? remote.flags : '';
   return [invocation.program, flags, command, home.flag].filter(Boolean).join(' ');

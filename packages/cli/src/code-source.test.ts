@@ -38,7 +38,7 @@ test('addresses and files are not taken for codes', () => {
   refuseCodes([undefined, '192.168.1.5:7443', 'daemon.local', 'uri.txt', '-', '12345678']);
 });
 
-test('the refusal does not repeat the code, whatever place it was given in', async () => {
+test('the refusal does not repeat the code, whatever its position on the command line', async () => {
   for (const args of [
     ['pair', 'host', '123-456789'],
     ['pair', '123-456789'],
@@ -57,12 +57,12 @@ test('a code is read from the first line of stdin', async () => {
   assert.equal(new TextDecoder().decode(code.secret), '456789');
 });
 
-test('a file without a URI is named, and what it holds is not repeated', async (t) => {
+test('the message for a file without a URI names the file and does not repeat its contents', async (t) => {
   const file = join(await temporaryFolder(t), 'README.md');
   await writeFile(file, '# Palyra\n');
   await assert.rejects(readCode(cliWith(undefined), { qr: file }), (error) => {
     assert.ok(hasCode(error, 'CODE_MALFORMED'));
-    assert.match(error.message, /README\.md holds no palyra: URI/);
+    assert.match(error.message, /README\.md is not a palyra: URI/);
     assert.doesNotMatch(error.message, /# Palyra/);
     return true;
   });
@@ -86,14 +86,14 @@ for (const [what, input] of [
   ['too few digits', '12345678\n'],
   ['a megabyte', '1'.repeat(1 << 20)],
 ] as const) {
-  test(`${what} on stdin is no code`, async () => {
+  test(`${what} on stdin is not a code`, async () => {
     await assert.rejects(readCode(cliWith(input), { codeStdin: true }), (error) =>
       hasCode(error, 'CODE_MALFORMED'),
     );
   });
 }
 
-test('a file that is not there is named', async () => {
+test('the message for a missing file names the file', async () => {
   await assert.rejects(readCode(cliWith(undefined), { qr: '/nowhere/uri.txt' }), (error) => {
     assert.ok(failsWith('FILE_FAILED')(error));
     assert.match((error as Error).message, /\/nowhere\/uri\.txt/);
@@ -101,7 +101,7 @@ test('a file that is not there is named', async () => {
   });
 });
 
-test('without a terminal there is no prompt, and the message says what to do', async () => {
+test('without a terminal there is no prompt, and the message names --code-stdin', async () => {
   await assert.rejects(readCode(cliWith('123-456789'), {}), (error) => {
     assert.ok(failsWith('NO_TERMINAL')(error));
     assert.match((error as Error).message, /--code-stdin/);

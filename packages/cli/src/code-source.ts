@@ -1,5 +1,5 @@
-// Where `pair` gets its code from: the prompt, stdin or a file. Never from the command line, which every user of the
-// machine can read.
+// The sources of the pairing code for `pair`: the prompt, stdin or a file. Never the command line, because every user
+// of the machine can read it.
 
 import { open } from 'node:fs/promises';
 import { IdentityError } from '@palyra/identity';
@@ -12,19 +12,19 @@ import { askText, canAsk } from './question.ts';
 
 export interface CodeOptions {
   readonly codeStdin?: boolean;
-  /** A file that holds a palyra: URI; `-` for stdin. */
+  /** A file with a palyra: URI; `-` means stdin. */
   readonly qr?: string;
 }
 
-/** Longest first line that is looked at, bytes. */
+/** Longest first line that is read, in bytes. */
 const maxCodeBytes = 1024;
 
-/** @throws USAGE, without repeating the code */
+/** @throws USAGE; its message does not repeat the code. */
 export function refuseCodes(words: readonly (string | undefined)[]): void {
   if (!words.some((word) => word !== undefined && looksLikeCode(word))) return;
   throw new CliError(
     'USAGE',
-    'A pairing code was given on the command line, where every user of this machine can read it. Type it at the prompt, pipe it in with --code-stdin, or put the palyra: URI in a file and name that: --qr FILE. Make a new code, because this one may have been seen.',
+    'A pairing code was given on the command line, where every user of this machine can read it. Make a new code, because somebody may have seen this one. Then type it at the prompt, pipe it in with --code-stdin, or put the palyra: URI in a file and use --qr FILE.',
   );
 }
 
@@ -32,7 +32,7 @@ function looksLikeCode(word: string): boolean {
   return /^\s*palyra:/i.test(word) || problemOf(word) === undefined;
 }
 
-/** Whether a code can be had at all. */
+/** Whether any source can supply a code. */
 export function hasCodeSource(cli: Cli, options: CodeOptions): boolean {
   return options.codeStdin === true || options.qr !== undefined || canAsk(cli);
 }
@@ -46,21 +46,18 @@ export async function readCode(cli: Cli, options: CodeOptions): Promise<PairingC
   if (options.qr !== undefined) {
     const line = await firstLineOfFile(options.qr);
     if (!looksLikeCode(line)) {
-      throw new IdentityError(
-        'CODE_MALFORMED',
-        `${options.qr} holds no palyra: URI (it is looked for in the first line).`,
-      );
+      throw new IdentityError('CODE_MALFORMED', `The first line of ${options.qr} is not a palyra: URI.`);
     }
     return parsePairingCode(line);
   }
   if (!canAsk(cli)) {
     throw new CliError(
       'NO_TERMINAL',
-      `There is no terminal to ask for the code on. Give it on stdin: ${followUp(cli, 'pair ADDRESS --code-stdin')}`,
+      `There is no terminal to ask for the code. Send the code on stdin: ${followUp(cli, 'pair ADDRESS --code-stdin')}`,
     );
   }
   return parsePairingCode(
-    await askText(cli, 'Pairing code, as the daemon shows it', {
+    await askText(cli, 'Pairing code shown by the daemon', {
       placeholder: '123-456789',
       check: problemOf,
     }),

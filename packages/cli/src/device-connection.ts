@@ -1,4 +1,4 @@
-// How this device reaches its daemon, and with what it makes itself a new certificate.
+// Connects this device to its daemon, and supplies its identity and secrets for a renewal.
 
 import { type Dial, quicFirst, webLast } from '@palyra/agent';
 import { hasCode, IdentityError } from '@palyra/identity';
@@ -52,7 +52,7 @@ export function webDialOptions({ invocation }: Cli): WebDialOptions {
   return { proxy: HTTPS_PROXY || lowerCase || undefined };
 }
 
-/** The node listener, for a person who may know where it is. @throws as `reachNode`, with what to do. */
+/** Dials the node listener. @throws as `reachNode`, with a hint for a person who may know the daemon's address. */
 export async function reachDaemon(
   enrollment: PairedEnrollment,
   options?: Parameters<typeof reachNode>[1],
@@ -65,7 +65,7 @@ export async function reachDaemon(
   }
 }
 
-/** Works on this device's identity and secrets, which nobody else may change meanwhile. */
+/** Runs work on this device's identity and secrets, and keeps other processes from changing them meanwhile. */
 export async function withDevice<T>(home: Home, work: (device: RenewingDevice) => Promise<T>): Promise<T> {
   const secrets = await openDeviceStore(home);
   try {

@@ -1,4 +1,4 @@
-// What this machine keeps as a device: its identity and what it is paired with, sealed in the home.
+// The sealed store of this machine as a device: its identity and its daemons.
 
 import { FilesystemSecretStore, IdentityError, masterKeyFromFile } from '@palyra/identity';
 import {
@@ -15,19 +15,19 @@ import type { Home } from './home.ts';
 import { printable } from './printable.ts';
 import { resolveId } from './reference.ts';
 
-/** How a person names a daemon. */
+/** The ways to name a daemon. */
 export const daemonArgument = 'its id, its trust domain, or the SHA-256 of its root';
 export const daemonOption = `which daemon, when this device is paired with several: ${daemonArgument} (default: palyra node use)`;
 
-/** Opens it, or makes it. Close it afterwards. */
+/** Opens or creates the store. Close it afterwards. */
 export async function openDeviceStore(home: Home): Promise<FilesystemSecretStore> {
-  // What is sealed under a key that is lost must not be joined by what is sealed under a new one.
+  // If the key is lost, the store must not mix secrets sealed under it with secrets sealed under a new key.
   const mustExist = await hasSecretStore(home.deviceSecrets);
   const masterKey = await masterKeyFromFile({ path: home.deviceMasterKey, mustExist });
   return FilesystemSecretStore.open({ path: home.deviceSecrets, masterKey });
 }
 
-/** For who only looks: nothing is made or put right. Close it afterwards. */
+/** Opens the store for reading only: creates and repairs nothing. Close it afterwards. */
 async function readDeviceStore(home: Home): Promise<FilesystemSecretReader> {
   const masterKey = await masterKeyFromFile({ path: home.deviceMasterKey, mustExist: true });
   return FilesystemSecretReader.open({ path: home.deviceSecrets, masterKey });
@@ -35,8 +35,8 @@ async function readDeviceStore(home: Home): Promise<FilesystemSecretReader> {
 
 /**
  * The daemon this device is paired with.
- * @param reference which one, when there are several, as `chooseDaemon`; undefined: the default.
- * @param option that names it.
+ * @param reference names one of several, as in `chooseDaemon`; undefined: the default.
+ * @param option the option that takes the reference.
  * @throws NOT_PAIRED; USAGE as `chooseDaemon`.
  */
 export async function pairedEnrollment(
@@ -58,10 +58,10 @@ export async function pairedEnrollment(
 const rootReference = /^[0-9a-f]{64}$/i;
 
 /**
- * One of several records, by the id or the trust domain of its daemon, or by the root that it is bound to. Id and trust
- * domain are what a daemon says of itself, so two of them may have one.
- * @param option that names it in a command.
- * @throws NOT_PAIRED; USAGE when none was named, or what was named is that of several.
+ * Chooses one record by the id, trust domain or root of its daemon. A daemon chooses its own id and trust domain, so
+ * two daemons may use the same ones.
+ * @param option the option that takes the reference in a command.
+ * @throws NOT_PAIRED; USAGE when there is no reference, or when it fits several daemons.
  */
 export async function chooseDaemon<E extends Enrollment>(
   cli: Cli,
@@ -89,15 +89,16 @@ export async function chooseDaemon<E extends Enrollment>(
   }
   const claiming = await claimingToBe(cli, records, reference);
   const roots = new Set(claiming.map((each) => each.root));
-  if (roots.size === 1) return claiming[0]!;
-  if (roots.size === 0) throw notPairedWith(`the daemon ${printable(reference)}`, records);
+  const [first] = claiming;
+  if (first && roots.size === 1) return first;
+  if (!first) throw notPairedWith(`the daemon ${printable(reference)}`, records);
   throw new CliError(
     'USAGE',
-    `${roots.size} daemons that this device knows call themselves ${printable(reference)}: ${claiming.map((each) => `root ${each.root} at ${each.address}`).join(', ')}. One of them may be an impostor. Name the one that is meant by the SHA-256 of its root, as its operator sees it at the start of the daemon.`,
+    `${roots.size} daemons that this device knows call themselves ${printable(reference)}: ${claiming.map((each) => `root ${each.root} at ${each.address}`).join(', ')}. One of them may be an impostor. Name the right one by the SHA-256 of its root, which the daemon prints at its start.`,
   );
 }
 
-/** By trust domain or id. Both count, so that no daemon is taken for another one whose id it has as its trust domain. */
+/** Matches trust domain and id together: a daemon may use the id of another daemon as its trust domain. */
 async function claimingToBe<E extends Enrollment>(
   cli: Cli,
   records: readonly E[],
@@ -119,7 +120,7 @@ async function claimingToBe<E extends Enrollment>(
   return records.filter((each) => each.daemonId === id);
 }
 
-/** With the root where the id alone does not tell them apart. */
+/** Adds the root when several daemons share the id. */
 function described(each: Enrollment, all: readonly Enrollment[]): string {
   const at = each.state === 'paired' ? nodeEndpoints(each)[0] : each.address;
   const isAlone = all.every((other) => other.root === each.root || other.daemonId !== each.daemonId);
@@ -128,7 +129,7 @@ function described(each: Enrollment, all: readonly Enrollment[]): string {
 
 function notPairedWith(what: string, records: readonly Enrollment[]): CliError {
   const list = records.map((each) => described(each, records)).join(', ');
-  return new CliError('NOT_PAIRED', `This device is not paired with ${what}. It is with: ${list}.`);
+  return new CliError('NOT_PAIRED', `This device is not paired with ${what}. Its daemons: ${list}.`);
 }
 
 async function pairedEnrollments(

@@ -1,4 +1,4 @@
-// A device and its certificates, as programs and people see them.
+// A device and its certificates, as JSON for programs and as text for people.
 
 import {
   CertificateState,
@@ -115,7 +115,7 @@ function seen(cli: Cli, device: Device): string {
   return device.lastSeenMs > 0n ? `${formatSpan(cli.now() - Number(device.lastSeenMs))} ago` : 'never';
 }
 
-/** Undefined while it is not connected. */
+/** Undefined while the device is not connected. */
 function connectedWords(device: Device): string | undefined {
   return isConnected(device) ? `now, ${transportNames[transports.show(device.transport)]}` : undefined;
 }
@@ -130,18 +130,17 @@ export const transportNames: Readonly<Record<ReturnType<typeof transports.show>,
 
 const isConnected = ({ transport }: Device): boolean => transport !== Transport.UNSPECIFIED;
 
-/** What the role means, wherever it is given or shown. */
+/** Explains the role wherever it is granted or shown. */
 export const operatorWords =
-  'OPERATOR: may approve, rename and revoke devices and run capabilities on them, from where it is';
+  'OPERATOR: can approve, rename and revoke devices, and run capabilities on them, from its own machine';
 
 function asksToRecover(cli: Cli, { id, recoveryAskedMs, cloneSeenMs }: Device): string {
   const since = formatTime(recoveryAskedMs, cli.now());
-  const copied =
-    cloneSeenMs > 0n ? ' IT MAY HAVE BEEN COPIED, and a release also lets the copy recover.' : '';
-  return `since ${since}.${copied} Why: ${followUp(cli, `why ${id}`)}; to let it: ${followUp(cli, `devices release ${id}`)}`;
+  const copied = cloneSeenMs > 0n ? ' IT MAY HAVE BEEN COPIED: releasing it also lets the copy recover.' : '';
+  return `since ${since}.${copied} Why: ${followUp(cli, `why ${id}`)}; to allow it: ${followUp(cli, `devices release ${id}`)}`;
 }
 
 function possibleCopy(cli: Cli, { id, cloneSeenMs }: Device): string {
   const at = formatTime(cloneSeenMs, cli.now());
-  return `a certificate that it had replaced was used again, it recovered without need, or a second agent connected, ${at}. See: ${followUp(cli, `why ${id}`)}`;
+  return `a replaced certificate was used again, the device recovered without need, or a second agent connected, ${at}. See: ${followUp(cli, `why ${id}`)}`;
 }

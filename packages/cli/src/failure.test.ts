@@ -56,12 +56,12 @@ for (const [code, exitCode] of own) {
   });
 }
 
-test('the time after which trying again can help is kept', () => {
+test('the time after which a retry can help is kept', () => {
   const failure = failureOf(new IdentityError('RATE_LIMITED', 'Too fast.', { retryAfterMs: 5000 }));
   assert.equal(failure.retryAfterMs, 5000);
 });
 
-test('what is none of our errors is INTERNAL, with its stack for a report', () => {
+test('an error that is not ours is INTERNAL, with its stack for a report', () => {
   const failure = failureOf(new RangeError('off by one'));
   assert.equal(failure.exitCode, 1);
   assert.equal(failure.code, 'INTERNAL');

@@ -6,21 +6,21 @@ import { resolveHome } from './home.ts';
 import { worksRemotely } from './remote.ts';
 import { recorded } from './testing/recorded-run.ts';
 
-test('--home comes before PALYRA_HOME, and that before ~/.palyra', () => {
+test('--home takes precedence over PALYRA_HOME, and PALYRA_HOME over ~/.palyra', () => {
   const { invocation } = recorded({ palyraHome: '/from/env' });
   assert.equal(resolveHome('/given', invocation).path, '/given');
   assert.equal(resolveHome(undefined, invocation).path, '/from/env');
   assert.equal(resolveHome(undefined, recorded().invocation).path, '/home/somebody/.palyra');
 });
 
-test('daemon and device have a folder each in one home', () => {
+test('daemon and device each have a folder in one home', () => {
   const home = resolveHome('/h', recorded().invocation);
   assert.equal(home.adminSocket, '/h/daemon/admin.sock');
   assert.equal(home.deviceSecrets, '/h/device/secrets');
   assert.equal(home.deviceMasterKey, '/h/device/master.key');
 });
 
-test('a follow-up command names the home only when it is not the usual one', () => {
+test('a follow-up command names the home only when it is not the default', () => {
   const { invocation } = recorded();
   const command = (home: string | undefined) =>
     followUp({ invocation, home: resolveHome(home, invocation) }, 'pairing list');
@@ -30,7 +30,7 @@ test('a follow-up command names the home only when it is not the usual one', () 
   assert.equal(command('x'), `palyra pairing list --home ${resolve('x')}`);
 });
 
-test('in a checkout the follow-up command is npx, with the path as it was given', () => {
+test('in a checkout the follow-up command uses npx, and the path as the person gave it', () => {
   const { invocation } = recorded({ program: 'npx palyra' });
   const cli = { invocation, home: resolveHome('.palyra', invocation) };
   assert.equal(followUp(cli, 'pair 127.0.0.1:7443'), 'npx palyra pair 127.0.0.1:7443 --home .palyra');

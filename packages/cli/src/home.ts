@@ -1,4 +1,4 @@
-// The folder that one user's palyra keeps everything in. It serves both roles: `daemon/` and `device/`.
+// The folder that holds all data of one user's palyra, for both roles: `daemon/` and `device/`.
 
 import { join, resolve } from 'node:path';
 import { CliError } from './failure.ts';
@@ -10,19 +10,19 @@ export interface Home {
   readonly adminSocket: string;
   readonly deviceSecrets: string;
   readonly deviceMasterKey: string;
-  /** Locks of the agents that run. */
+  /** Locks of the running agents. */
   readonly agents: string;
-  /** What a follow-up command needs to find this home: `--home X`, or nothing for the default. */
+  /** The flag with which a follow-up command finds this home: `--home X`, or empty for the default. */
   readonly flag: string;
 }
 
-/** `--home DIR`, else PALYRA_HOME, else `~/.palyra`. @throws USAGE when there is none of them */
+/** `--home DIR`, else PALYRA_HOME, else `~/.palyra`. @throws USAGE if none of them exists */
 export function resolveHome(option: string | undefined, invocation: Invocation): Home {
   if (option === '') throw new CliError('USAGE', '--home is empty. Name the folder: --home DIR');
   const given = option || invocation.palyraHome;
   const path = given ? resolve(given) : usualHome(userHomeOf(invocation));
   const isUsual = invocation.userHome !== undefined && path === usualHome(invocation.userHome);
-  // `npx` finds the program from the checkout only, so there a relative path is found again as well.
+  // `npx` works only inside the checkout, so a relative path stays valid there.
   const shown = given && invocation.program.startsWith('npx ') ? given : path;
   return {
     path,
@@ -41,7 +41,7 @@ export function userHomeOf({ userHome }: Pick<Invocation, 'userHome'>): string {
   if (userHome !== undefined) return userHome;
   throw new CliError(
     'USAGE',
-    "This user has no home folder: HOME is not set, and the system's list of users names none. Say where everything is to be kept: --home DIR",
+    "This user has no home folder: HOME is not set, and the system's list of users names none. Choose the folder for all data: --home DIR",
   );
 }
 

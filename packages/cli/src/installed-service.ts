@@ -1,39 +1,39 @@
-// What runs as a service, daemon or agent, whoever starts it: its name, its command, and what it needs of the machine.
+// Describes the daemon or the agent as a service, for any service manager: its name, its command and its needs.
 
 export interface Service {
   readonly name: 'palyra' | 'palyra-node';
   readonly title: string;
-  /** `system`: the machine's, by root, as a user of its own. `user`: one person's, without root. */
+  /** `system`: a service of the machine, installed by root, with its own user. `user`: one person's, without root. */
   readonly scope: 'system' | 'user';
-  /** Absolute: Node and the script of palyra. */
+  /** Absolute paths of Node and of palyra's script. */
   readonly executable: readonly [node: string, script: string];
-  /** Of the script. Paths in it are absolute. */
+  /** Arguments of the script. Their paths are absolute. */
   readonly args: readonly string[];
   /** Absolute. */
   readonly home: string;
-  /** Whom a service of the machine runs as. */
+  /** The user that a service of the machine runs as. */
   readonly user: string;
-  /** It tells systemd how it is. */
+  /** Whether it reports its state to systemd. */
   readonly notifies: boolean;
-  /** How long a restart waits: a refused agent asks a daemon that may be far away. */
+  /** Delay of a restart: a refused agent would otherwise call a distant daemon too often. */
   readonly restartSeconds: number;
   /** A file with the master key or the passphrase; `encrypted` as `systemd-creds encrypt` writes it. */
   readonly credential?: { readonly path: string; readonly encrypted: boolean };
-  /** Files and folders beside the home that it reads, absolute. */
+  /** Absolute paths outside the home that it reads. */
   readonly reads: readonly string[];
-  /** A folder beside the home that it writes, absolute. */
+  /** Absolute path of a folder outside the home that it writes. */
   readonly writes?: string;
 }
 
-/** The user of a service of the machine, unless another one is named. */
+/** The default user of a service of the machine. */
 export const serviceUser = 'palyra';
-/** How long the longest stop takes: longer than the longest limits.stopGraceMs. */
+/** Upper bound for a stop: longer than the longest limits.stopGraceMs. */
 export const stopSeconds = 75;
 
 type Place = Pick<Service, 'scope' | 'executable' | 'home'>;
 
 export interface DaemonServiceOptions extends Place {
-  /** A configuration elsewhere than in the home, absolute. */
+  /** Absolute path of a configuration outside the home. */
   readonly config?: string;
   readonly credential?: NonNullable<Service['credential']>;
 }
@@ -62,7 +62,7 @@ export interface NodeServiceOptions extends Place {
   readonly user: string;
   readonly daemon?: string;
   readonly transport?: string;
-  /** Absolute, as `out`. */
+  /** Absolute, like `out`. */
   readonly capabilities?: string;
   readonly out?: string;
   readonly onRenew?: string;
@@ -82,7 +82,7 @@ export function nodeService(options: NodeServiceOptions): Service {
       'run',
       '--home',
       home,
-      // One word each: a value may begin with a dash.
+      // Each option and its value form one word, because a value may begin with a dash.
       ...Object.entries(given).flatMap(([name, value]) =>
         value === undefined ? [] : [`--${name}=${value}`],
       ),

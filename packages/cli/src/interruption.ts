@@ -1,6 +1,6 @@
-// Ctrl-C: work that cannot be told to stop is left alone, and the run ends.
+// Ctrl-C: the run ends at once, even if some work cannot be cancelled.
 
-/** The work's outcome, or the interruption's reason as soon as there is one. */
+/** Settles like the work, or rejects with the reason of an interruption, whichever comes first. */
 export async function untilInterrupted<T>(interrupted: AbortSignal, work: Promise<T>): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const interrupt = () => reject(interrupted.reason);

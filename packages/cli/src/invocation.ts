@@ -1,4 +1,4 @@
-// One run of the command: everything it gets from the process, which only main.ts touches.
+// One run of the command: everything that it takes from the process. Only main.ts touches the process.
 
 import type { Readable, Writable } from 'node:stream';
 
@@ -6,40 +6,43 @@ export type Input = Readable & { readonly isTTY?: boolean; setRawMode?(raw: bool
 export type Sink = Writable & { readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number };
 
 export interface Invocation {
-  /** What follows the program's name. */
+  /** The arguments after the program's name. */
   readonly args: readonly string[];
   readonly stdin: Input;
   readonly stdout: Sink;
   readonly stderr: Sink;
   /** NO_COLOR is set, or the terminal knows no colours. */
   readonly noColor: boolean;
-  /** It prints lines and nothing else. */
+  /** The terminal can print only lines. */
   readonly dumbTerminal: boolean;
   /** PALYRA_HOME. */
   readonly palyraHome: string | undefined;
-  /** Undefined when nobody says where it is. */
+  /** Undefined if neither HOME nor the system names it. */
   readonly userHome: string | undefined;
-  /** What programs that are started get to see: PATH and HOME. */
+  /** The environment of started programs: PATH and HOME. */
   readonly environment: NodeJS.ProcessEnv;
   readonly hostName: string;
   /** Like `linux-x64 node-24.21`. */
   readonly platform: string;
-  /** How this person starts the program: `palyra`, or `npx palyra` in a checkout. */
+  /** The command that this person types: `palyra`, or `npx palyra` in a checkout. */
   readonly program: string;
-  /** Does it when the process ends, however that comes about. @returns the function that takes it back. */
+  /** Runs the function when the process ends, for whatever reason. @returns a function that cancels it. */
   readonly atExit: (work: () => void) => () => void;
-  /** Aborted by the first Ctrl-C, SIGTERM, closed terminal or output that cannot be written; the reason is the error to end with. */
+  /**
+   * Aborted by the first Ctrl-C, SIGTERM, closed terminal or unwritable output. The reason is the error with which the
+   * run ends.
+   */
   readonly interrupted: AbortSignal;
-  /** From now on neither a terminal that closes nor an output that cannot be written ends the run. */
+  /** From now on, a closed terminal or an unwritable output does not end the run. */
   readonly outlivesTerminal: () => void;
-  /** The second one ends the process at once, unless a command that takes its time to end takes that over. */
+  /** Called at the second Ctrl-C. It ends the process at once, unless a command replaces the function. */
   readonly onInsistence: (take: () => void) => void;
   readonly pid: number;
-  /** Node and the script that this run was started with, absolute. */
+  /** Absolute paths of Node and of the script of this run. */
   readonly executable: readonly [node: string, script: string];
-  /** Of a user that may install services. */
+  /** Whether this user may install services. */
   readonly isRoot: boolean;
-  /** What a service manager asks for: sd_notify(3), sd_watchdog_enabled(3). */
+  /** The requests of a service manager: sd_notify(3), sd_watchdog_enabled(3). */
   readonly supervision: {
     readonly NOTIFY_SOCKET?: string | undefined;
     readonly WATCHDOG_USEC?: string | undefined;

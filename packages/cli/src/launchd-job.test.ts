@@ -1,4 +1,4 @@
-// The file for launchd, as another program reads property lists: Python's plistlib.
+// The launchd job, read by another implementation of property lists: Python's plistlib.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -16,7 +16,7 @@ async function job(...args: readonly string[]) {
   return { said: run.stderr, job: JSON.parse(read.stdout) };
 }
 
-test("the daemon's job: a command of absolute paths, restarted after a failure only, and slowly", async () => {
+test("the daemon's job has absolute paths, and restarts slowly and only after a failure", async () => {
   const { said, job: daemon } = await job('daemon', 'install', '--launchd', '--config', '/etc/palyra.json');
   assert.deepEqual(daemon, {
     Label: 'internal.palyra.daemon',
@@ -36,7 +36,7 @@ test("the daemon's job: a command of absolute paths, restarted after a failure o
   assert.match(said, /launchctl bootstrap system \/Library\/LaunchDaemons\/internal\.palyra\.daemon\.plist/);
 });
 
-test("the agent's job of one person, whatever its words hold", async () => {
+test("the agent's job of one person, with special characters in its arguments", async () => {
   const hook = `echo "<a> & 'b' \u00e4 ]]>"`;
   const { said, job: node } = await job(
     'node',

@@ -1,4 +1,4 @@
-// The job of a service for launchd, macOS's service manager: launchd.plist(5).
+// Writes a service as a job for launchd, the service manager of macOS: launchd.plist(5).
 
 import { join } from 'node:path';
 import { CliError } from './failure.ts';
@@ -7,20 +7,20 @@ import { type Service, stopSeconds } from './installed-service.ts';
 
 const labels = { palyra: 'internal.palyra.daemon', 'palyra-node': 'internal.palyra.node' } as const;
 
-/** Where launchd looks for it. */
+/** The path where launchd looks for the job. */
 export function launchdFile({ name, scope }: Service, userHome: string | undefined): string {
   const folder = scope === 'system' ? '/Library/LaunchDaemons' : `${userHome ?? '~'}/Library/LaunchAgents`;
   return `${folder}/${labels[name]}.plist`;
 }
 
-/** How it is loaded, from that file. */
+/** The command that loads the job from its file. */
 export function launchdStart({ scope }: Service, file: string): string {
   return scope === 'system'
     ? `sudo launchctl bootstrap system ${quoted(file)}`
     : `launchctl bootstrap gui/$(id -u) ${quoted(file)}`;
 }
 
-/** @throws USAGE for a text that the file cannot hold. */
+/** @throws USAGE for text that a plist cannot hold. */
 export function launchdJob({ name, scope, executable, args, home, user, restartSeconds }: Service): string {
   const log = join(home, `${name}.log`);
   return `<?xml version="1.0" encoding="UTF-8"?>
@@ -56,6 +56,6 @@ ${scope === 'system' ? `  <key>UserName</key>\n  <string>${escaped(user)}</strin
 
 function escaped(text: string): string {
   if (/[\p{Cc}\p{Cs}\uFFFE\uFFFF]/u.test(text))
-    throw new CliError('USAGE', `A file of launchd cannot hold ${JSON.stringify(text)}.`);
+    throw new CliError('USAGE', `A launchd job cannot hold ${JSON.stringify(text)}.`);
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

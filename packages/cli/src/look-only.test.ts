@@ -1,5 +1,5 @@
-// A command that only looks writes nothing: not where a daemon runs, not where it is stopped or was killed, and not where a
-// part of it is lost.
+// Read-only commands write nothing: not while the daemon runs, not after it was stopped or killed, and not when part of
+// its home is lost.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -18,7 +18,7 @@ const config = { pairing: here, node: here, quic: { enabled: false }, console: {
 const device = '01KAT0MZP8C4T7T1JQ5Z7K3QX9';
 const timeoutMs = 10 * 60_000;
 
-/** How each command looks that only looks, and with which exit codes: while the daemon runs, and while none does. */
+/** Arguments of every read-only command, and its exit codes while a daemon runs and while none runs. */
 const looks: Readonly<Record<string, { args?: string[]; running: number; stopped: number }>> = {
   status: { running: 0, stopped: 7 },
   why: { args: [device], running: 4, stopped: 7 },
@@ -36,7 +36,7 @@ const looks: Readonly<Record<string, { args?: string[]; running: number; stopped
   complete: { args: ['--', 'palyra', 'devices', 'show', ''], running: 0, stopped: 0 },
 };
 
-/** Commands that change something, or wait for somebody who does. A revocation list is made when it is asked for. */
+/** Commands that change something, or wait for a change. `ca crl` makes revocation lists. */
 const changes: ReadonlySet<string> = new Set([
   'daemon',
   'daemon install',
@@ -69,7 +69,7 @@ const changes: ReadonlySet<string> = new Set([
   'console',
 ]);
 
-test('every command is known as one that looks or one that changes something', () => {
+test('every command is listed as read-only or as one that changes something', () => {
   const names: string[] = [];
   const walk = (command: Command, path: string) => {
     for (const each of command.commands) {
@@ -78,7 +78,7 @@ test('every command is known as one that looks or one that changes something', (
     }
   };
   walk(buildProgram(recorded().invocation), '');
-  for (const name of names) assert.ok(looks[name] || changes.has(name), `is "${name}" one that only looks?`);
+  for (const name of names) assert.ok(looks[name] || changes.has(name), `is "${name}" read-only?`);
 });
 
 async function lookWithAll(home: string, expected: 'running' | 'stopped'): Promise<void> {
@@ -107,18 +107,18 @@ async function startedHome(t: TestContext) {
   return { home, daemon };
 }
 
-test('commands that look write nothing while the daemon runs', { timeout: timeoutMs }, async (t) => {
+test('read-only commands write nothing while the daemon runs', { timeout: timeoutMs }, async (t) => {
   const { home } = await startedHome(t);
   await lookWithAll(home, 'running');
 });
 
-test('commands that look write nothing while it is stopped', { timeout: timeoutMs }, async (t) => {
+test('read-only commands write nothing while the daemon is stopped', { timeout: timeoutMs }, async (t) => {
   const { home, daemon } = await startedHome(t);
   await daemon.close();
   await lookWithAll(home, 'stopped');
 });
 
-test('commands that look write nothing where it was killed, with and without its shared memory', {
+test('read-only commands write nothing after the daemon was killed, with and without the shared memory of its registry', {
   timeout: timeoutMs,
 }, async (t) => {
   const { home } = await startedHome(t);
@@ -134,7 +134,7 @@ test('commands that look write nothing where it was killed, with and without its
   }
 });
 
-test('commands that look make no home', { timeout: timeoutMs }, async (t) => {
+test('read-only commands create no home', { timeout: timeoutMs }, async (t) => {
   const folder = await temporaryFolder(t);
   const before = await treeOf(folder);
   for (const [name, { args = [] }] of Object.entries(looks)) {
@@ -174,7 +174,7 @@ const losses: Readonly<
 };
 
 for (const [what, { lose, empty, check, says, code }] of Object.entries(losses)) {
-  test(`a home that lost ${what}: doctor says so, and neither it nor a backup nor a start makes another`, {
+  test(`a home that lost ${what}: doctor reports it, and doctor, backup and start do not create a new one`, {
     timeout: timeoutMs,
   }, async (t) => {
     const { home, daemon } = await startedHome(t);
@@ -211,20 +211,20 @@ for (const [what, { lose, empty, check, says, code }] of Object.entries(losses))
   });
 }
 
-test('a backup writes its file and leaves the home as it was', { timeout: timeoutMs }, async (t) => {
+test('a backup writes its file and does not change the home', { timeout: timeoutMs }, async (t) => {
   const { home, daemon } = await startedHome(t);
   await daemon.close();
   const target = await temporaryFolder(t);
   await mkdir(join(target, 'mine'));
   const before = await treeOf(home);
   await backupHome(home, join(target, 'backup.age'), 'correct horse battery', { scryptLogN: 10 });
-  // The copy it is made from was in the folder for a while.
+  // The backup's temporary copy was in the folder for a while.
   const but = (tree: Record<string, string>) => ({ ...tree, daemon: '' });
   assert.deepEqual(but(await treeOf(home)), but(before));
   assert.deepEqual(Object.keys(await treeOf(target)), ['', 'backup.age', 'mine']);
 });
 
-/** As another program sees a folder that is mounted read-only; nothing where that cannot be done. */
+/** Runs a program with the folder mounted read-only; returns nothing where mounting is impossible. */
 const readOnly = (home: string, out: string) => [
   'unshare',
   '--mount',
@@ -235,7 +235,7 @@ const readOnly = (home: string, out: string) => [
   out,
 ];
 
-test('on a read-only file system a look tells the same, and a backup is made elsewhere', {
+test('on a read-only file system, read-only commands answer as usual, and a backup goes elsewhere', {
   timeout: timeoutMs,
 }, async (t) => {
   const { home, daemon } = await startedHome(t);

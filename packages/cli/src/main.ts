@@ -9,13 +9,13 @@ import { run } from './program.ts';
 const { env, stdout, stderr, stdin } = process;
 const interruption = new AbortController();
 
-/** npm hands on a Ctrl-C that the terminal has already sent to everybody: what follows so soon is the same one. */
+/** npm forwards a Ctrl-C that the terminal has also sent here. A second signal within this time is that copy. */
 const sameKeyMs = 1000;
 let interruptedAtMs = Number.NEGATIVE_INFINITY;
 
 let insist: (() => void) | undefined;
 
-/** The first one ends the run in its own good time, the second one at once. */
+/** The first signal lets the run end in order. The second ends it at once. */
 function interrupt(code: 'INTERRUPTED' | 'TERMINATED'): void {
   const isSame = performance.now() - interruptedAtMs <= sameKeyMs;
   if (isSame) return;
@@ -29,7 +29,7 @@ function interrupt(code: 'INTERRUPTED' | 'TERMINATED'): void {
   insist = undefined;
 }
 
-/** By whoever started this program, like nohup: they stay so. Node makes it forget them, so bin/palyra looks first. */
+/** Signals that the parent process ignored, as nohup does, stay ignored. Node resets them; bin/palyra records them. */
 const ignored: ReadonlySet<string> = new Set(env.PALYRA_IGNORED_SIGNALS?.split(' '));
 let outlivesTerminal = false;
 
@@ -44,7 +44,7 @@ for (const [signal, code] of [
   });
 }
 
-/** Why the answer is not all there. */
+/** The reason why part of the answer is missing. */
 let lost: CliError | undefined;
 
 for (const [stream, name, other] of [
@@ -56,12 +56,12 @@ for (const [stream, name, other] of [
     if (outlivesTerminal) {
       if (!isTold && !invocation.args.includes('--json'))
         other.write(
-          `note: ${name} cannot be written (${cause.code}). What would be printed there is lost until it can.\n`,
+          `note: ${name} cannot be written (${cause.code}). Output is lost until writing works again.\n`,
         );
       isTold = true;
       return;
     }
-    // Whoever read the answers has gone, as `palyra audit list | head` does.
+    // The reader of the answers has closed the pipe, as in `palyra audit list | head`.
     const isUnread = cause.code === 'EPIPE';
     const why = isUnread ? new CliError('TERMINATED', 'Interrupted.') : fileFailed(name, 'written', cause);
     if (stream === stdout) lost ??= why;
@@ -104,7 +104,7 @@ const invocation: Invocation = {
 };
 const exitCode = await run(invocation);
 
-/** Undefined for a user without HOME whom the system does not know, as in a container. */
+/** Undefined without HOME, if the system does not know the user, as in a container. */
 function userHome(): string | undefined {
   try {
     return homedir() || undefined;
@@ -113,15 +113,15 @@ function userHome(): string | undefined {
   }
 }
 
-/** How long whoever reads the output may take for the rest of it when the run was told to end, ms. */
+/** Longest wait for the reader to take the rest of the output of an interrupted run, ms. */
 const lastWordsMs = 1000;
 if (interruption.signal.aborted) setTimeout(exit, lastWordsMs);
-// Connections and prompts may still hold the process; what was printed goes out first, or its failure is heard.
+// Connections and prompts may still keep the process alive. Before it exits, the output is written or fails.
 stdout.write('', () => stderr.write('', () => setImmediate(exit)));
 
 function exit(): void {
   if (!lost || exitCode !== exitCodes.ok) process.exit(exitCode);
-  // The work was done, but whoever asked does not have the answer.
+  // The work was done, but its answer could not be delivered.
   if (lost.code === 'FILE_FAILED') stderr.write(`error: ${lost.message} [FILE_FAILED]\n`);
   process.exit(failureOf(lost).exitCode);
 }

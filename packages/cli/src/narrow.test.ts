@@ -1,4 +1,4 @@
-// What lists show on a narrow terminal: nothing is wider than it, and what the next command needs is whole.
+// Lists on a narrow terminal: no line is too wide, and everything that the next command needs is whole.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -70,14 +70,14 @@ for (const columns of [30, 40, 60, 79, 80, 100]) {
   });
 }
 
-test('on 60 columns the id, the name, the state and when it was seen are there', () => {
+test('60 columns show the id, the name, the state and the last contact', () => {
   assert.deepEqual(deviceTable(cliWith(60), [device]).split('\n'), [
     'ID        NAME                 KIND     STATE     SEEN',
     '5Z7K3QX9  the sensor in the …  desktop  approved  59 min ago',
   ]);
 });
 
-test('a device that is connected was seen now, and over what where there is room', () => {
+test('a connected device was seen now, with its transport if there is room', () => {
   const seen = (columns: number, transport: Transport) =>
     deviceTable(cliWith(columns), [{ ...device, name: 'box', transport }]).split('\n')[1];
   assert.match(seen(60, Transport.QUIC)!, / approved {2}now$/);
@@ -89,13 +89,13 @@ test('a device that is connected was seen now, and over what where there is room
   assert.deepEqual([isConnected, transport], [true, 'quic']);
 });
 
-test('on 60 columns a request has its id, its state and its words', () => {
+test('60 columns show the id, the state and the words of a request', () => {
   const shown = pairingTable(cliWith(60), [{ ...sampleRequest(1), expiresAtMs: BigInt(now + 60_000) }]);
   assert.match(shown, /^5ZABCDE1 /m);
   assert.match(shown, /WAITS FOR YOU .*apple bear cat1/);
 });
 
-test('an id is cut to what a command takes as well', () => {
+test('a shortened id is still one that commands take', () => {
   assert.equal(idIn(80, device.id), device.id);
   assert.equal(idIn(79, device.id), '5Z7K3QX9');
   assert.equal(idIn(60, certificate.serial), '4f2a90c1');

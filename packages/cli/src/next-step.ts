@@ -1,5 +1,5 @@
-// What a person can do about an error, by its code: the library says what happened, and does not know who reads it, how this
-// person starts the program, nor where the home is.
+// What a person can do about an error, by its code: the library says what happened, and does not know who reads it, how
+// this person starts the program, nor where the home is.
 
 import { IdentityError } from '@palyra/identity';
 import type { ErrorFields, IdentityErrorCode } from '@palyra/identity/errors';
@@ -317,7 +317,7 @@ function situationOf(cli: Reader, fields: ErrorFields): Situation {
   return {
     fields,
     onDevice: cli.side === 'device',
-    // With --remote, this machine is a device and an operator's.
+    // With --remote, this machine is both the device and the operator's machine.
     command: (command) =>
       cli.remote || sideOf(command) === cli.side ? followUp(cli, command) : `palyra ${command}`,
   };

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 const bin = fileURLToPath(new URL('../bin/palyra.js', import.meta.url));
 
-/** A Node that is older than the project needs, as Debian has it. */
+/** A Node too old for the project, from Debian. */
 function findOldNode(): string | undefined {
   return ['/usr/bin/node', '/usr/local/bin/node', '/usr/bin/nodejs'].find((path) => {
     const { status, stdout } = spawnSync(path, ['--version'], { encoding: 'utf8' });
@@ -13,7 +13,7 @@ function findOldNode(): string | undefined {
   });
 }
 
-test('an old Node is told which one it takes and how to get it', (t) => {
+test('on an old Node, palyra names the versions it needs and how to get one', (t) => {
   const oldNode = findOldNode();
   if (!oldNode) return t.skip('NOT RUN: this machine has no Node older than 24');
   const { status, stdout, stderr } = spawnSync(oldNode, [bin, 'status'], { encoding: 'utf8' });
@@ -25,7 +25,7 @@ test('an old Node is told which one it takes and how to get it', (t) => {
   );
 });
 
-test('the Node that runs the tests starts it, without warnings', () => {
+test('the Node that runs the tests starts palyra without warnings', () => {
   const { status, stdout, stderr } = spawnSync(process.execPath, [bin, '--version'], { encoding: 'utf8' });
   assert.equal(status, 0);
   assert.match(stdout, /^\d+\.\d+\.\d+\n$/);

@@ -49,7 +49,7 @@ test('a failure that quotes control characters cannot drive the terminal', () =>
   assert.ok(bug.stderr().endsWith('\n  at b\n'));
 });
 
-test('an answer, a note and a progress line obey nobody but our own colours', () => {
+test('an answer, a note and a progress line contain no escape sequences except our own colours', () => {
   const hostile = `${esc}]52;c;ZXZpbA==\u0007 \u009d0;title\u009c \u202eb`;
   const run = recorded({ columns: 80 });
   const output = new Output(run.invocation, false);
@@ -62,7 +62,7 @@ test('an answer, a note and a progress line obey nobody but our own colours', ()
   assert.equal(run.stderr(), '\ufffd]52;c;ZXZpbA==\ufffd \ufffd0;title\ufffd \ufffdb\n');
 });
 
-test('colours are there on a terminal, and not with NO_COLOR or in a pipe', () => {
+test('there are colours on a terminal, and none with NO_COLOR or in a pipe', () => {
   const colored = (options: Parameters<typeof recorded>[0]) => {
     const run = recorded(options);
     const output = new Output(run.invocation, false);
@@ -75,7 +75,7 @@ test('colours are there on a terminal, and not with NO_COLOR or in a pipe', () =
   assert.deepEqual(colored({}), [false, false]);
 });
 
-test('progress shows from the first second on, on a terminal, and what is printed goes above it', (t) => {
+test('on a terminal, progress shows from the first second on, and other output goes above it', (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] });
   const run = recorded({ columns: 80, noColor: true });
   const output = new Output(run.invocation, false);
@@ -107,7 +107,7 @@ test('there is no progress in a pipe or with --json', (t) => {
   }
 });
 
-test('what nobody reads is dropped where the run outlives its output, and kept where it does not', () => {
+test('unread output is dropped by a run that outlives its output, and kept by any other run', () => {
   for (const isOutlived of [true, false]) {
     const unread = new Writable({ write() {} });
     const output = new Output({ ...recorded().invocation, stdout: unread }, false);

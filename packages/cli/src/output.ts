@@ -1,15 +1,15 @@
-// What the command prints. The rules:
+// Everything that the command prints. The rules:
 //
 // - Every answer has two forms: text for a person, and with --json one JSON document on one line for a program. A
-//   command that streams prints one such line for each thing that happens.
-// - Answers go to stdout. Notes, questions and progress go to stderr, and there are none with --json.
+//   command that streams prints one such line for each event.
+// - Answers go to stdout. Notes, questions and progress go to stderr; with --json there are none.
 // - A failure is `error: what happened, why, what to do next [CODE]` on stderr; with --json it is
 //   {"error":{"code":"…","message":"…","next_step":"…"}} on stdout, as the last line, so that a program reads one stream. The exit
-//   code says it too (failure.ts).
-// - Whatever is printed comes through here and is made printable here, whoever chose it.
-// - Colour is a help and never the only sign; none with NO_COLOR or where there is no terminal.
-// - The daemon and the agent outlive their output: what nobody reads there is dropped, and never piles up.
-// - What takes longer than a second says how long it has been, on a terminal only.
+//   code matches (failure.ts).
+// - All output passes through this file, which makes it printable, whatever its source.
+// - Colour never carries information alone. There is none with NO_COLOR or without a terminal.
+// - The daemon and the agent drop output that nobody reads, so that it never fills memory or stops them.
+// - On a terminal, work that takes longer than a second shows the elapsed time.
 
 import { styleText } from 'node:util';
 import type { Failure } from './failure.ts';
@@ -19,14 +19,14 @@ import { formatSpan } from './time.ts';
 
 type Style = 'bold' | 'dim' | 'red' | 'yellow';
 
-/** Of what nobody has read yet, in an output that is outlived. */
+/** Largest backlog of an output that drops unread lines. */
 const maxUnreadBytes = 1024 * 1024;
 
 const eraseLine = '\r\u001b[2K';
 
 export class Output {
   readonly json: boolean;
-  /** Width of the terminal; Infinity when the answer does not go to one. */
+  /** Width of the terminal; Infinity when the answer goes elsewhere. */
   readonly columns: number;
   readonly #stdout: Sink;
   readonly #stderr: Sink;
@@ -42,18 +42,18 @@ export class Output {
     this.#color = !noColor;
   }
 
-  /** For what runs until it is told to end: lines that nobody reads are dropped. */
+  /** Drops lines that nobody reads, for a command that runs until it is stopped. */
   dropUnread(): void {
     this.#dropsUnread = true;
   }
 
-  /** What was asked for. */
+  /** Prints the answer of the command. */
   answer(forPrograms: unknown, forPeople: () => string): void {
     this.#eraseProgress();
     this.#print(this.#stdout, this.json ? printableJson(forPrograms) : printableAnswer(forPeople()));
   }
 
-  /** What a person should know besides. */
+  /** Prints additional information for a person. */
   note(text: string): void {
     if (this.json) return;
     this.#eraseProgress();
@@ -73,11 +73,11 @@ export class Output {
     const label = this.#paint('red', 'error:', this.#stderr);
     const text = printableLines(`${message}${retry}${next}`);
     this.#stderr.write(`${label} ${text} ${this.#paint('dim', `[${code}]`, this.#stderr)}\n`);
-    // It repeats the message, which may quote what a stranger sent.
+    // The stack repeats the message, which may quote text from a stranger.
     if (stack) this.#stderr.write(`${this.#paint('dim', printableLines(stack), this.#stderr)}\n`);
   }
 
-  /** For text that goes to `answer`. */
+  /** Paints text for `answer`. */
   paint(style: Style, text: string): string {
     return this.#paint(style, text, this.#stdout);
   }
@@ -92,8 +92,8 @@ export class Output {
   }
 
   /**
-   * Shows for how long something has been going on, from its first second on. What is printed meanwhile goes above it.
-   * @returns the function that ends it.
+   * Shows the elapsed time of some work, from its first second on. Other output goes above this line.
+   * @returns a function that ends it.
    */
   progress(label: () => string): () => void {
     if (this.json || !this.#stderr.isTTY) return () => {};

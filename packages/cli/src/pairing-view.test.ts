@@ -51,7 +51,7 @@ const request: Pairing = {
   device,
 };
 
-test('a request shows everything that the decision needs', () => {
+test('a request shows everything needed for the decision', () => {
   const shown = pairingDetails(cli, request);
   for (const part of [
     request.id,
@@ -70,17 +70,20 @@ test('a request shows everything that the decision needs', () => {
   for (const line of shown.split('\n')) assert.ok(line.length <= 80, line);
 });
 
-test('another identity key is loud in words, without any colour', () => {
+test('another identity key is clear from the words alone, without colour', () => {
   const other = { ...request, device: { ...device, continuity: Continuity.ANOTHER_KEY } };
   assert.match(
     pairingDetails(cli, other),
     /YES, WITH ANOTHER IDENTITY KEY.*! .*ANOTHER identity key.*--replace-key/s,
   );
-  assert.match(pairingChangeLine(cli, changeOf(other)), /! its id is known with ANOTHER identity key/);
+  assert.match(
+    pairingChangeLine(cli, changeOf(other)),
+    /! this device id is known with ANOTHER identity key/,
+  );
   assert.doesNotMatch(pairingDetails(cli, request), /ANOTHER/);
 });
 
-test('a request that arrives is shown with words and the command that approves it', () => {
+test('a new request is shown with its words and the command that approves it', () => {
   assert.deepEqual(pairingChangeLine(cli, changeOf(request)).split('\n'), [
     '14:05:09  laptop asks to be paired: cli, linux-x64 node-24.21, from 192.168.1.9',
     '          words    apple bear cat',
@@ -90,7 +93,7 @@ test('a request that arrives is shown with words and the command that approves i
 });
 
 for (const [state, expected] of [
-  ['approved', 'Approved: laptop. It fetches its certificate now.'],
+  ['approved', 'Approved: laptop. It now fetches its certificate.'],
   ['issued', 'laptop has its certificate.'],
   ['active', 'laptop connected for the first time.'],
   ['rejected', 'Rejected: laptop (not mine).'],
@@ -107,7 +110,7 @@ for (const [state, expected] of [
 }
 
 for (const [state, slot, expected] of [
-  ['waiting', '123', 'A device uses code 123; guesses left after that: 2.'],
+  ['waiting', '123', 'A device uses code 123; guesses left after this one: 2.'],
   ['rejected', '123', 'Rejected: Code 123.'],
   ['expired', '123', 'Code 123 expired unused.'],
   ['exhausted', '', 'A QR code is used up: every guess was wrong.'],
@@ -118,7 +121,7 @@ for (const [state, slot, expected] of [
   });
 }
 
-test('what a device says about itself cannot drive the terminal', () => {
+test('a device cannot control the terminal by its own description', () => {
   const later = 99 as PairingState;
   const evil = 'x\u001b[2J\u202e\ny';
   const nasty = {
@@ -137,19 +140,19 @@ test('what a device says about itself cannot drive the terminal', () => {
   }
 });
 
-test('what a request does to an operator is said, with the same key and with another', () => {
+test('a request from an operator says what happens to the role, with the same key and with another', () => {
   const shown = (continuity: Continuity) =>
     pairingDetails(cli, { ...request, device: { ...device, role: DeviceRole.OPERATOR, continuity } });
-  assert.match(shown(Continuity.KNOWN), /it is an OPERATOR, and stays one/);
-  assert.match(shown(Continuity.ANOTHER_KEY), /this id is an OPERATOR; the other key does not become one/);
+  assert.match(shown(Continuity.KNOWN), /this device is an OPERATOR and stays one/);
+  assert.match(shown(Continuity.ANOTHER_KEY), /this id is an OPERATOR; the new key does not get that role/);
   assert.match(
     pairingChangeLine(cli, changeOf({ ...request, device: { ...device, role: DeviceRole.OPERATOR } })),
-    /! it is an OPERATOR/,
+    /! this device is an OPERATOR/,
   );
   assert.doesNotMatch(pairingDetails(cli, request), /OPERATOR/);
 });
 
-test('a code that approves by itself is loud wherever it is shown', () => {
+test('a code that approves automatically is marked wherever it is shown', () => {
   const { device: _, ...waiting } = {
     ...request,
     state: PairingState.WAITING,
@@ -158,10 +161,10 @@ test('a code that approves by itself is loud wherever it is shown', () => {
   };
   assert.match(pairingDetails(cli, waiting), /AUTO-APPROVED/);
   assert.match(pairingTable(cli, [waiting]), /123 AUTO/);
-  assert.match(pairingChangeLine(cli, changeOf(waiting)), /LETS IT IN WITHOUT A QUESTION/);
+  assert.match(pairingChangeLine(cli, changeOf(waiting)), /APPROVES IT WITHOUT ASKING/);
 });
 
-test('JSON has every field, with null for what is not there', () => {
+test('JSON has every field, with null for a missing value', () => {
   const { device: _, ...code } = request;
   const json = pairingJson({ ...code, slot: '', expiresAtMs: 0n });
   assert.deepEqual(json, {

@@ -1,4 +1,4 @@
-// A pairing, as programs and people see it.
+// A pairing, as JSON for programs and as text for people.
 
 import type { Device, DeviceKind, PairingRequest, PairingState } from '@palyra/identity/registry';
 import { continuities, deviceKinds, deviceRoles, pairingStates } from '@palyra/rpc/admin';
@@ -67,7 +67,7 @@ export function pairingTable(cli: Cli, pairings: readonly Pairing[]): string {
   });
 }
 
-/** Everything that a decision needs. */
+/** All information needed for a decision. */
 export function pairingDetails(cli: Cli, pairing: Pairing): string {
   const { device, failedGuesses } = pairing;
   const continuity = device && continuities.show(device.continuity);
@@ -102,22 +102,22 @@ const continuityWords: Readonly<Record<OrUnknown<PairingRequest['continuity']>, 
   unknown: 'unknown',
 };
 
-export const autoApproveWords = 'AUTO-APPROVED: the device that uses the code is let in without a question';
+export const autoApproveWords = 'AUTO-APPROVED: the device that uses the code is approved without asking';
 
 function roleWords({ state, device }: PairingChange): string | undefined {
   if (device?.role !== 'operator') return undefined;
   return state === 'pending_approval' ? operatorWarning(device) : 'OPERATOR';
 }
 
-/** What approving a request does to an operator; undefined when no operator is concerned. */
+/** Explains how approving a request affects an operator; undefined if the device is no operator. */
 export function operatorWarning({
   role,
   continuity,
 }: Pick<ChangedDevice, 'role' | 'continuity'>): string | undefined {
   if (role !== 'operator') return undefined;
   return continuity === 'another_key'
-    ? 'this id is an OPERATOR; the other key does not become one'
-    : 'it is an OPERATOR, and stays one';
+    ? 'this id is an OPERATOR; the new key does not get that role'
+    : 'this device is an OPERATOR and stays one';
 }
 
 function anotherKey(cli: Cli): string {
@@ -125,8 +125,8 @@ function anotherKey(cli: Cli): string {
     'yellow',
     [
       '  ! This device id is known, but with ANOTHER identity key.',
-      '  ! Either its owner reinstalled it, or somebody claims to be it. Ask the owner.',
-      '  ! Approving needs --replace-key, and ends what the old key obtained.',
+      '  ! Its owner may have reinstalled it, or somebody may be impersonating it. Ask the owner.',
+      '  ! Approving it needs --replace-key, and ends everything issued to the old key.',
     ].join('\n'),
   );
 }
@@ -170,7 +170,7 @@ export function changeOf({ state, device, ...pairing }: Pairing): PairingChange 
   };
 }
 
-/** The change as a line with its time; a request says what to do as well. */
+/** The change as a line with its time. A request also shows the command that approves it. */
 export function pairingChangeLine(cli: Cli, change: PairingChange): string {
   const { device } = change;
   const name = device ? printable(device.name) : undefined;
@@ -179,18 +179,16 @@ export function pairingChangeLine(cli: Cli, change: PairingChange): string {
   switch (change.state) {
     case 'waiting':
       return change.failedGuesses > 0
-        ? // A guess is counted when it begins, before it is known whether it is right.
+        ? // A guess counts from its start, before anybody knows whether it is right.
           line(
-            `A device uses ${change.slot ? code.toLowerCase() : 'a QR code'}; guesses left after that: ${change.guessesLeft}.`,
+            `A device uses ${change.slot ? code.toLowerCase() : 'a QR code'}; guesses left after this one: ${change.guessesLeft}.`,
           )
-        : line(
-            `${code} waits for a device${change.autoApprove ? ', and LETS IT IN WITHOUT A QUESTION' : ''}.`,
-          );
+        : line(`${code} waits for a device${change.autoApprove ? ', and APPROVES IT WITHOUT ASKING' : ''}.`);
     case 'pending_approval':
       return requestLines(cli, change, line);
     case 'approved':
       return line(
-        `Approved: ${name}${device?.role === 'operator' ? ', as an OPERATOR' : ''}. It fetches its certificate now.`,
+        `Approved: ${name}${device?.role === 'operator' ? ', as an OPERATOR' : ''}. It now fetches its certificate.`,
       );
     case 'issued':
       return line(`${name} has its certificate.`);
@@ -223,7 +221,9 @@ function requestLines(
   if (failedGuesses > 0)
     lines.push(`${indent}before   ${failedGuesses} wrong ${failedGuesses === 1 ? 'guess' : 'guesses'}`);
   if (continuity === 'another_key') {
-    lines.push(`${indent}${cli.output.paint('yellow', '! its id is known with ANOTHER identity key')}`);
+    lines.push(
+      `${indent}${cli.output.paint('yellow', '! this device id is known with ANOTHER identity key')}`,
+    );
   }
   const warning = operatorWarning(device!);
   if (warning) lines.push(`${indent}${cli.output.paint('yellow', `! ${warning}`)}`);

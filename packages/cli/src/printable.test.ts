@@ -7,21 +7,21 @@ import { fit, table, wrap } from './table.ts';
 const hebrew = 'שרה';
 const isolated = `\u2068${hebrew}\u2069`;
 
-test('right-to-left words order themselves alone, and leave what stands beside them', () => {
+test('right-to-left words do not reorder the text beside them', () => {
   assert.equal(printable(`> ${hebrew} (cli)`), `> ${isolated} (cli)`);
   assert.equal(printable(`${hebrew} 12 left`), `${isolated} 12 left`);
   assert.equal(printable(`MacBook של ${hebrew}, 2 left`), `MacBook \u2068של ${hebrew}\u2069, 2 left`);
   assert.equal(printable('laptop'), 'laptop');
 });
 
-test('cells of one row stay apart, and a name that is cut is closed', () => {
+test('cells of one row stay apart, and a shortened name closes its isolate', () => {
   const row = table(['A', 'B'], [[hebrew, hebrew]], { columns: 80 }).split('\n')[1];
   assert.equal(row, `${isolated}  ${isolated}`);
   assert.equal(fit(`${hebrew}${hebrew}`, 4), `\u2068${hebrew}\u2069…`);
   assert.deepEqual(wrap(`a ${hebrew}`, 10), [`a ${isolated}`]);
 });
 
-test('isolates of a stranger count for nothing, and printable text stays as it is', () => {
+test('isolates in a stranger’s text are removed, and printable text stays unchanged', () => {
   assert.equal(printable('\u2068abc\u2069'), '\ufffdabc\ufffd');
   assert.equal(printable(`\u2068${hebrew}`), `\ufffd${isolated}`);
   fc.assert(
@@ -37,14 +37,14 @@ test('isolates of a stranger count for nothing, and printable text stays as it i
   );
 });
 
-test('long text of points and isolates takes no time', () => {
+test('long text of combining points and isolates is fast', () => {
   const startedAt = performance.now();
   printable(`\u2068ש${'\u05b0'.repeat(100_000)}`);
   printable(`${'ש \u2068'.repeat(50_000)}`);
   assert.ok(performance.now() - startedAt < 5_000);
 });
 
-test('JSON means the same and shows what it holds', () => {
+test('JSON keeps its meaning and shows hidden characters', () => {
   const value = { name: `${hebrew}\u202e\u3164\u{e0041}`, of: 'Zoë 🍳' };
   const json = printableJson(value);
   assert.deepEqual(JSON.parse(json), value);

@@ -1,18 +1,18 @@
-// Text that a stranger may have chosen, made safe for a terminal: it cannot move the cursor, change colours, hide, or turn
-// the text beside it around. The daemon refuses most of it already; a terminal is not the place to rely on that.
+// Makes text from strangers safe for a terminal: it cannot move the cursor, change colours, hide, or reverse the text
+// beside it. The daemon already refuses most of such text, but a terminal must not rely on that.
 
 import { UNPRINTABLE, printable as visible } from '@palyra/identity/values';
 
-/** The blocks that Unicode keeps for right-to-left scripts (DerivedBidiClass.txt, "@missing"). */
+/** The blocks that Unicode reserves for right-to-left scripts (DerivedBidiClass.txt, "@missing"). */
 const rightToLeft = String.raw`\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\u{10800}-\u{10fff}\u{1e800}-\u{1efff}`;
 const run = `[${rightToLeft}](?:[${rightToLeft}\\p{M}]|[^${rightToLeft}\\p{L}\\p{N}\\p{M}\\u2066-\\u2069]+(?=[${rightToLeft}]))*`;
-/** From the first letter of such a script to the last before another script: isolated already, or not yet. Or a stray sign. */
+/** A run of such a script, from its first letter to its last, isolated already or not yet; or a stray isolate sign. */
 const runs = new RegExp(`\\u2068(${run})\\u2069|(${run})|[\\u2068\\u2069]`, 'gu');
 const isolates = /([\u2068\u2069])/;
 
 /**
- * One line. Right-to-left words are set between FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE (UAX #9), so that they
- * order themselves alone. Text that was made printable before comes back as it is.
+ * Makes one line printable. Puts right-to-left words between FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE (UAX #9),
+ * so that they do not reorder other text. Text that is already printable comes back unchanged.
  */
 export function printable(text: string): string {
   const parts = text.split(isolates).map((part) => (isolates.test(part) ? part : visible(part)));
@@ -22,16 +22,16 @@ export function printable(text: string): string {
   });
 }
 
-/** The same for text of several lines. */
+/** Makes each line of a text printable. */
 export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n');
 }
 
-/** What `Output` paints with and a QR code is drawn with; nobody else's. */
+/** The escape sequences of `Output` and of QR codes. No others are allowed. */
 const esc = '\u001b';
 const styles = new RegExp(`(${esc}\\[(?:0|1|2|22|31|33|39|38;5;231;48;5;16)m)`);
 
-/** Several lines as they go to a terminal, whatever they are made of: nothing is obeyed but our own colours. */
+/** Makes lines printable for a terminal, and keeps only our own colour sequences. */
 export function printableAnswer(text: string): string {
   return text
     .split(styles)
@@ -41,7 +41,7 @@ export function printableAnswer(text: string): string {
 
 const escaped = new RegExp(`[${rightToLeft}${UNPRINTABLE}]`, 'gu');
 
-/** JSON on one line. What a terminal would hide or turn around is written as its escape, which means the same. */
+/** JSON on one line. Characters that a terminal would hide or reorder become JSON escapes, with the same meaning. */
 export function printableJson(value: unknown): string {
   return JSON.stringify(value).replaceAll(escaped, (character) =>
     character

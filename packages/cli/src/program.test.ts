@@ -7,7 +7,7 @@ import { buildProgram } from './program.ts';
 import { recorded, runRecorded, temporaryFolder } from './testing/recorded-run.ts';
 
 const id = '01KAT0MZP8C4T7T1JQ5Z7K3QX9';
-/** What needs the daemon of the home, with what its arguments may look like. */
+/** The commands that need the daemon of the home, with sample arguments. */
 const operatorCommands = [
   'status',
   `why ${id}`,
@@ -46,7 +46,7 @@ for (const { path } of commands) {
     assert.match(stdout, /--json/);
     assert.match(stdout, /\nExit codes:/);
     for (const line of examples.trim().split('\n')) {
-      // Its own help is asked for instead of running it: a word that no command knows would be refused.
+      // --help instead of a run: commander would still refuse an unknown command.
       const words = line
         .trim()
         .replace(/ [<>] .*$/, '')
@@ -65,7 +65,7 @@ test('the help of the program documents the exit codes', async () => {
 });
 
 for (const line of operatorCommands) {
-  test(`"${line}" without a daemon ends with UNREACHABLE, says how to start it, and leaves nothing behind`, async (t) => {
+  test(`"${line}" without a daemon ends with UNREACHABLE, says how to start the daemon, and leaves nothing behind`, async (t) => {
     const home = await temporaryFolder(t);
     const args = [...line.split(' '), '--home', home];
     const person = await runRecorded({ args });
@@ -84,7 +84,7 @@ for (const line of operatorCommands) {
 }
 
 for (const line of ['secrets rekey', 'backup b.age']) {
-  test(`"${line}" on a home without a daemon ends with 4, and makes none`, async (t) => {
+  test(`"${line}" on a home without a daemon ends with 4, and creates no daemon`, async (t) => {
     const home = await temporaryFolder(t);
     const args = [...line.split(' '), '--home', home];
     const { exitCode, stdout, stderr } = await runRecorded({ args });
@@ -95,7 +95,7 @@ for (const line of ['secrets rekey', 'backup b.age']) {
   });
 }
 
-test('a backup that is not there is named before its passphrase is asked for', async (t) => {
+test('a missing backup is reported before the question for its passphrase', async (t) => {
   const home = await temporaryFolder(t);
   const file = join(home, 'nope.age');
   const { exitCode, stderr } = await runRecorded({ args: ['restore', file, '--home', home] });
@@ -110,7 +110,7 @@ test('a backup that is not there is named before its passphrase is asked for', a
   assert.deepEqual(await readdir(home), []);
 });
 
-test('a folder for the backup that is not there is named before its passphrase is asked for', async (t) => {
+test('a missing folder for the backup is reported before the question for its passphrase', async (t) => {
   const home = await temporaryFolder(t);
   await mkdir(join(home, 'daemon', 'secrets'), { recursive: true });
   const file = join(home, 'nodir', 'b.age');
@@ -125,7 +125,7 @@ test('a folder for the backup that is not there is named before its passphrase i
   assert.match(stderr, /\[FILE_FAILED\]\n$/);
 });
 
-test('a device that is not paired is told so, and nothing is left behind', async (t) => {
+test('an unpaired device gets NOT_PAIRED, and nothing is left behind', async (t) => {
   const home = await temporaryFolder(t);
   const { exitCode, stdout } = await runRecorded({ args: ['node', 'status', '--home', home, '--json'] });
   assert.equal(exitCode, 4);
@@ -147,7 +147,7 @@ for (const [line, says] of [
   ['pair one two', /Give one address/],
   ['pair a/b', /is not an address/],
 ] as const) {
-  test(`"palyra ${line}" is a mistake of usage`, async (t) => {
+  test(`"palyra ${line}" is a usage error`, async (t) => {
     const args = line.split(' ').filter(Boolean);
     const home = await temporaryFolder(t);
     const { exitCode, stdout, stderr } = await runRecorded({ args: [...args, '--home', home] });
@@ -157,7 +157,7 @@ for (const [line, says] of [
   });
 }
 
-test('a mistake of usage is JSON where JSON was asked for, wherever the option stands', async () => {
+test('a usage error is JSON with --json, wherever the option stands', async () => {
   for (const args of [
     ['--json', 'nonsense'],
     ['pairing', 'lst', '--json'],
@@ -169,13 +169,13 @@ test('a mistake of usage is JSON where JSON was asked for, wherever the option s
   }
 });
 
-test('the version is the one of the package', async () => {
+test('the version is that of the package', async () => {
   const { exitCode, stdout } = await runRecorded({ args: ['--version'] });
   assert.equal(exitCode, 0);
   assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
 });
 
-test('an input that is no option is refused with the option, and each default is said once', async () => {
+test('input without --input is refused with a hint, and the help shows each default once', async () => {
   const { exitCode, stderr } = await runRecorded({ args: ['node', 'exec', '7K3QX9AB', 'echo', '{"a":1}'] });
   assert.equal(exitCode, 2);
   assert.match(stderr, /--input '\{"hello":1\}' \[USAGE\]/);

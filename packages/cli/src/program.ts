@@ -1,4 +1,4 @@
-// The command line as a whole: every command, and how a run ends.
+// The whole command line: every command, and the end of a run.
 
 import { IdentityError } from '@palyra/identity';
 import { mustBeOwnFolder } from '@palyra/identity/files';
@@ -35,7 +35,7 @@ export async function run(invocation: Invocation): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
     const { output } = cli();
-    // Commander has shown the help, as the answer to a command that lacks its second word.
+    // Commander has shown the help, because the command lacks its second word.
     if (error instanceof CommanderError && error.code === 'commander.help' && !output.json)
       return exitCodes.usage;
     const failure = failureOf(
@@ -63,11 +63,14 @@ export function buildProgram(invocation: Invocation): Command {
   program
     .description('Palyra Identity: pair devices with a daemon of your own, over mutual TLS.')
     .version(packageJson.version)
-    .option('--home <folder>', 'where everything is kept (default: PALYRA_HOME, or ~/.palyra)')
-    .option('--json', 'answer in JSON, for programs: one document, or one per line')
-    .option('--remote', "work on another machine's daemon, over mutual TLS: this device is an operator's")
-    .option('--remote-daemon <daemon>', 'which daemon, when this device is paired with several')
-    .option('--remote-address <address>', 'its node listener (default: palyra node endpoints)')
+    .option('--home <folder>', 'the folder for all data (default: PALYRA_HOME, or ~/.palyra)')
+    .option('--json', 'print JSON for programs: one document, or one per line')
+    .option(
+      '--remote',
+      'work on the daemon of another machine, over mutual TLS; this device must be an operator',
+    )
+    .option('--remote-daemon <daemon>', 'the daemon for --remote, when this device is paired with several')
+    .option('--remote-address <address>', 'the node listener for --remote (default: palyra node endpoints)')
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
@@ -112,7 +115,7 @@ export function buildProgram(invocation: Invocation): Command {
   );
 }
 
-/** Read when it is needed: the options are known only once the line has been parsed, or has failed to be. */
+/** Called when needed, because the options are known only after parsing, even if that failed. */
 function cliOf(program: Command, invocation: Invocation): () => Cli {
   return () => {
     const options = program.opts<RemoteOptions & { home?: string; json?: boolean }>();
@@ -121,7 +124,7 @@ function cliOf(program: Command, invocation: Invocation): () => Cli {
     return {
       invocation,
       output: new Output(invocation, json ?? invocation.args.includes('--json')),
-      // Not every command needs one, and the answer to a mistake does not.
+      // Some commands, and error messages, need no home.
       get home() {
         return resolveHome(home, invocation);
       },
@@ -132,11 +135,11 @@ function cliOf(program: Command, invocation: Invocation): () => Cli {
   };
 }
 
-/** They know no home, or use nothing in it but the daemon's socket, which root may as well (admin.ts). */
+/** Commands that use no home, or only the daemon's socket in it, which root may use too (admin.ts). */
 const homeOfAnybody =
   /^(?:(?:daemon|node) (?:un)?install|complet(?:e|ion)|pairing|devices|node exec|ca|audit|status|why|console)(?![\w-])/;
 
-/** What another user's home needs is for that user to do: files of this one there would be in the way. */
+/** Refuses another user's home, where files of this user would cause trouble. */
 function needsOwnHome(command: string, isRemote: boolean): boolean {
   return !homeOfAnybody.test(command) || (isRemote && worksRemotely(command));
 }
@@ -144,8 +147,8 @@ function needsOwnHome(command: string, isRemote: boolean): boolean {
 function notRemote(command: string): string {
   const why =
     sideOf(command) === 'device'
-      ? 'is about this device itself, so it goes without --remote.'
-      : "works on the daemon's own machine only: it needs its keys or files, or gives rights. Run it there.";
+      ? 'is about this device itself: leave out --remote.'
+      : "works only on the daemon's own machine, because it needs the daemon's keys or files, or grants rights. Run it there.";
   return `palyra ${command} ${why}`;
 }
 
@@ -161,7 +164,7 @@ function usageError(error: CommanderError, program: Command, invocation: Invocat
   );
 }
 
-/** The command that is meant, also where its options cannot be parsed: `pairing code`, or nothing for the program. */
+/** The command, even if its options cannot be parsed: `pairing code`, or empty for the program itself. */
 function pathOf(program: Command, args: readonly string[]): string {
   const names: string[] = [];
   let command = program;

@@ -6,7 +6,7 @@ import { qrCode } from './qr.ts';
 const uri = `palyra:pair?a=192.168.1.5%3A7443&s=${'s'.repeat(22)}&k=${'k'.repeat(43)}&r=${'r'.repeat(43)}`;
 const wide = { columns: 120, color: false };
 
-/** Dark modules of the picture, as a scanner sees white blocks on a dark terminal. */
+/** The dark modules of the picture, as a scanner sees it on a dark terminal. */
 function modulesOf(picture: string): boolean[][] {
   return picture.split('\n').flatMap((line) => {
     const cells = [...line].map((char) => {
@@ -29,13 +29,13 @@ test('the picture is the QR code, module by module, in a quiet zone of four', ()
   }
 });
 
-test('with colour it is white on black in every theme', () => {
+test('with colour, the picture is white on black in every theme', () => {
   for (const line of qrCode(uri, { ...wide, color: true })!.split('\n')) {
     assert.ok(line.startsWith('\u001b[38;5;231;48;5;16m') && line.endsWith('\u001b[0m'), line);
   }
 });
 
-test('it fits 80 columns, and there is none where it does not fit', () => {
+test('the picture fits 80 columns, and is left out where it does not fit', () => {
   assert.ok(qrCode(uri, { columns: 80, color: false }));
   assert.equal(qrCode(uri, { columns: 40, color: false }), undefined);
 });

@@ -1,13 +1,13 @@
-// A QR code in the terminal, two modules to a character, with the quiet zone of four that scanners need (ISO/IEC
-// 18004).
+// Draws a QR code in the terminal, with two modules in each character and the quiet zone of four modules that scanners
+// need (ISO/IEC 18004).
 
 import { renderUnicodeCompact } from 'uqr';
 
-/** White on black whatever the terminal's theme is: many scanners do not read an inverted code. */
+/** Fixes the colours, whatever the terminal's theme is, because many scanners cannot read an inverted code. */
 const whiteOnBlack = '\u001b[38;5;231;48;5;16m';
 const reset = '\u001b[0m';
 
-/** Undefined when the terminal is too narrow for it. */
+/** Undefined when the terminal is too narrow. */
 export function qrCode(
   text: string,
   { columns, color }: { readonly columns: number; readonly color: boolean },

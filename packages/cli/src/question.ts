@@ -1,16 +1,16 @@
-// Questions to the person at the terminal. They are asked on stderr, so that stdout holds answers only.
+// Questions to the person at the terminal. They go to stderr, so that stdout holds only answers.
 
 import { confirm, isCancel, password, select, text } from '@clack/prompts';
 import type { Cli } from './cli.ts';
 import { CliError } from './failure.ts';
 import { printableAnswer } from './printable.ts';
 
-/** Whether anybody can be asked. Programs are not: with --json nothing is. */
+/** Whether there is a person to ask. With --json there never is. */
 export function canAsk({ invocation, output }: Cli): boolean {
   return !output.json && invocation.stdin.isTTY === true && invocation.stderr.isTTY === true;
 }
 
-/** @param check what is wrong with the text so far, shown until it is right. @throws INTERRUPTED */
+/** @param check returns what is wrong with the text, which is shown until the text is right. @throws INTERRUPTED */
 export async function askText(
   cli: Cli,
   message: string,
@@ -25,18 +25,18 @@ export async function askText(
   return given<string>(cli, answer);
 }
 
-/** What is typed is not shown. @throws INTERRUPTED */
+/** Does not show the typed text. @throws INTERRUPTED */
 export async function askSecret(cli: Cli, message: string): Promise<string> {
   return given<string>(cli, await password({ ...streams(cli), message: printableAnswer(message) }));
 }
 
-/** No is what Enter alone says. @throws CANCELLED, INTERRUPTED */
+/** Enter alone means no. @throws CANCELLED, INTERRUPTED */
 export async function askYes(cli: Cli, message: string): Promise<void> {
   const answer = await confirm({ ...streams(cli), message: printableAnswer(message), initialValue: false });
   if (!given<boolean>(cli, answer)) throw new CliError('CANCELLED', 'Nothing was changed.');
 }
 
-/** @returns the value of the option that was chosen. @throws INTERRUPTED */
+/** @returns the value of the chosen option. @throws INTERRUPTED */
 export async function askWhich(
   cli: Cli,
   message: string,
@@ -59,8 +59,8 @@ function streams({ invocation }: Cli) {
   };
 }
 
-/** While a question is open the terminal sends Ctrl-C as a key, not as a signal. */
+/** During a question, the terminal sends Ctrl-C as a key, not as a signal. */
 function given<T>(cli: Cli, answer: T | symbol): T {
   if (!isCancel(answer)) return answer as T;
-  throw cli.invocation.interrupted.reason ?? new CliError('INTERRUPTED', 'Interrupted; nothing was changed.');
+  throw cli.invocation.interrupted.reason ?? new CliError('INTERRUPTED', 'Interrupted. Nothing was changed.');
 }

@@ -1,11 +1,11 @@
-// `--remote`: the operator's commands from a paired device that has the operator role, over mutual TLS.
+// `--remote`: runs operator commands over mutual TLS from a paired device that has the operator role.
 
 export interface Remote {
-  /** Which daemon, when the device is paired with several. */
+  /** Names the daemon, if the device is paired with several. */
   readonly daemon: string | undefined;
-  /** Its node listener; undefined: where it was at pairing. */
+  /** The daemon's node listener; undefined: its known endpoints. */
   readonly address: string | undefined;
-  /** The options as they were given, for follow-up commands. */
+  /** The options as the person gave them, for follow-up commands. */
   readonly flags: string;
 }
 
@@ -28,7 +28,7 @@ export function remoteOf({ remote, remoteDaemon, remoteAddress }: RemoteOptions)
 const remoteCommands =
   /^(?:pairing|devices(?! set-role)|node exec|ca(?! rotate-root)|audit|status|why)(?![\w-])/;
 
-/** Every other command works with keys or files of the machine it runs on. @param command like `pairing code`. */
+/** All other commands need keys or files of the daemon's machine. @param command like `pairing code`. */
 export function worksRemotely(command: string): boolean {
   return remoteCommands.test(command);
 }

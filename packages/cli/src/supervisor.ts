@@ -1,25 +1,25 @@
-// Tells the service manager how the daemon is: sd_notify(3). Node has no Unix datagram sockets, so systemd's own command
-// sends the words; it is there wherever systemd is, and knows every kind of address that NOTIFY_SOCKET can have.
-// Because that is another process than the daemon, a unit needs NotifyAccess=all.
+// Reports the state of the daemon to the service manager: sd_notify(3). Node has no Unix datagram sockets, so
+// systemd-notify sends the messages. It comes with systemd, and supports every kind of address in NOTIFY_SOCKET.
+// Because it is a separate process, a unit needs NotifyAccess=all.
 
 import { execFile } from 'node:child_process';
 import type { Invocation } from './invocation.ts';
 
 export interface Supervisor {
-  /** The daemon serves. From now on it proves that it lives, where that is asked for. */
+  /** Reports that the daemon serves, and starts the watchdog messages if the service manager asks for them. */
   ready(status: string): void;
   stopping(status: string): void;
-  /** Resolves when all of it has been said, or could not be. */
+  /** Resolves when every message has been sent or has failed. */
   readonly told: Promise<void>;
 }
 
-/** How long one message may take, ms. */
+/** Time limit for one message, ms. */
 const tellTimeoutMs = 10_000;
-/** Signs of life in the time after which the service manager would restart the daemon: one may be lost. */
+/** Watchdog messages within the time after which the service manager restarts the daemon: one may be lost. */
 const signsPerTimeout = 3;
 const longestTimerMs = 2 ** 31 - 1;
 
-/** Does nothing without a service manager. */
+/** Sends nothing without a service manager. */
 export function supervisorOf(
   { supervision, environment, pid }: Pick<Invocation, 'supervision' | 'environment' | 'pid'>,
   onProblem: (problem: string) => void,
@@ -30,10 +30,10 @@ export function supervisorOf(
 
   function tell(...words: readonly string[]): void {
     if (!NOTIFY_SOCKET) return;
-    // One after the other: READY must not be overtaken.
+    // Messages go one after the other, so that none overtakes READY.
     told = told.then(() =>
       systemdNotify(words, { ...environment, NOTIFY_SOCKET }).catch((error: Error) =>
-        onProblem(`The service manager could not be told ${words[0]}: ${error.message.trim()}`),
+        onProblem(`Sending ${words[0]} to the service manager failed: ${error.message.trim()}`),
       ),
     );
   }
@@ -43,7 +43,7 @@ export function supervisorOf(
       tell('READY=1', `STATUS=${status}`, `MAINPID=${pid}`);
       const timeoutMs = watchdogMs(supervision, pid, onProblem);
       if (timeoutMs === undefined) return;
-      // By the event loop that serves everybody: when that hangs, so do the signs.
+      // This timer runs on the event loop that serves requests, so the messages stop when it hangs.
       signs = setInterval(() => tell('WATCHDOG=1'), Math.min(timeoutMs / signsPerTimeout, longestTimerMs));
       signs.unref();
     },
@@ -57,7 +57,7 @@ export function supervisorOf(
   };
 }
 
-/** Undefined when no sign of life is asked for, or of another process. */
+/** Undefined when the service manager asks for no watchdog messages, or asks another process for them. */
 function watchdogMs(
   { WATCHDOG_USEC, WATCHDOG_PID }: Invocation['supervision'],
   pid: number,
@@ -65,7 +65,7 @@ function watchdogMs(
 ): number | undefined {
   if (!WATCHDOG_USEC || (WATCHDOG_PID && WATCHDOG_PID !== String(pid))) return undefined;
   if (/^[1-9][0-9]{3,18}$/.test(WATCHDOG_USEC)) return Number(WATCHDOG_USEC) / 1000;
-  onProblem('WATCHDOG_USEC is no time in microseconds; no sign of life is given.');
+  onProblem('WATCHDOG_USEC is not a time in microseconds; no watchdog messages are sent.');
   return undefined;
 }
 

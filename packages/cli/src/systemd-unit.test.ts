@@ -1,4 +1,4 @@
-// The unit, as systemd itself reads it.
+// The daemon's unit, checked by systemd itself.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -23,7 +23,7 @@ async function printed(args: readonly string[], as: object = {}): Promise<string
   return run.stdout;
 }
 
-/** What systemd-analyze says of the unit, with its exit code. */
+/** The output of systemd-analyze for the unit, with its exit code. */
 async function analyze(t: TestContext, unit: string, ...args: readonly string[]) {
   const file = join(await temporaryFolder(t), 'palyra.service');
   await writeFile(file, unit);
@@ -38,17 +38,17 @@ for (const args of [
   ['--encrypted-credential', '/etc/credstore.encrypted/palyra'],
   ['--home', `/srv/a "b" $HOME %h 'c' \\d`],
 ]) {
-  test(`systemd finds nothing wrong with the unit of ${args.join(' ') || 'no options'}`, {
+  test(`systemd accepts the unit for ${args.join(' ') || 'no options'}`, {
     skip: noAnalyze,
   }, async (t) => {
     const { status, said } = await analyze(t, await printed(args), 'verify', '--man=no');
     assert.equal(status, 0, said);
-    // Whatever it says about units of this machine names them; about ours there is nothing to say.
+    // It may complain about other units of this machine, but not about ours.
     assert.doesNotMatch(said, /palyra/);
   });
 }
 
-test('the service of the machine waits for the network and its time, and tries again while the clock is wrong', async () => {
+test('the service of the machine waits for the network and the time, and restarts while the clock is wrong', async () => {
   const unit = await printed([]);
   assert.match(unit, /^After=network-online\.target time-sync\.target$/m);
   const clockWrong = failureOf(new IdentityError('CLOCK_WRONG', 'a test')).exitCode;
@@ -57,18 +57,18 @@ test('the service of the machine waits for the network and its time, and tries a
   assert.doesNotMatch(await printed(['--user']), /^After=/m);
 });
 
-test('systemd does find what is wrong with another unit', { skip: noAnalyze }, async (t) => {
+test('systemd does find the error in a broken unit', { skip: noAnalyze }, async (t) => {
   const unit = (await printed([])).replace('Type=notify', 'Type=notifies');
   assert.match((await analyze(t, unit, 'verify', '--man=no')).said, /palyra.*notifies/);
 });
 
-test('the unit of the machine leaves the daemon little to harm', { skip: noAnalyze }, async (t) => {
+test('the unit of the machine limits the damage that the daemon could do', { skip: noAnalyze }, async (t) => {
   const { said } = await analyze(t, await printed([]), 'security', '--offline=yes');
   const exposure = Number(/exposure level for palyra\.service: ([\d.]+)/.exec(said)?.[1]);
   assert.ok(exposure <= 2, said);
 });
 
-test('a path is one word to systemd, whatever is in it', async () => {
+test('any path is one word to systemd', async () => {
   const unit = await printed(['--home', `/srv/a "b" $HOME %h \\d`]);
   assert.ok(unit.includes(String.raw`--home "/srv/a \"b\" $$HOME %%h \\d" --no-code`), unit);
   assert.ok(unit.includes(String.raw`ReadWritePaths="/srv/a \"b\" $HOME %%h \\d"`), unit);
@@ -80,7 +80,7 @@ test('a path is one word to systemd, whatever is in it', async () => {
   assert.match(refused.stderr, /cannot hold the path/);
 });
 
-test('it starts the palyra that installed it, with the Node that ran it', async () => {
+test('the unit starts the palyra that installed it, with the same Node', async () => {
   assert.ok(
     (await printed([])).includes(
       `\nExecStart=${process.execPath} ${script} daemon --home /var/lib/palyra --no-code\n`,
@@ -88,7 +88,7 @@ test('it starts the palyra that installed it, with the Node that ran it', async 
   );
 });
 
-test('what is installed for the machine says what to run, and is removed again', async (t) => {
+test('an installation for the machine prints the next commands, and can be removed', async (t) => {
   const root = await temporaryFolder(t);
   const elsewhere = ['/opt/node/bin/node', '/opt/palyra/bin/palyra.js'] as const;
   const run = (...args: string[]) =>
@@ -115,12 +115,12 @@ test('what is installed for the machine says what to run, and is removed again',
   assert.equal(JSON.parse(again.stdout).error.code, 'NOTHING_FOUND');
 });
 
-test('PALYRA_HOME, which is a person’s, does not go into the unit of the machine', async () => {
+test('the unit of the machine ignores PALYRA_HOME', async () => {
   assert.match(await printed([], { palyraHome: '/srv/mine' }), / --home \/var\/lib\/palyra /);
   assert.match(await printed(['--user'], { palyraHome: '/srv/mine' }), / --home \/srv\/mine /);
 });
 
-test('a home of another user than the service’s is refused, with what to run', async (t) => {
+test('a home that does not belong to the user of the service is refused, with the command that fixes it', async (t) => {
   const root = await temporaryFolder(t);
   const home = join(root, 'srv/palyra');
   await mkdir(home, { recursive: true });
@@ -143,7 +143,7 @@ test('a home of another user than the service’s is refused, with what to run',
   assert.equal(its.exitCode, 0, its.stderr);
 });
 
-test('what is installed for oneself needs no root', async (t) => {
+test('an installation with --user needs no root', async (t) => {
   const userHome = await temporaryFolder(t);
   const { exitCode, stdout } = await runRecorded({
     args: ['daemon', 'install', '--user', '--json'],
@@ -159,19 +159,19 @@ test('what is installed for oneself needs no root', async (t) => {
 
 for (const [why, args, as] of [
   ['needs root', [], {}],
-  ['does not see', ['--home', '/home/me/palyra'], { isRoot: true }],
-  ['does not see', ['--config', '/root/config.json'], { isRoot: true }],
+  ['cannot see', ['--home', '/home/me/palyra'], { isRoot: true }],
+  ['cannot see', ['--config', '/root/config.json'], { isRoot: true }],
   ['not both', ['--print', '--credential', '/a', '--encrypted-credential', '/b'], {}],
   ['leave out --user', ['--print', '--user', '--credential', '/a'], {}],
 ] as const) {
   test(`daemon install ${args.join(' ')} is refused${'isRoot' in as ? ' to root' : ''}: ${why}`, async () => {
     const { exitCode, stderr } = await runRecorded({ args: ['daemon', 'install', ...args], ...as });
     assert.equal(exitCode, 2, stderr);
-    assert.ok(stderr.includes(why === 'needs root' ? 'for root to install' : why), stderr);
+    assert.ok(stderr.includes(why === 'needs root' ? 'Only root can install' : why), stderr);
   });
 }
 
-test('the paths of Node and the script are what systemd starts, or are refused', {
+test('systemd starts exactly these paths of Node and the script, or they are refused', {
   skip: noAnalyze,
 }, async (t) => {
   const parent = await temporaryFolder(t);
@@ -199,7 +199,7 @@ test('the paths of Node and the script are what systemd starts, or are refused',
   }
 });
 
-test('a credential whose path a unit would shorten, or run into the next line, is refused', async () => {
+test('a credential is refused if the unit would shorten its path or join it with the next line', async () => {
   for (const path of ['/etc/key\\', '/etc/key ', '/etc/key\n[Service]', '/etc/key\u2028']) {
     const args = ['daemon', 'install', '--print', '--credential', path];
     const { exitCode, stderr } = await runRecorded({ args, executable });
@@ -208,7 +208,7 @@ test('a credential whose path a unit would shorten, or run into the next line, i
   }
 });
 
-test('commands to run name each path as one word of a shell', async (t) => {
+test('the commands to run quote each path for a shell', async (t) => {
   const root = join(await temporaryFolder(t), '; touch x');
   const home = "/srv/a; $(touch y) 'b'";
   const { exitCode, stdout } = await runRecorded({
@@ -222,7 +222,7 @@ test('commands to run name each path as one word of a shell', async (t) => {
   assert.ok((await readFile(unit, 'utf8')).includes(`--home "${home.replace('$', '$$$$')}"`));
 });
 
-test('a unit is for everybody to read, under every umask', async (t) => {
+test('everybody can read the unit, under every umask', async (t) => {
   const root = await temporaryFolder(t);
   const umask = process.umask(0o077);
   t.after(() => process.umask(umask));
@@ -232,7 +232,7 @@ test('a unit is for everybody to read, under every umask', async (t) => {
     assert.equal((await stat(join(root, 'etc', file))).mode & 0o777, 0o644);
 });
 
-test('a masked unit is not written to, nor any other link', async (t) => {
+test('install writes through no link, such as that of a masked unit', async (t) => {
   const root = await temporaryFolder(t);
   const units = join(root, 'etc/systemd/system');
   await mkdir(units, { recursive: true });
@@ -249,7 +249,7 @@ test('a masked unit is not written to, nor any other link', async (t) => {
   assert.equal(await stat(join(root, 'elsewhere')).catch(() => 'nothing'), 'nothing');
 });
 
-test('a link in the folder of an image does not lead to the files of this machine', async (t) => {
+test('a link in the folder of an image that leads to files of this machine is refused', async (t) => {
   const [root, machine] = [await temporaryFolder(t), await temporaryFolder(t)];
   for (const [link, target] of [
     ['etc', machine],

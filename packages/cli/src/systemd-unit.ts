@@ -1,20 +1,20 @@
-// The systemd unit of a service: it may write its own folder, listen and dial, and nothing else.
+// Writes the systemd unit of a service, which may only write its own folder, listen and dial.
 
 import { basename, dirname } from 'node:path';
 import { CliError } from './failure.ts';
 import { type Service, serviceUser, stopSeconds } from './installed-service.ts';
 
 export const unitName = (service: Pick<Service, 'name'>): string => `${service.name}.service`;
-/** What a system unit does not see: ProtectHome and PrivateTmp. */
+/** Folders hidden from a system unit by ProtectHome and PrivateTmp. */
 export const hiddenFolders = ['/home', '/root', '/run/user', '/tmp', '/var/tmp'];
-/** Where systemd makes a folder for a system unit. */
+/** The folder in which systemd creates a state folder for a system unit. */
 export const stateFolder = '/var/lib';
-/** Where the daemon finds the credential of a system unit. */
+/** The path of a system unit's credential, as the daemon sees it. */
 export const credentialPath = '/run/credentials/palyra.service/master-key';
 
 /**
- * Not there for a good reason: MemoryDenyWriteExecute, because Node compiles while it runs; a network of its own,
- * because devices come from everywhere; AF_NETLINK is how a program reads the machine's addresses.
+ * MemoryDenyWriteExecute is left out because Node compiles code at run time, and a private network because devices
+ * connect from other machines. AF_NETLINK lets the program read the machine's addresses.
  */
 const everywhere = [
   'NoNewPrivileges=yes',
@@ -32,12 +32,12 @@ const everywhere = [
 
 const notifying = [
   'Type=notify',
-  '# systemd-notify speaks for the daemon, and is not its main process.',
+  '# systemd-notify sends the messages of the daemon, but is not the main process.',
   'NotifyAccess=all',
   'WatchdogSec=60s',
 ];
 
-/** What needs root to set up. */
+/** Restrictions that only root can set up. */
 const systemOnly = [
   'CapabilityBoundingSet=',
   'AmbientCapabilities=',
@@ -57,17 +57,17 @@ const systemOnly = [
   'RemoveIPC=yes',
 ];
 
-/** @throws USAGE for a path that a unit cannot hold. */
+/** @throws USAGE for a path that a unit file cannot hold. */
 export function systemdUnit(service: Service): string {
   const { executable, args, credential } = service;
   const isSystem = service.scope === 'system';
-  // systemd refuses these where it has a program's own path, in which it takes no variable for one.
+  // systemd refuses these characters in the path of a program, where it also expands no variables.
   if (/["'\\]/.test(executable[0])) throw cannotHold(executable[0]);
   const [program, ...words] = [...executable, ...args].map(word) as [string, ...string[]];
   return [
     '[Unit]',
     `Description=${service.title}`,
-    // A machine may have the time from the network only, and a first start before that makes a root that ends early.
+    // Some machines get the time from the network. A first start before that creates a root that expires too early.
     ...(isSystem ? ['Wants=network-online.target', 'After=network-online.target time-sync.target'] : []),
     '',
     '[Service]',
@@ -75,9 +75,9 @@ export function systemdUnit(service: Service): string {
     `ExecStart=${[program, ...words.map((each) => each.replaceAll('$', '$$$$'))].join(' ')}`,
     'Restart=on-failure',
     `RestartSec=${service.restartSeconds}s`,
-    '# A configuration that cannot be used does not get better.',
+    '# A restart does not help against an unusable configuration.',
     'RestartPreventExitStatus=2',
-    '# Longer than the longest limits.stopGraceMs. Only palyra itself is asked to stop.',
+    '# Longer than the longest limits.stopGraceMs. Only palyra itself gets the stop signal.',
     `TimeoutStopSec=${stopSeconds}s`,
     'KillMode=mixed',
     'LimitNOFILE=65536',
@@ -95,12 +95,12 @@ export function systemdUnit(service: Service): string {
   ].join('\n');
 }
 
-/** For systemd-sysusers: the user of a system unit. */
+/** The file for systemd-sysusers, which creates the user of a system unit. */
 export function sysusersFile({ user, home }: Service): string {
   return `u ${user} - "Palyra Identity" ${word(home)}\n`;
 }
 
-/** Whether systemd makes this home, and gives it to the service's user. */
+/** Whether systemd creates this home for the service's user. */
 export function isStateFolder(home: string): boolean {
   return dirname(home) === stateFolder && /^[\w-]+$/.test(basename(home));
 }
@@ -109,7 +109,7 @@ function ownership({ user, home, writes }: Service): string[] {
   const writable = [...(isStateFolder(home) ? [] : [home]), ...(writes === undefined ? [] : [writes])];
   return [
     `User=${user}`,
-    // Its first group, whatever that is called, where the user is not ours.
+    // For a user that is not ours, systemd takes the user's primary group.
     ...(user === serviceUser ? [`Group=${user}`] : []),
     ...(isStateFolder(home) ? [`StateDirectory=${basename(home)}`, 'StateDirectoryMode=0700'] : []),
     ...(writable.length > 0 ? [`ReadWritePaths=${writable.map(word).join(' ')}`] : []),
@@ -123,7 +123,7 @@ function word(text: string): string {
   return `"${escaped.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 }
 
-/** Taken as it is, without quotes: a space at its end would be lost, and a backslash would take in the next line. */
+/** A value without quotes: systemd would drop a space at its end, and a final backslash would join the next line. */
 function restOfLine(text: string): string {
   if (/[\s\\]$/.test(text)) throw cannotHold(text);
   return specifiersEscaped(text);

@@ -8,7 +8,7 @@ const rows = [
   ['01KAT0MZP8C4T7T1JQ5Z7K3QXA', '漢字の名前', 'revoked'],
 ];
 
-test('columns are aligned and nothing is cut where there is no terminal', () => {
+test('columns are aligned, and without a terminal nothing is cut', () => {
   assert.deepEqual(table(titles, rows, { columns: Number.POSITIVE_INFINITY }).split('\n'), [
     'ID                          NAME                                          STATE',
     '01KAT0MZP8C4T7T1JQ5Z7K3QX9  a laptop with a rather long name for a table  active',
@@ -16,7 +16,7 @@ test('columns are aligned and nothing is cut where there is no terminal', () => 
   ]);
 });
 
-test('in a narrow terminal the columns that matter stay whole', () => {
+test('in a narrow terminal the important columns stay whole', () => {
   assert.deepEqual(table(titles, rows, { columns: 50, keep: ['ID', 'STATE'] }).split('\n'), [
     'ID                          NAME           STATE',
     '01KAT0MZP8C4T7T1JQ5Z7K3QX9  a laptop wit…  active',
@@ -32,7 +32,7 @@ test('no line is wider than the terminal, however narrow it is', () => {
   }
 });
 
-test('where there is no room for all, columns are left out before the ones that matter are cut', () => {
+test('without room for all columns, some are left out before the important ones are cut', () => {
   const shown = table(titles, rows, { columns: 34, keep: ['ID', 'STATE'], spare: ['STATE'] });
   assert.deepEqual(shown.split('\n'), [
     'ID                          NAME',
@@ -42,14 +42,14 @@ test('where there is no room for all, columns are left out before the ones that 
   assert.match(table(titles, rows, { columns: 50, keep: ['ID'], spare: ['STATE'] }), /STATE/);
 });
 
-test('a name cannot move the cursor or turn the text around', () => {
+test('a name cannot move the cursor or reverse the text', () => {
   const evil = 'x\u001b[31m\u202ey\r\n\u0000';
   const shown = table(['NAME'], [[evil]], { columns: 80 }) + fields([['name', evil]]) + box(evil);
   assert.doesNotMatch(shown, /\p{Cf}|(?!\n)\p{Cc}/u);
   assert.equal(table(['NAME'], [[evil]], { columns: 80 }).split('\n').length, 2);
 });
 
-test('fields are aligned and leave out what is not known', () => {
+test('fields are aligned, without empty values', () => {
   assert.equal(
     fields([
       ['id', '1'],
@@ -69,7 +69,7 @@ test('a box is as wide as its text', () => {
   ]);
 });
 
-test('a table of more rows than a call takes arguments is written', () => {
+test('a table can have more rows than a call can have arguments', () => {
   const many = Array.from({ length: 200_000 }, (_, at) => [String(at)]);
   assert.equal(table(['ID'], many, { columns: 80 }).split('\n').length, many.length + 1);
 });

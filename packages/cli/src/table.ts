@@ -1,17 +1,17 @@
-// Rows and fields for people, in the width there is. Every cell is made printable here.
+// Tables and fields for people, fitted to the terminal. Makes every cell printable.
 
 import stringWidth from 'fast-string-width';
 import { printable } from './printable.ts';
 
 const gap = '  ';
 const narrowest = 4;
-/** Narrower, a cell says too little to be worth its place. */
+/** A narrower cell shows too little to be useful. */
 const readable = 8;
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
 /**
- * @param keep titles of the columns that are not shortened as long as others can be.
- * @param spare titles of those that are left out, in this order, where there is no room for all.
+ * @param keep titles of the columns to shorten last.
+ * @param spare titles of the columns to leave out, in this order, when there is not enough room.
  * @param columns the terminal's width; Infinity when the output is no terminal.
  */
 export function table(
@@ -58,26 +58,26 @@ export function table(
     .join('\n');
 }
 
-/** `label  value` lines, aligned. Values that are undefined or empty are left out. */
+/** Aligned `label  value` lines, without undefined or empty values. */
 export function fields(pairs: readonly (readonly [label: string, value: string | undefined])[]): string {
   const shown = pairs.filter(([, value]) => value);
   const widest = widestOf(shown.map(([label]) => width(label)));
   return shown.map(([label, value]) => `  ${pad(label, widest)}  ${printable(value!)}`).join('\n');
 }
 
-/** What must be read or typed exactly, set apart. */
+/** Draws a box around text that a person must read or type exactly. */
 export function box(text: string): string {
   const shown = printable(text);
   const line = '─'.repeat(width(shown) + 6);
   return `  ┌${line}┐\n  │   ${shown}   │\n  └${line}┘`;
 }
 
-/** One line, made printable and cut to the width. */
+/** Makes text printable and cuts it to one line of this width. */
 export function fit(text: string, columns: number): string {
   return shorten(printable(text), columns);
 }
 
-/** Lines broken at spaces, made printable; a longer word is cut. */
+/** Makes text printable and breaks it at spaces; cuts a word longer than a line. */
 export function wrap(text: string, columns: number): string[] {
   const lines: string[] = [];
   for (const word of printable(text).split(' ')) {
@@ -100,14 +100,14 @@ function shorten(text: string, limit: number): string {
   return `${shown}${isOpen ? popIsolate : ''}…`;
 }
 
-/** FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE, which printable.ts sets around right-to-left words; they take no room. */
+/** FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE, which printable.ts adds; they have no width. */
 const [isolate, popIsolate] = ['\u2068', '\u2069'];
 
 function width(text: string): number {
   return stringWidth(text.replaceAll(/[\u2068\u2069]/g, ''));
 }
 
-/** Not `Math.max`, which takes no more arguments than a fleet may have rows. */
+/** A large fleet has more rows than `Math.max` takes arguments. */
 const widestOf = (widths: readonly number[]) => widths.reduce((widest, each) => Math.max(widest, each), 0);
 
 function pad(text: string, to: number): string {

@@ -15,12 +15,12 @@ test('a time is a number and a unit', () => {
 });
 
 for (const text of ['', '10', 'm', '0s', '-5m', '1.5h', '10 m', '10M', '1h30m', '9999999s', '400d', '٣m']) {
-  test(`"${text}" is no time`, () => {
+  test(`"${text}" is not a time`, () => {
     assert.throws(() => parseSpan(text), InvalidArgumentError);
   });
 }
 
-test('spans are said in the unit that fits', () => {
+test('a span is written in a suitable unit', () => {
   const shown = [-5, 0, 45_000, 89_000, 90_000, 600_000, 5_400_000, 86_400_000, 12 * 86_400_000].map(
     formatSpan,
   );
@@ -34,7 +34,7 @@ test('the day is left out when it is today', () => {
   assert.equal(formatClock(at), '14:05:09');
 });
 
-test('ISO times in a sentence become local ones, and what only looks like one stays', () => {
+test('ISO times in a sentence become local times, and text that only looks like one stays', () => {
   const at = new Date(2026, 4, 1, 14, 5, 9);
   const sentence = (until: string) => `Revoked at ${until}: lost.`;
   assert.equal(withLocalTimes(sentence(at.toISOString()), at.getTime()), sentence('14:05'));

@@ -1,11 +1,11 @@
-// Times and spans as people write and read them.
+// Reads and writes times and spans for people.
 
 import { InvalidArgumentError } from 'commander';
 
 const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const maxSpanMs = 366 * unitMs.d;
 
-/** `90s`, `10m`, `2h`, `1d` to milliseconds. @throws InvalidArgumentError of commander */
+/** Turns `90s`, `10m`, `2h`, `1d` into milliseconds. @throws InvalidArgumentError of commander */
 export function parseSpan(text: string): number {
   const match = /^([0-9]{1,6})([smhd])$/.exec(text);
   const spanMs = match ? Number(match[1]) * unitMs[match[2] as keyof typeof unitMs] : 0;
@@ -24,7 +24,7 @@ export function formatSpan(spanMs: number): string {
   return `${Math.round(span / unitMs.d)} d`;
 }
 
-/** To the second, for what is watched: `0:09`, `9:59`, `1:00:00`. */
+/** A countdown to the second: `0:09`, `9:59`, `1:00:00`. */
 export function formatCountdown(spanMs: number): string {
   const seconds = Math.max(0, Math.ceil(spanMs / 1000));
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
@@ -32,18 +32,18 @@ export function formatCountdown(spanMs: number): string {
   return hours > 0 ? `${hours}:${String(minutes).padStart(2, '0')}:${last}` : `${minutes}:${last}`;
 }
 
-/** Further away no calendar goes (ECMA-262 21.4.1.1). */
+/** The last time that Date can represent (ECMA-262 21.4.1.1). */
 const lastMs = 8.64e15;
 const isNever = (atMs: number) => atMs === 0 || Math.abs(atMs) > lastMs;
 
-/** Local time, to the minute, with the day unless it is today. `-` for 0, which means never, and for what is no time. */
+/** Local time to the minute, with the day unless it is today. `-` for 0, which means never, and for an invalid time. */
 export function formatTime(atMs: number | bigint, nowMs: number): string {
   if (isNever(Number(atMs))) return '-';
   const [day, time] = local(Number(atMs));
   return day === local(nowMs)[0] ? time.slice(0, 5) : `${day} ${time.slice(0, 5)}`;
 }
 
-/** A sentence of the daemon, whose times are ISO, with times as `formatTime` writes them. */
+/** Replaces the ISO times in a sentence of the daemon with local times as in `formatTime`. */
 export function withLocalTimes(text: string, nowMs: number): string {
   return text.replaceAll(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, (iso) => {
     const atMs = Date.parse(iso);
@@ -56,7 +56,7 @@ export function formatClock(atMs: number): string {
   return local(atMs)[1];
 }
 
-/** For programs. Null for 0, which means never, and for what is no time. */
+/** The ISO time for programs. Null for 0, which means never, and for an invalid time. */
 export function isoTime(atMs: number | bigint): string | null {
   return isNever(Number(atMs)) ? null : new Date(Number(atMs)).toISOString();
 }

@@ -1,4 +1,4 @@
-// The admin service as this page calls it.
+// The client of the admin service.
 
 import { Code, ConnectError, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-web';
@@ -7,7 +7,7 @@ import { AdminService, ErrorInfoSchema, fieldsOf } from '@palyra/rpc/admin';
 import { nextStep } from './next-step.ts';
 import { currentPageToken, endSession, resume } from './session.ts';
 
-/** What a person has done lately keeps the session; what the page does by itself does not. */
+/** Recent input of the person extends the session. Calls that the page makes by itself do not. */
 const attentionMs = 60_000;
 let lastInput = performance.now();
 for (const event of ['pointerdown', 'keydown', 'wheel', 'touchstart'] as const) {
@@ -16,7 +16,7 @@ for (const event of ['pointerdown', 'keydown', 'wheel', 'touchstart'] as const) 
     () => {
       const idleMs = performance.now() - lastInput;
       lastInput = performance.now();
-      // Reading and scrolling are use as well, though they call nothing.
+      // Reading and scrolling also count as use, although they make no calls.
       if (idleMs > attentionMs && currentPageToken()) admin.getStatus({}).catch(() => {});
     },
     { passive: true, capture: true },
@@ -35,7 +35,7 @@ const session: Interceptor = (next) => async (request) => {
     return await send();
   } catch (error) {
     if (!isSignedOut(error)) throw error;
-    // Another tab may have logged in anew.
+    // Another tab may have logged in again.
     if (await resume()) return send();
     endSession('Your session has ended.');
     throw error;

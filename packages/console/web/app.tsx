@@ -1,4 +1,4 @@
-// The frame around every page: where one can go, and whether what one sees is current.
+// The frame around every page: the navigation, and whether the page is current.
 
 import type { ComponentChildren } from 'preact';
 import { announcement, line, requests, status } from './live.ts';
@@ -91,7 +91,7 @@ function Line() {
     case 'lost':
       return (
         <p class="line lost" role="alert">
-          The daemon does not answer. Trying again.
+          The daemon does not answer. Retrying.
         </p>
       );
   }

@@ -1,17 +1,17 @@
-// A press counts only for what the person saw when they decided to press. Two mistakes are stopped here for every page:
-// the page changed under a pointer that stood still (a card arrived, a dialog opened), and a press that goes on or is
-// repeated (a key held down, a double click).
+// A press counts only for what the person saw when they decided to press. This file stops two mistakes on every page:
+// the page changed under a pointer that did not move (a card arrived, a dialog opened), or a press repeats itself (a
+// key held down, a double click).
 
 import { useEffect, useState } from 'preact/hooks';
 
-/** How long people take to notice what is new, ms: longer than any double click. */
+/** The time in which people notice a change, ms: longer than any double click. */
 const noticeMs = 1000;
-/** How far a hand shakes between two clicks, CSS pixels. */
+/** The largest movement of a still hand between two clicks, CSS pixels. */
 const shakePx = 12;
-/** A scroll this soon after the wheel, a finger or a key is the person's own, ms. */
+/** The person caused a scroll if it follows the wheel, a finger or a key within this time, ms. */
 const ownScrollMs = 300;
 
-/** What a press at this place would do. */
+/** The effect of a press at this place. */
 interface Offer {
   readonly element: Element | null;
   readonly text: string;
@@ -19,11 +19,11 @@ interface Offer {
 
 let at = { x: -1, y: -1 };
 let offered: Offer = { element: null, text: '' };
-/** Where and when the page put something else under the pointer. */
+/** The place and time at which the page last changed the element under the pointer. */
 let surprise: { readonly x: number; readonly y: number; readonly time: number } | undefined;
 let ownScrollUntil = 0;
 
-/** Listens for as long as the page lives. */
+/** Listens until the page is closed. */
 export function guardPresses(): void {
   const capture = { capture: true, passive: true } as const;
   for (const type of ['pointermove', 'pointerdown'] as const)
@@ -63,12 +63,12 @@ function look(now: { readonly x: number; readonly y: number }): void {
 function offerAt({ x, y }: { readonly x: number; readonly y: number }): Offer {
   const element =
     document.elementFromPoint(x, y)?.closest('button, a, label, input, select, dialog, summary') ?? null;
-  // A dialog around the press is no offer, but it is another place than the page below.
+  // A dialog is not an offer itself, but it differs from the page below it.
   return { element, text: element?.tagName === 'DIALOG' ? '' : (element?.textContent ?? '') };
 }
 
 function stopSurprise(event: MouseEvent): void {
-  // A key has no place; what it presses has had the focus.
+  // A key has no position: it presses the focused element.
   if (event.detail === 0) return;
   look({ x: event.clientX, y: event.clientY });
   const isRepeated = event.detail > 1;
@@ -87,7 +87,7 @@ function stopRepetition(event: KeyboardEvent): void {
   if (event.key === 'Enter' || (event.key === ' ' && !isTyping)) event.preventDefault();
 }
 
-/** False until a question has been in view for long enough to be read. Keys and clicks meant for the page before come too soon. */
+/** False until the person has had time to read a question. Earlier keys and clicks were meant for the page before. */
 export function useNoticed(): boolean {
   const [isNoticed, setNoticed] = useState(false);
   useEffect(() => {

@@ -1,9 +1,9 @@
-// Lists keep their places while a pointer is on them: what is new goes to the end, what is gone stays until the pointer
-// leaves. So nothing slides under a press.
+// A list keeps its order while a pointer is on it: new items go to the end, and removed items stay until the pointer
+// leaves. So no item moves under a press.
 
 import { useRef, useState } from 'preact/hooks';
 
-/** The order of what is shown, with each item as it is now, then what is new. */
+/** The shown items in their order, each up to date, followed by the new items. */
 export function inPlace<T>(
   shown: readonly T[],
   items: readonly T[],
@@ -16,8 +16,8 @@ export function inPlace<T>(
 }
 
 /**
- * @param about what the list shows, such as a search: another one is another list.
- * @returns the list to show, and what the element around it listens to.
+ * @param about identifies the list, such as by its search; a new value starts a new list.
+ * @returns the list to show, and the pointer listeners for the element around it.
  */
 export function useInPlace<T>(items: readonly T[], keyOf: (item: T) => string, about: string) {
   const [isHeld, setHeld] = useState(false);

@@ -1,4 +1,4 @@
-// Words for the closed sets that the daemon speaks in.
+// The names of the daemon's enumerations, for people.
 
 import { type Device, type DeviceKind, deviceKinds, Transport, transports } from '@palyra/rpc/admin';
 
@@ -24,11 +24,11 @@ const transportNames: Readonly<Record<ReturnType<typeof transports.show>, string
   unknown: 'another transport',
 };
 
-/** What a device gets with the operator role. */
+/** The rights of the operator role. */
 export const operatorRights: readonly string[] = [
-  'From where it is, it may approve, rename and revoke devices, and run capabilities on them.',
-  'It cannot make other operators, move the root or reach the keys: that stays on this machine.',
-  'The audit names it with everything that it does. You can take the role from it at any time.',
+  'It can approve, rename and revoke devices, and run capabilities on them, from its own machine.',
+  'It cannot make other operators, rotate the root or use the CA keys. That is possible only on this machine.',
+  'The audit log records everything it does. You can remove the role at any time.',
 ];
 
 const actions: Readonly<Record<string, string>> = {
@@ -41,7 +41,7 @@ const actions: Readonly<Record<string, string>> = {
   'root.prepared': 'New root prepared',
   'root.activated': 'New root in use',
   'root.finished': 'Old root retired',
-  'root.rolled_back': 'Root rotation taken back',
+  'root.rolled_back': 'Root rotation undone',
   'code.minted': 'Code made',
   'code.guessed': 'Code tried',
   'code.exhausted': 'Code used up by wrong guesses',
@@ -60,18 +60,18 @@ const actions: Readonly<Record<string, string>> = {
   'recovery.asked': 'Asks to recover',
   'certificate.reused': 'Possible copy: replaced certificate used, needless recovery or second agent',
   'device.revoked': 'Device revoked',
-  'device.quarantined': 'Device put into quarantine',
+  'device.quarantined': 'Device quarantined',
   'device.released': 'Device released',
   'device.renamed': 'Device renamed',
-  'device.role_changed': 'Operator role given or taken',
-  'device.host_names_changed': 'Host names given or taken',
+  'device.role_changed': 'Operator role granted or removed',
+  'device.host_names_changed': 'Host names changed',
   'device.identity_key_replaced': 'Identity key replaced',
   'capability.executed': 'Capability run',
 };
 
 export const actionName = (action: string): string => actions[action] ?? action;
 
-/** What deserves a second look. */
+/** The entries that deserve a second look. */
 export const isAlarming = (action: string): boolean =>
   [
     'code.exhausted',

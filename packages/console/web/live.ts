@@ -1,4 +1,4 @@
-// What the page knows, kept current by one stream.
+// The state of the page, kept up to date by one stream.
 
 import {
   type AuditEntry,
@@ -13,11 +13,11 @@ import { signedIn } from './session.ts';
 
 export const line = signal<'connecting' | 'live' | 'lost'>('connecting');
 export const status = signal<GetStatusResponse | undefined>(undefined);
-/** By id: what was open when the stream began, and everything that changed since. */
+/** By id: the pairings open at the start of the stream, and all that changed since. */
 export const pairings = signal<ReadonlyMap<string, Pairing>>(new Map());
 /** Newest first. */
 export const recentAudit = signal<readonly AuditEntry[]>([]);
-/** Moves each time the stream begins anew: whatever a page fetched before may have missed something. */
+/** Increases whenever the stream restarts, because data fetched before that may be out of date. */
 export const generation = signal(0);
 /** The daemon's time, each second. */
 export const now = signal(Date.now());
@@ -29,7 +29,7 @@ const maxRetryMs = 5_000;
 let clockOffsetMs = 0;
 const deviceListeners = new Set<(device: Device) => void>();
 
-/** Every device that changes. Returns the function that ends it. */
+/** Calls the listener for every changed device. @returns a function that removes the listener. */
 export function onDevice(listener: (device: Device) => void): () => void {
   deviceListeners.add(listener);
   return () => deviceListeners.delete(listener);
@@ -41,7 +41,7 @@ export const requests = computed(() =>
     .sort((a, b) => Number(a.createdAtMs - b.createdAtMs)),
 );
 
-/** An answer to a call may know a change before the stream tells it, or after it has told more. */
+/** Takes over the answer to a decision, which may arrive before the stream reports it, or after a later change. */
 export function learnDecision(pairing: Pairing): void {
   if (pairings.value.get(pairing.id)?.state === PairingState.PENDING_APPROVAL) learn(pairing);
 }
@@ -117,7 +117,7 @@ async function follow(signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Those that ended stay to be seen; those that were open and are not any more ended unseen. */
+/** Keeps pairings that have ended. Drops those that were open but no longer are: they ended unseen. */
 function withoutStale(opened: ReadonlyMap<string, Pairing>): Map<string, Pairing> {
   const isOpen = ({ state }: Pairing) =>
     state === PairingState.WAITING || state === PairingState.PENDING_APPROVAL;
@@ -125,7 +125,7 @@ function withoutStale(opened: ReadonlyMap<string, Pairing>): Map<string, Pairing
   return new Map([...ended, ...opened]);
 }
 
-/** A browser has six connections to a console; tabs in the background must not hold them all. */
+/** A browser allows six connections to a console. Tabs in the background must not occupy all of them. */
 const hiddenForMs = 5 * 60_000;
 
 function hiddenSignal(): AbortSignal {

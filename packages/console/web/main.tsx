@@ -9,6 +9,6 @@ startLive();
 guardPresses();
 render(<App />, document.getElementById('app')!);
 addEventListener('hashchange', () => {
-  // A login link opened in a tab that is here already.
+  // A login link was opened in a tab that already shows the console.
   if (location.hash.startsWith('#login=')) void signIn();
 });

@@ -1,4 +1,4 @@
-// Where the page is: `#/devices/ID`. The server never sees it.
+// The current page, from the URL: `#/devices/ID`. The server never sees this part.
 
 import { signal } from '@preact/signals';
 

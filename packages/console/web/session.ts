@@ -1,12 +1,12 @@
-// This browser's session. The cookie is out of reach of scripts; the key below is in reach and cannot be read out; the
-// page token lives in this variable and ends with the page. See daemon/src/console-sessions.ts.
+// This browser's session. Scripts cannot see the cookie. They can use the key below but not export it. The page token
+// is a variable and ends with the page. See daemon/src/console-sessions.ts.
 
 import { signal } from '@preact/signals';
 
 export type SignedIn = 'starting' | 'in' | 'out';
 
 export const signedIn = signal<SignedIn>('starting');
-/** Why not, for the person. */
+/** The reason for the sign-out, for the person. */
 export const signedOutReason = signal('');
 
 let pageToken = '';
@@ -14,7 +14,7 @@ export const currentPageToken = (): string => pageToken;
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 
-/** By the link's secret when there is one, else by the session that this browser already has. */
+/** Signs in with the secret of a login link, or else resumes the session of this browser. */
 export async function signIn(): Promise<void> {
   const secret = takeSecret();
   try {
@@ -26,7 +26,7 @@ export async function signIn(): Promise<void> {
   }
 }
 
-/** Out of the address bar and the history before anything else happens. */
+/** Removes the secret from the address bar and the history first. */
 function takeSecret(): string | undefined {
   const secret = /^#login=([\w-]+)$/.exec(location.hash)?.[1];
   if (secret) history.replaceState(null, '', location.pathname);
@@ -42,7 +42,7 @@ async function login(secret: string): Promise<void> {
   signedIn.value = 'in';
 }
 
-/** Fetches the page token of the session again. False when there is none to resume. */
+/** Fetches the page token of the session again. @returns false if there is no session to resume. */
 export async function resume(): Promise<boolean> {
   const key = await withStore('readonly', (store) => store.get('page'));
   if (!(key instanceof CryptoKey)) return false;
@@ -60,13 +60,13 @@ export async function resume(): Promise<boolean> {
 }
 
 export async function logout(): Promise<void> {
-  // Without its key and its token nobody can go on with the session here, whether the daemon hears of it or not.
+  // Without key and token, nobody can continue the session here, even if the daemon does not receive the logout.
   const told = post('logout', {}).then(
     () => 'You have logged out.',
     (error) =>
       error instanceof Refused
         ? 'You have logged out.'
-        : 'The daemon does not answer. It ends the session by itself, 15 minutes after its last use.',
+        : 'The daemon does not answer. It ends the session automatically, 15 minutes after its last use.',
   );
   await withStore('readwrite', (store) => store.delete('page'));
   endSession(await told);
@@ -95,7 +95,7 @@ async function post<T>(what: string, body: object): Promise<T> {
   return answer;
 }
 
-/** IndexedDB, because it alone keeps a key without showing it. */
+/** IndexedDB is the only browser storage that keeps a key without exposing it. */
 async function withStore<T>(
   mode: IDBTransactionMode,
   work: (store: IDBObjectStore) => IDBRequest<T>,

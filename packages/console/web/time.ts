@@ -1,4 +1,4 @@
-// Times as people say them.
+// Times in the words of people.
 
 const units: readonly (readonly [ms: number, name: string])[] = [
   [86_400_000 * 365, 'year'],

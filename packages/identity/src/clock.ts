@@ -1,4 +1,4 @@
-// Time comes in from outside, so that a test can hold it and a simulated year takes a second.
+// Time is a parameter, so that a test can stop it and a simulated year takes a second.
 
 import { IdentityError } from './errors.ts';
 import { clockToleranceMs } from './limits.ts';
@@ -7,20 +7,20 @@ export interface Clock {
   now(): Date;
 }
 
-/** Counts besides how much time passes, whatever is done to the time of day. It may stand still while the machine sleeps. */
+/** A clock that also counts elapsed time, whatever happens to the time of day. It may stop while the machine sleeps. */
 export interface RunningClock extends Clock {
   elapsedMs(): number;
 }
 
 export const systemClock: RunningClock = { now: () => new Date(), elapsedMs: () => performance.now() };
 
-/** This project did not exist before. */
+/** This project did not exist before then. */
 const earliest = Date.UTC(2025, 0, 1);
-/** What is made then ends in a year that certificates can hold: 9999 is the last (RFC 5280 4.1.2.5). */
+/** Certificates made then still end in a year that they can hold: 9999 is the last (RFC 5280 4.1.2.5). */
 const latest = Date.UTC(9980, 0, 1);
 
 /**
- * For what is made with a date in it.
+ * The time for creating anything that contains a date.
  * @throws CLOCK_WRONG for a time that cannot be the present.
  */
 export function presentTime(clock: Pick<Clock, 'now'>): Date {
@@ -33,14 +33,17 @@ export function clockWrong(now: Date): IdentityError {
   const said = Number.isNaN(now.getTime()) ? 'no date' : now.toISOString();
   return new IdentityError(
     'CLOCK_WRONG',
-    `This machine's clock says ${said}, which cannot be right: set the clock. Nothing was made with that date.`,
+    `This machine's clock says ${said}, which cannot be right: set the clock. Nothing was created with that date.`,
   );
 }
 
-/** How long a time of day has to go on without a jump before a CA is made on its word, ms. */
+/** How long the time of day must run without a jump before a CA may be made by it, ms. */
 export const steadyAfterMs = 10 * 60_000;
 
-/** Whether the time of day can be believed: it has gone on with the time that passes since it was last set, or first seen. */
+/**
+ * Decides whether to trust the time of day: it must have run with the elapsed time since its last jump, or since the
+ * start.
+ */
 export class ClockWatch {
   readonly #clock: RunningClock;
   #since: { readonly wallMs: number; readonly elapsedMs: number };
@@ -50,7 +53,7 @@ export class ClockWatch {
     this.#since = this.#read();
   }
 
-  /** Sees only the jumps that have not been undone since the last look: look often. */
+  /** Does not see a jump that was undone since the last call, so call it often. */
   isSteady(): boolean {
     const now = this.#read();
     const passedMs = now.elapsedMs - this.#since.elapsedMs;

@@ -1,12 +1,12 @@
-// Where a daemon says that devices reach its listeners: several endpoints of each, in the order in which they are tried. The
-// list is only as good as the connection that it came over, and what is in it proves nothing: whoever answers there has to be
-// the daemon all the same.
+// The endpoints that a daemon announces to devices: several for each listener, in the order in which devices try them.
+// A device accepts a list only over an authenticated connection, and a list proves nothing: the server at an endpoint
+// must still prove that it is the daemon.
 
 import { formatEndpoint, MAX_ENDPOINT_LENGTH, parseEndpoint } from './endpoint.ts';
 import { IdentityError } from './errors.ts';
 import { parseWebEndpoint } from './web-endpoint.ts';
 
-/** Of each, host:port in its one form; of `web`, a URL. Empty: on the host that the device was paired at. */
+/** Endpoints of each listener in canonical form: host:port, or a URL for `web`. Empty: the host of the pairing. */
 export interface EndpointLists {
   readonly pairing: readonly string[];
   readonly node: readonly string[];
@@ -18,10 +18,10 @@ export type ListenerKind = keyof EndpointLists;
 
 export const listenerKinds: readonly ListenerKind[] = ['pairing', 'node', 'quic', 'web'];
 
-/** Of one listener. */
+/** Most endpoints of one listener. */
 export const MAX_ENDPOINTS = 8;
 
-/** @throws MESSAGE_INVALID for what is no endpoint, has the zone of one machine, or is too long or too many. */
+/** @throws MESSAGE_INVALID for an invalid endpoint, the zone of one machine, or a list or text that is too long. */
 export function parseEndpointLists(lists: Partial<EndpointLists>): EndpointLists {
   const parsed = listenerKinds.map((kind) => [
     kind,
@@ -36,11 +36,11 @@ function parseList(list: readonly string[], parse: (text: string) => string): st
   return [...new Set(list.map(parse))];
 }
 
-/** One that means the same on every machine. @throws MESSAGE_INVALID */
+/** Parses an endpoint that has the same meaning on every machine. @throws MESSAGE_INVALID */
 export function parseSharedEndpoint(text: string): string {
   if (text.length > MAX_ENDPOINT_LENGTH)
     throw new IdentityError('MESSAGE_INVALID', `An endpoint has at most ${MAX_ENDPOINT_LENGTH} characters.`);
   const endpoint = parseEndpoint(text);
   if (!endpoint.host.includes('%')) return formatEndpoint(endpoint);
-  throw new IdentityError('MESSAGE_INVALID', 'The zone of an address means nothing on another machine.');
+  throw new IdentityError('MESSAGE_INVALID', 'The zone of an address has no meaning on another machine.');
 }

@@ -1,15 +1,15 @@
-// Where a listener is: the one place that reads and writes host:port. Kept, sent and shown as text in one form; taken
-// apart where something connects or listens.
+// The address of a listener: the only place that reads and writes host:port. Endpoints are stored, sent and shown as
+// text in canonical form, and split only to connect or listen.
 
 import { IdentityError } from './errors.ts';
 
 export interface Endpoint {
-  /** A name in lower case, an IPv4 address, or an IPv6 address without brackets, with its zone where it has one. */
+  /** A name in lower case, an IPv4 address, or an IPv6 address without brackets, with its zone if there is one. */
   readonly host: string;
   readonly port: number;
 }
 
-/** Of an endpoint as text, in characters: the longest name, and a port. */
+/** Longest endpoint as text, in characters: the longest name and a port. */
 export const MAX_ENDPOINT_LENGTH = 259;
 
 /**
@@ -22,7 +22,10 @@ export function parseEndpoint(text: string, defaultPort?: number): Endpoint {
   const host = bare ?? (inBrackets !== undefined ? ipv6(inBrackets) : plain && nameOrIpv4(plain));
   const port = bare === undefined && digits !== undefined ? Number(digits) : defaultPort;
   if (text.length > MAX_ENDPOINT_LENGTH || !host || port === undefined || port < 1 || port > 65535)
-    throw new IdentityError('MESSAGE_INVALID', 'This is not an address: host:port, or [IPv6]:port.');
+    throw new IdentityError(
+      'MESSAGE_INVALID',
+      'This is not an address. An address is host:port or [IPv6]:port.',
+    );
   return { host, port };
 }
 
@@ -32,7 +35,7 @@ export function formatEndpoint({ host, port }: Endpoint): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** Whether it is an endpoint in its one form. */
+/** Whether the text is an endpoint in canonical form. */
 export function isCanonicalEndpoint(text: string): boolean {
   try {
     return formatEndpoint(parseEndpoint(text)) === text;
@@ -41,12 +44,12 @@ export function isCanonicalEndpoint(text: string): boolean {
   }
 }
 
-/** Another listener of the same host. */
+/** The endpoint of another port on the same host. */
 export function withPort(endpoint: string, port: number): string {
   return formatEndpoint({ ...parseEndpoint(endpoint), port });
 }
 
-/** For `:authority` and URLs: a zone means nothing to another machine (RFC 6874, 1). */
+/** The text for `:authority` and URLs, without a zone, which has no meaning on another machine (RFC 6874, 1). */
 export function authorityOf(endpoint: string): string {
   const { host, port } = parseEndpoint(endpoint);
   return formatEndpoint({ host: host.split('%')[0]!, port });
@@ -55,13 +58,13 @@ export function authorityOf(endpoint: string): string {
 const octet = '(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])';
 const ipv4 = new RegExp(`^${octet}(?:\\.${octet}){3}$`);
 
-/** What ends in a number and is no IPv4 address is one to some resolvers: `10.1` is `10.0.0.1`. */
+/** Refuses other names that end in a number, because some resolvers take them for IPv4: `10.1` is `10.0.0.1`. */
 function nameOrIpv4(text: string): string | undefined {
   if (ipv4.test(text)) return text;
   return /(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)\.?$/i.test(text) ? undefined : text.toLowerCase();
 }
 
-/** In its one form, so that two spellings are one endpoint. */
+/** The canonical form, so that two spellings are the same endpoint. */
 function ipv6(text: string): string | undefined {
   const [, address, zone] = /^([0-9A-Fa-f:.]+)(%[A-Za-z0-9._~-]{1,64})?$/.exec(text) ?? [];
   if (!address?.includes(':') || !URL.canParse(`http://[${address}]`)) return undefined;

@@ -1,4 +1,4 @@
-// The front of the library: the few calls that a daemon needs. Each is one line of what its owner does.
+// The front of the library: the calls that a daemon needs.
 
 import type { AuthorityKeys } from './authority/authority-keys.ts';
 import { type PublishedBundle, publishedBundle } from './authority/bundle-sequence.ts';
@@ -38,15 +38,15 @@ export class IdentityManager {
   readonly renewals: RenewalDesk;
   /** Steps to a new root; call `reloadAuthority` after each. */
   readonly rootRotation: RootRotation;
-  /** Where the CA's keys are. */
+  /** The location of the CA keys. */
   readonly authorityKeys: AuthorityKeys;
-  /** For programs that verify devices without asking the registry. */
+  /** Revocation lists, for programs that verify devices without asking the registry. */
   readonly revocationLists: RevocationLists;
   readonly #parts: IdentityParts;
 
   /**
-   * Opens the daemon's identity, making CA and trust domain at the first start.
-   * @throws CLOCK_WRONG for a time that cannot be the present, and what the stores say.
+   * Opens the daemon's identity. The first start creates the CA and the trust domain.
+   * @throws CLOCK_WRONG for a time that cannot be the present, and the errors of the stores.
    */
   static async open(options: IdentityManagerOptions): Promise<IdentityManager> {
     return new IdentityManager(await openParts(options));
@@ -65,7 +65,7 @@ export class IdentityManager {
     this.#parts = parts;
   }
 
-  // Who we are.
+  // The daemon's own identity.
 
   get daemonId(): Ulid {
     return this.#parts.authority.daemonId;
@@ -80,50 +80,50 @@ export class IdentityManager {
     return this.#parts.authority.rootFingerprint;
   }
 
-  /** Roots that a peer's chain may lead to, DER. */
+  /** The roots for peers' chains, DER. */
   get trustBundle(): readonly Uint8Array[] {
     return this.#parts.authority.trustBundle;
   }
 
-  /** The roots with the number under which they are published. */
+  /** The published roots, with their sequence number. */
   publishedBundle(): Promise<PublishedBundle> {
     return publishedBundle(this.registry, this.clock);
   }
 
-  /** Whose chains are ours, by the roots and issuing CAs that count at this moment. */
+  /** Judges chains by the present roots and issuing CAs. */
   get chainJudge(): ChainJudge {
     return this.#parts.authority.chainJudge;
   }
 
-  /** Asks where the CA's keys are whether the one that issues certificates signs now. @throws why it does not. */
+  /** Checks that the key of the issuing CA can sign now. @throws the reason why it cannot. */
   checkKey(): Promise<void> {
     return this.#parts.authority.checkKey();
   }
 
-  /** Why certificates may soon be made no more; undefined when the issuing CA is young enough. */
+  /** The reason why issuing may soon stop; undefined if the issuing CA is young enough. */
   issuerProblem(): IdentityError | undefined {
     return this.#parts.authority.problem();
   }
 
-  /** Takes up what has changed among the authorities; makes the issuing CA that is due. */
+  /** Loads changes of the authorities, and makes an issuing CA if one is due. */
   reloadAuthority(): Promise<void> {
     return this.#parts.authority.reload();
   }
 
-  /** A new key and daemon certificate for the listeners. */
+  /** Makes a key and a daemon certificate for the listeners. */
   issueServerCredential(names: ServerNames): Promise<ServerCredential> {
     return issueServerCredential(this.#parts, names);
   }
 
-  // Who may come in.
+  // Authentication of peers.
 
-  /** Moves with every revocation, as soon as it is durable: while it stands still, the last check of a call holds. */
+  /** Increases with every durable revocation. While it does not change, the last check of a call stays valid. */
   get revocationEpoch(): number {
     return this.#parts.admission.revocationEpoch;
   }
 
   /**
-   * The check of every call: one indexed read, or none while the registry has not changed.
+   * Authenticates every call, with one indexed read, or none while the registry has not changed.
    * @param fingerprint SHA-256 of the peer certificate's DER, lower-case hex.
    * @throws the codes of `judgeStanding`.
    */
@@ -132,25 +132,25 @@ export class IdentityManager {
   }
 
   /**
-   * The check of every connection: as `authenticate`, and the first accepted one makes the certificate active. One that
-   * was replaced long ago is reported as a possible copy of the device.
-   * @param source address that the connection comes from, for that report.
+   * Authenticates every connection: like `authenticate`, and the first accepted connection activates the certificate. A
+   * certificate that was replaced long ago is reported as a possible copy of the device.
+   * @param source address of the peer, for that report.
    */
   admit(fingerprint: string, source = ''): Promise<AuthenticatedDevice> {
     return this.#parts.admission.admit(fingerprint, source);
   }
 
   /**
-   * To be called when another agent of a device connects while the one that is connected answers: it is reported as a
-   * possible copy of the device.
-   * @param caller as `admit` let the other one in.
-   * @param source address that it came from.
+   * Call it when a second agent of a device connects while the first one still answers. It is reported as a possible
+   * copy of the device.
+   * @param caller the second agent, as returned by `admit`.
+   * @param source address of the second agent.
    */
   sawSecondAgent(caller: AuthenticatedDevice, source: string): Promise<void> {
     return this.#parts.admission.sawSecondAgent(caller, source);
   }
 
-  // What an operator does; `actor` is who it is. What each means and throws is written in fleet/fleet.ts.
+  // Actions of an operator, the `actor`. fleet/fleet.ts documents their meaning and errors.
 
   revokeDevice(id: string, reason: string, actor?: Actor): Promise<Device> {
     return this.#parts.fleet.revoke(id, reason, actor);
@@ -176,19 +176,19 @@ export class IdentityManager {
     return this.#parts.fleet.setHostNames(id, names, actor);
   }
 
-  // What a device does, and what time does.
+  // Actions of a device, and of time.
 
-  /** What a device says about itself. @throws as `Fleet.register` */
+  /** Replaces a device's description of itself. @throws as `Fleet.register` */
   registerDevice(id: DeviceId, said: SelfDescription): Promise<void> {
     return this.#parts.fleet.register(id, said);
   }
 
-  /** What is due by the clock: expiries, sessions, the issuing CA. Call it about once a minute. */
+  /** Does the work due by the clock: expiries, sessions, the issuing CA. Call it about once a minute. */
   async tick(): Promise<void> {
     await expireDue(this);
     await this.responder.sweep();
     await this.reloadAuthority();
-    // So that a reader finds it numbered, and writes nothing.
+    // Numbers the bundle here, so that readers do not have to write.
     await this.publishedBundle();
   }
 }

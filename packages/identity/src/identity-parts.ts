@@ -1,4 +1,4 @@
-// What an IdentityManager is made of, and in which order.
+// The parts of an IdentityManager, in the order of their creation.
 
 import { type AuthorityKeys, SecretStoreKeys } from './authority/authority-keys.ts';
 import { PresentAuthority } from './authority/present-authority.ts';
@@ -24,17 +24,17 @@ import { RenewalPlan } from './renewal/plan.ts';
 import type { SecretStore } from './secret-store/port.ts';
 
 export interface IdentityManagerOptions {
-  /** Where private keys are kept. */
+  /** The store for private keys. */
   readonly secrets: SecretStore;
-  /** Where devices, certificates and the audit are kept. */
+  /** The store for devices, certificates and the audit log. */
   readonly registry: Registry;
-  /** Where the CA's keys are. Fixed at the first start. Default: `secrets`. */
+  /** The store for the CA keys. Fixed at the first start. Default: `secrets`. */
   readonly authorityKeys?: AuthorityKeys;
-  /** Default: made at first start as `palyra-<10 base32 characters>.internal`. Fixed from then on. */
+  /** Fixed at the first start. Default: a random `palyra-<10 base32 characters>.internal`. */
   readonly trustDomain?: string;
-  /** Default: docs/limits.md. */
+  /** Defaults: docs/limits.md. */
   readonly limits?: Partial<PairingLimits>;
-  /** What a device that may have been copied comes to. Default: it is reported. */
+  /** The action for a device that may have been copied. Default: it is reported. */
   readonly cloning?: CloningPolicy;
   /** Default: the system's. */
   readonly clock?: RunningClock;
@@ -61,7 +61,7 @@ export interface IdentityParts {
 /** @throws as `IdentityManager.open` */
 export async function openParts(options: IdentityManagerOptions): Promise<IdentityParts> {
   const { secrets, registry, crypto = nodeCrypto, clock = systemClock } = options;
-  // Before anything is made.
+  // Checked before anything is created.
   presentTime(clock);
   const authorityKeys = options.authorityKeys ?? new SecretStoreKeys(secrets);
   const store = {

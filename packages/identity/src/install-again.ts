@@ -1,11 +1,11 @@
-// A native library that npm should have brought and did not: how a person gets it.
+// Explains how to install a native library that npm failed to install.
 
 import { extname } from 'node:path';
 
 /**
- * @param packageName as npm knows it.
- * @param asker `import.meta.filename` of the file that needs it: a source in a checkout, JavaScript in an installed package.
- * @param command what installs it there. Default: what installed all packages.
+ * @param packageName the npm package.
+ * @param asker `import.meta.filename` of the file that needs it: TypeScript in a checkout, JavaScript if installed.
+ * @param command the command that installs it. Default: the one that installed all packages.
  * @returns one sentence or two, for the end of a message.
  */
 export function installAgain(

@@ -3,13 +3,13 @@
 export interface PairingLimits {
   /** Guesses per code. */
   readonly guessesPerCode: number;
-  /** Life of a code when its minting says nothing, ms. */
+  /** Default life of a code, ms. */
   readonly codeLifeMs: number;
-  /** Shortest life that a minting may ask for, ms. */
+  /** Shortest life of a code, ms. */
   readonly codeLifeMinMs: number;
-  /** Longest life that a minting may ask for, ms. */
+  /** Longest life of a code, ms. */
   readonly codeLifeMaxMs: number;
-  /** Codes that wait at one time. */
+  /** Unused codes at one time. */
   readonly liveCodes: number;
   /** Life of a handshake session, from Open to Confirm, ms. */
   readonly sessionLifeMs: number;
@@ -23,17 +23,17 @@ export interface PairingLimits {
   readonly collectLifeMs: number;
   /** Life of a device certificate, ms. */
   readonly deviceCertificateLifeMs: number;
-  /** Certificates of one device that wait for their first use. */
+  /** Unused certificates of one device. */
   readonly unusedCertificates: number;
-  /** How long after its last certificate's end a device may still recover without the operator, ms. */
+  /** How long after the end of its last certificate a device may recover without the operator, ms. */
   readonly recoveryOfflineMs: number;
-  /** Recoveries of one device in 30 days, the operator's own apart. */
+  /** Recoveries of one device in 30 days, not counting those that the operator released. */
   readonly recoveries: number;
-  /** How long the operator's word that a device may recover holds, ms. */
+  /** How long an operator's release for a recovery is valid, ms. */
   readonly recoveryReleaseMs: number;
-  /** How long after its replacement a certificate may still turn up without anything being wrong, ms. */
+  /** How long after its replacement a certificate may still be used without suspicion, ms. */
   readonly supersededGraceMs: number;
-  /** A device that may have been copied is reported once in this time, ms. */
+  /** Shortest time between two reports that one device may have been copied, ms. */
   readonly cloneReportMs: number;
 }
 
@@ -41,15 +41,15 @@ const minute = 60_000;
 const hour = 60 * minute;
 
 /**
- * How far the clocks of the daemon, its devices and the programs that verify them may be apart, ms. The one tolerance: what
- * is compared with another clock, or dated for one, goes by it.
+ * Largest difference between the clocks of the daemon, its devices and the programs that verify them, ms. The only
+ * tolerance, for every comparison with another clock and every date made for one.
  */
 export const clockToleranceMs = 10 * minute;
-/** How long a revocation list is good, ms; it is made anew at half of it. */
+/** Validity of a revocation list, ms. A new one is made after half of it. */
 export const revocationListLifeMs = 24 * hour;
 /**
- * How long after its end a revoked certificate is listed, ms: on at least one list from after its end (RFC 5280 3.3), and
- * for programs whose clocks are behind.
+ * How long after its end a revoked certificate stays listed, ms: on at least one list made after its end (RFC 5280 3.3),
+ * and long enough for programs whose clocks are behind.
  */
 export const listedAfterEndMs = clockToleranceMs + revocationListLifeMs;
 

@@ -1,11 +1,11 @@
 // lv_cat of draft-irtf-cfrg-cpace-21, section 6.2 (prepend_len, LEB128 lengths), and the reader that undoes it.
-// Every labelled byte string of this project is built with it, so no two different tuples share an encoding.
+// Every labelled byte string of this project uses it, so different tuples have different encodings.
 
 import { IdentityError } from './errors.ts';
 
 const encoder = new TextEncoder();
 
-/** Concatenates byte strings (text as UTF-8), each behind its length. */
+/** Concatenates byte strings (text as UTF-8), each after its length. */
 export function lvCat(...fields: readonly (Uint8Array | string)[]): Uint8Array {
   const parts = fields.map((field) => (typeof field === 'string' ? encoder.encode(field) : field));
   let size = 0;
@@ -33,7 +33,8 @@ function lengthBytes(n: number): number {
 }
 
 /**
- * Splits what lvCat built into exactly `count` parts. Refuses rests, truncation and lengths not in shortest form.
+ * Splits the output of lvCat into exactly `count` parts. Refuses extra bytes, truncation and lengths not in shortest
+ * form.
  * @throws MESSAGE_INVALID
  */
 export function lvSplit(data: Uint8Array, count: number): Uint8Array[] {
@@ -54,8 +55,7 @@ export function lvSplit(data: Uint8Array, count: number): Uint8Array[] {
     parts.push(data.slice(at, at + length));
     at += length;
   }
-  if (parts.length !== count || at !== data.length)
-    throw invalid(`expected ${count} fields and nothing behind them`);
+  if (parts.length !== count || at !== data.length) throw invalid(`expected exactly ${count} fields`);
   return parts;
 }
 

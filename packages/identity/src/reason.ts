@@ -1,7 +1,7 @@
-// Why something failed, in our own words. What Node, OpenSSL and SQLite say is written for programmers, differs between
-// versions, and quotes what it was given; it stays in `cause`.
+// The reason of a failure in our own words. The messages of Node, OpenSSL and SQLite are written for programmers,
+// differ between versions and quote their input. They stay in `cause`.
 
-/** Of the system (errno(3)) and of name lookups (getaddrinfo(3)). */
+/** Codes of the system (errno(3)) and of name lookups (getaddrinfo(3)). */
 const systemReasons: Readonly<Record<string, string>> = {
   EACCES: 'this user may not do that',
   EADDRINUSE: 'another program uses the port',
@@ -25,14 +25,14 @@ const systemReasons: Readonly<Record<string, string>> = {
   ENFILE: 'the system has too many files open',
   ENODEV: 'there is no such device',
   ENOENT: 'there is no such file or folder',
-  ENOEXEC: 'it is no program',
+  ENOEXEC: 'it is not a program',
   ENOMEM: 'there is not enough memory',
   ENOSPC: 'the disk is full',
   ENOTDIR: 'a part of the path is not a folder',
   ENOTEMPTY: 'the folder is not empty',
   ENOTFOUND: 'there is no host of this name',
   EPERM: 'this user may not do that',
-  EPIPE: 'the other side has gone',
+  EPIPE: 'the other side is gone',
   EPROTO: 'the other side does not speak the same protocol',
   EROFS: 'the file system is read-only',
   ESTALE: 'the network disk has lost it',
@@ -41,7 +41,7 @@ const systemReasons: Readonly<Record<string, string>> = {
   EXDEV: 'it is on another file system',
 };
 
-/** https://sqlite.org/rescode.html, the primary ones. */
+/** Primary result codes: https://sqlite.org/rescode.html. */
 const sqliteReasons: Readonly<Record<number, string>> = {
   5: 'another process is using it',
   6: 'another process is using it',
@@ -54,32 +54,38 @@ const sqliteReasons: Readonly<Record<number, string>> = {
 };
 
 /**
- * Half a sentence, to follow a colon: `there is no such file or folder (ENOENT)`. The code is there to be looked up. An error without
- * a code of the system keeps its message, because we or the embedding program wrote it.
+ * The reason as half a sentence to follow a colon: `there is no such file or folder (ENOENT)`. The code can be looked
+ * up.
+ * An error without a system code keeps its message, because we or the embedding program wrote it.
  */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // Nothing here evaluates source text: it is of JSON.parse.
+  // A SyntaxError can only come from JSON.parse, because nothing here evaluates source text.
   if (error instanceof SyntaxError) return `it is not JSON${placeIn(error.message)}`;
   const { code, errcode } = error as { readonly code?: unknown; readonly errcode?: unknown };
   if (code === 'ERR_SQLITE_ERROR') {
     const known = typeof errcode === 'number' ? sqliteReasons[errcode & 0xff] : undefined;
     return `${known ?? 'the database failed'} (SQLite ${errcode})`;
   }
-  // No code of ours begins like this.
+  // None of our own codes begins like this.
   if (typeof code !== 'string' || !/^E[A-Z0-9]+(?:_[A-Z0-9_]+)?$/.test(code)) return error.message;
   return `${systemReasons[code] ?? 'it failed'} (${code})`;
 }
 
-/** A whole sentence for a file or folder that the system does not let this user have; undefined for another error. */
+/** The code that Node or the system gave this error, such as ENOENT (errno(3)); undefined for one without. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** A whole sentence if the system refuses a file or folder to this user; undefined for another error. */
 export function refusalOf(error: unknown): string | undefined {
   if (!(error instanceof Error && 'syscall' in error)) return undefined;
   if (error.syscall === 'uv_cwd')
-    return 'The folder in which this command was started is gone. Change to another one, or give absolute paths.';
+    return 'The current folder no longer exists. Change to another folder, or give absolute paths.';
   return 'path' in error ? `${error.path} cannot be used: ${reasonOf(error)}.` : undefined;
 }
 
-/** Where the text of a person is wrong; empty where Node does not say. */
+/** The position of the error in the text; empty if Node does not give it. */
 function placeIn(message: string): string {
   const [, line, column] = /\(line ([0-9]+) column ([0-9]+)\)/.exec(message) ?? [];
   return line === undefined ? '' : `: look at line ${line}, column ${column}`;

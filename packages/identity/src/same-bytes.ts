@@ -1,6 +1,6 @@
-// The one comparison of bytes, in constant time: nobody has to ask whether they are secret.
+// The only comparison of bytes. It runs in constant time, so that no caller has to ask whether the bytes are secret.
 
 import { equalBytes } from '@noble/curves/utils.js';
 
-/** Keys, fingerprints, confirmations. Takes as long for bytes that differ at once as for those that differ at the end. */
+/** Compares keys, fingerprints or confirmations. The time does not depend on where the bytes differ. */
 export const sameBytes = (one: Uint8Array, other: Uint8Array): boolean => equalBytes(one, other);

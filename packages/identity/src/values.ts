@@ -26,7 +26,7 @@ export {
   MAX_PAIRING_MESSAGE_BYTES,
   type PairingLimits,
 } from './limits.ts';
-export { reasonOf, refusalOf } from './reason.ts';
+export { codeOf, reasonOf, refusalOf } from './reason.ts';
 export { sameBytes } from './same-bytes.ts';
 export { parseVisibleText, printable, UNPRINTABLE } from './visible-text.ts';
 export { Wakeup } from './wakeup.ts';

@@ -1,4 +1,4 @@
-// How a loop waits for news: it looks, and sleeps when there is none. Whoever has news wakes it, also a moment before it sleeps.
+// Lets a loop wait for news: it checks, and sleeps if there is none. A `wake` just before it sleeps also counts.
 
 export class Wakeup {
   #isDue = false;
@@ -10,8 +10,8 @@ export class Wakeup {
   };
 
   /**
-   * Until the next `wake`, or at once when there was one since the last sleep. For one sleeper.
-   * @param atMost ms; default: for ever.
+   * Resolves at the next `wake`, or at once if there was one since the last sleep. For one sleeper.
+   * @param atMost longest sleep, ms; default: no limit.
    */
   async sleep(atMost?: number): Promise<void> {
     if (!this.#isDue) {

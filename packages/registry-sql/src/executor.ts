@@ -1,14 +1,14 @@
-// How SQL reaches a database: all that the reads and the transaction ask of one, whichever it is.
+// The port to a database: everything that the reads and the transaction need from any database.
 
 import type { Compilable, CompiledQuery } from 'kysely';
 
 export interface Executor {
   all<Row>(query: CompiledQuery<Row>): Promise<Row[]>;
-  /** Returns how many rows changed. */
+  /** Returns the number of changed rows. */
   run(query: CompiledQuery): Promise<number>;
 }
 
-/** Where a value goes in a query that is compiled once. */
+/** The place of a value in a query that is compiled once. */
 class Slot {
   readonly name: string;
 
@@ -18,8 +18,8 @@ class Slot {
 }
 
 /**
- * A query compiled at its first use, because compiling costs several times the execution.
- * @param build sees a slot for every value, so it must not decide by the values; and `values` must have the same keys in
+ * Compiles a query at its first use, because compiling takes several times as long as the execution.
+ * @param build gets a slot for every value, so it cannot depend on the values. `values` must have the same keys in
  *   every call.
  */
 export function prepared<Values extends object, Row>(

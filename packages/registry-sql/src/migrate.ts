@@ -1,4 +1,4 @@
-// Brings a database to this program's version: one file per migration, none ever edited once released.
+// Brings a database to this program's version. Each migration has a file, which is never edited after its release.
 
 import { IdentityError } from '@palyra/identity';
 import type { Kysely } from 'kysely';
@@ -6,7 +6,7 @@ import { DEFAULT_MIGRATION_TABLE, type Migration, Migrator } from 'kysely/migrat
 
 /**
  * @param migrations by name, in the order of their names.
- * @throws REGISTRY_VERSION when a newer program wrote this database; else what the database throws.
+ * @throws REGISTRY_VERSION if a newer program wrote this database; errors of the database.
  */
 export async function migrate(
   db: Kysely<unknown>,
@@ -18,7 +18,7 @@ export async function migrate(
   if (error) throw error;
 }
 
-/** For who only looks. @throws REGISTRY_VERSION when it is not of this version, and what the database throws. */
+/** For readers. @throws REGISTRY_VERSION if the database has another version; errors of the database. */
 export async function mustBeMigrated(
   db: Kysely<unknown>,
   migrations: Readonly<Record<string, Migration>>,
@@ -29,7 +29,7 @@ export async function mustBeMigrated(
   if (missing === undefined) return;
   throw new IdentityError(
     'REGISTRY_VERSION',
-    `The registry was written by an older version of Palyra (it lacks the change "${missing}"). Start the daemon of this version once; it brings the registry up to date.`,
+    `The registry was written by an older version of Palyra (it lacks the change "${missing}"). To update the registry, start the daemon of this version once.`,
   );
 }
 
@@ -38,7 +38,7 @@ function mustBeKnown(applied: readonly string[], migrations: Readonly<Record<str
   if (unknown === undefined) return;
   throw new IdentityError(
     'REGISTRY_VERSION',
-    `The registry was written by a newer version of Palyra (its change "${unknown}" is not known here). ` +
+    `The registry was written by a newer version of Palyra (its change "${unknown}" is unknown here). ` +
       'Install that version again, or restore the backup made before the upgrade.',
   );
 }

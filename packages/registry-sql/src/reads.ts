@@ -1,4 +1,4 @@
-// The registry's reads in SQL. Each is one statement, so each sees one moment.
+// The registry's reads in SQL. Each is one statement, so each sees one snapshot.
 
 import {
   type AuditRow,
@@ -133,7 +133,7 @@ export class SqlReads implements RegistryReads {
 
   async pairings(query: { states?: readonly PairingState[]; limit: number }): Promise<Pairing[]> {
     const { states } = query;
-    // Not every database knows an empty list.
+    // Not every database accepts an empty list.
     if (states?.length === 0) return [];
     return this.#many(this.statements.pairings({ states, limit: checked(query.limit) }), readPairing);
   }

@@ -1,5 +1,4 @@
-// All the SQL of the registry, the same for every database. A fixed text is written with `sql.lit` where an index on a
-// part of a table needs to see it.
+// All SQL of the registry, for every database. Constants use `sql.lit` where a partial index needs to see them.
 
 import { type Kysely, sql } from 'kysely';
 import { prepared } from './executor.ts';
@@ -41,7 +40,7 @@ export function statementsFor(db: Kysely<Tables>) {
       return select.compile();
     },
     insertDevice: prepared((row: DevicesTable) => db.insertInto('devices').values(row)),
-    // One row for each key that is in use, in no order.
+    // One row for each key in use, in no particular order.
     keyInUse: prepared(
       (values: {
         device_id: string;
@@ -134,7 +133,7 @@ export function statementsFor(db: Kysely<Tables>) {
         )
         .limit(values.limit),
     ),
-    // Whole numbers, so that the quotient is one.
+    // Integers, so that the quotient is an integer.
     plannedRenewals: prepared((values: { from: number; to: number; step: number }) =>
       db
         .selectFrom('certificates')
@@ -183,7 +182,7 @@ export function statementsFor(db: Kysely<Tables>) {
     allPairings: prepared((values: { after: string; limit: number }) =>
       db.selectFrom('pairings').selectAll().where('id', '>', values.after).orderBy('id').limit(values.limit),
     ),
-    // Only a state that ends by itself has an end. Two searches, each by an index of its own.
+    // Only states that expire have an end. Two searches, each with its own index.
     duePairings: prepared((values: { ended_by: number; made_after: number; limit: number }) =>
       db
         .selectFrom('pairings')
@@ -223,7 +222,7 @@ export function statementsFor(db: Kysely<Tables>) {
         .where('id', '=', values.id)
         .where('state', '=', values.from),
     ),
-    // Where the time of a revocation is not known, the list says that the certificate was never good.
+    // If the time of a revocation is unknown, the list treats the certificate as never valid.
     revokedCertificates: prepared(
       (values: { issuer_id: string; not_after: number; serial: string; limit: number }) =>
         db
@@ -361,7 +360,7 @@ export function statementsFor(db: Kysely<Tables>) {
       .select(['d.name as device_name', 'c.issuer_id', 'a.state as issuer_state']);
   }
 
-  /** Of devices that wait for the operator or their certificate. */
+  /** The requests of devices that wait for the operator or for their certificate. */
   function requestsThatCount() {
     return db.selectFrom('pairings').where('state', 'in', ['pending_approval', 'approved']);
   }

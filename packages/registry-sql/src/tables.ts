@@ -1,4 +1,5 @@
-// The registry's tables as Kysely sees them. Instants are milliseconds since 1970; hex, ULIDs and enumerations are text.
+// The registry's tables as types for Kysely. Instants are milliseconds since 1970; hex, ULIDs and enumerations are
+// text.
 
 export interface Tables {
   readonly devices: DevicesTable;
@@ -15,7 +16,7 @@ export interface DevicesTable {
   readonly id: string;
   readonly identity_key: Uint8Array;
   readonly name: string;
-  /** The name as `search` compares it, because databases fold case differently. */
+  /** The name in the form that `search` compares, because databases fold case differently. */
   readonly name_folded: string;
   readonly kind: string;
   readonly platform: string;
@@ -25,7 +26,7 @@ export interface DevicesTable {
   readonly last_seen_at: number | null;
   /** A JSON list of strings. */
   readonly capabilities: string;
-  /** The same. */
+  /** A JSON list of strings. */
   readonly host_names: string;
   readonly revocation_reason: string | null;
   readonly clone_seen_at: number | null;
@@ -52,7 +53,7 @@ export interface CertificatesTable {
   readonly recovered: number;
 }
 
-/** Which of the nullable columns a state fills is in rows/pairing.ts. */
+/** rows/pairing.ts lists the nullable columns that each state fills. */
 export interface PairingsTable {
   readonly id: string;
   readonly revision: number;
@@ -113,7 +114,7 @@ export interface SettingsTable {
   readonly value: string;
 }
 
-/** One row, with id 1: what must be known without a scan. */
+/** One row, with id 1: facts that must be available without a scan. */
 export interface LedgerTable {
   readonly id: number;
   readonly devices: number;

@@ -1,4 +1,4 @@
-// One change of the registry in SQL. Whoever opens it begins, commits or rolls back around it.
+// One change of the registry in SQL. The caller begins, commits and rolls back the transaction.
 
 import { IdentityError } from '@palyra/identity';
 import type {
@@ -24,7 +24,7 @@ import { pairingRow } from './rows/pairing.ts';
 import { revocationRow } from './rows/revocation.ts';
 
 export class SqlTransaction extends SqlReads implements RegistryTransaction {
-  /** What to tell subscribers once this is committed. */
+  /** Events for subscribers after the commit. */
   readonly events: RegistryEvent[] = [];
 
   async insertDevice(device: Device): Promise<void> {
@@ -41,7 +41,7 @@ export class SqlTransaction extends SqlReads implements RegistryTransaction {
     if ((await this.executor.run(this.statements.insertCertificate(certificateRow(certificate)))) === 0) {
       throw new IdentityError(
         'KEY_IN_USE',
-        'The TLS key was certified before. A certificate is for a new key: make one and ask again.',
+        'The TLS key was certified before. Every certificate needs a new key: make one and ask again.',
       );
     }
   }
@@ -51,7 +51,7 @@ export class SqlTransaction extends SqlReads implements RegistryTransaction {
   }
 
   async insertPairing(pairing: Pairing): Promise<void> {
-    // The statement does nothing on a conflict, because an error would end the whole transaction.
+    // On a conflict the statement does nothing, because an error would end the whole transaction.
     if ((await this.executor.run(this.statements.insertPairing(pairingRow(pairing)))) === 0) {
       throw new IdentityError(
         'PAIRING_STATE_CONFLICT',
@@ -67,7 +67,7 @@ export class SqlTransaction extends SqlReads implements RegistryTransaction {
     if ((await this.executor.run(this.statements.replacePairing(values))) === 0) {
       throw new IdentityError(
         'PAIRING_STATE_CONFLICT',
-        `Pairing ${previous.id} was changed by something else at the same time. Look at its state and try again.`,
+        `Something else changed pairing ${previous.id} at the same time. Check its state and try again.`,
       );
     }
     return stored;

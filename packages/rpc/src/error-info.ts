@@ -9,13 +9,16 @@ import { errorSubjects } from './wire-words.ts';
 /** As ids look: Crockford's base32, 26 characters. */
 const ulid = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 
-/** Names and paths of this machine stay here. */
+/**
+ * Names and paths of this machine are not sent. An id is sent only if it looks like one: the id of something that does not
+ * exist is the caller's own text, which may be longer than a header.
+ */
 export function toErrorInfo(
   code: IdentityErrorCode,
-  { about, deviceId = '', pairingId = '' }: ErrorFields = {},
+  { about, ...ids }: ErrorFields = {},
   retryAfterMs = 0,
 ): ErrorInfo {
-  const info: MessageInitShape<typeof ErrorInfoSchema> = { code, retryAfterMs, deviceId, pairingId };
+  const info: MessageInitShape<typeof ErrorInfoSchema> = { code, retryAfterMs, ...wellFormed(ids) };
   if (about) info.about = errorSubjects.toWire(about);
   return create(ErrorInfoSchema, info);
 }
@@ -23,9 +26,9 @@ export function toErrorInfo(
 /** A field whose form is wrong is left out. */
 export function fieldsOf({ about, deviceId, pairingId }: ErrorInfo): ErrorFields {
   const subject = errorSubjects.fromWire(about);
-  return {
-    ...(subject && { about: subject }),
-    ...(ulid.test(deviceId) && { deviceId }),
-    ...(ulid.test(pairingId) && { pairingId }),
-  };
+  return { ...(subject && { about: subject }), ...wellFormed({ deviceId, pairingId }) };
+}
+
+function wellFormed({ deviceId = '', pairingId = '' }: Pick<ErrorFields, 'deviceId' | 'pairingId'>) {
+  return { ...(ulid.test(deviceId) && { deviceId }), ...(ulid.test(pairingId) && { pairingId }) };
 }

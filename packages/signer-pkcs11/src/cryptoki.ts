@@ -1,5 +1,5 @@
-// What is used of PKCS #11 (version 2.40), as `pkcs11js` gives it. Its own types are not imported: it is an optional
-// dependency, and what is not installed has no types.
+// The part of PKCS #11 (version 2.40) that we use, as `pkcs11js` provides it. Its own types are not imported, because
+// it is an optional dependency, whose types may not be installed.
 
 export type Handle = Buffer;
 export interface Attribute {
@@ -42,7 +42,7 @@ export const CKF_OS_LOCKING_OK = 0x2;
 export const CKF_RW_SESSION = 0x2;
 export const CKF_USER_PIN_INITIALIZED = 0x8;
 export const CKF_SERIAL_SESSION = 0x4;
-/** Set when a wrong PIN was given since the last login, by tokens that tell. */
+/** Set by some tokens if a wrong PIN was given since the last login. */
 export const CKF_USER_PIN_COUNT_LOW = 0x10000;
 export const CKF_USER_PIN_FINAL_TRY = 0x20000;
 export const CKF_USER_PIN_LOCKED = 0x40000;

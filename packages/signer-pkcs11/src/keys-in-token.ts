@@ -1,4 +1,4 @@
-// What is done in a session of a token: keys of the CA are found, made and used there, and never leave it.
+// Work in a session of a token: finds, makes and uses keys of the CA, which never leave the token.
 
 import { IdentityError } from '@palyra/identity';
 import { p256PublicKey } from '@palyra/identity/certificate';
@@ -30,20 +30,20 @@ import type { TokenCall, TokenReply } from './token-call.ts';
 /** prime256v1 (RFC 5480 2.1.1.1). */
 const curve = Buffer.from('06082a8648ce3d030107', 'hex');
 
-/** @throws what the token says, see `Token.use`. */
+/** @throws the errors of the token, see `Token.use`. */
 export async function answerCall(token: Token, call: TokenCall): Promise<TokenReply['answer']> {
   switch (call.does) {
     case 'open':
       return token.use(({ serial }) => serial);
     case 'check':
       return token.use((session) => {
-        // Looked for anew: what is remembered was true when the token was there.
+        // Searches again, because the remembered handle may be out of date after the token was away.
         onlyOne(findObjects(session, CKO_PRIVATE_KEY, call.authority), call.authority);
         return undefined;
       });
     case 'make':
       return token.use((session) => {
-        // A second attempt does not make a second key.
+        // A second attempt must not make a second key.
         if (findObjects(session, CKO_PRIVATE_KEY, call.authority).length === 0)
           generate(session, call.authority, call.name);
         return readPublicKey(session, call.authority);
@@ -109,7 +109,7 @@ function readPublicKey(session: Session, authority: Ulid): Uint8Array {
   if (found.length === 0 && findObjects(session, CKO_PRIVATE_KEY, authority).length > 0) {
     throw new IdentityError(
       'SECRET_NOT_FOUND',
-      `The token holds the private key of authority ${authority}, but not the public key beside it. Restore the token from its own backup, with both objects.`,
+      `The token holds the private key of authority ${authority}, but not its public key. Restore the token from its own backup, with both objects.`,
     );
   }
   const key = onlyOne(found, authority);
@@ -118,15 +118,15 @@ function readPublicKey(session: Session, authority: Ulid): Uint8Array {
   if (!read(CKA_EC_PARAMS).equals(curve)) {
     throw new IdentityError(
       'SIGNER_MISMATCH',
-      `The key of authority ${authority} in the token is on another curve than P-256, so it is not the key that was made for this authority. Restore the token from its own backup.`,
+      `The key of authority ${authority} in the token is not on the curve P-256, so it is not the key that was made for this authority. Restore the token from its own backup.`,
     );
   }
   const point = read(CKA_EC_POINT);
-  // An OCTET STRING around the point (PKCS #11 2.3.3), which some tokens leave out.
+  // The point is in an OCTET STRING (PKCS #11 2.3.3), which some tokens leave out.
   return p256PublicKey(point.length === 67 && point[0] === 4 && point[1] === 65 ? point.subarray(2) : point);
 }
 
-/** The objects of this kind under this id; more than one is one too many. */
+/** The objects of this kind with this id. There must not be more than one. */
 export function findObjects({ api, handle }: Session, objectClass: number, id: string): Handle[] {
   const template: Attribute[] = [
     { type: CKA_CLASS, value: objectClass },
@@ -143,11 +143,12 @@ export function findObjects({ api, handle }: Session, objectClass: number, id: s
 }
 
 function onlyOne(found: readonly Handle[], authority: Ulid): Handle {
-  if (found.length === 1) return found[0]!;
-  throw found.length === 0
+  const [only, ...others] = found;
+  if (only !== undefined && others.length === 0) return only;
+  throw only === undefined
     ? new IdentityError(
         'SECRET_NOT_FOUND',
-        `The token does not hold the key of authority ${authority}: it was removed, or this is not the token where it was made. Restore the token from its own backup.`,
+        `The token does not hold the key of authority ${authority}: it was removed, or this is not the token in which it was made. Restore the token from its own backup.`,
       )
     : new IdentityError(
         'SIGNER_MISMATCH',

@@ -1,4 +1,4 @@
-// A vendor's PKCS #11 module, loaded into the process that talks to tokens.
+// Loads a vendor's PKCS #11 module into the token process.
 
 import { IdentityError } from '@palyra/identity';
 import { installAgain } from '@palyra/identity/values';
@@ -6,10 +6,10 @@ import { CKF_OS_LOCKING_OK, CKR_CRYPTOKI_ALREADY_INITIALIZED, type Cryptoki, isC
 
 export class CryptokiModule {
   readonly api: Cryptoki;
-  /** Counts the initialisations: a session of an earlier one is gone. */
+  /** Counts the initialisations. Sessions of an earlier one are invalid. */
   generation = 0;
 
-  /** @throws SIGNER_UNAVAILABLE when the native library or the module cannot be loaded, or the module does not start. */
+  /** @throws SIGNER_UNAVAILABLE if the native library or the module cannot be loaded, or the module does not start. */
   static async load(path: string): Promise<CryptokiModule> {
     const api = await library();
     try {
@@ -20,10 +20,10 @@ export class CryptokiModule {
     try {
       return new CryptokiModule(api);
     } catch (cause) {
-      // What is loaded is a module: some do not start without their token.
+      // The library is a PKCS #11 module, but some modules do not start without their token.
       throw new IdentityError(
         'SIGNER_UNAVAILABLE',
-        `The PKCS #11 module ${path} does not start: ${(cause as Error).message}. Check that its token is plugged in, and that its own configuration is there.`,
+        `The PKCS #11 module ${path} does not start: ${(cause as Error).message}. Check that its token is plugged in, and that its configuration exists.`,
         { cause },
       );
     }
@@ -38,7 +38,7 @@ export class CryptokiModule {
     try {
       if (this.generation > 0) this.api.C_Finalize();
     } catch {
-      // It was not initialised: the last attempt failed.
+      // The module was not initialised, because the last attempt failed.
     }
     this.generation += 1;
     try {
@@ -50,7 +50,7 @@ export class CryptokiModule {
 }
 
 async function library(): Promise<Cryptoki> {
-  // A name that the compiler does not look up: it is an optional dependency.
+  // A variable keeps the compiler from resolving this optional dependency.
   const name: string = 'pkcs11js';
   try {
     const { default: pkcs11js } = await import(name);
@@ -58,26 +58,26 @@ async function library(): Promise<Cryptoki> {
   } catch (cause) {
     throw new IdentityError(
       'SIGNER_UNAVAILABLE',
-      `A CA key in a token needs the package ${name}, which is not built here for ${process.platform}-${process.arch}. It is compiled when it is installed: get a C++ compiler, make and python3 first (Debian: apt-get install build-essential python3), and let npm run its install script. ${installAgain(name, import.meta.filename)}`,
+      `A CA key in a token needs the package ${name}, which is not built for ${process.platform}-${process.arch}. Its installation compiles it: first install a C++ compiler, make and python3 (Debian: apt-get install build-essential python3), and allow npm to run its install script. ${installAgain(name, import.meta.filename)}`,
       { cause },
     );
   }
 }
 
-/** @param said by the loader, in words that differ between systems. */
+/** @param said the loader's message, which differs between systems. */
 function unusable(path: string, said: string): string {
   const start = `The PKCS #11 module ${path}`;
   if (/wrong ELF class|incompatible architecture|wrong architecture|Exec format error/i.test(said))
-    return `${start} is built for another processor architecture than this one (${process.arch}). Install the vendor's library for ${process.arch}, and name it in caKey.module.`;
+    return `${start} is not built for this processor architecture (${process.arch}). Install the vendor's library for ${process.arch}, and name it in caKey.module.`;
   if (/cannot open shared object file|no such file/i.test(said)) {
     const missing = /^(?:.*?: )?([^\s:]+\.so[^\s:]*): cannot open shared object file/.exec(said)?.[1];
     return missing === undefined || missing === path
       ? `${start} does not exist. Check caKey.module.`
-      : `${start} needs the library ${missing}, which is not installed. Install it; caKey.module itself is there.`;
+      : `${start} needs the library ${missing}, which is not installed. Install that library; caKey.module itself exists.`;
   }
   if (
     /invalid ELF header|file too short|not a mach-o|no suitable image|undefined symbol|not found/i.test(said)
   )
     return `${start} is not a PKCS #11 library. Check caKey.module.`;
-  return `${start} cannot be used. Check caKey.module, and what the vendor says the module needs.`;
+  return `${start} cannot be used. Check caKey.module, and the vendor's requirements for the module.`;
 }

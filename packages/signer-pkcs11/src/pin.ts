@@ -1,19 +1,20 @@
-// The token's PIN: where it comes from, and that one which was refused is never tried again. Tokens lock after a few.
+// Reads the token's PIN, and never tries a refused PIN again, because tokens lock after a few wrong ones.
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { IdentityError } from '@palyra/identity';
 import { readCredential } from '@palyra/identity/keys';
-import { reasonOf } from '@palyra/identity/values';
+import { codeOf, reasonOf } from '@palyra/identity/values';
 import { CKR_USER_ALREADY_LOGGED_IN, isCode, isPinRefused } from './cryptoki.ts';
 
 /** Longest PIN file, bytes. */
 const maxPinBytes = 256;
 
 /**
- * A line feed at the end is the editor's, not the person's.
- * @throws STORE_PERMISSIONS when others may read it, STORE_FAILED when there is none, SIGNER_PIN_WRONG for no PIN.
+ * Reads the PIN. Ignores a line feed at the end, which editors add.
+ * @throws STORE_PERMISSIONS if others may read the file, STORE_FAILED if there is none, SIGNER_PIN_WRONG for other
+ *   contents.
  */
 export async function readPin(path: string): Promise<string> {
   const bytes = await readCredential(path, maxPinBytes);
@@ -32,7 +33,7 @@ export async function readPin(path: string): Promise<string> {
   return pin;
 }
 
-/** A PIN that a token has accepted, in a form that only serves to recognise it. Lives in memory. */
+/** Recognises a PIN that a token has accepted, without keeping the PIN. Exists only in memory. */
 export class KnownPin {
   readonly salt: Uint8Array;
   readonly digest: Uint8Array;
@@ -42,7 +43,7 @@ export class KnownPin {
     return new KnownPin({ salt, digest: digestOf(salt, pin) });
   }
 
-  /** Also of one that came from another process as plain data. */
+  /** Also restores it from the plain data of another process. */
   constructor({ salt, digest }: Pick<KnownPin, 'salt' | 'digest'>) {
     this.salt = salt;
     this.digest = digest;
@@ -56,12 +57,12 @@ export class KnownPin {
 const digestOf = (salt: Uint8Array, pin: string) => createHmac('sha256', salt).update(pin).digest();
 
 const refusedWord = 'refused';
-/** Tries in a row that may end without the token's answer. Tokens lock after three wrong PINs or more. */
+/** Most consecutive tries without an answer of the token. Tokens lock after three wrong PINs or more. */
 const maxUnanswered = 2;
 
 /**
- * A file that is there while the token is asked, and stays when it refuses the PIN, until somebody takes it away. In
- * memory alone it would not do: a service manager that starts the daemon again would use up the tries.
+ * A file that exists during a login. It stays if the token refuses the PIN, until somebody removes it. A marker in
+ * memory would not be enough, because a service manager that restarts the daemon would use up the tries.
  */
 export class PinMarker {
   readonly #path: string;
@@ -73,18 +74,18 @@ export class PinMarker {
   }
 
   /**
-   * Whether the PIN may be given to the token. One that was asked and never answered counts as a wrong try only as far as
-   * nothing speaks against it: the token's own word, or that it has accepted this PIN before.
-   * @param noneWasWrong the token says that it was given no wrong PIN since the last login, or does not tell.
-   * @returns tries without an answer so far.
-   * @throws SIGNER_PIN_WRONG when a PIN was refused, or may have been too often.
+   * Checks whether the token may get the PIN. A try without an answer counts as a wrong PIN, unless the token reports
+   * that it was not, or has accepted this PIN before.
+   * @param noneWasWrong the token reports no wrong PIN since the last login, or cannot report it.
+   * @returns the number of tries without an answer so far.
+   * @throws SIGNER_PIN_WRONG if a PIN was refused, or may have been refused too often.
    */
   check({ isKnown, noneWasWrong }: { readonly isKnown: boolean; readonly noneWasWrong: boolean }): number {
     const text = this.#read();
     if (text === undefined) return 0;
     if (text === refusedWord) throw this.#refused(undefined);
     if (isKnown) return 0;
-    // An empty file is from a process that ended between making it and writing into it.
+    // An empty file comes from a process that ended between creating and writing it.
     const tries = Number.parseInt(text, 10) || 1;
     if (!noneWasWrong || tries >= maxUnanswered) throw this.#unanswered();
     return tries;
@@ -94,15 +95,15 @@ export class PinMarker {
     try {
       return readFileSync(this.#path, 'utf8');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      if (codeOf(error) === 'ENOENT') return undefined;
       throw this.#unusable(error);
     }
   }
 
   /**
-   * Gives the token its PIN, which it may refuse.
-   * @param tries without an answer before this one.
-   * @throws SIGNER_PIN_WRONG; STORE_FAILED, with no login, when the file cannot be written; what the login throws.
+   * Logs in under the protection of the marker.
+   * @param tries the number of earlier tries without an answer.
+   * @throws SIGNER_PIN_WRONG; STORE_FAILED, without a login, if the file cannot be written; errors of the login.
    */
   guard(tries: number, login: () => void): void {
     this.#write(String(tries + 1));
@@ -121,7 +122,7 @@ export class PinMarker {
     this.#remove();
   }
 
-  /** Durable: after a power cut, too, it must be known that a try was taken. */
+  /** Writes durably, because the try must be recorded even after a power cut. */
   #write(text: string): void {
     try {
       const file = openSync(this.#path, 'w', 0o600);
@@ -141,7 +142,7 @@ export class PinMarker {
     try {
       this.#write(refusedWord);
     } catch {
-      // The number that is there stands against most further tries, and the token's flags against the others.
+      // The number in the file prevents most further tries, and the token's flags prevent the others.
     }
   }
 
@@ -166,7 +167,7 @@ export class PinMarker {
   #refused(cause: unknown): IdentityError {
     return new IdentityError(
       'SIGNER_PIN_WRONG',
-      `The token refused the PIN in ${this.#pinFile}. It is not tried again, because tokens lock after a few wrong ones. Put the right one there, then run: rm ${this.#path}`,
+      `The token refused the PIN in ${this.#pinFile}. It is not tried again, because tokens lock after a few wrong PINs. Put the right PIN there, then run: rm ${this.#path}`,
       { cause },
     );
   }
@@ -174,14 +175,14 @@ export class PinMarker {
   #unanswered(): IdentityError {
     return new IdentityError(
       'SIGNER_PIN_WRONG',
-      `The token did not answer when it was given the PIN in ${this.#pinFile}, so nobody knows whether it is the right one. It is not tried again, because tokens lock after a few wrong ones. Check the PIN, then run: rm ${this.#path}`,
+      `The token did not answer a login with the PIN in ${this.#pinFile}, so it is unknown whether the PIN is right. It is not tried again, because tokens lock after a few wrong PINs. Check the PIN, then run: rm ${this.#path}`,
     );
   }
 
   #unusable(cause: unknown): IdentityError {
     return new IdentityError(
       'STORE_FAILED',
-      `${this.#path} cannot be written or removed (${reasonOf(cause)}), and without it the token is not given its PIN: wrong ones must be counted. Check the folder's owner and mode, and that its disk has room.`,
+      `${this.#path} cannot be written or removed (${reasonOf(cause)}), and without it there is no login, because wrong PINs must be counted. Check the owner and mode of the folder, and the free space on its disk.`,
       { cause },
     );
   }

@@ -1,35 +1,35 @@
-// What the daemon asks the process that talks to a token, and what that process answers.
+// The messages between the daemon and the token process.
 
 import type { IdentityErrorCode } from '@palyra/identity';
 import type { Ulid } from '@palyra/identity/values';
 import type { KnownPin } from './pin.ts';
 
-/** As it travels between the two. */
+/** A KnownPin as plain data. */
 export type PlainPin = Pick<KnownPin, 'salt' | 'digest'>;
 
-/** One token, as the configuration names it. */
+/** One token in the configuration. */
 export interface TokenOptions {
   /** Path of the vendor's PKCS #11 module. */
   readonly module: string;
   readonly label: string;
   /** File with the user PIN; read at each login. */
   readonly pinFile: string;
-  /** Serial number of the only token that may see the PIN. Default: that of the first token found under the label. */
+  /** Serial number of the only token that may get the PIN. Default: that of the first token found with the label. */
   readonly serial?: string | undefined;
-  /** File that exists while the token is asked for a login. It stays after a refused PIN and stands against another try. */
+  /** File that exists during a login. It stays after a refused PIN and prevents another try. */
   readonly refusedMarker: string;
 }
 
 export type TokenCall =
-  /** Answers the serial number. */
+  /** Returns the serial number. */
   | { readonly does: 'open' }
-  /** Answers the public key (SubjectPublicKeyInfo, DER). */
+  /** Returns the public key (SubjectPublicKeyInfo, DER). */
   | { readonly does: 'make'; readonly authority: Ulid; readonly name: string }
-  /** The same. */
+  /** Returns the public key (SubjectPublicKeyInfo, DER). */
   | { readonly does: 'load'; readonly authority: Ulid }
-  /** Answers `r || s`, 32 bytes each, over a SHA-256 digest. */
+  /** Returns `r || s`, 32 bytes each, over a SHA-256 digest. */
   | { readonly does: 'sign'; readonly authority: Ulid; readonly digest: Uint8Array }
-  /** Answers when the token is there, logged in, and has the private key. */
+  /** Returns if the token is there, logged in, and has the private key. */
   | { readonly does: 'check'; readonly authority: Ulid }
   | { readonly does: 'close' };
 

@@ -200,7 +200,7 @@ describe('keys of a CA in a token', { skip }, () => {
       await rejects(
         untilBack(() => signer.sign(data)),
         'SIGNER_MISMATCH',
-        new RegExp(`serial number ${keys.place.serial}; .*not given the PIN`),
+        new RegExp(`serial number ${keys.place.serial}; .*did not get the PIN`),
       );
       await rejects(TokenKeys.open({ ...options(token), serial: keys.place.serial }), 'SIGNER_MISMATCH');
     });
@@ -231,14 +231,14 @@ describe('keys of a CA in a token', { skip }, () => {
     const id = newId();
     await (await open(t, token)).make(id);
     await token.removeKey(id, ['public']);
-    await rejects((await open(t, token)).load(id), 'SECRET_NOT_FOUND', /not the public key beside it/);
+    await rejects((await open(t, token)).load(id), 'SECRET_NOT_FOUND', /but not its public key/);
   });
 
   it('a key on another curve is told apart', async (t) => {
     const token = await makeToken();
     const id = newId();
     await token.putP384Key(id);
-    await rejects((await open(t, token)).load(id), 'SIGNER_MISMATCH', /another curve than P-256/);
+    await rejects((await open(t, token)).load(id), 'SIGNER_MISMATCH', /not on the curve P-256/);
   });
 
   it('a token is found by its label alone, and two of one label are refused', async () => {
@@ -265,7 +265,7 @@ describe('keys of a CA in a token', { skip }, () => {
     for (const [module, message] of [
       [join(token.folder, 'none.so'), /does not exist\. Check caKey\.module/],
       [token.pinFile, /is not a PKCS #11 library\. Check caKey\.module/],
-      [foreign, /another processor architecture/],
+      [foreign, /not built for this processor architecture/],
     ] as const) {
       await rejects(TokenKeys.open({ ...options(token), module }), 'SIGNER_UNAVAILABLE', message);
     }

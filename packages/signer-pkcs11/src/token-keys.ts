@@ -1,4 +1,4 @@
-// The CA's keys in a PKCS #11 token: made there, used there, and never out of it.
+// The CA's keys in a PKCS #11 token. They are made and used there, and never leave it.
 
 import { createHash, createPublicKey, createVerify, hash, type KeyObject, verify } from 'node:crypto';
 import { IdentityError } from '@palyra/identity';
@@ -18,13 +18,14 @@ export class TokenKeys implements AuthorityKeys {
 
   /**
    * Logs in to the token.
-   * @param limits of the process that talks to the token.
-   * @throws SIGNER_UNAVAILABLE without the token, its module or the native library; SIGNER_PIN_WRONG, and then not tried
-   * again; SIGNER_MISMATCH for another token than the named one, which does not see the PIN; STORE_PERMISSIONS,
-   * STORE_FAILED about the module, the PIN file and the marker.
+   * @param limits of the token process.
+   * @throws SIGNER_UNAVAILABLE without the token, its module or the native library; SIGNER_PIN_WRONG, after which it is
+   *   not
+   * tried again; SIGNER_MISMATCH for a different token, which does not get the PIN; STORE_PERMISSIONS, STORE_FAILED for
+   * the module, the PIN file and the marker.
    */
   static async open(options: TokenKeysOptions, limits: LinkLimits = defaultLinkLimits): Promise<TokenKeys> {
-    // One that is missing is the token's process to report.
+    // The token process reports a missing module.
     await checkTrusted(options.module);
     const token = new AskedToken(options, limits);
     try {
@@ -41,7 +42,7 @@ export class TokenKeys implements AuthorityKeys {
     this.place = place;
   }
 
-  /** The key's CKA_LABEL. Its CKA_ID is the authority's id as text, which no other daemon on this token has. */
+  /** The key's CKA_LABEL. Its CKA_ID is the authority's id as text, which is unique among daemons on this token. */
   nameOf(authority: Ulid): string {
     return `palyra-ca-${authority.toLowerCase()}`;
   }
@@ -60,7 +61,7 @@ export class TokenKeys implements AuthorityKeys {
     );
   }
 
-  /** @throws SIGNER_UNAVAILABLE, SIGNER_PIN_WRONG, SIGNER_MISMATCH; SECRET_NOT_FOUND when the key was removed. */
+  /** @throws SIGNER_UNAVAILABLE, SIGNER_PIN_WRONG, SIGNER_MISMATCH; SECRET_NOT_FOUND if the key was removed. */
   async check(authority: Ulid): Promise<void> {
     await this.#token.ask({ does: 'check', authority });
   }
@@ -76,7 +77,7 @@ export class TokenKeys implements AuthorityKeys {
   }
 }
 
-/** The token as one holder of keys asks it, until it is released. */
+/** One user's access to the token, until it is released. */
 class AskedToken {
   readonly #options: TokenOptions;
   readonly #link: TokenLink;
@@ -112,14 +113,14 @@ class TokenSigner implements Signer {
     this.#verifier = createPublicKey({ key: Buffer.from(publicKey), type: 'spki', format: 'der' });
   }
 
-  /** @throws SIGNER_UNAVAILABLE; SECRET_NOT_FOUND when the key was removed; SIGNER_PIN_WRONG. */
+  /** @throws SIGNER_UNAVAILABLE; SECRET_NOT_FOUND if the key was removed; SIGNER_PIN_WRONG. */
   sign(data: Uint8Array): Promise<Uint8Array> {
     return this.#signDigest(hash('sha256', data, 'buffer'), (signature) =>
       verify('sha256', data, this.#verifier, signature),
     );
   }
 
-  /** `end` throws as `sign`. */
+  /** `end` throws like `sign`. */
   startSigning(): RunningSignature {
     const digest = createHash('sha256');
     const check = createVerify('sha256');
@@ -137,7 +138,7 @@ class TokenSigner implements Signer {
     const rAndS = (await asked) as Uint8Array;
     const signature = rAndS.length === 64 ? p256Signature(rAndS) : new Uint8Array();
     if (!holds(signature)) {
-      throw new IdentityError('SIGNER_UNAVAILABLE', 'The token made a signature that does not hold.');
+      throw new IdentityError('SIGNER_UNAVAILABLE', 'The token made an invalid signature.');
     }
     return signature;
   }

@@ -1,5 +1,4 @@
-// The daemon's side of the process that talks to a token: starts it, asks it one thing at a time, and gives it up when it
-// does not answer.
+// The daemon's side of the token process: starts it, sends one request at a time, and kills it if it does not answer.
 
 import { type ChildProcess, fork } from 'node:child_process';
 import type { Socket } from 'node:net';
@@ -9,15 +8,15 @@ import { reasonOf } from '@palyra/identity/values';
 import type { PlainPin, TokenCall, TokenOptions, TokenReply, TokenRequest } from './token-call.ts';
 
 export interface LinkLimits {
-  /** How long the token may take for one thing it is asked, ms. The time in the queue does not count. */
+  /** Time limit for one request, ms, without the time in the queue. */
   readonly callTimeoutMs: number;
-  /** How long its process may take to start, ms. */
+  /** Time limit for the start of the process, ms. */
   readonly startTimeoutMs: number;
-  /** How long it may take to log out at the end, ms. */
+  /** Time limit for the logout at the end, ms. */
   readonly closeTimeoutMs: number;
-  /** How long a process that was given up is not followed by another, ms. */
+  /** Pause before a new process after a killed one, ms. */
   readonly restMs: number;
-  /** Callers that wait at one time. */
+  /** Most waiting callers. */
   readonly maxWaiting: number;
 }
 
@@ -36,9 +35,9 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** One for each module: within a process a module is initialised once, and two that make one key at a time make two. */
+/** One link per module: a process initialises a module once, and two processes could both make the same key. */
 const links = new Map<string, TokenLink>();
-/** A source in the checkout, JavaScript in a package. */
+/** TypeScript in a checkout, JavaScript in a package. */
 const program = join(import.meta.dirname, `token-process${extname(import.meta.filename)}`);
 
 export class TokenLink {
@@ -51,7 +50,7 @@ export class TokenLink {
   #asked: Waiting | undefined;
   #failure: { readonly error: IdentityError; readonly until: number } | undefined;
 
-  /** To be given back with `release`. */
+  /** Return the link with `release`. */
   static to(module: string, limits: LinkLimits = defaultLinkLimits): TokenLink {
     const link = links.get(module) ?? new TokenLink(module, limits);
     links.set(module, link);
@@ -64,18 +63,18 @@ export class TokenLink {
     this.#limits = limits;
   }
 
-  /** The process that talks to the token, while there is one. For tests. */
+  /** The token process while it runs, for tests. */
   get pid(): number | undefined {
     return this.#child?.pid;
   }
 
   /**
-   * @throws SIGNER_UNAVAILABLE when the token's process does not answer in time or ends, also for everybody who waits behind;
-   *   TOO_MANY_REQUESTS; what the token says.
+   * @throws SIGNER_UNAVAILABLE if the token process does not answer in time or ends, also for all waiting callers;
+   *   TOO_MANY_REQUESTS; errors of the token.
    */
   ask(token: TokenOptions, call: TokenCall): Promise<TokenReply['answer']> {
     if (this.#waiting.length >= this.#limits.maxWaiting) {
-      const message = 'Too many signatures wait for the token. Try again later.';
+      const message = 'Too many requests are waiting for the token. Try again later.';
       return Promise.reject(new IdentityError('TOO_MANY_REQUESTS', message, { retryAfterMs: 1_000 }));
     }
     if (this.#failure && performance.now() < this.#failure.until) return Promise.reject(this.#failure.error);
@@ -85,11 +84,11 @@ export class TokenLink {
     });
   }
 
-  /** The token is logged out; its process ends with its last user. */
+  /** Logs out of the token. The process ends with its last user. */
   async release(token: TokenOptions): Promise<void> {
     if (this.#child) {
       const late = setTimeout(() => this.#giveUp('did not log out in time'), this.#limits.closeTimeoutMs);
-      // A token that is away needs no logout.
+      // A removed token needs no logout.
       await this.ask(token, { does: 'close' }).catch(() => {});
       clearTimeout(late);
     }
@@ -136,13 +135,13 @@ export class TokenLink {
   #start(): ChildProcess {
     const child = fork(program, {
       serialization: 'advanced',
-      // A module's own words must not get into what the daemon prints.
-      // Nothing is written to its standard input: its end tells the process that this one is gone.
+      // A module's own output must not mix with the daemon's.
+      // Its standard input stays empty. The end of the input tells the process that the daemon is gone.
       stdio: ['pipe', 'ignore', 'inherit', 'ipc'],
       execArgv: [],
     });
     child.on('error', () => {});
-    // While nothing is asked it does not keep this process alive.
+    // An idle process does not keep the daemon alive.
     child.unref();
     child.channel?.unref();
     (child.stdin as Socket).unref();
@@ -152,7 +151,7 @@ export class TokenLink {
     return child;
   }
 
-  /** Ends the process, and tells everybody who waits. */
+  /** Kills the process, and fails all waiting requests. */
   #giveUp(why: string): void {
     this.#child?.kill('SIGKILL');
     this.#child = undefined;
@@ -168,7 +167,7 @@ export class TokenLink {
 
 const ready = new WeakSet<ChildProcess>();
 
-/** The next message of the process. @throws Error, worded to follow the token's name, when there is none in time. */
+/** The next message of the process. @throws Error on a timeout; its text follows the token's name. */
 function messageOf(child: ChildProcess, timeoutMs: number): Promise<unknown> {
   return new Promise((resolve, reject) => {
     child.ref();

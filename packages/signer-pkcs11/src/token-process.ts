@@ -1,5 +1,5 @@
-// The program that loads a vendor's PKCS #11 module and talks to its tokens. It is a process of its own, because any call
-// of a module may block for as long as it likes, or crash: the daemon gives the process up and goes on.
+// The token process: loads a vendor's PKCS #11 module and uses its tokens. It is a separate process, because any call
+// of a module may block for ever or crash. Then the daemon kills the process and continues.
 
 import process from 'node:process';
 import { Worker } from 'node:worker_threads';
@@ -14,19 +14,20 @@ import type { TokenReply, TokenRequest } from './token-call.ts';
 let module: Promise<CryptokiModule> | undefined;
 const tokens = new Map<string, Token>();
 
-// A terminal or a service manager sends its signals to the whole group. The daemon may still need a signature to stop in
-// order; this process ends with it. On SIGUSR1 Node would open a debugger, to every user of the machine.
+// A terminal or a service manager sends signals to the whole group. This process ignores them, because the daemon may
+// still need a signature for an orderly stop; it ends with the daemon. On SIGUSR1, Node would open a debugger to every
+// user of the machine.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const)
   process.on(signal, () => {});
-// The daemon holds the other end of standard input for as long as it lives, however it ends. A thread waits for that, because
-// this one may hang in the module.
+// The daemon holds the other end of standard input until it ends, in whatever way. A separate thread waits for that,
+// because this thread may hang in the module.
 const endsWithTheDaemon = `
 const input = new (require('node:net').Socket)({ fd: 0 });
 input.on('error', () => {}).on('close', () => process.kill(process.pid, 'SIGKILL')).resume();
 `;
 new Worker(endsWithTheDaemon, { eval: true }).unref();
 
-// The daemon asks one thing at a time.
+// The daemon sends one request at a time.
 process.on('message', async (request: TokenRequest) => {
   process.send!(await reply(request));
 });
@@ -40,12 +41,12 @@ async function reply(request: TokenRequest): Promise<TokenReply> {
     const answer = await answerCall(token, request.call);
     return { answer, knownPin: token.knownPin };
   } catch (error) {
-    // The next request loads it again: a module that was missing may have been installed.
+    // The next request loads the module again, because somebody may have installed it.
     if (!token) module = undefined;
     const { code, message } =
       error instanceof IdentityError
         ? error
-        : new IdentityError('INTERNAL', `The token's process failed: ${reasonOf(error)}`);
+        : new IdentityError('INTERNAL', `The token process failed: ${reasonOf(error)}`);
     return { failure: { code, message }, knownPin: token?.knownPin };
   }
 }

@@ -1,4 +1,4 @@
-// One token, held by its label: a session that is logged in, and opened again when the token was away.
+// A token with a given label: a logged-in session, which is reopened after the token was removed.
 
 import { IdentityError } from '@palyra/identity';
 import {
@@ -20,12 +20,12 @@ export interface Session {
   readonly api: Cryptoki;
   readonly handle: Handle;
   readonly serial: string;
-  /** Private keys that were found, by id. */
+  /** Known private keys, by id. */
   readonly keys: Map<string, Handle>;
   readonly generation: number;
 }
 
-/** After a failure the token is left alone for so long, ms. */
+/** Pause after a failure, ms. */
 const restMs = 1_000;
 
 export class Token {
@@ -47,8 +47,8 @@ export class Token {
   }
 
   /**
-   * Does it in a session, and once more in a new one when it fails: some modules notice only then that a token was
-   * away, or that it is back.
+   * Runs work in a session, and again in a new session if it fails: some modules notice only then that a token was
+   * removed or has returned.
    * @throws SIGNER_UNAVAILABLE, SIGNER_MISMATCH, SIGNER_PIN_WRONG, STORE_FAILED, and our own errors from the work.
    */
   async use<T>(work: (session: Session) => T): Promise<T> {
@@ -68,7 +68,7 @@ export class Token {
       return work(this.#session);
     } catch (error) {
       const said = this.#explain(error);
-      // That one key is missing says nothing about the others.
+      // A missing key does not mean that the others are missing.
       if (said.code !== 'SECRET_NOT_FOUND') {
         this.#session = undefined;
         this.#failure = { error: said, until: performance.now() + restMs };
@@ -77,7 +77,7 @@ export class Token {
     }
   }
 
-  /** The last session of a process logs out as it goes. */
+  /** Closing the last session of a process logs out. */
   close(): void {
     const session = this.#session;
     this.#session = undefined;
@@ -90,9 +90,9 @@ export class Token {
     const tokens = api.C_GetSlotList(true).map((slot) => ({ slot, ...api.C_GetTokenInfo(slot) }));
     const [token, another] = tokens.filter((each) => each.label.trimEnd() === label);
     if (!token) throw unavailable(`The token "${label}" is not there. Plug it in, or check caKey.token.`);
-    if (another) throw unavailable(`Two tokens are called "${label}". Give one another label.`);
+    if (another) throw unavailable(`Two tokens have the label "${label}". Change the label of one.`);
     const serial = token.serialNumber.trim();
-    // Before it has the PIN: another token would count a wrong one, or keep the right one.
+    // Checked before the login: a different token would count a wrong PIN, or learn the right one.
     if (this.#serial !== undefined && serial !== this.#serial) throw mismatch(label, serial, this.#serial);
     this.#checkFlags(token.flags);
     const pin = await readPin(pinFile);
@@ -125,7 +125,7 @@ export class Token {
       );
     if ((flags & CKF_USER_PIN_FINAL_TRY) !== 0)
       throw problem(
-        `locks with the next wrong PIN, which is not risked here. Log in to it yourself first: ${ask} --login --list-objects`,
+        `locks with the next wrong PIN, so the daemon does not try. Log in to it yourself first: ${ask} --login --list-objects`,
       );
   }
 
@@ -133,7 +133,7 @@ export class Token {
     if (error instanceof IdentityError) return error;
     const { label } = this.#options;
     return unavailable(
-      `The token "${label}" does not do its work: ${(error as Error).message}. Check that it is plugged in and has room.`,
+      `The token "${label}" failed: ${(error as Error).message}. Check that it is plugged in and has free space.`,
       error,
     );
   }
@@ -142,7 +142,7 @@ export class Token {
 function mismatch(label: string, serial: string, expected: string): IdentityError {
   return new IdentityError(
     'SIGNER_MISMATCH',
-    `The CA keys of this home are in the token with the serial number ${expected}; the token "${label}" (serial number ${serial}) is another one and was not given the PIN. Give back the first. If its keys were restored into this one, say so in the configuration: caKey.serial.`,
+    `The CA keys of this home are in the token with the serial number ${expected}; the token "${label}" (serial number ${serial}) is a different one and did not get the PIN. Plug in the first token. If its keys were restored into this one, set caKey.serial in the configuration to the new serial number.`,
   );
 }
 

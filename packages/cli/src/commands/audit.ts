@@ -1,4 +1,4 @@
-// `palyra audit`: what happened, and whether the record of it is whole.
+// `palyra audit`: shows the audit log and verifies it.
 
 import { IdentityError } from '@palyra/identity';
 import { type Command, InvalidArgumentError } from 'commander';
@@ -17,14 +17,14 @@ interface ListOptions {
 }
 
 export function addAudit(program: Command, cli: () => Cli): void {
-  const audit = program.command('audit').description('The audit log: every change, chained by hashes.');
+  const audit = program.command('audit').description('The audit log: every change, in a hash chain.');
   withExamples(audit, 'palyra audit list', 'palyra audit verify');
   withExamples(
     audit
       .command('list')
-      .description('Show what happened, newest first.')
-      .option('--limit <count>', `how many rows, at most ${maxLimit}`, parseLimit, 50)
-      .option('--subject <id>', 'only about this device id, pairing id or serial')
+      .description('Show the audit log, newest first.')
+      .option('--limit <count>', `number of rows, at most ${maxLimit}`, parseLimit, 50)
+      .option('--subject <id>', 'only rows about this device id, pairing id or serial')
       .action((options: ListOptions) => list(cli(), options)),
     'palyra audit list --limit 10',
     'palyra audit list --subject 01KAT0MZP8C4T7T1JQ5Z7K3QX9 --json',
@@ -33,7 +33,7 @@ export function addAudit(program: Command, cli: () => Cli): void {
     audit
       .command('verify')
       .description(
-        'Check the whole chain, and that the registry is as it says. Exits with 1 when something was changed from outside.',
+        'Verify the whole hash chain, and compare the registry with it. Exits with 1 if something other than the daemon changed them.',
       )
       .action(() => verify(cli())),
     'palyra audit verify',
@@ -54,7 +54,7 @@ async function list(cli: Cli, { limit, subject = '' }: ListOptions): Promise<voi
       })),
     },
     () => {
-      if (entries.length === 0) return 'There is no such row.';
+      if (entries.length === 0) return 'No rows match.';
       const rows = entries.map((entry) => [
         String(entry.seq),
         formatTime(entry.atMs, cli.now()),
@@ -71,7 +71,7 @@ async function list(cli: Cli, { limit, subject = '' }: ListOptions): Promise<voi
   );
 }
 
-/** As it came where it is no JSON. */
+/** Returns the text unchanged when it is not JSON. */
 function detailOf(json: string): unknown {
   try {
     return JSON.parse(json);
@@ -94,14 +94,14 @@ async function verify(cli: Cli): Promise<void> {
     throw new IdentityError(
       'AUDIT_BROKEN',
       verdict.brokenAt === 0n
-        ? `The audit chain holds, ${verdict.rows} rows, but the registry is not as they say: ${verdict.problem}. Somebody changed it behind the daemon's back: compare with a backup.`
-        : `The audit chain is broken at row ${verdict.brokenAt}: ${verdict.problem}. The ${verdict.rows} rows before it hold. Somebody changed the registry behind the daemon's back, or it was restored from a backup: compare with one.`,
+        ? `The ${verdict.rows} rows of the audit chain are intact, but the registry does not match them: ${verdict.problem}. Something other than the daemon changed the registry: compare it with a backup.`
+        : `The audit chain is broken at row ${verdict.brokenAt}: ${verdict.problem}. The ${verdict.rows} rows before it are intact. Something other than the daemon changed the registry, or somebody restored it from a copy: compare it with a backup.`,
     );
   }
   cli.output.answer({ ok: true, rows: Number(verdict.rows), head_hash: verdict.headHash }, () =>
     [
-      `The audit chain holds: ${verdict.rows} rows, and the registry is as they say.`,
-      `Its last hash is ${verdict.headHash}.`,
+      `The audit chain is intact: ${verdict.rows} rows, and the registry matches them.`,
+      `The last hash is ${verdict.headHash}.`,
     ].join('\n'),
   );
 }

@@ -1,4 +1,4 @@
-// `palyra backup`, `palyra restore`, `palyra secrets rekey`, `palyra doctor`: a daemon's state as a whole.
+// `palyra backup`, `palyra restore`, `palyra secrets rekey`, `palyra doctor`: commands on the whole state of a daemon.
 
 import { access, constants, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -37,18 +37,21 @@ interface RekeyOptions extends ConfigOptions {
 
 export const configOption = [
   '--config <file>',
-  "the daemon's configuration (default: the one of its last start)",
+  "the daemon's configuration (default: the one used at its last start)",
 ] as const;
 
 export function addBackup(program: Command, cli: () => Cli): void {
   withExamples(
     program
       .command('backup')
-      .argument('<file>', 'where to write it')
-      .description('Write the whole state of the daemon into one encrypted file. The daemon may run.')
-      .option('--passphrase-file <file>', 'a file (or pipe) that holds the passphrase, instead of a question')
+      .argument('<file>', 'the file to write')
+      .description('Write the whole state of the daemon into one encrypted file. The daemon may be running.')
+      .option(
+        '--passphrase-file <file>',
+        'read the passphrase from this file or pipe instead of asking for it',
+      )
       .option(...configOption)
-      .option('--replace', 'take the place of an earlier backup of this daemon, under the same passphrase')
+      .option('--replace', 'replace an earlier backup of this daemon that has the same passphrase')
       .action((file: string, options: BackupOptions) => backup(cli(), file, options)),
     'palyra backup palyra-2026-03-01.age',
     'palyra backup /mnt/usb/palyra.age --passphrase-file /root/backup-passphrase',
@@ -58,19 +61,25 @@ export function addBackup(program: Command, cli: () => Cli): void {
       .command('restore')
       .argument('<file>', 'a backup')
       .description(
-        'Put a backup in place of the state of a stopped daemon. What was there is kept beside it.',
+        'Replace the state of a stopped daemon with a backup. The previous state is kept beside it.',
       )
-      .option('--passphrase-file <file>', 'a file (or pipe) that holds the passphrase, instead of a question')
-      .option('--config <file>', 'start the daemon with this configuration, not with the one in the backup')
+      .option(
+        '--passphrase-file <file>',
+        'read the passphrase from this file or pipe instead of asking for it',
+      )
+      .option(
+        '--config <file>',
+        'the configuration that the daemon will start with, instead of the one in the backup',
+      )
       .option(
         '--revoked <device>',
-        'a device of the backup that was revoked after it, by its id or an end of it; once for each',
+        'a device in the backup that was revoked later: its id, or the end of its id; repeat for each device',
         eachOne,
         [],
       )
       .option(
         '--revoked-later <id>',
-        'a device that was both paired and revoked after the backup; once for each',
+        'the id of a device that was paired and revoked after the backup; repeat for each device',
         eachOne,
         [],
       )
@@ -85,7 +94,10 @@ export function addBackup(program: Command, cli: () => Cli): void {
     secrets
       .command('rekey')
       .description('Encrypt every secret of the stopped daemon under a new master key.')
-      .option('--next <file>', 'the new passphrase or credential, where the master key is one')
+      .option(
+        '--next <file>',
+        'the file with the new passphrase or credential, if the master key comes from one',
+      )
       .option(...configOption)
       .action((options: RekeyOptions) => rekey(cli(), options)),
     'palyra secrets rekey',
@@ -94,7 +106,7 @@ export function addBackup(program: Command, cli: () => Cli): void {
   withExamples(
     program
       .command('doctor')
-      .description('Look for everything that can be wrong with the daemon of this home, and say what to do.')
+      .description('Check the daemon of this home for problems, and say how to fix them.')
       .option(...configOption)
       .action((options: ConfigOptions) => doctor(cli(), options)),
     'palyra doctor',
@@ -123,7 +135,7 @@ async function backup(cli: Cli, file: string, options: BackupOptions): Promise<v
       ca_keys: made.caKeys.provider,
     },
     () =>
-      `Wrote ${file}: ${made.trustDomain} with ${made.devices} devices. It opens with the passphrase only: keep both, apart.${inToken(made.caKeys)}`,
+      `Wrote ${file}: ${made.trustDomain} with ${made.devices} devices. Only the passphrase opens it: keep the file and the passphrase in separate places.${inToken(made.caKeys)}`,
   );
 }
 
@@ -131,13 +143,13 @@ const eachOne = (given: string, before: readonly string[]) => [...before, given]
 
 function inToken({ provider, token, serial }: BackupSummary['caKeys']): string {
   if (provider !== 'pkcs11') return '';
-  return `\nThe keys of the CA are NOT in it: they are in the token "${token}" (serial number ${serial}). A restore needs that token, its PIN file and its module.`;
+  return `\nThe backup does NOT contain the CA keys: they are in the token "${token}" (serial number ${serial}). A restore needs that token, its PIN file and its module.`;
 }
 
 async function restore(cli: Cli, file: string, options: RestoreOptions): Promise<void> {
   const revokedLater = options.revokedLater.map(parseDeviceId);
   if (options.noneRevoked && options.revoked.length + revokedLater.length > 0) {
-    throw new CliError('USAGE', 'Either name the revoked devices, or say that there were none.');
+    throw new CliError('USAGE', '--none-revoked contradicts --revoked and --revoked-later: leave one out.');
   }
   const revokedSince = options.noneRevoked ? 'none' : options.revoked;
   await checkReadable(file);
@@ -164,14 +176,14 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
       [
         `Restored ${restored.trustDomain} as it was at ${formatTime(madeAtMs, cli.now())}, with ${restored.devices} devices.`,
         `Revoked again: ${restored.revoked.length}${restored.revoked.map((id) => `\n  ${id}`).join('')}`,
-        'Devices that were paired since have to pair again.',
-        ...(restored.replaced ? [`The state from before is in ${restored.replaced}`] : []),
+        'Devices paired after the backup must pair again.',
+        ...(restored.replaced ? [`The previous state is in ${restored.replaced}`] : []),
         `Start it: ${startCommand(cli, options)}`,
       ].join('\n'),
   );
 }
 
-/** A wrong name is better told before somebody has typed a passphrase. @throws FILE_FAILED */
+/** Reports a wrong file name before anybody types a passphrase. @throws FILE_FAILED */
 async function checkReadable(file: string): Promise<void> {
   await access(file, constants.R_OK).catch(cannotBe('read', file));
   if ((await stat(file)).isDirectory())
@@ -197,8 +209,8 @@ async function rekey(cli: Cli, { next, config }: RekeyOptions): Promise<void> {
   }
   cli.output.answer({ rekeyed: true }, () =>
     next
-      ? `Every secret is under the new master key. Let masterKey.path in config.json be ${next}, or put it in the old one's place.`
-      : 'Every secret is under a new master key.',
+      ? `Every secret is encrypted under the new master key. Set masterKey.path in config.json to ${next}, or replace the old file with it.`
+      : 'Every secret is encrypted under a new master key.',
   );
 }
 
@@ -206,7 +218,7 @@ async function doctor(cli: Cli, options: ConfigOptions): Promise<void> {
   await report(cli, configFile(options));
 }
 
-/** Shows what was found. @throws UNHEALTHY when there is a problem. */
+/** Shows the findings. @throws UNHEALTHY if one of them is a problem. */
 export async function report(cli: Cli, options: ExamineOptions): Promise<void> {
   const { examineHome } = await import('@palyra/daemon/home');
   const stopProgress = cli.output.progress(() => 'Looking');
@@ -229,12 +241,12 @@ export async function report(cli: Cli, options: ExamineOptions): Promise<void> {
   }
 }
 
-/** As the daemon's functions take it. */
+/** The option in the form that the daemon's functions take. */
 export function configFile({ config }: ConfigOptions): { readonly configFile?: string } {
   return config === undefined ? {} : { configFile: config };
 }
 
-/** What starts the daemon afterwards. Where no configuration is named, a start takes that of the last one. */
+/** The command that starts the daemon. Without --config, the daemon uses the configuration of its last start. */
 export function startCommand(cli: Cli, { config }: ConfigOptions): string {
   return followUp(cli, config === undefined ? 'daemon' : `daemon --config ${quoted(resolve(config))}`);
 }
@@ -248,11 +260,11 @@ async function passphraseOf(cli: Cli, options: PassphraseOptions, twice: boolean
   if (!canAsk(cli))
     throw new CliError(
       'NO_TERMINAL',
-      'There is no terminal to ask for the passphrase: --passphrase-file FILE',
+      'There is no terminal to ask for the passphrase. Use --passphrase-file FILE',
     );
   const passphrase = await askSecret(cli, 'Passphrase of the backup');
-  if (twice && (await askSecret(cli, 'The same passphrase again')) !== passphrase) {
-    throw new CliError('USAGE', 'The two passphrases are not the same.');
+  if (twice && (await askSecret(cli, 'Repeat the passphrase')) !== passphrase) {
+    throw new CliError('USAGE', 'The two passphrases differ.');
   }
   return passphrase;
 }

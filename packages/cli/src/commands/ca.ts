@@ -32,7 +32,7 @@ export function addCa(program: Command, cli: () => Cli): void {
     ca
       .command('show')
       .alias('status')
-      .description('Show root and issuing certificates, and what is coming.')
+      .description('Show the root and issuing certificates, and when they are replaced.')
       .action(() => show(cli())),
     'palyra ca show',
   );
@@ -40,7 +40,7 @@ export function addCa(program: Command, cli: () => Cli): void {
     ca
       .command('export')
       .description('Write the root certificates as PEM, for other programs to trust.')
-      .option('--out <file>', 'a file instead of stdout')
+      .option('--out <file>', 'write to this file instead of stdout')
       .addOption(
         new Option('--format <which>', 'pem, or a SPIFFE trust bundle (JWKS)')
           .choices(['pem', 'spiffe'])
@@ -55,7 +55,7 @@ export function addCa(program: Command, cli: () => Cli): void {
     ca
       .command('crl')
       .description('Write the revocation lists as PEM, for programs that verify devices themselves.')
-      .option('--out <file>', 'a file instead of stdout')
+      .option('--out <file>', 'write to this file instead of stdout')
       .action((options: { out?: string }) => revocationLists(cli(), options)),
     'palyra ca crl --out /etc/nginx/palyra-crl.pem',
   );
@@ -63,7 +63,7 @@ export function addCa(program: Command, cli: () => Cli): void {
     ca
       .command('set-aside')
       .description(
-        'Set aside the authorities that a wrong clock has made, in the home of a stopped daemon. Says first what it costs.',
+        'Set aside the authorities that a wrong clock created, in the home of a stopped daemon. Shows the consequences and asks first.',
       )
       .option('--yes', 'do not ask')
       .option(...configOption)
@@ -73,9 +73,9 @@ export function addCa(program: Command, cli: () => Cli): void {
   withExamples(
     ca
       .command('rotate-root')
-      .addArgument(new Argument('<step>', 'what to do').choices(steps))
+      .addArgument(new Argument('<step>', 'the step to take').choices(steps))
       .description('Move to a new root certificate, step by step, without losing a device.')
-      .option('--force', 'also when devices would be lost')
+      .option('--force', 'continue even if devices would be lost')
       .action((step: Step, options: { force?: boolean }) => rotateRoot(cli(), step, options)),
     'palyra ca rotate-root status',
     'palyra ca rotate-root prepare',
@@ -96,11 +96,11 @@ async function setAside(cli: Cli, { yes = false, ...options }: SetAsideOptions):
       if (!canAsk(cli)) {
         throw new CliError(
           'NO_TERMINAL',
-          `${what}\nNothing was changed. If the clock is right and you are sure, add --yes.`,
+          `${what}\nNothing was changed. If the clock is right, confirm with --yes.`,
         );
       }
       cli.output.note(what);
-      await askYes(cli, 'Is the clock right, and shall these be set aside?');
+      await askYes(cli, 'Is the clock right? Set these aside?');
     },
   });
   cli.output.answer(
@@ -120,27 +120,27 @@ async function setAside(cli: Cli, { yes = false, ...options }: SetAsideOptions):
   );
 }
 
-/** Said before it is done, and after. */
+/** Printed before the change, as a warning, and after it. */
 function costOf({ authorities, root, devices }: SetAsideCost, nowMs: number): string {
   const lines = authorities.map(
     ({ tier, fingerprint, notBefore, notAfter }) =>
       `${tier === 'root' ? 'Root' : 'Issuing CA'} ${fingerprint.slice(0, 16)}, valid from ${notBefore.toISOString()} to ${notAfter.toISOString()}`,
   );
   return [
-    `Outside their time, which is ${new Date(nowMs).toISOString()} by this machine's clock:`,
+    `This machine's clock says ${new Date(nowMs).toISOString()}. These authorities are not valid at that time:`,
     ...lines.map((line) => `  ${line}`),
-    'They count no more, nor does any certificate that they have issued. This cannot be taken back.',
+    'Setting them aside ends them and every certificate that they issued. It cannot be undone.',
     costs[root](devices),
   ].join('\n');
 }
 
 const costs: Readonly<Record<SetAsideCost['root'], (devices: number) => string>> = {
   new: (devices) =>
-    `A new root takes their place. EVERY DEVICE HAS TO PAIR AGAIN: there ${devices === 1 ? 'is 1' : `are ${devices}`}. Ids, names, roles and the audit stay.`,
+    `A new root replaces them. EVERY DEVICE MUST PAIR AGAIN: there ${devices === 1 ? 'is 1' : `are ${devices}`}. Ids, names, roles and the audit log are kept.`,
   other: (devices) =>
-    `The other root of the rotation takes their place. Of ${devices} device${devices === 1 ? '' : 's'}, those that have not heard of it have to pair again.`,
+    `The other root of the rotation replaces them. There ${devices === 1 ? 'is 1 device' : `are ${devices} devices`}: each one that does not know that root yet must pair again.`,
   kept: () =>
-    'The root stays, and no device has to pair again. One whose certificate is from them gets another: an agent by itself, others with palyra renew --recover.',
+    'The root is kept, and no device must pair again. A device whose certificate they issued needs a new one: an agent gets it by itself, other devices with palyra renew --recover.',
 };
 
 type Step = 'status' | RotationStep;
@@ -152,7 +152,7 @@ async function revocationLists(cli: Cli, { out }: { out?: string }): Promise<voi
   for (const { issuerId, failure, der } of all) {
     if (!failure) continue;
     const shown = der.length > 0 ? 'an older list' : 'no list';
-    cli.output.note(`There is ${shown} of authority ${issuerId}, because: ${failure}`);
+    cli.output.note(`Authority ${issuerId} has ${shown}: ${failure}`);
   }
   const pem = revocationListsToPem(lists);
   if (out) await writeOut(out, pem);
@@ -199,11 +199,11 @@ export function rotationWords(
   const lines = [rotationAnswers[phase]];
   const next = nextSteps[phase];
   if (behind.length > 0) {
-    lines.push('', 'The next step would lose these devices, which have not renewed since:');
+    lines.push('', 'The next step would lose these devices, which have not renewed since the last one:');
     for (const { id, name } of behind) lines.push(`  ${id}  ${name}`);
     lines.push(
-      'Wait until they have renewed by themselves, or run on each: palyra renew',
-      `Then look again: ${followUp(cli, 'ca rotate-root status')}`,
+      'Wait until they renew by themselves, or run on each device: palyra renew',
+      `Then check again: ${followUp(cli, 'ca rotate-root status')}`,
     );
   } else if (next) {
     lines.push(
@@ -215,10 +215,10 @@ export function rotationWords(
   return lines.join('\n');
 }
 
-/** Of the steps that leave no rotation under way. */
+/** The messages for the steps that end a rotation. */
 const endings: Readonly<Partial<Record<Step, string>>> = {
-  finish: 'The rotation is finished: the old root is retired, and only the new one is trusted.',
-  rollback: 'The rotation is undone: the root from before signs, and the new one is retired.',
+  finish: 'The rotation is finished. The old root is retired, and only the new root is trusted.',
+  rollback: 'The rotation is undone. The previous root signs, and the new root is retired.',
 };
 
 const nextSteps: Readonly<Partial<Record<Phase, RotationStep>>> = {
@@ -227,9 +227,10 @@ const nextSteps: Readonly<Partial<Record<Phase, RotationStep>>> = {
 };
 
 const rotationAnswers: Readonly<Record<Phase, string>> = {
-  none: 'No root rotation is under way.',
-  prepared: 'A new root is prepared. Devices learn to trust it as they renew; the present root still signs.',
-  activated: 'The new root signs. What the old one signed still counts until the rotation is finished.',
+  none: 'No root rotation is in progress.',
+  prepared:
+    'A new root is prepared. Devices start to trust it when they renew. The current root still signs.',
+  activated: 'The new root signs. Certificates under the old root stay valid until the rotation is finished.',
   unknown: 'The root rotation is in a phase that this version does not know.',
 };
 

@@ -1,4 +1,5 @@
-// `palyra completion`: what makes a shell complete commands, options and ids. `palyra complete` is what it asks.
+// `palyra completion` prints a script that makes a shell complete commands, options and ids. The script asks
+// `palyra complete`.
 
 import { deviceStates, PairingState } from '@palyra/rpc/admin';
 import { Argument, type Command } from 'commander';
@@ -18,7 +19,7 @@ import { printable } from '../printable.ts';
 import { shortId, wholeId } from '../reference.ts';
 import { remoteOf } from '../remote.ts';
 
-/** Whoever pressed Tab does not wait longer for the daemon. */
+/** Longest wait for the daemon after the person presses Tab. */
 const patienceMs = 3000;
 const maxListed = 200;
 
@@ -26,10 +27,10 @@ export function addCompletion(program: Command, cli: () => Cli): void {
   withExamples(
     program
       .command('completion')
-      .addArgument(new Argument('<shell>', 'which one').choices(shells))
-      .summary('Print what makes a shell complete palyra.')
+      .addArgument(new Argument('<shell>', 'the shell').choices(shells))
+      .summary('Print the completion script for a shell.')
       .description(
-        'Print what makes a shell complete commands, options, and the ids of devices and requests of the daemon here.',
+        'Print a script that makes a shell complete commands, options, and the ids of devices and requests of the daemon here.',
       )
       .action((shell: Shell) => {
         cli().output.answer({ shell, script: scripts[shell] }, () => scripts[shell].trimEnd());
@@ -41,8 +42,8 @@ export function addCompletion(program: Command, cli: () => Cli): void {
   withExamples(
     program
       .command('complete', { hidden: true })
-      .argument('[words...]', 'the words behind palyra; the last one is being typed')
-      .description('What a shell asks with each Tab.')
+      .argument('[words...]', 'the words after palyra; the last one is incomplete')
+      .description('Answer a completion script. A shell runs this at each Tab.')
       .action((words: readonly string[]) => answer(program, cli(), words)),
     'palyra complete pairing',
   );
@@ -65,7 +66,7 @@ async function answer(program: Command, cli: Cli, words: readonly string[]): Pro
   print(['words', ...found.map(({ value, description }) => `${value}\t${oneLine(description)}`)]);
 }
 
-/** Nothing when it does not answer: a Tab is no place for errors. */
+/** Returns nothing when the daemon does not answer, because completion must not print errors. */
 async function fromDaemon(
   cli: Cli,
   source: Source,
@@ -83,9 +84,9 @@ async function fromDaemon(
       ...(remote && { remote }),
     };
     const all = await withAdmin(patient, (admin) => list(admin, source), { progress: false });
-    // A shell inserts them.
+    // The shell inserts the ids into the command line, so only well-formed ones are offered.
     const named = all.filter(({ value }) => wholeId.test(value));
-    // The end of an id is what tables show; whoever types the beginning gets the whole.
+    // Tables show the end of an id. Typing its beginning completes the whole id.
     const byEnd = startingWith(
       current,
       named.map(({ value, description }) => ({ value: shortId(value), description })),
@@ -115,7 +116,7 @@ async function list(admin: Admin, source: Source): Promise<Candidate[]> {
   ];
 }
 
-/** Also of a device's name: it cannot become a line or a field of its own. */
+/** Keeps text such as a device's name from starting a line or a field of its own. */
 function oneLine(text: string): string {
   return printable(text.replace(/\n[\s\S]*/, ''));
 }

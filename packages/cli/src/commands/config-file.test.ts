@@ -1,4 +1,4 @@
-// A daemon whose configuration is elsewhere than in its home: every command that works on its files finds it.
+// A daemon with its configuration outside its home: every command that works on its files finds the configuration.
 
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
@@ -51,7 +51,7 @@ test('backup, doctor, rekey and restore work with the configuration the daemon w
   const keyAfter = await readFile(keyFile);
   assert.ok(!keyBefore.equals(keyBetween) && !keyBetween.equals(keyAfter));
 
-  // What the file leaves out stays open for the defaults of the daemon that reads it.
+  // Fields missing from the file get the defaults of the daemon that reads it.
   const other = join(folder, 'other');
   await palyra(0, '--home', other, 'restore', file, '--passphrase-file', passphrase, '--none-revoked');
   assert.deepEqual(JSON.parse(await readFile(join(other, 'daemon', 'config.json'), 'utf8')), settings);
@@ -73,7 +73,7 @@ test('backup, doctor, rekey and restore work with the configuration the daemon w
   assert.deepEqual((await readdir(elsewhere)).sort(), ['config.json', 'master.key.away']);
 });
 
-test('a start takes the configuration of the last one, until it is told another', async (t) => {
+test('a start uses the configuration of the last start, until an option names another one', async (t) => {
   const folder = await temporaryFolder(t);
   const home = join(folder, 'home');
   const configFile = join(folder, 'config.json');

@@ -18,9 +18,9 @@ export function addConsole(program: Command, cli: () => Cli): void {
       .command('console')
       .summary('Open the web console.')
       .description(
-        'Make a link that logs one browser in to the web console. It works once, within two minutes.\n\nThe console answers on this machine only. From another one, forward its port first: ssh -L 7445:127.0.0.1:7445 HOST',
+        'Create a link that logs one browser in to the web console. The link works once, within two minutes.\n\nThe console is reachable from this machine only. From another machine, forward its port first: ssh -L 7445:127.0.0.1:7445 HOST',
       )
-      .option('--open', 'open it in the browser of this machine')
+      .option('--open', 'open the link in the browser of this machine')
       .action((options: { open?: boolean }) => open(cli(), options)),
     'palyra console',
     'palyra console --open',
@@ -32,18 +32,18 @@ async function open(cli: Cli, options: { open?: boolean }): Promise<void> {
   if (options.open) await openInBrowser(cli, url);
   cli.output.answer({ url, expires_at: isoTime(expiresAtMs) }, () =>
     [
-      options.open ? 'Opening the console in your browser. Should nothing appear, use:' : 'Open the console:',
+      options.open ? 'Opening the console in your browser. If nothing appears, open:' : 'Open the console:',
       '',
       `  ${cli.output.paint('bold', url)}`,
       '',
-      `The link works once, within ${formatSpan(Number(expiresAtMs) - cli.now())}. Give it to nobody.`,
+      `The link works once, within ${formatSpan(Number(expiresAtMs) - cli.now())}. Do not share it.`,
     ].join('\n'),
   );
 }
 
-/** By way of a private file: what is on a command line, every user of the machine can read. */
+/** Passes the link in a private file, because every user of the machine can read command lines. */
 async function openInBrowser(cli: Cli, link: string): Promise<void> {
-  // Written anew, because it goes into a page: quotes and brackets are escaped in it.
+  // The URL is serialised again because it goes into a page: that escapes quotes and brackets.
   const url = URL.parse(link);
   if (url?.protocol !== 'http:')
     throw new IdentityError('MESSAGE_INVALID', 'The daemon answered with a link that cannot be opened.');
@@ -56,7 +56,7 @@ async function openInBrowser(cli: Cli, link: string): Promise<void> {
   }
   const opener = cli.invocation.platform.startsWith('darwin') ? 'open' : 'xdg-open';
   const child = spawn(opener, [pathToFileURL(file).href], { stdio: 'ignore', detached: true });
-  // Without a browser there is still the link.
+  // Without a browser, the person can still use the link.
   child.on('error', () => {});
   child.unref();
 }

@@ -18,7 +18,7 @@ import {
 interface DaemonInstallOptions extends InstallOptions {
   readonly credential?: string;
   readonly encryptedCredential?: string;
-  /** Of `palyra daemon` itself. */
+  /** Options of `palyra daemon` itself. */
   readonly config?: string;
 }
 
@@ -27,13 +27,19 @@ export function addDaemonInstall(daemon: Command, cli: () => Cli): void {
     withInstallOptions(
       daemon
         .command('install')
-        .summary('Make the daemon a service of systemd.')
+        .summary('Install the daemon as a systemd service.')
         .description(
-          'Write a hardened systemd unit that runs the daemon, and say what to run next. As root for the machine, with a user of its own; with --user for yourself.',
+          'Write a hardened systemd unit that runs the daemon, and say what to run next. Run it as root for a service of the machine, which has its own user; use --user for a service of yours.',
         ),
     )
-      .option('--credential <file>', 'the master key or passphrase, which only systemd needs to read')
-      .option('--encrypted-credential <file>', 'the same, as systemd-creds encrypt wrote it')
+      .option(
+        '--credential <file>',
+        'a file with the master key or passphrase; only systemd needs to read it',
+      )
+      .option(
+        '--encrypted-credential <file>',
+        'the master key or passphrase, encrypted by systemd-creds encrypt',
+      )
       .action((_: unknown, command: Command) =>
         installDaemon(cli(), command.optsWithGlobals<DaemonInstallOptions>()),
       ),
@@ -44,9 +50,9 @@ export function addDaemonInstall(daemon: Command, cli: () => Cli): void {
   withExamples(
     daemon
       .command('uninstall')
-      .description('Remove the systemd unit again. What the daemon has stored stays.')
-      .option('--user', 'the service of your own')
-      .option('--root <dir>', 'remove it below this folder')
+      .description('Remove the systemd unit. The data of the daemon is kept.')
+      .option('--user', 'remove the service of your own user')
+      .option('--root <dir>', 'remove the unit below this folder')
       .action((options: PlaceOptions) => uninstall(cli(), 'palyra', options)),
     'palyra daemon uninstall',
   );
@@ -58,10 +64,10 @@ function installDaemon(cli: Cli, options: DaemonInstallOptions): Promise<void> {
   if ((user || launchd) && file !== undefined)
     throw new CliError(
       'USAGE',
-      `A credential is for a service of the machine and of systemd: leave out --${user ? 'user' : 'launchd'}.`,
+      `Only a systemd service of the machine takes a credential: leave out --${user ? 'user' : 'launchd'}.`,
     );
   if (credential !== undefined && encryptedCredential !== undefined)
-    throw new CliError('USAGE', 'Give the credential encrypted or not, not both.');
+    throw new CliError('USAGE', 'Use either --credential or --encrypted-credential, not both.');
   const service = daemonService({
     ...placeOfService(cli, options),
     ...(config !== undefined && { config: resolve(config) }),

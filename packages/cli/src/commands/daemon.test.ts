@@ -12,7 +12,7 @@ import { runRecorded, temporaryFolder } from '../testing/recorded-run.ts';
 
 const anyPort = { host: '127.0.0.1', port: 0 };
 
-/** Starts it and reads its output up to the line that matches. */
+/** Starts the daemon and reads its output up to the matching line. */
 async function startDaemon(t: TestContext, options: readonly string[], until: RegExp) {
   const folder = await temporaryFolder(t);
   const home = join(folder, 'home');
@@ -36,7 +36,7 @@ async function startDaemon(t: TestContext, options: readonly string[], until: Re
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  test(`${signal} stops it cleanly with 0, also when npm hands the same one on`, async (t) => {
+  test(`${signal} stops the daemon cleanly with 0, also when npm forwards the signal again`, async (t) => {
     const { daemon, lines, ended } = await startDaemon(t, ['--json'], /"ready"/);
     daemon.kill(signal);
     daemon.kill(signal);
@@ -45,7 +45,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-test('it shows where it listens, a code, its QR code and the commands that use it', async (t) => {
+test('the daemon shows its listeners, a code, the QR code and the commands that use it', async (t) => {
   const { home, lines } = await startDaemon(t, [], /from another machine|palyra pairing approve/i);
   const { stdout } = await runRecorded({ args: ['status', '--json', '--home', home] });
   const status = JSON.parse(stdout);
@@ -66,10 +66,10 @@ test('it shows where it listens, a code, its QR code and the commands that use i
   assert.equal(status.live_codes, 2);
 });
 
-test('with --no-code it makes none, and --json never shows one', async (t) => {
+test('with --no-code the daemon makes no code, and --json never shows one', async (t) => {
   for (const options of [['--no-code'], ['--json']]) {
     const { daemon, lines, ended } = await startDaemon(t, options, /admin/);
-    // What it is still about to print comes before its end.
+    // All of its output arrives before it ends.
     daemon.kill('SIGTERM');
     await ended;
     assert.doesNotMatch(lines.join('\n'), /\d{3}-\d{6}/);
@@ -85,7 +85,7 @@ test('a second daemon on the same home ends with 4 and names the first', async (
   assert.match(error.message, new RegExp(`process id ${daemon.pid}`));
 });
 
-test('--check says all that is wrong, starts nothing, and ends with 0 where nothing is', async (t) => {
+test('--check reports every problem, starts nothing, and ends with 0 if there is no problem', async (t) => {
   const folder = await temporaryFolder(t);
   const config = join(folder, 'config.json');
   const args = ['daemon', '--check', '--home', join(folder, 'home'), '--config', config];
@@ -94,7 +94,7 @@ test('--check says all that is wrong, starts nothing, and ends with 0 where noth
   const wrong = await runRecorded({ args });
   assert.equal(wrong.exitCode, 1);
   assert.match(wrong.stdout, /PROBLEM .*pairing\.host.*PROBLEM .*node\.host/s);
-  // Without a field that it needs, nothing is left of `caKey`, nor of `notice.webhook`. The rest still counts.
+  // `caKey` and `notice.webhook` each lack a required field and are dropped. The rest of the file still counts.
   const halves = {
     caKey: { modul: '/usr/lib/x.so', token: 'palyra', pinFile: 'pin' },
     notice: { webhook: {} },
@@ -112,7 +112,7 @@ test('--check says all that is wrong, starts nothing, and ends with 0 where noth
   assert.deepEqual(await readdir(folder), ['config.json']);
 });
 
-test('a configuration that is no JSON is named', async (t) => {
+test('the message for a configuration that is not JSON names the file', async (t) => {
   const folder = await temporaryFolder(t);
   const config = join(folder, 'config.json');
   await writeFile(config, '{"pairing":');

@@ -1,4 +1,4 @@
-// `palyra daemon`: runs the daemon in this terminal and shows what a person needs to pair the first device.
+// `palyra daemon`: runs the daemon in this terminal and shows how to pair the first device.
 
 import type { RunningDaemon } from '@palyra/daemon';
 import { IdentityError } from '@palyra/identity';
@@ -29,16 +29,16 @@ export function addDaemon(program: Command, cli: () => Cli): void {
   const command = program.command('daemon');
   withExamples(
     command
-      .summary('Run the daemon here.')
+      .summary('Run the daemon in this terminal.')
       .description(
-        'Run the daemon here, until Ctrl-C. The first start makes its keys and certificates.\n\nShows a fresh pairing code and a QR code. Under a service manager use --no-code, or the code ends up in a log.',
+        'Run the daemon in this terminal until Ctrl-C. The first start creates its keys and certificates.\n\nShows a new pairing code and a QR code. Under a service manager use --no-code, or the code ends up in a log.',
       )
       .option(
         '--config <file>',
-        'the configuration (default: the one of the last start; of the first, daemon/config.json in the home)',
+        'the configuration (default: the one used at the last start; at the first start, daemon/config.json in the home)',
       )
-      .option('--check', 'start nothing: say everything that would stop a start')
-      .option('--no-code', 'make no pairing code at the start')
+      .option('--check', 'report every problem that would prevent a start, without starting')
+      .option('--no-code', 'do not make a pairing code')
       .action((options: DaemonOptions) => daemon(cli(), options)),
     'palyra daemon',
     'palyra daemon --home /var/lib/palyra --no-code --json',
@@ -51,9 +51,9 @@ async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
   const { output, invocation } = cli;
   if (options.check) return report(cli, { ...configFile(options), beforeStart: true });
   stayUp(cli);
-  // Loaded here, so that the other commands start without it.
+  // Loaded here so that the other commands start without it.
   const { startDaemon } = await import('@palyra/daemon');
-  // What happens in one order is printed in that order, though some of it is looked up first.
+  // Events are printed in the order they happen, although some need a lookup first.
   let printed: Promise<void> = Promise.resolve();
   const then = (print: () => void | Promise<void>) => {
     printed = printed.then(print).catch((error) => output.note(`note: ${printable(String(error))}`));
@@ -71,8 +71,10 @@ async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
     if (invocation.interrupted.aborted) resolve();
     invocation.interrupted.addEventListener('abort', () => resolve());
   });
-  const stopProgress = output.progress(() => 'Stopping; Ctrl-C again cuts the calls that still run');
-  supervisor.stopping('Stopping: calls that run may end');
+  const stopProgress = output.progress(
+    () => 'Stopping; press Ctrl-C again to cut off the calls still running',
+  );
+  supervisor.stopping('Stopping: waiting for running calls');
   const cut = new AbortController();
   invocation.onInsistence(() => cut.abort());
   await running.close(cut.signal);
@@ -108,7 +110,7 @@ async function showReady(cli: Cli, running: RunningDaemon, { code }: DaemonOptio
     );
   } catch (error) {
     if (!(error instanceof IdentityError)) throw error;
-    // Full of codes is no reason not to run.
+    // Reaching the limit of codes must not keep the daemon from running.
     output.note(`No pairing code was made: ${explained(cli, error)}`);
   }
 }
@@ -147,7 +149,7 @@ function invitation(
   return [
     '',
     picture === undefined
-      ? `This terminal is too narrow for a QR code. Make it wider, then: ${followUp(cli, 'pairing code --qr')}`
+      ? `This terminal is too narrow for a QR code. Make it wider, then run: ${followUp(cli, 'pairing code --qr')}`
       : picture,
     '',
     `Scan it, or type this code on the device. Valid until ${until}.`,
@@ -156,7 +158,7 @@ function invitation(
     '',
     'Pair a device, from a second terminal:',
     `  ${followUp(cli, `pair ${here}`)}`,
-    'See who asks, and let them in:',
+    'See the requests and approve them:',
     `  ${followUp(cli, 'pairing list')}`,
     `  ${followUp(cli, 'pairing approve')}`,
     ...elsewhere,
@@ -164,12 +166,12 @@ function invitation(
   ].join('\n');
 }
 
-/** How a second terminal on this machine reaches the pairing listener. */
+/** The address at which a second terminal on this machine reaches the pairing listener. */
 function localAddress({ listeners, pairingAddress }: RunningDaemon): string {
   const bound = listeners.find(({ name }) => name === 'pairing')?.address ?? pairingAddress;
   const { host, port } = parseEndpoint(bound);
   if (host !== '::' && host !== '0.0.0.0') return bound;
-  // A machine that is shown with an address of IPv6 may have no other.
+  // A machine whose shown address is IPv6 may have no IPv4 address.
   const isIpv6 = host === '::' && parseEndpoint(pairingAddress).host.includes(':');
   return formatEndpoint({ host: isIpv6 ? '::1' : '127.0.0.1', port });
 }
@@ -179,7 +181,7 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
   const at = new Date(cli.now()).toISOString();
   if (event.type === 'pairing_changed') {
     const { pairing } = event;
-    // A fresh code, or a guess: the request or the end of the code follows and says more.
+    // A new code or a guess: the request or the end of the code follows, with more detail.
     if (pairing.state === 'waiting') return;
     const known = 'request' in pairing && pairing.request?.deviceId;
     const role = (known && (await running.identity.registry.device(known))?.role) || undefined;
@@ -191,7 +193,7 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
     output.answer(
       { event: event.type, at, issuer_id: event.issuerId },
       () =>
-        `${output.paint('dim', formatClock(cli.now()))}  An issuing authority is retired; connections with its certificates are closed.`,
+        `${output.paint('dim', formatClock(cli.now()))}  An issuing authority is retired; connections that use its certificates are closed.`,
     );
     return;
   }
@@ -200,11 +202,11 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
   const serial = 'serial' in event ? event.serial : null;
   const what = {
     device_revoked: 'is revoked; its connections are closed',
-    device_quarantined: 'is in quarantine; its connections are closed',
+    device_quarantined: 'is quarantined; its connections are closed',
     recovery_asked:
       event.type === 'recovery_asked' && event.possibleCopy
-        ? 'asks to come back, and MAY HAVE BEEN COPIED: a release also lets the copy in'
-        : 'asks to come back, and only you can allow it',
+        ? 'asks to recover, and MAY HAVE BEEN COPIED: releasing it also lets the copy in'
+        : 'asks to recover; only you can allow that',
     clone_suspected: `may have been copied: ${event.type === 'clone_suspected' ? cloneSigns[event.sign] : ''}`,
     device_role_changed: device?.role === 'operator' ? 'is an OPERATOR now' : 'is no longer an operator',
     certificate_revoked: `lost its certificate ${serial}`,
@@ -217,9 +219,9 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
 }
 
 const cloneSigns: Readonly<Record<CloneSign, string>> = {
-  replaced_certificate: 'a certificate that it had replaced was used again',
-  recovery: 'it recovered though its certificate holds',
-  second_agent: 'a second agent connected while the first one still answers',
+  replaced_certificate: 'a replaced certificate was used again',
+  recovery: 'it recovered while its certificate was still valid',
+  second_agent: 'a second agent connected while the first one was still answering',
 };
 
 const eventNames: Readonly<Record<PairingEvent['state'], string>> = {

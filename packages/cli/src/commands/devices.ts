@@ -1,4 +1,4 @@
-// `palyra devices`: who is paired, and shutting them out again.
+// `palyra devices`: lists, renames, revokes and releases paired devices.
 
 import { hasCode, IdentityError } from '@palyra/identity';
 import type { DeviceRole as Role } from '@palyra/identity/registry';
@@ -15,7 +15,7 @@ import { askYes, canAsk } from '../question.ts';
 import { resolveId, shortId } from '../reference.ts';
 
 const page = 1000;
-const deviceArgument = 'the device, or enough of the beginning or end of its id';
+const deviceArgument = 'the device: its id, or enough of the beginning or end of the id';
 
 interface RevokeOptions {
   readonly reason: string;
@@ -26,14 +26,14 @@ interface RevokeOptions {
 export function addDevices(program: Command, cli: () => Cli): void {
   const devices = program
     .command('devices')
-    .description('Paired devices: list, rename, roles, host names, revoke, release.');
+    .description('Paired devices: list, rename, set roles and host names, revoke, release.');
   withExamples(devices, 'palyra devices list', 'palyra devices revoke 7K3QX9AB');
 
   withExamples(
     devices
       .command('list')
       .description('Show the paired devices.')
-      .option('--search <text>', 'only those with this in their name, or at the start of their id')
+      .option('--search <text>', 'only devices whose name contains this, or whose id starts with it')
       .action((options: { search?: string }) => list(cli(), options)),
     'palyra devices list',
     'palyra devices list --search laptop --json',
@@ -51,7 +51,7 @@ export function addDevices(program: Command, cli: () => Cli): void {
       .command('rename')
       .argument('<device>', deviceArgument)
       .argument('<name>', 'its new name')
-      .description('Give a device another name.')
+      .description('Rename a device.')
       .action((id: string, name: string) => rename(cli(), id, name)),
     'palyra devices rename 7K3QX9AB "kitchen sensor"',
   );
@@ -63,7 +63,7 @@ export function addDevices(program: Command, cli: () => Cli): void {
         new Argument('<role>', 'operator, or device').choices(['operator', 'device'] satisfies Role[]),
       )
       .description(
-        'Make a device an operator, which may do with --remote what you do here, or take that from it. At once.',
+        'Make a device an operator, or an ordinary device again. An operator can use --remote to run these commands. Takes effect at once.',
       )
       .option('--yes', 'do not ask')
       .action((id: string, role: Role, options: { yes?: boolean }) => setRole(cli(), id, role, options)),
@@ -74,9 +74,9 @@ export function addDevices(program: Command, cli: () => Cli): void {
     devices
       .command('set-host-names')
       .argument('<device>', deviceArgument)
-      .argument('[names...]', 'DNS names, in place of those that it has; without any, it has none')
+      .argument('[names...]', 'DNS names, which replace the current ones; leave them out to remove all')
       .description(
-        'Let a device have DNS names in its certificates, for browsers and programs that check names. From its next renewal on; a certificate from before keeps its names until it ends.',
+        'Set the DNS names in the certificates of a device, for browsers and programs that check names. Applies from the next renewal; an earlier certificate keeps its names until it expires.',
       )
       .action((id: string, names: string[]) => setHostNames(cli(), id, names)),
     'palyra devices set-host-names 7K3QX9AB nas.example.net files.example.net',
@@ -86,9 +86,12 @@ export function addDevices(program: Command, cli: () => Cli): void {
     devices
       .command('revoke')
       .argument('<device>', deviceArgument)
-      .description('Shut a device out for ever and at once, or end one certificate of it.')
-      .option('--reason <text>', 'kept, and told to the device', '')
-      .option('--certificate <serial>', 'only this certificate; the device can pair again as itself')
+      .description('Revoke a device permanently, or one of its certificates. Takes effect at once.')
+      .option('--reason <text>', 'recorded, and sent to the device', '')
+      .option(
+        '--certificate <serial>',
+        'revoke only this certificate; the device can pair again under its id',
+      )
       .option('--yes', 'do not ask')
       .action((id: string, options: RevokeOptions) => revoke(cli(), id, options)),
     'palyra devices revoke 7K3QX9AB --reason "lost on the train"',
@@ -99,7 +102,7 @@ export function addDevices(program: Command, cli: () => Cli): void {
       .command('release')
       .argument('<device>', deviceArgument)
       .description(
-        'Let a device go on that waits for you: in quarantine, possibly copied, or back after too long.',
+        'Release a device that waits for you: it is quarantined, may have been copied, or asks to recover after too long.',
       )
       .action((id: string) => release(cli(), id)),
     'palyra devices release 7K3QX9AB',
@@ -142,19 +145,22 @@ async function revoke(cli: Cli, reference: string, options: RevokeOptions): Prom
   const serial = options.certificate && findSerial(options.certificate, device, certificates);
   if (!serial && device.state === DeviceState.REVOKED) {
     const reason = device.revocationReason && `, for the reason "${device.revocationReason}"`;
-    const said = `${name} (${shortId(device.id)}) was revoked already${reason}. Nothing was changed.`;
+    const said = `${name} (${shortId(device.id)}) was already revoked${reason}. Nothing was changed.`;
     cli.output.answer(deviceJson(device), () => said);
     return;
   }
   if (!options.yes) {
     if (!canAsk(cli)) {
-      throw new CliError('NO_TERMINAL', 'There is no terminal to ask on. If you are sure, add --yes.');
+      throw new CliError(
+        'NO_TERMINAL',
+        'There is no terminal to ask for confirmation. To confirm, add --yes.',
+      );
     }
     await askYes(
       cli,
       serial
-        ? `End certificate ${serial} of ${name} (${device.id})?`
-        : `Shut out ${name} (${device.id}) for ever? Its connections end at once.`,
+        ? `Revoke certificate ${serial} of ${name} (${device.id})?`
+        : `Revoke ${name} (${device.id}) permanently? Its connections end at once.`,
     );
   }
   const { reason } = options;
@@ -172,7 +178,7 @@ async function revoke(cli: Cli, reference: string, options: RevokeOptions): Prom
   }
 }
 
-/** Whoever revokes the device it sits at is shut out before it has the answer. */
+/** An operator that revokes its own device is disconnected before the answer arrives. */
 async function myself(cli: Cli, error: unknown, device: Device, reason: string): Promise<Device> {
   const isOut = hasCode(fromConnectError(error), 'DEVICE_REVOKED');
   if (
@@ -191,8 +197,8 @@ async function setHostNames(cli: Cli, reference: string, hostNames: string[]): P
   const { name, hostNames: names } = device;
   cli.output.answer(deviceJson(device), () =>
     names.length > 0
-      ? `The next certificate of ${name} has these host names: ${names.join(', ')}. To have it now, there: palyra renew`
-      : `The next certificate of ${name} has no host name. To end the one that it has: ${followUp(cli, `devices revoke ${shortId(device.id)} --certificate SERIAL`)}`,
+      ? `The next certificate of ${name} has these host names: ${names.join(', ')}. To get it now, run on the device: palyra renew`
+      : `The next certificate of ${name} has no host name. To revoke its current certificate: ${followUp(cli, `devices revoke ${shortId(device.id)} --certificate SERIAL`)}`,
   );
 }
 
@@ -207,7 +213,10 @@ async function setRole(
   const role = deviceRoles.toWire(word);
   if (role === DeviceRole.OPERATOR && device.role !== role && !yes) {
     if (!canAsk(cli)) {
-      throw new CliError('NO_TERMINAL', 'There is no terminal to ask on. If you are sure, add --yes.');
+      throw new CliError(
+        'NO_TERMINAL',
+        'There is no terminal to ask for confirmation. To confirm, add --yes.',
+      );
     }
     cli.output.note(cli.output.paint('yellow', `! ${operatorWords}.`));
     await askYes(cli, `Make ${name} (${device.id}) an OPERATOR?`);
@@ -215,8 +224,8 @@ async function setRole(
   const changed = await withAdmin(cli, (admin) => admin.setDeviceRole({ id: device.id, role }));
   cli.output.answer(deviceJson(changed), () =>
     role === DeviceRole.OPERATOR
-      ? `${name} is an OPERATOR now. There: palyra --remote status`
-      : `${name} is no longer an operator. That holds at once.`,
+      ? `${name} is now an OPERATOR. Try on that device: palyra --remote status`
+      : `${name} is no longer an operator. This takes effect at once.`,
   );
 }
 
@@ -231,21 +240,22 @@ async function release(cli: Cli, reference: string): Promise<void> {
     recovery: before.recoveryAskedMs > 0n,
   };
   const words = [
-    done.quarantine && 'its quarantine is ended',
-    done.warning && 'the warning of a copy is taken off it',
-    done.recovery && 'the next one to recover with its identity key is let in, once',
+    done.quarantine && 'its quarantine has ended',
+    done.warning && 'the warning about a copy is removed',
+    done.recovery && 'the next recovery with its identity key is allowed, once',
   ].filter((each) => typeof each === 'string');
   cli.output.answer(
     { ...deviceJson(after), released: done },
     () =>
-      `${after.name} is ${deviceStates.show(after.state)}: ${words.join('; ') || 'it waited for nothing'}.`,
+      `${after.name} is ${deviceStates.show(after.state)}: ${words.join('; ') || 'nothing was waiting for a decision'}.`,
   );
 }
 
 function findSerial(wanted: string, device: Device, certificates: readonly { serial: string }[]): string {
   const hex = wanted.toLowerCase().replaceAll(':', '');
   const found = certificates.filter(({ serial }) => serial.startsWith(hex));
-  if (hex.length >= 4 && found.length === 1) return found[0]!.serial;
+  const [only, ...others] = found;
+  if (hex.length >= 4 && only && others.length === 0) return only.serial;
   throw new IdentityError(
     'CERTIFICATE_NOT_FOUND',
     `${device.name} has ${found.length === 0 ? 'no certificate' : 'several certificates'} whose serial begins with "${wanted}".`,
@@ -273,27 +283,27 @@ export async function* eachDeviceId(admin: Admin): AsyncGenerator<string> {
   for await (const { id } of eachDevice(admin, '')) yield id;
 }
 
-/** Those that are called exactly this. */
+/** The devices with exactly this name. */
 export async function devicesNamed(admin: Admin, name: string): Promise<Device[]> {
   const found: Device[] = [];
   for await (const device of eachDevice(admin, name)) if (device.name === name) found.push(device);
   return found;
 }
 
-/** Says that another device that is not shut out has the name already, which is allowed. */
+/** Notes that another device, not revoked, has this name. That is allowed. */
 export function noteSameName(cli: Cli, name: string, id: string, named: readonly Device[]): void {
   const others = named
     .filter((each) => each.id !== id && each.state !== DeviceState.REVOKED)
     .map((each) => each.id);
   if (others.length === 0) return;
-  cli.output.note(`Another device is called ${name} as well: ${others.slice(0, 5).join(', ')}`);
+  cli.output.note(`Another device is also called ${name}: ${others.slice(0, 5).join(', ')}`);
 }
 
 async function* eachDevice(admin: Admin, search: string): AsyncGenerator<Device> {
   for (let after = ''; ; ) {
     const { devices, nextAfter } = await admin.listDevices({ search, limit: page, after });
     yield* devices;
-    // Pages go up; one that does not is the last.
+    // The ids of each page are higher than those of the page before; a page that breaks this rule is the last.
     if (nextAfter <= after) return;
     after = nextAfter;
   }

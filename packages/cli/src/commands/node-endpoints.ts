@@ -1,4 +1,4 @@
-// `palyra node endpoints`: where this device looks for its daemon, and a person's own word about it.
+// `palyra node endpoints`: shows the addresses at which this device looks for its daemon, and sets them by hand.
 
 import { IdentityError } from '@palyra/identity';
 import {
@@ -34,15 +34,15 @@ export function addNodeEndpoints(node: Command, cli: () => Cli): void {
     node
       .command('endpoints')
       .description(
-        'Show where this device looks for its daemon, in order; or set it by hand. What is set stays until --reset, whatever the daemon says.',
+        'Show the addresses at which this device looks for its daemon, in order, or set them by hand. Addresses set by hand stay until --reset, even if the daemon announces others.',
       )
       .option('--daemon <daemon>', daemonOption)
-      .option('--host <host...>', 'the daemon is on this host, on the ports as they are known')
+      .option('--host <host...>', 'the host of the daemon; its ports stay as they are')
       .option('--node <address...>', 'its node listener (port 7444)')
       .option('--quic <address...>', 'its QUIC listener (port 7444)')
       .option('--web <url...>', 'its channel, as wss://host/path')
       .option('--pairing <address...>', 'its pairing listener, for a recovery (port 7443)')
-      .option('--reset', 'follow the daemon again')
+      .option('--reset', 'use the addresses that the daemon announces again')
       .action((options: EndpointsOptions) => endpoints(cli(), options)),
     'palyra node endpoints',
     'palyra node endpoints --host 192.168.1.9',
@@ -53,7 +53,7 @@ export function addNodeEndpoints(node: Command, cli: () => Cli): void {
 
 async function endpoints(cli: Cli, options: EndpointsOptions): Promise<void> {
   const isSet = [options.host, options.pairing, options.node, options.quic, options.web].some((each) => each);
-  if (isSet && options.reset) throw new CliError('USAGE', 'Set endpoints, or --reset them; not both.');
+  if (isSet && options.reset) throw new CliError('USAGE', 'Either set endpoints or use --reset, not both.');
   const enrollment = await pairedEnrollment(cli, options.daemon);
   show(cli, isSet || options.reset ? await change(cli, enrollment, options) : enrollment);
 }
@@ -75,7 +75,7 @@ async function change(
   }
 }
 
-/** What the options name, and nothing else. */
+/** The endpoints that the options name, and no others. */
 function wanted(known: PairedEnrollment, options: EndpointsOptions): Partial<EndpointLists> {
   const onHosts = (one: string | undefined) =>
     one === undefined
@@ -114,16 +114,19 @@ function show(cli: Cli, enrollment: PairedEnrollment): void {
   const setByHand = (Object.keys(lists) as (keyof typeof lists)[]).filter((kind) => byHand[kind]);
   cli.output.answer({ daemon_id: daemonId, root_fingerprint: root, ...lists, by_hand: setByHand }, () =>
     [
-      `This device looks for the daemon ${daemonId} at these, in order:`,
+      `This device looks for the daemon ${daemonId} at these addresses, in order:`,
       '',
       fields(
         Object.entries(lists).map(([kind, list]) => [
           kind,
-          `${list.length > 0 ? list.join(', ') : 'nowhere: it serves none'}${setByHand.some((each) => each === kind) ? ' (set by hand)' : ''}`,
+          `${list.length > 0 ? list.join(', ') : 'nowhere: the daemon has no such listener'}${setByHand.some((each) => each === kind) ? ' (set by hand)' : ''}`,
         ]),
       ),
       ...(setByHand.length > 0
-        ? ['', `To follow the daemon again: ${followUp(cli, 'node endpoints --reset')}`]
+        ? [
+            '',
+            `To use the addresses that the daemon announces again: ${followUp(cli, 'node endpoints --reset')}`,
+          ]
         : []),
     ].join('\n'),
   );

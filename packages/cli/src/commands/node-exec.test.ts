@@ -1,4 +1,4 @@
-// `palyra node exec` in the hands of a person, with an agent and a daemon as processes.
+// `palyra node exec` on a terminal, with an agent and a daemon as processes.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { DaemonProcess } from '../../../../tests/testing/daemon-process.ts';
 import { makeHome, PalyraProcess, palyra } from '../../../../tests/testing/palyra-process.ts';
 import { runRecorded } from '../testing/recorded-run.ts';
 
-test('what a device gives back is shown with its numbers, and on a terminal without what a terminal obeys', async (t) => {
+test('the output of a device keeps its numbers, and has no control characters on a terminal', async (t) => {
   const daemonHome = await makeHome(t);
   const daemon = await DaemonProcess.start(t, { home: daemonHome });
   const admin = await daemon.admin();

@@ -1,4 +1,4 @@
-// `palyra node exec`: the operator runs a capability on a connected device.
+// `palyra node exec`: runs a capability on a connected device, for the operator.
 
 import { IdentityError } from '@palyra/identity';
 import { type Command, Option } from 'commander';
@@ -20,10 +20,10 @@ export function addNodeExec(node: Command, cli: () => Cli): void {
   const command = node.command('exec');
   withExamples(
     command
-      .argument('<device>', 'the device, or enough of the beginning or end of its id')
+      .argument('<device>', 'the device: its id, or enough of the beginning or end of the id')
       .argument('<capability>', 'for example system.info')
-      .description('Run a capability on a connected device, and show what it gives back.')
-      .option('--input <json>', 'what it gets', 'null')
+      .description('Run a capability on a connected device, and show its output.')
+      .option('--input <json>', 'the input of the capability', 'null')
       .addOption(
         new Option('--timeout <time>', 'give up after this time').argParser(parseSpan).default(30_000, '30s'),
       )
@@ -38,7 +38,7 @@ export function addNodeExec(node: Command, cli: () => Cli): void {
 }
 
 const inputIsAnOption =
-  'Give one device and one capability. What the capability gets goes into --input, quoted for the shell: --input \'{"hello":1}\'';
+  'Give one device and one capability. The input of the capability goes into --input, quoted for the shell: --input \'{"hello":1}\'';
 
 async function exec(cli: Cli, reference: string, capability: string, options: ExecOptions): Promise<void> {
   const { input } = options;
@@ -57,14 +57,14 @@ async function exec(cli: Cli, reference: string, capability: string, options: Ex
   );
 }
 
-/** Numbers stay as the device wrote them. @throws CAPABILITY_FAILED without repeating what the device sent. */
+/** Keeps numbers as the device wrote them. @throws CAPABILITY_FAILED; its message does not repeat the device's text. */
 function parseOutput(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(bytes), asWritten);
   } catch {
     throw new IdentityError(
       'CAPABILITY_FAILED',
-      'What the device gave back is not JSON, or nested too deeply.',
+      'The output of the device is not JSON, or is nested too deeply.',
     );
   }
 }

@@ -1,4 +1,4 @@
-// `palyra node forget`: what this device keeps of a daemon, removed by an explicit act of the person.
+// `palyra node forget`: removes everything that this device has stored about a daemon.
 
 import { dropEnrollment, loadEnrollments } from '@palyra/identity/device';
 import type { Command } from 'commander';
@@ -14,7 +14,7 @@ export function addNodeForget(node: Command, cli: () => Cli): void {
       .command('forget')
       .argument('<daemon>', daemonArgument)
       .description(
-        'Remove what this device keeps of a daemon: its root, the certificate, a request that waits. The daemon is not told.',
+        'Remove everything this device has stored about a daemon: its root, the certificate and any waiting request. The daemon is not told.',
       )
       .option('--yes', 'do not ask')
       .action((reference: string, options: { yes?: boolean }) => forget(cli(), reference, options)),
@@ -31,14 +31,17 @@ async function forget(cli: Cli, reference: string, { yes = false }: { yes?: bool
     const what = `${daemonId} at ${address} (root SHA-256 ${root})`;
     if (!yes) {
       if (!canAsk(cli))
-        throw new CliError('NO_TERMINAL', 'There is no terminal to ask on. If you are sure, add --yes.');
-      await askYes(cli, `Forget the daemon ${what}? To be its device again, this one must be paired anew.`);
+        throw new CliError(
+          'NO_TERMINAL',
+          'There is no terminal to ask for confirmation. To confirm, add --yes.',
+        );
+      await askYes(cli, `Forget the daemon ${what}? To use it again, you must pair this device again.`);
     }
     for (const each of known) if (each.root === root) await dropEnrollment(secrets, each);
     cli.output.answer(
       { forgotten: true, daemon_id: daemonId, root_fingerprint: root },
       () =>
-        `Forgot the daemon ${what}. The daemon still knows this device; its operator ends that with: palyra devices revoke DEVICE`,
+        `Forgot the daemon ${what}. The daemon still knows this device; to revoke it there, its operator runs: palyra devices revoke DEVICE`,
     );
   } finally {
     await secrets.close();

@@ -1,4 +1,4 @@
-// `palyra node install`: the agent's unit, as systemd itself reads it.
+// `palyra node install`: the agent's unit, checked by systemd itself.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -22,7 +22,7 @@ const hook = `sh -c 'echo "$HOME" %i; systemctl reload nginx'`;
 const everything = ['--out', '/etc/nginx/palyra', '--on-renew', hook, '--capabilities', '/etc/palyra/run'];
 
 for (const args of [[], ['--user'], everything, ['--run-as', 'root', '--home', '/var/lib/other']]) {
-  test(`systemd finds nothing wrong with the unit of ${args.join(' ') || 'no options'}`, {
+  test(`systemd accepts the unit for ${args.join(' ') || 'no options'}`, {
     skip: noAnalyze,
   }, async (t) => {
     const file = join(await temporaryFolder(t), 'palyra-node.service');
@@ -35,7 +35,7 @@ for (const args of [[], ['--user'], everything, ['--run-as', 'root', '--home', '
   });
 }
 
-test('the options of node run go into the unit, each as one word, and their folders are opened', async () => {
+test('the unit has each option of node run as one word, and may write their folders', async () => {
   const unit = await printed(...everything, '--transport', 'http2', '--daemon', '-x');
   assert.ok(
     unit.includes(
@@ -50,7 +50,7 @@ test('the options of node run go into the unit, each as one word, and their fold
   assert.doesNotMatch(unit, /WatchdogSec|NotifyAccess/);
 });
 
-test('the unit of the machine needs no home of whoever prints it', async () => {
+test('a user without a home can print the unit of the machine', async () => {
   for (const service of ['daemon', 'node']) {
     const { exitCode, stdout } = await runRecorded({
       args: [service, 'install', '--print'],
@@ -61,7 +61,7 @@ test('the unit of the machine needs no home of whoever prints it', async () => {
   }
 });
 
-test('another user has another home, and no group or entry of ours', async (t) => {
+test('a unit with --run-as has its own home, and no group or sysusers entry of ours', async (t) => {
   const root = await temporaryFolder(t);
   const args = ['node', 'install', '--root', root, '--run-as', 'root', '--home', '/var/lib/palyra-device'];
   const run = await runRecorded({ args });
@@ -71,7 +71,7 @@ test('another user has another home, and no group or entry of ours', async (t) =
   assert.doesNotMatch(run.stdout, /sysusers/);
 });
 
-test('it says what to run, and uninstall leaves the user as long as the daemon has a unit', async (t) => {
+test('install prints the next commands, and uninstall keeps the user while the daemon has a unit', async (t) => {
   const root = await temporaryFolder(t);
   const run = async (...args: string[]) => {
     const ran = await runRecorded({ args: [...args, '--root', root] });
@@ -96,13 +96,13 @@ test('it says what to run, and uninstall leaves the user as long as the daemon h
 for (const [why, args] of [
   ['Name their folder', ['--on-renew', 'true']],
   ['leave out --run-as', ['--user', '--run-as', 'root']],
-  ['no name of a user', ['--run-as', '%i', '--home', '/srv/a']],
-  ['no name of a user', ['--run-as', '0', '--home', '/srv/a']],
+  ['is not a user name', ['--run-as', '%i', '--home', '/srv/a']],
+  ['is not a user name', ['--run-as', '0', '--home', '/srv/a']],
   ['Name a home for root', ['--run-as', 'root']],
   ['cannot hold', ['--out', '/srv/a', '--on-renew', 'true\nExecStartPre=/bin/false']],
-  ['for root to install', []],
+  ['Only root can install', []],
   ['leave out --root', ['--launchd', '--root', '/srv/image']],
-  ['does not see /home/me/run', ['--root', '/nowhere', '--capabilities', '/home/me/run']],
+  ['cannot see /home/me/run', ['--root', '/nowhere', '--capabilities', '/home/me/run']],
 ] as const) {
   test(`node install ${JSON.stringify(args.join(' '))} is refused: ${why}`, async () => {
     const { exitCode, stderr } = await runRecorded({ args: ['node', 'install', ...args] });
@@ -111,16 +111,16 @@ for (const [why, args] of [
   });
 }
 
-test('a palyra that only root may run, as npm leaves it under umask 077, is not made a service', async (t) => {
+test('a palyra that only root can run, as npm installs it under umask 077, is refused as a service', async (t) => {
   const folder = await temporaryFolder(t);
   const script = join(folder, 'palyra.js');
   await writeFile(script, '');
   const service = { scope: 'system', executable: ['/usr/bin/env', script], user: 'palyra' } as const;
   await chmod(folder, 0o700);
-  assert.ok((await closedTo(service))?.startsWith(`${folder} is closed to the user palyra`));
+  assert.ok((await closedTo(service))?.startsWith(`The user palyra of the service cannot read ${folder}`));
   await chmod(folder, 0o711);
   await chmod(script, 0o600);
-  assert.ok((await closedTo(service))?.startsWith(`${script} is closed`));
+  assert.ok((await closedTo(service))?.startsWith(`The user palyra of the service cannot read ${script}`));
   await chmod(script, 0o644);
   for (const open of [service, { ...service, user: 'root' }, { ...service, scope: 'user' }] as const)
     assert.equal(await closedTo(open), undefined);

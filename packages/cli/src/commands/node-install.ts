@@ -26,13 +26,13 @@ export function addNodeInstall(node: Command, cli: () => Cli): void {
       withInstallOptions(
         node
           .command('install')
-          .summary('Make the agent a service of systemd.')
+          .summary('Install the agent as a systemd service.')
           .description(
-            'Write a hardened systemd unit that runs `palyra node run` with these options, and say what to run next. As root for the machine, with a user of its own; with --user for yourself.',
+            'Write a hardened systemd unit that runs `palyra node run` with these options, and say what to run next. Run it as root for a service of the machine, which has its own user; use --user for a service of yours.',
           ),
       ),
     )
-      .option('--run-as <user>', `whom the service of the machine runs as (default: ${serviceUser})`)
+      .option('--run-as <user>', `the user that a service of the machine runs as (default: ${serviceUser})`)
       .action((_: unknown, command: Command) =>
         installNode(cli(), command.optsWithGlobals<NodeInstallOptions>()),
       ),
@@ -43,9 +43,9 @@ export function addNodeInstall(node: Command, cli: () => Cli): void {
   withExamples(
     node
       .command('uninstall')
-      .description('Remove the systemd unit again. What the device has stored stays.')
-      .option('--user', 'the service of your own')
-      .option('--root <dir>', 'remove it below this folder')
+      .description('Remove the systemd unit. The data of the device is kept.')
+      .option('--user', 'remove the service of your own user')
+      .option('--root <dir>', 'remove the unit below this folder')
       .action((options: PlaceOptions) => uninstall(cli(), 'palyra-node', options)),
     'palyra node uninstall',
   );
@@ -55,14 +55,14 @@ function installNode(cli: Cli, options: NodeInstallOptions): Promise<void> {
   checkRunOptions(options);
   const { user, runAs = serviceUser, daemon, transport, capabilities, out, onRenew } = options;
   if (user && options.runAs !== undefined)
-    throw new CliError('USAGE', 'A service of your own runs as you: leave out --run-as.');
-  // What useradd takes; a number, %i or a space would be something else to systemd.
+    throw new CliError('USAGE', 'A service installed with --user runs as you: leave out --run-as.');
+  // The names that useradd accepts; systemd reads a number, %i or a space differently.
   if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(runAs))
-    throw new CliError('USAGE', `${JSON.stringify(runAs)} is no name of a user.`);
+    throw new CliError('USAGE', `${JSON.stringify(runAs)} is not a user name.`);
   if (runAs !== serviceUser && options.home === undefined)
     throw new CliError(
       'USAGE',
-      `/var/lib/palyra is the user ${serviceUser}'s. Name a home for ${runAs}: --home /var/lib/palyra-device`,
+      `/var/lib/palyra belongs to the user ${serviceUser}. Name a home for ${runAs}: --home /var/lib/palyra-device`,
     );
   const service = nodeService({
     ...placeOfService(cli, options),
@@ -74,7 +74,7 @@ function installNode(cli: Cli, options: NodeInstallOptions): Promise<void> {
     ...(onRenew !== undefined && { onRenew }),
   });
   return install(cli, service, options, {
-    what: 'It needs to be paired, before or after that:',
+    what: 'Pair the device, before or after that:',
     command: 'pair ADDRESS',
   });
 }

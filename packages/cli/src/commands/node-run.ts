@@ -1,4 +1,5 @@
-// `palyra node run`: the agent. It keeps the device connected, renews its certificate, and runs what the daemon asks for.
+// `palyra node run`: the agent. It keeps the device connected, renews its certificate and runs capabilities for the
+// daemon.
 
 import {
   type AgentState,
@@ -37,7 +38,7 @@ export function addNodeRun(node: Command, cli: () => Cli): void {
       node
         .command('run')
         .description(
-          'Stay connected: renew the certificate, and run what the daemon asks for. Ctrl-C ends it.',
+          'Run the agent: stay connected, renew the certificate, and run capabilities for the daemon. Ctrl-C stops it.',
         ),
     ).action((options: RunOptions) => run(cli(), options)),
     'palyra node run',
@@ -45,7 +46,7 @@ export function addNodeRun(node: Command, cli: () => Cli): void {
   );
 }
 
-/** @returns the command, with what an agent can be told, by hand or in its unit. */
+/** @returns the command, with the options of an agent, for a person or a unit. */
 export function addRunOptions(command: Command): Command {
   return command
     .option('--daemon <daemon>', daemonOption)
@@ -57,11 +58,14 @@ export function addRunOptions(command: Command): Command {
         .choices(['auto', 'quic', 'http2', 'websocket'])
         .default('auto'),
     )
-    .option('--capabilities <folder>', 'also offer each executable in it: JSON on stdin, JSON on stdout')
-    .option('--out <folder>', 'keep cert.pem, key.pem, chain.pem and bundle.pem current there')
+    .option(
+      '--capabilities <folder>',
+      'offer each executable in this folder as a capability: JSON on stdin, JSON on stdout',
+    )
+    .option('--out <folder>', 'keep cert.pem, key.pem, chain.pem and bundle.pem up to date in this folder')
     .option(
       '--on-renew <command>',
-      'with --out: run this in a shell after each change of the files, until it succeeds',
+      'with --out: run this in a shell after each change of the files, and again until it succeeds',
     );
 }
 
@@ -70,7 +74,7 @@ export function checkRunOptions({ onRenew, out }: RunOptions): void {
   if (onRenew && !out)
     throw new CliError(
       'USAGE',
-      '--on-renew runs after the files of --out have changed. Name their folder: --out FOLDER',
+      '--on-renew runs after the files of --out change. Name their folder: --out FOLDER',
     );
 }
 
@@ -152,7 +156,7 @@ function tell(cli: Cli, state: AgentState): void {
       cli.output.answer({ event: 'renewed', how: state.how }, () =>
         state.how === 'renewal'
           ? 'The certificate was renewed.'
-          : 'The certificate was recovered by the identity key.',
+          : 'The certificate was recovered with the identity key.',
       );
       return;
     case 'renewal_failed':
@@ -163,22 +167,22 @@ function tell(cli: Cli, state: AgentState): void {
   }
 }
 
-/** What fails here leaves the agent running: the certificate itself is safe in the store. */
+/** A failure here does not stop the agent: the certificate itself is safe in the store. */
 function tellFiles(cli: Cli, folder: string, state: CredentialFilesState): void {
   switch (state.state) {
     case 'files_changed':
       cli.output.answer({ event: 'files_changed', folder }, () => `The files in ${folder} have changed.`);
       return;
     case 'hook_done':
-      cli.output.answer({ event: 'hook_done' }, () => 'The command after the change has run.');
+      cli.output.answer({ event: 'hook_done' }, () => 'The --on-renew command succeeded.');
       return;
     case 'files_failed':
     case 'hook_failed': {
       const message = reasonOf(state.error);
-      const what = state.state === 'files_failed' ? `The files in ${folder}` : 'The command after the change';
+      const what = state.state === 'files_failed' ? `The files in ${folder}` : 'The --on-renew command';
       cli.output.answer(
         { event: state.state, message, retry_in_ms: state.retryInMs },
-        () => `${what} failed: ${message}\n  Trying again ${soon(state.retryInMs)}.`,
+        () => `${what} failed: ${message}\n  Retrying ${soon(state.retryInMs)}.`,
       );
     }
   }

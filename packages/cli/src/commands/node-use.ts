@@ -1,4 +1,4 @@
-// `palyra node use`: which daemon is meant where none is named, by an explicit act of the person.
+// `palyra node use`: makes a daemon the default for commands that name none.
 
 import { loadEnrollments, setDefaultDaemon } from '@palyra/identity/device';
 import type { Command } from 'commander';
@@ -11,7 +11,7 @@ export function addNodeUse(node: Command, cli: () => Cli): void {
     node
       .command('use')
       .argument('<daemon>', daemonArgument)
-      .description('Make a daemon the default of this device: the one that is meant where none is named.')
+      .description('Make a daemon the default of this device, for commands that name none.')
       .action((reference: string) => use(cli(), reference)),
     'palyra node use 7K3QX9AB',
     'palyra node use home.example.internal --json',
@@ -26,7 +26,7 @@ async function use(cli: Cli, reference: string): Promise<void> {
     await setDefaultDaemon(secrets, root);
     cli.output.answer(
       { daemon_id: daemonId, trust_domain: trustDomain, root_fingerprint: root },
-      () => `The default of this device is the daemon ${daemonId} of ${trustDomain} (root SHA-256 ${root}).`,
+      () => `The default daemon of this device is now ${daemonId} of ${trustDomain} (root SHA-256 ${root}).`,
     );
   } finally {
     await secrets.close();

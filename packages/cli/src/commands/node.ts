@@ -1,4 +1,4 @@
-// `palyra node`: what a paired device does over mutual TLS.
+// `palyra node`: the commands of a paired device, over mutual TLS.
 
 import { ConnectError, createClient } from '@connectrpc/connect';
 import { nodeEndpoints } from '@palyra/identity/device';
@@ -25,7 +25,7 @@ interface StatusOptions {
 }
 
 export function addNode(program: Command, cli: () => Cli): void {
-  const node = program.command('node').description('Calls of this paired device, over mutual TLS.');
+  const node = program.command('node').description('Commands of this paired device, over mutual TLS.');
   withExamples(node, 'palyra node status', 'palyra node run');
   addNodeRun(node, cli);
   addNodeInstall(node, cli);
@@ -36,7 +36,7 @@ export function addNode(program: Command, cli: () => Cli): void {
   withExamples(
     node
       .command('status')
-      .description('Call the daemon over mutual TLS, and show this device as the daemon sees it.')
+      .description('Call the daemon over mutual TLS, and show how the daemon identifies this device.')
       .option('--address <address>', "the daemon's node listener (default: palyra node endpoints)")
       .option('--daemon <daemon>', daemonOption)
       .action((options: StatusOptions) => status(cli(), options)),

@@ -47,21 +47,21 @@ export function addPair(program: Command, cli: () => Cli): void {
     .summary('Pair this device with a daemon.')
     .argument(
       '[address]',
-      "the daemon's pairing listener, as host or host:port (port 7443), or its channel, as wss://host/path; a QR code brings its own. Without one, the daemons on this network are listed",
+      "the daemon's pairing listener, as host or host:port (default port 7443), or its channel, as wss://host/path. A QR code contains the address. Without an address, the daemons on this network are listed",
     )
     .description(
-      'Pair this device with a daemon.\n\nAsks for the code that the daemon shows, then waits until the operator has approved. Interrupted, the same command takes the request up again, without a code.',
+      'Pair this device with a daemon.\n\nAsks for the code that the daemon shows, then waits for the approval of the operator. If interrupted, run the same command again to resume the request without a code.',
     )
     .option('--code-stdin', 'read the code from stdin: nine digits, or a palyra: URI')
     .option('--qr <file>', 'read the palyra: URI of a QR code from a file; - is stdin')
     .addOption(
-      new Option('--kind <kind>', 'what this device is')
+      new Option('--kind <kind>', 'the kind of this device')
         .choices(['cli', 'desktop', 'browser', 'node'])
         .default('cli'),
     )
-    .option('--name <name>', 'how the operator sees this device (default: the host name)')
-    .option('--new-identity', 'be a new device: needed after a revocation')
-    .option('--new-request', 'leave a request that waits, and start anew with a code')
+    .option('--name <name>', 'the name that the operator sees (default: the host name)')
+    .option('--new-identity', 'pair as a new device; required after a revocation')
+    .option('--new-request', 'abandon a waiting request, and start again with a code')
     .addOption(
       new Option('--timeout <time>', 'how long to wait for the operator: 90s, 10m, 2h')
         .argParser(parseSpan)
@@ -114,11 +114,11 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
           `Its certificate is valid until ${formatTime(notAfter, cli.now())}.`,
           `Try it: ${followUp(cli, known.length === 0 ? 'node status' : `node status --daemon ${named}`)}`,
           ...(known.some(({ state }) => state === 'paired')
-            ? [`To make it the one that is meant where none is named: ${followUp(cli, `node use ${named}`)}`]
+            ? [`To make this daemon the default: ${followUp(cli, `node use ${named}`)}`]
             : []),
           ...others.map(
             ({ root, state, address }) =>
-              `Another daemon with this id, trust domain or address, root ${root}, is ${state} here as before, at ${address}. If that is this daemon's root from before a rotation, or the other daemon is gone for good: ${followUp(cli, `node forget ${root}`)}`,
+              `This device is still ${state} with another daemon that has this id, trust domain or address: root ${root}, at ${address}. If that root is from before a rotation of this daemon, or the other daemon is gone for good: ${followUp(cli, `node forget ${root}`)}`,
           ),
         ].join('\n'),
     );
@@ -136,8 +136,8 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
 }
 
 /**
- * The request that already waits at this address, or the only one when no address was given.
- * @throws USAGE when several daemons were asked at one address: a device must not choose among them.
+ * The request that already waits at this address, or the only waiting one when no address was given.
+ * @throws USAGE when requests to several daemons wait at one address: a device must not choose among them.
  */
 function pendingAt(
   cli: Cli,
@@ -155,19 +155,19 @@ function pendingAt(
     .join(', ');
   throw new CliError(
     'USAGE',
-    `Requests to several daemons wait at ${address.web ?? address.host}: ${roots}. Forget all but the one whose words the operator sees (${followUp(cli, 'node forget ROOT')}), or start anew with --new-request.`,
+    `Requests to several daemons wait at ${address.web ?? address.host}: ${roots}. Forget every daemon except the one whose words the operator sees (${followUp(cli, 'node forget ROOT')}), or start again with --new-request.`,
   );
 }
 
 /** Undefined when the request is over and a new one can be made instead. */
 async function resume(cli: Cli, secrets: SecretStore, pending: PendingEnrollment, options: PairOptions) {
-  cli.output.note(`Going on with the request from before, at ${pending.webAddress ?? pending.address}.`);
+  cli.output.note(`Resuming the earlier request at ${pending.webAddress ?? pending.address}.`);
   try {
     return await waitForOperator(cli, secrets, pending, options.timeout);
   } catch (error) {
     const over = hasCode(error, 'PAIRING_EXPIRED') || hasCode(error, 'PAIRING_NOT_FOUND');
     if (!over || !hasCodeSource(cli, options)) throw error;
-    cli.output.note('That request is over. This starts a new one.');
+    cli.output.note('That request has ended. Starting a new one.');
     return undefined;
   }
 }
@@ -179,11 +179,11 @@ async function findCode(
 ): Promise<{ code: PairingCode; at: PairingAddress }> {
   const isTyped = !options.codeStdin && options.qr === undefined;
   const known = address ?? (isTyped ? onHost(await chooseOnLan(cli)) : undefined);
-  // A wrong address is better told before somebody has typed a code.
+  // Report a wrong address before the person types a code.
   if (known !== undefined && isTyped) (await dial(cli, known)).close();
   const code = await readCode(cli, options);
   const at = known ?? onHost(code.address);
-  if (at === undefined) throw new CliError('USAGE', 'A typed code needs the address of the daemon as well.');
+  if (at === undefined) throw new CliError('USAGE', 'A typed code also needs the address of the daemon.');
   return { code, at };
 }
 
@@ -232,7 +232,7 @@ async function request(
         { ...device, platform: invocation.platform },
         {
           ...peer,
-          // The identity is kept once the daemon has taken the request under it, and before the request is kept.
+          // The identity is stored after the daemon has accepted a request under it, and before the request is stored.
           async confirm(confirmation) {
             const confirmed = await peer.confirm(confirmation);
             await identity.store(secrets);
@@ -266,7 +266,7 @@ function newDeviceIdentity(): Promise<DeviceIdentity> {
 }
 
 /**
- * Shows the words and waits for the decision, over as many connections as it takes.
+ * Shows the words and waits for the decision, reconnecting as often as needed.
  * @throws PAIRING_REJECTED, PAIRING_EXPIRED, PAIRING_NOT_FOUND, TIMED_OUT, UNREACHABLE, INTERRUPTED
  */
 async function waitForOperator(
@@ -289,7 +289,7 @@ async function waitForOperator(
     for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, maxRetryMs)) {
       try {
         connection ??= await untilInterrupted(signal, dialAt(cli, whereAsked(pending), pending));
-        if (unreachable) output.note('The daemon answers again.');
+        if (unreachable) output.note('The daemon is answering again.');
         unreachable = undefined;
         const waiting = awaitPairing(device, pairingPeer(connection), pending, { signal });
         return await untilInterrupted(signal, waiting);
@@ -297,7 +297,7 @@ async function waitForOperator(
         if (cli.invocation.interrupted.aborted) throw interruptedWhileWaiting(cli, pending);
         if (timeout.aborted) throw timedOut(cli, pending, timeoutMs, unreachable);
         if (!hasCode(error, 'UNREACHABLE')) throw error;
-        if (!unreachable) output.note('The daemon does not answer. The request is kept; trying again.');
+        if (!unreachable) output.note('The daemon does not answer. The request is kept. Retrying.');
         unreachable = error;
       } finally {
         connection?.close();
@@ -327,22 +327,19 @@ function showWords(cli: Cli, pending: PendingEnrollment): void {
     () =>
       [
         '',
-        `The daemon of ${pending.trustDomain} has the request.`,
-        'Its operator must see these words there:',
+        `The daemon of ${pending.trustDomain} received the request.`,
+        'Its operator must see these words:',
         '',
         cli.output.paint('bold', box(pending.words)),
         '',
-        'The operator approves it there, with: palyra pairing approve',
+        'To approve the request, the operator runs: palyra pairing approve',
       ].join('\n'),
   );
 }
 
 function interruptedWhileWaiting(cli: Cli, pending: PendingEnrollment): CliError {
   const { code } = cli.invocation.interrupted.reason as CliError;
-  return new CliError(
-    code,
-    `Interrupted. The request is kept; take it up again with: ${again(cli, pending)}`,
-  );
+  return new CliError(code, `Interrupted. The request is kept. To resume it: ${again(cli, pending)}`);
 }
 
 function timedOut(
@@ -351,7 +348,7 @@ function timedOut(
   timeoutMs: number,
   unreachable: IdentityError | undefined,
 ): Error {
-  const kept = `The request is kept; take it up again with: ${again(cli, pending)}`;
+  const kept = `The request is kept. To resume it: ${again(cli, pending)}`;
   return unreachable
     ? new IdentityError(
         'UNREACHABLE',
@@ -367,7 +364,7 @@ function again(cli: Cli, { address, webAddress }: PendingEnrollment): string {
   return followUp(cli, `pair ${webAddress ?? address}`);
 }
 
-/** The host's name, unless it is none that may be shown to an operator. */
+/** The host name, or a placeholder if the host name is not a valid device name. */
 function hostDeviceName({ invocation }: Cli): string {
   try {
     return parseDeviceName(invocation.hostName);

@@ -1,4 +1,4 @@
-// `palyra pairing watch`: a live screen on a terminal, and one line for each change everywhere else.
+// `palyra pairing watch`: a live screen on a terminal, or one line for each change elsewhere.
 
 import { stripVTControlCharacters } from 'node:util';
 import { hasCode, IdentityError } from '@palyra/identity';
@@ -25,13 +25,16 @@ import { hasWindow, TerminalWindow } from '../watch/terminal.ts';
 
 const retryMs = 500;
 
-/** The screen ends with the person, the lines with the daemon as well. @throws UNREACHABLE, INTERRUPTED, TERMINATED */
+/**
+ * The screen runs until the person quits. The lines also end when the daemon stops.
+ * @throws UNREACHABLE, INTERRUPTED, TERMINATED
+ */
 export async function watch(cli: Cli): Promise<void> {
   if (!cli.output.json && hasWindow(cli.invocation)) return watchLive(cli);
   await withAdmin(
     cli,
     async (admin) => {
-      cli.output.note('Watching. Ctrl-C ends.');
+      cli.output.note('Watching. Press Ctrl-C to stop.');
       for await (const pairing of admin.watchPairings({})) {
         cli.output.answer(pairingJson(pairing), () => pairingChangeLine(cli, changeOf(pairing)));
       }
@@ -41,10 +44,10 @@ export async function watch(cli: Cli): Promise<void> {
   throw new IdentityError('UNREACHABLE', 'The daemon has stopped.', { about: 'admin_socket' });
 }
 
-/** The reason of an end that is none of a failure. */
+/** The abort reason of an ordinary quit. */
 const left = new Error('the person has left');
 
-/** A daemon that is not there at the start is an error; one that goes away is waited for. */
+/** Fails if the daemon is not running at the start. If the daemon stops later, waits for it. */
 async function watchLive(cli: Cli): Promise<void> {
   const quit = new AbortController();
   const ends = AbortSignal.any([quit.signal, cli.invocation.interrupted]);
@@ -84,7 +87,7 @@ class LiveScreen {
   #leaves = false;
   #state = nothingSeen;
 
-  /** Opens the window. @param quit aborted when the person leaves, or when nothing can be shown any more. */
+  /** Opens the window. @param quit aborted when the person quits, or when the terminal is gone. */
   constructor(cli: Cli, quit: AbortController) {
     this.#cli = cli;
     this.#quit = quit;
@@ -95,17 +98,17 @@ class LiveScreen {
           this.#window.forget();
           this.#draw();
         }),
-      lost: () => quit.abort(new CliError('TERMINATED', 'The terminal has gone.')),
+      lost: () => quit.abort(new CliError('TERMINATED', 'The terminal is gone.')),
     });
-    // For the time that is left.
+    // Redraws the countdowns.
     this.#timer = setInterval(() => this.#orFail(() => this.#draw()), 1000);
   }
 
-  /** Shows what the daemon tells, until it stops or the person leaves. */
+  /** Shows the events of the daemon until it stops or the person quits. */
   async follow(admin: Admin): Promise<void> {
     this.#admin = admin;
     if (!this.#state.connected) {
-      const answers = `${formatClock(this.#cli.now())}  The daemon answers again.`;
+      const answers = `${formatClock(this.#cli.now())}  The daemon is answering again.`;
       this.#state = withNews(reconnected(this.#state), answers);
     }
     this.#draw();
@@ -150,13 +153,13 @@ class LiveScreen {
       this.#state = state;
       if (command?.do === 'quit') this.#leave();
       else if (command) this.#decided = this.#decided.then(() => this.#decide(command));
-      // What was typed ahead of a question, or pasted, is no answer to it.
+      // Keys typed before a question appears, or pasted, must not answer it.
       if (state.question && state.question.kind !== asked) break;
     }
     this.#draw();
   }
 
-  /** A decision that is on its way arrives first, unless the person insists. */
+  /** Waits for a decision still being sent, unless the person insists. */
   #leave(): void {
     if (this.#leaves) this.#quit.abort(left);
     this.#leaves = true;
@@ -166,7 +169,7 @@ class LiveScreen {
   async #decide(command: Decision): Promise<void> {
     const { id } = command;
     try {
-      // What comes of it is told by the changes.
+      // The watched changes show the outcome.
       if (command.do === 'reject') await this.#admin?.rejectPairing({ id, reason: command.reason });
       else {
         const { seen, replaceIdentityKey } = command;
@@ -179,7 +182,7 @@ class LiveScreen {
     }
   }
 
-  /** An event has no caller that could catch what it throws. */
+  /** Turns an exception in an event handler, which has no caller to catch it, into the end of the screen. */
   #orFail(handler: () => void): void {
     try {
       handler();

@@ -1,4 +1,4 @@
-// `palyra pairing`: the operator's side. Make a code, see who asks, decide once.
+// `palyra pairing`: the operator's side of pairing: make a code, see the requests, decide.
 
 import { Continuity, DeviceRole, PairingState } from '@palyra/rpc/admin';
 import type { Command } from 'commander';
@@ -17,22 +17,22 @@ import { formatSpan, formatTime, isoTime, parseSpan } from '../time.ts';
 import { devicesNamed, noteSameName } from './devices.ts';
 import { watch } from './pairing-watch.ts';
 
-/** How many pairings are looked through and shown at most; the daemon gives no more at once. */
+/** Largest number of pairings searched and shown, which is also the daemon's largest page. */
 const page = 1000;
 
 export function addPairing(program: Command, cli: () => Cli): void {
   const pairing = program
     .command('pairing')
-    .description('The operator side of pairing: make a code, see who asks, decide.');
+    .description('The operator side of pairing: make a code, see the requests, decide.');
   withExamples(pairing, 'palyra pairing code', 'palyra pairing list', 'palyra pairing approve');
 
   withExamples(
     pairing
       .command('code')
-      .description('Make a pairing code. It lets one device ask, and gives it three guesses.')
-      .option('--qr', 'a QR code instead of nine digits')
-      .option('--life <time>', 'how long it can be used: 90s, 10m, 2h (default: 10m)', parseSpan)
-      .option('--auto-approve', 'let the device that uses it in WITHOUT A QUESTION')
+      .description('Make a pairing code. One device can use it, with up to three guesses.')
+      .option('--qr', 'show a QR code instead of nine digits')
+      .option('--life <time>', 'how long the code is valid: 90s, 10m, 2h (default: 10m)', parseSpan)
+      .option('--auto-approve', 'approve the device that uses the code WITHOUT ASKING')
       .action((options: CodeOptions) => code(cli(), options)),
     'palyra pairing code',
     'palyra pairing code --auto-approve --life 2m',
@@ -43,8 +43,8 @@ export function addPairing(program: Command, cli: () => Cli): void {
   withExamples(
     pairing
       .command('list')
-      .description('Show codes and requests that are open.')
-      .option('--all', 'and those that have ended')
+      .description('Show the open codes and requests.')
+      .option('--all', 'also show those that have ended')
       .action((options: { all?: boolean }) => list(cli(), options)),
     'palyra pairing list',
     'palyra pairing list --all --json',
@@ -52,7 +52,7 @@ export function addPairing(program: Command, cli: () => Cli): void {
   withExamples(
     pairing
       .command('show')
-      .argument('<pairing>', 'the pairing, or enough of the beginning or end of its id')
+      .argument('<pairing>', 'the pairing: its id, or enough of the beginning or end of the id')
       .description('Show everything about one pairing.')
       .action((id: string) => show(cli(), id)),
     'palyra pairing show 7K3QX9AB',
@@ -60,16 +60,16 @@ export function addPairing(program: Command, cli: () => Cli): void {
   withExamples(
     pairing
       .command('approve')
-      .argument('[request]', 'the request; without it, the only one that waits is shown and asked about')
+      .argument('[request]', 'the request. Without it, the only waiting request is shown, and you are asked')
       .description(
-        'Let a device in. First compare its words with those on the device. If you name the request, it is approved without another question. A decision cannot be changed.',
+        'Approve a device. First compare its words with those on the device. A request that you name is approved without another question. A decision cannot be changed.',
       )
-      .option('--replace-key', 'accept another identity key for a device id that is known')
-      .option('--operator', 'as an OPERATOR, which may do with --remote what you do here')
+      .option('--replace-key', 'accept another identity key for a known device id')
+      .option('--operator', 'approve the device as an OPERATOR, which can use --remote to run these commands')
       .option('--name <name>', 'your own name for the device')
       .option(
         '--host-name <name>',
-        'a DNS name for its certificates, so that others can check it; may be given several times',
+        'a DNS name for its certificates, for clients that check names; repeatable',
         (name: string, before: string[] = []) => [...before, name],
       )
       .action((id: string | undefined, options: ApproveOptions) => approve(cli(), id, options)),
@@ -81,18 +81,18 @@ export function addPairing(program: Command, cli: () => Cli): void {
   withExamples(
     pairing
       .command('reject')
-      .argument('<pairing>', 'the request, or a code to withdraw')
-      .description('Keep a device out, or withdraw a code. A decision cannot be changed.')
-      .option('--reason <text>', 'told to the device and kept', '')
+      .argument('<pairing>', 'the request to reject, or the code to withdraw')
+      .description('Reject a device, or withdraw a code. A decision cannot be changed.')
+      .option('--reason <text>', 'recorded, and sent to the device', '')
       .action((id: string, options: { reason: string }) => reject(cli(), id, options)),
     'palyra pairing reject 7K3QX9AB --reason "not mine"',
   );
   withExamples(
     pairing
       .command('watch')
-      .summary('See who asks as it happens, and decide.')
+      .summary('Watch requests as they arrive, and decide.')
       .description(
-        'See who asks as it happens, and decide. On a terminal it is a screen: up and down select, a approves, r rejects, ? helps, q quits. Elsewhere, and with --json, it prints a line for each change until Ctrl-C.',
+        'Watch requests as they arrive, and decide. On a terminal this is a screen: up and down select, a approves, r rejects, ? shows help, q quits. Elsewhere, and with --json, it prints a line for each change until Ctrl-C.',
       )
       .action(() => watch(cli())),
     'palyra pairing watch',
@@ -131,7 +131,7 @@ async function code(cli: Cli, { qr = false, life = 0, autoApprove = false }: Cod
       // `palyra pairing code --qr > FILE` is what `palyra pair --qr FILE` reads.
       if (!output.isTerminal) return minted.code;
       const picture = qrCode(minted.code, { columns: output.columns, color: output.hasColor });
-      const shown = picture ?? 'This terminal is too narrow for the picture.';
+      const shown = picture ?? 'This terminal is too narrow for the QR code.';
       return `${shown}\n\n${minted.code}\n\n${until}\nOn the device, with that line in a file: ${cli.invocation.program} pair --qr FILE`;
     },
   );
@@ -142,8 +142,8 @@ async function list(cli: Cli, { all = false }: { all?: boolean }): Promise<void>
   cli.output.answer({ pairings: pairings.map(pairingJson) }, () => {
     if (pairings.length === 0) {
       return all
-        ? 'There has been no pairing yet.'
-        : `Nothing is open. Make a code: ${followUp(cli, 'pairing code')}`;
+        ? 'There are no pairings yet.'
+        : `There are no open codes or requests. Make a code: ${followUp(cli, 'pairing code')}`;
     }
     const waiting = pairings.some(isRequest);
     const next = waiting ? `\n\nTo decide: ${followUp(cli, 'pairing approve ID')} (or reject ID)` : '';
@@ -183,7 +183,7 @@ async function approve(cli: Cli, reference: string | undefined, options: Approve
   });
   cli.output.answer(pairingJson(pairing), () =>
     [
-      `Approved: ${name}. The device fetches its certificate by itself.`,
+      `Approved: ${name}. The device now fetches its certificate.`,
       `Its id is ${pairing.device?.deviceId}.`,
       ...(pairing.device?.role === DeviceRole.OPERATOR
         ? [cli.output.paint('yellow', `! ${operatorWords}.`)]
@@ -203,38 +203,41 @@ async function askAboutTheOnlyRequest(
   if (!request) {
     throw new CliError(
       'PAIRING_NOT_FOUND',
-      `No device waits for a decision. Make a code: ${followUp(cli, 'pairing code')}`,
+      `No device is waiting for a decision. Make a code: ${followUp(cli, 'pairing code')}`,
     );
   }
   if (requests.length > 1) {
     cli.output.note(pairingTable(cli, requests));
     throw new CliError(
       'USAGE',
-      `${requests.length} devices wait. Say which one: ${followUp(cli, 'pairing approve ID')}`,
+      `${requests.length} devices are waiting. Name one: ${followUp(cli, 'pairing approve ID')}`,
     );
   }
   const { id } = request;
   if (!canAsk(cli)) {
     throw new CliError(
       'NO_TERMINAL',
-      `There is no terminal to ask on. Compare the words yourself, then: ${followUp(cli, approval(id, options))}`,
+      `There is no terminal to ask for confirmation. Compare the words yourself, then run: ${followUp(cli, approval(id, options))}`,
     );
   }
   cli.output.note(`${pairingDetails(cli, request)}\n`);
-  await askYes(cli, `Are the words the same on the device? Let "${request.device?.name ?? ''}" in?`);
+  await askYes(cli, `Does the device show the same words? Approve "${request.device?.name ?? ''}"?`);
   const anotherKey = request.device?.continuity === Continuity.ANOTHER_KEY;
   if (anotherKey && !options.replaceKey) {
-    await askYes(cli, 'It comes with ANOTHER identity key. Replace the old key, and end what it obtained?');
+    await askYes(
+      cli,
+      'The device has ANOTHER identity key. Replace the old key, and end everything issued to it?',
+    );
   }
   if (options.operator) {
     cli.output.note(cli.output.paint('yellow', `! ${operatorWords}.`));
-    await askYes(cli, 'Let it in as an OPERATOR?');
+    await askYes(cli, 'Approve it as an OPERATOR?');
   }
   const { words = '', role = DeviceRole.UNSPECIFIED } = request.device ?? {};
   return { id, replaceIdentityKey: anotherKey, seen: { words, role } };
 }
 
-/** The same command with the request named. */
+/** This approve command, with the request named. */
 function approval(id: string, { replaceKey, operator, name, hostName = [] }: ApproveOptions): string {
   return [
     `pairing approve ${shortId(id)}`,

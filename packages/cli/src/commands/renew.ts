@@ -17,12 +17,12 @@ export function addRenew(program: Command, cli: () => Cli): void {
     program
       .command('renew')
       .description(
-        'Get this device a new certificate now. `palyra node run` does it by itself when it is time.',
+        'Get a new certificate for this device now. `palyra node run` renews by itself when needed.',
       )
       .option('--daemon <daemon>', daemonOption)
       .option(
         '--recover',
-        'by the identity key alone: for a device whose certificate has expired; while it holds, the operator is told of a possible copy',
+        'use only the identity key, after the certificate has expired. While the certificate is valid, this warns the operator of a possible copy',
       )
       .action((options: { daemon?: string; recover?: boolean }) => renew(cli(), options)),
     'palyra renew',
@@ -67,7 +67,7 @@ async function recover(cli: Cli, enrollment: PairedEnrollment): Promise<PairedEn
   return use(recovered);
 }
 
-/** The first call makes it the device's active certificate, and ends the old one. */
+/** The first call with the new certificate activates it and ends the old one. */
 async function use(enrollment: PairedEnrollment): Promise<PairedEnrollment> {
   await withConnection(await dialBy('auto')(enrollment), ({ transport }) =>
     createClient(NodeService, transport).status({}),

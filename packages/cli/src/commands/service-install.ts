@@ -1,10 +1,11 @@
-// A service of systemd, installed and removed: `palyra daemon install` and `palyra node install`. They write files and say
-// what to run; what runs on the machine is the operator's to change.
+// Installs and removes a systemd service: `palyra daemon install` and `palyra node install`. These commands write files
+// and print the commands to run next. The operator starts and stops the service.
 
 import { chmod, lstat, readFile, readlink, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { IdentityError } from '@palyra/identity';
 import { makeParents } from '@palyra/identity/files';
+import { codeOf } from '@palyra/identity/values';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { CliError, fileFailed } from '../failure.ts';
@@ -29,20 +30,20 @@ export interface PlaceOptions {
 export interface InstallOptions extends PlaceOptions {
   readonly print?: boolean;
   readonly launchd?: boolean;
-  /** Of the program: for the machine, PALYRA_HOME does not count, because it is a person's. */
+  /** Of the program. A service of the machine ignores PALYRA_HOME, because that is one person's setting. */
   readonly home?: string;
 }
 
-/** @returns the command, with the options that every service has. */
+/** @returns the command, with the options common to every service. */
 export function withInstallOptions(command: Command): Command {
   return command
-    .option('--user', 'a service of your own, without root')
+    .option('--user', 'install a service of your own user, without root')
     .option('--print', 'print the unit and write nothing')
-    .option('--launchd', 'print the file that launchd takes, for macOS, and write nothing')
-    .option('--root <dir>', 'write below this folder, to prepare an image');
+    .option('--launchd', 'print a launchd job for macOS, and write nothing')
+    .option('--root <dir>', 'write below this folder, for an image');
 }
 
-/** @returns the part of a service that these options say. */
+/** @returns the part of a service that these options set. */
 export function placeOfService(
   cli: Cli,
   options: InstallOptions,
@@ -51,12 +52,12 @@ export function placeOfService(
   return {
     scope: options.user ? 'user' : 'system',
     executable: [node, resolve(script)],
-    // Whoever has no home of their own can print a unit all the same.
+    // A user without a home folder can still print a unit.
     home: options.user || options.home ? cli.home.path : join(stateFolder, 'palyra'),
   };
 }
 
-/** @param after what to run once it is started, and what for. */
+/** @param after the command to run once the service has started, and its purpose. */
 export async function install(
   cli: Cli,
   service: Service,
@@ -65,7 +66,7 @@ export async function install(
 ): Promise<void> {
   const { output, invocation } = cli;
   if (options.launchd && options.root !== undefined)
-    throw new CliError('USAGE', '--launchd prints a file and writes none: leave out --root.');
+    throw new CliError('USAGE', '--launchd prints the job and writes no file: leave out --root.');
   if (options.launchd) return printJob(cli, service);
   const text = systemdUnit(service);
   const problem =
@@ -89,7 +90,7 @@ export async function install(
   const owner = options.user ? '' : ` -o ${service.user}`;
   const next = [
     ...(sysusers ? [`systemd-sysusers ${placeOf(cli, service.name, { root: '/' }).sysusers}`] : []),
-    // systemd refuses to start what may write to a folder that is not there.
+    // systemd refuses to start a service whose ReadWritePaths do not exist.
     ...(service.writes && !(await isThere(service.writes))
       ? [`install -d${owner} ${quoted(service.writes)}`]
       : []),
@@ -99,21 +100,23 @@ export async function install(
   const asUser = options.user ? '' : `sudo -u ${service.user} `;
   output.answer({ unit: place.unit, sysusers: sysusers ?? null, home: service.home, next }, () =>
     [
-      `Wrote ${[place.unit, sysusers].filter(Boolean).join(' and ')}. It will keep everything in ${service.home}.`,
+      `Wrote ${[place.unit, sysusers].filter(Boolean).join(' and ')}. The service keeps its data in ${service.home}.`,
       ...(service.credential
         ? ['', 'In its config.json:', `  "masterKey": {"from": "credential", "path": "${credentialPath}"}`]
         : []),
       '',
       `Start it${options.root ? ' in the image' : ''}, now and at every boot:`,
       ...next.map((each) => `  ${each}`),
-      ...(options.user ? ['Also while you are not logged in:', '  loginctl enable-linger'] : []),
+      ...(options.user
+        ? ['To keep it running while you are not logged in:', '  loginctl enable-linger']
+        : []),
       after.what,
       `  ${asUser}${invocation.program} ${after.command} --home ${quoted(service.home)}`,
     ].join('\n'),
   );
 }
 
-/** For another system than this one, maybe: nothing here is looked at. */
+/** The job may be for another machine, so nothing on this machine is checked. */
 function printJob({ output, invocation }: Cli, service: Service): void {
   const job = launchdJob(service);
   const file = launchdFile(service, invocation.userHome);
@@ -128,37 +131,36 @@ export async function uninstall(cli: Cli, name: Service['name'], options: PlaceO
   try {
     await rm(place.unit);
     await rm(place.wanted, { force: true });
-    // Daemon and agent of a machine have one user.
+    // The daemon and the agent of a machine share one user.
     if (place.sysusers && !(await isThere(place.other))) await rm(place.sysusers, { force: true });
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new IdentityError('NOTHING_FOUND', `There is no ${place.unit}.`);
+    if (codeOf(cause) === 'ENOENT') throw new IdentityError('NOTHING_FOUND', `There is no ${place.unit}.`);
     throw fileFailed(place.unit, 'removed', cause);
   }
   const systemctl = options.user ? 'systemctl --user' : 'systemctl';
   const next = [`${systemctl} stop ${unitName({ name })}`, `${systemctl} daemon-reload`];
   cli.output.answer({ removed: place.unit, next }, () =>
     [
-      `Removed ${place.unit}. What it has stored stays. Stop it, should it still run:`,
+      `Removed ${place.unit}. The data of the service is kept. If the service is still running, stop it:`,
       ...next.map((each) => `  ${each}`),
     ].join('\n'),
   );
 }
 
-/** Why the service could not start: it does not see people's folders. Undefined when it does not need to. */
+/** The problem if the service would need a folder of a person, which systemd hides from it; undefined if not. */
 async function hiddenFrom(service: Service): Promise<string | undefined> {
   const { scope, executable, home, reads, writes } = service;
   if (scope === 'user') return undefined;
   for (const path of [...executable, home, ...reads, ...(writes === undefined ? [] : [writes])]) {
     for (const each of [path, await realpath(path).catch(() => path)]) {
       if (hiddenFolders.some((folder) => each === folder || each.startsWith(`${folder}/`)))
-        return `A service of the machine does not see ${each}. Put it elsewhere, as in /opt or /etc, or use --user.`;
+        return `A service of the machine cannot see ${each}. Put it elsewhere, for example in /opt or /etc, or use --user.`;
     }
   }
   return undefined;
 }
 
-/** Why the service's user could not run palyra: npm installs for root alone under a strict umask. */
+/** The problem if the service's user cannot run palyra: under a strict umask, npm installs for root alone. */
 export async function closedTo({
   scope,
   executable,
@@ -174,14 +176,14 @@ export async function closedTo({
     for (let each = path; ; each = dirname(each)) {
       const mode = (await stat(each).catch(() => undefined))?.mode;
       if (mode !== undefined && (mode & (each === path ? needed : 0o001)) === 0)
-        return `${each} is closed to the user ${user} of the service. Install palyra again with umask 022, or in a folder that everybody may enter.`;
+        return `The user ${user} of the service cannot read ${each}. Install palyra again with umask 022, or in a folder that everybody can enter.`;
       if (each === dirname(each)) break;
     }
   }
   return undefined;
 }
 
-/** Why the service could not use its home. Undefined when it can, or when systemd gives it the folder. */
+/** The problem if the service cannot use its home; undefined if it can, or if systemd creates the folder. */
 async function ownedByAnother(service: Service, { root }: PlaceOptions): Promise<string | undefined> {
   const { scope, home, user } = service;
   if (scope === 'user' || isStateFolder(home)) return undefined;
@@ -194,8 +196,8 @@ async function ownedByAnother(service: Service, { root }: PlaceOptions): Promise
   const first = entry === undefined ? `useradd --system ${user} && ` : '';
   const what = `run: ${first}chown -R ${user}: ${quoted(folder)}`;
   return owner === 0
-    ? `${folder} belongs to root, and the service runs as the user ${user}. To give it that user, ${what}`
-    : `${folder} belongs to user ${owner}, and the service runs as the user ${user}. Name another home with --home, use --user, or ${what}`;
+    ? `${folder} belongs to root, but the service runs as the user ${user}. To give the folder to that user, ${what}`
+    : `${folder} belongs to user ${owner}, but the service runs as the user ${user}. Choose another home with --home, use --user, or ${what}`;
 }
 
 async function isThere(path: string): Promise<boolean> {
@@ -206,16 +208,13 @@ function below(root: string | undefined, path: string): string {
   return root === undefined ? path : join(resolve(root), path);
 }
 
-/** @throws USAGE where a service cannot be installed. */
+/** @throws USAGE if a service cannot be installed here. */
 function placeOf({ invocation }: Cli, name: Service['name'], { user, root }: PlaceOptions) {
   const { platform, isRoot } = invocation;
   if (!platform.startsWith('linux'))
-    throw new CliError('USAGE', 'There is no systemd on this system. For launchd of macOS: --launchd');
+    throw new CliError('USAGE', 'This system has no systemd. For launchd on macOS, use --launchd');
   if (!user && !isRoot && root === undefined)
-    throw new CliError(
-      'USAGE',
-      'A service of the machine is for root to install. Run it with sudo, or with --user.',
-    );
+    throw new CliError('USAGE', 'Only root can install a service of the machine. Use sudo, or --user.');
   const folder = below(
     root,
     user ? join(userHomeOf(invocation), '.config/systemd/user') : '/etc/systemd/system',
@@ -228,7 +227,7 @@ function placeOf({ invocation }: Cli, name: Service['name'], { user, root }: Pla
   };
 }
 
-/** That no link takes what is written, as that of a masked unit to /dev/null. @throws USAGE */
+/** Refuses a link in place of the file, such as the link to /dev/null of a masked unit. @throws USAGE */
 async function checkFree(file: string): Promise<void> {
   const target = await readlink(file).catch(() => undefined);
   if (target === '/dev/null')
@@ -236,25 +235,25 @@ async function checkFree(file: string): Promise<void> {
   if (target !== undefined) throw new CliError('USAGE', `${file} is a link to ${target}. Remove it first.`);
 }
 
-/** That no link in the folder of an image leads to the files of this machine. @throws USAGE */
+/** Refuses a link in the folder of an image that leads to files of this machine. @throws USAGE */
 async function checkInside(file: string, { root }: PlaceOptions): Promise<void> {
   if (root === undefined) return;
   const top = resolve(root);
   let folder = dirname(file);
-  // What is there of it, be it a link to nothing.
+  // The longest part of the path that exists; a dangling link counts.
   while (folder !== top && (await lstat(folder).catch(() => undefined)) === undefined)
     folder = dirname(folder);
   if (folder === top) return;
   const [inside, real] = [await realpath(top), await realpath(folder).catch(() => undefined)];
   if (real?.startsWith(join(inside, '/'))) return;
-  throw new CliError('USAGE', `${folder} leads out of ${root}.`);
+  throw new CliError('USAGE', `${folder} leads out of ${root} through a link.`);
 }
 
 async function writeWhole(file: string, text: string): Promise<void> {
   try {
     await makeParents(dirname(file), 0o755);
     await writeFile(file, text, { mode: 0o644 });
-    // Everybody may read a unit, whatever the umask of root is.
+    // Everybody can read a unit, whatever root's umask is.
     await chmod(file, 0o644);
   } catch (cause) {
     throw fileFailed(file, 'written', cause);

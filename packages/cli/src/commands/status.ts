@@ -1,4 +1,4 @@
-// `palyra status` and `palyra why`: how the daemon is, and how it decided.
+// `palyra status` and `palyra why`: the state of the daemon, and the reasons for its decisions.
 
 import { isErrorCode } from '@palyra/identity/errors';
 import {
@@ -23,7 +23,7 @@ export function addStatus(program: Command, cli: () => Cli): void {
   withExamples(
     program
       .command('status')
-      .description('Show how the daemon of this home is. Exits with 7 when it does not run.')
+      .description('Show the state of the daemon of this home. Exits with 7 if the daemon is not running.')
       .action(() => status(cli())),
     'palyra status',
     'palyra status --json',
@@ -32,7 +32,7 @@ export function addStatus(program: Command, cli: () => Cli): void {
     program
       .command('why')
       .argument('<id>', 'a device, pairing, certificate serial or certificate fingerprint (SHA-256)')
-      .description('Explain what the daemon decides about something, and why.')
+      .description('Explain what the daemon decides about a device, pairing or certificate, and why.')
       .action((id: string) => why(cli(), id)),
     'palyra why 01KAT0MZP8C4T7T1JQ5Z7K3QX9',
     'palyra why 4f2a90c1d3e5b7896a0b1c2d3e4f5061 --json',
@@ -80,7 +80,9 @@ async function status(cli: Cli): Promise<void> {
         return `${cli.output.paint('bold', 'PROBLEM')} (${daemonParts.show(part)}): ${message}${next === undefined ? '' : ` ${next}`} [${code}]`;
       });
       const waiting =
-        reply.pendingRequests === 0 ? [] : [`A device waits for you: ${followUp(cli, 'pairing list')}`];
+        reply.pendingRequests === 0
+          ? []
+          : [`A device is waiting for your decision: ${followUp(cli, 'pairing list')}`];
       return [about, ...problems, ...waiting].join('\n\n');
     },
   );
@@ -121,7 +123,7 @@ function stepFor(cli: Cli, { code, deviceId, advice }: Explanation): string | un
   return [byCode, byAdvice].filter((step) => step !== undefined).join(' ') || undefined;
 }
 
-/** Serials and fingerprints go as they are; anything shorter may name a device or a pairing. */
+/** Sends serials and fingerprints unchanged; anything shorter may name a device or a pairing. */
 async function resolveAny(cli: Cli, admin: Admin, reference: string): Promise<string> {
   const hex = reference.replaceAll(':', '');
   if (/^([0-9a-f]{32}|[0-9a-f]{64})$/i.test(hex)) return hex;

@@ -1,4 +1,4 @@
-// The commands against a real daemon in this process, over real sockets and files.
+// Runs the commands against a real daemon in this process, over real sockets and files.
 
 import assert from 'node:assert/strict';
 import { readdir, writeFile } from 'node:fs/promises';
@@ -37,7 +37,7 @@ after(async () => {
 // biome-ignore lint/suspicious/noExplicitAny: whatever JSON a command answered.
 type Json = any;
 
-/** A command with --json: its exit code and its lines. */
+/** Runs a command with --json. @returns its exit code and its lines. */
 async function palyra(line: string, options: RecordedOptions & { at?: string } = {}) {
   const args = [...line.split(' '), '--json', '--home', options.at ?? home];
   const { exitCode, stdout, stderr } = await runRecorded({ ...options, args });
@@ -49,7 +49,7 @@ async function palyra(line: string, options: RecordedOptions & { at?: string } =
   return { exitCode, lines, last: lines.at(-1) };
 }
 
-/** Starts `pair` on a device home of its own, and waits for its words. */
+/** Starts `pair` in a new device home, and waits for its words. */
 async function startPairing(
   name: string,
   code: string,
@@ -80,7 +80,7 @@ async function mint(): Promise<string> {
   return last.code;
 }
 
-test('pair, compare, approve, call, revoke: each says its outcome', async () => {
+test('pair, compare, approve, call, revoke: each command reports its outcome', async () => {
   const device = await startPairing('laptop', await mint());
   const request = (await palyra('pairing list')).last.pairings.find(
     (each: Json) => each.state === 'pending_approval',
@@ -126,7 +126,7 @@ test('pair, compare, approve, call, revoke: each says its outcome', async () => 
   assert.equal((await palyra('node status', { at: again.at })).last.device_id, renewed.device_id);
 });
 
-test('a name that another device has is allowed, with a note, and is no reference', async () => {
+test('two devices may have the same name, with a note, and a name is not a reference', async () => {
   const inWords = async (...args: string[]) => {
     const { stdout, stderr } = await runRecorded({ args: [...args, '--home', home] });
     return stdout + stderr;
@@ -139,14 +139,14 @@ test('a name that another device has is allowed, with a note, and is no referenc
   const first = await pairAs('one');
   assert.doesNotMatch(first.approved, /Another device/);
   const second = await pairAs('two');
-  assert.ok(second.approved.includes(`Another device is called twin as well: ${first.id}\n`));
-  assert.match(await inWords('why', 'twin'), /Name it by its id: the 2 devices called twin have /);
+  assert.ok(second.approved.includes(`Another device is also called twin: ${first.id}\n`));
+  assert.match(await inWords('why', 'twin'), /Use the id: the 2 devices called twin have /);
   assert.doesNotMatch(await inWords('devices', 'rename', second.id, 'other'), /Another device/);
   const renamed = await inWords('devices', 'rename', second.id, 'twin');
-  assert.ok(renamed.includes(`Another device is called twin as well: ${first.id}\n`));
+  assert.ok(renamed.includes(`Another device is also called twin: ${first.id}\n`));
   const revoked = await inWords('devices', 'revoke', first.id, '--yes');
   const again = await inWords('devices', 'revoke', first.id, '--yes', '--reason', 'another');
-  assert.match(again, /was revoked already.*Nothing was changed/);
+  assert.match(again, /was already revoked.*Nothing was changed/);
   assert.ok(revoked.includes(`twin (${first.id.slice(-8)}) is revoked.`));
   assert.doesNotMatch(await inWords('devices', 'rename', second.id, 'twin'), /Another device/);
 });
@@ -167,7 +167,7 @@ test('a rejected device is told the reason, ends with 3 and can ask again', asyn
   await next.finish();
 });
 
-test('a wrong code ends with 3, and the device has stored nothing but that it tried', async () => {
+test('a wrong code ends with 3, and the device has stored nothing except its attempts', async () => {
   const [slot, pin] = (await mint()).split('-') as [string, string];
   const wrong = `${slot}-${pin === '000000' ? '000001' : '000000'}`;
   const device = await startPairing('guesser', wrong);
@@ -178,22 +178,23 @@ test('a wrong code ends with 3, and the device has stored nothing but that it tr
     (each) => each !== 'lock',
   );
   const stored = await readdir(join(device.at, 'device', 'secrets', generation!));
-  assert.equal(stored.length, 1, 'the tries of this code');
+  assert.equal(stored.length, 1, 'the attempts with this code');
 });
 
-test('an interrupted wait is taken up again without a code, across a restart of the daemon', async () => {
+test('an interrupted wait resumes without a code, also after a restart of the daemon', async () => {
   const interruption = new AbortController();
   const device = await startPairing('sleeper', await mint(), [], interruption.signal);
   interruption.abort(new CliError('INTERRUPTED', 'Interrupted.'));
   const { exitCode, last } = await device.finish();
   assert.equal(exitCode, 130);
   assert.equal(last.error.code, 'INTERRUPTED');
-  assert.match(last.error.message, /take it up again with: palyra pair 127\.0\.0\.1:\d+ --home /);
+  assert.match(last.error.message, /To resume it: palyra pair 127\.0\.0\.1:\d+ --home /);
 
   const resumed = await startPairing('sleeper', 'not even a code');
   assert.deepEqual(resumed.words, device.words);
+  const port = Number(daemon.pairingAddress.split(':')[1]);
   await daemon.close();
-  daemon = await start(Number(daemon.pairingAddress.split(':')[1]));
+  daemon = await start(port);
   await palyra(`pairing approve ${device.words.request_id}`);
   assert.equal((await resumed.finish()).last.event, 'paired');
   const node = daemon.listeners.find(({ name }) => name === 'node')!.address;
@@ -212,7 +213,7 @@ test('--timeout ends the wait with 5 and keeps the request', async () => {
   await palyra(`pairing reject ${device.words.request_id}`);
 });
 
-test('a QR code is written to a file by one and read by the other, with its address', async () => {
+test('the operator writes a QR code to a file, and the device reads code and address from it', async () => {
   const { stdout } = await runRecorded({ args: ['pairing', 'code', '--qr', '--home', home] });
   assert.match(stdout, /^palyra:pair\?\S+\n$/);
   const file = join(folder, 'uri.txt');
@@ -230,7 +231,7 @@ test('a QR code is written to a file by one and read by the other, with its addr
   assert.equal((await approving).exitCode, 0);
 });
 
-test('the audit chain that all this made holds, and the CA is exported', async () => {
+test('after all this the audit chain is intact, and the CA can be exported', async () => {
   const verdict = await palyra('audit verify');
   assert.equal(verdict.exitCode, 0);
   assert.equal(verdict.last.ok, true);

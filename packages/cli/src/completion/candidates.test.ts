@@ -6,13 +6,13 @@ import { recorded } from '../testing/recorded-run.ts';
 import { complete } from './candidates.ts';
 
 const program = buildProgram(recorded().invocation);
-/** The values that fit, or where they are to be found. */
+/** The matching values, or their source. */
 const completed = (...words: readonly string[]) => {
   const completion = complete(program, words);
   return 'words' in completion ? completion.words.map(({ value }) => value) : completion.source;
 };
 
-test('every visible command is completed from its first letter, with what it means', () => {
+test('every visible command is completed from its first letter, with its description', () => {
   const look = (command: Command, path: readonly string[]): number => {
     const visible = command.createHelp().visibleCommands(command);
     for (const each of visible) {
@@ -27,16 +27,16 @@ test('every visible command is completed from its first letter, with what it mea
   assert.ok(look(program, []) > 30);
 });
 
-test('what a shell asks with is not offered itself', () => {
+test('the command for completion scripts is not offered', () => {
   assert.deepEqual(completed('complet'), ['completion']);
 });
 
-test('every option of a command is completed, with those that all commands have', () => {
+test('every option of a command is completed, and every common option', () => {
   const offered = completed('pairing', 'approve', '--');
   for (const each of ['--replace-key', '--name', '--help', '--home', '--json']) {
     assert.ok(offered.includes(each), each);
   }
-  assert.ok(!offered.includes('--reason'), 'which is an option of another one');
+  assert.ok(!offered.includes('--reason'), 'an option of another command');
   assert.deepEqual(completed('pairing', 'approve', '--repl'), ['--replace-key']);
   assert.deepEqual(completed('--js'), ['--json']);
 });
@@ -50,7 +50,7 @@ test('choices of options and arguments are completed, however the shell splits t
   assert.deepEqual(completed('completion', ''), ['bash', 'zsh', 'fish']);
 });
 
-test('files, folders and ids are found elsewhere', () => {
+test('for files, folders and ids the source is named', () => {
   assert.equal(completed('backup', ''), 'file');
   assert.equal(completed('daemon', '--config', ''), 'file');
   assert.equal(completed('--home', ''), 'folder');
@@ -62,7 +62,7 @@ test('files, folders and ids are found elsewhere', () => {
   assert.equal(completed('why', ''), 'id');
 });
 
-test('the daemon that the line names is the one that is asked', () => {
+test('ids come from the daemon that the line names', () => {
   for (const words of [
     ['--home', '/h', 'devices', 'show', ''],
     ['devices', 'show', '--home=/h', ''],
@@ -81,13 +81,13 @@ test('the daemon that the line names is the one that is asked', () => {
   assert.deepEqual(completed('--remote-daemon', ''), []);
 });
 
-test('an option between them does not hide the command, and its value is none', () => {
+test('an option between the words does not hide the command, and its value is not taken for one', () => {
   assert.deepEqual(completed('--home', 'pairing', 'pairing', 'appr'), ['approve']);
   assert.deepEqual(completed('--json', 'ca', 'rotate-root', 'fi'), ['finish']);
   assert.equal(completed('pairing', 'approve', '--name', 'kitchen', ''), 'request');
 });
 
-test('where nothing can stand, nothing is offered', () => {
+test('where the command takes no more words, nothing is offered', () => {
   assert.deepEqual(completed('devices', 'show', 'ONE', ''), []);
   assert.deepEqual(completed('pairing', 'reject', 'ONE', '--reason', ''), []);
   assert.deepEqual(completed('devices', 'show', '--', 'ONE', '--'), []);

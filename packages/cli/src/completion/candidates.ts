@@ -1,5 +1,5 @@
-// What can stand at the end of a command line that is being typed: read from the program's own commands, arguments and
-// options, so that none has to be listed twice. A pure function of the program and the words.
+// Lists the possible endings of a command line. The list comes from the program's own commands, arguments and options,
+// so none is listed twice. A pure function of the program and the words.
 
 import type { Argument, Command, Option } from 'commander';
 import type { RemoteOptions } from '../remote.ts';
@@ -9,19 +9,19 @@ export interface Candidate {
   readonly description: string;
 }
 
-/** What is to be found elsewhere: by the shell, or by the daemon. It is the name of the argument or option's value. */
+/** Candidates that the shell or the daemon must find. Each is named like the argument or the option's value. */
 const sources = ['file', 'folder', 'device', 'pairing', 'request', 'id'] as const;
 
 export type Source = (typeof sources)[number];
 
-/** The options of the program itself, as far as they have been typed: which daemon is meant. */
+/** The program's own options typed so far, which select the daemon. */
 export type GlobalOptions = RemoteOptions & { readonly home?: string };
 
 export type Completion =
   | { readonly words: readonly Candidate[] }
   | { readonly source: Source; readonly options: GlobalOptions };
 
-/** @param words what follows the program's name; the last one is being typed, and may be empty. */
+/** @param words the words after the program's name; the last one is incomplete and may be empty. */
 export function complete(program: Command, words: readonly string[]): Completion {
   const current = words.at(-1) ?? '';
   let command = program;
@@ -31,7 +31,7 @@ export function complete(program: Command, words: readonly string[]): Completion
   const options: Record<string, string | true> = {};
   for (const word of words.slice(0, -1)) {
     if (awaiting) {
-      // Where a shell takes `--kind=node` for three words.
+      // Some shells split `--kind=node` into three words.
       if (word === '=') continue;
       if (program.options.includes(awaiting)) options[awaiting.attributeName()] = word;
       awaiting = undefined;
@@ -104,7 +104,7 @@ function optionNamed(command: Command, flag: string): Option | undefined {
   return optionsOf(command).find(({ long, short }) => long === flag || short === flag);
 }
 
-/** Its own and those of the commands above it, and `--help`. */
+/** The command's own options, those of its parent commands, and `--help`. */
 function optionsOf(command: Command): Option[] {
   const help = command.createHelp();
   return [...help.visibleOptions(command), ...help.visibleGlobalOptions(command)];

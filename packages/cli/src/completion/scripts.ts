@@ -1,13 +1,14 @@
-// What a shell needs to ask `palyra complete` with each Tab. It asks the `palyra` of the PATH and not the one that was
-// typed: a Tab behind ./palyra must not run what lies there.
+// Scripts that make a shell run `palyra complete` at each Tab. They run the `palyra` of the PATH, not the one that was
+// typed: a Tab after ./palyra must not run the program in the current folder.
 //
-// The answer's first line is `words`, `file` or `folder`; with `words`, each other line is a word, a tab and its meaning.
+// The answer's first line is `words`, `file` or `folder`; with `words`, each other line is a word, a tab and its
+// meaning.
 
 export const shells = ['bash', 'zsh', 'fish'] as const;
 
 export type Shell = (typeof shells)[number];
 
-/** Also for the bash 3.2 of macOS, which has neither mapfile nor compopt. */
+/** Works in the bash 3.2 of macOS, which has neither mapfile nor compopt. */
 const bash = `# Completion of palyra for bash. In ~/.bashrc: source <(palyra completion bash)
 _palyra_complete() {
   local word="\${COMP_WORDS[COMP_CWORD]}" kind='' line
@@ -24,7 +25,7 @@ _palyra_complete() {
       while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen "$kind" -- "$word")
       ;;
     words)
-      # Only where they are listed and nothing is inserted do words bring their meaning along: names are in it.
+      # Descriptions contain device names, so they are added only when bash lists the words and inserts none.
       if [[ \${COMP_TYPE:-} != 63 ]]; then
         COMPREPLY=("\${answer[@]%%$'\\t'*}")
       else

@@ -10,17 +10,17 @@ export interface Recorded {
   readonly invocation: Invocation;
   readonly stdout: () => string;
   readonly stderr: () => string;
-  /** Of stdout, as soon as it is there. */
+  /** The first line of stdout, as soon as it arrives. */
   readonly firstLine: Promise<string>;
 }
 
 export interface RecordedOptions {
   readonly args?: readonly string[];
   readonly input?: string;
-  /** Width of the terminal on stdout and stderr; without it there is none. */
+  /** Width of the terminal on stdout and stderr; undefined: there is no terminal. */
   readonly columns?: number;
   readonly noColor?: boolean;
-  /** `undefined`: nobody says where it is. */
+  /** `undefined`: neither HOME nor the system names it. */
   readonly userHome?: string | undefined;
   readonly palyraHome?: string;
   readonly program?: string;
@@ -83,7 +83,7 @@ export async function runRecorded(
   return { exitCode: await run(invocation), stdout: stdout(), stderr: stderr() };
 }
 
-/** A folder that is gone after the tests of the file. */
+/** A folder that is removed after the tests of the file. */
 export async function temporaryFolder(_t: TestContext): Promise<string> {
   return newFolder();
 }

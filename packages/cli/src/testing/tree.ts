@@ -1,13 +1,13 @@
-// Everything about the files below a folder, to be compared with later.
+// Records the files below a folder, for a later comparison.
 
 import { createHash } from 'node:crypto';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 
-/** Shared memory of those who have the registry open, in which readers note what they read. It is made anew at will. */
+/** Shared memory of the processes that have the registry open. Even readers write to it, and SQLite recreates it. */
 const sharedMemory = /registry\.sqlite-shm$/;
 
-/** By path: kind, mode, owner, size, time of the last change, and a hash of what is in it. */
+/** By path: kind, mode, owner, size, time of the last change, and a hash of the contents. */
 export async function treeOf(folder: string): Promise<Record<string, string>> {
   const tree: Record<string, string> = {};
   for (const entry of ['', ...(await readdir(folder, { recursive: true }))].sort()) {

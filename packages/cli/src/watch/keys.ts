@@ -1,5 +1,5 @@
-// The bytes that a terminal sends in raw mode, as keys. A printable character is a key by its own name; what is neither
-// that nor listed here is `other`.
+// Turns the bytes of a terminal in raw mode into keys. A printable character is a key with its own name; any other
+// sequence that is not listed here is `other`.
 
 import { UNPRINTABLE } from '@palyra/identity/values';
 
@@ -12,19 +12,19 @@ const named: Readonly<Record<string, Key>> = {
   '\u0008': 'backspace',
   '\u007f': 'backspace',
   '\u001b': 'escape',
-  // The second form is what terminals send in application mode.
+  // Terminals send the second form in application mode.
   '\u001b[A': 'up',
   '\u001bOA': 'up',
   '\u001b[B': 'down',
   '\u001bOB': 'down',
 };
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: a key that is no character begins with Escape.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: a key that is not a character begins with Escape.
 const keys = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001bO[A-Z]|[\s\S]/gu;
 
 const character = new RegExp(`^[^${UNPRINTABLE}]$`, 'u');
 
-/** @returns what reads one chunk after the other; a character may be cut between two. */
+/** @returns a function that reads one chunk after another; a character may be split across two chunks. */
 export function keyReader(): (chunk: Uint8Array) => Key[] {
   const decoder = new TextDecoder();
   return (chunk) => {

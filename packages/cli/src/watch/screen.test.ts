@@ -19,7 +19,7 @@ const show = (state: WatchState, columns = 60, rows = 30) =>
 const press = (state: WatchState, ...keys: readonly string[]) =>
   keys.reduce((before, key) => pressed(before, key).state, state);
 
-test('a request shows everything that the decision needs, beside codes and news', () => {
+test('a request shows everything needed for the decision, beside codes and news', () => {
   const request = { ...known, failedGuesses: 1 };
   const listed = see(nothingSeen, request, sampleCode('236'), sampleCode('', { guessesLeft: 1 }));
   assert.deepEqual(show(withNews(listed, '14:05:09  Something.'), 60, 20), [
@@ -53,7 +53,7 @@ test('a request shows everything that the decision needs, beside codes and news'
   ]);
 });
 
-test('another identity key is loud in words, selected or not, and in the second question', () => {
+test('another identity key is clear from the words, selected or not, and in the second question', () => {
   assert.match(show(see(nothingSeen, other)).join('\n'), /! KNOWN WITH ANOTHER IDENTITY KEY/);
   assert.match(show(see(nothingSeen, known, other)).join('\n'), /! KNOWN WITH ANOTHER IDENTITY KEY/);
   assert.doesNotMatch(show(see(nothingSeen, known)).join('\n'), /ANOTHER/);
@@ -61,57 +61,54 @@ test('another identity key is loud in words, selected or not, and in the second 
   assert.match(asked.join('\n'), /ANOTHER identity key\.\nType replace and Enter .*\n.*\n> re_$/);
 });
 
-test('a device that is an operator is shown as one, in the list and in the question', () => {
+test('an operator is marked in the list and in the question', () => {
   const operator = sampleRequest(3, { continuity: Continuity.KNOWN, role: DeviceRole.OPERATOR });
   const state = see(nothingSeen, known, operator);
   assert.match(
     show(state).join('\n'),
-    /laptop 3\n {4}apple bear cat3\n {4}! it is an OPERATOR, and stays one/,
+    /laptop 3\n {4}apple bear cat3\n {4}! this device is an OPERATOR and stays one/,
   );
   assert.match(
     show(press(state, 'down', 'a'))
-      .slice(-4)
+
+      .slice(-3)
       .join('\n'),
-    /^! it is an OPERATOR, and stays one\napple bear cat3/,
+    /^! this device is an OPERATOR and stays one\napple bear cat3/,
   );
   const claimed = sampleRequest(4, { continuity: Continuity.ANOTHER_KEY, role: DeviceRole.OPERATOR });
-  assert.match(
-    show(see(nothingSeen, claimed)).join('\n'),
-    /! this id is an OPERATOR; the other key does not/,
-  );
+  assert.match(show(see(nothingSeen, claimed)).join('\n'), /! this id is an OPERATOR; the new key does not/);
   assert.doesNotMatch(show(see(nothingSeen, known)).join('\n'), /OPERATOR/);
 });
 
-test('when the selected request is over, the list says so and shows no decision until another one is selected', () => {
+test('after the selected request ends, the list says so and offers no decision until another one is selected', () => {
   const state = see(nothingSeen, known, other);
   const ended = see(state, { ...known, state: PairingState.EXPIRED });
   const shown = show(ended).join('\n');
-  assert.match(shown, /! The selected request is over: up or down\s+selects\s+another\s+one\./);
+  assert.match(shown, /! The selected request has ended\. Up or down\s+selects\s+another\s+one\./);
   assert.match(shown, /laptop 2/);
   assert.doesNotMatch(shown, /^>|a approve/m);
   assert.match(show(press(ended, 'down')).join('\n'), /^> laptop 2[\s\S]*a.approve/m);
 });
 
-test('the question shows whose words they are', () => {
-  assert.deepEqual(show(press(see(nothingSeen, known, other), 'down', 'a')).slice(-3), [
+test('the question names the device', () => {
+  assert.deepEqual(show(press(see(nothingSeen, known, other), 'down', 'a')).slice(-2), [
     'apple bear cat2',
-    'Does the device show these same words? Let "laptop 2" in?',
-    'y/N',
+    'Does the device show the same words? Approve "laptop 2"? y/N',
   ]);
 });
 
-test('of a long reason the end is shown', () => {
+test('a long reason shows its end', () => {
   const lines = show(press(see(nothingSeen, known), 'r', ...'a very long reason that goes on', '!'), 30);
   assert.equal(lines.at(-1), '> y long reason that goes on!_');
 });
 
-test('that nothing waits says what to do next', () => {
-  assert.match(show(nothingSeen).join('\n'), /No device asks to be paired\.\n.*palyra pairing code/);
+test('an empty list says how to make a code', () => {
+  assert.match(show(nothingSeen).join('\n'), /No device is asking to be paired\.\n.*palyra pairing code/);
 });
 
-test('that the daemon is away is said, and no decision is offered', () => {
+test('while the daemon does not answer, the screen says so and offers no decision', () => {
   const shown = show(disconnected(see(nothingSeen, known))).join('\n');
-  assert.match(shown, /! The daemon does not answer\. Trying again\./);
+  assert.match(shown, /! The daemon does not answer\. Retrying\./);
   assert.doesNotMatch(shown, /approve/);
 });
 
@@ -129,15 +126,15 @@ test('with more requests than fit, the selected one is whole and the others are 
   );
 });
 
-test('a window that is too small says so', () => {
+test('in a window that is too small, the screen says so', () => {
   const { columns, rows } = smallest;
   const state = see(nothingSeen, known);
-  assert.match(show(state, columns - 1, rows).join(' '), /too small: 30 by 12 are needed/);
+  assert.match(show(state, columns - 1, rows).join(' '), /too small\. It needs 30 by 12 characters/);
   assert.match(show(state, columns, rows - 1).join(' '), /too small/);
   assert.match(show(state, columns, rows).join('\n'), /apple bear cat1/);
 });
 
-test('in every window, whatever devices say, lines fit and are printable, and a question is whole', () => {
+test('in every window and for any device, lines fit and are printable, and a question is whole', () => {
   const text = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 70 }), fc.constant(evil));
   const request = fc.record({
     number: fc.integer({ min: 1, max: 9 }),
@@ -164,7 +161,7 @@ test('in every window, whatever devices say, lines fit and are printable, and a 
         const lines = show(away ? disconnected(asked) : asked, columns, rows);
         assert.ok(lines.length <= rows, `${lines.length} of ${rows} rows`);
         for (const line of lines) {
-          // Isolates take no room, and each is closed on its line.
+          // Isolates have no width, and each is closed on its line.
           const text = line.replaceAll(/\u2068([^\u2068\u2069]+)\u2069/g, '$1');
           assert.ok(width(text) <= columns, `${width(text)} of ${columns}: ${line}`);
           assert.doesNotMatch(text, /[\p{Cc}\p{Cf}]/u);
@@ -172,8 +169,8 @@ test('in every window, whatever devices say, lines fit and are printable, and a 
         if (columns < smallest.columns || rows < smallest.rows || away) return;
         const shown = lines.join(' ');
         const kind = asked.question?.kind;
-        if (kind === 'approve') assert.match(shown, /bed elephant strawberry.* in\? *y\/N$/);
-        if (kind === 'reject') assert.match(shown, /Keep ".* out\?.*> because_$/);
+        if (kind === 'approve') assert.match(shown, /bed elephant strawberry.*Approve ".*\? *y\/N$/);
+        if (kind === 'reject') assert.match(shown, /Reject ".*\?.*> because_$/);
         if (kind === 'replace') assert.match(shown, /ANOTHER identity *key.*> _$/);
       },
     ),

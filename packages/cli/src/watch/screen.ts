@@ -1,7 +1,7 @@
-// The live `pairing watch` as lines: a pure function of what is known, the window's size and the time.
+// The live `pairing watch` as lines: a pure function of the state, the size of the window and the time.
 //
-// A name is chosen by a stranger. It has a line of its own and is cut, never wrapped, so that it cannot look like a
-// line of ours.
+// A stranger chooses the name of a device. The name has its own line and is cut, never wrapped, so that it cannot look
+// like a line of ours.
 
 import type { Pairing } from '../admin.ts';
 import { type ChangedDevice, changeOf, operatorWarning } from '../pairing-view.ts';
@@ -29,13 +29,13 @@ export interface ScreenOptions {
   readonly codeCommand: string;
 }
 
-/** The smallest window in which a question fits whole; in a smaller one nothing can be decided. */
+/** The smallest window that fits a whole question. In a smaller one, no decision is possible. */
 export const smallest = { columns: 30, rows: 12 } as const;
 
 const longestNameColumns = 24;
 const newsRows = 4;
 const codeRows = 5;
-/** What a selected request takes in most windows; codes and news come below it when there is more room. */
+/** Height of a selected request in most windows. Codes and news appear below it if there is more room. */
 const requestRows = 10;
 const indent = '    ';
 
@@ -43,7 +43,7 @@ const indent = '    ';
 export function screenLines(state: WatchState, options: ScreenOptions): readonly ScreenLine[] {
   const { columns, rows } = options;
   if (!isLargeEnough(options)) {
-    const text = `This window is too small: ${smallest.columns} by ${smallest.rows} are needed. q quits.`;
+    const text = `This window is too small. It needs ${smallest.columns} by ${smallest.rows} characters. q quits.`;
     return paragraph(text, columns).slice(0, Math.max(0, rows));
   }
   const { requests, selected, question } = state;
@@ -84,14 +84,14 @@ function headerLines({ connected, requests, codes }: WatchState, columns: number
   const title = `Pairing: ${count(requests.length, 'request')}, ${count(codes.length, 'open code')}`;
   return [
     { text: fit(title, columns), style: 'bold' },
-    ...(connected ? [] : paragraph('! The daemon does not answer. Trying again.', columns, 'yellow')),
+    ...(connected ? [] : paragraph('! The daemon does not answer. Retrying.', columns, 'yellow')),
   ];
 }
 
 function emptyLines({ columns, codeCommand }: ScreenOptions): ScreenLine[] {
   return [
-    ...paragraph('No device asks to be paired.', columns),
-    ...paragraph(`To make a code, elsewhere: ${codeCommand}`, columns, 'dim'),
+    ...paragraph('No device is asking to be paired.', columns),
+    ...paragraph(`To make a code, in another terminal: ${codeCommand}`, columns, 'dim'),
   ];
 }
 
@@ -101,7 +101,7 @@ const continuityWords: Readonly<Record<Exclude<ChangedDevice['continuity'], 'ano
   unknown: 'unknown whether known before',
 };
 
-/** The selected one whole, the others as far as it takes to tell them apart. What decides comes first. */
+/** Shows the selected request whole, and the others in short. The facts that matter for the decision come first. */
 function blockOf(request: Pairing, selected: boolean, { columns, nowMs }: ScreenOptions): ScreenLine[] {
   const { failedGuesses, expiresAtMs } = request;
   const { device } = changeOf(request);
@@ -132,14 +132,14 @@ function blockOf(request: Pairing, selected: boolean, { columns, nowMs }: Screen
     ...operator,
     ...guesses.map((each) => line(each, 'yellow')),
     line([kind, ...left].join(', ')),
-    // A platform and a source are the device's and the network's words: one line each, cut.
+    // The device chooses its platform, and the network the source: each has one line and is cut.
     line(`from ${source}`),
     line(`on ${platform}`),
     ...lines(`key ${identityFingerprint.match(/.{1,8}/g)?.join(' ') ?? ''}`, 'dim'),
   ];
 }
 
-/** The selected block and as many of its neighbours as there is room for, with a count of the others. */
+/** The selected block, the neighbours that fit, and a count of the others. */
 function windowOf(blocks: readonly ScreenLine[][], selected: number, room: number): ScreenLine[] {
   const chosen = blocks[selected]!;
   let [from, to, used] = [selected, selected + 1, chosen.length];
@@ -169,13 +169,13 @@ function codeLines({ codes }: WatchState, { columns, nowMs }: ScreenOptions): Sc
     const name = `${slot ? `Code ${slot}` : 'QR code'}${autoApprove ? ' AUTO-APPROVED' : ''}`;
     return { text: fit(`${name}  ${left} and ${guesses} left`, columns) };
   };
-  // The newest is the one that somebody is about to type.
+  // Somebody is probably about to type the newest code.
   const shown = codes.slice(-codeRows).map(line);
   const more = codes.length - shown.length;
   return more > 0 ? [{ text: fit(`${more} more codes`, columns), style: 'dim' }, ...shown] : shown;
 }
 
-/** What goes on in the next line is set in, so that it cannot look like one of its own. */
+/** Indents continuation lines, so that they cannot look like separate lines. */
 function newsLines({ news }: WatchState, columns: number): ScreenLine[] {
   const lines = (line: string) =>
     wrap(line, columns - 2).map((text, at) => ({
@@ -195,13 +195,13 @@ function questionLines({ requests }: WatchState, question: Question, columns: nu
       return [
         ...(warning ? paragraph(`! ${warning}`, columns, 'yellow') : []),
         ...paragraph(device?.words ?? '', columns, 'bold'),
-        ...paragraph(`Does the device show these same words? Let ${name} in? y/N`, columns),
+        ...paragraph(`Does the device show the same words? Approve ${name}? y/N`, columns),
       ];
     case 'replace':
       return [
         ...paragraph('! This device id is known with ANOTHER identity key.', columns, 'yellow'),
         ...paragraph(
-          `Type ${replaceWord} and Enter to let it in and end what the old key obtained. Esc goes back.`,
+          `Type ${replaceWord} and Enter to approve it and end everything issued to the old key. Esc goes back.`,
           columns,
         ),
         { text: `> ${question.typed}_` },
@@ -209,19 +209,19 @@ function questionLines({ requests }: WatchState, question: Question, columns: nu
     case 'reject':
       return [
         ...paragraph(
-          `Keep ${name} out? It cannot be undone. Type a reason or none, and Enter. Esc goes back.`,
+          `Reject ${name}? This cannot be undone. Type a reason if you like, then Enter. Esc goes back.`,
           columns,
         ),
         { text: `> ${endOf(question.typed, columns - 3)}_` },
       ];
     case 'ended':
-      return paragraph('! That request is over. Enter goes on.', columns, 'yellow');
+      return paragraph('! That request has ended. Enter continues.', columns, 'yellow');
     case 'help':
       return [];
   }
 }
 
-/** Of what is typed, the end matters. */
+/** Shows the end of the typed text. */
 function endOf(typed: string, columns: number): string {
   const characters = [...typed];
   while (fit(characters.join(''), columns) !== characters.join('')) characters.shift();
@@ -236,9 +236,9 @@ function hintLines(state: WatchState, columns: number): ScreenLine[] {
   const hints = [...select, ...decide, '? help', 'q quit'];
   return [
     ...(isOver
-      ? paragraph('! The selected request is over: up or down selects another one.', columns, 'yellow')
+      ? paragraph('! The selected request has ended. Up or down selects another one.', columns, 'yellow')
       : []),
-    // A key stays with what it does.
+    // A key and its label stay on one line.
     ...paragraph(hints.map((each) => each.replaceAll(' ', '\u00a0')).join('  '), columns, 'dim'),
   ];
 }
@@ -250,11 +250,11 @@ function helpLines({ columns, codeCommand }: ScreenOptions): ScreenLine[] {
       'up, down, j, k  select a request',
       'a  approve it: compare the words',
       'r  reject it, with a reason',
-      'q  quit; nothing is decided by that',
+      'q  quit, without a decision',
     ].map((text) => ({ text: fit(text, columns) })),
     { text: '' },
-    ...paragraph('A decision cannot be changed. No decision is a no when the time is over.', columns),
-    ...paragraph(`A code: ${codeCommand}`, columns, 'dim'),
+    ...paragraph('A decision cannot be changed. A request without a decision expires.', columns),
+    ...paragraph(`To make a code: ${codeCommand}`, columns, 'dim'),
     ...paragraph('Any key goes back.', columns, 'dim'),
   ];
 }

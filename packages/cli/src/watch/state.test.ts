@@ -21,7 +21,7 @@ const seenOf = ({ device }: typeof one) => ({ words: device!.words, role: device
 const seen = (...pairings: readonly (typeof one)[]) =>
   pairings.reduce((state, each) => withChange(state, each, 'news'), nothingSeen);
 
-/** The state after the keys, and everything that they decided. */
+/** The state after the keys, and the decisions they made. */
 function after(state: WatchState, ...keys: readonly Key[]) {
   const commands: (Decision | { do: 'quit' })[] = [];
   for (const key of keys) {
@@ -32,7 +32,7 @@ function after(state: WatchState, ...keys: readonly Key[]) {
   return { state, commands };
 }
 
-test('the first request is selected, and stays so when others come', () => {
+test('the first request is selected, and stays selected when others arrive', () => {
   assert.equal(seen(one).selected, one.id);
   assert.equal(seen(one, two).selected, one.id);
 });
@@ -44,7 +44,7 @@ test('arrows and j and k select, and stop at the ends', () => {
   assert.equal(after(state, 'down', 'up', 'k').state.selected, one.id);
 });
 
-test('a is a question, and only y approves, without replacing a key', () => {
+test('a asks a question, and only y approves, without replacing a key', () => {
   assert.deepEqual(after(seen(one), 'a', 'y').commands, [
     { do: 'approve', id: one.id, seen: seenOf(one), replaceIdentityKey: false },
   ]);
@@ -55,7 +55,7 @@ test('a is a question, and only y approves, without replacing a key', () => {
   }
 });
 
-test('another identity key takes the whole word and Enter besides', () => {
+test('another identity key also needs the whole word and Enter', () => {
   const state = seen(changed);
   assert.deepEqual(after(state, 'a', 'y').commands, []);
   assert.deepEqual(after(state, 'a', 'y', 'y', 'enter').commands, []);
@@ -67,7 +67,7 @@ test('another identity key takes the whole word and Enter besides', () => {
   ]);
 });
 
-test('r takes a reason, or none, and Escape takes it back', () => {
+test('r takes an optional reason, and Escape cancels', () => {
   const state = seen(one);
   assert.deepEqual(after(state, 'r', ...'not mine é', 'enter').commands, [
     { do: 'reject', id: one.id, reason: 'not mine é' },
@@ -76,12 +76,12 @@ test('r takes a reason, or none, and Escape takes it back', () => {
   assert.deepEqual(after(state, 'r', 'x', 'escape').commands, []);
 });
 
-test('a reason is never longer than the daemon takes it', () => {
+test('a reason is never longer than the daemon allows', () => {
   const { commands } = after(seen(one), 'r', ...'x'.repeat(199), '😀', 'enter');
   assert.deepEqual(commands, [{ do: 'reject', id: one.id, reason: 'x'.repeat(199) }]);
 });
 
-test('keys that were meant for a request that has ended reach no other one', () => {
+test('keys meant for a request that has ended do not affect another one', () => {
   for (const first of [['a'], ['r', 'n', 'o']]) {
     const asked = after(seen(one, two), ...first).state;
     const ended = withChange(asked, { ...one, state: PairingState.EXPIRED }, 'it expired');
@@ -93,7 +93,7 @@ test('keys that were meant for a request that has ended reach no other one', () 
   }
 });
 
-test('a question stays with its request when others come and go', () => {
+test('a question stays with its request when others arrive and end', () => {
   const asked = after(seen(one, two), 'down', 'a').state;
   const later = withChange(withChange(asked, { ...one, state: PairingState.REJECTED }, ''), changed, '');
   assert.deepEqual(after(later, 'y').commands, [
@@ -101,7 +101,7 @@ test('a question stays with its request when others come and go', () => {
   ]);
 });
 
-test('keys that come after the selected request has ended do nothing, and say so', () => {
+test('after the selected request has ended, decision keys do nothing, and say so', () => {
   for (const end of [PairingState.APPROVED, PairingState.REJECTED, PairingState.EXPIRED]) {
     const state = after(seen(one, two, changed), 'down').state;
     const ended = withChange(state, { ...two, state: end }, 'it ended');
@@ -114,14 +114,14 @@ test('keys that come after the selected request has ended do nothing, and say so
       const { state: still, commands } = after(ended, ...keys);
       assert.deepEqual(commands, []);
       assert.equal(still.question, undefined);
-      assert.match(still.news.at(-1)!, /the selected request is over/);
+      assert.match(still.news.at(-1)!, /the selected request has ended/);
     }
     assert.equal(after(ended, 'down').state.selected, changed.id);
     assert.equal(after(ended, 'up').state.selected, one.id);
   }
 });
 
-test('a request that arrives when the last one has ended is not selected by itself', () => {
+test('a request that arrives after the selected one has ended is not selected automatically', () => {
   const ended = withChange(seen(one), { ...one, state: PairingState.EXPIRED }, 'expired');
   const arrived = withChange(ended, two, 'arrived');
   assert.deepEqual(after(arrived, 'a', 'y', 'r', 'enter').commands, []);
@@ -130,14 +130,14 @@ test('a request that arrives when the last one has ended is not selected by itse
   ]);
 });
 
-test('the selection stays on its request when the daemon comes back and tells the list in another order', () => {
+test('the selection stays on its request when the daemon returns and sends the list in another order', () => {
   const state = after(seen(one, two), 'down').state;
   const back = reconnected(disconnected(state));
   assert.deepEqual(after(withChange(back, one, ''), 'a', 'y').commands, []);
   assert.equal(withChange(withChange(back, one, ''), two, '').selected, two.id);
 });
 
-test('what is approved is what was on the screen when the question was asked', () => {
+test('the approval contains the details that were on the screen with the question', () => {
   const asked = after(seen(one), 'a').state;
   const other = { ...one, device: { ...one.device!, role: DeviceRole.OPERATOR } };
   assert.deepEqual(after(withChange(asked, other, ''), 'y').commands, [
@@ -145,7 +145,7 @@ test('what is approved is what was on the screen when the question was asked', (
   ]);
 });
 
-test('a code is listed while it waits; a guess at it is news, its arrival is not', () => {
+test('a code is listed while it waits; a guess is news, a new code is not', () => {
   const fresh = withChange(nothingSeen, sampleCode('236'), 'it waits');
   assert.deepEqual([fresh.codes.length, fresh.news], [1, []]);
   const tried = withChange(fresh, sampleCode('236', { failedGuesses: 1, guessesLeft: 2 }), 'tried');
@@ -155,7 +155,7 @@ test('a code is listed while it waits; a guess at it is news, its arrival is not
   assert.deepEqual([over.codes, over.news], [[], ['tried', 'used up']]);
 });
 
-test('without the daemon nothing is decided, and a question does not survive it', () => {
+test('without the daemon no decision is possible, and an open question is closed', () => {
   const state = disconnected(after(seen(one), 'a').state);
   assert.deepEqual(state.question, { kind: 'ended' });
   const { state: still, commands } = after(state, 'enter', 'a', 'y', 'r', 'enter');
@@ -164,7 +164,7 @@ test('without the daemon nothing is decided, and a question does not survive it'
   assert.deepEqual(after(still, 'q').commands, [{ do: 'quit' }]);
 });
 
-test('after a restart everything is told anew, and only the news are kept', () => {
+test('after a restart the daemon sends everything again, and only the news are kept', () => {
   const before = withChange(seen(one, two), { ...two, state: PairingState.EXPIRED }, 'expired');
   assert.deepEqual(reconnected(disconnected(before)), {
     ...nothingSeen,
@@ -180,7 +180,7 @@ test('Ctrl-C quits from every question, q only where no text is typed', () => {
   assert.deepEqual(after(seen(one), 'r', 'q').commands, []);
 });
 
-test('nobody decides blindly: in a window that is too small, keys can only quit', () => {
+test('in a window that is too small, keys can only quit', () => {
   for (const first of [[], ['a'], ['r', 'x'], ['?']]) {
     const { state } = after(seen(one), ...first);
     for (const key of ['a', 'r', 'y', 'j', 'enter', 'escape', 'x']) {
@@ -190,7 +190,7 @@ test('nobody decides blindly: in a window that is too small, keys can only quit'
   }
 });
 
-test('whatever is pressed and happens, only a listed request is decided, and another key by the word alone', () => {
+test('with any keys and changes, only a listed request is decided, and another identity key only by the word', () => {
   const key = fc.constantFrom('a', 'r', 'y', 'j', 'k', '?', 'enter', 'escape', 'x', 'backspace', 'replace');
   const change = fc.record({
     pairing: fc.constantFrom(one, two, changed),
@@ -209,11 +209,11 @@ test('whatever is pressed and happens, only a listed request is decided, and ano
         const before = state;
         if (typeof step === 'object') {
           state = withChange(state, { ...step.pairing, state: step.state }, 'news');
-          // Only a key moves the selection, but for the first request of all.
+          // Only a key moves the selection, except for the first request.
           if (before.selected) assert.equal(state.selected, before.selected);
           continue;
         }
-        // The whole word is one step here: letter by letter it would never come up.
+        // The whole word is one step here, because random letters would never form it.
         for (const each of step === 'replace' ? [...step] : [step]) {
           typed = [...typed, each].slice(-8);
           const { state: next, command } = pressed(state, each);

@@ -1,11 +1,11 @@
-// What the live `pairing watch` knows, and what a change or a key makes of it. A question is about one id, and stays
-// open until it is answered: a request that arrives or ends cannot slip under a key that was meant for another. So it is
-// with the selection: it stays on its id, also when that is over, until the person selects another one.
+// The state of the live `pairing watch`, and the changes that events and keys make to it. A question is about one id
+// and stays open until it is answered, so a key never applies to a request that has just arrived or taken the place of
+// another. The selection also stays on its id, even when that request ends, until the person selects another one.
 //
 //   (none) --a--> approve --y--> approved, or, with ANOTHER KEY, replace --"replace" Enter--> approved
 //          --r--> reject  --reason Enter--> rejected
 //          --?--> help
-//   any other key, or Escape where something is typed, leads back to (none)
+//   any other key, or Escape while typing, leads back to (none)
 //   the end of the request leads to `ended`, and Enter or Escape from there to (none)
 
 import { Continuity, DeviceRole, PairingState } from '@palyra/rpc/admin';
@@ -17,10 +17,10 @@ export type Question =
   | { readonly kind: 'approve'; readonly id: string; readonly seen: Seen }
   | { readonly kind: 'replace'; readonly id: string; readonly seen: Seen; readonly typed: string }
   | { readonly kind: 'reject'; readonly id: string; readonly typed: string }
-  /** The request is over, decided elsewhere or expired, while there was a question about it. */
+  /** The request ended during the question: it expired or was decided elsewhere. */
   | { readonly kind: 'ended' };
 
-/** What was on the screen when the question was asked; the daemon approves nothing else. */
+/** The details shown with the question. The daemon approves only a request that still matches them. */
 export interface Seen {
   readonly words: string;
   readonly role: DeviceRole;
@@ -28,11 +28,11 @@ export interface Seen {
 
 export interface WatchState {
   readonly connected: boolean;
-  /** Those that wait for a decision, in order of arrival. */
+  /** Requests that wait for a decision, in order of arrival. */
   readonly requests: readonly Pairing[];
   /** Codes that wait for a device. */
   readonly codes: readonly Pairing[];
-  /** The id; perhaps of a request that is over. */
+  /** The selected id. Its request may have ended. */
   readonly selected: string | undefined;
   readonly question: Question | undefined;
   /** One line each, the newest last. */
@@ -48,10 +48,10 @@ export type Decision =
     }
   | { readonly do: 'reject'; readonly id: string; readonly reason: string };
 
-/** What must be typed to accept another identity key. */
+/** The word that accepts another identity key. */
 export const replaceWord = 'replace';
 
-/** As long as the daemon takes it. */
+/** The daemon's limit. */
 const maxReasonLength = 200;
 const maxNews = 20;
 
@@ -68,27 +68,27 @@ export function withNews(state: WatchState, line: string): WatchState {
   return { ...state, news: [...state.news, line].slice(-maxNews) };
 }
 
-/** What is listed may have changed meanwhile: nothing is decided until the daemon answers again. */
+/** The list may be outdated, so no decision is possible until the daemon answers again. */
 export function disconnected(state: WatchState): WatchState {
   return { ...state, connected: false, question: withoutRequest(state.question) };
 }
 
-/** Everything that is open is told anew. */
+/** The daemon reports everything open again. */
 export function reconnected({ news, question, selected }: WatchState): WatchState {
   return { ...nothingSeen, news, question, selected };
 }
 
-/** Where the selected request is listed; -1 when none is selected, or the selected one is over. */
+/** Position of the selected request; -1 when none is selected or the selected one has ended. */
 export function selectedAt({ requests, selected }: WatchState): number {
   return requests.findIndex(({ id }) => id === selected);
 }
 
-/** The selected request is over: keys that were meant for it do nothing. */
+/** The selected request has ended, so the decision keys do nothing. */
 export function isSelectionOver(state: WatchState): boolean {
   return state.selected !== undefined && selectedAt(state) < 0;
 }
 
-/** @param line the change in words; it becomes news unless the list itself shows it. */
+/** @param line the change in words, which becomes news unless the list itself shows it. */
 export function withChange(before: WatchState, pairing: Pairing, line: string): WatchState {
   const { id, state } = pairing;
   const codes = placed(before.codes, pairing, state === PairingState.WAITING);
@@ -106,7 +106,7 @@ export function withChange(before: WatchState, pairing: Pairing, line: string): 
   return state === PairingState.WAITING && pairing.failedGuesses === 0 ? after : withNews(after, line);
 }
 
-/** The list with the pairing in its place, or at the end, or without it. */
+/** The list with the pairing updated in its place, added at the end, or removed. */
 function placed(list: readonly Pairing[], pairing: Pairing, belongs: boolean): readonly Pairing[] {
   const at = list.findIndex((each) => each.id === pairing.id);
   if (!belongs) return at < 0 ? list : list.toSpliced(at, 1);
@@ -122,7 +122,7 @@ interface Pressed {
   readonly command?: Decision | { readonly do: 'quit' };
 }
 
-/** @param canSee whether the window shows what the key would do; otherwise it can only quit. */
+/** @param canSee whether the window is large enough to show the effect of a key; otherwise a key can only quit. */
 export function pressed(state: WatchState, key: Key, canSee = true): Pressed {
   if (key === 'ctrl-c' || (key === 'q' && !canSee)) return { state, command: { do: 'quit' } };
   if (!canSee) return { state };
@@ -151,7 +151,7 @@ export function pressed(state: WatchState, key: Key, canSee = true): Pressed {
   }
 }
 
-/** With the question about the request; without one, there is a word about why not. */
+/** Adds the question about the request, or news that says why there is none. */
 function asked(state: WatchState, key: 'a' | 'r', request: Pairing | undefined): WatchState {
   if (!state.connected) return state;
   if (!request) return isSelectionOver(state) ? withNews(state, selectionOverWords) : state;
@@ -161,9 +161,9 @@ function asked(state: WatchState, key: 'a' | 'r', request: Pairing | undefined):
   return { ...state, question: { kind: 'approve', id, seen: { words, role } } };
 }
 
-const selectionOverWords = 'Nothing was done: the selected request is over. Select another one.';
+const selectionOverWords = 'Nothing was done: the selected request has ended. Select another one.';
 
-/** Where the list goes on behind a request that is over: ids grow with time. */
+/** The position after a request that has ended. Ids grow with time. */
 export function placeAfter(requests: readonly Pairing[], id = ''): number {
   const next = requests.findIndex((each) => each.id > id);
   return next < 0 ? requests.length - 1 : next;

@@ -6,7 +6,7 @@ import { hasWindow, type TerminalEvents, TerminalWindow } from './terminal.ts';
 const leave = '\u001b[?7h\u001b[?25h\u001b[?1049l';
 const events: TerminalEvents = { typed() {}, resized() {}, lost() {} };
 
-/** A terminal of which everything is known that it is told. */
+/** A terminal that records everything written to it. */
 function terminal({ columns = 40, rows = 3 } = {}) {
   const run = recorded({ columns });
   const raw: boolean[] = [];
@@ -23,7 +23,7 @@ function terminal({ columns = 40, rows = 3 } = {}) {
   return { invocation, raw, atExit, output: run.stdout };
 }
 
-test('closed once or twice, it leaves the terminal as it was, once', () => {
+test('closing the window once or twice restores the terminal once', () => {
   const { invocation, raw, atExit, output } = terminal();
   const window = new TerminalWindow(invocation, events);
   window.draw(['one']);
@@ -36,7 +36,7 @@ test('closed once or twice, it leaves the terminal as it was, once', () => {
   assert.equal(atExit.size, 0);
 });
 
-test('a process that ends without closing it leaves the terminal as it was, too', () => {
+test('a process that ends without closing the window also restores the terminal', () => {
   const { invocation, raw, atExit, output } = terminal();
   new TerminalWindow(invocation, events);
   for (const work of [...atExit]) work();
@@ -44,7 +44,7 @@ test('a process that ends without closing it leaves the terminal as it was, too'
   assert.ok(output().endsWith(leave));
 });
 
-test('what is drawn already is not sent again, until it is forgotten', () => {
+test('lines already drawn are not sent again until forget()', () => {
   const { invocation, output } = terminal();
   const window = new TerminalWindow(invocation, events);
   window.draw(['one']);

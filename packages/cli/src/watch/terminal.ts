@@ -1,26 +1,26 @@
-// The whole window of a terminal, borrowed: keys come one by one, lines are redrawn in place, and the person's own
-// screen is back when it is closed.
+// Takes over the whole terminal window: reads single keys, redraws lines in place, and restores the person's screen at
+// the end.
 
 import type { Invocation } from '../invocation.ts';
 import { printableAnswer } from '../printable.ts';
 
 export interface TerminalEvents {
-  /** Bytes of the keyboard, as they were sent together. */
+  /** Bytes from the keyboard that arrived together. */
   readonly typed: (chunk: Uint8Array) => void;
   readonly resized: () => void;
-  /** Nobody is there any more. */
+  /** The terminal is gone. */
   readonly lost: () => void;
 }
 
-// The other screen, without a cursor. Lines are not wrapped: a terminal may think a character wider than we do.
+// The alternate screen, without a cursor or wrapping: a terminal may count a character as wider than we do.
 const enter = '\u001b[?1049h\u001b[?25l\u001b[?7l';
 const leave = '\u001b[?7h\u001b[?25h\u001b[?1049l';
 const home = '\u001b[H';
-// Before the line: behind one that is as wide as the window, it would take the last character.
+// Erases before writing the line. After a line as wide as the window, it would erase the last character.
 const eraseLine = '\u001b[2K';
 const eraseBelow = '\r\n\u001b[J';
 
-/** Whether there is such a window: keys can be read from it, and it can do more than print. */
+/** Whether there is a terminal that can send single keys and do more than print lines. */
 export function hasWindow({ stdin, stdout, dumbTerminal }: Invocation): boolean {
   return stdin.isTTY === true && stdin.setRawMode !== undefined && stdout.isTTY === true && !dumbTerminal;
 }
@@ -45,13 +45,13 @@ export class TerminalWindow {
     stdout.write(enter);
   }
 
-  /** A terminal that does not know its size says 0. */
+  /** A terminal that does not know its size reports 0. */
   get size(): { columns: number; rows: number } {
     const { columns, rows } = this.#invocation.stdout;
     return { columns: columns || 80, rows: rows || 24 };
   }
 
-  /** @param lines no more and no wider than the size. */
+  /** @param lines fit into the size. */
   draw(lines: readonly string[]): void {
     const body = lines.map((line) => eraseLine + printableAnswer(line)).join('\r\n');
     const frame = home + body + (lines.length < this.size.rows ? eraseBelow : '');
@@ -60,7 +60,7 @@ export class TerminalWindow {
     this.#invocation.stdout.write(frame);
   }
 
-  /** What a resize left behind is overwritten by the next drawing. */
+  /** Makes the next drawing overwrite everything that a resize left behind. */
   forget(): void {
     this.#shown = '';
   }
@@ -70,7 +70,7 @@ export class TerminalWindow {
     this.#closed = true;
     const { stdin, stdout } = this.#invocation;
     this.#notAtExit();
-    // The listener for errors stays: a terminal that has gone fails here as well.
+    // The error listener stays, because a terminal that is gone also fails here.
     stdin.off('data', this.#events.typed).off('end', this.#events.lost);
     stdout.off('resize', this.#events.resized);
     stdin.setRawMode?.(false);

@@ -1,4 +1,4 @@
-// The audit as it happens, and whether its chain holds.
+// The audit log as it grows, and whether its hash chain is intact.
 
 import type { AuditEntry } from '@palyra/rpc/admin';
 import { useCallback, useEffect, useMemo, useState } from 'preact/hooks';
@@ -54,7 +54,7 @@ export function Activity() {
     <>
       <header class="page">
         <h1>Activity</h1>
-        <p>Every change, as it happens. Each row seals the one before it.</p>
+        <p>Every change, as it happens. Each row contains the hash of the row before.</p>
       </header>
       <Chain />
       <div class="filters">
@@ -86,7 +86,7 @@ export function Activity() {
       )}
       {entries.length === 0 && older.length > 0 && (
         <Empty title="Nothing matches">
-          The filter looks at the {older.length} rows loaded so far{isAll ? '.' : '; load older ones below.'}
+          The filter looks at the {older.length} rows loaded so far{isAll ? '.' : '. Load older rows below.'}
         </Empty>
       )}
       {!isAll && older.length > 0 && (
@@ -109,7 +109,7 @@ function Chain() {
         const { ok, rows, brokenAt, problem } = await admin.verifyAudit({});
         setVerdict(
           ok
-            ? { ok, text: `${rows.toLocaleString()} rows, unbroken` }
+            ? { ok, text: `${rows.toLocaleString()} rows, intact` }
             : { ok, text: `broken at row ${brokenAt}: ${problem}` },
         );
       }),

@@ -1,4 +1,4 @@
-// The certificate authority: what every certificate here leads to.
+// The certificate authority that every certificate here chains to.
 
 import {
   type Authority,
@@ -93,11 +93,11 @@ function stateText({ tier, state }: Authority): string {
   const isRoot = tier === Authority_Tier.ROOT;
   switch (state) {
     case AuthorityState.ACTIVE:
-      return isRoot ? 'In use' : 'Issues now';
+      return isRoot ? 'In use' : 'Issuing';
     case AuthorityState.PREPARED:
       return 'Prepared, not in use yet';
     case AuthorityState.TRUSTED:
-      return isRoot ? 'Still trusted' : 'Replaced; what it issued holds until its end';
+      return isRoot ? 'Still trusted' : 'Replaced; its certificates stay valid until they expire';
     case AuthorityState.RETIRED:
       return 'Retired';
     default:
@@ -111,17 +111,17 @@ const phases: Readonly<Record<Phase, { title: string; about: string; steps: read
   none: {
     title: 'Move to a new root',
     about:
-      'Before its years are over, or because its key may have leaked. Devices learn of the new root first, so none is lost.',
+      'Do this before the root expires, or if its key may have leaked. Devices learn about the new root first, so no device is lost.',
     steps: ['prepare'],
   },
   prepared: {
     title: 'A new root is prepared',
-    about: 'The present root still signs. Devices learn to trust the new one as they renew.',
+    about: 'The current root still signs. Devices start to trust the new root when they renew.',
     steps: ['activate', 'rollback'],
   },
   activated: {
     title: 'A new root is in use',
-    about: 'What the old root signed still counts until this is finished.',
+    about: 'Certificates under the old root stay valid until you retire it.',
     steps: ['finish', 'rollback'],
   },
   unknown: {
@@ -134,29 +134,29 @@ const phases: Readonly<Record<Phase, { title: string; about: string; steps: read
 
 const stepNames: Readonly<Record<RotationStep, string>> = {
   prepare: 'Prepare a new root',
-  activate: 'Let the new root sign',
+  activate: 'Sign with the new root',
   finish: 'Retire the old root',
   rollback: 'Go back to the old root',
 };
 
 const consequences: Readonly<Record<RotationStep, readonly string[]>> = {
   prepare: [
-    'A new root key is made. It signs nothing yet; from now on it is handed out with every certificate.',
+    'This creates a new root key. It signs nothing yet. From now on, devices receive the new root with every certificate.',
   ],
   activate: [
-    'Every new certificate is signed under the new root. Certificates of the old one still count.',
-    'Devices on QUIC reconnect; those on HTTP/2 notice nothing.',
+    'Every new certificate is signed under the new root. Certificates under the old root stay valid.',
+    'Devices on QUIC reconnect. Devices on HTTP/2 stay connected.',
   ],
   finish: [
-    'The old root counts for nothing any more. This cannot be taken back.',
-    'Whatever still shows a certificate of the old root is refused.',
+    'The old root is no longer trusted. This cannot be undone.',
+    'Devices that still use a certificate under the old root are refused.',
   ],
   rollback: [
-    'The root from before signs again. One that was only prepared is dropped; one that has signed counts until you finish.',
+    'The previous root signs again. A new root that has signed nothing is dropped. One that has signed stays trusted until you finish.',
   ],
 };
 
-/** The steps of `palyra ca rotate-root`, one at a time, with who would be lost. */
+/** The steps of `palyra ca rotate-root`, one at a time, with the devices that would be lost. */
 function Rotation({
   rotation: { phase: sent, sinceMs, behind },
   onStep,
@@ -204,9 +204,9 @@ function Rotation({
           title={`${stepNames[asking]}?`}
           consequences={[
             ...consequences[asking],
-            ...(force ? [`${count} would be lost and would have to pair again.`] : []),
+            ...(force ? [`${count} would be lost, and would have to pair again.`] : []),
           ]}
-          tick={force ? 'I know these devices, and they may be lost.' : undefined}
+          tick={force ? 'I know these devices and accept losing them.' : undefined}
           yes={stepNames[asking]}
           onYes={async () => onStep(await admin.rotateRoot({ step: rotationSteps.toWire(asking), force }))}
           onClose={() => setAsking(undefined)}
@@ -221,7 +221,7 @@ const devices = (count: number): string => `${count} ${count === 1 ? 'device' : 
 const titleOf = ({ tier }: Authority): string =>
   tier === Authority_Tier.ROOT ? 'Root' : 'Issuing authority';
 
-/** What other programs need to trust this daemon: its roots, as PEM. */
+/** Downloads the roots of this daemon as PEM, for programs that must trust it. */
 function download(roots: readonly Authority[]): void {
   const pem = roots.map(({ certificate }) => {
     const base64 = btoa(String.fromCharCode(...certificate));

@@ -1,4 +1,4 @@
-// One device: what it is, what it holds, what happened to it, and the way out.
+// One device: its details, certificates and history, and the actions on it.
 
 import {
   type AuditEntry,
@@ -78,7 +78,7 @@ export function DevicePage({ id }: { id: string }) {
                   Rename…
                 </button>
                 <button type="button" onClick={() => setAsking('role')}>
-                  {shown.device.role === DeviceRole.OPERATOR ? 'Take operator role…' : 'Make operator…'}
+                  {shown.device.role === DeviceRole.OPERATOR ? 'Remove operator role…' : 'Make operator…'}
                 </button>
                 <button type="button" class="danger" onClick={() => setAsking('revoke')}>
                   Revoke…
@@ -105,7 +105,7 @@ export function DevicePage({ id }: { id: string }) {
   );
 }
 
-/** The audit names certificates by serial and requests by their own id, so rows are asked for by those as well. */
+/** The audit log names certificates by serial and requests by id, so the history also asks for rows by those. */
 async function historyOf(id: string, certificates: readonly Certificate[]): Promise<AuditEntry[]> {
   const serials = certificates.slice(0, historyCertificates).map(({ serial }) => serial);
   const own = await auditOf([id, ...serials]);
@@ -129,16 +129,16 @@ function About({ device }: Shown) {
         )}
         {device.recoveryAskedMs > 0n && (
           <Fact name="Asks to recover" wide>
-            It comes back without a certificate that holds ({ago(device.recoveryAskedMs, now.value)}), and
-            only you can let it; the history says why. Release it when you know that it is yours.
+            It asked for a certificate without having a valid one ({ago(device.recoveryAskedMs, now.value)}).
+            Only you can allow that; the history says why. Release it if you know that it is yours.
           </Fact>
         )}
         {device.cloneSeenMs > 0n && (
           <Fact name="Possible copy" wide>
-            A certificate that this device had replaced was used again, it recovered though its certificate
-            held, or a second agent connected ({ago(device.cloneSeenMs, now.value)}). Either it was put back
-            from a backup, or there is a copy of it; the history says what and from where. Release it when you
-            are sure.
+            A replaced certificate of this device was used again, the device recovered while its certificate
+            was valid, or a second agent connected ({ago(device.cloneSeenMs, now.value)}). Either the device
+            was restored from a backup, or there is a copy of it. The history says what happened, and from
+            which address. Release it if you are sure that there is no copy.
           </Fact>
         )}
         {device.role === DeviceRole.OPERATOR && (
@@ -159,7 +159,7 @@ function About({ device }: Shown) {
         <Fact name="Identity key, SHA-256" wide>
           <Fingerprint value={device.identityFingerprint} />
         </Fact>
-        <Fact name="Can do" wide>
+        <Fact name="Capabilities" wide>
           {device.capabilities.length > 0 ? (
             <span class="chips">
               {device.capabilities.map((each) => (
@@ -188,7 +188,7 @@ function Certificates({
   certificates,
   onRevoke,
 }: {
-  /** Its id. */
+  /** The id of the device. */
   device: string;
   certificates: readonly Certificate[];
   onRevoke: (certificate: Certificate) => void;
@@ -197,7 +197,9 @@ function Certificates({
   return (
     <section class="card" aria-label="Certificates" {...places.pointer}>
       <h2>Certificates</h2>
-      {certificates.length === 0 && <p class="faint">None yet: the device fetches it once it is approved.</p>}
+      {certificates.length === 0 && (
+        <p class="faint">None yet. An approved device fetches its certificate.</p>
+      )}
       <ul class="certificates">
         {places.items.map((each) => (
           <li key={each.serial}>
@@ -226,7 +228,7 @@ function Certificates({
   );
 }
 
-/** For the operator's word. */
+/** Whether the device waits for a decision of the operator. */
 const waits = ({ state, cloneSeenMs, recoveryAskedMs }: Device): boolean =>
   state === DeviceState.QUARANTINED || cloneSeenMs > 0n || recoveryAskedMs > 0n;
 
@@ -240,13 +242,17 @@ function Release({ device, onClose }: { device: Device; onClose: () => void }) {
       }
       consequences={[
         ...(device.state === DeviceState.QUARANTINED
-          ? ['Its quarantine ends: its certificate is taken again.']
+          ? ['Its quarantine ends, and its certificate is accepted again.']
           : []),
-        ...(device.cloneSeenMs > 0n ? ['The warning of a possible copy is taken off it.'] : []),
+        ...(device.cloneSeenMs > 0n ? ['The warning about a possible copy is removed.'] : []),
         ...(device.recoveryAskedMs > 0n
-          ? ['The next one to ask with its identity key gets a new certificate: once, within a day.']
+          ? ['The next recovery with its identity key gets a new certificate: once, within a day.']
           : []),
-        'If a copy of it is in other hands, revoke it instead.',
+        ...(device.cloneSeenMs > 0n ? ['The warning about a possible copy is removed.'] : []),
+        ...(device.recoveryAskedMs > 0n
+          ? ['The next recovery with its identity key gets a new certificate: once, within a day.']
+          : []),
+        'If somebody else has a copy of the device, revoke it instead.',
       ]}
       yes="Release"
       onYes={() => admin.releaseDevice({ id: device.id })}
@@ -263,7 +269,7 @@ function Role({ device, onClose }: { device: Device; onClose: () => void }) {
       title={
         isOperator ? (
           <>
-            Take the operator role from <bdi>{device.name}</bdi>?
+            Remove the operator role from <bdi>{device.name}</bdi>?
           </>
         ) : (
           <>
@@ -273,13 +279,11 @@ function Role({ device, onClose }: { device: Device; onClose: () => void }) {
       }
       consequences={
         isOperator
-          ? [
-              "What it is doing as an operator ends at once. It stays paired, and keeps its device's connection.",
-            ]
+          ? ['Its operator calls end at once. It stays paired, and its connection as a device stays open.']
           : operatorRights
       }
-      tick={isOperator ? undefined : 'Whoever holds this device may decide for me.'}
-      yes={isOperator ? 'Take the role' : 'Make it an OPERATOR'}
+      tick={isOperator ? undefined : 'Anybody who has this device may decide for me.'}
+      yes={isOperator ? 'Remove the role' : 'Make it an OPERATOR'}
       onYes={() => admin.setDeviceRole({ id: device.id, role })}
       onClose={onClose}
     />
@@ -291,17 +295,17 @@ function RevokeCertificate(props: { device: Device; certificate: Certificate; on
   const isUsed = certificate.state === CertificateState.ACTIVE && isConnected(device);
   return (
     <Confirm
-      title="Revoke this one certificate?"
+      title="Revoke only this certificate?"
       consequences={[
         isUsed ? (
           <>
             The open {transportName(device)} connection of <bdi>{device.name}</bdi> uses it: it is closed at
-            once, and what runs on it fails.
+            once, and the calls on it fail.
           </>
         ) : (
-          'No agent is connected with it now. Anything else that uses it is closed at once.'
+          'No agent is connected with this certificate. Any other connection that uses it is closed at once.'
         ),
-        'It is for ever, and on the next revocation list. The device stays paired: to come back it asks for another one, which you must release, or pairs again.',
+        'The revocation is permanent, and appears on the next revocation list. The device stays paired. To come back, it pairs again, or asks to recover and waits for your release.',
       ]}
       reason={auditReason}
       yes="Revoke certificate"
@@ -313,7 +317,7 @@ function RevokeCertificate(props: { device: Device; certificate: Certificate; on
   );
 }
 
-const auditReason = 'Reason, kept in the audit';
+const auditReason = 'Reason, kept in the audit log';
 
 function Rename({ device, onClose }: { device: Device; onClose: () => void }) {
   const [name, setName] = useState(device.name);
@@ -368,13 +372,13 @@ function Revoke({ device, certificates, onClose }: Shown & { onClose: () => void
       }
       consequences={[
         isConnected(device)
-          ? `Its open ${transportName(device)} connection is closed at once, and what runs on it fails.`
-          : 'It is not connected now; it is refused when it comes back.',
+          ? `Its open ${transportName(device)} connection is closed at once, and the calls on it fail.`
+          : 'It is not connected now. It is refused when it connects again.',
         `${valid === 1 ? 'Its valid certificate stops' : `Its ${valid} valid certificates stop`} working at once.`,
-        'This is for ever. To come back it needs a new identity and your approval.',
+        'The revocation is permanent. To come back, the device needs a new identity and your approval.',
       ]}
       reason={auditReason}
-      yes="Revoke for ever"
+      yes="Revoke permanently"
       onYes={(reason) => admin.revokeDevice({ id: device.id, reason })}
       onClose={onClose}
     />

@@ -1,4 +1,4 @@
-// Everyone who is paired. The daemon searches and pages; this holds what was looked at.
+// All paired devices. The daemon searches and pages; this page keeps the devices loaded so far.
 
 import { type Device, DeviceState } from '@palyra/rpc/admin';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
@@ -19,7 +19,7 @@ const rowHeight = 64;
 interface Listed {
   readonly search: string;
   readonly devices: readonly Device[];
-  /** Where the next page starts; undefined before the first, empty after the last. */
+  /** The start of the next page; undefined before the first page, empty after the last. */
   readonly next: string | undefined;
 }
 
@@ -30,7 +30,7 @@ export function Devices() {
   const loading = useRef('');
 
   const load = useCallback(async (wanted: string, after: string) => {
-    // One at a time; an answer to a search that is over is dropped.
+    // Loads one page at a time. Drops an answer to an earlier search.
     const ticket = `${wanted}/${after}`;
     if (loading.current === ticket) return;
     loading.current = ticket;
@@ -71,7 +71,7 @@ export function Devices() {
         </p>
       </header>
       <label class="search">
-        <span class="unseen">Search by a part of the name or the start of the id</span>
+        <span class="unseen">Search by part of the name or the start of the id</span>
         <input
           type="search"
           placeholder="Part of the name, or start of the id"
@@ -143,7 +143,7 @@ function Row({ device }: { device: Device }) {
   );
 }
 
-/** In its place when it is shown already; at its place when it is new and the page reaches that far. */
+/** Updates a listed device in its place. Inserts a new one in order, if the loaded pages reach that far. */
 function withDevice(listed: Listed, device: Device): Listed {
   const { devices, search, next } = listed;
   const at = devices.findIndex((each) => each.id >= device.id);

@@ -1,4 +1,4 @@
-// How the daemon is, and how it was in the last hour.
+// The state of the daemon, now and in the last hour.
 
 import type { GetHealthResponse } from '@palyra/rpc/admin';
 import { Fragment } from 'preact';

@@ -1,4 +1,4 @@
-// A code for a device: made here, shown once, and watched until it has been used.
+// Makes a code for a device, shows it once, and follows it until a device has used it.
 
 import { type MintCodeResponse, type Pairing, PairingState } from '@palyra/rpc/admin';
 import { signal } from '@preact/signals';
@@ -16,7 +16,7 @@ interface Minted extends Pick<MintCodeResponse, 'pairingId' | 'code' | 'expiresA
   readonly autoApprove: boolean;
 }
 
-/** Kept while the page lives and nowhere else: the daemon itself does not know the code any more. */
+/** The code exists only in this page: the daemon does not keep it. */
 const minted = signal<Minted | undefined>(undefined);
 
 const lives: readonly (readonly [seconds: number, name: string])[] = [
@@ -33,8 +33,7 @@ export function Pair() {
       <header class="page">
         <h1>Pair a device</h1>
         <p>
-          A code proves this daemon to the device and the device to this daemon. It works for one device,
-          once.
+          A code proves this daemon to the device and the device to this daemon. One device can use it, once.
         </p>
       </header>
       {code ? <Code code={code} /> : <Mint />}
@@ -63,26 +62,26 @@ function Mint() {
       }}
     >
       <fieldset>
-        <legend>How the device takes it</legend>
+        <legend>How the device reads the code</legend>
         <div class="choices">
           <label class="choice">
             <input type="radio" name="kind" checked={!isQr} onChange={() => setIsQr(false)} />
             <span>
               <strong>Typed</strong>
-              <small>Nine digits for a person to type. Three guesses, then it is used up.</small>
+              <small>Nine digits for a person to type. Three guesses, then the code is used up.</small>
             </span>
           </label>
           <label class="choice">
             <input type="radio" name="kind" checked={isQr} onChange={() => setIsQr(true)} />
             <span>
               <strong>QR code</strong>
-              <small>For a camera. Holds the address and a key that nobody can guess.</small>
+              <small>For a camera. Contains the address and a key that nobody can guess.</small>
             </span>
           </label>
         </div>
       </fieldset>
       <label>
-        How long it works
+        How long the code is valid
         <select value={lifeSeconds} onChange={(event) => setLife(Number(event.currentTarget.value))}>
           {lives.map(([seconds, name]) => (
             <option key={seconds} value={seconds}>
@@ -98,9 +97,12 @@ function Mint() {
           onChange={(event) => setAutoApprove(event.currentTarget.checked)}
         />
         <span>
-          Let its device in without a question
+          Approve the device without asking
           {autoApprove && (
-            <strong class="warn-text"> Whoever uses this code first is in, and you are not asked.</strong>
+            <strong class="warn-text">
+              {' '}
+              The first device that uses this code is approved, and you are not asked.
+            </strong>
           )}
         </span>
       </label>
@@ -125,7 +127,7 @@ function Code({ code }: { code: Minted }) {
         <>
           {code.autoApprove && (
             <p class="problem" role="alert">
-              <strong>AUTO-APPROVED:</strong> the device that uses this code is let in without a question.
+              <strong>AUTO-APPROVED:</strong> the device that uses this code is approved without asking.
             </p>
           )}
           {code.isQr ? (
@@ -158,7 +160,7 @@ function Code({ code }: { code: Minted }) {
           {pairing && pairing.failedGuesses > 0 && (
             <p class="warn-text">
               Tried {pairing.failedGuesses} {pairing.failedGuesses === 1 ? 'time' : 'times'} so far. If that
-              was not you, withdraw it.
+              was not you, withdraw the code.
             </p>
           )}
         </>
@@ -183,13 +185,16 @@ function Code({ code }: { code: Minted }) {
       </div>
       {isWaiting && (
         <p class="faint small">
-          Shown here once: a reload forgets it. {status.value && `${status.value.liveCodes} waiting in all.`}
+          Shown only once: a reload of the page loses the code.{' '}
+          {status.value && `Codes waiting: ${status.value.liveCodes}.`}
         </p>
       )}
       {isWaiting && isAsking && (
         <Confirm
           title="Withdraw this code?"
-          consequences={['No device can use it any more. A request that came with it stays as it is.']}
+          consequences={[
+            'No device can use the code any more. A request already made with it is not affected.',
+          ]}
           yes="Withdraw"
           onYes={async () => {
             await admin.rejectPairing({ id: code.pairingId, reason: '' });
@@ -221,9 +226,9 @@ function Outcome({ pairing }: { pairing: Pairing }) {
         <>
           <Tag tone="calm">Approved</Tag>
           <h2>
-            {name} {pairing.autoApprove ? 'was let in by the code' : 'is approved'}
+            {name} {pairing.autoApprove ? 'was approved by the code' : 'is approved'}
           </h2>
-          <p>It becomes active with its first connection.</p>
+          <p>The device becomes active with its first connection.</p>
         </>
       );
     case PairingState.ACTIVE:
@@ -241,7 +246,7 @@ function Outcome({ pairing }: { pairing: Pairing }) {
         <>
           <Tag tone="bad">Ended</Tag>
           <h2>{name ? <>{name} was rejected</> : 'The code was withdrawn'}</h2>
-          <p>{pairing.reason ? <bdi>{pairing.reason}</bdi> : 'Nobody was let in.'}</p>
+          <p>{pairing.reason ? <bdi>{pairing.reason}</bdi> : 'No device was approved.'}</p>
         </>
       );
     case PairingState.EXHAUSTED:
@@ -249,15 +254,15 @@ function Outcome({ pairing }: { pairing: Pairing }) {
         <>
           <Tag tone="bad">Used up</Tag>
           <h2>Too many wrong guesses</h2>
-          <p>Nobody was let in. If the guesses were not yours, somebody is trying.</p>
+          <p>No device was approved. If the guesses were not yours, somebody is trying to guess codes.</p>
         </>
       );
     case PairingState.EXPIRED:
       return (
         <>
           <Tag tone="warn">Expired</Tag>
-          <h2>The time was over</h2>
-          <p>Nobody was let in.</p>
+          <h2>The code expired</h2>
+          <p>No device was approved.</p>
         </>
       );
     default:

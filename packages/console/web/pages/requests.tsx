@@ -1,7 +1,7 @@
-// Who is at the door. One card says everything that the decision needs.
+// The devices that ask to be paired. One card shows everything needed for the decision.
 //
-// A card keeps its place for as long as this page is shown: one that is decided says so where it is, and a new one comes
-// after the others. A decision is made in a dialog about one request, which asks for that request's words.
+// A card keeps its place while this page is shown: a decided card shows the decision in its place, and a new card comes
+// after the others. The person decides in a dialog about one request, which asks for the words of that request.
 
 import { Continuity, DeviceRole, type Pairing, type PairingDevice, PairingState } from '@palyra/rpc/admin';
 import { useEffect, useRef, useState } from 'preact/hooks';
@@ -25,7 +25,7 @@ export function Requests() {
     <>
       <header class="page">
         <h1>Requests</h1>
-        <p>Devices that know a code and wait for your decision. None is let in without it.</p>
+        <p>Devices that used a code and wait for your decision. No device is paired without it.</p>
       </header>
       {shown.current.map((pairing) => (
         <Request
@@ -36,8 +36,8 @@ export function Requests() {
       ))}
       {requests.value.length === 0 && generation.value > 0 && (
         <Empty title="Nobody is waiting">
-          Make a code with <a href="#/pair">Pair a device</a>, use it on the device, and the request appears
-          here by itself.
+          Make a code with <a href="#/pair">Pair a device</a> and use it on the device. The request then
+          appears here.
         </Empty>
       )}
       <Decided kept={kept} />
@@ -45,11 +45,11 @@ export function Requests() {
   );
 }
 
-/** It ended while the page could not hear of it. */
+/** Marks a request that ended while the page was not connected. */
 const over = (pairing: Pairing): Pairing =>
   pairing.state === PairingState.PENDING_APPROVAL ? { ...pairing, state: PairingState.UNSPECIFIED } : pairing;
 
-/** What a question was asked about. When that changes, the question is over. */
+/** An open question and the details that it was asked about. If they change, the question ends. */
 interface Question {
   readonly kind: 'approve' | 'operator' | 'replace' | 'reject';
   readonly seen: { readonly words: string; readonly role: DeviceRole };
@@ -107,7 +107,7 @@ function Request({ pairing, onPutAway }: { pairing: Pairing; onPutAway: () => vo
             <span key={word}>{word} </span>
           ))}
         </p>
-        <p>The device shows three words. Approve only if all three are these.</p>
+        <p>The device shows three words. Approve only if all three match.</p>
       </div>
       <Facts>
         <Fact name="Comes from">
@@ -174,8 +174,8 @@ function Request({ pairing, onPutAway }: { pairing: Pairing; onPutAway: () => vo
           }
           consequences={[
             device.role === DeviceRole.OPERATOR
-              ? 'The device gets its certificate, and stays an OPERATOR.'
-              : 'The device gets its certificate, and may connect from then on.',
+              ? 'The device gets a certificate, and stays an OPERATOR.'
+              : 'The device gets a certificate, and can connect from then on.',
           ]}
           words={device.words}
           yes="Approve"
@@ -193,7 +193,7 @@ function Request({ pairing, onPutAway }: { pairing: Pairing; onPutAway: () => vo
           }
           consequences={operatorRights}
           words={device.words}
-          tick="Whoever holds this device may decide for me."
+          tick="Anybody who has this device may decide for me."
           yes="Approve as OPERATOR"
           onYes={() => approve({ operator: true })}
           onClose={close}
@@ -215,8 +215,8 @@ function KnownBefore({ device }: { device: PairingDevice }) {
         <div class="alarm-banner" role="alert">
           <strong>ANOTHER KEY</strong>
           <span>
-            This device id was paired before with a different identity key. Either the device was set up anew,
-            or something else uses its name.
+            This device id was paired before with a different identity key. Either the device was reinstalled,
+            or another device is using its id.
           </span>
         </div>
       );
@@ -232,33 +232,34 @@ function OperatorBefore({ device }: { device: PairingDevice }) {
     <p class="problem" role="alert">
       {device.continuity === Continuity.ANOTHER_KEY ? (
         <>
-          This id belongs to an <strong>OPERATOR</strong>. The other key does not become one by your approval.
+          This id belongs to an <strong>OPERATOR</strong>. The new key does not get that role with your
+          approval.
         </>
       ) : (
         <>
-          This device is an <strong>OPERATOR</strong>, and stays one.
+          This device is an <strong>OPERATOR</strong> and stays one.
         </>
       )}
     </p>
   );
 }
 
-/** The request changed while its question was open: it expired, or was decided elsewhere. */
+/** The request changed during its question: it expired, or was decided elsewhere. */
 function Moved({ pairing, onClose }: { pairing: Pairing; onClose: () => void }) {
   return (
     <Dialog title="This request has changed" onClose={onClose}>
       <p>
         {pairing.state === PairingState.PENDING_APPROVAL ? (
           <>
-            <bdi>{pairing.device?.name}</bdi> is not what it was when you were asked. Look at it again.
+            <bdi>{pairing.device?.name}</bdi> has changed since you were asked. Look at the request again.
           </>
         ) : (
           <>
-            <bdi>{pairing.device?.name}</bdi> does not wait any more: <Outcome pairing={pairing} />
+            <bdi>{pairing.device?.name}</bdi> is no longer waiting: <Outcome pairing={pairing} />
           </>
         )}
       </p>
-      <p>You decided nothing here.</p>
+      <p>Your decision was not sent.</p>
       <div class="actions">
         <button type="button" onClick={onClose}>
           Close
@@ -282,9 +283,9 @@ function Reject(props: {
       }
       consequences={[
         'The device is told at once, with your reason.',
-        'Its code is spent; to try again it needs a new one.',
+        'Its code is used up. To try again, it needs a new code.',
       ]}
-      reason="Reason, if you like"
+      reason="Reason (optional)"
       yes="Reject"
       onYes={props.onYes}
       onClose={props.onClose}
@@ -292,7 +293,7 @@ function Reject(props: {
   );
 }
 
-/** Both keys side by side, the words, and a tick that nobody gives by accident. */
+/** Shows both keys, and asks for the words and a tick, so that nobody confirms by accident. */
 function ReplaceKey(props: { device: PairingDevice; onClose: () => void; onYes: () => Promise<unknown> }) {
   const { device } = props;
   const [before, setBefore] = useState<string>();
@@ -306,19 +307,19 @@ function ReplaceKey(props: { device: PairingDevice; onClose: () => void; onYes: 
     <Confirm
       title="Replace the identity key?"
       consequences={[
-        'Every certificate that the old key obtained is revoked, and its connections close.',
+        'Every certificate issued to the old key is revoked, and its connections are closed.',
         <>
           Do this only if you know why <bdi>{device.name}</bdi> has a new key.
         </>,
       ]}
       words={device.words}
-      tick="I know why the key is another one."
+      tick="I know why the key has changed."
       yes="Replace key and approve"
       onYes={props.onYes}
       onClose={props.onClose}
     >
       <Facts>
-        <Fact name="Key until now" wide>
+        <Fact name="Current key" wide>
           {before === undefined ? '…' : <Fingerprint value={before} />}
         </Fact>
         <Fact name="Key of this request" wide>
@@ -338,7 +339,7 @@ const outcomes: Readonly<Partial<Record<PairingState, readonly [tone: Tone, text
 };
 
 function Outcome({ pairing }: { pairing: Pairing }) {
-  const [tone, text] = outcomes[pairing.state] ?? ['warn', 'It has ended'];
+  const [tone, text] = outcomes[pairing.state] ?? ['warn', 'The request has ended'];
   return (
     <Tag tone={tone}>
       {text}
@@ -351,7 +352,7 @@ function Outcome({ pairing }: { pairing: Pairing }) {
   );
 }
 
-/** What became of those that were here before, except for the cards that still stand. */
+/** The outcomes of recent requests, except for those whose cards are still shown. */
 function Decided({ kept }: { kept: ReadonlySet<string> }) {
   const decided = [...pairings.value.values()]
     .filter((each) => each.device && each.state in outcomes && !kept.has(each.id))
@@ -359,8 +360,8 @@ function Decided({ kept }: { kept: ReadonlySet<string> }) {
     .slice(0, 8);
   if (decided.length === 0) return null;
   return (
-    <section aria-label="Decided lately">
-      <h2 class="quiet">Decided lately</h2>
+    <section aria-label="Recently decided">
+      <h2 class="quiet">Recently decided</h2>
       <ul class="plain">
         {decided.map((pairing) => (
           <li key={pairing.id}>

@@ -1,4 +1,4 @@
-// Nobody is logged in: what to do about it.
+// The page for a browser that is not logged in: how to log in.
 
 import { Problem } from '../parts/pieces.tsx';
 import { signedOutReason } from '../session.ts';
@@ -10,8 +10,8 @@ export function SignedOut() {
       <h1>Palyra console</h1>
       <Problem text={signedOutReason.value} />
       <p>
-        To log in, run this where the daemon runs, as the same user, and open the link that it prints. The
-        link works once, within two minutes.
+        To log in, run this command on the daemon's machine, as the user of the daemon, and open the link that
+        it prints. The link works once, within two minutes.
       </p>
       <pre>palyra console</pre>
     </main>

@@ -1,4 +1,4 @@
-// Rows of the audit, newest first.
+// Rows of the audit log, newest first.
 
 import type { AuditEntry } from '@palyra/rpc/admin';
 import { actionName, isAlarming } from '../kinds.ts';
@@ -27,7 +27,7 @@ export function AuditList({ entries }: { entries: readonly AuditEntry[] }) {
   );
 }
 
-/** Who did it: a device, or somebody at the daemon's machine. */
+/** The actor: a device, or somebody on the daemon's machine. */
 const isDevice = (name: string, value: unknown): boolean =>
   name === 'by' && /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(String(value));
 

@@ -1,4 +1,4 @@
-// A number over time, small. What it says in words stands beside it.
+// A small chart of a number over time. The text beside it gives the value.
 
 interface ChartProps {
   readonly values: readonly number[];

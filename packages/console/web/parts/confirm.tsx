@@ -1,5 +1,5 @@
-// A question about one thing that says what follows from a yes. The yes takes an act of its own: it cannot be pressed
-// before the question was read, and where much depends on it, something must be typed or ticked first.
+// A question about one action, with its consequences. The person must confirm deliberately: the button does not work
+// before there was time to read, and an important question also needs typed words or a tick.
 
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
@@ -11,17 +11,17 @@ import { useTask } from './task.ts';
 interface ConfirmProps {
   readonly title: ComponentChildren;
   readonly consequences: readonly ComponentChildren[];
-  /** The words of a request, which must be typed as the device shows them. */
+  /** The words of a request. The person must type them as the device shows them. */
   readonly words?: string;
-  /** What must be ticked first, for a yes that nobody gives by accident. */
+  /** The label of a checkbox that the person must tick first, so that nobody confirms by accident. */
   readonly tick?: string | undefined;
-  /** Label of the field for a reason; absent, none is asked for. */
+  /** Label of the field for a reason; if absent, there is no field. */
   readonly reason?: string;
-  /** On the button. */
+  /** The text of the button. */
   readonly yes: string;
-  /** Whether the yes lets something in; otherwise it ends or changes something. */
+  /** Whether the action admits a device; otherwise it ends or changes something. */
   readonly isApproval?: boolean;
-  /** The dialog closes when it is done, and says what failed. */
+  /** The action. The dialog closes after it, or shows its error. */
   readonly onYes: (reason: string) => Promise<unknown>;
   readonly onClose: () => void;
   readonly children?: ComponentChildren;
@@ -108,7 +108,7 @@ function Words(props: { words: string; typed: string; onType: (typed: string) =>
       <p class="under" role="status">
         {isWrong
           ? 'These are not the words of this request. If the device shows them, reject the request.'
-          : 'Read them on the device, and type them.'}
+          : 'Read the words on the device, and type them here.'}
       </p>
     </>
   );

@@ -1,4 +1,4 @@
-// How a device is, in one word and one colour.
+// The state of a device, in one word and one colour.
 
 import { type Device, DeviceRole, DeviceState } from '@palyra/rpc/admin';
 import { isConnected, transportName } from '../kinds.ts';

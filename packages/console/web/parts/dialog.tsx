@@ -1,4 +1,4 @@
-// A question over the page. The browser's own dialog holds the focus and takes Escape.
+// A question over the page. The browser's own dialog keeps the focus and handles Escape.
 
 import type { ComponentChildren } from 'preact';
 import { useId, useLayoutEffect, useRef } from 'preact/hooks';
@@ -17,7 +17,7 @@ export function Dialog({ title, onClose, children }: DialogProps) {
     const shown = dialog.current;
     shown?.showModal();
     return () => {
-      // While it is open, nothing else takes the focus.
+      // While the dialog is open, no other element can take the focus.
       shown?.close();
       const place = before?.isConnected ? before : document.getElementById('main');
       if (place instanceof HTMLElement) place.focus();
@@ -27,12 +27,12 @@ export function Dialog({ title, onClose, children }: DialogProps) {
     <dialog
       ref={dialog}
       aria-labelledby={heading}
-      // The event of the close comes later: until then a key would fall between this question and the next.
+      // The close event would come later, and a key could fall between this question and the next.
       onCancel={(event) => {
         event.preventDefault();
         onClose();
       }}
-      // Also the end of this question makes one, which is told when the next may be open.
+      // Closing this question also fires this event, possibly after the next question has opened.
       onClose={() => {
         if (dialog.current) onClose();
       }}

@@ -1,4 +1,4 @@
-// The few pictures of the page, drawn with the text's colour.
+// The icons of the page, drawn in the colour of the text.
 
 const paths = {
   requests: 'M4 12a8 8 0 1 1 3.2 6.4L4 20l1.2-3.6A8 8 0 0 1 4 12Zm8-3.5v4m0 3v.01',

@@ -1,4 +1,4 @@
-// A certificate's life as a bar: how much is over, and the point at which it is renewed.
+// The life of a certificate as a bar, with the elapsed part and the time of renewal.
 
 import { RENEWAL_SHARE } from '@palyra/identity/renewal-share';
 import { now } from '../live.ts';
@@ -7,7 +7,7 @@ import { formatDateTime, span } from '../time.ts';
 interface LifeBarProps {
   readonly notBeforeMs: bigint;
   readonly notAfterMs: bigint;
-  /** What is renewed; a root is not. */
+  /** Whether the certificate is renewed; a root is not. */
   readonly renewed?: boolean;
   readonly small?: boolean;
 }

@@ -1,4 +1,4 @@
-// Small pieces that several pages show alike.
+// Small components that several pages share.
 
 import type { ComponentChildren } from 'preact';
 
@@ -40,7 +40,7 @@ export function Fact({
   );
 }
 
-/** A long hexadecimal value in groups, which people can compare. */
+/** A long hexadecimal value, in groups that people can compare. */
 export function Fingerprint({ value }: { value: string }) {
   const groups = value.match(/.{1,4}/g) ?? [];
   return (

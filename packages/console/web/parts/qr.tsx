@@ -1,4 +1,4 @@
-// A QR code, dark on light in both themes: that is what readers expect.
+// A QR code, dark on light in both themes, because readers expect that.
 
 import { encode } from 'uqr';
 

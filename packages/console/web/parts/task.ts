@@ -1,4 +1,4 @@
-// One thing the person asked for, under way or failed.
+// One action of the person: whether it is running, and whether it failed.
 
 import { useCallback, useState } from 'preact/hooks';
 import { problemText } from '../admin.ts';

@@ -1,4 +1,4 @@
-// A long list of which only the rows in view exist. The page scrolls, not the list: no second scroll bar.
+// A long list that renders only the rows in view. The page scrolls, not the list, so there is no second scroll bar.
 
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
@@ -6,12 +6,12 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 interface VirtualListProps<T> {
   readonly label: string;
   readonly items: readonly T[];
-  /** Of all there are, loaded or not; -1 when that is not known. */
+  /** Number of all items, loaded or not; -1 if unknown. */
   readonly total: number;
   readonly rowHeight: number;
   readonly keyOf: (item: T) => string;
   readonly row: (item: T) => ComponentChildren;
-  /** Called when the end of `items` comes near. */
+  /** Called when the end of `items` is nearly in view. */
   readonly onEnd: () => void;
 }
 

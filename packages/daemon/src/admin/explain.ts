@@ -106,7 +106,7 @@ async function lastRow(
 }
 
 function reasonIn(detailJson: string): string {
-  const { reason } = JSON.parse(detailJson) as { reason?: string };
+  const { reason }: { reason?: string } = JSON.parse(detailJson);
   return reason || 'no reason given';
 }
 
@@ -187,7 +187,7 @@ async function acceptedCertificate(
 
 async function recoveryAsked(identity: IdentityManager, { id, name, cloneSeenAt }: AdmittedDevice, at: Date) {
   const row = await lastRow(identity, id, 'recovery.asked');
-  const { possible_copy = false } = JSON.parse(row?.detailJson ?? '{}') as { possible_copy?: boolean };
+  const { possible_copy = false }: { possible_copy?: boolean } = JSON.parse(row?.detailJson ?? '{}');
   return {
     reasons: [
       `${name} asked at ${at.toISOString()} to recover.`,

@@ -87,6 +87,6 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, s
 /** Devices that a row of the audit speaks of. */
 function devicesIn({ subject, detailJson, action }: AuditRow): DeviceId[] {
   if (action.startsWith('device.')) return [subject as DeviceId];
-  const { device } = JSON.parse(detailJson) as { device?: unknown };
+  const { device }: { device?: unknown } = JSON.parse(detailJson);
   return typeof device === 'string' ? [device as DeviceId] : [];
 }

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { takeAlone } from '@palyra/identity/files';
+import { codeOf } from '@palyra/identity/values';
 import { copySqliteRegistry } from '@palyra/registry-sql';
 import { unlessExists } from './file-error.ts';
 import type { DaemonPaths } from './paths.ts';
@@ -66,7 +67,7 @@ async function makeFolder({ copies }: DaemonPaths): Promise<string> {
     return await mkdtemp(join(copies, 'copy-'));
   } catch (error) {
     // A home that cannot be written to can still be backed up.
-    if (!['EROFS', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (!['EROFS', 'EACCES'].includes(codeOf(error) ?? '')) throw error;
     return mkdtemp(join(tmpdir(), 'palyra-copy-'));
   }
 }

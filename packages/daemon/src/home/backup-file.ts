@@ -8,7 +8,7 @@ import { dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { IdentityError } from '@palyra/identity';
 import { parseTrustDomain } from '@palyra/identity/certificate';
-import { parseDeviceId } from '@palyra/identity/values';
+import { codeOf, parseDeviceId } from '@palyra/identity/values';
 import { z } from 'zod';
 import { configSchema, type DaemonConfigInput } from '../config.ts';
 import type { RegistryCopy } from './backup-copy.ts';
@@ -85,7 +85,7 @@ async function linkNew(partial: string, file: string): Promise<void> {
   try {
     await link(partial, file);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = codeOf(error);
     if (code === 'EEXIST') throw exists(file);
     if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP') throw error;
     // A disk without links (FAT, some network disks).

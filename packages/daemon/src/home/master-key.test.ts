@@ -56,7 +56,7 @@ test('a passphrase that is read once may come through a pipe, also late; what is
     'STORE_PERMISSIONS: /dev/stdin is a pipe, which can be read only once. Name a file.',
     'waits',
     'correct horse',
-    `STORE_PERMISSIONS: Other users may read or write the secret ${open}. Look at what it holds, then run: chmod g-w,o= ${open}`,
+    `STORE_PERMISSIONS: Other users may read or write the secret ${open}. Check its contents, then run: chmod g-w,o= ${open}`,
   ]);
 });
 

@@ -4,6 +4,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { IdentityError } from '@palyra/identity';
 import { hasSecretStore } from '@palyra/identity/keys';
+import { codeOf } from '@palyra/identity/values';
 import { mustFit } from '../admin/listener.ts';
 import type { DaemonConfig } from '../config.ts';
 import { Notice } from '../notices/notice.ts';
@@ -64,7 +65,7 @@ async function mustBeReadable(path: string): Promise<void> {
   try {
     file = await open(path);
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
+    const code = codeOf(cause);
     const why = code === 'ENOENT' ? 'is not there' : `cannot be read (${code})`;
     throw new IdentityError('STORE_FAILED', `${path} ${why}.`, { cause });
   }

@@ -14,7 +14,7 @@ import {
   revokeNamed,
   takeEveryGrant,
 } from '@palyra/identity/registry';
-import { type DeviceId, type RunningClock, systemClock } from '@palyra/identity/values';
+import { codeOf, type DeviceId, type RunningClock, systemClock } from '@palyra/identity/values';
 import { lookAtSqliteRegistry, openSqliteRegistry } from '@palyra/registry-sql';
 import { type DaemonConfig, parseConfig, readConfig } from '../config.ts';
 import { auditRow, type BackupSummary } from './backup.ts';
@@ -155,7 +155,7 @@ async function refuseAgain(
 async function devicesNamed(registry: RegistryReads, named: readonly string[]): Promise<DeviceId[]> {
   if (named.length === 0) return [];
   const ids: DeviceId[] = [];
-  for (let after = ''; ; after = ids.at(-1)!) {
+  for (let after = ''; ; after = ids.at(-1) ?? '') {
     const page = await registry.devices({ limit: devicesAtOnce, after });
     for (const { id } of page) ids.push(id);
     if (page.length < devicesAtOnce) break;
@@ -166,7 +166,8 @@ async function devicesNamed(registry: RegistryReads, named: readonly string[]): 
       wanted.length < shortestReference
         ? []
         : ids.filter((id) => id.startsWith(wanted) || id.endsWith(wanted));
-    if (found.length === 1) return found[0]!;
+    const [only, ...others] = found;
+    if (only !== undefined && others.length === 0) return only;
     throw new IdentityError(
       'DEVICE_NOT_FOUND',
       found.length > 1
@@ -266,7 +267,7 @@ async function putInPlace(homePath: string, staging: string, now: Date): Promise
   } catch (error) {
     // The state from before is still in its place, and stays there.
     await rm(complete, { recursive: true, force: true });
-    if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+    if (codeOf(error) !== 'EBUSY') throw error;
     throw new IdentityError(
       'STORE_FAILED',
       `${present} cannot be replaced: a disk is mounted there. Nothing was changed. Mount it at ${homePath} instead, with the folder daemon in it, and restore again.`,

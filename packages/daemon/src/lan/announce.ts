@@ -5,7 +5,7 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { BlockList } from 'node:net';
 import { IdentityError } from '@palyra/identity';
-import { reasonOf } from '@palyra/identity/values';
+import { codeOf, reasonOf } from '@palyra/identity/values';
 import dnsPacket, { type Answer, type Question } from 'dns-packet';
 import { type Family, type LanInterface, lanInterfaces } from './interfaces.ts';
 import {
@@ -144,7 +144,7 @@ class Speaker {
         this.#multicastSoon();
       } catch (error) {
         // What it is a member of, it says in this way; one that went and came back has to be joined anew.
-        if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') failures.push(error);
+        if (codeOf(error) !== 'EADDRINUSE') failures.push(error);
       }
     }
     if (failures.length > 0) throw failures[0];

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { createServer, isIPv6 } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { IdentityError } from '@palyra/identity';
+import { codeOf } from '@palyra/identity/values';
 import type { DaemonConfig } from '../config.ts';
 
 export interface Place {
@@ -61,7 +62,7 @@ async function hasIpv6(): Promise<boolean> {
     return true;
   } catch (error) {
     // Switched off in the kernel or forbidden; or switched off for the interfaces, as in many containers.
-    return !['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes((error as NodeJS.ErrnoException).code ?? '');
+    return !['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(codeOf(error) ?? '');
   } finally {
     socket.close();
   }
@@ -140,7 +141,7 @@ async function bind({ name, host, port }: Place): Promise<{ close(): Promise<unk
 function cannotListen({ name, host, port }: Place, error: unknown): IdentityError {
   // The system's own words are below what the transport says.
   const cause = error instanceof IdentityError && error.cause ? error.cause : error;
-  const { code } = cause as NodeJS.ErrnoException;
+  const code = codeOf(cause);
   // A failure of another kind is none of the address.
   if (typeof code !== 'string' || !/^E(?!RR_)[A-Z0-9_]+$/.test(code)) throw error;
   const off = name === 'console' ? ', or console.enabled to false' : '';

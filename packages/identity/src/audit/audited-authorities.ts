@@ -1,4 +1,4 @@
-// The authorities and settings that the audit's rows lead to.
+// Replays the audit rows of authorities and settings.
 
 import type { AuditedRow, Changing } from './audited-row.ts';
 import type { AuditAction } from './entry.ts';
@@ -25,7 +25,7 @@ export class AuditedAuthorities {
     'authority.created': ({ subject, detail }) => void this.authorities.set(subject, { ...detail }),
     'authority.replaced': ({ subject, detail }) => {
       this.#set(subject, 'trusted');
-      // By one that was there before; a new one has a row of its own.
+      // The pairing of a known device. A new device has its own row.
       if (detail.by !== undefined) this.#set(String(detail.by), 'active');
     },
     'authority.retired': ({ subject }) => this.#set(subject, 'retired'),

@@ -1,5 +1,5 @@
-// What the audit says of a row when it is made: enough to tell later whether somebody changed the row from outside
-// (audited-state.ts). Facts, never secrets.
+// The facts that an audit row records about a new row of a table: enough to detect later changes from outside
+// (audited-state.ts). Never secrets.
 
 import { hash } from 'node:crypto';
 import { bytesToHex } from '@noble/curves/utils.js';
@@ -12,7 +12,7 @@ import type { AuthorityRecord } from '../registry/port.ts';
 
 export type Facts = Readonly<Record<string, string | number>>;
 
-/** Of a device; nothing where there is nothing. What it tells about itself, and when it was last seen, is not audited. */
+/** The facts of a device, without empty ones. Its own description and its last contact are not audited. */
 export function deviceFacts(device: Device): Facts {
   return {
     identity_key: bytesToHex(device.identityKey),
@@ -36,15 +36,15 @@ function suspicionFacts(device: AdmittedDevice | QuarantinedDevice): Facts {
 }
 
 /**
- * Superseded certificates that end later than this are ended with their device, when that is shut out at this time. For a
- * program whose clock is behind, one that has just ended is still good. Those in use are ended whatever their dates: the
- * clock may be days ahead at that moment, and right again afterwards.
+ * A revocation of a device at this time also revokes its superseded certificates that expire after the returned time: a
+ * program whose clock is behind would still accept a certificate that has just expired. Certificates in use are revoked
+ * whatever their dates are, because the clock may be days ahead at that moment and right again later.
  */
 export function endWithDeviceAfterMs(atMs: number): number {
   return atMs - clockToleranceMs;
 }
 
-/** Of a certificate when it is made. */
+/** The facts of a new certificate. */
 export function certificateFacts(
   certificate: Pick<
     CertificateRecord,
@@ -75,7 +75,7 @@ export function authorityFacts(authority: AuthorityRecord): Facts {
   };
 }
 
-/** SHA-256 over everything in a request, hex: who approves it, approves this. */
+/** SHA-256 over everything in a request, hex. An approval is of exactly this. */
 export function requestHash(request: PairingRequest): string {
   const { deviceId, identityKey, tlsKey, name, kind, platform, words, source, continuity } = request;
   const text = [deviceId, name, kind, platform, words, source, continuity, String(request.failedGuesses)];

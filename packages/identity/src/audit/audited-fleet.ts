@@ -1,4 +1,4 @@
-// The devices and certificates that the audit's rows lead to.
+// Replays the audit rows of devices and certificates.
 
 import { endWithDeviceAfterMs } from './audited-facts.ts';
 import type { AuditedRow, Changing, Holds } from './audited-row.ts';
@@ -7,18 +7,18 @@ import type { AuditAction } from './entry.ts';
 export interface AuditedDevice {
   readonly facts: Changing;
   revokedAtMs: number | undefined;
-  /** When everything that it had obtained was ended: its revocation, or another identity key. */
+  /** The times at which all its certificates were revoked: by its revocation, or by another identity key. */
   readonly ends: { readonly seq: number; readonly atMs: number }[];
 }
 
 export interface AuditedCertificate {
   readonly facts: Changing;
-  /** Of the row that made it. */
+  /** Sequence number of the audit row that created it. */
   readonly seq: number;
   revokedAtMs: number | undefined;
 }
 
-/** What a device has until it is revoked. */
+/** Facts that a device loses when it is revoked. */
 const suspicions = [
   'clone_seen_at',
   'clone_reported_at',
@@ -41,7 +41,7 @@ export class AuditedFleet {
     this.#holds = holds;
   }
 
-  // A record, so that the compiler finds an action that is missing here.
+  // A record, so that the compiler reports a missing action.
   readonly changes: Readonly<Record<FleetAction, (row: AuditedRow) => void>> = {
     'daemon.certificate_issued': (row) => this.#addCertificate(row, 'active'),
     'certificate.issued': (row) => this.#addCertificate(row, 'issued'),
@@ -62,7 +62,7 @@ export class AuditedFleet {
     'certificate.superseded': ({ subject }) => this.#setCertificate(subject, 'superseded'),
     'certificate.revoked': ({ subject, atMs, detail }) => {
       this.#revokeCertificate(subject, atMs);
-      // A restore carries its device over by itself.
+      // A restore carries the device over separately.
       if (detail.restore) return;
       this.#device(detail.device, ({ facts }) => {
         if (facts.state === 'revoked') return;
@@ -123,7 +123,7 @@ export class AuditedFleet {
       this.#device(row.subject, (device) => endAll(device, row, false)),
   };
 
-  /** A request was approved: its device is new, or has been paired again. */
+  /** An approved request: its device is new, or is paired again. */
   approve({ atMs, detail }: AuditedRow): void {
     const id = String(detail.device);
     if (!this.#holds(id)) return;
@@ -184,7 +184,7 @@ function endAll(device: AuditedDevice, { seq, atMs }: AuditedRow, isRevoked: boo
   if (isRevoked) device.revokedAtMs = atMs;
 }
 
-/** With what the end of its device did to it. */
+/** The end of a certificate, including its end by the revocation of its device. */
 export function endOf(
   { facts, seq, revokedAtMs }: AuditedCertificate,
   device: AuditedDevice | undefined,

@@ -1,4 +1,4 @@
-// The pairings that the audit's rows lead to.
+// Replays the audit rows of pairings.
 
 import type { AuditedRow, Changing, Holds } from './audited-row.ts';
 import type { AuditAction } from './entry.ts';
@@ -55,7 +55,7 @@ export class AuditedPairings {
     'request.expired': (row) => this.#end(row, 'expired'),
   };
 
-  /** A pairing's certificate was made. */
+  /** The certificate of a pairing was issued. */
   issue({ subject, detail }: AuditedRow): void {
     this.#pairing(String(detail.pairing), (facts) => {
       facts.state = 'issued';
@@ -65,7 +65,7 @@ export class AuditedPairings {
     });
   }
 
-  /** A certificate was used; it may be the one that a pairing waits for. */
+  /** A certificate was used. A pairing may be waiting for that. */
   activate({ subject }: AuditedRow): void {
     this.#pairing(this.#pairingOfSerial.get(subject) ?? '', (facts) => {
       facts.state = 'active';

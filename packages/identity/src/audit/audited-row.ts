@@ -1,4 +1,4 @@
-// One row of the audit, as the state that it leads to is made from it.
+// One audit row, as input for the replay.
 
 import type { Facts } from './audited-facts.ts';
 
@@ -9,8 +9,8 @@ export interface AuditedRow {
   readonly detail: Facts & Readonly<Record<string, unknown>>;
 }
 
-/** What a table must say of one thing, so far. */
+/** The values that a table must have for one thing, so far. */
 export type Changing = Record<string, string | number>;
 
-/** Whether what has this id is looked at; the rest is in another part. */
+/** Whether this part includes the id; other parts have the rest. */
 export type Holds = (id: string) => boolean;

@@ -1,4 +1,4 @@
-// The state that the audit's rows lead to: what each table must say, if nobody wrote to it from outside.
+// Replays the audit rows: the contents that each table must have if nobody wrote to it from outside.
 
 import { AuditedAuthorities } from './audited-authorities.ts';
 import { AuditedFleet } from './audited-fleet.ts';
@@ -7,8 +7,8 @@ import type { AuditedRow } from './audited-row.ts';
 import type { AuditAction, AuditRow } from './entry.ts';
 
 /**
- * One part of it: everything about a share of the devices, certificates and pairings, so that a registry of any size is
- * compared in parts that fit in memory. Authorities and settings are few, and in every part.
+ * The state of one part of the registry: a share of the devices, certificates and pairings. A registry of any size is
+ * thus compared in parts that fit in memory. Authorities and settings are few, so every part has all of them.
  */
 export class AuditedState {
   readonly #part: number;
@@ -27,7 +27,7 @@ export class AuditedState {
     this.#parts = parts;
   }
 
-  /** Whether what has this id is in this part. A certificate goes with its device. */
+  /** Whether this id belongs to this part. A certificate belongs to the part of its device. */
   holds(id: string): boolean {
     if (this.#parts === 1) return true;
     let sum = 0;
@@ -35,27 +35,27 @@ export class AuditedState {
     return sum % this.#parts === this.#part;
   }
 
-  /** In order of `seq`. */
+  /** Call it for each row, in order of `seq`. */
   apply({ action, seq, atMs, subject, detailJson }: AuditRow): void {
     if (Object.hasOwn(this.#changes, action))
       this.#changes[action as AuditAction]({ seq, atMs, subject, detail: JSON.parse(detailJson) });
   }
 
-  /** What is not in every part. */
+  /** Drops everything except authorities and settings, which are in every part. */
   forget(): void {
     this.devices.clear();
     this.certificates.clear();
     this.#pairings.forget();
   }
 
-  // A record, so that the compiler finds an action that is missing here.
+  // A record, so that the compiler reports a missing action.
   readonly #changes: Readonly<Record<AuditAction, (row: AuditedRow) => void>> = {
     ...this.#authorities.changes,
     ...this.#pairings.changes,
     ...this.#fleet.changes,
     'capability.executed': () => {},
 
-    // What is about a pairing and its device.
+    // Actions that affect a pairing and its device.
     'request.approved': (row) => {
       this.#pairings.changes['request.approved'](row);
       this.#fleet.approve(row);

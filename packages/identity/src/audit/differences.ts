@@ -1,4 +1,4 @@
-// Where the tables and the audit disagree: every such row was written from outside.
+// Finds the differences between the tables and the audit log. Every such row was written from outside.
 
 import { hash } from 'node:crypto';
 import type { DeviceId } from '../device-id.ts';
@@ -11,16 +11,16 @@ import type { AuditedState } from './audited-state.ts';
 
 export interface Difference {
   readonly kind: 'device' | 'certificate' | 'pairing' | 'authority' | 'setting' | 'revocation' | 'ledger';
-  /** Of the row; the name of a setting. */
+  /** The id of the row, or the name of the setting. */
   readonly id: string;
-  /** What about it. */
+  /** The fact that differs. */
   readonly fact: string;
-  /** Undefined where there is nothing. */
+  /** Undefined if there is no value. */
   readonly table: string | undefined;
   readonly audit: string | undefined;
 }
 
-/** @param counted gets the revocations that there must be for this part. */
+/** @param counted receives the number of revocations that this part must have. */
 export async function* differencesOf(
   registry: RegistryReader,
   state: AuditedState,
@@ -107,7 +107,7 @@ function pairingFacts(pairing: Pairing): Facts {
   };
 }
 
-/** What is few, and is compared once. @param revocations that there must be in all. */
+/** Compares what exists once. @param revocations the number of revocations that the registry must have. */
 export async function* differencesOfTheRest(
   registry: RegistryReader,
   state: AuditedState,

@@ -1,9 +1,9 @@
-// The audit chain: every change of the registry is a row whose hash covers the row before it.
+// The audit chain: every change of the registry is a row, and its hash covers the row before it.
 
 import { hexToBytes } from '@noble/curves/utils.js';
 import { lvCat } from '../lv.ts';
 
-/** What happened. A closed set: programs filter by it. */
+/** The kind of change. A closed set, because programs filter by it. */
 export type AuditAction =
   | 'daemon.created'
   | 'daemon.restored'
@@ -43,13 +43,13 @@ export type AuditAction =
   | 'device.identity_key_replaced'
   | 'capability.executed';
 
-/** What a change hands in; sequence number and hashes are the registry's. */
+/** The part of a row that the change supplies. The registry adds sequence number and hashes. */
 export interface AuditEvent {
   readonly at: Date;
   readonly action: AuditAction;
-  /** The device id, pairing id or serial it is about. */
+  /** The device id, pairing id or serial that the event is about. */
   readonly subject: string;
-  /** Facts, never secrets. Stored as the JSON text that is hashed. */
+  /** Facts, never secrets. The hash covers the stored JSON text. */
   readonly detail: Readonly<Record<string, string | number | boolean>>;
 }
 
@@ -59,7 +59,7 @@ export interface AuditRow {
   readonly action: string;
   readonly subject: string;
   readonly detailJson: string;
-  /** Lower-case hex of SHA-256; the first row's is 64 zeros. */
+  /** SHA-256 in lower-case hex; 64 zeros in the first row. */
   readonly previousHash: string;
   readonly hash: string;
 }
@@ -85,9 +85,9 @@ export type AuditVerdict =
   | { readonly ok: false; readonly rows: number; readonly brokenAt: number; readonly problem: string };
 
 /**
- * Walks the chain from its first row.
+ * Verifies the chain from its first row.
  * @param rows in order of `seq`.
- * @param head what the registry says is the last row, so that rows missing at the end are found.
+ * @param head the last row according to the registry, to detect rows missing at the end.
  * @param sha256Hex the hash, lower-case hex.
  */
 export async function verifyAuditChain(

@@ -1,4 +1,4 @@
-// Whether a registry is as its audit says: the chain is whole, and the tables are what its rows lead to.
+// Verifies a registry: the audit chain is complete, and the tables match its rows.
 
 import { hash } from 'node:crypto';
 import type { Registry, RegistryReader } from '../registry/port.ts';
@@ -12,13 +12,13 @@ const shownDifferences = 20;
 
 export type RegistryVerdict =
   | Extract<AuditVerdict, { ok: true }>
-  /** `brokenAt` 0: the chain holds, and the tables say something else. */
+  /** `brokenAt` 0: the chain is intact, but the tables do not match it. */
   | (Extract<AuditVerdict, { ok: false }> & { readonly differences: readonly Difference[] });
 
 /**
- * A registry as it is at one moment. Every row of it is read, in bounded memory.
- * @param options.rowsPerPart of the audit; what they are about is held in memory, and a longer audit is read once for each
- *   part. Default 200,000: some 20 to 40 MiB.
+ * Verifies a snapshot of a registry. Reads every row, in bounded memory.
+ * @param options.rowsPerPart audit rows per part. The state of one part is held in memory, and the audit is read once
+ *   for each part. Default 200,000: about 20 to 40 MiB.
  * @returns at most 1000 differences.
  */
 export async function verifyAudit(
@@ -87,7 +87,7 @@ function describe(differences: readonly Difference[]): string {
   return more > 0 ? `${shown}; and ${more} more` : shown;
 }
 
-/** In one line. */
+/** One line of text. */
 export function describeDifference({ kind, id, fact, table, audit }: Difference): string {
   const told = (value: string | undefined) => value ?? 'nothing';
   return `${kind} ${id}: the table says ${fact} ${told(table)}, the audit says ${told(audit)}`;

@@ -80,7 +80,7 @@ export class SecretStoreKeys extends SecretStoreKeyReader implements AuthorityKe
     const made = (lastMade.get(this.#secrets) ?? Promise.resolve()).then(() => this.#make(authority));
     lastMade.set(
       this.#secrets,
-      // Whoever asked for it is told; who comes next only waits.
+      // The caller gets the error. The next call only waits.
       made.catch(() => {}),
     );
     return made;

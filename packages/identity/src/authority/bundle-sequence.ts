@@ -70,5 +70,5 @@ export async function continueBundleSequence(
 
 async function read(reads: Pick<RegistryReads, 'setting'>): Promise<Stored | undefined> {
   const text = await reads.setting(settingName);
-  return text ? (JSON.parse(text) as Stored) : undefined;
+  return text ? JSON.parse(text) : undefined;
 }

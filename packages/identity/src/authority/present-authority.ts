@@ -1,5 +1,5 @@
-// The daemon's CA as it is at this moment. It changes with the clock and with every step of a root rotation; so it is asked
-// each time, and taken up anew by `reload`.
+// The daemon's CA as it is at this moment. It changes with the clock and with every step of a root rotation; so it is
+// asked each time, and taken up anew by `reload`.
 
 import { isDeepStrictEqual } from 'node:util';
 import type { CertificateAuthority } from '../certificate/authority.ts';
@@ -45,7 +45,7 @@ export class PresentAuthority {
     return this.#loaded;
   }
 
-  /** Roots that a peer's chain may lead to, DER. */
+  /** The roots for peers' chains, DER. */
   get trustBundle(): readonly Uint8Array[] {
     return this.#loaded.trustBundle;
   }
@@ -55,19 +55,19 @@ export class PresentAuthority {
     return this.#chainJudge;
   }
 
-  /** Asks where the CA's keys are whether the one that issues certificates signs now. @throws why it does not. */
+  /** Checks that the key of the issuing CA can sign now. @throws the reason why it cannot. */
   checkKey(): Promise<void> {
     return this.#options.keys.check(this.#loaded.issuerId);
   }
 
-  /** Why certificates may soon be made no more; undefined when the issuing CA is young enough. */
+  /** The reason why issuing may soon stop; undefined if the issuing CA is young enough. */
   problem(): IdentityError | undefined {
     return overdue(this.#loaded.issuerLife, this.#options.clock.now());
   }
 
-  /** Takes up what has changed among the authorities; makes the issuing CA that is due. */
+  /** Loads changes of the authorities, and makes an issuing CA if one is due. */
   reload(): Promise<void> {
-    // One after the other: what was read first must not be put in place last.
+    // Reloads run one after the other, so that an older state cannot replace a newer one.
     const reloaded = this.#reloading.then(async () => {
       const changed = await loadIssuing(this.#options, this.trustDomain);
       const before = this.#loaded;
@@ -75,7 +75,7 @@ export class PresentAuthority {
       if (!isDeepStrictEqual([before.trustBundle, before.issuers], [changed.trustBundle, changed.issuers]))
         this.#chainJudge = new ChainJudge(changed.trustBundle, changed.issuers);
     });
-    // Whoever asked for it is told; who comes next only waits.
+    // The caller gets the error. The next call only waits.
     this.#reloading = reloaded.catch(() => {});
     return reloaded;
   }

@@ -142,8 +142,9 @@ async function* revokedBy(
   for (;;) {
     const page = await registry.revokedCertificates({ issuerId, after, limit: pageEntries });
     yield page;
-    if (page.length < pageEntries) return;
-    after = page.at(-1)!;
+    const last = page.at(-1);
+    if (!last || page.length < pageEntries) return;
+    after = last;
   }
 }
 

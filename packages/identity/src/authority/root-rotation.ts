@@ -167,7 +167,7 @@ export class RootRotation {
 
   async #stored(reads: Pick<RegistryTransaction, 'setting'>): Promise<Stored | undefined> {
     const text = await reads.setting(settingName);
-    return text ? (JSON.parse(text) as Stored) : undefined;
+    return text ? JSON.parse(text) : undefined;
   }
 }
 

@@ -7,7 +7,7 @@ import type { HostNames } from '../fleet/host-names.ts';
 import type { Registry } from '../registry/port.ts';
 import type { PresentAuthority } from './present-authority.ts';
 
-/** What a TLS server presents. The key exists in memory only: every start makes a new one. */
+/** The credential of a TLS server. The key exists only in memory: every start makes a new one. */
 export interface ServerCredential {
   readonly key: TlsKey;
   /** Leaf, then issuing CA; DER. */
@@ -28,7 +28,7 @@ export interface ServerCredentialOptions {
   readonly hostNames: HostNames;
 }
 
-/** A new key and daemon certificate for the listeners. */
+/** Makes a key and a daemon certificate for the listeners. */
 export async function issueServerCredential(
   { registry, clock, authority, hostNames }: ServerCredentialOptions,
   names: ServerNames,

@@ -1,5 +1,5 @@
-// The certificate authority: facts, profile, signature. It takes public keys only, and one method per kind of
-// certificate decides everything else. It holds no files and no registry: what it issued is the caller's to store.
+// The certificate authority: facts, profile, signature. It takes only public keys; one method for each kind of
+// certificate decides everything else. It has no files and no registry: the caller stores the certificates.
 
 import type { X509Certificate } from 'node:crypto';
 import type { DeviceId, Ulid } from '../device-id.ts';
@@ -32,15 +32,15 @@ export const MIN_DEVICE_LIFE_MS = MIN_LIFE_MS;
 export const MAX_DEVICE_LIFE_MS = 30 * dayMs;
 
 export interface RootOptions extends Surroundings {
-  /** The name constraint and the SPIFFE trust domain of all that the root vouches for. */
+  /** The name constraint and the SPIFFE trust domain of every certificate under the root. */
   readonly trustDomain: string;
   /** The root's own key. */
   readonly signer: CertificateSigner;
 }
 
 /**
- * A root, signed by itself.
- * @throws MESSAGE_INVALID for the trust domain or the key; CERTIFICATE_INVALID when the signer signs with another key.
+ * Makes a self-signed root.
+ * @throws MESSAGE_INVALID for the trust domain or the key; CERTIFICATE_INVALID if the signer uses another key.
  */
 export async function makeRoot(options: RootOptions): Promise<IssuedCertificate> {
   const { signer } = options;
@@ -55,15 +55,15 @@ export async function makeRoot(options: RootOptions): Promise<IssuedCertificate>
 export interface IssuingOptions extends Surroundings {
   /** The root's trust domain. */
   readonly trustDomain: string;
-  /** The root that signs it: certificate, DER, and key. */
+  /** The root that signs the issuing CA: its certificate (DER) and key. */
   readonly root: { readonly der: Uint8Array; readonly signer: CertificateSigner };
   /** The issuing CA's own key, SubjectPublicKeyInfo. */
   readonly publicKey: Uint8Array;
 }
 
 /**
- * An issuing CA, which does not outlive its root.
- * @throws CERTIFICATE_INVALID when the root's parts do not belong together, and as `makeFacts`.
+ * Makes an issuing CA, which does not outlive its root.
+ * @throws CERTIFICATE_INVALID if the root's certificate and key do not match, and as `makeFacts`.
  */
 export async function makeIssuing(options: IssuingOptions): Promise<IssuedCertificate> {
   const { root, trustDomain } = options;
@@ -77,11 +77,11 @@ export async function makeIssuing(options: IssuingOptions): Promise<IssuedCertif
 }
 
 export interface CertificateAuthorityOptions extends Surroundings {
-  /** In the SPIFFE ID of each certificate. */
+  /** The trust domain in the SPIFFE ID of each certificate. */
   readonly trustDomain: string;
-  /** The root's certificate. Its key is not needed to issue. */
+  /** The root's certificate. Issuing does not need its key. */
   readonly root: { readonly der: Uint8Array };
-  /** The issuing CA: certificate, DER, and key. */
+  /** The issuing CA: its certificate (DER) and key. */
   readonly issuing: { readonly der: Uint8Array; readonly signer: CertificateSigner };
 }
 
@@ -91,20 +91,20 @@ export class CertificateAuthority {
   readonly rootCertificate: Uint8Array;
   /** SHA-256 of the root certificate, lower-case hex. */
   readonly rootFingerprint: string;
-  /** What follows a leaf in its chain, DER. */
+  /** The certificates after the leaf in a chain, DER. */
   readonly issuingCertificate: Uint8Array;
   readonly #issuing: CertificateSummary;
   readonly #issuer: Issuer;
   readonly #signer: CertificateSigner;
   readonly #surroundings: Surroundings;
 
-  /** @throws CERTIFICATE_INVALID when the parts do not belong together. */
+  /** @throws CERTIFICATE_INVALID if the certificates and keys do not match. */
   constructor(options: CertificateAuthorityOptions) {
     const { trustDomain, root, issuing, clock, randomBytes } = options;
     const rootX509 = parseCertificate(root.der);
     const issuingX509 = parseCertificate(issuing.der);
     const rootSummary = readAuthorityCertificate(rootX509);
-    if (rootSummary.trustDomain !== trustDomain) throw unfit('its root is of another trust domain');
+    if (rootSummary.trustDomain !== trustDomain) throw unfit('its root has another trust domain');
     checkSignedBy(rootX509, rootX509);
     checkSignedBy(issuingX509, rootX509);
 
@@ -119,9 +119,9 @@ export class CertificateAuthority {
   }
 
   /**
-   * @param request.tlsKey SubjectPublicKeyInfo; that the device holds its private key was proven before.
+   * @param request.tlsKey SubjectPublicKeyInfo; the device has already proven that it has the private key.
    * @param request.dnsNames default none.
-   * @param request.lifeMs MIN_DEVICE_LIFE_MS to MAX_DEVICE_LIFE_MS, DEVICE_LIFE_MS when absent; never past the issuer.
+   * @param request.lifeMs MIN_DEVICE_LIFE_MS to MAX_DEVICE_LIFE_MS; default DEVICE_LIFE_MS. The issuer's end limits it.
    * @throws as `makeFacts`; MESSAGE_INVALID for a name that a device cannot have.
    */
   async issueDevice(request: {
@@ -140,7 +140,7 @@ export class CertificateAuthority {
   }
 
   /**
-   * @param request `dnsNames` and `ipAddresses` beside the trust domain and `localhost`, which every daemon has.
+   * @param request `dnsNames` and `ipAddresses` in addition to the trust domain and `localhost`.
    * @throws as `makeFacts`; MESSAGE_INVALID for a name that cannot stand in a certificate.
    */
   async issueDaemon(request: {
@@ -155,7 +155,7 @@ export class CertificateAuthority {
     return signCertificate(tbs, facts, this.#signer);
   }
 
-  /** The roots to trust, DER. */
+  /** The trusted roots, DER. */
   trustBundle(): Uint8Array[] {
     return [this.rootCertificate];
   }
@@ -167,13 +167,16 @@ function checkSignedBy(certificate: X509Certificate, issuer: X509Certificate): v
   }
 }
 
-/** What is issued repeats the issuer's name and key id, so its own certificate must hold exactly these, and this key. */
+/**
+ * Issued certificates repeat the issuer's name and key id, so the issuer's own certificate must have these and this
+ * key.
+ */
 function checkDescribedBy(x509: X509Certificate, issuer: Issuer, publicKey: Uint8Array): CertificateSummary {
   const summary = readAuthorityCertificate(x509);
   const { raw } = x509;
   const described = [issuer.name, issuer.keyId, publicKey].every((part) => raw.includes(Buffer.from(part)));
   if (!described || summary.trustDomain !== issuer.trustDomain) {
-    throw unfit('a certificate is of another key or trust domain');
+    throw unfit('a certificate has another key or trust domain');
   }
   return summary;
 }

@@ -1,12 +1,13 @@
-// The one verdict about a peer's chain, at both ends of a connection: everything but dates, which come back apart.
+// The one verdict about a peer's chain, used at both ends of a connection. It covers everything except dates, which it
+// returns separately.
 //
-// OpenSSL reports only its last verification error, and dates come last: one expired certificate hides a bad signature,
-// an untrusted root, a path that is too long, a wrong usage or an unknown critical extension. So its answer is not a
-// verdict. Ours has two halves:
+// OpenSSL reports only its last verification error, and it checks dates last: one expired certificate hides a bad
+// signature, an untrusted root, a path that is too long, a wrong usage or an unknown critical extension. So its result
+// is not enough. Our verdict has two halves:
 //
-// - The signatures lead from the leaf over one issuing CA to a trusted root. node:crypto verifies them.
-// - Each certificate is, byte for byte, what our own encoder makes of the facts in it (profile.ts). So nobody has to read
-//   key usages, path lengths or critical extensions: a certificate that differs in any of them is not one of ours.
+// - The signatures lead from the leaf through one issuing CA to a trusted root. node:crypto verifies them.
+// - Each certificate equals, byte for byte, the output of our own encoder for its facts (profile.ts). So no code has to
+//   read key usages, path lengths or critical extensions: a certificate that differs in any of them is not ours.
 
 import { hash, type X509Certificate } from 'node:crypto';
 import { IdentityError } from '../errors.ts';
@@ -31,31 +32,31 @@ import {
 } from './profile.ts';
 import { P256_SPKI_BYTES, spkiPrefix } from './tls-key.ts';
 
-/** Certificates of a chain that is looked at: leaf, issuing CA and, though nobody has to send it, root. */
+/** Most certificates in a chain: leaf, issuing CA and, optionally, root. */
 export const MAX_CHAIN_CERTIFICATES = 3;
-/** Their bytes of DER, together. */
+/** Largest chain, bytes of DER. */
 export const MAX_CHAIN_BYTES = 16 * 1024;
-/** Issuing CAs that are remembered as verified, beside those that are known from the start. */
+/** Number of verified issuing CAs to remember, in addition to those known from the start. */
 const maxRemembered = 64;
-/** Leaves that are remembered as verified: a device that connects again costs a hash. A few hundred bytes each. */
+/** Number of verified leaves to remember, so that a reconnection costs only a hash. A few hundred bytes each. */
 const maxLeaves = 8_192;
 
 /** 16 bytes, the first 0x01 to 0x7f (issue.ts). */
 const ourSerial = /^(?:0[1-9a-f]|[1-7][0-9a-f])[0-9a-f]{30}$/;
 
-/** A chain that is ours in every respect but dates. */
+/** A chain that is ours in every respect except dates. */
 export interface JudgedChain {
   readonly leaf: PeerCertificate;
   /** The leaf, parsed. */
   readonly certificate: X509Certificate;
-  /** When every certificate of it is valid, the root included. */
+  /** The period in which every certificate of the chain is valid, including the root. */
   readonly notBefore: Date;
   readonly notAfter: Date;
 }
 
 interface Authority extends AuthorityCertificate {
   readonly x509: X509Certificate;
-  /** What the certificates that it signs repeat. */
+  /** The facts that its certificates repeat. */
   readonly issuer: Issuer;
 }
 
@@ -64,34 +65,34 @@ type IssuingAuthority = Authority & { readonly root: Authority };
 export class ChainJudge {
   readonly #roots: readonly Authority[];
   readonly #known: readonly IssuingAuthority[];
-  /** By fingerprint; only what a root has signed comes in here. */
+  /** By fingerprint; holds only certificates that a root has signed. */
   readonly #verified = new Map<string, IssuingAuthority>();
-  /** By fingerprint; only what an issuing CA that is known has signed comes in here. */
+  /** By fingerprint; holds only certificates that a known issuing CA has signed. */
   readonly #leaves = new Map<string, PeerCertificate>();
 
   /**
-   * @param roots the trusted ones, DER.
-   * @param issuing CAs of theirs that are known already, DER.
-   * @throws CERTIFICATE_INVALID for one that this project did not make.
+   * @param roots the trusted roots, DER.
+   * @param issuing known issuing CAs of these roots, DER.
+   * @throws CERTIFICATE_INVALID for a certificate that this project did not make.
    */
   constructor(roots: readonly Uint8Array[], issuing: readonly Uint8Array[] = []) {
     this.#roots = roots.map(readRoot);
     this.#known = issuing.map((der) => this.#issuingOf(der));
   }
 
-  /** Of the trusted roots. */
+  /** The trust domain of the roots. */
   get trustDomains(): string[] {
     return this.#roots.map(({ trustDomain }) => trustDomain);
   }
 
   /**
-   * @param chain as the peer sent it: leaf, issuing CA, and the root or not; DER.
+   * @param chain the chain that the peer sent: leaf, issuing CA and, optionally, the root; DER.
    * @throws CERTIFICATE_INVALID
    */
   judge(chain: readonly Uint8Array[]): JudgedChain {
     checkSize(chain);
     const [leaf, issuingDer, rootDer] = chain;
-    if (!leaf || !issuingDer) throw foreign('its chain is not a leaf and its issuing CA');
+    if (!leaf || !issuingDer) throw foreign('its chain is not a leaf with its issuing CA');
     const issuing = this.#issuingOf(issuingDer);
     if (rootDer && !issuing.root.x509.raw.equals(rootDer)) throw foreign('its chain ends with another root');
     const x509 = parseCertificate(leaf);
@@ -108,7 +109,7 @@ export class ChainJudge {
   }
 
   /**
-   * The leaf alone, DER: whether one of the issuing CAs that are known from the start has signed it.
+   * Judges a leaf without its chain: one of the issuing CAs known from the start must have signed it.
    * @throws CERTIFICATE_INVALID
    */
   judgeLeaf(leaf: Uint8Array): PeerCertificate {
@@ -190,8 +191,9 @@ function factsOf({ serial, notBefore, notAfter }: CertificateSummary) {
 }
 
 /**
- * Where a P-256 key seems to begin. That it is the subject's follows from the comparison with what our encoder makes of
- * it, and that it is a point of the curve from what is verified with it: a signature, or the peer's handshake.
+ * Finds the first bytes that look like a P-256 key. The comparison with our encoder's output proves later that it is
+ * the subject's key. The verification of a signature, or of the peer's handshake, proves that it is a point of the
+ * curve.
  */
 function publicKeyOf({ raw }: X509Certificate): Uint8Array {
   const at = raw.indexOf(spkiPrefix);
@@ -199,18 +201,18 @@ function publicKeyOf({ raw }: X509Certificate): Uint8Array {
   return raw.subarray(at, at + P256_SPKI_BYTES);
 }
 
-/** What our encoder cannot write is none of ours. */
+/** A certificate that our encoder cannot write is not ours. */
 function encode(write: () => Uint8Array): Uint8Array {
   try {
     return write();
   } catch (cause) {
-    throw foreign('it is not of a form that this project makes', cause);
+    throw foreign('its form is not one that this project makes', cause);
   }
 }
 
-/** Shape first: it is the cheaper half. */
+/** Compares the form first, because that is the cheaper half. */
 function checkCertificate(x509: X509Certificate, tbs: Uint8Array, issuer: X509Certificate): void {
-  if (!isMadeOf(x509.raw, tbs)) throw foreign('it is not of a form that this project makes');
+  if (!isMadeOf(x509.raw, tbs)) throw foreign('its form is not one that this project makes');
   if (!isSignedBy(x509, issuer)) throw foreign('its signature is not that of its issuer');
 }
 
@@ -218,12 +220,12 @@ function isSignedBy(x509: X509Certificate, issuer: X509Certificate): boolean {
   try {
     return x509.verify(issuer.publicKey);
   } catch {
-    // A root from outside whose key is no point of the curve.
+    // The key of a foreign root may not be a point of the curve.
     return false;
   }
 }
 
-/** Whether this is the certificate of `tbs` (RFC 5280 4.1.1), with whatever signature. */
+/** Whether this is the certificate of `tbs` (RFC 5280 4.1.1), with any signature. */
 function isMadeOf(der: Buffer, tbs: Uint8Array): boolean {
   // The outer header has 4 bytes for 256 bytes or more, that of a short BIT STRING and its unused bits 3.
   const signature = der.subarray(4 + tbs.length + signatureAlgorithm.length + 3);

@@ -1,6 +1,6 @@
-// A DER encoder for what the four certificate profiles and the revocation list need (ITU-T X.690; RFC 5280 4.1). It only writes: reading is
-// left to node:crypto. Every function returns one complete element, so calls nest the way ASN.1 does. The elements lie
-// in Node's buffer pool, which makes them cheap; what leaves this folder is copied out of it.
+// A DER encoder for the four certificate profiles and the revocation list (ITU-T X.690; RFC 5280 4.1). It only writes;
+// node:crypto reads. Every function returns one complete element, so calls nest as in ASN.1. The elements lie in Node's
+// buffer pool, which makes them cheap. Results that leave this folder are copied out of the pool.
 
 /** One element: tag, length in the shortest form (X.690 10.1), contents. */
 function element(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
@@ -31,22 +31,22 @@ function writeHeading(out: Buffer, tag: number, length: number): void {
   }
 }
 
-/** Tag and length of a SEQUENCE whose members are too many for one call, and follow. */
+/** Tag and length of a SEQUENCE with too many members for one call; the members follow. */
 export function sequenceHeading(length: number): Uint8Array {
   const out = Buffer.allocUnsafe(headingBytes(length));
   writeHeading(out, 0x30, length);
   return out;
 }
 
-/** For a few members: they are arguments, and a call takes no more than some ten thousand of these. */
+/** A SEQUENCE of a few members. A call takes at most about ten thousand arguments. */
 export const sequence = (...members: readonly Uint8Array[]): Uint8Array => element(0x30, ...members);
 
-/** A SET of one member; more would have to be sorted (X.690 11.6). */
+/** A SET of one member. More members would have to be sorted (X.690 11.6). */
 export const setOf = (member: Uint8Array): Uint8Array => element(0x31, member);
 
 export const octetString = (bytes: Uint8Array): Uint8Array => element(0x04, bytes);
 
-/** @param unused bits at the end that do not count; a named bit list has no zero bits at its end (X.690 11.2.2). */
+/** @param unused number of unused bits at the end; a named bit list has no zero bits at its end (X.690 11.2.2). */
 export const bitString = (bytes: Uint8Array, unused = 0): Uint8Array =>
   element(0x03, Uint8Array.of(unused), bytes);
 
@@ -57,11 +57,11 @@ export const booleanTrue: Uint8Array = element(0x01, Uint8Array.of(0xff));
 /** Context tag [n] around whole elements. */
 export const explicit = (n: number, inner: Uint8Array): Uint8Array => element(0xa0 | n, inner);
 
-/** Context tag [n] in place of the tag of a primitive type; text as its bytes. */
+/** Context tag [n] in place of the tag of a primitive type; text becomes its bytes. */
 export const implicit = (n: number, contents: Uint8Array | string): Uint8Array =>
   element(0x80 | n, typeof contents === 'string' ? Buffer.from(contents) : contents);
 
-/** @param magnitude a number that is not negative, most significant byte first; leading zeros do not matter. */
+/** @param magnitude a non-negative number, most significant byte first; leading zeros are ignored. */
 export function integer(magnitude: Uint8Array): Uint8Array {
   let start = 0;
   while (start < magnitude.length && magnitude[start] === 0) start += 1;

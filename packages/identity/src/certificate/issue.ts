@@ -1,4 +1,4 @@
-// What the certificates of every profile go through: a life that ends with the issuer's, a serial, a signature.
+// The steps common to all certificate profiles: a life limited by the issuer's, a serial and a signature.
 
 import { hash } from 'node:crypto';
 import { type Clock, presentTime } from '../clock.ts';
@@ -10,10 +10,10 @@ import { type CertificateFacts, signatureAlgorithm } from './profile.ts';
 import type { CertificateSigner } from './signer.ts';
 import { checkP256Spki } from './tls-key.ts';
 
-/** Nothing lives shorter: an issuer with less than this left does not issue any more. */
+/** Shortest life: an issuer with less time left no longer issues. */
 export const MIN_LIFE_MS = 60 * 1000;
 
-/** Where time and randomness come from. */
+/** The sources of time and randomness. */
 export interface Surroundings {
   readonly clock: Clock;
   /** Bytes from a CSPRNG. */
@@ -27,9 +27,9 @@ export interface IssuedCertificate extends CertificateSummary {
 }
 
 /**
- * @param issuer whose dates bound the certificate's; undefined for a root.
- * @throws MESSAGE_INVALID for the key; CLOCK_WRONG for a time that cannot be the present; CERTIFICATE_EXPIRED when the issuer ends within a minute;
- * CERTIFICATE_NOT_YET_VALID when the clock is before the issuer's start.
+ * @param issuer limits the dates of the certificate; undefined for a root.
+ * @throws MESSAGE_INVALID for the key; CLOCK_WRONG for a time that cannot be the present; CERTIFICATE_EXPIRED if the
+ *   issuer ends within a minute; CERTIFICATE_NOT_YET_VALID if the clock is before the issuer's start.
  */
 export function makeFacts(
   { clock, randomBytes }: Surroundings,
@@ -63,7 +63,7 @@ export function makeFacts(
   };
 }
 
-/** Certificates count in seconds, and what is stored must be what they say. */
+/** Certificates have whole seconds, and the stored dates must equal theirs. */
 const wholeSecond = (ms: number) => new Date(Math.floor(ms / 1000) * 1000);
 
 /**
@@ -77,12 +77,12 @@ export function makeSerial(random: Uint8Array): Uint8Array {
   return serial;
 }
 
-/** What a certificate's key is known by. @param spki SubjectPublicKeyInfo, DER. */
+/** The fingerprint of a certificate's key. @param spki SubjectPublicKeyInfo, DER. */
 export function keySha256(spki: Uint8Array): Uint8Array {
   return new Uint8Array(hash('sha256', spki, 'buffer'));
 }
 
-/** @param tbs what a profile made of the facts. */
+/** @param tbs the output of a profile. */
 export async function signCertificate(
   tbs: Uint8Array,
   facts: CertificateFacts,

@@ -1,5 +1,5 @@
-// What a device checks before it relies on a certificate it was handed: that it is its own, and leads to a root it
-// trusts.
+// The checks of a device on a certificate that it has received: the certificate is for this device, and leads to a
+// trusted root.
 
 import type { DeviceId } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
@@ -9,13 +9,13 @@ import type { TlsKey } from './tls-key.ts';
 export interface ExpectedChain {
   readonly deviceId: DeviceId;
   readonly trustDomain: string;
-  /** The key that was to be certified. */
+  /** The key that the device asked to certify. */
   readonly tlsKey: TlsKey;
-  /** The roots that came with it, over a channel that what is trusted already vouches for; DER. */
+  /** The roots that came with it, over a channel that the present roots have verified; DER. */
   readonly trustBundle: readonly Uint8Array[];
 }
 
-/** Roots that a device takes from its daemon: a rotation has two. */
+/** Most roots that a device accepts from its daemon: a rotation has two. */
 const maxRoots = 8;
 
 /**
@@ -26,9 +26,9 @@ export function checkIssuedChain(chain: readonly Uint8Array[], expected: Expecte
   const { deviceId, trustDomain, tlsKey, trustBundle } = expected;
   if (trustBundle.length > maxRoots) throw unusable(`it came with ${trustBundle.length} roots`);
   const judge = new ChainJudge(trustBundle);
-  // From the next connection on, the device trusts these and no others.
+  // From the next connection on, the device trusts only these roots.
   if (judge.trustDomains.some((each) => each !== trustDomain))
-    throw unusable('it came with a root of another trust domain');
+    throw unusable('one of its roots has another trust domain');
   const { leaf, certificate } = judge.judge(chain);
   const { spiffeId } = leaf;
   if (spiffeId.kind !== 'device' || spiffeId.id !== deviceId || spiffeId.trustDomain !== trustDomain)

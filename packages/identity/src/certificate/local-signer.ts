@@ -1,4 +1,4 @@
-// A key of the CA that lives in this process; at rest it is a record of the secret store.
+// A key of the CA in this process. The secret store keeps it as a record.
 
 import type { RunningSignature, Signer } from './signer.ts';
 import { P256Key } from './tls-key.ts';

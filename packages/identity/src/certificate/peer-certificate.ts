@@ -1,13 +1,13 @@
-// A certificate that came from outside. OpenSSL reads it (node:crypto); here it is only asked who it names.
+// Reads the names in a certificate from outside. OpenSSL parses it (node:crypto).
 //
-// Whether it is one of ours is the question of chain-verdict.ts.
+// chain-verdict.ts decides whether the certificate is one of ours.
 
 import { hash, X509Certificate } from 'node:crypto';
 import { IdentityError } from '../errors.ts';
 import { subjectAltName } from './profile.ts';
 import { type LeafSpiffeId, parseSpiffeId, type SpiffeId } from './spiffe-id.ts';
 
-/** Largest certificate that is looked at, bytes of DER. */
+/** Largest certificate, bytes of DER. */
 export const MAX_CERTIFICATE_BYTES = 16 * 1024;
 
 export interface CertificateSummary {
@@ -28,33 +28,33 @@ export interface AuthorityCertificate extends CertificateSummary {
 }
 
 /**
- * Who a device's or daemon's certificate names (SPIFFE X509-SVID 5.2). Runs once per connection.
+ * Reads the device or daemon that a certificate names (SPIFFE X509-SVID 5.2). Runs once per connection.
  * @param certificate DER, or parsed.
  * @throws CERTIFICATE_INVALID
  */
 export function readPeerCertificate(certificate: Uint8Array | X509Certificate): PeerCertificate {
   const { ca, spiffeId, ...summary } = read(certificate);
-  if (ca || spiffeId.kind === 'trust-domain') throw invalid('it is not that of a device or daemon');
+  if (ca || spiffeId.kind === 'trust-domain') throw invalid('it is not a certificate of a device or daemon');
   return { ...summary, spiffeId };
 }
 
 /**
- * What a root or issuing CA's certificate says about itself; not who signed it.
+ * Reads the facts in the certificate of a root or issuing CA, without checking the signature.
  * @throws CERTIFICATE_INVALID
  */
 export function readAuthorityCertificate(certificate: Uint8Array | X509Certificate): AuthorityCertificate {
   const { ca, spiffeId, ...summary } = read(certificate);
-  if (!ca || spiffeId.kind !== 'trust-domain') throw invalid('it is not that of an authority');
+  if (!ca || spiffeId.kind !== 'trust-domain') throw invalid('it is not a certificate of an authority');
   return { ...summary, trustDomain: spiffeId.trustDomain };
 }
 
-/** Whether this authority's certificate names that one as its issuer, by name and key (RFC 5280 4.2.1.1). */
+/** Whether the first certificate names the second as its issuer, by name and key (RFC 5280 4.2.1.1). */
 export function isIssuedBy(certificate: Uint8Array, issuer: Uint8Array): boolean {
   return parseCertificate(certificate).checkIssued(parseCertificate(issuer));
 }
 
 /**
- * One certificate in DER and nothing behind it.
+ * Parses one certificate in DER, with nothing after it.
  * @throws CERTIFICATE_INVALID
  */
 export function parseCertificate(der: Uint8Array): X509Certificate {
@@ -65,7 +65,7 @@ export function parseCertificate(der: Uint8Array): X509Certificate {
   } catch (cause) {
     throw invalid('it cannot be parsed', cause);
   }
-  // Node would also take PEM, and would not mind what follows.
+  // Node would also accept PEM, and ignores bytes after the certificate.
   if (!x509.raw.equals(der)) throw invalid('it is not DER alone');
   return x509;
 }
@@ -77,13 +77,13 @@ function read(certificate: Uint8Array | X509Certificate): CertificateSummary & {
   const x509 = certificate instanceof X509Certificate ? certificate : parseCertificate(certificate);
   const { raw, ca, validFromDate: notBefore, validToDate: notAfter } = x509;
   if (raw.length > MAX_CERTIFICATE_BYTES) throw invalid('it is too large');
-  // Node shows the first extension of a kind only; two are forbidden (RFC 5280 4.2).
+  // Node shows only the first extension of a kind. A second one is forbidden (RFC 5280 4.2).
   if (raw.indexOf(subjectAltName) !== raw.lastIndexOf(subjectAltName)) {
     throw invalid('it has more than one list of alternative names');
   }
   const serial = x509.serialNumber.toLowerCase().padStart(32, '0');
-  if (!/^[0-9a-f]{32}$/.test(serial)) throw invalid('its serial number is not one of 128 bits');
-  // Of a time that OpenSSL cannot read, Node's date is whatever lay in memory; only the text says so.
+  if (!/^[0-9a-f]{32}$/.test(serial)) throw invalid('its serial number does not have 128 bits');
+  // For a time that OpenSSL cannot read, Node's date is uninitialised memory. Only the text shows the problem.
   const areTimes = [x509.validFrom, x509.validTo].every((text) => text.endsWith(' GMT'));
   if (!areTimes || notBefore.getTime() > notAfter.getTime()) throw invalid('its dates cannot be read');
   const spiffeId = parseSpiffeId(onlyUri(x509.subjectAltName ?? ''));
@@ -91,8 +91,8 @@ function read(certificate: Uint8Array | X509Certificate): CertificateSummary & {
 }
 
 /**
- * @param names text, in which Node quotes every value that could be mistaken for two (CVE-2021-44532). None of our
- * names needs quotes, so a text with a quote, a backslash or any kind of name that we do not write names nobody.
+ * @param names text in which Node quotes every value that could be mistaken for two (CVE-2021-44532). Our names need no
+ *   quotes, so text with a quote, a backslash or another kind of name is refused.
  */
 function onlyUri(names: string): string {
   let found: string | undefined;
@@ -106,7 +106,7 @@ function onlyUri(names: string): string {
   return found;
 }
 
-/** The names of one kind, in their order, of a certificate that was read before. */
+/** The names of one kind, in their order, in a certificate that was read before. */
 export function alternativeNames(x509: X509Certificate, kind: 'DNS' | 'IP Address'): string[] {
   const names = x509.subjectAltName?.split(', ') ?? [];
   return names.filter((name) => name.startsWith(`${kind}:`)).map((name) => name.slice(kind.length + 1));

@@ -1,14 +1,14 @@
-// PEM (RFC 7468): for the TLS stack and other programs, which take nothing else, and for keys on their way into
+// PEM (RFC 7468), for the TLS stack and other programs that accept nothing else, and for importing keys into
 // node:crypto.
 
-/** @param chain DER, in the order in which they are sent: the leaf first. */
+/** @param chain DER, in sending order: the leaf first. */
 export function certificatesToPem(chain: readonly Uint8Array[]): string {
   return chain.map((der) => pem('CERTIFICATE', der)).join('');
 }
 
 /**
- * In pieces, because a list of a large fleet is larger than what one turn should make.
- * @param lists DER, in parts of any size.
+ * Returns parts, because the list of a large fleet would block the event loop for too long.
+ * @param lists DER, each in parts of any size.
  */
 export function* revocationListsToPem(
   lists: readonly { readonly der: readonly Uint8Array[] }[],
@@ -27,7 +27,7 @@ export function* revocationListsToPem(
   }
 }
 
-/** How many characters that makes, each of one byte. */
+/** The length of that PEM text, in characters of one byte. */
 export function revocationListsPemLength(lists: readonly { readonly der: readonly Uint8Array[] }[]): number {
   const frame = '-----BEGIN X509 CRL-----\n-----END X509 CRL-----\n'.length;
   return lists.reduce((sum, { der }) => {
@@ -36,10 +36,10 @@ export function revocationListsPemLength(lists: readonly { readonly der: readonl
   }, 0);
 }
 
-/** What the 64 characters of a line encode. */
+/** The bytes that one line of 64 characters encodes. */
 const lineBytes = 48;
 
-/** @param der one object, which may come in parts. */
+/** @param der one object, possibly in parts. */
 export function pem(
   label: 'CERTIFICATE' | 'X509 CRL' | 'PRIVATE KEY' | 'PUBLIC KEY',
   ...der: readonly Uint8Array[]

@@ -1,5 +1,5 @@
-// The four certificates of this system, from facts to the bytes that are signed (TBSCertificate, RFC 5280 4.1). What
-// does not change is encoded once. Leaves conform to SPIFFE X509-SVID, authorities to its section 3.2.
+// The four certificates of this system, from facts to the bytes to sign (TBSCertificate, RFC 5280 4.1). Constant parts
+// are encoded once. Leaves conform to SPIFFE X509-SVID, authorities to its section 3.2.
 //
 // The subject alternative name is not critical, because no subject here is empty (RFC 5280 4.2.1.6).
 
@@ -22,13 +22,13 @@ import {
 import { ipAddressBytes, isDnsName } from './host-name.ts';
 import { daemonSpiffeId, deviceSpiffeId, trustDomainSpiffeId } from './spiffe-id.ts';
 
-/** DNS names and addresses a daemon may have, beside its trust domain and `localhost`. */
+/** Most DNS names and addresses of a daemon, in addition to its trust domain and `localhost`. */
 export const MAX_DAEMON_NAMES = 32;
 
-/** DNS names a device may have. */
+/** Most DNS names of a device. */
 export const MAX_DEVICE_NAMES = 16;
 
-/** What every certificate says about itself. */
+/** The facts common to all certificates. */
 export interface CertificateFacts {
   /** 16 bytes, the first 0x01 to 0x7f. */
   readonly serial: Uint8Array;
@@ -38,14 +38,14 @@ export interface CertificateFacts {
   readonly publicKey: Uint8Array;
 }
 
-/** What the certificates of one authority repeat. */
+/** The facts that all certificates of one authority repeat. */
 export interface Issuer {
   readonly trustDomain: string;
-  /** Its subject, encoded. */
+  /** The authority's subject, encoded. */
   readonly name: Uint8Array;
-  /** SHA-256 of its public key's bits, the first 20 bytes (RFC 7093 2, method 1). */
+  /** The first 20 bytes of the SHA-256 of its public key's bits (RFC 7093 2, method 1). */
   readonly keyId: Uint8Array;
-  /** The authority key identifier extension of what it issues. */
+  /** The authority key identifier extension of its certificates. */
   readonly authorityKeyId: Uint8Array;
 }
 
@@ -62,7 +62,7 @@ const authorityKeyIdentifier = objectIdentifier('2.5.29.35');
 const critical = (id: string, value: Uint8Array) =>
   sequence(objectIdentifier(id), booleanTrue, octetString(value));
 const basicConstraints = (value: Uint8Array) => critical('2.5.29.19', value);
-/** Bits from the left: 0 digitalSignature, 5 keyCertSign, 6 cRLSign (RFC 5280 4.2.1.3). */
+/** Bits, counted from the left: 0 digitalSignature, 5 keyCertSign, 6 cRLSign (RFC 5280 4.2.1.3). */
 const keyUsage = (bits: number, unused: number) =>
   critical('2.5.29.15', bitString(Uint8Array.of(bits), unused));
 
@@ -83,8 +83,8 @@ const leafExtensions = Buffer.concat([
 ]);
 
 /**
- * An authority's name follows from its tier and key, so a reader that looks for issuers by name alone finds the
- * right one during a rotation.
+ * An authority's name follows from its tier and key, so that a program that finds issuers only by name finds the right
+ * one during a rotation.
  */
 export function describeIssuer(tier: 'root' | 'issuing', trustDomain: string, publicKey: Uint8Array): Issuer {
   const keyId = keyIdentifier(publicKey);
@@ -93,7 +93,7 @@ export function describeIssuer(tier: 'root' | 'issuing', trustDomain: string, pu
   return { trustDomain, name, keyId, authorityKeyId };
 }
 
-/** @param self the root itself, of `facts.publicKey`. */
+/** @param self the root itself, with `facts.publicKey`. */
 export function rootProfile(self: Issuer, facts: CertificateFacts): Uint8Array {
   return tbsCertificate(self, facts, self.name, rootExtensions, self.keyId, [
     uri(trustDomainSpiffeId(self.trustDomain)),
@@ -109,12 +109,12 @@ export function issuingProfile(root: Issuer, facts: CertificateFacts): Uint8Arra
 
 export interface DaemonFacts extends CertificateFacts {
   readonly daemonId: Ulid;
-  /** Names and IPv4 or IPv6 addresses under which it is reached, at most MAX_DAEMON_NAMES. */
+  /** The daemon's names and IPv4 or IPv6 addresses, at most MAX_DAEMON_NAMES. */
   readonly dnsNames: readonly string[];
   readonly ipAddresses: readonly string[];
 }
 
-/** @throws MESSAGE_INVALID for what is not a DNS name or address, or too many. */
+/** @throws MESSAGE_INVALID for an invalid DNS name or address, or too many. */
 export function daemonProfile(issuer: Issuer, facts: DaemonFacts): Uint8Array {
   if (facts.dnsNames.length + facts.ipAddresses.length > MAX_DAEMON_NAMES) {
     throw invalidName(`A daemon has at most ${MAX_DAEMON_NAMES} host names and addresses.`);
@@ -142,14 +142,14 @@ export interface DeviceFacts extends CertificateFacts {
 }
 
 /**
- * @throws MESSAGE_INVALID for what is not a DNS name, for too many, and for a name by which clients know a daemon
- * (docs/quic.md 1): the trust domain and `localhost`.
+ * @throws MESSAGE_INVALID for an invalid DNS name, for too many, and for a name by which clients know a daemon
+ *   (docs/quic.md 1): the trust domain and `localhost`.
  */
 export function deviceProfile(issuer: Issuer, facts: DeviceFacts): Uint8Array {
   if (facts.dnsNames.length > MAX_DEVICE_NAMES)
     throw invalidName(`A device has at most ${MAX_DEVICE_NAMES} host names.`);
   if (facts.dnsNames.some((name) => name === issuer.trustDomain || name === 'localhost'))
-    throw invalidName('A device cannot have the name of a daemon.');
+    throw invalidName('A device cannot have a name of the daemon.');
   return tbsCertificate(
     issuer,
     facts,
@@ -188,16 +188,16 @@ function tbsCertificate(
   );
 }
 
-/** One common name; 64 characters at most (RFC 5280 A.1, ub-common-name), and the longest here has 33. */
+/** One common name of at most 64 characters (RFC 5280 A.1, ub-common-name). Our longest has 33. */
 const subject = (text: string) => sequence(setOf(sequence(commonName, utf8String(text))));
 
-/** The point is what follows the 26 bytes of the P-256 SubjectPublicKeyInfo's header. */
+/** The point follows the 26 bytes of the P-256 SubjectPublicKeyInfo's header. */
 const keyIdentifier = (spki: Uint8Array) => hash('sha256', spki.subarray(26), 'buffer').subarray(0, 20);
 
 const uri = (text: string) => implicit(6, text);
 
 function dnsName(text: string): Uint8Array {
-  if (!isDnsName(text)) throw invalidName(`"${text}" is not a DNS name (wildcards are not taken).`);
+  if (!isDnsName(text)) throw invalidName(`"${text}" is not a DNS name (wildcards are not allowed).`);
   return implicit(2, text);
 }
 

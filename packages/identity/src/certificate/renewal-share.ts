@@ -1,4 +1,4 @@
-// When a certificate is replaced. Without imports: the console's page uses this file as well.
+// The time at which a certificate is replaced. This file has no imports, because the console's page also uses it.
 
 /** The part of a certificate's life after which it is replaced: two thirds. */
 export const RENEWAL_SHARE = 2 / 3;

@@ -1,8 +1,8 @@
 // The revocation list of an authority (RFC 5280 section 5), for programs that verify devices without asking the
 // registry: nginx, HAProxy, OpenSSL. The daemon's own listeners never use it.
 //
-// A list of a large fleet has a million entries and 35 MB, so it is made and kept in parts, and other work has its turn
-// after each of them.
+// The list of a large fleet has a million entries and 35 MB, so it is made and kept in parts, with a pause for other
+// work after each part.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { IdentityError } from '../errors.ts';
@@ -19,7 +19,7 @@ import {
 import { describeIssuer, signatureAlgorithm } from './profile.ts';
 import type { Signer } from './signer.ts';
 
-/** Most entries of one list; 35 bytes each. */
+/** Most entries of one list, 35 bytes each. */
 export const MAX_LISTED = 4_000_000;
 
 export interface RevokedCertificate {
@@ -29,21 +29,21 @@ export interface RevokedCertificate {
 }
 
 export interface RevocationListFacts {
-  /** Of the authority whose list it is. */
+  /** The authority whose list this is. */
   readonly tier: 'root' | 'issuing';
   readonly trustDomain: string;
-  /** Counts up with every list of this authority (RFC 5280 5.2.3). */
+  /** Increases with every list of this authority (RFC 5280 5.2.3). */
   readonly number: number;
   readonly thisUpdate: Date;
   readonly nextUpdate: Date;
-  /** In pages of a few hundred: a page is what one turn encodes. */
+  /** In pages of a few hundred entries. Each page is encoded without a pause. */
   readonly revoked: AsyncIterable<readonly RevokedCertificate[]>;
 }
 
 const version2 = integer(Uint8Array.of(1));
 const crlNumber = objectIdentifier('2.5.29.20');
 
-/** The signed list, DER, in parts. @throws MESSAGE_TOO_LARGE for more than MAX_LISTED entries, and what `revoked` throws. */
+/** The signed list, DER, in parts. @throws MESSAGE_TOO_LARGE for more than MAX_LISTED entries; errors of `revoked`. */
 export async function makeRevocationList(signer: Signer, facts: RevocationListFacts): Promise<Uint8Array[]> {
   const entries = await encodeEntries(facts);
   const issuer = describeIssuer(facts.tier, facts.trustDomain, signer.publicKey);
@@ -85,10 +85,10 @@ async function encodeEntries({ revoked, thisUpdate }: RevocationListFacts): Prom
       throw new IdentityError('MESSAGE_TOO_LARGE', `A revocation list holds at most ${MAX_LISTED} entries.`);
     }
     const encoded = page.map(({ serial, revokedAt }) =>
-      // The list is dated back, and the clock may have been set back: no entry is from after the list.
+      // The list has an earlier date, and the clock may have been set back: no entry may be newer than the list.
       sequence(integer(Buffer.from(serial, 'hex')), time(revokedAt < thisUpdate ? revokedAt : thisUpdate)),
     );
-    // In memory of its own: a piece of Node's pool would keep all of the pool.
+    // A separate buffer, because a slice of Node's pool would keep the whole pool in memory.
     const part = new Uint8Array(lengthOf(encoded));
     let at = 0;
     for (const entry of encoded) {

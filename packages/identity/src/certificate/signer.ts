@@ -1,6 +1,6 @@
-// One port for every key of the CA, so that a key can live in a file, in memory or in a token.
+// The port for keys of the CA, so that a key can be in a file, in memory or in a token.
 
-/** What certificates need of a key. */
+/** A key that can sign certificates. */
 export interface CertificateSigner {
   /** P-256 SubjectPublicKeyInfo, DER. */
   readonly publicKey: Uint8Array;
@@ -8,10 +8,10 @@ export interface CertificateSigner {
   sign(data: Uint8Array): Uint8Array | Promise<Uint8Array>;
 }
 
-/** A signature over data that comes in parts, because all of it at once would keep others waiting. */
+/** A signature over data in parts, because signing it all at once would block other work. */
 export interface RunningSignature {
   update(part: Uint8Array): void;
-  /** As `Signer.sign` over all parts. */
+  /** Returns the signature over all parts, as `Signer.sign` would. */
   end(): Uint8Array | Promise<Uint8Array>;
 }
 

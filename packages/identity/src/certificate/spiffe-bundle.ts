@@ -1,14 +1,14 @@
-// The trust bundle in the form of SPIFFE (SPIFFE Trust Domain and Bundle, section 4): a JWK set.
+// The trust bundle in SPIFFE format (SPIFFE Trust Domain and Bundle, section 4): a JWK set.
 
 import { parseCertificate } from './peer-certificate.ts';
 
-/** How often a reader should look for a newer one, s. A new root is published days before it signs. */
+/** How often a reader should fetch the bundle, s. A new root is published days before it signs. */
 export const bundleRefreshSeconds = 300;
 
 /**
  * @param roots DER.
- * @param sequence larger for each newer bundle.
- * @returns what JSON.stringify makes a SPIFFE bundle of.
+ * @param sequence increases with each bundle.
+ * @returns the object that JSON.stringify turns into a SPIFFE bundle.
  */
 export function spiffeBundle(roots: readonly Uint8Array[], sequence: number): object {
   return {

@@ -1,11 +1,11 @@
-// The names of this system: spiffe://<trust-domain>[/device/<ulid>|/daemon/<ulid>] (SPIFFE-ID, section 2). One spelling
-// each: what is not spelled like this is not a name, so two names are equal exactly when their texts are.
+// The names of this system: spiffe://<trust-domain>[/device/<ulid>|/daemon/<ulid>] (SPIFFE-ID, section 2). Each
+// name has one spelling and any other is invalid, so two names are equal exactly if their texts are.
 
 import { type DeviceId, parseDeviceId, type Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import { isDnsName } from './host-name.ts';
 
-/** Who a leaf certificate names. */
+/** The device or daemon that a leaf certificate names. */
 export interface LeafSpiffeId {
   readonly kind: 'device' | 'daemon';
   readonly trustDomain: string;
@@ -24,7 +24,7 @@ export const daemonSpiffeId = (trustDomain: string, id: Ulid): string =>
 export const deviceSpiffeId = (trustDomain: string, id: DeviceId): string =>
   `spiffe://${trustDomain}/device/${id}`;
 
-/** @throws CERTIFICATE_INVALID for everything that the three functions above do not write. */
+/** @throws CERTIFICATE_INVALID for text that none of the three functions above writes. */
 export function parseSpiffeId(uri: string): SpiffeId {
   const [, trustDomain, kind, id] = spelling.exec(uri) ?? [];
   try {
@@ -34,7 +34,7 @@ export function parseSpiffeId(uri: string): SpiffeId {
   } catch (cause) {
     throw new IdentityError(
       'CERTIFICATE_INVALID',
-      'The certificate does not carry a SPIFFE ID of this kind.',
+      'The certificate does not have a SPIFFE ID of this kind.',
       {
         cause,
       },
@@ -43,7 +43,8 @@ export function parseSpiffeId(uri: string): SpiffeId {
 }
 
 /**
- * SPIFFE-ID 2.1 allows `_` and any dots; here it is also a DNS name, because it is a DNS SAN of every daemon.
+ * SPIFFE-ID 2.1 allows `_` and any dots. Here a trust domain is also a DNS name, because it is a DNS SAN of every
+ * daemon.
  * @throws MESSAGE_INVALID
  */
 export function parseTrustDomain(text: string): string {
@@ -56,7 +57,7 @@ export function parseTrustDomain(text: string): string {
   return text;
 }
 
-/** @param random 10 bytes from a CSPRNG: 50 bits of them name the domain `palyra-<10 base32 characters>.internal`. */
+/** @param random 10 bytes from a CSPRNG; 50 bits of them go into the name `palyra-<10 base32 characters>.internal`. */
 export function makeTrustDomain(random: Uint8Array): string {
   if (random.length !== 10) throw new TypeError('makeTrustDomain takes 10 random bytes');
   const name = Array.from(random, (byte) => 'abcdefghijklmnopqrstuvwxyz234567'[byte & 31]).join('');

@@ -1,4 +1,4 @@
-// ECDSA P-256 keys: the check of one that came from outside, and the TLS key of a device or daemon.
+// ECDSA P-256 keys: the check of a key from outside, and the TLS key of a device or daemon.
 
 import {
   createPrivateKey,
@@ -14,7 +14,7 @@ import { inspect } from 'node:util';
 import { IdentityError } from '../errors.ts';
 import { integer, sequence } from './der.ts';
 
-/** Everything before the point: SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING 04... (RFC 5480 2). */
+/** The bytes before the point: SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING 04... (RFC 5480 2). */
 export const spkiPrefix: Buffer = Buffer.from(
   '3059301306072a8648ce3d020106082a8648ce3d03010703420004',
   'hex',
@@ -24,9 +24,9 @@ export const P256_SPKI_BYTES = 91;
 const maxPkcs8Bytes = 1024;
 
 /**
- * Takes the one canonical SubjectPublicKeyInfo of a P-256 key, as WebCrypto and OpenSSL write it: 91 bytes,
- * uncompressed, a point on the curve. `ECDH.convertKey` is OpenSSL's own check of the point, and takes a fifth of the
- * time of `createPublicKey`, which would be dearer than the signature it stands before.
+ * Accepts only the canonical SubjectPublicKeyInfo of a P-256 key, as WebCrypto and OpenSSL write it: 91 bytes,
+ * uncompressed, a point on the curve. `ECDH.convertKey` runs OpenSSL's own check of the point in a fifth of the time of
+ * `createPublicKey`, which would take longer than the signature that follows.
  * @throws MESSAGE_INVALID
  */
 export function checkP256Spki(der: Uint8Array): void {
@@ -44,7 +44,7 @@ export function checkP256Spki(der: Uint8Array): void {
 }
 
 /**
- * A public key as a token gives it.
+ * Converts a public key from the form of a token.
  * @param point uncompressed, 65 bytes (SEC 1 2.3.3).
  * @returns SubjectPublicKeyInfo.
  * @throws MESSAGE_INVALID
@@ -56,7 +56,7 @@ export function p256PublicKey(point: Uint8Array): Uint8Array {
 }
 
 /**
- * A signature as a token gives it, in the form of certificates.
+ * Converts a signature from the form of a token to that of certificates.
  * @param rAndS 64 bytes.
  * @returns SEQUENCE { INTEGER r, INTEGER s }.
  */
@@ -65,7 +65,7 @@ export function p256Signature(rAndS: Uint8Array): Uint8Array {
   return new Uint8Array(sequence(integer(rAndS.subarray(0, 32)), integer(rAndS.subarray(32))));
 }
 
-/** A private key that stays here and cannot be printed. */
+/** A private key that stays in this object and cannot be printed. */
 export abstract class P256Key {
   readonly #key: KeyObject;
   #publicKey: Uint8Array | undefined;
@@ -103,12 +103,12 @@ export abstract class P256Key {
     }
   }
 
-  /** PKCS #8, DER. A secret: only for the secret store. */
+  /** PKCS #8, DER. A secret, only for the secret store. */
   toPkcs8(): Uint8Array {
     return new Uint8Array(this.#key.export({ type: 'pkcs8', format: 'der' }));
   }
 
-  /** PKCS #8, PEM. A secret: only for the TLS stack, which takes nothing else. */
+  /** PKCS #8, PEM. A secret, only for the TLS stack, which accepts nothing else. */
   toPem(): string {
     return this.#key.export({ type: 'pkcs8', format: 'pem' }).toString();
   }
@@ -118,7 +118,7 @@ export abstract class P256Key {
     return new Uint8Array(sign('sha256', data, this.#key));
   }
 
-  /** The same over data in parts. */
+  /** Signs data in parts. */
   protected startDer(): { update(part: Uint8Array): void; end(): Uint8Array } {
     const running = createSign('sha256');
     return {
@@ -141,14 +141,14 @@ export abstract class P256Key {
   }
 }
 
-/** OpenSSL's own encoder takes as long as the making of the key. */
+/** Faster than OpenSSL's own encoder, which takes as long as generating the key. */
 function spkiOf(key: KeyObject): Uint8Array {
   const { x, y } = key.export({ format: 'jwk' });
   const coordinates = [x, y].map((each) => Buffer.from(each!, 'base64url'));
   return new Uint8Array(Buffer.concat([spkiPrefix, ...coordinates]));
 }
 
-/** The key of a device's or daemon's certificate. It is made where it is used and never leaves. */
+/** The key of a device's or daemon's certificate. It is generated where it is used, and never leaves. */
 export class TlsKey extends P256Key {
   static generate(): TlsKey {
     const { privateKey, publicKey } = P256Key.generateKey();
@@ -168,14 +168,14 @@ export class TlsKey extends P256Key {
 
 /**
  * Node's own `ieee-p1363` takes longer than the signature.
- * @param signature as OpenSSL has just made it: SEQUENCE { INTEGER r, INTEGER s }, 72 bytes at most.
+ * @param signature the output of OpenSSL: SEQUENCE { INTEGER r, INTEGER s }, 72 bytes at most.
  */
 function flat(signature: Uint8Array): Uint8Array {
   const out = new Uint8Array(64);
   let at = 2;
   for (const end of [32, 64]) {
     const next = at + 2 + signature[at + 1]!;
-    // Without the zero in front of a number whose first bit is set.
+    // Skips the zero before a number whose first bit is set.
     const digits = signature.subarray(Math.max(at + 2, next - 32), next);
     out.set(digits, end - digits.length);
     at = next;

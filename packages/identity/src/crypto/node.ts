@@ -1,4 +1,4 @@
-// The pairing cryptography on node:crypto.
+// The pairing cryptography, implemented with node:crypto.
 
 import {
   createCipheriv,
@@ -29,7 +29,7 @@ const ed25519Spki = Buffer.from('302a300506032b6570032100', 'hex');
 const nonceBytes = 12;
 const tagBytes = 16;
 const noSalt = new Uint8Array();
-/** CPace multiplies by each scalar twice, and the import costs more than the multiplication. */
+/** Keeps imported keys, because CPace uses each scalar twice and an import costs more than the multiplication. */
 const x25519Keys = new WeakMap<Uint8Array, KeyObject>();
 
 const pkcs8 = (...der: Uint8Array[]) => ({ key: Buffer.concat(der), format: 'der', type: 'pkcs8' }) as const;
@@ -73,7 +73,8 @@ export const nodeCrypto: PairingCrypto = {
 
   verifyP256(publicKey, data, signature) {
     if (signature.length !== 64) return false;
-    // As the SEQUENCE that OpenSSL takes; Node's own conversion takes a third of the verification.
+    // Converts to the SEQUENCE that OpenSSL takes, because Node's own conversion takes a third of the verification
+    // time.
     const der = sequence(integer(signature.subarray(0, 32)), integer(signature.subarray(32)));
     return verify('sha256', data, spki(publicKey), der);
   },
@@ -102,7 +103,7 @@ export const nodeCrypto: PairingCrypto = {
     try {
       decipher.final();
     } catch {
-      // Not sealed with this key and for this place; the caller says what that means.
+      // It was not sealed with this key for this place. The caller decides what that means.
       return undefined;
     }
     return new Uint8Array(plaintext);

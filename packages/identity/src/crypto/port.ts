@@ -1,15 +1,15 @@
-// All cryptography of the pairing code goes through this port, so that a WebCrypto implementation can carry the same
-// code into a browser. Hence the Awaitable results.
+// All cryptography of the pairing code goes through this port, so that the code can run in a browser with a WebCrypto
+// implementation. That is why the results are Awaitable.
 
 export type Awaitable<T> = T | Promise<T>;
 
-/** A device's long-lived Ed25519 key pair. The private half never leaves it but through `export`. */
+/** A device's long-lived Ed25519 key pair. The private half leaves the object only through `export`. */
 export interface IdentityKey {
   /** Raw, 32 bytes (RFC 8032 5.1.5). */
   readonly publicKey: Uint8Array;
   /** 64 bytes. */
   sign(data: Uint8Array): Awaitable<Uint8Array>;
-  /** PKCS #8 DER, for a SecretStore and nothing else. */
+  /** PKCS #8 DER, only for a SecretStore. */
   export(): Uint8Array;
 }
 
@@ -23,17 +23,17 @@ export interface PairingCrypto {
   hmacSha256(key: Uint8Array, data: Uint8Array): Awaitable<Uint8Array>;
   /** RFC 5869 with an empty salt. */
   hkdfSha512(keyMaterial: Uint8Array, info: Uint8Array, length: number): Awaitable<Uint8Array>;
-  /** RFC 7748 section 5. Undefined where the result is the neutral element (all zero). */
+  /** RFC 7748 section 5. Undefined if the result is the neutral element (all zero). */
   x25519(scalar: Uint8Array, u: Uint8Array): Awaitable<Uint8Array | undefined>;
   generateIdentityKey(): Awaitable<IdentityKey>;
   importIdentityKey(pkcs8: Uint8Array): Awaitable<IdentityKey>;
   verifyEd25519(publicKey: Uint8Array, data: Uint8Array, signature: Uint8Array): Awaitable<boolean>;
-  /** ECDSA P-256 with SHA-256; the signature as r || s, 64 bytes (IEEE P1363, the form of WebCrypto). */
+  /** ECDSA P-256 with SHA-256. The signature is r || s, 64 bytes (IEEE P1363, the form of WebCrypto). */
   verifyP256(spki: Uint8Array, data: Uint8Array, signature: Uint8Array): Awaitable<boolean>;
-  /** ChaCha20-Poly1305 under a random nonce, for what rests in the registry: nonce || ciphertext || tag. */
+  /** ChaCha20-Poly1305 with a random nonce, for secrets in the registry: nonce || ciphertext || tag. */
   seal(key: Uint8Array, associatedData: Uint8Array, plaintext: Uint8Array): Awaitable<Uint8Array>;
-  /** Undefined when it was not sealed so. */
+  /** Undefined if the data was not sealed with this key and context. */
   unseal(key: Uint8Array, associatedData: Uint8Array, sealed: Uint8Array): Awaitable<Uint8Array | undefined>;
-  /** The one comparison of secrets. False for different lengths. */
+  /** The only comparison of secrets, in constant time. False for different lengths. */
   equal(a: Uint8Array, b: Uint8Array): boolean;
 }

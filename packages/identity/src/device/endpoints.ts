@@ -1,6 +1,6 @@
-// Where a device looks for its daemon, in order: what a person has set by hand; or else what the daemon told, and last where
-// it was at pairing. Kept beside the enrollment, each in a secret of its own: a renewal, a word of the daemon and a person's
-// command may come at one time, and none writes over another's.
+// The addresses at which a device looks for its daemon, in order: those that a person set by hand; otherwise those that
+// the daemon announced, and last the address at pairing. Each kind has its own secret beside the enrollment, so that a
+// renewal, an announcement and a person's command at the same time do not overwrite each other.
 
 import { isDeepStrictEqual } from 'node:util';
 import { isCanonicalEndpoint } from '../endpoint.ts';
@@ -10,9 +10,9 @@ import type { SecretReader, SecretStore } from '../secret-store/port.ts';
 import { dropSecret } from './drop-secret.ts';
 
 export interface KnownEndpoints {
-  /** The daemon's own word, at its newest. */
+  /** The latest announcement of the daemon. */
   readonly told?: EndpointLists;
-  /** Set by a person: nothing else is tried for these listeners. */
+  /** Set by a person. For these listeners, the device tries no other addresses. */
   readonly byHand?: Partial<EndpointLists>;
 }
 
@@ -31,7 +31,7 @@ export function nodeEndpoints({ byHand, told, nodeAddress }: Reached): readonly 
   return byHand?.node ?? [...new Set([...(told?.node ?? []), nodeAddress])];
 }
 
-/** Empty where the daemon serves no QUIC. */
+/** Empty if the daemon does not serve QUIC. */
 export function quicEndpoints({ byHand, told, quicAddress }: Reached): readonly string[] {
   return byHand?.quic ?? [...new Set([...(told?.quic ?? []), ...(quicAddress ? [quicAddress] : [])])];
 }
@@ -44,9 +44,9 @@ export function webEndpoints({ byHand, told, webAddress }: Reached): readonly st
 const nameOf = (root: string, what: 'told' | 'by-hand') => `endpoints/${root}/${what}`;
 
 /**
- * Keeps what the daemon told over a channel that has proven it. Lists that cannot be read change nothing: a certificate is not
- * lost over them.
- * @returns the enrollment with what is known from now on.
+ * Stores an announcement of the daemon, received over an authenticated channel. Ignores lists that cannot be read, so
+ * that the device does not lose a certificate over them.
+ * @returns the enrollment with its present endpoints.
  */
 export async function storeToldEndpoints<E extends KnownEndpoints & { readonly root: string }>(
   secrets: SecretStore,
@@ -62,7 +62,7 @@ export async function storeToldEndpoints<E extends KnownEndpoints & { readonly r
   return (isEmpty ? rest : { ...rest, told }) as E;
 }
 
-/** @param byHand undefined: what the daemon says is followed again. */
+/** @param byHand undefined: use the daemon's announcements again. */
 export async function storeEndpointsByHand(
   secrets: SecretStore,
   root: string,
@@ -72,8 +72,8 @@ export async function storeEndpointsByHand(
 }
 
 /**
- * A record that cannot be read is none: the device may know its daemon for all that, which is where it was at pairing, and
- * which proves itself wherever it is.
+ * Ignores a record that cannot be read: the device still has the address at pairing, and the daemon authenticates
+ * itself at any address.
  */
 export async function loadEndpoints(secrets: SecretReader, root: string): Promise<KnownEndpoints> {
   const [told, byHand] = [

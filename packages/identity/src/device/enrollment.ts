@@ -1,8 +1,8 @@
-// What a device keeps of a daemon, as one sealed record: first the request that waits, then the pinned identity.
-// Replacing the record is atomic, so a crash leaves the one or the other and never half a device.
+// A device's sealed record of a daemon: first the waiting request, then the pinned identity. Replacing the record is
+// atomic, so a crash leaves one or the other, and never half a device.
 //
-// A record belongs to the root that was pinned with the code. Ids, trust domains and addresses are what a peer says about
-// itself: another daemon may claim the same ones, and gets a record of its own.
+// A record belongs to the root that was pinned with the code. A peer chooses its own id, trust domain and address, and
+// another daemon may claim the same ones: it gets its own record.
 
 import { hash } from 'node:crypto';
 import type { Ulid } from '../device-id.ts';
@@ -12,62 +12,67 @@ import { dropSecret } from './drop-secret.ts';
 import { dropEndpoints, type KnownEndpoints, loadEndpoints } from './endpoints.ts';
 
 interface EnrollmentBase {
-  /** SHA-256 of the root certificate that was pinned with the code, 64 lower-case hex digits. Stays through rotations. */
+  /**
+   * SHA-256 of the root certificate that was pinned with the code, 64 lower-case hex digits. Rotations do not change
+   * it.
+   */
   readonly root: string;
   readonly daemonId: Ulid;
   readonly trustDomain: string;
-  /** host:port of the pairing listener, where it was at pairing. */
+  /** host:port of the pairing listener at the time of pairing. */
   readonly address: string;
   /** URL of the channel that the device was paired over (docs/channel.md). Absent: over HTTP/2. */
   readonly webAddress?: string;
-  /** PKCS #8 DER of the P-256 key that was made here. */
+  /** PKCS #8 DER of the P-256 key generated on this device. */
   readonly tlsKey: Uint8Array;
-  /** Roots to trust, DER. */
+  /** The trusted roots, DER. */
   readonly trustBundle: readonly Uint8Array[];
 }
 
-/** Confirmed, waiting for the operator. */
+/** A confirmed request that waits for the operator. */
 export interface PendingEnrollment extends EnrollmentBase {
   readonly state: 'pending';
   readonly requestId: string;
   readonly awaitKey: Uint8Array;
-  /** Channel binding of the connection on which the code was proven; on no other is the peer known without its root. */
+  /** Channel binding of the connection that proved the code. Only on that one is the peer known without its root. */
   readonly confirmedOn: Uint8Array;
   readonly words: string;
 }
 
-/** Paired: everything that mutual TLS takes. */
+/** A paired daemon: everything that mutual TLS needs. */
 export interface PairedEnrollment extends EnrollmentBase, KnownEndpoints {
   readonly state: 'paired';
-  /** host:port of the node listener, where it was at pairing. `nodeEndpoints` says where it is looked for. */
+  /** host:port of the node listener at the time of pairing. `nodeEndpoints` returns the present addresses. */
   readonly nodeAddress: string;
-  /** host:port of the same services over QUIC, where the daemon serves it. */
+  /** host:port of these services over QUIC, if the daemon serves it. */
   readonly quicAddress?: string;
   /** Leaf, then issuing CA; DER. */
   readonly certificateChain: readonly Uint8Array[];
-  /** When the certificate arrived by this device's clock, Unix milliseconds: its renewal is counted from here. */
+  /** Arrival of the certificate by this device's clock, Unix milliseconds; the renewal time counts from it. */
   readonly receivedAt: number;
-  /** How long after its arrival the daemon would like it renewed, ms; 0 or absent: it did not say. */
+  /** The renewal time that the daemon asked for, ms after the arrival; 0 or absent: none. */
   readonly renewAfterMs?: number;
 }
 
 export type Enrollment = PendingEnrollment | PairedEnrollment;
 
 const prefix = 'enrollments/';
-/** Root of the daemon that is meant where none is named. */
+/** The secret with the root of the default daemon. */
 const defaultName = 'default-daemon';
 
-/** What names a record. */
+/** The fields that identify a record. */
 type RecordKey = Pick<EnrollmentBase, 'root'> & { readonly state: Enrollment['state'] };
 
-/** A pending request beside a paired daemon is kept apart from it: asking again must not lose what works. */
+/**
+ * A pending request has its own record beside the paired one, because a new request must not lose a working pairing.
+ */
 function recordName({ root, state }: RecordKey): string {
   return `${prefix}${root}/${state}`;
 }
 
 /**
- * Whether both are records of one daemon: they have one root, or the first has learnt the other's root in a rotation, from
- * the daemon that it trusts.
+ * Whether both are records of one daemon: they have the same root, or the first has learnt the root of the other in a
+ * rotation, from the daemon that it trusts.
  */
 export function isOfSameDaemon(known: Enrollment, other: Enrollment): boolean {
   if (known.root === other.root) return true;
@@ -76,9 +81,9 @@ export function isOfSameDaemon(known: Enrollment, other: Enrollment): boolean {
 }
 
 /**
- * Replaces the record of this root. A paired one also ends what it replaces: the request that led to it, and a record whose
- * daemon has since rotated to this root. A first daemon stays the default when a second one comes, unless the second claims
- * to be the first: between these only the person chooses.
+ * Replaces the record of this root. A paired record also removes the request that led to it, and the record of a daemon
+ * that has since rotated to this root. The first daemon stays the default when a second one is paired, unless the
+ * second one claims to be the first: between those two, only the person chooses.
  */
 export async function storeEnrollment(secrets: SecretStore, enrollment: Enrollment): Promise<void> {
   const { told: _, byHand: __, ...record } = { told: undefined, byHand: undefined, ...enrollment };
@@ -109,14 +114,14 @@ export async function dropEnrollment(secrets: SecretStore, enrollment: RecordKey
     await dropSecret(secrets, defaultName);
 }
 
-/** Whether one daemon says of itself something by which it may be taken for the other. */
+/** Whether one daemon could be mistaken for the other by its own claims. */
 export function claimsTheSame(one: Enrollment, other: Enrollment): boolean {
   return (
     one.daemonId === other.daemonId || one.trustDomain === other.trustDomain || one.address === other.address
   );
 }
 
-/** The root of the record that is meant where none is named; undefined when the person has to name one. */
+/** The root of the default daemon; undefined if the person must name a daemon. */
 export async function defaultDaemon(
   secrets: SecretReader,
   records: readonly Enrollment[],
@@ -147,7 +152,7 @@ export async function loadEnrollments(secrets: SecretReader): Promise<Enrollment
       const enrollment: Enrollment = JSON.parse(text, (_key, value) =>
         typeof value?.bytes === 'string' ? new Uint8Array(Buffer.from(value.bytes, 'base64')) : value,
       );
-      if (recordName(enrollment) !== name) throw new RangeError('it is of another root');
+      if (recordName(enrollment) !== name) throw new RangeError('it belongs to another root');
       const isPaired = enrollment.state === 'paired';
       const endpoints = isPaired ? await loadEndpoints(secrets, enrollment.root) : {};
       enrollments.push(Object.assign(enrollment, endpoints));

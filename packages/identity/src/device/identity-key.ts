@@ -1,11 +1,11 @@
-// The check of an identity key that came from outside.
+// The check of an identity key from outside.
 
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { IdentityError } from '../errors.ts';
 
 /**
- * Takes the canonical encoding of a point (RFC 8032 5.1.3) that is not of small order: under one that is, anybody can make
- * signatures that hold.
+ * Accepts only the canonical encoding of a point (RFC 8032 5.1.3) that is not of small order: for a point of small
+ * order, anybody can forge signatures.
  * @param key raw Ed25519, 32 bytes.
  * @throws MESSAGE_INVALID
  */

@@ -1,4 +1,4 @@
-// A component's identity: an Ed25519 key pair and a ULID, made once on the machine that keeps it.
+// The identity of a device or daemon: an Ed25519 key pair and a ULID, created once on its own machine.
 
 import { bytesToHex } from '@noble/curves/utils.js';
 import type { Clock } from '../clock.ts';
@@ -19,7 +19,7 @@ export class DeviceIdentity {
     this.#key = key;
   }
 
-  /** A new identity that exists in memory only. */
+  /** Creates an identity in memory only. */
   static async create(crypto: PairingCrypto, clock: Clock): Promise<DeviceIdentity> {
     return new DeviceIdentity(
       makeUlid(clock.now(), crypto.randomBytes(10)),
@@ -27,7 +27,7 @@ export class DeviceIdentity {
     );
   }
 
-  /** The store's identity; a new one is made and stored when there is none. */
+  /** Returns the store's identity, or creates and stores one. */
   static async open(secrets: SecretStore, crypto: PairingCrypto, clock: Clock): Promise<DeviceIdentity> {
     try {
       return await DeviceIdentity.load(secrets, crypto);
@@ -53,7 +53,7 @@ export class DeviceIdentity {
     }
   }
 
-  /** Makes this the store's identity; the one before it is gone. */
+  /** Makes this the store's identity, in place of the previous one. */
   async store(secrets: SecretStore): Promise<void> {
     const key = this.#key.export();
     const secret = new Uint8Array(idLength + key.length);

@@ -1,8 +1,8 @@
-// A lock on a file, held by a process for as long as it lives. It is SQLite's, because that is the kernel's: a killed process
-// lets go of it, on every platform, and no stale lock has to be guessed at. The file stays empty.
+// A lock on a file, which a process holds until it ends. It uses SQLite's locks, which the kernel manages: on every
+// platform, the lock of a killed process is released, and there are no stale locks. The file stays empty.
 //
-// Of a secret store: every open one holds it shared, and what moves or sweeps files (opening, rekey) takes it exclusively for
-// a moment. Of a home or an agent: whoever runs has it alone.
+// Every open secret store holds its lock shared. Operations that move or remove files (opening, rekey) hold it
+// exclusively for a moment. A running daemon or agent holds the lock of its home exclusively.
 
 import { lstatSync, type Stats } from 'node:fs';
 import { lstat, open, readFile, writeFile } from 'node:fs/promises';
@@ -23,7 +23,7 @@ export class FileLock {
   readonly #stats: Stats;
   readonly #database: DatabaseSync;
 
-  /** @param stats of the file, from before it is opened: one that is replaced meanwhile is found out. */
+  /** @param stats of the file before it is opened, to detect a file that is replaced meanwhile. */
   private constructor(path: string, stats: Stats, readOnly = false) {
     this.#path = path;
     this.#stats = stats;
@@ -35,8 +35,8 @@ export class FileLock {
   }
 
   static async open(path: string): Promise<FileLock> {
-    // SQLite would make it readable by others. An existing one is never opened here: closing any handle on it would
-    // drop this process's locks.
+    // SQLite would create a file that others can read. An existing file is never opened here: closing any handle on it
+    // would release this process's locks.
     await open(path, 'wx', 0o600).then(
       (file) => file.close(),
       (error) => {
@@ -48,7 +48,7 @@ export class FileLock {
     return new FileLock(path, stats);
   }
 
-  /** For who only looks, and only ever holds it shared. Undefined where there is none: nobody has the store open. */
+  /** Opens a lock for shared use by a reader. Undefined if there is no lock file: then nobody has the store open. */
   static async openForReading(path: string): Promise<FileLock | undefined> {
     const stats = await lstat(path).catch(unlessMissing);
     if (stats === undefined) return undefined;
@@ -56,19 +56,22 @@ export class FileLock {
     return new FileLock(path, stats, true);
   }
 
-  /** True when nobody else holds it, and others would find it at its path. Lets go of what was held before. */
+  /**
+   * Releases the present lock and tries to lock exclusively. True if nobody else holds the lock and the file is in
+   * place.
+   */
   tryExclusive(): boolean {
-    // A journal in memory: the lock must work on a full disk.
+    // The journal is in memory, because the lock must work on a full disk.
     return this.#try('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE') && this.#isInPlace();
   }
 
-  /** Waits until nobody holds it exclusively. Lets go of what was held before. @throws HOME_IN_USE after 5 s. */
+  /** Releases the present lock and waits for a shared one. @throws HOME_IN_USE after 5 s. */
   async shared(): Promise<void> {
     for (let retries = 0; !this.#try('BEGIN; SELECT 1 FROM sqlite_schema'); retries += 1) {
       if (retries === MAX_RETRIES)
         throw new IdentityError(
           'HOME_IN_USE',
-          `Another process is changing the master key of the secret store (${this.#path}). Try again when it is done.`,
+          `Another process is changing the master key of the secret store (${this.#path}). Try again after that.`,
         );
       await setTimeout(RETRY_MS);
     }
@@ -78,7 +81,7 @@ export class FileLock {
     if (this.#database.isOpen) this.#database.close();
   }
 
-  /** Whoever had it before may have removed it: then another process can have the file that is there now. */
+  /** The previous holder may have removed the file. Then another process can hold the file that is there now. */
   #isInPlace(): boolean {
     const present = lstatSync(this.#path, { throwIfNoEntry: false });
     return present?.ino === this.#stats.ino && present.dev === this.#stats.dev;
@@ -96,7 +99,7 @@ export class FileLock {
   }
 }
 
-/** Takes what one process at a time may have. @returns undefined when another has it. */
+/** Takes an exclusive lock. @returns undefined if another process has it. */
 export async function takeAlone(path: string): Promise<FileLock | undefined> {
   const lock = await FileLock.open(path);
   if (lock.tryExclusive()) return lock;
@@ -105,9 +108,9 @@ export async function takeAlone(path: string): Promise<FileLock | undefined> {
 }
 
 /**
- * As `takeAlone`, in a folder that is made where there is none. A file beside it, with `.json` after its name, tells people
- * who has it.
- * @param inUse the error to throw, given who that is: "process id 7, since 2026-…", or "another process".
+ * As `takeAlone`, and creates a missing folder. A file beside the lock, with `.json` after its name, tells people which
+ * process holds it.
+ * @param inUse makes the error from the holder: "process id 7, since 2026-…", or "another process".
  * @throws also STORE_FULL, STORE_PERMISSIONS, STORE_FAILED.
  */
 export function takeByName(path: string, inUse: (holder: string) => IdentityError): Promise<FileLock> {

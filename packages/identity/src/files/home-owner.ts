@@ -1,21 +1,22 @@
-// Whose a home is: what one user's daemon or device keeps is of no use to another user, and files that another user makes
-// there keep the daemon from starting.
+// The owner of a home. Another user cannot use the files in it, and files that another user creates there would keep
+// the daemon from starting.
 
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 // The user is the operating system's, not configuration; absent on Windows.
 import process from 'node:process';
 import { IdentityError } from '../errors.ts';
+import { codeOf } from '../reason.ts';
 import { quoted } from '../secret-store/private-file.ts';
 
 /**
- * @param folder a home or a folder in it; one that is not there is nobody's.
- * @throws STORE_PERMISSIONS when it is another user's, with how to act as that user.
+ * @param folder a home or a folder in it; a missing folder passes the check.
+ * @throws STORE_PERMISSIONS if another user owns it; the message says how to act as that user.
  */
 export async function mustBeOwnFolder(folder: string): Promise<void> {
   const user = process.geteuid?.();
   if (user === undefined) return;
-  // What lies in a folder that this user may not enter is its owner's.
+  // A folder that this user cannot enter belongs to its owner, with everything in it.
   for (let path = folder; ; path = dirname(path)) {
     try {
       const { uid } = await lstat(path);
@@ -23,13 +24,13 @@ export async function mustBeOwnFolder(folder: string): Promise<void> {
       throw anothers(folder, await nameOf(uid), await nameOf(user), uid === 0 && (await isEmpty(folder)));
     } catch (error) {
       if (error instanceof IdentityError) throw error;
-      const { code } = error as NodeJS.ErrnoException;
+      const code = codeOf(error);
       if (code !== 'EACCES' || path === dirname(path)) return;
     }
   }
 }
 
-/** As `sudo -u` takes it. */
+/** The user in the form that `sudo -u` takes. */
 async function nameOf(uid: number): Promise<string> {
   const users = await readFile('/etc/passwd', 'utf8').catch(() => '');
   const user = users.split('\n').find((line) => line.split(':')[2] === String(uid));

@@ -1,8 +1,8 @@
-// The rule for every file that a person put there and the program believes: configuration, credentials, programs to run.
+// The rule for every file that a person provides and the program trusts: configuration, credentials, programs to run.
 //
-// Nobody but this user and root may be able to change the file. So neither may anybody else change a folder above it, or
-// a link on the way to it: they could put another file in its place. OpenSSH's StrictModes asks the same of
-// `authorized_keys`. Files that the program makes for itself are stricter: secret-store/private-file.ts.
+// Only this user and root may be able to change the file. So nobody else may be able to change a folder above it, or a
+// link on the way to it, because they could put another file in its place. OpenSSH's StrictModes has the same rule for
+// `authorized_keys`. The rule for files that the program creates is stricter: secret-store/private-file.ts.
 
 import type { Stats } from 'node:fs';
 import { lstat, readlink, stat } from 'node:fs/promises';
@@ -15,31 +15,33 @@ import { quoted, readFirstBytes, unlessMissing, withStoreErrors } from '../secre
 export interface TrustedPathOptions {
   /** Default: `file`. */
   readonly kind?: 'file' | 'folder';
-  /** Its group may read it, others may not: systemd lets a service's user read a credential by its group bits. */
+  /**
+   * Group members may read the file, others may not: systemd uses the group bits to let a service read a credential.
+   */
   readonly isSecret?: boolean;
-  /** A pipe that whoever started this process handed to it will do: it can be read once. */
+  /** Also accepts a pipe from the parent process, which can be read once. */
   readonly mayBePipe?: boolean;
 }
 
 /**
- * Whether there is something at the path. What was found to be trusted stays so until this user or root changes it, so it
- * can be opened by its path afterwards.
- * @throws STORE_PERMISSIONS when another user could change what is there, or read it though it is a secret, and when it
- * is of another kind; STORE_FAILED.
+ * Checks a path and returns whether something exists there. Only this user or root can change that afterwards, so the
+ * caller can open the path later.
+ * @throws STORE_PERMISSIONS if another user could change the file, or read a secret, or if the kind is wrong;
+ *   STORE_FAILED.
  */
 export function checkTrusted(path: string, options: TrustedPathOptions = {}): Promise<boolean> {
   const file = resolve(path);
   return withStoreErrors(file, async () => {
     const way = await wayTo(file).catch(unlessMissing);
     if (way === undefined) return false;
-    // In a user namespace root has another number; whoever owns `/` rules the file system in any case.
+    // In a user namespace, root has another number. The owner of `/` controls the file system in any case.
     checkWay(file, way, new Set([process.geteuid?.(), 0, way[0]!.stats.uid]), options);
     return true;
   });
 }
 
 /**
- * The first bytes of a trusted file, at most so many; undefined when there is none.
+ * Reads at most this many bytes from the start of a trusted file; undefined if there is no file.
  * @throws as `checkTrusted`
  */
 export async function readTrusted(
@@ -50,7 +52,7 @@ export async function readTrusted(
   if (!(await checkTrusted(path, options))) return undefined;
   const file = resolve(path);
   return withStoreErrors(file, async () => {
-    // Whoever writes into a pipe may be late.
+    // The writer of a pipe may be slow.
     const mayWait = options.mayBePipe && (await stat(file)).isFIFO();
     return readFirstBytes(file, atMostBytes, mayWait ? 0 : undefined);
   });
@@ -61,18 +63,18 @@ interface Step {
   readonly stats: Stats;
 }
 
-/** As Linux has it. */
+/** The limit of Linux. */
 const maxLinks = 40;
-/** S_ISVTX, which Node does not name. */
+/** S_ISVTX, for which Node has no name. */
 const sticky = 0o1000;
 
 /**
- * What this process was started with: `/dev/stdin`, or bash's `<(...)`. It looks like a link (on macOS like a device), and
- * its text leads nowhere; the system opens what is behind it.
+ * A file descriptor of the parent process: `/dev/stdin`, or bash's `<(...)`. It looks like a link (on macOS like a
+ * device) whose text leads nowhere; the system opens the file behind it.
  */
 const isHandedOver = (path: string) => /^\/(dev|proc\/[^/]+)\/fd\/[0-9]+$/.test(path);
 
-/** All that the system looks at to find the file, from `/` on: folders, links, and the file itself as the last. */
+/** Every step by which the system finds the file, from `/` on: folders, links, and last the file itself. */
 async function wayTo(file: string): Promise<[Step, ...Step[]]> {
   const way: [Step, ...Step[]] = [{ path: '/', stats: await lstat('/') }];
   let ahead = file.split('/');
@@ -113,7 +115,8 @@ function checkWay(
   if (kind === 'folder' ? !last.stats.isDirectory() : !last.stats.isFile() && !isPipe)
     throw refused(`${file} is not a ${kind}. Name the ${kind} itself.`);
   if (process.geteuid === undefined) return;
-  // Whose a pipe is says nothing: with sudo it is another user's. Whoever handed it over could name any file as well.
+  // The owner of a pipe does not matter: with sudo it is another user, and the parent process could name any file
+  // anyway.
   const foreign = way.findLast((step) => !(isPipe && step === last) && !trusted.has(step.stats.uid));
   if (foreign) throw ownedByAnother(file, foreign, foreign === last);
   const open = way
@@ -127,12 +130,12 @@ function checkWay(
   if (isOpen) commands.push(`chmod ${isSecret ? 'g-w,o=' : 'go-w'} ${quoted(last.path)}`);
   throw refused(
     open.length > 0
-      ? `Other users may write to ${open.join(' and ')}, so they could change what ${file} is. Look at what it holds, then run: ${commands.join(' && ')}`
-      : `Other users may ${isSecret ? 'read or write the secret' : 'write to'} ${last.path}. Look at what it holds, then run: ${commands.join(' && ')}`,
+      ? `Other users may write to ${open.join(' and ')}, so they could replace ${file}. Check its contents, then run: ${commands.join(' && ')}`
+      : `Other users may ${isSecret ? 'read or write the secret' : 'write to'} ${last.path}. Check its contents, then run: ${commands.join(' && ')}`,
   );
 }
 
-/** In a folder like /tmp others may add entries, but not replace one of ours. */
+/** In a folder like /tmp, others can add entries but not replace ours. */
 function isOpenFolder({ stats }: Step): boolean {
   return stats.isDirectory() && (stats.mode & 0o022) !== 0 && (stats.mode & sticky) === 0;
 }
@@ -142,8 +145,8 @@ function ownedByAnother(file: string, { path, stats }: Step, isFile: boolean): I
   const what = `${path} belongs to user ${stats.uid}, and this program runs as user ${user}`;
   return refused(
     isFile
-      ? `${what}. Run it as the other user, or look at what ${file} holds and run: chown ${user} ${quoted(path)}`
-      : `${what}: the other user could change what ${file} is. Put it where nobody but root and user ${user} may write.`,
+      ? `${what}. Run it as the other user, or check the contents of ${file} and run: chown ${user} ${quoted(path)}`
+      : `${what}: the other user could replace ${file}. Put it where only root and user ${user} can write.`,
   );
 }
 

@@ -11,7 +11,7 @@ import { endsChecks } from './consequences.ts';
 import type { DeviceRole } from './device.ts';
 import type { Fleet } from './fleet.ts';
 
-/** A device that may call now. */
+/** An authenticated device. */
 export interface AuthenticatedDevice {
   readonly deviceId: DeviceId;
   readonly name: string;

@@ -5,8 +5,8 @@
 // - The device recovers by its identity key while its certificate holds: it would have renewed with that certificate.
 // - A second agent connects while the first one still answers.
 //
-// The cause is a copy of the device, a device that was put back from a backup, or a person who asked for a recovery. The
-// operator is told, and can look.
+// The cause is a copy of the device, a device that was put back from a backup, or a person who asked for a recovery.
+// The operator is told, and can look.
 
 import type { Clock } from '../clock.ts';
 import type { DeviceId } from '../device-id.ts';
@@ -35,9 +35,9 @@ export class CloneWatch {
   }
 
   /**
-   * To be called for a certificate that was refused because it is superseded. Reports it, unless it was replaced a moment
-   * ago, has ended, or its device was reported already: a copy that knocks without end, with any number of certificates,
-   * costs reads and fills nothing.
+   * To be called for a certificate that was refused because it is superseded. Reports it, unless it was replaced a
+   * moment ago, has ended, or its device was reported already: a copy that knocks without end, with any number of
+   * certificates, costs reads and fills nothing.
    * @param source address that the connection came from.
    */
   async sawReuse(standing: CertificateStanding, source: string): Promise<void> {
@@ -55,8 +55,8 @@ export class CloneWatch {
   }
 
   /**
-   * To be called for a recovery that is granted without the operator, as a part of the change that grants it. Reports it
-   * when the device has no need of one.
+   * To be called for a recovery that is granted without the operator, as a part of the change that grants it. Reports
+   * it when the device has no need of one.
    * @param source address that the recovery came from.
    * @returns whether the device is in quarantine now: then nothing is granted.
    */
@@ -70,7 +70,7 @@ export class CloneWatch {
   /**
    * To be called when another agent connects while the one that is connected answers.
    * @param caller the device, and the certificate that the other agent showed.
-   * @param source address that it came from.
+   * @param source address of the second agent.
    */
   async sawSecondAgent(caller: { deviceId: DeviceId; serial: string }, source: string): Promise<void> {
     const at = this.#options.clock.now();

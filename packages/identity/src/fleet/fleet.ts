@@ -16,7 +16,7 @@ import type { HostNames } from './host-names.ts';
 
 /** Capabilities of one device. */
 const maxCapabilities = 64;
-/** A device's `lastSeenAt` is written at most this often, ms. */
+/** Shortest time between two writes of a device's `lastSeenAt`, ms. */
 const lastSeenStepMs = 10 * 60_000;
 
 export interface FleetOptions {
@@ -25,7 +25,7 @@ export interface FleetOptions {
   readonly hostNames: HostNames;
 }
 
-/** What a device says about itself. */
+/** Replaces a device's description of itself. */
 export interface SelfDescription {
   readonly platform: string;
   readonly capabilities: readonly string[];
@@ -46,10 +46,10 @@ export class Fleet {
   }
 
   /**
-   * Releases a device that waits for the operator: ends its quarantine, clears the warning of a possible copy, and allows
-   * the one recovery that the device asked for. The first caller with the device's identity key gets that recovery.
-   * A replaced certificate that led to a quarantine is reported when it turns up again, but does not quarantine the device a
-   * second time.
+   * Releases a device that waits for the operator: ends its quarantine, clears the warning of a possible copy, and
+   * allows the one recovery that the device asked for. The first caller with the device's identity key gets that
+   * recovery. A replaced certificate that led to a quarantine is reported when it turns up again, but does not
+   * quarantine the device a second time.
    * @throws DEVICE_REVOKED
    */
   release(id: string, actor?: Actor): Promise<Device> {
@@ -76,8 +76,8 @@ export class Fleet {
   }
 
   /**
-   * Revokes one certificate of a device, and those that were never used, because the same person may have them. From then
-   * on the device recovers only with the operator's release. @throws CERTIFICATE_NOT_FOUND
+   * Revokes one certificate of a device, and those that were never used, because the same person may have them. From
+   * then on the device recovers only with the operator's release. @throws CERTIFICATE_NOT_FOUND
    */
   async revokeCertificate(serial: string, reason: string, actor?: Actor): Promise<CertificateRecord> {
     const at = this.#options.clock.now();
@@ -99,8 +99,8 @@ export class Fleet {
 
   /**
    * Stores what a device says about itself, in place of what it said before.
-   * @throws DEVICE_NOT_FOUND, MESSAGE_INVALID; DEVICE_REVOKED and DEVICE_QUARANTINED when the device was shut out after its
-   *   call was let in.
+   * @throws DEVICE_NOT_FOUND, MESSAGE_INVALID; DEVICE_REVOKED and DEVICE_QUARANTINED when the device was shut out after
+   *   its call was let in.
    */
   async register(id: DeviceId, said: SelfDescription): Promise<void> {
     const platform = parseDeviceName(said.platform, 'A platform');

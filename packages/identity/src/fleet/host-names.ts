@@ -1,5 +1,5 @@
-// DNS names that the operator lets a device have in its certificates, for programs that check names: browsers, curl, nginx.
-// Such a program would take the device for whoever else has the name, so the daemon's own names are never among them.
+// DNS names that the operator allows in a device's certificates, for programs that check names: browsers, curl, nginx.
+// Such a program would mistake the device for any other owner of the name, so the daemon's own names are refused.
 
 import { isDnsName } from '../certificate/host-name.ts';
 import { MAX_DEVICE_NAMES } from '../certificate/profile.ts';
@@ -13,14 +13,14 @@ export class HostNames {
     this.#own = new Set([trustDomain, 'localhost']);
   }
 
-  /** These are the daemon's as well from now on. */
+  /** Adds names to those of the daemon. */
   reserve(names: readonly string[]): void {
     for (const name of names) this.#own.add(name.toLowerCase());
   }
 
   /**
-   * What an operator wrote, in lower case, each once, in alphabetical order.
-   * @throws MESSAGE_INVALID for what is no DNS name, is the daemon's own, or too many.
+   * Parses an operator's names: in lower case, without duplicates, in alphabetical order.
+   * @throws MESSAGE_INVALID for an invalid DNS name, a name of the daemon, or too many names.
    */
   parse(names: readonly string[]): string[] {
     const parsed = [...new Set(names.map((name) => name.toLowerCase()))].sort();
@@ -44,7 +44,7 @@ export class HostNames {
     return parsed;
   }
 
-  /** Those that go into a certificate: one that has become the daemon's own since does not. */
+  /** The names for a certificate: without those that have since become the daemon's. */
   of({ hostNames }: Pick<Device, 'hostNames'>): string[] {
     return hostNames.filter((name) => !this.#own.has(name));
   }

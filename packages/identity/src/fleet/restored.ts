@@ -22,5 +22,5 @@ export async function putRestored(tx: RegistryTransaction, restored: Restored): 
 /** The last restore; undefined when there was none. */
 export async function readRestored(reads: Pick<RegistryReads, 'setting'>): Promise<Restored | undefined> {
   const text = await reads.setting(settingName);
-  return text ? (JSON.parse(text) as Restored) : undefined;
+  return text ? JSON.parse(text) : undefined;
 }

@@ -30,7 +30,7 @@ async function stillDecides(reads: RegistryReads, deviceId: DeviceId, pairingId:
   if (!device || isShutOut(device) || device.role !== 'operator') return false;
   if (device.cloneSeenAt || device.certificateRevokedAt) return false;
   const [minted] = await reads.audit({ subject: pairingId, action: 'code.minted', limit: 1 });
-  const { certificate: serial } = JSON.parse(minted?.detailJson ?? '{}') as { certificate?: string };
+  const { certificate: serial }: { certificate?: string } = JSON.parse(minted?.detailJson ?? '{}');
   const certificate = serial === undefined ? undefined : await reads.certificate({ serial });
   if (!minted || !certificate || certificate.state === 'revoked') return false;
   for (const action of ['device.identity_key_replaced', 'device.role_changed'] as const) {

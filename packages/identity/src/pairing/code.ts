@@ -91,13 +91,14 @@ const dashes = /[\p{Pd}\u2212\u2043\u02d7\u30fc\uff70]/gu;
 /** The one spelling that `formatQrUri` writes: four fields in their order and nothing else, each value in its one form. */
 function parseQrUri(text: string): PairingCode {
   const [, address, slot, secret, root] = qrUri.exec(text) ?? [];
-  if (address === undefined) throw malformed();
+  if (address === undefined || slot === undefined || secret === undefined || root === undefined)
+    throw malformed();
   const code = {
     kind: 'qr' as const,
     address: decodeAddress(address),
-    slot: fromBase64url(slot!, qrSlotBytes),
-    secret: fromBase64url(secret!, qrSecretBytes),
-    rootFingerprint: fromBase64url(root!, fingerprintBytes),
+    slot: fromBase64url(slot, qrSlotBytes),
+    secret: fromBase64url(secret, qrSecretBytes),
+    rootFingerprint: fromBase64url(root, fingerprintBytes),
   };
   if (!isCanonicalEndpoint(code.address)) throw malformed();
   const { address: at, slot: named, rootFingerprint } = code;

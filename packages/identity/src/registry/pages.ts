@@ -9,8 +9,9 @@ export async function* pagesOf<K extends string, T extends Record<K, string>>(
   for (let after = ''; ; ) {
     const page = await read(after);
     yield page;
-    if (page.length < pageSize) return;
-    after = page.at(-1)![key];
+    const last = page.at(-1);
+    if (!last || page.length < pageSize) return;
+    after = last[key];
   }
 }
 

@@ -1,5 +1,5 @@
-// A master key that somebody else keeps: a service manager's credential file (systemd, containers), or a value that
-// the caller took from its environment. This library reads no environment: it is handed the path or the text.
+// A master key from outside: a service manager's credential file (systemd, containers), or a value that the caller took
+// from its environment. This library does not read the environment: the caller passes the path or the text.
 
 import { resolve } from 'node:path';
 import { IdentityError } from '../errors.ts';
@@ -14,10 +14,11 @@ export interface CredentialOptions {
 }
 
 /**
- * The key in a credential file: 32 raw bytes, or the text that `masterKeyFromText` takes.
+ * Reads the key from a credential file: 32 raw bytes, or text for `masterKeyFromText`.
  *
- * Whose it may be, and who may read it: trusted-path.ts. A symbolic link will do (Kubernetes mounts it so).
- * @throws STORE_PERMISSIONS; MASTER_KEY_WRONG for what is not a key; STORE_FAILED when there is no file.
+ * trusted-path.ts has the rules for its owner and mode. Symbolic links are allowed, because Kubernetes mounts
+ * credentials so.
+ * @throws STORE_PERMISSIONS; MASTER_KEY_WRONG for other contents; STORE_FAILED if there is no file.
  */
 export async function masterKeyFromCredential(options: CredentialOptions): Promise<MasterKey> {
   const bytes = await readCredential(options.path, MAX_CREDENTIAL_BYTES);
@@ -26,9 +27,9 @@ export async function masterKeyFromCredential(options: CredentialOptions): Promi
 }
 
 /**
- * A secret in a file that whoever runs the service put there; trusted-path.ts says who may read or change it.
- * @returns at most one byte more than `maxBytes`: whoever reads it sees that it is too long.
- * @throws STORE_PERMISSIONS; STORE_FAILED when there is no file.
+ * Reads a secret from a file that the administrator of the service provides; trusted-path.ts has the rules for it.
+ * @returns at most `maxBytes` + 1 bytes, so that the caller can detect a file that is too long.
+ * @throws STORE_PERMISSIONS; STORE_FAILED if there is no file.
  */
 export async function readCredential(
   file: string,
@@ -39,13 +40,13 @@ export async function readCredential(
   if (bytes !== undefined) return bytes;
   throw new IdentityError(
     'STORE_FAILED',
-    `${resolve(file)} is not there. Check the path, and that a service is given its credential.`,
+    `${resolve(file)} is not there. Check the path, and that the service receives its credential.`,
   );
 }
 
 /**
- * The key in a text: 32 bytes as 64 hex digits or as base64 (either alphabet, padded or not); white space around it
- * is ignored.
+ * Reads the key from text: 32 bytes as 64 hex digits or as base64 (either alphabet, padded or not). Ignores white space
+ * around it.
  * @throws MASTER_KEY_WRONG
  */
 export function masterKeyFromText(text: string): MasterKey {

@@ -1,4 +1,4 @@
-// A secret store in a folder (filesystem.ts) for who only looks: nothing is made, put right or written.
+// A read-only view of a secret store in a folder (filesystem.ts): it creates, repairs and writes nothing.
 
 import { lstat, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -21,9 +21,10 @@ export class FilesystemSecretReader implements SecretReader {
   }
 
   /**
-   * A rekey waits until it is closed.
-   * @throws STORE_FAILED when there is no store; MASTER_KEY_WRONG; STORE_PERMISSIONS when anyone else may touch the folder or
-   * a file in it; HOME_IN_USE while a rekey runs.
+   * Opens the store. A rekey is refused until the reader is closed.
+   * @throws STORE_FAILED if there is no store; MASTER_KEY_WRONG; STORE_PERMISSIONS if another user may access the folder
+   *   or
+   *   a file in it; HOME_IN_USE while a rekey runs.
    */
   static open(options: FilesystemSecretStoreOptions): Promise<FilesystemSecretReader> {
     const path = resolve(options.path);
@@ -58,7 +59,7 @@ export class FilesystemSecretReader implements SecretReader {
   }
 }
 
-/** Whether there ever was a store in this folder: then no new one may take its place. */
+/** Whether this folder ever had a store. If so, no new store may take its place. */
 export async function hasSecretStore(path: string): Promise<boolean> {
   const entries = await withStoreErrors(path, () => readdir(path).catch(unlessMissing));
   return entries?.some((entry) => /^[0-9a-f]{32}$/.test(entry)) ?? false;

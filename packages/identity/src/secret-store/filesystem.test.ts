@@ -115,7 +115,7 @@ test('records that were swapped, or copied over another, are SECRET_CORRUPT', as
   await rename(other, record);
   await rename(`${record}.aside`, other);
   for (const name of ['ca/root', 'ca/issuing']) await rejects(store.read(name), { code: 'SECRET_CORRUPT' });
-  await rejects(store.list(), { code: 'SECRET_CORRUPT', message: /moved to another name/ });
+  await rejects(store.list(), { code: 'SECRET_CORRUPT', message: /under another name/ });
 });
 
 test('a record sealed under another master key is MASTER_KEY_WRONG, to read and to list', async (t) => {

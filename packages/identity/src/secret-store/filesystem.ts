@@ -1,15 +1,15 @@
-// Secrets in a folder of the daemon's own, each sealed (seal.ts) under a master key (master-key.ts).
+// Secrets in the daemon's own folder, each sealed (seal.ts) under a master key (master-key.ts).
 //
 //   <path>/               0700
 //     lock                lock.ts
-//     passphrase          only with a passphrase, passphrase.ts
+//     passphrase          passphrase.ts, only with a passphrase
 //     <key id>/           the records of the master key with this id, generation.ts
-//     <key id>.building/  what a rekey has written so far
-//     <key id>.removed/   what it replaced, on its way out
+//     <key id>.building/  new records of a rekey in progress
+//     <key id>.removed/   replaced records, to be removed
 //
-// The key that opens the store says which generation counts, so putting the new key where the old one was IS the
-// switch of a rekey: killed before it, the old key opens the old records; after it, the new key the new ones. Either
-// way the next open removes the rest.
+// The master key selects the generation, so replacing the old key with the new one IS the switch of a rekey. If the
+// process is killed before that, the old key opens the old records; after it, the new key opens the new ones. Either
+// way, the next open removes the other generation.
 
 import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -29,13 +29,13 @@ import {
 } from './private-file.ts';
 
 export interface FilesystemSecretStoreOptions {
-  /** The folder; made, 0700, when it is not there. */
+  /** The folder; created with 0700 if missing. */
   readonly path: string;
   /** From `masterKeyFromFile`, `masterKeyFromPassphrase`, `masterKeyFromCredential` or `masterKeyFromText`. */
   readonly masterKey: MasterKey;
 }
 
-/** Several processes may have one store open; operations of one instance run one after the other, in call order. */
+/** Several processes may open one store. The operations of one instance run one after the other, in call order. */
 export class FilesystemSecretStore implements SecretStore {
   readonly #path: string;
   readonly #lock: FileLock;
@@ -50,8 +50,8 @@ export class FilesystemSecretStore implements SecretStore {
   }
 
   /**
-   * Opens the store, makes it when there is none, and puts right what a crash left.
-   * @throws MASTER_KEY_WRONG; STORE_PERMISSIONS when anyone else may touch the folder or a file in it;
+   * Opens or creates the store, and cleans up after a crash.
+   * @throws MASTER_KEY_WRONG; STORE_PERMISSIONS if another user may access the folder or a file in it;
    * HOME_IN_USE while a rekey runs; STORE_FULL; STORE_FAILED.
    */
   static open(options: FilesystemSecretStoreOptions): Promise<FilesystemSecretStore> {
@@ -61,7 +61,7 @@ export class FilesystemSecretStore implements SecretStore {
       const lock = await FileLock.open(join(path, 'lock'));
       try {
         const generation = new Generation(path, options.masterKey);
-        // Whoever has it open has put it right already.
+        // A process that has the store open has already cleaned up.
         if (lock.tryExclusive()) await recover(path, generation);
         await lock.shared();
         if ((await lstat(generation.folder).catch(unlessMissing)) === undefined) throw wrongMasterKey(path);
@@ -98,11 +98,11 @@ export class FilesystemSecretStore implements SecretStore {
   }
 
   /**
-   * Seals every record anew under another master key and installs that key. Killed at any point, the store opens
-   * with the key that is installed then, with nothing lost. Without `install`, and killed at the very end, either
-   * key opens it.
-   * @throws HOME_IN_USE when another process has the store open; SECRET_CORRUPT when a record cannot be carried over
-   * (nothing is changed); STORE_FULL, STORE_FAILED.
+   * Seals every record again under another master key and installs that key. If the process is killed at any point, the
+   * store opens with the key installed at that moment, and nothing is lost. Without `install`, after a kill at the very
+   * end, either key opens it.
+   * @throws HOME_IN_USE if another process has the store open; SECRET_CORRUPT if a record cannot be read (nothing is
+   *   changed); STORE_FULL, STORE_FAILED.
    */
   async rekey(next: NextMasterKey): Promise<void> {
     return this.#run(async () => {
@@ -121,7 +121,7 @@ export class FilesystemSecretStore implements SecretStore {
     });
   }
 
-  /** Lets go of the store, when what was asked before is done. */
+  /** Closes the store after the earlier operations. */
   async close(): Promise<void> {
     await this.#last;
     this.#unusable = new TypeError('This secret store was closed');
@@ -139,7 +139,7 @@ export class FilesystemSecretStore implements SecretStore {
       await rename(building.folder, fresh.folder);
       await syncFolder(this.#path);
     } catch (error) {
-      // The first error is the one to report; the next open removes what stays.
+      // Report the first error. The next open removes leftover files.
       await Promise.allSettled([remove(building.folder), remove(fresh.folder)]);
       throw error;
     }
@@ -147,7 +147,7 @@ export class FilesystemSecretStore implements SecretStore {
       await install?.();
       await retire(this.#path, old.folder);
     } catch (cause) {
-      // Which key is installed cannot be told from here, and a write into the wrong generation would be lost.
+      // It is unknown which key is installed now, and a write into the wrong generation would be lost.
       this.#unusable = new IdentityError(
         'STORE_FAILED',
         `Changing the master key of ${this.#path} was interrupted. Nothing is lost: open the store again, with the ` +
@@ -164,13 +164,13 @@ export class FilesystemSecretStore implements SecretStore {
       if (this.#unusable !== undefined) throw this.#unusable;
       return withStoreErrors(this.#path, operation);
     });
-    // Whoever asked for it is told; who comes next only waits.
+    // The caller gets the error. The next operation only waits.
     this.#last = result.catch(() => {});
     return result;
   }
 }
 
-/** Runs alone. Nothing is removed before the key has proved to be one of this store. */
+/** Runs under the exclusive lock. Removes nothing before it knows that the key belongs to this store. */
 async function recover(path: string, generation: Generation): Promise<void> {
   const entries = (await readdir(path)).filter((entry) =>
     /^[0-9a-f]{32}(\.building|\.removed)?$/.test(entry),
@@ -187,7 +187,7 @@ async function recover(path: string, generation: Generation): Promise<void> {
   await removeLeftovers(generation.folder);
 }
 
-/** Takes a generation out of the way at once and for good, then removes it. */
+/** Renames a generation, which retires it durably in one step, then removes it. */
 async function retire(path: string, folder: string): Promise<void> {
   const complete = /[0-9a-f]{32}$/.test(folder);
   const leaving = complete ? `${folder}.removed` : folder;

@@ -1,5 +1,5 @@
 // The records of one master key: a folder named by the key's id, one file per secret. A file's name is
-// HMAC-SHA-256 of the secret's name under a key of its own, in hex, so the folder does not tell what it holds.
+// HMAC-SHA-256 of the secret's name under a separate key, in hex, so the folder does not reveal the names.
 
 import { createHmac } from 'node:crypto';
 import { lstat, readdir, unlink } from 'node:fs/promises';
@@ -15,14 +15,14 @@ export class Generation {
   readonly folder: string;
   readonly #fileNameKey: Uint8Array;
 
-  /** @param suffix of the folder's name while it is being built. */
+  /** @param suffix of the folder's name during a rekey. */
   constructor(storePath: string, masterKey: MasterKey, suffix = '') {
     this.masterKey = masterKey;
     this.folder = join(storePath, masterKey.id + suffix);
     this.#fileNameKey = masterKey.derive('palyra-secret-v1 file name', 32);
   }
 
-  /** @throws STORE_PERMISSIONS when anyone else may touch the folder or a record. */
+  /** @throws STORE_PERMISSIONS if another user may access the folder or a record. */
   async check(): Promise<void> {
     checkPrivate(this.folder, await lstat(this.folder), 'folder');
     for (const file of await this.#files()) {
@@ -59,7 +59,7 @@ export class Generation {
       if (path !== this.#path(name))
         throw new IdentityError(
           'SECRET_CORRUPT',
-          `The record ${path} is that of "${name}", moved to another name. Restore it from a backup.`,
+          `The record ${path} is the record of "${name}" under another name. Restore it from a backup.`,
         );
       names.push(name);
     }
@@ -74,7 +74,7 @@ export class Generation {
     return join(this.folder, createHmac('sha256', this.#fileNameKey).update(name).digest('hex'));
   }
 
-  /** A folder that is gone must not read as an empty store: its owner would make new keys. */
+  /** A missing folder must not look like an empty store, because its owner would create new keys. */
   async #notFound(name: SecretName): Promise<IdentityError> {
     await lstat(this.folder);
     return secretNotFound(name);
@@ -85,6 +85,6 @@ export function wrongMasterKey(storePath: string): IdentityError {
   return new IdentityError(
     'MASTER_KEY_WRONG',
     `The secret store at ${storePath} was sealed under another master key than the one given. Check the key file, ` +
-      'passphrase or credential; when it was lost, restore store and key from the same backup.',
+      'passphrase or credential. If the key is lost, restore store and key from the same backup.',
   );
 }

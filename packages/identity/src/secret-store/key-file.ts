@@ -1,4 +1,4 @@
-// The default master key: 32 random bytes in a file of the daemon's own, made at first use.
+// The default master key: 32 random bytes in the daemon's own file, created at first use.
 
 import { randomBytes } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
@@ -17,15 +17,15 @@ import {
 export interface KeyFileOptions {
   /** The file. Keep it outside the store's folder, so that a copy of the store alone opens nothing. */
   readonly path: string;
-  /** Nothing is made: something is sealed under it already, or it is only looked at. Default: it is made. */
+  /** Do not create the key, because records sealed under it exist or the caller only reads. Default: create it. */
   readonly mustExist?: boolean;
 }
 
 /**
- * The key in the file. Makes file and folder, 0600 and 0700, when there is none; of several processes that do so at
- * once all get the same key.
- * @throws STORE_PERMISSIONS for a file that others may touch, that another user owns or that is a symbolic link;
- * MASTER_KEY_WRONG for a wrong length, and when it must exist and does not; STORE_FULL; STORE_FAILED.
+ * Reads the key from the file. Creates a missing file (0600) and folder (0700); several processes that do so at the same
+ * time all get the same key.
+ * @throws STORE_PERMISSIONS for a file that others may access, that another user owns or that is a symbolic link;
+ *   MASTER_KEY_WRONG for a wrong length, and for a missing file that must exist; STORE_FULL; STORE_FAILED.
  */
 export function masterKeyFromFile(options: KeyFileOptions): Promise<MasterKey> {
   const path = resolve(options.path);
@@ -35,7 +35,7 @@ export function masterKeyFromFile(options: KeyFileOptions): Promise<MasterKey> {
       if (options.mustExist) throw keyMissing(path);
       await makeFolder(dirname(path));
       await createFile(path, randomBytes(MASTER_KEY_BYTES));
-      // Read back: when another process was first, its key is the one that holds.
+      // Read the file back: if another process was first, its key is in the file.
       bytes = await readPrivateFile(path, MASTER_KEY_BYTES + 1);
     }
     if (bytes?.length !== MASTER_KEY_BYTES)
@@ -48,7 +48,7 @@ export function masterKeyFromFile(options: KeyFileOptions): Promise<MasterKey> {
   });
 }
 
-/** A fresh random key that `rekey` puts in the file's place. */
+/** A new random key, with which `rekey` replaces the file. */
 export function nextMasterKeyForFile(options: Pick<KeyFileOptions, 'path'>): NextMasterKey {
   const path = resolve(options.path);
   const bytes = randomBytes(MASTER_KEY_BYTES);

@@ -1,4 +1,4 @@
-// The one key every record is sealed under. Where it comes from: key-file.ts, passphrase.ts, credential.ts.
+// The key that seals every record. It comes from key-file.ts, passphrase.ts or credential.ts.
 
 import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
 
@@ -6,10 +6,10 @@ export const MASTER_KEY_BYTES = 32;
 
 const NO_SALT = new Uint8Array(0);
 
-/** A master key whose bytes cannot be read back or printed; keys for one purpose each are derived from it. */
+/** A master key. Its bytes cannot be read back or printed; it derives one key for each purpose. */
 export class MasterKey {
   readonly #key: KeyObject;
-  /** Which key this is: 32 hex characters, derived one way, not secret. */
+  /** The id of this key: 32 hex characters, derived one way, not secret. */
   readonly id: string;
 
   /** @param bytes 32 from a CSPRNG or a password hash; copied. @throws TypeError for any other length. */
@@ -38,12 +38,12 @@ export class MasterKey {
   }
 }
 
-/** What `FilesystemSecretStore.rekey` needs: the new key, and how to put it where the next start looks for it. */
+/** The new key for `FilesystemSecretStore.rekey`, and how to install it for the next start. */
 export interface NextMasterKey {
   readonly masterKey: MasterKey;
   /**
-   * Makes the new key the one its provider gives from now on, durably. Called once, when every record already
-   * rests sealed under it. Absent when the caller keeps the key elsewhere (a credential).
+   * Installs the new key durably, so that its provider returns it from now on. Called once, after every record is sealed
+   * under it. Absent if the caller keeps the key elsewhere (a credential).
    */
   readonly install?: () => Promise<void>;
 }

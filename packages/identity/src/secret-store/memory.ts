@@ -1,4 +1,4 @@
-// A secret store that forgets everything when the process ends. For tests, and for devices that pair anew each time.
+// A secret store in memory, which the process loses when it ends. For tests, and for devices that pair again each time.
 
 import { checkPrefix, checkSecretName } from './name.ts';
 import { checkSecret, type SecretName, type SecretStore, secretNotFound } from './port.ts';

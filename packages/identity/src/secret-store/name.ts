@@ -1,4 +1,4 @@
-// Which names a secret may have. Names come from code, never from a peer, so a bad one is a TypeError.
+// The valid names of secrets. Names come from code, never from a peer, so an invalid one is a TypeError.
 
 const MAX_NAME_CHARACTERS = 128;
 const characters = /^[a-z0-9/._-]*$/;
@@ -14,7 +14,7 @@ export function checkSecretName(name: string): void {
   );
 }
 
-/** @throws TypeError for what no name can start with. */
+/** @throws TypeError for a prefix that no name can have. */
 export function checkPrefix(prefix: string): void {
   if (!isPrefix(prefix))
     throw new TypeError('A prefix of secret names is 0 to 128 characters of a-z 0-9 / . _ -');

@@ -1,17 +1,17 @@
-// Whether a passphrase can be guessed by whoever has a copy of what it protects, and as much time as they like.
+// Checks whether somebody with a copy of the protected data and unlimited time could guess a passphrase.
 
 import { IdentityError } from '../errors.ts';
 
 /**
- * log10 of the guesses that zxcvbn expects to be needed. At a second or more for each (passphrase.ts) that is some ten
+ * log10 of the guesses that zxcvbn estimates. At a second or more for each guess (passphrase.ts), that is about ten
  * thousand years on one processor.
  */
 const MIN_GUESSES_LOG10 = 12;
-/** What comes after is not judged: the time that it takes grows with the square of the length, to 13 s for 256 characters. */
+/** Only these first characters are judged, because the time grows with the square of the length: 13 s for 256. */
 const MAX_JUDGED_CHARACTERS = 64;
 
 /**
- * To be asked where a passphrase is set, never where it is used.
+ * Call it where a passphrase is set, never where it is used.
  * @throws PASSPHRASE_WEAK
  */
 export async function checkStrength(passphrase: string): Promise<void> {
@@ -20,11 +20,11 @@ export async function checkStrength(passphrase: string): Promise<void> {
   if (guessesLog10 >= MIN_GUESSES_LOG10) return;
   throw new IdentityError(
     'PASSPHRASE_WEAK',
-    `The passphrase can be guessed${feedback.warning ? ` (${feedback.warning.replace(/\.$/, '')})` : ''}. Take five or more words that have nothing to do with each other or with you, or have one made: openssl rand -base64 18`,
+    `The passphrase can be guessed${feedback.warning ? ` (${feedback.warning.replace(/\.$/, '')})` : ''}. Take five or more words that are unrelated to each other and to you, or generate one: openssl rand -base64 18`,
   );
 }
 
-/** Its dictionaries take a moment and some memory, and only who sets a passphrase needs them. */
+/** Loaded only to set a passphrase, because the dictionaries take time and memory. */
 let estimator: ReturnType<typeof makeEstimator> | undefined;
 
 async function makeEstimator() {

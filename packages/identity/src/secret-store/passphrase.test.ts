@@ -86,7 +86,7 @@ test('another passphrase is MASTER_KEY_WRONG', async (t) => {
   for (const passphrase of ['correct horse battery ', 'Correct horse battery', 'x'])
     await rejects(masterKeyFromPassphrase({ storePath, passphrase }), {
       code: 'MASTER_KEY_WRONG',
-      message: /passphrase is not the one/,
+      message: /This is not the passphrase/,
     });
 });
 

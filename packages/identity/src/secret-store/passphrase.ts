@@ -1,9 +1,9 @@
-// A master key from a passphrase, by scrypt (RFC 7914). Salt and cost rest in a small file in the store's folder:
+// A master key from a passphrase, by scrypt (RFC 7914). A small file in the store's folder has the salt and the cost:
 //
 //    0  magic        20  "palyra-passphrase-v1"
 //   20  cost          1  low five bits: log2 of scrypt's N; high three bits: p - 1; r is 8
 //   21  salt         32
-//   53  key id       16  of the key that comes out, so that a wrong passphrase is found out at once
+//   53  key id       16  of the resulting key, so that a wrong passphrase is detected at once
 
 import { randomBytes, scrypt } from 'node:crypto';
 import { dirname, join, resolve } from 'node:path';
@@ -27,15 +27,18 @@ const KEY_ID_AT = 53;
 const HEADER_BYTES = 69;
 const BLOCK_SIZE = 8;
 const MAX_PASSPHRASE_CHARACTERS = 1024;
-// Below, a guess is too cheap; above, a damaged header would ask for gigabytes.
+// Below this range a guess is too cheap. Above it, a damaged header would ask for gigabytes.
 const MIN_LOG_N = 15;
 const MAX_LOG_N = 20;
 const MAX_P = 8;
-/** 128 MiB, which a small machine has, and three times the work of OWASP's recommendation: it has time at a start. */
+/**
+ * 128 MiB, which a small machine has, and three times the work that OWASP recommends, because a start can take that
+ * long.
+ */
 const DEFAULT_LOG_N = 17;
 const DEFAULT_P = 3;
 
-/** What a guess costs: memory of 2^logN KiB, and as many passes over it as p says. */
+/** The cost of a guess: 2^logN KiB of memory, and p passes over it. */
 export interface ScryptCost {
   /** log2 of N: 15 to 20. */
   readonly logN: number;
@@ -46,21 +49,24 @@ export interface ScryptCost {
 export interface PassphraseOptions {
   /** The folder of the FilesystemSecretStore that the key is for. */
   readonly storePath: string;
-  /** 1 to 1024 characters; equal under Unicode NFC is equal. One that is set must not be guessable (passphrase-strength.ts). */
+  /** 1 to 1024 characters, compared under Unicode NFC. A new one must not be guessable (passphrase-strength.ts). */
   readonly passphrase: string;
   /**
-   * When the header is made; default `{ logN: 17, p: 3 }` (128 MiB and one to two seconds). A header that is there
-   * already keeps its own.
+   * The cost in a new header; default `{ logN: 17, p: 3 }` (128 MiB and one to two seconds). An existing header keeps
+   * its own cost.
    */
   readonly cost?: ScryptCost;
-  /** No header is made: something is sealed under the key already, or it is only looked at. Default: it is made. */
+  /**
+   * Do not create a header, because records sealed under the key exist or the caller only reads. Default: create it.
+   */
   readonly mustExist?: boolean;
 }
 
 /**
- * The passphrase's key. Makes the header at first use.
- * @throws PASSPHRASE_WEAK, and then no header is made; MASTER_KEY_WRONG for another passphrase; SECRET_CORRUPT for a header that cannot be read;
- * STORE_PERMISSIONS, STORE_FULL, STORE_FAILED; TypeError for an empty passphrase or a cost out of range.
+ * Derives the key of the passphrase. Creates the header at first use.
+ * @throws PASSPHRASE_WEAK, without creating a header; MASTER_KEY_WRONG for another passphrase; SECRET_CORRUPT for a
+ * header that cannot be read; STORE_PERMISSIONS, STORE_FULL, STORE_FAILED; TypeError for an empty passphrase or a cost
+ * out of range.
  */
 export async function masterKeyFromPassphrase(options: PassphraseOptions): Promise<MasterKey> {
   checkOptions(options);
@@ -77,7 +83,7 @@ export async function masterKeyFromPassphrase(options: PassphraseOptions): Promi
   });
 }
 
-/** The key of a new passphrase, whose header `rekey` puts in place of the old one. @throws PASSPHRASE_WEAK, TypeError */
+/** The key of a new passphrase. `rekey` replaces the old header with its header. @throws PASSPHRASE_WEAK, TypeError */
 export async function nextMasterKeyForPassphrase(options: PassphraseOptions): Promise<NextMasterKey> {
   checkOptions(options);
   const { masterKey, header } = await makeHeader(options);
@@ -115,13 +121,13 @@ async function openHeader(options: PassphraseOptions, header: Uint8Array): Promi
   if (header.length !== HEADER_BYTES || !magicHolds || !isAllowed(cost))
     throw new IdentityError(
       'SECRET_CORRUPT',
-      `${headerPath(options)} is damaged; without it no passphrase opens the store. Restore it from a backup.`,
+      `${headerPath(options)} is damaged, and without it no passphrase opens the store. Restore it from a backup.`,
     );
   const masterKey = await stretch(options.passphrase, cost, header.subarray(SALT_AT, KEY_ID_AT));
   if (masterKey.id !== Buffer.from(header.subarray(KEY_ID_AT)).toString('hex'))
     throw new IdentityError(
       'MASTER_KEY_WRONG',
-      `The passphrase is not the one of the secret store at ${dirname(headerPath(options))}, or its file ` +
+      `This is not the passphrase of the secret store at ${dirname(headerPath(options))}, or its file ` +
         '"passphrase" was changed. Try again, or restore that file from a backup.',
     );
   return masterKey;
@@ -131,7 +137,7 @@ const scryptAsync = promisify<string, Uint8Array, number, object, Buffer>(scrypt
 
 async function stretch(passphrase: string, { logN, p }: ScryptCost, salt: Uint8Array): Promise<MasterKey> {
   const N = 2 ** logN;
-  // Node refuses more than 32 MiB unless told; N blocks of 128 r bytes is what scrypt fills, one pass after the other.
+  // By default, Node refuses more than 32 MiB. scrypt fills N blocks of 128 r bytes, one pass after the other.
   const options = { N, r: BLOCK_SIZE, p, maxmem: 2 * 128 * N * BLOCK_SIZE };
   return new MasterKey(await scryptAsync(passphrase.normalize('NFC'), salt, MASTER_KEY_BYTES, options));
 }

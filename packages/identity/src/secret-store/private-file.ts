@@ -1,4 +1,4 @@
-// Files and folders that only their owner may touch: how they are checked, read, made and replaced.
+// Checks, reads, creates and replaces files and folders that only their owner may access.
 
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
@@ -11,7 +11,7 @@ import { reasonOf } from '../reason.ts';
 
 type Kind = 'folder' | 'file';
 
-/** @throws STORE_PERMISSIONS unless it is a real folder or file that is ours and nobody else's. */
+/** @throws STORE_PERMISSIONS unless it is a real folder or file that only we own and can access. */
 export function checkPrivate(path: string, stats: Stats, kind: Kind): void {
   if (stats.isSymbolicLink()) throw symbolicLink(path);
   if (kind === 'folder' ? !stats.isDirectory() : !stats.isFile())
@@ -26,7 +26,7 @@ export function checkPrivate(path: string, stats: Stats, kind: Kind): void {
     );
 }
 
-/** Makes the folder, 0700, with the parents it lacks; durable when it resolves. */
+/** Creates the folder (0700) and missing parents; durable when it resolves. */
 export async function makeFolder(path: string): Promise<void> {
   const first = await makeParents(path);
   if (first === undefined) return;
@@ -34,9 +34,9 @@ export async function makeFolder(path: string): Promise<void> {
 }
 
 /**
- * Makes the folder, and the parents it lacks. Not by Node's `recursive`, which tries for ever where the system says ENOENT
- * though the parent is there, as below /proc.
- * @returns the first one that was made; undefined when all of them are there.
+ * Creates the folder and missing parents. Does not use Node's `recursive`, which retries for ever if the system reports
+ * ENOENT although the parent exists, as below /proc.
+ * @returns the first folder that it created; undefined if all exist.
  */
 export async function makeParents(path: string, mode = 0o700): Promise<string | undefined> {
   const make = (folder: string) =>
@@ -57,15 +57,18 @@ export async function makeParents(path: string, mode = 0o700): Promise<string | 
   return first ?? made;
 }
 
-/** A folder of ours, made when it is not there. @throws STORE_PERMISSIONS */
+/** Checks a private folder, and creates it if missing. @throws STORE_PERMISSIONS */
 export async function makePrivateFolder(path: string): Promise<void> {
-  // mkdir follows a link whose target is missing or is a folder, so look before.
+  // mkdir follows a link whose target is missing or a folder, so check first.
   const there = await lstat(path).catch(unlessMissing);
   if (there === undefined) await makeFolder(path);
   checkPrivate(path, there ?? (await lstat(path)), 'folder');
 }
 
-/** The first bytes of a private file, at most so many; undefined when there is none. @throws STORE_PERMISSIONS */
+/**
+ * Reads at most this many bytes from the start of a private file; undefined if there is no file.
+ * @throws STORE_PERMISSIONS
+ */
 export function readPrivateFile(path: string, atMostBytes: number): Promise<Uint8Array | undefined> {
   return readFirstBytes(path, atMostBytes, constants.O_NOFOLLOW | constants.O_NONBLOCK, (stats) =>
     checkPrivate(path, stats, 'file'),
@@ -73,8 +76,8 @@ export function readPrivateFile(path: string, atMostBytes: number): Promise<Uint
 }
 
 /**
- * The file that is checked is the one that is read.
- * @param flags without O_NONBLOCK, opening a named pipe would wait for ever.
+ * Checks and reads through one handle, so that nobody can swap the file in between.
+ * @param flags must include O_NONBLOCK, because opening a named pipe would otherwise wait for ever.
  */
 export async function readFirstBytes(
   path: string,
@@ -95,7 +98,7 @@ export async function readFirstBytes(
   return bytes.slice(0, length);
 }
 
-/** Makes the file with all its bytes, 0600 and durable. False, and nothing changed, when there is one already. */
+/** Creates the file (0600) with all its bytes, durably. Returns false and changes nothing if the file exists. */
 export async function createFile(path: string, bytes: Uint8Array): Promise<boolean> {
   const temp = tempName(path);
   try {
@@ -111,21 +114,21 @@ export async function createFile(path: string, bytes: Uint8Array): Promise<boole
   return true;
 }
 
-/** Puts the bytes in the file's place, 0600, atomic and durable: after a crash the old or the new are there. */
+/** Replaces the file (0600) atomically and durably: after a crash, it has the old or the new bytes. */
 export async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
   const temp = tempName(path);
   try {
     await writeNew(temp, bytes);
     await rename(temp, path);
   } catch (error) {
-    // The first error is the one to report; a temp file that stays is removed by removeLeftovers.
+    // Report the first error. removeLeftovers removes a leftover temporary file.
     await rm(temp, { force: true }).catch(() => {});
     throw error;
   }
   await syncFolder(dirname(path));
 }
 
-/** Removes what a crash left of createFile and replaceFile, of one file or of all files of a folder. */
+/** Removes the temporary files that a crash left in createFile or replaceFile, for one file or for a whole folder. */
 export async function removeLeftovers(folder: string, of?: string): Promise<void> {
   for (const entry of await readdir(folder)) {
     const file = /^(.+)\.[0-9a-f]{16}\.tmp$/.exec(entry)?.[1];
@@ -149,7 +152,7 @@ function tempName(path: string): string {
   return `${path}.${randomBytes(8).toString('hex')}.tmp`;
 }
 
-/** Runs it; what the file system refuses comes out as the IdentityError that says so. */
+/** Runs work and turns errors of the file system into IdentityErrors. */
 export async function withStoreErrors<T>(path: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
@@ -166,7 +169,7 @@ function storeError(path: string, cause: unknown): unknown {
     case 'EDQUOT':
       return new IdentityError(
         'STORE_FULL',
-        `The disk that holds ${path} is full; nothing was changed. Free some space and try again.`,
+        `The disk of ${path} is full. Nothing was changed. Free some space and try again.`,
         { cause },
       );
     case 'EACCES':
@@ -184,7 +187,7 @@ function storeError(path: string, cause: unknown): unknown {
   }
 }
 
-/** For `.catch`: undefined when the file is not there. */
+/** For `.catch`: returns undefined if the file is missing. */
 export function unlessMissing(error: unknown): undefined {
   if (!hasErrno(error, 'ENOENT')) throw error;
 }
@@ -195,7 +198,7 @@ function hasErrno(error: unknown, code: string): boolean {
 
 function symbolicLink(path: string, options?: IdentityErrorOptions): IdentityError {
   return refused(
-    `${path} is a symbolic link. Put the real file or folder in its place, or name it.`,
+    `${path} is a symbolic link. Replace it with the real file or folder, or name that instead.`,
     options,
   );
 }
@@ -204,7 +207,7 @@ function refused(message: string, options?: IdentityErrorOptions): IdentityError
   return new IdentityError('STORE_PERMISSIONS', message, options);
 }
 
-/** The path as one word of a POSIX shell. */
+/** Quotes the path as one word of a POSIX shell. */
 export function quoted(path: string): string {
   return /^[\w/.,:@%+=-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,13 +1,13 @@
-// One record at rest. Fixed offsets, so that nothing has to be parsed before it is authenticated:
+// The format of a stored record. Offsets are fixed, so that no unauthenticated data has to be parsed:
 //
 //    0  magic            16  "palyra-secret-v1"
-//   16  key id           16  which master key sealed it
+//   16  key id           16  id of the master key that sealed it
 //   32  salt             32  random, new for every write
-//   64  sealed name     144  the name, zero-padded to 128, and a tag: lets a folder of records be listed
+//   64  sealed name     144  the name, zero-padded to 128, and a tag: for listing a folder of records
 //  208  sealed secret        the secret and a tag
 //
-// Both boxes are ChaCha20-Poly1305 (RFC 8439) under keys that HKDF derives from master key and salt. A key seals
-// once, so its nonce is zero. The secret's box covers format version, record name and sealed name.
+// Both parts are sealed with ChaCha20-Poly1305 (RFC 8439) under keys that HKDF derives from master key and salt. Each
+// key seals once, so its nonce is zero. The sealed secret authenticates format version, record name and sealed name.
 
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { IdentityError } from '../errors.ts';
@@ -25,7 +25,7 @@ const TAG_BYTES = 16;
 const CIPHER = 'chacha20-poly1305';
 const NONCE = new Uint8Array(12);
 
-/** The part of a record that `openRecordName` needs, bytes. */
+/** The size of the part that `openRecordName` needs, bytes. */
 export const RECORD_HEAD_BYTES = SECRET_AT;
 /** Largest record, bytes. */
 export const MAX_RECORD_BYTES = SECRET_AT + MAX_SECRET_BYTES + TAG_BYTES;
@@ -42,9 +42,9 @@ export function sealRecord(masterKey: MasterKey, name: SecretName, secret: Uint8
 }
 
 /**
- * The secret of a record that was sealed under this name.
- * @param where what the messages call the record.
- * @throws SECRET_CORRUPT for what is damaged, not a record, or another name's; MASTER_KEY_WRONG.
+ * Opens the secret of a record sealed under this name.
+ * @param where how messages name the record.
+ * @throws SECRET_CORRUPT for a damaged record, other data, or the record of another name; MASTER_KEY_WRONG.
  */
 export function openRecord(
   masterKey: MasterKey,
@@ -59,7 +59,7 @@ export function openRecord(
 }
 
 /**
- * The name in a record's first RECORD_HEAD_BYTES.
+ * Opens the name in a record's first RECORD_HEAD_BYTES.
  * @throws SECRET_CORRUPT, MASTER_KEY_WRONG
  */
 export function openRecordName(masterKey: MasterKey, head: Uint8Array, where: string): SecretName {
@@ -89,7 +89,7 @@ function unseal(
         'credential, or restore store and key from the same backup.',
     );
   }
-  // It opened under our key, so the key id itself is what was damaged.
+  // The name opened under our key, so the key id itself is damaged.
   if (!ours) throw corrupt(where);
   return opened;
 }
@@ -116,7 +116,7 @@ function encrypt(key: Uint8Array, context: Uint8Array, plain: Uint8Array): Buffe
   return Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
 }
 
-/** Throws when anything was changed. The result has a buffer of its own: a pooled one would show other data. */
+/** Throws if any byte was changed. The result has its own buffer, because a pooled one would expose other data. */
 function decrypt(key: Uint8Array, context: Uint8Array, sealed: Uint8Array): Uint8Array {
   const decipher = createDecipheriv(CIPHER, key, NONCE, { authTagLength: TAG_BYTES });
   decipher.setAAD(context, { plaintextLength: sealed.length - TAG_BYTES });

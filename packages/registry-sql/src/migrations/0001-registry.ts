@@ -1,10 +1,10 @@
-// The first version: every table.
+// The first version, with every table.
 
 import { AUDIT_GENESIS_HASH } from '@palyra/identity/registry';
 import { type ColumnDataType, type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 
-/** What databases call differently. */
+/** The types whose names differ between databases. */
 export interface ColumnTypes {
   readonly bytes: ColumnDataType;
   /** A whole number that is also the primary key. */
@@ -75,14 +75,15 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('der', types.bytes, (column) => column.notNull())
         .addColumn('recovered', 'integer', (column) => column.notNull())
         .execute();
-      // Holds all that `standing` reads, and so does devices_standing: two small pages instead of four large ones.
+      // This index and devices_standing hold everything that `standing` reads: two small pages instead of four large
+      // ones.
       await db.schema
         .createIndex('certificates_standing')
         .on('certificates')
         .columns(['fingerprint', 'serial', 'subject_kind', 'subject_id', 'state'])
         .columns(['not_before', 'not_after', 'renew_at', 'issuer_id'])
         .execute();
-      // Of the issuing CA behind it: a row of authorities holds a whole certificate.
+      // Facts of the issuing CA are copied here, because a row of authorities holds a whole certificate.
       await db.schema
         .createIndex('authorities_standing')
         .on('authorities')
@@ -93,14 +94,14 @@ export function registryTables(types: ColumnTypes): Migration {
         .on('certificates')
         .columns(['subject_id', 'created_at'])
         .execute();
-      // Those that a device may use: one in use, and a few that were never used.
+      // The valid certificates of a device: one in use, and a few unused ones.
       await db.schema
         .createIndex('certificates_living')
         .on('certificates')
         .columns(['subject_id', 'created_at', 'serial'])
         .where(sql.ref('state'), 'in', [sql.lit('issued'), sql.lit('active')])
         .execute();
-      // What a revocation list is made of, in its order.
+      // The entries of a revocation list, in its order.
       await db.schema
         .createIndex('certificates_revoked')
         .on('certificates')

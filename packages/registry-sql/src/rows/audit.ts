@@ -1,4 +1,4 @@
-// A row of the audit chain: made from an event and the row before it, and read back.
+// Makes a row of the audit chain from an event and the previous row, and reads it back.
 
 import { createHash } from 'node:crypto';
 import { type AuditEvent, type AuditRow, auditHashInput } from '@palyra/identity/registry';
@@ -15,7 +15,7 @@ export function nextAuditRow(
     atMs: milliseconds(event.at),
     action: event.action,
     subject: event.subject,
-    // Sorted, so that the same facts are always the same bytes.
+    // Sorted, so that equal facts always give equal bytes.
     detailJson: JSON.stringify(event.detail, Object.keys(event.detail).sort()),
     previousHash: head.hash,
   };

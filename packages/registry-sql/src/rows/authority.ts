@@ -1,9 +1,8 @@
-// A certificate authority of this daemon and its row.
+// Converts a certificate authority of this daemon to a row, and back.
 
 import type { AuthorityRecord } from '@palyra/identity/registry';
-import type { Ulid } from '@palyra/identity/values';
 import type { AuthoritiesTable } from '../tables.ts';
-import { bytes, instant, milliseconds, oneOf, type Row, text } from './column.ts';
+import { bytes, id, instant, milliseconds, oneOf, type Row, text } from './column.ts';
 
 const tier = oneOf<AuthorityRecord['tier']>({ root: 1, issuing: 1 });
 export const authorityState = oneOf<AuthorityRecord['state']>({
@@ -28,7 +27,7 @@ export function authorityRow(authority: AuthorityRecord): AuthoritiesTable {
 
 export function readAuthority(row: Row): AuthorityRecord {
   return {
-    id: text(row, 'id') as Ulid,
+    id: id(row, 'id'),
     tier: tier(row, 'tier'),
     state: authorityState(row, 'state'),
     serial: text(row, 'serial'),

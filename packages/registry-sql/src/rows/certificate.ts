@@ -1,10 +1,9 @@
-// A certificate, its row, and its standing.
+// Converts a certificate to a row, and back; reads its standing.
 
 import type { CertificateRecord, CertificateStanding, CertificateState } from '@palyra/identity/registry';
-import type { Ulid } from '@palyra/identity/values';
 import type { CertificatesTable } from '../tables.ts';
 import { authorityState } from './authority.ts';
-import { bytes, instant, integer, milliseconds, oneOf, optional, type Row, text } from './column.ts';
+import { bytes, id, instant, integer, milliseconds, oneOf, optional, type Row, text } from './column.ts';
 import { deviceRole, deviceState } from './device.ts';
 
 const certificateState = oneOf<CertificateState>({ issued: 1, active: 1, superseded: 1, revoked: 1 });
@@ -33,11 +32,11 @@ export function readCertificate(row: Row): CertificateRecord {
     serial: text(row, 'serial'),
     fingerprint: text(row, 'fingerprint'),
     keySha256: bytes(row, 'key_sha256'),
-    subject: { kind: subjectKind(row, 'subject_kind'), id: text(row, 'subject_id') as Ulid },
+    subject: { kind: subjectKind(row, 'subject_kind'), id: id(row, 'subject_id') },
     state: certificateState(row, 'state'),
     notBefore: instant(row, 'not_before'),
     notAfter: instant(row, 'not_after'),
-    issuerId: text(row, 'issuer_id') as Ulid,
+    issuerId: id(row, 'issuer_id'),
     der: bytes(row, 'der'),
     createdAt: instant(row, 'created_at'),
     recovered: integer(row, 'recovered') === 1,
@@ -50,16 +49,16 @@ export function readStanding(row: Row): CertificateStanding {
   return {
     serial: text(row, 'serial'),
     subjectKind: kind,
-    subjectId: text(row, 'subject_id') as Ulid,
+    subjectId: id(row, 'subject_id'),
     certificateState: certificateState(row, 'certificate_state'),
     notBeforeMs: integer(row, 'not_before'),
     notAfterMs: integer(row, 'not_after'),
-    // A certificate of a device that is not there is never good.
+    // A certificate without its device is never valid.
     deviceState: kind === 'device' ? deviceState(row, 'device_state') : undefined,
     deviceRole: kind === 'device' ? deviceRole(row, 'device_role') : undefined,
     deviceName: kind === 'device' ? text(row, 'device_name') : undefined,
     renewAtMs: optional(integer)(row, 'renew_at'),
-    issuerId: text(row, 'issuer_id') as Ulid,
+    issuerId: id(row, 'issuer_id'),
     issuerState: authorityState(row, 'issuer_state'),
   };
 }

@@ -1,9 +1,8 @@
-// A device and its row.
+// Converts a device to a row, and back.
 
 import type { Device, DeviceKind, DeviceRole } from '@palyra/identity/registry';
-import type { DeviceId } from '@palyra/identity/values';
 import type { DevicesTable } from '../tables.ts';
-import { bytes, instant, milliseconds, oneOf, optional, type Row, text, unreadable } from './column.ts';
+import { bytes, id, instant, milliseconds, oneOf, optional, type Row, text, unreadable } from './column.ts';
 
 export const deviceKind = oneOf<DeviceKind>({ cli: 1, desktop: 1, browser: 1, node: 1 });
 export const deviceState = oneOf<Device['state']>({ approved: 1, active: 1, quarantined: 1, revoked: 1 });
@@ -34,11 +33,11 @@ export function deviceRow(device: Device): DevicesTable {
   };
 }
 
-/** What a state does not have is not looked at: a row that was changed from outside may have it. */
+/** Ignores columns that the state does not use, which a change from outside may have filled. */
 export function readDevice(row: Row): Device {
   const state = deviceState(row, 'state');
   const base = {
-    id: text(row, 'id') as DeviceId,
+    id: id(row, 'id'),
     identityKey: bytes(row, 'identity_key'),
     name: text(row, 'name'),
     kind: deviceKind(row, 'kind'),
@@ -60,7 +59,7 @@ export function readDevice(row: Row): Device {
     optional(instant)(row, 'recovery_asked_at'),
     optional(instant)(row, 'recovery_released_at'),
   ];
-  // Of two, the one that allows less.
+  // An unknown role counts as the one with fewer rights.
   if (asked) return { ...base, ...suspicions, state, recovery: { state: 'asked', at: asked } };
   if (state === 'quarantined') return { ...base, ...suspicions, state, recovery: undefined };
   return { ...base, ...suspicions, state, recovery: released && { state: 'released', at: released } };
@@ -70,7 +69,7 @@ function moment(at: Date | undefined): number | null {
   return at ? milliseconds(at) : null;
 }
 
-/** How a name and a search for it are compared. */
+/** The form in which a name and a search are compared. */
 export function foldName(name: string): string {
   return name.normalize('NFKC').toLowerCase();
 }

@@ -1,4 +1,4 @@
-// A pairing and its row. Its eight shapes lie in one table; `shapes` says which columns each state fills.
+// Converts a pairing to a row, and back. One table holds its eight shapes; `shapes` lists the columns of each state.
 
 import {
   type Pairing,
@@ -6,10 +6,10 @@ import {
   type PairingState,
   parseActorName,
 } from '@palyra/identity/registry';
-import type { DeviceId, Ulid } from '@palyra/identity/values';
 import type { PairingsTable } from '../tables.ts';
 import {
   bytes,
+  id,
   instant,
   integer,
   milliseconds,
@@ -94,7 +94,7 @@ const parts: Readonly<Record<Part, { columns: readonly (keyof PairingsTable)[]; 
     },
   };
 
-/** @throws STORE_FAILED when the row lacks what its state needs or holds what its state cannot have. */
+/** @throws STORE_FAILED if the row lacks a column that its state needs, or has one that its state cannot have. */
 export function readPairing(row: Row): Pairing {
   const state = pairingState(row, 'state');
   const found: Partial<Record<Part, unknown>> = {};
@@ -109,7 +109,7 @@ export function readPairing(row: Row): Pairing {
     }
   }
   return {
-    id: text(row, 'id') as Ulid,
+    id: id(row, 'id'),
     revision: integer(row, 'revision'),
     codeKind: codeKind(row, 'code_kind'),
     slot: text(row, 'slot'),
@@ -124,7 +124,7 @@ export function readPairing(row: Row): Pairing {
 
 function readRequest(row: Row): PairingRequest {
   return {
-    deviceId: text(row, 'device_id') as DeviceId,
+    deviceId: id(row, 'device_id'),
     identityKey: bytes(row, 'identity_key'),
     tlsKey: bytes(row, 'tls_key'),
     name: text(row, 'name'),

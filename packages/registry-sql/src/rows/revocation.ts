@@ -1,9 +1,8 @@
-// A revocation and its row.
+// Converts a revocation to a row, and back.
 
 import type { Revocation } from '@palyra/identity/registry';
-import type { DeviceId } from '@palyra/identity/values';
 import type { RevocationsTable } from '../tables.ts';
-import { instant, milliseconds, optional, type Row, text } from './column.ts';
+import { id, instant, milliseconds, optional, type Row, text } from './column.ts';
 
 export function revocationRow(revocation: Revocation): RevocationsTable {
   return {
@@ -17,7 +16,7 @@ export function revocationRow(revocation: Revocation): RevocationsTable {
 export function readRevocation(row: Row): Revocation {
   return {
     at: instant(row, 'at'),
-    deviceId: text(row, 'device_id') as DeviceId,
+    deviceId: id(row, 'device_id'),
     serial: optional(text)(row, 'serial'),
     reason: text(row, 'reason'),
   };

@@ -1,22 +1,22 @@
-// One connection to a SQLite database, with every statement prepared once. All calls are synchronous.
+// A connection to a SQLite database that prepares every statement once. All calls are synchronous.
 
 import { backup, DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import type { CompiledQuery, SqliteDatabase } from 'kysely';
 import { storeError } from './store-error.ts';
 
-/** How long another process's write is waited for. The whole process waits, so it is short. */
+/** Longest wait for another process's write. It is short, because it blocks the whole process. */
 const BUSY_TIMEOUT_MS = 1000;
-/** The most memory for pages, taken only as they are read: `standing` of 1,000,000 devices stays inside it. */
+/** Most memory for pages, allocated as they are read. `standing` of 1,000,000 devices fits. */
 const CACHE_KIB = 256 * 1024;
 
 export class SqliteConnection {
-  /** For messages. */
+  /** The path, for messages. */
   readonly path: string;
   readonly #database: DatabaseSync;
   // The SQL has a few dozen shapes, so this stays small.
   readonly #statements = new Map<string, StatementSync>();
 
-  /** @throws STORE_FULL, STORE_FAILED, as every method. */
+  /** @throws STORE_FULL, STORE_FAILED, like every method. */
   static forWriting(path: string): SqliteConnection {
     return new SqliteConnection(
       path,
@@ -32,11 +32,11 @@ export class SqliteConnection {
   }
 
   /**
-   * One that cannot write, and sees one moment as long as it is open.
+   * A connection that cannot write, and sees one snapshot while it is open.
    * @param path for messages.
    */
   static forReading(path: string, open: () => DatabaseSync): SqliteConnection {
-    // The moment is that of the first read after BEGIN.
+    // The first read after BEGIN fixes the snapshot.
     return new SqliteConnection(path, open, 'PRAGMA query_only = ON; BEGIN; SELECT 1 FROM sqlite_schema');
   }
 
@@ -52,17 +52,15 @@ export class SqliteConnection {
   }
 
   all<Row>(query: CompiledQuery<Row>): Row[] {
-    return this.#try(() => this.#prepare(query.sql).all(...(query.parameters as SQLInputValue[])) as Row[]);
+    return this.#try(() => this.#prepare(query.sql).all(...values(query.parameters)) as Row[]);
   }
 
-  /** Returns how many rows changed. */
+  /** Returns the number of changed rows. */
   run(query: CompiledQuery): number {
-    return this.#try(() =>
-      Number(this.#prepare(query.sql).run(...(query.parameters as SQLInputValue[])).changes),
-    );
+    return this.#try(() => Number(this.#prepare(query.sql).run(...values(query.parameters)).changes));
   }
 
-  /** What could not be rolled back before must not be committed with what begins now. */
+  /** If an earlier rollback failed, its changes must not be committed with the new transaction. */
   begin(): void {
     this.rollback();
     this.#try(() => this.#prepare('BEGIN IMMEDIATE').run());
@@ -72,7 +70,7 @@ export class SqliteConnection {
     this.#try(() => this.#prepare('COMMIT').run());
   }
 
-  /** Begins a part of a transaction that can be undone alone. */
+  /** Begins a part of a transaction that can be undone separately. */
   beginPart(): void {
     this.#try(() => this.#prepare('SAVEPOINT part').run());
   }
@@ -86,7 +84,7 @@ export class SqliteConnection {
     this.endPart();
   }
 
-  /** False also after an error that made SQLite give up the whole transaction by itself. */
+  /** Also false after an error for which SQLite rolled back the whole transaction. */
   get isInTransaction(): boolean {
     return this.#database.isTransaction;
   }
@@ -99,19 +97,19 @@ export class SqliteConnection {
     this.#database.close();
   }
 
-  /** Into a file, over what is there. */
+  /** Copies the database into a file, and overwrites the file. */
   async backUp(path: string): Promise<void> {
     await backup(this.#database, path);
   }
 
-  /** All of it, as a database in memory. */
+  /** A copy of the whole database, in memory. */
   copy(): DatabaseSync {
     const copied = new DatabaseSync(':memory:');
     copied.deserialize(this.#database.serialize());
     return copied;
   }
 
-  /** For Kysely's own dialect, which runs the migrations. */
+  /** The database for Kysely's own dialect, which runs the migrations. */
   kyselyDatabase(): SqliteDatabase {
     return {
       close: () => this.close(),
@@ -119,9 +117,9 @@ export class SqliteConnection {
         const statement = this.#database.prepare(sql);
         return {
           reader: statement.columns().length > 0,
-          all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
-          run: (parameters) => statement.run(...(parameters as SQLInputValue[])),
-          iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])),
+          all: (parameters) => statement.all(...values(parameters)),
+          run: (parameters) => statement.run(...values(parameters)),
+          iterate: (parameters) => statement.iterate(...values(parameters)),
         };
       },
     };
@@ -143,4 +141,9 @@ export class SqliteConnection {
       throw storeError(error, this.path);
     }
   }
+}
+
+/** SQLite itself refuses what it cannot take. */
+function values(parameters: readonly unknown[]): SQLInputValue[] {
+  return parameters as SQLInputValue[];
 }

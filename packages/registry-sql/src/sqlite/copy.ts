@@ -1,10 +1,10 @@
-// One moment of a registry as a file of its own, also while its daemon runs.
+// Copies a snapshot of a registry into a file, even while its daemon runs.
 
 import { open } from 'node:fs/promises';
 import { withReadOnly } from './read-only.ts';
 
 /**
- * @param to must not exist; private from its first byte.
+ * @param to a file that must not exist; it is private from its first byte.
  * @throws REGISTRY_LOST, STORE_FULL, STORE_FAILED
  */
 export async function copySqliteRegistry(from: string, to: string): Promise<void> {

@@ -11,7 +11,7 @@ import { sha256Hex } from '../testing/sha256.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { openSqliteRegistry } from './open.ts';
 
-const WRITER = builtProgram(fileURLToPath(new URL('../../test/crash-writer.ts', import.meta.url)));
+const WRITER = builtProgram(fileURLToPath(new URL('../testing/crash-writer.ts', import.meta.url)));
 
 test('a killed process loses nothing it acknowledged and leaves nothing half done', async (t) => {
   for (const kills of [1, 200]) {

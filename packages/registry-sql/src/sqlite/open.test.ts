@@ -86,7 +86,7 @@ test('a file that is no database is STORE_FAILED and stays as it is', async (t) 
   const path = join(await temporaryFolder(t), 'registry.sqlite');
   await writeFile(path, 'not a database, and longer than the header of one: '.repeat(100), { mode: 0o600 });
   const size = (await stat(path)).size;
-  await refuses(path, 'STORE_FAILED', /damaged or is no registry/);
+  await refuses(path, 'STORE_FAILED', /damaged or is not a registry/);
   assert.equal((await stat(path)).size, size);
 });
 

@@ -1,4 +1,4 @@
-// Opens the registry in a SQLite file that only this user can read.
+// Opens the registry in a SQLite file that only this user may read.
 
 import type { Stats } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
@@ -18,24 +18,24 @@ import { SqliteRegistry } from './registry.ts';
 import { storeError } from './store-error.ts';
 
 const migrations = {
-  // In SQLite `integer primary key` is the row's own number and costs no index.
+  // In SQLite, `integer primary key` is the row's own number and needs no index.
   '0001-registry': registryTables({ bytes: 'blob', sequence: 'integer' }),
   '0002-sqlite-plans': sqlitePlans,
 };
 
 export interface SqliteRegistryOptions {
-  /** The file; its folder must exist and should be 0700. Or ':memory:'. */
+  /** The file, in an existing folder that should be 0700; or ':memory:'. */
   readonly path: string;
-  /** Told what a listener of `subscribe` or `enforce` threw. Default: it is thrown where nobody catches it. */
+  /** Gets the errors of listeners of `subscribe` and `enforce`. Default: they are thrown as uncaught exceptions. */
   readonly onError?: (error: unknown, where: string) => void;
-  /** There must be one that was written to; nothing is made or changed otherwise. Default: one is made. */
+  /** Require an existing registry with data, and otherwise change nothing. Default: create a missing one. */
   readonly mustExist?: boolean;
 }
 
 /**
- * Opens the registry for writing, and brings it to this version. Who only looks: `lookAtSqliteRegistry`.
- * @throws REGISTRY_LOST when it must exist and does not; STORE_PERMISSIONS when it is another user's or others can read it, REGISTRY_VERSION
- *   when a newer program wrote it, STORE_FULL, STORE_FAILED.
+ * Opens the registry for writing, and brings it to this version. Readers use `lookAtSqliteRegistry`.
+ * @throws REGISTRY_LOST if it must exist and does not; STORE_PERMISSIONS if another user owns it or others can read it;
+ *   REGISTRY_VERSION if a newer program wrote it; STORE_FULL, STORE_FAILED.
  */
 export async function openSqliteRegistry(options: SqliteRegistryOptions): Promise<Registry> {
   const { path, mustExist = false } = options;
@@ -61,11 +61,11 @@ export async function openSqliteRegistry(options: SqliteRegistryOptions): Promis
 }
 
 /**
- * Looks at a registry without writing anything: it is not created, not migrated, and no file appears beside it. Its daemon
- * may run; what is seen is one moment.
- * @param look begins anew when the registry was opened for writing meanwhile, so it must do nothing but read.
- * @throws REGISTRY_LOST when there is none or an empty one; REGISTRY_VERSION for that of any other version;
- *   STORE_PERMISSIONS, STORE_FAILED, and what `look` throws.
+ * Reads a registry without writing: it creates and migrates nothing, and leaves no file beside it. The daemon may run;
+ * `look` sees one snapshot.
+ * @param look runs again if somebody opened the registry for writing meanwhile, so it must only read.
+ * @throws REGISTRY_LOST for a missing or empty registry; REGISTRY_VERSION for another version; STORE_PERMISSIONS,
+ *   STORE_FAILED, and errors of `look`.
  */
 export async function lookAtSqliteRegistry<T>(
   { path }: Pick<SqliteRegistryOptions, 'path'>,
@@ -85,10 +85,10 @@ async function checkWritten(path: string): Promise<void> {
   await withReadOnly(path, async (connection) => mustBeWritten(connection, path));
 }
 
-/** SQLite gives `-wal` and `-shm` the mode of the file itself, so the file is made first, private. */
+/** Creates the file first, as private, because SQLite gives `-wal` and `-shm` its mode. */
 async function claimFile(path: string): Promise<void> {
   try {
-    // Only a new file is opened here: closing a file that SQLite has open in this process would drop its locks.
+    // Opens only a new file: closing a file that SQLite has open in this process would release its locks.
     await (await open(path, 'ax', 0o600)).close();
     return;
   } catch (error) {
@@ -114,7 +114,7 @@ async function statOf(file: string): Promise<Stats | undefined> {
   try {
     return await stat(file);
   } catch (error) {
-    // Only the file itself must be there. What cannot be looked at was not found private.
+    // Only the file itself must exist. A file whose permissions cannot be read does not count as private.
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw storeError(error, file);
   }

@@ -1,9 +1,8 @@
-// Opens a SQLite file without leaving a trace beside it (sqlite.org/wal.html, "Read-Only Databases").
+// Opens a SQLite file without leaving files beside it (sqlite.org/wal.html, "Read-Only Databases").
 //
-// In the file's own mode, WAL, even a reader makes `-wal` and `-shm` where they are missing, and leaves them. So where
-// nobody has the file open it is read as one that cannot change ("immutable"), and read again if somebody has opened it
-// meanwhile. Where somebody has it open, or was killed, the two files are there and are shared: `-shm` is memory, in which
-// readers note what they read.
+// In the file's own mode, WAL, even a reader creates missing `-wal` and `-shm` files, and leaves them. So if nobody has
+// the file open, it is read as a file that cannot change ("immutable"), and read again if somebody opened it meanwhile.
+// If somebody has it open, or was killed, the two files exist and are shared: `-shm` is memory that readers also write.
 
 import type { BigIntStats } from 'node:fs';
 import { copyFile, mkdtemp, rm, stat } from 'node:fs/promises';
@@ -12,18 +11,18 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { IdentityError } from '@palyra/identity';
-import { printable, reasonOf } from '@palyra/identity/values';
+import { codeOf, printable, reasonOf } from '@palyra/identity/values';
 import { Kysely, SqliteDialect, sql } from 'kysely';
 import { SqliteConnection } from './connection.ts';
 import { storeError } from './store-error.ts';
 
-/** How often what was read is thrown away, because the registry was opened for writing meanwhile. */
+/** How often a read is repeated because somebody opened the registry for writing meanwhile. */
 const MAX_TRIES = 5;
 const BUSY_TIMEOUT_MS = 5000;
 
 /**
- * @param work is repeated when the registry was opened for writing meanwhile.
- * @throws REGISTRY_LOST when there is no such file; STORE_FAILED, STORE_FULL, and what `work` throws.
+ * @param work runs again if somebody opened the registry for writing meanwhile.
+ * @throws REGISTRY_LOST if there is no file; STORE_FAILED, STORE_FULL, and errors of `work`.
  */
 export async function withReadOnly<T>(
   path: string,
@@ -46,13 +45,13 @@ export async function withReadOnly<T>(
     if (tries === MAX_TRIES) {
       throw new IdentityError(
         'STORE_FAILED',
-        `The registry ${path} was opened for writing again and again while it was read. Try again when its daemon runs, or is stopped.`,
+        `The registry ${path} was repeatedly opened for writing during the read. Try again while its daemon is running, or stopped.`,
       );
     }
   }
 }
 
-/** As it is, whoever has it open for writing. */
+/** Opens the file as it is, even if somebody has it open for writing. */
 export function openShared(path: string): SqliteConnection {
   return SqliteConnection.forReading(
     path,
@@ -66,7 +65,9 @@ function openFrozen(path: string): SqliteConnection {
   return SqliteConnection.forReading(path, () => new DatabaseSync(location, { readOnly: true }));
 }
 
-/** @throws REGISTRY_LOST when nothing was ever written to it; STORE_FAILED when it holds what would write by itself. */
+/**
+ * @throws REGISTRY_LOST if nothing was ever written to it; STORE_FAILED if it has triggers or views, which could write.
+ */
 export function mustBeWritten(connection: SqliteConnection, path: string): void {
   const [foreign] = connection.all(
     sql<{ name: string }>`select name from sqlite_schema where type in ('trigger', 'view')`.compile(compiler),
@@ -104,7 +105,7 @@ async function using<T>(
   }
 }
 
-/** What a killed writer left without its `-shm`, which no reader may make. */
+/** Reads a file that a killed writer left without `-shm`, which a reader must not create. */
 async function withCopy<T>(path: string, work: (copy: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'palyra-registry-'));
   try {
@@ -132,14 +133,14 @@ async function statOf(path: string): Promise<BigIntStats | undefined> {
   try {
     return await stat(path, { bigint: true });
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (codeOf(cause) === 'ENOENT') return undefined;
     throw new IdentityError('STORE_FAILED', `The registry ${path} cannot be read: ${reasonOf(cause)}.`, {
       cause,
     });
   }
 }
 
-/** Of a file that nobody had open: any writer makes a log, and what it leaves is in the file. */
+/** Whether a file that nobody had open is unchanged: a writer creates a log, and changes the file. */
 function isSame(before: Files, after: Files): boolean {
   const same = (a: BigIntStats | undefined, b: BigIntStats | undefined) =>
     a?.ino === b?.ino && a?.size === b?.size && a?.mtimeNs === b?.mtimeNs;

@@ -1,4 +1,4 @@
-// The reads of a registry on a connection of their own, which cannot write.
+// The reads of a registry on a separate connection, which cannot write.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { RegistryReader } from '@palyra/identity/registry';
@@ -8,7 +8,7 @@ import { SqlReads } from '../reads.ts';
 import type { Statements } from '../statements.ts';
 import type { SqliteConnection } from './connection.ts';
 
-/** The most time for reads in one turn of the event loop, ms: a look at everything must not keep a daemon from its calls. */
+/** Longest time for reads in one turn of the event loop, ms: a read of everything must not block a daemon's calls. */
 const TURN_MS = 5;
 
 export class SqliteReader extends SqlReads implements RegistryReader {
@@ -41,6 +41,6 @@ class PoliteExecutor implements Executor {
   }
 
   async run(): Promise<number> {
-    throw new TypeError('a reader changes nothing');
+    throw new TypeError('a reader cannot change anything');
   }
 }

@@ -1,8 +1,8 @@
-// The registry on one SQLite connection. One change is open at a time, and a read waits only while one is, because the
-// connection would show it what is not committed yet.
+// The registry on one SQLite connection. One change is open at a time. Reads wait for it, because the connection would
+// show them uncommitted data.
 //
-// Making a commit durable takes several times what a change takes. So changes that wait are made together: one after the
-// other, each undone alone when it fails, all of them made durable by one commit before any is answered.
+// Making a commit durable takes several times as long as a change. So waiting changes share a commit: they run one
+// after the other, a failed one is undone separately, and one commit makes them durable before any is answered.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { IdentityError } from '@palyra/identity';
@@ -22,9 +22,9 @@ import type { Statements } from '../statements.ts';
 import { SqlTransaction } from '../transaction.ts';
 import type { SqliteConnection } from './connection.ts';
 
-/** The most changes in one commit: reads wait for it. */
+/** Most changes in one commit, because reads wait for it. */
 const CHANGES_TOGETHER = 32;
-/** The most time for changes in one turn of the event loop, ms. */
+/** Longest time for changes in one turn of the event loop, ms. */
 const TURN_MS = 2;
 
 /** A change that waits for its turn. */
@@ -34,7 +34,7 @@ interface Change {
   readonly reject: (error: unknown) => void;
 }
 
-/** A change that is made or undone, and is answered once the commit is durable. */
+/** A change that was made or undone. It is answered when the commit is durable. */
 interface Made {
   readonly events: readonly RegistryEvent[];
   readonly answer: () => void;
@@ -51,7 +51,7 @@ export class SqliteRegistry extends SqlReads implements Registry {
   readonly #listeners: RegistryListeners;
   #closed: Promise<void> | undefined;
 
-  /** @param options.snapshot opens a reader of what is committed. */
+  /** @param options.snapshot opens a reader of the committed data. */
   constructor(
     connection: SqliteConnection,
     statements: Statements,
@@ -78,7 +78,7 @@ export class SqliteRegistry extends SqlReads implements Registry {
 
   async #work(): Promise<void> {
     while (this.#waiting.length > 0) {
-      // A flood of changes must not keep the process from its sockets; and what comes meanwhile is made together.
+      // A flood of changes must not block the sockets. Changes that arrive meanwhile share the next commit.
       while (this.#isTurnOver()) await nextTurn();
       await this.#together(this.#waiting.shift()!);
     }
@@ -96,7 +96,7 @@ export class SqliteRegistry extends SqlReads implements Registry {
     return now - this.#turnBegan > TURN_MS;
   }
 
-  /** Makes this change and those that wait behind it, and commits them. */
+  /** Makes this change and those waiting behind it, and commits them. */
   async #together(first: Change): Promise<void> {
     const leave = this.#door.enter();
     const taken: Change[] = [];
@@ -115,7 +115,7 @@ export class SqliteRegistry extends SqlReads implements Registry {
       try {
         this.#connection.rollback();
       } catch {
-        // They have been answered with what went wrong first. Who comes next rolls back before anything else.
+        // The changes have been answered with the first error. The next change first rolls back.
       }
     } finally {
       leave();
@@ -126,7 +126,7 @@ export class SqliteRegistry extends SqlReads implements Registry {
     return this.#changes;
   }
 
-  /** A commit that fails may have left something all the same. */
+  /** A failed commit may still leave an open transaction. */
   #commit(): void {
     try {
       this.#connection.commit();
@@ -139,7 +139,7 @@ export class SqliteRegistry extends SqlReads implements Registry {
     return taken.length < CHANGES_TOGETHER ? this.#waiting.shift() : undefined;
   }
 
-  /** @throws what undid the changes before it as well. */
+  /** @throws an error that also undid the earlier changes. */
   async #make({ work, resolve, reject }: Change): Promise<Made> {
     const inside = new InsideExecutor(this.#connection);
     this.#connection.beginPart();
@@ -175,7 +175,7 @@ export class SqliteRegistry extends SqlReads implements Registry {
     return this.#closed;
   }
 
-  /** Lets nobody in from now on, and waits for those who came before. */
+  /** Refuses new work, and waits for the earlier work. */
   async #shut(): Promise<void> {
     this.#door.isShut = true;
     await this.#working;
@@ -183,7 +183,7 @@ export class SqliteRegistry extends SqlReads implements Registry {
   }
 }
 
-/** Runs the reads that are not part of a change. */
+/** Runs reads outside a change. */
 class OutsideExecutor implements Executor {
   readonly #connection: SqliteConnection;
   readonly #door: Door;
@@ -196,7 +196,7 @@ class OutsideExecutor implements Executor {
   async all<Row>(query: CompiledQuery<Row>): Promise<Row[]> {
     while (this.#door.someoneInside) await this.#door.someoneInside;
     this.#door.mustBeOpen();
-    // Nobody is inside: what is still open was to be undone, and nobody may see it.
+    // No change is running. A transaction that is still open must be undone, and nobody may see its data.
     this.#connection.rollback();
     return this.#connection.all(query);
   }
@@ -224,7 +224,7 @@ class InsideExecutor implements Executor {
     return this.#run(() => this.#connection.run(query));
   }
 
-  /** Throws the failure that `work` passed over: half a change is not committed. */
+  /** Throws a failure that `work` ignored, so that half a change is never committed. */
   end(): void {
     if (this.#failure) throw this.#failure;
     this.#over = true;
@@ -236,7 +236,7 @@ class InsideExecutor implements Executor {
 
   #run<T>(statement: () => T): T {
     if (this.#over) throw new TypeError('this transaction is over; await everything inside `transact`');
-    // After a failure SQLite may have left the transaction, and the next statement would commit by itself.
+    // After a failure, SQLite may have left the transaction, and the next statement would commit by itself.
     if (this.#failure) throw this.#failure;
     try {
       return statement();
@@ -247,19 +247,19 @@ class InsideExecutor implements Executor {
   }
 }
 
-/** Who may use the connection: changes while they are made, readers otherwise. */
+/** Controls the use of the connection: by a running change, and otherwise by readers. */
 class Door {
-  /** Resolves when the changes that are inside leave. */
+  /** Resolves when the running change leaves. */
   someoneInside: Promise<void> | undefined;
   isShut = false;
 
-  /** Returns the way out. */
+  /** Enters. @returns the function that leaves. */
   enter(): () => void {
     const readers = Promise.withResolvers<void>();
     this.someoneInside = readers.promise;
     return () => {
       this.someoneInside = undefined;
-      // They run before the next change, which begins later.
+      // The waiting readers run before the next change, which begins later.
       readers.resolve();
     };
   }

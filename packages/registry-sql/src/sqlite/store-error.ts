@@ -1,4 +1,4 @@
-// What SQLite reports, as the errors of the registry port (sqlite.org/rescode.html).
+// Turns the errors of SQLite into those of the registry port (sqlite.org/rescode.html).
 
 import { IdentityError } from '@palyra/identity';
 
@@ -10,10 +10,10 @@ const SQLITE_FULL = 13;
 const SQLITE_CANTOPEN = 14;
 const SQLITE_CONSTRAINT = 19;
 const SQLITE_NOTADB = 26;
-/** The shared-memory file could not grow: the disk is full. */
+/** The shared-memory file could not grow because the disk is full. */
 const SQLITE_IOERR_SHMSIZE = 4874;
 
-/** Errors that are not of SQLite stay what they are. */
+/** Returns other errors unchanged. */
 export function storeError(error: unknown, path: string): unknown {
   const code = resultCode(error);
   if (code === undefined) return error;
@@ -28,15 +28,15 @@ function resultCode(error: unknown): number | undefined {
 
 function message(code: number, full: boolean, path: string): string {
   if (full) {
-    return `The disk of the registry ${path} is full; this change was not made. Free some space and try again.`;
+    return `The disk of the registry ${path} is full. This change was not made. Free some space and try again.`;
   }
-  // The low byte is the kind of error, the rest says more about it.
+  // The low byte is the kind of error; the other bytes add detail.
   switch (code & 0xff) {
     case SQLITE_BUSY:
       return `Another process holds the registry ${path}. Stop it (see: fuser ${path}), or wait for it to end.`;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return `The registry ${path} is damaged or is no registry. Stop the daemon and restore it from a backup.`;
+      return `The registry ${path} is damaged or is not a registry. Stop the daemon and restore it from a backup.`;
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
       return `The registry ${path} cannot be opened for writing. Check that this user owns the file and its folder.`;
@@ -45,6 +45,6 @@ function message(code: number, full: boolean, path: string): string {
     case SQLITE_CONSTRAINT:
       return `The registry ${path} refused a row that contradicts another; nothing was changed. Please report this.`;
     default:
-      return `The registry ${path} failed (SQLite code ${code}). Restart the daemon; if it stays, restore a backup.`;
+      return `The registry ${path} failed (SQLite code ${code}). Restart the daemon. If the problem persists, restore a backup.`;
   }
 }

@@ -11,11 +11,12 @@ export interface LibraryClose {
 }
 
 /** TLS alerts (RFC 8446 6) that say what is wrong with the certificate of this side. */
-const alerts: Record<number, [IdentityErrorCode, string]> = {
+const missing = ['CERTIFICATE_MISSING', 'The daemon requires a certificate.'] as const;
+const alerts: Readonly<Record<number, readonly [IdentityErrorCode, string]>> = {
   42: ['CERTIFICATE_INVALID', 'The daemon could not accept the form of this certificate.'],
   44: ['CERTIFICATE_REVOKED', 'This certificate is revoked.'],
   48: ['CERTIFICATE_UNKNOWN', 'The daemon did not issue this certificate.'],
-  116: ['CERTIFICATE_MISSING', 'The daemon requires a certificate.'],
+  116: missing,
 };
 
 const badCertificate = 42;
@@ -39,7 +40,7 @@ export function closeReason(
       : undefined;
   }
   // The library closes with the bare crypto error and these words, not with the alert.
-  if (reason === 'client certificate required') return new IdentityError(...alerts[116]!);
+  if (reason === 'client certificate required') return new IdentityError(...missing);
   if (errorCode - 0x100 === certificateExpired) return datesRefused(own);
   const alert = alerts[errorCode - 0x100];
   if (alert) return new IdentityError(...alert);

@@ -1,7 +1,7 @@
 // A year of one daemon and its devices, from a seed.
 
 import { join } from 'node:path';
-import { Random } from '../testing/random.ts';
+import { Random } from '../random.ts';
 import { Agenda } from './agenda.ts';
 import { Daemon } from './daemon.ts';
 import { SimulatedDevice } from './device.ts';

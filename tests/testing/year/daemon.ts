@@ -19,7 +19,7 @@ import type { RunningClock } from '@palyra/identity/values';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 import { callingDevice, fromConnectError, PairingService } from '@palyra/rpc';
 import { accessCheck, contextOf, DeviceConnections, type Peer, pairingChannel } from '@palyra/rpc/transport';
-import { type Random, seededCrypto } from '../testing/random.ts';
+import { type Random, seededCrypto } from '../random.ts';
 import type { Agenda } from './agenda.ts';
 import { leadsTo, peerCertificate } from './chain.ts';
 import { watchChanges } from './changes.ts';

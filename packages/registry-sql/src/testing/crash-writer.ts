@@ -2,8 +2,8 @@
 // crash.test.ts kills it.
 
 import { writeSync } from 'node:fs';
-import { openSqliteRegistry } from '../src/index.ts';
-import { sampleDevice, sampleEvent } from '../src/testing/samples.ts';
+import { openSqliteRegistry } from '../index.ts';
+import { sampleDevice, sampleEvent } from './samples.ts';
 
 const [path] = process.argv.slice(2);
 if (path === undefined) throw new TypeError('give the path of a registry');

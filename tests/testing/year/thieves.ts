@@ -11,7 +11,7 @@ import {
 } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { NodeService } from '@palyra/rpc';
-import { type Random, seededCrypto } from '../testing/random.ts';
+import { type Random, seededCrypto } from '../random.ts';
 import type { Agenda } from './agenda.ts';
 import { peerCertificate } from './chain.ts';
 import type { Daemon } from './daemon.ts';

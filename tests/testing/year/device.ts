@@ -19,9 +19,9 @@ import {
 import { parsePairingCode } from '@palyra/identity/pairing';
 import type { Clock } from '@palyra/identity/values';
 import { NodeService } from '@palyra/rpc';
-import { type Random, seededCrypto } from '../testing/random.ts';
-import { sameIdOtherKey } from '../testing/sample-device.ts';
-import { wrongPin } from '../testing/wrong-code.ts';
+import { type Random, seededCrypto } from '../random.ts';
+import { sameIdOtherKey } from '../sample-device.ts';
+import { wrongPin } from '../wrong-code.ts';
 import type { Agenda } from './agenda.ts';
 import { leadsTo, peerCertificate } from './chain.ts';
 import type { Connection, Daemon } from './daemon.ts';

@@ -7,7 +7,7 @@ import { backupHome, restoreHome } from '@palyra/daemon/home';
 import { hasCode, IdentityError } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { DeviceId } from '@palyra/identity/values';
-import type { Random } from '../testing/random.ts';
+import type { Random } from '../random.ts';
 import type { Agenda } from './agenda.ts';
 import { peerCertificate } from './chain.ts';
 import { type Daemon, unlessUnreachable, usualLifeMs } from './daemon.ts';

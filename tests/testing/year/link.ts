@@ -7,7 +7,7 @@ import { TlsKey } from '@palyra/identity/certificate';
 import type { PairedEnrollment, PairingPeer, RecoveryPeer } from '@palyra/identity/device';
 import type { Clock } from '@palyra/identity/values';
 import { NodeService } from '@palyra/rpc';
-import type { Random } from '../testing/random.ts';
+import type { Random } from '../random.ts';
 import type { Agenda } from './agenda.ts';
 import { leadsTo, peerCertificate } from './chain.ts';
 import { type Connection, type Daemon, unreachable } from './daemon.ts';

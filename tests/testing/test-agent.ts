@@ -1,0 +1,81 @@
+// An agent in this process, and what it tells of itself.
+
+import type { TestContext } from 'node:test';
+import { type AgentState, builtInCapabilities, type Capability, quicFirst, runAgent } from '@palyra/agent';
+import type { IdentityError } from '@palyra/identity';
+import type { PairedEnrollment } from '@palyra/identity/device';
+import { dialNode, dialPairing, type NodeConnection } from '@palyra/rpc';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import type { SampleDevice } from './sample-device.ts';
+import { within } from './until.ts';
+
+export const quic = createQuic();
+export const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+export const parsed = (bytes: Uint8Array) => JSON.parse(new TextDecoder().decode(bytes));
+
+export class TestAgent {
+  readonly states: AgentState[] = [];
+  readonly connections: NodeConnection[] = [];
+  /** Resolves when the agent has ended, with why. */
+  readonly ended: Promise<IdentityError | undefined>;
+  readonly #stop = new AbortController();
+  readonly #watchers = new Set<() => void>();
+
+  constructor(
+    t: TestContext,
+    device: SampleDevice,
+    enrollment: PairedEnrollment,
+    options: {
+      transport?: 'http2' | 'quic';
+      capabilities?: Record<string, Capability>;
+      retryMs?: number;
+    } = {},
+  ) {
+    const http2 = (e: PairedEnrollment) => dialNode(e.nodeAddress, e);
+    const dial =
+      options.transport === 'http2'
+        ? http2
+        : quicFirst((e, options) => dialNodeQuic(quic, e, options), http2);
+    this.ended = runAgent({
+      device,
+      enrollment,
+      dial: async (e) => {
+        const connection = await dial(e);
+        this.connections.push(connection);
+        return connection;
+      },
+      dialRecovery: (e) => dialPairing(e.address, e),
+      capabilities: new Map([...builtInCapabilities, ...Object.entries(options.capabilities ?? {})]),
+      platform: 'linux x64',
+      signal: this.#stop.signal,
+      retryMs: options.retryMs ?? 20,
+      onState: (state) => {
+        this.states.push(state);
+        for (const watcher of this.#watchers) watcher();
+      },
+    }).then(
+      () => undefined,
+      (error) => error,
+    );
+    t.after(() => this.stop());
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.ended;
+  }
+
+  /** Resolves when it has been connected this often. */
+  async connected(times = 1): Promise<void> {
+    await this.until((states) => states.filter((each) => each.state === 'connected').length >= times);
+  }
+
+  async until(enough: (states: readonly AgentState[]) => boolean): Promise<void> {
+    while (!enough(this.states)) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#watchers.add(resolve);
+      await within(() => `another state than ${JSON.stringify(this.states.at(-1))}`, promise);
+      this.#watchers.delete(resolve);
+    }
+  }
+}
