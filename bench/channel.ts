@@ -60,7 +60,7 @@ export async function overChannel(progress: Progress): Promise<Figures> {
   progress('idle channels in memory');
   const kib = await idleKib(({ enrollment: known }) => dialNodeWeb(known));
   return {
-    'channel.share_of_bare': shareOfBare(calls, 'channels', 0.5),
+    'channel.share_of_bare': shareOfBare(calls, 'channels', 0.25),
     'channel.idle_connection_kib': memory(kib, 'channel'),
     'channel.handshake_ratio_to_http2': {
       ...ratio(handshakes.channel, handshakes.http2),

@@ -17,6 +17,7 @@ import {
   type ListenerOptions,
 } from '@palyra/rpc/transport';
 import { createQuic, dialNodeQuic, QuicDeviceListener } from '@palyra/transport-quic';
+import { ChannelDeviceListener, dialNodeWeb } from '@palyra/transport-websocket';
 import { Health } from '../../packages/rpc/src/gen/grpc/health/v1/health_pb.js';
 import { expectCode } from '../testing/expect-code.ts';
 import { openIdentity, peerOf } from '../testing/in-process.ts';
@@ -42,6 +43,12 @@ const transports: Readonly<Record<string, Transport>> = {
       QuicDeviceListener.listen({ ...options, messageBytes: defaultHttp2Limits.messageBytes }),
     dial: (enrollment, address, limits) =>
       dialNodeQuic(createQuic(), { ...enrollment, quicAddress: address }, limits),
+  },
+  channel: {
+    listen: (options) =>
+      ChannelDeviceListener.listen({ ...options, messageBytes: defaultHttp2Limits.messageBytes }),
+    dial: (enrollment, address, limits) =>
+      dialNodeWeb({ ...enrollment, webAddress: `ws://${address}/channel` }, { ...(limits && { limits }) }),
   },
 };
 
