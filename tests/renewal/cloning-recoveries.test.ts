@@ -322,7 +322,7 @@ test('the operator sees a possible copy in the terminal, and ends the quarantine
   const inWords = async (...args: string[]) =>
     (await runRecorded({ args: [...args, '--home', home] })).stdout;
   assert.match(await inWords('devices', 'list'), /quarantined, copied\?/);
-  assert.match(await inWords('devices', 'show', id), /possible copy +a certificate .* was used again/);
+  assert.match(await inWords('devices', 'show', id), /possible copy +a replaced certificate was used again/);
   const why = await answer(['why', id], { home });
   assert.equal(why.code, 'DEVICE_QUARANTINED');
   const replaced = await answer(['why', serialOf(old)], { home });

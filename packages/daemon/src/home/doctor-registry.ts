@@ -93,8 +93,14 @@ async function examineAuthorities(
   now: Date,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const add = (verdict: Finding['verdict'], message: string, error: Pick<Finding, 'code' | 'fields'> = {}) =>
-    findings.push({ check: 'authority', verdict, message, ...error });
+  const add = (
+    verdict: Finding['verdict'],
+    message: string,
+    error: Pick<Finding, 'code' | 'fields'> = {},
+  ) => {
+    const finding: Finding = { check: 'authority', verdict, message, ...error };
+    findings.push(finding);
+  };
   for (const each of await registry.authorities()) {
     if (each.state === 'retired' || (each.tier === 'issuing' && each.state !== 'active')) continue;
     const name = `The ${each.state} ${each.tier} CA ${each.fingerprint.slice(0, 16)}`;

@@ -51,7 +51,10 @@ test('the configuration that is remembered is the old one or the new one, whatev
   await before.close();
   assert.equal((await findDaemon(dirname(home.path))).config, next.config);
   await writeFile(home.namedConfig, '');
-  await assert.rejects(findDaemon(dirname(home.path)), { code: 'STORE_FAILED', message: /--config FILE/ });
+  await assert.rejects(findDaemon(dirname(home.path)), {
+    code: 'STORE_FAILED',
+    fields: { about: 'configuration' },
+  });
   home.release();
 });
 
