@@ -92,7 +92,7 @@ test('a daemon that moved without a word is found where a person says, whatever 
   await first.stop();
   const second = await TestDaemon.start(t, { ports: after, home: first.home, endpoints: { node: [nobody] } });
   const lost = await failure(palyra(['node', 'status'], { home }), { code: 'UNREACHABLE', exitCode: 7 });
-  assert.match(lost, /If the daemon has moved: .*palyra.* node endpoints --host ADDRESS/);
+  assert.match(lost, /If it has moved: .*palyra.* node endpoints --host ADDRESS/);
 
   const words = ['--node', at(after.node), '--quic', at(after.node), '--pairing', at(after.pairing)];
   const set = await answer(['node', 'endpoints', ...words], { home });

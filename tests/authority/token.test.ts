@@ -244,7 +244,7 @@ test('a home and its token belong together: every other combination is refused w
     ['ca key'],
   );
   assert.match(problems[0].message, /Name it in the configuration: caKey/);
-  assert.match(await start({ caKey: other.caKey }, 'SIGNER_MISMATCH'), /is another one/);
+  assert.match(await start({ caKey: other.caKey }, 'SIGNER_MISMATCH'), /is a different one/);
   await start({ caKey: { ...token.caKey, token: 'nowhere' } }, 'SIGNER_UNAVAILABLE');
   await start({ caKey: { ...token.caKey, module: token.pinFile } }, 'SIGNER_UNAVAILABLE');
   const withoutLibrary = `data:text/javascript,${encodeURIComponent(hidesLibrary)}`;
