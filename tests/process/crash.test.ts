@@ -17,7 +17,13 @@ import {
 } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import type { PairingState } from '@palyra/identity/registry';
-import { CertificateState, DeviceState, pairingStates, PairingState as WireState } from '@palyra/rpc/admin';
+import {
+  AuthorityTier,
+  CertificateState,
+  DeviceState,
+  pairingStates,
+  PairingState as WireState,
+} from '@palyra/rpc/admin';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { freePort } from '../testing/free-port.ts';
@@ -108,9 +114,9 @@ for (const [moment, at] of [
 
     const second = await DaemonProcess.start(t, { home });
     const { authorities } = await (await second.admin()).getAuthority({});
-    assert.deepEqual(authorities.map(({ tier, active }) => `${tier} ${active}`).sort(), [
-      'issuing true',
-      'root true',
+    assert.deepEqual(authorities.map(({ tier, active }) => `${AuthorityTier[tier]} ${active}`).sort(), [
+      'ISSUING true',
+      'ROOT true',
     ]);
     await checkAudit(second);
     await second.stop();

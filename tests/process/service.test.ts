@@ -101,8 +101,8 @@ test('a service manager that cannot be told is named, and the daemon runs', { sk
   });
   const ended = new Promise<number | null>((resolve) => daemon.once('exit', (code) => resolve(code)));
   await Promise.race([told.promise, ended]);
-  assert.match(stderr, /could not be told READY=1: Failed to notify/);
-  assert.match(stderr, /WATCHDOG_USEC is no time in microseconds/);
+  assert.match(stderr, /Sending READY=1 to the service manager failed: Failed to notify/);
+  assert.match(stderr, /WATCHDOG_USEC is not a time in microseconds/);
   daemon.kill('SIGTERM');
   assert.equal(await ended, 0);
 });

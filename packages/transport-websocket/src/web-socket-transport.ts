@@ -1,5 +1,6 @@
 // The stream contract over channels of WebSockets.
 
+import { formatEndpoint } from '@palyra/identity/values';
 import type { StreamDialOptions, StreamTransport } from '@palyra/rpc/transport';
 import { derOf, judgeDaemon, ownProof } from './certificates.ts';
 import { dialChannel } from './dial.ts';
@@ -11,10 +12,9 @@ export function createWebSocketTransport(): StreamTransport {
 }
 
 async function dial({ host, port, tls, ...options }: StreamDialOptions) {
-  const at = host.includes(':') ? `[${host}]` : host;
   return dialChannel({
     ...options,
-    url: new URL(`ws://${at}:${port}${defaultPath}`),
+    url: new URL(`ws://${formatEndpoint({ host, port })}${defaultPath}`),
     purpose: 'node',
     proof: ownProof(tls),
     judge: judgeDaemon({ roots: derOf(tls.pinnedRoot), trustDomain: tls.trustDomain }),

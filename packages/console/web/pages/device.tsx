@@ -248,10 +248,6 @@ function Release({ device, onClose }: { device: Device; onClose: () => void }) {
         ...(device.recoveryAskedMs > 0n
           ? ['The next recovery with its identity key gets a new certificate: once, within a day.']
           : []),
-        ...(device.cloneSeenMs > 0n ? ['The warning about a possible copy is removed.'] : []),
-        ...(device.recoveryAskedMs > 0n
-          ? ['The next recovery with its identity key gets a new certificate: once, within a day.']
-          : []),
         'If somebody else has a copy of the device, revoke it instead.',
       ]}
       yes="Release"

@@ -189,18 +189,18 @@ export enum About {
   CONFIGURATION = 21,
 
   /**
-   * Where a device looks for its daemon.
-   *
-   * @generated from enum value: ABOUT_NODE_ENDPOINTS = 23;
-   */
-  NODE_ENDPOINTS = 23,
-
-  /**
    * A root that ends within a year.
    *
    * @generated from enum value: ABOUT_OLD_ROOT = 22;
    */
   OLD_ROOT = 22,
+
+  /**
+   * Where a device looks for its daemon.
+   *
+   * @generated from enum value: ABOUT_NODE_ENDPOINTS = 23;
+   */
+  NODE_ENDPOINTS = 23,
 }
 
 /**
