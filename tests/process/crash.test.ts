@@ -18,7 +18,7 @@ import {
 import { parsePairingCode } from '@palyra/identity/pairing';
 import type { PairingState } from '@palyra/identity/registry';
 import {
-  AuthorityTier,
+  Authority_Tier,
   CertificateState,
   DeviceState,
   pairingStates,
@@ -114,7 +114,7 @@ for (const [moment, at] of [
 
     const second = await DaemonProcess.start(t, { home });
     const { authorities } = await (await second.admin()).getAuthority({});
-    assert.deepEqual(authorities.map(({ tier, active }) => `${AuthorityTier[tier]} ${active}`).sort(), [
+    assert.deepEqual(authorities.map(({ tier, active }) => `${Authority_Tier[tier]} ${active}`).sort(), [
       'ISSUING true',
       'ROOT true',
     ]);
