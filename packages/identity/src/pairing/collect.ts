@@ -13,7 +13,7 @@ import { renewAfterMs } from '../renewal/plan.ts';
 import { Wakeup } from '../wakeup.ts';
 import { movePairing } from './change.ts';
 import { existing } from './endings.ts';
-import type { PairingSealer } from './rest.ts';
+import type { PairingSealer } from './sealer.ts';
 import type { PairingChannel } from './sessions.ts';
 import type { Pairing } from './state.ts';
 import { awaitProofInput } from './transcript.ts';

@@ -24,7 +24,7 @@ import type { PairingDesk } from './desk.ts';
 import { endPairing, exhaust } from './endings.ts';
 import { mustBeTakeable, takeGuess } from './guess.ts';
 import { encodeDaemonHello, parseDeviceHello } from './hello.ts';
-import type { PairingSealer } from './rest.ts';
+import type { PairingSealer } from './sealer.ts';
 import { type PairingChannel, Sessions } from './sessions.ts';
 import { isDue, type PairingRequest, step } from './state.ts';
 import {

@@ -19,7 +19,7 @@ import { movePairing } from './change.ts';
 import { formatQrUri, formatTypedCode, makeQrSecret, makeTypedSecret } from './code.ts';
 import { endForRestore, endPairing, existing, expireDue } from './endings.ts';
 import { parseDeviceName } from './name.ts';
-import type { PairingSealer } from './rest.ts';
+import type { PairingSealer } from './sealer.ts';
 import type { Pairing } from './state.ts';
 
 const openStates = ['waiting', 'pending_approval', 'approved', 'issued'] as const;
