@@ -1,5 +1,5 @@
-// A whole daemon under load, as a process of its own, with devices that are already paired; and beside it, with the same
-// certificates, bare servers that send the same bytes.
+// A whole daemon under load in a separate process, with paired devices; beside it, with the same certificates, bare
+// servers that send the same bytes.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ export class BenchDaemon {
   readonly home: string;
   readonly #child: ChildProcess;
 
-  /** @param under words in front of its command. */
+  /** @param under a command line prefix for the process. */
   static async start(
     devices: number,
     { host = '127.0.0.1', under = [] }: { readonly host?: string; readonly under?: readonly string[] } = {},

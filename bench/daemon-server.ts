@@ -55,7 +55,7 @@ const daemon = await startDaemon({
     metrics: { port: 0 },
     limits: { quicConnections: 2_000 },
   },
-  // Heard after the listeners have heard it.
+  // This subscriber runs after the listeners.
   onEvent: (event) => {
     if (event.type === 'device_revoked')
       closedAt.set(event.deviceId, performance.timeOrigin + performance.now());
@@ -112,7 +112,7 @@ async function bareQuic(): Promise<number> {
     session.on('error', () => {});
     session.on('stream', (stream) => {
       stream.on('error', () => {});
-      // The request comes in one piece, and its caller ends the stream when it has the answer.
+      // The request arrives in one piece, and the caller ends the stream after the answer.
       stream.once('data', () => stream.end(quicReply));
       stream.resume();
     });
@@ -144,7 +144,7 @@ async function answer(question: DaemonQuestion): Promise<number> {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1000;
   }
-  // What was freed is given back before it is counted.
+  // Returns freed memory to the system before counting.
   for (let round = 0; round < 5; round += 1) {
     globalThis.gc?.();
     await setTimeout(50);

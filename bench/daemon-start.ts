@@ -1,4 +1,4 @@
-// One start of a real daemon on a home, as a process of its own: says when it is ready and how much memory that took.
+// One start of a real daemon on a home, in a separate process: reports when it is ready, and its memory.
 
 import { startDaemon } from '@palyra/daemon';
 

@@ -1,4 +1,4 @@
-// A daemon with a whole fleet that is paired already, as a process of its own: that of renew.ts.
+// The process of renew.ts: a daemon with a paired fleet.
 
 import { generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
@@ -9,17 +9,20 @@ import { DeviceIdentity, type PairedEnrollment, recoverCertificate } from '@paly
 import { nodeCrypto, systemClock } from '@palyra/identity/values';
 
 export interface FleetMember {
-  /** The record of its secret store. */
+  /** The paired record of the device's secret store. */
   readonly identity: { readonly name: string; readonly secret: Uint8Array };
   readonly enrollment: PairedEnrollment;
 }
 
-/** `cpu`: processor time so far, ms. `memory`: resident bytes. `raw`: P-256 signatures, each with a verification, a second. */
+/**
+ * `cpu`: processor time so far, ms. `memory`: resident bytes. `raw`: P-256 signatures, each with a verification, a
+ * second.
+ */
 export type FleetQuestion = 'cpu' | 'memory' | 'raw';
 
 const host = '127.0.0.1';
 const here = { host, port: 0 };
-/** Devices in one message: what is under way at one time stays small. */
+/** Devices in one message, to keep messages small. */
 const perMessage = 200;
 const [home = '', count = '1'] = process.argv.slice(2);
 const devices = Number(count);
@@ -37,7 +40,7 @@ const daemon = await startDaemon({
 });
 const { registry, renewals, daemonId, trustDomain, trustBundle } = daemon.identity;
 
-/** As if it had paired: its row, and a certificate by its identity key, for which the operator let it in. */
+/** Enrolls a device without pairing: adds its row, and recovers a certificate after a release by the operator. */
 async function enroll(): Promise<FleetMember> {
   const secrets = new MemorySecretStore();
   const identity = await DeviceIdentity.open(secrets, nodeCrypto, systemClock);
@@ -79,7 +82,7 @@ async function enroll(): Promise<FleetMember> {
     challenge: async () => renewals.challenge(channel),
     recover: (request) => renewals.recover(channel, request),
   });
-  // Its first connection has been.
+  // Counts as the first connection of the device.
   await daemon.identity.admit(readPeerCertificate(enrollment.certificateChain[0]!).fingerprint);
   const [name = ''] = await secrets.list('device/');
   return { identity: { name, secret: await secrets.read(name) }, enrollment };
@@ -102,7 +105,7 @@ async function answer(question: FleetQuestion): Promise<number> {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1000;
   }
-  // What was freed is given back before it is counted.
+  // Returns freed memory to the system before counting.
   for (let round = 0; round < 3; round += 1) {
     globalThis.gc?.();
     await setTimeout(50);

@@ -1,4 +1,4 @@
-// handshake.*: what the node listener adds to a mutual TLS handshake.
+// handshake.*: the cost that the node listener adds to a mutual TLS handshake.
 
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
@@ -42,8 +42,8 @@ export async function handshake(progress: Progress): Promise<Figures> {
       unit: 'ratio',
       meaning:
         'Full mutual TLS handshakes per second on the node listener (HTTP/2 session and registry check included), over ' +
-        'those of a bare TLS server with the same certificates. One client process, 8 at a time, each over when the ' +
-        'first bytes of the server are there.',
+        'those of a bare TLS server with the same certificates. One client process, 8 at a time, each done when the ' +
+        'first bytes of the server arrive.',
       parts: {
         node_per_second: share.perSecond.first,
         bare_per_second: share.perSecond.second,
@@ -58,7 +58,7 @@ export async function handshake(progress: Progress): Promise<Figures> {
   };
 }
 
-/** Over when the server's first bytes are here: it has verified this side's certificate by then. */
+/** Ends with the server's first bytes: by then, it has verified this side's certificate. */
 function oneHandshake(
   port: number,
   servername: string,

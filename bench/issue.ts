@@ -1,4 +1,4 @@
-// issue.*: what a device certificate costs beside its one signature, and beside the library we would otherwise use.
+// issue.*: the cost of a device certificate compared with its one signature, and with an existing library.
 
 import 'reflect-metadata';
 import { generateKeyPairSync, randomBytes, sign, webcrypto } from 'node:crypto';
@@ -74,7 +74,7 @@ async function newAuthority(): Promise<CertificateAuthority> {
   return new CertificateAuthority({ ...surroundings, root, issuing: { der: issuing.der, signer } });
 }
 
-/** From the same SPKI bytes to the DER of a certificate with the same fields and extensions. */
+/** Makes the DER of an equal certificate, with the same fields and extensions, from the same SPKI bytes. */
 async function peculiarIssuer(
   authority: CertificateAuthority,
   tlsKey: Uint8Array,

@@ -1,4 +1,4 @@
-// The process of loss.ts that calls, in a network namespace of its own.
+// The calling process of loss.ts, in its own network namespace.
 
 import { createClient } from '@connectrpc/connect';
 import type { PairedEnrollment } from '@palyra/identity/device';
@@ -15,7 +15,7 @@ export interface LossQuestion {
 
 const quic = createQuic();
 
-/** What each call took, ms. Dialling does not count. */
+/** The time of each call, ms, without dialling. */
 async function measure({ transport, enrollment, lanes, calls }: LossQuestion): Promise<number[]> {
   const connection = await (transport === 'quic'
     ? dialNodeQuic(quic, enrollment)

@@ -1,4 +1,4 @@
-// transports.loss: what calls of both transports take where packets are lost.
+// transports.loss: the time of calls on both transports when packets are lost.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -48,7 +48,7 @@ export async function loseAndDelay(progress: Progress): Promise<Figures> {
         value: quic / http2,
         unit: 'ratio',
         meaning:
-          `The slowest hundredth of calls of NodeService.Status over QUIC begins at this share of what it does over ` +
+          `The 99th percentile of calls of NodeService.Status over QUIC, as a share of that over ` +
           `HTTP/2: ${lanes} calls at a time on one connection, ${loss * 100} % of the packets lost in each direction, a ` +
           `round trip of ${roundTripMs} ms. Client and daemon are processes in network namespaces; the link between them ` +
           'is a program that moves IP packets between two TUN devices, the same for both.',

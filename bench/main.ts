@@ -1,4 +1,4 @@
-// npm run bench: measures what issue by issue was promised, for a person, or as JSON.
+// npm run bench: measures the promised figures, for a person or as JSON.
 
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -80,7 +80,7 @@ async function main(): Promise<number> {
   return 0;
 }
 
-/** On standard error, where it is in nobody's way. */
+/** Prints to standard error, apart from the results. */
 function showProgress(what: string): void {
   console.error(`… ${what}`);
 }
@@ -119,11 +119,11 @@ function targetText({ target }: Figure): string {
   return target?.atMost !== undefined ? `<= ${target.atMost}` : `>= ${target?.atLeast}`;
 }
 
-/** Three digits that count. */
+/** Three significant digits. */
 function round(value: number): number {
   return value >= 100 ? Math.round(value) : Number(value.toPrecision(3));
 }
 
-// What is to be removed at the end is removed then, too.
+// Exit handlers also remove temporary files on a signal.
 process.once('SIGINT', () => process.exit(130));
 process.exitCode = await main();

@@ -1,7 +1,7 @@
-// How everything here is measured: what is compared runs in turns, in short rounds within one process, and a figure is
-// the median over the rounds. What else the machine does then disturbs both sides alike, or one round of many.
+// The method of measurement: the compared works run alternately, in short rounds within one process, and a figure is
+// the median over the rounds. So other load on the machine disturbs both sides equally, or only a few rounds.
 
-/** One call of what is measured. Where it answers with a number, it has measured itself, ms. */
+/** One call of the measured work. If it returns a number, that is its own measurement, ms. */
 export type Work = () => unknown;
 
 export interface Target {
@@ -16,27 +16,27 @@ export interface Figure {
   readonly target?: Target;
   /** First and third quartile over the rounds. */
   readonly spread?: readonly [number, number];
-  /** Where the time goes, said when the target is missed. */
+  /** The explanation of where the time goes, printed if the target is missed. */
   readonly whenMissed?: string;
-  /** What the value was made of, by name and unit. */
+  /** The parts of the value, by name and unit. */
   readonly parts: Readonly<Record<string, number>>;
 }
 
 export type Figures = Readonly<Record<string, Figure>>;
 
-/** Told what is going on, for a person who waits. */
+/** Reports progress to a waiting person. */
 export type Progress = (what: string) => void;
 
 export interface Rounds {
   /** Counted rounds. */
   readonly rounds: number;
-  /** Rounds before them, for the compiler and the caches. Default: a tenth, at least 3. */
+  /** Warm-up rounds, for the compiler and the caches. Default: a tenth, at least 3. */
   readonly warmUp?: number;
   /** Calls of each work in one round. Default 1. */
   readonly calls?: number;
 }
 
-/** Runs every work in every round, in an order that turns round each time. Returns ms per call, by work and round. */
+/** Runs every work in every round, and reverses the order each time. @returns ms per call, by work and round. */
 export async function interleave<Name extends string>(
   works: Readonly<Record<Name, Work>>,
   { rounds, warmUp = Math.max(3, Math.ceil(rounds / 10)), calls = 1 }: Rounds,

@@ -1,9 +1,9 @@
-// The operator of revoke.ts, as a process of its own: whoever revokes a device does not wait for what that is busy with.
+// The operator of revoke.ts, in a separate process, so that the load on the other processes does not delay it.
 
 import { createClient } from '@connectrpc/connect';
 import { AdminService, dialAdmin } from '@palyra/rpc';
 
-/** When the operator called, and when the answer was there, ms since 1970. */
+/** The times of the operator's call and its answer, ms since 1970. */
 export interface Revoked {
   readonly called: number;
   readonly answered: number;

@@ -14,7 +14,7 @@ import { nodeCrypto, systemClock } from '@palyra/identity/values';
 
 const address = '127.0.0.1:7443';
 
-/** A device that was never paired. */
+/** A new device. */
 export async function newDevice(): Promise<PairingDevice> {
   return {
     identity: await DeviceIdentity.create(nodeCrypto, systemClock),
@@ -27,7 +27,7 @@ export async function newDevice(): Promise<PairingDevice> {
   };
 }
 
-/** From the minting of the code to the device's certificate. */
+/** A full pairing, from the minting of the code to the device's certificate. */
 export async function pair(manager: IdentityManager, device: PairingDevice): Promise<PairedEnrollment> {
   const { code } = await manager.desk.mint({ kind: 'typed', address });
   const peer = peerOf(manager);

@@ -1,4 +1,4 @@
-// pairing.*: what a pairing costs beside the cryptography it is made of.
+// pairing.*: the cost of a pairing compared with its cryptography.
 
 import {
   createPrivateKey,
@@ -63,7 +63,7 @@ export async function pairing(progress: Progress): Promise<Figures> {
   };
 }
 
-/** Plain calls of node:crypto, and noble's Elligator map; each public key comes as bytes, as it does from the network. */
+/** Direct calls of node:crypto and noble's Elligator map. Each public key arrives as bytes, as from the network. */
 function primitivesOfOnePairing(): () => void {
   const message = randomBytes(420);
   const identity = generateKeyPairSync('ed25519');

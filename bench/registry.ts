@@ -1,4 +1,4 @@
-// registry.*: whether the cost of a device grows with how many there are.
+// registry.*: whether the cost per device grows with the number of devices.
 
 import { fork } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -18,7 +18,7 @@ const few = 1_000;
 const many = 1_000_000;
 const starts = 5;
 const pairingRounds = { rounds: 200, warmUp: 20 };
-// The warm-up fills the registry's cache, as days of calls would.
+// The warm-up fills the registry's cache, like days of calls.
 const checkRounds = { rounds: 300, warmUp: 1500, calls: 100 };
 
 export async function registry(progress: Progress): Promise<Figures> {
@@ -43,7 +43,7 @@ async function seed(home: string, count: number): Promise<void> {
   if (code !== 0) throw new Error(`a registry of ${count} devices could not be made: exit code ${code}`);
 }
 
-/** From the start of the process to a daemon that listens. */
+/** Measures from the start of the process until the daemon listens. */
 async function start(home: string): Promise<{ ms: number; mib: number }> {
   const started = performance.now();
   const child = fork(new URL('./daemon-start.ts', import.meta.url), [home]);
@@ -121,9 +121,9 @@ async function measureGrowth(homes: { few: string; many: string }): Promise<Figu
 
 interface OpenHome {
   readonly registry: Registry;
-  /** With a registry that keeps the time. */
+  /** Opens a home with a registry that measures its time. */
   readonly timed: IdentityManager;
-  /** Since it was last asked. */
+  /** The time since the last call of this function, ms. */
   takeRegistryMs(): number;
   close(): Promise<void>;
 }
@@ -144,7 +144,7 @@ async function openHome(home: string): Promise<OpenHome> {
   };
 }
 
-/** The read for one call after the other, each of any of `callers` devices of all `count`. */
+/** Reads for a series of calls, each by one of `callers` devices, chosen among all `count`. */
 function checks({ registry }: OpenHome, count: number, callers = count): Work {
   const { rounds, warmUp, calls } = checkRounds;
   const someDevice = () => seededDevice(1 + randomInt(count)).fingerprint;

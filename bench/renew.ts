@@ -1,4 +1,4 @@
-// renew.*: a whole fleet that renews at one time, with and without the daemon's say in when.
+// renew.*: a whole fleet that renews at the same time, or at times that the daemon asks for.
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,23 +19,23 @@ import { type Figures, type Progress, quantile } from './measure.ts';
 import { answerOf } from './server-process.ts';
 import { TemporaryFolder } from './temporary-folder.ts';
 
-/** Each with a connection: they take minutes to dial, and each side more than a gigabyte to hold. */
+/** Each device has a connection. Dialling them takes minutes, and each side needs more than a gigabyte. */
 const devices = 10_000;
-/** Renewals of each in the storm. */
+/** Renewals of each device in the storm. */
 const times = 1;
 const dialLanes = 32;
-/** A certificate's life passes in this time where renewals come when they are due. */
+/** The life of a certificate is compressed to this time for renewals at their due times. */
 const dayMs = 120_000;
 const mib = 2 ** 20;
 
-/** A device on its standing connection. It uses none of the new certificates, so the next renewal can follow. */
+/** A device on its standing connection. It does not use the new certificates, so the next renewal can follow. */
 interface Live {
   readonly device: Parameters<typeof renewCertificate>[0];
   readonly renew: Parameters<typeof renewCertificate>[2];
   readonly close: () => void;
-  /** Of the connection. */
+  /** The certificate of the connection. */
   readonly enrollment: PairedEnrollment;
-  /** Handed out last. */
+  /** The latest certificate. */
   newest: PairedEnrollment;
 }
 
@@ -126,7 +126,7 @@ async function dialAll(members: readonly FleetMember[]): Promise<Live[]> {
       };
       const { transport, close } = await dialNode(enrollment.nodeAddress, enrollment);
       const node = createClient(NodeService, transport);
-      // The connection stands.
+      // The connection is established.
       await node.status({});
       fleet.push({ device, renew: (proof) => node.renew(proof), close, enrollment, newest: enrollment });
     }
@@ -135,7 +135,7 @@ async function dialAll(members: readonly FleetMember[]): Promise<Live[]> {
   return fleet;
 }
 
-/** When a renewal is due after the certificate's arrival, in the short day. */
+/** The time from the arrival of the certificate to its renewal, in the short day. */
 function due(enrollment: PairedEnrollment): number {
   const { notAfter } = readPeerCertificate(enrollment.certificateChain[0]!);
   const { receivedAt } = enrollment;
@@ -144,7 +144,9 @@ function due(enrollment: PairedEnrollment): number {
   return part * dayMs;
 }
 
-/** Each calls at its time; keys and proofs are made before, and answers are checked after, so that only calls run. */
+/**
+ * Each device calls at its time. Keys and proofs are made before, and answers checked after, so that only calls run.
+ */
 async function renewAll(fleet: readonly Live[], when: (live: Live) => number, child: ChildProcess) {
   const begin = Promise.withResolvers<void>();
   const end = Promise.withResolvers<void>();
@@ -172,7 +174,7 @@ async function renewAll(fleet: readonly Live[], when: (live: Live) => number, ch
       call(live, plan[index]!, proof),
     );
   });
-  // The first that fails ends it.
+  // The first failure ends the run.
   const failed = Promise.all(renewals);
   await Promise.race([allPrepared.promise, failed]);
   const cpuBefore = await ask(child, 'cpu');

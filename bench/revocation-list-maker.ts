@@ -1,5 +1,5 @@
-// A process for revocation-list.ts: fills the registry of a home with revoked certificates, or makes their list while it
-// answers checks of calls and hands the list out.
+// A process for revocation-list.ts: fills the registry of a home with revoked certificates, or makes and serves their
+// list while it checks calls.
 
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
@@ -13,16 +13,16 @@ import { listenPublish } from '../packages/daemon/src/listeners/publish-listener
 export interface ListMade {
   readonly makeMs: number;
   readonly handOutMs: number;
-  /** The longest turn of the event loop in processor time, ms, which other programs do not add to. */
+  /** The longest turn of the event loop in processor time, ms, which does not include other programs. */
   readonly makeTurnMs: number;
   readonly handOutTurnMs: number;
-  /** The longest wait for a turn, ms, in which they count. */
+  /** The longest wait for a turn, ms, which includes other programs. */
   readonly makeStallMs: number;
   readonly handOutStallMs: number;
   readonly makeCpuMs: number;
   readonly checks: number;
   readonly listMib: number;
-  /** More resident memory than before, at its highest. */
+  /** The largest increase of resident memory. */
   readonly makeMib: number;
   readonly handOutMib: number;
 }
@@ -75,7 +75,7 @@ async function measure(): Promise<ListMade> {
   };
 }
 
-/** Meanwhile the event loop goes round, and each round checks a call that the registry has to be asked about. */
+/** Meanwhile, each turn of the event loop checks a call with a read of the registry. */
 async function watched<T>(work: () => Promise<T>) {
   const before = process.memoryUsage.rss();
   const started = performance.now();

@@ -1,4 +1,4 @@
-// revocation_list.*: what a revocation list of a large fleet costs, and whether others wait for it.
+// revocation_list.*: the cost of a revocation list of a large fleet, and its effect on other work.
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,7 +19,7 @@ export async function revocationList(progress: Progress): Promise<Figures> {
   progress('registries of 10,000 and of 1,000,000 revoked certificates are made (a minute)');
   await seed(homes.few, few);
   await seed(homes.many, many);
-  progress('their lists are made and handed out');
+  progress('their lists are made and served');
   const made = { few: [] as ListMade[], many: [] as ListMade[] };
   for (let round = 0; round < rounds; round += 1) {
     made.few.push(await make(homes.few));

@@ -1,4 +1,4 @@
-// revoke.*: how long a revocation takes to be felt.
+// revoke.*: the time until a revocation takes effect.
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
@@ -21,9 +21,9 @@ class Live {
   /** ms since 1970. */
   readonly closed: Promise<number>;
   readonly #node;
-  /** The operator has the answer: it is committed. */
+  /** The time of the operator's answer; the revocation is committed. */
   revoked = false;
-  /** Calls sent after that and answered all the same. */
+  /** Calls sent after that but still answered. */
   slipped = 0;
 
   constructor(deviceId: string, connection: NodeConnection) {
@@ -33,7 +33,7 @@ class Live {
     this.#node = createClient(NodeService, connection.transport);
   }
 
-  /** @returns whether it was answered. */
+  /** @returns whether the call was answered. */
   async call(): Promise<boolean> {
     const late = this.revoked;
     const answered = await this.#node.status({}).then(
@@ -78,7 +78,7 @@ export async function revoke(progress: Progress): Promise<Figures> {
   const left = [...live];
   let calls = 0;
   let over = false;
-  // The others go on; which of them is next is nobody's choice.
+  // The other devices continue. The next one is picked at random.
   const callLane = async () => {
     while (!over) {
       const someone = left[Math.floor(Math.random() * left.length)];
@@ -90,11 +90,11 @@ export async function revoke(progress: Progress): Promise<Figures> {
   const times = { http2: [] as number[], quic: [] as number[] };
   const answers: number[] = [];
   const starts = new Map<Live, number>();
-  // Time that this process, which measures, was busy with its own calls while something waited for it.
+  // The time in which this measuring process was busy with its own calls.
   const late = monitorEventLoopDelay({ resolution: 1 });
   late.enable();
   for (const victim of live) {
-    // Calls without a pause until it gets none through any more.
+    // Calls without a pause until a call fails.
     const calling = (async () => {
       while (await victim.call());
     })();

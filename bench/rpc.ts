@@ -1,4 +1,4 @@
-// rpc.*: what the checks of every call cost.
+// rpc.*: the cost of the checks of every call.
 
 import http2 from 'node:http2';
 import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
@@ -7,7 +7,7 @@ import { ServerProcess } from './server-process.ts';
 
 const calls = 1024;
 const inFlight = 64;
-/** One device may have fewer calls under way on one connection than that. */
+/** More calls than one device may have on one connection, so that several connections are needed. */
 const connections = 2;
 
 export async function rpc(progress: Progress): Promise<Figures> {
@@ -63,7 +63,7 @@ async function manyCalls(sessions: readonly http2.ClientHttp2Session[]): Promise
 /** An empty gRPC message: not compressed, 0 bytes. */
 const emptyMessage = Buffer.alloc(5);
 
-/** gRPC without a client library, so that the servers are what is busy. */
+/** gRPC without a client library, so that the servers are the bottleneck. */
 function oneCall(session: http2.ClientHttp2Session): Promise<void> {
   return new Promise((resolve, reject) => {
     const stream = session.request({

@@ -1,4 +1,4 @@
-// The process of servers.ts, as the one that loads it sees it.
+// The interface of the loading process to the process of servers.ts.
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +8,7 @@ import { TemporaryFolder } from './temporary-folder.ts';
 
 export interface Load {
   readonly run: () => Promise<void>;
-  /** Not measured: lets go of the connections. The next load begins when the servers have noticed. */
+  /** Releases the connections, outside the measurement. The next load begins after the servers have noticed. */
   readonly after?: () => void;
 }
 
@@ -33,8 +33,8 @@ export class ServerProcess {
   }
 
   /**
-   * Loads two servers in turn: the share is of what the first does in a second, over the second. Beside the time that the
-   * client sees stands the processor time of the servers' process, which the speed of the client does not touch.
+   * Loads two servers alternately. The share is the calls per second of the first over those of the second. Besides the
+   * client's time, it returns the processor time of the servers' process, which does not depend on the client's speed.
    */
   async share(loads: Record<'first' | 'second', Load>, { calls, ...rounds }: Rounds & { calls: number }) {
     const cpu = { first: [] as number[], second: [] as number[] };
@@ -81,7 +81,7 @@ export class ServerProcess {
   }
 }
 
-/** Its next message. @throws when it ends instead. */
+/** The next message of the process. @throws if the process ends. */
 export async function answerOf<Message>(child: ChildProcess): Promise<Message> {
   const waiting = new AbortController();
   const { signal } = waiting;

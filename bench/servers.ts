@@ -1,4 +1,4 @@
-// The servers under load, as a process of their own: the node listener with a registry on disk, and beside it, with the
+// The servers under load, in a separate process: the node listener with a registry on disk, and beside it, with the
 // same certificates, a bare TLS server and the same services without checks.
 
 import http2 from 'node:http2';
@@ -26,7 +26,7 @@ export type Question = 'cpu' | 'empty';
 const host = '127.0.0.1';
 let connections = () => 0;
 
-/** Status with as little as a handler can do, so that nothing hides what the checks cost. */
+/** Status with a minimal handler, so that nothing hides the cost of the checks. */
 function routes(router: ConnectRouter): void {
   router.service(NodeService, {
     status: () => ({ daemonId: '01HF7YAT05QWBA7GRQH6Z7GA03', daemonTimeMs: BigInt(Date.now()) }),
@@ -46,7 +46,7 @@ async function serve(folder: string): Promise<ServersReady> {
     credential,
     devices: { trustBundle, authenticator: manager },
     routes,
-    // The load comes from one address, and of one device.
+    // The load comes from one address and one device.
     limits: { strangersPerSource: 1_000 },
     clock: systemClock,
     onInternal: (error, method) => console.error(method, error),
@@ -60,7 +60,7 @@ async function serve(folder: string): Promise<ServersReady> {
     minVersion: 'TLSv1.3',
     ALPNProtocols: ['h2'],
   };
-  // One byte tells the client that it is in, as the settings of HTTP/2 do.
+  // One byte tells the client that the server accepted it, like the settings of HTTP/2.
   const sockets = new Set<tls.TLSSocket>();
   const bare = tls.createServer(mutualTls, (socket) => {
     sockets.add(socket);
@@ -92,7 +92,7 @@ async function listen(server: tls.Server | http2.Http2SecureServer): Promise<num
   return (server.address() as AddressInfo).port;
 }
 
-/** Processor time of this process so far, ms; or nothing, once no connection is left. */
+/** Answers with the processor time of this process, ms, or with nothing after the last connection has closed. */
 async function answer(question: Question): Promise<number> {
   if (question === 'empty') {
     while (connections() > 0) await setTimeout(1);

@@ -1,4 +1,4 @@
-// A folder for one measurement, gone after it: also when it fails, and when a person ends the benchmark.
+// A folder for one measurement. It is removed afterwards, even after a failure or if a person ends the benchmark.
 
 import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';

@@ -1,10 +1,10 @@
-// A registry that keeps the time it works.
+// A registry that measures its own working time.
 
 import type { Registry } from '@palyra/identity/registry';
 
 export interface TimedRegistry {
   readonly registry: Registry;
-  /** Since it was last asked. */
+  /** The working time since the last call of this function, ms. */
   takeMs(): number;
 }
 

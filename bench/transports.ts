@@ -1,5 +1,5 @@
-// http2.*, quic.*: what the services cost on each transport beside the bare library that sends the same bytes, and what
-// a connection costs that does nothing.
+// http2.*, quic.*: the cost of the services on each transport compared with the bare library that sends the same bytes,
+// and the cost of an idle connection.
 
 import http2 from 'node:http2';
 import consumers from 'node:stream/consumers';
@@ -17,10 +17,10 @@ import { type Figure, type Figures, interleave, median, type Progress, ratio, ty
 const path = `/${NodeService.typeName}/Status`;
 const calls = 2048;
 const inFlight = 64;
-/** One device may have fewer calls under way on one connection than that. */
+/** More calls than one device may have on one connection, so that several connections are needed. */
 export const connections = 2;
 const idle = 1_000;
-/** Below what one device may have on one listener. */
+/** Below the limit of one device on one listener. */
 const perDevice = 10;
 
 export async function overHttp2(progress: Progress): Promise<Figures> {
@@ -72,7 +72,7 @@ export async function overQuic(progress: Progress): Promise<Figures> {
   progress('QUIC handshakes against a bare QUIC server');
   const handshake = (port: number) => async () => {
     const connection = await dial(port);
-    // Over with the first answer: the daemon has asked its registry by then.
+    // Ends with the first answer: by then, the daemon has read its registry.
     await streamCall(connection);
     connection.close();
   };
@@ -99,7 +99,7 @@ export async function overQuic(progress: Progress): Promise<Figures> {
   };
 }
 
-/** Of many calls, by round; and of the daemon's process alone for one call, which the client's speed does not touch. */
+/** Cost of many calls, by round; and processor time of the daemon for one call, which does not depend on the client. */
 interface CallCost {
   readonly ms: readonly number[];
   readonly processorUs: number;
@@ -226,7 +226,7 @@ export async function streamCall(connection: ClientConnection): Promise<Uint8Arr
   return answer;
 }
 
-/** In a daemon that has done nothing else: what it had freed would hide what is taken. */
+/** Measures in a fresh daemon, because memory freed earlier would hide the increase. */
 export async function idleKib(dial: (device: PairedDevice) => Promise<NodeConnection>): Promise<number> {
   const daemon = await BenchDaemon.start(idle / perDevice + 2);
   const { devices } = daemon.ready;
@@ -247,7 +247,7 @@ export async function idleKib(dial: (device: PairedDevice) => Promise<NodeConnec
     for (const each of held) each.close();
     await Promise.all(held.map(({ closed }) => closed));
   };
-  // What the first connections cost once and for all is not theirs.
+  // One-time costs of the first connections do not count.
   await close(await open(devices.slice(-2)));
   const before = await daemon.ask('memory');
   const held = await open(devices.slice(0, -2));

@@ -1,4 +1,4 @@
-// A daemon and a device pair in one process: no sockets, no files. What a test of your own program needs.
+// A daemon and a device pair in one process, without sockets or files. Useful for tests of your own program.
 // Run it: node examples/one-process.ts
 
 import { IdentityManager } from '@palyra/identity';
@@ -16,12 +16,12 @@ import {
 } from '@palyra/identity/device';
 import { openSqliteRegistry } from '@palyra/registry-sql';
 
-// The daemon: its keys in one store, what it knows about devices in a registry. The first open makes its CA.
+// The daemon: a store has its keys, a registry has its devices. The first open creates its CA.
 const registry = await openSqliteRegistry({ path: ':memory:' });
 const daemon = await IdentityManager.open({ secrets: new MemorySecretStore(), registry });
 const { code } = await daemon.desk.mint({ kind: 'typed', address: 'localhost:7443' });
 
-// The device: its Ed25519 identity is made here and stays here.
+// The device: its Ed25519 identity is created here and never leaves.
 const secrets = new MemorySecretStore();
 const device = {
   identity: await DeviceIdentity.open(secrets, nodeCrypto, systemClock),
@@ -33,7 +33,7 @@ const device = {
   platform: 'example',
 };
 
-// In between there is normally a TLS connection, and its exporter gives both sides these 32 bytes.
+// Normally a TLS connection is in between, and its exporter gives both sides these 32 bytes.
 const channel = { channelBinding: nodeCrypto.randomBytes(32), source: 'this process' };
 const peer: PairingPeer = {
   channelBinding: channel.channelBinding,
@@ -48,7 +48,7 @@ const pending = await requestPairing(device, peer, parsePairingCode(code), 'loca
 await daemon.desk.approve(pending.requestId); // The operator, after comparing pending.words.
 const paired = await awaitPairing(device, peer, pending, { signal: AbortSignal.timeout(10_000) });
 
-// A listener asks this for every connection and every call, by the fingerprint of the client's certificate.
+// A listener checks every connection and every call by the fingerprint of the client's certificate.
 const { fingerprint, spiffeId } = readPeerCertificate(paired.certificateChain[0]!);
 console.log(`paired ${spiffeId.kind} ${(await daemon.admit(fingerprint)).deviceId}`);
 await daemon.revokeDevice(device.identity.id, 'lost');

@@ -1,4 +1,4 @@
-// A service of your own inside the daemon: paired devices call it over HTTP/2 and QUIC, and a revocation ends their calls.
+// Your own service inside the daemon: paired devices call it over HTTP/2 and QUIC, and a revocation ends their calls.
 // Run it: node examples/own-service.ts
 // The service is in proto/hello/v1/hello.proto; `npm run generate` makes gen/ of it, with protoc-gen-es.
 
@@ -13,7 +13,7 @@ import { dialPairing, fromConnectError, pairingPeer, reachNode } from '@palyra/r
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { HelloService } from './gen/hello/v1/hello_pb.js';
 
-// The daemon's side: handlers, and who may call them.
+// The daemon's side: handlers, and the roles that may call them.
 const hello: OwnService = {
   access: { 'hello.v1.HelloService/Greet': 'device', 'hello.v1.HelloService/Watch': 'device' },
   routes: (router) =>
@@ -23,7 +23,7 @@ const hello: OwnService = {
         return { text: `${greeting}, ${name}! (${role} ${deviceId}, certificate ${serial})` };
       },
       async *watch(_request, { signal }) {
-        // The signal is aborted when the caller leaves or is shut out.
+        // The signal is aborted when the caller leaves or is revoked.
         for (let tick = 1; ; tick++) {
           yield { tick };
           await sleep(10, undefined, { signal });
@@ -36,9 +36,9 @@ const local = { host: '127.0.0.1', port: 0 };
 const config = { pairing: local, node: local, quic: { host: '127.0.0.1' }, console: { enabled: false } };
 const daemon = await startDaemon({ home, config, services: [hello] });
 
-// The device's side, once it is paired: the generated client, over either transport.
+// The device's side, after pairing: the generated client, over either transport.
 const { nodeCrypto: crypto, systemClock: clock } = palyra;
-const secrets = new palyra.MemorySecretStore(); // A program that is to stay paired takes a FilesystemSecretStore.
+const secrets = new palyra.MemorySecretStore(); // A program that must stay paired uses a FilesystemSecretStore.
 const identity = await palyra.DeviceIdentity.open(secrets, crypto, clock);
 const about = { kind: 'node', name: 'kitchen sensor', platform: 'example' } as const;
 const paired = await pair({ identity, secrets, crypto, clock, ...about });
@@ -48,7 +48,7 @@ for (const connection of [http2, quic]) {
   const { text } = await createClient(HelloService, connection.transport).greet({ greeting: 'Hello' });
   console.log(`${connection.name}: ${text}`);
 }
-// The operator revokes the device in the middle of its calls.
+// The operator revokes the device during its calls.
 await Promise.all([http2, quic].map(watchUntilRevoked));
 await daemon.close();
 await rm(home, { recursive: true });

@@ -1,4 +1,5 @@
-// The command `palyra` as few files of JavaScript instead of nine hundred modules: it starts in half the time.
+// Bundles the command `palyra` into a few JavaScript files instead of nine hundred modules, which halves its start
+// time.
 
 import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import { build } from 'rolldown';
 const repository = join(import.meta.dirname, '..');
 const cli = join(repository, 'packages/cli');
 
-/** What the built command looks for in node_modules: native libraries, and the console's pages. */
+/** Packages that the built command loads from node_modules: native libraries, and the console's pages. */
 export const outsideTheBuild = {
   required: ['@currentspace/http3'],
   optional: ['pkcs11js'],
@@ -15,8 +16,8 @@ export const outsideTheBuild = {
 } as const;
 
 /**
- * @param folder gets `bin`, `dist` and a package.json. What is outside of the build is looked for in node_modules in it
- *   or above it.
+ * @param folder gets `bin`, `dist` and a package.json. Packages outside the build are loaded from node_modules in it or
+ *   above it.
  * @returns the path of `bin/palyra.js` there.
  */
 export async function buildPalyra(folder: string): Promise<string> {
@@ -25,7 +26,7 @@ export async function buildPalyra(folder: string): Promise<string> {
     cwd: repository,
     input: {
       main: join(cli, 'src/main.ts'),
-      // A process of its own, which is started by its path.
+      // The daemon starts this program as a separate process, by its path.
       'token-process': join(repository, 'packages/signer-pkcs11/src/token-process.ts'),
     },
     platform: 'node',
@@ -48,7 +49,7 @@ export async function buildPalyra(folder: string): Promise<string> {
   return program;
 }
 
-/** Of everybody else's packages that are in the build: most licences ask for their text beside every copy. */
+/** The licences of foreign packages in the build: most require their text beside every copy. */
 function licences(sources: readonly string[]): string {
   const packages = new Set(
     sources.flatMap((file) => /^\0?(.*\/node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []),
@@ -57,7 +58,7 @@ function licences(sources: readonly string[]): string {
     .sort()
     .map((folder) => {
       const file = join(folder, 'package.json');
-      if (!existsSync(file)) throw new Error(`${folder} is in the build, and is no package.`);
+      if (!existsSync(file)) throw new Error(`${folder} is in the build, but is not a package.`);
       const { name, version, license } = JSON.parse(readFileSync(file, 'utf8'));
       const texts = globSync('{LICENSE,LICENCE,NOTICE,license}*', { cwd: folder }).sort();
       return [

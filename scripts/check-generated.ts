@@ -1,4 +1,4 @@
-// `npm run generated`: the committed code is what the protos generate.
+// `npm run generated`: checks that the committed code matches the protos.
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -34,7 +34,7 @@ for (const { protos, template, files } of outputs) {
   const run = spawnSync('buf', ['generate', protos, '--template', template], { stdio: 'inherit' });
   if (run.status !== 0) process.exit(1);
   if (digest(files) === before) continue;
-  console.error(`The code generated from ${protos} was stale. It is new now: commit it.`);
+  console.error(`The code generated from ${protos} was out of date. It has been regenerated: commit it.`);
   stale = true;
 }
 process.exit(stale ? 1 : 0);

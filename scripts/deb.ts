@@ -1,5 +1,5 @@
-// `npm run deb -- FOLDER`: a Debian package of the command, with a Node of its own and the daemon's unit. It needs
-// dpkg-deb and nothing else of Debian's tools.
+// `npm run deb -- FOLDER`: builds a Debian package of the command, with its own Node and the daemon's unit. Of Debian's
+// tools it needs only dpkg-deb.
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -39,7 +39,7 @@ if (spawnSync('dpkg-deb', ['--version']).status !== 0) {
   console.error('dpkg-deb is not installed (Debian package: dpkg).');
   process.exit(1);
 }
-// Not guessed from whoever builds: the package is the same under every umask.
+// Set explicitly, so that the package is the same under every umask.
 process.umask(0o022);
 const root = mkdtempSync(join(tmpdir(), 'palyra-deb-'));
 try {
@@ -56,7 +56,7 @@ try {
   const licence = readFileSync(join(repository, 'LICENSE'), 'utf8');
   writeFileSync(
     join(documents, 'copyright'),
-    `${licence}\nWhat else is in this package: ${installationFolder}/dist/LICENSES.txt and ${installationFolder}/node_modules.\n`,
+    `${licence}\nLicences of the other contents: ${installationFolder}/dist/LICENSES.txt and ${installationFolder}/node_modules.\n`,
   );
   const sizeKiB = Math.ceil(sizeOf(root) / 1024);
   place('DEBIAN');

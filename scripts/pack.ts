@@ -1,5 +1,5 @@
-// `npm run pack -- FOLDER`: the packages as npm takes them. Node does not strip types below node_modules, so what is
-// installed from a registry or a tarball must be JavaScript with its declarations beside it.
+// `npm run pack -- FOLDER`: makes the npm packages. Node does not strip types below node_modules, so an installed
+// package must have JavaScript, with its declarations beside it.
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -28,7 +28,7 @@ try {
   run('npx', ['tsc', '-p', 'tsconfig.pack.json', '--outDir', staged]);
   const folders = globSync('packages/*', { cwd: repository }).sort();
   for (const folder of folders) stage(folder);
-  // Built here and now: what lies in the checkout's own dist may be of another version, or nothing.
+  // Always built, because the checkout's dist may be missing or out of date.
   const pages = join(staged, 'packages/console/dist');
   run('npm', ['run', 'build', '--silent', '-w', '@palyra/console', '--', '--outDir', pages]);
   if (!existsSync(join(pages, 'index.html'))) throw new Error(`The console was not built into ${pages}.`);
@@ -46,7 +46,7 @@ try {
   rmSync(staged, { recursive: true, force: true });
 }
 
-/** Beside what the compiler wrote: what it does not write. */
+/** Adds the files that the compiler does not write. */
 function stage(folder: string): void {
   const [from, to] = [join(repository, folder), join(staged, folder)];
   for (const generated of globSync('src/gen/**/*.{js,d.ts}', { cwd: from })) {
@@ -57,7 +57,7 @@ function stage(folder: string): void {
   }
   cpSync(join(repository, 'LICENSE'), join(to, 'LICENSE'));
   cpSync(join(from, 'README.md'), join(to, 'README.md'));
-  // The compiler leaves the names of sources in declarations, and does not see the program in bin.
+  // The compiler leaves source names in declarations, and ignores the program in bin.
   for (const file of globSync(['src/**/*.d.ts', 'bin/*.js'], { cwd: to })) {
     const text = readFileSync(join(to, file), 'utf8');
     writeFileSync(join(to, file), text.replaceAll(/(['"]\.{1,2}\/[^'"]*)\.ts(['"])/g, '$1.js$2'));
@@ -67,7 +67,7 @@ function stage(folder: string): void {
     scripts: __,
     ...description
   } = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8'));
-  // Suites are for tests in the checkout, and import what only it has.
+  // Suites are for tests in the checkout, and import files that exist only there.
   const { exports } = description;
   for (const [name, file] of typeof exports === 'object' ? Object.entries<string>(exports) : [])
     if (!existsSync(join(to, file.replace(/\.ts$/, '.js')))) delete exports[name];

@@ -1,5 +1,5 @@
-// `npm run screenshots [FOLDER]`: every page of the console, light and dark, wide and phone, from a daemon with a few
-// devices. Without a folder, only the few that the documents show are kept.
+// `npm run screenshots [FOLDER]`: takes every page of the console, light and dark, wide and phone, from a daemon with a
+// few devices. Without a folder, it keeps only those that the documents show.
 
 import { mkdir } from 'node:fs/promises';
 import process from 'node:process';
@@ -102,7 +102,7 @@ async function waitRequest(name: string, kind: 'desktop'): Promise<void> {
   await requestPairing(device, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress);
 }
 
-/** Stands by as an agent would. */
+/** Stays connected, like an agent. */
 async function connect(node: Awaited<ReturnType<TestDaemon['node']>>): Promise<void> {
   async function* hello() {
     yield {
@@ -113,6 +113,6 @@ async function connect(node: Awaited<ReturnType<TestDaemon['node']>>): Promise<v
   try {
     for await (const _ of node.events(hello()));
   } catch {
-    // The end of the program.
+    // Cleanup at the end of the program.
   }
 }

@@ -1,7 +1,7 @@
-// `npm run soak -- [--rounds=N] [--seed=N] [FILE...]`: the tests of tests/soak with all their rounds, or N of each. Each
-// prints its seed. They run as in `npm test`, but one after the other and with hours to end. So do those of
-// tests/installed, which build, download and install for minutes and which `npm test` does not run.
-// `npm run soak -- connections [OPTION...]`: soak/connections.ts, which is no test.
+// `npm run soak -- [--rounds=N] [--seed=N] [FILE...]`: runs the tests of tests/soak with all their rounds, or N of
+// each. Each test prints its seed. They run as in `npm test`, but one after the other and with a limit of hours. It
+// also runs tests/installed, which build, download and install for minutes, and which `npm test` leaves out. `npm run
+// soak -- connections [OPTION...]`: runs soak/connections.ts, which is not a test.
 
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// The command `palyra` as it lies in a Debian package and in an image: built, with a Node of its own and the native
-// libraries of this platform. Everything comes from the checkout, in the versions that package-lock.json names.
+// Stages the command `palyra` for a Debian package and an image: built, with its own Node and the native libraries of
+// this platform. Everything comes from the checkout, in the versions of package-lock.json.
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, globSync, lstatSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -10,9 +10,9 @@ import { outsideTheBuild } from './build-palyra.ts';
 
 const repository = join(import.meta.dirname, '..');
 
-/** Where it lies. */
+/** The folder of the installation. */
 export const installationFolder = '/usr/lib/palyra';
-/** Node and the script, as a unit and an image start them. */
+/** Node and the script, for units and images. */
 export const installedExecutable = [
   `${installationFolder}/node_modules/node/bin/node`,
   `${installationFolder}/bin/palyra.js`,
@@ -36,14 +36,16 @@ export function stageInstallation(root: string): void {
   for (const name of [...outsideTheBuild.required, ...outsideTheBuild.optional]) {
     cpSync(join(modules, name), join(folder, 'node_modules', name), { recursive: true, filter: isNeeded });
   }
-  // What a strict umask took away: another user than the one who builds runs it.
+  // Restores permissions that a strict umask removed, because other users run the program.
   for (const path of globSync('**', { cwd: root })) {
     const { mode } = lstatSync(join(root, path));
     chmodSync(join(root, path), mode & 0o100 ? 0o755 : 0o644);
   }
 }
 
-/** Libraries of other platforms are most of a package, and sources of native ones most of its files. */
+/**
+ * Leaves out libraries of other platforms, which are most of a package, and sources of native ones, most of its files.
+ */
 function isNeeded(path: string): boolean {
   const [, platform] = /\.((?:linux|darwin|win32|freebsd|android)-[^.]+)\.node$/.exec(path) ?? [];
   if (platform !== undefined) return platform.startsWith(`${process.platform}-${process.arch}`);

@@ -1,5 +1,5 @@
-// `npm test`: every *.test.ts under node:test, with what the tests need of Debian installed first where that is allowed.
-// How the files are run: scripts/test/.
+// `npm test`: runs every *.test.ts under node:test. First installs the Debian packages that the tests need, if allowed.
+// scripts/test/ runs the files.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { buildPalyra } from './build-palyra.ts';
 import { type BuiltTests, buildTests, notBuilt } from './test/build-tests.ts';
 import { cacheFolder, runTests } from './test/run.ts';
 
-/** A command, and the Debian package that brings it. Tests that miss theirs fail or skip loudly and name it. */
+/** Commands, and the Debian packages that have them. Tests without theirs fail or skip, and name the package. */
 const needed: readonly (readonly [command: string, debian: string])[] = [
   ['openssl', 'openssl'],
   ['curl', 'curl'],
@@ -41,18 +41,18 @@ for (const [library, debian] of [
 ] as const)
   if (!existsSync(`/usr/share/gocode/src/google.golang.org/${library}`)) missing.push(debian);
 if (missing.length > 0) install(missing);
-// Looks for Go when it is loaded.
+// This module looks for Go when it is loaded.
 const { buildAllGo } = await import('../tests/testing/go-program.ts');
 buildAllGo((what) => console.error(what));
 
 const words = process.argv.slice(2);
 const given = words.filter((each) => !each.startsWith('--'));
-/** A number of this runner's own; what else begins with -- is for Node: --test-name-pattern=... */
+/** A numeric option of this runner. Other options go to Node: --test-name-pattern=... */
 const own = (name: string, otherwise: number): number => {
   const index = words.findIndex((each) => each.startsWith(`--${name}=`));
   return index < 0 ? otherwise : Number(words.splice(index, 1)[0]!.slice(name.length + 3));
 };
-// They wait more than they work.
+// Test files wait more than they work.
 const concurrency = own('files-at-once', Math.min(8, 2 * availableParallelism()));
 const bounds = {
   testMs: own('test-seconds', 240) * 1000,
@@ -60,14 +60,14 @@ const bounds = {
   fileMs: own('file-seconds', 600) * 1000,
 };
 const nodeOptions = words.filter((each) => each.startsWith('--'));
-/** The long ones first, so that no processor waits for the last file. */
+/** Long files run first, so that no processor idles at the end. */
 const patterns = ['tests/soak/*.test.ts', 'tests/!(soak|installed)/*.test.ts', 'packages/*/src/**/*.test.ts'];
 const files = given.length > 0 ? given : patterns.flatMap((pattern) => globSync(pattern).sort());
 const env = { PALYRA_TEST_PROGRAM: await buildPalyra(join(cacheFolder, 'palyra')) };
-// A file or two load faster than they are built.
+// One or two files load faster than a build takes.
 const built = given.length > 0 ? notBuilt : await buildIfPossible(files);
 const stop = new AbortController();
-// Test files lead sessions of their own: Ctrl-C does not reach them.
+// Test files run in their own sessions, which Ctrl-C does not reach.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
 const isGood = await runTests(files, {
   bounds,
@@ -81,7 +81,7 @@ const isGood = await runTests(files, {
 });
 process.exitCode = isGood ? 0 : 1;
 
-/** One file that does not compile is one failed test. */
+/** A file that does not compile is one failed test. */
 async function buildIfPossible(all: readonly string[]): Promise<BuiltTests> {
   try {
     return await buildTests(all, join(cacheFolder, 'tests'));
@@ -106,7 +106,7 @@ function install(packages: readonly string[]): void {
     return;
   }
   console.error(`Installing for the tests: ${list}`);
-  // Offline, so that systemd does not start the web servers: the tests start their own.
+  // Prevents systemd from starting the web servers, because the tests start their own.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', SYSTEMD_OFFLINE: '1' };
   spawnSync('apt-get', ['update', '-qq'], { stdio: 'inherit', env });
   spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], {

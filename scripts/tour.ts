@@ -1,4 +1,4 @@
-// `npm run tour`: the whole story on a home of its own, with real processes, step by step. `-- --json` for a program.
+// `npm run tour`: plays the whole story in a new home, with real processes, step by step. `-- --json` for a program.
 
 import process from 'node:process';
 import { Scene } from './tour/scene.ts';
@@ -8,7 +8,7 @@ interface Outcome {
   readonly name: string;
   readonly ok: boolean;
   readonly ms: number;
-  /** Why not. */
+  /** The reason of the failure. */
   readonly error?: string;
 }
 
@@ -30,7 +30,7 @@ for (const [signal, exitCode] of [
   });
 }
 
-say(`The story of a device, from nothing to paired and out again, in ${scene.home}.\n`);
+say(`The story of a device, from the first pairing to its revocation, in ${scene.home}.\n`);
 const outcomes: Outcome[] = [];
 for (const step of steps) outcomes.push(await play(step));
 if (!interrupted) await end();
@@ -38,7 +38,7 @@ if (!interrupted) await end();
 async function play(step: Step): Promise<Outcome> {
   const { name } = step;
   const failed = outcomes.find((each) => !each.ok);
-  // The story builds on itself.
+  // Each step needs the earlier ones.
   if (failed) return { name, ok: false, ms: 0, error: `not played, because "${failed.name}" failed` };
   const startedAt = performance.now();
   const [ok, shown] = await step.play(scene).then(

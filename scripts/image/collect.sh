@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the image has of the first stage: FOLDER gets the program, and the libraries that it loads.
+# Copies the parts of the first stage that the image needs to FOLDER: the program, and the libraries that it loads.
 set -eu
 image=$1
 program=/usr/lib/palyra
@@ -12,7 +12,7 @@ node=$program/node_modules/node/bin/node
 } | awk '/=> \// { print $3 } /^[ \t]*\// { print $1 }' | sed 's/:$//' | sort -u | while read -r library; do
   cp -L --parents "$library" "$image"
 done
-# The command needs a shell; here Node is its interpreter.
+# The usual command needs a shell. This one has Node as its interpreter.
 printf '#!%s\nimport "%s/bin/palyra.js";\n' "$node" "$program" > "$image/usr/bin/palyra"
 chmod 755 "$image/usr/bin/palyra"
 chmod 1777 "$image/tmp"

@@ -1,24 +1,24 @@
-// `npm run soak -- connections`, or `node scripts/soak/connections.ts`: makes connections to every listener of a daemon, ends
-// them in every way there is, and looks whether the daemon's memory and descriptors stay. The daemon is a process of its own
-// on loopback addresses, and is measured through /proc.
+// `npm run soak -- connections`, or `node scripts/soak/connections.ts`: makes connections to every listener of a
+// daemon, ends them in every possible way, and checks that the daemon's memory and descriptors do not grow. The daemon
+// is a separate process on loopback addresses, measured through /proc.
 //
-//   --connections N   how many in all (200000)
-//   --only LISTENER   that one alone
-//   --lanes N         how many at one time (32)
+//   --connections N   total number (200000)
+//   --only LISTENER   only this listener
+//   --lanes N         number at one time (32)
 //   --node FILE       the Node that runs the daemon (this one)
-//   --json            one document instead of the table
+//   --json            print a JSON document instead of the table
 
 import { parseArgs } from 'node:util';
 import { type Ending, MeasuredDaemon } from '../../tests/testing/measured-daemon.ts';
 
-/** Memory that a daemon in use comes to and keeps: it does not count until so much of the soak is over. */
+/** The warm-up, as a share of the soak: a daemon's memory grows to its working size and does not count yet. */
 const warmUp = 0.2;
-/** What it may grow by after that. Less would be a matter of when V8 collects. */
+/** Allowed growth after that. A smaller limit would depend on the garbage collector. */
 const mostGrowthBytes = 64 * 2 ** 20;
 const samples = 20;
 const mib = 2 ** 20;
 const hosts = 16;
-/** A soak that takes longer hangs. */
+/** A soak that takes longer is considered hung. */
 const longestRunMs = 6 * 60 * 60_000;
 
 interface Sample {
@@ -83,7 +83,7 @@ async function soak(
         const index = next++;
         const ending = endings[index % endings.length]!;
         const count = counts.get(ending)!;
-        // From many addresses, so that no limit of one source is what is measured.
+        // From many addresses, to stay below the limits of one source.
         await ending.run(`127.0.1.${1 + (index % hosts)}`).catch((error) => {
           count.failed += 1;
           if (count.failed === 1) console.error(`${ending.listener}, ${ending.name}: ${error}`);
@@ -117,7 +117,7 @@ async function soak(
         `${listener.padEnd(8)} ${name.padEnd(52)} ${String(made).padStart(6)}${failed ? `, ${failed} failed` : ''}`,
       );
     console.log(`after the warm-up it grew by ${Math.round(growthBytes / mib)} MiB`);
-    console.log(isFlat ? 'Memory and descriptors stay.' : 'MEMORY OR DESCRIPTORS DO NOT STAY.');
+    console.log(isFlat ? 'Memory and descriptors are stable.' : 'MEMORY OR DESCRIPTORS GROW.');
   }
   return isFlat ? 0 : 1;
 }

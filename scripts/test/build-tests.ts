@@ -1,5 +1,5 @@
-// The test files as a few chunks of JavaScript that they share. Loading the sources, module by module, costs a file up to
-// half a second of processor time; there are hundreds of files.
+// Builds the test files into a few shared chunks of JavaScript. Loading the sources module by module takes up to half a
+// second of processor time for each of hundreds of files.
 
 import { readFileSync, rmSync } from 'node:fs';
 import { SourceMap } from 'node:module';
@@ -10,24 +10,25 @@ import type { ESTree } from 'rolldown/utils';
 import { outsideTheBuild } from '../build-palyra.ts';
 
 const repository = join(import.meta.dirname, '../..');
-/** Packages that look for files of their own, or that few tests need. */
+/** Packages that load their own files, or that few tests need. */
 const external = [...Object.values(outsideTheBuild).flat(), 'playwright-core', 'rolldown', 'esbuild'];
 
 export interface BuiltTests {
-  /** For the environment of the tests. */
+  /** Variables for the environment of the tests. */
   readonly env: Readonly<Record<string, string>>;
-  /** @returns the program to run for a test file: the file itself if it is not built. */
+  /** @returns the program for a test file: the file itself if it was not built. */
   readonly programOf: (file: string) => string;
-  /** @returns a text, such as a stack trace, with places in the sources instead of places in the build. */
+  /** @returns the text, such as a stack trace, with source positions instead of positions in the build. */
   readonly inSources: (text: string) => string;
 }
 
-/** For files that are run as they are. */
+/** For files that run without a build. */
 export const notBuilt: BuiltTests = { env: {}, programOf: (file) => file, inSources: (text) => text };
 
 /**
- * Throws when a file does not compile or imports what does not exist.
- * @param folder is emptied first. It is below the repository's node_modules: packages outside of the build are found.
+ * Throws if a file does not compile or imports a missing module.
+ * @param folder is emptied first. It is below the repository's node_modules, so that packages outside the build
+ *   resolve.
  */
 export async function buildTests(files: readonly string[], folder: string): Promise<BuiltTests> {
   rmSync(folder, { recursive: true, force: true });
@@ -63,7 +64,7 @@ function programsOf(file: string): string[] {
   return [...readFileSync(file, 'utf8').matchAll(uses)].map(([, path]) => resolve(dirname(file), path!));
 }
 
-/** A module that asks where it is, for files beside it or to start them, is told where its source is. */
+/** Gives modules the path of their source, because they may read or start files beside it. */
 const keepPlaces: Plugin = {
   name: 'keep-places',
   transform: {
@@ -92,7 +93,7 @@ const keepPlaces: Plugin = {
   },
 };
 
-/** Of a source map: each line comes from the line of the same number. */
+/** The mappings of a source map in which each line comes from the line with the same number. */
 function sameLines(code: string): string {
   return code
     .split('\n')
@@ -100,7 +101,7 @@ function sameLines(code: string): string {
     .join(';');
 }
 
-/** Each `import.meta.NAME` in the order of the text, but for texts that only speak of it. */
+/** Each `import.meta.NAME` in order, except in strings and comments. */
 function askedPlaces(node: unknown): { readonly name: string; readonly from: number; readonly to: number }[] {
   if (typeof node !== 'object' || node === null) return [];
   const { type, object, property, start, end } = node as Partial<ESTree.MemberExpression>;
@@ -120,7 +121,7 @@ function inSources(text: string, folder: string): string {
   });
 }
 
-/** Undefined for a file that has none. */
+/** Undefined for a file without a source map. */
 function mapOf(path: string): SourceMap | undefined {
   try {
     return new SourceMap(JSON.parse(readFileSync(`${path}.map`, 'utf8')));

@@ -1,5 +1,5 @@
-// One test file, as a process that leads a session of its own. Whatever the file does, this ends: a file that says nothing
-// for too long is killed together with everything it started.
+// Runs one test file as a process with its own session. The run always ends: a file that reports nothing for too long
+// is killed, with everything that it started.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -11,26 +11,26 @@ import { leftBy, makeFolder, remove } from './left-behind.ts';
 import { type FoundProcess, killAll, livingAfter, markerVariable } from './processes.ts';
 
 export interface Bounds {
-  /** Without news while a test runs: what a single test may take. */
+  /** Longest silence while a test runs, which limits a single test. */
   readonly testMs: number;
-  /** Without news while none runs: imports before the first test, hooks and open handles after the last. */
+  /** Longest silence while no test runs: imports before the first test, hooks and open handles after the last. */
   readonly idleMs: number;
-  /** In all. */
+  /** Longest run of a file. */
   readonly fileMs: number;
 }
 
 export interface FileOptions {
   readonly bounds: Bounds;
-  /** What Node runs instead of it: the file itself, or what was built of it. */
+  /** The program for Node: the file itself, or its build. */
   readonly program: string;
-  /** Its TMPDIR, to be made. The path is short: paths of Unix sockets below it must stay under 104 bytes. */
+  /** The file's TMPDIR, which is created. Its path is short, because Unix socket paths must stay under 104 bytes. */
   readonly folder: string;
   readonly marker: string;
   readonly nodeOptions: readonly string[];
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** As node:test tells it, but for errors, which are text. */
+/** An event of node:test, with errors as text. */
 export interface TestEvent {
   readonly type: string;
   readonly data: {
@@ -53,9 +53,9 @@ export interface TestEvent {
 export interface FileRun {
   readonly file: string;
   readonly events: readonly TestEvent[];
-  /** What it and its children printed. */
+  /** Output of the file and its children. */
   readonly output: string;
-  /** Each is one failed test. */
+  /** Each problem counts as one failed test. */
   readonly problems: readonly string[];
   readonly startedAt: number;
   readonly durationMs: number;
@@ -63,11 +63,11 @@ export interface FileRun {
 
 /** Characters. */
 const mostOutput = 256 * 1024;
-/** To stop when asked, and for children to be gone that were killed in the end. */
+/** Time to stop on request, and for killed children to disappear. */
 const politeMs = 5_000;
 const reporter = join(import.meta.dirname, 'reporter.ts');
 
-/** Never rejects for what the file does. @param stop ends it early. */
+/** Never rejects because of the file. @param stop ends the file early. */
 export async function runFile(file: string, options: FileOptions, stop: AbortSignal): Promise<FileRun> {
   makeFolder(options.folder);
   const startedAt = Date.now();
@@ -98,13 +98,13 @@ export async function runFile(file: string, options: FileOptions, stop: AbortSig
   if (verdict !== undefined) {
     news.close();
     problems.push(verdict);
-    // Its handlers of the exit may still clean up.
+    // Exit handlers of the file may still clean up.
     child.kill('SIGTERM');
     await Promise.race([exit, patience()]);
   }
   const left = verdict === undefined ? await livingAfter(family, politeMs) : [];
   const immortal = await killAll(family);
-  // All who could hold the pipes are gone, and what they wrote is read.
+  // Every process that could hold the pipes is gone, and their output has been read.
   await Promise.race([closed, patience()]);
   for (const stream of child.stdio) stream?.destroy();
 
@@ -132,7 +132,7 @@ function nested(marker: string): string {
   return outer === undefined ? marker : `${outer}/${marker}`;
 }
 
-/** Undefined when all is well. */
+/** Undefined on success. */
 function exitOf(child: ChildProcess): Promise<string | undefined> {
   return new Promise((resolve) => {
     child.once('error', (error) => resolve(`the file could not be started: ${error.message}`));
@@ -166,10 +166,10 @@ function reasonToEnd(news: News, bounds: Bounds, begun: number, stop: AbortSigna
   return undefined;
 }
 
-/** What the reporter tells. */
+/** The events from the reporter. */
 class News {
   readonly events: TestEvent[] = [];
-  /** When the last of it came. */
+  /** Time of the last event. */
   at = performance.now();
   readonly #running: { readonly name: string; readonly nesting: number }[] = [];
   #isClosed = false;
@@ -181,9 +181,9 @@ class News {
     });
   }
 
-  /** Tests in which the file is, as the end of a sentence; empty when it is in none. */
+  /** The running tests, as the end of a sentence; empty if none runs. */
   get running(): string {
-    // What node:test calls its root runs when all tests are over.
+    // node:test reports its root as running after all tests have ended.
     const names = this.#running.map(({ name }) => (name === '<root>' ? 'hooks of the file' : `"${name}"`));
     return names.length === 0 ? '' : `, while this was running: ${names.join(', ')}`;
   }
@@ -192,7 +192,7 @@ class News {
     return this.events.some(({ type }) => type === 'test:fail');
   }
 
-  /** What a file says once it is being ended does not count. */
+  /** Events after the kill do not count. */
   close(): void {
     this.#isClosed = true;
   }
@@ -212,7 +212,7 @@ class News {
   }
 }
 
-/** Undefined for half a line, as a process that dies may leave it. */
+/** Undefined for half a line, which a dying process may leave. */
 function parse(line: string): TestEvent | undefined {
   try {
     return JSON.parse(line);
@@ -221,7 +221,7 @@ function parse(line: string): TestEvent | undefined {
   }
 }
 
-/** What a file and its children print, up to a bound. */
+/** The output of a file and its children, up to a limit. */
 class Output {
   text = '';
 

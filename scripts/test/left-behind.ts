@@ -1,4 +1,4 @@
-// What a test file made and did not remove: in its folders, and in the places that it shares with everybody.
+// Finds everything that a test file created and did not remove: in its folders, and in shared places.
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -6,32 +6,32 @@ import { join } from 'node:path';
 
 const namespaces = '/run/netns';
 
-/** As open as tests need that become another user: a user who knows a path in it may go there. */
+/** Open enough for tests that become another user: a user who knows a path in it can reach it. */
 export function makeFolder(path: string): void {
   mkdirSync(path);
   chmodSync(path, 0o711);
 }
 
-/** Paths of what is left in the folder, and network namespaces named after the process. */
+/** Paths left in the folder, and network namespaces named after the process. */
 export function leftBy(pid: number, folder: string): string[] {
   const inFolder = (entries(folder) ?? []).map((name) => join(folder, name));
   return [...inFolder, ...namespacesOf(pid).map((name) => join(namespaces, name))];
 }
 
-/** Removes all of it; what a killed file had mounted is unmounted first. */
+/** Removes everything, after unmounting the mounts of a killed file. */
 export function remove(pid: number, folder: string): void {
   for (const name of namespacesOf(pid)) spawnSync('ip', ['netns', 'delete', name]);
   for (const mount of mountsBelow(folder)) spawnSync('umount', ['--lazy', mount]);
-  // A process that was killed may still have made another file.
+  // A killed process may still have created another file.
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }
 
-/** `palyra-PID-N`, as tests/testing/network-namespace.ts names them. */
+/** `palyra-PID-N`, the names of tests/testing/network-namespace.ts. */
 function namespacesOf(pid: number): string[] {
   return (entries(namespaces) ?? []).filter((name) => name.startsWith(`palyra-${pid}-`));
 }
 
-/** The inner ones first. */
+/** Inner mounts first. */
 function mountsBelow(folder: string): string[] {
   let table: string;
   try {
@@ -47,7 +47,7 @@ function mountsBelow(folder: string): string[] {
     .reverse();
 }
 
-/** Undefined when there is no such folder. */
+/** Undefined if the folder is missing. */
 export function entries(folder: string): string[] | undefined {
   try {
     return readdirSync(folder).sort();

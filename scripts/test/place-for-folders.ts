@@ -1,15 +1,15 @@
-// Where a run makes the folders of its files. Tests make thousands of databases and sync every write to them: in memory
-// that costs nothing, and no test is about the disk itself.
+// Chooses the place for the folders of test files. Tests create thousands of databases and sync every write. In memory
+// that is free, and no test needs the disk itself.
 
 import { readFileSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import process from 'node:process';
 
 export const memory = '/dev/shm';
-/** Ten times what a run has been seen to use at once. */
+/** Ten times the observed use of a run. */
 const enoughBytes = 2 * 1024 ** 3;
 
-/** In memory, where there is enough of it and programs may be started from there; TMPDIR if that is set. */
+/** TMPDIR if it is set; otherwise memory, if there is enough and programs can be started from there. */
 export function placeForFolders(): string {
   return process.env.TMPDIR === undefined && isGoodPlace(memory) ? memory : tmpdir();
 }

@@ -1,13 +1,13 @@
-// The processes that a test file started, also those that left its process group, its session or their parent. Linux
-// alone can tell: a marker in the environment goes down to every child, and /proc shows it. A program that was given
-// another environment is still found by its session, or by its parent. On macOS the process group is all there is.
+// Finds the processes that a test file started, even those that left its process group, its session or their parent.
+// This works only on Linux: every child inherits a marker in its environment, which /proc shows. A program with another
+// environment is found by its session or its parent. On macOS, only the process group is found.
 
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Its value is a path of names, because a test file may run this runner itself: `a`, then `a/b`. */
+/** The marker's value is a path of names, because a test file may run this runner itself: `a`, then `a/b`. */
 export const markerVariable = 'PALYRA_TEST_FILE';
 
 export interface FoundProcess {
@@ -17,16 +17,16 @@ export interface FoundProcess {
 
 export interface Family {
   readonly marker: string;
-  /** The test file's own process, which leads a session and a process group. */
+  /** The process of the test file, which leads a session and a process group. */
   readonly leader: number;
 }
 
-/** Zombies are not alive. The leader is among them while it lives. */
+/** Living processes, without zombies, and including the leader while it lives. */
 export function livingOf(family: Family): FoundProcess[] {
   return process.platform === 'linux' ? byProc(family) : byGroup(family);
 }
 
-/** @returns what is alive when everything had this long to end by itself. */
+/** @returns the processes still alive after this time. */
 export async function livingAfter(family: Family, graceMs: number): Promise<FoundProcess[]> {
   const until = performance.now() + graceMs;
   for (;;) {
@@ -36,7 +36,7 @@ export async function livingAfter(family: Family, graceMs: number): Promise<Foun
   }
 }
 
-/** Kills them all, and what they start meanwhile. @returns those that even this did not end. */
+/** Kills all processes, and those that they start meanwhile. @returns processes that cannot be killed. */
 export async function killAll(family: Family): Promise<FoundProcess[]> {
   const until = performance.now() + 10_000;
   for (;;) {
@@ -46,7 +46,7 @@ export async function killAll(family: Family): Promise<FoundProcess[]> {
       try {
         process.kill(pid, 'SIGKILL');
       } catch {
-        // It ended by itself.
+        // The process ended by itself.
       }
     }
     await sleep(20);
@@ -59,7 +59,7 @@ function byProc({ marker, leader }: Family): FoundProcess[] {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
     const stat = read(pid, 'stat');
-    // The command, in parentheses, may hold anything. After it: state, parent, process group, session.
+    // The command, in parentheses, may contain anything. State, parent, process group and session follow.
     const [state, parent, group, session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     if (state === undefined || 'ZX'.includes(state)) continue;
     const isOurs = Number(session) === leader || Number(group) === leader || isMarked(pid, marker);
@@ -80,7 +80,7 @@ function isMarked(pid: number, marker: string): boolean {
   );
 }
 
-/** Empty when there is no such process any more, or it is another user's. */
+/** Empty if the process has ended, or belongs to another user. */
 function read(pid: number, file: string): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'latin1');

@@ -1,4 +1,4 @@
-// What the run prints: the lines of node:test, file by file, then all failures again, and the totals last.
+// The output of a run: the lines of node:test for each file, then all failures again, and the totals last.
 
 import type { Writable } from 'node:stream';
 import { spec } from 'node:test/reporters';
@@ -38,7 +38,7 @@ export class Report {
     }
   }
 
-  /** @returns whether all is well. */
+  /** @returns whether everything passed. */
   async end(): Promise<boolean> {
     this.#spec.end();
     await this.#written;
@@ -52,12 +52,12 @@ export class Report {
     this.#spec.write({ type: 'test:stdout', data: { message } });
   }
 
-  /** As node:test does, but a test that was cancelled has failed. */
+  /** Counts like node:test, but a cancelled test has failed. */
   #count({ type, data: { details, skip, todo } }: TestEvent): void {
     if (type !== 'test:pass' && type !== 'test:fail') return;
     if (details?.type === 'suite') {
       this.#counts.suites += 1;
-      // With its tests, or else by itself: in a hook.
+      // A suite fails with its tests, or by itself in a hook.
       if (!details.failure || details.failure.type === 'subtestsFailed') return;
     }
     this.#counts.tests += 1;
@@ -67,7 +67,7 @@ export class Report {
   }
 }
 
-/** What node:test says of the file as a whole. */
+/** Whether the event is about the whole file. */
 function isTotal({ type, data: { nesting, message } }: TestEvent): boolean {
   if (type !== 'test:diagnostic') return type === 'test:summary';
   return (
@@ -75,7 +75,7 @@ function isTotal({ type, data: { nesting, message } }: TestEvent): boolean {
   );
 }
 
-/** With an error that prints as the one it was. */
+/** The event with an error that prints like the original. */
 function restored({ type, data }: TestEvent): unknown {
   const { failure, ...details } = data.details ?? {};
   if (!failure) return { type, data };

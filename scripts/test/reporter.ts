@@ -1,5 +1,6 @@
-// Inside the process of a test file: what happens, as lines of JSON on descriptor 3. Events of node:test come when it has
-// them in order; which tests run is told at once, so that the runner knows it when the process stops answering.
+// Runs in the process of a test file, and writes its events as lines of JSON to descriptor 3. node:test delays its
+// events to keep them in order. The start of a test is reported at once, so that the runner knows it if the process
+// hangs.
 
 import { subscribe } from 'node:diagnostics_channel';
 import { writeSync } from 'node:fs';
@@ -25,7 +26,7 @@ export default new Transform({
   },
 });
 
-/** An error does not go through JSON: what node:test would print of it does. */
+/** Replaces an error, which JSON cannot hold, with its printed text. */
 function plain(details: unknown): unknown {
   const { error, ...rest } = (details ?? {}) as { error?: Error & { failureType?: string } };
   if (!error) return details;

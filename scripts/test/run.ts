@@ -1,4 +1,4 @@
-// Test files, some at a time. Each one ends whatever it does, and nothing that one of them started or made stays.
+// Runs test files, several at a time. Every file ends, and everything that it started or created is removed.
 
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,26 +14,26 @@ import { Report } from './report.ts';
 export interface RunOptions {
   readonly bounds: Bounds;
   readonly concurrency: number;
-  /** Default: the files are run as they are. */
+  /** Default: the files run without a build. */
   readonly built?: BuiltTests;
-  /** Options of Node for each file. */
+  /** Node options for each file. */
   readonly nodeOptions: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** To look where others make folders, too: for a run that has the machine to itself. */
+  /** Also check shared places, for a run that has the machine to itself. */
   readonly looksAround: boolean;
   readonly output: Writable;
-  /** Ends what runs, and the run. */
+  /** Ends the running files, and the run. */
   readonly stop: AbortSignal;
 }
 
-/** Of this checkout, for what the next run need not make again. */
+/** The cache of this checkout, for later runs. */
 export const cacheFolder: string = join(import.meta.dirname, '../../node_modules/.cache');
-/** Hundreds of processes load the same modules: they share what one of them compiled, and so does the next run. */
+/** The compile cache, shared by hundreds of processes and the next run. */
 const compiled = { NODE_COMPILE_CACHE: join(cacheFolder, 'compiled') };
-/** Where programs put files that do not ask TMPDIR. */
+/** Places in which programs create files without using TMPDIR. */
 const sharedPlaces = new Set([tmpdir(), '/tmp', '/var/tmp', memory]);
 
-/** Prints what node:test prints. @returns whether all is well. */
+/** Prints the output of node:test. @returns whether everything passed. */
 export async function runTests(files: readonly string[], options: RunOptions): Promise<boolean> {
   const { stop, built = notBuilt } = options;
   const before = new Set(inSharedPlaces());
@@ -68,7 +68,7 @@ export async function runTests(files: readonly string[], options: RunOptions): P
   return report.end();
 }
 
-/** With places in the sources instead of the build. */
+/** The text with source positions instead of those in the build. */
 function inSources(run: FileRun, built: BuiltTests): FileRun {
   return { ...run, output: built.inSources(run.output), events: run.events.map(eventInSources) };
 
@@ -89,7 +89,7 @@ function inSources(run: FileRun, built: BuiltTests): FileRun {
   }
 }
 
-/** A daemon that is killed leaves its folder to the next one that starts. */
+/** The folders of killed daemons, which the next daemon would remove. */
 function removeAbandonedFolders(): void {
   rmSync(makePrivateFolder(), { recursive: true, force: true });
 }
@@ -98,7 +98,7 @@ function inSharedPlaces(): string[] {
   return [...sharedPlaces].flatMap((place) =>
     (entries(place) ?? [])
       .filter((name) => /^\.?(palyra|playwright|org\.chromium)/.test(name))
-      // Those that are left are of living processes: not of the tests, but of somebody's daemon.
+      // The remaining folders belong to living processes: not to tests, but to somebody's daemon.
       .filter((name) => !name.startsWith('palyra-quic-'))
       .map((name) => join(place, name)),
   );

@@ -1,4 +1,4 @@
-// The stage of the tour: a folder of its own, the processes on it, and what the steps so far have brought.
+// The state of the tour: its folder, its processes, and the results of the steps so far.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,24 +8,24 @@ import type { DaemonProcess } from '../../tests/testing/daemon-process.ts';
 import type { PalyraProcess } from '../../tests/testing/palyra-process.ts';
 
 export class Scene {
-  /** The daemon's. */
+  /** The home of the daemon. */
   readonly home: string;
-  /** The device's that is let in. */
+  /** The home of the approved device. */
   readonly deviceHome: string;
-  /** That of one who does not know the code. */
+  /** The home of a device without the code. */
   readonly strangerHome: string;
   daemon!: DaemonProcess;
   code!: string;
   /** `palyra pair`, while it waits for the operator. */
   pair!: PalyraProcess;
   requestId!: string;
-  /** As the device shows them. */
+  /** The words that the device shows. */
   words!: string;
   deviceId!: string;
-  /** Of a daemon and a device that are older than this tour. */
+  /** The homes of a daemon and a device from before this tour. */
   readonly earlierHome: string;
   readonly earlierDeviceHome: string;
-  /** `palyra node run`, while the device holds. */
+  /** `palyra node run`, until the revocation of the device. */
   agent!: PalyraProcess;
   readonly #ends: (() => Promise<void>)[] = [];
 
@@ -52,7 +52,7 @@ export class Scene {
   }
 }
 
-/** The device store of a home, as the command leaves it. Close it. */
+/** Opens the device store of a home. Close it afterwards. */
 export async function openDeviceStore(home: string): Promise<FilesystemSecretStore> {
   const masterKey = await masterKeyFromFile({ path: join(home, 'device', 'master.key') });
   return FilesystemSecretStore.open({ path: join(home, 'device', 'secrets'), masterKey });

@@ -1,4 +1,4 @@
-// The tour's steps, in the order of the story. Each does one thing, checks it, and tells a person what was seen.
+// The steps of the tour, in order. Each step does one thing, checks it, and reports the result to a person.
 
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';
@@ -32,7 +32,7 @@ import { openDeviceStore, type Scene } from './scene.ts';
 
 export interface Step {
   readonly name: string;
-  /** @returns what a person is shown. Rejects when it is not as it must be. */
+  /** @returns the text for a person. Rejects if the check fails. */
   play(scene: Scene): Promise<string>;
 }
 
@@ -138,7 +138,7 @@ export const steps: readonly Step[] = [
       assert.equal(serial, serialOf(renewed));
       await live.closed;
       next.close();
-      return `the connection went on until the new certificate ${serial} was used; then the old one was over`;
+      return `the connection stayed open until the new certificate ${serial} was used; that ended the old one`;
     },
   },
   {
@@ -157,7 +157,7 @@ export const steps: readonly Step[] = [
     name: 'a call without a certificate refused',
     async play({ daemon, deviceHome }) {
       const enrollment = await pairedEnrollment(deviceHome);
-      // The same call with the device's certificate goes through, so it is the certificate that counts.
+      // The same call succeeds with the device's certificate, so the certificate makes the difference.
       const { trailers } = await statusCall(daemon, enrollment, credentialOf(enrollment));
       assert.equal(trailers['grpc-status'], '0');
       const refused = await statusCall(daemon, enrollment, {}).catch((error: NodeJS.ErrnoException) => error);
@@ -204,7 +204,7 @@ export const steps: readonly Step[] = [
       assert.equal(lines.at(-1)!.error?.code, 'DEVICE_REVOKED');
       const { state } = await answer(['devices', 'show', deviceId], { home });
       assert.equal(state, 'revoked');
-      return `${deviceId} is revoked: lost on the train. Live connections closed: ${shown}; its agent knows why and stopped`;
+      return `${deviceId} is revoked: lost on the train. Live connections closed: ${shown}; its agent received the reason and stopped`;
     },
   },
   {
@@ -222,7 +222,7 @@ export const steps: readonly Step[] = [
     async play(scene) {
       const { earlierHome: home, earlierDeviceHome } = scene;
       await configure(home, { pairing: await fixed(), node: await fixed(), quic: { enabled: false } });
-      // The authority is two months old, the device was paired two days ago, and both were off since.
+      // The authority is two months old. The device was paired two days ago, and both have been off since.
       await (await DaemonProcess.start(scene, { home, ...hoursAgo(61.5 * 24) })).stop();
       const past = await DaemonProcess.start(scene, { home, ...hoursAgo(48) });
       const { code } = await answer(['pairing', 'code'], { home, ...hoursAgo(48) });
@@ -246,15 +246,15 @@ export const steps: readonly Step[] = [
       await agent.line(({ event, how }) => event === 'renewed' && how === 'recovery');
       await agent.line(({ event }) => event === 'connected');
       await agent.end('SIGINT');
-      return 'off for two days, its certificate over for one: its agent recovered by the identity key, by itself';
+      return 'off for two days, with a certificate expired for one: the agent recovered automatically with the identity key';
     },
   },
 ];
 
-/** A listener that comes back where it was. */
+/** A listener that returns at its old address. */
 const fixed = async () => ({ host: '127.0.0.1', port: await freePort() });
 
-/** A process whose clock is behind. */
+/** Options for a process whose clock is behind. */
 function hoursAgo(hours: number): Pick<PalyraOptions, 'node' | 'env'> {
   const program = join(import.meta.dirname, '../../tests/testing/earlier-clock.ts');
   return { node: ['--import', program], env: { PALYRA_TEST_HOURS_AGO: String(hours) } };
@@ -274,7 +274,7 @@ async function pairedEnrollment(home: string): Promise<PairedEnrollment> {
   }
 }
 
-/** Status, as a program without our dialer calls it. */
+/** Calls Status without our dialer. */
 async function statusCall(
   daemon: DaemonProcess,
   { trustBundle, trustDomain }: PairedEnrollment,

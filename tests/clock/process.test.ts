@@ -25,7 +25,7 @@ import { collect, makeDevice, pair, request } from '../testing/sample-device.ts'
 import { clockOffByDays, noWrongClock } from '../testing/wrong-clock.ts';
 
 const clockSkew = { code: 'CLOCK_SKEW', exitCode: 3 };
-const bothTimes = /This device's clock says .*, the daemon's says .*set the wrong one right/;
+const bothTimes = /This device's clock says .*, the daemon's says .*correct the wrong one/;
 const notValidNow = /The daemon's certificate is not valid at this device's time, .*Set the clock right/;
 
 /** A daemon, stopped, that comes back at its ports, and a device paired with it; both by the right clock. */

@@ -87,7 +87,7 @@ test('an upgrade and a removal keep the home; a purge keeps its keys and says so
     dpkg -P palyra >&2
     getent passwd palyra || echo 'no user'
   `);
-  assert.match(said, /\/var\/lib\/palyra stays, with the keys in it/);
+  assert.match(said, /\/var\/lib\/palyra and its keys are kept/);
   assert.match(said, /^no user$/m);
   const [first, second] = [...said.matchAll(/"root_fingerprint":"(\w+)"/g)].map(([, root]) => root);
   assert.equal(first, second, 'the same daemon');

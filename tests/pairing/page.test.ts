@@ -48,7 +48,7 @@ test('every code that pairing, renewal and recovery refuse with is in its table'
     'pairing/daemon.ts',
     'pairing/hello.ts',
     'pairing/cpace.ts',
-    'pairing/rest.ts',
+    'pairing/sealer.ts',
   )) {
     assert.ok(pairing.has(code), `${code} in section 6`);
   }

@@ -122,6 +122,6 @@ test('the command says so, and asks for a new code', async (t) => {
     palyra(['pair', daemon.pairingAddress, '--code-stdin'], { home, stdin: `${code.slice(0, 3)}${wrong}\n` });
   for (let n = 0; n < 3; n += 1) await failure(run(), { code: 'DAEMON_NOT_AUTHENTICATED', exitCode: 3 });
   const message = await failure(run(), { code: 'TOO_MANY_TRIES', exitCode: 3 });
-  assert.match(message, /someone in between/);
+  assert.match(message, /may be an interceptor/);
   assert.equal((await daemon.admin.getPairing({ id: pairingId })).failedGuesses, 3);
 });

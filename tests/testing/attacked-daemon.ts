@@ -1,5 +1,5 @@
-// A daemon in a process of its own that is attacked, while a paired device calls over both transports, on its standing
-// connections and on new ones, and the daemon's memory is looked at.
+// A daemon under attack, in a separate process. Meanwhile a paired device calls over both transports, on standing and
+// new connections, and the daemon's memory is measured.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -17,9 +17,9 @@ import { longestWaitMs } from './until.ts';
 export const quic = createQuic();
 export const strangersPerSource = 20;
 const mib = 2 ** 20;
-/** What the daemon may grow by in one of these tests: far less than what is sent would take. */
+/** Allowed growth of the daemon in one test: far less than the data sent. */
 const growthBytes = 128 * mib;
-/** A good device's call that takes longer did not keep working. */
+/** Time limit for a call of the good device. */
 const callTimeoutMs = 20_000;
 
 export class Target {
@@ -52,7 +52,7 @@ export class Target {
     return awaitPairing(device, peer, pending, { signal: AbortSignal.timeout(longestWaitMs) });
   }
 
-  /** What the operator's metrics count. */
+  /** A counter in the operator's metrics. */
   async count(listener: string, event: string): Promise<number> {
     const text = await (await fetch(this.#metricsUrl)).text();
     const line = `palyra_listener_events_total{listener="${listener}",event="${event}"} `;
@@ -60,7 +60,7 @@ export class Target {
     return found ? Number(found.slice(line.length)) : 0;
   }
 
-  /** Datagrams that came in over QUIC. */
+  /** Datagrams received over QUIC. */
   async datagrams(): Promise<number> {
     const text = await (await fetch(this.#metricsUrl)).text();
     return Number(/^palyra_quic_received\{what="datagrams"\} (\d+)$/m.exec(text)?.[1]);
@@ -72,7 +72,7 @@ export class Target {
   }
 }
 
-/** A paired device that goes about its business, and notices when it cannot. */
+/** A paired device that makes ordinary calls, and notices if one fails. */
 class GoodDevice {
   readonly #enrollment: PairedEnrollment;
   readonly #standing: readonly NodeConnection[];
@@ -93,7 +93,7 @@ class GoodDevice {
     this.#lanes.catch(() => {});
   }
 
-  /** @throws the first call of it that failed. */
+  /** @throws the error of its first failed call. */
   async done(): Promise<void> {
     this.#over = true;
     await this.#lanes;
@@ -134,7 +134,7 @@ export const bothTransports = async (enrollment: PairedEnrollment): Promise<Node
 
 export const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Runs it while a good device works, and again after; the daemon's memory is looked at all the time. */
+/** Runs the attack while a good device works, and checks that device again afterwards; measures the daemon's memory. */
 export async function underAttack(
   t: TestContext,
   target: Target,

@@ -1,4 +1,4 @@
-// Debian's avahi-daemon with a message bus of its own, in a network namespace: another implementation of multicast DNS.
+// Debian's avahi-daemon with its own message bus, in a network namespace: another implementation of multicast DNS.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,7 +15,7 @@ export interface AvahiService {
   readonly txt: readonly string[];
 }
 
-/** `/run` and the folder of services are its own; they end with it. */
+/** It has its own `/run` and folder of services, which end with it. */
 const script = `
 mount -t tmpfs none /run && mkdir -p /run/dbus /run/avahi-daemon
 mount --bind "$1" /etc/avahi/services
@@ -30,7 +30,7 @@ export class Avahi {
   readonly #child: ChildProcess;
   readonly #pid: string;
 
-  /** Ready when it answers on its bus. */
+  /** Starts it, and waits until it answers on its bus. */
   static async start(
     scope: Scope,
     namespace: NetworkNamespace,
@@ -61,7 +61,7 @@ export class Avahi {
     this.#pid = pid;
   }
 
-  /** Lines of resolved services, fields between semicolons. */
+  /** Lines of resolved services, with fields separated by semicolons. */
   browse(type: string): string[][] {
     const words = ['avahi-browse', '--resolve', '--terminate', '--parsable', type];
     const lines = (this.#run(words) ?? '').split('\n');
@@ -87,7 +87,7 @@ const fileOf = ({ name, port, txt }: AvahiService) => `<?xml version="1.0" stand
 <service-group><name>${name}</name><service><type>_palyra._tcp</type><port>${port}</port>
 ${txt.map((each) => `<txt-record>${each}</txt-record>`).join('')}</service></service-group>`;
 
-/** Why there can be none here; false when there can. */
+/** The reason why avahi cannot run here; false if it can. */
 export function avahiMissing(): string | false {
   for (const program of ['avahi-daemon', 'avahi-browse', 'dbus-daemon', 'nsenter', 'pgrep']) {
     if (spawnSync(program, ['--version']).error)

@@ -15,13 +15,13 @@ export interface BareConnection {
   readonly session: http2.ClientHttp2Session;
   readonly node: Client<typeof NodeService>;
   readonly transport: ReturnType<typeof createGrpcTransport>;
-  /** The last TLS ticket that came. */
+  /** The latest TLS ticket. */
   ticket(): Promise<Buffer>;
   readonly closed: Promise<void>;
   close(): void;
 }
 
-/** Certificate and key as `tls.connect` takes them. */
+/** Certificate and key for `tls.connect`. */
 export interface Credential {
   readonly cert: string;
   readonly key: string;
@@ -34,7 +34,7 @@ export function credentialOf(enrollment: PairedEnrollment): Credential {
   };
 }
 
-/** Resolves with the handshake done. @throws what the handshake throws. */
+/** Resolves after the handshake. @throws the error of the handshake. */
 export function bareSocket(
   address: string,
   options: tls.ConnectionOptions & { readonly localAddress?: string },
@@ -47,7 +47,7 @@ export function bareSocket(
   });
 }
 
-/** To the node listener of a daemon, which is known by its root. @throws what the handshake throws. */
+/** Connects to the node listener of a daemon, verified by its root. @throws the error of the handshake. */
 export async function connectNode(
   daemon: TestDaemon,
   options: tls.ConnectionOptions = {},
@@ -61,7 +61,7 @@ export async function connectNode(
   const authority = `https://${daemon.nodeAddress}`;
   const session = http2.connect(authority, { createConnection: () => socket });
   session.on('error', () => {});
-  // After a TLS alert, Node leaves that to us.
+  // After a TLS alert, Node does not close the socket.
   socket.on('error', () => socket.destroy());
   const transport = createGrpcTransport({
     baseUrl: authority,

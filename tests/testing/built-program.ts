@@ -1,5 +1,5 @@
-// Programs that tests start beside the command. `npm test` builds them with the test files: dozens of processes start them,
-// and the sources take half a second to load.
+// Programs other than the command that tests start. `npm test` builds them with the test files, because dozens of
+// processes start them and the sources take half a second to load.
 
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -7,7 +7,7 @@ import process from 'node:process';
 
 const repository = join(import.meta.dirname, '../..');
 
-/** @param source its path. @returns what the run built of it (scripts/test/build-tests.ts), or else the source. */
+/** @param source path of the program. @returns its build (scripts/test/build-tests.ts), or else the source. */
 export function builtProgram(source: string): string {
   const folder = process.env.PALYRA_TEST_BUILT;
   if (folder === undefined) return source;

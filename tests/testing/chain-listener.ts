@@ -1,5 +1,5 @@
-// A node listener in a process of its own, whose memory can be asked for: on stdin it takes a line, and answers with
-// its resident bytes after a collection. Argument: JSON with PEM and DER of what it needs.
+// A node listener in a separate process that reports its memory: for each line on stdin, it prints its resident bytes
+// after a garbage collection. Argument: JSON with its keys and certificates in PEM and DER.
 
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import { ChainJudge, TlsKey } from '@palyra/identity/certificate';
 import { Http2Listener } from '@palyra/rpc/transport';
 
 export interface ChainListenerInput {
-  /** Base64 of DER. */
+  /** DER in base64. */
   readonly root: string;
   readonly issuing: string;
   readonly leaf: string;

@@ -1,4 +1,4 @@
-// A real browser for the console: Debian's chromium.
+// A real browser for the console: Debian's Chromium.
 
 import { after, type TestContext } from 'node:test';
 import {
@@ -26,9 +26,9 @@ const args = [
 export interface ConsoleBrowser {
   readonly context: BrowserContext;
   readonly page: Page;
-  /** What the page complained about: refused by the CSP, failed to load, threw. */
+  /** Problems of the page: CSP violations, failed loads, exceptions. */
   readonly complaints: string[];
-  /** Every address that the page asked for. */
+  /** Every address that the page requested. */
   readonly requested: string[];
   close(): Promise<void>;
 }
@@ -36,13 +36,13 @@ export interface ConsoleBrowser {
 let shared: Promise<Browser> | undefined;
 let isShared = false;
 
-/** For a file of tests: all its browsers are one process, which ends after the last test. */
+/** Shares one browser process among the tests of a file. It ends after the last test. */
 export function shareBrowser(): void {
   isShared = true;
   after(async () => void (await (await shared)?.close()));
 }
 
-/** A browser of its own: no cookie, no key, no history. */
+/** A fresh browser profile, without cookies, keys or history. */
 export async function openBrowser(options: BrowserContextOptions = {}): Promise<ConsoleBrowser> {
   if (isShared) shared ??= launch();
   const browser = await (shared ?? launch());
@@ -68,11 +68,11 @@ export async function openBrowser(options: BrowserContextOptions = {}): Promise<
   };
 }
 
-/** Its home is a folder of ours: it leaves crash reports and caches there, whatever its profile is. */
+/** Starts the browser with our own home folder, because it leaves crash reports and caches there. */
 const launch = () =>
   chromium.launch({ executablePath, args, env: { ...process.env, HOME: temporaryFolder() } });
 
-/** A daemon with a console, and a browser that is not logged in. */
+/** Starts a daemon with a console, and a browser that is not logged in. */
 export async function startConsole(t: TestContext, clock?: HeldClock) {
   const started = await TestDaemon.start(t, { console: { port: 0 }, ...(clock && { clock }) });
   const daemon = Object.assign(started, {
@@ -81,7 +81,7 @@ export async function startConsole(t: TestContext, clock?: HeldClock) {
   const browser = await openBrowser();
   t.after(() => browser.close());
   const { page } = browser;
-  /** Logs in with a fresh link. */
+  /** Logs in with a new link. */
   const enter = async () => {
     const { url } = await daemon.admin.createConsoleLogin({});
     await page.goto('about:blank');
@@ -93,7 +93,7 @@ export async function startConsole(t: TestContext, clock?: HeldClock) {
 }
 
 export const live = (page: Page) => page.getByText('Live', { exact: true }).waitFor();
-/** To the page of that name: what the one before shows is gone. */
+/** Opens the page with that name, and waits until it replaces the previous one. */
 export async function go(page: Page, name: string): Promise<void> {
   await page
     .getByRole('navigation')

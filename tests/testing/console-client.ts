@@ -1,4 +1,4 @@
-// The console's port as a program sees it that may send anything: what a browser adds by itself is given by hand.
+// A client of the console's port that can send anything. It sets the headers that a browser adds by itself.
 
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import http from 'node:http';
@@ -13,7 +13,7 @@ export interface Answer {
 export interface Sent {
   readonly method?: string;
   readonly body?: string;
-  /** Undefined leaves a header out that is sent otherwise. */
+  /** Headers to change; undefined leaves out a default header. */
   readonly headers?: Readonly<Record<string, string | undefined>>;
 }
 
@@ -34,7 +34,7 @@ export class ConsoleClient {
     return this.#send(path, { method: 'GET', ...sent });
   }
 
-  /** As a page of the console would post it, except for what `sent` changes. */
+  /** Posts like a page of the console, with the changes in `sent`. */
   post(path: string, message: object, sent: Sent = {}): Promise<Answer> {
     return this.#send(path, {
       method: 'POST',
@@ -48,7 +48,7 @@ export class ConsoleClient {
     return this.post(`/palyra.admin.v1.AdminService/${method}`, message, sent);
   }
 
-  /** A Watch stream that has begun. @returns what resolves when it has ended, by whomever. */
+  /** Opens a Watch stream. @returns a promise that resolves when either side ends it. */
   watch(): Promise<{ readonly ended: Promise<void> }> {
     const headers = this.#headers({ 'content-type': 'application/connect+json' });
     return new Promise((resolve, reject) => {
@@ -63,7 +63,7 @@ export class ConsoleClient {
     });
   }
 
-  /** Spends a link as a browser does. */
+  /** Uses a login link like a browser. */
   async login(url: string): Promise<Answer> {
     const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     this.#key = pair.privateKey;
@@ -76,7 +76,7 @@ export class ConsoleClient {
     return answer;
   }
 
-  /** @param origin what is signed; the browser's own when absent. */
+  /** @param origin the signed origin; default: the browser's own. */
   async resume(origin = this.origin): Promise<Answer> {
     const { challenge } = JSON.parse((await this.post('/session/challenge', {})).body);
     return this.post('/session/resume', this.proof(challenge, origin));

@@ -1,6 +1,6 @@
 #!/bin/sh
-# copy-of-machine.sh FOLDER COMMAND...: runs it as root in a copy of this machine's files, which is gone afterwards.
-# Starts itself again in a mount namespace of its own.
+# copy-of-machine.sh FOLDER COMMAND...: runs the command as root in a copy of this machine's files, then removes the copy.
+# Starts itself again in a separate mount namespace.
 set -eu
 if [ "${IN_COPY:-}" != yes ]; then IN_COPY=yes exec unshare --mount --propagation private sh "$0" "$@"; fi
 unset IN_COPY

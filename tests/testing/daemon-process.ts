@@ -1,4 +1,4 @@
-// A daemon as a process of its own, started by the command, so that it can be killed as processes are.
+// A daemon in a separate process, started by the command, so that a test can kill it.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ export class DaemonProcess {
   readonly #connections = new Set<{ close(): void }>();
   #admin: Promise<Client<typeof AdminService>> | undefined;
 
-  /** Ends with the scope, if it has not before. */
+  /** Starts the daemon, which ends at the latest with the scope. */
   static async start(scope: Scope, options: PalyraOptions): Promise<DaemonProcess> {
     const started = PalyraProcess.start(['daemon'], options);
     scope.after(async () => void (await started.end('SIGKILL')));
@@ -47,7 +47,7 @@ export class DaemonProcess {
     return this.#admin;
   }
 
-  /** One TLS channel to the pairing listener. @param known what the device has pinned, as in `TestDaemon`. */
+  /** One TLS channel to the pairing listener. @param known the device's pins, as in `TestDaemon`. */
   async peer(known?: PendingEnrollment): Promise<PairingPeer> {
     const connection = { ...(await dialPairing(this.pairingAddress)), isKnownDaemon: known !== undefined };
     this.#connections.add(connection);
@@ -61,14 +61,14 @@ export class DaemonProcess {
     return createClient(NodeService, connection.transport);
   }
 
-  /** As `kill -9` does. */
+  /** Kills it with SIGKILL. */
   async kill(): Promise<void> {
     const { signal } = await this.process.end('SIGKILL');
     assert.equal(signal, 'SIGKILL');
     this.#hangUp();
   }
 
-  /** As Ctrl-C does. */
+  /** Stops it with SIGINT, like Ctrl-C. */
   async stop(): Promise<Ended> {
     this.#hangUp();
     const ended = await this.process.end('SIGINT');

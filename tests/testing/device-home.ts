@@ -1,4 +1,4 @@
-// A device whose secrets are on disk, where another process finds them.
+// A device with its secrets on disk, for use by another process.
 
 import { join } from 'node:path';
 import { FilesystemSecretStore, masterKeyFromFile } from '@palyra/identity';

@@ -1,4 +1,5 @@
-// The node listener alone, with a real registry and a device that is paired: for what the registry cannot be made to do on cue.
+// The node listener alone, with a real registry and a paired device, for events that a test cannot trigger in the
+// registry.
 
 import { EventEmitter, once } from 'node:events';
 import type { TestContext } from 'node:test';
@@ -24,7 +25,7 @@ import { longestWaitMs } from './until.ts';
 
 export interface DeviceListenerOptions {
   readonly routes: (router: ConnectRouter) => void;
-  /** In the place of the registry's own answers. */
+  /** Replaces answers of the registry. */
   readonly authenticator?: Partial<DeviceAuthenticator>;
   readonly limits?: Partial<Http2Limits>;
   readonly unfinished?: Partial<UnfinishedLimits>;
@@ -80,7 +81,7 @@ export async function deviceListener(t: TestContext, options: DeviceListenerOpti
     tls,
     told,
     unfinished,
-    /** Resolves when the listener counts it, now or before. */
+    /** Resolves when the listener has counted the event, now or earlier. */
     event: async (event: ListenerEvent) => {
       if (!told.includes(event)) await once(events, event);
     },

@@ -1,5 +1,5 @@
-// Every dial of a device and of a daemon, in a process whose environment a test has made. Prints one line of JSON: what
-// became of each. Input on stdin: JSON.
+// Makes every kind of connection of a device and a daemon, in an environment that a test has chosen. Prints one line of
+// JSON with the outcomes. Input on stdin: JSON.
 
 import { text } from 'node:stream/consumers';
 import { createClient } from '@connectrpc/connect';
@@ -11,7 +11,7 @@ import { post } from '../../packages/daemon/src/notices/webhook.ts';
 import { longestWaitMs } from './until.ts';
 
 export interface DialInput {
-  /** Bytes are base64. */
+  /** Bytes are in base64. */
   readonly enrollment: Record<string, unknown>;
   readonly pairingAddress: string;
   /** host:port of servers that are not the daemon. */
@@ -53,7 +53,7 @@ for (const address of input.impostors)
     pairing: await outcome(async () => (await dialPairing(address, enrollment)).destroy()),
     webhook: await outcome(() => hook(`https://${address}/`)),
   });
-// Last: its library empties the system's trust store of the whole process.
+// Comes last, because its library empties the trust store of the whole process.
 const quic = await outcome(async () => call(await dialNodeQuic(createQuic(), enrollment)));
 console.log(JSON.stringify({ honest: { ...honest, quic }, impostors }));
 process.exit();

@@ -1,5 +1,5 @@
-// Loaded into a process before its program (`node --import`): its clock is behind by PALYRA_TEST_HOURS_AGO. TLS itself
-// goes on by the system's clock.
+// Loaded into a process before its program (`node --import`): sets its clock back by PALYRA_TEST_HOURS_AGO. TLS itself
+// still uses the system's clock.
 
 import process from 'node:process';
 

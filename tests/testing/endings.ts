@@ -1,5 +1,5 @@
-// Connections as bytes, and every way in which one ends: also those that no client library would choose. Each function makes
-// one connection and ends it; one that waits for the daemon's end of it says so.
+// Raw connections, and every way to end one, including ways that no client library would use. Each function makes one
+// connection and ends it; a comment says if it waits for the daemon to close.
 
 import net from 'node:net';
 import tls from 'node:tls';
@@ -8,9 +8,9 @@ import { frame, preface } from './http2-frames.ts';
 export interface Target {
   /** host:port, or the path of a unix socket. */
   readonly address: string;
-  /** The address that it comes from. */
+  /** The source address. */
   readonly from?: string;
-  /** Of a device, for the node listener. */
+  /** The credential of a device, for the node listener. */
   readonly secureContext?: tls.SecureContext;
 }
 
@@ -18,17 +18,17 @@ type Ending = (target: Target) => Promise<void>;
 
 const settings = frame('SETTINGS');
 const hello = Buffer.concat([preface, settings]);
-/** The start of a ClientHello: its record promises more than comes. */
+/** The start of a ClientHello, whose record announces more bytes than follow. */
 const partOfHello = Buffer.from('1603010200010001fc0303', 'hex');
-/** For a peer that gives no answer: the daemon is broken, or does not end what it should. */
+/** Time limit for an answer or a close of the daemon. */
 const patienceMs = 60_000;
 
 /** TLS and HTTP/2: the pairing listener and the node listener. */
 export const tlsEndings = {
-  /** As the kernel does it for a process that closes, or is killed, with bytes unread. */
+  /** The kernel does this for a process that closes, or is killed, with unread bytes. */
   'reset after the preface': async (target) => {
     const { raw, secure } = await begun(target);
-    // The daemon's SETTINGS are here: it has a session by now, and waits for theirs to be acknowledged.
+    // The daemon's SETTINGS have arrived: it has a session, and waits for their acknowledgement.
     await readable(secure);
     raw.resetAndDestroy();
     await closed(raw);
@@ -43,7 +43,7 @@ export const tlsEndings = {
     raw.resetAndDestroy();
     await closed(raw);
   },
-  /** What the daemon then sends is answered by a reset. */
+  /** A reset answers everything that the daemon then sends. */
   'closed with the preface': async (target) => {
     const raw = await connected(target);
     const secure = secureOn(raw, target);
@@ -87,7 +87,7 @@ export const tlsEndings = {
   'a broken record after the handshake': async (target) => {
     const { raw, secure } = await begun(target);
     secure.resume();
-    // Below TLS: what the daemon reads is no record.
+    // Sent below TLS, so that the daemon reads an invalid record.
     raw.write(Buffer.alloc(64, 0x55));
     await closed(secure);
   },
@@ -103,7 +103,7 @@ export const plainEndings = {
   'closed with bytes unread': async (target) => {
     const raw = await connected(target);
     raw.pause().write(hello);
-    // The daemon's SETTINGS are on their way, and nobody reads them.
+    // Nobody reads the daemon's SETTINGS.
     await new Promise<void>((resolve) => setImmediate(resolve));
     raw.destroy();
     await closed(raw);
@@ -186,7 +186,7 @@ export async function connected({
   return socket;
 }
 
-/** TLS, the preface and empty SETTINGS. Nothing that the daemon says is read. */
+/** Sends TLS, the preface and empty SETTINGS, and reads nothing from the daemon. */
 export async function begun(target: Target): Promise<{ raw: net.Socket; secure: tls.TLSSocket }> {
   const raw = await connected(target);
   const secure = secureOn(raw, target);
@@ -203,25 +203,25 @@ function secureOn(socket: net.Socket, { secureContext }: Target): tls.TLSSocket 
     rejectUnauthorized: false,
     ...(secureContext && { secureContext }),
   });
-  // Not by itself: Node waits for such a socket for ever when the process ends.
+  // Closed explicitly, because Node would wait for such a socket for ever at the end of the process.
   secure.once('close', () => socket.destroy());
   return secure;
 }
 
-/** Resolves when the system has taken it, or the socket has closed. */
+/** Resolves when the system has taken the bytes, or the socket has closed. */
 const written = (socket: net.Socket, bytes: Buffer) =>
   new Promise<void>((resolve) => {
     socket.once('close', () => resolve()).write(bytes, () => resolve());
   });
 
-/** Resolves when something has come, or the socket has closed. */
+/** Resolves when data has arrived, or the socket has closed. */
 const readable = (socket: net.Socket) =>
   new Promise<void>((resolve) => {
     if (socket.closed) resolve();
     socket.once('readable', () => resolve()).once('close', () => resolve());
   });
 
-/** @throws what breaks it, or when it takes too long. */
+/** @throws the error of the socket, or a timeout. */
 function happened(socket: net.Socket, event: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
@@ -241,7 +241,7 @@ function happened(socket: net.Socket, event: string): Promise<void> {
   });
 }
 
-/** Also when an error is why. @throws when the daemon leaves it open. */
+/** Resolves at the close, even after an error. @throws if the daemon leaves it open. */
 export function closed(socket: net.Socket): Promise<void> {
   socket.on('error', () => {});
   return new Promise((resolve, reject) => {

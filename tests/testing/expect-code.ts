@@ -1,10 +1,10 @@
-// What a refused call must say: the stable code, wherever the error was made.
+// Checks that a call is refused with a stable code, wherever the error was made.
 
 import assert from 'node:assert/strict';
 import type { IdentityError, IdentityErrorCode } from '@palyra/identity';
 import { fromConnectError } from '@palyra/rpc';
 
-/** @returns the error, for closer looks. */
+/** @returns the error, for further checks. */
 export async function expectCode(call: Promise<unknown>, code: IdentityErrorCode): Promise<IdentityError> {
   const outcome = await call.then(
     () => 'it succeeded',

@@ -1,5 +1,5 @@
-// What the tests of one file share, cleaned up after the last of them. Made in a `before`: what fails there fails the
-// tests, and is cleaned up too.
+// The scope that the tests of one file share. It is cleaned up after the last test. Use it in a `before`: a failure
+// there fails the tests, and is cleaned up too.
 
 import { after } from 'node:test';
 import type { Scope } from './palyra-process.ts';

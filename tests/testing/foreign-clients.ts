@@ -1,5 +1,5 @@
-// gRPC clients of other people's making, with their defaults: grpc-go and grpcio, as Debian has them. Both take the same
-// setup on stdin (see tests/foreign) and print one line of JSON.
+// Foreign gRPC clients with their defaults: grpc-go and grpcio from Debian. Both read the same setup on stdin (see
+// tests/foreign) and print one line of JSON.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -11,13 +11,13 @@ import { type Credential, credentialOf } from './bare-tls.ts';
 import { buildGo, skipGo } from './go-program.ts';
 import { longestWaitMs } from './until.ts';
 
-/** Debian's own: another python3 may come first in PATH, and would not find Debian's packages. */
+/** Debian's python3. Another one may come first in PATH, and would not find Debian's packages. */
 const python = '/usr/bin/python3';
 const sources = join(import.meta.dirname, '../foreign');
 
 export interface ForeignClient {
   readonly name: 'grpc-go' | 'grpcio';
-  /** Why tests of it are skipped, or false. */
+  /** The reason to skip its tests, or false. */
   readonly skip: string | false;
   /** @returns program and arguments. */
   command(): readonly [string, ...string[]];
@@ -47,7 +47,7 @@ export interface Setup {
 export interface Outcomes {
   readonly calls: number;
   readonly failed: number;
-  /** How many of each, as `CODE: MESSAGE`. */
+  /** The number of each outcome, as `CODE: MESSAGE`. */
   readonly failures: Readonly<Record<string, number>>;
 }
 
@@ -56,13 +56,13 @@ export interface StreamEnd {
   readonly message: string;
   /** Messages, in hex. */
   readonly replies: readonly string[];
-  /** From its begin to its end, ms. */
+  /** Duration, ms. */
   readonly elapsed: number;
-  /** What ended the last connection, where the client tells it. */
+  /** The reason for the end of the last connection, if the client reports it. */
   readonly connection?: string;
 }
 
-/** Runs the client as a device. @param longestMs it is killed when it takes longer. */
+/** Runs the client as a device. @param longestMs time limit, after which it is killed. */
 export function runForeign<Answer = Outcomes>(
   client: ForeignClient,
   address: string,
@@ -73,7 +73,7 @@ export function runForeign<Answer = Outcomes>(
   return runForeignWith(client, address, enrollment, credentialOf(enrollment), setup, longestMs);
 }
 
-/** Runs the client with any certificate, or none. */
+/** Runs the client with any certificate, or without one. */
 export async function runForeignWith<Answer>(
   client: ForeignClient,
   address: string,
@@ -87,7 +87,7 @@ export async function runForeignWith<Answer>(
   child.stdin.end(
     `${JSON.stringify({
       address,
-      // The daemon is known by its trust domain, which its certificate names, not by where it is.
+      // The client verifies the daemon by its trust domain, which the certificate names, not by its address.
       name: trustDomain,
       roots: certificatesToPem(trustBundle),
       certificate: cert,

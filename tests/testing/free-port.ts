@@ -1,9 +1,9 @@
-// A port for a daemon that must come back at the same one.
+// A port for a daemon that must return at the same port.
 
 import { randomInt } from 'node:crypto';
 import net from 'node:net';
 
-/** Below those that systems hand out by themselves, so that nobody gets it while the daemon is away. */
+/** Below the ports that systems assign, so that nobody else gets it while the daemon is down. */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 100; tries += 1) {
     const port = randomInt(20_000, 30_000);

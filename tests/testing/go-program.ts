@@ -1,4 +1,4 @@
-// Programs in Go, on the libraries that Debian has.
+// Go programs with Debian's libraries.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { temporaryFolder } from './temporary-folder.ts';
 
-/** Where Debian puts the sources of Go packages. */
+/** Debian's folder for the sources of Go packages. */
 const gocode = '/usr/share/gocode';
 const packages = ['golang-go', 'golang-google-grpc-dev', 'golang-google-protobuf-dev'];
 const hasAll =
@@ -19,16 +19,16 @@ const hasAll =
     existsSync(join(gocode, 'src', name)),
   );
 
-/** Why tests of them are skipped, or false. */
+/** The reason to skip their tests, or false. */
 export const skipGo: string | false =
   !hasAll && `Go is not here, or its gRPC. Install them: sudo apt-get install ${packages.join(' ')}`;
 
 const sources = join(import.meta.dirname, '../foreign');
-/** Of all test files, and of the next run. */
+/** The cache for all test files and later runs. */
 const cache = join(import.meta.dirname, '../../node_modules/.cache/go');
 
 /**
- * Builds it once for each state of its source. The first time Go compiles gRPC too, which takes a minute.
+ * Builds a program once for each version of its source. The first build also compiles gRPC, which takes a minute.
  * @param source in tests/foreign.
  * @returns the path of the program.
  */
@@ -40,7 +40,7 @@ export function buildGo(source: string): string {
   );
   if (existsSync(program)) return program;
   mkdirSync(cache, { recursive: true });
-  // Several test files may build it at one time.
+  // Several test files may build it at the same time.
   const built = join(temporaryFolder(cache), basename(program));
   const { status, stderr } = spawnSync('go', ['build', '-o', built, path], {
     encoding: 'utf8',
@@ -56,7 +56,7 @@ function programOf(source: string): string {
   return join(cache, `${basename(source, '.go')}-${digest.slice(0, 16)}`);
 }
 
-/** Before a run, because a test file that builds for so long says nothing meanwhile. @param say told what it waits for. */
+/** Builds all programs before a run, because a test file would be silent for too long. @param say reports progress. */
 export function buildAllGo(say: (what: string) => void): void {
   if (skipGo) return;
   const all = readdirSync(sources).filter((name) => name.endsWith('.go'));
@@ -66,7 +66,7 @@ export function buildAllGo(say: (what: string) => void): void {
   }
 }
 
-/** Runs it with this on stdin. @returns the lines of JSON that it prints, as they come; undefined after the last. */
+/** Runs a program with this input on stdin. @returns its lines of JSON as they arrive; undefined after the last. */
 export function runGo<Line>(t: TestContext, program: string, setup: object): () => Promise<Line | undefined> {
   const child = spawn(program, { stdio: ['pipe', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));

@@ -1,10 +1,10 @@
-// The end of a process that this one did not start, or whose parent has ended before.
+// Waits for the end of a process that this one did not start, or whose parent has ended.
 
 import { spawnSync } from 'node:child_process';
 import { until } from './until.ts';
 
 export function isAlive(pid: number): boolean {
-  // One that ended stays as a zombie until somebody waits for it, and nobody may.
+  // An ended process stays as a zombie until its parent waits for it, which may never happen.
   const { status, stdout } = spawnSync('ps', ['-o', 'state=', '-p', `${pid}`], { encoding: 'utf8' });
   return status === 0 && !stdout.startsWith('Z');
 }

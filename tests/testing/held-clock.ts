@@ -1,4 +1,4 @@
-// A clock that stands still until a test moves it.
+// A clock that stops until a test moves it.
 
 import type { RunningClock } from '@palyra/identity/values';
 
@@ -6,7 +6,7 @@ export class HeldClock implements RunningClock {
   #ms: number;
   #elapsedMs = 0;
 
-  /** Starts at the real time, because the TLS stack of either side looks at the real one. */
+  /** Starts at the real time, because the TLS stacks use the real time. */
   constructor(ms = Date.now()) {
     this.#ms = ms;
   }
@@ -19,13 +19,13 @@ export class HeldClock implements RunningClock {
     return this.#elapsedMs;
   }
 
-  /** Time passes. @param ms may be negative: clocks are set back, too. */
+  /** Lets time pass. @param ms may be negative, to set the clock back. */
   advance(ms: number): void {
     this.#ms += ms;
     this.#elapsedMs += Math.max(0, ms);
   }
 
-  /** Somebody sets it, or the machine slept. */
+  /** Moves the time of day, as if somebody set the clock or the machine slept. */
   jump(ms: number): void {
     this.#ms += ms;
   }

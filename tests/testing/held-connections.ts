@@ -1,4 +1,4 @@
-// A device in a process of its own that opens connections to a daemon, says so, and holds them until it is killed.
+// A device in a separate process that opens connections to a daemon, reports that, and holds them until it is killed.
 // Reads one enrollment as JSON on stdin, bytes as base64 strings.
 
 import { text } from 'node:stream/consumers';

@@ -1,4 +1,4 @@
-// Keys of the CA whose signatures wait until a test lets them go.
+// Keys of the CA whose signatures wait for a test.
 
 import { SecretStoreKeys } from '@palyra/identity/keys';
 
@@ -8,7 +8,7 @@ export class HeldKeys extends SecretStoreKeys {
   #gate: PromiseWithResolvers<void> | undefined;
   #asked: PromiseWithResolvers<void> | undefined;
 
-  /** From now on signatures wait. @returns resolves when the first one is asked for. */
+  /** Makes signatures wait from now on. @returns a promise that resolves at the first request for one. */
   hold(): Promise<void> {
     this.#gate = Promise.withResolvers();
     this.#asked = Promise.withResolvers();

@@ -1,15 +1,15 @@
-// Paths between a device and its daemon that a test holds in its hand: what is sent can be kept back, lost, late or from
-// another port than before.
+// Network paths between a device and its daemon under the control of a test: it can hold, lose and delay data, and
+// change the source port.
 
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import type { Scope } from './palyra-process.ts';
 
-/** A path that can be held: what the device sends stays on it, in order, until it is let go. */
+/** A path that a test can hold: it keeps the device's data, in order, until the release. */
 export interface HeldPath {
   readonly address: string;
-  /** Bytes of the device that are kept back. */
+  /** Number of held bytes from the device. */
   readonly heldBytes: number;
   hold(): void;
   release(): void;
@@ -59,14 +59,14 @@ export async function heldTcpPath(scope: Scope, target: string): Promise<HeldPat
   };
 }
 
-/** What a UDP path does to each packet: undefined loses it, a number is its delay, ms. */
+/** The fate of each packet on a UDP path: undefined loses it, a number delays it, ms. */
 export type Weather = () => number | undefined;
 
-/** One device's path over UDP. */
+/** The UDP path of one device. */
 export class UdpPath implements HeldPath {
   weather: Weather = () => 0;
   heldBytes = 0;
-  /** Packets that were lost on the way, and that arrived, in both directions. */
+  /** Lost and delivered packets, in both directions. */
   lost = 0;
   carried = 0;
   readonly #target: number;
@@ -110,7 +110,7 @@ export class UdpPath implements HeldPath {
     for (const send of this.#held.splice(0)) send();
   }
 
-  /** From now on the daemon sees another source port, as after a NAT has forgotten the first. What was under way is lost. */
+  /** Changes the source port that the daemon sees, like a NAT that forgot the first. Loses the packets in flight. */
   async rebind(): Promise<void> {
     if (this.#back) this.#old.push(this.#back.removeAllListeners('message'));
     const back = createSocket('udp4', (packet) => {

@@ -1,4 +1,4 @@
-// HTTP/2 as bytes (RFC 9113), for peers that do not keep to it.
+// HTTP/2 as bytes (RFC 9113), for peers that violate it.
 
 import type { Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
@@ -44,13 +44,13 @@ function text(value: string): Buffer {
   return Buffer.concat([Buffer.from([...length, rest]), bytes]);
 }
 
-/** A header block that is small and becomes large: one long field, and thousands of references to it (RFC 7541 6.1). */
+/** A small header block that expands: one long field, and thousands of references to it (RFC 7541 6.1). */
 export function headerBomb(): Buffer {
   const field = Buffer.concat([Buffer.of(0x40), text('x-bomb'), text('y'.repeat(3_900))]);
   return Buffer.concat([headerBlock(), field, Buffer.alloc(12_000, 0x80 | 62)]);
 }
 
-/** Also when an error is why. */
+/** Resolves at the close, even after an error. */
 export function closed(socket: Socket): Promise<void> {
   socket.on('error', () => {});
   return new Promise((resolve) => {
@@ -59,9 +59,9 @@ export function closed(socket: Socket): Promise<void> {
   });
 }
 
-/** Sends the pieces, as fast as they are taken, until there are no more or the peer has hung up. @returns how many. */
+/** Sends the pieces as fast as possible, until the last one or the peer's close. @returns the number sent. */
 export async function pour(socket: Socket, pieces: Iterable<Buffer>, pauseMs = 0): Promise<number> {
-  // Reads, as a peer does that wants to be answered for ever.
+  // Reads the answers, so that the daemon can continue to send.
   socket.resume();
   const gone = closed(socket);
   let sent = 0;

@@ -1,4 +1,4 @@
-// A second daemon, real in every respect, that claims to be the first: its id and its trust domain. It has no key of it.
+// A second real daemon that claims the id and trust domain of the first, without its keys.
 
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';

@@ -1,4 +1,4 @@
-// Both sides of a pairing in one process, without sockets: for faults that the network cannot be made to have on cue.
+// Both sides of a pairing in one process, without sockets, for faults that a test cannot trigger in a network.
 
 import type { TestContext } from 'node:test';
 import { IdentityManager, type IdentityManagerOptions, MemorySecretStore } from '@palyra/identity';
@@ -15,7 +15,7 @@ export async function openIdentity(
   return IdentityManager.open({ secrets: new MemorySecretStore(), registry, ...options });
 }
 
-/** What a device has of the daemon on one channel. */
+/** The daemon as a device sees it on one channel. */
 export function peerOf({ responder }: IdentityManager): PairingPeer {
   const channel = { channelBinding: nodeCrypto.randomBytes(32), source: '127.0.0.1' };
   return {
@@ -28,7 +28,7 @@ export function peerOf({ responder }: IdentityManager): PairingPeer {
   };
 }
 
-/** For a recovery. */
+/** The daemon for a recovery. */
 export function recoveryPeerOf({ renewals }: IdentityManager): RecoveryPeer {
   const channel = { channelBinding: nodeCrypto.randomBytes(32), source: '127.0.0.1' };
   return {

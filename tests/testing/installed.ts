@@ -1,4 +1,4 @@
-// What tests of an installation share: whether this machine can have one, and commands that must succeed.
+// Shared by tests of an installation: a check whether this machine supports them, and commands that must succeed.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -6,14 +6,14 @@ import { join } from 'node:path';
 import process from 'node:process';
 
 export const repository = join(import.meta.dirname, '../..');
-/** What a daemon of such a test is configured with: nobody else's ports. */
+/** The configuration of a daemon in such a test, with free ports. */
 export const anyPorts = JSON.stringify({
   pairing: { host: '127.0.0.1', port: 0 },
   node: { host: '127.0.0.1', port: 0 },
   console: { enabled: false },
 });
 
-/** Why these tests do not run here: the first command that is missing, with Debian's name for it. Else false. */
+/** The reason to skip these tests here, such as a missing command with its Debian package; otherwise false. */
 export function unableWithout(needed: Readonly<Record<string, string>>): string | false {
   if (process.getuid?.() !== 0) return 'NOT RUN: needs root, for mount namespaces and users';
   for (const [command, debian] of Object.entries(needed))
@@ -23,7 +23,7 @@ export function unableWithout(needed: Readonly<Record<string, string>>): string 
   return status !== 0 && `NOT RUN: no mount namespace here: ${stderr.trim()}`;
 }
 
-/** @returns what it printed. */
+/** @returns the output of the command. */
 export function run(command: string, args: readonly string[], env?: NodeJS.ProcessEnv): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
     encoding: 'utf8',

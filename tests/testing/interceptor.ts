@@ -1,4 +1,4 @@
-// Someone in between: ends the device's TLS with a certificate of its own and passes every call on to the daemon.
+// A man in the middle: terminates the device's TLS with its own certificate and forwards every call to the daemon.
 
 import type { TestContext } from 'node:test';
 import { createClient } from '@connectrpc/connect';
@@ -8,9 +8,9 @@ import type { TestDaemon } from './running-daemon.ts';
 
 export interface Interceptor {
   readonly address: string;
-  /** The self-signed certificate it presents, DER. */
+  /** Its self-signed certificate, DER. */
   readonly certificate: Uint8Array;
-  /** Names of the calls that it passed on. */
+  /** Names of the forwarded calls. */
   readonly passedOn: string[];
 }
 

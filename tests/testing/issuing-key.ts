@@ -1,4 +1,4 @@
-// The CA's key in the wrong hands: certificates that carry a good signature and that the registry has never heard of.
+// A stolen CA key: makes certificates with a valid signature that the registry does not know.
 
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -17,7 +17,7 @@ export interface IssuingKey {
   readonly trustDomain: string;
 }
 
-/** A daemon, and what only it should hold: read from its home while it is stopped. */
+/** A daemon and its secret keys, read from its home while it is stopped. */
 export async function daemonWithKnownKey(t: TestContext): Promise<{ daemon: TestDaemon; key: IssuingKey }> {
   const first = await TestDaemon.start(t);
   const { trustDomain } = first.running;
@@ -38,7 +38,7 @@ export async function daemonWithKnownKey(t: TestContext): Promise<{ daemon: Test
   };
 }
 
-/** Exactly what the daemon would issue, but not by it. */
+/** A certificate exactly like the daemon's, but not issued by it. */
 export async function issueUnregistered(key: IssuingKey, deviceId: DeviceId): Promise<Credential> {
   const authority = new CertificateAuthority({
     trustDomain: key.trustDomain,
@@ -87,8 +87,8 @@ export async function issueWithNames(key: IssuingKey, uris: readonly string[]): 
 }
 
 /**
- * Names itself as this issuing CA does, of this root; signed by nobody whom anybody trusts.
- * @param days until its end; it began ten days before.
+ * An issuing CA with the names of the real one and its root, but with an untrusted signature.
+ * @param days until its end; it started ten days ago.
  */
 export async function forgedIssuing(like: Uint8Array, root: Uint8Array, days: number): Promise<Uint8Array> {
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };

@@ -1,6 +1,6 @@
-// Loaded into a daemon before its program (`node --import`): while the file PALYRA_TEST_KILL holds `before|TEXT` or
-// `after|TEXT`, the process kills itself, with SIGKILL, right before or right after the commit of the change that writes
-// that text. Everything else is the real thing.
+// Loaded into a daemon before its program (`node --import`): while the file PALYRA_TEST_KILL contains `before|TEXT` or
+// `after|TEXT`, the process kills itself with SIGKILL right before or after the commit of the change that writes that
+// text. Everything else is real.
 
 import { readFileSync } from 'node:fs';
 import process from 'node:process';

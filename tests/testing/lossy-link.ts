@@ -1,5 +1,5 @@
-// Two network namespaces with a link between them that loses and delays packets (Linux, root). It works on kernels
-// without netem, for everything that is IP.
+// Two network namespaces with a link that loses and delays packets (Linux, root). It works for all IP traffic, on
+// kernels without netem.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,18 +9,18 @@ import { NetworkNamespace, namespacesMissing } from './network-namespace.ts';
 import type { Scope } from './palyra-process.ts';
 
 export interface LinkWeather {
-  /** Share of the packets that are lost, in each direction: 0 to 1. */
+  /** Share of lost packets in each direction: 0 to 1. */
   readonly loss: number;
-  /** In each direction, ms. */
+  /** Delay in each direction, ms. */
   readonly delayMs: number;
-  /** By how much it varies up and down, ms: then packets overtake each other. */
+  /** Variation of the delay up and down, ms, so that packets can overtake each other. */
   readonly jitterMs?: number;
-  /** The same draws every time. */
+  /** Seed of the random numbers. */
   readonly seed?: number;
 }
 
 export class LossyLink {
-  /** Where the near end is reached from the far end. */
+  /** Address of the near end for the far end. */
   readonly nearHost = '198.18.0.1';
   readonly farHost = '198.18.0.2';
   readonly near: NetworkNamespace;
@@ -59,7 +59,7 @@ async function begun(relay: ChildProcess): Promise<void> {
   await Promise.race([once(relay.stdout!, 'data'), ended]);
 }
 
-/** Why there can be no such link here; false when there can. */
+/** The reason why such a link is impossible here; false if it is possible. */
 export function lossyLinkMissing(): string | false {
   const missing = namespacesMissing();
   if (missing) return missing;

@@ -1,4 +1,4 @@
-// Something at a daemon's address that is none: it answers pairing calls as a test says.
+// A false daemon: it answers pairing calls as a test specifies.
 
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
@@ -10,7 +10,7 @@ import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import { PairingService } from '@palyra/rpc';
 import type { Credential } from './bare-tls.ts';
 
-/** A certificate and key that nobody else signed. */
+/** A self-signed certificate and its key. */
 export async function selfSigned(): Promise<Credential & { readonly der: Uint8Array }> {
   const signer = LocalSigner.generate();
   const { der } = await makeRoot({

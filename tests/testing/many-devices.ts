@@ -1,4 +1,4 @@
-// Devices straight into the registry of a running daemon: what a list shows does not need them to have paired.
+// Inserts devices directly into the registry of a running daemon, because tests of lists do not need real pairings.
 
 import type { Device } from '@palyra/identity/registry';
 import { type DeviceId, makeUlid } from '@palyra/identity/values';

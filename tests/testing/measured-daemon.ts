@@ -1,4 +1,4 @@
-// A daemon in a process of its own with every listener it can have, and what the system says that it holds.
+// A daemon with every listener, in a separate process, with measurements of its resources by the system.
 
 import { readdir, readFile } from 'node:fs/promises';
 import tls from 'node:tls';
@@ -76,7 +76,7 @@ export class MeasuredDaemon {
     return paired;
   }
 
-  /** What the operator sees of a listener: connections now. */
+  /** The number of connections of a listener, as the operator sees it. */
   async connections(listener: string): Promise<number> {
     const text = await (await fetch(`http://${this.address('metrics')}/metrics`)).text();
     const line = `palyra_connections{listener="${listener}"} `;
@@ -88,7 +88,7 @@ export class MeasuredDaemon {
     );
   }
 
-  /** Waits until the operator sees no connections of these. @throws the counts, when they stay. */
+  /** Waits until the operator sees no connections of these listeners. @throws the counts of remaining connections. */
   async withoutConnections(...listeners: string[]): Promise<void> {
     const deadline = performance.now() + 60_000;
     for (;;) {
@@ -99,7 +99,7 @@ export class MeasuredDaemon {
     }
   }
 
-  /** Open sockets, files and pipes of its process. */
+  /** Number of open sockets, files and pipes of the process. */
   async descriptors(): Promise<number> {
     return (await readdir(`/proc/${this.process.process.pid}/fd`)).length;
   }
@@ -109,7 +109,7 @@ export class MeasuredDaemon {
     return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
   }
 
-  /** Waits until no more descriptors are open than this. @returns how many there are; more when it gave up. */
+  /** Waits until at most this many descriptors are open. @returns the number; larger after a timeout. */
   async settled(descriptors: number, patienceMs = 60_000): Promise<number> {
     const deadline = performance.now() + patienceMs;
     for (;;) {
@@ -119,7 +119,7 @@ export class MeasuredDaemon {
     }
   }
 
-  /** Every listener with every way in which a connection to it ends. */
+  /** Every combination of listener and way to end a connection. */
   async endings(): Promise<Ending[]> {
     const paired = await this.pair();
     const device = tls.createSecureContext({ ...credentialOf(paired), minVersion: 'TLSv1.3' });
@@ -179,7 +179,7 @@ async function call(dialling: ReturnType<typeof dialNode> | ReturnType<typeof di
   await connection.closed;
 }
 
-/** Of an authority of its own, as anybody can make one. */
+/** A credential of a foreign authority. */
 async function foreignCredential(): Promise<Credential> {
   const registry = await openSqliteRegistry({ path: ':memory:' });
   const identity = await IdentityManager.open({ secrets: new MemorySecretStore(), registry });
@@ -190,7 +190,7 @@ async function foreignCredential(): Promise<Credential> {
 
 const patienceMs = 120_000;
 
-/** @throws when it neither ends nor fails: an ending that hangs is a failure, and not a run that stands still. */
+/** @throws on a timeout, so that a hanging connection is a failure and does not hang the run. */
 async function inTime({ listener, name, run }: Ending, from?: string): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(

@@ -1,14 +1,14 @@
-// A network of its own for some processes (Linux, root): what happens on it happens to nobody else.
+// A separate network for some processes (Linux, root), which does not affect other processes.
 
 import { spawnSync } from 'node:child_process';
 import type { Scope } from './palyra-process.ts';
 
 export class NetworkNamespace {
   readonly name: string;
-  /** Words in front of a command that runs in it. */
+  /** Prefix of a command that runs in it. */
   readonly under: readonly string[];
 
-  /** With a loopback interface that is up. @throws where namespaces are not allowed; see `namespacesMissing`. */
+  /** Makes one with a working loopback interface. @throws if namespaces are not allowed; see `namespacesMissing`. */
   static make(scope: Scope): NetworkNamespace {
     made += 1;
     const namespace = new NetworkNamespace(`palyra-${process.pid}-${made}`);
@@ -27,9 +27,9 @@ export class NetworkNamespace {
     run([...this.under, ...command]);
   }
 
-  /** No UDP packet arrives any more. */
+  /** Blocks all UDP packets. */
   blockUdp(): void {
-    // The rule that finds local addresses comes first by default, and no other can stand before it.
+    // The rule for local addresses comes first by default, so it must be moved to put another before it.
     this.run(['ip', 'rule', 'add', 'pref', '10', 'lookup', 'local']);
     this.run(['ip', 'rule', 'delete', 'pref', '0']);
     this.run(['ip', 'rule', 'add', 'pref', '1', 'ipproto', 'udp', 'type', 'blackhole']);
@@ -38,7 +38,7 @@ export class NetworkNamespace {
 
 let made = 0;
 
-/** Why there can be no namespaces here; false when there can. */
+/** The reason why namespaces are impossible here; false if they are possible. */
 export function namespacesMissing(): string | false {
   if (process.getuid?.() !== 0) return 'NOT TESTED: network namespaces need root';
   const { status, stderr, error } = spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' });

@@ -1,4 +1,4 @@
-# A service manager's end of sd_notify(3): prints each message as one line of JSON, with the process that sent it.
+# The service manager's side of sd_notify(3): prints each message as one line of JSON, with its sender's process.
 import json, socket, struct, sys
 
 address = sys.argv[1]

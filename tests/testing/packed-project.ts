@@ -1,4 +1,4 @@
-// A project of somebody else's, with the packages as npm installs them: ours from tarballs, all others as they are here.
+// A foreign project with the packages as npm installs them: ours from tarballs, the others from this checkout.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 const repository = join(import.meta.dirname, '../..');
 
-/** @param without packages that this project has not installed. */
+/** @param without packages to leave out. */
 export async function makeProject(
   folder: string,
   packed: string,
@@ -36,7 +36,7 @@ export interface RunOptions {
   readonly exits?: readonly number[];
 }
 
-/** @returns what it printed, without what it complained about. */
+/** @returns the standard output. */
 export function run(program: string, args: readonly string[], options: RunOptions): string {
   const { cwd, env = process.env, exits = [0] } = options;
   const { status, stdout, stderr } = spawnSync(program, args, { cwd, env, encoding: 'utf8' });
@@ -44,7 +44,7 @@ export function run(program: string, args: readonly string[], options: RunOption
   return stdout;
 }
 
-/** Runs a file of a project on the Node of this test. */
+/** Runs a file of a project with the Node of this test. */
 export function runNode(file: string, options: RunOptions): string {
   return run(process.execPath, ['--disable-warning=ExperimentalWarning', file], options);
 }

@@ -1,5 +1,6 @@
-// The command `palyra`, as people and service managers run it: what stays up as a process of its own, which does not outlive
-// the program that started it; what answers and ends in this one, because a start of Node costs more than most answers.
+// The command `palyra`, as people and service managers run it: what stays up as a process of its own, which does not
+// outlive the program that started it; what answers and ends in this one, because a start of Node costs more than most
+// answers.
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -11,7 +12,7 @@ import { runRecorded } from '../../packages/cli/src/testing/recorded-run.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { within } from './until.ts';
 
-/** Whoever must clean up in the end: a test, or the tour. */
+/** The owner that cleans up at the end: a test, or the tour. */
 export interface Scope {
   after(end: () => Promise<void>): void;
 }
@@ -25,7 +26,7 @@ export interface Line {
 }
 
 export interface Ended {
-  /** Null when a signal ended it. */
+  /** Null if a signal ended it. */
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly lines: readonly Line[];
@@ -35,13 +36,13 @@ export interface Ended {
 
 export interface PalyraOptions {
   readonly home: string;
-  /** What it reads on stdin; nothing when absent. */
+  /** Its stdin; default: empty. */
   readonly stdin?: string;
-  /** Words in front: a program that runs it. */
+  /** Command line prefix: a program that runs it. */
   readonly under?: readonly string[];
-  /** The Node that runs it. Default: this one. */
+  /** The Node executable. Default: this one. */
   readonly program?: string;
-  /** It hangs when it runs for longer, and is killed. Default: 10 minutes. */
+  /** Time limit, after which it is killed. Default: 10 minutes. */
   readonly longestRunMs?: number;
   /** Options of Node. */
   readonly node?: readonly string[];
@@ -52,11 +53,11 @@ export interface PalyraOptions {
 export const palyraProgram =
   process.env.PALYRA_TEST_PROGRAM ?? join(import.meta.dirname, '../../packages/cli/bin/palyra.js');
 
-/** Of a run that does not say. */
+/** Default time limit of a run. */
 const longestRunMs = 10 * 60_000;
 
 export class PalyraProcess {
-  /** What it printed so far. */
+  /** Its output so far. */
   readonly lines: Line[] = [];
   readonly ended: Promise<Ended>;
   readonly #child: ChildProcess;
@@ -113,7 +114,7 @@ export class PalyraProcess {
     return this.#child.pid!;
   }
 
-  /** The first line that fits, printed before now or later. Rejects when the process ends without it. */
+  /** The first matching line, printed already or later. Rejects if the process ends without it. */
   async line(fits: (line: Line) => boolean): Promise<Line> {
     const { promise, resolve } = Promise.withResolvers<Line>();
     const before = this.#look;
@@ -136,7 +137,7 @@ export class PalyraProcess {
     this.#child.kill(signal);
   }
 
-  /** From now on nobody reads what it prints. */
+  /** Stops reading its output. */
   closeOutput(): void {
     this.#child.stdout!.destroy();
     this.#child.stderr!.destroy();
@@ -175,7 +176,7 @@ export async function palyra(args: readonly string[], options: PalyraOptions): P
   return { exitCode, signal: null, lines: linesIn(stdout), stdout, stderr };
 }
 
-/** The one answer of a run that must succeed. */
+/** The single answer of a run that must succeed. */
 export async function answer(args: readonly string[], options: PalyraOptions): Promise<Line> {
   const { exitCode, lines, stdout, stderr } = await palyra(args, options);
   assert.equal(exitCode, 0, `palyra ${args.join(' ')}: ${stdout}${stderr}`);
@@ -193,7 +194,7 @@ export async function failure(
   return [error!.message, error!.next_step].filter(Boolean).join(' ');
 }
 
-/** A folder, 0700; `daemon/config.json` in it says that ports are free ones on this machine. */
+/** A folder (0700) with a `daemon/config.json` that uses free ports on this machine. */
 export async function makeHome(_scope: Scope): Promise<string> {
   const home = temporaryFolder();
   await configure(home);
@@ -211,7 +212,7 @@ export async function configure(home: string, config: object = {}): Promise<void
 
 let compiled: string | undefined;
 
-/** What the first process compiled serves the others: half of a start is compiling. */
+/** The compile cache that all processes share, because compiling takes half of a start. */
 function compiledFolder(): string {
   if (compiled === undefined) {
     compiled = temporaryFolder();

@@ -1,4 +1,4 @@
-// All chance in the simulated year comes from here, so that a seed reproduces it.
+// The source of all randomness in the simulated year, so that a seed reproduces it.
 
 import { nodeCrypto, type PairingCrypto } from '@palyra/identity/values';
 
@@ -34,7 +34,7 @@ export class Random {
     return items[this.below(items.length)]!;
   }
 
-  /** A time between things that happen independently of each other. */
+  /** A random time between independent events. */
   exponential(mean: number): number {
     return -Math.log(1 - this.next()) * mean;
   }
@@ -43,13 +43,15 @@ export class Random {
     return Uint8Array.from({ length }, () => this.below(256));
   }
 
-  /** A source of its own, so that what one part draws does not shift what another gets. */
+  /** A separate source, so that the draws of one part do not affect another. */
   fork(): Random {
     return new Random(this.below(2 ** 32));
   }
 }
 
-/** Real cryptography; serials, ids, codes and challenges come from the seed. (Keys do not, and nothing depends on them.) */
+/**
+ * Real cryptography; serials, ids, codes and challenges come from the seed. (Keys do not, and nothing depends on them.)
+ */
 export function seededCrypto(random: Random): PairingCrypto {
   return {
     ...nodeCrypto,

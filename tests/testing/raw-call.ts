@@ -1,10 +1,10 @@
-// One gRPC call as bytes: what is sent need not be a message, and what comes back is seen whole.
+// One gRPC call as bytes: a test can send anything, and sees the whole answer.
 
 import type http2 from 'node:http2';
 
 export interface RawAnswer {
   readonly headers: Readonly<Record<string, string>>;
-  /** The body, frames and all. */
+  /** The body, including frames. */
   readonly data: Buffer;
   readonly trailers: Readonly<Record<string, string>>;
 }
@@ -16,7 +16,7 @@ export function frame(message: Uint8Array): Buffer {
   return Buffer.concat([head, message]);
 }
 
-/** @throws what breaks the stream. */
+/** @throws the error of the stream. */
 export function rawCall(
   session: http2.ClientHttp2Session,
   path: string,

@@ -1,5 +1,5 @@
-// The device's side of a handshake taken apart, so that a test can send any of its messages wrong, twice or too early.
-// What is sent by default is what a good device sends.
+// The device's side of a handshake in separate steps, so that a test can send any message wrong, twice or too early.
+// The defaults are those of a good device.
 
 import { TlsKey } from '@palyra/identity/certificate';
 import type { PairingPeer } from '@palyra/identity/device';
@@ -60,7 +60,7 @@ export class RawHandshake {
     });
   }
 
-  /** Sends Exchange; the keys follow from what this side believes it sent. */
+  /** Sends Exchange, and derives the keys from the message that this side believes it sent. */
   async exchange(
     sent: { readonly ya?: Uint8Array; readonly deviceHello?: Uint8Array } = {},
   ): Promise<ExchangeReply> {
@@ -105,7 +105,7 @@ export class RawHandshake {
   }
 }
 
-/** The same bytes with one bit turned. */
+/** A copy of the bytes with one bit flipped. */
 export function tampered(bytes: Uint8Array, at = 0): Uint8Array {
   const copy = Uint8Array.from(bytes);
   copy[at]! ^= 1;

@@ -1,5 +1,5 @@
-// The pairing calls as bytes on one TLS channel, with the shape of every answer written down: what a stranger can
-// measure without knowing the code.
+// Makes the pairing calls as bytes on one TLS channel, and records the shape of every answer: everything that a
+// stranger can measure without the code.
 
 import http2 from 'node:http2';
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
@@ -12,10 +12,10 @@ import { bareSocket } from './bare-tls.ts';
 import { frame, type RawAnswer, rawCall } from './raw-call.ts';
 import type { TestDaemon } from './running-daemon.ts';
 
-/** Everything about an answer but the values that are random in each. */
+/** Everything about an answer except its random values. */
 export interface RecordedAnswer {
   readonly call: string;
-  /** Name and length of each field that is set. */
+  /** Name and length of each present field. */
   readonly fields: Readonly<Record<string, number>>;
   readonly bodyBytes: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -87,7 +87,7 @@ function withoutDate({ date: _, ...rest }: Readonly<Record<string, string>>): Re
   return rest;
 }
 
-/** A gRPC status that is not OK, as the client library would throw it. */
+/** Throws a gRPC status other than OK like the client library. */
 function throwRefusal({ headers, trailers }: RawAnswer): void {
   const { ':status': _, ...named } = headers;
   const error = findTrailerError(new Headers({ ...named, ...trailers }));

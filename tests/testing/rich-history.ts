@@ -1,4 +1,4 @@
-// A registry in which everything has happened once: for tests of what later looks at it.
+// A registry in which every kind of event has happened, for tests of its readers.
 
 import { IdentityManager, MemorySecretStore } from '@palyra/identity';
 import { readPeerCertificate } from '@palyra/identity/certificate';
@@ -31,7 +31,7 @@ export type Who =
   | 'operator';
 
 export interface History {
-  /** Ids by what became of the device. */
+  /** Ids by the fate of the device. */
   readonly devices: Readonly<Record<Who, string>>;
   readonly now: Date;
 }
@@ -39,7 +39,7 @@ export interface History {
 const minute = 60_000;
 const address = 'daemon.example:7443';
 
-/** Writes it into a new file. */
+/** Writes such a registry into a new file. */
 export async function writeHistory(path: string): Promise<History> {
   const registry = await openSqliteRegistry({ path });
   const clock = new HeldClock();

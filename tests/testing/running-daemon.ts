@@ -1,4 +1,5 @@
-// A real daemon on a home of its own: real sockets, real files, everything closed and removed when the test ends.
+// A real daemon with its own home, real sockets and real files. Everything is closed and removed at the end of the
+// test.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -17,9 +18,9 @@ export interface TestDaemonOptions {
   readonly clock?: RunningClock;
   readonly limits?: DaemonConfigInput['limits'];
   readonly trustDomain?: string;
-  /** Default: free ones. */
+  /** Default: free ports. */
   readonly ports?: { readonly pairing: number; readonly node: number };
-  /** Where everything listens. Default: 127.0.0.1. */
+  /** The address of all listeners. Default: 127.0.0.1. */
   readonly host?: string;
   readonly endpoints?: DaemonConfigInput['endpoints'];
   /** Off when absent. */
@@ -30,11 +31,11 @@ export interface TestDaemonOptions {
   readonly cloning?: DaemonConfigInput['cloning'];
   readonly names?: DaemonConfigInput['names'];
   readonly services?: readonly OwnService[];
-  /** Besides what is kept in `events`. */
+  /** Called in addition to recording in `events`. */
   readonly onEvent?: (event: RegistryEvent) => void;
-  /** Instead of the check at the end that there was no error. */
+  /** Replaces the final check that there was no error. */
   readonly onError?: (error: unknown, where: string) => void;
-  /** A home that an earlier daemon left; a new one when absent. */
+  /** The home of an earlier daemon; default: a new one. */
   readonly home?: string;
 }
 
@@ -42,7 +43,7 @@ export class TestDaemon {
   readonly running: RunningDaemon;
   readonly home: string;
   readonly admin: Client<typeof AdminService>;
-  /** Everything the registry told, oldest first. */
+  /** All events of the registry, oldest first. */
   readonly events: RegistryEvent[];
   readonly #connections: { close(): void; readonly closed: Promise<unknown> }[];
   readonly #problems: unknown[];
@@ -68,7 +69,7 @@ export class TestDaemon {
         web: options.web,
         cloning: options.cloning,
         names: options.names,
-        // Only the tests about it may run into it.
+        // Only the tests of this limit may reach it.
         limits: {
           opensPerMinutePerSource: 10_000,
           opensPerMinute: 10_000,
@@ -84,7 +85,7 @@ export class TestDaemon {
         for (const listener of listeners) listener();
         return options.onEvent?.(event);
       },
-      // An error with a code of ours has been told to whom it concerns: a full disk is no bug.
+      // An error with one of our codes was reported to the person concerned: a full disk is not a bug.
       onError:
         options.onError ??
         ((error) => {
@@ -135,7 +136,8 @@ export class TestDaemon {
 
   /**
    * One TLS channel to the pairing listener.
-   * @param known what the device has pinned. That this is its daemon is known here without TLS, whose clock is the real one.
+   * @param known the device's pins. The identity of the daemon is not checked by TLS here, because TLS uses the real
+   *   clock.
    */
   async peer(known?: PendingEnrollment): Promise<PairingPeer & { close(): void }> {
     const connection = { ...(await dialPairing(this.pairingAddress)), isKnownDaemon: known !== undefined };
@@ -157,7 +159,7 @@ export class TestDaemon {
     this.#connections.push(connection);
   }
 
-  /** Resolves when this has been told, now or before. */
+  /** Resolves when this event has been reported, now or earlier. */
   async told(what: (event: RegistryEvent) => boolean): Promise<void> {
     if (this.events.some(what)) return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -169,7 +171,7 @@ export class TestDaemon {
     this.#listeners.delete(look);
   }
 
-  /** The states that a pairing went through, each once. */
+  /** The states of a pairing so far, each once. */
   statesOf(pairingId: string): PairingState[] {
     const states: PairingState[] = [];
     for (const event of this.events) {
@@ -179,7 +181,7 @@ export class TestDaemon {
     return states;
   }
 
-  /** Ends it, and fails the test if anything went wrong inside the daemon that no peer was told about. */
+  /** Stops the daemon, and fails the test if the daemon had an internal error that no peer received. */
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;

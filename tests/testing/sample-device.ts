@@ -1,4 +1,4 @@
-// A device whose secrets live in memory, and a whole pairing in one call for tests that begin after it.
+// A device with its secrets in memory, and a whole pairing in one call for tests that start after it.
 
 import { MemorySecretStore } from '@palyra/identity';
 import {
@@ -34,13 +34,13 @@ export async function makeDevice(
   };
 }
 
-/** Another key under an id that is taken: what a reinstalled device, or a thief, looks like. */
+/** Another key under a known id, like a reinstalled device or an impostor. */
 export async function sameIdOtherKey(identity: DeviceIdentity): Promise<DeviceIdentity> {
   const other = await DeviceIdentity.create(nodeCrypto, systemClock);
   return { id: identity.id, publicKey: other.publicKey, sign: other.sign.bind(other) } as DeviceIdentity;
 }
 
-/** With a fresh code, up to where the operator is asked. */
+/** Makes a request with a new code, up to the operator's decision. */
 export async function request(
   daemon: TestDaemon,
   device: PairingDevice,

@@ -1,4 +1,4 @@
-// The conformance service, which has every kind of call, under another name.
+// The conformance service, with every kind of call, under another name.
 
 import { create, createFileRegistry, type DescService } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';

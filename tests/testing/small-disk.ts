@@ -1,4 +1,4 @@
-// A disk that can be filled: a tmpfs, which only root may mount.
+// A disk that a test can fill: a tmpfs, which only root can mount.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, open, rm, rmdir } from 'node:fs/promises';
@@ -8,13 +8,13 @@ import type { TestContext } from 'node:test';
 
 export interface SmallDisk {
   readonly path: string;
-  /** Takes all the space there is. */
+  /** Fills the disk. */
   fill(): Promise<void>;
-  /** Gives it back. */
+  /** Frees the space. */
   free(): Promise<void>;
 }
 
-/** Undefined, and the test is skipped, where none can be mounted. */
+/** Mounts one. Returns undefined and skips the test if that is impossible. */
 export async function mountSmallDisk(t: TestContext, bytes: number): Promise<SmallDisk | undefined> {
   const path = await mkdtemp(join(tmpdir(), 'palyra-'));
   try {
@@ -27,7 +27,7 @@ export async function mountSmallDisk(t: TestContext, bytes: number): Promise<Sma
     return undefined;
   }
   t.after(async () => {
-    // Lazily: what a failed test left open must not keep the rest from being cleaned up.
+    // A lazy unmount, so that files left open by a failed test do not prevent the cleanup.
     execFileSync('umount', ['--lazy', path]);
     await rmdir(path);
   });

@@ -1,5 +1,5 @@
-// Tests that play many rounds of something that happens at random. `npm test` plays a tenth of them; `npm run soak` plays
-// all, or as many as it is told. Both draw what is random from a seed and print it: --seed=N draws the same again.
+// Tests with many random rounds. `npm test` plays a tenth of them; `npm run soak` plays all, or a given number. Both
+// print the seed of their random numbers: --seed=N repeats a run.
 
 import { randomInt } from 'node:crypto';
 import { relative } from 'node:path';
@@ -9,25 +9,25 @@ import { Random } from './random.ts';
 
 export interface Rounds {
   readonly count: number;
-  /** Share of a full soak: 1 for all its rounds. */
+  /** Share of a full soak; 1 means all rounds. */
   readonly share: number;
   readonly random: Random;
   readonly seed: number;
 }
 
 export interface SoakOptions {
-  /** Of a soak. */
+  /** Rounds of a soak. */
   readonly rounds: number;
-  /** Of `npm test`. Default: a tenth. */
+  /** Rounds of `npm test`. Default: a tenth. */
   readonly tested?: number;
   readonly skip?: string | false;
 }
 
-/** Set by `npm run soak`: a number of rounds, or empty for as many as each test wants. */
+/** Set by `npm run soak`: a number of rounds, or empty for the test's own number. */
 const told = process.env.PALYRA_SOAK_ROUNDS;
 const givenSeed = process.env.PALYRA_SEED;
 
-/** @param name of what each round does, and what holds after it. */
+/** @param name describes each round and the condition that holds after it. */
 export function soakTest(
   name: string,
   { rounds, tested = Math.ceil(rounds / 10), skip = false }: SoakOptions,

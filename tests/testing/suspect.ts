@@ -1,4 +1,4 @@
-// A device that looks copied, straight into the registry: for tests of what follows from that.
+// Marks a device as possibly copied, directly in the registry, for tests of the consequences.
 
 import assert from 'node:assert/strict';
 import type { AdmittedDevice, Registry } from '@palyra/identity/registry';

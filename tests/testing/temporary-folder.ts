@@ -1,6 +1,6 @@
-// Folders for tests. They go when the process of the test file ends: a test's own hooks run in the order in which they
-// were made, so one that removes a folder would run before those that end the programs in it, and not at all after one
-// that fails.
+// Temporary folders for tests, removed when the process of the test file ends. A test's own hooks run in the order of
+// their creation, so a hook that removes a folder would run before those that end the programs in it, and not at all
+// after a failing one.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import process from 'node:process';
 
 const made: string[] = [];
 
-/** Its path; 0700. @param parent default: the system's folder for temporary files. */
+/** @returns the path of a new folder, 0700. @param parent default: the system's folder for temporary files. */
 export function temporaryFolder(parent = tmpdir()): string {
   if (made.length === 0) process.on('exit', removeAll);
   const folder = mkdtempSync(join(parent, 'palyra-'));

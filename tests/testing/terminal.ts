@@ -1,4 +1,5 @@
-// A person at a terminal: a command on a pseudo-terminal of its own, what it shows, and keys. By util-linux `script`.
+// A person at a terminal: runs a command on a pseudo-terminal, reads its screen and types keys. Uses util-linux
+// `script`.
 
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -7,8 +8,8 @@ import { stripVTControlCharacters } from 'node:util';
 import type { Scope } from './palyra-process.ts';
 import { within } from './until.ts';
 
-/** False, or what a test that needs it says when it is skipped. */
-export const noTerminal = process.platform !== 'linux' && 'NOT TESTED: only tried with the `script` of Linux';
+/** False, or the reason to skip a test that needs a terminal. */
+export const noTerminal = process.platform !== 'linux' && 'NOT TESTED: supports only the `script` of Linux';
 
 export interface Size {
   readonly columns: number;
@@ -24,7 +25,7 @@ export class Terminal {
   #output = '';
   #look: () => void = () => {};
 
-  /** @param command of a shell, in the checkout. */
+  /** @param command for a shell, in the checkout. */
   static run(scope: Scope, command: string, { columns = 100, rows = 70 }: Partial<Size> = {}): Terminal {
     const sized = `tty; stty cols ${columns} rows ${rows}; exec ${command}`;
     const child = spawn('script', ['--quiet', '--return', '--command', sized, '/dev/null'], {
@@ -35,7 +36,7 @@ export class Terminal {
     });
     const terminal = new Terminal(child);
     scope.after(async () => {
-      // Its end hangs up on what still runs there.
+      // The end of `script` hangs up the terminal of programs still running there.
       child.kill('SIGKILL');
       await terminal.ended;
     });
@@ -55,28 +56,28 @@ export class Terminal {
     });
   }
 
-  /** What was shown so far, as text alone. */
+  /** The output so far, as plain text. */
   get text(): string {
     return stripVTControlCharacters(this.#output).replaceAll('\r', '');
   }
 
-  /** The same with what drives a terminal. */
+  /** The output so far, with control sequences. */
   get output(): string {
     return this.#output;
   }
 
-  /** Of what redraws its window from the top left corner: what stands there now. */
+  /** The present window of a program that redraws it from the top left corner. */
   get screen(): string {
     const drawing = this.#output.slice(this.#output.lastIndexOf('\u001b[H'));
     return stripVTControlCharacters(drawing).replaceAll('\r', '').replaceAll('\u00a0', ' ');
   }
 
-  /** Resolves once it is shown, now or later. Rejects when the command ends without it. */
+  /** Resolves when the output matches, now or later. Rejects if the command ends before that. */
   shows(what: RegExp): Promise<RegExpExecArray> {
     return this.#until(what, () => this.text);
   }
 
-  /** The same for the window alone. */
+  /** Resolves when the present window matches. Rejects if the command ends before that. */
   showsNow(what: RegExp): Promise<RegExpExecArray> {
     return this.#until(what, () => this.screen);
   }
@@ -94,7 +95,7 @@ export class Terminal {
     return within(() => `${what} in\n${where()}`, Promise.race([promise, over]));
   }
 
-  /** What runs there is told, as by a window that a person drags. */
+  /** Resizes the terminal and signals the program, like a dragged window. */
   async resize({ columns, rows }: Size): Promise<void> {
     const [, device] = await this.shows(/^(\/dev\/\S+)/);
     execFileSync('stty', ['-F', device!, 'cols', String(columns), 'rows', String(rows)]);

@@ -1,11 +1,11 @@
-// How tests wait: for what happens, and never for ever. Who waits in vain is told for what.
+// Waiting in tests: for an event, with a time limit, and an error that names the event.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Far more than anything takes on a slow and busy machine, and less than the runner gives a test. */
+/** Longer than anything takes on a slow and busy machine, but shorter than the runner's limit for a test. */
 export const longestWaitMs = 60_000;
 
-/** Looks until there is something, and returns it. For what tells nobody when it happens; see `within` for the rest. */
+/** Polls until there is a value, and returns it. Use it only without an event to wait for; otherwise use `within`. */
 export async function until<T>(what: string, look: () => T | Promise<T>): Promise<Exclude<T, Falsy>> {
   const startedAt = performance.now();
   for (;;) {
@@ -18,7 +18,7 @@ export async function until<T>(what: string, look: () => T | Promise<T>): Promis
 
 type Falsy = false | 0 | 0n | '' | null | undefined;
 
-/** What the promise brings. @param what says for what it was, when it does not come. */
+/** The value of the promise. @param what names the awaited event in the error. */
 export async function within<T>(what: string | (() => string), promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_, reject) => {

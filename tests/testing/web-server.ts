@@ -1,4 +1,4 @@
-// nginx and HAProxy as processes of their own, in a folder of their own: nothing of the machine's is touched.
+// nginx and HAProxy as separate processes with their own folder, without touching those of the machine.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
@@ -14,7 +14,7 @@ export function missing(program: 'nginx' | 'haproxy', debian: string): string | 
     : `${program} is not installed (Debian package: ${debian})`;
 }
 
-/** @param server directives of its one server, which listens with TLS. */
+/** @param server directives of its only server, which listens with TLS. */
 export async function startNginx(scope: Scope, folder: string, port: number, server: string): Promise<void> {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (each) => `${each}_temp_path tmp;`,
@@ -32,10 +32,10 @@ export async function startNginx(scope: Scope, folder: string, port: number, ser
   await untilListening(scope, nginx, port, 'SIGQUIT');
 }
 
-/** What a hook or a timer runs. */
+/** The command for a hook or a timer. */
 export const nginxReload = (folder: string): string => `nginx -p ${folder} -c nginx.conf -e stderr -s reload`;
 
-/** @param bind what follows `bind ADDRESS:PORT ssl`. */
+/** @param bind the options after `bind ADDRESS:PORT ssl`. */
 export async function startHaproxy(
   scope: Scope,
   folder: string,
@@ -107,7 +107,7 @@ export interface Answer {
   readonly serverSerial: string;
 }
 
-/** One request on a connection of its own. The server is known by its chain: its certificate carries no host name. */
+/** One request on a new connection. The client verifies the server's chain only: its certificate has no host name. */
 export function ask(
   port: number,
   tls: { readonly ca: string; readonly cert?: string; readonly key?: string },

@@ -17,7 +17,7 @@ import { Recovery } from './fleet/recovery.ts';
 import { defaultPairingLimits, type PairingLimits } from './limits.ts';
 import { PairingResponder } from './pairing/daemon.ts';
 import { PairingDesk } from './pairing/desk.ts';
-import { PairingSealer } from './pairing/rest.ts';
+import { PairingSealer } from './pairing/sealer.ts';
 import type { Registry } from './registry/port.ts';
 import { RenewalDesk } from './renewal/daemon.ts';
 import { RenewalPlan } from './renewal/plan.ts';

@@ -296,7 +296,7 @@ describe('keys of a CA in a token', { skip }, () => {
     await rejects(
       IdentityManager.open({ secrets, registry, authorityKeys: await open(t, other) }),
       'SIGNER_MISMATCH',
-      /another one/,
+      /a different one/,
     );
     const root = (await registry.authorities()).find(({ tier }) => tier === 'root')!;
     await token.removeKey(root.id);

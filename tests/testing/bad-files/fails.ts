@@ -1,4 +1,4 @@
-// Says where it is, in words that a build must leave alone: `import.meta.dirname`.
+// Prints its own folder, and contains text that a build must not change: `import.meta.dirname`.
 
 import { test } from 'node:test';
 

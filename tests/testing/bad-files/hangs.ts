@@ -1,4 +1,4 @@
-// A test that waits for ever, between others; the open handle keeps the process.
+// A test that waits for ever, between others. The open handle keeps the process alive.
 
 import { test } from 'node:test';
 

@@ -1,4 +1,4 @@
-// Processes that outlive the file: one in a session of its own, a daemon without parent, one without the environment.
+// Processes that outlive the file: one in its own session, a daemon without parent, one without the environment.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { test } from 'node:test';

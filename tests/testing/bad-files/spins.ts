@@ -1,4 +1,4 @@
-// A test that never gives the event loop back, with a child.
+// A test that blocks the event loop for ever, with a child.
 
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// Its test passes, and the process never ends.
+// The test passes, but the process never ends.
 
 import { test } from 'node:test';
 

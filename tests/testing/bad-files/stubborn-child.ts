@@ -1,4 +1,4 @@
-// A test that waits for a child, which ignores the polite signal and writes to our output.
+// A test that waits for a child that ignores SIGTERM and holds our output open.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -5,7 +5,7 @@ import { useCallback, useEffect, useMemo, useState } from 'preact/hooks';
 import { admin, problemText } from '../admin.ts';
 import { generation, recentAudit } from '../live.ts';
 import { AuditList } from '../parts/audit-list.tsx';
-import { Empty, Problem, Tag } from '../parts/pieces.tsx';
+import { Empty, Problem, Tag } from '../parts/elements.tsx';
 import { useTask } from '../parts/task.ts';
 
 const pageSize = 100;

@@ -15,8 +15,8 @@ import { useEffect, useState } from 'preact/hooks';
 import { admin, problemText } from '../admin.ts';
 import { generation, now, recentAudit, status } from '../live.ts';
 import { Confirm } from '../parts/confirm.tsx';
+import { Fact, Facts, Fingerprint, Problem, Tag } from '../parts/elements.tsx';
 import { LifeBar } from '../parts/life-bar.tsx';
-import { Fact, Facts, Fingerprint, Problem, Tag } from '../parts/pieces.tsx';
 import { formatDateTime } from '../time.ts';
 
 export function AuthorityPage() {

@@ -19,8 +19,8 @@ import { AuditList } from '../parts/audit-list.tsx';
 import { Confirm } from '../parts/confirm.tsx';
 import { DeviceStatus } from '../parts/device-status.tsx';
 import { Dialog } from '../parts/dialog.tsx';
+import { Fact, Facts, Fingerprint, Problem, Tag, type Tone } from '../parts/elements.tsx';
 import { LifeBar } from '../parts/life-bar.tsx';
-import { Fact, Facts, Fingerprint, Problem, Tag, type Tone } from '../parts/pieces.tsx';
 import { useTask } from '../parts/task.ts';
 import { ago, formatDateTime } from '../time.ts';
 

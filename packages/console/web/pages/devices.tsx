@@ -7,8 +7,8 @@ import { useInPlace } from '../in-place.ts';
 import { isConnected, kindName } from '../kinds.ts';
 import { generation, now, onDevice, status } from '../live.ts';
 import { DeviceStatus } from '../parts/device-status.tsx';
+import { Empty, Problem } from '../parts/elements.tsx';
 import { LifeBar } from '../parts/life-bar.tsx';
-import { Empty, Problem } from '../parts/pieces.tsx';
 import { VirtualList } from '../parts/virtual-list.tsx';
 import { ago } from '../time.ts';
 

@@ -6,7 +6,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { admin, problemText, withStep } from '../admin.ts';
 import { generation, now, status } from '../live.ts';
 import { Chart } from '../parts/chart.tsx';
-import { Problem } from '../parts/pieces.tsx';
+import { Problem } from '../parts/elements.tsx';
 import { span } from '../time.ts';
 
 const refreshMs = 5_000;

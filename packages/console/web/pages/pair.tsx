@@ -6,7 +6,7 @@ import { useState } from 'preact/hooks';
 import { admin } from '../admin.ts';
 import { now, pairings, status } from '../live.ts';
 import { Confirm } from '../parts/confirm.tsx';
-import { Problem, Tag } from '../parts/pieces.tsx';
+import { Problem, Tag } from '../parts/elements.tsx';
 import { QrCode } from '../parts/qr.tsx';
 import { useTask } from '../parts/task.ts';
 import { countdown } from '../time.ts';

@@ -11,7 +11,7 @@ import { kindName, operatorRights } from '../kinds.ts';
 import { generation, learnDecision, now, pairings, requests } from '../live.ts';
 import { Confirm } from '../parts/confirm.tsx';
 import { Dialog } from '../parts/dialog.tsx';
-import { Empty, Fact, Facts, Fingerprint, Tag, type Tone } from '../parts/pieces.tsx';
+import { Empty, Fact, Facts, Fingerprint, Tag, type Tone } from '../parts/elements.tsx';
 import { ago, countdown } from '../time.ts';
 
 export function Requests() {

@@ -1,6 +1,6 @@
 // The page for a browser that is not logged in: how to log in.
 
-import { Problem } from '../parts/pieces.tsx';
+import { Problem } from '../parts/elements.tsx';
 import { signedOutReason } from '../session.ts';
 
 export function SignedOut() {

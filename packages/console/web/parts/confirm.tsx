@@ -5,7 +5,7 @@ import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import { useNoticed } from '../deliberate.ts';
 import { Dialog } from './dialog.tsx';
-import { Problem } from './pieces.tsx';
+import { Problem } from './elements.tsx';
 import { useTask } from './task.ts';
 
 interface ConfirmProps {

@@ -3,7 +3,7 @@
 import { type Device, DeviceRole, DeviceState } from '@palyra/rpc/admin';
 import { isConnected, transportName } from '../kinds.ts';
 import { now } from '../live.ts';
-import { Tag } from './pieces.tsx';
+import { Tag } from './elements.tsx';
 
 export function DeviceStatus({ device }: { device: Device }) {
   return (

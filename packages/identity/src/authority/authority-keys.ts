@@ -1,4 +1,4 @@
-// Where the keys of the CA are made and found again: records of the secret store, or a token that never shows them.
+// The port for the place of the CA keys: records of the secret store, or a token that never exposes them.
 
 import { LocalSigner } from '../certificate/local-signer.ts';
 import type { Signer } from '../certificate/signer.ts';
@@ -7,7 +7,7 @@ import { hasCode, IdentityError } from '../errors.ts';
 import type { RegistryReads } from '../registry/port.ts';
 import type { SecretReader, SecretStore } from '../secret-store/port.ts';
 
-/** Fixed at the first start, and remembered in the registry: keys that were made in one place stay there. */
+/** The place of the keys. The registry records it at the first start, because keys cannot move. */
 export interface KeyPlace {
   readonly provider: 'secret-store' | 'pkcs11';
   /** Label and serial number of a token; empty for the secret store. */
@@ -17,25 +17,28 @@ export interface KeyPlace {
 
 export interface AuthorityKeyReader {
   readonly place: KeyPlace;
-  /** The key's name in its place, for people. */
+  /** The name of the key in its place, for people. */
   nameOf(authority: Ulid): string;
-  /** @throws SECRET_NOT_FOUND when the place has no key of this authority, and what the place says. */
+  /** @throws SECRET_NOT_FOUND if the place has no key of this authority; errors of the place. */
   load(authority: Ulid): Promise<Signer>;
-  /** Asks the place whether this key signs at this moment. @throws why it does not. */
+  /** Checks that this key can sign now. @throws the reason why it cannot. */
   check(authority: Ulid): Promise<void>;
-  /** Lets go of the place; what was handed out signs no more. */
+  /** Closes the place. Its signers stop working. */
   close(): Promise<void>;
 }
 
 export interface AuthorityKeys extends AuthorityKeyReader {
-  /** The key for a new authority, the same each time. Durable when it resolves. @throws what the place says. */
+  /**
+   * Makes the key for a new authority, or returns it if it exists. Durable when it resolves.
+   * @throws errors of the place.
+   */
   make(authority: Ulid): Promise<Signer>;
 }
 
-/** One at a time in a store: the second of two that are asked for at once must not write over the first. */
+/** Keys are made one at a time in a store, so that the second of two requests does not overwrite the first key. */
 const lastMade = new WeakMap<SecretStore, Promise<unknown>>();
 
-/** Keys at rest in the secret store, in memory while they sign. The store stays the caller's. */
+/** Keys in the secret store, loaded into memory to sign. The caller still owns the store. */
 export class SecretStoreKeyReader implements AuthorityKeyReader {
   readonly place: KeyPlace = { provider: 'secret-store', token: '', serial: '' };
   readonly #secrets: SecretReader;
@@ -61,13 +64,13 @@ export class SecretStoreKeyReader implements AuthorityKeyReader {
     }
   }
 
-  /** A key that was loaded signs from memory. */
+  /** A loaded key signs from memory. */
   async check(): Promise<void> {}
 
   async close(): Promise<void> {}
 }
 
-/** The default. */
+/** The default place. */
 export class SecretStoreKeys extends SecretStoreKeyReader implements AuthorityKeys {
   readonly #secrets: SecretStore;
 
@@ -100,14 +103,14 @@ export class SecretStoreKeys extends SecretStoreKeyReader implements AuthorityKe
 
 export const keyPlaceSetting = 'authority_keys';
 
-/** Where this registry's CA keys were made. */
+/** The place in which this registry's CA keys were made. */
 export async function keyPlaceOf(registry: Pick<RegistryReads, 'setting'>): Promise<KeyPlace> {
   const stored = await registry.setting(keyPlaceSetting);
-  // Registries from before there was a choice say nothing.
+  // Old registries do not record the place.
   return stored ? (JSON.parse(stored) as KeyPlace) : { provider: 'secret-store', token: '', serial: '' };
 }
 
-/** @throws SIGNER_MISMATCH when the keys of this registry's CA were made in another kind of place. */
+/** @throws SIGNER_MISMATCH if the keys of this registry's CA were made in another kind of place. */
 export async function checkKeyPlace(
   registry: Pick<RegistryReads, 'setting'>,
   keys: Pick<AuthorityKeys, 'place'>,
@@ -122,7 +125,7 @@ export async function checkKeyPlace(
   );
 }
 
-/** As `load`. @throws SIGNER_MISMATCH, too, when the key is missing because this is another token. */
+/** Like `load`. @throws also SIGNER_MISMATCH if the key is missing because this is a different token. */
 export async function loadFromPlace(
   registry: Pick<RegistryReads, 'setting'>,
   keys: AuthorityKeyReader,
@@ -135,7 +138,7 @@ export async function loadFromPlace(
     if (!hasCode(cause, 'SECRET_NOT_FOUND') || made.serial === keys.place.serial) throw cause;
     throw new IdentityError(
       'SIGNER_MISMATCH',
-      `The CA keys of this home were made in ${tokenName(made)}; ${tokenName(keys.place)} is another one and does not hold them. Give back the first.`,
+      `The CA keys of this home were made in ${tokenName(made)}; ${tokenName(keys.place)} is a different one and does not have them. Plug in the first token.`,
       { cause },
     );
   }

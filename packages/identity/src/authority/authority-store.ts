@@ -1,4 +1,4 @@
-// Where the CA comes from at start: made once, loaded ever after.
+// Loads the CA at a start. The first start creates it.
 // Key first, registry second: a crash in between leaves a key for the next attempt, never a certificate without one.
 
 import { makeTrustDomain, parseTrustDomain } from '../certificate/spiffe-id.ts';
@@ -14,7 +14,9 @@ export interface LoadedAuthority extends LoadedIssuing {
   readonly trustDomain: string;
 }
 
-/** @throws SECRET_NOT_FOUND, SIGNER_MISMATCH, STORE_FAILED when registry, keys and secret store do not belong together. */
+/**
+ * @throws SECRET_NOT_FOUND, SIGNER_MISMATCH, STORE_FAILED if registry, keys and secret store do not belong together.
+ */
 export async function openAuthority(options: AuthorityStoreOptions): Promise<LoadedAuthority> {
   const { registry, secrets, keys } = options;
   const made = await daemonOf(secrets);
@@ -30,9 +32,9 @@ export async function openAuthority(options: AuthorityStoreOptions): Promise<Loa
     throw trustDomainFixed(trustDomain, options.trustDomain);
   }
   const loaded = await loadIssuing(options, trustDomain, 'start');
-  // The root's key is needed only when an issuing CA is replaced: that it is gone should not be heard months later.
+  // The root's key is needed only to replace an issuing CA. Load it now, so that a loss is not noticed months later.
   await loadFromPlace(registry, keys, loaded.rootId);
-  // At the first start, and after one that did not come as far as this.
+  // At the first start, and after an incomplete one.
   if (made === undefined) await markCreated(secrets, daemonId);
   return { daemonId, trustDomain, ...loaded };
 }

@@ -1,4 +1,4 @@
-// Whether the registry and the secret store beside it are of one daemon.
+// Checks that the registry and the secret store belong to the same daemon.
 
 import type { Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
@@ -8,18 +8,21 @@ import type { SecretReader, SecretStore } from '../secret-store/port.ts';
 /** Holds the daemon's id once the first start is complete: tells a lost or foreign registry from a new home. */
 const createdMarker = 'daemon/created';
 
-/** The daemon that a secret store is of; undefined before its first start was complete. */
+/** The daemon that owns a secret store; undefined before its first start was complete. */
 export async function daemonOf(secrets: SecretReader): Promise<string | undefined> {
   if ((await secrets.list(createdMarker)).length === 0) return undefined;
   return new TextDecoder().decode(await secrets.read(createdMarker));
 }
 
-/** The first start of this daemon is complete. */
+/** Records that the first start of this daemon is complete. */
 export async function markCreated(secrets: SecretStore, daemonId: Ulid): Promise<void> {
   await secrets.write(createdMarker, new TextEncoder().encode(daemonId));
 }
 
-/** @returns the daemon's id. @throws REGISTRY_LOST when the registry is of no daemon or of another one than the secrets. */
+/**
+ * @returns the daemon's id.
+ * @throws REGISTRY_LOST if the registry is empty, or belongs to another daemon than the secrets.
+ */
 export async function mustBelongTogether(
   secrets: SecretReader,
   registry: Pick<RegistryReads, 'setting'>,
@@ -29,7 +32,7 @@ export async function mustBelongTogether(
   throw registryLost(present, made);
 }
 
-/** @param present whose the registry is. @param made whose the secrets are. */
+/** @param present the daemon of the registry. @param made the daemon of the secrets. */
 export function registryLost(present: string | undefined, made: string | undefined): IdentityError {
   const what =
     present !== undefined && made !== undefined

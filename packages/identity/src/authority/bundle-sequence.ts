@@ -1,5 +1,5 @@
-// The number of the trust bundle as it is published (SPIFFE Trust Domain and Bundle 4.1.1): larger with every change of it, so
-// that a reader knows the newer of two.
+// The sequence number of the published trust bundle (SPIFFE Trust Domain and Bundle 4.1.1). It increases with every
+// change, so that a reader can tell the newer of two bundles.
 
 import { hash } from 'node:crypto';
 import type { Clock } from '../clock.ts';
@@ -10,24 +10,24 @@ const settingName = 'bundle_sequence';
 
 interface Stored {
   readonly sequence: number;
-  /** What the number is of. */
+  /** The roots that the number belongs to. */
   readonly sha256: string;
 }
 
 export interface PublishedBundle {
   readonly sequence: number;
-  /** Every root that counts, DER. */
+  /** Every trusted root, DER. */
   readonly roots: readonly Uint8Array[];
 }
 
-/** Gives roots that have changed their number. */
+/** Assigns a new number if the roots have changed. */
 export async function publishedBundle(registry: Registry, clock: Clock): Promise<PublishedBundle> {
   const present = await look(registry);
   if (present.isNumbered) return present;
   return registry.transact(async (tx) => {
     const { roots, sha256, ...known } = await look(tx);
     if (known.isNumbered) return { roots, sequence: known.sequence };
-    // At least the time: a restored registry does not know which numbers came after the backup.
+    // At least the present time, because a restored registry does not know the numbers used after the backup.
     const sequence = Math.max(known.sequence + 1, clock.now().getTime());
     await tx.putSetting(settingName, JSON.stringify({ sequence, sha256 } satisfies Stored));
     return { roots, sequence };
@@ -36,7 +36,7 @@ export async function publishedBundle(registry: Registry, clock: Clock): Promise
 
 interface Look extends PublishedBundle {
   readonly sha256: string;
-  /** Whether `sequence` is of these roots, or of those before. */
+  /** Whether `sequence` belongs to these roots, or to earlier ones. */
   readonly isNumbered: boolean;
 }
 
@@ -44,14 +44,14 @@ async function look(reads: Pick<RegistryReads, 'authorities' | 'setting'>): Prom
   const roots = (await reads.authorities())
     .filter(({ tier, state }) => tier === 'root' && state !== 'retired')
     .map(({ der }) => der);
-  // The bundle of a backup may have had its number before others that are lost.
+  // The bundle of a backup may have an older number than later bundles that are lost.
   const restored = Buffer.from(JSON.stringify((await readRestored(reads)) ?? {}));
   const sha256 = hash('sha256', Buffer.concat([...roots, restored]));
   const stored = await read(reads);
   return { roots, sha256, sequence: stored?.sequence ?? 0, isNumbered: stored?.sha256 === sha256 };
 }
 
-/** After a restore: no number of the registry that is replaced comes again. */
+/** Called after a restore, so that no number of the replaced registry is used again. */
 export async function continueBundleSequence(
   registry: Registry,
   before: Pick<RegistryReads, 'setting'>,

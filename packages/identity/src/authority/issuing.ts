@@ -1,4 +1,4 @@
-// The CA that issues now: chosen by the clock, and replaced at 2/3 of its life.
+// Chooses the present issuing CA by the clock, and replaces it after 2/3 of its life.
 
 import { CertificateAuthority, makeIssuing } from '../certificate/authority.ts';
 import { isIssuedBy } from '../certificate/peer-certificate.ts';
@@ -14,21 +14,21 @@ import { type AuthorityStoreOptions, insertAuthority, newKey } from './new-autho
 export interface LoadedIssuing {
   readonly rootId: Ulid;
   readonly issuerId: Ulid;
-  /** When the CA that issues is valid. */
+  /** The validity of the present issuing CA. */
   readonly issuerLife: Pick<AuthorityRecord, 'notBefore' | 'notAfter'>;
   readonly ca: CertificateAuthority;
-  /** Every root that counts: prepared, active, trusted. DER, the active one first. */
+  /** Every prepared, active or trusted root, DER; the active one first. */
   readonly trustBundle: readonly Uint8Array[];
-  /** Issuing CAs of these roots whose certificates count. DER. */
+  /** Issuing CAs of these roots with valid certificates, DER. */
   readonly issuers: readonly Uint8Array[];
 }
 
 /**
- * A new issuing CA when the present one is past 2/3 of its life. The old one's certificates stay good.
+ * Makes a new issuing CA if the present one is past 2/3 of its life. The certificates of the old one stay valid.
  *
- * A clock that has jumped is no reason to make one: until it has gone on steadily, the CAs that are there do what they can.
- * A daemon that starts has seen nothing of its clock, and may have been off for months: it makes one only where none can
- * issue. Should it be dated in the future, then it takes no part until that has come, and the one before it issues again.
+ * After a jump of the clock, the daemon makes no CA until the clock has run steadily; the existing CAs continue. A
+ * daemon that has just started knows nothing about its clock, and may have been off for months: it makes a CA only if
+ * none can issue. A CA dated in the future is not used until then, and the previous one issues again.
  */
 export async function loadIssuing(
   options: AuthorityStoreOptions,
@@ -48,7 +48,7 @@ export async function loadIssuing(
     isEnough || !mayMake
       ? await inUse(options, root, best ?? known.find(isActive) ?? known[0])
       : await replaceIssuing(options, trustDomain, root);
-  // Another root signs since, or another step was faster.
+  // Another root signs now, or another step was faster.
   if (!issuing) return loadIssuing(options, trustDomain, when);
   const ca = new CertificateAuthority({
     trustDomain,
@@ -70,19 +70,19 @@ export async function loadIssuing(
 
 const isActive = ({ state }: AuthorityRecord) => state === 'active';
 
-/** Those of this root that count, the one that ends last first; of two, the one that issues. */
+/** The usable CAs of this root, the latest end first; of equal ends, the issuing one first. */
 function issuingOf(authorities: readonly AuthorityRecord[], root: AuthorityRecord): AuthorityRecord[] {
   return authorities
     .filter((each) => each.tier === 'issuing' && each.state !== 'retired' && isIssuedBy(each.der, root.der))
     .sort((a, b) => b.notAfter.getTime() - a.notAfter.getTime() || Number(isActive(b)) - Number(isActive(a)));
 }
 
-/** Whether what it issues now is valid now, and for a moment longer. */
+/** Whether its certificates would be valid now, and for a moment longer. */
 function canIssue({ notBefore, notAfter }: AuthorityRecord, now: Date): boolean {
   return notBefore <= now && notAfter.getTime() - now.getTime() >= leastLeftMs;
 }
 
-/** An issuing CA that has no more left is no longer waited with, ms. */
+/** An issuing CA with less time left is replaced without further waiting, ms. */
 const leastLeftMs = 2 * steadyAfterMs;
 
 const isRenewalDue = (life: LoadedIssuing['issuerLife'], now: Date) => now >= renewalDueAt(life);
@@ -91,18 +91,19 @@ function isPast(share: number, { notBefore, notAfter }: LoadedIssuing['issuerLif
   return now.getTime() >= notBefore.getTime() + (notAfter.getTime() - notBefore.getTime()) * share;
 }
 
-/** An issuing CA that another one should have followed weeks ago, or that has ended. */
+/** Reports an issuing CA that should have been replaced weeks ago, or that has expired. */
 export function overdue(life: LoadedIssuing['issuerLife'], now: Date): IdentityError | undefined {
   if (!isPast(5 / 6, life, now)) return undefined;
   return new IdentityError(
     'CLOCK_WRONG',
-    `The issuing CA ends at ${life.notAfter.toISOString()}, and the daemon has made no other: it does so when this machine's clock has gone on steadily for 10 minutes. If this stays so for longer, something sets the clock again and again, or changes the answers of its time servers: stop that, and restart the daemon if the CA has ended.`,
+    `The issuing CA ends at ${life.notAfter.toISOString()}, and the daemon has not made another: it does so after this machine's clock has run steadily for 10 minutes. If the problem persists, something sets the clock again and again, or changes the answers of its time servers: stop that, and restart the daemon if the CA has ended.`,
   );
 }
 
 /**
- * The one that issues from now on: another than before when that was dated by a clock that was ahead, or the clock is behind.
- * @returns undefined when the authorities have changed meanwhile.
+ * Chooses the CA that issues from now on. It differs from the previous one if that was dated by a fast clock, or if the
+ * clock is behind.
+ * @returns undefined if the authorities have changed meanwhile.
  */
 async function inUse(
   { registry, clock }: AuthorityStoreOptions,
@@ -118,21 +119,21 @@ async function inUse(
     for (const { id } of others) await tx.moveAuthority(id, 'active', 'trusted');
     const at = clock.now();
     const detail = { tier: 'issuing', by: chosen.id };
-    // After a root came back, there is no other.
+    // After a return to an old root, there is no other CA.
     for (const subject of others.length > 0 ? others.map(({ id }) => id) : [chosen.id])
       await tx.appendAudit({ at, action: 'authority.replaced', subject, detail });
     return { ...chosen, state: 'active' };
   });
 }
 
-/** @returns undefined when the root does not sign any more; then nothing has changed. */
+/** @returns undefined if the root no longer signs; then nothing was changed. */
 async function replaceIssuing(
   options: AuthorityStoreOptions,
   trustDomain: string,
   root: AuthorityRecord,
 ): Promise<AuthorityRecord | undefined> {
   const { registry, keys, crypto, clock } = options;
-  // Before the new key is made: without the old one there is no use for it.
+  // Loaded before the new key is made, which is useless without the old one.
   const rootSigner = await loadFromPlace(registry, keys, root.id);
   mustBeValid(root, clock.now());
   const { id, signer } = await newKey(options, 'issuing');
@@ -146,7 +147,7 @@ async function replaceIssuing(
   const record: AuthorityRecord = { id, tier: 'issuing', state: 'active', ...issued };
   const now = clock.now();
   return registry.transact(async (tx) => {
-    // What was read before the signature may be the past: a step of a root rotation, or the same work done elsewhere.
+    // The data read before the signature may be out of date, after a rotation step or the same work elsewhere.
     const authorities = await tx.authorities();
     if (!authorities.some((each) => each.id === root.id && isActive(each))) return undefined;
     const present = issuingOf(authorities, root).find(

@@ -17,11 +17,11 @@ export interface AuthorityStoreOptions {
   readonly crypto: PairingCrypto;
   readonly clock: RunningClock;
   readonly clockWatch: ClockWatch;
-  /** Only for the first start; made up when absent. */
+  /** Only for the first start. Default: a random one. */
   readonly trustDomain: string | undefined;
 }
 
-/** A root with a key of its own, in its place but not yet in the registry. */
+/** Makes a root with a new key. The key is in its place, but the root is not yet in the registry. */
 export async function newRoot(
   options: AuthorityStoreOptions,
   trustDomain: string,
@@ -34,8 +34,8 @@ export async function newRoot(
 }
 
 /**
- * The key of the next authority of this tier, and the id it has until `insertAuthority`: what fails before that and is
- * tried again, in a later process too, takes up the same key. A token would fill up with those that nobody uses.
+ * The key of the next authority of this tier, with an id reserved until `insertAuthority`. A retry after a failure uses
+ * this key again, even in a later process, so that a token does not fill up with unused keys.
  */
 export async function newKey(
   { registry, keys, crypto, clock }: AuthorityStoreOptions,

@@ -1,5 +1,5 @@
-// The daemon's CA as it is at this moment. It changes with the clock and with every step of a root rotation; so it is
-// asked each time, and taken up anew by `reload`.
+// The present CA of the daemon. It changes with the clock and with every step of a root rotation, so callers ask for it
+// each time, and `reload` loads it again.
 
 import { isDeepStrictEqual } from 'node:util';
 import type { CertificateAuthority } from '../certificate/authority.ts';
@@ -40,7 +40,7 @@ export class PresentAuthority {
     return this.#loaded.ca.rootFingerprint;
   }
 
-  /** What signs, and its id in the registry: read together, because another one may take its place at any time. */
+  /** The signing CA and its id in the registry, read together, because another CA may replace it at any time. */
   get signing(): { readonly ca: CertificateAuthority; readonly issuerId: Ulid } {
     return this.#loaded;
   }
@@ -50,7 +50,7 @@ export class PresentAuthority {
     return this.#loaded.trustBundle;
   }
 
-  /** Whose chains are ours, by the roots and issuing CAs that count. */
+  /** Judges chains by the present roots and issuing CAs. */
   get chainJudge(): ChainJudge {
     return this.#chainJudge;
   }

@@ -1,9 +1,9 @@
-// Revocation lists as they are handed out: one for each authority whose certificates may still be in use, numbered, made
-// anew when something was revoked and before they run out. A root revokes nothing, but programs that check a whole chain
-// (nginx, HAProxy) ask for its list as well.
+// The published revocation lists: a numbered list for each authority whose certificates may still be in use. A new one
+// is made after a revocation, and before the old one expires. A root revokes nothing, but programs that check a whole
+// chain (nginx, HAProxy) also need its list.
 //
-// Each list stands for itself: where one cannot be made, the last one that was is handed out for as long as it is good,
-// and the others go on.
+// The lists are independent: if one cannot be made, its last version is published while it is valid, and the others
+// continue.
 
 import { makeRevocationList, type RevokedCertificate } from '../certificate/revocation-list.ts';
 import { presentTime } from '../clock.ts';
@@ -20,17 +20,17 @@ export interface RevocationList {
   readonly nextUpdate: Date;
 }
 
-/** The list of one authority, or why there is none. */
+/** The list of one authority, or the reason why there is none. */
 export interface ListOfAuthority {
   readonly issuerId: Ulid;
   readonly list: RevocationList | undefined;
-  /** Why `list` is an older one, or missing. The same object until it is tried again. */
+  /** The reason why `list` is an older one, or missing. The same object until the next try. */
   readonly error: unknown;
 }
 
-/** Entries that are read and encoded in one turn. */
+/** Entries read and encoded in one turn of the event loop. */
 const pageEntries = 250;
-/** How long a list that could not be made is not tried again, ms. */
+/** Pause before another try to make a list, ms. */
 const restMs = 10_000;
 
 interface Made extends RevocationList {
@@ -42,7 +42,7 @@ export class RevocationLists {
   readonly #options: AuthorityStoreOptions;
   readonly #trustDomain: string;
   readonly #slots = new Map<Ulid, ListSlot>();
-  /** Moves with every revocation. */
+  /** Increases with every revocation. */
   #epoch = 0;
 
   constructor(options: AuthorityStoreOptions, trustDomain: string) {
@@ -54,8 +54,8 @@ export class RevocationLists {
   }
 
   /**
-   * Of each issuing CA that has not ended, the active one first; then of the roots that are trusted. They have all that
-   * was revoked before the call.
+   * The lists of each unexpired issuing CA, the active one first; then of the trusted roots. They include everything
+   * revoked before the call.
    */
   async current(): Promise<ListOfAuthority[]> {
     const now = this.#options.clock.now();
@@ -64,14 +64,14 @@ export class RevocationLists {
       .filter(({ tier, state, notAfter }) => notAfter > now && !(tier === 'root' && state === 'retired'))
       .sort((a, b) => rank(a) - rank(b));
     const lists: ListOfAuthority[] = [];
-    // One after the other, so that the work of one is what others wait for in a turn.
+    // One after the other, so that each turn of the event loop has the work of one list only.
     for (const authority of authorities) lists.push(await this.#slotOf(authority).current());
     for (const id of this.#slots.keys())
       if (!authorities.some((authority) => authority.id === id)) this.#slots.delete(id);
     return lists;
   }
 
-  /** After a restore: no number of the registry that is replaced comes again. */
+  /** Called after a restore, so that no number of the replaced registry is used again. */
   async continueFrom(before: Pick<RegistryReads, 'authorities' | 'setting'>): Promise<void> {
     for (const { id } of await before.authorities()) {
       const used = Number((await before.setting(numberSetting(id))) ?? '0');
@@ -101,8 +101,8 @@ export class RevocationLists {
     const now = presentTime(clock);
     const signer = await keys.load(authority.id);
     const number = await registry.transact(async (tx) => {
-      // At least the time in milliseconds: a restored registry remembers a number from before, and what reads lists takes
-      // no number twice (RFC 5280 5.2.3).
+      // At least the time in milliseconds: a restored registry remembers a number from before, and what reads lists
+      // takes no number twice (RFC 5280 5.2.3).
       const next = Math.max(
         Number((await tx.setting(numberSetting(authority.id))) ?? '0') + 1,
         now.getTime(),
@@ -132,7 +132,7 @@ export class RevocationLists {
 
 const numberSetting = (issuerId: Ulid) => `revocation_list_number/${issuerId}`;
 
-/** In pages. @param endedAfter what ended before is not listed any more. */
+/** The entries in pages. @param endedAfter certificates that expired before are no longer listed. */
 async function* revokedBy(
   registry: RegistryReads,
   issuerId: Ulid,
@@ -155,13 +155,13 @@ interface ListSlotOptions {
   readonly make: (epoch: number) => Promise<Made>;
 }
 
-/** One authority's list. It is made once at a time, and all that ask meanwhile share what they can. */
+/** The list of one authority. Only one is made at a time, and callers share it if possible. */
 class ListSlot {
   readonly #options: ListSlotOptions;
   #last: Made | undefined;
   #failed: { readonly atMs: number; readonly error: unknown } | undefined;
   #making: { readonly epoch: number; readonly made: Promise<void> } | undefined;
-  /** The making after that, which has not begun: whoever asks now is in time for it. */
+  /** The next list, which has not been started, so that new callers can share it. */
   #next: Promise<void> | undefined;
 
   constructor(options: ListSlotOptions) {
@@ -184,9 +184,9 @@ class ListSlot {
     return { issuerId, list: this.#good(), error: this.#failed?.error };
   }
 
-  /** Never rejects: what fails is remembered. */
+  /** Never rejects; records the failure. */
   #start(): Promise<void> {
-    // It began after all that wait had asked.
+    // It started after all waiting callers had asked.
     if (this.#making) return this.#making.made;
     const { epoch, make, clock } = this.#options;
     const since = epoch();
@@ -210,7 +210,7 @@ class ListSlot {
   #isFresh(): boolean {
     if (!this.#last || this.#last.epoch !== this.#options.epoch()) return false;
     const leftMs = this.#last.remakeAtMs - this.#options.clock.now().getTime();
-    // More than that is left when the clock was set back.
+    // If the clock was set back, more time than that is left.
     return leftMs > 0 && leftMs <= lifeMs / 2;
   }
 

@@ -1,11 +1,12 @@
-// A new root, without losing a device: first every device learns to trust it, then it signs, then the old one goes.
+// Moves to a new root without losing a device: first every device learns to trust it, then it signs, then the old root
+// is retired.
 //
 //   none ──prepare──> prepared ──activate──> activated ──finish──> none
 //                        │                      │
 //                        └─rollback─> none      └─rollback: the two roots change places
 //
-// A device learns of a root with any certificate it is handed. So those that use a certificate made after `prepare` are
-// ready for `activate`, and those that use one made after `activate` are ready for `finish`.
+// A device receives the roots with every certificate. So a device that uses a certificate made after `prepare` is ready
+// for `activate`, and one that uses a certificate made after `activate` is ready for `finish`.
 
 import type { AuditAction } from '../audit/entry.ts';
 import { isIssuedBy } from '../certificate/peer-certificate.ts';
@@ -19,16 +20,16 @@ import { type AuthorityStoreOptions, insertAuthority, newRoot } from './new-auth
 
 export interface RootRotationStatus {
   readonly phase: 'none' | 'prepared' | 'activated';
-  /** Certificates from then on are new enough: when the phase began, as a rule. Undefined for `none`. */
+  /** Certificates from this time on are new enough; usually the start of the phase. Undefined for `none`. */
   readonly since: Date | undefined;
-  /** Devices that the next step would lose; at most `limit` of those asked for. */
+  /** Devices that the next step would lose, at most `limit`. */
   readonly behind: readonly Device[];
 }
 
 interface Stored {
   readonly phase: 'prepared' | 'activated';
   readonly sinceMs: number;
-  /** The root that is coming, or has come. */
+  /** The new root. */
   readonly rootId: Ulid;
 }
 
@@ -56,17 +57,17 @@ export class RootRotation {
   }
 
   /**
-   * Makes the new root. From now on every certificate is handed out together with it.
+   * Makes the new root. From now on, devices receive it with every certificate.
    * @param actor who does it; so for every step.
    * @throws ROTATION_CONFLICT
    */
   async prepare(actor?: Actor): Promise<void> {
     const { registry, clock } = this.#options;
-    if (await this.#stored(registry)) throw conflict('A root rotation is under way already.');
+    if (await this.#stored(registry)) throw conflict('A root rotation is already in progress.');
     const root = await newRoot(this.#options, this.#trustDomain, 'prepared');
     const now = clock.now();
     await transactBy(this.#options, actor, async (tx, by) => {
-      if (await this.#stored(tx)) throw conflict('A root rotation is under way already.');
+      if (await this.#stored(tx)) throw conflict('A root rotation is already in progress.');
       await insertAuthority(tx, root, now);
       await this.#record(
         tx,
@@ -79,8 +80,8 @@ export class RootRotation {
   }
 
   /**
-   * The new root signs from now on; what the old one signed still counts.
-   * @param force also when devices would be lost.
+   * Makes the new root sign from now on. Certificates under the old root stay valid.
+   * @param force continue even if devices would be lost.
    * @throws ROTATION_CONFLICT, ROTATION_NOT_READY naming devices
    */
   async activate(force: boolean, actor?: Actor): Promise<void> {
@@ -91,7 +92,7 @@ export class RootRotation {
     });
   }
 
-  /** The old root counts no more, and nothing that it vouches for. @throws as `activate`. */
+  /** Retires the old root, with every certificate under it. @throws as `activate`. */
   async finish(force: boolean, actor?: Actor): Promise<void> {
     await this.#ready(force);
     await this.#change('activated', 'root.finished', actor, async (tx, _stored, roots, now) => {
@@ -100,7 +101,7 @@ export class RootRotation {
     });
   }
 
-  /** Back to the old root: a prepared one is dropped, an activated one changes places with the old. */
+  /** Returns to the old root. A prepared new root is dropped; an activated one swaps places with the old one. */
   async rollback(actor?: Actor): Promise<void> {
     const stored = await this.#stored(this.#options.registry);
     if (stored?.phase === 'prepared') {
@@ -141,7 +142,7 @@ export class RootRotation {
     await transactBy(this.#options, actor, async (tx, by) => {
       const stored = await this.#stored(tx);
       if (stored?.phase !== phase) {
-        throw conflict(`The root rotation is ${stored?.phase ?? 'not under way'}.`);
+        throw conflict(`The root rotation is ${stored?.phase ?? 'not in progress'}.`);
       }
       const roots = (await tx.authorities()).filter((each) => each.tier === 'root');
       await this.#record(tx, await work(tx, stored, roots, now), action, now, by, stored.rootId);
@@ -171,18 +172,18 @@ export class RootRotation {
   }
 }
 
-/** For the audit. */
+/** The facts for the audit log. */
 function describe({ phase, sinceMs, rootId }: Stored): Record<string, string | number> {
   return { phase, since: sinceMs, root: rootId };
 }
 
-/** After every certificate that is there: when the clock was set back, some are from what is the future now. */
+/** A time after every existing certificate. If the clock was set back, some certificates are from the future. */
 async function sinceMs(tx: RegistryTransaction, now: Date): Promise<number> {
   const newest = await tx.newestCertificateAt();
   return Math.max(now.getTime(), (newest?.getTime() ?? 0) + 1);
 }
 
-/** The root that comes becomes active and the active one trusted; the issuing CA goes with the root that signed it. */
+/** The new root becomes active and the active one trusted. The issuing CA changes with the root that signed it. */
 async function swap(
   tx: RegistryTransaction,
   roots: readonly AuthorityRecord[],
@@ -198,7 +199,7 @@ async function swap(
   }
 }
 
-/** With every issuing CA that it signed: the registry refuses their certificates from this commit on. */
+/** Also retires every issuing CA of the root. From this commit on, the registry refuses their certificates. */
 export async function retire(tx: RegistryTransaction, root: AuthorityRecord, now: Date): Promise<void> {
   await tx.moveAuthority(root.id, root.state, 'retired');
   for (const each of await tx.authorities()) {
@@ -207,7 +208,7 @@ export async function retire(tx: RegistryTransaction, root: AuthorityRecord, now
   }
 }
 
-/** @param root that it goes with; undefined when it goes alone. */
+/** @param root the root that is retired with it; undefined if it is retired alone. */
 export async function retireIssuing(
   tx: RegistryTransaction,
   { id, state }: AuthorityRecord,
@@ -221,9 +222,9 @@ export async function retireIssuing(
 }
 
 /**
- * For a registry that was put back to an earlier time: a root or issuing CA that was retired since counts no more.
- * @param before every authority as it was last.
- * @throws ROTATION_CONFLICT when no root would be left that signs.
+ * For a restored registry: a root or issuing CA that was retired after the backup stays retired.
+ * @param before every authority in its last state.
+ * @throws ROTATION_CONFLICT if no signing root would be left.
  */
 export async function retireRootsAgain(
   tx: RegistryTransaction,
@@ -240,7 +241,7 @@ export async function retireRootsAgain(
     const coming = (await roots()).find(({ id }) => id === signer?.id);
     if (coming?.state !== 'prepared' && coming?.state !== 'trusted') {
       throw conflict(
-        `The root in this backup was retired since, and the one that took its place is not in it: a restore would bring back a root that counts no more.`,
+        `The root in this backup has since been retired, and the backup does not contain its successor: a restore would bring back a root that is no longer trusted.`,
         { about: 'backup' },
       );
     }
@@ -260,12 +261,12 @@ export async function retireRootsAgain(
     await tx.putSetting(settingName, '');
     await append(state === 'prepared' ? 'root.rolled_back' : 'root.finished', id, { phase: 'none' });
   }
-  // Those that were set aside without their root.
+  // Issuing CAs that were set aside without their root.
   for (const each of (await tx.authorities()).filter(isRetired))
     if (each.tier === 'issuing' && !isPast(each.state)) await retireIssuing(tx, each, now);
 }
 
-/** Every state is looked at, so that a new one is not forgotten by a restore. */
+/** Names every state, so that a restore cannot forget a new one. */
 function isPast(state: AuthorityRecord['state']): boolean {
   return { prepared: false, active: false, trusted: false, retired: true }[state];
 }

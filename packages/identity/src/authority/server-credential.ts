@@ -1,4 +1,4 @@
-// What the daemon's listeners present: a certificate of its own CA, for a key that exists in memory only.
+// The credential of the daemon's listeners: a certificate of its own CA, for a key that exists only in memory.
 
 import { TlsKey } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';

@@ -1,5 +1,5 @@
-// What a clock that was wrong has made is set aside, for a person who knows that the clock is right now: authorities that
-// begin in the future, and a root that has ended. The daemon does not run meanwhile; it may not even start.
+// Sets aside authorities that a wrong clock created: those that begin in the future, and a root that has expired. For a
+// person who knows that the clock is right now. The daemon is stopped, and perhaps cannot start.
 
 import { isDeepStrictEqual } from 'node:util';
 import { ClockWatch, presentTime, type RunningClock, systemClock } from '../clock.ts';
@@ -13,7 +13,7 @@ import { type AuthorityStoreOptions, insertAuthority, newRoot } from './new-auth
 import { RootRotation, retire, retireIssuing } from './root-rotation.ts';
 
 export interface SetAsideOptions {
-  /** Where the keys of the authorities are. */
+  /** The store with the keys of the authorities. */
   readonly secrets: SecretStore;
   /** The registry of the stopped daemon. */
   readonly registry: Registry;
@@ -21,24 +21,24 @@ export interface SetAsideOptions {
   readonly authorityKeys: AuthorityKeys;
   /** Default: the system's. */
   readonly clock?: RunningClock;
-  /** Asked with the cost before anything changes; not asked when nothing is wrong. It says no by throwing. */
+  /** Called with the cost before any change, but not if nothing is wrong. It refuses by throwing. */
   readonly agree: (cost: SetAsideCost) => Promise<void>;
 }
 
 export interface SetAsideCost {
-  /** Everything that goes: from then on it counts no more, nor anything that it has issued. */
+  /** The authorities to set aside. They and all their certificates become invalid. */
   readonly authorities: readonly AuthorityRecord[];
   /**
-   * `new`: a new root is made, and every device has to pair again. `other`: the other root of a rotation takes over, and
-   * devices that have not heard of it have to pair again. `kept`: only issuing CAs go, and a device gets another
-   * certificate by its identity key.
+   * `new`: a new root is made, and every device must pair again. `other`: the other root of a rotation takes over, and
+   * devices that do not know it must pair again. `kept`: only issuing CAs are set aside, and a device gets another
+   * certificate with its identity key.
    */
   readonly root: 'new' | 'other' | 'kept';
   /** Devices that are not revoked. */
   readonly devices: number;
 }
 
-/** @returns what was set aside, or undefined when there is nothing that the clock calls wrong. @throws CLOCK_WRONG */
+/** @returns the authorities set aside, or undefined if none is wrong by this clock. @throws CLOCK_WRONG */
 export async function setAsideMisdated(options: SetAsideOptions): Promise<SetAsideCost | undefined> {
   const { secrets, registry, authorityKeys: keys, clock = systemClock, agree } = options;
   await mustBelongTogether(secrets, registry);
@@ -59,7 +59,7 @@ export async function setAsideMisdated(options: SetAsideOptions): Promise<SetAsi
   const { devices } = await registry.counts();
   const cost: SetAsideCost = { authorities: misdated, root, devices };
   await agree(cost);
-  // The person may take long, and the clock may be set meanwhile: what they said yes to is wrong by another clock.
+  // The person may take long, and the clock may be set meanwhile. Their consent was for the earlier time.
   const now = presentTime(clock);
   if (!isDeepStrictEqual(misdatedAt(now), misdated)) throw clockHasMoved(now);
 
@@ -82,7 +82,7 @@ export async function setAsideMisdated(options: SetAsideOptions): Promise<SetAsi
   return cost;
 }
 
-/** An issuing CA that has ended is none: another one follows it by itself. */
+/** An expired issuing CA is not misdated: the daemon replaces it by itself. */
 function isMisdated({ tier, state, notBefore, notAfter }: AuthorityRecord, now: Date): boolean {
   return state !== 'retired' && (notBefore > now || (tier === 'root' && notAfter <= now));
 }
@@ -90,7 +90,7 @@ function isMisdated({ tier, state, notBefore, notAfter }: AuthorityRecord, now: 
 function clockHasMoved(now: Date): IdentityError {
   return new IdentityError(
     'CLOCK_WRONG',
-    `This machine's clock was set meanwhile: it says ${now.toISOString()}, and by that, other authorities are wrong. Nothing was changed.`,
+    `This machine's clock was set meanwhile: it now says ${now.toISOString()}, and by this time different authorities are wrong. Nothing was changed.`,
     { about: 'set_aside' },
   );
 }

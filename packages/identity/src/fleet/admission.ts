@@ -1,4 +1,4 @@
-// Who may come in: the check of every connection and of every call, and what follows from a connection.
+// The check of every connection and every call, and the consequences of a connection.
 
 import type { Clock } from '../clock.ts';
 import type { DeviceId, Ulid } from '../device-id.ts';
@@ -19,7 +19,7 @@ export interface AuthenticatedDevice {
   /** Serial of the certificate that the device showed. */
   readonly serial: string;
   readonly notAfterMs: number;
-  /** When the certificate is to be renewed. */
+  /** The renewal time of the certificate. */
   readonly renewAtMs: number | undefined;
   /** The certificate's issuing CA, as in the registry. */
   readonly issuerId: Ulid;

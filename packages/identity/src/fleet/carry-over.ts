@@ -1,8 +1,8 @@
-// What a restore must not forget. Whatever was refused since the backup was made stays refused: the restore copies it from the
-// registry that it replaces. It copies refusals only; the operator grants the rest again.
+// What a restore must not forget. Whatever was refused since the backup was made stays refused: the restore copies it
+// from the registry that it replaces. It copies refusals only; the operator grants the rest again.
 //
-// restored-device.ts decides about one device, carry-over-certificates.ts about one certificate. Both name every state, so
-// the compiler finds a state that they forget.
+// restored-device.ts decides about one device, carry-over-certificates.ts about one certificate. Both name every state,
+// so the compiler finds a state that they forget.
 
 import { retireRootsAgain } from '../authority/root-rotation.ts';
 import type { Clock } from '../clock.ts';
@@ -17,7 +17,7 @@ import { restoreReason } from './restored.ts';
 import type { History } from './restored-device.ts';
 
 export interface CarryOverOptions {
-  /** As it was when the backup was made. Nobody else has it open. */
+  /** The registry from the backup. Nobody else has it open. */
   readonly registry: Registry;
   /** The time at which the facts are carried over. */
   readonly clock: Clock;
@@ -26,7 +26,8 @@ export interface CarryOverOptions {
 /**
  * Takes over every refusal.
  * @param before the registry of the same daemon that is replaced.
- * @param history whether it goes on from the backup. Of another one nobody knows which key of a device is the later one.
+ * @param history whether it goes on from the backup. Of another one nobody knows which key of a device is the later
+ *   one.
  * @returns the devices that were revoked again.
  * @throws ROTATION_CONFLICT when the backup knows no root that still counts.
  */
@@ -43,7 +44,7 @@ export async function carryOver(
   return revoked;
 }
 
-/** For a restore that cannot know what was taken away or used up since: every device loses its role, names and recovery. */
+/** For a restore that does not know what was revoked or used since: every device loses its role, names and recovery. */
 export async function takeEveryGrant({ registry, clock }: CarryOverOptions): Promise<void> {
   const now = clock.now();
   for await (const page of pagesOf((after) => registry.devices({ limit: pageSize, after }), 'id'))

@@ -26,7 +26,7 @@ export interface CertificateRecord {
   readonly issuerId: Ulid;
   readonly der: Uint8Array;
   readonly createdAt: Date;
-  /** Obtained by the identity key alone. */
+  /** Whether it was obtained with the identity key alone. */
   readonly recovered: boolean;
   /** When the device was asked to renew it (renewal/plan.ts). */
   readonly renewAt: Date | undefined;

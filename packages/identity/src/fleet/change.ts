@@ -1,5 +1,5 @@
-// The only writer of devices and certificates: the row, and what follows from it (consequences.ts), in one change of the
-// registry. A test finds whoever else writes them.
+// The only writer of devices and certificates: the row, and what follows from it (consequences.ts), in one change of
+// the registry. A test finds whoever else writes them.
 
 import { endWithDeviceAfterMs } from '../audit/audited-facts.ts';
 import type { DeviceId } from '../device-id.ts';
@@ -93,7 +93,8 @@ export async function addCertificate(
 }
 
 /**
- * Replaced ones, too, while they have not ended: programs that go by the revocation list would still take them.
+ * Also ends replaced certificates that have not expired, because programs that use the revocation list would accept
+ * them.
  * @returns their serials.
  */
 async function endCertificates(

@@ -1,12 +1,12 @@
-// Possible cloning. Three things that a device itself has no reason to do:
+// Detects possible copies. A genuine device has no reason to do these three things:
 //
-// - A certificate that was replaced turns up again. It is superseded only when its successor is used, and by then the
-//   successor is stored.
-// - The device recovers by its identity key while its certificate holds: it would have renewed with that certificate.
+// - It uses a certificate that was replaced. A certificate is superseded only when its successor is used, and by then
+//   the successor is stored.
+// - It recovers with its identity key while its certificate is valid. It could have renewed with that certificate.
 // - A second agent connects while the first one still answers.
 //
-// The cause is a copy of the device, a device that was put back from a backup, or a person who asked for a recovery.
-// The operator is told, and can look.
+// The cause is a copy of the device, a restore of the device from a backup, or a person who asked for a recovery. The
+// operator gets a report and can investigate.
 
 import type { Clock } from '../clock.ts';
 import type { DeviceId } from '../device-id.ts';
@@ -17,7 +17,7 @@ import { changeDevice } from './change.ts';
 import { type AdmittedDevice, type CloneSign, type Device, isShutOut } from './device.ts';
 import { readRestored } from './restored.ts';
 
-/** `report`: it is written down and told. `quarantine`: the device is shut out as well, until the operator decides. */
+/** `report`: it is recorded and reported. `quarantine`: the device is also refused until the operator decides. */
 export type CloningPolicy = 'report' | 'quarantine';
 
 export interface CloneWatchOptions {
@@ -35,9 +35,8 @@ export class CloneWatch {
   }
 
   /**
-   * To be called for a certificate that was refused because it is superseded. Reports it, unless it was replaced a
-   * moment ago, has ended, or its device was reported already: a copy that knocks without end, with any number of
-   * certificates, costs reads and fills nothing.
+   * Call it for a certificate that was refused because it is superseded. Reports it, unless it was replaced a moment
+   * ago, has expired, or its device was already reported: endless attempts of a copy cost only reads, and store nothing.
    * @param source address that the connection came from.
    */
   async sawReuse(standing: CertificateStanding, source: string): Promise<void> {
@@ -55,8 +54,8 @@ export class CloneWatch {
   }
 
   /**
-   * To be called for a recovery that is granted without the operator, as a part of the change that grants it. Reports
-   * it when the device has no need of one.
+   * Call it for a recovery that is granted without the operator, in the change that grants it. Reports the recovery if
+   * the device did not need it.
    * @param source address that the recovery came from.
    * @returns whether the device is in quarantine now: then nothing is granted.
    */
@@ -68,7 +67,7 @@ export class CloneWatch {
   }
 
   /**
-   * To be called when another agent connects while the one that is connected answers.
+   * Call it when a second agent connects while the first one still answers.
    * @param caller the device, and the certificate that the other agent showed.
    * @param source address of the second agent.
    */
@@ -81,13 +80,13 @@ export class CloneWatch {
     await this.#report(find, { at, source, sign: 'second_agent' });
   }
 
-  /** The device, unless it is known to be copied, or cannot come in anyway. */
+  /** The device, unless it was already reported, or may not connect anyway. */
   async #unreported(reads: RegistryReads, id: DeviceId, now: Date): Promise<AdmittedDevice | undefined> {
     const device = await reads.device(id);
     if (!device || isShutOut(device)) return undefined;
     const { cloneReportedAt } = device;
     const ageMs = cloneReportedAt ? now.getTime() - cloneReportedAt.getTime() : Number.POSITIVE_INFINITY;
-    // One from the future says that the clock was set back, and nothing about this device.
+    // A time in the future means that the clock was set back, and says nothing about this device.
     return ageMs >= 0 && ageMs < this.#options.limits.cloneReportMs ? undefined : device;
   }
 
@@ -96,7 +95,7 @@ export class CloneWatch {
     return ageMs >= 0 && ageMs < this.#options.limits.supersededGraceMs;
   }
 
-  /** Looks first without the registry's one writer, then again in the change: another may have been first. */
+  /** Checks first without the registry's only writer, then again in the change, because another may have been first. */
   async #report(
     find: (reads: RegistryReads) => Promise<Suspicion | undefined>,
     seen: Sighting,
@@ -134,7 +133,7 @@ interface Suspicion {
   readonly mayShutOut: boolean;
 }
 
-/** Of the certificate that the device has used and could renew with; undefined when a recovery is its only way. */
+/** Serial of the certificate with which the device could renew; undefined if it can only recover. */
 export async function usableSerial(
   reads: RegistryReads,
   device: Device,
@@ -143,7 +142,7 @@ export async function usableSerial(
   const used = (await reads.livingCertificates(device.id)).find(({ state }) => state === 'active');
   if (!used || !judgeStanding(await reads.standing(used.fingerprint), now.getTime()).ok) return undefined;
   const restored = await readRestored(reads);
-  // Of a device that was not here since a restore, the daemon may have forgotten the newer ones.
+  // If the device has not connected since a restore, the daemon may not know its newer certificates.
   const isForgotten =
     restored !== undefined &&
     used.createdAt.getTime() <= restored.madeAtMs &&

@@ -1,5 +1,5 @@
-// A device as the registry has it, from its approval to its revocation. A union by state: each state has only what it may
-// have. `stepDevice` (device-state.ts) is the only way from one to the next.
+// A device as the registry has it, from its approval to its revocation. A union by state: each state has only what it
+// may have. `stepDevice` (device-state.ts) is the only way from one to the next.
 //
 //   unknown ──approve──> approved ────────use────────> active
 //                         │    ^                        │ │ ^
@@ -8,21 +8,21 @@
 //                                           └──────release──┘
 //
 //   revoke         from every state to revoked, which is final
-//   revoke_again   the same, also from unknown
+//   revoke_again   like revoke, and also from unknown
 //   restore        from every state to the stricter of two; from unknown to the state without certificates
 //
-// `suspect` changes the state where the daemon is configured to quarantine. Everything else leaves the state as it is. What a
-// state does not take is DEVICE_NOT_FOUND, DEVICE_QUARANTINED, DEVICE_REVOKED or IDENTITY_KEY_CHANGED.
+// `suspect` changes the state if the daemon is configured to quarantine. All other events leave the state unchanged.
+// What a state does not take is DEVICE_NOT_FOUND, DEVICE_QUARANTINED, DEVICE_REVOKED or IDENTITY_KEY_CHANGED.
 
 import type { DeviceId } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 
 export type DeviceKind = 'cli' | 'desktop' | 'browser' | 'node';
 
-/** What a device may call: its own service, or also the operator's. */
+/** The services that a device may call: its own, or also the operator's. */
 export type DeviceRole = 'device' | 'operator';
 
-/** What every device has. */
+/** The fields of every device. */
 export interface DeviceBase {
   readonly id: DeviceId;
   /** Raw Ed25519 public key, 32 bytes. Empty for a device that is revoked by its id alone. */
@@ -38,15 +38,15 @@ export interface DeviceBase {
   readonly hostNames: readonly string[];
 }
 
-/** What the daemon remembers of a device that can still come back. */
+/** The facts about a device that can still come back. */
 interface Suspicions {
   /** When the device was last reported as possibly copied (clones.ts); undefined after the operator's release. */
   readonly cloneSeenAt: Date | undefined;
-  /** The same, and the operator's release keeps it. */
+  /** Like `cloneSeenAt`, but kept when the operator releases the device. */
   readonly cloneReportedAt: Date | undefined;
   /**
-   * When the operator last revoked one of the device's certificates, or a restore replaced its key. Since then the device
-   * recovers only with the operator's release. Undefined again after such a recovery, or a new pairing.
+   * When the operator last revoked one of the device's certificates, or a restore replaced its key. Since then the
+   * device recovers only with the operator's release. Undefined again after such a recovery, or a new pairing.
    */
   readonly certificateRevokedAt: Date | undefined;
 }
@@ -87,7 +87,7 @@ export type Device = AdmittedDevice | QuarantinedDevice | RevokedDevice;
 
 export type DeviceState = Device['state'];
 
-/** What a device keeps in every state. */
+/** The fields that a device keeps in every state. */
 export function baseOf(device: Device): DeviceBase {
   const { id, identityKey, name, kind, platform, role, createdAt, lastSeenAt, capabilities, hostNames } =
     device;

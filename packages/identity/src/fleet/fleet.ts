@@ -1,4 +1,4 @@
-// What may happen to a device after its approval, each as one change of the registry.
+// The changes of a device after its approval, each as one change of the registry.
 
 import type { Clock } from '../clock.ts';
 import { type DeviceId, parseDeviceId } from '../device-id.ts';
@@ -14,7 +14,7 @@ import { type Device, type DeviceRole, deviceNotFound, isShutOut } from './devic
 import type { DeviceEvent } from './device-state.ts';
 import type { HostNames } from './host-names.ts';
 
-/** Capabilities of one device. */
+/** Most capabilities of one device. */
 const maxCapabilities = 64;
 /** Shortest time between two writes of a device's `lastSeenAt`, ms. */
 const lastSeenStepMs = 10 * 60_000;
@@ -40,7 +40,7 @@ export class Fleet {
 
   // By the operator. `actor` is who does it; a device must be an operator. Each throws DEVICE_NOT_FOUND.
 
-  /** Shuts the device out for ever. Listeners close its connections when they hear of it. */
+  /** Revokes the device permanently. The event makes listeners close its connections. */
   revoke(id: string, reason: string, actor?: Actor): Promise<Device> {
     return this.#change(id, { type: 'revoke', reason }, actor);
   }
@@ -61,7 +61,7 @@ export class Fleet {
     return this.#change(id, { type: 'rename', name: parseDeviceName(name) }, actor);
   }
 
-  /** Gives or takes the operator's rights, at once. @throws DEVICE_REVOKED */
+  /** Grants or removes the operator role at once. @throws DEVICE_REVOKED */
   setRole(id: string, role: DeviceRole, actor?: Actor): Promise<Device> {
     return this.#change(id, { type: 'set_role', role }, actor);
   }
@@ -134,7 +134,7 @@ export class Fleet {
     });
   }
 
-  /** Writes down that the device is here, unless that was done a moment ago. */
+  /** Records the contact of the device, unless that was done a moment ago. */
   async see(id: DeviceId): Promise<void> {
     const { registry, clock } = this.#options;
     const at = clock.now();

@@ -1,11 +1,11 @@
-// Remembers that this daemon was put back to an earlier state. The daemon does not know what happened in between, and must
-// not hold it against its devices.
+// Records that this daemon was restored from a backup. The daemon does not know what happened in between, and must not
+// hold that against its devices.
 
 import type { RegistryReads, RegistryTransaction } from '../registry/port.ts';
 
 export interface Restored {
   readonly atMs: number;
-  /** When the backup was made. */
+  /** The time of the backup. */
   readonly madeAtMs: number;
 }
 

@@ -1,4 +1,4 @@
-// A pairing goes to its next state in the registry, and whoever watches it is told.
+// Moves a pairing to its next state in the registry, and notifies its watchers.
 
 import type { RegistryTransaction } from '../registry/port.ts';
 import { type Pairing, type PairingEvent, step } from './state.ts';

@@ -1,5 +1,5 @@
-// How often this device has tried a code. Whoever it talks to learns with each try whether one guess at the code was right,
-// so an interceptor gets as many guesses as the device makes tries, and the daemon sees none of them.
+// Counts this device's tries of a code. With each try, the peer learns whether one guess at the code was right. So an
+// interceptor gets one guess for each try, and the daemon sees none of them.
 
 import { bytesToHex } from '@noble/curves/utils.js';
 import type { Clock } from '../clock.ts';
@@ -13,13 +13,13 @@ const secretName = 'pairing/code-tries';
 const maxTries = 3;
 /** No code lives longer, ms. */
 const keptMs = 24 * 60 * 60_000;
-/** Codes that are remembered; of more, the one tried longest ago is forgotten. */
+/** Number of codes to remember. The one tried longest ago is forgotten first. */
 const maxCodes = 32;
 
-/** What rests in the secret store: sealed, and by a hash, so that the record shows no code to whoever prints it. */
+/** The sealed record in the secret store. It contains only hashes of codes, so that printing it reveals no code. */
 interface Tries {
   readonly salt: string;
-  /** The one tried last is the last. */
+  /** In the order of their last try. */
   readonly codes: readonly { readonly code: string; readonly tries: number; readonly atMs: number }[];
 }
 
@@ -29,17 +29,17 @@ export interface TryingDevice {
   readonly clock: Clock;
 }
 
-/** Changes of one store's record, one after the other. */
+/** Changes of a store's record run one after the other. */
 const changes = new WeakMap<SecretStore, Promise<unknown>>();
 
-/** @throws TOO_MANY_TRIES when the device has used up its tries of this code, and what the secret store throws. */
+/** @throws TOO_MANY_TRIES if the device has used up its tries of this code; errors of the secret store. */
 export async function codeMustHaveTries(device: TryingDevice, code: PairingCode): Promise<void> {
   const { codes, salt } = await read(device);
   const key = await keyOf(device.crypto, salt, code);
   if ((codes.find((each) => each.code === key)?.tries ?? 0) >= maxTries) throw tooManyTries();
 }
 
-/** Writes down one try, durably. @throws as `codeMustHaveTries`. */
+/** Records one try durably. @throws as `codeMustHaveTries`. */
 export async function takeTry(device: TryingDevice, code: PairingCode): Promise<void> {
   const before = changes.get(device.secrets) ?? Promise.resolve();
   const change = before.then(() => countTry(device, code));
@@ -62,12 +62,12 @@ async function countTry(device: TryingDevice, code: PairingCode): Promise<void> 
 }
 
 async function read({ secrets, crypto, clock }: TryingDevice): Promise<Tries> {
-  // A device that pairs for the first time has none, and an error costs more than a look.
+  // A device that pairs for the first time has no record, and an exception costs more than a check.
   if (!(await secrets.list(secretName)).includes(secretName))
     return { salt: bytesToHex(crypto.randomBytes(16)), codes: [] };
   const { salt, codes }: Tries = JSON.parse(new TextDecoder().decode(await secrets.read(secretName)));
   const now = clock.now().getTime();
-  // One from the future says that the clock was set back, and still counts.
+  // A time in the future means that the clock was set back. It still counts.
   return { salt, codes: codes.filter(({ atMs }) => now - atMs < keptMs) };
 }
 
@@ -78,6 +78,6 @@ async function keyOf(crypto: PairingCrypto, salt: string, { slot, secret }: Pair
 function tooManyTries(): IdentityError {
   return new IdentityError(
     'TOO_MANY_TRIES',
-    `This device has tried this code ${maxTries} times, and whoever answers may be someone in between, who guesses once with each try. Nothing was sent.`,
+    `This device has tried this code ${maxTries} times, and the peer may be an interceptor, which gets one guess with each try. Nothing was sent.`,
   );
 }

@@ -12,18 +12,18 @@ const qrSlotBytes = 16;
 const qrSecretBytes = 32;
 const fingerprintBytes = 32;
 const maxCodeLength = 512;
-/** With an invisible character behind each. */
+/** Allows an invisible character after each character. */
 const maxPastedLength = 2 * maxCodeLength;
 const encoder = new TextEncoder();
 
-/** A code as the device holds it. */
+/** A code on the device. */
 export interface PairingCode {
   readonly kind: 'typed' | 'qr';
-  /** What `Open` names it by. */
+  /** The slot in `Open`. */
   readonly slot: Uint8Array;
   /** CPace's password-related string. */
   readonly secret: Uint8Array;
-  /** Only in a QR code. */
+  /** The address, only in a QR code. */
   readonly address?: string;
   /** SHA-256 of the root certificate, only in a QR code. */
   readonly rootFingerprint?: Uint8Array;
@@ -62,8 +62,8 @@ export function formatQrUri(
 }
 
 /**
- * Reads a code as a person types or pastes it: with or without the dash and spaces, or the whole URI, also as messengers and
- * keyboards change it on its way.
+ * Reads a typed or pasted code: with or without the dash and spaces, or as the whole URI, including changes by
+ * messengers and keyboards.
  * @throws CODE_MALFORMED
  */
 export function parsePairingCode(input: string): PairingCode {
@@ -82,13 +82,13 @@ export function parsePairingCode(input: string): PairingCode {
 
 /** Marks of order and direction, places to break a line, a soft hyphen. */
 const invisible = new RegExp(`[${INVISIBLE}]`, 'gu');
-/** Latin letters, digits and signs as East Asian keyboards write them. */
+/** Full-width letters, digits and signs from East Asian keyboards. */
 const fullWidth = /[\uff01-\uff5e]/g;
 const ascii = (character: string) => String.fromCharCode(character.charCodeAt(0) - 0xfee0);
-/** With minus, hyphen bullet, modifier minus, and the long vowel that a Japanese keyboard has on the key. */
+/** Includes minus, hyphen bullet, modifier minus, and the long vowel mark on the same key of a Japanese keyboard. */
 const dashes = /[\p{Pd}\u2212\u2043\u02d7\u30fc\uff70]/gu;
 
-/** The one spelling that `formatQrUri` writes: four fields in their order and nothing else, each value in its one form. */
+/** The only spelling that `formatQrUri` writes: four fields in order, each value in its canonical form. */
 function parseQrUri(text: string): PairingCode {
   const [, address, slot, secret, root] = qrUri.exec(text) ?? [];
   if (address === undefined || slot === undefined || secret === undefined || root === undefined)

@@ -1,5 +1,5 @@
-// An approved device collects its certificate: it is told each state of its request, until the request has ended or the
-// certificate is handed out (docs/pairing.md, section 3, `Await`).
+// An approved device collects its certificate: it receives each state of its request until the request ends or the
+// certificate is issued (docs/pairing.md, section 3, `Await`).
 
 import type { PresentAuthority } from '../authority/present-authority.ts';
 import type { Clock } from '../clock.ts';
@@ -13,12 +13,12 @@ import { renewAfterMs } from '../renewal/plan.ts';
 import { Wakeup } from '../wakeup.ts';
 import { movePairing } from './change.ts';
 import { existing } from './endings.ts';
-import type { PairingSealer } from './rest.ts';
+import type { PairingSealer } from './sealer.ts';
 import type { PairingChannel } from './sessions.ts';
 import type { Pairing } from './state.ts';
 import { awaitProofInput } from './transcript.ts';
 
-/** One state of a request, as the device is told. */
+/** One state of a request, as sent to the device. */
 export interface AwaitUpdate {
   readonly state: Pairing['state'];
   readonly expiresAt: Date | undefined;
@@ -26,13 +26,13 @@ export interface AwaitUpdate {
   /** Leaf, then issuing CA; empty until issued. */
   readonly certificateChain: readonly Uint8Array[];
   readonly trustBundle: readonly Uint8Array[];
-  /** Where the node listener is, on the same host; set by the server that carries the call. */
+  /** Port of the node listener on the same host; set by the server of the call. */
   readonly nodePort?: number | undefined;
-  /** Where the same services are over QUIC, if they are. */
+  /** Port of these services over QUIC, if served. */
   readonly quicPort?: number | undefined;
-  /** Where devices reach the daemon, if it says so; set as the ports are. */
+  /** Announced endpoints of the daemon, if any; set by the server of the call. */
   readonly endpoints?: EndpointLists | undefined;
-  /** How long after its arrival the certificate is best renewed, ms; 0 or absent: whenever. */
+  /** When to renew the certificate, ms after its arrival; 0 or absent: the device decides. */
   readonly renewAfterMs?: number;
 }
 
@@ -53,10 +53,10 @@ export class PairingCollection {
   }
 
   /**
-   * The request's states until it has ended or its certificate is handed out. Can be called again at any time, on any
-   * channel, by who holds the await key.
-   * @throws PAIRING_NOT_FOUND for an unknown request and for a wrong proof alike; the codes of `judgeStanding` where the
-   *   certificate does not hold any more; IDENTITY_KEY_CHANGED.
+   * The states of the request until it ends or its certificate is issued. The holder of the await key can call it again
+   * at any time, on any channel.
+   * @throws PAIRING_NOT_FOUND for an unknown request and for a wrong proof alike; the codes of `judgeStanding` where
+   *   the certificate does not hold any more; IDENTITY_KEY_CHANGED.
    */
   async *await(
     channel: PairingChannel,
@@ -72,7 +72,7 @@ export class PairingCollection {
     });
     signal.addEventListener('abort', wakeup.wake);
     try {
-      // What happened between the proof and the subscription.
+      // Catches changes between the proof and the subscription.
       pairing = (await registry.pairing(request.requestId)) ?? pairing;
       while (!signal.aborted) {
         if (pairing.state === 'approved') pairing = await this.#issue(pairing);
@@ -123,7 +123,7 @@ export class PairingCollection {
     return granted;
   }
 
-  /** @throws what the holder of a certificate that does not hold any more is told. */
+  /** @throws the error for the holder of a certificate that is no longer valid. */
   async #update(pairing: Pairing): Promise<AwaitUpdate> {
     const { registry, authority, clock } = this.#options;
     const certificate =

@@ -27,7 +27,7 @@ export interface CpaceShare {
   readonly share: Uint8Array;
 }
 
-/** G.calculate_generator, section 7.2: the u-coordinate that only a holder of the code can compute. */
+/** G.calculate_generator, section 7.2: a u-coordinate that only a holder of the code can compute. */
 export async function calculateGenerator(crypto: PairingCrypto, input: CpaceInput): Promise<Uint8Array> {
   const lengthOf = (part: Uint8Array | string) => lvCat(part).length;
   const padding = Math.max(0, hashBlockBytes - 1 - lengthOf(input.prs) - lengthOf(dsi));
@@ -39,7 +39,7 @@ export async function calculateGenerator(crypto: PairingCrypto, input: CpaceInpu
   return numberToBytesLE(Fp.mul(xMn, Fp.inv(xMd)), fieldBytes);
 }
 
-/** A fresh scalar and its share on the generator. */
+/** A new scalar and its share on the generator. */
 export async function makeShare(crypto: PairingCrypto, input: CpaceInput): Promise<CpaceShare> {
   const generator = await calculateGenerator(crypto, input);
   const scalar = crypto.randomBytes(fieldBytes);

@@ -2,8 +2,8 @@
 //
 // A handshake session lives in memory, belongs to one TLS channel and at most one pairing, and is used up by each step:
 //   opened ──Exchange──> exchanged ──Confirm──> gone
-// Open fixes the daemon's share and hello and commits to them, so nothing of the daemon's side follows from what the
-// device sends. An unknown slot gets a session like any other, with a random secret that nobody knows.
+// Open fixes the daemon's share and hello and commits to them, so the daemon's side does not depend on the device's
+// messages. An unknown slot gets an ordinary session, with a random secret that nobody knows.
 
 import { requestHash } from '../audit/audited-facts.ts';
 import type { PresentAuthority } from '../authority/present-authority.ts';
@@ -24,7 +24,7 @@ import type { PairingDesk } from './desk.ts';
 import { endPairing, exhaust } from './endings.ts';
 import { mustBeTakeable, takeGuess } from './guess.ts';
 import { encodeDaemonHello, parseDeviceHello } from './hello.ts';
-import type { PairingSealer } from './rest.ts';
+import type { PairingSealer } from './sealer.ts';
 import { type PairingChannel, Sessions } from './sessions.ts';
 import { isDue, type PairingRequest, step } from './state.ts';
 import {
@@ -107,7 +107,7 @@ export class PairingResponder {
     const nonce = crypto.randomBytes(COMMITMENT_NONCE_BYTES);
     const commitment = await commitmentTo(crypto, { yb, adB, nonce });
     const expiresAt = new Date(now.getTime() + limits.sessionLifeMs);
-    // Others may have come while this one was made.
+    // Other sessions may have been opened meanwhile.
     this.#sessions.mustHaveRoom();
     this.#sessions.keep(sid, {
       step: 'opened',
@@ -121,7 +121,7 @@ export class PairingResponder {
   }
 
   /**
-   * Takes one guess, durably, before it answers. A call that is refused has taken none.
+   * Takes one guess durably before the answer. A refused call takes none.
    * @throws SESSION_NOT_FOUND, MESSAGE_INVALID, DEVICE_ID_INVALID, KEY_IN_USE, TOO_MANY_REQUESTS
    */
   async exchange(
@@ -137,7 +137,7 @@ export class PairingResponder {
     const { sid, scalar, yb, adB, nonce } = session;
     const agreed = await scalarMultVfy(crypto, scalar, request.ya);
     const taken = await takeGuess(this.#options, session.pairingId, hello);
-    // Used up or over since Open: the share is out already, and what follows from it must not tell whether the PIN is right.
+    // The code ended after Open. The share is already sent, and the answer must not reveal whether the PIN is right.
     const k = taken ? agreed : crypto.randomBytes(agreed.length);
     const exchange = { ya: request.ya, adA: request.deviceHello, yb, adB };
     const keys = await derivePairingKeys(crypto, session, k, exchange);
@@ -148,8 +148,8 @@ export class PairingResponder {
   }
 
   /**
-   * The device has proven the code and both keys: the code is spent, the operator is asked. Where the operator's list has
-   * filled up since Exchange, the code is not spent.
+   * The device proves the code and both keys. The code is then used up, and the operator is asked. If the operator's
+   * list has filled up since Exchange, the code is not used up.
    * @throws SESSION_NOT_FOUND, PAIRING_CODE_WRONG, PAIRING_STATE_CONFLICT, PAIRING_EXPIRED, DEVICE_REVOKED, KEY_IN_USE,
    *   TOO_MANY_REQUESTS
    */
@@ -188,7 +188,7 @@ export class PairingResponder {
       const known = await tx.device(hello.deviceId);
       await mustBeTakeable(tx, hello, limits);
       if (known?.state === 'revoked') {
-        // Proven is proven: the code is spent, though the request is not taken.
+        // The code was proven, so it is used up, although the request is refused.
         const reason = `device ${hello.deviceId} was revoked before`;
         await endPairing(tx, pairing, { type: 'withdraw', reason }, { at: now });
         return deviceRevoked(hello.deviceId);
@@ -222,7 +222,7 @@ export class PairingResponder {
           expires_at: expiresAt.getTime(),
         },
       });
-      // Nobody is asked about a request that the code has decided.
+      // The code has decided, so nobody is asked.
       if (!(await desk.approveByCode(tx, stored, now))) tx.emit({ type: 'pairing_changed', pairing: stored });
       return undefined;
     });
@@ -239,12 +239,12 @@ export class PairingResponder {
     return this.#collection.await(channel, request, signal);
   }
 
-  /** Its TLS channel has ended, so its sessions cannot go on: they make room. */
+  /** Drops the sessions of a closed TLS channel, which cannot continue. */
   channelEnded(channel: PairingChannel): void {
     this.#sessions.channelEnded(channel);
   }
 
-  /** Drops handshake sessions whose time is over, and ends codes that are left without a guess. */
+  /** Drops expired handshake sessions, and ends codes without a guess left. */
   async sweep(): Promise<void> {
     const { limits, registry } = this.#options;
     this.#sessions.dropOld();
@@ -265,5 +265,5 @@ function unsupported(version: number): IdentityError {
 }
 
 function codeWrong(): IdentityError {
-  return new IdentityError('PAIRING_CODE_WRONG', 'The pairing code is wrong or over.');
+  return new IdentityError('PAIRING_CODE_WRONG', 'The pairing code is wrong or has ended.');
 }

@@ -1,4 +1,4 @@
-// The operator's side of pairing: mint a code, see requests, decide once, and end what is over.
+// The operator's side of pairing: makes codes, lists requests, decides once, and ends expired ones.
 
 import { hexToBytes } from '@noble/curves/utils.js';
 import type { PresentAuthority } from '../authority/present-authority.ts';
@@ -19,7 +19,7 @@ import { movePairing } from './change.ts';
 import { formatQrUri, formatTypedCode, makeQrSecret, makeTypedSecret } from './code.ts';
 import { endForRestore, endPairing, existing, expireDue } from './endings.ts';
 import { parseDeviceName } from './name.ts';
-import type { PairingSealer } from './rest.ts';
+import type { PairingSealer } from './sealer.ts';
 import type { Pairing } from './state.ts';
 
 const openStates = ['waiting', 'pending_approval', 'approved', 'issued'] as const;
@@ -36,29 +36,29 @@ export interface DeskOptions {
 
 export interface MintedCode {
   readonly pairing: Pairing;
-  /** For a person to type, or a palyra: URI. Exists here only: the registry holds it sealed. */
+  /** Digits for a person to type, or a palyra: URI. It exists in plain text only here: the registry has it sealed. */
   readonly code: string;
   readonly expiresAt: Date;
 }
 
 export interface ApprovalChoice {
-  /** Must be set for a device id that is known with another identity key. */
+  /** Required for a device id that is known with another identity key. */
   readonly replaceIdentityKey?: boolean;
   /** The operator's own name for the device. */
   readonly name?: string;
-  /** Makes it an operator. Without it a known device keeps its role, and one with another key has none. */
+  /** Makes the device an operator. By default, a known device keeps its role, and one with another key has none. */
   readonly operator?: boolean;
-  /** DNS names for its certificates. Without it a known device keeps those it has, and one with another key has none. */
+  /** DNS names for its certificates. By default, a known device keeps its names, and one with another key has none. */
   readonly hostNames?: readonly string[];
-  /** Who decides, for the audit. */
+  /** The deciding actor, for the audit log. */
   readonly by?: Actor;
-  /** What the person who decides was shown; a request that is not so is not approved. */
+  /** The details shown to the deciding person. A request that differs is not approved. */
   readonly seen?: SeenRequest;
 }
 
 export interface SeenRequest {
   readonly words: string;
-  /** Of the device with this id; undefined when there is none. */
+  /** The role of the known device with this id; undefined if there is none. */
   readonly role: DeviceRole | undefined;
 }
 
@@ -70,9 +70,9 @@ export class PairingDesk {
   }
 
   /**
-   * A fresh code.
-   * @param request `address` is where devices reach the pairing listener; it goes into the QR code. `autoApprove` lets
-   *   the device that uses it in without a question. `by` is who asks for it, for the audit.
+   * Makes a code.
+   * @param request `address`: the pairing listener for devices, which goes into the QR code. `autoApprove`: approve the
+   *   device that uses the code without asking. `by`: the actor, for the audit log.
    * @throws MESSAGE_INVALID for a life out of range, TOO_MANY_CODES.
    */
   async mint(request: {
@@ -88,7 +88,7 @@ export class PairingDesk {
     if (!(lifeMs >= limits.codeLifeMinMs && lifeMs <= limits.codeLifeMaxMs)) {
       throw new IdentityError(
         'MESSAGE_INVALID',
-        `A code lives ${limits.codeLifeMinMs / 1000} seconds to ${limits.codeLifeMaxMs / 3_600_000} hours.`,
+        `The life of a code is ${limits.codeLifeMinMs / 1000} seconds to ${limits.codeLifeMaxMs / 3_600_000} hours.`,
       );
     }
     await expireDue(this.#options);
@@ -139,10 +139,11 @@ export class PairingDesk {
   }
 
   /**
-   * Lets the device in. Its certificate is made when it fetches it, so nothing is decided while no certificate can be
-   * signed: the request waits on.
-   * @throws SIGNER_UNAVAILABLE and what else the place of the CA's keys says. PAIRING_NOT_FOUND, PAIRING_STATE_CONFLICT (also when it is not what was seen), PAIRING_EXPIRED, DEVICE_REVOKED, DEVICE_QUARANTINED; IDENTITY_KEY_CHANGED when the
-   *   device id is known with another identity key and `replaceIdentityKey` is not set.
+   * Approves the device. Its certificate is made when it fetches it. While no certificate can be signed, the approval is
+   * refused and the request keeps waiting.
+   * @throws SIGNER_UNAVAILABLE and what else the place of the CA's keys says. PAIRING_NOT_FOUND, PAIRING_STATE_CONFLICT
+   *   (also when it is not what was seen), PAIRING_EXPIRED, DEVICE_REVOKED, DEVICE_QUARANTINED; IDENTITY_KEY_CHANGED
+   *   when the device id is known with another identity key and `replaceIdentityKey` is not set.
    */
   async approve(id: string, choice: ApprovalChoice = {}): Promise<Pairing> {
     await this.#options.authority.checkKey();
@@ -153,8 +154,8 @@ export class PairingDesk {
   }
 
   /**
-   * Carries out, as part of a change, what was decided when the code was made.
-   * @returns false when the operator is to be asked all the same.
+   * Applies, in a change, the decision made with the code.
+   * @returns false if the operator must be asked anyway.
    */
   async approveByCode(tx: RegistryTransaction, pairing: Pairing, at: Date): Promise<boolean> {
     const by = await autoApprover(tx, pairing);
@@ -190,7 +191,7 @@ export class PairingDesk {
     return stored;
   }
 
-  /** Keeps the device out for good, or withdraws a code that waits. @throws as `approve`. */
+  /** Rejects the device, or withdraws a waiting code. @throws as `approve`. */
   async reject(id: string, reason: string, actor?: Actor): Promise<Pairing> {
     const now = this.#options.clock.now();
     return transactBy(this.#options, actor, async (tx, by) => {
@@ -200,12 +201,12 @@ export class PairingDesk {
     });
   }
 
-  /** For a registry that was put back to an earlier time: every code and request ends. @returns how many. */
+  /** Ends every code and request of a restored registry. @returns the number. */
   endForRestore(): Promise<number> {
     return endForRestore(this.#options);
   }
 
-  /** Codes and requests that have not ended. Newest first. */
+  /** Open codes and requests, newest first. */
   async open(limit: number): Promise<Pairing[]> {
     return this.#options.registry.pairings({ states: openStates, limit });
   }
@@ -214,10 +215,10 @@ export class PairingDesk {
 function notAsSeen(id: string): IdentityError {
   return new IdentityError(
     'PAIRING_STATE_CONFLICT',
-    `Request ${id} is not what you were shown. Nothing was decided: look at it again, and compare the words.`,
+    `Request ${id} has changed since you saw it. Nothing was decided: look at it again, and compare the words.`,
   );
 }
 
 function tooManyCodes(limit: number): IdentityError {
-  return new IdentityError('TOO_MANY_CODES', `${limit} codes wait already.`);
+  return new IdentityError('TOO_MANY_CODES', `${limit} codes are already waiting.`);
 }

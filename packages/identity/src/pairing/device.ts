@@ -36,11 +36,11 @@ import {
   tlsKeyProofInput,
 } from './transcript.ts';
 
-/** The daemon as the device reaches it: four calls over one TLS channel. */
+/** The daemon as seen by the device: four calls over one TLS channel. */
 export interface PairingPeer {
   /** TLS exporter of this channel, 32 bytes. */
   readonly channelBinding: Uint8Array;
-  /** TLS has proven that the peer is the daemon of a record that the device has. */
+  /** Whether TLS has proven that the peer is the daemon of a stored record. */
   readonly isKnownDaemon: boolean;
   open(request: { version: number; slot: Uint8Array; kind: DeviceKind }): Promise<OpenReply>;
   exchange(request: {
@@ -73,11 +73,12 @@ const DEFAULT_NODE_PORT = 7444;
 const sessionIdBytes = 16;
 
 /**
- * From the code to a request that waits for the operator. Stores nothing before the daemon has proven that it knows
- * the code; from then on the pinned root and the request are in the secret store.
- * @param address host:port of the pairing listener, kept for later.
+ * Pairs from the code up to a request that waits for the operator. Stores nothing until the daemon has proven that it
+ * knows the code. From then on, the secret store has the pinned root and the request.
+ * @param address host:port of the pairing listener, stored for later.
  * @param webAddress URL of the channel, where the pairing goes over one.
- * @throws TOO_MANY_TRIES, ROOT_MISMATCH, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, MESSAGE_INVALID, and what the daemon answers.
+ * @throws TOO_MANY_TRIES, ROOT_MISMATCH, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, MESSAGE_INVALID, and what the daemon
+ *   answers.
  */
 export async function requestPairing(
   device: PairingDevice,
@@ -112,7 +113,7 @@ export async function requestPairing(
   if (!crypto.equal(commitment, await commitmentTo(crypto, { yb, adB, nonce }))) throw commitmentBroken();
   const k = await scalarMultVfy(crypto, scalar, yb);
   const keys = await derivePairingKeys(crypto, { ci, sid, commitment }, k, { ya, adA, yb, adB });
-  // What comes next tells the other side whether its guess was right.
+  // The next message tells the peer whether its guess was right.
   await takeTry(device, code);
   if (!crypto.equal(exchanged.daemonConfirmation, keys.daemonConfirmation)) throw notAuthenticated();
   const hello = parseDaemonHello(adB);
@@ -145,11 +146,13 @@ export async function requestPairing(
 }
 
 /**
- * From the waiting request to the pinned mTLS identity. May be called again, on a new channel, after any interruption.
- * @param peer on the channel of the pairing, or on one that was dialled for the pinned root: the answer is believed because
- *   of it.
+ * Waits for the decision and stores the pinned mTLS identity. It can be called again on a new channel after any
+ * interruption.
+ * @param peer on the channel of the pairing, or on one verified by the pinned root; otherwise the answer would not be
+ *   trustworthy.
  * @param options `onState`: told each state as the daemon reports it.
- * @throws PAIRING_REJECTED, PAIRING_EXPIRED (the request is forgotten), CERTIFICATE_INVALID, and what the daemon answers.
+ * @throws PAIRING_REJECTED, PAIRING_EXPIRED (the request is forgotten), CERTIFICATE_INVALID, and what the daemon
+ *   answers.
  */
 export async function awaitPairing(
   device: Pick<PairingDevice, 'identity' | 'secrets' | 'crypto' | 'clock'>,
@@ -177,7 +180,7 @@ export async function awaitPairing(
       deviceId: identity.id,
       trustDomain: pending.trustDomain,
       tlsKey: TlsKey.fromPkcs8(pending.tlsKey),
-      // Vouched for by the channel, so it may name a new root.
+      // The channel is authenticated, so the answer may contain a new root.
       trustBundle: update.trustBundle,
     });
     const { requestId: _, awaitKey: __, words: ___, confirmedOn: ____, ...common } = pending;
@@ -192,7 +195,7 @@ export async function awaitPairing(
       renewAfterMs: update.renewAfterMs ?? 0,
     };
     await storeEnrollment(secrets, paired);
-    // What was set by hand before is about where the daemon was then.
+    // Endpoints set by hand earlier were for the daemon's old address.
     await dropEndpoints(secrets, paired.root);
     return storeToldEndpoints(secrets, paired, update.endpoints);
   }
@@ -206,21 +209,21 @@ function checkClock(now: Date, hello: DaemonHello): void {
   if (Math.abs(now.getTime() - hello.time.getTime()) <= clockToleranceMs) return;
   throw new IdentityError(
     'CLOCK_SKEW',
-    `This device's clock says ${now.toISOString()}, the daemon's says ${hello.time.toISOString()}. Certificates need both to agree: set the wrong one right and pair again.`,
+    `This device's clock says ${now.toISOString()}, the daemon's says ${hello.time.toISOString()}. Certificates need both clocks to agree: correct the wrong one and pair again.`,
   );
 }
 
 function rootMismatch(actual: string): IdentityError {
   return new IdentityError(
     'ROOT_MISMATCH',
-    `The daemon at this address has another root certificate (SHA-256 ${actual}) than the QR code names. Someone may be in between: nothing was stored and no secret was sent.`,
+    `The daemon at this address has another root certificate (SHA-256 ${actual}) than the QR code names. The connection may be intercepted. Nothing was stored, and no secret was sent.`,
   );
 }
 
 function commitmentBroken(): IdentityError {
   return new IdentityError(
     'DAEMON_NOT_AUTHENTICATED',
-    'What answers is not what it had committed to before it saw this device. Someone is in between: nothing was stored.',
+    'The daemon broke its commitment from before it saw this device. The connection is intercepted. Nothing was stored.',
     { about: 'interception' },
   );
 }
@@ -232,7 +235,7 @@ function invalid(why: string): IdentityError {
 function notAuthenticated(): IdentityError {
   return new IdentityError(
     'DAEMON_NOT_AUTHENTICATED',
-    'The daemon could not prove that it knows this code: the code is wrong or used up, or someone is in between. Nothing was stored.',
+    'The daemon could not prove that it knows this code: the code is wrong or used up, or the connection is intercepted. Nothing was stored.',
     { about: 'pairing_code' },
   );
 }

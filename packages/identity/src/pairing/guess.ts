@@ -1,4 +1,4 @@
-// A guess at a code, and whether the request that would follow from it could be taken at all.
+// Records a guess at a code, and checks first whether its request could be accepted.
 
 import { keySha256 } from '../certificate/issue.ts';
 import type { Clock } from '../clock.ts';
@@ -16,8 +16,8 @@ export interface GuessOptions {
 }
 
 /**
- * A guess at a real code is a row; one at no code costs the same durable write and leaves one counter.
- * @returns whether the code could still take it.
+ * A guess at a real code writes a row. A guess at a missing code costs the same durable write, of a counter.
+ * @returns whether the code could still take a guess.
  * @throws KEY_IN_USE, TOO_MANY_REQUESTS; then no guess was taken.
  */
 export async function takeGuess(
@@ -62,7 +62,7 @@ function keyInUse(key: 'identity' | 'tls'): IdentityError {
     'KEY_IN_USE',
     key === 'identity'
       ? 'Another device has this identity key.'
-      : 'This TLS key was used before. A pairing takes a new one.',
+      : 'This TLS key was used before. A pairing needs a new key.',
     key === 'identity' ? { about: 'identity_key' } : {},
   );
 }
@@ -70,7 +70,7 @@ function keyInUse(key: 'identity' | 'tls'): IdentityError {
 function tooManyRequests(): IdentityError {
   return new IdentityError(
     'TOO_MANY_REQUESTS',
-    'Too many requests wait for the operator. When some are decided, pair again with the same code.',
+    'Too many requests are waiting for the operator. After some are decided, pair again with the same code.',
     { retryAfterMs: 60_000 },
   );
 }

@@ -30,7 +30,7 @@ export function encodeDeviceHello(hello: DeviceHello): Uint8Array {
   return lvCat(deviceLabel, hello.deviceId, hello.identityKey, hello.tlsKey, hello.name, hello.platform);
 }
 
-/** @throws MESSAGE_INVALID, DEVICE_ID_INVALID. The TLS key is checked by whoever certifies it. */
+/** @throws MESSAGE_INVALID, DEVICE_ID_INVALID. The code that certifies the TLS key checks it. */
 export function parseDeviceHello(data: Uint8Array): DeviceHello {
   const [label, id, identityKey, tlsKey, name, platform] = lvSplit(data, 6) as Six;
   expectLabel(label, deviceLabel);

@@ -1,17 +1,17 @@
-// Names that a stranger chose and an operator will read: short, visible, and told apart by eye.
+// Checks names that a stranger chose and an operator will read: they must be short, visible and easy to tell apart.
 
 import { IdentityError } from '../errors.ts';
 import { cannotHold, parseVisibleText } from '../visible-text.ts';
 
-/** Longest name or platform, in characters as their reader sees them. */
+/** Longest name or platform, in characters as a reader sees them. */
 export const MAX_NAME_LENGTH = 64;
 
-/** They look like the ordinary space, or like nothing. */
+/** Spaces that look like the ordinary space, or are invisible. */
 const oddSpace = /[^\P{Zs} ]/u;
 
 /**
- * @param what it is, for the message.
- * @throws MESSAGE_INVALID, which names the character that is refused.
+ * @param what the kind of name, for the message.
+ * @throws MESSAGE_INVALID, which names the refused character.
  */
 export function parseDeviceName(name: string, what = 'A name'): string {
   if (name.length === 0)

@@ -9,7 +9,7 @@ import type { PairingLimits } from '../limits.ts';
 import type { DeviceHello } from './hello.ts';
 import type { PairingKeys, PairingSession } from './transcript.ts';
 
-/** The TLS channel a call came in on. */
+/** The TLS channel of a call. */
 export interface PairingChannel {
   /** TLS exporter `EXPORTER-Channel-Binding`, 32 bytes (RFC 9266). */
   readonly channelBinding: Uint8Array;
@@ -20,7 +20,7 @@ export interface PairingChannel {
 interface SessionBase {
   readonly channelBinding: Uint8Array;
   readonly kind: DeviceKind;
-  /** Undefined for a dummy. */
+  /** Undefined for a dummy session. */
   readonly pairingId: string | undefined;
   readonly expiresAtMs: number;
 }
@@ -30,7 +30,7 @@ export type Session = SessionBase &
     | { readonly step: 'exchanged'; readonly hello: DeviceHello; readonly keys: PairingKeys }
   );
 
-/** The daemon's side of the exchange, fixed before the device's is known. */
+/** The daemon's side of the exchange, fixed before the device's share is known. */
 interface Opened extends PairingSession {
   readonly scalar: Uint8Array;
   readonly yb: Uint8Array;
@@ -48,7 +48,7 @@ export class Sessions {
   readonly #options: SessionsOptions;
   /** By session id, hex; in order of opening, so the oldest are first. */
   readonly #sessions = new Map<string, Session>();
-  /** Taken out by an Exchange or Confirm that has not answered yet. */
+  /** Sessions in use by an Exchange or Confirm that has not answered yet. */
   readonly #inHand = new Set<Session>();
 
   constructor(options: SessionsOptions) {
@@ -59,7 +59,7 @@ export class Sessions {
   mustHaveRoom(): void {
     const { limits } = this.#options;
     if (this.#sessions.size + this.#inHand.size < limits.sessions) return;
-    throw new IdentityError('TOO_MANY_SESSIONS', 'Too many pairings are under way.', {
+    throw new IdentityError('TOO_MANY_SESSIONS', 'Too many pairings are in progress.', {
       retryAfterMs: limits.sessionLifeMs,
     });
   }
@@ -68,7 +68,7 @@ export class Sessions {
     this.#sessions.set(bytesToHex(sessionId), session);
   }
 
-  /** Takes a session out: a second call on it, even a simultaneous one, finds nothing. @throws SESSION_NOT_FOUND */
+  /** Takes a session out, so that a second call on it, even a simultaneous one, fails. @throws SESSION_NOT_FOUND */
   take<S extends Session['step']>(
     sessionId: Uint8Array,
     channel: PairingChannel,
@@ -80,38 +80,38 @@ export class Sessions {
     if (!mine || session.step !== expected || this.#options.clock.now().getTime() >= session.expiresAtMs) {
       throw new IdentityError(
         'SESSION_NOT_FOUND',
-        'This pairing session is unknown, over or already used. Start again with the same code.',
+        'This pairing session is unknown, expired or already used. Start again with the same code.',
       );
     }
     this.#sessions.delete(key);
     return session as Extract<Session, { step: S }>;
   }
 
-  /** A code must not end under a call that is at work on its last guess. */
+  /** Keeps a code from ending during a call that works on its last guess. */
   hold(session: Session): Disposable {
     this.#inHand.add(session);
     return { [Symbol.dispose]: () => this.#inHand.delete(session) };
   }
 
-  /** Whether a handshake is under way that may still confirm. */
+  /** Whether a handshake in progress may still confirm. */
   isLive(pairingId: string): boolean {
     const sessions = [...this.#sessions.values(), ...this.#inHand];
     return sessions.some((session) => session.pairingId === pairingId);
   }
 
-  /** No call is at work on it any more. */
+  /** Releases the code after a call. */
   letGo(session: Session): void {
     this.#inHand.delete(session);
   }
 
-  /** Its TLS channel has ended, so its sessions cannot go on: they make room. */
+  /** Drops the sessions of a closed TLS channel, which cannot continue. */
   channelEnded({ channelBinding }: PairingChannel): void {
     for (const [id, session] of this.#sessions) {
       if (this.#options.crypto.equal(session.channelBinding, channelBinding)) this.#sessions.delete(id);
     }
   }
 
-  /** Drops those whose time is over. */
+  /** Drops expired sessions. */
   dropOld(): void {
     const { clock, limits } = this.#options;
     const nowMs = clock.now().getTime();

@@ -1,4 +1,4 @@
-// One pairing is one record with one state, moved only by `step`, a pure function of (state, event, now).
+// A pairing is one record with one state. Only `step`, a pure function of (state, event, now), changes it.
 //
 //   waiting ──confirm──> pending_approval ──approve──> approved ──issue──> issued ──activate──> active
 //    │ guess (takes one)      │                           │                   │
@@ -6,8 +6,8 @@
 //    ├─withdraw─> rejected    │                           │                   │
 //    └─expire─> expired       └─expire─> expired          └─expire─> expired  └─expire─> expired
 //
-// `restore` takes waiting, pending_approval and approved to rejected: a backup cannot know what became of them.
-// rejected, expired, exhausted and active are final. What is not drawn is PAIRING_STATE_CONFLICT.
+// `restore` moves waiting, pending_approval and approved to rejected, because a backup does not know their later
+// states. rejected, expired, exhausted and active are final. Any other move is PAIRING_STATE_CONFLICT.
 
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
@@ -15,22 +15,22 @@ import type { DeviceKind } from '../fleet/device.ts';
 import { clockToleranceMs } from '../limits.ts';
 import type { ActorName } from '../registry/actor.ts';
 
-/** What every pairing has, from the minting of its code on. */
+/** The fields of every pairing. */
 interface PairingBase {
   readonly id: Ulid;
-  /** Counts changes, for compare-and-set in the registry. */
+  /** Number of changes, for compare-and-set in the registry. */
   readonly revision: number;
   readonly codeKind: 'typed' | 'qr';
   /** The typed code's 3 digits, or 32 hex digits for a QR code. Names the code; not secret. */
   readonly slot: string;
   readonly createdAt: Date;
-  /** Who decided, when the code was made, that its device is let in without a question. Undefined: it is asked. */
+  /** The actor who made the code with automatic approval. Undefined: the operator is asked. */
   readonly autoApprovedBy: ActorName | undefined;
   readonly guessesLeft: number;
   readonly guessesTaken: number;
 }
 
-/** Who asks to be paired, as proven by the confirmed handshake. */
+/** The device that asks to be paired, as proven by the confirmed handshake. */
 export interface PairingRequest {
   readonly deviceId: DeviceId;
   readonly identityKey: Uint8Array;
@@ -42,11 +42,11 @@ export interface PairingRequest {
   readonly words: string;
   /** The peer's address, without the port. */
   readonly source: string;
-  /** Whether the device id was known when it asked, and with which identity key. */
+  /** Whether the device id was known at the request, and with which identity key. */
   readonly continuity: 'new' | 'known' | 'another_key';
-  /** Guesses at this code that failed before. */
+  /** Earlier failed guesses at this code. */
   readonly failedGuesses: number;
-  /** Key for the proof of `Await`, sealed for rest. */
+  /** Key for the proof of `Await`, sealed. */
   readonly sealedAwaitKey: Uint8Array;
 }
 
@@ -79,12 +79,12 @@ export type PairingEvent =
   | { readonly type: 'issue'; readonly serial: string; readonly expiresAt: Date }
   | { readonly type: 'activate' }
   | { readonly type: 'expire' }
-  /** The registry is put back to an earlier time. */
+  /** The registry is restored from a backup. */
   | { readonly type: 'restore'; readonly reason: string };
 
 /**
  * The next state, or an error that leaves the pairing as it was.
- * @throws PAIRING_EXPIRED when its time is over, written down or not, PAIRING_STATE_CONFLICT for any other move that is not drawn.
+ * @throws PAIRING_EXPIRED if its time is over, recorded or not; PAIRING_STATE_CONFLICT for any move not in the diagram.
  */
 export function step(pairing: Pairing, event: PairingEvent, now: Date): Pairing {
   const base = baseOf(pairing);
@@ -130,11 +130,11 @@ export function step(pairing: Pairing, event: PairingEvent, now: Date): Pairing 
   throw pairing.state === 'expired' ? expired(pairing) : conflict(pairing, event);
 }
 
-/** What is due at one instant, for `isDue` and for the registry's search alike. */
+/** The bounds for due pairings at one instant, for `isDue` and for the registry's search. */
 export interface DueBounds {
-  /** A state whose end is then or earlier is over. */
+  /** A state that ends at this time or earlier is over. */
   readonly endedBy: Date;
-  /** So is a pairing from later than that: the clock was ahead when it was made, and must not give it a longer life. */
+  /** A pairing made after this time is over too: the clock was ahead, which must not give it a longer life. */
   readonly madeAfter: Date;
 }
 
@@ -161,6 +161,6 @@ function expired({ id, state }: Pairing): IdentityError {
 function conflict(pairing: Pairing, event: PairingEvent): IdentityError {
   return new IdentityError(
     'PAIRING_STATE_CONFLICT',
-    `Pairing ${pairing.id} is ${pairing.state}, so it cannot take "${event.type}". A decision is made once and stays.`,
+    `Pairing ${pairing.id} is ${pairing.state}, so it cannot take "${event.type}". A decision cannot be changed.`,
   );
 }

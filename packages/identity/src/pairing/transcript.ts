@@ -1,5 +1,5 @@
-// What exactly is hashed, authenticated and signed in a pairing (docs/pairing.md, section 4). Both sides build every
-// byte string here and nowhere else.
+// The byte strings that a pairing hashes, authenticates and signs (docs/pairing.md, section 4). Both sides build them
+// only here.
 
 import { wordlist } from '@scure/bip39/wordlists/english.js';
 import type { PairingCrypto } from '../crypto/port.ts';
@@ -23,7 +23,7 @@ export function channelIdentifier(
 /** Bytes of the nonce in the commitment. */
 export const COMMITMENT_NONCE_BYTES = 32;
 
-/** What binds the daemon to its share and its hello before it has seen the device's (docs/pairing.md 4.4), 32 bytes. */
+/** The daemon's commitment to its share and hello before it sees the device's (docs/pairing.md 4.4), 32 bytes. */
 export async function commitmentTo(
   crypto: PairingCrypto,
   opened: { readonly yb: Uint8Array; readonly adB: Uint8Array; readonly nonce: Uint8Array },
@@ -31,7 +31,7 @@ export async function commitmentTo(
   return crypto.sha256(lvCat(`${protocol} commitment`, opened.yb, opened.adB, opened.nonce));
 }
 
-/** What both sides know of a session before the device's share. */
+/** The facts of a session that both sides know before the device's share. */
 export interface PairingSession {
   readonly ci: Uint8Array;
   readonly sid: Uint8Array;
@@ -40,7 +40,7 @@ export interface PairingSession {
 
 /** Everything that both sides derive once they share K. */
 export interface PairingKeys {
-  /** SHA-256 over all that was exchanged, 32 bytes. */
+  /** SHA-256 over the whole exchange, 32 bytes. */
   readonly transcript: Uint8Array;
   readonly daemonConfirmation: Uint8Array;
   readonly deviceConfirmation: Uint8Array;
@@ -78,17 +78,17 @@ function wordsOf(bytes: Uint8Array): string {
   return [0, 2, 4].map((at) => wordlist[((bytes[at]! << 8) | bytes[at + 1]!) & 2047]).join(' ');
 }
 
-/** What the device's Ed25519 identity key signs. */
+/** The input for the signature by the device's Ed25519 identity key. */
 export function identitySignatureInput(transcript: Uint8Array): Uint8Array {
   return lvCat(`${protocol} identity signature`, transcript);
 }
 
-/** What the device's P-256 TLS key signs: proof of possession. */
+/** The input for the signature by the device's P-256 TLS key, as proof of possession. */
 export function tlsKeyProofInput(transcript: Uint8Array): Uint8Array {
   return lvCat(`${protocol} tls key proof`, transcript);
 }
 
-/** What the await key authenticates: this request on this TLS channel. */
+/** The input for the await key, which authenticates this request on this TLS channel. */
 export function awaitProofInput(requestId: string, channelBinding: Uint8Array): Uint8Array {
   return lvCat(`${protocol} await proof`, requestId, channelBinding);
 }

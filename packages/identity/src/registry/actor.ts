@@ -1,10 +1,10 @@
-// Who makes a change, and how rows and the audit name them.
+// The actor of a change, and its name in rows and the audit log.
 
 import { type DeviceId, isUlid } from '../device-id.ts';
 
 const places = ['admin socket', 'console', 'program'] as const;
 
-/** Where a person decides on the daemon's own machine. `program`: in the program that embeds the library. */
+/** The place of a decision on the daemon's own machine. `program`: the program that embeds the library. */
 export type LocalPlace = (typeof places)[number];
 
 export type Actor =
@@ -12,7 +12,7 @@ export type Actor =
   /** A device that operates the daemon, with the certificate that it showed. */
   | { readonly kind: 'device'; readonly deviceId: DeviceId; readonly serial: string };
 
-/** As it is stored: the place, or `device:` and the device's id. */
+/** The stored form: the place, or `device:` and the device's id. */
 export type ActorName = LocalPlace | `device:${DeviceId}`;
 
 export function actorName(actor: Actor): ActorName {

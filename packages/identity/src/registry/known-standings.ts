@@ -1,9 +1,9 @@
-// The standings of certificates that call again and again. What was read holds until the registry changes, so most calls
-// are checked without a read, and none by a standing that a commit has overtaken.
+// Remembers the standings of certificates that call repeatedly. A standing is valid until the registry changes, so most
+// calls are checked without a read, and none by an outdated standing.
 
 import type { CertificateStanding, Registry } from './port.ts';
 
-/** Standings at one time; a few hundred bytes each. */
+/** Most remembered standings; a few hundred bytes each. */
 const maxKnown = 16_384;
 
 export class KnownStandings {
@@ -15,7 +15,7 @@ export class KnownStandings {
     this.#registry = registry;
   }
 
-  /** As the registry would answer now, where that is known without a read. */
+  /** The present standing, if it is known without a read. */
   known(fingerprint: string): CertificateStanding | undefined {
     const { changes } = this.#registry;
     if (changes !== this.#changes) this.#known.clear();
@@ -23,7 +23,7 @@ export class KnownStandings {
     return this.#known.get(fingerprint);
   }
 
-  /** As the registry answers now. */
+  /** Reads the present standing. */
   async read(fingerprint: string): Promise<CertificateStanding | undefined> {
     const { changes } = this.#registry;
     const read = await this.#registry.standing(fingerprint);

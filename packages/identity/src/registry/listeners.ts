@@ -1,11 +1,11 @@
-// Who is told of a change after its commit. Those that enforce it come first, of every change that was committed together,
-// so that no mistake of an observer leaves a revoked connection open. None keeps another from being told.
+// Calls the listeners of a change after its commit. Enforcing listeners run first, for every change of the commit, so
+// that a failing observer cannot leave a revoked connection open. No listener can prevent another from being called.
 
 import type { RegistryEvent } from './port.ts';
 
 export type RegistryListener = (event: RegistryEvent) => void;
 
-/** Told what a listener threw, so that it is never lost. */
+/** Gets the errors of listeners, so that none is lost. */
 export type ListenerErrors = (error: unknown, where: string) => void;
 
 export class RegistryListeners {
@@ -13,7 +13,7 @@ export class RegistryListeners {
   readonly #enforcing = new Set<RegistryListener>();
   readonly #observing = new Set<RegistryListener>();
 
-  /** @param onError default: the error is thrown where nobody catches it, as an EventTarget does. */
+  /** @param onError default: throws the error as an uncaught exception, like an EventTarget. */
   constructor(onError: ListenerErrors = throwLater) {
     this.#onError = onError;
   }
@@ -37,7 +37,7 @@ export class RegistryListeners {
 
   #call(listener: RegistryListener, event: RegistryEvent, where: string): void {
     try {
-      // An async function fits the type, and its failure would end the process.
+      // The type also accepts an async function, whose failure would end the process.
       const result: unknown = listener(event);
       if (result instanceof Promise) result.catch((error) => this.#report(error, where));
     } catch (error) {
@@ -54,7 +54,7 @@ export class RegistryListeners {
   }
 }
 
-/** Wrapped, so that a function added twice is told twice and each end ends one. */
+/** Wraps the function, so that one added twice is called twice, and each end removes one. */
 function add(listeners: Set<RegistryListener>, listener: RegistryListener): () => void {
   const entry: RegistryListener = (event) => listener(event);
   listeners.add(entry);

@@ -1,5 +1,5 @@
-// The registry: who is paired, what was issued, what is revoked. One owner of these facts; every listener asks it for
-// every connection and every call. A write is durable before its promise resolves.
+// The registry: paired devices, issued certificates and revocations. It owns these facts, and every listener asks it
+// for every connection and every call. A write is durable before its promise resolves.
 
 import type { AuditAction, AuditEvent, AuditRow } from '../audit/entry.ts';
 import type { DeviceId, Ulid } from '../device-id.ts';
@@ -7,7 +7,7 @@ import type { CertificateRecord, CertificateState } from '../fleet/certificate-s
 import type { CloneSign, Device, DeviceRole } from '../fleet/device.ts';
 import type { Pairing, PairingState } from '../pairing/state.ts';
 
-/** What the check of a connection or call needs, and what a call is told of its caller; from one indexed read. */
+/** The facts for the check of a connection or call, and about the caller, from one indexed read. */
 export interface CertificateStanding {
   readonly serial: string;
   readonly subjectKind: 'device' | 'daemon';
@@ -21,7 +21,7 @@ export interface CertificateStanding {
   readonly deviceRole: DeviceRole | undefined;
   /** Undefined for a daemon certificate. */
   readonly deviceName: string | undefined;
-  /** As in the record. */
+  /** Dates of the certificate. */
   readonly renewAtMs: number | undefined;
   readonly issuerId: Ulid;
   readonly issuerState: AuthorityState;
@@ -33,9 +33,9 @@ export interface AuthorityRecord {
   readonly id: Ulid;
   readonly tier: 'root' | 'issuing';
   /**
-   * Of each tier one is `active` and signs. `trusted` does not sign, but what it signed still counts; an issuing CA signs
-   * again when the one after it is dated in the future. A root may also be `prepared`: devices learn to trust it. `retired`
-   * counts for nothing. An issuing CA is retired with its root, or set aside alone.
+   * Of each tier one is `active` and signs. `trusted` does not sign, but what it signed still counts; an issuing CA
+   * signs again when the one after it is dated in the future. A root may also be `prepared`: devices learn to trust it.
+   * `retired` counts for nothing. An issuing CA is retired with its root, or set aside alone.
    */
   readonly state: AuthorityState;
   readonly serial: string;
@@ -48,12 +48,12 @@ export interface AuthorityRecord {
 export interface Revocation {
   readonly at: Date;
   readonly deviceId: DeviceId;
-  /** The one certificate that was revoked; undefined when it was the device. */
+  /** The revoked certificate; undefined if the whole device was revoked. */
   readonly serial: string | undefined;
   readonly reason: string;
 }
 
-/** What listeners and watchers are told, in process, after the commit. */
+/** The events for listeners and watchers in this process, after the commit. */
 export type RegistryEvent =
   | { readonly type: 'pairing_changed'; readonly pairing: Pairing }
   | { readonly type: 'device_revoked'; readonly deviceId: DeviceId }
@@ -62,9 +62,9 @@ export type RegistryEvent =
       readonly type: 'clone_suspected';
       readonly deviceId: DeviceId;
       readonly name: string;
-      /** Of the replaced certificate, of the one that made the recovery unnecessary, or of the second agent. */
+      /** Serial of the replaced certificate, of the one that made the recovery unnecessary, or of the second agent. */
       readonly serial: string;
-      /** Address that it came from. */
+      /** Source address. */
       readonly source: string;
       readonly at: Date;
       readonly quarantined: boolean;
@@ -74,23 +74,23 @@ export type RegistryEvent =
       readonly type: 'recovery_asked';
       readonly deviceId: DeviceId;
       readonly name: string;
-      /** Why the operator must decide. */
+      /** The reason why the operator must decide. */
       readonly reason: string;
-      /** It is also reported as possibly copied: whoever holds the identity key asks. */
+      /** Whether the device is also reported as possibly copied: then a copy may be asking. */
       readonly possibleCopy: boolean;
       readonly source: string;
       readonly at: Date;
     }
   | { readonly type: 'device_role_changed'; readonly deviceId: DeviceId; readonly role: DeviceRole }
-  /** The root of this issuing CA was retired: what it issued counts for nothing. */
+  /** The root of this issuing CA was retired, so its certificates are invalid. */
   | { readonly type: 'authority_retired'; readonly issuerId: Ulid }
   | { readonly type: 'certificate_revoked'; readonly serial: string; readonly deviceId: DeviceId }
   | { readonly type: 'certificate_superseded'; readonly serial: string; readonly deviceId: DeviceId };
 
 export interface RegistryReads {
-  /** The hot read: one indexed row by certificate fingerprint. */
+  /** The most frequent read: one indexed row by certificate fingerprint. */
   standing(fingerprint: string): Promise<CertificateStanding | undefined>;
-  /** The same by serial, for who is known by that. */
+  /** The standing by serial. */
   standingBySerial(serial: string): Promise<CertificateStanding | undefined>;
   device(id: DeviceId): Promise<Device | undefined>;
   /** Ordered by id. `search` matches part of the name (ignoring case) or the start of the id. */
@@ -99,34 +99,37 @@ export interface RegistryReads {
     readonly after?: string;
     readonly search?: string;
   }): Promise<Device[]>;
-  /** Which of a new device's keys something else has: another device or its request, or any certificate there ever was. */
+  /** The key of a new device that is already in use: by another device or request, or by any certificate ever made. */
   keyInUse(keys: {
     readonly deviceId: DeviceId;
     readonly identityKey: Uint8Array;
     readonly tlsKey: Uint8Array;
-    /** Of the TLS key. */
+    /** SHA-256 of the TLS key. */
     readonly tlsKeySha256: Uint8Array;
   }): Promise<'identity' | 'tls' | undefined>;
   certificate(
     key: { readonly serial: string } | { readonly fingerprint: string },
   ): Promise<CertificateRecord | undefined>;
-  /** Every one, ordered by serial. */
+  /** All certificates, ordered by serial. */
   certificates(query: { readonly limit: number; readonly after?: string }): Promise<CertificateRecord[]>;
   /** Newest first. */
   certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]>;
-  /** Those in state `issued` or `active`, ended ones included: one in use, a few that were never used. Newest first. */
+  /** Certificates in state `issued` or `active`, including expired ones: one in use, a few unused. Newest first. */
   livingCertificates(deviceId: DeviceId): Promise<CertificateRecord[]>;
-  /** When the certificate of a device ends that as many newer ones as `newer` came after; undefined when it has no more. */
+  /** End of the device's certificate that is followed by exactly `newer` newer ones; undefined if there are fewer. */
   endOfOlderCertificate(deviceId: DeviceId, newer: number): Promise<Date | undefined>;
-  /** Those in state `issued` or `active`, ended ones included, and superseded ones that end after `now`. In no order. */
+  /**
+   * Certificates in state `issued` or `active`, including expired ones, and superseded ones that end after `now`.
+   * Unordered.
+   */
   revocableCertificates(query: {
     readonly deviceId: DeviceId;
     readonly now: Date;
     readonly limit: number;
   }): Promise<CertificateRecord[]>;
   /**
-   * How many certificates were asked to be renewed at each time, in steps that begin at multiples of `stepMs`, for those
-   * from `from` on and before `to`. Reads one index entry for each.
+   * The number of planned renewals for each step of `stepMs`, from `from` up to but not including `to`. Reads one index
+   * entry per renewal.
    */
   plannedRenewals(query: {
     readonly from: Date;
@@ -134,20 +137,21 @@ export interface RegistryReads {
     readonly stepMs: number;
   }): Promise<{ readonly at: Date; readonly count: number }[]>;
   pairing(id: string): Promise<Pairing | undefined>;
-  /** The `waiting` pairing that this slot names. At most one can exist. */
+  /** The `waiting` pairing with this slot. There is at most one. */
   waitingPairing(slot: string): Promise<Pairing | undefined>;
   /** The `issued` pairing whose certificate has this serial; one indexed read. */
   issuedPairing(serial: string): Promise<Pairing | undefined>;
   /** Newest first. */
   pairings(query: { readonly states?: readonly PairingState[]; readonly limit: number }): Promise<Pairing[]>;
-  /** Every one, ordered by id. */
+  /** All pairings, ordered by id. */
   allPairings(query: { readonly limit: number; readonly after?: string }): Promise<Pairing[]>;
-  /** Exactly those of which `isDue` says so; oldest end first. */
+  /** Exactly the pairings for which `isDue` is true; oldest end first. */
   duePairings(now: Date, limit: number): Promise<Pairing[]>;
   authorities(): Promise<AuthorityRecord[]>;
   /**
-   * Revoked certificates of one issuing CA, for its revocation list, in order of their end and serial. A page begins after
-   * the last of the one before; the first with a time and an empty serial, after which they end.
+   * Revoked certificates of one issuing CA, for its revocation list, in order of their end and serial. A page starts
+   * after the last entry of the previous page. The first page starts at a time with an empty serial: entries end after
+   * it.
    */
   revokedCertificates(query: {
     readonly issuerId: Ulid;
@@ -155,18 +159,18 @@ export interface RegistryReads {
     readonly limit: number;
   }): Promise<{ readonly serial: string; readonly revokedAt: Date; readonly notAfter: Date }[]>;
   /**
-   * Devices that are not revoked and use no certificate made at or after `since`: they may not have what was handed out
-   * with certificates from then on. Ordered by id. Reads every device.
+   * Unrevoked devices without a used certificate from `since` or later: they may lack the roots that came with newer
+   * certificates. Ordered by id. Reads every device.
    */
   devicesBehind(query: { readonly since: Date; readonly limit: number }): Promise<Device[]>;
-  /** When the newest device certificate was made that is in use or was never used. Reads every certificate. */
+  /** Creation time of the newest device certificate in state `issued` or `active`. Reads every certificate. */
   newestCertificateAt(): Promise<Date | undefined>;
   revocations(query: { readonly limit: number }): Promise<Revocation[]>;
-  /** Of the device as a whole, or of one certificate of it. */
+  /** Revocations of the device itself, and of its certificates. */
   revocationsOf(of: { readonly deviceId: Ulid; readonly serial: string | undefined }): Promise<Revocation[]>;
   setting(name: string): Promise<string | undefined>;
   counts(): Promise<RegistryCounts>;
-  /** Rows as they are, while `counts` tells of devices what was counted. Reads them all. */
+  /** Actual numbers of rows, while `counts` returns the stored counter for devices. Reads all rows. */
   rowCounts(): Promise<{ readonly devices: number; readonly revocations: number }>;
   /** Newest first. `subject` and `action` match exactly. */
   audit(query: {
@@ -177,11 +181,11 @@ export interface RegistryReads {
   }): Promise<AuditRow[]>;
   /** The last row as the writer recorded it; seq 0 and AUDIT_GENESIS_HASH before the first. */
   auditHead(): Promise<{ readonly seq: number; readonly hash: string }>;
-  /** Every row in order of `seq`, in pages; does not hold the registry. */
+  /** All rows in order of `seq`, in pages, without blocking the registry. */
   auditRows(): AsyncIterable<AuditRow>;
 }
 
-/** A registry that is only looked at: one moment of it, whatever is written meanwhile. */
+/** A read-only snapshot of a registry, whatever is written meanwhile. */
 export interface RegistryReader extends RegistryReads {
   close(): Promise<void>;
 }
@@ -193,15 +197,15 @@ export interface RegistryCounts {
 }
 
 /**
- * One change. Everything in it commits together or not at all. `work` may await only the transaction itself: crypto and
- * IO come before it.
+ * One change. It commits as a whole or not at all. `work` may await only the transaction itself: cryptography and IO
+ * must come before it.
  */
 export interface RegistryTransaction extends RegistryReads {
   // Devices, certificates and revocations: fleet/change.ts is the only caller.
   insertDevice(device: Device): Promise<void>;
-  /** Replaces the row with this id. Throws DEVICE_NOT_FOUND. */
+  /** Replaces the row with this id. @throws DEVICE_NOT_FOUND */
   updateDevice(device: Device): Promise<void>;
-  /** Throws KEY_IN_USE when another certificate has its key. */
+  /** @throws KEY_IN_USE if another certificate has this key. */
   insertCertificate(certificate: CertificateRecord): Promise<void>;
   /** Compare and set. False when the certificate is not in state `from`. */
   moveCertificate(serial: string, from: CertificateState, to: CertificateState): Promise<boolean>;
@@ -217,23 +221,26 @@ export interface RegistryTransaction extends RegistryReads {
   putSetting(name: string, value: string): Promise<void>;
   /** Adds a row to the audit chain. */
   appendAudit(event: AuditEvent): Promise<void>;
-  /** Told to subscribers after the commit, and only then. */
+  /** Sends an event to subscribers, only after the commit. */
   emit(event: RegistryEvent): void;
 }
 
 export interface Registry extends RegistryReads {
   /** Serialised: one change at a time. Throws what `work` throws, or STORE_FULL, STORE_FAILED; then nothing changed. */
   transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T>;
-  /** Moves with every commit, in the same moment: while it stands still, what was read outside a change still holds. */
+  /** Increases with every commit. While it does not change, data read outside a change is still valid. */
   readonly changes: number;
-  /** As it is now. To be closed before the registry. */
+  /** A snapshot of the present state. Close it before the registry. */
   snapshot(): Promise<RegistryReader>;
   /**
-   * For what must hold as soon as a change is made: closing connections, forgetting what was remembered. Told before every
-   * subscriber. Returns the function that ends it.
+   * For work that must follow a change at once: closing connections, dropping caches. Runs before every subscriber.
+   * @returns a function that removes the listener.
    */
   enforce(listener: (event: RegistryEvent) => void): () => void;
-  /** For everything else that looks on. Returns the function that ends it. What a listener throws disturbs no other one. */
+  /**
+   * For all other listeners.
+   * @returns a function that removes the listener. An error in one does not affect the others.
+   */
   subscribe(listener: (event: RegistryEvent) => void): () => void;
   close(): Promise<void>;
 }

@@ -1,5 +1,5 @@
-// One question, one answer: may the holder of this certificate talk to the daemon now? Asked for every connection and
-// every call; the operator who asks why gets the same answer.
+// Decides whether the holder of this certificate may talk to the daemon now. The same decision serves every connection,
+// every call, and the operator who asks for the reason.
 
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError, type IdentityErrorCode } from '../errors.ts';
@@ -32,7 +32,7 @@ export type StandingVerdict =
     }
   | { readonly ok: false; readonly code: StandingCode };
 
-/** Deny by default: everything that is not a known, living certificate of a device that holds is refused. */
+/** Denies by default: only a known, valid certificate of an admitted device passes. */
 export function judgeStanding(standing: CertificateStanding | undefined, nowMs: number): StandingVerdict {
   if (standing?.subjectKind !== 'device') return { ok: false, code: 'CERTIFICATE_UNKNOWN' };
   if (standing.deviceState === 'revoked') return { ok: false, code: 'DEVICE_REVOKED' };
@@ -58,7 +58,7 @@ export function judgeStanding(standing: CertificateStanding | undefined, nowMs: 
   };
 }
 
-/** What a refused peer and the operator are told. */
+/** The messages for a refused peer and the operator. */
 export const standingMessages: Readonly<Record<StandingCode, string>> = {
   CERTIFICATE_UNKNOWN: 'This certificate was not issued by this daemon.',
   CERTIFICATE_REVOKED: 'This certificate was revoked by the operator.',
@@ -68,12 +68,11 @@ export const standingMessages: Readonly<Record<StandingCode, string>> = {
   CERTIFICATE_NOT_YET_VALID:
     "This certificate is not valid yet: the daemon's clock is behind, or was ahead when it was issued. Compare the clocks of daemon and device.",
   DEVICE_REVOKED: 'This device was revoked by the operator.',
-  DEVICE_QUARANTINED:
-    'This device is in quarantine, because there may be a copy of it. The operator decides.',
+  DEVICE_QUARANTINED: 'This device is quarantined, because there may be a copy of it. The operator decides.',
 };
 
 export function deviceRevoked(id: string): IdentityError {
-  return new IdentityError('DEVICE_REVOKED', `Device ${id} was revoked, and that is for ever.`, {
+  return new IdentityError('DEVICE_REVOKED', `Device ${id} was revoked permanently.`, {
     deviceId: id,
   });
 }

@@ -1,5 +1,5 @@
-// Changes that an operator makes. A device may be shut out, or lose the role, between the check of its call and the change;
-// the last word is in the change itself.
+// Changes by an operator. A device may be revoked, or lose the role, between the check of its call and the change, so
+// the change checks again.
 
 import type { Clock } from '../clock.ts';
 import type { DeviceId } from '../device-id.ts';
@@ -9,10 +9,11 @@ import type { Registry, RegistryTransaction } from './port.ts';
 import { judgeStanding, standingMessages } from './standing.ts';
 
 /**
- * A change in the name of an operator.
+ * Makes a change for an operator.
  * @param work its `by` is the actor's name.
- * @throws CALLER_NOT_ALLOWED and the codes of `judgeStanding` when the device may not do this any more, and what `work`
- *   throws. Nothing is changed then.
+ * @throws CALLER_NOT_ALLOWED and the codes of `judgeStanding` if the device has lost its rights; errors of `work`.
+ *   Nothing
+ *   is changed then.
  */
 export function transactBy<T>(
   { registry, clock }: { readonly registry: Registry; readonly clock: Clock },

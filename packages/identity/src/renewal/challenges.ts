@@ -1,4 +1,4 @@
-// Challenges for recoveries: each is good once, for a short time, on the channel that it was made for.
+// Challenges for recoveries. Each is valid once, for a short time, on its own channel.
 
 import { bytesToHex } from '@noble/curves/utils.js';
 import type { Clock } from '../clock.ts';
@@ -34,7 +34,7 @@ export class Challenges {
       if (expiresAtMs <= nowMs || expiresAtMs > nowMs + limits.sessionLifeMs) this.#challenges.delete(key);
     }
     if (this.#challenges.size >= limits.sessions) {
-      throw new IdentityError('TOO_MANY_SESSIONS', 'Too many recoveries are under way.', {
+      throw new IdentityError('TOO_MANY_SESSIONS', 'Too many recoveries are in progress.', {
         retryAfterMs: limits.sessionLifeMs,
       });
     }
@@ -55,7 +55,7 @@ export class Challenges {
     if (!isMine || clock.now().getTime() >= found.expiresAtMs) {
       throw new IdentityError(
         'SESSION_NOT_FOUND',
-        'This recovery is unknown, over or already used. Start again.',
+        'This recovery is unknown, expired or already used. Start again.',
       );
     }
     this.#challenges.delete(key);

@@ -1,7 +1,7 @@
 // The daemon's side of renewal and recovery. The mirror of device.ts.
 //
-// A new certificate starts as `issued` beside the one in use. The first accepted connection makes it `active` and only
-// then supersedes the other, so a lost answer or a crash on either side locks nobody out.
+// A new certificate starts as `issued` beside the one in use. The first accepted connection makes it `active`, and only
+// then supersedes the other. So a lost answer or a crash on either side does not lock a device out.
 
 import { checkP256Spki } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
@@ -28,19 +28,19 @@ export interface RenewalReply {
   /** Leaf, then issuing CA; DER. */
   readonly certificateChain: readonly Uint8Array[];
   readonly trustBundle: readonly Uint8Array[];
-  /** How long after its arrival the device is asked to renew it, ms; 0 or absent: as it likes. */
+  /** When the device is asked to renew it, ms after its arrival; 0 or absent: the device decides. */
   readonly renewAfterMs?: number;
-  /** Where devices reach the daemon; set by the server that carries the call. */
+  /** Announced endpoints of the daemon; set by the server of the call. */
   readonly endpoints?: EndpointLists | undefined;
 }
 
-/** A new TLS key, and that the device holds it and its identity key. */
+/** A new TLS key, with proofs that the device has it and the identity key. */
 export interface KeyProof {
   /** SPKI DER. */
   readonly tlsKey: Uint8Array;
-  /** By the new TLS key, P1363. */
+  /** Signature by the new TLS key, P1363. */
   readonly tlsKeyProof: Uint8Array;
-  /** By the identity key. */
+  /** Signature by the identity key. */
   readonly identitySignature: Uint8Array;
 }
 
@@ -56,13 +56,13 @@ export interface RenewalOptions {
 
 type Origin = Parameters<DeviceCertificates['issue']>[2];
 
-/** Has the last word on a new certificate, in the change that makes it. @returns why there is none; what it wrote stays. */
+/** Finally decides about a new certificate, in its change. @returns the reason of a refusal; its writes are kept. */
 type Permit = (tx: RegistryTransaction, device: Device, now: Date) => Promise<IdentityError | undefined>;
 
 interface Granted {
-  /** Undefined when a certificate was made. */
+  /** Undefined if a certificate was made. */
   readonly refusal?: IdentityError;
-  /** The newest before. */
+  /** The newest earlier certificate. */
   readonly previous?: CertificateRecord | undefined;
 }
 
@@ -79,7 +79,7 @@ export class RenewalDesk {
   }
 
   /**
-   * For a device that calls with a certificate that holds.
+   * Renews for a device with a valid certificate.
    * @throws MESSAGE_INVALID, PROOF_WRONG, KEY_IN_USE, TOO_MANY_REQUESTS, DEVICE_REVOKED, DEVICE_QUARANTINED
    */
   async renew(caller: { deviceId: DeviceId; serial: string }, proof: KeyProof): Promise<RenewalReply> {
@@ -91,19 +91,19 @@ export class RenewalDesk {
       throw proofWrong();
     const origin = { type: 'renewal', previous: caller.serial } as const;
     return this.#issue(device, proof.tlsKey, origin, async (tx, _device, now) => {
-      // It may have been ended since the call was let in.
+      // The certificate may have been revoked since the check of the call.
       const verdict = judgeStanding(await tx.standingBySerial(caller.serial), now.getTime());
       return verdict.ok ? undefined : new IdentityError(verdict.code, standingMessages[verdict.code]);
     });
   }
 
-  /** 32 bytes to sign, good once, on this channel. @throws TOO_MANY_SESSIONS */
+  /** 32 bytes to sign, valid once, on this channel. @throws TOO_MANY_SESSIONS */
   challenge(channel: PairingChannel): Uint8Array {
     return this.#challenges.make(channel.channelBinding);
   }
 
   /**
-   * For a device without a certificate that holds, known by its identity key alone.
+   * Recovers for a device without a valid certificate, by its identity key alone.
    * @throws SESSION_NOT_FOUND, DEVICE_ID_INVALID, DEVICE_NOT_FOUND (also for a wrong proof, so that ids cannot be
    *   probed), DEVICE_REVOKED, DEVICE_QUARANTINED, RECOVERY_NEEDS_APPROVAL,
    *   MESSAGE_INVALID, KEY_IN_USE, TOO_MANY_REQUESTS
@@ -114,12 +114,12 @@ export class RenewalDesk {
   ): Promise<RenewalReply> {
     const { registry, clock, recovery } = this.#options;
     this.#challenges.take(request.challenge, channel.channelBinding);
-    // What is wrong with the message itself is found before anybody asks who sent it.
+    // The message itself is checked before its sender.
     const deviceId = parseDeviceId(request.deviceId);
     checkP256Spki(request.tlsKey);
     const signed = recoveryInput(channel.channelBinding, request.challenge, deviceId, request.tlsKey);
     const device = await registry.device(deviceId);
-    // An unknown id costs the same signature, under a key that nobody has.
+    // An unknown id costs the same verification, under a key that nobody has.
     const { identityKey } = device ?? { identityKey: await this.#nobody };
     const isProven = await this.#holds(identityKey, request, signed);
     if (!device || !isProven) throw unknownDevice();
@@ -127,7 +127,7 @@ export class RenewalDesk {
     const { source } = channel;
     const doubt = await recovery.doubtOf(device);
     const permit: Permit = (tx, present, now) => recovery.refusal(tx, present, doubt, source, now);
-    // Nothing is signed for who has to wait.
+    // A device that has to wait gets no signature.
     if (doubt !== undefined || device.certificateRevokedAt) {
       const at = clock.now();
       const refusal = await registry.transact(async (tx) => permit(tx, await this.#same(tx, device), at));
@@ -144,7 +144,7 @@ export class RenewalDesk {
     );
   }
 
-  /** As it is now. @throws DEVICE_NOT_FOUND when another key has taken the id over since this one was proven. */
+  /** The present device. @throws DEVICE_NOT_FOUND if another key has taken over the id since this one was proven. */
   async #same(tx: RegistryTransaction, proven: Device): Promise<Device> {
     const device = await tx.device(proven.id);
     if (!device || !this.#options.crypto.equal(device.identityKey, proven.identityKey)) throw unknownDevice();
@@ -171,9 +171,9 @@ export class RenewalDesk {
     if (refusal) return { refusal };
     const unused = (await tx.livingCertificates(id)).filter(({ state }) => state === 'issued');
     await add();
-    // As `permit` has left it.
+    // The device after `permit`.
     if (certificate.recovered) await changeDevice(tx, await tx.device(id), { type: 'recover' }, { at: now });
-    // Their answers were lost: whoever proves the identity key must not be kept out by what it never got.
+    // Their answers were lost. Certificates that it never received must not keep a device out.
     for (const each of unused.slice(limits.unusedCertificates - 1))
       await changeCertificate(tx, each, { type: 'supersede', by: certificate.serial }, { at: now });
     return { previous: recent[0] };
@@ -185,7 +185,7 @@ async function makePublicKey(crypto: PairingCrypto): Promise<Uint8Array> {
 }
 
 function proofWrong(): IdentityError {
-  return new IdentityError('PROOF_WRONG', 'The signatures over the new key do not hold.');
+  return new IdentityError('PROOF_WRONG', 'The signatures for the new key are invalid.');
 }
 
 function unknownDevice(): IdentityError {

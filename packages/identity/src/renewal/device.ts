@@ -1,5 +1,5 @@
-// The device's side of renewal and recovery. The mirror of daemon.ts. Each makes a new TLS key here and replaces the
-// enrollment in one write: a crash leaves the old certificate or the new one, and both work until the new one is used.
+// The device's side of renewal and recovery. The mirror of daemon.ts. Both make a new TLS key and replace the
+// enrollment in one write. A crash leaves the old certificate or the new one, and both work until the new one is used.
 
 import { MIN_LIFE_MS } from '../certificate/issue.ts';
 import { checkIssuedChain } from '../certificate/issued-chain.ts';
@@ -34,9 +34,9 @@ export interface RecoveryPeer {
 }
 
 /**
- * A new certificate while the present one holds.
- * @throws what the daemon answers, CERTIFICATE_INVALID for a certificate that is not what was asked for, and what the
- *   secret store says; then the enrollment is as it was.
+ * Renews while the present certificate is valid.
+ * @throws errors of the daemon and the secret store, CERTIFICATE_INVALID for an unexpected certificate; then the
+ *   enrollment is unchanged.
  */
 export async function renewCertificate(
   device: RenewingDevice,
@@ -50,7 +50,7 @@ export async function renewCertificate(
   return adopt(device, enrollment, tlsKey, await withRoom(device.secrets, () => renew(proof)));
 }
 
-/** A new certificate for a device whose old one has expired or is not known any more. @throws as `renewCertificate`. */
+/** Recovers a device whose certificate has expired or is unknown to the daemon. @throws as `renewCertificate`. */
 export async function recoverCertificate(
   device: RenewingDevice,
   enrollment: PairedEnrollment,
@@ -67,13 +67,13 @@ export async function recoverCertificate(
 }
 
 const roomName = 'renewal/room';
-/** More than an enrollment and its endpoints have. */
+/** More than the size of an enrollment with its endpoints. */
 const roomBytes = 32 * 1024;
 
 /**
- * Holds the space that the answer takes while it is asked for: a device whose disk is full does not ask for certificates
- * that it then loses.
- * @throws STORE_FULL and whatever else the secret store says, before anybody was asked.
+ * Reserves space for the answer before the call, so that a device with a full disk does not request certificates that it
+ * cannot store.
+ * @throws STORE_FULL and other errors of the secret store, before the call.
  */
 async function withRoom<T>(secrets: SecretStore, ask: () => Promise<T>): Promise<T> {
   await secrets.write(roomName, new Uint8Array(roomBytes));
@@ -81,16 +81,16 @@ async function withRoom<T>(secrets: SecretStore, ask: () => Promise<T>): Promise
     return await ask();
   } finally {
     await secrets.delete(roomName).catch((error) => {
-      // Another process of this device has done it.
+      // Another process of this device has already removed it.
       if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
     });
   }
 }
 
 /**
- * When to renew, by this device's clock: when the daemon asked for it, or else at 2/3 of the certificate's life, the last
- * tenth of it by chance, so that a fleet that was paired together does not come together. A daemon that asks for a time at
- * which it is too early to renew, or too late to try again, is not followed.
+ * The renewal time by this device's clock: the time that the daemon asked for, or else about 2/3 of the certificate's
+ * life, with the last tenth of that at random, so that devices paired together do not renew together. Ignores a
+ * requested time that is too early to renew, or too late to retry.
  * @param random in [0, 1), the same for one certificate.
  */
 export function renewalTime(enrollment: PairedEnrollment, random: number): Date {
@@ -102,12 +102,14 @@ export function renewalTime(enrollment: PairedEnrollment, random: number): Date 
   return new Date(receivedAt + (isFollowed ? renewAfterMs : lifeMs * RENEWAL_SHARE * (0.9 + 0.1 * random)));
 }
 
-/** What may be left after it came late, as a part of the life: less is taken for a clock that is ahead. */
+/**
+ * Smallest plausible remaining life of a late certificate, as a part of its life. Less means that the clock is ahead.
+ */
 const leastLeft = 1 / 4;
 
 /**
- * How long the certificate holds from its arrival on, ms. Its own dates say it; what this device's clock says is believed
- * only where it means that the certificate was on its way for a while, as the first one of a device may be.
+ * The life of the certificate from its arrival, ms, by its own dates. This device's clock counts only if it shows that
+ * the certificate arrived late, as the first one of a device may.
  */
 export function certificateLifeMs(enrollment: PairedEnrollment): number {
   const { notAfter } = leafOf(enrollment);
@@ -118,7 +120,7 @@ export function certificateLifeMs(enrollment: PairedEnrollment): number {
 
 function issuedLifeMs(enrollment: PairedEnrollment): number {
   const { notBefore, notAfter } = leafOf(enrollment);
-  // Dated back by less where the daemon's clock had been set back to just after the start of its authority.
+  // It is backdated by less if the daemon's clock was set back to just after the start of its authority.
   return Math.max(notAfter.getTime() - notBefore.getTime() - clockToleranceMs, MIN_LIFE_MS);
 }
 
@@ -143,7 +145,7 @@ async function adopt(
     deviceId: device.identity.id,
     trustDomain: enrollment.trustDomain,
     tlsKey,
-    // The answer came over a channel that the old bundle vouches for, so it may name a new root.
+    // The old bundle has verified the channel, so the answer may contain a new root.
     trustBundle: reply.trustBundle,
   });
   const renewed: PairedEnrollment = {

@@ -1,16 +1,16 @@
-// When each device is asked to renew. A fleet that was paired together, or that came together after an outage, would come
-// together for ever: so the daemon counts what it has planned, and asks each device for a time at which few others come.
+// Plans the renewal time of each device. Devices that were paired together, or returned together after an outage, would
+// renew together for ever. So the daemon counts its planned renewals, and asks each device for a time with few others.
 
 import type { Clock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import type { Registry } from '../registry/port.ts';
 
-/** Parts of a certificate's life, from its arrival on, between which a renewal may be asked for. Both ends count. */
+/** Range of renewal times, as parts of a certificate's life from its arrival, including both ends. */
 export const EARLIEST_RENEWAL = 1 / 2;
-/** What is left after it is for more tries. */
+/** The remaining life is for retries. */
 export const LATEST_RENEWAL = 5 / 6;
 
-/** Spans of a certificate's longest life that are counted apart. */
+/** Number of separately counted spans in the longest life of a certificate. */
 export const RENEWAL_BUCKETS = 360;
 
 export interface RenewalPlanOptions {
@@ -24,11 +24,11 @@ export interface RenewalPlanOptions {
 export class RenewalPlan {
   readonly #crypto: RenewalPlanOptions['crypto'];
   readonly #widthMs: number;
-  /** By number of the span, counted from 1970, modulo their number. */
+  /** Counts by span, numbered from 1970, modulo the number of spans. */
   readonly #spans = new Float64Array(RENEWAL_BUCKETS);
   readonly #counts = new Uint32Array(RENEWAL_BUCKETS);
 
-  /** With what was planned before this start: one read of the certificates whose renewal is still to come. */
+  /** Loads the plans from before this start, with one read of the certificates still to be renewed. */
   static async open({ registry, clock, crypto, lifeMs }: RenewalPlanOptions): Promise<RenewalPlan> {
     const plan = new RenewalPlan(crypto, lifeMs);
     const from = clock.now();
@@ -45,7 +45,7 @@ export class RenewalPlan {
   }
 
   /**
-   * Plans one renewal, where the fewest others are. Inside the bounds by a span, because clocks differ.
+   * Plans a renewal at the time with the fewest others. Stays one span inside the bounds, because clocks differ.
    * @returns undefined for a certificate with too little life left to choose from.
    */
   add(now: Date, notAfter: Date): Date | undefined {
@@ -53,7 +53,7 @@ export class RenewalPlan {
     const first = Math.floor((now.getTime() + leftMs * EARLIEST_RENEWAL) / this.#widthMs) + 1;
     const choices = Math.floor((now.getTime() + leftMs * LATEST_RENEWAL) / this.#widthMs) - 1 - first;
     if (choices < 1) return undefined;
-    // From a place by chance, so that equal ones are taken alike.
+    // Starts at a random span, so that equal spans are chosen equally.
     const start = this.#crypto.randomInt(choices);
     let best = first + start;
     for (let step = 1; step < choices; step += 1) {
@@ -64,14 +64,14 @@ export class RenewalPlan {
     return new Date(best * this.#widthMs + this.#crypto.randomInt(this.#widthMs));
   }
 
-  /** That one has come, or will not come. */
+  /** Removes a planned renewal that was made, or will not be made. */
   remove(at: Date | undefined): void {
     if (!at) return;
     const span = Math.floor(at.getTime() / this.#widthMs);
     if (this.#count(span) > 0) this.#add(span, -1);
   }
 
-  /** How many are planned for the span that holds this instant. */
+  /** The number planned for the span of this instant. */
   countAt(at: Date): number {
     return this.#count(Math.floor(at.getTime() / this.#widthMs));
   }
@@ -88,7 +88,7 @@ export class RenewalPlan {
   }
 }
 
-/** As a device is told it: its clock may be another, so it counts from the arrival. */
+/** The renewal time for a device, counted from the arrival, because its clock may differ. */
 export function renewAfterMs(renewAtMs: number | undefined, nowMs: number): number {
   return renewAtMs === undefined ? 0 : Math.max(0, renewAtMs - nowMs);
 }

@@ -1,5 +1,5 @@
-// What a pairing keeps at rest in the registry: the code's secret and the await key, each sealed under a key from the
-// secret store and bound to its pairing, so that a copy of the registry alone pairs nobody.
+// Seals the secrets of a pairing in the registry: the code's secret and the await key. Each is sealed under a key from
+// the secret store and bound to its pairing, so that a copy of the registry alone cannot pair a device.
 
 import type { PairingCrypto } from '../crypto/port.ts';
 import { IdentityError } from '../errors.ts';
@@ -19,7 +19,7 @@ export class PairingSealer {
     return this.#crypto.seal(this.#key, associatedData(pairingId, field), secret);
   }
 
-  /** @throws SECRET_CORRUPT when it is not what this daemon sealed for this pairing. */
+  /** @throws SECRET_CORRUPT if this daemon did not seal the data for this pairing. */
   async unseal(pairingId: string, field: 'code' | 'await', sealed: Uint8Array): Promise<Uint8Array> {
     const secret = await this.#crypto.unseal(this.#key, associatedData(pairingId, field), sealed);
     if (!secret) {
