@@ -292,7 +292,7 @@ test('--check gives the token its PIN before a first start, once only, and leave
     assert.equal(checked.exitCode, verdict === 'ok' ? 0 : 1);
     return message;
   };
-  assert.match(await look(), /takes the PIN/);
+  assert.match(await look(), /accepts the PIN/);
   assert.deepEqual(await readdir(options.home, { recursive: true }), ['daemon', 'daemon/config.json']);
 
   await token.writePin('000000');
@@ -304,7 +304,7 @@ test('--check gives the token its PIN before a first start, once only, and leave
   const start = await failure(palyra(['daemon'], options), { code: 'SIGNER_PIN_WRONG', exitCode: 6 });
   const [, marker] = /run: rm (\S+)$/.exec(start)!;
   await rm(marker!);
-  assert.match(await look(), /takes the PIN/);
+  assert.match(await look(), /accepts the PIN/);
   await (await DaemonProcess.start(t, options)).stop();
 });
 

@@ -304,7 +304,7 @@ test('the doctor finds nothing on a sound home, and what is wrong on another', a
   const code = parsePairingCode((await daemon.admin.mintCode({})).code);
   await requestPairing(await makeDevice(), await daemon.peer(), code, daemon.pairingAddress);
   const registry = (await examineHome(daemon.home, new Date())).find(({ check }) => check === 'registry');
-  assert.equal(registry?.message, 'The registry opens: 1 device, 1 request that waits.');
+  assert.equal(registry?.message, 'The registry opens: 1 device, 1 waiting request.');
   const sound = await verdicts();
   assert.deepEqual(new Set(Object.values(sound)), new Set(['ok']), JSON.stringify(sound));
   assert.equal((await verdicts(new Date(Date.now() - 86_400_000))).clock, 'problem');

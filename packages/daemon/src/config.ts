@@ -20,15 +20,15 @@ const quicLimits = resolveStreamLimits();
 
 const port = z.number().int().min(0).max(65535);
 const positive = z.number().int().positive();
-/** Every date that a life leads to can be written. */
+/** A life whose end is always a valid date. */
 const lifeMs = positive.max(100 * 365 * 86_400_000);
-/** Node fires a longer timer at once. */
+/** Node fires longer timers at once. */
 const timerMs = positive.max(2 ** 31 - 1);
 const maxPathLength = 4096;
 const host = z.string().min(1);
-const dnsName = z.string().refine((text) => isDnsName(text.toLowerCase()), 'is no DNS name');
-const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'is no IP address');
-/** Besides the machine's own name, that of the first endpoint of pairing and the loopback addresses. */
+const dnsName = z.string().refine((text) => isDnsName(text.toLowerCase()), 'is not a DNS name');
+const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'is not an IP address');
+/** In addition to the machine's own name, that of the first pairing endpoint, and the loopback addresses. */
 const maxNames = MAX_DAEMON_NAMES - 4;
 const endpointsBy = (parse: (text: string) => string) =>
   z
@@ -37,7 +37,7 @@ const endpointsBy = (parse: (text: string) => string) =>
         try {
           return parse(text);
         } catch (error) {
-          context.addIssue(`is no endpoint. ${reasonOf(error)}`);
+          context.addIssue(`is not an endpoint. ${reasonOf(error)}`);
           return z.NEVER;
         }
       }),
@@ -45,7 +45,7 @@ const endpointsBy = (parse: (text: string) => string) =>
     .max(MAX_ENDPOINTS)
     .default([]);
 const endpoints = endpointsBy(parseSharedEndpoint);
-/** As browsers write it: a page's, or an extension's. `null` is that of everything that has none. */
+/** The origin of a page or an extension, as browsers write it. `null` stands for everything without an origin. */
 const origin = z
   .string()
   .refine(
@@ -55,13 +55,13 @@ const origin = z
         : /^(?:chrome-extension:\/\/[a-p]{32}|moz-extension:\/\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.test(
             text,
           ),
-    'is no origin: https://HOST, chrome-extension://ID or moz-extension://UUID',
+    'is not an origin: https://HOST, chrome-extension://ID or moz-extension://UUID',
   );
 const absolutePath = z.string().max(maxPathLength).refine(isAbsolute, 'must be an absolute path');
 
 export const configSchema = z.strictObject({
   /** Only read at the first start. Default: `palyra-<10 base32 characters>.internal`. */
-  trustDomain: z.string().refine(isTrustDomain, 'is no trust domain: a DNS name in lower case').optional(),
+  trustDomain: z.string().refine(isTrustDomain, 'is not a trust domain: a DNS name in lower case').optional(),
   /** The listener that unpaired devices reach. Default: every interface, port 7443. */
   pairing: z
     .strictObject({
@@ -86,13 +86,13 @@ export const configSchema = z.strictObject({
     .prefault({}),
   /** The node services over HTTP/2 (TCP). Default: every interface, port 7444. */
   node: z.strictObject({ host: host.default('::'), port: port.default(7444) }).prefault({}),
-  /** Prometheus metrics over plain HTTP; off unless a port is given. Only loopback addresses are taken. */
+  /** Prometheus metrics over plain HTTP; off unless a port is given. Only loopback addresses are allowed. */
   metrics: z
     .strictObject({ host: z.enum(['127.0.0.1', '::1']).default('127.0.0.1'), port: port.optional() })
     .prefault({}),
   /** Revocation lists and the trust bundle over plain HTTP, for other programs; off unless a port is given. */
   publish: z.strictObject({ host: host.default('127.0.0.1'), port: port.optional() }).prefault({}),
-  /** The operator's web page. Only loopback addresses are taken; from elsewhere, forward the port with ssh. */
+  /** The operator's web page. Only loopback addresses are allowed; from elsewhere, forward the port with ssh. */
   console: z
     .strictObject({
       /** Default: true. */
@@ -114,7 +114,7 @@ export const configSchema = z.strictObject({
       path: z
         .string()
         .max(256)
-        .regex(/^(?:\/[A-Za-z0-9._~-]+)+$/, 'is no path: /channel')
+        .regex(/^(?:\/[A-Za-z0-9._~-]+)+$/, 'is not a path like /channel')
         .default('/channel'),
       /** Origins of pages and extensions that may open a channel. Default: none. */
       origins: z.array(origin).max(64).default([]),
@@ -122,7 +122,7 @@ export const configSchema = z.strictObject({
       proxies: z.array(ipAddress).max(64).default([]),
     })
     .prefault({}),
-  /** Who is told that a device waits; nobody unless one is named. The request is JSON, on stdin or as the body. */
+  /** Notifies a program or URL that a device waits; off by default. The notice is JSON, on stdin or as the body. */
   notice: z
     .strictObject({
       /** Program and arguments; no shell. */
@@ -132,8 +132,9 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   /**
-   * The listeners as devices reach them, in the order in which they are tried; host:port. The first one of pairing is shown
-   * with codes and goes into QR codes (default: an address of this machine). Those of `web` are URLs: wss://host/path.
+   * The listeners as devices reach them, in the order in which they are tried; host:port. The first one of pairing is
+   * shown with codes and goes into QR codes (default: an address of this machine). Those of `web` are URLs:
+   * wss://host/path.
    */
   endpoints: z
     .strictObject({
@@ -147,7 +148,7 @@ export const configSchema = z.strictObject({
       web: endpointsBy(parseWebEndpoint),
     })
     .prefault({}),
-  /** Whether devices on the local network find this daemon without being given its address. */
+  /** Whether devices on the local network can find this daemon without its address. */
   announce: z.boolean().default(true),
   /** More names for the daemon's certificate. */
   names: z
@@ -165,7 +166,7 @@ export const configSchema = z.strictObject({
       z.strictObject({ from: z.literal('credential'), path: z.string() }),
     ])
     .prefault({ from: 'key-file' }),
-  /** A device that may have been copied is reported, or also shut out until the operator releases it. */
+  /** A device that may have been copied is reported, or also quarantined until the operator releases it. */
   cloning: z.enum(['report', 'quarantine']).default('report'),
   /** A PKCS #11 token that makes and keeps the CA's keys. Default: the secret store. Fixed by the first start. */
   caKey: z
@@ -176,7 +177,7 @@ export const configSchema = z.strictObject({
       token: z.string().min(1).max(32),
       /** The user PIN, one line; only its owner and group may read it. */
       pinFile: absolutePath,
-      /** Of the token that has the keys now, when they were restored into another one. */
+      /** Serial number of the token that has the keys now, if they were restored into another one. */
       serial: z.string().min(1).max(16).optional(),
     })
     .optional(),
@@ -185,7 +186,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       /** Guesses per code. Default 3. */
       guessesPerCode: positive.max(3).optional(),
-      /** Life of a code when its minting says nothing, ms. Default: 10 minutes. */
+      /** Default life of a code, ms. Default: 10 minutes. */
       codeLifeMs: positive
         .min(defaultPairingLimits.codeLifeMinMs)
         .max(defaultPairingLimits.codeLifeMaxMs)
@@ -202,17 +203,17 @@ export const configSchema = z.strictObject({
       requestLifeMs: lifeMs.optional(),
       /** How long an approved device may take to fetch its certificate, ms. Default: a day. */
       collectLifeMs: lifeMs.optional(),
-      /** Certificates of one device that wait for their first use. Default 8. */
+      /** Unused certificates of one device. Default 8. */
       unusedCertificates: positive.optional(),
       /** 0: the operator is asked each time. */
       recoveryOfflineMs: z.union([z.literal(0), lifeMs]).optional(),
-      /** Recoveries of one device in 30 days, the operator's own apart. Default 100. */
+      /** Recoveries of one device in 30 days, not counting those that the operator released. Default 100. */
       recoveries: z.number().int().min(0).optional(),
-      /** How long the operator's permission to recover holds, ms. Default: a day. */
+      /** How long an operator's release for a recovery is valid, ms. Default: a day. */
       recoveryReleaseMs: lifeMs.optional(),
-      /** How long after its replacement a certificate may still turn up without being reported, ms. Default: a minute. */
+      /** How long after its replacement a certificate may still be used without a report, ms. Default: a minute. */
       supersededGraceMs: lifeMs.optional(),
-      /** A device that may have been copied is reported once in this time, ms. Default: a day. */
+      /** Shortest time between two reports that one device may have been copied, ms. Default: a day. */
       cloneReportMs: lifeMs.optional(),
       deviceCertificateLifeMs: z
         .number()
@@ -220,25 +221,25 @@ export const configSchema = z.strictObject({
         .min(60_000)
         .max(30 * 86_400_000)
         .optional(),
-      /** Handshakes that one source address may begin in a minute. */
+      /** Handshakes from one source address in a minute. */
       opensPerMinutePerSource: positive.default(10),
-      /** Handshakes that all together may begin in a minute. */
+      /** Handshakes from all addresses in a minute. */
       opensPerMinute: positive.default(600),
       /** Connections of the pairing listener at one time. */
       pairingConnections: positive.default(1_000),
       /** Connections of the HTTP/2 node listener at one time. */
       nodeConnections: positive.default(defaultHttp2Limits.connections),
-      /** The library looks at all of them whenever one has something (docs/quic.md, section 5). */
+      /** QUIC connections at one time. The library checks all of them for every event (docs/quic.md, section 5). */
       quicConnections: positive.default(quicLimits.maxConnections),
-      /** Connections of one source address that no device is known behind. */
+      /** Connections from one source address without a known device. */
       strangersPerSource: positive.default(defaultHttp2Limits.strangersPerSource),
-      /** How long the connection of a stranger may do nothing, ms. */
+      /** How long a stranger's connection may be idle, ms. */
       strangerIdleMs: timerMs.default(defaultHttp2Limits.strangerIdleMs),
       /** How long a TLS handshake may take, ms. */
       handshakeTimeoutMs: timerMs.default(defaultHttp2Limits.handshakeTimeoutMs),
       /** How long a QUIC connection may be silent, ms. */
       quicIdleTimeoutMs: timerMs.default(quicLimits.idleTimeoutMs),
-      /** A service manager kills the daemon a while after the longest. */
+      /** A service manager kills the daemon some time after the longest value. */
       stopGraceMs: positive.max(60_000).default(10_000),
     })
     .prefault({}),
@@ -259,13 +260,13 @@ export function parseConfig(input: unknown, where: string): DaemonConfig {
   throw new IdentityError('MESSAGE_INVALID', [`${where} cannot be used.`, ...lines].join('\n  '));
 }
 
-/** What is left of a configuration without its fields that are wrong: what these would say nobody knows. */
+/** The configuration without its invalid fields, whose intended values are unknown. */
 export function readablePart(input: unknown): DaemonConfig | undefined {
   const rest = structuredClone(input);
   for (;;) {
     const { success, data, error } = configSchema.safeParse(rest);
     if (success) return data;
-    // One at a time: what is removed may be why the next one is wrong.
+    // Removed one at a time, because a removed field may be the cause of the next error.
     const issue = error.issues[0];
     if (!issue || !removeIssue(rest, issue)) return undefined;
   }
@@ -279,7 +280,7 @@ function removeIssue(rest: unknown, issue: z.core.$ZodIssue): boolean {
   return removeAt(rest, inList < 0 ? issue.path : issue.path.slice(0, inList));
 }
 
-/** Removes what is at the path or, where nothing is, the part that lacks it. @returns false when there was nothing to remove. */
+/** Removes the value at the path, or the part that lacks it. @returns false if there was nothing to remove. */
 function removeAt(value: unknown, path: readonly PropertyKey[]): boolean {
   const [key, ...rest] = path;
   if (key === undefined || typeof value !== 'object' || value === null || !Object.hasOwn(value, key))
@@ -289,8 +290,8 @@ function removeAt(value: unknown, path: readonly PropertyKey[]): boolean {
 }
 
 /**
- * The file's configuration; the defaults when there is no file. It may name programs to run, so nobody else may change it.
- * @param options.mustExist somebody has named the file.
+ * Reads the configuration; without a file, the defaults. It may name programs to run, so nobody else may change it.
+ * @param options.mustExist set if somebody has named the file.
  * @throws MESSAGE_INVALID, STORE_PERMISSIONS, STORE_FAILED
  */
 export async function readConfig(path: string, options: ReadOptions = {}): Promise<DaemonConfig> {
@@ -301,7 +302,7 @@ interface ReadOptions {
   readonly mustExist?: boolean;
 }
 
-/** What the file says, without the defaults and unchecked; `{}` when there is none. @throws as `readConfig` */
+/** The contents of the file, unchecked and without defaults; `{}` without a file. @throws as `readConfig` */
 export async function readConfigInput(
   path: string,
   { mustExist = false }: ReadOptions = {},

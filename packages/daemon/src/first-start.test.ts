@@ -223,7 +223,7 @@ test('a field that is wrong does not hide ports and files that are', async (t) =
     'masterkey: there is no such setting',
     'quic.enabled: ',
     'quic.port: ',
-    'names.ip.1: is no IP address',
+    'names.ip.1: is not an IP address',
     'set pairing.port',
     'Set node.host',
     'Set metrics.port',

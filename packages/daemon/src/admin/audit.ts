@@ -1,4 +1,4 @@
-// The audit.
+// The audit log.
 
 import { verifyAudit } from '@palyra/identity';
 import type { AuditRow } from '@palyra/identity/registry';

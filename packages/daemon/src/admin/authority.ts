@@ -23,7 +23,7 @@ export function authorityMethods(
   const { registry } = identity;
   return {
     async getAuthority() {
-      // First: roots that are newer than their number do no harm, older ones would.
+      // The number is read first: roots newer than their number do no harm, but older ones would.
       const { sequence } = await identity.publishedBundle();
       const authorities = await registry.authorities();
       const { place } = identity.authorityKeys;

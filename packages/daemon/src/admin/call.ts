@@ -1,10 +1,10 @@
-// When a call is over.
+// The end of a call.
 
 import type { HandlerContext } from '@connectrpc/connect';
 import { throwIfBrokenOff } from '@palyra/rpc/transport';
 import type { AdminServiceOptions } from './options.ts';
 
-/** Ends with the caller, or with the reason why the daemon stops or the call has no more time. */
+/** Aborted when the caller leaves, or with the reason if the daemon stops or the time is over. */
 export async function* untilStopped<T>(
   { stopping }: Pick<AdminServiceOptions, 'stopping'>,
   context: HandlerContext,

@@ -25,7 +25,7 @@ export function capabilityMethods(options: AdminServiceOptions): Methods<'execut
   };
 }
 
-/** The audit has who ran what on which device and how it ended, never what went in or came out. */
+/** The audit log records the actor, the capability, the device and the outcome, but never input or output. */
 async function executeAudited(
   { identity, channels }: AdminServiceOptions,
   request: ExecuteRequest,
@@ -46,10 +46,10 @@ async function executeAudited(
     if (!neverAsked.has(code)) await record(code);
     throw error;
   });
-  // What fails here says nothing about the run.
+  // A failure here does not affect the result of the run.
   await record('OK');
   return result;
 }
 
-/** The device heard nothing of these calls. */
+/** Outcomes of calls that did not reach the device. */
 const neverAsked: ReadonlySet<string> = new Set(['DEVICE_NOT_CONNECTED', 'DEVICE_BUSY', 'MESSAGE_TOO_LARGE']);

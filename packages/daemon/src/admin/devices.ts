@@ -111,13 +111,13 @@ function toWireCertificate(certificate: CertificateRecord) {
   };
 }
 
-/** Who has a copy of an operator's device must not be the one to say that there is none. */
+/** Somebody with a copy of an operator's device must not be able to release it. */
 async function mustNotBeOperator({ registry }: IdentityManager, id: string): Promise<void> {
   const device = await registry.device(parseDeviceId(id));
   if (device?.role !== 'operator') return;
   throw new IdentityError(
     'CALLER_NOT_ALLOWED',
-    `${device.name} is an operator, and is released on the daemon's own machine only.`,
+    `${device.name} is an operator. Only the daemon's own machine can release it.`,
     { about: 'quarantine', deviceId: device.id },
   );
 }

@@ -1,4 +1,4 @@
-// Why: the decision about one thing, and its reasons, in the words the refused peer would get.
+// Explains the decision about one thing, with its reasons, in the words for the refused peer.
 
 import { IdentityError, type IdentityErrorCode, type IdentityManager } from '@palyra/identity';
 import {
@@ -21,9 +21,9 @@ export interface Explanation {
   /** The stable code, or OK. */
   readonly code: IdentityErrorCode | 'OK';
   readonly reasons: readonly string[];
-  /** The device that it is about, once there is one. */
+  /** The device that the explanation is about, if there is one. */
   readonly deviceId?: string;
-  /** What the operator can do, where the code does not say it. */
+  /** The next step for the operator, if the code does not imply it. */
   readonly advice?: Advice;
 }
 
@@ -83,16 +83,16 @@ async function explainCertificate(
   return { kind: 'certificate', decision: 'refused', code: verdict.code, reasons, deviceId };
 }
 
-/** What made the device look copied, as this certificate's history has it last. */
+/** The latest sign of a copy in the history of this certificate. */
 async function suspicionOf(identity: IdentityManager, serial: string): Promise<string[]> {
   const row = await lastRow(identity, serial, 'certificate.reused');
   if (!row) return [];
   const { source, sign } = JSON.parse(row.detailJson) as { source?: string; sign: CloneSign };
   const from = `at ${new Date(row.atMs).toISOString()} from ${source || 'an unknown address'}`;
   const signs: Readonly<Record<CloneSign, string>> = {
-    recovery: `While certificate ${serial} held, another one was asked for ${from} by the identity key alone: there is a copy of the device, it was put back from a backup, or somebody recovered it by hand.`,
-    replaced_certificate: `Certificate ${serial} had been replaced and was used again ${from}: the device was put back from a backup, or there is a copy of it.`,
-    second_agent: `With certificate ${serial} a second agent connected ${from} while the first one answered, and was refused: the home of the device was copied, and either of the two may be the copy.`,
+    recovery: `While certificate ${serial} was valid, another one was requested ${from} with the identity key alone: there is a copy of the device, the device was restored from a backup, or somebody recovered it by hand.`,
+    replaced_certificate: `Certificate ${serial} had been replaced and was used again ${from}: the device was restored from a backup, or there is a copy of it.`,
+    second_agent: `With certificate ${serial} a second agent connected ${from} while the first one was still answering, and was refused: the home of the device was copied, and either agent may be the copy.`,
   };
   return [signs[sign]];
 }
@@ -128,7 +128,7 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
       kind: 'device',
       decision: 'refused',
       code: 'DEVICE_QUARANTINED',
-      reasons: [`${device.name} is in quarantine.`, ...suspicions],
+      reasons: [`${device.name} is quarantined.`, ...suspicions],
       deviceId: device.id,
     };
   }
@@ -161,7 +161,7 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
       ...reasons,
       ...(device.certificateRevokedAt
         ? [
-            `One of its certificates was revoked at ${device.certificateRevokedAt.toISOString()}: since then it recovers only with the operator's release.`,
+            `One of its certificates was revoked at ${device.certificateRevokedAt.toISOString()}: since then, it can recover only after a release by the operator.`,
           ]
         : []),
       ...(asked?.reasons ?? []),
@@ -172,7 +172,7 @@ async function explainDevice(identity: IdentityManager, device: Device): Promise
   };
 }
 
-/** With which the device may call now: the one in use before one that was never used. */
+/** A certificate with which the device may call now. The used one comes before unused ones. */
 async function acceptedCertificate(
   { registry, clock }: IdentityManager,
   device: Device,
@@ -196,7 +196,7 @@ async function recoveryAsked(identity: IdentityManager, { id, name, cloneSeenAt 
     warning:
       cloneSeenAt || possible_copy
         ? [
-            'IT MAY HAVE BEEN COPIED: a release also lets whoever holds its identity key and comes first recover.',
+            'IT MAY HAVE BEEN COPIED: after a release, the first holder of its identity key can recover, even if that is the copy.',
           ]
         : [],
   };
@@ -208,42 +208,42 @@ const pairingAnswers: Readonly<
   waiting: {
     decision: 'waiting',
     code: 'OK',
-    why: 'The code waits for a device.',
+    why: 'The code is waiting for a device.',
     advice: 'pair',
   },
   pending_approval: {
     decision: 'waiting',
     code: 'OK',
-    why: 'A device knew the code and waits for the operator. Without a decision it stays out.',
+    why: 'A device proved the code and is waiting for the operator. Without a decision it is not paired.',
     advice: 'decide',
   },
   approved: {
     decision: 'allowed',
     code: 'OK',
-    why: 'The operator approved it; the device has not fetched its certificate yet.',
+    why: 'The operator approved the request. The device has not fetched its certificate yet.',
     advice: 'pair_again',
   },
   issued: {
     decision: 'allowed',
     code: 'OK',
-    why: 'The certificate was handed out and has not been used yet.',
+    why: 'The certificate was issued and has not been used yet.',
     advice: 'connect',
   },
   active: { decision: 'allowed', code: 'OK', why: 'The device has connected.' },
   rejected: {
     decision: 'refused',
     code: 'PAIRING_REJECTED',
-    why: 'It was rejected or withdrawn, and that stays.',
+    why: 'It was rejected or withdrawn, which cannot be changed.',
   },
   expired: {
     decision: 'refused',
     code: 'PAIRING_EXPIRED',
-    why: 'Its time was over before it was completed.',
+    why: 'It expired before it was completed.',
   },
   exhausted: {
     decision: 'refused',
     code: 'PAIRING_CODE_WRONG',
-    why: 'Every guess at the code was used up with wrong PINs. Someone mistyped, or someone is guessing.',
+    why: 'Wrong PINs used up every guess at the code. Somebody mistyped, or somebody is guessing.',
   },
 };
 

@@ -14,15 +14,15 @@ import {
 } from '@palyra/rpc/transport';
 
 export interface AdminListener {
-  /** Lets running calls end, and cuts what is left when `until` says so. */
+  /** Lets running calls end, and cuts the rest when `until` is aborted. */
   close(until: AbortSignal): Promise<void>;
 }
 
-/** sockaddr_un of Linux and macOS holds no more, with its NUL. */
+/** The limit of sockaddr_un on Linux and macOS, including its NUL. */
 const maxSocketPathBytes = process.platform === 'darwin' ? 103 : 107;
 const maxConnections = 1_000;
 
-/** @throws STORE_FAILED when nothing can listen at a path that is so long. */
+/** @throws STORE_FAILED if the path is too long for a socket. */
 export function mustFit(path: string): void {
   if (process.platform === 'win32' || Buffer.byteLength(path) <= maxSocketPathBytes) return;
   throw new IdentityError(
@@ -32,7 +32,7 @@ export function mustFit(path: string): void {
   );
 }
 
-/** @param path removed first: who holds the home's lock owns the socket. */
+/** @param path is removed first, because the holder of the home's lock owns the socket. */
 export async function listenAdmin(
   path: string,
   routes: (router: ConnectRouter) => void,

@@ -1,4 +1,4 @@
-// How messages of the admin service say what many of them say.
+// Conversions shared by the messages of the admin service.
 
 import { parseVisibleText } from '@palyra/identity/values';
 import { type DeviceRole, deviceRoles } from '@palyra/rpc/admin';
@@ -14,7 +14,7 @@ export const millis = (date: Date): bigint => BigInt(date.getTime());
 /** @throws MESSAGE_INVALID */
 export const parseRole = (role: DeviceRole) => knownWord('A role', deviceRoles, role);
 
-/** The operator's words; shown to people later. */
+/** The operator's text, which is shown to people later. */
 export function parseReason(reason: string): string {
   return parseVisibleText('A reason', reason, maxReasonLength);
 }

@@ -1,4 +1,4 @@
-// What the admin service is made of.
+// The options of the admin service.
 
 import type { ServiceImpl } from '@connectrpc/connect';
 import type { IdentityManager } from '@palyra/identity';
@@ -14,16 +14,16 @@ export interface AdminServiceOptions {
   readonly home: string;
   readonly version: string;
   readonly startedAt: Date;
-  /** host:port of the pairing listener as devices reach it. */
+  /** host:port of the pairing listener for devices. */
   readonly pairingAddress: () => string;
-  /** Takes what changed among the authorities to the listeners. */
+  /** Applies changes of the authorities to the listeners. */
   readonly authorityChanged: () => Promise<void>;
   readonly listeners: () => readonly { readonly name: ListenerWord; readonly address: string }[];
   readonly problems: () => Promise<readonly Problem[]>;
   readonly health: HealthHistory;
-  /** Makes a login link for the console. Throws where that is not to be had. */
+  /** Makes a login link for the console, or throws if that is not allowed. */
   readonly consoleLogin: () => { readonly url: string; readonly expiresAt: Date };
-  /** Ends what would be watched for ever. */
+  /** Ends streams that would otherwise never end. */
   readonly stopping: AbortSignal;
 }
 

@@ -1,10 +1,10 @@
-// The pairings as a stream of the admin service tells them: those that are open, oldest first, then each that changes.
+// The pairings in a stream of the admin service: the open ones, oldest first, then each change.
 
 import { IdentityError, type IdentityManager } from '@palyra/identity';
 import type { Pairing } from '@palyra/identity/registry';
 
 const maxOpen = 1000;
-/** Audit rows and changes that may wait for a slow reader. */
+/** Most audit rows and changes that wait for a slow reader. */
 export const maxWaiting = 2_000;
 
 export class PairingChanges {
@@ -12,18 +12,18 @@ export class PairingChanges {
   readonly #changed: Pairing[] = [];
   readonly #unsubscribe: () => void;
 
-  /** @param onChange told of each. */
+  /** @param onChange called for each change. */
   constructor(identity: IdentityManager, onChange: () => void) {
     this.#identity = identity;
     this.#unsubscribe = identity.registry.subscribe((event) => {
-      // One more than may wait says that they were too many, and a reader that never comes back keeps no more.
+      // Keeps one more than allowed, to detect the overflow. A reader that never returns keeps no more.
       if (event.type !== 'pairing_changed' || this.#changed.length > maxWaiting) return;
       this.#changed.push(event.pairing);
       onChange();
     });
   }
 
-  /** A change from now on is told once more rather than not at all. */
+  /** A change during the start may be reported twice, but never missed. */
   async open(): Promise<Pairing[]> {
     return (await this.#identity.desk.open(maxOpen)).reverse();
   }
@@ -32,7 +32,7 @@ export class PairingChanges {
     return this.#changed.length;
   }
 
-  /** What changed since the last call. @throws UNREACHABLE when it was more than may wait. */
+  /** The changes since the last call. @throws UNREACHABLE if there were too many. */
   take(): Pairing[] {
     if (this.#changed.length > maxWaiting) throw tooSlow();
     return this.#changed.splice(0);
@@ -44,5 +44,5 @@ export class PairingChanges {
 }
 
 export function tooSlow(): IdentityError {
-  return new IdentityError('UNREACHABLE', 'More happened than this reader took. Watch again.');
+  return new IdentityError('UNREACHABLE', 'This reader was too slow for the changes. Watch again.');
 }

@@ -1,4 +1,4 @@
-// Codes and pairings: what an operator mints, sees and decides.
+// Codes and pairings for the operator: making codes, listing and deciding.
 
 import { IdentityError, type IdentityManager } from '@palyra/identity';
 import { identityFingerprint } from '@palyra/identity/device';
@@ -70,7 +70,7 @@ export function pairingMethods(
   };
 }
 
-/** What is open now, then every change. A change in between is told once more rather than not at all. */
+/** The open pairings, then every change. A change in between may be reported twice, but never missed. */
 async function* watchPairings(identity: IdentityManager, signal: AbortSignal) {
   const wakeup = new Wakeup();
   const changes = new PairingChanges(identity, wakeup.wake);
@@ -117,11 +117,11 @@ export async function toWirePairing({ registry }: IdentityManager, pairing: Pair
   };
 }
 
-/** Who took an operator's device over could make operators that outlive its revocation. */
+/** Somebody who took over an operator's device could otherwise make operators that outlive its revocation. */
 function onlyAtTheMachine(): IdentityError {
   return new IdentityError(
     'CALLER_NOT_ALLOWED',
-    "The operator role is given on the daemon's own machine only. Approve the request without it.",
+    "Only the daemon's own machine can grant the operator role. Approve the request without it.",
     { about: 'operator_role' },
   );
 }

@@ -1,4 +1,4 @@
-// palyra.admin.v1: what an operator may call. Each subject of the service has a file; a method decodes, makes one call, encodes.
+// palyra.admin.v1, the service for operators. Each subject has a file; a method decodes, makes one call and encodes.
 
 import type { ConnectRouter, ServiceImpl } from '@connectrpc/connect';
 import { AdminService } from '@palyra/rpc';

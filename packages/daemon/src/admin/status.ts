@@ -1,4 +1,4 @@
-// How the daemon is, now and from now on.
+// The state of the daemon, and its changes.
 
 import type { Pairing } from '@palyra/identity/registry';
 import type { DeviceId } from '@palyra/identity/values';

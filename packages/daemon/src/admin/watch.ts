@@ -1,4 +1,4 @@
-// The Watch stream: one for everything, because a browser holds only six connections to a console.
+// The Watch stream: one stream for everything, because a browser allows only six connections to a console.
 
 import type { IdentityManager } from '@palyra/identity';
 import type { Pairing } from '@palyra/identity/registry';
@@ -10,7 +10,7 @@ export interface WatchSources<P, D, A, S> {
   readonly identity: IdentityManager;
   readonly channels: DeviceChannels;
   readonly pairing: (pairing: Pairing) => Promise<P>;
-  /** Undefined when there is no such device. */
+  /** Undefined if there is no such device. */
   readonly device: (id: DeviceId) => Promise<D | undefined>;
   readonly audit: (row: AuditRow) => A;
   readonly status: () => Promise<S>;
@@ -18,9 +18,9 @@ export interface WatchSources<P, D, A, S> {
 
 type AuditRow = Awaited<ReturnType<IdentityManager['registry']['audit']>>[number];
 
-/** Rows that nobody tells of, such as a new name, are found this late. */
+/** Longest delay for rows without an event, such as a new name. */
 const pollMs = 1_000;
-/** The page sees that the stream lives. */
+/** Interval of status messages, which show the page that the stream is alive. */
 const statusEveryMs = 10_000;
 
 /** What is open now, then every change. A change in between is told once more rather than not at all. */
@@ -84,7 +84,7 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, s
   }
 }
 
-/** Devices that a row of the audit speaks of. */
+/** The devices that an audit row names. */
 function devicesIn({ subject, detailJson, action }: AuditRow): DeviceId[] {
   if (action.startsWith('device.')) return [subject as DeviceId];
   const { device }: { device?: unknown } = JSON.parse(detailJson);

@@ -1,4 +1,4 @@
-// The calls that a device owes an answer, and what of them its agent may not have taken on yet.
+// The unanswered calls of a device, and the events that its agent may not have received yet.
 
 import { randomBytes } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
@@ -27,20 +27,20 @@ interface Call {
   settle(outcome: Uint8Array | IdentityError): void;
 }
 
-/** One device's side: the agent it runs, what that agent may not have taken on yet, the calls it owes an answer. */
+/** The state of one device: its agent, the events that this agent may not have received, and its unanswered calls. */
 export interface Device {
   agentId: string;
   nextSeq: number;
   outbox: DaemonEvent[];
   readonly calls: Map<string, Call>;
-  /** How many channels there have been. */
+  /** Number of channels so far. */
   connections: number;
   channel: Channel | undefined;
-  /** Runs while there is no channel: gives up on what waits. */
+  /** Runs while there is no channel, and fails the waiting calls at the end. */
   absence: NodeJS.Timeout | undefined;
 }
 
-/** @param onSettled told when the call is over, however it ended. */
+/** @param onSettled called at the end of the call, whatever its outcome. */
 export function runCall(
   device: Device,
   request: ExecuteRequest,
@@ -95,7 +95,7 @@ export function endIdle({ calls, channel }: Device): void {
   if (calls.size === 0) channel?.end();
 }
 
-/** What a device answered, or why that is no answer. */
+/** The device's answer, or the reason why it is not one. */
 export function outcomeOf(
   outcome: CapabilityResult['outcome'],
   payloadBytes: number,
@@ -109,8 +109,8 @@ export function outcomeOf(
   }
   const { failure = CapabilityFailure.FAILED } = outcome.value ?? {};
   const code = capabilityFailures.fromWire(failure) ?? 'CAPABILITY_FAILED';
-  return new IdentityError(code, shown(outcome.value?.message ?? 'The device gave no result.', 500));
+  return new IdentityError(code, shown(outcome.value?.message ?? 'The device returned no result.', 500));
 }
 
-/** A device's own words, on their way to an operator's terminal. */
+/** Text of a device, made safe for an operator's terminal. */
 export const shown = (text: string, maxLength = 200): string => printable(text.slice(0, maxLength));

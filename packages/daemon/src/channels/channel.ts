@@ -1,4 +1,4 @@
-// One connection of a device's channel: what the daemon still has to send over it, and how it ended.
+// One connection of a device's channel: the data still to send, and its end.
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Wakeup } from '@palyra/identity/values';
@@ -7,17 +7,17 @@ import type { TransportWord } from '@palyra/rpc/admin';
 
 export type Outgoing = NonNullable<MessageInitShape<typeof DaemonEventSchema>['event']>;
 
-/** Events that wait for a peer that does not read. */
+/** Most events waiting for a peer that does not read. */
 const maxOwed = 1024;
 
-/** Events that this one connection owes and that a reconnect need not repeat, and the bell for its generator. */
+/** Events for this connection only, which a reconnection need not repeat, and the wake-up of its generator. */
 export class Channel {
   readonly transport: TransportWord;
   readonly quicProblem: string;
   ended = false;
-  /** Ended because another one of the same device took over. */
+  /** Ended because another connection of this device took over. */
   replaced = false;
-  /** Ended because of what the device sent, or did not send in time. */
+  /** Ended because the device sent something invalid, or nothing in time. */
   failure: { readonly reason: unknown } | undefined;
   readonly #owed: DaemonEvent[] = [];
   #probe: PromiseWithResolvers<boolean> | undefined;
@@ -29,7 +29,7 @@ export class Channel {
   }
 
   push(event: Outgoing): void {
-    // A peer that sends and never reads is cut off.
+    // A peer that sends but never reads is disconnected.
     if (this.#owed.length >= maxOwed) this.end();
     else this.#owed.push(create(DaemonEventSchema, { event }));
     this.notify();
@@ -50,7 +50,7 @@ export class Channel {
     this.notify();
   }
 
-  /** Asks the agent whether it is there. Those who ask at the same time share the answer. */
+  /** Asks the agent whether it is alive. Simultaneous callers share the answer. */
   async answers(withinMs: number): Promise<boolean> {
     if (this.#probe) return this.#probe.promise;
     const probe = Promise.withResolvers<boolean>();

@@ -1,5 +1,5 @@
-// The standing channel to each connected device, and the calls that run over it. A call outlives the channel: the device
-// reconnects and resumes, or it has restarted and the caller is told that the call is lost.
+// The standing channel to each connected device, and its calls. A call outlives the channel: the device reconnects and
+// resumes, or it has restarted and the caller gets CAPABILITY_LOST.
 //
 //   execute ─> queued in the device's outbox ─> sent ─> result ─> settled
 //                 └ channel ends: stays queued, sent again on resume by the same agent
@@ -23,7 +23,7 @@ import {
 import { Channel, type Outgoing } from './channel.ts';
 import { type ChannelLimits, defaultChannelLimits } from './limits.ts';
 
-/** What a device sends after its hello. */
+/** A message of a device after its hello. */
 export type DeviceAnswer = Exclude<DeviceEvent['event'], { case: 'hello' | undefined }>;
 
 /** Characters of a call's id, which is a ULID. */
@@ -42,31 +42,34 @@ export class DeviceChannels {
     this.#limits = { ...defaultChannelLimits, ...limits };
   }
 
-  /** How the device is connected now: over http2 or quic, and why not over QUIC. Undefined when it is not. */
+  /** The present connection of the device: http2 or quic, and why not QUIC. Undefined if it is not connected. */
   connectionOf(
     id: DeviceId,
   ): { readonly transport: TransportWord; readonly quicProblem: string } | undefined {
     return this.#devices.get(id)?.channel;
   }
 
-  /** How many devices are connected now. */
+  /** The number of connected devices. */
   get connected(): number {
     return [...this.#devices.values()].filter(({ channel }) => channel).length;
   }
 
-  /** Told of every device that connects or is gone. Returns the function that ends it. */
+  /**
+   * Calls the listener for every device that connects or disconnects.
+   * @returns a function that removes the listener.
+   */
   watch(listener: (id: DeviceId) => void): () => void {
     this.#watchers.add(listener);
     return () => this.#watchers.delete(listener);
   }
 
   /**
-   * Serves one Events stream until the peer ends it, `signal` does, or a newer one of the same device takes over: of the same
-   * agent, or of another one while the present one does not answer.
-   * @param answers what the device sends after its hello.
-   * @param options.onSecondAgent told when another agent comes while the present one answers.
-   * @throws CHANNEL_IN_USE then: two that take the channel from each other would do so for ever; CHANNEL_REPLACED; what breaks
-   *   the reading of `answers`.
+   * Serves one Events stream until the peer ends it, `signal` does, or a newer one of the same device takes over: of
+   * the same agent, or of another one while the present one does not answer.
+   * @param answers the messages of the device after its hello.
+   * @param options.onSecondAgent called when another agent connects while the present one still answers.
+   * @throws CHANNEL_IN_USE then: two that take the channel from each other would do so for ever; CHANNEL_REPLACED; what
+   *   breaks the reading of `answers`.
    */
   async *serve(
     id: DeviceId,
@@ -76,7 +79,7 @@ export class DeviceChannels {
       readonly transport: TransportWord;
       readonly signal: AbortSignal;
       readonly onSecondAgent: () => Promise<void>;
-      /** Told with the welcome. */
+      /** Sent with the welcome. */
       readonly endpoints?: Extract<Outgoing, { case: 'welcome' }>['value']['endpoints'];
     },
   ): AsyncGenerator<DaemonEvent> {
@@ -91,7 +94,7 @@ export class DeviceChannels {
     const end = () => channel.end();
     options.signal.addEventListener('abort', end);
     if (options.signal.aborted) end();
-    // What breaks the reading ends the channel, and the device is told; it comes back and resumes.
+    // A read error ends the channel and is reported to the device, which reconnects and resumes.
     this.#take(device, channel, answers).then(end, (error) => channel.fail(error));
     try {
       const daemonTimeMs = BigInt(this.#clock.now().getTime());
@@ -150,26 +153,26 @@ export class DeviceChannels {
     };
   }
 
-  /** Ends at once what a change of the registry shuts out. */
+  /** Ends channels and calls at once if a change of the registry revokes or quarantines their device. */
   apply(event: RegistryEvent): void {
     if (event.type === 'device_revoked') this.#drop(event.deviceId, 'DEVICE_REVOKED');
     if (event.type === 'device_quarantined') this.#drop(event.deviceId, 'DEVICE_QUARANTINED');
   }
 
-  /** A device that is shut out owes no answers and gets no questions. */
+  /** A refused device gets no more calls, and its open calls fail. */
   #drop(id: DeviceId, why: 'DEVICE_REVOKED' | 'DEVICE_QUARANTINED'): void {
     const device = this.#devices.get(id);
     if (!device) return;
     device.channel?.end();
-    // Its end is not an absence: the device may be let in again meanwhile.
+    // This end does not start the wait for a reconnection, because the device may be admitted again meanwhile.
     device.channel = undefined;
     clearTimeout(device.absence);
-    failCalls(device, why, `Device ${id} was shut out while the call ran.`);
+    failCalls(device, why, `Device ${id} was revoked or quarantined during the call.`);
     this.#devices.delete(id);
     this.#tell(id);
   }
 
-  /** Takes no more calls, and ends each channel after its last one. A device that is away cannot come back. */
+  /** Accepts no more calls, and ends each channel after its last one. A disconnected device cannot reconnect. */
   drain(): void {
     this.#draining = true;
     for (const device of this.#devices.values()) {
@@ -178,7 +181,7 @@ export class DeviceChannels {
     }
   }
 
-  /** Ends every channel; calls that run are lost. */
+  /** Ends every channel. Running calls are lost. */
   close(): void {
     for (const device of this.#devices.values()) {
       device.channel?.end();
@@ -188,14 +191,14 @@ export class DeviceChannels {
     this.#devices.clear();
   }
 
-  /** Whether an agent other than this one is connected, and answers. */
+  /** Whether another agent is connected and answers. */
   async #isHeldByAnother(id: DeviceId, agentId: string): Promise<boolean> {
     for (;;) {
       const device = this.#devices.get(id);
       const channel = device?.channel;
       if (!channel || channel.ended || device.agentId === agentId) return false;
       if (await channel.answers(this.#limits.probeMs)) return true;
-      // Another one may have taken over meanwhile.
+      // Another channel may have taken over meanwhile.
       if (this.#devices.get(id)?.channel === channel) return false;
     }
   }
@@ -223,12 +226,12 @@ export class DeviceChannels {
       failCalls(
         device,
         'CAPABILITY_LOST',
-        'The agent on the device restarted while the call ran; it may have run or not.',
+        'The agent on the device restarted during the call. The capability may or may not have run.',
       );
       device.agentId = agentId;
       device.nextSeq = 1;
     }
-    // A daemon that restarted starts over at 1, but this agent has seen more.
+    // A restarted daemon would start at 1, but this agent has seen higher numbers.
     device.nextSeq = Math.max(device.nextSeq, Number(hello.lastSeq) + 1);
     if (device.channel) device.channel.replaced = true;
     device.channel?.end();
@@ -258,9 +261,9 @@ export class DeviceChannels {
       }
       const { callId, outcome } = answer.value;
       // It is sent back, and up to `maxOwed` of them wait for a peer that does not read.
-      if (callId.length > maxCallId) throw new IdentityError('MESSAGE_INVALID', 'No call has such an id.');
+      if (callId.length > maxCallId) throw new IdentityError('MESSAGE_INVALID', 'No call has this id.');
       device.calls.get(callId)?.settle(outcomeOf(outcome, this.#limits.payloadBytes));
-      // Also for a call that nobody waits for any more: the device must not send it for ever.
+      // Acknowledged even if nobody waits for the call any more, so that the device does not send it for ever.
       channel.push({ case: 'settled', value: { callId } });
     }
   }

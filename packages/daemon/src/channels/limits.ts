@@ -1,13 +1,13 @@
-// What one device may owe and be owed over its channel.
+// The limits of one device's channel.
 
 export interface ChannelLimits {
-  /** Calls that one device may owe an answer at one time. */
+  /** Most unanswered calls of one device. */
   readonly callsPerDevice: number;
   /** Input or output of a capability, bytes. */
   readonly payloadBytes: number;
-  /** How long the agent that is connected may take to answer when another one comes, ms. */
+  /** Time for the connected agent to answer when another one connects, ms. */
   readonly probeMs: number;
-  /** How long a call waits for a device that has lost its connection, ms. */
+  /** How long a call waits for a disconnected device, ms. */
   readonly reconnectMs: number;
   readonly timeoutMaxMs: number;
 }

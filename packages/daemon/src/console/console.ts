@@ -1,4 +1,4 @@
-// The console, put together: pages, sessions and the admin service behind them.
+// The console: pages, sessions and the admin service behind them.
 
 import { consolePages } from '@palyra/console';
 import { IdentityError } from '@palyra/identity';
@@ -17,7 +17,7 @@ export interface Console {
 
 const usualPort = 7445;
 
-/** @throws UNREACHABLE when the port that was configured is taken. */
+/** @throws UNREACHABLE if the configured port is in use. */
 export async function startConsole(options: {
   readonly config: DaemonConfig['console'];
   readonly sessions: ConsoleSessions;
@@ -30,7 +30,7 @@ export async function startConsole(options: {
     host,
     sessions,
     pages: await ConsolePages.load(consolePages),
-    // A session that could make logins could outlive its end.
+    // A session that could make login links could outlive its own end.
     routes: adminRoutes({ ...options.admin, consoleLogin: refuseLogin }),
     onInternal: options.onError,
   };
@@ -49,9 +49,9 @@ export async function startConsole(options: {
   };
 }
 
-/** For whoever is not at the admin socket. */
+/** For callers that do not use the admin socket. */
 export function refuseLogin(): never {
-  throw new IdentityError('CALLER_NOT_ALLOWED', 'A login link is made on the daemon itself.', {
+  throw new IdentityError('CALLER_NOT_ALLOWED', "Only the daemon's own machine can make a login link.", {
     about: 'console_login',
   });
 }

@@ -1,4 +1,4 @@
-// What the daemon counts, sampled, so that the console can draw the last hour.
+// Samples the daemon's counters, so that the console can draw the last hour.
 
 import type { DaemonMetrics } from '../metrics.ts';
 
@@ -9,7 +9,7 @@ export interface HealthSeries {
   readonly values: readonly number[];
 }
 
-/** Name in the metrics and its labels to what people read. */
+/** Metric names and labels, with their titles for people. */
 const shown: readonly { readonly name: string; readonly title: string; readonly counter?: true }[] = [
   { name: 'palyra_connections{node}', title: 'Device connections' },
   { name: 'palyra_connections{pairing}', title: 'Pairing connections' },
@@ -64,7 +64,7 @@ export class HealthHistory {
   readonly #rows: Sample[] = [];
   readonly #timer: NodeJS.Timeout;
 
-  /** @param onError told when the registry could not be read; that sample is missing. */
+  /** @param onError called if the registry cannot be read; that sample is missing. */
   constructor(
     metrics: DaemonMetrics,
     extra: () => Readonly<Record<string, number>>,
@@ -75,7 +75,7 @@ export class HealthHistory {
     this.#timer.unref();
   }
 
-  /** The samples of the last hour and what is so now. */
+  /** The samples of the last hour, and the present values. */
   async history(): Promise<{ readonly atMs: bigint[]; readonly series: HealthSeries[] }> {
     const rows = [...this.#rows, await this.#sample()];
     return {

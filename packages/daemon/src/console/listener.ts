@@ -1,8 +1,8 @@
 // The console: pages for one operator's browser on this machine, and the admin service behind a session.
 //
-// A web page from elsewhere that reaches this port by a name of its own (DNS rebinding) fails at the Host; one that
-// makes the browser send something here fails at the Origin, at the content type and header that no form can send,
-// at the cookie, which is SameSite=Strict, and at the page token, which it does not have.
+// A foreign web page that reaches this port by its own name (DNS rebinding) fails the check of Host. One that makes the
+// browser send a request here fails the checks of Origin, of the content type and header that no form can send, of the
+// cookie, which is SameSite=Strict, and of the page token, which it does not have.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ConnectRouter } from '@connectrpc/connect';
@@ -30,9 +30,9 @@ const maxConnections = 128;
 const maxMessageBytes = 64 * 1024;
 const maxSessionBodyBytes = 1024;
 const sweepMs = 5_000;
-/** Streams of one session; a new one ends the oldest, because a browser has six connections to the console. */
+/** Streams of one session. A new one ends the oldest, because a browser allows six connections to the console. */
 const maxStreams = 3;
-/** Connect's JSON and binary form, alone and in a stream: none of them can come from a form or a simple request. */
+/** Connect's content types, JSON and binary, unary and streaming. A form or a simple request can send none of them. */
 const contentTypes = new Set([
   'application/json',
   'application/proto',
@@ -77,7 +77,7 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
     const { host = '' } = request.headers;
     if (!hosts.has(host)) {
       response.writeHead(421, { 'content-type': 'text/plain' });
-      response.end(`The console answers to http://127.0.0.1:${port} only.\n`);
+      response.end(`The console answers only to http://127.0.0.1:${port}.\n`);
       return;
     }
     if (request.method === 'GET' || request.method === 'HEAD') return pages.serve(request, response);
@@ -99,12 +99,12 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
     if (open.size > maxStreams) open.values().next().value?.destroy();
   }
 
-  /** Why a request may come from something else than a page of the console. */
+  /** The reason why a request may not come from a page of the console. */
   function foreign({ headers }: IncomingMessage, host: string): string | undefined {
     if (headers.origin !== `http://${host}`) return 'This request does not come from a page of the console.';
     const site = headers['sec-fetch-site'];
     if (site !== undefined && site !== 'same-origin') return 'This request comes from another site.';
-    if (!contentTypes.has(headers['content-type'] ?? '')) return 'This content type is not taken here.';
+    if (!contentTypes.has(headers['content-type'] ?? '')) return 'This content type is not accepted here.';
     if (headers['connect-protocol-version'] !== '1') return 'The header Connect-Protocol-Version is missing.';
     return undefined;
   }
@@ -145,8 +145,8 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
   }
 
   /**
-   * Not `Secure`, and so not `__Host-`: a console on http://127.0.0.1 would lose it in Safari. The port is in the name
-   * because cookies know no ports and a machine may run two daemons.
+   * Not `Secure`, and so not `__Host-`, because Safari would drop it on http://127.0.0.1. The name contains the port,
+   * because cookies ignore ports and a machine may run two daemons.
    */
   function setCookie(response: ServerResponse, value: string, maxAge?: number): void {
     const end = maxAge === undefined ? '' : `; Max-Age=${maxAge}`;
@@ -163,7 +163,7 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
   };
 }
 
-/** A session that ends takes its calls with it. */
+/** The end of a session also ends its calls. */
 function endWith(ended: AbortSignal, response: ServerResponse): void {
   const end = () => response.destroy();
   ended.addEventListener('abort', end);
@@ -207,16 +207,16 @@ function answer(response: ServerResponse, body: object): void {
   response.end(JSON.stringify(body));
 }
 
-/** In the form of Connect's errors, which the page reads either way. */
+/** Answers in the form of Connect's errors, which the page understands in every case. */
 function refuse(response: ServerResponse, code: keyof typeof statusOf | 'internal', message: string): void {
   if (response.headersSent) return void response.destroy();
   const status = code === 'internal' ? 500 : statusOf[code];
   response.writeHead(status, {
     'content-type': 'application/json',
     'cache-control': 'no-store',
-    // What is left of the request is not read.
+    // The rest of the request is not read.
     connection: 'close',
   });
-  const told = code === 'internal' ? 'Something failed inside the daemon; its log says what.' : message;
+  const told = code === 'internal' ? 'An internal error occurred in the daemon. See its log.' : message;
   response.end(JSON.stringify({ code, message: told }));
 }

@@ -1,11 +1,11 @@
-// The console's files, as Vite built them, and the headers that everything on the console's port carries.
+// The console's files, built by Vite, and the headers of every response on the console's port.
 
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname } from 'node:path';
 
-/** No script, style, frame, form or connection but the console's own; nothing inline. */
+/** Allows only the console's own scripts, styles and connections, and nothing inline. */
 const contentSecurityPolicy = [
   "default-src 'none'",
   "script-src 'self'",
@@ -44,7 +44,7 @@ interface Page {
 
 const notBuilt = Buffer.from('The console has not been built. In the checkout, run: npm run build\n');
 
-/** The files are few and held in memory: a path is looked up among them and never reaches the disk. */
+/** The few files are held in memory, so a requested path never reaches the disk. */
 export class ConsolePages {
   readonly #pages: ReadonlyMap<string, Page>;
 
@@ -61,7 +61,7 @@ export class ConsolePages {
       const path = file.slice(decodeURI(folder.pathname).length).replace(/^\/*/, '/');
       const body = await readFile(file);
       const etag = `"${createHash('sha256').update(body).digest('base64url')}"`;
-      // Vite puts a digest of the content in the names under assets.
+      // The names under assets contain a digest of the content.
       const cache = path.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache';
       pages.set(path, { body, headers: { 'content-type': type, 'cache-control': cache, etag } });
     }

@@ -1,9 +1,9 @@
-// Who may use the console. A login link is spent by one browser, which from then on holds two things:
+// The sessions of the console. One browser uses up a login link, and from then on has two things:
 //
-// - a cookie that its scripts cannot read. A browser sends it to every port of this host, so whoever else serves a page
-//   on 127.0.0.1 would get it; alone it opens nothing.
-// - a key that its scripts can use and nobody can read out (WebCrypto, not extractable), kept for this origin, port
-//   included. With it each opened page answers a challenge and gets the session's page token, held in memory only.
+// - a cookie that scripts cannot read. A browser sends it to every port of this host, so any other server on 127.0.0.1
+//   would get it; alone it is useless.
+// - a key that scripts can use but not export (WebCrypto, not extractable), stored for this origin, including the port.
+//   Each opened page uses it to answer a challenge and gets the session's page token, held only in memory.
 //
 //   link ─> login(secret, key) ─> session ─> every call: cookie + page token
 //                                    ├ reload: challenge ─> resume(signature) ─> the page token again
@@ -22,14 +22,14 @@ import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 
 export interface ConsoleLimits {
   readonly loginLifeMs: number;
-  /** Login links that wait at one time; a new one ends the oldest. */
+  /** Most unused login links; a new one ends the oldest. */
   readonly logins: number;
-  /** Time without use after which a session ends. What a page fetches by itself is no use. */
+  /** Time without use after which a session ends. Fetches that a page makes by itself do not count as use. */
   readonly idleMs: number;
   readonly sessionLifeMs: number;
-  /** Sessions at one time; a new one ends the one unused for longest. */
+  /** Most sessions; a new one ends the one unused for longest. */
   readonly sessions: number;
-  /** Failed logins per minute, over all. */
+  /** Failed logins per minute, in total. */
   readonly failedLogins: number;
 }
 
@@ -42,7 +42,7 @@ export const defaultConsoleLimits: ConsoleLimits = {
   failedLogins: 10,
 };
 
-/** Why a browser is not let in; the listener answers with it. */
+/** The refusal of a browser, with which the listener answers. */
 export class ConsoleRefusal extends Error {
   readonly kind: 'unauthenticated' | 'resource_exhausted' | 'invalid_argument';
 
@@ -71,7 +71,7 @@ const maxChallenges = 8;
 export class ConsoleSessions {
   readonly #clock: Clock;
   readonly #limits: ConsoleLimits;
-  /** By the digest of what the browser shows, so that a look-up tells nothing by its time. Oldest first. */
+  /** By the digest of the secret, so that the time of a lookup reveals nothing. Oldest first. */
   readonly #logins = new Map<Digest, { readonly endsAtMs: number }>();
   readonly #sessions = new Map<Digest, Session>();
   readonly #failures: RateLimiterMemory;
@@ -98,7 +98,7 @@ export class ConsoleSessions {
   }
 
   /**
-   * Spends a login link.
+   * Uses up a login link.
    * @param key the page's public key, SPKI, P-256.
    * @throws ConsoleRefusal
    */
@@ -117,7 +117,7 @@ export class ConsoleSessions {
       });
       throw new ConsoleRefusal(
         'unauthenticated',
-        'This login link was used before, is older than two minutes, or is not one of this daemon.',
+        'This login link was used before, is older than two minutes, or is from another daemon.',
       );
     }
     const now = this.#now();
@@ -147,8 +147,8 @@ export class ConsoleSessions {
   }
 
   /**
-   * A page of the session was opened again and proves it by the session's key.
-   * @param origin as the page sees it, so that a proof made for another port is worth nothing here.
+   * Resumes the session for a reopened page, which proves itself with the session's key.
+   * @param origin the page's origin, so that a proof made for another port is invalid here.
    * @throws ConsoleRefusal
    */
   resume(cookie: string | undefined, origin: string, challenge: string, signature: Uint8Array): string {
@@ -164,7 +164,7 @@ export class ConsoleSessions {
   }
 
   /**
-   * @param used whether a person did this, which keeps the session.
+   * @param used whether a person acted, which extends the session.
    * @returns aborted when the session ends.
    * @throws ConsoleRefusal
    */
@@ -181,7 +181,7 @@ export class ConsoleSessions {
     this.#end(this.#find(cookie));
   }
 
-  /** Ends what is over by time. */
+  /** Ends expired links, challenges and sessions. */
   sweep(): void {
     const now = this.#now();
     for (const [secret, { endsAtMs }] of this.#logins) if (endsAtMs <= now) this.#logins.delete(secret);
@@ -217,9 +217,9 @@ function parsePageKey(spki: Uint8Array): KeyObject {
     const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
     if (key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return key;
   } catch {
-    // Whatever is wrong with it, the answer is the same.
+    // Every problem with the key gives the same answer.
   }
-  throw new ConsoleRefusal('invalid_argument', 'The page sent no P-256 public key.');
+  throw new ConsoleRefusal('invalid_argument', 'The page did not send a P-256 public key.');
 }
 
 function noSession(): ConsoleRefusal {
@@ -230,7 +230,7 @@ function tooMany({ msBeforeNext }: RateLimiterRes): ConsoleRefusal {
   const seconds = Math.ceil(msBeforeNext / 1000);
   return new ConsoleRefusal(
     'resource_exhausted',
-    `Too many logins failed. Try again in ${seconds} seconds, with a new link.`,
+    `Too many failed logins. Try again in ${seconds} seconds, with a new link.`,
   );
 }
 

@@ -1,5 +1,5 @@
-// What the registry and the secrets of a backup must be. Whoever has the passphrase can have made the file, so a restore reads
-// all of it here before it does anything with it, and whatever is wrong with it is one error.
+// Verifies the registry and the secrets of a backup. Anybody with the passphrase could have made the file, so a restore
+// reads all of it before using it, and reports every problem as one error.
 
 import { IdentityError, type IdentityErrorCode, MemorySecretStore, verifyAudit } from '@palyra/identity';
 import { keyPlaceOf } from '@palyra/identity/keys';
@@ -11,7 +11,10 @@ import type { DaemonPaths } from './paths.ts';
 
 const pageSize = 500;
 
-/** Every row can be read, and registry, secrets and head are of one daemon at one moment. @throws whatever is wrong with it */
+/**
+ * Every row can be read, and registry, secrets and head are of one daemon at one moment.
+ * @throws whatever is wrong with it
+ */
 export async function mustBeWhole(head: BackupHead, registry: Registry, paths: DaemonPaths): Promise<void> {
   await registry.authorities();
   await registry.revocations({ limit: Number.MAX_SAFE_INTEGER });
@@ -56,7 +59,10 @@ const ofThisMachine: ReadonlySet<IdentityErrorCode> = new Set([
 /** Busy, locked, read-only, the disk, cannot open: https://sqlite.org/rescode.html */
 const ofThisDisk: ReadonlySet<number> = new Set([5, 6, 8, 10, 13, 14]);
 
-/** Runs what reads contents of the backup. @throws BACKUP_UNREADABLE for whatever they make it throw, and what this machine refuses */
+/**
+ * Runs what reads contents of the backup.
+ * @throws BACKUP_UNREADABLE for whatever they make it throw, and what this machine refuses
+ */
 export async function contentsOf<T>(file: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -37,7 +37,7 @@ export async function examineRegistry(
   await find('registry', async () => {
     const { devices, pendingRequests } = await registry.counts();
     if (secrets) await mustBelongTogether(secrets, registry);
-    return `The registry opens: ${devices} device${devices === 1 ? '' : 's'}, ${pendingRequests} ${pendingRequests === 1 ? 'request that waits' : 'requests that wait'}.`;
+    return `The registry opens: ${devices} device${devices === 1 ? '' : 's'}, ${pendingRequests} ${pendingRequests === 1 ? 'waiting request' : 'waiting requests'}.`;
   });
   let opened: AuthorityKeyReader | undefined;
   /** Only where they belong to the registry. */
@@ -63,27 +63,27 @@ export async function examineRegistry(
 }
 
 export const takesPin = ({ token, serial }: KeyPlace) =>
-  `The token "${token}" (serial number ${serial}) takes the PIN.`;
+  `The token "${token}" (serial number ${serial}) accepts the PIN.`;
 
 async function examineClock(registry: RegistryReader, now: Date): Promise<string | Finding[]> {
   const [last] = await registry.audit({ limit: 1 });
-  if (!last || now.getTime() >= last.atMs - clockToleranceMs) return 'The clock has not gone back.';
-  const message = `The clock says ${now.toISOString()}, but something was written down at ${new Date(last.atMs).toISOString()} already. Set the clock right, or certificates end at the wrong time.`;
+  if (!last || now.getTime() >= last.atMs - clockToleranceMs) return 'The clock was not set back.';
+  const message = `The clock says ${now.toISOString()}, but the audit log has an entry from ${new Date(last.atMs).toISOString()}. Correct the clock, or certificates will end at the wrong time.`;
   return [{ check: 'clock', verdict: 'problem', message }];
 }
 
 async function examineAudit(registry: RegistryReader): Promise<string | Finding[]> {
   const verdict = await verifyAudit(registry);
-  if (verdict.ok) return `All ${verdict.rows} rows of the audit chain hold, and the tables are as they say.`;
+  if (verdict.ok) return `The ${verdict.rows} rows of the audit chain are intact, and the tables match them.`;
   if (verdict.differences.length > 0)
     return verdict.differences.map((difference) => ({
       check: 'audit',
       verdict: 'problem' as const,
-      message: `${describeDifference(difference)}. Somebody changed the registry from outside: compare it with a backup.`,
+      message: `${describeDifference(difference)}. Something other than the daemon changed the registry: compare it with a backup.`,
     }));
   throw new IdentityError(
     'AUDIT_BROKEN',
-    `The audit chain does not hold: ${verdict.problem}. Someone or something changed the registry from outside: compare it with a backup.`,
+    `The audit chain is broken: ${verdict.problem}. Something other than the daemon changed the registry: compare it with a backup.`,
   );
 }
 
@@ -125,7 +125,7 @@ async function examineAuthorities(
         code: 'CERTIFICATE_EXPIRED',
         fields: { about: 'old_root' },
       });
-    } else add('ok', `${name} holds until ${each.notAfter.toISOString().slice(0, 10)}.`);
+    } else add('ok', `${name} is valid until ${each.notAfter.toISOString().slice(0, 10)}.`);
   }
   return findings;
 }
@@ -145,6 +145,6 @@ async function examineRestore(registry: RegistryReader): Promise<string | Findin
   if (!restored) return 'This home was never restored from a backup.';
   const { atMs, madeAtMs } = restored;
   const [at, madeAt] = [new Date(atMs).toISOString(), new Date(madeAtMs).toISOString()];
-  const message = `Restored at ${at} from a backup of ${madeAt}. Devices that were paired in between are unknown here: they have to pair again.`;
+  const message = `Restored at ${at} from a backup of ${madeAt}. Devices paired in between are unknown here, and must pair again.`;
   return [{ check: 'restore', verdict: 'warning', message }];
 }

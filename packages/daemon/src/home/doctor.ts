@@ -1,4 +1,4 @@
-// The examination of a home: everything about a home that can be wrong, and what to do about it. Reads only; the daemon may run.
+// Examines a home: everything that can be wrong with it, and how to fix it. It only reads; the daemon may be running.
 
 import { lstat, statfs } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -29,7 +29,7 @@ export interface ExamineOptions {
   readonly beforeStart?: boolean;
 }
 
-/** In the order in which they should be looked at. Never throws for what it finds. */
+/** Findings in the order in which to handle them. Never throws because of a finding. */
 export async function examineHome(
   homePath: string,
   now: Date,
@@ -72,12 +72,12 @@ export async function examineHome(
     const program = config.notice.command?.[0];
     // The daemon starts all the same.
     if (program?.includes('/') && !(await isThere(program))) {
-      const message = `notice.command: ${program} is not there, so nobody is told that a device waits.`;
+      const message = `notice.command: ${program} is not there, so nobody is notified of a waiting device.`;
       return [{ check: 'configuration', verdict: 'warning', message }];
     }
     return (await isThere(paths.config))
       ? `${paths.config} can be used.`
-      : 'There is no config.json: the defaults hold.';
+      : 'There is no config.json: the defaults apply.';
   });
   await find('listeners', () => examineListeners(homePath, readable, paths));
   if (isNew) {
@@ -120,7 +120,7 @@ export async function examineHome(
 
 async function examineFolder(homePath: string, { path }: DaemonPaths, isNew: boolean): Promise<string> {
   await mustBePrivate(homePath);
-  if (isNew) return `No daemon was started in ${homePath} yet. The first start makes it.`;
+  if (isNew) return `No daemon was started in ${homePath} yet. The first start creates it.`;
   if (await isThere(path)) return `${path} is private to its user.`;
   throw new IdentityError('STORE_FAILED', `${path} is not there.`, { about: 'home' });
 }
@@ -135,8 +135,8 @@ async function examineListeners(
   const problems = await unusablePlaces(config, runs ? await placesNow(homePath) : []);
   if (problems.length > 0) return problems.map((error) => problemOf('listeners', error));
   return runs
-    ? 'The daemon runs, and every port of the configuration is its own or free.'
-    : 'Every port of the configuration is free.';
+    ? 'The daemon is running, and every configured port is its own or free.'
+    : 'Every configured port is free.';
 }
 
 /** Of a daemon that runs. */
