@@ -160,7 +160,7 @@ test('a port that is taken is named, with the setting that changes it', async (t
   for (const name of ['pairing', 'node']) {
     await configure(home, { [name]: { host: '127.0.0.1', port } });
     const message = await failure(palyra(['daemon'], { home }), { code: 'UNREACHABLE', exitCode: 7 });
-    assert.match(message, new RegExp(`Port ${port} for the ${name} listener is taken`));
+    assert.match(message, new RegExp(`Port ${port} for the ${name} listener is in use`));
     assert.match(message, new RegExp(`set ${name}\\.port in config\\.json`));
   }
   await configure(home);

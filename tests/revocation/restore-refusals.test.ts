@@ -109,7 +109,7 @@ for (const [who, lose] of Object.entries<(daemon: TestDaemon, folder: string) =>
     for (const wrong of [mistyped, mistyped.slice(-8), id.slice(-3), '', id.slice(0, 25) + id])
       await assert.rejects(restoreHome(daemon.home, { file, passphrase, revokedSince: [id, wrong] }), {
         code: 'DEVICE_NOT_FOUND',
-        message: /is no device of the backup/,
+        message: /is not a device in the backup/,
       });
     await restoreHome(daemon.home, { file, passphrase, revokedSince: [id.slice(-8).toLowerCase()] });
     const again = await TestDaemon.start(t, options);

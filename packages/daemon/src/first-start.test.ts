@@ -72,7 +72,7 @@ for (const name of ['pairing', 'node', 'quic', 'publish', 'metrics', 'console'] 
     const there = { host, port: name === 'quic' ? udp : tcp };
     await assert.rejects(startDaemon({ home, config: { ...quiet, [name]: there } }), {
       code: 'UNREACHABLE',
-      message: `${name === 'quic' ? 'UDP port' : 'Port'} ${there.port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port${name === 'console' ? ', or console.enabled to false' : ''} in config.json.`,
+      message: `${name === 'quic' ? 'UDP port' : 'Port'} ${there.port} for the ${name} listener is in use by another program. Stop that program, or set ${name}.port${name === 'console' ? ', or console.enabled to false' : ''} in config.json.`,
     });
   });
 

@@ -1,4 +1,4 @@
-// What the daemon counts, for Prometheus and for the status that an operator asks for.
+// The counters of the daemon, for Prometheus and for the operator's status.
 
 import type { IdentityError, IdentityManager } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
@@ -8,12 +8,12 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { listenPlainHttp, type PlainHttp } from './listeners/plain-http.ts';
 
 export interface LiveNumbers {
-  /** Connections now, by listener. */
+  /** Present connections by listener. */
   readonly connections: () => Readonly<Record<string, number>>;
-  /** Pairing attempts that were refused for their rate. */
+  /** Pairing attempts refused by the rate limit. */
   readonly rateLimited: () => number;
   readonly quicTraffic: () => QuicTraffic;
-  /** Why the CA's key does not sign; undefined when it does. */
+  /** The reason why the CA's key cannot sign; undefined if it can. */
   readonly keyProblem: () => Promise<IdentityError | undefined>;
 }
 
@@ -93,7 +93,7 @@ export class DaemonMetrics {
     this.#registryEvents.inc({ type: event.type });
   }
 
-  /** Every value now, as `name{label,label}`, or `name` without labels. */
+  /** All present values, as `name{label,label}`, or `name` without labels. */
   async numbers(): Promise<Map<string, number>> {
     const numbers = new Map<string, number>();
     for (const metric of await this.#registry.getMetricsAsJSON()) {
@@ -129,7 +129,7 @@ export function listenMetrics(
       const text = await metrics.text();
       response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(text);
     } catch (error) {
-      // The registry cannot be read; the scraper sees a failed scrape.
+      // If the registry cannot be read, the scrape fails.
       onError(error, 'the metrics');
       response.writeHead(503).end();
     }

@@ -12,8 +12,8 @@ import type { DaemonPaths } from './paths.ts';
 const pageSize = 500;
 
 /**
- * Every row can be read, and registry, secrets and head are of one daemon at one moment.
- * @throws whatever is wrong with it
+ * Checks that every row is readable, and that registry, secrets and head belong to one daemon at one moment.
+ * @throws any problem
  */
 export async function mustBeWhole(head: BackupHead, registry: Registry, paths: DaemonPaths): Promise<void> {
   await registry.authorities();
@@ -30,7 +30,8 @@ export async function mustBeWhole(head: BackupHead, registry: Registry, paths: D
       if (last <= after) throw new RangeError('the rows are in no order');
       after = last;
     }
-  // That the chain is broken, or tells of another state, is a finding of an audit, and not an unreadable backup.
+  // A broken chain, or one that does not match the tables, is a finding of an audit, and does not make a backup
+  // unreadable.
   await verifyAudit(registry);
   const { seq, hash } = await registry.auditHead();
   const domain = (await registry.setting('trust_domain')) ?? '';
@@ -46,7 +47,7 @@ export async function mustBeWhole(head: BackupHead, registry: Registry, paths: D
     await mustHaveKeys(paths, parseConfig(head.config, 'The configuration'), secrets, registry);
 }
 
-/** These say something about this machine, or about who runs the restore. */
+/** Codes of problems with this machine, or with the user who runs the restore. */
 const ofThisMachine: ReadonlySet<IdentityErrorCode> = new Set([
   'STORE_FULL',
   'STORE_PERMISSIONS',
@@ -60,8 +61,8 @@ const ofThisMachine: ReadonlySet<IdentityErrorCode> = new Set([
 const ofThisDisk: ReadonlySet<number> = new Set([5, 6, 8, 10, 13, 14]);
 
 /**
- * Runs what reads contents of the backup.
- * @throws BACKUP_UNREADABLE for whatever they make it throw, and what this machine refuses
+ * Runs code that reads the backup.
+ * @throws BACKUP_UNREADABLE for problems with the backup; errors of this machine
  */
 export async function contentsOf<T>(file: string, work: () => Promise<T>): Promise<T> {
   try {

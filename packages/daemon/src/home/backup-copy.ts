@@ -1,4 +1,4 @@
-// The copy of the registry that a backup is made from: in the home, where nobody else looks, and gone afterwards.
+// The copy of the registry for a backup. It is in the home, where nobody else can read it, and removed afterwards.
 
 import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,14 +10,14 @@ import { unlessExists } from './file-error.ts';
 import type { DaemonPaths } from './paths.ts';
 
 const lockName = 'lock';
-/** Has the path of what is being written elsewhere. */
+/** A file with the path of an unfinished backup elsewhere. */
 const unfinishedName = 'unfinished';
-/** Of a backup that is being written beside its file. */
+/** Name of an unfinished backup beside its final file. */
 const partialName = /\.[0-9a-f]{32}\.partial$/;
 
 export interface RegistryCopy {
   readonly path: string;
-  /** Before a file of this name is made: if the backup is killed, the next one or a start removes it. */
+  /** Records a file before its creation, so that the next backup or start removes it if this backup is killed. */
   announce(file: string): Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export async function withRegistryCopy<T>(
 ): Promise<T> {
   await removeLeftCopies(paths);
   const folder = await makeFolder(paths);
-  // A killed backup lets go of it, and what it left is removed.
+  // A killed backup releases the lock, and its files are removed.
   const lock = await takeAlone(join(folder, lockName));
   try {
     const path = join(folder, 'registry.sqlite');
@@ -43,17 +43,17 @@ export async function withRegistryCopy<T>(
   }
 }
 
-/** What backups left that were killed. */
+/** Removes the files of killed backups. */
 export async function removeLeftCopies({ copies }: DaemonPaths): Promise<void> {
   for (const name of await readdir(copies).catch(() => [])) {
     const folder = join(copies, name);
-    // One that has no lock yet is being made, and holds nothing.
+    // A folder without a lock is being created, and is empty.
     if (!(await readdir(folder)).includes(lockName)) continue;
     const lock = await takeAlone(join(folder, lockName));
     lock?.close();
     if (!lock) continue;
     const unfinished = await readFile(join(folder, unfinishedName), 'utf8').catch(() => '');
-    // Only what such a backup can have made.
+    // Removes only files that such a backup can have created.
     if (partialName.test(unfinished)) await rm(unfinished, { force: true }).catch(() => {});
     await rm(folder, { recursive: true, force: true });
   }
@@ -62,17 +62,17 @@ export async function removeLeftCopies({ copies }: DaemonPaths): Promise<void> {
 
 async function makeFolder({ copies }: DaemonPaths): Promise<string> {
   try {
-    // Not recursive: that makes ENOENT of a read-only file system.
+    // Not recursive, because that reports ENOENT for a read-only file system.
     await mkdir(copies, { mode: 0o700 }).catch(unlessExists);
     return await mkdtemp(join(copies, 'copy-'));
   } catch (error) {
-    // A home that cannot be written to can still be backed up.
+    // A read-only home can still be backed up.
     if (!['EROFS', 'EACCES'].includes(codeOf(error) ?? '')) throw error;
     return mkdtemp(join(tmpdir(), 'palyra-copy-'));
   }
 }
 
-/** Another backup is being made, or there is none to remove. */
+/** Ignores that another backup is running, or that there is nothing to remove. */
 function unlessUsed(error: NodeJS.ErrnoException): void {
   if (!['ENOENT', 'ENOTEMPTY', 'EROFS', 'EACCES'].includes(error.code ?? '')) throw error;
 }

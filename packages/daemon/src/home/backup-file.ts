@@ -1,5 +1,5 @@
-// The file: age (age-encryption.org/v1, scrypt) around a line that says what it is, a line of JSON, and the registry as
-// SQLite wrote it. `age -d` opens it too.
+// The backup file: age (age-encryption.org/v1, scrypt) around a magic line, a line of JSON, and the registry as an
+// SQLite file. `age -d` can also open it.
 
 import { randomBytes } from 'node:crypto';
 import { type BigIntStats, createReadStream } from 'node:fs';
@@ -18,7 +18,7 @@ const magic = 'palyra-backup-v2';
 /** The first two lines; the rest is streamed. */
 const maxHeadBytes = 64 * 1024 * 1024;
 
-/** Further away no calendar goes (ECMA-262 21.4.1.1). */
+/** The last time that Date can represent (ECMA-262 21.4.1.1). */
 const lastMs = 8.64e15;
 
 const headSchema = z.strictObject({
@@ -27,7 +27,7 @@ const headSchema = z.strictObject({
   trustDomain: readBy(parseTrustDomain),
   /** The last row of the registry's audit. */
   audit: z.strictObject({ seq: z.number().int().positive(), hash: z.string().regex(/^[0-9a-f]{64}$/) }),
-  /** As it was written: what it does not say follows the defaults of whoever restores it. */
+  /** The configuration as written. Missing fields get the defaults of the restoring version. */
   config: z.custom<DaemonConfigInput>((written) => configSchema.safeParse(written).success),
   secrets: z.record(z.string(), z.base64()),
 });
@@ -39,9 +39,9 @@ export interface BackupContents {
 }
 
 /**
- * Writes the file; it is there whole or not at all.
- * @param earlier the file that it takes the place of, once the new one is complete. Default: of none.
- * @throws BACKUP_EXISTS for a file that may not be replaced, and what the disk says.
+ * Writes the file, whole or not at all.
+ * @param earlier the file to replace after the new one is complete. Default: none.
+ * @throws BACKUP_EXISTS for a file that must not be replaced; errors of the disk.
  */
 export async function writeBackup(
   file: string,
@@ -54,7 +54,7 @@ export async function writeBackup(
   encrypter.setPassphrase(asTyped(passphrase));
   encrypter.setScryptWorkFactor(scryptLogN);
   const plain = Readable.toWeb(Readable.from(contents(head, registry.path))) as ReadableStream<Uint8Array>;
-  // A name that nobody else has: what the user keeps beside it is not touched.
+  // A unique name, so that no other file of the user is touched.
   const partial = `${file}.${randomBytes(16).toString('hex')}.partial`;
   await registry.announce(partial);
   try {
@@ -72,7 +72,7 @@ export async function mustNotExist(file: string): Promise<void> {
   if (await lstat(file).catch(() => undefined)) throw exists(file);
 }
 
-/** What another has put there meanwhile, nobody has looked at. @throws BACKUP_EXISTS */
+/** Refuses a file that somebody else put there meanwhile, because it was not checked. @throws BACKUP_EXISTS */
 async function replaceSame(earlier: BigIntStats, partial: string, file: string): Promise<void> {
   const present = await stat(file, { bigint: true }).catch(unlessMissing);
   if (!present) return linkNew(partial, file);
@@ -80,7 +80,7 @@ async function replaceSame(earlier: BigIntStats, partial: string, file: string):
   await rename(partial, file);
 }
 
-/** Unlike a rename, this never takes the place of a file. */
+/** Unlike a rename, this never replaces a file. */
 async function linkNew(partial: string, file: string): Promise<void> {
   try {
     await link(partial, file);
@@ -88,14 +88,14 @@ async function linkNew(partial: string, file: string): Promise<void> {
     const code = codeOf(error);
     if (code === 'EEXIST') throw exists(file);
     if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP') throw error;
-    // A disk without links (FAT, some network disks).
+    // For a disk without links (FAT, some network disks).
     await mustNotExist(file);
     await rename(partial, file);
   }
 }
 
 function exists(file: string): IdentityError {
-  return new IdentityError('BACKUP_EXISTS', `${file} is there already.`, { about: 'backup' });
+  return new IdentityError('BACKUP_EXISTS', `${file} already exists.`, { about: 'backup' });
 }
 
 async function* contents(head: BackupHead, registry: string): AsyncGenerator<Uint8Array> {
@@ -118,18 +118,18 @@ async function syncFolder(path: string): Promise<void> {
   await folder.sync();
 }
 
-/** The same keys make other bytes of an umlaut on another system (RFC 8265, section 4.2). */
+/** Normalises the passphrase, because systems encode a typed umlaut differently (RFC 8265, section 4.2). */
 const asTyped = (passphrase: string) => passphrase.normalize('NFC');
 
-/** What a backup is of. @throws BACKUP_UNREADABLE, and what the disk says. */
+/** Reads the head of a backup. @throws BACKUP_UNREADABLE; errors of the disk. */
 export async function readBackupHead(file: string, passphrase: string): Promise<BackupHead> {
   return readBackup(file, passphrase, async (head) => head);
 }
 
 /**
- * Decrypts it.
- * @param take gets what follows the head; unread parts are not checked.
- * @throws BACKUP_UNREADABLE for a wrong passphrase or a damaged file, and what the disk says.
+ * Decrypts a backup.
+ * @param take gets the data after the head; unread parts are not authenticated.
+ * @throws BACKUP_UNREADABLE for a wrong passphrase or a damaged file; errors of the disk.
  */
 export async function readBackup(
   file: string,
@@ -149,21 +149,21 @@ export async function readBackup(
     let end = -1;
     while (end < 0) {
       const { value, done } = await chunks.next();
-      if (done || start.length > maxHeadBytes) throw new Error('it does not begin as a backup does');
+      if (done || start.length > maxHeadBytes) throw new Error('it does not begin like a backup');
       start = Buffer.concat([start, value]);
       end = start.indexOf(10, magic.length + 1);
     }
     if (!start.subarray(0, magic.length + 1).equals(Buffer.from(`${magic}\n`)))
-      throw new Error('it is no backup');
+      throw new Error('it is not a backup');
     const head = headSchema.parse(JSON.parse(start.subarray(magic.length + 1, end).toString()));
     return await take(head, rest(start.subarray(end + 1), chunks));
   } catch (cause) {
-    // The disk's own errors are said as what they are.
+    // Errors of the disk are reported as such.
     if (cause instanceof Error && 'code' in cause && 'syscall' in cause) throw cause;
     throw unreadable(
       cause instanceof z.ZodError
         ? `${file} opens, but what it says about itself cannot be used (${[...new Set(cause.issues.map(({ path }) => String(path[0] ?? 'all of it')))].join(', ')})`
-        : `${file} cannot be opened: the passphrase is wrong, or the file is damaged or no backup`,
+        : `${file} cannot be opened: the passphrase is wrong, or the file is damaged or not a backup`,
       cause,
     );
   } finally {
@@ -175,7 +175,7 @@ export function unreadable(why: string, cause: unknown): IdentityError {
   return new IdentityError('BACKUP_UNREADABLE', `${why}. Nothing was changed.`, { cause });
 }
 
-/** Text that the parser takes. */
+/** Text for the parser. */
 function readBy(parse: (text: string) => unknown) {
   return z.string().refine((text) => {
     try {

@@ -24,23 +24,23 @@ export interface BackupSummary {
   readonly daemonId: string;
   readonly trustDomain: string;
   readonly devices: number;
-  /** Where the keys of the CA are. Those in a token are not in the backup. */
+  /** The place of the CA keys. Keys in a token are not in the backup. */
   readonly caKeys: KeyPlace;
 }
 
 export interface BackupOptions {
-  /** Takes the place of an earlier backup of the same daemon under the same passphrase. Default: no file is replaced. */
+  /** Replace an earlier backup of this daemon with the same passphrase. Default: replace no file. */
   readonly replace?: boolean;
-  /** The daemon's configuration. Default: the one with which it was started last. */
+  /** The daemon's configuration. Default: the one used at its last start. */
   readonly configFile?: string;
-  /** Default 18; lower is for tests alone. */
+  /** Default 18; lower values only for tests. */
   readonly scryptLogN?: number;
   /** Default: the system's. */
   readonly clock?: Clock;
 }
 
 /**
- * Writes a consistent copy of a daemon's state, also while it runs. The file is there whole or not at all.
+ * Writes a consistent copy of a daemon's state, even while it runs. The file is written whole or not at all.
  * @throws PASSPHRASE_WEAK, NOTHING_FOUND without a daemon in the home, REGISTRY_LOST when
  *   registry and secrets do not belong together or one is missing, BACKUP_EXISTS for a file that is not to be replaced,
  *   STORE_FULL, STORE_FAILED, and what the stores say.
@@ -57,7 +57,8 @@ export async function backupHome(
   if (!replace) await mustNotExist(file);
   const paths = await findDaemon(homePath, options.configFile);
   return withFileErrors(file, () =>
-    // The registry first: every authority in it then has its key among the secrets, which are written before.
+    // The registry is copied first. Every authority in it then has its key among the secrets, which are written
+    // earlier.
     withRegistryCopy(paths, async (registry) => {
       const { head, ...counted } = await describe(paths, registry.path, clock.now());
       const earlier = replace ? await earlierFile(file, passphrase, head, registry.path) : undefined;
@@ -68,13 +69,13 @@ export async function backupHome(
   );
 }
 
-/** What is backed up must be good for a restore: a copy of less than a whole daemon would take the place of a good one. */
+/** Refuses a backup that could not be restored, because an incomplete copy might replace a good backup. */
 async function describe(
   paths: DaemonPaths,
   copy: string,
   now: Date,
 ): Promise<{ head: BackupHead; devices: number; caKeys: KeyPlace }> {
-  // As it was written: what it leaves out is to follow the defaults of the daemon that restores it.
+  // The configuration as written, so that missing fields get the defaults of the restoring daemon.
   const input = await readConfigInput(paths.config, { mustExist: paths.isConfigNamed });
   const config = parseConfig(input, paths.config);
   const secrets = await readSecrets(paths, config);
@@ -121,7 +122,7 @@ async function readAll(secrets: SecretReader): Promise<Record<string, string>> {
   return Object.fromEntries(entries);
 }
 
-/** The file, if there is one. @throws BACKUP_EXISTS unless it is a backup of this daemon at an earlier time. */
+/** The existing file, if any. @throws BACKUP_EXISTS unless it is an earlier backup of this daemon. */
 async function earlierFile(
   file: string,
   passphrase: string,
@@ -132,17 +133,17 @@ async function earlierFile(
   if (!found) return undefined;
   const old = await readBackupHead(file, passphrase).catch((error) => {
     if (error instanceof IdentityError && error.code === 'BACKUP_UNREADABLE')
-      throw mayNotReplace(file, 'it is no backup that opens with this passphrase');
+      throw mayNotReplace(file, 'it is not a backup with this passphrase');
     throw error;
   });
-  if (old.daemonId !== daemonId) throw mayNotReplace(file, `it is of another daemon, ${old.daemonId}`);
+  if (old.daemonId !== daemonId) throw mayNotReplace(file, `it belongs to another daemon, ${old.daemonId}`);
   const before = await lookAtSqliteRegistry({ path: copy }, (registry) => auditRow(registry, old.audit.seq));
   if (old.audit.seq > audit.seq || before?.hash !== old.audit.hash)
-    throw mayNotReplace(file, 'it has something that this daemon does not know (any more)');
+    throw mayNotReplace(file, 'it contains events that this daemon does not know, or no longer knows');
   return found;
 }
 
-/** The row with this number, where there is one. */
+/** The row with this number, if there is one. */
 export async function auditRow(
   registry: Pick<RegistryReads, 'audit'>,
   seq: number,

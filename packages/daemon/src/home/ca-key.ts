@@ -1,4 +1,4 @@
-// Where the configuration says that the CA's keys are: in the secret store, or in a token.
+// Opens the configured place of the CA keys: the secret store, or a token.
 
 import type { SecretStore } from '@palyra/identity';
 import {
@@ -25,7 +25,7 @@ export async function openCaKeys(
   return openToken(caKey, refusedPin, registry);
 }
 
-/** For who only looks; a token is asked all the same, and notes meanwhile that it is (token-pin-refused). @throws as `openCaKeys` */
+/** For readers. A token still gets a login, under the marker token-pin-refused. @throws as `openCaKeys` */
 export async function readCaKeys(
   { caKey }: DaemonConfig,
   { refusedPin }: DaemonPaths,
@@ -37,8 +37,8 @@ export async function readCaKeys(
 }
 
 /**
- * Asks the token of a home without a daemon, as its first start would, and leaves nothing but, for that start, that the
- * PIN was refused: it would be one try less each time otherwise.
+ * Tries the token of a home without a daemon, like its first start. Leaves nothing behind except the mark of a refused
+ * PIN, because each further try would otherwise use up another one.
  * @throws as `openCaKeys` and `takeHome`.
  */
 export async function tryToken(
@@ -61,7 +61,7 @@ async function openToken(
   refusedMarker: string,
   registry: Pick<RegistryReads, 'setting'>,
 ): Promise<AuthorityKeys> {
-  // Only a daemon that has a token needs the native library.
+  // Only a daemon with a token needs the native library.
   const { TokenKeys } = await import('@palyra/signer-pkcs11');
   const made = await keyPlaceOf(registry);
   const serial = named ?? (made.provider === 'pkcs11' ? made.serial : undefined);

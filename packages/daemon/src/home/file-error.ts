@@ -1,9 +1,9 @@
-// What the file system refuses, as errors that say what to do.
+// Turns errors of the file system into errors with a next step.
 
 import { IdentityError } from '@palyra/identity';
 import { reasonOf } from '@palyra/identity/values';
 
-/** Runs it. @throws STORE_FULL, STORE_PERMISSIONS, STORE_FAILED about this path; other errors stay what they are. */
+/** Runs work. @throws STORE_FULL, STORE_PERMISSIONS, STORE_FAILED about this path; other errors are unchanged. */
 export async function withFileErrors<T>(path: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
@@ -20,7 +20,7 @@ function fileError(path: string, cause: unknown): unknown {
     case 'EDQUOT':
       return new IdentityError(
         'STORE_FULL',
-        `The disk that holds ${path} is full; nothing was changed. Free some space and try again.`,
+        `The disk of ${path} is full. Nothing was changed. Free some space and try again.`,
         { cause },
       );
     case 'EACCES':

@@ -1,4 +1,4 @@
-// What the doctor says about one part of a home.
+// A finding of the doctor about one part of a home.
 
 import type { IdentityError, IdentityErrorCode } from '@palyra/identity';
 import type { ErrorFields } from '@palyra/identity/errors';
@@ -7,12 +7,12 @@ export interface Finding {
   readonly check: string;
   readonly verdict: 'ok' | 'warning' | 'problem';
   readonly message: string;
-  /** Where an error of the library says what is wrong. */
+  /** The code and fields of an error of the library. */
   readonly code?: IdentityErrorCode;
   readonly fields?: ErrorFields;
 }
 
-/** Looks at one part, and keeps what it finds. @returns whether looking came to its end. */
+/** Examines one part, and records the findings. @returns whether the examination was completed. */
 export type Find = (check: string, look: () => Promise<string | Finding[]>) => Promise<boolean>;
 
 export function problem(check: string, message: string): Finding {

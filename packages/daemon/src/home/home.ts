@@ -1,4 +1,4 @@
-// The daemon's folder in a home: private to its user, and held by one daemon at a time.
+// The daemon's folder in a home. It is private to its user, and used by one daemon at a time.
 
 import { lstat, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
@@ -18,20 +18,20 @@ import { type DaemonPaths, daemonPaths, withConfig } from './paths.ts';
 import { mustBePrivate } from './private.ts';
 
 export interface DaemonHome extends DaemonPaths {
-  /** Nobody has started a daemon here before. */
+  /** Whether no daemon was ever started here. */
   readonly isNew: boolean;
-  /** Lets another daemon have it. */
+  /** Releases the home for another daemon. */
   release(): void;
-  /** As `release`. What a first start has made in a new home is removed; that a token refused its PIN is remembered. */
+  /** Like `release`, but removes the files of a first start in a new home, except the mark of a refused PIN. */
   abandon(): Promise<void>;
 }
 
-/** A restore that is complete has this name until it takes the daemon's place. */
+/** The folder of a complete restore until it replaces the daemon's folder. */
 export const restoredFolder = 'daemon.restored';
 
 /**
- * Makes the folder at first use and takes it. A killed daemon lets go of it.
- * @throws HOME_IN_USE naming the daemon that has it; STORE_PERMISSIONS when others can read it; STORE_FULL, STORE_FAILED.
+ * Locks the folder, and creates it at first use. The lock of a killed daemon is released.
+ * @throws HOME_IN_USE with the daemon that holds it; STORE_PERMISSIONS if others can read it; STORE_FULL, STORE_FAILED.
  */
 export function takeHome(home: string): Promise<DaemonHome> {
   return withFileErrors(home, () => take(home));
@@ -48,7 +48,7 @@ async function take(home: string): Promise<DaemonHome> {
   const lockPath = join(path, 'lock');
   const lock = await takeByName(lockPath, (holder) => inUse(home, holder));
   try {
-    // Of a restore that did not come as far as to take this one's place: what was refused since it does not know.
+    // The folder of an incomplete restore, which does not know later refusals.
     await rm(join(home, restoredFolder), { recursive: true, force: true });
     const paths = daemonPaths(home);
     const present = (await readdir(path)).filter((name) => name !== 'lock.json' || before.includes(name));
@@ -58,7 +58,7 @@ async function take(home: string): Promise<DaemonHome> {
       if (!isNew) return release();
       for (const name of madeByStart(paths))
         if (!present.includes(name)) await rm(join(path, name), { recursive: true, force: true });
-      // The last: whoever makes another one has the home.
+      // Removed last, because the creator of a new lock file owns the home.
       if (!before.includes(basename(lockPath))) await rm(lockPath, { force: true });
       release();
       if (isMade) await rmdir(path).catch(unlessUsed);
@@ -72,7 +72,7 @@ async function take(home: string): Promise<DaemonHome> {
   }
 }
 
-/** All that a daemon makes in its folder, but for the lock. */
+/** Everything that a daemon creates in its folder, except the lock. */
 function madeByStart({
   registry,
   secrets,
@@ -91,14 +91,14 @@ function unlessUsed(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOTEMPTY' && error.code !== 'ENOENT') throw error;
 }
 
-/** Killed between its renames, a restore left no daemon: without this, a new one would be made in its place. */
+/** Completes a restore that was killed between its renames. Otherwise a start would create a new daemon. */
 async function finishRestore(home: string, path: string): Promise<void> {
   const isThere = await lstat(path).catch(unlessMissing);
   if (!isThere) await rename(join(home, restoredFolder), path).catch(unlessMissing);
 }
 
 /**
- * For what works on the state of a daemon and must not make one.
+ * For commands that need an existing daemon and must not create one.
  * @throws NOTHING_FOUND
  */
 export async function checkHome(home: string): Promise<void> {
@@ -113,9 +113,9 @@ export async function checkHome(home: string): Promise<void> {
 }
 
 /**
- * Where a daemon's files are that may have a configuration elsewhere.
- * @param config that file. Default: the one with which the daemon was started last.
- * @throws STORE_PERMISSIONS, STORE_FAILED for what says which one that was.
+ * Finds the files of a daemon, whose configuration may be elsewhere.
+ * @param config the configuration. Default: the one used at the last start.
+ * @throws STORE_PERMISSIONS, STORE_FAILED for the record of the last configuration.
  */
 export async function findDaemon(home: string, config?: string): Promise<DaemonPaths> {
   const paths = daemonPaths(home);
@@ -123,10 +123,10 @@ export async function findDaemon(home: string, config?: string): Promise<DaemonP
   return named === undefined ? paths : withConfig(paths, named);
 }
 
-/** As Linux has it. */
+/** The limit of Linux. */
 const maxPathBytes = 4096;
 
-/** It names a file that is believed, so it is believed only where nobody else can have written it. */
+/** The record names a trusted file, so it is used only if nobody else can have written it. */
 async function rememberedConfig({ namedConfig }: DaemonPaths): Promise<string | undefined> {
   const bytes = await withStoreErrors(namedConfig, () => readPrivateFile(namedConfig, maxPathBytes));
   const path = bytes && Buffer.from(bytes).toString();
@@ -139,7 +139,7 @@ async function rememberedConfig({ namedConfig }: DaemonPaths): Promise<string | 
 /**
  * For commands that change a stopped daemon.
  * @param configFile as for `findDaemon`.
- * @throws NOTHING_FOUND without a daemon in the home, HOME_IN_USE, and what the configuration says.
+ * @throws NOTHING_FOUND without a daemon in the home, HOME_IN_USE, and errors of the configuration.
  */
 export async function withStoppedDaemon<T>(
   homePath: string,
@@ -156,7 +156,7 @@ export async function withStoppedDaemon<T>(
   }
 }
 
-/** For commands that are not told. After a crash or on a full disk, they know the one from before. */
+/** For commands without --config. After a crash or on a full disk, they find the previous one. */
 export async function rememberConfig({
   path,
   config,

@@ -1,4 +1,4 @@
-// Where the configuration says that the secret store's master key comes from, now and after a rekey.
+// Opens the secret store's master key from its configured source, and replaces it in a rekey.
 
 import {
   FilesystemSecretStore,
@@ -23,7 +23,7 @@ import type { DaemonPaths } from './paths.ts';
 type Place = Pick<DaemonPaths, 'masterKey' | 'secrets'>;
 
 /**
- * @param options.mustExist nothing is made: something is sealed under it already.
+ * @param options.mustExist do not create a key, because secrets sealed under it exist.
  * @throws STORE_PERMISSIONS, STORE_FAILED, MASTER_KEY_WRONG
  */
 export function openMasterKey(
@@ -32,13 +32,13 @@ export function openMasterKey(
   options: { readonly mustExist: boolean },
 ): Promise<MasterKey> {
   const opened = () => open(config, home, options);
-  // The key file in the home is no setting.
+  // The key file in the home is not a setting.
   return config.masterKey.path === undefined ? opened() : withSetting('masterKey.path', opened);
 }
 
-/** Whether a first start gets its key, without making anything. @throws as `openMasterKey` */
+/** Checks whether a first start would get its key, without creating anything. @throws as `openMasterKey` */
 export async function mustGiveMasterKey({ masterKey }: DaemonConfig): Promise<void> {
-  // A key file is made.
+  // The first start creates a key file.
   if (masterKey.from === 'key-file') return;
   const { from, path } = masterKey;
   await withSetting('masterKey.path', async () =>
@@ -66,11 +66,12 @@ async function open(
 }
 
 /**
- * Re-encrypts every secret of a stopped daemon under a new master key of the same kind. May be killed at any point: the
- * old key or the new one opens the store, whichever is in place then.
- * @param next the file with the new passphrase, or with the new credential; unused for a key file, which is made anew.
- * @param configFile the daemon's configuration. Default: the one with which it was started last.
- * @throws NOTHING_FOUND without a daemon in the home, HOME_IN_USE, TypeError without the file that is needed, and what the store says.
+ * Re-encrypts every secret of a stopped daemon under a new master key of the same kind. If it is killed at any point,
+ * the installed key, old or new, opens the store.
+ * @param next the file with the new passphrase or credential; unused for a key file, which is generated.
+ * @param configFile the daemon's configuration. Default: the one used at its last start.
+ * @throws NOTHING_FOUND without a daemon in the home, HOME_IN_USE, TypeError without the file that is needed, and what
+ *   the store says.
  */
 export async function rekeySecrets(
   homePath: string,
@@ -97,7 +98,7 @@ async function nextMasterKey(
 ): Promise<NextMasterKey> {
   if (masterKey.from === 'key-file') return nextMasterKeyForFile({ path: masterKey.path ?? home.masterKey });
   if (next === undefined)
-    throw new TypeError(`a rekey from a ${masterKey.from} needs the file of the next one`);
+    throw new TypeError(`a rekey from a ${masterKey.from} needs the file of the new one`);
   if (masterKey.from === 'credential') return { masterKey: await masterKeyFromCredential({ path: next }) };
   return nextMasterKeyForPassphrase({ storePath: home.secrets, passphrase: await readPassphrase(next) });
 }
@@ -105,9 +106,9 @@ async function nextMasterKey(
 const maxPassphraseBytes = 1024;
 
 /**
- * A line feed at the end is the editor's, not the person's.
- * @param options.mayBePipe it is read this once, so it need not be a file: `<(pass show backup)`.
- * @throws STORE_PERMISSIONS when others may read it, STORE_FAILED, MASTER_KEY_WRONG for what no person typed.
+ * Reads the passphrase. Ignores a line feed at the end, which editors add.
+ * @param options.mayBePipe also accepts a pipe, because it is read only once: `<(pass show backup)`.
+ * @throws STORE_PERMISSIONS if others may read it, STORE_FAILED, MASTER_KEY_WRONG for other contents.
  */
 export async function readPassphrase(
   path: string,

@@ -1,5 +1,5 @@
-// What would keep a daemon from starting and can be seen before anything is made: what its configuration names. All of it,
-// each with file and setting.
+// Finds every problem with the files named in the configuration that would prevent a start, before anything is created.
+// Each has its file and setting.
 
 import { type FileHandle, open } from 'node:fs/promises';
 import { IdentityError } from '@palyra/identity';
@@ -12,7 +12,7 @@ import { withSetting } from '../setting.ts';
 import { mustGiveMasterKey } from './master-key.ts';
 import type { DaemonPaths } from './paths.ts';
 
-/** Makes nothing. @returns an error for each. */
+/** Creates nothing. @returns an error for each problem. */
 export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths): Promise<IdentityError[]> {
   const { command, webhook } = config.notice;
   const openNotice = async (notice: DaemonConfig['notice']) => {
@@ -21,7 +21,7 @@ export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths)
   };
   const looks: (() => unknown)[] = [
     () => mustFit(paths.adminSocket),
-    // Whoever opens the secrets says what is wrong with the key they are under.
+    // Opening the secrets reports problems with their key.
     async () => (await hasSecretStore(paths.secrets)) || (await mustGiveMasterKey(config)),
     () => openNotice({ command }),
     () => openNotice({ webhook }),
@@ -29,7 +29,7 @@ export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths)
   return [...(await problemsOf(looks)), ...(await unusableTokenFiles(config))];
 }
 
-/** The module and the PIN file of the CA's key. @returns an error for each. */
+/** Checks the module and the PIN file of the CA's key. @returns an error for each problem. */
 export function unusableTokenFiles({ caKey }: DaemonConfig): Promise<IdentityError[]> {
   if (!caKey) return Promise.resolve([]);
   return problemsOf([
@@ -51,7 +51,7 @@ async function problemsOf(looks: readonly (() => unknown)[]): Promise<IdentityEr
   return problems;
 }
 
-/** One error for all of them, with the code of the first; its cause is an AggregateError of them. */
+/** Combines the errors into one, with the code of the first. Its cause is an AggregateError. */
 export function together(problems: readonly [IdentityError, ...IdentityError[]]): IdentityError {
   const [first] = problems;
   if (problems.length === 1) return first;

@@ -1,5 +1,5 @@
-// What a daemon is made of, opened: the secrets and the registry, which belong together. At the first start both are made.
-// Later one that is missing is lost, and is never made anew: with it would go who was refused.
+// Opens the secrets and the registry of a daemon, which belong together. The first start creates both. Later, a missing
+// one is lost and is never created again, because that would forget every revocation.
 
 import { stat } from 'node:fs/promises';
 import { FilesystemSecretStore, IdentityError } from '@palyra/identity';
@@ -17,8 +17,9 @@ export interface OpenHome {
 
 /**
  * For the daemon that holds the home.
- * @param onError told what a listener of the registry threw.
- * @throws REGISTRY_LOST, MASTER_KEY_WRONG, and STORE_FAILED for lost secrets; then nothing was made. And what the stores say.
+ * @param onError gets errors of the registry's listeners.
+ * @throws REGISTRY_LOST, MASTER_KEY_WRONG, and STORE_FAILED for lost secrets, without creating anything; errors of the
+ *   stores.
  */
 export async function openHome(
   paths: DaemonPaths,
@@ -38,7 +39,7 @@ export async function openHome(
   }
 }
 
-/** For who only looks. @throws MASTER_KEY_WRONG, and STORE_FAILED for lost secrets. */
+/** For readers. @throws MASTER_KEY_WRONG, and STORE_FAILED for lost secrets. */
 export async function readSecrets(paths: DaemonPaths, config: DaemonConfig): Promise<FilesystemSecretReader> {
   if (!(await hasSecretStore(paths.secrets))) throw secretsLost(paths);
   const masterKey = await openMasterKey(config, paths, { mustExist: true });

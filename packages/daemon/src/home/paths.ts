@@ -1,21 +1,21 @@
-// Where everything of a daemon is.
+// The paths of a daemon's files.
 
 import { join, resolve } from 'node:path';
 
 export interface DaemonPaths {
   readonly path: string;
   readonly config: string;
-  /** Somebody has named that file, so it has to be there. */
+  /** Whether somebody has named the configuration, so that it must exist. */
   readonly isConfigNamed: boolean;
-  /** Has the path of a configuration elsewhere, with which the daemon was started last. */
+  /** A file with the path of a configuration outside the home, used at the last start. */
   readonly namedConfig: string;
   readonly registry: string;
   readonly secrets: string;
   readonly masterKey: string;
-  /** There while a token is asked, and after it refused its PIN. */
+  /** The marker during a login to a token, which stays after a refused PIN. */
   readonly refusedPin: string;
   readonly adminSocket: string;
-  /** Copies of the registry while backups are made. */
+  /** Copies of the registry during backups. */
   readonly copies: string;
 }
 
@@ -35,7 +35,7 @@ export function daemonPaths(home: string, folder = 'daemon'): DaemonPaths {
   };
 }
 
-/** @param config a file elsewhere. */
+/** @param config a file outside the home. */
 export function withConfig<P extends DaemonPaths>(paths: P, config: string): P {
   return { ...paths, config: resolve(config), isConfigNamed: true };
 }

@@ -1,4 +1,4 @@
-// Whether a home is its user's alone.
+// Checks that only its user can access a home.
 
 import type { Stats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
@@ -9,9 +9,9 @@ import { unlessMissing } from './file-error.ts';
 import { daemonPaths } from './paths.ts';
 
 /**
- * The home, the daemon's folder and what the daemon makes there. Files that a person puts there have a rule of their own
- * (`checkTrusted`).
- * @throws STORE_PERMISSIONS naming everything that is wrong, with commands that mend all of it
+ * Checks the home, the daemon's folder and the files that the daemon creates there. Files of a person have their own
+ * rule (`checkTrusted`).
+ * @throws STORE_PERMISSIONS with every problem, and commands that repair all of them
  */
 export async function mustBePrivate(home: string): Promise<void> {
   const { path, registry, secrets, masterKey } = daemonPaths(home);
@@ -20,7 +20,7 @@ export async function mustBePrivate(home: string): Promise<void> {
     const stats = await lstat(folder).catch(unlessMissing);
     if (stats && !stats.isDirectory()) {
       const what = stats.isSymbolicLink() ? 'is a symbolic link' : 'is not a folder';
-      throw new IdentityError('STORE_PERMISSIONS', `${folder} ${what}. The folder itself must be named.`, {
+      throw new IdentityError('STORE_PERMISSIONS', `${folder} ${what}. Name the folder itself.`, {
         about: 'home',
       });
     }
@@ -54,7 +54,7 @@ export async function mustBePrivate(home: string): Promise<void> {
 interface Found {
   readonly path: string;
   readonly stats: Stats;
-  /** What it belongs to, which a command is to mend as a whole. */
+  /** The entry that contains it, which a command repairs as a whole. */
   readonly entry: string;
 }
 
@@ -66,7 +66,7 @@ function listed(found: readonly Found[]): string {
   return `${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
-/** In the home itself may be what others are to use. */
+/** The home itself may contain files that others must use. */
 function commandsFor(open: readonly string[], folders: readonly string[]): string {
   const shut = open.filter((each) => folders.includes(each));
   const rest = open.filter((each) => !folders.includes(each));
@@ -76,9 +76,9 @@ function commandsFor(open: readonly string[], folders: readonly string[]): strin
   ].join(' && ');
 }
 
-/** What is there. A link is refused where it is opened. */
+/** Lists the entries. Opening a link is refused elsewhere. */
 async function lookAt(path: string, withContent: boolean): Promise<Omit<Found, 'entry'>[]> {
-  // What lies in another user's folder is not seen; the folder is.
+  // The contents of another user's folder are hidden, but not the folder.
   const unlessHidden = (error: NodeJS.ErrnoException) =>
     error.code === 'EACCES' ? undefined : unlessMissing(error);
   const stats = await lstat(path).catch(unlessHidden);

@@ -1,4 +1,4 @@
-// A restore: a backup in place of a stopped daemon's state, without forgetting what was refused since it was made.
+// Restores a backup in place of a stopped daemon's state, and keeps every refusal since the backup.
 
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -31,14 +31,14 @@ export interface RestoreOptions {
   readonly file: string;
   /** The passphrase that the backup was sealed with. */
   readonly passphrase: string;
-  /** A configuration elsewhere, with which the daemon is started. Default: the one in the backup becomes config.json. */
+  /** A configuration outside the home for the next start. Default: the one in the backup becomes config.json. */
   readonly configFile?: string;
   /**
    * Devices of the backup that were revoked after it was made, each by its id or enough of its beginning or end; `none`
-   * when the operator knows that there were none. Undefined only where the registry that is being replaced can tell.
+   * when the operator knows that there were none. Undefined only if the replaced registry has this information.
    */
   readonly revokedSince?: readonly string[] | 'none';
-  /** Devices that were revoked after the backup, also when it does not know them. Default: none. */
+  /** Ids of devices revoked after the backup, including ones that it does not know. Default: none. */
   readonly revokedLater?: readonly DeviceId[];
   /** Default: the system's. */
   readonly clock?: RunningClock;
@@ -47,15 +47,16 @@ export interface RestoreOptions {
 export interface RestoreSummary extends BackupSummary {
   /** Revoked again, because the backup was older than their revocation. */
   readonly revoked: readonly DeviceId[];
-  /** Where the state from before went. */
+  /** The folder with the previous state. */
   readonly replaced: string | undefined;
 }
 
 /**
- * Puts a backup in place of a stopped daemon's state. What was refused since stays refused; devices that were paired or
- * renewed since come back by their identity key or pair again, and codes and requests from before are over. The state from before is kept beside it.
- * @throws BACKUP_UNREADABLE for a wrong passphrase, a damaged file, or contents that are no whole daemon; REVOCATIONS_UNKNOWN
- *   when nobody can say what was revoked since; ROTATION_CONFLICT when its root was retired since; HOME_IN_USE; STORE_FULL;
+ * Restores a backup in place of a stopped daemon's state. Later refusals are kept. Devices renewed later recover with
+ * their identity key, devices paired later pair again, and open codes and requests end. The previous state is kept
+ * beside it.
+ * @throws BACKUP_UNREADABLE for a wrong passphrase, a damaged file, or an incomplete daemon; REVOCATIONS_UNKNOWN if
+ *   nobody can say what was revoked later; ROTATION_CONFLICT if its root was retired later; HOME_IN_USE; STORE_FULL;
  *   STORE_FAILED.
  */
 export async function restoreHome(homePath: string, options: RestoreOptions): Promise<RestoreSummary> {
@@ -77,7 +78,7 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
       let secrets: FilesystemSecretStore | undefined;
       let keys: AuthorityKeys | undefined;
       try {
-        // Before the master key: that may be made elsewhere than here.
+        // Comes before the master key, which may be created outside this folder.
         await contents(() => mustBeWhole(head, registry, paths));
         const config = await configOf(paths, head, options.configFile);
         const masterKey = await openMasterKey(config, paths, { mustExist: false });
@@ -151,7 +152,7 @@ async function refuseAgain(
   return [...revoked, ...(await revokeNamed(restored, ids))];
 }
 
-/** @throws DEVICE_NOT_FOUND: with a mistyped id the device that was meant would come back. */
+/** @throws DEVICE_NOT_FOUND, because a mistyped id would bring the intended device back. */
 async function devicesNamed(registry: RegistryReads, named: readonly string[]): Promise<DeviceId[]> {
   if (named.length === 0) return [];
   const ids: DeviceId[] = [];
@@ -171,8 +172,8 @@ async function devicesNamed(registry: RegistryReads, named: readonly string[]): 
     throw new IdentityError(
       'DEVICE_NOT_FOUND',
       found.length > 1
-        ? `"${each}" is ${found.length} devices of the backup: ${found.join(', ')}. Give more of the id. Nothing was changed.`
-        : `"${each}" is no device of the backup: give its id, or at least ${shortestReference} characters of its beginning or end. Nothing was changed.`,
+        ? `"${each}" is ${found.length} devices of the backup: ${found.join(', ')}. Give more characters of the id. Nothing was changed.`
+        : `"${each}" is not a device in the backup: give its id, or at least ${shortestReference} characters of its beginning or end. Nothing was changed.`,
       found.length > 1 ? {} : { about: 'backup' },
     );
   });
@@ -183,13 +184,13 @@ const shortestReference = 4;
 
 interface Told {
   readonly revoked: readonly DeviceId[];
-  /** Why it cannot be relied on alone. */
+  /** The reason why the replaced registry alone is not enough. */
   readonly doubt: string | undefined;
 }
 
 /**
- * Takes over what the replaced registry knows. It is evidence when it is of the same daemon and whole, and goes on from
- * where the backup was made; one that parted from it before still has refusals that count, and an older one has none.
+ * Takes over the refusals of the replaced registry. It is complete evidence if it belongs to this daemon, is intact, and
+ * continues from the backup. A registry that diverged earlier still has valid refusals; an older one has none.
  */
 async function askReplaced(restored: IdentityManager, head: BackupHead, path: string): Promise<Told> {
   let isTaken = false;
@@ -205,7 +206,7 @@ async function askReplaced(restored: IdentityManager, head: BackupHead, path: st
       return { revoked, doubt: doubts[history] };
     });
   } catch (error) {
-    // From here on an error is one of the restore: what was read so far must not pass for everything.
+    // An error from here on fails the restore, because the data read so far must not count as complete.
     if (isTaken || !(error instanceof IdentityError)) throw error;
     return { revoked: [], doubt: `cannot be read (${error.code})` };
   }
@@ -214,10 +215,10 @@ async function askReplaced(restored: IdentityManager, head: BackupHead, path: st
 const doubts = {
   newer: undefined,
   older: 'is older than the backup',
-  another: 'was itself restored from an older one',
+  another: 'was itself restored from an older backup',
 };
 
-/** Whether it goes on from where the backup was made, was left behind by it, or parted from it before. */
+/** Whether the registry continues from the backup, is older, or diverged before it. */
 async function historyOf(
   restored: RegistryReads,
   { audit }: BackupHead,
@@ -229,9 +230,9 @@ async function historyOf(
 }
 
 async function whatIsWrong(before: RegistryReader, { daemonId }: BackupHead): Promise<string | undefined> {
-  if ((await before.setting('daemon_id')) !== daemonId) return 'is of another daemon, or of none';
+  if ((await before.setting('daemon_id')) !== daemonId) return 'belongs to another daemon, or to none';
   const verdict = await verifyAudit(before);
-  return verdict.ok ? undefined : `does not hold (${verdict.problem})`;
+  return verdict.ok ? undefined : `is not intact (${verdict.problem})`;
 }
 
 async function markRestored(registry: Registry, head: BackupHead, revoked: number, now: Date): Promise<void> {
@@ -251,10 +252,10 @@ async function markRestored(registry: Registry, head: BackupHead, revoked: numbe
   });
 }
 
-/** What every home has that was only taken. */
+/** The entries of a home that was only locked. */
 const notState: ReadonlySet<string> = new Set(['lock', 'lock.json', 'lock-journal']);
 
-/** In between there is no daemon folder, and the next start goes on with what is complete (`takeHome`). */
+/** Between the renames there is no daemon folder. After a kill, the next start continues (`takeHome`). */
 async function putInPlace(homePath: string, staging: string, now: Date): Promise<string | undefined> {
   const present = join(homePath, 'daemon');
   const before = join(homePath, `daemon.before-restore-${now.getTime()}`);
@@ -265,7 +266,7 @@ async function putInPlace(homePath: string, staging: string, now: Date): Promise
     if (hadState) await rename(present, before);
     else await rm(present, { recursive: true });
   } catch (error) {
-    // The state from before is still in its place, and stays there.
+    // The previous state is still in its place, and stays there.
     await rm(complete, { recursive: true, force: true });
     if (codeOf(error) !== 'EBUSY') throw error;
     throw new IdentityError(

@@ -1,4 +1,4 @@
-// Sets aside what a clock that was wrong has made, in the home of a stopped daemon.
+// Sets aside authorities that a wrong clock created, in the home of a stopped daemon.
 
 import { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from '@palyra/identity/registry';
 import { openCaKeys } from './ca-key.ts';
@@ -6,10 +6,10 @@ import { withStoppedDaemon } from './home.ts';
 import { openHome } from './open-home.ts';
 
 /**
- * @param options `agree`: asked with the cost, while nobody else has the home. `configFile`: the daemon's configuration;
- *   default: the one with which it was started last.
- * @returns what was set aside; undefined when there was nothing.
- * @throws HOME_IN_USE, NOTHING_FOUND, CLOCK_WRONG, and what the stores say.
+ * @param options `agree`: called with the cost, while the home is locked. `configFile`: the daemon's configuration;
+ *   default: the one used at the last start.
+ * @returns the authorities set aside; undefined if there were none.
+ * @throws HOME_IN_USE, NOTHING_FOUND, CLOCK_WRONG, and errors of the stores.
  */
 export function setAside(
   homePath: string,

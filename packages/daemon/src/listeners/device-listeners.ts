@@ -1,4 +1,4 @@
-// Where paired devices call: the node listener, and the same services over QUIC. Both are made of the same options
+// The listeners for paired devices: the node listener, and the same services over QUIC. Both have the same options
 // (rpc/src/connections/device-listener.ts).
 
 import type { ConnectRouter } from '@connectrpc/connect';
@@ -91,7 +91,7 @@ export async function listenForDevices(
   }
   run.undo(() => channels.close());
   run.undo(() => gate.shut());
-  // Before anybody can pair or decide: the first change must take effect, too.
+  // Subscribed before anybody can pair or decide, so that the first change also takes effect.
   for (const each of [node, quic, channels])
     if (each) run.undo(identity.registry.enforce((event) => each.apply(event)));
   return { gate, forDevices: shared };
@@ -105,7 +105,7 @@ function listenNode(config: DaemonConfig, shared: ForDevices): Promise<DeviceLis
   );
 }
 
-/** @returns undefined where this machine has no QUIC library; devices then use HTTP/2. */
+/** @returns undefined if this machine has no QUIC library; devices then use HTTP/2. */
 async function listenQuic(
   config: DaemonConfig,
   shared: ForDevices,

@@ -1,4 +1,4 @@
-// palyra.node.v1: what a paired device may call.
+// palyra.node.v1, the service for paired devices.
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import { IdentityError, type IdentityManager } from '@palyra/identity';
@@ -85,7 +85,7 @@ async function* answersOf(events: AsyncIterator<DeviceEvent>): AsyncIterable<Dev
   for (let next = await events.next(); !next.done; next = await events.next()) {
     const { event } = next.value;
     if (event.case !== 'result' && event.case !== 'alive') {
-      throw new IdentityError('MESSAGE_INVALID', 'After its hello, a device sends answers and nothing else.');
+      throw new IdentityError('MESSAGE_INVALID', 'After its hello, a device may send only answers.');
     }
     yield event;
   }

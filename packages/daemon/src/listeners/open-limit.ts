@@ -1,5 +1,5 @@
-// How often codes may be tried: per source and over all. Memory is bounded, because a new source is only remembered
-// while the limit over all still has room.
+// Limits how often codes may be tried: per source and in total. Memory is bounded, because a new source is remembered
+// only while the total limit has room.
 
 import { IdentityError } from '@palyra/identity';
 import { sourceKey } from '@palyra/rpc/transport';
@@ -11,7 +11,7 @@ const windowSeconds = 60;
 export class OpenLimit {
   readonly #perSource: RateLimiterMemory;
   readonly #overall: RateLimiterMemory;
-  /** How many were refused since the start. */
+  /** Number of refusals since the start. */
   refused = 0;
 
   constructor(limits: { readonly perSource: number; readonly overall: number }) {

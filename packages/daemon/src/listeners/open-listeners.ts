@@ -1,4 +1,4 @@
-// The listeners of a daemon, as they come up.
+// The open listeners of a daemon.
 
 import type { ServerCredential } from '@palyra/identity';
 import type { ListenerWord } from '@palyra/rpc/admin';
@@ -7,7 +7,7 @@ import type { Problem } from '../problems.ts';
 
 export interface OpenListener {
   readonly name: ListenerWord;
-  /** As operators are shown it. */
+  /** The address shown to operators. */
   readonly address: string;
   /** Of a listener that shows the daemon's certificate. */
   readonly tls?: DeviceListener;
@@ -29,7 +29,7 @@ const shown: readonly OpenListener['name'][] = [
 
 export class OpenListeners {
   readonly #open: OpenListener[] = [];
-  /** Listeners that this machine cannot have. */
+  /** Listeners that this machine does not support. */
   readonly problems: Problem[] = [];
 
   add(listener: OpenListener): void {
@@ -41,7 +41,7 @@ export class OpenListeners {
     return this.#open.map(({ name, address }) => ({ name, address }));
   }
 
-  /** 0 while it does not listen. */
+  /** 0 if the listener is not open. */
   portOf(name: 'pairing' | 'node' | 'quic'): number {
     return this.#open.find((each) => each.name === name)?.tls?.port ?? 0;
   }

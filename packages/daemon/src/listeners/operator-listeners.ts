@@ -1,4 +1,4 @@
-// Where operators call on the daemon's own machine: the console in a browser, the admin socket for `palyra`.
+// The listeners for operators on the daemon's own machine: the console for a browser, the admin socket for `palyra`.
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import { reflectionRoutes } from '@palyra/rpc/transport';
@@ -32,7 +32,7 @@ export async function listenForOperators(
     run.undo(() => console.close());
     listeners.add({ name: 'console', address: console.address, close: () => console.close() });
   }
-  // Last: from here on nothing else can keep the daemon from starting, and no command finds the daemon before.
+  // Opened last: nothing after this can prevent the start, and no command finds the daemon earlier.
   await rememberConfig(home);
   const consoleLogin = console?.login ?? refuseWithoutConsole;
   const routes = (router: ConnectRouter) => {

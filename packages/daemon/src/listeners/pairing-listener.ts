@@ -1,4 +1,4 @@
-// Where anybody may call, to pair or to recover a certificate.
+// The listener for everybody, to pair or to recover a certificate.
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
@@ -13,7 +13,7 @@ import { pairingRoutes } from './pairing-service.ts';
 import { listenAt } from './places.ts';
 import { strangerLimits } from './stranger-limits.ts';
 
-/** A share of their own: strangers take nothing from devices. */
+/** Strangers have separate limits, so that they take nothing from devices. */
 export const strangersUnfinished = {
   sessionBytes: 256 * 1024,
   ownerBytes: 2 * 1024 * 1024,

@@ -41,7 +41,7 @@ test('a UDP port that another program has is named', async (t) => {
     }),
     {
       code: 'UNREACHABLE',
-      message: `UDP port ${port} for the quic listener is taken by another program. Stop it, or set quic.port in config.json.`,
+      message: `UDP port ${port} for the quic listener is in use by another program. Stop that program, or set quic.port in config.json.`,
     },
   );
 });

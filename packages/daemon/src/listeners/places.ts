@@ -1,4 +1,4 @@
-// Where the daemon listens, as the configuration says; and what stands in the way, all of it at once.
+// The configured addresses of the daemon's listeners, and every problem with them at once.
 
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -37,8 +37,8 @@ export function quicPlace({ quic, node }: Pick<DaemonConfig, 'quic' | 'node'>): 
 }
 
 /**
- * The configuration as this machine can have it: where the kernel has no IPv6 (`ipv6.disable=1`), every interface is every
- * one of IPv4.
+ * The configuration as this machine can have it: where the kernel has no IPv6 (`ipv6.disable=1`), every interface is
+ * every one of IPv4.
  */
 export async function onThisMachine(config: DaemonConfig): Promise<DaemonConfig> {
   if (await hasIpv6()) return config;
@@ -78,9 +78,9 @@ export async function listenAt<T>(place: Place, listening: Promise<T>): Promise<
 }
 
 /**
- * Tries every one, for a moment.
- * @param held where the daemon listens now; these are not tried.
- * @returns an error for each that cannot be used.
+ * Tries to listen on every address for a moment.
+ * @param held the addresses in use by the daemon, which are not tried.
+ * @returns an error for each unusable address.
  */
 export async function unusablePlaces(
   wanted: DaemonConfig,
@@ -97,7 +97,7 @@ export async function unusablePlaces(
       problems.push(
         new IdentityError(
           'UNREACHABLE',
-          `The ${place.name} listener and the ${other.name} listener are both to have port ${place.port}. Set ${place.name}.port or ${other.name}.port ${inConfig}`,
+          `The ${place.name} listener and the ${other.name} listener both have port ${place.port}. Set ${place.name}.port or ${other.name}.port ${inConfig}`,
         ),
       );
       continue;
@@ -146,7 +146,7 @@ function cannotListen({ name, host, port }: Place, error: unknown): IdentityErro
   if (typeof code !== 'string' || !/^E(?!RR_)[A-Z0-9_]+$/.test(code)) throw error;
   const off = name === 'console' ? ', or console.enabled to false' : '';
   const message = {
-    EADDRINUSE: `${name === 'quic' ? 'UDP port' : 'Port'} ${port} for the ${name} listener is taken by another program. Stop it, or set ${name}.port${off} ${inConfig}`,
+    EADDRINUSE: `${name === 'quic' ? 'UDP port' : 'Port'} ${port} for the ${name} listener is in use by another program. Stop that program, or set ${name}.port${off} ${inConfig}`,
     EACCES: `This user may not use port ${port} for the ${name} listener. Set ${name}.port${off} ${inConfig}`,
     EADDRNOTAVAIL: `The ${name} listener cannot use the address ${host}: this machine does not have it. Set ${name}.host ${inConfig}`,
     EAFNOSUPPORT: `The ${name} listener cannot use the address ${host}: this machine has no ${isIPv6(host) ? 'IPv6' : 'IPv4'}. Set ${name}.host ${inConfig}`,
