@@ -71,14 +71,14 @@ export function accessCheck(
   };
 
   const begin: CallCheck['begin'] = (method, values) => {
-    const toldOf = (error: unknown) => {
+    const fail = (error: unknown) => {
       throw told(error, method, values);
     };
     try {
       const peer = mayCall(method, values);
-      return peer.caller === 'device' ? peer.admitted()?.catch(toldOf) : undefined;
+      return peer.caller === 'device' ? peer.admitted()?.catch(fail) : undefined;
     } catch (error) {
-      return toldOf(error);
+      return fail(error);
     }
   };
 
