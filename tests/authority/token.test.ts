@@ -373,7 +373,7 @@ async function untilBack<T>(attempt: () => Promise<T>): Promise<T> {
 }
 
 const hidesLibrary = `
-import { ListenerName, PairingState } from '@palyra/rpc/admin';
+import { registerHooks } from 'node:module';
 registerHooks({
   resolve(name, context, next) {
     if (name === 'pkcs11js') throw new Error('not installed');
