@@ -40,8 +40,11 @@ import { type Refusal, type Upgrade, UpgradeCheck, type UpgradeRules } from './u
 import { WsSocket, webSocketOptions } from './ws-socket.ts';
 
 export interface WebSocketListenOptions extends StreamListenOptions, UpgradeRules {
-  /** Serves one stream of an admitted connection, to its end. Must not throw. */
-  serve(stream: ByteStream, connection: DaemonChannel): void | Promise<void>;
+  /**
+   * Serves one stream of an admitted connection, to its end. Must not throw.
+   * @param begins to be told of a stranger's call: one that waits for an answer is not idle, one with half a call is.
+   */
+  serve(stream: ByteStream, connection: DaemonChannel, begins?: Connection['begins']): void | Promise<void>;
   /** Decides about a connection before its first stream is served. */
   admit(connection: DaemonChannel): Promise<void>;
   /** What messages of channels for `pair` may take while they are not whole. Default: with the others. */
@@ -113,7 +116,7 @@ class ChannelListener implements WebSocketListener {
     this.#handshakes = new Places(maxHandshakes, maxHandshakesPerSource);
     this.#places = {
       node: new Places(maxConnections),
-      pair: new Places(Math.min(maxHandshakes, maxConnections), maxHandshakesPerSource),
+      pair: new Places(maxConnections, maxHandshakesPerSource),
     };
     this.#check = new UpgradeCheck(options);
     this.#unfinished = options.unfinished ?? new UnfinishedBytes();
@@ -294,6 +297,8 @@ class ChannelListener implements WebSocketListener {
 
   #serve(connection: DaemonConnection, live: Connection | undefined): void {
     const { purpose } = connection;
+    const begins: Connection['begins'] | undefined =
+      purpose === 'pair' && live ? (isAtWork) => live.begins(isAtWork) : undefined;
     const admission = startAdmission(
       connection,
       {
@@ -301,7 +306,7 @@ class ChannelListener implements WebSocketListener {
           await this.#options.admit(connection);
           if (purpose === 'node' && live) this.#sockets.known(live);
         },
-        serve: (stream) => this.#serveStream(stream, connection, purpose === 'pair' ? live : undefined),
+        serve: (stream) => this.#options.serve(stream, connection, begins),
       },
       this.#limits.handshakeTimeoutMs,
     );
@@ -312,17 +317,6 @@ class ChannelListener implements WebSocketListener {
       (error) => admission.shut(error),
     );
     if (this.#draining) admission.drain(this.#draining);
-  }
-
-  /** A stranger that waits for an answer is not idle. */
-  async #serveStream(
-    stream: ByteStream,
-    connection: DaemonConnection,
-    stranger: Connection | undefined,
-  ): Promise<void> {
-    const ended = stranger?.begins(() => true);
-    await this.#options.serve(stream, connection);
-    ended?.(true);
   }
 }
 

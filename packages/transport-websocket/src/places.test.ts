@@ -4,8 +4,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import { type ChannelPurpose, subprotocolOf } from '@palyra/channel';
+import type { ByteStream } from '@palyra/rpc/transport';
 import { WebSocket } from 'ws';
 import { within } from '../../../tests/testing/until.ts';
+import { encodeFrame } from '../../channel/src/frame.ts';
+import { serveCalls } from '../../rpc/src/calls/server.ts';
 import { ask, echo, rejectsWith } from '../../rpc/src/testing/contract-suite.ts';
 import { createPki, type Pki } from '../../rpc/src/testing/pki.ts';
 import { derOf, judgeDaemon, ownProof } from './certificates.ts';
@@ -113,6 +116,54 @@ describe('places of channels', () => {
       assert.deepEqual(states, [WebSocket.OPEN, WebSocket.OPEN, WebSocket.CLOSED]);
     });
   }
+});
+
+describe('a stranger', () => {
+  const call = (bytes: readonly number[]) =>
+    encodeFrame({ type: 'data', stream: 1, bytes: Uint8Array.from(bytes) });
+  const strangers = {
+    'that says half a call': call([0x01]),
+    'that says nothing': Uint8Array.of(5, 1),
+  };
+  for (const [name, message] of Object.entries(strangers)) {
+    it(`${name} and PINGs for ever loses its place`, async () => {
+      const listener = await start({
+        limits: { handshakeTimeoutMs: 100 },
+        serve: serveCalls({ routes: () => {}, requestMs: 600_000 }),
+      });
+      const channel = await rawChannel(listener.port, { purpose: 'pair' });
+      channel.socket.on('error', () => {});
+      const closed = once(channel.socket, 'close');
+      await channel.send(message);
+      const ping = setInterval(() => void channel.send(Uint8Array.of(5, 0)), 50);
+      try {
+        await within('the cut', closed);
+      } finally {
+        clearInterval(ping);
+        channel.socket.terminate();
+      }
+    });
+  }
+
+  it('that waits for an answer keeps its place', async () => {
+    const asked = Promise.withResolvers<ByteStream>();
+    const listener = await start({
+      limits: { handshakeTimeoutMs: 100 },
+      serve: (stream, _, begins) => {
+        begins?.(() => true);
+        asked.resolve(stream);
+      },
+    });
+    const channel = await rawChannel(listener.port, { purpose: 'pair' });
+    const idle = await rawChannel(listener.port, { purpose: 'pair' });
+    for (const { socket } of [channel, idle]) socket.on('error', () => {});
+    await channel.send(call([0x01]));
+    // It began later, and is gone.
+    await within('the cut', once(idle.socket, 'close'));
+    await (await asked.promise).end(Uint8Array.of(7));
+    assert.equal((await within('the answer', channel.next()))?.type, 'data');
+    channel.socket.terminate();
+  });
 });
 
 describe('a listener that stops', () => {
