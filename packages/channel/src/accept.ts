@@ -2,7 +2,9 @@
 
 import { IdentityError } from '@palyra/identity/portable';
 import type { ByteStream, ServerConnection, SessionBytes } from '@palyra/rpc/portable';
+import { numberOf } from './codes.ts';
 import { ChannelConnection, type ConnectionOptions, invalid } from './connection.ts';
+import type { Frame } from './frame.ts';
 import type { ChannelPurpose } from './proof.ts';
 import { Rate } from './rate.ts';
 import { ChannelStream } from './stream.ts';
@@ -21,7 +23,7 @@ export interface DaemonConnectionOptions extends ConnectionOptions {
 export interface FloodLimits {
   /** PING, PONG and messages without a frame, of one connection in ten seconds. */
   readonly idleMessages: number;
-  /** Streams that one connection may abandon at once. */
+  /** Streams that one connection may abandon at once, or make the daemon abandon. */
   readonly resetBurst: number;
   /** And then in a second. */
   readonly resetRate: number;
@@ -35,6 +37,8 @@ export interface DaemonChannel extends ServerConnection {
 }
 
 const idleWindowSeconds = 10;
+/** With which it refuses calls when it stops: no fault of the device. */
+const daemonStops = numberOf('UNREACHABLE');
 
 export class DaemonConnection extends ChannelConnection implements DaemonChannel {
   readonly purpose: ChannelPurpose;
@@ -65,6 +69,14 @@ export class DaemonConnection extends ChannelConnection implements DaemonChannel
 
   shut(error: IdentityError): void {
     this.#shut(error);
+  }
+
+  override send(frame: Frame): Promise<void> | undefined {
+    const sent = super.send(frame);
+    // A stream that the daemon has to abandon costs it as much as one that the device abandons.
+    if (frame.type === 'reset' && frame.number !== daemonStops && !this.failure && !this.#resets.take())
+      this.close(flood('makes the daemon abandon too many calls'));
+    return sent;
   }
 
   begin(): number {

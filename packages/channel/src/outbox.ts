@@ -1,12 +1,14 @@
 // Frames on their way out: as many as fit in one message, sealed in order, and no faster than the socket takes them.
 
-import { maxPlaintextBytes } from './frame.ts';
+import { frameType, maxPlaintextBytes } from './frame.ts';
 import type { MessageSocket } from './message-socket.ts';
 import type { CipherState } from './noise/cipher-state.ts';
 import { join } from './noise/crypto.ts';
 
 /** Bytes that wait here before a writer has to. */
 const enoughBytes = 65_536;
+/** RESET and PONG that wait here. Nobody waits with them: a peer causes them, and may not read. */
+const maxWaitingReplies = 2_000;
 const nothing = new Uint8Array();
 
 export class Outbox {
@@ -15,6 +17,7 @@ export class Outbox {
   readonly #failed: (error: unknown) => void;
   #frames: Uint8Array[] = [];
   #bytes = 0;
+  #replies = 0;
   #isSending = false;
   #isOver = false;
   #writers: (() => void)[] = [];
@@ -32,6 +35,10 @@ export class Outbox {
     if (this.#isOver) return undefined;
     this.#frames.push(frame);
     this.#bytes += frame.length;
+    if (isReply(frame) && ++this.#replies > maxWaitingReplies) {
+      this.#fail(new Error('the peer does not read what it causes'));
+      return undefined;
+    }
     if (!this.#isSending) {
       this.#isSending = true;
       // What is put in the same turn goes in the same message.
@@ -52,6 +59,7 @@ export class Outbox {
     this.#isOver = true;
     this.#frames = [];
     this.#bytes = 0;
+    this.#replies = 0;
     this.#wake();
   }
 
@@ -64,12 +72,16 @@ export class Outbox {
         if (this.#bytes < enoughBytes) this.#wake();
       }
     } catch (error) {
-      this.stop();
-      this.#failed(error);
+      this.#fail(error);
     }
     this.#isSending = false;
     this.#wake();
     for (const done of this.#whenEmpty.splice(0)) done();
+  }
+
+  #fail(error: unknown): void {
+    this.stop();
+    this.#failed(error);
   }
 
   #take(): Uint8Array {
@@ -79,6 +91,7 @@ export class Outbox {
       if (size + frame.length > maxPlaintextBytes) break;
       size += frame.length;
       count += 1;
+      if (isReply(frame)) this.#replies -= 1;
     }
     this.#bytes -= size;
     return join(this.#frames.splice(0, count));
@@ -88,3 +101,5 @@ export class Outbox {
     for (const writer of this.#writers.splice(0)) writer();
   }
 }
+
+const isReply = ([type]: Uint8Array) => type === frameType.reset || type === frameType.pong;

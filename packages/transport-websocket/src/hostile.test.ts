@@ -9,6 +9,7 @@ import { subprotocolOf } from '@palyra/channel';
 import { WebSocket } from 'ws';
 import { until, within } from '../../../tests/testing/until.ts';
 import { encodeFrame } from '../../channel/src/frame.ts';
+import { serveCalls } from '../../rpc/src/calls/server.ts';
 import { ask, echo, rejectsWith } from '../../rpc/src/testing/contract-suite.ts';
 import { createPki, type Pki } from '../../rpc/src/testing/pki.ts';
 import { derOf, judgeDaemon, ownProof } from './certificates.ts';
@@ -397,6 +398,21 @@ describe('a device that breaks the protocol', () => {
         await within('the close', once(channel.socket, 'close'));
     });
   }
+
+  it('by calls that the daemon has to abandon is told, and loses its connection', async () => {
+    const { port } = await start({
+      floods: { resetBurst: 10, resetRate: 1 },
+      serve: serveCalls({ routes: () => {} }),
+    });
+    const broken = (n: number) => [data(n), end(n)];
+    const unknown = (n: number) => [encodeFrame({ type: 'data', stream: n, bytes: bytes(0x3f, 1, 1) })];
+    for (const call of [broken, unknown]) {
+      const channel = await raw(port);
+      for (let n = 1; n <= 20; n++) for (const frame of call(n)) await channel.send(frame);
+      const goaway = await within('GOAWAY', last(channel, 'goaway'));
+      assert.equal(goaway?.type === 'goaway' && goaway.number, 0x301);
+    }
+  });
 
   it('by data that nobody reads loses that stream', async () => {
     const channel = await raw();

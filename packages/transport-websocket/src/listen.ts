@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import {
   agreeAsDaemon,
+  type ChannelPurpose,
   type DaemonChannel,
   DaemonConnection,
   type FloodLimits,
@@ -34,12 +35,16 @@ import {
 import { WebSocketServer } from 'ws';
 import { derOf, judgeDevice, ownProof } from './certificates.ts';
 import { nodeCrypto } from './node-crypto.ts';
+import { Places } from './places.ts';
 import { type Refusal, type Upgrade, UpgradeCheck, type UpgradeRules } from './upgrade.ts';
 import { WsSocket, webSocketOptions } from './ws-socket.ts';
 
 export interface WebSocketListenOptions extends StreamListenOptions, UpgradeRules {
-  /** Serves one stream of an admitted connection, to its end. Must not throw. */
-  serve(stream: ByteStream, connection: DaemonChannel): void | Promise<void>;
+  /**
+   * Serves one stream of an admitted connection, to its end. Must not throw.
+   * @param begins to be told of a stranger's call: one that waits for an answer is not idle, one with half a call is.
+   */
+  serve(stream: ByteStream, connection: DaemonChannel, begins?: Connection['begins']): void | Promise<void>;
   /** Decides about a connection before its first stream is served. */
   admit(connection: DaemonChannel): Promise<void>;
   /** What messages of channels for `pair` may take while they are not whole. Default: with the others. */
@@ -88,12 +93,14 @@ class ChannelListener implements WebSocketListener {
   readonly #unfinished: UnfinishedBytes;
   readonly #strangersUnfinished: UnfinishedBytes;
   readonly #upgrades = new WeakMap<http.IncomingMessage, Upgrade>();
-  readonly #handshakes = new Map<string, number>();
+  readonly #handshakes: Places;
+  readonly #handshaking = new Set<WsSocket>();
+  /** Of channels that stand. Strangers have their own: they must not take those of devices. */
+  readonly #places: Readonly<Record<ChannelPurpose, Places>>;
   readonly #connections = new Map<DaemonConnection, (error: IdentityError) => void>();
   readonly #sweep: NodeJS.Timeout;
   /** Of each channel that stands, the end of its socket. */
   readonly #farewells = new Set<Promise<void>>();
-  #handshaking = 0;
   #proof!: OwnProof;
   #judge!: JudgePeer;
   #draining: IdentityError | undefined;
@@ -105,6 +112,12 @@ class ChannelListener implements WebSocketListener {
     const limits = resolveStreamLimits(options.limits);
     this.#limits = limits;
     this.#floods = { ...defaultFloodLimits, ...options.floods };
+    const { maxConnections, maxHandshakes, maxHandshakesPerSource } = limits;
+    this.#handshakes = new Places(maxHandshakes, maxHandshakesPerSource);
+    this.#places = {
+      node: new Places(maxConnections),
+      pair: new Places(maxConnections, maxHandshakesPerSource),
+    };
     this.#check = new UpgradeCheck(options);
     this.#unfinished = options.unfinished ?? new UnfinishedBytes();
     this.#strangersUnfinished = options.strangersUnfinished ?? this.#unfinished;
@@ -127,9 +140,9 @@ class ChannelListener implements WebSocketListener {
     this.#sockets = new LiveConnections(
       this.#server,
       {
-        connections: limits.maxConnections + limits.maxHandshakes,
+        connections: maxConnections + maxHandshakes,
         // Behind a proxy all have one address; then they are told apart by what it says.
-        strangersPerSource: options.proxies?.length ? limits.maxHandshakes : limits.maxHandshakesPerSource,
+        strangersPerSource: options.proxies?.length ? maxHandshakes : maxHandshakesPerSource,
         // The decision about it comes after the handshake, and has as long again.
         strangerIdleMs: 2 * limits.handshakeTimeoutMs,
         idleTimeoutMs: 2 * limits.idleTimeoutMs,
@@ -185,6 +198,7 @@ class ChannelListener implements WebSocketListener {
     }
     this.#isClosed = true;
     for (const connection of this.#connections.keys()) connection.close(error);
+    for (const socket of this.#handshaking) socket.terminate();
     clearInterval(this.#sweep);
     // Each ends by itself in a moment: when its device has read why, or has not.
     await Promise.all(this.#farewells);
@@ -203,25 +217,12 @@ class ChannelListener implements WebSocketListener {
       refuse(socket, upgrade);
       return;
     }
-    const { source } = upgrade;
-    const { maxHandshakes, maxHandshakesPerSource } = this.#limits;
-    const ofSource = this.#handshakes.get(source) ?? 0;
-    if (this.#isClosed || this.#handshaking >= maxHandshakes || ofSource >= maxHandshakesPerSource) {
+    const over = this.#isClosed ? undefined : this.#handshakes.take(upgrade.source);
+    if (!over) {
       this.#options.onRefused?.('limit');
       refuse(socket, { status: serviceUnavailable, why: 'Too many handshakes. Try again later.' });
       return;
     }
-    this.#handshaking += 1;
-    this.#handshakes.set(source, ofSource + 1);
-    let isOver = false;
-    const over = () => {
-      if (isOver) return;
-      isOver = true;
-      this.#handshaking -= 1;
-      const left = (this.#handshakes.get(source) ?? 0) - 1;
-      if (left > 0) this.#handshakes.set(source, left);
-      else this.#handshakes.delete(source);
-    };
     socket.once('close', over);
     this.#upgrades.set(request, upgrade);
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -244,6 +245,7 @@ class ChannelListener implements WebSocketListener {
       this.#options.onRefused?.('handshake_timeout');
       socket.terminate();
     }, handshakeTimeoutMs);
+    this.#handshaking.add(socket);
     const inbox = new Inbox(socket);
     try {
       const { agreed, chain, refusal } = await agreeAsDaemon(socket, inbox, {
@@ -267,8 +269,9 @@ class ChannelListener implements WebSocketListener {
         remoteAddress: upgrade.address,
         remotePort,
       });
+      const leave = refusal ? undefined : this.#places[upgrade.purpose].take(upgrade.source);
       if (refusal) connection.close(refusal);
-      else if (this.#connections.size >= this.#limits.maxConnections) {
+      else if (!leave) {
         this.#options.onRefused?.('limit');
         connection.close(
           new IdentityError(
@@ -276,7 +279,10 @@ class ChannelListener implements WebSocketListener {
             'The daemon has as many connections as it takes. Try again later.',
           ),
         );
-      } else this.#serve(connection, live);
+      } else {
+        void connection.closed.then(leave);
+        this.#serve(connection, live);
+      }
     } catch (error) {
       // A peer that left, or that does not speak the protocol. What else fails here is a bug.
       const known = hasCode(error, 'MESSAGE_INVALID') ? error : undefined;
@@ -285,11 +291,14 @@ class ChannelListener implements WebSocketListener {
       if (!known && error instanceof Error && error.name !== 'SocketClosed') this.#options.onError?.(error);
     } finally {
       clearTimeout(timer);
+      this.#handshaking.delete(socket);
     }
   }
 
   #serve(connection: DaemonConnection, live: Connection | undefined): void {
     const { purpose } = connection;
+    const begins: Connection['begins'] | undefined =
+      purpose === 'pair' && live ? (isAtWork) => live.begins(isAtWork) : undefined;
     const admission = startAdmission(
       connection,
       {
@@ -297,7 +306,7 @@ class ChannelListener implements WebSocketListener {
           await this.#options.admit(connection);
           if (purpose === 'node' && live) this.#sockets.known(live);
         },
-        serve: (stream) => this.#serveStream(stream, connection, purpose === 'pair' ? live : undefined),
+        serve: (stream) => this.#options.serve(stream, connection, begins),
       },
       this.#limits.handshakeTimeoutMs,
     );
@@ -308,17 +317,6 @@ class ChannelListener implements WebSocketListener {
       (error) => admission.shut(error),
     );
     if (this.#draining) admission.drain(this.#draining);
-  }
-
-  /** A stranger that waits for an answer is not idle. */
-  async #serveStream(
-    stream: ByteStream,
-    connection: DaemonConnection,
-    stranger: Connection | undefined,
-  ): Promise<void> {
-    const ended = stranger?.begins(() => true);
-    await this.#options.serve(stream, connection);
-    ended?.(true);
   }
 }
 

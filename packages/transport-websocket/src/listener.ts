@@ -117,10 +117,10 @@ export class ChannelDeviceListener implements DeviceListener {
         if (connection.purpose === 'node') await this.#streams.admit(connection);
         else this.#meet(connection);
       },
-      serve: (stream, connection) =>
+      serve: (stream, connection, begins) =>
         connection.purpose === 'node'
           ? this.#streams.serve(stream, connection)
-          : forStrangers?.(stream, connection),
+          : forStrangers?.(stream, connection, begins),
       onError: (error) => onInternal(error, 'the web listener'),
       onRefused: (reason) => this.#streams.refused(reason),
     });

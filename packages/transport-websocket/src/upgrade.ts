@@ -1,7 +1,7 @@
 // Who may open a WebSocket: what is decided from the request alone, before anything of it is served. docs/channel.md 2.
 
 import type { IncomingMessage } from 'node:http';
-import { BlockList, isIPv6 } from 'node:net';
+import { BlockList, isIP, isIPv6 } from 'node:net';
 import { type ChannelPurpose, subprotocolOf } from '@palyra/channel';
 import { sourceKey } from '@palyra/rpc/transport';
 
@@ -74,8 +74,8 @@ export class UpgradeCheck {
     let address = plain(socket.remoteAddress ?? '');
     const forwarded = [headers['x-forwarded-for'] ?? []].flat().join(',').split(',');
     while (this.#proxies?.check(address, familyOf(address))) {
-      const hop = plain((forwarded.pop() ?? '').trim());
-      if (!/^[0-9a-fA-F.:]{2,45}$/.test(hop)) break;
+      const hop = plain(withoutPort((forwarded.pop() ?? '').trim()));
+      if (isIP(hop) === 0 || hop.includes('%')) break;
       address = hop;
     }
     return address;
@@ -85,3 +85,6 @@ export class UpgradeCheck {
 const familyOf = (address: string) => (isIPv6(address) ? 'ipv6' : 'ipv4');
 
 const plain = (address: string) => address.replace(/^::ffff:(?=\d+\.)/i, '');
+
+/** Some proxies write one: it is another for each connection, and none of them is a source of its own. */
+const withoutPort = (hop: string) => hop.replace(/^(?:\[([^\]]*)\]|(\d+(?:\.\d+){3}))(?::\d+)?$/, '$1$2');

@@ -74,6 +74,11 @@ export class CallStream {
     return this.#done || this.#failure !== undefined;
   }
 
+  /** The peer has said all of its part. */
+  get isWhole(): boolean {
+    return this.#expected === 'nothing';
+  }
+
   /** Called once, at once if it has happened. */
   onFailure(listener: (error: Error) => void): void {
     if (this.#failure) listener(this.#failure);

@@ -16,6 +16,7 @@ import {
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { IdentityError } from '@palyra/identity';
 import type { CallCheck } from '../access/access-check.ts';
+import type { Connection } from '../connections/connection.ts';
 import { defaultRequestMs, InputClock } from '../connections/input-clock.ts';
 import { StreamReset } from '../streams/close-code.ts';
 import type { ByteStream, ServerConnection } from '../streams/contract.ts';
@@ -47,10 +48,13 @@ export interface ServeCallsOptions extends Partial<UnaryCallOptions> {
   readonly frameLimits?: Partial<FrameLimits>;
 }
 
-/** For `serve` of StreamListenOptions. */
+/** Told of each call that begins, and by what it returns of its end. */
+type Begins = Connection['begins'];
+
+/** For `serve` of StreamListenOptions. @returns what may also be given `begins`, of a stranger's connection. */
 export function serveCalls(
   options: ServeCallsOptions,
-): (stream: ByteStream, connection: ServerConnection) => Promise<void> {
+): (stream: ByteStream, connection: ServerConnection, begins?: Begins) => Promise<void> {
   const {
     routes,
     contextValues,
@@ -79,10 +83,12 @@ export function serveCalls(
     onError,
   };
 
-  return (stream, connection) => {
+  return async (stream, connection, begins) => {
     const held = connection.unfinished.call();
     const call = new CallStream(stream, 'answerer', limits, held);
-    return answer(call, held, services, () => contextValues?.(connection) ?? createContextValues());
+    const ended = begins?.(() => call.isWhole && !call.over);
+    await answer(call, held, services, () => contextValues?.(connection) ?? createContextValues());
+    ended?.(call.isWhole);
   };
 }
 

@@ -21,11 +21,17 @@ export interface RawChannel {
 
 export async function rawChannel(
   port: number,
-  side: { readonly proof?: OwnProof; readonly judge?: JudgePeer; readonly purpose?: ChannelPurpose },
+  side: {
+    readonly proof?: OwnProof;
+    readonly judge?: JudgePeer;
+    readonly purpose?: ChannelPurpose;
+    readonly headers?: Readonly<Record<string, string>>;
+  },
 ): Promise<RawChannel> {
-  const { purpose = 'node', judge = () => undefined, proof } = side;
+  const { purpose = 'node', judge = () => undefined, proof, headers = {} } = side;
   const socket = new WebSocket(`ws://127.0.0.1:${port}/channel`, subprotocolOf(purpose), {
     origin: deviceOrigin,
+    headers,
   });
   const carrier = new WsSocket(socket);
   const inbox = new Inbox(carrier);
