@@ -1,6 +1,7 @@
 // Why: the decision about one thing, and its reasons, in the words the refused peer would get.
 
 import { IdentityError, type IdentityErrorCode, type IdentityManager } from '@palyra/identity';
+import { serialsIn } from '@palyra/identity/certificate';
 import {
   type AdmittedDevice,
   type AuditAction,
@@ -31,23 +32,30 @@ export interface Explanation {
 const certificatesLookedAt = 1000;
 
 /**
- * @param id a device id, a pairing id, a certificate's serial (32 hex digits) or fingerprint (64 hex digits).
+ * @param id a device id, a pairing id, a certificate's serial or its fingerprint (64 hex digits); of the last two, each form
+ *   in which other programs print them.
  * @throws NOTHING_FOUND
  */
 export async function explain(identity: IdentityManager, id: string): Promise<Explanation> {
   const { registry } = identity;
-  const hex = id.toLowerCase().replaceAll(':', '');
-  if (/^[0-9a-f]{32}$/.test(hex) || /^[0-9a-f]{64}$/.test(hex)) {
-    const certificate = await registry.certificate(
-      hex.length === 32 ? { serial: hex } : { fingerprint: hex },
-    );
-    if (certificate) return explainCertificate(identity, certificate);
-  } else if (/^[0-7][0-9A-HJKMNP-TV-Z]{25}$/i.test(id)) {
+  if (/^[0-7][0-9A-HJKMNP-TV-Z]{25}$/i.test(id)) {
     const ulid = parseDeviceId(id.toUpperCase());
     const device = await registry.device(ulid);
     if (device) return explainDevice(identity, device);
     const pairing = await registry.pairing(ulid);
     if (pairing) return explainPairing(identity, pairing);
+  } else {
+    const fingerprint = id
+      .toLowerCase()
+      .replace(/^[^=]*=/, '')
+      .replaceAll(/[:\s]/g, '');
+    const names = /^[0-9a-f]{64}$/.test(fingerprint)
+      ? [{ fingerprint }]
+      : serialsIn(id).map((serial) => ({ serial }));
+    for (const name of names) {
+      const certificate = await registry.certificate(name);
+      if (certificate) return explainCertificate(identity, certificate);
+    }
   }
   throw new IdentityError(
     'NOTHING_FOUND',
