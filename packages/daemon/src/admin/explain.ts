@@ -11,6 +11,7 @@ import {
   type Device,
   judgeStanding,
   type Pairing,
+  revokedMessage,
   standingMessages,
 } from '@palyra/identity/registry';
 import { parseDeviceId } from '@palyra/identity/values';
@@ -87,7 +88,10 @@ async function explainCertificate(
   reasons.push(...(await suspicionOf(identity, record.serial)));
   if (revoked)
     reasons.push(`Revoked at ${new Date(revoked.atMs).toISOString()}: ${reasonIn(revoked.detailJson)}.`);
-  reasons.push(standingMessages[verdict.code]);
+  const device = verdict.code === 'DEVICE_REVOKED' ? await identity.registry.device(deviceId) : undefined;
+  reasons.push(
+    device?.state === 'revoked' ? revokedMessage(device.revocationReason) : standingMessages[verdict.code],
+  );
   return { kind: 'certificate', decision: 'refused', code: verdict.code, reasons, deviceId };
 }
 

@@ -191,7 +191,7 @@ export class PairingResponder {
         // The code was proven, so it is used up, although the request is refused.
         const reason = `device ${hello.deviceId} was revoked before`;
         await endPairing(tx, pairing, { type: 'withdraw', reason }, { at: now });
-        return deviceRevoked(hello.deviceId);
+        return deviceRevoked(hello.deviceId, known.revocationReason);
       }
       const sameKey = known !== undefined && crypto.equal(known.identityKey, hello.identityKey);
       const pairingRequest: PairingRequest = {
