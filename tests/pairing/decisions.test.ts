@@ -124,8 +124,43 @@ test('a device that is revoked while it waits is not approved, and one revoked a
   await daemon.admin.approvePairing({ id: first.requestId });
   const second = await request(daemon, device);
   await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
-  await expectCode(daemon.admin.approvePairing({ id: second.requestId }), 'DEVICE_REVOKED');
-  await expectCode(collect(daemon, device, first), 'DEVICE_REVOKED');
+  await expectCode(daemon.admin.approvePairing({ id: second.requestId }), 'PAIRING_STATE_CONFLICT');
+  const told = await expectCode(collect(daemon, device, first), 'DEVICE_REVOKED');
+  assert.match(told.message, /Reason: lost/);
+});
+
+test('the requests of a revoked device are no longer open, whatever state they were in', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const fetched = await request(daemon, device);
+  await daemon.admin.approvePairing({ id: fetched.requestId });
+  await collect(daemon, device, fetched);
+  const approved = await request(daemon, device);
+  await daemon.admin.approvePairing({ id: approved.requestId });
+  const waiting = await request(daemon, device);
+  const stranger = await request(daemon, await makeDevice());
+  await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
+  for (const { requestId: id } of [fetched, approved, waiting]) {
+    const { state, reason } = await daemon.admin.getPairing({ id });
+    assert.deepEqual([state, reason], [PairingState.REJECTED, 'lost']);
+  }
+  const { pairings } = await daemon.admin.listPairings({ openOnly: true, limit: 100 });
+  assert.deepEqual(
+    pairings.map(({ id }) => id),
+    [stranger.requestId],
+  );
+  assert.equal((await daemon.admin.verifyAudit({})).ok, true);
+});
+
+test('a revoked device learns the reason, on a live connection and when it connects again', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  const node = await daemon.node(enrollment);
+  await node.status({});
+  await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost on the train' });
+  const again = daemon.node(enrollment).then((connected) => connected.status({}));
+  assert.match((await expectCode(again, 'DEVICE_REVOKED')).message, /Reason: lost on the train/);
 });
 
 test('a decision is made once: nothing follows a rejection', async (t) => {

@@ -93,6 +93,9 @@ test('the third guess counts when it is right, and the operator is told of the t
       failedGuesses: 2,
     },
   );
+  const { entries } = await daemon.admin.listAudit({ subject: pairingId });
+  const received = entries.find((each) => each.action === 'request.received');
+  assert.equal(JSON.parse(received!.detailJson).guesses_left, 0, 'the audit names the guess that was right');
 });
 
 test('the last guess may still be confirmed while others keep knocking', async (t) => {

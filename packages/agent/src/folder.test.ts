@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, chown, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gone, isAlive } from '../../../tests/testing/gone.ts';
@@ -134,4 +134,20 @@ test('a program that others could change is refused, also one that they could no
   }
   assert.equal((await run(call)).toString(), '1\n');
   await assert.rejects(folderCapabilities(join(folder, 'none'), {}), { code: 'NOTHING_FOUND' });
+});
+
+test('each skipped file is named with the reason', async () => {
+  const folder = temporaryFolder();
+  await writeFile(join(folder, 'good'), '#!/bin/sh\n', { mode: 0o700 });
+  await writeFile(join(folder, 'plain'), '#!/bin/sh\n', { mode: 0o600 });
+  await writeFile(join(folder, 'Big.sh'), '#!/bin/sh\n', { mode: 0o700 });
+  await mkdir(join(folder, 'sub'), { mode: 0o700 });
+  const skipped: string[][] = [];
+  const found = await folderCapabilities(folder, {}, (file, why) => skipped.push([file, why]));
+  assert.deepEqual([...found.keys()], ['good']);
+  assert.deepEqual(skipped, [
+    ['Big.sh', 'its name is not a name of a capability'],
+    ['plain', 'it is not executable'],
+    ['sub', 'it is not a file'],
+  ]);
 });

@@ -8,27 +8,38 @@ import { checkTrusted } from '@palyra/identity/files';
 import { type Capabilities, type Capability, MAX_OUTPUT_BYTES } from './capability.ts';
 import { ProgramGroup } from './program-group.ts';
 
+/** Why a file in the folder is no capability. */
+export type SkipReason =
+  | 'its name is not a name of a capability'
+  | 'it is not a file'
+  | 'it is not executable';
+
 const maxErrorText = 400;
 /** How long child processes may keep the output of a program open after its end, ms. */
 const outputGraceMs = 100;
 
 /**
  * @param environment the whole environment of the executables; give them PATH and HOME.
- * @param folder files that are not executable, or not named like a capability, are ignored.
+ * @param folder files that are not executable, or not named like a capability, are skipped.
+ * @param onSkipped told of each skipped file, in the order of the names.
  * @throws STORE_PERMISSIONS if others could change the folder or one of its executables, which run as this user;
  *   NOTHING_FOUND if there is no folder.
  */
 export async function folderCapabilities(
   folder: string,
   environment: NodeJS.ProcessEnv,
+  onSkipped: (file: string, why: SkipReason) => void = () => {},
 ): Promise<Capabilities> {
   const capabilities = new Map<string, Capability>();
   if (!(await checkTrusted(folder, { kind: 'folder' })))
     throw new IdentityError('NOTHING_FOUND', `The folder of capabilities ${folder} does not exist.`);
   for (const file of (await readdir(folder)).sort()) {
     const path = join(folder, file);
-    const stats = await stat(path);
-    if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(file) || !stats.isFile() || (stats.mode & 0o111) === 0) continue;
+    const skipped = await skipReason(path, file);
+    if (skipped) {
+      onSkipped(file, skipped);
+      continue;
+    }
     await checkTrusted(path);
     capabilities.set(file, async ({ input, signal }) => {
       // The permissions may have changed since.
@@ -37,6 +48,13 @@ export async function folderCapabilities(
     });
   }
   return capabilities;
+}
+
+async function skipReason(path: string, file: string): Promise<SkipReason | undefined> {
+  if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(file)) return 'its name is not a name of a capability';
+  const stats = await stat(path);
+  if (!stats.isFile()) return 'it is not a file';
+  return (stats.mode & 0o111) === 0 ? 'it is not executable' : undefined;
 }
 
 function runExecutable(

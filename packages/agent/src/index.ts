@@ -9,5 +9,5 @@ export {
   type CredentialKeeperOptions,
 } from './credential-keeper.ts';
 export { type Dial, quicFirst, webLast } from './dial.ts';
-export { folderCapabilities } from './folder.ts';
+export { folderCapabilities, type SkipReason } from './folder.ts';
 export type { AgentOptions, AgentState } from './options.ts';

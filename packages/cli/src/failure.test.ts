@@ -30,6 +30,11 @@ const expected: readonly (readonly [IdentityErrorCode, number])[] = [
   ['STORE_FULL', 6],
   ['AUDIT_BROKEN', 1],
   ['UNREACHABLE', 7],
+  ['DEVICE_NOT_CONNECTED', 7],
+  ['DEVICE_BUSY', 5],
+  ['CAPABILITY_UNKNOWN', 4],
+  ['CAPABILITY_TIMEOUT', 5],
+  ['CAPABILITY_FAILED', 1],
   ['INTERNAL', 1],
 ];
 

@@ -59,7 +59,7 @@ export const exitCodeHelp = `Exit codes:
   4  not found, or not in a state where this can be done
   5  a limit was reached or the time is over: try again later
   6  the disk, the registry, the secret store or the token failed
-  7  nobody answers at the address
+  7  nobody answers, or the device is not connected
   130, 143  interrupted (Ctrl-C), terminated`;
 
 /** The same on the help of one command. */
@@ -97,6 +97,11 @@ const exceptions: Readonly<Partial<Record<IdentityErrorCode, number>>> = {
   AUDIT_BROKEN: failure,
   // It is this machine that lacks something, whoever may be at the address.
   QUIC_UNAVAILABLE: failure,
+  // A script tells apart a device that is away, a capability that is not there, and a call worth repeating.
+  DEVICE_NOT_CONNECTED: unreachable,
+  DEVICE_BUSY: limit,
+  CAPABILITY_UNKNOWN: conflict,
+  CAPABILITY_TIMEOUT: limit,
 };
 
 export function exitCodeOf(code: IdentityErrorCode | CliErrorCode): number {

@@ -131,6 +131,10 @@ export class SqlReads implements RegistryReads {
     return this.#one(this.statements.issuedPairing({ serial }), readPairing);
   }
 
+  openRequestsOf(deviceId: Ulid): Promise<Pairing[]> {
+    return this.#many(this.statements.openRequestsOf({ device_id: deviceId }), readPairing);
+  }
+
   async pairings(query: { states?: readonly PairingState[]; limit: number }): Promise<Pairing[]> {
     const { states } = query;
     // Not every database accepts an empty list.

@@ -174,6 +174,13 @@ export function statementsFor(db: Kysely<Tables>) {
         .where('serial', '=', values.serial)
         .where('state', '=', sql.lit('issued')),
     ),
+    openRequestsOf: prepared((values: { device_id: string }) =>
+      db
+        .selectFrom('pairings')
+        .selectAll()
+        .where('state', 'in', [sql.lit('pending_approval'), sql.lit('approved'), sql.lit('issued')])
+        .where('device_id', '=', values.device_id),
+    ),
     pairings: (query: { states: readonly string[] | undefined; limit: number }) => {
       let select = db.selectFrom('pairings').selectAll();
       if (query.states) select = select.where('state', 'in', query.states);
@@ -264,6 +271,20 @@ export function statementsFor(db: Kysely<Tables>) {
                 .where('c.state', '=', sql.lit('active')),
             ),
           ),
+        )
+        // A device that never fetched a certificate has nothing to lose: it gets the present roots with its first one.
+        .where((where) =>
+          where.or([
+            where('d.state', '!=', sql.lit('approved')),
+            where('d.last_seen_at', 'is not', null),
+            where.exists(
+              where
+                .selectFrom('certificates as u')
+                .select('u.serial')
+                .whereRef('u.subject_id', '=', 'd.id')
+                .where('u.state', 'in', [sql.lit('issued'), sql.lit('active')]),
+            ),
+          ]),
         )
         .orderBy('d.id')
         .limit(values.limit),

@@ -4,6 +4,7 @@ import { IdentityError } from '@palyra/identity';
 import { type Command, InvalidArgumentError } from 'commander';
 import { withAdmin } from '../admin.ts';
 import type { Cli } from '../cli.ts';
+import { guessOutcomes } from '../guess-outcome.ts';
 import { withExamples } from '../help.ts';
 import { idIn } from '../reference.ts';
 import { table } from '../table.ts';
@@ -42,25 +43,27 @@ export function addAudit(program: Command, cli: () => Cli): void {
 
 async function list(cli: Cli, { limit, subject = '' }: ListOptions): Promise<void> {
   const { entries } = await withAdmin(cli, (admin) => admin.listAudit({ limit, subject }));
+  const outcomes = guessOutcomes(entries);
   cli.output.answer(
     {
-      entries: entries.map((entry) => ({
+      entries: entries.map((entry, at) => ({
         seq: Number(entry.seq),
         at: isoTime(entry.atMs),
         action: entry.action,
         subject: entry.subject,
         detail: detailOf(entry.detailJson),
+        ...(outcomes[at] && { outcome: outcomes[at] }),
         hash: entry.hash,
       })),
     },
     () => {
       if (entries.length === 0) return 'No rows match.';
-      const rows = entries.map((entry) => [
+      const rows = entries.map((entry, at) => [
         String(entry.seq),
         formatTime(entry.atMs, cli.now()),
         entry.action,
         idIn(cli.output.columns, entry.subject),
-        detailText(entry.detailJson),
+        [outcomes[at], detailText(entry.detailJson)].filter((each) => each !== undefined).join(', '),
       ]);
       return table(['ROW', 'TIME', 'ACTION', 'SUBJECT', 'DETAIL'], rows, {
         columns: cli.output.columns,

@@ -22,3 +22,11 @@ test('the next step of a root rotation is recommended only when it loses no devi
   assert.match(rotationWords(cli, 'activated', []), /\nNext: palyra ca rotate-root finish --home \/h$/);
   assert.doesNotMatch(rotationWords(cli, 'none', []), /Next|ready/);
 });
+
+test('a rollback says that the previous root signs again', () => {
+  assert.match(
+    rotationWords(cli, 'activated', [], 'rollback'),
+    /^The rotation is rolled back: the previous root/,
+  );
+  assert.doesNotMatch(rotationWords(cli, 'activated', []), /new root signs/);
+});

@@ -184,8 +184,8 @@ async function rotateRoot(cli: Cli, step: Step, { force = false }: { force?: boo
   );
   const phase = rotationPhases.show(rotation.phase);
   cli.output.answer(
-    { phase, since: isoTime(sinceMs), behind: behind.map(({ id, name }) => ({ id, name })) },
-    () => (phase === 'none' && endings[step]) || rotationWords(cli, phase, behind),
+    { step, phase, since: isoTime(sinceMs), behind: behind.map(({ id, name }) => ({ id, name })) },
+    () => (phase === 'none' && endings[step]) || rotationWords(cli, phase, behind, step),
   );
 }
 
@@ -195,8 +195,9 @@ export function rotationWords(
   cli: Cli,
   phase: Phase,
   behind: readonly { readonly id: string; readonly name: string }[],
+  step: Step = 'status',
 ): string {
-  const lines = [rotationAnswers[phase]];
+  const lines = [step === 'rollback' && phase === 'activated' ? rolledBack : rotationAnswers[phase]];
   const next = nextSteps[phase];
   if (behind.length > 0) {
     lines.push('', 'The next step would lose these devices, which have not renewed since the last one:');
@@ -221,6 +222,10 @@ const endings: Readonly<Partial<Record<Step, string>>> = {
   rollback: 'The rotation is undone. The previous root signs, and the new root is retired.',
 };
 
+/** After the new root had signed, it keeps its certificates valid until the rotation is finished. */
+const rolledBack =
+  'The rotation is rolled back: the previous root signs again. Certificates under the newer root stay valid until the rotation is finished.';
+
 const nextSteps: Readonly<Partial<Record<Phase, RotationStep>>> = {
   prepared: 'activate',
   activated: 'finish',
@@ -230,7 +235,9 @@ const rotationAnswers: Readonly<Record<Phase, string>> = {
   none: 'No root rotation is in progress.',
   prepared:
     'A new root is prepared. Devices start to trust it when they renew. The current root still signs.',
-  activated: 'The new root signs. Certificates under the old root stay valid until the rotation is finished.',
+  // Also true after a rollback, which makes the previous root the active one.
+  activated:
+    'The active root has changed. Certificates under the other root stay valid until the rotation is finished.',
   unknown: 'The root rotation is in a phase that this version does not know.',
 };
 

@@ -1,6 +1,7 @@
 // `palyra devices`: lists, renames, revokes and releases paired devices.
 
 import { hasCode, IdentityError } from '@palyra/identity';
+import { serialsIn } from '@palyra/identity/certificate';
 import type { DeviceRole as Role } from '@palyra/identity/registry';
 import { fromConnectError } from '@palyra/rpc';
 import { DeviceRole, DeviceState, deviceRoles, deviceStates } from '@palyra/rpc/admin';
@@ -253,7 +254,8 @@ async function release(cli: Cli, reference: string): Promise<void> {
 
 function findSerial(wanted: string, device: Device, certificates: readonly { serial: string }[]): string {
   const hex = wanted.toLowerCase().replaceAll(':', '');
-  const found = certificates.filter(({ serial }) => serial.startsWith(hex));
+  const whole = serialsIn(wanted);
+  const found = certificates.filter(({ serial }) => whole.includes(serial) || serial.startsWith(hex));
   const [only, ...others] = found;
   if (hex.length >= 4 && only && others.length === 0) return only.serial;
   throw new IdentityError(

@@ -22,6 +22,7 @@ import { transportNames } from '../device-view.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { explained, nextStepOf } from '../next-step.ts';
+import { printable } from '../printable.ts';
 import { formatSpan } from '../time.ts';
 
 export interface RunOptions {
@@ -60,7 +61,7 @@ export function addRunOptions(command: Command): Command {
     )
     .option(
       '--capabilities <folder>',
-      'offer each executable in this folder as a capability: JSON on stdin, JSON on stdout',
+      'offer each executable in this folder as a capability: JSON on stdin, JSON on stdout. Other files are named and skipped',
     )
     .option('--out <folder>', 'keep cert.pem, key.pem, chain.pem and bundle.pem up to date in this folder')
     .option(
@@ -126,9 +127,16 @@ function keptFiles(
   });
 }
 
+const shownSkipped = 20;
+
 async function offered(cli: Cli, { capabilities: folder }: RunOptions): Promise<Capabilities> {
   if (!folder) return builtInCapabilities;
-  const own = await folderCapabilities(folder, cli.invocation.environment);
+  const skipped: string[] = [];
+  const own = await folderCapabilities(folder, cli.invocation.environment, (file, why) =>
+    skipped.push(`${printable(file)}: ${why}`),
+  );
+  for (const each of skipped.slice(0, shownSkipped)) cli.output.note(`Skipped as a capability: ${each}.`);
+  if (skipped.length > shownSkipped) cli.output.note(`Skipped: ${skipped.length - shownSkipped} more files.`);
   return new Map([...builtInCapabilities, ...own]);
 }
 

@@ -1,5 +1,6 @@
 // `palyra status` and `palyra why`: the state of the daemon, and the reasons for its decisions.
 
+import { serialsIn } from '@palyra/identity/certificate';
 import { isErrorCode } from '@palyra/identity/errors';
 import {
   advices,
@@ -123,10 +124,13 @@ function stepFor(cli: Cli, { code, deviceId, advice }: Explanation): string | un
   return [byCode, byAdvice].filter((step) => step !== undefined).join(' ') || undefined;
 }
 
+/** Longer than any id. The daemon reads serials and fingerprints in each form that other programs print. */
+const longestId = 26;
+
 /** Sends serials and fingerprints unchanged; anything shorter may name a device or a pairing. */
 async function resolveAny(cli: Cli, admin: Admin, reference: string): Promise<string> {
-  const hex = reference.replaceAll(':', '');
-  if (/^([0-9a-f]{32}|[0-9a-f]{64})$/i.test(hex)) return hex;
+  const isFingerprint = /^(?:sha256 fingerprint=)?(?:[0-9a-f]{2}[:\s]?){32}$/i.test(reference);
+  if (isFingerprint || (reference.length > longestId && serialsIn(reference).length > 0)) return reference;
   return resolveId(reference, {
     noun: 'device or pairing',
     notFound: 'NOTHING_FOUND',

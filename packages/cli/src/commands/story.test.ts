@@ -105,7 +105,11 @@ test('pair, compare, approve, call, revoke: each command reports its outcome', a
   const status = await palyra('node status', { at: device.at });
   assert.equal(status.exitCode, 0);
   assert.equal(status.last.device_id, paired.device_id);
-  assert.equal((await palyra(`why ${status.last.serial}`)).last.decision, 'allowed');
+  const decimal = BigInt(`0x${status.last.serial}`).toString();
+  for (const serial of [status.last.serial, `serial=${status.last.serial.toUpperCase()}`, decimal]) {
+    assert.equal((await palyra(`why ${serial}`)).last.decision, 'allowed');
+    assert.ok((await palyra(`audit list --subject ${serial}`)).last.entries.length > 0, serial);
+  }
   assert.equal((await palyra(`pairing show ${request.id}`)).last.state, 'active');
 
   assert.equal((await palyra(`devices rename ${paired.device_id} box`)).last.name, 'box');

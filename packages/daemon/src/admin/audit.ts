@@ -1,6 +1,7 @@
 // The audit log.
 
 import { verifyAudit } from '@palyra/identity';
+import { serialsIn } from '@palyra/identity/certificate';
 import type { AuditRow } from '@palyra/identity/registry';
 import { pageSize } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
@@ -10,14 +11,13 @@ export function auditMethods({
 }: AdminServiceOptions): Methods<'listAudit' | 'verifyAudit'> {
   return {
     async listAudit({ limit, before, subject }) {
-      const rows = await registry.audit({
-        limit: pageSize(limit),
-        ...(before > 0n && { before: Number(before) }),
-        ...(subject && { subject }),
-      });
-      return {
-        entries: rows.map(toWireAudit),
-      };
+      const query = { limit: pageSize(limit), ...(before > 0n && { before: Number(before) }) };
+      if (!subject) return { entries: (await registry.audit(query)).map(toWireAudit) };
+      for (const form of [subject, ...serialsIn(subject)]) {
+        const rows = await registry.audit({ ...query, subject: form });
+        if (rows.length > 0) return { entries: rows.map(toWireAudit) };
+      }
+      return { entries: [] };
     },
     async verifyAudit() {
       const verdict = await verifyAudit(registry);

@@ -49,6 +49,26 @@ test('a device that may call is allowed, by its id in either case', async (t) =>
   }
 });
 
+test('a certificate is found by its serial and fingerprint as other programs print them', async (t) => {
+  const { identity, device } = await open(t);
+  const { serial, fingerprint } = certificateOf(await pair(identity, device));
+  const pairs = (hex: string, by: string) => hex.replace(/..(?!$)/g, `$&${by}`);
+  for (const id of [
+    serial,
+    `serial=${serial.toUpperCase()}`,
+    pairs(serial, ':'),
+    pairs(serial, ' '),
+    `0x${serial.replace(/^0/, '')}`,
+    BigInt(`0x${serial}`).toString(),
+    fingerprint,
+    `sha256 Fingerprint=${pairs(fingerprint, ':').toUpperCase()}`,
+  ]) {
+    assert.equal((await explain(identity, id)).kind, 'certificate', id);
+  }
+  for (const id of [`${serial}0`, `0x${fingerprint}0`, '', ':', 'serial=', '9'.repeat(5000)])
+    await assert.rejects(explain(identity, id), { code: 'NOTHING_FOUND' }, id);
+});
+
 test('why a device asked to recover is told whatever happened to it since', async (t) => {
   const { identity, clock, device } = await open(t);
   const paired = await pair(identity, device);

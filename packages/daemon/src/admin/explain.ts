@@ -1,6 +1,7 @@
 // Explains the decision about one thing, with its reasons, in the words for the refused peer.
 
 import { IdentityError, type IdentityErrorCode, type IdentityManager } from '@palyra/identity';
+import { serialsIn } from '@palyra/identity/certificate';
 import {
   type AdmittedDevice,
   type AuditAction,
@@ -10,6 +11,7 @@ import {
   type Device,
   judgeStanding,
   type Pairing,
+  revokedMessage,
   standingMessages,
 } from '@palyra/identity/registry';
 import { parseDeviceId } from '@palyra/identity/values';
@@ -31,23 +33,30 @@ export interface Explanation {
 const certificatesLookedAt = 1000;
 
 /**
- * @param id a device id, a pairing id, a certificate's serial (32 hex digits) or fingerprint (64 hex digits).
+ * @param id a device id, a pairing id, a certificate's serial or its fingerprint (64 hex digits); of the last two, each form
+ *   in which other programs print them.
  * @throws NOTHING_FOUND
  */
 export async function explain(identity: IdentityManager, id: string): Promise<Explanation> {
   const { registry } = identity;
-  const hex = id.toLowerCase().replaceAll(':', '');
-  if (/^[0-9a-f]{32}$/.test(hex) || /^[0-9a-f]{64}$/.test(hex)) {
-    const certificate = await registry.certificate(
-      hex.length === 32 ? { serial: hex } : { fingerprint: hex },
-    );
-    if (certificate) return explainCertificate(identity, certificate);
-  } else if (/^[0-7][0-9A-HJKMNP-TV-Z]{25}$/i.test(id)) {
+  if (/^[0-7][0-9A-HJKMNP-TV-Z]{25}$/i.test(id)) {
     const ulid = parseDeviceId(id.toUpperCase());
     const device = await registry.device(ulid);
     if (device) return explainDevice(identity, device);
     const pairing = await registry.pairing(ulid);
     if (pairing) return explainPairing(identity, pairing);
+  } else {
+    const fingerprint = id
+      .toLowerCase()
+      .replace(/^[^=]*=/, '')
+      .replaceAll(/[:\s]/g, '');
+    const names = /^[0-9a-f]{64}$/.test(fingerprint)
+      ? [{ fingerprint }]
+      : serialsIn(id).map((serial) => ({ serial }));
+    for (const name of names) {
+      const certificate = await registry.certificate(name);
+      if (certificate) return explainCertificate(identity, certificate);
+    }
   }
   throw new IdentityError(
     'NOTHING_FOUND',
@@ -79,7 +88,10 @@ async function explainCertificate(
   reasons.push(...(await suspicionOf(identity, record.serial)));
   if (revoked)
     reasons.push(`Revoked at ${new Date(revoked.atMs).toISOString()}: ${reasonIn(revoked.detailJson)}.`);
-  reasons.push(standingMessages[verdict.code]);
+  const device = verdict.code === 'DEVICE_REVOKED' ? await identity.registry.device(deviceId) : undefined;
+  reasons.push(
+    device?.state === 'revoked' ? revokedMessage(device.revocationReason) : standingMessages[verdict.code],
+  );
   return { kind: 'certificate', decision: 'refused', code: verdict.code, reasons, deviceId };
 }
 

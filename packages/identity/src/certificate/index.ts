@@ -22,6 +22,7 @@ export {
 export { certificatesToPem, revocationListsPemLength, revocationListsToPem } from './pem.ts';
 export { MAX_DAEMON_NAMES } from './profile.ts';
 export { renewalDueAt } from './renewal-share.ts';
+export { serialsIn } from './serial.ts';
 export type { RunningSignature, Signer } from './signer.ts';
 export { spiffeBundle } from './spiffe-bundle.ts';
 export {

@@ -4,8 +4,8 @@ import type { Clock } from '../clock.ts';
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { hasCode, IdentityError } from '../errors.ts';
 import { KnownStandings } from '../registry/known-standings.ts';
-import type { Registry } from '../registry/port.ts';
-import { judgeStanding, standingMessages } from '../registry/standing.ts';
+import type { CertificateStanding, Registry } from '../registry/port.ts';
+import { judgeStanding, revokedMessage, type StandingCode, standingMessages } from '../registry/standing.ts';
 import type { CloneWatch } from './clones.ts';
 import { endsChecks } from './consequences.ts';
 import type { DeviceRole } from './device.ts';
@@ -53,7 +53,7 @@ export class Admission {
   async authenticate(fingerprint: string): Promise<AuthenticatedDevice> {
     const standing = this.#standings.known(fingerprint) ?? (await this.#standings.read(fingerprint));
     const verdict = judgeStanding(standing, this.#options.clock.now().getTime());
-    if (!verdict.ok) throw new IdentityError(verdict.code, standingMessages[verdict.code]);
+    if (!verdict.ok) throw await this.#refusal(verdict.code, standing);
     return verdict;
   }
 
@@ -64,10 +64,22 @@ export class Admission {
     const verdict = judgeStanding(standing, clock.now().getTime());
     if (standing && !verdict.ok && verdict.code === 'CERTIFICATE_SUPERSEDED')
       await unlessFull(clones.sawReuse(standing, source));
-    if (!verdict.ok) throw new IdentityError(verdict.code, standingMessages[verdict.code]);
+    if (!verdict.ok) throw await this.#refusal(verdict.code, standing);
     if (verdict.firstUse) await fleet.activate(verdict.deviceId, verdict.serial);
     else await unlessFull(fleet.see(verdict.deviceId));
     return verdict;
+  }
+
+  /** Only a refused device costs this read, and only a revoked one. */
+  async #refusal(code: StandingCode, standing: CertificateStanding | undefined): Promise<IdentityError> {
+    const device =
+      code === 'DEVICE_REVOKED' && standing
+        ? await this.#options.registry.device(standing.subjectId as DeviceId)
+        : undefined;
+    return new IdentityError(
+      code,
+      device?.state === 'revoked' ? revokedMessage(device.revocationReason) : standingMessages[code],
+    );
   }
 
   async sawSecondAgent(caller: AuthenticatedDevice, source: string): Promise<void> {

@@ -3,6 +3,7 @@
 
 import { endWithDeviceAfterMs } from '../audit/audited-facts.ts';
 import type { DeviceId } from '../device-id.ts';
+import { endForRevocation } from '../pairing/endings.ts';
 import type { RegistryTransaction } from '../registry/port.ts';
 import { type CertificateEvent, type CertificateRecord, stepCertificate } from './certificate-state.ts';
 import {
@@ -46,7 +47,10 @@ export async function changeDevice(
   const reason = endOfCertificates(change);
   if (reason === undefined) return after;
   const isRevoked = revokesDevice(change);
-  if (isRevoked) await tx.insertRevocation({ at, deviceId: after.id, serial: undefined, reason });
+  if (isRevoked) {
+    await tx.insertRevocation({ at, deviceId: after.id, serial: undefined, reason });
+    await endForRevocation(tx, after.id, reason, cause);
+  }
   for (const serial of await endCertificates(tx, after.id, reason, cause))
     if (!isRevoked) tx.emit({ type: 'certificate_revoked', serial, deviceId: after.id });
   return after;

@@ -124,7 +124,8 @@ export function eventsOfDevice({ before, after, event, cause }: DeviceChange): R
   if (role !== (before?.role ?? 'device')) events.push({ type: 'device_role_changed', deviceId, role });
   if (state === before?.state) return events;
   if (state === 'quarantined') events.push({ type: 'device_quarantined', deviceId });
-  if (state === 'revoked') events.push({ type: 'device_revoked', deviceId });
+  if (after.state === 'revoked')
+    events.push({ type: 'device_revoked', deviceId, reason: after.revocationReason });
   return events;
 }
 

@@ -229,7 +229,7 @@ function notAllowed(device: Device | undefined, event: DeviceEvent): IdentityErr
     return new IdentityError('DEVICE_NOT_FOUND', `No device is known that could take "${event.type}".`);
   switch (device.state) {
     case 'revoked':
-      return deviceRevoked(device.id);
+      return deviceRevoked(device.id, device.revocationReason);
     case 'quarantined':
       return deviceQuarantined(device.id);
     case 'approved':

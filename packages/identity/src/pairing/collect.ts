@@ -8,7 +8,7 @@ import type { EndpointLists } from '../endpoint-lists.ts';
 import { IdentityError } from '../errors.ts';
 import type { DeviceCertificates } from '../fleet/issuing.ts';
 import type { Registry } from '../registry/port.ts';
-import { judgeStanding, standingMessages } from '../registry/standing.ts';
+import { deviceRevoked, judgeStanding, standingMessages } from '../registry/standing.ts';
 import { renewAfterMs } from '../renewal/plan.ts';
 import { Wakeup } from '../wakeup.ts';
 import { movePairing } from './change.ts';
@@ -126,6 +126,10 @@ export class PairingCollection {
   /** @throws the error for the holder of a certificate that is no longer valid. */
   async #update(pairing: Pairing): Promise<AwaitUpdate> {
     const { registry, authority, clock } = this.#options;
+    if (pairing.state === 'rejected' && pairing.request) {
+      const device = await registry.device(pairing.request.deviceId);
+      if (device?.state === 'revoked') throw deviceRevoked(device.id, device.revocationReason);
+    }
     const certificate =
       'serial' in pairing ? await registry.certificate({ serial: pairing.serial }) : undefined;
     const issuer =

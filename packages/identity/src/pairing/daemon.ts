@@ -136,14 +136,14 @@ export class PairingResponder {
     checkIdentityKey(hello.identityKey);
     const { sid, scalar, yb, adB, nonce } = session;
     const agreed = await scalarMultVfy(crypto, scalar, request.ya);
-    const taken = await takeGuess(this.#options, session.pairingId, hello);
+    const guessesLeft = await takeGuess(this.#options, session.pairingId, hello);
     // The code ended after Open. The share is already sent, and the answer must not reveal whether the PIN is right.
-    const k = taken ? agreed : crypto.randomBytes(agreed.length);
+    const k = guessesLeft !== undefined ? agreed : crypto.randomBytes(agreed.length);
     const exchange = { ya: request.ya, adA: request.deviceHello, yb, adB };
     const keys = await derivePairingKeys(crypto, session, k, exchange);
     const { channelBinding, kind, pairingId, expiresAtMs } = session;
     const base = { channelBinding, kind, pairingId, expiresAtMs };
-    this.#sessions.keep(sid, { ...base, step: 'exchanged', hello, keys });
+    this.#sessions.keep(sid, { ...base, step: 'exchanged', hello, keys, guessesLeft });
     return { yb, daemonHello: adB, daemonConfirmation: keys.daemonConfirmation, nonce };
   }
 
@@ -165,7 +165,7 @@ export class PairingResponder {
     const { crypto, registry, clock, limits, sealer, desk } = this.#options;
     const session = this.#sessions.take(request.sessionId, channel, 'exchanged');
     using _inHand = this.#sessions.hold(session);
-    const { hello, keys, pairingId } = session;
+    const { hello, keys, pairingId, guessesLeft } = session;
     const proven =
       crypto.equal(request.deviceConfirmation, keys.deviceConfirmation) &&
       (await crypto.verifyEd25519(
@@ -191,7 +191,7 @@ export class PairingResponder {
         // The code was proven, so it is used up, although the request is refused.
         const reason = `device ${hello.deviceId} was revoked before`;
         await endPairing(tx, pairing, { type: 'withdraw', reason }, { at: now });
-        return deviceRevoked(hello.deviceId);
+        return deviceRevoked(hello.deviceId, known.revocationReason);
       }
       const sameKey = known !== undefined && crypto.equal(known.identityKey, hello.identityKey);
       const pairingRequest: PairingRequest = {
@@ -219,6 +219,8 @@ export class PairingResponder {
           source: channel.source,
           continuity: pairingRequest.continuity,
           request: requestHash(pairingRequest),
+          // Names the guess that was right.
+          ...(guessesLeft !== undefined && { guesses_left: guessesLeft }),
           expires_at: expiresAt.getTime(),
         },
       });

@@ -2,8 +2,9 @@
 
 import type { AuditAction } from '../audit/entry.ts';
 import type { Clock } from '../clock.ts';
+import type { DeviceId } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
-import type { Cause } from '../fleet/change.ts';
+import type { Cause } from '../fleet/consequences.ts';
 import type { Registry, RegistryTransaction } from '../registry/port.ts';
 import { movePairing } from './change.ts';
 import { isDue, type Pairing, type PairingState } from './state.ts';
@@ -13,7 +14,7 @@ export interface EndingsOptions {
   readonly clock: Clock;
 }
 
-type Ending = { readonly type: 'reject' | 'withdraw' | 'restore'; readonly reason: string };
+type Ending = { readonly type: 'reject' | 'withdraw' | 'revoke' | 'restore'; readonly reason: string };
 
 /** Whether a pairing in this state can still lead to a certificate. */
 const isUndecided: Readonly<Record<PairingState, boolean>> = {
@@ -44,6 +45,18 @@ export async function endPairing(
     detail: { reason: event.reason, ...(by && { by }) },
   });
   return stored;
+}
+
+/** Ends the requests of a device that is revoked. One whose time is over expires by itself. */
+export async function endForRevocation(
+  tx: RegistryTransaction,
+  deviceId: DeviceId,
+  reason: string,
+  cause: Cause,
+): Promise<void> {
+  for (const pairing of await tx.openRequestsOf(deviceId)) {
+    if (!isDue(pairing, cause.at)) await endPairing(tx, pairing, { type: 'revoke', reason }, cause);
+  }
 }
 
 /**

@@ -17,14 +17,14 @@ export interface GuessOptions {
 
 /**
  * A guess at a real code writes a row. A guess at a missing code costs the same durable write, of a counter.
- * @returns whether the code could still take a guess.
+ * @returns the guesses left after this one; undefined if the code could not take a guess.
  * @throws KEY_IN_USE, TOO_MANY_REQUESTS; then no guess was taken.
  */
 export async function takeGuess(
   { registry, clock, limits }: GuessOptions,
   pairingId: string | undefined,
   hello: DeviceHello,
-): Promise<boolean> {
+): Promise<number | undefined> {
   const now = clock.now();
   return registry.transact(async (tx) => {
     await mustBeTakeable(tx, hello, limits);
@@ -32,7 +32,7 @@ export async function takeGuess(
     if (pairing?.state !== 'waiting' || pairing.guessesLeft === 0 || isDue(pairing, now)) {
       const count = Number((await tx.setting('guesses_without_code')) ?? '0');
       await tx.putSetting('guesses_without_code', String(count + 1));
-      return false;
+      return undefined;
     }
     const next = await movePairing(tx, pairing, { type: 'guess' }, now);
     await tx.appendAudit({
@@ -41,7 +41,7 @@ export async function takeGuess(
       subject: pairing.id,
       detail: { left: next.guessesLeft },
     });
-    return true;
+    return next.guessesLeft;
   });
 }
 

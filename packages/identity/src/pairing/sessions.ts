@@ -27,7 +27,13 @@ interface SessionBase {
 export type Session = SessionBase &
   (
     | ({ readonly step: 'opened' } & Opened)
-    | { readonly step: 'exchanged'; readonly hello: DeviceHello; readonly keys: PairingKeys }
+    | {
+        readonly step: 'exchanged';
+        readonly hello: DeviceHello;
+        readonly keys: PairingKeys;
+        /** After this session's guess; undefined when the code could not take one. */
+        readonly guessesLeft: number | undefined;
+      }
   );
 
 /** The daemon's side of the exchange, fixed before the device's share is known. */

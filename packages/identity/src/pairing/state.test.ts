@@ -22,9 +22,15 @@ const drawn: Readonly<Record<PairingState, Partial<Record<PairingEvent['type'], 
     restore: 'rejected',
     expire: 'expired',
   },
-  pending_approval: { approve: 'approved', reject: 'rejected', restore: 'rejected', expire: 'expired' },
-  approved: { issue: 'issued', restore: 'rejected', expire: 'expired' },
-  issued: { activate: 'active', expire: 'expired' },
+  pending_approval: {
+    approve: 'approved',
+    reject: 'rejected',
+    revoke: 'rejected',
+    restore: 'rejected',
+    expire: 'expired',
+  },
+  approved: { issue: 'issued', revoke: 'rejected', restore: 'rejected', expire: 'expired' },
+  issued: { activate: 'active', revoke: 'rejected', expire: 'expired' },
   active: {},
   rejected: {},
   expired: {},
@@ -80,6 +86,7 @@ function eventOf(type: PairingEvent['type'], nowMs: number, lifeMs: number): Pai
       return { type, serial: '00'.repeat(16), expiresAt };
     case 'reject':
     case 'withdraw':
+    case 'revoke':
     case 'restore':
       return { type, reason: 'because' };
     default:
@@ -97,6 +104,7 @@ const types = [
   'issue',
   'activate',
   'expire',
+  'revoke',
   'restore',
 ] as const;
 

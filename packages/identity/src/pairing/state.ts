@@ -6,6 +6,7 @@
 //    ├─withdraw─> rejected    │                           │                   │
 //    └─expire─> expired       └─expire─> expired          └─expire─> expired  └─expire─> expired
 //
+// `revoke` moves pending_approval, approved and issued to rejected: the device was revoked before it connected.
 // `restore` moves waiting, pending_approval and approved to rejected, because a backup does not know their later
 // states. rejected, expired, exhausted and active are final. Any other move is PAIRING_STATE_CONFLICT.
 
@@ -79,6 +80,8 @@ export type PairingEvent =
   | { readonly type: 'issue'; readonly serial: string; readonly expiresAt: Date }
   | { readonly type: 'activate' }
   | { readonly type: 'expire' }
+  /** The device is revoked. */
+  | { readonly type: 'revoke'; readonly reason: string }
   /** The registry is restored from a backup. */
   | { readonly type: 'restore'; readonly reason: string };
 
@@ -110,7 +113,7 @@ export function step(pairing: Pairing, event: PairingEvent, now: Date): Pairing 
       break;
     case 'pending_approval':
       if (event.type === 'approve') return { ...pairing, state: 'approved', expiresAt: event.expiresAt };
-      if (event.type === 'reject' || event.type === 'restore') {
+      if (event.type === 'reject' || event.type === 'revoke' || event.type === 'restore') {
         return { ...base, state: 'rejected', request: pairing.request, reason: event.reason };
       }
       break;
@@ -118,10 +121,12 @@ export function step(pairing: Pairing, event: PairingEvent, now: Date): Pairing 
       if (event.type === 'issue') {
         return { ...pairing, state: 'issued', serial: event.serial, expiresAt: event.expiresAt };
       }
-      if (event.type === 'restore')
+      if (event.type === 'revoke' || event.type === 'restore')
         return { ...base, state: 'rejected', request: pairing.request, reason: event.reason };
       break;
     case 'issued':
+      if (event.type === 'revoke')
+        return { ...base, state: 'rejected', request: pairing.request, reason: event.reason };
       if (event.type === 'activate') {
         return { ...base, state: 'active', request: pairing.request, serial: pairing.serial };
       }

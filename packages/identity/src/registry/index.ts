@@ -53,5 +53,11 @@ export type {
   RegistryTransaction,
   Revocation,
 } from './port.ts';
-export { judgeStanding, type StandingCode, type StandingVerdict, standingMessages } from './standing.ts';
+export {
+  judgeStanding,
+  revokedMessage,
+  type StandingCode,
+  type StandingVerdict,
+  standingMessages,
+} from './standing.ts';
 export { roleMissing } from './transact-by.ts';

@@ -56,7 +56,7 @@ export interface Revocation {
 /** The events for listeners and watchers in this process, after the commit. */
 export type RegistryEvent =
   | { readonly type: 'pairing_changed'; readonly pairing: Pairing }
-  | { readonly type: 'device_revoked'; readonly deviceId: DeviceId }
+  | { readonly type: 'device_revoked'; readonly deviceId: DeviceId; readonly reason: string }
   | { readonly type: 'device_quarantined'; readonly deviceId: DeviceId }
   | {
       readonly type: 'clone_suspected';
@@ -141,6 +141,8 @@ export interface RegistryReads {
   waitingPairing(slot: string): Promise<Pairing | undefined>;
   /** The `issued` pairing whose certificate has this serial; one indexed read. */
   issuedPairing(serial: string): Promise<Pairing | undefined>;
+  /** The device's pairings in state `pending_approval`, `approved` or `issued`. */
+  openRequestsOf(deviceId: DeviceId): Promise<Pairing[]>;
   /** Newest first. */
   pairings(query: { readonly states?: readonly PairingState[]; readonly limit: number }): Promise<Pairing[]>;
   /** All pairings, ordered by id. */
@@ -160,7 +162,7 @@ export interface RegistryReads {
   }): Promise<{ readonly serial: string; readonly revokedAt: Date; readonly notAfter: Date }[]>;
   /**
    * Unrevoked devices without a used certificate from `since` or later: they may lack the roots that came with newer
-   * certificates. Ordered by id. Reads every device.
+   * certificates. Without approved devices that never fetched one. Ordered by id. Reads every device.
    */
   devicesBehind(query: { readonly since: Date; readonly limit: number }): Promise<Device[]>;
   /** Creation time of the newest device certificate in state `issued` or `active`. Reads every certificate. */

@@ -71,10 +71,15 @@ export const standingMessages: Readonly<Record<StandingCode, string>> = {
   DEVICE_QUARANTINED: 'This device is quarantined, because there may be a copy of it. The operator decides.',
 };
 
-export function deviceRevoked(id: string): IdentityError {
-  return new IdentityError('DEVICE_REVOKED', `Device ${id} was revoked permanently.`, {
-    deviceId: id,
-  });
+/** The message for a device that was revoked, with the operator's reason. */
+export function revokedMessage(reason: string): string {
+  return `${standingMessages.DEVICE_REVOKED}${reason && ` Reason: ${reason}`}`;
+}
+
+/** @param reason the operator's words, for the device to show. */
+export function deviceRevoked(id: string, reason: string): IdentityError {
+  const why = reason && ` Reason: ${reason}`;
+  return new IdentityError('DEVICE_REVOKED', `Device ${id} was revoked permanently.${why}`, { deviceId: id });
 }
 
 export function deviceQuarantined(id: string): IdentityError {
@@ -83,6 +88,6 @@ export function deviceQuarantined(id: string): IdentityError {
 
 /** @throws DEVICE_REVOKED, DEVICE_QUARANTINED */
 export function mustBeLetIn(device: Device): asserts device is AdmittedDevice {
-  if (device.state === 'revoked') throw deviceRevoked(device.id);
+  if (device.state === 'revoked') throw deviceRevoked(device.id, device.revocationReason);
   if (device.state === 'quarantined') throw deviceQuarantined(device.id);
 }

@@ -85,7 +85,7 @@ async function write(registry: Registry, number: number): Promise<void> {
     await tx.putSetting('written', String(number + 1));
     await tx.appendAudit(sampleEvent());
     await tx.putSetting(`value ${number}`, VALUE);
-    tx.emit({ type: 'device_revoked', deviceId: sampleUlid() });
+    tx.emit({ type: 'device_revoked', deviceId: sampleUlid(), reason: '' });
   });
 }
 

@@ -39,7 +39,7 @@ test('a listener is told of a change that others can see already', async (t) => 
   );
   await registry.transact(async (tx) => {
     await tx.putSetting('a', '1');
-    tx.emit({ type: 'device_revoked', deviceId: sampleUlid() });
+    tx.emit({ type: 'device_revoked', deviceId: sampleUlid(), reason: '' });
   });
   assert.deepEqual(seen, ['1']);
   other.close();

@@ -47,6 +47,7 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
     pairing: [statements.pairing({ id: 'i' }), /\(id=\?\)/],
     waitingPairing: [statements.waitingPairing({ slot: 's' }), /pairings_waiting_slot \(slot=\?\)/],
     issuedPairing: [statements.issuedPairing({ serial: 's' }), /pairings_issued_serial \(serial=\?\)/],
+    openRequestsOf: [statements.openRequestsOf({ device_id: 'd' }), /pairings_state \(state=\?\)/],
     setting: [statements.setting({ name: 'n' }), /\(name=\?\)/],
     endOfOlderCertificate: [
       statements.endOfOlderCertificate({ device_id: 'd', newer: 1 }),

@@ -49,7 +49,7 @@ test('a connection that cannot be shut keeps none of the others open, is reporte
   for (const type of ['device_revoked', 'device_quarantined'] as const) {
     const failing: { at: number | undefined } = { at: 1 };
     const { connections, errors, shut } = await connect(4, failing);
-    connections.apply({ type, deviceId });
+    connections.apply(type === 'device_revoked' ? { type, deviceId, reason: 'lost' } : { type, deviceId });
     assert.deepEqual(shut, [0, 2, 3]);
     assert.match(String(errors), /the transport of 1 fails/);
     connections.shutExpired(new Date());

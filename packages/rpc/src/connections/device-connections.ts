@@ -3,7 +3,7 @@
 
 import { type AuthenticatedDevice, IdentityError } from '@palyra/identity';
 import type { ChainJudge } from '@palyra/identity/certificate';
-import { type RegistryEvent, roleMissing, standingMessages } from '@palyra/identity/registry';
+import { type RegistryEvent, revokedMessage, roleMissing, standingMessages } from '@palyra/identity/registry';
 import type { DeviceId } from '@palyra/identity/values';
 import type { DevicePeer } from '../access/peer.ts';
 
@@ -148,7 +148,7 @@ export class DeviceConnections {
       const { device } = entry;
       if (!device) continue;
       if (event.type === 'device_revoked' && device.deviceId === event.deviceId)
-        this.#shut(entry, 'DEVICE_REVOKED');
+        this.#shut(entry, 'DEVICE_REVOKED', revokedMessage(event.reason));
       if (event.type === 'device_quarantined' && device.deviceId === event.deviceId)
         this.#shut(entry, 'DEVICE_QUARANTINED');
       if (event.type === 'device_role_changed' && device.deviceId === event.deviceId) {
@@ -174,9 +174,9 @@ export class DeviceConnections {
     }
   }
 
-  #shut(entry: Entry, code: keyof typeof standingMessages): void {
+  #shut(entry: Entry, code: keyof typeof standingMessages, message = standingMessages[code]): void {
     if (entry.end.signal.aborted) return;
-    const reason = new IdentityError(code, standingMessages[code]);
+    const reason = new IdentityError(code, message);
     // The calls under way are told first, and at once: the connection does not wait for them for long.
     entry.end.abort(reason);
     this.#end(entry, reason);

@@ -57,5 +57,5 @@ export async function doEverything(
   await tx.insertRevocation({ at: NOW, deviceId: device.id, serial: undefined, reason: 'lost' });
   await tx.putSetting('everything', 'done');
   await tx.appendAudit(sampleEvent());
-  tx.emit({ type: 'device_revoked', deviceId: device.id });
+  tx.emit({ type: 'device_revoked', deviceId: device.id, reason: '' });
 }

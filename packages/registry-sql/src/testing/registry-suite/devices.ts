@@ -112,5 +112,17 @@ export function devicesTests(name: string, it: SuiteTest): void {
       await registry.transact((tx) => tx.moveCertificate(fresh.serial, 'issued', 'active'));
       assert.deepEqual(await behind(), []);
     });
+
+    it('an approved device that never fetched a certificate is not behind', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const unseen = sampleDevice({ state: 'approved', lastSeenAt: undefined });
+      await registry.transact((tx) => tx.insertDevice(unseen));
+      const behind = async () =>
+        (await registry.devicesBehind({ since: after(50), limit: 10 })).map(({ id }) => id);
+      assert.deepEqual(await behind(), [device.id]);
+      const of = { device: unseen.id, issuer: certificate.issuerId };
+      await registry.transact((tx) => tx.insertCertificate(sampleCertificate(of, { state: 'issued' })));
+      assert.deepEqual((await behind()).sort(), [device.id, unseen.id].sort());
+    });
   });
 }

@@ -9,7 +9,11 @@ import { rejects } from './suite-test.ts';
 
 export function eventsTests(name: string, it: SuiteTest): void {
   describe(`${name}: events and the end`, () => {
-    const revoked = (deviceId = sampleUlid()): RegistryEvent => ({ type: 'device_revoked', deviceId });
+    const revoked = (deviceId = sampleUlid()): RegistryEvent => ({
+      type: 'device_revoked',
+      deviceId,
+      reason: '',
+    });
 
     it('events come after the commit, in the order of changes and within them', async (registry) => {
       const events = [revoked(), revoked(), revoked()] as const;

@@ -99,7 +99,7 @@ export function transactionsTests(name: string, it: SuiteTest): void {
       const before = registry.changes;
       await registry.transact(async (tx) => {
         await tx.putSetting('name', 'x');
-        tx.emit({ type: 'device_revoked', deviceId: sampleUlid() });
+        tx.emit({ type: 'device_revoked', deviceId: sampleUlid(), reason: '' });
         seen.push(registry.changes);
       });
       const after = registry.changes;
@@ -126,7 +126,7 @@ export function transactionsTests(name: string, it: SuiteTest): void {
         registry.transact(async (tx) => {
           await tx.putSetting(`made ${number}`, 'x');
           await tx.appendAudit(sampleEvent());
-          tx.emit({ type: 'device_revoked', deviceId: sampleUlid() });
+          tx.emit({ type: 'device_revoked', deviceId: sampleUlid(), reason: '' });
           if (number % 3 === 1) throw new Error(`not ${number}`);
           return number;
         });
