@@ -6,7 +6,7 @@ import type { IdentityManager, IdentityManagerOptions } from '@palyra/identity';
 import { readPeerCertificate } from '@palyra/identity/certificate';
 import { awaitPairing, recoverCertificate, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
-import { afterRefusal } from '../../packages/agent/src/after-refusal.ts';
+import { afterRefusal } from '../../packages/identity/src/renewal/after-refusal.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock, minute } from '../testing/held-clock.ts';
 import { openIdentity, peerOf, recoveryPeerOf } from '../testing/in-process.ts';

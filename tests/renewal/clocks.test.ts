@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { renewalTime } from '@palyra/identity/device';
-import { RenewalSchedule } from '../../packages/agent/src/renewal-schedule.ts';
+import { RenewalSchedule } from '../../packages/identity/src/renewal/schedule.ts';
 import { HeldClock, hour, minute, second } from '../testing/held-clock.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';

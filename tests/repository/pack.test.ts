@@ -15,6 +15,7 @@ const packages = globSync('*', { cwd: join(repository, 'packages') }).sort();
 /** What the examples in the READMEs print. */
 const said: Readonly<Record<string, RegExp>> = {
   agent: /^\{"celsius":21\}\n$/,
+  browser: /^STORE_FAILED: not a browser\n$/,
   channel: /^palyra-channel-v1\.node, in messages of at most 65535 bytes\n$/,
   console: /^assets index\.html\n$/,
   daemon: /^palyra-[a-z2-7]{10}\.internal takes the code \d{3}-\d{6} at 127\.0\.0\.1:\d+\n$/,

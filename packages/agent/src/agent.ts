@@ -1,9 +1,8 @@
 // The device's agent: keeps the standing channel to the daemon, reconnects after every interruption, and runs
 // capabilities for the daemon. It ends only on request, or if the daemon answers that a retry cannot help.
 
-import { IdentityError } from '@palyra/identity/device';
+import { final, IdentityError, recoverable } from '@palyra/identity/device';
 import { fromConnectError } from '@palyra/rpc';
-import { final, recoverable } from './after-refusal.ts';
 import { CapabilityRuns } from './capability-runs.ts';
 import { AgentCertificate, maxRetryAfterMs } from './certificate.ts';
 import type { AgentOptions } from './options.ts';

@@ -4,10 +4,12 @@
 import type { Client } from '@connectrpc/connect';
 import type { IdentityError } from '@palyra/identity';
 import {
+  type Instant,
   isOfSameDaemon,
   type KnownEndpoints,
   loadEnrollments,
   type PairedEnrollment,
+  RenewalSchedule,
   recoverCertificate,
   renewCertificate,
   storeToldEndpoints,
@@ -17,7 +19,6 @@ import { sameBytes } from '@palyra/identity/values';
 import { fromConnectError, type Http2Connection, type NodeService, recoveryPeer } from '@palyra/rpc';
 import { dialled } from './dial.ts';
 import type { AgentOptions } from './options.ts';
-import { type Instant, RenewalSchedule } from './renewal-schedule.ts';
 
 /** How often the renewal time is checked, ms: by the wall clock, to notice that the machine slept. */
 const renewalTickMs = 5_000;

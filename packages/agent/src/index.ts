@@ -1,4 +1,4 @@
-export { afterRefusal } from './after-refusal.ts';
+export { afterRefusal } from '@palyra/identity/device';
 export { runAgent } from './agent.ts';
 export { builtInCapabilities } from './built-in.ts';
 export { type Capabilities, type Capability, type CapabilityCall, MAX_OUTPUT_BYTES } from './capability.ts';

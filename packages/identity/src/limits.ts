@@ -45,6 +45,8 @@ const hour = 60 * minute;
  * tolerance, for every comparison with another clock and every date made for one.
  */
 export const clockToleranceMs = 10 * minute;
+/** Shortest life of a certificate, ms: an issuer with less time left no longer issues. */
+export const MIN_LIFE_MS: number = minute;
 /** Validity of a revocation list, ms. A new one is made after half of it. */
 export const revocationListLifeMs = 24 * hour;
 /**

@@ -3,8 +3,8 @@
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { ErrorFields, IdentityErrorCode } from '@palyra/identity/errors';
+import { errorSubjects } from './device-words.ts';
 import { type ErrorInfo, ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
-import { errorSubjects } from './wire-words.ts';
 
 /** As ids look: Crockford's base32, 26 characters. */
 const ulid = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;

@@ -1,7 +1,7 @@
 // What a peer sends of a closed set, or a refusal.
 
-import { IdentityError } from '@palyra/identity';
-import type { WireWords } from './wire-words.ts';
+import { IdentityError } from '@palyra/identity/portable';
+import type { WireWords } from './wire-word-set.ts';
 
 /**
  * @param what the value is, for the message: `A role`.

@@ -5,7 +5,13 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 const packages = new URL('../../', import.meta.url);
-const entries = ['rpc/src/portable.ts', 'identity/src/portable.ts', 'channel/src/index.ts'];
+const entries = [
+  'rpc/src/portable.ts',
+  'identity/src/portable.ts',
+  'identity/src/device/portable.ts',
+  'channel/src/index.ts',
+  'browser/src/index.ts',
+];
 
 test('what runs in a browser needs nothing of Node', () => {
   const files = new Set<string>();
@@ -22,8 +28,19 @@ function follow(file: URL, seen: Set<string>): void {
   for (const [, name = ''] of source.matchAll(/^(?:import|export) (?!type )[^;]*?from '([^']+)';/gm)) {
     if (name.startsWith('.')) follow(new URL(name, file), seen);
     else if (name.startsWith('@palyra/')) {
-      const [, folder = '', rest = ''] = /^@palyra\/([\w-]+)(?:\/(\w+))?$/.exec(name) ?? [];
-      follow(new URL(`${folder}/src/${rest || 'index'}.ts`, packages), seen);
-    } else assert.match(name, /^(@connectrpc\/connect|@bufbuild\/protobuf)(\/[\w-]+)*$/, `${place}: ${name}`);
+      const [, folder = '', rest = ''] = /^@palyra\/([\w-]+)(\/[\w-]+)?$/.exec(name) ?? [];
+      follow(new URL(`${folder}/${pathOf(folder, `.${rest}`)}`, packages), seen);
+    } else
+      assert.match(
+        name,
+        /^(@connectrpc\/connect|@bufbuild\/protobuf|@noble\/\w+|@scure\/bip39)(\/[\w.-]+)*$/,
+        `${place}: ${name}`,
+      );
   }
+}
+
+/** What the package gives under that name. */
+function pathOf(folder: string, name: string): string {
+  const { exports } = JSON.parse(readFileSync(new URL(`${folder}/package.json`, packages), 'utf8'));
+  return typeof exports === 'string' ? exports : exports[name];
 }

@@ -1,10 +1,12 @@
 // What runs in a browser as well: streams, the calls of a client on them, and errors. No module of Node's is imported from here.
 
+export { type PairingCalls, pairingPeer, recoveryPeer } from './access/pairing-peer.ts';
 export { type CallTransportOptions, createCallTransport } from './calls/client.ts';
 export { printableAnswers } from './calls/printable-answers.ts';
 export type { HeldBytes, SessionBytes } from './calls/unfinished-bytes.ts';
 export { UnfinishedBytes } from './calls/unfinished-bytes.ts';
 export { fromConnectError } from './error-map.ts';
+export { type DaemonEvent, type DeviceEvent, NodeService } from './gen/palyra/node/v1/node_pb.js';
 export {
   closedNormally,
   closeErrorOf,

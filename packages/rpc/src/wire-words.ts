@@ -1,7 +1,6 @@
 // The closed sets of the protos: the words that programs use, and the enum value that stands for each on the wire. The one
 // place that maps them. Without Node: what a page in a browser may import.
 
-import type { ErrorSubject } from '@palyra/identity/errors';
 import {
   Authority_Tier,
   AuthorityState,
@@ -19,54 +18,10 @@ import {
   RotateRootRequest_Step,
   Transport,
 } from './gen/palyra/admin/v1/admin_pb.js';
-import { About } from './gen/palyra/error/v1/error_pb.js';
-import { CapabilityFailure } from './gen/palyra/node/v1/node_pb.js';
-import { DeviceKind, PairingState } from './gen/palyra/pairing/v1/pairing_pb.js';
+import { wireWords } from './wire-word-set.ts';
 
-export class WireWords<Word extends string, Value extends number> {
-  /** In the order of the proto. */
-  readonly words: readonly Word[];
-  readonly #values: Readonly<Record<Word, Value>>;
-  readonly #words: ReadonlyMap<Value, Word>;
-
-  /** @param values every word, and the value that stands for it. */
-  constructor(values: Readonly<Record<Word, Value>>) {
-    this.words = Object.keys(values) as Word[];
-    this.#values = values;
-    this.#words = new Map(this.words.map((word) => [values[word], word]));
-  }
-
-  has(word: string): word is Word {
-    return Object.hasOwn(this.#values, word);
-  }
-
-  toWire(word: Word): Value {
-    return this.#values[word];
-  }
-
-  /** Undefined for UNSPECIFIED, and for a value that this version does not know. */
-  fromWire(value: Value): Word | undefined {
-    return this.#words.get(value);
-  }
-
-  /** For people and for JSON output. */
-  show(value: Value): Word | 'unknown' {
-    return this.fromWire(value) ?? 'unknown';
-  }
-}
-
-/** The words are those of the table; the compiler finds a value that no other enum has. */
-const wireWords =
-  <Value extends number>() =>
-  <Word extends string>(values: Readonly<Record<Word, Value>>) =>
-    new WireWords<Word, Value>(values);
-
-export const deviceKinds = wireWords<DeviceKind>()({
-  cli: DeviceKind.CLI,
-  desktop: DeviceKind.DESKTOP,
-  browser: DeviceKind.BROWSER,
-  node: DeviceKind.NODE,
-});
+export * from './device-words.ts';
+export { WireWords } from './wire-word-set.ts';
 
 export const deviceStates = wireWords<DeviceState>()({
   approved: DeviceState.APPROVED,
@@ -93,17 +48,6 @@ export const certificateStates = wireWords<CertificateState>()({
   active: CertificateState.ACTIVE,
   superseded: CertificateState.SUPERSEDED,
   revoked: CertificateState.REVOKED,
-});
-
-export const pairingStates = wireWords<PairingState>()({
-  waiting: PairingState.WAITING,
-  pending_approval: PairingState.PENDING_APPROVAL,
-  approved: PairingState.APPROVED,
-  issued: PairingState.ISSUED,
-  active: PairingState.ACTIVE,
-  rejected: PairingState.REJECTED,
-  expired: PairingState.EXPIRED,
-  exhausted: PairingState.EXHAUSTED,
 });
 
 export const continuities = wireWords<Continuity>()({
@@ -187,39 +131,3 @@ export const advices = wireWords<ExplainResponse_Advice>()({
   release_or_revoke: ExplainResponse_Advice.RELEASE_OR_REVOKE,
 });
 export type Advice = (typeof advices)['words'][number];
-
-/** How a capability fails on a device, as the error code that the caller gets. */
-export const capabilityFailures = wireWords<CapabilityFailure>()({
-  CAPABILITY_UNKNOWN: CapabilityFailure.UNKNOWN,
-  CAPABILITY_FAILED: CapabilityFailure.FAILED,
-  CAPABILITY_TIMEOUT: CapabilityFailure.TIMEOUT,
-  CAPABILITY_OUTPUT_TOO_LARGE: CapabilityFailure.OUTPUT_TOO_LARGE,
-  CAPABILITY_CANCELED: CapabilityFailure.CANCELED,
-});
-
-/** What an error code is about. */
-export const errorSubjects = new WireWords<ErrorSubject, About>({
-  pairing_code: About.PAIRING_CODE,
-  interception: About.INTERCEPTION,
-  identity_key: About.IDENTITY_KEY,
-  recovery: About.RECOVERY,
-  root: About.ROOT,
-  old_root: About.OLD_ROOT,
-  issuing_ca: About.ISSUING_CA,
-  set_aside: About.SET_ASIDE,
-  backup: About.BACKUP,
-  key_file: About.KEY_FILE,
-  secret_store: About.SECRET_STORE,
-  registry: About.REGISTRY,
-  device_record: About.DEVICE_RECORD,
-  device_identity: About.DEVICE_IDENTITY,
-  operator_role: About.OPERATOR_ROLE,
-  quarantine: About.QUARANTINE,
-  console_login: About.CONSOLE_LOGIN,
-  admin_socket: About.ADMIN_SOCKET,
-  node_endpoints: About.NODE_ENDPOINTS,
-  quic_endpoints: About.QUIC_ENDPOINTS,
-  home: About.HOME,
-  home_owner: About.HOME_OWNER,
-  configuration: About.CONFIGURATION,
-});

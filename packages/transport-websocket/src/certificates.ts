@@ -1,7 +1,13 @@
 // What a channel asks of certificates, by what this project says of them elsewhere.
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { type JudgePeer, notAuthenticated, type OwnProof } from '@palyra/channel';
+import {
+  checkKnownDaemon,
+  type JudgePeer,
+  type KnownDaemon,
+  notAuthenticated,
+  type OwnProof,
+} from '@palyra/channel';
 import { hasCode, IdentityError } from '@palyra/identity';
 import { ChainJudge, TlsKey } from '@palyra/identity/certificate';
 import { standingMessages } from '@palyra/identity/registry';
@@ -30,26 +36,11 @@ export function judgeDevice(judge: ChainJudge): JudgePeer {
 }
 
 /** Of a daemon's chain: that it is the one that is known, and then its dates. */
-export function judgeDaemon(known: {
-  readonly roots: readonly Uint8Array[];
-  readonly trustDomain: string;
-  /** Default: any of this trust domain. */
-  readonly daemonId?: string;
-}): JudgePeer {
+export function judgeDaemon(known: KnownDaemon & { readonly roots: readonly Uint8Array[] }): JudgePeer {
   const judge = new ChainJudge(known.roots);
   return (chain) => {
     const { leaf, certificate, notBefore, notAfter } = judged(judge, chain);
-    const { kind, trustDomain, id } = leaf.spiffeId;
-    const isKnown = known.daemonId === undefined || id === known.daemonId;
-    if (kind !== 'daemon' || trustDomain !== known.trustDomain || !isKnown)
-      throw notAuthenticated('its certificate names another');
-    const now = new Date();
-    if (now < notBefore || now >= notAfter) {
-      throw new IdentityError(
-        'CLOCK_SKEW',
-        `The daemon's certificate is not valid at this device's time, ${now.toISOString()}. Set the clock right, or restart the daemon if it was asleep for days.`,
-      );
-    }
+    checkKnownDaemon({ leaf: leaf.spiffeId, notBefore, notAfter }, known, new Date());
     return spkiOf(certificate);
   };
 }

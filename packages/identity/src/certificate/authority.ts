@@ -4,13 +4,8 @@
 import type { X509Certificate } from 'node:crypto';
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
-import {
-  type IssuedCertificate,
-  MIN_LIFE_MS,
-  makeFacts,
-  type Surroundings,
-  signCertificate,
-} from './issue.ts';
+import { MIN_LIFE_MS } from '../limits.ts';
+import { type IssuedCertificate, makeFacts, type Surroundings, signCertificate } from './issue.ts';
 import { type CertificateSummary, parseCertificate, readAuthorityCertificate } from './peer-certificate.ts';
 import {
   daemonProfile,

@@ -1,13 +1,15 @@
 // A DER encoder for the four certificate profiles and the revocation list (ITU-T X.690; RFC 5280 4.1). It only writes;
-// node:crypto reads. Every function returns one complete element, so calls nest as in ASN.1. The elements lie in Node's
-// buffer pool, which makes them cheap. Results that leave this folder are copied out of the pool.
+// node:crypto reads. Every function returns one complete element, so calls nest as in ASN.1. It runs in
+// browsers as well.
+
+const encoder = new TextEncoder();
 
 /** One element: tag, length in the shortest form (X.690 10.1), contents. */
 function element(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of contents) length += part.length;
   let at = headingBytes(length);
-  const out = Buffer.allocUnsafe(at + length);
+  const out = new Uint8Array(at + length);
   writeHeading(out, tag, length);
   for (const part of contents) {
     out.set(part, at);
@@ -21,19 +23,19 @@ function headingBytes(length: number): number {
   return length < 0x80 ? 2 : length < 0x100 ? 3 : length < 0x1_0000 ? 4 : length < 0x100_0000 ? 5 : 6;
 }
 
-function writeHeading(out: Buffer, tag: number, length: number): void {
+function writeHeading(out: Uint8Array, tag: number, length: number): void {
   const bytes = headingBytes(length) - 2;
   out[0] = tag;
   if (bytes === 0) out[1] = length;
   else {
     out[1] = 0x80 | bytes;
-    out.writeUIntBE(length, 2, bytes);
+    for (let at = 1 + bytes, rest = length; at > 1; at -= 1, rest = Math.floor(rest / 256)) out[at] = rest;
   }
 }
 
 /** Tag and length of a SEQUENCE with too many members for one call; the members follow. */
 export function sequenceHeading(length: number): Uint8Array {
-  const out = Buffer.allocUnsafe(headingBytes(length));
+  const out = new Uint8Array(headingBytes(length));
   writeHeading(out, 0x30, length);
   return out;
 }
@@ -50,7 +52,7 @@ export const octetString = (bytes: Uint8Array): Uint8Array => element(0x04, byte
 export const bitString = (bytes: Uint8Array, unused = 0): Uint8Array =>
   element(0x03, Uint8Array.of(unused), bytes);
 
-export const utf8String = (text: string): Uint8Array => element(0x0c, Buffer.from(text));
+export const utf8String = (text: string): Uint8Array => element(0x0c, encoder.encode(text));
 
 export const booleanTrue: Uint8Array = element(0x01, Uint8Array.of(0xff));
 
@@ -59,7 +61,7 @@ export const explicit = (n: number, inner: Uint8Array): Uint8Array => element(0x
 
 /** Context tag [n] in place of the tag of a primitive type; text becomes its bytes. */
 export const implicit = (n: number, contents: Uint8Array | string): Uint8Array =>
-  element(0x80 | n, typeof contents === 'string' ? Buffer.from(contents) : contents);
+  element(0x80 | n, typeof contents === 'string' ? encoder.encode(contents) : contents);
 
 /** @param magnitude a non-negative number, most significant byte first; leading zeros are ignored. */
 export function integer(magnitude: Uint8Array): Uint8Array {
@@ -92,7 +94,7 @@ export function time(instant: Date): Uint8Array {
     ...[year % 100, instant.getUTCMonth() + 1, instant.getUTCDate()],
     ...[instant.getUTCHours(), instant.getUTCMinutes(), instant.getUTCSeconds()],
   ];
-  const text = Buffer.allocUnsafe(pairs.length * 2 + 1);
+  const text = new Uint8Array(pairs.length * 2 + 1);
   let at = 0;
   for (const pair of pairs) {
     text[at++] = 0x30 + Math.floor(pair / 10);

@@ -3,15 +3,12 @@
 import { hash } from 'node:crypto';
 import { type Clock, presentTime } from '../clock.ts';
 import { IdentityError } from '../errors.ts';
-import { clockToleranceMs } from '../limits.ts';
+import { clockToleranceMs, MIN_LIFE_MS } from '../limits.ts';
 import { bitString, sequence } from './der.ts';
 import type { CertificateSummary } from './peer-certificate.ts';
 import { type CertificateFacts, signatureAlgorithm } from './profile.ts';
 import type { CertificateSigner } from './signer.ts';
 import { checkP256Spki } from './tls-key.ts';
-
-/** Shortest life: an issuer with less time left no longer issues. */
-export const MIN_LIFE_MS = 60 * 1000;
 
 /** The sources of time and randomness. */
 export interface Surroundings {

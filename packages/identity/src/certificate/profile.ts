@@ -3,7 +3,8 @@
 //
 // The subject alternative name is not critical, because no subject here is empty (RFC 5280 4.2.1.6).
 
-import { hash } from 'node:crypto';
+import { bytesToHex, concatBytes } from '@noble/curves/utils.js';
+import { sha256 } from '@noble/hashes/sha2.js';
 import type { DeviceId, Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import {
@@ -67,20 +68,20 @@ const keyUsage = (bits: number, unused: number) =>
   critical('2.5.29.15', bitString(Uint8Array.of(bits), unused));
 
 const authorityExtensions = (pathLength: number) =>
-  Buffer.concat([
+  concatBytes(
     basicConstraints(sequence(booleanTrue, integer(Uint8Array.of(pathLength)))),
     keyUsage(0b0000_0110, 1),
-  ]);
+  );
 const rootExtensions = authorityExtensions(1);
 const issuingExtensions = authorityExtensions(0);
-const leafExtensions = Buffer.concat([
+const leafExtensions = concatBytes(
   basicConstraints(sequence()),
   keyUsage(0b1000_0000, 7),
   sequence(
     objectIdentifier('2.5.29.37'),
     octetString(sequence(objectIdentifier('1.3.6.1.5.5.7.3.1'), objectIdentifier('1.3.6.1.5.5.7.3.2'))),
   ),
-]);
+);
 
 /**
  * An authority's name follows from its tier and key, so that a program that finds issuers only by name finds the right
@@ -88,7 +89,7 @@ const leafExtensions = Buffer.concat([
  */
 export function describeIssuer(tier: 'root' | 'issuing', trustDomain: string, publicKey: Uint8Array): Issuer {
   const keyId = keyIdentifier(publicKey);
-  const name = subject(`Palyra ${tier} CA ${Buffer.from(keyId.subarray(0, 4)).toString('hex')}`);
+  const name = subject(`Palyra ${tier} CA ${bytesToHex(keyId.subarray(0, 4))}`);
   const authorityKeyId = sequence(authorityKeyIdentifier, octetString(sequence(implicit(0, keyId))));
   return { trustDomain, name, keyId, authorityKeyId };
 }
@@ -192,7 +193,7 @@ function tbsCertificate(
 const subject = (text: string) => sequence(setOf(sequence(commonName, utf8String(text))));
 
 /** The point follows the 26 bytes of the P-256 SubjectPublicKeyInfo's header. */
-const keyIdentifier = (spki: Uint8Array) => hash('sha256', spki.subarray(26), 'buffer').subarray(0, 20);
+const keyIdentifier = (spki: Uint8Array) => sha256(spki.subarray(26)).subarray(0, 20);
 
 const uri = (text: string) => implicit(6, text);
 

@@ -19,8 +19,11 @@ import {
   verify,
 } from 'node:crypto';
 import { inspect } from 'node:util';
+import { ChainJudge } from '../certificate/chain-verdict.ts';
 import { integer, sequence } from '../certificate/der.ts';
-import type { IdentityKey, PairingCrypto } from './port.ts';
+import { readAuthorityCertificate } from '../certificate/peer-certificate.ts';
+import { TlsKey } from '../certificate/tls-key.ts';
+import type { DeviceTlsKey, IdentityKey, PairingCrypto } from './port.ts';
 
 // RFC 8410: the DER in front of a raw 32-byte key.
 const x25519Pkcs8 = Buffer.from('302e020100300506032b656e04220420', 'hex');
@@ -64,6 +67,16 @@ export const nodeCrypto: PairingCrypto = {
     const key = createPrivateKey(pkcs8(der));
     if (key.asymmetricKeyType !== 'ed25519') throw new TypeError('an identity key is an Ed25519 key');
     return new NodeIdentityKey(key);
+  },
+
+  generateTlsKey: () => deviceTlsKey(TlsKey.generate()),
+  importTlsKey: (stored) => deviceTlsKey(TlsKey.fromPkcs8(stored)),
+  trustDomainOf: (root) => readAuthorityCertificate(root).trustDomain,
+  judgeChain(roots, chain) {
+    const judge = new ChainJudge(roots);
+    const { leaf, certificate } = judge.judge(chain);
+    const publicKey = new Uint8Array(certificate.publicKey.export({ format: 'der', type: 'spki' }));
+    return { leaf: leaf.spiffeId, publicKey, trustDomains: judge.trustDomains };
   },
 
   verifyEd25519(publicKey, data, signature) {
@@ -138,6 +151,12 @@ class NodeIdentityKey implements IdentityKey {
     return 'IdentityKey [redacted]';
   }
 }
+
+const deviceTlsKey = (key: TlsKey): DeviceTlsKey => ({
+  publicKey: key.publicKey,
+  sign: (data) => key.sign(data),
+  export: () => key.toPkcs8(),
+});
 
 function digest(algorithm: 'sha256' | 'sha512', data: Uint8Array): Uint8Array {
   return new Uint8Array(hash(algorithm, data, 'buffer'));

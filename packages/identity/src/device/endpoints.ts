@@ -2,7 +2,6 @@
 // the daemon announced, and last the address at pairing. Each kind has its own secret beside the enrollment, so that a
 // renewal, an announcement and a person's command at the same time do not overwrite each other.
 
-import { isDeepStrictEqual } from 'node:util';
 import { isCanonicalEndpoint } from '../endpoint.ts';
 import { type EndpointLists, listenerKinds, MAX_ENDPOINTS, parseEndpointLists } from '../endpoint-lists.ts';
 import { hasCode } from '../errors.ts';
@@ -57,7 +56,7 @@ export async function storeToldEndpoints<E extends KnownEndpoints & { readonly r
   if (!told) return enrollment;
   const { told: known, ...rest } = enrollment;
   const isEmpty = listenerKinds.every((kind) => told[kind].length === 0);
-  if (isEmpty ? known : !isDeepStrictEqual(told, known))
+  if (isEmpty ? known : !isSame(told, known))
     await store(secrets, nameOf(enrollment.root, 'told'), isEmpty ? undefined : told);
   return (isEmpty ? rest : { ...rest, told }) as E;
 }
@@ -89,6 +88,9 @@ const noEndpoints: EndpointLists = { pairing: [], node: [], quic: [], web: [] };
 export async function dropEndpoints(secrets: SecretStore, root: string): Promise<void> {
   for (const what of ['told', 'by-hand'] as const) await dropSecret(secrets, nameOf(root, what));
 }
+
+const isSame = (told: EndpointLists, known: EndpointLists | undefined): boolean =>
+  listenerKinds.every((kind) => told[kind].join(' ') === known?.[kind].join(' '));
 
 function readable(lists: Partial<EndpointLists> | undefined): EndpointLists | undefined {
   try {

@@ -4,7 +4,8 @@
 // A record belongs to the root that was pinned with the code. A peer chooses its own id, trust domain and address, and
 // another daemon may claim the same ones: it gets its own record.
 
-import { hash } from 'node:crypto';
+import { bytesToHex } from '@noble/curves/utils.js';
+import { sha256 } from '@noble/hashes/sha2.js';
 import type { Ulid } from '../device-id.ts';
 import { hasCode, IdentityError } from '../errors.ts';
 import type { SecretReader, SecretStore } from '../secret-store/port.ts';
@@ -23,7 +24,7 @@ interface EnrollmentBase {
   readonly address: string;
   /** URL of the channel that the device was paired over (docs/channel.md). Absent: over HTTP/2. */
   readonly webAddress?: string;
-  /** PKCS #8 DER of the P-256 key generated on this device. */
+  /** The P-256 key generated on this device, as `DeviceTlsKey.export` returns it: in Node PKCS #8 DER. */
   readonly tlsKey: Uint8Array;
   /** The trusted roots, DER. */
   readonly trustBundle: readonly Uint8Array[];
@@ -77,7 +78,7 @@ function recordName({ root, state }: RecordKey): string {
 export function isOfSameDaemon(known: Enrollment, other: Enrollment): boolean {
   if (known.root === other.root) return true;
   const claimsTheSame = known.daemonId === other.daemonId && known.trustDomain === other.trustDomain;
-  return claimsTheSame && known.trustBundle.some((root) => hash('sha256', root) === other.root);
+  return claimsTheSame && known.trustBundle.some((root) => bytesToHex(sha256(root)) === other.root);
 }
 
 /**
@@ -88,7 +89,7 @@ export function isOfSameDaemon(known: Enrollment, other: Enrollment): boolean {
 export async function storeEnrollment(secrets: SecretStore, enrollment: Enrollment): Promise<void> {
   const { told: _, byHand: __, ...record } = { told: undefined, byHand: undefined, ...enrollment };
   const text = JSON.stringify(record, (_key, value) =>
-    value instanceof Uint8Array ? { bytes: Buffer.from(value).toString('base64') } : value,
+    value instanceof Uint8Array ? { bytes: toBase64(value) } : value,
   );
   const before = enrollment.state === 'paired' ? await secrets.list(prefix) : [];
   await secrets.write(recordName(enrollment), new TextEncoder().encode(text));
@@ -150,7 +151,7 @@ export async function loadEnrollments(secrets: SecretReader): Promise<Enrollment
     const text = new TextDecoder().decode(await secrets.read(name));
     try {
       const enrollment: Enrollment = JSON.parse(text, (_key, value) =>
-        typeof value?.bytes === 'string' ? new Uint8Array(Buffer.from(value.bytes, 'base64')) : value,
+        typeof value?.bytes === 'string' ? fromBase64(value.bytes) : value,
       );
       if (recordName(enrollment) !== name) throw new RangeError('it belongs to another root');
       const isPaired = enrollment.state === 'paired';
@@ -165,3 +166,8 @@ export async function loadEnrollments(secrets: SecretReader): Promise<Enrollment
   }
   return enrollments;
 }
+
+const toBase64 = (bytes: Uint8Array): string => btoa(String.fromCharCode(...bytes));
+
+const fromBase64 = (text: string): Uint8Array =>
+  Uint8Array.from(atob(text), (character) => character.charCodeAt(0));

@@ -2,7 +2,7 @@
 
 import { bytesToHex } from '@noble/curves/utils.js';
 import type { Clock } from '../clock.ts';
-import type { IdentityKey, PairingCrypto } from '../crypto/port.ts';
+import type { DeviceCrypto, IdentityKey } from '../crypto/port.ts';
 import { type DeviceId, makeUlid, parseDeviceId } from '../device-id.ts';
 import { hasCode, IdentityError } from '../errors.ts';
 import type { SecretStore } from '../secret-store/port.ts';
@@ -12,23 +12,27 @@ const idLength = 26;
 
 export class DeviceIdentity {
   readonly id: DeviceId;
+  /** What its keys are made with. */
+  readonly crypto: DeviceCrypto;
   readonly #key: IdentityKey;
 
-  private constructor(id: DeviceId, key: IdentityKey) {
+  private constructor(id: DeviceId, crypto: DeviceCrypto, key: IdentityKey) {
     this.id = id;
+    this.crypto = crypto;
     this.#key = key;
   }
 
   /** Creates an identity in memory only. */
-  static async create(crypto: PairingCrypto, clock: Clock): Promise<DeviceIdentity> {
+  static async create(crypto: DeviceCrypto, clock: Clock): Promise<DeviceIdentity> {
     return new DeviceIdentity(
       makeUlid(clock.now(), crypto.randomBytes(10)),
+      crypto,
       await crypto.generateIdentityKey(),
     );
   }
 
   /** Returns the store's identity, or creates and stores one. */
-  static async open(secrets: SecretStore, crypto: PairingCrypto, clock: Clock): Promise<DeviceIdentity> {
+  static async open(secrets: SecretStore, crypto: DeviceCrypto, clock: Clock): Promise<DeviceIdentity> {
     try {
       return await DeviceIdentity.load(secrets, crypto);
     } catch (error) {
@@ -40,11 +44,11 @@ export class DeviceIdentity {
   }
 
   /** @throws SECRET_NOT_FOUND, SECRET_CORRUPT */
-  static async load(secrets: SecretStore, crypto: PairingCrypto): Promise<DeviceIdentity> {
+  static async load(secrets: SecretStore, crypto: DeviceCrypto): Promise<DeviceIdentity> {
     const secret = await secrets.read(secretName);
     try {
       const id = parseDeviceId(new TextDecoder().decode(secret.subarray(0, idLength)));
-      return new DeviceIdentity(id, await crypto.importIdentityKey(secret.subarray(idLength)));
+      return new DeviceIdentity(id, crypto, await crypto.importIdentityKey(secret.subarray(idLength)));
     } catch (cause) {
       throw new IdentityError('SECRET_CORRUPT', 'The device identity in the secret store cannot be read.', {
         cause,
@@ -74,6 +78,6 @@ export class DeviceIdentity {
 }
 
 /** SHA-256 of the raw public key, lower-case hex. */
-export async function identityFingerprint(crypto: PairingCrypto, publicKey: Uint8Array): Promise<string> {
+export async function identityFingerprint(crypto: DeviceCrypto, publicKey: Uint8Array): Promise<string> {
   return bytesToHex(await crypto.sha256(publicKey));
 }

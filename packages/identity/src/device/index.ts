@@ -5,6 +5,7 @@ export { nodeCrypto } from '../crypto/node.ts';
 export { hasCode, IdentityError } from '../errors.ts';
 export { type PairingCode, parsePairingCode } from '../pairing/code.ts';
 export { awaitPairing, type PairingDevice, type PairingPeer, requestPairing } from '../pairing/device.ts';
+export { afterRefusal, final, recoverable } from '../renewal/after-refusal.ts';
 export {
   certificateLifeMs,
   type RecoveryPeer,
@@ -15,6 +16,7 @@ export {
   renewCertificate,
 } from '../renewal/device.ts';
 export { renewAfterMs } from '../renewal/plan.ts';
+export { type Instant, RenewalSchedule } from '../renewal/schedule.ts';
 export { FilesystemSecretStore } from '../secret-store/filesystem.ts';
 export { masterKeyFromFile } from '../secret-store/key-file.ts';
 export { MemorySecretStore } from '../secret-store/memory.ts';

@@ -3,7 +3,7 @@
 
 import { bytesToHex } from '@noble/curves/utils.js';
 import type { Clock } from '../clock.ts';
-import type { PairingCrypto } from '../crypto/port.ts';
+import type { DeviceCrypto } from '../crypto/port.ts';
 import { IdentityError } from '../errors.ts';
 import { lvCat } from '../lv.ts';
 import type { SecretStore } from '../secret-store/port.ts';
@@ -25,7 +25,7 @@ interface Tries {
 
 export interface TryingDevice {
   readonly secrets: SecretStore;
-  readonly crypto: PairingCrypto;
+  readonly crypto: DeviceCrypto;
   readonly clock: Clock;
 }
 
@@ -71,7 +71,7 @@ async function read({ secrets, crypto, clock }: TryingDevice): Promise<Tries> {
   return { salt, codes: codes.filter(({ atMs }) => now - atMs < keptMs) };
 }
 
-async function keyOf(crypto: PairingCrypto, salt: string, { slot, secret }: PairingCode): Promise<string> {
+async function keyOf(crypto: DeviceCrypto, salt: string, { slot, secret }: PairingCode): Promise<string> {
   return bytesToHex(await crypto.sha256(lvCat('palyra-code-tries-v1', salt, slot, secret)));
 }
 

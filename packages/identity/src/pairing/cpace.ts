@@ -2,7 +2,7 @@
 
 import { ed25519, _map_to_curve_elligator2_curve25519 as elligator2 } from '@noble/curves/ed25519.js';
 import { bytesToNumberLE, concatBytes, numberToBytesLE } from '@noble/curves/utils.js';
-import type { PairingCrypto } from '../crypto/port.ts';
+import type { DeviceCrypto } from '../crypto/port.ts';
 import { IdentityError } from '../errors.ts';
 import { lvCat } from '../lv.ts';
 
@@ -28,7 +28,7 @@ export interface CpaceShare {
 }
 
 /** G.calculate_generator, section 7.2: a u-coordinate that only a holder of the code can compute. */
-export async function calculateGenerator(crypto: PairingCrypto, input: CpaceInput): Promise<Uint8Array> {
+export async function calculateGenerator(crypto: DeviceCrypto, input: CpaceInput): Promise<Uint8Array> {
   const lengthOf = (part: Uint8Array | string) => lvCat(part).length;
   const padding = Math.max(0, hashBlockBytes - 1 - lengthOf(input.prs) - lengthOf(dsi));
   const generatorString = lvCat(dsi, input.prs, new Uint8Array(padding), input.ci, input.sid);
@@ -40,7 +40,7 @@ export async function calculateGenerator(crypto: PairingCrypto, input: CpaceInpu
 }
 
 /** A new scalar and its share on the generator. */
-export async function makeShare(crypto: PairingCrypto, input: CpaceInput): Promise<CpaceShare> {
+export async function makeShare(crypto: DeviceCrypto, input: CpaceInput): Promise<CpaceShare> {
   const generator = await calculateGenerator(crypto, input);
   const scalar = crypto.randomBytes(fieldBytes);
   return { scalar, share: await scalarMultVfy(crypto, scalar, generator) };
@@ -51,7 +51,7 @@ export async function makeShare(crypto: PairingCrypto, input: CpaceInput): Promi
  * @throws MESSAGE_INVALID when the point is not 32 bytes or the result is the neutral element: the run must abort.
  */
 export async function scalarMultVfy(
-  crypto: PairingCrypto,
+  crypto: DeviceCrypto,
   scalar: Uint8Array,
   point: Uint8Array,
 ): Promise<Uint8Array> {
@@ -71,7 +71,7 @@ export interface CpaceExchange {
 
 /** The intermediate session key, 64 bytes: H(lv_cat(DSI || "_ISK", sid, K) || transcript_ir), section 6.2. */
 export async function sessionKey(
-  crypto: PairingCrypto,
+  crypto: DeviceCrypto,
   sid: Uint8Array,
   k: Uint8Array,
   exchange: CpaceExchange,

@@ -2,10 +2,8 @@
 
 import { bytesToHex } from '@noble/curves/utils.js';
 import { checkIssuedChain } from '../certificate/issued-chain.ts';
-import { readAuthorityCertificate } from '../certificate/peer-certificate.ts';
-import { TlsKey } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
-import type { PairingCrypto } from '../crypto/port.ts';
+import type { DeviceCrypto } from '../crypto/port.ts';
 import { dropEndpoints, storeToldEndpoints } from '../device/endpoints.ts';
 import {
   dropEnrollment,
@@ -60,7 +58,7 @@ export interface PairingPeer {
 export interface PairingDevice {
   readonly identity: DeviceIdentity;
   readonly secrets: SecretStore;
-  readonly crypto: PairingCrypto;
+  readonly crypto: DeviceCrypto;
   readonly clock: Clock;
   readonly kind: DeviceKind;
   /** Shown to the operator. */
@@ -97,7 +95,7 @@ export async function requestPairing(
   if (code.rootFingerprint && !crypto.equal(code.rootFingerprint, rootFingerprint)) {
     throw rootMismatch(bytesToHex(rootFingerprint));
   }
-  const tlsKey = TlsKey.generate();
+  const tlsKey = await crypto.generateTlsKey();
   const ci = channelIdentifier(peer.channelBinding, rootFingerprint, device.kind);
   const { scalar, share: ya } = await makeShare(crypto, { prs: code.secret, ci, sid });
   const adA = encodeDeviceHello({
@@ -117,15 +115,15 @@ export async function requestPairing(
   await takeTry(device, code);
   if (!crypto.equal(exchanged.daemonConfirmation, keys.daemonConfirmation)) throw notAuthenticated();
   const hello = parseDaemonHello(adB);
-  if (readAuthorityCertificate(opened.rootCertificate).trustDomain !== hello.trustDomain)
-    throw notAuthenticated();
+  const trustDomain = await crypto.trustDomainOf(opened.rootCertificate);
+  if (trustDomain !== hello.trustDomain) throw notAuthenticated();
   checkClock(openedAt, hello);
 
   const confirmed = await peer.confirm({
     sessionId: sid,
     deviceConfirmation: keys.deviceConfirmation,
     identitySignature: await identity.sign(identitySignatureInput(keys.transcript)),
-    tlsKeyProof: tlsKey.sign(tlsKeyProofInput(keys.transcript)),
+    tlsKeyProof: await tlsKey.sign(tlsKeyProofInput(keys.transcript)),
   });
   const pending: PendingEnrollment = {
     state: 'pending',
@@ -134,7 +132,7 @@ export async function requestPairing(
     trustDomain: hello.trustDomain,
     address,
     ...(webAddress !== undefined && { webAddress }),
-    tlsKey: tlsKey.toPkcs8(),
+    tlsKey: tlsKey.export(),
     trustBundle: [opened.rootCertificate],
     requestId: confirmed.requestId,
     awaitKey: keys.awaitKey,
@@ -176,10 +174,10 @@ export async function awaitPairing(
       throw refused(update);
     }
     if (update.certificateChain.length === 0) continue;
-    checkIssuedChain(update.certificateChain, {
+    await checkIssuedChain(crypto, update.certificateChain, {
       deviceId: identity.id,
       trustDomain: pending.trustDomain,
-      tlsKey: TlsKey.fromPkcs8(pending.tlsKey),
+      tlsKey: await crypto.importTlsKey(pending.tlsKey),
       // The channel is authenticated, so the answer may contain a new root.
       trustBundle: update.trustBundle,
     });

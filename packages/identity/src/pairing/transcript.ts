@@ -2,7 +2,7 @@
 // only here.
 
 import { wordlist } from '@scure/bip39/wordlists/english.js';
-import type { PairingCrypto } from '../crypto/port.ts';
+import type { DeviceCrypto } from '../crypto/port.ts';
 import type { DeviceKind } from '../fleet/device.ts';
 import { lvCat } from '../lv.ts';
 import { type CpaceExchange, sessionKey } from './cpace.ts';
@@ -25,7 +25,7 @@ export const COMMITMENT_NONCE_BYTES = 32;
 
 /** The daemon's commitment to its share and hello before it sees the device's (docs/pairing.md 4.4), 32 bytes. */
 export async function commitmentTo(
-  crypto: PairingCrypto,
+  crypto: DeviceCrypto,
   opened: { readonly yb: Uint8Array; readonly adB: Uint8Array; readonly nonce: Uint8Array },
 ): Promise<Uint8Array> {
   return crypto.sha256(lvCat(`${protocol} commitment`, opened.yb, opened.adB, opened.nonce));
@@ -51,7 +51,7 @@ export interface PairingKeys {
 }
 
 export async function derivePairingKeys(
-  crypto: PairingCrypto,
+  crypto: DeviceCrypto,
   session: PairingSession,
   k: Uint8Array,
   exchange: CpaceExchange,

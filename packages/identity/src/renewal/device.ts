@@ -1,17 +1,17 @@
 // The device's side of renewal and recovery. The mirror of daemon.ts. Both make a new TLS key and replace the
 // enrollment in one write. A crash leaves the old certificate or the new one, and both work until the new one is used.
 
-import { MIN_LIFE_MS } from '../certificate/issue.ts';
+import { bytesToHex } from '@noble/curves/utils.js';
 import { checkIssuedChain } from '../certificate/issued-chain.ts';
-import { readPeerCertificate } from '../certificate/peer-certificate.ts';
+import { readOwnCertificate } from '../certificate/own-certificate.ts';
 import { RENEWAL_SHARE } from '../certificate/renewal-share.ts';
-import { TlsKey } from '../certificate/tls-key.ts';
 import type { Clock } from '../clock.ts';
+import type { DeviceTlsKey } from '../crypto/port.ts';
 import { storeToldEndpoints } from '../device/endpoints.ts';
 import { type PairedEnrollment, storeEnrollment } from '../device/enrollment.ts';
 import type { DeviceIdentity } from '../device/identity.ts';
 import { hasCode } from '../errors.ts';
-import { clockToleranceMs } from '../limits.ts';
+import { clockToleranceMs, MIN_LIFE_MS } from '../limits.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 import type { KeyProof, RenewalReply } from './daemon.ts';
 import { EARLIEST_RENEWAL, LATEST_RENEWAL } from './plan.ts';
@@ -43,8 +43,8 @@ export async function renewCertificate(
   enrollment: PairedEnrollment,
   renew: RenewCall,
 ): Promise<PairedEnrollment> {
-  const tlsKey = TlsKey.generate();
-  const { serial } = readPeerCertificate(enrollment.certificateChain[0] ?? new Uint8Array());
+  const tlsKey = await device.identity.crypto.generateTlsKey();
+  const serial = bytesToHex(leafOf(enrollment).serial);
   const signed = renewalInput(device.identity.id, serial, tlsKey.publicKey);
   const proof = await proofOf(device, tlsKey, signed);
   return adopt(device, enrollment, tlsKey, await withRoom(device.secrets, () => renew(proof)));
@@ -56,7 +56,7 @@ export async function recoverCertificate(
   enrollment: PairedEnrollment,
   peer: RecoveryPeer,
 ): Promise<PairedEnrollment> {
-  const tlsKey = TlsKey.generate();
+  const tlsKey = await device.identity.crypto.generateTlsKey();
   const { id } = device.identity;
   const reply = await withRoom(device.secrets, async () => {
     const challenge = await peer.challenge();
@@ -125,12 +125,12 @@ function issuedLifeMs(enrollment: PairedEnrollment): number {
 }
 
 const leafOf = ({ certificateChain }: PairedEnrollment) =>
-  readPeerCertificate(certificateChain[0] ?? new Uint8Array());
+  readOwnCertificate(certificateChain[0] ?? new Uint8Array());
 
-async function proofOf(device: RenewingDevice, tlsKey: TlsKey, signed: Uint8Array): Promise<KeyProof> {
+async function proofOf(device: RenewingDevice, tlsKey: DeviceTlsKey, signed: Uint8Array): Promise<KeyProof> {
   return {
     tlsKey: tlsKey.publicKey,
-    tlsKeyProof: tlsKey.sign(signed),
+    tlsKeyProof: await tlsKey.sign(signed),
     identitySignature: await device.identity.sign(signed),
   };
 }
@@ -138,10 +138,10 @@ async function proofOf(device: RenewingDevice, tlsKey: TlsKey, signed: Uint8Arra
 async function adopt(
   device: RenewingDevice,
   enrollment: PairedEnrollment,
-  tlsKey: TlsKey,
+  tlsKey: DeviceTlsKey,
   reply: RenewalReply,
 ): Promise<PairedEnrollment> {
-  checkIssuedChain(reply.certificateChain, {
+  await checkIssuedChain(device.identity.crypto, reply.certificateChain, {
     deviceId: device.identity.id,
     trustDomain: enrollment.trustDomain,
     tlsKey,
@@ -150,7 +150,7 @@ async function adopt(
   });
   const renewed: PairedEnrollment = {
     ...enrollment,
-    tlsKey: tlsKey.toPkcs8(),
+    tlsKey: tlsKey.export(),
     certificateChain: reply.certificateChain,
     trustBundle: reply.trustBundle,
     receivedAt: device.clock.now().getTime(),

@@ -1,20 +1,28 @@
 // The device's pairing calls, over the network. Each that is answered at once has a deadline, so a daemon that stalls holds
 // nobody.
 
-import { createClient } from '@connectrpc/connect';
-import { IdentityError } from '@palyra/identity';
+import { createClient, type Transport } from '@connectrpc/connect';
 import type { PairingPeer, RecoveryPeer } from '@palyra/identity/device';
+import { IdentityError } from '@palyra/identity/portable';
+import { deviceKinds, pairingStates } from '../device-words.ts';
 import { fromConnectError } from '../error-map.ts';
 import { PairingService } from '../gen/palyra/pairing/v1/pairing_pb.js';
-import type { Http2Connection, PairingConnection } from '../http2/dialer.ts';
 import { knownWord } from '../known-word.ts';
-import { deviceKinds, pairingStates } from '../wire-words.ts';
+
+/** A connection to the pairing services, of any transport. */
+export interface PairingCalls {
+  readonly transport: Transport;
+  readonly channelBinding: Uint8Array;
+}
 
 /** How long a daemon may take for one answer, ms. */
 const callTimeoutMs = 15_000;
 
 /** @param timeoutMs for each call but `await`. */
-export function pairingPeer(connection: PairingConnection, timeoutMs = callTimeoutMs): PairingPeer {
+export function pairingPeer(
+  connection: PairingCalls & Pick<PairingPeer, 'isKnownDaemon'>,
+  timeoutMs = callTimeoutMs,
+): PairingPeer {
   const soon = { timeoutMs };
   const client = createClient(PairingService, connection.transport);
   return {
@@ -46,7 +54,7 @@ export function pairingPeer(connection: PairingConnection, timeoutMs = callTimeo
 }
 
 /** The two calls of a recovery. The connection must have been dialled for a known daemon. */
-export function recoveryPeer(connection: Http2Connection, timeoutMs = callTimeoutMs): RecoveryPeer {
+export function recoveryPeer(connection: PairingCalls, timeoutMs = callTimeoutMs): RecoveryPeer {
   const soon = { timeoutMs };
   const client = createClient(PairingService, connection.transport);
   return {

@@ -1,6 +1,6 @@
-// The reaction of an agent to an error of the daemon.
+// The reaction of a device to an error of the daemon.
 
-import type { IdentityErrorCode } from '@palyra/identity';
+import type { IdentityErrorCode } from '../errors.ts';
 
 /** The certificate is no longer valid, but the device may recover: it gets a new one with its identity key. */
 export const recoverable: ReadonlySet<IdentityErrorCode> = new Set([

@@ -1,7 +1,8 @@
-// The time at which the agent renews its certificate. The wall clock may be wrong or may be set, and the monotonic
+// The time at which a device renews its certificate. The wall clock may be wrong or may be set, and the monotonic
 // clock stops while the machine sleeps, so the first clock to reach the time counts.
 
-import { certificateLifeMs, type PairedEnrollment, renewalTime } from '@palyra/identity/device';
+import type { PairedEnrollment } from '../device/enrollment.ts';
+import { certificateLifeMs, renewalTime } from './device.ts';
 
 export interface Instant {
   readonly wallMs: number;

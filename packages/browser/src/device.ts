@@ -1,0 +1,246 @@
+// This browser as a device: its identity, its daemons, and how it is paired with one.
+
+import type { DeviceChannel } from '@palyra/channel';
+import {
+  awaitPairing,
+  type DeviceCrypto,
+  DeviceIdentity,
+  dropEnrollment,
+  type Enrollment,
+  loadEnrollments,
+  type PairedEnrollment,
+  type PendingEnrollment,
+  parseDeviceName,
+  parsePairingCode,
+  parseWebEndpoint,
+  requestPairing,
+  systemClock,
+} from '@palyra/identity/device-portable';
+import { hasCode, IdentityError } from '@palyra/identity/portable';
+import { createCallTransport, pairingPeer, printableAnswers } from '@palyra/rpc/portable';
+import { type ConnectionState, DaemonConnection } from './connection.ts';
+import { DeviceDatabase } from './database.ts';
+import { dial } from './dial.ts';
+import { oneAtATime } from './lock.ts';
+import { IndexedRecords } from './records.ts';
+import { dropUnusedKeys, mustHaveWebCrypto, webDeviceCrypto } from './web-crypto.ts';
+
+export interface BrowserDeviceOptions {
+  /** Of the IndexedDB database; another one is another device. Default: `palyra`. */
+  readonly database?: string;
+}
+
+/** A daemon that this device has a record of. */
+export interface KnownDaemon {
+  /** SHA-256 of the root that was pinned with the code: what the record is found by. */
+  readonly root: string;
+  readonly daemonId: string;
+  readonly trustDomain: string;
+  readonly state: Enrollment['state'];
+  /** Of a request that waits for the operator. */
+  readonly words?: string;
+}
+
+export interface WaitOptions {
+  /** Shows the three words, which the operator compares. */
+  readonly onWords: (words: string) => void;
+  /** Stops waiting. The request stays, and `resume` goes on with it. */
+  readonly signal?: AbortSignal;
+}
+
+export interface PairOptions extends WaitOptions {
+  /** URL of the daemon's channel: `wss://host/channel`. */
+  readonly address: string;
+  /** Nine digits, or a `palyra:` URI. */
+  readonly code: string;
+  /** Shown to the operator. */
+  readonly name: string;
+  /** Pairs as a new device, which is needed after a revocation. Other daemons no longer know this device then. Default: false. */
+  readonly newIdentity?: boolean;
+}
+
+/** host:port beside the channel, for records; a browser cannot use it. */
+const pairingPort = 7443;
+const firstRetryMs = 500;
+const maxRetryMs = 10_000;
+const platform = 'browser';
+
+export class BrowserDevice {
+  /**
+   * Whether the identity was made just now: this profile has no device, or its data was cleared. Such a device is paired
+   * with nobody, and what an operator knows of an earlier one is another device.
+   */
+  readonly isNew: boolean;
+  readonly #crypto: DeviceCrypto;
+  readonly #database: DeviceDatabase;
+  readonly #records: IndexedRecords;
+  #identity: DeviceIdentity;
+
+  private constructor(
+    database: DeviceDatabase,
+    crypto: DeviceCrypto,
+    identity: DeviceIdentity,
+    isNew: boolean,
+  ) {
+    this.#database = database;
+    this.#crypto = crypto;
+    this.#records = new IndexedRecords(database);
+    this.#identity = identity;
+    this.isNew = isNew;
+  }
+
+  /**
+   * The device of this profile and origin. It is made where there is none.
+   * @throws VERSION_UNSUPPORTED for a browser without Ed25519 or X25519, STORE_FAILED, STORE_FULL, SECRET_CORRUPT
+   */
+  static async open(options: BrowserDeviceOptions = {}): Promise<BrowserDevice> {
+    await mustHaveWebCrypto();
+    const { database: name = 'palyra' } = options;
+    const database = await DeviceDatabase.open(name);
+    try {
+      const crypto = webDeviceCrypto(database);
+      const records = new IndexedRecords(database);
+      return await oneAtATime(name, async () => {
+        const isNew = !(await records.list()).includes('device/identity');
+        const identity = await DeviceIdentity.open(records, crypto, systemClock);
+        await dropUnusedKeys(
+          database,
+          (await loadEnrollments(records)).map(({ tlsKey }) => tlsKey),
+        );
+        return new BrowserDevice(database, crypto, identity, isNew);
+      });
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
+  /** A ULID. */
+  get id(): string {
+    return this.#identity.id;
+  }
+
+  /** The daemons, waiting requests included. */
+  async daemons(): Promise<KnownDaemon[]> {
+    return (await loadEnrollments(this.#records)).map((each) => ({
+      root: each.root,
+      daemonId: each.daemonId,
+      trustDomain: each.trustDomain,
+      state: each.state,
+      ...(each.state === 'pending' && { words: each.words }),
+    }));
+  }
+
+  /**
+   * From the code to the certificate. Waits for the operator, also while the daemon is away. A page that is reloaded in the
+   * meantime calls `resume`.
+   * @throws CODE_MALFORMED, TOO_MANY_TRIES, ROOT_MISMATCH, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, PAIRING_REJECTED,
+   *   PAIRING_EXPIRED, UNREACHABLE, and what else the daemon answers.
+   */
+  async pair(options: PairOptions): Promise<KnownDaemon> {
+    const code = parsePairingCode(options.code);
+    const url = parseWebEndpoint(options.address);
+    const name = parseDeviceName(options.name);
+    const identity = options.newIdentity
+      ? await DeviceIdentity.create(this.#crypto, systemClock)
+      : this.#identity;
+    const { signal } = options;
+    const channel = await dial({ url, purpose: 'pair', crypto: this.#crypto, signal });
+    const peer = pairingPeer(callsOn(channel, false));
+    const device = { ...this.#parts, identity, kind: 'browser' as const, name, platform };
+    // An identity is stored after the daemon has accepted a request under it, and before the request is stored.
+    const confirm: typeof peer.confirm = async (request) => {
+      const confirmed = await peer.confirm(request);
+      if (options.newIdentity) await identity.store(this.#records);
+      this.#identity = identity;
+      return confirmed;
+    };
+    try {
+      const host = code.address ?? `${new URL(url).hostname}:${pairingPort}`;
+      const pending = await requestPairing(device, { ...peer, confirm }, code, host, url);
+      return await this.#wait(pending, options, channel);
+    } finally {
+      channel.close();
+    }
+  }
+
+  /**
+   * Goes on waiting for a request of `daemons`.
+   * @throws NOT_PAIRED if there is none, and as `pair`.
+   */
+  async resume(root: string, options: WaitOptions): Promise<KnownDaemon> {
+    const known = await loadEnrollments(this.#records);
+    const pending = known.find((each) => each.root === root && each.state === 'pending');
+    if (pending?.state !== 'pending') throw notPaired('No request to this daemon waits.');
+    return this.#wait(pending, options);
+  }
+
+  /**
+   * Connects to a daemon, with a new certificate where the last one has expired.
+   * @param root of `daemons`. Default: the only one.
+   * @param onState told what happens to the connection, renewals included.
+   * @throws NOT_PAIRED, UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, DEVICE_REVOKED, and what else the daemon answers.
+   */
+  async connect(root?: string, onState?: (state: ConnectionState) => void): Promise<DaemonConnection> {
+    const paired = (await loadEnrollments(this.#records)).filter(
+      (each): each is PairedEnrollment =>
+        each.state === 'paired' && (root === undefined || each.root === root),
+    );
+    const [only, ...others] = paired;
+    if (!only) throw notPaired('This device is paired with no such daemon.');
+    if (others.length > 0)
+      throw notPaired('This device is paired with several daemons: name the root of one.');
+    return DaemonConnection.open(this.#parts, only, onState);
+  }
+
+  /** Drops the records of a daemon. The daemon is told nothing: its operator revokes the device. */
+  async forget(root: string): Promise<void> {
+    for (const state of ['pending', 'paired'] as const) await dropEnrollment(this.#records, { root, state });
+  }
+
+  /** Frees the database. Connections are closed on their own. */
+  close(): void {
+    this.#database.close();
+  }
+
+  get #parts() {
+    return { identity: this.#identity, secrets: this.#records, crypto: this.#crypto, clock: systemClock };
+  }
+
+  async #wait(pending: PendingEnrollment, options: WaitOptions, first?: DeviceChannel): Promise<KnownDaemon> {
+    options.onWords(pending.words);
+    const signal = options.signal ?? new AbortController().signal;
+    let channel = first;
+    for (let retryMs = firstRetryMs; ; retryMs = Math.min(2 * retryMs, maxRetryMs)) {
+      try {
+        channel ??= await dial({
+          url: pending.webAddress ?? '',
+          purpose: 'pair',
+          crypto: this.#crypto,
+          known: pending,
+          signal,
+        });
+        const peer = pairingPeer(callsOn(channel, channel !== first));
+        const { root, daemonId, trustDomain, state } = await awaitPairing(this.#parts, peer, pending, {
+          signal,
+        });
+        return { root, daemonId, trustDomain, state };
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!hasCode(error, 'UNREACHABLE')) throw error;
+      } finally {
+        channel?.close();
+        channel = undefined;
+      }
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+      signal.throwIfAborted();
+    }
+  }
+}
+
+function callsOn(channel: DeviceChannel, isKnownDaemon: boolean) {
+  const transport = createCallTransport({ connect: async () => channel, interceptors: [printableAnswers] });
+  return { transport, channelBinding: channel.channelBinding, isKnownDaemon };
+}
+
+const notPaired = (message: string) => new IdentityError('NOT_PAIRED', message);
