@@ -75,6 +75,13 @@ for (const [fact, pattern, places] of facts) {
   });
 }
 
-test('a closed set of a proto is compared by its enum, and its words are in one file', () => {
-  assert.deepEqual(placesOf(/new WireWords\b/), ['packages/rpc/src/wire-words.ts']);
+test('a closed set of a proto is compared by its enum, and its words are in two files: what a device needs, and the rest', () => {
+  assert.deepEqual(placesOf(/\bwireWords</), [
+    'packages/rpc/src/device-words.ts',
+    'packages/rpc/src/wire-words.ts',
+  ]);
+  assert.deepEqual(placesOf(/new WireWords\b/), [
+    'packages/rpc/src/device-words.ts',
+    'packages/rpc/src/wire-word-set.ts',
+  ]);
 });

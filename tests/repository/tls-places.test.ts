@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { placesOf, product, sources } from '../testing/sources.ts';
 
-test('one file dials TLS, one more calls a webhook, and one opens WebSockets', () => {
+test('one file dials TLS, one more calls a webhook, and two open WebSockets', () => {
   assert.ok(product.length > 200, 'the sources were found');
   assert.deepEqual(placesOf(/\btls\.connect\b|\bcreateSecureContext\b/), [
     'packages/rpc/src/http2/dial-tls.ts',
@@ -20,6 +20,7 @@ test('one file dials TLS, one more calls a webhook, and one opens WebSockets', (
   ]);
   // The page asks the server that it came from; there it is the browser that dials.
   assert.deepEqual(placesOf(/\bfetch\(|\bundici\b|new WebSocket\b/), [
+    'packages/browser/src/dial.ts',
     'packages/console/web/session.ts',
     'packages/transport-websocket/src/dial.ts',
   ]);
