@@ -227,3 +227,60 @@ test('a cleared profile is a new device and says so; a browser without X25519 is
   assert.equal(missing?.code, 'VERSION_UNSUPPORTED');
   assert.match(missing!.message, /no X25519/);
 });
+
+test('a page pairs with two daemons by palyra: URIs, and recovers where its certificate was revoked', async (t) => {
+  const port = await servePage(t);
+  const origin = `http://127.0.0.1:${port}`;
+  const web = { port: 0, origins: [origin] };
+  const daemons = [await TestDaemon.start(t, { web }), await TestDaemon.start(t, { web })] as const;
+  const browser = await openBrowser();
+  t.after(() => browser.close());
+  const { page } = browser;
+  await page.goto(origin);
+  await page.getByText('ready').waitFor();
+  for (const daemon of daemons) {
+    const { code } = await daemon.admin.mintCode({ qr: true, autoApprove: true });
+    const given = { address: daemon.webAddress, code };
+    await page.evaluate(async ({ address, code }) => {
+      const device = await palyra.BrowserDevice.open();
+      await device.pair({ address, code, name: 'Chromium', onWords: () => {} });
+      device.close();
+    }, given);
+  }
+  const connect = (at: number) =>
+    page.evaluate(async (at) => {
+      const device = await palyra.BrowserDevice.open();
+      const roots = (await device.daemons()).map(({ root }) => root);
+      try {
+        const connection = await device.connect(roots[at]);
+        const status = await palyra.createClient(palyra.NodeService, connection.transport).status({});
+        connection.close();
+        return { daemon: status.daemonId, serial: status.serial };
+      } catch (error) {
+        return { code: (error as { code: string }).code };
+      } finally {
+        device.close();
+      }
+    }, at);
+  const [one, other] = [await connect(0), await connect(1)];
+  assert.ok(one.daemon && other.daemon && one.daemon !== other.daemon);
+  assert.deepEqual(await connect(2), { code: 'NOT_PAIRED' });
+  for (const { admin } of daemons) {
+    const { devices } = await admin.listDevices({});
+    const serial = [one, other].map((each) => each.serial!);
+    for (const each of serial)
+      await admin.revokeCertificate({ serial: each, reason: 'copied' }).catch(() => {});
+    assert.equal(devices.length, 1);
+    const waits = [await connect(0), await connect(1)];
+    assert.ok(
+      waits.some(({ code }) => code === 'RECOVERY_NEEDS_APPROVAL'),
+      JSON.stringify(waits),
+    );
+    await admin.releaseDevice({ id: devices[0]!.id });
+    const again = [await connect(0), await connect(1)];
+    assert.ok(
+      again.every(({ serial: now }) => now),
+      JSON.stringify(again),
+    );
+  }
+});
