@@ -3,8 +3,15 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { NodeService } from '@palyra/rpc';
-import { flag, frameType, postHeaders, rawFrame } from '../../packages/rpc/src/testing/raw-http2.ts';
+import {
+  flag,
+  frameType,
+  postHeaders,
+  RawHttp2,
+  rawFrame,
+} from '../../packages/rpc/src/testing/raw-http2.ts';
 import { contentType, RawTls } from '../../packages/rpc/src/testing/raw-tls.ts';
+import { bareSocket } from '../testing/bare-tls.ts';
 import { of, open, register, registerMessage, sendData, services, settled } from '../testing/device-calls.ts';
 import { deviceListener } from '../testing/device-listener.ts';
 import { until } from '../testing/until.ts';
@@ -49,6 +56,19 @@ test('a client that answers each of our frames with a PING is served, one that s
   assert.ok(!told.includes('flood'));
   for (let n = 0; n < 200; n += 1) client.send(frameType.ping, { payload: Buffer.alloc(8) });
   await client.closed;
+  assert.ok(told.includes('flood'));
+});
+
+test('a peer with a foreign certificate may not send PINGs without end while it waits for its refusal', async (t) => {
+  const { routes } = services();
+  const { address, tls, told, event } = await deviceListener(t, { routes, limits: { controlFrames: 20 } });
+  const { cert, key } = (await deviceListener(t, { routes })).tls;
+  const socket = await bareSocket(address, { ...tls, cert, key });
+  t.after(() => socket.destroy());
+  const client = new RawHttp2(socket);
+  for (let n = 0; n < 200; n += 1) client.send(frameType.ping, { payload: Buffer.alloc(8) });
+  await client.closed;
+  await event('refused_foreign_certificate');
   assert.ok(told.includes('flood'));
 });
 

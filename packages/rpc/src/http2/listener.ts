@@ -186,6 +186,7 @@ export class Http2Listener implements DeviceListener {
       return;
     }
     this.#rawBytes.watch(session);
+    new ControlFrames(session, this.#limits.controlFrames, () => this.#flood(session));
     const accepted = this.#devices
       ? this.#acceptDevice(connection, session, socket, this.#devices)
       : this.#acceptAnyone(session, socket);
@@ -199,7 +200,6 @@ export class Http2Listener implements DeviceListener {
       this.#sessions.delete(session);
       accepted.forget();
     });
-    new ControlFrames(session, this.#limits.controlFrames, () => this.#flood(session));
   }
 
   /**
