@@ -141,7 +141,10 @@ test('a recovery while the certificate holds is reported, once in a period', asy
   const [report] = entries.filter(({ action }) => action === 'certificate.reused');
   assert.deepEqual(JSON.parse(report!.detailJson), { device: id, source: '127.0.0.1', sign: 'recovery' });
   assert.equal(Number((await shown()).cloneSeenMs), clock.now().getTime());
-  assert.match((await daemon.admin.explain({ id })).reasons.join(' '), /was valid, another one was requested/);
+  assert.match(
+    (await daemon.admin.explain({ id })).reasons.join(' '),
+    /was valid, another one was requested/,
+  );
   clock.advance(10 * minute);
   await recover(daemon, thief, stolen);
   assert.equal(suspicions(daemon).length, 2);
