@@ -122,7 +122,7 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
   await tellOfChanges(stores, metrics, options.onEvent, run);
   await listenForPairing({ stores, credential, openLimit, metrics, listeners }, run);
   await listenForWeb({ stores, forDevices, openLimit, metrics, listeners }, run);
-  await listenForPrograms(stores, metrics, listeners, run);
+  await listenForPrograms(stores, { metrics, problems }, listeners, run);
   await listenForOperators({ stores, admin, sessions, listeners }, run);
   tellTheNetwork(stores, listeners.portOf('pairing'), run);
   const timers = new Timers(async () => {
