@@ -9,12 +9,16 @@ test('a registry that cannot be read is a failed scrape, and the next one works 
     if (broken) throw new IdentityError('STORE_FAILED', 'The disk failed.');
     return { devices: 7, pendingRequests: 0, waitingCodes: 0 };
   };
-  const metrics = new DaemonMetrics({ registry: { counts } } as unknown as IdentityManager, {
-    connections: () => ({}),
-    rateLimited: () => 0,
-    keyProblem: async () => undefined,
-    quicTraffic: () => ({ datagrams: 0, handshakes: 0 }),
-  });
+  const metrics = new DaemonMetrics(
+    { registry: { counts, authorities: async () => [] } } as unknown as IdentityManager,
+    {
+      version: '0.0.0',
+      connections: () => ({}),
+      rateLimited: () => 0,
+      keyProblem: async () => undefined,
+      quicTraffic: () => ({ datagrams: 0, handshakes: 0 }),
+    },
+  );
   const errors: unknown[] = [];
   let ready = true;
   const isReady = async () => {

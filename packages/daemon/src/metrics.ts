@@ -5,9 +5,12 @@ import type { RegistryEvent } from '@palyra/identity/registry';
 import type { ListenerEvent } from '@palyra/rpc/transport';
 import type { QuicTraffic } from '@palyra/transport-quic';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { addAlertMetrics } from './alert-metrics.ts';
 import { listenPlainHttp, type PlainHttp } from './listeners/plain-http.ts';
 
 export interface LiveNumbers {
+  /** Of the daemon. */
+  readonly version: string;
   /** Present connections by listener. */
   readonly connections: () => Readonly<Record<string, number>>;
   /** Pairing attempts refused by the rate limit. */
@@ -35,6 +38,13 @@ export class DaemonMetrics {
   constructor(identity: IdentityManager, live: LiveNumbers) {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
+    // Gauges with the name of a counter. The gauges without `_total`, by type, say the same.
+    for (const what of ['handles', 'requests', 'resources'])
+      this.#registry.removeSingleMetric(`nodejs_active_${what}_total`);
+    addAlertMetrics(this.#registry, {
+      authorities: () => identity.registry.authorities(),
+      version: live.version,
+    });
     new Gauge({
       name: 'palyra_connections',
       help: 'Connections now, by listener',
