@@ -63,7 +63,7 @@ export class Target {
   /** Datagrams received over QUIC. */
   async datagrams(): Promise<number> {
     const text = await (await fetch(this.#metricsUrl)).text();
-    return Number(/^palyra_quic_received\{what="datagrams"\} (\d+)$/m.exec(text)?.[1]);
+    return Number(/^palyra_quic_received_total\{what="datagrams"\} (\d+)$/m.exec(text)?.[1]);
   }
 
   async residentBytes(): Promise<number> {

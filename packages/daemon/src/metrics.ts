@@ -5,9 +5,12 @@ import type { RegistryEvent } from '@palyra/identity/registry';
 import type { ListenerEvent } from '@palyra/rpc/transport';
 import type { QuicTraffic } from '@palyra/transport-quic';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { addAlertMetrics } from './alert-metrics.ts';
 import { listenPlainHttp, type PlainHttp } from './listeners/plain-http.ts';
 
 export interface LiveNumbers {
+  /** Of the daemon. */
+  readonly version: string;
   /** Present connections by listener. */
   readonly connections: () => Readonly<Record<string, number>>;
   /** Pairing attempts refused by the rate limit. */
@@ -35,6 +38,13 @@ export class DaemonMetrics {
   constructor(identity: IdentityManager, live: LiveNumbers) {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
+    // Gauges with the name of a counter. The gauges without `_total`, by type, say the same.
+    for (const what of ['handles', 'requests', 'resources'])
+      this.#registry.removeSingleMetric(`nodejs_active_${what}_total`);
+    addAlertMetrics(this.#registry, {
+      authorities: () => identity.registry.authorities(),
+      version: live.version,
+    });
     new Gauge({
       name: 'palyra_connections',
       help: 'Connections now, by listener',
@@ -56,12 +66,13 @@ export class DaemonMetrics {
         this.set({ what: 'waiting_codes' }, counts.waitingCodes);
       },
     });
-    new Gauge({
-      name: 'palyra_pairing_rate_limited',
+    new Counter({
+      name: 'palyra_pairing_rate_limited_total',
       help: 'Pairing attempts refused for their rate since the start',
       registers,
       collect() {
-        this.set(live.rateLimited());
+        this.reset();
+        this.inc(live.rateLimited());
       },
     });
     new Gauge({
@@ -72,15 +83,16 @@ export class DaemonMetrics {
         this.set((await live.keyProblem()) ? 0 : 1);
       },
     });
-    new Gauge({
-      name: 'palyra_quic_received',
+    new Counter({
+      name: 'palyra_quic_received_total',
       help: 'Datagrams over QUIC since the start, and handshakes begun by clients whose address was validated',
       labelNames: ['what'],
       registers,
       collect() {
         const { datagrams, handshakes } = live.quicTraffic();
-        this.set({ what: 'datagrams' }, datagrams);
-        this.set({ what: 'handshakes' }, handshakes);
+        this.reset();
+        this.inc({ what: 'datagrams' }, datagrams);
+        this.inc({ what: 'handshakes' }, handshakes);
       },
     });
   }
@@ -113,24 +125,40 @@ export class DaemonMetrics {
 
 const maxConnections = 16;
 
-/** `GET /metrics` and nothing else, on a loopback address. */
+/**
+ * `GET /metrics`, `/healthz` and `/readyz` and nothing else, on a loopback address.
+ * @param isReady whether the daemon does all that it is there for: `/readyz` is 503 while it does not.
+ */
 export function listenMetrics(
   at: { readonly host: string; readonly port: number },
   metrics: DaemonMetrics,
+  isReady: () => Promise<boolean>,
   onError: (error: unknown, where: string) => void,
 ): Promise<PlainHttp> {
   const limits = { connections: maxConnections, strangersPerSource: maxConnections };
   return listenPlainHttp(at, limits, async (request, response) => {
-    if (request.method !== 'GET' || request.url !== '/metrics') {
+    const { method, url } = request;
+    if (method !== 'GET' || (url !== '/metrics' && url !== '/healthz' && url !== '/readyz')) {
       response.writeHead(404).end();
       return;
     }
+    const say = (ok: boolean, text: string) =>
+      response.writeHead(ok ? 200 : 503, { 'content-type': 'text/plain; charset=utf-8' }).end(text);
     try {
+      if (url === '/healthz') {
+        say(true, 'ok\n');
+        return;
+      }
+      if (url === '/readyz') {
+        const ready = await isReady();
+        say(ready, ready ? 'ready\n' : 'not ready: see palyra status\n');
+        return;
+      }
       const text = await metrics.text();
       response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(text);
     } catch (error) {
-      // If the registry cannot be read, the scrape fails.
-      onError(error, 'the metrics');
+      // If the registry cannot be read, the scrape fails, and the daemon is not ready.
+      onError(error, `the answer to ${url}`);
       response.writeHead(503).end();
     }
   });

@@ -95,7 +95,12 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     perSource: config.limits.opensPerMinutePerSource,
     overall: config.limits.opensPerMinute,
   });
-  const { metrics, health, problems } = watchVitalSigns(stores, { listeners, openLimit, sessions }, run);
+  const { version } = packageJson;
+  const { metrics, health, problems } = watchVitalSigns(
+    stores,
+    { listeners, openLimit, sessions, version },
+    run,
+  );
   const pairingAddress = () =>
     config.endpoints.pairing[0] ?? shownAddress(config.pairing.host, listeners.portOf('pairing'));
   const admin = {
@@ -106,7 +111,7 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     identity,
     channels,
     home: options.home,
-    version: packageJson.version,
+    version,
     startedAt: run.startedAt,
     pairingAddress,
     listeners: () => listeners.addresses,
@@ -122,7 +127,7 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
   await tellOfChanges(stores, metrics, options.onEvent, run);
   await listenForPairing({ stores, credential, openLimit, metrics, listeners }, run);
   await listenForWeb({ stores, forDevices, openLimit, metrics, listeners }, run);
-  await listenForPrograms(stores, metrics, listeners, run);
+  await listenForPrograms(stores, { metrics, problems }, listeners, run);
   await listenForOperators({ stores, admin, sessions, listeners }, run);
   tellTheNetwork(stores, listeners.portOf('pairing'), run);
   const timers = new Timers(async () => {

@@ -1,9 +1,10 @@
 // Listeners for other programs, over plain HTTP. Each is off unless the configuration gives it a port.
 
 import { formatEndpoint } from '@palyra/identity/values';
-import { type DaemonMetrics, listenMetrics } from '../metrics.ts';
+import { listenMetrics } from '../metrics.ts';
 import type { Run } from '../start/run.ts';
 import type { Stores } from '../start/stores.ts';
+import type { VitalSigns } from '../start/vital-signs.ts';
 import type { OpenListeners } from './open-listeners.ts';
 import { listenAt, type Place } from './places.ts';
 import type { PlainHttp } from './plain-http.ts';
@@ -11,7 +12,7 @@ import { listenPublish } from './publish-listener.ts';
 
 export async function listenForPrograms(
   { config, identity }: Stores,
-  metrics: DaemonMetrics,
+  { metrics, problems }: Pick<VitalSigns, 'metrics' | 'problems'>,
   listeners: OpenListeners,
   run: Run,
 ): Promise<void> {
@@ -28,5 +29,10 @@ export async function listenForPrograms(
     listeners.add({ name, address: `http://${formatEndpoint({ host, port: listener.port })}${path}` });
   };
   await listen('publish', (at) => listenPublish(at, identity, run.onError));
-  await listen('metrics', (at) => listenMetrics(at, metrics, run.onError), '/metrics');
+  const isReady = async () => {
+    if (run.stopping.aborted) return false;
+    await identity.registry.counts();
+    return (await problems()).length === 0;
+  };
+  await listen('metrics', (at) => listenMetrics(at, metrics, isReady, run.onError), '/metrics');
 }

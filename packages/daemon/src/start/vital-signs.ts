@@ -22,15 +22,18 @@ export function watchVitalSigns(
     readonly listeners: OpenListeners;
     readonly openLimit: OpenLimit;
     readonly sessions: ConsoleSessions;
+    /** Of the daemon. */
+    readonly version: string;
   },
   run: Run,
 ): VitalSigns {
-  const { listeners, openLimit, sessions } = observed;
+  const { listeners, openLimit, sessions, version } = observed;
   const keyWatch = new KeyWatch(
     () => identity.checkKey(),
     (problem) => run.onError(problem, "the CA's key"),
   );
   const metrics = new DaemonMetrics(identity, {
+    version,
     keyProblem: () => keyWatch.problem(),
     connections: () => listeners.connections,
     rateLimited: () => openLimit.refused,
