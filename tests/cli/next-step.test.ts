@@ -17,8 +17,8 @@ test('a device with a wrong code is sent to the operator, and not to a daemon of
   const wrong = code.replace(/[0-9]$/, (digit) => String((Number(digit) + 1) % 10));
   const run = palyra(['pair', daemon.pairingAddress, '--code-stdin'], { home, stdin: wrong });
   const message = await failure(run, { code: 'DAEMON_NOT_AUTHENTICATED', exitCode: 3 });
-  assert.match(message, /Mistyped\? Run it again: a code has three guesses\./);
-  assert.match(message, /ask the operator for a new code \(there: palyra pairing code\)/);
+  assert.match(message, /If you mistyped the code, run the command again: a code has three guesses\./);
+  assert.match(message, /ask the operator for a new code \(on the daemon's machine: palyra pairing code\)/);
   assert.ok(!message.includes(home), message);
 });
 

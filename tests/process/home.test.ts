@@ -29,7 +29,7 @@ test('a second daemon on one home is refused, names the first, and leaves it alo
   const first = await DaemonProcess.start(t, { home });
   const message = await failure(palyra(['daemon'], { home }), { code: 'HOME_IN_USE', exitCode: 4 });
   assert.match(message, new RegExp(`process id ${first.process.pid}\\b`));
-  assert.match(message, /Stop that one first, or .*--home DIR/);
+  assert.match(message, /Stop the other daemon first, or .*--home DIR/);
 
   await answer(['pairing', 'code'], { home });
   const status = await answer(['status'], { home });

@@ -1,17 +1,17 @@
-// What the command itself can fail with, and how every failure ends: exit code, stable code, message.
+// The failures of the command itself, and the outcome of every failure: exit code, stable code, message.
 
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { type ErrorFamily, familyOf, isErrorCode } from '@palyra/identity/errors';
 import { reasonOf, refusalOf } from '@palyra/identity/values';
 
 export type CliErrorCode =
-  /** Arguments or options that cannot be used. */
+  /** Invalid arguments or options. */
   | 'USAGE'
-  /** A question had to be asked and there is no terminal to ask it on. */
+  /** The command must ask a question and has no terminal. */
   | 'NO_TERMINAL'
-  /** The person said no. */
+  /** The person answered no. */
   | 'CANCELLED'
-  /** A file that was named cannot be read or written. */
+  /** A named file cannot be read or written. */
   | 'FILE_FAILED'
   /** `palyra doctor` found a problem. */
   | 'UNHEALTHY'
@@ -21,7 +21,7 @@ export type CliErrorCode =
   | 'INTERRUPTED'
   | 'TERMINATED';
 
-/** Made where the person is known: its message says what to do next as well. */
+/** An error of the command. Unlike the library's errors, its message also says what to do next. */
 export class CliError extends Error {
   readonly code: CliErrorCode | IdentityErrorCode;
 
@@ -32,7 +32,7 @@ export class CliError extends Error {
   }
 }
 
-/** @param done what it could not be. */
+/** @param done the operation that failed. */
 export function fileFailed(file: string, done: 'read' | 'written' | 'removed', cause: unknown): CliError {
   return new CliError('FILE_FAILED', `${file} cannot be ${done}: ${reasonOf(cause)}.`, { cause });
 }
@@ -62,7 +62,7 @@ export const exitCodeHelp = `Exit codes:
   7  nobody answers, or the device is not connected
   130, 143  interrupted (Ctrl-C), terminated`;
 
-/** The same on the help of one command. */
+/** The short form for the help of one command. */
 export const exitCodeLine =
   'Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 wrong state or not found,\n5 limit or time, 6 disk or store, 7 nobody answers, 130 and 143 interrupted';
 
@@ -93,9 +93,9 @@ const byFamily: Readonly<Record<ErrorFamily, number>> = {
 };
 
 const exceptions: Readonly<Partial<Record<IdentityErrorCode, number>>> = {
-  // The store works; the answer of `audit verify` is no.
+  // The store works, and `audit verify` found a broken log.
   AUDIT_BROKEN: failure,
-  // It is this machine that lacks something, whoever may be at the address.
+  // This machine lacks the QUIC library. The peer may be reachable.
   QUIC_UNAVAILABLE: failure,
   // A script tells apart a device that is away, a capability that is not there, and a call worth repeating.
   DEVICE_NOT_CONNECTED: unreachable,
@@ -108,15 +108,15 @@ export function exitCodeOf(code: IdentityErrorCode | CliErrorCode): number {
   return isErrorCode(code) ? (exceptions[code] ?? byFamily[familyOf(code)]) : own[code];
 }
 
-/** How a run ends that did not do what was asked. */
+/** The outcome of a run that failed. */
 export interface Failure {
   readonly exitCode: number;
   readonly code: string;
   readonly message: string;
   readonly retryAfterMs?: number;
-  /** What the person can do, where the message does not say it. */
+  /** Absent where the message already says what to do. */
   readonly nextStep?: string;
-  /** Only for a bug: where it was. */
+  /** Only for a bug. */
   readonly stack?: string;
 }
 

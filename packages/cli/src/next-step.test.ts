@@ -22,7 +22,12 @@ const expected: readonly (readonly [Side, IdentityErrorCode, ErrorFields, string
   ['operator', 'DEVICE_NOT_FOUND', {}, 'See: npx palyra devices list --home /h'],
   ['device', 'DEVICE_NOT_FOUND', {}, 'Pair this device: npx palyra pair ADDRESS --home /h'],
   ['operator', 'UNREACHABLE', { about: 'admin_socket' }, 'Start it: npx palyra daemon --home /h'],
-  ['device', 'PAIRING_EXPIRED', {}, 'Ask the operator for a new code (there: palyra pairing code).'],
+  [
+    'device',
+    'PAIRING_EXPIRED',
+    {},
+    "Ask the operator for a new code (on the daemon's machine: palyra pairing code).",
+  ],
   ['operator', 'PAIRING_EXPIRED', {}, 'Make a new code: npx palyra pairing code --home /h'],
   ['device', 'DEVICE_REVOKED', {}, 'Make a new identity: npx palyra pair ADDRESS --new-identity --home /h'],
   ['operator', 'DEVICE_REVOKED', {}, 'Make a new identity on the device: palyra pair ADDRESS --new-identity'],
@@ -42,14 +47,14 @@ const expected: readonly (readonly [Side, IdentityErrorCode, ErrorFields, string
     'device',
     'RECOVERY_NEEDS_APPROVAL',
     { deviceId },
-    `The operator lets it back in, there: palyra devices release ${deviceId}`,
+    `Ask the operator to let the device back in, on the daemon's machine: palyra devices release ${deviceId}`,
   ],
   ['operator', 'DEVICE_NOT_CONNECTED', { deviceId }, 'On the device, run: palyra node run'],
   [
     'operator',
     'TOO_MANY_CODES',
     {},
-    'Use one of them, or withdraw one: npx palyra pairing reject ID --home /h (see npx palyra pairing list --home /h)',
+    'Use one of the codes, or withdraw one: npx palyra pairing reject ID --home /h (see npx palyra pairing list --home /h)',
   ],
   [
     'operator',
@@ -60,12 +65,12 @@ const expected: readonly (readonly [Side, IdentityErrorCode, ErrorFields, string
 ];
 
 for (const [side, code, fields, step] of expected) {
-  test(`${code}${fields.about ? ` about ${fields.about}` : ''} tells a person on the ${side}'s side what works there`, () => {
+  test(`${code}${fields.about ? ` about ${fields.about}` : ''} gives a person on the ${side}'s side a step that works there`, () => {
     assert.equal(nextStep(as(side), code, fields), step);
   });
 }
 
-test('with --remote a step is remote where it can be, and one of the daemon’s machine where not', () => {
+test('with --remote, a step is remote where possible, and otherwise runs on the daemon’s machine', () => {
   const cli = as('operator', 'door.example:7444');
   assert.equal(
     nextStep(cli, 'DEVICE_NOT_FOUND'),
@@ -73,13 +78,13 @@ test('with --remote a step is remote where it can be, and one of the daemon’s 
   );
   assert.equal(
     nextStep(cli, 'CALLER_NOT_ALLOWED', { about: 'operator_role', deviceId }),
-    `The role is given on the daemon's machine: palyra devices set-role ${deviceId} operator`,
+    `Give the device the role on the daemon's machine: palyra devices set-role ${deviceId} operator`,
   );
   assert.equal(nextStep(cli, 'UNREACHABLE', { about: 'admin_socket' }), 'Start it: palyra daemon');
   assert.match(nextStep(cli, 'CERTIFICATE_EXPIRED') ?? '', /npx palyra renew --recover --home \/h/);
 });
 
-test('every command in a step is one that there is', () => {
+test('every command in a step exists', () => {
   const program = buildProgram(invocation);
   let checked = 0;
   for (const side of ['device', 'operator'] as const)
@@ -100,7 +105,7 @@ test('every command in a step is one that there is', () => {
   assert.ok(checked > 100);
 });
 
-test('an error that stands for several names the step of each, once', () => {
+test('an error that combines several gives the step of each, once', () => {
   const full = new IdentityError('STORE_FULL', 'The disk is full.');
   const lost = new IdentityError('REGISTRY_LOST', 'The registry is lost.');
   const together = new IdentityError('STORE_FULL', 'Both.', {

@@ -1,5 +1,5 @@
-// What a person can do about an error, by its code: the library says what happened, and does not know who reads it, how
-// this person starts the program, nor where the home is.
+// What a person can do about an error, by its code. The library says only what happened: it does not know the reader, the
+// command line or the home.
 
 import { IdentityError } from '@palyra/identity';
 import type { ErrorFields, IdentityErrorCode } from '@palyra/identity/errors';
@@ -10,9 +10,9 @@ import { quoted } from './home.ts';
 
 interface Situation {
   readonly fields: ErrorFields;
-  /** The command that failed is one of a device, not of an operator. */
+  /** Whether the failed command belongs to the device side. Otherwise, to the operator's. */
   readonly onDevice: boolean;
-  /** A command as this person would type it, or as the other side would where it is for the other machine. */
+  /** A command as this person types it, or for a command of the other machine, as its user types it. */
   readonly command: (command: string) => string;
 }
 
@@ -20,7 +20,7 @@ type Step = (situation: Situation) => string | undefined;
 
 const none: Step = () => undefined;
 
-/** A step that is taken on the device, whichever side reads of it. */
+/** A step to take on the device, whichever side reads about it. */
 const onDevice =
   (step: (situation: Situation) => string): Step =>
   (situation) =>
@@ -28,10 +28,11 @@ const onDevice =
 
 const askForCode: Step = ({ onDevice, command }) =>
   onDevice
-    ? 'Ask the operator for a new code (there: palyra pairing code).'
+    ? `Ask the operator for a new code (on the daemon's machine: palyra pairing code).`
     : `Make a new code: ${command('pairing code')}`;
 
-const checkAddress = 'Check the address, and ask the operator for a new code (there: palyra pairing code).';
+const checkAddress =
+  "Check the address, and ask the operator for a new code (on the daemon's machine: palyra pairing code).";
 
 const pairIt: Step = ({ onDevice, command }) =>
   `Pair ${onDevice ? 'this' : 'the'} device: ${command('pair ADDRESS')}`;
@@ -46,19 +47,19 @@ const restoreIt: Step = ({ command }) => `Put a backup in its place: ${command('
 const restoreOrStartAnew: Step = (situation) =>
   `${restoreIt(situation)} (without one, start with a new home; every device then has to pair again)`;
 
-/** Two answer with the keys of one device. */
+/** Two machines may hold the keys of one device. */
 const copied: Step = ({ fields, onDevice, command }) => {
   const revoke = command(`devices revoke ${idIn(fields)}`);
   const anew = command('pair ADDRESS --new-identity');
   return onDevice
-    ? `The operator sees more: palyra why ${idIn(fields)}. If the device was copied, the operator revokes it (${revoke}); then make a new identity here: ${anew}`
-    : `See: ${command(`why ${idIn(fields)}`)}. If the device was copied: ${revoke}, and on the device ${anew}`;
+    ? `Ask the operator to run: palyra why ${idIn(fields)}. If the device was copied, the operator revokes it (${revoke}). Then make a new identity here: ${anew}`
+    : `See: ${command(`why ${idIn(fields)}`)}. If the device was copied, revoke it: ${revoke}. Then make a new identity on the device: ${anew}`;
 };
 
 const twoAgents: Step = (situation) =>
-  `Stop one of the two. If you run no other one, the keys of the device were copied. ${copied(situation)}`;
+  `Stop one of the two agents. If you run only one, the keys of the device were copied. ${copied(situation)}`;
 
-/** Of a certificate that does not hold; `step` where nothing worse is suspected. */
+/** For an invalid certificate. `step` applies unless a copy is suspected. */
 const certificate =
   (step: Step): Step =>
   (situation) =>
@@ -69,7 +70,7 @@ const recoverOrPair = (when: string) =>
     onDevice(({ command }) => `${command('renew --recover')} (or ${command('pair ADDRESS')} ${when})`),
   );
 
-/** The authority's own dates, which only its daemon's machine can put right. */
+/** For dates of the authority itself, which can be corrected only on the daemon's machine. */
 const authorityDates =
   (ofDevice: Step): Step =>
   (situation) => {
@@ -78,11 +79,11 @@ const authorityDates =
       case 'root':
         return onDevice
           ? undefined
-          : `If the clock is right, and was wrong when the authority was made, this says what it costs to make another: ${command('ca set-aside')}`;
+          : `If the clock is right now, and was wrong when the authority was created, see what a new authority would cost: ${command('ca set-aside')}`;
       case 'old_root':
         return `Move to a new one: ${command('ca rotate-root prepare')}`;
       case 'issuing_ca':
-        return onDevice ? undefined : `If it stays so: ${command('doctor')}`;
+        return onDevice ? undefined : `If this lasts, run: ${command('doctor')}`;
       default:
         return ofDevice(situation);
     }
@@ -97,11 +98,11 @@ const asOwner: Step = ({ fields: { about, user, path } }) => {
   return `Run the command as that user: ${asUser} palyra ... --home ${quoted(path)}. Or name a home of your own: --home DIR`;
 };
 
-/** To let a device recover, or to shut it out. */
+/** Lets a device recover, or shuts it out. */
 const releaseOrRevoke: Step = ({ fields, onDevice, command }) =>
   onDevice
-    ? `The operator lets it back in, there: palyra devices release ${idIn(fields)}`
-    : `To let it back in: ${command(`devices release ${idIn(fields)}`)}. It tries again by itself. If it is not yours any more: ${command(`devices revoke ${idIn(fields)}`)}`;
+    ? `Ask the operator to let the device back in, on the daemon's machine: palyra devices release ${idIn(fields)}`
+    : `To let it back in: ${command(`devices release ${idIn(fields)}`)}. The device then tries again by itself. If you no longer own it: ${command(`devices revoke ${idIn(fields)}`)}`;
 
 export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   MESSAGE_INVALID: ({ fields }) => (fields.about === 'configuration' ? nameConfiguration : undefined),
@@ -116,43 +117,44 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   DAEMON_NOT_AUTHENTICATED: ({ fields, command }) => {
     if (fields.about === 'interception') return checkAddress;
     if (fields.about === 'pairing_code')
-      return `Mistyped? Run it again: a code has three guesses. Otherwise check the address, or ask the operator for a new code (there: palyra pairing code).`;
+      return `If you mistyped the code, run the command again: a code has three guesses. If not, check the address, or ask the operator for a new code (on the daemon's machine: palyra pairing code).`;
     return `Check the address. If the daemon was set up anew, pair again: ${command('pair ADDRESS')}`;
   },
   ROOT_MISMATCH: () =>
-    "Check that it is the daemon's address, and ask the operator for a new QR code (there: palyra pairing code --qr).",
+    "Check that the address is the daemon's, and ask the operator for a new QR code (on the daemon's machine: palyra pairing code --qr).",
   CERTIFICATE_MISSING: pairIt,
   CERTIFICATE_UNKNOWN: certificate(pairIt),
   CERTIFICATE_REVOKED: certificate(
     ({ command }) =>
-      `Ask for another one on the device, which takes the operator's word: ${command('renew --recover')}. Or pair it again: ${command('pair ADDRESS')}`,
+      `On the device, ask for a new certificate, which the operator has to approve: ${command('renew --recover')}. Or pair the device again: ${command('pair ADDRESS')}`,
   ),
   CERTIFICATE_SUPERSEDED: certificate(
-    ({ command }) => `If the device has lost the newer one, on the device: ${command('renew --recover')}`,
+    ({ command }) =>
+      `If the device has lost the newer certificate, run on the device: ${command('renew --recover')}`,
   ),
   AUTHORITY_RETIRED: recoverOrPair('when the device does not know the new root'),
   CERTIFICATE_EXPIRED: authorityDates(recoverOrPair('when the device was away for too long')),
   CERTIFICATE_NOT_YET_VALID: authorityDates(
-    certificate(({ command }) => `If the clocks agree, on the device: ${command('renew --recover')}`),
+    certificate(({ command }) => `If the clocks agree, run on the device: ${command('renew --recover')}`),
   ),
   DEVICE_REVOKED: newIdentity,
   DEVICE_QUARANTINED: ({ fields, onDevice, command }) => {
     const [release, revoke] = [`devices release ${idIn(fields)}`, `devices revoke ${idIn(fields)}`];
     return onDevice
-      ? `There: palyra ${release} (or ${revoke})`
-      : `When you are sure that there is no copy: ${command(release)}. Otherwise: ${command(revoke)}`;
+      ? `On the daemon's machine: palyra ${release} (or ${revoke})`
+      : `If you are sure that nobody copied the device: ${command(release)}. Otherwise: ${command(revoke)}`;
   },
 
   PAIRING_CODE_WRONG: askForCode,
   PAIRING_REJECTED: ({ onDevice, command }) =>
     onDevice
-      ? 'To ask again takes a new code from the operator (there: palyra pairing code).'
+      ? "To ask again, get a new code from the operator (on the daemon's machine: palyra pairing code)."
       : `To let the device in after all, make a new code: ${command('pairing code')}`,
   TOO_MANY_TRIES: () => checkAddress,
   CALLER_NOT_ALLOWED: ({ fields }) => {
     switch (fields.about) {
       case 'operator_role':
-        return `The role is given on the daemon's machine: palyra devices set-role ${idIn(fields)} operator`;
+        return `Give the device the role on the daemon's machine: palyra devices set-role ${idIn(fields)} operator`;
       case 'quarantine':
         return `On the daemon's machine: palyra devices release ${idIn(fields)}`;
       case 'console_login':
@@ -165,7 +167,7 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   RECOVERY_NEEDS_APPROVAL: releaseOrRevoke,
   CLOCK_SKEW: none,
   CLOCK_WRONG: ({ fields, command }) =>
-    fields.about === 'set_aside' ? `Look again: ${command('ca set-aside')}` : undefined,
+    fields.about === 'set_aside' ? `Check again: ${command('ca set-aside')}` : undefined,
 
   PAIRING_NOT_FOUND: ({ onDevice, command }) =>
     onDevice ? 'Pair again with a new code from the operator.' : `See: ${command('pairing list')}`,
@@ -173,7 +175,7 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   DEVICE_NOT_FOUND: (situation) => {
     const { fields, onDevice, command } = situation;
     if (fields.about === 'backup')
-      return 'A device that was paired after the backup and revoked since: --revoked-later ID, with its whole id.';
+      return 'For a device that was paired after the backup and has been revoked since, give its full id: --revoked-later ID';
     return onDevice ? pairIt(situation) : `See: ${command('devices list')}`;
   },
   CERTIFICATE_NOT_FOUND: ({ fields, command }) => `See: ${command(`devices show ${idIn(fields)}`)}`,
@@ -185,27 +187,29 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   IDENTITY_KEY_CHANGED: ({ onDevice }) =>
     onDevice
       ? 'Pair again with a new code from the operator.'
-      : 'If its owner reinstalled it, approve again with --replace-key; if not, reject it.',
+      : 'If its owner reinstalled it, approve again with --replace-key. If not, reject the request.',
   KEY_IN_USE: (situation) => (situation.fields.about === 'identity_key' ? newIdentity(situation) : undefined),
   NOT_PAIRED: pairIt,
   ROTATION_CONFLICT: ({ fields, command }) =>
     fields.about === 'backup'
-      ? `Take a backup that was made after: ${command('ca rotate-root prepare')} (without one, start with a new home; every device then has to pair again)`
+      ? `Use a backup made after ${command('ca rotate-root prepare')}. Without one, start with a new home: every device then has to pair again.`
       : `See: ${command('ca rotate-root status')}`,
   ROTATION_NOT_READY: () =>
-    'Wait until they have renewed, revoke those that are gone, or run it again with --force.',
+    'Wait until these devices have renewed, revoke those that are gone, or run the command again with --force.',
   REVOCATIONS_UNKNOWN: () =>
-    'Name those: --revoked ID (as often as needed), or say that there were none: --none-revoked',
+    'Name the devices revoked since: --revoked ID (repeat for each), or confirm that there were none: --none-revoked',
   BACKUP_EXISTS: ({ fields }) =>
     fields.about === 'backup'
       ? 'Choose another name, or replace a backup of the same daemon: --replace'
       : undefined,
   HOME_IN_USE: ({ fields }) =>
-    fields.about === 'home' ? 'Stop that one first, or give this one another home: --home DIR' : undefined,
+    fields.about === 'home'
+      ? 'Stop the other daemon first, or give this one another home: --home DIR'
+      : undefined,
 
   RATE_LIMITED: none,
   TOO_MANY_CODES: ({ command }) =>
-    `Use one of them, or withdraw one: ${command('pairing reject ID')} (see ${command('pairing list')})`,
+    `Use one of the codes, or withdraw one: ${command('pairing reject ID')} (see ${command('pairing list')})`,
   TOO_MANY_SESSIONS: none,
   TOO_MANY_REQUESTS: none,
 
@@ -224,12 +228,12 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   SECRET_CORRUPT: ({ fields, command }) => {
     if (fields.about === 'device_record') return `Pair again: ${command('pair ADDRESS')}`;
     if (fields.about === 'device_identity')
-      return `Restore it, or pair anew: ${command('pair ADDRESS --new-identity')}`;
+      return `Restore the file, or pair with a new identity: ${command('pair ADDRESS --new-identity')}`;
     return undefined;
   },
   MASTER_KEY_WRONG: ({ fields, onDevice, command }) => {
     if (fields.about !== 'key_file') return undefined;
-    const back = 'Put it back from where you keep a copy';
+    const back = 'Put your copy of the key file back';
     return onDevice ? `${back}.` : `${back}, or restore a backup: ${command('restore FILE')}`;
   },
   STORE_PERMISSIONS: (situation) => (situation.fields.about === 'home' ? nameHome : asOwner(situation)),
@@ -264,7 +268,7 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
       case 'node_endpoints':
         return `If it has moved: ${command('node endpoints --host ADDRESS')}`;
       case 'quic_endpoints':
-        return `If it serves QUIC now, name it in endpoints.quic of its configuration, or here: ${command('node endpoints --quic ADDRESS')}`;
+        return `If the daemon serves QUIC now, name the address in endpoints.quic of its configuration, or here: ${command('node endpoints --quic ADDRESS')}`;
       default:
         return asOwner(situation);
     }
@@ -275,7 +279,7 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
 
 type Reader = Pick<Cli, 'invocation' | 'home' | 'side' | 'remote'>;
 
-/** The step for this person; undefined where the message says it all. */
+/** The step for this person. Undefined where the message already says what to do. */
 export function nextStep(cli: Reader, code: IdentityErrorCode, fields: ErrorFields = {}): string | undefined {
   return nextSteps[code](situationOf(cli, fields));
 }
@@ -286,16 +290,16 @@ const advices: Readonly<Record<Advice, Step>> = {
   pair_again: ({ command }) => `Run the same command again on the device: ${command('pair ADDRESS')}`,
   connect: ({ command }) => `On the device: ${command('node status')}`,
   release_when_sure: ({ fields, command }) =>
-    `When you are sure that there is no copy: ${command(`devices release ${idIn(fields)}`)}`,
+    `If you are sure that nobody copied the device: ${command(`devices release ${idIn(fields)}`)}`,
   release_or_revoke: releaseOrRevoke,
 };
 
-/** What the daemon advises an operator who asked why. */
+/** The step for an advice in the daemon's answer to `palyra why`. */
 export function adviceStep(cli: Reader, advice: Advice, fields: ErrorFields = {}): string | undefined {
   return advices[advice](situationOf(cli, fields));
 }
 
-/** The steps for an error, or for the several that it stands for, each once. */
+/** The steps for an error, or for the errors combined in it, without duplicates. */
 export function nextStepOf(cli: Reader, error: IdentityError): string | undefined {
   const { cause } = error;
   const several = cause instanceof AggregateError ? cause.errors.filter(isOurs) : [];
@@ -305,7 +309,7 @@ export function nextStepOf(cli: Reader, error: IdentityError): string | undefine
   return [...new Set(steps.filter((step) => step !== undefined))].join('\n') || undefined;
 }
 
-/** What happened and what to do, where it is told without being the end of the command. */
+/** The message and the next step, for an error that does not end the command. */
 export function explained(cli: Reader, error: IdentityError): string {
   const step = nextStepOf(cli, error);
   return `${reasonOf(error)}${step === undefined ? '' : ` ${step}`}`;

@@ -1,4 +1,4 @@
-// What an operator at this page can do about an error, by its code. The page shows the daemon's message before it.
+// What an operator on this page can do about an error, by its code. The page shows the daemon's message before the step.
 
 import { type ErrorFields, type IdentityErrorCode, isErrorCode } from '@palyra/identity/errors';
 
@@ -9,13 +9,13 @@ const newCode = 'Make a new code on the page Pair.';
 const onDevice = (command: string) => `On the device: palyra ${command}`;
 const recover = onDevice('renew --recover');
 const twoAgents = (fields: ErrorFields) =>
-  `Stop one of the two agents. If only one is yours, the device was copied: revoke ${fields.deviceId ?? 'it'}.`;
+  `Stop one of the two agents. If you run only one, the device was copied: revoke ${fields.deviceId ?? 'it'}.`;
 const restore = onTheMachine('restore FILE');
 
 const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   MESSAGE_INVALID: undefined,
   MESSAGE_TOO_LARGE: undefined,
-  VERSION_UNSUPPORTED: 'Reload this page: the daemon may be of another version now.',
+  VERSION_UNSUPPORTED: 'Reload this page. The daemon may have another version now.',
   CODE_MALFORMED: undefined,
   DEVICE_ID_INVALID: undefined,
   PASSPHRASE_WEAK: undefined,
@@ -37,7 +37,8 @@ const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
         : recover,
   CERTIFICATE_NOT_YET_VALID: ({ about }) => (about === 'root' ? onTheMachine('ca set-aside') : recover),
   DEVICE_REVOKED: onDevice('pair ADDRESS --new-identity'),
-  DEVICE_QUARANTINED: 'Release it on its page when you are sure that there is no copy, or revoke it.',
+  DEVICE_QUARANTINED:
+    "If you are sure that nobody copied the device, release it on the device's page. Otherwise, revoke it.",
 
   PAIRING_CODE_WRONG: newCode,
   PAIRING_REJECTED: newCode,
@@ -48,29 +49,30 @@ const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
     return about === 'console_login' ? onTheMachine('console') : undefined;
   },
   PROOF_WRONG: onDevice('pair ADDRESS'),
-  RECOVERY_NEEDS_APPROVAL: 'Release it on its page, or revoke it.',
+  RECOVERY_NEEDS_APPROVAL: 'Release the device on its page, or revoke it.',
   CLOCK_SKEW: undefined,
   CLOCK_WRONG: undefined,
 
-  PAIRING_NOT_FOUND: 'It may be over: see the page Requests.',
+  PAIRING_NOT_FOUND: 'The request may have ended. See the page Requests.',
   SESSION_NOT_FOUND: undefined,
   DEVICE_NOT_FOUND: 'See the page Devices.',
-  CERTIFICATE_NOT_FOUND: "Its device's page shows the certificates that there are.",
+  CERTIFICATE_NOT_FOUND: "The device's page lists its certificates.",
   NOTHING_FOUND: undefined,
 
   PAIRING_STATE_CONFLICT: undefined,
   PAIRING_EXPIRED: newCode,
-  IDENTITY_KEY_CHANGED: 'If its owner reinstalled it, approve it with its new key; if not, reject it.',
+  IDENTITY_KEY_CHANGED:
+    'If its owner reinstalled it, approve it with its new key. If not, reject the request.',
   KEY_IN_USE: ({ about }) => (about === 'identity_key' ? onDevice('pair ADDRESS --new-identity') : undefined),
   NOT_PAIRED: undefined,
-  ROTATION_CONFLICT: 'The page Authority shows where the rotation is.',
-  ROTATION_NOT_READY: 'Wait until they have renewed, or revoke those that are gone.',
+  ROTATION_CONFLICT: 'The page Authority shows the state of the rotation.',
+  ROTATION_NOT_READY: 'Wait until these devices have renewed, or revoke those that are gone.',
   REVOCATIONS_UNKNOWN: undefined,
   BACKUP_EXISTS: undefined,
   HOME_IN_USE: undefined,
 
   RATE_LIMITED: undefined,
-  TOO_MANY_CODES: 'Use one of them, or withdraw one on the page Requests.',
+  TOO_MANY_CODES: 'Use one of the codes, or withdraw one on the page Requests.',
   TOO_MANY_SESSIONS: undefined,
   TOO_MANY_REQUESTS: undefined,
 
@@ -104,7 +106,7 @@ const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   INTERNAL: undefined,
 };
 
-/** Empty where the message says it all, and for a code that this page does not know. */
+/** Empty where the message already says what to do, and for an unknown code. */
 export function nextStep(code: string, fields: ErrorFields = {}): string {
   const step = isErrorCode(code) ? nextSteps[code] : undefined;
   return (typeof step === 'function' ? step(fields) : step) ?? '';

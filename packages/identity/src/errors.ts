@@ -1,9 +1,9 @@
-// Every failure this library can report, once. The code is stable and for programs; its family says whose fault it is, and
-// decides gRPC status, exit code, QUIC number and what a peer is told (docs/errors.md). The message says what happened; what a
-// person should do next depends on the program that shows the error. Misuse of the API itself is a TypeError.
+// The one list of all failures that this library reports. Programs read the code, which is stable. Its family says whose fault
+// the failure is, and decides the gRPC status, the exit code, the QUIC number and the text that a peer gets (docs/errors.md).
+// The message says what happened. The program that shows the error adds what to do next. Misuse of the API is a TypeError.
 
 const families = {
-  /** A message, code or record from outside that cannot be read, a passphrase that protects nothing, or a service that cannot be served. */
+  /** Malformed input from outside, a passphrase that is too weak, or a service that the daemon cannot serve. */
   invalid: [
     'MESSAGE_INVALID',
     'MESSAGE_TOO_LARGE',
@@ -14,7 +14,7 @@ const families = {
     'CERTIFICATE_INVALID',
     'SERVICE_INVALID',
   ],
-  /** The peer is not the one it must be, or its certificate or device no longer holds. */
+  /** The peer is not the expected one, or its certificate or device is no longer valid. */
   unauthenticated: [
     'DAEMON_NOT_AUTHENTICATED',
     'ROOT_MISMATCH',
@@ -47,7 +47,7 @@ const families = {
     'CERTIFICATE_NOT_FOUND',
     'NOTHING_FOUND',
   ],
-  /** The thing is not in a state where this can be done. */
+  /** The current state does not allow the operation. */
   conflict: [
     'PAIRING_STATE_CONFLICT',
     'PAIRING_EXPIRED',
@@ -60,9 +60,9 @@ const families = {
     'BACKUP_EXISTS',
     'HOME_IN_USE',
   ],
-  /** A limit of docs/limits.md was reached; try again after `retryAfterMs`. */
+  /** A limit in docs/limits.md was reached. Try again after `retryAfterMs`. */
   limit: ['RATE_LIMITED', 'TOO_MANY_CODES', 'TOO_MANY_SESSIONS', 'TOO_MANY_REQUESTS'],
-  /** A capability that was to run on a device did not. */
+  /** A capability did not run on its device, or failed there. */
   capability: [
     'DEVICE_NOT_CONNECTED',
     'DEVICE_BUSY',
@@ -75,7 +75,7 @@ const families = {
     'CAPABILITY_CANCELED',
     'CAPABILITY_LOST',
   ],
-  /** The disk, the registry, the secret store or the token failed; nothing that was acknowledged is lost. */
+  /** The disk, the registry, the secret store or the token failed. No acknowledged change is lost. */
   store: [
     'SECRET_NOT_FOUND',
     'SECRET_CORRUPT',
@@ -91,9 +91,9 @@ const families = {
     'SIGNER_MISMATCH',
     'SIGNER_PIN_WRONG',
   ],
-  /** The peer cannot be reached, or this machine cannot speak QUIC. */
+  /** The peer is unreachable, or this machine does not support QUIC. */
   unreachable: ['UNREACHABLE', 'QUIC_UNAVAILABLE'],
-  /** A bug, or a failure without a better name. */
+  /** A bug, or a failure without a code of its own. */
   internal: ['INTERNAL'],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
@@ -109,78 +109,78 @@ const familyByCode: ReadonlyMap<string, ErrorFamily> = new Map(
 /** Every code, in the order of the families. */
 export const errorCodes: readonly IdentityErrorCode[] = Object.values(families).flat();
 
-/** Whose fault a failure with this code is. */
+/** The family of a code. */
 export function familyOf(code: IdentityErrorCode): ErrorFamily {
   const family = familyByCode.get(code);
   if (!family) throw new TypeError(`there is no error code ${code}`);
   return family;
 }
 
-/** For a code that somebody else sent. */
+/** Checks a code that came from outside. */
 export function isErrorCode(code: string): code is IdentityErrorCode {
   return familyByCode.has(code);
 }
 
-/** What a code is about, where the code alone leaves open what can be done. */
+/** The subject of an error, for codes that do not tell on their own what to do next. */
 export const errorSubjects = [
-  /** The code that the device was given: mistyped, used up, or somebody in between has guessed. */
+  /** The pairing code: mistyped, used up, or guessed at by somebody between device and daemon. */
   'pairing_code',
-  /** A handshake that somebody in between has changed. */
+  /** A handshake that was changed on its way. */
   'interception',
-  /** The long-lived key of a device. */
+  /** A device's long-lived key. */
   'identity_key',
   /** A certificate that was refused right after a recovery. */
   'recovery',
   /** The root of the daemon's authority. */
   'root',
-  /** A root that ends within a year. */
+  /** A root that expires within a year. */
   'old_root',
-  /** The issuing CA below it. */
+  /** The issuing CA below the root. */
   'issuing_ca',
-  /** Authorities that are set aside. */
+  /** Authorities that were set aside. */
   'set_aside',
-  /** What was restored, or is to be. */
+  /** A backup, restored or about to be. */
   'backup',
   'key_file',
   'secret_store',
   'registry',
-  /** What a device keeps of one daemon. */
+  /** A device's record of one daemon. */
   'device_record',
-  /** Id and identity key of a device, as it keeps them. */
+  /** A device's own record of its id and identity key. */
   'device_identity',
   'operator_role',
-  /** A device in quarantine that only the daemon's own machine may release. */
+  /** A quarantined device that an operator can release only on the daemon's machine. */
   'quarantine',
   'console_login',
-  /** The socket of a daemon on this machine. */
+  /** The admin socket of a daemon on this machine. */
   'admin_socket',
-  /** Where a device looks for its daemon. */
+  /** The addresses at which a device looks for its daemon. */
   'node_endpoints',
   'quic_endpoints',
-  /** The folder of everything. */
+  /** The home, the folder that holds all files. */
   'home',
-  /** A home of another user. */
+  /** A home that belongs to another user. */
   'home_owner',
   /** The configuration file. */
   'configuration',
 ] as const;
 export type ErrorSubject = (typeof errorSubjects)[number];
 
-/** What a program would otherwise have to read out of the message. */
+/** The facts in the message, for programs. */
 export interface ErrorFields {
   readonly about?: ErrorSubject;
   readonly deviceId?: string;
   readonly pairingId?: string;
-  /** Of the system: the owner of `path`. Stays on this machine. */
+  /** The system user who owns `path`. Never sent to a peer. */
   readonly user?: string;
-  /** Stays on this machine. */
+  /** Never sent to a peer. */
   readonly path?: string;
 }
 
 export interface IdentityErrorOptions extends ErrorFields {
-  /** The error underneath. */
+  /** The underlying error. */
   readonly cause?: unknown;
-  /** Milliseconds after which trying again can help. */
+  /** When to try again, ms from now. */
   readonly retryAfterMs?: number;
 }
 

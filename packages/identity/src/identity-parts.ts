@@ -1,4 +1,4 @@
-// The parts of an IdentityManager, in the order of their creation.
+// The parts of an IdentityManager. `openParts` creates them in order of dependency.
 
 import { type AuthorityKeys, SecretStoreKeys } from './authority/authority-keys.ts';
 import { PresentAuthority } from './authority/present-authority.ts';
@@ -34,9 +34,9 @@ export interface IdentityManagerOptions {
   readonly trustDomain?: string;
   /** Defaults: docs/limits.md. */
   readonly limits?: Partial<PairingLimits>;
-  /** The action for a device that may have been copied. Default: it is reported. */
+  /** The action for a device that may have been copied. Default: report the device. */
   readonly cloning?: CloningPolicy;
-  /** Default: the system's. */
+  /** Default: the system clock. */
   readonly clock?: RunningClock;
   /** Default: node:crypto. */
   readonly crypto?: PairingCrypto;
