@@ -151,7 +151,7 @@ export function listenMetrics(
       }
       if (url === '/readyz') {
         const ready = await isReady();
-        say(ready, ready ? 'ready\n' : 'not ready: see palyra status\n');
+        say(ready, ready ? 'ready\n' : 'not ready\n');
         return;
       }
       const text = await metrics.text();

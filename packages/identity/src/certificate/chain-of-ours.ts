@@ -63,13 +63,12 @@ export async function judgeChainOfOurs(
   if (!isOfForm(leaf, () => profileOf(issuer, leaf, spiffeId)))
     throw foreign('its form is not one that this project makes');
   await mustBeSigned(verify, leaf, issuing.publicKey);
-  const all = [leaf, issuing, root];
   return {
     leaf: spiffeId,
     publicKey: leaf.publicKey,
     trustDomains: trusted.map((each) => each.issuer.trustDomain),
-    notBefore: new Date(Math.max(...all.map(({ notBefore }) => notBefore.getTime()))),
-    notAfter: new Date(Math.min(...all.map(({ notAfter }) => notAfter.getTime()))),
+    notBefore: new Date(Math.max(+leaf.notBefore, +issuing.notBefore, +root.notBefore)),
+    notAfter: new Date(Math.min(+leaf.notAfter, +issuing.notAfter, +root.notAfter)),
   };
 }
 
