@@ -46,7 +46,7 @@ const hour = 60 * minute;
  */
 export const clockToleranceMs = 10 * minute;
 /** Shortest life of a certificate, ms: an issuer with less time left no longer issues. */
-export const MIN_LIFE_MS: number = minute;
+export const MIN_LIFE_MS = minute;
 /** Validity of a revocation list, ms. A new one is made after half of it. */
 export const revocationListLifeMs = 24 * hour;
 /**
