@@ -90,7 +90,7 @@ function elementsOf(bytes: Uint8Array, count?: number): readonly Element[] {
   return elements;
 }
 
-const textOf = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
+const textOf = (bytes: Uint8Array): string => Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
 
 function timeOf({ tag, contents }: Element): Date {
   const text = textOf(contents);
