@@ -2,6 +2,7 @@
 // judges nothing. chain-of-ours.ts encodes the facts again and compares every byte, so a certificate that this reader
 // misunderstands is refused.
 
+import { byteText } from '../byte-text.ts';
 import { IdentityError } from '../errors.ts';
 import { sameBytes } from '../same-bytes.ts';
 import { integer, sequence } from './der.ts';
@@ -41,7 +42,7 @@ export function readOwnCertificate(der: Uint8Array): OwnCertificate {
   const [inner] = elementsOf(names!.contents, 1);
   const alternatives = elementsOf(inner!.contents);
   const textsOf = (tag: number) =>
-    alternatives.filter((each) => each.tag === tag).map(({ contents }) => textOf(contents));
+    alternatives.filter((each) => each.tag === tag).map(({ contents }) => byteText(contents));
   const [uri, ...more] = textsOf(0x86);
   if (uri === undefined || more.length > 0) throw unreadable('it has not one URI name');
   const [first = 0] = serial!.contents;
@@ -90,10 +91,8 @@ function elementsOf(bytes: Uint8Array, count?: number): readonly Element[] {
   return elements;
 }
 
-const textOf = (bytes: Uint8Array): string => Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
-
 function timeOf({ tag, contents }: Element): Date {
-  const text = textOf(contents);
+  const text = byteText(contents);
   const digits = tag === 0x17 ? `${Number(text.slice(0, 2)) >= 50 ? '19' : '20'}${text}` : text;
   const [, ...parts] = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(digits) ?? [];
   if (parts.length === 0) throw unreadable('its dates cannot be read');

@@ -6,6 +6,7 @@
 
 import { bytesToHex } from '@noble/curves/utils.js';
 import { sha256 } from '@noble/hashes/sha2.js';
+import { byteText } from '../byte-text.ts';
 import type { Ulid } from '../device-id.ts';
 import { hasCode, IdentityError } from '../errors.ts';
 import type { SecretReader, SecretStore } from '../secret-store/port.ts';
@@ -167,7 +168,7 @@ export async function loadEnrollments(secrets: SecretReader): Promise<Enrollment
   return enrollments;
 }
 
-const toBase64 = (bytes: Uint8Array): string => btoa(String.fromCharCode(...bytes));
+const toBase64 = (bytes: Uint8Array): string => btoa(byteText(bytes));
 
 const fromBase64 = (text: string): Uint8Array =>
   Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
