@@ -24,7 +24,7 @@ const said: Readonly<Record<string, RegExp>> = {
   rpc: /^0 devices\n[A-Z_]+\n$/,
   'signer-pkcs11': /^the root of palyra-[a-z2-7]{10}\.internal is in token palyra \w+\n$/,
   'transport-quic': /^QUIC runs here\.\n$/,
-  'transport-websocket': /^a channel, bound by 32 bytes\n$/,
+  'transport-websocket': /^a channel with a binding of 32 bytes\n$/,
 };
 /** For dependencies that are CommonJS and ask for modules of Node. */
 const requireBanner = `import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);`;

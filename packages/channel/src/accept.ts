@@ -1,4 +1,4 @@
-// The daemon's end of a channel, on a socket that is open. docs/channel.md.
+// The daemon's end of a channel, on an open socket. docs/channel.md.
 
 import { IdentityError } from '@palyra/identity/portable';
 import type { ByteStream, ServerConnection, SessionBytes } from '@palyra/rpc/portable';
@@ -10,29 +10,29 @@ import { Rate } from './rate.ts';
 import { ChannelStream } from './stream.ts';
 
 export interface DaemonConnectionOptions extends ConnectionOptions {
-  /** What the channel is for. */
+  /** The purpose of the channel. */
   readonly purpose: ChannelPurpose;
-  /** What the device showed. That it holds the leaf's key, and that the chain holds, was found in the handshake. */
+  /** The device's chain. The handshake has verified the chain, and that the device holds the leaf's key. */
   readonly peerChain: readonly Uint8Array[];
-  /** What its streams and calls keep of what is not whole. */
+  /** Counts the bytes of incomplete messages in its streams and calls. */
   readonly unfinished: SessionBytes;
-  /** When it sends too much that says nothing. */
+  /** Limits on traffic without content. */
   readonly floods: FloodLimits;
 }
 
 export interface FloodLimits {
-  /** PING, PONG and messages without a frame, of one connection in ten seconds. */
+  /** PINGs, PONGs and messages without a frame that one connection may send in ten seconds. */
   readonly idleMessages: number;
   /** Streams that one connection may abandon at once, or make the daemon abandon. */
   readonly resetBurst: number;
-  /** And then in a second. */
+  /** Streams that one connection may abandon per second after the burst. */
   readonly resetRate: number;
 }
 
-/** Who is on the other end of a channel of the daemon's. */
+/** The daemon's end of a channel. */
 export interface DaemonChannel extends ServerConnection {
   readonly purpose: ChannelPurpose;
-  /** What pairing and recovery are bound to: both sides have the same, and no other channel has. 32 bytes. */
+  /** The value that pairing and recovery are bound to. Equal on both sides, and unique to this channel. 32 bytes. */
   readonly channelBinding: Uint8Array;
 }
 
@@ -46,7 +46,7 @@ export class DaemonConnection extends ChannelConnection implements DaemonChannel
   readonly unfinished: SessionBytes;
   readonly #idle: Rate;
   readonly #resets: Rate;
-  /** Where streams of the device go. */
+  /** Receives the streams that the device opens. */
   offer: (stream: ByteStream) => void = (stream) => stream.reset('UNREACHABLE');
   #shut: (error: IdentityError) => void = (error) => this.close(error);
 
@@ -60,7 +60,7 @@ export class DaemonConnection extends ChannelConnection implements DaemonChannel
     this.#resets = new Rate(resetBurst, resetRate);
   }
 
-  /** @param shut ends it for a reason that its calls are told. */
+  /** @param shut ends the connection, and fails its calls with the given error. */
   serve(offer: (stream: ByteStream) => void, shut: (error: IdentityError) => void): void {
     this.offer = offer;
     this.#shut = shut;
@@ -80,7 +80,7 @@ export class DaemonConnection extends ChannelConnection implements DaemonChannel
   }
 
   begin(): number {
-    throw new TypeError('a daemon begins no stream');
+    throw new TypeError('a daemon opens no streams');
   }
 
   protected began(id: number): ChannelStream {
@@ -96,7 +96,7 @@ export class DaemonConnection extends ChannelConnection implements DaemonChannel
   }
 
   protected override heardIdleMessage(): void {
-    if (!this.#idle.take()) throw flood('sends too much that says nothing');
+    if (!this.#idle.take()) throw flood('sends too many messages without content');
   }
 }
 

@@ -1,4 +1,4 @@
-// The three messages that make a channel of a socket, on both sides. docs/channel.md 3.
+// The handshake of three messages that opens a channel on a socket, for both sides. docs/channel.md 3.
 
 import { hasCode, IdentityError } from '@palyra/identity/portable';
 import type { Inbox, MessageSocket } from './message-socket.ts';
@@ -18,13 +18,13 @@ import {
 } from './proof.ts';
 
 const nothing = new Uint8Array();
-/** The first message is a key and nothing else. */
+/** The first message is only a key. */
 const firstBytes = 32;
 
 interface Keys {
   /** Default: WebCrypto. */
   readonly crypto?: ChannelCrypto;
-  /** For the worked example of docs/channel.md. Default: fresh ones. */
+  /** For the worked example of docs/channel.md. Default: new keys. */
   readonly staticKey?: KeyPair;
   readonly ephemeralKey?: KeyPair;
 }
@@ -39,14 +39,14 @@ export interface DeviceSide extends Keys {
 export interface DaemonSide extends Keys {
   readonly purpose: ChannelPurpose;
   readonly proof: OwnProof;
-  /** Not asked for `pair`. */
+  /** Not called for `pair`. */
   readonly judge: JudgePeer;
   readonly maxStreams: number;
 }
 
 /**
- * @returns how many streams the daemon serves at one time, beside the keys.
- * @throws DAEMON_NOT_AUTHENTICATED, UNREACHABLE; what `judge` throws.
+ * @returns the keys, and how many streams the daemon serves at one time.
+ * @throws DAEMON_NOT_AUTHENTICATED, UNREACHABLE; errors of `judge`.
  */
 export async function agreeAsDevice(
   socket: MessageSocket,
@@ -61,8 +61,8 @@ export async function agreeAsDevice(
   const key = await judge(chain);
   const signed = staticKeyInput(purpose, 'daemon', handshake.remoteStaticKey!);
   if (key && !(await crypto.verifyP256(key, signed, signature)))
-    throw notAuthenticated('its certificate is not for the key it speaks with');
-  // Not before the daemon is known: the device's certificate says who it is.
+    throw notAuthenticated('its certificate does not belong to the key of this channel');
+  // Sent only after the daemon is authenticated, because the certificate identifies the device.
   const mine = proof
     ? encodeDevicePayload({
         chain: proof.chain,
@@ -77,18 +77,18 @@ export interface Accepted {
   readonly agreed: Agreed;
   /** Empty for `pair`. */
   readonly chain: readonly Uint8Array[];
-  /** The device's certificate does not hold. Only the channel can tell it so that it believes it. */
+  /** Why the device's certificate is invalid. Sent over the channel, because the device believes only a daemon that it has authenticated. */
   readonly refusal: IdentityError | undefined;
 }
 
-/** @throws MESSAGE_INVALID for a peer that does not speak the protocol, or is not who its certificate names. */
+/** @throws MESSAGE_INVALID if the peer does not follow the protocol. */
 export async function agreeAsDaemon(
   socket: MessageSocket,
   inbox: Inbox,
   side: DaemonSide,
 ): Promise<Accepted> {
   const { purpose, proof, maxStreams } = side;
-  // First: for whoever says nothing, no key is made.
+  // Read before a key is generated, so that a silent peer costs no key.
   const first = await inbox.next();
   if (first.length !== firstBytes) throw invalid('a first message of another length');
   const handshake = await Handshake.start({ ...side, role: 'responder', prologue: prologueOf(purpose) });
@@ -123,7 +123,7 @@ async function refusalOf(
     if (key && (await crypto.verifyP256(key, signed, signature))) return undefined;
     return new IdentityError(
       'CERTIFICATE_INVALID',
-      'The certificate is not for the key that this channel was made with.',
+      'The certificate does not belong to the key of this channel.',
     );
   } catch (error) {
     if (error instanceof IdentityError) return error;
@@ -131,27 +131,27 @@ async function refusalOf(
   }
 }
 
-/** Whatever a message that cannot be read is: cut off, changed, of another channel, or of another protocol. */
+/** Reads a handshake message. @throws MESSAGE_INVALID if it is truncated, changed, or from another channel or protocol. */
 async function readOr(handshake: Handshake, message: Uint8Array): Promise<Uint8Array> {
   try {
     return await handshake.read(message);
   } catch (cause) {
     throw new IdentityError(
       'MESSAGE_INVALID',
-      'The handshake cannot be read: it was changed on its way, or is not of this protocol.',
+      'The handshake cannot be read: it was changed on its way, or belongs to another protocol.',
       { cause },
     );
   }
 }
 
-/** What a device says of a daemon that it could not agree with. */
+/** The device's error for a failed handshake. */
 export function dialError(cause: unknown): unknown {
   if (hasCode(cause, 'MESSAGE_INVALID')) return notAuthenticated('its handshake cannot be read', cause);
   return cause;
 }
 
 export function notAuthenticated(why: string, cause?: unknown): IdentityError {
-  const message = `The peer at this address is not the daemon this device was paired with (${why}), or something in between changes what they say.`;
+  const message = `The peer at this address is not the daemon that this device was paired with (${why}), or something in between changes their messages.`;
   return new IdentityError('DAEMON_NOT_AUTHENTICATED', message, { cause });
 }
 

@@ -1,12 +1,12 @@
-// Why a channel or a stream ended: the numbers of docs/quic.md 2, here without the part that keeps them apart from QUIC's own.
+// The numbers for why a channel or a stream ended: those of docs/quic.md 2, without the base that separates them from QUIC's own.
 
 import type { IdentityError, IdentityErrorCode } from '@palyra/identity/portable';
 import { closeErrorOf, type ResetReason, resetReasonOf, toCloseNumber } from '@palyra/rpc/portable';
 
 const base = 0x5041_0000;
-/** Over, and nothing is wrong. */
+/** The channel ended without an error. */
 export const closedNormally = 0;
-/** RFC 6455 7.4: 4000 and more are for private use. */
+/** Codes from 4000 on are for private use (RFC 6455 7.4). */
 const firstWebSocketCode = 4000;
 const normalClosure = 1000;
 
@@ -19,7 +19,7 @@ export function errorOf(number: number, reason: string): IdentityError | undefin
   return number === closedNormally ? undefined : closeErrorOf(base + number, reason);
 }
 
-/** Of the WebSocket, for whoever looks at it from outside. Nobody believes it. */
+/** The close code of the WebSocket, for diagnosis from outside. Not authenticated, so no side relies on it. */
 export function webSocketCode(error: IdentityError | undefined): number {
   return error ? firstWebSocketCode + numberOf(error.code) : normalClosure;
 }

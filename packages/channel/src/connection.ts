@@ -1,4 +1,4 @@
-// Streams on a channel that stands, for both sides. docs/channel.md 5 to 7.
+// The streams of an open channel, for both sides. docs/channel.md 5 to 7.
 
 import { IdentityError } from '@palyra/identity/portable';
 import { type StreamConnection, StreamReset, toCloseReason } from '@palyra/rpc/portable';
@@ -15,20 +15,20 @@ export interface ConnectionOptions {
   readonly agreed: Agreed;
   readonly maxStreams: number;
   readonly maxUnreadBytes: number;
-  /** One that hears nothing for this long is gone, ms. */
+  /** How long the peer may be silent before the connection ends, ms. */
   readonly idleTimeoutMs: number;
   readonly remoteAddress: string;
   readonly remotePort: number;
 }
 
-/** How long a peer that was told why may take to close the socket, ms. */
+/** Time for the peer to close the socket after a GOAWAY, ms. */
 const goawayGraceMs = 1_000;
 const nothing = new Uint8Array();
 
 export abstract class ChannelConnection implements StreamConnection, StreamOwner {
   readonly remoteAddress: string;
   readonly remotePort: number;
-  /** The handshake hash: both sides have the same, and no other channel has. 32 bytes. */
+  /** The handshake hash. Equal on both sides, and unique to this channel. 32 bytes. */
   readonly channelBinding: Uint8Array;
   readonly closed: Promise<IdentityError | undefined>;
   protected readonly options: ConnectionOptions;
@@ -48,17 +48,17 @@ export abstract class ChannelConnection implements StreamConnection, StreamOwner
     this.#outbox = new Outbox(options.socket, options.agreed.send, () => this.#lost());
   }
 
-  /** Why it is over. */
+  /** Why the connection ended. */
   get failure(): IdentityError | undefined {
     return this.#failure;
   }
 
-  /** To be called once: reads what comes. */
+  /** Starts reading. Call it once. */
   listen(): void {
     void this.#receive();
   }
 
-  /** To be called now and then. @param now by performance.now(). */
+  /** Ends the connection if the peer has been silent too long. Call it regularly. @param now from performance.now(). */
   look(now: number): void {
     if (now - this.#heardAt < this.options.idleTimeoutMs) return;
     this.gone(new IdentityError('UNREACHABLE', 'Nothing was heard from the other side for too long.'));
@@ -71,7 +71,7 @@ export abstract class ChannelConnection implements StreamConnection, StreamOwner
     const number = error ? numberOf(error.code) : closedNormally;
     this.send({ type: 'goaway', number, reason: toCloseReason(error?.message ?? '') });
     this.gone(error);
-    // First: whatever fails below, the connection ends.
+    // Set first, so that the connection ends even if a step below fails.
     detached(setTimeout(() => socket.terminate(), goawayGraceMs));
     this.#outbox.whenEmpty(() => socket.close(webSocketCode(error), webSocketReason(error)));
   }
@@ -86,10 +86,10 @@ export abstract class ChannelConnection implements StreamConnection, StreamOwner
     if (id !== undefined) this.streams.delete(id);
   }
 
-  /** A stream that is not there yet. @throws MESSAGE_INVALID where none may begin. */
+  /** Creates a stream that the peer opened. @throws MESSAGE_INVALID if the peer may not open it. */
   protected abstract began(id: number): ChannelStream;
 
-  /** Of the peer, beside streams. */
+  /** Called for RESETs and messages without content, so that a subclass can limit them. */
   protected heardReset(): void {}
   protected heardIdleMessage(): void {}
 
@@ -116,7 +116,7 @@ export abstract class ChannelConnection implements StreamConnection, StreamOwner
       }
     } catch (error) {
       if (error instanceof SocketClosed) this.#lost();
-      // What the peer did say, and may not.
+      // An authentic message that breaks the protocol.
       else if (error instanceof IdentityError) this.close(error);
       else this.#forged();
     }
@@ -155,7 +155,7 @@ export abstract class ChannelConnection implements StreamConnection, StreamOwner
     }
   }
 
-  /** Undefined for one that is over. */
+  /** Undefined if the stream has ended. */
   #streamOf(id: number): ChannelStream | undefined {
     if (id <= this.lastStream) return this.streams.get(id);
     if (id !== this.lastStream + 1 || id >= maxNumber) throw invalid('a stream that is not the next one');
@@ -164,16 +164,16 @@ export abstract class ChannelConnection implements StreamConnection, StreamOwner
     return stream;
   }
 
-  /** The socket ended, and the peer has not said that it would. */
+  /** The socket ended without a GOAWAY. */
   #lost(): void {
     this.gone(new IdentityError('UNREACHABLE', 'The connection was lost.'));
     this.#outbox.stop();
     this.options.socket.terminate();
   }
 
-  /** What came is not what the peer sent: changed, repeated, left out or moved by something in between. */
+  /** A message failed authentication: something in between changed, repeated, dropped or reordered messages. */
   #forged(): void {
-    const message = 'Something between the two sides changes what they send. The connection was ended.';
+    const message = 'Something between the two sides changes their messages. The connection was ended.';
     this.gone(new IdentityError('UNREACHABLE', message));
     this.#outbox.stop();
     this.options.socket.close(
@@ -188,7 +188,7 @@ export function invalid(what: string): IdentityError {
   return new IdentityError('MESSAGE_INVALID', `The peer broke the protocol: ${what}.`);
 }
 
-/** In Node a timer keeps the process alive, unless it is told not to. */
+/** Keeps a timer in Node from keeping the process alive. */
 export function detached(timer: unknown): void {
   (timer as { unref?(): void }).unref?.();
 }

@@ -1,4 +1,4 @@
-// The device's end of a channel, on a socket that is open. docs/channel.md.
+// The device's end of a channel, on an open socket. docs/channel.md.
 
 import { IdentityError } from '@palyra/identity/portable';
 import {
@@ -16,28 +16,28 @@ import { ChannelStream } from './stream.ts';
 export interface OpenChannelOptions extends DeviceSide {
   /** Default: `docs/limits.md`, "Channel". */
   readonly limits?: Partial<Pick<StreamLimits, 'maxUnreadBytes' | 'handshakeTimeoutMs' | 'idleTimeoutMs'>>;
-  /** Sends something this often, so that neither the daemon nor a proxy forgets the connection, ms. Default: 20 s. */
+  /** Interval of PINGs, so that neither the daemon nor a proxy drops the connection, ms. Default: 20 s. */
   readonly keepAliveMs?: number;
-  /** For people. Default: empty. */
+  /** Shown to people. Default: empty. */
   readonly remoteAddress?: string;
-  /** For people. Default: 0. */
+  /** Shown to people. Default: 0. */
   readonly remotePort?: number;
-  /** Gives up. Default: nothing does. */
+  /** Cancels the handshake. Default: none. */
   readonly signal?: AbortSignal;
 }
 
 /** A device's end of a channel. */
 export interface DeviceChannel extends ClientConnection {
-  /** What pairing and recovery are bound to: both sides have the same, and no other channel has. 32 bytes. */
+  /** The value that pairing and recovery are bound to. Equal on both sides, and unique to this channel. 32 bytes. */
   readonly channelBinding: Uint8Array;
 }
 
 const defaultKeepAliveMs = 20_000;
 
 /**
- * Agrees with the daemon on the other end. The socket ends with it where that fails.
+ * Performs the handshake with the daemon. If the handshake fails, terminates the socket.
  *
- * @throws DAEMON_NOT_AUTHENTICATED, UNREACHABLE; what `judge` throws.
+ * @throws DAEMON_NOT_AUTHENTICATED, UNREACHABLE; errors of `judge`.
  */
 export async function openChannel(
   socket: MessageSocket,
@@ -77,7 +77,7 @@ export async function openChannel(
   }
 }
 
-/** What the close of a socket says is anybody's word. */
+/** The close code and reason of a socket are not authenticated. */
 function notAgreed({ code, reason }: SocketClosed): IdentityError {
   const said = /^[A-Z_]{1,40}$/.test(reason) ? `${code} ${reason}` : `${code}`;
   return new IdentityError(
@@ -123,7 +123,7 @@ class DeviceConnection extends ChannelConnection implements DeviceChannel {
 
   begin(stream: ChannelStream): number {
     this.lastStream += 1;
-    // After a thousand million calls.
+    // Reached after about a billion calls.
     if (this.lastStream >= maxNumber) {
       const error = new IdentityError('UNREACHABLE', 'The connection has carried as many calls as it can.');
       this.close(error);
@@ -140,13 +140,13 @@ class DeviceConnection extends ChannelConnection implements DeviceChannel {
   }
 
   protected began(): ChannelStream {
-    throw invalid('a stream of the daemon');
+    throw invalid('a stream opened by the daemon');
   }
 
   protected override gone(error: IdentityError | undefined): void {
     super.gone(error);
     clearInterval(this.#timer);
-    // Those that have sent nothing yet.
+    // Also fails the streams that have sent nothing yet.
     for (const stream of [...this.#opened]) stream.fail(this.failure!);
     this.#wake();
   }

@@ -1,4 +1,4 @@
-// The worked example of docs/channel.md, recomputed by the product, and the page held against the data.
+// Recomputes the worked example of docs/channel.md, and compares the page with the data.
 
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
@@ -24,7 +24,7 @@ test('the product computes every value of the example from its inputs', async ()
   assert.deepEqual(shown, { ...example });
 });
 
-test('the certificates and signatures of the example are accepted by who receives them', async () => {
+test('each receiver accepts the certificates and signatures of the example', async () => {
   const judge = new ChainJudge([inputs.root]);
   for (const side of ['daemon', 'device'] as const) {
     const { leaf, certificate } = judge.judge([inputs[`${side}_leaf`], inputs.issuing]);

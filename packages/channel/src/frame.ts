@@ -1,4 +1,4 @@
-// What messages carry once a channel stands: frames, whole ones only. docs/channel.md 5.
+// The frames in the messages of an open channel. A frame never spans two messages. docs/channel.md 5.
 
 import { IdentityError } from '@palyra/identity/portable';
 import { maxReasonBytes } from '@palyra/rpc/portable';
@@ -18,18 +18,18 @@ export type Frame =
   | { readonly type: 'data'; readonly stream: number; readonly bytes: Uint8Array }
   /** The sender sends no more on this stream. */
   | { readonly type: 'end'; readonly stream: number }
-  /** The sender neither sends nor takes any more. `number` of docs/quic.md 2. */
+  /** The sender neither sends nor accepts more. For `number`, see docs/quic.md 2. */
   | { readonly type: 'reset'; readonly stream: number; readonly number: number }
-  /** The last frame of a connection: it is over. */
+  /** The last frame of a connection. */
   | { readonly type: 'goaway'; readonly number: number; readonly reason: string }
   | { readonly type: 'ping'; readonly value: number }
   | { readonly type: 'pong'; readonly value: number };
 
-/** Bytes of a data frame, so that streams take turns. */
+/** Most bytes in a data frame, so that streams take turns. */
 export const maxDataBytes = 16_384;
-/** Of the frames that one message carries. */
+/** Most bytes of frames in one message. */
 export const maxPlaintextBytes = maxNoiseBytes - tagBytes;
-/** Streams and values of PING. The four bytes of the largest form of RFC 9000 16 that is used here. */
+/** Largest stream number and PING value: the most that fits in four bytes of RFC 9000 16. */
 export const maxNumber = 0x3fff_ffff;
 
 export function encodeFrame(frame: Frame): Uint8Array {
@@ -67,7 +67,7 @@ function decodeFrame(reader: Reader): Frame {
   switch (type) {
     case frameType.data: {
       const bytes = reader.bytes(maxDataBytes);
-      // A frame without bytes costs its sender nothing and the receiver something.
+      // An empty frame would cost the receiver more than its sender.
       if (bytes.length === 0) throw invalid('an empty data frame');
       return { type: 'data', stream: number, bytes };
     }

@@ -1,26 +1,26 @@
-// What carries a channel: messages of bytes, whole and in order, as a WebSocket has them.
+// The socket that carries a channel. It delivers whole messages of bytes in order, as a WebSocket does.
 
 export interface MessageSocket {
-  /** Settles when there is room for more. Undefined when there is at once. */
+  /** @returns a promise that resolves when there is room for more. Undefined if there is room already. */
   send(message: Uint8Array): Promise<void> | undefined;
-  /** Says goodbye. @param code of RFC 6455 7.4. */
+  /** Closes with a close frame. @param code see RFC 6455 7.4. */
   close(code: number, reason: string): void;
-  /** Ends it without a word. */
+  /** Closes without a close frame. */
   terminate(): void;
-  /** Where what comes goes. Once. */
+  /** Sets the listener. May be called once. */
   hear(listener: SocketListener): void;
-  /** Asks the peer to wait, where that is possible. */
+  /** Asks the peer to wait, if the transport supports this. */
   pause(): void;
   resume(): void;
 }
 
 export interface SocketListener {
   message(bytes: Uint8Array): void;
-  /** Nothing comes any more. What is said here was said by whoever is in between. */
+  /** The socket has closed. `code` and `reason` are not authenticated: a proxy may have set them. */
   closed(code: number, reason: string): void;
 }
 
-/** Messages that wait here before the peer is asked to wait. */
+/** Messages queued here before the peer is asked to wait. */
 const maxWaiting = 32;
 
 /** The messages of a socket, one after the other. */
@@ -56,7 +56,7 @@ export class Inbox implements SocketListener {
     this.#reader = undefined;
   }
 
-  /** @throws SocketClosed after the last. */
+  /** @throws SocketClosed after the last message. */
   next(): Promise<Uint8Array> {
     const message = this.#waiting.shift();
     if (message) {

@@ -1,11 +1,11 @@
-// Frames on their way out: as many as fit in one message, sealed in order, and no faster than the socket takes them.
+// The queue of outgoing frames. Packs as many as fit into one message, seals messages in order, and waits for the socket.
 
 import { frameType, maxPlaintextBytes } from './frame.ts';
 import type { MessageSocket } from './message-socket.ts';
 import type { CipherState } from './noise/cipher-state.ts';
 import { join } from './noise/crypto.ts';
 
-/** Bytes that wait here before a writer has to. */
+/** Bytes queued here before a writer has to wait. */
 const enoughBytes = 65_536;
 /** RESET and PONG that wait here. Nobody waits with them: a peer causes them, and may not read. */
 const maxWaitingReplies = 2_000;
@@ -23,14 +23,14 @@ export class Outbox {
   #writers: (() => void)[] = [];
   #whenEmpty: (() => void)[] = [];
 
-  /** @param failed told when nothing can be sent any more. */
+  /** @param failed called when nothing more can be sent. */
   constructor(socket: MessageSocket, cipher: CipherState, failed: (error: unknown) => void) {
     this.#socket = socket;
     this.#cipher = cipher;
     this.#failed = failed;
   }
 
-  /** Settles when there is room for more; undefined when there is at once. */
+  /** @returns a promise that resolves when there is room for more. Undefined if there is room already. */
   put(frame: Uint8Array): Promise<void> | undefined {
     if (this.#isOver) return undefined;
     this.#frames.push(frame);
@@ -41,20 +41,20 @@ export class Outbox {
     }
     if (!this.#isSending) {
       this.#isSending = true;
-      // What is put in the same turn goes in the same message.
+      // Frames that are put in the same turn share a message.
       queueMicrotask(() => void this.#send());
     }
     if (this.#bytes < enoughBytes) return undefined;
     return new Promise((resolve) => this.#writers.push(resolve));
   }
 
-  /** Told when all of it has been handed to the socket. */
+  /** Calls `done` when all frames have been handed to the socket. */
   whenEmpty(done: () => void): void {
     if (this.#isSending) this.#whenEmpty.push(done);
     else done();
   }
 
-  /** Nothing more is sent. */
+  /** Drops the queue and sends nothing more. */
   stop(): void {
     this.#isOver = true;
     this.#frames = [];

@@ -1,42 +1,42 @@
-// Who is on the other end of a channel: the payloads of the second and third handshake message. Each side proves with the key
-// of its certificate that the static key of this handshake is its own. docs/channel.md 3.
+// Authenticates both ends of a channel, in the payloads of the second and third handshake message. Each side signs its static
+// key of this handshake with the key of its certificate. docs/channel.md 3.
 
 import { IdentityError, lvCat, lvSplit } from '@palyra/identity/portable';
 import type { Awaitable } from './noise/crypto.ts';
 
-/** What a channel is for: `node` between a paired device and its daemon, `pair` before that. */
+/** The purpose of a channel: `node` between a paired device and its daemon, `pair` before pairing. */
 export type ChannelPurpose = 'node' | 'pair';
 export type ChannelRole = 'daemon' | 'device';
 
 const protocol = 'palyra-channel-v1';
-/** Certificates of a payload: the leaf and its issuing CA. */
+/** Number of certificates in a payload: the leaf and its issuing CA. */
 const certificates = 2;
 const signatureBytes = 64;
 const settingsBytes = 2;
 
-/** What a side proves itself with. */
+/** The certificates and the signing key of one side. */
 export interface OwnProof {
   /** Leaf, then issuing CA; DER. */
   readonly chain: readonly Uint8Array[];
-  /** ECDSA P-256 with SHA-256 by the leaf's key: r and s, 64 bytes. */
+  /** Signs with the leaf's key, ECDSA P-256 with SHA-256. @returns r and s, 64 bytes. */
   sign(data: Uint8Array): Awaitable<Uint8Array>;
 }
 
 /**
  * Judges the other side's chain.
  *
- * @returns the leaf's key, SubjectPublicKeyInfo; undefined where nobody is known yet: then nothing is concluded from the
- *   certificates. @throws what refuses it.
+ * @returns the leaf's key as SubjectPublicKeyInfo. Undefined if no peer is known yet: the certificates then prove nothing.
+ * @throws the reason to refuse the peer.
  */
 export type JudgePeer = (chain: readonly Uint8Array[]) => Awaitable<Uint8Array | undefined>;
 
 /** Sec-WebSocket-Protocol (RFC 6455 11.3.4). */
 export const subprotocolOf = (purpose: ChannelPurpose): string => `${protocol}.${purpose}`;
 
-/** Of Noise: a message of one purpose is of no use for another. */
+/** The Noise prologue. It makes messages of one purpose invalid for another. */
 export const prologueOf = (purpose: ChannelPurpose): Uint8Array => lvCat(protocol, purpose);
 
-/** What the leaf's key signs. */
+/** The bytes that the leaf's key signs. */
 export const staticKeyInput = (
   purpose: ChannelPurpose,
   role: ChannelRole,
@@ -62,9 +62,9 @@ export function decodeDaemonPayload(payload: Uint8Array): DaemonPayload {
   const fields = lvSplit(payload, certificates + 2);
   const [high, low, ...more] = fields[certificates + 1]!;
   if (high === undefined || low === undefined || more.length > 0)
-    throw invalid(`settings that have not ${settingsBytes} bytes`);
+    throw invalid(`settings whose length is not ${settingsBytes} bytes`);
   const maxStreams = high * 256 + low;
-  if (maxStreams === 0) throw invalid('a daemon that serves nothing');
+  if (maxStreams === 0) throw invalid('a daemon that allows no streams');
   return { ...proofIn(fields), maxStreams };
 }
 
@@ -85,7 +85,8 @@ function pairOf([leaf, issuing]: readonly Uint8Array[]): [leaf: Uint8Array, issu
 
 function proofIn(fields: readonly Uint8Array[]): DevicePayload {
   const signature = fields[certificates]!;
-  if (signature.length !== signatureBytes) throw invalid(`a signature that has not ${signatureBytes} bytes`);
+  if (signature.length !== signatureBytes)
+    throw invalid(`a signature whose length is not ${signatureBytes} bytes`);
   return { chain: fields.slice(0, certificates), signature };
 }
 

@@ -1,4 +1,4 @@
-/** So many at once, and then so many in a second. */
+/** Allows a burst, and then a number per second. */
 export class Rate {
   readonly #burst: number;
   readonly #perSecond: number;
@@ -11,7 +11,7 @@ export class Rate {
     this.#left = burst;
   }
 
-  /** @returns whether there was one left. */
+  /** @returns false if the limit is exceeded. */
   take(): boolean {
     const now = performance.now();
     this.#left = Math.min(this.#burst, this.#left + ((now - this.#at) / 1000) * this.#perSecond);

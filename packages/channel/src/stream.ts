@@ -1,8 +1,8 @@
-// One stream of a channel: two directions of bytes, of which each ends by itself. docs/channel.md 6.
+// One stream of a channel: bytes in two directions, each of which ends independently. docs/channel.md 6.
 //
 //   sent     open -> ended       END
-//   got      open -> ended       END of the other side
-//   both            -> reset     RESET of either side, or the end of the channel
+//   got      open -> ended       END from the other side
+//   both            -> reset     RESET from either side, or the end of the channel
 
 import {
   type ByteStream,
@@ -14,9 +14,9 @@ import {
 import { numberOf } from './codes.ts';
 import { type Frame, maxDataBytes } from './frame.ts';
 
-/** What a stream needs of its channel. */
+/** The parts of a channel that a stream uses. */
 export interface StreamOwner {
-  /** The number of a stream that sends its first frame. */
+  /** Assigns a number to a stream that sends its first frame. */
   begin(stream: ChannelStream): number;
   send(frame: Frame): Promise<void> | undefined;
   over(stream: ChannelStream): void;
@@ -32,8 +32,8 @@ export class ChannelStream implements ByteStream {
   #gotEnd = false;
 
   /**
-   * @param id undefined until its first frame is sent.
-   * @param held told of what nobody has read yet.
+   * @param id undefined until the stream sends its first frame.
+   * @param held counts the received bytes that nobody has read yet.
    */
   constructor(owner: StreamOwner, maxUnreadBytes: number, id?: number, held?: HeldBytes) {
     this.#owner = owner;
@@ -57,7 +57,7 @@ export class ChannelStream implements ByteStream {
   }
 
   async end(bytes?: Uint8Array): Promise<void> {
-    // In the same message, where there is room.
+    // Shares a message with END, if there is room.
     const more = bytes && this.#put(bytes, 0);
     if (more) await more;
     if (this.#failure) throw this.#failure;
@@ -69,22 +69,22 @@ export class ChannelStream implements ByteStream {
 
   reset(reason: ResetReason): void {
     if (this.#isOver) return;
-    // One that nobody has heard of ends by itself.
+    // The peer does not know a stream without a number, so it needs no RESET.
     if (this.#id !== undefined)
       void this.#send((stream) => ({ type: 'reset', stream, number: numberOf(reason) }));
     this.fail(new StreamReset(reason));
   }
 
-  /** @returns false when it had ended before. */
+  /** @returns false if this direction had already ended. */
   arrive(bytes: Uint8Array): boolean {
     if (this.#gotEnd) return false;
-    // Of the message it came in, which would stay with it.
+    // `bytes` is a view of its message and keeps the whole message in memory.
     if (!this.#received.push(bytes))
       this.reset(this.#held?.fits(bytes.length) === false ? 'TOO_MANY_REQUESTS' : 'MESSAGE_TOO_LARGE');
     return true;
   }
 
-  /** @returns false when it had ended before. */
+  /** @returns false if this direction had already ended. */
   arriveEnd(): boolean {
     if (this.#gotEnd) return false;
     this.#gotEnd = true;
@@ -93,7 +93,7 @@ export class ChannelStream implements ByteStream {
     return true;
   }
 
-  /** The channel is gone, or a side reset the stream. */
+  /** Fails the stream: the channel has ended, or one side reset the stream. */
   fail(error: Error): void {
     if (this.#isOver) return;
     this.#failure = error;
@@ -101,7 +101,7 @@ export class ChannelStream implements ByteStream {
     this.#leave();
   }
 
-  /** As far as there is room at once; then the rest, when there is. */
+  /** Sends as much as there is room for now, and the rest when there is room. */
   #put(bytes: Uint8Array, from: number): Promise<void> | undefined {
     for (let at = from; at < bytes.length; at += maxDataBytes) {
       this.#checkWritable();
@@ -131,7 +131,7 @@ export class ChannelStream implements ByteStream {
   }
 
   #leave(): void {
-    // What was received and not read stays with its reader.
+    // Without a failure, the reader may still read received bytes.
     if (this.#failure) this.#held?.end();
     this.#owner.over(this);
   }

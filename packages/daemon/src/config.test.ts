@@ -21,7 +21,7 @@ const refused = (input: unknown, naming: RegExp) =>
     JSON.stringify(input),
   );
 
-test('nothing is a complete configuration', () => {
+test('an empty configuration is complete', () => {
   const config = parseConfig({}, 'a test');
   assert.deepEqual(config.pairing, { host: '::', port: 7443 });
   assert.deepEqual(config.node, { host: '::', port: 7444 });
@@ -30,18 +30,18 @@ test('nothing is a complete configuration', () => {
   assert.equal(config.trustDomain, undefined);
 });
 
-test('part of a group keeps the defaults of its rest', () => {
+test('a group with some settings keeps the defaults of the others', () => {
   assert.deepEqual(parseConfig({ pairing: { port: 1 } }, 'a test').pairing, { host: '::', port: 1 });
 });
 
-test('a setting that does not exist is named, at every depth', () => {
+test('an unknown setting is named, at every depth', () => {
   refused({ pairng: {} }, /pairng/);
   refused({ pairing: { prot: 1 } }, /prot/);
   refused({ limits: { sesions: 1 } }, /sesions/);
   refused({ masterKey: { from: 'key-file', pth: 'x' } }, /pth/);
 });
 
-test('a value that cannot be used is named', () => {
+test('an invalid value is named', () => {
   for (const port of [-1, 65_536, 1.5, '7443', null]) refused({ pairing: { port } }, /pairing\.port/);
   for (const host of [7, null, []]) refused({ node: { host } }, /node\.host/);
   refused({ masterKey: { from: 'thin air' } }, /masterKey/);
@@ -74,14 +74,14 @@ test('a value that cannot be used is named', () => {
   for (const input of [null, [], 'text', 7]) refused(input, /expected object/);
 });
 
-test('the pages for the operator and for Prometheus are for this machine only', () => {
+test('console and metrics listen only on loopback addresses', () => {
   for (const host of ['0.0.0.0', '::', '192.0.2.1', 'localhost']) {
     refused({ console: { host } }, /console\.host/);
     refused({ metrics: { host, port: 1 } }, /metrics\.host/);
   }
 });
 
-test('a limit can be narrowed, and widened only where that is safe', () => {
+test('a limit can be lowered, and raised only where that is safe', () => {
   assert.equal(parseConfig({ limits: { guessesPerCode: 1 } }, 'a test').limits.guessesPerCode, 1);
   for (const guessesPerCode of [0, 4, -1, 1.5]) refused({ limits: { guessesPerCode } }, /guessesPerCode/);
   for (const name of ['sessions', 'pendingRequests', 'liveCodes', 'opensPerMinute', 'pairingConnections']) {
@@ -93,25 +93,25 @@ test('a limit can be narrowed, and widened only where that is safe', () => {
   }
 });
 
-test('a life of codes that no code may have is refused at the start, not at the first code', () => {
+test('an invalid life of codes is refused at the start, not at the first code', () => {
   for (const codeLifeMs of [29_999, 86_400_001]) refused({ limits: { codeLifeMs } }, /codeLifeMs/);
   for (const codeLifeMs of [30_000, 86_400_000]) {
     assert.equal(parseConfig({ limits: { codeLifeMs } }, 'a test').limits.codeLifeMs, codeLifeMs);
   }
 });
 
-test('more typed codes than there are slots to name them are refused', () => {
+test('a limit of more typed codes than there are slots is refused', () => {
   refused({ limits: { liveCodes: 501 } }, /liveCodes/);
   assert.equal(parseConfig({ limits: { liveCodes: 500 } }, 'a test').limits.liveCodes, 500);
 });
 
-test('a file is read, and a missing one is the defaults', async () => {
+test('a file is read, and a missing file means the defaults', async () => {
   const path = await file('{ "node": { "port": 0 } }');
   assert.equal((await readConfig(path)).node.port, 0);
   assert.deepEqual(await readConfig(`${path}.not`), parseConfig({}, 'a test'));
 });
 
-test('a file that is no JSON, or cannot be read, is named', async () => {
+test('a file that is not JSON or cannot be read is named', async () => {
   const path = await file('{ "node": ');
   const named = (code: 'MESSAGE_INVALID' | 'STORE_PERMISSIONS', where: string) => (error: unknown) =>
     hasCode(error, code) && error.message.includes(where);
@@ -120,7 +120,7 @@ test('a file that is no JSON, or cannot be read, is named', async () => {
   await assert.rejects(readConfig(folder), named('STORE_PERMISSIONS', folder));
 });
 
-test('a byte order mark is none of the text, and a file of another encoding, or of nothing, is said to be one', async () => {
+test('a byte order mark is skipped, and the error for an empty file or another encoding says so', async () => {
   assert.equal((await readConfig(await file('\uFEFF{ "node": { "port": 0 } }\r\n'))).node.port, 0);
   for (const [content, saying] of [
     [Buffer.from('\uFEFF{}', 'utf16le'), /it is not UTF-8 text\. Save it in that encoding\.$/],
@@ -130,7 +130,7 @@ test('a byte order mark is none of the text, and a file of another encoding, or 
     await assert.rejects(readConfig(await file(content)), { code: 'MESSAGE_INVALID', message: saying });
 });
 
-test('a file that others may change, or put another in the place of, is refused: it can name programs to run', async () => {
+test('a file that others may change or replace is refused, because it can name programs to run', async () => {
   const path = await file('{ "notice": { "command": ["/bin/true"] } }');
   await chmod(path, 0o666);
   await assert.rejects(readConfig(path), {

@@ -1,4 +1,4 @@
-// What keeps a daemon from starting: all of it is said at once, each with its setting, and a first start leaves nothing.
+// A start that fails names all obstacles at once, each with its setting. A failed first start leaves nothing behind.
 
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
@@ -17,10 +17,10 @@ import { startDaemon } from './start.ts';
 const host = '127.0.0.1';
 const free = { host, port: 0 };
 const quiet: DaemonConfigInput = { pairing: free, node: free, quic: free, console: { enabled: false } };
-/** RFC 5737: no machine has it. */
+/** An address that no machine has (RFC 5737). */
 const foreign = '203.0.113.7';
 
-/** Ports that other programs have: TCP, and UDP. */
+/** Ports that other programs use: TCP and UDP. */
 async function takenPorts(t: TestContext) {
   const server = createServer().listen(0, host);
   const socket = createSocket('udp4').bind(0, host);
@@ -31,7 +31,7 @@ async function takenPorts(t: TestContext) {
 
 const settings = ['pairing.port', 'node.host', 'quic.port', 'publish.port', 'metrics.port', 'console.port'];
 
-test('every place where it cannot listen is named with its setting, at a first start and at a later one', async (t) => {
+test('every address that the daemon cannot listen on is named with its setting, at a first and at a later start', async (t) => {
   const { tcp, udp } = await takenPorts(t);
   const config = {
     pairing: { host, port: tcp },
@@ -65,7 +65,7 @@ test('every place where it cannot listen is named with its setting, at a first s
 });
 
 for (const name of ['pairing', 'node', 'quic', 'publish', 'metrics', 'console'] as const)
-  test(`a start that meets only the taken port of ${name} says so`, async (t) => {
+  test(`a start whose only obstacle is the used port of ${name} names it`, async (t) => {
     const { tcp, udp } = await takenPorts(t);
     const home = join(temporaryFolder(), 'home');
     await (await startDaemon({ home, config: quiet })).close();
@@ -76,7 +76,7 @@ for (const name of ['pairing', 'node', 'quic', 'publish', 'metrics', 'console'] 
     });
   });
 
-test('a first start that fails late takes everything away that it made, and nothing else', async () => {
+test('a first start that fails late removes everything that it created, and nothing else', async () => {
   const home = join(temporaryFolder(), 'home');
   const folder = join(home, 'daemon');
   await mkdir(join(folder, 'admin.sock'), { recursive: true, mode: 0o700 });
@@ -85,7 +85,7 @@ test('a first start that fails late takes everything away that it made, and noth
   assert.deepEqual((await readdir(folder)).sort(), ['admin.sock', 'config.json']);
 });
 
-test('a start whose last listener fails leaves none of the others open', async (t) => {
+test('a start whose last listener fails closes all other listeners', async (t) => {
   const home = join(temporaryFolder(), 'home');
   const socket = join(home, 'daemon', 'admin.sock');
   const place = async () => ({ host, port: await freePort() });
@@ -108,7 +108,7 @@ test('a start whose last listener fails leaves none of the others open', async (
   );
 });
 
-test('what the configuration names and is not there is reported at once, by doctor and start alike; nothing is made', async () => {
+test('doctor and start both report all missing files of the configuration at once, and create nothing', async () => {
   const folder = temporaryFolder();
   const home = join(folder, 'home');
   const none = (name: string) => join(folder, name);
@@ -159,7 +159,7 @@ test('what the configuration names and is not there is reported at once, by doct
   await assert.rejects(access(home), { code: 'ENOENT' });
 });
 
-test('while the daemon runs, a configuration for its next start is looked at whole', async (t) => {
+test('while the daemon runs, doctor checks the whole configuration for its next start', async (t) => {
   const { tcp } = await takenPorts(t);
   const folder = temporaryFolder();
   const home = join(folder, 'home');
@@ -189,7 +189,7 @@ test('while the daemon runs, a configuration for its next start is looked at who
   assert.equal((await listeners())[0]!.verdict, 'ok');
 });
 
-test('a start that fails does not change with which configuration the daemon was started last', async (t) => {
+test('a failed start does not change the record of the last used configuration', async (t) => {
   const { tcp } = await takenPorts(t);
   const folder = temporaryFolder();
   const home = join(folder, 'home');
@@ -201,7 +201,7 @@ test('a start that fails does not change with which configuration the daemon was
   assert.equal((await findDaemon(home)).config, good);
 });
 
-test('a field that is wrong does not hide ports and files that are', async (t) => {
+test('an invalid field does not hide problems with ports and files', async (t) => {
   const { tcp } = await takenPorts(t);
   const folder = temporaryFolder();
   const configFile = join(folder, 'config.json');

@@ -3,7 +3,7 @@ import test from 'node:test';
 import { IdentityError, type IdentityManager } from '@palyra/identity';
 import { DaemonMetrics, listenMetrics } from './metrics.ts';
 
-test('a registry that cannot be read is a failed scrape, and the next one works again', async (t) => {
+test('a scrape fails while the registry cannot be read, and the next one works again', async (t) => {
   let broken = true;
   const counts = async () => {
     if (broken) throw new IdentityError('STORE_FAILED', 'The disk failed.');

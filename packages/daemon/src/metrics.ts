@@ -9,9 +9,9 @@ import { addAlertMetrics } from './alert-metrics.ts';
 import { listenPlainHttp, type PlainHttp } from './listeners/plain-http.ts';
 
 export interface LiveNumbers {
-  /** Of the daemon. */
+  /** The daemon's version. */
   readonly version: string;
-  /** Present connections by listener. */
+  /** Current connections by listener. */
   readonly connections: () => Readonly<Record<string, number>>;
   /** Pairing attempts refused by the rate limit. */
   readonly rateLimited: () => number;
@@ -105,7 +105,7 @@ export class DaemonMetrics {
     this.#registryEvents.inc({ type: event.type });
   }
 
-  /** All present values, as `name{label,label}`, or `name` without labels. */
+  /** All current values, as `name{label,label}`, or `name` without labels. */
   async numbers(): Promise<Map<string, number>> {
     const numbers = new Map<string, number>();
     for (const metric of await this.#registry.getMetricsAsJSON()) {

@@ -3,7 +3,7 @@ import test from 'node:test';
 import { IdentityError } from '@palyra/identity';
 import { KeyWatch } from './problems.ts';
 
-test('a key that stops signing is said so once, and whoever asks meanwhile shares one question', async () => {
+test('a key that stops signing is reported once, and simultaneous callers share one check', async () => {
   const away = new IdentityError('SIGNER_UNAVAILABLE', 'The token is away.');
   let isAway = false;
   let asked = 0;
@@ -25,7 +25,7 @@ test('a key that stops signing is said so once, and whoever asks meanwhile share
   assert.deepEqual(lost, [away]);
 });
 
-test('a token that hangs holds up whoever asks for a second at most, and is told of once it was given up', async (t) => {
+test('a token that hangs delays a caller by at most a second, and is reported once the check gives up', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const hanging = Promise.withResolvers<void>();
   const watch = new KeyWatch(

@@ -1,4 +1,4 @@
-// What does not work at this moment while the daemon runs on without it: for operators, in status and console, and for the metrics.
+// Current problems of a daemon that keeps running despite them, for status, console and metrics.
 
 import { IdentityError } from '@palyra/identity';
 import type { DaemonPart } from '@palyra/rpc/admin';
@@ -8,10 +8,10 @@ export interface Problem {
   readonly error: IdentityError;
 }
 
-/** How long whoever asks waits for the place of the CA's keys, ms. A token that hangs holds nobody up for longer. */
+/** How long a caller waits for the store of the CA's keys, ms. A hanging token delays nobody for longer. */
 const patienceMs = 1_000;
 
-/** Whether the CA's key signs, asked whenever somebody wants to know, and once for all who want to know meanwhile. */
+/** Checks on demand whether the CA's key signs. Simultaneous callers share one check. */
 export class KeyWatch {
   readonly #check: () => Promise<void>;
   readonly #onLost: (problem: IdentityError) => void;
@@ -19,15 +19,15 @@ export class KeyWatch {
   #patience: Promise<void> | undefined;
 
   /**
-   * @param check throws why the key does not sign.
-   * @param onLost told once each time that it stops signing.
+   * @param check throws an IdentityError if the key does not sign.
+   * @param onLost called once each time the key stops signing.
    */
   constructor(check: () => Promise<void>, onLost: (problem: IdentityError) => void) {
     this.#check = check;
     this.#onLost = onLost;
   }
 
-  /** @returns why the key does not sign; undefined when it does. Until the place has answered, what it said before. */
+  /** @returns why the key does not sign, or undefined if it does. While the check is late, the previous result. */
   async problem(): Promise<IdentityError | undefined> {
     this.#patience ??= this.#ask();
     await this.#patience;
@@ -58,11 +58,11 @@ export class KeyWatch {
   }
 }
 
-/** For the operator, who may want it so. */
+/** Adds for the operator how to switch QUIC off, in case the lack of QUIC is intended. */
 export function withoutQuic(problem: IdentityError): IdentityError {
   return new IdentityError(
     problem.code,
-    `${problem.message} Devices use HTTP/2 instead; if that is meant, set quic.enabled to false in config.json.`,
+    `${problem.message} Devices use HTTP/2 instead. If this is intended, set quic.enabled to false in config.json.`,
     { ...problem.fields, cause: problem },
   );
 }

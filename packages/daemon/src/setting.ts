@@ -1,8 +1,8 @@
-// The name of a setting belongs into every message about what it names.
+// Adds the name of a setting to errors about its value.
 
 import { IdentityError } from '@palyra/identity';
 
-/** @throws what `use` throws, with the setting before the message unless it is in it. */
+/** @throws the error of `use`. Prefixes its message with the setting, unless the message already contains it. */
 export async function withSetting<T>(setting: string, use: () => Promise<T>): Promise<T> {
   try {
     return await use();

@@ -41,7 +41,7 @@ for (const [name, interfaces, address] of [
   });
 }
 
-test('a listener of IPv4 is shown with an address of IPv4', () => {
+test('an IPv4 listener is shown with an IPv4 address', () => {
   assert.equal(
     bestAddress(machine({ lo, eth0: ['2001:db8::7'], docker0: ['172.17.0.1'] }), '0.0.0.0'),
     '172.17.0.1',
@@ -49,7 +49,7 @@ test('a listener of IPv4 is shown with an address of IPv4', () => {
   assert.equal(bestAddress(machine({ lo, eth0: ['2001:db8::7'] }), '0.0.0.0'), '127.0.0.1');
 });
 
-test('a listener of one address is shown with it', () => {
+test('a listener on one address is shown with this address', () => {
   assert.equal(shownAddress('192.0.2.9', 7443), '192.0.2.9:7443');
   assert.equal(shownAddress('2001:db8::9', 7443), '[2001:db8::9]:7443');
 });

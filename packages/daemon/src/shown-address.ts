@@ -1,5 +1,5 @@
-// What the operator is shown, and QR codes carry, where the configuration names no endpoint: an address of this machine at
-// which another one is likely to reach a listener. Looked up anew each time, because interfaces come and go.
+// The address that operators and QR codes show if the configuration names no endpoint: the address of this machine that
+// other machines are most likely to reach. Looked up each time, because interfaces come and go.
 
 import { isIPv4, isIPv6 } from 'node:net';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
@@ -7,7 +7,7 @@ import { formatEndpoint } from '@palyra/identity/values';
 
 export type Interfaces = NodeJS.Dict<readonly NetworkInterfaceInfo[]>;
 
-/** @param host that the listener binds. */
+/** @param host the host that the listener binds. */
 export function shownAddress(host: string, port: number): string {
   return formatEndpoint({ host: isWildcard(host) ? bestAddress(interfacesHere(), host) : host, port });
 }
@@ -18,12 +18,12 @@ function interfacesHere(): Interfaces {
   try {
     return networkInterfaces();
   } catch {
-    // A sandbox may keep them from this process. `endpoints.pairing` says it then.
+    // A sandbox may hide the interfaces from this process. The operator can then set `endpoints.pairing`.
     return {};
   }
 }
 
-/** @param host `0.0.0.0`: IPv4 only. */
+/** @param host `0.0.0.0` restricts the result to IPv4. */
 export function bestAddress(interfaces: Interfaces, host: string): string {
   const candidates = Object.entries(interfaces)
     .flatMap(([name, addresses]) => (addresses ?? []).map((each) => ({ ...each, name })))
@@ -37,7 +37,7 @@ type Candidate = NetworkInterfaceInfo & { readonly name: string };
 
 const textOf = ({ address, name }: Candidate) => (isLinkLocal6(address) ? `${address}%${name}` : address);
 
-/** The interface counts before the kind of address; the order of the system decides between equals. */
+/** Ranks by interface first, then by kind of address. The system's order decides between equals. */
 function rankOf({ address, name, internal }: Candidate): number {
   return kinds.findIndex((kind) => kind(address)) + kinds.length * placeOf(name, internal);
 }
@@ -53,9 +53,9 @@ const kinds: readonly ((address: string) => boolean)[] = [
   isLinkLocal6,
 ];
 
-/** Of containers and virtual machines: nobody beyond this machine is on it. */
+/** Interfaces of containers and virtual machines, which no other machine can reach. */
 const bridge = /^(?:docker|br-|veth|virbr|lxcbr|lxdbr|incusbr|cni|cali|flannel|podman|vnet|vmnet|vboxnet)/;
-/** Only those who are in it as well. */
+/** Interfaces that only members of the same VPN can reach. */
 const tunnel = /^(?:tun|tap|utun|wg|ppp|tailscale|zt|nebula)/;
 
 function placeOf(name: string, internal: boolean): number {

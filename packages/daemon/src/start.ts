@@ -1,4 +1,4 @@
-// The daemon's start, as the list of what is started. What listens first is what must be there first.
+// Starts a daemon. Lists the parts in the order in which they must start.
 
 import { IdentityError, type IdentityManager } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
@@ -27,18 +27,18 @@ import { Timers } from './start/timers.ts';
 import { watchVitalSigns } from './start/vital-signs.ts';
 
 export interface StartOptions extends RunOptions {
-  /** The home; the daemon keeps its own in `<home>/daemon`. */
+  /** The home. The daemon keeps its files in `<home>/daemon`. */
   readonly home: string;
-  /** Default: what the file says, or the defaults when there is none. */
+  /** Default: the contents of the configuration file, or the default settings if there is no file. */
   readonly config?: DaemonConfigInput;
-  /** Default: that of the last start; of the first, `<home>/daemon/config.json`. */
+  /** Default: the file of the last start. At the first start, `<home>/daemon/config.json`. */
   readonly configFile?: string;
   /**
-   * Services of the program's own, for paired devices on the node listener and over QUIC. A handler asks `callingDevice` who
-   * calls.
+   * The program's own services for paired devices, on the node listener and over QUIC. A handler gets the caller from
+   * `callingDevice`.
    */
   readonly services?: readonly OwnService[];
-  /** Told what changes in the registry, after it is durable. */
+  /** Called for each change of the registry, once the change is durable. */
   readonly onEvent?: (event: RegistryEvent) => void;
 }
 
@@ -48,23 +48,23 @@ export interface RunningDaemon {
   readonly trustDomain: string;
   readonly rootFingerprint: string;
   readonly listeners: readonly { readonly name: ListenerWord; readonly address: string }[];
-  /** What the operator should know about this start, though all is well. */
+  /** Notes about this start for the operator. They are not errors. */
   readonly notes: readonly string[];
-  /** host:port for devices: as the configuration says, or else an address that this machine has now. */
+  /** host:port for devices: the configured endpoint, or else a current address of this machine. */
   readonly pairingAddress: string;
-  /** Does what is due by the clock: expiries, new certificates. Runs by itself every 15 seconds. */
+  /** Does the work that the clock makes due: expiries and new certificates. A timer calls it every 15 seconds. */
   tick(): Promise<void>;
   /**
-   * Stops listening, tells connected devices, lets running calls end for `limits.stopGraceMs`, frees the home.
-   * @param cut ends what still runs, at once.
+   * Stops listening, tells connected devices, gives running calls `limits.stopGraceMs` to end, and releases the home.
+   * @param cut ends running calls at once.
    */
   close(cut?: AbortSignal): Promise<void>;
 }
 
 /**
- * Starts a daemon on a home. The first start makes everything the daemon needs. A start that fails leaves nothing behind, except
- * what a token may have made meanwhile.
- * @throws UNREACHABLE for addresses that it cannot listen on, HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, SERVICE_INVALID, and what the stores say.
+ * Starts a daemon on a home. The first start creates everything that the daemon needs. A failed start leaves nothing behind,
+ * except keys that a token may have created.
+ * @throws UNREACHABLE for addresses that it cannot listen on, HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, SERVICE_INVALID, and errors of the stores.
  */
 export async function startDaemon(options: StartOptions): Promise<RunningDaemon> {
   const run = new Run(options);
@@ -73,10 +73,10 @@ export async function startDaemon(options: StartOptions): Promise<RunningDaemon>
     run.mustKeep = true;
     return running;
   } catch (error) {
-    // The caller learns why it did not start; what could not be undone besides is only reported.
+    // The caller gets the reason why the start failed. Failures to undo the start are only reported.
     await run.unwind().catch((failure) => run.onError(failure, 'undoing a start that failed'));
     if (!(error instanceof IdentityError)) throw error;
-    // The start met one obstacle. The operator is told of the others as well.
+    // The start met one obstacle. The error also names the others.
     const others = (await run.obstacles()).filter(({ message }) => message !== error.message);
     throw together([error, ...others]);
   }

@@ -1,4 +1,4 @@
-// What a channel asks of certificates, by what this project says of them elsewhere.
+// Connects channels to this project's certificates: the own proof, and the verification of devices and daemons.
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import {
@@ -22,7 +22,7 @@ export function ownProof({
   return { chain: derOf(certificateChain).slice(0, 2), sign: (data) => key.sign(data) };
 }
 
-/** Of a device's chain: that it is ours. Whether it holds is for the registry to say, dates included. */
+/** Verifies that this authority issued a device's chain. The registry checks everything else, including the dates. */
 export function judgeDevice(judge: ChainJudge): JudgePeer {
   return (chain) => {
     try {
@@ -35,7 +35,7 @@ export function judgeDevice(judge: ChainJudge): JudgePeer {
   };
 }
 
-/** Of a daemon's chain: that it is the one that is known, and then its dates. */
+/** Verifies that a daemon's chain belongs to the known daemon, and then its dates. */
 export function judgeDaemon(known: KnownDaemon & { readonly roots: readonly Uint8Array[] }): JudgePeer {
   const judge = new ChainJudge(known.roots);
   return (chain) => {

@@ -1,4 +1,4 @@
-// The device's side, in Node.
+// Opens the device's end of a channel in Node.
 
 import { Agent } from 'node:https';
 import {
@@ -20,9 +20,9 @@ import { WsSocket, webSocketOptions } from './ws-socket.ts';
 export interface DialChannelOptions extends Pick<StreamDialOptions, 'limits' | 'keepAliveMs' | 'signal'> {
   /** `ws:` or `wss:`. */
   readonly url: URL;
-  /** What the channel is for. */
+  /** The purpose of the channel. */
   readonly purpose: ChannelPurpose;
-  /** What this device proves itself with. Absent for `pair`. */
+  /** This device's certificates and key. Absent for `pair`. */
   readonly proof?: OwnProof;
   /** Judges the daemon. */
   readonly judge: JudgePeer;
@@ -39,7 +39,7 @@ export async function dialChannel(options: DialChannelOptions): Promise<DeviceCh
     origin: deviceOrigin,
     handshakeTimeout: limits.handshakeTimeoutMs,
     followRedirects: false,
-    // Whoever ends TLS here is believed nothing: the channel inside proves the daemon.
+    // The TLS peer is not trusted. The handshake of the channel authenticates the daemon.
     rejectUnauthorized: false,
     ...(proxy && url.protocol === 'wss:' && { agent: new Agent({ proxyEnv: { HTTPS_PROXY: proxy } }) }),
   });
@@ -78,7 +78,7 @@ function refused(status: number, url: URL): IdentityError {
   const hint = status === 403 || status === 404 ? 'Check the address and its path.' : 'Try again later.';
   return new IdentityError(
     'UNREACHABLE',
-    `No channel opens at ${url.href}: the server there answers with HTTP ${status}. ${hint}`,
+    `No channel can be opened at ${url.href}: the server answered with HTTP ${status}. ${hint}`,
   );
 }
 

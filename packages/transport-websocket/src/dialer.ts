@@ -1,4 +1,4 @@
-// A device's channels, in the shapes that the HTTP/2 dialer gives them.
+// Dials channels for a device, and returns the same types as the HTTP/2 dialer.
 
 import type { DeviceChannel } from '@palyra/channel';
 import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
@@ -11,19 +11,19 @@ import { dialChannel } from './dial.ts';
 export interface WebDialOptions {
   /** URL of an HTTP proxy, for `wss:`. Default: none. */
   readonly proxy?: string | undefined;
-  /** For a device that has another way to go. Default: the contract's. */
+  /** Set for a device that can try another transport. Default: the limits of the stream contract. */
   readonly limits?: Partial<Pick<StreamLimits, 'handshakeTimeoutMs'>>;
 }
 
-/** What is known of a daemon whose root is pinned. */
+/** The known facts of a daemon whose root is pinned. */
 type KnownDaemon = Pick<PairedEnrollment, 'daemonId' | 'trustDomain' | 'trustBundle'>;
 
-/** A daemon that has gone without a word is noticed after this. */
+/** How long the daemon may be silent before the channel ends, ms. */
 const silenceMs = 45_000;
 const keepAliveMs = 20_000;
 
 /**
- * A paired device's connection to the node services, wherever its daemon is.
+ * Connects a paired device to the node services, trying each of the daemon's addresses in order.
  *
  * @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, VERSION_UNSUPPORTED
  */
@@ -49,9 +49,9 @@ export function dialNodeWeb(
 }
 
 /**
- * A channel for pairing or recovery.
+ * Opens a channel for pairing or recovery.
  *
- * @param known the daemon, once its root is pinned: then nobody else is spoken to.
+ * @param known the daemon, once its root is pinned. The device then talks to no other daemon.
  * @throws as `dialNodeWeb`.
  */
 export async function dialPairingWeb(
@@ -63,7 +63,7 @@ export async function dialPairingWeb(
     ...options,
     url: new URL(address),
     purpose: 'pair',
-    // Whom it reached is proven by the pairing itself, which is bound to the channel.
+    // The pairing itself authenticates the daemon, and is bound to the channel.
     judge: known ? judgeOf(known) : () => undefined,
     limits: { ...options.limits, idleTimeoutMs: silenceMs },
     keepAliveMs,
@@ -76,7 +76,7 @@ export async function dialPairingWeb(
   };
 }
 
-/** The pairing services of a known daemon, wherever it is, for a recovery. @throws as `dialNodeWeb`. */
+/** Connects to the pairing services of a known daemon for a recovery, trying each address in order. @throws as `dialNodeWeb`. */
 export function reachPairingWeb(
   enrollment: PairedEnrollment,
   options: WebDialOptions = {},

@@ -1,4 +1,4 @@
-// What whoever is in between, and peers that break the protocol, can do: end their own connection, and nothing else.
+// An attacker in between, or a peer that breaks the protocol, can only end its own connection.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -74,7 +74,7 @@ describe('a proxy between device and daemon', () => {
     return proxy.port;
   }
 
-  it('that only passes on what comes is not noticed', async () => {
+  it('that only forwards messages is not noticed', async () => {
     const connection = await dial(await through(pass));
     assert.equal(await ask(connection, 'hello'), 'hello');
   });
@@ -102,19 +102,19 @@ describe('a proxy between device and daemon', () => {
     });
   }
 
-  it('that drops a message lets the device wait until its time is over', async () => {
+  it('that drops a message makes the device wait for its timeout', async () => {
     const port = await through(({ from, bytes }) => (from === 'daemon' ? [] : [bytes]));
     await rejectsWith(dial(port, { limits: { handshakeTimeoutMs: 200 } }), 'UNREACHABLE');
   });
 
-  it('that says the channel is for something else gets none', async () => {
+  it('that changes the purpose of the channel gets no channel', async () => {
     const both = await start({ purposes: ['node', 'pair'] });
     const proxy = await meddlingProxy(`ws://127.0.0.1:${both.port}/channel`, pass, subprotocolOf('pair'));
     open.push(proxy);
     await rejectsWith(dial(proxy.port), 'DAEMON_NOT_AUTHENTICATED');
   });
 
-  // The first two messages of the device are its handshake, the first of the daemon is its own.
+  // The device's first two messages and the daemon's first message are the handshake.
   const later: [name: string, meddle: Meddle][] = [
     ['changes', ({ bytes, index, from }) => [from === 'device' && index === 3 ? flip(bytes, 0) : bytes]],
     ['repeats', ({ bytes, index, from }) => (from === 'device' && index === 3 ? [bytes, bytes] : [bytes])],
@@ -128,12 +128,12 @@ describe('a proxy between device and daemon', () => {
     ['swaps answers', ({ bytes, index, from, other }) => [from === 'daemon' && index === 2 ? other! : bytes]],
   ];
   for (const [name, meddle] of later) {
-    it(`that ${name} a message later ends the connection, and its calls with it`, async () => {
+    it(`that ${name} a message after the handshake ends the connection and its calls`, async () => {
       const connection = await dial(await through(meddle));
       assert.equal(await ask(connection, 'one'), 'one');
       const two = ask(connection, 'two');
       two.catch(() => {});
-      // One that was dropped is noticed with the next.
+      // The next message reveals a dropped one.
       await new Promise((resolve) => setImmediate(resolve));
       const three = ask(connection, 'three');
       for (const outcome of await within('the end', Promise.allSettled([two, three])))
@@ -143,12 +143,12 @@ describe('a proxy between device and daemon', () => {
     });
   }
 
-  it('has harmed nobody else', async () => {
+  it('harms no other connection', async () => {
     assert.equal(await ask(await dial(listener.port), 'x'), 'x');
   });
 });
 
-describe('a daemon that is not the one', () => {
+describe('a daemon that is not the expected one', () => {
   it('is refused, whatever certificate it has', async () => {
     const impostors = [
       foreign.serverTls,
@@ -164,7 +164,7 @@ describe('a daemon that is not the one', () => {
     }
   });
 
-  it('learns nothing of who the device is', async () => {
+  it('does not learn the identity of the device', async () => {
     const lengths: number[] = [];
     const listener = await start({ tls: foreign.serverTls });
     const proxy = await meddlingProxy(`ws://127.0.0.1:${listener.port}/channel`, ({ from, bytes }) => {
@@ -176,14 +176,14 @@ describe('a daemon that is not the one', () => {
     assert.deepEqual(lengths, [32]);
   });
 
-  it('is told from one whose clock is wrong', async () => {
+  it('is distinguished from a daemon whose clock is wrong', async () => {
     const past = await createPki(pki.trustDomain, new Date(Date.now() - 60 * 86_400_000));
     const listener = await start({ tls: past.serverTls });
     await rejectsWith(dial(listener.port, { judge: judgeOf(past) }), 'CLOCK_SKEW');
   });
 });
 
-describe('a device that is not one', () => {
+describe('a device that the daemon refuses', () => {
   let listener: WebSocketListener;
   let admitted = 0;
   before(async () => {
@@ -200,7 +200,7 @@ describe('a device that is not one', () => {
     ],
   ];
   for (const [name, proof, code] of refusals) {
-    it(`${name} is told so, and is served nothing`, async () => {
+    it(`${name} gets the reason and no service`, async () => {
       const own = proof();
       const { proof: _, ...without } = { proof: own };
       const connection = await dialChannel({
@@ -283,7 +283,7 @@ describe('requests that open no channel', () => {
     it(`${name} is answered with ${status}`, async () => assert.equal(await upgrade(headers, path), status));
   }
 
-  it('for a page or a form are answered without one', async () => {
+  it('for a page or a form get a plain HTTP answer', async () => {
     const answer = async (path: string, init?: RequestInit) =>
       (await fetch(`http://127.0.0.1:${port}${path}`, init)).status;
     assert.equal(await answer('/channel'), 426);
@@ -292,7 +292,7 @@ describe('requests that open no channel', () => {
   });
 });
 
-describe('peers that waste what others need', () => {
+describe('peers that waste shared resources', () => {
   const limits = { maxHandshakes: 8, maxHandshakesPerSource: 4, handshakeTimeoutMs: 1_000 };
   const silent = (port: number, address: string) =>
     new WebSocket(`ws://127.0.0.1:${port}/channel`, subprotocolOf('node'), {
@@ -305,16 +305,16 @@ describe('peers that waste what others need', () => {
       socket.on('open', () => resolve('open'));
     });
 
-  it('by handshakes that they do not go on with, keep few places, and not for long', async () => {
+  it('with unfinished handshakes hold few places for a short time', async () => {
     const { port } = await start({ limits, proxies: ['127.0.0.1'] });
     const sockets = Array.from({ length: 6 }, () => silent(port, '192.0.2.1'));
     const outcomes = await Promise.all(sockets.map(outcome));
     assert.equal(outcomes.filter((each) => each === 'open').length, 4);
     assert.equal(outcomes.filter((each) => each.endsWith('503')).length, 2);
-    // Another source has its own.
+    // Another source has places of its own.
     const other = silent(port, '192.0.2.2');
     assert.equal(await outcome(other), 'open');
-    // What anybody may have written in front of the proxy's own word does not count.
+    // Hops before the one that the proxy added do not count, because anybody may have written them.
     assert.match(await outcome(silent(port, '192.0.2.9, 192.0.2.1')), /503/);
     await Promise.all(
       [...sockets, other].map(
@@ -324,13 +324,13 @@ describe('peers that waste what others need', () => {
     assert.equal(await ask(await dial(port), 'x'), 'x');
   });
 
-  it('by connections that say nothing at all, are cut', async () => {
+  it('with silent connections are disconnected', async () => {
     const { port } = await start({ limits });
     const sockets = Array.from({ length: 4 }, () => net.connect(port, '127.0.0.1').on('error', () => {}));
     await within('the cut', Promise.all(sockets.map((each) => once(each.resume(), 'close'))));
   });
 
-  it('by bytes that are no handshake, lose their connection', async () => {
+  it('with bytes that are not a handshake are disconnected', async () => {
     const { port } = await start({ limits: { handshakeTimeoutMs: 1_000 } });
     const garbage: (Buffer | string)[] = [
       'text',
@@ -389,7 +389,7 @@ describe('a device that breaks the protocol', () => {
     ['calls that it abandons without end', many(20, (n) => [data(n), reset(n)]), 0x301],
   ];
   for (const [name, messages, number] of attacks) {
-    it(`by ${name} is told, and loses its connection`, async () => {
+    it(`by ${name} gets the reason and is disconnected`, async () => {
       const channel = await raw();
       for (const message of messages) await channel.send(message);
       const goaway = await within('GOAWAY', last(channel, 'goaway'));
@@ -399,7 +399,7 @@ describe('a device that breaks the protocol', () => {
     });
   }
 
-  it('by calls that the daemon has to abandon is told, and loses its connection', async () => {
+  it('by calls that the daemon has to abandon gets the reason and is disconnected', async () => {
     const { port } = await start({
       floods: { resetBurst: 10, resetRate: 1 },
       serve: serveCalls({ routes: () => {} }),
@@ -414,7 +414,7 @@ describe('a device that breaks the protocol', () => {
     }
   });
 
-  it('by data that nobody reads loses that stream', async () => {
+  it('by sending data that nobody reads loses that stream', async () => {
     const channel = await raw();
     for (let sent = 0; sent <= 1_200_000; sent += 16_000) await channel.send(data(1, 16_000));
     const answer = await within('RESET', last(channel, 'reset'));
@@ -424,7 +424,7 @@ describe('a device that breaks the protocol', () => {
     channel.socket.terminate();
   });
 
-  it('by not reading is gone when its silence has lasted long enough', async () => {
+  it('by not reading is disconnected once it has been silent for too long', async () => {
     const slow = await start({
       limits: { idleTimeoutMs: 500 },
       serve: async (stream) => {
@@ -454,8 +454,8 @@ async function last(channel: RawChannel, type: string) {
   }
 }
 
-describe('what a daemon knows of a channel', () => {
-  it('is bound to it: both sides have the same, and each channel another', async () => {
+describe('a channel of a daemon', () => {
+  it('has a binding that both sides share and no other channel has', async () => {
     const bindings: string[] = [];
     const listener = await start({
       purposes: ['node', 'pair'],
@@ -476,7 +476,7 @@ describe('what a daemon knows of a channel', () => {
     assert.notEqual(own[0], own[1]);
   });
 
-  it('has the certificate that counts now; those that stand stay', async () => {
+  it('uses the current certificate, and stays open when the certificate is replaced', async () => {
     const listener = await start();
     const before = await dial(listener.port);
     const next = await createPki();

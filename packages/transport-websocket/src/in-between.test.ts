@@ -1,5 +1,5 @@
-// What others have met between WebSockets: proxies that want CONNECT, paths that go dead without a word, requests with more
-// headers than Node hands on.
+// Known problems between the ends of a WebSocket: proxies that require CONNECT, paths that silently go dead, and requests with
+// more headers than Node passes on.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -32,8 +32,8 @@ const side = {
   judge: judgeDaemon({ roots: derOf(pki.rootPem), trustDomain: pki.trustDomain }),
 } as const;
 
-test('an HTTP proxy is asked for a tunnel, and the channel goes through it and through TLS', async (t) => {
-  // Whoever ends TLS has some certificate.
+test('a channel opens over TLS through the tunnel of an HTTP proxy', async (t) => {
+  // The TLS server may have any certificate.
   const ended = tls.createServer(
     { cert: pki.daemon.certificateChain, key: pki.daemon.privateKey },
     (socket) => {
@@ -72,7 +72,7 @@ test('an HTTP proxy is asked for a tunnel, and the channel goes through it and t
   channel.close();
 });
 
-test('a path that goes dead without a word is noticed by the silence', async (t) => {
+test('a device notices by the silence that the path went dead', async (t) => {
   let isDead = false;
   const proxy = await meddlingProxy(`ws://127.0.0.1:${listener.port}/channel`, ({ bytes }) =>
     isDead ? [] : [bytes],
@@ -89,7 +89,7 @@ test('a path that goes dead without a word is noticed by the silence', async (t)
   assert.equal((await within('the end', channel.closed))?.code, 'UNREACHABLE');
 });
 
-test('a request with more headers than are read opens nothing and ends nothing', async () => {
+test('a request with too many headers opens no channel, and the listener keeps working', async () => {
   const headers = Array.from({ length: 1_990 }, (_, n) => `${n.toString(36)}:`);
   const upgrade = [
     'Connection: Upgrade',
@@ -113,7 +113,7 @@ test('a request with more headers than are read opens nothing and ends nothing',
   channel.close();
 });
 
-test('an answer that leads elsewhere is not followed', async (t) => {
+test('a device does not follow redirections', async (t) => {
   const server = http.createServer().on('upgrade', (_, socket) => {
     socket.end(`HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:${listener.port}/channel\r\n\r\n`);
   });

@@ -1,4 +1,4 @@
-// The daemon's side: an HTTP server that serves channels and nothing else.
+// The daemon's side: an HTTP server that serves only channels.
 
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -41,20 +41,20 @@ import { WsSocket, webSocketOptions } from './ws-socket.ts';
 
 export interface WebSocketListenOptions extends StreamListenOptions, UpgradeRules {
   /**
-   * Serves one stream of an admitted connection, to its end. Must not throw.
-   * @param begins to be told of a stranger's call: one that waits for an answer is not idle, one with half a call is.
+   * Serves one stream of an admitted connection until the stream ends. Must not throw.
+   * @param begins reports a stranger's call. A stranger that waits for an answer is not idle. One with half a call is.
    */
   serve(stream: ByteStream, connection: DaemonChannel, begins?: Connection['begins']): void | Promise<void>;
-  /** Decides about a connection before its first stream is served. */
+  /** Admits or refuses a connection before its first stream is served. */
   admit(connection: DaemonChannel): Promise<void>;
-  /** What messages of channels for `pair` may take while they are not whole. Default: with the others. */
+  /** Limits the bytes of incomplete messages on channels for `pair`. Default: they share the limit of the other channels. */
   readonly strangersUnfinished?: UnfinishedBytes;
   /** Default: `docs/limits.md`, "Channel". */
   readonly floods?: Partial<FloodLimits>;
 }
 
 export interface WebSocketListener extends StreamListener {
-  /** New channels are made with this certificate, and judged by these roots; live ones stay. @throws CERTIFICATE_INVALID */
+  /** Uses this certificate and these roots for new channels. Live channels stay open. @throws CERTIFICATE_INVALID */
   swap(tls: ServerTlsConfig): void;
 }
 
@@ -65,12 +65,12 @@ export const defaultFloodLimits: FloodLimits = {
 };
 
 const maxHeaderBytes = 8_192;
-/** Streams of a channel for `pair`. */
+/** Most open streams of a channel for `pair`. */
 const maxStrangerStreams = 8;
 const sweepMs = 1_000;
 const serviceUnavailable = 503;
 
-/** @throws UNREACHABLE when the address is taken or is not ours; CERTIFICATE_INVALID */
+/** @throws UNREACHABLE if the address is in use or does not belong to this machine; CERTIFICATE_INVALID */
 export async function listen(options: WebSocketListenOptions): Promise<WebSocketListener> {
   const listener = new ChannelListener(options);
   await listener.start();
@@ -95,11 +95,11 @@ class ChannelListener implements WebSocketListener {
   readonly #upgrades = new WeakMap<http.IncomingMessage, Upgrade>();
   readonly #handshakes: Places;
   readonly #handshaking = new Set<WsSocket>();
-  /** Of channels that stand. Strangers have their own: they must not take those of devices. */
+  /** Places of open channels. Strangers have separate places, so that they take none from devices. */
   readonly #places: Readonly<Record<ChannelPurpose, Places>>;
   readonly #connections = new Map<DaemonConnection, (error: IdentityError) => void>();
   readonly #sweep: NodeJS.Timeout;
-  /** Of each channel that stands, the end of its socket. */
+  /** A promise for each open WebSocket that resolves when the socket closes. */
   readonly #farewells = new Set<Promise<void>>();
   #proof!: OwnProof;
   #judge!: JudgePeer;
@@ -141,9 +141,9 @@ class ChannelListener implements WebSocketListener {
       this.#server,
       {
         connections: maxConnections + maxHandshakes,
-        // Behind a proxy all have one address; then they are told apart by what it says.
+        // Behind a proxy, all sockets have its address. The upgrade check then tells sources apart by X-Forwarded-For.
         strangersPerSource: options.proxies?.length ? maxHandshakes : maxHandshakesPerSource,
-        // The decision about it comes after the handshake, and has as long again.
+        // Covers the handshake, and the admission after it, which has the same time.
         strangerIdleMs: 2 * limits.handshakeTimeoutMs,
         idleTimeoutMs: 2 * limits.idleTimeoutMs,
       },
@@ -152,7 +152,7 @@ class ChannelListener implements WebSocketListener {
     this.#sweep = setInterval(() => this.#look(), Math.min(sweepMs, limits.idleTimeoutMs)).unref();
   }
 
-  /** Also once it is closed: the next one may want the same. */
+  /** Available after the listener has closed too, because the next listener may reuse it. */
   get host(): string {
     return this.#at.address;
   }
@@ -200,7 +200,7 @@ class ChannelListener implements WebSocketListener {
     for (const connection of this.#connections.keys()) connection.close(error);
     for (const socket of this.#handshaking) socket.terminate();
     clearInterval(this.#sweep);
-    // Each ends by itself in a moment: when its device has read why, or has not.
+    // Each socket closes shortly, once its device has read the reason or the time for that is over.
     await Promise.all(this.#farewells);
     await this.#sockets.close(AbortSignal.abort());
   }
@@ -284,7 +284,7 @@ class ChannelListener implements WebSocketListener {
         this.#serve(connection, live);
       }
     } catch (error) {
-      // A peer that left, or that does not speak the protocol. What else fails here is a bug.
+      // Expected: a peer that left, or broke the protocol. Any other error is a bug.
       const known = hasCode(error, 'MESSAGE_INVALID') ? error : undefined;
       if (known) socket.close(webSocketCode(known), webSocketReason(known));
       else socket.terminate();

@@ -1,5 +1,5 @@
-// The services over channels: those of the node listener for devices, and those of the pairing listener for anybody, at one
-// address, apart by what a channel is for.
+// Serves channels at one address: the services of the node listener to devices, and those of the pairing listener to anybody.
+// The purpose of the channel selects the services.
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import type { DaemonChannel, FloodLimits } from '@palyra/channel';
@@ -27,15 +27,15 @@ import { listen, type WebSocketListener } from './listen.ts';
 import type { UpgradeRules } from './upgrade.ts';
 
 export interface ChannelDeviceListenerOptions extends ListenerOptions, Omit<UpgradeRules, 'purposes'> {
-  /** The roots that device chains may lead to, and what decides about devices. */
+  /** The accepted roots of device chains, and the authenticator of devices. */
   readonly devices: DeviceTrust;
-  /** What anybody may call. Default: nothing. */
+  /** The services that anybody may call. Default: none. */
   readonly pairing?: ChannelPairing;
   /** Default: `docs/limits.md`, "QUIC". */
   readonly limits?: Partial<StreamLimits>;
   /** Default: `docs/limits.md`, "Channel". */
   readonly floods?: Partial<FloodLimits>;
-  /** Largest message, bytes. */
+  /** Size of the largest message, bytes. */
   readonly messageBytes: number;
 }
 
@@ -43,7 +43,7 @@ export interface ChannelDeviceListenerOptions extends ListenerOptions, Omit<Upgr
 export interface ChannelPairing {
   readonly routes: (router: ConnectRouter) => void;
   readonly messageBytes: number;
-  /** Bytes that incomplete messages of strangers may hold. */
+  /** Limits the bytes of incomplete messages of strangers. */
   readonly unfinished: UnfinishedBytes;
   readonly channelEnded: (channel: PairingChannel) => void;
 }
@@ -55,7 +55,7 @@ export class ChannelDeviceListener implements DeviceListener {
   #listener!: WebSocketListener;
   #closed: Promise<void> | undefined;
 
-  /** @throws UNREACHABLE when the port is taken. */
+  /** @throws UNREACHABLE if the port is in use. */
   static async listen(options: ChannelDeviceListenerOptions): Promise<ChannelDeviceListener> {
     const listener = new ChannelDeviceListener(options);
     try {
@@ -84,7 +84,7 @@ export class ChannelDeviceListener implements DeviceListener {
     this.#streams.apply(event);
   }
 
-  /** Live channels stay. */
+  /** Live channels stay open. */
   swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): void {
     this.#listener.swap(tlsOf(credential, trustBundle));
   }

@@ -1,4 +1,4 @@
-// The channel's cryptography by node:crypto: without a promise, in a tenth of the time that Node's WebCrypto takes.
+// The channel's cryptography on node:crypto. It is synchronous, and ten times as fast as Node's WebCrypto.
 
 import {
   createCipheriv,
@@ -16,7 +16,7 @@ import { nodeCrypto as pairingCrypto } from '@palyra/identity/device';
 
 const cipherName = 'aes-256-gcm';
 const tagBytes = 16;
-/** RFC 8410: the DER in front of a raw X25519 key. */
+/** The DER prefix of a raw X25519 key (RFC 8410). */
 const x25519Spki = Buffer.from('302a300506032b656e032100', 'hex');
 
 export const nodeCrypto: ChannelCrypto = {
@@ -28,7 +28,7 @@ export const nodeCrypto: ChannelCrypto = {
   diffieHellman(privateKey, raw) {
     const key = Buffer.concat([x25519Spki, raw]);
     const publicKey = createPublicKey({ key, format: 'der', type: 'spki' });
-    // OpenSSL fails for an all-zero result.
+    // OpenSSL throws if the result is all zeros.
     return new Uint8Array(diffieHellman({ privateKey: privateKey as KeyObject, publicKey }));
   },
   sha256: (data) => new Uint8Array(hash('sha256', data, 'buffer')),
@@ -49,7 +49,7 @@ export const nodeCrypto: ChannelCrypto = {
         if (associatedData.length > 0) decipher.setAAD(associatedData);
         decipher.setAuthTag(sealed.subarray(-tagBytes));
         const plaintext = decipher.update(sealed.subarray(0, -tagBytes));
-        // Before this, nothing of it is known to be the peer's.
+        // Verifies the tag. The plaintext is not authentic before this call.
         decipher.final();
         return plaintext;
       },

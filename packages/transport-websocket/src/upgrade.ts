@@ -1,35 +1,35 @@
-// Who may open a WebSocket: what is decided from the request alone, before anything of it is served. docs/channel.md 2.
+// Decides from the HTTP request alone whether a client may open a WebSocket. docs/channel.md 2.
 
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP, isIPv6 } from 'node:net';
 import { type ChannelPurpose, subprotocolOf } from '@palyra/channel';
 import { sourceKey } from '@palyra/rpc/transport';
 
-/** What a client says that is no page of a browser. No browser writes this, whatever a page asks of it. */
+/** The origin that clients other than browsers send. No page can make a browser send it. */
 export const deviceOrigin = 'palyra://device';
 
 export interface UpgradeRules {
-  /** Where the channel is. Default: `/channel`. */
+  /** The path of the channel. Default: `/channel`. */
   readonly path?: string;
-  /** Origins of pages and extensions that may, as browsers write them. Default: none. */
+  /** Origins of pages and extensions that may open a channel, as browsers write them. Default: none. */
   readonly origins?: readonly string[];
-  /** Addresses of reverse proxies, whose `X-Forwarded-For` is believed. Default: none. */
+  /** Addresses of reverse proxies whose `X-Forwarded-For` is trusted. Default: none. */
   readonly proxies?: readonly string[];
-  /** What channels are for here. Default: `node`. */
+  /** The accepted purposes. Default: `node`. */
   readonly purposes?: readonly ChannelPurpose[];
 }
 
 export interface Upgrade {
   readonly purpose: ChannelPurpose;
   readonly subprotocol: string;
-  /** The peer's address: its own, or what a proxy says. */
+  /** The peer's address, from the socket or from a trusted proxy. */
   readonly address: string;
-  /** For limits. */
+  /** The key for limits per source. */
   readonly source: string;
 }
 
 export interface Refusal {
-  /** Of HTTP. */
+  /** HTTP status. */
   readonly status: 400 | 403 | 404;
   readonly why: string;
 }
@@ -52,7 +52,7 @@ export class UpgradeCheck {
   }
 
   isPath(url: string | undefined): boolean {
-    // A query would end up in logs of proxies, and nobody has a use for one.
+    // Rejects queries: they have no use here, and would end up in the logs of proxies.
     return url === this.#path;
   }
 
@@ -69,7 +69,7 @@ export class UpgradeCheck {
     return { purpose, subprotocol: subprotocolOf(purpose), address, source: sourceKey(address) };
   }
 
-  /** The last hop that is no proxy of ours: what stands before it, anybody may have written. */
+  /** The last hop that is not one of our proxies. Anybody may have written the earlier hops. */
   #addressOf({ socket, headers }: IncomingMessage): string {
     let address = plain(socket.remoteAddress ?? '');
     const forwarded = [headers['x-forwarded-for'] ?? []].flat().join(',').split(',');

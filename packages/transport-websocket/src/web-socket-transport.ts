@@ -1,4 +1,4 @@
-// The stream contract over channels of WebSockets.
+// The stream contract over channels on WebSockets.
 
 import { formatEndpoint } from '@palyra/identity/values';
 import type { StreamDialOptions, StreamTransport } from '@palyra/rpc/transport';

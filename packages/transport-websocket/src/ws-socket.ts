@@ -1,19 +1,19 @@
-// A WebSocket of `ws` as what carries a channel.
+// Adapts a WebSocket of `ws` to the socket that carries a channel.
 
 import { type MessageSocket, maxNoiseBytes, type SocketListener } from '@palyra/channel';
 import type { WebSocket } from 'ws';
 
-/** Bytes that wait in the socket before a writer has to. */
+/** Bytes queued in the socket before a writer has to wait. */
 const enoughBytes = 262_144;
-/** Pieces that a message may come in; a proxy may cut it. */
+/** Most fragments of one message. A proxy may split messages. */
 const maxFragments = 256;
-/** PINGs of the WebSocket itself whose answers the peer has not taken. */
+/** Most answers to WebSocket PINGs that the peer has not read yet. */
 const maxPendingPongs = 16;
-/** For the peer's own close, ms. */
+/** Time for the peer's close frame, ms. */
 const closeTimeoutMs = 1_000;
 const unsupportedData = 1003;
 
-/** What both ends tell `ws`: messages of the channel, and nothing compressed. */
+/** Options of `ws` for both ends: the limits of channel messages, and no compression. */
 export const webSocketOptions = {
   maxPayload: maxNoiseBytes,
   maxFragments,
@@ -29,7 +29,7 @@ export class WsSocket implements MessageSocket {
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
-    // Its `close` follows.
+    // A `close` event follows.
     socket.on('error', () => {});
     socket.on('message', (data: Buffer, isBinary: boolean) => {
       if (isBinary) this.#listener?.message(data);
@@ -49,7 +49,7 @@ export class WsSocket implements MessageSocket {
       socket.send(message, ignore);
       return undefined;
     }
-    // Also when it fails: whoever waits learns of that from the end of the connection.
+    // Resolves after a failure too. The writer notices the failure when the connection ends.
     return new Promise((resolve) => socket.send(message, () => resolve()));
   }
 

@@ -1,12 +1,12 @@
-// One direction's key and the number of its next message (Noise revision 34, section 5.1).
+// The key of one direction and the number of its next message (Noise revision 34, section 5.1).
 
 import { type Aead, type Awaitable, type ChannelCrypto, keyBytes } from './crypto.ts';
 
-/** Messages under one key. Both sides count them, so nobody has to say when a key is replaced. docs/channel.md 4. */
+/** Messages under one key. Both sides count them, so replacing a key needs no message. docs/channel.md 4. */
 export const messagesPerKey = 16_384;
 
 const nothing = new Uint8Array();
-/** The nonce that no message has. */
+/** The nonce reserved for replacing the key. */
 const rekeyNonce = 2n ** 64n - 1n;
 
 export class CipherState {
@@ -22,13 +22,13 @@ export class CipherState {
     this.#aead = crypto.importAead(key);
   }
 
-  /** Messages are numbered in the order of the calls, whichever ends first. */
+  /** Numbers messages in the order of the calls, even if they finish in another order. */
   seal(associatedData: Uint8Array, plaintext: Uint8Array): Awaitable<Uint8Array> {
     const [aead, nonce] = this.#take();
     return then(aead, ({ seal }) => seal(nonce, associatedData, plaintext));
   }
 
-  /** @throws for anything but the message whose turn it is; it must not be used again then. */
+  /** @throws for any message but the next one. The state must not be used again after that. */
   open(associatedData: Uint8Array, sealed: Uint8Array): Awaitable<Uint8Array> {
     const [aead, nonce] = this.#take();
     return then(aead, ({ open }) => open(nonce, associatedData, sealed));
@@ -41,7 +41,7 @@ export class CipherState {
     return [this.#aead, nonce];
   }
 
-  /** Section 4.2, REKEY. The message number goes on (section 11.3). */
+  /** Section 4.2, REKEY. Does not reset the message number (section 11.3). */
   #rekey(): void {
     const sealed = then(this.#aead, ({ seal }) =>
       seal(nonceOf(rekeyNonce), nothing, new Uint8Array(keyBytes)),
@@ -50,7 +50,7 @@ export class CipherState {
   }
 }
 
-/** Waits only for what has to be waited for. */
+/** Chains without a promise if `value` is not one. */
 function then<T, R>(value: Awaitable<T>, next: (value: T) => Awaitable<R>): Awaitable<R> {
   return value instanceof Promise ? value.then(next) : next(value);
 }

@@ -4,7 +4,7 @@ export type Awaitable<T> = T | Promise<T>;
 
 /** X25519. */
 export interface KeyPair {
-  /** The crypto's own; it stays there. */
+  /** An object of the crypto implementation, used only by that implementation. */
   readonly privateKey: unknown;
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
@@ -13,14 +13,14 @@ export interface KeyPair {
 /** AES-256-GCM under one key. */
 export interface Aead {
   seal(nonce: Uint8Array, associatedData: Uint8Array, plaintext: Uint8Array): Awaitable<Uint8Array>;
-  /** @throws when the bytes were not sealed so. */
+  /** @throws if authentication fails. */
   open(nonce: Uint8Array, associatedData: Uint8Array, sealed: Uint8Array): Awaitable<Uint8Array>;
 }
 
 export interface ChannelCrypto {
-  /** A fresh one. */
+  /** Generates a new key pair. */
   generateKeyPair(): Awaitable<KeyPair>;
-  /** RFC 7748 6.1. @throws for a public key of small order, of which the result would be zero. */
+  /** RFC 7748 6.1. @throws for a public key of small order, because the result would be zero. */
   diffieHellman(privateKey: unknown, publicKey: Uint8Array): Awaitable<Uint8Array>;
   sha256(data: Uint8Array): Awaitable<Uint8Array>;
   hmacSha256(key: Uint8Array, data: Uint8Array): Awaitable<Uint8Array>;
@@ -32,7 +32,7 @@ export interface ChannelCrypto {
 export const keyBytes = 32;
 export const tagBytes = 16;
 
-/** The first two outputs of Noise's HKDF (section 4.3). Not WebCrypto's own, which not every browser lets have an empty input. */
+/** The first two outputs of Noise's HKDF (section 4.3). Avoids WebCrypto's HKDF, because some browsers reject an empty input. */
 export async function hkdf(
   { hmacSha256 }: ChannelCrypto,
   chainingKey: Uint8Array,

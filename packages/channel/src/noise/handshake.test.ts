@@ -1,4 +1,4 @@
-// The published vectors of Noise_XX_25519_AESGCM_SHA256, and what a handshake does with messages that are not its own.
+// The published vectors of Noise_XX_25519_AESGCM_SHA256, and how a handshake rejects foreign messages.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -29,7 +29,7 @@ const nothing = new Uint8Array();
 
 describe('Noise_XX_25519_AESGCM_SHA256', () => {
   for (const vector of vectors) {
-    it(`gives the messages of ${vector.source}`, async () => {
+    it(`produces the messages of ${vector.source}`, async () => {
       const prologue = bytes(vector.prologue);
       const initiator = await Handshake.start({
         role: 'initiator',
@@ -62,7 +62,7 @@ describe('Noise_XX_25519_AESGCM_SHA256', () => {
     });
   }
 
-  it('has another hash for another prologue, and does not come to an end', async () => {
+  it('fails if the two sides use different prologues, which give different hashes', async () => {
     const initiator = await Handshake.start({ role: 'initiator', prologue: bytes('01') });
     const responder = await Handshake.start({ role: 'responder', prologue: bytes('02') });
     await responder.read(await initiator.write(nothing));
@@ -89,7 +89,7 @@ describe('Noise_XX_25519_AESGCM_SHA256', () => {
     });
   }
 
-  it('refuses its own message, sent back', async () => {
+  it('refuses its own message when it is sent back', async () => {
     const initiator = await Handshake.start({ role: 'initiator', prologue: nothing });
     const first = await initiator.write(nothing);
     await assert.rejects(initiator.read(first));
@@ -105,7 +105,7 @@ describe('Noise_XX_25519_AESGCM_SHA256', () => {
     await assert.rejects(responder.write(nothing));
   });
 
-  it('has each message in its turn, and no keys before the last', async () => {
+  it('accepts each message only in its turn, and gives no keys before the last one', async () => {
     const initiator = await Handshake.start({ role: 'initiator', prologue: nothing });
     await assert.rejects(initiator.read(nothing), TypeError);
     await assert.rejects(initiator.finish(), TypeError);
@@ -120,13 +120,13 @@ describe('Noise_XX_25519_AESGCM_SHA256', () => {
 });
 
 describe('messages after the handshake', () => {
-  it('open once, in their order, on the other side', async () => {
+  it('open once, in order, and only on the other side', async () => {
     const [a, b] = await agreed();
     const [first, second, third] = await Promise.all(
       [1, 2, 3].map((n) => a.send.seal(nothing, Uint8Array.of(n))),
     );
     assert.deepEqual(await b.receive.open(nothing, first!), Uint8Array.of(1));
-    // Again, out of order, and back to its sender: each breaks the receiver for good, as the number has been used.
+    // A repeated, reordered or returned message breaks the receiver for good, because its message number is used up.
     for (const wrong of [first!, third!]) {
       const [x, y] = await agreed();
       await x.send.seal(nothing, nothing);
@@ -137,7 +137,7 @@ describe('messages after the handshake', () => {
     await assert.rejects(async () => b.receive.open(nothing, second!));
   });
 
-  it('have a new key after so many, on both sides and without a word', async () => {
+  it('get a new key after a fixed number on both sides, without a message about it', async () => {
     const [key, perKey] = [new Uint8Array(32).fill(7), 3];
     const [sender, receiver, never] = [
       new CipherState(key, webCrypto, perKey),

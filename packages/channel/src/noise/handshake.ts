@@ -4,7 +4,7 @@
 //   <- e, ee, s, es
 //   -> s, se
 //
-// Payloads are the caller's. Whatever `read` throws, the handshake must not be used again.
+// The caller defines the payloads. After `read` throws, the handshake must not be used again.
 
 import { CipherState, messagesPerKey } from './cipher-state.ts';
 import { type ChannelCrypto, concat, hkdf, join, type KeyPair, keyBytes, tagBytes } from './crypto.ts';
@@ -21,19 +21,19 @@ const nothing = new Uint8Array();
 export interface HandshakeOptions {
   readonly role: 'initiator' | 'responder';
   readonly prologue: Uint8Array;
-  /** Default: a fresh one. */
+  /** Default: a new key. */
   readonly staticKey?: KeyPair;
-  /** For test vectors. Default: a fresh one. */
+  /** For test vectors. Default: a new key. */
   readonly ephemeralKey?: KeyPair;
   /** Default: WebCrypto. */
   readonly crypto?: ChannelCrypto;
 }
 
-/** What both sides have when the three messages are through. */
+/** The result of the handshake on each side. */
 export interface Agreed {
   readonly send: CipherState;
   readonly receive: CipherState;
-  /** The handshake hash: the same on both sides, and on no other channel (section 11.2). 32 bytes. */
+  /** The handshake hash. Equal on both sides, and unique to this channel (section 11.2). 32 bytes. */
   readonly hash: Uint8Array;
 }
 
@@ -75,7 +75,7 @@ export class Handshake {
     return this.#staticKey.publicKey;
   }
 
-  /** The other side's, once a message has brought it. */
+  /** The other side's static key. Undefined until a message has delivered it. */
   get remoteStaticKey(): Uint8Array | undefined {
     return this.#remoteStatic;
   }
@@ -94,7 +94,7 @@ export class Handshake {
     return join(parts);
   }
 
-  /** @returns the payload. @throws for a message that is not the one whose turn it is. */
+  /** @returns the payload. @throws for any message but the next one. */
   async read(message: Uint8Array): Promise<Uint8Array> {
     if (message.length > maxNoiseBytes) throw new RangeError('a message of more than 65535 bytes');
     let at = 0;
@@ -114,7 +114,7 @@ export class Handshake {
     return this.#symmetric.openAndHash(message.slice(at));
   }
 
-  /** After the third message. */
+  /** Returns the keys. Call it after the third message. */
   async finish(): Promise<Agreed> {
     if (this.#step !== pattern.length) throw new TypeError('the handshake is not over');
     const { hash } = this.#symmetric;
@@ -153,7 +153,7 @@ class SymmetricState {
 
   constructor(crypto: ChannelCrypto) {
     this.#crypto = crypto;
-    // 28 bytes: the name is filled up to a hash with zeros.
+    // The name has 28 bytes. Zeros pad it to the length of a hash.
     this.#hash = concat(new TextEncoder().encode(protocolName), new Uint8Array(4));
     this.#chainingKey = this.#hash;
   }

@@ -1,4 +1,4 @@
-// The port on WebCrypto: the same in browsers and in Node, with private keys that cannot be exported.
+// The crypto port on WebCrypto, for browsers and Node. Its private keys cannot be exported.
 
 import { type ChannelCrypto, keyBytes, tagBytes } from './crypto.ts';
 
@@ -15,7 +15,7 @@ export const webCrypto: ChannelCrypto = {
     const imported = await crypto.subtle.importKey('raw', publicKey as Bytes, 'X25519', true, []);
     const algorithm = { name: 'X25519', public: imported };
     const shared = await crypto.subtle.deriveBits(algorithm, privateKey as CryptoKey, 8 * keyBytes);
-    // WebCrypto has to refuse this; that it does is not left to the browser.
+    // WebCrypto must reject such keys. Checked here too, in case a browser does not.
     if (new Uint8Array(shared).every((byte) => byte === 0)) throw new RangeError('a key of small order');
     return new Uint8Array(shared);
   },

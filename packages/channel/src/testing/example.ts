@@ -1,4 +1,4 @@
-// The worked example of docs/channel.md: everything that follows from its inputs.
+// Computes the worked example of docs/channel.md from its inputs.
 
 import { encodeFrame as encodeCallFrame } from '../../../rpc/src/calls/frame.ts';
 import { numberOf } from '../codes.ts';
@@ -9,7 +9,7 @@ import { webCrypto } from '../noise/web-crypto.ts';
 import { encodeDaemonPayload, encodeDevicePayload, prologueOf, staticKeyInput } from '../proof.ts';
 import { knownKey } from './known-key.ts';
 
-/** Given, not computed. */
+/** The values that are given, not computed. */
 export const exampleInputs = [
   'device_static_secret',
   'device_ephemeral_secret',
@@ -66,7 +66,7 @@ export async function computeExample(inputs: ExampleInputs): Promise<Record<stri
   ]);
   const goodbye = encodeFrame({ type: 'goaway', number: numberOf('DEVICE_REVOKED'), reason: 'Revoked.' });
 
-  // A direction whose key is known, with a new key after two messages.
+  // One direction with a known key, replaced after two messages.
   const cipher = new CipherState(inputs.rekey_from, webCrypto, 2);
   const [zeroth, first] = [await cipher.seal(nothing, nothing), await cipher.seal(nothing, nothing)];
   return {

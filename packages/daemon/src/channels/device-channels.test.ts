@@ -19,7 +19,7 @@ class Agent {
   readonly #answers: DeviceAnswer[] = [];
   #wake = () => {};
 
-  /** Resolves when it is connected. Rejects with what the daemon refuses it for. */
+  /** Resolves when the agent is connected. Rejects with the daemon's reason to refuse it. */
   static async connect(channels: DeviceChannels, agent: number, options: AgentOptions = {}): Promise<Agent> {
     const signal = options.signal ?? new AbortController().signal;
     const connected = new Agent();
@@ -86,7 +86,7 @@ interface AgentOptions {
 
 const isInUse = (error: unknown) => hasCode(error, 'CHANNEL_IN_USE');
 
-test('agents that come while the one that is connected answers are refused and told of, and it stays', async () => {
+test('while the connected agent answers, further agents are refused and reported, and the connected agent stays', async () => {
   const channels = new DeviceChannels(systemClock);
   let told = 0;
   const onSecondAgent = () => {
@@ -95,7 +95,7 @@ test('agents that come while the one that is connected answers are refused and t
   const first = await Agent.connect(channels, 1);
   for (let count = 2; count < 14; count += 1)
     await assert.rejects(Agent.connect(channels, count, { onSecondAgent }), isInUse);
-  // Two that come at once share the question.
+  // Two agents that connect at once share one probe.
   const both = [20, 21].map((agent) =>
     assert.rejects(Agent.connect(channels, agent, { onSecondAgent }), isInUse),
   );
@@ -109,7 +109,7 @@ test('agents that come while the one that is connected answers are refused and t
   next.stop();
 });
 
-test('an agent that does not answer gives way to another one, and nobody is told', async () => {
+test('an agent that does not answer is replaced by another one, without a report', async () => {
   const channels = new DeviceChannels(systemClock, { probeMs: 20 });
   const onSecondAgent = () => assert.fail('there is only one');
   const first = await Agent.connect(channels, 1, { answers: false });
@@ -119,7 +119,7 @@ test('an agent that does not answer gives way to another one, and nobody is told
   second.stop();
 });
 
-test('an agent whose connection ends while it is asked gives way at once', async () => {
+test('an agent whose connection ends during the probe is replaced at once', async () => {
   const channels = new DeviceChannels(systemClock, { probeMs: 60_000 });
   const first = await Agent.connect(channels, 1, { answers: false });
   const second = Agent.connect(channels, 2);
@@ -128,7 +128,7 @@ test('an agent whose connection ends while it is asked gives way at once', async
   (await second).stop();
 });
 
-test('the same agent takes over from its older connection without a question', async () => {
+test('an agent takes over from its own older connection without a probe', async () => {
   const channels = new DeviceChannels(systemClock, { probeMs: 60_000 });
   const first = await Agent.connect(channels, 1, { answers: false });
   const again = await Agent.connect(channels, 1);
@@ -136,7 +136,7 @@ test('the same agent takes over from its older connection without a question', a
   again.stop();
 });
 
-test('an agent that is gone before the other one has answered takes nothing over', async () => {
+test('an agent that disconnects during the probe does not take over', async () => {
   const channels = new DeviceChannels(systemClock, { probeMs: 20 });
   const gone = new AbortController();
   const first = await Agent.connect(channels, 1, { answers: false });
@@ -152,7 +152,7 @@ test('an agent that is gone before the other one has answered takes nothing over
   assert.equal(await first.ended, 'done');
 });
 
-test('a device that was shut out and let in again stays connected', async () => {
+test('a device that was quarantined and released stays connected', async () => {
   const reconnectMs = 20;
   const channels = new DeviceChannels(systemClock, { reconnectMs });
   const first = await Agent.connect(channels, 1);
@@ -161,7 +161,7 @@ test('a device that was shut out and let in again stays connected', async () => 
   assert.equal(channels.connected, 0);
 
   const second = await Agent.connect(channels, 1);
-  // Longer than what is still held against it could last.
+  // Longer than any timer left from the first connection.
   await sleep(3 * reconnectMs);
   assert.equal(channels.connected, 1);
   second.stop();

@@ -42,7 +42,7 @@ export class DeviceChannels {
     this.#limits = { ...defaultChannelLimits, ...limits };
   }
 
-  /** The present connection of the device: http2 or quic, and why not QUIC. Undefined if it is not connected. */
+  /** The current connection of the device: http2 or quic, and why QUIC is not used. Undefined if it is not connected. */
   connectionOf(
     id: DeviceId,
   ): { readonly transport: TransportWord; readonly quicProblem: string } | undefined {
@@ -64,12 +64,12 @@ export class DeviceChannels {
   }
 
   /**
-   * Serves one Events stream until the peer ends it, `signal` does, or a newer one of the same device takes over: of
-   * the same agent, or of another one while the present one does not answer.
+   * Serves one Events stream until the peer or `signal` ends it, or a newer stream of the same device takes over. A stream of
+   * the same agent always takes over. A stream of another agent takes over only if the current agent does not answer.
    * @param answers the messages of the device after its hello.
-   * @param options.onSecondAgent called when another agent connects while the present one still answers.
-   * @throws CHANNEL_IN_USE then: two that take the channel from each other would do so for ever; CHANNEL_REPLACED; what
-   *   breaks the reading of `answers`.
+   * @param options.onSecondAgent called when another agent connects while the current one still answers.
+   * @throws CHANNEL_IN_USE in this case, because two agents would take the channel from each other for ever;
+   *   CHANNEL_REPLACED; errors while reading `answers`.
    */
   async *serve(
     id: DeviceId,
@@ -122,7 +122,7 @@ export class DeviceChannels {
   /**
    * Runs a capability on a connected device.
    * @throws DEVICE_NOT_CONNECTED, DEVICE_BUSY, MESSAGE_TOO_LARGE, CAPABILITY_LOST when the device's agent restarted,
-   *   CAPABILITY_TIMEOUT, CAPABILITY_CANCELED, DEVICE_REVOKED, DEVICE_QUARANTINED, and what the device answers.
+   *   CAPABILITY_TIMEOUT, CAPABILITY_CANCELED, DEVICE_REVOKED, DEVICE_QUARANTINED, and the error that the device answers.
    */
   async execute(request: ExecuteRequest): Promise<ExecuteResult> {
     const { callsPerDevice, payloadBytes, timeoutMaxMs } = this.#limits;
@@ -260,7 +260,7 @@ export class DeviceChannels {
         continue;
       }
       const { callId, outcome } = answer.value;
-      // It is sent back, and up to `maxOwed` of them wait for a peer that does not read.
+      // The id is sent back, and up to `maxOwed` of these events wait for a peer that does not read.
       if (callId.length > maxCallId) throw new IdentityError('MESSAGE_INVALID', 'No call has this id.');
       device.calls.get(callId)?.settle(outcomeOf(outcome, this.#limits.payloadBytes));
       // Acknowledged even if nobody waits for the call any more, so that the device does not send it for ever.

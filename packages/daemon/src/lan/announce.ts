@@ -1,5 +1,5 @@
-// Answers who looks for daemons on the local network (RFC 6762). Says what a port scan would say as well, and a trust domain.
-// Whatever goes wrong here leaves the daemon as it is.
+// Answers devices that search for daemons on the local network (RFC 6762). An answer reveals only what a port scan would, and
+// the trust domain. No failure here affects the rest of the daemon.
 
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
@@ -21,21 +21,21 @@ import {
 } from './records.ts';
 
 export interface AnnouncerOptions extends Announced {
-  /** That the pairing listener binds: one that is no wildcard is the only one that is announced. */
+  /** The host that the pairing listener binds. Unless it is a wildcard, only this address is announced. */
   readonly host: string;
-  /** Told once of what keeps it from announcing. */
+  /** Called once, with the first error that prevents announcements. */
   readonly onError: (error: unknown, where: string) => void;
 }
 
-/** How often interfaces are looked at, ms. */
+/** How often to look for new interfaces, ms. */
 const lookMs = 5_000;
-/** RFC 6762, 6: the same is not multicast twice within a second; 8.3: nor announced. */
+/** Shortest time between two multicasts of a record (RFC 6762, 6) and between two announcements (8.3). */
 const apartMs = 1_000;
-/** Answers to single askers within `apartMs`, of all interfaces. */
+/** Unicast answers within `apartMs`, on all interfaces together. */
 const maxUnicast = 20;
-/** Queries that are read within `apartMs`: what others ask, a network may have many of. */
+/** Queries read within `apartMs`. A network may carry many queries for other services. */
 const maxQueries = 200;
-/** RFC 6762, 6.7: whoever asks from another port has no cache to keep in order. */
+/** Short lifetimes for a querier that asks from another port, and so keeps no multicast DNS cache (RFC 6762, 6.7). */
 const legacyLives = { hostS: 10, otherS: 10 };
 
 export class LanAnnouncer {
@@ -46,7 +46,7 @@ export class LanAnnouncer {
   #closed = false;
   #looking: Promise<void>;
 
-  /** Begins by itself; never throws and never waits. */
+  /** Starts announcing. Never throws and never waits. */
   constructor(options: AnnouncerOptions) {
     this.#options = options;
     this.#looking = this.#look();
@@ -55,7 +55,7 @@ export class LanAnnouncer {
     }, lookMs).unref();
   }
 
-  /** Says that the daemon leaves. */
+  /** Announces that the daemon is leaving, and closes the sockets. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
@@ -63,7 +63,7 @@ export class LanAnnouncer {
     await Promise.all([...this.#speakers.values()].map((each) => each.close()));
   }
 
-  /** Takes up interfaces that have come. */
+  /** Starts announcing on new interfaces. */
   async #look(): Promise<void> {
     if (this.#closed) return;
     const interfaces = announcedOn(this.#options.host);
@@ -90,7 +90,7 @@ export class LanAnnouncer {
   }
 }
 
-/** A listener of one address is announced where that is. */
+/** A listener on one address is announced only on the interface that has this address. */
 function announcedOn(host: string): LanInterface[] {
   const all = lanInterfaces();
   if (host === '::') return all;
@@ -106,7 +106,7 @@ class Speaker {
   readonly #socket: Socket;
   readonly #announced: Announced;
   #interfaces: readonly LanInterface[] = [];
-  /** Multicasts go out one after the other: the interface is a setting of the socket. */
+  /** Multicasts are sent one after the other, because the outgoing interface is a setting of the socket. */
   #sending = Promise.resolve();
   #multicastAt = Number.NEGATIVE_INFINITY;
   #next: NodeJS.Timeout | undefined;
@@ -134,7 +134,7 @@ class Speaker {
     socket.on('message', (bytes, from) => this.#hear(bytes, from));
   }
 
-  /** @throws what the kernel says of a group that cannot be joined; the other interfaces are held all the same. */
+  /** Joins the multicast group on each interface. @throws the first error, after trying every interface. */
   hold(interfaces: readonly LanInterface[]): void {
     this.#interfaces = interfaces;
     const failures: unknown[] = [];
@@ -143,7 +143,7 @@ class Speaker {
         this.#socket.addMembership(multicastGroups[this.#family], handle);
         this.#multicastSoon();
       } catch (error) {
-        // What it is a member of, it says in this way; one that went and came back has to be joined anew.
+        // EADDRINUSE: already a member. An interface that went away and came back has to be joined again.
         if (codeOf(error) !== 'EADDRINUSE') failures.push(error);
       }
     }
@@ -157,10 +157,10 @@ class Speaker {
     this.#socket.close();
   }
 
-  /** Whatever a stranger sends, the daemon goes on. */
+  /** Never throws: anybody can send these packets. */
   #hear(bytes: Buffer, from: RemoteInfo): void {
     try {
-      // Port 0 is no one's, and a packet may say that it comes from there.
+      // A forged packet may carry source port 0, to which nothing can be sent.
       if (from.port === 0 || !isQuery(bytes) || !this.#queries.take()) return;
       const query = decodeQuery(bytes);
       const questions = query?.questions.filter(
@@ -170,13 +170,13 @@ class Speaker {
       if (from.port === multicastPort) this.#multicastSoon();
       else this.#answer(query.id, questions[0], from);
     } catch {
-      // A packet that cannot be answered: nobody waits for it.
+      // A packet that cannot be answered is dropped.
     }
   }
 
   /**
-   * To one asker, who has to be on the network of an interface: an answer is larger than its question. What else was asked is
-   * not repeated.
+   * Answers one querier, which must be on the network of an interface, because an answer is larger than its question. Repeats
+   * only the question that is answered.
    */
   #answer(id: number, question: Question, from: RemoteInfo): void {
     const at = this.#interfaces.find((each) => isNeighbour(each, from.address));
@@ -213,7 +213,7 @@ class Speaker {
     }
   }
 
-  /** An interface that has gone meanwhile has nobody to hear. */
+  /** Ignores failures: the interface may have gone away. */
   #send(packet: Buffer, { handle }: LanInterface): Promise<void> {
     return new Promise((resolve) => {
       try {
@@ -237,7 +237,7 @@ class Speaker {
   }
 }
 
-/** So many within `apartMs`. */
+/** Allows a number of uses within `apartMs`. */
 class Share {
   readonly #most: number;
   #since = 0;

@@ -1,4 +1,4 @@
-// The interfaces on which multicast DNS is spoken.
+// The interfaces that multicast DNS uses.
 
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 
@@ -7,14 +7,14 @@ export type Family = 'IPv4' | 'IPv6';
 export interface LanInterface {
   readonly name: string;
   readonly family: Family;
-  /** As `addMembership` and `setMulticastInterface` take it. */
+  /** The argument for `addMembership` and `setMulticastInterface`. */
   readonly handle: string;
   readonly addresses: readonly NetworkInterfaceInfo[];
 }
 
 const maxInterfaces = 32;
 
-/** Without loopback; IPv6 only where there is a link-local address, from which it is spoken. */
+/** Excludes loopback. Includes IPv6 only on interfaces with a link-local address, which is the sender. */
 export function lanInterfaces(): LanInterface[] {
   try {
     return Object.entries(networkInterfaces())
@@ -24,7 +24,7 @@ export function lanInterfaces(): LanInterface[] {
       .filter((each) => each !== undefined)
       .slice(0, maxInterfaces);
   } catch {
-    // A sandbox may keep them from this process.
+    // A sandbox may hide the interfaces from this process.
     return [];
   }
 }

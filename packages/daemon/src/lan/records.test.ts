@@ -1,4 +1,4 @@
-// What an answer from the network may look like, whoever sent it.
+// Answers from the network, which anybody may have sent.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -18,7 +18,7 @@ const daemon = { daemonId: '01M86AT7C9B52AYE27TEK0RG45', trustDomain: 'home.exam
 const read = (answers: readonly Answer[]) =>
   readAnswer(decodeAnswer(dnsPacket.encode({ type: 'response', answers: [...answers] }))!, 'eth0');
 
-test('what a daemon says is what a device reads, with the likeliest of its addresses', () => {
+test('a device reads what a daemon announces, with its most reachable address', () => {
   for (const [addresses, address] of [
     [['fe80::1', '2001:db8::1', '192.0.2.1'], '192.0.2.1:7443'],
     [['fe80::1', '2001:db8::1'], '[2001:db8::1]:7443'],
@@ -27,12 +27,12 @@ test('what a daemon says is what a device reads, with the likeliest of its addre
     assert.deepEqual(read(recordsOf(daemon, addresses)), [{ trustDomain: daemon.trustDomain, address }]);
 });
 
-test('a daemon that leaves, or has no address, is none', () => {
+test('a daemon that leaves or has no address is not listed', () => {
   assert.deepEqual(read(recordsOf(daemon, ['192.0.2.1'], { hostS: 0, otherS: 0 })), []);
   assert.deepEqual(read(recordsOf(daemon, [])), []);
 });
 
-test('a trust domain that is none is not shown, whatever is in it', () => {
+test('an invalid trust domain is not shown', () => {
   for (const trustDomain of [
     '',
     'EVIL',
@@ -50,7 +50,7 @@ test('a trust domain that is none is not shown, whatever is in it', () => {
     );
 });
 
-test('port 0, a missing record and another service are left out', () => {
+test('answers with port 0, a missing record or another service are skipped', () => {
   assert.deepEqual(read(recordsOf({ ...daemon, port: 0 }, ['192.0.2.1'])), []);
   const whole = recordsOf(daemon, ['192.0.2.1']);
   for (const at of whole.keys()) assert.deepEqual(read(whole.filter((_, index) => index !== at)), []);
@@ -60,7 +60,7 @@ test('port 0, a missing record and another service are left out', () => {
   );
 });
 
-test('of a packet with a thousand daemons, a few are looked at', () => {
+test('only a few daemons are read from a packet with a thousand', () => {
   const many = Array.from({ length: 1000 }, (_, at) =>
     recordsOf({ ...daemon, daemonId: `${daemon.daemonId.slice(0, -4)}${1000 + at}` }, ['192.0.2.1']),
   ).flat();
@@ -69,7 +69,7 @@ test('of a packet with a thousand daemons, a few are looked at', () => {
   assert.ok(readAnswer(dnsPacket.decode(packet), 'eth0').length <= 16);
 });
 
-/** As many names as go into a packet, each of which is the first one, of 126 labels. */
+/** A packet full of names, each of which points to the first one, which has 126 labels. */
 function namesByPointer(flags: number, count: number, rest: number[]): Buffer {
   const header = Buffer.alloc(12);
   header.writeUInt16BE(flags, 2);
@@ -79,7 +79,7 @@ function namesByPointer(flags: number, count: number, rest: number[]): Buffer {
   return Buffer.concat([header, Buffer.from([...name, ...rest, ...others])]);
 }
 
-test('of a thousand names in one packet, a few are read', () => {
+test('only a few of a thousand names in one packet are read', () => {
   const asked = namesByPointer(0, 1_400, [0, 12, 0, 1]);
   assert.equal(decodeQuery(asked)?.questions.length, 16);
   assert.equal(decodeAnswer(asked), undefined, 'it is no answer');
@@ -88,7 +88,7 @@ test('of a thousand names in one packet, a few are read', () => {
   assert.equal(decodeQuery(answered), undefined, 'it is no query');
 });
 
-test('a daemon that says it is on the machine of whoever asks, or at everybody, is none', () => {
+test('a daemon that claims a loopback, wildcard, multicast or broadcast address is not listed', () => {
   for (const address of [
     '127.0.0.1',
     '0.0.0.0',
@@ -102,7 +102,7 @@ test('a daemon that says it is on the machine of whoever asks, or at everybody, 
     assert.deepEqual(read(recordsOf(daemon, [address])), [], address);
 });
 
-test('no bytes do more than be no answer', () => {
+test('arbitrary bytes are ignored without an error', () => {
   const good = dnsPacket.encode({ type: 'response', answers: recordsOf(daemon, ['192.0.2.1']) });
   const changes = fc.array(fc.tuple(fc.nat({ max: good.length - 1 }), fc.nat({ max: 255 })), {
     maxLength: 8,

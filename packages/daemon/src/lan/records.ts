@@ -1,6 +1,6 @@
-// What a daemon says about itself on the local network, and what a device reads of such answers: DNS-SD (RFC 6763) in
-// multicast DNS (RFC 6762). Nothing of it is proven. Whoever answers here still has to know the code, and to be known by the
-// operator's words.
+// The records that a daemon announces on the local network, and how a device reads them: DNS-SD (RFC 6763) in multicast DNS
+// (RFC 6762). Nothing here is authenticated. A daemon found this way still has to prove that it knows the pairing code, and the
+// operator still compares the words.
 
 import { BlockList, isIP, isIPv4 } from 'node:net';
 import { parseTrustDomain } from '@palyra/identity/certificate';
@@ -13,12 +13,12 @@ export const serviceName = '_palyra._tcp.local';
 const allServices = '_services._dns-sd._udp.local';
 const trustDomainKey = 'td=';
 
-/** Longer ones are not looked at. */
+/** Longer packets are ignored. */
 const maxPacketBytes = 9_000;
-/** Of one packet. A name of one pointer may take as long to read as 126 labels, so that bytes alone are no limit. */
+/** Limits for one packet. A name that is a single pointer can take as long to read as 126 labels, so limiting bytes is not enough. */
 const maxQuestions = 16;
 const maxRecords = 64;
-/** Announced of one interface. */
+/** Addresses announced for one interface. */
 const maxAddresses = 16;
 /** RFC 6762, 10. */
 const [hostLifeS, otherLifeS] = [120, 4_500];
@@ -26,17 +26,17 @@ const [hostLifeS, otherLifeS] = [120, 4_500];
 export interface Announced {
   readonly daemonId: string;
   readonly trustDomain: string;
-  /** Of the pairing listener. */
+  /** Port of the pairing listener. */
   readonly port: number;
 }
 
-/** Both contain the daemon's id, so nobody else has them and nothing has to be probed. */
+/** Both names contain the daemon's id, so they are unique and need no probing. */
 const namesOf = (daemonId: string) => ({
   instance: `Palyra ${daemonId.slice(-8)}.${serviceName}`,
   host: `palyra-${daemonId.toLowerCase()}.local`,
 });
 
-/** @param lives 0: the daemon is leaving. */
+/** @param lives 0 means that the daemon is leaving. */
 export function recordsOf(
   { daemonId, trustDomain, port }: Announced,
   addresses: readonly string[],
@@ -72,16 +72,16 @@ export function asksFor({ name }: Question, { daemonId }: Announced): boolean {
   return [serviceName, instance, host].some((own) => isSame(name, own));
 }
 
-/** Whether it is which services there are. */
+/** Whether a question asks for the list of services. */
 export const asksForServices = ({ name }: Question): boolean => isSame(name, allServices);
 
 export const serviceRecord: Answer = { type: 'PTR', name: allServices, ttl: otherLifeS, data: serviceName };
 
-/** Where the header counts questions, answers, authorities and additionals: RFC 1035, 4.1.1. */
+/** Offsets of the counts of questions, answers, authorities and additionals in the header (RFC 1035, 4.1.1). */
 const countsAt = [4, 6, 8, 10] as const;
 const headerBytes = 12;
 
-/** Undefined for what is no answer of DNS, or has more in it than a daemon's. */
+/** Undefined if the packet is not a DNS answer, or holds more than a daemon would send. */
 export function decodeAnswer(bytes: Buffer): DecodedPacket | undefined {
   if (bytes.length < headerBytes || isQuery(bytes)) return undefined;
   const [questions, ...records] = countsAt.map((at) => bytes.readUInt16BE(at)) as [number, ...number[]];
@@ -89,7 +89,7 @@ export function decodeAnswer(bytes: Buffer): DecodedPacket | undefined {
   return decode(bytes);
 }
 
-/** Its first questions, and nothing else of it; undefined for what is no query of DNS. */
+/** Reads only the first questions. Undefined if the packet is not a DNS query. */
 export function decodeQuery(
   bytes: Buffer,
 ): { readonly id: number; readonly questions: Question[] } | undefined {
@@ -117,13 +117,13 @@ export const encodeQuery = (): Buffer =>
 
 export interface FoundDaemon {
   readonly trustDomain: string;
-  /** host:port of its pairing listener; of several, the one that is likeliest to be reached. */
+  /** host:port of its pairing listener. With several addresses, the one most likely to be reachable. */
   readonly address: string;
 }
 
 /**
- * The daemons of one answer. What does not look like an answer of ours is left out.
- * @param zone of the interface that it came by.
+ * The daemons in one answer. Skips records that no daemon would send.
+ * @param zone name of the interface on which the answer arrived.
  */
 export function readAnswer(packet: DecodedPacket, zone: string): FoundDaemon[] {
   const records = [...(packet.answers ?? []), ...(packet.additionals ?? [])].slice(0, maxRecords);
@@ -166,8 +166,10 @@ function addressOf(records: readonly Answer[], instance: string, zone: string): 
   return host && formatEndpoint({ host: isLocal(host) ? `${host}%${zone}` : host, port });
 }
 
-/** No daemon on the network is at these; who looked for one would knock at its own machine, or at everybody's. */
-// An IPv4 address within IPv6 is checked as what it is, by Node.
+/**
+ * Addresses that no daemon on the network can have. Connecting to them would reach the device's own machine, or every machine.
+ * Node checks an IPv4-mapped IPv6 address as IPv4.
+ */
 const nowhere = new BlockList();
 for (const [network, bits] of [
   ['0.0.0.0', 8],

@@ -1,4 +1,4 @@
-// Real multicast on this machine: a flood of answers, and an asker who is told.
+// Real multicast on this machine: a flood of answers, and answers to queries.
 
 import assert from 'node:assert/strict';
 import { createSocket, Socket } from 'node:dgram';
@@ -11,14 +11,14 @@ import { lanInterfaces } from './interfaces.ts';
 import { multicastGroups, multicastPort, recordsOf, serviceName } from './records.ts';
 import { searchLan } from './search.ts';
 
-/** Other runs of these tests, on the same network, have other names. */
+/** Unique, so that other runs of these tests on the same network do not interfere. */
 const name = `test-${process.pid}.internal`;
 const daemon = { daemonId: '01M86AT7C9B52AYE27TEK0RG45', trustDomain: `home.${name}`, port: 7443 };
 const network = lanInterfaces().find(({ family }) => family === 'IPv4');
 const skip = !network && 'NOT TESTED: this machine has no network';
 const { signal } = new AbortController();
 
-/** The sockets that are bound from now on, with their ports. */
+/** Collects the sockets that are bound from now on, with their ports. */
 function boundSockets(t: TestContext): Map<Socket, number> {
   const sockets = new Map<Socket, number>();
   const bind = Socket.prototype.bind;
@@ -29,7 +29,9 @@ function boundSockets(t: TestContext): Map<Socket, number> {
   return sockets;
 }
 
-test('whoever answers a thousand times takes a few places, and no memory or time', { skip }, async (t) => {
+test('a neighbour that answers a thousand times takes only a few places, and little memory and time', {
+  skip,
+}, async (t) => {
   const forger = createSocket({ type: 'udp4', reuseAddr: true });
   t.after(() => forger.close());
   await once(forger.bind(multicastPort), 'listening');
@@ -50,7 +52,9 @@ test('a search that is interrupted ends', { skip }, async () => {
   await assert.rejects(searchLan({ signal: AbortSignal.abort(new Error('Ctrl-C')) }), /abort|Ctrl-C/i);
 });
 
-test('a listener of one address is announced with that, and one of loopback is not', { skip }, async (t) => {
+test('a listener on one address is announced with this address, and a loopback listener is not announced', {
+  skip,
+}, async (t) => {
   const errors: unknown[] = [];
   const onError = (error: unknown) => errors.push(error);
   const [own, hidden] = [
@@ -66,8 +70,8 @@ test('a listener of one address is announced with that, and one of loopback is n
   assert.deepEqual(errors, []);
 });
 
-test('a query from port 0 is not answered, and the daemon goes on', { skip }, async (t) => {
-  // Only root can send such a packet: this socket gets it from the test.
+test('a query from port 0 is not answered, and the daemon keeps running', { skip }, async (t) => {
+  // Only root can send such a packet, so the test hands it to the socket.
   const sockets = boundSockets(t);
   const announcer = new LanAnnouncer({ ...daemon, host: network!.handle, onError: () => {} });
   t.after(() => announcer.close());

@@ -1,5 +1,5 @@
-// Which daemons answer on the local network: one question by multicast from a port of its own, which is answered to that
-// port (RFC 6762, 5.1). Everything here is a stranger's word, and there is only so much of it that is listened to.
+// Searches for daemons on the local network. It multicasts one question from its own port, and daemons answer to that port
+// (RFC 6762, 5.1). Anybody can answer, so the number of answers that are read is limited.
 
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
@@ -15,25 +15,25 @@ import {
 } from './records.ts';
 
 export interface LanSearchOptions {
-  /** Ends the search early. Default: it runs for its whole time. */
+  /** Ends the search early. */
   readonly signal: AbortSignal;
-  /** How long answers are waited for, ms. Default 1500. */
+  /** How long to wait for answers, ms. Default 1500. */
   readonly waitMs?: number;
 }
 
 const defaultWaitMs = 1_500;
-/** Asked once more after this: a packet may be lost. */
+/** When to repeat the question, ms, because a packet may be lost. */
 const againMs = 500;
 const maxFound = 16;
-/** Of one search. */
+/** Packets that one search reads. */
 const maxPackets = 256;
-/** Of these, from one address: a single neighbour hides nobody by saying much. */
+/** Packets and daemons from one address, so that one neighbour cannot crowd out the others. */
 const packetsPerSource = 32;
 const foundPerSource = 4;
 
 /**
- * @returns the daemons in the order in which they answered; none where nothing can be asked. One that answered on several
- *   networks is there with an address of each.
+ * @returns the daemons in the order in which they answered. Empty if no interface can send the question. A daemon that
+ *   answered on several networks appears with one address for each.
  */
 export async function searchLan({
   signal,
@@ -64,7 +64,7 @@ export async function searchLan({
     for (const left of [againMs, waitMs - againMs]) {
       for (const { socket, at } of asking)
         socket.send(encodeQuery(), multicastPort, groupOf(at), () => {
-          // An interface without a route for it has no neighbours.
+          // An interface that has no multicast route has no neighbours.
         });
       await sleep(Math.max(left, 0), undefined, { signal });
     }

@@ -42,10 +42,10 @@ export interface DeviceListenersOptions {
   readonly listeners: OpenListeners;
 }
 
-/** What a listener for devices is made of, whatever carries its calls. */
+/** The options that listeners for devices share, whatever their transport. */
 export type ForDevices = Omit<ListenerOptions, 'host' | 'port'> & { readonly devices: DeviceTrust };
 
-/** @returns the gate: nobody is let in before it is opened. And what another listener for devices is made of. */
+/** @returns the gate, which admits nobody until it is opened, and the options for further device listeners. */
 export async function listenForDevices(
   options: DeviceListenersOptions,
   run: Run,

@@ -9,10 +9,10 @@ import { callingDevice, type DeviceEvent, NodeService } from '@palyra/rpc';
 import { cameOver, throwIfBrokenOff } from '@palyra/rpc/transport';
 import type { DeviceAnswer, DeviceChannels } from '../channels/device-channels.ts';
 
-/** Far from where numbers lose their last digit; no channel has so many events. */
+/** Far below the limit of exact integers, and more events than any channel has. */
 const maxLastSeq = 2n ** 48n;
 
-/** @param endpoints as the configuration says. */
+/** @param endpoints the configured endpoints. */
 export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels, endpoints: EndpointLists) {
   return (router: ConnectRouter): void => {
     router.service(NodeService, {
@@ -33,7 +33,7 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels, 
         ) {
           throw new IdentityError(
             'MESSAGE_INVALID',
-            'The first event is a hello with an agent id of 16 bytes and the last number that was seen.',
+            'The first event must be a hello with an agent id of 16 bytes and the last event number that the agent has seen.',
           );
         }
         const { transport, source } = cameOver(context);

@@ -15,7 +15,7 @@ async function refusal(attempt: Promise<void>): Promise<IdentityError> {
   return error;
 }
 
-test('one source gets its number of attempts, another gets its own', async () => {
+test('each source has its own number of attempts', async () => {
   const limit = new OpenLimit({ perSource: 3, overall: 100 });
   for (let n = 0; n < 3; n += 1) await limit.take('192.0.2.1');
   const error = await refusal(limit.take('192.0.2.1'));
@@ -25,14 +25,14 @@ test('one source gets its number of attempts, another gets its own', async () =>
   assert.equal(limit.refused, 1);
 });
 
-test('all sources together get their number, and no source is new enough to pass', async () => {
+test('the total limit applies to all sources, including new ones', async () => {
   const limit = new OpenLimit({ perSource: 2, overall: 5 });
   for (let n = 1; n <= 5; n += 1) await limit.take(`192.0.2.${n}`);
   for (let n = 6; n <= 8; n += 1) await refusal(limit.take(`192.0.2.${n}`));
   assert.equal(limit.refused, 3);
 });
 
-test('what is refused for its source is not counted against the others', async () => {
+test('an attempt that the limit per source refuses does not count towards the total', async () => {
   const limit = new OpenLimit({ perSource: 1, overall: 3 });
   await limit.take('192.0.2.1');
   for (let n = 0; n < 10; n += 1) await refusal(limit.take('192.0.2.1'));
@@ -41,13 +41,13 @@ test('what is refused for its source is not counted against the others', async (
   await refusal(limit.take('192.0.2.4'));
 });
 
-test('simultaneous attempts do not slip through', async () => {
+test('simultaneous attempts do not exceed the limit', async () => {
   const limit = new OpenLimit({ perSource: 10, overall: 100 });
   const outcomes = await Promise.allSettled(Array.from({ length: 50 }, () => limit.take('192.0.2.1')));
   assert.equal(outcomes.filter((each) => each.status === 'fulfilled').length, 10);
 });
 
-test('an IPv6 network is one source, however its addresses are written', () => {
+test('an IPv6 network is one source in every notation of its addresses', () => {
   const same = [
     '2001:db8:1:2::1',
     '2001:db8:1:2:ffff:ffff:ffff:ffff',
@@ -60,14 +60,14 @@ test('an IPv6 network is one source, however its addresses are written', () => {
   assert.equal(sourceKey('2001:db8::'), sourceKey('2001:db8:0:0:5::'));
 });
 
-test('an IPv4 address is one source, in its own dress and in that of IPv6', () => {
+test('an IPv4 address and its IPv4-mapped IPv6 form are one source', () => {
   assert.equal(sourceKey('::ffff:192.0.2.1'), '192.0.2.1');
   assert.equal(sourceKey('::FFFF:192.0.2.1'), '192.0.2.1');
   assert.equal(sourceKey('192.0.2.1'), '192.0.2.1');
   assert.notEqual(sourceKey('192.0.2.1'), sourceKey('192.0.2.2'));
 });
 
-test('the first four groups decide, and nothing else does', () => {
+test('only the first four groups of an IPv6 address decide the source', () => {
   const group = fc.integer({ min: 0, max: 0xffff });
   const groups = (length: number) => fc.array(group, { minLength: length, maxLength: length });
   const write = (all: number[]) => all.map((each) => each.toString(16)).join(':');
@@ -82,7 +82,7 @@ test('the first four groups decide, and nothing else does', () => {
   );
 });
 
-test('an address in its short form is the same source as in its long form', () => {
+test('the short and the long form of an address are one source', () => {
   fc.assert(
     fc.property(fc.ipV6(), (address) => {
       const long = new URL(`http://[${address}]`).hostname.slice(1, -1);

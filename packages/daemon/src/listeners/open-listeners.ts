@@ -9,13 +9,13 @@ export interface OpenListener {
   readonly name: ListenerWord;
   /** The address shown to operators. */
   readonly address: string;
-  /** Of a listener that shows the daemon's certificate. */
+  /** Present for a listener that presents the daemon's certificate. */
   readonly tls?: DeviceListener;
   /** Closes it when the daemon stops. Absent: it serves until everything else is closed. */
   readonly close?: (until: AbortSignal) => Promise<void>;
 }
 
-/** In the order in which operators are shown them. */
+/** The order in which operators see the listeners. */
 const shown: readonly OpenListener['name'][] = [
   'pairing',
   'node',
@@ -46,7 +46,7 @@ export class OpenListeners {
     return this.#open.find((each) => each.name === name)?.tls?.port ?? 0;
   }
 
-  /** Connections now, by listener. */
+  /** Current connections by listener. */
   get connections(): Readonly<Record<string, number>> {
     const counts: Record<string, number> = { node: 0, quic: 0, pairing: 0 };
     for (const { name, tls } of this.#open) if (tls) counts[name] = tls.connections;
@@ -57,7 +57,7 @@ export class OpenListeners {
     for (const { tls } of this.#open) await tls?.swapCredential(credential, trustBundle);
   }
 
-  /** All at the same time. Never rejects. */
+  /** Closes all listeners at the same time. Never rejects. */
   close(until: AbortSignal): Promise<PromiseSettledResult<void>[]> {
     return Promise.allSettled(this.#open.map(({ close }) => close?.(until)));
   }

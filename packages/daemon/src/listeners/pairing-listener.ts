@@ -1,4 +1,4 @@
-// The listener for everybody, to pair or to recover a certificate.
+// The listener at which any device may pair or recover a certificate.
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
@@ -28,7 +28,7 @@ export interface PairingListenerOptions {
   readonly listeners: OpenListeners;
 }
 
-/** What anybody may call, over whatever. */
+/** The services that anybody may call, over any transport. */
 export function routesForAnybody(
   { stores, openLimit, listeners }: Pick<PairingListenerOptions, 'stores' | 'openLimit' | 'listeners'>,
   run: Run,

@@ -13,11 +13,11 @@ export interface PairingServiceOptions {
   readonly identity: IdentityManager;
   readonly openLimit: OpenLimit;
   readonly nodePort: () => number;
-  /** 0 where QUIC is not served. */
+  /** 0 if the daemon does not serve QUIC. */
   readonly quicPort: () => number;
-  /** As the configuration says. */
+  /** The configured endpoints. */
   readonly endpoints: EndpointLists;
-  /** Ends what would wait for ever. */
+  /** Ends endless calls. */
   readonly stopping: AbortSignal;
 }
 
@@ -60,7 +60,7 @@ export function pairingRoutes(options: PairingServiceOptions) {
             }),
           };
         }
-        // Broken off by the daemon or by the call's deadline: that is no decision, so it must not end as if it were one.
+        // The daemon or the call's deadline broke the call off. This must not look like a decision.
         throwIfBrokenOff(signal);
       },
     });

@@ -7,7 +7,7 @@ import { parseConfig } from '../config.ts';
 import { startDaemon } from '../start.ts';
 import { listenAt, placesOf } from './places.ts';
 
-test('a host whose name cannot be looked up now is named with its setting', async () => {
+test('a host name that cannot be resolved is named with its setting', async () => {
   const refused = Object.assign(new Error('getaddrinfo EAI_AGAIN a.example'), { code: 'EAI_AGAIN' });
   const place = { name: 'node', host: 'a.example', port: 7444 } as const;
   await rejects(listenAt(place, Promise.reject(refused)), {
@@ -19,7 +19,7 @@ test('a host whose name cannot be looked up now is named with its setting', asyn
   await rejects(listenAt(place, Promise.reject(ours)), ours);
 });
 
-test('QUIC listens where the node listener does, unless it is told otherwise', () => {
+test("QUIC listens at the node listener's host and port number by default", () => {
   const quicOf = (settings: object) =>
     placesOf(parseConfig({ node: { host: '127.0.0.1', port: 7000 }, ...settings }, 'a test')).find(
       ({ name }) => name === 'quic',
@@ -28,7 +28,7 @@ test('QUIC listens where the node listener does, unless it is told otherwise', (
   deepEqual(quicOf({ quic: { host: '::1', port: 7001 } }), { name: 'quic', host: '::1', port: 7001 });
 });
 
-test('a UDP port that another program has is named', async (t) => {
+test('a UDP port that another program uses is named', async (t) => {
   const other = createSocket('udp4').bind({ port: 0, address: '127.0.0.1', exclusive: true });
   t.after(() => other.close());
   await once(other, 'listening');

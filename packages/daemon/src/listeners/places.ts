@@ -9,13 +9,13 @@ import { codeOf } from '@palyra/identity/values';
 import type { DaemonConfig } from '../config.ts';
 
 export interface Place {
-  /** Of the settings, and the listener's name everywhere else. */
+  /** Name of the settings, and the listener's name everywhere else. */
   readonly name: 'pairing' | 'node' | 'quic' | 'web' | 'publish' | 'metrics' | 'console';
   readonly host: string;
   readonly port: number;
 }
 
-/** Those that are switched on. A console without a port of its own takes any. */
+/** The listeners that are switched on. A console without a configured port takes any port. */
 export function placesOf(config: DaemonConfig): Place[] {
   const { pairing, node, quic, web, publish, metrics, console } = config;
   const places: (Place | undefined)[] = [
@@ -37,8 +37,8 @@ export function quicPlace({ quic, node }: Pick<DaemonConfig, 'quic' | 'node'>): 
 }
 
 /**
- * The configuration as this machine can have it: where the kernel has no IPv6 (`ipv6.disable=1`), every interface is
- * every one of IPv4.
+ * Adapts the configuration to this machine: where the kernel has no IPv6 (`ipv6.disable=1`), "every interface" becomes
+ * every IPv4 interface.
  */
 export async function onThisMachine(config: DaemonConfig): Promise<DaemonConfig> {
   if (await hasIpv6()) return config;
@@ -68,7 +68,7 @@ async function hasIpv6(): Promise<boolean> {
   }
 }
 
-/** What listening there brings. @throws UNREACHABLE naming listener, address and setting. */
+/** Passes on the result of listening. @throws UNREACHABLE naming listener, address and setting. */
 export async function listenAt<T>(place: Place, listening: Promise<T>): Promise<T> {
   try {
     return await listening;
@@ -114,7 +114,7 @@ export async function unusablePlaces(
 
 const inConfig = 'in config.json.';
 
-/** On overlapping addresses, over the same protocol. */
+/** Whether the addresses overlap and use the same protocol. */
 function isSamePort(one: Place, other: Place): boolean {
   if (one.port === 0 || one.port !== other.port) return false;
   if ((one.name === 'quic') !== (other.name === 'quic')) return false;
@@ -139,10 +139,10 @@ async function bind({ name, host, port }: Place): Promise<{ close(): Promise<unk
 }
 
 function cannotListen({ name, host, port }: Place, error: unknown): IdentityError {
-  // The system's own words are below what the transport says.
+  // The system's error is the cause of the transport's error.
   const cause = error instanceof IdentityError && error.cause ? error.cause : error;
   const code = codeOf(cause);
-  // A failure of another kind is none of the address.
+  // Other failures do not concern the address.
   if (typeof code !== 'string' || !/^E(?!RR_)[A-Z0-9_]+$/.test(code)) throw error;
   const off = name === 'console' ? ', or console.enabled to false' : '';
   const message = {

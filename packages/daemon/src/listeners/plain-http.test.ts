@@ -16,9 +16,9 @@ async function listen(t: TestContext, serve: http.RequestListener) {
   return listener;
 }
 
-test('a stranger that asks on and on without an answer loses its connection, and no more than two of its requests are served', async (t) => {
+test('a stranger that sends requests without reading answers is disconnected, and at most two of its requests are served', async (t) => {
   let served = 0;
-  // Answers that take their time, as a list that is made.
+  // Slow answers, like those that wait for a list.
   const { port } = await listen(t, () => {
     served += 1;
   });
@@ -37,7 +37,7 @@ test('a client that asks again as soon as it has read its answer keeps its conne
   const { port } = await listen(t, (_request, response) => {
     response.writeHead(200, { 'content-length': body.length });
     response.write(body);
-    // The client has it all by now, and asks for more.
+    // The client has the whole answer by now, and sends its next request.
     setImmediate(() => response.end());
   });
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });

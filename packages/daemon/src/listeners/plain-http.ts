@@ -1,5 +1,5 @@
-// Plain HTTP/1.1, for the listeners that are not gRPC: console, publish and metrics. Their connections have the same owner as
-// those of every other listener.
+// Plain HTTP/1.1 for the listeners that do not serve gRPC: console, publish and metrics. `LiveConnections` limits their
+// connections, as on every other listener.
 
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -7,22 +7,22 @@ import { type ConnectionLimits, connectionOf, LiveConnections, tcpKeepAlive } fr
 
 export interface PlainHttp {
   readonly port: number;
-  /** Ends what runs, at once. */
+  /** Ends running requests at once. */
   close(): Promise<void>;
 }
 
 const maxHeaderBytes = 8 * 1024;
-/** For the headers of a request, and for a connection without a request, ms. */
+/** Time for the headers of a request, and for a connection without a request, ms. */
 const idleMs = 10_000;
-/** For a request with its body, ms. */
+/** Time for a request with its body, ms. */
 const requestTimeoutMs = 30_000;
-/** For a peer to take an answer, from its end in the daemon on, ms. */
+/** Time for a peer to read an answer, once the daemon has written all of it, ms. */
 const answerMs = 60_000;
 const sweepMs = 1_000;
 /**
- * Requests of one connection that wait for their answers. Node reads on and on while it has none to write, so a few kilobytes of
- * them would take as much memory as all their answers. A client sends the next one when it has read the answer, which may be a
- * moment before it has ended here.
+ * Unanswered requests of one connection. Node keeps reading requests while it has no answer to write, so a few kilobytes of
+ * requests would take as much memory as all their answers. A client sends its next request when it has read the answer, which
+ * may be a moment before the answer ends here.
  */
 const maxUnanswered = 2;
 
@@ -41,7 +41,7 @@ export async function listenPlainHttp(
   });
   const connections = new LiveConnections(server, {
     ...limits,
-    // For answers that are not taken; for all else Node's own times are shorter.
+    // For answers that the peer does not read. In all other cases, Node's own timeouts are shorter.
     strangerIdleMs: answerMs,
     idleTimeoutMs: answerMs,
   });

@@ -11,7 +11,7 @@ const partBytes = 64 * 1024;
 const nextUpdate = new Date('2030-01-01T00:00:00Z');
 let made = 0;
 
-/** @param bytes of DER; nothing here reads it. */
+/** @param bytes size of the DER, which nothing here reads. */
 function listOf(bytes: number): RevocationList {
   made += 1;
   const der = [];
@@ -38,7 +38,7 @@ async function listen(t: TestContext, current: () => Promise<ListOfAuthority[]>)
   return { ...listener, errors, get };
 }
 
-test('a list that failed is left out or served as it was, the others are served, and the error is told once', async (t) => {
+test('a list that fails is omitted or served in its last version, the others are served, and the error is reported once', async (t) => {
   const [first, second, third] = [listOf(1000), listOf(2000), listOf(3000)];
   const error = new IdentityError('SIGNER_UNAVAILABLE', 'The token is away.');
   const old = { ...good(second), error };
@@ -66,8 +66,8 @@ test('a list that failed is left out or served as it was, the others are served,
   assert.equal((await get('/crl.pem')).status, 503, 'no list at all is not an empty file');
 });
 
-test('readers that stand still do not keep one list after the other', { timeout: 60_000 }, async (t) => {
-  // More than the buffers of two sockets hold.
+test('stalled readers do not keep every version of a list in memory', { timeout: 60_000 }, async (t) => {
+  // Larger than the buffers of two sockets.
   const bytes = 40 * 2 ** 20;
   let list = listOf(bytes);
   const { port } = await listen(t, async () => [good(list)]);
@@ -86,7 +86,7 @@ test('readers that stand still do not keep one list after the other', { timeout:
   };
   const sockets = [];
   for (let generation = 0; generation < 4; generation += 1) {
-    // Two of each.
+    // Two readers of each version.
     sockets.push(await ask(), await ask());
     list = listOf(bytes);
   }

@@ -1,8 +1,7 @@
-// What anybody may read, over plain HTTP, for programs that verify devices themselves: revocation lists, which are
-// signed, and the trust bundle, which is not: whoever fetches that from another machine should compare its fingerprint.
+// Serves revocation lists and the trust bundle to anybody over plain HTTP, for programs that verify devices themselves. The
+// lists are signed. The trust bundle is not: a program that fetches it from another machine should compare its fingerprint.
 //
-// A list of a large fleet has tens of MiB. All that ask for it share the one that there is, and it goes out as fast as each
-// reads it.
+// The list of a large fleet has tens of MiB. All readers share one copy in memory, and each receives it as fast as it reads.
 
 import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
@@ -17,25 +16,25 @@ import {
 import type { ListOfAuthority, PublishedBundle, RevocationList } from '@palyra/identity/registry';
 import { listenPlainHttp, type PlainHttp } from './plain-http.ts';
 
-/** What is published. */
+/** The published documents. */
 export interface Published {
   readonly trustBundle: readonly Uint8Array[];
   publishedBundle(): Promise<PublishedBundle>;
   readonly revocationLists: { current(): Promise<ListOfAuthority[]> };
 }
 
-/** How long a reader may take nothing. */
+/** How long a reader may read nothing. */
 const stalledTimeoutMs = 30_000;
 const maxConnections = 64;
 const maxPerSource = 16;
-/** Makings of the lists that are sent at one time: the newest, and the one before it for those that still read it. */
+/** Versions of the lists sent at one time: the newest, and the previous one for readers that began earlier. */
 const maxGenerations = 2;
 
 interface Page {
   readonly type: string;
   readonly length: number;
   readonly body: Iterable<string | Uint8Array>;
-  /** Of a list that is renewed while it is read: which one it is, and who reads it. */
+  /** The version of a list that may be renewed while it is read, and its readers. */
   readonly generation?: string;
   readonly generations?: Generations;
 }
@@ -48,13 +47,13 @@ export async function listenPublish(
   const generations = { all: new Generations(), active: new Generations() };
   const told = new WeakSet<object>();
 
-  /** Those that there are. @throws what stands in the way of the first when there is none. */
+  /** The available lists. @throws the error of the first list if none is available. */
   async function listsOf(which: 'all' | 'active'): Promise<RevocationList[]> {
     const current = await identity.revocationLists.current();
     const lists: RevocationList[] = [];
     for (const { issuerId, list, error } of which === 'active' ? current.slice(0, 1) : current) {
       if (list) lists.push(list);
-      // Once, however many ask.
+      // Reported once, however many readers ask.
       if (!(error instanceof Error) || told.has(error)) continue;
       told.add(error);
       onError(error, `the revocation list of authority ${issuerId}`);
@@ -99,16 +98,16 @@ export async function listenPublish(
   };
   async function send(response: ServerResponse, page: Page): Promise<void> {
     const { type, length, body, generation, generations } = page;
-    // With its length, so that half a list is not taken for one.
+    // Sends the length, so that a reader recognizes a truncated list.
     response.writeHead(200, {
       'content-type': type,
       'content-length': length,
       'cache-control': 'max-age=60',
     });
-    // Not before: making a list may take longer.
+    // Set only now, because making a list may take longer.
     response.setTimeout(stalledTimeoutMs, () => response.destroy());
     if (generation) generations?.add(generation, response);
-    // Who goes away in the middle knows it.
+    // A reader that disconnects midway needs no error.
     await pipeline(Readable.from(inTurns(body), { objectMode: true }), response).catch(() => {});
   }
 
@@ -130,7 +129,7 @@ export async function listenPublish(
   });
 }
 
-/** A socket with room takes piece after piece in one turn. */
+/** Writes piece after piece in one turn while the socket has room. */
 async function* inTurns(body: Iterable<string | Uint8Array>): AsyncIterable<string | Uint8Array> {
   for (const piece of body) {
     yield piece;
@@ -138,9 +137,9 @@ async function* inTurns(body: Iterable<string | Uint8Array>): AsyncIterable<stri
   }
 }
 
-/** Who is being sent what. Slow readers of many makings would keep them all in memory, so the oldest are cut off. */
+/** The readers of each version. Slow readers of many versions would keep them all in memory, so the oldest are cut off. */
 class Generations {
-  /** In order of making. */
+  /** Ordered from oldest to newest. */
   readonly #readers = new Map<string, Set<ServerResponse>>();
 
   add(generation: string, response: ServerResponse): void {

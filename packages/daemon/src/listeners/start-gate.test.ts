@@ -26,7 +26,7 @@ test('a connection that arrives during start-up is admitted once the gate is ope
   assert.deepEqual(asked, [unknown]);
 });
 
-test('when the start fails, those who wait are refused', async (t) => {
+test('when the start fails, waiting connections are refused', async (t) => {
   const { gate, asked } = await gateOf(t);
   const admitted = gate.admit(unknown, '127.0.0.1');
   gate.shut();

@@ -11,7 +11,7 @@ export class StartGate implements DeviceAuthenticator {
 
   constructor(identity: IdentityManager) {
     this.#identity = identity;
-    // Those who wait are told; there may be none.
+    // Waiting connections receive the rejection. There may be none.
     this.#opened.promise.catch(() => {});
   }
 
@@ -19,7 +19,7 @@ export class StartGate implements DeviceAuthenticator {
     this.#opened.resolve();
   }
 
-  /** Refuses everybody who waits. No effect once it is open. */
+  /** Refuses all waiting connections. Has no effect once the gate is open. */
   shut(): void {
     this.#opened.reject(daemonStops());
   }

@@ -1,4 +1,4 @@
-// Channels over WebSockets: the services of the node listener for devices, and those of the pairing listener for anybody.
+// Serves channels over WebSockets: the services of the node listener for devices, and of the pairing listener for anybody.
 
 import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
 import { defaultHttp2Limits, UnfinishedBytes } from '@palyra/rpc/transport';
@@ -45,7 +45,7 @@ export async function listenForWeb(
     }),
   );
   run.undo(() => listener.close(atOnce));
-  // Devices wait at the gate: no revocation comes before this.
+  // No revocation is missed before this subscription, because devices still wait at the gate.
   run.undo(identity.registry.enforce((event) => listener.apply(event)));
   listeners.add({
     name: 'web',

@@ -15,7 +15,7 @@ import { Notice } from './notice.ts';
 
 const name = '"; $(touch /tmp/x) `id` | sh';
 
-test('a webhook is told of a request, signed, and without the words', async (t) => {
+test('a webhook receives a signed notice of a request, without the words', async (t) => {
   const receiver = await receive(t);
   const { secret, secretFile } = await makeSecret();
   const { notice } = await open(t, { webhook: { url: `${receiver.url}/hook?token=x`, secretFile } });
@@ -34,7 +34,7 @@ test('a webhook is told of a request, signed, and without the words', async (t) 
   assert.doesNotMatch(body, /bus leg airport/);
 });
 
-test('nothing but a new request is told of', async (t) => {
+test('of pairing changes and revocations, only a new request causes a notice', async (t) => {
   const receiver = await receive(t);
   const { secretFile } = await makeSecret();
   const { notice } = await open(t, { webhook: { url: receiver.url, secretFile } });
@@ -45,7 +45,7 @@ test('nothing but a new request is told of', async (t) => {
   assert.equal(receiver.count(), 1);
 });
 
-test('a possible copy of a device is told of, with the certificate and where it came from', async (t) => {
+test('a possible copy of a device causes a notice with the certificate and its source', async (t) => {
   const receiver = await receive(t);
   const { secretFile } = await makeSecret();
   const { notice } = await open(t, { webhook: { url: receiver.url, secretFile } });
@@ -69,7 +69,7 @@ test('a possible copy of a device is told of, with the certificate and where it 
   });
 });
 
-test('a webhook that fails is tried again', async (t) => {
+test('a failed webhook is retried', async (t) => {
   const receiver = await receive(t, [503]);
   const { secretFile } = await makeSecret();
   const { notice, problems } = await open(t, { webhook: { url: receiver.url, secretFile } });
@@ -84,7 +84,7 @@ test('a webhook that fails is tried again', async (t) => {
   assert.deepEqual(problems.told, []);
 });
 
-test('a webhook that sends elsewhere is not followed', async (t) => {
+test('a redirection from a webhook is not followed', async (t) => {
   const elsewhere = await receive(t);
   const receiver = await receive(t, [307, 307, 307], { location: elsewhere.url });
   const { secretFile } = await makeSecret();
@@ -95,7 +95,7 @@ test('a webhook that sends elsewhere is not followed', async (t) => {
   assert.equal(elsewhere.count(), 0);
 });
 
-test('a command gets the request on stdin, nothing of the daemon in its environment, and no shell', async (t) => {
+test("a command gets the request on stdin, runs without a shell, and sees nothing of the daemon's environment", async (t) => {
   const receiver = await receive(t);
   const program = `
     let text = '';
@@ -111,7 +111,7 @@ test('a command gets the request on stdin, nothing of the daemon in its environm
   assert.deepEqual(Object.keys(environment), ['PATH']);
 });
 
-test('a command that fails or is not there is told of, and nothing else happens', async (t) => {
+test('a command that fails or does not exist is reported, without further effect', async (t) => {
   for (const command of [['/bin/sh', '-c', 'exit 3'], ['/no/such/program']]) {
     const { notice, problems } = await open(t, { command });
     notice.take(changed('pending_approval'));
@@ -119,7 +119,7 @@ test('a command that fails or is not there is told of, and nothing else happens'
   }
 });
 
-test('sixteen notices of one kind are under way at one time; more are left out and told of', async (t) => {
+test('at most sixteen notices of one kind are in progress, and each dropped one is reported', async (t) => {
   const { notice, problems } = await open(t, { command: ['/bin/sleep', '60'] });
   for (let count = 0; count < 16; count += 1) notice.take(changed('pending_approval'));
   assert.equal(problems.told.length, 0);
@@ -127,7 +127,7 @@ test('sixteen notices of one kind are under way at one time; more are left out a
   assert.ok(hasCode(await problems.next(), 'RATE_LIMITED'));
 });
 
-test('a flood of one kind leaves the others their places', async (t) => {
+test('a flood of one kind does not block notices of another', async (t) => {
   const { notice, problems } = await open(t, { command: ['/bin/sleep', '60'] });
   const device = { deviceId: '01KAT0MZP8C4T7T1JQ5Z7K3QX9' as DeviceId, name, source: '192.0.2.9' };
   const at = new Date(1_800_000_000_000);
@@ -153,7 +153,7 @@ test('a secret that is missing, short or not base64 is refused at the start', as
   await assert.rejects(open(t, missing), (error) => hasCode(error, 'MESSAGE_INVALID'));
 });
 
-test('a secret that others may read, and a program that they may change, are refused at the start', async (t) => {
+test('a secret that others may read, and a program that others may change, are refused at the start', async (t) => {
   const { secretFile } = await makeSecret();
   await chmod(secretFile, 0o644);
   await assert.rejects(open(t, { webhook: { url: 'http://127.0.0.1:1', secretFile } }), {
@@ -169,7 +169,7 @@ test('a secret that others may read, and a program that they may change, are ref
   });
 });
 
-test('an address that is not http is refused', () => {
+test('an address that is neither http nor https is refused', () => {
   for (const url of ['file:///etc/passwd', 'ftp://example.com', 'here', '']) {
     assert.throws(
       () => parseConfig({ notice: { webhook: { url, secretFile: '/x' } } }, 'a test'),
@@ -220,7 +220,7 @@ async function makeSecret() {
   return { secret, secretFile };
 }
 
-/** @param statuses what the first requests are answered; then 204. */
+/** @param statuses the statuses of the first answers. Later answers have 204. */
 async function receive(t: TestContext, statuses: number[] = [], headers: http.OutgoingHttpHeaders = {}) {
   const received = queue<{ headers: http.IncomingHttpHeaders; body: string }>();
   let count = 0;

@@ -1,7 +1,8 @@
-// Tells the operator elsewhere that a device waits, or may have been copied: a command, a webhook, or both. Off unless
-// the configuration names one.
+// Notifies the operator by a command, a webhook or both that a device waits for a decision or may have been copied. Off unless
+// the configuration names a command or a webhook.
 //
-// The words are not in it: they are to be compared where the decision is made, and a notice may pass through many hands.
+// A notice does not contain the words. The operator compares them where the decision is made, and a notice may pass through
+// many hands.
 
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
@@ -20,31 +21,31 @@ export interface NoticeOptions {
   /** Shown with the notice. */
   readonly daemonId: string;
   readonly now: () => Date;
-  /** Told when a notice could not be given. Holds neither the secret nor the address's query. */
+  /** Called when a notice fails. The error contains neither the secret nor the query of the address. */
   readonly onError: (error: unknown, where: string) => void;
 }
 
 const timeoutMs = 10_000;
 /** Waits before a webhook is tried again. */
 const retryMs = [1_000, 5_000];
-/** Notices under way of one kind; more are dropped, because requests can be made to come in quickly. */
+/** Notices of one kind in progress. Further ones are dropped, because an attacker can make requests arrive quickly. */
 const maxAtOnce = 16;
 const minSecretBytes = 24;
 const maxSecretFileBytes = 4096;
-/** Nothing of the daemon's own environment: it may name credentials. */
+/** Does not include the daemon's own environment, which may contain credentials. */
 const environment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
 
 export class Notice {
   readonly #options: NoticeOptions;
   readonly #secret: Buffer | undefined;
   readonly #end = new AbortController();
-  /** By kind: many of one must not leave another out. */
+  /** Counted by kind, so that a flood of one kind does not block another. */
   readonly #underWay = new Map<string, number>();
 
-  /** @throws MESSAGE_INVALID when the webhook's secret cannot be used; STORE_PERMISSIONS about its file or the program. */
+  /** @throws MESSAGE_INVALID if the webhook's secret is unusable; STORE_PERMISSIONS for its file or the program. */
   static async open(options: NoticeOptions): Promise<Notice> {
     const { command, webhook } = options.config;
-    // A name alone is looked for in `environment`, in the system's folders.
+    // A program without a path is looked up in the system folders of `environment`.
     const program = command?.[0];
     if (program?.includes('/')) await withSetting('notice.command', () => checkTrusted(program));
     const secret =
@@ -57,7 +58,7 @@ export class Notice {
     this.#secret = secret;
   }
 
-  /** Gives notice when the event is a new request or a possible copy. Never throws and never waits. */
+  /** Sends a notice if the event is a new request or a possible copy. Never throws and never waits. */
   take(event: RegistryEvent): void {
     const told = describe(event);
     if (!told) return;
@@ -69,7 +70,7 @@ export class Notice {
     }
   }
 
-  /** Ends what is under way. */
+  /** Cancels notices in progress. */
   close(): void {
     this.#end.abort();
   }
@@ -109,7 +110,7 @@ export class Notice {
     }
   }
 
-  /** Signed as Standard Webhooks are (standardwebhooks.com), so that any library of theirs can check it. */
+  /** Signs as Standard Webhooks specifies (standardwebhooks.com), so that its libraries can verify the notice. */
   async #post(url: string, id: string, body: string): Promise<void> {
     const timestamp = Math.floor(this.#options.now().getTime() / 1000);
     const signature = createHmac('sha256', this.#secret!)
@@ -137,7 +138,7 @@ export class Notice {
   }
 }
 
-/** What is said of an event, and an id by which a receiver knows a repetition; undefined where nothing is. */
+/** The facts of a notice, and an id by which a receiver recognizes a repetition. Undefined for events without a notice. */
 function describe(event: RegistryEvent) {
   if (event.type === 'clone_suspected') {
     const { deviceId, name, serial, source, at, quarantined, sign } = event;
@@ -182,7 +183,7 @@ function requestOf(pairing: Extract<Pairing, { state: 'pending_approval' }>) {
   };
 }
 
-/** Without a shell: what a device calls itself is data on stdin and can never become a command. */
+/** Runs the program without a shell. The name that a device chose arrives on stdin and cannot become a command. */
 function run([program, ...args]: readonly string[], body: string, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(program!, args, {
@@ -191,7 +192,7 @@ function run([program, ...args]: readonly string[], body: string, signal: AbortS
       killSignal: 'SIGKILL',
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
     });
-    // First: where the system has no pipe left there is no stdin either, and the error still comes.
+    // Registered first: if the system has no pipe left, there is no stdin, and this event still reports the error.
     child.once('error', (cause) =>
       reject(
         new IdentityError('UNREACHABLE', `${program} cannot be started: ${reasonOf(cause)}.`, { cause }),

@@ -1,11 +1,11 @@
-// The one request that a daemon makes to somebody else's server. That one is known by the authorities of the system, and
-// by those that the operator adds to Node's; nothing in the environment switches the check off.
+// The only request that a daemon sends to a third party's server. The server's certificate is verified against the system's
+// authorities and those that the operator adds to Node. Environment variables cannot switch the verification off.
 
 import { constants } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 
-/** Written out: Node takes what is not from the environment (NODE_TLS_REJECT_UNAUTHORIZED, NODE_OPTIONS). */
+/** All set explicitly, because Node takes missing values from the environment (NODE_TLS_REJECT_UNAUTHORIZED, NODE_OPTIONS). */
 const verified = {
   rejectUnauthorized: true,
   minVersion: 'TLSv1.2',
@@ -21,8 +21,8 @@ export interface WebhookMessage {
 
 /**
  * @param url http or https.
- * @returns the status of the answer. A redirection is an answer: whoever gives it does not choose another receiver.
- * @throws what the request throws.
+ * @returns the status of the answer. Does not follow redirections, so the server cannot choose another receiver.
+ * @throws the error of the request.
  */
 export function post(url: string, { body, headers, signal }: WebhookMessage): Promise<number> {
   const options = {
@@ -37,7 +37,7 @@ export function post(url: string, { body, headers, signal }: WebhookMessage): Pr
         : http.request(url, options);
     request.once('error', reject);
     request.once('response', (response) => {
-      // Of the answer nothing else is read.
+      // The body of the answer is not read.
       response.destroy();
       resolve(response.statusCode ?? 0);
     });

@@ -18,7 +18,7 @@ export class DaemonCredential {
   readonly #listeners: OpenListeners;
   readonly #run: Run;
   #current: ServerCredential;
-  /** Some listeners may show the one before. */
+  /** Some listeners may still present the previous certificate. */
   #isHalfPresented = false;
   #presenting = Promise.resolve();
 
@@ -50,7 +50,7 @@ export class DaemonCredential {
     return this.#current;
   }
 
-  /** Resolves when nothing is being presented any more. Never rejects. */
+  /** Resolves when no replacement is in progress. Never rejects. */
   get settled(): Promise<void> {
     return this.#presenting;
   }
@@ -60,10 +60,10 @@ export class DaemonCredential {
     if (isDue()) await this.present(isDue);
   }
 
-  /** Issues and presents a new one; one at a time. HTTP/2 connections stay; devices on QUIC reconnect. */
+  /** Issues and presents a new certificate, one at a time. HTTP/2 connections stay open. Devices on QUIC reconnect. */
   present(isWanted = () => true): Promise<void> {
     const presented = this.#presenting.then(() => (isWanted() ? this.#presentNew() : undefined));
-    // The caller learns of a failure; whoever comes next only waits.
+    // Only this caller sees the failure. The next caller just waits for the end.
     this.#presenting = presented.catch(() => {});
     return presented;
   }
@@ -72,22 +72,22 @@ export class DaemonCredential {
     const { stopping } = this.#run;
     if (stopping.aborted) return;
     const made = await this.#identity.issueServerCredential(this.#names);
-    // A signer may take long, and what is closed meanwhile stays closed.
+    // A signer may be slow, and the daemon may have begun to stop meanwhile.
     if (stopping.aborted) return;
     this.#current = made;
-    // The next tick tries again what fails from here on.
+    // If the swap fails, the next tick tries again.
     this.#isHalfPresented = true;
     await this.#listeners.swapCredential(made, this.#identity.trustBundle);
     this.#isHalfPresented = false;
   }
 }
 
-/** Also when it is not valid yet: the clock was ahead when it was issued, and devices refuse it. */
+/** Also true before the certificate is valid: the clock was ahead when it was issued, and devices refuse it. */
 function needsReplacement(credential: ServerCredential, now: Date): boolean {
   return now < credential.notBefore || now >= renewalDueAt(credential);
 }
 
-/** The machine's own name and the public one, where a certificate can hold them, and what the configuration adds. */
+/** The machine's host name, the public host name and the configured names. Skips names that a certificate cannot hold. */
 function dnsNames({ endpoints, names }: DaemonConfig): string[] {
   const [shown] = endpoints.pairing.map((each) => parseEndpoint(each).host);
   const found = [hostname(), shown ?? ''].map((name) => name.toLowerCase());

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Run } from './run.ts';
 
-test('what a start has made is undone last in, first out, and each step once', async () => {
+test('the steps of a start are undone once each, last in, first out', async () => {
   const run = new Run({});
   const undone: string[] = [];
   run.undo(() => void undone.push('home'));
@@ -13,7 +13,7 @@ test('what a start has made is undone last in, first out, and each step once', a
   assert.deepEqual(undone, ['listener', 'registry', 'home']);
 });
 
-test('a step that fails keeps no other from being undone, and the first failure is told', async () => {
+test('after a step fails, the others are still undone, and the first failure is thrown', async () => {
   const run = new Run({});
   let isReleased = false;
   const first = new Error('the listener');
@@ -28,7 +28,7 @@ test('a step that fails keeps no other from being undone, and the first failure 
   assert.ok(isReleased);
 });
 
-test('a daemon that stops says so to calls that would go on for ever', () => {
+test('a daemon that stops ends endless calls with a reason', () => {
   const run = new Run({});
   assert.ok(!run.stopping.aborted);
   run.stop();

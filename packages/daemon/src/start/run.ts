@@ -1,12 +1,12 @@
-// One run of a daemon, from the attempt to start it to its end: what every part needs to know, and how to undo the parts.
+// One run of a daemon, from the start attempt to its end: the facts that every part needs, and the steps that undo the parts.
 
 import { IdentityError } from '@palyra/identity';
 import { type RunningClock, systemClock } from '@palyra/identity/values';
 
 export interface RunOptions {
-  /** Default: the system's. */
+  /** Default: the system clock. */
   readonly clock?: RunningClock;
-  /** Told of errors that are bugs or failing disks, for the log. Never holds a secret. */
+  /** Called with errors for the log: bugs and failing disks. They never contain a secret. */
   readonly onError?: (error: unknown, where: string) => void;
 }
 
@@ -17,9 +17,9 @@ export class Run {
   readonly #stopping = new AbortController();
   readonly #over = Promise.withResolvers<void>();
   readonly #undo: (() => void | Promise<void>)[] = [];
-  /** What the start has made in the home stays there, even if the start fails. */
+  /** Keeps the files that the start has created in the home, even if the start fails. */
   mustKeep = false;
-  /** Everything that stands in the way of a start, once the configuration is known. */
+  /** Finds every obstacle to a start, once the configuration is known. */
   obstacles: () => Promise<IdentityError[]> = async () => [];
 
   constructor({ clock = systemClock, onError = () => {} }: RunOptions) {
@@ -33,12 +33,12 @@ export class Run {
     return this.#stopping.signal;
   }
 
-  /** Calls that would go on for ever end with this reason. */
+  /** Ends endless calls with the reason that the daemon stops. */
   stop(): void {
     this.#stopping.abort(daemonStops());
   }
 
-  /** Resolves when the daemon waits for nothing any more, not even for a signer that hangs. */
+  /** Resolves when the daemon stops waiting for pending work, even for a signer that hangs. */
   get over(): Promise<void> {
     return this.#over.promise;
   }
@@ -68,5 +68,5 @@ export class Run {
 
 export const daemonStops = () => new IdentityError('UNREACHABLE', 'The daemon stops.');
 
-/** For closing what a failed start leaves, or what has been closed before. */
+/** Closes at once, after a failed start or a graceful close. */
 export const atOnce = AbortSignal.abort();

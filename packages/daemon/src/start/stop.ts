@@ -1,4 +1,4 @@
-// How a daemon stops: it takes no new connections, lets running calls end for a while, and then undoes its start.
+// Stops a daemon: it refuses new connections, gives running calls time to end, and then undoes its start.
 
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { OpenListeners } from '../listeners/open-listeners.ts';
@@ -6,7 +6,7 @@ import type { DaemonCredential } from './credential.ts';
 import type { Run } from './run.ts';
 import type { Timers } from './timers.ts';
 
-/** How long calls that are lost when the daemon stops may take to say so, ms. */
+/** Time for the callers of lost calls to receive the error before their connections are cut, ms. */
 const lastWordMs = 200;
 
 export interface StopOptions {
@@ -14,11 +14,11 @@ export interface StopOptions {
   readonly listeners: OpenListeners;
   readonly timers: Timers;
   readonly credential: DaemonCredential;
-  /** For running calls, ms. */
+  /** Time for running calls to end, ms. */
   readonly graceMs: number;
 }
 
-/** @param cut ends what still runs, at once. @throws what could not be closed. */
+/** @param cut ends running calls at once. @throws the first error while closing. */
 export async function stop(
   { channels, listeners, timers, credential, graceMs }: StopOptions,
   run: Run,
@@ -36,9 +36,9 @@ export async function stop(
   if (cut?.aborted) hurry();
   run.stop();
   channels.drain();
-  // All at the same time. A revocation still reaches the calls that run on.
+  // Closes all listeners at the same time. A revocation still ends calls that are running.
   const closing = await listeners.close(until.signal);
-  // What the clock or an operator began still finds the registry open, but nobody waits for a signer that hangs.
+  // Waits for work that a timer or an operator began, so that it still finds the registry open. Does not wait for a hanging signer.
   await Promise.race([Promise.all([timers.settled, credential.settled]), run.over]);
   clearTimeout(deadline);
   await run.unwind();

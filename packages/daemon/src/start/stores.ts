@@ -16,7 +16,7 @@ export interface Stores {
   readonly home: DaemonHome;
   readonly config: DaemonConfig;
   readonly identity: IdentityManager;
-  /** What the operator should know about this start, though all is well. */
+  /** Notes about this start for the operator. They are not errors. */
   readonly notes: readonly string[];
 }
 
@@ -26,7 +26,7 @@ export interface StoresOptions {
   readonly configFile?: string;
 }
 
-/** @throws HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, and what the stores say. */
+/** @throws HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, and errors of the stores. */
 export async function openStores(options: StoresOptions, run: Run): Promise<Stores> {
   const { home, config, notes } = await openConfiguredHome(options, run);
   await removeLeftCopies(home);
@@ -35,7 +35,7 @@ export async function openStores(options: StoresOptions, run: Run): Promise<Stor
   run.undo(() => registry.close());
   const authorityKeys = await openCaKeys(config, home, secrets, registry);
   run.undo(() => Promise.race([authorityKeys.close(), run.over]));
-  // The registry knows which key of the token the next attempt has to take up.
+  // The registry records which key on the token the next attempt must use.
   run.mustKeep ||= config.caKey !== undefined;
   const identity = await IdentityManager.open({
     secrets,
@@ -62,7 +62,7 @@ async function openConfiguredHome(options: StoresOptions, run: Run): Promise<Omi
     ...(await unusableSettings(config, home)),
     ...(await unusablePlaces(config)),
   ];
-  // Checked before a trust domain is fixed and a key is made.
+  // Checked before the start fixes a trust domain and creates a key.
   const [first, ...others] = home.isNew ? await obstacles() : [];
   if (first) throw together([first, ...others]);
   run.obstacles = obstacles;
@@ -72,7 +72,7 @@ async function openConfiguredHome(options: StoresOptions, run: Run): Promise<Omi
 const withoutIpv6 =
   'This machine has no IPv6: what listens on every interface (::) listens on those of IPv4 (0.0.0.0).';
 
-/** The limits of the configuration that the library has, where they are set. */
+/** The configured limits that belong to the library. Omits those that are not set. */
 function pairingLimits({ limits }: DaemonConfig): Partial<PairingLimits> {
   const known = Object.entries(limits).filter(
     ([name, value]) => Object.hasOwn(defaultPairingLimits, name) && value !== undefined,

@@ -1,4 +1,4 @@
-// Who is told of the daemon and of what changes in its registry.
+// Announces the daemon on the network, and passes on changes of its registry.
 
 import type { RegistryEvent } from '@palyra/identity/registry';
 import { LanAnnouncer } from '../lan/announce.ts';
@@ -7,7 +7,7 @@ import { Notice } from '../notices/notice.ts';
 import type { Run } from './run.ts';
 import type { Stores } from './stores.ts';
 
-/** Tells the operator's notices, the metrics and the program that embeds the daemon. All of them hear of a change after its commit. */
+/** Passes changes to the operator's notices, the metrics and the embedding program, each after its commit. */
 export async function tellOfChanges(
   { config, identity }: Stores,
   metrics: DaemonMetrics,
@@ -23,7 +23,7 @@ export async function tellOfChanges(
   if (onEvent) run.undo(registry.subscribe(onEvent));
 }
 
-/** Answers devices that look for a daemon on the local network. */
+/** Answers devices that search for a daemon on the local network. */
 export function tellTheNetwork({ config, identity }: Stores, pairingPort: number, run: Run): void {
   if (!config.announce) return;
   const { daemonId, trustDomain } = identity;

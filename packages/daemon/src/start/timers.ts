@@ -1,4 +1,4 @@
-// What comes due by the clock: expiries, new certificates.
+// Work that the clock makes due: expiries and new certificates.
 
 import type { Run } from './run.ts';
 
@@ -10,7 +10,7 @@ export class Timers {
   readonly #timer: NodeJS.Timeout;
   #ticking: Promise<unknown> = Promise.resolve();
 
-  /** Starts by itself. @param work does everything that is due. */
+  /** Starts the timer. @param work does everything that is due. */
   constructor(work: () => Promise<void>, run: Run) {
     this.#work = work;
     this.#run = run;
@@ -20,14 +20,14 @@ export class Timers {
     run.undo(() => this.stop());
   }
 
-  /** Does what is due now. Nothing is due once the daemon stops. */
+  /** Does all work that is due now. Does nothing once the daemon stops. */
   tick(): Promise<void> {
     const done = this.#run.stopping.aborted ? Promise.resolve() : this.#work();
     this.#ticking = Promise.allSettled([this.#ticking, done]);
     return done;
   }
 
-  /** Resolves when the work that has begun is done. Never rejects. */
+  /** Resolves when the current work is done. Never rejects. */
   get settled(): Promise<unknown> {
     return this.#ticking;
   }

@@ -1,4 +1,4 @@
-// How a running daemon is: its metrics, the samples that the console draws, and what does not work at this moment.
+// The health of a running daemon: its metrics, the samples for the console's charts, and its current problems.
 
 import { quicTraffic } from '@palyra/transport-quic';
 import { HealthHistory } from '../console/health.ts';

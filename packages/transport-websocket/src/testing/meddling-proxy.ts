@@ -1,4 +1,4 @@
-// A proxy that ends the WebSocket and sees, changes, repeats and drops messages, as one that ends TLS can.
+// A proxy that terminates the WebSocket. It can read, change, repeat and drop messages, like a proxy that terminates TLS.
 
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -7,14 +7,14 @@ import { deviceOrigin } from '../upgrade.ts';
 
 export interface Passing {
   readonly from: 'device' | 'daemon';
-  /** Of this direction, from 0. */
+  /** Number of the message in its direction, from 0. */
   readonly index: number;
   readonly bytes: Buffer;
-  /** What went the other way last. */
+  /** The last message in the other direction. */
   readonly other: Buffer | undefined;
 }
 
-/** What goes on instead of a message. */
+/** Returns the messages to forward instead of one message. */
 export type Meddle = (passing: Passing) => readonly Uint8Array[];
 
 export async function meddlingProxy(

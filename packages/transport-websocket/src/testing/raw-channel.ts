@@ -1,4 +1,4 @@
-// A device that has agreed with a daemon, and then sends whatever a test wants.
+// A device that completes the handshake with a daemon, and then sends arbitrary messages for a test.
 
 import { once } from 'node:events';
 import { type ChannelPurpose, Inbox, type JudgePeer, type OwnProof, subprotocolOf } from '@palyra/channel';
@@ -13,9 +13,9 @@ const nothing = new Uint8Array();
 export interface RawChannel {
   readonly socket: WebSocket;
   readonly binding: Uint8Array;
-  /** One message. */
+  /** Sends one message. */
   send(plaintext: Uint8Array): Promise<void>;
-  /** The next frame of the daemon; undefined when the socket has ended. */
+  /** The daemon's next frame. Undefined once the socket has ended. */
   next(): Promise<Frame | undefined>;
 }
 
