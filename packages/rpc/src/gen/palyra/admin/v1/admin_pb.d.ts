@@ -92,7 +92,7 @@ export declare type GetStatusResponse = Message<"palyra.admin.v1.GetStatusRespon
   connected: number;
 
   /**
-   * What does not work at this moment, while the daemon runs on without it. Empty when all is well.
+   * Parts of the daemon that have failed while the daemon keeps running. Empty when all parts work.
    *
    * @generated from field: repeated palyra.admin.v1.Problem problems = 13;
    */
@@ -134,7 +134,7 @@ export declare type Problem = Message<"palyra.admin.v1.Problem"> & {
 export declare const ProblemSchema: GenMessage<Problem>;
 
 /**
- * A part of the daemon.
+ * The part that failed.
  *
  * @generated from enum palyra.admin.v1.Problem.Part
  */
@@ -198,14 +198,15 @@ export declare type MintCodeRequest = Message<"palyra.admin.v1.MintCodeRequest">
   lifeSeconds: number;
 
   /**
-   * A QR code instead of a typed one.
+   * Make a QR code instead of a typed code.
    *
    * @generated from field: bool qr = 2;
    */
   qr: boolean;
 
   /**
-   * The device that uses it is let in without a question; not with another key, and not when it is an operator.
+   * Let the device in without asking the operator. The operator is still asked when the daemon knows the device with
+   * another key, and when the device is an operator.
    *
    * @generated from field: bool auto_approve = 3;
    */
@@ -228,7 +229,7 @@ export declare type MintCodeResponse = Message<"palyra.admin.v1.MintCodeResponse
   pairingId: string;
 
   /**
-   * slot-pin for a typed code, a palyra: URI for a QR code. Shown here once and never again.
+   * slot-pin for a typed code, a palyra: URI for a QR code. The daemon never shows the code again.
    *
    * @generated from field: string code = 2;
    */
@@ -252,7 +253,7 @@ export declare type MintCodeResponse = Message<"palyra.admin.v1.MintCodeResponse
 export declare const MintCodeResponseSchema: GenMessage<MintCodeResponse>;
 
 /**
- * One pairing: the code, then the request, then what became of it.
+ * One pairing: its code, its request, and its outcome.
  *
  * @generated from message palyra.admin.v1.Pairing
  */
@@ -280,7 +281,7 @@ export declare type Pairing = Message<"palyra.admin.v1.Pairing"> & {
   createdAtMs: bigint;
 
   /**
-   * When the present state ends by itself; 0 when it does not.
+   * When the present state expires; 0 when the state does not expire.
    *
    * @generated from field: int64 expires_at_ms = 5;
    */
@@ -314,7 +315,7 @@ export declare type Pairing = Message<"palyra.admin.v1.Pairing"> & {
   serial: string;
 
   /**
-   * The code was made so that its device is let in without a question.
+   * The code lets its device in without asking the operator.
    *
    * @generated from field: bool auto_approve = 11;
    */
@@ -372,7 +373,7 @@ export declare type PairingDevice = Message<"palyra.admin.v1.PairingDevice"> & {
   continuity: Continuity;
 
   /**
-   * The role that a device of this id has now, with whichever key; unspecified when there is no such device.
+   * The role of the device with this id, whatever its key; unspecified when there is no such device.
    *
    * @generated from field: palyra.admin.v1.DeviceRole role = 9;
    */
@@ -390,7 +391,7 @@ export declare const PairingDeviceSchema: GenMessage<PairingDevice>;
  */
 export declare type ListPairingsRequest = Message<"palyra.admin.v1.ListPairingsRequest"> & {
   /**
-   * Only those not yet ended.
+   * Only pairings that have not ended.
    *
    * @generated from field: bool open_only = 1;
    */
@@ -450,35 +451,36 @@ export declare type ApprovePairingRequest = Message<"palyra.admin.v1.ApprovePair
   id: string;
 
   /**
-   * Must be set when the device id is known with another identity key: the old key's certificates are revoked.
+   * Required when the daemon knows the device id with another identity key. Revokes the old key's certificates.
    *
    * @generated from field: bool replace_identity_key = 2;
    */
   replaceIdentityKey: boolean;
 
   /**
-   * The operator's own name for the device; empty keeps the device's.
+   * The operator's name for the device; empty keeps the name that the device gave.
    *
    * @generated from field: string name = 3;
    */
   name: string;
 
   /**
-   * Gives it the operator role. Not over mutual TLS. Without it, a device that is known with this key keeps its role.
+   * Gives the device the operator role. Not allowed over mutual TLS. When unset, a device that the daemon knows with this
+   * key keeps its role.
    *
    * @generated from field: bool operator = 4;
    */
   operator: boolean;
 
   /**
-   * What the person who decides was shown. When it is set, a request that is not so (any more) is not approved.
+   * The facts that the operator saw. When set, a request that no longer matches them is not approved.
    *
    * @generated from field: palyra.admin.v1.PairingSeen seen = 5;
    */
   seen?: PairingSeen | undefined;
 
   /**
-   * As for SetHostNames. None: a device that is known with this key keeps those it has.
+   * As in SetHostNames. When empty, a device that the daemon knows with this key keeps its host names.
    *
    * @generated from field: repeated string host_names = 6;
    */
@@ -503,7 +505,7 @@ export declare type PairingSeen = Message<"palyra.admin.v1.PairingSeen"> & {
   words: string;
 
   /**
-   * As in PairingDevice: what its approval would do to an operator.
+   * As in PairingDevice: shows whether the approval would replace an operator.
    *
    * @generated from field: palyra.admin.v1.DeviceRole role = 2;
    */
@@ -616,7 +618,7 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
   transport: Transport;
 
   /**
-   * Why a connected device is not on QUIC, in its own words; empty otherwise.
+   * Why a connected device does not use QUIC, in the device's own words; empty otherwise.
    *
    * @generated from field: string quic_problem = 14;
    */
@@ -633,22 +635,22 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
   role: DeviceRole;
 
   /**
-   * When this device was last reported as possibly copied: a certificate that it had replaced was used again, or it
-   * recovered though its certificate held. 0 when there is no doubt.
+   * When the daemon last saw a sign that this device was copied: a replaced certificate was used again, or the device
+   * recovered although its certificate was valid. 0 when there is no such sign.
    *
    * @generated from field: int64 clone_seen_ms = 16;
    */
   cloneSeenMs: bigint;
 
   /**
-   * When this device asked for a recovery that only the operator can allow; 0 when it does not wait for one.
+   * When this device asked for a recovery that only the operator can allow; 0 when no recovery is waiting.
    *
    * @generated from field: int64 recovery_asked_ms = 17;
    */
   recoveryAskedMs: bigint;
 
   /**
-   * DNS names of its certificates.
+   * DNS names in the device's certificates.
    *
    * @generated from field: repeated string host_names = 18;
    */
@@ -844,7 +846,7 @@ export declare type SetHostNamesRequest = Message<"palyra.admin.v1.SetHostNamesR
   id: string;
 
   /**
-   * In place of those that it has; they go into its next certificate.
+   * Replaces the device's present names. The device's next certificate carries the new names.
    *
    * @generated from field: repeated string host_names = 2;
    */
@@ -1007,7 +1009,7 @@ export declare type GetAuthorityResponse = Message<"palyra.admin.v1.GetAuthority
   keys?: KeyPlace | undefined;
 
   /**
-   * Of the roots that are not retired, larger with every change of them.
+   * Version of the set of roots that are not retired. Grows with every change of the set.
    *
    * @generated from field: uint64 bundle_sequence = 3;
    */
@@ -1021,7 +1023,7 @@ export declare type GetAuthorityResponse = Message<"palyra.admin.v1.GetAuthority
 export declare const GetAuthorityResponseSchema: GenMessage<GetAuthorityResponse>;
 
 /**
- * Where the private keys of all authorities are.
+ * Where the daemon keeps the private keys of all authorities.
  *
  * @generated from message palyra.admin.v1.KeyPlace
  */
@@ -1125,14 +1127,14 @@ export declare type Authority = Message<"palyra.admin.v1.Authority"> & {
   state: AuthorityState;
 
   /**
-   * When it is replaced by itself; 0 for a root.
+   * When the daemon replaces this authority; 0 for a root.
    *
    * @generated from field: int64 replaced_at_ms = 10;
    */
   replacedAtMs: bigint;
 
   /**
-   * The record in the secret store, or the label of the key in the token.
+   * Name of the record in the secret store, or label of the key in the token.
    *
    * @generated from field: string key_name = 11;
    */
@@ -1183,7 +1185,8 @@ export declare type GetRevocationListsRequest = Message<"palyra.admin.v1.GetRevo
 export declare const GetRevocationListsRequestSchema: GenMessage<GetRevocationListsRequest>;
 
 /**
- * A list is too long for one message. The parts of one follow each other, and the lists do.
+ * A part of one revocation list, because a list can be too long for one message. All parts of one list arrive in order, before
+ * the parts of the next list.
  *
  * @generated from message palyra.admin.v1.RevocationListPart
  */
@@ -1204,14 +1207,14 @@ export declare type RevocationListPart = Message<"palyra.admin.v1.RevocationList
   nextUpdateMs: bigint;
 
   /**
-   * DER. Empty where there is no list.
+   * DER. Empty when there is no list.
    *
    * @generated from field: bytes der = 4;
    */
   der: Uint8Array;
 
   /**
-   * Why the list is an older one or missing; empty otherwise.
+   * Why the list is outdated or missing; empty otherwise.
    *
    * @generated from field: string failure = 5;
    */
@@ -1246,7 +1249,7 @@ export declare type RotateRootRequest = Message<"palyra.admin.v1.RotateRootReque
   step: RotateRootRequest_Step;
 
   /**
-   * ACTIVATE and FINISH: also when devices would be lost.
+   * For ACTIVATE and FINISH: take the step even if devices would be lost.
    *
    * @generated from field: bool force = 2;
    */
@@ -1311,7 +1314,7 @@ export declare type RootRotation = Message<"palyra.admin.v1.RootRotation"> & {
   sinceMs: bigint;
 
   /**
-   * Devices that the next step would lose, the first 20.
+   * The first 20 devices that the next step would lose.
    *
    * @generated from field: repeated palyra.admin.v1.RotationDevice behind = 3;
    */
@@ -1334,7 +1337,7 @@ export enum RootRotation_Phase {
   UNSPECIFIED = 0,
 
   /**
-   * There is no rotation.
+   * No rotation is under way.
    *
    * @generated from enum value: PHASE_NONE = 1;
    */
@@ -1493,7 +1496,7 @@ export declare type VerifyAuditResponse = Message<"palyra.admin.v1.VerifyAuditRe
   rows: bigint;
 
   /**
-   * The first row that does not hold, when not ok.
+   * Sequence number of the first row that fails the check, when not ok.
    *
    * @generated from field: uint64 broken_at = 3;
    */
@@ -1559,14 +1562,14 @@ export declare type ExplainResponse = Message<"palyra.admin.v1.ExplainResponse">
   reasons: string[];
 
   /**
-   * What the operator can do, where the code does not say it.
+   * What the operator can do, when the code alone does not say so.
    *
    * @generated from field: palyra.admin.v1.ExplainResponse.Advice advice = 5;
    */
   advice: ExplainResponse_Advice;
 
   /**
-   * The device that it is about, once there is one.
+   * The device concerned, once there is one.
    *
    * @generated from field: string device_id = 6;
    */
@@ -1603,28 +1606,28 @@ export enum ExplainResponse_Advice {
   DECIDE = 2,
 
   /**
-   * On the device, the same pairing again.
+   * On the device, run the pairing again.
    *
    * @generated from enum value: ADVICE_PAIR_AGAIN = 3;
    */
   PAIR_AGAIN = 3,
 
   /**
-   * Use the device once.
+   * Connect the device once.
    *
    * @generated from enum value: ADVICE_CONNECT = 4;
    */
   CONNECT = 4,
 
   /**
-   * Release the device if it has no copy.
+   * Release the device if nobody has copied it.
    *
    * @generated from enum value: ADVICE_RELEASE_WHEN_SURE = 5;
    */
   RELEASE_WHEN_SURE = 5,
 
   /**
-   * Let the device recover, or shut it out.
+   * Allow the recovery, or shut the device out.
    *
    * @generated from enum value: ADVICE_RELEASE_OR_REVOKE = 6;
    */
@@ -1637,7 +1640,7 @@ export enum ExplainResponse_Advice {
 export declare const ExplainResponse_AdviceSchema: GenEnum<ExplainResponse_Advice>;
 
 /**
- * What the id names.
+ * What kind of thing the id names.
  *
  * @generated from enum palyra.admin.v1.ExplainResponse.Kind
  */
@@ -1719,7 +1722,7 @@ export declare type WatchEvent = Message<"palyra.admin.v1.WatchEvent"> & {
    */
   event: {
     /**
-     * First those that are open, oldest first; then each that changes.
+     * Sends the open pairings first, oldest first; then each pairing that changes.
      *
      * @generated from field: palyra.admin.v1.Pairing pairing = 1;
      */
@@ -1727,7 +1730,7 @@ export declare type WatchEvent = Message<"palyra.admin.v1.WatchEvent"> & {
     case: "pairing";
   } | {
     /**
-     * What was so at the start has been told; the time of the daemon's clock.
+     * Marks the end of the present state. The value is the time of the daemon's clock.
      *
      * @generated from field: int64 current_at_ms = 2;
      */
@@ -1735,7 +1738,7 @@ export declare type WatchEvent = Message<"palyra.admin.v1.WatchEvent"> & {
     case: "currentAtMs";
   } | {
     /**
-     * A device that connected, disconnected or changed.
+     * A device has connected, disconnected or changed.
      *
      * @generated from field: palyra.admin.v1.Device device = 3;
      */
@@ -1779,7 +1782,7 @@ export declare const GetHealthRequestSchema: GenMessage<GetHealthRequest>;
  */
 export declare type GetHealthResponse = Message<"palyra.admin.v1.GetHealthResponse"> & {
   /**
-   * One row per instant, oldest first; each value belongs to the series of the same place.
+   * One row per instant, oldest first. The values of a row have the order of the series.
    *
    * @generated from field: repeated palyra.admin.v1.HealthSeries series = 1;
    */
@@ -1807,14 +1810,14 @@ export declare type HealthSeries = Message<"palyra.admin.v1.HealthSeries"> & {
   name: string;
 
   /**
-   * What it counts, for people.
+   * What the series counts, for people.
    *
    * @generated from field: string title = 2;
    */
   title: string;
 
   /**
-   * Values grow for ever (a counter), or are what is so at that instant.
+   * Whether the values are a growing total (a counter) or a state at each instant.
    *
    * @generated from field: bool counter = 3;
    */
@@ -1849,7 +1852,7 @@ export declare const CreateConsoleLoginRequestSchema: GenMessage<CreateConsoleLo
  */
 export declare type CreateConsoleLoginResponse = Message<"palyra.admin.v1.CreateConsoleLoginResponse"> & {
   /**
-   * Works once. The secret is behind the #, so that no server and no log sees it.
+   * Works once. The secret stands after the #, so that no server and no log sees it.
    *
    * @generated from field: string url = 1;
    */
@@ -1925,7 +1928,7 @@ export enum ListenerName {
 export declare const ListenerNameSchema: GenEnum<ListenerName>;
 
 /**
- * What the daemon knew of a device id when it asked to be paired.
+ * What the daemon knew of a device id when the device asked to be paired.
  *
  * @generated from enum palyra.admin.v1.Continuity
  */
@@ -1936,21 +1939,21 @@ export enum Continuity {
   UNSPECIFIED = 0,
 
   /**
-   * Nothing.
+   * The daemon did not know the id.
    *
    * @generated from enum value: CONTINUITY_NEW = 1;
    */
   NEW = 1,
 
   /**
-   * This identity key.
+   * The daemon knew the id with this identity key.
    *
    * @generated from enum value: CONTINUITY_KNOWN = 2;
    */
   KNOWN = 2,
 
   /**
-   * Another identity key.
+   * The daemon knew the id with another identity key.
    *
    * @generated from enum value: CONTINUITY_ANOTHER_KEY = 3;
    */
@@ -1972,7 +1975,7 @@ export enum DeviceState {
   UNSPECIFIED = 0,
 
   /**
-   * Its first certificate has not been used yet.
+   * The device has not used its first certificate yet.
    *
    * @generated from enum value: DEVICE_STATE_APPROVED = 1;
    */
@@ -1984,14 +1987,14 @@ export enum DeviceState {
   ACTIVE = 2,
 
   /**
-   * Until the operator decides.
+   * Shut out until the operator decides.
    *
    * @generated from enum value: DEVICE_STATE_QUARANTINED = 3;
    */
   QUARANTINED = 3,
 
   /**
-   * For ever.
+   * Shut out permanently.
    *
    * @generated from enum value: DEVICE_STATE_REVOKED = 4;
    */
@@ -2004,7 +2007,7 @@ export enum DeviceState {
 export declare const DeviceStateSchema: GenEnum<DeviceState>;
 
 /**
- * What a device may call.
+ * Which calls a device may make.
  *
  * @generated from enum palyra.admin.v1.DeviceRole
  */
@@ -2020,7 +2023,7 @@ export enum DeviceRole {
   DEVICE = 1,
 
   /**
-   * Also what an operator may call.
+   * The device may also make the calls of an operator.
    *
    * @generated from enum value: DEVICE_ROLE_OPERATOR = 2;
    */
@@ -2107,28 +2110,28 @@ export enum AuthorityState {
   UNSPECIFIED = 0,
 
   /**
-   * A root that devices learn to trust before it signs.
+   * Devices learn to trust this root. It does not sign yet.
    *
    * @generated from enum value: AUTHORITY_STATE_PREPARED = 1;
    */
   PREPARED = 1,
 
   /**
-   * The one of its tier that signs.
+   * Signs for its tier. Each tier has one such authority.
    *
    * @generated from enum value: AUTHORITY_STATE_ACTIVE = 2;
    */
   ACTIVE = 2,
 
   /**
-   * Does not sign, but what it signed counts.
+   * No longer signs. Its certificates remain valid.
    *
    * @generated from enum value: AUTHORITY_STATE_TRUSTED = 3;
    */
   TRUSTED = 3,
 
   /**
-   * Counts for nothing.
+   * No longer trusted.
    *
    * @generated from enum value: AUTHORITY_STATE_RETIRED = 4;
    */
@@ -2141,8 +2144,8 @@ export enum AuthorityState {
 export declare const AuthorityStateSchema: GenEnum<AuthorityState>;
 
 /**
- * What an operator may call: over the admin socket, in the console, and, but for what keys and files of the daemon's
- * machine are needed for, over mutual TLS from a device that has the operator role.
+ * The calls of operators, over the admin socket and in the console. A device with the operator role may also make them over
+ * mutual TLS, except those that need keys or files of the daemon's machine.
  *
  * @generated from service palyra.admin.v1.AdminService
  */
@@ -2196,7 +2199,7 @@ export declare const AdminService: GenService<{
     output: typeof PairingSchema;
   },
   /**
-   * First every pairing that is open now, then each change as it happens.
+   * Sends every open pairing first, then each change as it happens.
    *
    * @generated from rpc palyra.admin.v1.AdminService.WatchPairings
    */
@@ -2230,7 +2233,7 @@ export declare const AdminService: GenService<{
     output: typeof DeviceSchema;
   },
   /**
-   * Takes effect at once. Not over mutual TLS: who took a device over could make itself another one.
+   * Takes effect at once. Not served over mutual TLS: an attacker with an operator's device could make more operators.
    *
    * @generated from rpc palyra.admin.v1.AdminService.SetDeviceRole
    */
@@ -2240,7 +2243,7 @@ export declare const AdminService: GenService<{
     output: typeof DeviceSchema;
   },
   /**
-   * Lets a device have DNS names in its certificates. Never the daemon's own.
+   * Allows a device DNS names in its certificates. The daemon's own names are refused.
    *
    * @generated from rpc palyra.admin.v1.AdminService.SetHostNames
    */
@@ -2258,8 +2261,8 @@ export declare const AdminService: GenService<{
     output: typeof DeviceSchema;
   },
   /**
-   * Lets a device go on that waits for the operator: ends a quarantine, takes the warning of a possible copy off it, allows
-   * the recovery that it asked for.
+   * Releases a device that waits for the operator: ends its quarantine, clears the warning of a possible copy, and allows
+   * the recovery that the device asked for.
    *
    * @generated from rpc palyra.admin.v1.AdminService.ReleaseDevice
    */
@@ -2295,7 +2298,7 @@ export declare const AdminService: GenService<{
     output: typeof GetAuthorityResponseSchema;
   },
   /**
-   * One list for each issuing CA whose certificates may still be in use, then one for each root that is trusted.
+   * Returns one list for each issuing CA whose certificates may still be in use, then one for each trusted root.
    *
    * @generated from rpc palyra.admin.v1.AdminService.GetRevocationLists
    */
@@ -2305,7 +2308,7 @@ export declare const AdminService: GenService<{
     output: typeof RevocationListPartSchema;
   },
   /**
-   * Where the rotation to a new root stands.
+   * Returns the progress of the rotation to a new root.
    *
    * @generated from rpc palyra.admin.v1.AdminService.GetRootRotation
    */
@@ -2315,7 +2318,7 @@ export declare const AdminService: GenService<{
     output: typeof RootRotationSchema;
   },
   /**
-   * A step of the rotation to a new root.
+   * Takes one step of the rotation to a new root.
    *
    * @generated from rpc palyra.admin.v1.AdminService.RotateRoot
    */
@@ -2341,7 +2344,7 @@ export declare const AdminService: GenService<{
     output: typeof VerifyAuditResponseSchema;
   },
   /**
-   * The decision about a device, certificate (fingerprint or serial) or pairing, and its reasons.
+   * Explains the daemon's decision about a device, a certificate (fingerprint or serial) or a pairing.
    *
    * @generated from rpc palyra.admin.v1.AdminService.Explain
    */
@@ -2351,7 +2354,7 @@ export declare const AdminService: GenService<{
     output: typeof ExplainResponseSchema;
   },
   /**
-   * Everything a console shows, on one stream: what is so now, then each change as it happens.
+   * Streams everything that a console shows: the present state, then each change as it happens.
    *
    * @generated from rpc palyra.admin.v1.AdminService.Watch
    */
@@ -2361,7 +2364,7 @@ export declare const AdminService: GenService<{
     output: typeof WatchEventSchema;
   },
   /**
-   * Counters of the last hour.
+   * Returns the counters of the last hour.
    *
    * @generated from rpc palyra.admin.v1.AdminService.GetHealth
    */
@@ -2371,7 +2374,7 @@ export declare const AdminService: GenService<{
     output: typeof GetHealthResponseSchema;
   },
   /**
-   * A link that logs one browser in to the console. Answered on the admin socket only.
+   * Returns a link that logs one browser in to the console. Served on the admin socket only.
    *
    * @generated from rpc palyra.admin.v1.AdminService.CreateConsoleLogin
    */

@@ -39,7 +39,7 @@ export const Problem_PartSchema = /*@__PURE__*/
   enumDesc(file_palyra_admin_v1_admin, 2, 0);
 
 /**
- * A part of the daemon.
+ * The part that failed.
  *
  * @generated from enum palyra.admin.v1.Problem.Part
  */
@@ -414,7 +414,7 @@ export const ExplainResponse_KindSchema = /*@__PURE__*/
   enumDesc(file_palyra_admin_v1_admin, 45, 1);
 
 /**
- * What the id names.
+ * What kind of thing the id names.
  *
  * @generated from enum palyra.admin.v1.ExplainResponse.Kind
  */
@@ -501,7 +501,7 @@ export const ContinuitySchema = /*@__PURE__*/
   enumDesc(file_palyra_admin_v1_admin, 1);
 
 /**
- * What the daemon knew of a device id when it asked to be paired.
+ * What the daemon knew of a device id when the device asked to be paired.
  *
  * @generated from enum palyra.admin.v1.Continuity
  */
@@ -527,7 +527,7 @@ export const DeviceRoleSchema = /*@__PURE__*/
   enumDesc(file_palyra_admin_v1_admin, 3);
 
 /**
- * What a device may call.
+ * Which calls a device may make.
  *
  * @generated from enum palyra.admin.v1.DeviceRole
  */
@@ -571,8 +571,8 @@ export const AuthorityState = /*@__PURE__*/
   tsEnum(AuthorityStateSchema);
 
 /**
- * What an operator may call: over the admin socket, in the console, and, but for what keys and files of the daemon's
- * machine are needed for, over mutual TLS from a device that has the operator role.
+ * The calls of operators, over the admin socket and in the console. A device with the operator role may also make them over
+ * mutual TLS, except those that need keys or files of the daemon's machine.
  *
  * @generated from service palyra.admin.v1.AdminService
  */

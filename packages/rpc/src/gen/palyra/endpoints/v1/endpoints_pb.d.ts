@@ -11,8 +11,9 @@ import type { Message } from "@bufbuild/protobuf";
 export declare const file_palyra_endpoints_v1_endpoints: GenFile;
 
 /**
- * Where devices reach the daemon's listeners, in the order in which they are tried. Each is host:port, an IPv6 address in
- * brackets and without a zone; at most 8 of a listener. None: on the host that the device was paired at.
+ * Where devices reach the daemon's listeners, in the order in which devices try them. Each endpoint is host:port, with an IPv6
+ * address in brackets and without a zone. A listener has at most 8 endpoints. When a listener has none, devices use the host
+ * that they were paired at.
  *
  * @generated from message palyra.endpoints.v1.Endpoints
  */

@@ -11,7 +11,7 @@ import type { Message } from "@bufbuild/protobuf";
 export declare const file_palyra_error_v1_error: GenFile;
 
 /**
- * The detail of every error: the stable code a program acts on. The text beside it is for people.
+ * The detail of every error. Programs act on the stable code; the text of the error is for people.
  *
  * @generated from message palyra.error.v1.ErrorInfo
  */
@@ -22,21 +22,21 @@ export declare type ErrorInfo = Message<"palyra.error.v1.ErrorInfo"> & {
   code: string;
 
   /**
-   * Set when trying again later can help.
+   * Set when a later retry can succeed.
    *
    * @generated from field: uint32 retry_after_ms = 2;
    */
   retryAfterMs: number;
 
   /**
-   * The device that the error is about, when it is about one: its id, 26 characters.
+   * Id of the device that the error concerns, 26 characters. Absent when the error concerns no device.
    *
    * @generated from field: string device_id = 3;
    */
   deviceId: string;
 
   /**
-   * The same for a pairing.
+   * Id of the pairing that the error concerns, 26 characters. Absent when the error concerns no pairing.
    *
    * @generated from field: string pairing_id = 4;
    */
@@ -55,7 +55,7 @@ export declare type ErrorInfo = Message<"palyra.error.v1.ErrorInfo"> & {
 export declare const ErrorInfoSchema: GenMessage<ErrorInfo>;
 
 /**
- * What a code is about, where the code alone leaves open what can be done.
+ * The subject of an error, when the code alone does not say what a person can do.
  *
  * @generated from enum palyra.error.v1.About
  */
@@ -66,14 +66,14 @@ export enum About {
   UNSPECIFIED = 0,
 
   /**
-   * The code that the device was given.
+   * The pairing code that the device was given.
    *
    * @generated from enum value: ABOUT_PAIRING_CODE = 1;
    */
   PAIRING_CODE = 1,
 
   /**
-   * A handshake that somebody in between has changed.
+   * A handshake that was changed on its way.
    *
    * @generated from enum value: ABOUT_INTERCEPTION = 2;
    */
@@ -87,7 +87,7 @@ export enum About {
   IDENTITY_KEY = 3,
 
   /**
-   * A certificate that was refused right after a recovery.
+   * A certificate that the daemon refused right after a recovery.
    *
    * @generated from enum value: ABOUT_RECOVERY = 4;
    */
@@ -101,7 +101,7 @@ export enum About {
   ROOT = 5,
 
   /**
-   * The issuing CA below it.
+   * The issuing CA below the root.
    *
    * @generated from enum value: ABOUT_ISSUING_CA = 6;
    */
@@ -133,14 +133,14 @@ export enum About {
   REGISTRY = 11,
 
   /**
-   * What a device keeps of one daemon.
+   * The data that a device keeps about one daemon.
    *
    * @generated from enum value: ABOUT_DEVICE_RECORD = 12;
    */
   DEVICE_RECORD = 12,
 
   /**
-   * Id and identity key of a device, as it keeps them.
+   * The id and identity key that a device keeps.
    *
    * @generated from enum value: ABOUT_DEVICE_IDENTITY = 13;
    */
@@ -152,7 +152,7 @@ export enum About {
   OPERATOR_ROLE = 14,
 
   /**
-   * A device in quarantine that only the daemon's own machine may release.
+   * A device in quarantine that only an operator at the daemon's machine may release.
    *
    * @generated from enum value: ABOUT_QUARANTINE = 15;
    */
@@ -189,14 +189,14 @@ export enum About {
   CONFIGURATION = 21,
 
   /**
-   * A root that ends within a year.
+   * A root that expires within a year.
    *
    * @generated from enum value: ABOUT_OLD_ROOT = 22;
    */
   OLD_ROOT = 22,
 
   /**
-   * Where a device looks for its daemon.
+   * The endpoints at which a device looks for its daemon.
    *
    * @generated from enum value: ABOUT_NODE_ENDPOINTS = 23;
    */

@@ -24,7 +24,7 @@ export const AboutSchema = /*@__PURE__*/
   enumDesc(file_palyra_error_v1_error, 0);
 
 /**
- * What a code is about, where the code alone leaves open what can be done.
+ * The subject of an error, when the code alone does not say what a person can do.
  *
  * @generated from enum palyra.error.v1.About
  */

@@ -121,7 +121,7 @@ export declare type RenewRequest = Message<"palyra.node.v1.RenewRequest"> & {
   tlsKey: Uint8Array;
 
   /**
-   * By the new key and by the identity key (docs/pairing.md, "Renewal").
+   * Signatures by the new key and by the identity key (docs/pairing.md, "Renewal").
    *
    * @generated from field: bytes tls_key_proof = 2;
    */
@@ -156,7 +156,7 @@ export declare type RenewResponse = Message<"palyra.node.v1.RenewResponse"> & {
   trustBundle: Uint8Array[];
 
   /**
-   * How long after this answer few others will renew, so that a fleet does not come at once; 0: the daemon does not mind.
+   * How long after this answer the device should renew, so that a fleet spreads its renewals; 0 when any time will do.
    *
    * @generated from field: uint32 renew_after_ms = 3;
    */
@@ -183,7 +183,7 @@ export declare type DeviceEvent = Message<"palyra.node.v1.DeviceEvent"> & {
    */
   event: {
     /**
-     * First, and only once.
+     * The first message, sent once.
      *
      * @generated from field: palyra.node.v1.Hello hello = 1;
      */
@@ -215,21 +215,21 @@ export declare const DeviceEventSchema: GenMessage<DeviceEvent>;
  */
 export declare type Hello = Message<"palyra.node.v1.Hello"> & {
   /**
-   * 16 random bytes, chosen when the agent starts. Another value than last time: the agent has lost what it knew.
+   * 16 random bytes, chosen when the agent starts. A new value tells the daemon that the agent has lost its state.
    *
    * @generated from field: bytes agent_id = 1;
    */
   agentId: Uint8Array;
 
   /**
-   * The last DaemonEvent that this agent has taken on; 0 for none. Later ones are sent again.
+   * Sequence number of the last DaemonEvent that this agent accepted; 0 for none. The daemon sends later events again.
    *
    * @generated from field: uint64 last_seq = 2;
    */
   lastSeq: bigint;
 
   /**
-   * Why the device is not on QUIC although the daemon serves it, for the operator; empty when it is.
+   * Why the device does not use QUIC although the daemon serves QUIC, for the operator; empty otherwise.
    *
    * @generated from field: string quic_problem = 3;
    */
@@ -257,7 +257,7 @@ export declare type Alive = Message<"palyra.node.v1.Alive"> & {
 export declare const AliveSchema: GenMessage<Alive>;
 
 /**
- * The answer to one Execute. Sent again after a reconnect until the daemon has said Settled.
+ * The answer to one Execute. The agent sends it again after each reconnect until the daemon answers Settled.
  *
  * @generated from message palyra.node.v1.CapabilityResult
  */
@@ -321,7 +321,7 @@ export declare const CapabilityErrorSchema: GenMessage<CapabilityError>;
  */
 export declare type DaemonEvent = Message<"palyra.node.v1.DaemonEvent"> & {
   /**
-   * Counts up by one per device and agent; 0 for events that are not kept.
+   * Grows by one with each event, per device and agent; 0 for events that the daemon does not keep.
    *
    * @generated from field: uint64 seq = 1;
    */
@@ -332,7 +332,7 @@ export declare type DaemonEvent = Message<"palyra.node.v1.DaemonEvent"> & {
    */
   event: {
     /**
-     * First: the channel stands.
+     * The first event: the channel is open.
      *
      * @generated from field: palyra.node.v1.Welcome welcome = 2;
      */
@@ -381,7 +381,7 @@ export declare type Welcome = Message<"palyra.node.v1.Welcome"> & {
   daemonTimeMs: bigint;
 
   /**
-   * They change with a start of the daemon only, after which every device comes again.
+   * They change only when the daemon restarts, and then every device connects again.
    *
    * @generated from field: palyra.endpoints.v1.Endpoints endpoints = 2;
    */
@@ -395,7 +395,7 @@ export declare type Welcome = Message<"palyra.node.v1.Welcome"> & {
 export declare const WelcomeSchema: GenMessage<Welcome>;
 
 /**
- * Another agent has come as this device: is this one still there? Answered at once with Alive.
+ * Asks whether this agent is still there, because another agent connects as the same device. The agent answers Alive at once.
  *
  * @generated from message palyra.node.v1.Probe
  */
@@ -430,7 +430,7 @@ export declare type Execute = Message<"palyra.node.v1.Execute"> & {
   input: Uint8Array;
 
   /**
-   * What is left of the call's time.
+   * Time left for the call.
    *
    * @generated from field: uint32 timeout_ms = 4;
    */
@@ -460,7 +460,7 @@ export declare type Cancel = Message<"palyra.node.v1.Cancel"> & {
 export declare const CancelSchema: GenMessage<Cancel>;
 
 /**
- * The daemon has the result of this call, or does not want it any more.
+ * The daemon has the result of this call, or no longer needs the result.
  *
  * @generated from message palyra.node.v1.Settled
  */
@@ -520,13 +520,13 @@ export enum CapabilityFailure {
 export declare const CapabilityFailureSchema: GenEnum<CapabilityFailure>;
 
 /**
- * What a paired device may call over mutual TLS.
+ * The calls of a paired device, over mutual TLS.
  *
  * @generated from service palyra.node.v1.NodeService
  */
 export declare const NodeService: GenService<{
   /**
-   * Tells the daemon what the device is and can do. Replaces what was told before.
+   * Describes the device and its capabilities to the daemon. Replaces the previous description.
    *
    * @generated from rpc palyra.node.v1.NodeService.Register
    */
@@ -536,7 +536,7 @@ export declare const NodeService: GenService<{
     output: typeof RegisterResponseSchema;
   },
   /**
-   * The device as the daemon sees it on this connection.
+   * Returns the device as the daemon sees it on this connection.
    *
    * @generated from rpc palyra.node.v1.NodeService.Status
    */
@@ -546,7 +546,8 @@ export declare const NodeService: GenService<{
     output: typeof StatusResponseSchema;
   },
   /**
-   * A new certificate for a new key, while the present one holds. It becomes active on its first connection.
+   * Issues a certificate for a new key while the present certificate is valid. The new certificate becomes active on its
+   * first connection.
    *
    * @generated from rpc palyra.node.v1.NodeService.Renew
    */
@@ -556,9 +557,9 @@ export declare const NodeService: GenService<{
     output: typeof RenewResponseSchema;
   },
   /**
-   * The device's standing channel: what the daemon asks of it, and its answers. One at a time per device: the same agent
-   * takes over from its older channel, another agent only from one that does not answer a Probe (else CHANNEL_IN_USE).
-   * Resumes after a reconnect, see Hello.
+   * Opens the device's standing channel, which carries the daemon's requests and the device's answers. A device has one
+   * channel at a time. An agent always takes over from its own older channel. Another agent takes over only from a channel
+   * that does not answer a Probe, and otherwise gets CHANNEL_IN_USE. The channel resumes after a reconnect, see Hello.
    *
    * @generated from rpc palyra.node.v1.NodeService.Events
    */

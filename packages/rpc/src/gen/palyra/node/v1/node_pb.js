@@ -143,7 +143,7 @@ export const CapabilityFailure = /*@__PURE__*/
   tsEnum(CapabilityFailureSchema);
 
 /**
- * What a paired device may call over mutual TLS.
+ * The calls of a paired device, over mutual TLS.
  *
  * @generated from service palyra.node.v1.NodeService
  */

@@ -54,14 +54,14 @@ export declare type OpenResponse = Message<"palyra.pairing.v1.OpenResponse"> & {
   rootCertificate: Uint8Array;
 
   /**
-   * End of the handshake session, Unix milliseconds.
+   * When the handshake session expires, Unix milliseconds.
    *
    * @generated from field: int64 expires_at_ms = 3;
    */
   expiresAtMs: bigint;
 
   /**
-   * Binds the daemon to the share and hello that Exchange answers with.
+   * Commits the daemon to the share and hello of its Exchange answer.
    *
    * @generated from field: bytes commitment = 4;
    */
@@ -211,21 +211,21 @@ export declare const AwaitRequestSchema: GenMessage<AwaitRequest>;
  */
 export declare type AwaitResponse = Message<"palyra.pairing.v1.AwaitResponse"> & {
   /**
-   * One of those that follow WAITING, but for EXHAUSTED.
+   * One of the states after WAITING, except EXHAUSTED.
    *
    * @generated from field: palyra.pairing.v1.PairingState state = 1;
    */
   state: PairingState;
 
   /**
-   * End of the state, Unix milliseconds; 0 when it has none.
+   * When the state expires, Unix milliseconds; 0 when the state does not expire.
    *
    * @generated from field: int64 expires_at_ms = 2;
    */
   expiresAtMs: bigint;
 
   /**
-   * The operator's words for a rejection.
+   * The operator's reason for a rejection.
    *
    * @generated from field: string reason = 3;
    */
@@ -253,14 +253,14 @@ export declare type AwaitResponse = Message<"palyra.pairing.v1.AwaitResponse"> &
   nodePort: number;
 
   /**
-   * UDP port of the same services over QUIC; 0 where it is not served.
+   * UDP port of the node services over QUIC; 0 when the daemon does not serve QUIC.
    *
    * @generated from field: uint32 quic_port = 7;
    */
   quicPort: number;
 
   /**
-   * How long after this answer the certificate is best renewed; 0: the daemon does not mind.
+   * How long after this answer the device should renew the certificate; 0 when any time will do.
    *
    * @generated from field: uint32 renew_after_ms = 8;
    */
@@ -431,7 +431,7 @@ export enum PairingState {
   WAITING = 1,
 
   /**
-   * A device knew the code. The operator decides.
+   * A device has proved that it knows the code. The operator decides.
    *
    * @generated from enum value: PAIRING_STATE_PENDING_APPROVAL = 2;
    */
@@ -480,13 +480,13 @@ export enum PairingState {
 export declare const PairingStateSchema: GenEnum<PairingState>;
 
 /**
- * Pairing protocol version 2 (docs/pairing.md). Served on its own listener to anyone: the only guard is the code.
+ * Pairing protocol version 2 (docs/pairing.md). Served to anyone, on a listener of its own. Only the code protects these calls.
  *
  * @generated from service palyra.pairing.v1.PairingService
  */
 export declare const PairingService: GenService<{
   /**
-   * Names a code by its slot. An unknown, used or exhausted slot gets the same answer in the same time.
+   * Names a code by its slot. The answer and its timing do not depend on whether the slot is unknown, used or exhausted.
    *
    * @generated from rpc palyra.pairing.v1.PairingService.Open
    */
@@ -496,7 +496,7 @@ export declare const PairingService: GenService<{
     output: typeof OpenResponseSchema;
   },
   /**
-   * One guess at the code: the CPace exchange. Counted and stored before the answer leaves.
+   * Makes one guess at the code: the CPace exchange. The daemon counts and stores the guess before it answers.
    *
    * @generated from rpc palyra.pairing.v1.PairingService.Exchange
    */
@@ -506,7 +506,7 @@ export declare const PairingService: GenService<{
     output: typeof ExchangeResponseSchema;
   },
   /**
-   * The device proves that it knew the code and holds both private keys. The code is spent.
+   * Proves that the device knows the code and holds both private keys. Uses up the code.
    *
    * @generated from rpc palyra.pairing.v1.PairingService.Confirm
    */
@@ -516,7 +516,7 @@ export declare const PairingService: GenService<{
     output: typeof ConfirmResponseSchema;
   },
   /**
-   * The state of the request as it changes; on approval, the certificate. May be called again after a lost answer.
+   * Streams each change of the request's state, and the certificate on approval. Can be called again after a lost answer.
    *
    * @generated from rpc palyra.pairing.v1.PairingService.Await
    */
@@ -526,7 +526,7 @@ export declare const PairingService: GenService<{
     output: typeof AwaitResponseSchema;
   },
   /**
-   * The first half of a recovery: 32 bytes to sign, good once, on this TLS channel.
+   * Begins a recovery: returns 32 bytes to sign, valid once and only on this TLS channel.
    *
    * @generated from rpc palyra.pairing.v1.PairingService.Challenge
    */
@@ -536,7 +536,7 @@ export declare const PairingService: GenService<{
     output: typeof ChallengeResponseSchema;
   },
   /**
-   * A new certificate for a paired device whose old one has expired, by its identity key.
+   * Issues a new certificate to a paired device whose certificate has expired. The identity key authenticates the device.
    *
    * @generated from rpc palyra.pairing.v1.PairingService.Recover
    */

@@ -122,7 +122,7 @@ export const PairingState = /*@__PURE__*/
   tsEnum(PairingStateSchema);
 
 /**
- * Pairing protocol version 2 (docs/pairing.md). Served on its own listener to anyone: the only guard is the code.
+ * Pairing protocol version 2 (docs/pairing.md). Served to anyone, on a listener of its own. Only the code protects these calls.
  *
  * @generated from service palyra.pairing.v1.PairingService
  */

@@ -63,7 +63,7 @@ export declare type Answer = Message<"palyra.conformance.v1.Answer"> & {
 export declare const AnswerSchema: GenMessage<Answer>;
 
 /**
- * Every kind of call, for the tests that compare transports. Which behaviour is wanted is in the first message.
+ * Every kind of call, for the tests that compare transports. The first message names the behaviour that the test wants.
  *
  * @generated from service palyra.conformance.v1.ConformanceService
  */

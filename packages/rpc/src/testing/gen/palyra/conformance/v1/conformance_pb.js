@@ -25,7 +25,7 @@ export const AnswerSchema = /*@__PURE__*/
   messageDesc(file_palyra_conformance_v1_conformance, 1);
 
 /**
- * Every kind of call, for the tests that compare transports. Which behaviour is wanted is in the first message.
+ * Every kind of call, for the tests that compare transports. The first message names the behaviour that the test wants.
  *
  * @generated from service palyra.conformance.v1.ConformanceService
  */
