@@ -1,4 +1,4 @@
-// Bytes and texts, where there is no Buffer of Node's.
+// Conversions between bytes and texts, for code that runs without Node's Buffer.
 
 export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let size = 0;
@@ -12,12 +12,12 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return whole;
 }
 
-/** One byte per character. A character that is none of those becomes another. */
+/** One byte per character. Characters above U+00FF are not preserved. */
 export function fromLatin1(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
   for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
   return bytes;
 }
 
-/** Of headers and paths, which are short. */
+/** For headers and paths, which are short. */
 export const toLatin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);

@@ -1,11 +1,11 @@
-// What a caller is told when its call ended with its stream or connection instead of with an answer.
+// The error of a call that ended with its stream or connection instead of an answer.
 
 import { Code, ConnectError } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity/portable';
 import { toConnectError } from '../error-map.ts';
 import { StreamReset } from '../streams/close-code.ts';
 
-/** `fromConnectError` of @palyra/rpc finds our code in it again. */
+/** `fromConnectError` of @palyra/rpc recovers our code from the result. */
 export function toCallError(error: unknown): ConnectError {
   if (error instanceof StreamReset) {
     if (error.reason === 'CANCELLED')

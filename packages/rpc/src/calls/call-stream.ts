@@ -1,12 +1,12 @@
-// One call on one stream, the same for both sides: frames out, frames in, the order they must come in, and credit.
-// docs/quic.md section 3.
+// One call on one stream, for either side: sends and receives frames, and enforces their order and the credit (docs/quic.md
+// section 3).
 //
-//   caller's frames    REQUEST  DATA*  END        then the end of the stream, once the answer is complete
-//   answerer's frames  RESPONSE DATA*  TRAILERS   and the end of the stream
+//   caller's frames    REQUEST  DATA*  END        then ends the stream, once the answer is complete
+//   answerer's frames  RESPONSE DATA*  TRAILERS   then ends the stream
 //   both, any time     WINDOW
 //
-// The caller keeps its direction open until it has the whole answer: a reset of a direction that has ended would not
-// reach the handler, and the caller's WINDOW frames need a way.
+// The caller keeps its direction open until it has the whole answer. A reset of a direction that has ended would not
+// reach the handler, and the caller still sends WINDOW frames.
 
 import { IdentityError } from '@palyra/identity/portable';
 import { toConnectError } from '../error-map.ts';
@@ -19,7 +19,7 @@ import type { HeaderList } from './header-list.ts';
 import { invalid } from './protocol-error.ts';
 import { type HeldBytes, tooManyUnfinishedBytes } from './unfinished-bytes.ts';
 
-/** Bytes of data a side may send before the other has taken any. Protocol, not an option. */
+/** Bytes of data that a side may send before the other side has read any. Fixed by the protocol. */
 export const initialWindowBytes = 262_144;
 const maxWindowBytes = 0x3fff_ffff;
 
@@ -44,42 +44,42 @@ export class CallStream {
   #taken = 0;
 
   #failure: Error | undefined;
-  /** Both sides have said all there is to say. */
+  /** Both sides have sent everything. */
   #done = false;
   #onFailure: ((error: Error) => void) | undefined;
 
-  /** @param held told of what is received and not taken; given back when the call is over. */
+  /** @param held counts bytes that were received and not read; released when the call is over. */
   constructor(stream: ByteStream, role: 'caller' | 'answerer', limits: FrameLimits, held?: HeldBytes) {
     this.#held = held;
     this.#body = new ReceiveQueue(initialWindowBytes, held);
     this.#stream = stream;
     this.#role = role;
     this.#limits = limits;
-    // Whoever reads them is told; a call that is given up is read by nobody.
+    // A reader sees the rejection. An abandoned call has no reader.
     for (const { promise } of [this.#head, this.#trailers]) promise.catch(() => {});
-    // Its reader answers the call with it; a body that has come whole has another who does.
+    // The reader answers the call with this error. Once the body is complete, other code answers.
     held?.whenStopped((reason) => {
       if (this.#expected !== 'nothing') this.#body.fail(toConnectError(reason).error);
     });
     void this.#receive();
   }
 
-  /** Why the call is over before it was complete: a reset, a lost connection, a broken protocol. */
+  /** Why the call ended before it was complete: a reset, a lost connection or a protocol error. */
   get failure(): Error | undefined {
     return this.#failure;
   }
 
-  /** Complete or failed. What is sent now goes nowhere. */
+  /** Complete or failed. Frames sent from now on are dropped. */
   get over(): boolean {
     return this.#done || this.#failure !== undefined;
   }
 
-  /** The peer has said all of its part. */
+  /** Whether the peer has sent everything. */
   get isWhole(): boolean {
     return this.#expected === 'nothing';
   }
 
-  /** Called once, at once if it has happened. */
+  /** Calls the listener once, immediately if the call has already failed. */
   onFailure(listener: (error: Error) => void): void {
     if (this.#failure) listener(this.#failure);
     else this.#onFailure = listener;
@@ -100,14 +100,14 @@ export class CallStream {
     return this.#trailers.promise;
   }
 
-  /** The next data of the peer; undefined after the last. What is taken from here is what the peer may send again. */
+  /** The peer's next data; undefined after the last. Each read grants the peer as many new bytes. */
   async read(): Promise<Uint8Array | undefined> {
     const bytes = await this.#body.read();
     if (bytes) this.#took(bytes.length);
     return bytes;
   }
 
-  /** The data of the peer, as `read` gives it. */
+  /** The peer's data, as `read` returns it. */
   async *body(): AsyncGenerator<Uint8Array> {
     let complete = false;
     try {
@@ -118,22 +118,22 @@ export class CallStream {
         yield bytes;
       }
     } finally {
-      // A caller that does not want the rest of the answer has no further use for the call.
+      // A caller that stops reading the answer no longer needs the call.
       if (!complete && this.#role === 'caller') this.reset('CANCELLED');
     }
   }
 
-  /** Leaves a frame to go with the next flush. @throws MESSAGE_TOO_LARGE */
+  /** Queues a frame for the next flush. @throws MESSAGE_TOO_LARGE */
   queue(frame: Exclude<Frame, { type: 'data' }>): void {
     this.queueEncoded(encodeFrame(frame, this.#limits));
   }
 
-  /** The same for one that was encoded before, once and for all. */
+  /** Queues a frame that is already encoded. */
   queueEncoded(frame: Uint8Array): void {
     this.#sending.push(frame);
   }
 
-  /** Leaves data to go with the next flush, as far as the peer takes it; waits for it to take the rest. */
+  /** Queues data for the next flush as far as the peer's credit allows, and waits for credit for the rest. */
   async queueData(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length && !this.over; ) {
       if (this.#sendCredit === 0) {
@@ -162,7 +162,7 @@ export class CallStream {
     await this.#stream.end(this.#takeQueued());
   }
 
-  /** Abandons the call; it fails here too. */
+  /** Abandons the call, which fails on this side too. */
   reset(reason: ResetReason, error: Error = new StreamReset(reason)): void {
     if (this.over) return;
     this.#stream.reset(reason);
@@ -175,14 +175,14 @@ export class CallStream {
       for (;;) {
         const chunk = await this.#stream.read();
         if (!chunk) break;
-        // What a caller still sends after it has its answer is of no interest.
+        // Ignores what a caller sends after it has its answer.
         if (this.#done) continue;
         for (const frame of parser.push(chunk)) this.#accept(frame);
       }
       if (this.#done) return;
       parser.end();
       if (this.#expected !== 'nothing') throw invalid('the stream ended within a call');
-      // A caller that ends early has gone; one that has the answer has ended the stream itself.
+      // A caller that ends early has left. A caller that has the answer ends the stream itself.
       if (this.#role === 'answerer') throw new StreamReset('CANCELLED');
     } catch (error) {
       this.#broken(error);
@@ -192,7 +192,7 @@ export class CallStream {
   #broken(error: unknown): void {
     if (this.over) return;
     const failure = error instanceof Error ? error : new Error(String(error));
-    // No effect where the stream itself has failed.
+    // No effect when the stream itself has failed.
     this.#stream.reset(isProtocolError(failure) ? failure.code : 'CANCELLED');
     this.#fail(failure);
   }
@@ -217,12 +217,12 @@ export class CallStream {
     }
   }
 
-  /** The caller has the whole answer: its own direction, open until now, ends. */
+  /** The caller has the whole answer and ends its own direction, which was open until now. */
   #complete(trailers: HeaderList): void {
     this.#done = true;
     this.#trailers.resolve(trailers);
     this.#creditWaiter?.();
-    // The answer is complete; a stream that is lost now loses nothing.
+    // The answer is complete, so a stream that fails now loses nothing.
     this.#stream.end().catch(() => {});
   }
 
@@ -234,14 +234,14 @@ export class CallStream {
     }
   }
 
-  /** Half a window at a time, so that small messages cost no answer. */
+  /** Grants half a window at a time, so that small messages need no WINDOW frame. */
   #took(size: number): void {
     this.#taken += size;
     if (this.#taken < initialWindowBytes / 2 || this.#expected === 'nothing' || this.over) return;
     this.#receiveCredit += this.#taken;
     this.queue({ type: 'window', bytes: this.#taken });
     this.#taken = 0;
-    // A stream that cannot be written to any more fails the reading as well.
+    // When the stream can no longer be written to, reading fails as well.
     this.flush().catch(() => {});
   }
 

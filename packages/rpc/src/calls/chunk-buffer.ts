@@ -1,6 +1,6 @@
-// Bytes that come in pieces. A peer can send each byte in a piece of its own, and a piece takes hundreds of times its
-// bytes in memory, and its time from whoever looks at all of them again for each new one; so small ones are put together.
-// A piece can also be a small part of what was read with it, all of which it would keep; so it is copied.
+// Bytes that arrive in pieces. A peer can send each byte as a piece of its own. Such a piece takes hundreds of times its size in
+// memory, and a reader that scans all pieces again for each new one takes ever longer. So small pieces are joined.
+// A piece can also be a small view of a large buffer, and would keep the whole buffer in memory. So such a piece is copied.
 
 import { type InputClock, inTime } from '../connections/input-clock.ts';
 import { toConnectError } from '../error-map.ts';
@@ -9,18 +9,18 @@ import { type HeldBytes, tooManyUnfinishedBytes } from './unfinished-bytes.ts';
 
 /** Pieces up to this size are joined, bytes. */
 const smallBytes = 1024;
-/** Flags (1 byte) and length (4 bytes) in front of a message of gRPC. */
+/** Flags (1 byte) and length (4 bytes) in front of a gRPC message. */
 export const prefixBytes = 5;
 
-/** In the order they came. Takes at most about twice its bytes in memory, however they came. */
+/** Bytes in the order of arrival. Takes at most about twice their size in memory, however small the pieces are. */
 export class Pieces {
   readonly #held: HeldBytes | undefined;
   #pieces: Uint8Array[] = [];
-  /** The last piece, when it is a copy with room behind it. */
+  /** The last piece, when it is a copy with room at its end. */
   #open: Uint8Array | undefined;
   #byteLength = 0;
 
-  /** @param held told of every byte that is kept here. */
+  /** @param held counts every byte in this buffer. */
   constructor(held?: HeldBytes) {
     this.#held = held;
   }
@@ -30,8 +30,8 @@ export class Pieces {
   }
 
   /**
-   * @param bytes copied unless they are most of what keeps them in memory.
-   * @throws TOO_MANY_REQUESTS when there is no room for them.
+   * @param bytes copied unless they make up most of their underlying buffer.
+   * @throws TOO_MANY_REQUESTS when there is no room for the bytes.
    */
   push(bytes: Uint8Array): void {
     if (this.#held && !this.#held.add(bytes.length)) throw tooManyUnfinishedBytes();
@@ -47,7 +47,7 @@ export class Pieces {
       return;
     }
     if (!this.#open) {
-      // Not of Node's pool: a piece would keep all of it.
+      // Not from Node's pool, because one piece would keep the whole pool in memory.
       this.#open = new Uint8Array(smallBytes);
       this.#open.set(last);
     }
@@ -55,7 +55,7 @@ export class Pieces {
     this.#pieces[this.#pieces.length - 1] = this.#open.subarray(0, last.length + bytes.length);
   }
 
-  /** The first one. */
+  /** Removes and returns the first piece. */
   shift(): Uint8Array | undefined {
     const first = this.#pieces.shift();
     this.#byteLength -= first?.length ?? 0;
@@ -64,14 +64,14 @@ export class Pieces {
     return first;
   }
 
-  /** All of them, which are none then. */
+  /** Removes and returns all pieces. */
   take(): Uint8Array {
     const bytes = this.#all();
     this.clear();
     return bytes;
   }
 
-  /** All of them, which stay. */
+  /** Returns all pieces and keeps them. */
   peek(): Uint8Array {
     const bytes = this.#all();
     this.#empty();
@@ -97,12 +97,12 @@ export class Pieces {
 }
 
 /**
- * A body of messages with their lengths in front (gRPC, and Connect's streams), cut behind whole messages.
+ * Cuts a body of length-prefixed messages (gRPC, and Connect's streams) after whole messages.
  *
- * @param maxBytes of a message. One that says to be larger is handed on as it comes, for the reader to refuse.
- * @param held told of what waits to be whole, and of what was handed on last: a handler keeps the one request of its stream for as
- * long as that lasts.
- * @param clock bounds the waiting. @throws DEADLINE_EXCEEDED then.
+ * @param maxBytes largest message. A message that announces more is passed on as it arrives, and the reader refuses it.
+ * @param held counts the bytes of the incomplete message and of the message passed on last, because a handler keeps the one
+ * request of its stream until it ends.
+ * @param clock bounds the wait. @throws DEADLINE_EXCEEDED when the time is over.
  */
 export async function* inMessages(
   body: AsyncIterable<Uint8Array>,
@@ -143,12 +143,12 @@ export async function* inMessages(
   if (waiting.byteLength > 0) yield waiting.take();
 }
 
-/** Of the message whose prefix is here. */
+/** Length of the message that starts with this prefix. */
 export function messageBytes(bytes: Uint8Array, at: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at + 1);
 }
 
-/** Where the last message ends that is there whole, or that is too large. */
+/** The end of the last message that is complete or too large. */
 function endOfMessages(bytes: Uint8Array, maxBytes: number): number {
   let at = 0;
   while (bytes.length - at >= prefixBytes) {
@@ -162,10 +162,10 @@ function endOfMessages(bytes: Uint8Array, maxBytes: number): number {
 }
 
 /**
- * A body that is read whole before anything is done with it.
+ * A body that is read completely before it is used.
  *
- * @param held told of every byte; it is the end of the call that gives them back.
- * @param clock as for `inMessages`.
+ * @param held counts every byte. The end of the call releases them.
+ * @param clock as in `inMessages`.
  */
 export async function* inPieces(
   body: AsyncIterable<Uint8Array>,

@@ -1,4 +1,4 @@
-// Connect's client over a transport of streams: the gRPC protocol, one stream per call.
+// Connect's client over a stream transport: the gRPC protocol, one stream per call.
 
 import { Code, ConnectError, type Interceptor, type Transport } from '@connectrpc/connect';
 import {
@@ -16,13 +16,13 @@ import { defaultFrameLimits, type FrameLimits } from './frame.ts';
 
 export interface CallTransportOptions {
   /**
-   * Gives a connection. Asked at the first call, and again at the first call after the last connection has gone; calls
-   * in between share it. Trying again after a failure, and waiting before that, is the caller's.
+   * Returns a connection. Runs at the first call, and again at the first call after a connection is lost. Calls in between
+   * share the connection. The caller retries after a failure, and waits before each retry.
    */
   connect(): Promise<ClientConnection>;
-  /** Run around each call, as `@connectrpc/connect` has them. Default: none. */
+  /** Interceptors of `@connectrpc/connect`, run around each call. Default: none. */
   readonly interceptors?: Interceptor[];
-  /** Of a call that brings none. Default: none. */
+  /** Timeout of a call that sets none. Default: none. */
   readonly defaultTimeoutMs?: number;
   /** One message received, bytes. Default 1 MiB. */
   readonly readMaxBytes?: number;
@@ -32,7 +32,7 @@ export interface CallTransportOptions {
   readonly frameLimits?: Partial<FrameLimits>;
 }
 
-/** The paths of calls are what counts; a name is needed to make them URLs. */
+/** Only the paths of calls matter. This host name makes them URLs. */
 const baseUrl = 'https://streams.invalid';
 
 export function createCallTransport(options: CallTransportOptions): Transport {
@@ -58,7 +58,7 @@ export function createCallTransport(options: CallTransportOptions): Transport {
   };
 }
 
-/** A request of one message goes out in one piece; a stream of them, each as soon as it is there. */
+/** A request of one message is sent in one piece. Each message of a stream is sent as soon as it is ready. */
 type Sending = 'whole' | 'as it comes';
 
 function sharedConnection(connect: () => Promise<ClientConnection>): () => Promise<ClientConnection> {
@@ -115,7 +115,7 @@ async function send(call: CallStream, request: UniversalClientRequest, sending: 
     call.queue({ type: 'end' });
     await call.flush();
   } catch (error) {
-    // Where the call has failed or is complete, this changes nothing.
+    // No effect when the call has failed or is complete.
     call.reset('CANCELLED', toCallError(error));
   }
 }
@@ -135,7 +135,7 @@ async function* bodyAndTrailers(
 
 function cancelOnAbort(call: CallStream, signal: AbortSignal | undefined): void {
   if (!signal) return;
-  // Connect aborts its signal after every call, the complete ones too.
+  // Connect aborts its signal after every call, including complete calls.
   const cancel = () => call.over || call.reset('CANCELLED', abortReason(signal));
   if (signal.aborted) cancel();
   signal.addEventListener('abort', cancel, { once: true });
@@ -147,7 +147,7 @@ function abortReason(signal: AbortSignal): ConnectError {
   return ConnectError.from(getAbortSignalReason(signal), Code.Canceled);
 }
 
-/** A call's deadline also counts while its connection is being made for others. */
+/** Applies a call's deadline while the call waits for a connection that other calls share. */
 async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   const aborted = Promise.withResolvers<never>();

@@ -1,5 +1,5 @@
-// Connect's handlers on a server of Node. Its own adapter for that ends the process over a bad `:authority`, writes to the
-// console when a caller goes away, and leaves a caller without an end when an answer cannot be sent.
+// Runs Connect's handlers on a Node server. Connect's own adapter ends the process over a bad `:authority`, writes to the
+// console when a caller leaves, and never ends a call whose answer cannot be sent.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
@@ -26,20 +26,20 @@ export interface ConnectHandlerOptions extends ConnectRouterOptions {
   readonly routes: (router: ConnectRouter) => void;
   /** One message received, bytes. */
   readonly readMaxBytes: number;
-  /** A request must come whole within this, and so must each message of a stream, ms. Default 30 s. */
+  /** Time for a request, or for each message of a stream, to arrive completely, ms. Default 30 s. */
   readonly requestMs?: number;
-  /** What handlers find in their context. */
+  /** Context values for the handlers. */
   readonly contextValues: (request: Request) => ContextValues;
-  /** Told of an answer that could not be sent to a caller who is there. The caller's call is reset. */
+  /** Called when an answer cannot be sent although the caller is connected. The call is reset. */
   readonly onError: (error: unknown, path: string) => void;
-  /** Told of HEADERS and DATA of every answer over HTTP/2, before they are sent. */
+  /** Called for the HEADERS and DATA of every answer over HTTP/2, before they are sent. */
   readonly answered?: (response: Http2ServerResponse, bytes: number) => void;
 }
 
 export interface ConnectHandler {
   /**
-   * @param body of the request; otherwise it is read from Node as it comes.
-   * @param since when its headers came, by performance.now(). Default: now.
+   * @param body of the request. By default the handler reads it from Node as it arrives.
+   * @param since when the headers arrived, by performance.now(). Default: now.
    */
   (request: Request, response: Response, body?: RequestBody, since?: number): void;
   serves(path: string): boolean;
@@ -87,11 +87,11 @@ interface InputLimits {
   readonly readMaxBytes: number;
   readonly requestMs: number;
   readonly isOneMessage: boolean;
-  /** When the headers came, by performance.now(). */
+  /** When the headers arrived, by performance.now(). */
   readonly since: number;
 }
 
-/** Undefined when the request's authority is none. */
+/** Undefined when the request's authority is invalid. */
 function universalRequest(
   request: Request,
   response: Response,
@@ -110,19 +110,19 @@ function universalRequest(
       body: isStreamed ? inMessages(body, readMaxBytes, own?.held, clock) : inPieces(body, own?.held, clock),
     };
   } catch {
-    // The URL is made of what the peer sent, and nothing else here can fail. It is answered with 400.
+    // Only the URL, which the peer's headers make up, can fail here. The peer gets a 400.
     return undefined;
   }
 }
 
-/** Node's client, and Connect over it, write an IPv6 address without its brackets. */
+/** Node's client, and Connect on top of it, write an IPv6 address without brackets. */
 function bracketAuthority({ headers }: Request): void {
   const { ':authority': authority } = headers as { ':authority'?: string };
   const [, address, port] = /^([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*):([0-9]+)$/.exec(authority ?? '') ?? [];
   if (address !== undefined && isIPv6(address)) headers[':authority'] = `[${address}]:${port}`;
 }
 
-/** Headers go with the first message and not before: until then the handler may set them. */
+/** Sends the headers with the first message, because the handler may set them until then. */
 async function send(
   answer: UniversalServerResponse,
   to: Response,
@@ -141,7 +141,7 @@ async function send(
   };
   let begun = false;
   for await (const bytes of (answer.body ?? []) as AsyncIterable<Uint8Array>) {
-    // Which ends the handler as well.
+    // This ends the handler as well.
     if (hasGone(to)) return;
     if (!begun) head();
     begun = true;
@@ -152,7 +152,7 @@ async function send(
   if (!begun) head();
   const trailers = fields(answer.trailer);
   response.addTrailers(trailers);
-  // A caller whose call has failed and that leaves its side open would keep its place.
+  // After a failed call, a caller that leaves its side open would keep its place.
   const status = trailers['grpc-status'];
   const hasFailed = status === undefined ? answer.status !== 200 : status !== '0';
   if (hasFailed && body && !body.isWhole && 'stream' in to) {

@@ -1,15 +1,15 @@
-// Deadlines of calls, as peers write them.
+// Deadlines of calls, read from the peer's headers.
 
 import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 
-/** Node takes no longer timer: one set beyond it fires at once. */
+/** Node's longest timer. A longer one fires at once. */
 export const maxTimerMs = 2 ** 31 - 1;
 
 /**
- * For Connect, which sets a timer for any deadline, from when it gets the call. One that is weeks away is none: no connection
- * lives as long.
- * @param since when the headers came, by performance.now().
- * @returns when the call ends, by the same; undefined without a deadline, or with one that Connect will refuse.
+ * Prepares the deadline for Connect, which sets a timer for any deadline when it gets the call. Drops a deadline that is weeks
+ * away, because no connection lives that long.
+ * @param since when the headers arrived, by performance.now().
+ * @returns the deadline, by performance.now(); undefined without a deadline, or with one that Connect will refuse.
  */
 export function settleDeadline(header: Headers, since: number): number | undefined {
   const waited = performance.now() - since;
@@ -29,15 +29,15 @@ export function settleDeadline(header: Headers, since: number): number | undefin
   return timeoutMs === undefined || timeoutMs > maxTimerMs ? undefined : since + timeoutMs;
 }
 
-/** Eight digits and a unit, as the protocol wants it. */
+/** At most eight digits and a unit, as the protocol requires. */
 function grpcTimeout(ms: number): string {
   const left = Math.max(0, Math.ceil(ms));
   return left < 1e8 ? `${left}m` : `${Math.ceil(left / 1000)}S`;
 }
 
 /**
- * For the end of a stream's handler: a stream that the daemon or the call's deadline breaks off fails with that reason, and
- * does not end as if all had been said. A caller who has left gets no reason: Connect aborts without one.
+ * Checks a stream at the end of its handler. When the daemon or the deadline aborted the stream, it fails with that reason
+ * instead of ending as if it were complete. A caller who has left gets no reason, because Connect aborts without one.
  */
 export function throwIfBrokenOff(signal: AbortSignal): void {
   if (signal.aborted && !(signal.reason instanceof DOMException)) throw signal.reason;

@@ -1,5 +1,5 @@
 // The frames of one call, docs/quic.md section 3: type (1 byte), length (QUIC variable-length integer, RFC 9000 16),
-// payload. Nothing of a frame is kept before its length is known to be allowed.
+// payload. The reader checks a frame's length before it keeps any of the payload.
 
 import { IdentityError } from '@palyra/identity/portable';
 import { concat, fromLatin1, toLatin1 } from './bytes.ts';
@@ -25,22 +25,22 @@ export type Frame =
   /** The caller sends no more data. */
   | { readonly type: 'end' }
   | { readonly type: 'trailers'; readonly headers: HeaderList }
-  /** The receiver of data has taken this many bytes more. */
+  /** The receiver of data has read this many more bytes. */
   | { readonly type: 'window'; readonly bytes: number };
 
 export interface FrameLimits {
-  /** Payload of a data frame. Default 64 KiB, which is also the most a sender sends. */
+  /** Largest payload of a data frame. Default 64 KiB, which senders never exceed. */
   readonly maxDataBytes: number;
-  /** Payload of a frame that carries headers. Default 16 KiB. */
+  /** Largest payload of a frame that carries headers. Default 16 KiB. */
   readonly maxHeaderBytes: number;
 }
 
 export const defaultFrameLimits: FrameLimits = { maxDataBytes: 65_536, maxHeaderBytes: 16_384 };
 
-/** A path and the header list behind it share the payload. */
+/** The payload holds a path, then the header list. */
 const maxPathBytes = 1024;
 
-/** @throws MESSAGE_TOO_LARGE when headers exceed what the peer takes. */
+/** @throws MESSAGE_TOO_LARGE when the headers exceed the peer's limit. */
 export function encodeFrame(frame: Frame, limits: FrameLimits = defaultFrameLimits): Uint8Array {
   switch (frame.type) {
     case 'request': {
@@ -60,14 +60,14 @@ export function encodeFrame(frame: Frame, limits: FrameLimits = defaultFrameLimi
   }
 }
 
-/** Cuts what arrives on a stream into frames. After it has thrown it must not be used again. */
+/** Cuts the bytes of a stream into frames. Do not use a reader again after it has thrown. */
 export class FrameParser {
   readonly #limits: FrameLimits;
   readonly #waiting: Pieces;
-  /** How many bytes the next frame is known to need. */
+  /** Bytes that the next frame needs, as far as known. */
   #needed = 1;
 
-  /** @param held told of what waits to be a frame. */
+  /** @param held counts the bytes of the incomplete frame. */
   constructor(limits: FrameLimits = defaultFrameLimits, held?: HeldBytes) {
     this.#limits = limits;
     this.#waiting = new Pieces(held);
@@ -99,7 +99,7 @@ export class FrameParser {
     if (this.#waiting.byteLength > 0) throw invalid('the stream ended within a frame');
   }
 
-  /** Beyond the bytes there are while the frame is not whole. */
+  /** The end of the frame; past the bytes received while the frame is incomplete. */
   #endOfFrame(bytes: Uint8Array, at: number): number {
     const type = bytes[at];
     if (type === undefined) return at + 1;
@@ -154,7 +154,7 @@ function decodePayload(type: number, payload: Uint8Array): Frame {
     case frameType.trailers:
       return { type: 'trailers', headers: decodeHeaders(payload) };
     case frameType.data:
-      // A frame without bytes costs its sender nothing and the receiver something.
+      // An empty frame costs the receiver more than the sender.
       if (payload.length === 0) throw invalid('an empty data frame');
       return { type: 'data', bytes: payload };
     case frameType.window: {

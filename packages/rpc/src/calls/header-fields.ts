@@ -1,7 +1,7 @@
-// Header and trailer fields that a handler may set. Node and its HTTP/2 library answer those that cannot be sent with an
-// exception that nobody can catch, or with the end of the whole session.
+// Header and trailer fields that a handler may set. When a field cannot be sent, Node and its HTTP/2 library throw an
+// exception that nothing can catch, or end the whole session. So fields are checked here first.
 
-/** Of an answer's header or its trailer, as RFC 9113 6.5.2 counts. As many as a request may have. */
+/** Largest header or trailer of an answer, bytes, counted as in RFC 9113 6.5.2. Requests have the same limit. */
 export const maxHeaderBytes = 16 * 1024;
 
 /** RFC 9113 8.2.2 */

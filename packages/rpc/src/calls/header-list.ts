@@ -1,5 +1,5 @@
-// Headers and trailers on the wire, docs/quic.md section 3.2: name and value, each with its length in front. Uncompressed:
-// the headers of a call are small, and compression shared by calls would let them learn of each other.
+// Headers and trailers on the wire, docs/quic.md section 3.2: name and value, each prefixed with its length. They are not
+// compressed: the headers of a call are small, and shared compression would leak information between calls.
 
 import { concat, fromLatin1, toLatin1 } from './bytes.ts';
 import { invalid } from './protocol-error.ts';
@@ -11,7 +11,7 @@ const name = /^[a-z0-9!#$%&'*+.^_`|~-]+$/;
 /** RFC 9110 5.5, one byte per character. */
 const value = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** Names and values in the order they are sent in; a name may come again. `Headers` is one, and can be made of one. */
+/** Names and values in sending order; names may repeat. A `Headers` object is a header list, and can be built from one. */
 export type HeaderList = Iterable<[name: string, value: string]>;
 
 export function encodeHeaders(headers: HeaderList): Uint8Array {

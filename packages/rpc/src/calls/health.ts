@@ -1,4 +1,4 @@
-// grpc.health.v1: whether the daemon serves. https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+// grpc.health.v1: reports whether the daemon serves. https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 
 import type { ConnectRouter, HandlerContext } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
@@ -12,8 +12,8 @@ import { throwIfBrokenOff } from './deadline.ts';
 const { SERVING, NOT_SERVING, SERVICE_UNKNOWN } = HealthCheckResponse_ServingStatus;
 
 /**
- * Answers for every service of the router, also for those that are added later, and for the daemon as a whole (an empty name).
- * @param stopping aborted when the daemon stops: from then on it does not serve. The reason ends every `Watch`.
+ * Answers for every service of the router, including services added later, and for the daemon as a whole (an empty name).
+ * @param stopping aborted when the daemon stops. From then on every answer is "not serving", and the reason ends every `Watch`.
  */
 export function healthRoutes(stopping: AbortSignal): (router: ConnectRouter) => void {
   return (router) => {
@@ -38,7 +38,7 @@ export function healthRoutes(stopping: AbortSignal): (router: ConnectRouter) => 
   };
 }
 
-/** The call is over, or the daemon stops. */
+/** Resolves when the call ends or the daemon stops. */
 function aborted({ signal }: HandlerContext, stopping: AbortSignal): Promise<void> {
   const either = AbortSignal.any([signal, stopping]);
   return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-// A daemon with several endpoints: the first in the list that is this daemon is taken.
+// Tries the endpoints of a daemon in order, and connects to the first one at which this daemon answers.
 
 import { hasCode, IdentityError } from '@palyra/identity';
 import { nodeEndpoints, type PairedEnrollment, pairingEndpoints } from '@palyra/identity/device';
@@ -11,9 +11,9 @@ import {
 } from '../http2/dialer.ts';
 
 /**
- * Goes on where nobody answers, or somebody else. Whatever the daemon itself says is the answer.
- * @throws what the one endpoint threw; of several, DAEMON_NOT_AUTHENTICATED if that is what all of them threw, otherwise
- *   UNREACHABLE.
+ * Tries the next endpoint when nothing answers, or another server answers. Any answer of the daemon itself is final.
+ * @throws the error of a single endpoint. With several endpoints: DAEMON_NOT_AUTHENTICATED if every endpoint threw that code,
+ *   otherwise UNREACHABLE.
  */
 export async function inOrder<T>(
   endpoints: readonly string[],
@@ -39,7 +39,7 @@ export async function inOrder<T>(
   );
 }
 
-/** The node listener of a daemon, wherever it is. @throws as `dialNode` and `inOrder`. */
+/** Dials the node listener at each endpoint of a daemon in turn. @throws as `dialNode` and `inOrder`. */
 export function reachNode(
   enrollment: PairedEnrollment,
   options?: { readonly readMaxBytes?: number },
@@ -47,7 +47,7 @@ export function reachNode(
   return inOrder(nodeEndpoints(enrollment), (endpoint) => dialNode(endpoint, enrollment, options));
 }
 
-/** Its pairing listener, for a recovery. @throws as `dialPairing` and `inOrder`. */
+/** Dials the pairing listener at each endpoint in turn, for a recovery. @throws as `dialPairing` and `inOrder`. */
 export function reachPairing(enrollment: PairedEnrollment): Promise<PairingConnection> {
   return inOrder(pairingEndpoints(enrollment), (endpoint) => dialPairing(endpoint, enrollment));
 }

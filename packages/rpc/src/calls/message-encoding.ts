@@ -1,16 +1,16 @@
-// Messages are taken without compression only: our messages are small, or certificates, which compress badly, and what is not
-// decompressed cannot be a bomb. A caller that compresses is told what is taken instead.
+// Only uncompressed messages are accepted. Our messages are small, or hold certificates, which compress badly; and a server that
+// decompresses nothing is safe from decompression bombs. The error to a caller that compresses names the accepted encoding.
 // https://github.com/grpc/grpc/blob/master/doc/compression.md
 
 import { Code, ConnectError } from '@connectrpc/connect';
 
-/** A header of the answer to a call with an `encodingProblem`. */
+/** A header on the answer to a call with an `encodingProblem`. */
 export const acceptedEncoding: readonly [name: string, value: string] = ['grpc-accept-encoding', 'identity'];
 
 /**
- * Why a gRPC call cannot be read; undefined when it can.
+ * Why the daemon cannot read a gRPC call; undefined when it can.
  *
- * @param field of the call's headers, by a name in lower case.
+ * @param field returns a header of the call by its lower-case name.
  */
 export function encodingProblem(field: (name: string) => string | undefined): ConnectError | undefined {
   const encoding = field('grpc-encoding') ?? 'identity';

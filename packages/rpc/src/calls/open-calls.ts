@@ -1,17 +1,17 @@
-// How many calls of a session are at work, and how many more wait for their turn. SETTINGS cannot tell the peer: Node enforces
-// what it announces (maxConcurrentStreams), and Node 26 counts a stream that was reset until the next turn of the event loop.
-// A client at the limit that cancels calls and begins others in one packet would get ENHANCE_YOUR_CALM, which no client
-// tries again. So no limit is announced, as by other gRPC servers. Calls over it wait here, as they would in a client that
-// knows it; one that finds no room to wait is refused with REFUSED_STREAM, by which the peer knows that nothing was done for
-// the call (RFC 9113 8.7).
+// Limits how many calls of a session run, and how many more wait for their turn. The limit is not announced in SETTINGS. Node
+// enforces what it announces (maxConcurrentStreams), and Node 26 counts a reset stream until the next turn of the event loop. A
+// client at the limit that cancels calls and begins others in one packet would get ENHANCE_YOUR_CALM, after which no client
+// retries. Other gRPC servers announce no limit either. Calls over the limit wait here, as they would wait in a client that
+// knows the limit. A call that finds no room to wait is refused with REFUSED_STREAM, which tells the peer that the server did
+// not process the call (RFC 9113 8.7).
 
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 
-/** Refusals in a row, with no call taken in between, that are no client's any more. */
+/** More refusals in a row than this, with no call accepted in between, mark the session as a flood. */
 const refusedInARow = 1_000;
 
 export interface OpenCallLimits {
-  /** Calls of one session that are worked on at one time. */
+  /** Calls of one session that run at one time. */
   readonly streamsPerSession: number;
   /** Calls of one session that wait for their turn. */
   readonly waitingStreams: number;
@@ -22,13 +22,13 @@ export class OpenCalls {
   readonly #flood: (session: ServerHttp2Session) => void;
   readonly #sessions = new WeakMap<ServerHttp2Session, SessionCalls>();
 
-  /** @param flood told of a session that begins call after call without room for any. */
+  /** @param flood called when a session keeps beginning calls although there is no room. */
   constructor(limits: OpenCallLimits, flood: (session: ServerHttp2Session) => void) {
     this.#limits = limits;
     this.#flood = flood;
   }
 
-  /** A call begins. @returns its place; undefined when there is none, and the call is reset. */
+  /** Admits a new call. @returns the call's place; undefined when there is no room and the call was reset. */
   take(session: ServerHttp2Session, stream: ServerHttp2Stream): CallPlace | undefined {
     let calls = this.#sessions.get(session);
     if (!calls) {
@@ -44,12 +44,12 @@ export class OpenCalls {
 }
 
 class SessionCalls {
-  /** In a row. */
+  /** Refusals in a row. */
   refused = 0;
   readonly #limits: OpenCallLimits;
   readonly #open = new Set<ServerHttp2Stream>();
   readonly #working = new Set<ServerHttp2Stream>();
-  /** The oldest first. */
+  /** Oldest first. */
   readonly #waiting = new Map<ServerHttp2Stream, () => void>();
 
   constructor(limits: OpenCallLimits) {
@@ -59,7 +59,7 @@ class SessionCalls {
   take(stream: ServerHttp2Stream): CallPlace | undefined {
     const { streamsPerSession, waitingStreams } = this.#limits;
     const limit = streamsPerSession + waitingStreams;
-    // `close` comes only after the packet that closed them.
+    // Node emits `close` only after it has read the whole packet that closed these calls.
     if (this.#open.size >= limit) for (const each of this.#open) if (each.closed) this.#open.delete(each);
     if (this.#open.size >= limit) {
       this.refused += 1;
@@ -94,8 +94,8 @@ class SessionCalls {
 
 export interface CallPlace {
   /**
-   * Begins the work on the call, at once or when it is its turn; never when the call has ended before.
-   * @returns whether it has begun.
+   * Runs the call now, or when its turn comes. A call that ends before its turn never runs.
+   * @returns whether the call runs already.
    */
   work(begin: () => void): boolean;
 }

@@ -1,5 +1,5 @@
-// What a peer answers, made printable where it comes in: whoever shows it later cannot forget to. Every dialer has it. Texts
-// of services that are not ours are left as they are: only their program knows what may stand in them.
+// Makes the texts in a peer's answers printable on arrival, so that code that shows them later cannot forget to. Every dialer
+// uses this interceptor. Texts of other programs' services stay unchanged, because only the program knows what they may contain.
 
 import type { Interceptor } from '@connectrpc/connect';
 import { printable } from '@palyra/identity/portable';
@@ -7,7 +7,7 @@ import { isOurs } from '../access/access.ts';
 
 const plain = /^[\x20-\x7e]*$/;
 
-/** Every text of every answer of our services becomes one line that `printable` leaves as it is. Bytes stay bytes. */
+/** Turns every text in the answers of our services into one printable line. Leaves bytes unchanged. */
 export const printableAnswers: Interceptor = (next) => async (request) => {
   const response = await next(request);
   if (!isOurs(request.service.typeName)) return response;
@@ -23,7 +23,7 @@ async function* each<T extends object>(messages: AsyncIterable<T>): AsyncIterabl
   }
 }
 
-/** In place: a message is nobody else's yet. */
+/** Changes the message in place, because nothing else uses it yet. */
 function clean(value: object): void {
   const fields = value as Record<string, unknown>;
   for (const [name, field] of Object.entries(fields)) {

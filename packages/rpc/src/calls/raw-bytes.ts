@@ -1,17 +1,17 @@
-// TLS that carries no HTTP/2. Every KeyUpdate of TLS 1.3 makes us derive a key, and a record can hold a single byte, or none:
-// thousands of them fit into what a socket reads at once, and HTTP/2 sees nothing of them. So the bytes of the socket are
-// compared with what comes out of TLS.
+// Detects floods of TLS records that carry little or no HTTP/2. Each KeyUpdate of TLS 1.3 makes us derive a key, and a record can
+// hold a single byte, or none. A socket reads thousands of such records at once, and HTTP/2 does not see them. So this file
+// compares the bytes of the socket with the bytes that come out of TLS.
 
 import type { Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import { connectionOf } from '../connections/connection.ts';
 
 /**
- * A record takes 22 bytes more than it carries (RFC 8446 5.2), and the smallest frame is 9 bytes long: an honest peer's bytes
- * become at most three and a half times as many, even when each frame is a record of its own.
+ * A record is 22 bytes longer than its content (RFC 8446 5.2), and the smallest frame has 9 bytes. So an honest peer sends at
+ * most three and a half times the bytes of its frames, even with each frame in a record of its own.
  */
 export const bytesPerByte = 4;
-/** Beyond that in one window: a record that is not whole yet, padding, and KeyUpdates as often as any library sends them. */
+/** Extra bytes allowed in one window: an incomplete record, padding, and as many KeyUpdates as any library sends. */
 export const overheadBytes = 64 * 1024;
 export const overheadWindowMs = 10_000;
 const sweepMs = 200;
@@ -28,7 +28,7 @@ export class RawBytes {
   readonly #sweep: NodeJS.Timeout;
   #since = performance.now();
 
-  /** @param flood told of a session whose peer sends bytes and no frames. */
+  /** @param flood called when a session's peer sends bytes without frames. */
   constructor(flood: (session: Http2Session) => void) {
     this.#flood = flood;
     this.#sweep = setInterval(() => this.#look(), sweepMs).unref();
@@ -56,7 +56,7 @@ export class RawBytes {
         continue;
       }
       const raw = seen.below.bytesRead;
-      // Most have been silent.
+      // Most sessions have been silent.
       if (raw === seen.raw) continue;
       const plain = session.socket.bytesRead;
       if (raw - seen.raw - bytesPerByte * (plain - seen.plain) > overheadBytes) {

@@ -1,5 +1,5 @@
-// Server reflection, v1 and v1alpha: which services a listener has, and their protos. The two versions are the same messages
-// under two names. https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
+// Server reflection, v1 and v1alpha: lists the services of a listener and returns their protos. Both versions have the same
+// messages, under different names. https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
 
 import {
   create,
@@ -24,9 +24,9 @@ import * as alpha from '../gen/grpc/reflection/v1alpha/reflection_pb.js';
 type Question = ServerReflectionRequest['messageRequest'];
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>['messageResponse']>;
 
-/** Tells of every service of the router, also of those that are added later. */
+/** Describes every service of the router, including services added later. */
 export function reflectionRoutes(router: ConnectRouter): void {
-  // Made at the first question: all services are there by then.
+  // Built at the first request, when all services are registered.
   let protos: Protos | undefined;
   const answer = (request: ServerReflectionRequest) => {
     protos ??= new Protos(router);
@@ -65,7 +65,7 @@ class Protos {
     this.#services = [...new Set(handlers.map(({ service }) => service.typeName))].sort();
     const files = new Set<DescFile>();
     for (const { service } of handlers) withImports(service.file, files);
-    // Two protos of a program may have one name, as both are called service.proto; their symbols are told apart.
+    // Two protos of a program may share a file name, for example service.proto. Their symbols differ.
     this.#registry = createRegistry(...files);
     this.#files = new Map(Array.from(files, (file) => [file.proto.name, file]));
   }
@@ -94,7 +94,7 @@ class Protos {
     }
   }
 
-  /** A type or a service, or what is inside one: a method, a field, an enum's value. */
+  /** A type or a service, or a member of one: a method, a field, an enum value. */
   #fileOf(symbol: string): DescFile | undefined {
     const found = this.#registry.get(symbol);
     if (found) return found.file;
@@ -104,7 +104,7 @@ class Protos {
     const names = (parts: readonly { readonly name: string }[]) => parts.some(({ name }) => name === inside);
     if (parent?.kind === 'service' && names(parent.methods)) return parent.file;
     if (parent?.kind === 'message' && names([...parent.fields, ...parent.oneofs])) return parent.file;
-    // The values of an enum are beside it and not in it.
+    // The values of an enum belong to the scope around the enum.
     const scope = symbol.slice(0, Math.max(at, 0));
     for (const desc of this.#registry)
       if (desc.kind === 'enum' && scopeOf(desc) === scope && names(desc.values)) return desc.file;
@@ -123,7 +123,7 @@ class Protos {
 
 const scopeOf = ({ typeName }: DescEnum): string => typeName.slice(0, Math.max(typeName.lastIndexOf('.'), 0));
 
-/** With everything that it imports, so that one answer is enough. */
+/** Returns a file with all its imports, so that one answer is enough. */
 function withImports(file: DescFile, found = new Set<DescFile>()): Set<DescFile> {
   if (found.has(file)) return found;
   found.add(file);

@@ -1,8 +1,9 @@
-// The body of a request over HTTP/2, taken from Node as it comes. Node keeps each DATA frame as a view of what the socket
-// read with it, up to 64 KiB for a byte, and does so also while nobody reads the stream. So the stream's `push`, through which
-// every frame comes, is ours: small pieces are copied and joined, all are counted, and what nobody may send is dropped.
-// `push` and `_read` of a Readable are public; that Node's HTTP/2 calls the one, stops granting flow control when that returns
-// false, and grants again in the other, is what tests/calls/request-bodies.test.ts would notice a change of.
+// The body of a request over HTTP/2, taken from Node as it arrives. Node keeps each DATA frame as a view of the buffer that the
+// socket read, up to 64 KiB for one byte, even while nothing reads the stream. So this file replaces the stream's `push`, through
+// which every frame passes: it copies and joins small pieces, counts all of them, and drops bytes that the peer may not send.
+// `push` and `_read` of a Readable are public. The file also relies on Node's HTTP/2 calling `push`, on Node granting no more flow
+// control when `push` returns false, and on Node granting again in `_read`. tests/calls/request-bodies.test.ts fails when Node
+// changes that.
 
 import type { ServerHttp2Stream } from 'node:http2';
 import { Readable } from 'node:stream';
@@ -12,11 +13,11 @@ import { toConnectError } from '../error-map.ts';
 import { Pieces } from './chunk-buffer.ts';
 import type { HeldBytes, SessionBytes } from './unfinished-bytes.ts';
 
-/** Bytes that wait for a reader before the peer is granted no more: as large as the window that HTTP/2 begins with. */
+/** With this many unread bytes, the peer is granted no more. Equals the initial window of HTTP/2. */
 const waitingBytes = 65_535;
 
 export class RequestBody implements AsyncIterable<Uint8Array> {
-  /** What the call keeps of this body counts here; given back when the stream closes. */
+  /** Counts the bytes that the call keeps of this body; released when the stream closes. */
   readonly held: HeldBytes;
   readonly #stream: ServerHttp2Stream;
   readonly #session: SessionBytes;
@@ -24,7 +25,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   #sink: ((bytes: Uint8Array) => void) | undefined;
   #ended: (() => void) | undefined;
   #failed: ((error: ConnectError) => void) | undefined;
-  /** Of an iteration, which waits for the next bytes. */
+  /** Wakes an iteration that waits for the next bytes. */
   #arrivedInto: (() => void) | undefined;
   #failure: ConnectError | undefined;
   #isWhole = false;
@@ -37,7 +38,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     this.#session = session;
     this.held = session.call();
     this.#waiting = new Pieces(this.held);
-    // What came with the headers, when the session began with bytes that had waited for it.
+    // Bytes that arrived with the headers, when data was waiting before the session began.
     const early = stream.readableLength > 0 ? stream.read() : null;
     this.#isStarted = early !== null;
     stream.push = (chunk: Uint8Array | null) =>
@@ -52,24 +53,24 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
       this.held.end();
     });
     this.held.whenStopped((reason) => {
-      // A call that has come whole is told by who answers it.
+      // When the request is complete, the code that answers the call reports the reason.
       if (!this.#isWhole) this.#fail(toConnectError(reason).error);
     });
   }
 
-  /** Why the rest is not taken any more: there was no room, or the peer was shut out. */
+  /** Why the rest of the body is refused: there was no room, or the peer was shut out. */
   get failure(): ConnectError | undefined {
     return this.#failure;
   }
 
-  /** The caller has said all it has to say. */
+  /** The caller has sent everything. */
   get isWhole(): boolean {
     return this.#isWhole;
   }
 
   /**
-   * Hands on what has come, and everything that comes. Before this the peer is granted nothing.
-   * @param failed instead of `ended` when the peer is shut out before its last byte.
+   * Passes on the bytes that have arrived and all that follow. Before this call the peer is granted nothing.
+   * @param failed called instead of `ended` when the peer is shut out before its last byte.
    */
   read(sink: (bytes: Uint8Array) => void, ended: () => void, failed: (error: ConnectError) => void): void {
     this.#sink = sink;
@@ -80,7 +81,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     else this.#grant();
   }
 
-  /** What waits, and what comes from now on, is of no use. The peer is granted nothing more. */
+  /** Drops the waiting bytes and all that follow. The peer is granted nothing more. */
   drop(): void {
     this.#isDropped = true;
     this.#sink = undefined;
@@ -89,7 +90,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     this.#waiting.clear();
   }
 
-  /** @throws CANCELED when the peer goes before its last byte, TOO_MANY_REQUESTS when there is no room. */
+  /** @throws CANCELED when the peer leaves before its last byte, TOO_MANY_REQUESTS when there is no room. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     const stream = this.#stream;
     const wakeup = new Wakeup();
@@ -126,13 +127,13 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   #grant(): void {
     if (this.#stream.destroyed) return;
     this.#isStopped = false;
-    // The first read also notices an end that came with the headers. After it Node believes that a read is under way.
+    // The first read also notices an end that arrived with the headers. After it, Node assumes that a read is under way.
     if (this.#isStarted) this.#stream._read(waitingBytes);
     else this.#stream.read(0);
     this.#isStarted = true;
   }
 
-  /** @returns whether the peer is granted as much again. */
+  /** @returns whether the peer may send as many bytes again. */
   #arrived(bytes: Uint8Array): boolean {
     if (this.#isDropped || this.#session.isStopped) return false;
     if (this.#sink) {

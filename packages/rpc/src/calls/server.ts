@@ -1,4 +1,4 @@
-// Connect's services over a transport of streams: the gRPC protocol, one stream per call.
+// Connect's services over a stream transport: the gRPC protocol, one stream per call.
 
 import {
   Code,
@@ -36,13 +36,13 @@ import {
 import { UnaryMethods } from './unary-methods.ts';
 import type { HeldBytes } from './unfinished-bytes.ts';
 
-/** `readMaxBytes` and `writeMaxBytes` are 1 MiB where they are not given. */
+/** `readMaxBytes` and `writeMaxBytes` default to 1 MiB. */
 export interface ServeCallsOptions extends Partial<UnaryCallOptions> {
-  /** The same function that the HTTP/2 listener takes. */
+  /** Registers the services. The HTTP/2 listener takes the same function. */
   routes(router: ConnectRouter): void;
-  /** What handlers of this call find in their context: who is on the other end of the connection. */
+  /** Context values for the call's handler: the peer of the connection. */
   contextValues?(connection: ServerConnection): ContextValues;
-  /** Failures inside Connect that no peer is told of. */
+  /** Called for failures inside Connect that are not reported to the peer. */
   onError?(error: unknown, path: string): void;
   /** Default: `defaultFrameLimits`. */
   readonly frameLimits?: Partial<FrameLimits>;
@@ -95,7 +95,7 @@ export function serveCalls(
 interface Services {
   readonly methods: UnaryMethods;
   readonly check: CallCheck | undefined;
-  /** Connect's, by path. */
+  /** Connect's handlers, by path. */
   readonly handlers: ReadonlyMap<string, UniversalHandler>;
   readonly readMaxBytes: number;
   readonly requestMs: number;
@@ -122,7 +122,7 @@ async function answer(
     const values = contextValues();
     unary = services.methods.begin(headOf(request), values, held);
     const { check, handlers } = services;
-    // Waited for only where it must be: most calls need not.
+    // Awaited only when it is a promise, which it is for few calls.
     const wait = handlers.has(path) ? check?.begin(path.slice(1), values) : undefined;
     if (wait) await wait;
     const problem = handlers.has(path) ? encodingProblem(headOf(request).field) : undefined;
@@ -132,7 +132,7 @@ async function answer(
     else await answerByConnect(call, { ...request, since }, services, values, held);
   } catch (error) {
     if (call.failure) return;
-    // Of the check, before a byte of the body was taken.
+    // The access check failed before any of the body was read.
     if (error instanceof ConnectError && !isBegun) {
       unary?.abort(() => error);
       return refuse(call, error).catch(() => {});
@@ -202,7 +202,7 @@ async function run(call: CallStream, unary: UnaryCall): Promise<UnaryAnswer> {
         if (refusal) return refusal;
       }
     } catch (error) {
-      // The caller is shut out before its last byte.
+      // The caller was shut out before its last byte.
       if (error instanceof ConnectError && !call.failure) return unary.refuse(error);
       throw error;
     }
@@ -248,7 +248,7 @@ async function answerByConnect(
   }
 }
 
-/** A caller who resets a stream has left, which is no failure of the server's. */
+/** A reset means that the caller has left. That is not a failure of the server. */
 async function* bodyOf(call: CallStream): AsyncGenerator<Uint8Array> {
   try {
     yield* call.body();
@@ -257,7 +257,7 @@ async function* bodyOf(call: CallStream): AsyncGenerator<Uint8Array> {
   }
 }
 
-/** @param whole an answer of one message goes out in one piece; a stream of them, each as soon as it is there. */
+/** @param whole sends an answer of one message in one piece. Otherwise each message is sent as soon as it is ready. */
 async function respond(call: CallStream, response: UniversalServerResponse, whole: boolean): Promise<void> {
   const head = {
     type: 'response',
@@ -265,7 +265,7 @@ async function respond(call: CallStream, response: UniversalServerResponse, whol
     headers: response.header ?? new Headers(),
   } as const;
   let started = false;
-  // Headers go with the first message and not before: until then the handler may set them.
+  // Sends the headers with the first message, because the handler may set them until then.
   for await (const bytes of response.body ?? []) {
     if (!started) call.queue(head);
     started = true;

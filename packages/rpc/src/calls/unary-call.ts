@@ -1,6 +1,6 @@
-// Unary calls of the gRPC protocol, from bytes to bytes. Most calls are of this kind, and Connect, which builds a chain of
-// streams for each, takes several times as long for one. Everything else is Connect's: streams, JSON, gRPC-Web, Connect's
-// own protocol, compression.
+// Serves unary calls of the gRPC protocol directly, from bytes to bytes. Most calls are unary. Connect builds a chain of streams
+// for each and takes several times as long. Connect serves everything else: streams, JSON, gRPC-Web, its own protocol,
+// compression.
 // https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 
 import {
@@ -28,19 +28,19 @@ import { encodeUnaryMessage, UnaryMessage } from './unary-message.ts';
 import type { HeldBytes } from './unfinished-bytes.ts';
 
 export interface UnaryCallOptions {
-  /** Decides about the call before its message is read. */
+  /** Checks the caller's right to the call before the message is read. */
   readonly check?: CallCheck;
   /** One message received, bytes. */
   readonly readMaxBytes: number;
-  /** One message sent, bytes. Default: as large as it gets. */
+  /** One message sent, bytes. Default: no limit. */
   readonly writeMaxBytes?: number;
-  /** A request must come whole within this, and so must each message of a stream, ms. Default 30 s. */
+  /** Time for a request, or for each message of a stream, to arrive completely, ms. Default 30 s. */
   readonly requestMs?: number;
-  /** Told of a handler's answer that cannot be encoded. */
+  /** Called when a handler's answer cannot be encoded. */
   readonly onError?: ((error: unknown, path: string) => void) | undefined;
 }
 
-/** Of a request, without the pseudo headers of HTTP/2. */
+/** Headers of a request, without the pseudo headers of HTTP/2. */
 export interface RequestHead {
   readonly path: string;
   /** @param name in lower case. */
@@ -49,11 +49,11 @@ export interface RequestHead {
 }
 
 export interface UnaryAnswer {
-  /** What the handler set. */
+  /** Headers that the handler set. */
   readonly header: Headers | undefined;
   /** A gRPC message, with its prefix. Absent when the call failed. */
   readonly message?: Uint8Array;
-  /** `grpc-status`, and what else comes with it. Absent when there is nothing to say but that the call succeeded. */
+  /** `grpc-status` and other trailers. Absent when the call succeeded and there are no other trailers. */
   readonly trailer: Headers | undefined;
 }
 
@@ -64,13 +64,13 @@ const callOver = () => new ConnectError('the call is over', Code.Canceled);
 
 export type UnaryImplementation = MethodImpl<DescMethodUnary>;
 
-/** One call: takes the request, and is the context of its handler. */
+/** One call. Reads the request, and serves as the handler's context. */
 export class UnaryCall implements HandlerContext {
   readonly #method: DescMethodUnary;
   readonly #implementation: UnaryImplementation;
   readonly #options: UnaryCallOptions;
   readonly #head: RequestHead;
-  /** Of the handler's context. */
+  /** Part of the handler's context. */
   readonly values: ContextValues;
   /** By performance.now(). */
   readonly #deadlineMs: number | undefined;
@@ -78,9 +78,9 @@ export class UnaryCall implements HandlerContext {
   readonly #timeoutError: ConnectError | undefined;
   readonly #input: UnaryMessage;
   #inputTimer: NodeJS.Timeout | undefined;
-  /** Told the answer to a request that is not whole in time. */
+  /** Receives the answer when the request is not complete in time. */
   #late: ((answer: UnaryAnswer) => void) | undefined;
-  // Most handlers never look at these.
+  // Created on demand, because most handlers never use them.
   #abort: AbortController | undefined;
   #aborted: (() => ConnectError) | undefined;
   #ended: AbortSignal | undefined;
@@ -117,18 +117,18 @@ export class UnaryCall implements HandlerContext {
   }
 
   /**
-   * The transport begins to read the request.
-   * @param late told the answer, once, when the request is not whole by the call's deadline or within `requestMs`.
+   * Called when the transport begins to read the request.
+   * @param late receives the answer, once, when the request is not complete by the call's deadline or within `requestMs`.
    */
   begins(late: (answer: UnaryAnswer) => void): void {
     const { requestMs = defaultRequestMs } = this.#options;
     this.#late = late;
-    // The deadline may have passed before.
+    // The deadline may have passed already.
     if (this.#aborted) this.#isLate(this.#aborted());
     else this.#inputTimer = setTimeout(() => this.#isLate(requestLate(requestMs)), requestMs);
   }
 
-  /** The request has come whole. */
+  /** Called when the request is complete. */
   isWhole(): void {
     clearTimeout(this.#inputTimer);
     this.#late = undefined;
@@ -140,7 +140,7 @@ export class UnaryCall implements HandlerContext {
     late?.(this.#fail(error));
   }
 
-  /** Takes the next bytes of the request. @returns the answer, when it does not depend on the rest. */
+  /** Takes the next bytes of the request. @returns the answer, if the rest of the request cannot change it. */
   push(bytes: Uint8Array): UnaryAnswer | undefined {
     try {
       this.#input.push(bytes);
@@ -150,12 +150,12 @@ export class UnaryCall implements HandlerContext {
     }
   }
 
-  /** Once the request is whole. Never rejects. */
+  /** Answers a complete request. Never rejects. */
   async answer(): Promise<UnaryAnswer> {
     this.isWhole();
     try {
       if (this.#timeoutError) throw this.#timeoutError;
-      // Nobody waits for it any more.
+      // Nothing waits for the answer any more.
       if (this.#aborted) throw this.#aborted();
       const { input } = this.#method;
       const bytes = this.#input.take();
@@ -168,7 +168,7 @@ export class UnaryCall implements HandlerContext {
       const answer = await (check ? check.unary(this.#head.path.slice(1), this.values, handle) : handle());
       const message = this.#encode(answer);
       this.#responseTrailer?.set('grpc-status', grpcStatusOk);
-      // What hangs on the signal ends with the call.
+      // Work that depends on the signal ends with the call.
       this.abort(callOver);
       return { header: this.#responseHeader, message, trailer: this.#responseTrailer };
     } catch (error) {
@@ -176,7 +176,7 @@ export class UnaryCall implements HandlerContext {
     }
   }
 
-  /** The answer to a call that must not go on. */
+  /** The answer to a call that must not continue. */
   refuse(error: unknown): UnaryAnswer {
     return this.#fail(error);
   }
@@ -193,7 +193,7 @@ export class UnaryCall implements HandlerContext {
     return { header: this.#responseHeader, trailer: this.#responseTrailer };
   }
 
-  /** Tells the handler that its answer is no longer of use. No effect on a call that is over. */
+  /** Tells the handler that its answer is no longer needed. No effect on a call that is over. */
   abort(reason: () => ConnectError): void {
     if (this.#aborted) return;
     clearTimeout(this.#timer);
@@ -202,7 +202,7 @@ export class UnaryCall implements HandlerContext {
     this.#abort?.abort(reason());
   }
 
-  // The handler's context. What it does not look at is not made.
+  // The handler's context. Each part is created at its first use.
 
   get protocolName(): string {
     return 'grpc';

@@ -1,4 +1,4 @@
-// The one message of a unary call, in gRPC's form: a prefix of five bytes, then the message.
+// The single message of a unary call as gRPC encodes it: a prefix of five bytes, then the message.
 // https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 
 import { Code, ConnectError } from '@connectrpc/connect';
@@ -7,13 +7,13 @@ import type { HeldBytes } from './unfinished-bytes.ts';
 
 const compressedFlag = 1;
 
-/** The message of a request, as its bytes come. */
+/** Collects the message of a request from its bytes. */
 export class UnaryMessage {
   readonly #input: Pieces;
   readonly #maxBytes: number;
   #messageBytes: number | undefined;
 
-  /** @param held told of what this keeps until it is whole. */
+  /** @param held counts the bytes of the incomplete message. */
   constructor(maxBytes: number, held: HeldBytes | undefined) {
     this.#maxBytes = maxBytes;
     this.#input = new Pieces(held);
@@ -38,7 +38,7 @@ export class UnaryMessage {
     this.#messageBytes = size;
   }
 
-  /** Once it is whole. @returns undefined when the message is empty. @throws ConnectError when some of it is missing. */
+  /** Ends the request. @returns undefined when the message is empty. @throws ConnectError when part of the message is missing. */
   take(): Uint8Array | undefined {
     if (this.#input.byteLength === 0)
       throw protocolError('missing input message for unary method', Code.Unimplemented);

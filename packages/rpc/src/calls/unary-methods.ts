@@ -1,4 +1,4 @@
-// The unary methods of a router, for calls that need no more of Connect than that.
+// Collects the unary methods of a router, for calls that can be served without Connect.
 
 import type { DescMethodUnary } from '@bufbuild/protobuf';
 import type { ConnectRouter, ConnectRouterOptions, ContextValues } from '@connectrpc/connect';
@@ -24,10 +24,10 @@ export class UnaryMethods {
   }
 
   /**
-   * The same routes, which leave their unary methods here as well. One with options of its own stays Connect's alone; those
-   * options replace the router's, so that the check and the limits are put back.
+   * Wraps the routes, so that their unary methods are collected here as well. Connect alone serves a service that has options of
+   * its own. Such options replace the router's, so this function puts the check and the limits back.
    *
-   * @param protocols what the router serves.
+   * @param protocols that the router serves.
    */
   collect(
     routes: (router: ConnectRouter) => void,
@@ -71,9 +71,9 @@ export class UnaryMethods {
   }
 
   /**
-   * Undefined when the call is not one of these.
+   * Begins a call. Undefined when the call must be served by Connect.
    *
-   * @param held told of what the call keeps of its message until that is whole.
+   * @param held counts the bytes of the call's incomplete message.
    */
   begin(head: RequestHead, contextValues: ContextValues, held?: HeldBytes): UnaryCall | undefined {
     const found = this.#methods.get(head.path);

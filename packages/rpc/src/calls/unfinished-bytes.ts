@@ -1,16 +1,16 @@
-// Bytes of messages that are not whole yet, over every transport: what a session, its owner and all peers together may leave
-// lying here. A call that ends, however that happens, gives back what it held.
+// Limits the bytes of incomplete messages, over all transports: per session, per owner of sessions, and for all peers
+// together. When a call ends for any reason, its bytes are released.
 
 import { IdentityError } from '@palyra/identity/portable';
 
 export interface UnfinishedLimits {
-  /** Of one session whose owner is not known yet, bytes. */
+  /** For one session whose owner is not known yet, bytes. */
   readonly unknownBytes: number;
-  /** Of one session, bytes: 32 messages of the largest size, and some more. */
+  /** For one session, bytes: 32 messages of the largest size, and some more. */
   readonly sessionBytes: number;
-  /** Of all sessions of one owner (a device, or a stranger's address), bytes. */
+  /** For all sessions of one owner (a device, or a stranger's address), bytes. */
   readonly ownerBytes: number;
-  /** Of all, bytes. */
+  /** For all sessions, bytes. */
   readonly totalBytes: number;
 }
 
@@ -33,12 +33,12 @@ export class UnfinishedBytes {
     this.limits = { ...defaultUnfinishedLimits, ...limits };
   }
 
-  /** Held now. */
+  /** Bytes held now. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** @param key the session, whatever the transport calls that. */
+  /** @param key the session object of the transport. */
   of(key: object): SessionBytes {
     let session = this.#sessions.get(key);
     if (!session) {
@@ -58,7 +58,7 @@ export class UnfinishedBytes {
     this.moveOwned(bytes, owner);
   }
 
-  /** For sessions: of bytes that are counted already. */
+  /** For sessions: changes only the share of an owner. The total counts these bytes already. */
   moveOwned(bytes: number, owner: string | undefined): void {
     if (owner === undefined) return;
     const left = this.ownedBy(owner) + bytes;
@@ -78,14 +78,14 @@ export class SessionBytes {
     this.#all = all;
   }
 
-  /** From now on what it holds counts for this owner as well. */
+  /** From now on the session's bytes also count for this owner. */
   belongsTo(owner: string): void {
     this.#all.moveOwned(-this.#bytes, this.#owner);
     this.#owner = owner;
     this.#all.moveOwned(this.#bytes, owner);
   }
 
-  /** The peer was refused or shut out: no more bytes of it are kept, and calls that wait for more are told why. */
+  /** The peer was refused or shut out. Its calls keep no more bytes, and calls that wait for bytes fail with the reason. */
   stop(reason: unknown): void {
     this.#isStopped = true;
     for (const tell of this.#whenStopped.values()) tell(reason);
@@ -135,7 +135,7 @@ export class SessionBytes {
   }
 }
 
-/** What one call holds. */
+/** The bytes that one call holds. */
 export class HeldBytes {
   readonly #session: SessionBytes;
   #bytes = 0;
@@ -150,7 +150,7 @@ export class HeldBytes {
     return this.#isOver || this.#session.fits(bytes);
   }
 
-  /** @returns whether there is room; without it nothing is held. */
+  /** @returns whether there is room. Without room nothing is held. */
   add(bytes: number): boolean {
     if (this.#isOver) return true;
     if (!this.#session.fits(bytes)) return false;
@@ -165,7 +165,7 @@ export class HeldBytes {
     this.#session.giveBack(bytes);
   }
 
-  /** Told once, should the peer be shut out while the call lasts. */
+  /** Calls the listener once if the peer is shut out during the call. */
   whenStopped(tell: (reason: unknown) => void): void {
     this.#session.whenStopped(this, tell);
   }
@@ -179,7 +179,7 @@ export class HeldBytes {
   }
 }
 
-/** What a peer is told whose message finds no room. */
+/** The error for a peer whose message finds no room. */
 export const tooManyUnfinishedBytes = () =>
   new IdentityError(
     'TOO_MANY_REQUESTS',

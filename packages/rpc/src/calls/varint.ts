@@ -4,7 +4,7 @@ import { IdentityError } from '@palyra/identity/portable';
 
 const maxVarint = 0x3fff_ffff;
 
-/** One, two or four bytes; nothing here needs the form of eight. */
+/** Encodes in one, two or four bytes. The eight-byte form is never needed. */
 export function encodeVarint(value: number): Uint8Array {
   if (value < 0x40) return Uint8Array.of(value);
   if (value < 0x4000) return Uint8Array.of(0x40 | (value >> 8), value & 0xff);
@@ -14,7 +14,7 @@ export function encodeVarint(value: number): Uint8Array {
   return bytes;
 }
 
-/** Undefined when the bytes end before the number does. @throws MESSAGE_TOO_LARGE for the form of eight bytes. */
+/** Undefined when the bytes end within the number. @throws MESSAGE_TOO_LARGE for the eight-byte form. */
 export function decodeVarint(bytes: Uint8Array, at: number): { value: number; next: number } | undefined {
   const first = bytes[at];
   if (first === undefined) return undefined;
