@@ -13,13 +13,13 @@ export interface Quic {
 
 export interface QuicListenOptions extends StreamListenOptions {
   /**
-   * `refuse` (default) asks clients to stay on their path; a rebinding by a NAT is followed all the same.
+   * `refuse` (default) asks clients to stay on their path, but still follows a rebinding by a NAT.
    * `follow` lets a client move to another network.
    */
   readonly migration?: 'refuse' | 'follow';
   /**
-   * Starts a handshake for a source address that has not answered yet: saves a round trip and lets anyone make this
-   * listener work and send for addresses that are not theirs. Default false.
+   * Starts a handshake before the source address is verified. This saves a round trip, but anyone can then forge source addresses
+   * and make this listener work and send for them. Default false.
    */
   readonly dangerouslySkipAddressValidation?: boolean;
 }

@@ -1,4 +1,4 @@
-// A paired device's connection to the node services over QUIC, in the shape that the HTTP/2 dialer gives it.
+// A paired device's connection to the node services over QUIC, with the interface of the HTTP/2 dialer.
 
 import { IdentityError } from '@palyra/identity';
 import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
@@ -9,13 +9,13 @@ import type { StreamLimits } from '@palyra/rpc/transport';
 import { createCallTransport, inOrder, printableAnswers } from '@palyra/rpc/transport';
 import type { Quic } from './contract.ts';
 
-/** A daemon that has gone without a word is noticed after this: it does not answer for connections it does not know. */
+/** A daemon that disappeared silently is noticed after this time. A restarted daemon does not answer for old connections. */
 const silenceMs = 15_000;
 const keepAliveMs = 5_000;
 
 /**
- * Wherever it is.
- * @param options `handshakeTimeoutMs`: for who has another way to go. Default: the contract's.
+ * Dials the daemon over QUIC at each of its endpoints in turn.
+ * @param options `handshakeTimeoutMs`: for callers that can fall back to another transport. Default: the contract's.
  * @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, VERSION_UNSUPPORTED
  */
 export async function dialNodeQuic(

@@ -1,5 +1,6 @@
-// Why a daemon closes a connection, on a stream of its own in front of the close. A client reads it at once; that it was
-// closed, its library may tell it only when the connection has drained (RFC 9000 10.2.2). docs/quic.md section 2.
+// A GOAWAY tells a client why the daemon closes the connection. The daemon sends it on a separate stream before the close. The
+// client reads a GOAWAY at once, while its library may report the close only when the connection has drained (RFC 9000 10.2.2).
+// docs/quic.md section 2.
 
 import { IdentityError } from '@palyra/identity';
 import { maxReasonBytes, toCloseNumber, toCloseReason } from '@palyra/rpc/transport';

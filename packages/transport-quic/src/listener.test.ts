@@ -25,7 +25,7 @@ async function start(t: TestContext) {
   return { listener, identity, credential };
 }
 
-/** @throws EADDRINUSE while somebody listens there. */
+/** @throws EADDRINUSE while a listener uses the port. */
 async function bind(port: number): Promise<void> {
   const socket = createSocket('udp4');
   socket.bind({ port, address: '127.0.0.1', exclusive: true });
@@ -33,7 +33,7 @@ async function bind(port: number): Promise<void> {
   socket.close();
 }
 
-test('a new credential that cannot be used leaves no listener, and the next one brings it back', async (t) => {
+test('an unusable new credential leaves no listener, and the next credential restores it', async (t) => {
   const { listener, identity, credential } = await start(t);
   const { port } = listener;
   const noChain = { ...credential, certificateChain: [new Uint8Array(9)] };
@@ -45,7 +45,7 @@ test('a new credential that cannot be used leaves no listener, and the next one 
   assert.equal(listener.port, port);
 });
 
-test('what is closed stays closed, whatever credential comes before, meanwhile or after', async (t) => {
+test('a closed listener stays closed, whether a new credential comes before, during or after the close', async (t) => {
   const { listener, identity, credential } = await start(t);
   const { port } = listener;
   const swap = () => listener.swapCredential(credential, identity.trustBundle);

@@ -1,4 +1,4 @@
-// The node services over QUIC: the same routes, the same check of every connection, call and message as on HTTP/2.
+// The node services over QUIC, with the routes of HTTP/2 and its checks of every connection, call and message.
 
 import { IdentityError, type ServerCredential } from '@palyra/identity';
 import { certificatesToPem } from '@palyra/identity/certificate';
@@ -65,12 +65,12 @@ export class QuicDeviceListener implements DeviceListener {
   }
 
   /**
-   * The library cannot change a listener's certificate, so devices reconnect to a new one on the same port. One at a
-   * time. Does nothing once this closes.
+   * The library cannot change a listener's certificate, so devices reconnect to a new listener on the same port. Swaps run one at
+   * a time. A closing listener ignores swaps.
    */
   swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): Promise<void> {
     const swapped = this.#swap(credential, trustBundle);
-    // Whoever asked for it is told; who comes next only waits.
+    // The caller of a swap gets its error. The next swap only waits.
     this.#swapping = swapped.catch(() => {});
     return swapped;
   }
@@ -80,7 +80,7 @@ export class QuicDeviceListener implements DeviceListener {
     await this.#listener.close(
       new IdentityError('UNREACHABLE', 'The daemon has a new certificate. Connect again.'),
     );
-    // Should it fail to listen again, the next credential is the next try.
+    // If listening fails below, the next credential is the next attempt.
     this.#listener = notListening;
     if (this.#closed) return;
     this.#listener = await this.#listen(this.#port, credential, trustBundle);
@@ -92,7 +92,7 @@ export class QuicDeviceListener implements DeviceListener {
   }
 
   async #close(until: AbortSignal | undefined): Promise<void> {
-    // A swap that is half done may listen once more, and that listener is the one to close.
+    // A swap in progress may still open a new listener. Wait, and close that one.
     await this.#swapping;
     await this.#listener.close(new IdentityError('UNREACHABLE', 'The daemon stops.'), until);
   }
@@ -112,7 +112,7 @@ export class QuicDeviceListener implements DeviceListener {
       host,
       port,
       tls,
-      // BoringSSL stops at its first error, so what comes here is verified, dates included.
+      // BoringSSL stops at its first error, so a chain that arrives here is verified, including its dates.
       admit: (connection) => this.#streams.admit(connection),
       serve: this.#streams.serve,
       onError: (error) => onInternal(error, 'the QUIC listener'),

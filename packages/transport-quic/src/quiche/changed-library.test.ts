@@ -1,12 +1,11 @@
-// A version of the library that has changed is made here by hand: it is refused when it is loaded, and the error names what is
-// not there any more.
+// Simulates changed versions of the library. Each is refused when it is loaded, and the error names the missing method or field.
 
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import { guardLibrary } from './guard.ts';
 
-/** What we use of the library beyond its public face, without the rest. */
+/** The private methods and fields of the library that we use. */
 function asKnown() {
   class QuicServer extends EventEmitter {
     _sessions: unknown = new Map();
@@ -29,7 +28,7 @@ function asKnown() {
 type Known = ReturnType<typeof asKnown>;
 const guard = (library: Known) => guardLibrary(library as unknown as Parameters<typeof guardLibrary>[0]);
 
-test('the library as it is known is taken', () => guard(asKnown()));
+test('the known version of the library is accepted', () => guard(asKnown()));
 
 const methods: readonly (readonly [keyof Known, string])[] = [
   ['QuicServer', '_onData'],

@@ -1,5 +1,5 @@
-// Why a connection ended, from the number and the text the library gives: one of our codes, a TLS alert
-// (RFC 9001 4.8), or its own words for silence.
+// Finds out why a connection ended, from the number and text that the library reports: one of our codes, a TLS alert
+// (RFC 9001 4.8), or the library's text for a timeout.
 
 import type { X509Certificate } from 'node:crypto';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
@@ -10,7 +10,7 @@ export interface LibraryClose {
   readonly reason: string;
 }
 
-/** TLS alerts (RFC 8446 6) that say what is wrong with the certificate of this side. */
+/** TLS alerts (RFC 8446 6) about this side's certificate. */
 const missing = ['CERTIFICATE_MISSING', 'The daemon requires a certificate.'] as const;
 const alerts: Readonly<Record<number, readonly [IdentityErrorCode, string]>> = {
   42: ['CERTIFICATE_INVALID', 'The daemon could not accept the form of this certificate.'],
@@ -25,8 +25,8 @@ const accessDenied = 49;
 const noApplicationProtocol = 120;
 
 /**
- * After the handshake; undefined when a side simply closed.
- * @param own the certificate of this side.
+ * The reason for a close after the handshake; undefined when a side closed without an error.
+ * @param own this side's certificate.
  */
 export function closeReason(
   { errorCode, reason }: LibraryClose,
@@ -39,7 +39,7 @@ export function closeReason(
       ? new IdentityError('UNREACHABLE', 'Nothing was heard from the other side for too long.')
       : undefined;
   }
-  // The library closes with the bare crypto error and these words, not with the alert.
+  // The library closes with the bare crypto error and this text instead of the alert.
   if (reason === 'client certificate required') return new IdentityError(...missing);
   if (errorCode - 0x100 === certificateExpired) return datesRefused(own);
   const alert = alerts[errorCode - 0x100];
@@ -47,7 +47,7 @@ export function closeReason(
   return new IdentityError('UNREACHABLE', `QUIC error 0x${errorCode.toString(16)}.`);
 }
 
-/** The library's one word for a certificate that has expired and for one that is not valid yet; this side's clock says which. */
+/** The library has one alert for expired certificates and for certificates not valid yet. This side's clock tells which. */
 function datesRefused(own: X509Certificate | undefined): IdentityError {
   const now = new Date();
   const at = `this machine's clock says ${now.toISOString()}`;
@@ -65,7 +65,7 @@ function datesRefused(own: X509Certificate | undefined): IdentityError {
   );
 }
 
-/** When the library could not even start with the certificates it was given. */
+/** The error when the library cannot start with the given certificates. */
 export function tlsConfigError(cause: unknown): IdentityError | undefined {
   if (!(cause instanceof Error) || !/TlsFail|TLS (?:cert|key)/.test(cause.message)) return undefined;
   return new IdentityError(
@@ -78,16 +78,16 @@ export function tlsConfigError(cause: unknown): IdentityError | undefined {
 }
 
 /**
- * Why the client's handshake did not come to its end. Alerts about certificates are then the client's own. Anything else
- * that a close says is not believed: until the handshake is done, whoever is on the path can write one.
+ * Why the client's handshake failed. Alerts about certificates then come from the client itself. Any other reason in a close is
+ * ignored, because anyone on the path can forge a close until the handshake is done.
  */
 export function dialError(close: LibraryClose | undefined, cause: unknown): IdentityError {
   const alert = (close?.errorCode ?? 0) - 0x100;
   if (alert === noApplicationProtocol) {
     return new IdentityError('VERSION_UNSUPPORTED', 'The server does not speak this protocol.', { cause });
   }
-  // The library stops at an authority that has expired, before it looks at the signature below it: an impostor comes with
-  // an old issuing CA of ours and is `expired`. So that word tells nothing about clocks.
+  // The library stops at an expired authority before it checks the signature below. An impostor that shows an old issuing CA of
+  // ours is therefore also reported as `expired`, so this alert does not mean that a clock is wrong.
   if (alert >= badCertificate && alert <= accessDenied) {
     return new IdentityError(
       'DAEMON_NOT_AUTHENTICATED',
@@ -101,8 +101,8 @@ export function dialError(close: LibraryClose | undefined, cause: unknown): Iden
 const lostAfterMs = 4_000;
 
 /**
- * Why a connection is gone, when a stream of it has failed: the close is on its way, unless the library lost it.
- * @param closed of the connection.
+ * Why a connection ended, when one of its streams has failed. The close follows soon, unless the library lost it.
+ * @param closed the connection's `closed`.
  */
 export async function lossOf(closed: Promise<IdentityError | undefined>): Promise<IdentityError> {
   const unknown = Promise.withResolvers<undefined>();

@@ -1,5 +1,5 @@
-// What the library makes of datagrams that it should not answer, or should answer otherwise (docs/quic.md 5). Nothing of ours can
-// change it; a version that does better fails here, and the page is to say so.
+// How the library treats datagrams that it should not answer, or should answer differently (docs/quic.md 5). Our code cannot
+// change that. When a version of the library does better, these tests fail, and docs/quic.md needs an update.
 
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
@@ -9,7 +9,7 @@ import { within } from '../../../../tests/testing/until.ts';
 import { createPki } from '../../../rpc/src/testing/pki.ts';
 import { createQuic } from './quic.ts';
 
-/** An Initial packet's head (RFC 9000 17.2.2) and nothing that counts behind it. */
+/** The header of an Initial packet (RFC 9000 17.2.2), followed by padding. */
 function initial(version: number, size: number): Buffer {
   const head = Buffer.from('c00000000008aaaaaaaaaaaaaaaa0000', 'hex');
   head.writeUInt32BE(version, 1);
@@ -41,7 +41,7 @@ async function peer(t: TestContext) {
 /** The type of a packet with a long header of version 1. */
 const typeOf = (packet: Buffer) => (packet[0]! >> 4) & 3;
 const retry = 3;
-/** The smallest that a client may send an Initial in (RFC 9000 14.1). */
+/** The smallest datagram in which a client may send an Initial (RFC 9000 14.1). */
 const smallest = 1200;
 
 test('an Initial in a datagram that is too small draws a Retry, of about five times its size', async (t) => {
@@ -53,7 +53,7 @@ test('an Initial in a datagram that is too small draws a Retry, of about five ti
   assert.ok(drawn.length > small.length && drawn.length <= 120, `${drawn.length} bytes`);
 });
 
-test('an unknown version is passed over in silence', async (t) => {
+test('an unknown version is ignored', async (t) => {
   const { send, answer } = await peer(t);
   send(initial(0x0a1a2a3a, smallest));
   send(initial(1, smallest));

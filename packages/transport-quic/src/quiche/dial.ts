@@ -1,4 +1,4 @@
-// The client side over @currentspace/http3.
+// The client side of QUIC over @currentspace/http3.
 
 import { X509Certificate } from 'node:crypto';
 import type { QuicStream as LibraryStream, QuicClientSession } from '@currentspace/http3';
@@ -21,11 +21,11 @@ import { loadLibrary, withScratchFolder } from './library.ts';
 import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
 import { QuicheStream } from './stream.ts';
 
-/** How often to try again to open a stream: the library does not tell when the peer allows more. */
+/** Interval between attempts to open a stream, because the library does not report when the peer allows more. */
 const streamLimitPollMs = 5;
 
 export async function dial(options: StreamDialOptions, runtime: QuicheRuntime): Promise<ClientConnection> {
-  // Before anything is asked of a name.
+  // Must come before any name is resolved.
   loadLibrary();
   return dialAddresses(
     options.host,
@@ -42,7 +42,7 @@ async function dialOne(
   options: StreamDialOptions,
   runtime: QuicheRuntime,
 ): Promise<ClientConnection> {
-  // The library's server does not answer there (docs/quic.md, 5), and silence takes seconds.
+  // The library's server does not answer at link-local addresses (docs/quic.md, 5), and a timeout takes seconds.
   if (address.includes('%'))
     throw new IdentityError('UNREACHABLE', 'QUIC does not reach link-local addresses. HTTP/2 does.');
   const library = loadLibrary();
@@ -58,7 +58,7 @@ async function dialOne(
         cert: tls.certificateChain,
         key: tls.privateKey,
         alpn: [alpn],
-        // For its GOAWAY.
+        // For the server's GOAWAY.
         initialMaxStreamsBidi: 1,
         maxIdleTimeoutMs: limits.idleTimeoutMs,
         connectTimeoutMs: limits.handshakeTimeoutMs,
@@ -101,7 +101,7 @@ class QuicheClientConnection implements ClientConnection {
   #settle!: (error: IdentityError | undefined) => void;
   #failure: IdentityError | undefined;
 
-  /** @param session not ready yet: a server that refuses says so as soon as it is. */
+  /** @param session not ready yet, because a server that refuses says so as soon as the session is ready. */
   constructor(session: QuicClientSession, address: string, options: StreamDialOptions, limits: StreamLimits) {
     this.remoteAddress = address;
     this.remotePort = options.port;
@@ -143,11 +143,11 @@ class QuicheClientConnection implements ClientConnection {
     const sent = error
       ? this.#session.close(toCloseNumber(error.code), toCloseReason(error.message))
       : this.#session.close(closedNormally, '');
-    // A peer that has gone needs no farewell; the connection is over either way.
+    // This can fail when the peer has gone. The connection is over either way.
     sent.catch(() => {});
   }
 
-  /** A server has one use for a stream of its own. */
+  /** Reads the GOAWAY, the only use of a stream that the server opens. */
   async #hear(raw: LibraryStream): Promise<void> {
     const stream = new QuicheStream(
       raw,
@@ -219,6 +219,6 @@ function ping(session: QuicClientSession): void {
   try {
     session.ping();
   } catch {
-    // It has ended inside the library, whose `close` event is on its way.
+    // The session has ended inside the library, which will emit `close` soon.
   }
 }

@@ -1,5 +1,5 @@
-// Debian's gtlsclient (ngtcp2 and GnuTLS), a QUIC client of other people's making. It speaks HTTP/3 alone, so the server
-// here differs from a listener in the name of its protocol: what is refused is refused for the certificate.
+// Tests with Debian's gtlsclient (ngtcp2 and GnuTLS), an independent QUIC client. It speaks only HTTP/3, so this server differs
+// from a listener in its protocol name. Every refusal is therefore due to the certificate.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -17,7 +17,7 @@ const client = 'gtlsclient';
 const { error } = spawnSync(client, ['--help']);
 const skip = error ? `NOT TESTED: ${client} is missing (Debian: ngtcp2-client)` : false;
 
-/** Says which sessions there were. */
+/** Lists the sessions of the server. */
 async function serve(t: TestContext, pki: Pki): Promise<{ port: number; sessions: unknown[] }> {
   const sessions: unknown[] = [];
   const options = { ...serverOptions({ tls: pki.serverTls }, 'portable'), alpn: ['h3'] };
@@ -36,7 +36,7 @@ async function serve(t: TestContext, pki: Pki): Promise<{ port: number; sessions
   return { port, sessions };
 }
 
-/** What the client reports, packet by packet. */
+/** The client's output, packet by packet. */
 async function connect(pki: Pki, port: number, credential?: Credential): Promise<string> {
   const words = ['--timeout=5s'];
   if (credential) {

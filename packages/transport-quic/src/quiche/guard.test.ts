@@ -1,5 +1,5 @@
-// A peer that goes on with streams that were reset here. The library would make streams of it that nobody knows: they keep
-// what comes, and their errors end the process.
+// A peer keeps sending on streams that were reset here. Without the guard, the library would create unreported streams that keep
+// the data and whose errors end the process.
 
 import { describe, it, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -43,7 +43,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
   describe(`QUIC streams that were reset: ${runtime}`, () => {
     const quic = createQuic({ runtime });
 
-    it('what a client sends on them is not kept', async (t) => {
+    it('keep no data that a client sends on them', async (t) => {
       const sessions = sessionsAt(t, loadLibrary().QuicServerSession, 'getPeerCertificateChain');
       const pki = await createPki();
       let served = 0;
@@ -67,7 +67,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       await until('nothing is kept', () => hasNoStreams(sessions));
     });
 
-    it('however many a client will not read, the next one is served', async (t) => {
+    it('do not hold up the next stream, however many a client refuses to read', async (t) => {
       const pki = await createPki();
       const listener = await quic.listen({
         host,
@@ -99,7 +99,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       }
     });
 
-    it('what a server sends on them is not kept', async (t) => {
+    it('keep no data that a server sends on them', async (t) => {
       const sessions = sessionsAt(t, loadLibrary().QuicClientSession, 'openStream');
       const pki = await createPki();
       const server = loadLibrary().createQuicServer(serverOptions({ tls: pki.serverTls }, runtime));

@@ -1,13 +1,13 @@
-// Three faults of the library, measured on 0.9.0, by which a peer could end the process, fill its memory or stop its own
-// connection:
-// - data of a stream that is over on this side, because it was reset here or the peer will not read it, becomes a stream
-//   that nobody is told of. It keeps all that the peer sends on it, and its error has no listener.
-// - a stream that the peer will not read (STOP_SENDING) while bytes wait for it is tried again, and fails again, with
-//   every packet. After some fifty of them nothing else gets its turn any more.
-// - the error of a session whose handshake is not done has no listener. Nor does anybody hear of such a session: the server
-//   tells of it here, by its event `handshake`.
-// And one word that it does not say: when a client's handshake was done (`watchHandshake`).
-// All are in methods and fields that are private; a version without them fails here, when it is loaded, and not in silence.
+// Works around three faults of the library, measured on 0.9.0. With them a peer could end the process, fill its memory or stall
+// its own connection:
+// - A stream ends on this side when we reset it or the peer refuses to read it. Data that arrives later makes the library
+//   create a stream that it never reports. That stream keeps all the data, and its error has no listener.
+// - When the peer refuses to read a stream (STOP_SENDING) that still has bytes to send, the library retries the stream with every
+//   packet and fails each time. After some fifty such streams, no other stream makes progress.
+// - The error of a session has no listener until the handshake is done. The library does not report such a session either, so
+//   this file makes the server emit the event `handshake`.
+// This file also reports when a client's handshake was done (`watchHandshake`), which the library does not.
+// The workarounds use private methods and fields. A version of the library without them is refused when it is loaded.
 
 import type { QuicClientSession } from '@currentspace/http3';
 import { toCloseNumber } from '@palyra/rpc/transport';
@@ -16,7 +16,7 @@ type Library = typeof import('@currentspace/http3');
 
 interface Event {
   readonly connHandle: number;
-  /** Below 0: of no stream. */
+  /** Below 0 when the event belongs to no stream. */
   readonly streamId: number;
   readonly meta?: { readonly errorReason?: string };
 }
@@ -34,7 +34,7 @@ interface Server extends NodeJS.EventEmitter {
   readonly _eventLoop: { streamClose(connection: number, streamId: number, code: number): void } | null;
 }
 
-/** Before the library's first session. @throws TypeError for a version that works in another way. */
+/** Must run before the library's first session. @throws TypeError for a version that works differently. */
 export function guardLibrary({ QuicServer, QuicServerSession, QuicClientSession }: Library): void {
   expectMap(Reflect.construct(QuicServer, [{}]), '_sessions');
   expectMap(Reflect.construct(QuicServerSession, [0, '', 0, null]), '_streams');
@@ -81,8 +81,9 @@ function wrap<T>(
 }
 
 /**
- * The library says that it is ready some turns after the handshake, and never if the server has closed by then. Whose
- * alert ended the connection can only be told from this: before, it is the client that refuses; after, the server.
+ * The library reports a session as ready some turns after the handshake, and never if the server has closed by then. Only the end
+ * of the handshake tells which side sent the alert that ended the connection: before it the client refuses, after it the
+ * server.
  */
 export function watchHandshake(session: QuicClientSession): { readonly done: boolean } {
   const inner = expectMethod(session, '_scheduleHandshakeReady');

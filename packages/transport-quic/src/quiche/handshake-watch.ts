@@ -1,12 +1,12 @@
-// The limits of handshakes that are under way.
+// Limits on handshakes in progress.
 
 import type { QuicServer, QuicServerSession } from '@currentspace/http3';
 import type { StreamLimits, StreamRefusal } from '@palyra/rpc/transport';
 import { sourceKey, toCloseNumber } from '@palyra/rpc/transport';
 
 /**
- * Ends handshakes that take too long, or of which one source has too many. The library has no limit of its own but the idle
- * timeout and one for all, and tells of a session only when it is established: `guard.ts` does before.
+ * Ends handshakes that take too long, and handshakes of a source that has too many. The library itself has only the idle timeout
+ * and one limit for all handshakes. It reports a session only when the session is established; `guard.ts` reports it earlier.
  */
 export class HandshakeWatch {
   readonly #perSource: number;
@@ -49,7 +49,7 @@ export class HandshakeWatch {
     session.once('close', () => this.done(session));
   }
 
-  // What was there at the last sweep and still is took between one and two timeouts.
+  // A handshake that was here at the last sweep has taken between one and two timeouts.
   #sweep(): void {
     for (const session of this.#seen) {
       this.#ended('handshake_timeout');

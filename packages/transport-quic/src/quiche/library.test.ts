@@ -1,5 +1,5 @@
-// The library trusts the system beside the root it is given, and leaves keys where others can read them. Here the
-// system trusts a foreign authority, and each test shows first that this would matter.
+// By default the library trusts the system's authorities as well as the given root, and leaves keys where others can read them. In
+// these tests the system trusts a foreign authority, and each test shows first that the default would let it in.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
@@ -14,7 +14,7 @@ import { createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
 
 const script = builtProgram(fileURLToPath(new URL('../testing/trust-scenario.ts', import.meta.url)));
 
-/** Undefined: not set. */
+/** Undefined when the variable is not set. */
 type Environment = Record<string, string | undefined>;
 
 describe('the trust of the QUIC library', () => {
@@ -51,7 +51,7 @@ describe('the trust of the QUIC library', () => {
     return json(child.stdout);
   }
 
-  it('lets a daemon of an authority that the system trusts get nowhere', async () => {
+  it('refuses a daemon of an authority that only the system trusts', async () => {
     const input = { serverTls: { ...foreign.daemon, clientRoots: pki.rootPem } };
     for (const [name, env] of systems) {
       assert.deepEqual(await run('bare', env, input), { result: 'served', admitted: 1 }, `control: ${name}`);
@@ -63,7 +63,7 @@ describe('the trust of the QUIC library', () => {
     }
   });
 
-  it('lets a device of an authority that the system trusts get nowhere', async () => {
+  it('refuses a device of an authority that only the system trusts', async () => {
     const input = { clientTls: { ...pki.clientTls, ...foreign.device } };
     for (const [name, env] of systems) {
       assert.deepEqual(await run('bare', env, input), { result: 'served', admitted: 1 }, `control: ${name}`);
@@ -71,7 +71,7 @@ describe('the trust of the QUIC library', () => {
     }
   });
 
-  it('serves its own, whatever the system trusts', async () => {
+  it('serves devices of its own authority, whatever the system trusts', async () => {
     for (const [, env] of systems)
       assert.deepEqual(await run('ours', env), { result: 'served', admitted: 1 });
   });
@@ -94,12 +94,12 @@ describe('the trust of the QUIC library', () => {
     assert.equal(await run('worker thread'), 'TypeError: QUIC runs in the main thread only');
   });
 
-  it('makes its empty store anew when it was removed or filled', async () => {
+  it('restores its empty trust store after the store was removed or filled', async () => {
     assert.deepEqual(await run('folder gone'), ['served', 'served', true, true]);
     assert.deepEqual(await run('file filled'), ['served', 'served', true, []]);
   });
 
-  it('gives child processes the trust of the system', async () => {
+  it("gives child processes the system's trust store", async () => {
     for (const env of [
       { SSL_CERT_FILE: '/some/bundle.pem', SSL_CERT_DIR: undefined, TMPDIR: folder },
       { SSL_CERT_FILE: undefined, SSL_CERT_DIR: '/some/certs', TMPDIR: undefined },

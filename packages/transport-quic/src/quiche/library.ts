@@ -1,11 +1,11 @@
-// The one place that loads @currentspace/http3, because it may only be loaded after this has run.
+// The only file that loads @currentspace/http3, because the code here must run before the library is loaded.
 //
-// Two things it does can only be steered through the environment of the process, both measured on 0.9.0:
-// - its `ca` option adds to the system's trust store, so any certificate authority of the system could vouch for a
-//   daemon or a device. SSL_CERT_FILE and SSL_CERT_DIR point that store at an empty file and an empty folder.
-// - it writes the private key and the trusted roots to TMPDIR, under a name anyone can guess, readable by everyone
-//   and following links, and reads them back. TMPDIR is a private folder for that moment.
-// Both are read again for every listener and every connection, so both are checked again each time.
+// Only the environment of the process controls two of the library's habits, both measured on 0.9.0:
+// - The `ca` option adds to the system's trust store, so any certificate authority of the system could vouch for a
+//   daemon or a device. We point SSL_CERT_FILE and SSL_CERT_DIR at an empty file and an empty folder.
+// - The library writes the private key and the trusted roots to TMPDIR and reads them back. It uses a name that anyone can guess,
+//   makes the files readable by everyone, and follows links. While it does so, we set TMPDIR to a private folder.
+// The library reads these variables again for every listener and every connection, so we check them each time.
 
 import { lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -25,24 +25,24 @@ interface Sandbox {
   readonly root: string;
   readonly noFile: string;
   readonly noFolder: string;
-  /** Where the library may put its files. */
+  /** The folder for the library's files. */
   readonly scratch: string;
 }
 
 let library: Library | undefined;
-/** Final for this process: half of the library is loaded, and it may only be loaded once. */
+/** Permanent for this process: half of the library is loaded, and the library can be loaded only once. */
 let missing: IdentityError | undefined;
 let sandbox: Sandbox | undefined;
-/** What the two variables were before, for child processes. */
+/** The previous values of the two variables, for child processes. */
 let systemTrust: { SSL_CERT_FILE: string | undefined; SSL_CERT_DIR: string | undefined } | undefined;
 
 /**
- * The library, loaded with an empty system trust store.
+ * Loads the library with an empty system trust store.
  *
- * @throws QUIC_UNAVAILABLE where it is not installed or not made for this machine.
- * @throws TypeError in a worker thread, whose environment the library does not see; when something else loaded the
- * library first; and when something changed the variables since.
- * @internal Declarations of packages do not name the library, which a program may leave out.
+ * @throws QUIC_UNAVAILABLE when the library is not installed or not made for this machine.
+ * @throws TypeError in a worker thread, whose environment the library does not see; when other code loaded the
+ * library first; and when other code has changed the variables since.
+ * @internal The packages' declarations do not name the library, because a program may leave it out.
  */
 export function loadLibrary(): Library {
   if (!isMainThread) throw new TypeError('QUIC runs in the main thread only');
@@ -63,13 +63,13 @@ export function loadLibrary(): Library {
   ) {
     throw new TypeError('SSL_CERT_FILE or SSL_CERT_DIR was changed; QUIC would trust the system');
   } else if (!isIntact(sandbox!)) {
-    // A cleaner of temporary files was here, and after it anyone could have been.
+    // A cleaner of temporary files has removed the store, and anyone could have replaced it.
     enterSandbox();
   }
   return library;
 }
 
-/** Why QUIC cannot run on this machine; undefined where it can. Loads the library. */
+/** Why QUIC cannot run on this machine; undefined when it can. Loads the library. */
 export function quicProblem(): IdentityError | undefined {
   try {
     loadLibrary();
@@ -79,7 +79,7 @@ export function quicProblem(): IdentityError | undefined {
   return missing;
 }
 
-/** @throws QUIC_UNAVAILABLE. Left to itself, the library looks for its native part at its first listener or connection only. */
+/** Loads the native part now. By itself the library looks for it only at the first listener or connection. @throws QUIC_UNAVAILABLE */
 function loadWithNativePart(): Library {
   try {
     const loaded = require(name) as Library;
@@ -94,15 +94,15 @@ function loadWithNativePart(): Library {
   }
 }
 
-/** The library exports it from a file of its own only. */
+/** The library exports this function only from a separate file. */
 function binding(): { runtimeTelemetry: () => Record<string, number> } {
   return require(join(dirname(require.resolve(name)), 'event-loop.js')).getBinding();
 }
 
-/** What came in over QUIC, in this process since its start. What a flood sends is in nothing else that can be counted. */
+/** Incoming QUIC traffic since the start of this process. No other counter shows the packets of a flood. */
 export interface QuicTraffic {
   readonly datagrams: number;
-  /** Handshakes begun: of those, the clients had shown that their address is theirs. */
+  /** Handshakes begun, by clients that had proved their address. */
   readonly handshakes: number;
 }
 
@@ -117,7 +117,7 @@ export function quicTraffic(): QuicTraffic {
 }
 
 /**
- * Runs what makes the library write its files. They are in place while `start` runs and, for a connection, until
+ * Runs `start`, which makes the library write its files. TMPDIR is private while `start` runs and, for a connection, until
  * `written` is called.
  */
 export function withScratchFolder<T>(start: (written: () => void) => T): T {
@@ -182,12 +182,12 @@ function isIntact({ root, noFile, noFolder, scratch }: Sandbox): boolean {
       lstatSync(scratch).isDirectory()
     );
   } catch {
-    // What cannot be looked at does not hold; the caller refuses to go on.
+    // An unreadable store counts as changed, and the caller refuses to continue.
     return false;
   }
 }
 
-// Dials overlap, so the first in sets TMPDIR and the last out restores it.
+// Dials overlap, so the first dial sets TMPDIR and the last one restores it.
 let inside = 0;
 let outside: string | undefined;
 

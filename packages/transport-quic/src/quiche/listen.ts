@@ -1,4 +1,4 @@
-// The server side over @currentspace/http3.
+// The server side of QUIC over @currentspace/http3.
 
 import type { QuicServer, QuicServerOptions, QuicServerSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
@@ -26,16 +26,16 @@ import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
 import { QuicheStream } from './stream.ts';
 import { portIsFree, tryBind } from './udp-port.ts';
 
-/** How long a client that was told why may take to close the connection itself, ms. */
+/** Time for a client to close the connection itself after it was told the reason, ms. */
 const goawayGraceMs = 200;
 
-/** The library tells of these here when their connection has gone in the same moment; then nobody is concerned. */
+/** The library reports these as errors when their connection ends at the same moment. They can be ignored then. */
 const ofStreamThatIsGone = /^stream_\w+ failed: InvalidStreamState/;
 
 export async function listen(options: QuicListenOptions, runtime: QuicheRuntime): Promise<StreamListener> {
   const library = loadLibrary();
   const limits = resolveStreamLimits(options.limits);
-  // A library that fails to bind keeps the process alive for ever, so it must not come to that.
+  // Check the port first, because a library that fails to bind keeps the process alive for ever.
   const unbindable = await tryBind(options.host, options.port);
   if (unbindable) throw cannotListen(options, unbindable);
 
@@ -58,7 +58,7 @@ export async function listen(options: QuicListenOptions, runtime: QuicheRuntime)
   return listener;
 }
 
-/** What the library is told. */
+/** Options for the library. */
 export function serverOptions(
   options: Pick<QuicListenOptions, 'tls' | 'limits' | 'migration' | 'dangerouslySkipAddressValidation'>,
   runtime: QuicheRuntime,
@@ -88,7 +88,7 @@ class QuicheListener implements StreamListener {
   readonly #options: QuicListenOptions;
   readonly #limits: StreamLimits;
   readonly #unfinished: UnfinishedBytes;
-  /** Also those that are over and that the client has not left yet. */
+  /** Includes closed connections that the client has not left yet. */
   readonly #connections = new Set<QuicheServerConnection>();
   #live = 0;
   readonly #handshakes: HandshakeWatch;
@@ -136,7 +136,7 @@ class QuicheListener implements StreamListener {
     this.#handshakes.done(session);
     const chain = session.getPeerCertificateChain().map(({ raw }) => raw);
     const connection = new QuicheServerConnection(session, chain, this.#unfinished.of(session));
-    // The library does not let such a connection through; if it ever did, it would end here.
+    // The library refuses such a connection. This check is a second defence.
     if (chain.length === 0) {
       connection.cut(new IdentityError('CERTIFICATE_MISSING', 'The daemon requires a certificate.'));
       return;
@@ -188,7 +188,7 @@ class QuicheServerConnection implements ServerConnection {
       this.#settle = resolve;
     });
     session.on('error', () => {});
-    // Also those of a connection that is not served.
+    // Includes the streams of a connection that is not served.
     session.on('stream', (stream) => stream.on('error', () => {}));
     session.on('close', (info) => {
       this.#isClosed = true;
@@ -213,7 +213,7 @@ class QuicheServerConnection implements ServerConnection {
         return;
       }
       this.#streams.add(stream);
-      // The library cannot be told to allow no unidirectional streams (RFC 9000 2.1: bit 2 of the id).
+      // The library has no option to forbid unidirectional streams (RFC 9000 2.1: bit 2 of the id).
       if ((raw.id & 3) === 0) admission.offer(stream);
       else this.close(new IdentityError('MESSAGE_INVALID', 'Only bidirectional streams carry calls.'));
     });
@@ -229,7 +229,7 @@ class QuicheServerConnection implements ServerConnection {
     else this.close(error);
   }
 
-  /** Nothing is served any more; the connection itself ends when the client has read why, or a moment later. */
+  /** Stops serving. The connection itself ends when the client has read the reason, or after a short time. */
   close(error?: IdentityError): void {
     if (this.#failure) return;
     if (!error) {
@@ -237,15 +237,15 @@ class QuicheServerConnection implements ServerConnection {
       return;
     }
     const end = () => this.cut(error);
-    // First: whatever fails below, the connection ends.
+    // Set first, so that the connection ends even if a later step fails.
     this.#grace = setTimeout(end, goawayGraceMs).unref();
     this.#gone(error);
-    // A client that allows no stream is told by the close alone.
+    // A client that allows no server stream learns the reason from the close alone.
     const stream = this.#session.openStream().on('error', end).resume();
     stream.end(encodeGoaway(error));
   }
 
-  /** The same without the moment. */
+  /** Closes the connection without waiting for the client. */
   cut(error?: IdentityError): void {
     this.#gone(error);
     clearTimeout(this.#grace);

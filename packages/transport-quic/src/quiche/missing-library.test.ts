@@ -7,13 +7,13 @@ import { missingLibrary, prebuilt } from './missing-library.ts';
 
 const name = '@currentspace/http3';
 
-test('the platforms that are named are those that the library brings a native part for', () => {
+test('the listed platforms are those for which the library contains a native part', () => {
   const folder = join(createRequire(import.meta.url).resolve(name), '../..');
   const files = globSync('http3.*.node', { cwd: folder });
   assert.deepEqual(files.map((file) => basename(file, '.node').slice('http3.'.length)).sort(), prebuilt);
 });
 
-test('a library that is missing, damaged, or not made for this platform is each said as such', () => {
+test('the error says whether the library is missing, damaged or not made for this platform', () => {
   const missing = new Error('Cannot find native binding.', {
     cause: Object.assign(new Error('Cannot find module'), { code: 'MODULE_NOT_FOUND' }),
   });

@@ -1,16 +1,16 @@
-// Why the QUIC library does not load here, said so that a person can do something about it.
+// Explains why the QUIC library does not load on this machine, and what a person can do about it.
 
 import { IdentityError } from '@palyra/identity';
 import { installAgain } from '@palyra/identity/values';
 import packageJson from '../../package.json' with { type: 'json' };
 
-/** The one that was measured and guarded. Left out by programs that want HTTP/2 alone: it weighs 120 MB. */
+/** The version that was measured and guarded. Programs that need only HTTP/2 leave it out, because it takes 120 MB. */
 const version = packageJson.peerDependencies['@currentspace/http3'];
 
-/** What 0.9.0 brings a native part for, in the package itself. */
+/** Platforms for which the package of 0.9.0 contains a native part. */
 export const prebuilt: readonly string[] = ['darwin-arm64', 'linux-arm64-gnu', 'linux-x64-gnu'];
 
-/** @param cause what the library threw: its own words, with the loader's errors as chain of causes. */
+/** @param cause the library's error. Its chain of causes holds the loader's errors. */
 export function missingLibrary(name: string, cause: unknown, platform = thisPlatform()): IdentityError {
   const found = causesOf(cause).find(({ code }) => code === 'ERR_DLOPEN_FAILED');
   const again = installAgain(name, import.meta.filename, `npm install ${name}@${version}`);
@@ -30,14 +30,14 @@ function causesOf(error: unknown): NodeJS.ErrnoException[] {
   return causes;
 }
 
-/** In the words of the library's file names. */
+/** This platform, named as in the library's file names. */
 function thisPlatform(): string {
   const { platform, arch } = process;
   return platform === 'linux' ? `linux-${arch}-${isGnu() ? 'gnu' : 'musl'}` : `${platform}-${arch}`;
 }
 
 function isGnu(): boolean {
-  // Otherwise it asks the network for names; the types do not know the option yet.
+  // Without this option the report looks up names on the network. The types lack the option.
   Object.assign(process.report, { excludeNetwork: true });
   const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
   return header.glibcVersionRuntime !== undefined;

@@ -16,7 +16,7 @@ function make(t: TestContext): string {
   return path;
 }
 
-/** A process that has made one, and its path. */
+/** A process that has made a private folder, and the folder's path. */
 async function otherProcess(t: TestContext) {
   const script = `
     const { makePrivateFolder } = await import(${JSON.stringify(module)});
@@ -30,7 +30,7 @@ async function otherProcess(t: TestContext) {
   return { child, path };
 }
 
-test('what a killed process left behind is removed by the next, and what a living one has is not', {
+test('the next process removes the folder of a killed process, and keeps the folder of a live process', {
   skip,
 }, async (t) => {
   const [dead, alive] = [await otherProcess(t), await otherProcess(t)];
@@ -44,9 +44,9 @@ test('what a killed process left behind is removed by the next, and what a livin
   assert.equal(statSync(mine).mode & 0o777, 0o700);
 });
 
-test('the folder of a process whose id another one has now is removed', { skip }, (t) => {
+test('the folder of a dead process is removed although another process has its id', { skip }, (t) => {
   const mine = make(t);
-  // As mine, but of a process that began at another time.
+  // Named as my folder, but with another start time.
   const before = mine.replace(/-(\d+)-\w{6}$/, '-1-abcdef');
   mkdirSync(before);
   t.after(() => rmSync(before, { recursive: true, force: true }));

@@ -1,6 +1,6 @@
-// Folders for one process alone, in memory where there is such a place. A killed process leaves its folder behind, and
-// the next one that makes one removes it. Whose folder it is stands in its name, as process id and start time: this pair
-// never comes again, so a folder of the dead cannot become one of the living while it is looked at.
+// Folders that are private to one process, in memory where the system has a folder in memory. A killed process leaves its folder
+// behind, and the next process that makes a folder removes it. The folder's name holds the process id and start time of its
+// owner. This pair never repeats, so the folder of a dead process cannot become a live process's folder during the check.
 
 import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,10 +9,10 @@ import { codeOf } from '@palyra/identity/values';
 
 const prefix = 'palyra-quic-';
 const memory = '/dev/shm';
-/** Namespace of process ids, process id, ticks since boot at its start, and what mkdtemp adds. */
+/** Namespace of process ids, process id, start of the process in ticks since boot, and the suffix that mkdtemp adds. */
 const named = /^palyra-quic-(\d+)-(\d+)-(\d+)-\w{6}$/;
 
-/** 0700. The caller removes it at the end. */
+/** Makes a folder with mode 0700. The caller removes it at the end. */
 export function makePrivateFolder(): string {
   const namespace = pidNamespace();
   const parent = existsSync(memory) ? memory : tmpdir();
@@ -21,7 +21,7 @@ export function makePrivateFolder(): string {
   return mkdtempSync(join(parent, `${prefix}${namespace}-${process.pid}-${startOf(process.pid)}-`));
 }
 
-/** Folders of this user's dead processes. Process ids of another namespace, as of a container, cannot be told. */
+/** Removes folders of this user's dead processes. Skips other namespaces, such as containers, whose processes are invisible. */
 function removeAbandoned(parent: string, namespace: string): void {
   for (const name of readdirSync(parent)) {
     const [, of, pid, start] = named.exec(name) ?? [];
@@ -31,24 +31,24 @@ function removeAbandoned(parent: string, namespace: string): void {
       if (folder.isDirectory() && folder.uid === process.getuid?.())
         rmSync(join(parent, name), { recursive: true, force: true });
     } catch {
-      // Another process was here first.
+      // Another process removed the folder first.
     }
   }
 }
 
-/** Undefined where processes cannot be told by /proc, and what is left behind stays. */
+/** Undefined where /proc does not identify processes. Folders left behind then stay. */
 function pidNamespace(): string | undefined {
   try {
-    // /proc may be another namespace's.
+    // /proc may belong to another namespace.
     if (readlinkSync('/proc/self') !== String(process.pid)) return undefined;
     return /^pid:\[(\d+)\]$/.exec(readlinkSync('/proc/self/ns/pid'))?.[1];
   } catch {
-    // No /proc here, or one that shows nothing.
+    // There is no /proc, or /proc shows nothing.
     return undefined;
   }
 }
 
-/** proc(5), field 22 of stat. Undefined when there is no such process. */
+/** Start time of a process: proc(5), field 22 of stat. Undefined when there is no such process. */
 function startOf(pid: number): string | undefined {
   let stat: string;
   try {
@@ -57,6 +57,6 @@ function startOf(pid: number): string | undefined {
     if (['ENOENT', 'ESRCH'].includes(codeOf(error) ?? '')) return undefined;
     throw error;
   }
-  // The command before it may hold anything, parentheses and spaces too.
+  // The command field before it may contain any characters, including parentheses and spaces.
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
 }

@@ -8,7 +8,7 @@ export interface QuicOptions {
   readonly runtime?: QuicheRuntime;
 }
 
-/** QUIC over quiche, through @currentspace/http3. Nothing is loaded before the first listen or dial. */
+/** QUIC over quiche, through @currentspace/http3. The first listen or dial loads the library. */
 export function createQuic({ runtime = 'portable' }: QuicOptions = {}): Quic {
   return {
     listen: (options) => listen(options, runtime),

@@ -1,9 +1,9 @@
-// Which of its two drivers the library runs on, and the name of the protocol.
+// The choice between the library's two drivers, and the name of the protocol.
 
 /** `fast` is io_uring on Linux and fails where the kernel or a container forbids it; `portable` runs everywhere. */
 export type QuicheRuntime = 'fast' | 'portable';
 
-/** docs/quic.md. A change that an old peer would misread gets a new number. */
+/** docs/quic.md. A change that an old peer would misread requires a new number. */
 export const alpn = 'palyra/1';
 
 export function runtimeOptions(runtime: QuicheRuntime) {

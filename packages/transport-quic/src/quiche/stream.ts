@@ -1,5 +1,5 @@
-// A stream of the library as one of ours. The library never slows a sender down for a reader that does not read, so
-// the bound on what waits is kept here.
+// Adapts a stream of the library to the stream contract. The library never slows a sender down when the reader does not read, so
+// this file limits the unread bytes.
 
 import type { QuicStream as LibraryStream } from '@currentspace/http3';
 import type { ByteStream, HeldBytes } from '@palyra/rpc/transport';
@@ -19,8 +19,8 @@ export class QuicheStream implements ByteStream {
   #ended = false;
 
   /**
-   * @param lost resolves with why the connection is gone.
-   * @param held told of what nobody has read yet.
+   * @param lost resolves with the reason why the connection ended.
+   * @param held counts the unread bytes.
    */
   constructor(
     stream: LibraryStream,
@@ -74,11 +74,11 @@ export class QuicheStream implements ByteStream {
   reset(reason: ResetReason): void {
     if (this.#failure || this.#stream.destroyed) return;
     this.#fail(new StreamReset(reason));
-    // `destroy` would tell the peer nothing and keep the stream in the library.
+    // `destroy` would not notify the peer, and would keep the stream in the library.
     this.#stream.close(toCloseNumber(reason));
   }
 
-  /** The connection is gone, or the peer reset the stream. */
+  /** The connection ended, or the peer reset the stream. */
   fail(error: Error): void {
     if (this.#failure) return;
     this.#fail(error);
@@ -95,8 +95,8 @@ export class QuicheStream implements ByteStream {
   }
 
   /**
-   * The library tells a reset only in words: `StreamReset(7)`, `StreamStopped(7)`, `stream reset: 7`. Of a connection
-   * that is closing, a stream may hear before the connection does.
+   * The library reports a reset only as text: `StreamReset(7)`, `StreamStopped(7)`, `stream reset: 7`. When a connection closes,
+   * its streams may learn of the close before the connection does.
    */
   async #failureOf(error: Error): Promise<Error> {
     const number = /(?:StreamReset|StreamStopped)\((\d+)\)|stream reset: (\d+)/.exec(error.message);

@@ -1,12 +1,12 @@
-// Somebody on the path who answers the start of a handshake with a close. The keys of Initial packets follow from what
-// travels in the clear (RFC 9001 5.2), so anybody can write them.
+// An attacker on the path who answers the start of a handshake with a close. The keys of Initial packets derive from public
+// values (RFC 9001 5.2), so anyone can forge these packets.
 
 import { createCipheriv, createHmac } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 
 const initialSalt = Buffer.from('38762cf7f55934b34d179ae6a4c80cadccbb7f0a', 'hex');
 
-/** @returns the port where every first packet is answered with this close. */
+/** @returns a port that answers every first packet with this close. */
 export async function forgeCloses(
   errorCode: number,
   reason: string,
@@ -25,7 +25,7 @@ export async function forgeCloses(
 
 function closePacket(serverId: Buffer, clientId: Buffer, errorCode: number, reason: string): Buffer {
   const secret = expand(hmac(initialSalt, serverId), 'server in', 32);
-  // CONNECTION_CLOSE of the transport, about no frame, then PADDING.
+  // CONNECTION_CLOSE of the transport, caused by no frame, then PADDING.
   const frames = Buffer.alloc(1100);
   frames[0] = 0x1c;
   // A variable-length integer of eight bytes.

@@ -1,4 +1,4 @@
-// The library itself as a client, for what our dial does not do.
+// The bare library as a client, for behaviour that our dialer does not have.
 
 import type { QuicClientSession, QuicConnectOptions } from '@currentspace/http3';
 import type { Pki } from '../../../rpc/src/testing/pki.ts';

@@ -1,5 +1,5 @@
-// Runs in a process of its own, because what the library trusts is decided by a process's environment. Prints one
-// line of JSON. Arguments: the scenario. Input: what it needs, as JSON.
+// Runs in a separate process, because the environment of the process decides what the library trusts. Argument: the scenario.
+// Input: the scenario's data, as JSON. Prints one line of JSON.
 
 import { existsSync, readdirSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,7 +18,7 @@ interface Input {
   readonly clientTls: ClientTlsConfig;
 }
 
-/** Who gets through. */
+/** Reports which peers get through. */
 async function ours({ serverTls, clientTls }: Input, runtime: QuicheRuntime = 'portable') {
   let admitted = 0;
   const quic = createQuic({ runtime });
@@ -44,7 +44,7 @@ async function ours({ serverTls, clientTls }: Input, runtime: QuicheRuntime = 'p
   return { result, admitted };
 }
 
-/** The same with the library as it comes. */
+/** Reports which peers get through with the bare library. */
 async function bare({ serverTls, clientTls }: Input) {
   const library = await import('@currentspace/http3');
   const server = library.createQuicServer({
@@ -139,7 +139,7 @@ const scenarios: Record<string, (input: Input) => Promise<unknown>> = {
     const env = environmentForChildren();
     return ['SSL_CERT_FILE', 'SSL_CERT_DIR', 'TMPDIR'].map((name) => env[name] === before[name]);
   },
-  /** What appears in the folder for temporary files while connections are made. */
+  /** Files that appear in the folder for temporary files while connections are made. */
   'files of ours': (input) =>
     filesDuring(async () => {
       for (const runtime of ['portable', 'fast'] as const) await ours(input, runtime);
@@ -155,7 +155,7 @@ async function filesDuring(run: () => Promise<unknown>): Promise<string[]> {
     else if (name) names.add(name.replace(/_\d+_/, '_PID_'));
   });
   await run();
-  // Events come in order, so with this one all others have come.
+  // Events arrive in order, so all earlier events have arrived before this one.
   writeFileSync(join(tmpdir(), 'marker'), '');
   await marker.promise;
   watcher.close();

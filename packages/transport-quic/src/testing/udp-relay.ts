@@ -4,11 +4,11 @@ import { createSocket, type Socket } from 'node:dgram';
 import type { AddressInfo } from 'node:net';
 
 export class UdpRelay {
-  /** First bytes of what the server sent, in order. */
+  /** First bytes of each packet that the server sent, in order. */
   readonly fromServer: number[] = [];
-  /** Whether a packet of the client passes; asked for each with its number. */
+  /** Decides whether a client's packet passes. Called for each packet with its number. */
   passes: (packet: number) => boolean = () => true;
-  /** The same for the server. */
+  /** Decides whether a server's packet passes. */
   returns: (packet: number) => boolean = () => true;
   readonly #front: Socket;
   #back: Socket | undefined;
@@ -33,7 +33,7 @@ export class UdpRelay {
     return this.#front.address().port;
   }
 
-  /** From now on the server sees another source port, as after a NAT has forgotten the first. */
+  /** From now on the server sees another source port, as if a NAT had forgotten the first. */
   async rebind(): Promise<void> {
     this.#back?.close();
     this.#back = createSocket('udp4', (packet) => {
