@@ -1,5 +1,5 @@
-// The one check on every server: access table, then the registry, then the handler. It also turns every error into what
-// the peer is told.
+// The access check of every server: access table, then registry, then handler. It also converts every error into the error that
+// the peer receives.
 
 import { type DescMessage, type Message, toBinary } from '@bufbuild/protobuf';
 import {
@@ -16,27 +16,27 @@ import { toConnectError } from '../error-map.ts';
 import { access, type Caller, type OwnCalls } from './access.ts';
 import { type DevicePeer, type Peer, peerIn, setDevice } from './peer.ts';
 
-/** A right to a call, asked for before the handler and again after it. */
+/** Checks the right to a call, before the handler and again after it. */
 export interface CallCheck {
   /**
-   * Before a byte of the call's body is read. @returns undefined when it may be read at once.
-   * @throws ConnectError: what the peer is told. So does what it returns.
+   * Checks before any of the call's body is read. @returns undefined when the body may be read at once.
+   * @throws ConnectError for the peer. The returned promise rejects with one too.
    */
   begin(method: string, values: ContextValues): Promise<void> | undefined;
   /**
-   * @param method without a slash in front.
-   * @param values of the call's context: the peer is found there, and then the device.
-   * @param run the handler. `ended`: what it does is of no use once this is aborted.
-   * @throws ConnectError: what the peer is told.
+   * @param method without a leading slash.
+   * @param values context values of the call. They hold the peer; the check adds the device.
+   * @param run the handler. When `ended` is aborted, the handler's work is no longer needed.
+   * @throws ConnectError for the peer.
    */
   unary<T>(method: string, values: ContextValues, run: (ended?: AbortSignal) => Promise<T> | T): Promise<T>;
-  /** The same for calls that Connect serves, of whichever kind. */
+  /** The check for calls of every kind that Connect serves. */
   readonly interceptor: Interceptor;
 }
 
 /**
- * @param onInternal told of bugs and failing stores, of which the peer learns nothing but the code.
- * @param own of services besides the daemon's. Default: there are none.
+ * @param onInternal called for bugs and failing stores. The peer learns only the code.
+ * @param own access to services of the embedding program. Default: there are none.
  */
 export function accessCheck(
   onInternal: (error: unknown, method: string) => void,
@@ -53,7 +53,7 @@ export function accessCheck(
     return peer;
   };
 
-  /** Of a device; others have nothing that could end. */
+  /** The right of a device. The rights of other peers cannot end. */
   const guardOf = (method: string, values: ContextValues): Guard | undefined => {
     const peer = mayCall(method, values);
     if (peer.caller !== 'device') return undefined;
@@ -88,7 +88,7 @@ export function accessCheck(
       if (!guard) return await run();
       setDevice(values, await guard.check());
       const running = run(guard.handlerEnd);
-      // Nothing can have happened during an answer that is there at once.
+      // A synchronous answer needs no second check, because nothing can happen in between.
       if (!isPromiseLike(running)) return running;
       const result = await guard.orEnded(running);
       if (guard.isStale) await guard.check();
@@ -125,13 +125,13 @@ export function accessCheck(
   return { begin, unary, interceptor };
 }
 
-/** A device may ask for what operators do; whether it is one is for the registry to say. */
+/** Lets a device attempt an operator's call. The registry decides whether the device is an operator. */
 function mayAsk(peer: Peer, caller: Caller | undefined): boolean {
   if (peer.caller === 'operator') return caller === 'operator' || caller === 'local operator';
   return caller === peer.caller || (caller === 'operator' && peer.caller === 'device');
 }
 
-/** A device's right to one call, for as long as the call lasts. */
+/** A device's right to one call, checked while the call lasts. */
 class Guard {
   readonly #peer: DevicePeer;
   readonly #asOperator: boolean;
@@ -151,7 +151,7 @@ class Guard {
   }
 
   async check(): Promise<AuthenticatedDevice> {
-    // Read before the check, kept only after it: a failed check must not count as one that holds.
+    // Read before the check and stored only after it, so that a failed check does not count as valid.
     const epoch = this.#peer.epoch();
     const device = await this.#peer.check();
     if (this.#asOperator && device.role !== 'operator') throw roleMissing(device.deviceId);
@@ -159,24 +159,24 @@ class Guard {
     return device;
   }
 
-  /** Tells a handler to stop: one that works for an operator when the role is taken, one of a program's own in any case. */
+  /** Aborts the handler: of an operator's call when the device loses the role, of a program's own service in any case. */
   get handlerEnd(): AbortSignal | undefined {
     return this.#asOperator || this.#own ? this.#ended : undefined;
   }
 
-  /** The request as the handler gets it. */
+  /** The request for the handler. */
   narrow(request: StreamRequest): StreamRequest {
     const ends = [request.signal, this.handlerEnd, this.#own?.stopping].filter((end) => end !== undefined);
     const signal = AbortSignal.any(ends);
     return { ...request, signal, message: this.each(request.message) };
   }
 
-  /** Somebody was revoked since the last check. */
+  /** Whether any device was revoked since the last check. */
   get isStale(): boolean {
     return this.#peer.epoch() !== this.#epoch;
   }
 
-  /** The same messages, each checked; a wait for the next one ends when the device is shut out. */
+  /** Passes the messages on and checks the device for each. A wait for the next message ends when the device is shut out. */
   async *each<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
     const iterator = messages[Symbol.asyncIterator]();
     try {
@@ -187,17 +187,17 @@ class Guard {
         yield next.value;
       }
     } finally {
-      // Not waited for: it may be in the middle of a wait of its own.
+      // Not awaited, because the iterator may itself be waiting.
       iterator.return?.()?.catch?.(() => {});
     }
   }
 
-  /** The result, or the reason why the caller waits for it no more. */
+  /** Resolves with the result, or rejects with the reason why the caller no longer waits. */
   orEnded<T>(next: PromiseLike<T>): Promise<T> {
     const ended = this.#ended;
     return new Promise((resolve, reject) => {
       const stop = () => reject(ended.reason);
-      // Taken in any case: a wait that fails later, with nobody to hear of it, would end the process.
+      // Always handled, because an unhandled rejection would end the process.
       Promise.resolve(next)
         .then(resolve, reject)
         .finally(() => ended.removeEventListener('abort', stop));
@@ -207,7 +207,7 @@ class Guard {
   }
 }
 
-/** What cannot be read is the peer's fault; Connect calls that an internal error. */
+/** A message that cannot be parsed is the peer's fault. Connect reports it as an internal error. */
 async function* fromPeer<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
   try {
     yield* messages;
@@ -217,17 +217,17 @@ async function* fromPeer<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
   }
 }
 
-/** A stream that ends because its call's deadline has passed does not end as if all had been said. */
+/** Fails a stream that ends because its deadline has passed, instead of ending it as if it were complete. */
 async function* untilBrokenOff<T>(messages: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
   yield* messages;
   throwIfBrokenOff(signal);
 }
 
-/** A promise, of Node's own making or of some library's. */
+/** Whether the value is a promise, of Node or of a library. */
 const isPromiseLike = <T>(value: PromiseLike<T> | T): value is PromiseLike<T> =>
   typeof (value as Partial<PromiseLike<T>> | undefined)?.then === 'function';
 
-/** The same messages. What Connect could not encode it would tell the peer, and nobody else. */
+/** Passes the messages on. Reports those that cannot be encoded, because Connect would report them only to the peer. */
 async function* encodable<T extends Message>(
   schema: DescMessage,
   messages: AsyncIterable<T>,

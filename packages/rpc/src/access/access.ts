@@ -1,29 +1,30 @@
-// Who may call what: one table, RPC name to caller. A method that is not here is served to nobody; a test proves that
-// every method of every service is.
+// The access table: which callers may call each RPC. A method without a row is refused to everyone. A test proves that every
+// method of every service has a row.
 
 /**
  * `operator`: at the admin socket, in the console, or over mutual TLS from a device that has the operator role.
- * `local operator`: never from a device. It would make more operators, or needs keys or files of the daemon's machine.
+ * `local operator`: never from a device, because the call can make more operators, or needs keys or files of the daemon's
+ * machine.
  */
 export type Caller = 'anyone' | 'device' | 'operator' | 'local operator';
 
-/** Who may call a service of a program that embeds the daemon. It is reached over mutual TLS only. */
+/** Callers of a service of the embedding program. Such a service is served over mutual TLS only. */
 export type OwnCaller = Extract<Caller, 'device' | 'operator'>;
 
-/** The rows of such services. They never stand for a method of the daemon's own. */
+/** Access table of such services. Its rows never apply to the daemon's own methods. */
 export type OwnAccess = Readonly<Record<string, OwnCaller>>;
 
-/** How a server checks such services. */
+/** Access to such services, for a server's check. */
 export interface OwnCalls {
   readonly access: OwnAccess;
-  /** Aborted when the server stops: handlers of streams are told, which might go on for ever. Its reason is an IdentityError. */
+  /** Aborted when the server stops, so that handlers of endless streams end. The reason is an IdentityError. */
   readonly stopping?: AbortSignal;
 }
 
-/** Whether a service or method has a name that the daemon keeps for its own, now or later. */
+/** Whether the name of a service or method is reserved for the daemon, now or later. */
 export const isOurs = (name: string): boolean => /^(?:palyra|grpc)\./.test(name);
 
-/** Frozen: a program that embeds this may not give itself rights by a cast. */
+/** Frozen, so that an embedding program cannot give itself rights by a cast. */
 export const access: Readonly<Record<string, Caller>> = Object.freeze<Record<string, Caller>>({
   'palyra.pairing.v1.PairingService/Open': 'anyone',
   'palyra.pairing.v1.PairingService/Exchange': 'anyone',

@@ -1,25 +1,25 @@
-// The node listener's verdict about the chain that a client shows: is it of this daemon's authority, whatever its dates?
-// The cheap questions come first, because strangers ask them.
+// Judges for the node listener whether this daemon's authority issued a client's chain, whatever its dates. The cheap checks come
+// first, because strangers can cause them.
 
 import type { TLSSocket } from 'node:tls';
 import { hasCode } from '@palyra/identity';
 import type { ChainJudge, PeerCertificate } from '@palyra/identity/certificate';
 import { opensslVerdict, peerChain, peerLeaf } from './peer-chain.ts';
 
-/** The leaf, for the registry to decide about; `missing` without a certificate; `foreign` for a chain that is not ours. */
+/** The leaf, which the registry judges; `missing` without a certificate; `foreign` for a chain that is not ours. */
 export type DeviceChain = PeerCertificate | 'missing' | 'foreign';
 
-/** HTTP/2 hands out a proxy of the socket, which a map would not find. */
+/** A property instead of a map, because HTTP/2 hands out a proxy of the socket. */
 const verdict = Symbol('verdict about the chain of this device');
 type JudgedSocket = TLSSocket & { [verdict]?: DeviceChain };
 
-/** Reads the chain once, when the handshake is done. */
+/** Reads and judges the chain once, when the handshake is done. */
 export function judgeDeviceChain(socket: JudgedSocket, judge: ChainJudge): DeviceChain {
   socket[verdict] = judged(socket, judge);
   return socket[verdict];
 }
 
-/** What `judgeDeviceChain` said of this connection. */
+/** The verdict of `judgeDeviceChain` about this connection. */
 export function deviceChainOf(socket: JudgedSocket): DeviceChain {
   return socket[verdict] ?? 'missing';
 }
@@ -31,7 +31,7 @@ function judged(socket: TLSSocket, judge: ChainJudge): DeviceChain {
   if (openssl === 'bad') return 'foreign';
   try {
     const certificate = judge.judgeLeaf(leaf);
-    // Nothing is wrong with what else came, or something that its dates hide.
+    // The rest of the chain is valid, or has a fault that the wrong dates hide.
     return openssl === 'good' ? certificate : judge.judge(peerChain(socket)).leaf;
   } catch (error) {
     if (hasCode(error, 'CERTIFICATE_INVALID')) return 'foreign';

@@ -1,5 +1,5 @@
-// Services of a program that embeds the daemon. They are checked once, before anything starts, and what was checked is what
-// every listener serves: the same implementation over HTTP/2 and QUIC, behind the same access check as the built-in services.
+// Services of a program that embeds the daemon. They are checked once, before anything starts. Every listener then serves the
+// checked implementation, over HTTP/2 and QUIC, behind the access check of the built-in services.
 
 import type { DescMethod } from '@bufbuild/protobuf';
 import { type ConnectRouter, createConnectRouter } from '@connectrpc/connect';
@@ -9,15 +9,15 @@ import { isOurs, type OwnAccess, type OwnCaller } from './access.ts';
 
 export interface OwnService {
   /**
-   * Registers the handlers, as any server of Connect takes them: `(router) => router.service(Hello, { ... })`. Runs once. Of
-   * Connect's options for a service only `interceptors` is taken; they run after the access check.
+   * Registers the handlers, as for any Connect server: `(router) => router.service(Hello, { ... })`. Runs once. Of Connect's
+   * options for a service only `interceptors` is accepted. Interceptors run after the access check.
    */
   readonly routes: (router: ConnectRouter) => void;
-  /** Who may call what: a row for each method, by its full name. `{ 'mine.v1.Hello/Greet': 'device' }` */
+  /** The callers of each method: one row per method, by its full name. `{ 'mine.v1.Hello/Greet': 'device' }` */
   readonly access: OwnAccess;
 }
 
-/** Own services that were checked. */
+/** Services that have passed the check. */
 export interface OwnServices {
   readonly routes: (router: ConnectRouter) => void;
   readonly access: OwnAccess;
@@ -25,7 +25,7 @@ export interface OwnServices {
 
 const callers: ReadonlySet<unknown> = new Set<OwnCaller>(['device', 'operator']);
 
-/** @throws SERVICE_INVALID with everything that is wrong, a line for each. */
+/** @throws SERVICE_INVALID that lists every fault, one per line. */
 export function ownServices(services: readonly OwnService[]): OwnServices {
   const faults: string[] = [];
   const registrations: ((router: ConnectRouter) => void)[] = [];
@@ -51,7 +51,7 @@ export function ownServices(services: readonly OwnService[]): OwnServices {
           );
     };
     const recorder: ConnectRouter = {
-      // Handlers of another router would be served without the access check.
+      // The access check would not cover handlers of another router.
       handlers: Object.freeze([]) as unknown as ConnectRouter['handlers'],
       service(service, implementation, options) {
         serve(service.methods, options);
@@ -64,7 +64,7 @@ export function ownServices(services: readonly OwnService[]): OwnServices {
         return recorder;
       },
     };
-    // A type of `void` takes a function that goes on later: whatever that registers would be checked by nobody.
+    // The return type `void` also accepts an async function. Services that it registers later would not be checked.
     const returned: unknown = routes(recorder);
     isOver = true;
     if (returned instanceof Promise) {
@@ -85,7 +85,7 @@ export function ownServices(services: readonly OwnService[]): OwnServices {
   const all = (router: ConnectRouter) => {
     for (const register of registrations) register(router);
   };
-  // What Connect itself finds wrong is also told before anything starts.
+  // Reports the faults that Connect itself finds, too, before anything starts.
   all(createConnectRouter());
   return { routes: all, access: Object.freeze(table) };
 }

@@ -1,5 +1,5 @@
-// The device's pairing calls, over the network. Each that is answered at once has a deadline, so a daemon that stalls holds
-// nobody.
+// The device's pairing calls, over the network. Each call with an immediate answer has a deadline, so a daemon that stalls does
+// not block the device.
 
 import { createClient, type Transport } from '@connectrpc/connect';
 import type { PairingPeer, RecoveryPeer } from '@palyra/identity/device';
@@ -15,10 +15,10 @@ export interface PairingCalls {
   readonly channelBinding: Uint8Array;
 }
 
-/** How long a daemon may take for one answer, ms. */
+/** Time for the daemon to answer one call, ms. */
 const callTimeoutMs = 15_000;
 
-/** @param timeoutMs for each call but `await`. */
+/** @param timeoutMs for each call except `await`. */
 export function pairingPeer(
   connection: PairingCalls & Pick<PairingPeer, 'isKnownDaemon'>,
   timeoutMs = callTimeoutMs,
@@ -53,7 +53,7 @@ export function pairingPeer(
   };
 }
 
-/** The two calls of a recovery. The connection must have been dialled for a known daemon. */
+/** The two calls of a recovery. They need a connection that was dialled to a known daemon. */
 export function recoveryPeer(connection: PairingCalls, timeoutMs = callTimeoutMs): RecoveryPeer {
   const soon = { timeoutMs };
   const client = createClient(PairingService, connection.transport);

@@ -1,4 +1,4 @@
-// Who is calling, as the listener established it. Handlers read it from the context; only listeners set it.
+// The caller of a call. Listeners establish the caller and set it in the context; handlers read it there.
 
 import {
   type ContextValues,
@@ -12,25 +12,25 @@ import type { Actor, LocalPlace } from '@palyra/identity/registry';
 import type { TransportWord } from '../wire-words.ts';
 
 export type Peer =
-  /** Nobody in particular, on a TLS channel of the pairing listener. */
+  /** An unknown peer, on a TLS channel of the pairing listener. */
   | { readonly caller: 'anyone'; readonly channel: PairingChannel }
   | {
       readonly caller: 'device';
-      /** Undefined once the registry has admitted this connection. @throws the code that refuses it, also later. */
+      /** Undefined once the registry has admitted this connection. @throws the code of a refusal, now or later. */
       readonly admitted: () => Promise<void> | undefined;
-      /** Asks the registry now. Throws the code that shuts the device out. */
+      /** Asks the registry now. Throws a code when the device is shut out. */
       readonly check: () => Promise<AuthenticatedDevice>;
-      /** Moves with every revocation, of whomever: while it stands still, the last check holds. */
+      /** Grows with every revocation of any device. While it is unchanged, the last check is valid. */
       readonly epoch: () => number;
-      /** Aborted when this connection is shut out; the reason is an IdentityError. */
+      /** Aborted when this connection is shut out. The reason is an IdentityError. */
       readonly ended: AbortSignal;
-      /** Aborted when the device loses the operator role; it may be given a new one later. */
+      /** Aborted when the device loses the operator role. A device that gets the role again gets a new signal. */
       readonly roleEnded: () => AbortSignal;
       readonly transport: TransportWord;
       /** The peer's address. */
       readonly source: string;
     }
-  /** The person at the daemon's machine. */
+  /** The operator at the daemon's machine. */
   | { readonly caller: 'operator'; readonly at: Exclude<LocalPlace, 'program'> };
 
 export type DevicePeer = Extract<Peer, { caller: 'device' }>;
@@ -52,14 +52,14 @@ export function setDevice(values: ContextValues, device: AuthenticatedDevice): v
   values.set(deviceKey, device);
 }
 
-/** The device that calls. For handlers that only devices reach. */
+/** The calling device. For handlers that only devices can call. */
 export function callingDevice(context: HandlerContext): AuthenticatedDevice {
   const device = context.values.get(deviceKey);
   if (!device) throw new TypeError('this handler is not behind the access check for devices');
   return device;
 }
 
-/** The operator of this call. A device comes with its certificate, which may be revoked before the change is made. */
+/** The operator of this call. A device is given with its certificate, which may be revoked before the change is made. */
 export function actorOf(context: HandlerContext): Actor {
   const peer = peerIn(context.values);
   if (peer?.caller === 'operator') return { kind: 'local', at: peer.at };
@@ -72,14 +72,14 @@ export function isRemote(context: HandlerContext): boolean {
   return peerIn(context.values)?.caller !== 'operator';
 }
 
-/** The TLS channel of a pairing call. */
+/** Returns the TLS channel of a pairing call. */
 export function pairingChannel(context: HandlerContext): PairingChannel {
   const peer = peerIn(context.values);
   if (peer?.caller !== 'anyone') throw new TypeError('this handler is not on the pairing listener');
   return peer.channel;
 }
 
-/** What the device's call came in over, and where from. */
+/** The transport and source address of a device's call. */
 export function cameOver(context: HandlerContext): Pick<DevicePeer, 'transport' | 'source'> {
   const peer = peerIn(context.values);
   if (peer?.caller !== 'device')

@@ -1,16 +1,16 @@
-// Control frames of one session. Each is cheap and each is answered, and nghttp2 has no limit of its own while the peer reads
-// the answers. A client that measures its bandwidth sends a PING for a DATA frame that it gets, and gRPC clients do so by
-// default. Such PINGs are free here, as in grpc-go's server: only a PING that no HEADERS or DATA of ours can have caused counts.
+// Limits the control frames of one session. A control frame is cheap to send and needs an answer, and nghttp2 sets no limit while
+// the peer reads the answers. gRPC clients by default measure their bandwidth with a PING for a DATA frame that they receive.
+// Such PINGs are free here, as in grpc-go's server. Only PINGs that no HEADERS or DATA of ours can have caused are counted.
 
 import type { ServerHttp2Session } from 'node:http2';
 
 export const controlWindowMs = 10_000;
-/** Smaller DATA frames than these are a peer's own doing: it grants so few bytes at a time. */
+/** Assumed size of a DATA frame of ours. Frames are smaller only when the peer grants few bytes at a time. */
 const frameBytes = 1_024;
 
 const ofSession = new WeakMap<object, ControlFrames>();
 
-/** HEADERS and DATA of ours, about to be sent: the peer may send a PING for each frame. */
+/** Counts HEADERS and DATA that we are about to send. The peer may send a PING for each frame. */
 export function answeredOn(session: object, bytes: number): void {
   ofSession.get(session)?.answered(bytes);
 }
@@ -22,7 +22,7 @@ export class ControlFrames {
   #since = performance.now();
   #free = 0;
 
-  /** @param flood told when there are more in ten seconds than `limit`. */
+  /** @param flood called when a session sends more than `limit` control frames in ten seconds. */
   constructor(session: ServerHttp2Session, limit: number, flood: () => void) {
     this.#limit = limit;
     this.#flood = flood;
@@ -36,7 +36,7 @@ export class ControlFrames {
   }
 
   answered(bytes: number): void {
-    // A peer saves up no more of them than it may send without.
+    // A peer cannot save up more free PINGs than the limit.
     this.#free = Math.min(this.#free + 1 + Math.ceil(bytes / frameBytes), this.#limit);
   }
 

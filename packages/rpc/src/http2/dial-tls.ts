@@ -1,5 +1,5 @@
-// The one place that dials TLS. Whom it reached is judged here, before a byte of HTTP/2 goes out or comes in, and no
-// variable of the environment has a say in it.
+// The only place that dials TLS. It authenticates the server before any HTTP/2 is sent or read. Environment variables cannot
+// change the verdict.
 
 import tls from 'node:tls';
 import { hasCode, IdentityError } from '@palyra/identity';
@@ -11,24 +11,24 @@ import { tcpKeepAlive } from '../connections/live-connections.ts';
 import { dialAddresses } from './happy-eyeballs.ts';
 import { tlsSettings } from './tls-settings.ts';
 
-/** What an enrollment knows of its daemon. */
+/** The facts about a daemon that an enrollment holds. */
 export type KnownDaemon = Pick<PairedEnrollment, 'daemonId' | 'trustDomain' | 'trustBundle'>;
 
 export interface TlsDial {
   /** host:port */
   readonly address: string;
-  /** `anyone` only before a pairing, which proves by itself whom the channel has reached. */
+  /** `anyone` only for a pairing, whose protocol authenticates the server itself. */
   readonly peer: KnownDaemon | 'anyone';
   /** PEM. */
   readonly credential?: { readonly cert: string; readonly key: string };
-  /** Said of a peer that does not speak TLS as ours do. */
+  /** Message for a peer that does not speak our TLS. */
   readonly isAnother: string;
 }
 
-/** Time until a connection stands. */
+/** Time to establish a connection. */
 export const connectTimeoutMs = 10_000;
 
-/** @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW; CERTIFICATE_INVALID for a trust bundle that is none. */
+/** @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW; CERTIFICATE_INVALID for an invalid trust bundle. */
 export async function dialTls(dial: TlsDial): Promise<tls.TLSSocket> {
   const { host } = parseEndpoint(dial.address);
   return dialAddresses(
@@ -38,7 +38,7 @@ export async function dialTls(dial: TlsDial): Promise<tls.TLSSocket> {
   );
 }
 
-/** To one IP address. */
+/** Connects to one IP address. */
 async function dialOne(
   ip: string,
   { address, peer, credential, isAnother }: TlsDial,
@@ -52,12 +52,12 @@ async function dialOne(
     ...tlsSettings,
     ALPNProtocols: ['h2'],
     ...credential,
-    // OpenSSL's own opinion, which `checkDaemon` asks for as well; without a root nobody is trusted, whatever the
+    // The roots for OpenSSL's verdict, which `checkDaemon` also requires. Without a root no peer is trusted, whatever the
     // environment adds.
     ca: known ? certificatesToPem(known.trustBundle) : [],
     ...(known && { servername: known.trustDomain }),
-    // Node's check would end the connection on OpenSSL's last error, before the chain can be read: a wrong clock and an
-    // impostor would look alike. `checkDaemon` is stricter, and runs whatever the environment says.
+    // Node's check would end the connection on OpenSSL's last error, before the chain can be read. A wrong clock and an
+    // impostor would look alike. `checkDaemon` is stricter, and the environment cannot disable it.
     rejectUnauthorized: false,
   });
   const giveUp = () => socket.destroy();
@@ -75,8 +75,8 @@ async function dialOne(
 }
 
 /**
- * That the chain is ours, and the daemon's own: a device's certificate leads to the same root and may serve TLS too. Then
- * dates, which are nobody's business before.
+ * Checks that the chain is ours and belongs to the daemon, because a device's certificate has the same root and may serve TLS
+ * too. Checks the dates last, because the dates of another server do not matter.
  */
 function checkDaemon(socket: tls.TLSSocket, known: KnownDaemon & { readonly judge: ChainJudge }): void {
   const openssl = opensslVerdict(socket);
@@ -121,7 +121,7 @@ function handshake(socket: tls.TLSSocket, address: string, isAnother: string): P
       clearTimeout(timer);
       reject(unreachable(cause, address, isAnother));
     });
-    // Of one that is given up there is no error.
+    // An abandoned attempt reports no error.
     socket.once('close', () => {
       clearTimeout(timer);
       reject(unreachable(timedOut(), address, isAnother));
@@ -129,13 +129,13 @@ function handshake(socket: tls.TLSSocket, address: string, isAnother: string): P
   });
 }
 
-/** As the system would say it, which takes minutes. */
+/** The system's own timeout error. The system would take minutes to report it. */
 export function timedOut(): Error {
   return Object.assign(new Error('timed out'), { code: 'ETIMEDOUT' });
 }
 
 function unreachable(cause: NodeJS.ErrnoException, address: string, isAnother: string): IdentityError {
-  // What OpenSSL says of a peer without our TLS is for nobody to read.
+  // OpenSSL's message about a peer without our TLS helps nobody.
   if (cause.code === 'EPROTO' || cause.code?.startsWith('ERR_SSL_'))
     return new IdentityError('UNREACHABLE', isAnother, { cause });
   return new IdentityError(
