@@ -1,41 +1,41 @@
-// One live connection, held by its socket and not by what Node builds on it. An HTTP/2 session may never learn that its peer
-// has gone (Node 24 keeps the session of a connection that was reset), and Node closes a session only after the peer has
-// read what is left: a session whose peer stops reading would stay for ever, also a destroyed one. A socket that is destroyed
-// is over, whatever the peer does.
+// One live connection, tracked by its socket instead of its HTTP/2 session. A session may never learn that its peer has gone (Node
+// 24 keeps the session of a connection that was reset). Node also closes a session only after the peer has read the remaining
+// bytes, so a session whose peer stops reading would stay for ever, even when it was destroyed. A destroyed socket is over,
+// whatever the peer does.
 
 import type { Http2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 
 export interface ConnectionTimes {
-  /** A TLS handshake takes no longer, ms. Absent where there is none. */
+  /** Time for a TLS handshake, ms. Absent without TLS. */
   readonly handshakeTimeoutMs?: number;
   /**
-   * A stranger's connection without a call ends after this, before the first call and after each; so does one with a call
-   * that does not come whole, or whose answer is not taken, ms.
+   * Idle time of a stranger's connection, before the first call and after each call, ms. Also the time for a stranger's call to
+   * arrive completely, and for its answer to be read.
    */
   readonly strangerIdleMs: number;
-  /** A known peer's connection that brings no byte ends after this; its calls go on for as long as the peer lives, ms. */
+  /** A known peer's connection ends after this time without a byte, ms. Its calls continue while the peer is alive. */
   readonly idleTimeoutMs: number;
 }
 
-/** How long the last frames of a connection may take to leave before its socket is destroyed, ms. */
+/** Time for the last frames of a connection to leave before its socket is destroyed, ms. */
 const lastFramesMs = 1_000;
 
-/** Sessions hide their socket, and show its properties. */
+/** A property of the socket, because sessions hide their socket but expose its properties. */
 const owner = Symbol('connection');
 type Owned = { [owner]?: Connection };
 
-/** The connection that a socket, or the session on it, belongs to. Undefined when its owner has let go of it. */
+/** The connection of a socket or of the session on it. Undefined when its owner has released it. */
 export const connectionOf = (socket: object): Connection | undefined => (socket as Owned)[owner];
 
 export class Connection {
   readonly socket: Socket;
-  /** Who has it, for limits; empty on a unix socket. */
+  /** The source that the limits count, see `sourceKey`; empty on a unix socket. */
   readonly source: string;
   #secure: TLSSocket | undefined;
   #session: Http2Session | undefined;
-  /** A stranger's calls: each tells whether the daemon is at work on it, and when it began or the daemon last was. */
+  /** A stranger's calls: whether the daemon works on each, and when the call began or the daemon last worked on it. */
   readonly #calls = new Map<() => boolean, number>();
   #isStranger = true;
   #since = performance.now();
@@ -55,18 +55,18 @@ export class Connection {
     return this.#isStranger;
   }
 
-  /** When it last did something, by performance.now(). */
+  /** Time of the last activity, by performance.now(). */
   get since(): number {
     return this.#since;
   }
 
-  /** A call that the peer has sent whole and the daemon has not answered yet. Only known of strangers. */
+  /** Whether a complete call waits for the daemon's answer. Only known for strangers. */
   get hasCall(): boolean {
     for (const isAtWork of this.#calls.keys()) if (isAtWork()) return true;
     return false;
   }
 
-  /** TLS is up. */
+  /** The TLS handshake is done. */
   secured(socket: TLSSocket): void {
     this.#secure = socket;
     (socket as Owned)[owner] = this;
@@ -77,7 +77,7 @@ export class Connection {
   carries(session: Http2Session): void {
     this.#session = session;
     if (this.#isStranger) session.on('stream', this.#hear);
-    // Whatever broke it, what is left is to end it.
+    // After any error, the connection must end.
     session.on('error', () => this.end());
   }
 
@@ -88,8 +88,8 @@ export class Connection {
 
   /**
    * A stranger's call begins.
-   * @param isAtWork whether it has come whole, and the daemon has not answered yet.
-   * @returns to be called when it is over, with whether it came whole: half a call is none.
+   * @param isAtWork whether the call is complete and the daemon has not answered yet.
+   * @returns a function to run when the call is over. Its argument says whether the call was complete; others do not count.
    */
   begins(isAtWork: () => boolean): (cameWhole: boolean) => void {
     this.#calls.set(isAtWork, performance.now());
@@ -98,51 +98,51 @@ export class Connection {
     };
   }
 
-  /** The peer is a paired device, or the operator: it is no stranger any more. */
+  /** The peer is a paired device or the operator, and no longer a stranger. */
   known(): void {
     this.#isStranger = false;
     this.#session?.off('stream', this.#hear);
     this.#calls.clear();
   }
 
-  /** Whether it has ended; its last frames may still be on their way. */
+  /** Whether the connection has ended. Its last frames may still be on their way. */
   get isOver(): boolean {
     return this.#cutAt !== undefined;
   }
 
-  /** Done once, when it ends; at once when it has. */
+  /** Runs the callback once, when the connection ends, or at once if it has ended. */
   whenOver(done: () => void): void {
     if (this.isOver) done();
     else this.#whenOver.push(done);
   }
 
-  /** Lets running calls end; a peer that holds that up is cut by `end` or `cut`. */
+  /** Lets running calls end. `end` or `cut` stops a peer that delays this. */
   finish(): void {
     if (this.#session) this.#session.close();
     else this.cut();
   }
 
-  /** The same, for no longer than this. */
+  /** Lets running calls end, but at most for this time. */
   endWithin(ms: number): void {
-    // First: should the polite way fail, this one is left.
+    // Set first, so that the connection ends even if the graceful close fails.
     setTimeout(() => this.end(), ms).unref();
     this.finish();
   }
 
-  /** Ends it and its calls. Its last frames get a moment to leave. */
+  /** Ends the connection and its calls, after a short time for the last frames. */
   end(): void {
     this.#session?.destroy();
     if (this.#session && !this.socket.destroyed) this.#over(performance.now() + lastFramesMs);
     else this.cut();
   }
 
-  /** TLS refused the peer. Its alert gets a moment to be read. */
+  /** TLS refused the peer. Leaves the peer a short time to read the alert. */
   refused(): void {
     this.socket.end();
     this.#over(performance.now() + lastFramesMs);
   }
 
-  /** Without the moment. */
+  /** Ends the connection immediately. */
   cut(): void {
     this.#session?.destroy();
     this.#secure?.destroy();
@@ -156,7 +156,7 @@ export class Connection {
     if (isNew) for (const done of this.#whenOver.splice(0)) done();
   }
 
-  /** To be called now and then: ends it when it is dead or idle, and cuts it when it should have gone by itself. */
+  /** Must run regularly. Ends a dead or idle connection, and cuts one that is overdue. */
   look(now: number, times: ConnectionTimes): void {
     if (this.#cutAt !== undefined) {
       if (now >= this.#cutAt) this.cut();
@@ -176,14 +176,14 @@ export class Connection {
         this.#calls.set(isAtWork, now);
       } else oldest = Math.min(oldest, since);
     }
-    // Half a call, and an answer that is not taken, hold what others may need, whatever else comes meanwhile.
+    // An incomplete call or an unread answer holds resources that others may need, whatever else arrives meanwhile.
     if (now - oldest >= strangerIdleMs) this.end();
     else if (now - this.#since >= (this.#secure ? strangerIdleMs : handshakeTimeoutMs)) this.end();
   }
 
-  /** By its bytes: Node's own timeout of a session is set anew by every frame, which costs a call a tenth of what it takes. */
+  /** Measured by bytes, because Node resets its own session timeout at every frame, which makes up a tenth of a call's cost. */
   #lookAtKnown(now: number, { idleTimeoutMs }: ConnectionTimes): void {
-    // It lets calls end that were under way when it was idle, and the kernel tells when their peer has gone.
+    // The session lets running calls end, and the kernel reports when their peer has gone.
     if (this.#session?.closed) return;
     const { bytesRead } = this.#secure ?? this.socket;
     if (bytesRead !== this.#bytesRead) {
@@ -196,7 +196,7 @@ export class Connection {
     }
   }
 
-  /** Before `close`, after which Node sends no PING any more. Without an answer it is dead, and its calls with it. */
+  /** Must run before `close`, after which Node sends no PING. Without an answer the connection and its calls are dead. */
   #askWhetherItLives(session: Http2Session): void {
     this.#wasAsked = true;
     session.ping((error) => {

@@ -1,5 +1,5 @@
-// The live connections of devices, on whichever transport: each is admitted by the registry, asked about again for every
-// call, and shut when it is revoked, superseded or past its certificate's end.
+// The live connections of devices, over all transports. The registry admits each connection and is asked again for every call.
+// A connection is shut when its device is revoked, or its certificate is superseded or expires.
 
 import { type AuthenticatedDevice, IdentityError } from '@palyra/identity';
 import type { ChainJudge } from '@palyra/identity/certificate';
@@ -7,27 +7,27 @@ import { type RegistryEvent, revokedMessage, roleMissing, standingMessages } fro
 import type { DeviceId } from '@palyra/identity/values';
 import type { DevicePeer } from '../access/peer.ts';
 
-/** The registry, as listeners ask it. IdentityManager is one. */
+/** The registry's checks for listeners. IdentityManager implements them. */
 export interface DeviceAuthenticator {
-  /** The check of a connection, and where it comes from: its first use makes a certificate active. */
+  /** Checks a new connection and records its source. The first use of a certificate makes it active. */
   admit(fingerprint: string, source: string): Promise<AuthenticatedDevice>;
-  /** The check of a call. */
+  /** Checks a call. */
   authenticate(fingerprint: string): Promise<AuthenticatedDevice>;
-  /** Moves with every revocation. */
+  /** Grows with every revocation. */
   readonly revocationEpoch: number;
-  /** Of the roots and issuing CAs that count at this moment. */
+  /** The judge of the roots and issuing CAs that are valid at this moment. */
   readonly chainJudge: ChainJudge;
 }
 
 export interface DeviceConnection {
   readonly peer: DevicePeer;
-  /** Resolves with the registry's verdict. Rejects with the code that refuses the device. */
+  /** Resolves when the registry admits the device. Rejects with the code of the refusal. */
   readonly admission: Promise<AuthenticatedDevice>;
-  /** To be called when the connection is gone. */
+  /** Must be called when the connection has ended. */
   forget(): void;
 }
 
-/** Connections that one device may have on one listener. One that went wild or was taken over shuts out itself alone. */
+/** Connections of one device on one listener. A device that misbehaves or was taken over then shuts out only itself. */
 const maxPerDevice = 16;
 
 interface Entry {
@@ -37,7 +37,7 @@ interface Entry {
   roleEnd: AbortController;
   readonly shut: (reason: IdentityError) => void;
   device: AuthenticatedDevice | undefined;
-  /** Set while the transport has failed to shut it. */
+  /** Set while the transport has failed to shut the connection. */
   stillOpen: IdentityError | undefined;
 }
 
@@ -48,7 +48,7 @@ export class DeviceConnections {
 
   readonly #onError: (error: unknown, where: string) => void;
 
-  /** @param onError told of a connection that could not be shut. */
+  /** @param onError called when a connection could not be shut. */
   constructor(authenticator: DeviceAuthenticator, onError: (error: unknown, where: string) => void) {
     this.#authenticator = authenticator;
     this.#onError = onError;
@@ -59,8 +59,8 @@ export class DeviceConnections {
   }
 
   /**
-   * @param options `certificate` of the peer; TLS has proven that it holds the key. `shut` ends the connection; its calls
-   *   have been told by then. `refused` is told when a call was refused because the certificate does not hold.
+   * @param options `certificate` is the peer's; TLS has proven that the peer holds the key. `shut` ends the connection; its
+   *   calls have been aborted by then. `refused` is called when a call was refused because of the certificate.
    */
   add(options: {
     readonly transport: DevicePeer['transport'];
@@ -81,16 +81,16 @@ export class DeviceConnections {
       device: undefined,
       stillOpen: undefined,
     };
-    // Here before the verdict is in, so that a revocation in between finds it.
+    // Added before the verdict, so that a revocation in between finds the connection.
     this.#entries.add(entry);
     const epoch = authenticator.revocationEpoch;
     const admission = authenticator.admit(fingerprint, options.source).then((device) => {
       this.#countDevice(entry, device);
-      // What was revoked while the verdict was on its way was told to nobody here.
+      // A revocation while the verdict was pending was not applied here yet.
       return authenticator.revocationEpoch === epoch ? device : authenticator.authenticate(fingerprint);
     });
     let isAdmitted = false;
-    // Whoever asks about the connection is told; nobody has to.
+    // Callers that await the verdict see the rejection. Without one, the rejection is ignored.
     admission.then(
       () => {
         isAdmitted = true;
@@ -109,7 +109,7 @@ export class DeviceConnections {
       ended: entry.end.signal,
       roleEnded: () => entry.roleEnd.signal,
       admitted: () => {
-        // Throws: what is shut gets no further call.
+        // Throws, because a shut connection gets no further call.
         if (entry.end.signal.aborted) throw entry.end.signal.reason;
         return isAdmitted ? undefined : admission.then(() => {}, refuse);
       },
@@ -142,7 +142,7 @@ export class DeviceConnections {
     else this.#perDevice.delete(device.deviceId);
   }
 
-  /** Shuts at once the connections that a change of the registry concerns. */
+  /** Immediately shuts the connections affected by a change of the registry. */
   apply(event: RegistryEvent): void {
     for (const entry of this.#entries) {
       const { device } = entry;
@@ -165,11 +165,11 @@ export class DeviceConnections {
     }
   }
 
-  /** A connection never outlives its certificate. Those that could not be shut are tried again. */
+  /** Shuts connections whose certificate has expired, and retries those that could not be shut. */
   shutExpired(now: Date): void {
     for (const entry of this.#entries) {
       if (entry.stillOpen) this.#end(entry, entry.stillOpen);
-      // One that came with an expired certificate was refused, and still has its one answer to get.
+      // A connection that began with an expired certificate was refused, and still waits for its one answer.
       if (entry.device && now.getTime() >= entry.notAfterMs) this.#shut(entry, 'CERTIFICATE_EXPIRED');
     }
   }
@@ -182,7 +182,7 @@ export class DeviceConnections {
     this.#end(entry, reason);
   }
 
-  /** One that fails keeps no other one open. */
+  /** A failure does not keep other connections open. */
   #end(entry: Entry, reason: IdentityError): void {
     entry.stillOpen = reason;
     try {

@@ -1,11 +1,11 @@
-// A listener for devices, whatever carries its calls. Every transport has the same two files, for its two ends:
+// A listener for devices, over any transport. Every transport has two files, one for each end:
 //
 //   HTTP/2   rpc/src/http2/listener.ts        rpc/src/http2/dialer.ts
 //   QUIC     transport-quic/src/listener.ts   transport-quic/src/dialer.ts
 //   channel  transport-websocket/src/listener.ts, dialer.ts
 //
-// This file has what the listeners share: their options, what they count, and what the daemon does with them.
-// tests/connections/device-listeners.test.ts runs over every one of them.
+// This file holds what the listeners share: their options, their counters and their interface for the daemon.
+// tests/connections/device-listeners.test.ts tests every listener.
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import type { ServerCredential } from '@palyra/identity';
@@ -16,15 +16,15 @@ import type { UnfinishedBytes } from '../calls/unfinished-bytes.ts';
 import type { DeviceAuthenticator } from './device-connections.ts';
 
 export interface DeviceListener {
-  /** 0 while it cannot listen again after a new certificate. */
+  /** 0 while the listener cannot listen again after a new certificate. */
   readonly port: number;
   /** Live connections. */
   readonly connections: number;
   /** New connections see the new certificate, and are checked against these roots. */
   swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): void | Promise<void>;
-  /** Shuts at once the connections that a change of the registry concerns. */
+  /** Immediately shuts the connections affected by a change of the registry. */
   apply(event: RegistryEvent): void;
-  /** Stops listening, tells every peer, lets running calls end, and cuts what is left when `until` says so. */
+  /** Stops listening, notifies every peer and lets running calls end. Cuts the remaining connections when `until` is aborted. */
   close(until?: AbortSignal): Promise<void>;
 }
 
@@ -37,15 +37,15 @@ export interface ListenerOptions {
   readonly credential: ServerCredential;
   /** Registers the services. */
   readonly routes: (router: ConnectRouter) => void;
-  /** For those of the routes that are not the daemon's own services. Default: nobody may call them. */
+  /** Access to the routes outside the daemon's own services. Default: all calls are refused. */
   readonly ownCalls?: OwnCalls;
   /** Bytes that incomplete messages may hold, shared with other listeners. Default: a bound of this listener's own. */
   readonly unfinished?: UnfinishedBytes;
-  /** By the wall clock, so that one that jumps is noticed. */
+  /** The wall clock, so that jumps are noticed. */
   readonly clock: Clock;
-  /** Called for accepted, refused and broken connections. Default: nobody is told. */
+  /** Called for accepted, refused and broken connections. Default: none. */
   readonly onEvent?: (event: ListenerEvent) => void;
-  /** Bugs and failing stores; the peer is told nothing but the code. */
+  /** Called for bugs and failing stores. The peer learns only the code. */
   readonly onInternal: (error: unknown, where: string) => void;
 }
 
@@ -53,18 +53,18 @@ export interface ListenerOptions {
 export interface DeviceTrust {
   /** Roots that clients' chains may lead to, DER. */
   readonly trustBundle: readonly Uint8Array[];
-  /** Decides about each device, for its connection and for each call. */
+  /** Checks each device, at its connection and at each call. */
   readonly authenticator: DeviceAuthenticator;
 }
 
-/** What a listener counts. */
+/** Events that a listener counts. */
 export type ListenerEvent =
   | 'accepted'
-  /** Over a limit of connections. */
+  /** A connection over a limit. */
   | 'refused_limit'
   | 'refused_no_certificate'
   | 'refused_foreign_certificate'
-  /** One of ours that no longer holds. */
+  /** A certificate of ours that is no longer valid. */
   | 'refused_standing'
   | 'handshake_timeout'
   | 'tls_error'
@@ -72,7 +72,7 @@ export type ListenerEvent =
   /** A session that sent more control frames than it may. */
   | 'flood';
 
-/** Counts an event. Whoever counts decides nothing: one that throws keeps no refused connection open. */
+/** Counts an event. Ignores errors of the counter, so that they do not keep a refused connection open. */
 export function countEvent(
   { onEvent, onInternal }: Pick<ListenerOptions, 'onEvent' | 'onInternal'>,
   event: ListenerEvent,

@@ -1,9 +1,9 @@
-// How long the daemon waits for a caller's bytes. A call that has a deadline ends with it, whatever the daemon waits for; and
-// a message that has begun must come whole in time, for it holds memory and a place among the calls of its session.
+// Limits how long the daemon waits for a caller's bytes. A call with a deadline ends at the deadline, whatever the daemon waits
+// for. A message that has begun must arrive completely in time, because it holds memory and a place in its session.
 
 import { Code, ConnectError } from '@connectrpc/connect';
 
-/** Of a request, or of each message of a stream, from its first byte to its last, ms. */
+/** Time for a request, or for each message of a stream, from first to last byte, ms. */
 export const defaultRequestMs = 30_000;
 
 export const callLate = () => new ConnectError('the operation timed out', Code.DeadlineExceeded);
@@ -11,11 +11,11 @@ export const requestLate = (ms: number) =>
   new ConnectError(`The request did not come whole within ${ms / 1000} s.`, Code.DeadlineExceeded);
 
 export interface InputClockOptions {
-  /** From the call's headers on, by performance.now(); absent without a deadline. */
+  /** The call's deadline, counted from its headers, by performance.now(); absent without a deadline. */
   readonly deadlineAt?: number | undefined;
   /** See `defaultRequestMs`. */
   readonly requestMs: number;
-  /** The request is one message. Otherwise the caller may pause between messages, though not before the first. */
+  /** Whether the request is one message. Otherwise the caller may pause between messages, but not before the first. */
   readonly isOneMessage: boolean;
 }
 
@@ -23,7 +23,7 @@ export class InputClock {
   readonly #deadlineAt: number;
   readonly #requestMs: number;
   readonly #isOneMessage: boolean;
-  /** Until when the message that is coming must be whole. */
+  /** When the current message must be complete. */
   #wholeBy: number;
 
   constructor({ deadlineAt, requestMs, isOneMessage }: InputClockOptions) {
@@ -33,14 +33,14 @@ export class InputClock {
     this.#wholeBy = performance.now() + requestMs;
   }
 
-  /** Bytes have come. @param isWhole they end with a message. */
+  /** Bytes have arrived. @param isWhole whether they end with a complete message. */
   came(isWhole: boolean): void {
     if (this.#isOneMessage) return;
     if (isWhole) this.#wholeBy = Number.POSITIVE_INFINITY;
     else if (this.#wholeBy === Number.POSITIVE_INFINITY) this.#wholeBy = performance.now() + this.#requestMs;
   }
 
-  /** @throws DEADLINE_EXCEEDED when the next bytes do not come in time. */
+  /** @throws DEADLINE_EXCEEDED when the next bytes do not arrive in time. */
   async wait<T>(next: Promise<T>): Promise<T> {
     const by = Math.min(this.#deadlineAt, this.#wholeBy);
     if (by === Number.POSITIVE_INFINITY) return next;
@@ -57,7 +57,7 @@ export class InputClock {
   }
 }
 
-/** The bytes of a body, as long as they come in time. */
+/** Passes on the bytes of a body while they arrive in time. */
 export async function* inTime(
   body: AsyncIterable<Uint8Array>,
   clock: InputClock,
@@ -70,7 +70,7 @@ export async function* inTime(
       yield value;
     }
   } finally {
-    // Not waited for: it may be in the middle of a wait of its own.
+    // Not awaited, because the iterator may itself be waiting.
     iterator.return?.().catch(() => {});
   }
 }

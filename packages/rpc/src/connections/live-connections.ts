@@ -1,5 +1,5 @@
-// The live connections of one listener, over TCP, TLS or a unix socket: their only owner. It decides who gets a place, and
-// looks every second for those that are over or idle. A place is free as soon as its connection ends, however that ends.
+// Owns the live connections of one listener, over TCP, TLS or a unix socket. It decides which connections get a place, and looks
+// every second for those that are over or idle. A place is free as soon as its connection ends for any reason.
 
 import type { Http2Session } from 'node:http2';
 import type { Server, Socket } from 'node:net';
@@ -9,17 +9,17 @@ import { Connection, type ConnectionTimes, connectionOf } from './connection.ts'
 import { sourceKey } from './source-key.ts';
 
 export interface ConnectionLimits extends ConnectionTimes {
-  /** Connections at one time. Over it, a stranger's of the source that has most makes room, one without a call first. */
+  /** Connections at one time. Over this, the source with most strangers' connections gives up one, without a call if possible. */
   readonly connections: number;
-  /** Strangers' connections of one source, an IPv4 address or an IPv6 /64: no paired device's, or not yet. */
+  /** Strangers' connections of one source, an IPv4 address or an IPv6 /64. A stranger is not, or not yet, a paired device. */
   readonly strangersPerSource: number;
 }
 
 const keepAliveAfterMs = 30_000;
-/** For `net.Server` and clients: the kernel notices when a peer's machine or network has gone without a word. */
+/** For `net.Server` and clients. The kernel notices when a peer's machine or network has disappeared. */
 export const tcpKeepAlive = { keepAlive: true, keepAliveInitialDelay: keepAliveAfterMs } as const;
 
-/** A stranger's connection keeps its place for this long against others of its own source, ms. */
+/** For this time a stranger's connection keeps its place against others of its source, ms. */
 const newcomerMs = 1_000;
 const sweepMs = 1_000;
 
@@ -27,24 +27,24 @@ export class LiveConnections {
   readonly #server: Server;
   readonly #limits: ConnectionLimits;
   readonly #onRefused: () => void;
-  /** Every socket that is not closed. */
+  /** Connections of all sockets that are not closed. */
   readonly #all = new Set<Connection>();
-  /** Of these, those that are over, the oldest first: each has a second for its last frames, and makes room before others. */
+  /** The connections that are over, oldest first. Each has a second for its last frames, and makes room before others. */
   readonly #over = new Set<Connection>();
-  /** Of each source, the oldest first. */
+  /** The strangers' connections of each source, oldest first. */
   readonly #strangers = new Map<string, Set<Connection>>();
   readonly #sweep: NodeJS.Timeout;
   #closing = false;
 
   /**
-   * To be made before the server listens, and once nobody takes listeners off it any more.
-   * @param onRefused told of each connection that was over a limit, whether it was new or had to make room.
+   * Create before the server listens, and after all other code has removed its listeners from the server.
+   * @param onRefused called for each connection over a limit, whether it was new or had to make room.
    */
   constructor(server: Server, limits: ConnectionLimits, onRefused: () => void = () => {}) {
     this.#server = server;
     this.#limits = limits;
     this.#onRefused = onRefused;
-    // In front of what Node makes of a new socket: one that is refused costs no TLS.
+    // Runs before Node's own handling of a new socket, so a refused socket costs no TLS.
     const serve = takeOver<[Socket]>(server, 'connection');
     server.on('connection', (socket: Socket) => {
       if (this.#take(socket)) serve(socket);
@@ -60,18 +60,18 @@ export class LiveConnections {
     this.#sweep = setInterval(() => this.#look(), sweepMs).unref();
   }
 
-  /** Those that are not over. */
+  /** Number of connections that are not over. */
   get size(): number {
     return this.#all.size - this.#over.size;
   }
 
-  /** A paired device's, or the operator's: no stranger any more. */
+  /** The connection belongs to a paired device or the operator, and no longer to a stranger. */
   known(connection: Connection): void {
     this.#forgetStranger(connection);
     connection.known();
   }
 
-  /** Stops listening, lets running calls end, and cuts what is left when `until` says so. */
+  /** Stops listening and lets running calls end. Cuts the remaining connections when `until` is aborted. */
   async close(until: AbortSignal): Promise<void> {
     this.#closing = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
@@ -87,7 +87,7 @@ export class LiveConnections {
   }
 
   #take(socket: Socket): boolean {
-    // A unix socket has no address, and one of TCP that is over already has lost it.
+    // A unix socket has no address, and a TCP socket that is already closed has lost its address.
     const source = sourceKey(socket.remoteAddress ?? '');
     if (this.#closing) return false;
     if (!this.#makeRoom(source)) {
@@ -126,7 +126,7 @@ export class LiveConnections {
     return true;
   }
 
-  /** Without a call, of the source that has most of those that have any. */
+  /** A connection without a call, of the source with most connections among the sources that have one. */
   #idlestOfMost(): Connection | undefined {
     let victim: Connection | undefined;
     let most = 0;
@@ -140,7 +140,7 @@ export class LiveConnections {
     return victim;
   }
 
-  /** Whatever it does, of the source that has most, when that is more than this. */
+  /** Any connection of the source with most connections, when that source has more than this. */
   #oldestOfMost(moreThan: number): Connection | undefined {
     let most: ReadonlySet<Connection> | undefined;
     for (const strangers of this.#strangers.values())
@@ -154,7 +154,7 @@ export class LiveConnections {
     this.#forget(connection);
   }
 
-  /** Its socket is closed, or about to be. */
+  /** The connection's socket is closed, or about to close. */
   #forget(connection: Connection): void {
     this.#all.delete(connection);
     this.#over.delete(connection);
@@ -171,7 +171,7 @@ export class LiveConnections {
   }
 }
 
-/** The one without a call for the longest. */
+/** The connection that has been without a call for the longest time. */
 function idlest(connections: Iterable<Connection>): Connection | undefined {
   let found: Connection | undefined;
   for (const connection of connections)
@@ -179,7 +179,7 @@ function idlest(connections: Iterable<Connection>): Connection | undefined {
   return found;
 }
 
-/** The connection that a TLS socket is on, also before its handshake is done. */
+/** The connection of a TLS socket, even before its handshake is done. */
 export function connectionBelow(socket: TLSSocket): Connection | undefined {
   const below = socketBelow(socket);
   return below && connectionOf(below);

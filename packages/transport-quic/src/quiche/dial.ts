@@ -166,7 +166,7 @@ class QuicheClientConnection implements ClientConnection {
       this.#gone(reason);
       this.#end();
     } catch {
-      // What the server sent is no farewell of ours, or was cut off: the connection ends with that word.
+      // The stream was no valid GOAWAY, or was cut off. The connection ends with that error.
       this.close(goawayInvalid());
     }
   }

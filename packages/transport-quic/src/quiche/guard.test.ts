@@ -83,7 +83,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
         },
       });
       t.after(() => listener.close());
-      // Nothing but its own streams moves this connection.
+      // Only its own streams cause traffic on this connection.
       const connection = await quic.dial({
         host,
         port: listener.port,
