@@ -1,4 +1,4 @@
-// The fields of an error on the wire (palyra.error.v1.ErrorInfo). What the peer sends is checked field by field: a program may
+// The fields of an error on the wire (palyra.error.v1.ErrorInfo). Each field that a peer sends is checked, because a program may
 // put it into a command that a person runs.
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
@@ -6,12 +6,12 @@ import type { ErrorFields, IdentityErrorCode } from '@palyra/identity/errors';
 import { errorSubjects } from './device-words.ts';
 import { type ErrorInfo, ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 
-/** As ids look: Crockford's base32, 26 characters. */
+/** The form of ids: Crockford's base32, 26 characters. */
 const ulid = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 
 /**
- * Names and paths of this machine are not sent. An id is sent only if it looks like one: the id of something that does not
- * exist is the caller's own text, which may be longer than a header.
+ * Names and paths of this machine are not sent. An id is sent only in the form of an id. The id of something that does not exist
+ * is the caller's own text, which may be longer than a header.
  */
 export function toErrorInfo(
   code: IdentityErrorCode,
@@ -23,7 +23,7 @@ export function toErrorInfo(
   return create(ErrorInfoSchema, info);
 }
 
-/** A field whose form is wrong is left out. */
+/** Leaves out fields that have a wrong form. */
 export function fieldsOf({ about, deviceId, pairingId }: ErrorInfo): ErrorFields {
   const subject = errorSubjects.fromWire(about);
   return { ...(subject && { about: subject }), ...wellFormed({ deviceId, pairingId }) };

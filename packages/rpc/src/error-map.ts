@@ -1,4 +1,4 @@
-// IdentityError to the wire and back. The stable code travels as a typed detail; the gRPC code follows its family.
+// Converts IdentityErrors to wire errors and back. The stable code travels as a typed detail; its family decides the gRPC code.
 
 import { toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
@@ -25,7 +25,7 @@ const byFamily: Readonly<Record<ErrorFamily, Code>> = {
   internal: Code.Internal,
 };
 
-/** Where gRPC has a closer word than the family's. */
+/** Codes for which gRPC has a more precise code than the family's. */
 const exceptions: Readonly<Partial<Record<IdentityErrorCode, Code>>> = {
   MESSAGE_TOO_LARGE: Code.ResourceExhausted,
   VERSION_UNSUPPORTED: Code.FailedPrecondition,
@@ -41,7 +41,7 @@ const exceptions: Readonly<Partial<Record<IdentityErrorCode, Code>>> = {
   CAPABILITY_OUTPUT_TOO_LARGE: Code.ResourceExhausted,
   CAPABILITY_CANCELED: Code.Canceled,
 
-  // These pass, and a client may try again.
+  // These are temporary, and a client may retry.
   STORE_FULL: Code.Unavailable,
   STORE_FAILED: Code.Unavailable,
   SIGNER_UNAVAILABLE: Code.Unavailable,
@@ -53,14 +53,14 @@ export function grpcCodeOf(code: IdentityErrorCode): Code {
   return exceptions[code] ?? byFamily[familyOf(code)];
 }
 
-/** What failed inside the daemon: the messages name files. */
+/** Codes of failures inside the daemon, whose messages name files. */
 const insideFamilies: ReadonlySet<ErrorFamily> = new Set(['store', 'internal']);
 
 /**
- * What a peer is told. Of what failed inside the daemon only the operator hears more than the code: such messages name
+ * The error for a peer. For failures inside the daemon only the operator gets more than the code, because their messages name
  * files.
- * @param from.operator the peer is one.
- * @param from.isOwn a handler of a program's own threw it, whose lost connections are to others than the peer.
+ * @param from.operator whether the peer is an operator.
+ * @param from.isOwn whether an embedding program's handler threw the error. Its lost connections are not the peer's.
  * @returns `internal` when the server should write the error down. The error can always be sent.
  */
 export function toConnectError(
@@ -82,7 +82,7 @@ interface ForPeer {
   readonly internal: boolean;
 }
 
-/** A handler's own error. What is wrong with it is the handler's bug, but for a text that is too long. */
+/** Checks a handler's own error. Any fault in it is a bug of the handler, except a text that is too long. */
 function sendable(error: ConnectError): ForPeer {
   const sent = new ConnectError(
     wireText(String(error.rawMessage)),
@@ -102,14 +102,14 @@ function sendable(error: ConnectError): ForPeer {
   }
 }
 
-/** A text with half a character, cut from what a device said, cannot be sent: the call would never be answered. */
+/** Replaces half characters in a text, such as one cut from a device's text. They cannot be sent, and the call would never end. */
 function wireText(text: string): string {
   return (text.length > maxTextLength ? `${text.slice(0, maxTextLength)}...` : text).toWellFormed();
 }
 
 /**
- * Node's words for a request that its sender broke off. That is no bug, and whoever can reach a listener could fill the
- * log with them.
+ * Whether Node reports that the sender aborted its request. That is no bug, and anyone who can reach a listener could fill the
+ * log with such errors.
  */
 export function isPeerGone(error: unknown): boolean {
   return error instanceof Error && 'code' in error && goneCodes.has(error.code);
@@ -138,7 +138,7 @@ function withInfo(
   { fields, retryAfterMs = 0 }: Partial<Pick<IdentityError, 'fields' | 'retryAfterMs'>> = {},
 ): ConnectError {
   const wire = new ConnectError(wireText(message), grpcCodeOf(code));
-  // As bytes: with its schema, an error that nobody catches fills the screen.
+  // Encoded, because Node would print an uncaught error with the whole schema.
   const info = toBinary(ErrorInfoSchema, toErrorInfo(code, fields, retryAfterMs));
   wire.details.push({ type: ErrorInfoSchema.typeName, value: info });
   if (retryAfterMs > 0) wire.metadata.set('retry-after', String(Math.ceil(retryAfterMs / 1000)));
@@ -168,13 +168,13 @@ export function fromConnectError(error: unknown): IdentityError {
     return new IdentityError('UNREACHABLE', other, { cause: error });
   }
   const code = withoutInfo(wire.code);
-  // What Node and Connect say of a call that was broken off here.
+  // Errors of Node and Connect for a call that was aborted on this side.
   if (code === 'UNREACHABLE' && (wire.cause instanceof Error || isOurDeadline(wire)))
     return new IdentityError(code, brokenOff(wire), { cause: error });
   return new IdentityError(code, message, { cause: error });
 }
 
-/** Connect gives it no cause. */
+/** Recognises Connect's timeout by its text, because it has no cause. */
 function isOurDeadline({ code, rawMessage }: ConnectError): boolean {
   return code === Code.DeadlineExceeded && rawMessage === 'the operation timed out';
 }

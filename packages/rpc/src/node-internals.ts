@@ -1,13 +1,13 @@
-// Where this package goes beyond the public face of Node, but for what TLS servers do with certificates
-// (http2/required-certificate.ts) and with the bodies of requests (calls/request-body.ts). Each place is looked at when a listener is made, so a version of Node that works otherwise
-// fails there and not in silence.
+// The places where this package goes beyond Node's public interface, except for the certificates of TLS servers
+// (http2/required-certificate.ts) and the bodies of requests (calls/request-body.ts). Each place is checked when a listener is
+// made, so a version of Node that works differently fails there instead of silently.
 
 import type { EventEmitter } from 'node:events';
 import { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 
 /**
- * Takes Node's own listener off a server, to be called when our turn is over.
+ * Removes Node's own listener from a server, so that we can call it after our own code.
  * @param event of `server`. Node itself must have exactly one listener for it.
  * @returns that listener.
  * @throws TypeError when this version of Node has none, or several.
@@ -25,14 +25,14 @@ export function takeOver<Arguments extends unknown[]>(
   };
 }
 
-/** The socket that a TLS socket is on. Node keeps it to itself. */
+/** The socket below a TLS socket, which Node keeps private. */
 export function socketBelow(socket: TLSSocket): Socket | undefined {
   const below = '_parent' in socket ? socket._parent : undefined;
   return below instanceof Socket ? below : undefined;
 }
 
 /**
- * @param make as Node makes a TLS socket on another.
+ * @param make makes a TLS socket on another socket, as Node does.
  * @throws TypeError when this version of Node keeps the socket elsewhere.
  */
 export function expectSocketBelow(

@@ -1,4 +1,4 @@
-// What runs in a browser as well: streams, the calls of a client on them, and errors. No module of Node's is imported from here.
+// Exports that also run in a browser: streams, client calls on streams, and errors. This file must import no Node modules.
 
 export { type PairingCalls, pairingPeer, recoveryPeer } from './access/pairing-peer.ts';
 export { type CallTransportOptions, createCallTransport } from './calls/client.ts';

@@ -1,4 +1,4 @@
-// What `GetRevocationLists` answers, put together again.
+// Joins the parts that `GetRevocationLists` returns.
 
 import type { RevocationListPart } from './gen/palyra/admin/v1/admin_pb.js';
 
@@ -6,9 +6,9 @@ export interface CollectedList {
   readonly issuerId: string;
   readonly number: number;
   readonly nextUpdateMs: bigint;
-  /** In parts, in order; none where the daemon has no list. */
+  /** The parts in order; empty when the daemon has no list. */
   readonly der: readonly Uint8Array[];
-  /** Why it is an older one, or missing; empty otherwise. */
+  /** Why the list is outdated or missing; empty otherwise. */
   readonly failure: string;
 }
 

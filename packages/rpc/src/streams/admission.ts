@@ -1,5 +1,5 @@
-// Nothing a connection sends is served before the daemon has decided about it, and nothing after it was refused or
-// closed. Both implementations of the contract put their streams through here.
+// Serves the streams of a connection only after the daemon has admitted the connection, and none after the connection was refused
+// or closed. Implementations of the contract pass their streams through this file.
 
 import { IdentityError } from '@palyra/identity/portable';
 import { resetReasonOf, toCloseNumber } from './close-code.ts';
@@ -8,18 +8,18 @@ import type { ByteStream, ServerConnection, StreamListenOptions } from './contra
 export interface Admission {
   /** A stream the client opened. */
   offer(stream: ByteStream): void;
-  /** Serves no more streams, and closes the connection with this once those under way have ended. */
+  /** Serves no more streams, and closes the connection with this error when the running streams have ended. */
   drain(error: IdentityError): void;
-  /** The same for one that was shut out: those under way have a moment to say why they end. */
+  /** Closes a connection that was shut out. Its running streams have a short time to send the reason. */
   shut(error: IdentityError): void;
 }
 
-/** How long the last answer of a connection may take to leave before that is closed, ms. Most peers close it first. */
+/** Time for the last answer to leave before the connection is closed, ms. Most peers close the connection first. */
 const lastAnswerMs = 250;
-/** How long calls of a connection that was shut out may take to say why, ms. */
+/** Time for the calls of a connection that was shut out to send the reason, ms. */
 const shutGraceMs = 200;
 
-/** Asks `admit`, holding the streams meanwhile; how many there can be is the stream limit of the connection. */
+/** Asks `admit` and holds the streams meanwhile. The connection's stream limit bounds their number. */
 export function startAdmission(
   connection: ServerConnection,
   options: Pick<StreamListenOptions, 'admit' | 'serve'>,
@@ -87,14 +87,14 @@ export function startAdmission(
       if (state !== 'admitted') return refuse(error);
       shut = error;
       const end = () => connection.close(error);
-      // First: whatever fails below, the connection ends.
+      // Set first, so that the connection ends even if a later step fails.
       setTimeout(end, shutGraceMs).unref();
       if (served === 0) end();
     },
   };
 }
 
-/** Resolves when all of them are closed, or when `until` says so. */
+/** Resolves when all connections are closed, or when `until` is aborted. */
 export async function drained(
   connections: Iterable<Pick<ServerConnection, 'closed'>>,
   until: AbortSignal,

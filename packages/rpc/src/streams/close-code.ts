@@ -7,7 +7,7 @@ import { IdentityError, type IdentityErrorCode, printable } from '@palyra/identi
 
 const base = 0x5041_0000;
 
-/** The first digit of a number says the family of its code. */
+/** The first digit of a number is the family of its code. */
 const byFamily: Readonly<Partial<Record<ErrorFamily, number>>> = {
   internal: 0x000,
   unreachable: 0x000,
@@ -17,7 +17,7 @@ const byFamily: Readonly<Partial<Record<ErrorFamily, number>>> = {
   limit: 0x300,
 };
 
-/** Within its family. Only what can end a connection or a stream: any other code of ours travels as INTERNAL. */
+/** Numbers within a family, for codes that can end a connection or a stream. Any other code of ours travels as INTERNAL. */
 const inFamily = {
   INTERNAL: 0x02,
   UNREACHABLE: 0x03,
@@ -46,7 +46,7 @@ const inFamily = {
 
 type ClosingCode = keyof typeof inFamily;
 
-/** Why a stream was abandoned. CANCELLED: its caller no longer wants it. */
+/** Why a stream was abandoned. CANCELLED: the caller no longer needs the stream. */
 export type ResetReason = ClosingCode | 'CANCELLED';
 
 const cancelled = base + 0x001;
@@ -68,7 +68,7 @@ function numberOf(code: ClosingCode): number {
 /** The number that means a connection was closed because it is no longer needed. */
 export const closedNormally = 0;
 
-/** A reason that survives in one packet beside the rest of the frame. */
+/** The longest reason that fits into one packet with the rest of the frame. */
 export const maxReasonBytes = 256;
 
 /** A stream was abandoned before its end, by the peer or on this side. */
@@ -87,12 +87,12 @@ export function toCloseNumber(code: IdentityErrorCode | 'CANCELLED'): number {
   return numberOf(endsConnections(code) ? code : 'INTERNAL');
 }
 
-/** What a peer reset a stream with; a number we do not know is INTERNAL. */
+/** The reason of a peer's reset. An unknown number becomes INTERNAL. */
 export function resetReasonOf(number: number): ResetReason {
   return closeNumbers.get(number) ?? 'INTERNAL';
 }
 
-/** A close with a number of ours as the error it carries; undefined for any other number. */
+/** The error of a close with one of our numbers; undefined for any other number. */
 export function closeErrorOf(number: number, text: string): IdentityError | undefined {
   const code = closeNumbers.get(number);
   if (code === undefined || code === 'CANCELLED') return undefined;
@@ -102,7 +102,7 @@ export function closeErrorOf(number: number, text: string): IdentityError | unde
   );
 }
 
-/** The message as the close frame carries it, cut at a character. */
+/** The message for the close frame, cut between characters. */
 export function toCloseReason(message: string): string {
   const bytes = new TextEncoder().encode(message);
   if (bytes.length <= maxReasonBytes) return message;

@@ -1,5 +1,5 @@
-// What calls need of a transport: listen, dial, connection, stream. QUIC, the channel of WebSockets and memory.ts are its
-// implementations, and pass one suite (testing/contract-suite.ts). docs/quic.md, docs/channel.md.
+// The transport that calls need: listen, dial, connection, stream. QUIC, the WebSocket channel and memory.ts implement this
+// contract and pass one suite (testing/contract-suite.ts). docs/quic.md, docs/channel.md.
 
 import type { IdentityError } from '@palyra/identity/portable';
 import type { SessionBytes, UnfinishedBytes } from '../calls/unfinished-bytes.ts';
@@ -19,7 +19,7 @@ export interface StreamTransport {
   dial(options: StreamDialOptions): Promise<ClientConnection>;
 }
 
-/** What the server proves itself with, and whom it lets finish a handshake. */
+/** The server's credential, and the roots of the clients that it accepts. */
 export interface ServerTlsConfig {
   /** PEM, the leaf first, then its issuers without the root. */
   readonly certificateChain: string;
@@ -29,7 +29,7 @@ export interface ServerTlsConfig {
   readonly clientRoots: string;
 }
 
-/** What a client proves itself with, and the one daemon it accepts. */
+/** The client's credential, and the one daemon that it accepts. */
 export interface ClientTlsConfig {
   /** PEM, the leaf first, then its issuers without the root. */
   readonly certificateChain: string;
@@ -57,14 +57,14 @@ export interface StreamLimits {
   readonly maxUnreadBytes: number;
   /** From the first packet to the decision of `admit`, and from dial to connection. Default 10 s. */
   readonly handshakeTimeoutMs: number;
-  /** A connection that hears nothing for this long is gone. The lower of both sides counts. Default 60 s. */
+  /** A connection that receives nothing for this long is over. The lower value of both sides applies. Default 60 s. */
   readonly idleTimeoutMs: number;
 }
 
 export interface StreamListenOptions {
   /** An IP address of this machine, or `0.0.0.0` or `::`. */
   readonly host: string;
-  /** 0 takes a free one. */
+  /** 0 takes a free port. */
   readonly port: number;
   /** The server's certificate chain and key, and the roots of its peers. */
   readonly tls: ServerTlsConfig;
@@ -75,13 +75,13 @@ export interface StreamListenOptions {
   admit(connection: ServerConnection): Promise<void>;
   /** Serves one stream of an admitted connection, to its end. Must not throw. */
   serve(stream: ByteStream, connection: ServerConnection): void | Promise<void>;
-  /** Hears of failures that belong to no connection. */
+  /** Called for failures that belong to no connection. */
   onError?(error: Error): void;
-  /** Hears of connections that did not come to `admit`. */
+  /** Called for connections that did not reach `admit`. */
   onRefused?(reason: StreamRefusal): void;
   /** Default: `docs/limits.md`, "QUIC". */
   readonly limits?: Partial<StreamLimits>;
-  /** What messages that are not whole may take, with those of other listeners. Default: a bound of this listener's own. */
+  /** Limits the bytes of incomplete messages, shared with other listeners. Default: a limit for this listener alone. */
   readonly unfinished?: UnfinishedBytes;
 }
 
@@ -110,7 +110,7 @@ export interface StreamListener {
   readonly connectionCount: number;
   /**
    * Closes every connection, then the port. Resolves when the port can be bound again.
-   * @param until lets what is served end before: each connection is closed after its last stream, or when this says so.
+   * @param until lets running streams end first. Each connection is closed after its last stream, or when `until` is aborted.
    */
   close(error?: IdentityError, until?: AbortSignal): Promise<void>;
 }
@@ -136,11 +136,11 @@ export interface ServerConnection extends StreamConnection {
    */
   readonly peerChain: readonly Uint8Array[];
   /**
-   * Ends it for a reason that its calls are told: those under way have a moment to answer, and no further stream is served.
-   * They end sooner when they have answered.
+   * Ends the connection and gives its calls the reason. Running calls have a short time to answer, and no further stream is
+   * served. The connection ends sooner when all calls have answered.
    */
   shut(error: IdentityError): void;
-  /** What its streams and calls keep of what is not whole. */
+  /** Counts the bytes of incomplete messages that its streams and calls hold. */
   readonly unfinished: SessionBytes;
 }
 
@@ -148,7 +148,7 @@ export interface ServerConnection extends StreamConnection {
 export interface ByteStream {
   /** The next bytes, or undefined after the peer's last. One call at a time. */
   read(): Promise<Uint8Array | undefined>;
-  /** Resolves when the bytes are taken. */
+  /** Resolves when the transport has taken the bytes. */
   write(bytes: Uint8Array): Promise<void>;
   /** Sends the last bytes of this direction. */
   end(bytes?: Uint8Array): Promise<void>;

@@ -1,5 +1,4 @@
-// Devices on a transport of streams: each connection is judged and admitted by the registry, and each of its calls checked, as
-// over HTTP/2.
+// Devices on a stream transport. The registry judges and admits each connection, and each call is checked, as over HTTP/2.
 
 import { hasCode, IdentityError } from '@palyra/identity';
 import type { ChainJudge, PeerCertificate } from '@palyra/identity/certificate';
@@ -15,13 +14,13 @@ export interface DeviceStreamsOptions
   extends Pick<ListenerOptions, 'routes' | 'ownCalls' | 'unfinished' | 'clock' | 'onEvent' | 'onInternal'> {
   /** Decides about each device, for its connection and for each call. */
   readonly devices: DeviceTrust;
-  /** What operators are told that a device is connected over. */
+  /** The transport name that operators see for a connected device. */
   readonly transport: DevicePeer['transport'];
   /** Largest message, bytes. */
   readonly messageBytes: number;
 }
 
-/** How long the answer to a refused call may take to leave before its connection is closed, ms. */
+/** Time for the answer to a refused call to leave before its connection is closed, ms. */
 const refusedGraceMs = 20;
 const sweepMs = 1_000;
 
@@ -52,21 +51,21 @@ export class DeviceStreams {
     return this.#devices.size;
   }
 
-  /** Shuts at once the connections that a change of the registry concerns. */
+  /** Immediately shuts the connections affected by a change of the registry. */
   apply(event: RegistryEvent): void {
     this.#devices.apply(event);
   }
 
-  /** For a listener: decides about a connection. @throws the code that refuses it. */
+  /** For a listener: decides about a connection. @throws the code of a refusal. */
   async admit(connection: ServerConnection): Promise<void> {
     const { authenticator } = this.#options.devices;
-    // Once more, by what counts at this moment: QUIC's sessions that are resumed bring the verdict of the day they began.
+    // Judged again by the present roots, because a resumed QUIC session brings the verdict of its first handshake.
     const certificate = judgeChain(authenticator.chainJudge, connection.peerChain);
     const { peer, admission, forget } = this.#devices.add({
       transport: this.#options.transport,
       certificate,
       source: connection.remoteAddress,
-      // Running calls end with the reason, then the connection does; what does not end by itself is cut.
+      // Running calls end with the reason, then the connection ends. Calls that do not end are cut.
       shut: (reason) => {
         connection.unfinished.stop(reason);
         connection.shut(reason);
@@ -85,17 +84,17 @@ export class DeviceStreams {
     }
   }
 
-  /** For a listener: a connection that did not come to `admit`. */
+  /** For a listener: counts a connection that did not reach `admit`. */
   refused(reason: StreamRefusal): void {
     countEvent(this.#options, reason === 'limit' ? 'refused_limit' : reason);
   }
 
-  /** Once its listener is closed. */
+  /** Must run after the listener is closed. */
   stop(): void {
     clearInterval(this.#sweep);
   }
 
-  /** From a timer, which has nobody who could catch what it throws. */
+  /** Runs from a timer, where nothing catches an exception. */
   #close(connection: ServerConnection, reason: IdentityError): void {
     try {
       connection.close(reason);

@@ -1,5 +1,5 @@
-// The contract without a network: what runs above a transport can be tested and measured alone. There is no TLS here. The
-// server sees the client's chain, and nobody checks anything.
+// The contract without a network, to test and measure the layers above a transport alone. There is no TLS. The server sees the
+// client's chain, and no certificate is checked.
 
 import { X509Certificate } from 'node:crypto';
 import { IdentityError } from '@palyra/identity';
@@ -19,7 +19,7 @@ import {
 } from './contract.ts';
 import { ReceiveQueue } from './receive-queue.ts';
 
-/** One network of its own; the ports of two such networks do not meet. */
+/** Makes a separate network. Ports of different networks are independent. */
 export function createMemoryTransport(): StreamTransport {
   const listeners = new Map<number, MemoryListener>();
   let nextPort = 1;
@@ -218,7 +218,7 @@ class MemoryStream implements ByteStream {
     this.#leave();
   }
 
-  // As on a network, what was written arrives later than the call that wrote it returns.
+  // As on a network, bytes arrive after the write call has returned.
   #arrive(bytes: Uint8Array): void {
     queueMicrotask(() => {
       if (this.#received.push(bytes)) return;

@@ -11,14 +11,14 @@ export class ReceiveQueue {
   #failure: Error | undefined;
   #reader: { resolve(bytes: Uint8Array | undefined): void; reject(error: Error): void } | undefined;
 
-  /** @param held told of what waits. */
+  /** @param held counts the waiting bytes. */
   constructor(maxBytes: number, held?: HeldBytes) {
     this.#maxBytes = maxBytes;
     this.#held = held;
     this.#waiting = new Pieces(held);
   }
 
-  /** False when the bytes do not fit; they are then not kept. */
+  /** False when the bytes do not fit. They are dropped then. */
   push(bytes: Uint8Array): boolean {
     if (this.#ended || this.#failure) return true;
     if (this.#reader) {
@@ -31,13 +31,13 @@ export class ReceiveQueue {
     return true;
   }
 
-  /** No more will come; what waits can still be read. */
+  /** Ends the queue. Waiting bytes can still be read. */
   end(): void {
     this.#ended = true;
     if (this.#reader) this.#take().resolve(undefined);
   }
 
-  /** What waits is dropped and every read fails. No effect once everything was read. */
+  /** Drops the waiting bytes and makes every read fail. No effect once everything was read. */
   fail(error: Error): void {
     if (this.#failure || (this.#ended && this.#waiting.byteLength === 0)) return;
     this.#failure = error;
