@@ -1,4 +1,4 @@
-// The client's end of HTTP/2: one connection that we opened ourselves, so that we know whom it reached.
+// The client side of HTTP/2: one connection, dialled and authenticated by our own code.
 
 import http2 from 'node:http2';
 import net from 'node:net';
@@ -16,24 +16,24 @@ import { connectTimeoutMs, dialTls, type KnownDaemon, timedOut } from './dial-tl
 import { defaultHttp2Limits } from './limits.ts';
 
 export interface Http2Connection {
-  /** For createClient of Connect. `fromConnectError` turns what its calls throw into IdentityErrors. */
+  /** For Connect's createClient. `fromConnectError` turns the errors of its calls into IdentityErrors. */
   readonly transport: Transport;
   /** TLS exporter of the channel; empty on the admin socket. */
   readonly channelBinding: Uint8Array;
-  /** Resolves when the connection has ended, by whomever; HTTP/2 does not say why. */
+  /** Resolves when either side has ended the connection. HTTP/2 gives no reason. */
   readonly closed: Promise<undefined>;
-  /** Ends it when the calls under way have ended. */
+  /** Ends the connection when the running calls have ended. */
   close(): void;
-  /** Ends it now. */
+  /** Ends the connection now. */
   destroy(): void;
 }
 
-/** A connection to the node listener, over whichever transport. */
+/** A connection to the node listener, over any transport. */
 export interface NodeConnection {
   readonly name: 'http2' | 'quic' | 'websocket';
   /** host:port that was dialled. */
   readonly address: string;
-  /** Why this is not QUIC although the daemon serves it. */
+  /** Why this connection does not use QUIC although the daemon serves QUIC. */
   readonly quicProblem?: string;
   readonly transport: Transport;
   /** Resolves when the connection has ended; over QUIC with the daemon's reason, where it gave one. */
@@ -44,20 +44,20 @@ export interface NodeConnection {
 
 const pairingListener = 'the pairing listener (usually port 7443)';
 const nodeListener = 'the node listener (usually port 7444)';
-/** What Connect and Node are told of the connection that they are given; nobody dials it. */
+/** A URL for Connect and Node, which get a finished connection and never dial this URL. */
 const baseUrl = 'https://daemon';
-/** A peer that has gone without a word is noticed within the sum of the two. */
+/** A peer that disappeared silently is noticed within the sum of the two. */
 const keepAliveMs = 20_000;
 const keepAliveTimeoutMs = 10_000;
 const sweepMs = 1_000;
-/** The peer is known, and the keep-alive is what ends an idle connection. */
+/** The peer is known, and only the keep-alive ends an idle connection. */
 const never = { strangerIdleMs: Infinity, idleTimeoutMs: Infinity };
 
 /**
- * The node listener, over mutual TLS. The daemon is known by its SPIFFE ID and its chain to a pinned root, not by the
- * address.
+ * Dials the node listener, over mutual TLS. The daemon is authenticated by its SPIFFE ID and its chain to a pinned root, not by
+ * its address.
  * @param address host:port of the node listener.
- * @param options `readMaxBytes`: the largest answer that is taken. Default: what a listener takes.
+ * @param options `readMaxBytes`: the largest answer that is accepted. Default: a listener's limit for a message.
  * @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW
  */
 export async function dialNode(
@@ -79,9 +79,9 @@ export async function dialNode(
 }
 
 /**
- * The pairing listener. At the first pairing nobody is known yet: whom it reached is proven by the pairing itself, which
- * is bound to the TLS channel.
- * @param known the daemon, once its root is pinned: then nobody else is spoken to.
+ * Dials the pairing listener. At the first pairing the daemon is not known yet. The pairing itself, which is bound to the TLS
+ * channel, authenticates the daemon.
+ * @param known the daemon, once its root is pinned. Any other server is then refused.
  * @throws as `dialNode`.
  */
 export async function dialPairing(address: string, known?: KnownDaemon): Promise<PairingConnection> {
@@ -98,11 +98,11 @@ export async function dialPairing(address: string, known?: KnownDaemon): Promise
 
 /** A connection to the pairing listener. */
 export interface PairingConnection extends Http2Connection {
-  /** TLS has proven the daemon of an enrollment. */
+  /** TLS has authenticated the daemon of an enrollment. */
   readonly isKnownDaemon: boolean;
 }
 
-/** The admin socket of a daemon on this machine. @throws UNREACHABLE */
+/** Dials the admin socket of a daemon on this machine. @throws UNREACHABLE */
 export async function dialAdmin(socketPath: string): Promise<Http2Connection> {
   const socket = net.connect(socketPath);
   await connected(socket, `No daemon answers at ${socketPath}.`, { about: 'admin_socket' });
@@ -110,7 +110,7 @@ export async function dialAdmin(socketPath: string): Promise<Http2Connection> {
 }
 
 interface BegunConnection extends Http2Connection {
-  /** Whether the peer said the first word of HTTP/2. */
+  /** Whether the peer has begun HTTP/2. */
   readonly begun: Promise<boolean>;
 }
 
@@ -124,7 +124,7 @@ function overHttp2(
   const session = http2.connect(baseUrl, { createConnection: () => socket });
   const connection = new Connection(socket, '');
   connection.known();
-  // What breaks the session breaks its calls, and they report it.
+  // An error of the session fails its calls, and they report it.
   connection.carries(session);
   // A TLS alert. Node destroys the session and leaves the socket open, so the session never closes by itself.
   socket.once('error', () => connection.cut());
@@ -158,7 +158,7 @@ function overHttp2(
     sessionManager: {
       authority: baseUrl,
       request: async (method, path, headers, options) => {
-        // Node would throw an error of its own, which reads like a bug of ours.
+        // Node's own error would read like a bug of ours.
         if (session.closed || session.destroyed) throw closed(authority);
         // Node's own has an IPv6 address without its brackets.
         return session.request(
@@ -184,7 +184,7 @@ function overHttp2(
   };
 }
 
-/** For calls that come too late for an answer of the listener. */
+/** For calls that come too late for the listener's answer. */
 function certificateNotTaken(cause: unknown): IdentityError {
   return new IdentityError(
     'CERTIFICATE_UNKNOWN',

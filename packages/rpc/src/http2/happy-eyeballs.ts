@@ -1,5 +1,5 @@
-// A name with several addresses: they are tried in the order of RFC 8305, and the first that answers as it should is taken.
-// Node's own way takes the first that accepts TCP, and gives each but the last up after a quarter of a second.
+// Dials a name with several addresses in the order of RFC 8305, and takes the first address that completes `connect`. Node's own
+// method takes the first address that accepts TCP, and gives up each address but the last after a quarter of a second.
 
 import { lookup } from 'node:dns/promises';
 import { isIP, isIPv6 } from 'node:net';
@@ -8,15 +8,15 @@ import { reasonOf } from '@palyra/identity/values';
 
 /** "Connection Attempt Delay", RFC 8305, 8. */
 const attemptDelayMs = 250;
-/** Of one name; further ones are left out. */
+/** Addresses tried for one name. Further addresses are ignored. */
 const maxAddresses = 8;
 const lookupTimeoutMs = 10_000;
 
 /**
- * @param host a name, or an address, which is then the only one.
- * @param connect to one address; what it throws before another one has answered is told at the end.
- * @param discard a connection that came after another one.
- * @throws what the attempts threw: of several, one that says more than UNREACHABLE; UNREACHABLE for a name without address.
+ * @param host a name, or a single address.
+ * @param connect connects to one address. Its errors count when no address answers.
+ * @param discard ends a connection that was too late.
+ * @throws an error of the attempts, if possible one that is more precise than UNREACHABLE; UNREACHABLE for a name without address.
  */
 export async function dialAddresses<T>(
   host: string,
@@ -27,7 +27,7 @@ export async function dialAddresses<T>(
   return race(addresses, connect, discard);
 }
 
-/** The families in turn, beginning with that of the first (RFC 8305, 4). */
+/** Alternates the address families, beginning with the family of the first address (RFC 8305, 4). */
 export function interleaved(addresses: readonly string[]): string[] {
   const isFirst = isIPv6(addresses[0] ?? '');
   const [same, other] = [true, false].map((which) =>
@@ -37,7 +37,7 @@ export function interleaved(addresses: readonly string[]): string[] {
   return [...inTurn, ...other.slice(same.length)].slice(0, maxAddresses);
 }
 
-/** Begins with the next address when one has failed, or has not answered for a while. */
+/** Begins with the next address when the last attempt has failed, or has not answered for a while. */
 export function race<T>(
   addresses: readonly string[],
   connect: (address: string, signal: AbortSignal) => Promise<T>,
@@ -78,7 +78,7 @@ async function addressesOf(host: string): Promise<string[]> {
   const timer = setTimeout(() => reject(new Error('timed out')), lookupTimeoutMs);
   try {
     const found = await Promise.race([lookup(host, { all: true, order: 'verbatim' }), promise]);
-    // Nobody would ever answer.
+    // Without an address no attempt would ever end.
     if (found.length === 0) throw new Error('it has no address');
     return [...new Set(found.map(({ address }) => address))];
   } catch (cause) {

@@ -1,4 +1,4 @@
-// What one HTTP/2 listener takes.
+// Limits of one HTTP/2 listener.
 
 import type { OpenCallLimits } from '../calls/open-calls.ts';
 import type { ConnectionLimits } from '../connections/live-connections.ts';
@@ -6,7 +6,7 @@ import type { ConnectionLimits } from '../connections/live-connections.ts';
 export interface Http2Limits extends Required<ConnectionLimits>, OpenCallLimits {
   /** Calls that one session may abandon at once. */
   readonly resetBurst: number;
-  /** And then in each second. */
+  /** Further calls that one session may abandon in each second. */
   readonly resetRate: number;
   /** SETTINGS, and PINGs that no answer of ours caused, that one session may send in ten seconds. */
   readonly controlFrames: number;
@@ -14,7 +14,7 @@ export interface Http2Limits extends Required<ConnectionLimits>, OpenCallLimits 
   readonly headerBytes: number;
   /** One message, bytes. */
   readonly messageBytes: number;
-  /** A request must come whole within this, and so must each message of a stream, ms. */
+  /** Time for a request, or for each message of a stream, to arrive completely, ms. */
   readonly requestMs: number;
 }
 

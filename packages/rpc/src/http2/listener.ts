@@ -1,4 +1,4 @@
-// HTTP/2 over TLS 1.3. The listener owns its sessions, so it can swap its certificate and close whom it must.
+// HTTP/2 over TLS 1.3. The listener owns its sessions, so it can swap its certificate and close any session.
 
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
@@ -33,9 +33,9 @@ import { serveHttp2 } from './serve.ts';
 import { tlsSettings } from './tls-settings.ts';
 
 export interface Http2ListenerOptions extends ListenerOptions {
-  /** Absent on the pairing listener, where nobody has a certificate yet. */
+  /** Absent on the pairing listener, where peers have no certificate yet. */
   readonly devices?: DeviceTrust;
-  /** The channel of a peer without a certificate has ended. */
+  /** Called when the channel of a peer without a certificate has ended. */
   readonly channelEnded?: (channel: PairingChannel) => void;
   /** Default: `defaultHttp2Limits`. */
   readonly limits?: Partial<Http2Limits>;
@@ -43,15 +43,15 @@ export interface Http2ListenerOptions extends ListenerOptions {
 
 interface Session {
   readonly peer: Peer;
-  /** Takes it off the list of live devices. */
+  /** Removes the session from the list of live devices. */
   readonly forget: () => void;
 }
 
-/** How long a refused session may take to make the call that tells it why, ms. */
+/** Time for a refused session to make the call whose answer gives the reason, ms. */
 const refusedGraceMs = 5_000;
-/** How long calls of a session that was shut out may take to say why, ms. */
+/** Time for the calls of a session that was shut out to send the reason, ms. */
 const shutGraceMs = 200;
-/** How long a peer with a foreign certificate waits for its refusal, so that one that tries for ever does so slowly, ms. */
+/** Delay of the refusal of a foreign certificate, so that a peer that retries for ever does so slowly, ms. */
 const foreignHoldMs = 1_000;
 const sweepMs = 1_000;
 
@@ -61,7 +61,7 @@ export class Http2Listener implements DeviceListener {
   readonly #options: Http2ListenerOptions;
   readonly #limits: Http2Limits;
   readonly #sessions = new Map<http2.Http2Session, Session>();
-  /** Of sessions with a foreign certificate. */
+  /** Timers of sessions with a foreign certificate. */
   readonly #refusals = new WeakMap<http2.Http2Session, Promise<IdentityError>>();
   readonly #devices: DeviceConnections | undefined;
   readonly #live: LiveConnections;
@@ -104,7 +104,7 @@ export class Http2Listener implements DeviceListener {
       streamResetBurst: limits.resetBurst,
       streamResetRate: limits.resetRate,
     });
-    // A peer that breaks TLS or HTTP/2 ends its own connection and nothing else.
+    // A peer that breaks TLS or HTTP/2 ends only its own connection.
     this.#server.on('tlsClientError', (error, socket) => {
       this.#count(showedNoCertificate(error) ? 'refused_no_certificate' : 'tls_error');
       socket.destroy();
@@ -151,15 +151,15 @@ export class Http2Listener implements DeviceListener {
     this.#server.setSecureContext(this.#tlsOptions(credential, trustBundle));
   }
 
-  /** Shuts at once the sessions that a change of the registry concerns. */
+  /** Immediately shuts the sessions affected by a change of the registry. */
   apply(event: RegistryEvent): void {
     this.#devices?.apply(event);
   }
 
-  /** Stops listening, tells every peer (GOAWAY), lets running calls end, and cuts what is left when `until` says so. */
+  /** Stops listening, sends GOAWAY and lets running calls end. Cuts the remaining sessions when `until` is aborted. */
   async close(until: AbortSignal = AbortSignal.timeout(2_000)): Promise<void> {
     await this.#live.close(until);
-    // Certificates end and devices are revoked meanwhile as ever.
+    // Expiry and revocation stay in force meanwhile.
     clearInterval(this.#sweep);
     this.#rawBytes.stop();
   }
@@ -181,7 +181,7 @@ export class Http2Listener implements DeviceListener {
     const socket = session.socket as TLSSocket;
     const connection = connectionOf(socket);
     if (!connection) {
-      // Nobody would end it.
+      // Nothing else would end the session.
       session.destroy();
       return;
     }
@@ -203,8 +203,8 @@ export class Http2Listener implements DeviceListener {
   }
 
   /**
-   * Judges the chain before HTTP/2 begins: a client that has had SETTINGS takes the connection for a good one, and never slows
-   * down. OpenSSL has refused peers without a certificate by then; should one get here all the same, it ends here.
+   * Judges the chain before HTTP/2 begins, because a client that has received SETTINGS counts the connection as a success and never
+   * slows its retries. OpenSSL has refused peers without a certificate already. This check is a second defence.
    */
   #judgeBeforeHttp2(): void {
     const authenticator = this.#options.devices?.authenticator;
@@ -217,7 +217,7 @@ export class Http2Listener implements DeviceListener {
     });
   }
 
-  /** A foreign certificate ends here. One of ours goes on to the registry, whatever it will say. */
+  /** Refuses a foreign certificate. The registry decides about certificates of ours. */
   #acceptDevice(
     connection: Connection,
     session: http2.ServerHttp2Session,
@@ -234,7 +234,7 @@ export class Http2Listener implements DeviceListener {
       transport: 'http2',
       certificate,
       source: plainAddress(socket.remoteAddress ?? ''),
-      // Running calls end with the reason, then the session does; what does not end by itself is cut.
+      // Running calls end with the reason, then the session ends. Calls that do not end are cut.
       shut: (reason) => {
         unfinished.stop(reason);
         connection.endWithin(shutGraceMs);
@@ -259,7 +259,7 @@ export class Http2Listener implements DeviceListener {
     return { peer, forget };
   }
 
-  /** Answers its calls with the reason, then says the same in the debug data of GOAWAY. */
+  /** Answers the session's calls with the reason, then sends the reason in the debug data of GOAWAY. */
   #refuseForeign(connection: Connection, session: http2.ServerHttp2Session): void {
     const reason = new IdentityError('CERTIFICATE_UNKNOWN', standingMessages.CERTIFICATE_UNKNOWN);
     const refusal = Promise.withResolvers<IdentityError>();

@@ -1,12 +1,12 @@
-// What Node 26 does with an HTTP/2 stream that ends early, and how we live with it. node-http2.test.ts shows both on a bare
-// server, and fails when Node changes.
+// Workarounds for how Node 26 treats an HTTP/2 stream that ends early. node-http2.test.ts shows Node's behaviour on a bare server,
+// and fails when Node changes.
 
 import type { ServerResponse } from 'node:http';
 import { constants, type Http2ServerResponse, type ServerHttp2Stream } from 'node:http2';
 
 /**
- * Asks for no more of the request, behind the answer (RFC 9113 8.1). A reset from the same turn of the event loop would
- * overtake an answer that the peer would then never see.
+ * Asks the peer, after the answer, to stop sending the request (RFC 9113 8.1). A reset in the same turn of the event loop would
+ * overtake the answer, and the peer would never see the answer.
  */
 export function closeAfterAnswer(stream: ServerHttp2Stream): void {
   setImmediate(() => {

@@ -1,17 +1,17 @@
 // Mutual TLS in which OpenSSL refuses a peer without a certificate, and the listener judges every certificate itself.
 //
 // Only `rejectUnauthorized: true` makes OpenSSL end a handshake without a certificate by the alert certificate_required
-// (RFC 8446 6.2). But once a handshake is done Node then also destroys the socket of every peer whose chain OpenSSL did not
-// like, without a word, so an expired device would get no typed answer. This file takes that second half away from each
+// (RFC 8446 6.2). But with that option Node also silently destroys the socket of every peer whose chain OpenSSL rejects, once the
+// handshake is done, so an expired device would get no typed answer. This file disables that second effect for each
 // socket. Node lets every other handshake finish, so no option sends an alert for a foreign certificate
 // (tests/connections/required-certificate.test.ts shows it).
 
 import { Socket } from 'node:net';
 import { TLSSocket, type TlsOptions } from 'node:tls';
 
-/** What is Node's own of a server's TLS socket. `expectNodeAsKnown` looks at all of it. */
+/** Node's private fields of a server's TLS socket. `expectNodeAsKnown` checks all of them. */
 interface NodeTlsSocket {
-  /** Destroy it after the handshake, unless OpenSSL likes the peer's chain. */
+  /** Whether Node destroys the socket after the handshake when OpenSSL rejects the peer's chain. */
   _rejectUnauthorized: boolean;
   readonly ssl: {
     readStop(): void;
@@ -25,7 +25,7 @@ interface NodeTlsSocket {
  * `authorized` and `authorizationError`. A client that offers no protocol meets Node's strict behaviour.
  * @param onMissing told of a peer without a certificate. OpenSSL has sent the alert; the socket stays open for the peer to
  *   read it, and nothing more is read from the peer. Whoever destroys the socket then causes the 'tlsClientError'.
- * @throws TypeError when this version of Node works otherwise.
+ * @throws TypeError when this version of Node works differently.
  */
 export function requireCertificate(onMissing: (socket: TLSSocket) => void) {
   const options = {
@@ -43,7 +43,7 @@ export function requireCertificate(onMissing: (socket: TLSSocket) => void) {
   return options;
 }
 
-/** Whether this is why the handshake failed. */
+/** Whether the handshake failed because the peer sent no certificate. */
 export function showedNoCertificate(error: NodeJS.ErrnoException): boolean {
   return error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE';
 }

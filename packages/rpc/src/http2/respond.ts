@@ -1,4 +1,4 @@
-// Answers on an HTTP/2 stream that Connect does not write.
+// Writes answers on an HTTP/2 stream without Connect.
 
 import type http2 from 'node:http2';
 import type { ConnectError } from '@connectrpc/connect';
@@ -9,7 +9,7 @@ import { grpcContentType, grpcStatusOk, type UnaryAnswer } from '../calls/unary-
 
 export type Header = readonly [name: string, value: string];
 
-/** To a call that Connect would answer, without it: Connect reads the message first. */
+/** Refuses a call that Connect would serve, because Connect would read the message first. */
 export function respondRefusal(
   stream: http2.ServerHttp2Stream,
   headers: http2.IncomingHttpHeaders,
@@ -30,7 +30,7 @@ export function respondRefusal(
   stream.end(errorToJsonBytes(error, {}));
 }
 
-/** Does it, or tells of it and resets the stream. */
+/** Runs the function. If it throws, reports the error and resets the stream. */
 export type OrReset = (work: () => void) => void;
 
 const plainHeaders = { ':status': 200, 'content-type': grpcContentType };

@@ -1,4 +1,4 @@
-// Services on a server of Node's HTTP/2: plain unary gRPC calls directly, everything else through Connect.
+// Serves calls on Node's HTTP/2 server: plain unary gRPC calls directly, all other calls through Connect.
 
 import http2 from 'node:http2';
 import { Code, ConnectError, type ConnectRouter, type ContextValues } from '@connectrpc/connect';
@@ -20,19 +20,19 @@ type Server = http2.Http2Server | http2.Http2SecureServer;
 export interface ServeHttp2Options extends UnaryCallOptions {
   /** Registers the services. */
   readonly routes: (router: ConnectRouter) => void;
-  /** What handlers find in their context. Undefined: the session is not served. */
+  /** Context values for the handlers. Undefined when the session is not served. */
   readonly contextValues: (session: http2.ServerHttp2Session) => ContextValues | undefined;
-  /** Of a session that is not served: the answer to its calls, when it is time. Undefined: its end answers them. */
+  /** The answer to the calls of a session that is not served, when it is time. Undefined: the calls end with the session. */
   readonly refusal?: (session: http2.ServerHttp2Session) => Promise<Error> | undefined;
-  /** An answer that HTTP/2 cannot carry. The peer's call is reset. */
+  /** Called for an answer that HTTP/2 cannot carry. The peer's call is reset. */
   readonly onError: (error: unknown, path: string) => void;
-  /** Bounds what sessions leave unfinished. Default: one of this server's own. */
+  /** Limits the bytes of incomplete messages. Default: a limit for this server alone. */
   readonly unfinished?: UnfinishedBytes;
   /** Of one call's headers, and of its trailers, bytes (RFC 9113 6.5.2). Default 16 KiB. */
   readonly headerBytes?: number;
-  /** Told of HEADERS and DATA of every answer, before they are sent. */
+  /** Called for the HEADERS and DATA of every answer, before they are sent. */
   readonly answered?: (session: http2.Http2Session, bytes: number) => void;
-  /** Bounds the calls of a session. Default: as many as there are. */
+  /** Limits the calls of a session. Default: no limit. */
   readonly openCalls?: OpenCalls;
 }
 
@@ -64,7 +64,7 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
   const together = nextTurn();
   const makeRequest = takeStreams(server, (stream, headers, flags, rawHeaders) => {
     const session = stream.session as http2.ServerHttp2Session | undefined;
-    // The peer has gone, or broke the protocol: its stream is over, and `close` says so.
+    // The peer has gone or broke the protocol. The stream is over, and `close` follows.
     stream.on('error', ignore);
     if (!session) return;
     const place = openCalls?.take(session, stream);
@@ -112,7 +112,7 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
         begin();
       });
       if (begun) return;
-      // What waits is unfinished, also what waits for us.
+      // A waiting call counts as incomplete, even when it waits for us.
       isWaiting = body.held.add(ownHeaderBytes);
       if (!isWaiting) refuse(toConnectError(tooManyUnfinishedBytes()).error);
     };
@@ -147,7 +147,7 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
   });
 }
 
-/** As the peer's limit counts it (RFC 9113 6.5.2), which nghttp2 enforces only once the peer has acknowledged it. */
+/** Size as RFC 9113 6.5.2 counts it. nghttp2 enforces the limit only after the peer has acknowledged it. */
 function headerListBytes(rawHeaders: readonly string[]): number {
   let bytes = rawHeaders.length * 16;
   for (const text of rawHeaders) bytes += text.length;
@@ -157,13 +157,13 @@ function headerListBytes(rawHeaders: readonly string[]): number {
 type Serve = (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void;
 
 /**
- * Every request of the server. Node itself would answer those that expect something and those for a tunnel, and throws
- * when the peer has reset such a stream by then: nobody could catch that, and it would end the process.
+ * Takes every request of the server. Node itself would answer requests with an Expect header and requests for a tunnel. It throws
+ * when the peer has already reset such a stream; nothing could catch that exception, and it would end the process.
  */
 export function serveRequests(server: Server, serve: Serve): void {
   const refuse: Serve = (request) => request.stream.close();
   server.on('request', serve);
-  // Without the 100: who waits for it sends its message all the same after a while (RFC 9110 10.1.1).
+  // Sends no 100. A client that waits for it sends its message anyway after a while (RFC 9110 10.1.1).
   server.on('checkContinue', serve);
   server.on('checkExpectation', refuse);
   server.on('connect', refuse);
@@ -176,7 +176,7 @@ type TakeStream = (
   rawHeaders: string[],
 ) => void;
 
-/** @returns what makes a request and a response of a stream, as Node itself would do with each. */
+/** @returns a function that makes a request and a response from a stream, as Node itself would. */
 function takeStreams(server: Server, take: TakeStream): TakeStream {
   const makeRequest = takeOver<Parameters<TakeStream>>(server, 'stream');
   server.on('stream', take);
@@ -205,8 +205,8 @@ class Http2Head implements RequestHead {
 }
 
 /**
- * Puts off what comes in one turn of the event loop to its end. Answers that are made together leave in few writes, of which
- * each costs more than an answer.
+ * Delays the work of one turn of the event loop to its end. Answers made together then leave in few writes, and one write costs
+ * more than one answer.
  */
 function nextTurn(): (work: () => void) => void {
   let waiting: (() => void)[] = [];
