@@ -1,4 +1,4 @@
-// The admin service without Node: what a page in a browser may import.
+// The admin service without Node, for pages in a browser.
 
 export { fieldsOf } from './error-info.ts';
 export {

@@ -1,10 +1,10 @@
-// What a peer sends of a closed set, or a refusal.
+// Reads an enum value from a peer, or refuses it.
 
 import { IdentityError } from '@palyra/identity/portable';
 import type { WireWords } from './wire-word-set.ts';
 
 /**
- * @param what the value is, for the message: `A role`.
+ * @param what the name of the value in the message, for example `A role`.
  * @throws MESSAGE_INVALID for UNSPECIFIED and for a value that this version does not know.
  */
 export function knownWord<Word extends string, Value extends number>(

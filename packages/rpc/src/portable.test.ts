@@ -1,4 +1,4 @@
-// What a browser is given imports no module of Node's, however far one follows it, and names nothing that only Node has.
+// Code for browsers imports no Node module, directly or indirectly, and names nothing that only Node has.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const entries = [
   'browser/src/index.ts',
 ];
 
-test('what runs in a browser needs nothing of Node', () => {
+test('code for browsers does not need Node', () => {
   const files = new Set<string>();
   for (const entry of entries) follow(new URL(entry, packages), files);
   assert.ok(files.size > 20, `only ${files.size} files were followed`);

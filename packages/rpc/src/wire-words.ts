@@ -1,5 +1,5 @@
-// The closed sets of the protos: the words that programs use, and the enum value that stands for each on the wire. The one
-// place that maps them. Without Node: what a page in a browser may import.
+// Maps the enums of the protos to the words that programs use, except the enums of devices, which are in device-words.ts. Without
+// Node, so that a page in a browser can import it.
 
 import {
   Authority_Tier,
@@ -35,7 +35,7 @@ export const deviceRoles = wireWords<DeviceRole>()({
   operator: DeviceRole.OPERATOR,
 });
 
-/** What a device's call or channel came over. */
+/** The transport of a device's call or channel. */
 export const transports = wireWords<Transport>()({
   http2: Transport.HTTP2,
   quic: Transport.QUIC,
@@ -87,7 +87,7 @@ export const rotationPhases = wireWords<RootRotation_Phase>()({
   activated: RootRotation_Phase.ACTIVATED,
 });
 
-/** Parts of the daemon that may fail while it runs on. */
+/** Parts of the daemon that can fail while the daemon keeps running. */
 export const daemonParts = wireWords<Problem_Part>()({
   'ca key': Problem_Part.CA_KEY,
   'issuing ca': Problem_Part.ISSUING_CA,
@@ -121,7 +121,7 @@ export const decisions = wireWords<ExplainResponse_Decision>()({
 });
 export type Decision = (typeof decisions)['words'][number];
 
-/** What an operator who asks why can do, where the code does not say it. */
+/** The operator's next step in an explanation, when the code alone does not say it. */
 export const advices = wireWords<ExplainResponse_Advice>()({
   pair: ExplainResponse_Advice.PAIR,
   decide: ExplainResponse_Advice.DECIDE,

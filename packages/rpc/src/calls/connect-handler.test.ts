@@ -1,4 +1,4 @@
-// Connect's handlers behind both kinds of Node's servers, with callers that no client library would be.
+// Connect's handlers behind both kinds of Node servers, called in ways that no client library would.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -69,7 +69,7 @@ async function statusOf(call: http2.ClientHttp2Stream): Promise<number> {
   return headers[':status'];
 }
 
-test('an authority that is none is a bad request, and ends nothing', async (t) => {
+test('an invalid authority is a bad request, and does not end the connection', async (t) => {
   const { ask, errors } = await overHttp2(t);
   for (const authority of ['[', 'x:99999999', '%'])
     assert.equal(await statusOf(ask('Status', { ':authority': authority })), 400);
@@ -84,7 +84,7 @@ test('an IPv6 address as Node writes it is taken', async (t) => {
   assert.equal(await statusOf(ask('Status', { ':authority': '::g:7444' })), 400);
 });
 
-test('a Host that is none is a bad request over HTTP/1.1', async (t) => {
+test('an invalid Host is a bad request over HTTP/1.1', async (t) => {
   const { port } = await serve(t, http.createServer());
   for (const [host, status] of [
     ['[', 400],
@@ -100,7 +100,7 @@ test('a Host that is none is a bad request over HTTP/1.1', async (t) => {
   }
 });
 
-test('what nobody serves is not found', async (t) => {
+test('an unknown path is not found', async (t) => {
   const { ask } = await overHttp2(t);
   for (const method of ['Nothing', 'Status/', 'Status?x=y']) assert.equal(await statusOf(ask(method)), 404);
 });

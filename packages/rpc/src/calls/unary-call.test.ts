@@ -1,4 +1,4 @@
-// Unary calls as we answer them against Connect's own answers, over HTTP/2 without a client library.
+// Compares our answers to unary calls with Connect's own answers, over HTTP/2 without a client library.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -266,7 +266,7 @@ test('flags that gRPC does not have are refused', async (t) => {
   assert.equal(handler.calls, 0);
 });
 
-test('who announces too much is answered at once, asked for no more, and can go on calling', async (t) => {
+test('a caller that announces too large a message is answered at once, sends no more, and can call again', async (t) => {
   const { session } = await ours(t);
   const stream = session.request(grpc);
   const [head] = (await Promise.all([
@@ -280,7 +280,7 @@ test('who announces too much is answered at once, asked for no more, and can go 
   assert.equal((await call(session, grpc, [good])).grpcStatus, '0');
 });
 
-test('a timeout of thousands of years is one that does not end', async (t) => {
+test('a timeout of thousands of years never ends', async (t) => {
   const { session, handler } = await ours(t);
   assert.equal((await call(session, { ...grpc, 'grpc-timeout': '99999999H' }, [good])).grpcStatus, '0');
   assert.ok(handler.timeLeftMs! > 1e14, `${handler.timeLeftMs}`);

@@ -177,7 +177,7 @@ export class DeviceConnections {
   #shut(entry: Entry, code: keyof typeof standingMessages, message = standingMessages[code]): void {
     if (entry.end.signal.aborted) return;
     const reason = new IdentityError(code, message);
-    // The calls under way are told first, and at once: the connection does not wait for them for long.
+    // Aborts the running calls first and at once, because the connection waits for them only briefly.
     entry.end.abort(reason);
     this.#end(entry, reason);
   }

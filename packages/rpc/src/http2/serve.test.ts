@@ -42,7 +42,7 @@ test('a request that its peer has reset before it is seen ends nothing but itsel
   assert.equal(uncaught.mock.callCount(), 0);
 });
 
-test('who asks whether to go on is served without an answer to that', async (t) => {
+test('a request that expects 100-continue is served without a 100', async (t) => {
   const client = await serve(t);
   const request = client.request(hopeful[0]);
   const told = t.mock.fn();

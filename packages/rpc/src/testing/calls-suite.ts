@@ -1,4 +1,4 @@
-// The same calls over every transport, and the same results. What Connect does on HTTP/2 is the measure.
+// Makes the same calls over every transport and expects the results of Connect on HTTP/2.
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';

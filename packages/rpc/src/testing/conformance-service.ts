@@ -1,4 +1,4 @@
-// The service behind the conformance suite, and what its handlers saw.
+// The service of the conformance suite, and a record of what its handlers saw.
 
 import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from '@connectrpc/connect';

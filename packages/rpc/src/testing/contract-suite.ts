@@ -1,4 +1,4 @@
-// What every implementation of the contract must do.
+// Tests for every implementation of the stream contract.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';

@@ -1,4 +1,4 @@
-// Peers that break the protocol: their stream ends with a code, and nothing else is harmed.
+// Peers that break the protocol lose their stream with a code, and harm nothing else.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';

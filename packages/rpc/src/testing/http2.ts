@@ -1,4 +1,4 @@
-// The other way to the same services, for comparison: HTTP/2 with mutual TLS, by Connect alone or as our listeners do.
+// HTTP/2 with mutual TLS, served by Connect alone or by our listener, to compare the other transports with.
 
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';

@@ -1,4 +1,4 @@
-// An HTTP/2 client of bytes (RFC 9113), for peers that no library would be.
+// An HTTP/2 client that writes raw bytes (RFC 9113), for behaviour that no library has.
 
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
@@ -67,7 +67,7 @@ export const postHeaders = (path: string, more: readonly (readonly [string, stri
     ...more,
   ]);
 
-/** Speaks on a socket that is connected. Acknowledges nothing and grants nothing by itself. */
+/** Speaks HTTP/2 on a connected socket. Never acknowledges or grants anything by itself. */
 export class RawHttp2 {
   readonly socket: Socket;
   /** What came, in order. */

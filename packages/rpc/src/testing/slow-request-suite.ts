@@ -1,4 +1,4 @@
-// Requests that do not come whole in time: a caller who holds them back holds nothing of the daemon's.
+// Requests that do not arrive completely in time end, so that slow callers do not hold the daemon's resources.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
