@@ -1,17 +1,17 @@
-// Whether a daemon whose certificates hold is the one that a device knows.
+// Checks that a daemon with valid certificates is the one that the device knows.
 
 import { IdentityError } from '@palyra/identity/portable';
 import { notAuthenticated } from './agree.ts';
 
 export interface KnownDaemon {
   readonly trustDomain: string;
-  /** Default: any of this trust domain. */
+  /** Default: any daemon of the trust domain. */
   readonly daemonId?: string;
 }
 
 export interface JudgedPeer {
   readonly leaf: { readonly kind: 'device' | 'daemon'; readonly trustDomain: string; readonly id: string };
-  /** The period in which all of its chain is valid. */
+  /** The period in which the whole chain is valid. */
   readonly notBefore: Date;
   readonly notAfter: Date;
 }

@@ -1,4 +1,4 @@
-// What an alert needs to know beside the counts: when the authority's certificates end, and which build runs.
+// Further metrics for alerts: when the authority's certificates expire, and which build is running.
 
 import type { AuthorityRecord } from '@palyra/identity/registry';
 import { Gauge, type Registry } from 'prom-client';
@@ -8,7 +8,7 @@ export interface AlertFacts {
   readonly version: string;
 }
 
-/** Adds the gauges to the registry of the metrics. docs/alerts.yml has the rules. */
+/** Adds these gauges to the registry of the metrics. docs/alerts.yml has the alert rules. */
 export function addAlertMetrics(registry: Registry, { authorities, version }: AlertFacts): void {
   const registers = [registry];
   new Gauge({

@@ -1,4 +1,4 @@
-// Who gets a place at the daemon's listener, who does not, and who must not keep it from stopping.
+// Which connections get a place at the daemon's listener, and that no connection keeps the listener from stopping.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

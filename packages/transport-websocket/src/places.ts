@@ -1,4 +1,4 @@
-// Places that peers take while something of theirs lasts: so many in all, and so many of one source.
+// Limits the places that peers hold at one time: in total, and for each source.
 
 export class Places {
   readonly #total: number;
@@ -11,7 +11,7 @@ export class Places {
     this.#perSource = perSource;
   }
 
-  /** @returns what gives the place back, however often it is called; undefined when there is none. */
+  /** @returns a function that frees the place, and may be called repeatedly. Undefined if no place is free. */
   take(source: string): (() => void) | undefined {
     const ofSource = this.#bySource.get(source) ?? 0;
     if (this.#taken >= this.#total || ofSource >= this.#perSource) return undefined;

@@ -11,7 +11,7 @@ const id = '01ARZ3NDEKTSV4RRFFQ69G5FAV' as DeviceId;
 const helloOf = (agent: number) =>
   ({ agentId: new Uint8Array(16).fill(agent), lastSeq: 0n, quicProblem: '' }) as Hello;
 
-/** An agent that is connected; told of probes, and answers them as the test says. */
+/** A connected agent. It receives probes, and answers them as the test decides. */
 class Agent {
   readonly ended: Promise<unknown>;
   readonly probed: Promise<void>;
