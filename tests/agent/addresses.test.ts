@@ -70,7 +70,7 @@ for (const { name, written } of forms) {
   });
 }
 
-test('an address of IPv6 needs neither brackets nor a port where the usual one is meant', async (t) => {
+test('an IPv6 address needs neither brackets nor the default port', async (t) => {
   const { parseAddress } = await import('../../packages/cli/src/address.ts');
   const daemon = await TestDaemon.start(t, { host: '::1' });
   assert.equal(daemon.pairingAddress, parseAddress('::1', portOf(daemon.pairingAddress)));
@@ -78,7 +78,7 @@ test('an address of IPv6 needs neither brackets nor a port where the usual one i
   assert.equal(paired.node_address, daemon.nodeAddress);
 });
 
-test("a client of Node's own, which names an IPv6 address without brackets, is served", async (t) => {
+test('a plain Node client that names an IPv6 address without brackets is served', async (t) => {
   const daemon = await TestDaemon.start(t, { host: '::1' });
   const enrollment = await pair(daemon, await makeDevice());
   const socket = await bareSocket(daemon.nodeAddress, {

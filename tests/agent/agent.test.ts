@@ -31,7 +31,7 @@ test('an agent whose certificate alone was revoked waits for the operator', asyn
   await again.connected();
 });
 
-test('an agent comes back to a daemon that was restarted', async (t) => {
+test('an agent reconnects to a restarted daemon', async (t) => {
   const ports = { pairing: await freePort(), node: await freePort() };
   const daemon = await TestDaemon.start(t, { ports });
   const device = await makeDevice();
@@ -48,7 +48,7 @@ test('an agent comes back to a daemon that was restarted', async (t) => {
   assert.equal(parsed(output), 7);
 });
 
-test('an agent comes back with the certificate that something else on its machine has renewed', async (t) => {
+test('an agent reconnects with a certificate that another process on its machine has renewed', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
@@ -63,7 +63,7 @@ test('an agent comes back with the certificate that something else on its machin
   assert.equal(certificates.find((each) => each.serial === serial)?.state, CertificateState.ACTIVE);
 });
 
-test('an agent takes up a newer certificate though the clock was set back', async (t) => {
+test('an agent uses a newer certificate even after the clock was set back', async (t) => {
   const daemon = await TestDaemon.start(t);
   const clock = new HeldClock();
   const device = await makeDevice({ clock });

@@ -44,7 +44,7 @@ for (const transport of ['http2', 'quic'] as const) {
     assert.equal((await daemon.admin.getStatus({})).connected, 1);
   });
 
-  test(`over ${transport}, what goes wrong on the device has a code`, async (t) => {
+  test(`over ${transport}, every failure on the device has a code`, async (t) => {
     const daemon = await TestDaemon.start(t);
     const device = await makeDevice();
     const deviceId = device.identity.id;
@@ -138,7 +138,7 @@ for (const transport of ['http2', 'quic'] as const) {
   });
 }
 
-test('a run that could not be written down is not written down as one that failed', async (t) => {
+test('a run whose audit row could not be written is not recorded as failed', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const deviceId = device.identity.id;
@@ -158,7 +158,7 @@ test('a run that could not be written down is not written down as one that faile
 });
 
 for (const how of ['stopped', 'revoked'] as const) {
-  test(`an agent that is ${how} ends when what it ran has ended`, async (t) => {
+  test(`an agent that is ${how} exits after its programs have ended`, async (t) => {
     const daemon = await TestDaemon.start(t);
     const device = await makeDevice();
     const deviceId = device.identity.id;
@@ -193,7 +193,7 @@ for (const how of ['stopped', 'revoked'] as const) {
   });
 }
 
-test('an agent that was started anew says that the calls of the one before are lost', async (t) => {
+test('a restarted agent reports the calls of the previous agent as lost', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);

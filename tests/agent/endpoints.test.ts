@@ -49,7 +49,7 @@ const isConnected = ({ event }: Line) => event === 'connected';
 const connectedAgain = (agent: PalyraProcess) =>
   agent.line((line) => isConnected(line) && agent.lines.filter(isConnected).indexOf(line) >= 1);
 
-test('a daemon that changes its ports is found again by everything of a device that was told of them before', async (t) => {
+test('a device that was told of new ports in advance finds its daemon there', async (t) => {
   const [before, after] = [await ports(), await ports()];
   const endpoints = {
     pairing: [nobody, at(before.pairing), at(after.pairing)],
@@ -83,7 +83,7 @@ test('a daemon that changes its ports is found again by everything of a device t
   await agent.end('SIGINT');
 });
 
-test('a daemon that moved without a word is found where a person says, whatever it says afterwards', async (t) => {
+test('a daemon that moved unannounced is found at the endpoints set by hand, whatever it announces later', async (t) => {
   const [before, after] = [await ports(), await ports()];
   const first = await TestDaemon.start(t, { ports: before });
   const { home } = await pairHome(t, first);
@@ -122,7 +122,7 @@ test('pairing again forgets what was set by hand', async (t) => {
   assert.deepEqual((await answer(['node', 'endpoints'], { home })).node, [daemon.nodeAddress]);
 });
 
-test('--host sets every listener, on the ports as they are known', async (t) => {
+test('--host sets the host of every listener and keeps the known ports', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { home } = await pairHome(t, daemon);
   const { node, quic, pairing } = await answer(['node', 'endpoints'], { home });
@@ -147,7 +147,7 @@ test('--host sets every listener, on the ports as they are known', async (t) => 
   });
 });
 
-test('another daemon at an endpoint, or nobody, is passed over; the daemon that is there has the last word', async (t) => {
+test('a device skips an endpoint with another daemon or none; the endpoints of the reached daemon win', async (t) => {
   const [daemon, other] = [await TestDaemon.start(t), await TestDaemon.start(t)];
   const device = await makeDevice();
   const paired = await pair(daemon, device);
@@ -167,7 +167,7 @@ test('another daemon at an endpoint, or nobody, is passed over; the daemon that 
   refused.close();
 });
 
-test('endpoints come with a renewal, a recovery and on the channel; what cannot be read changes nothing', async (t) => {
+test('endpoints arrive with a renewal, a recovery and on the channel; unreadable endpoints change nothing', async (t) => {
   const endpoints = { node: ['Daemon.Example.org:7444', '[2001:DB8::7]:1'] };
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();

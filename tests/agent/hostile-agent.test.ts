@@ -48,7 +48,7 @@ test('a result for a call id that no call can have ends the channel', async (t) 
   assert.deepEqual(heard, ['welcome']);
 });
 
-test('a hello that has seen more events than there can be is refused', async (t) => {
+test('a hello that claims more events than were sent is refused', async (t) => {
   const { node } = await channel(t);
   async function* words(): AsyncGenerator<DeviceEvent> {
     yield create(DeviceEventSchema, { event: hello(2n ** 64n - 1n) });

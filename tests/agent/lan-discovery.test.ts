@@ -67,7 +67,7 @@ test('a daemon is found by avahi and by palyra pair, until it stops', { skip }, 
   assert.match(await look(t, here), /No daemon answers on this network/);
 });
 
-test('a network that goes away and comes back, under its address or another, is announced on again', {
+test('the daemon announces itself again on a network that returns, with its old address or a new one', {
   skip,
 }, async (t) => {
   const { there, here } = network(t);
@@ -99,7 +99,7 @@ test('with announce switched off nobody answers', { skip }, async (t) => {
   assert.ok(!said.includes(daemon.trustDomain), said);
 });
 
-test('a device that is led to another daemon by a forged answer only fails to pair', {
+test('a forged answer that leads a device to another daemon only makes the pairing fail', {
   skip: skip || noTerminal,
 }, async (t) => {
   const { there, here } = network(t);

@@ -44,7 +44,7 @@ for (const transport of ['http2', 'quic'] as const) {
   });
 }
 
-test('where copies are shut out, a second agent shuts both out', async (t) => {
+test('with quarantine on, a second agent shuts both agents out', async (t) => {
   const daemon = await TestDaemon.start(t, { cloning: 'quarantine' });
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
@@ -61,7 +61,7 @@ test('where copies are shut out, a second agent shuts both out', async (t) => {
   await expectCode((await daemon.node(enrollment)).status({}), 'DEVICE_QUARANTINED');
 });
 
-test('an agent goes on at once each time something else on its machine has renewed, and sees no copy in it', async (t) => {
+test('an agent continues at once whenever another process on its machine has renewed, and reports no copy', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   let enrollment = await pair(daemon, device);
@@ -84,7 +84,7 @@ test('an agent goes on at once each time something else on its machine has renew
   );
 });
 
-test('an agent that recovers against a copy of its device pauses longer each time, and says what it means', async (t) => {
+test('an agent that competes with a copy of its device pauses longer after each recovery, and explains why', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);

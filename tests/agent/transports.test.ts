@@ -19,7 +19,7 @@ test('where nothing answers on UDP, the device uses HTTP/2 and says why', async 
   assert.match(shown?.quicProblem ?? '', /answer|reach|timed/i);
 });
 
-test('where the daemon has as many QUIC connections as it takes, the device uses HTTP/2 and says why', async (t) => {
+test('when the daemon has no room for QUIC connections, the device uses HTTP/2 and says why', async (t) => {
   const daemon = await TestDaemon.start(t, { limits: { quicConnections: 1 } });
   const [first, second] = [await makeDevice(), await makeDevice()];
   const holder = new TestAgent(t, first, await pair(daemon, first));

@@ -53,7 +53,7 @@ test('on HTTP/2 a live connection stays, and a new one sees the new certificate'
   await node.status({});
 });
 
-test('a certificate that was made while the clock was ahead is replaced when it is right again', async (t) => {
+test('a certificate that was made while the clock was ahead is replaced once the clock is right', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });

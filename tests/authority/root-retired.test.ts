@@ -79,7 +79,7 @@ async function rotated(t: test.TestContext) {
   return { daemon, device, first, operator, other, connect, status };
 }
 
-test('when a root is retired, its live connections end on both transports, and those of the new root go on', async (t) => {
+test('when a root is retired, its live connections end on both transports, and those of the new root stay', async (t) => {
   const { daemon, first, operator, other, connect, status } = await rotated(t);
   const survivor = await pair(daemon, await makeDevice());
   const kept = await Promise.all(transports.map((transport) => connect(transport, survivor)));
@@ -107,7 +107,7 @@ test('when a root is retired, its live connections end on both transports, and t
   assert.ok(daemon.events.some(({ type }) => type === 'authority_retired'));
 });
 
-test('a device of a retired root is refused from the commit on, also by a call on a connection from before', async (t) => {
+test('a device of a retired root is refused from the commit on, even on an older connection', async (t) => {
   const { daemon, first, connect } = await rotated(t);
   const { transport } = await connect('http2', first);
   const node = createClient(NodeService, transport);
@@ -142,7 +142,7 @@ test('a device of a retired root does not come back with a forged issuing CA, ex
   assert.notEqual(seen?.platform, 'forged');
 });
 
-test('a device that has renewed under the new root is not touched when the old one is retired', async (t) => {
+test('a device that has renewed under the new root is unaffected when the old root is retired', async (t) => {
   const { daemon, device, first, status } = await rotated(t);
   const node = await daemon.node(first);
   const renewed = await renewCertificate(device, first, (proof) => node.renew(proof));
@@ -152,7 +152,7 @@ test('a device that has renewed under the new root is not touched when the old o
   for (const transport of transports) await assert.rejects(status(transport, first));
 });
 
-test('an issuing CA that time replaces retires nobody', async (t) => {
+test('the scheduled replacement of an issuing CA retires no device', async (t) => {
   // TLS looks at the real time, which is that of the end.
   const clock = new HeldClock(Date.now() - 61 * day);
   const daemon = await TestDaemon.start(t, { clock, limits: { deviceCertificateLifeMs: 30 * day } });

@@ -92,7 +92,7 @@ test('a rotation can be called off before and after the new root signs', async (
   await (await daemon.node(first)).status({});
 });
 
-test('a device is behind, too, when the clock was set back before a step', async (t) => {
+test('a device that has not renewed is found even when the clock was set back before a step', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });
@@ -134,7 +134,7 @@ test('a rotation goes on after a restart', async (t) => {
   assert.equal((await step(again, 'activate')).phase, RootRotation_Phase.ACTIVATED);
 });
 
-test('revocation lists name what was revoked, with a number that grows', async (t) => {
+test('revocation lists name every revoked certificate, and their numbers grow', async (t) => {
   const daemon = await TestDaemon.start(t);
   const [a, b] = [await makeDevice(), await makeDevice()];
   const [one, two] = [await pair(daemon, a), await pair(daemon, b)];
@@ -158,7 +158,7 @@ test('revocation lists name what was revoked, with a number that grows', async (
   );
 });
 
-test('when an identity key is replaced, the list has what the old one obtained, superseded certificates included', async (t) => {
+test('when an identity key is replaced, the list has every certificate of the old key, superseded ones too', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const first = await pair(daemon, device);
@@ -172,7 +172,7 @@ test('when an identity key is replaced, the list has what the old one obtained, 
     assert.ok(listed.includes(new X509Certificate(certificateChain[0]!).serialNumber.toLowerCase()));
 });
 
-test('steps of a rotation that come at one time leave one issuing CA, of the root that signs', async (t) => {
+test('concurrent steps of a rotation leave one issuing CA, under the signing root', async (t) => {
   const daemon = await TestDaemon.start(t);
   for (let round = 0; round < 5; round += 1) {
     await step(daemon, 'prepare');
@@ -189,7 +189,7 @@ test('steps of a rotation that come at one time leave one issuing CA, of the roo
   await (await again.node(await pair(again, await makeDevice()))).status({});
 });
 
-test('what a device obtained is listed to the last certificate, however many it renewed in a day', async (t) => {
+test('every certificate of a revoked device is listed, however often the device renewed in a day', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { registry } = daemon.running.identity;
   const [revoked, replaced] = [await makeDevice(), await makeDevice()];
@@ -221,7 +221,7 @@ test('what a device obtained is listed to the last certificate, however many it 
   );
 });
 
-test('an issuing CA that is due is replaced once, by whoever comes first', async (t) => {
+test('concurrent requests replace a due issuing CA only once', async (t) => {
   const clock = new HeldClock();
   const registry = await openSqliteRegistry({ path: ':memory:' });
   t.after(() => registry.close());

@@ -139,7 +139,7 @@ test('a CA in a token: first start, pairing, renewal, a killed daemon, a new roo
   await secrets.close();
 });
 
-test('an issuing CA at its end is followed by another key of the token', {
+test('the successor of an expiring issuing CA has another key of the token', {
   skip: skip || noWrongClock,
 }, async (t) => {
   const { options } = await homeWithToken(t);
@@ -153,7 +153,7 @@ test('an issuing CA at its end is followed by another key of the token', {
   await daemon.stop();
 });
 
-test('without its token a running daemon signs nothing, stores nothing, and goes on when it is back', {
+test('a running daemon without its token signs and stores nothing, and resumes when the token returns', {
   skip,
 }, async (t) => {
   const { token, options } = await homeWithToken(t);
@@ -219,7 +219,7 @@ test('without its token a running daemon signs nothing, stores nothing, and goes
   await daemon.stop();
 });
 
-test('a home and its token belong together: every other combination is refused with its reason', {
+test('a home works with its own token only: every other combination is refused with its reason', {
   skip,
 }, async (t) => {
   const { token, options } = await homeWithToken(t);
@@ -281,7 +281,7 @@ test('a home and its token belong together: every other combination is refused w
   assert.match(reverse, /take caKey out/);
 });
 
-test('--check gives the token its PIN before a first start, once only, and leaves nothing where it is taken', {
+test('--check before a first start tries the PIN once, and leaves no trace when the token accepts it', {
   skip,
 }, async (t) => {
   const { token, options } = await homeWithToken(t);
@@ -308,7 +308,7 @@ test('--check gives the token its PIN before a first start, once only, and leave
   await (await DaemonProcess.start(t, options)).stop();
 });
 
-test('a backup has no key of a CA in a token, says so, and is restored where the token is', {
+test('a backup of a CA in a token says that it has no CA key, and is restored where the token is', {
   skip,
 }, async (t) => {
   const { token, options } = await homeWithToken(t);

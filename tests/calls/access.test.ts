@@ -37,7 +37,7 @@ test('every method of every service is in the access table, and nothing else is'
   assert.deepEqual(Object.keys(access).sort(), services.flatMap(methodsOf).sort());
 });
 
-test("a service is for one kind of caller, and of the operator's, some calls are for this machine alone", async () => {
+test('each service is for one kind of caller, and some operator calls are for this machine alone', async () => {
   const callers = {
     'palyra.pairing.v1': ['anyone'],
     'palyra.node.v1': ['device'],
@@ -52,7 +52,7 @@ test("a service is for one kind of caller, and of the operator's, some calls are
   }
 });
 
-test('on the node listener a device without a role is refused by every call of operators, with the code', async (t) => {
+test('on the node listener every operator call refuses a device without the role, with the code', async (t) => {
   const daemon = await TestDaemon.start(t);
   const paired = await pair(daemon, await makeDevice());
   const { session, node } = await connectNode(daemon, credentialOf(paired));
@@ -78,7 +78,7 @@ test('on the pairing listener nobody finds another service', async (t) => {
   await assert.rejects(createClient(NodeService, connection.transport).status({}), /404/);
 });
 
-test('even where a service is offered by mistake, the table keeps its callers out', async (t) => {
+test('the access table refuses callers even when a listener offers a service by mistake', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { identity } = daemon.running;
   const paired = await pair(daemon, await makeDevice());

@@ -94,7 +94,7 @@ test('a client that has seen no SETTINGS of ours begins a hundred calls at once,
   await answered(client, waiting);
 });
 
-test('calls that wait are served in their order, but for those that were cancelled', async (t) => {
+test('waiting calls are served in order, except cancelled ones', async (t) => {
   const client = await connected(t, 1, 10);
   client.socket.write(headers(1, events));
   await answered(client, [1]);
@@ -110,7 +110,7 @@ test('calls that wait are served in their order, but for those that were cancell
   );
 });
 
-test('over the limit a call is refused for another try, until one ends', async (t) => {
+test('a call over the limit is refused as retryable, until another call ends', async (t) => {
   const client = await connected(t, 10);
   client.socket.write(Buffer.concat(streams(12).map((stream) => headers(stream, events))));
   await answered(client, streams(10));
@@ -120,7 +120,7 @@ test('over the limit a call is refused for another try, until one ends', async (
   await answered(client, [25]);
 });
 
-test('a session that begins call after call over the limit is ended', async (t) => {
+test('a session that keeps beginning calls over the limit is closed', async (t) => {
   const { client, told } = await connectedTo(t, 10);
   client.socket.write(Buffer.concat(streams(10).map((stream) => headers(stream, events))));
   await answered(client, streams(10));
@@ -148,7 +148,7 @@ for (const code of [NGHTTP2_CANCEL, NGHTTP2_NO_ERROR]) {
   }
 }
 
-test('at the limit, the call that takes the place of one that was answered is served', async (t) => {
+test('at the limit, a call that follows an answered one is served', async (t) => {
   const client = await connected(t, 10);
   client.send(frameType.settings, { flags: flag.ack });
   client.socket.write(Buffer.concat(streams(9).map((stream) => headers(stream, events))));

@@ -159,7 +159,7 @@ for (const transport of ['HTTP/2', 'QUIC'] as const) {
     }
   });
 
-  test(`over ${transport}, what is no answer on Events is an invalid argument`, async (t) => {
+  test(`over ${transport}, a malformed message on Events is an invalid argument`, async (t) => {
     const call = await device(t, transport);
     for (const [what, body] of [
       ['a second hello', Buffer.concat([hello, hello])],
@@ -219,7 +219,7 @@ function through(transport: Transport, interceptor: Interceptor): Transport {
   };
 }
 
-test('a stream’s messages must come whole in time, and the first of them at all; between them is as long as the device likes', async (t) => {
+test('each message of a stream must arrive in time, the first one included; pauses between messages have no limit', async (t) => {
   const requestMs = 200;
   const { address, tls } = await deviceListener(t, {
     limits: { requestMs },

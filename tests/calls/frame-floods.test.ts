@@ -38,7 +38,7 @@ for (const [what, path] of [
   });
 }
 
-test('a client that answers each of our frames with a PING is served, one that sends them by themselves is not', async (t) => {
+test('a client that sends a PING for each of our frames is served; one that sends unprompted PINGs is not', async (t) => {
   const { routes, got } = services();
   const { connect, told } = await deviceListener(t, { routes, limits: { controlFrames: 20 } });
   const client = await connect();
@@ -85,7 +85,7 @@ for (const [what, next] of [
     (client: RawTls, n: number) => client.record(Buffer.of(unknownFrame[n % 17]!)),
   ],
 ] as [string, (client: RawTls, n: number) => Buffer][]) {
-  test(`a connection that sends ${what} without end is ended, and nobody waits long for it`, async (t) => {
+  test(`a connection that sends ${what} without end is closed, and delays nobody for long`, async (t) => {
     const { routes } = services();
     const { address, tls, event, connect } = await deviceListener(t, { routes });
     const other = await connect();
@@ -122,7 +122,7 @@ for (const [what, next] of [
 /** Of a type that nobody knows, and so ignored. */
 const unknownFrame = rawFrame(0xfa, { payload: Buffer.alloc(8) });
 
-test('a hundred KeyUpdates among calls are nobody’s flood', async (t) => {
+test('a hundred KeyUpdates among calls do not count as a flood', async (t) => {
   const { routes, got } = services();
   const { address, tls, told } = await deviceListener(t, { routes });
   const client = await RawTls.connect(address, tls);

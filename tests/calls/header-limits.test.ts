@@ -20,7 +20,7 @@ for (const [what, headers] of [
   ['in one long field', [['x-long', 'y'.repeat(20_000)]]],
   ['in sixty fields', Array.from({ length: 58 }, (_, n) => [`x-${n}`, 'y'.repeat(300)])],
 ] as [string, [string, string][]][]) {
-  test(`headers of more than 16 KiB reach nobody, though their sender has acknowledged no limit: ${what}`, async (t) => {
+  test(`headers of more than 16 KiB reach no handler, even before the sender acknowledged the limit: ${what}`, async (t) => {
     const { routes, got } = services();
     const { connect } = await deviceListener(t, { routes });
     const client = await connect();

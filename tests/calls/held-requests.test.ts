@@ -60,7 +60,7 @@ const overQuic: Serve = async (t, unfinished) => {
 };
 
 for (const [transport, serve] of Object.entries({ overHttp2, overQuic }))
-  test(`${transport}, streams whose requests are kept find no room from a limit on, and again when others have ended`, async (t) => {
+  test(`${transport}, streams with kept requests are refused above a limit, and accepted again when others have ended`, async (t) => {
     const unfinished = new UnfinishedBytes(limits);
     const health = createClient(Health, await serve(t, unfinished));
     const watch = async () => {

@@ -114,7 +114,7 @@ for (const [end, [code, shutOut]] of Object.entries(ends)) {
   });
 }
 
-test('every one of these changes is made for an operator that still is one', async (t) => {
+test('each of these changes succeeds for a device that is still an operator', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { identity } = daemon.running;
   const { deviceId, serial } = await makeOperator(daemon);
@@ -172,7 +172,7 @@ function beforeNextChange(
 }
 
 for (const [name, call] of Object.entries(calls)) {
-  test(`${name} that waits for its turn while its device or certificate is revoked is not done`, async (t) => {
+  test(`${name} does nothing when its device or certificate is revoked while it waits`, async (t) => {
     const daemon = await TestDaemon.start(t);
     const { identity } = daemon.running;
     for (const end of ['device is revoked', 'certificate is revoked']) {
@@ -190,7 +190,7 @@ for (const [name, call] of Object.entries(calls)) {
   });
 }
 
-test('what an operator does to itself is done', async (t) => {
+test('a change that an operator makes to its own device takes effect', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { identity } = daemon.running;
   const self: Record<string, (operator: Operator) => Promise<unknown>> = {
@@ -213,7 +213,7 @@ test('what an operator does to itself is done', async (t) => {
   assert.equal((await identity.registry.device(deviceId))?.state, 'revoked');
 });
 
-test('another device’s certificate does not speak for an operator', async (t) => {
+test('the certificate of another device cannot act as an operator', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { id } = await makeVictim(daemon);
   const [one, other] = [await makeOperator(daemon), await makeOperator(daemon)];

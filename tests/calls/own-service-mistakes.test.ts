@@ -135,7 +135,7 @@ for (const transport of transports) {
     await outcome;
   });
 
-  test(`over ${transport}, what an operator asked for and is not there is told in a text that can be sent`, async (t) => {
+  test(`over ${transport}, a missing object is reported to an operator in a text that can be sent`, async (t) => {
     const { told, connection } = await serve(t, transport, () => {});
     const admin = createClient(AdminService, connection.transport);
     await expectCode(admin.getPairing({ id: 'ä'.repeat(400_000) }, { timeoutMs }), 'PAIRING_NOT_FOUND');

@@ -157,7 +157,7 @@ for (const transport of transports) {
       );
     });
 
-    test(`over ${transport}, a revocation ends a running ${kind} on both sides, and nothing is called a bug`, async (t) => {
+    test(`over ${transport}, a revocation ends a running ${kind} on both sides, and nothing is reported as a bug`, async (t) => {
       const handler = endless();
       const { daemon, device, enrollment } = await enroll(t, handler);
       const live = await dial(daemon, transport, enrollment);
@@ -212,7 +212,7 @@ for (const transport of transports) {
       assert.deepEqual(seen, []);
     });
 
-    test(`over ${transport}, what ${kind} throws is told as far as it is the caller's to know`, async (t) => {
+    test(`over ${transport}, the caller of ${kind} learns only the part of an error that is meant for it`, async (t) => {
       const told: unknown[] = [];
       const broken = new Error('the table "secrets" is broken');
       const thrown: Record<string, Error> = {
@@ -242,7 +242,7 @@ for (const transport of transports) {
     for (const kind of kinds) assert.equal(await call(kind, text), text);
   });
 
-  test(`over ${transport}, an own service is served as before after the daemon's certificate was replaced`, async (t) => {
+  test(`over ${transport}, an own service keeps working after the daemon's certificate was replaced`, async (t) => {
     const clock = new HeldClock(Date.now() - 5 * day);
     const limits = { deviceCertificateLifeMs: 30 * day };
     const { daemon, enrollment } = await enroll(t, { handle: (_, text) => text }, { clock, limits });
@@ -299,7 +299,7 @@ for (const transport of transports) {
       assert.equal((await daemon.admin.getStatus({})).problems.length, 0);
     });
 
-    test(`over ${transport}, a caller who leaves a ${kind} is nobody's bug`, async (t) => {
+    test(`over ${transport}, a caller that leaves a ${kind} is not reported as a bug`, async (t) => {
       const handler = endless();
       const { daemon, enrollment } = await enroll(t, handler);
       const leave = new AbortController();
@@ -347,7 +347,7 @@ test('an own service is on the node listener and QUIC alone', async (t) => {
   }
 });
 
-test('a service that cannot be served keeps the daemon from starting, before it has made anything', async () => {
+test('a service that cannot be served stops the start of the daemon, before it writes anything', async () => {
   const home = join(temporaryFolder(), 'home');
   const { routes } = mine({ handle: () => '' });
   const start = startDaemon({ home, services: [{ routes, access: {} }] });

@@ -70,7 +70,7 @@ async function auditOf(daemon: TestDaemon, subject: string) {
 }
 
 for (const transport of transports) {
-  test(`over ${transport}, an operator's device does what operators do, and the audit names it`, async (t) => {
+  test(`over ${transport}, an operator's device can make operator calls, and the audit names the device`, async (t) => {
     const daemon = await TestDaemon.start(t);
     const { id, enrollment } = await makeOperator(daemon);
     const remote = await dial(daemon, transport, enrollment);
@@ -99,7 +99,7 @@ for (const transport of transports) {
     await remote.node.status({});
   });
 
-  test(`over ${transport}, what would make operators or needs the machine is refused`, async (t) => {
+  test(`over ${transport}, calls that make operators or need the machine are refused`, async (t) => {
     const daemon = await TestDaemon.start(t);
     const { id, enrollment } = await makeOperator(daemon);
     const { admin } = await dial(daemon, transport, enrollment);
@@ -125,7 +125,7 @@ for (const transport of transports) {
     await remote.closed;
   });
 
-  test(`over ${transport}, a role that is taken ends the capability that runs for it, on the device, too`, async (t) => {
+  test(`over ${transport}, taking the role ends the operator's running capability, on the device too`, async (t) => {
     const daemon = await TestDaemon.start(t);
     const { id, enrollment } = await makeOperator(daemon);
     const remote = await dial(daemon, transport, enrollment);
@@ -157,7 +157,7 @@ for (const transport of transports) {
     assert.deepEqual((await auditOf(daemon, device.identity.id))[0], run);
   });
 
-  test(`over ${transport}, a role that is taken ends the streams and calls, not the connection; given again, it counts`, async (t) => {
+  test(`over ${transport}, taking the role ends streams and calls but not the connection; giving it again works`, async (t) => {
     const daemon = await TestDaemon.start(t);
     const { id, enrollment } = await makeOperator(daemon);
     const remote = await dial(daemon, transport, enrollment);
@@ -192,7 +192,7 @@ for (const transport of transports) {
   });
 }
 
-test('an operator is released at the machine only: a copy of it must not clear its own name', async (t) => {
+test("an operator's device is released at the machine only, so that a copy cannot release itself", async (t) => {
   const daemon = await TestDaemon.start(t);
   const [laptop, sensor] = [await makeDevice(), await makeDevice()];
   const { registry } = daemon.running.identity;
@@ -216,7 +216,7 @@ test('nobody is an operator by default', async (t) => {
   assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.role, DeviceRole.DEVICE);
 });
 
-test('the role stays with its identity key: another key under the same id never has it by itself', async (t) => {
+test('the role belongs to the identity key: another key with the same id does not inherit it', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { device, id } = await makeOperator(daemon);
   const again = await request(daemon, device);
@@ -243,7 +243,7 @@ test('the role stays with its identity key: another key under the same id never 
   );
 });
 
-test('a role that there is not, a device that there is not, and a revoked one are refused', async (t) => {
+test('an unknown role, an unknown device and a revoked device are refused', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { id } = await makeOperator(daemon);
   await expectCode(daemon.admin.setDeviceRole({ id, role: 99 as DeviceRole }), 'MESSAGE_INVALID');

@@ -112,7 +112,7 @@ const statusOf = (frames: readonly Frame[]) => {
   return last?.type === 'trailers' ? new Headers([...last.headers]).get('grpc-status') : undefined;
 };
 
-test('before a connection is admitted it leaves no more than its share, and a refusal frees that', async (t) => {
+test('a connection that is not admitted yet holds no more than its share, and a refusal frees the share', async (t) => {
   const decided = Promise.withResolvers<never>();
   decided.promise.catch(() => {});
   const { begin, connection, unfinished } = await serve(t, {
@@ -134,7 +134,7 @@ test('before a connection is admitted it leaves no more than its share, and a re
   await until('so many bytes lie here', () => unfinished.bytes === 0);
 });
 
-test('messages that are never whole are bounded, typed, and make room when their calls end', async (t) => {
+test('incomplete messages are bounded, fail with a code, and make room when their calls end', async (t) => {
   const { begin, got, unfinished } = await serve(t, { limits: { sessionBytes: 500_000 } });
   const part = message(400_000).subarray(0, 150_000);
   const streams = [await begin(part), await begin(part), await begin(part)];
@@ -152,14 +152,14 @@ test('messages that are never whole are bounded, typed, and make room when their
   assert.equal(unfinished.bytes, 0);
 });
 
-test('what a peer may not call is refused although its body never comes', async (t) => {
+test('a forbidden call is refused even if its body never arrives', async (t) => {
   const { begin, got } = await serve(t, { peer: { caller: 'anyone', channel: {} as never }, limits: {} });
   const stream = await begin(message(400_000).subarray(0, 1_000));
   assert.equal(statusOf(await answerOf(stream)), '7');
   assert.deepEqual(got, []);
 });
 
-test('a caller that compresses is told what is taken', async (t) => {
+test('a caller that compresses is told which encodings are accepted', async (t) => {
   const { connection, got } = await serve(t, { limits: {} });
   const stream = await connection.openStream();
   const headers = new Headers([...grpc, ['grpc-encoding', 'gzip']]);

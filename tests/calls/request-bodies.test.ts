@@ -71,7 +71,7 @@ for (const path of [register, events]) {
   });
 }
 
-test('while the registry decides, a connection leaves no more than its share here, however many calls it makes', async (t) => {
+test('while the registry decides, a connection holds no more than its share, however many calls it makes', async (t) => {
   const { routes } = services();
   const decided = Promise.withResolvers<never>();
   decided.promise.catch(() => {});
@@ -116,7 +116,7 @@ test('a device that is refused gets each call answered without its body, and the
 });
 
 for (const contentType of ['application/grpc+proto', 'application/json', 'application/connect+proto']) {
-  test(`what a device may not call is refused before its body is read: ${contentType}`, async (t) => {
+  test(`a forbidden call is refused before its body is read: ${contentType}`, async (t) => {
     const { address, tls } = await deviceListener(t, {
       routes: (router) => router.rpc({ ...NodeService.method.register, name: 'Nobodys' }, () => ({})),
     });
@@ -138,7 +138,7 @@ for (const contentType of ['application/grpc+proto', 'application/json', 'applic
   });
 }
 
-test('messages that are never whole are bounded for a device, and what ends in whichever way makes room again', async (t) => {
+test('incomplete messages of a device are bounded, and every kind of end makes room again', async (t) => {
   const { routes, got } = services();
   const { connect, unfinished } = await deviceListener(t, {
     routes,
@@ -182,7 +182,7 @@ test('messages that are never whole are bounded for a device, and what ends in w
   await until('the end of what was kept', () => unfinished.bytes === 0);
 });
 
-test('headers of calls that wait for their turn are bounded for a device as well', async (t) => {
+test("headers of a device's waiting calls are bounded too", async (t) => {
   const { routes } = services();
   const { connect, unfinished } = await deviceListener(t, {
     routes,
@@ -254,7 +254,7 @@ function keptBytes(): number {
   return process.memoryUsage().arrayBuffers;
 }
 
-test('pieces that come in large records keep no more here than their bytes', async (t) => {
+test('small chunks from large records hold no more memory than their own bytes', async (t) => {
   const { routes } = services();
   const { connect, unfinished } = await deviceListener(t, { routes });
   const client = await connect();

@@ -108,7 +108,7 @@ test('bash completes commands, options, files and ids', { skip: lacks('bash') },
   );
 });
 
-test('bash is given no word to insert but ids, whatever a daemon answers', {
+test('bash inserts only ids, whatever a daemon answers', {
   skip: lacks('bash'),
 }, async () => {
   const folder = temporaryFolder();
@@ -133,7 +133,7 @@ test('a Tab without a daemon is silent', { skip: lacks('bash') }, async (t) => {
   assert.deepEqual(await inBash(desk, '--home', '~/nowhere', 'devices', 'show', ''), []);
 });
 
-test('fish completes commands, options, files and ids, with what they mean', {
+test('fish completes commands, options, files and ids, with descriptions', {
   skip: lacks('fish'),
 }, async (t) => {
   const desk = await setUp(t, 'fish');
@@ -157,7 +157,7 @@ test('fish completes commands, options, files and ids, with what they mean', {
   );
 });
 
-test('zsh completes on a terminal what is typed before a Tab', { skip: lacks('zsh') }, async (t) => {
+test('zsh completes the typed word at a Tab on a terminal', { skip: lacks('zsh') }, async (t) => {
   const desk = await setUp(t, 'zsh');
   await writeFile(
     join(desk.folder, '.zshrc'),

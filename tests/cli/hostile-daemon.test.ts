@@ -274,7 +274,7 @@ test('whatever the daemon of a device answers, it reaches no terminal either', a
   assert.ok(daemon.called.includes('Events'));
 });
 
-test('nor does what answers a pairing', async (t) => {
+test('whatever answers a pairing, it reaches no terminal either', async (t) => {
   const daemon: Hostile = { answer: () => assert.fail(), called: [] };
   const { cert, key } = await selfSigned();
   const address = await listenAsDaemon(t, { cert, key }, handlersOf(PairingService, daemon));

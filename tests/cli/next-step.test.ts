@@ -38,7 +38,7 @@ test('a port that is not the pairing listener is named, in words', async (t) => 
   }
 });
 
-test('a revoked device is told the command that works in its home, and the operator who approves it is not', async (t) => {
+test('a revoked device is shown the command for its own home; the operator who approves the device is not', async (t) => {
   const daemon = await TestDaemon.start(t);
   const home = temporaryFolder();
   const { code } = await daemon.admin.mintCode({});

@@ -74,7 +74,7 @@ test('an operator lists, approves, watches, revokes and asks why from a laptop, 
   assert.deepEqual(byLaptop, ['device.revoked', 'device.renamed', 'request.approved', 'code.minted']);
 });
 
-test('a device without the role is refused, and given the role it is not, and the other way round', async (t) => {
+test('a device is refused without the role, and served with it, in both orders', async (t) => {
   const site = await startDaemon(t);
   const device = await pairHome(t, site, 'laptop');
   assert.equal(device.role, 'device');
@@ -92,7 +92,7 @@ test('a device without the role is refused, and given the role it is not, and th
   await failure(list(), refused);
 });
 
-test('what needs the daemon’s machine says so, and a role cannot be given from a laptop', async (t) => {
+test('a command that needs the daemon’s machine says so, and a laptop cannot give a role', async (t) => {
   const site = await startDaemon(t);
   const laptop = await pairHome(t, site, 'laptop', '--operator');
   const usage = { code: 'USAGE', exitCode: 2 };
@@ -130,7 +130,7 @@ test('an operator who revokes the laptop it sits at is told that it is done, and
   assert.deepEqual([shown.state, shown.revocation_reason], ['revoked', 'sold']);
 });
 
-test('a home that is not paired, another daemon and another address are said as what they are', async (t) => {
+test('an unpaired home, another daemon and a wrong address are each named in the error', async (t) => {
   const site = await startDaemon(t);
   const laptop = await pairHome(t, site, 'laptop', '--operator');
   await failure(palyra(['--remote', 'status'], { home: await makeHome(t) }), {

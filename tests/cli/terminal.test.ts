@@ -5,7 +5,9 @@ import { test } from 'node:test';
 import { answer, makeHome } from '../testing/palyra-process.ts';
 import { noTerminal, Terminal } from '../testing/terminal.ts';
 
-test('npm start shows all there is to know, and Ctrl-C ends it well', { skip: noTerminal }, async (t) => {
+test('npm start shows the address, code and commands, and Ctrl-C stops it cleanly', {
+  skip: noTerminal,
+}, async (t) => {
   const home = await makeHome(t);
   const first = Terminal.run(t, `npm start -- --home ${home}`);
   await first.shows(/pairing approve/);

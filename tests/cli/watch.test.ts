@@ -56,7 +56,7 @@ test('a request appears by itself, is approved with two keys, and the device get
   await isRestored(terminal, 0);
 });
 
-test('what is typed ahead of the question is no answer to it', { skip }, async (t) => {
+test('keys typed before the question do not answer it', { skip }, async (t) => {
   const daemon = await TestDaemon.start(t);
   const pending = await request(daemon, await makeDevice());
   const terminal = watch(t, daemon);
@@ -71,7 +71,9 @@ test('what is typed ahead of the question is no answer to it', { skip }, async (
   await isRestored(terminal, 0);
 });
 
-test('another identity key is said in words, and takes a typed word as well', { skip }, async (t) => {
+test('a request with another identity key carries a warning, and its approval takes a typed word', {
+  skip,
+}, async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   await pair(daemon, device);
@@ -142,7 +144,7 @@ test('codes are listed with their time and guesses, and a decision made elsewher
   await isRestored(terminal, 0);
 });
 
-test('it fits every window, and follows when the window changes', { skip }, async (t) => {
+test('the screen fits every window, and follows when the window changes', { skip }, async (t) => {
   const daemon = await TestDaemon.start(t);
   await request(daemon, await makeDevice());
   const terminal = watch(t, daemon, { columns: 40, rows: 16 });
@@ -167,7 +169,9 @@ test('it fits every window, and follows when the window changes', { skip }, asyn
   await isRestored(terminal, 0);
 });
 
-test('a daemon that goes away is waited for, and what waits is there again', { skip }, async (t) => {
+test('the screen waits for a daemon that stops, and shows the waiting requests again', {
+  skip,
+}, async (t) => {
   const first = await TestDaemon.start(t);
   const device = await makeDevice();
   const pending = await request(first, device);
@@ -192,7 +196,7 @@ for (const [signal, exitCode] of [
   ['TERM', 143],
   ['HUP', 143],
 ] as const) {
-  test(`SIG${signal} ends it with ${exitCode} and leaves the terminal as it was`, { skip }, async (t) => {
+  test(`SIG${signal} ends the screen with ${exitCode} and restores the terminal`, { skip }, async (t) => {
     const daemon = await TestDaemon.start(t);
     const sendsItself = `sh -c "echo my pid \\$\\$; exec ${process.execPath} ${palyraProgram} pairing watch --home ${daemon.home}"`;
     const terminal = Terminal.run(t, `sh -c '${sendsItself}; echo ended with $?; stty -a'`);
@@ -203,7 +207,7 @@ for (const [signal, exitCode] of [
   });
 }
 
-test('without a daemon it is an error at once, and the screen is not touched', { skip }, async (t) => {
+test('without a daemon the command fails at once, and leaves the screen untouched', { skip }, async (t) => {
   const daemon = await TestDaemon.start(t);
   await daemon.stop();
   const terminal = watch(t, daemon);
@@ -212,7 +216,7 @@ test('without a daemon it is an error at once, and the screen is not touched', {
   assert.ok(!terminal.output.includes(opened));
 });
 
-test('where there is no window it prints lines', { skip }, async (t) => {
+test('without a terminal the command prints lines', { skip }, async (t) => {
   const daemon = await TestDaemon.start(t);
   for (const before of ['TERM=dumb ', '</dev/null ', '']) {
     const terminal = Terminal.run(

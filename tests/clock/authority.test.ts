@@ -54,7 +54,7 @@ test('a clock that is two months ahead for a moment leaves no CA behind', async 
   await issues(await start(), clock);
 });
 
-test('a clock that has jumped is believed when it has gone on for a while', async (t) => {
+test('a clock that has jumped is trusted after it has run steadily for a while', async (t) => {
   for (const jumpMs of [61 * day, 100 * day]) {
     const { clock, start, issuing, active } = await home(t);
     const identity = await start();
@@ -98,7 +98,7 @@ test('a daemon that was off for months works at once, and renews its CA by itsel
   }
 });
 
-test("a CA that a start made years ahead is in nobody's way when the clock is right", async (t) => {
+test('a CA from a start with the clock years ahead disturbs nothing once the clock is right', async (t) => {
   const { clock, start, issuing, active } = await home(t);
   await start();
   const right = await active();
@@ -125,7 +125,7 @@ test("a CA that a start made years ahead is in nobody's way when the clock is ri
   await issues(identity, clock);
 });
 
-test('where the only CA is from the future, a daemon makes one that is not', async (t) => {
+test('when the only CA is from the future, the daemon makes a current one', async (t) => {
   const { clock, start, active } = await home(t);
   await start();
   clock.advance(100 * day);
@@ -141,7 +141,7 @@ test('where the only CA is from the future, a daemon makes one that is not', asy
   await issues(ahead, clock);
 });
 
-test('a first start with the clock a year behind mends itself when it is right', async (t) => {
+test('a first start with the clock a year behind recovers once the clock is right', async (t) => {
   for (const isRestarted of [false, true]) {
     const { clock, start } = await home(t);
     clock.jump(-365 * day);
@@ -160,7 +160,7 @@ test('a first start with the clock a year behind mends itself when it is right',
   }
 });
 
-test('a clock that is set again and again keeps the CA from being renewed, which is said in time', async (t) => {
+test('a clock that is set again and again blocks the renewal of the CA, and a warning comes in time', async (t) => {
   const { clock, start, issuing } = await home(t);
   const identity = await start();
   assert.equal(identity.issuerProblem(), undefined);
@@ -182,7 +182,7 @@ test('a clock that is set again and again keeps the CA from being renewed, which
   assert.equal(identity.issuerProblem(), undefined);
 });
 
-test('a clock that goes a little wrong, or is slewed, is none that jumps', async (t) => {
+test('a clock that drifts or is slewed does not count as jumping', async (t) => {
   const { clock, start, issuing } = await home(t);
   const identity = await start();
   clock.advance(59 * day);

@@ -59,7 +59,7 @@ test('a restore ends codes and requests made while the clock was ahead', async (
   assert.deepEqual(await identity.desk.open(10), []);
 });
 
-test('a request made while the clock was ahead lives no longer by it, in whatever state it is', async (t) => {
+test('a request made while the clock was ahead does not live longer, whatever its state', async (t) => {
   const { clock, identity, right } = await ahead(t);
   const asked = await request(identity, clock);
   const approved = await request(identity, clock);
@@ -75,7 +75,7 @@ test('a request made while the clock was ahead lives no longer by it, in whateve
     assert.equal((await identity.registry.pairing(id))?.state, 'expired');
 });
 
-test('a device whose certificate is from the future gets another by its identity key, and is taken for no copy', async (t) => {
+test('a device with a certificate from the future recovers by its identity key, and is not reported as a copy', async (t) => {
   const { clock, identity, right } = await ahead(t, { cloning: 'quarantine' });
   const asked = await request(identity, clock);
   await identity.desk.approve(asked.id);
@@ -91,7 +91,7 @@ test('a device whose certificate is from the future gets another by its identity
   assert.ok(device?.state === 'active' && device.cloneSeenAt === undefined);
 });
 
-test('a clock corrected by as much as clocks may differ ends nothing', async (t) => {
+test('a clock correction within the tolerance ends nothing', async (t) => {
   const { clock, identity } = await ahead(t);
   const { pairing } = await mint(identity);
   clock.advance(-10 * minute);

@@ -111,7 +111,7 @@ test("the daemon's clock is two months ahead for 18 seconds", async (t) => {
   await checkAudit(again);
 });
 
-test('the daemon does not start with its clock a day back, and then does', {
+test('the daemon refuses to start with its clock a day back, and starts once the clock is right', {
   skip: noWrongClock,
 }, async (t) => {
   const wrong = palyra(['daemon'], { home: homes.home, env: clockOffByDays(-1) });
@@ -130,7 +130,7 @@ test('the daemon starts with its clock a day ahead, and then right', { skip: noW
   await (await startsAsBefore(t)).stop();
 });
 
-test('a first start years ahead: with the clock right, one command says its cost and makes it good', {
+test('after a first start years ahead, one command states its cost and repairs the home', {
   skip: noWrongClock,
 }, async (t) => {
   const home = await makeHome(t);

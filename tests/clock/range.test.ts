@@ -20,7 +20,7 @@ const impossible = [
   '+012000-01-01T00:00:00Z',
 ].map((text) => Date.parse(text));
 
-test('a first start at a time that cannot be makes nothing, and says why', async (t) => {
+test('a first start at an impossible time writes nothing, and says why', async (t) => {
   const secrets = new MemorySecretStore();
   const registry = await openSqliteRegistry({ path: ':memory:' });
   t.after(() => registry.close());
@@ -34,7 +34,7 @@ test('a first start at a time that cannot be makes nothing, and says why', async
   await IdentityManager.open({ secrets, registry, clock: new HeldClock() });
 });
 
-test('while it runs, what would hold such a date is refused, and a revocation is not', async (t) => {
+test('a running daemon refuses to store an impossible date, but still revokes', async (t) => {
   const clock = new HeldClock();
   const identity = await openIdentity(t, { clock });
   const names = { dnsNames: [], ipAddresses: [] };

@@ -49,7 +49,7 @@ async function works(identity: IdentityManager, clock: HeldClock): Promise<void>
   assert.ok(notBefore <= clock.now() && notAfter > clock.now());
 }
 
-test('a root from the future goes at the cost of pairing again, and not without a yes', async (t) => {
+test('setting aside a root from the future asks first, and then devices must pair again', async (t) => {
   const { clock, start, setAside, costs, states, first } = await home(t, 5 * year);
   const error = await expectCode(start(), 'CERTIFICATE_NOT_YET_VALID');
   assert.match(error.message, /set the clock/);
@@ -68,7 +68,7 @@ test('a root from the future goes at the cost of pairing again, and not without 
   assert.equal(costs.length, 2, 'nothing to ask for');
 });
 
-test('a root that has ended goes the same way', async (t) => {
+test('an expired root is set aside in the same way', async (t) => {
   const { clock, start, setAside } = await home(t, 0);
   clock.advance(11 * year);
   const error = await expectCode(start(), 'CERTIFICATE_EXPIRED');
@@ -77,7 +77,7 @@ test('a root that has ended goes the same way', async (t) => {
   await works(await start(), clock);
 });
 
-test('an issuing CA from the future goes alone', async (t) => {
+test('an issuing CA from the future is set aside without its root', async (t) => {
   const { clock, registry, start, setAside, states, first } = await home(t, 0);
   clock.jump(5 * year);
   await start();
@@ -93,7 +93,7 @@ test('an issuing CA from the future goes alone', async (t) => {
   await works(identity, clock);
 });
 
-test('a registry from before does not bring it back', async (t) => {
+test('an older registry does not bring back a root that was set aside', async (t) => {
   const { clock, registry, start, states } = await home(t, 0);
   clock.jump(5 * year);
   await start();
@@ -108,7 +108,7 @@ test('a registry from before does not bring it back', async (t) => {
   assert.deepEqual(await states(), ['issuing active', 'issuing retired', 'root active']);
 });
 
-test('in a rotation the other root takes over, or what comes is dropped', async (t) => {
+test('in a rotation the other root takes over, or the new root is dropped', async (t) => {
   for (const step of ['prepare', 'activate'] as const) {
     const { clock, start, setAside, first } = await home(t, 0);
     clock.jump(5 * year);
@@ -125,7 +125,7 @@ test('in a rotation the other root takes over, or what comes is dropped', async 
   }
 });
 
-test('in a rotation whose two roots are wrong, both go', async (t) => {
+test('in a rotation with two wrong roots, both are set aside', async (t) => {
   for (const step of ['prepare', 'activate'] as const) {
     const { clock, start, setAside, first } = await home(t, 5 * year);
     clock.jump(5 * year);
@@ -140,7 +140,7 @@ test('in a rotation whose two roots are wrong, both go', async (t) => {
   }
 });
 
-test('a clock that is set right while the person is asked takes the question back', async (t) => {
+test('a clock that is corrected during the question cancels the question', async (t) => {
   const { clock, start, setAside, states, first } = await home(t, 0);
   clock.jump(-year);
   const error = await expectCode(
@@ -158,7 +158,7 @@ test('a person may take an hour to answer', async (t) => {
   await works(await start(), clock);
 });
 
-test('by a clock that cannot be right, nothing is set aside', async (t) => {
+test('with an impossible clock, nothing is set aside', async (t) => {
   const { clock, setAside, states } = await home(t, 0);
   clock.jump(-60 * year);
   await expectCode(setAside(), 'CLOCK_WRONG');

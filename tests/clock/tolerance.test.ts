@@ -11,7 +11,7 @@ import { makeDevice, pair } from '../testing/sample-device.ts';
 /** What a device is behind by; the rest is for the time that the test takes. */
 const behindMs = clockToleranceMs - 60 * second;
 
-test('a device that is slow by what pairing takes is let in right after a start of the daemon', async (t) => {
+test('a device whose clock is slow within the pairing tolerance is let in right after the daemon starts', async (t) => {
   const clock = new HeldClock(Date.now() - day);
   const first = await TestDaemon.start(t, { clock });
   await first.stop();

@@ -72,7 +72,7 @@ for (const listener of ['node', 'pairing'] as const) {
   }
 }
 
-test('a listener with as many connections as it takes refuses the next, counts it, and recovers', {
+test('a full listener refuses the next connection, counts it, and recovers', {
   skip,
 }, async (t) => {
   const target = await Target.start(t, { strangersPerSource: 1_000, pairingConnections: 30 });
@@ -84,7 +84,7 @@ test('a listener with as many connections as it takes refuses the next, counts i
   await target.pair();
 });
 
-test('one device cannot take the connections of the others', async (t) => {
+test('one device cannot use up the connections of the others', async (t) => {
   const target = await Target.start(t);
   const enrollment = await target.pair();
   await underAttack(t, target, async () => {
@@ -241,7 +241,7 @@ async function hostileConnections(target: Target) {
   };
 }
 
-test('a flood of QUIC Initial packets, with and without sense, is passed over', { skip }, async (t) => {
+test('a flood of QUIC Initial packets, valid or not, is ignored', { skip }, async (t) => {
   const target = await Target.start(t);
   const enrollment = await target.pair();
   const port = Number(enrollment.quicAddress!.split(':')[1]);

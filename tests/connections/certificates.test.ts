@@ -111,7 +111,7 @@ test('a certificate of another CA, even one with the same trust domain: no entry
   await undisturbed();
 });
 
-test('our own client is told by code that its certificate is foreign, on every call', async (t) => {
+test('our own client gets the code for a foreign certificate on every call', async (t) => {
   const { daemon, paired, undisturbed } = await daemonWithGoodDevice(t);
   const foreign = await pair(await TestDaemon.start(t), await makeDevice());
   const { certificateChain, tlsKey } = foreign;
@@ -137,7 +137,7 @@ test('a certificate of our CA that was never registered: CERTIFICATE_UNKNOWN', a
   await undisturbed();
 });
 
-test('a certificate that our CA signed, of a form that it never makes: no entry', async (t) => {
+test('a certificate that our CA signed in a form that it never issues: no entry', async (t) => {
   const { daemon, key } = await daemonWithKnownKey(t);
   const { good, undisturbed } = await addGoodDevice(daemon);
   const { trustDomain, daemonId } = daemon.running;

@@ -110,7 +110,7 @@ test('every ending on every listener leaves neither memory nor descriptors behin
   assert.ok(grown < 80 * mib, `grew by ${grown} bytes`);
 });
 
-test('connections of a client that was killed are over, on HTTP/2 and on QUIC', { skip }, async (t) => {
+test('connections of a killed client end, on HTTP/2 and on QUIC', { skip }, async (t) => {
   // The client keeps its connections alive every 5 s, as long as it lives.
   const daemon = await MeasuredDaemon.start(t, { quicIdleTimeoutMs: 15_000 });
   const enrollment = await daemon.pair();
@@ -156,7 +156,7 @@ async function siege(t: TestContext, daemon: MeasuredDaemon, perAddress: number)
   await until('a listener that is about full', async () => (await daemon.connections('pairing')) >= 36);
 }
 
-test('a paired device recovers and a new one pairs while strangers of eight addresses hold all that they may', {
+test('a paired device recovers and a new one pairs while strangers from eight addresses hold their full shares', {
   skip,
 }, async (t) => {
   const daemon = await MeasuredDaemon.start(t, { pairingConnections: 40, strangersPerSource: 10 });

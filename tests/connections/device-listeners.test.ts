@@ -118,7 +118,7 @@ for (const [name, transport] of Object.entries(transports)) {
     await (await dial()).health.check({});
   });
 
-  test(`${name}: whoever counts decides nothing`, async (t) => {
+  test(`${name}: a connection counter that fails does not affect the connection`, async (t) => {
     const careless = new Error('careless');
     const { dial, failures } = await start(t, transport, () => {
       throw careless;

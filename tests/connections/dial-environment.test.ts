@@ -120,7 +120,7 @@ function environments({
   };
 }
 
-test('no variable lets an impostor in or keeps the daemon out, on any dial', async (t) => {
+test('no environment variable lets a device accept an impostor or reject its daemon, on any dial', async (t) => {
   const daemon = await TestDaemon.start(t);
   const enrollment = await pair(daemon, await makeDevice());
   const { trustDomain, daemonId } = daemon.running;
@@ -167,7 +167,7 @@ test('no variable lets an impostor in or keeps the daemon out, on any dial', asy
   }
 });
 
-test('every command of a device that dials turns away from an impostor, with the check switched off', async (t) => {
+test("every device command that dials rejects an impostor, even with Node's check switched off", async (t) => {
   const [pairingPort, nodePort] = [await freePort(), await freePort()];
   const home = await makeHome(t);
   const at = (port: number) => ({ host: '127.0.0.1', port });

@@ -80,7 +80,7 @@ for (const transport of ['http2', 'quic'] as const) {
     },
   );
 
-  test(`over ${transport}, a call that never ends is cut when its time is over, and told so`, async (t) => {
+  test(`over ${transport}, a call that never ends is cut with the reason when the stop has waited long enough`, async (t) => {
     const { daemon, call, told } = await midCall(t, transport, 100);
     const stopped = daemon.running.close();
     await expectCode(call, 'CAPABILITY_LOST');
@@ -88,7 +88,7 @@ for (const transport of ['http2', 'quic'] as const) {
     await told;
   });
 
-  test(`over ${transport}, it is cut at once for who does not want to wait`, soon, async (t) => {
+  test(`over ${transport}, an impatient stop cuts the call at once`, soon, async (t) => {
     const { daemon, call } = await midCall(t, transport, 60_000);
     const cut = new AbortController();
     const stopped = daemon.running.close(cut.signal);
@@ -97,7 +97,7 @@ for (const transport of ['http2', 'quic'] as const) {
     await stopped;
   });
 
-  test(`over ${transport}, a device that is revoked meanwhile is shut out meanwhile`, soon, async (t) => {
+  test(`over ${transport}, a device that is revoked during the stop is shut out at once`, soon, async (t) => {
     const { daemon, device, call } = await midCall(t, transport, 60_000);
     const stopped = daemon.running.close();
     await daemon.running.identity.revokeDevice(device.identity.id, 'lost');
@@ -106,7 +106,7 @@ for (const transport of ['http2', 'quic'] as const) {
   });
 }
 
-test('who waits or watches is told at once, and comes back to the next daemon', soon, async (t) => {
+test('waiting and watching clients are told at once, and reconnect to the next daemon', soon, async (t) => {
   const daemon = await TestDaemon.start(t, { limits: longGrace });
   const device = await makeDevice();
   const pending = await request(daemon, device);
@@ -129,7 +129,7 @@ test('who waits or watches is told at once, and comes back to the next daemon', 
   assert.equal(paired.state, 'paired');
 });
 
-test('connections on which nothing runs do not hold it up, silent strangers neither', soon, async (t) => {
+test('neither idle connections nor silent strangers delay the stop', soon, async (t) => {
   const daemon = await TestDaemon.start(t, { limits: longGrace });
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
@@ -162,25 +162,21 @@ async function midSignature(t: TestContext) {
   return { daemon, ticked, answer: answered.resolve };
 }
 
-test(
-  'a new certificate that is under way does not keep it listening, and opens nothing again',
-  soon,
-  async (t) => {
-    const { daemon, ticked, answer } = await midSignature(t);
-    const stopped = daemon.running.close();
-    for (const address of [daemon.nodeAddress, daemon.pairingAddress]) await whenFree('tcp', address);
-    const { address: quicAddress } = daemon.running.listeners.find(({ name }) => name === 'quic')!;
-    await whenFree('udp', quicAddress);
-    answer();
-    // It finds the registry open.
-    await ticked;
-    await stopped;
-    await bind('udp', quicAddress);
-    await daemon.running.tick();
-  },
-);
+test('a certificate that is being issued neither delays the stop nor reopens a listener', soon, async (t) => {
+  const { daemon, ticked, answer } = await midSignature(t);
+  const stopped = daemon.running.close();
+  for (const address of [daemon.nodeAddress, daemon.pairingAddress]) await whenFree('tcp', address);
+  const { address: quicAddress } = daemon.running.listeners.find(({ name }) => name === 'quic')!;
+  await whenFree('udp', quicAddress);
+  answer();
+  // It finds the registry open.
+  await ticked;
+  await stopped;
+  await bind('udp', quicAddress);
+  await daemon.running.tick();
+});
 
-test('who does not want to wait does not wait for the signer', soon, async (t) => {
+test('an impatient stop does not wait for the signer', soon, async (t) => {
   const { daemon, ticked, answer } = await midSignature(t);
   await daemon.running.close(AbortSignal.abort());
   answer();

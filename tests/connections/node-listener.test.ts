@@ -142,7 +142,7 @@ test('a ticket from before the revocation resumes TLS and gets no further', asyn
   }
 });
 
-test('a ticket that one listener gave is worth nothing at the other, and none outlives the daemon', async (t) => {
+test('a ticket of one listener does not work at the other, and no ticket outlives the daemon', async (t) => {
   const { daemon, credential } = await start(t);
   const pairing = await bareSocket(daemon.pairingAddress, {
     rejectUnauthorized: false,
@@ -191,7 +191,7 @@ test('an idle connection does not outlive its certificate', async (t) => {
   await connection.closed;
 });
 
-test('a clock that is set back lets nobody in: what is not valid yet is refused', async (t) => {
+test('with the clock set back, a certificate that is not valid yet is refused', async (t) => {
   const clock = new HeldClock();
   const { daemon, paired } = await start(t, clock);
   const connection = await daemon.node(paired);
@@ -344,7 +344,7 @@ test('a revocation while a connection is being admitted refuses its first call',
   assert.deepEqual(handled, []);
 });
 
-test('the check of a call is the registry at that moment, not the one of the connection', async (t) => {
+test('each call is checked against the registry at that moment, not at the start of the connection', async (t) => {
   const { dial, handled, identity, device } = await listenAlone(t);
   const connection = await dial();
   await connection.node.status({});

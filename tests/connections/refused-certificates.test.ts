@@ -151,7 +151,7 @@ test('Node shows the alert as an error of each call, or the reason as its answer
   assert.match(await call(credentials.expired), /expired/);
 });
 
-test('a peer without a certificate is counted once, as that, and is closed soon', async (t) => {
+test('a peer without a certificate is counted once under that reason, and is closed soon', async (t) => {
   const { address, told, event } = await deviceListener(t, { routes: () => {} });
   const [host, port] = address.split(':') as [string, string];
   // Below TLS, because a client of TLS ends by itself.

@@ -139,7 +139,7 @@ test('after the alert nothing more is read from the peer', async (t) => {
   assert.equal(sockets[0]!.destroyed, false);
 });
 
-test('a peer with a certificate gets through, and what OpenSSL says of it is there', async (t) => {
+test("a peer with a certificate gets through, together with OpenSSL's verdict", async (t) => {
   const { server, port } = await listen(
     t,
     requireCertificate(() => assert.fail('all have one')),
@@ -173,7 +173,7 @@ test('a client that offers no protocol gets no further with a foreign certificat
   await refused;
 });
 
-test('a Node that decides elsewhere is found out at the start', (t) => {
+test('a Node that checks certificates elsewhere is detected at the start', (t) => {
   const { prototype } = TLSSocket as unknown as { prototype: object };
   t.after(() => Reflect.deleteProperty(prototype, '_rejectUnauthorized'));
   // Whatever is written, it rejects.

@@ -66,7 +66,7 @@ const dialers = {
 };
 
 for (const [transport, dial] of Object.entries(dialers)) {
-  test(`the address where nobody answers is passed over, on ${transport}`, async (t) => {
+  test(`an address without an answer is skipped, on ${transport}`, async (t) => {
     const { enrollment } = await pairedAtName(t);
     resolve(t, '::1', '127.0.0.1');
     const connection = await dial(enrollment);
@@ -74,7 +74,7 @@ for (const [transport, dial] of Object.entries(dialers)) {
     connection.close();
   });
 
-  test(`an address that takes the connection and says nothing is passed over, on ${transport}`, async (t) => {
+  test(`an address that accepts the connection but stays silent is skipped, on ${transport}`, async (t) => {
     const { enrollment, port } = await pairedAtName(t);
     const { taken } = await silent(t, port);
     resolve(t, '::1', '127.0.0.1');
@@ -84,7 +84,7 @@ for (const [transport, dial] of Object.entries(dialers)) {
     connection.close();
   });
 
-  test(`another daemon at the first address is passed over, on ${transport}`, async (t) => {
+  test(`another daemon at the first address is skipped, on ${transport}`, async (t) => {
     const { enrollment, port } = await pairedAtName(t);
     await TestDaemon.start(t, { host: '::1', ports: { pairing: 0, node: port } });
     resolve(t, '::1', '127.0.0.1');

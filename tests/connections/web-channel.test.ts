@@ -107,7 +107,7 @@ for (const [name, proxy] of Object.entries(proxies)) {
   });
 }
 
-test('an agent takes a channel where neither QUIC nor HTTP/2 leads to its daemon', async (t) => {
+test('an agent uses a channel when neither QUIC nor HTTP/2 reaches its daemon', async (t) => {
   const { home, daemon, webPort } = await startDaemon(t);
   const device = temporaryFolder();
   const { code } = await answer(['pairing', 'code'], { home });

@@ -29,7 +29,7 @@ test('a login link gives a session, and the session gives the admin service', as
   assert.equal(JSON.parse(status.body).trustDomain, daemon.running.trustDomain);
 });
 
-test('a link works once, and for the browser that spent it alone', async (t) => {
+test('a link works once, only for the browser that used it', async (t) => {
   const { daemon, client } = await start(t);
   const { url } = await daemon.admin.createConsoleLogin({});
   assert.equal((await client.login(url)).status, 200);
@@ -39,7 +39,7 @@ test('a link works once, and for the browser that spent it alone', async (t) => 
   assert.equal((await client.call('GetStatus')).status, 200, 'the first one goes on');
 });
 
-test('a link is old after two minutes', async (t) => {
+test('a link expires after two minutes', async (t) => {
   const clock = new HeldClock();
   const { daemon, client } = await start(t, clock);
   const { url } = await daemon.admin.createConsoleLogin({});
@@ -61,7 +61,7 @@ test('ten failed logins, and for a minute nobody may try', async (t) => {
   refused(await client.login(url), 429);
 });
 
-test('without a cookie, without the page token, or with those of another session there is nothing', async (t) => {
+test('a call without the cookie or page token, or with those of another session, is refused', async (t) => {
   const { daemon, client } = await start(t);
   refused(await client.call('GetStatus'), 401);
   await client.login((await daemon.admin.createConsoleLogin({})).url);
@@ -91,7 +91,7 @@ test('the cookie alone cannot resume: a proof by the key of the browser is asked
   refused(await client.post('/session/resume', proof), 401);
 });
 
-test('a session ends 15 minutes after its last use, and what a page fetches by itself is no use', async (t) => {
+test('a session ends 15 minutes after its last use; requests that the page makes by itself do not count', async (t) => {
   const clock = new HeldClock();
   const { daemon, client } = await start(t, clock);
   await client.login((await daemon.admin.createConsoleLogin({})).url);
@@ -235,7 +235,7 @@ test('palyra console --open hands the browser a private file, never the link on 
   assert.equal((await client.login(url)).status, 200);
 });
 
-test('everything carries the headers that close a page', async (t) => {
+test('every response carries the security headers', async (t) => {
   const { client } = await start(t);
   const answers = [
     await client.get('/'),

@@ -56,7 +56,7 @@ test('an operator is made with a choice of its own, is shown as one, and the rol
   assert.equal((await daemon.admin.getDevice({ id })).device?.role, DeviceRole.OPERATOR);
 });
 
-test('a code approves by itself when the switch says so, loudly, and is off before', async (t) => {
+test('automatic approval is off by default, and the page warns when it is switched on', async (t) => {
   const { daemon, page, enter } = await startConsole(t);
   await enter();
   await go(page, 'Pair');

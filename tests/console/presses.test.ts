@@ -126,7 +126,7 @@ test('the words of another request approve nothing, and the button says when it 
   assert.equal(await stateOf(daemon, ids[1]!), PairingState.PENDING_APPROVAL);
 });
 
-test('a question about a request that is decided elsewhere, or expires, closes with a word', async (t) => {
+test('a question about a request that expires or is decided elsewhere closes with a message', async (t) => {
   const clock = new HeldClock();
   const { daemon, page, ids } = await waiting(t, 2, clock);
   await button(cardOf(page, 1), 'Approve…').click();
@@ -207,7 +207,7 @@ test('rows of the devices stay under the pointer when a device comes that belong
   await page.locator('.rows li:first-child').getByText('early').waitFor();
 });
 
-test('the newest certificate of a device takes no other one’s place while the pointer is there', async (t) => {
+test('a new certificate does not move the one under the pointer', async (t) => {
   const { daemon, page, enter } = await startConsole(t);
   const device = await makeDevice({ name: 'laptop' });
   await pair(daemon, device);

@@ -117,7 +117,7 @@ test('a rejected device is told the reason that was typed', async (t) => {
   assert.match(error!.message, /not one of ours/);
 });
 
-test('another key is said loudly, and takes a second step with both keys in view', async (t) => {
+test('a changed key is shown with a warning, and its approval takes a second step with both keys in view', async (t) => {
   const { daemon, page, enter } = await startConsole(t);
   const device = await makeDevice({ name: 'greenhouse' });
   await pair(daemon, device);
@@ -167,7 +167,7 @@ test('a session that was left alone ends, and the page says what to do', async (
   await page.getByText('palyra console', { exact: true }).waitFor();
 });
 
-test('a daemon that is away is said to be away', async (t) => {
+test('the page says when the daemon is unreachable', async (t) => {
   const { daemon, page, enter } = await startConsole(t);
   await enter();
   await daemon.stop();

@@ -24,7 +24,7 @@ const plainCode = (code: string) => code.replaceAll('_', '').toLowerCase();
 for (const client of [grpcGo, grpcio]) {
   const { name, skip } = client;
 
-  test(`${name} holds Events until its deadline, and hears of each thing that is wrong`, {
+  test(`${name} holds Events until its deadline, and gets an error for each mistake`, {
     skip,
   }, async (t) => {
     const daemon = await TestDaemon.start(t);
@@ -43,7 +43,7 @@ for (const client of [grpcGo, grpcio]) {
     assert.equal((await stream(['ffffffff'], 60_000)).code, 'invalidargument');
   });
 
-  test(`${name} with gzip is told that messages are taken without compression`, { skip }, async (t) => {
+  test(`${name} with gzip is told that messages must be uncompressed`, { skip }, async (t) => {
     const daemon = await TestDaemon.start(t);
     const paired = await pair(daemon, await makeDevice());
     // Long enough to be compressed.

@@ -138,7 +138,7 @@ async function makeChain(
   return { leaf: new Uint8Array(made.rawData), root: new Uint8Array(root.rawData) };
 }
 
-test('the rules are those that a chain of other making passes, and one that breaks one of them does not', {
+test('a chain from another tool passes the rules, and a chain that breaks one of them fails', {
   skip,
 }, async (t) => {
   const good = await makeChain({}, {});

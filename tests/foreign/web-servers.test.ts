@@ -61,7 +61,7 @@ const forDevices = `
   ssl_verify_client on; ssl_client_certificate bundle.pem; ssl_crl crl.pem;
   location / { return 200 $ssl_client_serial; }`;
 
-test('nginx serves devices that hold, and refuses a revoked one once it has the new list', {
+test('nginx serves valid devices, and refuses a revoked one once it has the new list', {
   ...patient,
   skip: noNginx,
 }, async (t) => {
@@ -99,7 +99,7 @@ test('nginx refuses everybody when it lacks the list of one authority', {
   assert.equal((await ask(port, good.tls)).status, 400);
 });
 
-test('HAProxy serves devices that hold, and refuses a revoked one once it has the new list', {
+test('HAProxy serves valid devices, and refuses a revoked one once it has the new list', {
   ...patient,
   skip: noHaproxy,
 }, async (t) => {

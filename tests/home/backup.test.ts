@@ -64,7 +64,7 @@ test('a backup made while the daemon runs brings the same daemon back on an empt
   assert.equal((await again.admin.verifyAudit({})).ok, true);
 });
 
-test('a restore never brings back what was revoked since', async (t) => {
+test('a restore never brings back a device or certificate that was revoked after the backup', async (t) => {
   const daemon = await TestDaemon.start(t);
   const [lost, kept] = [await makeDevice(), await makeDevice()];
   const [one, two] = [await pair(daemon, lost), await pair(daemon, kept, { operator: true })];
@@ -97,7 +97,7 @@ test('a restore never brings back what was revoked since', async (t) => {
   await expectCode((await third.node(one)).status({}), 'DEVICE_REVOKED');
 });
 
-test('a restore makes no code good again, gives back no guess, and undoes no decision', async (t) => {
+test('a restore revives no code, returns no guess, and undoes no decision', async (t) => {
   const daemon = await TestDaemon.start(t);
   const minted = await daemon.admin.mintCode({ autoApprove: true });
   const untouched = await daemon.admin.mintCode({});
@@ -133,7 +133,7 @@ test('a restore makes no code good again, gives back no guess, and undoes no dec
   assert.equal((await again.admin.verifyAudit({})).ok, true);
 });
 
-test('whatever was shut out one by one stays so over a restore', async (t) => {
+test('each device and certificate that was shut out stays out after a restore', async (t) => {
   const ports = { pairing: await freePort(), node: await freePort() };
   const daemon = await TestDaemon.start(t, { ports });
   const [leaked, reinstalled, lost] = [await makeDevice(), await makeDevice(), await makeDevice()];
@@ -183,7 +183,7 @@ test('whatever was shut out one by one stays so over a restore', async (t) => {
   assert.equal((await again.admin.verifyAudit({})).ok, true);
 });
 
-test('what a restored daemon forgot is not held against a device that was here all along', async (t) => {
+test('an active device is not suspected for facts that the restore lost', async (t) => {
   const clock = new HeldClock();
   const identity = await openIdentity(t, { clock });
   const [present, absent] = [await makeDevice({ clock }), await makeDevice({ clock })];
@@ -296,7 +296,7 @@ test('a rekey leaves the same daemon under another master key', async (t) => {
   assert.equal(again.running.rootFingerprint, daemon.running.rootFingerprint);
 });
 
-test('the doctor finds nothing on a sound home, and what is wrong on another', async (t) => {
+test('the doctor finds nothing in a sound home, and each fault in a damaged one', async (t) => {
   const daemon = await TestDaemon.start(t);
   const verdicts = async (now = new Date()) =>
     Object.fromEntries((await examineHome(daemon.home, now)).map(({ check, verdict }) => [check, verdict]));

@@ -115,7 +115,7 @@ function withAt(value: unknown, [name, ...rest]: readonly string[], put: unknown
   return copy;
 }
 
-test('whatever stands in the head of a backup, it is restored or refused', async (t) => {
+test('whatever the head of a backup contains, the backup is restored or refused', async (t) => {
   const { folder, head, registry } = await original(t);
   assert.equal(await restored(folder, head, registry, 'as it was'), 'OK');
   const all = places(head);
@@ -156,7 +156,7 @@ test('whatever stands in the head of a backup, it is restored or refused', async
     assert.equal(await restored(folder, crafted, registry, what), 'BACKUP_UNREADABLE', what);
 });
 
-test('whatever stands in the registry of a backup, it is restored or refused', async (t) => {
+test('whatever the registry of a backup contains, the backup is restored or refused', async (t) => {
   const { folder, head, registry } = await original(t);
   const crafted = join(folder, 'crafted.sqlite');
   const look = new DatabaseSync(registry);

@@ -33,7 +33,7 @@ async function rowsOf(daemon: TestDaemon, subject: string) {
   return entries.map(({ action, detailJson }) => ({ action, ...JSON.parse(detailJson) })).reverse();
 }
 
-test('a new device is let in at once, and the audit names the one who made the code as who decided', async (t) => {
+test('a new device is let in at once, and the audit names the maker of the code as the decider', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice({ name: 'sensor' });
   const pending = await requestWith(daemon, device);
@@ -58,7 +58,7 @@ test('a new device is let in at once, and the audit names the one who made the c
   assert.equal((await daemon.admin.getPairing({ id: pending.requestId })).autoApprove, true);
 });
 
-test('a remote operator’s code names its device as who decided', async (t) => {
+test('the audit names the device of the remote operator who made the code as the decider', async (t) => {
   const daemon = await TestDaemon.start(t);
   const laptop = await makeDevice();
   const connection = await dialNode(daemon.nodeAddress, await pair(daemon, laptop, { operator: true }));

@@ -90,7 +90,7 @@ test('a Ya that is not 32 bytes is refused', async (t) => {
   }
 });
 
-test('another protocol version is told which one this is', async (t) => {
+test("a client with another protocol version is told the daemon's version", async (t) => {
   const { peer, code, daemon } = await start(t);
   for (const version of [0, 1, 3, 4_294_967_295]) {
     const error = await expectCode(
@@ -321,7 +321,7 @@ test('a hello that cannot be read is refused before a guess is taken', async (t)
   await stillPairs({ daemon, peer }, code);
 });
 
-test('a good hello, made by the same hand as the bad ones, is taken', async (t) => {
+test('a good hello, made by the helper that makes the bad ones, is accepted', async (t) => {
   const { peer, device, code } = await start(t);
   for (const name of ['laptop', 'Küche 🍳', 'x'.repeat(64), 'स्मार्ट', 'שרה', 'a b']) {
     const handshake = await RawHandshake.open(device, peer, { ...code, slot: Buffer.from('000') });

@@ -28,7 +28,7 @@ test('a device is shown as new, as known, or as one with another key', async (t)
   assert.equal(await continuityOf(daemon, strange.requestId), Continuity.ANOTHER_KEY);
 });
 
-test('a decision that names other words, or another role, than the request has decides nothing', async (t) => {
+test('a decision with words or a role other than those of the request changes nothing', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   await pair(daemon, device);
@@ -61,7 +61,7 @@ test('a decision that names other words, or another role, than the request has d
   });
 });
 
-test('another identity key is refused until the operator says so, and then the old one is out at once', async (t) => {
+test('another identity key is refused until the operator allows it, and then the old key is shut out at once', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const old = await pair(daemon, device);
@@ -94,7 +94,7 @@ test('a certificate that was handed out and not used yet ends with the old ident
   await expectCode((await daemon.node(unused)).status({}), 'CERTIFICATE_REVOKED');
 });
 
-test('what was approved for the old identity key is not issued after another took its place', async (t) => {
+test('an approval for the old identity key issues nothing after another key replaced it', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   await pair(daemon, device);
@@ -244,7 +244,7 @@ test('a code can be withdrawn before it is used, once', async (t) => {
   assert.equal((await daemon.admin.getPairing({ id })).state, PairingState.REJECTED);
 });
 
-test('an unknown pairing, and an id that is none, are not found', async (t) => {
+test('an unknown pairing and a malformed id are not found', async (t) => {
   const daemon = await TestDaemon.start(t);
   for (const id of ['01K8ZQ4YV3M6X9T2B7C5D1E0FG', '', 'x'.repeat(10_000), "' OR 1=1 --"]) {
     await expectCode(daemon.admin.approvePairing({ id }), 'PAIRING_NOT_FOUND');

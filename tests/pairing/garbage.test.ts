@@ -206,7 +206,7 @@ test('a frame that claims a gigabyte is refused before it is read', async (t) =>
   await answers(session);
 });
 
-test('headers of more than 16 KiB, or more than 64 of them, reach nobody', async (t) => {
+test('headers of more than 16 KiB, or more than 64 of them, reach no handler', async (t) => {
   const daemon = await TestDaemon.start(t);
   const session = await http2Session(t, daemon);
   // The limit holds from when the client has heard of it.

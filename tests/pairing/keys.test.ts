@@ -125,7 +125,7 @@ test('a renewal and a recovery for a TLS key that was certified before are refus
   }
 });
 
-test('Await hands out no certificate that does not hold any more', async (t) => {
+test('Await hands out no certificate that is no longer valid', async (t) => {
   const daemon = await TestDaemon.start(t);
   const ends = {
     DEVICE_REVOKED: (id: string, _serial: string) => daemon.admin.revokeDevice({ id }),
@@ -145,7 +145,7 @@ test('Await hands out no certificate that does not hold any more', async (t) => 
   }
 });
 
-test('Await hands a device that was paired anew under another key nothing of what the old key had', async (t) => {
+test('after a pairing with another key, Await hands out no certificate of the old key', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const pending = await request(daemon, device);

@@ -71,13 +71,13 @@ test('one source over its limit does not shut out another', {
   await once(session, 'close');
 });
 
-test('over all sources there is a limit, too', async (t) => {
+test('all sources together have a limit too', async (t) => {
   const daemon = await TestDaemon.start(t, { limits: { opensPerMinute: 3 } });
   for (let n = 1; n <= 3; n += 1) await open(await daemon.peer());
   assertRetry(await expectCode(open(await daemon.peer()), 'RATE_LIMITED'), minute);
 });
 
-test('so many handshakes at one time and no more, until they are over', async (t) => {
+test('handshakes are limited at one time, until some end', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits: { sessions: 3 } });
   const peer = await daemon.peer();
@@ -110,7 +110,7 @@ test('a handshake makes room when its connection ends', async (t) => {
   await expectCode(open(stays), 'TOO_MANY_SESSIONS');
 });
 
-test('so many codes wait at one time and no more, until one is used, withdrawn or over', async (t) => {
+test('waiting codes are limited, until one is used, withdrawn or expired', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits: { liveCodes: 2 } });
   const first = await daemon.admin.mintCode({});
@@ -132,7 +132,7 @@ test('so many codes wait at one time and no more, until one is used, withdrawn o
   assert.equal((await daemon.admin.getStatus({})).liveCodes, 1);
 });
 
-test('so many requests wait for the operator and no more; a decision makes room, for the same code', async (t) => {
+test('waiting requests are limited; a decision makes room, even for the refused code', async (t) => {
   const daemon = await TestDaemon.start(t, { limits: { pendingRequests: 1 } });
   const first = await request(daemon, await makeDevice());
   const { code, pairingId } = await daemon.admin.mintCode({});
@@ -185,7 +185,7 @@ test('a code lives from half a minute to a day', async (t) => {
   }
 });
 
-test('a code that is over is a code that never was, at every step', async (t) => {
+test('an expired code looks like a code that never existed, at every step', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits: { sessionLifeMs: hour } });
   const device = await makeDevice({ clock });

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, request } from '../testing/sample-device.ts';
 
-test('a request of a device runs the command of the configuration, once, with what is known of it', async (t) => {
+test('a request of a device runs the configured command once, with the facts of the request', async (t) => {
   const told: string[] = [];
   const { promise: first, resolve } = Promise.withResolvers<void>();
   const server = http.createServer(async (received, response) => {

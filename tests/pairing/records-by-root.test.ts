@@ -196,7 +196,7 @@ test('pairing again with the same root, or with one that the record has learnt i
   assert.deepEqual(await loadEnrollments(device.secrets), [next]);
 });
 
-test('a record that lies under the name of another root is not taken', async (t) => {
+test('a record stored under the name of another root is rejected', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const { root } = await pair(daemon, device);

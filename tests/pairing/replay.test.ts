@@ -132,7 +132,7 @@ test('a session id that nobody was given is unknown, whatever its length', async
   }
 });
 
-test('the messages of an earlier handshake are worth nothing in a later one', async (t) => {
+test('messages of an earlier handshake do not work in a later one', async (t) => {
   const daemon = await TestDaemon.start(t);
   const peer = await daemon.peer();
   const { handshake: first, shown, code } = await opened(daemon, peer);

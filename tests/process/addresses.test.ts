@@ -96,7 +96,7 @@ test('the address shown is of IPv6 where there is no other, and follows an inter
   await daemon.stop();
 });
 
-test('an address of a kind that the machine does not have is said to be one', { skip }, async () => {
+test('an address of a kind that the machine lacks is named in the error', { skip }, async () => {
   const home = temporaryFolder();
   await configure(home, { pairing: { host: '::1', port: 0 } });
   const started = PalyraProcess.start(['daemon'], { home, under: noIpv6 }).ended;

@@ -89,7 +89,7 @@ for (const [at, { step, writes, stored }] of steps.entries()) {
     killedAfterAnswer(step, stored));
 }
 
-test('killed during the last guess, the code is over', async (t) => {
+test('after a kill during the last guess, the code is exhausted', async (t) => {
   const home = await makeHome(t);
   await configure(home, { limits: { guessesPerCode: 1 } });
   const story = await newStory();

@@ -129,7 +129,7 @@ test('a registry that is gone while the secrets remain is refused: no second dae
   await startsAgain(t);
 });
 
-test('a registry that is no registry, or empty, is refused', async (t) => {
+test('a file that is not a registry, or an empty one, is refused', async (t) => {
   const registry = join(home, 'daemon', 'registry.sqlite');
   const right = await readFile(registry);
   await writeFile(registry, 'not a database, but long enough to be taken for one'.repeat(100));

@@ -90,7 +90,7 @@ test('the Node of a checkout is not a folder of it that is called node', async (
   assert.equal(await realpath(start(program, '/usr/bin:/bin').split('|')[0]!), await realpath(own));
 });
 
-test('a folder in the place of the Node is none', async () => {
+test('a folder in place of the Node is ignored', async () => {
   const folder = temporaryFolder();
   const usual = join(folder, 'usual/node');
   await placeNode(usual);

@@ -88,7 +88,7 @@ for (const kind of ['a path', 'the abstract namespace'] as const) {
   });
 }
 
-test('a service manager that cannot be told is named, and the daemon runs', { skip: noNotify }, async (t) => {
+test('an unreachable service manager is reported, and the daemon runs', { skip: noNotify }, async (t) => {
   const home = await makeHome(t);
   const env = { ...process.env, NOTIFY_SOCKET: '/nowhere/notify', WATCHDOG_USEC: '1e9' };
   const daemon = spawn(process.execPath, [palyraProgram, 'daemon', '--no-code', '--home', home], { env });
@@ -107,7 +107,9 @@ test('a service manager that cannot be told is named, and the daemon runs', { sk
   assert.equal(await ended, 0);
 });
 
-test('signs of life that another process is to give are not given', { skip: noNotify }, async (t) => {
+test('the daemon sends no watchdog messages that another process should send', {
+  skip: noNotify,
+}, async (t) => {
   const address = `@palyra-${randomBytes(8).toString('hex')}`;
   const receiver = await Receiver.listen(t, address);
   const env = { NOTIFY_SOCKET: address, WATCHDOG_USEC: '1000', WATCHDOG_PID: '1' };

@@ -62,7 +62,7 @@ test('either clock says that it is time: the machine slept, or its clock was set
   assert.equal(restarted.isDue(at(receivedAt - hour + 7 * minute, 7 * minute)), true);
 });
 
-test('a daemon that is busy cannot keep a device away until its certificate has ended', async (t) => {
+test('a busy daemon cannot delay a device until its certificate has expired', async (t) => {
   const { paired, receivedAt } = await arrived(t, 0);
   const schedule = new RenewalSchedule(paired, at(receivedAt, 0), 1);
   const now = at(receivedAt + 7 * minute, 7 * minute);

@@ -125,7 +125,7 @@ async function recoverWith(daemon: TestDaemon, device: SampleDevice, enrollment:
 /** What a thief has: everything, in a place of its own. */
 const copyOf = (device: SampleDevice): SampleDevice => ({ ...device, secrets: new MemorySecretStore() });
 
-test('a recovery while the certificate holds is reported, once in a period', async (t) => {
+test('a recovery with a valid certificate is reported, once in a period', async (t) => {
   const { clock, daemon, device, id, renewed, shown } = await copied(t, 'http2');
   const thief = copyOf(device);
   let stolen = renewed;
@@ -150,7 +150,7 @@ test('a recovery while the certificate holds is reported, once in a period', asy
   assert.equal(suspicions(daemon).length, 2);
 });
 
-test('a recovery while the certificate holds is refused where copies are shut out, and a release ends that', async (t) => {
+test('with quarantine on, a recovery with a valid certificate is refused, until a release', async (t) => {
   const { daemon, device, id, renewed, live, shown } = await copied(t, 'http2', { cloning: 'quarantine' });
   await expectCode(recover(daemon, copyOf(device), renewed), 'DEVICE_QUARANTINED');
   await live.closed;
@@ -192,7 +192,7 @@ interface Scene {
 }
 
 for (const [what, replaceIssuing] of Object.entries(issuingEnds)) {
-  test(`a recovery while the certificate holds is noticed after ${what}`, async (t) => {
+  test(`a recovery with a valid certificate is noticed after ${what}`, async (t) => {
     const clock = new HeldClock();
     const daemon = await TestDaemon.start(t, { clock, limits, cloning: 'quarantine' });
     clock.advance(60 * day - hour);
@@ -231,7 +231,7 @@ test('a recovery because the root behind the certificate was retired is no alarm
   assert.deepEqual(suspicions(daemon), []);
 });
 
-test('a recovery that is refused is no alarm, and what the operator is asked says that the certificate holds', async (t) => {
+test("a refused recovery raises no alarm, and the operator's question says that the certificate is valid", async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits: { ...limits, recoveryOfflineMs: 0 } });
   const device = await makeDevice({ clock });
@@ -278,7 +278,7 @@ test('a recovery that has a reason is no alarm', async (t) => {
   assert.deepEqual(suspicions(daemon), []);
 });
 
-test('a recovery that a restore explains is no alarm, and one after the device was seen again is', async (t) => {
+test('a recovery that a restore explains raises no alarm; one after the device was seen again does', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits });
   const device = await makeDevice({ clock });
@@ -297,7 +297,7 @@ test('a recovery that a restore explains is no alarm, and one after the device w
   assert.equal(suspicions(daemon).length, 1);
 });
 
-test('a device that may have been copied asks to recover: that is said loudly, and so is what a release does', async (t) => {
+test('a recovery request of a possible copy carries a warning, which also explains the effect of a release', async (t) => {
   const { clock, daemon, device, id, renewed, knock } = await copied(t, 'http2');
   clock.advance(minute);
   await knock();

@@ -99,7 +99,7 @@ test('at no moment does a key lie beside the certificate of another', async () =
   );
 });
 
-test('files that are as they should be are left alone, others are put right', async () => {
+test('correct files are left alone, and others are repaired', async () => {
   const folder = temporaryFolder();
   const { folder: files } = await writeCredentialFiles(folder, first);
   assert.deepEqual(await writeCredentialFiles(folder, first), { folder: files, isNew: false });
@@ -283,7 +283,7 @@ test('a write that failed is tried again, long before the next renewal', async (
   assert.equal(readAsOne(folder), serialOf(first));
 });
 
-test('the command runs for the first files, after each change whoever made it, and until it succeeds', async (t) => {
+test('the command runs for the first files and after each change, whoever made it, until it succeeds', async (t) => {
   const folder = temporaryFolder();
   const log = join(temporaryFolder(), 'log');
   const runs = async () => (await readFile(log, 'utf8').catch(() => '')).split('\n').filter(Boolean).length;
@@ -341,7 +341,7 @@ test('the command has no standard input, and ends with the agent, with what it s
   );
 });
 
-test('what the command leaves running when it ends stays', async (t) => {
+test('processes that the command leaves behind keep running', async (t) => {
   const pidFile = join(temporaryFolder(), 'pid');
   const keeper = keep(
     t,

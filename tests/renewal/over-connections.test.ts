@@ -41,7 +41,7 @@ test('a renewed certificate becomes active when it is used, and only then is the
   assert.deepEqual(await loadEnrollments(device.secrets), [renewed]);
 });
 
-test('answers that were lost lock nobody out, and do not pile up', async (t) => {
+test('lost answers lock no device out, and do not pile up', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });
@@ -100,7 +100,7 @@ test('a device cannot fill the registry with certificates, though it uses each',
   await renew(daemon, device, enrollment);
 });
 
-test('a device with very many certificates that have not ended gets more at a pace, and never waits for an end', async (t) => {
+test('a device with very many unexpired certificates gets more at a limited pace, without waiting for one to expire', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });
@@ -133,7 +133,7 @@ test('a device with very many certificates that have not ended gets more at a pa
   await (await daemon.node(renewed)).status({});
 });
 
-test("a renewal takes both keys: neither signature can be missing, another device's or for another key", async (t) => {
+test('a renewal needs both keys: no signature may be missing, from another device, or for another key', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);

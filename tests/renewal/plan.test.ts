@@ -72,7 +72,7 @@ test('devices that come at one time are asked to come back at different ones', a
   assert.deepEqual(load(members.map((each) => each.enrollment)), Array(spans).fill(1));
 });
 
-test('a device that renews again leaves its time of before to another', async (t) => {
+test('a device that renews again frees its previous time slot', async (t) => {
   const { clock, start } = await open(t);
   const identity = await start();
   const [member] = await pairMany(identity, clock, 1);
@@ -85,7 +85,7 @@ test('a device that renews again leaves its time of before to another', async (t
   assert.deepEqual(load([newest, ...others.map((each) => each.enrollment)]), Array(spans).fill(1));
 });
 
-test('what was planned before a restart still counts after it', async (t) => {
+test('the plan from before a restart still counts after it', async (t) => {
   const { clock, start } = await open(t);
   const before = await pairMany(await start(), clock, spans / 2);
   const after = await pairMany(await start(), clock, spans / 2);
@@ -93,7 +93,7 @@ test('what was planned before a restart still counts after it', async (t) => {
   assert.deepEqual(load(all), Array(spans).fill(1));
 });
 
-test('a renewal that fails leaves its time to another', async (t) => {
+test('a failed renewal frees its time slot', async (t) => {
   const { clock, start, registry } = await open(t);
   const identity = await start();
   const [member] = await pairMany(identity, clock, 1);

@@ -62,7 +62,7 @@ test('a device whose certificate was revoked recovers when the operator lets it'
   await letIn(daemon, device, old, /was revoked/);
 });
 
-test('after a revocation every recovery is asked about, whichever certificate was used last', async (t) => {
+test('after a revocation every recovery asks the operator, whichever certificate was used last', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const older = await pair(daemon, device);
@@ -113,7 +113,7 @@ test('a device that recovers again and again needs the operator in the end', asy
   await expectCode(recover(daemon, device, paired), 'RECOVERY_NEEDS_APPROVAL');
 });
 
-test("with no time to be offline, every recovery is the operator's", async (t) => {
+test('with an offline time of 0, every recovery asks the operator', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits: { recoveryOfflineMs: 0 } });
   const device = await makeDevice({ clock });
@@ -126,7 +126,7 @@ test("with no time to be offline, every recovery is the operator's", async (t) =
   await expectCode(recover(daemon, device, again), 'RECOVERY_NEEDS_APPROVAL');
 });
 
-test("the operator's word for a recovery does not hold for ever, and a revocation ends it", async (t) => {
+test("the operator's permission for a recovery expires, and a revocation ends it", async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });

@@ -32,7 +32,7 @@ test('one file dials TLS, one more calls a webhook, and two open WebSockets', ()
   }
 });
 
-test('what checks a certificate is written out wherever it is dialled or listened, and switched off in three places', () => {
+test('every dial and listener states its certificate check, and three places switch it off', () => {
   assert.deepEqual(placesOf(/rejectUnauthorized: true/), [
     'packages/daemon/src/notices/webhook.ts',
     'packages/rpc/src/http2/required-certificate.ts',
@@ -48,7 +48,7 @@ test('what checks a certificate is written out wherever it is dialled or listene
   assert.deepEqual(placesOf(/NODE_TLS_REJECT_UNAUTHORIZED/), ['packages/daemon/src/notices/webhook.ts']);
 });
 
-test('nobody calls what keeps the whole chain of a peer in memory for ever', () => {
+test("no code calls the Node function that keeps a peer's whole chain in memory for ever", () => {
   const leaking = /\.get(?:Peer)?X509Certificate\(/;
   assert.deepEqual(placesOf(leaking, sources), []);
 });

@@ -102,7 +102,7 @@ test('a revoked certificate stays on a list from after its end, and a server who
   assert.ok(!hexOf(later!).includes(serial), 'and gone at last');
 });
 
-test('what ended a moment before its device was revoked is listed, for servers whose clocks are behind', async (t) => {
+test('a certificate that expired just before its device was revoked is listed, for servers whose clocks are behind', async (t) => {
   const clock = new HeldClock();
   const identity = await openIdentity(t, { clock });
   const [revoked, replaced] = [await pairHere(identity, clock), await pairHere(identity, clock)];
@@ -115,7 +115,7 @@ test('what ended a moment before its device was revoked is listed, for servers w
   for (const { serial } of [revoked, replaced]) assert.ok(hexOf(list!).includes(serial));
 });
 
-test('no entry is later than its list, and numbers grow, whatever the clock and a restart do', async (t) => {
+test('no entry is dated after its list, and numbers grow, through clock changes and restarts', async (t) => {
   const clock = new HeldClock();
   const registry = await openSqliteRegistry({ path: ':memory:' });
   t.after(() => registry.close());
@@ -214,7 +214,7 @@ test('a list that cannot be made leaves the others alone, and is handed out as i
   assert.ok(hexOf(back!).includes(fresh.serial));
 });
 
-test('all that ask at one time share one list, and who asks after a revocation gets it', async (t) => {
+test('concurrent readers share one list, and a reader after a revocation gets the new one', async (t) => {
   const clock = new HeldClock();
   const path = join(temporaryFolder(), 'registry.sqlite');
   const registry = await openSqliteRegistry({ path });

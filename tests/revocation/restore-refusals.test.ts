@@ -89,7 +89,7 @@ for (const [who, lose] of Object.entries<(daemon: TestDaemon, folder: string) =>
     raw.close();
   },
 })) {
-  test(`${who} is no evidence: the operator has to say what was revoked`, async (t) => {
+  test(`${who} is not enough evidence: the operator has to name the revocations`, async (t) => {
     const { folder, file, options } = await place();
     const first = await TestDaemon.start(t, options);
     await first.stop();
