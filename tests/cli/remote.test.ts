@@ -71,7 +71,13 @@ test('an operator lists, approves, watches, revokes and asks why from a laptop, 
   const byLaptop = entries
     .filter((each: { detail: { by?: string } }) => each.detail.by === `device:${laptop.id}`)
     .map((each: { action: string }) => each.action);
-  assert.deepEqual(byLaptop, ['device.revoked', 'device.renamed', 'request.approved', 'code.minted']);
+  assert.deepEqual(byLaptop, [
+    'request.rejected',
+    'device.revoked',
+    'device.renamed',
+    'request.approved',
+    'code.minted',
+  ]);
 });
 
 test('a device is refused without the role, and served with it, in both orders', async (t) => {

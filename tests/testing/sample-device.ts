@@ -37,7 +37,8 @@ export async function makeDevice(
 /** Another key under a known id, like a reinstalled device or an impostor. */
 export async function sameIdOtherKey(identity: DeviceIdentity): Promise<DeviceIdentity> {
   const other = await DeviceIdentity.create(nodeCrypto, systemClock);
-  return { id: identity.id, publicKey: other.publicKey, sign: other.sign.bind(other) } as DeviceIdentity;
+  const { id, crypto } = identity;
+  return { id, crypto, publicKey: other.publicKey, sign: other.sign.bind(other) } as DeviceIdentity;
 }
 
 /** Makes a request with a new code, up to the operator's decision. */
