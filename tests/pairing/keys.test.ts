@@ -44,7 +44,12 @@ async function naming(
 /** A new id under a key that is known: not what a good device does. */
 function underNewId({ identity }: SampleDevice): SampleDevice['identity'] {
   const id = makeUlid(new Date(), nodeCrypto.randomBytes(10));
-  return { id, crypto: identity.crypto, publicKey: identity.publicKey, sign: identity.sign.bind(identity) } as DeviceIdentity;
+  return {
+    id,
+    crypto: identity.crypto,
+    publicKey: identity.publicKey,
+    sign: identity.sign.bind(identity),
+  } as DeviceIdentity;
 }
 
 test('an identity key of another device is refused before a guess is taken, also when that one waits or is revoked', async (t) => {
@@ -152,7 +157,12 @@ test('after a pairing with another key, Await hands out no certificate of the ol
   await daemon.admin.approvePairing({ id: pending.requestId });
   await collect(daemon, device, pending);
   const other = await DeviceIdentity.create(nodeCrypto, systemClock);
-  const identity = { id: device.identity.id, crypto: nodeCrypto, publicKey: other.publicKey, sign: other.sign.bind(other) };
+  const identity = {
+    id: device.identity.id,
+    crypto: nodeCrypto,
+    publicKey: other.publicKey,
+    sign: other.sign.bind(other),
+  };
   const reinstalled = await makeDevice({ identity: identity as DeviceIdentity });
   await pair(daemon, reinstalled, { replaceIdentityKey: true });
   await expectCode(collect(daemon, device, pending), 'CERTIFICATE_REVOKED');
