@@ -163,7 +163,7 @@ test('after a pairing with another key, Await hands out no certificate of the ol
     publicKey: other.publicKey,
     sign: other.sign.bind(other),
   };
-  const reinstalled = await makeDevice({ identity: identity as DeviceIdentity });
+  const reinstalled = await makeDevice({ identity: identity as unknown as DeviceIdentity });
   await pair(daemon, reinstalled, { replaceIdentityKey: true });
   await expectCode(collect(daemon, device, pending), 'CERTIFICATE_REVOKED');
 });
