@@ -1,8 +1,8 @@
 // The frames in the messages of an open channel. A frame never spans two messages. docs/channel.md 5.
 
 import { IdentityError } from '@palyra/identity/portable';
-import { maxReasonBytes } from '@palyra/rpc/portable';
-import { concat, tagBytes } from './noise/crypto.ts';
+import { concat, maxReasonBytes } from '@palyra/rpc/portable';
+import { tagBytes } from './noise/crypto.ts';
 import { maxNoiseBytes } from './noise/handshake.ts';
 
 export const frameType = {
@@ -35,14 +35,14 @@ export const maxNumber = 0x3fff_ffff;
 export function encodeFrame(frame: Frame): Uint8Array {
   switch (frame.type) {
     case 'data':
-      return concat(head(frameType.data, frame.stream), encodeNumber(frame.bytes.length), frame.bytes);
+      return concat([head(frameType.data, frame.stream), encodeNumber(frame.bytes.length), frame.bytes]);
     case 'end':
       return head(frameType.end, frame.stream);
     case 'reset':
-      return concat(head(frameType.reset, frame.stream), encodeNumber(frame.number));
+      return concat([head(frameType.reset, frame.stream), encodeNumber(frame.number)]);
     case 'goaway': {
       const reason = new TextEncoder().encode(frame.reason);
-      return concat(head(frameType.goaway, frame.number), encodeNumber(reason.length), reason);
+      return concat([head(frameType.goaway, frame.number), encodeNumber(reason.length), reason]);
     }
     case 'ping':
       return head(frameType.ping, frame.value);
@@ -51,7 +51,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
   }
 }
 
-const head = (type: number, number: number) => concat(Uint8Array.of(type), encodeNumber(number));
+const head = (type: number, number: number) => concat([Uint8Array.of(type), encodeNumber(number)]);
 
 /** All frames of a message. @throws MESSAGE_INVALID */
 export function decodeFrames(plaintext: Uint8Array): Frame[] {

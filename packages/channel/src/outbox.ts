@@ -1,9 +1,9 @@
 // The queue of outgoing frames. Packs as many as fit into one message, seals messages in order, and waits for the socket.
 
+import { concat } from '@palyra/rpc/portable';
 import { frameType, maxPlaintextBytes } from './frame.ts';
 import type { MessageSocket } from './message-socket.ts';
 import type { CipherState } from './noise/cipher-state.ts';
-import { join } from './noise/crypto.ts';
 
 /** Bytes queued here before a writer has to wait. */
 const enoughBytes = 65_536;
@@ -94,7 +94,7 @@ export class Outbox {
       if (isReply(frame)) this.#replies -= 1;
     }
     this.#bytes -= size;
-    return join(this.#frames.splice(0, count));
+    return concat(this.#frames.splice(0, count));
   }
 
   #wake(): void {

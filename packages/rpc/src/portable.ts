@@ -1,6 +1,7 @@
 // Exports that also run in a browser: streams, client calls on streams, and errors. This file must import no Node modules.
 
 export { type PairingCalls, pairingPeer, recoveryPeer } from './access/pairing-peer.ts';
+export { concat } from './calls/bytes.ts';
 export { type CallTransportOptions, createCallTransport } from './calls/client.ts';
 export { printableAnswers } from './calls/printable-answers.ts';
 export type { HeldBytes, SessionBytes } from './calls/unfinished-bytes.ts';

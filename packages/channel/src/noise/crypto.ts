@@ -1,5 +1,7 @@
 // The functions of Noise_XX_25519_AESGCM_SHA256 (Noise revision 34, sections 4 and 12) and of certificates, as a port.
 
+import { concat } from '@palyra/rpc/portable';
+
 export type Awaitable<T> = T | Promise<T>;
 
 /** X25519. */
@@ -40,19 +42,5 @@ export async function hkdf(
 ): Promise<[first: Uint8Array, second: Uint8Array]> {
   const temporary = await hmacSha256(chainingKey, input);
   const first = await hmacSha256(temporary, Uint8Array.of(1));
-  return [first, await hmacSha256(temporary, concat(first, Uint8Array.of(2)))];
-}
-
-export const concat = (...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> => join(parts);
-
-export function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  let size = 0;
-  for (const part of parts) size += part.length;
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return [first, await hmacSha256(temporary, concat([first, Uint8Array.of(2)]))];
 }

@@ -6,8 +6,9 @@
 //
 // The caller defines the payloads. After `read` throws, the handshake must not be used again.
 
+import { concat } from '@palyra/rpc/portable';
 import { CipherState, messagesPerKey } from './cipher-state.ts';
-import { type ChannelCrypto, concat, hkdf, join, type KeyPair, keyBytes, tagBytes } from './crypto.ts';
+import { type ChannelCrypto, hkdf, type KeyPair, keyBytes, tagBytes } from './crypto.ts';
 import { webCrypto } from './web-crypto.ts';
 
 export const protocolName = 'Noise_XX_25519_AESGCM_SHA256';
@@ -91,7 +92,7 @@ export class Handshake {
       } else await this.#mix(token);
     }
     parts.push(await this.#symmetric.sealAndHash(payload));
-    return join(parts);
+    return concat(parts);
   }
 
   /** @returns the payload. @throws for any message but the next one. */
@@ -154,7 +155,7 @@ class SymmetricState {
   constructor(crypto: ChannelCrypto) {
     this.#crypto = crypto;
     // The name has 28 bytes. Zeros pad it to the length of a hash.
-    this.#hash = concat(new TextEncoder().encode(protocolName), new Uint8Array(4));
+    this.#hash = concat([new TextEncoder().encode(protocolName), new Uint8Array(4)]);
     this.#chainingKey = this.#hash;
   }
 
@@ -163,7 +164,7 @@ class SymmetricState {
   }
 
   async mixHash(data: Uint8Array): Promise<void> {
-    this.#hash = await this.#crypto.sha256(concat(this.#hash, data));
+    this.#hash = await this.#crypto.sha256(concat([this.#hash, data]));
   }
 
   async mixKey(input: Uint8Array): Promise<void> {

@@ -2,7 +2,7 @@
 
 import { consolePages } from '@palyra/console';
 import { IdentityError } from '@palyra/identity';
-import { type AdminServiceOptions, adminRoutes } from '../admin/service.ts';
+import { type AdminServiceOptions, adminRoutes } from '../admin/routes.ts';
 import type { DaemonConfig } from '../config.ts';
 import { listenAt } from '../listeners/places.ts';
 import { listenConsole } from './listener.ts';

@@ -17,7 +17,7 @@ import {
   UnfinishedBytes,
 } from '@palyra/rpc/transport';
 import { QuicDeviceListener } from '@palyra/transport-quic';
-import { type AdminServiceOptions, adminRoutes } from '../admin/service.ts';
+import { type AdminServiceOptions, adminRoutes } from '../admin/routes.ts';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { DaemonConfig } from '../config.ts';
 import { refuseLogin } from '../console/console.ts';

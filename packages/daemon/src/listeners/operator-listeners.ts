@@ -3,7 +3,7 @@
 import type { ConnectRouter } from '@connectrpc/connect';
 import { reflectionRoutes } from '@palyra/rpc/transport';
 import { listenAdmin } from '../admin/listener.ts';
-import { type AdminServiceOptions, adminRoutes } from '../admin/service.ts';
+import { type AdminServiceOptions, adminRoutes } from '../admin/routes.ts';
 import { refuseWithoutConsole, startConsole } from '../console/console.ts';
 import type { ConsoleSessions } from '../console/sessions.ts';
 import { withFileErrors } from '../home/file-error.ts';
