@@ -7,7 +7,8 @@ import type { AddressInfo } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { createClient, createContextValues, type Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { createCallTransport, healthRoutes, serveCalls, UnfinishedBytes } from '@palyra/rpc/transport';
+import { createCallTransport, UnfinishedBytes } from '@palyra/rpc/portable';
+import { healthRoutes, serveCalls } from '@palyra/rpc/transport';
 import { createQuic } from '@palyra/transport-quic';
 import {
   Health,

@@ -5,16 +5,8 @@ import test, { type TestContext } from 'node:test';
 import { toBinary } from '@bufbuild/protobuf';
 import { IdentityError } from '@palyra/identity';
 import { NodeService } from '@palyra/rpc';
-import {
-  accessCheck,
-  type ByteStream,
-  contextOf,
-  type Peer,
-  StreamReset,
-  serveCalls,
-  UnfinishedBytes,
-  type UnfinishedLimits,
-} from '@palyra/rpc/transport';
+import { type ByteStream, StreamReset, UnfinishedBytes } from '@palyra/rpc/portable';
+import { accessCheck, contextOf, type Peer, serveCalls, type UnfinishedLimits } from '@palyra/rpc/transport';
 import { createQuic } from '@palyra/transport-quic';
 import { encodeFrame, type Frame, FrameParser } from '../../packages/rpc/src/calls/frame.ts';
 import { createPki } from '../../packages/rpc/src/testing/pki.ts';

@@ -8,7 +8,7 @@ import { recoverCertificate, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { pairingPeer, recoveryPeer } from '@palyra/rpc';
 import { PairingState } from '@palyra/rpc/admin';
-import type { ByteStream } from '@palyra/rpc/transport';
+import type { ByteStream } from '@palyra/rpc/portable';
 import { dialChannel, dialPairingWeb, listen } from '@palyra/transport-websocket';
 import { createPki } from '../../packages/rpc/src/testing/pki.ts';
 import { expectCode } from '../testing/expect-code.ts';

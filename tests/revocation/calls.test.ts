@@ -8,7 +8,7 @@ import { findTrailerError } from '@connectrpc/connect/protocol-grpc';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { AdminService, DeviceEventSchema, fromConnectError, NodeService } from '@palyra/rpc';
-import type { ByteStream } from '@palyra/rpc/transport';
+import type { ByteStream } from '@palyra/rpc/portable';
 import { createQuic } from '@palyra/transport-quic';
 import { encodeFrame, FrameParser } from '../../packages/rpc/src/calls/frame.ts';
 import { connectNode, credentialOf } from '../testing/bare-tls.ts';

@@ -9,12 +9,12 @@ import { certificatesToPem } from '@palyra/identity/certificate';
 import { awaitPairing, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { systemClock } from '@palyra/identity/values';
+import { UnfinishedBytes } from '@palyra/rpc/portable';
 import {
   type DeviceAuthenticator,
   type Http2Limits,
   Http2Listener,
   type ListenerEvent,
-  UnfinishedBytes,
   type UnfinishedLimits,
 } from '@palyra/rpc/transport';
 import { RawHttp2 } from '../../packages/rpc/src/testing/raw-http2.ts';

@@ -12,7 +12,8 @@ import {
   parseWebEndpoint,
   reasonOf,
 } from '@palyra/identity/values';
-import { defaultHttp2Limits, resolveStreamLimits } from '@palyra/rpc/transport';
+import { resolveStreamLimits } from '@palyra/rpc/portable';
+import { defaultHttp2Limits } from '@palyra/rpc/transport';
 import { z } from 'zod';
 
 /** The listeners' own limits are the defaults of the settings. */

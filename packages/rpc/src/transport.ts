@@ -3,14 +3,12 @@ export { accessCheck, type CallCheck } from './access/access-check.ts';
 export { type OwnServices, ownServices } from './access/own-services.ts';
 export { actorOf, cameOver, contextOf, isRemote, type Peer, pairingChannel } from './access/peer.ts';
 export { inMessages, Pieces } from './calls/chunk-buffer.ts';
-export { type CallTransportOptions, createCallTransport } from './calls/client.ts';
 export { connectHandler } from './calls/connect-handler.ts';
 export { settleDeadline, throwIfBrokenOff } from './calls/deadline.ts';
 export { defaultFrameLimits, type FrameLimits } from './calls/frame.ts';
 export { healthRoutes } from './calls/health.ts';
 export { inOrder } from './calls/in-order.ts';
 export { acceptedEncoding, encodingProblem } from './calls/message-encoding.ts';
-export { printableAnswers } from './calls/printable-answers.ts';
 export { reflectionRoutes } from './calls/reflection.ts';
 export { type ServeCallsOptions, serveCalls } from './calls/server.ts';
 export {
@@ -24,10 +22,7 @@ export {
 export { UnaryMethods } from './calls/unary-methods.ts';
 export {
   defaultUnfinishedLimits,
-  type HeldBytes,
-  type SessionBytes,
   tooManyUnfinishedBytes,
-  UnfinishedBytes,
   type UnfinishedLimits,
 } from './calls/unfinished-bytes.ts';
 export { type Connection, connectionOf } from './connections/connection.ts';
@@ -54,31 +49,14 @@ export { Http2Listener, type Http2ListenerOptions } from './http2/listener.ts';
 export { type ServeHttp2Options, serveHttp2 } from './http2/serve.ts';
 export { knownWord } from './known-word.ts';
 export { type Admission, drained, startAdmission } from './streams/admission.ts';
-export {
-  closedNormally,
-  closeErrorOf,
-  maxReasonBytes,
-  type ResetReason,
-  resetReasonOf,
-  StreamReset,
-  toCloseNumber,
-  toCloseReason,
-} from './streams/close-code.ts';
-export {
-  type ByteStream,
-  type ClientConnection,
-  type ClientTlsConfig,
-  resolveStreamLimits,
-  type ServerConnection,
-  type ServerTlsConfig,
-  type StreamConnection,
-  type StreamDialOptions,
-  type StreamLimits,
-  type StreamListener,
-  type StreamListenOptions,
-  type StreamRefusal,
-  type StreamTransport,
+export type {
+  ClientTlsConfig,
+  ServerTlsConfig,
+  StreamDialOptions,
+  StreamListener,
+  StreamListenOptions,
+  StreamRefusal,
+  StreamTransport,
 } from './streams/contract.ts';
 export { DeviceStreams, type DeviceStreamsOptions } from './streams/device-streams.ts';
 export { createMemoryTransport } from './streams/memory.ts';
-export { ReceiveQueue } from './streams/receive-queue.ts';

@@ -1,9 +1,5 @@
-import type {
-  ClientConnection,
-  StreamDialOptions,
-  StreamListener,
-  StreamListenOptions,
-} from '@palyra/rpc/transport';
+import type { ClientConnection } from '@palyra/rpc/portable';
+import type { StreamDialOptions, StreamListener, StreamListenOptions } from '@palyra/rpc/transport';
 
 /** The stream contract over QUIC. */
 export interface Quic {

@@ -3,7 +3,7 @@
 // docs/quic.md section 2.
 
 import { IdentityError } from '@palyra/identity';
-import { maxReasonBytes, toCloseNumber, toCloseReason } from '@palyra/rpc/transport';
+import { maxReasonBytes, toCloseNumber, toCloseReason } from '@palyra/rpc/portable';
 
 const numberBytes = 4;
 export const maxGoawayBytes = numberBytes + maxReasonBytes;

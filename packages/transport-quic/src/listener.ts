@@ -3,13 +3,13 @@
 import { IdentityError, type ServerCredential } from '@palyra/identity';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { RegistryEvent } from '@palyra/identity/registry';
+import type { StreamLimits } from '@palyra/rpc/portable';
 import {
   type DeviceListener,
   DeviceStreams,
   type DeviceTrust,
   type ListenerOptions,
   type ServerTlsConfig,
-  type StreamLimits,
   type StreamListener,
 } from '@palyra/rpc/transport';
 import { createQuic } from './quiche/quic.ts';

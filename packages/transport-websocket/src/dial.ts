@@ -11,7 +11,8 @@ import {
 } from '@palyra/channel';
 import { IdentityError } from '@palyra/identity';
 import { reasonOf } from '@palyra/identity/values';
-import { resolveStreamLimits, type StreamDialOptions } from '@palyra/rpc/transport';
+import { resolveStreamLimits } from '@palyra/rpc/portable';
+import type { StreamDialOptions } from '@palyra/rpc/transport';
 import { WebSocket } from 'ws';
 import { nodeCrypto } from './node-crypto.ts';
 import { deviceOrigin } from './upgrade.ts';

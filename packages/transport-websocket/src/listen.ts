@@ -19,18 +19,20 @@ import { hasCode, IdentityError } from '@palyra/identity';
 import { ChainJudge } from '@palyra/identity/certificate';
 import {
   type ByteStream,
+  resolveStreamLimits,
+  type StreamLimits,
+  UnfinishedBytes,
+} from '@palyra/rpc/portable';
+import {
   type Connection,
   connectionOf,
   drained,
   LiveConnections,
-  resolveStreamLimits,
   type ServerTlsConfig,
-  type StreamLimits,
   type StreamListener,
   type StreamListenOptions,
   startAdmission,
   tcpKeepAlive,
-  UnfinishedBytes,
 } from '@palyra/rpc/transport';
 import { WebSocketServer } from 'ws';
 import { derOf, judgeDevice, ownProof } from './certificates.ts';

@@ -7,6 +7,7 @@ import { IdentityError, type ServerCredential } from '@palyra/identity';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairingChannel } from '@palyra/identity/pairing';
 import type { RegistryEvent } from '@palyra/identity/registry';
+import type { ServerConnection, StreamLimits, UnfinishedBytes } from '@palyra/rpc/portable';
 import {
   accessCheck,
   contextOf,
@@ -16,12 +17,9 @@ import {
   type DeviceTrust,
   type ListenerOptions,
   type Peer,
-  type ServerConnection,
   type ServerTlsConfig,
-  type StreamLimits,
   serveCalls,
   sourceKey,
-  type UnfinishedBytes,
 } from '@palyra/rpc/transport';
 import { listen, type WebSocketListener } from './listen.ts';
 import type { UpgradeRules } from './upgrade.ts';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import { type ChannelPurpose, subprotocolOf } from '@palyra/channel';
-import type { ByteStream } from '@palyra/rpc/transport';
+import type { ByteStream } from '@palyra/rpc/portable';
 import { WebSocket } from 'ws';
 import { within } from '../../../tests/testing/until.ts';
 import { encodeFrame } from '../../channel/src/frame.ts';

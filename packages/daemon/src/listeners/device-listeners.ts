@@ -4,6 +4,7 @@
 import type { ConnectRouter } from '@connectrpc/connect';
 import { hasCode } from '@palyra/identity';
 import { formatEndpoint } from '@palyra/identity/values';
+import { UnfinishedBytes } from '@palyra/rpc/portable';
 import {
   type DeviceListener,
   type DeviceTrust,
@@ -14,7 +15,6 @@ import {
   type ListenerOptions,
   type OwnServices,
   reflectionRoutes,
-  UnfinishedBytes,
 } from '@palyra/rpc/transport';
 import { QuicDeviceListener } from '@palyra/transport-quic';
 import { type AdminServiceOptions, adminRoutes } from '../admin/routes.ts';

@@ -2,7 +2,8 @@
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
-import { Http2Listener, UnfinishedBytes } from '@palyra/rpc/transport';
+import { UnfinishedBytes } from '@palyra/rpc/portable';
+import { Http2Listener } from '@palyra/rpc/transport';
 import type { DaemonMetrics } from '../metrics.ts';
 import type { DaemonCredential } from '../start/credential.ts';
 import { atOnce, type Run } from '../start/run.ts';

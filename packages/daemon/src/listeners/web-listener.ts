@@ -1,7 +1,8 @@
 // Serves channels over WebSockets: the services of the node listener for devices, and of the pairing listener for anybody.
 
 import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
-import { defaultHttp2Limits, UnfinishedBytes } from '@palyra/rpc/transport';
+import { UnfinishedBytes } from '@palyra/rpc/portable';
+import { defaultHttp2Limits } from '@palyra/rpc/transport';
 import { ChannelDeviceListener } from '@palyra/transport-websocket';
 import type { DaemonMetrics } from '../metrics.ts';
 import { atOnce, type Run } from '../start/run.ts';

@@ -3,7 +3,7 @@
 
 import type { X509Certificate } from 'node:crypto';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
-import { closedNormally, closeErrorOf } from '@palyra/rpc/transport';
+import { closedNormally, closeErrorOf } from '@palyra/rpc/portable';
 
 export interface LibraryClose {
   readonly errorCode: number;

@@ -7,13 +7,12 @@ import {
   type ByteStream,
   type ClientConnection,
   closedNormally,
-  dialAddresses,
   resolveStreamLimits,
-  type StreamDialOptions,
   type StreamLimits,
   toCloseNumber,
   toCloseReason,
-} from '@palyra/rpc/transport';
+} from '@palyra/rpc/portable';
+import { dialAddresses, type StreamDialOptions } from '@palyra/rpc/transport';
 import { decodeGoaway, goawayInvalid, maxGoawayBytes } from '../goaway.ts';
 import { closeReason, connectionGone, dialError, type LibraryClose, lossOf } from './close-reason.ts';
 import { watchHandshake } from './guard.ts';

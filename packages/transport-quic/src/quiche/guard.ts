@@ -10,7 +10,7 @@
 // The workarounds use private methods and fields. A version of the library without them is refused when it is loaded.
 
 import type { QuicClientSession } from '@currentspace/http3';
-import { toCloseNumber } from '@palyra/rpc/transport';
+import { toCloseNumber } from '@palyra/rpc/portable';
 
 type Library = typeof import('@currentspace/http3');
 

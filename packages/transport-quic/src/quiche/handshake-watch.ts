@@ -1,8 +1,10 @@
 // Limits on handshakes in progress.
 
 import type { QuicServer, QuicServerSession } from '@currentspace/http3';
-import type { StreamLimits, StreamRefusal } from '@palyra/rpc/transport';
-import { sourceKey, toCloseNumber } from '@palyra/rpc/transport';
+import type { StreamLimits } from '@palyra/rpc/portable';
+import { toCloseNumber } from '@palyra/rpc/portable';
+import type { StreamRefusal } from '@palyra/rpc/transport';
+import { sourceKey } from '@palyra/rpc/transport';
 
 /**
  * Ends handshakes that take too long, and handshakes of a source that has too many. The library itself has only the idle timeout

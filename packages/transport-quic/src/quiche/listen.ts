@@ -4,19 +4,16 @@ import type { QuicServer, QuicServerOptions, QuicServerSession } from '@currents
 import { IdentityError } from '@palyra/identity';
 import { MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES } from '@palyra/identity/certificate';
 import {
-  type Admission,
   closedNormally,
-  drained,
   resolveStreamLimits,
   type ServerConnection,
   type SessionBytes,
   type StreamLimits,
-  type StreamListener,
-  startAdmission,
   toCloseNumber,
   toCloseReason,
   UnfinishedBytes,
-} from '@palyra/rpc/transport';
+} from '@palyra/rpc/portable';
+import { type Admission, drained, type StreamListener, startAdmission } from '@palyra/rpc/transport';
 import type { QuicListenOptions } from '../contract.ts';
 import { encodeGoaway } from '../goaway.ts';
 import { closeReason, connectionGone, lossOf, tlsConfigError } from './close-reason.ts';

@@ -2,14 +2,14 @@
 // this file limits the unread bytes.
 
 import type { QuicStream as LibraryStream } from '@currentspace/http3';
-import type { ByteStream, HeldBytes } from '@palyra/rpc/transport';
+import type { ByteStream, HeldBytes } from '@palyra/rpc/portable';
 import {
   ReceiveQueue,
   type ResetReason,
   resetReasonOf,
   StreamReset,
   toCloseNumber,
-} from '@palyra/rpc/transport';
+} from '@palyra/rpc/portable';
 
 export class QuicheStream implements ByteStream {
   readonly #stream: LibraryStream;
