@@ -61,6 +61,9 @@ async function halfOpen(port: number, headers: Record<string, string> = {}): Pro
   return socket;
 }
 
+/** How long a stranger may be silent, and its own handshake may take on a busy machine. */
+const strangerMs = 3_000;
+
 describe('places of channels', () => {
   it('of devices are not taken by strangers', async () => {
     const { port } = await start({ limits: { maxConnections: 3 } });
@@ -128,7 +131,7 @@ describe('a stranger', () => {
   for (const [name, message] of Object.entries(strangers)) {
     it(`${name} and PINGs for ever loses its place`, async () => {
       const listener = await start({
-        limits: { handshakeTimeoutMs: 100 },
+        limits: { handshakeTimeoutMs: strangerMs },
         serve: serveCalls({ routes: () => {}, requestMs: 600_000 }),
       });
       const channel = await rawChannel(listener.port, { purpose: 'pair' });
@@ -148,7 +151,7 @@ describe('a stranger', () => {
   it('that waits for an answer keeps its place', async () => {
     const asked = Promise.withResolvers<ByteStream>();
     const listener = await start({
-      limits: { handshakeTimeoutMs: 100 },
+      limits: { handshakeTimeoutMs: strangerMs },
       serve: (stream, _, begins) => {
         begins?.(() => true);
         asked.resolve(stream);
