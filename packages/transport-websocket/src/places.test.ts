@@ -62,7 +62,7 @@ async function halfOpen(port: number, headers: Record<string, string> = {}): Pro
 }
 
 /** How long a stranger may be silent, and its own handshake may take on a busy machine. */
-const strangerMs = 3_000;
+const strangerMs = 1_500;
 
 describe('places of channels', () => {
   it('of devices are not taken by strangers', async () => {
