@@ -11,7 +11,7 @@ import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 
 const storeCodes = errorCodes.filter((code) => familyOf(code) === 'store');
 
-/** As it travels: gRPC trailers, written by the server's library and read by the client's. */
+/** The error after its way over the wire: the server's library writes gRPC trailers, the client's library reads them. */
 function overTheWire(error: ConnectError): ConnectError {
   const trailers = new Headers();
   setTrailerStatus(trailers, error);
@@ -31,7 +31,7 @@ test('every code survives the way to the peer, with its message and when to retr
   }
 });
 
-test('the fields of an error reach the peer, but for the names of this machine', () => {
+test('the fields of an error reach the peer, except names and paths of this machine', () => {
   const id = '01KAT0MZP8C4T7T1JQ5Z7K3QX9';
   for (const about of errorSubjects) {
     const fields = { about, deviceId: id, pairingId: id };
@@ -41,7 +41,7 @@ test('the fields of an error reach the peer, but for the names of this machine',
   }
 });
 
-test('a field that could not be one is left out, because it may end in a command', () => {
+test('a malformed field is left out, because it may end up in a command', () => {
   for (const deviceId of [
     '$(reboot)',
     '01KAT0MZP8C4T7T1JQ5Z7K3QX9;',
@@ -55,17 +55,21 @@ test('a field that could not be one is left out, because it may end in a command
   }
 });
 
-test('a refusal that a program does not catch is printed in a few lines, without the schema of its detail', () => {
+test('an uncaught refusal is printed in a few lines, without the schema of its detail', () => {
   const { error } = toConnectError(new IdentityError('DEVICE_REVOKED', 'Shut out.', { retryAfterMs: 5 }));
   error.stack = 'ConnectError: Shut out.';
-  // As deep as Node prints what nobody caught.
+  // Node prints an uncaught error to this depth.
   const lines = inspect(error, { depth: 5 }).split('\n');
   assert.ok(lines.length < 25, `${lines.length} lines`);
   const known = fromConnectError(error);
-  assert.deepEqual([known.code, known.retryAfterMs], ['DEVICE_REVOKED', 5], 'without a way over the wire');
+  assert.deepEqual(
+    [known.code, known.retryAfterMs],
+    ['DEVICE_REVOKED', 5],
+    'before the error goes over the wire',
+  );
 });
 
-test('what is over a limit says when to come back in a header, too, in whole seconds', () => {
+test('an error over a limit also says in a header when to retry, in whole seconds', () => {
   const limited = new IdentityError('RATE_LIMITED', 'Slowly.', { retryAfterMs: 1001 });
   const { error } = toConnectError(limited);
   assert.equal(error.code, Code.ResourceExhausted);
@@ -75,7 +79,7 @@ test('what is over a limit says when to come back in a header, too, in whole sec
   assert.equal(fromConnectError(overTheWire(other)).retryAfterMs, undefined);
 });
 
-test('an error that is none of ours tells the peer nothing, and is for the log', () => {
+test('a foreign error tells the peer nothing, and goes to the log', () => {
   const secret = 'ENOENT /home/anna/.palyra/daemon/secrets';
   for (const thrown of [
     new Error(secret),
@@ -98,7 +102,7 @@ test('an error that is none of ours tells the peer nothing, and is for the log',
   }
 });
 
-test('of a failing store everybody hears the code, only the operator hears the rest, and the log hears all', () => {
+test('when a store fails, every peer gets the code, only the operator gets the message, and the log gets everything', () => {
   for (const code of storeCodes) {
     const failed = new IdentityError(code, 'The disk of the registry /home/anna/registry is full.');
     const toDevice = toConnectError(failed);
@@ -111,19 +115,19 @@ test('of a failing store everybody hears the code, only the operator hears the r
   }
 });
 
-test('a cause stays at home', () => {
+test('a cause is never sent', () => {
   const caused = new IdentityError('UNREACHABLE', 'Nobody answers.', { cause: new Error('10.0.0.7') });
   const { error, internal } = toConnectError(caused);
   assert.equal(internal, false);
   assert.equal(error.cause, undefined);
 });
 
-test("the library's own errors go through as they are", () => {
+test("Connect's own errors pass through unchanged", () => {
   const own = new ConnectError('unimplemented', Code.Unimplemented);
   assert.deepEqual(toConnectError(own), { error: own, internal: false });
 });
 
-test('without our detail the nearest code is taken', () => {
+test('an error without our detail gets the nearest code', () => {
   const nearest: Partial<Record<Code, IdentityErrorCode>> = {
     [Code.InvalidArgument]: 'MESSAGE_INVALID',
     [Code.ResourceExhausted]: 'MESSAGE_TOO_LARGE',
@@ -142,7 +146,7 @@ test('without our detail the nearest code is taken', () => {
   assert.equal(fromConnectError('nonsense').code, 'INTERNAL');
 });
 
-test('a code that is not in the set is not taken over, whoever sends it', () => {
+test('an unknown code is not accepted from any peer', () => {
   for (const code of ['', 'NEW_IN_VERSION_9', 'constructor', '__proto__', 'toString', 'not_paired']) {
     const wire = new ConnectError('words', Code.NotFound);
     wire.details.push({ desc: ErrorInfoSchema, value: { code } });
@@ -150,13 +154,13 @@ test('a code that is not in the set is not taken over, whoever sends it', () => 
   }
 });
 
-test('a detail that cannot be read is passed over', () => {
+test('an unreadable detail is ignored', () => {
   const wire = new ConnectError('words', Code.Unavailable);
   wire.details.push({ type: ErrorInfoSchema.typeName, value: Uint8Array.of(0x0a, 0xff, 0x01) });
   assert.equal(fromConnectError(wire).code, 'UNREACHABLE');
 });
 
-test('an error of ours is handed on, not wrapped', () => {
+test('our own error is passed on, not wrapped', () => {
   const ours = new IdentityError('NOT_PAIRED', 'No.');
   assert.equal(fromConnectError(ours), ours);
   assert.equal(fromConnectError(new ConnectError('x', Code.Internal, undefined, undefined, ours)), ours);
@@ -170,18 +174,18 @@ function atobOrNothing(text: string): string {
   }
 }
 
-test('a call that a closing HTTP/2 connection did not take is no bug of ours', () => {
+test('a call that a closing HTTP/2 connection refused is not reported as a bug', () => {
   const cause = new Error('Stream closed with error code NGHTTP2_REFUSED_STREAM');
   const wire = new ConnectError(cause.message, Code.Internal, undefined, undefined, cause);
   assert.equal(fromConnectError(wire).code, 'UNREACHABLE');
 });
 
-test('a text that was cut within a character still travels', () => {
+test('a text that was cut within a character can still be sent', () => {
   const cut = new IdentityError('CAPABILITY_FAILED', '😀'.slice(0, 1));
   assert.equal(fromConnectError(overTheWire(toConnectError(cut).error)).message, '\uFFFD');
 });
 
-test('a request that its sender broke off is not for the log', () => {
+test('a request that its sender aborted is not logged', () => {
   for (const code of ['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET']) {
     const { error, internal } = toConnectError(Object.assign(new Error('Premature close'), { code }));
     assert.equal(internal, false);
@@ -189,7 +193,7 @@ test('a request that its sender broke off is not for the log', () => {
   }
 });
 
-test('a wait that the end of its call broke off is told as that end, and is no bug', async () => {
+test('a wait that ends with its call reports the reason of that end, and is not a bug', async () => {
   const revoked = new IdentityError('DEVICE_REVOKED', 'This device was revoked.');
   const late = new ConnectError('the operation timed out', Code.DeadlineExceeded);
   const brokenOff = (reason?: unknown) =>
@@ -207,7 +211,7 @@ test('a wait that the end of its call broke off is told as that end, and is no b
   assert.equal(fromConnectError(toConnectError(await brokenOff(revoked)).error).code, 'DEVICE_REVOKED');
 });
 
-test('a text of any length fits, encoded, into what gRPC clients of Java take', () => {
+test('a text of any length fits, encoded, into the header limit of Java’s gRPC clients', () => {
   for (const text of ['x', ' ', 'ä', '\u2028', '\u{1f600}'].map((each) => each.repeat(100_000)))
     for (const thrown of [new IdentityError('NOTHING_FOUND', text), new ConnectError(text, Code.NotFound)]) {
       const { error, internal } = toConnectError(thrown);

@@ -1,4 +1,4 @@
-// Simulates changed versions of Node. Making a listener fails on each, and the error names the change.
+// Simulates changed versions of Node. Creating a listener fails on each, and the error names the change.
 
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
@@ -32,7 +32,7 @@ for (const event of ['connection', 'secureConnection', 'stream'] as const) {
     assert.throws(() => takeOver(server, event), changed);
     server.on(event, () => {}).on(event, () => {});
     assert.throws(() => takeOver(server, event), changed);
-    assert.equal(server.listenerCount(event), 2, 'nothing was taken');
+    assert.equal(server.listenerCount(event), 2, 'no listener was removed');
   });
 }
 
@@ -50,7 +50,7 @@ test('a Node that keeps the socket below TLS elsewhere is refused', () => {
   bare.destroy();
 });
 
-test('no listener is made on a server that takes up its connections in another way', () => {
+test('no listener is created on a server that accepts connections in another way', () => {
   const server = http2.createServer();
   server.on('connection', () => {});
   assert.throws(() => new LiveConnections(server, { ...defaultHttp2Limits, connections: 1 }), TypeError);

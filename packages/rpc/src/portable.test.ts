@@ -39,7 +39,7 @@ function follow(file: URL, seen: Set<string>): void {
   }
 }
 
-/** What the package gives under that name. */
+/** The file that the package exports under this name. */
 function pathOf(folder: string, name: string): string {
   const { exports } = JSON.parse(readFileSync(new URL(`${folder}/package.json`, packages), 'utf8'));
   return typeof exports === 'string' ? exports : exports[name];

@@ -27,7 +27,7 @@ const nameOf = (word: string) =>
     .replace(/[ -]/g, '_')
     .toUpperCase();
 
-test('every enum has one set of words, and every value its word', () => {
+test('every enum has one set of words, with a word for every value', () => {
   assert.equal(all.length, enums.length);
   const known = all.map((set) => set.words.map(nameOf).sort().join());
   for (const { typeName, values } of enums) {
@@ -37,12 +37,12 @@ test('every enum has one set of words, and every value its word', () => {
   }
 });
 
-test('every word comes back as it was sent', () => {
+test('every word survives the way over the wire', () => {
   for (const set of all as readonly sets.WireWords<string, number>[])
     for (const word of set.words) assert.equal(set.fromWire(set.toWire(word)), word);
 });
 
-test('a value that is unspecified or of a later version is shown as unknown, and refused where it is asked for', () => {
+test('an unspecified value or a value of a later version is shown as unknown, and refused as input', () => {
   for (const set of all as readonly sets.WireWords<string, number>[]) {
     for (const value of [0, 99, -1]) {
       assert.equal(set.fromWire(value), undefined);

@@ -6,7 +6,7 @@ import { NodeService } from '../gen/palyra/node/v1/node_pb.js';
 import { accessCheck } from './access-check.ts';
 import { contextOf, type DevicePeer } from './peer.ts';
 
-/** A request whose second message is still on its way. */
+/** A request whose second message has not arrived yet. */
 function halfRead() {
   const second = Promise.withResolvers<IteratorResult<number>>();
   const answers = [Promise.resolve({ done: false, value: 1 } as const), second.promise];
@@ -26,7 +26,7 @@ function devicePeer(t: TestContext): { peer: DevicePeer; end: AbortController } 
   return { peer, end };
 }
 
-test('a message that fails to come after its connection was shut out is nobodyâ€™s unhandled rejection', async (t) => {
+test('a message that fails after its connection was shut out causes no unhandled rejection', async (t) => {
   const unhandled = t.mock.fn();
   process.on('unhandledRejection', unhandled);
   t.after(() => process.off('unhandledRejection', unhandled));
@@ -37,7 +37,7 @@ test('a message that fails to come after its connection was shut out is nobodyâ€
   const handler = async ({ message }: StreamRequest): Promise<StreamResponse> => {
     const read = message[Symbol.asyncIterator]();
     assert.deepEqual(await read.next(), { done: false, value: 1 });
-    // The handler is at work on the first message when the connection ends.
+    // The handler is processing the first message when the connection ends.
     end.abort(new IdentityError('DEVICE_REVOKED', 'This device was revoked.'));
     await assert.rejects(read.next(), { code: 'DEVICE_REVOKED' });
     second.reject(new Error('the socket is gone'));
@@ -59,7 +59,7 @@ test('a message that fails to come after its connection was shut out is nobodyâ€
 
 async function* noMessages(): AsyncGenerator<never> {}
 
-test('a row of another program never stands for a method of the daemonâ€™s own', async () => {
+test('a row of an embedding program never applies to the daemonâ€™s own methods', async () => {
   const own = { access: { 'palyra.node.v1.NodeService/Events': 'operator' } } as const;
   const check = accessCheck(() => {}, own);
   const method = 'palyra.admin.v1.AdminService/SetDeviceRole';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { access, type Caller } from './access.ts';
 
-test('a program that embeds this cannot give itself rights by a cast', () => {
+test('an embedding program cannot give itself rights by a cast', () => {
   const writable = access as Record<string, Caller>;
   assert.throws(() => {
     writable['palyra.admin.v1.AdminService/SetDeviceRole'] = 'anyone';

@@ -19,10 +19,10 @@ function faultsOf(...services: OwnService[]): string[] {
     assert.equal(error.code, 'SERVICE_INVALID');
     return error.message.split('\n');
   }
-  assert.fail('it was taken');
+  assert.fail('the services were accepted');
 }
 
-test('a service with a row for each method is taken, and served by any router as often as wanted', () => {
+test('a service with a row for each method is accepted, and several routers can serve it', () => {
   const { routes, access } = ownServices([{ routes: hello, access: all }]);
   for (const router of [createConnectRouter(), createConnectRouter()]) {
     routes(router);
@@ -34,7 +34,7 @@ test('a service with a row for each method is taken, and served by any router as
   assert.deepEqual({ ...access }, all);
 });
 
-test('the routes run once, and a table that is changed later changes nothing', () => {
+test('the routes run once, and a later change of the access table has no effect', () => {
   let runs = 0;
   const rows: Record<string, OwnCaller> = { ...all };
   const routes = (router: ConnectRouter) => {
@@ -50,7 +50,7 @@ test('the routes run once, and a table that is changed later changes nothing', (
   assert.ok(Object.isFrozen(own.access));
 });
 
-test('a method without a row is an error, also one that has no handler', () => {
+test('a method without a row is an error, even if the method has no handler', () => {
   assert.deepEqual(faultsOf({ routes: hello, access: {} }), [
     'hello.v1.HelloService/Greet has no row in the access table.',
     'hello.v1.HelloService/Watch has no row in the access table.',
@@ -61,12 +61,12 @@ test('a method without a row is an error, also one that has no handler', () => {
   ]);
 });
 
-test('a row of another service is none', () => {
+test('a row for another service does not count', () => {
   const other = { routes: () => {}, access: {} };
   assert.equal(faultsOf({ routes: hello, access: {} }, { ...other, access: all }).length, 4);
 });
 
-test('a row of a method that is not registered is an error', () => {
+test('a row for a method that is not registered is an error', () => {
   const access: OwnAccess = {
     ...all,
     'hello.v1.HelloService/Gret': 'device',
@@ -87,7 +87,7 @@ for (const caller of ['anyone', 'local operator', 'Device', '', undefined, null,
   });
 }
 
-test('a service under a name of the daemon’s own is an error, also when a row is there for it', () => {
+test('a service with a reserved name is an error, even with a row for it', () => {
   const rows = Object.fromEntries(
     NodeService.methods.map(({ name }) => [`${NodeService.typeName}/${name}`, 'device']),
   );
@@ -99,7 +99,7 @@ test('a service under a name of the daemon’s own is an error, also when a row 
   assert.equal(faults.length, NodeService.methods.length);
 });
 
-test('a method that is registered twice is an error, also by two services', () => {
+test('registering a method twice is an error, even by two services', () => {
   const service = { routes: hello, access: all };
   assert.deepEqual(faultsOf(service, service), [
     'hello.v1.HelloService/Greet is registered twice.',
@@ -107,7 +107,7 @@ test('a method that is registered twice is an error, also by two services', () =
   ]);
 });
 
-test('no option but interceptors is taken: limits and check are the daemon’s', () => {
+test('interceptors is the only accepted option: the daemon sets the limits and the check', () => {
   const routes = (router: ConnectRouter) =>
     router.service(
       HelloService,
@@ -126,7 +126,7 @@ test('handlers of another router cannot be slipped in', () => {
   assert.throws(() => ownServices([{ routes, access: all }]), TypeError);
 });
 
-test('what routes throw is thrown', () => {
+test('an error thrown by routes is passed on', () => {
   const broken = new Error('no database');
   const routes = () => {
     throw broken;
@@ -134,7 +134,7 @@ test('what routes throw is thrown', () => {
   assert.throws(() => ownServices([{ routes, access: {} }]), broken);
 });
 
-test('routes that go on later are an error, and register nothing later', async () => {
+test('asynchronous routes are an error, and cannot register anything later', async () => {
   let late: unknown;
   const routes = async (router: ConnectRouter) => {
     hello(router);
@@ -144,7 +144,7 @@ test('routes that go on later are an error, and register nothing later', async (
     } catch (error) {
       late = error;
     }
-    throw new Error('which nobody waits for');
+    throw new Error('an error that nobody awaits');
   };
   assert.deepEqual(faultsOf({ routes, access: all }), [
     'routes returns a promise; it must register everything before it returns.',

@@ -3,7 +3,7 @@ import test from 'node:test';
 import { inMessages, inPieces, Pieces } from './chunk-buffer.ts';
 import { UnfinishedBytes } from './unfinished-bytes.ts';
 
-/** What they keep in memory. */
+/** The bytes that the chunks keep in memory. */
 function heldBytes(pieces: Pieces): number {
   const buffers = new Set<ArrayBufferLike>();
   for (let piece = pieces.shift(); piece; piece = pieces.shift()) buffers.add(piece.buffer);
@@ -13,7 +13,7 @@ function heldBytes(pieces: Pieces): number {
 const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 251));
 
 for (const size of [1, 7, 300, 513, 1024, 4000]) {
-  test(`pieces of ${size} bytes are the same bytes, and keep little more`, () => {
+  test(`pieces of ${size} bytes keep their content, and use little more memory than their size`, () => {
     const [pieces, same] = [new Pieces(), new Pieces()];
     for (let at = 0; at < bytes.length; at += size) {
       pieces.push(Uint8Array.from(bytes.subarray(at, at + size)));
@@ -28,7 +28,7 @@ for (const size of [1, 7, 300, 513, 1024, 4000]) {
   });
 }
 
-test('what was handed out stays as it is when more comes', () => {
+test('a returned chunk does not change when more bytes arrive', () => {
   const pieces = new Pieces();
   for (const byte of [1, 2]) pieces.push(Uint8Array.of(byte));
   const first = pieces.shift();
@@ -41,7 +41,7 @@ test('what was handed out stays as it is when more comes', () => {
   assert.deepEqual([...pieces.take()], [3, 4, 5]);
 });
 
-test('what is large is not copied', () => {
+test('a large chunk is not copied', () => {
   const large = new Uint8Array(1024);
   const pieces = new Pieces();
   pieces.push(large);
@@ -67,7 +67,7 @@ async function collect(body: AsyncIterable<Uint8Array>): Promise<Buffer[]> {
 }
 
 for (const size of [1, 3, 5, 6, 1000, 100_000]) {
-  test(`a body in chunks of ${size} is cut behind its messages`, async () => {
+  test(`a body in chunks of ${size} is cut after each message`, async () => {
     const messages = [message(0), message(3), message(2000), message(0), message(1)];
     const cut = await collect(inMessages(inChunks(Buffer.concat(messages), size), 2000));
     assert.deepEqual(Buffer.concat(cut), Buffer.concat(messages));
@@ -81,7 +81,7 @@ for (const size of [1, 3, 5, 6, 1000, 100_000]) {
   });
 }
 
-test('a message comes when it is whole, not when the next one does', async () => {
+test('a message is passed on when it is complete, without waiting for the next message', async () => {
   const never = new Promise<never>(() => {});
   const body = (async function* () {
     yield message(3).subarray(0, 4);
@@ -91,7 +91,7 @@ test('a message comes when it is whole, not when the next one does', async () =>
   assert.deepEqual(Buffer.from((await inMessages(body, 10).next()).value!), message(3));
 });
 
-test("half a message at the end, and one that is too large, are the reader's to judge", async () => {
+test('an incomplete message at the end, or a message that is too large, is left to the reader', async () => {
   const half = message(10).subarray(0, 9);
   assert.deepEqual(await collect(inMessages(inChunks(half, 2), 10)), [half]);
   const large = message(11);
@@ -99,13 +99,13 @@ test("half a message at the end, and one that is too large, are the reader's to 
   assert.deepEqual(first, large.subarray(0, 5));
 });
 
-test('a body that is read whole comes in few pieces', async () => {
+test('a body that is read completely arrives in few pieces', async () => {
   const pieces = await collect(inPieces(inChunks(bytes, 1)));
   assert.deepEqual(Buffer.concat(pieces), bytes);
   assert.ok(pieces.length < 100, `${pieces.length}`);
 });
 
-test('a piece that is a small part of what was read with it does not keep the rest', () => {
+test('a small piece of a large buffer does not keep the whole buffer in memory', () => {
   const pieces = new Pieces();
   const record = Buffer.alloc(16_384);
   for (const size of [1, 600, 2_000, 8_000]) {
@@ -118,7 +118,7 @@ test('a piece that is a small part of what was read with it does not keep the re
   assert.equal(pieces.shift()!.buffer, record.buffer);
 });
 
-test('what a stream sent last counts until it sends more or ends', async () => {
+test('the last message of a stream counts until the stream sends more or ends', async () => {
   const unfinished = new UnfinishedBytes();
   const held = unfinished.of({}).call();
   const counted = [];

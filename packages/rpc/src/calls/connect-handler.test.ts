@@ -1,4 +1,4 @@
-// Connect's handlers behind both kinds of Node servers, called in ways that no client library would.
+// Connect's handlers behind both kinds of Node servers, called in ways that no client library uses.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -77,7 +77,7 @@ test('an invalid authority is a bad request, and does not end the connection', a
   assert.deepEqual(errors, []);
 });
 
-test('an IPv6 address as Node writes it is taken', async (t) => {
+test('an IPv6 address is accepted in the form that Node writes', async (t) => {
   const { ask } = await overHttp2(t);
   for (const authority of ['::1:7444', '2001:db8::7:7444', '::ffff:10.0.0.1:1', '[::1]:7444'])
     assert.equal(await statusOf(ask('Status', { ':authority': authority })), 200, authority);
@@ -105,7 +105,7 @@ test('an unknown path is not found', async (t) => {
   for (const method of ['Nothing', 'Status/', 'Status?x=y']) assert.equal(await statusOf(ask(method)), 404);
 });
 
-test('a caller that leaves in the middle of a stream is nobody’s failure', async (t) => {
+test('a caller that leaves in the middle of a stream causes no error', async (t) => {
   const { ask, errors, started } = await overHttp2(t);
   const call = ask('Events');
   call.on('error', () => {}).resume();
@@ -113,12 +113,12 @@ test('a caller that leaves in the middle of a stream is nobody’s failure', asy
   const signal = await started;
   call.close(http2.constants.NGHTTP2_CANCEL);
   await once(signal, 'abort');
-  // What comes after it on the same connection is answered.
+  // The next call on the same connection is answered.
   assert.equal(await statusOf(ask('Nothing')), 404);
   assert.deepEqual(errors, []);
 });
 
-test('an answer that cannot be sent resets its call, and somebody is told', async (t) => {
+test('an answer that cannot be sent resets its call, and is reported', async (t) => {
   const { ask, errors } = await overHttp2(t);
   const call = ask('Events', { 'x-answered': 'yes' });
   call.resume().end(Buffer.alloc(5));

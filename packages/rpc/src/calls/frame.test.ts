@@ -32,7 +32,7 @@ const frames: fc.Arbitrary<Frame> = fc.oneof(
 );
 
 describe('frames of a call', () => {
-  it('come out as they went in, however the bytes are cut', () => {
+  it('are decoded unchanged, however the bytes are cut', () => {
     fc.assert(
       fc.property(
         fc.array(frames, { maxLength: 8 }),
@@ -53,7 +53,7 @@ describe('frames of a call', () => {
     );
   });
 
-  it('are the bytes of docs/quic.md', () => {
+  it('are encoded as docs/quic.md says', () => {
     const request: Frame = { type: 'request', path: '/a.B/C', headers: new Headers({ te: 'trailers' }) };
     assert.equal(hex(request), '011306' + '2f612e422f43' + '027465' + '08747261696c657273');
     assert.equal(hex({ type: 'response', status: 200, headers: new Headers() }), '0202' + '40c8');
@@ -67,26 +67,26 @@ describe('frames of a call', () => {
   });
 
   const bad: [name: string, bytes: Uint8Array, code: IdentityErrorCode][] = [
-    ['a type that is unknown', raw(0x07, ''), 'MESSAGE_INVALID'],
-    ['data beyond its cap', Buffer.from([0x03, 0x80, 0x01, 0x00, 0x01]), 'MESSAGE_TOO_LARGE'],
-    ['headers beyond their cap', Buffer.from([0x01, 0x80, 0x00, 0x40, 0x01]), 'MESSAGE_TOO_LARGE'],
+    ['an unknown type', raw(0x07, ''), 'MESSAGE_INVALID'],
+    ['data over its limit', Buffer.from([0x03, 0x80, 0x01, 0x00, 0x01]), 'MESSAGE_TOO_LARGE'],
+    ['headers over their limit', Buffer.from([0x01, 0x80, 0x00, 0x40, 0x01]), 'MESSAGE_TOO_LARGE'],
     ['an end with a payload', raw(0x04, '00'), 'MESSAGE_TOO_LARGE'],
     ['a length of eight bytes', Buffer.from([0x03, 0xc0, 0, 0, 0, 0, 0, 0, 1]), 'MESSAGE_TOO_LARGE'],
     ['data without bytes', raw(0x03, ''), 'MESSAGE_INVALID'],
-    ['a window of nothing', raw(0x06, '00'), 'MESSAGE_INVALID'],
-    ['a window with a tail', raw(0x06, '0101'), 'MESSAGE_INVALID'],
+    ['a window of no bytes', raw(0x06, '00'), 'MESSAGE_INVALID'],
+    ['a window with extra bytes', raw(0x06, '0101'), 'MESSAGE_INVALID'],
     ['a window without a number', raw(0x06, ''), 'MESSAGE_INVALID'],
     ['a request without a path', raw(0x01, ''), 'MESSAGE_INVALID'],
-    ['a path that is longer than the frame', raw(0x01, '082f61'), 'MESSAGE_INVALID'],
+    ['a path longer than the frame', raw(0x01, '082f61'), 'MESSAGE_INVALID'],
     ['a path that does not start with a slash', raw(0x01, '0161'), 'MESSAGE_INVALID'],
     ['a path with a line break', raw(0x01, '032f610a'), 'MESSAGE_INVALID'],
     ['a response without a status', raw(0x02, ''), 'MESSAGE_INVALID'],
-    ['a status that is none', raw(0x02, '01'), 'MESSAGE_INVALID'],
+    ['an invalid status', raw(0x02, '01'), 'MESSAGE_INVALID'],
     ['a header name in capitals', raw(0x05, '0141' + '0162'), 'MESSAGE_INVALID'],
-    ['a header name that is empty', raw(0x05, '00' + '0162'), 'MESSAGE_INVALID'],
+    ['an empty header name', raw(0x05, '00' + '0162'), 'MESSAGE_INVALID'],
     ['a header value with a line break', raw(0x05, '0161' + '03620a62'), 'MESSAGE_INVALID'],
     ['a header without a value', raw(0x05, '0161'), 'MESSAGE_INVALID'],
-    ['a header value that is cut', raw(0x05, '0161' + '0562'), 'MESSAGE_INVALID'],
+    ['a truncated header value', raw(0x05, '0161' + '0562'), 'MESSAGE_INVALID'],
     ['more than 128 headers', raw(0x05, '01610162'.repeat(129)), 'MESSAGE_INVALID'],
   ];
   for (const [name, bytes, code] of bad) {
@@ -104,7 +104,7 @@ describe('frames of a call', () => {
     assert.throws(() => parser.end(), { code: 'MESSAGE_INVALID' });
   });
 
-  it('never throw anything but our errors at bytes that mean nothing', () => {
+  it('throw only our own errors on random bytes', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 50 }), { maxLength: 5 }), (chunks) => {
         const parser = new FrameParser();
@@ -119,7 +119,7 @@ describe('frames of a call', () => {
     );
   });
 
-  it('do not take headers that the peer would refuse', () => {
+  it('are not encoded with headers that the peer would refuse', () => {
     const headers = new Headers({ a: 'x'.repeat(16_384) });
     assert.throws(() => encodeFrame({ type: 'trailers', headers }), { code: 'MESSAGE_TOO_LARGE' });
   });

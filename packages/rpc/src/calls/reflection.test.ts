@@ -10,7 +10,7 @@ import { reflectionRoutes } from './reflection.ts';
 
 const transport = createRouterTransport((router) => {
   reflectionRoutes(router);
-  // After it: an embedding program adds its own later.
+  // Registered after reflection, as an embedding program registers its own services later.
   router.service(NodeService, {});
   router.service(AdminService, {});
 });
@@ -38,10 +38,10 @@ async function filesOf(question: Question, over = transport): Promise<string[]> 
 }
 
 const nodeFile = 'palyra/node/v1/node.proto';
-/** With what it imports. */
+/** The file and its imports. */
 const files = [nodeFile, 'palyra/endpoints/v1/endpoints.proto'];
 
-test('a file comes by its name, and by every kind of symbol in it', async () => {
+test('a file is found by its name, and by every kind of symbol in it', async () => {
   assert.deepEqual(await filesOf({ case: 'fileByFilename', value: nodeFile }), files);
   for (const symbol of [
     'palyra.node.v1.NodeService',
@@ -53,7 +53,7 @@ test('a file comes by its name, and by every kind of symbol in it', async () => 
     assert.deepEqual(await filesOf({ case: 'fileContainingSymbol', value: symbol }), files, symbol);
 });
 
-test('what is not there is NOT_FOUND, and a request without a question INVALID_ARGUMENT', async () => {
+test('an unknown file or symbol is NOT_FOUND, and an empty request is INVALID_ARGUMENT', async () => {
   const extension = { containingType: 'palyra.node.v1.Hello', extensionNumber: 100 };
   const questions: [Question, Code][] = [
     [{ case: 'fileByFilename', value: '../../etc/passwd' }, Code.NotFound],
@@ -74,7 +74,7 @@ test('what is not there is NOT_FOUND, and a request without a question INVALID_A
   }
 });
 
-test('a service of a program comes with everything that its proto imports, well-known types as well', async () => {
+test('a program’s service is returned with all imports of its proto, including well-known types', async () => {
   const own = createFileRegistry(
     create(FileDescriptorProtoSchema, {
       name: 'clock/clock.proto',
@@ -110,7 +110,7 @@ test('a service of a program comes with everything that its proto imports, well-
   assert.deepEqual(await filesOf({ case: 'fileByFilename', value: timestamp! }, described), [timestamp]);
 });
 
-test('two protos of one name are both described, and an enum has its values beside it', async () => {
+test('two protos with the same file name are both described, and enum values belong to the enclosing scope', async () => {
   const serviceOf = (name: string, scope: string) =>
     createFileRegistry(
       create(FileDescriptorProtoSchema, {
@@ -148,13 +148,13 @@ test('two protos of one name are both described, and an enum has its values besi
   assert.equal(inside.case, 'errorResponse');
 });
 
-test('a message without extensions has none', async () => {
+test('a message without extensions gets an empty list', async () => {
   const answer = await ask({ case: 'allExtensionNumbersOfType', value: 'palyra.node.v1.Hello' });
   assert.ok(answer.case === 'allExtensionNumbersResponse');
   assert.deepEqual(answer.value.extensionNumber, []);
 });
 
-test('v1alpha answers as v1 does', async () => {
+test('v1alpha gives the same answers as v1', async () => {
   const client = createClient(ServerReflectionAlpha, transport);
   async function* questions() {
     yield { messageRequest: { case: 'listServices' as const, value: '' } };

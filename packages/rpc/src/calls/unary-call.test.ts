@@ -112,7 +112,7 @@ interface Answer {
   readonly body: string;
 }
 
-/** @param parts of the body, each in a frame of its own. */
+/** @param parts of the body, each sent in its own frame. */
 async function call(
   session: http2.ClientHttp2Session,
   headers: http2.OutgoingHttpHeaders,
@@ -157,51 +157,51 @@ const same: [
   code: Code | 0 | 'none',
 ][] = [
   ['a call', grpc, [good], 0],
-  ['one without a subtype', { ...grpc, 'content-type': 'application/grpc' }, [good], 0],
-  ['one that comes byte by byte', grpc, bytewise, 0],
-  ['one of an empty message', grpc, [envelope(new Uint8Array())], 0],
-  ['one with a timeout', { ...grpc, 'grpc-timeout': '10S' }, [good], 0],
-  ['one that says it is not compressed', { ...grpc, 'grpc-encoding': 'identity' }, [good], 0],
-  ['one in JSON', json, [envelope(Buffer.from('{"platform":"linux"}'))], 0],
-  ['one that expects a 100', { ...grpc, expect: '100-continue' }, [good], 0],
-  ['one of the largest size', grpc, [envelope(from('x'.repeat(maxBytes - 3)))], 0],
-  ['an error of the handler', grpc, [envelope(from('fail'))], Code.NotFound],
+  ['a content type without a subtype', { ...grpc, 'content-type': 'application/grpc' }, [good], 0],
+  ['a message that arrives byte by byte', grpc, bytewise, 0],
+  ['an empty message', grpc, [envelope(new Uint8Array())], 0],
+  ['a timeout', { ...grpc, 'grpc-timeout': '10S' }, [good], 0],
+  ['grpc-encoding: identity', { ...grpc, 'grpc-encoding': 'identity' }, [good], 0],
+  ['JSON', json, [envelope(Buffer.from('{"platform":"linux"}'))], 0],
+  ['a request that expects a 100', { ...grpc, expect: '100-continue' }, [good], 0],
+  ['a message of the largest size', grpc, [envelope(from('x'.repeat(maxBytes - 3)))], 0],
+  ['an error from the handler', grpc, [envelope(from('fail'))], Code.NotFound],
   ['nothing', grpc, [], Code.Unimplemented],
   ['a part of a prefix', grpc, [good.subarray(0, 3)], Code.InvalidArgument],
   ['a part of a message', grpc, [good.subarray(0, -1)], Code.InvalidArgument],
   ['two messages', grpc, [good, good], Code.Unimplemented],
   ['two messages in one frame', grpc, [Buffer.concat([good, good])], Code.Unimplemented],
   [
-    'a message of one byte too many',
+    'a message one byte over the limit',
     grpc,
     [envelope(from('x'.repeat(maxBytes - 2)))],
     Code.ResourceExhausted,
   ],
   ['a message of 4 GiB', grpc, [envelope(new Uint8Array(), { length: 0xffff_ffff })], Code.ResourceExhausted],
-  ['a message that is none', grpc, [envelope(Buffer.from('ffffffff', 'hex'))], Code.Internal],
-  ['a compressed one', grpc, [envelope(from('linux'), { flags: 1 })], Code.Internal],
-  ['a timeout that is none', { ...grpc, 'grpc-timeout': 'soon' }, [good], Code.InvalidArgument],
+  ['an invalid message', grpc, [envelope(Buffer.from('ffffffff', 'hex'))], Code.Internal],
+  ['a compressed message', grpc, [envelope(from('linux'), { flags: 1 })], Code.Internal],
+  ['an invalid timeout', { ...grpc, 'grpc-timeout': 'soon' }, [good], Code.InvalidArgument],
   ['another content type', { ...grpc, 'content-type': 'text/plain' }, [good], 'none'],
   ['another method', { ...grpc, ':method': 'PUT' }, [good], 'none'],
   ['another path', { ...grpc, ':path': '/palyra.node.v1.NodeService/Nothing' }, [good], 'none'],
 ];
 
 for (const [name, headers, parts, code] of same) {
-  test(`answered as by Connect: ${name}`, async (t) => {
+  test(`gets the answer that Connect gives: ${name}`, async (t) => {
     const [own, expected] = [await ours(t), await connects(t)];
     const answer = await call(own.session, headers, parts);
     assert.equal(answer.grpcStatus, code === 'none' ? undefined : String(code));
     const { message, ...rest } = answer;
     const { message: connectsWords, ...connectsRest } = await call(expected.session, headers, parts);
     assert.deepEqual(rest, connectsRest);
-    // The words about broken input are our own; the handler's are not ours to change.
+    // Our error texts about invalid input may differ from Connect's. The handler's texts may not.
     if (code === Code.NotFound || code === 0) assert.equal(message, connectsWords);
     assert.equal(own.handler.calls, expected.handler.calls);
   });
 }
 
 for (const platform of ['bad header', 'bad trailer']) {
-  test(`an answer that HTTP/2 cannot carry resets its call and nothing else: ${platform}`, async (t) => {
+  test(`an answer that HTTP/2 cannot carry resets only its call: ${platform}`, async (t) => {
     const { session, errors } = await ours(t);
     const stream = session.request(grpc);
     stream.resume().end(envelope(from(platform)));
@@ -212,7 +212,7 @@ for (const platform of ['bad header', 'bad trailer']) {
   });
 }
 
-/** What ends a call of which this side is left open; the server lets go of it. */
+/** The answer to a call whose sending side stays open. The server releases the call. */
 async function endOf(stream: http2.ClientHttp2Stream): Promise<http2.IncomingHttpHeaders> {
   let last: http2.IncomingHttpHeaders = {};
   for (const event of ['response', 'trailers']) stream.on(event, (headers) => (last = headers));
@@ -225,17 +225,17 @@ for (const [what, contentType] of [
   ['directly', grpc['content-type']],
   ['by Connect', 'application/grpc+json'],
 ]) {
-  test(`a call whose deadline passes before it is whole ends then, served ${what}`, async (t) => {
+  test(`a call that is incomplete at its deadline ends at that moment, served ${what}`, async (t) => {
     const { session, handler } = await ours(t);
     const stream = session.request({ ...grpc, 'content-type': contentType, 'grpc-timeout': '20m' });
     stream.write(good.subarray(0, 7));
-    // The rest never comes.
+    // The rest never arrives.
     const end = await endOf(stream);
     assert.equal(end['grpc-status'], String(Code.DeadlineExceeded));
     assert.equal(handler.calls, 0);
   });
 
-  test(`a request that does not come whole in time ends, served ${what}`, async (t) => {
+  test(`a request that does not arrive completely in time ends, served ${what}`, async (t) => {
     const { session, handler } = await ours(t, { requestMs: 50 });
     const stream = session.request({ ...grpc, 'content-type': contentType });
     stream.write(good.subarray(0, 3));
@@ -247,7 +247,7 @@ for (const [what, contentType] of [
 }
 
 for (const contentType of [grpc['content-type'], 'application/grpc+json', 'application/grpc-web+proto']) {
-  test(`a caller that compresses is told what is taken: ${contentType}`, async (t) => {
+  test(`a caller that compresses learns which encoding is accepted: ${contentType}`, async (t) => {
     const { session, handler } = await ours(t);
     const stream = session.request({ ...grpc, 'content-type': contentType, 'grpc-encoding': 'gzip' });
     stream.end(good);
@@ -259,14 +259,14 @@ for (const contentType of [grpc['content-type'], 'application/grpc+json', 'appli
   });
 }
 
-test('flags that gRPC does not have are refused', async (t) => {
+test('flags that gRPC does not define are refused', async (t) => {
   const { session, handler } = await ours(t);
   const { grpcStatus } = await call(session, grpc, [envelope(from('linux'), { flags: 2 })]);
   assert.equal(grpcStatus, String(Code.InvalidArgument));
   assert.equal(handler.calls, 0);
 });
 
-test('a caller that announces too large a message is answered at once, sends no more, and can call again', async (t) => {
+test('a caller that announces too large a message gets its answer at once, sends no more, and can call again', async (t) => {
   const { session } = await ours(t);
   const stream = session.request(grpc);
   const [head] = (await Promise.all([
@@ -280,7 +280,7 @@ test('a caller that announces too large a message is answered at once, sends no 
   assert.equal((await call(session, grpc, [good])).grpcStatus, '0');
 });
 
-test('a timeout of thousands of years never ends', async (t) => {
+test('a timeout of thousands of years never expires', async (t) => {
   const { session, handler } = await ours(t);
   assert.equal((await call(session, { ...grpc, 'grpc-timeout': '99999999H' }, [good])).grpcStatus, '0');
   assert.ok(handler.timeLeftMs! > 1e14, `${handler.timeLeftMs}`);
@@ -328,7 +328,7 @@ test("a caller's deadline does not follow the time of day", async (t) => {
   await client.register({ platform: 'linux' }, { timeoutMs: 10_000 });
 });
 
-test('a handler is told of a deadline that has passed, and of a caller that has gone', async (t) => {
+test('a handler learns that the deadline has passed or the caller has left', async (t) => {
   const late = await ours(t);
   const answer = call(late.session, { ...grpc, 'grpc-timeout': '50m' }, [envelope(from('wait'))]);
   assert.equal(ConnectError.from(await late.handler.aborted.promise).code, Code.DeadlineExceeded);
@@ -344,7 +344,7 @@ test('a handler is told of a deadline that has passed, and of a caller that has 
   assert.equal((await call(gone.session, grpc, [good])).grpcStatus, '0');
 });
 
-test('what a check lets a handler do ends with the signal that the check gives', async (t) => {
+test('the signal from the access check aborts the handler', async (t) => {
   const end = new AbortController();
   const handler = new Handler();
   const server = http2.createServer();
@@ -367,7 +367,7 @@ test('what a check lets a handler do ends with the signal that the check gives',
   assert.equal((await answer).grpcStatus, '0');
 });
 
-test('a call that breaks off before it is whole reaches no handler', async (t) => {
+test('an aborted incomplete call reaches no handler', async (t) => {
   const { session, handler } = await ours(t);
   const stream = session.request(grpc);
   stream.on('error', () => {});

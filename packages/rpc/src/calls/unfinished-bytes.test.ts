@@ -6,7 +6,7 @@ import { UnfinishedBytes } from './unfinished-bytes.ts';
 
 const limits = { unknownBytes: 10, sessionBytes: 30, ownerBytes: 50, totalBytes: 80 };
 
-test('a session holds little until its owner is known, and then its share, its owner’s and that of all', () => {
+test('a session may hold little until its owner is known, and is then bound by the limits of session, owner and total', () => {
   const all = new UnfinishedBytes(limits);
   const sessions = Array.from({ length: 4 }, () => all.of({}));
   const calls = sessions.map((session) => session.call());
@@ -16,17 +16,17 @@ test('a session holds little until its owner is known, and then its share, its o
   assert.equal(calls[0]!.add(21), false);
   assert.equal(calls[0]!.add(20), true);
   sessions[1]!.belongsTo('a');
-  assert.equal(calls[1]!.add(21), false, 'the owner has 30 already');
+  assert.equal(calls[1]!.add(21), false, 'the owner already holds 30');
   assert.equal(calls[1]!.add(20), true);
   sessions[2]!.belongsTo('b');
   assert.equal(calls[2]!.add(30), true);
   sessions[3]!.belongsTo('c');
-  assert.equal(calls[3]!.add(1), false, 'all of it is taken');
+  assert.equal(calls[3]!.add(1), false, 'the total is used up');
   calls[2]!.end();
   assert.equal(calls[3]!.add(1), true);
 });
 
-test('a message that is over gives back what it held, and nothing twice', () => {
+test('a finished message releases its bytes, and only once', () => {
   const all = new UnfinishedBytes(limits);
   const call = all.of({}).call();
   const pieces = new Pieces(call);
@@ -39,7 +39,7 @@ test('a message that is over gives back what it held, and nothing twice', () => 
   assert.equal(all.bytes, 0);
 });
 
-test('whatever calls do and in whichever order they end, what is held is what they hold', () => {
+test('the total always equals the sum of the calls, in whatever order they end', () => {
   const step = fc.record({
     call: fc.nat(5),
     what: fc.constantFrom('push', 'shift', 'take', 'peek', 'clear', 'end', 'own'),

@@ -45,7 +45,7 @@ async function connect(count: number, failing: { at: number | undefined }) {
   return { connections, errors, shut };
 }
 
-test('a connection that cannot be shut keeps none of the others open, is reported, and is tried again', async () => {
+test('a connection that cannot be shut is reported and retried, and does not keep other connections open', async () => {
   for (const type of ['device_revoked', 'device_quarantined'] as const) {
     const failing: { at: number | undefined } = { at: 1 };
     const { connections, errors, shut } = await connect(4, failing);
@@ -63,7 +63,7 @@ test('a connection that cannot be shut keeps none of the others open, is reporte
   }
 });
 
-test('a connection that cannot be shut at the end of its certificate keeps none of the others open', async () => {
+test('a connection that cannot be shut when its certificate expires does not keep other connections open', async () => {
   const { connections, errors, shut } = await connect(3, { at: 0 });
   connections.shutExpired(new Date(Date.now() + 2 * hourMs));
   assert.deepEqual(shut, [1, 2]);

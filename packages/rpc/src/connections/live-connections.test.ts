@@ -1,4 +1,4 @@
-// Who gets a place on a listener, and how it becomes free again: on real sockets, with limits that a test can wait for.
+// Which connections get a place on a listener, and when the place becomes free again. Uses real sockets and short limits.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -11,7 +11,7 @@ import { type ConnectionLimits, LiveConnections } from './live-connections.ts';
 
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-/** Windows as large as they get, so that only the socket holds an answer back. */
+/** The largest possible windows, so that only the socket delays an answer. */
 const hugeWindows = Buffer.from([
   ...[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff],
   ...[0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0, 0, 0],
@@ -42,7 +42,7 @@ async function listen(t: TestContext, limits: Partial<ConnectionLimits> = {}) {
     if (words.length > 0) socket.write(words);
     return socket;
   };
-  /** The next connection that comes to HTTP/2, as the listener has it. */
+  /** The next connection that starts HTTP/2, as the listener knows it. */
   const arrival = async (): Promise<Connection> => {
     const [session] = (await once(server, 'session')) as [http2.ServerHttp2Session];
     return connectionOf(session.socket) ?? assert.fail('a session without an owner');
@@ -59,7 +59,7 @@ const closed = async (socket: net.Socket) => {
   if (!socket.closed) await once(socket, 'close', { signal: AbortSignal.timeout(longestWaitMs) });
 };
 
-/** A connection on which megabytes wait for a peer that reads nothing. */
+/** A connection with megabytes waiting for a peer that reads nothing. */
 async function stalled(t: TestContext, limits?: Partial<ConnectionLimits>) {
   const listener = await listen(t, limits);
   const begun = Promise.withResolvers<http2.ServerHttp2Stream>();
@@ -77,7 +77,7 @@ async function stalled(t: TestContext, limits?: Partial<ConnectionLimits>) {
   return { ...listener, socket, connection, stream: await begun.promise };
 }
 
-test('a connection that ends is over at once, and its socket soon, also when the peer has stopped reading', async (t) => {
+test('an ended connection is over at once and its socket closes soon, even if the peer has stopped reading', async (t) => {
   const { connection, connections } = await stalled(t);
   connection.end();
   await isOver(connection);
@@ -85,14 +85,14 @@ test('a connection that ends is over at once, and its socket soon, also when the
   await socketGone(connection);
 });
 
-test('a session that was destroyed elsewhere is found, and its socket with it', async (t) => {
+test('a session that other code destroyed is found and its socket closed', async (t) => {
   const { connection, stream, connections } = await stalled(t);
   stream.session!.destroy();
   await socketGone(connection);
   assert.equal(connections.size, 0);
 });
 
-test('a stranger with half a call is ended, also when it makes whole ones all the while', async (t) => {
+test('a stranger with an incomplete call is ended, even if it keeps making complete calls', async (t) => {
   const { server, dial, arrival } = await listen(t, { strangerIdleMs: 1_500 });
   server.on('stream', (stream: http2.ServerHttp2Stream) => {
     stream.on('error', () => {});
@@ -119,7 +119,7 @@ test('a stranger with half a call is ended, also when it makes whole ones all th
   const late = AbortSignal.timeout(longestWaitMs);
   await Promise.race([
     isOver(connection),
-    once(late, 'abort').then(() => assert.fail('it has its place still')),
+    once(late, 'abort').then(() => assert.fail('the connection still has its place')),
   ]);
   assert.ok(calls > 0);
 });
@@ -130,7 +130,7 @@ test('a known peer that sends nothing and answers no PING is ended with its call
   await socketGone(connection);
 });
 
-test('a known peer that is idle and answers PING is told GOAWAY, and its call goes on', async (t) => {
+test('an idle known peer that answers PING gets GOAWAY, and its call continues', async (t) => {
   const { server, connections } = await listen(t, { idleTimeoutMs: 1_000 });
   server.on('session', (session) => connections.known(connectionOf(session.socket)!));
   const begun = Promise.withResolvers<http2.ServerHttp2Stream>();
@@ -147,7 +147,7 @@ test('a known peer that is idle and answers PING is told GOAWAY, and its call go
   const call = session.request({ ':path': '/' });
   const stream = await begun.promise;
   await once(session, 'goaway', { signal: AbortSignal.timeout(longestWaitMs) });
-  // One that comes later, and has no call, is over for its idleness meanwhile.
+  // A later connection without a call ends in the meantime, because it is idle.
   await once(dial(), 'close', { signal: AbortSignal.timeout(longestWaitMs) });
   stream.end('at last');
   const [answer] = await once(call, 'data', { signal: AbortSignal.timeout(longestWaitMs) });
@@ -155,13 +155,13 @@ test('a known peer that is idle and answers PING is told GOAWAY, and its call go
   await once(session, 'close', { signal: AbortSignal.timeout(longestWaitMs) });
 });
 
-test('a stranger is ended without a call, with half a call, and with an answer that it does not take', async (t) => {
+test('a stranger is ended when it makes no call, an incomplete call, or does not read its answer', async (t) => {
   const { server, dial, connections } = await listen(t, { strangerIdleMs: 1_500 });
   server.on('stream', (stream: http2.ServerHttp2Stream) => {
     stream.on('error', () => {});
     stream.resume();
     stream.on('end', () => {
-      // Also told of half a call whose connection has ended.
+      // Also reported for an incomplete call whose connection has ended.
       if (stream.destroyed) return;
       stream.respond({ ':status': 200 });
       stream.end('an answer');
@@ -180,7 +180,7 @@ test('a stranger is ended without a call, with half a call, and with an answer t
   assert.equal(connections.size, 0);
 });
 
-test('a stranger whose call the daemon works on stays', async (t) => {
+test('a stranger keeps its place while the daemon works on its call', async (t) => {
   const { server, dial, arrival, connections } = await listen(t, { strangerIdleMs: 500 });
   const works = Promise.withResolvers<http2.ServerHttp2Stream>();
   server.on('stream', (stream: http2.ServerHttp2Stream) => {
@@ -193,7 +193,7 @@ test('a stranger whose call the daemon works on stays', async (t) => {
   waiting.resume();
   const connection = await arriving;
   const stream = await works.promise;
-  // Those without a call come and go meanwhile.
+  // Connections without a call come and go in the meantime.
   for (let round = 0; round < 3; round += 1) await closed(await dial());
   assert.equal(connection.isOver, false);
   stream.end('at last');
@@ -201,13 +201,13 @@ test('a stranger whose call the daemon works on stays', async (t) => {
   assert.equal(connections.size, 0);
 });
 
-test('one source has its share; the newest takes the place of its oldest without a call', {
+test('each source has a share; a new connection takes the place of its source’s oldest one without a call', {
   skip,
 }, async (t) => {
   const { dial, connections, refused } = await listen(t, { strangersPerSource: 3 });
   const first = await dial('127.0.0.2');
   const others = [await dial('127.0.0.2'), await dial('127.0.0.2')];
-  // Nobody has had its second yet.
+  // No connection has kept its place for its first second yet.
   await closed(await dial('127.0.0.2'));
   const other = await dial('127.0.0.3');
   assert.equal(refused(), 1);
@@ -221,7 +221,9 @@ test('one source has its share; the newest takes the place of its oldest without
   assert.ok(others.length > 0);
 });
 
-test('a full listener makes room at the cost of the source that has most', { skip }, async (t) => {
+test('a full listener makes room by ending a connection of the source with most connections', {
+  skip,
+}, async (t) => {
   const { dial, connections } = await listen(t, { connections: 8, strangersPerSource: 4 });
   const single = await dial('127.0.0.2');
   const many: net.Socket[] = [];
@@ -241,7 +243,7 @@ test('a full listener makes room at the cost of the source that has most', { ski
   for (const stays of [single, newcomer, ...many.slice(1)]) assert.equal(stays.closed, false);
 });
 
-test('a listener that is full of sources with one connection each lets go of the oldest', {
+test('a listener full of sources with one connection each ends the oldest connection', {
   skip,
 }, async (t) => {
   const { dial, connections } = await listen(t, { connections: 6 });
@@ -253,7 +255,9 @@ test('a listener that is full of sources with one connection each lets go of the
   assert.equal(connections.size, 6);
 });
 
-test('known peers and calls under way keep their places: the newcomer is refused', { skip }, async (t) => {
+test('known peers and running calls keep their places, and a new connection is refused', {
+  skip,
+}, async (t) => {
   const { server, dial, connections, refused } = await listen(t, { connections: 2 });
   const working = Promise.withResolvers<void>();
   server.on('stream', (stream: http2.ServerHttp2Stream) => {
@@ -276,7 +280,7 @@ test('known peers and calls under way keep their places: the newcomer is refused
   await once(next, 'readable');
 });
 
-test('where all have calls, the source that has most gives up its oldest for one that has less', {
+test('when all have calls, the source with most connections gives up its oldest for a source with fewer', {
   skip,
 }, async (t) => {
   const { server, dial, connections } = await listen(t, { connections: 3 });
@@ -299,7 +303,7 @@ test('where all have calls, the source that has most gives up its oldest for one
   const newcomer = await dial('127.0.0.4', call);
   await closed(sockets[1]!);
   assert.equal(connections.size, 3);
-  // Now each has one, and nobody gives up its call for the next.
+  // Now each source has one connection, and no call is ended for the next connection.
   await until('the call of the newcomer', () => begun >= 4);
   await new Promise((resolve) => setImmediate(resolve));
   await closed(await dial('127.0.0.5'));

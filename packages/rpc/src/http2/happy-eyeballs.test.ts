@@ -6,7 +6,7 @@ import { dialAddresses, interleaved, race } from './happy-eyeballs.ts';
 const [v6, v4] = ['2001:db8::1', '192.0.2.1'];
 const unreachable = new IdentityError('UNREACHABLE', 'No answer.');
 
-test('the families take turns, and the first one is that of the resolver', () => {
+test('the address families alternate, beginning with the family of the resolver’s first address', () => {
   assert.deepEqual(interleaved(['::1', '::2', '::3', '1.1.1.1', '2.2.2.2']), [
     '::1',
     '1.1.1.1',
@@ -24,7 +24,7 @@ test('the families take turns, and the first one is that of the resolver', () =>
   assert.deepEqual(interleaved([]), []);
 });
 
-test('a name with a thousand addresses costs eight attempts', () => {
+test('a name with a thousand addresses causes eight attempts', () => {
   const many = Array.from({ length: 1000 }, (_, at) => `10.0.${at >> 8}.${at & 255}`);
   assert.deepEqual(interleaved(many), many.slice(0, 8));
 });
@@ -44,7 +44,7 @@ function attempts() {
   return { begun, given, connect, of: (address: string) => settlers.get(address)! };
 }
 
-test('an address that fails makes room for the next one at once', async (t: TestContext) => {
+test('when an address fails, the next attempt begins at once', async (t: TestContext) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { begun, connect, of } = attempts();
   const dialled = race([v6, v4], connect, () => {});
@@ -56,7 +56,7 @@ test('an address that fails makes room for the next one at once', async (t: Test
   assert.equal(await dialled, 'v4');
 });
 
-test('an address that says nothing is joined by the next one after 250 ms, and given up when that answers', async (t) => {
+test('a silent address is joined by the next one after 250 ms, and given up when that one answers', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { begun, given, connect, of } = attempts();
   const late: string[] = [];
@@ -69,13 +69,13 @@ test('an address that says nothing is joined by the next one after 250 ms, and g
   assert.equal(await dialled, 'v4');
   assert.ok(given.includes(v6));
   t.mock.timers.tick(1_000);
-  assert.deepEqual(begun, [v6, v4], 'no further one begins');
+  assert.deepEqual(begun, [v6, v4], 'no further attempt begins');
   of(v6).resolve('v6');
   await new Promise(setImmediate);
-  assert.deepEqual(late, ['v6'], 'one that comes too late is ended');
+  assert.deepEqual(late, ['v6'], 'a late connection is ended');
 });
 
-test('when all fail, the one that says most is told', async () => {
+test('when all attempts fail, the most precise error is reported', async () => {
   const another = new IdentityError('DAEMON_NOT_AUTHENTICATED', 'Another.');
   const failing = race(
     [v6, v4],
@@ -93,7 +93,7 @@ test('when all fail, the one that says most is told', async () => {
   );
 });
 
-test('an address is dialled without a look-up, with its zone; a name that is none is unreachable', async () => {
+test('an address is dialled without a look-up, with its zone; an invalid name is unreachable', async () => {
   for (const address of ['::1', '127.0.0.1', 'fe80::1%lo'])
     assert.equal(
       await dialAddresses(
@@ -113,8 +113,8 @@ test('an address is dialled without a look-up, with its zone; a name that is non
   );
 });
 
-test('a name that the resolver knows, without an address, is unreachable and not waited for', async () => {
-  // Node says so of an empty name.
+test('a name that resolves to no address is unreachable at once', async () => {
+  // Node returns this for an empty name.
   const nobody = async () => assert.fail('there is nobody to connect to');
   await assert.rejects(
     dialAddresses('', nobody, () => {}),

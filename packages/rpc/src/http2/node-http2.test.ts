@@ -1,4 +1,4 @@
-// What Node does, on a bare server; and what we do about it.
+// How Node behaves on a bare server, and how our workarounds change that.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -42,7 +42,7 @@ const ask = (client: RawHttp2, stream: number, path: string) => {
 
 const answer = (stream: http2.ServerHttp2Stream) => stream.respond({ ':status': 200 }, { endStream: true });
 
-test('Node loses an answer that a reset follows in the same turn, and none that it follows in the next', async (t) => {
+test('Node loses an answer when a reset follows in the same turn, but not when it follows in the next turn', async (t) => {
   const port = await serve(t, (stream, path) => {
     stream.once('data', () => {
       answer(stream);
@@ -65,7 +65,7 @@ test('Node emits neither drain nor error when a stream ends while a write waits'
   const closed = Promise.withResolvers<void>();
   const port = await serve(t, (stream) => {
     stream.respond({ ':status': 200 });
-    // More than the peer takes.
+    // More than the peer's window.
     stream.write(Buffer.alloc(200_000));
     for (const event of ['drain', 'error']) stream.on(event, () => told.push(event));
     stream.once('close', () => setImmediate(closed.resolve));
@@ -78,7 +78,7 @@ test('Node emits neither drain nor error when a stream ends while a write waits'
   assert.deepEqual(told, []);
 });
 
-test('an answer is not lost to the reset behind it, though the peer does not read for a while', async (t) => {
+test('a reset does not overtake the answer before it, even if the peer does not read for a while', async (t) => {
   const reset = Promise.withResolvers<void>();
   const port = await serve(t, (stream, path) => {
     if (path === '/flood') {
@@ -100,7 +100,7 @@ test('an answer is not lost to the reset behind it, though the peer does not rea
   ask(client, 1, '/flood');
   await client.frame(({ type }) => type === frameType.data);
   client.socket.pause();
-  // Until the server cannot write any more.
+  // Until the server can write no more.
   for (let before = -1; before !== client.socket.bytesRead; ) {
     before = client.socket.bytesRead;
     await new Promise((resolve) => setTimeout(resolve, 100));

@@ -28,7 +28,7 @@ const hopeful: readonly http2.OutgoingHttpHeaders[] = [
   { ':method': 'CONNECT', ':authority': 'example.com:443' },
 ];
 
-test('a request that its peer has reset before it is seen ends nothing but itself', async (t) => {
+test('a request that the peer resets before the server sees it affects nothing else', async (t) => {
   const uncaught = t.mock.fn();
   process.on('uncaughtException', uncaught);
   t.after(() => process.off('uncaughtException', uncaught));
@@ -52,7 +52,7 @@ test('a request that expects 100-continue is served without a 100', async (t) =>
 });
 
 for (const headers of hopeful.slice(1)) {
-  test(`what nobody here does is refused: ${Object.values(headers).join(' ')}`, async (t) => {
+  test(`an unsupported request is refused: ${Object.values(headers).join(' ')}`, async (t) => {
     const client = await serve(t);
     const request = client.request(headers);
     const answered = t.mock.fn();

@@ -1,4 +1,4 @@
-// What calls learn of their connection, and its connection of them. The parts are those of the conformance suite.
+// How calls and their connection affect each other. Uses the conformance suite's service.
 
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
@@ -49,7 +49,7 @@ export function callsAndConnectionsSuite(name: string, transport: StreamTranspor
       await listener.close();
     });
 
-    it('that run when a device is revoked fail with that, and so does the handler; the next call dials again', async () => {
+    it('that are running when a device is revoked fail with the reason, and so does the handler; the next call dials again', async () => {
       const { client, witness, admitted, listener, dials } = await serve();
       const running = caught(client.unary({ behaviour: 'wait' }));
       assert.equal(await witness.next(), 'started');
@@ -64,7 +64,7 @@ export function callsAndConnectionsSuite(name: string, transport: StreamTranspor
       await listener.close();
     });
 
-    it('tell why the daemon refuses the connection', async () => {
+    it('fail with the reason why the daemon refuses the connection', async () => {
       const { client, listener } = await serve({
         admit: async () => {
           throw new IdentityError('CERTIFICATE_EXPIRED', 'This certificate has expired.');
@@ -77,7 +77,7 @@ export function callsAndConnectionsSuite(name: string, transport: StreamTranspor
       await listener.close();
     });
 
-    it('fail as unavailable when nobody is there, and try again at the next call', async () => {
+    it('fail as unavailable when no daemon listens, and the next call dials again', async () => {
       const { listener, client, dials } = await serve();
       await listener.close();
       const call = () => client.unary({ behaviour: 'echo' }, { timeoutMs: 300 });
@@ -89,7 +89,7 @@ export function callsAndConnectionsSuite(name: string, transport: StreamTranspor
       assert.ok(dials() >= 1);
     });
 
-    it('give their check what the daemon knows of the connection', async () => {
+    it('pass the daemon’s facts about the connection to their access check', async () => {
       const who = createContextKey('nobody');
       const seen: string[] = [];
       const { client, listener } = await serve({
@@ -117,7 +117,7 @@ export function callsAndConnectionsSuite(name: string, transport: StreamTranspor
       await listener.close();
     });
 
-    it('do not wait for one that is silent', async () => {
+    it('do not wait for a silent call', async () => {
       const { client, witness, listener } = await serve();
       const abort = new AbortController();
       const silent = caught(client.unary({ behaviour: 'wait' }, { signal: abort.signal }));

@@ -1,4 +1,4 @@
-// Makes the same calls over every transport and expects the results of Connect on HTTP/2.
+// Makes the same calls over every transport, and expects the results that Connect gives over HTTP/2.
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
@@ -71,13 +71,13 @@ export function callsSuite(name: string, setup: Setup): void {
       await rejects(client.unary({}), Code.InvalidArgument, 'no behaviour ');
     });
 
-    it('unary with messages larger than any window', async () => {
+    it('unary with messages larger than every window', async () => {
       const payload = new Uint8Array(900_000).map((_, i) => i % 251);
       const got = await client.unary({ behaviour: 'echo', payload });
       assert.ok(Buffer.from(got.payload).equals(Buffer.from(payload)));
     });
 
-    it('metadata there and back, repeated and binary, as headers and as trailers', async () => {
+    it('metadata in both directions, repeated and binary, as headers and as trailers', async () => {
       const headers = new Headers({
         'x-one': 'a',
         'x-data-bin': Buffer.from([0, 1, 255]).toString('base64'),
@@ -103,7 +103,7 @@ export function callsSuite(name: string, setup: Setup): void {
       });
     });
 
-    it('errors of the server that tell nothing', async () => {
+    it('internal errors of the server, which reveal nothing', async () => {
       await rejects(client.unary({ behaviour: 'throw' }), Code.Internal, 'internal error');
     });
 
@@ -138,7 +138,7 @@ export function callsSuite(name: string, setup: Setup): void {
     it('client streaming whose input fails', async () => {
       const asks = async function* () {
         yield { behaviour: 'count' };
-        throw new Error('the caller has no more');
+        throw new Error('the input failed');
       };
       const error = await caught(client.clientStream(asks()));
       assert.match(error.message, /the caller has no more/);
@@ -171,7 +171,7 @@ export function callsSuite(name: string, setup: Setup): void {
       assert.equal(error.code, Code.FailedPrecondition);
     });
 
-    it('server streaming of much more than any window', async () => {
+    it('server streaming of far more than every window', async () => {
       let bytes = 0;
       const payload = new Uint8Array(100_000);
       for await (const each of client.serverStream({ behaviour: 'count', count: 50, payload }))
@@ -179,7 +179,7 @@ export function callsSuite(name: string, setup: Setup): void {
       assert.equal(bytes, 5_000_000);
     });
 
-    it('bidirectional streaming, each waiting for the other, and more after the client has ended', async () => {
+    it('bidirectional streaming where each side waits for the other, and the server sends more after the client has ended', async () => {
       const input = hand<{ behaviour: string; count: number }>();
       const output = client.bidi(input.values)[Symbol.asyncIterator]();
       for (let count = 0; count < 10; count++) {
@@ -191,7 +191,7 @@ export function callsSuite(name: string, setup: Setup): void {
       assert.equal((await output.next()).done, true);
     });
 
-    it('bidirectional streaming that the server ends first', async () => {
+    it('bidirectional streaming where the server ends first', async () => {
       const input = hand<{ behaviour: string }>();
       const output = client.bidi(input.values)[Symbol.asyncIterator]();
       input.give({ behaviour: 'echo' });
@@ -202,7 +202,7 @@ export function callsSuite(name: string, setup: Setup): void {
       input.end();
     });
 
-    it('bidirectional streaming of much data both ways', async () => {
+    it('bidirectional streaming of much data in both directions', async () => {
       const asks = async function* () {
         for (let count = 0; count < 40; count++)
           yield { behaviour: 'echo', count, payload: new Uint8Array(50_000) };
@@ -230,9 +230,9 @@ export function callsSuite(name: string, setup: Setup): void {
       assert.equal((await call).code, Code.DeadlineExceeded);
     });
 
-    // Connect alone ends such a call at once: Node takes no timer as long, and sets one of a millisecond instead.
+    // Without our code, Connect ends such a call at once: Node does not support such long timers, and uses one millisecond instead.
     if (name !== 'HTTP/2 of Connect')
-      it('deadlines that are years away', async () => {
+      it('deadlines years away', async () => {
         const headers = { 'grpc-timeout': '99999999H' };
         const ask = { behaviour: 'wait', count: 0 };
         for (const call of [
@@ -288,7 +288,7 @@ export function callsSuite(name: string, setup: Setup): void {
       await rejects(client.unary({ behaviour: 'echo' }, { signal: AbortSignal.abort() }), Code.Canceled);
     });
 
-    // Connect's own adapter waits for ever for a write that its stream's end overtook: rpc/src/node-http2.ts.
+    // Connect's own adapter waits for ever for a write when the stream has ended meanwhile: rpc/src/http2/node-http2.ts.
     const skip = name === 'HTTP/2 of Connect';
     it('a client that stops reading: the server stops producing, and resumes with it', { skip }, async () => {
       const payload = new Uint8Array(10_000);
@@ -298,13 +298,16 @@ export function callsSuite(name: string, setup: Setup): void {
         [Symbol.asyncIterator]();
       assert.equal((await output.next()).value?.count, 1);
       await stalled(witness);
-      assert.ok(witness.produced < 400, `${witness.produced} messages were made for one that was read`);
+      assert.ok(
+        witness.produced < 400,
+        `${witness.produced} messages were produced although only one was read`,
+      );
       for (let count = 2; count < 500; count++) assert.equal((await output.next()).value?.count, count);
       abort.abort();
       assert.equal(await witness.next(), 'endless stream over');
     });
 
-    it('messages over the cap of the server, of the client, and of the sender', async () => {
+    it('messages over the limit of the server, of the client, and of the sender', async () => {
       const large = new Uint8Array(maxBytes + 1);
       await rejects(client.unary({ behaviour: 'echo', payload: large }), Code.ResourceExhausted);
       await rejects(client.unary({ behaviour: 'large', count: maxBytes }), Code.ResourceExhausted);
@@ -380,7 +383,7 @@ function capture() {
   };
 }
 
-/** An input that is given by hand. */
+/** An input that the test feeds by hand. */
 function hand<T>() {
   const waiting: T[] = [];
   let wake = () => {};
@@ -410,7 +413,7 @@ function hand<T>() {
   };
 }
 
-/** Until the handler has produced nothing for a while; a handler that never stalls fails the test that waits. */
+/** Resolves when the handler has produced nothing for a while. If the handler never stalls, the waiting test fails. */
 async function stalled(witness: HandlerWitness): Promise<void> {
   for (let last = -1, tries = 0; last !== witness.produced && tries < 50; tries++) {
     last = witness.produced;

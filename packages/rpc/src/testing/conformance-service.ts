@@ -11,19 +11,19 @@ import {
   ConformanceService,
 } from './gen/palyra/conformance/v1/conformance_pb.js';
 
-/** What happened in handlers, for the test that made it happen. */
+/** Events in the handlers, for the test that caused them. */
 export class HandlerWitness {
   #seen: string[] = [];
   #wake = () => {};
   /** Answers produced by the endless stream. */
   produced = 0;
 
-  /** The next thing a handler reports. */
+  /** The next report of a handler. */
   async next(): Promise<string> {
     while (this.#seen.length === 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#wake = resolve;
-      await within('a word of the handler', promise);
+      await within('a report of the handler', promise);
     }
     return this.#seen.shift()!;
   }
@@ -121,7 +121,7 @@ async function behave(ask: Ask, context: HandlerContext, witness: HandlerWitness
 const abortCode = (context: HandlerContext) =>
   `aborted: ${Code[ConnectError.from(context.signal.reason).code]}`;
 
-/** Never ends by itself, and counts. */
+/** Never ends by itself. Counts its messages. */
 async function* endless(ask: Ask, context: HandlerContext, witness: HandlerWitness) {
   witness.produced = 0;
   try {

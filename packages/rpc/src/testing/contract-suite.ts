@@ -48,7 +48,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       return connection;
     }
 
-    it('carries bytes both ways, and one way when the other has ended', async () => {
+    it('carries bytes in both directions, and in one when the other has ended', async () => {
       const { port } = await listen({
         serve: serving(async (stream) => {
           const asked = await readAll(stream);
@@ -93,7 +93,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       assert.deepEqual(order, ['asked', 'decided', 'served', 'served']);
     });
 
-    it('tells a refused client the code and the reason, and serves it nothing', async () => {
+    it('gives a refused client the code and the reason, and serves none of its streams', async () => {
       let served = 0;
       const { port } = await listen({
         admit: async () => {
@@ -125,7 +125,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       assert.ok(!reason?.message.includes('password'));
     });
 
-    it('refuses when the decision does not come in time', async () => {
+    it('refuses when the decision takes too long', async () => {
       const { port } = await listen({
         admit: () => new Promise(() => {}),
         limits: { handshakeTimeoutMs: 100 },
@@ -160,7 +160,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       assert.equal((await server.closed)?.code, 'CLOCK_SKEW');
     });
 
-    it('closes without a reason when nothing is wrong', async () => {
+    it('closes without a reason when there is no error', async () => {
       const admitted = deferred<ServerConnection>();
       const { port } = await listen({ admit: async (connection) => admitted.resolve(connection) });
       const connection = await dial(port);
@@ -171,7 +171,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       await rejectsWith(connection.openStream(), 'UNREACHABLE');
     });
 
-    it('sends a code that says nothing about a connection as INTERNAL', async () => {
+    it('sends a code that does not apply to connections as INTERNAL', async () => {
       const { port } = await listen({
         admit: async () => {
           throw new IdentityError('STORE_FAILED', 'The registry cannot be read.');
@@ -180,7 +180,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       assert.equal((await (await dial(port)).closed)?.code, 'INTERNAL');
     });
 
-    it('cuts a long reason at a character and replaces what a terminal would obey', async () => {
+    it('cuts a long reason between characters and replaces control characters', async () => {
       const { port } = await listen({
         admit: async () => {
           throw new IdentityError('DEVICE_REVOKED', `\u001b[31m${'ä'.repeat(1000)}`);
@@ -189,7 +189,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       assert.match((await (await dial(port)).closed)!.message, /^\ufffd\[31mä{50,130}$/);
     });
 
-    it('tells the other side that a stream was abandoned, and why', async () => {
+    it('tells the other side that a stream was abandoned, with the reason', async () => {
       const served = deferred<ByteStream>();
       const { port } = await listen({ serve: (stream) => served.resolve(stream) });
       const stream = await (await dial(port)).openStream();
@@ -218,7 +218,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       assert.equal(await ask(connection, 'still there'), 'still there');
     });
 
-    it('serves a stream while others are silent or not read', async () => {
+    it('serves a stream while other streams are silent or unread', async () => {
       const { port } = await listen({
         serve: serving(async (stream) => {
           const first = await stream.read();
@@ -229,14 +229,14 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       for (let i = 0; i < 3; i++) {
         const idle = await connection.openStream();
         await idle.write(bytes('idle'));
-        // In all less than what a peer that nobody has admitted yet may leave lying.
+        // Together less than an unadmitted peer may leave unread.
         await idle.write(Buffer.alloc(300_000));
       }
       await connection.openStream();
       assert.equal(await ask(connection, 'busy'), 'busy');
     });
 
-    it('resets a stream that brings more than anyone reads, and no other', async () => {
+    it('resets only the stream whose unread bytes exceed the limit', async () => {
       const stuck = deferred<ByteStream>();
       const { port } = await listen({
         serve: serving(async (stream) => {
@@ -256,7 +256,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       assert.equal(await ask(connection, 'other'), 'other');
     });
 
-    it('makes a client wait for a stream when the limit is reached', async () => {
+    it('makes a client at the stream limit wait for the next stream', async () => {
       const served: ByteStream[] = [];
       const { port } = await listen({
         serve: (stream) => void served.push(stream),
@@ -274,7 +274,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       await (await third).write(bytes('3'));
     });
 
-    it('tells a client that comes beside as many connections as are allowed', async () => {
+    it('refuses a client with a reason when the limit of connections is reached', async () => {
       const refused: StreamRefusal[] = [];
       const listener = await listen({
         limits: { maxConnections: 1 },
@@ -287,7 +287,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       assert.deepEqual(refused, ['limit']);
       assert.equal(await ask(first, 'y'), 'y');
       first.close();
-      await until('the first has left', () => listener.connectionCount === 0);
+      await until('the end of the first connection', () => listener.connectionCount === 0);
       assert.equal(await ask(await dial(listener.port), 'z'), 'z');
     });
 
@@ -302,7 +302,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       await rejectsWith(listen({ port: next.port }), 'UNREACHABLE');
     });
 
-    it('lets what is served end before it closes, and serves nothing new', async () => {
+    it('lets running streams end before it closes, and serves no new ones', async () => {
       const asked = deferred<void>();
       const release = deferred<void>();
       const listener = await listen({
@@ -328,7 +328,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       await closed;
     });
 
-    it('cuts what is served when the time for it is over', async () => {
+    it('cuts running streams when their time is over', async () => {
       const asked = deferred<void>();
       const listener = await listen({
         serve: async () => {
@@ -347,13 +347,13 @@ export function contractSuite(name: string, transport: StreamTransport): void {
       await closed;
     });
 
-    it('says when nobody is there', async () => {
+    it('fails to dial when nobody listens', async () => {
       const listener = await listen();
       await listener.close();
       await rejectsWith(dial(listener.port, { limits: { handshakeTimeoutMs: 200 } }), 'UNREACHABLE');
     });
 
-    it('refuses limits that are none', async () => {
+    it('refuses invalid limits', async () => {
       await assert.rejects(listen({ limits: { maxStreams: 0 } }), TypeError);
       await assert.rejects(listen({ limits: { idleTimeoutMs: Number.NaN } }), TypeError);
     });

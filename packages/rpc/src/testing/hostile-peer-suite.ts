@@ -1,4 +1,4 @@
-// Peers that break the protocol lose their stream with a code, and harm nothing else.
+// A peer that breaks the protocol loses its stream with an error code, and affects nothing else.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -65,17 +65,17 @@ export function hostilePeerSuite(name: string, transport: StreamTransport): void
       ['trailers', [request(bidi), frame({ type: 'trailers', headers: grpc })], 'MESSAGE_INVALID'],
       ['two requests', [request(bidi), request(bidi)], 'MESSAGE_INVALID'],
       ['data after the end', [request(bidi), frame({ type: 'end' }), data(5)], 'MESSAGE_INVALID'],
-      ['headers of 16 MiB, of which not one byte came', [hex('0181000000')], 'MESSAGE_TOO_LARGE'],
+      ['headers of 16 MiB, of which no byte was sent', [hex('0181000000')], 'MESSAGE_TOO_LARGE'],
       ['a data frame of 1 GiB', [request(bidi), hex('03bfffffff')], 'MESSAGE_TOO_LARGE'],
       ['a length of eight bytes', [hex('01c000000000000001')], 'MESSAGE_TOO_LARGE'],
       ['129 headers', [hex(`01420702 2f61${'01610162'.repeat(129)}`)], 'MESSAGE_INVALID'],
       ['a header that splits another', [hex('0109' + '022f61' + '0161' + '03620a62')], 'MESSAGE_INVALID'],
       [
-        'windows without end',
+        'an unlimited window',
         [request(bidi), ...Array(3).fill(frame({ type: 'window', bytes: 0x3fffffff }))],
         'MESSAGE_INVALID',
       ],
-      ['a window of nothing', [request(bidi), hex('060100')], 'MESSAGE_INVALID'],
+      ['a window of no bytes', [request(bidi), hex('060100')], 'MESSAGE_INVALID'],
       ['data without bytes', [request(bidi), hex('0300')], 'MESSAGE_INVALID'],
     ];
     for (const [name, bytes, reason] of attacks) {
@@ -92,7 +92,7 @@ export function hostilePeerSuite(name: string, transport: StreamTransport): void
       await losesStream(stream, 'MESSAGE_INVALID');
     });
 
-    it('that ends without an end is one that has gone, and the handler learns it', async () => {
+    it('that ends its stream without an END frame counts as gone, and the handler learns this', async () => {
       const stream = await connection.openStream();
       const message = ask('watch');
       await stream.write(Buffer.concat([request(bidi), frame({ type: 'data', bytes: message })]));
@@ -101,7 +101,7 @@ export function hostilePeerSuite(name: string, transport: StreamTransport): void
       assert.equal(await witness.next(), 'aborted: Canceled');
     });
 
-    it('that sends more than the window it was given loses its stream', async () => {
+    it('that sends more than its window loses its stream', async () => {
       const stream = await connection.openStream();
       const message = ask('wait');
       await stream.write(Buffer.concat([request(bidi), frame({ type: 'data', bytes: message })]));
@@ -112,7 +112,7 @@ export function hostilePeerSuite(name: string, transport: StreamTransport): void
       assert.equal(await witness.next(), 'aborted: Canceled');
     });
 
-    it('that asks for what is not there, or not for gRPC, gets an answer and not an error here', async () => {
+    it('that calls an unknown method, or does not use gRPC, gets an answer and causes no error on the server', async () => {
       for (const [path, headers, status] of [
         ['/nothing', grpc, 404],
         ['/../../etc/passwd', grpc, 404],
@@ -127,7 +127,7 @@ export function hostilePeerSuite(name: string, transport: StreamTransport): void
       assert.deepEqual(errors, []);
     });
 
-    it('has harmed nobody else on the same connection', async () => {
+    it('has not affected other calls on the same connection', async () => {
       assert.equal((await client.unary({ behaviour: 'echo', count: 1 })).count, 1);
       assert.deepEqual(errors, []);
     });
@@ -204,7 +204,7 @@ export function hostilePeerSuite(name: string, transport: StreamTransport): void
       });
       const output = client.serverStream({ behaviour: 'count' })[Symbol.asyncIterator]();
       await output.next();
-      // Not reading: the violation arrives while nobody asks.
+      // The violation arrives while the client is not reading.
       await within('the server is cut off', cut.promise);
       const error = await caught(
         (async () => {

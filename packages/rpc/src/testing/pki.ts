@@ -30,7 +30,7 @@ export interface Pki {
   issueDevice(lifeMs?: number): Promise<Credential>;
 }
 
-/** @param now when everything is issued. */
+/** @param now the time at which everything is issued. */
 export async function createPki(trustDomain = 'palyra-test.internal', now = new Date()): Promise<Pki> {
   const surroundings = { clock: { now: () => now }, randomBytes: (size: number) => randomBytes(size) };
   const rootSigner = LocalSigner.generate();

@@ -1,4 +1,4 @@
-// An HTTP/2 client that writes raw bytes (RFC 9113), for behaviour that no library has.
+// An HTTP/2 client that writes raw bytes (RFC 9113), for behaviour that no library offers.
 
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
@@ -41,7 +41,7 @@ export function uint32(value: number): Buffer {
   return bytes;
 }
 
-/** Each field a literal without indexing (RFC 7541 6.2.2). */
+/** Writes each field as a literal without indexing (RFC 7541 6.2.2). */
 export function headerBlock(fields: readonly (readonly [string, string])[]): Buffer {
   return Buffer.concat(fields.flatMap(([name, value]) => [Buffer.of(0), text(name), text(value)]));
 }
@@ -70,7 +70,7 @@ export const postHeaders = (path: string, more: readonly (readonly [string, stri
 /** Speaks HTTP/2 on a connected socket. Never acknowledges or grants anything by itself. */
 export class RawHttp2 {
   readonly socket: Socket;
-  /** What came, in order. */
+  /** The received frames, in order. */
   readonly frames: RawFrame[] = [];
   readonly closed: Promise<void>;
   #waiting = Buffer.alloc(0);
@@ -93,12 +93,12 @@ export class RawHttp2 {
     this.send(frameType.settings, { payload: settings });
   }
 
-  /** @returns whether the socket takes more at once. */
+  /** @returns whether the socket accepts more immediately. */
   send(type: number, frame: Partial<Omit<RawFrame, 'type'>> = {}): boolean {
     return !this.socket.destroyed && this.socket.write(rawFrame(type, frame));
   }
 
-  /** Sends, and waits for room when there is none. @returns whether the connection still stands. */
+  /** Sends, after waiting for room if necessary. @returns whether the connection is still open. */
   async pour(bytes: Buffer): Promise<boolean> {
     if (this.socket.destroyed) return false;
     if (this.socket.write(bytes)) return true;
@@ -106,7 +106,7 @@ export class RawHttp2 {
     return !this.socket.destroyed;
   }
 
-  /** The first frame that fits. @throws when it has not come within the time, or the connection ended without it. */
+  /** The first frame that matches. @throws when it does not arrive in time, or the connection ends without it. */
   async frame(fits: (frame: RawFrame) => boolean, timeoutMs = 20_000): Promise<RawFrame> {
     const late = AbortSignal.timeout(timeoutMs);
     for (;;) {

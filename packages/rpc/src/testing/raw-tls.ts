@@ -1,5 +1,5 @@
-// A TLS 1.3 client that writes its own records once a real one has done the handshake: KeyUpdates, records of a byte, records
-// of nothing (RFC 8446).
+// A TLS 1.3 client that writes its own records after a real client has done the handshake: KeyUpdates, records of one byte, empty
+// records (RFC 8446).
 
 import { createCipheriv, createHmac } from 'node:crypto';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ export class RawTls {
   #iv!: Buffer;
   #sequence = 0n;
 
-  /** @throws what the handshake throws. */
+  /** @throws the error of the handshake. */
   static async connect(address: string, options: tls.ConnectionOptions): Promise<RawTls> {
     const [host, port] = address.split(':') as [string, string];
     const socket = net.connect(Number(port), host);
@@ -37,7 +37,7 @@ export class RawTls {
     await new Promise((resolve) => setImmediate(resolve));
     above.on('error', () => {});
     above.resume();
-    if (!secret) throw new Error('this Node tells no secrets');
+    if (!secret) throw new Error('this version of Node reports no TLS secrets');
     return new RawTls(socket, secret);
   }
 
@@ -64,7 +64,7 @@ export class RawTls {
     ]);
   }
 
-  /** What comes after it must be sent after it. */
+  /** Send this record before any record that is made later. */
   keyUpdate(): Buffer {
     const record = this.record(Buffer.of(24, 0, 0, 1, 0), contentType.handshake);
     this.#secret = expand(this.#secret, 'traffic upd', 32);
@@ -72,7 +72,7 @@ export class RawTls {
     return record;
   }
 
-  /** Waits for room when there is none. @returns whether the connection still stands. */
+  /** Waits for room if necessary. @returns whether the connection is still open. */
   async pour(bytes: Buffer): Promise<boolean> {
     if (this.socket.destroyed) return false;
     if (this.socket.write(bytes)) return true;

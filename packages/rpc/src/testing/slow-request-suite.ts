@@ -24,7 +24,7 @@ const echo = Buffer.concat([Uint8Array.of(0, 0, 0, 0, 6, 0x0a, 4), Buffer.from('
 const data = (bytes: Uint8Array) => encodeFrame({ type: 'data', bytes });
 
 export function slowRequestSuite(name: string, transport: StreamTransport): void {
-  describe(`a request that does not come whole in time: ${name}`, () => {
+  describe(`a request that does not arrive completely in time: ${name}`, () => {
     const witness = new HandlerWitness();
     const errors: unknown[] = [];
     let listener: StreamListener;
@@ -68,7 +68,7 @@ export function slowRequestSuite(name: string, transport: StreamTransport): void
       ['half of the second message of a stream', [request('Bidi'), data(echo), data(echo.subarray(0, 7))]],
     ];
     for (const [name, bytes] of slow) {
-      it(`ends, of which came ${name}`, async () => {
+      it(`ends after ${name}`, async () => {
         const stream = await connection.openStream();
         await stream.write(Buffer.concat(bytes));
         const answer = await within('the end of the call', wholeAnswer(stream));
@@ -77,7 +77,7 @@ export function slowRequestSuite(name: string, transport: StreamTransport): void
       });
     }
 
-    it('has held no place: three hundred of them end, and others are answered', async () => {
+    it('frees its place: three hundred such requests end, and later calls are answered', async () => {
       for (let round = 0; round < 3; round += 1) {
         const streams = await Promise.all(
           Array.from({ length: 100 }, async () => {
@@ -93,7 +93,7 @@ export function slowRequestSuite(name: string, transport: StreamTransport): void
       assert.deepEqual(errors, []);
     });
 
-    it('is not one whose caller pauses between messages, or waits for an answer', async () => {
+    it('does not include a request whose caller pauses between messages or waits for an answer', async () => {
       const pause = Promise.withResolvers<void>();
       async function* asks() {
         yield { behaviour: 'echo', count: 1 };
