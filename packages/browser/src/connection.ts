@@ -1,4 +1,4 @@
-// A paired device's connection to its daemon: it connects again when a call needs it, and renews its certificate.
+// A paired device's connection to its daemon. It reconnects when a call needs it, and renews its certificate.
 
 import { createClient, type Transport } from '@connectrpc/connect';
 import type { DeviceChannel } from '@palyra/channel';
@@ -28,13 +28,13 @@ import {
 import { dial } from './dial.ts';
 import { oneAtATime } from './lock.ts';
 
-/** What happens to a connection. */
+/** Events of a connection. */
 export type ConnectionState =
   | { readonly state: 'connected' }
   | { readonly state: 'renewed' }
-  /** It is tried again. */
+  /** The renewal will be retried. */
   | { readonly state: 'renewal_failed'; readonly error: IdentityError }
-  /** With the daemon's reason. After UNREACHABLE, the next call connects again. */
+  /** `error` is the daemon's reason. After UNREACHABLE, the next call reconnects. */
   | { readonly state: 'disconnected'; readonly error: IdentityError | undefined };
 
 interface Parts {
@@ -45,7 +45,7 @@ interface Parts {
 }
 
 const renewalTickMs = 1_000;
-/** For the calls that are under way on the connection with the replaced certificate, ms. */
+/** Time for running calls on the connection with the replaced certificate, ms. */
 const oldChannelMs = 10_000;
 
 export class DaemonConnection {
@@ -96,7 +96,7 @@ export class DaemonConnection {
     }
   }
 
-  /** What the daemon sends to this device, from now on until the connection ends. A device has one such stream at a time. */
+  /** The daemon's messages to this device, from now on until the connection ends. A device has one such stream at a time. */
   async *events(signal?: AbortSignal): AsyncGenerator<DaemonEvent> {
     const { promise: over, resolve: end } = Promise.withResolvers<void>();
     const agentId = this.#agentId;
@@ -119,7 +119,7 @@ export class DaemonConnection {
     this.#channel?.close();
   }
 
-  /** The first call shows whether the daemon takes the certificate. */
+  /** The first call shows whether the daemon accepts the certificate. */
   async #begin(): Promise<void> {
     const register = () =>
       createClient(NodeService, this.transport).register({ platform: 'browser', capabilities: [] });
@@ -158,7 +158,7 @@ export class DaemonConnection {
     this.#isRenewing = true;
     const node = createClient(NodeService, this.transport);
     try {
-      // Of two new certificates, the one used first would end the other.
+      // If two pages renewed at once, the first use of one new certificate would invalidate the other.
       await oneAtATime('certificate', async () => {
         if (await this.#adoptStored()) return;
         this.#hold(await renewCertificate(this.#parts, this.#enrollment, (proof) => node.renew(proof)));
@@ -187,7 +187,7 @@ export class DaemonConnection {
     return true;
   }
 
-  /** From now on calls go over a connection with this certificate. */
+  /** From now on calls use a connection with this certificate. */
   #hold(enrollment: PairedEnrollment): void {
     this.#enrollment = enrollment;
     this.#schedule = this.#scheduleOf(enrollment);
@@ -202,7 +202,7 @@ export class DaemonConnection {
   }
 
   async #connect(): Promise<DeviceChannel> {
-    if (this.#isClosed) throw new IdentityError('UNREACHABLE', 'The connection was closed here.');
+    if (this.#isClosed) throw new IdentityError('UNREACHABLE', 'The connection was closed by this page.');
     const enrollment = this.#enrollment;
     const key = await this.#parts.crypto.importTlsKey(enrollment.tlsKey);
     const proof = { chain: enrollment.certificateChain, sign: (data: Uint8Array) => key.sign(data) };
@@ -220,7 +220,7 @@ export class DaemonConnection {
     return channel;
   }
 
-  /** At the first of its addresses that answers. */
+  /** Connects to the first address that answers. */
   async #reach(dialAt: (url: string) => Promise<DeviceChannel>): Promise<DeviceChannel> {
     let last: unknown = new IdentityError('UNREACHABLE', 'No address of a channel to this daemon is known.');
     for (const url of webEndpoints(this.#enrollment)) {

@@ -1,5 +1,5 @@
-// The browser's IndexedDB, as far as this package uses it: two stores of values by name. A value may be a key that cannot be
-// exported: the browser keeps it, and hands out only its use.
+// The parts of the browser's IndexedDB that this package uses: two stores of values by name. A value may be a key that cannot be
+// exported. The browser keeps such a key, and only lets pages use it.
 
 import { IdentityError } from '@palyra/identity/portable';
 
@@ -45,7 +45,7 @@ export class DeviceDatabase {
 
   private constructor(database: Database) {
     this.#database = database;
-    // Whoever deletes the database does not have to wait for this page.
+    // Closes at once, so that other code that deletes the database need not wait for this page.
     database.onversionchange = () => database.close();
   }
 
@@ -53,7 +53,7 @@ export class DeviceDatabase {
   static async open(name: string): Promise<DeviceDatabase> {
     const { indexedDB } = globalThis as { indexedDB?: { open(name: string, version: number): OpenRequest } };
     if (!indexedDB)
-      throw new IdentityError('STORE_FAILED', 'This browser has no IndexedDB here: no key can be kept.');
+      throw new IdentityError('STORE_FAILED', 'This page has no IndexedDB, so it cannot keep a key.');
     try {
       const request = indexedDB.open(name, version);
       request.onupgradeneeded = () => {
@@ -74,12 +74,12 @@ export class DeviceDatabase {
     return this.#run(store, 'readonly', (objects) => objects.getAllKeys());
   }
 
-  /** Durable when it resolves. */
+  /** The value is durable when the promise resolves. */
   async put(store: StoreName, name: string, value: unknown): Promise<void> {
     await this.#run(store, 'readwrite', (objects) => objects.put(value, name));
   }
 
-  /** Durable when it resolves. Nothing happens if there is none. */
+  /** Durable when the promise resolves. No effect if there is no such value. */
   async delete(store: StoreName, name: string): Promise<void> {
     await this.#run(store, 'readwrite', (objects) => objects.delete(name));
   }

@@ -1,4 +1,4 @@
-// This browser as a device: its identity, its daemons, and how it is paired with one.
+// This browser as a device: its identity, its daemons, and its pairings.
 
 import type { DeviceChannel } from '@palyra/channel';
 import {
@@ -26,25 +26,25 @@ import { IndexedRecords } from './records.ts';
 import { dropUnusedKeys, mustHaveWebCrypto, webDeviceCrypto } from './web-crypto.ts';
 
 export interface BrowserDeviceOptions {
-  /** Of the IndexedDB database; another one is another device. Default: `palyra`. */
+  /** Name of the IndexedDB database. Each database is a separate device. Default: `palyra`. */
   readonly database?: string;
 }
 
-/** A daemon that this device has a record of. */
+/** A daemon for which this device has a record. */
 export interface KnownDaemon {
-  /** SHA-256 of the root that was pinned with the code: what the record is found by. */
+  /** SHA-256 of the root that was pinned with the code. Identifies the record. */
   readonly root: string;
   readonly daemonId: string;
   readonly trustDomain: string;
   readonly state: Enrollment['state'];
-  /** Of a request that waits for the operator. */
+  /** The three words of a request that waits for the operator. */
   readonly words?: string;
 }
 
 export interface WaitOptions {
-  /** Shows the three words, which the operator compares. */
+  /** Called with the three words, which the operator compares. */
   readonly onWords: (words: string) => void;
-  /** Stops waiting. The request stays, and `resume` goes on with it. */
+  /** Stops waiting. The request remains, and `resume` continues it. */
   readonly signal?: AbortSignal;
 }
 
@@ -59,7 +59,7 @@ export interface PairOptions extends WaitOptions {
   readonly newIdentity?: boolean;
 }
 
-/** host:port beside the channel, for records; a browser cannot use it. */
+/** host:port of the pairing listener, for records only. A browser cannot use it. */
 const pairingPort = 7443;
 const firstRetryMs = 500;
 const maxRetryMs = 10_000;
@@ -67,8 +67,8 @@ const platform = 'browser';
 
 export class BrowserDevice {
   /**
-   * Whether the identity was made just now: this profile has no device, or its data was cleared. Such a device is paired
-   * with nobody, and what an operator knows of an earlier one is another device.
+   * Whether the identity was created just now, because this profile had no device or its data was cleared. Such a device is paired
+   * with no daemon. Operators see it as a new device.
    */
   readonly isNew: boolean;
   readonly #crypto: DeviceCrypto;
@@ -90,7 +90,7 @@ export class BrowserDevice {
   }
 
   /**
-   * The device of this profile and origin. It is made where there is none.
+   * Opens the device of this profile and origin, or creates it.
    * @throws VERSION_UNSUPPORTED for a browser without Ed25519 or X25519, STORE_FAILED, STORE_FULL, SECRET_CORRUPT
    */
   static async open(options: BrowserDeviceOptions = {}): Promise<BrowserDevice> {
@@ -132,10 +132,10 @@ export class BrowserDevice {
   }
 
   /**
-   * From the code to the certificate. Waits for the operator, also while the daemon is away. A page that is reloaded in the
-   * meantime calls `resume`.
+   * Pairs with a daemon, from the code to the certificate. Waits for the operator, even while the daemon is away. A page that is reloaded
+   * in the meantime calls `resume`.
    * @throws CODE_MALFORMED, TOO_MANY_TRIES, ROOT_MISMATCH, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, PAIRING_REJECTED,
-   *   PAIRING_EXPIRED, UNREACHABLE, and what else the daemon answers.
+   *   PAIRING_EXPIRED, UNREACHABLE, and the daemon's other errors.
    */
   async pair(options: PairOptions): Promise<KnownDaemon> {
     const code = parsePairingCode(options.code);
@@ -165,21 +165,21 @@ export class BrowserDevice {
   }
 
   /**
-   * Goes on waiting for a request of `daemons`.
+   * Continues to wait for a pending request of `daemons`.
    * @throws NOT_PAIRED if there is none, and as `pair`.
    */
   async resume(root: string, options: WaitOptions): Promise<KnownDaemon> {
     const known = await loadEnrollments(this.#records);
     const pending = known.find((each) => each.root === root && each.state === 'pending');
-    if (pending?.state !== 'pending') throw notPaired('No request to this daemon waits.');
+    if (pending?.state !== 'pending') throw notPaired('This device has no pending request to this daemon.');
     return this.#wait(pending, options);
   }
 
   /**
-   * Connects to a daemon, with a new certificate where the last one has expired.
+   * Connects to a daemon. Renews the certificate first if it has expired.
    * @param root of `daemons`. Default: the only one.
-   * @param onState told what happens to the connection, renewals included.
-   * @throws NOT_PAIRED, UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, DEVICE_REVOKED, and what else the daemon answers.
+   * @param onState called with the events of the connection and its renewals.
+   * @throws NOT_PAIRED, UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, DEVICE_REVOKED, and the daemon's other errors.
    */
   async connect(root?: string, onState?: (state: ConnectionState) => void): Promise<DaemonConnection> {
     const paired = (await loadEnrollments(this.#records)).filter(
@@ -187,18 +187,18 @@ export class BrowserDevice {
         each.state === 'paired' && (root === undefined || each.root === root),
     );
     const [only, ...others] = paired;
-    if (!only) throw notPaired('This device is paired with no such daemon.');
+    if (!only) throw notPaired('This device is not paired with this daemon.');
     if (others.length > 0)
-      throw notPaired('This device is paired with several daemons: name the root of one.');
+      throw notPaired('This device is paired with several daemons. Name the root of one.');
     return DaemonConnection.open(this.#parts, only, onState);
   }
 
-  /** Drops the records of a daemon. The daemon is told nothing: its operator revokes the device. */
+  /** Deletes the records of a daemon. Does not tell the daemon, where the operator has to revoke the device. */
   async forget(root: string): Promise<void> {
     for (const state of ['pending', 'paired'] as const) await dropEnrollment(this.#records, { root, state });
   }
 
-  /** Frees the database. Connections are closed on their own. */
+  /** Closes the database. Connections must be closed separately. */
   close(): void {
     this.#database.close();
   }

@@ -15,9 +15,9 @@ import { judgeChainOfOurs } from '@palyra/identity/device-portable';
 import { hasCode, IdentityError } from '@palyra/identity/portable';
 import { BrowserSocket } from './socket.ts';
 
-/** A daemon that has gone without a word is noticed after this, ms. */
+/** A daemon that disappeared silently is noticed after this time, ms. */
 const silenceMs = 45_000;
-/** Chromium also ends an extension's worker that says nothing for 30 s. */
+/** Chromium also ends an extension's worker after 30 s of silence. */
 const keepAliveMs = 20_000;
 const openTimeoutMs = 15_000;
 
@@ -26,7 +26,7 @@ export interface DialOptions {
   readonly purpose: ChannelPurpose;
   readonly crypto: DeviceCrypto;
   readonly proof?: OwnProof;
-  /** Once its root is pinned: nobody else is spoken to. */
+  /** Set once the daemon's root is pinned. Every other server is then refused. */
   readonly known?: (KnownDaemon & Pick<PairedEnrollment, 'trustBundle'>) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -58,7 +58,7 @@ export async function dial({
         chain,
       ).catch((cause) => {
         throw hasCode(cause, 'CERTIFICATE_INVALID')
-          ? notAuthenticated('its certificates do not hold', cause)
+          ? notAuthenticated('its certificate chain is invalid', cause)
           : cause;
       });
       checkKnownDaemon(judged, known, new Date());
@@ -91,7 +91,7 @@ async function opened(socket: WebSocket, url: string, signal: AbortSignal | unde
   }
 }
 
-/** A browser does not tell a page more. */
+/** A browser does not tell a page the reason. */
 function unreachable(url: string): IdentityError {
   const { origin = 'null' } = globalThis as { origin?: string };
   return new IdentityError(

@@ -1,10 +1,10 @@
-// What pages of one origin do with a device one after the other.
+// Makes the pages of one origin take turns at work on a device.
 
 interface LockManager {
   request<T>(name: string, work: () => Promise<T>): Promise<T>;
 }
 
-/** Where the browser has no Web Locks, nothing keeps two pages apart. */
+/** In a browser without Web Locks, two pages may run at the same time. */
 export function oneAtATime<T>(name: string, work: () => Promise<T>): Promise<T> {
   const { locks } = (globalThis as { navigator?: { locks?: LockManager } }).navigator ?? {};
   return locks ? locks.request(`palyra ${name}`, work) : work();

@@ -1,5 +1,5 @@
-// What a device keeps, in IndexedDB. It is not sealed: the private keys are not in it, and whoever reads this origin's
-// database can use them anyway.
+// The device's records in IndexedDB. They are not encrypted, because they contain no private keys, and code that can read this
+// origin's database can use the keys anyway.
 
 import { checkSecret, type SecretStore, secretNotFound } from '@palyra/identity/device-portable';
 import type { DeviceDatabase } from './database.ts';

@@ -1,12 +1,12 @@
-// A WebSocket of the browser as what carries a channel.
+// Adapts a WebSocket of the browser to the socket that carries a channel.
 
 import { type MessageSocket, maxNoiseBytes, type SocketListener } from '@palyra/channel';
 
-/** Bytes that wait in the socket before a writer has to. */
+/** Bytes queued in the socket before a writer has to wait. */
 const enoughBytes = 262_144;
-/** A browser does not say when there is room again, ms between two looks. */
-const lookMs = 10;
-/** A browser cannot be asked to read no further: more than this, while nobody takes it, ends the connection, bytes. */
+/** Interval of checks for room in the socket, ms. A browser does not report when there is room again. */
+const roomCheckMs = 10;
+/** Unread bytes that end the connection, because a page cannot make the browser stop reading. */
 const maxWaitingBytes = 8 * 1024 * 1024;
 const lost = 1006;
 
@@ -55,7 +55,7 @@ export class BrowserSocket implements MessageSocket {
   async #room(): Promise<void> {
     const socket = this.#socket;
     while (socket.readyState === socket.OPEN && socket.bufferedAmount >= enoughBytes)
-      await new Promise((resolve) => setTimeout(resolve, lookMs));
+      await new Promise((resolve) => setTimeout(resolve, roomCheckMs));
   }
 
   #take(data: unknown): void {

@@ -1,5 +1,5 @@
-// What a device needs of cryptography, by WebCrypto. Private keys are made so that they cannot be exported and lie in
-// IndexedDB; a record has only the public key, by which they are found again.
+// The cryptography of a device, on WebCrypto. Private keys are created so that they cannot be exported, and are kept in
+// IndexedDB. A record holds only the public key, which identifies the private key.
 
 import { bytesToHex, concatBytes, hexToBytes } from '@noble/curves/utils.js';
 import {
@@ -17,12 +17,12 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 const p256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 const ecdsa = { name: 'ECDSA', hash: 'SHA-256' } as const;
-/** RFC 8410: the DER in front of a raw X25519 key. */
+/** RFC 8410: the DER prefix of a raw X25519 key. */
 const x25519Pkcs8 = hexToBytes('302e020100300506032b656e04220420');
 
-/** @throws VERSION_UNSUPPORTED where the browser lacks what a device needs. */
+/** @throws VERSION_UNSUPPORTED if the browser lacks an algorithm. */
 export async function mustHaveWebCrypto(): Promise<void> {
-  // Undefined on a page that is not secure.
+  // Undefined on a page without a secure context.
   const { subtle } = globalThis.crypto as { readonly subtle?: SubtleCrypto };
   if (!subtle)
     throw unsupported('This page has no WebCrypto. Open it over https:, from localhost, or as an extension.');
@@ -79,7 +79,7 @@ export function webDeviceCrypto(database: DeviceDatabase): DeviceCrypto {
         const shared = new Uint8Array(await subtle.deriveBits({ name: 'X25519', public: point }, key, 256));
         return shared.every((byte) => byte === 0) ? undefined : shared;
       } catch {
-        // With both keys well-formed, only for an all-zero result (RFC 7748 6.1).
+        // Both keys are well-formed, so only an all-zero result can cause this (RFC 7748 6.1).
         return undefined;
       }
     },
@@ -94,10 +94,10 @@ export function webDeviceCrypto(database: DeviceDatabase): DeviceCrypto {
   };
 }
 
-/** A key that no record has, and that no pairing under way can need any more, is deleted after this, ms. */
+/** A key that is in no record is deleted after this time, when no running pairing can need it any more, ms. */
 const unusedKeptMs = 24 * 60 * 60_000;
 
-/** @param used what the records have of P-256 keys. */
+/** @param used the P-256 keys in the records. */
 export async function dropUnusedKeys(database: DeviceDatabase, used: readonly Uint8Array[]): Promise<void> {
   const kept = new Set(used.map((publicKey) => nameOf('p256', publicKey)));
   for (const name of await database.names('keys')) {
