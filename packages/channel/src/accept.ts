@@ -37,7 +37,7 @@ export interface DaemonChannel extends ServerConnection {
 }
 
 const idleWindowSeconds = 10;
-/** With which it refuses calls when it stops: no fault of the device. */
+/** The number with which a stopping daemon refuses calls. Does not count against the device. */
 const daemonStops = numberOf('UNREACHABLE');
 
 export class DaemonConnection extends ChannelConnection implements DaemonChannel {
@@ -73,7 +73,7 @@ export class DaemonConnection extends ChannelConnection implements DaemonChannel
 
   override send(frame: Frame): Promise<void> | undefined {
     const sent = super.send(frame);
-    // A stream that the daemon has to abandon costs it as much as one that the device abandons.
+    // A stream costs the daemon the same whether the daemon or the device abandons it.
     if (frame.type === 'reset' && frame.number !== daemonStops && !this.failure && !this.#resets.take())
       this.close(flood('makes the daemon abandon too many calls'));
     return sent;
@@ -84,18 +84,18 @@ export class DaemonConnection extends ChannelConnection implements DaemonChannel
   }
 
   protected began(id: number): ChannelStream {
-    if (this.streams.size >= this.options.maxStreams) throw invalid('more streams than it may have open');
+    if (this.streams.size >= this.options.maxStreams) throw invalid('more open streams than allowed');
     const stream = new ChannelStream(this, this.options.maxUnreadBytes, id, this.unfinished.call());
     this.streams.set(id, stream);
     this.offer(stream);
     return stream;
   }
 
-  protected override heardReset(): void {
+  protected override onReset(): void {
     if (!this.#resets.take()) throw flood('abandons too many calls');
   }
 
-  protected override heardIdleMessage(): void {
+  protected override onIdleMessage(): void {
     if (!this.#idle.take()) throw flood('sends too many messages without content');
   }
 }

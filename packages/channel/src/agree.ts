@@ -99,7 +99,7 @@ export async function agreeAsDaemon(
   );
   const payload = await readOr(handshake, await inbox.next());
   if (purpose === 'pair') {
-    if (payload.length > 0) throw invalid('a certificate where none is expected');
+    if (payload.length > 0) throw invalid('an unexpected certificate');
     return { agreed: await handshake.finish(), chain: [], refusal: undefined };
   }
   if (payload.length === 0) {

@@ -37,7 +37,7 @@ export abstract class ChannelConnection implements StreamConnection, StreamOwner
   readonly #outbox: Outbox;
   readonly #settled = Promise.withResolvers<IdentityError | undefined>();
   #failure: IdentityError | undefined;
-  #heardAt = performance.now();
+  #lastMessageAt = performance.now();
 
   constructor(options: ConnectionOptions) {
     this.options = options;
@@ -59,8 +59,8 @@ export abstract class ChannelConnection implements StreamConnection, StreamOwner
   }
 
   /** Ends the connection if the peer has been silent too long. Call it regularly. @param now from performance.now(). */
-  look(now: number): void {
-    if (now - this.#heardAt < this.options.idleTimeoutMs) return;
+  check(now: number): void {
+    if (now - this.#lastMessageAt < this.options.idleTimeoutMs) return;
     this.gone(new IdentityError('UNREACHABLE', 'Nothing was heard from the other side for too long.'));
     this.options.socket.terminate();
   }
@@ -90,8 +90,8 @@ export abstract class ChannelConnection implements StreamConnection, StreamOwner
   protected abstract began(id: number): ChannelStream;
 
   /** Called for RESETs and messages without content, so that a subclass can limit them. */
-  protected heardReset(): void {}
-  protected heardIdleMessage(): void {}
+  protected onReset(): void {}
+  protected onIdleMessage(): void {}
 
   protected gone(error: IdentityError | undefined): void {
     if (this.#failure) return;
@@ -109,9 +109,9 @@ export abstract class ChannelConnection implements StreamConnection, StreamOwner
         if (this.#failure) continue;
         const opened = agreed.receive.open(nothing, message);
         const plaintext = opened instanceof Promise ? await opened : opened;
-        this.#heardAt = performance.now();
+        this.#lastMessageAt = performance.now();
         const frames = decodeFrames(plaintext);
-        if (frames.length === 0) this.heardIdleMessage();
+        if (frames.length === 0) this.onIdleMessage();
         for (const frame of frames) if (!this.#failure) this.#accept(frame);
       }
     } catch (error) {
@@ -136,16 +136,16 @@ export abstract class ChannelConnection implements StreamConnection, StreamOwner
       }
       case 'reset': {
         if (frame.stream > this.lastStream) throw invalid('a reset of a stream that has not begun');
-        this.heardReset();
+        this.onReset();
         this.streams.get(frame.stream)?.fail(new StreamReset(resetReason(frame.number)));
         return;
       }
       case 'ping':
-        this.heardIdleMessage();
+        this.onIdleMessage();
         if (!this.#failure) void this.send({ type: 'pong', value: frame.value });
         return;
       case 'pong':
-        this.heardIdleMessage();
+        this.onIdleMessage();
         return;
       case 'goaway':
         this.gone(errorOf(frame.number, frame.reason));

@@ -94,7 +94,7 @@ class DeviceConnection extends ChannelConnection implements DeviceChannel {
   constructor(options: ConnectionOptions, keepAliveMs: number) {
     super(options);
     this.#timer = setInterval(() => {
-      this.look(performance.now());
+      this.check(performance.now());
       if (!this.failure) void this.send({ type: 'ping', value: 0 });
     }, keepAliveMs);
     detached(this.#timer);

@@ -25,7 +25,7 @@ export type Frame =
   | { readonly type: 'ping'; readonly value: number }
   | { readonly type: 'pong'; readonly value: number };
 
-/** Most bytes in a data frame, so that streams take turns. */
+/** Largest payload of a data frame. Small enough that streams take turns. */
 export const maxDataBytes = 16_384;
 /** Most bytes of frames in one message. */
 export const maxPlaintextBytes = maxNoiseBytes - tagBytes;
@@ -100,7 +100,7 @@ class Reader {
 
   byte(): number {
     const byte = this.#bytes[this.#at];
-    if (byte === undefined) throw invalid('a frame that is cut off');
+    if (byte === undefined) throw invalid('a truncated frame');
     this.#at += 1;
     return byte;
   }
@@ -119,7 +119,7 @@ class Reader {
     const size = this.number();
     if (size > max) throw invalid(`more than ${max} bytes in a frame`);
     const end = this.#at + size;
-    if (end > this.#bytes.length) throw invalid('a frame that is cut off');
+    if (end > this.#bytes.length) throw invalid('a truncated frame');
     const bytes = this.#bytes.subarray(this.#at, end);
     this.#at = end;
     return bytes;

@@ -24,7 +24,7 @@ export function checkKnownDaemon(
 ): void {
   const isKnown = known.daemonId === undefined || leaf.id === known.daemonId;
   if (leaf.kind !== 'daemon' || leaf.trustDomain !== known.trustDomain || !isKnown)
-    throw notAuthenticated('its certificate names another');
+    throw notAuthenticated('its certificate has another name');
   if (now >= notBefore && now < notAfter) return;
   throw new IdentityError(
     'CLOCK_SKEW',

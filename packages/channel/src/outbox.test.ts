@@ -32,7 +32,7 @@ const others: Frame[] = [
 
 describe('an outbox whose peer does not read', () => {
   for (const frame of replies) {
-    it(`keeps ${frame.type.toUpperCase()} only so often, and then the connection ends`, () => {
+    it(`keeps a limited number of ${frame.type.toUpperCase()} frames, and then ends the connection`, () => {
       const { out, failures } = outbox(new Promise(() => {}));
       const bytes = encodeFrame(frame);
       for (let sent = 0; sent < 2_000; sent++) void out.put(bytes);
@@ -42,7 +42,7 @@ describe('an outbox whose peer does not read', () => {
     });
   }
 
-  it('keeps what this side began: who wrote it waits', () => {
+  it('keeps the frames that this side began, and makes the writer wait', () => {
     const { out, failures } = outbox(new Promise(() => {}));
     for (const frame of others) for (let sent = 0; sent < 10_000; sent++) void out.put(encodeFrame(frame));
     assert.equal(failures.length, 0);

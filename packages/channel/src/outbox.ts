@@ -7,7 +7,7 @@ import type { CipherState } from './noise/cipher-state.ts';
 
 /** Bytes queued here before a writer has to wait. */
 const enoughBytes = 65_536;
-/** RESET and PONG that wait here. Nobody waits with them: a peer causes them, and may not read. */
+/** Most queued RESET and PONG frames. A peer can cause them without reading, and no writer waits for them. */
 const maxWaitingReplies = 2_000;
 const nothing = new Uint8Array();
 
@@ -36,7 +36,7 @@ export class Outbox {
     this.#frames.push(frame);
     this.#bytes += frame.length;
     if (isReply(frame) && ++this.#replies > maxWaitingReplies) {
-      this.#fail(new Error('the peer does not read what it causes'));
+      this.#fail(new Error('the peer does not read the frames that it causes'));
       return undefined;
     }
     if (!this.#isSending) {

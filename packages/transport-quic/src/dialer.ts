@@ -26,7 +26,8 @@ export async function dialNodeQuic(
 ): Promise<NodeConnection> {
   const endpoints = quicEndpoints(enrollment);
   if (endpoints.length === 0) {
-    const message = 'The daemon served no QUIC when this device was paired, and has told of none since.';
+    const message =
+      'The daemon did not serve QUIC when this device was paired, and has announced no QUIC port since.';
     throw new IdentityError('UNREACHABLE', message, { about: 'quic_endpoints' });
   }
   return inOrder(endpoints, (address) => dialOne(quic, address, enrollment, options));

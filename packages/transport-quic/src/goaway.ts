@@ -21,5 +21,8 @@ export function decodeGoaway(bytes: Buffer): { errorCode: number; reason: string
 }
 
 export function goawayInvalid(): IdentityError {
-  return new IdentityError('MESSAGE_INVALID', 'What the server sent on a stream of its own is no GOAWAY.');
+  return new IdentityError(
+    'MESSAGE_INVALID',
+    'The server opened a stream and sent something other than a GOAWAY.',
+  );
 }

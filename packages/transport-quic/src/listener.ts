@@ -16,7 +16,7 @@ import { createQuic } from './quiche/quic.ts';
 import type { QuicheRuntime } from './quiche/runtime.ts';
 
 export interface QuicDeviceListenerOptions extends ListenerOptions {
-  /** Mutual TLS: the roots that device chains may lead to, and what decides about devices. */
+  /** Mutual TLS: the roots that device chains may lead to, and the authenticator of devices. */
   readonly devices: DeviceTrust;
   /** Default `portable`. */
   readonly runtime?: QuicheRuntime;
@@ -70,7 +70,7 @@ export class QuicDeviceListener implements DeviceListener {
    */
   swapCredential(credential: ServerCredential, trustBundle: readonly Uint8Array[]): Promise<void> {
     const swapped = this.#swap(credential, trustBundle);
-    // The caller of a swap gets its error. The next swap only waits.
+    // The caller of a swap gets its error. The next swap only waits for it to end.
     this.#swapping = swapped.catch(() => {});
     return swapped;
   }
@@ -80,7 +80,7 @@ export class QuicDeviceListener implements DeviceListener {
     await this.#listener.close(
       new IdentityError('UNREACHABLE', 'The daemon has a new certificate. Connect again.'),
     );
-    // If listening fails below, the next credential is the next attempt.
+    // If listening fails below, the next credential starts the next attempt.
     this.#listener = notListening;
     if (this.#closed) return;
     this.#listener = await this.#listen(this.#port, credential, trustBundle);

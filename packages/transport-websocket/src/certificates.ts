@@ -49,7 +49,8 @@ function judged(judge: ChainJudge, chain: readonly Uint8Array[]) {
   try {
     return judge.judge(chain);
   } catch (cause) {
-    if (hasCode(cause, 'CERTIFICATE_INVALID')) throw notAuthenticated('its certificates do not hold', cause);
+    if (hasCode(cause, 'CERTIFICATE_INVALID'))
+      throw notAuthenticated('its certificate chain is invalid', cause);
     throw cause;
   }
 }

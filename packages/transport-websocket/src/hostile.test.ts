@@ -85,12 +85,12 @@ describe('a proxy between device and daemon', () => {
     ['cuts a message', ({ bytes, index }) => [index === 0 ? bytes.subarray(0, -1) : bytes]],
     ['sends a message back', ({ bytes, from, other }) => [from === 'daemon' ? (other ?? bytes) : bytes]],
     ['repeats every message', ({ bytes, from }) => (from === 'daemon' ? [bytes, bytes] : [bytes])],
-    ['swaps every message for one of its own', ({ bytes }) => [Buffer.alloc(bytes.length, 7)]],
+    ['replaces every message with its own', ({ bytes }) => [Buffer.alloc(bytes.length, 7)]],
     ['sends an empty message', () => [Buffer.alloc(0)]],
     ['answers with the largest message', () => [Buffer.alloc(65_535)]],
   ];
   for (const [name, meddle] of handshake) {
-    it(`that ${name} during the handshake gets no channel`, async () => {
+    it(`that ${name} during the handshake causes it to fail`, async () => {
       const port = await through(meddle);
       await assert.rejects(
         async () => {
@@ -107,7 +107,7 @@ describe('a proxy between device and daemon', () => {
     await rejectsWith(dial(port, { limits: { handshakeTimeoutMs: 200 } }), 'UNREACHABLE');
   });
 
-  it('that changes the purpose of the channel gets no channel', async () => {
+  it('that changes the purpose of the channel causes the handshake to fail', async () => {
     const both = await start({ purposes: ['node', 'pair'] });
     const proxy = await meddlingProxy(`ws://127.0.0.1:${both.port}/channel`, pass, subprotocolOf('pair'));
     open.push(proxy);
@@ -149,7 +149,7 @@ describe('a proxy between device and daemon', () => {
 });
 
 describe('a daemon that is not the expected one', () => {
-  it('is refused, whatever certificate it has', async () => {
+  it('is refused with any certificate', async () => {
     const impostors = [
       foreign.serverTls,
       { ...pki.device, clientRoots: pki.rootPem },
@@ -262,7 +262,7 @@ describe('requests that open no channel', () => {
     ['of a page of this machine', { origin: 'http://localhost:8080' }, 403],
     ['of a sandboxed frame or a file', { origin: 'null' }, 403],
     [
-      'of a page whose name leads here',
+      'of a page whose host name points here',
       { origin: 'http://rebound.example:7446', host: 'rebound.example:7446' },
       403,
     ],
@@ -277,7 +277,7 @@ describe('requests that open no channel', () => {
       400,
     ],
     ['of another version', { origin: deviceOrigin, 'sec-websocket-version': '12' }, 400],
-    ['with a key that is none', { origin: deviceOrigin, 'sec-websocket-key': 'x' }, 400],
+    ['with an invalid key', { origin: deviceOrigin, 'sec-websocket-key': 'x' }, 400],
   ];
   for (const [name, headers, status, path] of requests) {
     it(`${name} is answered with ${status}`, async () => assert.equal(await upgrade(headers, path), status));
@@ -311,10 +311,10 @@ describe('peers that waste shared resources', () => {
     const outcomes = await Promise.all(sockets.map(outcome));
     assert.equal(outcomes.filter((each) => each === 'open').length, 4);
     assert.equal(outcomes.filter((each) => each.endsWith('503')).length, 2);
-    // Another source has places of its own.
+    // Another source has its own places.
     const other = silent(port, '192.0.2.2');
     assert.equal(await outcome(other), 'open');
-    // Hops before the one that the proxy added do not count, because anybody may have written them.
+    // Only the hop that the proxy added counts. Anybody may have written the earlier hops.
     assert.match(await outcome(silent(port, '192.0.2.9, 192.0.2.1')), /503/);
     await Promise.all(
       [...sockets, other].map(
@@ -330,7 +330,7 @@ describe('peers that waste shared resources', () => {
     await within('the cut', Promise.all(sockets.map((each) => once(each.resume(), 'close'))));
   });
 
-  it('with bytes that are not a handshake are disconnected', async () => {
+  it('with bytes that form no handshake are disconnected', async () => {
     const { port } = await start({ limits: { handshakeTimeoutMs: 1_000 } });
     const garbage: (Buffer | string)[] = [
       'text',
@@ -373,20 +373,20 @@ describe('a device that breaks the protocol', () => {
 
   const attacks: [name: string, messages: Uint8Array[], number: number][] = [
     ['an unknown frame', [bytes(0x07, 0)], 0x101],
-    ['a frame that is cut off', [bytes(0x01, 1, 5, 1)], 0x101],
+    ['a truncated frame', [bytes(0x01, 1, 5, 1)], 0x101],
     ['a frame without its number', [bytes(0x01)], 0x101],
     ['a number of eight bytes', [bytes(0x02, 0xc0, 0, 0, 0, 0, 0, 0, 1)], 0x101],
     ['data without bytes', [bytes(0x01, 1, 0)], 0x101],
     ['more data than a frame may have', [bytes(0x01, 1, 0x80, 0, 0x40, 1)], 0x101],
     ['a stream that is not the next', [data(2)], 0x101],
     ['a stream 0', [data(0), data(1), end(1), end(1)], 0x101],
-    ['more streams than it may', [1, 2, 3, 4, 5].map((n) => data(n)), 0x101],
+    ['more streams than allowed', [1, 2, 3, 4, 5].map((n) => data(n)), 0x101],
     ['data after its end', [data(1), end(1), data(1)], 0x101],
     ['two ends', [data(1), end(1), end(1)], 0x101],
-    ['a reset of nothing', [reset(1)], 0x101],
-    ['PINGs without end', many(60, () => [ping]), 0x301],
+    ['a reset of a stream that does not exist', [reset(1)], 0x101],
+    ['endless PINGs', many(60, () => [ping]), 0x301],
     ['messages without a frame', many(60, () => [bytes()]), 0x301],
-    ['calls that it abandons without end', many(20, (n) => [data(n), reset(n)]), 0x301],
+    ['endless abandoned calls', many(20, (n) => [data(n), reset(n)]), 0x301],
   ];
   for (const [name, messages, number] of attacks) {
     it(`by ${name} gets the reason and is disconnected`, async () => {
@@ -399,7 +399,7 @@ describe('a device that breaks the protocol', () => {
     });
   }
 
-  it('by calls that the daemon has to abandon gets the reason and is disconnected', async () => {
+  it('by causing calls that the daemon has to abandon gets the reason and is disconnected', async () => {
     const { port } = await start({
       floods: { resetBurst: 10, resetRate: 1 },
       serve: serveCalls({ routes: () => {} }),
@@ -424,7 +424,7 @@ describe('a device that breaks the protocol', () => {
     channel.socket.terminate();
   });
 
-  it('by not reading is disconnected once it has been silent for too long', async () => {
+  it('by not reading is disconnected after it has been silent for too long', async () => {
     const slow = await start({
       limits: { idleTimeoutMs: 500 },
       serve: async (stream) => {
@@ -435,8 +435,8 @@ describe('a device that breaks the protocol', () => {
     const channel = await raw(slow.port);
     channel.socket.pause();
     await channel.send(data(1));
-    await until('the connection is there', () => slow.connectionCount === 1);
-    await until('the connection has gone', () => slow.connectionCount === 0);
+    await until('the connection', () => slow.connectionCount === 1);
+    await until('the end of the connection', () => slow.connectionCount === 0);
     channel.socket.terminate();
   });
 

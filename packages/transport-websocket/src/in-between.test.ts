@@ -72,7 +72,7 @@ test('a channel opens over TLS through the tunnel of an HTTP proxy', async (t) =
   channel.close();
 });
 
-test('a device notices by the silence that the path went dead', async (t) => {
+test('a device notices a dead path by its silence', async (t) => {
   let isDead = false;
   const proxy = await meddlingProxy(`ws://127.0.0.1:${listener.port}/channel`, ({ bytes }) =>
     isDead ? [] : [bytes],

@@ -44,7 +44,7 @@ import { WsSocket, webSocketOptions } from './ws-socket.ts';
 export interface WebSocketListenOptions extends StreamListenOptions, UpgradeRules {
   /**
    * Serves one stream of an admitted connection until the stream ends. Must not throw.
-   * @param begins reports a stranger's call. A stranger that waits for an answer is not idle. One with half a call is.
+   * @param begins reports a stranger's call. A stranger that waits for an answer is not idle. A stranger with an incomplete call is.
    */
   serve(stream: ByteStream, connection: DaemonChannel, begins?: Connection['begins']): void | Promise<void>;
   /** Admits or refuses a connection before its first stream is served. */
@@ -151,7 +151,10 @@ class ChannelListener implements WebSocketListener {
       },
       () => options.onRefused?.('limit'),
     );
-    this.#sweep = setInterval(() => this.#look(), Math.min(sweepMs, limits.idleTimeoutMs)).unref();
+    this.#sweep = setInterval(
+      () => this.#checkConnections(),
+      Math.min(sweepMs, limits.idleTimeoutMs),
+    ).unref();
   }
 
   /** Available after the listener has closed too, because the next listener may reuse it. */
@@ -202,14 +205,14 @@ class ChannelListener implements WebSocketListener {
     for (const connection of this.#connections.keys()) connection.close(error);
     for (const socket of this.#handshaking) socket.terminate();
     clearInterval(this.#sweep);
-    // Each socket closes shortly, once its device has read the reason or the time for that is over.
+    // Each socket closes when its device has read the reason, or after a short time.
     await Promise.all(this.#farewells);
     await this.#sockets.close(AbortSignal.abort());
   }
 
-  #look(): void {
+  #checkConnections(): void {
     const now = performance.now();
-    for (const connection of this.#connections.keys()) connection.look(now);
+    for (const connection of this.#connections.keys()) connection.check(now);
   }
 
   #upgrade(request: http.IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -278,7 +281,7 @@ class ChannelListener implements WebSocketListener {
         connection.close(
           new IdentityError(
             'TOO_MANY_SESSIONS',
-            'The daemon has as many connections as it takes. Try again later.',
+            'The daemon has reached its limit of connections. Try again later.',
           ),
         );
       } else {

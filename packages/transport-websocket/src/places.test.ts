@@ -1,4 +1,4 @@
-// Which connections get a place at the daemon's listener, and that no connection keeps the listener from stopping.
+// Which connections get a place at the daemon's listener. No connection may keep the listener from stopping.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -61,11 +61,11 @@ async function halfOpen(port: number, headers: Record<string, string> = {}): Pro
   return socket;
 }
 
-/** How long a stranger may be silent, and its own handshake may take on a busy machine. */
+/** How long a stranger may be silent. Long enough for the test's own handshake on a busy machine. */
 const strangerMs = 1_500;
 
 describe('places of channels', () => {
-  it('of devices are not taken by strangers', async () => {
+  it('for devices are not taken by strangers', async () => {
     const { port } = await start({ limits: { maxConnections: 3 } });
     for (let each = 0; each < 3; each++) assert.equal(await ask(await dial(port, 'pair'), 'x'), 'x');
     for (let each = 0; each < 3; each++) assert.equal(await ask(await dial(port), 'x'), 'x');
@@ -75,7 +75,7 @@ describe('places of channels', () => {
     }
   });
 
-  it('of strangers are not all taken by one source', async () => {
+  it('for strangers are not all taken by one source', async () => {
     const { port } = await start({ limits: { maxHandshakesPerSource: 2 }, proxies: ['127.0.0.1'] });
     const stranger = (source: string) =>
       rawChannel(port, { purpose: 'pair', headers: { 'x-forwarded-for': source } });
@@ -99,7 +99,7 @@ describe('places of channels', () => {
         const answer = await ask(channel, 'x').catch(({ code }) => code);
         channel.close();
         if (answer === 'x') break;
-        // The daemon has not read yet that the one before has ended.
+        // The daemon has not yet noticed the end of the previous channel.
         assert.equal(answer, 'TOO_MANY_SESSIONS');
       }
     }
@@ -108,10 +108,10 @@ describe('places of channels', () => {
   const spellings: [name: string, headers: string[]][] = [
     ['with the port of each connection', ['192.0.2.1:1001', '192.0.2.1:1002', '192.0.2.1:1003']],
     ['as IPv6 with a port', ['[2001:db8::1]:1001', '[2001:db8::2]:1002', '2001:db8::3']],
-    ['as nothing that is an address', ['1.1', 'dead.beef', '::::']],
+    ['as invalid addresses', ['1.1', 'dead.beef', '::::']],
   ];
   for (const [name, [first, second, third]] of spellings) {
-    it(`are counted for one source, which a proxy writes ${name}`, async () => {
+    it(`are counted for one source when a proxy writes it ${name}`, async () => {
       const { port } = await start({ limits: { maxHandshakesPerSource: 2 }, proxies: ['127.0.0.1'] });
       const states: number[] = [];
       for (const source of [first!, second!, third!])
@@ -125,11 +125,11 @@ describe('a stranger', () => {
   const call = (bytes: readonly number[]) =>
     encodeFrame({ type: 'data', stream: 1, bytes: Uint8Array.from(bytes) });
   const strangers = {
-    'that says half a call': call([0x01]),
-    'that says nothing': Uint8Array.of(5, 1),
+    'that sends an incomplete call': call([0x01]),
+    'that sends no call': Uint8Array.of(5, 1),
   };
   for (const [name, message] of Object.entries(strangers)) {
-    it(`${name} and PINGs for ever loses its place`, async () => {
+    it(`${name} but endless PINGs loses its place`, async () => {
       const listener = await start({
         limits: { handshakeTimeoutMs: strangerMs },
         serve: serveCalls({ routes: () => {}, requestMs: 600_000 }),
@@ -161,7 +161,7 @@ describe('a stranger', () => {
     const idle = await rawChannel(listener.port, { purpose: 'pair' });
     for (const { socket } of [channel, idle]) socket.on('error', () => {});
     await channel.send(call([0x01]));
-    // It began later, and is gone.
+    // This stranger began later and has lost its place.
     await within('the cut', once(idle.socket, 'close'));
     await (await asked.promise).end(Uint8Array.of(7));
     assert.equal((await within('the answer', channel.next()))?.type, 'data');
@@ -170,7 +170,7 @@ describe('a stranger', () => {
 });
 
 describe('a listener that stops', () => {
-  it('does not wait for handshakes that nobody goes on with', async () => {
+  it('does not wait for abandoned handshakes', async () => {
     const listener = await start({ limits: { handshakeTimeoutMs: 600_000 } });
     const sockets = [await halfOpen(listener.port), await halfOpen(listener.port)];
     await within('the end', listener.close(undefined, AbortSignal.abort()));

@@ -58,13 +58,13 @@ export class UpgradeCheck {
 
   /** Browsers send an origin with every WebSocket, and no page can choose it. */
   of(request: IncomingMessage): Upgrade | Refusal {
-    if (!this.isPath(request.url)) return { status: 404, why: 'There is nothing here.' };
+    if (!this.isPath(request.url)) return { status: 404, why: 'Not found.' };
     const { origin } = request.headers;
     if (origin === undefined || !this.#origins.has(origin))
       return { status: 403, why: 'This origin may not open a channel.' };
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((each) => each.trim());
     const purpose = this.#purposes.find((each) => offered.includes(subprotocolOf(each)));
-    if (!purpose) return { status: 400, why: 'None of the offered protocols is spoken here.' };
+    if (!purpose) return { status: 400, why: 'None of the offered protocols is supported.' };
     const address = this.#addressOf(request);
     return { purpose, subprotocol: subprotocolOf(purpose), address, source: sourceKey(address) };
   }
@@ -86,5 +86,5 @@ const familyOf = (address: string) => (isIPv6(address) ? 'ipv6' : 'ipv4');
 
 const plain = (address: string) => address.replace(/^::ffff:(?=\d+\.)/i, '');
 
-/** Some proxies write one: it is another for each connection, and none of them is a source of its own. */
+/** Some proxies add the port. It differs for each connection, so it must not make each connection a separate source. */
 const withoutPort = (hop: string) => hop.replace(/^(?:\[([^\]]*)\]|(\d+(?:\.\d+){3}))(?::\d+)?$/, '$1$2');

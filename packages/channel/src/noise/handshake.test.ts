@@ -1,4 +1,4 @@
-// The published vectors of Noise_XX_25519_AESGCM_SHA256, and how a handshake rejects foreign messages.
+// Checks the published vectors of Noise_XX_25519_AESGCM_SHA256, and that a handshake rejects foreign messages.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -71,9 +71,9 @@ describe('Noise_XX_25519_AESGCM_SHA256', () => {
 
   const spoil: [name: string, spoil: (message: Uint8Array) => Uint8Array][] = [
     ['cut off', (message) => message.subarray(0, 20)],
-    ['cut in its last byte', (message) => message.subarray(0, -1)],
+    ['without its last byte', (message) => message.subarray(0, -1)],
     ['empty', () => nothing],
-    ['with a byte more', (message) => new Uint8Array([...message, 0])],
+    ['with an extra byte', (message) => new Uint8Array([...message, 0])],
     ['with one bit changed', (message) => message.with(-1, message.at(-1)! ^ 1)],
     ['with another ephemeral key', (message) => message.with(0, message[0]! ^ 1)],
     ['larger than Noise allows', () => new Uint8Array(65_536)],
@@ -126,7 +126,7 @@ describe('messages after the handshake', () => {
       [1, 2, 3].map((n) => a.send.seal(nothing, Uint8Array.of(n))),
     );
     assert.deepEqual(await b.receive.open(nothing, first!), Uint8Array.of(1));
-    // A repeated, reordered or returned message breaks the receiver for good, because its message number is used up.
+    // After a repeated, reordered or returned message the receiver can open no more, because its message number is used up.
     for (const wrong of [first!, third!]) {
       const [x, y] = await agreed();
       await x.send.seal(nothing, nothing);
@@ -153,7 +153,7 @@ describe('messages after the handshake', () => {
   });
 });
 
-/** After the first message. */
+/** A handshake after its first message. */
 async function begun(change: (first: Uint8Array) => unknown = () => {}) {
   const initiator = await Handshake.start({ role: 'initiator', prologue: nothing });
   const responder = await Handshake.start({ role: 'responder', prologue: nothing });

@@ -61,7 +61,7 @@ function datesRefused(own: X509Certificate | undefined): IdentityError {
   }
   return new IdentityError(
     'CLOCK_SKEW',
-    `The other side's clock is outside the dates of this certificate, and ${at}: one of the two is wrong. Set it right.`,
+    `The other side's clock is outside the dates of this certificate, and ${at}. One of the two clocks is wrong. Correct it.`,
   );
 }
 

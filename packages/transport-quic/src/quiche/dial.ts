@@ -100,7 +100,7 @@ class QuicheClientConnection implements ClientConnection {
   #settle!: (error: IdentityError | undefined) => void;
   #failure: IdentityError | undefined;
 
-  /** @param session not ready yet, because a server that refuses says so as soon as the session is ready. */
+  /** @param session not ready yet, because a server that refuses sends its reason as soon as the session is ready. */
   constructor(session: QuicClientSession, address: string, options: StreamDialOptions, limits: StreamLimits) {
     this.remoteAddress = address;
     this.remotePort = options.port;
@@ -142,7 +142,7 @@ class QuicheClientConnection implements ClientConnection {
     const sent = error
       ? this.#session.close(toCloseNumber(error.code), toCloseReason(error.message))
       : this.#session.close(closedNormally, '');
-    // This can fail when the peer has gone. The connection is over either way.
+    // This can fail when the peer has left. The connection is over either way.
     sent.catch(() => {});
   }
 

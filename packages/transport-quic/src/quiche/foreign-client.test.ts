@@ -51,7 +51,7 @@ async function connect(pki: Pki, port: number, credential?: Credential): Promise
   return (await Promise.all([text(child.stderr), text(child.stdout)])).join('');
 }
 
-test("ngtcp2's client with the certificate of a device is let in", { skip }, async (t) => {
+test("ngtcp2's client with the certificate of a device is accepted", { skip }, async (t) => {
   const pki = await createPki();
   const { port, sessions } = await serve(t, pki);
   const said = await connect(pki, port, pki.device);
@@ -68,7 +68,7 @@ test("ngtcp2's client without a certificate is told that one is required", { ski
   assert.equal(sessions.length, 0);
 });
 
-test("ngtcp2's client with the certificate of another authority is told that it is unknown", {
+test("ngtcp2's client with the certificate of another authority is told that the authority is unknown", {
   skip,
 }, async (t) => {
   const [pki, foreign] = await Promise.all([createPki(), createPki()]);

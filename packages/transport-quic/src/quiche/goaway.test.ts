@@ -1,4 +1,4 @@
-// What each side makes of a GOAWAY, and of a peer that does not behave: the library itself stands in for that one.
+// How each side handles a GOAWAY, and a peer that breaks the protocol. The bare library plays that peer.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -34,7 +34,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       pki = await createPki();
     });
 
-    /** Our listener, and a client that does as it likes. */
+    /** Our listener, and a client that the test controls. */
     async function withRawClient(
       t: TestContext,
       options: QuicConnectOptions = {},
@@ -60,7 +60,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       return { listener, session, server: await admitted.promise, served: () => served };
     }
 
-    /** Our client, and a server that does as it likes. */
+    /** Our client, and a server that the test controls. */
     async function withRawServer(
       t: TestContext,
     ): Promise<{ connection: ClientConnection; session: QuicServerSession }> {
@@ -79,7 +79,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       return { connection, session };
     }
 
-    it('comes before the close, and both say the same', async (t) => {
+    it('comes before the close, with the same reason', async (t) => {
       const { session, server } = await withRawClient(t);
       const closed = once(session, 'close');
       const opened = once(session, 'stream');
@@ -93,7 +93,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       assert.deepEqual([errorCode, reason], [toCloseNumber('DEVICE_REVOKED'), revoked.message]);
     });
 
-    it('is the end for a client that does not leave: nothing more of it is served', async (t) => {
+    it('ends the service for a client that does not leave', async (t) => {
       const { listener, session, server, served } = await withRawClient(t);
       const first = session.openStream();
       first.on('error', () => {}).write('x');
@@ -117,7 +117,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       assert.equal(served(), 1);
     });
 
-    it('is left out for a client that allows no stream of the server', async (t) => {
+    it('is left out when the client allows the server no stream', async (t) => {
       const { session, server } = await withRawClient(t, { initialMaxStreamsBidi: 0 });
       const closed = once(session, 'close');
       server.close(revoked);
@@ -125,7 +125,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       assert.equal(errorCode, toCloseNumber('DEVICE_REVOKED'));
     });
 
-    it('does not hold up a listener that closes', async (t) => {
+    it('does not delay the close of a listener', async (t) => {
       const { listener, session, server } = await withRawClient(t);
       const closed = once(session, 'close');
       server.close(revoked);
@@ -133,7 +133,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       await closed;
     });
 
-    it('ends the connection of a client that waits for no close', async (t) => {
+    it('ends the client’s connection without waiting for the close', async (t) => {
       const { connection, session } = await withRawServer(t);
       const left = once(session, 'close');
       const stream = await connection.openStream();
@@ -147,18 +147,18 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     });
 
     const bad: [string, Uint8Array, IdentityErrorCode][] = [
-      ['an empty one', Buffer.alloc(0), 'MESSAGE_INVALID'],
+      ['an empty message', Buffer.alloc(0), 'MESSAGE_INVALID'],
       ['half a number', Buffer.from([0x50, 0x41, 0]), 'MESSAGE_INVALID'],
       [
-        'one that is too long',
+        'a message that is too long',
         Buffer.concat([encodeGoaway(revoked), Buffer.alloc(300, 'a')]),
         'MESSAGE_INVALID',
       ],
-      ['one without an end', Buffer.alloc(2_000_000, 'a'), 'MESSAGE_INVALID'],
+      ['a message without an end', Buffer.alloc(2_000_000, 'a'), 'MESSAGE_INVALID'],
       ['a number of another version', Buffer.from([0x50, 0x41, 0x0f, 0xff]), 'UNREACHABLE'],
     ];
     for (const [name, bytes, code] of bad) {
-      it(`ends the connection too when it is none: ${name}`, async (t) => {
+      it(`ends the connection even when it is invalid: ${name}`, async (t) => {
         const { connection, session } = await withRawServer(t);
         const left = once(session, 'close');
         session

@@ -67,7 +67,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       await until('nothing is kept', () => hasNoStreams(sessions));
     });
 
-    it('do not hold up the next stream, however many a client refuses to read', async (t) => {
+    it('do not delay the next stream, however many a client refuses to read', async (t) => {
       const pki = await createPki();
       const listener = await quic.listen({
         host,

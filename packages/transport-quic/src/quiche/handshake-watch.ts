@@ -51,7 +51,7 @@ export class HandshakeWatch {
     session.once('close', () => this.done(session));
   }
 
-  // A handshake that was here at the last sweep has taken between one and two timeouts.
+  // A handshake that was already here at the last sweep has taken between one and two timeouts.
   #sweep(): void {
     for (const session of this.#seen) {
       this.#ended('handshake_timeout');

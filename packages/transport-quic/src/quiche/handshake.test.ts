@@ -1,4 +1,4 @@
-// Who gets through a handshake, and what of it is bounded.
+// Which peers complete a handshake, and the limits on handshakes.
 
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
@@ -32,7 +32,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
 
     before(async () => {
       pki = await createPki();
-      // The same names from another root.
+      // A daemon with the same names under another root.
       foreign = await createPki();
     });
     after(async () => {
@@ -76,7 +76,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       await rejectsWith(dial(port), 'DAEMON_NOT_AUTHENTICATED');
     });
 
-    it('refuses a daemon whose certificate has expired, and does not call that a matter of clocks', async () => {
+    it('refuses a daemon whose certificate has expired, and does not report a clock error', async () => {
       const old = await createPki(pki.trustDomain, new Date(Date.now() - 30 * 24 * 3600 * 1000));
       const { port } = await listen({ tls: old.serverTls });
       const device = await pki.issueDevice();
@@ -86,7 +86,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       );
     });
 
-    it('lets no device of another root through, and tells it', async () => {
+    it('refuses a device of another root, and tells it why', async () => {
       let asked = 0;
       const { port } = await listen({ admit: async () => void asked++ });
       const connection = await dial(port, {
@@ -98,7 +98,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       assert.equal(asked, 0);
     });
 
-    it('lets no expired device through, and tells it', async () => {
+    it('refuses an expired device, and tells it why', async () => {
       let asked = 0;
       const twoDays = 2 * 24 * 3600 * 1000;
       const old = await createPki(pki.trustDomain, new Date(Date.now() - twoDays));
@@ -108,7 +108,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       assert.equal(asked, 0);
     });
 
-    it('does not call expired what is not valid yet, at its own clock or at the daemon alone', async (t) => {
+    it('does not report a certificate as expired when it is not valid yet by either clock', async (t) => {
       let asked = 0;
       const day = 24 * 3600 * 1000;
       const early = await createPki(pki.trustDomain, new Date(Date.now() + day));
@@ -130,7 +130,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       assert.equal(asked, 0);
     });
 
-    it('lets nobody through without a certificate, and tells them', async () => {
+    it('refuses a client without a certificate, and tells it why', async () => {
       let asked = 0;
       const { port } = await listen({ admit: async () => void asked++ });
       const closed = deferred<{ errorCode: number; reason: string }>();
@@ -140,13 +140,13 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       assert.equal(asked, 0);
     });
 
-    it('believes nobody who closes before the handshake: anyone on the path can', async () => {
+    it('ignores the reason of a close before the handshake, which anyone on the path can forge', async () => {
       const forger = await forgeCloses(toCloseNumber('DEVICE_REVOKED'), 'This device was revoked.');
       await rejectsWith(dial(forger.port), 'UNREACHABLE');
       forger.close();
     });
 
-    it('speaks one protocol', async () => {
+    it('supports only one protocol', async () => {
       const server = loadLibrary().createQuicServer({
         cert: pki.daemon.certificateChain,
         key: pki.daemon.privateKey,
@@ -158,7 +158,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       await server.close();
     });
 
-    it('shows the daemon the certificate on a resumed session too', async () => {
+    it('gives the daemon the certificate in a resumed session too', async () => {
       const seen: ServerConnection[] = [];
       const { port } = await listen({ admit: async (connection) => void seen.push(connection) });
       const ticket = deferred<Buffer>();
@@ -179,7 +179,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       await second.close();
     });
 
-    it('makes an address answer before it works for it, unless told otherwise', async () => {
+    it('verifies the source address before it starts a handshake, unless configured otherwise', async () => {
       for (const [dangerouslySkipAddressValidation, expected] of [
         [false, retry],
         [true, initial],
@@ -192,7 +192,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       }
     });
 
-    it('counts what comes in and what of it begins a handshake', async () => {
+    it('counts incoming datagrams and started handshakes', async () => {
       const { port } = await listen();
       const before = quicTraffic();
       const socket = createSocket('udp4');
@@ -204,7 +204,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       assert.equal(quicTraffic().handshakes, before.handshakes + 1);
     });
 
-    it('follows a client whose NAT gave it another port', async () => {
+    it('follows a client after its NAT assigned another port', async () => {
       const relay = await UdpRelay.to((await listen()).port);
       const connection = await dial(relay.port);
       assert.equal(await ask(connection, 'before'), 'before');
@@ -214,8 +214,8 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       relay.close();
     });
 
-    // Should this fail, the library has learned to follow: say so in docs/quic.md section 5.
-    it('notices when a NAT gave it a third port, which the library does not follow', async () => {
+    // If this fails, the library has learned to follow. Then update docs/quic.md section 5.
+    it('notices when a NAT assigned a third port, which the library does not follow', async () => {
       const relay = await UdpRelay.to((await listen()).port);
       const limits = { idleTimeoutMs: 2_000 };
       const connection = await quic.dial({
@@ -236,7 +236,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       relay.close();
     });
 
-    it('carries everything over a path that loses packets both ways', async () => {
+    it('delivers all data over a path that loses packets in both directions', async () => {
       const relay = await UdpRelay.to((await listen()).port);
       const connection = await dial(relay.port);
       relay.passes = (packet) => packet % 7 !== 0;
@@ -247,7 +247,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       relay.close();
     });
 
-    it('gives up handshakes that do not end, long before the idle timeout', async () => {
+    it('ends incomplete handshakes long before the idle timeout', async () => {
       const limits = {
         maxConnections: 1,
         maxHandshakes: 1,
@@ -256,21 +256,21 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       };
       const refused: StreamRefusal[] = [];
       const { port } = await listen({ limits, onRefused: (reason) => refused.push(reason) });
-      // Two clients that answer the Retry and fall silent take every place there is.
+      // Two clients that answer the Retry and then stay silent take all places.
       const relays = [await UdpRelay.to(port), await UdpRelay.to(port)];
       const stuck = relays.map((relay) => {
         relay.passes = (packet) => packet < 2;
         return rawDial(relay.port, { connectTimeoutMs: 60_000 });
       });
       for (const relay of relays)
-        await until('the answer to a hello', () =>
+        await until('the answer to a ClientHello', () =>
           relay.fromServer.some((first) => packetType(first) === initial),
         );
       const tryDial = () =>
         quic.dial({ host, port, tls: pki.clientTls, limits: { handshakeTimeoutMs: 1_000 } });
       await rejectsWith(tryDial(), 'UNREACHABLE');
 
-      const connection = await until('the places are given back', () => tryDial().catch(() => undefined));
+      const connection = await until('free places', () => tryDial().catch(() => undefined));
       assert.ok(refused.includes('handshake_timeout'));
       connection.close();
       for (const session of stuck) await session.close();
@@ -291,7 +291,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       assert.equal((await closed.promise).reason, 'Only bidirectional streams carry calls.');
     });
 
-    it('says that a connection is gone when nothing was heard', async () => {
+    it('reports a connection as gone after silence', async () => {
       const admitted = deferred<ServerConnection>();
       const { port } = await listen({ admit: async (connection) => admitted.resolve(connection) });
       const relay = await UdpRelay.to(port);
@@ -307,7 +307,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       assert.equal((await server.closed)?.code, 'UNREACHABLE');
     });
 
-    it('keeps a connection alive on which nothing happens', async () => {
+    it('keeps an idle connection alive', async () => {
       const { port } = await listen({ limits: { idleTimeoutMs: 3_000 } });
       const connection = await quic.dial({ host, port, tls: pki.clientTls, keepAliveMs: 100 });
       await new Promise((resolve) => setTimeout(resolve, 4_000));
@@ -315,7 +315,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       connection.close();
     });
 
-    it('says which certificates it cannot use', async () => {
+    it('refuses unusable certificates with a clear error', async () => {
       const other = await pki.issueDevice();
       const mixed = { ...pki.serverTls, privateKey: other.privateKey };
       await rejectsWith(listen({ tls: mixed }), 'CERTIFICATE_INVALID');
@@ -334,12 +334,12 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       connection.close();
     });
 
-    it('says when it cannot listen, or a name does not exist', async () => {
+    it('reports that it cannot listen, or that a name does not exist', async () => {
       await rejectsWith(listen({ host: 'not an address' }), 'UNREACHABLE');
       await rejectsWith(quic.dial({ host: 'nothing.invalid', port: 1, tls: pki.clientTls }), 'UNREACHABLE');
     });
 
-    it('stops dialling when it is told to', async () => {
+    it('stops dialling on an abort', async () => {
       const signal = AbortSignal.timeout(50);
       const relay = await UdpRelay.to(9);
       await assert.rejects(quic.dial({ host, port: relay.port, tls: pki.clientTls, signal }), {

@@ -76,14 +76,14 @@ describe('the trust of the QUIC library', () => {
       assert.deepEqual(await run('ours', env), { result: 'served', admitted: 1 });
   });
 
-  it('refuses to run when something else loaded the library first', async () => {
+  it('refuses to run when other code loaded the library first', async () => {
     assert.match(
       String(await run('loaded before')),
       /^TypeError: .* was loaded before its trust store could be emptied$/,
     );
   });
 
-  it('refuses to run on when something changed the variables', async () => {
+  it('refuses to continue after other code changed the variables', async () => {
     assert.deepEqual(await run('variable changed'), [
       'served',
       'TypeError: SSL_CERT_FILE or SSL_CERT_DIR was changed; QUIC would trust the system',
@@ -108,7 +108,7 @@ describe('the trust of the QUIC library', () => {
     }
   });
 
-  it('leaves no key and no root where others look for temporary files', async () => {
+  it('leaves no key and no root in the shared folder for temporary files', async () => {
     const env = { TMPDIR: mkdtempSync(join(folder, 'tmp-')) };
     const control = (await run('files of the library', env)) as string[];
     assert.ok(

@@ -30,7 +30,7 @@ interface Sandbox {
 }
 
 let library: Library | undefined;
-/** Permanent for this process: half of the library is loaded, and the library can be loaded only once. */
+/** Why loading failed. Permanent for this process, because half of the library is loaded and cannot be loaded again. */
 let missing: IdentityError | undefined;
 let sandbox: Sandbox | undefined;
 /** The previous values of the two variables, for child processes. */
@@ -102,7 +102,7 @@ function binding(): { runtimeTelemetry: () => Record<string, number> } {
 /** Incoming QUIC traffic since the start of this process. No other counter shows the packets of a flood. */
 export interface QuicTraffic {
   readonly datagrams: number;
-  /** Handshakes begun, by clients that had proved their address. */
+  /** Handshakes begun by clients with a verified address. */
   readonly handshakes: number;
 }
 

@@ -147,7 +147,7 @@ class QuicheListener implements StreamListener {
       connection.cut(
         new IdentityError(
           'TOO_MANY_SESSIONS',
-          'The daemon has as many connections as it takes. Try again later.',
+          'The daemon has reached its limit of connections. Try again later.',
         ),
       );
       return;

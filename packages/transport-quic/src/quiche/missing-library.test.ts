@@ -26,7 +26,7 @@ test('the error says whether the library is missing, damaged or not made for thi
     [
       damaged,
       'linux-x64-gnu',
-      /is there but does not load on linux-x64-gnu: http3\.node: file too short\. .*npm ci$/,
+      /is installed but does not load on linux-x64-gnu: http3\.node: file too short\. .*npm ci$/,
     ],
     [missing, 'linux-x64-musl', /does not exist for linux-x64-musl, only for darwin-arm64, .*gnu\.$/],
   ] as const) {

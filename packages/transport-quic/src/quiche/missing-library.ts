@@ -15,7 +15,7 @@ export function missingLibrary(name: string, cause: unknown, platform = thisPlat
   const found = causesOf(cause).find(({ code }) => code === 'ERR_DLOPEN_FAILED');
   const again = installAgain(name, import.meta.filename, `npm install ${name}@${version}`);
   const what = found
-    ? `is there but does not load on ${platform}: ${found.message.split('\n')[0]}. If it is damaged, get it again. ${again}`
+    ? `is installed but does not load on ${platform}: ${found.message.split('\n')[0]}. If it is damaged, reinstall it. ${again}`
     : prebuilt.includes(platform)
       ? `is not installed for ${platform}. ${again}`
       : `does not exist for ${platform}, only for ${prebuilt.join(', ')}.`;

@@ -7,7 +7,9 @@ import test, { type TestContext } from 'node:test';
 import { makePrivateFolder } from './private-folder.ts';
 
 const skip =
-  process.platform === 'linux' ? false : 'NOT TESTED: processes are told by /proc, which Linux has';
+  process.platform === 'linux'
+    ? false
+    : 'NOT TESTED: /proc, which identifies processes, exists only on Linux';
 const module = new URL('./private-folder.ts', import.meta.url).href;
 
 function make(t: TestContext): string {
@@ -46,7 +48,7 @@ test('the next process removes the folder of a killed process, and keeps the fol
 
 test('the folder of a dead process is removed although another process has its id', { skip }, (t) => {
   const mine = make(t);
-  // Named as my folder, but with another start time.
+  // Named like this process's folder, but with another start time.
   const before = mine.replace(/-(\d+)-\w{6}$/, '-1-abcdef');
   mkdirSync(before);
   t.after(() => rmSync(before, { recursive: true, force: true }));
@@ -55,7 +57,7 @@ test('the folder of a dead process is removed although another process has its i
   assert.ok(existsSync(mine));
 });
 
-test('nothing else is touched: not a link, not a folder of another namespace or another name', {
+test('nothing else is removed: no link, and no folder of another namespace or name', {
   skip,
 }, (t) => {
   const mine = make(t);

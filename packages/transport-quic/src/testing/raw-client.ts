@@ -1,4 +1,4 @@
-// The bare library as a client, for behaviour that our dialer does not have.
+// The bare library as a client, for tests of behaviour that our dialer does not show.
 
 import type { QuicClientSession, QuicConnectOptions } from '@currentspace/http3';
 import type { Pki } from '../../../rpc/src/testing/pki.ts';
