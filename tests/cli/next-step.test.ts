@@ -33,7 +33,7 @@ test('a port that is not the pairing listener is named, in words', async (t) => 
     const run = palyra(['pair', address, '--code-stdin'], { home, stdin: '123-456789' });
     assert.equal(
       await failure(run, { code: 'UNREACHABLE', exitCode: 7 }),
-      `What answers at ${address} is not the pairing listener (usually port 7443).`,
+      `The server at ${address} is not the pairing listener (usually port 7443).`,
     );
   }
 });

@@ -75,13 +75,13 @@ for (const [fact, pattern, places] of facts) {
   });
 }
 
-test('a closed set of a proto is compared by its enum, and its words are in two files: what a device needs, and the rest', () => {
+test('the code compares proto enums by value, and only two files hold their words: those for devices and the others', () => {
   assert.deepEqual(placesOf(/\bwireWords</), [
-    'packages/rpc/src/device-words.ts',
-    'packages/rpc/src/wire-words.ts',
+    'packages/rpc/src/device-enums.ts',
+    'packages/rpc/src/wire-enums.ts',
   ]);
   assert.deepEqual(placesOf(/new WireWords\b/), [
-    'packages/rpc/src/device-words.ts',
-    'packages/rpc/src/wire-word-set.ts',
+    'packages/rpc/src/device-enums.ts',
+    'packages/rpc/src/enum-words.ts',
   ]);
 });

@@ -85,7 +85,7 @@ export class CredentialKeeper {
       return { state: 'files_failed', error } as const;
     }
     try {
-      await this.#tell(written.folder);
+      await this.#notifyHook(written.folder);
     } catch (error) {
       return { state: 'hook_failed', error } as const;
     }
@@ -93,7 +93,7 @@ export class CredentialKeeper {
   }
 
   /** Runs the command, unless it has already succeeded with these files, in this process or an earlier one. */
-  async #tell(files: string): Promise<void> {
+  async #notifyHook(files: string): Promise<void> {
     const { command, environment, onState } = this.#options;
     if (command === undefined) return;
     const mark = join(files, 'told');

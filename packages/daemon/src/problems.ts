@@ -16,7 +16,7 @@ export class KeyWatch {
   readonly #check: () => Promise<void>;
   readonly #onLost: (problem: IdentityError) => void;
   #problem: IdentityError | undefined;
-  #patience: Promise<void> | undefined;
+  #checkPending: Promise<void> | undefined;
 
   /**
    * @param check throws an IdentityError if the key does not sign.
@@ -29,12 +29,12 @@ export class KeyWatch {
 
   /** @returns why the key does not sign, or undefined if it does. While the check is late, the previous result. */
   async problem(): Promise<IdentityError | undefined> {
-    this.#patience ??= this.#ask();
-    await this.#patience;
+    this.#checkPending ??= this.#runCheck();
+    await this.#checkPending;
     return this.#problem;
   }
 
-  #ask(): Promise<void> {
+  #runCheck(): Promise<void> {
     const patience = Promise.withResolvers<void>();
     const timer = setTimeout(patience.resolve, patienceMs);
     const learn = (problem: IdentityError | undefined) => {
@@ -52,7 +52,7 @@ export class KeyWatch {
       .then(patience.resolve, patience.reject)
       .finally(() => {
         clearTimeout(timer);
-        this.#patience = undefined;
+        this.#checkPending = undefined;
       });
     return patience.promise;
   }

@@ -18,11 +18,11 @@ import { listenForPrograms } from './listeners/optional-listeners.ts';
 import { listenForPairing } from './listeners/pairing-listener.ts';
 import { listenForWeb } from './listeners/web-listener.ts';
 import { shownAddress } from './shown-address.ts';
+import { announceOnNetwork, passOnChanges } from './start/announcements.ts';
 import { DaemonCredential } from './start/credential.ts';
 import { Run, type RunOptions } from './start/run.ts';
 import { stop } from './start/stop.ts';
 import { openStores } from './start/stores.ts';
-import { tellOfChanges, tellTheNetwork } from './start/tell.ts';
 import { Timers } from './start/timers.ts';
 import { watchVitalSigns } from './start/vital-signs.ts';
 
@@ -124,12 +124,12 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     { stores, own, channels, credential, metrics, admin, listeners },
     run,
   );
-  await tellOfChanges(stores, metrics, options.onEvent, run);
+  await passOnChanges(stores, metrics, options.onEvent, run);
   await listenForPairing({ stores, credential, openLimit, metrics, listeners }, run);
   await listenForWeb({ stores, forDevices, openLimit, metrics, listeners }, run);
   await listenForPrograms(stores, { metrics, problems }, listeners, run);
   await listenForOperators({ stores, admin, sessions, listeners }, run);
-  tellTheNetwork(stores, listeners.portOf('pairing'), run);
+  announceOnNetwork(stores, listeners.portOf('pairing'), run);
   const timers = new Timers(async () => {
     await identity.tick();
     await credential.presentIfDue();

@@ -60,4 +60,4 @@ export {
   type TransportWord,
   transports,
   type WireWords,
-} from './wire-words.ts';
+} from './wire-enums.ts';

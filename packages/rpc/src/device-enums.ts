@@ -1,10 +1,10 @@
-// The closed sets that a device needs. What an administrator needs besides is in wire-words.ts, with much more of the protos.
+// The enums that a device needs. wire-enums.ts has the others, which only administrators need and which import more of the protos.
 
 import type { ErrorSubject } from '@palyra/identity/errors';
+import { WireWords, wireWords } from './enum-words.ts';
 import { About } from './gen/palyra/error/v1/error_pb.js';
 import { CapabilityFailure } from './gen/palyra/node/v1/node_pb.js';
 import { DeviceKind, PairingState } from './gen/palyra/pairing/v1/pairing_pb.js';
-import { WireWords, wireWords } from './wire-word-set.ts';
 
 export const deviceKinds = wireWords<DeviceKind>()({
   cli: DeviceKind.CLI,

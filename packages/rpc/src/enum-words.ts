@@ -1,4 +1,4 @@
-// A closed set of the protos: the words that programs use, and the enum value that stands for each on the wire.
+// Maps one enum of the protos to the words that programs use.
 
 export class WireWords<Word extends string, Value extends number> {
   /** In the order of the proto. */
@@ -6,7 +6,7 @@ export class WireWords<Word extends string, Value extends number> {
   readonly #values: Readonly<Record<Word, Value>>;
   readonly #words: ReadonlyMap<Value, Word>;
 
-  /** @param values every word, and the value that stands for it. */
+  /** @param values every word, with its enum value on the wire. */
   constructor(values: Readonly<Record<Word, Value>>) {
     this.words = Object.keys(values) as Word[];
     this.#values = values;
@@ -32,7 +32,7 @@ export class WireWords<Word extends string, Value extends number> {
   }
 }
 
-/** The words are those of the table; the compiler finds a value that no other enum has. */
+/** Infers the words from the table. The compiler rejects a value of another enum. */
 export const wireWords =
   <Value extends number>() =>
   <Word extends string>(values: Readonly<Record<Word, Value>>) =>

@@ -3,7 +3,7 @@
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { ErrorFields, IdentityErrorCode } from '@palyra/identity/errors';
-import { errorSubjects } from './device-words.ts';
+import { errorSubjects } from './device-enums.ts';
 import { type ErrorInfo, ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 
 /** The form of ids: Crockford's base32, 26 characters. */

@@ -9,7 +9,7 @@ import { checkHeaderFields } from './calls/header-fields.ts';
 import { fieldsOf, toErrorInfo } from './error-info.ts';
 import { ErrorInfoSchema } from './gen/palyra/error/v1/error_pb.js';
 
-/** Characters of a text that is sent. Encoded, with our details, it is less than the 8 KiB of headers that gRPC clients of Java take. */
+/** Characters of a text that is sent. Encoded, with our details, it fits into the 8 KiB of headers that Java's gRPC clients accept. */
 const maxTextLength = 500;
 
 const byFamily: Readonly<Record<ErrorFamily, Code>> = {
@@ -115,7 +115,7 @@ export function isPeerGone(error: unknown): boolean {
   return error instanceof Error && 'code' in error && goneCodes.has(error.code);
 }
 
-/** What a wait throws that the call's signal broke off: Node's own error around the signal's reason, or that of a bare abort. */
+/** The reason when the call's signal ended a wait. Node wraps the reason in its own error, or throws a plain abort error. */
 function isAbort(error: unknown): error is Error {
   return error instanceof Error && error.name === 'AbortError';
 }
@@ -123,7 +123,7 @@ function isAbort(error: unknown): error is Error {
 function reasonOfAbort({ cause }: Error): Error {
   return cause instanceof Error && !isAbort(cause)
     ? cause
-    : new ConnectError('The call was broken off.', Code.Canceled);
+    : new ConnectError('The call was aborted.', Code.Canceled);
 }
 
 const goneCodes: ReadonlySet<unknown> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET']);
@@ -145,7 +145,7 @@ function withInfo(
   return wire;
 }
 
-/** What a client throws: the peer's own code where it sent one, otherwise the nearest for what gRPC says. Its text is one printable line. */
+/** The error for a client: with the peer's own code if it sent one, otherwise the code nearest to gRPC's. The text is one printable line. */
 export function fromConnectError(error: unknown): IdentityError {
   if (error instanceof IdentityError) return error;
   const wire = ConnectError.from(error);
@@ -164,7 +164,7 @@ export function fromConnectError(error: unknown): IdentityError {
   }
   if (wire.code === Code.Unimplemented) {
     const other =
-      'What answers at this address does not serve this call. Check the port (pairing and node listeners have their own), and that both sides are of one version.';
+      'The server at this address does not serve this call. Check the port (pairing and node listeners have different ports), and that both sides run the same version.';
     return new IdentityError('UNREACHABLE', other, { cause: error });
   }
   const code = withoutInfo(wire.code);

@@ -1,7 +1,7 @@
 // Reads an enum value from a peer, or refuses it.
 
 import { IdentityError } from '@palyra/identity/portable';
-import type { WireWords } from './wire-word-set.ts';
+import type { WireWords } from './enum-words.ts';
 
 /**
  * @param what the name of the value in the message, for example `A role`.

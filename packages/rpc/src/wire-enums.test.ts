@@ -6,7 +6,7 @@ import { file_palyra_error_v1_error } from './gen/palyra/error/v1/error_pb.js';
 import { file_palyra_node_v1_node } from './gen/palyra/node/v1/node_pb.js';
 import { file_palyra_pairing_v1_pairing } from './gen/palyra/pairing/v1/pairing_pb.js';
 import { knownWord } from './known-word.ts';
-import * as sets from './wire-words.ts';
+import * as sets from './wire-enums.ts';
 
 const enumsIn = (desc: DescFile | DescMessage): DescEnum[] => [
   ...(desc.kind === 'file' ? desc.enums : desc.nestedEnums),

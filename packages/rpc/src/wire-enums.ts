@@ -1,6 +1,7 @@
-// Maps the enums of the protos to the words that programs use, except the enums of devices, which are in device-words.ts. Without
-// Node, so that a page in a browser can import it.
+// Maps the enums of the protos to the words that programs use. The enums that a device needs are in device-enums.ts. Uses no
+// Node module, so that a page in a browser can import it.
 
+import { wireWords } from './enum-words.ts';
 import {
   Authority_Tier,
   AuthorityState,
@@ -18,10 +19,9 @@ import {
   RotateRootRequest_Step,
   Transport,
 } from './gen/palyra/admin/v1/admin_pb.js';
-import { wireWords } from './wire-word-set.ts';
 
-export * from './device-words.ts';
-export { WireWords } from './wire-word-set.ts';
+export * from './device-enums.ts';
+export { WireWords } from './enum-words.ts';
 
 export const deviceStates = wireWords<DeviceState>()({
   approved: DeviceState.APPROVED,

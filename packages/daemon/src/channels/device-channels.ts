@@ -169,7 +169,7 @@ export class DeviceChannels {
     clearTimeout(device.absence);
     failCalls(device, why, `Device ${id} was revoked or quarantined during the call.`);
     this.#devices.delete(id);
-    this.#tell(id);
+    this.#notifyWatchers(id);
   }
 
   /** Accepts no more calls, and ends each channel after its last one. A disconnected device cannot reconnect. */
@@ -203,7 +203,7 @@ export class DeviceChannels {
     }
   }
 
-  #tell(id: DeviceId): void {
+  #notifyWatchers(id: DeviceId): void {
     for (const listener of this.#watchers) listener(id);
   }
 
@@ -238,13 +238,13 @@ export class DeviceChannels {
     clearTimeout(device.absence);
     device.channel = channel;
     device.connections += 1;
-    this.#tell(id);
+    this.#notifyWatchers(id);
     return device;
   }
 
   #disconnect(id: DeviceId, device: Device): void {
     device.channel = undefined;
-    this.#tell(id);
+    this.#notifyWatchers(id);
     device.absence = setTimeout(() => {
       failCalls(device, 'CAPABILITY_LOST', 'The device lost its connection and did not come back in time.');
       this.#devices.delete(id);

@@ -132,7 +132,7 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
         setCookie(response, '', 0);
         return answer(response, {});
       default:
-        throw new ConsoleRefusal('invalid_argument', 'There is nothing here.');
+        throw new ConsoleRefusal('invalid_argument', 'Not found.');
     }
   }
 

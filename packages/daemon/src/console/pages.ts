@@ -82,7 +82,7 @@ export class ConsolePages {
         'content-type': 'text/plain; charset=utf-8',
         'cache-control': 'no-store',
       });
-      response.end(this.#pages.size === 0 ? notBuilt : 'There is nothing here.\n');
+      response.end(this.#pages.size === 0 ? notBuilt : 'Not found.\n');
       return;
     }
     const isKnown = request.headers['if-none-match'] === page.headers.etag;

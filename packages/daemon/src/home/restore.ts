@@ -196,7 +196,7 @@ async function askReplaced(restored: IdentityManager, head: BackupHead, path: st
   let isTaken = false;
   try {
     return await lookAtSqliteRegistry({ path }, async (before) => {
-      const wrong = await whatIsWrong(before, head);
+      const wrong = await faultOf(before, head);
       if (wrong !== undefined) return { revoked: [], doubt: wrong };
       const history = await historyOf(restored.registry, head, before);
       isTaken = true;
@@ -229,7 +229,7 @@ async function historyOf(
   return seq < audit.seq && (await auditRow(restored, seq))?.hash === hash ? 'older' : 'another';
 }
 
-async function whatIsWrong(before: RegistryReader, { daemonId }: BackupHead): Promise<string | undefined> {
+async function faultOf(before: RegistryReader, { daemonId }: BackupHead): Promise<string | undefined> {
   if ((await before.setting('daemon_id')) !== daemonId) return 'belongs to another daemon, or to none';
   const verdict = await verifyAudit(before);
   return verdict.ok ? undefined : `is not intact (${verdict.problem})`;

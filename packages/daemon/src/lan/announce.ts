@@ -28,7 +28,7 @@ export interface AnnouncerOptions extends Announced {
 }
 
 /** How often to look for new interfaces, ms. */
-const lookMs = 5_000;
+const updateMs = 5_000;
 /** Shortest time between two multicasts of a record (RFC 6762, 6) and between two announcements (8.3). */
 const apartMs = 1_000;
 /** Unicast answers within `apartMs`, on all interfaces together. */
@@ -42,29 +42,29 @@ export class LanAnnouncer {
   readonly #options: AnnouncerOptions;
   readonly #speakers = new Map<Family, Speaker>();
   readonly #timer: NodeJS.Timeout;
-  #told = false;
+  #reported = false;
   #closed = false;
-  #looking: Promise<void>;
+  #updating: Promise<void>;
 
   /** Starts announcing. Never throws and never waits. */
   constructor(options: AnnouncerOptions) {
     this.#options = options;
-    this.#looking = this.#look();
+    this.#updating = this.#update();
     this.#timer = setInterval(() => {
-      this.#looking = this.#looking.then(() => this.#look());
-    }, lookMs).unref();
+      this.#updating = this.#updating.then(() => this.#update());
+    }, updateMs).unref();
   }
 
   /** Announces that the daemon is leaving, and closes the sockets. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
-    await this.#looking;
+    await this.#updating;
     await Promise.all([...this.#speakers.values()].map((each) => each.close()));
   }
 
   /** Starts announcing on new interfaces. */
-  async #look(): Promise<void> {
+  async #update(): Promise<void> {
     if (this.#closed) return;
     const interfaces = announcedOn(this.#options.host);
     for (const family of ['IPv4', 'IPv6'] as const) {
@@ -77,14 +77,14 @@ export class LanAnnouncer {
         }
         speaker?.hold(own);
       } catch (cause) {
-        this.#tell(cause);
+        this.#report(cause);
       }
     }
   }
 
-  #tell(cause: unknown): void {
-    if (this.#told) return;
-    this.#told = true;
+  #report(cause: unknown): void {
+    if (this.#reported) return;
+    this.#reported = true;
     const message = `This daemon cannot be found by devices on the local network: ${reasonOf(cause)}. They need its address. To switch it off: "announce": false in config.json.`;
     this.#options.onError(new IdentityError('UNREACHABLE', message, { cause }), 'announcing');
   }

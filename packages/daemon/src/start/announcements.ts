@@ -8,7 +8,7 @@ import type { Run } from './run.ts';
 import type { Stores } from './stores.ts';
 
 /** Passes changes to the operator's notices, the metrics and the embedding program, each after its commit. */
-export async function tellOfChanges(
+export async function passOnChanges(
   { config, identity }: Stores,
   metrics: DaemonMetrics,
   onEvent: ((event: RegistryEvent) => void) | undefined,
@@ -24,7 +24,7 @@ export async function tellOfChanges(
 }
 
 /** Answers devices that search for a daemon on the local network. */
-export function tellTheNetwork({ config, identity }: Stores, pairingPort: number, run: Run): void {
+export function announceOnNetwork({ config, identity }: Stores, pairingPort: number, run: Run): void {
   if (!config.announce) return;
   const { daemonId, trustDomain } = identity;
   const { host } = config.pairing;

@@ -4,7 +4,7 @@
 import { createClient, type Transport } from '@connectrpc/connect';
 import type { PairingPeer, RecoveryPeer } from '@palyra/identity/device';
 import { IdentityError } from '@palyra/identity/portable';
-import { deviceKinds, pairingStates } from '../device-words.ts';
+import { deviceKinds, pairingStates } from '../device-enums.ts';
 import { fromConnectError } from '../error-map.ts';
 import { PairingService } from '../gen/palyra/pairing/v1/pairing_pb.js';
 import { knownWord } from '../known-word.ts';
@@ -70,7 +70,7 @@ function instant(ms: bigint): Date {
   if (!Number.isNaN(date.getTime())) return date;
   throw new IdentityError(
     'MESSAGE_INVALID',
-    'The answer of the daemon cannot be read: a time in it is none.',
+    'The daemon’s answer cannot be read: it contains an invalid time.',
   );
 }
 

@@ -1,5 +1,5 @@
-// Reads a TLS peer's certificates on demand. Never uses `getPeerX509Certificate()`, which keeps the peer's whole chain in memory
-// for ever (Node 24 and 26). A test makes sure that no source file calls it.
+// Reads a TLS peer's certificates on demand. Never uses `getPeerX509Certificate()`, which never frees the memory of the peer's
+// chain (Node 24 and 26). A test makes sure that no source file calls it.
 
 import type { DetailedPeerCertificate, PeerCertificate, TLSSocket } from 'node:tls';
 import { MAX_CHAIN_CERTIFICATES } from '@palyra/identity/certificate';

@@ -9,7 +9,7 @@ import {
 import type { AuthenticatedDevice } from '@palyra/identity';
 import type { PairingChannel } from '@palyra/identity/pairing';
 import type { Actor, LocalPlace } from '@palyra/identity/registry';
-import type { TransportWord } from '../wire-words.ts';
+import type { TransportWord } from '../wire-enums.ts';
 
 export type Peer =
   /** An unknown peer, on a TLS channel of the pairing listener. */

@@ -16,7 +16,7 @@ export function encodingProblem(field: (name: string) => string | undefined): Co
   const encoding = field('grpc-encoding') ?? 'identity';
   if (encoding === 'identity' || !field('content-type')?.startsWith('application/grpc')) return undefined;
   return new ConnectError(
-    'Messages are taken without compression: grpc-encoding is identity.',
+    'Messages must not be compressed. The accepted grpc-encoding is identity.',
     Code.Unimplemented,
   );
 }

@@ -31,7 +31,7 @@ export class RawBytes {
   /** @param flood called when a session's peer sends bytes without frames. */
   constructor(flood: (session: Http2Session) => void) {
     this.#flood = flood;
-    this.#sweep = setInterval(() => this.#look(), sweepMs).unref();
+    this.#sweep = setInterval(() => this.#checkSessions(), sweepMs).unref();
   }
 
   watch(session: Http2Session): void {
@@ -46,7 +46,7 @@ export class RawBytes {
     clearInterval(this.#sweep);
   }
 
-  #look(): void {
+  #checkSessions(): void {
     const now = performance.now();
     const isNewWindow = now - this.#since >= overheadWindowMs;
     if (isNewWindow) this.#since = now;

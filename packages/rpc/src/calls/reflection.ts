@@ -90,7 +90,7 @@ class Protos {
       case 'allExtensionNumbersOfType':
         return this.#extensionsOf(question.value);
       default:
-        return failed(Code.InvalidArgument, 'This request is none that server reflection knows.');
+        return failed(Code.InvalidArgument, 'Server reflection does not know this kind of request.');
     }
   }
 

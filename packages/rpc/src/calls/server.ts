@@ -48,7 +48,7 @@ export interface ServeCallsOptions extends Partial<UnaryCallOptions> {
   readonly frameLimits?: Partial<FrameLimits>;
 }
 
-/** Told of each call that begins, and by what it returns of its end. */
+/** Called when a call begins. The returned function is called when the call ends. */
 type Begins = Connection['begins'];
 
 /** For `serve` of StreamListenOptions. @returns what may also be given `begins`, of a stranger's connection. */

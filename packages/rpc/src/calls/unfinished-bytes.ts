@@ -183,6 +183,6 @@ export class HeldBytes {
 export const tooManyUnfinishedBytes = () =>
   new IdentityError(
     'TOO_MANY_REQUESTS',
-    'The daemon holds as many bytes of unfinished messages as it takes. Send fewer at one time, or try again.',
+    'The daemon holds as many bytes of unfinished messages as it allows. Send fewer at one time, or try again.',
     { retryAfterMs },
   );

@@ -157,7 +157,7 @@ export class Connection {
   }
 
   /** Must run regularly. Ends a dead or idle connection, and cuts one that is overdue. */
-  look(now: number, times: ConnectionTimes): void {
+  check(now: number, times: ConnectionTimes): void {
     if (this.#cutAt !== undefined) {
       if (now >= this.#cutAt) this.cut();
     } else if (this.#session?.destroyed || this.#secure?.destroyed || this.socket.destroyed) this.end();

@@ -127,7 +127,7 @@ export class DeviceConnections {
     if (count >= maxPerDevice) {
       throw new IdentityError(
         'TOO_MANY_SESSIONS',
-        `This device has ${maxPerDevice} connections already. Close some, or wait until they are over.`,
+        `This device has ${maxPerDevice} connections already. Close some, or wait until some have ended.`,
       );
     }
     this.#perDevice.set(device.deviceId, count + 1);

@@ -8,7 +8,7 @@ export const defaultRequestMs = 30_000;
 
 export const callLate = () => new ConnectError('the operation timed out', Code.DeadlineExceeded);
 export const requestLate = (ms: number) =>
-  new ConnectError(`The request did not come whole within ${ms / 1000} s.`, Code.DeadlineExceeded);
+  new ConnectError(`The request did not arrive completely within ${ms / 1000} s.`, Code.DeadlineExceeded);
 
 export interface InputClockOptions {
   /** The call's deadline, counted from its headers, by performance.now(); absent without a deadline. */

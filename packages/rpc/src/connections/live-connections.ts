@@ -57,7 +57,7 @@ export class LiveConnections {
     server.prependListener('session', (session: Http2Session) =>
       connectionOf(session.socket)?.carries(session),
     );
-    this.#sweep = setInterval(() => this.#look(), sweepMs).unref();
+    this.#sweep = setInterval(() => this.#checkConnections(), sweepMs).unref();
   }
 
   /** Number of connections that are not over. */
@@ -165,9 +165,9 @@ export class LiveConnections {
     if (strangers?.delete(connection) && strangers.size === 0) this.#strangers.delete(connection.source);
   }
 
-  #look(): void {
+  #checkConnections(): void {
     const now = performance.now();
-    for (const connection of this.#all) connection.look(now, this.#limits);
+    for (const connection of this.#all) connection.check(now, this.#limits);
   }
 }
 

@@ -80,7 +80,8 @@ async function dialOne(
  */
 function checkDaemon(socket: tls.TLSSocket, known: KnownDaemon & { readonly judge: ChainJudge }): void {
   const openssl = opensslVerdict(socket);
-  if (openssl === 'bad') throw notAuthenticated('its certificates do not hold', socket.authorizationError);
+  if (openssl === 'bad')
+    throw notAuthenticated('its certificate chain is invalid', socket.authorizationError);
   const { leaf, notBefore, notAfter } = judge(socket, known.judge);
   const { kind, trustDomain, id } = leaf.spiffeId;
   if (kind !== 'daemon' || trustDomain !== known.trustDomain || id !== known.daemonId)

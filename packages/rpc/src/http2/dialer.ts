@@ -116,7 +116,7 @@ interface BegunConnection extends Http2Connection {
 
 function overHttp2(
   socket: net.Socket,
-  /** What the requests name. */
+  /** The authority that the requests name. */
   authority: string,
   channelBinding: Uint8Array,
   limits: { readonly readMaxBytes?: number } = {},
@@ -139,7 +139,7 @@ function overHttp2(
     session.ping(() => clearTimeout(dead));
   }, keepAliveMs);
   keepAlive.unref();
-  const sweep = setInterval(() => connection.look(performance.now(), never), sweepMs).unref();
+  const sweep = setInterval(() => connection.check(performance.now(), never), sweepMs).unref();
   session.once('close', () => {
     clearInterval(keepAlive);
     clearInterval(sweep);
@@ -160,7 +160,7 @@ function overHttp2(
       request: async (method, path, headers, options) => {
         // Node's own error would read like a bug of ours.
         if (session.closed || session.destroyed) throw closed(authority);
-        // Node's own has an IPv6 address without its brackets.
+        // Node's own URL has an IPv6 address without brackets.
         return session.request(
           { ...headers, ':authority': authority, ':method': method, ':path': path },
           options,
@@ -184,17 +184,17 @@ function overHttp2(
   };
 }
 
-/** For calls that come too late for the listener's answer. */
+/** The error of calls that are too late to get the listener's answer. */
 function certificateNotTaken(cause: unknown): IdentityError {
   return new IdentityError(
     'CERTIFICATE_UNKNOWN',
-    'The daemon does not take the certificate of this device: it is of another authority.',
+    "The daemon does not accept this device's certificate, because another authority issued it.",
     { cause },
   );
 }
 
 function wrongListener(address: string, listener: string): string {
-  return `What answers at ${address} is not ${listener}.`;
+  return `The server at ${address} is not ${listener}.`;
 }
 
 function closed(authority: string): IdentityError {

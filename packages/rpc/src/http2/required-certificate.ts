@@ -15,7 +15,7 @@ interface NodeTlsSocket {
   _rejectUnauthorized: boolean;
   readonly ssl: {
     readStop(): void;
-    /** Calls the one of the options. @returns where in the offer the chosen protocol is. */
+    /** Calls the callback of the options. @returns the position of the chosen protocol in the client's offer. */
     ALPNCallback(offered: Buffer): number | undefined;
   };
 }
@@ -23,7 +23,7 @@ interface NodeTlsSocket {
 /**
  * Options of a TLS server. Its 'secureConnection' comes for every peer that showed a certificate, good or not, with Node's
  * `authorized` and `authorizationError`. A client that offers no protocol meets Node's strict behaviour.
- * @param onMissing told of a peer without a certificate. OpenSSL has sent the alert; the socket stays open for the peer to
+ * @param onMissing called for a peer without a certificate. OpenSSL has sent the alert; the socket stays open for the peer to
  *   read it, and nothing more is read from the peer. Whoever destroys the socket then causes the 'tlsClientError'.
  * @throws TypeError when this version of Node works differently.
  */
@@ -53,8 +53,8 @@ function keepOpenAfterHandshake(socket: TLSSocket): void {
 }
 
 /**
- * Node destroys the socket as soon as the alert has gone. What the peer has sent by then, such as the preface of HTTP/2, makes
- * the system reset the connection, and a peer that writes before it reads then never sees the alert: curl, two times of three.
+ * Node destroys the socket as soon as the alert is sent. If the peer has sent bytes by then, such as the preface of HTTP/2,
+ * the system resets the connection, and a peer that writes before it reads never sees the alert (curl: two times of three).
  */
 function keepOpenAfterAlert(socket: TLSSocket, onMissing: (socket: TLSSocket) => void): void {
   let reason: Error | undefined;

@@ -1,5 +1,5 @@
-// What every TLS endpoint of ours says about versions and ciphers. Written out, because the defaults come from the
-// environment: NODE_OPTIONS=--tls-cipher-list takes encryption away, --tls-max-v1.2 takes TLS 1.3.
+// The versions and ciphers of every TLS endpoint of ours. They are written out, because the defaults depend on the
+// environment: NODE_OPTIONS=--tls-cipher-list can remove encryption, and --tls-max-v1.2 removes TLS 1.3.
 
 export const tlsSettings = {
   minVersion: 'TLSv1.3',

@@ -12,8 +12,8 @@ export interface StreamTransport {
    * Connects and proves both sides. In TLS 1.3 the client is done before the server has judged the client's
    * certificate, so a refusal by the daemon arrives after this: as `closed`, and from every stream.
    *
-   * @throws DAEMON_NOT_AUTHENTICATED when the server is not the pinned one, also when its
-   * certificate has expired: the library says so of impostors, too. VERSION_UNSUPPORTED when it speaks another protocol,
+   * @throws DAEMON_NOT_AUTHENTICATED when the server is not the pinned daemon, and also when its
+   * certificate has expired, because the library reports both alike. VERSION_UNSUPPORTED when it speaks another protocol,
    * UNREACHABLE when there is no answer.
    */
   dial(options: StreamDialOptions): Promise<ClientConnection>;
@@ -45,7 +45,7 @@ export interface ClientTlsConfig {
 }
 
 export interface StreamLimits {
-  /** Live connections of one listener; the next one is told TOO_MANY_SESSIONS. Default 1000. */
+  /** Live connections of one listener; further ones get TOO_MANY_SESSIONS. Default 1000. */
   readonly maxConnections: number;
   /** Handshakes in progress beside them; more are dropped without an answer. Default 256. */
   readonly maxHandshakes: number;
@@ -69,7 +69,7 @@ export interface StreamListenOptions {
   /** The server's certificate chain and key, and the roots of its peers. */
   readonly tls: ServerTlsConfig;
   /**
-   * Decides about a connection before its first stream is served. What it throws closes the connection: an
+   * Decides about a connection before its first stream is served. An error that it throws closes the connection: an
    * IdentityError with its code and message, anything else as INTERNAL.
    */
   admit(connection: ServerConnection): Promise<void>;
@@ -131,8 +131,8 @@ export interface ClientConnection extends StreamConnection {
 
 export interface ServerConnection extends StreamConnection {
   /**
-   * What the client showed, leaf first, DER; at most as long as a chain of ours can be. That it holds the leaf's key was
-   * proven in the handshake. Whether the chain is ours is for `admit` to judge.
+   * The client's chain, leaf first, DER; at most as long as a chain of ours can be. The handshake has proven that the
+   * client holds the leaf's key. `admit` must check whether the chain is ours.
    */
   readonly peerChain: readonly Uint8Array[];
   /**

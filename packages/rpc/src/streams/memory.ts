@@ -77,7 +77,9 @@ class MemoryListener implements StreamListener {
     client.peer = server;
     if (this.#connections.size >= this.#limits.maxConnections) {
       this.#options.onRefused?.('limit');
-      server.close(new IdentityError('TOO_MANY_SESSIONS', 'The daemon has as many connections as it takes.'));
+      server.close(
+        new IdentityError('TOO_MANY_SESSIONS', 'The daemon has reached its limit of connections.'),
+      );
       return client;
     }
     this.#connections.add(server);
