@@ -10,7 +10,7 @@ const good = '01K8ZQ4YV3M6X9T2B7C5D1E0FG';
 const random = fc.uint8Array({ minLength: 10, maxLength: 10 });
 const time = fc.integer({ min: 0, max: 2 ** 48 - 1 });
 
-test('a made id is canonical', () => {
+test('a new id is canonical', () => {
   fc.assert(
     fc.property(time, random, (ms, bytes) => {
       const id = makeUlid(new Date(Math.min(ms, 8.64e15)), bytes);
@@ -19,7 +19,7 @@ test('a made id is canonical', () => {
   );
 });
 
-test('the id holds the time and the random bytes, and nothing is lost', () => {
+test('an id contains all bits of the time and the random bytes', () => {
   const alphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
   fc.assert(
     fc.property(time, random, (ms, bytes) => {
@@ -32,7 +32,7 @@ test('the id holds the time and the random bytes, and nothing is lost', () => {
   );
 });
 
-test('ids sort by their time', () => {
+test('ids sort by time', () => {
   fc.assert(
     fc.property(time, time, random, random, (a, b, one, two) => {
       fc.pre(a < b);
@@ -41,13 +41,13 @@ test('ids sort by their time', () => {
   );
 });
 
-test('the examples of the ULID specification are taken', () => {
+test('the examples of the ULID specification are accepted', () => {
   for (const id of ['01ARZ3NDEKTSV4RRFFQ69G5FAV', '7ZZZZZZZZZZZZZZZZZZZZZZZZZ', '0'.repeat(26)]) {
     assert.equal(parseDeviceId(id), id);
   }
 });
 
-test('whatever is not canonical is refused', () => {
+test('text that is not canonical is refused', () => {
   const bad = [
     good.toLowerCase(),
     ...['I', 'L', 'O', 'U', 'i', 'l', 'o', 'u', '-', ' ', '\0', 'É', '０'].map(
@@ -70,7 +70,7 @@ test('whatever is not canonical is refused', () => {
   }
 });
 
-test('no text makes it throw anything else', () => {
+test('no text causes another error', () => {
   fc.assert(
     fc.property(fc.string({ unit: utf16, maxLength: 60 }), (text) => {
       try {
@@ -82,6 +82,6 @@ test('no text makes it throw anything else', () => {
   );
 });
 
-test('too few random bytes are a mistake of the caller', () => {
+test('too few random bytes are a TypeError', () => {
   assert.throws(() => makeUlid(new Date(0), new Uint8Array(9)), TypeError);
 });

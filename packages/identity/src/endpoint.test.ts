@@ -29,7 +29,7 @@ for (const [text, host] of [
   ['fe80::1:2', 'fe80::1:2'],
   ['10.0.0.1', '10.0.0.1'],
 ] as const) {
-  test(`${text} has the usual port, where there is one`, () => {
+  test(`${text} gets the default port, if there is one`, () => {
     assert.deepEqual(parseEndpoint(text, 7443), { host, port: 7443 });
     assert.throws(
       () => parseEndpoint(text),
@@ -62,7 +62,7 @@ for (const text of [
   ],
   ...['user@host:1', 'host%eth0:1', `${'a'.repeat(254)}:1`, 'h\u00f6st:1', 'host:\u0661'],
 ]) {
-  test(`${JSON.stringify(text)} is no endpoint`, () => {
+  test(`${JSON.stringify(text)} is not an endpoint`, () => {
     assert.throws(
       () => parseEndpoint(text),
       (error) => hasCode(error, 'MESSAGE_INVALID'),
@@ -70,7 +70,7 @@ for (const text of [
   });
 }
 
-test('what was read is written in one form, whatever it is', () => {
+test('every endpoint is written in one form', () => {
   const hosts = fc.oneof(fc.ipV4(), fc.ipV6(), fc.domain());
   const ports = fc.integer({ min: 1, max: 65535 });
   fc.assert(
@@ -81,7 +81,7 @@ test('what was read is written in one form, whatever it is', () => {
   );
 });
 
-test('a zone is for this machine only', () => {
+test('a zone is used on this machine only', () => {
   assert.equal(authorityOf('[fe80::1%eth0]:7443'), '[fe80::1]:7443');
   assert.equal(withPort('[fe80::1%eth0]:7443', 7444), '[fe80::1%eth0]:7444');
 });

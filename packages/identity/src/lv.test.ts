@@ -7,7 +7,7 @@ import { lvCat, lvSplit } from './lv.ts';
 
 const parts = fc.array(fc.uint8Array({ maxLength: 300 }), { minLength: 1, maxLength: 8 });
 
-test('the examples of the draft come out (lv_cat, prepend_len)', () => {
+test('the examples of the draft are reproduced (lv_cat, prepend_len)', () => {
   assert.equal(bytesToHex(lvCat('1234', '5', '', '678')), '043132333401350003363738');
   assert.equal(bytesToHex(lvCat('')), '00');
   assert.equal(bytesToHex(lvCat('1234')), '0431323334');
@@ -16,7 +16,7 @@ test('the examples of the draft come out (lv_cat, prepend_len)', () => {
   assert.equal(bytesToHex(lvCat(bytes)).slice(0, 8), '80010001');
 });
 
-test('what was joined is split into the same parts', () => {
+test('joined parts are split into the same parts', () => {
   fc.assert(
     fc.property(parts, (list) => {
       assert.deepEqual(lvSplit(lvCat(...list), list.length), list);
@@ -28,14 +28,14 @@ test('text is joined as UTF-8', () => {
   assert.deepEqual(lvCat('Küche 🍳'), lvCat(new TextEncoder().encode('Küche 🍳')));
 });
 
-test('a part of any length has one encoding, and comes back', () => {
+test('a part of any length has one encoding, and is read back', () => {
   for (const length of [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152]) {
     const part = new Uint8Array(length).fill(7);
     assert.deepEqual(lvSplit(lvCat(part), 1), [part]);
   }
 });
 
-test('whatever can be split is what joining its parts gives: no two encodings of one tuple', () => {
+test('joining the parts of any valid text gives the same text: no tuple has two encodings', () => {
   const bytes = fc.uint8Array({ maxLength: 40 });
   fc.assert(
     fc.property(bytes, fc.integer({ min: 1, max: 4 }), (data, count) => {
@@ -52,7 +52,7 @@ test('whatever can be split is what joining its parts gives: no two encodings of
   );
 });
 
-test('a part less, a part more, a byte less and a byte more are refused', () => {
+test('a missing or extra part and a missing or extra byte are refused', () => {
   fc.assert(
     fc.property(parts, (list) => {
       const data = lvCat(...list);
@@ -69,7 +69,7 @@ test('a part less, a part more, a byte less and a byte more are refused', () => 
   );
 });
 
-test('lengths that are cut off, too large or not in their shortest form are refused', () => {
+test('truncated, too large and non-minimal lengths are refused', () => {
   for (const hex of ['80', 'ffffffff', '8000', '818000', 'ffffffff7f', 'ffffff7f00', '808080808001']) {
     assert.throws(
       () => lvSplit(Buffer.from(hex, 'hex'), 1),

@@ -12,17 +12,17 @@ async function caught(work: () => unknown): Promise<unknown> {
   } catch (error) {
     return error;
   }
-  return assert.fail('it did not fail');
+  return assert.fail('the action did not fail');
 }
 
-test('what the system, JSON and SQLite say is told in words of ours, with the code to look up', async () => {
+test('errors of the system, JSON and SQLite are described in our words, with their code', async () => {
   const refused = () =>
     new Promise((_, reject) => net.connect({ host: 'localhost', port: 1 }).once('error', reject));
   const noDatabase = () => new DatabaseSync(import.meta.filename).exec('SELECT * FROM sqlite_schema');
   for (const [work, reason] of [
     [() => readFile('/nowhere/\u001b[2J'), 'there is no such file or folder (ENOENT)'],
     [() => readFile('/'), 'it is a folder (EISDIR)'],
-    // Two addresses were tried, and Node gives that no message at all.
+    // After two tried addresses, Node's error has no message.
     [refused, 'nothing listens there (ECONNREFUSED)'],
     [noDatabase, 'it is not a database (SQLite 26)'],
     [() => JSON.parse('{\n "a": 1,}'), 'it is not JSON: look at line 2, column 9'],
@@ -33,7 +33,7 @@ test('what the system, JSON and SQLite say is told in words of ours, with the co
     assert.equal(reasonOf(await caught(work)), reason);
 });
 
-test('what we say ourselves stays', () => {
+test('our own messages stay unchanged', () => {
   assert.equal(reasonOf(new IdentityError('STORE_FAILED', 'The disk is gone.')), 'The disk is gone.');
   assert.equal(reasonOf(new Error('it ended with exit code 3')), 'it ended with exit code 3');
   assert.equal(reasonOf('no error'), 'no error');

@@ -2,8 +2,8 @@ import { equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { printable } from './visible-text.ts';
 
-test('text of any length and kind is made printable in a moment', () => {
-  // A spacing mark; its run may or may not end in marks that pile up.
+test('text of any length and kind is quickly made printable', () => {
+  // A spacing mark. Stacking marks may follow it.
   for (const text of ['\u0903', '\u0903\u0903\u0301a', '\u0301', 'a\u0301\u0302', '\u0301\u0903']) {
     const startedAt = performance.now();
     printable(text.repeat(20_000));
@@ -12,7 +12,7 @@ test('text of any length and kind is made printable in a moment', () => {
   }
 });
 
-test('a pile of marks becomes one sign, also with marks that take space between them', () => {
+test('stacked marks become one character, even with spacing marks between them', () => {
   const shown = '\uFFFD';
   const pile = '\u0301\u0302\u0303\u0304\u0305';
   equal(printable(`a${pile}b`), `a${shown}b`);

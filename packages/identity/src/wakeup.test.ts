@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Wakeup } from './wakeup.ts';
 
-test('a sleeper sleeps until it is woken', async () => {
+test('a sleep lasts until it is woken', async () => {
   const wakeup = new Wakeup();
   let isAwake = false;
   const sleep = wakeup.sleep().then(() => {
@@ -15,7 +15,7 @@ test('a sleeper sleeps until it is woken', async () => {
   await sleep;
 });
 
-test('what wakes before the sleep is not lost, and counts once', async () => {
+test('a wake-up before the sleep is not lost, and counts once', async () => {
   const wakeup = new Wakeup();
   wakeup.wake();
   wakeup.wake();
@@ -31,6 +31,6 @@ test('what wakes before the sleep is not lost, and counts once', async () => {
   assert.equal(isAwake, true);
 });
 
-test('a sleep ends by itself after the time that it has at most', async () => {
+test('a sleep ends by itself after its maximum time', async () => {
   await new Wakeup().sleep(1);
 });

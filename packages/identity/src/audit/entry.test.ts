@@ -36,7 +36,7 @@ async function* stream(rows: readonly AuditRow[]): AsyncIterable<AuditRow> {
 const verify = (rows: readonly AuditRow[], head = headOf(rows)) =>
   verifyAuditChain(stream(rows), head, sha256Hex);
 
-test('an untouched chain holds, however long', async () => {
+test('an unchanged chain of any length verifies', async () => {
   for (const length of [0, 1, 2, 50]) {
     const rows = chain(length);
     assert.deepEqual(await verify(rows), { ok: true, rows: length, headHash: headOf(rows).hash });
@@ -58,13 +58,13 @@ test('the hash covers every field of a row', () => {
   }
 });
 
-test('what moves from one field to the next changes the hash', () => {
+test('moving text from one field to the next changes the hash', () => {
   const [row] = chain(1) as [AuditRow];
   const moved = { ...row, action: 'code.minteds', subject: 'ubject 1' };
   assert.notEqual(sha256Hex(auditHashInput(moved)), row.hash);
 });
 
-test('a change of any row is found at that row', async () => {
+test('a change to any row is found at that row', async () => {
   const changes: ((row: AuditRow) => AuditRow)[] = [
     (row) => ({ ...row, atMs: row.atMs + 1 }),
     (row) => ({ ...row, action: 'code.guessed' }),
@@ -86,7 +86,7 @@ test('a change of any row is found at that row', async () => {
   );
 });
 
-test('a row that was changed together with its own hash is found at the next row, or by the head', async () => {
+test('a change to a row and its hash is found at the next row, or by the head', async () => {
   for (const at of [0, 4, 9]) {
     const rows = chain(10);
     const row = { ...rows[at]!, subject: 'someone else' };
@@ -97,7 +97,7 @@ test('a row that was changed together with its own hash is found at the next row
   }
 });
 
-test('a removed row is found, at the start, in the middle and at the end', async () => {
+test('a removed row is found at the start, in the middle and at the end', async () => {
   for (const at of [0, 5, 9]) {
     const rows = chain(10).toSpliced(at, 1);
     const verdict = await verify(rows, headOf(chain(10)));
@@ -106,7 +106,7 @@ test('a removed row is found, at the start, in the middle and at the end', async
   }
 });
 
-test('reordered rows, a row told twice and a chain that goes on past its head are found', async () => {
+test('reordered rows, a repeated row and a chain that continues past its head are found', async () => {
   const rows = chain(4);
   const swapped = [rows[0]!, rows[2]!, rows[1]!, rows[3]!];
   assert.equal((await verify(swapped)).ok, false);

@@ -29,7 +29,7 @@ beforeEach(async () => {
 });
 
 describe('the life of a certificate', () => {
-  it('begins before now, by what clocks may differ, and is one day for a device, seven for a daemon', async () => {
+  it('begins before now by the allowed clock difference, and is one day for a device and seven for a daemon', async () => {
     sample.now = at(25 * minute);
     const device = await sample.device();
     assert.deepEqual(device.notBefore, at(15 * minute));
@@ -37,7 +37,7 @@ describe('the life of a certificate', () => {
     assert.deepEqual((await sample.daemon()).notAfter, at(25 * minute + DAEMON_LIFE_MS));
   });
 
-  it('is counted in whole seconds, as the certificate counts', async () => {
+  it('has whole seconds, as in the certificate', async () => {
     sample.now = at(10 * minute + 999);
     const { der, notBefore, notAfter } = await sample.device();
     const { validFromDate, validToDate } = new X509Certificate(der);
@@ -45,7 +45,7 @@ describe('the life of a certificate', () => {
     assert.equal(notBefore.getTime() % 1000, 0);
   });
 
-  it('is chosen for a device from one minute to 30 days', async () => {
+  it('can be set for a device, from one minute to 30 days', async () => {
     for (const lifeMs of [MIN_DEVICE_LIFE_MS, MAX_DEVICE_LIFE_MS]) {
       assert.deepEqual((await sample.device(lifeMs)).notAfter, at(lifeMs));
     }
@@ -54,7 +54,7 @@ describe('the life of a certificate', () => {
     }
   });
 
-  it('never goes past the issuing CA, nor the issuing CA past its root', async () => {
+  it('never ends after the issuing CA, which never ends after its root', async () => {
     assert.deepEqual(sample.issuing.notAfter, at(ISSUING_LIFE_MS));
     sample.now = at(ISSUING_LIFE_MS - 5 * minute);
     assert.deepEqual((await sample.device()).notAfter, sample.issuing.notAfter);
@@ -71,7 +71,7 @@ describe('the life of a certificate', () => {
     assert.deepEqual(late.notAfter, sample.root.notAfter);
   });
 
-  it('needs a minute of the issuer', async () => {
+  it('needs at least a minute of the issuer’s life', async () => {
     sample.now = at(ISSUING_LIFE_MS - minute);
     assert.deepEqual((await sample.device()).notAfter, sample.issuing.notAfter);
     for (const ms of [ISSUING_LIFE_MS - minute + 1, ISSUING_LIFE_MS, 2 * ISSUING_LIFE_MS]) {
@@ -81,7 +81,7 @@ describe('the life of a certificate', () => {
     }
   });
 
-  it('is not given by a clock that is before the issuer', async () => {
+  it('is refused when the clock is before the issuer’s start', async () => {
     sample.now = at(-30_000);
     const { notBefore } = await sample.device();
     assert.deepEqual(notBefore, sample.issuing.notBefore, 'not before its issuer');
@@ -89,7 +89,7 @@ describe('the life of a certificate', () => {
     await assert.rejects(sample.device(), code('CERTIFICATE_NOT_YET_VALID'));
   });
 
-  it('crosses into 2050, where dates are written otherwise, in a chain that OpenSSL accepts', async (t) => {
+  it('may extend past 2050, where the encoding of dates changes, in a chain that OpenSSL accepts', async (t) => {
     const last = new Date('2049-12-31T23:59:00Z');
     const century = await SampleAuthority.create(last);
     const device = await century.device();
@@ -133,7 +133,7 @@ describe('the key in a request', () => {
   });
 });
 
-describe('what the authority tells', () => {
+describe('the public data of an authority', () => {
   it('is its chain and its trust bundle', () => {
     const { authority, root, issuing } = sample;
     assert.equal(authority.trustDomain, trustDomain);
@@ -150,7 +150,7 @@ describe('what the authority tells', () => {
   });
 });
 
-describe('parts that do not belong together', () => {
+describe('inconsistent parts of an authority', () => {
   const build = (parts: {
     trustDomain?: string;
     root?: Uint8Array;
@@ -183,7 +183,7 @@ describe('parts that do not belong together', () => {
       },
       'the root as issuing CA': { issuing: sample.root.der, signer: sample.rootSigner },
       'an issuing CA as root': { root: sample.issuing.der },
-      'a signature that is not one': { issuing: damaged },
+      'an invalid signature': { issuing: damaged },
       'no certificate': { root: new Uint8Array(0) },
     })) {
       assert.throws(() => build(parts), code('CERTIFICATE_INVALID'), what);
@@ -225,7 +225,7 @@ describe('parts that do not belong together', () => {
     await assert.rejects(make({ root: { der: root.der, signer: lying } }), code('CERTIFICATE_INVALID'));
   });
 
-  it('are refused when the trust domain is not one', async () => {
+  it('are refused when the trust domain is invalid', async () => {
     const { clock, rootSigner } = sample;
     await assert.rejects(
       makeRoot({ trustDomain: 'Not A Domain', signer: rootSigner, clock, randomBytes }),
@@ -234,8 +234,8 @@ describe('parts that do not belong together', () => {
   });
 });
 
-describe('a signer elsewhere', () => {
-  it('may answer later', async () => {
+describe('an external signer', () => {
+  it('may answer asynchronously', async () => {
     const { root, issuing, issuingSigner, clock } = sample;
     const signer = {
       publicKey: issuingSigner.publicKey,

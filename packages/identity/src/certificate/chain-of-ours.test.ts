@@ -1,4 +1,4 @@
-// The reader without Node takes and refuses what the one of Node does.
+// The reader without Node accepts and refuses the same chains as the reader for Node.
 
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
@@ -22,7 +22,7 @@ const judge = (chain: readonly Uint8Array[], roots = [sample.root.der]) =>
 const invalid = (error: unknown) => hasCode(error, 'CERTIFICATE_INVALID');
 
 describe('a chain, read without Node,', () => {
-  it('says what it says with Node', async () => {
+  it('gives the same result as with Node', async () => {
     const names = Array.from({ length: 28 }, (_, at) => `host-${at}.example`);
     const daemon = await sample.daemon(names, ['127.0.0.1', '::1', '2001:db8::ff00:42:8329', '192.0.2.1']);
     for (const leaf of [daemon, await sample.device()]) {
@@ -41,7 +41,7 @@ describe('a chain, read without Node,', () => {
     assert.equal(await trustDomainOfRoot(verify, sample.root.der), trustDomain);
   });
 
-  it('is refused when it differs from ours in one thing', async () => {
+  it('is refused when it differs from our chains in one detail', async () => {
     for (const kind of ['device', 'daemon'] as const) {
       const maker = await ChainMaker.create(sample, kind);
       await judge(await maker.make({}));
@@ -50,7 +50,7 @@ describe('a chain, read without Node,', () => {
     }
   });
 
-  it('is refused when one bit of it is another', async () => {
+  it('is refused when one bit is changed', async () => {
     const [leaf, issuing] = [(await sample.device()).der, sample.issuing.der];
     for (let round = 0; round < 400; round += 1) {
       await assert.rejects(judge([flipBit(leaf), issuing]), invalid);
@@ -59,7 +59,7 @@ describe('a chain, read without Node,', () => {
     }
   });
 
-  it('is refused when another authority made it, or it is cut off, or not a chain', async () => {
+  it('is refused when another authority issued it, or it is truncated or not a chain', async () => {
     const [leaf, issuing, root] = [(await sample.device()).der, sample.issuing.der, sample.root.der];
     const other = (await foreign.device()).der;
     for (const chain of [

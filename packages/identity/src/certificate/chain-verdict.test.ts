@@ -46,7 +46,7 @@ const isTaken = (chain: Chain): boolean => {
   }
 };
 
-/** The same question to OpenSSL's command. */
+/** The verdict of OpenSSL's command. */
 async function openssl(t: TestContext, [leaf, ...rest]: Chain, options: readonly string[]): Promise<string> {
   const files = writeFiles(t, {
     root: certificatesToPem([sample.root.der]),
@@ -59,8 +59,8 @@ async function openssl(t: TestContext, [leaf, ...rest]: Chain, options: readonly
   return code === 0 ? 'OK' : (/error (\d+)/.exec(output)?.[1] ?? output);
 }
 
-describe('a chain is one of ours', () => {
-  it('and names a device or daemon, with the dates that all of it has', async () => {
+describe('a chain of ours is accepted', () => {
+  it('and names a device or daemon, with the period in which the whole chain is valid', async () => {
     const device = await sample.device();
     const { certificate, ...judgedDevice } = judge.judge([device.der, sample.issuing.der]);
     assert.ok(certificate.raw.equals(device.der));
@@ -76,7 +76,7 @@ describe('a chain is one of ours', () => {
     assert.deepEqual(judge.judgeLeaf(daemon.der), judged.leaf);
   });
 
-  it('whatever its dates are, and these come back apart', async () => {
+  it('whatever its dates, which are returned separately', async () => {
     for (const kind of ['device', 'daemon'] as const) {
       const maker = await ChainMaker.create(sample, kind);
       for (const leafLife of lifeNames)
@@ -96,7 +96,7 @@ describe('a chain is one of ours', () => {
     }
   });
 
-  it('and the same from a foreign encoder, to the last byte, is taken: the mutations below start from it', async () => {
+  it('even from a foreign encoder that writes the same bytes. The mutations below start from this chain', async () => {
     const maker = await ChainMaker.create(sample, 'device');
     const [leaf, issuing] = await maker.make({});
     assert.notDeepEqual(leaf, (await sample.device()).der);
@@ -104,8 +104,8 @@ describe('a chain is one of ours', () => {
   });
 });
 
-describe('a chain is refused, whatever its dates hide,', () => {
-  it('when it differs from ours in one thing, and OpenSSL agrees wherever it refuses for more than dates', async (t) => {
+describe('a chain is refused, whatever its dates,', () => {
+  it('when it differs from our chains in one detail, and OpenSSL agrees wherever it refuses for a reason other than dates', async (t) => {
     let refusedByOpenssl = 0;
     for (const kind of ['device', 'daemon'] as const) {
       const maker = await ChainMaker.create(sample, kind);
@@ -126,11 +126,11 @@ describe('a chain is refused, whatever its dates hide,', () => {
         if (verdict !== 'OK') refusedByOpenssl += 1;
       }
     }
-    // The others are taken by OpenSSL, and not ours all the same: an unknown extension, SHA-384, another order.
+    // OpenSSL accepts the others, but they are not ours: an unknown extension, SHA-384, another order.
     assert.ok(refusedByOpenssl > 25, String(refusedByOpenssl));
   });
 
-  it('when one bit of it is another: 4,000 of them, and OpenSSL refuses a sample too', async (t) => {
+  it('when one bit is changed: 4,000 variants, of which OpenSSL refuses a sample too', async (t) => {
     const maker = await ChainMaker.create(sample, 'device');
     for (const [leafLife, issuingLife] of datesOfChains) {
       const [leaf, issuing] = await maker.make({
@@ -153,7 +153,7 @@ describe('a chain is refused, whatever its dates hide,', () => {
     }
   });
 
-  it('when another authority signed it, even one with our names, or with our certificates beside it', async () => {
+  it('when another authority signed it, even with our names or with our certificates added', async () => {
     const device = await foreign.device();
     const ours = (await sample.device()).der;
     for (const chain of [
@@ -170,7 +170,7 @@ describe('a chain is refused, whatever its dates hide,', () => {
     assert.throws(() => new ChainJudge([sample.root.der], [foreign.issuing.der]), invalid);
   });
 
-  it('when it is not a leaf and its issuing CA, in this order', async () => {
+  it('when it is not a leaf followed by its issuing CA', async () => {
     const leaf = (await sample.device()).der;
     const [issuing, root] = [sample.issuing.der, sample.root.der];
     for (const chain of [
@@ -190,9 +190,9 @@ describe('a chain is refused, whatever its dates hide,', () => {
       assert.equal(isTaken(chain), false);
   });
 
-  it('when it is too long or too large, before anything of it is read', async () => {
+  it('when it is too long or too large, before any of it is read', async () => {
     const unread = Object.defineProperty(new Uint8Array(1), 'buffer', {
-      get: () => assert.fail('a certificate of it was read'),
+      get: () => assert.fail('a certificate was read'),
     });
     const tooMany = Array.from({ length: MAX_CHAIN_CERTIFICATES + 1 }, () => unread);
     assert.throws(() => judge.judge(tooMany), invalid);
@@ -202,13 +202,13 @@ describe('a chain is refused, whatever its dates hide,', () => {
 });
 
 describe('a root', () => {
-  it('that this project did not make is no root', async () => {
+  it('that this project did not create is not a root', async () => {
     const device = await sample.device();
     for (const der of [sample.issuing.der, device.der, flipBit(sample.root.der), new Uint8Array(8)])
       assert.throws(() => new ChainJudge([sample.root.der, der]), invalid);
   });
 
-  it('whose key is no point of the curve is no root', () => {
+  it('whose key is not a point on the curve is not a root', () => {
     const publicKey = Buffer.concat([spkiPrefix, Buffer.alloc(64, 1)]);
     const self = describeIssuer('root', trustDomain, publicKey);
     const facts = { serial: Buffer.alloc(16, 1), ...lives.valid };

@@ -35,7 +35,7 @@ describe('DER', () => {
     assert.throws(() => sequenceHeading(0x1_0000_0000), TypeError);
   });
 
-  it('writes every integer as its shortest two-complement form that is not negative', () => {
+  it('writes every integer in the shortest two’s-complement form that is not negative', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), (magnitude) => {
         const [tag, length, ...contents] = integer(magnitude);
@@ -44,7 +44,7 @@ describe('DER', () => {
         const digits = hex(Uint8Array.from(contents));
         assert.equal(BigInt(`0x${digits}`), BigInt(`0x0${hex(magnitude)}`));
         assert.ok(contents[0]! < 0x80, 'not negative');
-        assert.ok(contents.length === 1 || contents[0] !== 0 || contents[1]! >= 0x80, 'no byte too many');
+        assert.ok(contents.length === 1 || contents[0] !== 0 || contents[1]! >= 0x80, 'no unnecessary byte');
       }),
     );
   });

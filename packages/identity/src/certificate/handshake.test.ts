@@ -1,4 +1,4 @@
-// The certificates at work: mutual TLS 1.3 between Node and Node, curl and openssl.
+// Uses the certificates for mutual TLS 1.3 between Node and Node, curl and openssl.
 
 import assert from 'node:assert/strict';
 import { createServer, get, type RequestOptions } from 'node:https';
@@ -15,7 +15,7 @@ let sample: SampleAuthority;
 let foreign: SampleAuthority;
 before(async () => {
   sample = await SampleAuthority.create(systemClock.now());
-  // Same trust domain, same ids, another root.
+  // The same trust domain and ids under another root.
   foreign = await SampleAuthority.create(systemClock.now());
 });
 
@@ -74,7 +74,7 @@ const failure = (promise: Promise<unknown>) =>
   );
 
 describe('mutual TLS with the issued certificates', () => {
-  it('connects, by trust domain, localhost and address, and each side knows the other', async (t) => {
+  it('connects by trust domain, localhost and address, and each side identifies the other', async (t) => {
     const port = await listen(t);
     const ca = certificatesToPem(sample.authority.trustBundle());
     const credential = await deviceCredential(sample);
@@ -88,7 +88,7 @@ describe('mutual TLS with the issued certificates', () => {
     const served: string[] = [];
     const port = await listen(t, served);
     const server = { port, ca: certificatesToPem(sample.authority.trustBundle()), servername: trustDomain };
-    // Which of these the client sees depends on whether it was still writing (TLS 1.3: its handshake is over).
+    // Which error the client sees depends on whether it is still writing, because in TLS 1.3 its handshake is already over.
     const refusal = /ECONNRESET|EPIPE|ALERT/;
     assert.match((await failure(call({ ...server, ...(await deviceCredential(foreign)) })))!, refusal);
     assert.match((await failure(call(server)))!, refusal);
@@ -112,7 +112,7 @@ describe('mutual TLS with the issued certificates', () => {
     );
   });
 
-  it('works with curl, which knows nothing of us', async (t) => {
+  it('works with curl', async (t) => {
     const port = await listen(t);
     const files = writeFiles(t, {
       ca: certificatesToPem(sample.authority.trustBundle()),

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { ipAddressBytes, isDnsName } from './host-name.ts';
 
 describe('host names', () => {
-  it('takes lower-case DNS names', () => {
+  it('accepts lower-case DNS names', () => {
     for (const name of [
       'a',
       'localhost',
@@ -18,7 +18,7 @@ describe('host names', () => {
     }
   });
 
-  it('refuses what is not one', () => {
+  it('refuses everything else', () => {
     for (const name of [
       '',
       '.',
@@ -56,7 +56,7 @@ describe('host names', () => {
     assert.equal(hex('::ffff:192.0.2.1'), '00000000000000000000ffffc0000201');
   });
 
-  it('reads back every IPv6 address', () => {
+  it('preserves every IPv6 address', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (bytes) => {
         const groups = Buffer.from(bytes).toString('hex').match(/.{4}/g)!;
@@ -65,7 +65,7 @@ describe('host names', () => {
     );
   });
 
-  it('refuses what is not an address', () => {
+  it('refuses text that is not an address', () => {
     for (const name of [
       '',
       '::g',

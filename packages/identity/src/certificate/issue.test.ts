@@ -34,7 +34,7 @@ describe('a serial number', () => {
     );
   });
 
-  it('takes exactly 16 random bytes', () => {
+  it('requires exactly 16 random bytes', () => {
     for (const size of [0, 15, 17]) assert.throws(() => makeSerial(new Uint8Array(size)), TypeError);
   });
 

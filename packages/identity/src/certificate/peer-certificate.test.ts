@@ -25,7 +25,7 @@ before(async () => {
 });
 
 describe("a peer's certificate", () => {
-  it('names a device, from DER or as Node has it', () => {
+  it('names a device, from DER or from Node’s object', () => {
     const expected = {
       fingerprint: createHash('sha256').update(device.der).digest('hex'),
       serial: device.serial,
@@ -42,11 +42,11 @@ describe("a peer's certificate", () => {
     assert.deepEqual(readPeerCertificate(daemon.der).spiffeId, { kind: 'daemon', trustDomain, id: daemonId });
   });
 
-  it('has a serial of 32 digits, also when its number is small', () => {
+  it('has a serial of 32 digits, even for a small number', () => {
     assert.equal(readPeerCertificate(oddCertificate({ names: [[uri(good)]] })).serial, `${'0'.repeat(31)}1`);
   });
 
-  it('is not that of an authority', () => {
+  it('is not an authority’s certificate', () => {
     for (const { der } of [sample.root, sample.issuing])
       assert.throws(() => readPeerCertificate(der), invalid);
     assert.throws(() => readPeerCertificate(oddCertificate({ names: [[uri(good)]], ca: true })), invalid);
@@ -57,7 +57,7 @@ describe("a peer's certificate", () => {
   });
 });
 
-/** Each differs from the one that is accepted above in one thing. */
+/** Each differs in one detail from the certificate that is accepted above. */
 const refused: Readonly<Record<string, OddCertificate>> = {
   'no alternative name': { names: [] },
   'two lists of names': { names: [[uri(good)], [uri(other)]] },
@@ -90,7 +90,7 @@ const refused: Readonly<Record<string, OddCertificate>> = {
     names: [[uri(good)]],
     notAfter: hex(`170d${Buffer.from('200101000000Z').toString('hex')}`),
   },
-  'an end that is no date': {
+  'an end that is not a date': {
     names: [[uri(good)]],
     notAfter: hex(`170d${Buffer.from('279999999999Z').toString('hex')}`),
   },
@@ -102,9 +102,9 @@ describe('a certificate is refused', () => {
     it(`with ${what}`, () => {
       const der = oddCertificate(odd);
       assert.throws(() => readPeerCertificate(der), invalid);
-      if (what !== 'an end that is no date') {
+      if (what !== 'an end that is not a date') {
         const parsed = new X509Certificate(der);
-        assert.throws(() => readPeerCertificate(parsed), invalid, 'as Node has it');
+        assert.throws(() => readPeerCertificate(parsed), invalid, 'from Node’s object');
       }
     });
   }
@@ -125,7 +125,7 @@ describe('a certificate is refused', () => {
     }
   });
 
-  it('or read, but nothing else happens, when one byte of it is another', () => {
+  it('or read, without any other error, when one byte is changed', () => {
     fc.assert(
       fc.property(fc.nat(device.der.length - 1), fc.integer({ min: 1, max: 255 }), (at, xor) => {
         const der = device.der.map((byte, i) => (i === at ? byte ^ xor : byte));
@@ -148,7 +148,7 @@ describe("an authority's certificate", () => {
     assert.deepEqual(readAuthorityCertificate(der), { ...summary, trustDomain });
   });
 
-  it('is not that of a leaf', () => {
+  it('is not a leaf’s certificate', () => {
     assert.throws(() => readAuthorityCertificate(device.der), invalid);
     assert.throws(
       () => readAuthorityCertificate(oddCertificate({ names: [[uri(`spiffe://${trustDomain}`)]] })),

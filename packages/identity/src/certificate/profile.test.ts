@@ -1,4 +1,4 @@
-// Every profile as three independent readers see it: OpenSSL's command, Node's X509Certificate, @peculiar/x509.
+// Reads every profile with three independent readers: OpenSSL's command, Node's X509Certificate, @peculiar/x509.
 
 import assert from 'node:assert/strict';
 import { randomBytes, webcrypto, X509Certificate } from 'node:crypto';
@@ -37,7 +37,7 @@ const keyId = (spki: Uint8Array) =>
     .digest('SHA-256', spki.slice(26))
     .then((hash) => Buffer.from(hash).subarray(0, 20).toString('hex'));
 
-/** What each must say. `key` and `issuerKey` are of the sample. */
+/** The expected values of each profile. `key` and `issuerKey` come from the sample. */
 const expected = {
   root: {
     subject: /^CN=Palyra root CA [0-9a-f]{8}$/,
@@ -85,7 +85,7 @@ for (const profile of profiles) {
   const want = expected[profile];
 
   describe(`the ${profile} certificate`, () => {
-    it('says what its profile says, to @peculiar/x509', async () => {
+    it('matches its profile in @peculiar/x509', async () => {
       const issued = certificates[profile];
       const seen = new x509.X509Certificate(Buffer.from(issued.der));
       assert.match(seen.subject, want.subject);
@@ -125,7 +125,7 @@ for (const profile of profiles) {
       assert.equal(seen.extensions.length, want.authority ? 5 : 6);
     });
 
-    it('says the same to Node', () => {
+    it('matches it in Node', () => {
       const issued = certificates[profile];
       const seen = new X509Certificate(issued.der);
       assert.match(seen.subject, want.subject);
@@ -137,7 +137,7 @@ for (const profile of profiles) {
       assert.ok(seen.subjectAltName!.startsWith(`URI:${want.names[0][1]}`));
     });
 
-    it('is read by openssl x509', async (t) => {
+    it('can be read by openssl x509', async (t) => {
       const { pem } = writeFiles(t, { pem: certificatesToPem([certificates[profile].der]) });
       const { code, output } = await run('openssl', ['x509', '-in', pem, '-noout', '-text']);
       assert.equal(code, 0, output);
@@ -186,7 +186,7 @@ describe('the chain', () => {
     assert.match((await verify(...lesser)).output, /hostname mismatch/);
   });
 
-  it('ends at a leaf, and an issuing CA makes no other', async (t) => {
+  it('ends at a leaf, and an issuing CA cannot issue another CA', async (t) => {
     const facts = (publicKey: Uint8Array) =>
       makeFacts({ clock: sample.clock, randomBytes }, publicKey, DEVICE_LIFE_MS, undefined);
     const victim = facts(TlsKey.generate().publicKey);
@@ -245,7 +245,7 @@ describe('the chain', () => {
 });
 
 describe("a daemon's names", () => {
-  it('are refused when they are none', async () => {
+  it('are refused when they are invalid', async () => {
     for (const name of ['*.example', 'a b', 'a,URI:spiffe://b', 'a\0.example', '192.0.2.1', '']) {
       await assert.rejects(sample.daemon([name]), (error) => hasCode(error, 'MESSAGE_INVALID'), name);
     }
@@ -258,7 +258,7 @@ describe("a daemon's names", () => {
     }
   });
 
-  it('are bounded', async () => {
+  it('are limited in size', async () => {
     const longest = (n: number) =>
       `${String(n).padStart(3, 'n')}.${`${'a'.repeat(62)}.`.repeat(3)}${'b'.repeat(60)}`;
     const names = Array.from({ length: MAX_DAEMON_NAMES }, (_, n) => longest(n));

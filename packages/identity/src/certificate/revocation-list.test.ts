@@ -12,7 +12,7 @@ import { TlsKey } from './tls-key.ts';
 const now = new Date('2026-01-01T00:00:00Z');
 const pageEntries = 500;
 
-/** As the registry gives them. */
+/** The entries, as the registry returns them. */
 async function* pagesOf(revoked: Iterable<RevokedCertificate>): AsyncIterable<RevokedCertificate[]> {
   let page: RevokedCertificate[] = [];
   for (const each of revoked) {
@@ -37,7 +37,7 @@ const factsOf = (revoked: Iterable<RevokedCertificate>) => ({
   revoked: pagesOf(revoked),
 });
 
-/** What openssl reads in it. */
+/** The contents, as openssl reads them. */
 async function read(t: TestContext, der: readonly Uint8Array[]): Promise<string> {
   const files = writeFiles(t, { 'crl.der': '' });
   await writeFile(files['crl.der'], der);
@@ -46,12 +46,12 @@ async function read(t: TestContext, der: readonly Uint8Array[]): Promise<string>
   return text.output;
 }
 
-test('openssl reads the list, and refuses the listed certificate and no other', async (t) => {
+test('openssl reads the list, and refuses only the listed certificate', async (t) => {
   const sample = await SampleAuthority.create(now);
   const [listed, other] = await Promise.all(
     [1, 2].map(() => sample.authority.issueDevice({ deviceId, tlsKey: TlsKey.generate().publicKey })),
   );
-  // Among 100,000 others: more than one call takes as arguments.
+  // Among 100,000 others, which is more than a function call can have arguments.
   const revoked = [...entries(100_000), { serial: listed!.serial, revokedAt: sample.clock.now() }];
   const facts = { ...factsOf(revoked), trustDomain: sample.authority.trustDomain };
   const der = await makeRevocationList(sample.issuingSigner, facts);
@@ -85,13 +85,13 @@ test('openssl reads the list, and refuses the listed certificate and no other', 
 });
 
 for (const count of [0, 1, 499, 500, 501, 65_000, 200_000]) {
-  test(`a list of ${count} entries has each of them`, async (t) => {
+  test(`a list of ${count} entries contains all of them`, async (t) => {
     const text = await read(t, await makeRevocationList(LocalSigner.generate(), factsOf(entries(count))));
     assert.equal(text.match(/Serial Number/g)?.length ?? 0, count);
   });
 }
 
-test('other work has its turn after every page and every part that is signed', async () => {
+test('other work can run after every page and every signed part', async () => {
   const pages = 100;
   let turns = 0;
   let over = false;
@@ -116,13 +116,13 @@ test('no entry is dated later than the list', async (t) => {
   assert.match(text, /Revocation Date: Jan {2}1 00:00:00 2026 GMT/);
 });
 
-test('more than the limit is refused, and reading stops there', async () => {
+test('more entries than the limit are refused, and reading stops there', async () => {
   const page = new Array(100_000).fill({ serial: '01'.padEnd(32, '0'), revokedAt: now });
   let read = 0;
   async function* endless() {
     for (;;) {
       read += page.length;
-      // What has been read before does not have to be encoded for this test.
+      // This test does not need the entries before it to be encoded.
       yield read <= MAX_LISTED ? ({ length: page.length, map: () => [] } as unknown as typeof page) : page;
     }
   }
@@ -133,7 +133,7 @@ test('more than the limit is refused, and reading stops there', async () => {
   assert.equal(read, MAX_LISTED + page.length);
 });
 
-test('a list in parts of any size is the PEM of the whole', () => {
+test('the parts of a list, of any size, join to the PEM of the whole list', () => {
   const whole = Buffer.from(Array.from({ length: 1000 }, (_, at) => at % 251));
   for (const length of [0, 1, 47, 48, 49, 95, 96, 1000]) {
     const bytes = whole.subarray(0, length);

@@ -23,7 +23,7 @@ for (const [program, text] of [
 }
 
 for (const text of ['', '0', '0x', '-', 'serial=', `${serial}00`, 'zz', '1'.repeat(200), '-5x', '１２']) {
-  test(`"${text.slice(0, 40)}" is no serial`, () => assert.deepEqual(serialsIn(text), []));
+  test(`"${text.slice(0, 40)}" is not a serial`, () => assert.deepEqual(serialsIn(text), []));
 }
 
 test('digits alone are read as hex and as decimal', () => {

@@ -16,7 +16,7 @@ const tenBytes = fc.uint8Array({ minLength: 10, maxLength: 10 });
 const ulid = '01K8ZQ4YV3M6X9T2B7C5D1E0FG';
 
 describe('SPIFFE IDs', () => {
-  it('come back as they were written', () => {
+  it('are parsed as they were formatted', () => {
     fc.assert(
       fc.property(tenBytes, fc.date({ min: new Date(0), noInvalidDate: true }), tenBytes, (a, now, b) => {
         const trustDomain = makeTrustDomain(a);
@@ -31,7 +31,7 @@ describe('SPIFFE IDs', () => {
     );
   });
 
-  it('have one spelling', () => {
+  it('have only one spelling', () => {
     for (const uri of [
       '',
       'spiffe://',

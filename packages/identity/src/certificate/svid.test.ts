@@ -1,4 +1,4 @@
-// The rules of the SPIFFE X509-SVID standard, one by one, on what the CA really issues. Read by @peculiar/x509.
+// Checks each rule of the SPIFFE X509-SVID standard on issued certificates, read by @peculiar/x509.
 
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
@@ -38,7 +38,7 @@ describe('SPIFFE X509-SVID', () => {
     for (const leaf of leaves) assert.match(spiffeId(leaf).pathname, /^\/(device|daemon)\/[0-9A-Z]{26}$/);
   });
 
-  it('3.1: the SAN need not be critical, because the subject is there', () => {
+  it('3.1: the SAN need not be critical, because there is a subject', () => {
     for (const leaf of leaves) assert.notEqual(leaf.subject, '');
   });
 
@@ -81,7 +81,7 @@ describe('SPIFFE X509-SVID', () => {
     }
   });
 
-  it('A: digitalSignature, keyAgreement and keyEncipherment are not on a signing certificate', () => {
+  it('A: a signing certificate has no digitalSignature, keyAgreement or keyEncipherment', () => {
     for (const authority of authorities) {
       assert.equal(usages(authority).usages & (digitalSignature | keyAgreement | keyEncipherment), 0);
     }

@@ -12,7 +12,7 @@ const pkcs8 = { type: 'pkcs8', format: 'der' } as const;
 const data = new TextEncoder().encode('what is signed');
 const valid = TlsKey.generate().publicKey;
 
-/** A compressed point in an otherwise valid SubjectPublicKeyInfo; OpenSSL takes it. */
+/** A compressed point in an otherwise valid SubjectPublicKeyInfo. OpenSSL accepts it. */
 function compressed(): Buffer {
   const point = ECDH.convertKey(
     valid.subarray(26),
@@ -40,7 +40,7 @@ const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const badKeys: Readonly<Record<string, Uint8Array>> = {
   'an RSA key': rsa.publicKey.export(spki),
   'a P-384 key': generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey.export(spki),
-  'a secp256k1 key, which is as long': generateKeyPairSync('ec', {
+  'a secp256k1 key, which has the same length': generateKeyPairSync('ec', {
     namedCurve: 'secp256k1',
   }).publicKey.export(spki),
   'an Ed25519 key': generateKeyPairSync('ed25519').publicKey.export(spki),
@@ -50,7 +50,7 @@ const badKeys: Readonly<Record<string, Uint8Array>> = {
   'a point that is not on the curve': changed(90, 1),
   'the point (0, 0)': Uint8Array.from([...valid.subarray(0, 27), ...new Uint8Array(64)]),
   'a coordinate that is not reduced': withPoint(fieldPrime, rootOfB),
-  'a byte behind it': Uint8Array.from([...valid, 0]),
+  'an extra byte': Uint8Array.from([...valid, 0]),
   'the last byte missing': valid.subarray(0, 90),
   'only the point': valid.subarray(26),
   nothing: new Uint8Array(0),
@@ -61,7 +61,7 @@ const badKeys: Readonly<Record<string, Uint8Array>> = {
 };
 
 describe('the check of a P-256 public key', () => {
-  it('takes what Node and WebCrypto export', async () => {
+  it('accepts the keys that Node and WebCrypto export', async () => {
     checkP256Spki(valid);
     checkP256Spki(withPoint('00'.repeat(32), rootOfB));
     const pair = await webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, [
@@ -93,7 +93,7 @@ describe('the check of a P-256 public key', () => {
 });
 
 describe('a TLS key', () => {
-  it('signs as WebCrypto verifies', async () => {
+  it('makes signatures that WebCrypto verifies', async () => {
     const key = TlsKey.generate();
     const signature = key.sign(data);
     assert.equal(signature.length, 64);
@@ -104,7 +104,7 @@ describe('a TLS key', () => {
     assert.equal(await webcrypto.subtle.verify(algorithm, publicKey, Buffer.from(signature), data), true);
   });
 
-  it('gives its public key as OpenSSL writes it, also where a coordinate is a short number', () => {
+  it('encodes its public key as OpenSSL does, even when a coordinate is a short number', () => {
     const seen = { shortX: false, shortY: false };
     for (let count = 0; !(seen.shortX && seen.shortY); count += 1) {
       const key = TlsKey.generate();
@@ -117,11 +117,11 @@ describe('a TLS key', () => {
     }
   });
 
-  it('signs in 64 bytes, also where r or s is a short number', () => {
+  it('makes signatures of 64 bytes, even when r or s is a short number', () => {
     const key = TlsKey.generate();
     const publicKey = createPublicKey({ key: Buffer.from(key.publicKey), ...spki });
     const seen = { shortR: false, shortS: false };
-    // One number of 256 is short.
+    // One number in 256 is short.
     for (let count = 0; !(seen.shortR && seen.shortS); count += 1) {
       const signature = key.sign(data);
       assert.ok(verify('sha256', data, { key: publicKey, dsaEncoding: 'ieee-p1363' }, signature));
@@ -131,13 +131,13 @@ describe('a TLS key', () => {
     }
   });
 
-  it('survives its PKCS #8 and its PEM', () => {
+  it('can be exported and imported as PKCS #8 and PEM', () => {
     const key = TlsKey.generate();
     assert.deepEqual(TlsKey.fromPkcs8(key.toPkcs8()).publicKey, key.publicKey);
     assert.deepEqual(new Uint8Array(createPublicKey(key.toPem()).export(spki)), key.publicKey);
   });
 
-  it('hands out plain bytes, which no JSON replacer takes for a Buffer', () => {
+  it('returns plain bytes, which JSON does not treat as a Buffer', () => {
     const key = TlsKey.generate();
     for (const bytes of [key.publicKey, key.toPkcs8(), key.sign(data)]) {
       assert.equal(Object.getPrototypeOf(bytes), Uint8Array.prototype);
@@ -152,7 +152,7 @@ describe('a TLS key', () => {
     }
   });
 
-  it('is not read from anything but a P-256 key', () => {
+  it('can only be read from a P-256 key', () => {
     const foreign = [
       rsa.privateKey.export(pkcs8),
       generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey.export(pkcs8),
@@ -173,7 +173,7 @@ describe('a TLS key', () => {
 });
 
 describe('a local signer', () => {
-  it('signs in DER, also after a restart', () => {
+  it('makes DER signatures, even after a restart', () => {
     const signer = LocalSigner.generate();
     const again = LocalSigner.fromPkcs8(signer.toPkcs8());
     assert.deepEqual(again.publicKey, signer.publicKey);
@@ -182,8 +182,8 @@ describe('a local signer', () => {
   });
 });
 
-describe('what a token gives', () => {
-  it('a point becomes the key that OpenSSL writes', () => {
+describe('the output of a token', () => {
+  it('a point is converted to the key as OpenSSL encodes it', () => {
     assert.deepEqual(p256PublicKey(valid.subarray(26)), valid);
   });
 
@@ -191,9 +191,9 @@ describe('what a token gives', () => {
     nothing: new Uint8Array(),
     'half a point': valid.subarray(26, 60),
     'a point that is not on the curve': changed(90, 1).subarray(26),
-    'a point with something behind it': Uint8Array.of(...valid.subarray(26), 0),
+    'a point with extra bytes': Uint8Array.of(...valid.subarray(26), 0),
   })) {
-    it(`${what} is no key`, () => {
+    it(`${what} is not a key`, () => {
       assert.throws(
         () => p256PublicKey(point),
         (error) => hasCode(error, 'MESSAGE_INVALID'),
@@ -201,10 +201,10 @@ describe('what a token gives', () => {
     });
   }
 
-  it('two numbers become the signature that OpenSSL takes, whatever their first bytes are', () => {
+  it('two numbers are converted to a signature that OpenSSL accepts, whatever their first bytes are', () => {
     const key = TlsKey.generate();
     const publicKey = createPublicKey({ key: Buffer.from(key.publicKey), ...spki });
-    // Enough that numbers with a first bit set, and numbers that begin with a zero byte, are among them.
+    // Enough rounds to include numbers with their first bit set, and numbers that begin with a zero byte.
     for (let round = 0; round < 600; round += 1) {
       const signature = p256Signature(key.sign(Uint8Array.of(round & 255, round >> 8)));
       assert.ok(verify('sha256', Uint8Array.of(round & 255, round >> 8), publicKey, signature));

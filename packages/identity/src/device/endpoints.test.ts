@@ -1,4 +1,4 @@
-// What a device reads of its records of where the daemon is, whatever has become of them.
+// How a device reads its records of the daemon's addresses, even when they are damaged.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -16,13 +16,13 @@ import {
 const paired = { root: 'ab', address: 'one.example:7443', nodeAddress: 'one.example:7444' };
 const told = { pairing: ['two.example:7443'], node: ['two.example:7444'], quic: [], web: [] };
 
-test('what was stored is what is read, with the zone of an address that was set by hand', async () => {
+test('stored addresses are read back, including the zone of an address that was set by hand', async () => {
   const secrets = new MemorySecretStore();
   const byHand = { node: ['[fe80::1%eth0]:7444'] };
   await storeToldEndpoints(secrets, paired, told);
   await storeEndpointsByHand(secrets, paired.root, byHand);
   assert.deepEqual(await loadEndpoints(secrets, paired.root), { told, byHand });
-  assert.deepEqual(await loadEndpoints(secrets, 'cd'), {}, 'another daemon has its own');
+  assert.deepEqual(await loadEndpoints(secrets, 'cd'), {}, 'each daemon has its own records');
 });
 
 const damaged = [
@@ -44,7 +44,7 @@ const damaged = [
 ];
 
 for (const what of ['told', 'by-hand']) {
-  test(`a damaged record of what was ${what} leaves the daemon where it was at pairing`, async () => {
+  test(`with a damaged record "${what}", the address of the pairing is used`, async () => {
     for (const text of [...damaged, ...(what === 'by-hand' ? ['{"node":[],"pairing":[]}'] : [])]) {
       const secrets = new MemorySecretStore();
       await secrets.write(`endpoints/${paired.root}/${what}`, new TextEncoder().encode(text));
@@ -57,7 +57,7 @@ for (const what of ['told', 'by-hand']) {
   });
 }
 
-test('a record that the store cannot open is none, and a store that fails is a failure', async () => {
+test('an unreadable record counts as missing, and a failing store is an error', async () => {
   const secrets = new MemorySecretStore();
   secrets.read = async () => {
     throw new IdentityError('SECRET_CORRUPT', 'It was changed.');

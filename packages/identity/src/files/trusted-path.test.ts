@@ -1,4 +1,4 @@
-// The owner checks need root, to give a file away; elsewhere they are skipped.
+// The owner checks need root, which can give a file to another user. Without root they are skipped.
 
 import { equal, match, rejects } from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -12,7 +12,7 @@ import { checkTrusted, readTrusted } from './trusted-path.ts';
 const needsRoot = process.geteuid?.() === 0 ? false : 'only root can give a file to another user';
 const another = 65534;
 
-/** `top/middle/file`, and `links/link` that leads there. */
+/** `top/middle/file`, and `links/link` that points there. */
 async function scene() {
   const root = temporaryFolder();
   const at = (...names: string[]) => join(root, ...names);
@@ -29,7 +29,7 @@ async function refusal(path: string, options?: Parameters<typeof checkTrusted>[1
   return error.message;
 }
 
-test('a file that only this user and root can change is trusted, also one in /tmp and behind a link', async () => {
+test('a file that only this user and root can change is trusted, even in /tmp and behind a link', async () => {
   const { at, file, link } = await scene();
   for (const path of [file, link, '/bin/sh']) equal(await checkTrusted(path), true);
   equal(String(await readTrusted(link, 2)), '116,101');
@@ -43,7 +43,7 @@ for (const [what, names, mode] of [
   ['a folder above', ['top'], 0o775],
   ['the folder of the link to it', ['links'], 0o757],
 ] as const)
-  test(`nobody else may write to ${what}, and the command in the message puts that right`, async () => {
+  test(`nobody else may write to ${what}, and the command in the message corrects this`, async () => {
     const { at, link } = await scene();
     await chmod(at(...names), mode);
     const message = await refusal(link);
@@ -53,7 +53,7 @@ for (const [what, names, mode] of [
     equal(await checkTrusted(link), true);
   });
 
-test('everything that is open is named at one time, in words that a shell takes', async () => {
+test('one message names all paths that others can write to, quoted for a shell', async () => {
   const root = join(temporaryFolder(), "it's mine");
   const file = join(root, 'folder', 'secret');
   await mkdir(join(root, 'folder'), { recursive: true });
@@ -76,18 +76,18 @@ for (const [what, names] of [
     await lchown(at(...names), another, another);
     const message = await refusal(link);
     match(message, new RegExp(`${at(...names)} belongs to user ${another}, and .* runs as user 0`));
-    // Of a folder that is somebody's, and not of the file alone, nobody is told to take it away.
+    // The message does not suggest to take over another user's folder.
     equal(/chown/.test(message), names.at(-1) === 'file');
   });
 
-test('a folder in which anybody may make entries is no folder to trust, though what it holds may be', async () => {
+test('a folder in which anybody may create files is not trusted, although a file in it may be', async () => {
   const { at, file } = await scene();
   await chmod(at('top'), 0o1777);
   equal(await checkTrusted(file), true);
   match(await refusal(at('top'), { kind: 'folder' }), /chmod go-w/);
 });
 
-test('a secret is for its owner, and its group to read', async () => {
+test('only the owner may change a secret, and only its group may read it too', async () => {
   const { file } = await scene();
   for (const [mode, isTrusted] of [
     [0o400, true],
@@ -102,7 +102,7 @@ test('a secret is for its owner, and its group to read', async () => {
   }
 });
 
-test('what is not of the expected kind, or never ends in a file, is said so', async () => {
+test('the error names a path of the wrong kind, and a link that never ends', async () => {
   const { at, file } = await scene();
   await rejects(readTrusted('/tmp', 1), { code: 'STORE_PERMISSIONS', message: /not a file/ });
   match(await refusal(file, { kind: 'folder' }), /not a folder/);

@@ -14,13 +14,13 @@ const drawn: Readonly<Record<CertificateState, Partial<Record<CertificateEvent['
 const states = Object.keys(drawn) as CertificateState[];
 const events = ['use', 'supersede', 'revoke', 'end'] as const;
 
-test('every event in every state does what is drawn and nothing else', () => {
+test('every event in every state does exactly what the diagram shows', () => {
   for (const state of states)
     for (const event of events)
       assert.equal(stepCertificate(state, event), drawn[state][event], `${state} takes ${event}`);
 });
 
-test('whatever happens, a certificate never comes back to a state that it has left', () => {
+test('a certificate never returns to a state that it has left', () => {
   fc.assert(
     fc.property(fc.array(fc.constantFrom(...events)), (walk) => {
       let state: CertificateState = 'issued';

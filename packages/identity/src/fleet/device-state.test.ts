@@ -16,7 +16,7 @@ import {
   walk,
 } from './testing/device-walk.ts';
 
-/** Every event there is, by the name that the diagram below gives it. */
+/** Every event, by its name in the diagram below. */
 const events: Readonly<Record<string, DeviceEvent>> = {
   'approve, same key': { type: 'approve', approval: approval(1) },
   'approve, another key': { type: 'approve', approval: approval(2, { replaceIdentityKey: true }) },
@@ -48,7 +48,7 @@ type Outcome =
   | 'DEVICE_REVOKED'
   | 'IDENTITY_KEY_CHANGED';
 
-/** The diagram at the top of device.ts, as data: what each event leads to, and where it leads nowhere, the refusal. */
+/** The diagram at the top of device.ts as data: the next state for each event, or the code of the refusal. */
 const drawn: Readonly<
   Record<DeviceState | 'unknown', { otherwise: Outcome; arrows: Partial<Record<string, Outcome>> }>
 > = {
@@ -135,7 +135,7 @@ function outcome(device: Device | undefined, event: DeviceEvent): Outcome {
   }
 }
 
-test('every event in every state does what is drawn and nothing else', () => {
+test('every event in every state does exactly what the diagram shows', () => {
   const types = new Set(Object.values(events).map(({ type }) => type));
   assert.equal(types.size, 16, 'every event is tried');
   for (const [state, { otherwise, arrows }] of Object.entries(drawn)) {
@@ -145,7 +145,7 @@ test('every event in every state does what is drawn and nothing else', () => {
   }
 });
 
-test('what changes nothing gives the same object back, so that nothing is written', () => {
+test('an event without effect returns the same object, so that nothing is written', () => {
   const device = inState('active');
   for (const event of [
     { type: 'set_role', role: 'device' },
@@ -164,7 +164,7 @@ test('what changes nothing gives the same object back, so that nothing is writte
     assert.equal(stepDevice(revoked, event, begin), revoked, event.type);
 });
 
-test('whatever happens, what was refused stays refused until the one event that allows it', () => {
+test('a refused device stays refused until the one event that allows it', () => {
   fc.assert(
     fc.property(anyWalk, (steps) => {
       for (const { before, after, event } of walk(steps)) if (before) holds(before, after, event);
@@ -200,5 +200,5 @@ function holds(before: Device, after: Device, event: DeviceEvent): void {
   const [was, is] = [before.recovery?.state, after.recovery?.state];
   if (was === 'asked' && is !== 'asked') only('approve', 'release');
   if (was !== 'released' && is === 'released') only('release');
-  if (is === 'released') assert.ok(!isShutOut(after), 'nobody who is shut out may recover');
+  if (is === 'released') assert.ok(!isShutOut(after), 'a device that is shut out may not recover');
 }

@@ -25,7 +25,7 @@ const address = fc
 const text = (data: Uint8Array) => new TextDecoder().decode(data);
 const malformed = (error: unknown) => hasCode(error, 'CODE_MALFORMED');
 
-test('a typed code is read as it was shown', () => {
+test('a shown code can be typed', () => {
   fc.assert(
     fc.property(digits(3), digits(6), (slot, pin) => {
       const code = parsePairingCode(formatTypedCode(slot, new TextEncoder().encode(pin)));
@@ -35,7 +35,7 @@ test('a typed code is read as it was shown', () => {
   );
 });
 
-test('dashes and spaces do not matter, wherever they are', () => {
+test('dashes and spaces are ignored anywhere', () => {
   const noise = fc.array(fc.constantFrom('', '', '-', ' ', '\t', '\u00a0'), { minLength: 10, maxLength: 10 });
   fc.assert(
     fc.property(digits(9), noise, (nine, between) => {
@@ -46,7 +46,7 @@ test('dashes and spaces do not matter, wherever they are', () => {
   );
 });
 
-test('a code is taken as messengers and keyboards change it on its way', () => {
+test('a code is accepted with the changes that messengers and keyboards make', () => {
   const nine = '123456789';
   for (const pasted of [
     // Dashes: hyphens, figure, en, em, bar, minus, small, full-width, katakana.
@@ -77,12 +77,12 @@ test('a code is taken as messengers and keyboards change it on its way', () => {
     uri.replace('palyra:', 'ｐａｌｙｒａ：'),
   ])
     assert.deepEqual(parsePairingCode(pasted), read, pasted);
-  // Other scripts' digits and what only looks like one stay refused.
+  // Digits of other scripts, and characters that only look like digits, are refused.
   for (const other of ['١٢٣-٤٥٦٧٨٩', '①②③456789', '123_456789', 'l23-456789'])
     assert.throws(() => parsePairingCode(other), malformed, other);
 });
 
-test('a QR code is read as it was drawn', () => {
+test('a formatted QR code is read back', () => {
   fc.assert(
     fc.property(address, bytes(16), bytes(32), bytes(32), (where, slot, secret, root) => {
       const uri = formatQrUri(where, bytesToHex(slot), secret, root);
@@ -98,7 +98,7 @@ test('a QR code is read as it was drawn', () => {
   );
 });
 
-test('no text makes the parser throw anything but CODE_MALFORMED', () => {
+test('every invalid text is CODE_MALFORMED', () => {
   const uri = formatQrUri('localhost:7443', '00'.repeat(16), new Uint8Array(32), new Uint8Array(32));
   const anything = fc.string({ unit: utf16, maxLength: 600 });
   const almost = fc
@@ -118,7 +118,7 @@ test('no text makes the parser throw anything but CODE_MALFORMED', () => {
   );
 });
 
-test('what is no code is refused', () => {
+test('text that is not a code is refused', () => {
   const uri = formatQrUri('localhost:7443', '00'.repeat(16), new Uint8Array(32), new Uint8Array(32));
   for (const input of [
     '',
@@ -140,7 +140,7 @@ test('what is no code is refused', () => {
     uri.replace(/s=[^&]+/, 's='),
     uri.replace(/k=[^&]+/, 'k=AAAA'),
     uri.replace(/r=[^&]+/, `r=${'!'.repeat(43)}`),
-    // One spelling: no other order, nothing twice, nothing unknown, no other form of a value.
+    // Only one spelling: no other order, no repeated or unknown field, and no other form of a value.
     uri.replace('palyra:', 'PALYRA:'),
     uri.replace('palyra:pair', 'palyra://pair'),
     uri.replace('palyra:pair', 'palyra:PAIR'),
@@ -168,7 +168,7 @@ test('what is no code is refused', () => {
   }
 });
 
-test('a slot of a length or with bytes that no code has names nothing', () => {
+test('a slot with an impossible length or bytes has no key', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), (slot) => {
       const key = slotKey(slot);
@@ -188,7 +188,7 @@ test('a typed slot and a QR slot never share a key', () => {
   );
 });
 
-test('a made code keeps its leading zeros and draws from the whole range', () => {
+test('a new code keeps its leading zeros and uses the whole range', () => {
   const drawn: number[] = [];
   const low = {
     ...nodeCrypto,

@@ -7,7 +7,7 @@ import { calculateGenerator, makeShare, scalarMultVfy, sessionKey } from './cpac
 import { cpaceVectors, scalarMultVfyVectors } from './testing/cpace-vectors.ts';
 
 for (const vector of cpaceVectors) {
-  test(`set ${vector.name} of the official vectors comes out, value by value`, async () => {
+  test(`every value of set ${vector.name} of the official vectors is reproduced`, async () => {
     const bytes = (name: 'PRS' | 'CI' | 'sid' | 'ya' | 'yb' | 'ADa' | 'ADb') => hexToBytes(vector[name]);
     const sid = bytes('sid');
     const g = await calculateGenerator(nodeCrypto, { prs: bytes('PRS'), ci: bytes('CI'), sid });
@@ -54,7 +54,7 @@ test('a point that is not 32 bytes aborts', async () => {
   }
 });
 
-test('both sides reach the same K with the same code, and another one with any difference', async () => {
+test('both sides compute the same K with the same code, and a different K with any difference', async () => {
   const input = {
     prs: new TextEncoder().encode('123456'),
     ci: new Uint8Array([1, 2, 3]),
@@ -73,14 +73,14 @@ test('both sides reach the same K with the same code, and another one with any d
   assert.equal(await meet({ ...input, sid: new Uint8Array(16).fill(6) }), false);
 });
 
-test('a share is fresh each time', async () => {
+test('each share is new', async () => {
   const input = { prs: new Uint8Array(6), ci: new Uint8Array(), sid: new Uint8Array(16) };
   const one = await makeShare(nodeCrypto, input);
   const two = await makeShare(nodeCrypto, input);
   assert.notDeepEqual(one.share, two.share);
 });
 
-test('a code of any length makes a generator: the padding is not negative', async () => {
+test('a code of any length gives a generator, because the padding is never negative', async () => {
   const generators = new Set<string>();
   for (const length of [0, 6, 32, 100, 117, 118, 119, 127, 128, 200]) {
     const input = { prs: new Uint8Array(length), ci: new Uint8Array(), sid: new Uint8Array(16) };

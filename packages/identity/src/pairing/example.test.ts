@@ -1,4 +1,4 @@
-// The worked example of docs/pairing.md, recomputed by the product, and the page held against data and protos.
+// Recomputes the worked example of docs/pairing.md, and compares the page with the data and the protos.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -147,7 +147,7 @@ test('the product computes every value of the example from its inputs', async ()
   assert.deepEqual(qr.rootFingerprint, rootSha256);
 });
 
-test('the messages and signatures of the example are accepted by who receives them', async () => {
+test('each receiver accepts the messages and signatures of the example', async () => {
   const device = parseDeviceHello(bytes('device_hello'));
   assert.equal(device.name, text('name'));
   assert.equal(parseDaemonHello(bytes('daemon_hello')).trustDomain, text('trust_domain'));
@@ -161,7 +161,7 @@ test('the messages and signatures of the example are accepted by who receives th
 
 const python = spawnSync('python3', ['--version']).status === 0;
 
-test('a program that was written from the page alone computes the same values', { skip: !python }, () => {
+test('a program written only from the page computes the same values', { skip: !python }, () => {
   const program = fileURLToPath(new URL('tests/testing/pairing_example.py', repository));
   const run = spawnSync('python3', [program], { input: JSON.stringify(example), encoding: 'utf8' });
   assert.equal(run.status, 0, run.stderr);
@@ -185,7 +185,7 @@ test('docs/pairing.md prints exactly the values of docs/pairing-example.json', (
   assert.deepEqual(printed, example);
 });
 
-test('docs/pairing.md prints every method and message of pairing as the protos declare them', () => {
+test('docs/pairing.md shows every method and message of pairing as in the protos', () => {
   const printed = blocks('proto').flatMap((block) => block.split('\n\n'));
   const node = declarations('node');
   for (const each of ['pairing', 'endpoints', 'error'].flatMap(declarations)) {
@@ -197,12 +197,12 @@ test('docs/pairing.md prints every method and message of pairing as the protos d
   }
 });
 
-test('the word list of the page is the one that words are taken from', () => {
+test('the word list on the page is the one in the code', () => {
   const digest = hash('sha256', wordlist.map((word) => `${word}\n`).join(''));
   assert.ok(page.includes(digest), digest);
 });
 
-/** What a proto declares, one by one, without its comments. */
+/** The declarations of a proto, without comments. */
 function declarations(name: string): string[] {
   const file = new URL(`packages/rpc/proto/palyra/${name}/v1/${name}.proto`, repository);
   const bare = readFileSync(file, 'utf8').replaceAll(/^ *\/\/.*\n/gm, '');

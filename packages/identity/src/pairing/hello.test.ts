@@ -43,7 +43,7 @@ const daemonHello = fc.record(
   plain,
 );
 
-test("a device's hello is read as it was written", () => {
+test("a device's hello can be decoded", () => {
   fc.assert(
     fc.property(deviceHello, (hello) => {
       assert.deepEqual(parseDeviceHello(encodeDeviceHello(hello)), hello);
@@ -51,7 +51,7 @@ test("a device's hello is read as it was written", () => {
   );
 });
 
-test("a daemon's hello is read as it was written", () => {
+test("a daemon's hello can be decoded", () => {
   fc.assert(
     fc.property(daemonHello, (hello) => {
       assert.deepEqual(parseDaemonHello(encodeDaemonHello(hello)), hello);
@@ -68,7 +68,7 @@ const onlyOurErrors = (parse: () => unknown) => {
   }
 };
 
-test('no bytes make a parser throw anything but its two codes', () => {
+test('a parser throws only its two codes, whatever the bytes are', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 400 }), (data) => {
       onlyOurErrors(() => parseDeviceHello(data));
@@ -78,7 +78,7 @@ test('no bytes make a parser throw anything but its two codes', () => {
   );
 });
 
-test('no single changed byte of a good hello does, either', () => {
+test('the same holds for a valid hello with one changed byte', () => {
   fc.assert(
     fc.property(
       deviceHello,
@@ -97,7 +97,7 @@ test('no single changed byte of a good hello does, either', () => {
   );
 });
 
-test('one hello is never taken for the other', () => {
+test('a hello of one side is never accepted as the other’s', () => {
   fc.assert(
     fc.property(deviceHello, daemonHello, (device, daemon) => {
       assert.throws(() => parseDaemonHello(encodeDeviceHello(device)), IdentityError);
@@ -106,7 +106,7 @@ test('one hello is never taken for the other', () => {
   );
 });
 
-test("a daemon's hello with a time or a trust domain that is none is refused", () => {
+test("a daemon's hello with an invalid time or trust domain is refused", () => {
   const id = '01K8ZQ4YV3AAAAAAAAAAAAAAAA';
   const hello = (trustDomain: string, time: string) => lvCat('palyra-daemon-hello-v2', id, trustDomain, time);
   assert.equal(parseDaemonHello(hello('home.example', '1700000000000')).time.getTime(), 1_700_000_000_000);

@@ -9,7 +9,7 @@ import { MAX_NAME_LENGTH, parseDeviceName } from './name.ts';
 const utf16 = fc.integer({ min: 0, max: 0xffff }).map((unit) => String.fromCharCode(unit));
 const refused = (error: unknown) => hasCode(error, 'MESSAGE_INVALID');
 
-test('names that people give are taken as they are', () => {
+test('ordinary names are accepted unchanged', () => {
   for (const name of [
     'a',
     "Anna's laptop",
@@ -31,7 +31,7 @@ test('names that people give are taken as they are', () => {
   }
 });
 
-test('names that would move a cursor, turn text around or hide are refused', () => {
+test('names that move the cursor, reverse text or hide characters are refused', () => {
   const hidden = [
     ...Array.from({ length: 32 }, (_, code) => code),
     ...Array.from({ length: 33 }, (_, code) => 0x7f + code),
@@ -69,7 +69,7 @@ test('names that would move a cursor, turn text around or hide are refused', () 
   }
 });
 
-test('a name that shows nothing, or something else than it is, is refused with the character and the reason', () => {
+test('an invisible or misleading name is refused with the character and the reason', () => {
   for (const [name, message] of [
     ['\u3164', 'U+3164: it is invisible'],
     ['a\u115f', 'U+115F: it is invisible'],
@@ -110,7 +110,7 @@ test('a name that shows nothing, or something else than it is, is refused with t
   }
 });
 
-test('a refused character is told by where a person finds it', () => {
+test('the error gives the position of a refused character as a person counts it', () => {
   for (const [name, at] of [
     ['ab\u202ecd', 'U+202E at position 3:'],
     ['\u3164', 'U+3164 at position 1:'],
@@ -127,18 +127,18 @@ test('a refused character is told by where a person finds it', () => {
     );
 });
 
-test('the characters of a name are those that its reader sees', () => {
+test('the length of a name is counted in visible characters', () => {
   for (const character of ['🍳', '🇨🇭', 'क्षि', 'ng\u0075\u031b\u0303'.slice(2), '👍🏽']) {
     const name = character.repeat(MAX_NAME_LENGTH);
     assert.equal(parseDeviceName(name), name);
     assert.throws(() => parseDeviceName(name + character), refused, character);
   }
-  // Of one character nobody needs a thousand parts.
+  // A character of a thousand parts is refused.
   assert.throws(() => parseDeviceName(`क${'ा'.repeat(1000)}`), refused);
   assert.throws(() => parseVisibleText('A reason', `क${'ा'.repeat(1000)}`, 200), refused);
 });
 
-test('every code point that Unicode says to ignore is refused in names and in other text', () => {
+test('every default-ignorable code point of Unicode is refused in names and in other text', () => {
   let count = 0;
   for (let code = 0; code <= 0x10ffff; code += 1) {
     const character = String.fromCodePoint(code);
@@ -151,14 +151,14 @@ test('every code point that Unicode says to ignore is refused in names and in ot
   assert.ok(count > 4000);
 });
 
-test('a reason may be empty and spaced as its writer likes, and is measured', () => {
+test('a reason may be empty and may contain any spaces, and its length is limited', () => {
   for (const reason of ['', ' lost  on the train ', 'נגנב']) {
     assert.equal(parseVisibleText('A reason', reason, 200), reason);
   }
   assert.throws(() => parseVisibleText('A reason', 'x'.repeat(201), 200), refused);
 });
 
-test('what is shown all the same loses what a name may not hold, and only that', () => {
+test('shown text loses exactly the characters that a name may not contain', () => {
   assert.equal(printable('a\u202eb\u3164\u2800c\n'), 'a\ufffdb\ufffd\ufffdc\ufffd');
   assert.equal(printable(`Z${'\u0301\u0302'.repeat(30)}algo`), 'Z\ufffdalgo');
   assert.equal(printable('ज़िंदगी שרה'), 'ज़िंदगी שרה');
@@ -170,7 +170,7 @@ test('names that are empty, too long or padded with spaces are refused', () => {
   }
 });
 
-test('no text makes it throw anything else, and what is taken fits one line', () => {
+test('no text causes another error, and an accepted name fits on one line', () => {
   fc.assert(
     fc.property(fc.string({ unit: utf16, maxLength: 80 }), (text) => {
       try {

@@ -12,7 +12,7 @@ import {
   step,
 } from './state.ts';
 
-/** The drawing at the top of state.ts, as data. */
+/** The diagram at the top of state.ts as data. */
 const drawn: Readonly<Record<PairingState, Partial<Record<PairingEvent['type'], PairingState>>>> = {
   waiting: {
     guess: 'waiting',
@@ -42,7 +42,7 @@ const states = Object.keys(drawn) as PairingState[];
 
 const start = 1_700_000_000_000;
 const begin = new Date(start);
-/** Where everything that began at `begin` is over. */
+/** A time at which everything that began at `begin` is over. */
 const end = new Date(start + 1000);
 const request: PairingRequest = {
   deviceId: '01K8ZQ4YV3M6X9T2B7C5D1E0FG' as DeviceId,
@@ -108,7 +108,7 @@ const types = [
   'restore',
 ] as const;
 
-/** One pairing in each state, as events lead to it. */
+/** One pairing in each state, built from events. */
 function inState(state: PairingState, guesses: number): Pairing {
   const ways: Readonly<Record<PairingState, readonly PairingEvent['type'][]>> = {
     waiting: [],
@@ -131,7 +131,7 @@ function inState(state: PairingState, guesses: number): Pairing {
   return pairing;
 }
 
-test('every event in every state, early and late, does what is drawn and nothing else', () => {
+test('every event in every state, early and late, does exactly what the diagram shows', () => {
   const taken = new Set<string>();
   for (const state of states) {
     for (const guesses of [1, 2]) {
@@ -160,7 +160,7 @@ const walk = fc.array(
   { maxLength: 30 },
 );
 
-test('random events never reach a transition that is not drawn, and final states stay final', () => {
+test('random events never cause a transition outside the diagram, and final states stay final', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 3 }), walk, (guesses, events) => {
       let pairing = waiting(guesses);
@@ -174,7 +174,7 @@ test('random events never reach a transition that is not drawn, and final states
   );
 });
 
-/** Steps, and holds the outcome against the drawing. Returns the same object after a refusal. */
+/** Applies an event, and compares the outcome with the diagram. Returns the same object after a refusal. */
 function take(before: Pairing, event: PairingEvent, now: Date, guesses: number): Pairing {
   const expected = expectation(before, event.type, now);
   const frozen = Object.freeze(before);
@@ -192,12 +192,12 @@ function take(before: Pairing, event: PairingEvent, now: Date, guesses: number):
   return after;
 }
 
-/** The next state by the drawing and its guards, or the code of the refusal. */
+/** The next state by the diagram and its guards, or the code of the refusal. */
 function expectation(pairing: Pairing, type: PairingEvent['type'], now: Date): string {
   const next = drawn[pairing.state][type];
   const due = isDue(pairing, now);
   if (type === 'expire') return due ? 'expired' : 'PAIRING_STATE_CONFLICT';
-  // Its certificate was good when the device came; that the minute is over is nothing against it.
+  // Its certificate was valid when the device connected. The end of the minute does not matter.
   if (due && type !== 'activate') return 'PAIRING_EXPIRED';
   if (next === undefined) return pairing.state === 'expired' ? 'PAIRING_EXPIRED' : 'PAIRING_STATE_CONFLICT';
   if (type === 'guess' && pairing.guessesLeft === 0) return 'PAIRING_STATE_CONFLICT';
@@ -217,13 +217,13 @@ function checkInvariants(pairing: Pairing, guesses: number): void {
   assert.equal('serial' in pairing, pairing.state === 'issued' || pairing.state === 'active');
 }
 
-test('a state is over at its end, not after it', () => {
+test('a state is over at its end time, not only after it', () => {
   const pairing = waiting();
   assert.equal(isDue(pairing, new Date(start + 999)), false);
   assert.equal(isDue(pairing, new Date(start + 1000)), true);
 });
 
-test('an expired request keeps who asked; an expired code has nobody', () => {
+test('an expired request keeps its device, and an expired code has none', () => {
   const asked = step(waiting(), eventOf('confirm', start, 500), new Date(start));
   const expired = step(asked, { type: 'expire' }, new Date(start + 500));
   assert.equal(expired.state === 'expired' && expired.request, request);

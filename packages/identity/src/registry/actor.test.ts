@@ -12,7 +12,7 @@ const actors: readonly [Actor, string][] = [
 ];
 
 for (const [actor, stored] of actors) {
-  test(`${stored} is stored, and read again`, () => {
+  test(`${stored} is stored, and read back`, () => {
     const name = actorName(actor);
     assert.equal(name, stored);
     assert.equal(parseActorName(stored), name);
@@ -20,7 +20,7 @@ for (const [actor, stored] of actors) {
   });
 }
 
-test('text that names nobody is not read', () => {
+test('text that names no actor is refused', () => {
   for (const text of [
     '',
     'device:',

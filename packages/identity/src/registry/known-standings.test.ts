@@ -20,7 +20,7 @@ const good: CertificateStanding = {
 };
 const revoked: CertificateStanding = { ...good, deviceState: 'revoked' };
 
-/** A registry of one certificate whose reads can be held up, and which counts them. */
+/** A registry of one certificate. It counts its reads, and the test can delay them. */
 class SlowRegistry {
   changes = 0;
   reads = 0;
@@ -54,7 +54,7 @@ describe('known standings', () => {
     assert.equal(registry.reads, 2);
   });
 
-  it('never outlive a commit, not even one that comes during the read', async () => {
+  it('never outlive a commit, even one during the read', async () => {
     const registry = new SlowRegistry();
     const known = new KnownStandings(registry);
     const readEnds = Promise.withResolvers<void>();
@@ -79,7 +79,7 @@ describe('known standings', () => {
     assert.equal(standings.known('known too many'), good);
   });
 
-  it('do not keep what is unknown, because anybody can ask for that', async () => {
+  it('do not include unknown certificates, because anybody can present those', async () => {
     const registry = new SlowRegistry();
     const known = new KnownStandings(registry);
     for (const reads of [1, 2]) {

@@ -1,5 +1,5 @@
-// Kills a real process at every point of a write, of a rekey and of the open that puts things right: not at random,
-// but before each call that changes the disk, until one run gets through.
+// Kills a real process at every point of a write, of a rekey and of the open that repairs the store: not at random,
+// but before each call that changes the disk, until one run completes.
 
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -14,7 +14,7 @@ import { masterKeyFromFile } from './key-file.ts';
 import { bytes } from './testing/secret-store-suite.ts';
 import { temporaryFolder } from './testing/temporary-store.ts';
 
-// Some fifty processes start: they share what the first one compiled.
+// About fifty processes start. They share the code that the first one compiled.
 const compiled = sharedFolder();
 
 const names = ['ca/issuing', 'ca/root', 'daemon/tls', 'empty'];
@@ -38,7 +38,7 @@ function secretOf(name: string): Uint8Array {
   return name === 'empty' ? new Uint8Array(0) : bytes(name.length * 10);
 }
 
-/** Runs killed-program.ts, which dies before its nth change of the disk. True when it got through instead. */
+/** Runs killed-program.ts, which dies before its nth change of the disk. True when it completed instead. */
 function runKilled(operation: string, at: { path: string; keyPath: string }, n: number): boolean {
   const program = builtProgram(join(import.meta.dirname, 'testing/killed-program.ts'));
   const child = spawnSync(
@@ -52,7 +52,7 @@ function runKilled(operation: string, at: { path: string; keyPath: string }, n: 
   return false;
 }
 
-/** Everything is there, sealed under the installed key, and nothing else. */
+/** All secrets are there, sealed under the installed key, and no other files. */
 async function checkWhole(
   at: { path: string; keyPath: string },
   expected: Map<string, Uint8Array>,
@@ -70,7 +70,7 @@ async function checkWhole(
 
 const whole = new Map(names.map((name) => [name, secretOf(name)]));
 
-test('a write killed anywhere leaves the old secret or the new one, and no temp file', async (t) => {
+test('a write killed at any point leaves the old secret or the new one, and no temporary file', async (t) => {
   const at = await makeStore(t);
   const seen = new Set<string>();
   let n = 0;
@@ -90,7 +90,7 @@ test('a write killed anywhere leaves the old secret or the new one, and no temp 
   deepEqual([...seen], ['old, 0 temp', 'old, 1 temp', 'new, 0 temp']);
 });
 
-test('a rekey killed anywhere loses nothing, nor does the next open when that is killed too', async (t) => {
+test('a rekey killed at any point loses nothing, even if the next open is killed too', async (t) => {
   const at = await makeStore(t);
   const keys = new Set([await readFile(at.keyPath, 'hex')]);
   const leftovers = new Map<string, number>();
@@ -107,11 +107,11 @@ test('a rekey killed anywhere loses nothing, nor does the next open when that is
     [...leftovers.keys()],
     ['installed', 'installed other.building', 'installed other', 'installed other.removed'],
   );
-  // A killed run that still installed its key: the switch was seen from both sides.
+  // Some killed run had installed its key, so the test covered both sides of the switch.
   ok(keys.size > 2 && keys.size < points, `${points} runs, ${keys.size} keys`);
 });
 
-/** Which generations are there, seen from the key file. */
+/** The generations of secrets, relative to the key file. */
 async function describe(at: { path: string; keyPath: string }): Promise<string> {
   const { id } = await masterKeyFromFile({ path: at.keyPath });
   const generations = (await readdir(at.path)).filter((entry) => entry !== 'lock');
@@ -121,7 +121,7 @@ async function describe(at: { path: string; keyPath: string }): Promise<string> 
     .join(' ');
 }
 
-/** Opens copies of the store, killed at every point. How many points there were. */
+/** Opens copies of the store, killed at every point. @returns the number of points. */
 async function killOpens(t: TestContext, at: { path: string; keyPath: string }): Promise<number> {
   for (let n = 0; ; n += 1) {
     const path = join(await temporaryFolder(t), 'copy');
@@ -132,7 +132,7 @@ async function killOpens(t: TestContext, at: { path: string; keyPath: string }):
   }
 }
 
-test('the lock of a killed process is gone with it', async (t) => {
+test('a killed process leaves no lock', async (t) => {
   const at = await makeStore(t);
   equal(runKilled('rekey', at, 3), false);
   const store = await open(at.path, at.keyPath);

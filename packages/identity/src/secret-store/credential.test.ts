@@ -14,7 +14,7 @@ const texts = [
   raw.toString('base64url'),
 ];
 
-test('takes raw bytes, hex and base64, with white space around a text', async (t) => {
+test('accepts raw bytes, hex and base64, with white space around a text', async (t) => {
   const path = join(await temporaryFolder(t), 'credential');
   for (const content of [raw, ...texts, ...texts.map((text) => `  ${text}\n`)]) {
     await writeFile(path, content, { mode: 0o600 });
@@ -23,7 +23,7 @@ test('takes raw bytes, hex and base64, with white space around a text', async (t
   }
 });
 
-test('what is not a key is MASTER_KEY_WRONG and is not repeated in the message', async (t) => {
+test('an invalid key is MASTER_KEY_WRONG, and the message does not repeat it', async (t) => {
   const path = join(await temporaryFolder(t), 'credential');
   const bad = [
     '',
@@ -43,7 +43,7 @@ test('what is not a key is MASTER_KEY_WRONG and is not repeated in the message',
   }
 });
 
-test('accepts what service managers make: read-only, group readable, a symbolic link', async (t) => {
+test('accepts the files of service managers: read-only, group readable, a symbolic link', async (t) => {
   const folder = await temporaryFolder(t);
   const path = join(folder, 'credential');
   await writeFile(path, raw, { mode: 0o600 });
@@ -55,7 +55,7 @@ test('accepts what service managers make: read-only, group readable, a symbolic 
   equal((await masterKeyFromCredential({ path: join(folder, 'link') })).id, masterKey.id);
 });
 
-test('refuses what others may read and what anyone but the owner may write', async (t) => {
+test('refuses a file that others may read or that anyone but the owner may write', async (t) => {
   const path = join(await temporaryFolder(t), 'credential');
   await writeFile(path, raw);
   for (const mode of [0o444, 0o644, 0o420, 0o660, 0o602]) {
@@ -67,7 +67,7 @@ test('refuses what others may read and what anyone but the owner may write', asy
   }
 });
 
-test('a credential that is not there, or is a folder, is said so', async (t) => {
+test('the error says that a credential is missing or a folder', async (t) => {
   const folder = await temporaryFolder(t);
   await rejects(masterKeyFromCredential({ path: join(folder, 'none') }), {
     code: 'STORE_FAILED',

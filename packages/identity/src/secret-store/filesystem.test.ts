@@ -6,7 +6,7 @@ import { MasterKey } from './master-key.ts';
 import { bytes, secretStoreSuite } from './testing/secret-store-suite.ts';
 import { masterKey, openStore, otherKey, temporaryFolder } from './testing/temporary-store.ts';
 
-/** A store with one secret, and where its record rests. */
+/** A store with one secret, and the path of its record. */
 async function storeWithOne(t: TestContext) {
   const path = join(await temporaryFolder(t), 'store');
   const store = await openStore(t, path);
@@ -20,7 +20,7 @@ secretStoreSuite('FilesystemSecretStore', async (t) =>
   openStore(t, join(await temporaryFolder(t), 'a', 'store')),
 );
 
-test('what was written is there for the next one who opens the store', async (t) => {
+test('a written secret is there when the store is opened again', async (t) => {
   const { path, store } = await storeWithOne(t);
   await store.close();
   const again = await openStore(t, path);
@@ -28,7 +28,7 @@ test('what was written is there for the next one who opens the store', async (t)
   deepEqual(await again.list(), ['ca/root']);
 });
 
-test('folders are 0700, files 0600, and neither file names nor contents tell names or secrets', async (t) => {
+test('folders are 0700, files 0600, and neither file names nor contents reveal names or secrets', async (t) => {
   const { path, folder, record, store } = await storeWithOne(t);
   await store.write('tls/key', new TextEncoder().encode('-----BEGIN PRIVATE KEY-----'));
   for (const [at, mode] of [
@@ -42,7 +42,7 @@ test('folders are 0700, files 0600, and neither file names nor contents tell nam
   for (const file of await readdir(folder)) {
     match(file, /^[0-9a-f]{64}$/);
     const content = await readFile(join(folder, file), 'latin1');
-    ok(!/root|tls|BEGIN/.test(content), 'nothing of name or secret is in the clear');
+    ok(!/root|tls|BEGIN/.test(content), 'no part of the name or secret is in the clear');
   }
   // HMAC-SHA-256 of the name, computed by the program that sealed the record of seal.test.ts, under its key.
   const known = await openStore(
@@ -56,7 +56,7 @@ test('folders are 0700, files 0600, and neither file names nor contents tell nam
   ]);
 });
 
-test('another master key opens nothing, not even an empty store, and changes nothing', async (t) => {
+test('another master key cannot open even an empty store, and changes nothing', async (t) => {
   const { path, store } = await storeWithOne(t);
   await store.delete('ca/root');
   await store.close();
@@ -65,7 +65,7 @@ test('another master key opens nothing, not even an empty store, and changes not
   deepEqual(await (await openStore(t, path)).list(), []);
 });
 
-test('a record that is truncated, empty, plaintext or too big is SECRET_CORRUPT, and says which it is', async (t) => {
+test('a record that is truncated, empty, plaintext or too big is SECRET_CORRUPT, and the message names the record', async (t) => {
   const { store, record } = await storeWithOne(t);
   const whole = await readFile(record);
   for (const length of [0, 1, 16, 64, 207, 208, 223, whole.length - 1]) {
@@ -107,7 +107,7 @@ test('a flipped bit in any region of a record is SECRET_CORRUPT', async (t) => {
   }
 });
 
-test('records that were swapped, or copied over another, are SECRET_CORRUPT', async (t) => {
+test('swapped or copied records are SECRET_CORRUPT', async (t) => {
   const { store, folder, record } = await storeWithOne(t);
   await store.write('ca/issuing', bytes(41));
   const other = join(folder, (await readdir(folder)).find((file) => join(folder, file) !== record)!);
@@ -118,7 +118,7 @@ test('records that were swapped, or copied over another, are SECRET_CORRUPT', as
   await rejects(store.list(), { code: 'SECRET_CORRUPT', message: /under another name/ });
 });
 
-test('a record sealed under another master key is MASTER_KEY_WRONG, to read and to list', async (t) => {
+test('reading or listing a record sealed under another master key is MASTER_KEY_WRONG', async (t) => {
   const { store, path, record } = await storeWithOne(t);
   const foreignPath = join(path, 'foreign');
   const foreign = await openStore(t, foreignPath, otherKey);
@@ -139,7 +139,7 @@ test('a damaged record can be replaced and deleted', async (t) => {
   deepEqual(await store.list(), []);
 });
 
-test('a store whose folder vanished says STORE_FAILED, never that a secret was not found', async (t) => {
+test('a store whose folder was removed is STORE_FAILED, and not SECRET_NOT_FOUND', async (t) => {
   const { store, folder } = await storeWithOne(t);
   await rename(folder, `${folder}.aside`);
   await rejects(store.read('ca/root'), { code: 'STORE_FAILED' });
@@ -150,7 +150,7 @@ test('a store whose folder vanished says STORE_FAILED, never that a secret was n
   deepEqual(await store.read('ca/root'), bytes(40));
 });
 
-test('a lock that is not one is STORE_FAILED and says how to go on', async (t) => {
+test('an invalid lock is STORE_FAILED, and the message says what to do', async (t) => {
   const { path, store } = await storeWithOne(t);
   await store.close();
   await writeFile(join(path, 'lock'), 'x'.repeat(5000));
@@ -159,7 +159,7 @@ test('a lock that is not one is STORE_FAILED and says how to go on', async (t) =
   deepEqual(await (await openStore(t, path)).list(), ['ca/root']);
 });
 
-test('temp files of a crash go when the store is opened alone, not while another may be writing', async (t) => {
+test('temporary files of a crash are removed when no other process has the store open', async (t) => {
   const { path, store, folder, record } = await storeWithOne(t);
   const temp = `${record}.0123456789abcdef.tmp`;
   await writeFile(temp, 'half a rec', { mode: 0o600 });
@@ -171,7 +171,7 @@ test('temp files of a crash go when the store is opened alone, not while another
   deepEqual(await third.list(), ['ca/root']);
 });
 
-test("two stores on one path see each other's writes, and writes at one time never mix", async (t) => {
+test("two stores on one path see each other's writes, and simultaneous writes never mix", async (t) => {
   const { path, store } = await storeWithOne(t);
   const second = await openStore(t, path);
   deepEqual(await second.read('ca/root'), bytes(40));
@@ -187,14 +187,14 @@ test("two stores on one path see each other's writes, and writes at one time nev
   deepEqual(await second.list(), ['both', 'ca/root']);
 });
 
-test('opened by many at one time, a new store is one store', async (t) => {
+test('simultaneous opens create only one new store', async (t) => {
   const path = join(await temporaryFolder(t), 'new', 'store');
   const stores = await Promise.all(Array.from({ length: 8 }, () => openStore(t, path)));
   await Promise.all(stores.map((store, n) => store.write(`n/${n}`, bytes(n))));
   for (const store of stores) equal((await store.list('n/')).length, 8);
 });
 
-test('a closed store finishes what was asked before and refuses what comes after', async (t) => {
+test('a closed store finishes earlier requests and refuses later ones', async (t) => {
   const { path, store } = await storeWithOne(t);
   const writing = store.write('last', bytes(9));
   await store.close();
@@ -204,7 +204,7 @@ test('a closed store finishes what was asked before and refuses what comes after
   deepEqual(await (await openStore(t, path)).read('last'), bytes(9));
 });
 
-test("files that are not the store's own are left alone", async (t) => {
+test('foreign files stay unchanged', async (t) => {
   const { path, store, folder } = await storeWithOne(t);
   await store.close();
   await writeFile(join(folder, '.DS_Store'), 'x');

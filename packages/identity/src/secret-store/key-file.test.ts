@@ -9,7 +9,7 @@ import { masterKeyFromFile, nextMasterKeyForFile } from './key-file.ts';
 import { bytes } from './testing/secret-store-suite.ts';
 import { masterKey, temporaryFolder } from './testing/temporary-store.ts';
 
-test('makes 32 bytes, 0600, at first use and gives the same key from then on', async (t) => {
+test('creates 32 bytes with mode 0600 at first use, and returns the same key from then on', async (t) => {
   const folder = join(await temporaryFolder(t), 'not', 'there');
   const path = join(folder, 'master-key');
   const key = await masterKeyFromFile({ path });
@@ -21,13 +21,13 @@ test('makes 32 bytes, 0600, at first use and gives the same key from then on', a
   notEqual((await masterKeyFromFile({ path: join(folder, 'other') })).id, key.id);
 });
 
-test('gives the key that is in the file', async (t) => {
+test('returns the key in the file', async (t) => {
   const path = join(await temporaryFolder(t), 'key');
   await writeFile(path, bytes(32), { mode: 0o600 });
   equal((await masterKeyFromFile({ path })).id, masterKey.id);
 });
 
-test('of many that make one file at one time, all get one key', async (t) => {
+test('simultaneous first uses all get the same key', async (t) => {
   const path = join(await temporaryFolder(t), 'keys', 'master');
   const program = `
     const { masterKeyFromFile } = await import(${JSON.stringify(join(import.meta.dirname, 'key-file.ts'))});
@@ -41,7 +41,7 @@ test('of many that make one file at one time, all get one key', async (t) => {
   deepEqual(await readdir(join(path, '..')), ['master']);
 });
 
-test('refuses a file that group or others may touch, with the command that puts it right', async (t) => {
+test('refuses a file that group or others may access, with the command that corrects it', async (t) => {
   const path = join(await temporaryFolder(t), 'key');
   await writeFile(path, bytes(32));
   for (const mode of [0o640, 0o604, 0o620, 0o644]) {
@@ -55,7 +55,7 @@ test('refuses a file that group or others may touch, with the command that puts 
   equal((await masterKeyFromFile({ path })).id, masterKey.id);
 });
 
-test('refuses a symbolic link, to a key or to nowhere, and makes nothing behind it', async (t) => {
+test('refuses a symbolic link, to a key or to nothing, and does not create its target', async (t) => {
   const folder = await temporaryFolder(t);
   const path = join(folder, 'key');
   await masterKeyFromFile({ path });
@@ -92,7 +92,7 @@ test('refuses a wrong length, and a folder', async (t) => {
   await rejects(masterKeyFromFile({ path: `${path}.folder` }), { code: 'STORE_PERMISSIONS' });
 });
 
-test('the next key is in the file once it is installed, not before, and leftovers of a crash go', async (t) => {
+test('the next key is in the file only once it is installed, and files left by a crash are removed', async (t) => {
   const folder = await temporaryFolder(t);
   const path = join(folder, 'key');
   const first = await masterKeyFromFile({ path });

@@ -5,7 +5,7 @@ import { MasterKey } from './master-key.ts';
 
 const raw = Uint8Array.from({ length: 32 }, (_, at) => at + 100);
 
-test('a master key is 32 bytes and nothing else', () => {
+test('a master key has exactly 32 bytes', () => {
   for (const length of [0, 31, 33, 64]) throws(() => new MasterKey(new Uint8Array(length)), TypeError);
   throws(() => new MasterKey('x'.repeat(32) as unknown as Uint8Array), TypeError);
 });
@@ -25,12 +25,12 @@ test('the key holds a copy of its bytes', () => {
   deepEqual(key.derive('x', 32), new MasterKey(raw).derive('x', 32));
 });
 
-test('key id and derived keys are those of HKDF-SHA-256, computed elsewhere', () => {
+test('key id and derived keys match those of another HKDF-SHA-256 implementation', () => {
   // python: HKDF(SHA256(), 16, None, b"palyra-secret-v1 key id").derive(bytes(range(100, 132)))
   equal(new MasterKey(raw).id, 'd35d9ac82369dbd38d8db6253af55a26');
 });
 
-test('every label, salt and master key derives another key', () => {
+test('each label, salt and master key derives a different key', () => {
   const key = new MasterKey(raw);
   notDeepEqual(key.derive('a', 32), key.derive('b', 32));
   notDeepEqual(key.derive('a', 32), key.derive('a', 32, Uint8Array.of(1)));

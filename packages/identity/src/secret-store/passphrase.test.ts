@@ -6,7 +6,7 @@ import { masterKeyFromPassphrase, nextMasterKeyForPassphrase } from './passphras
 import { checkStrength } from './passphrase-strength.ts';
 import { temporaryFolder } from './testing/temporary-store.ts';
 
-// The cheapest cost that is allowed, for speed.
+// The lowest allowed cost, for speed.
 const cost = { logN: 15, p: 1 };
 
 test("the same passphrase gives the same key, from the salt in the store's folder", async (t) => {
@@ -22,7 +22,7 @@ test("the same passphrase gives the same key, from the salt in the store's folde
   );
 });
 
-test('opens a header made elsewhere, of any cost and with a passphrase that would not be taken today', async (t) => {
+test('opens another implementation’s header, with any cost and a passphrase that would be refused today', async (t) => {
   const storePath = await temporaryFolder(t);
   // python: hashlib.scrypt("größer".encode(), salt=bytes(range(32)), n=2**15, r=8, p=p, dklen=32), then the key id.
   for (const [costByte, keyId] of [
@@ -37,7 +37,7 @@ test('opens a header made elsewhere, of any cost and with a passphrase that woul
   }
 });
 
-test('a passphrase that can be guessed is refused when it is set, and nothing is made', async (t) => {
+test('a weak passphrase is refused when it is set, and nothing is created', async (t) => {
   const storePath = join(await temporaryFolder(t), 'store');
   for (const passphrase of [
     'x',
@@ -56,13 +56,13 @@ test('a passphrase that can be guessed is refused when it is set, and nothing is
     await nextMasterKeyForPassphrase({ storePath, passphrase, cost });
 });
 
-test('a passphrase of any length is judged in a moment: by its beginning', async () => {
+test('a passphrase of any length is judged quickly, by its beginning', async () => {
   const random = 'q3vT8mXw2LzK7rBn';
   await checkStrength(random + 'a'.repeat(1000));
   await rejects(checkStrength('a'.repeat(100) + random), { code: 'PASSPHRASE_WEAK' });
 });
 
-test('a header asks for no more time and memory than is allowed, whatever its cost says', async (t) => {
+test('no header can demand more time and memory than allowed', async (t) => {
   const storePath = await temporaryFolder(t);
   const path = join(storePath, 'passphrase');
   const passphrase = 'correct horse battery';
@@ -90,7 +90,7 @@ test('another passphrase is MASTER_KEY_WRONG', async (t) => {
     });
 });
 
-test('a damaged header is SECRET_CORRUPT, or MASTER_KEY_WRONG where damage looks like another passphrase', async (t) => {
+test('a damaged header is SECRET_CORRUPT, or MASTER_KEY_WRONG if the damage looks like another passphrase', async (t) => {
   const storePath = await temporaryFolder(t);
   const path = join(storePath, 'passphrase');
   const open = () => masterKeyFromPassphrase({ storePath, passphrase: 'correct horse battery' });
@@ -102,7 +102,7 @@ test('a damaged header is SECRET_CORRUPT, or MASTER_KEY_WRONG where damage looks
   }
   await writeFile(path, Buffer.concat([header, Buffer.alloc(1)]));
   await rejects(open(), { code: 'SECRET_CORRUPT' });
-  // A cost of 255 would ask for more memory than there is; one of 1 would make guessing free.
+  // A cost of 255 would need more memory than exists. A cost of 1 would make guessing cheap.
   for (const [at, value, code] of [
     [0, 0, 'SECRET_CORRUPT'],
     [20, 255, 'SECRET_CORRUPT'],
@@ -118,14 +118,14 @@ test('a damaged header is SECRET_CORRUPT, or MASTER_KEY_WRONG where damage looks
   equal((await open()).id, id);
 });
 
-test('a header that others may touch is refused', async (t) => {
+test('a header that others may access is refused', async (t) => {
   const storePath = await temporaryFolder(t);
   await masterKeyFromPassphrase({ storePath, passphrase: 'correct horse battery', cost });
   await chmod(join(storePath, 'passphrase'), 0o644);
   await rejects(masterKeyFromPassphrase({ storePath, passphrase: 'x' }), { code: 'STORE_PERMISSIONS' });
 });
 
-test('an empty or endless passphrase and a cost out of range are misuse', async (t) => {
+test('an empty or too long passphrase and a cost out of range are a TypeError', async (t) => {
   const storePath = join(await temporaryFolder(t), 'store');
   for (const options of [
     { passphrase: '' },
@@ -139,7 +139,7 @@ test('an empty or endless passphrase and a cost out of range are misuse', async 
   await rejects(stat(storePath), { code: 'ENOENT' });
 });
 
-test('when a passphrase is first set twice at one time, one holds and the other is told', async (t) => {
+test('when a passphrase is first set twice simultaneously, one call succeeds and the other gets an error', async (t) => {
   const storePath = await temporaryFolder(t);
   const results = await Promise.allSettled(
     ['correct horse battery', 'battery staple correct'].map((passphrase) =>

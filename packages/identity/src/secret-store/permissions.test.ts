@@ -1,4 +1,4 @@
-// What the store refuses to touch. The owner checks need root, to give a file away; elsewhere they are skipped.
+// Files that the store refuses. The owner checks need root, which can give a file to another user. Without root they are skipped.
 
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -29,7 +29,7 @@ for (const [what, modes] of [
   ['record', [0o640, 0o604, 0o620]],
   ['lock', [0o644]],
 ] as const)
-  test(`a ${what} that group or others may touch is refused, with the command that puts it right`, async (t) => {
+  test(`a ${what} that group or others may access is refused, with the command that corrects it`, async (t) => {
     const store = await closedStore(t, "it's a store");
     for (const mode of modes) {
       await chmod(store[what], mode);
@@ -43,7 +43,7 @@ for (const [what, modes] of [
     }
   });
 
-test('a record that was opened up while the store is open is refused too', async (t) => {
+test('a record that others can access since the store was opened is refused too', async (t) => {
   const { path, record } = await closedStore(t);
   const store = await openStore(t, path);
   await chmod(record, 0o644);
@@ -63,7 +63,7 @@ for (const what of ['path', 'generation', 'record', 'lock'] as const)
     await rejects(openStore(t, `${store.path}/`), { code: 'STORE_PERMISSIONS', message });
   });
 
-test("a symbolic link to nowhere, put in a record's place while the store is open, is refused", async (t) => {
+test('a dangling symbolic link that replaces a record while the store is open is refused', async (t) => {
   const { path, record } = await closedStore(t);
   const store = await openStore(t, path);
   await rm(record);
@@ -74,7 +74,7 @@ test("a symbolic link to nowhere, put in a record's place while the store is ope
 });
 
 for (const what of ['path', 'generation', 'record', 'lock'] as const)
-  test(`a ${what} of another user is refused, with the command that puts it right`, {
+  test(`a ${what} of another user is refused, with the command that corrects it`, {
     skip: needsRoot,
   }, async (t) => {
     const store = await closedStore(t);
@@ -85,7 +85,7 @@ for (const what of ['path', 'generation', 'record', 'lock'] as const)
     });
   });
 
-test('a named pipe or a folder as a record is refused and never waited for', async (t) => {
+test('a named pipe or a folder as a record is refused without waiting', async (t) => {
   const { path, record } = await closedStore(t);
   const store = await openStore(t, path);
   await rm(record);
@@ -96,15 +96,15 @@ test('a named pipe or a folder as a record is refused and never waited for', asy
   await rejects(store.read('ca/root'), { code: 'STORE_PERMISSIONS', message: /not a file/ });
 });
 
-test('a file where the folder should be is refused', async (t) => {
+test('a file in place of the folder is refused', async (t) => {
   const path = join(await temporaryFolder(t), 'store');
   await writeFile(path, '', { mode: 0o600 });
   await rejects(openStore(t, path), { code: 'STORE_PERMISSIONS', message: /not a folder/ });
 });
 
-test('a store this user may not write says so, and still reads', async (t) => {
+test('a store that this user may not write reports it, and can still be read', async (t) => {
   const { path } = await closedStore(t);
-  // Root may write anywhere, so the child steps down from it.
+  // Root may write anywhere, so the child gives up root.
   const child = spawnSync(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'testing/unwritable-store.ts'), path],
@@ -117,7 +117,7 @@ test('a store this user may not write says so, and still reads', async (t) => {
   );
 });
 
-test('on a full disk a write is STORE_FULL, leaves nothing behind and the old secret intact', async (t) => {
+test('on a full disk a write is STORE_FULL, leaves no files behind and keeps the old secret', async (t) => {
   const disk = await temporaryFolder(t);
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=700', 'tmpfs', disk], {
     encoding: 'utf8',
@@ -148,7 +148,7 @@ test('on a full disk a write is STORE_FULL, leaves nothing behind and the old se
     deepEqual(await again.read('ca/root'), bytes(3001));
     await again.close();
   } finally {
-    // Lazily: a failed assertion leaves the store open, and is what must be seen.
+    // A lazy unmount, because a failed assertion leaves the store open and must not be hidden by another error.
     execFileSync('umount', ['--lazy', disk]);
   }
 });

@@ -15,7 +15,7 @@ async function storeWithSome(t: TestContext) {
   return { path, store };
 }
 
-test('after a rekey the new key opens everything and the old one nothing', async (t) => {
+test('after a rekey the new key opens everything, and the old key nothing', async (t) => {
   const { path, store } = await storeWithSome(t);
   await store.rekey({ masterKey: otherKey });
   deepEqual(await store.read('b/c'), bytes(50));
@@ -34,7 +34,7 @@ test('after a rekey the new key opens everything and the old one nothing', async
     deepEqual(await again.read(name), bytes(size));
 });
 
-test('a key file is changed in step, and a store moves from key file to passphrase and on to another', async (t) => {
+test('the key file changes with the store, and a store can move from key file to passphrase and to another passphrase', async (t) => {
   const folder = await temporaryFolder(t);
   const path = join(folder, 'store');
   const keyFile = { path: join(folder, 'master-key') };
@@ -60,7 +60,7 @@ test('a key file is changed in step, and a store moves from key file to passphra
   deepEqual(await fourth.read('a'), bytes(50));
 });
 
-test('what is asked for during a rekey waits for it and is not lost', async (t) => {
+test('requests during a rekey wait for its end and are not lost', async (t) => {
   const { store } = await storeWithSome(t);
   const rekey = store.rekey({ masterKey: otherKey });
   const write = store.write('during', bytes(9));
@@ -70,7 +70,7 @@ test('what is asked for during a rekey waits for it and is not lost', async (t) 
   deepEqual(await store.read('during'), bytes(9));
 });
 
-test('a rekey needs the store alone: HOME_IN_USE while another has it open, and then nothing is changed', async (t) => {
+test('a rekey is HOME_IN_USE while another process has the store open, and changes nothing', async (t) => {
   const { path, store } = await storeWithSome(t);
   const second = await openStore(t, path);
   await rejects(store.rekey({ masterKey: otherKey }), { code: 'HOME_IN_USE' });
@@ -81,7 +81,7 @@ test('a rekey needs the store alone: HOME_IN_USE while another has it open, and 
   deepEqual(await store.read('d'), bytes(4));
 });
 
-test('who opens the store during a rekey waits, and then needs the new key', async (t) => {
+test('an open during a rekey waits, and then needs the new key', async (t) => {
   const { path, store } = await storeWithSome(t);
   const opening: Promise<FilesystemSecretStore>[] = [];
   await store.rekey({
@@ -95,7 +95,7 @@ test('who opens the store during a rekey waits, and then needs the new key', asy
   deepEqual(await (await opening[1]!).read('a'), bytes(50));
 });
 
-test('a record that does not open stops the rekey before anything is changed', async (t) => {
+test('an unreadable record stops the rekey before anything changes', async (t) => {
   const { path, store } = await storeWithSome(t);
   const [file] = await readdir(join(path, masterKey.id));
   await writeFile(join(path, masterKey.id, file!), 'damaged');
@@ -109,7 +109,7 @@ test('a record that does not open stops the rekey before anything is changed', a
   await store.write('works', bytes(1));
 });
 
-test('when the new key cannot be installed the store must be opened again, and then nothing is lost', async (t) => {
+test('when the new key cannot be installed, the store must be reopened, and nothing is lost', async (t) => {
   const { path, store } = await storeWithSome(t);
   const cause = new Error('the disk went away');
   await rejects(store.rekey({ masterKey: otherKey, install: () => Promise.reject(cause) }), {
@@ -123,7 +123,7 @@ test('when the new key cannot be installed the store must be opened again, and t
   deepEqual((await readdir(path)).sort(), [masterKey.id, 'lock'].sort());
 });
 
-test('a rekey to the key in use is misuse', async (t) => {
+test('a rekey to the current key is a TypeError', async (t) => {
   const { store } = await storeWithSome(t);
   await rejects(store.rekey({ masterKey }), TypeError);
   deepEqual(await store.read('a'), bytes(50));

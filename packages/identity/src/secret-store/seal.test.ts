@@ -37,7 +37,7 @@ test('opens a record that another implementation sealed', () => {
   equal(openRecordName(key, record.subarray(0, RECORD_HEAD_BYTES), 'It'), 'ca/root');
 });
 
-test('any secret under any name comes back, under that name and key alone', () => {
+test('any secret under any name can be opened, but only with that name and key', () => {
   fc.assert(
     fc.property(nameArbitrary, nameArbitrary, secretArbitrary, (name, otherName, secret) => {
       fc.pre(name !== otherName);
@@ -52,7 +52,7 @@ test('any secret under any name comes back, under that name and key alone', () =
   );
 });
 
-test('any changed byte, anywhere, is found out', () => {
+test('a change to any byte is detected', () => {
   fc.assert(
     fc.property(
       nameArbitrary,
@@ -68,7 +68,7 @@ test('any changed byte, anywhere, is found out', () => {
   );
 });
 
-test('every bit of a head counts when only the name is read', () => {
+test('reading only the name detects a change to any bit of the head', () => {
   const record = sealRecord(key, 'ca/root', new Uint8Array(8));
   for (let bit = 0; bit < RECORD_HEAD_BYTES * 8; bit += 1) {
     const changed = Uint8Array.from(record);
@@ -77,7 +77,7 @@ test('every bit of a head counts when only the name is read', () => {
   }
 });
 
-test('a record cut off or lengthened anywhere does not open', () => {
+test('a record that is truncated or extended at any point does not open', () => {
   const record = sealRecord(key, 'ca/root', new Uint8Array(8));
   for (let length = 0; length < record.length; length += 1)
     throws(() => openRecord(key, 'ca/root', record.subarray(0, length), 'It'), { code: 'SECRET_CORRUPT' });
@@ -95,7 +95,7 @@ test('the largest secret makes the largest record', () => {
   equal(openRecord(key, 'x', record, 'It').length, MAX_SECRET_BYTES);
 });
 
-test('sealing the same twice shares nothing but magic and key id, and length tells nothing of the name', () => {
+test('two records of one secret share only magic and key id, and the length reveals nothing about the name', () => {
   const one = sealRecord(key, 'x', new Uint8Array(64));
   const two = sealRecord(key, 'x', new Uint8Array(64));
   deepEqual(one.subarray(0, 32), two.subarray(0, 32));

@@ -1,4 +1,4 @@
-// What every place of CA keys must do. Run by authority-keys.test.ts, and for tokens by signer-pkcs11.
+// Tests for every store of CA keys. Run by authority-keys.test.ts, and for tokens by signer-pkcs11.
 
 import { deepEqual, equal, notDeepEqual, ok, rejects } from 'node:assert/strict';
 import { createPublicKey, verify } from 'node:crypto';
@@ -11,8 +11,8 @@ import type { AuthorityKeys } from '../authority-keys.ts';
 const data = new TextEncoder().encode('what is signed');
 
 /**
- * @param makePlace an empty place.
- * @returns what opens it, as often as it is called.
+ * @param makePlace creates an empty store.
+ * @returns a function that opens the store, and may be called repeatedly.
  */
 export function authorityKeysSuite(
   title: string,
@@ -20,7 +20,7 @@ export function authorityKeysSuite(
   makePlace: (t: TestContext) => Promise<() => Promise<AuthorityKeys>>,
 ): void {
   suite(title, options, () => {
-    test('a key that is made signs, and does so wherever the place is opened', async (t) => {
+    test('a new key signs, and still signs after the store is opened again', async (t) => {
       const open = await makePlace(t);
       const id = newId();
       const made = await (await open()).make(id);
@@ -30,7 +30,7 @@ export function authorityKeysSuite(
       await signs(found, made.publicKey);
     });
 
-    test('each authority has a key of its own, under a name of its own', async (t) => {
+    test('each authority has its own key under its own name', async (t) => {
       const keys = await (await makePlace(t))();
       const [one, two] = [newId(), newId()];
       const [first, second] = [await keys.make(one), await keys.make(two)];
@@ -40,7 +40,7 @@ export function authorityKeysSuite(
       await signs(await keys.load(two), second.publicKey);
     });
 
-    test('a key is made once for each authority, however often and wherever it is asked for', async (t) => {
+    test('each authority gets only one key, however often and wherever it is requested', async (t) => {
       const open = await makePlace(t);
       const [one, two, id] = [await open(), await open(), newId()];
       const made = await Promise.all([one.make(id), two.make(id), one.make(id)]);
@@ -50,21 +50,21 @@ export function authorityKeysSuite(
       }
     });
 
-    test('says SECRET_NOT_FOUND for a key that was never made, and goes on', async (t) => {
+    test('a key that was never made is SECRET_NOT_FOUND, and the store keeps working', async (t) => {
       const keys = await (await makePlace(t))();
       await rejects(keys.load(newId()), (error) => hasCode(error, 'SECRET_NOT_FOUND'));
       const made = await keys.make(newId());
       await signs(made, made.publicKey);
     });
 
-    test('data in parts is signed as the whole is', async (t) => {
+    test('data in parts gets the same signature as in one piece', async (t) => {
       const signer = await (await (await makePlace(t))()).make(newId());
       const signing = signer.startSigning();
       for (const byte of data) signing.update(Uint8Array.of(byte));
       holds(await signing.end(), signer.publicKey);
     });
 
-    test('a hundred signatures at once are each right', async (t) => {
+    test('a hundred simultaneous signatures are all valid', async (t) => {
       const signer = await (await (await makePlace(t))()).make(newId());
       const all = Array.from({ length: 100 }, () => signs(signer, signer.publicKey));
       equal((await Promise.all(all)).length, 100);

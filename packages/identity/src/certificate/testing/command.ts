@@ -11,7 +11,7 @@ export type Command = 'openssl' | 'curl';
 
 export interface CommandResult {
   readonly code: number | null;
-  /** stdout and stderr, as they came. */
+  /** stdout and stderr, in order of arrival. */
   readonly output: string;
 }
 
@@ -31,7 +31,7 @@ export function run(command: Command, args: readonly string[]): Promise<CommandR
   });
 }
 
-/** Writes files into a directory that goes away with the test; returns their paths. */
+/** Writes files into a folder that is removed after the test. Returns their paths. */
 export function writeFiles<Name extends string>(
   _t: TestContext,
   files: Readonly<Record<Name, string>>,

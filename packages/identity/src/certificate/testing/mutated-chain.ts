@@ -1,5 +1,5 @@
-// Chains of a leaf and its issuing CA that differ from ours in one thing, made by a foreign encoder with the CA's own
-// keys: what is wrong with them is not the signature, unless it is.
+// Chains of a leaf and its issuing CA that differ from ours in one detail, made by a foreign encoder with the CA's own
+// keys. So the signatures are valid, unless the signature is the difference.
 
 import { generateKeyPairSync, randomBytes, webcrypto } from 'node:crypto';
 import type { P256Key } from '../tls-key.ts';
@@ -15,10 +15,10 @@ export interface Life {
   readonly notAfter: Date;
 }
 
-/** How one certificate differs from ours; what is absent is as ours. */
+/** How one certificate differs from ours. Absent fields are as in ours. */
 export interface Difference {
   readonly life?: Life;
-  /** A list in the place of ours, which is the argument. */
+  /** Returns the extensions to use instead of ours. */
   readonly extensions?: (ours: readonly x509.Extension[]) => readonly x509.Extension[];
   readonly subject?: string;
   readonly issuer?: string;
@@ -26,7 +26,7 @@ export interface Difference {
   readonly hash?: 'SHA-384' | 'SHA-512';
   /** The subject's key. */
   readonly keys?: Keys;
-  /** Somebody else's key. */
+  /** Another issuer's key. */
   readonly signedBy?: Keys;
 }
 
@@ -75,7 +75,7 @@ export async function otherKeys(kind: 'P-256' | 'P-384' | 'RSA' | 'Ed25519'): Pr
   };
 }
 
-/** Makes chains of one sample authority; without a difference they are ours, to the last byte before the signature. */
+/** Makes chains of one sample authority. Without a difference they equal ours in every byte before the signature. */
 export class ChainMaker {
   readonly #sample: SampleAuthority;
   readonly #kind: 'device' | 'daemon';
@@ -163,14 +163,14 @@ const [basicConstraints, keyUsage, extendedKeyUsage] = ['2.5.29.19', '2.5.29.15'
 const [subjectKeyId, authorityKeyId, alternativeName] = ['2.5.29.14', '2.5.29.35', '2.5.29.17'] as const;
 const { digitalSignature, keyCertSign, cRLSign } = x509.KeyUsageFlags;
 
-/** What may be wrong with either certificate. */
+/** Faults of either certificate. */
 const ofBoth: Readonly<Record<string, Difference>> = {
   'an unknown critical extension': { extensions: add(unknown(true)) },
   'an unknown extension': { extensions: add(unknown(false)) },
-  'name constraints that are critical': {
+  'critical name constraints': {
     extensions: add(new x509.Extension('2.5.29.30', true, Buffer.from('3000', 'hex'))),
   },
-  'a policy that is required': {
+  'a required policy': {
     extensions: add(new x509.Extension('2.5.29.36', true, Buffer.from('3003800100', 'hex'))),
   },
   'no basic constraints': { extensions: replace(basicConstraints) },
@@ -229,7 +229,7 @@ const issuingOnly: Readonly<Record<string, Difference>> = {
   },
 };
 
-/** Every difference by its name, for each place, and those of two places together with each kind of key. */
+/** Every difference, by name, in each certificate, and combined differences with each kind of key. */
 export async function differences(): Promise<[string, ChainDifference][]> {
   const all: [string, ChainDifference][] = [];
   for (const [what, each] of Object.entries({ ...ofBoth, ...leafOnly }))
@@ -249,7 +249,7 @@ export async function differences(): Promise<[string, ChainDifference][]> {
   return all;
 }
 
-/** The same certificate with one bit of it turned. */
+/** The same certificate with one bit flipped. */
 export function flipBit(der: Uint8Array, bit = randomBytes(4).readUInt32BE() % (der.length * 8)): Uint8Array {
   const flipped = Uint8Array.from(der);
   flipped[bit >> 3]! ^= 1 << (bit & 7);

@@ -1,4 +1,4 @@
-// Certificates that this project would never issue, for readers to refuse.
+// Certificates that this project never issues, and that readers must refuse.
 
 import {
   bitString,

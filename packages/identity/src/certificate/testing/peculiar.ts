@@ -1,4 +1,4 @@
-// @peculiar/x509 as an independent reader of what we write. It does not load without the polyfill before it.
+// @peculiar/x509 as an independent reader of our certificates. It needs the polyfill, which must load first.
 
 import 'reflect-metadata';
 

@@ -1,4 +1,4 @@
-// A whole CA in memory, with its keys in reach and its clock in hand.
+// A complete CA in memory. Tests can use its keys and set its clock.
 
 import { randomBytes } from 'node:crypto';
 import type { DeviceId, Ulid } from '../../device-id.ts';
@@ -12,7 +12,7 @@ export const deviceId = '01K8ZQ4YV3M6X9T2B7C5D1E0FG' as DeviceId;
 export const daemonId = '01K8ZQ4YV3AAAAAAAAAAAAAAAA' as Ulid;
 
 export class SampleAuthority {
-  /** What `clock` says; set it to travel. */
+  /** The time of `clock`. Tests may change it. */
   now: Date;
   readonly clock = { now: () => this.now };
   readonly rootSigner = LocalSigner.generate();

@@ -1,4 +1,4 @@
-// Random lives of one device, as events lead to them.
+// Random histories of one device, built from events.
 
 import fc from 'fast-check';
 import type { DeviceId, Ulid } from '../../device-id.ts';
@@ -40,7 +40,7 @@ export const askRecovery: DeviceEvent = {
   possibleCopy: false,
 };
 
-/** One device in each state, as events lead to it. */
+/** One device in each state, built from events. */
 export function inState(state: DeviceState): Device {
   const ways: Readonly<Record<DeviceState, readonly DeviceEvent[]>> = {
     approved: [],
@@ -60,7 +60,7 @@ const decision = fc.record({
   hostNames: fc.constantFrom(undefined, [], ['camera.example']),
 });
 
-/** Everything that may happen to a device, but a restore. */
+/** All events of a device except a restore. */
 export const anyEvent: fc.Arbitrary<DeviceEvent> = fc.oneof(
   { weight: 3, arbitrary: decision.map(({ key, ...rest }) => approve(key, rest)) },
   { weight: 3, arbitrary: fc.constant<DeviceEvent>({ type: 'use' }) },
@@ -89,7 +89,7 @@ function approve(key: number, rest: Partial<Approval>): DeviceEvent {
 /** Some events, with the milliseconds between them. */
 export const anyWalk = fc.array(fc.tuple(anyEvent, fc.integer({ min: 1, max: 1000 })), { maxLength: 25 });
 
-/** The events in order. What is refused changes nothing. */
+/** Applies the events in order. Refused events change nothing. */
 export function* walk(
   events: readonly (readonly [DeviceEvent, number])[],
   first: Device | undefined = undefined,

@@ -53,7 +53,7 @@ export const cpaceVectors: readonly CpaceVector[] = [
   },
 ];
 
-/** G.scalar_mult_vfy with one scalar and twelve special points; where there is no result, the run must abort. */
+/** G.scalar_mult_vfy with one scalar and twelve special points. Without a result, the run must abort. */
 export const scalarMultVfyVectors: {
   readonly scalar: string;
   readonly points: readonly { readonly u: string; readonly result: string | null }[];

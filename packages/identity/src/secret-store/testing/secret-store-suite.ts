@@ -1,4 +1,4 @@
-// What every SecretStore must do. Run by memory.test.ts and filesystem.test.ts.
+// Tests for every SecretStore. Run by memory.test.ts and filesystem.test.ts.
 
 import { deepEqual, equal, notEqual, rejects } from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
@@ -6,7 +6,7 @@ import { MAX_SECRET_BYTES, type SecretStore } from '../port.ts';
 
 export function secretStoreSuite(title: string, makeStore: (t: TestContext) => Promise<SecretStore>): void {
   suite(title, () => {
-    test('reads what was written, of any size up to the limit', async (t) => {
+    test('reads a written secret of any size up to the limit', async (t) => {
       const store = await makeStore(t);
       for (const size of [0, 1, 32, 4096, MAX_SECRET_BYTES]) {
         await store.write(`size/${size}`, bytes(size));
@@ -14,7 +14,7 @@ export function secretStoreSuite(title: string, makeStore: (t: TestContext) => P
       }
     });
 
-    test('a write over a secret replaces it, shorter or longer', async (t) => {
+    test('a write replaces an existing secret by a shorter or longer one', async (t) => {
       const store = await makeStore(t);
       for (const size of [100, 3, 0, 200]) {
         await store.write('ca/root', bytes(size));
@@ -23,7 +23,7 @@ export function secretStoreSuite(title: string, makeStore: (t: TestContext) => P
       deepEqual(await store.list(), ['ca/root']);
     });
 
-    test('says SECRET_NOT_FOUND for what was never written and for what was deleted', async (t) => {
+    test('a secret that was never written or was deleted is SECRET_NOT_FOUND', async (t) => {
       const store = await makeStore(t);
       await store.write('kept', bytes(1));
       await store.write('gone', bytes(1));
@@ -48,7 +48,7 @@ export function secretStoreSuite(title: string, makeStore: (t: TestContext) => P
       deepEqual(await store.list('tls/'), ['tls/b']);
     });
 
-    test('keeps a copy and gives a copy', async (t) => {
+    test('stores a copy and returns a copy', async (t) => {
       const store = await makeStore(t);
       const given = bytes(32);
       const writing = store.write('key', given);
@@ -63,13 +63,13 @@ export function secretStoreSuite(title: string, makeStore: (t: TestContext) => P
       notEqual(second.buffer, first.buffer);
     });
 
-    test('takes a view into a larger buffer as the view alone', async (t) => {
+    test('stores only the view of a larger buffer', async (t) => {
       const store = await makeStore(t);
       await store.write('view', bytes(100).subarray(10, 20));
       deepEqual(await store.read('view'), bytes(100).slice(10, 20));
     });
 
-    test('refuses names that are not names, as misuse', async (t) => {
+    test('refuses an invalid name with a TypeError', async (t) => {
       const store = await makeStore(t);
       const bad = [
         '',
@@ -98,7 +98,7 @@ export function secretStoreSuite(title: string, makeStore: (t: TestContext) => P
       deepEqual(await store.list(), []);
     });
 
-    test('takes every name that is one', async (t) => {
+    test('accepts every valid name', async (t) => {
       const store = await makeStore(t);
       const names = ['x'.repeat(128), 'a', '0', '-', '_', '...', '.a', 'a..b', 'a/b/c/d', 'ca/issuing.2'];
       for (const name of names) await store.write(name, new TextEncoder().encode(name));
@@ -106,7 +106,7 @@ export function secretStoreSuite(title: string, makeStore: (t: TestContext) => P
       deepEqual(await store.list(), [...names].sort());
     });
 
-    test('refuses what is not a secret, as misuse, and keeps the old one', async (t) => {
+    test('refuses an invalid secret with a TypeError, and keeps the old one', async (t) => {
       const store = await makeStore(t);
       await store.write('key', bytes(5));
       await rejects(store.write('key', bytes(MAX_SECRET_BYTES + 1)), TypeError);
@@ -114,7 +114,7 @@ export function secretStoreSuite(title: string, makeStore: (t: TestContext) => P
       deepEqual(await store.read('key'), bytes(5));
     });
 
-    test('of writes at one time to one name, the last asked for stays; other names do not suffer', async (t) => {
+    test('of simultaneous writes to one name the last one stays, without effect on other names', async (t) => {
       const store = await makeStore(t);
       const writes = [];
       for (let n = 0; n < 20; n += 1) {

@@ -1,4 +1,4 @@
-// For tests: folders and stores that go when the test ends.
+// Folders and stores that are removed when the test ends.
 
 import type { TestContext } from 'node:test';
 import { temporaryFolder as newFolder } from '../../../../../tests/testing/temporary-folder.ts';

@@ -31,7 +31,7 @@ await store.delete('ca/root').catch(say('delete'));
 console.log('read', (await store.read('ca/root')).length);
 const inside = join(path, 'inside');
 await FilesystemSecretStore.open({ path: inside, masterKey }).catch(say('open'));
-// Whoever made the folders has to remove them.
+// The process that made the folders must remove them.
 if (steps) process.seteuid?.(0);
 for (const entry of ['', ...readdirSync(path, { recursive: true, encoding: 'utf8' })]) {
   const at = join(path, entry);
