@@ -16,12 +16,12 @@ import { pairingRow, readPairing } from './pairing.ts';
 
 const unreadable = (error: unknown): boolean => hasCode(error, 'STORE_FAILED');
 
-test('a pairing row without what its state needs, or with what it cannot have, is STORE_FAILED', () => {
+test('a pairing row with a missing or impossible value for its state is STORE_FAILED', () => {
   const filled = fullPairingRow();
   for (const pairing of pairingOfEveryShape()) {
     const row: Row = { ...pairingRow(pairing) };
     for (const column of Object.keys(row)) {
-      // A code of any kind and in any state may have it.
+      // Codes of every kind and state may have this value.
       if (column === 'auto_approved_by') continue;
       const present = row[column] !== null;
       const wrong = { ...row, [column]: present ? null : filled[column] };
@@ -94,7 +94,7 @@ test('an invalid date cannot be stored', () => {
   assert.throws(() => deviceRow(sampleDevice({ createdAt: new Date(Number.NaN) })), TypeError);
 });
 
-/** Every column filled, each from some pairing that has it. */
+/** A row with every column filled, each from a pairing that has it. */
 function fullPairingRow(): Row {
   const rows = pairingOfEveryShape().map((pairing) => ({ ...pairingRow(pairing) }) as Row);
   return Object.fromEntries(

@@ -13,7 +13,7 @@ import { openSqliteRegistry } from './open.ts';
 
 const WRITER = builtProgram(fileURLToPath(new URL('../testing/crash-writer.ts', import.meta.url)));
 
-test('a killed process loses nothing it acknowledged and leaves nothing half done', async (t) => {
+test('a killed process loses no acknowledged change and leaves no partial change', async (t) => {
   for (const kills of [1, 200]) {
     const path = join(await temporaryFolder(t), 'registry.sqlite');
     const writer = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', WRITER, path], {

@@ -13,7 +13,7 @@ import { openSqliteRegistry } from './open.ts';
 const DISK_BYTES = 4 * 1024 * 1024;
 const VALUE = 'x'.repeat(20_000);
 
-test('a full disk is STORE_FULL, nothing is lost, and the registry goes on once there is space', async (t) => {
+test('a full disk is STORE_FULL, nothing is lost, and the registry works again once there is space', async (t) => {
   const folder = await smallDisk(t);
   if (folder === undefined) return;
   const path = join(folder, 'registry.sqlite');
@@ -28,7 +28,7 @@ test('a full disk is STORE_FULL, nothing is lost, and the registry goes on once 
   const written = await writeUntilFull(registry, 0);
   assert.ok(written > 0);
   await holds(registry, written);
-  // Still full, and still no half changes.
+  // The disk is still full, and there are still no partial changes.
   await assert.rejects(write(registry, written), isFull);
   await holds(registry, written);
   assert.equal(told, written);
@@ -44,7 +44,7 @@ test('a full disk is STORE_FULL, nothing is lost, and the registry goes on once 
   await reopened.close();
 });
 
-test('changes that come at one time are made and answered, or are STORE_FULL, on a disk that becomes full', async (t) => {
+test('on a disk that fills up, simultaneous changes either succeed or are STORE_FULL', async (t) => {
   const folder = await smallDisk(t);
   if (folder === undefined) return;
   const path = join(folder, 'registry.sqlite');
@@ -119,7 +119,7 @@ function isFull(error: unknown): boolean {
   return true;
 }
 
-/** A disk of its own, or undefined, loudly, where this user may not make one. */
+/** A separate disk. Undefined, with a message, where this user may not mount one. */
 async function smallDisk(t: TestContext): Promise<string | undefined> {
   const folder = await mkdtemp(join(tmpdir(), 'palyra-small-disk-'));
   try {
@@ -134,7 +134,7 @@ async function smallDisk(t: TestContext): Promise<string | undefined> {
     return undefined;
   }
   t.after(async () => {
-    // Lazily, because a test that failed can have left the registry open.
+    // A lazy unmount, because a failed test may have left the registry open.
     execFileSync('umount', ['--lazy', folder]);
     await rmdir(folder);
   });

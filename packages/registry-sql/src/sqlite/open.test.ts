@@ -8,7 +8,7 @@ import { addDevice, sampleEvent, sampleUlid, waitingPairing } from '../testing/s
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { openSqliteRegistry } from './open.ts';
 
-test('what was written is there after closing and opening again', async (t) => {
+test('written data is there after closing and reopening', async (t) => {
   const path = join(await temporaryFolder(t), 'registry.sqlite');
   const first = await openSqliteRegistry({ path });
   const { device, certificate } = await addDevice(first);
@@ -29,7 +29,7 @@ test('what was written is there after closing and opening again', async (t) => {
   await second.close();
 });
 
-test('a listener is told of a change that others can see already', async (t) => {
+test('other connections already see a change when its listener is called', async (t) => {
   const path = join(await temporaryFolder(t), 'registry.sqlite');
   const registry = await openSqliteRegistry({ path });
   const other = new DatabaseSync(path);
@@ -82,7 +82,7 @@ test('a missing folder is STORE_FAILED', async (t) => {
   );
 });
 
-test('a file that is no database is STORE_FAILED and stays as it is', async (t) => {
+test('a file that is not a database is STORE_FAILED and stays unchanged', async (t) => {
   const path = join(await temporaryFolder(t), 'registry.sqlite');
   await writeFile(path, 'not a database, and longer than the header of one: '.repeat(100), { mode: 0o600 });
   const size = (await stat(path)).size;
@@ -90,7 +90,7 @@ test('a file that is no database is STORE_FAILED and stays as it is', async (t) 
   assert.equal((await stat(path)).size, size);
 });
 
-test('a registry of a newer version is REGISTRY_VERSION and stays as it is', async (t) => {
+test('a registry of a newer version is REGISTRY_VERSION and stays unchanged', async (t) => {
   const path = join(await temporaryFolder(t), 'registry.sqlite');
   await (await openSqliteRegistry({ path })).close();
   const raw = new DatabaseSync(path);
@@ -101,7 +101,7 @@ test('a registry of a newer version is REGISTRY_VERSION and stays as it is', asy
   await (await openSqliteRegistry({ path })).close();
 });
 
-test('a registry that another process is writing is STORE_FAILED, and works afterwards', async (t) => {
+test('a registry that another process is writing to is STORE_FAILED, and works afterwards', async (t) => {
   const path = join(await temporaryFolder(t), 'registry.sqlite');
   const registry = await openSqliteRegistry({ path });
   const other = new DatabaseSync(path);

@@ -8,7 +8,7 @@ import type { Tables } from '../tables.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { openSqliteRegistry } from './open.ts';
 
-test('no read that grows with the fleet scans or sorts it', async (t) => {
+test('no query scans or sorts the whole fleet', async (t) => {
   const path = join(await temporaryFolder(t), 'registry.sqlite');
   await (await openSqliteRegistry({ path })).close();
   const raw = new DatabaseSync(path);
@@ -71,19 +71,19 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
     assert.match(only ?? '', /^SEARCH /, name);
     assert.deepEqual(rest, [], name);
   }
-  // A page of a revocation list, whatever stands before and after it.
+  // A page of a revocation list reads only its own rows.
   const page = { issuer_id: 'i', not_after: 1, serial: 's', limit };
   assert.deepEqual(plan(statements.revokedCertificates(page)), [
     'SEARCH c USING COVERING INDEX certificates_revoked (issuer_id=? AND (not_after,serial)>(?,?))',
     'CORRELATED SCALAR SUBQUERY 1',
     'SEARCH r USING COVERING INDEX revocations_serial (serial=?)',
   ]);
-  // These read in the order of an index and stop at their limit.
+  // These read in index order and stop at their limit.
   assert.deepEqual(plan(statements.pairings({ states: undefined, limit })), [
     'SCAN pairings USING INDEX pairings_created',
   ]);
   assert.deepEqual(plan(statements.revocations({ limit })), ['SCAN revocations USING INDEX revocations_at']);
-  // These sort only what they have found: a device's certificates, the pairings that are due.
+  // These sort only the rows that they find: a device's certificates, the pairings that are due.
   assert.match(
     plan(statements.certificatesOf({ device_id: 'd', limit }))[0] ?? '',
     /^SEARCH .*\(subject_id=\?\)/,
@@ -101,7 +101,7 @@ test('no read that grows with the fleet scans or sorts it', async (t) => {
     ],
   );
   assert.equal(due.filter((step) => step.startsWith('SCAN')).length, 0, String(due));
-  // Reads only what is still to come, from the index alone; asked at a start.
+  // Reads only future rows, from the index alone. Runs at a start.
   assert.match(
     plan(statements.plannedRenewals({ from: 1, to: 2, step: 1 }))[0] ?? '',
     /^SEARCH certificates USING COVERING INDEX certificates_renewal \(renew_at>\? AND renew_at<\?\)/,

@@ -29,7 +29,7 @@ async function refuses(work: Promise<unknown>, code: IdentityErrorCode): Promise
   );
 }
 
-test('a look at a registry that is open, closed or left by a killed program leaves no file and changes none', async (t) => {
+test('a read-only open creates and changes no file, whether the registry is open, closed or left by a killed program', async (t) => {
   const { folder, path, registry } = await written(t);
   assert.equal(await devicesIn(path), 1);
   const killed = await temporaryFolder(t);
@@ -47,7 +47,7 @@ test('a look at a registry that is open, closed or left by a killed program leav
   }
 });
 
-test('a look sees one moment, whatever is written meanwhile', async (t) => {
+test('a read-only open sees one state, whatever is written meanwhile', async (t) => {
   const { path, registry } = await written(t);
   await lookAtSqliteRegistry({ path }, async (now) => {
     await addDevice(registry);
@@ -65,7 +65,7 @@ test('a look sees one moment, whatever is written meanwhile', async (t) => {
   }
 });
 
-test('a look begins anew when the registry was opened for writing meanwhile', async (t) => {
+test('a read-only open starts again when the registry was opened for writing meanwhile', async (t) => {
   const { path, registry } = await written(t);
   await registry.close();
   let looks = 0;
@@ -81,14 +81,14 @@ test('a look begins anew when the registry was opened for writing meanwhile', as
   assert.deepEqual({ looks, devices }, { looks: 2, devices: 2 });
 });
 
-test('who looks cannot write', async (t) => {
+test('a read-only open cannot write', async (t) => {
   const { path } = await written(t);
   await lookAtSqliteRegistry({ path }, async (registry) => {
     assert.ok(!('transact' in registry));
   });
 });
 
-test('a registry that is missing, empty, or was never written to is REGISTRY_LOST, and none is made', async (t) => {
+test('a registry that is missing, empty or was never written to is REGISTRY_LOST, and none is created', async (t) => {
   const folder = await temporaryFolder(t);
   const path = join(folder, 'registry.sqlite');
   for (const make of [
@@ -104,7 +104,7 @@ test('a registry that is missing, empty, or was never written to is REGISTRY_LOS
   }
 });
 
-test('a look refuses a registry of another version and one that others can read, and leaves them as they are', async (t) => {
+test('a read-only open refuses a registry of another version or that others can read, and does not change it', async (t) => {
   const { path, registry } = await written(t);
   await registry.close();
   const change = (sql: string) => {

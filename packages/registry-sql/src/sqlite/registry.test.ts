@@ -6,7 +6,7 @@ import { openSqliteRegistry } from './open.ts';
 
 registrySuite('SQLite', (onError) => openSqliteRegistry({ path: ':memory:', onError }));
 
-test('changes that can be neither committed nor undone are answered, seen by nobody, and never made', async (t) => {
+test('changes that can be neither committed nor rolled back fail, stay invisible and never take effect', async (t) => {
   const registry = await openSqliteRegistry({ path: ':memory:' });
   t.after(() => registry.close());
   const put = (name: string) => registry.transact((tx) => tx.putSetting(name, 'made'));
@@ -25,7 +25,7 @@ test('changes that can be neither committed nor undone are answered, seen by nob
   assert.equal(await registry.setting('lost 49'), undefined);
 });
 
-test('a change after one that could not be undone does not commit it', async (t) => {
+test('a change does not commit an earlier one that could not be rolled back', async (t) => {
   const registry = await openSqliteRegistry({ path: ':memory:' });
   t.after(() => registry.close());
   const disk = failing(t, ['COMMIT', 'ROLLBACK']);
@@ -39,7 +39,7 @@ test('a change after one that could not be undone does not commit it', async (t)
   assert.equal(await registry.setting('after'), 'made');
 });
 
-/** A disk that fails under these statements, as SQLite tells of it. */
+/** Simulates a disk that fails during these statements, with SQLite's error. */
 function failing(t: TestContext, statements: readonly string[]) {
   const { run } = StatementSync.prototype;
   return t.mock.method(

@@ -1,4 +1,4 @@
-// Any pairing, for property tests: every state, every optional part there and missing.
+// Arbitrary pairings for property tests: every state, with and without each optional part.
 
 import type { DeviceKind, Pairing, PairingRequest } from '@palyra/identity/registry';
 import { makeUlid } from '@palyra/identity/values';
@@ -59,7 +59,7 @@ function bytes(minLength: number, maxLength: number): fc.Arbitrary<Uint8Array> {
   return fc.uint8Array({ minLength, maxLength });
 }
 
-/** As objects are in a program: fast-check would also make some without a prototype. */
+/** Only ordinary objects. By default fast-check also makes objects without a prototype. */
 function record<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
   return fc.record(model, { noNullPrototype: true });
 }

@@ -1,4 +1,4 @@
-// Changes the registry named by the first argument for ever, and says the number of each change once it is acknowledged.
+// Keeps changing the registry named by the first argument, and prints the number of each change once it is acknowledged.
 // crash.test.ts kills it.
 
 import { writeSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { openSqliteRegistry } from '../index.ts';
 import { sampleDevice, sampleEvent } from './samples.ts';
 
 const [path] = process.argv.slice(2);
-if (path === undefined) throw new TypeError('give the path of a registry');
+if (path === undefined) throw new TypeError('the path of a registry is missing');
 const registry = await openSqliteRegistry({ path });
 for (let number = 1; ; number += 1) {
   await registry.transact(async (tx) => {

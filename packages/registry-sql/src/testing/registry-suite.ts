@@ -1,4 +1,4 @@
-// What every registry must do, whatever database is under it. A new implementation passes this suite.
+// Tests for every registry, whatever database it uses. A new implementation must pass this suite.
 
 import { auditChainTests } from './registry-suite/audit-chain.ts';
 import { authoritiesTests } from './registry-suite/authorities.ts';
@@ -12,7 +12,7 @@ import { type Open, suiteTest } from './registry-suite/suite-test.ts';
 import { transactionsTests } from './registry-suite/transactions.ts';
 import { wholeTests } from './registry-suite/whole.ts';
 
-/** @param open makes an empty registry; the suite closes it. */
+/** @param open creates an empty registry. The suite closes it. */
 export function registrySuite(name: string, open: Open): void {
   const it = suiteTest(open);
   wholeTests(name, it);

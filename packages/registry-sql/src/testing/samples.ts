@@ -1,4 +1,4 @@
-// Records for tests: valid, all different, and the same in every run.
+// Sample records for tests: valid, all different, and the same in every run.
 
 import type {
   AdmittedDevice,

@@ -9,9 +9,9 @@ import { deviceRow } from '../rows/device.ts';
 import { openSqliteRegistry } from '../sqlite/open.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** About what a device certificate of this project takes. */
+/** Approximate size of a device certificate. */
 const DER_BYTES = 600;
-/** Whose the revoked certificates are. */
+/** The device of the revoked certificates. */
 const REVOKED_INDEX = 0;
 
 export interface SeededDevice {
@@ -20,20 +20,20 @@ export interface SeededDevice {
   readonly fingerprint: string;
 }
 
-/** What device `index` (from 1) of a seeded registry is called. */
+/** The name of device `index` (from 1) in a seeded registry. */
 export function seededDevice(index: number): SeededDevice {
   const digest = createHash('sha256').update(`seeded device ${index}`).digest();
   return {
     id: makeUlid(new Date(1_700_000_000_000 + index), digest.subarray(0, 10)),
     serial: (2n ** 127n + BigInt(index)).toString(16),
-    // As scattered as real ones, so that the index by fingerprint is as large and as deep as theirs.
+    // As random as real fingerprints, so that their index has a realistic size and depth.
     fingerprint: digest.toString('hex'),
   };
 }
 
 /**
- * Adds devices 1 to `count` in one transaction, without the care for durability that a registry takes. The registry must
- * be a daemon's, fresh from its first start, and not be open: its issuing CA is theirs.
+ * Adds devices 1 to `count` in one transaction, without waiting for the disk. The registry must
+ * come from a daemon's first start, whose issuing CA the devices get, and must not be open.
  */
 export async function seedDevices(registryPath: string, count: number): Promise<void> {
   const issuerId = await issuingOf(registryPath);
@@ -43,7 +43,7 @@ export async function seedDevices(registryPath: string, count: number): Promise<
 
   const database = new DatabaseSync(registryPath, { enableForeignKeyConstraints: false });
   try {
-    // From WAL the way to no journal leads over a journal.
+    // SQLite can turn WAL into no journal only by way of a normal journal.
     database.exec('PRAGMA journal_mode = DELETE; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF');
     database.exec('PRAGMA cache_size = -2000000; BEGIN');
     const insertDevice = inserter(database, 'devices', deviceRowOf(seededDevice(1)));
@@ -81,8 +81,8 @@ export async function seedDevices(registryPath: string, count: number): Promise<
 }
 
 /**
- * Adds revoked certificates of one revoked device, and their revocations, to a registry that may be open. Nothing is told
- * of them.
+ * Adds revoked certificates of one revoked device, and their revocations, to a registry that may be open. Sends no
+ * events.
  */
 export function seedRevocations(
   registryPath: string,
@@ -96,7 +96,7 @@ export function seedRevocations(
     const row = deviceRow({ ...base, state: 'revoked', revocationReason: 'seeded' });
     inserter(database, 'devices', row)(row);
     const values = { id: device.id, issuerId, at: at.getTime(), notAfter: notAfter.getTime() };
-    // As scattered as real ones.
+    // As random as real fingerprints.
     const serial = "'01' || lower(hex(randomblob(15)))";
     const makeCertificates = database.prepare(`
       INSERT INTO certificates (serial, fingerprint, subject_kind, subject_id, state, not_before, not_after, issuer_id,

@@ -1,4 +1,4 @@
-// The hash of the audit chain, by Node.
+// The hash of the audit chain, on Node's crypto.
 
 import { createHash } from 'node:crypto';
 

@@ -1,4 +1,4 @@
-// What every registry must do: the audit chain.
+// Tests for every registry: the audit chain.
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
@@ -20,7 +20,7 @@ export function auditChainTests(name: string, it: SuiteTest): void {
       }
     });
 
-    it('the same facts are the same bytes', async (registry) => {
+    it('equal details have equal bytes', async (registry) => {
       const event = sampleEvent({ detail: { words: 'a "b"', 10: 1, 9: true, name: 'ł' } });
       await registry.transact((tx) => tx.appendAudit(event));
       const [row] = await registry.audit({ limit: 1 });
@@ -30,7 +30,7 @@ export function auditChainTests(name: string, it: SuiteTest): void {
       assert.equal(row.subject, event.subject);
     });
 
-    it('rows come newest first, before a row, and about one subject', async (registry) => {
+    it('rows are listed newest first, also before a given row or about one subject', async (registry) => {
       await registry.transact(async (tx) => {
         for (const subject of ['a', 'b', 'a', 'b', 'aa']) await tx.appendAudit(sampleEvent({ subject }));
       });
@@ -47,7 +47,7 @@ export function auditChainTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await seqs({ limit: 1, subject: 'a', action: 'recovery.asked' }), [6]);
     });
 
-    it('all rows come in order, over many pages, while changes go on', async (registry) => {
+    it('all rows are listed in order over many pages, while changes continue', async (registry) => {
       const rows = 1201;
       await registry.transact(async (tx) => {
         for (let row = 0; row < rows; row += 1) await tx.appendAudit(sampleEvent());

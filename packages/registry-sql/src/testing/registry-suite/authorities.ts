@@ -1,4 +1,4 @@
-// What every registry must do: authorities.
+// Tests for every registry: authorities.
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
@@ -8,7 +8,7 @@ import type { SuiteTest } from './suite-test.ts';
 
 export function authoritiesTests(name: string, it: SuiteTest): void {
   describe(`${name}: authorities`, () => {
-    it('authorities are listed, and move from the state they are in', async (registry) => {
+    it('authorities are listed, and change state only from their current state', async (registry) => {
       const root = sampleAuthority({ tier: 'root', notBefore: after(-5) });
       const issuing = sampleAuthority();
       await registry.transact(async (tx) => {

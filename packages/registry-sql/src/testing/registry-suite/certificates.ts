@@ -1,4 +1,4 @@
-// What every registry must do: certificates and their keys.
+// Tests for every registry: certificates and their keys.
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
@@ -23,7 +23,7 @@ export function certificatesTests(name: string, it: SuiteTest): void {
       assert.equal(await registry.certificate({ fingerprint: certificate.serial }), undefined);
     });
 
-    it("a device's certificates come newest first, without those of others", async (registry) => {
+    it("a device's certificates are listed newest first, without those of other devices", async (registry) => {
       const { device, certificate: oldest } = await addDevice(registry);
       await addDevice(registry);
       const issuer = oldest.issuerId;
@@ -40,7 +40,7 @@ export function certificatesTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await registry.certificatesOf(sampleUlid(), 10), []);
     });
 
-    it('of a device, those that are used or were never used come newest first, however old they are', async (registry) => {
+    it('a device’s active and unused certificates are listed newest first, however old they are', async (registry) => {
       const { device, certificate } = await addDevice(registry, { certificate: { state: 'active' } });
       await addDevice(registry);
       const of = { device: device.id, issuer: certificate.issuerId };
@@ -57,7 +57,7 @@ export function certificatesTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await registry.livingCertificates(sampleUlid()), []);
     });
 
-    it('of a device, those can be revoked that have not ended and were not revoked', async (registry) => {
+    it('a device’s certificates can be revoked unless they have ended or were revoked', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       await addDevice(registry);
       const of = { device: device.id, issuer: certificate.issuerId };
@@ -76,13 +76,13 @@ export function certificatesTests(name: string, it: SuiteTest): void {
           .sort();
       const all = [certificate, ...revocable].map(({ serial }) => serial).sort();
       assert.deepEqual(await serials(new Date(ends.getTime() - 1)), all);
-      // By a clock that may be ahead, only the superseded one has ended.
+      // By a clock that may be ahead, only the superseded certificate has ended.
       const living = [certificate.serial, revocable[1]!.serial].sort();
       assert.deepEqual(await serials(new Date(ends.getTime() + 2)), living);
       assert.equal((await serials(certificate.notBefore, 2)).length, 2);
     });
 
-    it('a serial and a fingerprint can be used once, and the issuer must be known', async (registry) => {
+    it('a serial and a fingerprint can be used only once, and the issuer must be known', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const of = { device: device.id, issuer: certificate.issuerId };
       for (const bad of [
@@ -98,7 +98,7 @@ export function certificatesTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await registry.certificatesOf(device.id, 10), [certificate]);
     });
 
-    it('a key is certified once, whosever it is, and the change that tried it again leaves nothing', async (registry) => {
+    it('a key is certified only once for any device, and a failed second attempt leaves nothing behind', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const { device: other } = await addDevice(registry);
       for (const { id } of [device, other]) {
@@ -114,7 +114,7 @@ export function certificatesTests(name: string, it: SuiteTest): void {
       assert.equal(await registry.setting('tried'), undefined);
     });
 
-    it('keys are in use by another device, by its request while that counts, and by any certificate', async (registry) => {
+    it('a key counts as in use by another device, by its open request, and by any certificate', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const fresh = () => ({
         deviceId: sampleUlid(),
@@ -146,7 +146,7 @@ export function certificatesTests(name: string, it: SuiteTest): void {
       }
     });
 
-    it('renewals that are planned are counted in steps, those of before and of long after left out', async (registry) => {
+    it('planned renewals are counted per interval, without past and far future ones', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const of = { device: device.id, issuer: certificate.issuerId };
       const [start, stepMs] = [new Date(1_000_000), 1_000];
@@ -172,7 +172,7 @@ export function certificatesTests(name: string, it: SuiteTest): void {
       );
     });
 
-    it('a certificate moves from the state it is in, and only from that', async (registry) => {
+    it('a certificate changes state only from its current state', async (registry) => {
       const { certificate } = await addDevice(registry, { certificate: { state: 'issued' } });
       const move = (serial: string) =>
         registry.transact((tx) => tx.moveCertificate(serial, 'issued', 'active'));
@@ -182,7 +182,7 @@ export function certificatesTests(name: string, it: SuiteTest): void {
       assert.equal((await registry.certificate({ serial: certificate.serial }))?.state, 'active');
     });
 
-    it("a daemon's certificate stands without a device, even beside one of the same id", async (registry) => {
+    it("a daemon's certificate is valid without a device, even if a device has the same id", async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const daemon = sampleCertificate(
         { device: device.id, issuer: certificate.issuerId },
@@ -196,7 +196,7 @@ export function certificatesTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await registry.certificatesOf(device.id, 10), [certificate]);
     });
 
-    it('the end of an older certificate is that of the one after so many newer', async (registry) => {
+    it('the end of the n-th newest certificate is found', async (registry) => {
       const { device, certificate } = await addDevice(registry, { certificate: { notAfter: after(500) } });
       const of = { device: device.id, issuer: certificate.issuerId };
       await registry.transact(async (tx) => {
@@ -211,7 +211,7 @@ export function certificatesTests(name: string, it: SuiteTest): void {
       assert.deepEqual(ends, [after(997), after(998), after(999), after(500), undefined]);
     });
 
-    it('the newest certificate is the one of a device that may be used', async (registry) => {
+    it('the newest certificate is the newest usable one', async (registry) => {
       assert.equal(await registry.newestCertificateAt(), undefined);
       const { device, certificate } = await addDevice(registry);
       const of = { device: device.id, issuer: certificate.issuerId };

@@ -1,4 +1,4 @@
-// What the tests put into a registry, and all that it holds.
+// The data that tests put into a registry, and the reads that return all of it.
 
 import type { Pairing, Registry, RegistryTransaction } from '@palyra/identity/registry';
 import {
@@ -40,7 +40,7 @@ export async function everything(registry: Registry) {
   };
 }
 
-/** Every method that changes something, once. */
+/** Calls every method that changes something, once. */
 export async function doEverything(
   tx: RegistryTransaction,
   { device, certificate, waiting }: Awaited<ReturnType<typeof addDevice>> & { waiting: Pairing },

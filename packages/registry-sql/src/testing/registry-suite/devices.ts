@@ -1,4 +1,4 @@
-// What every registry must do: devices.
+// Tests for every registry: devices.
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
@@ -17,7 +17,7 @@ import { rejects } from './suite-test.ts';
 
 export function devicesTests(name: string, it: SuiteTest): void {
   describe(`${name}: devices`, () => {
-    it('a device is read as it was written, with everything and with nothing optional', async (registry) => {
+    it('a device is read as it was written, with all optional fields and with none', async (registry) => {
       const suspicions = { cloneSeenAt: after(2), cloneReportedAt: after(3), certificateRevokedAt: after(4) };
       const devices = [
         sampleDevice({ name: 'Łódź 🚪', ...suspicions, recovery: { state: 'asked', at: after(5) } }),
@@ -32,7 +32,7 @@ export function devicesTests(name: string, it: SuiteTest): void {
       assert.equal(await registry.device(sampleUlid()), undefined);
     });
 
-    it('an update replaces the device and no other', async (registry) => {
+    it('an update replaces only this device', async (registry) => {
       const [one, other] = [sampleDevice(), sampleDevice()];
       await insertDevices(registry, one, other);
       const changed = revokedDevice({ id: one.id, name: 'renamed' }, 'sold');
@@ -48,14 +48,14 @@ export function devicesTests(name: string, it: SuiteTest): void {
       );
     });
 
-    it('a device id can be used once', async (registry) => {
+    it('a device id can be used only once', async (registry) => {
       const device = sampleDevice();
       await insertDevices(registry, device);
       await rejects(insertDevices(registry, sampleDevice({ id: device.id })), 'STORE_FAILED');
       assert.deepEqual(await registry.device(device.id), device);
     });
 
-    it('pages meet every device once, in the order of their ids', async (registry) => {
+    it('pages return every device once, in order of ids', async (registry) => {
       const devices = Array.from({ length: 7 }, () => sampleDevice());
       await insertDevices(registry, ...devices.toReversed());
       const met: string[] = [];
@@ -72,7 +72,7 @@ export function devicesTests(name: string, it: SuiteTest): void {
       );
     });
 
-    it('a search finds part of a name in any case, or the start of an id', async (registry) => {
+    it('a search finds any part of a name, ignoring case, or the start of an id', async (registry) => {
       const lodz = sampleDevice({ name: 'Kiosk ŁÓDŹ' });
       const percent = sampleDevice({ name: '100%_\\x' });
       const plain = sampleDevice({ name: '100 percent' });
@@ -91,14 +91,14 @@ export function devicesTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await registry.devices({ limit: 1, search: '100' }), [percent]);
     });
 
-    it('a limit that is not a whole number is misuse', async (registry) => {
+    it('a limit that is not a whole number is a TypeError', async (registry) => {
       for (const limit of [-1, 0.5, Number.NaN]) {
         await assert.rejects(registry.devices({ limit }), TypeError);
         await assert.rejects(registry.audit({ limit }), TypeError);
       }
     });
 
-    it('a device is behind until it uses a certificate that is new enough', async (registry) => {
+    it('a device counts as behind until it uses a certificate that is new enough', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const { device: revoked } = await addDevice(registry);
       await registry.transact((tx) => tx.updateDevice(revokedDevice(revoked)));
@@ -113,7 +113,7 @@ export function devicesTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await behind(), []);
     });
 
-    it('an approved device that never fetched a certificate is not behind', async (registry) => {
+    it('an approved device that never fetched a certificate does not count as behind', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const unseen = sampleDevice({ state: 'approved', lastSeenAt: undefined });
       await registry.transact((tx) => tx.insertDevice(unseen));

@@ -1,4 +1,4 @@
-// What every registry must do: events, and the end of a registry.
+// Tests for every registry: events and closing.
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
@@ -8,14 +8,14 @@ import type { SuiteTest } from './suite-test.ts';
 import { rejects } from './suite-test.ts';
 
 export function eventsTests(name: string, it: SuiteTest): void {
-  describe(`${name}: events and the end`, () => {
+  describe(`${name}: events and closing`, () => {
     const revoked = (deviceId = sampleUlid()): RegistryEvent => ({
       type: 'device_revoked',
       deviceId,
       reason: '',
     });
 
-    it('events come after the commit, in the order of changes and within them', async (registry) => {
+    it('events are delivered after the commit, in the order of changes and within each change', async (registry) => {
       const events = [revoked(), revoked(), revoked()] as const;
       const told: RegistryEvent[] = [];
       const settings: Promise<string | undefined>[] = [];
@@ -37,7 +37,7 @@ export function eventsTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await Promise.all(settings), ['yes', 'yes', 'yes']);
     });
 
-    it('a listener that fails disturbs nobody, and its error is reported', async (registry, errors) => {
+    it('a failing listener does not affect others, and its error is reported', async (registry, errors) => {
       const told: RegistryEvent[] = [];
       for (const listen of [registry.enforce, registry.subscribe]) {
         listen.call(registry, () => {
@@ -59,12 +59,12 @@ export function eventsTests(name: string, it: SuiteTest): void {
       assert.deepEqual(messages.sort(), ['careless', 'careless', 'careless later', 'careless later']);
     });
 
-    it('what enforces a change is told before what looks on, whichever came first and however many changes', async (registry) => {
+    it('listeners that enforce a change are called before observers, in any order of subscription and for any number of changes', async (registry) => {
       const told: string[] = [];
       registry.subscribe(() => told.push('looked on'));
       registry.enforce(() => told.push('enforced'));
       registry.subscribe(() => told.push('looked on'));
-      // Those that wait for each other are committed together.
+      // Changes that queue up are committed together.
       await Promise.all([1, 2].map(() => registry.transact(async (tx) => tx.emit(revoked()))));
       assert.equal(told.length, 6);
       const order = told.join(' ');
@@ -75,7 +75,7 @@ export function eventsTests(name: string, it: SuiteTest): void {
       );
     });
 
-    it('a subscription ends alone', async (registry) => {
+    it('ending a subscription does not affect others', async (registry) => {
       const told: string[] = [];
       const endFirst = registry.subscribe(() => told.push('first'));
       registry.subscribe(() => told.push('second'));
@@ -86,7 +86,7 @@ export function eventsTests(name: string, it: SuiteTest): void {
       assert.deepEqual(told, ['first', 'second', 'second']);
     });
 
-    it('closing lets the changes before it finish, and refuses what comes after', async (registry) => {
+    it('closing lets earlier changes finish, and refuses later ones', async (registry) => {
       const told: RegistryEvent[] = [];
       registry.subscribe((event) => told.push(event));
       const changes = [1, 2, 3].map(() => registry.transact(async (tx) => tx.emit(revoked())));

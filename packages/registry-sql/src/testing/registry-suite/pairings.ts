@@ -1,4 +1,4 @@
-// What every registry must do: pairings.
+// Tests for every registry: pairings.
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
@@ -13,7 +13,7 @@ import { rejects } from './suite-test.ts';
 
 export function pairingsTests(name: string, it: SuiteTest): void {
   describe(`${name}: pairings`, () => {
-    it('any pairing survives write and read, as a new row and in the place of another', async (registry) => {
+    it('any pairing survives write and read, as a new row and as a replacement', async (registry) => {
       const undo = new Error('undo');
       const property = fc.asyncProperty(anyPairing, anyPairing, async (first, second) => {
         const work = registry.transact(async (tx) => {
@@ -32,7 +32,7 @@ export function pairingsTests(name: string, it: SuiteTest): void {
       await fc.assert(property, { numRuns: 300 });
     });
 
-    it('a slot names one waiting pairing, and is free again once that moved on', async (registry) => {
+    it('a slot names one waiting pairing, and is free again after that changes state', async (registry) => {
       const first = waitingPairing({ slot: '123' });
       await insertPairings(registry, first);
       assert.deepEqual(await registry.waitingPairing('123'), first);
@@ -46,7 +46,7 @@ export function pairingsTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await registry.waitingPairing('123'), second);
     });
 
-    it('a refused slot does not end the transaction', async (registry) => {
+    it('a refused slot does not abort the transaction', async (registry) => {
       await insertPairings(registry, waitingPairing({ slot: '123' }));
       const other = waitingPairing({ slot: '124' });
       await registry.transact(async (tx) => {
@@ -66,7 +66,7 @@ export function pairingsTests(name: string, it: SuiteTest): void {
       }
     });
 
-    it('a replacement counts the revision, and a stale one is PAIRING_STATE_CONFLICT', async (registry) => {
+    it('a replacement increments the revision, and a stale revision is PAIRING_STATE_CONFLICT', async (registry) => {
       const seen = waitingPairing({ revision: 4 });
       await insertPairings(registry, seen);
       const next = { ...seen, guessesLeft: 2, guessesTaken: 1 };
@@ -89,7 +89,7 @@ export function pairingsTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await registry.pairing(seen.id), stored);
     });
 
-    it('of two that take the same guess, one succeeds', async (registry) => {
+    it('when two transactions use the same guess, only one succeeds', async (registry) => {
       const seen = waitingPairing();
       await insertPairings(registry, seen);
       const take = () => registry.transact((tx) => tx.replacePairing(seen, { ...seen, guessesLeft: 2 }));
@@ -98,7 +98,7 @@ export function pairingsTests(name: string, it: SuiteTest): void {
       assert.equal((await registry.pairing(seen.id))?.revision, 1);
     });
 
-    it('pairings come newest first, of all states or of some', async (registry) => {
+    it('pairings are listed newest first, of all states or of some', async (registry) => {
       const pairings = pairingOfEveryShape().map((pairing, age) => ({ ...pairing, createdAt: after(age) }));
       await insertPairings(registry, ...pairings);
       const newestFirst = pairings.toReversed();
@@ -111,7 +111,7 @@ export function pairingsTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await registry.pairings({ states: [], limit: 100 }), []);
     });
 
-    it('due are those of which the library says so, oldest end first', async (registry) => {
+    it('due pairings are those that the library calls due, the earliest end first', async (registry) => {
       const tolerance = clockToleranceMs;
       const madeAndEnd = [
         [0, 100],
@@ -151,7 +151,7 @@ export function pairingsTests(name: string, it: SuiteTest): void {
   });
 }
 
-/** What every state has. */
+/** The fields of every state. */
 function ended({
   id,
   revision,

@@ -1,4 +1,4 @@
-// What every registry must do: revocations and what a revocation list is made of.
+// Tests for every registry: revocations and the contents of a revocation list.
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
@@ -7,7 +7,7 @@ import type { SuiteTest } from './suite-test.ts';
 
 export function revocationsTests(name: string, it: SuiteTest): void {
   describe(`${name}: revocations`, () => {
-    it('revocations of a device and of one of its certificates are found apart, and rows are counted', async (registry) => {
+    it('revocations of a device and of one certificate are found separately, and rows are counted', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const of = { at: NOW, deviceId: device.id, reason: 'lost' };
       await registry.transact(async (tx) => {
@@ -20,7 +20,7 @@ export function revocationsTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await registry.rowCounts(), { devices: 1, revocations: 2 });
     });
 
-    it('the revoked certificates of one authority come page by page, in order of their end', async (registry) => {
+    it('the revoked certificates of one authority are listed in pages, in order of their end', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const issuerId = certificate.issuerId;
       const of = { device: device.id, issuer: issuerId };
@@ -50,7 +50,7 @@ export function revocationsTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await registry.revokedCertificates(other), []);
     });
 
-    it('a revoked certificate without the time of its revocation counts as revoked from its making', async (registry) => {
+    it('a revoked certificate without a time of revocation counts as revoked since its creation', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const of = { device: device.id, issuer: certificate.issuerId };
       const bare = sampleCertificate(of, { state: 'revoked', createdAt: after(3) });
@@ -60,7 +60,7 @@ export function revocationsTests(name: string, it: SuiteTest): void {
       assert.deepEqual(row, { serial: bare.serial, revokedAt: after(3), notAfter: bare.notAfter });
     });
 
-    it('revocations come newest first, of devices and of single certificates', async (registry) => {
+    it('revocations of devices and of single certificates are listed newest first', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const one = { at: NOW, deviceId: device.id, serial: certificate.serial, reason: 'key copied' };
       const all = { at: after(1), deviceId: device.id, serial: undefined, reason: 'lost' };

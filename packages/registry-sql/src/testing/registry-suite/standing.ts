@@ -1,4 +1,4 @@
-// What every registry must do: the standing of a certificate, which every connection and call reads.
+// Tests for every registry: the standing of a certificate, which every connection and call reads.
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
@@ -8,7 +8,7 @@ import { rejects } from './suite-test.ts';
 
 export function standingTests(name: string, it: SuiteTest): void {
   describe(`${name}: standings`, () => {
-    it('the standing joins the certificate, its issuing CA and the device as they are now', async (registry) => {
+    it('the standing combines the current certificate, its issuing CA and the device', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const standing = {
         serial: certificate.serial,
@@ -42,7 +42,7 @@ export function standingTests(name: string, it: SuiteTest): void {
       });
     });
 
-    it('a certificate of a device that is not there has no standing', async (registry) => {
+    it('a certificate of an unknown device has no standing', async (registry) => {
       const { certificate } = await addDevice(registry);
       const stray = sampleCertificate({ device: sampleUlid(), issuer: certificate.issuerId });
       await registry.transact((tx) => tx.insertCertificate(stray));

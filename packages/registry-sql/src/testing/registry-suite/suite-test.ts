@@ -7,13 +7,13 @@ import type { Registry } from '@palyra/identity/registry';
 
 export type Open = (onError: (error: unknown) => void) => Promise<Registry>;
 
-/** @param body takes what listeners threw out of `errors`. */
+/** @param body removes the expected errors of listeners from `errors`. */
 export type SuiteTest = (
   title: string,
   body: (registry: Registry, errors: unknown[]) => Promise<void>,
 ) => void;
 
-/** Each test has an empty registry of its own, which is closed behind it. */
+/** Each test has its own empty registry, which is closed afterwards. */
 export function suiteTest(open: Open): SuiteTest {
   return (title, body) => {
     test(title, async () => {

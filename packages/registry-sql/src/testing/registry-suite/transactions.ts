@@ -1,4 +1,4 @@
-// What every registry must do: transactions.
+// Tests for every registry: transactions.
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
@@ -19,7 +19,7 @@ import { rejects } from './suite-test.ts';
 
 export function transactionsTests(name: string, it: SuiteTest): void {
   describe(`${name}: transactions`, () => {
-    it('a change returns what its work returns, and a setting can be written again', async (registry) => {
+    it('a change returns the result of its work, and a setting can be overwritten', async (registry) => {
       assert.equal(await registry.setting('color'), undefined);
       const result = await registry.transact(async (tx) => {
         await tx.putSetting('color', 'green');
@@ -32,7 +32,7 @@ export function transactionsTests(name: string, it: SuiteTest): void {
       assert.equal(await registry.setting('colour'), 'red');
     });
 
-    it('what throws leaves nothing behind, and is thrown on', async (registry) => {
+    it('a change that throws leaves nothing behind, and its error is passed on', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const waiting = waitingPairing();
       await insertPairings(registry, waiting);
@@ -68,7 +68,7 @@ export function transactionsTests(name: string, it: SuiteTest): void {
       });
     });
 
-    it('nobody else sees what is not committed', async (registry) => {
+    it('other readers do not see uncommitted changes', async (registry) => {
       const { device, certificate } = await addDevice(registry);
       const waiting = waitingPairing();
       await insertPairings(registry, waiting);
@@ -85,7 +85,7 @@ export function transactionsTests(name: string, it: SuiteTest): void {
       await started.promise;
       const seen = everything(registry);
       const standing = registry.standing(certificate.fingerprint);
-      // Time for a reader that does not wait to look.
+      // Time for a reader that does not wait for the commit.
       await new Promise((resolve) => setImmediate(resolve));
       goOn.resolve();
       await assert.rejects(work, /never mind/);
@@ -93,7 +93,7 @@ export function transactionsTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await seen, before);
     });
 
-    it('its count of changes moves with a commit, not before it, and by the time anybody hears of it', async (registry) => {
+    it('the count of changes grows with the commit, before listeners are called', async (registry) => {
       const seen: number[] = [];
       registry.subscribe(() => seen.push(registry.changes));
       const before = registry.changes;
@@ -119,7 +119,7 @@ export function transactionsTests(name: string, it: SuiteTest): void {
       assert.equal(await registry.setting('sum'), '50');
     });
 
-    it('of changes that come at one time, one that fails leaves nothing behind, and the others are made', async (registry) => {
+    it('of simultaneous changes, a failed one leaves nothing behind, and the others succeed', async (registry) => {
       const told: RegistryEvent[] = [];
       registry.subscribe((event) => told.push(event));
       const change = (number: number) =>
@@ -142,13 +142,13 @@ export function transactionsTests(name: string, it: SuiteTest): void {
       assert.equal((await verifyAuditChain(registry.auditRows(), head, sha256Hex)).ok, true);
     });
 
-    it('readers get their turn between changes', async (registry) => {
+    it('readers can run between changes', async (registry) => {
       const order: string[] = [];
       const change = async (title: string) => {
         await registry.transact((tx) => tx.putSetting('title', title));
         order.push(title);
       };
-      // More than are made together.
+      // More changes than one commit combines.
       const changes = Array.from({ length: 100 }, (_, number) => change(`${number}`));
       await changes[0];
       const read = registry.setting('title').then((title) => order.push(`read ${title}`));
@@ -156,13 +156,13 @@ export function transactionsTests(name: string, it: SuiteTest): void {
       assert.notEqual(order.at(-1), 'read 99');
     });
 
-    it('a failed statement that the work passes over still undoes the whole change', async (registry) => {
+    it('a failed statement rolls the whole change back, even if the work ignores the error', async (registry) => {
       const device = sampleDevice();
       await insertDevices(registry, device);
       const work = registry.transact(async (tx) => {
         await tx.putSetting('before', 'x');
         await tx.insertDevice(device).catch(() => undefined);
-        // What follows is refused, because it could be outside the transaction by now.
+        // Later statements are refused, because they could already be outside the transaction.
         await rejects(tx.putSetting('after', 'x'), 'STORE_FAILED');
         await rejects(tx.counts(), 'STORE_FAILED');
       });
@@ -172,7 +172,7 @@ export function transactionsTests(name: string, it: SuiteTest): void {
       assert.equal((await registry.counts()).devices, 1);
     });
 
-    it('a transaction that is over cannot be used', async (registry) => {
+    it('a finished transaction cannot be used', async (registry) => {
       const kept: RegistryTransaction[] = [];
       await registry.transact(async (tx) => void kept.push(tx));
       const failed = registry.transact(async (tx) => {

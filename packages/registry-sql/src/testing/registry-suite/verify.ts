@@ -1,4 +1,4 @@
-// Whether the audit chain of a registry holds.
+// Verifies the audit chain of a registry.
 
 import { type Registry, verifyAuditChain } from '@palyra/identity/registry';
 import { sha256Hex } from '../sha256.ts';

@@ -1,4 +1,4 @@
-// What every registry must do: a registry as a whole: pages of it, and a snapshot.
+// Tests for every registry: reading the whole registry in pages, and a snapshot.
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
@@ -6,8 +6,8 @@ import { addDevice, pairingOfEveryShape, sampleEvent } from '../samples.ts';
 import type { SuiteTest } from './suite-test.ts';
 
 export function wholeTests(name: string, it: SuiteTest): void {
-  describe(`${name}: everything there is`, () => {
-    it('certificates and pairings come in pages, each once, in order', async (registry) => {
+  describe(`${name}: the whole registry`, () => {
+    it('pages return each certificate and pairing once, in order', async (registry) => {
       const added = [await addDevice(registry), await addDevice(registry), await addDevice(registry)];
       const shapes = pairingOfEveryShape();
       await registry.transact(async (tx) => {
@@ -28,7 +28,7 @@ export function wholeTests(name: string, it: SuiteTest): void {
       );
     });
 
-    it('a snapshot stays as it was, and the registry goes on', async (registry) => {
+    it('a snapshot stays unchanged while the registry continues to change', async (registry) => {
       await addDevice(registry);
       await registry.transact((tx) => tx.appendAudit(sampleEvent()));
       const now = await registry.snapshot();
