@@ -31,10 +31,10 @@ describe('the PIN file', () => {
     'a line feed alone': '\n',
     'two lines': '1234\n5678\n',
     'a zero byte': '12\u{0}34',
-    'what is not text': Uint8Array.of(0x31, 0xff),
+    'bytes that are not text': Uint8Array.of(0x31, 0xff),
     'more than 256 bytes': '1'.repeat(257),
   })) {
-    it(`${what} is none, and is not shown`, async () => {
+    it(`${what} is not a PIN, and is not shown`, async () => {
       await writeFile(file, bytes, { mode: 0o600 });
       await assert.rejects(readPin(file), (error) => {
         assert.ok(hasCode(error, 'SIGNER_PIN_WRONG'));
@@ -43,7 +43,7 @@ describe('the PIN file', () => {
     });
   }
 
-  it('a file that others may read, or none, is refused', async () => {
+  it('a missing file, or one that others may read, is refused', async () => {
     await writeFile(file, '1234', { mode: 0o600 });
     await chmod(file, 0o604);
     await assert.rejects(readPin(file), (error) => hasCode(error, 'STORE_PERMISSIONS'));
@@ -51,7 +51,7 @@ describe('the PIN file', () => {
     await assert.rejects(readPin(file), (error) => hasCode(error, 'STORE_FAILED'));
   });
 
-  it('is not given to the token when that cannot be written down first', () => {
+  it('is not sent to the token if the marker cannot be written first', () => {
     const marker = new PinMarker(join(folder, 'not there', 'refused'), file);
     assert.equal(marker.check({ isKnown: false, noneWasWrong: true }), 0);
     let logins = 0;
@@ -65,7 +65,7 @@ describe('the PIN file', () => {
     assert.equal(logins, 0);
   });
 
-  it('is written down as given before the token has it, and no more once it answered', () => {
+  it('is marked as sent before the token gets it, and unmarked once the token has answered', () => {
     const path = join(folder, 'refused');
     const marker = new PinMarker(path, file);
     marker.guard(0, () => assert.ok(existsSync(path)));
@@ -78,7 +78,7 @@ describe('the PIN file', () => {
     assert.ok(!existsSync(path));
   });
 
-  it('a try that was never answered may be repeated once, unless the token says that a PIN was wrong', async () => {
+  it('an unanswered try may be repeated once, unless the token reports a wrong PIN', async () => {
     const path = join(folder, 'unanswered');
     const marker = new PinMarker(path, file);
     const ask = (isKnown: boolean, noneWasWrong: boolean) => marker.check({ isKnown, noneWasWrong });
@@ -95,7 +95,7 @@ describe('the PIN file', () => {
     for (const isKnown of [true, false]) assert.throws(() => ask(isKnown, true), refused);
   });
 
-  it('recognises the PIN that a token accepted, and prints no part of it', () => {
+  it('recognises a PIN that a token accepted, and never prints any part of it', () => {
     const known = KnownPin.of('481632');
     const travelled = new KnownPin(structuredClone({ salt: known.salt, digest: known.digest }));
     assert.ok(travelled.is('481632'));

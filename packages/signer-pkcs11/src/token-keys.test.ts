@@ -23,7 +23,7 @@ import { defaultLinkLimits } from './token-link.ts';
 
 const skip = missingForTokens() || missingCompiler;
 const newId = (): Ulid => makeUlid(new Date(), crypto.getRandomValues(new Uint8Array(10)));
-/** Every token of this file is in one folder, which goes at the end. */
+/** All tokens of this file are in one folder, which is removed at the end. */
 const kept = { after() {} };
 const data = new TextEncoder().encode('what is signed');
 
@@ -71,7 +71,7 @@ authorityKeysSuite('CA keys in a token', { skip }, async (t) => {
 });
 
 describe('keys of a CA in a token', { skip }, () => {
-  it('says which token it is, by label and serial number', async (t) => {
+  it('names its token by label and serial number', async (t) => {
     const token = await makeToken();
     const { provider, token: label, serial } = (await open(t, token)).place;
     assert.deepEqual({ provider, label }, { provider: 'pkcs11', label: token.label });
@@ -97,7 +97,7 @@ describe('keys of a CA in a token', { skip }, () => {
     session.close();
   });
 
-  it('a key that is removed while its signer is in use is missed, and the others sign on', async (t) => {
+  it('a key that is removed while its signer is in use causes an error, and the others keep signing', async (t) => {
     const token = await makeToken();
     const keys = await open(t, token);
     const [gone, kept] = [newId(), newId()];
@@ -109,7 +109,7 @@ describe('keys of a CA in a token', { skip }, () => {
     assert.ok(holds(keptSigner, await keptSigner.sign(data)));
   });
 
-  it('a token that is away is said to be, and signs again when it is back', async (t) => {
+  it('an unplugged token is reported, and signs again when it is back', async (t) => {
     const token = await makeToken();
     const keys = await open(t, token);
     const id = newId();
@@ -124,7 +124,7 @@ describe('keys of a CA in a token', { skip }, () => {
     assert.ok(holds(signer, await signer.sign(data)));
   });
 
-  it('a wrong PIN is tried once and never again, also by the next process', async () => {
+  it('a wrong PIN is tried only once, even by the next process', async () => {
     const token = await makeToken();
     await token.writePin('000000');
     const tries = await countLogins(async () => {
@@ -140,7 +140,7 @@ describe('keys of a CA in a token', { skip }, () => {
     await keys.close();
   });
 
-  it('a PIN that became wrong while the daemon runs is tried once and never again', async (t) => {
+  it('a PIN that becomes wrong while the daemon runs is tried only once', async (t) => {
     const token = await makeToken();
     const signer = await (await open(t, token)).make(newId());
     await token.writePin('000000');
@@ -158,7 +158,7 @@ describe('keys of a CA in a token', { skip }, () => {
     assert.equal(tries, 1);
   });
 
-  it('a token that hung while it was given the PIN is asked again, because it says that no PIN was wrong', async () => {
+  it('a token that hung during the login is tried again if it reports no wrong PIN', async () => {
     const token = await makeToken();
     module().be({ C_Login: 'hang' });
     const limits = { ...defaultLinkLimits, callTimeoutMs: 500 };
@@ -173,7 +173,7 @@ describe('keys of a CA in a token', { skip }, () => {
     await assert.rejects(access(options(token).refusedMarker));
   });
 
-  it('a token that hung while it was given the PIN is not asked again once it says that a PIN was wrong', async () => {
+  it('a token that hung during the login is not tried again if it reports a wrong PIN', async () => {
     const token = await makeToken();
     module().be({ C_Login: 'hang' });
     const limits = { ...defaultLinkLimits, callTimeoutMs: 500 };
@@ -193,7 +193,7 @@ describe('keys of a CA in a token', { skip }, () => {
     await (await TokenKeys.open(options(token))).close();
   });
 
-  it('a token of the same label and another serial number does not see the PIN', async (t) => {
+  it('a token with the same label and another serial number does not get the PIN', async (t) => {
     const token = await makeToken();
     const keys = await open(t, token);
     const signer = await keys.make(newId());
@@ -215,9 +215,17 @@ describe('keys of a CA in a token', { skip }, () => {
   });
 
   for (const [what, flags, message] of [
-    ['whose next wrong PIN locks it is left to its owner', { flags: 0x20000 }, /Log in to it yourself/],
-    ['that is locked says so, and how to unlock it', { flags: 0x40000 }, /is locked: .*--init-pin/],
-    ['without a user PIN says so, and how to set one', { 'no-flags': 0x8 }, /no user PIN yet.*--init-pin/],
+    ['that the next wrong PIN would lock is left to its owner', { flags: 0x20000 }, /Log in to it yourself/],
+    [
+      'that is locked causes an error that says how to unlock it',
+      { flags: 0x40000 },
+      /is locked: .*--init-pin/,
+    ],
+    [
+      'without a user PIN causes an error that says how to set one',
+      { 'no-flags': 0x8 },
+      /no user PIN yet.*--init-pin/,
+    ],
   ] as const) {
     it(`a token ${what}`, async () => {
       const token = await makeToken();
@@ -230,7 +238,7 @@ describe('keys of a CA in a token', { skip }, () => {
     });
   }
 
-  it('a private key without its public key is told from a key that was removed', async (t) => {
+  it('a private key without its public key is distinguished from a removed key', async (t) => {
     const token = await makeToken();
     const id = newId();
     await (await open(t, token)).make(id);
@@ -238,14 +246,14 @@ describe('keys of a CA in a token', { skip }, () => {
     await rejects((await open(t, token)).load(id), 'SECRET_NOT_FOUND', /but not its public key/);
   });
 
-  it('a key on another curve is told apart', async (t) => {
+  it('a key on another curve has its own error', async (t) => {
     const token = await makeToken();
     const id = newId();
     await token.putP384Key(id);
     await rejects((await open(t, token)).load(id), 'SIGNER_MISMATCH', /not on the curve P-256/);
   });
 
-  it('a token is found by its label alone, and two of one label are refused', async () => {
+  it('a token is found by its label alone, and two tokens with one label are refused', async () => {
     const token = await makeToken();
     await rejects(
       TokenKeys.open({ ...options(token), label: 'another' }),
@@ -256,7 +264,7 @@ describe('keys of a CA in a token', { skip }, () => {
     await rejects(TokenKeys.open(options(token)), 'SIGNER_UNAVAILABLE', /Two tokens/);
   });
 
-  it('a module that is missing or is no module is named', async () => {
+  it('the error names a missing or invalid module', async () => {
     const token = await makeToken();
     const foreign = join(token.folder, 'foreign.so');
     // An ELF header of a 32-bit ARM library.
@@ -275,7 +283,7 @@ describe('keys of a CA in a token', { skip }, () => {
     }
   });
 
-  it('two daemons with homes of their own share a token and do not meet', async (t) => {
+  it('two daemons with separate homes share a token without conflict', async (t) => {
     const token = await makeToken();
     const [one, two] = [await identity(t, await open(t, token)), await identity(t, await open(t, token))];
     assert.notEqual(one.rootFingerprint, two.rootFingerprint);
@@ -286,7 +294,7 @@ describe('keys of a CA in a token', { skip }, () => {
     }
   });
 
-  it('keys of a CA do not move between the secret store and a token', async (t) => {
+  it('the keys of a CA do not move between the secret store and a token', async (t) => {
     const secrets = new MemorySecretStore();
     const registry = await openSqliteRegistry({ path: ':memory:' });
     t.after(() => registry.close());
@@ -314,7 +322,7 @@ describe('keys of a CA in a token', { skip }, () => {
   }
 });
 
-/** The token is looked for again only after a rest. */
+/** The token is searched for again only after a pause. */
 async function untilBack<T>(
   attempt: () => T | Promise<T>,
   code: IdentityErrorCode = 'SIGNER_UNAVAILABLE',
@@ -330,7 +338,7 @@ async function untilBack<T>(
   return answer;
 }
 
-/** How often the token was given a PIN meanwhile. */
+/** The number of PINs sent to the token in the meantime. */
 async function countLogins(during: () => Promise<void>): Promise<number> {
   module().calls('C_Login');
   await during();

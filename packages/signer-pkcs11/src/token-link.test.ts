@@ -1,4 +1,4 @@
-// A token that is slow, hangs or crashes: the daemon's process goes on, and so do its callers.
+// While a token is slow, hangs or crashes, the daemon's process and its callers continue.
 
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
@@ -45,7 +45,7 @@ async function openKeys(t: TestContext, limits: Partial<LinkLimits> = {}): Promi
 const makeSigner = async (t: TestContext, limits?: Partial<LinkLimits>): Promise<Signer> =>
   (await openKeys(t, limits)).make(newId());
 
-/** Turns of the event loop that this process had meanwhile. */
+/** Turns of this process's event loop in the meantime. */
 async function turnsDuring(work: Promise<unknown>): Promise<number> {
   let turns = 0;
   let isOver = false;
@@ -63,9 +63,9 @@ async function turnsDuring(work: Promise<unknown>): Promise<number> {
 const unavailable = (message: RegExp) => (error: unknown) =>
   hasCode(error, 'SIGNER_UNAVAILABLE') && message.test(error.message);
 
-describe('a process for the token', { skip }, () => {
+describe('the token’s process', { skip }, () => {
   for (const call of ['C_SignInit', 'C_Sign', 'C_FindObjectsInit', 'C_GetAttributeValue']) {
-    it(`while ${call} takes its time, everything else goes on`, async (t) => {
+    it(`while ${call} is slow, everything else continues`, async (t) => {
       const keys = await openKeys(t);
       module!.be({ [call]: 300 });
       const turns = await turnsDuring(keys.make(newId()).then((signer) => signer.sign(data)));
@@ -74,7 +74,7 @@ describe('a process for the token', { skip }, () => {
   }
 
   for (const call of ['C_Initialize', 'C_GetSlotList', 'C_GetTokenInfo', 'C_OpenSession', 'C_Login']) {
-    it(`while ${call} takes its time at the start, everything else goes on`, async (t) => {
+    it(`while ${call} is slow at the start, everything else continues`, async (t) => {
       await (await openKeys(t)).close();
       module!.be({ [call]: 300 });
       const turns = await turnsDuring(
@@ -89,14 +89,14 @@ describe('a process for the token', { skip }, () => {
     });
   }
 
-  it('the limit counts from when the token is asked: many slow signatures in a row are all made', async (t) => {
+  it('the time limit starts when the token gets the call, so many slow signatures in a row all succeed', async (t) => {
     const signer = await makeSigner(t, { callTimeoutMs: 1_000 });
     module!.be({ C_Sign: 100 });
     const all = await Promise.all(Array.from({ length: 30 }, () => signer.sign(data)));
     assert.equal(all.length, 30);
   });
 
-  it('a call that hangs is given up, with everybody who waits behind it, and the next is served', async (t) => {
+  it('a hanging call fails together with all calls queued behind it, and the next call is served', async (t) => {
     const signer = await makeSigner(t, { callTimeoutMs: 1_000 });
     module!.be({ C_Sign: 'hang' });
     const results = await Promise.allSettled(Array.from({ length: 5 }, () => signer.sign(data)));
@@ -107,7 +107,7 @@ describe('a process for the token', { skip }, () => {
     assert.ok(await afterRest(() => signer.sign(data)));
   });
 
-  it('a module that crashes ends its own process, and the next call has a new one', async (t) => {
+  it('a crashing module ends only its own process, and the next call gets a new process', async (t) => {
     const signer = await makeSigner(t);
     module!.be({ C_SignInit: 'crash' });
     await assert.rejects(Promise.resolve(signer.sign(data)), unavailable(/ended its process \(SIGABRT\)/));
@@ -115,7 +115,7 @@ describe('a process for the token', { skip }, () => {
     assert.ok(await afterRest(() => signer.sign(data)));
   });
 
-  it('closing does not wait for a call that hangs, and leaves no process', async (t) => {
+  it('closing does not wait for a hanging call, and leaves no process', async (t) => {
     const keys = await openKeys(t, { closeTimeoutMs: 100 });
     const signer = await keys.make(newId());
     const link = TokenLink.to(module!.path);
@@ -128,8 +128,8 @@ describe('a process for the token', { skip }, () => {
     await gone(pid);
   });
 
-  it('a signal that rotates logs opens no debugger in the process that knows the PIN', {
-    skip: process.platform !== 'linux' && 'NOT TESTED: what a process listens on is read from /proc',
+  it('SIGUSR1, often sent to rotate logs, opens no debugger in the process that knows the PIN', {
+    skip: process.platform !== 'linux' && 'NOT TESTED: the listeners of a process are read from /proc',
   }, async (t) => {
     const signer = await makeSigner(t);
     const link = TokenLink.to(module!.path);
@@ -143,7 +143,7 @@ describe('a process for the token', { skip }, () => {
     await link.release({} as never);
   });
 
-  it('a process that hangs in the module ends when the one that asked is killed', async (t) => {
+  it('a process that hangs in the module ends when its parent is killed', async (t) => {
     await (await openKeys(t)).close();
     const asking = fork(join(import.meta.dirname, 'testing/hanging-program.ts'), [
       module!.path,
@@ -156,12 +156,12 @@ describe('a process for the token', { skip }, () => {
     module!.be({ C_GetTokenInfo: 'hang' });
     module!.calls('');
     asking.send('open another');
-    await until('the call that hangs', () => module!.calls('C_GetTokenInfo') > 0);
+    await until('the hanging call', () => module!.calls('C_GetTokenInfo') > 0);
     asking.kill('SIGKILL');
     await gone(pid as number);
   });
 
-  it('callers beyond the limit are sent away', async (t) => {
+  it('callers over the limit are refused', async (t) => {
     const signer = await makeSigner(t, { maxWaiting: 3 });
     module!.be({ C_Sign: 50 });
     const results = await Promise.allSettled(Array.from({ length: 10 }, () => signer.sign(data)));
@@ -170,7 +170,7 @@ describe('a process for the token', { skip }, () => {
     assert.equal(refused.length, 6);
   });
 
-  it('a failed call ends only its own', async (t) => {
+  it('a failed call affects no other call', async (t) => {
     const keys = await openKeys(t);
     const signer = await keys.make(newId());
     const [missing, made] = await Promise.allSettled([keys.load(newId()), signer.sign(data)]);
@@ -179,9 +179,9 @@ describe('a process for the token', { skip }, () => {
   });
 });
 
-/** A process that was given up is followed by another after a rest. */
+/** A new process replaces an abandoned one after a pause. */
 async function afterRest<T>(work: () => T | Promise<T>): Promise<T> {
-  const { answer } = await until('the process that follows', async () => {
+  const { answer } = await until('the next process', async () => {
     try {
       return { answer: await work() };
     } catch (error) {
@@ -192,7 +192,7 @@ async function afterRest<T>(work: () => T | Promise<T>): Promise<T> {
   return answer;
 }
 
-/** The addresses on which a process listens over TCP, as /proc writes them. */
+/** The TCP addresses on which a process listens, in the notation of /proc. */
 function listening(pid: number): string[] {
   const sockets = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
   return ['tcp', 'tcp6']

@@ -1,4 +1,4 @@
-// Opens a token, tells the id of the process that talks to it, and asks for the token once more when told.
+// Opens a token, reports the id of the process that talks to the token, and opens the token again on a message.
 
 import { TokenKeys } from '../token-keys.ts';
 import { TokenLink } from '../token-link.ts';

@@ -1,5 +1,5 @@
-// A real token in software, SoftHSM 2, in a folder of its own. It is read by the process that loads its module: this one,
-// or one that is started with `env`.
+// A real token in software, SoftHSM 2, in its own folder. It is read by the process that loads its module: this process,
+// or a process that is started with `env`.
 
 import { execFile, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -38,7 +38,7 @@ export class SoftToken {
   readonly pin = '481632';
   readonly pinFile: string;
 
-  /** @param beside a token whose folder this one shares. */
+  /** @param beside a token whose folder the new token shares. */
   static async make(
     _scope: { after(end: () => Promise<void>): void },
     label = `palyra ${randomUUID().slice(0, 8)}`,
@@ -67,7 +67,7 @@ export class SoftToken {
     return { SOFTHSM2_CONF: join(this.folder, 'softhsm2.conf') };
   }
 
-  /** As config.json names it. */
+  /** The token's entry in config.json. */
   get caKey(): { readonly module: string; readonly token: string; readonly pinFile: string } {
     return { module: softhsmModule, token: this.label, pinFile: this.pinFile };
   }
@@ -76,7 +76,7 @@ export class SoftToken {
     await writeFile(this.pinFile, pin, { mode: 0o600 });
   }
 
-  /** Pulls it out. */
+  /** Removes the token. */
   unplug(): Promise<void> {
     return rename(this.#tokens, `${this.#tokens}-away`);
   }
@@ -85,7 +85,7 @@ export class SoftToken {
     return rename(`${this.#tokens}-away`, this.#tokens);
   }
 
-  /** Removes one key pair, or one object of it, as its owner can. */
+  /** Removes a key pair, or one object of it, as the token's owner can. */
   async removeKey(
     id: string,
     which: readonly ('public' | 'private')[] = ['public', 'private'],
@@ -93,13 +93,13 @@ export class SoftToken {
     await this.#inToken(removal, id, which.map((each) => (each === 'public' ? 2 : 3)).join());
   }
 
-  /** Makes a key pair on P-384, which is none of ours. */
+  /** Makes a key pair on P-384, which we do not use. */
   async putP384Key(id: string): Promise<void> {
     const secp384r1 = '06052b81040022';
     await this.#inToken(making, id, secp384r1);
   }
 
-  /** In a process of its own: a module keeps what it has seen. */
+  /** Runs in a separate process, because a module caches its state. */
   async #inToken(program: string, id: string, what: string): Promise<void> {
     const hex = Buffer.from(id).toString('hex');
     const words = [softhsmModule, this.label, this.pin, hex, what];

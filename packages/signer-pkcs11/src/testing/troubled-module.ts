@@ -1,4 +1,4 @@
-// SoftHSM behind a module that is slow, hangs, crashes or lies, as a test says. Compiled for the test.
+// SoftHSM behind a module that can be slow, hang, crash or lie, as the test sets. Compiled for the test.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -26,19 +26,19 @@ export class TroubledModule {
     this.be({});
   }
 
-  /** @param trouble by the name of the function, as in troubled-module.c. */
+  /** @param trouble the fault for each function, by its name in troubled-module.c. */
   be(trouble: Readonly<Record<string, number | 'hang' | 'crash'>>): void {
     const lines = Object.entries(trouble).map(([name, value]) => `${name} ${value}\n`);
     writeFileSync(this.#control, lines.join(''));
   }
 
-  /** How often this function was called since the last time of asking. */
+  /** The number of calls of this function since the last query. */
   calls(name: string): number {
     let text = '';
     try {
       text = readFileSync(this.#log, 'utf8');
     } catch {
-      // Nothing was called yet.
+      // No function was called yet.
     }
     rmSync(this.#log, { force: true });
     return text.split('\n').filter((each) => each === name).length;
