@@ -1,4 +1,4 @@
-// The agent's own bounds, against a daemon that no real one can be made to be: only its events are not real.
+// The agent's own limits, against a daemon that misbehaves in ways a real one cannot. Only the daemon's events are simulated.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ import { within } from '../../../tests/testing/until.ts';
 import { runAgent } from './agent.ts';
 import type { AgentState } from './options.ts';
 
-test('a daemon that settles calls whose work goes on does not get more of them than an agent can run', async (t) => {
+test('a daemon that settles calls while their work continues cannot make the agent run more than its limit', async (t) => {
   const device = await makeDevice();
   const enrollment = await pair(await TestDaemon.start(t), device);
   const asking = createRouterTransport(({ service }) => {
@@ -68,7 +68,7 @@ test('a daemon that settles calls whose work goes on does not get more of them t
 });
 
 for (const where of ['dials', 'registers', 'dials for its recovery'] as const) {
-  test(`an agent that is told to end while it ${where} ends at once, and its connection is closed`, async (t) => {
+  test(`an agent that is stopped while it ${where} ends at once, and its connection is closed`, async (t) => {
     const device = await makeDevice();
     const enrollment = await pair(await TestDaemon.start(t), device);
     const stop = new AbortController();
@@ -95,7 +95,7 @@ for (const where of ['dials', 'registers', 'dials for its recovery'] as const) {
       stop.abort();
       return late.promise;
     };
-    const gone = new IdentityError('CERTIFICATE_UNKNOWN', 'The daemon does not know it.');
+    const gone = new IdentityError('CERTIFICATE_UNKNOWN', 'The daemon does not know this certificate.');
     await within(
       'the end of the agent',
       runAgent({

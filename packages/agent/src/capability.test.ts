@@ -21,7 +21,7 @@ for (const [what, capability, message] of [
     'it failed: no such file',
   ],
   [
-    'throws what is no error',
+    'throws a value that is not an error',
     () => {
       throw null;
     },
@@ -30,12 +30,12 @@ for (const [what, capability, message] of [
   ['returns nothing', () => undefined, /did not return a Uint8Array/],
   ['promises a text', async () => 'text', /did not return a Uint8Array/],
 ] as const)
-  test(`a capability that ${what} has failed, and works no more`, async () => {
+  test(`a capability that ${what} has failed, and is no longer running`, async () => {
     const working = new Set<Promise<unknown>>();
     await assert.rejects(run(capability, working), { code: 'CAPABILITY_FAILED', message });
     assert.equal(working.size, 0);
   });
 
-test('a capability may return its bytes at once', async () => {
+test('a capability may return its bytes synchronously', async () => {
   assert.equal(String(await run(() => Buffer.from('1'))), '1');
 });

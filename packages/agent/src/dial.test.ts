@@ -1,4 +1,4 @@
-// Which of QUIC and HTTP/2 a dial comes back with, and how often it asks.
+// Whether a dial returns QUIC or HTTP/2, and how often it tries QUIC.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -13,7 +13,7 @@ const enrollment = {
 } as Partial<PairedEnrollment> as PairedEnrollment;
 const silent = new IdentityError('UNREACHABLE', 'No answer over QUIC.');
 
-/** A dial over listeners that answer or not; `went` is what was asked, and what was closed. */
+/** A dial to listeners that may or may not answer. `went` records the attempts and the closed connections. */
 function network() {
   const went: string[] = [];
   const answers = { quic: [] as boolean[], http2: true };
@@ -38,7 +38,7 @@ function network() {
   return { went, answers, dial };
 }
 
-test('a daemon that comes back between the two dials is taken over QUIC', async () => {
+test('a daemon that returns between the two dials is connected over QUIC', async () => {
   const { went, answers, dial } = network();
   answers.quic = [true, false, true];
   assert.equal((await dial(enrollment)).name, 'quic');
@@ -46,7 +46,7 @@ test('a daemon that comes back between the two dials is taken over QUIC', async 
   assert.deepEqual(went, ['quic', 'quic', 'http2', 'quic', 'close http2']);
 });
 
-test('so is one that was away before', async () => {
+test('a daemon that was away before is connected over QUIC', async () => {
   const { answers, dial } = network();
   answers.quic = [false, false, true];
   answers.http2 = false;
@@ -55,13 +55,13 @@ test('so is one that was away before', async () => {
   assert.equal((await dial(enrollment)).name, 'quic');
 });
 
-test('where UDP does not get through, QUIC is asked once for each connection', async () => {
+test('where UDP is blocked, QUIC is tried once for each connection', async () => {
   const { went, answers, dial } = network();
   assert.equal((await dial(enrollment)).quicProblem, silent.message);
   assert.deepEqual(went, ['quic', 'http2']);
   answers.quic = [true];
   await dial(enrollment);
-  // Blocked from here on: asked again once, and no more.
+  // UDP is blocked from here on. QUIC is tried once more.
   await dial(enrollment);
   assert.equal((await dial(enrollment)).name, 'http2');
   assert.deepEqual(went.slice(2), ['quic', 'quic', 'http2', 'quic', 'quic', 'http2']);

@@ -11,7 +11,7 @@ import { folderCapabilities } from './folder.ts';
 
 const input = Buffer.from('null');
 
-/** @param script `$PID_FILE` is where it leaves a process id. */
+/** @param script writes a process id to `$PID_FILE`. */
 async function capability(t: TestContext, script: string) {
   const folder = temporaryFolder();
   const pidFile = join(folder, 'PID');
@@ -30,11 +30,11 @@ async function capability(t: TestContext, script: string) {
   return { folder, run, pid };
 }
 
-const onLinux = process.platform === 'linux' ? false : 'a process that left its group is only found on Linux';
+const onLinux = process.platform === 'linux' ? false : 'only Linux finds a process that left its group';
 
 for (const [what, left, expected, skip] of [
   ['holds its output open', 'sleep 600 & echo $! > $PID_FILE', '"ok"', false],
-  ['began a session of its own', 'setsid sleep 600 > /dev/null 2>&1 & echo $! > $PID_FILE', '"ok"', onLinux],
+  ['began its own session', 'setsid sleep 600 > /dev/null 2>&1 & echo $! > $PID_FILE', '"ok"', onLinux],
   [
     'became a daemon',
     `setsid sh -c 'echo $$ > $PID_FILE; exec sleep 600' > /dev/null 2>&1 &\nuntil [ -s $PID_FILE ]; do sleep 0.01; done`,
@@ -43,7 +43,7 @@ for (const [what, left, expected, skip] of [
   ],
   ['never stops writing', 'yes & echo $! > $PID_FILE', 'CAPABILITY_OUTPUT_TOO_LARGE', false],
 ] as const) {
-  test(`what a program left behind that ${what} does not outlive its call`, { skip }, async (t) => {
+  test(`the processes of a program that ${what} do not outlive its call`, { skip }, async (t) => {
     const { run, pid } = await capability(t, `${left}\necho '"ok"'\n`);
     const answer = await run({ input, signal: new AbortController().signal }).then(
       (output) => output.toString().trim(),
@@ -54,7 +54,7 @@ for (const [what, left, expected, skip] of [
   });
 }
 
-test('a program that ignores the polite signal is ended, with what it started', async (t) => {
+test('a program that ignores SIGTERM is killed, together with its processes', async (t) => {
   const { run, pid } = await capability(
     t,
     `trap '' TERM\n(trap '' TERM; while :; do sleep 1; done) & echo $! > $PID_FILE\nwait\n`,
@@ -67,7 +67,7 @@ test('a program that ignores the polite signal is ended, with what it started', 
   await gone(started);
 });
 
-test('a program that became another user, so that it may not be signalled, ends nobody', async (t) => {
+test('a program that changed its user and cannot be signalled does not crash the agent', async (t) => {
   const { folder, run, pid } = await capability(
     t,
     'echo $$ > $PID_FILE\nwhile [ ! -e $PID_FILE.go ]; do sleep 0.02; done\necho 1\n',
@@ -86,7 +86,7 @@ test('a program that became another user, so that it may not be signalled, ends 
   assert.equal((await answer).toString(), '1\n');
 });
 
-test('a program ends with the process that runs it, whichever way that ends', {
+test('a program ends with the process that runs it, however that process ends', {
   skip: onLinux,
 }, async (t) => {
   const { folder, pid } = await capability(
@@ -97,7 +97,7 @@ test('a program ends with the process that runs it, whichever way that ends', {
     const { folderCapabilities } = await import(${JSON.stringify(import.meta.resolve('./folder.ts'))});
     const it = (await folderCapabilities(process.argv[1], process.env)).get('it');
     process.once('SIGTERM', () => process.exit(1));
-    // What it writes down says that this process is ready for the signal.
+    // The written process id shows that the process is ready for the signal.
     void it({ input: Buffer.from('null'), signal: new AbortController().signal });
   `;
   const env = { ...process.env, PID_FILE: join(folder, 'PID') };
@@ -110,7 +110,7 @@ test('a program ends with the process that runs it, whichever way that ends', {
   await gone(started);
 });
 
-test('a program that others could change is refused, also one that they could not when the agent began', async (t) => {
+test('a program that others can change is refused, even if they could not when the agent started', async (t) => {
   const { folder, run } = await capability(t, 'echo 1\n');
   const path = join(folder, 'it');
   const call = { input, signal: new AbortController().signal };
