@@ -4,6 +4,7 @@
 import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'rolldown';
+import { lightHttp } from './light-http.ts';
 
 const repository = join(import.meta.dirname, '..');
 const cli = join(repository, 'packages/cli');
@@ -31,6 +32,7 @@ export async function buildPalyra(folder: string): Promise<string> {
     },
     platform: 'node',
     external: Object.values(outsideTheBuild).flat(),
+    plugins: [lightHttp],
     logLevel: 'warn',
     output: {
       dir: join(folder, 'dist'),

@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'rolldown';
 import type { ESTree } from 'rolldown/utils';
 import { outsideTheBuild } from '../build-palyra.ts';
+import { lightHttp } from '../light-http.ts';
 
 const repository = join(import.meta.dirname, '../..');
 /** Packages that load their own files, or that few tests need. */
@@ -40,7 +41,7 @@ export async function buildTests(files: readonly string[], folder: string): Prom
     ),
     platform: 'node',
     external: external.map((name) => new RegExp(`^${name}(/|$)`)),
-    plugins: [keepPlaces],
+    plugins: [keepPlaces, lightHttp],
     logLevel: 'warn',
     output: {
       dir: folder,

@@ -103,7 +103,8 @@ interface Services {
 }
 
 const callerGone = (cause: Error) => new ConnectError(cause.message, Code.Canceled, undefined, [], cause);
-const callOver = new ConnectError('The call is over.', Code.Canceled);
+/** Made once, and not before it is needed: its metadata loads the whole of Node's `fetch`. */
+let callOver: ConnectError | undefined;
 
 async function answer(
   call: CallStream,
@@ -244,6 +245,7 @@ async function answerByConnect(
     });
     await respond(call, response, methodKind === 'unary' || methodKind === 'client_streaming');
   } finally {
+    callOver ??= new ConnectError('The call is over.', Code.Canceled);
     abort.abort(callOver);
   }
 }
