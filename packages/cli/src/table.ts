@@ -1,5 +1,6 @@
 // Tables and fields for people, fitted to the terminal. Makes every cell printable.
 
+import { charactersOf } from '@palyra/identity/values';
 import stringWidth from 'fast-string-width';
 import { printable } from './printable.ts';
 
@@ -7,7 +8,6 @@ const gap = '  ';
 const narrowest = 4;
 /** A narrower cell shows too little to be useful. */
 const readable = 8;
-const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
 /**
  * @param keep titles of the columns to shorten last.
@@ -92,7 +92,7 @@ function shorten(text: string, limit: number): string {
   if (width(text) <= limit) return text;
   if (limit < 1) return '';
   let shown = '';
-  for (const { segment } of graphemes.segment(text)) {
+  for (const { segment } of charactersOf(text)) {
     if (width(shown + segment) > limit - 1) break;
     shown += segment;
   }

@@ -28,6 +28,6 @@ export {
 } from './limits.ts';
 export { codeOf, reasonOf, refusalOf } from './reason.ts';
 export { sameBytes } from './same-bytes.ts';
-export { parseVisibleText, printable, UNPRINTABLE } from './visible-text.ts';
+export { charactersOf, parseVisibleText, printable, UNPRINTABLE } from './visible-text.ts';
 export { Wakeup } from './wakeup.ts';
 export { isWebEndpoint, parseWebEndpoint } from './web-endpoint.ts';

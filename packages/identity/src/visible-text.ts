@@ -13,8 +13,16 @@ export const UNPRINTABLE = String.raw`\p{C}\p{Default_Ignorable_Code_Point}\p{Zl
 
 /** UTF-16 units per character, on average over a text. Hindi and flags need four. */
 const unitsPerCharacter = 4;
-/** Segments text into the characters that a reader sees (UAX #29). */
-const characters = new Intl.Segmenter('en', { granularity: 'grapheme' });
+/** Almost all text. It needs none of the tables of Unicode, and loading those takes longer than most commands. */
+const plain = /^[ -~]*$/;
+
+let segmenter: Intl.Segmenter | undefined;
+
+/** The characters that a reader sees (UAX #29). */
+export function charactersOf(text: string): Intl.Segments {
+  segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
+  return segmenter.segment(text);
+}
 
 /** Most marks on one letter. Vietnamese and Hindi need two or three, and UTS #39 5.4 refuses more than four. */
 const MAX_MARKS = 4;
@@ -52,6 +60,7 @@ export function parseVisibleText(what: string, text: string, maxLength: number):
   // Checks the units first, because counting the characters of a very long text takes time.
   if (text.length > maxLength * unitsPerCharacter || lengthOf(text) > maxLength)
     throw invalid(`${what} has at most ${maxLength} characters.`);
+  if (plain.test(text)) return text;
   let at = 0;
   for (const character of text) {
     const why = refused.find(([pattern]) => pattern.test(character))?.[1];
@@ -73,18 +82,19 @@ export function parseVisibleText(what: string, text: string, maxLength: number):
 
 /** For text that is shown anyway: replaces each refused character with U+FFFD. */
 export function printable(text: string): string {
+  if (plain.test(text)) return text;
   return text.replaceAll(anyRefused, '\uFFFD').replaceAll(piledMarks, '\uFFFD');
 }
 
 /** The number of characters that a reader sees. */
 export function lengthOf(text: string): number {
-  return [...characters.segment(text)].length;
+  return plain.test(text) ? text.length : [...charactersOf(text)].length;
 }
 
 /** Refuses the character at this position, and names its code point, because it may be invisible. */
 export function cannotHold(what: string, text: string, at: number, why: string): IdentityError {
   const code = text.codePointAt(at)!.toString(16).toUpperCase().padStart(4, '0');
-  const { index, segment } = characters.segment(text).containing(at)!;
+  const { index, segment } = charactersOf(text).containing(at)!;
   const position = lengthOf(text.slice(0, index + segment.length));
   return invalid(`${what} cannot hold U+${code} at position ${position}: it ${why}.`);
 }
