@@ -1,5 +1,5 @@
-// Every form in which a person can write a daemon's address, against real listeners: pairing, calls over HTTP/2 and QUIC,
-// the operator's line and a recovery.
+// Every form of a daemon's address that a person can type, with real listeners: pairing, calls over HTTP/2 and QUIC,
+// remote operator calls and a recovery.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -34,7 +34,7 @@ const forms: readonly { readonly name: string; readonly written: string | undefi
   { name: 'a link-local address with its zone', written: local && `[${local.address}%${local.name}]` },
 ];
 
-/** `palyra pair`, in this process, with a code that needs no operator. */
+/** Runs `palyra pair` in this process, with a code that needs no operator. */
 async function pairAt(t: TestContext, daemon: TestDaemon, address: string) {
   const home = join(await makeHome(t), 'device');
   const { code } = await daemon.admin.mintCode({ autoApprove: true });
@@ -59,7 +59,7 @@ for (const { name, written } of forms) {
 
     await daemon.admin.setDeviceRole({ id: paired.device_id, role: DeviceRole.OPERATOR });
     assert.equal((await answer(['--remote', 'status'], { home })).daemon_id, daemon.running.daemonId);
-    // A stream of answers as well.
+    // Also a stream of answers.
     await answer(['--remote-address', node, 'ca', 'crl'], { home });
 
     const agent = PalyraProcess.start(['node', 'run'], { home });

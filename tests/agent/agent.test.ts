@@ -1,4 +1,4 @@
-// The agent comes back, with the certificate that is the newest, until it is told to stay away.
+// The agent reconnects with its newest certificate, until the daemon refuses the device for good.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';

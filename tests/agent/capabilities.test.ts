@@ -1,4 +1,4 @@
-// Capabilities that the operator runs on a device, over both transports.
+// The operator runs capabilities on a device, over both transports.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -11,7 +11,7 @@ import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 import { json, parsed, TestAgent } from '../testing/test-agent.ts';
 
-/** A capability that tells when it runs and ends when it is let go. */
+/** A capability that reports its start and ends when the test releases it. */
 function held() {
   const running = Promise.withResolvers<AbortSignal>();
   const release = Promise.withResolvers<void>();
@@ -66,7 +66,7 @@ for (const transport of ['http2', 'quic'] as const) {
     assert.match((await expectCode(run('broken'), 'CAPABILITY_FAILED')).message, /no such file/);
     await expectCode(run('large'), 'CAPABILITY_OUTPUT_TOO_LARGE');
     await expectCode(run('slow', 50), 'CAPABILITY_TIMEOUT');
-    // The device hears that nobody waits any more.
+    // The device learns that the caller no longer waits.
     const signal = await slow.running;
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
     assert.deepEqual(parsed((await run('echo')).output), null);
@@ -74,7 +74,7 @@ for (const transport of ['http2', 'quic'] as const) {
       daemon.admin.executeCapability({ deviceId, capability: 'echo', input: new Uint8Array(513 * 1024) }),
       'MESSAGE_TOO_LARGE',
     );
-    // What was run is in the audit, not what never reached the device.
+    // The audit lists the calls that reached the device, and no others.
     const { entries } = await daemon.admin.listAudit({ subject: deviceId });
     const runs = entries.filter(({ action }) => action === 'capability.executed').reverse();
     assert.deepEqual(
@@ -183,7 +183,7 @@ for (const how of ['stopped', 'revoked'] as const) {
     if (how === 'stopped') void agent.stop();
     else await daemon.admin.revokeDevice({ id: deviceId, reason: 'lost' });
     await aborted.promise;
-    // The answer comes after everything that the agent has told the daemon until now.
+    // The answer comes after all earlier messages from the agent.
     await daemon.admin.getStatus({});
     assert.equal(hasEnded, false);
     release.resolve();

@@ -1,4 +1,4 @@
-// A device finds a daemon that moved: by the endpoints that it was told, or by a person's word.
+// A device finds a daemon that moved, by announced endpoints or by endpoints set by hand.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ async function ports() {
   return { pairing: await freePort(), node: await freePort() };
 }
 
-/** A home that is paired by the command. */
+/** A home that was paired by the command. */
 async function pairHome(t: TestContext, daemon: TestDaemon) {
   const home = join(await makeHome(t), 'device');
   const { code } = await daemon.admin.mintCode({ autoApprove: true });
@@ -72,7 +72,7 @@ test('a device that was told of new ports in advance finds its daemon there', as
 
   await TestDaemon.start(t, { ports: after, endpoints, home: first.home });
   assert.equal((await connectedAgain(agent)).transport, 'quic');
-  await until('the agent has kept what it was told on its channel', async () => {
+  await until('the agent has stored the endpoints from its channel', async () => {
     const known = await answer(['node', 'endpoints'], { home });
     return isDeepStrictEqual(known.pairing, endpoints.pairing);
   });
@@ -97,7 +97,7 @@ test('a daemon that moved unannounced is found at the endpoints set by hand, wha
   const words = ['--node', at(after.node), '--quic', at(after.node), '--pairing', at(after.pairing)];
   const set = await answer(['node', 'endpoints', ...words], { home });
   assert.deepEqual(set.by_hand, ['node', 'quic', 'pairing']);
-  // The agent that runs takes it up with its next try.
+  // The running agent uses the new address with its next attempt.
   await connectedAgain(agent);
   assert.equal((await answer(['node', 'status'], { home })).address, at(after.node));
   await answer(['renew'], { home });
@@ -154,7 +154,7 @@ test('a device skips an endpoint with another daemon or none; the endpoints of t
   const told = (node: readonly string[]) => ({ ...paired, told: { pairing: [], node, quic: [], web: [] } });
 
   const connection = await reachNode(told([nobody, other.nodeAddress, other.pairingAddress]));
-  assert.equal(connection.address, daemon.nodeAddress, 'where it was at pairing comes last');
+  assert.equal(connection.address, daemon.nodeAddress, 'the address of the pairing comes last');
   connection.close();
 
   const byHand = { node: [other.nodeAddress] };

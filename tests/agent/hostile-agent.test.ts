@@ -1,4 +1,4 @@
-// A paired device that does not keep to the protocol of its channel.
+// A paired device that violates the protocol of its channel.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -28,7 +28,7 @@ async function channel(t: TestContext) {
   return { daemon, device, node };
 }
 
-test('a result for a call id that no call can have ends the channel', async (t) => {
+test('a result with an impossible call id ends the channel', async (t) => {
   const { node } = await channel(t);
   const welcomed = Promise.withResolvers<void>();
   async function* words(): AsyncGenerator<DeviceEvent> {
@@ -58,7 +58,7 @@ test('a hello that claims more events than were sent is refused', async (t) => {
   await expectCode(events.next(), 'MESSAGE_INVALID');
 });
 
-test('an operator gets the answer of a device whose words are cut within a character', async (t) => {
+test('an operator gets a device’s answer even if its text is cut within a character', async (t) => {
   const { daemon, device, node } = await channel(t);
   const asked = Promise.withResolvers<string>();
   async function* words(): AsyncGenerator<DeviceEvent> {

@@ -1,4 +1,4 @@
-// Daemons found on the local network, with Debian's avahi on the other side; and what forged answers can do, which is little.
+// Finds daemons on the local network, with Debian's avahi as the other side, and limits the effect of forged answers.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -38,7 +38,7 @@ async function startDaemon(t: TestContext, machine: NetworkNamespace, config: ob
   return { daemon, port: daemon.pairingAddress.split(':').at(-1)! };
 }
 
-/** `palyra pair` without an address, which asks nobody here. @returns what it says. */
+/** `palyra pair` without an address and without a prompt. @returns its output. */
 async function look(t: TestContext, machine: NetworkNamespace): Promise<string> {
   const home = join(await makeHome(t), 'device');
   const run = PalyraProcess.start(['pair'], { home, under: machine.under });
@@ -63,7 +63,7 @@ test('a daemon is found by avahi and by palyra pair, until it stops', { skip }, 
     (await look(t, here)).includes(`${daemon.trustDomain} at 192.0.2.1:${port}`),
   );
   await daemon.stop();
-  await until('avahi has heard that it left', () => avahi.browse('_palyra._tcp').length === 0);
+  await until('avahi has noticed that it left', () => avahi.browse('_palyra._tcp').length === 0);
   assert.match(await look(t, here), /No daemon answers on this network/);
 });
 
@@ -84,7 +84,7 @@ test('the daemon announces itself again on a network that returns, with its old 
   assert.match(await look(t, here), /No daemon answers/);
   connect(there, here, '192.0.2.9/24');
   await isFoundAt('192.0.2.9');
-  // It is well, and says that it stops.
+  // It still works, and announces its stop.
   await daemon.stop();
 });
 

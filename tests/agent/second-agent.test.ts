@@ -1,4 +1,4 @@
-// A second agent of one device: a copied home, or something else on its machine that has renewed.
+// A second agent of one device: from a copied home, or next to another process on the machine that renews.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -68,7 +68,7 @@ test('an agent continues at once whenever another process on its machine has ren
   const agent = new TestAgent(t, device, enrollment, { retryMs: 60_000 });
   await agent.connected();
   for (let times = 2; times < 5; times += 1) {
-    // As `palyra renew` does: ask, store, use.
+    // Like `palyra renew`: request, store and use the certificate.
     const node = await daemon.node(enrollment);
     enrollment = await renewCertificate(device, enrollment, (proof) => node.renew(proof));
     await (await daemon.node(enrollment)).status({});
@@ -100,7 +100,7 @@ test('an agent that competes with a copy of its device pauses longer after each 
     daemon.closeAtEnd(connection);
     const stolen = await recoverCertificate(thief, enrollment, recoveryPeer(connection));
     await (await daemon.node(stolen)).status({});
-    // The first time it comes back at once: its newest certificate may just have been lost.
+    // The first time it reconnects at once, because its newest certificate may have been lost.
     await agent.until(() => pauses().length === turn);
   }
   const [first, second] = pauses();

@@ -1,4 +1,4 @@
-// Which transport an agent takes, and what it says about the other.
+// The transport that an agent chooses, and what it reports about the other one.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -29,9 +29,13 @@ test('when the daemon has no room for QUIC connections, the device uses HTTP/2 a
   const shown = (await daemon.admin.getDevice({ id: second.identity.id })).device;
   assert.equal(shown?.transport, Transport.HTTP2);
   assert.match(shown?.quicProblem ?? '', /limit of connections/);
-  assert.equal(holder.states.filter(({ state }) => state === 'connected').length, 1, 'nobody pushed it out');
+  assert.equal(
+    holder.states.filter(({ state }) => state === 'connected').length,
+    1,
+    'the holder kept its connection',
+  );
 
-  // Each time it connects it tries QUIC again, and finds a place once that of the holder is free.
+  // It tries QUIC at each connection, and gets a place once the holder's place is free.
   await holder.stop();
   let times = 1;
   await until('a connection over QUIC', async () => {

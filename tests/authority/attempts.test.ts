@@ -1,5 +1,5 @@
-// A CA key that is made and then not stored is taken up by the next attempt: one is made every tick until it works, and
-// a token keeps them all.
+// The next attempt reuses a CA key that was made but not stored. Otherwise each tick would make a key until one is stored, and
+// a token would keep them all.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -11,7 +11,7 @@ import { day, HeldClock, second } from '../testing/held-clock.ts';
 
 const failing = new IdentityError('STORE_FULL', 'for the test');
 
-/** Breaks where it is told to, after the key is made. */
+/** Fails at the chosen point, after the key was made. */
 class Faults {
   storing = false;
   signing = false;
@@ -84,7 +84,7 @@ test('attempts that fail, before and after a restart, make one key of each autho
   const identity = await open();
   assert.equal(await countKeys(), 2, 'root and issuing CA');
 
-  // So long that a start makes one as well.
+  // Long enough for a start to make one too.
   clock.advance(100 * day);
   faults.signing = true;
   await failsFor(3, () => identity.tick());
@@ -93,7 +93,7 @@ test('attempts that fail, before and after a restart, make one key of each autho
   await failsFor(3, () => identity.tick());
   await failsFor(3, open);
   await failsFor(3, () => identity.rootRotation.prepare());
-  assert.equal(await countKeys(), 4, 'one issuing CA and one root are on their way');
+  assert.equal(await countKeys(), 4, 'one issuing CA and one root are being created');
   faults.storing = false;
   await identity.tick();
   await identity.rootRotation.prepare();
@@ -101,7 +101,7 @@ test('attempts that fail, before and after a restart, make one key of each autho
 
   clock.advance(61 * day);
   await identity.tick();
-  assert.equal(await countKeys(), 5, 'the one after it has a key of its own');
+  assert.equal(await countKeys(), 5, 'the next one has its own key');
   assert.equal((await sqlite.authorities()).length, 5);
   await (await open()).issueServerCredential({ dnsNames: [], ipAddresses: [] });
 });

@@ -11,7 +11,7 @@ import { day, HeldClock } from '../testing/held-clock.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 
-/** TLS looks at the real time, so the story begins five days ago and ends now. */
+/** TLS uses the real time, so the test begins five days ago and ends now. */
 const fiveDaysAgo = () => new HeldClock(Date.now() - 5 * day);
 const longLived = { deviceCertificateLifeMs: 30 * day };
 

@@ -1,5 +1,5 @@
-// What `rotate-root finish --force` does to devices that the old root alone vouches for: their connections end on every
-// transport, and nothing that they show lets them in again.
+// The effect of `rotate-root finish --force` on devices that only the old root vouches for: their connections end on every
+// transport, and no certificate lets them in again.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -36,7 +36,7 @@ const transports = ['http2', 'quic'] as const;
 const step = (daemon: TestDaemon, name: RotationStep) =>
   daemon.admin.rotateRoot({ step: rotationSteps.toWire(name), force: true });
 
-/** A call that stands, and with which code it ends. */
+/** An open call, and the code with which it ends. */
 async function standing({
   transport,
 }: NodeConnection): Promise<{ readonly ended: Promise<IdentityErrorCode> }> {
@@ -50,7 +50,7 @@ async function standing({
   const { value } = (await received.next()) as { value: DaemonEvent };
   assert.equal(value.event.case, 'welcome');
   const ended = received.next().then(
-    () => assert.fail('the stream went on'),
+    () => assert.fail('the stream continued'),
     (error) => {
       over.resolve();
       return fromConnectError(error).code;
@@ -94,7 +94,7 @@ test('when a root is retired, its live connections end on both transports, and t
   for (const admin of remote) await admin.listDevices({});
   for (const { transport } of kept) await createClient(NodeService, transport).status({});
 
-  // The registry alone: neither listener has a new certificate or other roots yet.
+  // Only the registry has changed: neither listener has a new certificate or other roots yet.
   await daemon.running.identity.rootRotation.finish(true);
   assert.equal(await one.ended, 'AUTHORITY_RETIRED');
   assert.equal(await two.ended, 'AUTHORITY_RETIRED');
@@ -153,7 +153,7 @@ test('a device that has renewed under the new root is unaffected when the old ro
 });
 
 test('the scheduled replacement of an issuing CA retires no device', async (t) => {
-  // TLS looks at the real time, which is that of the end.
+  // TLS uses the real time, which is the time at the end of the test.
   const clock = new HeldClock(Date.now() - 61 * day);
   const daemon = await TestDaemon.start(t, { clock, limits: { deviceCertificateLifeMs: 30 * day } });
   const { registry } = daemon.running.identity;

@@ -1,4 +1,4 @@
-// A new root under connected devices, and what other programs are told of who was revoked.
+// A root rotation while devices are connected, and the revocation lists for other programs.
 
 import assert from 'node:assert/strict';
 import { randomBytes, X509Certificate } from 'node:crypto';
@@ -50,7 +50,7 @@ test('a root is rotated without losing a device', async (t) => {
   const activated = await step(daemon, 'activate');
   assert.equal(activated.phase, RootRotation_Phase.ACTIVATED);
   assert.notEqual(daemon.running.identity.rootFingerprint, oldRoot);
-  // The certificate from before still counts, and the daemon's new one is trusted.
+  // The earlier certificate is still valid, and the daemon's new certificate is trusted.
   await (await daemon.node(second)).status({});
   await expectCode(step(daemon, 'finish'), 'ROTATION_NOT_READY');
   const third = await renewAndUse(daemon, device, second);
@@ -60,7 +60,7 @@ test('a root is rotated without losing a device', async (t) => {
   await (await daemon.node(third)).status({});
   const fourth = await renewAndUse(daemon, device, third);
   assert.deepEqual(fourth.trustBundle, daemon.trustBundle);
-  // Only what the old root alone vouches for is shut out.
+  // Only devices that the old root alone vouches for are shut out.
   await assert.rejects(
     (await daemon.node(fourth)).status({}).then(() => daemon.node(first).then((n) => n.status({}))),
   );

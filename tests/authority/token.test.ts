@@ -1,4 +1,4 @@
-// A daemon whose CA key is in a PKCS #11 token (SoftHSM 2), as a process of its own, over its life.
+// A daemon in a separate process, with its CA key in a PKCS #11 token (SoftHSM 2), through its whole life.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -42,13 +42,13 @@ async function homeWithToken(t: TestContext): Promise<{ token: SoftToken; option
   return { token, options: { home, env: token.env } };
 }
 
-/** Up to the operator. */
+/** Pairs up to the operator's decision. */
 async function asked(daemon: DaemonProcess, device: SampleDevice): Promise<PendingEnrollment> {
   const code = parsePairingCode((await (await daemon.admin()).mintCode({})).code);
   return requestPairing(device, await daemon.peer(), code, daemon.pairingAddress);
 }
 
-/** Up to the operator's yes. */
+/** Pairs up to the operator's approval. */
 async function approved(daemon: DaemonProcess, device: SampleDevice): Promise<PendingEnrollment> {
   const pending = await asked(daemon, device);
   await (await daemon.admin()).approvePairing({ id: pending.requestId });
@@ -67,7 +67,7 @@ async function renew(daemon: DaemonProcess, device: SampleDevice, enrollment: Pa
   return renewCertificate(device, enrollment, (proof) => node.renew(proof));
 }
 
-/** By another program: the whole chain, up to the roots that `palyra ca export` writes. */
+/** Verifies the whole chain with another program, up to the roots from `palyra ca export`. */
 async function opensslVerify(
   t: TestContext,
   { home }: PalyraOptions,
@@ -112,7 +112,7 @@ test('a CA in a token: first start, pairing, renewal, a killed daemon, a new roo
   await (await second.node({ ...renewed, address: second.nodeAddress })).status({});
 
   await answer(['ca', 'rotate-root', 'prepare'], options);
-  // It learns of the new root.
+  // The device learns of the new root.
   const ready = await renew(second, device, { ...renewed, address: second.nodeAddress });
   await (await second.node(ready)).status({});
   await answer(['ca', 'rotate-root', 'activate'], options);
@@ -125,7 +125,7 @@ test('a CA in a token: first start, pairing, renewal, a killed daemon, a new roo
   const { lists } = await answer(['ca', 'crl'], options);
   const before = shown.authorities.find(({ tier }: { tier: string }) => tier === 'issuing');
   const listed = lists.map((each: { issuer_id: string }) => each.issuer_id);
-  assert.ok(listed.includes(before.id), 'the key of the issuing CA from before is still there');
+  assert.ok(listed.includes(before.id), 'the key of the previous issuing CA is still there');
   const after = await answer(['ca', 'show'], options);
   assert.equal(after.authorities.length, 4);
   assert.equal((await palyra(['doctor'], options)).exitCode, 0);
@@ -205,7 +205,7 @@ test('a running daemon without its token signs and stores nothing, and resumes w
   const renewed = await untilBack(() => renewCertificate(device, paired, (proof) => node.renew(proof)));
   await (await daemon.node(renewed)).status({});
   await answer(approve, options);
-  // What was decided before was kept, too.
+  // Earlier decisions were kept too.
   for (const [each, pending] of [
     [decided, kept],
     [undecided, waiting],
@@ -261,7 +261,7 @@ test('a home works with its own token only: every other combination is refused w
     await start({ caKey: namesake.caKey }, 'SIGNER_MISMATCH', { env: namesake.env }),
     /did not get the PIN/,
   );
-  // It was not asked, so nothing stands against the next start.
+  // The token was not asked, so nothing prevents the next start.
   await configure(options.home, { caKey: token.caKey });
   await (await DaemonProcess.start(t, options)).stop();
 
@@ -269,7 +269,7 @@ test('a home works with its own token only: every other combination is refused w
   const wrong = await start({ caKey: token.caKey }, 'SIGNER_PIN_WRONG');
   assert.doesNotMatch(wrong, /000000/);
   await token.writePin(token.pin);
-  // A service manager starts it again and again; the token is not asked.
+  // A service manager restarts it repeatedly, and the token is not asked.
   assert.equal(await start({ caKey: token.caKey }, 'SIGNER_PIN_WRONG'), wrong);
   await rm(/run: rm (\S+)$/.exec(wrong)![1]!);
   await (await DaemonProcess.start(t, options)).stop();
@@ -359,7 +359,7 @@ test('a token that hangs stops no call that needs no signature, and does not kee
   await renewal;
 });
 
-/** The token is looked for again only after a rest. */
+/** The daemon searches for the token again only after a pause. */
 async function untilBack<T>(attempt: () => Promise<T>): Promise<T> {
   const { answer } = await until('the token', async () => {
     try {

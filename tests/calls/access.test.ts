@@ -1,4 +1,4 @@
-// Who may call what: the table is complete, and nobody gets past it.
+// The access table is complete, and no caller can bypass it.
 
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
@@ -37,7 +37,7 @@ test('every method of every service is in the access table, and nothing else is'
   assert.deepEqual(Object.keys(access).sort(), services.flatMap(methodsOf).sort());
 });
 
-test('each service is for one kind of caller, and some operator calls are for this machine alone', async () => {
+test('each service is for one kind of caller, and some operator calls work only on the daemon’s machine', async () => {
   const callers = {
     'palyra.pairing.v1': ['anyone'],
     'palyra.node.v1': ['device'],
@@ -69,7 +69,7 @@ test('on the node listener every operator call refuses a device without the role
   await node.status({});
 });
 
-test('on the pairing listener nobody finds another service', async (t) => {
+test('the pairing listener serves no other service', async (t) => {
   const daemon = await TestDaemon.start(t);
   const connection = await dialPairing(daemon.pairingAddress);
   daemon.closeAtEnd(connection);

@@ -1,5 +1,5 @@
-// Calls at one time on a session (RFC 9113 5.1.2, 6.5.2): what a client may begin before it has heard of us, whose turn it is,
-// and what is told to a client that is over the limit.
+// Concurrent calls on a session (RFC 9113 5.1.2, 6.5.2): how many a client may begin before it has our SETTINGS, their order,
+// and the answer to a client over the limit.
 
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';
@@ -37,10 +37,10 @@ const call = (stream: number) =>
     rawFrame(frameType.data, { stream, flags: flag.endStream, payload: empty }),
   ]);
 const reset = (stream: number, code: number) => rawFrame(frameType.reset, { stream, payload: uint32(code) });
-/** The first `count` numbers of streams. */
+/** The first `count` stream ids. */
 const streams = (count: number) => Array.from({ length: count }, (_, n) => 2 * n + 1);
 
-/** A listener with a service of an open call and one that is answered at once. */
+/** A listener whose service has one call that stays open and one that is answered at once. */
 async function connectedTo(t: TestContext, streamsPerSession?: number, waitingStreams = 0) {
   const { connect, told } = await deviceListener(t, {
     routes: (router) =>
@@ -75,13 +75,13 @@ const resetCode = async (client: RawHttp2, stream: number) =>
     await client.frame((each) => each.stream === stream && each.type === frameType.reset)
   ).payload.readUInt32BE(0);
 
-test('a client that has seen no SETTINGS of ours begins a hundred calls at once, and as many as it may', async (t) => {
+test('a client that has not received our SETTINGS can begin a hundred calls at once', async (t) => {
   const client = await connected(t);
   const { streamsPerSession, waitingStreams } = defaultHttp2Limits;
   assert.ok(streamsPerSession >= 100);
   client.socket.write(Buffer.concat(streams(streamsPerSession).map((stream) => headers(stream, events))));
   await answered(client, streams(streamsPerSession));
-  // The others wait for their turn.
+  // The other calls wait for their turn.
   const waiting = streams(streamsPerSession + waitingStreams).slice(streamsPerSession);
   client.socket.write(Buffer.concat(waiting.map(call)));
   const over = 2 * (streamsPerSession + waitingStreams) + 1;

@@ -1,5 +1,5 @@
-// Deadlines of streams (grpc-timeout) and requests that never come whole, over HTTP/2 and QUIC. The caller here sends the
-// deadline and does not keep it itself, so that what ends the call is the daemon.
+// Deadlines of streams (grpc-timeout) and requests that stay incomplete, over HTTP/2 and QUIC. The caller here sends the
+// deadline without enforcing it, so that only the daemon can end the call.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -41,10 +41,10 @@ interface Ended {
   readonly messages: number;
 }
 
-/** Sends this and leaves its side open. */
+/** Sends the bytes and leaves its side open. */
 type Call = (path: string, body: Uint8Array, timeout?: string) => Promise<Ended>;
 
-/** Of what came: a message is `flags, length, bytes`. */
+/** The received messages. Each is `flags, length, bytes`. */
 function countMessages(data: Buffer): number {
   let count = 0;
   for (let at = 0; at + 5 <= data.length; at += 5 + data.readUInt32BE(at + 1)) count += 1;
@@ -164,14 +164,14 @@ for (const transport of ['HTTP/2', 'QUIC'] as const) {
     for (const [what, body] of [
       ['a second hello', Buffer.concat([hello, hello])],
       ['garbage', Buffer.concat([hello, garbage])],
-      ['garbage at first', garbage],
+      ['garbage as the first message', garbage],
     ] as const) {
       assert.equal((await call(events, body)).status, String(Code.InvalidArgument), what);
     }
   });
 }
 
-test('Await ends with its deadline, while its message is on its way and while the operator decides', async (t) => {
+test('Await ends at its deadline, while its message is incomplete and while the operator decides', async (t) => {
   const daemon = await TestDaemon.start(t);
   const sample = await makeDevice();
   const pending = await request(daemon, sample);
@@ -179,7 +179,7 @@ test('Await ends with its deadline, while its message is on its way and while th
   const late = await call(awaitPath, frame(Buffer.from('unfinished')).subarray(0, -1), '100m');
   assert.equal(late.status, String(Code.DeadlineExceeded));
 
-  // Sent with the call, and not kept by the client.
+  // Sent with the call, but not enforced by the client.
   const connection = await dialPairing(daemon.pairingAddress);
   daemon.closeAtEnd(connection);
   const { promise: seen, resolve } = Promise.withResolvers<Code>();
@@ -207,7 +207,7 @@ test('Await ends with its deadline, while its message is on its way and while th
   assert.equal(await within('the end of Await', seen), Code.DeadlineExceeded);
 });
 
-/** The same transport, whose streams go through the interceptor. */
+/** The transport, with its streams passed through the interceptor. */
 function through(transport: Transport, interceptor: Interceptor): Transport {
   return {
     unary: transport.unary.bind(transport),
@@ -238,7 +238,7 @@ test('each message of a stream must arrive in time, the first one included; paus
   }
   const later = await call(events, Buffer.concat([hello, hello.subarray(0, 3)]));
   assert.deepEqual([later.status, later.messages], [String(Code.DeadlineExceeded), 1]);
-  // A whole message and then a pause: nothing ends it but its own deadline.
+  // A complete message and then a pause. Only the call's own deadline ends it.
   const { message, messages } = await call(events, hello, `${3 * requestMs}m`);
   assert.equal(messages, 1);
   assert.doesNotMatch(message, /whole/);

@@ -1,4 +1,4 @@
-// Frames that cost the sender little: PINGs, and frames without end.
+// Frames that cost the sender little: PINGs, and endless frames.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -16,12 +16,12 @@ import { of, open, register, registerMessage, sendData, services, settled } from
 import { deviceListener } from '../testing/device-listener.ts';
 import { until } from '../testing/until.ts';
 
-/** Each is answered by HEADERS alone. */
+/** Each gets an answer of HEADERS only. */
 for (const [what, path] of [
   ['a refusal', `/${NodeService.typeName}/Nobodys`],
-  ['a path that nobody serves', '/nobody.v1.Serves/This'],
+  ['an unknown path', '/nobody.v1.Serves/This'],
 ] as const) {
-  test(`a PING for ${what} is free as well`, async (t) => {
+  test(`a PING for ${what} does not count either`, async (t) => {
     const { connect, told } = await deviceListener(t, {
       routes: (router) => router.rpc({ ...NodeService.method.register, name: 'Nobodys' }, () => ({})),
       limits: { controlFrames: 20 },
@@ -59,7 +59,7 @@ test('a client that sends a PING for each of our frames is served; one that send
   assert.ok(told.includes('flood'));
 });
 
-test('a peer with a foreign certificate may not send PINGs without end while it waits for its refusal', async (t) => {
+test('a peer with a foreign certificate may not flood PINGs while it waits for its refusal', async (t) => {
   const { routes } = services();
   const { address, tls, told, event } = await deviceListener(t, { routes, limits: { controlFrames: 20 } });
   const { cert, key } = (await deviceListener(t, { routes })).tls;
@@ -72,7 +72,7 @@ test('a peer with a foreign certificate may not send PINGs without end while it 
   assert.ok(told.includes('flood'));
 });
 
-/** The start of a session that has been admitted, as bytes. */
+/** The first bytes of an admitted session. */
 const preface = Buffer.concat([
   Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
   rawFrame(frameType.settings),
@@ -81,11 +81,11 @@ const preface = Buffer.concat([
 for (const [what, next] of [
   ['KeyUpdates', (client: RawTls) => client.keyUpdate()],
   [
-    'records of one byte of a frame',
+    'records with one byte of a frame',
     (client: RawTls, n: number) => client.record(Buffer.of(unknownFrame[n % 17]!)),
   ],
 ] as [string, (client: RawTls, n: number) => Buffer][]) {
-  test(`a connection that sends ${what} without end is closed, and delays nobody for long`, async (t) => {
+  test(`a connection that keeps sending ${what} is closed, and delays others only briefly`, async (t) => {
     const { routes } = services();
     const { address, tls, event, connect } = await deviceListener(t, { routes });
     const other = await connect();
@@ -113,13 +113,13 @@ for (const [what, next] of [
     await event('flood');
     isOver = true;
     await waits;
-    assert.ok(sent < 500_000, 'it may go on for ever');
+    assert.ok(sent < 500_000, 'the daemon never closed it');
     t.diagnostic(`${sent} sent, longest wait ${longest.toFixed(0)} ms`);
     assert.ok(longest < 3_000, `${longest} ms`);
   });
 }
 
-/** Of a type that nobody knows, and so ignored. */
+/** A frame of an unknown type, which the daemon ignores. */
 const unknownFrame = rawFrame(0xfa, { payload: Buffer.alloc(8) });
 
 test('a hundred KeyUpdates among calls do not count as a flood', async (t) => {

@@ -1,4 +1,4 @@
-// The request of a stream stays with its handler for as long as the stream lasts. It counts for so long, over both transports.
+// The request of a stream stays in memory as long as the stream lasts, and counts that long, over both transports.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

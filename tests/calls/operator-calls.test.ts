@@ -1,5 +1,5 @@
-// What an operator's device asked for is not done once the device may not ask for it any more, however late that comes:
-// the check of the call was before, and the change waits for its turn.
+// A change requested by an operator's device is not made once the device has lost the right to it, however late that happens:
+// the call was checked earlier, and the change waits for its turn.
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -36,7 +36,7 @@ async function makeOperator(daemon: TestDaemon): Promise<Operator> {
   return { kind: 'device', deviceId, serial: certificate!.serial, remote };
 }
 
-/** What the changes are made to. */
+/** The objects of the changes. */
 async function makeVictim(daemon: TestDaemon) {
   const device = await makeDevice({ name: 'sensor' });
   await pair(daemon, device);
@@ -55,7 +55,7 @@ async function makeVictim(daemon: TestDaemon) {
 
 type Victim = Awaited<ReturnType<typeof makeVictim>>;
 
-/** Every change that names who made it. */
+/** Every change that records its maker. */
 const changes: Record<string, (identity: IdentityManager, victim: Victim, by: Actor) => Promise<unknown>> = {
   mint: ({ desk }, _, by) => desk.mint({ kind: 'typed', address: 'localhost:1', by }),
   'mint, approving by itself': ({ desk }, _, by) =>
@@ -75,7 +75,7 @@ const changes: Record<string, (identity: IdentityManager, victim: Victim, by: Ac
   'finish a root': ({ rootRotation }, _, by) => rootRotation.finish(true, by),
 };
 
-/** What ends an operator's rights, and what it is told. */
+/** The events that end an operator's rights, with the code that the operator gets. */
 const ends: Record<
   string,
   [IdentityErrorCode, (identity: IdentityManager, operator: Operator) => Promise<unknown>]
@@ -143,7 +143,7 @@ const calls: Record<string, (remote: Remote, victim: Victim) => Promise<unknown>
   RevokeCertificate: (remote, { serial }) => remote.revokeCertificate({ serial }),
 };
 
-/** ExecuteCapability is none of the registry's changes: the device is told to stop, and the audit has that it was asked. */
+/** ExecuteCapability does not change the registry: the device is told to stop, and the audit records the request. */
 const others = /\/(Get|List|Watch|Verify|Explain|ExecuteCapability$|ServerReflectionInfo$)/;
 
 test('every call of an operator’s device that changes something is tried here', () => {
@@ -153,7 +153,7 @@ test('every call of an operator’s device that changes something is tried here'
   assert.deepEqual(methods.sort(), Object.keys(calls).sort());
 });
 
-/** Runs `first` when the next change comes, before it. Resolves with how that change ended. */
+/** Runs `first` just before the next change. Resolves with the outcome of that change. */
 function beforeNextChange(
   t: TestContext,
   { registry }: IdentityManager,

@@ -1,4 +1,4 @@
-// Mistakes of whoever writes a service of a program's own: they cost the call in which they are made, and nothing else.
+// Mistakes in an embedding program's service affect only the call in which they happen.
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -36,7 +36,7 @@ async function serve(t: TestContext, transport: (typeof transports)[number], han
     access: { 'hello.v1.HelloService/Greet': 'device', 'hello.v1.HelloService/Watch': 'device' },
     routes: (router) =>
       router.service(HelloService, {
-        // What comes back is as the handler made it, a promise of whichever kind.
+        // Returns the handler's own promise, of any kind.
         greet: ({ greeting }, context) => (greeting === 'well' ? {} : ((handle(context) ?? {}) as object)),
         async *watch(_, context) {
           await handle(context);
@@ -65,8 +65,9 @@ async function serve(t: TestContext, transport: (typeof transports)[number], han
 
 const unsendable: Readonly<Record<string, () => ConnectError>> = {
   'a field that HTTP/2 forbids': () => new ConnectError('no', Code.NotFound, { connection: 'close' }),
-  'more than a header may have': () => new ConnectError('no', Code.NotFound, { many: 'x'.repeat(20_000) }),
-  'a status that there is none of': () => new ConnectError('no', 0 as Code),
+  'more bytes than a header may have': () =>
+    new ConnectError('no', Code.NotFound, { many: 'x'.repeat(20_000) }),
+  'a status that does not exist': () => new ConnectError('no', 0 as Code),
   'a detail that cannot be encoded': () => {
     const error = new ConnectError('no', Code.NotFound);
     error.details.push({ desc: {} as never, value: {} });

@@ -1,5 +1,5 @@
-// Services of a program that embeds the daemon: on both transports they have the check, the limits, the caller and the end
-// that the daemon's own have.
+// Services of an embedding program: on both transports they have the same check, limits, caller and end of calls
+// as the daemon's own services.
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -39,7 +39,7 @@ import { serviceNamed } from '../testing/service-named.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { within } from '../testing/until.ts';
 
-/** A service with every kind of call, under a name of its own. */
+/** A service with every kind of call, under its own name. */
 const Mine = serviceNamed('mine.v1');
 const quic = createQuic();
 const transports = ['http2', 'quic'] as const;
@@ -49,7 +49,7 @@ type Kind = (typeof kinds)[number];
 
 interface Behaviour {
   readonly caller?: OwnCaller;
-  /** What every handler does with its call; its answer is what the caller gets. */
+  /** Runs in every handler. Its result is the answer to the caller. */
   readonly handle: (context: HandlerContext, text: string) => Promise<string> | string;
   readonly interceptors?: Interceptor[];
 }
@@ -121,7 +121,7 @@ async function* sent(behaviour: string) {
   yield { behaviour };
 }
 
-/** A handler that runs until its signal is aborted, and what it was aborted for. */
+/** A handler that runs until its signal is aborted, and the reason of the abort. */
 function endless() {
   const running = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<unknown>();
@@ -130,7 +130,7 @@ function endless() {
     running.resolve();
     await aborted;
     ended.resolve(signal.reason);
-    // As Node's own functions do that take a signal.
+    // Like Node's own functions that accept a signal.
     throw Object.assign(new Error('The operation was aborted', { cause: signal.reason }), {
       name: 'AbortError',
     });
@@ -280,7 +280,7 @@ for (const transport of transports) {
   for (const kind of kinds) {
     test(`over ${transport}, a ${kind} that fails after its caller was shut out ends nothing else`, async (t) => {
       const [running, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-      // It does not look at its signal.
+      // It ignores its signal.
       const handle = async () => {
         running.resolve();
         await released.promise;
@@ -294,7 +294,7 @@ for (const transport of transports) {
       await outcome;
       await closed;
       released.resolve();
-      // A rejection that nobody takes would fail this test by now.
+      // An unhandled rejection would have failed this test by now.
       await new Promise((resolve) => setImmediate(resolve));
       assert.equal((await daemon.admin.getStatus({})).problems.length, 0);
     });

@@ -1,5 +1,5 @@
-// A device that has the operator role uses the operator's service over mutual TLS, on both transports; one that has not,
-// or has not any more, does not.
+// A device with the operator role uses the operator's service over mutual TLS, on both transports. A device without the role,
+// or that has lost it, cannot.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -48,7 +48,7 @@ async function dial(
 
 type Remote = Awaited<ReturnType<typeof dial>>;
 
-/** Resolves once the stream stands; `ended` with the code that ends it. */
+/** Resolves once the stream is open; `ended` resolves with the code that ends it. */
 async function openWatch({ admin }: Remote): Promise<{ readonly ended: Promise<IdentityErrorCode> }> {
   const events = admin.watch({})[Symbol.asyncIterator]();
   await events.next();
@@ -239,7 +239,7 @@ test('the role belongs to the identity key: another key with the same id does no
   assert.equal(
     (await daemon.admin.getDevice({ id })).device?.role,
     DeviceRole.OPERATOR,
-    'it was given once more',
+    'the role was granted again',
   );
 });
 

@@ -1,4 +1,4 @@
-// What a peer may leave lying here over QUIC, before the registry has decided and after.
+// The bytes that a peer may leave unread over QUIC, before and after the registry has decided.
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -75,7 +75,7 @@ async function serve(
   return { begin, connection, got, unfinished };
 }
 
-/** Everybody may call. */
+/** Any device may call. */
 const open = {
   begin: () => undefined,
   unary: async <T>(_method: string, _values: unknown, run: () => Promise<T> | T) => run(),
@@ -88,7 +88,7 @@ function data(bytes: Uint8Array): Uint8Array[] {
   return frames;
 }
 
-/** What the server answers, up to its last frame. @throws what breaks the stream. */
+/** The server's answer, up to its last frame. @throws the error that breaks the stream. */
 async function answerOf(stream: ByteStream): Promise<Frame[]> {
   const parser = new FrameParser();
   const frames: Frame[] = [];

@@ -1,5 +1,5 @@
-// What a peer may leave lying here over HTTP/2: bodies before the registry has decided and after it has refused, messages that
-// are never whole, headers, frames and records that cost their sender nothing.
+// The bytes that a peer may leave with the daemon over HTTP/2: bodies before the registry has decided and after it has refused,
+// incomplete messages, headers, frames and records that cost their sender nothing.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -84,7 +84,7 @@ test('while the registry decides, a connection holds no more than its share, how
   for (let stream = 1; stream <= 19; stream += 2) {
     open(client, stream);
     sendData(client, stream, registerMessage(200_000).subarray(0, 60_000));
-    // The connection as a whole is granted as much again.
+    // The connection as a whole is granted the same amount again.
     await settled(client);
   }
   assert.ok(unfinished.bytes <= 100_000, `${unfinished.bytes}`);
@@ -104,12 +104,12 @@ test('a device that is refused gets each call answered without its body, and the
   await event('refused_standing');
   const began = performance.now();
   open(client, 1);
-  // The rest of the message never comes, and so no end of it is needed for the answer.
+  // The rest of the message never arrives, so the answer does not depend on its end.
   sendData(client, 1, registerMessage(200_000).subarray(0, 30_000));
   const answer = await client.frame(of(frameType.headers, 1));
   assert.ok(answer.flags & flag.endStream);
   while (await client.pour(rawFrame(frameType.data, { stream: 1, payload: Buffer.alloc(16_384) })))
-    assert.ok(performance.now() - began < 4_000, 'it still listens');
+    assert.ok(performance.now() - began < 4_000, 'the daemon still reads');
   assert.equal(granted(client, 1), 0);
   assert.equal(unfinished.bytes, 0);
   assert.deepEqual(got, []);
@@ -170,7 +170,7 @@ test('incomplete messages of a device are bounded, and every kind of end makes r
   const refusal = second.frames.find(of(frameType.headers, 5));
   assert.match(String(refusal?.payload.length), /\d/);
 
-  // A reset, a whole message, and a connection that goes.
+  // A reset, a complete message, and the end of a connection.
   first.send(frameType.reset, { stream: 3, payload: uint32(8) });
   await settled(first);
   open(second, 9);
@@ -193,7 +193,7 @@ test("headers of a device's waiting calls are bounded too", async (t) => {
   const large = [['x-large', 'x'.repeat(9_000)]] as [string, string][];
   const refused = (client: RawHttp2) =>
     client.frames.filter(({ type }) => type === frameType.reset).map(({ stream }) => stream);
-  // Four have room on a session, and six for a device.
+  // A session has room for four, and a device for six.
   for (const [client, without] of [
     [first, [11, 13]],
     [second, [7, 9, 11, 13]],
@@ -205,7 +205,7 @@ test("headers of a device's waiting calls are bounded too", async (t) => {
     assert.deepEqual(refused(client), without);
   }
 
-  // Whoever is served or gives up makes room again.
+  // A call that is served or abandoned makes room again.
   first.send(frameType.reset, { stream: 3, payload: uint32(8) });
   await settled(first);
   open(first, 15, register, large);
@@ -225,7 +225,7 @@ test("headers of a device's waiting calls are bounded too", async (t) => {
 test('thirty-two messages of a mebibyte at one time find room', async (t) => {
   const { routes, got } = services();
   const { address, tls } = await deviceListener(t, { routes });
-  // What a client of Node's itself may have under way, MB.
+  // The bytes that Node's own client may have in flight, MB.
   const session = http2.connect(`https://${address}`, { ...tls, maxSessionMemory: 100 });
   t.after(() => session.destroy());
   const message = registerMessage(mib - 16);
@@ -245,7 +245,7 @@ test('thirty-two messages of a mebibyte at one time find room', async (t) => {
   assert.equal(got.length, 32);
 });
 
-/** Of buffers that something still refers to. */
+/** The bytes of buffers that are still referenced. */
 function keptBytes(): number {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;

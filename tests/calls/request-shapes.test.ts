@@ -1,5 +1,5 @@
-// Requests that no client library would make, by strangers and by a paired device: whatever they are, the daemon goes on,
-// answers the next good one, and has said nothing on its error output.
+// Requests that no client library makes, from strangers and from a paired device. The daemon keeps working,
+// answers the next valid request, and prints no errors.
 
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';
@@ -17,15 +17,15 @@ import { longestWaitMs } from '../testing/until.ts';
 
 const calls = 600;
 const atOnce = 8;
-/** A stream that goes on, like Await, is left after this. */
+/** A stream that does not end, like Await, is abandoned after this time. */
 const longestCallMs = 100;
-/** Node's client does not always notice that its session was ended over such a request. */
+/** Node's client does not always notice that such a request ended its session. */
 const longestSessionMs = 2_000;
 
 const paths = [PairingService, NodeService, AdminService].flatMap(({ typeName, methods }) =>
   methods.map(({ name }) => `/${typeName}/${name}`),
 );
-/** Undefined: not sent. */
+/** Undefined if it is not sent. */
 const fields: Readonly<Record<string, readonly (string | string[] | undefined)[]>> = {
   ':method': ['POST', 'POST', 'POST', 'POST', 'GET', 'PUT', 'HEAD', 'OPTIONS'],
   ':path': [
@@ -96,7 +96,7 @@ class Dice {
   }
 }
 
-/** Resolves when it is over, however that is. */
+/** Resolves when the request is over in any way. */
 function ask(session: http2.ClientHttp2Session, dice: Dice): Promise<void> {
   const chosen = Object.entries(fields).map(([name, values]) => [name, dice.of(values)] as const);
   const headers = Object.fromEntries(chosen.filter(([, value]) => value !== undefined));
@@ -117,7 +117,7 @@ function ask(session: http2.ClientHttp2Session, dice: Dice): Promise<void> {
   });
 }
 
-/** New connections as often as the daemon closes one. */
+/** Reconnects whenever the daemon closes the connection. */
 async function askAll(dial: () => Promise<http2.ClientHttp2Session>, dice: Dice): Promise<void> {
   let session = await dial();
   for (let asked = 0; asked < calls; asked += atOnce) {

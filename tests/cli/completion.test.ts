@@ -1,4 +1,4 @@
-// Completion in the real shells: what a person gets who presses Tab, with a real daemon behind it.
+// Completion in real shells: the result of a Tab, with a real daemon.
 
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
@@ -27,7 +27,7 @@ interface Desk {
   readonly request: string;
 }
 
-/** A folder with `palyra` in a bin of its own, and a daemon that knows a device and a request. */
+/** A folder with `palyra` in its own `bin`, and a daemon with a device and a request. */
 async function setUp(t: TestContext, shell: 'bash' | 'zsh' | 'fish'): Promise<Desk> {
   const daemon = await TestDaemon.start(t);
   const folder = temporaryFolder();
@@ -41,7 +41,7 @@ async function setUp(t: TestContext, shell: 'bash' | 'zsh' | 'fish'): Promise<De
     PATH: `${join(folder, 'bin')}:${process.env.PATH}`,
     HOME: folder,
     PALYRA_HOME: daemon.home,
-    // Dozens of short runs: most of each would be compiling.
+    // Dozens of short runs, which would mostly compile.
     NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(folder, 'compiled'),
   };
   const { stdout } = await run('palyra', ['completion', shell], { env });
@@ -58,12 +58,12 @@ async function setUp(t: TestContext, shell: 'bash' | 'zsh' | 'fish'): Promise<De
   };
 }
 
-/** What readline does with what it gets: the first Tab inserts what all have in common, the second one lists. */
+/** Simulates readline: the first Tab inserts the common beginning, and the second Tab lists the candidates. */
 const completionTypes = { insert: 9, list: 63, insertAndList: 33 };
 
 const inBash = (desk: Desk, ...words: readonly string[]) => offered(desk, 'insert', words);
 
-/** What bash would offer for the words, through the completion function as readline calls it. */
+/** The candidates of bash for the words, from the completion function as readline calls it. */
 async function offered(
   { folder, env }: Pick<Desk, 'folder' | 'env'>,
   type: keyof typeof completionTypes,
@@ -114,7 +114,7 @@ test('bash inserts only ids, whatever a daemon answers', {
   const folder = temporaryFolder();
   await mkdir(join(folder, 'bin'));
   const palyra = join(folder, 'bin', 'palyra');
-  // As if two devices had one id: what they have in common would go on with their names.
+  // As if two devices had the same id. The common beginning would then continue into their names.
   await writeFile(
     palyra,
     "#!/bin/sh\nprintf 'words\\n7K3QX9AB\\t$(id), active\\n7K3QX9AB\\t$(id), revoked\\n'\n",

@@ -1,5 +1,5 @@
-// A daemon that answers with whatever a terminal obeys, and every command that prints something of it. The commands are the
-// program's own list: a new one is in here without a word, and must have asked the daemon something.
+// A daemon answers with terminal control characters, and every command that prints an answer runs against it. The commands come
+// from the program's own list, so a new command is included automatically, and must have called the daemon.
 
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
@@ -29,15 +29,15 @@ import { deviceListener } from '../testing/device-listener.ts';
 import { listenAsDaemon, selfSigned } from '../testing/lying-daemon.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 
-/** Sets the clipboard in both spellings, turns text around, hides, clears the screen and forges a line. */
+/** Sets the clipboard in both spellings, reverses and hides text, clears the screen and forges a line. */
 const evil =
   'x\u001b]52;c;ZXZpbA==\u0007\u009d52;c;ZXZpbA==\u009c\u202ey\u2066\u200b\u{e0041}\u2028\u007f\r\nFORGED\u001b[2J';
 const id = '01KAT0MZP8C4T7T1JQ5Z7K3QX9';
 
-/** By the name of a field: what gets a command further than text that means nothing to it. */
+/** Values by field name that let a command continue where meaningless text would stop it. */
 type Honest = Readonly<Record<string, unknown>>;
 
-/** Every field set, every text the worst there is. */
+/** Every field is set, and every text is hostile. */
 function hostile(schema: DescMessage, honest: Honest, time: bigint): Message {
   const value = (field: DescField): unknown => {
     if (field.enum) {
@@ -73,7 +73,7 @@ const today = 1_790_000_000_000n;
 const answers: readonly (readonly [what: string, honest: Honest, time: bigint])[] = [
   ['in every field', {}, today],
   [
-    'in the fields that are free',
+    'in the free-text fields',
     {
       state: 'PENDING_APPROVAL',
       tier: 'ROOT',
@@ -88,8 +88,8 @@ const answers: readonly (readonly [what: string, honest: Honest, time: bigint])[
     today,
   ],
   ['of a state that has ended', { state: 'REJECTED', ok: true, detail_json: '[]', next_after: '' }, today],
-  ['with times that no calendar has', { ok: false, next_after: '' }, 2n ** 63n - 1n],
-  ['with the last time that a calendar has', { ok: false, broken_at: 0n, next_after: '' }, lastDay],
+  ['with times outside the calendar', { ok: false, next_after: '' }, 2n ** 63n - 1n],
+  ['with the last possible time', { ok: false, broken_at: 0n, next_after: '' }, lastDay],
 ];
 
 const failures: readonly (readonly [what: string, error: () => ConnectError])[] = [
@@ -110,9 +110,9 @@ const kinds = [
 ];
 
 interface Hostile {
-  /** Of every answer. */
+  /** In every answer. */
   answer: (method: { readonly name: string; readonly output: DescMessage }) => Message;
-  /** Names of what was called. */
+  /** Names of the called methods. */
   readonly called: string[];
 }
 
@@ -151,7 +151,7 @@ async function serveAdmin(t: TestContext, home: string, hostile: Hostile): Promi
   });
 }
 
-/** Commands that ask no daemon anything, and those of a device, which the last tests look at. */
+/** Commands that call no daemon, and commands of a device, which the last tests cover. */
 const elsewhere: ReadonlySet<string> = new Set([
   ...['daemon', 'daemon install', 'daemon uninstall', 'backup', 'restore', 'secrets rekey', 'doctor'],
   ...[
@@ -166,7 +166,7 @@ const elsewhere: ReadonlySet<string> = new Set([
   ...['pair', 'renew', 'node status', 'node run'],
 ]);
 
-/** Whatever gets the command to the daemon without a question. */
+/** Arguments that let the command reach the daemon without a prompt. */
 const options: Readonly<Record<string, readonly (readonly string[])[]>> = {
   'devices revoke': [['--yes'], ['--yes', '--certificate', 'abcd']],
   'devices set-role': [['--yes']],
@@ -196,14 +196,14 @@ function commandLines(): string[][] {
           ? ['--', 'why', '']
           : command.registeredArguments.map((each) => operands[each.name()] ?? id);
       const lines = (options[path] ?? [[]]).map((more) => [...path.split(' '), ...more, ...words]);
-      // Without the request it would ask about the only one.
+      // Without the request, the command would ask about the only one.
       return path === 'pairing approve' ? [...lines, ['pairing', 'approve']] : lines;
     });
 }
 
-/** Nothing that a terminal obeys, hides or turns around, and no line of somebody else's. */
+/** Checks for control, invisible and direction-changing characters, and for forged lines. */
 function assertPlain(text: string, what: string): void {
-  // Isolates that are closed, around what was made printable.
+  // Closed isolates around text that was made printable.
   const open = text.replaceAll(/\u2068([^\u2066-\u2069\n]*)\u2069/g, '$1');
   const found = /[^\P{C}\n\t]|[\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}]|^FORGED/mu.exec(open);
   assert.equal(
@@ -267,7 +267,7 @@ test('whatever the daemon of a device answers, it reaches no terminal either', a
     await assertSafe(['renew'], home, what);
   }
   assert.ok(daemon.called.includes('Status') && daemon.called.includes('Renew'));
-  // Ends the agent: coming back cannot help.
+  // Ends the agent, because reconnecting cannot help.
   const final = throws(() => toConnectError(new IdentityError('DEVICE_REVOKED', evil)).error);
   daemon.answer = ({ name, output }) => (name === 'Events' ? final() : hostile(output, {}, today));
   await assertSafe(['node', 'run', '--transport', 'http2'], home, 'an error that is final');

@@ -1,5 +1,5 @@
-// What a failed command says to do next: on the device what a device can do, on the daemon's machine what an operator can,
-// and never the one with the home of the other.
+// The next step after a failed command: on the device a step that the device can take, on the daemon's machine one for the operator,
+// and never with the home of the other side.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -22,7 +22,7 @@ test('a device with a wrong code is sent to the operator, and not to a daemon of
   assert.ok(!message.includes(home), message);
 });
 
-test('a port that is not the pairing listener is named, in words', async (t) => {
+test('the error says that a port is not the pairing listener', async (t) => {
   const daemon = await TestDaemon.start(t);
   const home = temporaryFolder();
   const plain = http.createServer().listen(0, '127.0.0.1');

@@ -1,4 +1,4 @@
-// `palyra --remote`: the operator's commands from a laptop, which is a process and a home of its own.
+// `palyra --remote`: the operator's commands from a laptop, which is a separate process with its own home.
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -7,7 +7,7 @@ import { answer, failure, makeHome, PalyraProcess, palyra } from '../testing/pal
 
 interface Site {
   readonly daemon: DaemonProcess;
-  /** Of the daemon's machine. */
+  /** On the daemon's machine. */
   readonly home: string;
 }
 
@@ -16,7 +16,7 @@ async function startDaemon(t: TestContext): Promise<Site> {
   return { daemon: await DaemonProcess.start(t, { home }), home };
 }
 
-/** Pairs a home of its own by processes. @param approve what is typed on the daemon's machine. */
+/** Pairs a new home, with both sides as processes. @param approve the command on the daemon's machine. */
 async function pairHome(t: TestContext, { daemon, home }: Site, name: string, ...approve: string[]) {
   const device = await makeHome(t);
   const { code } = await answer(['pairing', 'code'], { home });
@@ -35,7 +35,7 @@ async function pairHome(t: TestContext, { daemon, home }: Site, name: string, ..
 
 const remote = (home: string, ...args: string[]) => answer(['--remote', ...args], { home });
 
-test('an operator lists, approves, watches, revokes and asks why from a laptop, and its id is in the audit', async (t) => {
+test('an operator lists, approves, watches, revokes and uses `why` from a laptop, and the laptop’s id is in the audit', async (t) => {
   const site = await startDaemon(t);
   const laptop = await pairHome(t, site, 'laptop', '--operator');
   assert.equal(laptop.role, 'operator');
@@ -123,7 +123,7 @@ test('a command that needs the daemon’s machine says so, and a laptop cannot g
   await failure(requested, { code: 'CALLER_NOT_ALLOWED', exitCode: 3 });
 });
 
-test('an operator who revokes the laptop it sits at is told that it is done, and is out', async (t) => {
+test('an operator who revokes their own laptop gets the confirmation, and is then shut out', async (t) => {
   const site = await startDaemon(t);
   const laptop = await pairHome(t, site, 'laptop', '--operator');
   const revoked = await remote(laptop.home, 'devices', 'revoke', laptop.id, '--yes', '--reason', 'sold');

@@ -1,4 +1,4 @@
-// What a person sees and types: `npm start` in one terminal, what it says to run in a second and a third.
+// A person's view: `npm start` in one terminal, and the commands that it suggests in a second and a third.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

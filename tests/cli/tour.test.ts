@@ -1,4 +1,4 @@
-// `npm run tour -- --json`, and how it ends when it cannot be played or is interrupted.
+// `npm run tour -- --json`, and its end when it fails or is interrupted.
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -52,7 +52,7 @@ test('every step of the tour passes, each with its time, and nothing stays behin
 });
 
 test('a tour that cannot be played says which step failed and why, and fails', async (t) => {
-  // The admin socket does not fit into a path this long.
+  // This path is too long for the admin socket.
   const folder = temporaryFolder();
   const deep = join(folder, 'x'.repeat(90));
   await mkdir(deep);

@@ -1,4 +1,4 @@
-// `palyra pairing watch` as a person has it: on a terminal, with a real daemon and real devices that ask.
+// `palyra pairing watch` on a terminal, with a real daemon and real requests.
 
 import assert from 'node:assert/strict';
 import process from 'node:process';
@@ -15,11 +15,11 @@ const restored = '\u001b[?7h\u001b[?25h\u001b[?1049l';
 
 function watch(t: TestContext, { home }: TestDaemon, size?: Size, before = ''): Terminal {
   const command = `${before}${process.execPath} ${palyraProgram} pairing watch --home ${home}`;
-  // What the terminal is afterwards, and with what the command ended.
+  // The state of the terminal afterwards, and the exit code of the command.
   return Terminal.run(t, `sh -c '${command}; echo ended with $?; stty -a'`, size);
 }
 
-/** The command has ended, and the terminal is as it was. */
+/** The command has ended, and the terminal is restored. */
 async function isRestored(terminal: Terminal, exitCode: number): Promise<void> {
   assert.equal(await terminal.ended, 0);
   const { output, text } = terminal;
@@ -27,7 +27,10 @@ async function isRestored(terminal: Terminal, exitCode: number): Promise<void> {
   assert.match(text, / icanon/);
   assert.match(text, / echo /);
   assert.ok(output.lastIndexOf(restored) > output.lastIndexOf(opened));
-  assert.ok(output.lastIndexOf(restored) > output.lastIndexOf('\u001b[H'), 'nothing is drawn after it');
+  assert.ok(
+    output.lastIndexOf(restored) > output.lastIndexOf('\u001b[H'),
+    'nothing is drawn after the restore',
+  );
 }
 
 test('a request appears by itself, is approved with two keys, and the device gets in', {
@@ -38,7 +41,7 @@ test('a request appears by itself, is approved with two keys, and the device get
   await terminal.showsNow(/0 requests.*\n+No device is asking/);
   const device = await makeDevice();
   const pending = await request(daemon, device);
-  // Its last line: a window comes in pieces.
+  // Waits for the last line, because a window arrives in pieces.
   await terminal.showsNow(/1 request,[\s\S]*a approve/);
   for (const part of [pending.words, 'a new device', 'from 127.0.0.1']) {
     assert.ok(terminal.screen.includes(part), `${part} in\n${terminal.screen}`);
@@ -98,7 +101,7 @@ test('a request with another identity key carries a warning, and its approval ta
   terminal.type('replace\r');
   await terminal.showsNow(/0 requests[\s\S]*Approved:/);
   await (await daemon.node(await collect(daemon, other, pending))).status({});
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: this is what a colour is.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are escape sequences.
   assert.doesNotMatch(terminal.output, /\u001b\[[0-9;]*m/, 'no colours');
   terminal.type('q');
   await isRestored(terminal, 0);

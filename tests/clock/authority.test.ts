@@ -1,5 +1,5 @@
-// A clock that jumps, or was wrong at a start: no CA is made on its word while it runs, and what was made at a start is
-// in nobody's way once it is right.
+// A clock that jumps, or was wrong at a start. While the daemon runs, no CA is made by such a clock, and a CA from a start
+// does no harm once the clock is right.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -12,7 +12,7 @@ import { day, HeldClock, hour, minute, second } from '../testing/held-clock.ts';
 
 const names = { dnsNames: [], ipAddresses: [] };
 
-/** A daemon's identity that can be started again; each start knows nothing of what the clock did before. */
+/** A daemon's identity that can be restarted. Each start knows nothing about the earlier clock. */
 async function home(t: TestContext) {
   const clock = new HeldClock();
   const secrets = new MemorySecretStore();
@@ -28,7 +28,7 @@ async function home(t: TestContext) {
   return { clock, start, issuing, active };
 }
 
-/** It issues, and what it issues is valid now. */
+/** Checks that it issues certificates that are valid now. */
 async function issues(identity: IdentityManager, clock: HeldClock): Promise<void> {
   const { notBefore, notAfter, certificateChain } = await identity.issueServerCredential(names);
   const issuer = readAuthorityCertificate(certificateChain[1]!);
@@ -116,7 +116,7 @@ test('a CA from a start with the clock years ahead disturbs nothing once the clo
   assert.equal(await active(), right, 'at a start');
   await issues(identity, clock);
 
-  // It goes on for as long as it lives, and then another one follows.
+  // It is used for its whole life, and then replaced.
   clock.advance(61 * day);
   await identity.tick();
   const authorities = await issuing();
@@ -169,7 +169,7 @@ test('a clock that is set again and again blocks the renewal of the CA, and a wa
     clock.jump((at % 2 ? 1 : -1) * 11 * minute);
     await identity.tick();
   }
-  assert.equal(identity.issuerProblem(), undefined, 'one may be due for a while');
+  assert.equal(identity.issuerProblem(), undefined, 'a CA may be due for a while');
   clock.advance(5 * day);
   clock.jump(11 * minute);
   await identity.tick();

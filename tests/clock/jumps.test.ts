@@ -1,4 +1,4 @@
-// A clock that was wrong for a while, and is right again: what was made meanwhile gets in nobody's way.
+// A clock that was wrong for a while and is right again. Objects created in the meantime do no harm.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -22,7 +22,7 @@ async function ahead(t: TestContext, options: Partial<IdentityManagerOptions> = 
 
 const mint = (identity: IdentityManager) => identity.desk.mint({ kind: 'typed', address: 'x:1' });
 
-/** Up to where the operator is asked. */
+/** Up to the operator's decision. */
 async function request(identity: IdentityManager, clock: HeldClock) {
   const device = await makeDevice({ clock });
   const { code } = await mint(identity);
@@ -55,7 +55,7 @@ test('a restore ends codes and requests made while the clock was ahead', async (
   await mint(identity);
   await request(identity, clock);
   right();
-  assert.equal(await identity.desk.endForRestore(), 0, 'they have expired before');
+  assert.equal(await identity.desk.endForRestore(), 0, 'they have already expired');
   assert.deepEqual(await identity.desk.open(10), []);
 });
 

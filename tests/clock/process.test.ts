@@ -1,5 +1,5 @@
-// Clocks that are a day off, set while the daemon runs or before it starts, and on the device. Nobody gets in by it,
-// whoever is refused is told that it is the clock, and with the clock right everything is as it was.
+// Clocks that are a day off, changed while the daemon runs or before it starts, and on the device. No peer gets in because of it,
+// refused peers learn that a clock is wrong, and everything works again once the clock is right.
 
 import assert from 'node:assert/strict';
 import { before, type TestContext, test } from 'node:test';
@@ -28,7 +28,7 @@ const clockSkew = { code: 'CLOCK_SKEW', exitCode: 3 };
 const bothTimes = /This device's clock says .*, the daemon's says .*correct the wrong one/;
 const notValidNow = /The daemon's certificate is not valid at this device's time, .*Set the clock right/;
 
-/** A daemon, stopped, that comes back at its ports, and a device paired with it; both by the right clock. */
+/** A stopped daemon that can restart on its ports, and a paired device. Both used the right clock. */
 let homes: Awaited<ReturnType<typeof pairedHomes>>;
 
 const file = fileScope();
@@ -53,7 +53,7 @@ test("the daemon's clock is set back a day and right again", async (t) => {
 
   clock.advance(day);
   await (await daemon.node(paired)).status({});
-  // It looked like one from a clock that was ahead.
+  // The certificate looked like one from a clock that was ahead.
   await expectCode(daemon.admin.approvePairing({ id: pending.requestId }), 'PAIRING_EXPIRED');
   const anew = await request(daemon, asking);
   await daemon.admin.approvePairing({ id: anew.requestId });
@@ -82,7 +82,7 @@ test("the daemon's clock is set forward a day and right again", async (t) => {
 
   clock.advance(-day);
   await (await daemon.node(paired)).status({});
-  // What has expired stays so: an end is an end.
+  // Expired objects stay expired.
   await expectCode(collect(daemon, asking, pending), 'PAIRING_EXPIRED');
   await (await daemon.node(await pair(daemon, asking))).status({});
   await checkAudit(daemon);
@@ -185,7 +185,7 @@ async function checkAudit(daemon: TestDaemon): Promise<void> {
   assert.ok(verdict.ok, verdict.problem);
 }
 
-/** The daemon as it was, with its device. */
+/** Checks that the daemon works as before, with its device. */
 async function startsAsBefore(t: TestContext): Promise<DaemonProcess> {
   const { home, deviceHome, daemonId } = homes;
   const daemon = await DaemonProcess.start(t, { home });
@@ -215,7 +215,7 @@ async function pairedHomes(scope: Scope) {
   return { home, deviceHome, daemonId: daemon.daemonId };
 }
 
-/** With a fresh code. @returns what the device is told. */
+/** Pairs with a new code. @returns the error on the device. */
 async function pairInVain(
   daemon: DaemonProcess,
   home: string,

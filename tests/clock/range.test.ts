@@ -1,4 +1,4 @@
-// Clocks that say what cannot be: nothing is made with such a date, and whoever asks is told that it is the clock.
+// Clocks with impossible times: nothing is created with such a date, and the error names the clock.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -57,7 +57,7 @@ test('a device whose clock is before 1970 is told so', async () => {
   await expectCode(Promise.resolve().then(create), 'CLOCK_WRONG');
 });
 
-test('no life in the configuration leads to a date that cannot be written', () => {
+test('no certificate life in the configuration leads to an unrepresentable date', () => {
   for (const name of ['sessionLifeMs', 'requestLifeMs', 'collectLifeMs', 'recoveryOfflineMs'])
     for (const ms of [Number.MAX_SAFE_INTEGER, 8.64e15])
       assert.throws(() => parseConfig({ limits: { [name]: ms } }, 'config.json'), {

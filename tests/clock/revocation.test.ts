@@ -1,4 +1,4 @@
-// What is shut out while the clock is wrong stays shut out when it is right, also for programs that go by revocation lists.
+// A device that is revoked while the clock is wrong stays revoked when it is right, even for programs that use revocation lists.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// What a clock that was wrong has made is set aside, at the cost that was said before.
+// Authorities that a wrong clock created are set aside, at exactly the announced cost.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -65,7 +65,7 @@ test('setting aside a root from the future asks first, and then devices must pai
   assert.notEqual(identity.rootFingerprint, first.rootFingerprint);
   await works(identity, clock);
   assert.equal(await setAside(), undefined);
-  assert.equal(costs.length, 2, 'nothing to ask for');
+  assert.equal(costs.length, 2, 'no question');
 });
 
 test('an expired root is set aside in the same way', async (t) => {

@@ -1,4 +1,4 @@
-// Clocks that are apart by no more than clocks may be: everything works, also with what was made a moment ago.
+// Clocks that differ by no more than the tolerance: everything works, even with objects created a moment ago.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,7 +8,7 @@ import { day, HeldClock, second } from '../testing/held-clock.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 
-/** What a device is behind by; the rest is for the time that the test takes. */
+/** How far the device is behind. The remaining tolerance covers the time of the test. */
 const behindMs = clockToleranceMs - 60 * second;
 
 test('a device whose clock is slow within the pairing tolerance is let in right after the daemon starts', async (t) => {
@@ -16,7 +16,7 @@ test('a device whose clock is slow within the pairing tolerance is let in right 
   const first = await TestDaemon.start(t, { clock });
   await first.stop();
   clock.advance(day + behindMs);
-  // TLS on the device looks at the real time.
+  // TLS on the device uses the real time.
   const daemon = await TestDaemon.start(t, { clock, home: first.home });
   const paired = await pair(daemon, await makeDevice());
   await (await daemon.node(paired)).status({});

@@ -1,5 +1,5 @@
-// Floods of every kind against a daemon in a process of its own. Meanwhile a paired device calls over both transports,
-// on its standing connections and on new ones; the daemon's memory stays bounded; and its metrics say what happened.
+// Floods of every kind against a daemon in a separate process. Meanwhile a paired device calls over both transports,
+// on existing and new connections; the daemon's memory stays bounded; and its metrics count the events.
 
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
@@ -25,11 +25,11 @@ import {
 } from '../testing/http2-frames.ts';
 import { until } from '../testing/until.ts';
 
-/** Addresses of this machine that are not the good device's. Elsewhere than on Linux they must be made first. */
+/** Addresses of this machine other than the good device's. They exist only on Linux unless somebody adds them. */
 const hostile = process.platform === 'linux' ? '127.0.0.66' : undefined;
 const skip = hostile ? false : 'needs the addresses of 127.0.0.0/8';
 
-/** TCP connections that say `words` and then nothing. */
+/** TCP connections that send `words` and then nothing. */
 function openSockets(address: string, count: number, words: Buffer): net.Socket[] {
   const port = Number(address.slice(address.lastIndexOf(':') + 1));
   return Array.from({ length: count }, () => {
@@ -43,7 +43,7 @@ function openSockets(address: string, count: number, words: Buffer): net.Socket[
 
 const allClosed = (sockets: readonly net.Socket[]) => Promise.all(sockets.map(closed));
 
-/** The start of a ClientHello: record and handshake headers that promise more than comes. */
+/** The start of a ClientHello: record and handshake headers that announce more bytes than follow. */
 const partOfHello = Buffer.from('1603010200010001fc0303', 'hex');
 
 for (const listener of ['node', 'pairing'] as const) {
@@ -58,14 +58,14 @@ for (const listener of ['node', 'pairing'] as const) {
       const address = listener === 'node' ? target.daemon.nodeAddress : target.daemon.pairingAddress;
       await underAttack(t, target, async () => {
         const sockets = openSockets(address, 500, words);
-        // Those over the limit at once, the others when their time for the handshake is over.
+        // Connections over the limit end at once, the others when their time for the handshake is over.
         await allClosed(sockets);
       });
       const [refused, broken] = [
         await target.count(listener, 'refused_limit'),
         await target.count(listener, 'tls_error'),
       ];
-      // Not all but its share: on a slow machine, the first are over before the last come.
+      // On a slow machine, the first connections end before the last ones arrive.
       assert.ok(refused >= 300, `${refused}`);
       assert.ok(broken >= strangersPerSource, `${broken}`);
     });
@@ -101,7 +101,7 @@ test('one device cannot use up the connections of the others', async (t) => {
       await more.closed;
       for (const each of held) each.close();
       await Promise.all(held.map(({ closed }) => closed));
-      // There is room again as soon as the daemon has noticed.
+      // There is room again as soon as the daemon notices.
       await until('room for another', () => getsIn(dial));
     }
   });
@@ -119,10 +119,10 @@ test('one device cannot use up the connections of the others', async (t) => {
   }
 });
 
-/** Bounded in frames; each connection is over long before where the daemon bounds it. */
+/** A bound on frames. Each connection ends long before this bound if the daemon works. */
 const most = 100_000;
 function* repeat(count: number, make: (index: number) => Buffer): Iterable<Buffer> {
-  // In pieces of about one TLS record, which is what a hostile client would do.
+  // In pieces of about one TLS record, like a hostile client.
   let piece: Buffer[] = [];
   for (let index = 0; index < count; index += 1) {
     piece.push(make(index));
@@ -142,11 +142,11 @@ const setting = Buffer.from([0, 4, 0, 1, 0, 0]);
 const floods: readonly {
   readonly what: string;
   readonly pieces: () => Iterable<Buffer>;
-  /** Between the pieces: slow enough for nghttp2's own limits, which end the fast ones. */
+  /** The pause between the pieces. Slow enough not to reach nghttp2's own limits. */
   readonly pauseMs?: number;
-  /** How the daemon counts what it did. */
+  /** The daemon's counter for this event. */
   readonly counted: readonly string[];
-  /** nghttp2 refuses each call before it has unfolded, and keeps the connection. */
+  /** nghttp2 refuses each call before it has expanded the headers, and keeps the connection. */
   readonly stays?: true;
 }[] = [
   {
@@ -163,7 +163,7 @@ const floods: readonly {
     what: 'SETTINGS that waits for its answers',
     pieces: () => repeat(2_000, () => frame('SETTINGS', { body: setting })),
     pauseMs: 20,
-    // Usually ours; on a busy machine answers pile up after all, and nghttp2 says so first.
+    // Usually our limit. On a busy machine answers pile up, and nghttp2's limit acts first.
     counted: ['flood', 'protocol_error'],
   },
   {
@@ -175,7 +175,7 @@ const floods: readonly {
     what: 'PING that waits for its answers',
     pieces: () => repeat(2_000, () => frame('PING', { body: Buffer.alloc(8) })),
     pauseMs: 20,
-    // Usually ours; on a busy machine answers pile up after all, and nghttp2 says so first.
+    // Usually our limit. On a busy machine answers pile up, and nghttp2's limit acts first.
     counted: ['flood', 'protocol_error'],
   },
   {
@@ -220,7 +220,7 @@ for (const { what, pieces, pauseMs, counted, stays } of floods) {
       const counts = await Promise.all(counted.map((event) => target.count(listener, event)));
       assert.equal(sum(counts), stays ? 0 : 1, listener);
     }
-    // It is a connection that was closed: the device itself may come back.
+    // Only the connection was closed. The device itself may reconnect.
     const again = await dialNode(device.nodeAddress, device);
     await createClient(NodeService, again.transport).status({});
     again.close();
@@ -229,7 +229,7 @@ for (const { what, pieces, pauseMs, counted, stays } of floods) {
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, each) => total + each, 0);
 
-/** Of anybody to the pairing listener, and of a paired device to the node listener. */
+/** Connections of strangers to the pairing listener, and of a paired device to the node listener. */
 async function hostileConnections(target: Target) {
   const device = await target.pair();
   const options = { rejectUnauthorized: false, localAddress: hostile! };
@@ -255,19 +255,19 @@ test('a flood of QUIC Initial packets, valid or not, is ignored', { skip }, asyn
     }
     socket.close();
   });
-  // The kernel drops what comes faster than it is read.
+  // The kernel drops datagrams that arrive faster than they are read.
   const received = (await target.datagrams()) - before;
   assert.ok(received > 1_000, `the operator sees ${received} datagrams`);
 });
 
-/** RFC 9000 17.2.2: a long header that looks like the start of a connection; its protected part is noise. */
+/** RFC 9000 17.2.2: a long header that looks like the start of a connection; its protected part is random. */
 function initial(kind: number): Buffer {
   const packet = Buffer.from(crypto.getRandomValues(new Uint8Array(1200)));
   packet[0] = kind === 3 ? packet[0]! : 0xc0;
   packet.writeUInt32BE(kind === 2 ? 0x0a0a0a0a : 1, 1);
   packet[5] = 8;
   packet[14] = 8;
-  // No token, or one that nobody gave out.
+  // No token, or an invalid one.
   packet[23] = kind === 1 ? 16 : 0;
   const length = kind === 1 ? 40 : 24;
   packet.writeUInt16BE(0x4000 | (1200 - length - 2), length);

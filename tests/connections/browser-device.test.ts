@@ -10,7 +10,7 @@ import { until } from '../testing/until.ts';
 
 shareBrowser();
 
-/** What the page's scripts use; the functions below run there. */
+/** The names that the page's scripts use. The functions below run in the page. */
 declare const palyra: typeof import('../../packages/browser/src/index.ts') & {
   createClient: typeof import('@connectrpc/connect').createClient;
 };
@@ -18,7 +18,7 @@ declare const document: { body: { append(text: string): void } };
 
 const largestBytes = 60 * 1024;
 
-test('the bundle has at most 60 KB without protobuf and what its generator wrote, gzipped', async (t) => {
+test('the gzipped bundle has at most 60 KB without protobuf and generated code', async (t) => {
   const protobuf = ['@bufbuild/protobuf', '@bufbuild/protobuf/*', '*_pb.js'];
   const sizeOf = async (external: readonly string[]) =>
     gzipSync(await bundled(`export * from './index.ts';`, external)).length;
@@ -27,7 +27,7 @@ test('the bundle has at most 60 KB without protobuf and what its generator wrote
   assert.ok(alone <= largestBytes, `${alone} bytes`);
 });
 
-test('a page pairs by a typed code, calls, renews, and is told that it was revoked', async (t) => {
+test('a page pairs with a typed code, calls, renews, and learns that it was revoked', async (t) => {
   const port = await servePage(t);
   const origin = `http://127.0.0.1:${port}`;
   const daemon = await TestDaemon.start(t, { web: { port: 0, origins: [origin] } });
@@ -51,7 +51,7 @@ test('a page pairs by a typed code, calls, renews, and is told that it was revok
 
   await open();
   const { code } = await daemon.admin.mintCode({});
-  // Waits for the words only: the page is reloaded before the operator decides.
+  // Waits only for the words, because the page is reloaded before the operator decides.
   const shown = await page.evaluate(
     async ({ address, code }) => {
       const device = await palyra.BrowserDevice.open();
@@ -87,7 +87,7 @@ test('a page pairs by a typed code, calls, renews, and is told that it was revok
   await open();
   assert.deepEqual(await call(), first);
 
-  // The keys can be used here, and taken nowhere.
+  // The keys can be used here, but not exported.
   const keys = await page.evaluate(async () => {
     type Asked<T> = { result: T; onsuccess: () => void; onerror: () => void };
     interface Database {
@@ -117,7 +117,7 @@ test('a page pairs by a typed code, calls, renews, and is told that it was revok
   assert.deepEqual(keys.algorithms, ['ECDSA', 'Ed25519']);
   assert.deepEqual(keys.refusals, ['InvalidAccessError', 'InvalidAccessError']);
 
-  // By a clock that is ahead, the certificate is due: a daemon asks for at most 5/6 of its 24 hours.
+  // With the clock ahead, the certificate is due for renewal, at the latest at 5/6 of its 24 hours.
   await open(21);
   const renewed = await page.evaluate(async () => {
     const device = await palyra.BrowserDevice.open();
@@ -186,7 +186,7 @@ test('a page of another origin gets nothing', async (t) => {
   assert.deepEqual([pairing?.device, pairing?.guessesLeft], [undefined, 3]);
 });
 
-test('a cleared profile is a new device and says so; a browser without X25519 is told', async (t) => {
+test('a cleared profile is reported as a new device, and a browser without X25519 gets an error', async (t) => {
   const port = await servePage(t);
   const browser = await openBrowser();
   t.after(() => browser.close());
@@ -228,7 +228,7 @@ test('a cleared profile is a new device and says so; a browser without X25519 is
   assert.match(missing!.message, /no X25519/);
 });
 
-test('a page pairs with two daemons by palyra: URIs, and recovers where its certificate was revoked', async (t) => {
+test('a page pairs with two daemons by palyra: URIs, and recovers after its certificate was revoked', async (t) => {
   const port = await servePage(t);
   const origin = `http://127.0.0.1:${port}`;
   const web = { port: 0, origins: [origin] };

@@ -1,4 +1,4 @@
-// Who does not get in at the node listener: every kind of certificate but a living one of a device that holds.
+// The node listener refuses every certificate except a current one of a valid device.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -21,7 +21,7 @@ import { makeDevice, pair } from '../testing/sample-device.ts';
 
 const inadequateSecurity = 12;
 
-/** Ends before a call is looked at, and says twice that the certificate is why. */
+/** The connection ends before any call is read, and both errors name the certificate. */
 async function expectNoEntry(daemon: TestDaemon, credential: Credential): Promise<void> {
   const connection = await connectNode(daemon, credential);
   const goaway = once(connection.session, 'goaway');
@@ -32,7 +32,7 @@ async function expectNoEntry(daemon: TestDaemon, credential: Credential): Promis
   await connection.closed;
 }
 
-/** Gets the one answer that says why, and is closed. */
+/** The peer gets one answer with the reason, and the connection closes. */
 async function expectRefusal(
   daemon: TestDaemon,
   credential: Credential,
@@ -40,16 +40,16 @@ async function expectRefusal(
 ): Promise<void> {
   const connection = await connectNode(daemon, credential);
   const error = await expectCode(register(connection), code);
-  assert.ok(error.message.length > 20, 'it says what to do');
+  assert.ok(error.message.length > 20, 'the message says what to do');
   await connection.closed;
 }
 
-/** A call that leaves a trace when it reaches its handler. */
+/** A call with a visible effect when it reaches its handler. */
 function register(connection: BareConnection): Promise<unknown> {
   return connection.node.register({ platform: 'trace of a refused call', capabilities: [] });
 }
 
-/** A daemon with one good device, which must be left as it was by whoever else comes. */
+/** A daemon with one good device, which no other peer may change. */
 async function daemonWithGoodDevice(t: TestContext, options: TestDaemonOptions = {}) {
   const daemon = await TestDaemon.start(t, options);
   return { daemon, ...(await addGoodDevice(daemon, options)) };
@@ -102,7 +102,7 @@ test('a certificate of another CA, even one with the same trust domain: no entry
     const device = await makeDevice({ identity: good.identity });
     const credential = credentialOf(await pair(foreign, device));
     await expectNoEntry(daemon, credential);
-    // Not even when the daemon's own issuing CA comes along in the chain.
+    // Not even with the daemon's own issuing CA in the chain.
     const leaf = credential.cert.slice(0, credential.cert.indexOf('-----END CERTIFICATE-----') + 26);
     const { authorities } = await daemon.admin.getAuthority({});
     const ours = certificatesToPem(authorities.map((each) => each.certificate));

@@ -1,4 +1,4 @@
-// A peer that sends 100 KB of certificates costs no memory that stays. `getPeerX509Certificate()` kept 0.75 MiB of each.
+// A peer that sends 100 KB of certificates leaves no memory in use. `getPeerX509Certificate()` kept 0.75 MiB for each.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -18,7 +18,7 @@ const day = 24 * 3_600_000;
 const certificates = 180;
 const [warmUp, handshakes] = [30, 60];
 const lanes = 4;
-/** Half of what was kept. */
+/** Half of that. */
 const allowedBytes = 22 * 1024 * 1024;
 
 interface Shown {
@@ -34,7 +34,7 @@ before(async () => {
   sample.now = new Date();
 });
 
-/** Each signed by the next. @param names of the first, the leaf's issuer. */
+/** A chain in which each certificate is signed by the next. @param names of the first certificate, the leaf's issuer. */
 async function longChain(
   length: number,
   first?: x509.Name,
@@ -50,7 +50,7 @@ async function longChain(
       subject: at === 0 && first ? first : `CN=certificate ${at}`,
       issuer: `CN=certificate ${Math.min(at + 1, length - 1)}`,
       notBefore: new Date(Date.now() - 9 * day),
-      // So that OpenSSL's last error is one of dates, and the chain is looked at.
+      // So that OpenSSL's last error is about dates, and the listener reads the chain.
       notAfter: new Date(Date.now() + (at === 0 ? -1 : 9) * day),
       publicKey: (at === 0 && !first ? leafKeys : keys).publicKey,
       signingKey: keys.privateKey,
@@ -101,7 +101,7 @@ async function listen(t: TestContext) {
   };
 }
 
-/** Resolves when the handshake is over, with the client's half. */
+/** Resolves with the client's end when the handshake is over. */
 function knock(port: number, secureContext: tls.SecureContext): Promise<void> {
   return new Promise((resolve) => {
     const socket = tls.connect({
@@ -113,7 +113,7 @@ function knock(port: number, secureContext: tls.SecureContext): Promise<void> {
     });
     socket.on('error', () => {});
     socket.once('close', () => resolve());
-    // The listener's first bytes: it has read the certificate.
+    // The listener's first bytes show that it has read the certificate.
     socket.once('data', () => socket.destroy());
   });
 }

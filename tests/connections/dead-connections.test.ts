@@ -1,4 +1,4 @@
-// A connection that is over costs the daemon nothing, however it ended, and strangers cannot take the places of others.
+// An ended connection costs the daemon nothing, however it ended, and strangers cannot take the places of others.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -40,7 +40,7 @@ const addresses = [
   '127.0.0.9',
 ];
 
-/** Runs the work so often, some at a time. */
+/** Repeats the work, with several runs in parallel. */
 async function many(count: number, lanes: number, work: (index: number) => Promise<unknown>): Promise<void> {
   let next = 0;
   const lane = async () => {
@@ -101,7 +101,7 @@ test('every ending on every listener leaves neither memory nor descriptors behin
   const descriptors = await daemon.descriptors();
   await round(20);
   assert.deepEqual(failures, new Map());
-  // The first round's own may have been on their way when they were counted.
+  // Some of the first round's connections may not have ended when they were counted.
   const left = await daemon.settled(descriptors);
   assert.ok(left <= descriptors, `${left} descriptors, ${descriptors} before`);
   await daemon.withoutConnections('pairing', 'node', 'quic');
@@ -111,7 +111,7 @@ test('every ending on every listener leaves neither memory nor descriptors behin
 });
 
 test('connections of a killed client end, on HTTP/2 and on QUIC', { skip }, async (t) => {
-  // The client keeps its connections alive every 5 s, as long as it lives.
+  // The client sends a keep-alive every 5 s while it lives.
   const daemon = await MeasuredDaemon.start(t, { quicIdleTimeoutMs: 15_000 });
   const enrollment = await daemon.pair();
   const client = spawn(
@@ -152,8 +152,8 @@ async function siege(t: TestContext, daemon: MeasuredDaemon, perAddress: number)
     }
   };
   for (const from of addresses) for (let count = 0; count < perAddress; count += 1) void hold(from);
-  // The listener is about full: one that makes room for the next is counted in between.
-  await until('a listener that is about full', async () => (await daemon.connections('pairing')) >= 36);
+  // The listener is nearly full, because a connection that makes room is counted in between.
+  await until('a nearly full listener', async () => (await daemon.connections('pairing')) >= 36);
 }
 
 test('a paired device recovers and a new one pairs while strangers from eight addresses hold their full shares', {

@@ -1,4 +1,4 @@
-// What every listener for devices does (rpc/src/connections/device-listener.ts), whatever carries its calls.
+// Tests for every listener for devices (rpc/src/connections/device-listener.ts), on every transport.
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -86,7 +86,7 @@ async function start(t: TestContext, transport: Transport, onEvent: (event: List
 }
 
 for (const [name, transport] of Object.entries(transports)) {
-  test(`${name}: a device of ours is served, and counted for as long as it is connected`, async (t) => {
+  test(`${name}: a paired device is served, and counted while it is connected`, async (t) => {
     const events: ListenerEvent[] = [];
     const { listener, dial } = await start(t, transport, (event) => events.push(event));
     const { connection, health } = await dial();
@@ -127,13 +127,13 @@ for (const [name, transport] of Object.entries(transports)) {
     assert.ok(failures.includes(careless));
   });
 
-  test(`${name}: a listener that is closed twice is closed, and takes nobody`, async (t) => {
+  test(`${name}: a listener can be closed twice, and accepts no connections afterwards`, async (t) => {
     const { listener, dial } = await start(t, transport, () => {});
     const { connection } = await dial();
     await listener.close(AbortSignal.abort());
     await listener.close(AbortSignal.abort());
     await within('the connection is closed', connection.closed);
-    // Over QUIC nobody says that there is nobody.
+    // Over QUIC a closed port gives no answer.
     await expectCode(dial({ handshakeTimeoutMs: 500 }), 'UNREACHABLE');
   });
 }

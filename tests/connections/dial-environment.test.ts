@@ -1,4 +1,4 @@
-// What the environment says about trust changes nothing: an impostor is an impostor, and the daemon is the daemon. People
+// Environment variables about trust have no effect: an impostor is refused, and the daemon is accepted. People
 // set these variables for other programs.
 
 import assert from 'node:assert/strict';
@@ -30,7 +30,7 @@ import { temporaryFolder } from '../testing/temporary-folder.ts';
 
 const day = 24 * 3_600_000;
 
-/** A daemon's credential of a root of its own, with the names of ours. @param at when it was made; it lives a week. */
+/** An impostor's credential: our daemon's names under another root. @param at its time of issue; it lives a week. */
 async function twin(
   trustDomain: string,
   daemonId: string,
@@ -90,7 +90,7 @@ function files(roots: string) {
   return { folder, bundle, weak };
 }
 
-/** Every variable of Node and OpenSSL that touches trust, said in favour of the impostors. */
+/** Every variable of Node and OpenSSL that affects trust, set in favour of the impostors. */
 function environments({
   folder,
   bundle,
@@ -160,7 +160,7 @@ test('no environment variable lets a device accept an impostor or reject its dae
         ['DAEMON_NOT_AUTHENTICATED', 'DAEMON_NOT_AUTHENTICATED'],
         `${name}, ${at}`,
       );
-      // Whom the operator adds to Node's authorities may receive what is posted; nobody else, and never what has expired.
+      // Only servers whose authority the operator adds to Node may receive the webhook, and never with an expired certificate.
       const isAdded = /authorities|everything/.test(name) && name !== 'bundled authorities' && at === 1;
       if (!isAdded) assert.notEqual(webhook, 'OK', `${name}, ${at}`);
     }

@@ -1,4 +1,4 @@
-// How a daemon stops: what runs may end, nothing new begins, everybody is told, and nobody can hold it up.
+// A daemon's stop: running calls may end, no new ones begin, every peer is told, and no peer can delay the stop.
 
 import assert from 'node:assert/strict';
 import { createSocket, Socket } from 'node:dgram';
@@ -16,7 +16,7 @@ import { makeDevice, pair, request } from '../testing/sample-device.ts';
 import { longestWaitMs, until } from '../testing/until.ts';
 
 const quic = createQuic();
-/** Much less than the grace where that must not be waited for. */
+/** Much less than the grace period, for tests that must not wait for it. */
 const soon = { timeout: 30_000 };
 const longGrace = { stopGraceMs: 60_000 };
 
@@ -143,7 +143,7 @@ test('neither idle connections nor silent strangers delay the stop', soon, async
   await Promise.all([gone, ...idle.map(({ closed }) => closed)]);
 });
 
-/** A daemon whose own certificate is due, and a signer that holds it up until it is let go. */
+/** A daemon whose own certificate is due, and a signer that waits until the test releases it. */
 async function midSignature(t: TestContext) {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits: longGrace });
@@ -169,7 +169,7 @@ test('a certificate that is being issued neither delays the stop nor reopens a l
   const { address: quicAddress } = daemon.running.listeners.find(({ name }) => name === 'quic')!;
   await whenFree('udp', quicAddress);
   answer();
-  // It finds the registry open.
+  // The signature finishes while the registry is still open.
   await ticked;
   await stopped;
   await bind('udp', quicAddress);
@@ -183,7 +183,7 @@ test('an impatient stop does not wait for the signer', soon, async (t) => {
   await expectCode(ticked, 'STORE_FAILED');
 });
 
-/** @throws EADDRINUSE while somebody listens there. */
+/** @throws EADDRINUSE while a listener uses the address. */
 async function bind(protocol: 'tcp' | 'udp', address: string): Promise<void> {
   const [host, port] = address.split(':');
   const probe = protocol === 'udp' ? createSocket('udp4') : createServer();

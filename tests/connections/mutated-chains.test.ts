@@ -1,5 +1,5 @@
-// Chains that differ from ours in one thing, at both ends of real TLS, with certificates that have expired or are not valid
-// yet in them: OpenSSL then reports the dates alone. The leaf is always one that the registry takes.
+// Chains that differ from ours in one detail, at both ends of real TLS, with certificates that have expired or are not valid
+// yet, so that OpenSSL reports only the dates. The registry accepts every leaf here.
 
 import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
@@ -29,7 +29,7 @@ const life = (from: number, to: number) => ({
   notAfter: new Date(started + to * day),
 });
 const [valid, expired, early] = [life(-1, 1), life(-3, -2), life(2, 3)];
-/** Of leaf and issuing CA. */
+/** The dates of leaf and issuing CA. */
 const dates = [
   [valid, valid],
   [expired, valid],
@@ -60,7 +60,7 @@ describe('a device', () => {
       tlsKey: sample.deviceKey.toPkcs8(),
     }) as unknown as PairedEnrollment;
 
-  /** A server that shows these. */
+  /** A server that presents this chain. */
   async function impostor(t: TestContext) {
     const server = tls.createServer({ ALPNProtocols: ['h2'], requestCert: true, rejectUnauthorized: false });
     server.on('tlsClientError', () => {});
@@ -71,7 +71,7 @@ describe('a device', () => {
     const known = await enrollment();
     return {
       port,
-      /** With which code the device turns away; `taken` when it does not. */
+      /** The code with which the device refuses; `taken` when it accepts. */
       dial: async (chain: readonly Uint8Array[], key: string): Promise<IdentityErrorCode | 'taken'> => {
         server.setSecureContext({ cert: certificatesToPem(chain), key });
         try {
@@ -98,7 +98,7 @@ describe('a device', () => {
     };
   }
 
-  it('speaks to its daemon, and blames a clock when dates alone are wrong', async (t) => {
+  it('connects to its daemon, and reports a clock error when only the dates are wrong', async (t) => {
     const { dial } = await impostor(t);
     const maker = await ChainMaker.create(sample, 'daemon');
     const key = sample.daemonKey.toPem();
@@ -110,7 +110,7 @@ describe('a device', () => {
     assert.equal(await dial([leaf, issuing, sample.root.der], key), 'taken');
   });
 
-  it('blames no clock for a chain that is not ours, whatever is expired in it', async (t) => {
+  it('does not report a clock error for a foreign chain, even with expired certificates', async (t) => {
     const { dial, openssl } = await impostor(t);
     const maker = await ChainMaker.create(sample, 'daemon');
     const key = sample.daemonKey.toPem();
@@ -118,7 +118,7 @@ describe('a device', () => {
     for (const [what, difference] of mutations)
       for (const each of dates) {
         const code = await dial(await maker.make(dated(difference, each)), key);
-        // Some are refused by TLS itself.
+        // TLS itself refuses some chains.
         assert.match(code, /^(DAEMON_NOT_AUTHENTICATED|UNREACHABLE)$/, `${what}, ${dates.indexOf(each)}`);
         if (each[0] !== expired || code !== 'DAEMON_NOT_AUTHENTICATED') continue;
         if (/^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/.test(await openssl())) hidden += 1;
@@ -127,7 +127,7 @@ describe('a device', () => {
     assert.ok(hidden > 20, `dates hid what is wrong with ${hidden} chains`);
   });
 
-  it('blames no clock for another authority, another daemon or another device', async (t) => {
+  it('does not report a clock error for another authority, daemon or device', async (t) => {
     const { dial } = await impostor(t);
     for (const each of dates) {
       const theirs = await (await ChainMaker.create(foreign, 'daemon')).make(dated({}, each));
@@ -155,7 +155,7 @@ describe('a device', () => {
 });
 
 describe('the node listener', () => {
-  /** One that takes every leaf that comes to its registry. */
+  /** A listener whose registry accepts every leaf. */
   async function listen(t: TestContext) {
     let outcome = Promise.withResolvers<string>();
     const daemon = await sample.daemon();
@@ -211,7 +211,7 @@ describe('the node listener', () => {
     };
   }
 
-  it("leaves a device's chain whose dates alone are wrong to the registry", async (t) => {
+  it('passes a device’s chain with only wrong dates on to the registry', async (t) => {
     const knock = await listen(t);
     const maker = await ChainMaker.create(sample, 'device');
     const key = sample.deviceKey.toPem();
@@ -222,7 +222,7 @@ describe('the node listener', () => {
     }
   });
 
-  it('lets no chain to the registry that is not ours, whatever is expired in it', async (t) => {
+  it('passes no foreign chain on to the registry, even with expired certificates', async (t) => {
     const knock = await listen(t);
     const maker = await ChainMaker.create(sample, 'device');
     const key = sample.deviceKey.toPem();
@@ -230,7 +230,7 @@ describe('the node listener', () => {
     for (const [what, difference] of mutations)
       for (const each of dates) {
         const outcome = await knock(await maker.make(dated(difference, each)), key);
-        // An issuing CA that OpenSSL finds nothing wrong with is not ours, but of our root, and the leaf is of ours.
+        // OpenSSL accepts this issuing CA, which our root signed but which is not ours. The leaf is ours.
         const isHarmless = each[0] === valid && each[1] === valid && difference.issuing !== undefined;
         const expected = isHarmless
           ? /^(refused_foreign_certificate|taken)$/
@@ -241,7 +241,7 @@ describe('the node listener', () => {
     t.diagnostic(JSON.stringify(outcomes));
   });
 
-  it('lets a leaf of ours in with its issuing CA alone beside it: not without, with a forged one, or with another', async (t) => {
+  it('accepts a leaf of ours only with its issuing CA, and not without one, with a forged one, or with another one', async (t) => {
     const knock = await listen(t);
     const maker = await ChainMaker.create(sample, 'device');
     const key = sample.deviceKey.toPem();

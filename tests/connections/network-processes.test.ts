@@ -1,4 +1,4 @@
-// A daemon and its devices as processes, on networks and machines that misbehave.
+// A daemon and its devices as processes, on unreliable networks and machines.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -16,13 +16,13 @@ type Under = { readonly under?: readonly string[]; readonly host?: string };
 async function startDaemon(t: TestContext, under: Under = {}, limits: object = {}): Promise<DaemonProcess> {
   const home = await makeHome(t);
   const here = { host: under.host ?? '127.0.0.1' };
-  // The same ones after a restart.
+  // The same ports after a restart.
   const ports = { pairing: { ...here, port: await freePort() }, node: { ...here, port: await freePort() } };
   await configure(home, { ...ports, quic: here, limits });
   return DaemonProcess.start(t, { home, ...(under.under && { under: under.under }) });
 }
 
-/** `palyra pair` and the operator's yes. */
+/** `palyra pair` and the operator's approval. */
 async function pairDevice(t: TestContext, daemon: DaemonProcess, under: Under = {}) {
   const home = join(await makeHome(t), 'device');
   const admin = await daemon.admin();
@@ -46,7 +46,7 @@ function startAgent(t: TestContext, home: string, under: Under = {}): PalyraProc
 
 const isConnected = ({ event }: Line) => event === 'connected';
 
-/** Resolves with the connection after the first `before`. */
+/** Resolves with the first connection after the first `before` connections. */
 function connectedAgain(agent: PalyraProcess, before: number): Promise<Line> {
   return agent.line((line) => isConnected(line) && agent.lines.filter(isConnected).indexOf(line) >= before);
 }
@@ -85,7 +85,7 @@ test('an agent survives a daemon that is killed and started again', async (t) =>
   await echo(again, deviceId, 'after the restart');
 });
 
-test('an agent that slept longer than the daemon waits comes back when it wakes', async (t) => {
+test('an agent that slept longer than the daemon waits reconnects when it wakes', async (t) => {
   const daemon = await startDaemon(t, {}, { quicIdleTimeoutMs: 2_000 });
   const { home, deviceId } = await pairDevice(t, daemon);
   const agent = startAgent(t, home);
@@ -95,7 +95,10 @@ test('an agent that slept longer than the daemon waits comes back when it wakes'
   const asleep = connections();
   const admin = await daemon.admin();
   const transport = async () => (await admin.getDevice({ id: deviceId })).device?.transport;
-  await until('the daemon gives it up', async () => (await transport()) === Transport.UNSPECIFIED);
+  await until(
+    'the daemon considers it disconnected',
+    async () => (await transport()) === Transport.UNSPECIFIED,
+  );
   process.kill(agent.pid, 'SIGCONT');
   await connectedAgain(agent, asleep);
   await echo(daemon, deviceId, 'awake');
@@ -118,7 +121,7 @@ test('where UDP is blocked, the agent works over HTTP/2 and the operator sees wh
   assert.equal(device?.quicProblem, problem);
 });
 
-test('where 5 % of the packets are lost, the others late and out of order, the agent works over QUIC', {
+test('an agent works over QUIC although 5 % of the packets are lost and the others arrive late and out of order', {
   skip: lossyLinkMissing(),
 }, async (t) => {
   const link = await LossyLink.make(t, { loss: 0.05, delayMs: 100, jitterMs: 20 });

@@ -1,5 +1,5 @@
-// The QUIC path between a device and its daemon: lossy, late, out of order, moved to another port; and who comes from
-// elsewhere, with another program.
+// The QUIC path between a device and its daemon: with loss, delay, reordering and a changed port; and a client with
+// another program.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -16,7 +16,7 @@ import { longestWaitMs } from '../testing/until.ts';
 
 const quic = createQuic();
 
-/** The same bad weather every time: mulberry32. */
+/** Reproducible network faults: mulberry32. */
 function random(seed: number): () => number {
   let state = seed;
   return () => {
@@ -27,13 +27,13 @@ function random(seed: number): () => number {
   };
 }
 
-/** 5 % of the packets are lost; the others take 100 ms, a quarter of them 20 ms less, so that they overtake. */
+/** 5 % of the packets are lost. The others take 100 ms, and a quarter of them 20 ms less, so that they overtake others. */
 function storm(seed: number): Weather {
   const draw = random(seed);
   return () => (draw() < 0.05 ? undefined : draw() < 0.25 ? 80 : 100);
 }
 
-test('where 5 % of the packets are lost, the others late and out of order, the agent does its work', async (t) => {
+test('an agent works although 5 % of the packets are lost and the others arrive late and out of order', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
@@ -68,7 +68,7 @@ test('where 5 % of the packets are lost, the others late and out of order, the a
   await ended;
 });
 
-test('a connection survives a NAT that gives it another port, calls under way included', async (t) => {
+test('a connection and its running calls survive a NAT that assigns another port', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
@@ -87,7 +87,7 @@ test('a connection survives a NAT that gives it another port, calls under way in
   path.release();
   for (const { deviceId } of await Promise.all(underWay)) assert.equal(deviceId, device.identity.id);
   assert.equal(closed, false);
-  // It is still the same device's connection, and it can be taken from it.
+  // The connection still belongs to the same device, so a revocation can close it.
   await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
   await connection.closed;
 });
@@ -105,7 +105,7 @@ test("ngtcp2's client, which speaks another protocol, is refused in the handshak
   const words = ['--timeout=5s', host, port, `https://${enrollment.trustDomain}/`];
   const client = spawn(foreignClient, words, { timeout: longestWaitMs });
   const [said] = await Promise.all([text(client.stderr), text(client.stdout)]);
-  // RFC 9001 4.8: 0x100 and the TLS alert no_application_protocol, 120. How the same client fares whose protocol fits:
+  // RFC 9001 4.8: 0x100 and the TLS alert no_application_protocol, 120. The same client with a matching protocol is tested in
   // foreign-client.test.ts of transport-quic.
   assert.match(said, /frm rx .*CONNECTION_CLOSE.*CRYPTO_ERROR\(0x178\)/);
   assert.doesNotMatch(said, /QUIC handshake has been confirmed/);

@@ -1,4 +1,4 @@
-// A machine without the native library of QUIC: everything runs over HTTP/2, and whoever wants QUIC is told what is missing.
+// A machine without the native QUIC library: everything runs over HTTP/2, and a request for QUIC gets an error that says what is missing.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,7 +12,7 @@ import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 
-// Where the library looks for its native part when this is set; read once, when it is first needed.
+// The library searches for its native part here when this variable is set. It reads the variable once, at first use.
 process.env.NAPI_RS_NATIVE_LIBRARY_PATH = '/nowhere/http3.node';
 
 const systemTrust = process.env.SSL_CERT_FILE;
@@ -46,11 +46,11 @@ test('without its library the daemon serves HTTP/2 and says what is missing, for
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
   assert.equal(enrollment.quicAddress, undefined);
-  // The daemon may serve it since: a device is told only what `endpoints` says.
+  // The daemon may have begun to serve QUIC: a device learns this only from `endpoints`.
   const { message, fields } = await expectCode(dialNodeQuic(createQuic(), enrollment), 'UNREACHABLE');
   assert.match(message, /when this device was paired/);
   assert.equal(fields.about, 'quic_endpoints');
-  // As a daemon that serves QUIC would have told it.
+  // As if announced by a daemon that serves QUIC.
   const withQuic = { ...enrollment, quicAddress: '127.0.0.1:9' };
   const http2 = () => dialNode(daemon.nodeAddress, enrollment);
   const quic = createQuic();
@@ -59,6 +59,6 @@ test('without its library the daemon serves HTTP/2 and says what is missing, for
   assert.equal(connection.name, 'http2');
   assert.match(connection.quicProblem ?? '', saysWhatToDo);
   await assert.rejects(dialNodeQuic(quic, withQuic), (error) => hasCode(error, 'QUIC_UNAVAILABLE'));
-  // Nothing is left of the attempt that other programs would inherit.
+  // The attempt leaves nothing in the environment that child processes would inherit.
   assert.equal(process.env.SSL_CERT_FILE, systemTrust);
 });

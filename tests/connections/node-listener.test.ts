@@ -1,4 +1,4 @@
-// The TLS of the node listener, and how long a connection lasts.
+// The node listener's TLS, and the life of its connections.
 
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
@@ -60,7 +60,7 @@ for (const listener of ['pairing', 'node'] as const) {
     socket.destroy();
   });
 
-  test(`the ${listener} listener negotiates the hybrid group that holds against a quantum attacker`, async (t) => {
+  test(`the ${listener} listener negotiates the hybrid key exchange that resists a quantum attacker`, async (t) => {
     const { daemon, credential } = await start(t);
     const address = listener === 'node' ? daemon.nodeAddress : daemon.pairingAddress;
     const tap = await tapServerHello(t, address);
@@ -77,7 +77,7 @@ for (const listener of ['pairing', 'node'] as const) {
   });
 }
 
-/** Passes bytes on, and reads the group of the key share from the ServerHello, which is not encrypted (RFC 8446 4.1.3). */
+/** Forwards bytes, and reads the key exchange group from the ServerHello, which is not encrypted (RFC 8446 4.1.3). */
 async function tapServerHello(t: TestContext, target: string) {
   const [host, port] = target.split(':') as [string, string];
   const group = Promise.withResolvers<number>();
@@ -126,14 +126,14 @@ test('a resumed TLS session is admitted like a new one', async (t) => {
   assert.equal((await resumed.node.status({})).deviceId, device.identity.id);
 });
 
-test('a ticket from before the revocation resumes TLS and gets no further', async (t) => {
+test('a ticket from before the revocation resumes TLS, but no call succeeds', async (t) => {
   const { daemon, device, credential } = await start(t);
   const first = await connectNode(daemon, credential);
   await first.node.status({});
   const session = await first.ticket();
   await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
   await first.closed;
-  // Also without the certificate and its key: whoever has the ticket is taken for who it was made for.
+  // Also without the certificate and its key, because TLS treats the holder of a ticket as its first owner.
   for (const options of [{ ...credential, session }, { session }]) {
     const resumed = await connectNode(daemon, options);
     assert.equal(resumed.socket.isSessionReused(), true);
@@ -202,7 +202,7 @@ test('with the clock set back, a certificate that is not valid yet is refused', 
   await (await daemon.node(paired)).status({});
 });
 
-/** The listener itself, on a registry in memory, with an outcome that a test can hold back. */
+/** The listener alone, on a registry in memory, with a verdict that the test can delay. */
 async function listenAlone(
   t: TestContext,
   authenticator?: Partial<DeviceAuthenticator>,
@@ -268,7 +268,7 @@ async function listenAlone(
   };
 }
 
-test('a session without traffic is closed, and one with a call now and then is not', async (t) => {
+test('a session without traffic is closed, and a session with occasional calls is not', async (t) => {
   const { dial } = await listenAlone(t, {}, { idleTimeoutMs: 2_000 });
   const [silent, busy] = [await dial(), await dial()];
   await silent.node.status({});
@@ -305,7 +305,7 @@ test('a new server certificate is shown to new connections, and old connections 
   await (await dial()).node.status({});
 });
 
-/** An admission that has had its answer from the registry, and is held back before it is known. */
+/** An admission that has the registry's answer, and is delayed before the listener gets it. */
 async function admissionHeldBack(t: TestContext) {
   const checked = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
@@ -348,7 +348,7 @@ test('each call is checked against the registry at that moment, not at the start
   const { dial, handled, identity, device } = await listenAlone(t);
   const connection = await dial();
   await connection.node.status({});
-  // As another process would do it, which shares the registry and tells nobody here.
+  // Like another process that shares the registry and sends no events here.
   await identity.registry.transact(async (tx) => {
     const stored = (await tx.device(device.identity.id))!;
     await tx.updateDevice({ ...stored, state: 'revoked', revocationReason: 'lost' });

@@ -1,4 +1,4 @@
-// What clients of other people's making see of a refusal at the node listener: docs/pairing.md 8.3.
+// How foreign clients see a refusal by the node listener: docs/pairing.md 8.3.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -26,7 +26,7 @@ const without = (program: string) =>
   spawnSync(program, ['version'], { stdio: 'ignore' }).error ? `${program} is not here` : false;
 const notIssued = /This certificate was not issued by this daemon/;
 
-/** A daemon whose first device has expired, by every clock, and its second is revoked. */
+/** A daemon with two devices: the certificate of the first has expired by every clock, and the second is revoked. */
 async function scene(t: TestContext) {
   const clock = new HeldClock();
   clock.advance(-2 * day);
@@ -45,7 +45,7 @@ async function scene(t: TestContext) {
     roots: join(folder, 'roots.pem'),
     paired,
     credentials: { expired, revoked: credentialOf(paired), foreign },
-    /** @returns paths. */
+    /** @returns the paths. */
     files: async ({ cert, key }: Credential) => {
       await writeFile(join(folder, 'cert.pem'), cert);
       await writeFile(join(folder, 'key.pem'), key);
@@ -54,7 +54,7 @@ async function scene(t: TestContext) {
   };
 }
 
-/** @returns all that it says, on both. Its input stays open. */
+/** @returns its whole output, from stdout and stderr. Its input stays open. */
 async function said(program: string, words: readonly string[], input = Buffer.alloc(0)): Promise<string> {
   const child = spawn(program, words, { timeout: longestWaitMs, killSignal: 'SIGKILL' });
   child.stdin.on('error', () => {}).write(input);
@@ -107,7 +107,7 @@ test('curl shows the alert, or an answer with the reason', { skip: without('curl
 for (const client of [grpcGo, grpcio]) {
   const { name, skip } = client;
 
-  test(`${name} is told in the status, and without a certificate by the alert`, { skip }, async (t) => {
+  test(`${name} gets the reason in the status, and an alert without a certificate`, { skip }, async (t) => {
     const { daemon, paired, credentials } = await scene(t);
     const call = (credential?: Credential, more = {}) => {
       const setup = { kind: 'stream', method: path, send: [''], milliseconds: 20_000, ...more } as const;
@@ -120,7 +120,7 @@ for (const client of [grpcGo, grpcio]) {
     };
     assert.match(await answer(credentials.expired), /expired/);
     assert.match(await answer(credentials.revoked), /revoked/);
-    // Go shows nothing to a server that does not name its issuer, unless it is made to.
+    // By default, Go presents no certificate to a server that does not name its issuer.
     assert.match(await answer(credentials.foreign, { insists: true }), notIssued);
     const none = await call();
     assert.equal(none.code.toLowerCase(), 'unavailable', none.message);
@@ -154,7 +154,7 @@ test('Node shows the alert as an error of each call, or the reason as its answer
 test('a peer without a certificate is counted once under that reason, and is closed soon', async (t) => {
   const { address, told, event } = await deviceListener(t, { routes: () => {} });
   const [host, port] = address.split(':') as [string, string];
-  // Below TLS, because a client of TLS ends by itself.
+  // Below TLS, because a TLS client would close by itself.
   const raw = net.connect(Number(port), host);
   const secure = tls.connect({ socket: raw, ALPNProtocols: ['h2'], rejectUnauthorized: false });
   const alert = Promise.withResolvers<string | undefined>();
@@ -165,7 +165,7 @@ test('a peer without a certificate is counted once under that reason, and is clo
   assert.deepEqual(told, ['refused_no_certificate']);
 });
 
-test('every call of a peer with a foreign certificate is answered once, whole or not, and the connection ends', async (t) => {
+test('every call of a peer with a foreign certificate gets one answer, even an incomplete call, and the connection ends', async (t) => {
   const { daemon, name, credentials } = await scene(t);
   const ca = certificatesToPem(daemon.trustBundle);
   const socket = await bareSocket(daemon.nodeAddress, { ca, servername: name, ...credentials.foreign });
@@ -176,7 +176,7 @@ test('every call of a peer with a foreign certificate is answered once, whole or
     calls.map(async (each) => {
       const stream = session.request({ ':method': 'POST', ':path': each });
       stream.on('error', () => {}).resume();
-      // More than is kept of a message, and never its end.
+      // More bytes than a message may have, without its end.
       stream.write(Buffer.alloc(20_000));
       const [headers] = await once(stream, 'response');
       return headers[':status'];

@@ -1,4 +1,4 @@
-// How the node listener has OpenSSL refuse a peer without a certificate; and why a foreign certificate gets no alert.
+// The node listener makes OpenSSL refuse a peer without a certificate. Also shows why a foreign certificate gets no alert.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -60,7 +60,7 @@ function ending(port: number, options: tls.ConnectionOptions = {}): Promise<stri
     socket.once('close', () => resolve(undefined));
     socket.on('error', ({ code }: NodeJS.ErrnoException) => {
       resolve(code);
-      // Node leaves that to us after an alert.
+      // After an alert, Node leaves this to us.
       socket.destroy();
     });
   });
@@ -91,13 +91,13 @@ test('Node lets a handshake with a foreign certificate finish, and then closes w
   assert.equal(error.code, 'ECONNRESET', 'not an error of OpenSSL, which would have sent an alert');
 });
 
-test('a peer without a certificate reads the alert, though it writes first', async (t) => {
+test('a peer without a certificate reads the alert, even if it writes first', async (t) => {
   const missing: TLSSocket[] = [];
   const { server, port } = await listen(
     t,
     requireCertificate((socket) => missing.push(socket)),
   );
-  server.on('secureConnection', () => assert.fail('nobody gets through'));
+  server.on('secureConnection', () => assert.fail('a peer was accepted'));
   for (let round = 0; round < 20; round += 1) assert.equal(await ending(port), certificateRequired);
   assert.equal(missing.length, 20);
   const refused = once(server, 'tlsClientError');
@@ -113,7 +113,7 @@ test('after the alert nothing more is read from the peer', async (t) => {
     requireCertificate(() => told.shift()?.()),
   );
   const refusal = () => new Promise<void>((resolve) => told.push(resolve));
-  // Between the two, because a client of TLS ends with the alert.
+  // Below TLS, because a TLS client ends at the alert.
   const far = net.connect(port, '127.0.0.1');
   far.on('error', () => {});
   const relay = net.createServer((near) => {
@@ -131,7 +131,7 @@ test('after the alert nothing more is read from the peer', async (t) => {
   await first;
   const read = sockets[0]!.bytesRead;
   await new Promise<void>((resolve) => far.write(Buffer.alloc(256 * 1024), () => resolve()));
-  // By the time that this is over, the server would have read it.
+  // When this has ended, the server would have read it.
   const second = refusal();
   assert.equal(await ending(port), certificateRequired);
   await second;
@@ -142,7 +142,7 @@ test('after the alert nothing more is read from the peer', async (t) => {
 test("a peer with a certificate gets through, together with OpenSSL's verdict", async (t) => {
   const { server, port } = await listen(
     t,
-    requireCertificate(() => assert.fail('all have one')),
+    requireCertificate(() => assert.fail('every peer has a certificate')),
   );
   const verdict = async (from: SampleAuthority) => {
     const secured = once(server, 'secureConnection');
@@ -166,7 +166,7 @@ test('a client that offers no protocol gets no further with a foreign certificat
     t,
     requireCertificate(() => {}),
   );
-  server.on('secureConnection', () => assert.fail('it gets through'));
+  server.on('secureConnection', () => assert.fail('the client was accepted'));
   const refused = once(server, 'tlsClientError');
   const credential = await deviceCredential(foreign);
   await ending(port, { ...credential, ALPNProtocols: [] });
@@ -176,7 +176,7 @@ test('a client that offers no protocol gets no further with a foreign certificat
 test('a Node that checks certificates elsewhere is detected at the start', (t) => {
   const { prototype } = TLSSocket as unknown as { prototype: object };
   t.after(() => Reflect.deleteProperty(prototype, '_rejectUnauthorized'));
-  // Whatever is written, it rejects.
+  // Rejects whatever value is written.
   Object.defineProperty(prototype, '_rejectUnauthorized', {
     configurable: true,
     get: () => true,

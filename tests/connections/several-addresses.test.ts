@@ -1,4 +1,4 @@
-// A name that has several addresses, of which only one is the daemon (RFC 8305).
+// A name with several addresses, of which only one is the daemon's (RFC 8305).
 
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
@@ -17,7 +17,7 @@ import { makeDevice, pair } from '../testing/sample-device.ts';
 
 const name = 'daemon.palyra.test';
 
-/** What the resolver says of `name`. */
+/** The resolver's answer for `name`. */
 function resolve(t: TestContext, ...addresses: string[]): void {
   const all = addresses.map((address) => ({ address, family: net.isIP(address) }));
   const mock = t.mock.method(dns, 'lookup', async (host: string) => {
@@ -32,14 +32,14 @@ function resolve(t: TestContext, ...addresses: string[]): void {
 }
 
 async function pairedAtName(t: TestContext) {
-  // QUIC has the same number.
+  // QUIC uses the same port number.
   const port = await freePort();
   const daemon = await TestDaemon.start(t, { ports: { pairing: 0, node: port } });
   const paired = await pair(daemon, await makeDevice());
   return { port, enrollment: { ...paired, nodeAddress: `${name}:${port}`, quicAddress: `${name}:${port}` } };
 }
 
-/** Takes everything at ::1 and never says a word. */
+/** Accepts connections at ::1 and never sends anything. */
 async function silent(t: TestContext, port: number): Promise<{ readonly taken: () => number }> {
   let taken = 0;
   const sockets = new Set<net.Socket>();

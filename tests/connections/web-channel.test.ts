@@ -1,5 +1,5 @@
-// A device that pairs, connects, recovers and is revoked over channels: with nothing in between, and through real proxies that end
-// TLS with a certificate of their own. The first comes with the packages nginx and haproxy of Debian.
+// A device pairs, connects, recovers and is revoked over channels, directly and through real proxies that end
+// TLS with their own certificates. The proxies are Debian's nginx and haproxy.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -80,7 +80,7 @@ for (const [name, proxy] of Object.entries(proxies)) {
     const { words } = await pairing.line(({ event }) => event === 'words');
     const { pairings } = await answer(['pairing', 'list'], { home });
     assert.equal(pairings[0].device.words, words);
-    // What the operator is shown is where the device is, not the proxy's word for nobody.
+    // The operator sees the address of the device, not of the proxy.
     assert.equal(pairings[0].device.source, '127.0.0.1');
     await answer(['pairing', 'approve', pairings[0].id], { home });
     const { lines, exitCode } = await pairing.ended;
@@ -120,7 +120,7 @@ test('an agent uses a channel when neither QUIC nor HTTP/2 reaches its daemon', 
   const { pairings } = await answer(['pairing', 'list'], { home });
   await answer(['pairing', 'approve', pairings[0].id], { home });
   assert.equal((await pairing.ended).exitCode, 0);
-  // Nobody is there.
+  // Nothing listens there.
   await answer(['node', 'endpoints', '--node', '127.0.0.1:9', '--quic', '127.0.0.1:9'], { home: device });
   const agent = PalyraProcess.start(['node', 'run'], { home: device });
   t.after(async () => void (await agent.end('SIGKILL')));
@@ -135,7 +135,7 @@ async function startDaemon(t: TestContext) {
   return { home, webPort, daemon: await DaemonProcess.start(t, { home }) };
 }
 
-/** With a certificate that nobody has issued. */
+/** With a self-signed certificate. */
 async function proxyFolder(): Promise<{ folder: string; port: number }> {
   const folder = temporaryFolder();
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];

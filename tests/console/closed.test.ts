@@ -1,4 +1,4 @@
-// The console is closed to everything but the one browser that spent a login link.
+// The console serves only the one browser that used the login link.
 
 import assert from 'node:assert/strict';
 import { readFile, stat, writeFile } from 'node:fs/promises';
@@ -36,7 +36,7 @@ test('a link works once, only for the browser that used it', async (t) => {
   const second = new ConsoleClient(daemon);
   refused(await second.login(url), 401);
   refused(await second.call('GetStatus'), 401);
-  assert.equal((await client.call('GetStatus')).status, 200, 'the first one goes on');
+  assert.equal((await client.call('GetStatus')).status, 200, 'the first session continues');
 });
 
 test('a link expires after two minutes', async (t) => {
@@ -54,7 +54,7 @@ test('no more than eight links wait: the oldest is dropped', async (t) => {
   refused(await client.login(url), 401);
 });
 
-test('ten failed logins, and for a minute nobody may try', async (t) => {
+test('after ten failed logins, all logins are refused for a minute', async (t) => {
   const { daemon, client } = await start(t);
   for (let count = 0; count < 10; count += 1) refused(await client.login(`${client.origin}/#login=x`), 401);
   const { url } = await daemon.admin.createConsoleLogin({});
@@ -74,7 +74,7 @@ test('a call without the cookie or page token, or with those of another session,
   assert.equal((await client.call('GetStatus')).status, 200);
 });
 
-test('the cookie alone cannot resume: a proof by the key of the browser is asked for, for this origin, once', async (t) => {
+test('the cookie alone cannot resume a session: the browser’s key must sign a challenge for this origin, once', async (t) => {
   const { daemon, client } = await start(t);
   await client.login((await daemon.admin.createConsoleLogin({})).url);
   const answer = await client.resume();
@@ -143,7 +143,7 @@ test('only the three names of this host on this port are answered', async (t) =>
   }
 });
 
-test('a call from elsewhere, or one that a form could send, is refused whatever it carries', async (t) => {
+test('a call from another site, or one that a form could send, is refused whatever it contains', async (t) => {
   const { daemon, client } = await start(t);
   await client.login((await daemon.admin.createConsoleLogin({})).url);
   const foreign: Record<string, string | undefined>[] = [
@@ -199,7 +199,7 @@ test('messages that cannot be read are refused', async (t) => {
     await client.post('/session/login', {}, { body: JSON.stringify({ secret: 'x'.repeat(2000) }) }),
     400,
   );
-  assert.equal((await client.login(url)).status, 200, 'the link was not spent by any of them');
+  assert.equal((await client.login(url)).status, 200, 'none of them used up the link');
   const tooLong = await client.call('RejectPairing', { id: 'x'.repeat(100_000) });
   assert.equal(JSON.parse(tooLong.body).code, 'resource_exhausted');
 });

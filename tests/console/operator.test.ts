@@ -1,4 +1,4 @@
-// What the console does with operators, codes that approve by themselves, single certificates and the root.
+// Operators, auto-approve codes, single certificates and the root in the console.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -15,7 +15,7 @@ import { collect, makeDevice, pair, request, sameIdOtherKey } from '../testing/s
 
 shareBrowser();
 
-test('an operator is made with a choice of its own, is shown as one, and the role is taken and given on its page', async (t) => {
+test('a separate choice approves a device as operator, and the device’s page shows, removes and grants the role', async (t) => {
   const { daemon, page, enter } = await startConsole(t);
   const device = await makeDevice({ name: 'laptop' });
   const id = device.identity.id;
@@ -96,7 +96,7 @@ test('one certificate is revoked, after the page has said what that closes', asy
   await page.getByRole('button', { name: 'Revoke…', exact: true }).waitFor();
 });
 
-test('the root moves step by step, and a device that would be lost is named and takes a tick', async (t) => {
+test('the root is rotated step by step, and losing a device needs a confirmation that names it', async (t) => {
   const { daemon, page, enter } = await startConsole(t);
   await pair(daemon, await makeDevice({ name: 'sleeper' }));
   await enter();

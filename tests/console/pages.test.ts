@@ -1,4 +1,4 @@
-// How the console's pages are made: quick with many devices, usable by everyone, small.
+// The console's pages are fast with many devices, accessible, and small.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -70,8 +70,8 @@ test('no page has a fault that axe finds, light or dark, wide or on a phone', as
     ['/activity', 'rows, intact'],
     ['/health', 'Memory'],
   ];
-  // A page keeps its look: a browser without a screen sometimes draws nothing more after its size was changed often, and
-  // then a click waits for ever. Keys do not wait for a drawing.
+  // The size of a page does not change, because a headless browser sometimes stops drawing after many changes of size, and
+  // then a click waits for ever. Keys do not wait for drawing.
   for (const [colorScheme, width] of [
     ['light', 1240],
     ['dark', 380],
@@ -106,7 +106,7 @@ test('the keyboard alone logs the operator through a decision', async (t) => {
   }
   await page.keyboard.press('Enter');
   await page.getByRole('dialog').waitFor();
-  // The question has the focus, and its button can be used once it could be read.
+  // The question has the focus, and its button becomes usable after a time to read.
   await page.keyboard.type(words);
   await page.locator('dialog button[type=submit]:not([disabled])').waitFor();
   await page.keyboard.press('Enter');

@@ -1,5 +1,5 @@
-// In the console a decision takes an act on one named request. A second press at the same place decides nothing, whatever
-// has come under the pointer.
+// In the console a decision needs an action on one named request. A second press at the same place decides nothing, whatever
+// is now under the pointer.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -15,7 +15,7 @@ import { makeDevice, pair, request } from '../testing/sample-device.ts';
 
 shareBrowser();
 
-/** A double click, two clicks, and somebody who clicks again because nothing seems to happen. */
+/** A double click, two clicks, and a second click by an impatient person. */
 const gapsMs = [60, 200, 600];
 
 async function waiting(t: TestContext, count: number, clock?: HeldClock) {
@@ -44,7 +44,7 @@ for (const gapMs of gapsMs) {
     await aim(page, button(cardOf(page, 1), 'Approve…'));
     await clickTwice(page, gapMs);
     await page.getByRole('heading', { name: 'Approve device 1?' }).waitFor();
-    // What a click had sent would have arrived before this.
+    // Anything that a click had sent would have arrived before this.
     await approve(page, await wordsOf(daemon, ids[0]!));
     await cardOf(page, 1).getByText('Approved;').waitFor();
     assert.equal(await stateOf(daemon, ids[1]!), PairingState.PENDING_APPROVAL);
@@ -78,7 +78,7 @@ for (const gapMs of gapsMs) {
     await page.keyboard.press('Escape');
     await cardOf(page, 4).waitFor();
     assert.deepEqual(await places(), before);
-    // Decided elsewhere: it says so where it is.
+    // Decided elsewhere: the card says so in place.
     await daemon.admin.approvePairing({ id: ids[0]! });
     await cardOf(page, 1).getByText('Approved;').waitFor();
     assert.deepEqual((await target.boundingBox())!, before[2]);
@@ -177,7 +177,7 @@ test('Enter that is held down or pressed twice opens a question and answers none
     await page.keyboard.press('Enter');
     await page.keyboard.press('Enter');
     await page.getByRole('dialog').waitFor();
-    // One that comes when the question is there answers it with no more than one that came before.
+    // A press after the question appears has no more effect than an earlier one.
     await page.keyboard.press('Enter');
     assert.equal(await page.getByRole('dialog').count(), 1);
     await page.keyboard.press('Escape');
@@ -190,7 +190,7 @@ test('Enter that is held down or pressed twice opens a question and answers none
 
 test('rows of the devices stay under the pointer when a device comes that belongs before them', async (t) => {
   const { daemon, page, enter } = await startConsole(t);
-  // Devices are listed by their ids, which begin with the time at which they were made.
+  // Devices are listed by id, and ids begin with their time of creation.
   const minuteAgo = { now: () => new Date(Date.now() - minute) };
   const identity = await DeviceIdentity.create(nodeCrypto, minuteAgo);
   const early = await makeDevice({ name: 'early', identity });
@@ -217,7 +217,7 @@ test('a new certificate does not move the one under the pointer', async (t) => {
   const revoke = button(page, `Revoke certificate ${certificates[0]!.serial}`);
   await aim(page, revoke);
   const before = await revoke.boundingBox();
-  // Paired again, it gets another one.
+  // After pairing again, it gets another certificate.
   await pair(daemon, device);
   await page.locator('.certificates li').nth(1).waitFor();
   assert.deepEqual(await revoke.boundingBox(), before);

@@ -1,4 +1,4 @@
-// The console in a real browser, with devices that are processes of their own.
+// The console in a real browser, with devices in separate processes.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -25,7 +25,7 @@ test('from the login link to a revoked device, on one page that is never reloade
   const { url } = await answer(['console'], { home: daemon.home });
   await page.goto(url);
   await live(page);
-  assert.equal(page.url(), `${daemon.console}/`, 'the secret has left the address');
+  assert.equal(page.url(), `${daemon.console}/`, 'the secret was removed from the address');
   await page.evaluate('window.sameLoad = true');
   await page.getByText('Nobody is waiting').waitFor();
 
@@ -174,7 +174,7 @@ test('the page says when the daemon is unreachable', async (t) => {
   await page.getByText('The daemon does not answer').waitFor();
 });
 
-/** Nothing was refused by the policy, nobody else was asked, and nothing secret was left behind. */
+/** The content policy refused nothing, no other server was asked, and no secret was left behind. */
 async function isQuietAndAlone(browser: ConsoleBrowser, { console }: { console: string }): Promise<void> {
   assert.deepEqual(browser.complaints, []);
   for (const url of browser.requested) assert.ok(url.startsWith(`${console}/`) || url === 'about:blank', url);

@@ -1,4 +1,4 @@
-// grpc-go and grpcio with their defaults, where a server's answer is more than a message: deadlines, cancelled calls, broken
+// grpc-go and grpcio with their defaults, in the harder cases: deadlines, cancelled calls, invalid
 // messages, compression.
 
 import assert from 'node:assert/strict';
@@ -18,7 +18,7 @@ const hello = Buffer.from(
   ),
 ).toString('hex');
 
-/** The names of codes differ: DeadlineExceeded and DEADLINE_EXCEEDED. */
+/** The clients name codes differently: DeadlineExceeded and DEADLINE_EXCEEDED. */
 const plainCode = (code: string) => code.replaceAll('_', '').toLowerCase();
 
 for (const client of [grpcGo, grpcio]) {
@@ -46,7 +46,7 @@ for (const client of [grpcGo, grpcio]) {
   test(`${name} with gzip is told that messages must be uncompressed`, { skip }, async (t) => {
     const daemon = await TestDaemon.start(t);
     const paired = await pair(daemon, await makeDevice());
-    // Long enough to be compressed.
+    // Long enough for the client to compress it.
     const send = ['00'.repeat(2_000)];
     const setup = { kind: 'stream', method: status, send, milliseconds: 60_000, gzip: true } as const;
     const { code, message } = await runForeign<StreamEnd>(client, daemon.nodeAddress, paired, setup);

@@ -1,4 +1,4 @@
-// Debian's python3-grpcio, a gRPC client of other people's making, calls the node listener.
+// Debian's python3-grpcio, an independent gRPC client, calls the node listener.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -101,7 +101,7 @@ async function callByPython(
       certificate: credential?.cert ?? null,
       key: credential?.key ?? null,
       method,
-      // Whoever waits for no answer need not wait long.
+      // A call that gets no answer need not wait long.
       timeout: credential ? 20 : 2,
     }),
   );

@@ -1,4 +1,4 @@
-// Debian's python3-grpcio, a gRPC client of other people's making, holds streams: as a device, and as the operator.
+// Debian's python3-grpcio, an independent gRPC client, holds streams as a device and as the operator.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -95,14 +95,14 @@ class PythonStream {
 
   async #line(): Promise<End | { reply: string }> {
     const { value, done } = await this.#lines.next();
-    assert.ok(!done, 'the client ended without a word');
+    assert.ok(!done, 'the client ended without output');
     return JSON.parse(value);
   }
 }
 
 const hello = { event: { case: 'hello' as const, value: { agentId: new Uint8Array(16).fill(7) } } };
 
-/** A device whose channel stands. */
+/** A device with an open channel. */
 async function connected(t: TestContext, timeout?: number) {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
@@ -115,7 +115,7 @@ async function connected(t: TestContext, timeout?: number) {
   return { daemon, id, stream, transport };
 }
 
-/** The daemon notices when the packet comes that says so. */
+/** The daemon notices the end when its packet arrives. */
 async function isGone(transport: () => Promise<Transport | undefined>): Promise<void> {
   await until('the daemon sees it leave', async () => (await transport()) === Transport.UNSPECIFIED);
 }

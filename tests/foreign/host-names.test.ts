@@ -1,5 +1,5 @@
-// DNS names that the operator lets a device have in its certificates: programs that check names take them, the daemon's own
-// are nobody else's, and they follow the operator's word through pairing, renewal, recovery and restore.
+// DNS names that the operator puts into a device's certificates. Programs that check names accept them, no device can have the
+// daemon's own names, and the operator's changes survive pairing, renewal, recovery and restore.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -53,7 +53,7 @@ async function renew(daemon: TestDaemon, device: PairingDevice, enrollment: Pair
   return renewed;
 }
 
-/** A web server with a device's certificate, under the names it has. */
+/** A web server with a device's certificate and names. */
 async function webServer(t: TestContext) {
   const daemon = await TestDaemon.start(t);
   const folder = temporaryFolder();
@@ -64,13 +64,13 @@ async function webServer(t: TestContext) {
     t,
     folder,
     port,
-    // A browser that is still there would hold up its end.
+    // A connected browser would delay the server's end.
     'keepalive_timeout 0; ssl_certificate web/chain.pem; ssl_certificate_key web/key.pem; location / { return 200 here; }',
   );
   return { folder, port, roots: join(folder, 'web', 'bundle.pem') };
 }
 
-test('curl and openssl take a device under its host names, and under no other', {
+test('curl and openssl accept a device only under its host names', {
   skip: noNginx,
 }, async (t) => {
   const { port, roots } = await webServer(t);
@@ -102,7 +102,7 @@ test('curl and openssl take a device under its host names, and under no other', 
   }
 });
 
-test('a browser that trusts the root takes a device under its host name, and under no other', {
+test('a browser that trusts the root accepts a device only under its host name', {
   skip: noNginx,
 }, async (t) => {
   const { folder, port, roots } = await webServer(t);
@@ -127,7 +127,7 @@ test('a browser that trusts the root takes a device under its host name, and und
   await assert.rejects(page.goto(`https://other.example.net:${port}/`), /ERR_CERT_COMMON_NAME_INVALID/);
 });
 
-test('a name that is no DNS name or the daemon’s own is refused, and changes nothing', async (t) => {
+test('an invalid name or one of the daemon’s names is refused, and changes nothing', async (t) => {
   const daemon = await TestDaemon.start(t, { names: { dns: ['Gate.Example.net'], ip: [] } });
   const device = await makeDevice();
   const { id } = device.identity;
@@ -174,7 +174,7 @@ test('a name that is no DNS name or the daemon’s own is refused, and changes n
   assert.deepEqual(shown?.hostNames, ['nas.example.net']);
 });
 
-test('host names are kept through renewals, changed and taken by the operator, and audited', async (t) => {
+test('host names survive renewals, and the operator’s changes and removals are audited', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const { id } = device.identity;
@@ -185,7 +185,7 @@ test('host names are kept through renewals, changed and taken by the operator, a
   await daemon.admin.setHostNames({ id, hostNames: ['media.example.net'] });
   const third = await renew(daemon, device, second);
   assert.deepEqual(namesIn(third), ['media.example.net']);
-  // Paired again with its own key, it keeps them.
+  // A device that pairs again with its own key keeps its names.
   assert.deepEqual(namesIn(await pair(daemon, device)), ['media.example.net']);
   await daemon.admin.setHostNames({ id, hostNames: [] });
   const fourth = await pair(daemon, device);
@@ -198,7 +198,7 @@ test('host names are kept through renewals, changed and taken by the operator, a
   assert.equal((await daemon.admin.verifyAudit({})).ok, true);
 });
 
-test('a recovered certificate has the host names as well', async (t) => {
+test('a recovered certificate has the host names too', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pairWith(daemon, device, ['nas.example.net']);
@@ -221,7 +221,7 @@ test('another key under the id of a device does not get its host names', async (
   assert.equal((await daemon.admin.verifyAudit({})).ok, true);
 });
 
-test('a name that was taken while a certificate was being made is not in it', async (t) => {
+test('a name that is removed while a certificate is being made is not in that certificate', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const { identity } = daemon.running;
@@ -229,7 +229,7 @@ test('a name that was taken while a certificate was being made is not in it', as
   const node = await daemon.node(enrollment);
   const { transact } = identity.registry;
   let isTaken = false;
-  // The certificate is made by the time it is to be stored.
+  // The certificate is already signed when it is stored.
   t.mock.method(
     identity.registry,
     'transact',
@@ -257,7 +257,7 @@ test('a name that becomes the daemon’s own leaves the device with its next cer
   assert.deepEqual(namesIn(await renew(again, device, enrollment)), ['nas.example.net']);
 });
 
-test('a restore does not give back a host name that was taken since the backup', async (t) => {
+test('a restore does not bring back a host name that was removed since the backup', async (t) => {
   const folder = temporaryFolder();
   const [home, file] = [join(folder, 'home'), join(folder, 'backup.age')];
   const passphrase = 'correct horse battery';
@@ -310,7 +310,7 @@ test('the daemon’s own certificate has the configured names and the public one
   await assert.rejects(connect('other.example.net'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
 });
 
-test('the operator gives host names with palyra, and sees them in devices', async (t) => {
+test('the operator sets host names with palyra, and `devices` shows them', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { home } = daemon;
   const device = await makeDevice();

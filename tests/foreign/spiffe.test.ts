@@ -1,5 +1,5 @@
-// SPIFFE libraries take our certificates and our bundle: the rules of go-spiffe and java-spiffe (tests/foreign/svid.go), on
-// what a daemon really hands out, and on certificates that break one rule each.
+// SPIFFE libraries accept our certificates and our bundle. Applies the rules of go-spiffe and java-spiffe (tests/foreign/svid.go) to
+// the certificates of a real daemon, and to certificates that break one rule each.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -63,19 +63,19 @@ test('the certificates of a device and of the daemon are X.509-SVIDs of the publ
 const { digitalSignature, keyCertSign, cRLSign } = x509.KeyUsageFlags;
 const leafUri = 'spiffe://other.example/device/one';
 
-/** Each breaks one rule. */
+/** Each entry breaks one rule. */
 const broken: Readonly<
   Record<string, readonly [error: RegExp, leaf: Partial<Leaf>, authority?: Partial<Leaf>]>
 > = {
   'no URI': [/exactly one URI/, { uris: [] }],
   'two URIs': [/exactly one URI/, { uris: [leafUri, `${leafUri}/two`] }],
-  'a URI that is none of SPIFFE': [/not a SPIFFE ID/, { uris: ['https://other.example/one'] }],
+  'a URI that is not a SPIFFE ID': [/not a SPIFFE ID/, { uris: ['https://other.example/one'] }],
   'a query': [/not a SPIFFE ID/, { uris: [`${leafUri}?a=b`] }],
   'a port in the trust domain': [/not a trust domain/, { uris: ['spiffe://other.example:1/one'] }],
   'no path': [/has no path/, { uris: ['spiffe://other.example'] }],
   'a slash at the end of the path': [/not a path/, { uris: [`${leafUri}/`] }],
   'an empty segment': [/not a path/, { uris: ['spiffe://other.example//one'] }],
-  'a segment that climbs': [/not a path/, { uris: ['spiffe://other.example/../one'] }],
+  'a segment `..`': [/not a path/, { uris: ['spiffe://other.example/../one'] }],
   'an escaped path': [/not a path/, { uris: ['spiffe://other.example/%61'] }],
   'a leaf with the CA flag': [/has the CA flag/, { ca: true }],
   'a leaf without digitalSignature': [/no digitalSignature/, { usage: x509.KeyUsageFlags.keyAgreement }],
@@ -155,7 +155,7 @@ test('a chain from another tool passes the rules, and a chain that breaks one of
   }
 });
 
-test('the sequence of the bundle grows with every change of the roots and with nothing else', async (t) => {
+test('the sequence of the bundle grows with every change of the roots and only then', async (t) => {
   const home = temporaryFolder();
   const first = await TestDaemon.start(t, { home, publish });
   const begun = await sequenceOf(first);
@@ -175,7 +175,7 @@ test('the sequence of the bundle grows with every change of the roots and with n
   }
 });
 
-test('after a restore the sequence is larger than any before, also by a clock that was set back', async (t) => {
+test('after a restore the sequence is larger than any before, even if the clock was set back', async (t) => {
   const clock = new HeldClock();
   const folder = temporaryFolder();
   const home = join(folder, 'home');

@@ -1,5 +1,5 @@
-// Health and server reflection, as the tools of other people use them: grpc-go does what grpc_health_probe, a client that
-// balances by health and grpcurl do.
+// Health and server reflection, as foreign tools use them: grpc-go acts like grpc_health_probe, a client that
+// balances by health, and grpcurl.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -41,7 +41,7 @@ function run(t: TestContext, daemon: TestDaemon, paired: PairedEnrollment, what:
   });
 }
 
-test('any paired device asks for the health of the daemon and of each service', { skip }, async (t) => {
+test('any paired device can ask for the health of the daemon and of each service', { skip }, async (t) => {
   const daemon = await TestDaemon.start(t);
   const paired = await pair(daemon, await makeDevice());
   for (const service of ['', NodeService.typeName, AdminService.typeName]) {
@@ -89,7 +89,7 @@ test('a revocation ends a watch with its reason', { skip }, async (t) => {
   assert.match(message, /revoked by the operator/);
 });
 
-test('an operator describes every service by reflection and calls one by what that says', {
+test('an operator reads every service by reflection, and calls one with that description', {
   skip,
 }, async (t) => {
   const daemon = await TestDaemon.start(t);
@@ -117,7 +117,7 @@ test('a device without the role gets no reflection', { skip }, async (t) => {
   assert.equal(answer?.end, 'PermissionDenied');
 });
 
-test('health is served over QUIC as well', async (t) => {
+test('health is served over QUIC too', async (t) => {
   const daemon = await TestDaemon.start(t);
   const connection = await dialNodeQuic(createQuic(), await pair(daemon, await makeDevice()));
   daemon.closeAtEnd(connection);

@@ -36,7 +36,7 @@ import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { longestWaitMs, until } from '../testing/until.ts';
 
 const passphrase = 'correct horse battery';
-/** The tests are not about the cost of a guess. */
+/** A low cost, because these tests are not about guessing. */
 const quick = { scryptLogN: 10 };
 
 test('a backup made while the daemon runs brings the same daemon back on an empty home', async (t) => {
@@ -75,7 +75,7 @@ test('a restore never brings back a device or certificate that was revoked after
   await daemon.admin.revokeDevice({ id: lost.identity.id, reason: 'stolen' });
   await daemon.stop();
 
-  // The registry that is replaced knows it.
+  // The replaced registry knows it.
   const { revoked, replaced } = await restoreHome(daemon.home, { file, passphrase });
   assert.deepEqual(revoked, [lost.identity.id]);
   assert.ok(replaced);
@@ -87,13 +87,13 @@ test('a restore never brings back a device or certificate that was revoked after
   assert.equal(await roleOf(again), DeviceRole.OPERATOR);
   await again.stop();
 
-  // Where there is none, the operator has to say.
+  // Without that registry, the operator has to say it.
   const empty = join(folder, 'empty');
   const refused = await expectCode(restoreHome(empty, { file, passphrase }), 'REVOCATIONS_UNKNOWN');
   assert.match(refused.message, /a device that was revoked since would come back/);
   await restoreHome(empty, { file, passphrase, revokedSince: [lost.identity.id] });
   const third = await TestDaemon.start(t, { home: empty });
-  assert.equal(await roleOf(third), DeviceRole.DEVICE, 'it may have been taken since');
+  assert.equal(await roleOf(third), DeviceRole.DEVICE, 'the role may have been removed since');
   await expectCode((await third.node(one)).status({}), 'DEVICE_REVOKED');
 });
 
@@ -296,7 +296,7 @@ test('a rekey leaves the same daemon under another master key', async (t) => {
   assert.equal(again.running.rootFingerprint, daemon.running.rootFingerprint);
 });
 
-test('the doctor finds nothing in a sound home, and each fault in a damaged one', async (t) => {
+test('the doctor finds no fault in an intact home, and each fault in a damaged one', async (t) => {
   const daemon = await TestDaemon.start(t);
   const verdicts = async (now = new Date()) =>
     Object.fromEntries((await examineHome(daemon.home, now)).map(({ check, verdict }) => [check, verdict]));
@@ -321,12 +321,12 @@ test('the doctor finds nothing in a sound home, and each fault in a damaged one'
   assert.equal((await verdicts()).home, 'problem');
 });
 
-test('a backup replaces no file unless it is asked to, and then only an earlier backup of the same daemon', async (t) => {
+test('a backup replaces a file only on request, and only an earlier backup of the same daemon', async (t) => {
   const [daemon, other] = [await TestDaemon.start(t), await TestDaemon.start(t)];
   const folder = temporaryFolder();
   const file = join(folder, 'backup.age');
   const replace = { ...quick, replace: true };
-  // What the user keeps there is the user's, whatever its name.
+  // Any other file of the user is kept, whatever its name.
   const own = ['backup.age.registry', 'backup.age.registry-wal', 'backup.age.partial'];
   for (const name of own) await writeFile(join(folder, name), 'mine');
   await backupHome(daemon.home, file, passphrase, quick);
@@ -342,7 +342,7 @@ test('a backup replaces no file unless it is asked to, and then only an earlier 
   assert.deepEqual((await readdir(folder)).sort(), ['backup.age', ...own].sort());
   for (const name of own) assert.equal(await readFile(join(folder, name), 'utf8'), 'mine', name);
 
-  // One that went back knows less than the file.
+  // A restored daemon knows less than the file.
   await daemon.stop();
   const old = join(folder, 'old.age');
   await writeFile(old, first);
@@ -350,12 +350,12 @@ test('a backup replaces no file unless it is asked to, and then only an earlier 
   await expectCode(backupHome(daemon.home, file, passphrase, replace), 'BACKUP_EXISTS');
 });
 
-test('a backup replaces no file that came, or changed, while it was made', async (t) => {
+test('a backup does not replace a file that was created or changed in the meantime', async (t) => {
   const daemon = await TestDaemon.start(t);
   const folder = temporaryFolder();
   const file = join(folder, 'backup.age');
   const copies = join(daemon.home, 'daemon', 'copies');
-  /** The file has been looked at by then. */
+  /** The backup has already inspected the file by then. */
   const isBeingWritten = async () => {
     const [copy] = await readdir(copies).catch(() => []);
     return copy !== undefined && existsSync(join(copies, copy, 'unfinished'));
@@ -393,7 +393,7 @@ test('a home whose registry is lost, empty or of another daemon is not backed up
   assert.ok(!(await readdir(join(daemon.home, 'daemon'))).includes('copies'));
 });
 
-test('where a disk is mounted at the folder of the daemon, a restore says so, and leaves the state from before alone', async (t) => {
+test('a restore reports that a disk is mounted at the daemon’s folder, and leaves the previous state alone', async (t) => {
   const daemon = await TestDaemon.start(t);
   const file = join(temporaryFolder(), 'backup.age');
   await backupHome(daemon.home, file, passphrase, quick);

@@ -1,5 +1,5 @@
-// Backups that open and hold something else than a backup does: whoever has the passphrase may have made them. Each is
-// restored whole, or refused with one code, and then nothing has changed.
+// Crafted backups: they open with the passphrase, but their contents are not a normal backup's. Each is
+// restored completely, or refused with one code without any change.
 
 import assert from 'node:assert/strict';
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -22,7 +22,7 @@ interface Original {
   readonly registry: string;
 }
 
-/** Of a daemon with something in every table. */
+/** A backup of a daemon with rows in every table. */
 async function original(t: TestContext): Promise<Original> {
   const daemon = await TestDaemon.start(t);
   const [kept, lost] = [await makeDevice(), await makeDevice()];
@@ -42,7 +42,7 @@ async function original(t: TestContext): Promise<Original> {
     await writeFile(registry, Buffer.concat(chunks), { mode: 0o600 });
     return found;
   });
-  // What a person may have written down; it is restored as it was.
+  // Free text of a person, which is restored unchanged.
   const config = {
     trustDomain: head.trustDomain,
     pairing: { host: '127.0.0.1', port: 0 },
@@ -56,7 +56,7 @@ async function original(t: TestContext): Promise<Original> {
   return { folder, head: { ...head, config }, registry };
 }
 
-/** @returns its code; OK when it was restored. */
+/** @returns the code of the refusal; OK when it was restored. */
 async function restored(folder: string, head: unknown, registry: string, what: string): Promise<string> {
   const file = join(folder, 'crafted.age');
   const home = join(folder, 'home');
@@ -98,7 +98,7 @@ const anything = [
   'x'.repeat(70_000),
 ];
 
-/** Every value in it, and the path there. */
+/** Every value in the object, with its path. */
 function places(value: unknown, path: readonly string[] = []): string[][] {
   const below =
     typeof value === 'object' && value !== null
@@ -119,13 +119,13 @@ test('whatever the head of a backup contains, the backup is restored or refused'
   const { folder, head, registry } = await original(t);
   assert.equal(await restored(folder, head, registry, 'as it was'), 'OK');
   const all = places(head);
-  // What a configuration may say is tested with the configuration.
+  // The values of a configuration have their own tests.
   const tried = all.filter(([name, , deep]) => name !== 'config' || deep === undefined);
   assert.ok(tried.length > 15, String(tried.length));
   let refused = 0;
   for (const [at, path] of tried.entries()) {
     const isTop = path.length === 1 || path[0] === 'audit';
-    // Each value in the places that have rules of their own, a few in each of the others.
+    // Every value in places with their own rules, and a few values in each other place.
     const values = isTop ? [undefined, ...anything] : [undefined, anything[at % anything.length], ['x']];
     for (const put of values) {
       const what = `${path.join('.')} = ${JSON.stringify(put)?.slice(0, 40)}`;
@@ -139,8 +139,11 @@ test('whatever the head of a backup contains, the backup is restored or refused'
   }
   assert.ok(refused > 100, String(refused));
   for (const [what, crafted] of Object.entries({
-    'a date that no calendar has': { ...head, madeAtMs: 8.64e15 + 1 },
-    'a name of a secret that leads elsewhere': { ...head, secrets: { ...head.secrets, '../../x': 'AAAA' } },
+    'a date outside the calendar': { ...head, madeAtMs: 8.64e15 + 1 },
+    'a secret name that points to another folder': {
+      ...head,
+      secrets: { ...head.secrets, '../../x': 'AAAA' },
+    },
     'a secret without a name': { ...head, secrets: { ...head.secrets, '': 'AAAA' } },
     'a secret that is too large': {
       ...head,
@@ -149,7 +152,7 @@ test('whatever the head of a backup contains, the backup is restored or refused'
     'another daemon': { ...head, daemonId: '01KAT0MZP8C4T7T1JQ5Z7K3QX9' },
     'another trust domain': { ...head, trustDomain: 'palyra-aaaaaaaaaa.internal' },
     'another place in the audit': { ...head, audit: { ...head.audit, seq: head.audit.seq - 1 } },
-    'a field more': { ...head, more: 1 },
+    'an extra field': { ...head, more: 1 },
     'a list': [head],
     nothing: null,
   }))
@@ -178,7 +181,7 @@ test('whatever the registry of a backup contains, the backup is restored or refu
       try {
         raw.exec(`PRAGMA ignore_check_constraints = ON; UPDATE ${table} SET ${column} = ${value}`);
       } catch {
-        // A strict type, or a key that may stand once.
+        // A strict type, or a unique key.
         continue;
       } finally {
         raw.close();
@@ -188,7 +191,7 @@ test('whatever the registry of a backup contains, the backup is restored or refu
   }
   assert.ok(codes.has('BACKUP_UNREADABLE'));
   for (const sql of [
-    // It would run with each write of the restore, and of every daemon after it.
+    // It would run with each write of the restore and of every later daemon.
     "CREATE TRIGGER again AFTER UPDATE ON devices BEGIN UPDATE devices SET state = 'active'; END",
     'CREATE VIEW seen AS SELECT * FROM devices',
     'DROP TABLE devices',

@@ -1,4 +1,4 @@
-// Somebody who can write to the registry's file changes a row. Whatever that weakens, a look at the registry finds it.
+// Somebody with write access to the registry's file changes a row. `doctor` and `audit verify` find every such change.
 
 import assert from 'node:assert/strict';
 import { cp } from 'node:fs/promises';
@@ -17,7 +17,7 @@ import { temporaryFolder } from '../testing/temporary-folder.ts';
 const verdictOf = (path: string): Promise<RegistryVerdict> =>
   lookAtSqliteRegistry({ path }, (registry) => verifyAudit(registry));
 
-/** What was done, with the ids of devices as `:who`, and what must be found. */
+/** Each change, with device ids as `:who`, and the difference that must be reported. */
 const attacks: readonly (readonly [sql: string, found: RegExp])[] = [
   [
     "UPDATE devices SET state = 'active' WHERE id = :revoked",
@@ -145,7 +145,7 @@ const attacks: readonly (readonly [sql: string, found: RegExp])[] = [
   ['UPDATE ledger SET devices = 0', /^ledger counts: .* devices 0/],
 ];
 
-test('a change of any row from outside is found, with what the table says and what the audit says', async () => {
+test('an outside change to any row is found, and reported with the values of the table and of the audit', async () => {
   const folder = temporaryFolder();
   const original = join(folder, 'registry.sqlite');
   const { devices } = await writeHistory(original);
@@ -194,7 +194,7 @@ test('a registry too large for one part is compared in parts, with the same resu
   for (const rows of [50, 7]) assert.deepEqual(sorted(await inParts(rows)), whole, `${rows} rows`);
 });
 
-test('palyra doctor and palyra audit verify find what one UPDATE has changed, also while the daemon runs', async (t) => {
+test('palyra doctor and palyra audit verify find the change of one UPDATE, even while the daemon runs', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   await (await daemon.node(await pair(daemon, device))).status({});

@@ -10,7 +10,7 @@ import { temporaryFolder } from '../testing/temporary-folder.ts';
 const unable = unableWithout({ dpkg: 'dpkg', adduser: 'adduser', sudo: 'sudo', unshare: 'util-linux' });
 
 let deb: string;
-// A test, and no hook: it takes minutes.
+// A test instead of a hook, because it takes minutes.
 test('npm run deb', { skip: unable }, () => {
   const folder = temporaryFolder();
   run('npm', ['run', '--silent', 'deb', '--', folder]);
@@ -38,7 +38,7 @@ const serveOnce = `
   rm said
 `;
 
-test('it brings a user, a home, a unit that systemd takes, and a command that runs under sudo on its own Node', {
+test('it creates a user and a home, and installs a unit that systemd accepts and a command that runs under sudo on its own Node', {
   skip: unable,
 }, () => {
   const said = inCopy(`
@@ -63,7 +63,7 @@ test('it brings a user, a home, a unit that systemd takes, and a command that ru
   assert.doesNotMatch(said, /old$/m);
 });
 
-test('an upgrade and a removal keep the home; a purge keeps its keys and says so, and takes an empty one', {
+test('an upgrade and a removal keep the home; a purge keeps a home with keys and says so, and removes an empty home', {
   skip: unable,
 }, () => {
   const said = inCopy(`

@@ -1,4 +1,4 @@
-// What the scripts of the Debian package do with homes as operators have them, in a copy of this machine.
+// How the Debian package's scripts treat homes in unusual places, in a copy of this machine.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { temporaryFolder } from '../testing/temporary-folder.ts';
 const skip = unableWithout({ adduser: 'adduser', unshare: 'util-linux' });
 const scriptOf = (name: string) => readFileSync(join(repository, 'scripts/debian', name), 'utf8');
 
-/** Before it, there is neither a user nor a home. */
+/** Before the installation, there is neither a user nor a home. */
 function inCopy(script: string): string {
   const copy = join(repository, 'tests/testing/copy-of-machine.sh');
   const begin = `
@@ -27,7 +27,7 @@ function inCopy(script: string): string {
   });
 }
 
-test('a home on a disk that is not there now is no reason to fail, and keeps its user at a purge', {
+test('a home on an absent disk causes no failure, and a purge keeps its user', {
   skip,
 }, () => {
   const said = inCopy(`
@@ -48,7 +48,7 @@ test('a home on a disk that is not there now is no reason to fail, and keeps its
   assert.match(said, /^owner: palyra$/m);
 });
 
-test('a link to a home, and a home that is a file, are left as they are', { skip }, () => {
+test('a link to a home, and a file in place of a home, stay unchanged', { skip }, () => {
   const said = inCopy(`
     mkdir -p /disk/palyra
     ln -s /disk/palyra /var/lib/palyra

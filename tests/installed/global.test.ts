@@ -1,4 +1,4 @@
-// `npm install -g` of the packed command, by the machine's own npm and from the registry, as docs/operations.md has it.
+// `npm install -g` of the packed command with the machine's own npm, as in docs/operations.md.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -11,7 +11,7 @@ import { temporaryFolder } from '../testing/temporary-folder.ts';
 const unable = unableWithout({ npm: 'npm', setpriv: 'util-linux' });
 
 let prefix: string;
-// A test, and no hook: it takes minutes.
+// A test instead of a hook, because it takes minutes.
 test('npm run pack and npm install -g', { skip: unable }, () => {
   const packed = temporaryFolder();
   run('npm', ['run', '--silent', 'pack', '--', packed]);
@@ -23,7 +23,7 @@ test('npm run pack and npm install -g', { skip: unable }, () => {
   });
 });
 
-/** As another user, with next to no environment. */
+/** Runs as another user, with a minimal environment. */
 function palyra(...args: readonly string[]) {
   return spawnSync(
     'setpriv',
@@ -36,11 +36,11 @@ function palyra(...args: readonly string[]) {
   );
 }
 
-test('it is one command, and no other program of that folder', { skip: unable }, () => {
+test('it installs only one command', { skip: unable }, () => {
   assert.deepEqual(readdirSync(join(prefix, 'bin')), ['palyra']);
 });
 
-test('another user runs it, on the Node that came with it, and so does a unit', { skip: unable }, () => {
+test('another user and a unit run it on the Node that was installed with it', { skip: unable }, () => {
   const { stdout, stderr } = palyra('--version');
   assert.match(stdout, /^\d+\.\d+\.\d+\n$/, stderr);
   const unit = palyra('daemon', 'install', '--print');
@@ -52,7 +52,7 @@ test('another user runs it, on the Node that came with it, and so does a unit', 
   );
 });
 
-test('it has everything that a daemon needs', { skip: unable }, () => {
+test('it contains everything that a daemon needs', { skip: unable }, () => {
   const home = join(temporaryFolder(), 'home');
   chmodSync(join(home, '..'), 0o777);
   const { stdout } = palyra('daemon', '--check', '--home', home, '--json');

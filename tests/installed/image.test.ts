@@ -1,5 +1,5 @@
-// The image: built by Debian's buildah, then started from its own description with a root that cannot be written. Its
-// first stage is a Debian that debootstrap makes, so that no registry of images is asked.
+// The image: built by Debian's buildah, then started from its own description with a read-only root. Its
+// first stage is a Debian made by debootstrap, so that no image registry is needed.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -25,7 +25,7 @@ let config: {
   readonly Healthcheck: { readonly Test: readonly string[] };
 };
 
-// A test, and no hook: it takes minutes.
+// A test instead of a hook, because it takes minutes.
 test('npm run image', { skip: unable }, () => {
   const folder = temporaryFolder();
   const storage = join(folder, 'storage.conf');
@@ -64,13 +64,13 @@ test('its description: no root, a volume for the home, a health check, and the p
   assert.deepEqual(config.Healthcheck.Test, ['CMD', '/usr/bin/palyra', 'status']);
 });
 
-test('it serves with a root that cannot be written, is healthy only while it does, and stops on SIGTERM', {
+test('it serves with a read-only root, is healthy only while it serves, and stops on SIGTERM', {
   skip: unable,
 }, async (t) => {
   const [, ...health] = config.Healthcheck.Test;
   assert.equal(inImage(...health).status, 7);
   const command = [...config.Entrypoint, ...config.Cmd, '--json'];
-  // It takes the place of each program before it, so the signal is for the daemon.
+  // Each program replaces the one before it, so the daemon gets the signal.
   const daemon = spawn('sh', [runner, root, home, ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => daemon.kill('SIGKILL'));
   const [line] = await Promise.race([once(createInterface(daemon.stdout), 'line'), once(daemon, 'exit')]);

@@ -1,4 +1,4 @@
-// On a machine, or in a sandbox, that has not all kinds of addresses, the defaults still work.
+// The defaults also work on a machine or in a sandbox without some kinds of addresses.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -23,7 +23,7 @@ const skip =
   `NOT TESTED: a machine without IPv6 needs python3 and seccomp: ${missing.error ?? missing.stderr}`;
 const everywhere = { pairing: { port: 0 }, node: { port: 0 }, quic: {} };
 
-test('without IPv6, and where it may not see the addresses of the machine, a daemon listens on every one of IPv4', {
+test('without IPv6, or without permission to list addresses, a daemon listens on every IPv4 address', {
   skip,
 }, async (t) => {
   const home = temporaryFolder();
@@ -46,7 +46,7 @@ test('without IPv6, and where it may not see the addresses of the machine, a dae
 
 const inNamespace = namespacesMissing();
 
-test('where IPv6 is switched off for the interfaces, a daemon is reached over IPv4', {
+test('with IPv6 disabled on the interfaces, a daemon is reached over IPv4', {
   skip: inNamespace,
 }, async (t) => {
   const namespace = NetworkNamespace.make(t);
@@ -58,7 +58,7 @@ test('where IPv6 is switched off for the interfaces, a daemon is reached over IP
   await daemon.stop();
 });
 
-test('the address shown is of IPv6 where there is no other, and follows an interface that comes up later', {
+test('the daemon shows an IPv6 address if there is no other, and the address of an interface that comes up later', {
   skip: inNamespace,
 }, async (t) => {
   const namespace = NetworkNamespace.make(t);
@@ -69,10 +69,10 @@ test('the address shown is of IPv6 where there is no other, and follows an inter
   const [ready] = daemon.process.lines;
   assert.equal(ready!.pairing_address, `127.0.0.1:${port(ready!)}`);
   const admin = await daemon.admin();
-  /** The kernel takes a second to call a link running. */
+  /** The kernel takes a second to report a link as running. */
   const isShown = (address: string) =>
     until(`${address} is shown`, async () => {
-      // There are not codes without end.
+      // The number of codes is limited.
       await sleep(200);
       return (await admin.mintCode({})).address === `${address}:${port(ready!)}`;
     });

@@ -1,5 +1,5 @@
-// The daemon, a real process, is killed at every step of a pairing: right before the step's commit, right after it and
-// before the answer, and right after the answer. Then it starts again, and nothing that was acknowledged may be gone.
+// Kills the daemon, a real process, at every step of a pairing: right before the step's commit, right after it and
+// before the answer, and right after the answer. After a restart, no acknowledged change may be missing.
 
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
@@ -31,14 +31,14 @@ import { answer, configure, makeHome, PalyraProcess } from '../testing/palyra-pr
 import { makeDevice, type SampleDevice } from '../testing/sample-device.ts';
 import { longestWaitMs } from '../testing/until.ts';
 
-/** What is stored once a step is: in the registry, and on the device that got the answer. */
+/** The stored state after a step: in the registry, and on the device that got the answer. */
 interface Stored {
   readonly state?: PairingState;
   readonly guessesLeft?: number;
   readonly device?: Enrollment['state'] | undefined;
 }
 
-/** In order. `writes` is the text in the step's own change by which it is found. */
+/** The steps, in order. `writes` is a text that only this step's change contains. */
 const steps = [
   { step: 'mint', writes: 'code.minted', stored: { state: 'waiting', guessesLeft: 3 } },
   { step: 'open', writes: undefined, stored: { state: 'waiting', guessesLeft: 3 } },
@@ -67,9 +67,9 @@ const steps = [
 
 type Step = (typeof steps)[number]['step'];
 
-/** One home for one step after the other: who came back from a kill is killed next. Undefined when a test failed. */
+/** One home for all steps: a daemon that recovered from one kill is killed again. Undefined after a failed test. */
 let standing: DaemonProcess | undefined;
-/** Pairings of the stories before. */
+/** The pairings of the earlier rounds. */
 const over = new Set<string>();
 const ends: (() => Promise<void>)[] = [];
 const ofFile = { after: (end: () => Promise<void>) => void ends.push(end) };
@@ -80,7 +80,7 @@ after(async () => {
 for (const [at, { step, writes, stored }] of steps.entries()) {
   const before: Stored = steps[at - 1]?.stored ?? {};
   if (writes !== undefined) {
-    test(`killed before the commit of ${step}, the pairing is as it was and completes`, () =>
+    test(`killed before the commit of ${step}, the pairing is unchanged and completes`, () =>
       killedAtCommit(`before|${writes}`, before));
     test(`killed between the commit of ${step} and its answer, the pairing has moved and completes`, () =>
       killedAtCommit(`after|${writes}`, { ...stored, device: before.device }));
@@ -107,7 +107,7 @@ for (const [moment, at] of [
   ['between the daemon and its issuing CA', 'after|daemon.created'],
   ['between the issuing CA and the daemon certificate', 'after|"tier":"issuing"'],
 ] as const) {
-  test(`killed in its first start, ${moment}, the next start makes one whole daemon`, async (t) => {
+  test(`killed in its first start, ${moment}, the next start creates one complete daemon`, async (t) => {
     const home = await makeHome(t);
     const first = PalyraProcess.start(['daemon'], { home, ...(await killing(home, at)) });
     assert.equal((await first.ended).signal, 'SIGKILL');
@@ -177,7 +177,7 @@ async function takeStanding(): Promise<DaemonProcess> {
   return DaemonProcess.start(ofFile, { home, ...(await killing(home)) });
 }
 
-/** @param at when the daemon of the home kills itself; never, when absent. */
+/** @param at the point at which the daemon of the home kills itself. Default: never. */
 async function killing(home: string, at = '') {
   const program = join(import.meta.dirname, '../testing/kill-at-commit.ts');
   const order = join(home, 'kill-at');
@@ -185,7 +185,7 @@ async function killing(home: string, at = '') {
   return { node: ['--import', program], env: { PALYRA_TEST_KILL: order } };
 }
 
-/** What its two people have in hand. */
+/** The state in the hands of operator and device. */
 interface Story {
   readonly device: SampleDevice;
   code?: string;
@@ -228,7 +228,7 @@ async function comeBack(first: DaemonProcess, story: Story, expected: Stored): P
   assert.deepEqual(
     (await loadEnrollments(device.secrets)).map((each) => each.state),
     expected.device ? [expected.device] : [],
-    'what the device has',
+    'the state of the device',
   );
   const second = await DaemonProcess.start(ofFile, {
     home: first.home,
@@ -263,7 +263,7 @@ async function comeBack(first: DaemonProcess, story: Story, expected: Stored): P
   return second;
 }
 
-/** As its people would: the same code where it still holds, a new one where not. @returns the certificate's serial. */
+/** Completes the pairing as people would: with the same code if it is still valid, otherwise with a new one. @returns the certificate's serial. */
 async function finish(daemon: DaemonProcess, story: Story): Promise<string> {
   const { device } = story;
   const admin = await daemon.admin();
@@ -280,7 +280,7 @@ async function finish(daemon: DaemonProcess, story: Story): Promise<string> {
   if (state === WireState.PENDING_APPROVAL) await admin.approvePairing({ id: requestId });
   else await expectCode(admin.approvePairing({ id: requestId }), 'PAIRING_STATE_CONFLICT');
   const paired = story.paired ?? (await collect(daemon, device, story.pending));
-  // The port of a daemon that chose a free one is another one now.
+  // A daemon with an automatic port now has another port.
   await (await daemon.node(paired)).status({});
   assert.equal((await admin.getPairing({ id: requestId })).state, WireState.ACTIVE);
   return readPeerCertificate(paired.certificateChain[0]!).serial;

@@ -1,5 +1,5 @@
-// The disk of the home is full: what must be written is refused as STORE_FULL, everything else goes on, and with space
-// again everything is as it was.
+// The disk of the home is full: changes are refused with STORE_FULL, everything else continues, and with space
+// again everything works as before.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ import { mountSmallDisk, type SmallDisk } from '../testing/small-disk.ts';
 const diskBytes = 16 * 1024 * 1024;
 const full = { code: 'STORE_FULL', exitCode: 6 };
 
-/** Seen longer ago than this, a device that connects is written down as seen again. */
+/** When a device that was last seen longer ago than this connects, the time is stored. */
 const seenAgainMs = 12 * minute;
 
 test('on a full disk a running daemon refuses what it cannot store, and knows its devices', async (t) => {
@@ -59,7 +59,7 @@ test('on a full disk a running daemon refuses what it cannot store, and knows it
   assert.ok((await admin.verifyAudit({})).ok);
 });
 
-test('on a full disk a device that was not seen for a while comes in', async (t) => {
+test('on a full disk a device that was away for a while can connect', async (t) => {
   const disk = await mountSmallDisk(t, diskBytes);
   if (!disk) return;
   const clock = new HeldClock();
@@ -72,7 +72,7 @@ test('on a full disk a device that was not seen for a while comes in', async (t)
   await (await daemon.node(paired)).status({});
 });
 
-test('a daemon that starts on a full disk says so, and is the same one when there is space', async (t) => {
+test('a start on a full disk reports the reason, and the daemon is unchanged once there is space', async (t) => {
   const disk = await mountSmallDisk(t, diskBytes);
   if (!disk) return;
   const home = join(disk.path, 'home');
@@ -98,7 +98,7 @@ test('a daemon that starts on a full disk says so, and is the same one when ther
   assert.ok((await (await after.admin()).verifyAudit({})).ok);
 });
 
-/** Until there is no room left, not even in the registry's own log. @returns what the operator is told then. */
+/** Fills the disk, even the space in the registry's own log. @returns the operator's error. */
 async function fill(disk: SmallDisk, { admin }: TestDaemon, deviceId: string): Promise<Error> {
   await disk.fill();
   for (let times = 0; times < 5000; times += 1) {

@@ -1,5 +1,5 @@
-// A daemon that cannot have its home as it must be does not start: it ends with a stable code and says what to do, it
-// changes nothing, and when that is done it is the same daemon as before.
+// A daemon with an unusable home does not start: it exits with a stable code and says what to do, it
+// changes nothing, and after the repair it is the same daemon as before.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -16,7 +16,7 @@ const corrupt = { code: 'SECRET_CORRUPT', exitCode: 6 };
 const wrongKey = { code: 'MASTER_KEY_WRONG', exitCode: 6 };
 const failed = { code: 'STORE_FAILED', exitCode: 6 };
 
-/** Each test damages it, and puts it right again. */
+/** Each test damages the home and repairs it. */
 let home: string;
 let daemonId: string;
 
@@ -38,7 +38,7 @@ test('a second daemon on one home is refused, names the first, and leaves it alo
   await first.stop();
 });
 
-test('a daemon that was killed does not hold its home', async (t) => {
+test('a killed daemon does not keep its home locked', async (t) => {
   await (await DaemonProcess.start(t, { home })).kill();
   await startsAgain(t);
 });
@@ -64,7 +64,7 @@ test('a home that others can enter or read is refused, until the command in the 
   await startsAgain(t);
 });
 
-test('a secret file that is cut off, emptied or plain text is refused, whichever it is', async (t) => {
+test('any secret file that is truncated, empty or plain text is refused', async (t) => {
   const files = await find(home, 'daemon/secrets/*/*');
   const damages = [
     (path: string) => truncate(path, 100),
@@ -117,7 +117,7 @@ test("another home's secret file, and another home's master key, are refused", a
 
 const lost = { code: 'REGISTRY_LOST', exitCode: 6 };
 
-test('a registry that is gone while the secrets remain is refused: no second daemon is made of them', async (t) => {
+test('a missing registry beside existing secrets is refused: no second daemon is created', async (t) => {
   const registry = join(home, 'daemon', 'registry.sqlite');
   await rename(registry, `${home}/backup`);
   for (const time of ['the first time', 'and again']) {
@@ -140,7 +140,7 @@ test('a file that is not a registry, or an empty one, is refused', async (t) => 
   await startsAgain(t);
 });
 
-test('a home that is no folder, and a passphrase file that is not there, are named', async (t) => {
+test('the error names a home that is not a folder, and a missing passphrase file', async (t) => {
   const noFolder = join(home, 'file');
   await writeFile(noFolder, '');
   assert.ok((await failure(palyra(['daemon'], { home: noFolder }), failed)).includes(noFolder));
@@ -152,7 +152,7 @@ test('a home that is no folder, and a passphrase file that is not there, are nam
   await startsAgain(t);
 });
 
-test('a port that is taken is named, with the setting that changes it', async (t) => {
+test('the error names a port in use, and its setting', async (t) => {
   const taken = net.createServer().listen(0, '127.0.0.1');
   t.after(() => void taken.close());
   await new Promise<void>((resolve) => taken.once('listening', resolve));
@@ -183,7 +183,7 @@ async function refusedAsIs(expected: { code: string; exitCode: number }): Promis
   return message;
 }
 
-/** As the daemon that it was, with a chain of its audit that holds. */
+/** Checks that it is the same daemon, with an intact audit chain. */
 async function startsAgain(t: TestContext): Promise<void> {
   const daemon = await DaemonProcess.start(t, { home });
   assert.equal(daemon.daemonId, daemonId);
@@ -197,7 +197,7 @@ async function swap(one: string, other: string): Promise<void> {
   await rename(`${home}/aside`, other);
 }
 
-/** Files and folders of a home by a pattern: `*` alone is a name of hex digits, at the end of a name it is the rest. */
+/** Files and folders of a home by pattern: a single `*` matches a name of hex digits, and a trailing `*` the rest of a name. */
 async function find(folder: string, pattern: string): Promise<string[]> {
   if (pattern === '.') return [folder];
   let paths = [folder];

@@ -1,4 +1,4 @@
-// The command `palyra` runs on the Node that was installed with it, whatever PATH says.
+// The command `palyra` runs on the Node that was installed with it, whatever PATH is.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -9,7 +9,7 @@ import { temporaryFolder } from '../testing/temporary-folder.ts';
 
 const launcher = join(import.meta.dirname, '../../packages/cli/bin/palyra');
 
-/** A program that says its path, and what it was given. */
+/** A program that prints its path and arguments. */
 async function placeNode(path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, '#!/bin/sh\necho "$0|$*|$PALYRA_IGNORED_SIGNALS"\n');
@@ -43,7 +43,7 @@ for (const [layout, command, node] of [
   ['a checkout', 'packages/cli', 'node_modules/node'],
   ['the Debian package', 'usr/lib/palyra', 'usr/lib/palyra/node_modules/node'],
 ] as const) {
-  test(`${layout}: an old Node that comes first in PATH is not asked`, async () => {
+  test(`${layout}: an old Node that comes first in PATH is not used`, async () => {
     const folder = temporaryFolder();
     const old = join(folder, 'old');
     await placeNode(join(old, 'node'));
@@ -60,7 +60,7 @@ for (const [layout, command, node] of [
   });
 }
 
-test('without a Node of its own it takes the one in PATH, and none that lies in a folder further up', async () => {
+test('without its own Node it uses the one in PATH, and none from a parent folder', async () => {
   const folder = temporaryFolder();
   const usual = join(folder, 'usual/node');
   await placeNode(usual);
@@ -69,7 +69,7 @@ test('without a Node of its own it takes the one in PATH, and none that lies in 
   assert.equal(start(program, `${dirname(usual)}:/usr/bin:/bin`).split('|')[0], usual);
 });
 
-test('a package that lies in a folder of everybody takes no Node that lies beside it', async () => {
+test('a package in a world-writable folder does not use a Node beside it', async () => {
   const folder = temporaryFolder();
   const usual = join(folder, 'usual/node');
   await placeNode(usual);
@@ -81,7 +81,7 @@ test('a package that lies in a folder of everybody takes no Node that lies besid
   }
 });
 
-test('the Node of a checkout is not a folder of it that is called node', async () => {
+test('a folder named node in a checkout is not taken for its Node', async () => {
   const folder = temporaryFolder();
   const own = join(folder, 'node_modules/node/bin/node');
   await placeNode(own);

@@ -1,4 +1,4 @@
-// The daemon under a service manager: readiness, signs of life, and how it stops.
+// The daemon under a service manager: readiness, watchdog messages, and the stop.
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
@@ -25,7 +25,7 @@ interface Message {
   readonly sender: number;
 }
 
-/** The other end of NOTIFY_SOCKET, made by another language's sockets. */
+/** The other end of NOTIFY_SOCKET, in another language. */
 class Receiver {
   readonly messages: Message[] = [];
   #look: () => void = () => {};
@@ -62,7 +62,9 @@ class Receiver {
 }
 
 for (const kind of ['a path', 'the abstract namespace'] as const) {
-  test(`the daemon says on ${kind} that it is ready, lives and stops`, { skip: noNotify }, async (t) => {
+  test(`the daemon reports on ${kind} that it is ready, alive and stopping`, {
+    skip: noNotify,
+  }, async (t) => {
     const folder = temporaryFolder();
     const address = kind === 'a path' ? join(folder, 'notify') : `@palyra-${randomBytes(8).toString('hex')}`;
     const receiver = await Receiver.listen(t, address);
@@ -84,7 +86,7 @@ for (const kind of ['a path', 'the abstract namespace'] as const) {
     const stopping = await receiver.message('STOPPING');
     assert.match(stopping.words.STATUS!, /^Stopping/);
     assert.equal(receiver.messages[0]!.words.READY, '1');
-    assert.equal(receiver.messages.at(-1), stopping, 'it gives no sign of life after that');
+    assert.equal(receiver.messages.at(-1), stopping, 'it sends no watchdog message after that');
   });
 }
 
@@ -124,7 +126,7 @@ test('the daemon sends no watchdog messages that another process should send', {
   );
 });
 
-test('a second signal cuts the call that never ends, and the daemon still ends well', {
+test('a second signal cuts a call that never ends, and the daemon still exits cleanly', {
   timeout: 45_000,
 }, async (t) => {
   const home = await makeHome(t);
@@ -138,20 +140,20 @@ test('a second signal cuts the call that never ends, and the daemon still ends w
   t.after(() => session.destroy());
   session.on('error', () => {});
   await once(session, 'connect');
-  // A question that is not sent to its end.
+  // An incomplete request.
   const call = session.request({
     ':method': 'POST',
     ':path': '/palyra.admin.v1.AdminService/GetStatus',
     'content-type': 'application/proto',
   });
   call.on('error', () => {});
-  // A ping overtakes what was to be sent before; the second one cannot.
+  // A ping overtakes earlier frames in the queue, but the second ping cannot.
   for (let pings = 0; pings < 2; pings++) await new Promise((resolve) => session.ping(resolve));
   const toldToGo = once(session, 'goaway');
   process.kill(daemon.pid, 'SIGTERM');
   await toldToGo;
   assert.equal(call.closed, false);
-  // What follows within a second is the same Ctrl-C, handed on.
+  // A signal within a second counts as the same Ctrl-C, forwarded.
   await sleep(1_100);
   assert.equal(call.closed, false);
   const { exitCode, lines } = await daemon.end('SIGTERM');
@@ -164,7 +166,7 @@ const noSystemd =
     ? false
     : 'systemd does not run here, or not for us';
 
-test('systemd waits for it to be ready, and stops it well', { skip: noSystemd || noNotify }, async (t) => {
+test('systemd waits until it is ready, and stops it cleanly', { skip: noSystemd || noNotify }, async (t) => {
   const home = await makeHome(t);
   const unit = `palyra-test-${randomBytes(4).toString('hex')}`;
   const run = (command: string, ...args: string[]) => spawnSync(command, args, { encoding: 'utf8' });

@@ -1,5 +1,5 @@
-// A daemon and an agent stay up when nobody reads what they print and when their terminal is gone; a command that cannot
-// give its answer does not end as if it had.
+// A daemon and an agent keep running when nobody reads their output and when their terminal closes. A command that cannot
+// print its answer does not exit with success.
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -18,11 +18,11 @@ import { until } from '../testing/until.ts';
 
 const noFullDevice = !existsSync('/dev/full') && 'NOT TESTED: there is no /dev/full';
 
-/** As people start it, by the command and not by its script. */
+/** Started by the command, as people do, and not by its script. */
 const command = join(dirname(palyraProgram), 'palyra');
 const env = { PATH: `${dirname(process.execPath)}:${process.env.PATH}` };
 
-test('a daemon outlives its output and its terminal, and keeps ignoring what was ignored at its start', {
+test('a daemon outlives its output and its terminal, and keeps ignoring signals that were ignored at its start', {
   skip: noFullDevice,
 }, async (t) => {
   const home = await makeHome(t);
@@ -33,7 +33,7 @@ test('a daemon outlives its output and its terminal, and keeps ignoring what was
   const connection = await until('the daemon answers', () => dialAdmin(socket).catch(() => undefined));
   t.after(() => connection.close());
   const admin = createClient(AdminService, connection.transport);
-  // Each is something to print.
+  // Each event makes it print something.
   for (let index = 0; index < 3; index += 1) await admin.mintCode({});
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGHUP', 'SIGINT'] as const) {
     daemon.send(signal);
@@ -46,18 +46,18 @@ test('a daemon outlives its output and its terminal, and keeps ignoring what was
   assert.deepEqual({ exitCode, signal }, { exitCode: 0, signal: null });
 });
 
-test('signals that a daemon has no use for neither end it nor open a debugger', async (t) => {
+test('unused signals neither end a daemon nor open a debugger', async (t) => {
   const daemon = await DaemonProcess.start(t, { home: await makeHome(t) });
   const admin = await daemon.admin();
   for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGUSR1', 'SIGPIPE'] as const) {
     daemon.process.send(signal);
     await admin.getStatus({});
   }
-  // Node says there that it has a debugger.
+  // Node announces a debugger there.
   assert.equal((await daemon.stop()).stderr, '');
 });
 
-test('an agent whose output nobody reads stays connected, and ends when it is told to', async (t) => {
+test('an agent whose output nobody reads stays connected, and stops on a signal', async (t) => {
   const daemon = await TestDaemon.start(t);
   const home = temporaryFolder();
   const secrets = await FilesystemSecretStore.open({

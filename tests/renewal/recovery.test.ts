@@ -121,7 +121,7 @@ test('with an offline time of 0, every recovery asks the operator', async (t) =>
   await (await daemon.node(paired)).status({});
   clock.advance(day + second);
   await expectCode(recover(daemon, device, paired), 'RECOVERY_NEEDS_APPROVAL');
-  const again = await letIn(daemon, device, paired, /every recovery is asked about/);
+  const again = await letIn(daemon, device, paired, /asks about every recovery/);
   // The word was for one recovery, and it is used. That the certificate holds makes no difference.
   await expectCode(recover(daemon, device, again), 'RECOVERY_NEEDS_APPROVAL');
 });

@@ -1,5 +1,5 @@
-// Kills at random moments of renewal, root rotation, rekey and backup. Whatever the moment was: nothing that was
-// acknowledged is lost, nobody is locked out, and what was half done is done again or gone.
+// Kills processes at random moments of renewal, root rotation, rekey and backup. In every case, nothing that was
+// acknowledged is lost, no device is locked out, and incomplete work is repeated or removed.
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -36,7 +36,7 @@ import { longestWaitMs, until } from '../testing/until.ts';
 const passphrase = 'correct horse battery';
 
 soakTest(
-  'after a kill of a rekey every secret is there, under one key',
+  'after a killed rekey every secret is there, under one key',
   { rounds: 25 },
   async (t, { count, random }) => {
     const home = await makeHome(t);
@@ -54,7 +54,7 @@ soakTest(
 );
 
 soakTest(
-  'after a kill of a backup the file is whole or not there, and the daemon has not noticed',
+  'after a killed backup the file is complete or absent, and the daemon is unaffected',
   { rounds: 25 },
   async (t, { count, random }) => {
     const home = await makeHome(t);
@@ -63,7 +63,7 @@ soakTest(
     const file = join(home, 'backup.age');
     let whole = 0;
     for (let round = 0; round < count; round += 1) {
-      // The last one comes when a first backup is complete.
+      // The last round comes when a first backup is complete.
       const moment = round === count - 1 ? () => existsSync(file) : random.between(0, 200);
       await killAtWork(t, ['backup', home], moment);
       if (!(await readdir(home)).includes('backup.age')) continue;
@@ -80,7 +80,7 @@ soakTest(
 );
 
 soakTest(
-  'a device that is killed while it renews comes back with what it has',
+  'a device that is killed during a renewal reconnects with a stored certificate',
   { rounds: 100 },
   async (t, { count, random }) => {
     const daemon = await TestDaemon.start(t, { limits: { strangersPerSource: 1_000 } });
@@ -105,7 +105,7 @@ soakTest(
 );
 
 soakTest(
-  'when a daemon is killed that renews and rotates its root, its devices come back and the revoked do not',
+  'after a daemon is killed during renewals and root rotations, its devices reconnect and revoked ones do not',
   { rounds: 50 },
   async (t, { count, random }) => {
     const home = await makeHome(t);
@@ -142,7 +142,7 @@ soakTest(
   },
 );
 
-/** Starts a worker, and kills it so many milliseconds after its work began, or once something holds. */
+/** Starts a worker, and kills it this many milliseconds after its work began, or when a condition is met. */
 async function killAtWork(
   t: TestContext,
   args: readonly string[],

@@ -49,7 +49,7 @@ for (const client of [grpcGo, grpcio]) {
     `${client.name} cancels as many calls as are served at one time and begins others, and none of these fails`,
     { rounds: 20, skip: client.skip },
     async (t, { count }) => {
-      // One place is left for the call that tells when the others have come.
+      // One place is left for the call that reports when the others have arrived.
       const calls = streamsPerSession - 1;
       const setup: Setup = { kind: 'wave', method: status, cancelled: events, calls };
       for (let round = 0; round < count; round += 1) await noneFails(t, client, longestWaitMs, setup);

@@ -1,4 +1,4 @@
-// A daemon that holds many connections on which nothing happens.
+// A daemon with many idle connections.
 
 import assert from 'node:assert/strict';
 import type { NodeConnection } from '@palyra/rpc';
@@ -6,12 +6,12 @@ import { bothTransports, pause, Target, underAttack } from '../testing/attacked-
 import { soakTest } from '../testing/soak.ts';
 
 soakTest(
-  'a thousand idle connections of paired devices cost little, and the rest goes on',
+  'a thousand idle connections of paired devices cost little, and other calls continue',
   {
     rounds: 34,
   },
   async (t, { count }) => {
-    // So many handshakes at once take their time on a small machine.
+    // This many handshakes at once take a while on a small machine.
     const limits = { strangersPerSource: 100, handshakeTimeoutMs: 60_000, liveCodes: 64 };
     const target = await Target.start(t, limits);
     const devices = await Promise.all(Array.from({ length: count }, () => target.pair()));

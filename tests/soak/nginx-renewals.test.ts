@@ -1,4 +1,4 @@
-// A web server that serves with a device's certificate, and is told of each renewal: docs/operations.md, "Other programs".
+// A web server with a device's certificate, which reloads after each renewal: docs/operations.md, "Other programs".
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -13,7 +13,7 @@ import { until } from '../testing/until.ts';
 import { ask, missing, nginxReload, startNginx } from '../testing/web-server.ts';
 
 soakTest(
-  'nginx serves with the certificate of a device across its renewals, and no request fails',
+  'nginx serves with a device’s certificate across its renewals, and no request fails',
   {
     rounds: 10,
     skip: missing('nginx', 'nginx-light'),

@@ -1,6 +1,6 @@
 // A year of a daemon and 200 devices: they sleep, move, crash, lose answers, have wrong clocks, are revoked, reinstalled
-// and paired anew; the daemon crashes, rotates its CAs and is restored twice. A run that failed is repeated with the seed
-// that it printed. `npm test` has a tenth of the devices, and all the daemon lives through. (What is in tests/testing/year:
+// and paired again; the daemon crashes, rotates its CAs and is restored twice. To repeat a failed run, use the seed
+// that it printed. `npm test` has a tenth of the devices, but the whole life of the daemon. (For tests/testing/year see
 // docs/architecture.md, "A simulated year".)
 
 import assert from 'node:assert/strict';
@@ -9,9 +9,9 @@ import { soakTest } from '../testing/soak.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { simulateYear } from '../testing/year/year.ts';
 
-/** How often each must happen at least, for the year to have been one. */
+/** The least number of each event for a meaningful year. */
 const least: { readonly perDevice: Counts; readonly perDaemon: Counts; readonly rare: Counts } = {
-  /** In a year with 200 devices. */
+  /** For a year with 200 devices. */
   perDevice: {
     renewed: 2000,
     recovered: 200,
@@ -32,7 +32,7 @@ const least: { readonly perDevice: Counts; readonly perDaemon: Counts; readonly 
     'issuing CA made': 5,
     'audit verified': 6,
   },
-  /** With few devices, a year may do without. */
+  /** With few devices, these may be missing. */
   rare: {
     'device revoked': 3,
     'certificate revoked': 3,
@@ -51,7 +51,7 @@ const least: { readonly perDevice: Counts; readonly perDaemon: Counts; readonly 
 type Counts = Readonly<Record<string, number>>;
 
 soakTest(
-  'through a year of mishaps nobody is locked out for good and nothing that was shut out comes back',
+  'in a year of mishaps no device is locked out permanently, and no refused device or certificate gets in again',
   { rounds: 200 },
   async (t, { count: devices, share, seed }) => {
     const year = await simulateYear({ seed, devices, days: 365, folder: temporaryFolder() });
@@ -61,10 +61,10 @@ soakTest(
         assert.ok(year.count(what) >= count * portion, `${what}: ${year.count(what)}`);
     };
     expect(least.perDaemon, 1);
-    // Chance deviates more where there is less of it.
+    // Small counts deviate more.
     expect(least.perDevice, share < 1 ? share / 2 : 1);
     if (share >= 1) expect(least.rare, 1);
-    // Whatever happens to a device, it does not look like a copy of itself.
+    // No device is ever taken for a copy of itself.
     assert.equal(year.count('taken for a copy'), 0);
   },
 );

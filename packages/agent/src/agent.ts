@@ -87,7 +87,7 @@ async function serveUntilEnd(
 function didNotHold({ code, message }: IdentityError, deviceId: string): IdentityError {
   return new IdentityError(
     code,
-    `${message} It had just been recovered, so another machine may have the keys of this device.`,
+    `${message} The certificate had just been recovered, so another machine may have the keys of this device.`,
     { about: 'recovery', deviceId },
   );
 }

@@ -146,7 +146,7 @@ test('each skipped file is named with the reason', async () => {
   const found = await folderCapabilities(folder, {}, (file, why) => skipped.push([file, why]));
   assert.deepEqual([...found.keys()], ['good']);
   assert.deepEqual(skipped, [
-    ['Big.sh', 'its name is not a name of a capability'],
+    ['Big.sh', 'its name is not a valid capability name'],
     ['plain', 'it is not executable'],
     ['sub', 'it is not a file'],
   ]);

@@ -10,7 +10,7 @@ import { ProgramGroup } from './program-group.ts';
 
 /** Why a file in the folder is no capability. */
 export type SkipReason =
-  | 'its name is not a name of a capability'
+  | 'its name is not a valid capability name'
   | 'it is not a file'
   | 'it is not executable';
 
@@ -51,7 +51,7 @@ export async function folderCapabilities(
 }
 
 async function skipReason(path: string, file: string): Promise<SkipReason | undefined> {
-  if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(file)) return 'its name is not a name of a capability';
+  if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(file)) return 'its name is not a valid capability name';
   const stats = await stat(path);
   if (!stats.isFile()) return 'it is not a file';
   return (stats.mode & 0o111) === 0 ? 'it is not executable' : undefined;

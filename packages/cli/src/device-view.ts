@@ -84,7 +84,7 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
     ['asks to recover', device.recoveryAskedMs > 0n ? asksToRecover(cli, device) : ''],
     ['possible copy', device.cloneSeenMs > 0n ? possibleCopy(cli, device) : ''],
     ['identity key', device.identityFingerprint],
-    ['can do', device.capabilities.join(', ')],
+    ['capabilities', device.capabilities.join(', ')],
     ['host names', device.hostNames.join(', ')],
     ['approved', formatTime(device.createdAtMs, now)],
     [

@@ -64,7 +64,7 @@ export const exitCodeHelp = `Exit codes:
 
 /** The short form for the help of one command. */
 export const exitCodeLine =
-  'Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 wrong state or not found,\n5 limit or time, 6 disk or store, 7 nobody answers, 130 and 143 interrupted';
+  'Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 wrong state or not found,\n5 limit or timeout, 6 disk or store, 7 nobody answers, 130 and 143 interrupted';
 
 const { failure, usage, refused, conflict, limit, store, unreachable } = exitCodes;
 
@@ -97,7 +97,7 @@ const exceptions: Readonly<Partial<Record<IdentityErrorCode, number>>> = {
   AUDIT_BROKEN: failure,
   // This machine lacks the QUIC library. The peer may be reachable.
   QUIC_UNAVAILABLE: failure,
-  // A script tells apart a device that is away, a capability that is not there, and a call worth repeating.
+  // A script can distinguish an absent device, an unknown capability, and a call that is worth repeating.
   DEVICE_NOT_CONNECTED: unreachable,
   DEVICE_BUSY: limit,
   CAPABILITY_UNKNOWN: conflict,
@@ -132,7 +132,7 @@ export function failureOf(error: unknown): Failure {
   return {
     exitCode: failure,
     code: 'INTERNAL',
-    message: `Something failed inside palyra that should not: ${reasonOf(error)}. Please report it.`,
+    message: `An internal error occurred in palyra: ${reasonOf(error)}. Please report it.`,
     ...(stack !== undefined && { stack }),
   };
 }

@@ -41,7 +41,7 @@ export function userHomeOf({ userHome }: Pick<Invocation, 'userHome'>): string {
   if (userHome !== undefined) return userHome;
   throw new CliError(
     'USAGE',
-    "This user has no home folder: HOME is not set, and the system's list of users names none. Choose the folder for all data: --home DIR",
+    "This user has no home folder: HOME is not set, and the system's user database has none. Choose the folder for all data: --home DIR",
   );
 }
 

@@ -3,7 +3,7 @@
 export interface Service {
   readonly name: 'palyra' | 'palyra-node';
   readonly title: string;
-  /** `system`: a service of the machine, installed by root, with its own user. `user`: one person's, without root. */
+  /** `system`: a system service, installed by root, with its own user. `user`: a service of one person, without root. */
   readonly scope: 'system' | 'user';
   /** Absolute paths of Node and of palyra's script. */
   readonly executable: readonly [node: string, script: string];
@@ -11,7 +11,7 @@ export interface Service {
   readonly args: readonly string[];
   /** Absolute. */
   readonly home: string;
-  /** The user that a service of the machine runs as. */
+  /** The user that a system service runs as. */
   readonly user: string;
   /** Whether it reports its state to systemd. */
   readonly notifies: boolean;
@@ -25,7 +25,7 @@ export interface Service {
   readonly writes?: string;
 }
 
-/** The default user of a service of the machine. */
+/** The default user of a system service. */
 export const serviceUser = 'palyra';
 /** Upper bound for a stop: longer than the longest limits.stopGraceMs. */
 export const stopSeconds = 75;

@@ -25,7 +25,7 @@ export async function chooseOnLan(cli: Cli): Promise<string> {
   throw new CliError(
     'USAGE',
     found.length === 0
-      ? `No daemon answers on this network. Give the address of yours: ${followUp(cli, 'pair 192.168.1.5')} (or a QR code: --qr FILE)`
+      ? `No daemon answers on this network. Give the address of your daemon: ${followUp(cli, 'pair 192.168.1.5')} (or a QR code: --qr FILE)`
       : `These claim to be daemons on this network:${list}\nGive the address of the right one: ${followUp(cli, 'pair ADDRESS')}`,
   );
 }

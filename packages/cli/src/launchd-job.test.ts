@@ -59,7 +59,7 @@ test("the agent's job of one person, with special characters in its arguments", 
 });
 
 for (const [why, args] of [
-  ['cannot hold', ['node', 'install', '--launchd', '--out', '/a', '--on-renew', 'a\u0001b']],
+  ['cannot contain', ['node', 'install', '--launchd', '--out', '/a', '--on-renew', 'a\u0001b']],
   ['leave out --launchd', ['daemon', 'install', '--launchd', '--credential', '/a']],
 ] as const) {
   test(`${JSON.stringify(args.join(' '))} is refused: ${why}`, async () => {

@@ -56,6 +56,6 @@ ${scope === 'system' ? `  <key>UserName</key>\n  <string>${escaped(user)}</strin
 
 function escaped(text: string): string {
   if (/[\p{Cc}\p{Cs}\uFFFE\uFFFF]/u.test(text))
-    throw new CliError('USAGE', `A launchd job cannot hold ${JSON.stringify(text)}.`);
+    throw new CliError('USAGE', `A launchd job cannot contain ${JSON.stringify(text)}.`);
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

@@ -149,7 +149,7 @@ const losses: Readonly<
   'the registry': {
     lose: ['registry.sqlite'],
     check: 'registry',
-    says: /is not there.*palyra restore/,
+    says: /does not exist.*palyra restore/,
     code: 'REGISTRY_LOST',
   },
   'everything in the registry': {
@@ -162,7 +162,7 @@ const losses: Readonly<
   'the master key': {
     lose: ['master.key'],
     check: 'secrets',
-    says: /not there.*palyra restore/,
+    says: /does not exist.*palyra restore/,
     code: 'MASTER_KEY_WRONG',
   },
   'the secrets': {

@@ -82,15 +82,15 @@ export function pairingDetails(cli: Cli, pairing: Pairing): string {
     ['words', device?.words],
     ['device id', device?.deviceId],
     ['identity key', device?.identityFingerprint],
-    ['came from', device?.source],
+    ['address', device?.source],
     ['known before', continuity && continuityWords[continuity]],
     ['role', roleWords(changeOf(pairing))],
     ['code', codeName(pairing)],
     ['decision', pairing.autoApprove ? autoApproveWords : undefined],
     ['bad guesses', device || failedGuesses > 0 ? String(failedGuesses) : undefined],
     ['certificate', pairing.serial && `serial ${pairing.serial}`],
-    ['made', formatTime(pairing.createdAtMs, now)],
-    ['ends', pairing.expiresAtMs > 0n ? formatTime(pairing.expiresAtMs, now) : undefined],
+    ['created', formatTime(pairing.createdAtMs, now)],
+    ['expires', pairing.expiresAtMs > 0n ? formatTime(pairing.expiresAtMs, now) : undefined],
   ]);
   return continuity === 'another_key' ? `${shown}\n\n${anotherKey(cli)}` : shown;
 }

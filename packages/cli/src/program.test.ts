@@ -90,7 +90,7 @@ for (const line of ['secrets rekey', 'backup b.age']) {
     const { exitCode, stdout, stderr } = await runRecorded({ args });
     assert.equal(exitCode, 4, stderr);
     assert.equal(stdout, '');
-    assert.match(stderr, /daemon is not there\. Start the daemon once, .*--home DIR \[NOTHING_FOUND\]\n$/);
+    assert.match(stderr, /daemon does not exist\. Start the daemon once, .*--home DIR \[NOTHING_FOUND\]\n$/);
     assert.deepEqual(await readdir(home), []);
   });
 }

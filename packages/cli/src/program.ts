@@ -61,7 +61,7 @@ export function buildProgram(invocation: Invocation): Command {
   const program = new Command('palyra');
   const { stdout, stderr } = invocation;
   program
-    .description('Palyra Identity: pair devices with a daemon of your own, over mutual TLS.')
+    .description('Palyra Identity: pair devices with your own daemon, over mutual TLS.')
     .version(packageJson.version)
     .option('--home <folder>', 'the folder for all data (default: PALYRA_HOME, or ~/.palyra)')
     .option('--json', 'print JSON for programs: one document, or one per line')

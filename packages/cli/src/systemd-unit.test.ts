@@ -48,7 +48,7 @@ for (const args of [
   });
 }
 
-test('the service of the machine waits for the network and the time, and restarts while the clock is wrong', async () => {
+test('the system service waits for the network and the time, and restarts while the clock is wrong', async () => {
   const unit = await printed([]);
   assert.match(unit, /^After=network-online\.target time-sync\.target$/m);
   const clockWrong = failureOf(new IdentityError('CLOCK_WRONG', 'a test')).exitCode;
@@ -62,7 +62,7 @@ test('systemd does find the error in a broken unit', { skip: noAnalyze }, async 
   assert.match((await analyze(t, unit, 'verify', '--man=no')).said, /palyra.*notifies/);
 });
 
-test('the unit of the machine limits the damage that the daemon could do', { skip: noAnalyze }, async (t) => {
+test('the system unit limits the damage that the daemon could do', { skip: noAnalyze }, async (t) => {
   const { said } = await analyze(t, await printed([]), 'security', '--offline=yes');
   const exposure = Number(/exposure level for palyra\.service: ([\d.]+)/.exec(said)?.[1]);
   assert.ok(exposure <= 2, said);
@@ -77,7 +77,7 @@ test('any path is one word to systemd', async () => {
     executable,
   });
   assert.equal(refused.exitCode, 2);
-  assert.match(refused.stderr, /cannot hold the path/);
+  assert.match(refused.stderr, /cannot contain the path/);
 });
 
 test('the unit starts the palyra that installed it, with the same Node', async () => {
@@ -115,7 +115,7 @@ test('an installation for the machine prints the next commands, and can be remov
   assert.equal(JSON.parse(again.stdout).error.code, 'NOTHING_FOUND');
 });
 
-test('the unit of the machine ignores PALYRA_HOME', async () => {
+test('the system unit ignores PALYRA_HOME', async () => {
   assert.match(await printed([], { palyraHome: '/srv/mine' }), / --home \/var\/lib\/palyra /);
   assert.match(await printed(['--user'], { palyraHome: '/srv/mine' }), / --home \/srv\/mine /);
 });
@@ -159,8 +159,8 @@ test('an installation with --user needs no root', async (t) => {
 
 for (const [why, args, as] of [
   ['needs root', [], {}],
-  ['cannot see', ['--home', '/home/me/palyra'], { isRoot: true }],
-  ['cannot see', ['--config', '/root/config.json'], { isRoot: true }],
+  ['cannot access', ['--home', '/home/me/palyra'], { isRoot: true }],
+  ['cannot access', ['--config', '/root/config.json'], { isRoot: true }],
   ['not both', ['--print', '--credential', '/a', '--encrypted-credential', '/b'], {}],
   ['leave out --user', ['--print', '--user', '--credential', '/a'], {}],
 ] as const) {
@@ -195,7 +195,7 @@ test('systemd starts exactly these paths of Node and the script, or they are ref
   for (const name of ['a"b', "a'b", 'a\\b', 'a\nb']) {
     const { exitCode, stderr } = await printedFor(name);
     assert.equal(exitCode, 2, name);
-    assert.match(stderr, /cannot hold the path/);
+    assert.match(stderr, /cannot contain the path/);
   }
 });
 
@@ -204,7 +204,7 @@ test('a credential is refused if the unit would shorten its path or join it with
     const args = ['daemon', 'install', '--print', '--credential', path];
     const { exitCode, stderr } = await runRecorded({ args, executable });
     assert.equal(exitCode, 2, path);
-    assert.match(stderr, /cannot hold the path/);
+    assert.match(stderr, /cannot contain the path/);
   }
 });
 

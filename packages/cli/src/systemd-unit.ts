@@ -62,7 +62,7 @@ export function systemdUnit(service: Service): string {
   const { executable, args, credential } = service;
   const isSystem = service.scope === 'system';
   // systemd refuses these characters in the path of a program, where it also expands no variables.
-  if (/["'\\]/.test(executable[0])) throw cannotHold(executable[0]);
+  if (/["'\\]/.test(executable[0])) throw cannotContain(executable[0]);
   const [program, ...words] = [...executable, ...args].map(word) as [string, ...string[]];
   return [
     '[Unit]',
@@ -125,14 +125,14 @@ function word(text: string): string {
 
 /** A value without quotes: systemd would drop a space at its end, and a final backslash would join the next line. */
 function restOfLine(text: string): string {
-  if (/[\s\\]$/.test(text)) throw cannotHold(text);
+  if (/[\s\\]$/.test(text)) throw cannotContain(text);
   return specifiersEscaped(text);
 }
 
 function specifiersEscaped(text: string): string {
-  if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(text)) throw cannotHold(text);
+  if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(text)) throw cannotContain(text);
   return text.replaceAll('%', '%%');
 }
 
-const cannotHold = (text: string) =>
-  new CliError('USAGE', `A unit cannot hold the path ${JSON.stringify(text)}.`);
+const cannotContain = (text: string) =>
+  new CliError('USAGE', `A unit cannot contain the path ${JSON.stringify(text)}.`);

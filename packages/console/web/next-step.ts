@@ -5,7 +5,7 @@ import { type ErrorFields, type IdentityErrorCode, isErrorCode } from '@palyra/i
 type Step = string | undefined | ((fields: ErrorFields) => string | undefined);
 
 const onTheMachine = (command: string) => `On the daemon's machine: palyra ${command}`;
-const newCode = 'Make a new code on the page Pair.';
+const newCode = 'Make a new code on the Pair page.';
 const onDevice = (command: string) => `On the device: palyra ${command}`;
 const recover = onDevice('renew --recover');
 const twoAgents = (fields: ErrorFields) =>
@@ -15,7 +15,7 @@ const restore = onTheMachine('restore FILE');
 const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   MESSAGE_INVALID: undefined,
   MESSAGE_TOO_LARGE: undefined,
-  VERSION_UNSUPPORTED: 'Reload this page. The daemon may have another version now.',
+  VERSION_UNSUPPORTED: 'Reload this page. The daemon may have been updated.',
   CODE_MALFORMED: undefined,
   DEVICE_ID_INVALID: undefined,
   PASSPHRASE_WEAK: undefined,
@@ -53,9 +53,9 @@ const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   CLOCK_SKEW: undefined,
   CLOCK_WRONG: undefined,
 
-  PAIRING_NOT_FOUND: 'The request may have ended. See the page Requests.',
+  PAIRING_NOT_FOUND: 'The request may have ended. See the Requests page.',
   SESSION_NOT_FOUND: undefined,
-  DEVICE_NOT_FOUND: 'See the page Devices.',
+  DEVICE_NOT_FOUND: 'See the Devices page.',
   CERTIFICATE_NOT_FOUND: "The device's page lists its certificates.",
   NOTHING_FOUND: undefined,
 
@@ -65,14 +65,14 @@ const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
     'If its owner reinstalled it, approve it with its new key. If not, reject the request.',
   KEY_IN_USE: ({ about }) => (about === 'identity_key' ? onDevice('pair ADDRESS --new-identity') : undefined),
   NOT_PAIRED: undefined,
-  ROTATION_CONFLICT: 'The page Authority shows the state of the rotation.',
+  ROTATION_CONFLICT: 'The Authority page shows the state of the rotation.',
   ROTATION_NOT_READY: 'Wait until these devices have renewed, or revoke those that are gone.',
   REVOCATIONS_UNKNOWN: undefined,
   BACKUP_EXISTS: undefined,
   HOME_IN_USE: undefined,
 
   RATE_LIMITED: undefined,
-  TOO_MANY_CODES: 'Use one of the codes, or withdraw one on the page Requests.',
+  TOO_MANY_CODES: 'Use one of the codes, or withdraw one on the Requests page.',
   TOO_MANY_SESSIONS: undefined,
   TOO_MANY_REQUESTS: undefined,
 

@@ -124,7 +124,7 @@ test('a byte order mark is skipped, and the error for an empty file or another e
   assert.equal((await readConfig(await file('\uFEFF{ "node": { "port": 0 } }\r\n'))).node.port, 0);
   for (const [content, saying] of [
     [Buffer.from('\uFEFF{}', 'utf16le'), /it is not UTF-8 text\. Save it in that encoding\.$/],
-    ['\uFEFF\r\n', /it is empty\. Without settings it is \{\}, or not there\.$/],
+    ['\uFEFF\r\n', /it is empty\. For the defaults, write \{\} or remove the file\.$/],
     [' '.repeat(1024 * 1024 + 1), /it is too long\.$/],
   ] as const)
     await assert.rejects(readConfig(await file(content)), { code: 'MESSAGE_INVALID', message: saying });

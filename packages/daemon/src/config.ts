@@ -156,7 +156,7 @@ export const configSchema = z.strictObject({
     .strictObject({ dns: z.array(dnsName).default([]), ip: z.array(ipAddress).default([]) })
     .refine(
       ({ dns, ip }) => dns.length + ip.length <= maxNames,
-      `holds more than ${maxNames} names and addresses`,
+      `has more than ${maxNames} names and addresses`,
     )
     .prefault({}),
   /** Where the master key of the secret store comes from. Default: a key file in the home, made at the first start. */
@@ -311,7 +311,7 @@ export async function readConfigInput(
   const bytes = await readTrusted(path, maxConfigBytes + 1);
   if (bytes === undefined) {
     if (!mustExist) return {};
-    throw new IdentityError('MESSAGE_INVALID', `The configuration ${path} is not there.`, {
+    throw new IdentityError('MESSAGE_INVALID', `The configuration ${path} does not exist.`, {
       about: 'configuration',
     });
   }
@@ -325,7 +325,7 @@ export async function readConfigInput(
   } catch (cause) {
     throw unusable('it is not UTF-8 text. Save it in that encoding', cause);
   }
-  if (text.trim() === '') throw unusable('it is empty. Without settings it is {}, or not there');
+  if (text.trim() === '') throw unusable('it is empty. For the defaults, write {} or remove the file');
   try {
     return JSON.parse(text);
   } catch (cause) {

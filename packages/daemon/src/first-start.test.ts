@@ -151,7 +151,7 @@ test('doctor and start both report all missing files of the configuration at onc
   await writeFile(configFile, JSON.stringify({ ...quiet, notice: { command: [none('program')] } }));
   const [, warned] = await examineHome(home, new Date(), { configFile, beforeStart: true });
   assert.equal(warned!.verdict, 'warning');
-  assert.match(warned!.message, /^notice\.command: .*program is not there/);
+  assert.match(warned!.message, /^notice\.command: .*program does not exist/);
 
   await writeFile(configFile, JSON.stringify(quiet));
   const sound = await examineHome(home, new Date(), { configFile, beforeStart: true });

@@ -30,7 +30,7 @@ export class DaemonMetrics {
   });
   readonly #registryEvents = new Counter({
     name: 'palyra_registry_events_total',
-    help: 'Changes of the registry that listeners hear of, by type',
+    help: 'Changes of the registry, by type',
     labelNames: ['type'],
     registers: [this.#registry],
   });
@@ -68,7 +68,7 @@ export class DaemonMetrics {
     });
     new Counter({
       name: 'palyra_pairing_rate_limited_total',
-      help: 'Pairing attempts refused for their rate since the start',
+      help: 'Pairing attempts refused by the rate limit since the start',
       registers,
       collect() {
         this.reset();
@@ -77,7 +77,7 @@ export class DaemonMetrics {
     });
     new Gauge({
       name: 'palyra_ca_key_signs',
-      help: "1 while the CA's key signs certificates, 0 while it does not: its token is away, locked or hangs",
+      help: "1 while the CA's key signs certificates, 0 while it does not: its token is missing, locked or hanging",
       registers,
       async collect() {
         this.set((await live.keyProblem()) ? 0 : 1);

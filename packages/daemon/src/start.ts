@@ -74,7 +74,7 @@ export async function startDaemon(options: StartOptions): Promise<RunningDaemon>
     return running;
   } catch (error) {
     // The caller gets the reason why the start failed. Failures to undo the start are only reported.
-    await run.unwind().catch((failure) => run.onError(failure, 'undoing a start that failed'));
+    await run.unwind().catch((failure) => run.onError(failure, 'undoing a failed start'));
     if (!(error instanceof IdentityError)) throw error;
     // The start met one obstacle. The error also names the others.
     const others = (await run.obstacles()).filter(({ message }) => message !== error.message);

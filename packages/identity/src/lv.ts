@@ -45,13 +45,13 @@ export function lvSplit(data: Uint8Array, count: number): Uint8Array[] {
     let factor = 1;
     for (;;) {
       const byte = data[at++];
-      if (byte === undefined || factor > 128 ** 3) throw invalid('a length is cut off or too large');
+      if (byte === undefined || factor > 128 ** 3) throw invalid('a length is truncated or too large');
       if (byte === 0 && factor > 1) throw invalid('a length is not in its shortest form');
       length += (byte & 127) * factor;
       if (byte < 128) break;
       factor *= 128;
     }
-    if (at + length > data.length) throw invalid('a field is cut off');
+    if (at + length > data.length) throw invalid('a field is truncated');
     parts.push(data.slice(at, at + length));
     at += length;
   }

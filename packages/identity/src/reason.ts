@@ -3,11 +3,11 @@
 
 /** Codes of the system (errno(3)) and of name lookups (getaddrinfo(3)). */
 const systemReasons: Readonly<Record<string, string>> = {
-  EACCES: 'this user may not do that',
+  EACCES: 'this user is not allowed to do that',
   EADDRINUSE: 'another program uses the port',
   EADDRNOTAVAIL: 'this machine does not have that address',
   EAI_AGAIN: 'the name could not be looked up',
-  EBUSY: 'something else is using it',
+  EBUSY: 'another program is using it',
   ECONNREFUSED: 'nothing listens there',
   ECONNRESET: 'the other side broke the connection',
   EDQUOT: 'the quota of this user is used up',
@@ -31,11 +31,11 @@ const systemReasons: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of the path is not a folder',
   ENOTEMPTY: 'the folder is not empty',
   ENOTFOUND: 'there is no host of this name',
-  EPERM: 'this user may not do that',
-  EPIPE: 'the other side is gone',
+  EPERM: 'this user is not allowed to do that',
+  EPIPE: 'the other side has closed the connection',
   EPROTO: 'the other side does not speak the same protocol',
   EROFS: 'the file system is read-only',
-  ESTALE: 'the network disk has lost it',
+  ESTALE: 'the file no longer exists on the network disk',
   ETIMEDOUT: 'there was no answer in time',
   ETXTBSY: 'the program is being written to',
   EXDEV: 'it is on another file system',

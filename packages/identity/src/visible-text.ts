@@ -64,19 +64,19 @@ export function parseVisibleText(what: string, text: string, maxLength: number):
   let at = 0;
   for (const character of text) {
     const why = refused.find(([pattern]) => pattern.test(character))?.[1];
-    if (why) throw cannotHold(what, text, at, why);
+    if (why) throw cannotContain(what, text, at, why);
     at += character.length;
   }
   const pile = text.matchAll(piledMarks).next().value;
   if (pile)
-    throw cannotHold(
+    throw cannotContain(
       what,
       text,
       lastOf(pile),
-      `is in a pile of marks; one letter can have ${MAX_MARKS} different ones`,
+      `is one mark too many; a letter can have at most ${MAX_MARKS} different ones`,
     );
   const lonely = markWithoutLetter.exec(text);
-  if (lonely) throw cannotHold(what, text, lastOf(lonely), 'is a mark without a letter');
+  if (lonely) throw cannotContain(what, text, lastOf(lonely), 'is a mark without a letter');
   return text;
 }
 
@@ -92,11 +92,11 @@ export function lengthOf(text: string): number {
 }
 
 /** Refuses the character at this position, and names its code point, because it may be invisible. */
-export function cannotHold(what: string, text: string, at: number, why: string): IdentityError {
+export function cannotContain(what: string, text: string, at: number, why: string): IdentityError {
   const code = text.codePointAt(at)!.toString(16).toUpperCase().padStart(4, '0');
   const { index, segment } = charactersOf(text).containing(at)!;
   const position = lengthOf(text.slice(0, index + segment.length));
-  return invalid(`${what} cannot hold U+${code} at position ${position}: it ${why}.`);
+  return invalid(`${what} cannot contain U+${code} at position ${position}: it ${why}.`);
 }
 
 /** The position of the last code point of a match. */

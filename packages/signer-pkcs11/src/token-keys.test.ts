@@ -258,7 +258,7 @@ describe('keys of a CA in a token', { skip }, () => {
     await rejects(
       TokenKeys.open({ ...options(token), label: 'another' }),
       'SIGNER_UNAVAILABLE',
-      /"another" is not there/,
+      /"another" was not found/,
     );
     await SoftToken.make(kept, token.label, token);
     await rejects(TokenKeys.open(options(token)), 'SIGNER_UNAVAILABLE', /Two tokens/);

@@ -89,7 +89,7 @@ export class Token {
     const { label, pinFile } = this.#options;
     const tokens = api.C_GetSlotList(true).map((slot) => ({ slot, ...api.C_GetTokenInfo(slot) }));
     const [token, another] = tokens.filter((each) => each.label.trimEnd() === label);
-    if (!token) throw unavailable(`The token "${label}" is not there. Plug it in, or check caKey.token.`);
+    if (!token) throw unavailable(`The token "${label}" was not found. Plug it in, or check caKey.token.`);
     if (another) throw unavailable(`Two tokens have the label "${label}". Change the label of one.`);
     const serial = token.serialNumber.trim();
     // Checked before the login: a different token would count a wrong PIN, or learn the right one.

@@ -100,7 +100,7 @@ export class Handshake {
     if (message.length > maxNoiseBytes) throw new RangeError('a message of more than 65535 bytes');
     let at = 0;
     const take = (size: number) => {
-      if (message.length < at + size) throw new RangeError('a message that is cut off');
+      if (message.length < at + size) throw new RangeError('a truncated message');
       at += size;
       return message.slice(at - size, at);
     };

@@ -41,7 +41,7 @@ test('backup, doctor, rekey and restore work with the configuration the daemon w
   const file = join(folder, 'remembered.age');
   await backupHome(home, file, 'correct horse battery', { scryptLogN: 10 });
   await palyra(0, ...copy('named.age'), '--config', configFile);
-  assert.match(await palyra(1, 'doctor', '--config', join(folder, 'none')), /none is not there/);
+  assert.match(await palyra(1, 'doctor', '--config', join(folder, 'none')), /none does not exist/);
 
   await daemon.close();
   const keyBefore = await readFile(keyFile);
@@ -65,9 +65,9 @@ test('backup, doctor, rekey and restore work with the configuration the daemon w
   await rename(keyFile, `${keyFile}.away`);
   await assert.rejects(startDaemon({ home, configFile }), {
     code: 'MASTER_KEY_WRONG',
-    message: /master\.key is not there/,
+    message: /master\.key does not exist/,
   });
-  assert.match(await palyra(1, 'doctor'), /master\.key is not there/);
+  assert.match(await palyra(1, 'doctor'), /master\.key does not exist/);
   await palyra(6, 'secrets', 'rekey');
   await palyra(6, ...copy('keyless.age'));
   assert.deepEqual((await readdir(elsewhere)).sort(), ['config.json', 'master.key.away']);

@@ -29,7 +29,7 @@ export function addDaemonInstall(daemon: Command, cli: () => Cli): void {
         .command('install')
         .summary('Install the daemon as a systemd service.')
         .description(
-          'Write a hardened systemd unit that runs the daemon, and say what to run next. Run it as root for a service of the machine, which has its own user; use --user for a service of yours.',
+          'Write a hardened systemd unit that runs the daemon, and say what to run next. Run it as root for a system service, which has its own user; use --user for a service that runs as you.',
         ),
     )
       .option(
@@ -64,7 +64,7 @@ function installDaemon(cli: Cli, options: DaemonInstallOptions): Promise<void> {
   if ((user || launchd) && file !== undefined)
     throw new CliError(
       'USAGE',
-      `Only a systemd service of the machine takes a credential: leave out --${user ? 'user' : 'launchd'}.`,
+      `Only a systemd system service accepts a credential: leave out --${user ? 'user' : 'launchd'}.`,
     );
   if (credential !== undefined && encryptedCredential !== undefined)
     throw new CliError('USAGE', 'Use either --credential or --encrypted-credential, not both.');

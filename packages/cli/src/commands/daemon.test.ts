@@ -105,7 +105,7 @@ test('--check reports every problem, starts nothing, and ends with 0 if there is
   const noFiles = { caKey: { module: join(folder, 'x.so'), token: 'palyra', pinFile: join(folder, 'pin') } };
   await writeFile(config, JSON.stringify({ ...noFiles, pairing: anyPort, node: anyPort, quic: anyPort }));
   const { stdout } = await runRecorded({ args });
-  assert.deepEqual(stdout.match(/x\.so|pin is not there/g), ['x.so', 'pin is not there']);
+  assert.deepEqual(stdout.match(/x\.so|pin does not exist/g), ['x.so', 'pin does not exist']);
   await writeFile(config, JSON.stringify({ pairing: anyPort, node: anyPort, quic: anyPort }));
   const right = await runRecorded({ args });
   assert.equal(right.exitCode, 0, right.stdout);

@@ -50,7 +50,7 @@ test('the unit has each option of node run as one word, and may write their fold
   assert.doesNotMatch(unit, /WatchdogSec|NotifyAccess/);
 });
 
-test('a user without a home can print the unit of the machine', async () => {
+test('a user without a home can print the system unit', async () => {
   for (const service of ['daemon', 'node']) {
     const { exitCode, stdout } = await runRecorded({
       args: [service, 'install', '--print'],
@@ -99,10 +99,10 @@ for (const [why, args] of [
   ['is not a user name', ['--run-as', '%i', '--home', '/srv/a']],
   ['is not a user name', ['--run-as', '0', '--home', '/srv/a']],
   ['Name a home for root', ['--run-as', 'root']],
-  ['cannot hold', ['--out', '/srv/a', '--on-renew', 'true\nExecStartPre=/bin/false']],
+  ['cannot contain', ['--out', '/srv/a', '--on-renew', 'true\nExecStartPre=/bin/false']],
   ['Only root can install', []],
   ['leave out --root', ['--launchd', '--root', '/srv/image']],
-  ['cannot see /home/me/run', ['--root', '/nowhere', '--capabilities', '/home/me/run']],
+  ['cannot access /home/me/run', ['--root', '/nowhere', '--capabilities', '/home/me/run']],
 ] as const) {
   test(`node install ${JSON.stringify(args.join(' '))} is refused: ${why}`, async () => {
     const { exitCode, stderr } = await runRecorded({ args: ['node', 'install', ...args] });

@@ -28,11 +28,11 @@ export function addNodeInstall(node: Command, cli: () => Cli): void {
           .command('install')
           .summary('Install the agent as a systemd service.')
           .description(
-            'Write a hardened systemd unit that runs `palyra node run` with these options, and say what to run next. Run it as root for a service of the machine, which has its own user; use --user for a service of yours.',
+            'Write a hardened systemd unit that runs `palyra node run` with these options, and say what to run next. Run it as root for a system service, which has its own user; use --user for a service that runs as you.',
           ),
       ),
     )
-      .option('--run-as <user>', `the user that a service of the machine runs as (default: ${serviceUser})`)
+      .option('--run-as <user>', `the user that a system service runs as (default: ${serviceUser})`)
       .action((_: unknown, command: Command) =>
         installNode(cli(), command.optsWithGlobals<NodeInstallOptions>()),
       ),

@@ -30,14 +30,14 @@ export interface PlaceOptions {
 export interface InstallOptions extends PlaceOptions {
   readonly print?: boolean;
   readonly launchd?: boolean;
-  /** Of the program. A service of the machine ignores PALYRA_HOME, because that is one person's setting. */
+  /** Of the program. A system service ignores PALYRA_HOME, because that is one person's setting. */
   readonly home?: string;
 }
 
 /** @returns the command, with the options common to every service. */
 export function withInstallOptions(command: Command): Command {
   return command
-    .option('--user', 'install a service of your own user, without root')
+    .option('--user', 'install a service that runs as you, without root')
     .option('--print', 'print the unit and write nothing')
     .option('--launchd', 'print a launchd job for macOS, and write nothing')
     .option('--root <dir>', 'write below this folder, for an image');
@@ -154,7 +154,7 @@ async function hiddenFrom(service: Service): Promise<string | undefined> {
   for (const path of [...executable, home, ...reads, ...(writes === undefined ? [] : [writes])]) {
     for (const each of [path, await realpath(path).catch(() => path)]) {
       if (hiddenFolders.some((folder) => each === folder || each.startsWith(`${folder}/`)))
-        return `A service of the machine cannot see ${each}. Put it elsewhere, for example in /opt or /etc, or use --user.`;
+        return `A system service cannot access ${each}. Put it elsewhere, for example in /opt or /etc, or use --user.`;
     }
   }
   return undefined;
@@ -214,7 +214,7 @@ function placeOf({ invocation }: Cli, name: Service['name'], { user, root }: Pla
   if (!platform.startsWith('linux'))
     throw new CliError('USAGE', 'This system has no systemd. For launchd on macOS, use --launchd');
   if (!user && !isRoot && root === undefined)
-    throw new CliError('USAGE', 'Only root can install a service of the machine. Use sudo, or --user.');
+    throw new CliError('USAGE', 'Only root can install a system service. Use sudo, or --user.');
   const folder = below(
     root,
     user ? join(userHomeOf(invocation), '.config/systemd/user') : '/etc/systemd/system',

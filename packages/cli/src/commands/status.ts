@@ -74,7 +74,7 @@ async function status(cli: Cli): Promise<void> {
         ['version', reply.version],
         ['devices', `${reply.devices}, ${reply.connected} connected`],
         ['requests', String(reply.pendingRequests)],
-        ['live codes', String(reply.liveCodes)],
+        ['open codes', String(reply.liveCodes)],
       ]);
       const problems = reply.problems.map(({ part, code, message }) => {
         const next = isErrorCode(code) ? nextStep(cli, code) : undefined;

@@ -98,7 +98,7 @@ function emptyLines({ columns, codeCommand }: ScreenOptions): ScreenLine[] {
 const continuityWords: Readonly<Record<Exclude<ChangedDevice['continuity'], 'another_key'>, string>> = {
   new: 'a new device',
   known: 'known before, with this identity key',
-  unknown: 'unknown whether known before',
+  unknown: 'not known whether it is a new device',
 };
 
 /** Shows the selected request whole, and the others in short. The facts that matter for the decision come first. */

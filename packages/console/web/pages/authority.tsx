@@ -127,7 +127,7 @@ const phases: Readonly<Record<Phase, { title: string; about: string; steps: read
   unknown: {
     title: 'Root rotation',
     about:
-      'It is in a phase that this page does not know: the daemon is of another version. Reload the page.',
+      'The rotation is in a phase that this page does not know, because the daemon runs another version. Reload the page.',
     steps: [],
   },
 };

@@ -269,8 +269,8 @@ function Outcome({ pairing }: { pairing: Pairing }) {
       return (
         <>
           <Tag tone="warn">Unknown</Tag>
-          <h2>This page does not know what became of it</h2>
-          <p>Reload the page: the daemon is of another version.</p>
+          <h2>Unknown result</h2>
+          <p>The daemon runs another version. Reload the page.</p>
         </>
       );
   }

@@ -46,7 +46,7 @@ const shown: readonly { readonly name: string; readonly title: string; readonly 
     title: 'Refused: too many to pair',
     counter: true,
   },
-  { name: 'palyra_pairing_rate_limited_total', title: 'Pairing attempts over the rate', counter: true },
+  { name: 'palyra_pairing_rate_limited_total', title: 'Pairing attempts over the rate limit', counter: true },
   { name: 'palyra_console_failed_logins', title: 'Failed console logins', counter: true },
   { name: 'process_resident_memory_bytes', title: 'Memory' },
 ];

@@ -27,7 +27,7 @@ export async function mustBeWhole(head: BackupHead, registry: Registry, paths: D
     for (let after = ''; ; ) {
       const last = (await page(after)).at(-1);
       if (last === undefined) break;
-      if (last <= after) throw new RangeError('the rows are in no order');
+      if (last <= after) throw new RangeError('the rows are out of order');
       after = last;
     }
   // A broken chain, or one that does not match the tables, is a finding of an audit, and does not make a backup
@@ -36,12 +36,12 @@ export async function mustBeWhole(head: BackupHead, registry: Registry, paths: D
   const { seq, hash } = await registry.auditHead();
   const domain = (await registry.setting('trust_domain')) ?? '';
   if (seq !== head.audit.seq || hash !== head.audit.hash || domain !== head.trustDomain)
-    throw new RangeError('head and registry are of two backups');
+    throw new RangeError('its head and its registry come from different backups');
   const secrets = new MemorySecretStore();
   for (const [name, secret] of Object.entries(head.secrets))
     await secrets.write(name, Buffer.from(secret, 'base64'));
   if ((await mustBelongTogether(secrets, registry)) !== head.daemonId)
-    throw new RangeError('head and registry are of two daemons');
+    throw new RangeError('its head and its registry come from different daemons');
   const { provider } = await keyPlaceOf(registry);
   if (provider === 'secret-store')
     await mustHaveKeys(paths, parseConfig(head.config, 'The configuration'), secrets, registry);
@@ -69,7 +69,7 @@ export async function contentsOf<T>(file: string, work: () => Promise<T>): Promi
     return await work();
   } catch (cause) {
     if (isOfThisMachine(cause)) throw cause;
-    throw unreadable(`${file} opens, but it does not hold a whole daemon`, cause);
+    throw unreadable(`${file} opens, but does not contain a complete daemon`, cause);
   }
 }
 

@@ -162,7 +162,7 @@ export async function readBackup(
     if (cause instanceof Error && 'code' in cause && 'syscall' in cause) throw cause;
     throw unreadable(
       cause instanceof z.ZodError
-        ? `${file} opens, but what it says about itself cannot be used (${[...new Set(cause.issues.map(({ path }) => String(path[0] ?? 'all of it')))].join(', ')})`
+        ? `${file} opens, but its description is invalid (${[...new Set(cause.issues.map(({ path }) => String(path[0] ?? 'all fields')))].join(', ')})`
         : `${file} cannot be opened: the passphrase is wrong, or the file is damaged or not a backup`,
       cause,
     );

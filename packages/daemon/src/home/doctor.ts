@@ -72,7 +72,7 @@ export async function examineHome(
     const program = config.notice.command?.[0];
     // The daemon starts all the same.
     if (program?.includes('/') && !(await isThere(program))) {
-      const message = `notice.command: ${program} is not there, so nobody is notified of a waiting device.`;
+      const message = `notice.command: ${program} does not exist, so nobody is notified of a waiting device.`;
       return [{ check: 'configuration', verdict: 'warning', message }];
     }
     return (await isThere(paths.config))
@@ -122,7 +122,7 @@ async function examineFolder(homePath: string, { path }: DaemonPaths, isNew: boo
   await mustBePrivate(homePath);
   if (isNew) return `No daemon was started in ${homePath} yet. The first start creates it.`;
   if (await isThere(path)) return `${path} is private to its user.`;
-  throw new IdentityError('STORE_FAILED', `${path} is not there.`, { about: 'home' });
+  throw new IdentityError('STORE_FAILED', `${path} does not exist.`, { about: 'home' });
 }
 
 async function examineListeners(

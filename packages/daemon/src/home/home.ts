@@ -107,7 +107,7 @@ export async function checkHome(home: string): Promise<void> {
   for (const folder of [home, path, secrets]) {
     await lstat(folder).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code !== 'ENOENT') return;
-      throw new IdentityError('NOTHING_FOUND', `${folder} is not there.`, { cause, about: 'home' });
+      throw new IdentityError('NOTHING_FOUND', `${folder} does not exist.`, { cause, about: 'home' });
     });
   }
 }

@@ -63,7 +63,7 @@ test('a passphrase that is read once may come through a pipe, also late; what is
 test('a passphrase file that is no secret, or no passphrase, is refused with what to do', async () => {
   await refused(await file('seen by all', 0o644), 'STORE_PERMISSIONS', /chmod/);
   await refused(tmpdir(), 'STORE_PERMISSIONS', /not a file/);
-  await refused('/nowhere/passphrase', 'STORE_FAILED', /is not there/);
+  await refused('/nowhere/passphrase', 'STORE_FAILED', /does not exist/);
   await refused(await file(''), 'MASTER_KEY_WRONG', /empty/);
   await refused(await file('\n'), 'MASTER_KEY_WRONG', /empty/);
   await refused(await file('x'.repeat(1025)), 'MASTER_KEY_WRONG', /too long/);

@@ -98,7 +98,7 @@ async function nextMasterKey(
 ): Promise<NextMasterKey> {
   if (masterKey.from === 'key-file') return nextMasterKeyForFile({ path: masterKey.path ?? home.masterKey });
   if (next === undefined)
-    throw new TypeError(`a rekey from a ${masterKey.from} needs the file of the new one`);
+    throw new TypeError(`a rekey from a ${masterKey.from} needs the file with the new one`);
   if (masterKey.from === 'credential') return { masterKey: await masterKeyFromCredential({ path: next }) };
   return nextMasterKeyForPassphrase({ storePath: home.secrets, passphrase: await readPassphrase(next) });
 }

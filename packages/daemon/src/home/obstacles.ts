@@ -66,7 +66,7 @@ async function mustBeReadable(path: string): Promise<void> {
     file = await open(path);
   } catch (cause) {
     const code = codeOf(cause);
-    const why = code === 'ENOENT' ? 'is not there' : `cannot be read (${code})`;
+    const why = code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`;
     throw new IdentityError('STORE_FAILED', `${path} ${why}.`, { cause });
   }
   await file.close();

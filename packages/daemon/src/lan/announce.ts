@@ -85,7 +85,7 @@ export class LanAnnouncer {
   #report(cause: unknown): void {
     if (this.#reported) return;
     this.#reported = true;
-    const message = `This daemon cannot be found by devices on the local network: ${reasonOf(cause)}. They need its address. To switch it off: "announce": false in config.json.`;
+    const message = `Devices on the local network cannot find this daemon: ${reasonOf(cause)}. Give them its address. To switch the announcement off, set "announce": false in config.json.`;
     this.#options.onError(new IdentityError('UNREACHABLE', message, { cause }), 'announcing');
   }
 }

@@ -82,7 +82,7 @@ export class Notice {
       onError(
         new IdentityError(
           'RATE_LIMITED',
-          `${maxAtOnce} notices of ${kind} are under way; this one is left out.`,
+          `${maxAtOnce} notices of ${kind} are already in progress; this one was dropped.`,
         ),
         what,
       );
@@ -211,7 +211,7 @@ async function readSecret(path: string): Promise<Buffer> {
   const invalid = (problem: string) =>
     new IdentityError('MESSAGE_INVALID', `notice.webhook.secretFile ${path} ${problem}.`);
   const bytes = await readTrusted(path, maxSecretFileBytes, { isSecret: true });
-  if (bytes === undefined) throw invalid('is not there');
+  if (bytes === undefined) throw invalid('does not exist');
   const secret = Buffer.from(
     new TextDecoder()
       .decode(bytes)

@@ -70,7 +70,7 @@ async function openConfiguredHome(options: StoresOptions, run: Run): Promise<Omi
 }
 
 const withoutIpv6 =
-  'This machine has no IPv6: what listens on every interface (::) listens on those of IPv4 (0.0.0.0).';
+  'This machine has no IPv6: listeners on every interface (::) listen on every IPv4 interface (0.0.0.0).';
 
 /** The configured limits that belong to the library. Omits those that are not set. */
 function pairingLimits({ limits }: DaemonConfig): Partial<PairingLimits> {

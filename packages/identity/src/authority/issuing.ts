@@ -96,7 +96,7 @@ export function overdue(life: LoadedIssuing['issuerLife'], now: Date): IdentityE
   if (!isPast(5 / 6, life, now)) return undefined;
   return new IdentityError(
     'CLOCK_WRONG',
-    `The issuing CA ends at ${life.notAfter.toISOString()}, and the daemon has not made another: it does so after this machine's clock has run steadily for 10 minutes. If the problem persists, something sets the clock again and again, or changes the answers of its time servers: stop that, and restart the daemon if the CA has ended.`,
+    `The issuing CA ends at ${life.notAfter.toISOString()}, and the daemon has not replaced it yet: it does so once this machine's clock has run steadily for 10 minutes. If the problem persists, something keeps setting the clock, or the answers of its time servers keep changing. Stop that, and restart the daemon if the CA has ended.`,
   );
 }
 

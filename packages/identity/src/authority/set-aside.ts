@@ -90,7 +90,7 @@ function isMisdated({ tier, state, notBefore, notAfter }: AuthorityRecord, now: 
 function clockHasMoved(now: Date): IdentityError {
   return new IdentityError(
     'CLOCK_WRONG',
-    `This machine's clock was set meanwhile: it now says ${now.toISOString()}, and by this time different authorities are wrong. Nothing was changed.`,
+    `This machine's clock was set in the meantime: it now says ${now.toISOString()}, and at this time other authorities are wrong. Nothing was changed.`,
     { about: 'set_aside' },
   );
 }

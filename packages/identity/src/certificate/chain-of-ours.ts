@@ -61,7 +61,7 @@ export async function judgeChainOfOurs(
   if (spiffeId.kind === 'trust-domain') throw foreign('it is not a certificate of a device or daemon');
   const issuer = describeIssuer('issuing', root.issuer.trustDomain, issuing.publicKey);
   if (!isOfForm(leaf, () => profileOf(issuer, leaf, spiffeId)))
-    throw foreign('its form is not one that this project makes');
+    throw foreign('its encoding differs from ours');
   await mustBeSigned(verify, leaf, issuing.publicKey);
   return {
     leaf: spiffeId,
@@ -84,8 +84,7 @@ async function readRoot(
   const root = readOwnCertificate(der);
   const { trustDomain } = parseSpiffeId(root.uri);
   const issuer = describeIssuer('root', trustDomain, root.publicKey);
-  if (!isOfForm(root, () => rootProfile(issuer, root)))
-    throw foreign('its form is not one that this project makes');
+  if (!isOfForm(root, () => rootProfile(issuer, root))) throw foreign('its encoding differs from ours');
   await mustBeSigned(verify, root, root.publicKey);
   return { ...root, issuer };
 }

@@ -206,13 +206,13 @@ function encode(write: () => Uint8Array): Uint8Array {
   try {
     return write();
   } catch (cause) {
-    throw foreign('its form is not one that this project makes', cause);
+    throw foreign('its encoding differs from ours', cause);
   }
 }
 
 /** Compares the form first, because that is the cheaper half. */
 function checkCertificate(x509: X509Certificate, tbs: Uint8Array, issuer: X509Certificate): void {
-  if (!isMadeOf(x509.raw, tbs)) throw foreign('its form is not one that this project makes');
+  if (!isMadeOf(x509.raw, tbs)) throw foreign('its encoding differs from ours');
   if (!isSignedBy(x509, issuer)) throw foreign('its signature is not that of its issuer');
 }
 

@@ -48,7 +48,7 @@ export function makeFacts(
   if (end - now < MIN_LIFE_MS) {
     throw new IdentityError(
       'CERTIFICATE_EXPIRED',
-      `The authority ends at ${issuer?.notAfter.toISOString()} and cannot issue any more. A daemon that runs makes another one when its clock has gone on steadily for 10 minutes. Is the clock right?`,
+      `The authority ends at ${issuer?.notAfter.toISOString()} and can issue no more certificates. A running daemon replaces it once its clock has run steadily for 10 minutes. Check the clock.`,
       { about: 'issuing_ca' },
     );
   }

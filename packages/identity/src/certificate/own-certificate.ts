@@ -44,11 +44,11 @@ export function readOwnCertificate(der: Uint8Array): OwnCertificate {
   const textsOf = (tag: number) =>
     alternatives.filter((each) => each.tag === tag).map(({ contents }) => byteText(contents));
   const [uri, ...more] = textsOf(0x86);
-  if (uri === undefined || more.length > 0) throw unreadable('it has not one URI name');
+  if (uri === undefined || more.length > 0) throw unreadable('it does not have exactly one URI name');
   const [first = 0] = serial!.contents;
   if (serial!.contents.length !== serialBytes || first < 0x01 || first > 0x7f)
     throw unreadable('its serial number is not one of ours');
-  if (spki!.whole.length !== spkiBytes) throw unreadable('its key is of another kind');
+  if (spki!.whole.length !== spkiBytes) throw unreadable('its key is of the wrong kind');
   return {
     der,
     tbs: tbs!.whole,
@@ -82,12 +82,12 @@ function elementsOf(bytes: Uint8Array, count?: number): readonly Element[] {
     for (let n = 0; n < more; n += 1) length = length * 256 + (bytes[at + 2 + n] ?? 0);
     const start = at + 2 + more;
     const end = start + length;
-    if (end > bytes.length) throw unreadable('it is cut off');
+    if (end > bytes.length) throw unreadable('it is truncated');
     elements.push({ tag: bytes[at]!, contents: bytes.subarray(start, end), whole: bytes.subarray(at, end) });
     at = end;
   }
   if (elements.length === 0 || (count !== undefined && elements.length !== count))
-    throw unreadable('it has other parts than ours');
+    throw unreadable('its structure differs from ours');
   return elements;
 }
 
@@ -102,7 +102,7 @@ function timeOf({ tag, contents }: Element): Date {
 
 function addressOf(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.');
-  if (bytes.length !== 16) throw unreadable('an address in it is none');
+  if (bytes.length !== 16) throw unreadable('it contains an invalid address');
   const groups = Array.from({ length: 8 }, (_, n) => ((bytes[2 * n]! << 8) | bytes[2 * n + 1]!).toString(16));
   return groups.join(':');
 }
@@ -118,7 +118,7 @@ function flat(der: Uint8Array): Uint8Array {
     out.set(digits, 32 * (n + 1) - digits.length);
   }
   if (!sameBytes(der, sequence(integer(out.subarray(0, 32)), integer(out.subarray(32)))))
-    throw unreadable('its signature is not in its one form');
+    throw unreadable('its signature is not in canonical form');
   return out;
 }
 

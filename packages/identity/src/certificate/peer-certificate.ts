@@ -66,7 +66,7 @@ export function parseCertificate(der: Uint8Array): X509Certificate {
     throw invalid('it cannot be parsed', cause);
   }
   // Node would also accept PEM, and ignores bytes after the certificate.
-  if (!x509.raw.equals(der)) throw invalid('it is not DER alone');
+  if (!x509.raw.equals(der)) throw invalid('it contains more than the DER of a certificate');
   return x509;
 }
 

@@ -1,7 +1,7 @@
 import { hasCode } from '../errors.ts';
 import type { SecretStore } from '../secret-store/port.ts';
 
-/** Also one that is not there, which is the rule: an error costs more than a look. */
+/** Looks first, because the secret is usually missing, and an error costs more than a look. */
 export async function dropSecret(secrets: SecretStore, name: string): Promise<void> {
   if (!(await secrets.list(name)).includes(name)) return;
   try {

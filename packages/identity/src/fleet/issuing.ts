@@ -53,7 +53,7 @@ export class DeviceCertificates {
   /**
    * @param proven the device that has proven its keys, as it was read before the signature.
    * @param tlsKey SPKI DER.
-   * @param gone what is thrown when the device is not there any more, or has another identity key.
+   * @param gone the error when the device no longer exists or has another identity key.
    * @param grant decides in the change itself, and calls `add` when the certificate is granted.
    * @throws DEVICE_REVOKED, DEVICE_QUARANTINED, and what `grant` throws.
    */

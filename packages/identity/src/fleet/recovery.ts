@@ -37,7 +37,7 @@ export class Recovery {
   async doubtOf(device: Device): Promise<string | undefined> {
     const { registry, clock, limits } = this.#options;
     const nowMs = clock.now().getTime();
-    if (limits.recoveryOfflineMs === 0) return 'here every recovery is asked about';
+    if (limits.recoveryOfflineMs === 0) return 'this daemon asks about every recovery';
     const certificates = await registry.certificatesOf(device.id, certificatesLookedAt);
     if (certificates.length === 0) return 'it never fetched its first certificate';
     const used = certificates.find(({ state }) => state !== 'issued');

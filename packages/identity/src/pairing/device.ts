@@ -214,20 +214,20 @@ function checkClock(now: Date, hello: DaemonHello): void {
 function rootMismatch(actual: string): IdentityError {
   return new IdentityError(
     'ROOT_MISMATCH',
-    `The daemon at this address has another root certificate (SHA-256 ${actual}) than the QR code names. The connection may be intercepted. Nothing was stored, and no secret was sent.`,
+    `The root certificate of the daemon at this address (SHA-256 ${actual}) is not the one in the QR code. The connection may be intercepted. Nothing was stored, and no secret was sent.`,
   );
 }
 
 function commitmentBroken(): IdentityError {
   return new IdentityError(
     'DAEMON_NOT_AUTHENTICATED',
-    'The daemon broke its commitment from before it saw this device. The connection is intercepted. Nothing was stored.',
+    "The daemon's answer does not match its earlier commitment, so the connection is intercepted. Nothing was stored.",
     { about: 'interception' },
   );
 }
 
 function invalid(why: string): IdentityError {
-  return new IdentityError('MESSAGE_INVALID', `The answer of the daemon cannot be read: ${why}.`);
+  return new IdentityError('MESSAGE_INVALID', `The daemon's answer cannot be read: ${why}.`);
 }
 
 function notAuthenticated(): IdentityError {

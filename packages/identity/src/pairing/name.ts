@@ -1,7 +1,7 @@
 // Checks names that a stranger chose and an operator will read: they must be short, visible and easy to tell apart.
 
 import { IdentityError } from '../errors.ts';
-import { cannotHold, parseVisibleText } from '../visible-text.ts';
+import { cannotContain, parseVisibleText } from '../visible-text.ts';
 
 /** Longest name or platform, in characters as a reader sees them. */
 export const MAX_NAME_LENGTH = 64;
@@ -15,12 +15,15 @@ const oddSpace = /[^\P{Zs} ]/u;
  */
 export function parseDeviceName(name: string, what = 'A name'): string {
   if (name.length === 0)
-    throw new IdentityError('MESSAGE_INVALID', `${what} has 1 to ${MAX_NAME_LENGTH} characters.`);
+    throw new IdentityError('MESSAGE_INVALID', `${what} must have 1 to ${MAX_NAME_LENGTH} characters.`);
   parseVisibleText(what, name, MAX_NAME_LENGTH);
   const odd = oddSpace.exec(name);
-  if (odd) throw cannotHold(what, name, odd.index, 'is a space that looks like another one');
+  if (odd) throw cannotContain(what, name, odd.index, 'is a special space, which looks like a normal one');
   if (name.trim() !== name || name.includes('  ')) {
-    throw new IdentityError('MESSAGE_INVALID', `${what} has no spaces at its ends, and no two in a row.`);
+    throw new IdentityError(
+      'MESSAGE_INVALID',
+      `${what} must not begin or end with a space, or contain two spaces in a row.`,
+    );
   }
   return name;
 }

@@ -29,7 +29,7 @@ export class RegistryListeners {
   tell(events: readonly RegistryEvent[]): void {
     for (const [listeners, where] of [
       [this.#enforcing, 'enforcing a change'],
-      [this.#observing, 'telling of a change'],
+      [this.#observing, 'reporting a change'],
     ] as const) {
       for (const event of events) for (const listener of listeners) this.#call(listener, event, where);
     }

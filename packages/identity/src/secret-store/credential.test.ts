@@ -71,7 +71,7 @@ test('the error says that a credential is missing or a folder', async (t) => {
   const folder = await temporaryFolder(t);
   await rejects(masterKeyFromCredential({ path: join(folder, 'none') }), {
     code: 'STORE_FAILED',
-    message: /is not there/,
+    message: /does not exist/,
   });
   await mkdir(join(folder, 'folder'));
   await rejects(masterKeyFromCredential({ path: join(folder, 'folder') }), { code: 'STORE_PERMISSIONS' });

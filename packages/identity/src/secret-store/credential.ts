@@ -40,7 +40,7 @@ export async function readCredential(
   if (bytes !== undefined) return bytes;
   throw new IdentityError(
     'STORE_FAILED',
-    `${resolve(file)} is not there. Check the path, and that the service receives its credential.`,
+    `${resolve(file)} does not exist. Check the path, and that the service receives its credential.`,
   );
 }
 

@@ -66,7 +66,7 @@ export function nextMasterKeyForFile(options: Pick<KeyFileOptions, 'path'>): Nex
 function keyMissing(path: string): IdentityError {
   return new IdentityError(
     'MASTER_KEY_WRONG',
-    `The key file ${path} is not there, and without it nothing in the secret store opens.`,
+    `The key file ${path} does not exist, and without it nothing in the secret store opens.`,
     { about: 'key_file' },
   );
 }

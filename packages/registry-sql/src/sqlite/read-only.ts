@@ -125,7 +125,7 @@ interface Files {
 
 async function filesOf(path: string): Promise<Files> {
   const [main, log, index] = await Promise.all(['', '-wal', '-shm'].map((end) => statOf(path + end)));
-  if (!main) throw lost(path, 'is not there');
+  if (!main) throw lost(path, 'does not exist');
   return { main, log, index };
 }
 

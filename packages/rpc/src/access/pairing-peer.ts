@@ -70,7 +70,7 @@ function instant(ms: bigint): Date {
   if (!Number.isNaN(date.getTime())) return date;
   throw new IdentityError(
     'MESSAGE_INVALID',
-    'The daemon’s answer cannot be read: it contains an invalid time.',
+    "The daemon's answer cannot be read: it contains an invalid time.",
   );
 }
 
