@@ -61,6 +61,7 @@ async function enroll(): Promise<FleetMember> {
       recovery: { state: 'released', at: now },
       capabilities: [],
       hostNames: [],
+      labels: [],
       cloneSeenAt: undefined,
     }),
   );

@@ -67,6 +67,8 @@ const changes: Record<string, (identity: IdentityManager, victim: Victim, by: Ac
   'give a role': (identity, { id }, by) => identity.setDeviceRole(id, 'operator', by),
   'give host names': (identity, { id }, by) => identity.setHostNames(id, ['nas.example'], by),
   'revoke a device': (identity, { id }, by) => identity.revokeDevice(id, '', by),
+  'set labels': (identity, { id }, by) => identity.setDeviceLabels(id, ['kitchen'], by),
+  'revoke many': (identity, { id }, by) => identity.revokeDevices([id], '', by),
   release: (identity, { id }, by) => identity.releaseDevice(id, by),
   'revoke a certificate': (identity, { serial }, by) => identity.revokeCertificate(serial, '', by),
   'prepare a root': ({ rootRotation }, _, by) => rootRotation.prepare(by),
@@ -139,6 +141,7 @@ const calls: Record<string, (remote: Remote, victim: Victim) => Promise<unknown>
   RenameDevice: (remote, { id }) => remote.renameDevice({ id, name: 'other' }),
   SetHostNames: (remote, { id }) => remote.setHostNames({ id, hostNames: ['nas.example'] }),
   RevokeDevice: (remote, { id }) => remote.revokeDevice({ id }),
+  RevokeDevices: (remote, { id }) => remote.revokeDevices({ ids: [id] }),
   ReleaseDevice: (remote, { id }) => remote.releaseDevice({ id }),
   RevokeCertificate: (remote, { serial }) => remote.revokeCertificate({ serial }),
 };

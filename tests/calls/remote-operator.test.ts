@@ -90,8 +90,13 @@ for (const transport of transports) {
     assert.deepEqual(
       changes.map(({ action, by }) => [action, by]),
       [
+        ['request.rejected', `device:${id}`],
         ['device.revoked', `device:${id}`],
         ['device.renamed', `device:${id}`],
+        ['request.approved', `device:${id}`],
+        ['request.received', undefined],
+        ['code.guessed', undefined],
+        ['code.minted', 'admin socket'],
       ],
     );
     assert.equal((await auditOf(daemon, rejected.requestId))[0].by, `device:${id}`);

@@ -36,6 +36,10 @@ const attacks: readonly (readonly [sql: string, found: RegExp])[] = [
     `UPDATE devices SET host_names = '["bank.example"]' WHERE id = :ordinary`,
     /^device :ordinary: .* host_names bank\.example, .* nothing$/,
   ],
+  [
+    `UPDATE devices SET labels = '["admin"]' WHERE id = :ordinary`,
+    /^device :ordinary: .* labels admin, .* nothing$/,
+  ],
   ["UPDATE devices SET role = 'operator' WHERE id = :demoted", /^device :demoted: .* role operator/],
   [
     'UPDATE devices SET identity_key = randomblob(32) WHERE id = :ordinary',
@@ -59,7 +63,7 @@ const attacks: readonly (readonly [sql: string, found: RegExp])[] = [
   ['UPDATE devices SET created_at = created_at + 1 WHERE id = :ordinary', /^device :ordinary: .* created_at/],
   ['DELETE FROM devices WHERE id = :revoked', /^device :revoked: .* row nothing/],
   [
-    "INSERT INTO devices SELECT '01KAT0MZP8C4T7T1JQ5Z7K3QX9', randomblob(32), name, name_folded, kind, platform, 'operator', 'active', created_at, last_seen_at, capabilities, host_names, NULL, NULL, NULL, NULL, NULL, NULL FROM devices WHERE id = :ordinary",
+    "INSERT INTO devices SELECT '01KAT0MZP8C4T7T1JQ5Z7K3QX9', randomblob(32), name, name_folded, kind, platform, 'operator', 'active', created_at, last_seen_at, capabilities, host_names, labels, NULL, NULL, NULL, NULL, NULL, NULL FROM devices WHERE id = :ordinary",
     /^device 01KAT0MZP8C4T7T1JQ5Z7K3QX9: .* row is there, .* nothing$/,
   ],
   [

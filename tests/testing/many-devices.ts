@@ -23,6 +23,7 @@ export async function insertDevices({ running }: TestDaemon, count: number): Pro
         lastSeenAt: undefined,
         capabilities: [],
         hostNames: [],
+        labels: [],
         cloneSeenAt: undefined,
         cloneReportedAt: undefined,
         certificateRevokedAt: undefined,

@@ -29,6 +29,7 @@ export interface TestDaemonOptions {
   readonly publish?: DaemonConfigInput['publish'];
   readonly web?: DaemonConfigInput['web'];
   readonly cloning?: DaemonConfigInput['cloning'];
+  readonly capabilities?: DaemonConfigInput['capabilities'];
   readonly names?: DaemonConfigInput['names'];
   readonly services?: readonly OwnService[];
   /** Called in addition to recording in `events`. */
@@ -68,6 +69,7 @@ export class TestDaemon {
         publish: options.publish,
         web: options.web,
         cloning: options.cloning,
+        capabilities: options.capabilities,
         names: options.names,
         // Only the tests of this limit may reach it.
         limits: {

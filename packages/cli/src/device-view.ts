@@ -4,6 +4,7 @@ import {
   CertificateState,
   certificateStates,
   DeviceRole,
+  DeviceState,
   deviceKinds,
   deviceRoles,
   deviceStates,
@@ -32,6 +33,7 @@ export function deviceJson(device: Device) {
     certificate_not_after: isoTime(device.certificateNotAfterMs),
     capabilities: device.capabilities,
     host_names: device.hostNames,
+    labels: device.labels,
     revocation_reason: device.revocationReason || null,
     clone_seen_at: isoTime(device.cloneSeenMs),
     recovery_asked_at: isoTime(device.recoveryAskedMs),
@@ -63,11 +65,13 @@ export function deviceTable(cli: Cli, devices: readonly Device[]): string {
       .filter(Boolean)
       .join(', '),
     seen(cli, device),
+    expires(cli, device),
+    device.labels.join(' '),
   ]);
-  return table(['ID', 'NAME', 'KIND', 'STATE', 'SEEN'], rows, {
+  return table(['ID', 'NAME', 'KIND', 'STATE', 'SEEN', 'EXPIRES', 'LABELS'], rows, {
     columns: cli.output.columns,
-    keep: ['ID', 'KIND', 'STATE', 'SEEN'],
-    spare: ['KIND'],
+    keep: ['ID', 'KIND', 'STATE', 'SEEN', 'EXPIRES'],
+    spare: ['LABELS', 'KIND', 'EXPIRES'],
   });
 }
 
@@ -86,6 +90,7 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
     ['identity key', device.identityFingerprint],
     ['capabilities', device.capabilities.join(', ')],
     ['host names', device.hostNames.join(', ')],
+    ['labels', device.labels.join(', ')],
     ['approved', formatTime(device.createdAtMs, now)],
     [
       'last seen',
@@ -107,6 +112,13 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
     spare: ['FROM'],
   });
   return `${about}\n\n${list}`;
+}
+
+/** When its present certificate ends. */
+function expires(cli: Cli, { certificateNotAfterMs, state }: Device): string {
+  if (state === DeviceState.REVOKED || certificateNotAfterMs === 0n) return '-';
+  const leftMs = Number(certificateNotAfterMs) - cli.now();
+  return leftMs > 0 ? `in ${formatSpan(leftMs)}` : `${formatSpan(-leftMs)} ago`;
 }
 
 function seen(cli: Cli, device: Device): string {

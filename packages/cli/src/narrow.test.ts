@@ -38,6 +38,7 @@ const device = {
   lastSeenMs: BigInt(now - 59 * 60_000),
   capabilities: ['echo'],
   hostNames: ['kitchen.home.arpa'],
+  labels: ['kitchen', 'site=berlin'],
   revocationReason: '',
   cloneSeenMs: 0n,
   recoveryAskedMs: 0n,
@@ -72,17 +73,17 @@ for (const columns of [30, 40, 60, 79, 80, 100]) {
 
 test('60 columns show the id, the name, the state and the last contact', () => {
   assert.deepEqual(deviceTable(cliWith(60), [device]).split('\n'), [
-    'ID        NAME                 KIND     STATE     SEEN',
-    '5Z7K3QX9  the sensor in the …  desktop  approved  59 min ago',
+    'ID        NAME        KIND     STATE     SEEN        EXPIRES',
+    '5Z7K3QX9  the senso…  desktop  approved  59 min ago  -',
   ]);
 });
 
 test('a connected device was seen now, with its transport if there is room', () => {
   const seen = (columns: number, transport: Transport) =>
     deviceTable(cliWith(columns), [{ ...device, name: 'box', transport }]).split('\n')[1];
-  assert.match(seen(60, Transport.QUIC)!, / approved {2}now$/);
-  assert.match(seen(100, Transport.QUIC)!, / approved {2}now, QUIC$/);
-  assert.match(seen(100, Transport.HTTP2)!, / approved {2}now, HTTP\/2$/);
+  assert.match(seen(60, Transport.QUIC)!, / approved {2}now {2}/);
+  assert.match(seen(100, Transport.QUIC)!, / approved {2}now, QUIC {2,}/);
+  assert.match(seen(100, Transport.HTTP2)!, / approved {2}now, HTTP\/2 {2,}/);
   const connected = { ...device, transport: Transport.QUIC };
   assert.match(deviceDetails(cliWith(100), connected, []), /last seen +now, QUIC/);
   const { connected: isConnected, transport } = deviceJson(connected);

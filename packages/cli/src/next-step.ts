@@ -163,6 +163,10 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
         return undefined;
     }
   },
+  CAPABILITY_NOT_ALLOWED: ({ onDevice }) =>
+    onDevice
+      ? undefined
+      : "The rules are in capabilities.rules of the daemon's config.json. A change applies after a restart.",
   PROOF_WRONG: pairIt,
   RECOVERY_NEEDS_APPROVAL: releaseOrRevoke,
   CLOCK_SKEW: none,

@@ -19,6 +19,8 @@ export interface ReferenceSource {
   readonly ids: () => AsyncIterable<string> | Iterable<string> | Promise<Iterable<string>>;
   /** Finds the ids with exactly this name, for the hint to a person who gave a name. Names need not be unique. */
   readonly named?: (name: string) => Promise<readonly string[]>;
+  /** Whether a name is as good as an id when only one thing has it. Otherwise a name only leads to a hint. */
+  readonly byName?: boolean;
 }
 
 /** Ids end in random characters, so tables show the end. */
@@ -43,6 +45,12 @@ export function idIn(columns: number, id: string): string {
 export async function resolveId(reference: string, source: ReferenceSource): Promise<string> {
   const wanted = reference.toUpperCase();
   if (wholeId.test(wanted)) return wanted;
+  if (source.byName) {
+    const [only, ...others] = (await source.named?.(reference)) ?? [];
+    const isPartOfId = wanted.length >= shortest && (await idsLike(wanted, source)).some((id) => id !== only);
+    if (only !== undefined && others.length === 0 && !isPartOfId) return only;
+    if (only !== undefined) throw new CliError('USAGE', severalHave(reference, source, [only, ...others]));
+  }
   if (wanted.length < shortest || !/^[0-9A-Z]{1,26}$/.test(wanted)) {
     const hint = await nameHint(reference, source);
     throw new CliError(
@@ -51,10 +59,7 @@ export async function resolveId(reference: string, source: ReferenceSource): Pro
         `"${reference}" is not the id of a ${source.noun}. Give the whole id, or at least ${shortest} characters of its beginning or end. See: ${source.list}`,
     );
   }
-  const found: string[] = [];
-  for await (const id of await source.ids()) {
-    if (id.startsWith(wanted) || id.endsWith(wanted)) found.push(id);
-  }
+  const found = await idsLike(wanted, source);
   const [only, ...others] = found;
   if (only !== undefined && others.length === 0) return only;
   if (only === undefined) {
@@ -68,6 +73,17 @@ export async function resolveId(reference: string, source: ReferenceSource): Pro
     'USAGE',
     `${found.length} ${source.noun}s have an id that begins or ends with ${wanted}: ${found.slice(0, 5).join(', ')}${found.length > 5 ? ', …' : ''}. Give more characters.`,
   );
+}
+
+async function idsLike(wanted: string, { ids }: ReferenceSource): Promise<string[]> {
+  const found: string[] = [];
+  for await (const id of await ids()) if (id.startsWith(wanted) || id.endsWith(wanted)) found.push(id);
+  return found;
+}
+
+function severalHave(reference: string, { noun }: ReferenceSource, ids: readonly string[]): string {
+  const shown = `${ids.slice(0, 5).join(', ')}${ids.length > 5 ? ', …' : ''}`;
+  return `"${printable(reference)}" means more than one ${noun}. Give an id: ${shown}`;
 }
 
 async function nameHint(reference: string, { named }: ReferenceSource): Promise<string | undefined> {

@@ -48,6 +48,7 @@ const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
     if (about === 'quarantine') return onTheMachine(`devices release ${deviceId}`);
     return about === 'console_login' ? onTheMachine('console') : undefined;
   },
+  CAPABILITY_NOT_ALLOWED: "The rules are in capabilities.rules of the daemon's config.json.",
   PROOF_WRONG: onDevice('pair ADDRESS'),
   RECOVERY_NEEDS_APPROVAL: 'Release the device on its page, or revoke it.',
   CLOCK_SKEW: undefined,

@@ -5,6 +5,7 @@ import { isAbsolute } from 'node:path';
 import { IdentityError } from '@palyra/identity';
 import { isDnsName, MAX_DAEMON_NAMES, parseTrustDomain } from '@palyra/identity/certificate';
 import { readTrusted } from '@palyra/identity/files';
+import { isLabel, maxLabels } from '@palyra/identity/registry';
 import {
   defaultPairingLimits,
   MAX_ENDPOINTS,
@@ -59,6 +60,37 @@ const origin = z
     'is not an origin: https://HOST, chrome-extension://ID or moz-extension://UUID',
   );
 const absolutePath = z.string().max(maxPathLength).refine(isAbsolute, 'must be an absolute path');
+
+const labels = z
+  .array(z.string().refine(isLabel, 'is not a label: a word like kitchen, or two like site=berlin'))
+  .max(maxLabels);
+const maxCapabilityRules = 256;
+/** Names in one rule. */
+const maxRuleNames = 256;
+const capabilityRule = z
+  .strictObject({
+    /** Names of capabilities; `system.*` stands for all that begin so, `*` for all. */
+    run: z
+      .array(
+        z
+          .string()
+          .max(256)
+          .regex(/^(?:[^*\s][^*]*)?\*?$/, 'is not a name with at most one * at its end')
+          .min(1),
+      )
+      .min(1)
+      .max(maxRuleNames),
+    /** `local`: this machine. `operator`: a device with the operator role. Default: both. */
+    role: z.enum(['local', 'operator']).optional(),
+    /** The calling device has all of them. */
+    callerLabels: labels.optional(),
+    /** The device on which it runs has all of them. */
+    deviceLabels: labels.optional(),
+  })
+  .refine(
+    ({ role, callerLabels = [] }) => role === 'operator' || callerLabels.length === 0,
+    'has callerLabels without the role operator: only devices have labels',
+  );
 
 export const configSchema = z.strictObject({
   /** Only read at the first start. Default: `palyra-<10 base32 characters>.internal`. */
@@ -167,6 +199,13 @@ export const configSchema = z.strictObject({
       z.strictObject({ from: z.literal('credential'), path: z.string() }),
     ])
     .prefault({ from: 'key-file' }),
+  /** Who may run which capability (docs/operations.md). Default: every operator may run every one. */
+  capabilities: z
+    .strictObject({
+      /** With one rule, a run is refused unless a rule allows it. */
+      rules: z.array(capabilityRule).min(1).max(maxCapabilityRules).optional(),
+    })
+    .prefault({}),
   /** A device that may have been copied is reported, or also quarantined until the operator releases it. */
   cloning: z.enum(['report', 'quarantine']).default('report'),
   /** A PKCS #11 token that makes and keeps the CA's keys. Default: the secret store. Fixed by the first start. */

@@ -6,6 +6,7 @@ import type { OwnService } from '@palyra/rpc';
 import type { ListenerWord } from '@palyra/rpc/admin';
 import { ownServices } from '@palyra/rpc/transport';
 import packageJson from '../package.json' with { type: 'json' };
+import { CapabilityRules } from './channels/capability-rules.ts';
 import { DeviceChannels } from './channels/device-channels.ts';
 import type { DaemonConfigInput } from './config.ts';
 import { ConsoleSessions } from './console/sessions.ts';
@@ -89,7 +90,10 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
 
   const listeners = new OpenListeners();
   const credential = await DaemonCredential.issue(stores, listeners, run);
-  const channels = new DeviceChannels(run.clock);
+  const channels = new DeviceChannels(
+    run.clock,
+    new CapabilityRules(config.capabilities.rules ?? [], identity.registry),
+  );
   const sessions = new ConsoleSessions(run.clock);
   const openLimit = new OpenLimit({
     perSource: config.limits.opensPerMinutePerSource,

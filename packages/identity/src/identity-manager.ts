@@ -176,6 +176,15 @@ export class IdentityManager {
     return this.#parts.fleet.setHostNames(id, names, actor);
   }
 
+  setDeviceLabels(id: string, labels: readonly string[], actor?: Actor): Promise<Device> {
+    return this.#parts.fleet.setLabels(id, labels, actor);
+  }
+
+  /** @throws as `Fleet.revokeTogether` */
+  revokeDevices(ids: readonly string[], reason: string, actor?: Actor): Promise<Device[]> {
+    return this.#parts.fleet.revokeTogether(ids, reason, actor);
+  }
+
   // Actions of a device, and of time.
 
   /** Replaces a device's description of itself. @throws as `Fleet.register` */

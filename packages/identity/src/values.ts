@@ -1,7 +1,7 @@
 export { type Clock, presentTime, type RunningClock, steadyAfterMs, systemClock } from './clock.ts';
 export { nodeCrypto } from './crypto/node.ts';
 export type { Awaitable, IdentityKey, PairingCrypto } from './crypto/port.ts';
-export { type DeviceId, makeUlid, parseDeviceId, type Ulid } from './device-id.ts';
+export { type DeviceId, isUlid, makeUlid, parseDeviceId, type Ulid } from './device-id.ts';
 export {
   authorityOf,
   type Endpoint,

@@ -6,6 +6,7 @@ import {
   type CertificateRecord,
   type CertificateStanding,
   type Device,
+  type DevicesQuery,
   dueBounds,
   type Pairing,
   type PairingState,
@@ -20,7 +21,7 @@ import { readAuditRow } from './rows/audit.ts';
 import { readAuthority } from './rows/authority.ts';
 import { readCertificate, readStanding } from './rows/certificate.ts';
 import { instant, integer, milliseconds, oneOf, type Row, text, unreadable } from './rows/column.ts';
-import { foldName, readDevice } from './rows/device.ts';
+import { readDevice } from './rows/device.ts';
 import { readPairing } from './rows/pairing.ts';
 import { readRevocation } from './rows/revocation.ts';
 import type { Statements } from './statements.ts';
@@ -64,10 +65,11 @@ export class SqlReads implements RegistryReads {
     return this.#one(query, (row) => keyName(row, 'key'));
   }
 
-  async devices(query: { limit: number; after?: string; search?: string }): Promise<Device[]> {
-    const { after, search } = query;
-    const wanted = search === undefined ? {} : { name: foldName(search), idStart: search.toUpperCase() };
-    return this.#many(this.statements.devices({ limit: checked(query.limit), after, ...wanted }), readDevice);
+  async devices(query: DevicesQuery): Promise<Device[]> {
+    const { states, kinds } = query;
+    // Not every database accepts an empty list.
+    if (states?.length === 0 || kinds?.length === 0) return [];
+    return this.#many(this.statements.devices({ ...query, limit: checked(query.limit) }), readDevice);
   }
 
   certificate(key: { serial: string } | { fingerprint: string }): Promise<CertificateRecord | undefined> {

@@ -1,7 +1,9 @@
 // All SQL of the registry, for every database. Constants use `sql.lit` where a partial index needs to see them.
 
+import type { DevicesQuery } from '@palyra/identity/registry';
 import { type Kysely, sql } from 'kysely';
 import { prepared } from './executor.ts';
+import { selectDevices } from './select-devices.ts';
 import type {
   AuditTable,
   AuthoritiesTable,
@@ -28,17 +30,7 @@ export function statementsFor(db: Kysely<Tables>) {
     device: prepared((values: { id: string }) =>
       db.selectFrom('devices').selectAll().where('id', '=', values.id),
     ),
-    devices: (query: { limit: number; after: string | undefined; name?: string; idStart?: string }) => {
-      let select = db.selectFrom('devices').selectAll().orderBy('id').limit(query.limit);
-      if (query.after !== undefined) select = select.where('id', '>', query.after);
-      const { name, idStart } = query;
-      if (name !== undefined && idStart !== undefined) {
-        select = select.where((or) =>
-          or.or([like('name_folded', `%${escaped(name)}%`), like('id', `${escaped(idStart)}%`)]),
-        );
-      }
-      return select.compile();
-    },
+    devices: (query: DevicesQuery) => selectDevices(db, query),
     insertDevice: prepared((row: DevicesTable) => db.insertInto('devices').values(row)),
     // One row for each key in use, in no particular order.
     keyInUse: prepared(
@@ -354,11 +346,24 @@ export function statementsFor(db: Kysely<Tables>) {
       ]),
     ),
 
-    audit: (query: { limit: number; before?: number; subject?: string; action?: string }) => {
+    audit: (query: {
+      limit: number;
+      before?: number;
+      subject?: string;
+      device?: string;
+      action?: string;
+      family?: string;
+    }) => {
       let select = db.selectFrom('audit').selectAll().orderBy('seq', 'desc').limit(query.limit);
       if (query.before !== undefined) select = select.where('seq', '<', query.before);
       if (query.subject !== undefined) select = select.where('subject', '=', query.subject);
+      const { device } = query;
+      if (device !== undefined) select = select.where('subject', 'in', subjectsOf(device));
       if (query.action !== undefined) select = select.where('action', '=', query.action);
+      if (query.family !== undefined) {
+        // As a range, because '_' and '%' mean something else in a pattern. '/' follows '.'.
+        select = select.where('action', '>=', `${query.family}.`).where('action', '<', `${query.family}/`);
+      }
       return select.compile();
     },
     auditAfter: prepared((values: { seq: number; limit: number }) =>
@@ -370,6 +375,16 @@ export function statementsFor(db: Kysely<Tables>) {
       db.updateTable('ledger').set(values),
     ),
   };
+
+  /** What audit rows about a device call their subject. */
+  function subjectsOf(device: string) {
+    return db
+      .selectFrom('certificates')
+      .select('serial as subject')
+      .where('subject_id', '=', device)
+      .unionAll(db.selectFrom('pairings').select('id as subject').where('device_id', '=', device))
+      .unionAll(db.selectNoFrom(sql<string>`${device}`.as('subject')));
+  }
 
   function standings() {
     return db
@@ -392,12 +407,4 @@ export function statementsFor(db: Kysely<Tables>) {
       .select((pairings) => pairings.fn.countAll().as('number'))
       .where('state', '=', sql.lit(state));
   }
-}
-
-function like(column: 'id' | 'name_folded', pattern: string) {
-  return sql<boolean>`${sql.ref(column)} like ${pattern} escape '\\'`;
-}
-
-function escaped(text: string): string {
-  return text.replace(/[\\%_]/g, '\\$&');
 }

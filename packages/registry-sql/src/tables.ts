@@ -28,6 +28,8 @@ export interface DevicesTable {
   readonly capabilities: string;
   /** A JSON list of strings. */
   readonly host_names: string;
+  /** A JSON list of strings. */
+  readonly labels: string;
   readonly revocation_reason: string | null;
   readonly clone_seen_at: number | null;
   readonly clone_reported_at: number | null;

@@ -3,10 +3,13 @@
 
 import { wireWords } from './enum-words.ts';
 import {
+  AuditEntry_Guess,
   Authority_Tier,
   AuthorityState,
   CertificateState,
+  CloneSign,
   Continuity,
+  DeviceOrder,
   DeviceRole,
   DeviceState,
   ExplainResponse_Advice,
@@ -48,6 +51,27 @@ export const certificateStates = wireWords<CertificateState>()({
   active: CertificateState.ACTIVE,
   superseded: CertificateState.SUPERSEDED,
   revoked: CertificateState.REVOKED,
+});
+
+/** What made a device look copied. */
+export const cloneSigns = wireWords<CloneSign>()({
+  replaced_certificate: CloneSign.REPLACED_CERTIFICATE,
+  recovery: CloneSign.RECOVERY,
+  second_agent: CloneSign.SECOND_AGENT,
+});
+
+/** The order of a list of devices, when it is not that of their pairing. */
+export const deviceOrders = wireWords<DeviceOrder>()({
+  name: DeviceOrder.NAME,
+  seen: DeviceOrder.SEEN,
+  expiry: DeviceOrder.EXPIRY,
+});
+
+/** How a guess at a code went. */
+export const auditGuesses = wireWords<AuditEntry_Guess>()({
+  right: AuditEntry_Guess.RIGHT,
+  wrong: AuditEntry_Guess.WRONG,
+  open: AuditEntry_Guess.OPEN,
 });
 
 export const continuities = wireWords<Continuity>()({

@@ -1,43 +1,45 @@
-// `palyra devices`: lists, renames, revokes and releases paired devices.
+// `palyra devices`: lists, renames, labels, revokes and releases paired devices.
 
-import { hasCode, IdentityError } from '@palyra/identity';
-import { serialsIn } from '@palyra/identity/certificate';
 import type { DeviceRole as Role } from '@palyra/identity/registry';
-import { fromConnectError } from '@palyra/rpc';
 import { DeviceRole, DeviceState, deviceRoles, deviceStates } from '@palyra/rpc/admin';
-import { Argument, type Command } from 'commander';
-import { type Admin, type Device, withAdmin } from '../admin.ts';
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
+import { type Device, withAdmin } from '../admin.ts';
 import { type Cli, followUp } from '../cli.ts';
-import { withDevice } from '../device-connection.ts';
 import { certificateJson, deviceDetails, deviceJson, deviceTable, operatorWords } from '../device-view.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { askYes, canAsk } from '../question.ts';
-import { resolveId, shortId } from '../reference.ts';
+import { shortId } from '../reference.ts';
+import { chooses, type FilterOptions, filterOf, orders, withFilter } from './device-filter.ts';
+import { devicesNamed, eachDevice, find, noteSameName, resolveDevice } from './device-lookup.ts';
+import { type RevokeOptions, revoke } from './devices-revoke.ts';
 
-const page = 1000;
 const deviceArgument = 'the device: its id, or enough of the beginning or end of the id';
 
-interface RevokeOptions {
-  readonly reason: string;
-  readonly certificate?: string;
-  readonly yes?: boolean;
+interface ListOptions extends FilterOptions {
+  readonly all?: boolean;
+  readonly sort: keyof typeof orders;
 }
 
 export function addDevices(program: Command, cli: () => Cli): void {
   const devices = program
     .command('devices')
-    .description('Paired devices: list, rename, set roles and host names, revoke, release.');
+    .description('Paired devices: list, rename, label, set roles and host names, revoke, release.');
   withExamples(devices, 'palyra devices list', 'palyra devices revoke 7K3QX9AB');
 
   withExamples(
-    devices
-      .command('list')
-      .description('Show the paired devices.')
-      .option('--search <text>', 'only devices whose name contains this, or whose id starts with it')
-      .action((options: { search?: string }) => list(cli(), options)),
+    withFilter(devices.command('list'))
+      .description(
+        'Show the paired devices. Without --all or --state revoked, those that were revoked more than 30 days ago are left out.',
+      )
+      .option('--all', 'also devices that were revoked long ago')
+      .addOption(
+        new Option('--sort <order>', 'the order').choices(Object.keys(orders)).default('paired' as const),
+      )
+      .action((options: ListOptions) => list(cli(), options)),
     'palyra devices list',
-    'palyra devices list --search laptop --json',
+    'palyra devices list --label site=berlin --state active --json',
+    'palyra devices list --expiring 7d --sort expiry',
   );
   withExamples(
     devices
@@ -85,18 +87,38 @@ export function addDevices(program: Command, cli: () => Cli): void {
   );
   withExamples(
     devices
-      .command('revoke')
+      .command('label')
       .argument('<device>', deviceArgument)
-      .description('Revoke a device permanently, or one of its certificates. Takes effect at once.')
+      .argument('[labels...]', 'words that replace its labels; leave them out to remove all')
+      .description(
+        "Set the labels of a device. Lists can be filtered by them, and the rules for capabilities can name them. Works on the daemon's machine only.",
+      )
+      .action((id: string, labels: string[]) => setLabels(cli(), id, labels)),
+    'palyra devices label 7K3QX9AB kitchen site=berlin',
+    'palyra devices label 7K3QX9AB',
+  );
+  withExamples(
+    withFilter(devices.command('revoke'))
+      .argument('[devices...]', 'the devices: each by its id, or enough of the beginning or end of the id')
+      .description(
+        'Revoke a device permanently, or one of its certificates. Takes effect at once. Several devices are revoked together, all or none.',
+      )
       .option('--reason <text>', 'recorded, and sent to the device', '')
       .option(
         '--certificate <serial>',
         'revoke only this certificate; the device can pair again under its id',
       )
-      .option('--yes', 'do not ask')
-      .action((id: string, options: RevokeOptions) => revoke(cli(), id, options)),
+      .option('--yes', 'do not ask; for one device')
+      .addOption(
+        new Option(
+          '--count <number>',
+          'do not ask, and revoke only if exactly this many devices are chosen',
+        ).argParser(parseCount),
+      )
+      .action((ids: string[], options: RevokeOptions) => revoke(cli(), ids, options)),
     'palyra devices revoke 7K3QX9AB --reason "lost on the train"',
     'palyra devices revoke 7K3QX9AB --yes --json',
+    'palyra devices revoke --label site=berlin --reason "office closed" --count 12',
   );
   withExamples(
     devices
@@ -110,17 +132,19 @@ export function addDevices(program: Command, cli: () => Cli): void {
   );
 }
 
-async function list(cli: Cli, { search = '' }: { search?: string }): Promise<void> {
+async function list(cli: Cli, { all = false, sort, ...options }: ListOptions): Promise<void> {
+  const hides = !all && !options.state?.includes('revoked');
+  const filter = { ...filterOf(cli, options), hideLongRevoked: hides, order: orders[sort] };
   const devices = await withAdmin(cli, async (admin) => {
-    const all: Device[] = [];
-    for await (const device of eachDevice(admin, search)) all.push(device);
-    return all;
+    const found: Device[] = [];
+    for await (const device of eachDevice(admin, filter)) found.push(device);
+    return found;
   });
   cli.output.answer({ devices: devices.map(deviceJson) }, () => {
     if (devices.length > 0) return deviceTable(cli, devices);
-    return search
-      ? `No device matches "${search}".`
-      : `No device is paired yet. Make a code: ${followUp(cli, 'pairing code')}`;
+    if (!chooses(options)) return `No device is paired yet. Make a code: ${followUp(cli, 'pairing code')}`;
+    const { search, ...others } = options;
+    return search !== undefined && !chooses(others) ? `No device matches "${search}".` : 'No device matches.';
   });
 }
 
@@ -140,55 +164,15 @@ async function rename(cli: Cli, reference: string, name: string): Promise<void> 
   noteSameName(cli, device.name, device.id, named);
 }
 
-async function revoke(cli: Cli, reference: string, options: RevokeOptions): Promise<void> {
-  const { device, certificates } = await withAdmin(cli, (admin) => find(cli, admin, reference));
-  const name = device.name;
-  const serial = options.certificate && findSerial(options.certificate, device, certificates);
-  if (!serial && device.state === DeviceState.REVOKED) {
-    const reason = device.revocationReason && `, for the reason "${device.revocationReason}"`;
-    const said = `${name} (${shortId(device.id)}) was already revoked${reason}. Nothing was changed.`;
-    cli.output.answer(deviceJson(device), () => said);
-    return;
-  }
-  if (!options.yes) {
-    if (!canAsk(cli)) {
-      throw new CliError(
-        'NO_TERMINAL',
-        'There is no terminal to ask for confirmation. To confirm, add --yes.',
-      );
-    }
-    await askYes(
-      cli,
-      serial
-        ? `Revoke certificate ${serial} of ${name} (${device.id})?`
-        : `Revoke ${name} (${device.id}) permanently? Its connections end at once.`,
-    );
-  }
-  const { reason } = options;
-  if (serial) {
-    const revoked = await withAdmin(cli, (admin) => admin.revokeCertificate({ serial, reason }));
-    cli.output.answer(certificateJson(revoked), () => `Certificate ${serial} of ${name} is revoked.`);
-  } else {
-    const revoked = await withAdmin(cli, (admin) =>
-      admin.revokeDevice({ id: device.id, reason }).catch((error) => myself(cli, error, device, reason)),
-    );
-    cli.output.answer(
-      deviceJson(revoked),
-      () => `${name} (${shortId(device.id)}) is revoked. Its connections are closed.`,
-    );
-  }
-}
-
-/** An operator that revokes its own device is disconnected before the answer arrives. */
-async function myself(cli: Cli, error: unknown, device: Device, reason: string): Promise<Device> {
-  const isOut = hasCode(fromConnectError(error), 'DEVICE_REVOKED');
-  if (
-    !isOut ||
-    !cli.remote ||
-    (await withDevice(cli.home, async ({ identity }) => identity.id)) !== device.id
-  )
-    throw error;
-  return { ...device, state: DeviceState.REVOKED, revocationReason: reason };
+async function setLabels(cli: Cli, reference: string, labels: string[]): Promise<void> {
+  const device = await withAdmin(cli, async (admin) =>
+    admin.setLabels({ id: await resolveDevice(cli, admin, reference), labels }),
+  );
+  cli.output.answer(deviceJson(device), () =>
+    device.labels.length > 0
+      ? `${device.name} has these labels: ${device.labels.join(', ')}.`
+      : `${device.name} has no labels.`,
+  );
 }
 
 async function setHostNames(cli: Cli, reference: string, hostNames: string[]): Promise<void> {
@@ -252,61 +236,7 @@ async function release(cli: Cli, reference: string): Promise<void> {
   );
 }
 
-function findSerial(wanted: string, device: Device, certificates: readonly { serial: string }[]): string {
-  const hex = wanted.toLowerCase().replaceAll(':', '');
-  const whole = serialsIn(wanted);
-  const found = certificates.filter(({ serial }) => whole.includes(serial) || serial.startsWith(hex));
-  const [only, ...others] = found;
-  if (hex.length >= 4 && only && others.length === 0) return only.serial;
-  throw new IdentityError(
-    'CERTIFICATE_NOT_FOUND',
-    `${device.name} has ${found.length === 0 ? 'no certificate' : 'several certificates'} whose serial begins with "${wanted}".`,
-    { deviceId: device.id },
-  );
-}
-
-async function find(cli: Cli, admin: Admin, reference: string) {
-  const { device, certificates } = await admin.getDevice({ id: await resolveDevice(cli, admin, reference) });
-  if (!device) throw new IdentityError('MESSAGE_INVALID', 'The daemon answered without the device.');
-  return { device, certificates };
-}
-
-export function resolveDevice(cli: Cli, admin: Admin, reference: string): Promise<string> {
-  return resolveId(reference, {
-    noun: 'device',
-    notFound: 'DEVICE_NOT_FOUND',
-    list: followUp(cli, 'devices list'),
-    ids: () => eachDeviceId(admin),
-    named: async (name) => (await devicesNamed(admin, name)).map(({ id }) => id),
-  });
-}
-
-export async function* eachDeviceId(admin: Admin): AsyncGenerator<string> {
-  for await (const { id } of eachDevice(admin, '')) yield id;
-}
-
-/** The devices with exactly this name. */
-export async function devicesNamed(admin: Admin, name: string): Promise<Device[]> {
-  const found: Device[] = [];
-  for await (const device of eachDevice(admin, name)) if (device.name === name) found.push(device);
-  return found;
-}
-
-/** Notes that another device, not revoked, has this name. That is allowed. */
-export function noteSameName(cli: Cli, name: string, id: string, named: readonly Device[]): void {
-  const others = named
-    .filter((each) => each.id !== id && each.state !== DeviceState.REVOKED)
-    .map((each) => each.id);
-  if (others.length === 0) return;
-  cli.output.note(`Another device is also called ${name}: ${others.slice(0, 5).join(', ')}`);
-}
-
-async function* eachDevice(admin: Admin, search: string): AsyncGenerator<Device> {
-  for (let after = ''; ; ) {
-    const { devices, nextAfter } = await admin.listDevices({ search, limit: page, after });
-    yield* devices;
-    // The ids of each page are higher than those of the page before; a page that breaks this rule is the last.
-    if (nextAfter <= after) return;
-    after = nextAfter;
-  }
+function parseCount(text: string): number {
+  if (/^[1-9][0-9]{0,5}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Give a number, 1 or more.');
 }

@@ -8,7 +8,7 @@ import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { printable, printableLines } from '../printable.ts';
 import { parseSpan } from '../time.ts';
-import { resolveDevice } from './devices.ts';
+import { resolveDevice } from './device-lookup.ts';
 
 interface ExecOptions {
   readonly input: string;
@@ -20,7 +20,7 @@ export function addNodeExec(node: Command, cli: () => Cli): void {
   const command = node.command('exec');
   withExamples(
     command
-      .argument('<device>', 'the device: its id, or enough of the beginning or end of the id')
+      .argument('<device>', 'the device: its name, its id, or enough of the beginning or end of the id')
       .argument('<capability>', 'for example system.info')
       .description('Run a capability on a connected device, and show its output.')
       .option('--input <json>', 'the input of the capability', 'null')
@@ -32,7 +32,7 @@ export function addNodeExec(node: Command, cli: () => Cli): void {
         if (command.args.length > 2) throw new CliError('USAGE', inputIsAnOption);
         return exec(cli(), device, capability, options);
       }),
-    'palyra node exec 7K3QX9AB system.info',
+    'palyra node exec "kitchen sensor" system.info',
     'palyra node exec 7K3QX9AB echo --input \'{"hello":1}\' --json',
   );
 }
@@ -45,7 +45,7 @@ async function exec(cli: Cli, reference: string, capability: string, options: Ex
   if (!isJson(input)) throw new CliError('USAGE', `The input is not JSON: ${printable(input)}`);
   const reply = await withAdmin(cli, async (admin) =>
     admin.executeCapability({
-      deviceId: await resolveDevice(cli, admin, reference),
+      deviceId: await resolveDevice(cli, admin, reference, { byName: true }),
       capability,
       input: new TextEncoder().encode(input),
       timeoutMs: options.timeout,

@@ -14,7 +14,7 @@ import { askYes, canAsk } from '../question.ts';
 import { resolveId, shortId } from '../reference.ts';
 import { box } from '../table.ts';
 import { formatSpan, formatTime, isoTime, parseSpan } from '../time.ts';
-import { devicesNamed, noteSameName } from './devices.ts';
+import { devicesNamed, noteSameName } from './device-lookup.ts';
 import { watch } from './pairing-watch.ts';
 
 /** Largest number of pairings searched and shown, which is also the daemon's largest page. */

@@ -18,7 +18,7 @@ import { adviceStep, nextStep } from '../next-step.ts';
 import { resolveId, wholeId } from '../reference.ts';
 import { fields } from '../table.ts';
 import { formatSpan, isoTime, withLocalTimes } from '../time.ts';
-import { devicesNamed, eachDeviceId } from './devices.ts';
+import { devicesNamed, eachDeviceId } from './device-lookup.ts';
 
 export function addStatus(program: Command, cli: () => Cli): void {
   withExamples(

@@ -1,21 +1,35 @@
-// The audit log.
+// The audit log, with the names of the devices that its rows are about.
 
 import { verifyAudit } from '@palyra/identity';
 import { serialsIn } from '@palyra/identity/certificate';
-import type { AuditRow } from '@palyra/identity/registry';
-import { pageSize } from './messages.ts';
+import { type AuditRow, deviceNamed, parseActorName, type RegistryReads } from '@palyra/identity/registry';
+import { type DeviceId, isUlid } from '@palyra/identity/values';
+import { auditGuesses } from '@palyra/rpc/admin';
+import { type GuessOutcome, guessOutcomes } from './guess-outcome.ts';
+import { pageSize, parseFamily } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 
 export function auditMethods({
   identity: { registry },
 }: AdminServiceOptions): Methods<'listAudit' | 'verifyAudit'> {
   return {
-    async listAudit({ limit, before, subject }) {
-      const query = { limit: pageSize(limit), ...(before > 0n && { before: Number(before) }) };
-      if (!subject) return { entries: (await registry.audit(query)).map(toWireAudit) };
+    async listAudit({ limit, before, subject, family }) {
+      const query = {
+        limit: pageSize(limit),
+        ...(before > 0n && { before: Number(before) }),
+        ...(family && { family: parseFamily(family) }),
+      };
+      const names = new RowNames(registry);
+      const answer = async (rows: readonly AuditRow[]) => ({
+        entries: await Promise.all(rows.map((row) => toWireAudit(names, row))),
+      });
+      if (!subject) return answer(await registry.audit(query));
+      const id = subject.toUpperCase();
+      if (isUlid(id) && (await registry.device(id)))
+        return answer(await registry.audit({ ...query, device: id }));
       for (const form of [subject, ...serialsIn(subject)]) {
         const rows = await registry.audit({ ...query, subject: form });
-        if (rows.length > 0) return { entries: rows.map(toWireAudit) };
+        if (rows.length > 0) return answer(rows);
       }
       return { entries: [] };
     },
@@ -29,7 +43,12 @@ export function auditMethods({
   };
 }
 
-export function toWireAudit(row: AuditRow) {
+/** Most rows of one code: it was made, tried, and has ended. */
+const rowsOfCode = 50;
+
+export async function toWireAudit(names: RowNames, row: AuditRow) {
+  const { deviceId, deviceName, byName } = await names.of(row);
+  const guess = await names.guessOf(row);
   return {
     seq: BigInt(row.seq),
     atMs: BigInt(row.atMs),
@@ -37,5 +56,63 @@ export function toWireAudit(row: AuditRow) {
     subject: row.subject,
     detailJson: row.detailJson,
     hash: row.hash,
+    deviceId,
+    deviceName,
+    byName,
+    ...(guess && { guess: auditGuesses.toWire(guess) }),
   };
+}
+
+/** What a row says only by an id. Reads each device and each code once. */
+export class RowNames {
+  readonly #registry: RegistryReads;
+  readonly #names = new Map<string, Promise<string>>();
+  readonly #codes = new Map<string, Promise<readonly AuditRow[]>>();
+
+  constructor(registry: RegistryReads) {
+    this.#registry = registry;
+  }
+
+  async of(row: AuditRow): Promise<{ deviceId: string; deviceName: string; byName: string }> {
+    const detail: { device?: unknown; by?: unknown } = JSON.parse(row.detailJson);
+    const by = typeof detail.by === 'string' ? parseActorName(detail.by) : undefined;
+    const actor = by && deviceNamed(by);
+    const about = await this.#aboutOf(row, detail.device);
+    return {
+      deviceId: about?.id ?? '',
+      deviceName: about ? (await this.#nameOf(about.id)) || about.name : '',
+      byName: actor ? await this.#nameOf(actor) : '',
+    };
+  }
+
+  /** Undefined for a row that is no guess at a code. */
+  async guessOf(row: AuditRow): Promise<GuessOutcome | undefined> {
+    if (row.action !== 'code.guessed') return undefined;
+    const { subject } = row;
+    const reading = this.#codes.get(subject) ?? this.#registry.audit({ subject, limit: rowsOfCode });
+    this.#codes.set(subject, reading);
+    const rows = await reading;
+    return guessOutcomes(rows)[rows.findIndex(({ seq }) => seq === row.seq)];
+  }
+
+  async #aboutOf(
+    { action, subject }: AuditRow,
+    device: unknown,
+  ): Promise<{ readonly id: DeviceId; readonly name: string } | undefined> {
+    if (typeof device === 'string' && isUlid(device)) return { id: device, name: '' };
+    if (!isUlid(subject)) return undefined;
+    if (!action.startsWith('code.') && !action.startsWith('request.'))
+      return (await this.#nameOf(subject)) ? { id: subject, name: '' } : undefined;
+    const pairing = await this.#registry.pairing(subject);
+    if (!pairing || !('request' in pairing) || !pairing.request) return undefined;
+    const { deviceId, name } = pairing.request;
+    return { id: deviceId, name };
+  }
+
+  /** Empty for a device that the registry does not have. */
+  #nameOf(id: DeviceId): Promise<string> {
+    const known = this.#names.get(id) ?? this.#registry.device(id).then((device) => device?.name ?? '');
+    this.#names.set(id, known);
+    return known;
+  }
 }

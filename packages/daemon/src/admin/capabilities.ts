@@ -2,7 +2,7 @@
 
 import { IdentityError } from '@palyra/identity';
 import { parseDeviceName } from '@palyra/identity/pairing';
-import { type ActorName, actorName } from '@palyra/identity/registry';
+import { actorName } from '@palyra/identity/registry';
 import { parseDeviceId } from '@palyra/identity/values';
 import { actorOf } from '@palyra/rpc/transport';
 import type { ExecuteRequest, ExecuteResult } from '../channels/calls.ts';
@@ -14,13 +14,14 @@ export function capabilityMethods(options: AdminServiceOptions): Methods<'execut
   return {
     async executeCapability({ deviceId, capability, input, timeoutMs }, context) {
       const request = {
+        by: actorOf(context),
         deviceId: parseDeviceId(deviceId),
         capability: parseDeviceName(capability, 'A capability'),
         input: input.length > 0 ? input : new TextEncoder().encode('null'),
         timeoutMs: timeoutMs > 0 ? timeoutMs : defaultTimeoutMs,
         signal: context.signal,
       };
-      return executeAudited(options, request, actorName(actorOf(context)));
+      return executeAudited(options, request);
     },
   };
 }
@@ -29,9 +30,9 @@ export function capabilityMethods(options: AdminServiceOptions): Methods<'execut
 async function executeAudited(
   { identity, channels }: AdminServiceOptions,
   request: ExecuteRequest,
-  by: ActorName,
 ): Promise<ExecuteResult> {
   const { deviceId, capability } = request;
+  const by = actorName(request.by);
   const record = (outcome: string) =>
     identity.registry.transact((tx) =>
       tx.appendAudit({

@@ -5,7 +5,9 @@ import { identityFingerprint } from '@palyra/identity/device';
 import { type CertificateRecord, type Device, deviceNotFound } from '@palyra/identity/registry';
 import { nodeCrypto, parseDeviceId } from '@palyra/identity/values';
 import {
+  CloneSign,
   certificateStates,
+  cloneSigns,
   deviceKinds,
   deviceRoles,
   deviceStates,
@@ -13,6 +15,7 @@ import {
   transports,
 } from '@palyra/rpc/admin';
 import { actorOf, isRemote } from '@palyra/rpc/transport';
+import { parseDevicesQuery, placeAfter } from './device-query.ts';
 import { millis, pageSize, parseReason, parseRole } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 
@@ -24,25 +27,24 @@ export function deviceMethods(
   | 'renameDevice'
   | 'setDeviceRole'
   | 'setHostNames'
+  | 'setLabels'
   | 'revokeDevice'
+  | 'revokeDevices'
   | 'releaseDevice'
   | 'revokeCertificate'
 > {
   const { identity } = options;
   const { registry } = identity;
   return {
-    async listDevices({ search, limit, after }) {
+    async listDevices({ limit, ...message }) {
       const page = pageSize(limit);
-      const devices = await registry.devices({
-        limit: page + 1,
-        ...(after && { after }),
-        ...(search && { search }),
-      });
-      const shown = devices.slice(0, page);
-      return {
-        devices: await Promise.all(shown.map((device) => toWireDevice(options, device))),
-        nextAfter: devices.length > page ? (shown.at(-1)?.id ?? '') : '',
-      };
+      const query = parseDevicesQuery(message, identity.clock.now());
+      const found = await registry.devices({ limit: page + 1, ...query });
+      const shown = found.slice(0, page);
+      const devices = await Promise.all(shown.map((device) => toWireDevice(options, device)));
+      const last = found.length > page ? shown.at(-1) : undefined;
+      const endsMs = devices.at(-1)?.certificateNotAfterMs ?? 0n;
+      return { devices, nextAfter: last ? placeAfter(last, query.order ?? 'id', endsMs) : '' };
     },
     async getDevice({ id }) {
       const device = await registry.device(parseDeviceId(id));
@@ -59,8 +61,14 @@ export function deviceMethods(
       toWireDevice(options, await identity.setDeviceRole(id, parseRole(role), actorOf(context))),
     setHostNames: async ({ id, hostNames }, context) =>
       toWireDevice(options, await identity.setHostNames(id, hostNames, actorOf(context))),
+    setLabels: async ({ id, labels }, context) =>
+      toWireDevice(options, await identity.setDeviceLabels(id, labels, actorOf(context))),
     revokeDevice: async ({ id, reason }, context) =>
       toWireDevice(options, await identity.revokeDevice(id, parseReason(reason), actorOf(context))),
+    async revokeDevices({ ids, reason }, context) {
+      const revoked = await identity.revokeDevices(ids, parseReason(reason), actorOf(context));
+      return { devices: await Promise.all(revoked.map((device) => toWireDevice(options, device))) };
+    },
     async releaseDevice({ id }, context) {
       if (isRemote(context)) await mustNotBeOperator(identity, id);
       return toWireDevice(options, await identity.releaseDevice(id, actorOf(context)));
@@ -90,13 +98,26 @@ export async function toWireDevice(
     lastSeenMs: device.lastSeenAt ? millis(device.lastSeenAt) : 0n,
     capabilities: [...device.capabilities],
     hostNames: [...device.hostNames],
+    labels: [...device.labels],
     revocationReason: device.state === 'revoked' ? device.revocationReason : '',
     cloneSeenMs: suspicions?.cloneSeenAt ? millis(suspicions.cloneSeenAt) : 0n,
+    ...(suspicions?.cloneSeenAt && (await lastCloneSign(identity, device))),
     recoveryAskedMs: suspicions?.recovery?.state === 'asked' ? millis(suspicions.recovery.at) : 0n,
     certificateNotAfterMs: live ? millis(live.notAfter) : 0n,
     certificateNotBeforeMs: live ? millis(live.notBefore) : 0n,
     transport: connection ? transports.toWire(connection.transport) : Transport.UNSPECIFIED,
     quicProblem: connection?.quicProblem ?? '',
+  };
+}
+
+/** What the last report of a possible copy says: where it came from, and why. */
+async function lastCloneSign({ registry }: IdentityManager, { id }: Device) {
+  const [row] = await registry.audit({ device: id, action: 'certificate.reused', limit: 1 });
+  const { source, sign }: { source?: unknown; sign?: unknown } = row ? JSON.parse(row.detailJson) : {};
+  return {
+    cloneSource: String(source ?? ''),
+    cloneSign:
+      typeof sign === 'string' && cloneSigns.has(sign) ? cloneSigns.toWire(sign) : CloneSign.UNSPECIFIED,
   };
 }
 

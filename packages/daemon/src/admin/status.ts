@@ -1,9 +1,9 @@
 // The state of the daemon, and its changes.
 
-import type { Pairing } from '@palyra/identity/registry';
+import type { AuditRow, Pairing } from '@palyra/identity/registry';
 import type { DeviceId } from '@palyra/identity/values';
 import { advices, daemonParts, decisions, explainedKinds, listenerNames } from '@palyra/rpc/admin';
-import { toWireAudit } from './audit.ts';
+import { RowNames, toWireAudit } from './audit.ts';
 import { untilStopped } from './call.ts';
 import { toWireDevice } from './devices.ts';
 import { explain } from './explain.ts';
@@ -39,7 +39,7 @@ export function statusMethods(
           const device = await identity.registry.device(id);
           return device && toWireDevice(options, device);
         },
-        audit: toWireAudit,
+        audit: (row: AuditRow) => toWireAudit(new RowNames(identity.registry), row),
         status: () => toWireStatus(options),
       };
       return untilStopped(options, context, (signal) => watchAll(sources, signal));

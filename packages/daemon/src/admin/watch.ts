@@ -12,7 +12,7 @@ export interface WatchSources<P, D, A, S> {
   readonly pairing: (pairing: Pairing) => Promise<P>;
   /** Undefined if there is no such device. */
   readonly device: (id: DeviceId) => Promise<D | undefined>;
-  readonly audit: (row: AuditRow) => A;
+  readonly audit: (row: AuditRow) => Promise<A>;
   readonly status: () => Promise<S>;
 }
 
@@ -60,7 +60,7 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, s
         missing > 0 ? (await registry.audit({ limit: missing, before: head.seq + 1 })).reverse() : [];
       for (const row of rows) {
         for (const id of devicesIn(row)) devices.add(id);
-        yield { event: { case: 'audit', value: sources.audit(row) } } as const;
+        yield { event: { case: 'audit', value: await sources.audit(row) } } as const;
       }
       seq = head.seq;
       const touched = [...devices];

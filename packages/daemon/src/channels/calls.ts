@@ -3,14 +3,13 @@
 import { randomBytes } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
-import { type DeviceId, makeUlid, printable } from '@palyra/identity/values';
+import { makeUlid, printable } from '@palyra/identity/values';
 import { type CapabilityResult, type DaemonEvent, DaemonEventSchema } from '@palyra/rpc';
 import { CapabilityFailure, capabilityFailures } from '@palyra/rpc/admin';
+import type { CapabilityRun } from './capability-rules.ts';
 import type { Channel } from './channel.ts';
 
-export interface ExecuteRequest {
-  readonly deviceId: DeviceId;
-  readonly capability: string;
+export interface ExecuteRequest extends CapabilityRun {
   readonly input: Uint8Array;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;

@@ -5,9 +5,11 @@ import { create } from '@bufbuild/protobuf';
 import { hasCode, type IdentityError } from '@palyra/identity';
 import { type DeviceId, systemClock } from '@palyra/identity/values';
 import { type DaemonEvent, DeviceEventSchema, type Hello } from '@palyra/rpc';
+import { CapabilityRules } from './capability-rules.ts';
 import { type DeviceAnswer, DeviceChannels } from './device-channels.ts';
 
 const id = '01ARZ3NDEKTSV4RRFFQ69G5FAV' as DeviceId;
+const everyRun = new CapabilityRules([], { device: async () => undefined });
 const helloOf = (agent: number) =>
   ({ agentId: new Uint8Array(16).fill(agent), lastSeq: 0n, quicProblem: '' }) as Hello;
 
@@ -87,7 +89,7 @@ interface AgentOptions {
 const isInUse = (error: unknown) => hasCode(error, 'CHANNEL_IN_USE');
 
 test('while the connected agent answers, further agents are refused and reported, and the connected agent stays', async () => {
-  const channels = new DeviceChannels(systemClock);
+  const channels = new DeviceChannels(systemClock, everyRun);
   let told = 0;
   const onSecondAgent = () => {
     told += 1;
@@ -110,7 +112,7 @@ test('while the connected agent answers, further agents are refused and reported
 });
 
 test('an agent that does not answer is replaced by another one, without a report', async () => {
-  const channels = new DeviceChannels(systemClock, { probeMs: 20 });
+  const channels = new DeviceChannels(systemClock, everyRun, { probeMs: 20 });
   const onSecondAgent = () => assert.fail('there is only one');
   const first = await Agent.connect(channels, 1, { answers: false });
   const second = await Agent.connect(channels, 2, { onSecondAgent });
@@ -120,7 +122,7 @@ test('an agent that does not answer is replaced by another one, without a report
 });
 
 test('an agent whose connection ends during the probe is replaced at once', async () => {
-  const channels = new DeviceChannels(systemClock, { probeMs: 60_000 });
+  const channels = new DeviceChannels(systemClock, everyRun, { probeMs: 60_000 });
   const first = await Agent.connect(channels, 1, { answers: false });
   const second = Agent.connect(channels, 2);
   await first.probed;
@@ -129,7 +131,7 @@ test('an agent whose connection ends during the probe is replaced at once', asyn
 });
 
 test('an agent takes over from its own older connection without a probe', async () => {
-  const channels = new DeviceChannels(systemClock, { probeMs: 60_000 });
+  const channels = new DeviceChannels(systemClock, everyRun, { probeMs: 60_000 });
   const first = await Agent.connect(channels, 1, { answers: false });
   const again = await Agent.connect(channels, 1);
   assert.equal(await first.ended, 'CHANNEL_REPLACED');
@@ -137,7 +139,7 @@ test('an agent takes over from its own older connection without a probe', async 
 });
 
 test('an agent that disconnects during the probe does not take over', async () => {
-  const channels = new DeviceChannels(systemClock, { probeMs: 20 });
+  const channels = new DeviceChannels(systemClock, everyRun, { probeMs: 20 });
   const gone = new AbortController();
   const first = await Agent.connect(channels, 1, { answers: false });
   const second = assert.rejects(
@@ -154,7 +156,7 @@ test('an agent that disconnects during the probe does not take over', async () =
 
 test('a device that was quarantined and released stays connected', async () => {
   const reconnectMs = 20;
-  const channels = new DeviceChannels(systemClock, { reconnectMs });
+  const channels = new DeviceChannels(systemClock, everyRun, { reconnectMs });
   const first = await Agent.connect(channels, 1);
   channels.apply({ type: 'device_quarantined', deviceId: id });
   assert.equal(await first.ended, 'done');

@@ -20,6 +20,7 @@ import {
   runCall,
   shown,
 } from './calls.ts';
+import type { CapabilityRules } from './capability-rules.ts';
 import { Channel, type Outgoing } from './channel.ts';
 import { type ChannelLimits, defaultChannelLimits } from './limits.ts';
 
@@ -33,12 +34,14 @@ export class DeviceChannels {
   readonly #devices = new Map<DeviceId, Device>();
   readonly #clock: Clock;
   readonly #limits: ChannelLimits;
+  readonly #rules: CapabilityRules;
 
   readonly #watchers = new Set<(id: DeviceId) => void>();
   #draining = false;
 
-  constructor(clock: Clock, limits: Partial<ChannelLimits> = {}) {
+  constructor(clock: Clock, rules: CapabilityRules, limits: Partial<ChannelLimits> = {}) {
     this.#clock = clock;
+    this.#rules = rules;
     this.#limits = { ...defaultChannelLimits, ...limits };
   }
 
@@ -120,11 +123,12 @@ export class DeviceChannels {
   }
 
   /**
-   * Runs a capability on a connected device.
-   * @throws DEVICE_NOT_CONNECTED, DEVICE_BUSY, MESSAGE_TOO_LARGE, CAPABILITY_LOST when the device's agent restarted,
+   * Runs a capability on a connected device. The one place where a run is admitted.
+   * @throws CAPABILITY_NOT_ALLOWED, DEVICE_NOT_CONNECTED, DEVICE_BUSY, MESSAGE_TOO_LARGE, CAPABILITY_LOST when the device's agent restarted,
    *   CAPABILITY_TIMEOUT, CAPABILITY_CANCELED, DEVICE_REVOKED, DEVICE_QUARANTINED, and the error that the device answers.
    */
   async execute(request: ExecuteRequest): Promise<ExecuteResult> {
+    await this.#rules.mustAllow(request);
     const { callsPerDevice, payloadBytes, timeoutMaxMs } = this.#limits;
     const device = this.#devices.get(request.deviceId);
     if (this.#draining || !device?.channel) throw notConnected(request.deviceId);

@@ -21,6 +21,7 @@ export function deviceFacts(device: Device): Facts {
     state: device.state,
     created_at: device.createdAt.getTime(),
     ...(device.hostNames.length > 0 && { host_names: device.hostNames.join() }),
+    ...(device.labels.length > 0 && { labels: device.labels.join() }),
     ...(device.state === 'revoked' ? { reason: device.revocationReason } : suspicionFacts(device)),
   };
 }

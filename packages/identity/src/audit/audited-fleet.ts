@@ -119,6 +119,11 @@ export class AuditedFleet {
         if (detail.host_names) facts.host_names = detail.host_names;
         else delete facts.host_names;
       }),
+    'device.labels_changed': ({ subject, detail }) =>
+      this.#device(subject, ({ facts }) => {
+        if (detail.labels) facts.labels = detail.labels;
+        else delete facts.labels;
+      }),
     'device.identity_key_replaced': (row) =>
       this.#device(row.subject, (device) => endAll(device, row, false)),
   };

@@ -40,6 +40,7 @@ export type AuditAction =
   | 'device.renamed'
   | 'device.role_changed'
   | 'device.host_names_changed'
+  | 'device.labels_changed'
   | 'device.identity_key_replaced'
   | 'capability.executed';
 

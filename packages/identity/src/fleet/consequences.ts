@@ -56,6 +56,7 @@ const deviceRows: DeviceTable<readonly Row[]> = {
       { action: 'request.approved', subject: pairingId, detail },
       ...roleRows(change),
       ...hostNameRows(change),
+      ...labelRows(change),
       ...(hasOtherKey(change)
         ? [{ action: 'device.identity_key_replaced', subject: after.id, detail: {} } as const]
         : []),
@@ -71,6 +72,7 @@ const deviceRows: DeviceTable<readonly Row[]> = {
   ],
   set_role: (change) => roleRows(change),
   set_host_names: (change) => hostNameRows(change),
+  set_labels: (change) => labelRows(change),
   suspect: ({ after: { id, state }, event: { serial, source, sign } }) => [
     { action: 'certificate.reused', subject: serial, detail: { device: id, source, sign } },
     ...(state === 'quarantined'
@@ -154,6 +156,12 @@ function hostNameRows({ before, after: { id, hostNames }, cause }: DeviceChange)
   const names = hostNames.join();
   if (names === (before?.hostNames ?? []).join()) return [];
   return [{ action: 'device.host_names_changed', subject: id, detail: { host_names: names, ...by(cause) } }];
+}
+
+function labelRows({ before, after: { id, labels }, cause }: DeviceChange): readonly Row[] {
+  const words = labels.join();
+  if (words === (before?.labels ?? []).join()) return [];
+  return [{ action: 'device.labels_changed', subject: id, detail: { labels: words, ...by(cause) } }];
 }
 
 function carriedOver({ after }: DeviceChange): readonly Row[] {

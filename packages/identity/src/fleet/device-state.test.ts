@@ -27,6 +27,7 @@ const events: Readonly<Record<string, DeviceEvent>> = {
   rename: { type: 'rename', name: 'workshop' },
   set_role: { type: 'set_role', role: 'operator' },
   set_host_names: { type: 'set_host_names', hostNames: ['camera.example'] },
+  set_labels: { type: 'set_labels', labels: ['kitchen'] },
   'suspect, report': suspect(false),
   'suspect, quarantine': suspect(true),
   ask_recovery: askRecovery,
@@ -95,6 +96,7 @@ const drawn: Readonly<
       rename: 'quarantined',
       set_role: 'quarantined',
       set_host_names: 'quarantined',
+      set_labels: 'quarantined',
       lose_certificate: 'quarantined',
       take_grants: 'quarantined',
       release: 'active',
@@ -137,7 +139,7 @@ function outcome(device: Device | undefined, event: DeviceEvent): Outcome {
 
 test('every event in every state does exactly what the diagram shows', () => {
   const types = new Set(Object.values(events).map(({ type }) => type));
-  assert.equal(types.size, 16, 'every event is tried');
+  assert.equal(types.size, 17, 'every event is tried');
   for (const [state, { otherwise, arrows }] of Object.entries(drawn)) {
     const device = state === 'unknown' ? undefined : inState(state as DeviceState);
     for (const [name, event] of Object.entries(events))
@@ -150,6 +152,7 @@ test('an event without effect returns the same object, so that nothing is writte
   for (const event of [
     { type: 'set_role', role: 'device' },
     { type: 'set_host_names', hostNames: [] },
+    { type: 'set_labels', labels: [] },
     { type: 'release' },
     { type: 'recover' },
     { type: 'take_grants' },
@@ -190,6 +193,7 @@ function holds(before: Device, after: Device, event: DeviceEvent): void {
     const kept = isRekeyed ? undefined : before;
     assert.equal(after.role, operator ? 'operator' : (kept?.role ?? 'device'));
     assert.deepEqual(after.hostNames, hostNames ?? kept?.hostNames ?? []);
+    assert.deepEqual(after.labels, kept?.labels ?? []);
   }
   if (before.state === 'revoked') assert.equal(after.state, 'revoked');
   else if (after.state === 'revoked') only('revoke', 'revoke_again');

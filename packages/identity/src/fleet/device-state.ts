@@ -57,6 +57,7 @@ export type DeviceEvent =
   | { readonly type: 'rename'; readonly name: string }
   | { readonly type: 'set_role'; readonly role: DeviceRole }
   | { readonly type: 'set_host_names'; readonly hostNames: readonly string[] }
+  | { readonly type: 'set_labels'; readonly labels: readonly string[] }
   /** The device looks copied. */
   | {
       readonly type: 'suspect';
@@ -142,6 +143,9 @@ function known(device: Device, event: DeviceEvent, now: Date): Device | undefine
       return device.hostNames.join() === event.hostNames.join()
         ? device
         : { ...device, hostNames: event.hostNames };
+    case 'set_labels':
+      if (device.state === 'revoked') return undefined;
+      return device.labels.join() === event.labels.join() ? device : { ...device, labels: event.labels };
     case 'release':
       return device.state === 'revoked' ? undefined : released(device, now);
 
@@ -201,6 +205,7 @@ function approved(known: AdmittedDevice | undefined, approval: Approval, now: Da
     lastSeenAt: known?.lastSeenAt,
     capabilities: known?.capabilities ?? [],
     hostNames: approval.hostNames ?? kept?.hostNames ?? [],
+    labels: kept?.labels ?? [],
     cloneSeenAt: kept?.cloneSeenAt,
     // The device has a new certificate, as it asked: a copy is reported anew.
     cloneReportedAt: undefined,

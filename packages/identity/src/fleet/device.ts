@@ -36,6 +36,8 @@ export interface DeviceBase {
   readonly capabilities: readonly string[];
   /** DNS names that the operator lets the device have in its certificates (host-names.ts). */
   readonly hostNames: readonly string[];
+  /** The operator's words for the device (labels.ts). */
+  readonly labels: readonly string[];
 }
 
 /** The facts about a device that can still come back. */
@@ -89,9 +91,10 @@ export type DeviceState = Device['state'];
 
 /** The fields that a device keeps in every state. */
 export function baseOf(device: Device): DeviceBase {
-  const { id, identityKey, name, kind, platform, role, createdAt, lastSeenAt, capabilities, hostNames } =
-    device;
-  return { id, identityKey, name, kind, platform, role, createdAt, lastSeenAt, capabilities, hostNames };
+  const { id, identityKey, name, kind, platform, role, createdAt, lastSeenAt } = device;
+  const { capabilities, hostNames, labels } = device;
+  const about = { id, identityKey, name, kind, platform, role, createdAt, lastSeenAt };
+  return { ...about, capabilities, hostNames, labels };
 }
 
 export function isShutOut(device: Device): device is QuarantinedDevice | RevokedDevice {

@@ -13,9 +13,12 @@ import { changeCertificate, changeDevice } from './change.ts';
 import { type Device, type DeviceRole, deviceNotFound, isShutOut } from './device.ts';
 import type { DeviceEvent } from './device-state.ts';
 import type { HostNames } from './host-names.ts';
+import { parseLabels } from './labels.ts';
 
 /** Most capabilities of one device. */
 const maxCapabilities = 64;
+/** Most devices that one change revokes. */
+const maxRevokedTogether = 500;
 /** Shortest time between two writes of a device's `lastSeenAt`, ms. */
 const lastSeenStepMs = 10 * 60_000;
 
@@ -46,6 +49,30 @@ export class Fleet {
   }
 
   /**
+   * Revokes several devices, all or none. Those that were revoked before stay as they are.
+   * @returns the devices, in the order of the ids.
+   * @throws DEVICE_NOT_FOUND, DEVICE_ID_INVALID, MESSAGE_INVALID for none or too many
+   */
+  async revokeTogether(ids: readonly string[], reason: string, actor?: Actor): Promise<Device[]> {
+    const distinct = [...new Set(ids.map(parseDeviceId))];
+    if (distinct.length === 0 || distinct.length > maxRevokedTogether) {
+      throw new IdentityError(
+        'MESSAGE_INVALID',
+        `From 1 to ${maxRevokedTogether} devices can be revoked together, not ${distinct.length}.`,
+      );
+    }
+    const at = this.#options.clock.now();
+    return transactBy(this.#options, actor, async (tx, by) => {
+      const revoked: Device[] = [];
+      for (const id of distinct)
+        revoked.push(
+          await changeDevice(tx, await existingDevice(tx, id), { type: 'revoke', reason }, { at, by }),
+        );
+      return revoked;
+    });
+  }
+
+  /**
    * Releases a device that waits for the operator: ends its quarantine, clears the warning of a possible copy, and
    * allows the one recovery that the device asked for. The first caller with the device's identity key gets that
    * recovery. A replaced certificate that led to a quarantine is reported when it turns up again, but does not
@@ -73,6 +100,11 @@ export class Fleet {
   async setHostNames(id: string, names: readonly string[], actor?: Actor): Promise<Device> {
     const hostNames = this.#options.hostNames.parse(names);
     return this.#change(id, { type: 'set_host_names', hostNames }, actor);
+  }
+
+  /** Replaces the labels. @throws DEVICE_REVOKED, MESSAGE_INVALID */
+  async setLabels(id: string, labels: readonly string[], actor?: Actor): Promise<Device> {
+    return this.#change(id, { type: 'set_labels', labels: parseLabels(labels) }, actor);
   }
 
   /**

@@ -25,9 +25,10 @@ export function restoredDevice(known: Device, before: Device, history: History, 
     ...baseOf(known),
     // Either key may be the one that was replaced. The device is quarantined, and the operator looks.
     identityKey: isDoubtful ? known.identityKey : before.identityKey,
-    // The operator gave role and names to the holder of the key of that time.
+    // The operator gave role, names and labels to the holder of the key of that time.
     role: sameKey && before.role === 'operator' ? known.role : 'device',
     hostNames: sameKey ? known.hostNames.filter((name) => before.hostNames.includes(name)) : [],
+    labels: sameKey ? known.labels.filter((label) => before.labels.includes(label)) : [],
   };
   if (before.state === 'revoked')
     return { ...base, state: 'revoked', revocationReason: before.revocationReason };
@@ -59,7 +60,7 @@ export function restoredDevice(known: Device, before: Device, history: History, 
 
 /** A device that is newer than the backup. Its id and key stay known; its certificates are lost. */
 export function rememberedDevice(before: Device): Device {
-  const withoutGifts = { role: 'device', hostNames: [] } as const;
+  const withoutGifts = { role: 'device', hostNames: [], labels: [] } as const;
   switch (before.state) {
     case 'revoked':
     case 'quarantined':
@@ -72,7 +73,7 @@ export function rememberedDevice(before: Device): Device {
 
 /** The device without everything that the operator may have taken away since. */
 export function withoutGrants(device: Device): Device {
-  const withoutGifts = { role: 'device', hostNames: [] } as const;
+  const withoutGifts = { role: 'device', hostNames: [], labels: [] } as const;
   return device.state === 'approved' || device.state === 'active'
     ? { ...device, ...withoutGifts, recovery: asked(device) }
     : { ...device, ...withoutGifts };
@@ -92,6 +93,7 @@ export function namedAlone(id: DeviceId, reason: string, now: Date): Device {
     lastSeenAt: undefined,
     capabilities: [],
     hostNames: [],
+    labels: [],
     revocationReason: reason,
   };
 }

@@ -28,6 +28,7 @@ export type {
   RevokedDevice,
 } from '../fleet/device.ts';
 export { deviceNotFound } from '../fleet/device.ts';
+export { hasLabels, isLabel, maxLabelLength, maxLabels, parseLabels } from '../fleet/labels.ts';
 export { putRestored, type Restored, readRestored } from '../fleet/restored.ts';
 export {
   type DueBounds,
@@ -39,12 +40,21 @@ export {
   type PairingState,
   step,
 } from '../pairing/state.ts';
-export { type Actor, type ActorName, actorName, type LocalPlace, parseActorName } from './actor.ts';
+export {
+  type Actor,
+  type ActorName,
+  actorName,
+  deviceNamed,
+  type LocalPlace,
+  parseActorName,
+} from './actor.ts';
 export { type ListenerErrors, type RegistryListener, RegistryListeners } from './listeners.ts';
 export type {
   AuthorityRecord,
   AuthorityState,
   CertificateStanding,
+  DeviceOrder,
+  DevicesQuery,
   Registry,
   RegistryCounts,
   RegistryEvent,

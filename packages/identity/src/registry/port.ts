@@ -4,7 +4,7 @@
 import type { AuditAction, AuditEvent, AuditRow } from '../audit/entry.ts';
 import type { DeviceId, Ulid } from '../device-id.ts';
 import type { CertificateRecord, CertificateState } from '../fleet/certificate-state.ts';
-import type { CloneSign, Device, DeviceRole } from '../fleet/device.ts';
+import type { CloneSign, Device, DeviceKind, DeviceRole } from '../fleet/device.ts';
 import type { Pairing, PairingState } from '../pairing/state.ts';
 
 /** The facts for the check of a connection or call, and about the caller, from one indexed read. */
@@ -93,12 +93,8 @@ export interface RegistryReads {
   /** The standing by serial. */
   standingBySerial(serial: string): Promise<CertificateStanding | undefined>;
   device(id: DeviceId): Promise<Device | undefined>;
-  /** Ordered by id. `search` matches part of the name (ignoring case) or the start of the id. */
-  devices(query: {
-    readonly limit: number;
-    readonly after?: string;
-    readonly search?: string;
-  }): Promise<Device[]>;
+  /** The devices that match every part of the query, in its order. */
+  devices(query: DevicesQuery): Promise<Device[]>;
   /** The key of a new device that is already in use: by another device or request, or by any certificate ever made. */
   keyInUse(keys: {
     readonly deviceId: DeviceId;
@@ -174,18 +170,46 @@ export interface RegistryReads {
   counts(): Promise<RegistryCounts>;
   /** Actual numbers of rows, while `counts` returns the stored counter for devices. Reads all rows. */
   rowCounts(): Promise<{ readonly devices: number; readonly revocations: number }>;
-  /** Newest first. `subject` and `action` match exactly. */
+  /**
+   * Newest first. `subject` and `action` match exactly, `family` the part of an action before its dot. `device` matches
+   * every row about a device, its certificates and its pairings.
+   */
   audit(query: {
     readonly limit: number;
     readonly before?: number;
     readonly subject?: string;
+    readonly device?: DeviceId;
     readonly action?: AuditAction;
+    readonly family?: string;
   }): Promise<AuditRow[]>;
   /** The last row as the writer recorded it; seq 0 and AUDIT_GENESIS_HASH before the first. */
   auditHead(): Promise<{ readonly seq: number; readonly hash: string }>;
   /** All rows in order of `seq`, in pages, without blocking the registry. */
   auditRows(): AsyncIterable<AuditRow>;
 }
+
+export interface DevicesQuery {
+  readonly limit: number;
+  /** The id of the device after which the page starts. */
+  readonly after?: string;
+  /** With an order other than `id`: the name, time or end of that device; 0 for no contact, the highest number for no end. */
+  readonly afterKey?: string | number;
+  /** Default: by id, the oldest first. The others sort all devices that match. */
+  readonly order?: DeviceOrder;
+  /** Part of the name (ignoring case) or the start of the id. */
+  readonly search?: string;
+  readonly states?: readonly Device['state'][];
+  readonly kinds?: readonly DeviceKind[];
+  /** The device has all of them. */
+  readonly labels?: readonly string[];
+  /** Devices whose present certificate ends by then; without those that have none, as revoked ones. */
+  readonly endsBy?: Date;
+  /** Leaves out devices that were revoked before. */
+  readonly revokedSince?: Date;
+}
+
+/** `name`: A to Z. `seen`: the latest contact first. `expiry`: the certificate that ends first is first. */
+export type DeviceOrder = 'id' | 'name' | 'seen' | 'expiry';
 
 /** A read-only snapshot of a registry, whatever is written meanwhile. */
 export interface RegistryReader extends RegistryReads {

@@ -28,6 +28,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('last_seen_at', 'bigint')
         .addColumn('capabilities', 'text', (column) => column.notNull())
         .addColumn('host_names', 'text', (column) => column.notNull())
+        .addColumn('labels', 'text', (column) => column.notNull())
         .addColumn('revocation_reason', 'text')
         .addColumn('clone_seen_at', 'bigint')
         .addColumn('clone_reported_at', 'bigint')
@@ -46,6 +47,8 @@ export function registryTables(types: ColumnTypes): Migration {
         .on('devices')
         .columns(['identity_key', 'id'])
         .execute();
+
+      await db.schema.createIndex('devices_name').on('devices').columns(['name_folded', 'id']).execute();
 
       await db.schema
         .createTable('authorities')
@@ -152,6 +155,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .where(sql.ref('state'), '=', sql.lit('issued'))
         .execute();
       await db.schema.createIndex('pairings_state').on('pairings').columns(['state', 'expires_at']).execute();
+      await db.schema.createIndex('pairings_device').on('pairings').column('device_id').execute();
       await db.schema.createIndex('pairings_created').on('pairings').columns(['created_at', 'id']).execute();
 
       await db.schema

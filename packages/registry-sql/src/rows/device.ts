@@ -24,6 +24,7 @@ export function deviceRow(device: Device): DevicesTable {
     last_seen_at: moment(device.lastSeenAt),
     capabilities: JSON.stringify(device.capabilities),
     host_names: JSON.stringify(device.hostNames),
+    labels: JSON.stringify(device.labels),
     revocation_reason: device.state === 'revoked' ? device.revocationReason : null,
     clone_seen_at: moment(suspicions?.cloneSeenAt),
     clone_reported_at: moment(suspicions?.cloneReportedAt),
@@ -47,6 +48,7 @@ export function readDevice(row: Row): Device {
     lastSeenAt: optional(instant)(row, 'last_seen_at'),
     capabilities: readList(row, 'capabilities'),
     hostNames: readList(row, 'host_names'),
+    labels: readList(row, 'labels'),
   };
   if (state === 'revoked')
     return { ...base, state, revocationReason: optional(text)(row, 'revocation_reason') ?? '' };

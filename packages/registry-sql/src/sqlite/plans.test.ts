@@ -42,12 +42,16 @@ test('no query scans or sorts the whole fleet', async (t) => {
       /revocations_device \(device_id=\? AND serial=\?\)/,
     ],
     devices: [statements.devices({ limit, after: 'i' }), /\(id>\?\)/],
+    devicesByName: [
+      statements.devices({ limit, order: 'name', after: 'i', afterKey: 'n' }),
+      /devices_name \(\(name_folded,id\)>\(\?,\?\)\)/,
+    ],
     serial: [statements.certificateBySerial({ serial: 's' }), /\(serial=\?\)/],
     fingerprint: [statements.certificateByFingerprint({ fingerprint: 'f' }), /\(fingerprint=\?\)/],
     pairing: [statements.pairing({ id: 'i' }), /\(id=\?\)/],
     waitingPairing: [statements.waitingPairing({ slot: 's' }), /pairings_waiting_slot \(slot=\?\)/],
     issuedPairing: [statements.issuedPairing({ serial: 's' }), /pairings_issued_serial \(serial=\?\)/],
-    openRequestsOf: [statements.openRequestsOf({ device_id: 'd' }), /pairings_state \(state=\?\)/],
+    openRequestsOf: [statements.openRequestsOf({ device_id: 'd' }), /pairings_device \(device_id=\?\)/],
     setting: [statements.setting({ name: 'n' }), /\(name=\?\)/],
     endOfOlderCertificate: [
       statements.endOfOlderCertificate({ device_id: 'd', newer: 1 }),
@@ -59,6 +63,7 @@ test('no query scans or sorts the whole fleet', async (t) => {
       statements.audit({ limit, before: 9, subject: 's' }),
       /audit_subject \(subject=\? AND seq<\?\)/,
     ],
+    auditFamily: [statements.audit({ limit, before: 9, family: 'f' }), /PRIMARY KEY \(rowid<\?\)/],
     auditOfAction: [statements.audit({ limit, subject: 's', action: 'a' }), /audit_subject \(subject=\?\)/],
     livingCertificates: [
       statements.livingCertificates({ device_id: 'd' }),
@@ -78,6 +83,13 @@ test('no query scans or sorts the whole fleet', async (t) => {
     'CORRELATED SCALAR SUBQUERY 1',
     'SEARCH r USING COVERING INDEX revocations_serial (serial=?)',
   ]);
+  // The rows of one device, whatever else the audit has.
+  const ofDevice = plan(statements.audit({ limit, device: 'd' }));
+  assert.deepEqual(
+    ofDevice.filter((step) => step.includes('SCAN') && step !== 'SCAN CONSTANT ROW'),
+    [],
+  );
+  assert.ok(ofDevice.some((step) => step.includes('audit_subject (subject=?)')));
   // These read in index order and stop at their limit.
   assert.deepEqual(plan(statements.pairings({ states: undefined, limit })), [
     'SCAN pairings USING INDEX pairings_created',

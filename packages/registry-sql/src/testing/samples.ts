@@ -51,6 +51,7 @@ export function sampleDevice(change: Partial<AdmittedDevice> = {}): AdmittedDevi
     lastSeenAt: after(1),
     capabilities: ['camera', 'door "front"'],
     hostNames: [],
+    labels: [],
     cloneSeenAt: undefined,
     cloneReportedAt: undefined,
     certificateRevokedAt: undefined,
@@ -148,6 +149,10 @@ export function waitingPairing(change: Partial<WaitingPairing> = {}): WaitingPai
   };
 }
 
+export function expiredPairing(request: Partial<PairingRequest> = {}): Pairing {
+  return { ...pairingBase(), state: 'expired', request: sampleRequest(request) };
+}
+
 /** One pairing of every shape. */
 export function pairingOfEveryShape(): Pairing[] {
   const expiresAt = after(1000);
@@ -159,7 +164,7 @@ export function pairingOfEveryShape(): Pairing[] {
     { ...pairingBase(), state: 'active', request: sampleRequest(), serial: sampleHex(16) },
     { ...pairingBase(), state: 'rejected', request: sampleRequest(), reason: 'not mine' },
     { ...pairingBase(), state: 'rejected', reason: 'withdrawn' },
-    { ...pairingBase(), state: 'expired', request: sampleRequest() },
+    expiredPairing(),
     { ...pairingBase(), state: 'expired' },
     { ...pairingBase(), state: 'exhausted', guessesLeft: 0, guessesTaken: 3 },
   ];

@@ -138,6 +138,7 @@ function deviceOf({ id, fingerprint }: SeededDevice, createdAt: Date): AdmittedD
     lastSeenAt: undefined,
     capabilities: [],
     hostNames: [],
+    labels: [],
     cloneSeenAt: undefined,
     cloneReportedAt: undefined,
     certificateRevokedAt: undefined,

@@ -74,6 +74,8 @@ export const anyEvent: fc.Arbitrary<DeviceEvent> = fc.oneof(
     { type: 'set_role', role: 'operator' },
     { type: 'set_role', role: 'device' },
     { type: 'set_host_names', hostNames: ['camera.example', 'door.example'] },
+    { type: 'set_labels', labels: ['kitchen', 'site=berlin'] },
+    { type: 'set_labels', labels: [] },
     { type: 'recover' },
     { type: 'lose_certificate' },
     { type: 'take_grants' },

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { AUDIT_GENESIS_HASH } from '@palyra/identity/registry';
-import { after, sampleEvent } from '../samples.ts';
+import { addDevice, after, expiredPairing, sampleEvent, sampleUlid } from '../samples.ts';
 import type { SuiteTest } from './suite-test.ts';
 import { verify } from './verify.ts';
 
@@ -45,6 +45,25 @@ export function auditChainTests(name: string, it: SuiteTest): void {
       );
       await registry.transact((tx) => tx.appendAudit(sampleEvent({ subject: 'a' })));
       assert.deepEqual(await seqs({ limit: 1, subject: 'a', action: 'recovery.asked' }), [6]);
+    });
+
+    it('the rows of a device are its own, its certificates’ and its pairings’, and a family is a part of an action', async (registry) => {
+      const { device, certificate } = await addDevice(registry);
+      const pairing = expiredPairing({ deviceId: device.id });
+      await registry.transact(async (tx) => {
+        await tx.insertPairing(pairing);
+        await tx.insertPairing(expiredPairing());
+        for (const subject of [device.id, certificate.serial, pairing.id, sampleUlid()])
+          await tx.appendAudit(sampleEvent({ subject }));
+        await tx.appendAudit(sampleEvent({ subject: device.id, action: 'device.renamed' }));
+      });
+      const first = Number((await registry.auditHead()).seq) - 5;
+      const seqs = async (query: Omit<Parameters<typeof registry.audit>[0], 'limit'>) =>
+        (await registry.audit({ limit: 10, ...query })).map(({ seq }) => seq - first);
+      assert.deepEqual(await seqs({ device: device.id }), [5, 3, 2, 1]);
+      assert.deepEqual(await seqs({ device: device.id, before: first + 3 }), [2, 1]);
+      assert.deepEqual(await seqs({ family: 'device', device: device.id }), [5]);
+      assert.deepEqual(await seqs({ family: 'devic' }), []);
     });
 
     it('all rows are listed in order over many pages, while changes continue', async (registry) => {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
+import type { Device, DeviceOrder, DevicesQuery } from '@palyra/identity/registry';
 import {
   addDevice,
   after,
@@ -9,6 +10,7 @@ import {
   revokedDevice,
   sampleCertificate,
   sampleDevice,
+  sampleHex,
   sampleUlid,
 } from '../samples.ts';
 import { insertDevices } from './contents.ts';
@@ -89,6 +91,89 @@ export function devicesTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await search('\\'), [percent.id]);
       assert.deepEqual(await registry.devices({ limit: 10, search: '100', after: percent.id }), [plain]);
       assert.deepEqual(await registry.devices({ limit: 1, search: '100' }), [percent]);
+    });
+
+    it('a filter leaves the devices that match every part of it', async (registry) => {
+      const kitchen = sampleDevice({ kind: 'browser', labels: ['kitchen', 'site=berlin'] });
+      const kitchens = sampleDevice({ labels: ['kitchens', 'site=berlin'] });
+      const odd = sampleDevice({ labels: ['kitchen_2', 'kitchenx2'] });
+      const lookalike = sampleDevice({ labels: ['kitchenx2'] });
+      const waiting = sampleDevice({ kind: 'cli', state: 'approved' });
+      await insertDevices(registry, kitchen, kitchens, odd, lookalike, waiting, quarantinedDevice());
+      const found = async (query: Omit<DevicesQuery, 'limit'>) =>
+        (await registry.devices({ limit: 10, ...query })).map(({ id }) => id);
+      assert.deepEqual(await found({ labels: ['kitchen'] }), [kitchen.id]);
+      assert.deepEqual(await found({ labels: ['site=berlin'] }), [kitchen.id, kitchens.id]);
+      assert.deepEqual(await found({ labels: ['site=berlin', 'kitchens'] }), [kitchens.id]);
+      assert.deepEqual(await found({ labels: ['kitchen_2'] }), [odd.id], '_ is no wildcard');
+      assert.deepEqual(await found({ labels: ['site'] }), []);
+      assert.deepEqual(await found({ states: ['approved'] }), [waiting.id]);
+      assert.deepEqual(await found({ kinds: ['browser', 'cli'] }), [kitchen.id, waiting.id]);
+      assert.deepEqual(await found({ kinds: ['browser', 'cli'], states: ['active'] }), [kitchen.id]);
+      assert.deepEqual(await found({ states: [] }), []);
+    });
+
+    it('a certificate that ends soon is found by its end, and not one that was replaced', async (registry) => {
+      const soon = await addDevice(registry, { device: { name: 'b' } });
+      const renewed = await addDevice(registry, { device: { name: 'a' } });
+      const none = sampleDevice({ name: 'c' });
+      await insertDevices(registry, none);
+      const { certificate } = renewed;
+      await registry.transact(async (tx) => {
+        await tx.moveCertificate(certificate.serial, 'active', 'superseded');
+        const of = { device: renewed.device.id, issuer: certificate.issuerId };
+        await tx.insertCertificate(sampleCertificate(of, { notAfter: after(5000), createdAt: after(1) }));
+      });
+      const by = async (endsBy: Date) => (await registry.devices({ limit: 9, endsBy })).map(({ id }) => id);
+      assert.deepEqual(await by(after(999)), []);
+      assert.deepEqual(await by(after(1000)), [soon.device.id]);
+      assert.deepEqual(await by(after(5000)), [soon.device.id, renewed.device.id]);
+      const expiring = await registry.devices({ limit: 9, order: 'expiry' });
+      assert.deepEqual(
+        expiring.map(({ id }) => id),
+        [soon.device.id, renewed.device.id, none.id],
+      );
+    });
+
+    it('devices that were revoked long ago are left out when asked', async (registry) => {
+      const [kept, old, recent] = [sampleDevice(), revokedDevice(), revokedDevice()];
+      await insertDevices(registry, kept, old, recent);
+      await registry.transact(async (tx) => {
+        const reason = 'lost';
+        await tx.insertRevocation({ at: after(10), deviceId: old.id, serial: undefined, reason });
+        await tx.insertRevocation({ at: after(20), deviceId: recent.id, serial: undefined, reason });
+        await tx.insertRevocation({ at: after(30), deviceId: old.id, serial: sampleHex(16), reason });
+      });
+      const since = async (revokedSince: Date) =>
+        (await registry.devices({ limit: 9, revokedSince })).map(({ id }) => id);
+      assert.deepEqual(await since(after(9)), [kept.id, old.id, recent.id]);
+      assert.deepEqual(await since(after(10)), [kept.id, recent.id]);
+      assert.deepEqual(await since(after(20)), [kept.id]);
+    });
+
+    it('pages in every order meet every device once', async (registry) => {
+      const names = ['b', 'a', 'C', 'a', 'd'];
+      const devices = names.map((name, place) =>
+        sampleDevice({ name, lastSeenAt: place === 2 ? undefined : after(place % 2) }),
+      );
+      await insertDevices(registry, ...devices);
+      const keyOf: Record<Exclude<DeviceOrder, 'id'>, (device: Device) => string | number> = {
+        name: ({ name }) => name.toLowerCase(),
+        seen: ({ lastSeenAt }) => lastSeenAt?.getTime() ?? 0,
+        expiry: () => Number.MAX_SAFE_INTEGER,
+      };
+      const expected = { name: 'a a b C d', seen: 'a a b d C', expiry: 'b a C a d' };
+      for (const order of ['name', 'seen', 'expiry'] as const) {
+        const met: Device[] = [];
+        for (let last: Device | undefined; ; last = met.at(-1)) {
+          const from = last && { after: last.id, afterKey: keyOf[order](last) };
+          const page = await registry.devices({ limit: 2, order, ...from });
+          if (page.length === 0) break;
+          met.push(...page);
+        }
+        assert.equal(met.map(({ name }) => name).join(' '), expected[order], order);
+        assert.equal(new Set(met.map(({ id }) => id)).size, names.length, order);
+      }
     });
 
     it('a limit that is not a whole number is a TypeError', async (registry) => {

@@ -655,6 +655,25 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
    * @generated from field: repeated string host_names = 18;
    */
   hostNames: string[];
+
+  /**
+   * The operator's words for the device.
+   *
+   * @generated from field: repeated string labels = 19;
+   */
+  labels: string[];
+
+  /**
+   * Where the last sign of a copy came from; both empty when there is no such sign.
+   *
+   * @generated from field: string clone_source = 20;
+   */
+  cloneSource: string;
+
+  /**
+   * @generated from field: palyra.admin.v1.CloneSign clone_sign = 21;
+   */
+  cloneSign: CloneSign;
 };
 
 /**
@@ -721,11 +740,51 @@ export declare type ListDevicesRequest = Message<"palyra.admin.v1.ListDevicesReq
   limit: number;
 
   /**
-   * The id after which the page starts.
+   * The end of the previous page, as its answer gave it.
    *
    * @generated from field: string after = 3;
    */
   after: string;
+
+  /**
+   * Only devices in one of these states; empty for all.
+   *
+   * @generated from field: repeated palyra.admin.v1.DeviceState states = 4;
+   */
+  states: DeviceState[];
+
+  /**
+   * Only devices of one of these kinds; empty for all.
+   *
+   * @generated from field: repeated palyra.pairing.v1.DeviceKind kinds = 5;
+   */
+  kinds: DeviceKind[];
+
+  /**
+   * Only devices with all of these labels.
+   *
+   * @generated from field: repeated string labels = 6;
+   */
+  labels: string[];
+
+  /**
+   * Only devices whose present certificate ends by then; 0 for all.
+   *
+   * @generated from field: int64 ends_by_ms = 7;
+   */
+  endsByMs: bigint;
+
+  /**
+   * Leaves out devices that were revoked more than 30 days ago.
+   *
+   * @generated from field: bool hide_long_revoked = 8;
+   */
+  hideLongRevoked: boolean;
+
+  /**
+   * @generated from field: palyra.admin.v1.DeviceOrder order = 9;
+   */
+  order: DeviceOrder;
 };
 
 /**
@@ -744,7 +803,7 @@ export declare type ListDevicesResponse = Message<"palyra.admin.v1.ListDevicesRe
   devices: Device[];
 
   /**
-   * Empty on the last page.
+   * Empty on the last page. With the order by id, the last id.
    *
    * @generated from field: string next_after = 2;
    */
@@ -858,6 +917,66 @@ export declare type SetHostNamesRequest = Message<"palyra.admin.v1.SetHostNamesR
  * Use `create(SetHostNamesRequestSchema)` to create a new message.
  */
 export declare const SetHostNamesRequestSchema: GenMessage<SetHostNamesRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.SetLabelsRequest
+ */
+export declare type SetLabelsRequest = Message<"palyra.admin.v1.SetLabelsRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Replaces the device's present labels.
+   *
+   * @generated from field: repeated string labels = 2;
+   */
+  labels: string[];
+};
+
+/**
+ * Describes the message palyra.admin.v1.SetLabelsRequest.
+ * Use `create(SetLabelsRequestSchema)` to create a new message.
+ */
+export declare const SetLabelsRequestSchema: GenMessage<SetLabelsRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.RevokeDevicesRequest
+ */
+export declare type RevokeDevicesRequest = Message<"palyra.admin.v1.RevokeDevicesRequest"> & {
+  /**
+   * @generated from field: repeated string ids = 1;
+   */
+  ids: string[];
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.RevokeDevicesRequest.
+ * Use `create(RevokeDevicesRequestSchema)` to create a new message.
+ */
+export declare const RevokeDevicesRequestSchema: GenMessage<RevokeDevicesRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.RevokeDevicesResponse
+ */
+export declare type RevokeDevicesResponse = Message<"palyra.admin.v1.RevokeDevicesResponse"> & {
+  /**
+   * @generated from field: repeated palyra.admin.v1.Device devices = 1;
+   */
+  devices: Device[];
+};
+
+/**
+ * Describes the message palyra.admin.v1.RevokeDevicesResponse.
+ * Use `create(RevokeDevicesResponseSchema)` to create a new message.
+ */
+export declare const RevokeDevicesResponseSchema: GenMessage<RevokeDevicesResponse>;
 
 /**
  * @generated from message palyra.admin.v1.RevokeDeviceRequest
@@ -1397,11 +1516,18 @@ export declare type ListAuditRequest = Message<"palyra.admin.v1.ListAuditRequest
   before: bigint;
 
   /**
-   * Only rows about this device, pairing or serial.
+   * Only rows about this device with its certificates and pairings, or about this pairing or serial.
    *
    * @generated from field: string subject = 3;
    */
   subject: string;
+
+  /**
+   * Only actions of this family: the part before the dot, such as `device`.
+   *
+   * @generated from field: string family = 4;
+   */
+  family: string;
 };
 
 /**
@@ -1461,6 +1587,32 @@ export declare type AuditEntry = Message<"palyra.admin.v1.AuditEntry"> & {
    * @generated from field: string hash = 6;
    */
   hash: string;
+
+  /**
+   * The device that the row is about, with its present name; both empty when there is none.
+   *
+   * @generated from field: string device_id = 7;
+   */
+  deviceId: string;
+
+  /**
+   * @generated from field: string device_name = 8;
+   */
+  deviceName: string;
+
+  /**
+   * The present name of the device that did it; empty when it was no device.
+   *
+   * @generated from field: string by_name = 9;
+   */
+  byName: string;
+
+  /**
+   * For a guess at a code.
+   *
+   * @generated from field: palyra.admin.v1.AuditEntry.Guess guess = 10;
+   */
+  guess: AuditEntry_Guess;
 };
 
 /**
@@ -1468,6 +1620,40 @@ export declare type AuditEntry = Message<"palyra.admin.v1.AuditEntry"> & {
  * Use `create(AuditEntrySchema)` to create a new message.
  */
 export declare const AuditEntrySchema: GenMessage<AuditEntry>;
+
+/**
+ * @generated from enum palyra.admin.v1.AuditEntry.Guess
+ */
+export enum AuditEntry_Guess {
+  /**
+   * @generated from enum value: GUESS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: GUESS_RIGHT = 1;
+   */
+  RIGHT = 1,
+
+  /**
+   * Also when the device gave up.
+   *
+   * @generated from enum value: GUESS_WRONG = 2;
+   */
+  WRONG = 2,
+
+  /**
+   * The code still waits.
+   *
+   * @generated from enum value: GUESS_OPEN = 3;
+   */
+  OPEN = 3,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.AuditEntry.Guess.
+ */
+export declare const AuditEntry_GuessSchema: GenEnum<AuditEntry_Guess>;
 
 /**
  * @generated from message palyra.admin.v1.VerifyAuditRequest
@@ -1966,6 +2152,44 @@ export enum Continuity {
 export declare const ContinuitySchema: GenEnum<Continuity>;
 
 /**
+ * What made a device look copied.
+ *
+ * @generated from enum palyra.admin.v1.CloneSign
+ */
+export enum CloneSign {
+  /**
+   * @generated from enum value: CLONE_SIGN_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A certificate was used after its replacement.
+   *
+   * @generated from enum value: CLONE_SIGN_REPLACED_CERTIFICATE = 1;
+   */
+  REPLACED_CERTIFICATE = 1,
+
+  /**
+   * The device recovered although its certificate was valid.
+   *
+   * @generated from enum value: CLONE_SIGN_RECOVERY = 2;
+   */
+  RECOVERY = 2,
+
+  /**
+   * A second agent connected while the first one answered.
+   *
+   * @generated from enum value: CLONE_SIGN_SECOND_AGENT = 3;
+   */
+  SECOND_AGENT = 3,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.CloneSign.
+ */
+export declare const CloneSignSchema: GenEnum<CloneSign>;
+
+/**
  * @generated from enum palyra.admin.v1.DeviceState
  */
 export enum DeviceState {
@@ -2099,6 +2323,44 @@ export enum CertificateState {
  * Describes the enum palyra.admin.v1.CertificateState.
  */
 export declare const CertificateStateSchema: GenEnum<CertificateState>;
+
+/**
+ * @generated from enum palyra.admin.v1.DeviceOrder
+ */
+export enum DeviceOrder {
+  /**
+   * By id: in the order of the first pairing.
+   *
+   * @generated from enum value: DEVICE_ORDER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * From A to Z.
+   *
+   * @generated from enum value: DEVICE_ORDER_NAME = 1;
+   */
+  NAME = 1,
+
+  /**
+   * The latest contact first.
+   *
+   * @generated from enum value: DEVICE_ORDER_SEEN = 2;
+   */
+  SEEN = 2,
+
+  /**
+   * The certificate that ends first is first.
+   *
+   * @generated from enum value: DEVICE_ORDER_EXPIRY = 3;
+   */
+  EXPIRY = 3,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.DeviceOrder.
+ */
+export declare const DeviceOrderSchema: GenEnum<DeviceOrder>;
 
 /**
  * @generated from enum palyra.admin.v1.AuthorityState
@@ -2253,12 +2515,32 @@ export declare const AdminService: GenService<{
     output: typeof DeviceSchema;
   },
   /**
+   * Replaces the labels. Not served over mutual TLS: a label can give the right to run capabilities.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.SetLabels
+   */
+  setLabels: {
+    methodKind: "unary";
+    input: typeof SetLabelsRequestSchema;
+    output: typeof DeviceSchema;
+  },
+  /**
    * @generated from rpc palyra.admin.v1.AdminService.RevokeDevice
    */
   revokeDevice: {
     methodKind: "unary";
     input: typeof RevokeDeviceRequestSchema;
     output: typeof DeviceSchema;
+  },
+  /**
+   * Revokes several devices, all or none.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.RevokeDevices
+   */
+  revokeDevices: {
+    methodKind: "unary";
+    input: typeof RevokeDevicesRequestSchema;
+    output: typeof RevokeDevicesResponseSchema;
   },
   /**
    * Releases a device that waits for the operator: ends its quarantine, clears the warning of a possible copy, and allows
