@@ -17,11 +17,12 @@ import {
   systemClock,
 } from '@palyra/identity/device-portable';
 import { hasCode, IdentityError } from '@palyra/identity/portable';
-import { createCallTransport, pairingPeer, printableAnswers } from '@palyra/rpc/portable';
+import { pairingPeer } from '@palyra/rpc/portable';
 import { type ConnectionState, DaemonConnection } from './connection.ts';
 import { DeviceDatabase } from './database.ts';
 import { dial } from './dial.ts';
-import { oneAtATime } from './lock.ts';
+import { exclusively } from './lock.ts';
+import { connectionOn } from './reach.ts';
 import { IndexedRecords } from './records.ts';
 import { dropUnusedKeys, mustHaveWebCrypto, webDeviceCrypto } from './web-crypto.ts';
 
@@ -100,7 +101,7 @@ export class BrowserDevice {
     try {
       const crypto = webDeviceCrypto(database);
       const records = new IndexedRecords(database);
-      return await oneAtATime(name, async () => {
+      return await exclusively(name, async () => {
         const isNew = !(await records.list()).includes('device/identity');
         const identity = await DeviceIdentity.open(records, crypto, systemClock);
         await dropUnusedKeys(
@@ -182,6 +183,15 @@ export class BrowserDevice {
    * @throws NOT_PAIRED, UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, DEVICE_REVOKED, and the daemon's other errors.
    */
   async connect(root?: string, onState?: (state: ConnectionState) => void): Promise<DaemonConnection> {
+    const { parts, enrollment } = await this.enrolled(root);
+    return DaemonConnection.open(parts, enrollment, onState);
+  }
+
+  /**
+   * The device, with its record of a paired daemon.
+   * @internal
+   */
+  async enrolled(root: string | undefined) {
     const paired = (await loadEnrollments(this.#records)).filter(
       (each): each is PairedEnrollment =>
         each.state === 'paired' && (root === undefined || each.root === root),
@@ -190,7 +200,7 @@ export class BrowserDevice {
     if (!only) throw notPaired('This device is not paired with this daemon.');
     if (others.length > 0)
       throw notPaired('This device is paired with several daemons. Name the root of one.');
-    return DaemonConnection.open(this.#parts, only, onState);
+    return { parts: this.#parts, enrollment: only };
   }
 
   /** Deletes the records of a daemon. Does not tell the daemon, where the operator has to revoke the device. */
@@ -239,8 +249,7 @@ export class BrowserDevice {
 }
 
 function callsOn(channel: DeviceChannel, isKnownDaemon: boolean) {
-  const transport = createCallTransport({ connect: async () => channel, interceptors: [printableAnswers] });
-  return { transport, channelBinding: channel.channelBinding, isKnownDaemon };
+  return { ...connectionOn(channel), isKnownDaemon };
 }
 
 const notPaired = (message: string) => new IdentityError('NOT_PAIRED', message);
