@@ -3,6 +3,7 @@
 export { judgeChainOfOurs, trustDomainOfRoot } from '../certificate/chain-of-ours.ts';
 export { systemClock } from '../clock.ts';
 export type { DeviceCrypto, DeviceTlsKey, IdentityKey } from '../crypto/port.ts';
+export { makeUlid } from '../device-id.ts';
 export { parseEndpoint } from '../endpoint.ts';
 export { type PairingCode, parsePairingCode } from '../pairing/code.ts';
 export { awaitPairing, type PairingDevice, requestPairing } from '../pairing/device.ts';
@@ -13,6 +14,7 @@ export { type Instant, RenewalSchedule } from '../renewal/schedule.ts';
 export { sameBytes } from '../same-bytes.ts';
 export { checkSecret, type SecretStore, secretNotFound } from '../secret-store/port.ts';
 export { parseWebEndpoint } from '../web-endpoint.ts';
+export { dropSecret } from './drop-secret.ts';
 export { type KnownEndpoints, storeToldEndpoints, webEndpoints } from './endpoints.ts';
 export {
   defaultDaemon,
