@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import { type BrowserContext, type CDPSession, chromium, type Page } from 'playwright-core';
 import { buildExtension } from '../../packages/extension/build.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { until } from './until.ts';
@@ -31,6 +31,8 @@ function builtExtension(): Promise<string> {
 
 export class ExtensionBrowser {
   readonly context: BrowserContext;
+  /** Of the first page, which stays open. */
+  readonly #devtools: CDPSession;
   /** Every address that a page or the worker of the extension requested. */
   readonly requested: string[] = [];
   /** CSP violations and exceptions in pages. */
@@ -51,6 +53,8 @@ export class ExtensionBrowser {
         '--disable-background-networking',
         '--disable-component-update',
         '--disable-sync',
+        // The certificate of a proxy in tests has no authority that a browser knows.
+        '--ignore-certificate-errors',
         `--disable-extensions-except=${folder}`,
         `--load-extension=${folder}`,
       ],
@@ -58,14 +62,16 @@ export class ExtensionBrowser {
       env: { ...process.env, HOME: temporaryFolder() },
       locale: 'en-GB',
     });
-    const browser = new ExtensionBrowser(context);
+    const devtools = await context.newCDPSession(context.pages()[0] ?? (await context.newPage()));
+    const browser = new ExtensionBrowser(context, devtools);
     t.after(() => browser.close());
     await until('the worker runs', () => browser.isWorking());
     return browser;
   }
 
-  private constructor(context: BrowserContext) {
+  private constructor(context: BrowserContext, devtools: CDPSession) {
     this.context = context;
+    this.#devtools = devtools;
     context.setDefaultTimeout(60_000);
     context.on('request', (request) => this.requested.push(request.url()));
     context.on('weberror', (error) => this.complaints.push(String(error.error())));
@@ -81,18 +87,23 @@ export class ExtensionBrowser {
     return tab;
   }
 
-  isWorking(): boolean {
-    return this.context.serviceWorkers().some((each) => each.url().startsWith(extensionOrigin));
+  async isWorking(): Promise<boolean> {
+    return (await this.#workers()).length > 0;
   }
 
   /** Ends the worker, as the browser does with an idle one. */
   async killWorker(): Promise<void> {
-    const session = await this.context.newCDPSession(this.context.pages()[0]!);
-    const { targetInfos } = await session.send('Target.getTargets');
-    for (const { type, url, targetId } of targetInfos)
-      if (type === 'service_worker' && url.startsWith(extensionOrigin))
-        await session.send('Target.closeTarget', { targetId });
-    await session.detach();
+    for (const targetId of await this.#workers())
+      await this.#devtools.send('Target.closeTarget', { targetId });
+    await until('the worker is gone', async () => !(await this.isWorking()));
+  }
+
+  /** Playwright's own list keeps a worker that was killed. */
+  async #workers(): Promise<string[]> {
+    const { targetInfos } = await this.#devtools.send('Target.getTargets');
+    return targetInfos
+      .filter(({ type, url }) => type === 'service_worker' && url.startsWith(extensionOrigin))
+      .map(({ targetId }) => targetId);
   }
 
   async close(): Promise<void> {
@@ -105,4 +116,11 @@ export async function pairIn(page: Page, address: string, code: string): Promise
   await page.getByLabel('Address of the daemon').fill(address);
   await page.getByLabel('Code that the daemon shows').fill(code);
   await page.getByRole('button', { name: 'Pair', exact: true }).click();
+}
+
+/** Switches something on in the options. */
+export async function switchOn(options: Page, name: string): Promise<void> {
+  const box = options.getByRole('checkbox', { name: new RegExp(`^${name}`) });
+  await box.click();
+  await options.locator('input:checked').and(box).waitFor();
 }
