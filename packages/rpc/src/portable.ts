@@ -7,7 +7,7 @@ export { inOrder } from './calls/in-order.ts';
 export { printableAnswers } from './calls/printable-answers.ts';
 export type { HeldBytes, SessionBytes } from './calls/unfinished-bytes.ts';
 export { UnfinishedBytes } from './calls/unfinished-bytes.ts';
-export { capabilityFailures } from './device-words.ts';
+export { capabilityFailures } from './device-enums.ts';
 export { fromConnectError } from './error-map.ts';
 export {
   type DaemonEvent,
