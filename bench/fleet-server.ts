@@ -68,6 +68,7 @@ async function enroll(): Promise<FleetMember> {
   const unpaired: PairedEnrollment = {
     state: 'paired',
     root: '00'.repeat(32),
+    deviceId: identity.id,
     daemonId,
     trustDomain,
     trustBundle,

@@ -14,6 +14,8 @@ export class DaemonProcess {
   readonly rootFingerprint: string;
   readonly pairingAddress: string;
   readonly nodeAddress: string;
+  /** URL of its channels, where its configuration has a port for them. */
+  readonly webAddress: string;
   readonly process: PalyraProcess;
   readonly #connections = new Set<{ close(): void }>();
   #admin: Promise<Client<typeof AdminService>> | undefined;
@@ -37,6 +39,7 @@ export class DaemonProcess {
     );
     this.pairingAddress = addresses.get('pairing')!;
     this.nodeAddress = addresses.get('node')!;
+    this.webAddress = addresses.get('web') ?? '';
   }
 
   admin(): Promise<Client<typeof AdminService>> {

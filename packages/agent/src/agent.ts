@@ -1,8 +1,9 @@
 // The device's agent: keeps the standing channel to the daemon, reconnects after every interruption, and runs
 // capabilities for the daemon. It ends only on request, or if the daemon answers that a retry cannot help.
 
-import { final, IdentityError, recoverable } from '@palyra/identity/device';
-import { fromConnectError } from '@palyra/rpc';
+import { final, recoverable } from '@palyra/identity/device-portable';
+import { IdentityError } from '@palyra/identity/portable';
+import { fromConnectError } from '@palyra/rpc/portable';
 import { CapabilityRuns } from './capability-runs.ts';
 import { AgentCertificate, maxRetryAfterMs } from './certificate.ts';
 import type { AgentOptions } from './options.ts';

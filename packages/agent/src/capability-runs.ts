@@ -1,11 +1,13 @@
 // The capabilities that run for the daemon, and the results that it has not taken yet. Both outlive a connection.
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import type { IdentityErrorCode } from '@palyra/identity';
-import { IdentityError } from '@palyra/identity/device';
-import { type DaemonEvent, type DeviceEvent, DeviceEventSchema } from '@palyra/rpc';
-import { capabilityFailures } from '@palyra/rpc/admin';
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity/portable';
+import {
+  capabilityFailures,
+  type DaemonEvent,
+  type DeviceEvent,
+  DeviceEventSchema,
+} from '@palyra/rpc/portable';
 import { runCapability } from './capability.ts';
 import { MessageQueue } from './message-queue.ts';
 import type { AgentOptions } from './options.ts';
@@ -43,7 +45,10 @@ export class CapabilityRuns {
   /** Ends all running capabilities, and waits for their end. */
   async stop(): Promise<void> {
     for (const controller of this.#running.values()) controller.abort();
-    await Promise.race([Promise.allSettled(this.#working), sleep(stopMs, undefined, { ref: false })]);
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, stopMs);
+    await Promise.race([Promise.allSettled(this.#working), late]);
+    clearTimeout(timer);
   }
 
   /** Runs a call of the daemon. @throws TOO_MANY_REQUESTS if the daemon does not take its results. */

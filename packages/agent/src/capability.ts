@@ -1,7 +1,6 @@
 // A capability is a named function of the device: JSON in, JSON out, with limits on time and size.
 
-import { IdentityError } from '@palyra/identity/device';
-import { reasonOf } from '@palyra/identity/values';
+import { IdentityError, reasonOf } from '@palyra/identity/portable';
 
 export interface CapabilityCall {
   /** JSON text, UTF-8. */

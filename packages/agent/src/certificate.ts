@@ -12,12 +12,13 @@ import {
   RenewalSchedule,
   recoverCertificate,
   renewCertificate,
+  sameBytes,
   storeToldEndpoints,
-} from '@palyra/identity/device';
+} from '@palyra/identity/device-portable';
 import type { EndpointLists } from '@palyra/identity/values';
-import { sameBytes } from '@palyra/identity/values';
-import { fromConnectError, type Http2Connection, type NodeService, recoveryPeer } from '@palyra/rpc';
-import { dialled } from './dial.ts';
+import type { Http2Connection } from '@palyra/rpc';
+import { fromConnectError, type NodeService, recoveryPeer } from '@palyra/rpc/portable';
+import { dialled } from './dialled.ts';
 import type { AgentOptions } from './options.ts';
 
 /** How often the renewal time is checked, ms: by the wall clock, to notice that the machine slept. */
@@ -56,8 +57,12 @@ export class AgentCertificate {
     try {
       connection = await dialled(signal, dialRecovery(this.#enrollment));
       signal.addEventListener('abort', cut);
-      this.#hold(await recoverCertificate(device, this.#enrollment, recoveryPeer(connection)));
-      onState?.({ state: 'renewed', how: 'recovery', enrollment: this.#enrollment });
+      const peer = recoveryPeer(connection);
+      await this.#exclusively(async () => {
+        if (await this.adoptStored()) return;
+        this.#hold(await recoverCertificate(device, this.#enrollment, peer));
+        onState?.({ state: 'renewed', how: 'recovery', enrollment: this.#enrollment });
+      });
       return undefined;
     } catch (error) {
       return fromConnectError(error);
@@ -98,11 +103,12 @@ export class AgentCertificate {
       if (running || !this.#schedule.isDue(this.#now())) return;
       running = true;
       try {
-        // A renewal beside this agent may just have done it: of two new certificates, the one used first would end the other.
-        if (!(await this.adoptStored())) {
+        await this.#exclusively(async () => {
+          // A renewal beside this agent may just have done it.
+          if (await this.adoptStored()) return;
           this.#hold(await renewCertificate(device, this.#enrollment, (proof) => node.renew(proof)));
           onState?.({ state: 'renewed', how: 'renewal', enrollment: this.#enrollment });
-        }
+        });
         renewal.done = true;
         renewal.stop();
         end();
@@ -141,6 +147,11 @@ export class AgentCertificate {
 
   #scheduleOf(enrollment: PairedEnrollment): RenewalSchedule {
     return new RenewalSchedule(enrollment, this.#now(), Math.random());
+  }
+
+  #exclusively(work: () => Promise<void>): Promise<void> {
+    const { exclusively } = this.#options;
+    return exclusively ? exclusively(work) : work();
   }
 
   #now(): Instant {

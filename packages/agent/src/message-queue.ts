@@ -1,6 +1,6 @@
 // The outgoing messages of a stream. The transport takes them one by one.
 
-import { Wakeup } from '@palyra/identity/values';
+import { Wakeup } from '@palyra/identity/portable';
 
 export class MessageQueue<T> implements AsyncIterable<T> {
   readonly #messages: T[] = [];

@@ -38,6 +38,11 @@ export interface AgentOptions {
   readonly onState?: (state: AgentState) => void;
   /** Called for each call, for a log: name and outcome, never contents. */
   readonly onCall?: (capability: string, outcome: 'ok' | IdentityErrorCode) => void;
+  /**
+   * Runs the work while no other program on this machine gets a certificate for this daemon: of two new certificates, the
+   * one used first would end the other. Default: runs the work at once.
+   */
+  readonly exclusively?: <T>(work: () => Promise<T>) => Promise<T>;
   /** First wait after a lost connection, ms; doubled up to 60 times this, each with jitter. Default 500. */
   readonly retryMs?: number;
 }

@@ -1,12 +1,11 @@
 // The agent's channel to the daemon: a series of connections, each of which continues where the last one ended.
 
-import { randomBytes } from 'node:crypto';
 import { createClient } from '@connectrpc/connect';
-import { IdentityError } from '@palyra/identity/device';
-import { type DeviceEvent, NodeService } from '@palyra/rpc';
+import { IdentityError } from '@palyra/identity/portable';
+import { type DeviceEvent, NodeService } from '@palyra/rpc/portable';
 import { type CapabilityRuns, deviceEvent } from './capability-runs.ts';
 import type { AgentCertificate, Renewal } from './certificate.ts';
-import { dialled } from './dial.ts';
+import { dialled } from './dialled.ts';
 import { MessageQueue } from './message-queue.ts';
 import type { AgentOptions } from './options.ts';
 
@@ -17,11 +16,12 @@ export class Session {
   readonly #options: AgentOptions;
   readonly #certificate: AgentCertificate;
   readonly #runs: CapabilityRuns;
-  readonly #id = new Uint8Array(randomBytes(16));
+  readonly #id: Uint8Array;
   #lastSeq = 0n;
 
   constructor(options: AgentOptions, certificate: AgentCertificate, runs: CapabilityRuns) {
     this.#options = options;
+    this.#id = options.device.identity.crypto.randomBytes(16);
     this.#certificate = certificate;
     this.#runs = runs;
   }

@@ -14,19 +14,17 @@ import {
   type SecretStore,
   sameBytes,
   type systemClock,
-  webEndpoints,
 } from '@palyra/identity/device-portable';
-import { hasCode, IdentityError } from '@palyra/identity/portable';
+import { IdentityError } from '@palyra/identity/portable';
 import {
   createCallTransport,
-  type DaemonEvent,
   fromConnectError,
   NodeService,
   printableAnswers,
   recoveryPeer,
 } from '@palyra/rpc/portable';
-import { dial } from './dial.ts';
-import { oneAtATime } from './lock.ts';
+import { exclusively } from './lock.ts';
+import { connectionOn, reachNode, reachRecovery } from './reach.ts';
 
 /** Events of a connection. */
 export type ConnectionState =
@@ -54,7 +52,6 @@ export class DaemonConnection {
   readonly #parts: Parts;
   readonly #onState: ((state: ConnectionState) => void) | undefined;
   readonly #timer: ReturnType<typeof setInterval>;
-  readonly #agentId: Uint8Array;
   #enrollment: PairedEnrollment;
   #schedule: RenewalSchedule;
   #calls: Transport;
@@ -70,7 +67,6 @@ export class DaemonConnection {
     this.#parts = parts;
     this.#enrollment = enrollment;
     this.#onState = onState;
-    this.#agentId = parts.crypto.randomBytes(16);
     this.#schedule = this.#scheduleOf(enrollment);
     this.#calls = this.#newCalls();
     this.transport = {
@@ -96,23 +92,6 @@ export class DaemonConnection {
     }
   }
 
-  /** The daemon's messages to this device, from now on until the connection ends. A device has one such stream at a time. */
-  async *events(signal?: AbortSignal): AsyncGenerator<DaemonEvent> {
-    const { promise: over, resolve: end } = Promise.withResolvers<void>();
-    const agentId = this.#agentId;
-    async function* said() {
-      yield { event: { case: 'hello' as const, value: { agentId, lastSeq: 0n, quicProblem: '' } } };
-      await over;
-    }
-    try {
-      yield* createClient(NodeService, this.transport).events(said(), signal ? { signal } : {});
-    } catch (error) {
-      throw fromConnectError(error);
-    } finally {
-      end();
-    }
-  }
-
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#timer);
@@ -134,22 +113,16 @@ export class DaemonConnection {
   }
 
   async #recover(): Promise<void> {
-    const channel = await this.#reach((url) =>
-      dial({ url, purpose: 'pair', crypto: this.#parts.crypto, known: this.#enrollment }),
-    );
+    const connection = connectionOn(await reachRecovery(this.#parts.crypto, this.#enrollment));
     try {
-      const transport = createCallTransport({
-        connect: async () => channel,
-        interceptors: [printableAnswers],
-      });
-      const peer = recoveryPeer({ transport, channelBinding: channel.channelBinding });
-      await oneAtATime('certificate', async () => {
+      const peer = recoveryPeer(connection);
+      await this.#exclusively(async () => {
         if (await this.#adoptStored()) return;
         this.#hold(await recoverCertificate(this.#parts, this.#enrollment, peer));
       });
       this.#onState?.({ state: 'renewed' });
     } finally {
-      channel.close();
+      connection.close();
     }
   }
 
@@ -158,8 +131,7 @@ export class DaemonConnection {
     this.#isRenewing = true;
     const node = createClient(NodeService, this.transport);
     try {
-      // If two pages renewed at once, the first use of one new certificate would invalidate the other.
-      await oneAtATime('certificate', async () => {
+      await this.#exclusively(async () => {
         if (await this.#adoptStored()) return;
         this.#hold(await renewCertificate(this.#parts, this.#enrollment, (proof) => node.renew(proof)));
       });
@@ -203,12 +175,7 @@ export class DaemonConnection {
 
   async #connect(): Promise<DeviceChannel> {
     if (this.#isClosed) throw new IdentityError('UNREACHABLE', 'The connection was closed by this page.');
-    const enrollment = this.#enrollment;
-    const key = await this.#parts.crypto.importTlsKey(enrollment.tlsKey);
-    const proof = { chain: enrollment.certificateChain, sign: (data: Uint8Array) => key.sign(data) };
-    const channel = await this.#reach((url) =>
-      dial({ url, purpose: 'node', crypto: this.#parts.crypto, proof, known: enrollment }),
-    );
+    const channel = await reachNode(this.#parts.crypto, this.#enrollment);
     this.#channel = channel;
     if (this.#isClosed) channel.close();
     else this.#onState?.({ state: 'connected' });
@@ -220,18 +187,9 @@ export class DaemonConnection {
     return channel;
   }
 
-  /** Connects to the first address that answers. */
-  async #reach(dialAt: (url: string) => Promise<DeviceChannel>): Promise<DeviceChannel> {
-    let last: unknown = new IdentityError('UNREACHABLE', 'No address of a channel to this daemon is known.');
-    for (const url of webEndpoints(this.#enrollment)) {
-      try {
-        return await dialAt(url);
-      } catch (error) {
-        if (!hasCode(error, 'UNREACHABLE') && !hasCode(error, 'DAEMON_NOT_AUTHENTICATED')) throw error;
-        last = error;
-      }
-    }
-    throw last;
+  /** Of two new certificates, the one used first would end the other. */
+  #exclusively(work: () => Promise<void>): Promise<void> {
+    return exclusively(`certificate ${this.#enrollment.root}`, work);
   }
 
   #scheduleOf(enrollment: PairedEnrollment): RenewalSchedule {

@@ -4,7 +4,7 @@ import type { DeviceChannel } from '@palyra/channel';
 import {
   awaitPairing,
   type DeviceCrypto,
-  DeviceIdentity,
+  type DeviceIdentity,
   dropEnrollment,
   type Enrollment,
   loadEnrollments,
@@ -17,11 +17,13 @@ import {
   systemClock,
 } from '@palyra/identity/device-portable';
 import { hasCode, IdentityError } from '@palyra/identity/portable';
-import { createCallTransport, pairingPeer, printableAnswers } from '@palyra/rpc/portable';
+import { pairingPeer } from '@palyra/rpc/portable';
 import { type ConnectionState, DaemonConnection } from './connection.ts';
 import { DeviceDatabase } from './database.ts';
 import { dial } from './dial.ts';
-import { oneAtATime } from './lock.ts';
+import { Identities } from './identities.ts';
+import { exclusively } from './lock.ts';
+import { connectionOn } from './reach.ts';
 import { IndexedRecords } from './records.ts';
 import { dropUnusedKeys, mustHaveWebCrypto, webDeviceCrypto } from './web-crypto.ts';
 
@@ -36,6 +38,10 @@ export interface KnownDaemon {
   readonly root: string;
   readonly daemonId: string;
   readonly trustDomain: string;
+  /** URL of the channel over which it was paired. */
+  readonly address: string;
+  /** The id of this device at this daemon. */
+  readonly deviceId: string;
   readonly state: Enrollment['state'];
   /** The three words of a request that waits for the operator. */
   readonly words?: string;
@@ -55,7 +61,7 @@ export interface PairOptions extends WaitOptions {
   readonly code: string;
   /** Shown to the operator. */
   readonly name: string;
-  /** Pairs as a new device, which is needed after a revocation. Other daemons no longer know this device then. Default: false. */
+  /** Pairs as a new device, which is needed after a revocation. Other daemons notice nothing. Default: false. */
   readonly newIdentity?: boolean;
 }
 
@@ -74,19 +80,14 @@ export class BrowserDevice {
   readonly #crypto: DeviceCrypto;
   readonly #database: DeviceDatabase;
   readonly #records: IndexedRecords;
-  #identity: DeviceIdentity;
+  readonly #identities: Identities;
 
-  private constructor(
-    database: DeviceDatabase,
-    crypto: DeviceCrypto,
-    identity: DeviceIdentity,
-    isNew: boolean,
-  ) {
+  private constructor(database: DeviceDatabase, records: IndexedRecords, identities: Identities) {
     this.#database = database;
-    this.#crypto = crypto;
-    this.#records = new IndexedRecords(database);
-    this.#identity = identity;
-    this.isNew = isNew;
+    this.#crypto = identities.first.crypto;
+    this.#records = records;
+    this.#identities = identities;
+    this.isNew = identities.isNew;
   }
 
   /**
@@ -100,14 +101,13 @@ export class BrowserDevice {
     try {
       const crypto = webDeviceCrypto(database);
       const records = new IndexedRecords(database);
-      return await oneAtATime(name, async () => {
-        const isNew = !(await records.list()).includes('device/identity');
-        const identity = await DeviceIdentity.open(records, crypto, systemClock);
-        await dropUnusedKeys(
-          database,
-          (await loadEnrollments(records)).map(({ tlsKey }) => tlsKey),
-        );
-        return new BrowserDevice(database, crypto, identity, isNew);
+      return await exclusively(name, async () => {
+        const identities = await Identities.open(records, crypto);
+        await dropUnusedKeys(database, {
+          ed25519: await identities.dropUnused(),
+          p256: (await loadEnrollments(records)).map(({ tlsKey }) => tlsKey),
+        });
+        return new BrowserDevice(database, records, identities);
       });
     } catch (error) {
       database.close();
@@ -115,20 +115,14 @@ export class BrowserDevice {
     }
   }
 
-  /** A ULID. */
+  /** A ULID: the id under which this device asks to be paired. */
   get id(): string {
-    return this.#identity.id;
+    return this.#identities.first.id;
   }
 
   /** The daemons, waiting requests included. */
   async daemons(): Promise<KnownDaemon[]> {
-    return (await loadEnrollments(this.#records)).map((each) => ({
-      root: each.root,
-      daemonId: each.daemonId,
-      trustDomain: each.trustDomain,
-      state: each.state,
-      ...(each.state === 'pending' && { words: each.words }),
-    }));
+    return (await loadEnrollments(this.#records)).map(knownDaemon);
   }
 
   /**
@@ -141,18 +135,15 @@ export class BrowserDevice {
     const code = parsePairingCode(options.code);
     const url = parseWebEndpoint(options.address);
     const name = parseDeviceName(options.name);
-    const identity = options.newIdentity
-      ? await DeviceIdentity.create(this.#crypto, systemClock)
-      : this.#identity;
+    const identity = options.newIdentity ? await this.#identities.create() : this.#identities.first;
     const { signal } = options;
     const channel = await dial({ url, purpose: 'pair', crypto: this.#crypto, signal });
     const peer = pairingPeer(callsOn(channel, false));
-    const device = { ...this.#parts, identity, kind: 'browser' as const, name, platform };
+    const device = { ...this.#partsOf(identity), kind: 'browser' as const, name, platform };
     // An identity is stored after the daemon has accepted a request under it, and before the request is stored.
     const confirm: typeof peer.confirm = async (request) => {
       const confirmed = await peer.confirm(request);
-      if (options.newIdentity) await identity.store(this.#records);
-      this.#identity = identity;
+      await this.#identities.keep(identity);
       return confirmed;
     };
     try {
@@ -182,6 +173,15 @@ export class BrowserDevice {
    * @throws NOT_PAIRED, UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, DEVICE_REVOKED, and the daemon's other errors.
    */
   async connect(root?: string, onState?: (state: ConnectionState) => void): Promise<DaemonConnection> {
+    const { parts, enrollment } = await this.enrolled(root);
+    return DaemonConnection.open(parts, enrollment, onState);
+  }
+
+  /**
+   * The device, with its record of a paired daemon.
+   * @internal
+   */
+  async enrolled(root: string | undefined) {
     const paired = (await loadEnrollments(this.#records)).filter(
       (each): each is PairedEnrollment =>
         each.state === 'paired' && (root === undefined || each.root === root),
@@ -190,7 +190,7 @@ export class BrowserDevice {
     if (!only) throw notPaired('This device is not paired with this daemon.');
     if (others.length > 0)
       throw notPaired('This device is paired with several daemons. Name the root of one.');
-    return DaemonConnection.open(this.#parts, only, onState);
+    return { parts: this.#partsOf(await this.#identities.of(only)), enrollment: only };
   }
 
   /** Deletes the records of a daemon. Does not tell the daemon, where the operator has to revoke the device. */
@@ -203,12 +203,13 @@ export class BrowserDevice {
     this.#database.close();
   }
 
-  get #parts() {
-    return { identity: this.#identity, secrets: this.#records, crypto: this.#crypto, clock: systemClock };
+  #partsOf(identity: DeviceIdentity) {
+    return { identity, secrets: this.#records, crypto: this.#crypto, clock: systemClock };
   }
 
   async #wait(pending: PendingEnrollment, options: WaitOptions, first?: DeviceChannel): Promise<KnownDaemon> {
     options.onWords(pending.words);
+    const parts = this.#partsOf(await this.#identities.of(pending));
     const signal = options.signal ?? new AbortController().signal;
     let channel = first;
     for (let retryMs = firstRetryMs; ; retryMs = Math.min(2 * retryMs, maxRetryMs)) {
@@ -221,10 +222,7 @@ export class BrowserDevice {
           signal,
         });
         const peer = pairingPeer(callsOn(channel, channel !== first));
-        const { root, daemonId, trustDomain, state } = await awaitPairing(this.#parts, peer, pending, {
-          signal,
-        });
-        return { root, daemonId, trustDomain, state };
+        return knownDaemon(await awaitPairing(parts, peer, pending, { signal }));
       } catch (error) {
         signal.throwIfAborted();
         if (!hasCode(error, 'UNREACHABLE')) throw error;
@@ -238,9 +236,18 @@ export class BrowserDevice {
   }
 }
 
+const knownDaemon = (record: Enrollment): KnownDaemon => ({
+  root: record.root,
+  daemonId: record.daemonId,
+  trustDomain: record.trustDomain,
+  address: record.webAddress ?? '',
+  deviceId: record.deviceId,
+  state: record.state,
+  ...(record.state === 'pending' && { words: record.words }),
+});
+
 function callsOn(channel: DeviceChannel, isKnownDaemon: boolean) {
-  const transport = createCallTransport({ connect: async () => channel, interceptors: [printableAnswers] });
-  return { transport, channelBinding: channel.channelBinding, isKnownDaemon };
+  return { ...connectionOn(channel), isKnownDaemon };
 }
 
 const notPaired = (message: string) => new IdentityError('NOT_PAIRED', message);

@@ -1,11 +1,15 @@
-// Makes the pages of one origin take turns at work on a device.
+// Keeps the pages and workers of one origin out of each other's way.
 
 interface LockManager {
-  request<T>(name: string, work: () => Promise<T>): Promise<T>;
+  request<T>(name: string, options: { readonly signal?: AbortSignal }, work: () => Promise<T>): Promise<T>;
 }
 
-/** In a browser without Web Locks, two pages may run at the same time. */
-export function oneAtATime<T>(name: string, work: () => Promise<T>): Promise<T> {
+/**
+ * Runs the work while no other page or worker of this origin runs work of this name. Where the browser has no Web Locks,
+ * nothing keeps two pages apart.
+ * @param signal ends the wait for the others, with its reason.
+ */
+export function exclusively<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   const { locks } = (globalThis as { navigator?: { locks?: LockManager } }).navigator ?? {};
-  return locks ? locks.request(`palyra ${name}`, work) : work();
+  return locks ? locks.request(`palyra ${name}`, signal ? { signal } : {}, work) : work();
 }

@@ -94,14 +94,18 @@ export function webDeviceCrypto(database: DeviceDatabase): DeviceCrypto {
   };
 }
 
-/** A key that is in no record is deleted after this time, when no running pairing can need it any more, ms. */
-const unusedKeptMs = 24 * 60 * 60_000;
+/** A key or an identity that no record names, and that no pairing under way can need any more, is deleted after this, ms. */
+export const unusedKeptMs = 24 * 60 * 60_000;
 
-/** @param used the P-256 keys in the records. */
-export async function dropUnusedKeys(database: DeviceDatabase, used: readonly Uint8Array[]): Promise<void> {
-  const kept = new Set(used.map((publicKey) => nameOf('p256', publicKey)));
+/** @param used the public keys that are needed: what the records have of P-256 keys, and the identities' Ed25519 keys. */
+export async function dropUnusedKeys(
+  database: DeviceDatabase,
+  used: Readonly<Record<KeyKind, readonly Uint8Array[]>>,
+): Promise<void> {
+  const kinds = ['ed25519', 'p256'] as const;
+  const kept = new Set(kinds.flatMap((kind) => used[kind].map((publicKey) => nameOf(kind, publicKey))));
   for (const name of await database.names('keys')) {
-    if (!name.startsWith('p256/') || kept.has(name)) continue;
+    if (kept.has(name)) continue;
     const { madeAt } = (await database.get('keys', name)) as KeptKey;
     if (Date.now() - madeAt > unusedKeptMs) await database.delete('keys', name);
   }

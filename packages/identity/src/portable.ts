@@ -4,3 +4,4 @@ export { hasCode, IdentityError, type IdentityErrorCode, type IdentityErrorOptio
 export { lvCat, lvSplit } from './lv.ts';
 export { reasonOf } from './reason.ts';
 export { printable } from './visible-text.ts';
+export { Wakeup } from './wakeup.ts';

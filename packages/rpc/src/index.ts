@@ -2,7 +2,6 @@ export type { OwnCaller } from './access/access.ts';
 export type { OwnService } from './access/own-services.ts';
 export { pairingPeer, recoveryPeer } from './access/pairing-peer.ts';
 export { callingDevice } from './access/peer.ts';
-export { reachNode, reachPairing } from './calls/in-order.ts';
 export { fromConnectError } from './error-map.ts';
 export { AdminService } from './gen/palyra/admin/v1/admin_pb.js';
 export {
@@ -23,4 +22,5 @@ export {
   type NodeConnection,
   type PairingConnection,
 } from './http2/dialer.ts';
+export { reachNode, reachPairing } from './http2/reach.ts';
 export { type CollectedList, collectRevocationLists } from './revocation-list-parts.ts';

@@ -7,7 +7,6 @@ export { connectHandler } from './calls/connect-handler.ts';
 export { settleDeadline, throwIfBrokenOff } from './calls/deadline.ts';
 export { defaultFrameLimits, type FrameLimits } from './calls/frame.ts';
 export { healthRoutes } from './calls/health.ts';
-export { inOrder } from './calls/in-order.ts';
 export { acceptedEncoding, encodingProblem } from './calls/message-encoding.ts';
 export { reflectionRoutes } from './calls/reflection.ts';
 export { type ServeCallsOptions, serveCalls } from './calls/server.ts';

@@ -6,8 +6,7 @@ import { type PairedEnrollment, quicEndpoints } from '@palyra/identity/device';
 import { parseEndpoint } from '@palyra/identity/values';
 import type { NodeConnection } from '@palyra/rpc';
 import type { StreamLimits } from '@palyra/rpc/portable';
-import { createCallTransport, printableAnswers } from '@palyra/rpc/portable';
-import { inOrder } from '@palyra/rpc/transport';
+import { createCallTransport, inOrder, printableAnswers } from '@palyra/rpc/portable';
 import type { Quic } from './contract.ts';
 
 /** A daemon that disappeared silently is noticed after this time. A restarted daemon does not answer for old connections. */

@@ -4,8 +4,7 @@ import type { DeviceChannel } from '@palyra/channel';
 import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
 import { type PairedEnrollment, webEndpoints } from '@palyra/identity/device';
 import type { NodeConnection, PairingConnection } from '@palyra/rpc';
-import { createCallTransport, printableAnswers, type StreamLimits } from '@palyra/rpc/portable';
-import { inOrder } from '@palyra/rpc/transport';
+import { createCallTransport, inOrder, printableAnswers, type StreamLimits } from '@palyra/rpc/portable';
 import { judgeDaemon, ownProof } from './certificates.ts';
 import { dialChannel } from './dial.ts';
 

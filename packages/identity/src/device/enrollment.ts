@@ -7,7 +7,7 @@
 import { bytesToHex } from '@noble/curves/utils.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { byteText } from '../byte-text.ts';
-import type { Ulid } from '../device-id.ts';
+import type { DeviceId, Ulid } from '../device-id.ts';
 import { hasCode, IdentityError } from '../errors.ts';
 import type { SecretReader, SecretStore } from '../secret-store/port.ts';
 import { dropSecret } from './drop-secret.ts';
@@ -19,6 +19,8 @@ interface EnrollmentBase {
    * it.
    */
   readonly root: string;
+  /** The id under which this device asked to be paired. */
+  readonly deviceId: DeviceId;
   readonly daemonId: Ulid;
   readonly trustDomain: string;
   /** host:port of the pairing listener at the time of pairing. */

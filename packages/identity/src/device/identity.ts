@@ -43,9 +43,9 @@ export class DeviceIdentity {
     return identity;
   }
 
-  /** @throws SECRET_NOT_FOUND, SECRET_CORRUPT */
-  static async load(secrets: SecretStore, crypto: DeviceCrypto): Promise<DeviceIdentity> {
-    const secret = await secrets.read(secretName);
+  /** @param name of a further identity of this device. @throws SECRET_NOT_FOUND, SECRET_CORRUPT */
+  static async load(secrets: SecretStore, crypto: DeviceCrypto, name = secretName): Promise<DeviceIdentity> {
+    const secret = await secrets.read(name);
     try {
       const id = parseDeviceId(new TextDecoder().decode(secret.subarray(0, idLength)));
       return new DeviceIdentity(id, crypto, await crypto.importIdentityKey(secret.subarray(idLength)));
@@ -57,13 +57,13 @@ export class DeviceIdentity {
     }
   }
 
-  /** Makes this the store's identity, in place of the previous one. */
-  async store(secrets: SecretStore): Promise<void> {
+  /** Makes this the store's identity of that name, in place of the previous one. @param name of a further identity of this device. */
+  async store(secrets: SecretStore, name = secretName): Promise<void> {
     const key = this.#key.export();
     const secret = new Uint8Array(idLength + key.length);
     secret.set(new TextEncoder().encode(this.id));
     secret.set(key, idLength);
-    await secrets.write(secretName, secret);
+    await secrets.write(name, secret);
   }
 
   /** Raw Ed25519, 32 bytes. */

@@ -128,6 +128,7 @@ export async function requestPairing(
   const pending: PendingEnrollment = {
     state: 'pending',
     root: bytesToHex(rootFingerprint),
+    deviceId: identity.id,
     daemonId: hello.daemonId,
     trustDomain: hello.trustDomain,
     address,

@@ -21,9 +21,6 @@ export interface OwnCalls {
   readonly stopping?: AbortSignal;
 }
 
-/** Whether the name of a service or method is reserved for the daemon, now or later. */
-export const isOurs = (name: string): boolean => /^(?:palyra|grpc)\./.test(name);
-
 /** Frozen, so that an embedding program cannot give itself rights by a cast. */
 export const access: Readonly<Record<string, Caller>> = Object.freeze<Record<string, Caller>>({
   'palyra.pairing.v1.PairingService/Open': 'anyone',

@@ -5,7 +5,8 @@ import type { DescMethod } from '@bufbuild/protobuf';
 import { type ConnectRouter, createConnectRouter } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
 import { printable } from '@palyra/identity/values';
-import { isOurs, type OwnAccess, type OwnCaller } from './access.ts';
+import type { OwnAccess, OwnCaller } from './access.ts';
+import { isOurs } from './reserved-names.ts';
 
 export interface OwnService {
   /**

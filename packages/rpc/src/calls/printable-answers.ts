@@ -3,7 +3,7 @@
 
 import type { Interceptor } from '@connectrpc/connect';
 import { printable } from '@palyra/identity/portable';
-import { isOurs } from '../access/access.ts';
+import { isOurs } from '../access/reserved-names.ts';
 
 const plain = /^[\x20-\x7e]*$/;
 

@@ -1,0 +1,160 @@
+// One daemon of this browser: waits for its operator, then stays connected to it.
+
+import { createClient, type Transport } from '@connectrpc/connect';
+import { type BrowserDevice, type KnownDaemon, NodeService } from '@palyra/browser';
+import { type Capability, type ServeState, serveDaemon } from '@palyra/browser/serve';
+import { type CapabilityName, capabilitiesOf } from './capabilities.ts';
+import { ClipboardAsks } from './clipboard.ts';
+import { problemOf } from './next-step.ts';
+import { Operator } from './operator.ts';
+import { readSettings, type Settings, writeSettings } from './settings.ts';
+import type { DaemonView, Problem, Switch } from './view.ts';
+
+export class Link {
+  readonly #device: BrowserDevice;
+  readonly #known: KnownDaemon;
+  readonly #onChange: () => void;
+  readonly #stop = new AbortController();
+  readonly #clipboard: ClipboardAsks;
+  readonly #operator: Operator;
+  /** Those that are switched on; the agent looks each call up here. */
+  readonly #capabilities = new Map<string, Capability>();
+  #settings: Settings = { switches: [] };
+  #state: DaemonView['state'];
+  #problem: Problem | undefined;
+  #transport: Transport | undefined;
+
+  constructor(device: BrowserDevice, known: KnownDaemon, onChange: () => void) {
+    this.#device = device;
+    this.#known = known;
+    this.#onChange = onChange;
+    this.#state = known.state === 'pending' ? 'waiting' : 'connecting';
+    this.#clipboard = new ClipboardAsks(onChange);
+    this.#operator = new Operator(known.trustDomain, onChange);
+  }
+
+  get view(): DaemonView {
+    const { root, daemonId, trustDomain, address, deviceId, words } = this.#known;
+    const problem = this.#problem ?? this.#operator.problem;
+    return {
+      root,
+      daemonId,
+      trustDomain,
+      address,
+      deviceId,
+      state: this.#state,
+      ...(this.#state === 'waiting' && words !== undefined && { words }),
+      ...(problem && { problem }),
+      switches: this.#settings.switches,
+      requests: this.#operator.requests,
+      clipboard: this.#clipboard.waiting,
+    };
+  }
+
+  get isConnected(): boolean {
+    return this.#state === 'connected';
+  }
+
+  /** Returns when the daemon has said its last word, or after `stop`. */
+  async run(): Promise<void> {
+    const { signal } = this.#stop;
+    const { root } = this.#known;
+    try {
+      this.#settings = await readSettings(root);
+      this.#offer();
+      if (this.#state === 'waiting') {
+        this.#onChange();
+        await this.#device.resume(root, { onWords: () => {}, signal });
+      } else if (this.#settings.ended) {
+        this.#show('ended', this.#settings.ended);
+        return;
+      }
+      this.#show('connecting');
+      const capabilities = this.#capabilities;
+      await serveDaemon(this.#device, { root, capabilities, signal, onState: (it) => this.#follow(it) });
+    } catch (error) {
+      if (signal.aborted) return;
+      await this.#end(problemOf(error));
+    }
+  }
+
+  stop(): void {
+    this.#stop.abort();
+    this.#operator.stop();
+  }
+
+  /**
+   * Takes the switches that the person chose, and tells the daemon at once.
+   * @param switches default: those that are stored, as far as the browser still permits them.
+   */
+  async change(switches?: readonly Switch[]): Promise<void> {
+    if (switches) await writeSettings(this.#known.root, { ...this.#settings, switches });
+    this.#settings = await readSettings(this.#known.root);
+    this.#offer();
+    this.#onChange();
+    if (!this.#transport) return;
+    await createClient(NodeService, this.#transport).register({
+      platform: 'browser',
+      capabilities: [...this.#capabilities.keys()],
+    });
+    this.#watchRequests();
+  }
+
+  async approve(id: string, seen: { readonly words: string; readonly role: number }): Promise<void> {
+    await this.#operator.approve(id, seen);
+  }
+
+  async reject(id: string): Promise<void> {
+    await this.#operator.reject(id);
+  }
+
+  answerClipboard(id: string, text: string | undefined): void {
+    this.#clipboard.answer(id, text);
+  }
+
+  #offer(): void {
+    const all = capabilitiesOf(this.#known.trustDomain, this.#clipboard);
+    this.#capabilities.clear();
+    for (const name of this.#settings.switches)
+      if (name !== 'requests') this.#capabilities.set(name, all[name satisfies CapabilityName]);
+  }
+
+  #follow(state: ServeState): void {
+    switch (state.state) {
+      case 'connected':
+        this.#transport = state.transport;
+        this.#show('connected');
+        this.#watchRequests();
+        return;
+      case 'renewal_failed':
+        this.#show('connected', problemOf(state.error));
+        return;
+      case 'disconnected':
+        this.#transport = undefined;
+        this.#operator.stop();
+        this.#show('away', problemOf(state.error));
+        return;
+      default:
+        this.#transport = undefined;
+        if (!this.#problem) this.#show('connecting');
+    }
+  }
+
+  #watchRequests(): void {
+    if (this.#transport && this.#settings.switches.includes('requests'))
+      this.#operator.start(this.#transport);
+    else this.#operator.stop();
+  }
+
+  async #end(problem: Problem): Promise<void> {
+    this.#operator.stop();
+    this.#show('ended', problem);
+    await writeSettings(this.#known.root, { ...this.#settings, ended: problem });
+  }
+
+  #show(state: DaemonView['state'], problem?: Problem): void {
+    this.#state = state;
+    this.#problem = problem;
+    this.#onChange();
+  }
+}

@@ -1,0 +1,75 @@
+// Asks for the daemon's address and its code.
+
+import { useState } from 'preact/hooks';
+import { ProblemBox, useAction } from './elements.tsx';
+import { addressOf, hostOf } from './typed-address.ts';
+import type { Command, Problem } from './view.ts';
+
+export function PairForm(props: {
+  readonly ask: (command: Command) => Promise<Problem | undefined>;
+  /** The daemon that no longer knows this browser. */
+  readonly address?: string;
+  readonly newIdentity?: boolean;
+}) {
+  const [address, setAddress] = useState(props.address ?? '');
+  const [code, setCode] = useState('');
+  const [name, setName] = useState(nameOfBrowser);
+  const action = useAction();
+  return (
+    <form
+      class="pair"
+      onSubmit={(event) => {
+        event.preventDefault();
+        const { newIdentity = false } = props;
+        const command = { do: 'pair', address: addressOf(address, code), code, name, newIdentity } as const;
+        void action.run(() => props.ask(command)).then((isPaired) => isPaired && setCode(''));
+      }}
+    >
+      <label>
+        Address of the daemon
+        <input
+          value={address}
+          onInput={({ currentTarget }) => setAddress(currentTarget.value)}
+          placeholder={hostOf(code) ?? 'home.example'}
+          spellcheck={false}
+          autocapitalize="off"
+        />
+      </label>
+      <label>
+        Code that the daemon shows
+        <input
+          class="mono"
+          value={code}
+          onInput={({ currentTarget }) => setCode(currentTarget.value)}
+          placeholder="123-456789"
+          spellcheck={false}
+          autocomplete="off"
+          required
+        />
+      </label>
+      <label>
+        Name of this browser, for the operator
+        <input
+          value={name}
+          onInput={({ currentTarget }) => setName(currentTarget.value)}
+          maxLength={64}
+          required
+        />
+      </label>
+      <ProblemBox problem={action.problem} />
+      <button type="submit" class="primary" disabled={action.isBusy}>
+        {action.isBusy ? 'Asking the daemon…' : 'Pair'}
+      </button>
+    </form>
+  );
+}
+
+function nameOfBrowser(): string {
+  const browser = /Firefox/.test(navigator.userAgent) ? 'Firefox' : 'Chromium';
+  const system = /Mac OS X/.test(navigator.userAgent)
+    ? 'macOS'
+    : /Windows/.test(navigator.userAgent)
+      ? 'Windows'
+      : 'Linux';
+  return `${browser} on ${system}`;
+}

@@ -1,0 +1,48 @@
+// The service worker: keeps the channels, and answers the pages. A browser ends a worker that is idle for 30 seconds, at its own
+// discretion, and starts it again for an event: so nothing here outlives it that is not stored, and every start is the same.
+
+import { showBadge } from './badge.ts';
+import { Daemons } from './daemons.ts';
+import { Pages } from './pages.ts';
+
+/** An alarm starts a worker that was ended; half a minute is the shortest that browsers keep. */
+const wakeMinutes = 0.5;
+
+const daemons = new Daemons(() => {
+  pages.show();
+  void showBadge(daemons.view);
+});
+const pages = new Pages(
+  () => daemons.view,
+  (command) => daemons.do(command),
+);
+
+// A browser starts a worker only for events that it listens for from its first turn.
+chrome.runtime.onConnect.addListener((port) => pages.add(port));
+chrome.runtime.onStartup.addListener(() => {});
+chrome.runtime.onInstalled.addListener(() => {});
+chrome.alarms.onAlarm.addListener(() => {});
+chrome.permissions.onAdded.addListener(listenForClicks);
+chrome.permissions.onRemoved.addListener(() => void daemons.checkPermissions());
+listenForClicks();
+addEventListener('online', () => daemons.retry());
+
+void chrome.alarms.create('wake', { periodInMinutes: wakeMinutes });
+void daemons.start();
+
+/** Notices exist only while the person permits them. */
+function listenForClicks(): void {
+  const clicked = chrome.notifications?.onClicked;
+  if (clicked && !clicked.hasListener(onClick)) clicked.addListener(onClick);
+}
+
+function onClick(notice: string): void {
+  if (notice.startsWith('request/')) void openPopup();
+}
+
+/** Needs a window in front; a tab shows the same. */
+async function openPopup(): Promise<void> {
+  await chrome.action
+    .openPopup()
+    .catch(() => chrome.tabs.create({ url: chrome.runtime.getURL('popup.html') }));
+}
