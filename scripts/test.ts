@@ -53,7 +53,7 @@ const own = (name: string, otherwise: number): number => {
   return index < 0 ? otherwise : Number(words.splice(index, 1)[0]!.slice(name.length + 3));
 };
 // Test files wait more than they work.
-const concurrency = own('files-at-once', Math.min(8, 2 * availableParallelism()));
+const concurrency = own('files-at-once', Math.min(8, 3 * availableParallelism()));
 const bounds = {
   testMs: own('test-seconds', 240) * 1000,
   idleMs: own('idle-seconds', 60) * 1000,
