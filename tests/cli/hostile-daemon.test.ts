@@ -187,8 +187,8 @@ function leaves(command: Command, path: readonly string[] = []): [path: string, 
   return isOne ? [[path.join(' '), command], ...below] : below;
 }
 
-function commandLines(): string[][] {
-  return leaves(buildProgram(recorded().invocation))
+async function commandLines(): Promise<string[][]> {
+  return leaves(await buildProgram(recorded().invocation))
     .filter(([path]) => !elsewhere.has(path))
     .flatMap(([path, command]) => {
       const words =
@@ -241,7 +241,7 @@ test('whatever a daemon answers, no command lets it reach the terminal', async (
   const home = temporaryFolder();
   const daemon: Hostile = { answer: () => assert.fail(), called: [] };
   await serveAdmin(t, home, daemon);
-  const lines = commandLines();
+  const lines = await commandLines();
   assert.ok(lines.length > 25);
   for (const [what, answer] of kinds) {
     daemon.answer = answer;

@@ -1,7 +1,12 @@
 // The failures of the command itself, and the outcome of every failure: exit code, stable code, message.
 
-import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
-import { type ErrorFamily, familyOf, isErrorCode } from '@palyra/identity/errors';
+import {
+  type ErrorFamily,
+  familyOf,
+  IdentityError,
+  type IdentityErrorCode,
+  isErrorCode,
+} from '@palyra/identity/errors';
 import { reasonOf, refusalOf } from '@palyra/identity/values';
 
 export type CliErrorCode =

@@ -54,6 +54,7 @@ const changes: ReadonlySet<string> = new Set([
   'pairing approve',
   'pairing reject',
   'pairing watch',
+  'devices label',
   'devices rename',
   'devices set-role',
   'devices set-host-names',
@@ -69,7 +70,7 @@ const changes: ReadonlySet<string> = new Set([
   'console',
 ]);
 
-test('every command is listed as read-only or as one that changes something', () => {
+test('every command is listed as read-only or as one that changes something', async () => {
   const names: string[] = [];
   const walk = (command: Command, path: string) => {
     for (const each of command.commands) {
@@ -77,7 +78,7 @@ test('every command is listed as read-only or as one that changes something', ()
       walk(each, `${path} ${each.name()}`);
     }
   };
-  walk(buildProgram(recorded().invocation), '');
+  walk(await buildProgram(recorded().invocation), '');
   for (const name of names) assert.ok(looks[name] || changes.has(name), `is "${name}" read-only?`);
 });
 

@@ -84,8 +84,8 @@ test('with --remote, a step is remote where possible, and otherwise runs on the 
   assert.match(nextStep(cli, 'CERTIFICATE_EXPIRED') ?? '', /npx palyra renew --recover --home \/h/);
 });
 
-test('every command in a step exists', () => {
-  const program = buildProgram(invocation);
+test('every command in a step exists', async () => {
+  const program = await buildProgram(invocation);
   let checked = 0;
   for (const side of ['device', 'operator'] as const)
     for (const fields of [{}, ...errorSubjects.map((about) => ({ about }))])

@@ -1,8 +1,7 @@
 // What a person can do about an error, by its code. The library says only what happened: it does not know the reader, the
 // command line or the home.
 
-import { IdentityError } from '@palyra/identity';
-import type { ErrorFields, IdentityErrorCode } from '@palyra/identity/errors';
+import { type ErrorFields, IdentityError, type IdentityErrorCode } from '@palyra/identity/errors';
 import { reasonOf } from '@palyra/identity/values';
 import type { Advice } from '@palyra/rpc/admin';
 import { type Cli, followUp, sideOf } from './cli.ts';

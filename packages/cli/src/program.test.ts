@@ -33,7 +33,7 @@ function* eachCommand(command: Command, path: string): Generator<{ path: string;
   for (const each of command.commands) yield* eachCommand(each, `${path} ${each.name()}`);
 }
 
-const commands = [...eachCommand(buildProgram(recorded().invocation), 'palyra')];
+const commands = [...eachCommand(await buildProgram(recorded().invocation), 'palyra')];
 
 for (const { path } of commands) {
   test(`the help of "${path}" shows an example that parses, --home, --json and the exit codes`, async () => {

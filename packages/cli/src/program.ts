@@ -1,22 +1,11 @@
 // The whole command line: every command, and the end of a run.
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity/errors';
 import { mustBeOwnFolder } from '@palyra/identity/files';
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { type Cli, sideOf } from './cli.ts';
-import { addAudit } from './commands/audit.ts';
-import { addBackup } from './commands/backup.ts';
-import { addCa } from './commands/ca.ts';
-import { addCompletion } from './commands/completion.ts';
-import { addConsole } from './commands/console.ts';
-import { addDaemon } from './commands/daemon.ts';
-import { addDevices } from './commands/devices.ts';
-import { addNode } from './commands/node.ts';
-import { addPair } from './commands/pair.ts';
-import { addPairing } from './commands/pairing.ts';
-import { addRenew } from './commands/renew.ts';
-import { addStatus } from './commands/status.ts';
+import { type CommandModule, commandModules, neededModules } from './command-modules.ts';
 import { CliError, exitCodeHelp, exitCodeLine, exitCodes, failureOf } from './failure.ts';
 import { withExamples } from './help.ts';
 import { resolveHome } from './home.ts';
@@ -27,7 +16,7 @@ import { type RemoteOptions, remoteOf, worksRemotely } from './remote.ts';
 
 /** @returns the exit code. Never throws. */
 export async function run(invocation: Invocation): Promise<number> {
-  const program = buildProgram(invocation);
+  const program = await buildProgram(invocation, neededModules(invocation.args));
   const cli = cliOf(program, invocation);
   try {
     await program.parseAsync([...invocation.args], { from: 'user' });
@@ -57,7 +46,11 @@ function stepAfter(cli: Cli, error: IdentityError): string | undefined {
   }
 }
 
-export function buildProgram(invocation: Invocation): Command {
+/** @param modules the commands that it has. */
+export async function buildProgram(
+  invocation: Invocation,
+  modules: readonly CommandModule[] = commandModules,
+): Promise<Command> {
   const program = new Command('palyra');
   const { stdout, stderr } = invocation;
   program
@@ -92,22 +85,7 @@ export function buildProgram(invocation: Invocation): Command {
     if (cli().remote && !worksRemotely(path)) throw new CliError('USAGE', notRemote(path));
     if (needsOwnHome(path, cli().remote !== undefined)) await mustBeOwnFolder(cli().home.path);
   });
-  for (const add of [
-    addDaemon,
-    addPair,
-    addPairing,
-    addDevices,
-    addNode,
-    addRenew,
-    addBackup,
-    addStatus,
-    addCa,
-    addAudit,
-    addConsole,
-    addCompletion,
-  ]) {
-    add(program, cli);
-  }
+  for (const { load } of modules) (await load())(program, cli);
   withExamples(program, 'palyra daemon', 'palyra pair 192.168.1.5', 'palyra pairing approve');
   return program.addHelpText(
     'afterAll',

@@ -5,7 +5,7 @@ import { buildProgram } from '../program.ts';
 import { recorded } from '../testing/recorded-run.ts';
 import { complete } from './candidates.ts';
 
-const program = buildProgram(recorded().invocation);
+const program = await buildProgram(recorded().invocation);
 /** The matching values, or their source. */
 const completed = (...words: readonly string[]) => {
   const completion = complete(program, words);
