@@ -265,6 +265,7 @@ class ChannelListener implements WebSocketListener {
         inbox,
         agreed,
         purpose: upgrade.purpose,
+        origin: upgrade.origin,
         peerChain: chain,
         unfinished: (upgrade.purpose === 'pair' ? this.#strangersUnfinished : this.#unfinished).of(socket),
         maxStreams: upgrade.purpose === 'pair' ? maxStrangerStreams : maxStreams,

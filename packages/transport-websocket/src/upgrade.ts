@@ -22,6 +22,8 @@ export interface UpgradeRules {
 export interface Upgrade {
   readonly purpose: ChannelPurpose;
   readonly subprotocol: string;
+  /** The page or extension. Undefined for a client that is not a browser. */
+  readonly origin: string | undefined;
   /** The peer's address, from the socket or from a trusted proxy. */
   readonly address: string;
   /** The key for limits per source. */
@@ -66,7 +68,13 @@ export class UpgradeCheck {
     const purpose = this.#purposes.find((each) => offered.includes(subprotocolOf(each)));
     if (!purpose) return { status: 400, why: 'None of the offered protocols is supported.' };
     const address = this.#addressOf(request);
-    return { purpose, subprotocol: subprotocolOf(purpose), address, source: sourceKey(address) };
+    return {
+      purpose,
+      subprotocol: subprotocolOf(purpose),
+      origin: origin === deviceOrigin ? undefined : origin,
+      address,
+      source: sourceKey(address),
+    };
   }
 
   /** The last hop that is not one of our proxies. Anybody may have written the earlier hops. */
