@@ -19,6 +19,8 @@ const needed: readonly (readonly [command: string, debian: string])[] = [
   ['ip', 'iproute2'],
   ['nginx', 'nginx-light'],
   ['haproxy', 'haproxy'],
+  ['caddy', 'caddy'],
+  ['tinyproxy', 'tinyproxy-bin'],
   ['gtlsclient', 'ngtcp2-client'],
   ['zsh', 'zsh'],
   ['fish', 'fish'],

@@ -15,7 +15,8 @@ async function start(t: TestContext, limits: TestDaemonOptions['limits']) {
     daemon.closeAtEnd(channel);
     return channel;
   };
-  const ask = async () => pairingPeer(await dial()).open({ version: 2, slot: Buffer.from('000'), kind: 'cli' });
+  const ask = async () =>
+    pairingPeer(await dial()).open({ version: 2, slot: Buffer.from('000'), kind: 'cli' });
   return { dial, ask };
 }
 
