@@ -60,6 +60,7 @@ export function recorded(options: RecordedOptions = {}): Recorded {
     palyraHome: options.palyraHome,
     userHome: 'userHome' in options ? options.userHome : '/home/somebody',
     environment: {},
+    desktop: {},
     webProxy: {},
     hostName: 'laptop',
     platform: 'linux-x64 node-24.21',
