@@ -31,6 +31,11 @@ const needed: readonly (readonly [command: string, debian: string])[] = [
   ['avahi-daemon', 'avahi-daemon'],
   ['avahi-browse', 'avahi-utils'],
   ['dbus-daemon', 'dbus-daemon'],
+  ['dbus-send', 'dbus-bin'],
+  ['gnome-keyring-daemon', 'gnome-keyring'],
+  ['notify-send', 'libnotify-bin'],
+  ['dunst', 'dunst'],
+  ['Xvfb', 'xvfb'],
 ];
 
 const missing = needed.filter(([command]) => !isInPath(command)).map(([, debian]) => debian);
