@@ -104,7 +104,8 @@ function show(notice: DesktopNotice, env: NodeJS.ProcessEnv, signal: AbortSignal
     if (!error) resolve();
     else if (error.code === 'ENOENT') reject(new Error(`${program} is not installed`));
     else if (error.killed) reject(new Error(`${program} did not end within ${timeoutMs / 1000} s`));
-    else reject(new Error(`${program} failed: ${said.trim().split('\n').at(-1) || error.message}`));
+    else
+      reject(new Error(`${program} failed: ${said.trim().split('\n').at(-1) || `exit code ${error.code}`}`));
   });
   return promise;
 }

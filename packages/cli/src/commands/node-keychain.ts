@@ -1,6 +1,7 @@
 // `palyra node keychain`: moves the master key of this device into the keychain of the operating system, and back.
 
 import { hasCode, IdentityError } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity/values';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { moveToKeychain, moveToKeyFile } from '../device-master-key.ts';
@@ -28,7 +29,7 @@ async function toKeychain({ home, output }: Cli): Promise<void> {
     if (!hasCode(cause, 'STORE_FAILED')) throw cause;
     throw new IdentityError(
       'STORE_FAILED',
-      `${cause.message} The master key stays in the key file ${home.deviceMasterKey}.`,
+      `${reasonOf(cause)} The master key stays in the key file ${home.deviceMasterKey}.`,
       { cause },
     );
   }
