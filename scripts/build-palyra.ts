@@ -12,7 +12,7 @@ const cli = join(repository, 'packages/cli');
 /** Packages that the built command loads from node_modules: native libraries, and the console's pages. */
 export const outsideTheBuild = {
   required: ['@currentspace/http3'],
-  optional: ['pkcs11js'],
+  optional: ['pkcs11js', '@napi-rs/keyring'],
   bundled: ['@palyra/console'],
 } as const;
 

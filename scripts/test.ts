@@ -19,6 +19,8 @@ const needed: readonly (readonly [command: string, debian: string])[] = [
   ['ip', 'iproute2'],
   ['nginx', 'nginx-light'],
   ['haproxy', 'haproxy'],
+  ['caddy', 'caddy'],
+  ['tinyproxy', 'tinyproxy-bin'],
   ['gtlsclient', 'ngtcp2-client'],
   ['zsh', 'zsh'],
   ['fish', 'fish'],
@@ -29,6 +31,11 @@ const needed: readonly (readonly [command: string, debian: string])[] = [
   ['avahi-daemon', 'avahi-daemon'],
   ['avahi-browse', 'avahi-utils'],
   ['dbus-daemon', 'dbus-daemon'],
+  ['dbus-send', 'dbus-bin'],
+  ['gnome-keyring-daemon', 'gnome-keyring'],
+  ['notify-send', 'libnotify-bin'],
+  ['dunst', 'dunst'],
+  ['Xvfb', 'xvfb'],
 ];
 
 const missing = needed.filter(([command]) => !isInPath(command)).map(([, debian]) => debian);

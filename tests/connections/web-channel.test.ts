@@ -1,71 +1,25 @@
 // A device pairs, connects, recovers and is revoked over channels, directly and through real proxies that end
-// TLS with their own certificates. The proxies are Debian's nginx and haproxy.
+// TLS with their own certificates: Debian's nginx, haproxy and caddy. Debian's tinyproxy is the HTTP proxy on the device's side.
 
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { freePort } from '../testing/free-port.ts';
 import { answer, configure, failure, PalyraProcess, palyra } from '../testing/palyra-process.ts';
+import { reverseProxies } from '../testing/reverse-proxies.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
-import { missing, startNginx, untilListening } from '../testing/web-server.ts';
+import { missing, untilListening } from '../testing/web-server.ts';
 
 const proxies = {
   none: async (_t: TestContext, webPort: number) => `ws://127.0.0.1:${webPort}/channel`,
-
-  async nginx(t: TestContext, webPort: number) {
-    const { folder, port } = await proxyFolder();
-    await startNginx(
-      t,
-      folder,
-      port,
-      `ssl_certificate cert.pem; ssl_certificate_key key.pem;
-       location /home/ {
-         proxy_pass http://127.0.0.1:${webPort}/;
-         proxy_http_version 1.1;
-         proxy_set_header Upgrade $http_upgrade;
-         proxy_set_header Connection upgrade;
-         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-         proxy_read_timeout 60s;
-       }`,
-    );
-    return `wss://127.0.0.1:${port}/home/channel`;
-  },
-
-  async haproxy(t: TestContext, webPort: number) {
-    const { folder, port } = await proxyFolder();
-    await writeFile(
-      join(folder, 'both.pem'),
-      `${await readFile(join(folder, 'cert.pem'), 'utf8')}${await readFile(join(folder, 'key.pem'), 'utf8')}`,
-    );
-    await writeFile(
-      join(folder, 'haproxy.cfg'),
-      `defaults
-  mode http
-  option forwardfor
-  timeout client 30s
-  timeout connect 5s
-  timeout server 30s
-  timeout tunnel 60s
-frontend web
-  bind 127.0.0.1:${port} ssl crt ${join(folder, 'both.pem')} alpn http/1.1
-  default_backend palyra
-backend palyra
-  server daemon 127.0.0.1:${webPort}
-`,
-    );
-    const haproxy = spawn('haproxy', ['-f', join(folder, 'haproxy.cfg')], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    await untilListening(t, haproxy, port, 'SIGTERM');
-    return `wss://127.0.0.1:${port}/channel`;
-  },
+  ...reverseProxies,
 };
 
 for (const [name, proxy] of Object.entries(proxies)) {
-  const skip = name === 'none' ? false : missing(name as 'nginx' | 'haproxy', name);
+  const skip = name === 'none' ? false : missing(name as keyof typeof reverseProxies, name);
   test(`a device lives over channels, with ${name} in between`, { skip }, async (t) => {
     const { home, daemon, webPort } = await startDaemon(t);
     const url = await proxy(t, webPort);
@@ -128,23 +82,61 @@ test('an agent uses a channel when neither QUIC nor HTTP/2 reaches its daemon', 
   await daemon.process.end('SIGTERM');
 });
 
-async function startDaemon(t: TestContext) {
-  const home = temporaryFolder();
-  const webPort = await freePort();
-  await configure(home, { web: { port: webPort, proxies: ['127.0.0.1'] } });
-  return { home, webPort, daemon: await DaemonProcess.start(t, { home }) };
+test('a device reaches its daemon at a path of its own through the HTTP proxy of the environment', {
+  skip: missing('nginx', 'nginx') || missing('tinyproxy', 'tinyproxy-bin'),
+}, async (t) => {
+  const { home, daemon, webPort } = await startDaemon(t, '/deep/in/here');
+  const url = (await reverseProxies.nginx(t, webPort)).replace(/channel$/, 'deep/in/here');
+  const proxy = await startTinyproxy(t, Number(new URL(url).port));
+  const device = temporaryFolder();
+  const pair = async (env: Record<string, string>) => {
+    const { code } = await answer(['pairing', 'code', '--auto-approve'], { home });
+    const arguments_ = ['pair', url, '--code-stdin', '--new-identity'];
+    return palyra(arguments_, { home: device, stdin: `${code}\n`, env });
+  };
+  const at = `http://user:secret@127.0.0.1:${proxy.port}`;
+  assert.equal((await pair({ HTTPS_PROXY: at })).exitCode, 0);
+  assert.equal(await proxy.tunnels(), 1);
+  assert.equal((await pair({ HTTPS_PROXY: at, NO_PROXY: 'example.com,127.0.0.0/8' })).exitCode, 0);
+  assert.equal(await proxy.tunnels(), 1);
+
+  const env = { https_proxy: at, no_proxy: 'example.com' };
+  const agent = PalyraProcess.start(['node', 'run', '--transport', 'websocket'], { home: device, env });
+  t.after(async () => void (await agent.end('SIGKILL')));
+  await agent.line(({ event }) => event === 'connected');
+  assert.equal(await proxy.tunnels(), 2);
+
+  for (const wrong of [
+    'socks5://user:secret@127.0.0.1:9',
+    `http://user:secret@127.0.0.1:${await freePort()}`,
+  ]) {
+    const refused = await failure(pair({ HTTPS_PROXY: wrong }), { code: 'UNREACHABLE', exitCode: 7 });
+    assert.match(refused, /proxy/);
+    assert.doesNotMatch(refused, /secret/);
+  }
+  await daemon.process.end('SIGTERM');
+});
+
+/** It lets its clients reach this port alone, and logs each tunnel. */
+async function startTinyproxy(t: TestContext, target: number) {
+  const folder = temporaryFolder();
+  const port = await freePort();
+  const log = join(folder, 'log');
+  const lines = [`Port ${port}`, 'Listen 127.0.0.1', 'BasicAuth user secret', `ConnectPort ${target}`];
+  await writeFile(join(folder, 'conf'), [...lines, `LogFile "${log}"`, 'LogLevel Connect', ''].join('\n'));
+  const tinyproxy = spawn('tinyproxy', ['-d', '-c', join(folder, 'conf')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  await untilListening(t, tinyproxy, port, 'SIGTERM');
+  return {
+    port,
+    tunnels: async () => (await readFile(log, 'utf8')).match(/: CONNECT /g)?.length ?? 0,
+  };
 }
 
-/** With a self-signed certificate. */
-async function proxyFolder(): Promise<{ folder: string; port: number }> {
-  const folder = temporaryFolder();
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  const made = spawnSync(
-    'openssl',
-    ['req', '-x509', ...key, '-keyout', 'key.pem', '-out', 'cert.pem', '-subj', '/CN=proxy', '-days', '2'],
-    { cwd: folder, encoding: 'utf8' },
-  );
-  assert.equal(made.status, 0, made.stderr);
-  await chmod(folder, 0o755);
-  return { folder, port: await freePort() };
+async function startDaemon(t: TestContext, path = '/channel') {
+  const home = temporaryFolder();
+  const webPort = await freePort();
+  await configure(home, { web: { port: webPort, path, proxies: ['127.0.0.1'] } });
+  return { home, webPort, daemon: await DaemonProcess.start(t, { home }) };
 }

@@ -19,7 +19,7 @@ shareBrowser();
 const gapsMs = [60, 200, 600];
 
 async function waiting(t: TestContext, count: number, clock?: HeldClock) {
-  const started = await startConsole(t, clock);
+  const started = await startConsole(t, clock ? { clock } : {});
   const ids: string[] = [];
   for (let number = 1; number <= count; number += 1) {
     const device = await makeDevice({ name: `device ${number}`, ...(clock && { clock }) });

@@ -159,7 +159,7 @@ test('a second profile with the same link gets nothing; a reload of the first ke
 
 test('a session that was left alone ends, and the page says what to do', async (t) => {
   const clock = new HeldClock();
-  const { page, enter } = await startConsole(t, clock);
+  const { page, enter } = await startConsole(t, { clock });
   await enter();
   clock.advance(15 * minute);
   await page.getByRole('navigation').getByRole('link', { name: 'Authority' }).click();

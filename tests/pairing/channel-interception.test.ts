@@ -2,15 +2,13 @@
 // the other, so pairing and recovery fail as they do through a proxy that ends TLS.
 
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
-import type { DeviceChannel } from '@palyra/channel';
+import { test } from 'node:test';
 import { recoverCertificate, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { pairingPeer, recoveryPeer } from '@palyra/rpc';
 import { PairingState } from '@palyra/rpc/admin';
-import type { ByteStream } from '@palyra/rpc/portable';
-import { dialChannel, dialPairingWeb, listen } from '@palyra/transport-websocket';
-import { createPki } from '../../packages/rpc/src/testing/pki.ts';
+import { dialPairingWeb } from '@palyra/transport-websocket';
+import { interceptChannels } from '../testing/channel-interceptor.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
@@ -18,7 +16,7 @@ import { makeDevice, pair } from '../testing/sample-device.ts';
 for (const qr of [false, true]) {
   test(`with a ${qr ? 'QR' : 'typed'} code, an interceptor of channels is found at the confirmation`, async (t) => {
     const daemon = await TestDaemon.start(t, { web: { port: 0 } });
-    const address = await intercept(t, daemon);
+    const address = await interceptChannels(t, daemon);
     const device = await makeDevice();
     const { code, pairingId } = await daemon.admin.mintCode({ qr });
     const connection = await dialPairingWeb(address);
@@ -44,40 +42,6 @@ test('without one, a device pairs and recovers over channels', async (t) => {
 test('a recovery goes to the known daemon alone', async (t) => {
   const daemon = await TestDaemon.start(t, { web: { port: 0 } });
   const enrollment = await pair(daemon, await makeDevice());
-  const address = await intercept(t, daemon);
+  const address = await interceptChannels(t, daemon);
   await expectCode(dialPairingWeb(address, enrollment), 'DAEMON_NOT_AUTHENTICATED');
 });
-
-/** Passes on what it can read. */
-async function intercept(t: TestContext, daemon: TestDaemon): Promise<string> {
-  const pki = await createPki();
-  const upstreams = new Map<object, Promise<DeviceChannel>>();
-  const upstreamOf = (connection: object) => {
-    const url = new URL(daemon.webAddress);
-    const known = upstreams.get(connection) ?? dialChannel({ url, purpose: 'pair', judge: () => undefined });
-    upstreams.set(connection, known);
-    return known;
-  };
-  t.after(async () => {
-    for (const upstream of upstreams.values()) (await upstream).close();
-  });
-  const listener = await listen({
-    host: '127.0.0.1',
-    port: 0,
-    tls: pki.serverTls,
-    purposes: ['pair'],
-    admit: async () => {},
-    async serve(stream, connection) {
-      const upstream = await upstreamOf(connection);
-      const call = await upstream.openStream();
-      await Promise.allSettled([pass(stream, call), pass(call, stream)]);
-    },
-  });
-  t.after(() => listener.close());
-  return `ws://127.0.0.1:${listener.port}/channel`;
-}
-
-async function pass(from: ByteStream, to: ByteStream): Promise<void> {
-  for (let bytes = await from.read(); bytes; bytes = await from.read()) await to.write(bytes);
-  await to.end();
-}

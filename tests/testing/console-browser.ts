@@ -8,8 +8,7 @@ import {
   chromium,
   type Page,
 } from 'playwright-core';
-import type { HeldClock } from './held-clock.ts';
-import { TestDaemon } from './running-daemon.ts';
+import { TestDaemon, type TestDaemonOptions } from './running-daemon.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 const executablePath = '/usr/bin/chromium';
@@ -73,8 +72,8 @@ const launch = () =>
   chromium.launch({ executablePath, args, env: { ...process.env, HOME: temporaryFolder() } });
 
 /** Starts a daemon with a console, and a browser that is not logged in. */
-export async function startConsole(t: TestContext, clock?: HeldClock) {
-  const started = await TestDaemon.start(t, { console: { port: 0 }, ...(clock && { clock }) });
+export async function startConsole(t: TestContext, options: Pick<TestDaemonOptions, 'clock' | 'web'> = {}) {
+  const started = await TestDaemon.start(t, { console: { port: 0 }, ...options });
   const daemon = Object.assign(started, {
     console: started.running.listeners.find(({ name }) => name === 'console')!.address,
   });

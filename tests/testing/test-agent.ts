@@ -1,7 +1,15 @@
 // An agent in this process, and what it tells of itself.
 
 import type { TestContext } from 'node:test';
-import { type AgentState, builtInCapabilities, type Capability, quicFirst, runAgent } from '@palyra/agent';
+import {
+  type AgentState,
+  builtInCapabilities,
+  type Capability,
+  quicFirst,
+  RequestWatch,
+  type RequestWatchOptions,
+  runAgent,
+} from '@palyra/agent';
 import type { IdentityError } from '@palyra/identity';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { dialNode, dialPairing, type NodeConnection } from '@palyra/rpc';
@@ -29,6 +37,7 @@ export class TestAgent {
       transport?: 'http2' | 'quic';
       capabilities?: Record<string, Capability>;
       retryMs?: number;
+      requests?: RequestWatchOptions;
     } = {},
   ) {
     const http2 = (e: PairedEnrollment) => dialNode(e.nodeAddress, e);
@@ -49,6 +58,7 @@ export class TestAgent {
       platform: 'linux x64',
       signal: this.#stop.signal,
       retryMs: options.retryMs ?? 20,
+      ...(options.requests && { beside: new RequestWatch(options.requests) }),
       onState: (state) => {
         this.states.push(state);
         for (const watcher of this.#watchers) watcher();

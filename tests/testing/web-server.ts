@@ -1,4 +1,4 @@
-// nginx and HAProxy as separate processes with their own folder, without touching those of the machine.
+// nginx, HAProxy and others as separate processes with their own folder, without touching those of the machine.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
@@ -8,8 +8,11 @@ import { join } from 'node:path';
 import type { Scope } from './palyra-process.ts';
 import { until } from './until.ts';
 
-export function missing(program: 'nginx' | 'haproxy', debian: string): string | false {
-  return spawnSync(program, ['-v']).status === 0
+export function missing(
+  program: 'nginx' | 'haproxy' | 'caddy' | 'tinyproxy',
+  debian: string,
+): string | false {
+  return spawnSync(program, [program === 'caddy' ? 'version' : '-v']).status === 0
     ? false
     : `${program} is not installed (Debian package: ${debian})`;
 }

@@ -11,3 +11,4 @@ export {
 export { type Dial, quicFirst, webLast } from './dial.ts';
 export { folderCapabilities, type SkipReason } from './folder.ts';
 export type { AgentOptions, AgentState } from './options.ts';
+export { RequestWatch, type RequestWatchOptions } from './request-watch.ts';

@@ -1,5 +1,6 @@
 // The options of an agent, and its states.
 
+import type { Transport } from '@connectrpc/connect';
 import type { IdentityError, IdentityErrorCode } from '@palyra/identity';
 import type { PairedEnrollment, RenewingDevice } from '@palyra/identity/device';
 import type { Http2Connection, NodeConnection } from '@palyra/rpc';
@@ -43,6 +44,8 @@ export interface AgentOptions {
    * one used first would end the other. Default: runs the work at once.
    */
   readonly exclusively?: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Works beside the agent over each of its connections, such as a `RequestWatch`. Default: nothing does. */
+  readonly beside?: { over(transport: Transport, signal: AbortSignal): Promise<void> };
   /** First wait after a lost connection, ms; doubled up to 60 times this, each with jitter. Default 500. */
   readonly retryMs?: number;
 }

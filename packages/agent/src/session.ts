@@ -49,6 +49,7 @@ export class Session {
         }),
       );
       this.#runs.sendOver(outgoing);
+      void this.#options.beside?.over(connection.transport, over);
       for await (const { seq, event } of node.events(outgoing, { signal: over })) {
         if (event.case === 'welcome') {
           onConnected();
@@ -68,6 +69,7 @@ export class Session {
     } finally {
       renewal?.stop();
       outgoing?.end();
+      ended.abort();
       connection.close();
     }
   }

@@ -16,6 +16,8 @@ export interface DaemonConnectionOptions extends ConnectionOptions {
   readonly peerChain: readonly Uint8Array[];
   /** Counts the bytes of incomplete messages in its streams and calls. */
   readonly unfinished: SessionBytes;
+  /** The origin that a browser sent. */
+  readonly origin?: string | undefined;
   /** Limits on traffic without content. */
   readonly floods: FloodLimits;
 }
@@ -44,6 +46,7 @@ export class DaemonConnection extends ChannelConnection implements DaemonChannel
   readonly purpose: ChannelPurpose;
   readonly peerChain: readonly Uint8Array[];
   readonly unfinished: SessionBytes;
+  readonly origin: string | undefined;
   readonly #idle: Rate;
   readonly #resets: Rate;
   /** Receives the streams that the device opens. */
@@ -55,6 +58,7 @@ export class DaemonConnection extends ChannelConnection implements DaemonChannel
     this.purpose = options.purpose;
     this.peerChain = options.peerChain;
     this.unfinished = options.unfinished;
+    this.origin = options.origin;
     const { idleMessages, resetBurst, resetRate } = options.floods;
     this.#idle = new Rate(idleMessages, idleMessages / idleWindowSeconds);
     this.#resets = new Rate(resetBurst, resetRate);

@@ -46,11 +46,7 @@ export function dialRecoveryBy(
     );
 }
 
-/** The proxy that the environment names for `wss:` (curl's and Go's variables). */
-export function webDialOptions({ invocation }: Cli): WebDialOptions {
-  const { HTTPS_PROXY, https_proxy: lowerCase } = invocation.environment;
-  return { proxy: HTTPS_PROXY || lowerCase || undefined };
-}
+export const webDialOptions = ({ invocation }: Cli): WebDialOptions => invocation.webProxy;
 
 /** Dials the node listener. @throws as `reachNode`, with a hint for a person who may know the daemon's address. */
 export async function reachDaemon(

@@ -1,6 +1,6 @@
 // The sealed store of this machine as a device: its identity and its daemons.
 
-import { FilesystemSecretStore, IdentityError, masterKeyFromFile } from '@palyra/identity';
+import { FilesystemSecretStore, IdentityError } from '@palyra/identity';
 import {
   defaultDaemon,
   type Enrollment,
@@ -10,6 +10,7 @@ import {
 } from '@palyra/identity/device';
 import { FilesystemSecretReader, hasSecretStore } from '@palyra/identity/keys';
 import { type Cli, followUp } from './cli.ts';
+import { deviceMasterKey } from './device-master-key.ts';
 import { CliError } from './failure.ts';
 import type { Home } from './home.ts';
 import { printable } from './printable.ts';
@@ -23,13 +24,13 @@ export const daemonOption = `which daemon, when this device is paired with sever
 export async function openDeviceStore(home: Home): Promise<FilesystemSecretStore> {
   // If the key is lost, the store must not mix secrets sealed under it with secrets sealed under a new key.
   const mustExist = await hasSecretStore(home.deviceSecrets);
-  const masterKey = await masterKeyFromFile({ path: home.deviceMasterKey, mustExist });
+  const masterKey = await deviceMasterKey(home, { mustExist });
   return FilesystemSecretStore.open({ path: home.deviceSecrets, masterKey });
 }
 
 /** Opens the store for reading only: creates and repairs nothing. Close it afterwards. */
 async function readDeviceStore(home: Home): Promise<FilesystemSecretReader> {
-  const masterKey = await masterKeyFromFile({ path: home.deviceMasterKey, mustExist: true });
+  const masterKey = await deviceMasterKey(home, { mustExist: true });
   return FilesystemSecretReader.open({ path: home.deviceSecrets, masterKey });
 }
 

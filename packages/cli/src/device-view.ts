@@ -29,6 +29,7 @@ export function deviceJson(device: Device) {
     created_at: isoTime(device.createdAtMs),
     connected: isConnected(device),
     transport: isConnected(device) ? transports.show(device.transport) : null,
+    origin: device.origin || null,
     last_seen_at: isoTime(device.lastSeenMs),
     certificate_not_after: isoTime(device.certificateNotAfterMs),
     capabilities: device.capabilities,
@@ -52,6 +53,7 @@ export function certificateJson(certificate: Certificate) {
 }
 
 export function deviceTable(cli: Cli, devices: readonly Device[]): string {
+  const haveOrigin = devices.some(({ origin }) => origin !== '');
   const rows = devices.map((device) => [
     idIn(cli.output.columns, device.id),
     device.name,
@@ -67,11 +69,13 @@ export function deviceTable(cli: Cli, devices: readonly Device[]): string {
     seen(cli, device),
     expires(cli, device),
     device.labels.join(' '),
+    ...(haveOrigin ? [device.origin] : []),
   ]);
-  return table(['ID', 'NAME', 'KIND', 'STATE', 'SEEN', 'EXPIRES', 'LABELS'], rows, {
+  const titles = ['ID', 'NAME', 'KIND', 'STATE', 'SEEN', 'EXPIRES', 'LABELS'];
+  return table([...titles, ...(haveOrigin ? ['ORIGIN'] : [])], rows, {
     columns: cli.output.columns,
-    keep: ['ID', 'KIND', 'STATE', 'SEEN', 'EXPIRES'],
-    spare: ['LABELS', 'KIND', 'EXPIRES'],
+    keep: ['ID', 'KIND', 'STATE', 'SEEN', 'EXPIRES', 'ORIGIN'],
+    spare: ['ORIGIN', 'LABELS', 'KIND', 'EXPIRES'],
   });
 }
 
@@ -96,6 +100,7 @@ export function deviceDetails(cli: Cli, device: Device, certificates: readonly C
       'last seen',
       connectedWords(device) ?? (device.lastSeenMs > 0n ? formatTime(device.lastSeenMs, now) : 'never'),
     ],
+    ['origin', device.origin],
   ]);
   if (certificates.length === 0) return `${about}\n\nNo certificate yet.`;
   const rows = certificates.map((each) => [

@@ -10,6 +10,8 @@ export interface Home {
   readonly adminSocket: string;
   readonly deviceSecrets: string;
   readonly deviceMasterKey: string;
+  /** Exists while the device's master key is in a keychain. */
+  readonly deviceKeyPlace: string;
   /** Locks of the running agents. */
   readonly agents: string;
   /** The flag with which a follow-up command finds this home: `--home X`, or empty for the default. */
@@ -29,6 +31,7 @@ export function resolveHome(option: string | undefined, invocation: Invocation):
     adminSocket: join(path, 'daemon', 'admin.sock'),
     deviceSecrets: join(path, 'device', 'secrets'),
     deviceMasterKey: join(path, 'device', 'master.key'),
+    deviceKeyPlace: join(path, 'device', 'master-key.json'),
     agents: join(path, 'device', 'agents'),
     flag: isUsual ? '' : `--home ${quoted(shown)}`,
   };

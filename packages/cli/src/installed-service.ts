@@ -66,10 +66,11 @@ export interface NodeServiceOptions extends Place {
   readonly capabilities?: string;
   readonly out?: string;
   readonly onRenew?: string;
+  readonly notify?: boolean;
 }
 
 export function nodeService(options: NodeServiceOptions): Service {
-  const { scope, executable, home, user, daemon, transport, capabilities, out, onRenew } = options;
+  const { scope, executable, home, user, daemon, transport, capabilities, out, onRenew, notify } = options;
   const given = { daemon, transport, capabilities, out, 'on-renew': onRenew };
   return {
     scope,
@@ -86,6 +87,7 @@ export function nodeService(options: NodeServiceOptions): Service {
       ...Object.entries(given).flatMap(([name, value]) =>
         value === undefined ? [] : [`--${name}=${value}`],
       ),
+      ...(notify ? ['--notify'] : []),
     ],
     user,
     notifies: false,

@@ -21,6 +21,10 @@ export interface Invocation {
   readonly userHome: string | undefined;
   /** The environment of started programs: PATH and HOME. */
   readonly environment: NodeJS.ProcessEnv;
+  /** How programs find this person's desktop: DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR and DISPLAY. */
+  readonly desktop: NodeJS.ProcessEnv;
+  /** HTTPS_PROXY and NO_PROXY, the variables of curl and Go: the proxy for channels to `wss:` addresses. */
+  readonly webProxy: { readonly proxy?: string | undefined; readonly noProxy?: string | undefined };
   readonly hostName: string;
   /** Like `linux-x64 node-24.21`. */
   readonly platform: string;

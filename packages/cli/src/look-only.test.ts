@@ -44,6 +44,7 @@ const changes: ReadonlySet<string> = new Set([
   'node install',
   'node uninstall',
   'node forget',
+  'node keychain',
   'node use',
   'node endpoints',
   'node exec',

@@ -79,6 +79,12 @@ const invocation: Invocation = {
   palyraHome: env.PALYRA_HOME,
   userHome: userHome(),
   environment: { PATH: env.PATH, HOME: env.HOME },
+  desktop: {
+    DBUS_SESSION_BUS_ADDRESS: env.DBUS_SESSION_BUS_ADDRESS,
+    XDG_RUNTIME_DIR: env.XDG_RUNTIME_DIR,
+    DISPLAY: env.DISPLAY,
+  },
+  webProxy: { proxy: env.HTTPS_PROXY || env.https_proxy, noProxy: env.NO_PROXY || env.no_proxy },
   hostName: hostname(),
   platform: `${process.platform}-${process.arch} node-${process.versions.node.split('.', 2).join('.')}`,
   program: env.npm_execpath ? 'npx palyra' : 'palyra',

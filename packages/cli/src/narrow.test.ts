@@ -44,6 +44,7 @@ const device = {
   recoveryAskedMs: 0n,
   certificateNotAfterMs: 0n,
   transport: Transport.UNSPECIFIED,
+  origin: '',
 } as unknown as Device;
 
 const certificate = {
@@ -88,6 +89,17 @@ test('a connected device was seen now, with its transport if there is room', () 
   assert.match(deviceDetails(cliWith(100), connected, []), /last seen +now, QUIC/);
   const { connected: isConnected, transport } = deviceJson(connected);
   assert.deepEqual([isConnected, transport], [true, 'quic']);
+});
+
+test('the origin of a connected browser is listed if there is room, and shown in full', () => {
+  const origin = 'chrome-extension://abcdefghijklmnopabcdefghijklmnop';
+  const browser = { ...device, name: 'box', transport: Transport.WEBSOCKET, origin };
+  const listed = (columns: number) => deviceTable(cliWith(columns), [browser, device]).split('\n')[1]!;
+  assert.match(listed(200), new RegExp(` now, WebSocket {2}${origin}$`));
+  assert.match(listed(60), / now$/);
+  for (const columns of [30, 60, 100, 160]) fits(deviceTable(cliWith(columns), [browser, device]), columns);
+  assert.match(deviceDetails(cliWith(100), browser, []), new RegExp(`origin +${origin}`));
+  assert.deepEqual([deviceJson(browser).origin, deviceJson(device).origin], [origin, null]);
 });
 
 test('60 columns show the id, the state and the words of a request', () => {

@@ -271,6 +271,8 @@ export const configSchema = z.strictObject({
       nodeConnections: positive.default(defaultHttp2Limits.connections),
       /** QUIC connections at one time. The library checks all of them for every event (docs/quic.md, section 5). */
       quicConnections: positive.default(quicLimits.maxConnections),
+      /** Channels over WebSockets at one time, for devices; as many for strangers. */
+      webConnections: positive.default(1_000),
       /** Connections from one source address without a known device. */
       strangersPerSource: positive.default(defaultHttp2Limits.strangersPerSource),
       /** How long a stranger's connection may be idle, ms. */
@@ -279,6 +281,8 @@ export const configSchema = z.strictObject({
       handshakeTimeoutMs: timerMs.default(defaultHttp2Limits.handshakeTimeoutMs),
       /** How long a QUIC connection may be silent, ms. */
       quicIdleTimeoutMs: timerMs.default(quicLimits.idleTimeoutMs),
+      /** How long a channel over WebSockets may be silent, ms. */
+      webIdleTimeoutMs: timerMs.default(60_000),
       /** A service manager kills the daemon some time after the longest value. */
       stopGraceMs: positive.max(60_000).default(10_000),
     })

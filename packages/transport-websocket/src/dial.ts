@@ -15,10 +15,13 @@ import { resolveStreamLimits } from '@palyra/rpc/portable';
 import type { StreamDialOptions } from '@palyra/rpc/transport';
 import { WebSocket } from 'ws';
 import { nodeCrypto } from './node-crypto.ts';
+import { type ProxyOptions, proxyFor } from './proxy.ts';
 import { deviceOrigin } from './upgrade.ts';
 import { WsSocket, webSocketOptions } from './ws-socket.ts';
 
-export interface DialChannelOptions extends Pick<StreamDialOptions, 'limits' | 'keepAliveMs' | 'signal'> {
+export interface DialChannelOptions
+  extends Pick<StreamDialOptions, 'limits' | 'keepAliveMs' | 'signal'>,
+    ProxyOptions {
   /** `ws:` or `wss:`. */
   readonly url: URL;
   /** The purpose of the channel. */
@@ -27,24 +30,22 @@ export interface DialChannelOptions extends Pick<StreamDialOptions, 'limits' | '
   readonly proof?: OwnProof;
   /** Judges the daemon. */
   readonly judge: JudgePeer;
-  /** URL of an HTTP proxy, for `wss:`. Default: none. */
-  readonly proxy?: string | undefined;
 }
 
 /** @throws DAEMON_NOT_AUTHENTICATED, VERSION_UNSUPPORTED, CLOCK_SKEW, UNREACHABLE */
 export async function dialChannel(options: DialChannelOptions): Promise<DeviceChannel> {
-  const { url, proxy } = options;
+  const { url, signal } = options;
+  const proxy = proxyFor(url, options);
   const limits = resolveStreamLimits(options.limits);
   const socket = new WebSocket(url, subprotocolOf(options.purpose), {
     ...webSocketOptions,
     origin: deviceOrigin,
-    handshakeTimeout: limits.handshakeTimeoutMs,
     followRedirects: false,
     // The TLS peer is not trusted. The handshake of the channel authenticates the daemon.
     rejectUnauthorized: false,
-    ...(proxy && url.protocol === 'wss:' && { agent: new Agent({ proxyEnv: { HTTPS_PROXY: proxy } }) }),
+    ...(proxy && { agent: new Agent({ proxyEnv: { HTTPS_PROXY: proxy } }) }),
   });
-  await opened(socket, url, options.signal);
+  await opened(socket, { url, proxy, timeoutMs: limits.handshakeTimeoutMs, signal });
   return openChannel(new WsSocket(socket), {
     ...options,
     crypto: nodeCrypto,
@@ -53,21 +54,35 @@ export async function dialChannel(options: DialChannelOptions): Promise<DeviceCh
   });
 }
 
-function opened(socket: WebSocket, url: URL, signal: AbortSignal | undefined): Promise<void> {
+interface Opening {
+  readonly url: URL;
+  readonly proxy: string | undefined;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+function opened(socket: WebSocket, { url, proxy, timeoutMs, signal }: Opening): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const abort = () => {
     socket.terminate();
     reject(signal?.reason);
   };
+  const timer = setTimeout(() => {
+    socket.terminate();
+    reject(unreachable(new Error(`no answer within ${timeoutMs} ms`), url, proxy));
+  }, timeoutMs);
   signal?.addEventListener('abort', abort);
   socket.once('open', resolve);
-  socket.once('error', (cause) => reject(unreachable(cause, url)));
+  socket.on('error', (cause) => reject(unreachable(cause, url, proxy)));
   socket.once('unexpected-response', (_, response) => {
     socket.terminate();
     reject(refused(response.statusCode ?? 0, url));
   });
   if (signal?.aborted) abort();
-  return promise.finally(() => signal?.removeEventListener('abort', abort));
+  return promise.finally(() => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  });
 }
 
 function refused(status: number, url: URL): IdentityError {
@@ -83,7 +98,7 @@ function refused(status: number, url: URL): IdentityError {
   );
 }
 
-function unreachable(cause: Error, url: URL): IdentityError {
+function unreachable(cause: Error, url: URL, proxy: string | undefined): IdentityError {
   if (cause.message.includes('subprotocol'))
     return new IdentityError(
       'VERSION_UNSUPPORTED',
@@ -92,9 +107,10 @@ function unreachable(cause: Error, url: URL): IdentityError {
         cause,
       },
     );
+  const through = proxy ? ` through the proxy ${new URL(proxy).host}` : '';
   return new IdentityError(
     'UNREACHABLE',
-    `No daemon answers at ${url.href}. Check the address and that it runs. (${reasonOf(cause)})`,
+    `No daemon answers at ${url.href}${through}. Check the address and that it runs. (${reasonOf(cause)})`,
     { cause },
   );
 }

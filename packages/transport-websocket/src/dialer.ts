@@ -7,10 +7,9 @@ import type { NodeConnection, PairingConnection } from '@palyra/rpc';
 import { createCallTransport, inOrder, printableAnswers, type StreamLimits } from '@palyra/rpc/portable';
 import { judgeDaemon, ownProof } from './certificates.ts';
 import { dialChannel } from './dial.ts';
+import type { ProxyOptions } from './proxy.ts';
 
-export interface WebDialOptions {
-  /** URL of an HTTP proxy, for `wss:`. Default: none. */
-  readonly proxy?: string | undefined;
+export interface WebDialOptions extends ProxyOptions {
   /** Set for a device that can try another transport. Default: the limits of the stream contract. */
   readonly limits?: Partial<Pick<StreamLimits, 'handshakeTimeoutMs'>>;
 }

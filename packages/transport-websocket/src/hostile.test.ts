@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import http from 'node:http';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { subprotocolOf } from '@palyra/channel';
@@ -214,82 +213,6 @@ describe('a device that the daemon refuses', () => {
       assert.equal(admitted, 0);
     });
   }
-});
-
-describe('requests that open no channel', () => {
-  let port: number;
-  before(async () => {
-    ({ port } = await start({ origins: ['chrome-extension://abcdefghijklmnopabcdefghijklmnop'] }));
-  });
-
-  const upgrade = (headers: Record<string, string>, path = '/channel') =>
-    new Promise<number>((resolve, reject) => {
-      const request = http.get({
-        host: '127.0.0.1',
-        port,
-        path,
-        headers: {
-          connection: 'Upgrade',
-          upgrade: 'websocket',
-          'sec-websocket-version': '13',
-          'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
-          'sec-websocket-protocol': subprotocolOf('node'),
-          ...headers,
-        },
-      });
-      request.on('response', (response) => resolve(response.resume().statusCode ?? 0));
-      request.on('upgrade', (_, socket) => {
-        socket.destroy();
-        resolve(101);
-      });
-      request.on('error', reject);
-    });
-
-  const requests: [name: string, headers: Record<string, string>, status: number, path?: string][] = [
-    ['of a device', { origin: deviceOrigin }, 101],
-    [
-      'of an extension that is listed',
-      { origin: 'chrome-extension://abcdefghijklmnopabcdefghijklmnop' },
-      101,
-    ],
-    ['without an origin', {}, 403],
-    [
-      'of an extension that is not listed',
-      { origin: 'chrome-extension://ponmlkjihgfedcbaponmlkjihgfedcba' },
-      403,
-    ],
-    ['of a page', { origin: 'https://example.com' }, 403],
-    ['of a page of this machine', { origin: 'http://localhost:8080' }, 403],
-    ['of a sandboxed frame or a file', { origin: 'null' }, 403],
-    [
-      'of a page whose host name points here',
-      { origin: 'http://rebound.example:7446', host: 'rebound.example:7446' },
-      403,
-    ],
-    ['with an origin in another spelling', { origin: 'PALYRA://device' }, 403],
-    ['with two origins', { origin: `${deviceOrigin}, https://example.com` }, 403],
-    ['for another path', { origin: deviceOrigin }, 404, '/channel/'],
-    ['with a query', { origin: deviceOrigin }, 404, '/channel?x=1'],
-    ['for another protocol', { origin: deviceOrigin, 'sec-websocket-protocol': 'chat' }, 400],
-    [
-      'for a purpose that is not served',
-      { origin: deviceOrigin, 'sec-websocket-protocol': subprotocolOf('pair') },
-      400,
-    ],
-    ['of another version', { origin: deviceOrigin, 'sec-websocket-version': '12' }, 400],
-    ['with an invalid key', { origin: deviceOrigin, 'sec-websocket-key': 'x' }, 400],
-  ];
-  for (const [name, headers, status, path] of requests) {
-    it(`${name} is answered with ${status}`, async () => assert.equal(await upgrade(headers, path), status));
-  }
-
-  it('for a page or a form get a plain HTTP answer', async () => {
-    const answer = async (path: string, init?: RequestInit) =>
-      (await fetch(`http://127.0.0.1:${port}${path}`, init)).status;
-    assert.equal(await answer('/channel'), 426);
-    assert.equal(await answer('/channel', { method: 'POST', body: 'a=b' }), 426);
-    assert.equal(await answer('/'), 404);
-  });
 });
 
 describe('peers that waste shared resources', () => {

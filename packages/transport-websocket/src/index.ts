@@ -7,5 +7,6 @@ export {
   type ChannelDeviceListenerOptions,
   type ChannelPairing,
 } from './listener.ts';
+export type { ProxyOptions } from './proxy.ts';
 export { deviceOrigin, type UpgradeRules } from './upgrade.ts';
 export { createWebSocketTransport } from './web-socket-transport.ts';

@@ -38,7 +38,7 @@ import { WebSocketServer } from 'ws';
 import { derOf, judgeDevice, ownProof } from './certificates.ts';
 import { nodeCrypto } from './node-crypto.ts';
 import { Places } from './places.ts';
-import { type Refusal, type Upgrade, UpgradeCheck, type UpgradeRules } from './upgrade.ts';
+import { refuse, type Upgrade, UpgradeCheck, type UpgradeRules } from './upgrade.ts';
 import { WsSocket, webSocketOptions } from './ws-socket.ts';
 
 export interface WebSocketListenOptions extends StreamListenOptions, UpgradeRules {
@@ -51,6 +51,8 @@ export interface WebSocketListenOptions extends StreamListenOptions, UpgradeRule
   admit(connection: DaemonChannel): Promise<void>;
   /** Limits the bytes of incomplete messages on channels for `pair`. Default: they share the limit of the other channels. */
   readonly strangersUnfinished?: UnfinishedBytes;
+  /** How long a channel for `pair` may have no complete call, ms. Default: the time for a handshake. */
+  readonly strangerIdleMs?: number;
   /** Default: `docs/limits.md`, "Channel". */
   readonly floods?: Partial<FloodLimits>;
 }
@@ -70,7 +72,6 @@ const maxHeaderBytes = 8_192;
 /** Most open streams of a channel for `pair`. */
 const maxStrangerStreams = 8;
 const sweepMs = 1_000;
-const serviceUnavailable = 503;
 
 /** @throws UNREACHABLE if the address is in use or does not belong to this machine; CERTIFICATE_INVALID */
 export async function listen(options: WebSocketListenOptions): Promise<WebSocketListener> {
@@ -145,8 +146,8 @@ class ChannelListener implements WebSocketListener {
         connections: maxConnections + maxHandshakes,
         // Behind a proxy, all sockets have its address. The upgrade check then tells sources apart by X-Forwarded-For.
         strangersPerSource: options.proxies?.length ? maxHandshakes : maxHandshakesPerSource,
-        // Covers the handshake, and the admission after it, which has the same time.
-        strangerIdleMs: 2 * limits.handshakeTimeoutMs,
+        // Begins before the handshake, and covers the admission after it too.
+        strangerIdleMs: limits.handshakeTimeoutMs + (options.strangerIdleMs ?? limits.handshakeTimeoutMs),
         idleTimeoutMs: 2 * limits.idleTimeoutMs,
       },
       () => options.onRefused?.('limit'),
@@ -217,7 +218,7 @@ class ChannelListener implements WebSocketListener {
 
   #upgrade(request: http.IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => {});
-    const upgrade = this.#check.of(request);
+    const upgrade = this.#check.of(request, head);
     if ('status' in upgrade) {
       refuse(socket, upgrade);
       return;
@@ -225,7 +226,7 @@ class ChannelListener implements WebSocketListener {
     const over = this.#isClosed ? undefined : this.#handshakes.take(upgrade.source);
     if (!over) {
       this.#options.onRefused?.('limit');
-      refuse(socket, { status: serviceUnavailable, why: 'Too many handshakes. Try again later.' });
+      refuse(socket, { status: 503, why: 'Too many handshakes. Try again later.' });
       return;
     }
     socket.once('close', over);
@@ -265,6 +266,7 @@ class ChannelListener implements WebSocketListener {
         inbox,
         agreed,
         purpose: upgrade.purpose,
+        origin: upgrade.origin,
         peerChain: chain,
         unfinished: (upgrade.purpose === 'pair' ? this.#strangersUnfinished : this.#unfinished).of(socket),
         maxStreams: upgrade.purpose === 'pair' ? maxStrangerStreams : maxStreams,
@@ -323,11 +325,4 @@ class ChannelListener implements WebSocketListener {
     );
     if (this.#draining) admission.drain(this.#draining);
   }
-}
-
-function refuse(socket: Duplex, { status, why }: Omit<Refusal, 'status'> & { status: number }): void {
-  const head = `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\nconnection: close\r\n`;
-  const retry = status === serviceUnavailable ? 'retry-after: 1\r\n' : '';
-  socket.once('finish', () => socket.destroy());
-  socket.end(`${head}${retry}content-type: text/plain\r\ncontent-length: ${why.length}\r\n\r\n${why}`);
 }

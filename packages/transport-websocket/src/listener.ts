@@ -31,6 +31,8 @@ export interface ChannelDeviceListenerOptions extends ListenerOptions, Omit<Upgr
   readonly pairing?: ChannelPairing;
   /** Default: `docs/limits.md`, "QUIC". */
   readonly limits?: Partial<StreamLimits>;
+  /** How long a channel for `pair` may have no complete call, ms. Default: the time for a handshake. */
+  readonly strangerIdleMs?: number;
   /** Default: `docs/limits.md`, "Channel". */
   readonly floods?: Partial<FloodLimits>;
   /** Size of the largest message, bytes. */

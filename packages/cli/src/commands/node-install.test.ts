@@ -50,6 +50,16 @@ test('the unit has each option of node run as one word, and may write their fold
   assert.doesNotMatch(unit, /WatchdogSec|NotifyAccess/);
 });
 
+test('notifications are for a service of a person, which has a desktop', async () => {
+  assert.match(await printed('--user', '--notify'), / node run --home \S+ --notify\n/);
+  const { exitCode, stderr } = await runRecorded({
+    args: ['node', 'install', '--print', '--notify'],
+    executable,
+  });
+  assert.equal(exitCode, 2);
+  assert.match(stderr, /--user/);
+});
+
 test('a user without a home can print the system unit', async () => {
   for (const service of ['daemon', 'node']) {
     const { exitCode, stdout } = await runRecorded({

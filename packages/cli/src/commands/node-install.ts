@@ -53,9 +53,14 @@ export function addNodeInstall(node: Command, cli: () => Cli): void {
 
 function installNode(cli: Cli, options: NodeInstallOptions): Promise<void> {
   checkRunOptions(options);
-  const { user, runAs = serviceUser, daemon, transport, capabilities, out, onRenew } = options;
+  const { user, runAs = serviceUser, daemon, transport, capabilities, out, onRenew, notify } = options;
   if (user && options.runAs !== undefined)
     throw new CliError('USAGE', 'A service installed with --user runs as you: leave out --run-as.');
+  if (notify && !user)
+    throw new CliError(
+      'USAGE',
+      'A service of the machine has no desktop: install it with --user for --notify.',
+    );
   // The names that useradd accepts; systemd reads a number, %i or a space differently.
   if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(runAs))
     throw new CliError('USAGE', `${JSON.stringify(runAs)} is not a user name.`);
@@ -72,6 +77,7 @@ function installNode(cli: Cli, options: NodeInstallOptions): Promise<void> {
     ...(capabilities !== undefined && { capabilities: resolve(capabilities) }),
     ...(out !== undefined && { out: resolve(out) }),
     ...(onRenew !== undefined && { onRenew }),
+    ...(notify && { notify }),
   });
   return install(cli, service, options, {
     what: 'Pair the device, before or after that:',

@@ -8,6 +8,8 @@ import {
   type CredentialFilesState,
   CredentialKeeper,
   folderCapabilities,
+  RequestWatch,
+  type RequestWatchOptions,
   runAgent,
 } from '@palyra/agent';
 import type { IdentityError } from '@palyra/identity';
@@ -15,7 +17,8 @@ import type { PairedEnrollment } from '@palyra/identity/device';
 import { reasonOf } from '@palyra/identity/values';
 import { type Command, Option } from 'commander';
 import { takeAgentLock } from '../agent-lock.ts';
-import { type Cli, stayUp } from '../cli.ts';
+import { type Cli, followUp, stayUp } from '../cli.ts';
+import { DesktopNotices } from '../desktop-notice.ts';
 import { dialBy, dialRecoveryBy, type Transport, webDialOptions, withDevice } from '../device-connection.ts';
 import { daemonOption, pairedEnrollment } from '../device-store.ts';
 import { transportNames } from '../device-view.ts';
@@ -31,6 +34,7 @@ export interface RunOptions {
   readonly capabilities?: string;
   readonly out?: string;
   readonly onRenew?: string;
+  readonly notify?: boolean;
 }
 
 export function addNodeRun(node: Command, cli: () => Cli): void {
@@ -43,6 +47,7 @@ export function addNodeRun(node: Command, cli: () => Cli): void {
         ),
     ).action((options: RunOptions) => run(cli(), options)),
     'palyra node run',
+    'palyra node run --notify',
     'palyra node run --out /etc/nginx/palyra --on-renew "systemctl try-reload-or-restart nginx"',
   );
 }
@@ -67,6 +72,10 @@ export function addRunOptions(command: Command): Command {
     .option(
       '--on-renew <command>',
       'with --out: run this in a shell after each change of the files, and again until it succeeds',
+    )
+    .option(
+      '--notify',
+      'on a device with the operator role: a desktop notification for each device that asks to pair',
     );
 }
 
@@ -94,6 +103,7 @@ async function run(cli: Cli, options: RunOptions): Promise<void> {
 async function runFor(cli: Cli, options: RunOptions, enrollment: PairedEnrollment): Promise<void> {
   const capabilities = await offered(cli, options);
   const files = keptFiles(cli, options, enrollment);
+  const notices = options.notify ? desktopNotices(cli) : undefined;
   await withDevice(cli.home, (device) =>
     runAgent({
       device,
@@ -103,6 +113,7 @@ async function runFor(cli: Cli, options: RunOptions, enrollment: PairedEnrollmen
       dialRecovery: dialRecoveryBy(options.transport, webDialOptions(cli)),
       platform: cli.invocation.platform,
       signal: cli.invocation.interrupted,
+      ...(notices && { beside: new RequestWatch(watched(cli, notices)) }),
       onState: (state) => {
         tell(cli, state);
         if (state.state === 'renewed') files?.take(state.enrollment);
@@ -110,7 +121,38 @@ async function runFor(cli: Cli, options: RunOptions, enrollment: PairedEnrollmen
       onCall: (capability, outcome) =>
         cli.output.answer({ event: 'call', capability, outcome }, () => `Ran ${capability}: ${outcome}.`),
     }),
-  ).finally(() => files?.stop());
+  ).finally(() => {
+    files?.stop();
+    notices?.close();
+  });
+}
+
+function desktopNotices(cli: Cli): DesktopNotices {
+  const { environment, desktop } = cli.invocation;
+  return new DesktopNotices({
+    environment: { ...environment, ...desktop },
+    command: followUp(cli, '--remote pairing approve'),
+    onProblem: (why) =>
+      cli.output.answer({ event: 'notification_failed', message: why }, () => `No notification: ${why}.`),
+  });
+}
+
+function watched(cli: Cli, notices: DesktopNotices): RequestWatchOptions {
+  return {
+    onRequest: (request) => {
+      notices.take(request);
+      const { id, device } = request;
+      cli.output.answer(
+        { event: 'request', id, name: device?.name ?? '' },
+        () => `${device?.name ?? 'A device'} asks to pair (request ${id}).`,
+      );
+    },
+    onRefused: (error) =>
+      cli.output.answer(
+        { event: 'requests_refused', ...errorJson(cli, error) },
+        () => `No notifications: ${explained(cli, error)}`,
+      ),
+  };
 }
 
 function keptFiles(

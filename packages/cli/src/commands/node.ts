@@ -16,6 +16,7 @@ import { addNodeEndpoints } from './node-endpoints.ts';
 import { addNodeExec } from './node-exec.ts';
 import { addNodeForget } from './node-forget.ts';
 import { addNodeInstall } from './node-install.ts';
+import { addNodeKeychain } from './node-keychain.ts';
 import { addNodeRun } from './node-run.ts';
 import { addNodeUse } from './node-use.ts';
 
@@ -33,6 +34,7 @@ export function addNode(program: Command, cli: () => Cli): void {
   addNodeEndpoints(node, cli);
   addNodeUse(node, cli);
   addNodeForget(node, cli);
+  addNodeKeychain(node, cli);
   withExamples(
     node
       .command('status')

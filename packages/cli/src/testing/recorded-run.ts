@@ -60,6 +60,8 @@ export function recorded(options: RecordedOptions = {}): Recorded {
     palyraHome: options.palyraHome,
     userHome: 'userHome' in options ? options.userHome : '/home/somebody',
     environment: {},
+    desktop: {},
+    webProxy: {},
     hostName: 'laptop',
     platform: 'linux-x64 node-24.21',
     program: options.program ?? 'palyra',

@@ -153,6 +153,11 @@ function About({ device }: Shown) {
         )}
         <Fact name="Paired">{formatDateTime(device.createdAtMs)}</Fact>
         <Fact name="Last seen">{isConnected(device) ? 'now' : ago(device.lastSeenMs, now.value)}</Fact>
+        {device.origin && (
+          <Fact name="Connected from the origin" wide>
+            <bdi class="mono">{device.origin}</bdi>
+          </Fact>
+        )}
         <Fact name="Device id" wide>
           <span class="mono">{device.id}</span>
         </Fact>

@@ -123,7 +123,7 @@ function Row({ device }: { device: Device }) {
           <bdi>{device.name}</bdi>
         </a>
         <small>
-          {kindName(device.kind)} · <bdi>{device.platform}</bdi>
+          {kindName(device.kind)} · <bdi>{device.origin || device.platform}</bdi>
         </small>
       </span>
       <span>

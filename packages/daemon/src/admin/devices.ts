@@ -107,6 +107,7 @@ export async function toWireDevice(
     certificateNotBeforeMs: live ? millis(live.notBefore) : 0n,
     transport: connection ? transports.toWire(connection.transport) : Transport.UNSPECIFIED,
     quicProblem: connection?.quicProblem ?? '',
+    origin: connection?.origin ?? '',
   };
 }
 

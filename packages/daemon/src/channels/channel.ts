@@ -14,6 +14,8 @@ const maxOwed = 1024;
 export class Channel {
   readonly transport: TransportWord;
   readonly quicProblem: string;
+  /** The web origin, if the device is a browser. */
+  readonly origin: string | undefined;
   ended = false;
   /** Ended because another connection of this device took over. */
   replaced = false;
@@ -23,9 +25,10 @@ export class Channel {
   #probe: PromiseWithResolvers<boolean> | undefined;
   readonly #wakeup = new Wakeup();
 
-  constructor(transport: TransportWord, quicProblem: string) {
-    this.transport = transport;
-    this.quicProblem = quicProblem;
+  constructor(about: Pick<Channel, 'transport' | 'quicProblem' | 'origin'>) {
+    this.transport = about.transport;
+    this.quicProblem = about.quicProblem;
+    this.origin = about.origin;
   }
 
   push(event: Outgoing): void {

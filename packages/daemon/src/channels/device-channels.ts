@@ -45,10 +45,8 @@ export class DeviceChannels {
     this.#limits = { ...defaultChannelLimits, ...limits };
   }
 
-  /** The current connection of the device: http2 or quic, and why QUIC is not used. Undefined if it is not connected. */
-  connectionOf(
-    id: DeviceId,
-  ): { readonly transport: TransportWord; readonly quicProblem: string } | undefined {
+  /** The current connection of the device. Undefined if it is not connected. */
+  connectionOf(id: DeviceId): Pick<Channel, 'transport' | 'quicProblem' | 'origin'> | undefined {
     return this.#devices.get(id)?.channel;
   }
 
@@ -80,6 +78,7 @@ export class DeviceChannels {
     answers: AsyncIterable<DeviceAnswer>,
     options: {
       readonly transport: TransportWord;
+      readonly origin?: string | undefined;
       readonly signal: AbortSignal;
       readonly onSecondAgent: () => Promise<void>;
       /** Sent with the welcome. */
@@ -92,7 +91,8 @@ export class DeviceChannels {
       throw inUse(id);
     }
     if (options.signal.aborted) return;
-    const channel = new Channel(options.transport, shown(hello.quicProblem));
+    const { transport, origin } = options;
+    const channel = new Channel({ transport, origin, quicProblem: shown(hello.quicProblem) });
     const device = this.#connect(id, hello, channel);
     const end = () => channel.end();
     options.signal.addEventListener('abort', end);

@@ -36,10 +36,11 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels, 
             'The first event must be a hello with an agent id of 16 bytes and the last event number that the agent has seen.',
           );
         }
-        const { transport, source } = cameOver(context);
+        const { transport, source, origin } = cameOver(context);
         const onSecondAgent = () => identity.sawSecondAgent(caller, source);
         const options = {
           transport,
+          origin,
           signal: context.signal,
           onSecondAgent,
           endpoints: toWireEndpoints(endpoints),

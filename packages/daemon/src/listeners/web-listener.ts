@@ -12,6 +12,7 @@ import type { OpenLimit } from './open-limit.ts';
 import type { OpenListeners } from './open-listeners.ts';
 import { routesForAnybody, strangersUnfinished } from './pairing-listener.ts';
 import { listenAt } from './places.ts';
+import { strangerLimits } from './stranger-limits.ts';
 
 export interface WebListenerOptions {
   readonly stores: Stores;
@@ -27,6 +28,7 @@ export async function listenForWeb(
 ): Promise<void> {
   const { config, identity } = stores;
   const { port, ...web } = config.web;
+  const { strangersPerSource, strangerIdleMs, handshakeTimeoutMs } = strangerLimits(config);
   if (port === undefined) return;
   const listener = await listenAt(
     { name: 'web', host: web.host, port },
@@ -41,7 +43,13 @@ export async function listenForWeb(
         unfinished: new UnfinishedBytes(strangersUnfinished),
         channelEnded: (channel) => identity.responder.channelEnded(channel),
       },
-      limits: { handshakeTimeoutMs: config.limits.handshakeTimeoutMs },
+      limits: {
+        maxConnections: config.limits.webConnections,
+        maxHandshakesPerSource: strangersPerSource,
+        handshakeTimeoutMs,
+        idleTimeoutMs: config.limits.webIdleTimeoutMs,
+      },
+      strangerIdleMs,
       onEvent: (event) => metrics.countListener('web', event),
     }),
   );

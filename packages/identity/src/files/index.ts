@@ -5,6 +5,7 @@ export {
   readPrivateFile,
   removeLeftovers,
   replaceFile,
+  syncFolder,
   withStoreErrors,
 } from '../secret-store/private-file.ts';
 export { type FileLock, takeAlone, takeByName } from './file-lock.ts';

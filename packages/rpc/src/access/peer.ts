@@ -29,6 +29,8 @@ export type Peer =
       readonly transport: TransportWord;
       /** The peer's address. */
       readonly source: string;
+      /** The web origin that the peer sent, if it is a browser. */
+      readonly origin: string | undefined;
     }
   /** The operator at the daemon's machine. */
   | { readonly caller: 'operator'; readonly at: Exclude<LocalPlace, 'program'> };
@@ -79,8 +81,8 @@ export function pairingChannel(context: HandlerContext): PairingChannel {
   return peer.channel;
 }
 
-/** The transport and source address of a device's call. */
-export function cameOver(context: HandlerContext): Pick<DevicePeer, 'transport' | 'source'> {
+/** The transport, source address and web origin of a device's call. */
+export function cameOver(context: HandlerContext): Pick<DevicePeer, 'transport' | 'source' | 'origin'> {
   const peer = peerIn(context.values);
   if (peer?.caller !== 'device')
     throw new TypeError('this handler is not behind the access check for devices');

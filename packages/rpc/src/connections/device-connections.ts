@@ -67,6 +67,8 @@ export class DeviceConnections {
     readonly certificate: { readonly fingerprint: string; readonly notAfter: Date };
     /** The peer's address. */
     readonly source: string;
+    /** The web origin that a browser sent. */
+    readonly origin?: string | undefined;
     readonly shut: (reason: IdentityError) => void;
     readonly refused?: (reason: IdentityError) => void;
   }): DeviceConnection {
@@ -105,6 +107,7 @@ export class DeviceConnections {
       caller: 'device',
       transport: options.transport,
       source: options.source,
+      origin: options.origin,
       epoch: () => authenticator.revocationEpoch,
       ended: entry.end.signal,
       roleEnded: () => entry.roleEnd.signal,

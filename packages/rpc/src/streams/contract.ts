@@ -142,6 +142,8 @@ export interface ServerConnection extends StreamConnection {
   shut(error: IdentityError): void;
   /** Counts the bytes of incomplete messages that its streams and calls hold. */
   readonly unfinished: SessionBytes;
+  /** The web origin that a browser sent. Undefined for other clients, and on transports without origins. */
+  readonly origin?: string | undefined;
 }
 
 /** Two directions of bytes. Every failure is a StreamReset or the IdentityError that ended the connection. */

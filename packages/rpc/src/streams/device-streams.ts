@@ -65,6 +65,7 @@ export class DeviceStreams {
       transport: this.#options.transport,
       certificate,
       source: connection.remoteAddress,
+      origin: connection.origin,
       // Running calls end with the reason, then the connection ends. Calls that do not end are cut.
       shut: (reason) => {
         connection.unfinished.stop(reason);

@@ -674,6 +674,13 @@ export declare type Device = Message<"palyra.admin.v1.Device"> & {
    * @generated from field: palyra.admin.v1.CloneSign clone_sign = 21;
    */
   cloneSign: CloneSign;
+
+  /**
+   * The origin of the page or extension of a connected browser, as the browser sent it; empty otherwise.
+   *
+   * @generated from field: string origin = 22;
+   */
+  origin: string;
 };
 
 /**
