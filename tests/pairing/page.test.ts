@@ -1,4 +1,4 @@
-// The error tables of docs/pairing.md against the code that makes the errors.
+// Compares the error tables of docs/pairing.md with the code.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ function table(text: string): Map<string, string> {
 const pairing = table(section('## 6. Errors', '## 7. Limits'));
 const recovery = table(section('### 9.2 Recovery', '## 10. Worked example'));
 
-test('every code of the error tables has the gRPC status that the code gives it', () => {
+test('every code in the error tables has the gRPC status of the implementation', () => {
   assert.ok(pairing.size > 20 && recovery.size > 10, `${pairing.size} and ${recovery.size} rows`);
   for (const [code, status] of [...pairing, ...recovery]) {
     const { error } = toConnectError(new IdentityError(code as IdentityErrorCode, 'A message.'));
@@ -37,7 +37,7 @@ test('every code of the error tables has the gRPC status that the code gives it'
   }
 });
 
-test('every code that pairing, renewal and recovery refuse with is in its table', () => {
+test('every error code of pairing, renewal and recovery is in its table', () => {
   const refusals = (...paths: string[]) =>
     paths.flatMap((path) =>
       [...read(`packages/identity/src/${path}`).matchAll(/IdentityError\(\s*'([A-Z_]+)'/g)].map(
