@@ -8,7 +8,7 @@ import { resolveId } from '../reference.ts';
 
 const page = 1000;
 
-/** What a list of devices asks for; the pages are fetched one after the other. */
+/** The query of a list of devices. The pages are fetched one after the other. */
 export type DeviceFilter = Omit<Parameters<Admin['listDevices']>[0], 'limit' | 'after' | '$typeName'>;
 
 export async function find(cli: Cli, admin: Admin, reference: string) {
