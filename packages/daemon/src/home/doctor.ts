@@ -104,7 +104,7 @@ export async function examineHome(
   try {
     await find('registry', () =>
       lookAtSqliteRegistry({ path: paths.registry }, async (registry) => {
-        // It may be examined again.
+        // It may be looked at anew.
         findings.splice(before);
         await examineRegistry(registry, { paths, config, secrets, now, find });
         return [];

@@ -55,7 +55,7 @@ export class DeviceCertificates {
    * @param tlsKey SPKI DER.
    * @param gone the error when the device no longer exists or has another identity key.
    * @param grant decides in the change itself, and calls `add` when the certificate is granted.
-   * @throws DEVICE_REVOKED, DEVICE_QUARANTINED, and errors of `grant`.
+   * @throws DEVICE_REVOKED, DEVICE_QUARANTINED, and what `grant` throws.
    */
   async issue<Granted>(
     proven: Pick<Device, 'id' | 'identityKey' | 'hostNames'>,
@@ -92,7 +92,7 @@ export class DeviceCertificates {
         if (device) mustBeLetIn(device);
         // Another key may have taken over the id since the proof. Then the old key gets no certificate.
         if (!device || !sameBytes(device.identityKey, proven.identityKey)) throw gone();
-        // The operator has added or removed a name in the meantime.
+        // The operator took or gave a name meanwhile.
         if (hostNames.of(device).join() !== dnsNames.join()) {
           changed = device;
           return undefined;
