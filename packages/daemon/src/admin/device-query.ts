@@ -35,7 +35,7 @@ export function parseDevicesQuery(message: DevicesMessage, now: Date): Omit<Devi
   const isById = message.order === Order.UNSPECIFIED;
   const order = isById ? 'id' : knownWord('An order', deviceOrders, message.order);
   if (endsByMs < 0n || endsByMs > BigInt(lastMs))
-    throw new IdentityError('MESSAGE_INVALID', 'The end of certificates is not a date.');
+    throw new IdentityError('MESSAGE_INVALID', 'The latest end of certificates is not a date.');
   return {
     order,
     ...(search && { search }),
