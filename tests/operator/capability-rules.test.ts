@@ -1,4 +1,4 @@
-// Who may run which capability: rules by role and label, checked where a run is admitted.
+// Rules by role and label decide who may run which capability.
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -36,20 +36,20 @@ async function start(t: TestContext, rules?: Rules) {
 
 const refused = 'CAPABILITY_NOT_ALLOWED';
 
-test('without a rule every operator runs everything', async (t) => {
+test('without a rule every operator may run everything', async (t) => {
   const { locally, remotely } = await start(t);
   await locally('echo');
   await remotely('system.info');
 });
 
-test('with a rule, what no rule allows is refused, audited and never reaches the device', async (t) => {
+test('with rules, a run that no rule allows is refused and audited, and never reaches the device', async (t) => {
   const { daemon, ids, locally, remotely } = await start(t, [{ run: ['system.*'], role: 'local' }]);
   await locally('system.info');
   await expectCode(locally('echo'), refused);
   await expectCode(locally('system'), refused);
   await expectCode(locally('missing'), refused);
   await expectCode(remotely('system.info'), refused);
-  // Also for a device that is not connected, or not known: a refusal says nothing about it.
+  // Also for a device that is not connected or not known: the refusal reveals nothing about it.
   const other = daemon.admin.executeCapability({
     deviceId: '01ARZ3NDEKTSV4RRFFQ69G5FAV',
     capability: 'echo',
@@ -70,7 +70,7 @@ test('with a rule, what no rule allows is refused, audited and never reaches the
   assert.equal(outcomes.at(-1).by, `device:${ids.laptop}`);
 });
 
-test('labels of the caller and of the device decide, as they are at the time of the run', async (t) => {
+test('the current labels of the caller and of the device decide', async (t) => {
   const { ids, locally, remotely, label } = await start(t, [
     { run: ['echo'], role: 'operator', callerLabels: ['support'], deviceLabels: ['kiosk', 'site=berlin'] },
     { run: ['system.info'], deviceLabels: ['open'] },
@@ -90,7 +90,7 @@ test('labels of the caller and of the device decide, as they are at the time of 
   await locally('system.info');
 });
 
-test('a rule that cannot be meant does not start a daemon', async () => {
+test('a contradictory rule prevents the start of the daemon', async () => {
   const bad: unknown[] = [
     [],
     [{}],
@@ -110,7 +110,7 @@ test('a rule that cannot be meant does not start a daemon', async () => {
   }
 });
 
-test('a capability is run by the name of a device, if one device that is not revoked has it', async (t) => {
+test('a device can be named by its name for a run, if exactly one device that is not revoked has it', async (t) => {
   const { daemon, ids } = await start(t);
   const exec = (name: string) =>
     palyra(['node', 'exec', name, 'echo', '--input', '1'], { home: daemon.home });
@@ -126,7 +126,7 @@ test('a capability is run by the name of a device, if one device that is not rev
   await daemon.admin.revokeDevice({ id: twin.identity.id, reason: '' });
   assert.equal((await exec('kiosk')).lines[0]?.output, 1);
 
-  // A name that is also a part of another device's id means neither.
+  // A name that is also a part of another device's id names neither device.
   await daemon.admin.renameDevice({ id: ids.device, name: ids.laptop.slice(-6) });
   assert.equal((await exec(ids.laptop.slice(-6))).lines[0]?.error?.code, 'USAGE');
   const output = await daemon.admin.executeCapability({ deviceId: ids.device, capability: 'system.info' });

@@ -1,4 +1,4 @@
-// The audit as an operator reads it: all rows of a device by its id, names beside ids, pages, and how guesses went.
+// The audit for operators: all rows of a device by its id, names beside ids, pages, and the outcomes of guesses.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -69,7 +69,7 @@ test('the audit has the outcome of a guess in every page, right, wrong or open',
   assert.deepEqual(await outcomes(), ['right', 'wrong']);
 });
 
-test('the command shows page after page, and says how to go on', async (t) => {
+test('the command shows one page, and the command for the next page', async (t) => {
   const daemon = await TestDaemon.start(t);
   await pair(daemon, await makeDevice());
   const { home } = daemon;

@@ -1,4 +1,4 @@
-// An operator's lists of devices: filters, labels, order, and what is out of the way.
+// An operator's lists of devices: filters, labels, order, and hidden devices.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -19,7 +19,7 @@ async function namesOf(daemon: TestDaemon, filter: Filter): Promise<string> {
   return devices.map(({ name }) => name).join(' ');
 }
 
-test('a list has the devices that match every part of its filter', async (t) => {
+test('a list contains the devices that match every part of its filter', async (t) => {
   const daemon = await TestDaemon.start(t);
   const ids = new Map<string, string>();
   for (const [name, kind] of [
@@ -47,7 +47,7 @@ test('a list has the devices that match every part of its filter', async (t) => 
   assert.equal((await daemon.admin.verifyAudit({})).ok, true);
 });
 
-test('pages in an order go on where they ended, also for names that look the same folded', async (t) => {
+test('each page continues where the last one ended, even for names that are equal when folded', async (t) => {
   const daemon = await TestDaemon.start(t);
   for (const name of ['b: two', 'A', 'a', 'É', 'b']) await pair(daemon, await makeDevice({ name }));
   for (const order of [DeviceOrder.UNSPECIFIED, DeviceOrder.NAME, DeviceOrder.SEEN, DeviceOrder.EXPIRY]) {
@@ -63,7 +63,7 @@ test('pages in an order go on where they ended, also for names that look the sam
   }
 });
 
-test('certificates that end soon are found, and devices revoked long ago are out of the way until asked for', async (t) => {
+test('certificates that end soon are found, and devices revoked long ago are hidden unless requested', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const old = await makeDevice({ name: 'old', clock });
@@ -82,7 +82,7 @@ test('certificates that end soon are found, and devices revoked long ago are out
   assert.equal(await namesOf(daemon, { states: [DeviceState.REVOKED] }), 'old');
 });
 
-test('what is no filter, no label or no page is MESSAGE_INVALID, and changes nothing', async (t) => {
+test('an invalid filter, label or page is MESSAGE_INVALID, and changes nothing', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   await pair(daemon, device);

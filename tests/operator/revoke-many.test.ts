@@ -25,7 +25,7 @@ async function revoked(daemon: TestDaemon): Promise<string> {
   return devices.map(({ name }) => name).join(' ');
 }
 
-test('many are revoked together, their connections end, and the audit has a row for each', async (t) => {
+test('many devices are revoked together, their connections end, and the audit has a row for each', async (t) => {
   const daemon = await TestDaemon.start(t);
   const devices = [await makeDevice({ name: 'a' }), await makeDevice({ name: 'b' })];
   const nodes = [];
@@ -43,7 +43,7 @@ test('many are revoked together, their connections end, and the audit has a row 
   assert.equal((await daemon.admin.verifyAudit({})).ok, true);
 });
 
-test('one unknown id, none, or too many: no device is revoked', async (t) => {
+test('with an unknown id, no id or too many ids, no device is revoked', async (t) => {
   const daemon = await TestDaemon.start(t);
   const ids = await threeDevices(daemon);
   const revoke = (wanted: string[], reason = '') => daemon.admin.revokeDevices({ ids: wanted, reason });
@@ -56,7 +56,7 @@ test('one unknown id, none, or too many: no device is revoked', async (t) => {
   assert.equal(await revoked(daemon), '');
 });
 
-test('without a terminal the number must be right, and --yes is not enough', async (t) => {
+test('without a terminal the correct number is required, and --yes is not enough', async (t) => {
   const daemon = await TestDaemon.start(t);
   const [first, second, third] = await threeDevices(daemon);
   const { home } = daemon;

@@ -1,4 +1,4 @@
-// A code that was made to let its device in without a question: that one, once, and nobody who deserves a look.
+// An auto-approve code approves one device, once, and never a device that needs the operator's attention.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -22,7 +22,7 @@ import { TestDaemon } from '../testing/running-daemon.ts';
 import { collect, makeDevice, pair, type SampleDevice, sameIdOtherKey } from '../testing/sample-device.ts';
 import { markAsCopied } from '../testing/suspect.ts';
 
-/** With a code that approves by itself, up to the answer to Confirm. */
+/** Uses an auto-approve code, up to the answer to Confirm. */
 async function requestWith(daemon: TestDaemon, device: SampleDevice): Promise<PendingEnrollment> {
   const { code } = await daemon.admin.mintCode({ autoApprove: true });
   return requestPairing(device, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress);
@@ -82,13 +82,13 @@ interface Maker {
 const setRole = ({ daemon, device }: Maker, role: 'device' | 'operator') =>
   daemon.admin.setDeviceRole({ id: device.identity.id, role: deviceRoles.toWire(role) });
 
-/** The same device id with another key, and the operator's rights. */
+/** The same device id with another key and the operator role. */
 async function replaceKey({ daemon, device, clock }: Maker): Promise<void> {
   const successor = await makeDevice({ identity: await sameIdOtherKey(device.identity), clock });
   await pair(daemon, successor, { replaceIdentityKey: true, operator: true });
 }
 
-/** What happens to the device that made the code, and what then becomes of who uses that. */
+/** Events of the device that made the code, and the resulting state of a device that uses it. */
 const fates: Record<string, [(maker: Maker) => Promise<unknown>, 'approved' | 'pending_approval']> = {
   'is revoked': [
     ({ daemon, device }) => daemon.admin.revokeDevice({ id: device.identity.id, reason: 'stolen' }),
@@ -152,7 +152,7 @@ const fates: Record<string, [(maker: Maker) => Promise<unknown>, 'approved' | 'p
   ],
 };
 
-test('a code approves by itself no longer than its maker, by key, certificate and role, may decide', async (t) => {
+test('a code approves automatically only while its maker’s key, certificate and role allow decisions', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, {
     clock,
@@ -196,7 +196,7 @@ test('the code lets one device in, once', async (t) => {
   assert.equal((await daemon.admin.getPairing({ id: asked.requestId })).state, PairingState.PENDING_APPROVAL);
 });
 
-test('a device that comes back with its key is let in; with another key it waits for the operator', async (t) => {
+test('a device that returns with its key is approved; with another key it waits for the operator', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   await pair(daemon, device);
@@ -221,7 +221,7 @@ test('an operator’s device waits for the operator, whatever its code says', as
   assert.equal((await daemon.admin.getPairing({ id: requestId })).state, PairingState.PENDING_APPROVAL);
 });
 
-test('palyra pairing code --auto-approve pairs a device that is a process of its own, and nothing is by default', async (t) => {
+test('palyra pairing code --auto-approve pairs a device in another process, and the option is off by default', async (t) => {
   const home = await makeHome(t);
   const daemon = await DaemonProcess.start(t, { home });
   const usual = await answer(['pairing', 'code'], { home });

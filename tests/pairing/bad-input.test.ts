@@ -1,4 +1,4 @@
-// What cannot be read or must not be used: refused with its code, at no cost to anyone else.
+// Unreadable or forbidden input is refused with its code, without effect on others.
 
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
@@ -33,7 +33,7 @@ async function start(t: TestContext) {
   };
 }
 
-/** The same connection and the same code, as if nothing had been. */
+/** Pairs on the same connection with the same code, as if nothing had happened. */
 async function stillPairs(
   { daemon, peer }: { daemon: TestDaemon; peer: PairingPeer },
   code: PairingCode,
@@ -44,7 +44,7 @@ async function stillPairs(
 test('there are seven points that must abort', () => assert.equal(abortingPoints.length, 7));
 
 for (const { u } of abortingPoints) {
-  test(`the daemon aborts on the point ${u.slice(0, 8)}…${u.slice(-2)} as Ya, and no guess is taken`, async (t) => {
+  test(`the daemon aborts on the point ${u.slice(0, 8)}…${u.slice(-2)} as Ya, and counts no guess`, async (t) => {
     const { peer, device, code, guessesLeft, daemon } = await start(t);
     const handshake = await RawHandshake.open(device, peer, code);
     await expectCode(handshake.exchange({ ya: Buffer.from(u, 'hex') }), 'MESSAGE_INVALID');
@@ -142,7 +142,7 @@ function spki(namedCurve: string): Buffer {
   return generateKeyPairSync('ec', { namedCurve }).publicKey.export({ format: 'der', type: 'spki' });
 }
 
-/** A hello that is good but for what is given. */
+/** A valid hello with the given changes. */
 function helloWith(changed: {
   label?: string;
   id?: string | Uint8Array;
@@ -213,8 +213,8 @@ const badTlsKeys = {
     type: 'pkcs8',
   }),
   'a point that is not on the curve': Buffer.concat([p256.subarray(0, -1), Buffer.of(p256.at(-1)! ^ 1)]),
-  'a byte too many': Buffer.concat([p256, Buffer.of(0)]),
-  'a byte too few': p256.subarray(0, -1),
+  'an extra byte': Buffer.concat([p256, Buffer.of(0)]),
+  'a missing byte': p256.subarray(0, -1),
   'a compressed point': Buffer.concat([
     Buffer.from('3039301306072a8648ce3d020106082a8648ce3d030107032200', 'hex'),
     Buffer.of(2 + (p256.at(-1)! & 1)),
@@ -222,7 +222,7 @@ const badTlsKeys = {
   ]),
 };
 
-/** Curve points of small order, in every form (the list of libsodium), and what is no point or not in canonical form. */
+/** Curve points of small order in every form (libsodium's list), invalid points, and points in non-canonical form. */
 const badIdentityKeys = {
   'all zero': new Uint8Array(32),
   'all ones': new Uint8Array(32).fill(0xff),
@@ -247,7 +247,7 @@ const badIdentityKeys = {
   'p, which is zero': Buffer.from(`ed${'ff'.repeat(30)}7f`, 'hex'),
   'p + 1, which is one': Buffer.from(`ee${'ff'.repeat(30)}7f`, 'hex'),
   'p + 3, on the curve and not canonical': Buffer.from(`f0${'ff'.repeat(30)}7f`, 'hex'),
-  'no point of the curve': Buffer.from(`02${'00'.repeat(31)}`, 'hex'),
+  'not a point on the curve': Buffer.from(`02${'00'.repeat(31)}`, 'hex'),
 };
 
 const badHellos: Readonly<
@@ -296,9 +296,9 @@ const badHellos: Readonly<
   ),
   "the daemon's label": { hello: helloWith({ label: 'palyra-daemon-hello-v2' }), code: 'MESSAGE_INVALID' },
   nothing: { hello: new Uint8Array(), code: 'MESSAGE_INVALID' },
-  'a byte too many': { hello: Buffer.concat([helloWith({}), Buffer.of(0)]), code: 'MESSAGE_INVALID' },
-  'a byte too few': { hello: helloWith({}).slice(0, -1), code: 'MESSAGE_INVALID' },
-  'a length beyond all bounds': {
+  'an extra byte': { hello: Buffer.concat([helloWith({}), Buffer.of(0)]), code: 'MESSAGE_INVALID' },
+  'a missing byte': { hello: helloWith({}).slice(0, -1), code: 'MESSAGE_INVALID' },
+  'an oversized length': {
     hello: Buffer.concat([Buffer.of(0xff, 0xff, 0xff, 0xff, 0xff, 0x7f), helloWith({})]),
     code: 'MESSAGE_INVALID',
   },
@@ -308,7 +308,7 @@ const badHellos: Readonly<
   },
 };
 
-test('a hello that cannot be read is refused before a guess is taken', async (t) => {
+test('an unreadable hello is refused before a guess is counted', async (t) => {
   const { daemon, peer, device, code, guessesLeft } = await start(t);
   for (const [what, bad] of Object.entries(badHellos)) {
     await t.test(`with ${what}`, async () => {
@@ -321,7 +321,7 @@ test('a hello that cannot be read is refused before a guess is taken', async (t)
   await stillPairs({ daemon, peer }, code);
 });
 
-test('a good hello, made by the helper that makes the bad ones, is accepted', async (t) => {
+test('a valid hello from the helper that makes the invalid ones is accepted', async (t) => {
   const { peer, device, code } = await start(t);
   for (const name of ['laptop', 'Küche 🍳', 'x'.repeat(64), 'स्मार्ट', 'שרה', 'a b']) {
     const handshake = await RawHandshake.open(device, peer, { ...code, slot: Buffer.from('000') });

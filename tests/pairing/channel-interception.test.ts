@@ -1,5 +1,5 @@
-// Someone in between who ends the channel and has one of their own with the daemon: the handshake hash of the one is not that of
-// the other, so pairing and recovery fail as they do through a proxy that ends TLS.
+// An interceptor who terminates the channel and opens another one to the daemon: the two channels have different handshake
+// hashes, so pairing and recovery fail as they do through a proxy that ends TLS.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,7 +14,7 @@ import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 
 for (const qr of [false, true]) {
-  test(`with a ${qr ? 'QR' : 'typed'} code, an interceptor of channels is found at the confirmation`, async (t) => {
+  test(`with a ${qr ? 'QR' : 'typed'} code, an interceptor of channels is detected at the confirmation`, async (t) => {
     const daemon = await TestDaemon.start(t, { web: { port: 0 } });
     const address = await interceptChannels(t, daemon);
     const device = await makeDevice();
@@ -29,7 +29,7 @@ for (const qr of [false, true]) {
   });
 }
 
-test('without one, a device pairs and recovers over channels', async (t) => {
+test('without an interceptor, a device pairs and recovers over channels', async (t) => {
   const daemon = await TestDaemon.start(t, { web: { port: 0 } });
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
@@ -39,7 +39,7 @@ test('without one, a device pairs and recovers over channels', async (t) => {
   assert.notDeepEqual(recovered.certificateChain[0], enrollment.certificateChain[0]);
 });
 
-test('a recovery goes to the known daemon alone', async (t) => {
+test('a recovery talks only to the known daemon', async (t) => {
   const daemon = await TestDaemon.start(t, { web: { port: 0 } });
   const enrollment = await pair(daemon, await makeDevice());
   const address = await interceptChannels(t, daemon);

@@ -1,5 +1,5 @@
-// Someone in between who knows the code: the daemon's side of the exchange is fixed before the device's is known, so the words
-// cannot be searched for.
+// An interceptor who knows the code: the daemon's side of the exchange is fixed before the device's side is known, so the words
+// cannot be chosen.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -27,7 +27,7 @@ const code = parsePairingCode('417-093582');
 const trustDomain = 'palyra-aaaaaaaaaa.internal';
 const daemonId = '01K8ZQ4YV3M6X9T2B7C5D1E0FG' as Ulid;
 
-/** Plays the daemon to a device, with the code, its own root, and whatever share and hello it likes. */
+/** Plays the daemon to a device, with the code, its own root, and any share and hello. */
 class CodeKnowingInterceptor {
   readonly channelBinding = nodeCrypto.randomBytes(32);
   readonly isKnownDaemon = false;
@@ -36,7 +36,7 @@ class CodeKnowingInterceptor {
   #opening!: Awaited<ReturnType<CodeKnowingInterceptor['side']>>;
   words = '';
   readonly sent: string[] = [];
-  /** What it answers to Exchange instead of what it committed to. */
+  /** The answer to Exchange, which differs from its commitment. */
   cheat: (
     honest: Awaited<ReturnType<CodeKnowingInterceptor['side']>>,
     ya: Uint8Array,
@@ -90,23 +90,23 @@ class CodeKnowingInterceptor {
   }
 }
 
-/** The same code on the device, and the number of tries as if it were another each time. */
+/** The device uses the same code each time, but its tries are counted as for different codes. */
 async function runOf(interceptor: CodeKnowingInterceptor, of: PairingCode = code) {
   const device = await makeDevice();
   return { device, paired: requestPairing(device, interceptor, of, '127.0.0.1:7443') };
 }
 
-test('against an interceptor that knows the code and keeps its commitment stand the words, which neither side chose', async () => {
+test('the words, which neither side can choose, protect against an interceptor that knows the code and keeps its commitment', async () => {
   const interceptor = await CodeKnowingInterceptor.make();
   const { device, paired } = await runOf(interceptor);
   assert.equal((await paired).words, interceptor.words);
   assert.equal((await device.secrets.list('enrollments/')).length, 1);
 });
 
-test("an interceptor that searches for the operator's words after it has seen the device's share is refused before words are shown", async () => {
+test("an interceptor that searches for the operator's words after it has seen the device's share is refused before the words are shown", async () => {
   const interceptor = await CodeKnowingInterceptor.make();
   let tried = 0;
-  // One word of three; each more takes 2048 times as long, and in version 1 nothing stood in its way.
+  // One of three words. Each further word takes 2048 times as long. Version 1 did not prevent this.
   interceptor.cheat = async (_honest, ya, adA) => {
     for (;;) {
       tried += 1;
@@ -124,7 +124,7 @@ test("an interceptor that searches for the operator's words after it has seen th
   assert.deepEqual(
     await device.secrets.list(),
     [],
-    'not even a try is counted: it learnt nothing about the code',
+    'no try is counted, because the interceptor learnt nothing about the code',
   );
 });
 
@@ -170,7 +170,7 @@ for (const length of [0, 31, 33]) {
   });
 }
 
-test('what the daemon answers to Exchange opens what it committed to at Open, for a code and for none', async (t) => {
+test('the answer to Exchange opens the commitment of Open, with a code and without one', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { code: minted } = await daemon.admin.mintCode({});
   const real = parsePairingCode(minted);

@@ -1,4 +1,4 @@
-// Nobody waits for ever: the device for a daemon that stalls, and a call whose own deadline is over ends as that.
+// A device does not wait for ever for a stalled daemon, and a call ends at its own deadline.
 
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';
@@ -28,7 +28,7 @@ for (const stalls of ['open', 'exchange', 'confirm'] as const) {
     const connection = await dialPairing(daemon.pairingAddress);
     daemon.closeAtEnd(connection);
     const real = pairingPeer(connection);
-    // The same words on the wire; the stalling end is a daemon's of its own, where a real one cannot be made to.
+    // The same bytes on the wire. A real daemon cannot be made to stall, so a false one does.
     const address = await listenAsDaemon(t, await selfSigned(), { [stalls]: never });
     const deaf = await dialPairing(address);
     t.after(() => deaf.destroy());
@@ -53,7 +53,7 @@ test('a device gives up on a daemon that does not answer a recovery', async (t) 
   await expectCode(peer.recover(call), 'UNREACHABLE');
 });
 
-test('an Await whose deadline is over while the request waits ends with DEADLINE_EXCEEDED, not as if it were decided', async (t) => {
+test('an Await whose deadline is over while the request waits ends with DEADLINE_EXCEEDED and not as a decision', async (t) => {
   const daemon = await TestDaemon.start(t);
   const pending = await request(daemon, await makeDevice());
   const socket = await bareSocket(daemon.pairingAddress, { rejectUnauthorized: false });
@@ -65,6 +65,6 @@ test('an Await whose deadline is over while the request waits ends with DEADLINE
   const { method, typeName } = PairingService;
   const message = toBinary(method.await.input, create(method.await.input, { requestId, proof }));
   const answer = await rawCall(session, `/${typeName}/Await`, frame(message), { 'grpc-timeout': '400m' });
-  assert.ok(answer.data.length > 5, 'the present state came first');
+  assert.ok(answer.data.length > 5, 'the current state came first');
   assert.equal(answer.trailers['grpc-status'], deadlineExceeded);
 });

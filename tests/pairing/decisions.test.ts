@@ -1,4 +1,4 @@
-// What the operator decides: once, for good, and with the whole truth about who asks.
+// The operator's decisions are made once, are final, and are based on all facts about the request.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,7 +13,7 @@ async function continuityOf(daemon: TestDaemon, pairingId: string): Promise<Cont
   return (await daemon.admin.getPairing({ id: pairingId })).device?.continuity;
 }
 
-test('a device is shown as new, as known, or as one with another key', async (t) => {
+test('a device is shown as new, as known, or as known with another key', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const first = await request(daemon, device);
@@ -47,7 +47,7 @@ test('a decision with words or a role other than those of the request changes no
     daemon.admin.approvePairing({ id, seen: { words, role: 99 as DeviceRole } }),
     'MESSAGE_INVALID',
   );
-  // Between the look and the decision the device became an operator, which the approval would keep.
+  // The device became an operator before the decision, and the approval would keep that role.
   await daemon.admin.setDeviceRole({ id: device.identity.id, role: DeviceRole.OPERATOR });
   await expectCode(
     daemon.admin.approvePairing({ id, seen: { words, role: DeviceRole.DEVICE } }),
@@ -85,7 +85,7 @@ test('another identity key is refused until the operator allows it, and then the
   assert.equal(shown?.state, DeviceState.ACTIVE);
 });
 
-test('a certificate that was handed out and not used yet ends with the old identity key, too', async (t) => {
+test('an issued but unused certificate ends with the old identity key too', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const unused = await pair(daemon, device);
@@ -117,7 +117,7 @@ test('a revoked device cannot come back with its id, with its old key or another
   assert.deepEqual(await loadEnrollments(other.secrets), []);
 });
 
-test('a device that is revoked while it waits is not approved, and one revoked after gets nothing', async (t) => {
+test('a device that is revoked while it waits is not approved, and a device revoked after the approval gets nothing', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const first = await request(daemon, device);
@@ -163,7 +163,7 @@ test('a revoked device learns the reason, on a live connection and when it conne
   assert.match((await expectCode(again, 'DEVICE_REVOKED')).message, /Reason: lost on the train/);
 });
 
-test('a decision is made once: nothing follows a rejection', async (t) => {
+test('a rejection is final', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const { requestId: id, ...pending } = await request(daemon, device);
@@ -177,7 +177,7 @@ test('a decision is made once: nothing follows a rejection', async (t) => {
   assert.deepEqual(await loadEnrollments(device.secrets), [], 'the request is forgotten');
 });
 
-test('a decision is made once: nothing undoes an approval', async (t) => {
+test('an approval is final', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const pending = await request(daemon, device);
@@ -195,7 +195,7 @@ test('a decision is made once: nothing undoes an approval', async (t) => {
   assert.equal((await daemon.admin.getPairing({ id })).state, PairingState.ACTIVE);
 });
 
-test('of simultaneous decisions exactly one wins, and everybody is told the same', async (t) => {
+test('of simultaneous decisions exactly one wins, and all callers get the same result', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   for (let round = 0; round < 5; round += 1) {
@@ -210,7 +210,7 @@ test('of simultaneous decisions exactly one wins, and everybody is told the same
   }
 });
 
-test('a device that waits is told of the decision as it is made, on every channel it waits on', async (t) => {
+test('a waiting device gets the decision at once, on every channel', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const pending = await request(daemon, device);
@@ -252,7 +252,7 @@ test('an unknown pairing and a malformed id are not found', async (t) => {
   }
 });
 
-test('a name that the operator gives replaces the one the device chose', async (t) => {
+test('a name from the operator replaces the name from the device', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice({ name: 'localhost' });
   const { requestId: id } = await request(daemon, device);

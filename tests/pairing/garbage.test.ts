@@ -1,4 +1,4 @@
-// Bytes that are no TLS, no HTTP/2, no protobuf, or too many: the connection that sent them pays, nobody else.
+// Bytes that are not TLS, HTTP/2 or protobuf, or too many bytes: only their own connection is affected.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -36,13 +36,13 @@ async function http2Session(t: TestContext, daemon: TestDaemon): Promise<http2.C
   return session;
 }
 
-/** gRPC's number for a status, wherever the server put it. */
+/** The number of the gRPC status, from headers or trailers. */
 function statusOf({ headers, trailers }: RawAnswer): number {
   return Number(trailers['grpc-status'] ?? headers['grpc-status']);
 }
 const resourceExhausted = 8;
 const unimplemented = 12;
-/** What gRPC says of a message that cannot be decoded. */
+/** gRPC's answer to a message that cannot be decoded. */
 const internal = 13;
 
 const openMessage = (slot: Uint8Array) =>
@@ -63,7 +63,7 @@ for (const listener of listeners) {
       randomBytes(4096),
       Buffer.from('GET / HTTP/1.1\r\nhost: x\r\n\r\n'),
       Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
-      // A handshake record that promises more than TLS allows.
+      // A handshake record that announces more bytes than TLS allows.
       Buffer.concat([Buffer.of(0x16, 0x03, 0x01, 0xff, 0xff), randomBytes(100)]),
     ]) {
       const socket = net.connect(addressOf(daemon, listener));
@@ -76,7 +76,7 @@ for (const listener of listeners) {
   });
 }
 
-test('connections that are cut at any moment disturb nobody', async (t) => {
+test('connections that are cut at any moment do not affect others', async (t) => {
   const daemon = await TestDaemon.start(t);
   for (const listener of listeners) {
     for (let round = 0; round < 5; round += 1) {
@@ -100,7 +100,7 @@ test('garbage instead of HTTP/2 ends its own connection', async (t) => {
     randomBytes(4096),
     Buffer.from('GET / HTTP/1.1\r\nhost: x\r\n\r\n'),
     Buffer.concat([preface, randomBytes(4096)]),
-    // HEADERS with a block that is no HPACK, and a frame that claims 16 MiB.
+    // HEADERS with an invalid HPACK block, and a frame that claims 16 MiB.
     Buffer.concat([preface, settings, Buffer.from('00000801040000000fffffffffffffffff', 'hex')]),
     Buffer.concat([preface, settings, Buffer.from('ffffff000000000001', 'hex')]),
   ]) {
@@ -113,11 +113,11 @@ test('garbage instead of HTTP/2 ends its own connection', async (t) => {
   await request(daemon, await makeDevice());
 });
 
-test('garbage instead of protobuf is answered, and the same connection goes on', async (t) => {
+test('garbage instead of protobuf gets an answer, and the connection continues', async (t) => {
   const daemon = await TestDaemon.start(t);
   const session = await http2Session(t, daemon);
   for (const method of ['Open', 'Exchange', 'Confirm', 'Await']) {
-    // A field of type 7, which does not exist; a length that runs out of the message; an endless varint.
+    // A field of the invalid type 7; a length past the end of the message; an endless varint.
     for (const hex of ['0f', '0aff', 'ffffffffffffffffffffff']) {
       const answer = await rawCall(session, `${service}/${method}`, frame(Buffer.from(hex, 'hex')));
       const expected = method === 'Await' ? Code.InvalidArgument : internal;
@@ -127,7 +127,7 @@ test('garbage instead of protobuf is answered, and the same connection goes on',
   await answers(session);
 });
 
-test('a frame that is cut off, empty or compressed is answered, and the same connection goes on', async (t) => {
+test('a truncated, empty or compressed frame gets an answer, and the connection continues', async (t) => {
   const daemon = await TestDaemon.start(t);
   const session = await http2Session(t, daemon);
   const good = frame(openMessage(Buffer.from('123')));
@@ -140,7 +140,7 @@ test('a frame that is cut off, empty or compressed is answered, and the same con
   await answers(session);
 });
 
-test('other paths, methods and content types are answered, and the same connection goes on', async (t) => {
+test('other paths, methods and content types get an answer, and the connection continues', async (t) => {
   const daemon = await TestDaemon.start(t);
   const session = await http2Session(t, daemon);
   const body = frame(openMessage(Buffer.from('123')));
@@ -178,7 +178,7 @@ test('a message of 17 KiB is refused by every call, and the same connection pair
   await expectCode(client.confirm({ tlsKeyProof: large }), 'MESSAGE_TOO_LARGE');
   const awaiting = client.await({ proof: large })[Symbol.asyncIterator]();
   await expectCode(awaiting.next(), 'MESSAGE_TOO_LARGE');
-  // A message of all that is allowed is looked at, and found wrong for another reason.
+  // A message of the largest allowed size is parsed, and refused for another reason.
   await expectCode(client.open({ version: 2, slot: new Uint8Array(16 * 1024 - 32) }), 'MESSAGE_INVALID');
 
   await request(daemon, await makeDevice(), pairingPeer(connection));
@@ -197,19 +197,19 @@ test('a frame that claims a gigabyte is refused before it is read', async (t) =>
   });
   stream.on('error', () => {});
   stream.resume();
-  // The stream stays open: the answer comes although the message has not.
+  // The stream stays open. The answer comes before the message is complete.
   stream.write(Buffer.concat([head, Buffer.alloc(1000)]));
   const [headers] = await once(stream, 'response');
   assert.equal(Number(headers['grpc-status']), resourceExhausted);
   await once(stream, 'close');
-  assert.equal(stream.rstCode, http2.constants.NGHTTP2_NO_ERROR, 'it is not told to go on');
+  assert.equal(stream.rstCode, http2.constants.NGHTTP2_NO_ERROR, 'it is not asked to continue');
   await answers(session);
 });
 
 test('headers of more than 16 KiB, or more than 64 of them, reach no handler', async (t) => {
   const daemon = await TestDaemon.start(t);
   const session = await http2Session(t, daemon);
-  // The limit holds from when the client has heard of it.
+  // The limit applies once the client has received it.
   await answers(session);
   const many = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`x-${n}`, 'x']));
   for (const headers of [{ 'x-padding': 'x'.repeat(tooLarge) }, many]) {

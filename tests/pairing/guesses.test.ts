@@ -1,4 +1,4 @@
-// Three guesses per code, each counted before its answer, and a slot that tells nothing.
+// Three guesses per code, each counted before its answer, and slots that reveal nothing.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,7 +13,7 @@ import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, type SampleDevice } from '../testing/sample-device.ts';
 import { wrongPin } from '../testing/wrong-code.ts';
 
-/** A wrong guess by a device that behaves: it sees that the code is wrong and says no more. */
+/** A wrong guess by an honest device: it sees that the code is wrong and stops. */
 async function guessWrong(daemon: TestDaemon, device: SampleDevice, code: string): Promise<void> {
   await expectCode(
     requestPairing(device, await daemon.peer(), wrongPin(code), daemon.pairingAddress),
@@ -21,7 +21,7 @@ async function guessWrong(daemon: TestDaemon, device: SampleDevice, code: string
   );
 }
 
-/** A wrong guess by someone who sends the confirmation nevertheless. */
+/** A wrong guess by a peer that sends the confirmation nevertheless. */
 async function confirmWrong(device: SampleDevice, peer: PairingPeer, code: string): Promise<void> {
   const handshake = await RawHandshake.open(device, peer, wrongPin(code));
   await handshake.exchange();
@@ -49,7 +49,7 @@ test('after three wrong PINs the right one fails, and the operator sees why', as
   );
   assert.deepEqual(await device.secrets.list('enrollments/'), []);
 
-  // The third handshake might still have been confirmed; with its session over, the code is.
+  // The third handshake could still have been confirmed. With its session over, the code is over too.
   clock.advance(2 * minute);
   await daemon.running.identity.tick();
   assert.equal((await daemon.admin.getPairing({ id: pairingId })).state, PairingState.EXHAUSTED);
@@ -77,7 +77,7 @@ test('a third guess that is confirmed wrong ends the code at once', async (t) =>
   );
 });
 
-test('the third guess counts when it is right, and the operator is told of the two that were not', async (t) => {
+test('a right third guess succeeds, and the operator sees the two wrong ones', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const { code, pairingId } = await daemon.admin.mintCode({});
@@ -98,7 +98,7 @@ test('the third guess counts when it is right, and the operator is told of the t
   assert.equal(JSON.parse(received!.detailJson).guesses_left, 0, 'the audit names the guess that was right');
 });
 
-test('the last guess may still be confirmed while others keep knocking', async (t) => {
+test('the last guess can still be confirmed while other peers keep trying', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const { code, pairingId } = await daemon.admin.mintCode({});
@@ -127,7 +127,7 @@ test('of ten simultaneous handshakes with the right code, three are guesses and 
   assert.deepEqual({ state, guessesLeft }, { state: PairingState.PENDING_APPROVAL, guessesLeft: 0 });
 });
 
-test('a code is used once: a second device with the same code is told it is wrong', async (t) => {
+test('a code works once: a second device with the same code is told that the code is wrong', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { code, pairingId } = await daemon.admin.mintCode({});
   const right = parsePairingCode(code);
@@ -143,7 +143,7 @@ test('a code is used once: a second device with the same code is told it is wron
   assert.equal(shown.device?.deviceId, first.identity.id);
 });
 
-test('two handshakes on one code: the first to confirm has it, the other is refused', async (t) => {
+test('of two handshakes on one code, the first to confirm gets it and the other is refused', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { code, pairingId } = await daemon.admin.mintCode({});
   const right = parsePairingCode(code);
@@ -157,7 +157,7 @@ test('two handshakes on one code: the first to confirm has it, the other is refu
   assert.equal(shown.device?.deviceId, one.device.identity.id);
 });
 
-test('a slot tells nothing: unknown, used, exhausted, withdrawn and good slots answer alike', async (t) => {
+test('a slot reveals nothing: unknown, used, exhausted, withdrawn and valid slots get equal answers', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const mint = async () => (await daemon.admin.mintCode({})).code;
@@ -189,7 +189,7 @@ test('a slot tells nothing: unknown, used, exhausted, withdrawn and good slots a
   }
 });
 
-test('QR slots tell as little as typed ones', async (t) => {
+test('QR slots reveal as little as typed ones', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const { code } = await daemon.admin.mintCode({ qr: true });

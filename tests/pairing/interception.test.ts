@@ -1,5 +1,5 @@
-// Someone in between, who holds no code: whatever it passes on, the handshake of the one channel is not that of the
-// other.
+// An interceptor without the code: whatever it forwards, the two channels have different
+// handshakes.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -34,7 +34,7 @@ async function interceptedPairing(t: TestContext, options: { qr?: boolean; ownRo
 for (const qr of [false, true]) {
   const kind = qr ? 'QR' : 'typed';
 
-  test(`with a ${kind} code, a proxy that ends TLS is found at the confirmation`, async (t) => {
+  test(`with a ${kind} code, a proxy that ends TLS is detected at the confirmation`, async (t) => {
     const { daemon, interceptor, device, pairingId, pairing } = await interceptedPairing(t, { qr });
     await expectCode(pairing, 'DAEMON_NOT_AUTHENTICATED');
     assert.deepEqual(interceptor.passedOn, ['open', 'exchange'], 'no confirmation left the device');
@@ -55,20 +55,20 @@ test('with a typed code, a proxy that names its own root gets no further', async
   assert.equal((await daemon.admin.getPairing({ id: pairingId })).guessesLeft, 2);
 });
 
-test('with a QR code, a proxy that names its own root is found before anything is sent', async (t) => {
+test('with a QR code, a proxy that names its own root is detected before anything is sent', async (t) => {
   const { daemon, interceptor, device, pairingId, pairing } = await interceptedPairing(t, {
     qr: true,
     ownRoot: true,
   });
   const error = await expectCode(pairing, 'ROOT_MISMATCH');
   const fingerprint = createHash('sha256').update(interceptor.certificate).digest('hex');
-  assert.ok(error.message.includes(fingerprint), 'it names the root that it met');
+  assert.ok(error.message.includes(fingerprint), 'it names the root of the proxy');
   assert.deepEqual(interceptor.passedOn, ['open']);
   assert.deepEqual(await device.secrets.list('enrollments/'), []);
-  assert.equal((await daemon.admin.getPairing({ id: pairingId })).guessesLeft, 3, 'no guess was taken');
+  assert.equal((await daemon.admin.getPairing({ id: pairingId })).guessesLeft, 3, 'no guess was counted');
 });
 
-test('a wait for the decision through a proxy gets no certificate: the proof is for one channel', async (t) => {
+test('a wait for the decision through a proxy gets no certificate, because the proof is for one channel', async (t) => {
   const daemon = await TestDaemon.start(t);
   const interceptor = await startInterceptor(t, daemon);
   const device = await makeDevice();
@@ -77,7 +77,7 @@ test('a wait for the decision through a proxy gets no certificate: the proof is 
   const connection = await dialPairing(interceptor.address);
   daemon.closeAtEnd(connection);
   const through: Pick<TestDaemon, 'peer'> = {
-    // A device that did not look whom it dialled.
+    // A device that does not check whom it dialled.
     peer: async () => ({ ...pairingPeer(connection), isKnownDaemon: true, close: () => connection.close() }),
   };
   await expectCode(collect(through as TestDaemon, device, pending), 'PAIRING_NOT_FOUND');
@@ -113,7 +113,7 @@ test('a proxy that answers the exchange by itself cannot confirm', async (t) => 
   assert.deepEqual(await device.secrets.list('enrollments/'), []);
 });
 
-test('an answer of more than 16 KiB is not taken from whoever listens at the address', async (t) => {
+test('an answer of more than 16 KiB is refused from any peer', async (t) => {
   const address = await listenAsDaemon(t, await selfSigned(), {
     open: () => ({ sessionId: new Uint8Array(16), rootCertificate: new Uint8Array(17 * 1024) }),
   });
@@ -127,7 +127,7 @@ test('an answer of more than 16 KiB is not taken from whoever listens at the add
   assert.deepEqual(await device.secrets.list('enrollments/'), []);
 });
 
-test('a paired device, whose certificate leads to the same root, does not pass for the daemon', async (t) => {
+test('a paired device, whose certificate leads to the same root, cannot pass for the daemon', async (t) => {
   const daemon = await TestDaemon.start(t);
   const rogue = credentialOf(await pair(daemon, await makeDevice({ name: 'rogue' })));
   const address = await listenAsDaemon(t, rogue, {});

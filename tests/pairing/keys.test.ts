@@ -1,4 +1,4 @@
-// Keys that something else has: refused before a guess is taken, and never certified twice.
+// Keys in use elsewhere are refused before a guess is counted, and never certified twice.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -23,7 +23,7 @@ async function mint(daemon: TestDaemon) {
   return { code: parsePairingCode(code), pairingId, guessesLeft };
 }
 
-/** An Exchange of a device that names these keys. */
+/** A device's Exchange with these keys. */
 async function naming(
   daemon: TestDaemon,
   code: PairingCode,
@@ -41,7 +41,7 @@ async function naming(
   return handshake.exchange();
 }
 
-/** A new id under a key that is known: not what a good device does. */
+/** A new id with a known key, which an honest device never sends. */
 function underNewId({ identity }: SampleDevice): SampleDevice['identity'] {
   const id = makeUlid(new Date(), nodeCrypto.randomBytes(10));
   return {
@@ -52,7 +52,7 @@ function underNewId({ identity }: SampleDevice): SampleDevice['identity'] {
   } as DeviceIdentity;
 }
 
-test('an identity key of another device is refused before a guess is taken, also when that one waits or is revoked', async (t) => {
+test('another device’s identity key is refused before a guess is counted, even if that device waits or is revoked', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { code, guessesLeft } = await mint(daemon);
   const paired = await makeDevice();
@@ -69,10 +69,10 @@ test('an identity key of another device is refused before a guess is taken, also
   }
   assert.equal(await guessesLeft(), 3);
   await naming(daemon, code, { identityKey: paired.identity.publicKey, deviceId: paired.identity.id });
-  assert.equal(await guessesLeft(), 2, 'the device itself may come again');
+  assert.equal(await guessesLeft(), 2, 'the device itself may pair again');
 });
 
-test('a TLS key that was certified or requested before is refused before a guess is taken', async (t) => {
+test('a TLS key that was certified or requested before is refused before a guess is counted', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { code, guessesLeft } = await mint(daemon);
   const device = await makeDevice();
@@ -91,7 +91,7 @@ test('a TLS key that was certified or requested before is refused before a guess
   assert.equal(await guessesLeft(), 3);
 });
 
-test('of two handshakes that name one key at the same time, the second to confirm is refused, and its code is not spent', async (t) => {
+test('of two simultaneous handshakes with one key, the second to confirm is refused, and its code stays usable', async (t) => {
   const daemon = await TestDaemon.start(t);
   const [first, second] = [await mint(daemon), await mint(daemon)];
   const device = await makeDevice();
@@ -143,7 +143,11 @@ test('Await hands out no certificate that is no longer valid', async (t) => {
       await daemon.admin.approvePairing({ id: pending.requestId });
       const paired = await collect(daemon, device, pending);
       if (isUsed) await (await daemon.node(paired)).status({});
-      assert.equal((await collect(daemon, device, pending)).certificateChain.length, 2, 'it may ask again');
+      assert.equal(
+        (await collect(daemon, device, pending)).certificateChain.length,
+        2,
+        'the device may ask again',
+      );
       await ends[code](device.identity.id, readPeerCertificate(paired.certificateChain[0]!).serial);
       await expectCode(collect(daemon, device, pending), code);
     }

@@ -1,4 +1,4 @@
-// Limits and lifetimes: what is over one is refused, counted and told when to come back.
+// Limits and lifetimes: a request over a limit is refused, counted, and told when to retry.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -26,7 +26,7 @@ function assertRetry(error: IdentityError, longest: number): void {
   assert.ok(retryAfterMs !== undefined && retryAfterMs > 0 && retryAfterMs <= longest, String(retryAfterMs));
 }
 
-test('the eleventh Open in a minute from one source is refused, and what it opened before goes on', async (t) => {
+test('the eleventh Open in a minute from one source is refused, and its earlier sessions continue', async (t) => {
   const daemon = await TestDaemon.start(t, { limits: { opensPerMinutePerSource: 10 } });
   const { code } = await daemon.admin.mintCode({});
   const handshake = await RawHandshake.open(await makeDevice(), await daemon.peer(), parsePairingCode(code));
@@ -37,7 +37,7 @@ test('the eleventh Open in a minute from one source is refused, and what it open
   await handshake.confirm();
 });
 
-test('a refusal carries retry-after for those who do not read our details', async (t) => {
+test('a refusal carries retry-after for clients that do not read our details', async (t) => {
   const daemon = await TestDaemon.start(t, { limits: { opensPerMinutePerSource: 1 } });
   const socket = await bareSocket(daemon.pairingAddress, { rejectUnauthorized: false });
   const session = http2.connect(`https://${daemon.pairingAddress}`, { createConnection: () => socket });
@@ -71,13 +71,13 @@ test('one source over its limit does not shut out another', {
   await once(session, 'close');
 });
 
-test('all sources together have a limit too', async (t) => {
+test('there is a limit for all sources together too', async (t) => {
   const daemon = await TestDaemon.start(t, { limits: { opensPerMinute: 3 } });
   for (let n = 1; n <= 3; n += 1) await open(await daemon.peer());
   assertRetry(await expectCode(open(await daemon.peer()), 'RATE_LIMITED'), minute);
 });
 
-test('handshakes are limited at one time, until some end', async (t) => {
+test('simultaneous handshakes are limited, until some end', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits: { sessions: 3 } });
   const peer = await daemon.peer();
@@ -85,7 +85,7 @@ test('handshakes are limited at one time, until some end', async (t) => {
   assertRetry(await expectCode(open(peer), 'TOO_MANY_SESSIONS'), 2 * minute);
   clock.advance(2 * minute);
   for (let n = 1; n <= 3; n += 1) await open(peer);
-  // A clock that is set back does not keep them for longer.
+  // Setting the clock back does not keep them longer.
   clock.advance(-day);
   for (let n = 1; n <= 3; n += 1) await open(peer);
   await expectCode(open(peer), 'TOO_MANY_SESSIONS');
@@ -99,14 +99,14 @@ test('a handshake makes room when its connection ends', async (t) => {
   await open(stays);
   await expectCode(open(stays), 'TOO_MANY_SESSIONS');
   gone.close();
-  // As soon as the daemon has noticed; a refused call costs nothing.
+  // As soon as the daemon notices. A refused call costs nothing.
   for (let opened = 0; opened < 2; ) {
     opened += await open(stays).then(
       () => 1,
       () => 0,
     );
   }
-  // Those of the connection that stays are still there.
+  // The handshakes of the remaining connection are still there.
   await expectCode(open(stays), 'TOO_MANY_SESSIONS');
 });
 
@@ -143,7 +143,7 @@ test('waiting requests are limited; a decision makes room, even for the refused 
   assert.deepEqual(await loadEnrollments(device.secrets), []);
   const { state, guessesLeft } = await daemon.admin.getPairing({ id: pairingId });
   assert.deepEqual({ state, guessesLeft }, { state: PairingState.WAITING, guessesLeft: 3 });
-  // More often than the code has guesses and the device has tries.
+  // More often than the guesses of the code and the tries of the device.
   for (let again = 0; again < 4; again += 1) await expectCode(ask(), 'TOO_MANY_REQUESTS');
   await daemon.admin.rejectPairing({ id: first.requestId });
   assert.equal((await ask()).requestId, pairingId);
@@ -207,7 +207,7 @@ test('an expired code looks like a code that never existed, at every step', asyn
   await daemon.running.identity.tick();
   const shown = await daemon.admin.getPairing({ id: minted.pairingId });
   assert.equal(shown.state, PairingState.EXPIRED);
-  assert.equal(shown.guessesLeft, 2, 'the guesses after its end were at no code');
+  assert.equal(shown.guessesLeft, 2, 'guesses after its end did not count for the code');
   assert.equal((await daemon.admin.explain({ id: minted.pairingId })).code, 'PAIRING_EXPIRED');
   assert.deepEqual(daemon.statesOf(minted.pairingId), ['waiting', 'expired']);
 });
@@ -228,7 +228,7 @@ test('a handshake that takes longer than two minutes is over, at every step', as
   await requestPairing(device, await daemon.peer(), parsePairingCode(code), daemon.pairingAddress);
 });
 
-test('a request that nobody decides expires, and the device that waits is told and forgets it', async (t) => {
+test('an undecided request expires, and the waiting device learns this and forgets the request', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });
@@ -280,13 +280,13 @@ test('a certificate that is never used expires by itself, and its pairing with i
   await expectCode((await daemon.node(paired)).status({}), 'CERTIFICATE_EXPIRED');
 });
 
-test('a stream of pairings ends for a reader that falls behind, and keeps no more for it', async (t) => {
+test('a stream of pairings ends for a slow reader, and queues no more for it', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { pairingId } = await daemon.admin.mintCode({});
   const pairings = daemon.admin.watchPairings({})[Symbol.asyncIterator]();
   const events = daemon.admin.watch({})[Symbol.asyncIterator]();
   await Promise.all([pairings.next(), events.next()]);
-  // All in one turn, in which no reader takes any.
+  // All in one turn of the event loop, in which no reader reads.
   await daemon.running.identity.registry.transact(async (tx) => {
     const pairing = await tx.pairing(pairingId);
     assert.ok(pairing);

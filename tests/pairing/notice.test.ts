@@ -1,4 +1,4 @@
-// A device that asks, and an operator who hears of it elsewhere.
+// A notice tells the operator of a request.
 
 import assert from 'node:assert/strict';
 import http from 'node:http';
@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, request } from '../testing/sample-device.ts';
 
-test('a request of a device runs the configured command once, with the facts of the request', async (t) => {
+test('a request runs the configured command once, with the facts of the request', async (t) => {
   const told: string[] = [];
   const { promise: first, resolve } = Promise.withResolvers<void>();
   const server = http.createServer(async (received, response) => {

@@ -1,4 +1,4 @@
-// The error tables of docs/pairing.md against the code that makes the errors.
+// Compares the error tables of docs/pairing.md with the code.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ function table(text: string): Map<string, string> {
 const pairing = table(section('## 6. Errors', '## 7. Limits'));
 const recovery = table(section('### 9.2 Recovery', '## 10. Worked example'));
 
-test('every code of the error tables has the gRPC status that the code gives it', () => {
+test('every code in the error tables has the gRPC status of the implementation', () => {
   assert.ok(pairing.size > 20 && recovery.size > 10, `${pairing.size} and ${recovery.size} rows`);
   for (const [code, status] of [...pairing, ...recovery]) {
     const { error } = toConnectError(new IdentityError(code as IdentityErrorCode, 'A message.'));
@@ -37,7 +37,7 @@ test('every code of the error tables has the gRPC status that the code gives it'
   }
 });
 
-test('every code that pairing, renewal and recovery refuse with is in its table', () => {
+test('every error code of pairing, renewal and recovery is in its table', () => {
   const refusals = (...paths: string[]) =>
     paths.flatMap((path) =>
       [...read(`packages/identity/src/${path}`).matchAll(/IdentityError\(\s*'([A-Z_]+)'/g)].map(
@@ -53,7 +53,7 @@ test('every code that pairing, renewal and recovery refuse with is in its table'
     assert.ok(pairing.has(code), `${code} in section 6`);
   }
   for (const code of refusals('renewal/daemon.ts')) assert.ok(recovery.has(code), `${code} in section 9.2`);
-  const [, standings = ''] = /first reason that applies[\s\S]*?:\n\n([\s\S]*?)\n\n/.exec(page) ?? [];
+  const [, standings = ''] = /answers with the first one[\s\S]*?:\n\n([\s\S]*?)\n\n/.exec(page) ?? [];
   for (const [, code] of read('packages/identity/src/registry/standing.ts').matchAll(/code: '([A-Z_]+)'/g)) {
     assert.ok(standings.includes(`\`${code}\``), `${code} in section 8.3`);
     assert.ok(pairing.has(code!), `${code} in section 6: Await refuses with it`);

@@ -1,4 +1,4 @@
-// Calls that overlap in the worst order, held there by a gate in the daemon's cryptography.
+// Calls that overlap in the worst order, enforced by a gate in the daemon's cryptography.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,7 +8,7 @@ import { openIdentity, peerOf } from '../testing/in-process.ts';
 import { RawHandshake } from '../testing/raw-handshake.ts';
 import { makeDevice } from '../testing/sample-device.ts';
 
-/** Cryptography in which one operation waits, once, until it is let go. */
+/** Cryptography in which one operation waits once, until the test releases it. */
 function gated(operation: 'x25519' | 'verifyP256') {
   const reached = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
@@ -34,7 +34,7 @@ for (const [call, operation] of [
   ['Exchange', 'x25519'],
   ['Confirm', 'verifyP256'],
 ] as const) {
-  test(`the last guess is not ended by others while its ${call} is at work`, async (t) => {
+  test(`other calls do not end the last guess while its ${call} runs`, async (t) => {
     const gate = gated(operation);
     const identity = await openIdentity(t, { crypto: gate.crypto, limits: { guessesPerCode: 1 } });
     const { code, pairing } = await identity.desk.mint({ kind: 'typed', address: 'localhost:1' });
@@ -43,7 +43,7 @@ for (const [call, operation] of [
     gate.arm();
     const atWork = call === 'Confirm' ? handshake.confirm() : handshake.exchange();
     await gate.reached;
-    // What every Open and the daemon's clockwork do.
+    // As every Open and the daemon's timer do.
     await identity.responder.sweep();
     gate.letGo();
     await atWork;

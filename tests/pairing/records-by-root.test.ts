@@ -1,4 +1,4 @@
-// What a device keeps of a daemon belongs to the daemon's root, whatever another daemon says of itself.
+// A device's records of a daemon belong to the daemon's root, whatever another daemon claims.
 
 import assert from 'node:assert/strict';
 import { hash, X509Certificate } from 'node:crypto';
@@ -17,7 +17,7 @@ import { answer, failure, makeHome, PalyraProcess, palyra } from '../testing/pal
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 
-/** With the command, and a code that lets the device in. */
+/** Pairs with the command and an auto-approve code. */
 async function pairHome(daemon: TestDaemon, home: string, ...words: string[]) {
   const { code } = await daemon.admin.mintCode({ autoApprove: true });
   const ended = await palyra(['pair', daemon.pairingAddress, '--code-stdin', ...words], {
@@ -62,7 +62,7 @@ test('an agent stays with its daemon when the device is paired with another one 
   );
   await pairHome(impostor, home);
 
-  // It comes back to its daemon, and looks into the store before it does.
+  // It reads the store, and then reconnects to its daemon.
   const connections = () => agent.lines.filter(({ event }) => event === 'connected').length;
   const before = connections();
   await daemon.stop();
@@ -81,7 +81,7 @@ test('an agent stays with its daemon when the device is paired with another one 
   assert.deepEqual(await rootsIn(out), [rootOf(daemon)]);
 });
 
-test('two daemons that claim one id live beside each other, and the person names one by its root', async (t) => {
+test('records of two daemons that claim one id coexist, and the person names one by its root', async (t) => {
   const { daemon, impostor } = await twoDaemons(t);
   const home = await makeHome(t);
   await pairHome(daemon, home);
@@ -111,7 +111,7 @@ test('two daemons that claim one id live beside each other, and the person names
   });
 });
 
-test('of two daemons the first stays the default until the person says otherwise, and one is named by its trust domain', async (t) => {
+test('of two daemons the first stays the default until it is changed, and a trust domain names a daemon', async (t) => {
   const [home, office] = [
     await TestDaemon.start(t, { trustDomain: 'home.example.internal' }),
     await TestDaemon.start(t, { trustDomain: 'office' }),
@@ -125,18 +125,18 @@ test('of two daemons the first stays the default until the person says otherwise
   assert.equal(await reached(), 'home.example.internal');
   assert.equal(await reached('--daemon', 'Office'), 'office');
   assert.equal((await inWords('renew')).exitCode, 0);
-  assert.equal(await reached(), 'home.example.internal', 'a renewal moves nothing');
+  assert.equal(await reached(), 'home.example.internal', 'a renewal does not change the default');
   assert.match((await inWords('node', 'use', 'office')).stdout, /default .* of office/);
   assert.equal(await reached(), 'office');
   assert.equal((await inWords('node', 'use', 'elsewhere.example')).exitCode, 2);
   assert.equal((await inWords('node', 'forget', 'office', '--yes')).exitCode, 0);
-  assert.equal(await reached(), 'home.example.internal', 'the only one that is left');
-  // Forgotten is forgotten: paired again, it is the second one.
+  assert.equal(await reached(), 'home.example.internal', 'the only remaining daemon');
+  // A forgotten daemon that is paired again is the second one.
   await pairHome(office, folder);
   assert.equal(await reached(), 'home.example.internal');
 });
 
-test('a trust domain that is the end of another daemon’s id names neither', async (t) => {
+test('a trust domain that equals the end of another daemon’s id names neither daemon', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const record = await pair(daemon, device);
@@ -155,7 +155,7 @@ test('a trust domain that is the end of another daemon’s id names neither', as
   assert.match(await failure(run, { code: 'USAGE', exitCode: 2 }), /2 daemons that this device knows/);
 });
 
-test('pairing with another root under a known id, trust domain and address leaves the record as it is', async (t) => {
+test('pairing with another root under a known id, trust domain and address does not change the record', async (t) => {
   const { daemon, impostor } = await twoDaemons(t);
   const device = await makeDevice();
   const record = await pair(daemon, device);
@@ -178,7 +178,7 @@ test('pairing with another root under a known id, trust domain and address leave
   await (await daemon.node(record)).status({});
 });
 
-test('pairing again with the same root, or with one that the record has learnt in a rotation, replaces the record', async (t) => {
+test('pairing again with the same root, or with a root that the record learnt in a rotation, replaces the record', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const first = await pair(daemon, device);

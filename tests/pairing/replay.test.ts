@@ -1,4 +1,4 @@
-// Messages twice, too early, on the wrong channel, or changed on the way.
+// Messages that are repeated, too early, on the wrong channel, or changed on the way.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -17,7 +17,7 @@ import { RawHandshake, tampered } from '../testing/raw-handshake.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, request, type SampleDevice } from '../testing/sample-device.ts';
 
-/** A fresh code, a handshake opened on it, and what the operator sees of it. */
+/** A new code, a handshake opened with it, and the operator's view of it. */
 async function opened(daemon: TestDaemon, peer?: PairingPeer) {
   const { code, pairingId } = await daemon.admin.mintCode({});
   const handshake = await RawHandshake.open(
@@ -29,7 +29,7 @@ async function opened(daemon: TestDaemon, peer?: PairingPeer) {
   return { handshake, pairingId, shown, code: parsePairingCode(code) };
 }
 
-test('a second Exchange on a session finds nothing, and takes no guess', async (t) => {
+test('a second Exchange on a session finds nothing, and counts no guess', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { handshake, shown } = await opened(daemon);
   await handshake.exchange();
@@ -79,7 +79,7 @@ test('a Confirm before its Exchange finds nothing, and does not end the session'
   assert.equal((await handshake.confirm()).requestId, pairingId);
 });
 
-test('a Confirm is good once, however often and however quickly it comes', async (t) => {
+test('a Confirm works once, however often and however quickly it is sent', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { handshake, shown } = await opened(daemon);
   await handshake.exchange();
@@ -93,7 +93,7 @@ test('a Confirm is good once, however often and however quickly it comes', async
   );
 });
 
-test('a session belongs to its TLS channel: on another one it is unknown, and it stays good on its own', async (t) => {
+test('a session belongs to its TLS channel: on another channel it is unknown, and it stays valid on its own', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { handshake, shown, pairingId } = await opened(daemon);
   const thief = await daemon.peer();
@@ -117,7 +117,7 @@ test('a session belongs to its TLS channel: on another one it is unknown, and it
   assert.equal((await handshake.confirm()).requestId, pairingId);
 });
 
-test('a session id that nobody was given is unknown, whatever its length', async (t) => {
+test('a made-up session id of any length is unknown', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { handshake } = await opened(daemon);
   for (const length of [0, 15, 16, 17, 4096]) {
@@ -188,14 +188,14 @@ test('the proof of Await is for one request on one channel', async (t) => {
   assert.equal(new Set(messages).size, 1, 'an unknown request and a wrong proof look the same');
 });
 
-// A change of anything that a device sends or receives before the confirmation.
+// Changes to everything that a device sends or receives before the confirmation.
 const changes: Readonly<
   Record<string, (peer: PairingPeer, device: SampleDevice, code: PairingCode) => Partial<PairingPeer>>
 > = {
   'the kind of client': (peer) => ({ open: (call) => peer.open({ ...call, kind: 'node' }) }),
   Ya: (peer) => ({ exchange: (call) => peer.exchange({ ...call, ya: tampered(call.ya, 31) }) }),
   "the device's hello": (peer) => ({
-    // The last byte is the last letter of the platform: it can still be read.
+    // The last byte is the last letter of the platform, so the message can still be parsed.
     exchange: (call) =>
       peer.exchange({ ...call, deviceHello: tampered(call.deviceHello, call.deviceHello.length - 1) }),
   }),
@@ -227,7 +227,7 @@ const changes: Readonly<
 };
 
 for (const [what, change] of Object.entries(changes)) {
-  test(`a device whose handshake had ${what} changed on the way stores nothing`, async (t) => {
+  test(`a device stores nothing if ${what} was changed on the way`, async (t) => {
     const daemon = await TestDaemon.start(t);
     const device = await makeDevice();
     const minted = await daemon.admin.mintCode({});
@@ -252,7 +252,7 @@ for (const [what, change] of Object.entries(changes)) {
   });
 }
 
-// A Confirm with something wrong in it, by a device that does know the code.
+// An invalid Confirm, from a device that knows the code.
 const wrongProofs: Readonly<
   Record<string, (handshake: RawHandshake) => Promise<Parameters<RawHandshake['confirm']>[0]>>
 > = {
@@ -263,7 +263,7 @@ const wrongProofs: Readonly<
     deviceConfirmation: keys.daemonConfirmation,
   }),
   'an empty confirmation': async () => ({ deviceConfirmation: new Uint8Array() }),
-  'a confirmation with a byte too many': async ({ keys }) => ({
+  'a confirmation with an extra byte': async ({ keys }) => ({
     deviceConfirmation: new Uint8Array([...keys.deviceConfirmation, 0]),
   }),
   'an identity signature by another key': async ({ keys }) => {
@@ -285,7 +285,7 @@ const wrongProofs: Readonly<
 };
 
 for (const [what, make] of Object.entries(wrongProofs)) {
-  test(`a Confirm with ${what} is refused, and the code is left with one guess less`, async (t) => {
+  test(`a Confirm with ${what} is refused, and the code has one guess fewer`, async (t) => {
     const daemon = await TestDaemon.start(t);
     const { handshake, shown } = await opened(daemon);
     await handshake.exchange();

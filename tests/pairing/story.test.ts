@@ -1,4 +1,4 @@
-// From a code to a device on mutual TLS, over real sockets.
+// From a code to a call over mutual TLS, on real sockets.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -118,7 +118,7 @@ test('a QR code pairs, and its address and root fingerprint are the real ones', 
   await (await daemon.node(await collect(daemon, device, pending))).status({});
 });
 
-test('a device that lost its connection, or its answer, fetches the same certificate again', async (t) => {
+test('a device that lost its connection or the answer gets the same certificate again', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const channel = await daemon.peer();
@@ -142,7 +142,7 @@ test('a request that waits survives a restart of the daemon', async (t) => {
   assert.equal(
     (await after.admin.getPairing({ id: pending.requestId })).device?.words,
     pending.words,
-    'the words are still beside the request',
+    'the request still has its words',
   );
   await after.admin.approvePairing({ id: pending.requestId });
   await (await after.node(await collect(after, device, pending))).status({});
@@ -157,7 +157,7 @@ test('a device whose clock is wrong is told so, and stores nothing', async (t) =
   assert.deepEqual(await loadEnrollments(device.secrets), []);
 });
 
-test('every step of a pairing is a row of an audit chain that holds', async (t) => {
+test('every step of a pairing is a row of an intact audit chain', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const paired = await pair(daemon, device);

@@ -1,4 +1,4 @@
-// What an interceptor gets from a device that is run again and again with one code: three guesses, which the device counts.
+// A device that is run repeatedly with one code gives an interceptor three guesses, which the device counts.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -15,7 +15,7 @@ import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice } from '../testing/sample-device.ts';
 import { wrongPin } from '../testing/wrong-code.ts';
 
-/** Somebody in between who does not know the code, with as many connections and answers as he likes. */
+/** An interceptor who does not know the code, with any number of connections and answers. */
 async function interceptor(t: TestContext) {
   const identity = await openIdentity(t);
   const { code: text } = await identity.desk.mint({ kind: 'typed', address: 'localhost:7443' });
@@ -53,7 +53,7 @@ test('seven runs of a device with one code give an interceptor three guesses, an
   assert.deepEqual(await device.secrets.list('enrollments/'), []);
 });
 
-test('runs at one time are counted one by one', async (t) => {
+test('simultaneous runs are counted separately', async (t) => {
   const { code, peer } = await interceptor(t);
   const device = await makeDevice();
   const runs = Array.from({ length: 8 }, () => requestPairing(device, peer(), code, 'localhost:7443'));
@@ -83,7 +83,7 @@ test('the count survives the end of the program, and another code has its own', 
   assert.equal(await run({ ...another, slot: code.slot }), 'DAEMON_NOT_AUTHENTICATED');
 });
 
-test('a daemon that refuses an Exchange, or breaks off, has learnt nothing, so that counts for nothing', async (t) => {
+test('an Exchange that is refused or aborted does not count, because the peer learnt nothing', async (t) => {
   const { code, peer } = await interceptor(t);
   const device = await makeDevice();
   const breaking = { ...peer(), exchange: () => Promise.reject(new Error('gone')) };
@@ -92,7 +92,7 @@ test('a daemon that refuses an Exchange, or breaks off, has learnt nothing, so t
   await expectCode(requestPairing(device, peer(), code, 'localhost:7443'), 'DAEMON_NOT_AUTHENTICATED');
 });
 
-test('the record is bounded, forgets after a day, survives a clock that was set back, and shows no code', async () => {
+test('the record is bounded, forgets after a day, survives a clock that was set back, and does not reveal a code', async () => {
   const clock = new HeldClock();
   const device = { ...(await makeDevice({ clock })), clock };
   const first = parsePairingCode('417-093582');
@@ -113,7 +113,7 @@ test('the record is bounded, forgets after a day, survives a clock that was set 
   assert.ok(!record.includes('500000099') && !record.includes('000099"'), record);
 });
 
-test('the command says so, and asks for a new code', async (t) => {
+test('the command reports it, and asks for a new code', async (t) => {
   const daemon = await TestDaemon.start(t);
   const { code, pairingId } = await daemon.admin.mintCode({});
   const wrong = new TextDecoder().decode(wrongPin(code).secret);

@@ -1,4 +1,4 @@
-// When a device renews, whatever its clocks say.
+// The time at which a device renews, whatever its clocks say.
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -10,7 +10,7 @@ import { makeDevice, pair } from '../testing/sample-device.ts';
 
 const lifeMs = 10 * minute;
 
-/** A certificate that lives ten minutes, as it arrived under a clock that is `offMs` from the daemon's. */
+/** A certificate with a life of ten minutes, received with a clock that differs from the daemon's by `offMs`. */
 async function arrived(t: TestContext, offMs: number) {
   const clock = new HeldClock();
   const limits = { deviceCertificateLifeMs: lifeMs };
@@ -32,12 +32,12 @@ for (const [what, offMs] of [
   ['ahead by the life of a certificate', lifeMs],
   ['years ahead', 100_000 * hour],
 ] as const) {
-  test(`a clock that is ${what} leaves the renewal where it belongs`, async (t) => {
+  test(`a clock that is ${what} does not move the renewal`, async (t) => {
     const { paired, renewAfterMs, receivedAt } = await arrived(t, offMs);
     const own = renewalTime(paired, 1).getTime() - receivedAt;
     assert.ok(Math.abs(own - lifeMs * (2 / 3)) < 2 * second, `${own}`);
     const asked = renewalTime({ ...paired, renewAfterMs }, 1).getTime() - receivedAt;
-    assert.equal(asked, renewAfterMs, 'the daemon is followed');
+    assert.equal(asked, renewAfterMs, 'the device follows the daemon');
     const schedule = new RenewalSchedule(paired, at(receivedAt, 0), 1);
     for (const isLate of [false, true]) {
       const ms = own + (isLate ? second : -second);
@@ -46,13 +46,13 @@ for (const [what, offMs] of [
   });
 }
 
-test('a certificate that was on its way for long is renewed sooner', async (t) => {
+test('a certificate that arrived late is renewed sooner', async (t) => {
   const { paired, receivedAt } = await arrived(t, 4 * minute);
   const ms = renewalTime(paired, 1).getTime() - receivedAt;
   assert.ok(Math.abs(ms - 4 * minute) < 2 * second, `${ms}`);
 });
 
-test('either clock says that it is time: the machine slept, or its clock was set back', async (t) => {
+test('either clock can make a renewal due: the machine slept, or its clock was set back', async (t) => {
   const { paired, receivedAt } = await arrived(t, 0);
   const make = () => new RenewalSchedule(paired, at(receivedAt, 0), 1);
   assert.equal(make().isDue(at(receivedAt + 8 * minute, minute)), true, 'the monotonic clock stood still');
@@ -70,5 +70,5 @@ test('a busy daemon cannot delay a device until its certificate has expired', as
   assert.ok(retryInMs > 40 * second && retryInMs <= 45 * second, `${retryInMs}`);
   assert.equal(schedule.isDue(now), false);
   assert.equal(schedule.isDue(at(now.wallMs - hour, now.monotonicMs + retryInMs)), true);
-  assert.equal(schedule.failed(now, 10 * second, 0), 10 * second, 'it is obeyed where that does no harm');
+  assert.equal(schedule.failed(now, 10 * second, 0), 10 * second, 'the device obeys where that does no harm');
 });

@@ -1,4 +1,4 @@
-// Recoveries that show, or do not show, that there are two of a device.
+// Recoveries that do or do not indicate a copy of a device.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -24,7 +24,7 @@ for (const transport of transports) {
   test(`over ${transport}, a replaced certificate that is used again is reported, once in a period`, async (t) => {
     const { clock, daemon, id, old, live, knock, shown, reports } = await copied(t, transport);
     await knock();
-    assert.equal((await reports()).length, 0, 'within the grace time nothing is wrong yet');
+    assert.equal((await reports()).length, 0, 'no report within the grace time');
     clock.advance(minute);
     for (let time = 0; time < 10; time += 1) await knock();
     const [report, ...more] = await reports();
@@ -45,7 +45,7 @@ for (const transport of transports) {
       why.reasons.join(' '),
       new RegExp(`${serialOf(old)} .*from 127\\.0\\.0\\.1: .*a copy of it`),
     );
-    // The device itself goes on.
+    // The device itself keeps working.
     await live.status({});
     clock.advance(10 * minute);
     await knock();
@@ -115,14 +115,14 @@ async function recover(daemon: TestDaemon, device: SampleDevice, enrollment: Pai
   return recoverCertificate(device, enrollment, recoveryPeer(connection));
 }
 
-/** Over a channel whose TLS does not look at the real clock. */
+/** Over a channel whose TLS does not check the real clock. */
 async function recoverWith(daemon: TestDaemon, device: SampleDevice, enrollment: PairedEnrollment) {
   const connection = await dialPairing(daemon.pairingAddress);
   daemon.closeAtEnd(connection);
   return recoverCertificate(device, enrollment, recoveryPeer(connection));
 }
 
-/** What a thief has: everything, in a place of its own. */
+/** A thief's copy of everything, in separate storage. */
 const copyOf = (device: SampleDevice): SampleDevice => ({ ...device, secrets: new MemorySecretStore() });
 
 test('a recovery with a valid certificate is reported, once in a period', async (t) => {
@@ -161,7 +161,7 @@ test('with quarantine on, a recovery with a valid certificate is refused, until 
   await (await daemon.node(recovered)).status({});
 });
 
-test('a thief who took over while the device slept is noticed when the device is back', async (t) => {
+test('a thief who acted for a sleeping device is noticed when the device returns', async (t) => {
   const { clock, daemon, device, renewed } = await copied(t, 'http2', { cloning: 'quarantine' });
   clock.advance(2 * day);
   const stolen = await recover(daemon, copyOf(device), renewed);
@@ -215,7 +215,7 @@ for (const [what, replaceIssuing] of Object.entries(issuingEnds)) {
   });
 }
 
-test('a recovery because the root behind the certificate was retired is no alarm', async (t) => {
+test('a recovery after the retirement of the root behind the certificate raises no alarm', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits, cloning: 'quarantine' });
   const device = await makeDevice({ clock });
@@ -251,7 +251,7 @@ test("a refused recovery raises no alarm, and the operator's question says that 
   assert.deepEqual(suspicions(daemon), [], 'the operator has allowed it');
 });
 
-test('a recovery that comes too soon is no alarm', async (t) => {
+test('a recovery that comes too soon raises no alarm', async (t) => {
   const { daemon, device, renewed, live } = await copied(t, 'http2');
   for (let count = 2; count < 20; count += 1)
     await renewCertificate(device, renewed, (proof) => live.renew(proof));
@@ -259,21 +259,21 @@ test('a recovery that comes too soon is no alarm', async (t) => {
   assert.deepEqual(suspicions(daemon), []);
 });
 
-test('a recovery that has a reason is no alarm', async (t) => {
+test('a recovery with a reason raises no alarm', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits, cloning: 'quarantine' });
   const device = await makeDevice({ clock });
   let paired = await pair(daemon, device);
   await (await daemon.node(paired)).status({});
   clock.advance(25 * hour);
-  // Its answer is lost: the old one has ended, and the device asks again.
+  // The answer was lost: the old certificate has ended, and the device asks again.
   await recover(daemon, device, paired);
   paired = await recover(daemon, device, paired);
-  // Before its first use.
+  // Before the certificate's first use.
   await recover(daemon, device, paired);
   await (await daemon.node(paired)).status({});
   clock.advance(-2 * hour);
-  // The daemon's clock was set back: its certificate does not hold yet.
+  // The daemon's clock was set back, so the certificate is not valid yet.
   await recover(daemon, device, paired);
   assert.deepEqual(suspicions(daemon), []);
 });
@@ -288,7 +288,7 @@ test('a recovery that a restore explains raises no alarm; one after the device w
   clock.advance(hour);
   const { registry } = daemon.running.identity;
   await registry.transact((tx) => putRestored(tx, { madeAtMs, atMs: clock.now().getTime() }));
-  // As of a device that comes with a certificate from between.
+  // Like a device with a certificate from between backup and restore.
   await recover(daemon, device, old);
   assert.deepEqual(suspicions(daemon), []);
   clock.advance(hour);

@@ -1,4 +1,4 @@
-// Possible cloning over real connections: somebody else holds the certificate that a device has replaced.
+// Possible copies over real connections: another holder uses the certificate that a device has replaced.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -9,7 +9,7 @@ import { day, HeldClock, minute } from '../testing/held-clock.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair, request, sameIdOtherKey } from '../testing/sample-device.ts';
 
-test('many replaced certificates of one device are one report, and none once they have ended', async (t) => {
+test('many replaced certificates of one device cause one report, and none once they have ended', async (t) => {
   const { clock, daemon, device, old, renewed } = await copied(t, 'http2');
   const replaced = [old];
   let newest = renewed;
@@ -50,7 +50,7 @@ test('a device that lost the answer to its renewal uses its old certificate with
   assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.cloneSeenMs, 0n);
 });
 
-test('a report is made once over a restart, too', async (t) => {
+test('a report is not repeated after a restart', async (t) => {
   const { clock, daemon, knock, reports, old, id } = await copied(t, 'http2');
   clock.advance(minute);
   await knock();
@@ -63,7 +63,7 @@ test('a report is made once over a restart, too', async (t) => {
   assert.notEqual((await again.admin.getDevice({ id })).device?.cloneSeenMs, 0n);
 });
 
-test('in quarantine nothing else lets a device in, and the operator can end it for good', async (t) => {
+test('only a release lets a quarantined device in, and the operator can revoke it permanently', async (t) => {
   const { clock, daemon, device, id, knock, renewed } = await copied(t, 'http2', { cloning: 'quarantine' });
   const again = await request(daemon, device);
   const other = await makeDevice({ identity: await sameIdOtherKey(device.identity), clock });
@@ -80,7 +80,7 @@ test('in quarantine nothing else lets a device in, and the operator can end it f
   await expectCode(daemon.admin.releaseDevice({ id }), 'DEVICE_REVOKED');
 });
 
-test('only a device that is known can be released', async (t) => {
+test('only a known device can be released', async (t) => {
   const daemon = await TestDaemon.start(t);
   await expectCode(daemon.admin.releaseDevice({ id: '01K8ZQ4YV3M6X9T2B7C5D1E0FG' }), 'DEVICE_NOT_FOUND');
   await expectCode(daemon.admin.releaseDevice({ id: 'laptop' }), 'DEVICE_ID_INVALID');

@@ -1,4 +1,4 @@
-// The files that other programs serve with, and the command that tells those programs: docs/operations.md, "Other programs".
+// The certificate files for other programs, and the command that notifies those programs: docs/operations.md, "Other programs".
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -34,7 +34,7 @@ const needsRoot = process.geteuid?.() === 0 ? false : 'only root can give a file
 const nobody = 65534;
 
 const file = fileScope();
-/** Of one device, before and after a renewal. */
+/** The files of one device, before and after a renewal. */
 let first: PairedEnrollment;
 let second: PairedEnrollment;
 
@@ -50,7 +50,7 @@ const serialIn = (pem: string) => new X509Certificate(pem).serialNumber;
 const serialOf = ({ certificateChain }: PairedEnrollment) =>
   new X509Certificate(certificateChain[0]!).serialNumber;
 
-/** As any program reads them. @returns the serial, when the files did not change meanwhile. */
+/** Reads the files as any program does. @returns the serial, if the files did not change meanwhile. */
 function readAsOne(folder: string): string | undefined {
   const read = (name: string) => readFileSync(join(folder, name), 'utf8');
   const chain = read('chain.pem');
@@ -59,13 +59,13 @@ function readAsOne(folder: string): string | undefined {
   if (read('chain.pem') !== chain) return undefined;
   assert.ok(
     new X509Certificate(chain).checkPrivateKey(createPrivateKey(key)),
-    'the key is that of the chain',
+    'the key belongs to the chain',
   );
   assert.equal(serialIn(certificate), serialIn(chain));
   return serialIn(chain);
 }
 
-test('at no moment does a key lie beside the certificate of another', async () => {
+test('a key is never beside the certificate of another key', async () => {
   const folder = join(temporaryFolder(), 'made', 'for it');
   await writeCredentialFiles(folder, first);
   let isOver = false;
@@ -95,11 +95,11 @@ test('at no moment does a key lie beside the certificate of another', async () =
   assert.equal(
     (await readdir(join(folder, '.palyra'))).length,
     3,
-    'a link, the files of today and those before',
+    'a link, the current files and the previous ones',
   );
 });
 
-test('correct files are left alone, and others are repaired', async () => {
+test('correct files stay unchanged, and others are repaired', async () => {
   const folder = temporaryFolder();
   const { folder: files } = await writeCredentialFiles(folder, first);
   assert.deepEqual(await writeCredentialFiles(folder, first), { folder: files, isNew: false });
@@ -116,7 +116,7 @@ test('correct files are left alone, and others are repaired', async () => {
 });
 
 for (const umask of [0o000, 0o077, 0o177])
-  test(`a file has its mode under the umask ${umask.toString(8)}, and keeps one that an administrator gave it`, async (t) => {
+  test(`a file has its mode under the umask ${umask.toString(8)}, and keeps a mode that an administrator set`, async (t) => {
     const before = process.umask(umask);
     t.after(() => process.umask(before));
     const folder = join(temporaryFolder(), 'parent', 'files');
@@ -133,7 +133,7 @@ for (const umask of [0o000, 0o077, 0o177])
     assert.equal(await mode('cert.pem'), '644');
   });
 
-test('owner and group that an administrator gave a file stay, also of one that was there before', {
+test('owner and group from an administrator stay, even on a file that existed before', {
   skip: needsRoot,
 }, async () => {
   const folder = temporaryFolder();
@@ -152,10 +152,10 @@ test('owner and group that an administrator gave a file stay, also of one that w
   assert.deepEqual(await look('cert.pem'), [process.geteuid?.(), process.getegid?.(), 0o644]);
 });
 
-test('an owner that this user cannot keep is said, and the files from before stay', {
+test('the error names an owner that this user cannot keep, and the previous files stay', {
   skip: needsRoot,
 }, async (t) => {
-  // That user may not enter this file's own folder for temporary ones.
+  // That user may not enter this test's temporary folder.
   const folder = temporaryFolder('/tmp');
   await chown(folder, nobody, nobody);
   t.after(() => process.seteuid?.(0));
@@ -171,7 +171,7 @@ test('an owner that this user cannot keep is said, and the files from before sta
   assert.equal(readAsOne(folder), serialOf(first));
 });
 
-test("an administrator's link in a file's place stays, and its target has the text", async () => {
+test("an administrator's link in place of a file stays, and its target gets the contents", async () => {
   const [folder, elsewhere] = [temporaryFolder(), temporaryFolder()];
   const target = join(elsewhere, 'server.key');
   await writeFile(target, 'a key of before', { mode: 0o640 });
@@ -187,7 +187,7 @@ test("an administrator's link in a file's place stays, and its target has the te
   assert.deepEqual(await readdir(elsewhere), ['server.key']);
 });
 
-test('a link that another user put there is not followed', { skip: needsRoot }, async () => {
+test('a link from another user is not followed', { skip: needsRoot }, async () => {
   const [folder, elsewhere] = [temporaryFolder(), temporaryFolder()];
   const victim = join(elsewhere, 'passwd');
   await writeFile(victim, 'precious');
@@ -198,13 +198,13 @@ test('a link that another user put there is not followed', { skip: needsRoot }, 
   await writeCredentialFiles(folder, first);
   assert.equal(await readFile(victim, 'utf8'), 'precious');
   assert.equal(readAsOne(folder), serialOf(first));
-  // Nor does the key get the owner and mode of what it leads to.
+  // The key does not get the owner and mode of the link's target either.
   const { uid, mode } = await stat(join(folder, 'key.pem'));
   assert.deepEqual([uid, mode & 0o777], [0, 0o600]);
 });
 
 for (const mode of [0o777, 0o1777, 0o720])
-  test(`into a folder with mode ${mode.toString(8)}, where others may put files, no key is written`, async () => {
+  test(`no key is written into a folder with mode ${mode.toString(8)}, where others may create files`, async () => {
     const folder = temporaryFolder();
     await chmod(folder, mode);
     await assert.rejects(writeCredentialFiles(folder, first), {
@@ -232,7 +232,7 @@ for (const [what, place, saying] of [
   ],
   ['a file that is mounted', mountFile, 'a file is mounted there. Mount the folder instead.'],
 ] as const)
-  test(`${what} in the place of a file is named with what to do, and the files come when that is done`, {
+  test(`${what} in place of a file is reported with the repair, and the files are written after it`, {
     skip: what.includes('mounted') && needsRoot,
   }, async (t) => {
     const folder = temporaryFolder();
@@ -245,7 +245,7 @@ for (const [what, place, saying] of [
     assert.deepEqual(
       (await readdir(folder)).filter((name) => name.endsWith('.new') || name === 'cert.pem'),
       [],
-      'no certificate without its key, and nothing left over',
+      'no certificate without its key, and no leftovers',
     );
     spawnSync('umount', ['--lazy', key]);
     await rm(key, { recursive: true });
@@ -260,7 +260,7 @@ async function mountFile(path: string, t: TestContext): Promise<void> {
   t.after(() => spawnSync('umount', ['--lazy', path]));
 }
 
-test('into a folder of another user no key is written', { skip: needsRoot }, async () => {
+test('no key is written into a folder of another user', { skip: needsRoot }, async () => {
   const folder = temporaryFolder();
   await chown(folder, nobody, nobody);
   await assert.rejects(writeCredentialFiles(folder, first), {
@@ -270,9 +270,9 @@ test('into a folder of another user no key is written', { skip: needsRoot }, asy
   assert.deepEqual(await readdir(folder), []);
 });
 
-test('a write that failed is tried again, long before the next renewal', async (t) => {
+test('a failed write is retried long before the next renewal', async (t) => {
   const folder = temporaryFolder();
-  // No folder can be made here.
+  // No folder can be created here.
   await writeFile(join(folder, '.palyra'), '');
   const keeper = keep(t, folder, first);
   const { error } = await keeper.next('files_failed');
@@ -283,7 +283,7 @@ test('a write that failed is tried again, long before the next renewal', async (
   assert.equal(readAsOne(folder), serialOf(first));
 });
 
-test('the command runs for the first files and after each change, whoever made it, until it succeeds', async (t) => {
+test('the command runs for the first files and after each change by any process, until it succeeds', async (t) => {
   const folder = temporaryFolder();
   const log = join(temporaryFolder(), 'log');
   const runs = async () => (await readFile(log, 'utf8').catch(() => '')).split('\n').filter(Boolean).length;
@@ -302,11 +302,11 @@ test('the command runs for the first files and after each change, whoever made i
   const soFar = await runs();
   await keeper.stop();
 
-  // As an agent that comes back: nothing has changed, then something has, and then a command was never run.
+  // Like a restarted agent: first without a change, then with a change, and then with a command that never ran.
   const same = keep(t, folder, second, command);
   same.take(first);
   await same.next('hook_done');
-  assert.equal(await runs(), soFar + 1, 'not for files that it was run for');
+  assert.equal(await runs(), soFar + 1, 'not again for the same files');
   await same.stop();
   await writeCredentialFiles(folder, second);
   const behind = keep(t, folder, second, command);
@@ -317,7 +317,7 @@ test('the command runs for the first files and after each change, whoever made i
   assert.equal(await runs(), soFar + 3);
 });
 
-test('the command has no standard input, and ends with the agent, with what it started', async (t) => {
+test('the command has no standard input, and it and its processes end with the agent', async (t) => {
   const folder = temporaryFolder();
   const scratch = temporaryFolder();
   const isLinux = process.platform === 'linux';
@@ -337,7 +337,7 @@ test('the command has no standard input, and ends with the agent, with what it s
   assert.equal(
     keeper.states.filter(({ state }) => state !== 'files_changed').length,
     0,
-    'nobody is told of its end',
+    'its end is not reported',
   );
 });
 
@@ -355,7 +355,7 @@ test('processes that the command leaves behind keep running', async (t) => {
   process.kill(pid, 'SIGKILL');
 });
 
-/** A keeper whose states can be waited for, one after the other. */
+/** A keeper whose states a test can await, one after the other. */
 function keep(t: TestContext, folder: string, enrollment: PairedEnrollment, command?: string) {
   const states: CredentialFilesState[] = [];
   let at = 0;

@@ -1,4 +1,4 @@
-// Renewal and recovery over real connections: nobody is locked out, and nothing that was shut out comes back.
+// Renewal and recovery over real connections: no device is locked out, and no refused certificate works again.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ test('a renewed certificate becomes active when it is used, and only then is the
     [serialOf(old)]: 'active',
     [serialOf(renewed)]: 'issued',
   });
-  // The answer might have been lost: the old one still works.
+  // The answer could have been lost, so the old certificate still works.
   await (await daemon.node(old)).status({});
   await (await daemon.node(renewed)).status({});
   assert.deepEqual(await statesOf(daemon, device), {
@@ -41,7 +41,7 @@ test('a renewed certificate becomes active when it is used, and only then is the
   assert.deepEqual(await loadEnrollments(device.secrets), [renewed]);
 });
 
-test('lost answers lock no device out, and do not pile up', async (t) => {
+test('lost answers lock no device out, and do not accumulate', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });
@@ -58,13 +58,17 @@ test('lost answers lock no device out, and do not pile up', async (t) => {
   assert.deepEqual(unused, [...Array(2).fill('superseded'), ...Array(8).fill('issued')]);
   const { devices } = await daemon.admin.listDevices({});
   const { notAfter } = readPeerCertificate(enrollment.certificateChain[0]!);
-  assert.equal(Number(devices[0]!.certificateNotAfterMs), notAfter.getTime(), 'of the one that is in use');
+  assert.equal(
+    Number(devices[0]!.certificateNotAfterMs),
+    notAfter.getTime(),
+    'the end of the certificate in use',
+  );
   await expectCode((await daemon.node(lost[1]!)).status({}), 'CERTIFICATE_SUPERSEDED');
   await (await daemon.node(lost[2]!)).status({});
   assert.equal((await daemon.admin.verifyAudit({})).ok, true);
 });
 
-test('a device whose disk is full stops before the daemon is asked, and renews when there is space', async (t) => {
+test('a device with a full disk stops before it asks the daemon, and renews when there is space', async (t) => {
   const disk = await mountSmallDisk(t, 256 * 1024);
   if (!disk) return;
   const daemon = await TestDaemon.start(t);
@@ -87,7 +91,7 @@ test('a device whose disk is full stops before the daemon is asked, and renews w
   assert.deepEqual((await secrets.list()).length, 1);
 });
 
-test('a device cannot fill the registry with certificates, though it uses each', async (t) => {
+test('a device cannot fill the registry with certificates, even if it uses each', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });
@@ -164,7 +168,7 @@ test('a renewal needs both keys: no signature may be missing, from another devic
   assert.equal(Object.keys(await statesOf(daemon, device)).length, 1);
 });
 
-test('a certificate for another key than the one asked for is not taken', async (t) => {
+test('the device refuses a certificate for another key than the requested one', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
@@ -176,7 +180,7 @@ test('a certificate for another key than the one asked for is not taken', async 
   assert.deepEqual(await loadEnrollments(device.secrets), [enrollment]);
 });
 
-test('a renewal that was under way when its certificate was revoked gets nothing', async (t) => {
+test('a renewal in progress when its certificate is revoked gets nothing', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);

@@ -1,4 +1,4 @@
-// What the daemon asks of a fleet: renewals at times at which few others come, also after a restart.
+// The daemon asks devices to renew at times with few other renewals, even after a restart.
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -17,7 +17,7 @@ import { peerOf } from '../testing/in-process.ts';
 import { makeDevice, type SampleDevice } from '../testing/sample-device.ts';
 import { longestWaitMs } from '../testing/until.ts';
 
-/** A life of a day is counted in 360 spans, and a third of them can be asked for, less one at either end. */
+/** A life of a day has 360 spans. The daemon can choose a third of them, less one at either end. */
 const spanMs = (24 * hour) / 360;
 const spans = 118;
 
@@ -27,7 +27,7 @@ interface Member {
 }
 
 async function open(t: TestContext) {
-  // In the middle of a span, so that a second that a date cannot hold does not cost one.
+  // In the middle of a span, so that rounding to a second does not move it into another span.
   const clock = new HeldClock(Math.floor(Date.now() / spanMs) * spanMs + spanMs / 2);
   const secrets = new MemorySecretStore();
   const registry = await openSqliteRegistry({ path: ':memory:' });
@@ -51,7 +51,7 @@ async function pairMany(identity: IdentityManager, clock: HeldClock, count: numb
   return members;
 }
 
-/** How many are asked for each span, by its place. */
+/** The number of planned renewals for each span. */
 function load(enrollments: readonly PairedEnrollment[]): number[] {
   const counts = new Map<number, number>();
   for (const { receivedAt, renewAfterMs = 0 } of enrollments) {
@@ -66,7 +66,7 @@ async function renew(identity: IdentityManager, { device, enrollment }: Member):
   return renewCertificate(device, enrollment, (proof) => identity.renewals.renew(caller, proof));
 }
 
-test('devices that come at one time are asked to come back at different ones', async (t) => {
+test('devices that connect at the same time are asked to renew at different times', async (t) => {
   const { clock, start } = await open(t);
   const members = await pairMany(await start(), clock, spans);
   assert.deepEqual(load(members.map((each) => each.enrollment)), Array(spans).fill(1));

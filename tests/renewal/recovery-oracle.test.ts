@@ -1,4 +1,4 @@
-// Who may not recover learns nothing about which ids are known: the same answer after the same work, whatever is wrong.
+// A peer that may not recover learns nothing about known ids: it gets the same answer after the same work, whatever is wrong.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -13,7 +13,7 @@ import { openIdentity, peerOf } from '../testing/in-process.ts';
 import { makeDevice } from '../testing/sample-device.ts';
 import { longestWaitMs } from '../testing/until.ts';
 
-/** Writes down each call that the daemon makes of its registry and of public-key cryptography. */
+/** Records each call of the daemon to its registry and to public-key cryptography. */
 async function observed(t: TestContext) {
   const work: string[] = [];
   const inner = await openSqliteRegistry({ path: ':memory:' });
@@ -42,7 +42,7 @@ async function observed(t: TestContext) {
   return { work, identity: await openIdentity(t, { registry, crypto }) };
 }
 
-test('Recover answers alike for an id that is known and one that is not, after the same work', async (t) => {
+test('Recover gives equal answers for known and unknown ids, after the same work', async (t) => {
   const { work, identity } = await observed(t);
   const device = await makeDevice();
   const { code } = await identity.desk.mint({ kind: 'typed', address: 'localhost:7443' });

@@ -1,4 +1,4 @@
-// Recoveries: a device whose certificate has ended, or was ended, comes back by its identity key.
+// A device whose certificate has expired or was revoked recovers by its identity key.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -11,7 +11,7 @@ import { recover, renew, serialOf, statesOf } from '../testing/renewals.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair, request, type SampleDevice, sameIdOtherKey } from '../testing/sample-device.ts';
 
-test('a recovery that was under way when another identity key took the id over gets nothing', async (t) => {
+test('a recovery in progress when another identity key takes over the id gets nothing', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
@@ -41,7 +41,7 @@ test('a device that slept past the end of its certificate recovers by its identi
   assert.equal((await statesOf(daemon, device))[serialOf(recovered)], 'issued');
 });
 
-test('a device that was away for longer than the policy allows comes back when the operator lets it', async (t) => {
+test('a device that was away for longer than the policy allows recovers after the operator’s release', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });
@@ -52,7 +52,7 @@ test('a device that was away for longer than the policy allows comes back when t
   await letIn(daemon, device, old, /away since/);
 });
 
-test('a device whose certificate was revoked recovers when the operator lets it', async (t) => {
+test('a device whose certificate was revoked recovers after the operator’s release', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const old = await pair(daemon, device);
@@ -67,7 +67,7 @@ test('after a revocation every recovery asks the operator, whichever certificate
   const device = await makeDevice();
   const older = await pair(daemon, device);
   await (await daemon.node(older)).status({});
-  // Its answer was lost, and the older one is used on: of the two, the one that is revoked is not the newest.
+  // The answer was lost and the older certificate stays in use, so the revoked certificate is not the newest.
   const newer = await renew(daemon, device, older);
   const revoke = (enrollment: PairedEnrollment) =>
     daemon.admin.revokeCertificate({ serial: serialOf(enrollment), reason: 'copied' });
@@ -75,7 +75,7 @@ test('after a revocation every recovery asks the operator, whichever certificate
   assert.deepEqual(Object.values(await statesOf(daemon, device)), ['revoked', 'revoked']);
   await expectCode((await daemon.node(newer)).status({}), 'CERTIFICATE_REVOKED');
   const again = await letIn(daemon, device, older, /was revoked/);
-  // Nor does a revoked one that was replaced long ago say nothing.
+  // A revoked certificate counts even if it was replaced long ago.
   const newest = await renew(daemon, device, again);
   await (await daemon.node(newest)).status({});
   await revoke(again);
@@ -85,18 +85,18 @@ test('after a revocation every recovery asks the operator, whichever certificate
     (await daemon.admin.explain({ id: device.identity.id })).decision,
     ExplainResponse_Decision.ALLOWED,
   );
-  // The word from before a revocation is no word after it.
+  // A permission from before a revocation does not apply after it.
   await daemon.admin.releaseDevice({ id: device.identity.id });
   await revoke(newest);
   await expectCode(recover(daemon, device, newest), 'RECOVERY_NEEDS_APPROVAL');
-  // Paired again, it has a new beginning.
+  // After pairing again, earlier revocations no longer count.
   const paired = await pair(daemon, device);
   await (await daemon.node(paired)).status({});
   await recover(daemon, device, paired);
   assert.equal((await daemon.admin.verifyAudit({})).ok, true);
 });
 
-test('a device that recovers again and again needs the operator in the end', async (t) => {
+test('a device that recovers too often needs the operator', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits: { recoveries: 2 } });
   const device = await makeDevice({ clock });
@@ -122,7 +122,7 @@ test('with an offline time of 0, every recovery asks the operator', async (t) =>
   clock.advance(day + second);
   await expectCode(recover(daemon, device, paired), 'RECOVERY_NEEDS_APPROVAL');
   const again = await letIn(daemon, device, paired, /asks about every recovery/);
-  // The word was for one recovery, and it is used. That the certificate holds makes no difference.
+  // The permission was for one recovery and is used up, even though the certificate is valid.
   await expectCode(recover(daemon, device, again), 'RECOVERY_NEEDS_APPROVAL');
 });
 
@@ -142,7 +142,7 @@ test("the operator's permission for a recovery expires, and a revocation ends it
   await expectCode(recover(daemon, device, old), 'DEVICE_REVOKED');
 });
 
-/** The operator sees that it asks and why, once, and lets it in; only then does it come back. */
+/** The operator sees the request and its reason once, and releases the device. Only then does the recovery succeed. */
 async function letIn(
   daemon: TestDaemon,
   device: SampleDevice,
@@ -168,7 +168,7 @@ async function letIn(
   return recovered;
 }
 
-test('revoked stays revoked: neither renewal nor recovery brings a device back', async (t) => {
+test('neither renewal nor recovery brings a revoked device back', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);
@@ -179,7 +179,7 @@ test('revoked stays revoked: neither renewal nor recovery brings a device back',
   await expectCode((await daemon.node(enrollment)).renew({}), 'DEVICE_REVOKED');
 });
 
-test('a recovery is for one channel, once, and tells a stranger nothing', async (t) => {
+test('a recovery works on one channel, once, and reveals nothing to a stranger', async (t) => {
   const daemon = await TestDaemon.start(t);
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);

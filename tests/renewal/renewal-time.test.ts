@@ -1,4 +1,4 @@
-// When a device is asked to renew, and what it makes of that.
+// The time at which a device is asked to renew, and whether it follows.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -25,7 +25,7 @@ test('every answer with a certificate asks for a renewal within the bounds, and 
   assert.equal(status.renewAfterMs, recovered.renewAfterMs! - hour);
 });
 
-test('a daemon that asks for a renewal too early or too late is not followed', async (t) => {
+test('a device ignores a request to renew too early or too late', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });
@@ -40,7 +40,7 @@ test('a daemon that asks for a renewal too early or too late is not followed', a
   }
 });
 
-test('the time to renew is counted from the arrival, and spread', async (t) => {
+test('the time to renew is counted from the arrival, and randomised', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });
@@ -50,7 +50,7 @@ test('the time to renew is counted from the arrival, and spread', async (t) => {
   assert.ok(Math.abs(after(0) - 14.4 * hour) < minute);
 });
 
-test('"last seen" goes on when the clock was set back', async (t) => {
+test('"last seen" still advances after the clock was set back', async (t) => {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock });
   const device = await makeDevice({ clock });
@@ -61,7 +61,7 @@ test('"last seen" goes on when the clock was set back', async (t) => {
   };
   const first = await lastSeen();
   clock.advance(minute);
-  assert.equal(await lastSeen(), first, 'not written for every connection');
+  assert.equal(await lastSeen(), first, 'not stored for every connection');
   clock.advance(-30 * second);
   assert.equal(await lastSeen(), first);
   clock.advance(hour);

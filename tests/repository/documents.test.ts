@@ -1,4 +1,4 @@
-// What the documents say about the repository, where a program can tell: dependencies, links, commands.
+// Checks statements of the documents about the repository: dependencies, links, files.
 
 import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
@@ -21,19 +21,19 @@ const foreign = (kind: 'dependencies' | 'devDependencies') =>
       .sort(),
   );
 
-test('every dependency has its reason in docs/dependencies.md, and nothing else has', () => {
+test('docs/dependencies.md gives a reason for every dependency, and lists nothing else', () => {
   const table = read('docs/dependencies.md');
   const listed = [...table.matchAll(/^\| `([^`]+)` +\|/gm)].map(([, name]) => name!).sort();
   assert.deepEqual(listed, [...foreign('dependencies').union(foreign('devDependencies'))].sort());
 });
 
-test('README.md lists every dependency of run time, and nothing else', () => {
+test('README.md lists exactly the run-time dependencies', () => {
   const section = read('README.md').split('\n## Dependencies\n')[1]?.split('\n## ')[0] ?? '';
   const listed = [...section.matchAll(/^\| `([^`]+)` +\|/gm)].map(([, name]) => name!).sort();
   assert.deepEqual(listed, [...foreign('dependencies')]);
 });
 
-test('every link between the documents leads somewhere', () => {
+test('every link between the documents has a target', () => {
   const pages = [
     'README.md',
     'SECURITY.md',
@@ -59,7 +59,7 @@ test('a decision is half a page', () => {
   }
 });
 
-test('every file of the source that a document names is there', () => {
+test('every source file that a document names exists', () => {
   const pages = ['*.md', 'docs/**/*.md', 'packages/*/README.md'].flatMap((each) =>
     globSync(each, { cwd: repository, exclude: ['CHANGELOG.md', 'docs/api'] }),
   );
@@ -73,7 +73,7 @@ test('every file of the source that a document names is there', () => {
   assert.ok(named > 100);
 });
 
-test('CONTRIBUTING.md names the rooms and the files where they are', () => {
+test('every folder and file in CONTRIBUTING.md exists', () => {
   const named = [
     ...read('CONTRIBUTING.md').matchAll(/`((?:packages\/)?[a-z0-9-]+\/(?:src|proto)\b[\w./-]*)`/g),
   ];
@@ -84,7 +84,7 @@ test('CONTRIBUTING.md names the rooms and the files where they are', () => {
   }
 });
 
-test('every room that docs/architecture.md shows is there, and every folder of a package is shown', () => {
+test('docs/architecture.md lists exactly the existing rooms', () => {
   const table = read('docs/architecture.md').split('\n## Rooms\n')[1]?.split('\n## ')[0] ?? '';
   const shown = [...table.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell]) => {
     const [first = '', ...others] = [...cell!.matchAll(/`([^`]+)`/g)].map(([, path]) => path!);
@@ -100,7 +100,7 @@ test('every room that docs/architecture.md shows is there, and every folder of a
   }
 });
 
-test('docs/embedding.md says which Node each package takes, as its package.json does', () => {
+test('docs/embedding.md gives the same Node versions as each package.json', () => {
   const page = read('docs/embedding.md');
   for (const { name, engines } of packages.slice(1)) {
     const [, said] = new RegExp(`^\\| \`${name}\` +\\| \`([^\`]+)\``, 'm').exec(page) ?? assert.fail(name);
@@ -108,7 +108,7 @@ test('docs/embedding.md says which Node each package takes, as its package.json 
   }
 });
 
-test('README.md says how long examples/own-service.ts is', () => {
+test('README.md gives the correct length of examples/own-service.ts', () => {
   const lines = read('examples/own-service.ts').trimEnd().split('\n').length;
   assert.ok(read('README.md').includes(`both sides in ${lines} lines`), String(lines));
 });

@@ -1,4 +1,4 @@
-// What the documents say of the error codes, compared with the code: families, gRPC statuses, exit codes, numbers of QUIC.
+// Compares the documents' tables of error codes with the code: families, gRPC statuses, exit codes, QUIC numbers.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { closeNumbers } from '../../packages/rpc/src/streams/close-code.ts';
 const page = (name: string) => readFileSync(new URL(`../../docs/${name}.md`, import.meta.url), 'utf8');
 const cells = (row: string) => row.split('|').map((cell) => cell.trim());
 
-/** As gRPC writes it. */
+/** The name as gRPC writes it. */
 const statusOf = (code: (typeof errorCodes)[number]) =>
   (Code[grpcCodeOf(code)] ?? '').replace(/(?<=[a-z])[A-Z]/g, '_$&').toUpperCase();
 
@@ -20,7 +20,7 @@ const quicNumbers: ReadonlyMap<string, string> = new Map(
   [...closeNumbers].map(([number, code]) => [code, `0x${(number & 0xfff).toString(16).padStart(3, '0')}`]),
 );
 
-test('docs/errors.md lists every code, with its family and what follows from it', () => {
+test('docs/errors.md lists every code with its family, statuses and numbers', () => {
   const rows = page('errors')
     .split('\n')
     .filter((line) => /^\| `[A-Z_]+` /.test(line))
@@ -35,7 +35,7 @@ test('docs/errors.md lists every code, with its family and what follows from it'
   assert.deepEqual(rows, expected);
 });
 
-test('docs/pairing.md says the gRPC status of every code that it lists', () => {
+test('docs/pairing.md gives the correct gRPC status of every code', () => {
   let checked = 0;
   for (const line of page('pairing').split('\n')) {
     const [, codes = '', status = ''] = cells(line);
@@ -48,14 +48,14 @@ test('docs/pairing.md says the gRPC status of every code that it lists', () => {
   assert.ok(checked >= 40, String(checked));
 });
 
-test('docs/quic.md lists every number of a close or a reset, and no other', () => {
+test('docs/quic.md lists exactly the numbers of closes and resets', () => {
   const listed = new Map(
     [...page('quic').matchAll(/\| (0x[0-9a-f]{3}) \| ([A-Z_]+)/g)].map(([, number, code]) => [code, number]),
   );
   assert.deepEqual([...listed].sort(), [...quicNumbers].sort());
 });
 
-test('docs/operations.md explains only codes that there are', () => {
+test('docs/operations.md explains only existing codes', () => {
   for (const line of page('operations').split('\n')) {
     if (!/^\| `[A-Z]+_[A-Z_]+`/.test(line)) continue;
     for (const [, code = ''] of (cells(line)[1] ?? '').matchAll(/`([A-Z]+_[A-Z_]+)`/g))

@@ -1,4 +1,4 @@
-// The examples run as a reader runs them, and are as short as promised.
+// The examples run as in the documents, and are as short as promised.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -21,7 +21,7 @@ test('examples/over-network.ts pairs a device over TLS and calls Status over mut
   assert.match(await outputOf('over-network'), line);
 });
 
-test('examples/own-service.ts serves a service of its own over HTTP/2 and QUIC, and a revocation ends both calls', async () => {
+test('examples/own-service.ts serves its own service over HTTP/2 and QUIC, and a revocation ends both calls', async () => {
   const lines = (await outputOf('own-service', 80)).split('\n');
   const greeting = `Hello, kitchen sensor! \\(device ${ulid}, certificate [0-9a-f]{32}\\)`;
   assert.match(lines[0]!, new RegExp(`^http2: ${greeting}$`));
@@ -29,7 +29,7 @@ test('examples/own-service.ts serves a service of its own over HTTP/2 and QUIC, 
   assert.deepEqual(lines.slice(2).sort(), ['', 'http2: DEVICE_REVOKED', 'quic: DEVICE_REVOKED']);
 });
 
-/** What it prints. Rejects unless it ends by itself with exit code 0. */
+/** The example's output. Rejects unless it ends by itself with exit code 0. */
 async function outputOf(name: string, lines = 60): Promise<string> {
   const path = new URL(`../../examples/${name}.ts`, import.meta.url);
   assert.ok(readFileSync(path, 'utf8').split('\n').length <= lines, `${name} has ${lines} lines or more`);

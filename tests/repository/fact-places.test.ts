@@ -1,4 +1,4 @@
-// Facts with one owner. Whoever states one of these again gets the name of the file that has it.
+// Each of these facts has one owner. A failure names the file that should be used instead.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -19,7 +19,7 @@ const facts: readonly (readonly [fact: string, pattern: RegExp, places: readonly
     /\[\$\{(?:host|address)\}\]|\.lastIndexOf\(':'\)/,
     [
       'packages/identity/src/endpoint.ts',
-      // It mends what Node's client writes.
+      // It corrects the output of Node's client.
       'packages/rpc/src/calls/connect-handler.ts',
     ],
   ],
@@ -27,17 +27,17 @@ const facts: readonly (readonly [fact: string, pattern: RegExp, places: readonly
     'which characters can be shown: UNPRINTABLE, INVISIBLE, parseVisibleText, printable',
     /\\p\{(?:C|Cc|Cf|Default_Ignorable_Code_Point)\}/,
     [
-      // What the format of a file cannot hold.
+      // Characters that the file format cannot contain.
       'packages/cli/src/launchd-job.ts',
       'packages/cli/src/systemd-unit.ts',
       'packages/identity/src/visible-text.ts',
     ],
   ],
   [
-    'how a loop waits for news: Wakeup',
+    'how a loop waits for events: Wakeup',
     /\b#?wake = (?:resolve|\(\) => \{\})/,
     [
-      // Many wait there for one stream.
+      // Several readers wait there for one stream.
       'packages/transport-quic/src/quiche/dial.ts',
     ],
   ],
@@ -45,7 +45,7 @@ const facts: readonly (readonly [fact: string, pattern: RegExp, places: readonly
     'comparing bytes: sameBytes, or crypto.equal of the port',
     /timingSafeEqual\(|\bequalBytes\(|every\(\(\w+, \w+\) => \w+ === \w+\[|Buffer\.from\(\w+\)\.equals\(/,
     [
-      // Texts of any length: their digests.
+      // Digests of texts of any length.
       'packages/daemon/src/console/sessions.ts',
       'packages/identity/src/crypto/node.ts',
       'packages/identity/src/same-bytes.ts',
@@ -53,7 +53,7 @@ const facts: readonly (readonly [fact: string, pattern: RegExp, places: readonly
     ],
   ],
   [
-    'a device that is not there: deviceNotFound',
+    'a missing device: deviceNotFound',
     /There is no device|No device has the id/,
     ['packages/identity/src/fleet/device.ts'],
   ],

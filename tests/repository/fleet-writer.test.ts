@@ -1,5 +1,5 @@
-// Devices and certificates have one writer, so that no row changes without its audit row and its event. What this finds in
-// another file belongs into fleet/change.ts.
+// Devices and certificates have one writer, so that no row changes without its audit row and event. Move any code that this test
+// finds in another file to fleet/change.ts.
 
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const writing = /\.(insertDevice|updateDevice|insertCertificate|moveCertificate|
 
 const sources = globSync('{packages/*/src,packages/console/web,scripts,examples}/**/*.{ts,tsx}', {
   cwd: repository,
-  // SQL statements of the same names are behind the port.
+  // SQL statements with the same names implement the port.
   exclude: (path) => /\.test\.ts$|(?:^|\/)(?:testing|node_modules|gen)$|^packages\/registry-sql$/.test(path),
 }).map((path) => ({ path, text: readFileSync(join(repository, path), 'utf8') }));
 
@@ -26,7 +26,7 @@ test('one file writes devices, certificates and revocations', () => {
   );
 });
 
-test('the writer has each of these calls, and in as few places as there are ways', () => {
+test('the writer makes each of these calls, in as few places as possible', () => {
   const { text } = sources.find(({ path }) => path === writer)!;
   assert.deepEqual([...text.matchAll(writing)].map(([, method]) => method).sort(), [
     'insertCertificate',

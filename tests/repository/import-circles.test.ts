@@ -1,4 +1,4 @@
-// Imports point one way. A circle, even of types alone, means that two files are one, or that something has no home yet.
+// Imports point one way. A circle, even of types only, means that two files should be one, or that something belongs in a new file.
 
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 const repository = join(import.meta.dirname, '../..');
 
-/** Every file of the product, with those that it imports. */
+/** Every file of the product, with its imports. */
 function importsByFile(): Map<string, readonly string[]> {
   const files = globSync('packages/*/src/**/*.ts', {
     cwd: repository,
@@ -22,7 +22,7 @@ function importsByFile(): Map<string, readonly string[]> {
   );
 }
 
-/** The files of one circle, in order; undefined when there is none. */
+/** The files of one circle, in order; undefined if there is no circle. */
 function circleIn(imports: ReadonlyMap<string, readonly string[]>): string[] | undefined {
   const done = new Set<string>();
   const path: string[] = [];
@@ -46,14 +46,14 @@ function circleIn(imports: ReadonlyMap<string, readonly string[]>): string[] | u
   return undefined;
 }
 
-test('no file of a package imports itself by way of others', () => {
+test('no file imports itself through other files', () => {
   const imports = importsByFile();
   const port = imports.get('packages/identity/src/registry/port.ts');
   assert.ok(port?.includes('packages/identity/src/pairing/state.ts'), 'imports are found');
   assert.equal(circleIn(imports)?.join(' -> '), undefined);
 });
 
-test('a circle is found', () => {
+test('the check finds a circle', () => {
   const imports = new Map([
     ['a', ['b']],
     ['b', ['c']],

@@ -1,4 +1,4 @@
-// The library speaks to a program: its messages name no command of ours, nor an option of one. What a person can do next is in
+// The library's messages are for programs, and name no command or option of ours. A person's next steps are in
 // packages/cli/src/next-step.ts and packages/console/web/next-step.ts.
 
 import assert from 'node:assert/strict';
@@ -10,7 +10,7 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 const libraries =
   'packages/{identity,rpc,daemon,agent,registry-sql,transport-quic,signer-pkcs11}/src/**/*.ts';
 
-/** Of another program, which is named beside it. */
+/** An option of another program, which the message names. */
 const foreign = /pkcs11-tool|\$\{ask\}|openssl/;
 
 test('no message of the library names a command', () => {

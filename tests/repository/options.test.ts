@@ -1,4 +1,4 @@
-// Every option of a public function says what it means: an editor shows it where a program is written.
+// Every option of a public function has a comment, which an editor shows.
 
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ const repository = join(import.meta.dirname, '../..');
 
 const read = (file: string) => readFileSync(join(repository, file), 'utf8');
 
-/** The names that the packages export, whatever subpath they have. */
+/** The names that the packages export, on all subpaths. */
 const exported = new Set(
   globSync('packages/*/package.json', { cwd: repository }).flatMap((file) => {
     const { exports = {} } = JSON.parse(read(file));
@@ -19,7 +19,7 @@ const exported = new Set(
   }),
 );
 
-/** The members of each exported interface of options or limits that have no comment of their own, as `FILE: OPTIONS.member`. */
+/** The members without a comment in each exported interface of options or limits, as `FILE: OPTIONS.member`. */
 function undocumented(file: string): string[] {
   const lines = read(file).split('\n');
   const found: string[] = [];
@@ -35,7 +35,7 @@ function undocumented(file: string): string[] {
   return found;
 }
 
-test('every option and every limit that is exported has a comment', () => {
+test('every exported option and limit has a comment', () => {
   const sources = globSync('packages/*/src/**/*.ts', {
     cwd: repository,
     exclude: ['**/*.test.ts', '**/testing/**', '**/gen/**', '**/*.d.ts'],

@@ -1,4 +1,4 @@
-// The packages as npm takes them, in a project of somebody else's: plain JavaScript, with declarations that hold.
+// The packages as npm installs them, in a foreign project: plain JavaScript with correct declarations.
 
 import assert from 'node:assert/strict';
 import { globSync, mkdirSync, symlinkSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { temporaryFolder } from '../testing/temporary-folder.ts';
 
 const repository = join(import.meta.dirname, '../..');
 const packages = globSync('*', { cwd: join(repository, 'packages') }).sort();
-/** What the examples in the READMEs print. */
+/** The output of the examples in the READMEs. */
 const said: Readonly<Record<string, RegExp>> = {
   agent: /^\{"celsius":21\}\n$/,
   browser: /^STORE_FAILED: not a browser\n$/,
@@ -26,7 +26,7 @@ const said: Readonly<Record<string, RegExp>> = {
   'transport-quic': /^QUIC runs here\.\n$/,
   'transport-websocket': /^a channel with a binding of 32 bytes\n$/,
 };
-/** For dependencies that are CommonJS and ask for modules of Node. */
+/** For CommonJS dependencies that require Node modules. */
 const requireBanner = `import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);`;
 /** CommonJS has no `import.meta.url`. */
 const addressBanner = `const here = require('node:url').pathToFileURL(__filename).href;`;
@@ -46,12 +46,12 @@ after(async () => {
   await rm(stale, { force: true });
 });
 
-test('the console is packed as it is built now, not as the checkout happens to have it', async () => {
+test('the packed console is built now, and not copied from the checkout', async () => {
   const pages = await readdir(join(folder, 'node_modules/@palyra/console/dist'));
   assert.deepEqual(pages.sort(), ['assets', 'index.html']);
 });
 
-test('what is packed imports only what it brings, and exports only what is there', async () => {
+test('the packages import only their dependencies, and export only existing files', async () => {
   const installed = join(folder, 'node_modules/@palyra');
   for (const name of await readdir(installed)) {
     const { dependencies, optionalDependencies, exports } = JSON.parse(
@@ -105,7 +105,7 @@ test('an installed package that lacks a native library says how to install it th
   assert.doesNotMatch(said, /npm ci|checkout/);
 });
 
-test('the command needs nothing of ours beside its own tarball, and takes a Node along', async () => {
+test('the command needs only its own tarball, which brings a Node', async () => {
   const text = await readFile(join(folder, 'node_modules/@palyra/cli/package.json'), 'utf8');
   const { dependencies, optionalDependencies, bundleDependencies } = JSON.parse(text);
   const ours = Object.keys(dependencies).filter((name) => name.startsWith('@palyra/'));
@@ -116,7 +116,7 @@ test('the command needs nothing of ours beside its own tarball, and takes a Node
   assert.match(licences, /^zod .*\(MIT\)$/m);
 });
 
-test('each package has a README with one example, whose types are right', async () => {
+test('each package has a README with one example that type-checks', async () => {
   const written: string[] = [];
   for (const name of packages) {
     const { language, example } = await exampleOf(name);
@@ -138,14 +138,14 @@ for (const name of packages) {
   });
 }
 
-test('CommonJS takes every package that has an entry by require, without a warning of ours', async () => {
+test('CommonJS can require every package with an entry, without a warning', async () => {
   const names = packages.filter((name) => name !== 'cli').map((name) => `@palyra/${name}`);
   const program = `for (const name of ${JSON.stringify(names)}) console.log(name, Object.keys(require(name)).length > 0);`;
   await writeFile(join(folder, 'common.cjs'), program);
   assert.equal(runNode('common.cjs', { cwd: folder }), names.map((name) => `${name} true\n`).join(''));
 });
 
-test('esbuild bundles identity and the HTTP/2 dialers as they are, and the daemon with a require of its own', async () => {
+test('esbuild bundles identity and the HTTP/2 dialers without options, and the daemon with its own require', async () => {
   const dial = `import { hasCode } from '@palyra/identity';
     import { dialPairing } from '@palyra/rpc';
     dialPairing('127.0.0.1:1').catch((error) => console.log(hasCode(error, 'UNREACHABLE')));`;
@@ -170,7 +170,7 @@ test('esbuild bundles identity and the HTTP/2 dialers as they are, and the daemo
   }
 });
 
-test('esbuild bundles a daemon as CommonJS, once the sources of ours have the address of the bundle', async () => {
+test('esbuild bundles a daemon as CommonJS if our sources get the address of the bundle', async () => {
   const program = `const { startDaemon } = require('@palyra/daemon');
     const local = { host: '127.0.0.1', port: 0 };
     const off = { enabled: false };
@@ -194,13 +194,13 @@ test('esbuild bundles a daemon as CommonJS, once the sources of ours have the ad
   assert.equal(runNode(bundle, { cwd: alone }), 'pairing node admin\n');
 });
 
-test('the banners for bundles of the daemon are those in the docs', async () => {
+test('the docs show the banners that these tests use for bundles of the daemon', async () => {
   const page = await readFile(join(repository, 'docs/embedding.md'), 'utf8');
   assert.ok(page.includes(`--banner:js="${requireBanner}"`));
   assert.ok(page.includes(`--define:import.meta.url=here \\\n  --banner:js="${addressBanner}"`));
 });
 
-test('without the library of QUIC the packages type-check and load, and the daemon serves HTTP/2 and says what to install', async () => {
+test('without the QUIC library the packages type-check and load, and the daemon serves HTTP/2 and says what to install', async () => {
   const without = temporaryFolder();
   await makeProject(without, packed, ['@currentspace']);
   const program = `import { rm } from 'node:fs/promises';
@@ -229,7 +229,7 @@ async function exampleOf(name: string): Promise<{ readonly language: string; rea
   return { language: language!, example: example! };
 }
 
-/** Connect's own declarations need those of the browser. */
+/** Connect's declarations need the browser's declarations. */
 function checkTypes(files: readonly string[], cwd: string): void {
   const tsc = join(repository, 'node_modules/typescript/bin/tsc');
   const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2025', '--types', 'node'];
@@ -248,7 +248,7 @@ function runCommands(commands: string): void {
   }
 }
 
-/** What the example takes from the environment; undefined, and the test skipped, where there is no token. */
+/** The example's environment. Undefined, with the test skipped, if there is no token. */
 async function softToken(t: TestContext): Promise<NodeJS.ProcessEnv | undefined> {
   const missing = missingForTokens();
   if (missing) {

@@ -1,5 +1,5 @@
-// A call takes some ten thousand arguments, and then throws a RangeError. What grows with the fleet is never spread into
-// one: whoever spreads a list says here why it stays short.
+// A call with more than some ten thousand arguments throws a RangeError. Lists that grow with the fleet are never spread into
+// a call. Each exception here says why its list stays short.
 
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
@@ -34,7 +34,7 @@ test('no list that grows with the fleet is spread into the arguments of a call',
   for (const file of files) {
     const lines = (await readFile(new URL(`packages/${file}`, repository), 'utf8')).split('\n');
     for (const [at, line] of lines.entries()) {
-      // A rest parameter is no call.
+      // A rest parameter is not a call.
       if (!collecting.test(line) || /^(?:export )?(?:function|const sequence)\b/.test(line)) continue;
       assert.ok(short[line.trim()], `packages/${file}:${at + 1} spreads a list: ${line.trim()}`);
     }

@@ -1,4 +1,4 @@
-// What makes tests hang or leave something has one owner each, and the rest of the test code asks there.
+// Each helper against hanging tests and leftovers exists once, and all tests use it.
 
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ const files = globSync(['packages/*/src/**/*.test.ts', 'packages/*/src/**/testin
   cwd: repository,
 }).filter((file) => file !== 'tests/repository/test-habits.test.ts');
 
-/** Each place in test code that fits, as `FILE:LINE`, but for these files. */
+/** Each match in test code, as `FILE:LINE`, except in these files. */
 function places(pattern: RegExp, but: readonly string[]): string[] {
   return files
     .filter((file) => !but.includes(file))
@@ -22,29 +22,29 @@ function places(pattern: RegExp, but: readonly string[]): string[] {
     });
 }
 
-test('no test polls by itself: until() does, and gives up loudly', () => {
+test('no test polls by itself: until() polls, and fails after a limit', () => {
   const polling =
     /\b(while|for) \([^\n]*\)\s*\{?\s*await (new Promise\(\(?\w*\)? => set(Timeout|Immediate)|sleep\(|pause\(|soon\(\))/g;
   const others = [
-    // Counts the turns that others had, for as long as a promise takes that the test waits for.
+    // Counts turns of the event loop while the test awaits a promise.
     'packages/signer-pkcs11/src/token-link.test.ts',
-    // Sends for as long as it is asked for more.
+    // Sends while more is requested.
     'packages/rpc/src/testing/calls-suite.ts',
   ];
   assert.deepEqual(places(polling, others), []);
 });
 
-test('no test is given a few seconds for what takes longer on a slow machine: longestWaitMs is the bound', () => {
+test('no test has a time limit of its own: longestWaitMs is the limit, even for slow machines', () => {
   assert.deepEqual(places(/AbortSignal\.timeout\(\d{1,2}_?\d{3}\)/g, []), []);
 });
 
-test('no test makes a temporary folder by itself: temporaryFolder() does, and it goes', () => {
+test('no test makes a temporary folder by itself: temporaryFolder() makes and removes it', () => {
   const owners = [
     'tests/testing/temporary-folder.ts',
-    // Mount points, which go when they are unmounted.
+    // Mount points, which are removed at the unmount.
     'tests/testing/small-disk.ts',
     'packages/registry-sql/src/sqlite/full-disk.test.ts',
-    // Below a folder of temporaryFolder().
+    // Inside a folder of temporaryFolder().
     'packages/transport-quic/src/quiche/library.test.ts',
     'tests/testing/bad-files/leaves-folder.ts',
   ];

@@ -1,5 +1,5 @@
-// The runner of `npm test`, on files that behave as badly as they can (tests/testing/bad-files): each is one failed test,
-// and the run goes on.
+// The runner of `npm test`, on misbehaving test files (tests/testing/bad-files): each is one failed test,
+// and the run continues.
 
 import assert from 'node:assert/strict';
 import { existsSync, rmSync } from 'node:fs';
@@ -21,7 +21,7 @@ async function runBad(files: readonly string[], options: Partial<RunOptions> = {
   const output = new PassThrough();
   const said = text(output);
   const isGood = await runTests(files.map(pathOf), {
-    // A file starts slowly beside so many; what it does not say after that, it never says.
+    // A file starts slowly beside so many others. Output that is missing after this time never comes.
     bounds: { testMs: 5 * seconds, idleMs: 60 * seconds, fileMs: 120 * seconds },
     concurrency: files.length,
     nodeOptions: [],
@@ -35,7 +35,7 @@ async function runBad(files: readonly string[], options: Partial<RunOptions> = {
   return { isGood, said: await said };
 }
 
-/** What is said of each, and no more than that. */
+/** The only message about each file. */
 const verdicts: Readonly<Record<string, RegExp>> = {
   hangs: /nothing ended for 5 s, while this was running: "a test that hangs for ever"/,
   spins: /nothing ended for 5 s, while this was running: "a test that spins for ever"/,
@@ -79,7 +79,7 @@ test('a file that takes too long in all is one failed test', async () => {
   assert.match(said, /ℹ fail 1\n/);
 });
 
-test('the run goes on after each of them, and ends with the totals as node:test prints them', () => {
+test('the run continues after each of them, and ends with the totals in node:test’s format', () => {
   assert.equal(all.isGood, false);
   assert.match(all.said, /✔ a test that passes/);
   assert.match(all.said, /﹣ a test that is skipped .*# why not/);
@@ -90,10 +90,10 @@ test('the run goes on after each of them, and ends with the totals as node:test 
   assert.equal(count('tests'), count('pass') + count('fail') + count('skipped'));
 });
 
-test('nothing of them is left: no process and no folder', { skip: linuxOnly }, () => {
+test('no process and no folder of them is left', { skip: linuxOnly }, () => {
   const [folder] = /\S+(?=\/\d+\/left-)/.exec(all.said)!;
   assert.ok(!existsSync(folder));
-  // All that came of this process is known by its session or parent; of those nothing but itself may be left.
+  // Session or parent identify every process of this test. Only this process itself may be left.
   const living = livingOf({ marker: process.env.PALYRA_TEST_FILE ?? 'none', leader: process.pid });
   assert.deepEqual(
     living.filter(({ command }) => /sleep|trap|bad-files/.test(command)),
@@ -101,7 +101,7 @@ test('nothing of them is left: no process and no folder', { skip: linuxOnly }, (
   );
 });
 
-test('files run from a build fail as their sources do, at the places of their sources', async () => {
+test('built files fail like their sources, and the errors name source lines', async () => {
   const folder = join(cacheFolder, `test-runner-${process.pid}`);
   after(() => rmSync(folder, { recursive: true, force: true }));
   const files = ['fails', 'passes'];
@@ -121,7 +121,7 @@ test('files run from a build fail as their sources do, at the places of their so
   );
 });
 
-test('a run that is ended early ends its files with everything they started', {
+test('an interrupted run ends its files with everything they started', {
   skip: linuxOnly,
 }, async () => {
   const stop = new AbortController();

@@ -1,4 +1,4 @@
-// Where the sources may touch TLS. Whoever dials from elsewhere takes Node's defaults, and those come from the environment.
+// The only places in the sources that may use TLS. A dial elsewhere would use Node's defaults, which depend on the environment.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,7 +9,7 @@ test('one file dials TLS, one more calls a webhook, and two open WebSockets', ()
   assert.deepEqual(placesOf(/\btls\.connect\b|\bcreateSecureContext\b/), [
     'packages/rpc/src/http2/dial-tls.ts',
   ]);
-  // They look at one that is connected to nobody.
+  // They inspect a socket that is not connected.
   assert.deepEqual(placesOf(/new (?:tls\.)?TLSSocket\b/), [
     'packages/rpc/src/http2/required-certificate.ts',
     'packages/rpc/src/node-internals.ts',
@@ -18,13 +18,13 @@ test('one file dials TLS, one more calls a webhook, and two open WebSockets', ()
     'packages/daemon/src/notices/webhook.ts',
     'packages/transport-websocket/src/dial.ts',
   ]);
-  // The page asks the server that it came from; there it is the browser that dials.
+  // The page calls its own server, and the browser dials.
   assert.deepEqual(placesOf(/\bfetch\(|\bundici\b|new WebSocket\b/), [
     'packages/browser/src/dial.ts',
     'packages/console/web/session.ts',
     'packages/transport-websocket/src/dial.ts',
   ]);
-  // Each on a socket that it was given.
+  // Each on a socket that was passed to it.
   for (const path of placesOf(/\bhttp2\.connect\(/)) {
     const { text } = product.find((each) => each.path === path)!;
     for (const [call] of text.matchAll(/http2\.connect\([^;]*;/g))
@@ -37,8 +37,8 @@ test('every dial and listener states its certificate check, and three places swi
     'packages/daemon/src/notices/webhook.ts',
     'packages/rpc/src/http2/required-certificate.ts',
   ]);
-  // Both judge the chain themselves, whatever it is. The second has OpenSSL refuse a peer without a certificate.
-  // The last believes nothing of what TLS says: the channel inside proves the daemon (docs/channel.md).
+  // Both judge every chain themselves. In the second, OpenSSL refuses a peer without a certificate.
+  // The last one does not rely on TLS: the channel inside authenticates the daemon (docs/channel.md).
   assert.deepEqual(placesOf(/rejectUnauthorized(?:: | = )false/), [
     'packages/rpc/src/http2/dial-tls.ts',
     'packages/rpc/src/http2/required-certificate.ts',

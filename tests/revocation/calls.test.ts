@@ -1,5 +1,5 @@
-// What a client that knows gRPC and nothing of ours learns when its device is shut out in the middle of calls: each call that
-// is under way, at whatever stage, ends with a gRPC status that carries the code.
+// What a plain gRPC client learns when its device is shut out during calls: each running call,
+// at any stage, ends with a gRPC status that carries the code.
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -16,11 +16,11 @@ import { frame } from '../testing/raw-call.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 
-/** The trailers of a call, or of its headers where it has no others. */
+/** The trailers of a call, or its headers if it has no trailers. */
 type Trailers = Headers;
 
 interface BareClient {
-  /** @param body as much of it as is sent. @param isWhole whether that is all. */
+  /** @param body the sent part of the body. @param isWhole whether this is the whole body. */
   begin(method: string, body: Uint8Array, isWhole: boolean): Promise<{ readonly ended: Promise<Trailers> }>;
 }
 
@@ -107,7 +107,7 @@ const methodOf = (service: { readonly typeName: string }, { name }: { readonly n
 const status = methodOf(NodeService, NodeService.method.status);
 const half = frame(Buffer.alloc(1_000)).subarray(0, 500);
 
-/** Every stage that a call can be in when its device is shut out. */
+/** Every stage of a call at the moment when its device is shut out. */
 function stages(
   busyDevice: string,
 ): readonly [stage: string, method: string, body: Uint8Array, isWhole: boolean][] {
@@ -140,7 +140,7 @@ function stages(
   ];
 }
 
-/** A device that takes calls and never answers. */
+/** A device that accepts calls and never answers. */
 async function busyDevice(t: TestContext, daemon: TestDaemon): Promise<string> {
   const device = await makeDevice({ name: 'busy' });
   const node = await daemon.node(await pair(daemon, device));
@@ -160,7 +160,7 @@ for (const [transport, connect] of [
   ['HTTP/2', overHttp2],
   ['QUIC', overQuic],
 ] as const) {
-  test(`over ${transport}, every call of a device that is revoked ends with a status that says so`, async (t) => {
+  test(`over ${transport}, every call of a revoked device ends with a status that gives the reason`, async (t) => {
     const daemon = await TestDaemon.start(t);
     const device = await makeDevice();
     const enrollment = await pair(daemon, device, { operator: true });
@@ -168,7 +168,7 @@ for (const [transport, connect] of [
     const calls = [];
     for (const [stage, method, body, isWhole] of stages(await busyDevice(t, daemon)))
       calls.push({ stage, ...(await client.begin(method, body, isWhole)) });
-    // When this is answered, what was sent before has been read.
+    // When this call is answered, the daemon has read everything that was sent before.
     const last = await client.begin(status, frame(Buffer.alloc(0)), true);
     assert.equal((await last.ended).get('grpc-status'), '0');
 

@@ -1,5 +1,5 @@
-// A signature takes time, on a token a long time. Whatever is refused meanwhile is not granted by the certificate that comes
-// out of it, and no write that was under way puts an older state of the device back.
+// A signature takes time, especially on a token. A certificate that is signed during a refusal does not undo the refusal,
+// and no pending write restores an older state of the device.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -27,7 +27,7 @@ async function requested(identity: IdentityManager, device: SampleDevice) {
   return requestPairing(device, peerOf(identity), parsePairingCode(code), 'x:1');
 }
 
-/** A device that is here, of a daemon whose signatures can be held. */
+/** A paired device, and a daemon whose signatures can be delayed. */
 async function start(t: TestContext) {
   const clock = new HeldClock();
   const secrets = new MemorySecretStore();
@@ -43,14 +43,14 @@ async function start(t: TestContext) {
 }
 type Started = Awaited<ReturnType<typeof start>>;
 
-/** Another identity key takes the id over, with the operator's word. */
+/** Another identity key takes over the id, with the operator's approval. */
 async function replaceKey({ identity, device }: Started): Promise<void> {
   const thief = { ...device, identity: await sameIdOtherKey(device.identity) };
   const pending = await requested(identity, thief);
   await identity.desk.approve(pending.requestId, { replaceIdentityKey: true });
 }
 
-/** What the operator does while the signature is made; and what a renewal and a recovery are told. */
+/** The operator's actions during the signature, and the codes for a renewal and a recovery. */
 const refusals: Readonly<
   Record<string, [(started: Started) => Promise<unknown>, IdentityErrorCode, IdentityErrorCode]>
 > = {
@@ -64,12 +64,12 @@ const refusals: Readonly<
     'CERTIFICATE_REVOKED',
     'RECOVERY_NEEDS_APPROVAL',
   ],
-  'another identity key is let in': [replaceKey, 'DEVICE_NOT_FOUND', 'DEVICE_NOT_FOUND'],
+  'another identity key is approved': [replaceKey, 'DEVICE_NOT_FOUND', 'DEVICE_NOT_FOUND'],
 };
 
 for (const [what, [refuse, renewal, recovery]] of Object.entries(refusals)) {
   for (const kind of ['renewal', 'recovery'] as const) {
-    test(`${what} while its ${kind} is signed: no certificate comes of it`, async (t) => {
+    test(`${what} while its ${kind} is signed: no certificate is issued`, async (t) => {
       const started = await start(t);
       const { identity, keys, device, enrollment, caller } = started;
       const before = await identity.registry.certificatesOf(caller.deviceId, 10);
@@ -92,9 +92,9 @@ for (const [what, [refuse, renewal, recovery]] of Object.entries(refusals)) {
   }
 }
 
-test('a connection that is seen while its device is revoked does not bring it back', async (t) => {
+test('recording a connection while its device is revoked does not undo the revocation', async (t) => {
   const { clock, identity, enrollment, caller } = await start(t);
-  // Long enough for "last seen" to be written again.
+  // Long enough for "last seen" to be stored again.
   clock.advance(30 * minute);
   const [seen, revoked] = await Promise.allSettled([
     identity.admit(certificateOf(enrollment).fingerprint),

@@ -1,5 +1,5 @@
-// Whatever happens to a device and its certificates, the audit leads to the same rows as the tables have: so no change can be
-// made without its row, and none can be told apart from one that was made from outside.
+// Whatever happens to a device and its certificates, the audit yields the same rows as the tables. So no change can be
+// made without its audit row, and every outside change is visible.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -29,7 +29,7 @@ import { sampleAuthority, sampleCertificate } from '../../packages/registry-sql/
 const minute = 60_000;
 const hour = 60 * minute;
 
-/** Data, so that a failure shows what happened. */
+/** Events as data, so that a failure shows them. */
 type Step =
   | { readonly do: 'happen'; readonly event: DeviceEvent }
   | { readonly do: 'issue'; readonly origin: CertificateOrigin }
@@ -79,7 +79,7 @@ async function take(tx: RegistryTransaction, step: Step, at: Date): Promise<void
   }
 }
 
-/** Those that the certificate's row tells of are made with a certificate. */
+/** Events in the row of a certificate are made with a certificate. */
 const withCertificate: readonly DeviceEvent['type'][] = ['use', 'recover', 'lose_certificate'];
 
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
@@ -112,7 +112,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** It was revoked in the backup, and had another key when it was restored: it is revoked once. */
+/** A device that was revoked in the backup and had another key at the restore is revoked only once. */
 const revokedWithAnotherKey: Step[] = [
   { do: 'happen', event: { type: 'approve', approval: approval(1) } },
   { do: 'issue', origin: { type: 'renewal', previous: '00' } },
@@ -140,7 +140,7 @@ async function live(registry: Registry, steps: readonly Step[]): Promise<void> {
   }
 }
 
-test('the audit leads to the rows that are there, whatever happened to a device', async () => {
+test('the audit yields the rows of the tables, whatever happened to a device', async () => {
   const actions = new Set<string>();
   await fc.assert(
     fc.asyncProperty(fc.array(anyStep, { minLength: 5, maxLength: 40 }), async (steps) => {
@@ -149,8 +149,8 @@ test('the audit leads to the rows that are there, whatever happened to a device'
         await live(registry, steps);
         const verdict = await verifyAudit(registry);
         const differences = verdict.ok ? [] : verdict.differences;
-        assert.ok(verdict.ok || verdict.brokenAt === 0, 'the chain holds');
-        // The sample authority and the samples of certificates are no real ones.
+        assert.ok(verdict.ok || verdict.brokenAt === 0, 'the chain is intact');
+        // The sample authority and the sample certificates are not real.
         assert.deepEqual(
           differences.filter(({ fact }) => fact !== 'der'),
           [],

@@ -1,5 +1,5 @@
-// The invariants of the simulated year, for the pure functions behind devices and certificates: random lives of a few
-// devices, in which everybody who ever got a certificate tries it after every step.
+// The invariants of the simulated year, for the pure functions behind devices and certificates: random histories of a few
+// devices, in which every holder of a certificate tries it after every step.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -32,7 +32,7 @@ interface Held {
   state: CertificateState;
 }
 
-/** One device of a daemon that has no tables: what is stored is what the two functions say. */
+/** One device of a daemon without tables: the state is the result of the two functions. */
 class OneDevice {
   readonly agenda = new Agenda(startMs);
   readonly invariants = new Invariants(this.agenda);
@@ -42,7 +42,7 @@ class OneDevice {
 
   happen(event: DeviceEvent): void {
     const before = this.device;
-    // The operator may let an old key in again, by an approval that says so. The year has no such operator.
+    // The operator may approve an old key again explicitly. The simulated year has no such operator.
     if (event.type === 'approve' && this.#replacedKeys.has(hex(event.approval.request.identityKey))) return;
     let after: Device;
     try {
@@ -57,7 +57,7 @@ class OneDevice {
     const cause = { at: this.agenda.now() };
     if (endOfCertificates({ before, after, event, cause }) !== undefined)
       for (const each of this.held) this.move(each, 'end');
-    // Judged by what happened, and not by what the library makes of it.
+    // Judged by the events, and not by the library's state.
     if (before?.state !== 'revoked' && after.state === 'revoked')
       this.invariants.deviceRevoked(deviceId, 'yes');
     if (!before || hex(before.identityKey) === hex(after.identityKey)) return;
@@ -66,7 +66,7 @@ class OneDevice {
       this.invariants.keyReplaced(deviceId, hex(before.identityKey), certainty);
   }
 
-  /** Whoever holds the device's identity key gets a certificate, if the device is let in. */
+  /** The holder of the device's identity key gets a certificate, if the device is admitted. */
   issue(): void {
     const { device } = this;
     if (device?.state !== 'approved' && device?.state !== 'active') return;
@@ -99,7 +99,7 @@ class OneDevice {
     this.happen({ type: 'lose_certificate' });
   }
 
-  /** Everybody tries what he has, the first use included. */
+  /** Every holder tries its certificates, including their first use. */
   everybodyConnects(): void {
     const nowMs = this.agenda.nowMs;
     for (const each of this.held) {
@@ -151,7 +151,7 @@ const anyStep = fc.oneof(
   },
 );
 
-test('no certificate is taken that the invariants of the year refuse, whatever happens to its device', () => {
+test('no certificate is accepted that the invariants of the year refuse, whatever happens to its device', () => {
   let accepted = 0;
   fc.assert(
     fc.property(fc.array(anyStep, { maxLength: 40 }), (steps) => {
@@ -164,18 +164,18 @@ test('no certificate is taken that the invariants of the year refuse, whatever h
     }),
     { numRuns: 1000 },
   );
-  assert.ok(accepted > 100, 'certificates are used');
+  assert.ok(accepted > 100, 'too few certificates were accepted');
 });
 
-test('a restore forgets nothing of a device, whatever happened to it since the backup', () => {
+test('a restore forgets no refusal of a device, whatever happened since the backup', () => {
   let remembered = 0;
   fc.assert(
     fc.property(anyWalk, anyWalk, anyWalk, (common, kept, later) => {
-      // The backup has the device as it was, and the registry that is replaced goes on from there.
+      // The backup has an earlier state of the device, and the replaced registry continues from there.
       const inBackup = last(common);
       for (const [history, before] of [
         ['newer', last(later, inBackup)],
-        // It parted from the backup before.
+        // The replaced registry diverged before the backup.
         ['another', last(later)],
       ] as const) {
         const known = history === 'newer' ? inBackup : last(kept);
@@ -189,7 +189,7 @@ test('a restore forgets nothing of a device, whatever happened to it since the b
         const invariants = new Invariants(new Agenda(startMs));
         const isDoubtful =
           known && hex(known.identityKey) !== hex(before.identityKey) && history === 'another';
-        // Nobody knows then which key is the later one; the device stays out.
+        // It is unknown which key is the later one, so the device stays out.
         if (isDoubtful) assert.ok(after.state === 'quarantined' || after.state === 'revoked');
         else invariants.nothingForgotten(contents(before), contents(after));
         remembered += invariants.count('mark carried over');
@@ -197,7 +197,7 @@ test('a restore forgets nothing of a device, whatever happened to it since the b
     }),
     { numRuns: 1000 },
   );
-  assert.ok(remembered > 20, 'there was something to be forgotten');
+  assert.ok(remembered > 20, 'too few refusals were tested');
 });
 
 function last(steps: Parameters<typeof walk>[0], first?: Device): Device | undefined {

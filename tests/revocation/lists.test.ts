@@ -1,4 +1,4 @@
-// Revocation lists over time, beside each other, and as others read them.
+// Revocation lists over time, next to each other, and in other programs.
 
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
@@ -24,7 +24,7 @@ import { makeDevice, pair, type SampleDevice, sameIdOtherKey } from '../testing/
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { longestWaitMs } from '../testing/until.ts';
 
-/** Its certificate and whose it is. */
+/** The certificate and its device. */
 async function pairHere(identity: IdentityManager, clock: HeldClock, known?: SampleDevice) {
   const device = known ?? (await makeDevice({ clock }));
   const { code } = await identity.desk.mint({ kind: 'typed', address: 'x:1' });
@@ -60,7 +60,7 @@ async function describe(t: TestContext, list: ListOfAuthority) {
   };
 }
 
-test('a revoked certificate stays on a list from after its end, and a server whose clock is behind refuses it', async (t) => {
+test('a list made after a revoked certificate’s end still names it, so a server whose clock is behind refuses it', async (t) => {
   const clock = new HeldClock();
   const identity = await openIdentity(t, { clock });
   const { der, chain, serial } = await pairHere(identity, clock);
@@ -90,16 +90,16 @@ test('a revoked certificate stays on a list from after its end, and a server who
     clock.advance(notAfter.getTime() + agoMs - clock.now().getTime());
     const [list] = await identity.revocationLists.current();
     assert.ok(hexOf(list!).includes(serial), `${agoMs} ms after its end`);
-    // As far behind as a clock may be, and on the last second of the certificate.
+    // The clock is behind by the whole tolerance, at the last second of the certificate.
     const behind = new Date(Math.min(clock.now().getTime() - 10 * minute, notAfter.getTime() - 1000));
     if (clock.now().getTime() - behind.getTime() > 10 * minute) continue;
     assert.match(await refusedAt(behind, list!), /certificate revoked/, `${agoMs} ms after its end`);
   }
   const [beyond] = await identity.revocationLists.current();
-  assert.ok((await describe(t, beyond!)).thisUpdate > notAfter, 'on a list from after its end');
+  assert.ok((await describe(t, beyond!)).thisUpdate > notAfter, 'on a list made after its end');
   clock.advance(13 * hour);
   const [later] = await identity.revocationLists.current();
-  assert.ok(!hexOf(later!).includes(serial), 'and gone at last');
+  assert.ok(!hexOf(later!).includes(serial), 'and finally removed');
 });
 
 test('a certificate that expired just before its device was revoked is listed, for servers whose clocks are behind', async (t) => {
@@ -137,7 +137,7 @@ test('no entry is dated after its list, and numbers grow, through clock changes 
   }
 });
 
-test('a registry that takes the place of another goes on from its numbers', async (t) => {
+test('a restored registry continues the list numbers of the replaced one', async (t) => {
   const clock = new HeldClock();
   const secrets = new MemorySecretStore();
   const path = join(temporaryFolder(), 'registry.sqlite');
@@ -146,7 +146,7 @@ test('a registry that takes the place of another goes on from its numbers', asyn
   t.after(() => registry.close());
   const identity = await openIdentity(t, { clock, registry, secrets });
   await backUp(path, copyPath);
-  // While the clock was wrong, lists were handed out.
+  // Lists were served while the clock was wrong.
   clock.advance(300 * day);
   await identity.reloadAuthority();
   clock.advance(-300 * day);
@@ -165,7 +165,7 @@ test('a registry that takes the place of another goes on from its numbers', asyn
   assert.ok((await numberOf(again, active.id))! > before);
 });
 
-/** The keys of a place that lacks some. */
+/** A key store in which some keys are missing. */
 class Lacking extends SecretStoreKeys {
   readonly lost = new Set<Ulid>();
   loads = 0;
@@ -177,7 +177,7 @@ class Lacking extends SecretStoreKeys {
   }
 }
 
-test('a list that cannot be made leaves the others alone, and is handed out as it was while it is good', async (t) => {
+test('a list that cannot be made does not affect the others, and its last version is served while it is valid', async (t) => {
   const clock = new HeldClock();
   const secrets = new MemorySecretStore();
   const keys = new Lacking(secrets);
@@ -194,7 +194,7 @@ test('a list that cannot be made leaves the others alone, and is handed out as i
   await identity.revokeCertificate(fresh.serial, 'test');
   await identity.revokeCertificate(old.serial, 'test');
   const [failed, made, same] = await lists();
-  assert.equal(failed!.list, active.list, 'the last that was made');
+  assert.equal(failed!.list, active.list, 'the last version');
   assert.equal((failed!.error as IdentityError).code, 'SIGNER_UNAVAILABLE');
   assert.ok(made!.list!.number > retired.list.number);
   assert.equal(made!.error, undefined);
@@ -202,10 +202,10 @@ test('a list that cannot be made leaves the others alone, and is handed out as i
 
   const { loads } = keys;
   assert.equal((await lists())[0]!.error, failed!.error);
-  assert.equal(keys.loads, loads, 'it is not tried with every request');
+  assert.equal(keys.loads, loads, 'it is not retried with every request');
   clock.advance(25 * hour);
   const [over, ...others] = await lists();
-  assert.equal(over!.list, undefined, 'it has run out');
+  assert.equal(over!.list, undefined, 'it has expired');
   assert.ok(others.every(({ list }) => list && list.nextUpdate > clock.now()));
   keys.lost.clear();
   clock.advance(minute);
@@ -244,10 +244,10 @@ test('concurrent readers share one list, and a reader after a revocation gets th
     numbers.toSorted((a, b) => a - b),
   );
   const [now] = await identity.revocationLists.current();
-  assert.equal(now!.list!.number, numbers.at(-1), 'nothing has changed');
+  assert.equal(now!.list!.number, numbers.at(-1), 'the list has not changed');
 });
 
-test('calls go on while a list of 100,000 entries is made and read', { timeout: 120_000 }, async (t) => {
+test('calls continue while a list of 100,000 entries is made and read', { timeout: 120_000 }, async (t) => {
   const daemon = await TestDaemon.start(t, { publish: { port: 0 } });
   const enrollment = await pair(daemon, await makeDevice());
   const { registry } = daemon.running.identity;

@@ -1,5 +1,5 @@
-// What a revocation does to connections that are in use, on every transport: they end with the reason, and from the
-// commit on nothing of the device is taken any more, however early it was sent.
+// The effect of a revocation on connections in use, on every transport: they end with the reason, and from the
+// commit on the daemon accepts nothing from the device, however early it was sent.
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -57,7 +57,7 @@ async function dial(daemon: TestDaemon, transport: Transport, enrollment: Paired
   return new Live(connection);
 }
 
-/** A connection with a stream that stands, as an agent holds it. */
+/** A connection with an open stream, like an agent's. */
 class Live {
   readonly node;
   readonly closed: Promise<unknown>;
@@ -69,7 +69,7 @@ class Live {
     this.closed = connection.closed;
   }
 
-  /** Resolves when the daemon has answered on the stream; `ended` with the code that ends it. */
+  /** Resolves when the daemon has answered on the stream; `ended` resolves with the code that ends it. */
   async openStream(): Promise<{ readonly ended: Promise<IdentityErrorCode> }> {
     const ask = this.#ask.promise;
     async function* sent() {
@@ -89,7 +89,7 @@ class Live {
   }
 }
 
-/** Everything that shuts a device out while it is connected. */
+/** Every event that shuts a connected device out. */
 const causes: {
   readonly what: string;
   readonly code: IdentityErrorCode;
@@ -140,7 +140,7 @@ for (const transport of transports) {
       assert.equal(await stream.ended, code);
       await live.closed;
       await assert.rejects(live.node.status({}));
-      // A new connection finds the same answer on every transport.
+      // A new connection gets the same answer on every transport.
       for (const again of transports) {
         const { node } = await dial(daemon, again, enrolled.enrollment);
         await expectCode(node.status({}), code);
@@ -148,7 +148,7 @@ for (const transport of transports) {
     });
   }
 
-  test(`over ${transport}, calls that were sent before the commit and arrive after it do nothing`, async (t) => {
+  test(`over ${transport}, calls that were sent before the commit and arrive after it have no effect`, async (t) => {
     const daemon = await startDaemon(t);
     const { device, enrollment } = await enroll(daemon);
     const path = await pathTo(t, transport, daemon, enrollment);
@@ -159,7 +159,7 @@ for (const transport of transports) {
       live.node.register({ platform: `after ${number}`, capabilities: [] }),
     );
     const outcomes = Promise.allSettled(calls);
-    await until('the calls are on their way', () => path.heldBytes > 1000);
+    await until('the calls are in flight', () => path.heldBytes > 1000);
     await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
     path.release();
     for (const outcome of await outcomes) assert.equal(outcome.status, 'rejected');
@@ -167,7 +167,7 @@ for (const transport of transports) {
     assert.equal((await daemon.admin.getDevice({ id: device.identity.id })).device?.platform, 'before');
   });
 
-  test(`over ${transport}, a device that calls without a pause gets no call through from the commit on`, async (t) => {
+  test(`over ${transport}, no call of a device that calls without a pause succeeds from the commit on`, async (t) => {
     const daemon = await startDaemon(t);
     const { device, enrollment } = await enroll(daemon);
     const live = await dial(daemon, transport, enrollment);
@@ -191,9 +191,9 @@ for (const transport of transports) {
     const codes = new Set(await lanes);
     await live.closed;
     for (const code of codes) assert.ok(['DEVICE_REVOKED', 'UNREACHABLE'].includes(code), code);
-    // Whoever had no call under way at that moment learns why from the next connection.
+    // A device without a running call at that moment learns the reason from its next connection.
     await expectCode((await dial(daemon, transport, enrollment)).node.status({}), 'DEVICE_REVOKED');
-    // What was under way at the commit left no trace behind it either.
+    // Calls in progress at the commit had no effect either.
     const { platform } = (await daemon.admin.getDevice({ id: device.identity.id })).device!;
     assert.equal(platform, await committed.platform);
   });
@@ -227,13 +227,13 @@ test('a revocation of one device leaves the others on both transports undisturbe
   }
 });
 
-test('one certificate of a device is revoked and the other goes on', async (t) => {
+test('one certificate of a device is revoked and the other keeps working', async (t) => {
   const daemon = await startDaemon(t);
   const { device, enrollment } = await enroll(daemon);
   const first = await dial(daemon, 'quic', enrollment);
   const { serial } = await first.node.status({});
   const next = await renewCertificate(device, enrollment, (proof) => first.node.renew(proof));
-  // The one that was issued and not used yet is what leaked.
+  // The leaked certificate is the one that was issued but not used yet.
   const { certificates } = await daemon.admin.getDevice({ id: device.identity.id });
   const unused = certificates.find((each) => each.serial !== serial)!;
   await daemon.admin.revokeCertificate({ serial: unused.serial, reason: 'copied' });
@@ -250,7 +250,7 @@ const throwing = () => {
   throw careless;
 };
 
-/** Everything in the daemon that hears of a change, each failing in turn. */
+/** Every listener for changes in the daemon. Each one fails in turn. */
 const failures: readonly {
   readonly what: string;
   readonly fail: (t: TestContext) => { readonly onEvent?: () => void };
@@ -307,7 +307,7 @@ for (const [broken, whole, Listener] of [
   ['http2', 'quic', Http2Listener],
   ['quic', 'http2', QuicDeviceListener],
 ] as const) {
-  test(`when closing over ${broken} fails at a revocation, the connections over ${whole} are closed all the same`, async (t) => {
+  test(`when closing over ${broken} fails at a revocation, the connections over ${whole} are closed nevertheless`, async (t) => {
     const errors: unknown[] = [];
     const daemon = await startDaemon(t, { onError: (error) => errors.push(error) });
     const { device, enrollment } = await enroll(daemon);
@@ -320,7 +320,7 @@ for (const [broken, whole, Listener] of [
   });
 }
 
-/** The commit of the first event of this type, as the daemon's own process sees it: right after it is durable. */
+/** The commit of the first event of this type, as seen in the daemon's own process right after it is durable. */
 function commitOf(t: TestContext, daemon: TestDaemon, type: RegistryEvent['type']) {
   const { registry } = daemon.running.identity;
   const platform = Promise.withResolvers<string>();

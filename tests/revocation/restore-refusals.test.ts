@@ -1,4 +1,4 @@
-// Nothing that was refused comes back with a backup from before.
+// A restore of an earlier backup brings back no refused device or certificate.
 
 import assert from 'node:assert/strict';
 import { cp, lstat, rename, rm, writeFile } from 'node:fs/promises';
@@ -41,7 +41,7 @@ const registryOf = (home: string) => join(home, 'daemon', 'registry.sqlite');
 const serialOf = (enrollment: PairedEnrollment) =>
   readPeerCertificate(enrollment.certificateChain[0]!).serial;
 
-/** With a code that lets in whoever is new. */
+/** Pairs with an auto-approve code. */
 async function pairByItself(daemon: TestDaemon, device: SampleDevice): Promise<PairedEnrollment> {
   const { code } = await daemon.admin.mintCode({ autoApprove: true });
   const pending = await requestPairing(
@@ -53,7 +53,7 @@ async function pairByItself(daemon: TestDaemon, device: SampleDevice): Promise<P
   const { state } = await daemon.admin.getPairing({ id: pending.requestId });
   assert.ok(
     state === PairingState.APPROVED || state === PairingState.ISSUED,
-    `the operator is asked: ${state}`,
+    `the operator must decide: ${state}`,
   );
   return collect(daemon, device, pending);
 }
@@ -103,7 +103,7 @@ for (const [who, lose] of Object.entries<(daemon: TestDaemon, folder: string) =>
     await daemon.stop();
     await lose(daemon, folder);
     await expectCode(restoreHome(daemon.home, { file, passphrase }), 'REVOCATIONS_UNKNOWN');
-    // A mistyped id would bring back the device that was meant.
+    // With a mistyped id, the intended device would come back.
     const { id } = device.identity;
     const mistyped = `${id.slice(0, -1)}${id.endsWith('X') ? 'Y' : 'X'}`;
     for (const wrong of [mistyped, mistyped.slice(-8), id.slice(-3), '', id.slice(0, 25) + id])
@@ -118,7 +118,7 @@ for (const [who, lose] of Object.entries<(daemon: TestDaemon, folder: string) =>
   });
 }
 
-test('a device from after the backup that was revoked stays out: its id, its keys, also with a code that asks nobody', async (t) => {
+test('a revoked device from after the backup stays out with its id and keys, even with an auto-approve code', async (t) => {
   for (const revokedSince of [undefined, 'named'] as const) {
     const { file, options } = await place();
     const daemon = await TestDaemon.start(t, options);
@@ -140,14 +140,14 @@ test('a device from after the backup that was revoked stays out: its id, its key
     await expectCode(pairByItself(again, gone), 'DEVICE_REVOKED');
     const other = { ...gone, identity: await sameIdOtherKey(gone.identity) };
     await expectCode(pairByItself(again, other), 'DEVICE_REVOKED');
-    // Nothing was refused to this one.
+    // This device was never refused.
     await pairByItself(again, fine);
     assert.equal((await again.admin.verifyAudit({})).ok, true);
     await again.stop();
   }
 });
 
-test('an identity key that was replaced stays out, also that of a device from after the backup', async (t) => {
+test('a replaced identity key stays refused, even for a device from after the backup', async (t) => {
   const { file, options } = await place();
   const daemon = await TestDaemon.start(t, options);
   await backupHome(daemon.home, file, passphrase, quick);
@@ -163,7 +163,7 @@ test('an identity key that was replaced stays out, also that of a device from af
   assert.equal((await again.admin.verifyAudit({})).ok, true);
 });
 
-test('an identity key that was replaced before the backup stays out, whatever older or other history is in the home', async (t) => {
+test('an identity key that was replaced before the backup stays refused, whatever older or diverged registry is in the home', async (t) => {
   for (const history of ['older', 'another'] as const) {
     const { folder, file, options } = await place();
     const daemon = await TestDaemon.start(t, options);
@@ -194,7 +194,7 @@ test('an identity key that was replaced before the backup stays out, whatever ol
       (await again.node(old)).status({}),
       history === 'older' ? 'CERTIFICATE_REVOKED' : 'DEVICE_QUARANTINED',
     );
-    // Of two histories none is newer: then it is for the operator to look.
+    // Neither of two diverged histories is newer, so the operator has to decide.
     if (history === 'older') await (await again.node(present)).status({});
     else await expectCode((await again.node(present)).status({}), 'DEVICE_QUARANTINED');
     assert.equal((await again.admin.verifyAudit({})).ok, true);
@@ -202,7 +202,7 @@ test('an identity key that was replaced before the backup stays out, whatever ol
   }
 });
 
-test('a certificate that was superseded after the backup stays so, and its use is reported', async (t) => {
+test('a certificate that was superseded after the backup stays superseded, and its use is reported', async (t) => {
   const clock = new HeldClock(Date.now() - 20 * minute);
   const { file, options } = await place();
   const daemon = await TestDaemon.start(t, { ...options, clock });
@@ -225,7 +225,7 @@ test('a certificate that was superseded after the backup stays so, and its use i
   assert.equal((await again.admin.verifyAudit({})).ok, true);
 });
 
-test('the mark of a possible copy, a quarantine and a question to the operator outlive a restore, and a used release is used', async (t) => {
+test('the mark of a possible copy, a quarantine and a question to the operator survive a restore, and a used release stays used', async (t) => {
   const clock = new HeldClock(Date.now() - 20 * minute);
   const { file, options } = await place();
   const daemon = await TestDaemon.start(t, { ...options, clock, cloning: 'quarantine' });
@@ -237,7 +237,7 @@ test('the mark of a possible copy, a quarantine and a question to the operator o
     return { device, enrollment, id: device.identity.id };
   };
   const [copied, released] = [await enter('copied'), await enter('released')];
-  // Its operator allows it a recovery, which it uses after the backup.
+  // The operator allows a recovery, which the device uses after the backup.
   await identity.revokeCertificate(serialOf(released.enrollment), 'leaked');
   const recover = (daemonNow: TestDaemon) => recoverOver(daemonNow, released);
   await expectCode(recover(daemon), 'RECOVERY_NEEDS_APPROVAL');
@@ -272,7 +272,7 @@ test('the mark of a possible copy, a quarantine and a question to the operator o
   assert.equal((await again.admin.verifyAudit({})).ok, true);
 });
 
-test('a restore that was killed between its renames is finished by the next start, and one that came less far is not', async (t) => {
+test('the next start finishes a restore that was killed between its renames, but not one that was killed earlier', async (t) => {
   const { folder, file, options } = await place();
   const daemon = await TestDaemon.start(t, options);
   const { daemonId } = daemon.running;
@@ -292,7 +292,7 @@ test('a restore that was killed between its renames is finished by the next star
   assert.equal(again.running.daemonId, daemonId);
   await expectCode((await again.node(enrollment)).status({}), 'DEVICE_REVOKED');
   await again.stop();
-  // A daemon that is there is never replaced by a start, and what it left behind is no state for later.
+  // A start never replaces an existing daemon, and leftover files are never used later.
   await cp(revoked, restored, { recursive: true });
   const third = await TestDaemon.start(t, options);
   await expectCode((await third.node(enrollment)).status({}), 'DEVICE_REVOKED');
@@ -304,7 +304,7 @@ test('a restore that was killed between its renames is finished by the next star
   assert.notEqual(fresh.running.daemonId, daemonId);
 });
 
-test('a root that was retired since does not come back: where the backup knows the next one it signs, otherwise the restore is refused', async (t) => {
+test('a root that was retired since does not come back: the next root signs if the backup has it, otherwise the restore is refused', async (t) => {
   const { folder, options } = await place();
   const daemon = await TestDaemon.start(t, options);
   const { rootRotation } = daemon.running.identity;

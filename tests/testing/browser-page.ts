@@ -7,7 +7,7 @@ import { build } from 'esbuild';
 
 const folder = join(import.meta.dirname, '../../packages/browser/src');
 
-/** @param contents of the entry. @param external what is not bundled. @returns JavaScript for a page. */
+/** @param contents of the entry. @param external modules that are not bundled. @returns JavaScript for a page. */
 export async function bundled(contents: string, external: readonly string[] = []): Promise<Uint8Array> {
   const { outputFiles } = await build({
     stdin: { contents, resolveDir: folder, loader: 'ts' },

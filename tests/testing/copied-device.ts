@@ -1,4 +1,4 @@
-// A device, its copy, and what the daemon suspects.
+// A device, its copy, and the daemon's reports of a possible copy.
 
 import type { TestContext } from 'node:test';
 import { createClient } from '@connectrpc/connect';
@@ -28,7 +28,7 @@ export async function dial(daemon: TestDaemon, transport: Transport, enrollment:
 export const serialOf = ({ certificateChain }: PairedEnrollment) =>
   readPeerCertificate(certificateChain[0]!).serial;
 
-/** A device on its second certificate, and what a copy of it from before has. */
+/** A device on its second certificate, and the contents of an earlier copy. */
 export async function copied(t: TestContext, transport: Transport, options: TestDaemonOptions = {}) {
   const clock = new HeldClock();
   const daemon = await TestDaemon.start(t, { clock, limits, ...options });
@@ -39,7 +39,7 @@ export async function copied(t: TestContext, transport: Transport, options: Test
   const live = await dial(daemon, transport, renewed);
   await live.status({});
   const id = device.identity.id;
-  /** The copy tries its luck. */
+  /** The copy makes a call. */
   const knock = async (code: Parameters<typeof expectCode>[1] = 'CERTIFICATE_SUPERSEDED') =>
     expectCode((await dial(daemon, transport, old)).status({}), code);
   const shown = async () => (await daemon.admin.getDevice({ id })).device!;

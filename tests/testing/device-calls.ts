@@ -16,11 +16,11 @@ import { frame } from './raw-call.ts';
 export const register = `/${NodeService.typeName}/Register`;
 export const events = `/${NodeService.typeName}/Events`;
 export const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = http2.constants;
-/** What a stream may carry before anything is granted (RFC 9113 6.9.2). */
+/** The bytes that a stream may carry before any grant (RFC 9113 6.9.2). */
 export const firstWindow = 65_535;
 export const mib = 2 ** 20;
 
-/** A service whose handlers say what they got. */
+/** A service whose handlers report their input. */
 export function services() {
   const got: number[] = [];
   const routes = (router: ConnectRouter) =>
@@ -49,7 +49,7 @@ export const registerMessage = (size: number) =>
 export const open = (client: RawHttp2, stream: number, path = register, more: [string, string][] = []) =>
   client.send(frameType.headers, { stream, flags: flag.endHeaders, payload: postHeaders(path, more) });
 
-/** In frames of the largest size. */
+/** Sends the bytes in frames of the largest size. */
 export function sendData(client: RawHttp2, stream: number, bytes: Buffer, end = false): void {
   for (let at = 0; at < bytes.length; at += 16_384) {
     const last = end && at + 16_384 >= bytes.length;
@@ -69,7 +69,7 @@ export const granted = (client: RawHttp2, stream: number) =>
 export const of = (type: number, stream: number) => (each: RawFrame) =>
   each.type === type && each.stream === stream;
 
-/** What the peer has dealt with all that was sent before. */
+/** Resolves when the peer has processed everything that was sent before. */
 export async function settled(client: RawHttp2): Promise<void> {
   const payload = Buffer.from(String(Math.random()).padEnd(8).slice(-8));
   client.send(frameType.ping, { payload });

@@ -1,5 +1,5 @@
-// The command `palyra`, as people and service managers run it: what stays up as a process of its own, which does not
-// outlive the program that started it; what answers and ends in this one, because a start of Node costs more than most
+// The command `palyra`, as people and service managers run it. A long-running command is a separate process, which does not
+// outlive the program that started it. A short command runs in this process, because a start of Node costs more than most
 // answers.
 
 import assert from 'node:assert/strict';
@@ -49,7 +49,7 @@ export interface PalyraOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** `npm test` builds it from the sources as they are, because it starts so often; otherwise these run themselves. */
+/** `npm test` builds it from the current sources, because it starts often. Otherwise the sources run directly. */
 export const palyraProgram =
   process.env.PALYRA_TEST_PROGRAM ?? join(import.meta.dirname, '../../packages/cli/bin/palyra.js');
 
@@ -183,7 +183,7 @@ export async function answer(args: readonly string[], options: PalyraOptions): P
   return lines.at(-1)!;
 }
 
-/** The failure of a run that must fail, with these. @returns its message and the next step, as a person reads them. */
+/** The failure of a run that must fail with this code. @returns its message and next step, as a person reads them. */
 export async function failure(
   run: Promise<Ended>,
   expected: { readonly code: string; readonly exitCode: number },

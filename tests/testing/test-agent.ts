@@ -1,4 +1,4 @@
-// An agent in this process, and what it tells of itself.
+// An agent in this process, with its states.
 
 import type { TestContext } from 'node:test';
 import {
@@ -24,7 +24,7 @@ export const parsed = (bytes: Uint8Array) => JSON.parse(new TextDecoder().decode
 export class TestAgent {
   readonly states: AgentState[] = [];
   readonly connections: NodeConnection[] = [];
-  /** Resolves when the agent has ended, with why. */
+  /** Resolves with the reason when the agent has ended. */
   readonly ended: Promise<IdentityError | undefined>;
   readonly #stop = new AbortController();
   readonly #watchers = new Set<() => void>();
@@ -75,7 +75,7 @@ export class TestAgent {
     await this.ended;
   }
 
-  /** Resolves when it has been connected this often. */
+  /** Resolves when it has connected this often. */
   async connected(times = 1): Promise<void> {
     await this.until((states) => states.filter((each) => each.state === 'connected').length >= times);
   }

@@ -1,4 +1,4 @@
-// nginx, HAProxy and others as separate processes with their own folder, without touching those of the machine.
+// nginx, HAProxy and others as separate processes with their own folder, without effect on the machine's own servers.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';

@@ -1,5 +1,5 @@
-// A process that does one thing over and over until it is killed: `node worker.ts rekey|backup|renew HOME [ADDRESS]`.
-// It says "at work" when the first round begins.
+// A process that repeats one action until it is killed: `node worker.ts rekey|backup|renew HOME [ADDRESS]`.
+// It prints "at work" when the first round begins.
 
 import { join } from 'node:path';
 import process from 'node:process';

@@ -1,4 +1,4 @@
-// Codes that are almost right.
+// Codes that differ slightly from a valid code.
 
 import { type PairingCode, parsePairingCode } from '@palyra/identity/pairing';
 

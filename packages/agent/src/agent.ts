@@ -53,7 +53,7 @@ async function serveUntilEnd(
       if (final.has(error.code)) throw error;
       if (error === renewed) continue;
       if (recoverable.has(error.code)) {
-        // What a renewal beside this agent does to its certificate is no sign of a copy.
+        // A renewal by another process on this machine is not a sign of a copy.
         if (await certificate.adoptStored().catch(() => false)) continue;
         const isByOperator = error.code === 'CERTIFICATE_REVOKED';
         if (!isByOperator && !hasPaused && performance.now() - recovered < recoveryHoldsMs) {

@@ -36,7 +36,7 @@ export class CapabilityRuns {
     this.#options = options;
   }
 
-  /** Sends results over a new connection from now on, starting with those that the daemon has not taken. */
+  /** Sends results over a new connection from now on, starting with those that the daemon has not acknowledged. */
   sendOver(outgoing: MessageQueue<DeviceEvent>): void {
     this.#outgoing = outgoing;
     for (const result of this.#unsettled.values()) outgoing.push(deviceEvent(result));

@@ -5,7 +5,7 @@ import { IdentityError, reasonOf } from '@palyra/identity/portable';
 export interface CapabilityCall {
   /** JSON text, UTF-8. */
   readonly input: Uint8Array;
-  /** Ends the work, because the caller is gone or the time is over. */
+  /** Ends the work, because the caller has left or the time is over. */
   readonly signal: AbortSignal;
 }
 

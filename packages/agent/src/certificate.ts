@@ -104,7 +104,7 @@ export class AgentCertificate {
       running = true;
       try {
         await this.#exclusively(async () => {
-          // A renewal beside this agent may just have done it.
+          // Another process may just have renewed it.
           if (await this.adoptStored()) return;
           this.#hold(await renewCertificate(device, this.#enrollment, (proof) => node.renew(proof)));
           onState?.({ state: 'renewed', how: 'renewal', enrollment: this.#enrollment });

@@ -74,7 +74,7 @@ export function quicFirst(quic: QuicDial, http2: Dial): Dial {
 
 /**
  * @returns a dial that takes a channel over WebSockets where the first one does not reach the daemon: a proxy that ends TLS is
- *   in between, or lets nothing else through. What failed first is the answer where the channel fails, too.
+ *   in between, or lets nothing else through. If the channel fails too, the first error is reported.
  */
 export function webLast(first: Dial, web: Dial): Dial {
   return async (enrollment) => {

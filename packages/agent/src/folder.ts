@@ -21,7 +21,7 @@ const outputGraceMs = 100;
 /**
  * @param environment the whole environment of the executables; give them PATH and HOME.
  * @param folder files that are not executable, or not named like a capability, are skipped.
- * @param onSkipped told of each skipped file, in the order of the names.
+ * @param onSkipped called for each skipped file, in the order of the names.
  * @throws STORE_PERMISSIONS if others could change the folder or one of its executables, which run as this user;
  *   NOTHING_FOUND if there is no folder.
  */

@@ -1,5 +1,5 @@
 // The identities of a device. All daemons know the first one, except a daemon that the device was paired with again as a new
-// device: that daemon knows an identity of its own, and the other daemons notice nothing.
+// device: that daemon knows a separate identity, and the other daemons notice nothing.
 
 import {
   type DeviceCrypto,
@@ -17,9 +17,9 @@ import { unusedKeptMs } from './web-crypto.ts';
 const prefix = 'identities/';
 
 export class Identities {
-  /** Under which the device asks to be paired. */
+  /** The identity with which the device asks to be paired. */
   readonly first: DeviceIdentity;
-  /** Whether it was made just now. */
+  /** Whether it was created just now. */
   readonly isNew: boolean;
   readonly #records: SecretStore;
 
@@ -50,8 +50,8 @@ export class Identities {
   }
 
   /**
-   * Drops those that no record names and no pairing under way can need any more.
-   * @returns the public keys of the others, the first one's included.
+   * Deletes identities that no record names and no running pairing can need any more.
+   * @returns the public keys of the remaining identities, including the first one.
    */
   async dropUnused(): Promise<Uint8Array[]> {
     const named = new Set((await loadEnrollments(this.#records)).map(({ deviceId }) => prefix + deviceId));

@@ -1,12 +1,12 @@
-// Keeps the pages and workers of one origin out of each other's way.
+// Makes the pages and workers of one origin take turns.
 
 interface LockManager {
   request<T>(name: string, options: { readonly signal?: AbortSignal }, work: () => Promise<T>): Promise<T>;
 }
 
 /**
- * Runs the work while no other page or worker of this origin runs work of this name. Where the browser has no Web Locks,
- * nothing keeps two pages apart.
+ * Runs the work while no other page or worker of this origin runs work of this name. In a browser without Web Locks,
+ * two pages may run at the same time.
  * @param signal ends the wait for the others, with its reason.
  */
 export function exclusively<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {

@@ -1,5 +1,5 @@
 // Keeps this browser connected to a daemon, and runs capabilities for the daemon: the agent, over a channel of the browser. It
-// has a subpath of its own, because a page that only calls does without.
+// has its own subpath, because a page that only makes calls does not need it.
 
 import type { Transport } from '@connectrpc/connect';
 import { type AgentState, type Capabilities, runAgent } from '@palyra/agent/portable';
@@ -12,7 +12,7 @@ export type { Capabilities, Capability, CapabilityCall } from '@palyra/agent/por
 
 export type ServeState =
   | Exclude<AgentState, { state: 'connected' | 'renewed' }>
-  /** `transport` carries calls of this device's own while the connection lasts: `createClient(Service, transport)`. */
+  /** `transport` carries the device's own calls while the connection lasts: `createClient(Service, transport)`. */
   | { readonly state: 'connected'; readonly transport: Transport }
   | { readonly state: 'renewed'; readonly how: 'renewal' | 'recovery' };
 

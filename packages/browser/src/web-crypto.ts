@@ -94,10 +94,10 @@ export function webDeviceCrypto(database: DeviceDatabase): DeviceCrypto {
   };
 }
 
-/** A key or an identity that no record names, and that no pairing under way can need any more, is deleted after this, ms. */
+/** A key or an identity that no record names is deleted after this time, when no running pairing can need it any more, ms. */
 export const unusedKeptMs = 24 * 60 * 60_000;
 
-/** @param used the public keys that are needed: what the records have of P-256 keys, and the identities' Ed25519 keys. */
+/** @param used the public keys that are needed: the P-256 keys in the records, and the identities' Ed25519 keys. */
 export async function dropUnusedKeys(
   database: DeviceDatabase,
   used: Readonly<Record<KeyKind, readonly Uint8Array[]>>,

@@ -137,7 +137,7 @@ function connectedWords(device: Device): string | undefined {
   return isConnected(device) ? `now, ${transportNames[transports.show(device.transport)]}` : undefined;
 }
 
-/** What people call what a connection came over. */
+/** Names of transports for people. */
 export const transportNames: Readonly<Record<ReturnType<typeof transports.show>, string>> = {
   http2: 'HTTP/2',
   quic: 'QUIC',

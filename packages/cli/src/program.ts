@@ -37,7 +37,7 @@ export async function run(invocation: Invocation): Promise<number> {
   }
 }
 
-/** As far as it is known where the home is. */
+/** The home, if it is known. */
 function stepAfter(cli: Cli, error: IdentityError): string | undefined {
   try {
     return nextStepOf(cli, error);

@@ -319,7 +319,7 @@ export function readablePart(input: unknown): DaemonConfig | undefined {
 function removeIssue(rest: unknown, issue: z.core.$ZodIssue): boolean {
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => removeAt(rest, [...issue.path, key])).every(Boolean);
-  // Of a list, all of it.
+  // A list is removed as a whole.
   const inList = issue.path.findIndex((key) => typeof key === 'number');
   return removeAt(rest, inList < 0 ? issue.path : issue.path.slice(0, inList));
 }

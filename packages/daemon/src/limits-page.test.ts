@@ -13,7 +13,7 @@ const repository = new URL('../../../', import.meta.url);
 interface Row {
   readonly limit: string;
   readonly shown: number;
-  /** The field of config.json, where there is one. */
+  /** The field of config.json, if there is one. */
   readonly setting: string | undefined;
   readonly file: string;
   readonly constant: string;
@@ -28,7 +28,7 @@ const rows: Row[] = readFileSync(new URL('docs/limits.md', repository), 'utf8')
     return { limit, shown: quantity(shown), setting: /`(\w+)`/.exec(setting)?.[1], file, constant };
   });
 
-test('every default on the limits page is the one in the code', () => {
+test('every default on the limits page equals the one in the code', () => {
   assert.ok(rows.length > 40, `only ${rows.length} rows were found`);
   for (const { limit, shown, file, constant } of rows) {
     assert.equal(shown, valueInCode(file, constant), `${limit}: ${file} ${constant}`);
@@ -43,7 +43,7 @@ test('the limits page states each limit once', () => {
   );
 });
 
-test('every setting on the limits page is one that config.json takes, with that default', () => {
+test('every setting on the limits page is accepted in config.json, with that default', () => {
   const settings = { ...defaultPairingLimits, ...present(parseConfig({}, 'a test').limits) };
   for (const { limit, shown, setting } of rows) {
     if (setting === undefined) continue;
@@ -53,7 +53,7 @@ test('every setting on the limits page is one that config.json takes, with that 
   }
 });
 
-test('no limit that can be set or that a listener has is missing on the page', () => {
+test('the page has every limit that can be set or that a listener has', () => {
   const listed = new Set(rows.flatMap(({ constant, setting }) => [constant, setting]));
   const settings = parseConfig({}, 'a test').limits;
   for (const limits of [settings, defaultPairingLimits, defaultHttp2Limits, defaultChannelLimits]) {
@@ -74,7 +74,7 @@ function quantity(text: string): number {
   return Number(number) * (factor ?? assert.fail(`unknown unit ${unit}`));
 }
 
-/** The number that a source file gives a constant or field, or compares it with. */
+/** The value of a constant or field in a source file, or the number that it is compared with. */
 function valueInCode(file: string, name: string): number {
   const source = readFileSync(new URL(`packages/${file}`, repository), 'utf8');
   const value = evaluate(source, name);
@@ -82,7 +82,7 @@ function valueInCode(file: string, name: string): number {
   return name.endsWith('_KIB') ? value * 1024 : value;
 }
 
-/** Knows numbers, products, quotients and constants of the same file. */
+/** Evaluates numbers, products, quotients and constants of the same file. */
 function evaluate(source: string, name: string): number {
   if (/^\d[\d_]*$/.test(name)) return Number(name.replaceAll('_', ''));
   const value = '(?:(?:positive|timerMs)(?:\\.max\\(\\w+\\))?\\.default\\()?([\\w */]+)';

@@ -8,7 +8,7 @@ export interface Problem {
   readonly error: IdentityError;
 }
 
-/** How long a caller waits for the store of the CA's keys, ms. A hanging token delays nobody for longer. */
+/** How long a caller waits for the store of the CA's keys, ms. A hanging token delays a caller no longer than this. */
 const patienceMs = 1_000;
 
 /** Checks on demand whether the CA's key signs. Simultaneous callers share one check. */

@@ -1,14 +1,14 @@
 // Text that a stranger chose and an operator will read. It must not deceive: no invisible characters, none that move a
-// cursor or reverse the text beside them, and no pile of marks that runs into the next line.
+// cursor or reverse the text beside them, and no stacked marks that reach into the next line.
 //
 // Letters of right-to-left scripts are allowed, because people have such names. Every display isolates them from the
 // text around them (cli/printable.ts, `bdi` in the console).
 
 import { IdentityError } from './errors.ts';
 
-/** Characters without a sign of their own, for a character class: marks of order, joiners, places to break a line. */
+/** Characters without a visible form, for a character class: direction marks, joiners, line break opportunities. */
 export const INVISIBLE = String.raw`\p{Default_Ignorable_Code_Point}\p{Cf}`;
-/** Characters that a line of text has no use for, for a character class: what is invisible, controls, ends of lines. */
+/** Characters that a line of text does not need, for a character class: invisible ones, controls, line ends. */
 export const UNPRINTABLE = String.raw`\p{C}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}`;
 
 /** UTF-16 units per character, on average over a text. Hindi and flags need four. */
@@ -41,7 +41,7 @@ const refused: readonly (readonly [RegExp, why: string])[] = [
 const anyRefused = new RegExp(refused.map(([{ source }]) => source).join('|'), 'gu');
 
 /**
- * One mark more than allowed, or the same mark twice, which looks like one. Spacing marks do not pile up. The pattern
+ * One mark more than allowed, or the same mark twice, which looks like one. Spacing marks do not stack. The pattern
  * matches a run only from its beginning: from each mark of the run, it would take hours for text of an allowed length.
  */
 const piledMarks = new RegExp(

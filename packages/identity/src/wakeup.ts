@@ -1,4 +1,4 @@
-// Lets a loop wait for news: it checks, and sleeps if there is none. A `wake` just before it sleeps also counts.
+// Lets a loop wait for events: it checks, and sleeps if there are none. A `wake` just before it sleeps also counts.
 
 export class Wakeup {
   #isDue = false;

@@ -1,4 +1,4 @@
-// The one read that is composed for each query: the devices that match a filter, in an order.
+// The only query that is composed at run time: the devices that match a filter, in an order.
 
 import type { DeviceOrder, DevicesQuery } from '@palyra/identity/registry';
 import { type CompiledQuery, type ExpressionBuilder, type Kysely, type RawBuilder, sql } from 'kysely';
@@ -6,7 +6,7 @@ import { milliseconds, type Row } from './rows/column.ts';
 import { foldName } from './rows/device.ts';
 import type { Tables } from './tables.ts';
 
-/** After the end of every certificate. */
+/** Later than the end of every certificate. */
 const never = Number.MAX_SAFE_INTEGER;
 
 export function selectDevices(db: Kysely<Tables>, query: DevicesQuery): CompiledQuery<Row> {
@@ -68,7 +68,7 @@ const keys: Readonly<Record<Exclude<DeviceOrder, 'id'>, (of: Devices) => RawBuil
   expiry: (of) => sql<number>`coalesce(${presentEnd(of)}, ${sql.lit(never)})`,
 };
 
-/** The end of the certificate in use, or else of the newest one that was never used. */
+/** The end of the certificate in use, or of the newest unused one. */
 function presentEnd(of: Devices) {
   return of
     .selectFrom('certificates as c')

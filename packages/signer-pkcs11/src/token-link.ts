@@ -136,7 +136,7 @@ export class TokenLink {
     const child = fork(program, {
       serialization: 'advanced',
       // A module's own output must not mix with the daemon's.
-      // Its standard input stays empty. The end of the input tells the process that the daemon is gone.
+      // Its standard input stays empty. The end of the input tells the process that the daemon has ended.
       stdio: ['pipe', 'ignore', 'inherit', 'ipc'],
       execArgv: [],
     });

@@ -1,16 +1,16 @@
-// The simulated clock: a queue of what happens next. Time jumps from one event to the next, and each event is over
+// The simulated clock: a queue of coming events. Time jumps from one event to the next, and each event is over
 // before the next begins.
 
 import type { Clock } from '@palyra/identity/values';
 
 interface Entry {
   readonly atMs: number;
-  /** What was put in first happens first. */
+  /** Events at the same time run in the order of insertion. */
   readonly order: number;
   readonly run: () => void | Promise<void>;
 }
 
-/** Far more than happens in one millisecond of a year that works. */
+/** Far more events than one millisecond has in a correct run. */
 const mostAtOnce = 10_000;
 
 export class Agenda implements Clock {
@@ -46,7 +46,7 @@ export class Agenda implements Clock {
     heap[at] = entry;
   }
 
-  /** Everything up to this time, which it is then. */
+  /** Runs everything up to this time, which becomes the current time. */
   async runUntil(ms: number): Promise<void> {
     for (let next = this.#heap[0]; next && next.atMs <= ms; next = this.#heap[0]) {
       this.#removeFirst();

@@ -1,14 +1,14 @@
-// What TLS decides about a certificate chain, on either side: signatures up to a root that is trusted.
+// TLS's verdict about a certificate chain, on either side: signatures up to a trusted root.
 
 import { hash, X509Certificate } from 'node:crypto';
 import { type PeerCertificate, readPeerCertificate } from '@palyra/identity/certificate';
 
-/** By the two fingerprints. Each pair is verified once in a year. */
+/** Verdicts by the two fingerprints. Each pair is verified once in a simulated year. */
 const verified = new Map<string, boolean>();
 
 /**
  * @param chain each signed by the next, the last by a root; DER. Of a device's chain the issuing CA is enough: the device
- *   has verified the rest when it got it. Dates are not looked at.
+ *   has verified the rest when it got it. Dates are ignored.
  */
 export function leadsTo(chain: readonly Uint8Array[], roots: readonly Uint8Array[]): boolean {
   const last = chain.at(-1);

@@ -1,5 +1,5 @@
-// Every change of the registry is a step at which the daemon may die, and whom it gets to know and what it
-// issues is noted once it is durable.
+// Every change of the registry is a step at which the daemon may die. New devices and certificates
+// are recorded once they are durable.
 
 import type { Registry, RegistryTransaction } from '@palyra/identity/registry';
 import type { Invariants } from './invariants.ts';

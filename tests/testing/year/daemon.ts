@@ -1,4 +1,4 @@
-// The simulated daemon: the real identity on a real home, and what its listeners do, without their sockets.
+// The simulated daemon: the real identity library on a real home, with the work of its listeners but without sockets.
 
 import assert from 'node:assert/strict';
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
@@ -30,10 +30,10 @@ import { thiefSource } from './thieves.ts';
 const minute = 60_000;
 const hour = 60 * minute;
 const day = 24 * hour;
-/** Seldom, because it costs a simulated year most of its time; every few hours is enough for what is due in days. */
+/** Rare, because ticks take most of a simulated year's time. Every few hours is enough for events that are due in days. */
 const tickMs = 12 * hour;
 
-/** Of a device's certificate, most of the year. A day, as by default, would be a hundred thousand renewals. */
+/** Life of a device's certificate for most of the year. The default of one day would cause a hundred thousand renewals. */
 export const usualLifeMs = 20 * day;
 
 export interface Connection {
@@ -45,7 +45,7 @@ export interface Connection {
     method: DescMethod & { readonly parent: DescService },
     work: (caller: AuthenticatedDevice, identity: IdentityManager) => Promise<T>,
   ): Promise<T>;
-  /** By the device; the daemon may hear of it, or not. */
+  /** Called by the device. The daemon may or may not notice. */
   close(): void;
 }
 
@@ -53,7 +53,7 @@ interface Running {
   readonly process: Mortal;
   readonly identity: IdentityManager;
   readonly connections: DeviceConnections;
-  /** Each with how its device is told of its end. */
+  /** Live connections, each with the callback for its end. */
   readonly open: Map<Connection, (reason: IdentityError) => void>;
   credential: ServerCredential;
   readonly stop: () => Promise<void>;
@@ -62,11 +62,11 @@ interface Running {
 export class Daemon {
   readonly home: string;
   readonly clock: RunningClock;
-  /** How far its clock is off. */
+  /** Error of its clock. */
   clockOffsetMs = 0;
-  /** Of its configuration. */
+  /** From its configuration. */
   certificateLifeMs = usualLifeMs;
-  /** Told what changes, as the operator's console is. */
+  /** Called for changes, like the operator's console. */
   onEvent: (event: RegistryEvent) => void = () => {};
   readonly #agenda: Agenda;
   readonly #random: Random;
@@ -152,23 +152,23 @@ export class Daemon {
     }
   }
 
-  /** In order, by its operator. */
+  /** A clean stop by its operator. */
   async stop(): Promise<void> {
     if (this.#running) await this.#end(this.#running);
   }
 
-  /** @param step of the run that is, or of the next start. */
+  /** @param step of the current run, or of the next start. */
   crashAt(step: number, isNextStart: boolean): void {
     if (isNextStart) this.#nextCrash = step;
     else this.#running?.process.dieAt(step);
   }
 
-  /** What the operator does at the admin socket. @throws UNREACHABLE when it is down, or crashes over it. */
+  /** An operator's action at the admin socket. @throws UNREACHABLE when the daemon is down, or crashes meanwhile. */
   async operate<T>(work: (identity: IdentityManager) => Promise<T>): Promise<T> {
     return this.#within(({ identity }) => work(identity));
   }
 
-  /** As the admin service does after a step of a root rotation. */
+  /** Like the admin service after a step of a root rotation. */
   async authorityChanged(): Promise<void> {
     await this.#within(async (running) => {
       await running.identity.reloadAuthority();
@@ -183,7 +183,7 @@ export class Daemon {
     this.#invariants.happened('audit verified', String(verdict.rows));
   }
 
-  /** The restored chain is an older one. */
+  /** The restored audit chain is older. */
   forgetAuditHead(): void {
     this.#auditHead = undefined;
   }
@@ -192,7 +192,7 @@ export class Daemon {
     return this.#running?.open.keys() ?? [];
   }
 
-  /** What the daemon presents on both listeners. @throws UNREACHABLE */
+  /** The certificate that the daemon presents on both listeners. @throws UNREACHABLE */
   presented(): {
     readonly chain: readonly Uint8Array[];
     readonly daemonId: string;
@@ -204,7 +204,7 @@ export class Daemon {
 
   /**
    * A connection to the node listener.
-   * @param shut told when the daemon ends it.
+   * @param shut called when the daemon ends it.
    * @throws the code that refuses the certificate.
    */
   async accept(
@@ -297,7 +297,7 @@ export class Daemon {
     });
   }
 
-  /** One unary call through the check of every server, errors there and back included. */
+  /** One unary call through the access check, with errors converted to the wire and back. */
   async #serve<T>(
     peer: Peer,
     method: DescMethod & { readonly parent: DescService },
@@ -313,7 +313,7 @@ export class Daemon {
     }
   }
 
-  /** Nobody hears anything of a process that has died. */
+  /** A dead process sends nothing. */
   async #within<T>(work: (running: Running) => Promise<T> | T): Promise<T> {
     const running = this.#up();
     try {
@@ -324,7 +324,7 @@ export class Daemon {
         await this.#end(running);
         this.#startLater();
       }
-      // biome-ignore lint/correctness/noUnsafeFinally: a dead process answers nothing, whatever came of the work.
+      // biome-ignore lint/correctness/noUnsafeFinally: a dead process answers nothing, whatever the result of the work.
       if (running.process.dead) throw unreachable();
     }
   }
@@ -343,7 +343,7 @@ export class Daemon {
 
   #startLater(): void {
     this.#agenda.after(this.#random.between(0.2 * minute, 2 * hour), () => {
-      // Its operator may have been faster.
+      // The operator may have restarted it already.
       if (!this.#running) return this.start();
     });
   }
@@ -365,13 +365,13 @@ export class Daemon {
     running.credential = await running.identity.issueServerCredential({ dnsNames: [], ipAddresses: [] });
   }
 
-  /** The listeners look every second; here they look when there is something to see. */
+  /** Real listeners check every second. Here they check when something has changed. */
   #sweepAt(atMs: number, running: Running): void {
     this.#agenda.after(atMs - this.nowMs, () => {
       if (this.#running !== running) return;
       running.connections.shutExpired(this.clock.now());
       this.#invariants.connectionsEnd(running.open.keys(), this.nowMs);
-      // The clock was set back meanwhile.
+      // The clock was set back in the meantime.
       if (this.nowMs < atMs) this.#sweepAt(atMs, running);
     });
   }
@@ -393,5 +393,5 @@ export function unlessUnreachable(error: unknown): void {
 }
 
 function foreign(): IdentityError {
-  return new IdentityError('CERTIFICATE_UNKNOWN', 'This certificate is of another authority.');
+  return new IdentityError('CERTIFICATE_UNKNOWN', 'Another authority issued this certificate.');
 }

@@ -1,5 +1,5 @@
-// A simulated device: the real library on a store that outlives its crashes, an agent that decides as the real one does,
-// and a life that gets in the way.
+// A simulated device: the real library on a store that survives its crashes, an agent that decides like the real one,
+// and random events in its life.
 
 import { afterRefusal } from '@palyra/agent';
 import { IdentityError, type IdentityErrorCode, MemorySecretStore } from '@palyra/identity';
@@ -36,7 +36,7 @@ const minute = 60 * second;
 const hour = 60 * minute;
 const day = 24 * hour;
 
-/** How long a device that is awake may go without the daemon before it counts as locked out: people are slow, too. */
+/** Time without the daemon after which an awake device counts as locked out. Long, because people are slow too. */
 const strandedMs = 4 * day;
 const maxDoublings = 6;
 const address = 'daemon.example:7443';
@@ -52,7 +52,7 @@ export interface Surroundings {
 export class SimulatedDevice {
   readonly name: string;
   identity!: DeviceIdentity;
-  /** False: everything works, and it stays awake. */
+  /** False when everything works and it stays awake. */
   hasFaults = true;
   readonly #world: Surroundings;
   readonly #random: Random;
@@ -67,14 +67,14 @@ export class SimulatedDevice {
   #connection: Connection | undefined;
   #clockOffsetMs = 0;
   #isAwake = true;
-  /** Its person wants it paired (anew). */
+  /** Its owner wants to pair it (again). */
   #wantsPairing = true;
-  /** Its person has given it up. */
+  /** Its owner no longer uses it. */
   isRetired = false;
   #failures = 0;
-  /** Without the daemon since. */
+  /** Since when it has had no contact with the daemon. */
   #aloneSinceMs = 0;
-  /** And it may go on for so long. */
+  /** How long this is allowed to last. */
   #patienceMs = strandedMs;
   /** Only the newest plan counts. */
   #plan = 0;
@@ -112,12 +112,12 @@ export class SimulatedDevice {
     return (await this.#enrollments()).paired;
   }
 
-  /** Of the request that waits, as its screen shows them. */
+  /** The words of the pending request, as on its screen. */
   async words(): Promise<string | undefined> {
     return (await this.#enrollments()).pending?.words;
   }
 
-  /** Everything is fine from now on. */
+  /** From now on nothing goes wrong. */
   settle(): void {
     this.hasFaults = false;
     this.#link.hasFaults = false;
@@ -126,13 +126,13 @@ export class SimulatedDevice {
     this.#wake();
   }
 
-  /** Its person pairs it again, though it is paired. */
+  /** Its owner pairs it again, although it is paired. */
   pairAgain(): void {
     this.#wantsPairing = true;
     if (this.#isAwake) this.#next(0);
   }
 
-  /** Everything on it is lost but its id; a thief may have the old disk. @returns the old key. */
+  /** Loses everything except its id. A thief may have the old disk. @returns the old key. */
   async reinstall(): Promise<void> {
     await this.steal();
     this.#hangUp();
@@ -142,7 +142,7 @@ export class SimulatedDevice {
     this.pairAgain();
   }
 
-  /** Somebody makes a copy of everything. */
+  /** Somebody copies all of its data. */
   async steal(): Promise<void> {
     const enrollment = await this.paired();
     if (enrollment) this.#world.thieves.take({ identity: this.identity, enrollment });
@@ -162,7 +162,7 @@ export class SimulatedDevice {
     });
   }
 
-  /** @returns when to go on; undefined when something else will say. */
+  /** @returns when to continue; undefined if another event decides. */
   async #run(): Promise<number | undefined> {
     try {
       return await this.#act();
@@ -181,12 +181,12 @@ export class SimulatedDevice {
     return this.#connection ? this.#renew(paired, this.#connection) : this.#connect(paired);
   }
 
-  /** What is on the disk; read again when it may have changed. */
+  /** The contents of the disk. Read again when they may have changed. */
   async #enrollments() {
     if (!this.#loaded) {
       const all = await loadEnrollments(this.#disk);
       this.#loaded = {
-        // After a root was retired, the device is paired anew beside the record of before.
+        // After the retirement of a root, the device pairs again, and the earlier record stays.
         paired: all
           .filter((each) => each.state === 'paired')
           .sort((one, other) => other.receivedAt - one.receivedAt)[0],
@@ -234,7 +234,7 @@ export class SimulatedDevice {
     } catch (error) {
       if (!(error instanceof IdentityError)) throw error;
       invariants.happened(`collect failed ${error.code}`, this.name);
-      // The request is not known after a restore, or its device was shut out meanwhile.
+      // After a restore the request is unknown, or the device was shut out meanwhile.
       if (
         ['PAIRING_NOT_FOUND', 'DEVICE_REVOKED', 'IDENTITY_KEY_CHANGED', 'CERTIFICATE_REVOKED'].includes(
           error.code,
@@ -307,7 +307,7 @@ export class SimulatedDevice {
         error.retryAfterMs ??
         Math.max(5 * second, (notAfter.getTime() - this.#nowMs) * 0.1 * this.#random.between(0.5, 1));
       this.#renewalRetryMs = this.#nowMs + waitMs;
-      // Some losses break the connection, too.
+      // Some losses break the connection too.
       if (error.code === 'UNREACHABLE' && this.#random.chance(0.5)) this.#hangUp();
       return this.#connection ? waitMs : minute;
     }
@@ -317,14 +317,14 @@ export class SimulatedDevice {
     return 0;
   }
 
-  /** What the agent waits for before it tries again. */
+  /** The agent's pause before the next attempt. */
   async #retry(error: IdentityError): Promise<number> {
-    // It would try for ever; its person does not.
+    // The agent would retry for ever, but its owner gives up.
     if (error.code === 'DAEMON_NOT_AUTHENTICATED') return this.#askForHelp(error.code);
     this.#patienceMs = Math.max(this.#patienceMs, strandedMs + (error.retryAfterMs ?? 0));
     this.#failures = Math.min(this.#failures + 1, maxDoublings);
     this.#alone(error.code);
-    // All of this is stretched: nothing is learnt from a thousand tries.
+    // The pauses are longer than in reality, because a thousand attempts add nothing.
     if (error.code === 'RECOVERY_NEEDS_APPROVAL') return this.#random.between(hour, 6 * hour);
     if (error.code === 'CLOCK_SKEW') return 2 * hour;
     return error.retryAfterMs ?? 5 * minute * 2 ** this.#failures * this.#random.between(0.5, 1);
@@ -338,9 +338,9 @@ export class SimulatedDevice {
     return this.#due.atMs;
   }
 
-  // Its person.
+  // The owner.
 
-  /** The agent has ended: somebody notices, sooner or later. */
+  /** The agent has ended, and somebody notices sooner or later. */
   async #askForHelp(code: IdentityErrorCode): Promise<number> {
     this.#world.invariants.happened('asked for help', `${this.name} ${code}`);
     if (code === 'DEVICE_REVOKED') return this.#becomeAnother();
@@ -348,7 +348,7 @@ export class SimulatedDevice {
     return this.#random.between(hour, day);
   }
 
-  /** A revoked device comes back only as a new one. Some do not. */
+  /** A revoked device can return only as a new one. Some do not return. */
   async #becomeAnother(): Promise<number> {
     if (this.hasFaults && this.#random.chance(0.3)) {
       this.isRetired = true;
@@ -363,7 +363,7 @@ export class SimulatedDevice {
     return this.#random.between(hour, day);
   }
 
-  // Its life.
+  // Random events.
 
   #planLife(): void {
     this.#world.agenda.after(this.#random.exponential(10 * day), () => {

@@ -1,4 +1,4 @@
-// What must hold all year, judged by what really happened, which is kept here and outlives every crash and restore of the
+// The invariants of the year, judged by the true history, which is recorded here and survives every crash and restore of the
 // daemon. A violation ends the year.
 
 import { createHash } from 'node:crypto';
@@ -9,59 +9,59 @@ import type { Agenda } from './agenda.ts';
 
 export class Violation extends Error {}
 
-/** `maybe`: a change was asked for whose answer has not come yet. Then either outcome is right. */
+/** `maybe`: the answer to a requested change has not arrived yet, so either outcome is right. */
 type Certainty = 'no' | 'maybe' | 'yes';
 
 interface KnownCertificate {
-  /** Undefined for the daemon's own. */
+  /** Undefined for the daemon's own certificates. */
   readonly deviceId: string | undefined;
   readonly issuerId: string;
   readonly issuedMs: number;
   readonly notAfterMs: number;
   revoked: Certainty;
   usedMs: number | undefined;
-  /** When a later one was used. */
+  /** When a later certificate was first used. */
   supersededMs: number | undefined;
-  /** It is from after the backup that was restored. */
+  /** Whether it is newer than the restored backup. */
   forgotten: boolean;
-  /** And the restored registry has no trace of it, so that no list can have it. */
+  /** Whether the restored registry does not know it, so that no list can contain it. */
   lost: boolean;
 }
 
 interface KnownDevice {
-  /** When the registry got it: a backup from before that does not have it. */
+  /** When the registry learnt of it. An earlier backup does not contain it. */
   approvedMs: number;
-  /** The end of its last certificate that was used. */
+  /** The end of its last used certificate. */
   usedUntilMs: number;
   revoked: Certainty;
   forgotten: boolean;
-  /** When another identity key took the place of its first. */
+  /** When another identity key replaced its first one. */
   keyReplacedMs: number | undefined;
-  /** A root rotation was finished without it, and the operator was told. */
+  /** A root rotation finished without this device, and the operator knew. */
   leftBehind: boolean;
 }
 
-/** All of a registry that can be refused. */
+/** The refusable contents of a registry. */
 export interface RegistryContents {
   readonly devices: ReadonlyMap<string, Device>;
   readonly certificates: ReadonlyMap<string, CertificateRecord>;
 }
 
-/** Who was refused, with what in hand. */
+/** The refused device, and the credentials that it used. */
 export interface Refused {
   readonly deviceId: string;
   readonly identityKey: string;
   readonly serial: string;
   readonly daemonNowMs: number;
   readonly deviceNowMs: number;
-  /** Whether the certificate leads to a root that counts. */
+  /** Whether the certificate leads to a trusted root. */
   readonly isOurs: boolean;
 }
 
 const minute = 60_000;
-/** After its end; a clock that is set moves by 8 minutes at most. */
+/** Tolerance after its end. A clock is set by at most 8 minutes. */
 const listedAtLeastMs = 2 * minute;
-/** Clocks are off by some minutes; so are answers that depend on the time. */
+/** Clocks are wrong by some minutes, and so are answers that depend on the time. */
 const slackMs = 30 * minute;
 
 export class Invariants {
@@ -72,7 +72,7 @@ export class Invariants {
   readonly #ofDevice = new Map<string, KnownCertificate[]>();
   readonly #serials = new Set<string>();
   readonly #devices = new Map<string, KnownDevice>();
-  /** Identity keys that another took the place of. */
+  /** Replaced identity keys. */
   readonly #replacedKeys = new Map<string, Certainty>();
   readonly #listNumbers = new Map<string, { readonly number: number; readonly der: Buffer }>();
   #clockSetBackMs = Number.NEGATIVE_INFINITY;
@@ -81,7 +81,7 @@ export class Invariants {
     this.#agenda = agenda;
   }
 
-  /** Goes into the journal. */
+  /** Added to the journal. */
   happened(what: string, who = ''): void {
     this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
     this.#journal.update(`${this.#agenda.nowMs} ${what} ${who}\n`);
@@ -91,7 +91,7 @@ export class Invariants {
     return this.counts.get(what) ?? 0;
   }
 
-  /** The same for two years that went the same way. */
+  /** Equal for two years with the same events. */
   digest(): string {
     return this.#journal.copy().digest('hex');
   }
@@ -100,7 +100,7 @@ export class Invariants {
     throw new Violation(`${this.#agenda.now().toISOString()}: ${problem}`);
   }
 
-  // What really happened.
+  // The true history.
 
   issued(certificate: CertificateRecord): void {
     const { serial, subject, issuerId, notAfter } = certificate;
@@ -135,13 +135,13 @@ export class Invariants {
     this.happened('certificate activated', serial);
   }
 
-  /** Whether the daemon heard of it, or took it, is another matter. */
+  /** The daemon may or may not have noticed or accepted it. */
   approving(deviceId: string): void {
     const known = this.#devices.get(deviceId);
     if (known && !known.forgotten) known.leftBehind = false;
   }
 
-  /** The registry has a device that it did not have: its approval is durable, whoever got the answer. */
+  /** The registry has a new device: its approval is durable, whether or not the answer arrived. */
   deviceInserted(deviceId: string): void {
     const { nowMs } = this.#agenda;
     const known = this.#devices.get(deviceId);
@@ -159,7 +159,7 @@ export class Invariants {
     });
   }
 
-  /** Another identity key takes the place of this one. */
+  /** Another identity key replaces this one. */
   keyReplaced(deviceId: string, oldKey: string, certainty: Certainty): void {
     this.#replacedKeys.set(oldKey, certainty);
     const device = this.#devices.get(deviceId);
@@ -188,18 +188,18 @@ export class Invariants {
   }
 
   /**
-   * @param backupMs what is from after it is known to nobody but here,
-   * @param isRegistryLost and what was revoked since only to the operator.
+   * @param backupMs time of the backup. Only this object knows of later events,
+   * @param isRegistryLost and only the operator knows of later revocations.
    */
   restored(backupMs: number, isRegistryLost: boolean): void {
     for (const known of this.#certificates.values()) {
       if (known.issuedMs >= backupMs) {
         known.forgotten = true;
-        // What was not revoked yet cannot be taken over, and what is of a device that is unknown again has no owner.
+        // Refusals that did not exist yet cannot be carried over, and certificates of a forgotten device have no owner.
         const isOwned = (this.#devices.get(known.deviceId ?? '')?.approvedMs ?? backupMs) < backupMs;
         known.lost ||= isRegistryLost || known.revoked !== 'yes' || !isOwned;
       }
-      // With the registry went what it knew of that; nobody else does.
+      // This knowledge was lost with the registry.
       if (isRegistryLost && known.supersededMs !== undefined && known.supersededMs >= backupMs)
         known.supersededMs = undefined;
     }
@@ -208,13 +208,13 @@ export class Invariants {
       const last = this.#allOf(id).findLast(
         ({ usedMs, forgotten }) => !forgotten && usedMs !== undefined && usedMs < backupMs,
       );
-      // How long it was away when the backup was made; what followed does not count.
+      // Only its absence up to the backup counts.
       const awayMs = Math.max(0, backupMs - Math.max(device.approvedMs, last?.notAfterMs ?? 0));
       device.usedUntilMs = this.#agenda.nowMs - awayMs;
     }
   }
 
-  /** What a restore took the place of, and what came of it: whatever was refused is refused. */
+  /** Compares the replaced registry with the restored one: everything that was refused is still refused. */
   nothingForgotten(before: RegistryContents, after: RegistryContents): void {
     for (const [id, was] of before.devices) {
       const is = after.devices.get(id);
@@ -244,7 +244,7 @@ export class Invariants {
     }
   }
 
-  /** Devices that must be named when nothing but a backup is left. */
+  /** Devices that the operator must name when only a backup is left. */
   shutOutSince(backupMs: number): string[] {
     const devices = [...this.#devices]
       .filter(([, { revoked, keyReplacedMs = 0 }]) => revoked !== 'no' || keyReplacedMs >= backupMs)
@@ -255,7 +255,7 @@ export class Invariants {
     return [...new Set([...devices, ...certificates])];
   }
 
-  /** Whether nothing may be let in with this certificate, or with this identity key. */
+  /** Whether this certificate or this identity key must be refused. */
   isShutOut(held: { serial: string } | { deviceId: string; key: string }): boolean {
     if ('serial' in held) {
       const { revoked, supersededMs, deviceId } = this.#certificate(held.serial);
@@ -266,9 +266,9 @@ export class Invariants {
     return this.#devices.get(held.deviceId)?.revoked === 'yes' || this.#replacedKeys.get(held.key) === 'yes';
   }
 
-  // What must hold.
+  // The invariants.
 
-  /** A connection or a call of this device was let in. */
+  /** A connection or a call of this device was accepted. */
   accepted(deviceId: string, serial: string, daemonNowMs: number): void {
     const certificate = this.#certificate(serial);
     const device = this.#devices.get(deviceId);
@@ -280,11 +280,11 @@ export class Invariants {
     if (certificate.supersededMs !== undefined) this.fail(`${who} was accepted, though a later one was used`);
     if (daemonNowMs >= certificate.notAfterMs) this.fail(`${who} was accepted after its end`);
     certificate.usedMs ??= this.#agenda.nowMs;
-    // Also when the one before would have lived longer: it has ended with the use of this one.
+    // This also holds if the previous certificate would have lived longer, because it ended with the use of this one.
     device.usedUntilMs = certificate.notAfterMs;
   }
 
-  /** A new certificate was handed to who holds this identity key. */
+  /** The holder of this identity key got a new certificate. */
   obtained(deviceId: string, identityKey: string): void {
     if (this.#replacedKeys.get(identityKey) === 'yes')
       this.fail(`device ${deviceId} obtained a certificate with an identity key that was replaced`);
@@ -300,7 +300,7 @@ export class Invariants {
       if (daemonNowMs >= notAfterMs) this.fail(`a connection outlives its certificate ${serial}`);
   }
 
-  /** Right after a revocation. */
+  /** Called right after a revocation. */
   noneOpen(open: Iterable<{ readonly serial: string }>): void {
     for (const { serial } of open) {
       const certificate = this.#certificate(serial);
@@ -310,7 +310,7 @@ export class Invariants {
     }
   }
 
-  /** A device was refused that nobody meant to shut out: the reason must be true. */
+  /** A device was refused although it was not shut out deliberately. The reason must be true. */
   refused({ code, message }: IdentityError, who: Refused): void {
     const known = this.#devices.get(who.deviceId);
     const certificate = this.#certificates.get(who.serial);
@@ -335,7 +335,7 @@ export class Invariants {
       const hex = der.toString('hex');
       for (const [serial, known] of this.#certificates) {
         if (known.issuerId !== issuerId || known.revoked !== 'yes') continue;
-        // Programs whose clocks are behind go by it still.
+        // Programs whose clocks are behind still rely on it.
         if (known.notAfterMs + listedAtLeastMs <= daemonNowMs) continue;
         if (!known.lost && !hex.includes(serial))
           this.fail(
@@ -368,24 +368,24 @@ export class Invariants {
       case 'CERTIFICATE_NOT_YET_VALID':
         return nowMs - this.#clockSetBackMs < slackMs;
       case 'DEVICE_NOT_FOUND':
-        // Or it was named to a restore that knew its old key alone.
+        // Or the operator named it to a restore that knew only its old key.
         return (
           device.forgotten || keyReplaced || (device.revoked !== 'no' && device.keyReplacedMs !== undefined)
         );
       case 'RECOVERY_NEEDS_APPROVAL':
-        // Away for too long, or its certificate was revoked (a replaced identity key does that, too), or a restore left
-        // it without any.
+        // It was away for too long, or its certificate was revoked (also by a replaced identity key), or a restore left
+        // it without a certificate.
         return (
           this.#allOf(who.deviceId).every(({ forgotten }) => forgotten) ||
           nowMs - device.usedUntilMs > defaultPairingLimits.recoveryOfflineMs - slackMs ||
           this.#allOf(who.deviceId).some(({ revoked }) => revoked !== 'no')
         );
       case 'DAEMON_NOT_AUTHENTICATED':
-        // Who is shut out or forgotten is not waited for by a root rotation.
+        // A root rotation does not wait for devices that are shut out or forgotten.
         return device.leftBehind || device.forgotten || device.revoked !== 'no';
       case 'CLOCK_SKEW':
         return Math.abs(who.deviceNowMs - who.daemonNowMs) > minute;
-      // The network, a daemon that is down or was restarted in between, a limit. How long that may go on is another matter.
+      // The network, a daemon that is down or was restarted in between, or a limit. The allowed duration is checked elsewhere.
       case 'UNREACHABLE':
       case 'SESSION_NOT_FOUND':
       case 'TOO_MANY_REQUESTS':

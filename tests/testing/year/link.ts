@@ -1,5 +1,5 @@
-// What is between a device and the daemon: both sides' checks of each other's certificate, calls that get lost on the way
-// there or back, and a device that may die before and after each.
+// The link between a device and the daemon: both sides' checks of each other's certificates, calls that get lost on the way
+// there or back, and a device that may die before or after each call.
 
 import { X509Certificate } from 'node:crypto';
 import { IdentityError } from '@palyra/identity';
@@ -14,7 +14,7 @@ import { type Connection, type Daemon, unreachable } from './daemon.ts';
 import type { Invariants } from './invariants.ts';
 import type { Mortal } from './mortal.ts';
 
-/** Of a request or an answer. */
+/** Probability of losing a request or an answer. */
 const usualLoss = 0.01;
 const badLoss = 0.5;
 
@@ -23,14 +23,14 @@ export interface LinkOptions {
   readonly daemon: Daemon;
   readonly invariants: Invariants;
   readonly random: Random;
-  /** The device's. */
+  /** The device's clock. */
   readonly clock: Clock;
-  /** The process that has the device now. */
+  /** The device's current process. */
   readonly process: () => Mortal;
 }
 
 export class Link {
-  /** False: nothing gets lost any more. */
+  /** False when nothing gets lost any more. */
   hasFaults = true;
   readonly #options: LinkOptions;
   #source: string;
@@ -56,7 +56,7 @@ export class Link {
 
   /**
    * A connection to the node listener, and the first call on it.
-   * @param shut told when the daemon ends the connection.
+   * @param shut called when the daemon ends the connection.
    * @throws as `checkDaemon`, and the code that refuses the certificate.
    */
   async dial(paired: PairedEnrollment, shut: (connection: Connection) => void): Promise<Connection> {
@@ -77,7 +77,7 @@ export class Link {
     }
   }
 
-  /** What TLS and the dialer ask of the daemon's certificate. @throws UNREACHABLE, CLOCK_SKEW, DAEMON_NOT_AUTHENTICATED */
+  /** The checks of TLS and the dialer on the daemon's certificate. @throws UNREACHABLE, CLOCK_SKEW, DAEMON_NOT_AUTHENTICATED */
   checkDaemon(paired: PairedEnrollment): void {
     const { chain, daemonId } = this.#options.daemon.presented();
     const { notBefore, notAfter, spiffeId } = peerCertificate(chain[0]!);

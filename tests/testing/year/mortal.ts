@@ -1,9 +1,9 @@
-// A process that may end at any step that leaves a trace outside it: before the step, or after it and before anything
+// A process that may end at any step with an effect outside it: before the step, or after it and before anything
 // that follows.
 
 import type { SecretStore } from '@palyra/identity';
 
-/** Unwinds everything the process was doing. */
+/** Unwinds all work of the process. */
 export class Crash extends Error {}
 
 export class Mortal {
@@ -14,7 +14,7 @@ export class Mortal {
     return this.#dead;
   }
 
-  /** It dies at the step with this number from now, counted from 0; half of them are befores and half are afters. */
+  /** It dies at the step with this number from now, counted from 0. Even numbers are before a step, odd numbers after. */
   dieAt(step: number): void {
     this.#stepsLeft = step;
   }

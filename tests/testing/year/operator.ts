@@ -1,5 +1,5 @@
-// The simulated operator: hands out codes, compares words, revokes, rotates the root, keeps backups, and restores them
-// when the disk is gone. What the daemon did not answer is asked again.
+// The simulated operator: makes codes, compares words, revokes, rotates the root, makes backups, and restores them
+// after the disk is lost. Repeats requests that the daemon did not answer.
 
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ const hour = 60 * minute;
 const day = 24 * hour;
 const backupEveryMs = 21 * day;
 const backupsKept = 3;
-/** After so long, a rotation goes on without those that were not seen. */
+/** After this time, a rotation continues without devices that were not seen. */
 const rotationPatienceMs = 20 * day;
 const passphrase = 'correct horse battery';
 
@@ -33,7 +33,7 @@ const incidents: readonly Incident[] = [
   'steal',
   'steal',
 ];
-/** So long before a restore. */
+/** Time before a restore. */
 const badDayMs = 2 * day;
 
 interface Backup {
@@ -57,7 +57,7 @@ export class Operator {
     readonly daemon: Daemon;
     readonly invariants: Invariants;
     readonly random: Random;
-    /** For backups. */
+    /** The folder for backups. */
     readonly folder: string;
   }) {
     this.#agenda = options.agenda;
@@ -68,7 +68,7 @@ export class Operator {
     this.#daemon.onEvent = (event) => this.#see(event);
   }
 
-  /** @param days of the whole year, which everything that happens once is spread over. */
+  /** @param days of the whole year, over which single events are spread. */
   begin(devices: readonly SimulatedDevice[], days: number): void {
     this.#devices = devices;
     const part = (of: number) => of * days * day;
@@ -108,7 +108,7 @@ export class Operator {
     }
   }
 
-  /** No more of what makes a year eventful. */
+  /** From now on, nothing goes wrong. */
   settle(): void {
     this.#isFinishing = true;
     this.#daemon.crashAt(Number.POSITIVE_INFINITY, false);
@@ -155,7 +155,7 @@ export class Operator {
     }
   }
 
-  /** Lets devices back in that were away for too long. */
+  /** Releases devices that were away for too long. */
   async #releaseDevices(): Promise<void> {
     const devices = await this.#daemon.operate(({ registry }) => registry.devices({ limit: 1000 }));
     for (const device of devices) {
@@ -166,7 +166,7 @@ export class Operator {
     }
   }
 
-  /** One of each that a restore must not undo. */
+  /** Makes one change of each kind that a restore must not undo. */
   async #badDay(): Promise<void> {
     for (const kind of ['revoke', 'revoke certificate', 'reinstall'] as const) {
       const connected = this.#devices.filter((each) => each.isConnected);
@@ -257,7 +257,7 @@ export class Operator {
   }
 
   async #restore(isDiskLost: boolean): Promise<void> {
-    // One from before the new root signed would bring back a root that nobody trusts any more (docs/operations.md).
+    // A backup from before the new root signed would bring back a root that no device trusts any more (docs/operations.md).
     const { activatedMs, finishedMs } = this.#rotation;
     const usable = this.#backups.filter(
       ({ atMs }) => (!finishedMs || atMs > (activatedMs ?? 0)) && this.#agenda.nowMs - atMs > badDayMs,
@@ -280,7 +280,7 @@ export class Operator {
     this.#daemon.forgetAuditHead();
     this.#invariants.happened('restored', `${Math.round((this.#agenda.nowMs - atMs) / day)} days`);
     await this.#daemon.start();
-    // Before anything else happens; a daemon that crashes here is looked at no more.
+    // Before anything else happens. A daemon that crashes here is not checked.
     const after = before && (await this.#contents().catch(unlessUnreachable));
     if (before && after) this.#invariants.nothingForgotten(before, after);
     await this.#untilDone(() => this.#daemon.verifyAudit());
@@ -296,7 +296,7 @@ export class Operator {
     }));
   }
 
-  /** Looks once a day, until it is over. */
+  /** Checks once a day until the rotation is over. */
   async #rotate(): Promise<void> {
     await this.#stepRotation().catch(unlessUnreachable);
     if (this.#rotation.finishedMs === undefined || !this.#isFinishing)
@@ -333,7 +333,7 @@ export class Operator {
     await this.#daemon.authorityChanged();
   }
 
-  /** Some are behind, and nothing may be done to them by mistake. */
+  /** Some devices are behind, and must not be lost by mistake. */
   async #mustNotGoOn(phase: 'prepared' | 'activated'): Promise<void> {
     try {
       await this.#daemon.operate(({ rootRotation }) =>
@@ -346,7 +346,7 @@ export class Operator {
     this.#invariants.fail('the root rotation went on without devices that are behind');
   }
 
-  /** Again and again, while the year lasts. What the daemon did not answer waits for the next time. */
+  /** Repeated all year. A request that the daemon did not answer is made again the next time. */
   #every(waitMs: () => number, work: () => Promise<void>): void {
     this.#agenda.after(waitMs(), async () => {
       await work().catch(unlessUnreachable);

@@ -1,4 +1,4 @@
-// Who has a copy of what was once a device: nothing of it may open a door any more.
+// Thieves with copies of former device data, none of which may be accepted any more.
 
 import { IdentityError, MemorySecretStore } from '@palyra/identity';
 import {
@@ -58,7 +58,7 @@ export class Thieves {
     for (const each of this.#booty) await this.#use(each);
   }
 
-  /** Every door. Who is let in, `Invariants` decides. */
+  /** Tries every way in. `Invariants` decides who may be let in. */
   async #use({ identity, enrollment }: Stolen): Promise<void> {
     const { serial } = peerCertificate(enrollment.certificateChain[0]!);
     const device = { identity, secrets: new MemorySecretStore(), clock: this.#agenda };
@@ -79,7 +79,7 @@ export class Thieves {
     }
   }
 
-  /** With a code that lets in whoever is new, and asks about everybody else. */
+  /** With an auto-approve code, which approves new devices and asks about all others. */
   async #pairByItself(identity: DeviceIdentity): Promise<void> {
     const { id: pairingId, code } = await this.#daemon.operate(async ({ desk }) => {
       const minted = await desk.mint({ kind: 'typed', address: 'x:1', autoApprove: true });

@@ -11,18 +11,18 @@ import { Thieves } from './thieves.ts';
 
 const day = 24 * 3_600_000;
 const begin = Date.UTC(2030, 0, 1);
-/** In which whoever is not shut out must come in. */
+/** The final period, in which every device that is not shut out must connect. */
 const rollCallDays = 12;
 
 export interface YearOptions {
   readonly seed: number;
   readonly devices: number;
   readonly days: number;
-  /** Empty; for the home and its backups. */
+  /** An empty folder for the home and its backups. */
   readonly folder: string;
 }
 
-/** @returns what happened, how often. @throws Violation */
+/** @returns the number of each event. @throws Violation */
 export async function simulateYear(options: YearOptions): Promise<Invariants> {
   const random = new Random(options.seed);
   const agenda = new Agenda(begin);
@@ -45,7 +45,7 @@ export async function simulateYear(options: YearOptions): Promise<Invariants> {
   try {
     await daemon.start();
     for (const device of devices) {
-      // Most at the beginning, some as time goes by.
+      // Most devices pair at the beginning, and some later.
       const joins = random.chance(0.8) ? random.between(0, 5) : random.between(5, options.days / 2);
       agenda.after(joins * day, () => device.begin());
     }

@@ -60,7 +60,7 @@ async function list(cli: Cli, { limit, before, subject = '', family = '' }: List
       found.push(...page.entries);
       const last = page.entries.at(-1);
       if (!last || page.entries.length < rows || found.length >= limit) return found;
-      // A daemon that does not go on backwards would be asked for ever.
+      // Without this check, a daemon whose pages do not move backwards would be asked for ever.
       if (from > 0n && last.seq >= from) return found;
       from = last.seq;
     }

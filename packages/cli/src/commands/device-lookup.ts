@@ -8,7 +8,7 @@ import { resolveId } from '../reference.ts';
 
 const page = 1000;
 
-/** What a list of devices asks for; the pages are fetched one after the other. */
+/** The query of a list of devices. The pages are fetched one after the other. */
 export type DeviceFilter = Omit<Parameters<Admin['listDevices']>[0], 'limit' | 'after' | '$typeName'>;
 
 export async function find(cli: Cli, admin: Admin, reference: string) {
@@ -17,7 +17,7 @@ export async function find(cli: Cli, admin: Admin, reference: string) {
   return { device, certificates };
 }
 
-/** @param options.byName also takes the name of a device that is not revoked, if no other has it. */
+/** @param options.byName also accepts the name of a device that is not revoked, if the name is unique. */
 export function resolveDevice(
   cli: Cli,
   admin: Admin,
@@ -66,7 +66,7 @@ export async function* eachDevice(admin: Admin, filter: DeviceFilter = {}): Asyn
     const news = devices.filter(({ id }) => !met.has(id));
     for (const { id } of news) met.add(id);
     yield* news;
-    // A page without a new device is the last, whatever the daemon says.
+    // A page without a new device is the last one, whatever the daemon claims.
     if (nextAfter === '' || news.length === 0) return;
     after = nextAfter;
   }

@@ -77,7 +77,7 @@ async function revokeOne(cli: Cli, reference: string, options: RevokeOptions): P
   }
 }
 
-/** All of them, or none. The person confirms the number. */
+/** Revokes all of them or none. The person confirms the number. */
 async function revokeMany(cli: Cli, references: readonly string[], options: RevokeOptions): Promise<void> {
   const devices = await chosen(cli, references, options);
   const { reason } = options;
@@ -91,7 +91,7 @@ async function revokeMany(cli: Cli, references: readonly string[], options: Revo
   if (cli.remote) {
     const own = await withDevice(cli.home, async ({ identity }) => identity.id);
     if (devices.some(({ id }) => id === own))
-      throw new CliError('USAGE', 'This device is among them. Revoke it alone, and last.');
+      throw new CliError('USAGE', 'This device is one of them. Revoke it separately, at the end.');
   }
   await mustMean(cli, devices, options);
   const ids = devices.map(({ id }) => id);
@@ -119,7 +119,7 @@ async function chosen(
   });
 }
 
-/** One deliberate confirmation, which names the devices and takes their number. `--yes` is not enough. */
+/** Asks for one deliberate confirmation: shows the devices, and the person types their number. `--yes` is not enough. */
 async function mustMean(
   cli: Cli,
   devices: readonly Device[],

@@ -87,7 +87,7 @@ class LiveScreen {
   #leaves = false;
   #state = nothingSeen;
 
-  /** Opens the window. @param quit aborted when the person quits, or when the terminal is gone. */
+  /** Opens the window. @param quit aborted when the person quits, or when the terminal is closed. */
   constructor(cli: Cli, quit: AbortController) {
     this.#cli = cli;
     this.#quit = quit;

@@ -115,7 +115,7 @@ async function why(cli: Cli, reference: string): Promise<void> {
   );
 }
 
-/** By the code of what is refused, and by what the daemon advises besides. */
+/** The next step, by the code of the refusal and the daemon's advice. */
 function stepFor(cli: Cli, { code, deviceId, advice }: Explanation): string | undefined {
   const fields = wholeId.test(deviceId) ? { deviceId } : {};
   const byCode = isErrorCode(code) ? nextStep(cli, code, fields) : undefined;

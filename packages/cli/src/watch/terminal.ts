@@ -8,7 +8,7 @@ export interface TerminalEvents {
   /** Bytes from the keyboard that arrived together. */
   readonly typed: (chunk: Uint8Array) => void;
   readonly resized: () => void;
-  /** The terminal is gone. */
+  /** The terminal was closed. */
   readonly lost: () => void;
 }
 
@@ -70,7 +70,7 @@ export class TerminalWindow {
     this.#closed = true;
     const { stdin, stdout } = this.#invocation;
     this.#notAtExit();
-    // The error listener stays, because a terminal that is gone also fails here.
+    // The error listener stays, because a closed terminal also fails here.
     stdin.off('data', this.#events.typed).off('end', this.#events.lost);
     stdout.off('resize', this.#events.resized);
     stdin.setRawMode?.(false);

@@ -63,7 +63,7 @@ export async function toWireAudit(names: RowNames, row: AuditRow) {
   };
 }
 
-/** What a row says only by an id. Reads each device and each code once. */
+/** The names for the ids in rows. Reads each device and each code once. */
 export class RowNames {
   readonly #registry: RegistryReads;
   readonly #names = new Map<string, Promise<string>>();
@@ -85,7 +85,7 @@ export class RowNames {
     };
   }
 
-  /** Undefined for a row that is no guess at a code. */
+  /** Undefined for a row that is not a guess at a code. */
   async guessOf(row: AuditRow): Promise<GuessOutcome | undefined> {
     if (row.action !== 'code.guessed') return undefined;
     const { subject } = row;

@@ -13,7 +13,7 @@ import {
 } from '@palyra/rpc/admin';
 import { knownWord } from '@palyra/rpc/transport';
 
-/** How long a revoked device stays in lists that hide what is over. */
+/** How long a revoked device stays in lists that hide ended entries. */
 export const revokedShownMs = 30 * 86_400_000;
 /** Milliseconds of the last date. */
 const lastMs = 8.64e15;
@@ -35,7 +35,7 @@ export function parseDevicesQuery(message: DevicesMessage, now: Date): Omit<Devi
   const isById = message.order === Order.UNSPECIFIED;
   const order = isById ? 'id' : knownWord('An order', deviceOrders, message.order);
   if (endsByMs < 0n || endsByMs > BigInt(lastMs))
-    throw new IdentityError('MESSAGE_INVALID', 'The end of certificates is not a date.');
+    throw new IdentityError('MESSAGE_INVALID', 'The latest end of certificates is not a date.');
   return {
     order,
     ...(search && { search }),
@@ -48,7 +48,7 @@ export function parseDevicesQuery(message: DevicesMessage, now: Date): Omit<Devi
   };
 }
 
-/** Where a page ends: the id, and after a colon what the order compares. */
+/** The end of a page: the id, and after a colon the value that the order compares. */
 export function placeAfter(device: Device, order: DeviceOrder, endsMs: bigint): string {
   switch (order) {
     case 'id':

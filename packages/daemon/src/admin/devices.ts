@@ -111,7 +111,7 @@ export async function toWireDevice(
   };
 }
 
-/** What the last report of a possible copy says: where it came from, and why. */
+/** The last report of a possible copy, with its source and reason. */
 async function lastCloneSign({ registry }: IdentityManager, { id }: Device) {
   const [row] = await registry.audit({ device: id, action: 'certificate.reused', limit: 1 });
   const { source, sign }: { source?: unknown; sign?: unknown } = row ? JSON.parse(row.detailJson) : {};

@@ -38,7 +38,7 @@ async function pair(identity: IdentityManager, device: SampleDevice): Promise<Pa
 
 const certificateOf = (paired: PairedEnrollment) => readPeerCertificate(paired.certificateChain[0]!);
 
-test('a device that may call is allowed, by its id in either case', async (t) => {
+test('a device that may call is explained as allowed, by its id in upper or lower case', async (t) => {
   const { identity, device } = await open(t);
   const paired = await pair(identity, device);
   await identity.admit(certificateOf(paired).fingerprint);
@@ -49,7 +49,7 @@ test('a device that may call is allowed, by its id in either case', async (t) =>
   }
 });
 
-test('a certificate is found by its serial and fingerprint as other programs print them', async (t) => {
+test('a certificate is found by serial and fingerprint in the forms that other programs print', async (t) => {
   const { identity, device } = await open(t);
   const { serial, fingerprint } = certificateOf(await pair(identity, device));
   const pairs = (hex: string, by: string) => hex.replace(/..(?!$)/g, `$&${by}`);
@@ -69,7 +69,7 @@ test('a certificate is found by its serial and fingerprint as other programs pri
     await assert.rejects(explain(identity, id), { code: 'NOTHING_FOUND' }, id);
 });
 
-test('why a device asked to recover is told whatever happened to it since', async (t) => {
+test('the reason for a recovery request is shown, whatever happened since', async (t) => {
   const { identity, clock, device } = await open(t);
   const paired = await pair(identity, device);
   await identity.admit(certificateOf(paired).fingerprint);
@@ -84,7 +84,7 @@ test('why a device asked to recover is told whatever happened to it since', asyn
   assert.match(reasons.join(' '), /laptop 29 asked at .* because it was away since/);
 });
 
-test('a device is allowed while any certificate of it is accepted', async (t) => {
+test('a device is allowed while any of its certificates is accepted', async (t) => {
   const { identity, clock, device } = await open(t, { limits: { recoveryOfflineMs: 0 } });
   const paired = await pair(identity, device);
   const { deviceId, serial } = await identity.admit(certificateOf(paired).fingerprint);
@@ -105,7 +105,7 @@ test('a device is allowed while any certificate of it is accepted', async (t) =>
   assert.equal((await explain(identity, deviceId)).code, 'RECOVERY_NEEDS_APPROVAL');
 });
 
-test('a device that was approved and has fetched nothing waits', async (t) => {
+test('an approved device that has fetched no certificate is waiting', async (t) => {
   const { identity, device } = await open(t);
   const pending = await request(identity, device);
   await identity.desk.approve(pending.requestId);
@@ -114,7 +114,7 @@ test('a device that was approved and has fetched nothing waits', async (t) => {
   assert.equal(advice, 'pair_again');
 });
 
-test("a revoked device is refused with the operator's words, and so is every certificate and pairing of it", async (t) => {
+test("a revoked device is refused with the operator's reason, and so are all its certificates and pairings", async (t) => {
   const { identity, device } = await open(t);
   const paired = await pair(identity, device);
   const pending = await request(identity, device);
@@ -129,7 +129,7 @@ test("a revoked device is refused with the operator's words, and so is every cer
   assert.match(reasons.join(' '), /left on a train/);
 });
 
-test('a certificate is found by serial and by fingerprint, with colons or without, and says what it is', async (t) => {
+test('a certificate is found by serial and by fingerprint, with or without colons, and is described', async (t) => {
   const { identity, device } = await open(t);
   const { fingerprint, serial } = certificateOf(await pair(identity, device));
   const withColons = fingerprint.toUpperCase().match(/../g)!.join(':');
@@ -140,7 +140,7 @@ test('a certificate is found by serial and by fingerprint, with colons or withou
   }
 });
 
-test('a certificate is refused with the code that its holder gets', async (t) => {
+test('a refused certificate is explained with the code that its holder gets', async (t) => {
   const { identity, clock, device } = await open(t);
   const explained = async (paired: PairedEnrollment) => {
     const { fingerprint } = certificateOf(paired);
@@ -170,7 +170,7 @@ test('a certificate is refused with the code that its holder gets', async (t) =>
   assert.equal((await explained(third)).code, 'CERTIFICATE_EXPIRED');
 });
 
-test("the daemon's own certificate is known", async (t) => {
+test("the daemon's own certificate is recognised", async (t) => {
   const { identity } = await open(t);
   const { certificateChain } = await identity.issueServerCredential({ dnsNames: [], ipAddresses: [] });
   const said = await explain(identity, readPeerCertificate(certificateChain[0]!).serial);
@@ -178,7 +178,7 @@ test("the daemon's own certificate is known", async (t) => {
   assert.match(said.reasons.join(' '), /the daemon's own/);
 });
 
-test('a pairing says where it stands, from its code to its end', async (t) => {
+test('the state of a pairing is explained, from its code to its end', async (t) => {
   const { identity, clock, device } = await open(t);
   const minted = await identity.desk.mint({ kind: 'typed', address: 'localhost:1' });
   const stands = async (id: string) => {
@@ -214,7 +214,7 @@ test('a pairing says where it stands, from its code to its end', async (t) => {
   assert.equal(await stands(forgotten.requestId), 'refused PAIRING_EXPIRED');
 });
 
-test('what is nowhere is said to be nowhere, and what is no id is told the forms of one', async (t) => {
+test('an unknown id is reported as unknown, and an invalid id gets an error that lists the valid forms', async (t) => {
   const { identity } = await open(t);
   for (const id of [
     '01K8ZQ4YV3M6X9T2B7C5D1E0FG',

@@ -1,4 +1,4 @@
-// Whether a guess at a code was right. The audit has the guess before anybody knows: the rows after it say how it went.
+// Whether a guess at a code was right. The audit records the guess before the outcome is known. Later rows show the outcome.
 
 export interface GuessRow {
   readonly action: string;
@@ -24,7 +24,7 @@ const ends: ReadonlySet<string> = new Set([
 export function guessOutcomes(rows: readonly GuessRow[]): readonly (GuessOutcome | undefined)[] {
   const endOf = new Map<string, GuessRow>();
   return rows.map((row) => {
-    // The end that is nearest to the minting comes last here, and is the one that ended the code.
+    // The first end after the minting comes last here. It is the end of the code.
     if (ends.has(row.action)) endOf.set(row.subject, row);
     if (row.action !== 'code.guessed') return undefined;
     const end = endOf.get(row.subject);

@@ -27,7 +27,7 @@ export interface AdminServiceOptions {
   readonly stopping: AbortSignal;
 }
 
-/** The methods of the service. Each subject has some of them, in a file of its own. */
+/** The methods of the service. Each subject has its own file. */
 export type Methods<Name extends keyof ServiceImpl<typeof AdminService>> = Pick<
   ServiceImpl<typeof AdminService>,
   Name

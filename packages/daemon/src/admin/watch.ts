@@ -23,7 +23,7 @@ const pollMs = 1_000;
 /** Interval of status messages, which show the page that the stream is alive. */
 const statusEveryMs = 10_000;
 
-/** What is open now, then every change. A change in between is told once more rather than not at all. */
+/** The open pairings, then every change. A change in between may be reported twice, but never missed. */
 export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, signal: AbortSignal) {
   const { identity, channels } = sources;
   const { registry } = identity;

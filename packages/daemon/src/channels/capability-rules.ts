@@ -1,19 +1,19 @@
-// Who may run which capability on which device. Without a rule, every operator may run every one. With the first rule, a
-// run is refused unless some rule allows it. Rules allow and never forbid, so a label that a device loses takes rights
-// away and gives none.
+// Decides who may run which capability on which device. Without a rule, every operator may run every capability. With rules, a
+// run is refused unless some rule allows it. Rules allow and never forbid, so losing a label removes rights
+// and never adds any.
 
 import { IdentityError } from '@palyra/identity';
 import { type Actor, hasLabels, type RegistryReads } from '@palyra/identity/registry';
 import type { DeviceId } from '@palyra/identity/values';
 
 export interface CapabilityRule {
-  /** Names of capabilities; `system.*` stands for every name with that beginning, `*` for all. */
+  /** Names of capabilities; `system.*` means every name with that beginning, `*` means all. */
   readonly run: readonly string[];
   /** `local`: at the admin socket or in the console. `operator`: from a device with the operator role. Default: both. */
   readonly role?: 'local' | 'operator' | undefined;
-  /** The calling device has all of them. Only with the role `operator`. */
+  /** The calling device must have all of them. Only with the role `operator`. */
   readonly callerLabels?: readonly string[] | undefined;
-  /** The device on which it runs has all of them. */
+  /** The device on which the capability runs must have all of them. */
   readonly deviceLabels?: readonly string[] | undefined;
 }
 
@@ -32,7 +32,7 @@ export class CapabilityRules {
     this.#registry = registry;
   }
 
-  /** Reads the labels now. @throws CAPABILITY_NOT_ALLOWED */
+  /** Reads the current labels. @throws CAPABILITY_NOT_ALLOWED */
   async mustAllow({ by, deviceId, capability }: CapabilityRun): Promise<void> {
     if (this.#rules.length === 0) return;
     const none = { labels: [] };

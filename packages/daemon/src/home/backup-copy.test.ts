@@ -32,7 +32,7 @@ await withRegistryCopy(daemonPaths(home), async (copy) => {
 });
 `;
 
-test('a start removes what a killed backup left: the copy of the registry, its journal, and the half of a file', async (t) => {
+test('a start removes the leftovers of a killed backup: the copy of the registry, its journal, and the incomplete file', async (t) => {
   const home = join(temporaryFolder(), 'home');
   const target = temporaryFolder();
   await (await startDaemon({ home, config })).close();
@@ -58,7 +58,7 @@ test('a start removes what a killed backup left: the copy of the registry, its j
   assert.deepEqual((await readdir(join(home, 'daemon'))).sort(), before.sort());
 });
 
-test('on a full disk of the home a backup leaves no copy and no journal, there or beside its target', async (t) => {
+test('when the disk of the home is full, a backup leaves no copy and no journal, neither there nor beside its target', async (t) => {
   const disk = await mountSmallDisk(t, 4 * 1024 * 1024);
   if (!disk) return;
   const home = join(disk.path, 'home');
@@ -75,7 +75,7 @@ test('on a full disk of the home a backup leaves no copy and no journal, there o
   assert.deepEqual(await readdir(target), ['backup.age']);
 });
 
-test('on a full disk of the target a backup leaves nothing there and no copy in the home', async (t) => {
+test('when the disk of the target is full, a backup leaves nothing there and no copy in the home', async (t) => {
   const disk = await mountSmallDisk(t, 64 * 1024);
   if (!disk) return;
   const home = join(temporaryFolder(), 'home');

@@ -43,7 +43,7 @@ export interface BackupOptions {
  * Writes a consistent copy of a daemon's state, even while it runs. The file is written whole or not at all.
  * @throws PASSPHRASE_WEAK, NOTHING_FOUND without a daemon in the home, REGISTRY_LOST when
  *   registry and secrets do not belong together or one is missing, BACKUP_EXISTS for a file that is not to be replaced,
- *   STORE_FULL, STORE_FAILED, and what the stores say.
+ *   STORE_FULL, STORE_FAILED, and errors of the stores.
  */
 export async function backupHome(
   homePath: string,

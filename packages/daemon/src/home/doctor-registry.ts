@@ -1,4 +1,4 @@
-// What the doctor says about a registry: its keys, its clock, its audit, its authorities, and where it came from.
+// The doctor's findings about a registry: its keys, clock, audit and authorities, and whether it was restored.
 
 import { hasCode, IdentityError, verifyAudit } from '@palyra/identity';
 import {
@@ -40,11 +40,11 @@ export async function examineRegistry(
     return `The registry opens: ${devices} device${devices === 1 ? '' : 's'}, ${pendingRequests} ${pendingRequests === 1 ? 'waiting request' : 'waiting requests'}.`;
   });
   let opened: AuthorityKeyReader | undefined;
-  /** Only where they belong to the registry. */
+  /** Present only if they belong to the registry. */
   let keys: AuthorityKeyReader | undefined;
   try {
     await find('ca key', async () => {
-      // What is wrong with the secrets, or with a token's files, was said.
+      // Problems with the secrets or with a token's files were already reported.
       if (!config || !secrets || (await unusableTokenFiles(config)).length > 0) return [];
       opened = await readCaKeys(config, paths, secrets, registry);
       await checkKeyPlace(registry, opened);

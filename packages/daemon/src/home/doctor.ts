@@ -25,7 +25,7 @@ const lowSpaceBytes = 64 * 1024 * 1024;
 export interface ExamineOptions {
   /** The daemon's configuration. Default: the one with which it was started last. */
   readonly configFile?: string;
-  /** As a start would see it: a home without a daemon is no problem. */
+  /** Examines as for a start: a home without a daemon is not a problem. */
   readonly beforeStart?: boolean;
 }
 
@@ -51,7 +51,7 @@ export async function examineHome(
       return false;
     }
   };
-  // What another user's daemon needs, this user cannot say.
+  // This user cannot judge what another user's daemon needs.
   if (!(await find('home', () => mustBeOwnFolder(homePath).then(() => [])))) return findings;
   let paths = daemonPaths(homePath);
   const isNew = beforeStart && !(await isThere(paths.secrets)) && !(await isThere(paths.registry));
@@ -70,7 +70,7 @@ export async function examineHome(
     }
     if (!config || problems.length > 0) return problems.map((error) => problemOf('configuration', error));
     const program = config.notice.command?.[0];
-    // The daemon starts all the same.
+    // The daemon starts anyway.
     if (program?.includes('/') && !(await isThere(program))) {
       const message = `notice.command: ${program} does not exist, so nobody is notified of a waiting device.`;
       return [{ check: 'configuration', verdict: 'warning', message }];
@@ -82,7 +82,7 @@ export async function examineHome(
   await find('listeners', () => examineListeners(homePath, readable, paths));
   if (isNew) {
     await find('ca key', async () => {
-      // What is wrong with its files was said.
+      // Problems with its files were already reported.
       if (!config || (await unusableTokenFiles(config)).length > 0) return [];
       const place = await tryToken(config, homePath);
       return place ? takesPin(place) : [];
@@ -93,7 +93,7 @@ export async function examineHome(
   await find('disk', () => examineSpace(paths));
   let secrets: FilesystemSecretReader | undefined;
   await find('secrets', async () => {
-    // What is wrong with it was said.
+    // Its problems were already reported.
     if (!config) return [];
     secrets = await readSecrets(paths, config);
     const names = await secrets.list();
@@ -139,10 +139,10 @@ async function examineListeners(
     : 'Every configured port is free.';
 }
 
-/** Of a daemon that runs. */
+/** For a running daemon. */
 async function placesNow(homePath: string): Promise<Place[]> {
   const { config } = await findDaemon(homePath);
-  // One that has been spoilt since says nothing about the daemon.
+  // A configuration that was damaged since says nothing about the running daemon.
   return readConfig(config).then(
     async (read) => placesOf(await onThisMachine(read)),
     () => [],
@@ -178,7 +178,7 @@ async function examineSpace({ path }: DaemonPaths): Promise<string | Finding[]> 
 }
 
 function examineQuic(config: DaemonConfig | undefined): string | Finding[] {
-  // What is wrong with the configuration was said.
+  // Problems of the configuration were already reported.
   if (!config) return [];
   if (!config.quic.enabled) return 'QUIC is switched off in the configuration.';
   const problem = quicProblem();

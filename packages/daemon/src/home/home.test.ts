@@ -10,7 +10,7 @@ import { withConfig } from './paths.ts';
 
 const secret = { mode: 0o600 };
 
-test('a first start that fails leaves what somebody else put there meanwhile', async () => {
+test('a failed first start leaves files that somebody else created meanwhile', async () => {
   const home = await takeHome(join(temporaryFolder(), 'home'));
   for (const path of [home.masterKey, home.registry, `${home.registry}-wal`, home.namedConfig, home.config])
     await writeFile(path, '', secret);
@@ -19,7 +19,7 @@ test('a first start that fails leaves what somebody else put there meanwhile', a
   assert.deepEqual((await readdir(home.path)).sort(), ['config.json', 'notes.txt']);
 });
 
-test('what a first start has made is gone before another one can have the home', async () => {
+test('the files of a failed first start are removed before another start can take the home', async () => {
   const home = await takeHome(join(temporaryFolder(), 'home'));
   await mkdir(home.secrets, { mode: 0o700 });
   for (let at = 0; at < 300; at += 1) await writeFile(join(home.secrets, String(at)), '', secret);
@@ -40,7 +40,7 @@ test('what a first start has made is gone before another one can have the home',
   await abandoned;
 });
 
-test('the configuration that is remembered is the old one or the new one, whatever happens in between', async () => {
+test('the recorded configuration is always either the old one or the new one', async () => {
   const home = await takeHome(join(temporaryFolder(), 'home'));
   const [old, next] = [withConfig(home, '/etc/palyra/old.json'), withConfig(home, '/etc/palyra/next.json')];
   await rememberConfig(old);
@@ -58,7 +58,7 @@ test('the configuration that is remembered is the old one or the new one, whatev
   home.release();
 });
 
-test('which configuration counts is nobody else to say', { skip: process.geteuid?.() !== 0 }, async () => {
+test('nobody else can choose the configuration', { skip: process.geteuid?.() !== 0 }, async () => {
   const home = await takeHome(join(temporaryFolder(), 'home'));
   await rememberConfig(withConfig(home, '/etc/palyra/config.json'));
   await chown(home.namedConfig, 65534, 65534);

@@ -21,7 +21,7 @@ async function refused(path: string, code: IdentityErrorCode, saying: RegExp): P
   await assert.rejects(readPassphrase(path), (error) => hasCode(error, code) && saying.test(error.message));
 }
 
-test('a passphrase is the one line of its file', async () => {
+test('a passphrase file has exactly one line', async () => {
   assert.equal(
     await readPassphrase(await file('correct horse battery staple\n')),
     'correct horse battery staple',
@@ -31,7 +31,7 @@ test('a passphrase is the one line of its file', async () => {
   assert.equal(await readPassphrase(await file('as systemd gives it', 0o440)), 'as systemd gives it');
 });
 
-test('a passphrase that is read once may come through a pipe, also late; what is read again may not', async () => {
+test('a passphrase that is read once may come through a pipe, even late; one that is read again may not', async () => {
   const script = `
     import { readPassphrase } from ${JSON.stringify(import.meta.resolve('./master-key.ts'))};
     const read = (...args) => readPassphrase(...args).catch(({ code, message }) => code + ': ' + message);
@@ -60,7 +60,7 @@ test('a passphrase that is read once may come through a pipe, also late; what is
   ]);
 });
 
-test('a passphrase file that is no secret, or no passphrase, is refused with what to do', async () => {
+test('a passphrase file that others can read, or with invalid contents, is refused with the repair', async () => {
   await refused(await file('seen by all', 0o644), 'STORE_PERMISSIONS', /chmod/);
   await refused(tmpdir(), 'STORE_PERMISSIONS', /not a file/);
   await refused('/nowhere/passphrase', 'STORE_FAILED', /does not exist/);

@@ -70,8 +70,8 @@ async function open(
  * the installed key, old or new, opens the store.
  * @param next the file with the new passphrase or credential; unused for a key file, which is generated.
  * @param configFile the daemon's configuration. Default: the one used at its last start.
- * @throws NOTHING_FOUND without a daemon in the home, HOME_IN_USE, TypeError without the file that is needed, and what
- *   the store says.
+ * @throws NOTHING_FOUND without a daemon in the home, HOME_IN_USE, TypeError without the file that is needed, and errors
+ *   of the store.
  */
 export async function rekeySecrets(
   homePath: string,

@@ -1,4 +1,4 @@
-// Reads the facts of a certificate that this project has made, without Node: what a browser reads certificates with. It
+// Reads the facts of a certificate that this project has made. Runs without Node, for browsers. It
 // judges nothing. chain-of-ours.ts encodes the facts again and compares every byte, so a certificate that this reader
 // misunderstands is refused.
 
@@ -67,7 +67,7 @@ export function readOwnCertificate(der: Uint8Array): OwnCertificate {
 interface Element {
   readonly tag: number;
   readonly contents: Uint8Array;
-  /** With tag and length. */
+  /** The bytes, including tag and length. */
   readonly whole: Uint8Array;
 }
 

@@ -21,7 +21,7 @@ export interface DeviceTlsKey {
   readonly publicKey: Uint8Array;
   /** ECDSA with SHA-256: r and s, 64 bytes. */
   sign(data: Uint8Array): Awaitable<Uint8Array>;
-  /** What a record keeps, only for a SecretStore: PKCS #8 DER, or in a browser the name of a key that cannot be exported. */
+  /** The stored form of the key, only for a SecretStore: PKCS #8 DER, or in a browser the name of a key that cannot be exported. */
   export(): Uint8Array;
 }
 
@@ -30,11 +30,11 @@ export interface JudgedDeviceChain {
   readonly leaf: LeafSpiffeId;
   /** The leaf's SubjectPublicKeyInfo. */
   readonly publicKey: Uint8Array;
-  /** Of the roots. */
+  /** The trust domain of the roots. */
   readonly trustDomains: readonly string[];
 }
 
-/** What a device needs. */
+/** The cryptography of a device. */
 export interface DeviceCrypto {
   /** From the CSPRNG. */
   randomBytes(length: number): Uint8Array;
@@ -61,7 +61,7 @@ export interface DeviceCrypto {
   equal(a: Uint8Array, b: Uint8Array): boolean;
 }
 
-/** What a daemon needs besides. */
+/** The additional cryptography of a daemon. */
 export interface PairingCrypto extends DeviceCrypto {
   /** Uniform in [0, below). */
   randomInt(below: number): number;

@@ -1,4 +1,4 @@
-// What a restore must not forget about certificates: which of them were revoked or superseded since the backup.
+// Carries over a restore which certificates were revoked or superseded since the backup.
 
 import { listedAfterEndMs } from '../limits.ts';
 import { pageSize, pagesOf } from '../registry/pages.ts';
@@ -38,7 +38,7 @@ async function certificateChange(
   switch (state) {
     case 'issued':
     case 'active':
-      // A certificate that the backup knows stays as it is; one that it does not know is refused for that.
+      // A certificate in the backup stays unchanged. An unknown certificate is refused because it is unknown.
       return undefined;
     case 'superseded':
       if (known?.state !== 'issued' && known?.state !== 'active') return undefined;

@@ -1,5 +1,5 @@
-// What a restore must not forget. Whatever was refused since the backup was made stays refused: the restore copies it
-// from the registry that it replaces. It copies refusals only; the operator grants the rest again.
+// Carries refusals over a restore. Everything refused since the backup stays refused: the restore copies the refusals
+// from the replaced registry. It copies nothing else; the operator grants permissions again.
 //
 // restored-device.ts decides about one device, carry-over-certificates.ts about one certificate. Both name every state,
 // so the compiler finds a state that they forget.
@@ -26,10 +26,10 @@ export interface CarryOverOptions {
 /**
  * Takes over every refusal.
  * @param before the registry of the same daemon that is replaced.
- * @param history whether it goes on from the backup. Of another one nobody knows which key of a device is the later
- *   one.
+ * @param history whether it continues from the backup. In a diverged one it is unknown which key of a device is the
+ *   later one.
  * @returns the devices that were revoked again.
- * @throws ROTATION_CONFLICT when the backup knows no root that still counts.
+ * @throws ROTATION_CONFLICT when the backup has no root that is still trusted.
  */
 export async function carryOver(
   { registry, clock }: CarryOverOptions,
@@ -90,7 +90,7 @@ async function carryDevices(
     const changes: Change[] = [];
     for (const device of page) {
       const known = await registry.device(device.id);
-      // Nothing was refused to an ordinary device that was paired since: it pairs again.
+      // An ordinary device that was paired since and never refused pairs again.
       if (!known && isOrdinary(device) && !rekeyed.has(device.id)) continue;
       changes.push({ known, event: { type: 'restore', before: device, history } });
     }
@@ -100,10 +100,10 @@ async function carryDevices(
   return revoked;
 }
 
-/** Nothing was refused to the device, and nothing about it waits for the operator. */
+/** Whether the device was never refused, and nothing about it waits for the operator. */
 const isOrdinary = (device: Device) => !isShutOut(device) && !isWatched(device);
 
-/** Their first key is refused for good, though no row has it any more. */
+/** Their first key stays refused permanently, although no row has it any more. */
 async function devicesWithAnotherKey(before: RegistryReader): Promise<Set<string>> {
   const ids = new Set<string>();
   for await (const { action, subject } of before.auditRows()) {

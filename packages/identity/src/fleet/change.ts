@@ -1,5 +1,5 @@
-// The only writer of devices and certificates: the row, and what follows from it (consequences.ts), in one change of
-// the registry. A test finds whoever else writes them.
+// The only writer of devices and certificates: it writes the row and its consequences (consequences.ts) in one change of
+// the registry. A test finds other writers.
 
 import { endWithDeviceAfterMs } from '../audit/audited-facts.ts';
 import type { DeviceId } from '../device-id.ts';
@@ -22,7 +22,7 @@ import { type DeviceEvent, stepDevice } from './device-state.ts';
 
 export type { Cause, CertificateOrigin } from './consequences.ts';
 
-/** Certificates that are read at one time. */
+/** Certificates read in one page. */
 const endedAtOnce = 1000;
 
 /**
@@ -58,7 +58,7 @@ export async function changeDevice(
 
 /**
  * @param certificate of a device, as this change reads it.
- * @returns whether it has changed; not when its state does not take the event, or is another one by now.
+ * @returns whether it has changed; false when its state does not allow the event, or has changed in the meantime.
  */
 export async function changeCertificate(
   tx: RegistryTransaction,

@@ -24,7 +24,7 @@ import {
   withoutGrants,
 } from './restored-device.ts';
 
-/** What the operator decided about a request. */
+/** The operator's approval of a request. */
 export interface Approval {
   readonly pairingId: Ulid;
   readonly request: {
@@ -61,9 +61,9 @@ export type DeviceEvent =
   /** The device looks copied. */
   | {
       readonly type: 'suspect';
-      /** Of the certificate that was shown, or made the recovery unnecessary. */
+      /** Serial of the certificate that was used, or that made the recovery unnecessary. */
       readonly serial: string;
-      /** Address that it came from. */
+      /** Source address. */
       readonly source: string;
       readonly sign: CloneSign;
       readonly quarantine: boolean;
@@ -81,17 +81,17 @@ export type DeviceEvent =
   | { readonly type: 'lose_certificate' }
   | { readonly type: 'release' }
   | { readonly type: 'revoke'; readonly reason: string }
-  /** A restore is told that the device was revoked; the backup may not know it. */
+  /** The operator tells a restore that the device was revoked. The backup may not know the device. */
   | { readonly type: 'revoke_again'; readonly id: DeviceId; readonly reason: string }
-  /** The registry is put back to an earlier time; `before` is the device as it was last. */
+  /** The registry is restored to an earlier time. `before` is the device's last state. */
   | { readonly type: 'restore'; readonly before: Device; readonly history: History }
-  /** The registry is put back, and nobody knows what the operator took away since. */
+  /** The registry is restored, and later removals by the operator are unknown. */
   | { readonly type: 'take_grants' };
 
 /**
  * @param device undefined when the registry does not know it.
  * @returns the device after the event; the same object when nothing changes.
- * @throws DEVICE_NOT_FOUND, DEVICE_QUARANTINED, DEVICE_REVOKED, IDENTITY_KEY_CHANGED for what the diagram does not have.
+ * @throws DEVICE_NOT_FOUND, DEVICE_QUARANTINED, DEVICE_REVOKED, IDENTITY_KEY_CHANGED for an event that the diagram does not allow.
  */
 export function stepDevice(device: Device | undefined, event: DeviceEvent, now: Date): Device {
   const next = device ? known(device, event, now) : unknown(event, now);
@@ -175,7 +175,7 @@ function admitted(device: AdmittedDevice, event: AdmittedEvent, now: Date): Devi
       return { ...device, platform: event.platform, capabilities: event.capabilities };
     case 'suspect': {
       const seen = { ...device, cloneSeenAt: now, cloneReportedAt: now };
-      // A recovery that the operator allowed before is not good for a possible copy.
+      // An earlier permission for a recovery does not apply to a possible copy.
       return event.quarantine ? { ...seen, state: 'quarantined', recovery: asked(device) } : seen;
     }
     case 'ask_recovery':
@@ -191,7 +191,7 @@ function admitted(device: AdmittedDevice, event: AdmittedEvent, now: Date): Devi
 
 function approved(known: AdmittedDevice | undefined, approval: Approval, now: Date): AdmittedDevice {
   const { request } = approval;
-  // The operator's gifts were for the holder of the key of that time.
+  // The operator granted these to the holder of the earlier key.
   const kept = known && sameBytes(known.identityKey, request.identityKey) ? known : undefined;
   return {
     id: request.deviceId,
@@ -207,7 +207,7 @@ function approved(known: AdmittedDevice | undefined, approval: Approval, now: Da
     hostNames: approval.hostNames ?? kept?.hostNames ?? [],
     labels: kept?.labels ?? [],
     cloneSeenAt: kept?.cloneSeenAt,
-    // The device has a new certificate, as it asked: a copy is reported anew.
+    // The device has the certificate that it asked for, so a copy is reported again.
     cloneReportedAt: undefined,
     certificateRevokedAt: undefined,
     recovery: undefined,

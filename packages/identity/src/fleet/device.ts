@@ -1,5 +1,5 @@
-// A device as the registry has it, from its approval to its revocation. A union by state: each state has only what it
-// may have. `stepDevice` (device-state.ts) is the only way from one to the next.
+// A device as the registry has it, from its approval to its revocation. A union by state: each state has only its own
+// fields. `stepDevice` (device-state.ts) is the only way from one to the next.
 //
 //   unknown ──approve──> approved ────────use────────> active
 //                         │    ^                        │ │ ^
@@ -12,7 +12,7 @@
 //   restore        from every state to the stricter of two; from unknown to the state without certificates
 //
 // `suspect` changes the state if the daemon is configured to quarantine. All other events leave the state unchanged.
-// What a state does not take is DEVICE_NOT_FOUND, DEVICE_QUARANTINED, DEVICE_REVOKED or IDENTITY_KEY_CHANGED.
+// An event that a state does not allow is DEVICE_NOT_FOUND, DEVICE_QUARANTINED, DEVICE_REVOKED or IDENTITY_KEY_CHANGED.
 
 import type { DeviceId } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
@@ -109,8 +109,8 @@ export function isWatched(device: Device): boolean {
 }
 
 /**
- * What makes a device look copied: a replaced certificate was used again, it recovered though its certificate holds, or
- * another agent connected while the one that is connected answers.
+ * The signs of a copied device: a replaced certificate was used again, the device recovered although its certificate is valid, or
+ * another agent connected while the connected one still answers.
  */
 export type CloneSign = 'replaced_certificate' | 'recovery' | 'second_agent';
 

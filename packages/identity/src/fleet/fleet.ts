@@ -41,7 +41,7 @@ export class Fleet {
     this.#options = options;
   }
 
-  // By the operator. `actor` is who does it; a device must be an operator. Each throws DEVICE_NOT_FOUND.
+  // Changes by the operator. `actor` makes the change; a device must be an operator. Each throws DEVICE_NOT_FOUND.
 
   /** Revokes the device permanently. The event makes listeners close its connections. */
   revoke(id: string, reason: string, actor?: Actor): Promise<Device> {
@@ -127,10 +127,10 @@ export class Fleet {
     });
   }
 
-  // By the device.
+  // Changes by the device.
 
   /**
-   * Stores what a device says about itself, in place of what it said before.
+   * Replaces a device's description of itself.
    * @throws DEVICE_NOT_FOUND, MESSAGE_INVALID; DEVICE_REVOKED and DEVICE_QUARANTINED when the device was shut out after
    *   its call was let in.
    */
@@ -157,7 +157,7 @@ export class Fleet {
       const certificate = { serial, state: 'issued', subject: { kind: 'device', id } } as const;
       if (!(await changeCertificate(tx, certificate, { type: 'use' }, { at }))) return;
       await changeDevice(tx, device, { type: 'use' }, { at });
-      // Certificates that were never used, too: their answers were lost, or somebody else has them.
+      // Also certificates that were never used: their answers were lost, or somebody else has them.
       for (const other of await tx.livingCertificates(id))
         if (other.serial !== serial)
           await changeCertificate(tx, other, { type: 'supersede', by: serial }, { at });

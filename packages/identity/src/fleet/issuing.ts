@@ -23,7 +23,7 @@ export interface DeviceCertificatesOptions {
   readonly hostNames: HostNames;
 }
 
-/** What the change that stores the certificate has at hand. */
+/** The objects for the change that stores the certificate. */
 export interface Issue {
   readonly tx: RegistryTransaction;
   /** The device as it is now. */
@@ -34,12 +34,12 @@ export interface Issue {
   add(): Promise<void>;
 }
 
-/** A new certificate, as a device is handed it. */
+/** A new certificate, in the form that a device receives. */
 export interface IssuedReply {
   /** Leaf, then issuing CA; DER. */
   readonly certificateChain: readonly Uint8Array[];
   readonly trustBundle: readonly Uint8Array[];
-  /** How long after its arrival the device is asked to renew the certificate, ms; 0: as it likes. */
+  /** How long after its arrival the device is asked to renew the certificate, ms; 0: the device decides. */
   readonly renewAfterMs: number;
 }
 
@@ -90,7 +90,7 @@ export class DeviceCertificates {
       const granted = await registry.transact(async (tx) => {
         const device = await tx.device(proven.id);
         if (device) mustBeLetIn(device);
-        // Another key may have taken the id over since this one was proven; it ends what the old one obtains.
+        // Another key may have taken over the id since the proof. Then the old key gets no certificate.
         if (!device || !sameBytes(device.identityKey, proven.identityKey)) throw gone();
         // The operator took or gave a name meanwhile.
         if (hostNames.of(device).join() !== dnsNames.join()) {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { IdentityError } from '../errors.ts';
 import { hasLabels, maxLabelLength, maxLabels, parseLabels } from './labels.ts';
 
-test('labels are words, or two words with an equals sign, each once and in order', () => {
+test('labels are words, or two words with an equals sign, without duplicates and in order', () => {
   assert.deepEqual(parseLabels(['site=berlin', 'kitchen', 'a.b_c-2', 'kitchen']), [
     'a.b_c-2',
     'kitchen',
@@ -45,7 +45,7 @@ test('everything else is MESSAGE_INVALID', () => {
   assert.throws(() => parseLabels(many), IdentityError);
 });
 
-test('a device has the labels that are asked for when it has every one', () => {
+test('a device matches when it has every required label', () => {
   const device = { labels: ['kitchen', 'site=berlin'] };
   assert.equal(hasLabels(device, []), true);
   assert.equal(hasLabels(device, ['kitchen', 'site=berlin']), true);

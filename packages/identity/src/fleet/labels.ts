@@ -1,4 +1,4 @@
-// Labels: the operator's own words on a device, to find it in lists and to say who may run what on it.
+// Labels: the operator's own words for a device, to filter lists and for the rules about capabilities.
 
 import { IdentityError } from '../errors.ts';
 
@@ -23,7 +23,7 @@ export function parseLabels(texts: readonly string[]): string[] {
   if (wrong !== undefined) {
     throw new IdentityError(
       'MESSAGE_INVALID',
-      `"${wrong.slice(0, maxLabelLength)}" is not a label. A label is a word like kitchen, or two like site=berlin: small letters, digits, dots, hyphens and underscores, at most ${maxLabelLength} characters.`,
+      `"${wrong.slice(0, maxLabelLength)}" is not a label. A label is a word like kitchen, or two like site=berlin: lower-case letters, digits, dots, hyphens and underscores, at most ${maxLabelLength} characters.`,
     );
   }
   const labels = [...new Set(texts)].sort();
@@ -31,7 +31,7 @@ export function parseLabels(texts: readonly string[]): string[] {
   throw new IdentityError('MESSAGE_INVALID', `A device has at most ${maxLabels} labels.`);
 }
 
-/** Whether a device has every label that is asked for. */
+/** Whether a device has every required label. */
 export function hasLabels(
   device: { readonly labels: readonly string[] },
   wanted: readonly string[],

@@ -32,7 +32,7 @@ export class Recovery {
 
   /**
    * Why the operator must allow this recovery; undefined when the device may recover by itself. A certificate that the
-   * operator revoked is a reason of its own, in `refusal`.
+   * operator revoked is a separate reason, in `refusal`.
    */
   async doubtOf(device: Device): Promise<string | undefined> {
     const { registry, clock, limits } = this.#options;
@@ -51,7 +51,7 @@ export class Recovery {
     return recent.length < limits.recoveries ? undefined : `it recovered ${recent.length} times in 30 days`;
   }
 
-  /** Leaves out the time that the daemon forgot by a restore: the device may have been here all along. */
+  /** Leaves out the time that a restore forgot, because the device may have been connected then. */
   async #absenceMs(since: Date): Promise<number> {
     const { registry, clock } = this.#options;
     const absenceMs = clock.now().getTime() - since.getTime();
@@ -61,9 +61,9 @@ export class Recovery {
   }
 
   /**
-   * Decides about a recovery, in the change that would grant it. Writes down, once, that the device asks the operator, and
-   * what looks like a copy.
-   * @param doubt what `doubtOf` said.
+   * Decides about a recovery, in the change that would grant it. Records once that the device asks the operator, and
+   * any sign of a copy.
+   * @param doubt the result of `doubtOf`.
    * @param source address that the recovery came from.
    * @returns why the recovery is refused; undefined when it is granted.
    * @throws DEVICE_REVOKED, DEVICE_QUARANTINED

@@ -1,5 +1,5 @@
-// What a restore makes of a device. Whatever was refused since the backup stays refused; whatever was granted since, the
-// operator grants again. Pure functions; carry-over.ts reads and writes.
+// The state of a device after a restore. Refusals since the backup stay in force; permissions since the backup are lost, and the
+// operator grants them again. Pure functions; carry-over.ts reads and writes.
 
 import type { DeviceId } from '../device-id.ts';
 import { sameBytes } from '../same-bytes.ts';
@@ -11,21 +11,21 @@ import {
   type QuarantinedDevice,
 } from './device.ts';
 
-/** Whether the replaced registry goes on from the backup, or parted from it before. */
+/** Whether the replaced registry continues from the backup, or diverged before it. */
 export type History = 'newer' | 'another';
 
 /**
  * The device as the backup has it, with every refusal since.
- * @param before the device as it was last. In another history nobody knows which of two keys is the later one.
+ * @param before the device's last state. In a diverged registry it is unknown which of two keys is the later one.
  */
 export function restoredDevice(known: Device, before: Device, history: History, now: Date): Device {
   const sameKey = sameBytes(known.identityKey, before.identityKey);
   const isDoubtful = !sameKey && history === 'another';
   const base = {
     ...baseOf(known),
-    // Either key may be the one that was replaced. The device is quarantined, and the operator looks.
+    // Either key may be the replaced one. So the device is quarantined, and the operator decides.
     identityKey: isDoubtful ? known.identityKey : before.identityKey,
-    // The operator gave role, names and labels to the holder of the key of that time.
+    // The operator gave role, names and labels to the holder of the earlier key.
     role: sameKey && before.role === 'operator' ? known.role : 'device',
     hostNames: sameKey ? known.hostNames.filter((name) => before.hostNames.includes(name)) : [],
     labels: sameKey ? known.labels.filter((label) => before.labels.includes(label)) : [],
@@ -38,14 +38,14 @@ export function restoredDevice(known: Device, before: Device, history: History, 
   const suspicions = {
     cloneSeenAt: later(kept?.cloneSeenAt, before.cloneSeenAt),
     cloneReportedAt: later(kept?.cloneReportedAt, before.cloneReportedAt),
-    // Another key was let in since. That was a grant, so the operator is asked again.
+    // Another key was approved since. That was a permission, so the operator is asked again.
     certificateRevokedAt: kept ? later(kept.certificateRevokedAt, before.certificateRevokedAt) : now,
   };
   const at = later(kept && asked(kept)?.at, asked(before)?.at);
   const recovery = at && ({ state: 'asked', at } as const);
   if (isDoubtful || before.state === 'quarantined' || known.state === 'quarantined')
     return { ...base, ...suspicions, state: 'quarantined', recovery };
-  // A release is good once. If it is gone, it was used or taken back.
+  // A release works once. If it is missing, it was used or withdrawn.
   const isUnused =
     kept?.recovery?.state === 'released' &&
     before.recovery?.state === 'released' &&
@@ -71,7 +71,7 @@ export function rememberedDevice(before: Device): Device {
   }
 }
 
-/** The device without everything that the operator may have taken away since. */
+/** The device without the permissions that the operator may have removed since. */
 export function withoutGrants(device: Device): Device {
   const withoutGifts = { role: 'device', hostNames: [], labels: [] } as const;
   return device.state === 'approved' || device.state === 'active'
@@ -98,7 +98,7 @@ export function namedAlone(id: DeviceId, reason: string, now: Date): Device {
   };
 }
 
-/** The recovery if it still waits for the operator. One that the operator allowed is dropped. */
+/** The recovery if it still waits for the operator. An allowed recovery is dropped. */
 export function asked({ recovery }: AdmittedDevice | QuarantinedDevice): AskedRecovery | undefined {
   return recovery?.state === 'asked' ? recovery : undefined;
 }

@@ -107,7 +107,7 @@ export class PairingResponder {
     const nonce = crypto.randomBytes(COMMITMENT_NONCE_BYTES);
     const commitment = await commitmentTo(crypto, { yb, adB, nonce });
     const expiresAt = new Date(now.getTime() + limits.sessionLifeMs);
-    // Other sessions may have been opened meanwhile.
+    // Other sessions may have been opened in the meantime.
     this.#sessions.mustHaveRoom();
     this.#sessions.keep(sid, {
       step: 'opened',
@@ -224,7 +224,7 @@ export class PairingResponder {
           expires_at: expiresAt.getTime(),
         },
       });
-      // The code has decided, so nobody is asked.
+      // The code has decided, so the operator is not asked.
       if (!(await desk.approveByCode(tx, stored, now))) tx.emit({ type: 'pairing_changed', pairing: stored });
       return undefined;
     });

@@ -141,8 +141,8 @@ export class PairingDesk {
   /**
    * Approves the device. Its certificate is made when it fetches it. While no certificate can be signed, the approval is
    * refused and the request keeps waiting.
-   * @throws SIGNER_UNAVAILABLE and what else the place of the CA's keys says. PAIRING_NOT_FOUND, PAIRING_STATE_CONFLICT
-   *   (also when it is not what was seen), PAIRING_EXPIRED, DEVICE_REVOKED, DEVICE_QUARANTINED; IDENTITY_KEY_CHANGED
+   * @throws SIGNER_UNAVAILABLE and other errors of the CA's key store. PAIRING_NOT_FOUND, PAIRING_STATE_CONFLICT
+   *   (also when it differs from `seen`), PAIRING_EXPIRED, DEVICE_REVOKED, DEVICE_QUARANTINED; IDENTITY_KEY_CHANGED
    *   when the device id is known with another identity key and `replaceIdentityKey` is not set.
    */
   async approve(id: string, choice: ApprovalChoice = {}): Promise<Pairing> {

@@ -75,8 +75,8 @@ const sessionIdBytes = 16;
  * knows the code. From then on, the secret store has the pinned root and the request.
  * @param address host:port of the pairing listener, stored for later.
  * @param webAddress URL of the channel, where the pairing goes over one.
- * @throws TOO_MANY_TRIES, ROOT_MISMATCH, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, MESSAGE_INVALID, and what the daemon
- *   answers.
+ * @throws TOO_MANY_TRIES, ROOT_MISMATCH, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW, MESSAGE_INVALID, and the daemon's
+ *   errors.
  */
 export async function requestPairing(
   device: PairingDevice,
@@ -149,9 +149,9 @@ export async function requestPairing(
  * interruption.
  * @param peer on the channel of the pairing, or on one verified by the pinned root; otherwise the answer would not be
  *   trustworthy.
- * @param options `onState`: told each state as the daemon reports it.
- * @throws PAIRING_REJECTED, PAIRING_EXPIRED (the request is forgotten), CERTIFICATE_INVALID, and what the daemon
- *   answers.
+ * @param options `onState`: called with each state that the daemon reports.
+ * @throws PAIRING_REJECTED, PAIRING_EXPIRED (the request is forgotten), CERTIFICATE_INVALID, and the daemon's
+ *   errors.
  */
 export async function awaitPairing(
   device: Pick<PairingDevice, 'identity' | 'secrets' | 'crypto' | 'clock'>,

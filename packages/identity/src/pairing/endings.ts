@@ -47,7 +47,7 @@ export async function endPairing(
   return stored;
 }
 
-/** Ends the requests of a device that is revoked. One whose time is over expires by itself. */
+/** Ends the requests of a revoked device, except those that have already expired. */
 export async function endForRevocation(
   tx: RegistryTransaction,
   deviceId: DeviceId,
@@ -62,7 +62,7 @@ export async function endForRevocation(
 /**
  * Ends every code and request, for a registry that was put back to an earlier time. A code may have been used or withdrawn
  * since, and a request decided, so their devices pair again.
- * @returns how many.
+ * @returns the number.
  */
 export async function endForRestore({ registry, clock }: EndingsOptions): Promise<number> {
   const at = clock.now();
@@ -79,7 +79,7 @@ export async function endForRestore({ registry, clock }: EndingsOptions): Promis
   }
 }
 
-/** Writes down what has expired by itself. @returns how many. */
+/** Records expired codes and requests. @returns the number. */
 export async function expireDue({ registry, clock }: EndingsOptions): Promise<number> {
   let count = 0;
   for (;;) {

@@ -86,7 +86,7 @@ export type PairingEvent =
   | { readonly type: 'restore'; readonly reason: string };
 
 /**
- * The next state, or an error that leaves the pairing as it was.
+ * Returns the next state, or throws an error and leaves the pairing unchanged.
  * @throws PAIRING_EXPIRED if its time is over, recorded or not; PAIRING_STATE_CONFLICT for any move not in the diagram.
  */
 export function step(pairing: Pairing, event: PairingEvent, now: Date): Pairing {

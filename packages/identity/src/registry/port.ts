@@ -33,9 +33,9 @@ export interface AuthorityRecord {
   readonly id: Ulid;
   readonly tier: 'root' | 'issuing';
   /**
-   * Of each tier one is `active` and signs. `trusted` does not sign, but what it signed still counts; an issuing CA
+   * In each tier one authority is `active` and signs. A `trusted` one does not sign, but its certificates are still valid; an issuing CA
    * signs again when the one after it is dated in the future. A root may also be `prepared`: devices learn to trust it.
-   * `retired` counts for nothing. An issuing CA is retired with its root, or set aside alone.
+   * A `retired` one is no longer valid. An issuing CA is retired with its root, or set aside alone.
    */
   readonly state: AuthorityState;
   readonly serial: string;
@@ -202,7 +202,7 @@ export interface DevicesQuery {
   readonly kinds?: readonly DeviceKind[];
   /** The device has all of them. */
   readonly labels?: readonly string[];
-  /** Devices whose present certificate ends by then; without those that have none, as revoked ones. */
+  /** Devices whose present certificate ends by then. Devices without one, such as revoked devices, are left out. */
   readonly endsBy?: Date;
   /** Leaves out devices that were revoked before. */
   readonly revokedSince?: Date;

@@ -15,7 +15,7 @@ export const unpaced = 500;
 
 /**
  * @param recent the newest certificates, at least `burst` when there are as many.
- * @param oldestEnd end of the certificate that is followed by `unpaced - 1` newer ones; undefined if there is none.
+ * @param oldestEnd end of the certificate that has exactly `unpaced - 1` newer ones; undefined if there is none.
  * @throws TOO_MANY_REQUESTS
  */
 export function mustKeepPace(

@@ -143,7 +143,7 @@ export class SqliteConnection {
   }
 }
 
-/** SQLite itself refuses what it cannot take. */
+/** SQLite itself refuses values that it does not support. */
 function values(parameters: readonly unknown[]): SQLInputValue[] {
   return parameters as SQLInputValue[];
 }

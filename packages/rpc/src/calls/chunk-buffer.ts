@@ -1,4 +1,4 @@
-// Bytes that arrive in pieces. A peer can send each byte as a piece of its own. Such a piece takes hundreds of times its size in
+// Bytes that arrive in pieces. A peer can send each byte as a separate piece. Such a piece takes hundreds of times its size in
 // memory, and a reader that scans all pieces again for each new one takes ever longer. So small pieces are joined.
 // A piece can also be a small view of a large buffer, and would keep the whole buffer in memory. So such a piece is copied.
 
