@@ -18,12 +18,25 @@ export interface HeldPath {
 const here = '127.0.0.1';
 const portOf = (address: string) => Number(address.slice(address.lastIndexOf(':') + 1));
 
-export async function heldTcpPath(scope: Scope, target: string): Promise<HeldPath> {
+/** A path of connections, which a test can also end. */
+export interface TcpPath extends HeldPath {
+  /** How many there were so far. */
+  readonly connections: number;
+  /** Breaks all connections that there are. */
+  cut(): void;
+  /** Carries nothing more over the connections that there are, and tells neither side. */
+  mute(): void;
+}
+
+export async function heldTcpPath(scope: Scope, target: string): Promise<TcpPath> {
   const held: (() => void)[] = [];
   const sockets = new Set<net.Socket>();
+  const muted = new WeakSet<net.Socket>();
   let holding = false;
   let heldBytes = 0;
+  let connections = 0;
   const server = net.createServer((near) => {
+    connections += 1;
     const far = net.connect(portOf(target), here);
     for (const each of [near, far]) {
       sockets.add(each);
@@ -31,12 +44,20 @@ export async function heldTcpPath(scope: Scope, target: string): Promise<HeldPat
       each.setNoDelay(true);
     }
     near.on('data', (bytes: Buffer) => {
+      if (muted.has(near)) return;
       if (!holding) return void far.write(bytes);
       heldBytes += bytes.length;
       held.push(() => far.write(bytes));
     });
-    near.on('close', () => far.destroy());
-    far.pipe(near);
+    near.on('close', () => {
+      if (!muted.has(near)) far.destroy();
+    });
+    far.on('data', (bytes: Buffer) => {
+      if (!muted.has(far)) near.write(bytes);
+    });
+    far.on('end', () => {
+      if (!muted.has(far)) near.end();
+    });
   });
   server.listen(0, here);
   await once(server, 'listening');
@@ -49,12 +70,22 @@ export async function heldTcpPath(scope: Scope, target: string): Promise<HeldPat
     get heldBytes() {
       return heldBytes;
     },
+    get connections() {
+      return connections;
+    },
     hold: () => {
       holding = true;
     },
     release: () => {
       holding = false;
       for (const send of held.splice(0)) send();
+    },
+    cut: () => {
+      for (const each of sockets) each.destroy();
+      sockets.clear();
+    },
+    mute: () => {
+      for (const each of sockets) muted.add(each);
     },
   };
 }
