@@ -126,6 +126,11 @@ export class SqliteRegistry extends SqlReads implements Registry {
     return this.#changes;
   }
 
+  /** Only this process changes the registry. */
+  upToDate(): undefined {
+    return undefined;
+  }
+
   /** A failed commit may still leave an open transaction. */
   #commit(): void {
     try {
