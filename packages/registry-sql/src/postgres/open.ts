@@ -12,9 +12,8 @@ import { parsePostgresUrl } from './address.ts';
 import { PostgresConnection } from './connection.ts';
 import { mustHold, PostgresRegistry } from './registry.ts';
 import { PostgresReader } from './snapshot.ts';
-import { fleetStatementsFor } from './statements.ts';
+import { compiler, fleetStatements } from './statements.ts';
 import { storeError } from './store-error.ts';
-import type { PostgresTables } from './tables.ts';
 import { textInBytes } from './text.ts';
 import type { AuditHead } from './transaction.ts';
 
@@ -45,14 +44,13 @@ export interface PostgresRegistryOptions {
  */
 export async function openPostgresRegistry(options: PostgresRegistryOptions): Promise<PostgresRegistry> {
   const address = await parsePostgresUrl(options.url);
-  const { db, statements } = compiled();
   const connection = await PostgresConnection.open(address, {
     statementMs: migrationMs,
     lockMs: migrationMs,
   });
   try {
     await migrate(kyselyOn(connection), migrations);
-    const fleet = fleetStatementsFor(db);
+    const fleet = fleetStatements();
     if (options.seen) await mustHold(connection, fleet, options.seen);
     const [row] = await connection.all(fleet.head({}));
     if (!row)
@@ -62,7 +60,7 @@ export async function openPostgresRegistry(options: PostgresRegistryOptions): Pr
       );
     const head = { seq: row.audit_seq, hash: row.audit_hash, eventSeq: row.event_seq };
     const { daemon, onError, listens = true } = options;
-    return new PostgresRegistry({ address, statements, db, daemon, head, onError, listens });
+    return new PostgresRegistry({ address, statements: statements(), daemon, head, onError, listens });
   } catch (error) {
     throw storeError(error, address.name);
   } finally {
@@ -87,7 +85,7 @@ export async function lookAtPostgresRegistry<T>(
   } finally {
     await connection.close();
   }
-  const reader = await PostgresReader.open(address, compiled().statements);
+  const reader = await PostgresReader.open(address, statements());
   try {
     return await look(reader);
   } finally {
@@ -95,12 +93,8 @@ export async function lookAtPostgresRegistry<T>(
   }
 }
 
-/** The statements are the same for every database. */
-function compiled(): { readonly db: Kysely<PostgresTables>; readonly statements: Statements } {
-  const db = new Kysely<PostgresTables>({
-    dialect: new PostgresDialect({ pool: () => Promise.reject(new Error('it only compiles')) }),
-  });
-  return { db, statements: statementsFor(db as unknown as Kysely<Tables>) };
+function statements(): Statements {
+  return statementsFor(compiler as unknown as Kysely<Tables>);
 }
 
 /** Kysely's own dialect on one connection, for the migrations. */

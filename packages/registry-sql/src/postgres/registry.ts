@@ -9,7 +9,6 @@ import {
   type RegistryReader,
   type RegistryTransaction,
 } from '@palyra/identity/registry';
-import type { Kysely } from 'kysely';
 import { SqlReads } from '../reads.ts';
 import type { Statements } from '../statements.ts';
 import type { PostgresAddress } from './address.ts';
@@ -22,8 +21,7 @@ import { Notifications } from './notifications.ts';
 import { ReadIndex } from './read-index.ts';
 import { Readers } from './readers.ts';
 import { PostgresReader } from './snapshot.ts';
-import { type FleetStatements, fleetStatementsFor } from './statements.ts';
-import type { PostgresTables } from './tables.ts';
+import { type FleetStatements, fleetStatements } from './statements.ts';
 import type { AuditHead } from './transaction.ts';
 
 /** Most changes in one commit, because other daemons wait for it. */
@@ -37,7 +35,6 @@ const eventPage = 500;
 export interface PostgresRegistryOptions {
   readonly address: PostgresAddress;
   readonly statements: Statements;
-  readonly db: Kysely<PostgresTables>;
   /** This daemon, for the others. */
   readonly daemon: string;
   /** The ledger when this registry was opened. */
@@ -64,8 +61,8 @@ export class PostgresRegistry extends SqlReads implements Registry {
   #closed: Promise<void> | undefined;
 
   constructor(options: PostgresRegistryOptions) {
-    const { address, statements, db, head } = options;
-    const fleet = fleetStatementsFor(db);
+    const { address, statements, head } = options;
+    const fleet = fleetStatements();
     let seen = (): AuditHead => head;
     // A new connection may lead to a database that lost commits, or to another one.
     const onOpen = (connection: PostgresConnection) => mustHold(connection, fleet, seen());

@@ -1,17 +1,23 @@
 // The SQL that only PostgreSQL needs. All other SQL is in ../statements.ts.
 
-import { type Kysely, sql } from 'kysely';
+import { Kysely, PostgresDialect, sql } from 'kysely';
 import { prepared } from '../executor.ts';
-import type { PostgresTables } from './tables.ts';
+import type { PostgresTables, SecretsTable } from './tables.ts';
 
-export type FleetStatements = ReturnType<typeof fleetStatementsFor>;
+export type FleetStatements = ReturnType<typeof fleetStatements>;
 
 /** The first statement of every transaction, and the one that orders them. */
 export const beginAndLock =
   'begin isolation level read committed read write;' +
   ' select event_seq, audit_seq, audit_hash, pg_current_xact_id()::text as transaction from ledger for update';
 
-export function fleetStatementsFor(db: Kysely<PostgresTables>) {
+/** They are compiled, never executed, by Kysely. */
+export const compiler = new Kysely<PostgresTables>({
+  dialect: new PostgresDialect({ pool: () => Promise.reject(new Error('it only compiles')) }),
+});
+
+export function fleetStatements() {
+  const db = compiler;
   return {
     head: prepared((_: object) => db.selectFrom('ledger').select(['event_seq', 'audit_seq', 'audit_hash'])),
     auditHash: prepared((values: { seq: number }) =>
@@ -35,13 +41,11 @@ export function fleetStatementsFor(db: Kysely<PostgresTables>) {
       }) =>
         db
           .with('moved', (one) =>
-            one
-              .updateTable('ledger')
-              .set({
-                event_seq: values.event_seq,
-                audit_seq: values.audit_seq,
-                audit_hash: values.audit_hash,
-              }),
+            one.updateTable('ledger').set({
+              event_seq: values.event_seq,
+              audit_seq: values.audit_seq,
+              audit_hash: values.audit_hash,
+            }),
           )
           .with('put', (one) =>
             one
@@ -64,6 +68,34 @@ export function fleetStatementsFor(db: Kysely<PostgresTables>) {
               ),
           )
           .selectNoFrom(sql`pg_notify('palyra_events', '')`.as('told')),
+    ),
+    secret: prepared((values: { key_id: string; name_mac: string }) =>
+      db
+        .selectFrom('secrets')
+        .select('record')
+        .where('key_id', '=', values.key_id)
+        .where('name_mac', '=', values.name_mac),
+    ),
+    secrets: prepared((values: { key_id: string }) =>
+      db.selectFrom('secrets').select(['name_mac', 'record']).where('key_id', '=', values.key_id),
+    ),
+    keysOfSecrets: prepared((_: object) => db.selectFrom('secrets').select('key_id').distinct()),
+    putSecret: prepared((row: SecretsTable) =>
+      db
+        .insertInto('secrets')
+        .values(row)
+        .onConflict((conflict) =>
+          conflict.columns(['key_id', 'name_mac']).doUpdateSet({ record: row.record }),
+        ),
+    ),
+    addSecret: prepared((row: SecretsTable) =>
+      db
+        .insertInto('secrets')
+        .values(row)
+        .onConflict((conflict) => conflict.columns(['key_id', 'name_mac']).doNothing()),
+    ),
+    deleteSecret: prepared((values: { key_id: string; name_mac: string }) =>
+      db.deleteFrom('secrets').where('key_id', '=', values.key_id).where('name_mac', '=', values.name_mac),
     ),
     transactionState: prepared((values: { id: string }) =>
       db.selectNoFrom(sql<string | null>`pg_xact_status(${values.id}::xid8)`.as('state')),
