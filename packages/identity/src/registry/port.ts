@@ -274,6 +274,8 @@ export interface Registry extends RegistryReads {
    * @throws errors of the database. Then nothing that is remembered may be believed.
    */
   upToDate(): Promise<void> | undefined;
+  /** Whether other daemons change it too. */
+  readonly isShared: boolean;
   /** A snapshot of the present state. Close it before the registry. */
   snapshot(): Promise<RegistryReader>;
   /**

@@ -18,6 +18,21 @@ export const fleetTables: Migration = {
       .addColumn('body', text, (column) => column.notNull())
       .execute();
     await db.schema
+      .createTable('daemons')
+      .addColumn('id', text, (column) => column.primaryKey())
+      .addColumn('version', text, (column) => column.notNull())
+      .addColumn('endpoints', text, (column) => column.notNull())
+      .addColumn('names', text, (column) => column.notNull())
+      .addColumn('started_at', 'bigint', (column) => column.notNull())
+      .addColumn('seen_at', 'bigint', (column) => column.notNull())
+      .execute();
+    await db.schema
+      .createTable('rates')
+      .addColumn('key', text, (column) => column.primaryKey())
+      .addColumn('count', 'bigint', (column) => column.notNull())
+      .addColumn('ends_at', 'bigint', (column) => column.notNull())
+      .execute();
+    await db.schema
       .createTable('secrets')
       .addColumn('key_id', text, (column) => column.notNull())
       .addColumn('name_mac', text, (column) => column.notNull())

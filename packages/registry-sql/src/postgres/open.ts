@@ -9,6 +9,7 @@ import { fleetTables } from '../migrations/0002-fleet.ts';
 import { type Statements, statementsFor } from '../statements.ts';
 import type { Tables } from '../tables.ts';
 import { parsePostgresUrl } from './address.ts';
+import { wentBack } from './commit.ts';
 import { PostgresConnection } from './connection.ts';
 import { mustHold, PostgresRegistry } from './registry.ts';
 import { PostgresReader } from './snapshot.ts';
@@ -49,8 +50,10 @@ export async function openPostgresRegistry(options: PostgresRegistryOptions): Pr
     lockMs: migrationMs,
   });
   try {
-    await migrate(kyselyOn(connection), migrations);
     const fleet = fleetStatements();
+    // Before anything is made: a database that lost everything is not a new one.
+    if (options.seen && !(await hasLedger(connection))) throw wentBack(address.name);
+    await migrate(kyselyOn(connection), migrations);
     if (options.seen) await mustHold(connection, fleet, options.seen);
     const [row] = await connection.all(fleet.head({}));
     if (!row)
@@ -95,6 +98,11 @@ export async function lookAtPostgresRegistry<T>(
 
 function statements(): Statements {
   return statementsFor(compiler as unknown as Kysely<Tables>);
+}
+
+async function hasLedger(connection: PostgresConnection): Promise<boolean> {
+  const [row] = await connection.execute("select to_regclass('public.ledger') is not null as found");
+  return row?.found === true;
 }
 
 /** Kysely's own dialect on one connection, for the migrations. */

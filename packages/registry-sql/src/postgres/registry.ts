@@ -10,6 +10,7 @@ import {
   type RegistryTransaction,
 } from '@palyra/identity/registry';
 import { SqlReads } from '../reads.ts';
+import { milliseconds } from '../rows/column.ts';
 import type { Statements } from '../statements.ts';
 import type { PostgresAddress } from './address.ts';
 import { type Change, commitTogether, wentBack } from './commit.ts';
@@ -32,6 +33,27 @@ const lockMs = 10_000;
 /** Events read at one time. */
 const eventPage = 500;
 
+/** A daemon without a sign of life for this time is forgotten, ms. */
+const daemonsKeptMs = 30 * 86_400_000;
+/** A daemon that was away for longer closes every connection, ms. */
+const eventsKeptMs = 86_400_000;
+
+export interface Rate {
+  readonly count: number;
+  /** How long it is counted, ms. */
+  readonly leftMs: number;
+}
+
+/** A daemon of the fleet. */
+export interface FleetMember {
+  readonly id: string;
+  readonly version: string;
+  readonly endpoints: readonly string[];
+  readonly names: readonly string[];
+  readonly startedAt: Date;
+  readonly seenAt: Date;
+}
+
 export interface PostgresRegistryOptions {
   readonly address: PostgresAddress;
   readonly statements: Statements;
@@ -45,11 +67,13 @@ export interface PostgresRegistryOptions {
 }
 
 export class PostgresRegistry extends SqlReads implements Registry {
+  readonly isShared = true;
   readonly #options: PostgresRegistryOptions;
   readonly #readers: Readers;
   readonly #fleet: FleetStatements;
   readonly #writer: Link;
   readonly #indexLink: Link;
+  readonly #upkeep: Link;
   readonly #index: ReadIndex;
   readonly #listeners: RegistryListeners;
   readonly #log: EventLog;
@@ -75,6 +99,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
     this.#head = { seq: head.seq, hash: head.hash };
     this.#writer = new Link({ address, session: { idleInTransactionMs, lockMs }, onOpen });
     this.#indexLink = new Link({ address, onOpen });
+    this.#upkeep = new Link({ address, onOpen });
     this.#index = new ReadIndex(() => this.#readHead());
     this.#listeners = new RegistryListeners(options.onError);
     this.#log = new EventLog({
@@ -149,6 +174,47 @@ export class PostgresRegistry extends SqlReads implements Registry {
     }
   }
 
+  /** Shows this daemon to the others, and removes what nobody needs any more. */
+  async announce(member: Omit<FleetMember, 'seenAt'>): Promise<void> {
+    const connection = await this.#forUpkeep();
+    const { id, version, endpoints, names, startedAt } = member;
+    const row = { id, version, endpoints: JSON.stringify(endpoints), names: JSON.stringify(names) };
+    await connection.run(this.#fleet.putDaemon({ ...row, started_at: milliseconds(startedAt) }));
+    await connection.run(this.#fleet.forgetDaemons({ ms: daemonsKeptMs }));
+    await connection.run(this.#fleet.forgetEvents({ ms: eventsKeptMs }));
+    await connection.run(this.#fleet.forgetRates({}));
+  }
+
+  /** What all daemons have counted under this key in its present time; undefined for nothing. */
+  async rate(key: string): Promise<Rate | undefined> {
+    const [row] = await this.#readers.all(this.#fleet.rate({ key }));
+    return row && { count: row.count, leftMs: row.left };
+  }
+
+  /** Counts one more. @param ms how long a key's first count lasts. */
+  async countRate(key: string, ms: number): Promise<Rate> {
+    const [row] = await (await this.#forUpkeep()).all(this.#fleet.countRate({ key, ms }));
+    return { count: row?.count ?? 0, leftMs: row?.left ?? ms };
+  }
+
+  /** For rows that are no part of the registry's changes. */
+  async #forUpkeep(): Promise<PostgresConnection> {
+    if (this.#isShut) throw closed();
+    return this.#upkeep.get();
+  }
+
+  /** Every daemon that shares this database. */
+  async members(): Promise<FleetMember[]> {
+    return (await this.#readers.all(this.#fleet.daemons({}))).map((row) => ({
+      id: row.id,
+      version: row.version,
+      endpoints: JSON.parse(row.endpoints),
+      names: JSON.parse(row.names),
+      startedAt: new Date(row.started_at),
+      seenAt: new Date(row.seen_at),
+    }));
+  }
+
   async snapshot(): Promise<RegistryReader> {
     if (this.#isShut) throw closed();
     return PostgresReader.open(this.#options.address, this.statements);
@@ -172,7 +238,8 @@ export class PostgresRegistry extends SqlReads implements Registry {
     this.#isShut = true;
     await this.#working;
     await this.#notifications.close();
-    await Promise.all([this.#writer.close(), this.#indexLink.close(), this.#readers.close()]);
+    const links = [this.#writer, this.#indexLink, this.#upkeep, this.#readers];
+    await Promise.all(links.map((each) => each.close()));
   }
 }
 

@@ -24,6 +24,8 @@ export interface SqlSecretStoreOptions {
   /** Of a database that `openPostgresRegistry` has opened before: it makes the tables. */
   readonly url: string;
   readonly masterKey: MasterKey;
+  /** For readers, which do not set up a database. Default: false. */
+  readonly mustExist?: boolean;
 }
 
 /** The operations of one instance run one after the other, in call order. */
@@ -35,13 +37,13 @@ export class SqlSecretStore implements SharedSecretStore {
   #last: Promise<unknown> = Promise.resolve();
 
   /**
-   * @throws MASTER_KEY_WRONG if the database has secrets, and none under this key; STORE_UNREACHABLE and other errors of
+   * @throws MASTER_KEY_WRONG if the secrets in the database have another one; STORE_UNREACHABLE and other errors of
    *   the database.
    */
-  static async open({ url, masterKey }: SqlSecretStoreOptions): Promise<SqlSecretStore> {
+  static async open({ url, masterKey, mustExist = false }: SqlSecretStoreOptions): Promise<SqlSecretStore> {
     const store = new SqlSecretStore(new Link({ address: await parsePostgresUrl(url) }), masterKey);
     try {
-      await store.#mustBeOurs();
+      await store.#mustBeOurs(mustExist);
       return store;
     } catch (error) {
       await store.close();
@@ -105,12 +107,22 @@ export class SqlSecretStore implements SharedSecretStore {
     await this.#link.close();
   }
 
-  async #mustBeOurs(): Promise<void> {
-    const keys = await this.#run((connection) => connection.all(this.#statements.keysOfSecrets({})));
-    if (keys.length === 0 || keys.some((row) => row.key_id === this.#masterKey.id)) return;
+  /** The first daemon says which master key it is. Of several that do at the same time, one is the first. */
+  async #mustBeOurs(mustExist: boolean): Promise<void> {
+    const at = { key_id: '', name_mac: 'master key' };
+    const { id } = this.#masterKey;
+    const [row] = await this.#run(async (connection) => {
+      if (!mustExist) await connection.run(this.#statements.addSecret({ ...at, record: Buffer.from(id) }));
+      return connection.all(this.#statements.secret(at));
+    });
+    if (!row)
+      throw new IdentityError('STORE_FAILED', 'The database has no secrets: no daemon was started with it.', {
+        about: 'secret_store',
+      });
+    if (Buffer.from(row.record).toString() === id) return;
     throw new IdentityError(
       'MASTER_KEY_WRONG',
-      'The secrets in the database were sealed under another master key than the one given. All daemons of a fleet have the same one: copy it from a daemon that runs.',
+      'The secrets in the database are sealed under another master key than the one given. All daemons of a fleet have the same one: copy it from a daemon that runs.',
     );
   }
 

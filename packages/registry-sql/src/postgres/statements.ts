@@ -2,7 +2,7 @@
 
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { prepared } from '../executor.ts';
-import type { PostgresTables, SecretsTable } from './tables.ts';
+import type { DaemonsTable, PostgresTables, SecretsTable } from './tables.ts';
 
 export type FleetStatements = ReturnType<typeof fleetStatements>;
 
@@ -10,6 +10,11 @@ export type FleetStatements = ReturnType<typeof fleetStatements>;
 export const beginAndLock =
   'begin isolation level read committed read write;' +
   ' select event_seq, audit_seq, audit_hash, pg_current_xact_id()::text as transaction from ledger for update';
+
+/** The clock of the database, which all daemons share, ms since 1970. */
+const serverNow = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
+const before = (ms: number) => sql<number>`${serverNow} - ${ms}::bigint`;
+const after = (ms: number) => sql<number>`${serverNow} + ${ms}::bigint`;
 
 /** They are compiled, never executed, by Kysely. */
 export const compiler = new Kysely<PostgresTables>({
@@ -61,7 +66,7 @@ export function fleetStatements() {
                   )
                   .select([
                     sql<number>`each.seq`.as('seq'),
-                    sql<number>`(extract(epoch from now()) * 1000)::bigint`.as('at'),
+                    serverNow.as('at'),
                     sql<string>`${values.daemon}::text`.as('daemon'),
                     sql<string>`each.body`.as('body'),
                   ]),
@@ -79,7 +84,6 @@ export function fleetStatements() {
     secrets: prepared((values: { key_id: string }) =>
       db.selectFrom('secrets').select(['name_mac', 'record']).where('key_id', '=', values.key_id),
     ),
-    keysOfSecrets: prepared((_: object) => db.selectFrom('secrets').select('key_id').distinct()),
     putSecret: prepared((row: SecretsTable) =>
       db
         .insertInto('secrets')
@@ -97,6 +101,47 @@ export function fleetStatements() {
     deleteSecret: prepared((values: { key_id: string; name_mac: string }) =>
       db.deleteFrom('secrets').where('key_id', '=', values.key_id).where('name_mac', '=', values.name_mac),
     ),
+    putDaemon: prepared((row: Omit<DaemonsTable, 'seen_at'>) =>
+      db
+        .insertInto('daemons')
+        .values({ ...row, seen_at: serverNow })
+        .onConflict((conflict) =>
+          conflict.column('id').doUpdateSet({
+            version: row.version,
+            endpoints: row.endpoints,
+            names: row.names,
+            started_at: row.started_at,
+            seen_at: serverNow,
+          }),
+        ),
+    ),
+    daemons: prepared((_: object) => db.selectFrom('daemons').selectAll().orderBy('id')),
+    forgetDaemons: prepared((values: { ms: number }) =>
+      db.deleteFrom('daemons').where('seen_at', '<', before(values.ms)),
+    ),
+    forgetEvents: prepared((values: { ms: number }) =>
+      db.deleteFrom('events').where('at', '<', before(values.ms)),
+    ),
+    rate: prepared((values: { key: string }) =>
+      db
+        .selectFrom('rates')
+        .select(['count', sql<number>`ends_at - ${serverNow}`.as('left')])
+        .where('key', '=', values.key)
+        .where('ends_at', '>', serverNow),
+    ),
+    countRate: prepared((values: { key: string; ms: number }) =>
+      db
+        .insertInto('rates')
+        .values({ key: values.key, count: 1, ends_at: after(values.ms) })
+        .onConflict((conflict) =>
+          conflict.column('key').doUpdateSet({
+            count: sql<number>`case when rates.ends_at > ${serverNow} then rates.count + 1 else 1 end`,
+            ends_at: sql<number>`case when rates.ends_at > ${serverNow} then rates.ends_at else excluded.ends_at end`,
+          }),
+        )
+        .returning(['count', sql<number>`ends_at - ${serverNow}`.as('left')]),
+    ),
+    forgetRates: prepared((_: object) => db.deleteFrom('rates').where('ends_at', '<=', serverNow)),
     transactionState: prepared((values: { id: string }) =>
       db.selectNoFrom(sql<string | null>`pg_xact_status(${values.id}::xid8)`.as('state')),
     ),

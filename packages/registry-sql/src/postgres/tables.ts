@@ -5,7 +5,9 @@ import type { LedgerTable, Tables } from '../tables.ts';
 export interface PostgresTables extends Omit<Tables, 'ledger'> {
   readonly ledger: PostgresLedgerTable;
   readonly events: EventsTable;
+  readonly daemons: DaemonsTable;
   readonly secrets: SecretsTable;
+  readonly rates: RatesTable;
 }
 
 export interface PostgresLedgerTable extends LedgerTable {
@@ -23,10 +25,29 @@ export interface EventsTable {
   readonly body: string;
 }
 
+/** The daemons that share this database. */
+export interface DaemonsTable {
+  readonly id: string;
+  readonly version: string;
+  /** A JSON list of strings. */
+  readonly endpoints: string;
+  /** A JSON list of strings. */
+  readonly names: string;
+  readonly started_at: number;
+  readonly seen_at: number;
+}
+
 export interface SecretsTable {
-  /** The id of the master key. */
+  /** The id of the master key; empty for the row that says which one it is. */
   readonly key_id: string;
   /** HMAC of the secret's name, hex. */
   readonly name_mac: string;
   readonly record: Uint8Array;
+}
+
+/** What the daemons count together, each for a time. */
+export interface RatesTable {
+  readonly key: string;
+  readonly count: number;
+  readonly ends_at: number;
 }

@@ -41,6 +41,7 @@ interface Made {
 }
 
 export class SqliteRegistry extends SqlReads implements Registry {
+  readonly isShared = false;
   readonly #connection: SqliteConnection;
   readonly #door: Door;
   readonly #snapshot: () => Promise<RegistryReader>;
