@@ -1,10 +1,11 @@
 // Several daemons that share one PostgreSQL database, and what their homes need.
 
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, type TestContext } from 'node:test';
 import type { DaemonConfigInput } from '@palyra/daemon';
+import { DaemonProcess } from './daemon-process.ts';
 import { PostgresServer } from './postgres.ts';
 import { TestDaemon, type TestDaemonOptions } from './running-daemon.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -43,6 +44,33 @@ export class FleetForTests {
     writeFileSync(urlFile, `${url}\n`, { mode: 0o600 });
     writeFileSync(key, randomBytes(32), { mode: 0o600 });
     return { url, registry: { from: 'postgres', urlFile }, masterKey: { from: 'key-file', path: key } };
+  }
+
+  /** Starts daemons as processes, all at the same time. */
+  async startProcesses(
+    t: TestContext,
+    count: number,
+    settings: FleetSettings,
+    extra: DaemonConfigInput = {},
+  ): Promise<DaemonProcess[]> {
+    const here = { host: '127.0.0.1', port: 0 };
+    const config: DaemonConfigInput = {
+      pairing: here,
+      node: here,
+      announce: false,
+      console: { enabled: false },
+      limits: { opensPerMinutePerSource: 10_000, opensPerMinute: 10_000, stopGraceMs: 1_000 },
+      registry: settings.registry,
+      masterKey: settings.masterKey,
+      ...extra,
+    };
+    const starts = Array.from({ length: count }, async () => {
+      const home = temporaryFolder();
+      mkdirSync(join(home, 'daemon'), { mode: 0o700 });
+      writeFileSync(join(home, 'daemon', 'config.json'), JSON.stringify(config), { mode: 0o600 });
+      return DaemonProcess.start(t, { home });
+    });
+    return Promise.all(starts);
   }
 
   /** Starts daemons in this process, all at the same time. */

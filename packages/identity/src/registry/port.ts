@@ -151,6 +151,8 @@ export interface RegistryReads {
   /** Exactly the pairings for which `isDue` is true; oldest end first. */
   duePairings(now: Date, limit: number): Promise<Pairing[]>;
   authorities(): Promise<AuthorityRecord[]>;
+  /** The state of each authority, as one text that changes with any of them. Cheaper than `authorities`. */
+  authorityStates(): Promise<string>;
   /**
    * Revoked certificates of one issuing CA, for its revocation list, in order of their end and serial. A page starts
    * after the last entry of the previous page. The first page starts at a time with an empty serial: entries end after
