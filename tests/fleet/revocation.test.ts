@@ -48,11 +48,7 @@ async function enroll({ pairing }: Member): Promise<Paired> {
   return { device, enrollment: await pair(pairing, device) };
 }
 
-function dial(
-  daemon: Member,
-  transport: Transport,
-  enrollment: PairedEnrollment,
-): Promise<NodeConnection> {
+function dial(daemon: Member, transport: Transport, enrollment: PairedEnrollment): Promise<NodeConnection> {
   return transport === 'http2'
     ? dialNode(daemon.nodeAddress, enrollment)
     : dialNodeQuic(quic, { ...enrollment, quicAddress: daemon.quicAddress });

@@ -10,7 +10,7 @@ import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { Client } from 'pg';
 import { temporaryFolder } from './temporary-folder.ts';
-import { within } from './until.ts';
+import { until, within } from './until.ts';
 
 const [programs] = globSync('/usr/lib/postgresql/*/bin').sort().reverse();
 
@@ -116,6 +116,34 @@ export class PostgresServer {
 
   url(database: string, user = 'postgres'): string {
     return `postgres:///${database}?host=${encodeURIComponent(this.#folder)}&user=${user}`;
+  }
+
+  /** Changes a setting of the server, as with `alter system`, and waits until new sessions have it. */
+  async alter(change: string): Promise<void> {
+    await this.sql('postgres', `alter system ${change}`);
+    await this.sql('postgres', 'select pg_reload_conf()');
+    const [, name] = change.split(' ');
+    await until('the setting is in force', async () => {
+      const [row] = await this.sql(
+        'postgres',
+        `select pending_restart, setting from pg_settings where name = '${name}'`,
+      );
+      const wanted = /= '(.*)'$/.exec(change)?.[1];
+      return row && (wanted === undefined || row.setting === wanted);
+    });
+  }
+
+  /** Runs statements on a connection that stays open, with what they hold. */
+  async hold(at: string, text: string): Promise<{ end(): Promise<void> }> {
+    const client = new Client({
+      host: this.#folder,
+      user: 'postgres',
+      database: new URL(at).pathname.slice(1),
+      ssl: false,
+    });
+    await client.connect();
+    await client.query(text);
+    return client;
   }
 
   /** Runs statements as the superuser, on a connection of its own. @param at a database or a URL. */

@@ -1,10 +1,11 @@
 // One connection to PostgreSQL. Statements run one after the other, in the order of the calls, and each is prepared once.
 
 import { IdentityError } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity/values';
 import type { CompiledQuery } from 'kysely';
 import { Client, type QueryResult } from 'pg';
 import type { PostgresAddress } from './address.ts';
-import { ConnectionLost, storeError, unreachable } from './store-error.ts';
+import { ConnectionLost, sqlState, storeError, unreachable } from './store-error.ts';
 
 const connectMs = 5_000;
 /** Longest wait for an answer, ms. The server ends a statement earlier, unless the network swallows the answer. */
@@ -42,7 +43,9 @@ export class PostgresConnection {
       return connection;
     } catch (error) {
       connection.#break(error);
-      throw storeError(error, address.name);
+      if (error instanceof IdentityError || sqlState(error)) throw storeError(error, address.name);
+      // Whatever answered, it is not the database, or did not prove to be.
+      throw unreachable(address.name, reasonOf(error), error);
     }
   }
 
